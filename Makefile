@@ -1,0 +1,41 @@
+# `make help` lists what there is.
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+BIN := .venv/bin
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.venv: requirements.lock requirements-dev.lock
+	python3 -m venv .venv
+	$(PY) -m pip install -q --disable-pip-version-check -r requirements-dev.lock
+	$(PY) -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch .venv
+
+fmt: .venv ## format the code
+	$(BIN)/ruff format src tests bench
+	$(BIN)/ruff check --fix src tests bench
+
+lint: .venv ## style, layers, conventions
+	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/lint-imports --no-cache
+
+type: .venv ## mypy, strict
+	$(BIN)/mypy
+
+test: .venv ## tests without root or network, under a minute
+	$(BIN)/pytest -n 2
+
+test-slow: .venv ## every test that needs no root, the slow ones too
+	$(BIN)/pytest -n 2 -m "not e2e"
+
+e2e: .venv ## real containers, needs root
+	TIPHYS_OUTBOUND=off $(BIN)/pytest -m e2e tests/e2e
+
+bench: .venv ## the rows of docs/performance.md
+	$(PY) -m bench
+
+check: lint type test ## what CI runs before e2e
+
+.PHONY: help fmt lint type test test-slow e2e bench check

@@ -1,0 +1,64 @@
+"""One row for every resource that the server knows: built-in kinds and CRDs alike.
+
+Rows are data; ``apis.table`` holds the built-in ones, CRDs add theirs at run time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tiphys.apimachinery.meta import GVK, GVR
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """``status``, ``scale``, ``log``...: its own verbs and the kind it speaks."""
+
+    name: str
+    verbs: tuple[str, ...]
+    kind: GVK
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource at one served version.
+
+    ``storage_version`` is the version its objects are kept in; versions of one kind share ``storage_prefix``
+    (and events share it across two groups).
+    """
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    singular: str
+    namespaced: bool
+    verbs: tuple[str, ...]
+    storage: GVK
+    storage_prefix: str
+    """``/registry/deployments/``-like, ends in a slash; namespaced keys go on with ``<namespace>/<name>``."""
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    subresources: tuple[Subresource, ...] = ()
+    selectable_fields: tuple[str, ...] = ()
+    """Dotted paths usable in fieldSelector beside metadata.name and metadata.namespace."""
+    custom: bool = field(default=False)
+    """True for rows that a CustomResourceDefinition made."""
+
+    @property
+    def gvr(self) -> GVR:
+        return GVR(self.group, self.version, self.plural)
+
+    @property
+    def gvk(self) -> GVK:
+        return GVK(self.group, self.version, self.kind)
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def subresource(self, name: str) -> Subresource | None:
+        for sub in self.subresources:
+            if sub.name == name:
+                return sub
+        return None

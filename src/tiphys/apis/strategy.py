@@ -1,0 +1,66 @@
+"""What a schema cannot say of a kind: defaults, what create and update reset, validation, warnings.
+
+``apis/<group>/`` modules make a ``Strategy`` for each of their kinds; ``apis.strategies`` lists them all.
+All of it is pure. Functions that default or prepare change the object they are given (it is the request's
+own, never a cached one); validation only reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.meta import GVK, Object
+
+
+def _nothing(_obj: Object) -> None:
+    """Leave the object as it is."""
+
+
+def _nothing_update(_new: Object, _old: Object) -> None:
+    """Leave the object as it is."""
+
+
+def _no_faults(_obj: Object) -> list[FieldError]:
+    return []
+
+
+def _no_update_faults(_new: Object, _old: Object) -> list[FieldError]:
+    return []
+
+
+def _no_warnings(_obj: Object, _old: Object | None) -> list[str]:
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """One kind's rules, in the storage version unless ``gvk`` says otherwise.
+
+    Order on create: schema walk, ``default``, ``prepare_create``, admission, ``validate``.
+    Order on update: schema walk, ``default``, ``prepare_update``, admission, ``validate_update`` (which must
+    itself call what of ``validate`` applies), then ``metadata.generation`` grows by one if ``spec`` (or
+    anything outside metadata and status) changed and ``has_generation``.
+    """
+
+    gvk: GVK
+    default: Callable[[Object], None] = _nothing
+    prepare_create: Callable[[Object], None] = _nothing
+    """Besides what the server does for all kinds (status is dropped when there is a status subresource)."""
+    prepare_update: Callable[[Object, Object], None] = _nothing_update
+    """(new, old): status has already been restored from old."""
+    validate: Callable[[Object], list[FieldError]] = _no_faults
+    validate_update: Callable[[Object, Object], list[FieldError]] = _no_update_faults
+    validate_status_update: Callable[[Object, Object], list[FieldError]] = _no_update_faults
+    validate_name: Callable[[str], list[str]] | None = None
+    """Texts of what is wrong with a name; None: DNS subdomain."""
+    warnings: Callable[[Object, Object | None], list[str]] = _no_warnings
+    has_generation: bool = False
+    allow_create_on_update: bool = False
+    """PUT of a name that does not exist creates it (leases, endpoints, and so on)."""
+    unconditional_update: bool = True
+    """PUT without resourceVersion is let through."""
+    graceful_deletion: bool = False
+    """Pods: DELETE sets deletionTimestamp and waits for the kubelet."""
+    status_fields: tuple[str, ...] = field(default=("status",))

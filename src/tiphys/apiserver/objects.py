@@ -1,0 +1,137 @@
+"""Objects as the handlers see them: bytes encoded once, indexed for selectors, watched without copying.
+
+``ObjectStore`` (built in ``apiserver.cache`` over any ``Store``) keeps every live object's JSON bytes in
+memory. GET writes those bytes, LIST joins them, a WATCH event is framed once for all its watchers.
+The stored value has no ``resourceVersion``: it is spliced in once, when the revision is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.resource import Resource
+
+
+class Cached(Protocol):
+    """One live version, read-only."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def raw(self) -> bytes:
+        """The object's JSON in its storage version, with resourceVersion."""
+        ...
+
+    @property
+    def revision(self) -> int: ...
+    @property
+    def labels(self) -> Mapping[str, str]: ...
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """Values of the selectable fields, metadata.name and metadata.namespace included."""
+        ...
+
+    @property
+    def object(self) -> Object:
+        """The decoded object, shared: never change it."""
+        ...
+
+
+Predicate = Callable[[Cached], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a list or watch is about. ``matches`` None takes everything in the namespace."""
+
+    namespace: str = ""
+    """Empty: all namespaces."""
+    name: str = ""
+    """metadata.name=x given as field selector: answered by key."""
+    matches: Predicate | None = None
+    field_equals: tuple[str, str] | None = None
+    """A field=value requirement that an index can answer (spec.nodeName=x for pods)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A consistent slice of a list."""
+
+    items: list[Cached]
+    revision: int
+    continue_token: str = ""
+    remaining: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One event for one watcher: ADDED, MODIFIED, DELETED (as its selection sees it) or BOOKMARK.
+
+    ``frame`` is the ready JSON line in the storage version, shared between watchers.
+    ``cached`` is the object (None for a bookmark); ``initial_end`` marks the bookmark that ends
+    sendInitialEvents.
+    """
+
+    type: str
+    revision: int
+    frame: bytes
+    cached: Cached | None
+    initial_end: bool = False
+
+
+class ObjectStore(Protocol):
+    """CRUD and watch by resource row. Errors are ``StatusError``s in upstream's wording."""
+
+    @property
+    def revision(self) -> int: ...
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Cached:
+        """Linearizable read. Raises NotFound."""
+        ...
+
+    async def list(
+        self,
+        resource: Resource,
+        selection: Selection,
+        *,
+        limit: int = 0,
+        continue_token: str = "",
+        resource_version: str = "",
+        resource_version_match: str = "",
+    ) -> Page:
+        """Raises Expired (410) for a compacted revision or token, BadRequest for nonsense."""
+        ...
+
+    def watch(
+        self,
+        resource: Resource,
+        selection: Selection,
+        *,
+        resource_version: str = "",
+        send_initial_events: bool = False,
+        bookmarks: bool = False,
+    ) -> AsyncIterator[list[Change]]:
+        """Yield batches until closed. ``""``/``"0"``: synthetic ADDED for what exists, then changes.
+
+        Raises Expired on the first step when history is gone; a watcher too slow is ended.
+        """
+        ...
+
+    async def create(self, resource: Resource, obj: Object, *, ttl_s: int = 0) -> Cached:
+        """Write a new object (complete, without resourceVersion). Raises AlreadyExists."""
+        ...
+
+    async def update(self, resource: Resource, obj: Object, expect_revision: int) -> Cached:
+        """Replace. Raises Conflict when the live revision differs, NotFound when it is gone."""
+        ...
+
+    async def delete(self, resource: Resource, namespace: str, name: str, expect_revision: int) -> Cached:
+        """Remove; return the last state carrying the deletion's revision. Raises Conflict, NotFound."""
+        ...

@@ -1,0 +1,74 @@
+"""Requests and responses as plain values: the border between sockets and handlers.
+
+``wire.server`` makes a ``Request`` from a connection; an in-process client makes one directly. Handlers
+(API server, kubelet) are ``async (Request) -> Response`` and know no HTTP library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import parse_qs
+
+
+class ByteStream(Protocol):
+    """Raw bytes both ways after an upgrade."""
+
+    async def read(self) -> bytes:
+        """Return the next bytes; ``b""`` once the peer has finished."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send, waiting while the peer is slow. Raises ConnectionError when it is gone."""
+        ...
+
+    async def close(self) -> None:
+        """Close both ways. Idempotent."""
+        ...
+
+
+@dataclass(slots=True)
+class Request:
+    """One HTTP request, body read whole (the server refuses bodies over its limit with 413)."""
+
+    method: str
+    path: str
+    """Percent-decoded path."""
+    raw_query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Lower-case names; repeated ones joined with ``, ``."""
+    body: bytes = b""
+    peer_address: str = ""
+    peer_certificate: bytes | None = None
+    """DER of the verified client certificate, if one was shown."""
+    raw_path: str = ""
+    """As sent (still percent-encoded), for proxying."""
+    scope: dict[str, Any] = field(default_factory=dict)
+    """For handlers: who the user is, request id, and so on."""
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        return parse_qs(self.raw_query, keep_blank_values=True) if self.raw_query else {}
+
+
+UpgradeHandler = Callable[[ByteStream], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Response:
+    """One answer: bytes, or chunks written as they are (``body`` a sequence), or a stream, or an upgrade.
+
+    With ``upgrade`` the server sends status 101 and ``headers``, then hands the raw connection over and
+    closes it when the handler returns.
+    """
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | Sequence[bytes] = b""
+    stream: AsyncIterator[bytes] | None = None
+    """Sent chunked, each item flushed at once; closed (``aclose``) when the client goes away."""
+    upgrade: UpgradeHandler | None = None
+
+
+Handler = Callable[[Request], Awaitable[Response]]
