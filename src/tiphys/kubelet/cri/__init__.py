@@ -1,0 +1,1 @@
+"""The container runtime interface: messages, and the client that speaks it."""
