@@ -112,7 +112,10 @@ class Store(Protocol):
         ...
 
     async def range(self, prefix: str, *, start: str = "", limit: int = 0, revision: int = 0) -> RangeResult:
-        """Read keys with ``prefix``, from ``start`` (inclusive) on, in order. Raises Compacted, FutureRevision."""
+        """Read keys with ``prefix``, from ``start`` (inclusive) on, in order.
+
+        Raises Compacted, FutureRevision.
+        """
         ...
 
     async def commit(self, writes: Sequence[Put | Delete]) -> int:
@@ -125,7 +128,7 @@ class Store(Protocol):
     def watch(
         self, prefix: str, *, start_revision: int = 0
     ) -> AbstractAsyncContextManager[AsyncIterator[list[Event]]]:
-        """Stream every event of ``prefix`` with revision >= ``start_revision`` (0: from now on), in order, gapless.
+        """Stream every event of ``prefix`` from ``start_revision`` on (0: from now on), in order, gapless.
 
         Raises Compacted on entering when the history is gone.
         """

@@ -55,7 +55,7 @@ class Schema:
     embedded_resource: bool = False
 
     constraints: dict[str, Any] = field(default_factory=dict)
-    """The rest of JSON schema as written (minimum, pattern, oneOf, x-kubernetes-validations ...): CRDs use it."""
+    """The rest of JSON schema as written (minimum, pattern, oneOf, x-kubernetes-validations ...)."""
 
     def child(self, key: str) -> Schema | None:
         """Return the schema of a field or map value, or None where the key is unknown here."""
