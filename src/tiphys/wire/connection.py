@@ -1,0 +1,654 @@
+"""One client connection: bytes in, requests to the handler in order, responses out.
+
+Owns parsing, ordering, framing, backpressure and upgrades. Knows nothing of paths or objects. ``wire.server``
+makes one for every accepted socket.
+
+A request is stepped by hand where its bytes arrive: a handler that never waits costs no task and no trip
+through the loop. One that does wait goes on in the connection's own task (``_drive``), which is the current
+task during the first step too, so timeouts and task groups in handlers bind to the right one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine, Generator, Sequence
+from dataclasses import dataclass
+from types import CoroutineType, coroutine
+from typing import Any, Final, Protocol, cast
+
+import httptools
+
+from tiphys.apimachinery.errors import StatusError
+from tiphys.wire import http1
+from tiphys.wire.message import Handler, Request, Response
+from tiphys.wire.upgrade import RawStream
+
+log = logging.getLogger(__name__)
+
+ONE_WRITE_BYTES: Final = 1024 * 1024
+"""Bodies up to this size go out in one write; larger ones in slices, waiting for the peer."""
+SLICE_BYTES: Final = 256 * 1024
+MAX_PIPELINED: Final = 32
+MAX_HELD_BYTES: Final = 64 * 1024
+LINGER_S: Final = 1.0
+_BODILESS: Final = frozenset({204, 304})
+
+HTTP, HELD, RAW, DISCARD = range(4)
+"""What arriving bytes are: requests, kept for an upgrade that may come, raw, or nothing any more."""
+
+
+class Owner(Protocol):
+    """What a connection needs of its server."""
+
+    handler: Handler
+    max_body_bytes: int
+    max_header_bytes: int
+    tick: float
+    date: str
+    connections: set[Connection]
+
+
+@dataclass(slots=True)
+class _Job:
+    """A request that waits its turn; ``answer`` is set when the server itself answers."""
+
+    request: Request
+    keep_alive: bool
+    http10: bool = False
+    answer: Response | None = None
+    upgradable: bool = False
+    linger: bool = False
+
+
+@coroutine
+def _resume(
+    coro: Coroutine[Any, Any, Response], yielded: object, interrupts: list[BaseException]
+) -> Generator[Any, Any, Response]:
+    """Go on with a coroutine that was stepped once by hand and gave ``yielded``."""
+    try:
+        if interrupts:
+            yielded = coro.throw(interrupts.pop())
+        while True:
+            try:
+                yield yielded
+            except BaseException as error:
+                yielded = coro.throw(error)
+            else:
+                yielded = coro.send(None)  # a task never sends anything else
+    except StopIteration as stop:
+        return cast(Response, stop.value)
+
+
+async def _await(awaitable: Any) -> Response:
+    return cast(Response, await awaitable)
+
+
+class Connection(asyncio.Protocol):
+    """An HTTP/1.1 server connection."""
+
+    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
+        self._owner = owner
+        self._loop = loop
+        self._mode = HTTP
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._pending: deque[_Job] = deque()
+        self._busy = False
+        self._streaming = False
+        self._lost = False
+        self._ending = False
+        self._last = False  # no request is taken after the one marked so
+        self._active_tick = owner.tick
+        # Parsing of the message that is arriving.
+        self._target = b""
+        self._headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._head_bytes = 0
+        self._in_head = False
+        self._in_message = False
+        self._completed = 0
+        # The header block of the last plain request, and what it parsed to: clients repeat themselves.
+        self._block: bytes | None = None
+        self._block_headers: dict[str, str] = {}
+        # Upgrades.
+        self._held: list[bytes] = []
+        self._upgrade_body_left = 0
+        self._raw: RawStream | None = None
+        # Writing.
+        self._paused = False
+        self._paused_tick = 0.0
+        self._drain_waiters: list[asyncio.Future[None]] = []
+        # The driver.
+        self._job: Coroutine[Any, Any, None] | None = None
+        self._waker: asyncio.Future[None] | None = None
+        self._interrupts: list[BaseException] = []
+        self._context = contextvars.copy_context()
+
+    # -- transport events
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self._peer = str(peer[0]) if isinstance(peer, tuple) and peer else ""
+        tls = transport.get_extra_info("ssl_object")
+        self._certificate: bytes | None = tls.getpeercert(binary_form=True) if tls is not None else None
+        self._tls = tls is not None
+        self.task = self._loop.create_task(self._drive(), context=self._context)
+        self._owner.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self._owner.connections.discard(self)
+        self._pending.clear()
+        for waiter in self._drain_waiters:
+            if not waiter.done():
+                waiter.set_exception(ConnectionResetError("the peer has gone"))
+        if self._raw is not None:
+            self._raw.feed_eof()
+        elif self._streaming or not self._busy:
+            self.task.cancel()
+
+    def eof_received(self) -> bool:
+        if self._raw is not None:
+            self._raw.feed_eof()
+            return not self._tls
+        self._last = True
+        # A half-closed client still waits for its answer.
+        return not (self._tls or self._streaming) and (self._busy or bool(self._pending))
+
+    def pause_writing(self) -> None:
+        self._paused = True
+        self._paused_tick = self._owner.tick
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        waiters, self._drain_waiters = self._drain_waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        self._active_tick = self._owner.tick
+        if self._mode == HTTP:
+            block = self._block
+            if block is not None and not self._in_message and data.endswith(block):
+                line = http1.REQUEST_LINE.fullmatch(data, 0, len(data) - len(block))
+                if line is not None and not self._last:
+                    request = self._make_request(line[1].decode(), line[2], self._block_headers, b"")
+                    self._pending.append(_Job(request, True))
+                    self._pump()
+                    return
+            self._feed(data)
+            self._pump()
+        elif self._mode == RAW and self._raw is not None:
+            self._raw.feed(data)
+        elif self._mode == HELD:
+            self._hold(data)
+
+    # -- parsing
+
+    def _feed(self, data: bytes) -> None:
+        """Give bytes to the parser; what is malformed is answered and ends the connection."""
+        if self._last:
+            return
+        fresh = not self._in_message
+        in_head = self._in_head
+        self._completed = 0
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade_parsed(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserCallbackError as error:
+            if not isinstance(error.__context__, _RefusedError):
+                raise
+            return
+        except httptools.HttpParserError:
+            if not self._last:
+                self._refuse(http1.plain_response(400, "400 Bad Request"))
+            return
+        if in_head and self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._owner.max_header_bytes:
+                self._refuse(http1.plain_response(431, "431 Request Header Fields Too Large"))
+        elif fresh and self._completed == 1 and not self._in_message:
+            self._remember(data)
+
+    def _remember(self, data: bytes) -> None:
+        """Keep the header block of a plain request, to know it again byte for byte."""
+        line, _, rest = data.partition(b"\r\n")
+        headers = self._headers
+        plain = not (
+            headers.keys() & {"content-length", "transfer-encoding", "upgrade", "expect", "connection"}
+        )
+        if plain and rest.endswith(b"\r\n\r\n") and http1.REQUEST_LINE.fullmatch(line):
+            self._block, self._block_headers = b"\r\n" + rest, headers
+
+    def on_message_begin(self) -> None:
+        self._target = b""
+        self._headers = {}
+        self._body = []
+        self._body_bytes = 0
+        self._head_bytes = 0
+        self._in_head = self._in_message = True
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes | None) -> None:
+        key = http1.header_name(name)
+        text = value.decode("latin-1") if value else ""
+        headers = self._headers
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        self._head_bytes += len(name) + len(text) + 4
+        if self._head_bytes > self._owner.max_header_bytes:
+            self._refuse(http1.plain_response(431, "431 Request Header Fields Too Large"))
+            raise _RefusedError
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        headers = self._headers
+        if len(self._target) > self._owner.max_header_bytes:
+            self._refuse(http1.plain_response(431, "431 Request Header Fields Too Large"))
+            raise _RefusedError
+        if "host" not in headers and self._parser.get_http_version() == "1.1":
+            self._refuse(http1.plain_response(400, "400 Bad Request: missing required Host header"))
+            raise _RefusedError
+        length = headers.get("content-length", "")
+        if length.isdigit() and int(length) > self._owner.max_body_bytes:
+            self._refuse(http1.too_large(self._owner.max_body_bytes))
+            raise _RefusedError
+        if (
+            headers.get("expect", "").lower() == "100-continue"
+            and not (self._busy or self._pending)
+            and self._parser.get_http_version() == "1.1"
+        ):
+            self._transport.write(http1.CONTINUE)
+
+    def on_body(self, data: bytes) -> None:
+        self._body_bytes += len(data)
+        if self._body_bytes > self._owner.max_body_bytes:
+            self._refuse(http1.too_large(self._owner.max_body_bytes))
+            raise _RefusedError
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        self._completed += 1
+        if self._parser.should_upgrade():
+            return  # _upgrade_parsed goes on
+        body = self._body
+        self._complete(b"" if not body else body[0] if len(body) == 1 else b"".join(body))
+
+    def _complete(self, body: bytes, *, upgradable: bool = False) -> None:
+        """Queue the message that has just been read whole."""
+        method = self._parser.get_method().decode()
+        keep_alive = upgradable or self._parser.should_keep_alive()
+        request = self._make_request(method, self._target, self._headers, body)
+        http10 = self._parser.get_http_version() == "1.0"
+        self._pending.append(_Job(request, keep_alive, http10, upgradable=upgradable))
+        if not keep_alive:
+            self._last = True
+
+    def _make_request(self, method: str, target: bytes, headers: dict[str, str], body: bytes) -> Request:
+        path, raw_path, query = http1.split_target(target)
+        return Request(method, path, query, headers, body, self._peer, self._certificate, raw_path)
+
+    def _refuse(self, response: Response) -> None:
+        """Answer in place of the handler, in turn, and take nothing more."""
+        self._last = True
+        self._pending.append(_Job(Request("GET", "/"), keep_alive=False, answer=response, linger=True))
+
+    # -- upgrades: until the handler has answered nobody knows what the bytes after the head are
+
+    def _upgrade_parsed(self, rest: bytes) -> None:
+        self._mode = HELD
+        length = self._headers.get("content-length", "0")
+        if "transfer-encoding" in self._headers:
+            self._refuse(http1.plain_response(400, "400 Bad Request"))
+            return
+        self._upgrade_body_left = int(length) if length.isdigit() else 0
+        if self._upgrade_body_left == 0:
+            self._complete(b"", upgradable=True)
+        self._hold(rest)
+
+    def _hold(self, data: bytes) -> None:
+        left = self._upgrade_body_left
+        if left:
+            self._body.append(data[:left])
+            self._upgrade_body_left = left - len(data[:left])
+            data = data[left:]
+            if self._upgrade_body_left == 0:
+                self._complete(b"".join(self._body), upgradable=True)
+                self._pump()
+        if data:
+            if self._raw is not None:
+                self._raw.feed(data)
+                return
+            self._held.append(data)
+            if sum(map(len, self._held)) > MAX_HELD_BYTES:
+                self._transport.pause_reading()
+
+    def _release_held(self) -> None:
+        """No upgrade came of it: what was held are requests."""
+        self._mode = HTTP
+        held, self._held = b"".join(self._held), []
+        self._parser = httptools.HttpRequestParser(self)
+        self._in_message = self._in_head = False
+        self._transport.resume_reading()
+        if held:
+            self._feed(held)
+
+    # -- serving
+
+    def _pump(self) -> None:
+        """Serve what waits, by hand as far as that goes."""
+        while self._pending and not self._busy:
+            job = self._pending.popleft()
+            if job.answer is None:
+                self._step(job)
+            else:
+                self._respond(job.answer, job)
+        if len(self._pending) > MAX_PIPELINED and self._mode == HTTP:
+            self._transport.pause_reading()
+
+    def _step(self, job: _Job) -> None:
+        """Run the handler up to where it first waits."""
+        coro: Any = self._owner.handler(job.request)
+        if type(coro) is not CoroutineType:
+            coro = _await(coro)
+        asyncio.tasks._enter_task(self._loop, self.task)
+        try:
+            yielded = self._context.run(coro.send, None)
+        except StopIteration as stop:
+            response = stop.value
+        except (Exception, asyncio.CancelledError) as error:
+            response = _failure(error, job.request)
+        else:
+            self._hand(self._finish(_resume(coro, yielded, self._interrupts), job))
+            return
+        finally:
+            asyncio.tasks._leave_task(self._loop, self.task)
+        self._respond(response, job)
+
+    def _respond(self, response: Response, job: _Job) -> None:
+        """Write a response that needs no waiting; leave any other to the driver."""
+        body = response.body
+        if not isinstance(body, bytes):
+            body = b"".join(body) if sum(map(len, body)) <= ONE_WRITE_BYTES else b""
+        if (
+            response.stream is not None
+            or response.upgrade is not None
+            or (not body and response.body)
+            or len(body) > ONE_WRITE_BYTES
+        ):
+            self._hand(self._send(response, job))
+            return
+        if not self._lost:
+            self._transport.write(self._head(response, job, len(body)) + self._shown(body, response, job))
+            self._after(job)
+
+    def _head(self, response: Response, job: _Job, length: int | None, *, chunked: bool = False) -> bytes:
+        closing = self._closes(job)
+        headers = response.headers
+        if job.http10 and not closing:
+            headers = {**headers, "Connection": "keep-alive"}
+        if response.status in _BODILESS:
+            length = None
+        return http1.encode_head(
+            response.status, headers, length=length, closing=closing, date=self._owner.date, chunked=chunked
+        )
+
+    def _closes(self, job: _Job) -> bool:
+        return not job.keep_alive or self._ending
+
+    @staticmethod
+    def _shown(body: bytes, response: Response, job: _Job) -> bytes:
+        return b"" if job.request.method == "HEAD" or response.status in _BODILESS else body
+
+    def _after(self, job: _Job) -> None:
+        """Close or go on once a response is out."""
+        if self._closes(job) or (self._last and not self._pending):
+            self._mode = DISCARD
+            self._pending.clear()
+            if job.linger:
+                self._linger()
+            else:
+                self._transport.close()
+        elif job.upgradable:
+            self._release_held()
+
+    def _linger(self) -> None:
+        """Let a client that is still sending read its refusal before the connection goes."""
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._loop.call_later(LINGER_S, self._transport.close)
+
+    # -- the driver: everything that waits
+
+    def _hand(self, work: Coroutine[Any, Any, None]) -> None:
+        self._busy = True
+        self._job = work
+        if self._waker is not None and not self._waker.done():
+            self._waker.set_result(None)
+
+    async def _drive(self) -> None:
+        try:
+            while True:
+                work = await self._next_work()
+                await work
+                while self._pending and not self._lost:
+                    await self._serve(self._pending.popleft())
+                self._busy = False
+                if self._lost:
+                    return
+                if self._mode == HTTP and not self._transport.is_closing():
+                    self._transport.resume_reading()
+        finally:
+            if self._job is not None:
+                self._job.close()
+            if not self._lost:
+                self._transport.close()
+
+    async def _next_work(self) -> Coroutine[Any, Any, None]:
+        while self._job is None:
+            self._waker = self._loop.create_future()
+            try:
+                await self._waker
+            except asyncio.CancelledError as error:
+                if self._job is None:
+                    raise
+                # A timeout of the handler's own, which struck between its first step and the next.
+                self._interrupts.append(error)
+            finally:
+                self._waker = None
+        work, self._job = self._job, None
+        return work
+
+    async def _serve(self, job: _Job) -> None:
+        if job.answer is not None:
+            await self._send(job.answer, job)
+        else:
+            await self._finish(_await(self._owner.handler(job.request)), job)
+
+    async def _finish(self, handling: Any, job: _Job) -> None:
+        try:
+            response = await handling
+        except asyncio.CancelledError:
+            if self.task.cancelling():
+                raise
+            response = http1.internal_error()
+        except Exception as error:
+            response = _failure(error, job.request)
+        await self._send(response, job)
+
+    async def _send(self, response: Response, job: _Job) -> None:
+        try:
+            if response.upgrade is not None:
+                await self._send_upgrade(response, job)
+                return
+            if response.stream is not None:
+                await self._send_stream(response, response.stream, job)
+            else:
+                await self._send_body(response, job)
+            if not self._lost:
+                self._after(job)
+        except ConnectionError:
+            self._transport.abort()
+
+    async def _send_body(self, response: Response, job: _Job) -> None:
+        if self._lost:
+            return
+        body = response.body
+        total = len(body) if isinstance(body, bytes) else sum(map(len, body))
+        head = self._head(response, job, total)
+        if job.request.method == "HEAD" or response.status in _BODILESS:
+            self._transport.write(head)
+            return
+        for piece in _slices(head, body):
+            self._transport.write(piece)
+            await self.drain()
+
+    async def _send_stream(self, response: Response, stream: AsyncIterator[bytes], job: _Job) -> None:
+        chunked = not job.http10
+        job.keep_alive = job.keep_alive and chunked
+        whole = False
+        self._streaming = True
+        try:
+            if self._lost or self._ending:
+                return
+            self._transport.write(self._head(response, job, None, chunked=chunked))
+            if job.request.method == "HEAD":
+                whole, chunked = True, False
+                return
+            async for chunk in stream:
+                if self._lost:
+                    return
+                if chunk:
+                    self._transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
+                if self._paused:
+                    await self.drain()
+            whole = True
+        except asyncio.CancelledError:
+            if not (self._lost or self._ending):
+                raise
+            self.task.uncancel()
+            whole = True
+        except ConnectionError:
+            pass
+        except Exception:
+            log.exception("stream failed path=%s", job.request.path)
+        finally:
+            self._streaming = False
+            await _close_stream(stream)
+            if self._lost:
+                pass
+            elif not whole:
+                self._transport.abort()  # no last chunk: the client must see that it was cut
+            elif chunked:
+                self._transport.write(http1.LAST_CHUNK)
+
+    async def _send_upgrade(self, response: Response, job: _Job) -> None:
+        if not job.upgradable:
+            log.error("upgrade without the client asking path=%s", job.request.path)
+            self._transport.abort()
+            return
+        raw = self._raw = RawStream(self._transport, self.drain)
+        held, self._held = self._held, []
+        self._mode = RAW
+        if self._lost:
+            raw.feed_eof()
+        else:
+            self._transport.write(http1.encode_switch(response.headers))
+            self._transport.resume_reading()
+        for data in held:
+            raw.feed(data)
+        assert response.upgrade is not None
+        try:
+            await response.upgrade(raw)
+        except ConnectionError:
+            pass
+        except Exception:
+            log.exception("upgraded connection failed path=%s", job.request.path)
+        finally:
+            await raw.close()
+
+    async def drain(self) -> None:
+        """Wait while the peer is slow. Raises ConnectionResetError when it is gone."""
+        if self._lost:
+            raise ConnectionResetError("the peer has gone")
+        if self._paused:
+            waiter = self._loop.create_future()
+            self._drain_waiters.append(waiter)
+            await waiter
+
+    # -- the server's side
+
+    def end(self) -> None:
+        """Stop gracefully: close when idle, end a stream, let a request finish."""
+        self._ending = True
+        if self._raw is not None:
+            self._raw.feed_eof()
+            self._transport.close()
+        elif self._streaming:
+            self.task.cancel()
+        elif not (self._busy or self._pending):
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Drop the connection and whatever it is doing."""
+        self._transport.abort()
+        self.task.cancel()
+
+    def sweep(self, now: float, *, idle_s: float, read_s: float, stall_s: float) -> None:
+        """Close what has been silent for too long."""
+        if self._paused and now - self._paused_tick > stall_s:
+            self._transport.abort()
+        elif self._busy or self._mode == RAW:
+            return
+        elif now - self._active_tick > (read_s if self._in_message else idle_s):
+            self._transport.close()
+
+
+class _RefusedError(Exception):
+    """Raised out of a parser callback after the refusal has been queued."""
+
+
+def _failure(error: BaseException, request: Request) -> Response:
+    """Turn what a handler raised into its answer."""
+    if isinstance(error, StatusError):
+        return http1.error_response(error)
+    log.error("handler failed method=%s path=%s", request.method, request.path, exc_info=error)
+    return http1.internal_error()
+
+
+async def _close_stream(stream: AsyncIterator[bytes]) -> None:
+    close = getattr(stream, "aclose", None)
+    if close is not None:
+        try:
+            await close()
+        except Exception:
+            log.exception("closing a stream failed")
+
+
+def _slices(head: bytes, body: bytes | Sequence[bytes]) -> Generator[bytes, None, None]:
+    """Cut a large response into writes of about ``SLICE_BYTES``."""
+    parts, size = [head], len(head)
+    for item in (body,) if isinstance(body, bytes) else body:
+        if len(item) > SLICE_BYTES:
+            view = memoryview(item)
+            yield b"".join(parts)
+            parts, size = [], 0
+            for offset in range(0, len(item), SLICE_BYTES):
+                yield bytes(view[offset : offset + SLICE_BYTES])
+            continue
+        parts.append(item)
+        size += len(item)
+        if size >= SLICE_BYTES:
+            yield b"".join(parts)
+            parts, size = [], 0
+    if parts:
+        yield b"".join(parts)

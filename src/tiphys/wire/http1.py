@@ -1,0 +1,113 @@
+"""HTTP/1.1 on paper: request targets, response heads, and the answers that the server gives itself.
+
+Pure: no sockets, no clock. ``wire.connection`` calls it for every request, so it stays cheap.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import unquote
+
+import orjson
+
+from tiphys.apimachinery.errors import (
+    InternalError,
+    RequestEntityTooLarge,
+    StatusError,
+    TooManyRequests,
+)
+from tiphys.wire.message import Response
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
+REQUEST_LINE: Final = re.compile(rb"(GET|HEAD|DELETE|OPTIONS) (/[!-~]*) HTTP/1\.1")
+"""A request line plain enough to be read without the parser."""
+
+_STATUS_LINES: Final = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
+} | {
+    413: "HTTP/1.1 413 Request Entity Too Large\r\n",
+    422: "HTTP/1.1 422 Unprocessable Entity\r\n",
+}
+_HEADER_NAMES: dict[bytes, str] = {
+    name: name.decode().lower()
+    for name in (
+        b"Host", b"User-Agent", b"Accept", b"Accept-Encoding", b"Authorization", b"Content-Type",
+        b"Content-Length", b"Connection", b"Upgrade", b"Expect", b"Transfer-Encoding", b"Cookie",
+        b"host", b"user-agent", b"accept", b"accept-encoding", b"authorization", b"content-type",
+        b"content-length", b"connection",
+    )
+}  # fmt: skip
+
+
+def header_name(raw: bytes) -> str:
+    """Return the lower-case name of a header as sent."""
+    return _HEADER_NAMES.get(raw) or raw.decode("latin-1").lower()
+
+
+def split_target(target: bytes) -> tuple[str, str, str]:
+    """Split a request target into decoded path, path as sent, and query as sent."""
+    text = target.decode("utf-8", "replace")
+    if not text.startswith("/") and "://" in text:  # absolute form, as proxies send it
+        text = "/" + text.partition("://")[2].partition("/")[2]
+    raw_path, _, query = text.partition("?")
+    return (unquote(raw_path) if "%" in raw_path else raw_path), raw_path, query
+
+
+def encode_head(
+    status: int, headers: Mapping[str, str], *, length: int | None, closing: bool, date: str, chunked: bool
+) -> bytes:
+    """Encode status line and headers up to the empty line.
+
+    ``length`` None sends no Content-Length (streams, 204, 304). A line break in a header's value becomes a
+    space, so that no value can end the head early.
+    """
+    line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Status\r\n"
+    fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if fields.count("\n") != len(headers) or fields.count("\r") != len(headers):
+        fields = "".join([f"{_one_line(name)}: {_one_line(value)}\r\n" for name, value in headers.items()])
+    tail = "Connection: close\r\n" if closing else ""
+    if chunked:
+        tail += "Transfer-Encoding: chunked\r\n"
+    elif length is not None:
+        tail += f"Content-Length: {length}\r\n"
+    return f"{line}{fields}Date: {date}\r\n{tail}\r\n".encode("utf-8", "replace")
+
+
+def encode_switch(headers: Mapping[str, str]) -> bytes:
+    """Encode a ``101 Switching Protocols`` head."""
+    fields = dict(headers)
+    if "connection" not in {name.lower() for name in fields}:
+        fields["Connection"] = "Upgrade"
+    lines = "".join(f"{_one_line(name)}: {_one_line(value)}\r\n" for name, value in fields.items())
+    return f"HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n".encode("utf-8", "replace")
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\r", " ").replace("\n", " ")
+
+
+def plain_response(status: int, text: str) -> Response:
+    """Answer what was no request: a malformed head has no API error to speak of."""
+    return Response(status, {"Content-Type": "text/plain; charset=utf-8"}, text.encode())
+
+
+def error_response(error: StatusError) -> Response:
+    """Render an API error as its ``Status``."""
+    headers = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+    if isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(error.retry_after_s)
+    return Response(error.status_code, headers, orjson.dumps(error.to_status()))
+
+
+def too_large(limit_bytes: int) -> Response:
+    """Refuse a body, in upstream's words."""
+    return error_response(RequestEntityTooLarge(f"Request entity too large: limit is {limit_bytes}"))
+
+
+def internal_error() -> Response:
+    """Answer for a handler that failed; what failed is in the log, not on the wire."""
+    return error_response(InternalError("Internal error occurred: the request could not be processed"))

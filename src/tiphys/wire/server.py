@@ -1,0 +1,140 @@
+"""The HTTP/1.1 server that every listening component uses: API server, kubelet, metrics.
+
+Owns listening sockets, the connections made on them, their timeouts and the graceful end. What a request
+means is the handler's business (``wire.message``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from email.utils import format_datetime
+from socket import socket
+from typing import Final, cast
+
+from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.wire.connection import Connection
+from tiphys.wire.message import Handler
+
+MAX_BODY_BYTES: Final = 3 * 1024 * 1024
+_SWEEP_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """How much and how long a client may take."""
+
+    max_body_bytes: int = MAX_BODY_BYTES
+    max_header_bytes: int = 64 * 1024
+    idle_s: float = 90.0
+    """Between two requests of a connection."""
+    read_s: float = 32.0
+    """Of silence inside one request."""
+    stall_s: float = 60.0
+    """Of a client not reading what it asked for."""
+    handshake_s: float = 10.0
+    backlog: int = 4096
+
+
+class Server:
+    """Listens on any number of addresses with one handler; ``stop`` ends it gracefully."""
+
+    def __init__(
+        self, handler: Handler, *, limits: ServerLimits | None = None, clock: Clock | None = None
+    ) -> None:
+        self.handler = handler
+        self.limits = limits or ServerLimits()
+        self.max_body_bytes = self.limits.max_body_bytes
+        self.max_header_bytes = self.limits.max_header_bytes
+        self.connections: set[Connection] = set()
+        self._clock = clock or RealClock()
+        self._listeners: list[asyncio.Server] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._set_time()
+
+    def _set_time(self) -> None:
+        # Read once a second and not once a request: headers and timeouts need no better.
+        self.tick = self._clock.monotonic()
+        self.date = format_datetime(self._clock.now(), usegmt=True)
+
+    async def listen(self, host: str, port: int = 0, *, ssl_context: ssl.SSLContext | None = None) -> socket:
+        """Accept connections on an address and return its socket. Port 0 takes a free one. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        listener = await loop.create_server(
+            lambda: Connection(self, loop),
+            host,
+            port,
+            backlog=self.limits.backlog,
+            reuse_address=True,
+            ssl=ssl_context,
+            ssl_handshake_timeout=self.limits.handshake_s if ssl_context else None,
+        )
+        self._listeners.append(listener)
+        if self._sweeper is None:
+            self._sweep()
+        return cast(socket, listener.sockets[0])
+
+    @property
+    def sockets(self) -> Sequence[socket]:
+        """Every listening socket."""
+        return [cast(socket, sock) for listener in self._listeners for sock in listener.sockets]
+
+    @property
+    def port(self) -> int:
+        """Port of the first address."""
+        return int(self.sockets[0].getsockname()[1])
+
+    def _sweep(self) -> None:
+        self._set_time()
+        limits = self.limits
+        for connection in list(self.connections):
+            connection.sweep(self.tick, idle_s=limits.idle_s, read_s=limits.read_s, stall_s=limits.stall_s)
+        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """Stop accepting, end streams and upgrades, let requests finish for ``grace_s``. Idempotent."""
+        for listener in self._listeners:
+            listener.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        tasks = {connection.task for connection in self.connections}
+        for connection in list(self.connections):
+            connection.end()
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace_s)
+        left = list(self.connections)
+        tasks |= {connection.task for connection in left}
+        for connection in left:
+            connection.abort()
+        pending = {task for task in tasks if not task.done()}
+        for task in pending:
+            task.cancel()
+        if pending:
+            await asyncio.wait(pending)
+        self._listeners = []
+
+
+@asynccontextmanager
+async def serve(
+    handler: Handler,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    ssl_context: ssl.SSLContext | None = None,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    limits: ServerLimits | None = None,
+    addresses: Iterable[tuple[str, int]] = (),
+    grace_s: float = 5.0,
+) -> AsyncIterator[Server]:
+    """Serve for the length of a ``with`` block; ``addresses`` are further ones. Raises OSError."""
+    server = Server(handler, limits=limits or ServerLimits(max_body_bytes=max_body_bytes))
+    try:
+        await server.listen(host, port, ssl_context=ssl_context)
+        for extra_host, extra_port in addresses:
+            await server.listen(extra_host, extra_port, ssl_context=ssl_context)
+        yield server
+    finally:
+        await server.stop(grace_s)
