@@ -1,0 +1,30 @@
+"""Images that tests prepare for themselves from this machine's static busybox: nothing is pulled."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tiphys.kubelet.oci import File, ImageSpec, image_tar
+
+BUSYBOX = "tiphys.test/busybox:1"
+_BINARY = Path("/bin/busybox")
+
+
+def busybox_image(name: str = BUSYBOX, *, user: str = "") -> bytes:
+    """Return an archive with busybox, a link for each of its applets, and the usual folders."""
+    listing = subprocess.run([_BINARY, "--list"], capture_output=True, check=True, text=True)
+    files = {
+        "bin/busybox": File(_BINARY.read_bytes(), mode=0o755),
+        "etc/passwd": File(b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"),
+        "etc/group": File(b"root:x:0:\nnogroup:x:65534:\n"),
+        "etc/nsswitch.conf": File(b"hosts: files dns\n"),
+        "tmp": File(mode=0o1777),
+        "root": File(mode=0o700),
+        "usr": File(mode=0o755),
+        "var": File(mode=0o755),
+    }
+    for applet in listing.stdout.split():
+        if applet != "busybox":
+            files[f"bin/{applet}"] = File(link="/bin/busybox", mode=0o777)
+    return image_tar(ImageSpec(name, files, command=["sh"], user=user))
