@@ -1,0 +1,157 @@
+"""Resource quantities (``500m``, ``1Gi``, ``1e3``): exact numbers with the API's own canonical text.
+
+Every quantity in a request is rewritten canonically when it is decoded, so ``1000m`` is stored as ``1``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+_NANO = 10**9
+_MAX_BINARY = 2**63 - 1
+_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_DECIMAL_NAMES = {exponent: name for name, exponent in _DECIMAL.items()}
+_BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
+_BINARY_NAMES = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+
+DECIMAL_SI = "DecimalSI"
+BINARY_SI = "BinarySI"
+DECIMAL_EXPONENT = "DecimalExponent"
+
+_PATTERN = re.compile(r"([+-]?)([0-9]*)(\.[0-9]*)?([eEinumkKMGTP]*[-+]?[0-9]*)", re.ASCII)
+_EXPONENT = re.compile(r"[eE]([+-]?[0-9]+)", re.ASCII)
+
+FORMAT_TEXT = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+SUFFIX_TEXT = "unable to parse quantity's suffix"
+
+
+class QuantityError(ValueError):
+    """A text that is no quantity; the message is the API's."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Quantity:
+    """An exact amount and the family of suffixes that it was written with."""
+
+    amount: Fraction
+    format: str = DECIMAL_SI
+
+    def value(self) -> int:
+        """Return whole units (bytes, cores, pods), rounded away from zero."""
+        return _round_up(self.amount)
+
+    def milli(self) -> int:
+        """Return thousandths (millicores), rounded away from zero."""
+        return _round_up(self.amount * 1000)
+
+    def __add__(self, other: Quantity) -> Quantity:
+        return Quantity(self.amount + other.amount, self.format if self.amount else other.format)
+
+    def __sub__(self, other: Quantity) -> Quantity:
+        return Quantity(self.amount - other.amount, self.format if self.amount else other.format)
+
+    def __str__(self) -> str:
+        return format_quantity(self)
+
+
+ZERO = Quantity(Fraction(0))
+
+
+@lru_cache(maxsize=8192)
+def parse(text: str) -> Quantity:
+    """Read a quantity exactly (finer than a billionth is rounded up).
+
+    Raises:
+        QuantityError: the text is none.
+    """
+    match = _PATTERN.fullmatch(text)
+    if not text or match is None:
+        raise QuantityError(FORMAT_TEXT)
+    sign, whole, fraction, suffix = match.groups()
+    scale, format_ = _scale(suffix)
+    decimals = (fraction or "")[1:]
+    amount = Fraction(int(whole + decimals or "0"), 10 ** len(decimals)) * scale
+    amount = Fraction(math.ceil(amount * _NANO), _NANO)
+    if format_ == BINARY_SI:
+        if amount > _MAX_BINARY:
+            amount = Fraction(_MAX_BINARY)
+        if 0 < amount < 1:
+            format_ = DECIMAL_SI
+    return Quantity(-amount if sign == "-" else amount, format_)
+
+
+def _scale(suffix: str) -> tuple[Fraction, str]:
+    if suffix in _DECIMAL:
+        return Fraction(10) ** _DECIMAL[suffix], DECIMAL_SI
+    if suffix in _BINARY:
+        return Fraction(1024 ** _BINARY[suffix]), BINARY_SI
+    match = _EXPONENT.fullmatch(suffix)
+    # An exponent beyond this is nothing that a machine has; refusing it bounds the arithmetic.
+    if match is None or abs(exponent := int(match[1][:12])) > 400:
+        raise QuantityError(SUFFIX_TEXT)
+    return Fraction(10) ** exponent, DECIMAL_EXPONENT
+
+
+def format_quantity(quantity: Quantity) -> str:
+    """Return the canonical text: no fraction, the largest suffix that keeps it exact."""
+    amount, format_ = quantity.amount, quantity.format
+    if not amount:
+        return "0"
+    if format_ == BINARY_SI and -1024 < amount < 1024:
+        format_ = DECIMAL_SI
+    if format_ == BINARY_SI and amount.denominator == 1:
+        return _format_binary(amount.numerator)
+    return _format_decimal(amount, exponential=format_ == DECIMAL_EXPONENT)
+
+
+def _format_binary(number: int) -> str:
+    power = 0
+    while number % 1024 == 0 and power < 6:
+        number //= 1024
+        power += 1
+    return f"{number}{_BINARY_NAMES[power]}"
+
+
+def _format_decimal(amount: Fraction, *, exponential: bool) -> str:
+    mantissa, exponent = _round_up(amount * _NANO), -9
+    while mantissa % 1000 == 0 and (exponential or exponent < 18):
+        mantissa //= 1000
+        exponent += 3
+    if exponential and exponent:
+        return f"{mantissa}e{exponent}"
+    return f"{mantissa}{_DECIMAL_NAMES[exponent]}"
+
+
+@lru_cache(maxsize=8192)
+def canonical(text: str) -> str:
+    """Return the canonical spelling of a quantity.
+
+    Raises:
+        QuantityError: the text is none.
+    """
+    return format_quantity(parse(text))
+
+
+def total(quantities: Iterable[Quantity]) -> Quantity:
+    """Add up, keeping the first one's suffixes."""
+    result = ZERO
+    for quantity in quantities:
+        result = result + quantity
+    return result
+
+
+def from_milli(milli: int) -> Quantity:
+    return Quantity(Fraction(milli, 1000))
+
+
+def from_value(value: int, format_: str = DECIMAL_SI) -> Quantity:
+    return Quantity(Fraction(value), format_)
+
+
+def _round_up(amount: Fraction) -> int:
+    return math.ceil(amount) if amount >= 0 else math.floor(amount)
