@@ -1,0 +1,1 @@
+"""What the server changes or refuses on writes, in one ordered list (``chain.PLUGINS``)."""

@@ -1,0 +1,56 @@
+"""Who is asking: the value that authentication makes and authorization reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+ANONYMOUS = "system:anonymous"
+UNAUTHENTICATED = "system:unauthenticated"
+AUTHENTICATED = "system:authenticated"
+MASTERS = "system:masters"
+NODES = "system:nodes"
+SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One identity. Hashable, so that decisions can be kept by it."""
+
+    name: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def to_info(self) -> dict[str, Any]:
+        """Render as ``authentication.k8s.io/v1 UserInfo``."""
+        info: dict[str, Any] = {"username": self.name}
+        if self.uid:
+            info["uid"] = self.uid
+        if self.groups:
+            info["groups"] = list(self.groups)
+        if self.extra:
+            info["extra"] = {key: list(values) for key, values in self.extra}
+        return info
+
+    def authenticated(self) -> User:
+        """Return this user as a member of the group of all who have shown who they are."""
+        if AUTHENTICATED in self.groups or UNAUTHENTICATED in self.groups or self.name == ANONYMOUS:
+            return self
+        return replace(self, groups=(*self.groups, AUTHENTICATED))
+
+
+ANONYMOUS_USER = User(name=ANONYMOUS, groups=(UNAUTHENTICATED,))
+
+
+def service_account_name(namespace: str, name: str) -> str:
+    """Return the user name of a service account."""
+    return f"{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}"
+
+
+def split_service_account(username: str) -> tuple[str, str] | None:
+    """Return ``(namespace, name)`` of a service account's user name, None for any other user."""
+    if not username.startswith(SERVICE_ACCOUNT_PREFIX):
+        return None
+    namespace, _, name = username[len(SERVICE_ACCOUNT_PREFIX) :].partition(":")
+    return (namespace, name) if namespace and name else None

@@ -1,0 +1,1 @@
+"""What they may do: RBAC, the node authorizer, and the reviews that ask."""

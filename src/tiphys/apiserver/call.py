@@ -1,0 +1,75 @@
+"""One request on its way through the server, and the shared parts that handlers use.
+
+Owns: the two values that every handler takes. Refuses: behaviour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.objects import ObjectStore
+from tiphys.apiserver.options import ApiServerOptions
+from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.wire.message import Request, Response
+
+if TYPE_CHECKING:
+    from tiphys.apiserver.admission.chain import AdmissionChain
+    from tiphys.apiserver.allocators import ServiceAllocator
+    from tiphys.apiserver.authn.authenticator import Authenticator
+    from tiphys.apiserver.authn.serviceaccount import TokenKeys
+    from tiphys.apiserver.authz.authorizer import Authorizer
+
+
+@dataclass(slots=True)
+class Backend:
+    """What one server's handlers share."""
+
+    store: ObjectStore
+    options: ApiServerOptions
+    clock: Clock
+    table: Any
+    """``apis.table.ResourceTable``."""
+    keys: TokenKeys
+    authenticator: Authenticator
+    authorizer: Authorizer
+    admission: AdmissionChain
+    services: ServiceAllocator
+
+
+@dataclass(slots=True)
+class Call:
+    """One request: who asks, what for, and the warnings gathered on the way."""
+
+    backend: Backend
+    request: Request
+    info: RequestInfo
+    user: User
+    resource: Resource
+    query: dict[str, list[str]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def namespace(self) -> str:
+        return self.info.namespace if self.resource.namespaced else ""
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+    def param(self, name: str) -> str:
+        """Return a query parameter's first value, empty when it is not given."""
+        values = self.query.get(name)
+        return values[0] if values else ""
+
+    def warn(self, text: str) -> None:
+        """Add a warning header to the answer, once."""
+        if text and text not in self.warnings:
+            self.warnings.append(text)
+
+
+CallHandler = Callable[[Call], Awaitable[Response]]

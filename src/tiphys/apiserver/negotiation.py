@@ -1,0 +1,133 @@
+"""Which form an answer takes: media type, Table or PartialObjectMetadata, pretty or not.
+
+Pure. Source: the "API concepts" page: alternate representations, Table, ``as=...;v=...;g=...``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from tiphys.apimachinery.errors import NotAcceptable, UnsupportedMediaType
+
+JSON = "application/json"
+YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+MEDIA_TYPES = (JSON, YAML, PROTOBUF)
+_TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+_META_VERSIONS = ("v1", "v1beta1")
+_PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How to answer. ``transform`` is empty for the object itself."""
+
+    media_type: str = JSON
+    transform: str = ""
+    transform_version: str = "v1"
+    pretty: bool = False
+
+    @property
+    def plain_json(self) -> bool:
+        """True when stored bytes can go out as they are."""
+        return self.media_type == JSON and not self.transform and not self.pretty
+
+
+@dataclass(frozen=True, slots=True)
+class _Clause:
+    media_type: str
+    parameters: tuple[tuple[str, str], ...]
+    quality: float
+
+    def get(self, name: str) -> str:
+        for key, value in self.parameters:
+            if key == name:
+                return value
+        return ""
+
+
+def _parse_media_type(text: str) -> tuple[str, list[tuple[str, str]]]:
+    media_type, *rest = text.split(";")
+    parameters = []
+    for part in rest:
+        key, _, value = part.partition("=")
+        parameters.append((key.strip().lower(), value.strip().strip('"')))
+    return media_type.strip().lower(), parameters
+
+
+@lru_cache(maxsize=256)
+def _clauses(accept: str) -> tuple[_Clause, ...]:
+    clauses = []
+    for text in accept.split(","):
+        if not text.strip():
+            continue
+        media_type, parameters = _parse_media_type(text)
+        quality = 1.0
+        for key, value in parameters:
+            if key == "q":
+                try:
+                    quality = float(value)
+                except ValueError:
+                    quality = 0.0
+        clauses.append(_Clause(media_type, tuple(p for p in parameters if p[0] != "q"), quality))
+    return tuple(sorted(clauses, key=lambda clause: -clause.quality))
+
+
+def _matches(offered: str, wanted: str) -> bool:
+    if wanted in ("*/*", offered):
+        return True
+    return wanted.endswith("/*") and offered.startswith(wanted[:-1])
+
+
+@lru_cache(maxsize=1024)
+def accept_format(
+    accept: str,
+    pretty: str,
+    user_agent: str,
+    *,
+    transforms: tuple[str, ...] = _TRANSFORMS,
+    watch: bool = False,
+) -> Format:
+    """Choose the answer's form.
+
+    Raises:
+        NotAcceptable: nothing that the client accepts is served.
+    """
+    if pretty:
+        is_pretty = pretty.lower() in ("1", "true", "t")
+    else:
+        is_pretty = user_agent.startswith(_PRETTY_AGENTS)
+    is_pretty = is_pretty and not watch
+    offered = (JSON, PROTOBUF) if watch else MEDIA_TYPES
+    if not accept.strip():
+        return Format(JSON, "", "v1", is_pretty)
+    for clause in _clauses(accept):
+        transform = clause.get("as")
+        if transform:
+            group, version = clause.get("g"), clause.get("v")
+            if group != "meta.k8s.io" or version not in _META_VERSIONS or transform not in transforms:
+                continue
+        for media_type in offered:
+            if _matches(media_type, clause.media_type):
+                return Format(media_type, transform, clause.get("v") or "v1", is_pretty)
+    raise NotAcceptable(f"only the following media types are accepted: {', '.join(_accepted(watch=watch))}")
+
+
+def _accepted(*, watch: bool) -> tuple[str, ...]:
+    return (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch") if watch else MEDIA_TYPES
+
+
+def body_media_type(content_type: str, accepted: tuple[str, ...] = MEDIA_TYPES) -> str:
+    """Return the media type of a body; JSON when the client names none.
+
+    Raises:
+        UnsupportedMediaType: it is none of ``accepted``.
+    """
+    media_type = content_type.split(";", 1)[0].strip().lower() or JSON
+    if media_type not in accepted:
+        raise UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: "
+            + ", ".join(accepted)
+        )
+    return media_type

@@ -1,0 +1,52 @@
+"""What the API server can be told, with upstream's names (flag ``--service-cluster-ip-range`` and so on)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+GIT_VERSION = "v1.36.0"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServerOptions:
+    """Every setting has a value that works; times are in seconds."""
+
+    authorization_modes: tuple[str, ...] = ("Node", "RBAC")
+    anonymous_auth: bool = True
+    tokens: tuple[TokenEntry, ...] = ()
+    """Static tokens, as ``--token-auth-file`` gives them."""
+    service_account_issuer: str = "https://kubernetes.default.svc.cluster.local"
+    service_account_signing_key: bytes = b""
+    """PEM; a fresh one is made when empty."""
+    service_account_public_keys: tuple[bytes, ...] = ()
+    """Further keys (PEM) that verify tokens."""
+    api_audiences: tuple[str, ...] = ()
+    """Empty: the issuer."""
+    service_account_extend_token_expiration: bool = True
+    service_cluster_ip_ranges: tuple[str, ...] = ("10.96.0.0/12",)
+    service_node_port_range: tuple[int, int] = (30000, 32767)
+    advertise_address: str = "127.0.0.1"
+    secure_port: int = 6443
+    event_ttl_s: int = 3600
+    client_ca: bytes = b""
+    """PEM of the CA of client certificates; published to clusters in kube-root-ca's stead by ``up``."""
+    min_watch_timeout_s: int = 1800
+    external_hostname: str = "kubernetes.default.svc.cluster.local"
+    kubelet_client_certificate: Path | None = None
+    kubelet_client_key: Path | None = None
+    default_tolerations_s: int = 300
+    disabled_admission: tuple[str, ...] = ()
+    cluster_domain: str = "cluster.local"
+    extra: dict[str, str] = field(default_factory=dict)
+    """Command-line settings without a field of their own, kept for /flagz-like display."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEntry:
+    """One line of a token file."""
+
+    token: str
+    user: str
+    uid: str
+    groups: tuple[str, ...] = ()

@@ -1,0 +1,99 @@
+"""What a request is about, read off its method, path and query alone.
+
+Pure. Owns: the grammar of API paths. Refuses: knowing which resources exist. Called by the filter chain
+before anything else, since authorization decides on these words.
+
+Source: the "API concepts" page, resource URIs; ``/watch/`` prefixes are the deprecated form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from urllib.parse import parse_qs
+
+_VERBS = {
+    "POST": "create",
+    "GET": "get",
+    "HEAD": "get",
+    "PUT": "update",
+    "PATCH": "patch",
+    "DELETE": "delete",
+}
+_NAMESPACE_SUBRESOURCES = ("status", "finalize")
+_TRUE = ("1", "true", "True", "TRUE", "t", "T")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """The words that authorization and dispatch decide on."""
+
+    path: str
+    verb: str
+    is_resource: bool = False
+    group: str = ""
+    version: str = ""
+    namespace: str = ""
+    resource: str = ""
+    subresource: str = ""
+    name: str = ""
+    rest: tuple[str, ...] = ()
+    """Path segments behind the subresource: what ``proxy`` forwards."""
+
+
+def parse(method: str, path: str, raw_query: str = "") -> RequestInfo:
+    """Read a request's words. Never raises: what is no resource path is a non-resource request."""
+    info = _parse_path(method, path)
+    if not raw_query or not info.is_resource or info.verb not in ("list", "watch", "deletecollection"):
+        return info
+    return _with_query(info, parse_qs(raw_query, keep_blank_values=True))
+
+
+def _with_query(info: RequestInfo, query: dict[str, list[str]]) -> RequestInfo:
+    watch = query.get("watch")
+    if info.verb == "list" and watch and watch[0] in (*_TRUE, ""):
+        info = replace(info, verb="watch")
+    if not info.name:
+        for selector in query.get("fieldSelector", ()):
+            for term in selector.split(","):
+                key, separator, value = term.partition("=")
+                if key.strip() == "metadata.name" and separator:
+                    info = replace(info, name=value.lstrip("=").strip())
+    return info
+
+
+@lru_cache(maxsize=4096)
+def _parse_path(method: str, path: str) -> RequestInfo:
+    verb = _VERBS.get(method, method.lower())
+    parts = [part for part in path.split("/") if part]
+    nonresource = RequestInfo(path=path, verb=method.lower() if verb != "get" else "get")
+    if len(parts) >= 3 and parts[0] == "api":
+        group, version, rest = "", parts[1], parts[2:]
+    elif len(parts) >= 4 and parts[0] == "apis":
+        group, version, rest = parts[1], parts[2], parts[3:]
+    else:
+        return nonresource
+    if rest[0] == "watch":
+        if len(rest) < 2:
+            return nonresource
+        verb, rest = "watch", rest[1:]
+    elif rest[0] == "proxy":
+        if len(rest) < 2:
+            return nonresource
+        verb, rest = "proxy", rest[1:]
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 1:
+        namespace = rest[1]
+        if len(rest) > 2 and rest[2] not in _NAMESPACE_SUBRESOURCES:
+            rest = rest[2:]
+    resource = rest[0]
+    name = rest[1] if len(rest) > 1 else ""
+    subresource = rest[2] if len(rest) > 2 else ""
+    if not name and verb == "get":
+        verb = "list"
+    if not name and verb == "delete":
+        verb = "deletecollection"
+    return RequestInfo(
+        path=path, verb=verb, is_resource=True, group=group, version=version, namespace=namespace,
+        resource=resource, subresource=subresource, name=name, rest=tuple(rest[3:]),
+    )  # fmt: skip

@@ -1,0 +1,100 @@
+"""RBAC decisions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.authz.attributes import forbidden
+from tiphys.apiserver.authz.rbac import Rbac
+from tiphys.apiserver.authz.rules import Rule, uncovered
+from tiphys.apiserver.requestinfo import parse
+
+ALICE = User("alice", groups=("dev", "system:authenticated"))
+
+
+def role(namespace: str, name: str, *rules: dict[str, Any]) -> dict[str, Any]:
+    meta = {"name": name, **({"namespace": namespace} if namespace else {})}
+    return {"metadata": meta, "rules": list(rules)}
+
+
+def binding(
+    namespace: str, name: str, kind: str, role_name: str, *subjects: dict[str, str]
+) -> dict[str, Any]:
+    meta = {"name": name, **({"namespace": namespace} if namespace else {})}
+    return {"metadata": meta, "roleRef": {"kind": kind, "name": role_name}, "subjects": list(subjects)}
+
+
+READ_PODS = {"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"]}
+
+
+@pytest.fixture
+def rbac() -> Rbac:
+    found = Rbac()
+    found.set_role(
+        role("", "reader", READ_PODS, {"nonResourceURLs": ["/metrics", "/debug/*"], "verbs": ["get"]})
+    )
+    found.set_role(
+        role("a", "one", {"apiGroups": ["apps"], "resources": ["*"], "resourceNames": ["x"], "verbs": ["*"]})
+    )
+    found.set_binding(binding("", "all", "ClusterRole", "reader", {"kind": "Group", "name": "dev"}))
+    found.set_binding(binding("a", "one", "Role", "one", {"kind": "User", "name": "alice"}))
+    found.set_binding(binding("b", "sa", "ClusterRole", "reader", {"kind": "ServiceAccount", "name": "s"}))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/api/v1/pods", True),
+        ("GET", "/api/v1/namespaces/z/pods/p/log", True),
+        ("GET", "/api/v1/namespaces/z/pods/p/exec", False),
+        ("POST", "/api/v1/namespaces/z/pods", False),
+        ("PUT", "/apis/apps/v1/namespaces/a/deployments/x", True),
+        ("PUT", "/apis/apps/v1/namespaces/a/deployments/y", False),
+        ("PUT", "/apis/apps/v1/namespaces/b/deployments/x", False),
+        ("GET", "/metrics", True),
+        ("GET", "/debug/pprof", True),
+        ("GET", "/other", False),
+    ],
+)
+def test_decisions(rbac: Rbac, method: str, path: str, allowed: bool) -> None:
+    assert rbac.authorize(ALICE, parse(method, path)).allowed is allowed
+
+
+def test_a_service_account_without_namespace_is_of_the_bindings_own(rbac: Rbac) -> None:
+    user = User("system:serviceaccount:b:s")
+    assert rbac.authorize(user, parse("GET", "/api/v1/namespaces/b/pods")).allowed
+    assert not rbac.authorize(user, parse("GET", "/api/v1/namespaces/c/pods")).allowed
+
+
+def test_removing_a_binding_takes_effect(rbac: Rbac) -> None:
+    info = parse("GET", "/api/v1/pods")
+    assert rbac.authorize(ALICE, info).allowed
+    rbac.remove_binding("", "all")
+    assert not rbac.authorize(ALICE, info).allowed
+
+
+@pytest.mark.parametrize(
+    ("path", "want"),
+    [
+        ("/api/v1/namespaces/default/pods",
+         'pods is forbidden: User "alice" cannot list resource "pods" in API group "" in the namespace "default"'),
+        ("/apis/apps/v1/namespaces/d/deployments/x",
+         'deployments.apps "x" is forbidden: User "alice" cannot get resource "deployments" in API group "apps" in the namespace "d"'),
+        ("/api/v1/nodes", 'nodes is forbidden: User "alice" cannot list resource "nodes" in API group "" at the cluster scope'),
+        ("/metrics", 'forbidden: User "alice" cannot get path "/metrics"'),
+    ],
+)  # fmt: skip
+def test_wording(path: str, want: str) -> None:
+    assert forbidden(ALICE, parse("GET", path)).message == want
+
+
+def test_escalation() -> None:
+    owned = [Rule.of(READ_PODS)]
+    assert uncovered(owned, [Rule.of({"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]})]) == []
+    left = uncovered(owned, [Rule.of({"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "delete"]})])
+    assert [sorted(rule.verbs) for rule in left] == [["delete"]]
+    assert uncovered([Rule.of({"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]})], owned) == []

@@ -1,0 +1,53 @@
+"""Choosing the form of an answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from tiphys.apimachinery.errors import NotAcceptable, UnsupportedMediaType
+from tiphys.apiserver.negotiation import JSON, PROTOBUF, YAML, Format, accept_format, body_media_type
+
+KUBECTL = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"
+
+
+@pytest.mark.parametrize(
+    ("accept", "want"),
+    [
+        ("", Format()),
+        ("*/*", Format()),
+        ("application/*", Format()),
+        ("application/yaml", Format(YAML)),
+        ("application/vnd.kubernetes.protobuf,application/json", Format(PROTOBUF)),
+        (KUBECTL, Format(JSON, "Table")),
+        ("application/json;as=Bogus;v=v1;g=meta.k8s.io,application/json", Format()),
+        ("application/json;q=0.1,application/yaml", Format(YAML)),
+        (
+            "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+            Format(JSON, "PartialObjectMetadata"),
+        ),
+    ],
+)
+def test_accept(accept: str, want: Format) -> None:
+    assert accept_format(accept, "", "kubectl/v1.32") == want
+
+
+def test_not_acceptable() -> None:
+    with pytest.raises(NotAcceptable) as caught:
+        accept_format("text/html", "", "")
+    assert caught.value.message == (
+        "only the following media types are accepted: "
+        "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+    )
+
+
+def test_pretty_for_people() -> None:
+    assert accept_format("", "", "curl/8").pretty
+    assert not accept_format("", "false", "curl/8").pretty
+    assert accept_format("", "1", "x").pretty
+
+
+def test_body() -> None:
+    assert body_media_type("") == JSON
+    assert body_media_type("application/yaml; charset=utf-8") == YAML
+    with pytest.raises(UnsupportedMediaType, match="accepted media types include: application/json, "):
+        body_media_type("text/plain")

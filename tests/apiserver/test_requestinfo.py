@@ -1,0 +1,46 @@
+"""The grammar of API paths."""
+
+from __future__ import annotations
+
+import pytest
+
+from tiphys.apiserver.requestinfo import RequestInfo, parse
+
+RESOURCE_CASES = [
+    ("GET", "/api/v1/namespaces", "", ("list", "", "", "namespaces", "", "")),
+    ("GET", "/api/v1/namespaces/a", "", ("get", "", "a", "namespaces", "", "a")),
+    ("PUT", "/api/v1/namespaces/a/finalize", "", ("update", "", "a", "namespaces", "finalize", "a")),
+    ("PUT", "/api/v1/namespaces/a/status", "", ("update", "", "a", "namespaces", "status", "a")),
+    ("GET", "/api/v1/namespaces/a/pods", "", ("list", "", "a", "pods", "", "")),
+    ("GET", "/api/v1/namespaces/a/pods/b", "", ("get", "", "a", "pods", "", "b")),
+    ("GET", "/api/v1/namespaces/a/pods/b/log", "", ("get", "", "a", "pods", "log", "b")),
+    ("HEAD", "/api/v1/namespaces/a/pods/b", "", ("get", "", "a", "pods", "", "b")),
+    ("POST", "/api/v1/namespaces/a/pods", "", ("create", "", "a", "pods", "", "")),
+    ("DELETE", "/api/v1/namespaces/a/pods", "", ("deletecollection", "", "a", "pods", "", "")),
+    ("DELETE", "/api/v1/nodes/n", "", ("delete", "", "", "nodes", "", "n")),
+    ("PATCH", "/apis/apps/v1/namespaces/a/deployments/d/scale", "", ("patch", "apps", "a", "deployments", "scale", "d")),
+    ("GET", "/apis/apps/v1/deployments", "watch=true", ("watch", "apps", "", "deployments", "", "")),
+    ("GET", "/api/v1/pods", "watch=1&fieldSelector=metadata.name%3Dx", ("watch", "", "", "pods", "", "x")),
+    ("GET", "/api/v1/pods", "watch=false", ("list", "", "", "pods", "", "")),
+    ("GET", "/api/v1/watch/namespaces/a/pods", "", ("watch", "", "a", "pods", "", "")),
+    ("GET", "/api/v1/watch/namespaces/a/pods/b", "", ("watch", "", "a", "pods", "", "b")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "query", "want"), RESOURCE_CASES)
+def test_resource_paths(method: str, path: str, query: str, want: tuple[str, ...]) -> None:
+    info = parse(method, path, query)
+    assert info.is_resource
+    assert (info.verb, info.group, info.namespace, info.resource, info.subresource, info.name) == want
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/api", "/api/v1", "/apis", "/apis/apps", "/apis/apps/v1", "/healthz", "/metrics"]
+)
+def test_other_paths(path: str) -> None:
+    assert parse("GET", path) == RequestInfo(path=path, verb="get")
+
+
+def test_proxy_path_keeps_its_rest() -> None:
+    info = parse("GET", "/api/v1/namespaces/a/services/s:80/proxy/x/y")
+    assert (info.subresource, info.name, info.rest) == ("proxy", "s:80", ("x", "y"))
