@@ -1,7 +1,7 @@
 """One client connection: bytes in, requests to the handler in order, responses out.
 
-Owns parsing, ordering, framing, backpressure and upgrades. Knows nothing of paths or objects. ``wire.server``
-makes one for every accepted socket.
+Owns ordering, framing, backpressure and upgrades (``wire.reader`` owns the reading). Knows nothing of paths
+or objects. ``wire.server`` makes one for every accepted socket.
 
 A request is stepped by hand where its bytes arrive: a handler that never waits costs no task and no trip
 through the loop. One that does wait goes on in the connection's own task (``_drive``), which is the current
@@ -13,17 +13,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Generator, Sequence
-from dataclasses import dataclass
 from types import CoroutineType, coroutine
-from typing import Any, Final, Protocol, cast
-
-import httptools
+from typing import Any, Final, cast
 
 from tiphys.apimachinery.errors import StatusError
 from tiphys.wire import http1
-from tiphys.wire.message import Handler, Request, Response
+from tiphys.wire.message import Request, Response
+from tiphys.wire.reader import DISCARD, HELD, HTTP, MAX_HELD_BYTES, RAW, Job, Owner, RequestReader
 from tiphys.wire.upgrade import RawStream
 
 log = logging.getLogger(__name__)
@@ -32,35 +29,8 @@ ONE_WRITE_BYTES: Final = 1024 * 1024
 """Bodies up to this size go out in one write; larger ones in slices, waiting for the peer."""
 SLICE_BYTES: Final = 256 * 1024
 MAX_PIPELINED: Final = 32
-MAX_HELD_BYTES: Final = 64 * 1024
 LINGER_S: Final = 1.0
 _BODILESS: Final = frozenset({204, 304})
-
-HTTP, HELD, RAW, DISCARD = range(4)
-"""What arriving bytes are: requests, kept for an upgrade that may come, raw, or nothing any more."""
-
-
-class Owner(Protocol):
-    """What a connection needs of its server."""
-
-    handler: Handler
-    max_body_bytes: int
-    max_header_bytes: int
-    tick: float
-    date: str
-    connections: set[Connection]
-
-
-@dataclass(slots=True)
-class _Job:
-    """A request that waits its turn; ``answer`` is set when the server itself answers."""
-
-    request: Request
-    keep_alive: bool
-    http10: bool = False
-    answer: Response | None = None
-    upgradable: bool = False
-    linger: bool = False
 
 
 @coroutine
@@ -86,37 +56,17 @@ async def _await(awaitable: Any) -> Response:
     return cast(Response, await awaitable)
 
 
-class Connection(asyncio.Protocol):
+class Connection(RequestReader, asyncio.Protocol):
     """An HTTP/1.1 server connection."""
 
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
-        self._owner = owner
+        super().__init__(owner)
         self._loop = loop
-        self._mode = HTTP
-        self._parser: Any = httptools.HttpRequestParser(self)
-        self._pending: deque[_Job] = deque()
-        self._busy = False
         self._streaming = False
         self._lost = False
         self._ending = False
-        self._last = False  # no request is taken after the one marked so
-        self._active_tick = owner.tick
-        # Parsing of the message that is arriving.
-        self._target = b""
-        self._headers: dict[str, str] = {}
-        self._body: list[bytes] = []
-        self._body_bytes = 0
-        self._head_bytes = 0
-        self._in_head = False
-        self._in_message = False
-        self._completed = 0
-        # The header block of the last plain request, and what it parsed to: clients repeat themselves.
-        self._block: bytes | None = None
-        self._block_headers: dict[str, str] = {}
-        # Upgrades.
-        self._held: list[bytes] = []
-        self._upgrade_body_left = 0
         self._raw: RawStream | None = None
+        self._reading_paused = False
         # Writing.
         self._paused = False
         self._paused_tick = 0.0
@@ -148,7 +98,7 @@ class Connection(asyncio.Protocol):
                 waiter.set_exception(ConnectionResetError("the peer has gone"))
         if self._raw is not None:
             self._raw.feed_eof()
-        elif self._streaming or not self._busy:
+        if self._streaming or not self._busy:
             self.task.cancel()
 
     def eof_received(self) -> bool:
@@ -169,193 +119,45 @@ class Connection(asyncio.Protocol):
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+        if not waiters:
+            self._pump()
 
     def data_received(self, data: bytes) -> None:
         self._active_tick = self._owner.tick
         if self._mode == HTTP:
-            block = self._block
-            if block is not None and not self._in_message and data.endswith(block):
-                line = http1.REQUEST_LINE.fullmatch(data, 0, len(data) - len(block))
-                if line is not None and not self._last:
-                    request = self._make_request(line[1].decode(), line[2], self._block_headers, b"")
-                    self._pending.append(_Job(request, True))
-                    self._pump()
-                    return
-            self._feed(data)
+            if not self._read_known(data):
+                self._feed(data)
             self._pump()
         elif self._mode == RAW and self._raw is not None:
             self._raw.feed(data)
         elif self._mode == HELD:
             self._hold(data)
-
-    # -- parsing
-
-    def _feed(self, data: bytes) -> None:
-        """Give bytes to the parser; what is malformed is answered and ends the connection."""
-        if self._last:
-            return
-        fresh = not self._in_message
-        in_head = self._in_head
-        self._completed = 0
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._upgrade_parsed(data[upgrade.args[0] :])
-            return
-        except httptools.HttpParserCallbackError as error:
-            if not isinstance(error.__context__, _RefusedError):
-                raise
-            return
-        except httptools.HttpParserError:
-            if not self._last:
-                self._refuse(http1.plain_response(400, "400 Bad Request"))
-            return
-        if in_head and self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > self._owner.max_header_bytes:
-                self._refuse(http1.plain_response(431, "431 Request Header Fields Too Large"))
-        elif fresh and self._completed == 1 and not self._in_message:
-            self._remember(data)
-
-    def _remember(self, data: bytes) -> None:
-        """Keep the header block of a plain request, to know it again byte for byte."""
-        line, _, rest = data.partition(b"\r\n")
-        headers = self._headers
-        plain = not (
-            headers.keys() & {"content-length", "transfer-encoding", "upgrade", "expect", "connection"}
-        )
-        if plain and rest.endswith(b"\r\n\r\n") and http1.REQUEST_LINE.fullmatch(line):
-            self._block, self._block_headers = b"\r\n" + rest, headers
-
-    def on_message_begin(self) -> None:
-        self._target = b""
-        self._headers = {}
-        self._body = []
-        self._body_bytes = 0
-        self._head_bytes = 0
-        self._in_head = self._in_message = True
-
-    def on_url(self, url: bytes) -> None:
-        self._target += url
-
-    def on_header(self, name: bytes, value: bytes | None) -> None:
-        key = http1.header_name(name)
-        text = value.decode("latin-1") if value else ""
-        headers = self._headers
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
-        self._head_bytes += len(name) + len(text) + 4
-        if self._head_bytes > self._owner.max_header_bytes:
-            self._refuse(http1.plain_response(431, "431 Request Header Fields Too Large"))
-            raise _RefusedError
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        headers = self._headers
-        if len(self._target) > self._owner.max_header_bytes:
-            self._refuse(http1.plain_response(431, "431 Request Header Fields Too Large"))
-            raise _RefusedError
-        if "host" not in headers and self._parser.get_http_version() == "1.1":
-            self._refuse(http1.plain_response(400, "400 Bad Request: missing required Host header"))
-            raise _RefusedError
-        length = headers.get("content-length", "")
-        if length.isdigit() and int(length) > self._owner.max_body_bytes:
-            self._refuse(http1.too_large(self._owner.max_body_bytes))
-            raise _RefusedError
-        if (
-            headers.get("expect", "").lower() == "100-continue"
-            and not (self._busy or self._pending)
-            and self._parser.get_http_version() == "1.1"
-        ):
-            self._transport.write(http1.CONTINUE)
-
-    def on_body(self, data: bytes) -> None:
-        self._body_bytes += len(data)
-        if self._body_bytes > self._owner.max_body_bytes:
-            self._refuse(http1.too_large(self._owner.max_body_bytes))
-            raise _RefusedError
-        self._body.append(data)
-
-    def on_message_complete(self) -> None:
-        self._in_message = False
-        self._completed += 1
-        if self._parser.should_upgrade():
-            return  # _upgrade_parsed goes on
-        body = self._body
-        self._complete(b"" if not body else body[0] if len(body) == 1 else b"".join(body))
-
-    def _complete(self, body: bytes, *, upgradable: bool = False) -> None:
-        """Queue the message that has just been read whole."""
-        method = self._parser.get_method().decode()
-        keep_alive = upgradable or self._parser.should_keep_alive()
-        request = self._make_request(method, self._target, self._headers, body)
-        http10 = self._parser.get_http_version() == "1.0"
-        self._pending.append(_Job(request, keep_alive, http10, upgradable=upgradable))
-        if not keep_alive:
-            self._last = True
-
-    def _make_request(self, method: str, target: bytes, headers: dict[str, str], body: bytes) -> Request:
-        path, raw_path, query = http1.split_target(target)
-        return Request(method, path, query, headers, body, self._peer, self._certificate, raw_path)
-
-    def _refuse(self, response: Response) -> None:
-        """Answer in place of the handler, in turn, and take nothing more."""
-        self._last = True
-        self._pending.append(_Job(Request("GET", "/"), keep_alive=False, answer=response, linger=True))
-
-    # -- upgrades: until the handler has answered nobody knows what the bytes after the head are
-
-    def _upgrade_parsed(self, rest: bytes) -> None:
-        self._mode = HELD
-        length = self._headers.get("content-length", "0")
-        if "transfer-encoding" in self._headers:
-            self._refuse(http1.plain_response(400, "400 Bad Request"))
-            return
-        self._upgrade_body_left = int(length) if length.isdigit() else 0
-        if self._upgrade_body_left == 0:
-            self._complete(b"", upgradable=True)
-        self._hold(rest)
-
-    def _hold(self, data: bytes) -> None:
-        left = self._upgrade_body_left
-        if left:
-            self._body.append(data[:left])
-            self._upgrade_body_left = left - len(data[:left])
-            data = data[left:]
-            if self._upgrade_body_left == 0:
-                self._complete(b"".join(self._body), upgradable=True)
-                self._pump()
-        if data:
-            if self._raw is not None:
-                self._raw.feed(data)
-                return
-            self._held.append(data)
-            if sum(map(len, self._held)) > MAX_HELD_BYTES:
-                self._transport.pause_reading()
-
-    def _release_held(self) -> None:
-        """No upgrade came of it: what was held are requests."""
-        self._mode = HTTP
-        held, self._held = b"".join(self._held), []
-        self._parser = httptools.HttpRequestParser(self)
-        self._in_message = self._in_head = False
-        self._transport.resume_reading()
-        if held:
-            self._feed(held)
+            self._pump()
 
     # -- serving
 
     def _pump(self) -> None:
         """Serve what waits, by hand as far as that goes."""
-        while self._pending and not self._busy:
+        while self._pending and not self._busy and not self._paused:
             job = self._pending.popleft()
             if job.answer is None:
                 self._step(job)
             else:
                 self._respond(job.answer, job)
-        if len(self._pending) > MAX_PIPELINED and self._mode == HTTP:
-            self._transport.pause_reading()
+        self._balance_reading()
 
-    def _step(self, job: _Job) -> None:
+    def _balance_reading(self) -> None:
+        """Read on only while what was read is being served."""
+        full = len(self._pending) > MAX_PIPELINED or sum(map(len, self._held)) > MAX_HELD_BYTES
+        if full is self._reading_paused or self._mode == RAW or self._transport.is_closing():
+            return
+        self._reading_paused = full
+        if full:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def _step(self, job: Job) -> None:
         """Run the handler up to where it first waits."""
         coro: Any = self._owner.handler(job.request)
         if type(coro) is not CoroutineType:
@@ -374,7 +176,7 @@ class Connection(asyncio.Protocol):
             asyncio.tasks._leave_task(self._loop, self.task)
         self._respond(response, job)
 
-    def _respond(self, response: Response, job: _Job) -> None:
+    def _respond(self, response: Response, job: Job) -> None:
         """Write a response that needs no waiting; leave any other to the driver."""
         body = response.body
         if not isinstance(body, bytes):
@@ -391,7 +193,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(self._head(response, job, len(body)) + self._shown(body, response, job))
             self._after(job)
 
-    def _head(self, response: Response, job: _Job, length: int | None, *, chunked: bool = False) -> bytes:
+    def _head(self, response: Response, job: Job, length: int | None, *, chunked: bool = False) -> bytes:
         closing = self._closes(job)
         headers = response.headers
         if job.http10 and not closing:
@@ -402,14 +204,14 @@ class Connection(asyncio.Protocol):
             response.status, headers, length=length, closing=closing, date=self._owner.date, chunked=chunked
         )
 
-    def _closes(self, job: _Job) -> bool:
+    def _closes(self, job: Job) -> bool:
         return not job.keep_alive or self._ending
 
     @staticmethod
-    def _shown(body: bytes, response: Response, job: _Job) -> bytes:
+    def _shown(body: bytes, response: Response, job: Job) -> bytes:
         return b"" if job.request.method == "HEAD" or response.status in _BODILESS else body
 
-    def _after(self, job: _Job) -> None:
+    def _after(self, job: Job) -> None:
         """Close or go on once a response is out."""
         if self._closes(job) or (self._last and not self._pending):
             self._mode = DISCARD
@@ -445,8 +247,7 @@ class Connection(asyncio.Protocol):
                 self._busy = False
                 if self._lost:
                     return
-                if self._mode == HTTP and not self._transport.is_closing():
-                    self._transport.resume_reading()
+                self._pump()
         finally:
             if self._job is not None:
                 self._job.close()
@@ -468,13 +269,13 @@ class Connection(asyncio.Protocol):
         work, self._job = self._job, None
         return work
 
-    async def _serve(self, job: _Job) -> None:
+    async def _serve(self, job: Job) -> None:
         if job.answer is not None:
             await self._send(job.answer, job)
         else:
             await self._finish(_await(self._owner.handler(job.request)), job)
 
-    async def _finish(self, handling: Any, job: _Job) -> None:
+    async def _finish(self, handling: Any, job: Job) -> None:
         try:
             response = await handling
         except asyncio.CancelledError:
@@ -485,7 +286,7 @@ class Connection(asyncio.Protocol):
             response = _failure(error, job.request)
         await self._send(response, job)
 
-    async def _send(self, response: Response, job: _Job) -> None:
+    async def _send(self, response: Response, job: Job) -> None:
         try:
             if response.upgrade is not None:
                 await self._send_upgrade(response, job)
@@ -499,7 +300,7 @@ class Connection(asyncio.Protocol):
         except ConnectionError:
             self._transport.abort()
 
-    async def _send_body(self, response: Response, job: _Job) -> None:
+    async def _send_body(self, response: Response, job: Job) -> None:
         if self._lost:
             return
         body = response.body
@@ -512,7 +313,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(piece)
             await self.drain()
 
-    async def _send_stream(self, response: Response, stream: AsyncIterator[bytes], job: _Job) -> None:
+    async def _send_stream(self, response: Response, stream: AsyncIterator[bytes], job: Job) -> None:
         chunked = not job.http10
         job.keep_alive = job.keep_alive and chunked
         whole = False
@@ -551,7 +352,7 @@ class Connection(asyncio.Protocol):
             elif chunked:
                 self._transport.write(http1.LAST_CHUNK)
 
-    async def _send_upgrade(self, response: Response, job: _Job) -> None:
+    async def _send_upgrade(self, response: Response, job: Job) -> None:
         if not job.upgradable:
             log.error("upgrade without the client asking path=%s", job.request.path)
             self._transport.abort()
@@ -563,7 +364,8 @@ class Connection(asyncio.Protocol):
             raw.feed_eof()
         else:
             self._transport.write(http1.encode_switch(response.headers))
-            self._transport.resume_reading()
+            if self._reading_paused and not self._transport.is_closing():
+                self._transport.resume_reading()
         for data in held:
             raw.feed(data)
         assert response.upgrade is not None
@@ -574,6 +376,7 @@ class Connection(asyncio.Protocol):
         except Exception:
             log.exception("upgraded connection failed path=%s", job.request.path)
         finally:
+            self._mode = DISCARD
             await raw.close()
 
     async def drain(self) -> None:
@@ -611,10 +414,6 @@ class Connection(asyncio.Protocol):
             return
         elif now - self._active_tick > (read_s if self._in_message else idle_s):
             self._transport.close()
-
-
-class _RefusedError(Exception):
-    """Raised out of a parser callback after the refusal has been queued."""
 
 
 def _failure(error: BaseException, request: Request) -> Response:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import format_datetime
 from socket import socket
-from typing import Final, cast
+from typing import Final
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.wire.connection import Connection
@@ -75,12 +75,12 @@ class Server:
         self._listeners.append(listener)
         if self._sweeper is None:
             self._sweep()
-        return cast(socket, listener.sockets[0])
+        return listener.sockets[0]
 
     @property
     def sockets(self) -> Sequence[socket]:
         """Every listening socket."""
-        return [cast(socket, sock) for listener in self._listeners for sock in listener.sockets]
+        return [sock for listener in self._listeners for sock in listener.sockets]
 
     @property
     def port(self) -> int:

@@ -1,0 +1,238 @@
+"""Reading requests from bytes: the half of a connection that faces the client.
+
+Feeds httptools, keeps limits, recognises repeated header blocks, and queues whole requests (or refusals) in
+order. Serves nothing: ``wire.connection`` takes what ``_pending`` holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import httptools
+
+from tiphys.wire import http1
+from tiphys.wire.message import Handler, Request, Response
+
+MAX_HELD_BYTES: Final = 64 * 1024
+
+HTTP, HELD, RAW, DISCARD = range(4)
+"""What arriving bytes are: requests, kept for an upgrade that may come, raw, or nothing any more."""
+
+
+class Owner(Protocol):
+    """What a connection needs of its server."""
+
+    handler: Handler
+    max_body_bytes: int
+    max_header_bytes: int
+    tick: float
+    date: str
+    connections: set[Any]
+
+
+@dataclass(slots=True)
+class Job:
+    """A request that waits its turn; ``answer`` is set when the server itself answers."""
+
+    request: Request
+    keep_alive: bool
+    http10: bool = False
+    answer: Response | None = None
+    upgradable: bool = False
+    linger: bool = False
+
+
+class _RefusedError(Exception):
+    """Raised out of a parser callback after the refusal has been queued."""
+
+
+class RequestReader:
+    """Turns bytes into ``_pending`` jobs. ``Connection`` completes it with a transport and a handler."""
+
+    _transport: asyncio.Transport
+    _peer: str
+    _certificate: bytes | None
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._mode = HTTP
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._pending: deque[Job] = deque()
+        self._busy = False
+        self._last = False  # no request is taken after the one marked so
+        self._active_tick = owner.tick
+        # Parsing of the message that is arriving.
+        self._target = b""
+        self._headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._head_bytes = 0
+        self._in_head = False
+        self._in_message = False
+        self._completed = 0
+        # The header block of the last plain request, and what it parsed to: clients repeat themselves.
+        self._block: bytes | None = None
+        self._block_headers: dict[str, str] = {}
+        # Upgrades.
+        self._held: list[bytes] = []
+        self._upgrade_body_left = 0
+
+    def _read_known(self, data: bytes) -> bool:
+        """Queue a request whose header block is, byte for byte, the one before it; False if it is not."""
+        block = self._block
+        if block is None or self._in_message or self._last or not data.endswith(block):
+            return False
+        line = http1.REQUEST_LINE.fullmatch(data, 0, len(data) - len(block))
+        if line is None:
+            return False
+        request = self._make_request(line[1].decode(), line[2], self._block_headers, b"")
+        self._pending.append(Job(request, True))
+        return True
+
+    def _feed(self, data: bytes) -> None:
+        """Give bytes to the parser; what is malformed is answered and ends the connection."""
+        if self._last:
+            return
+        fresh = not self._in_message
+        in_head = self._in_head
+        self._completed = 0
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade_parsed(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserCallbackError as error:
+            if not isinstance(error.__context__, _RefusedError):
+                raise
+            return
+        except httptools.HttpParserError:
+            if not self._last:
+                self._refuse(http1.plain_response(400, "400 Bad Request"))
+            return
+        if in_head and self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._owner.max_header_bytes:
+                self._refuse(http1.plain_response(431, "431 Request Header Fields Too Large"))
+        elif fresh and self._completed == 1 and not self._in_message:
+            self._remember(data)
+
+    def _remember(self, data: bytes) -> None:
+        """Keep the header block of a plain request, to know it again byte for byte."""
+        line, _, rest = data.partition(b"\r\n")
+        headers = self._headers
+        plain = not (
+            headers.keys() & {"content-length", "transfer-encoding", "upgrade", "expect", "connection"}
+        )
+        if plain and rest.endswith(b"\r\n\r\n") and http1.REQUEST_LINE.fullmatch(line):
+            self._block, self._block_headers = b"\r\n" + rest, headers
+
+    def on_message_begin(self) -> None:
+        self._target = b""
+        self._headers = {}
+        self._body = []
+        self._body_bytes = 0
+        self._head_bytes = 0
+        self._in_head = self._in_message = True
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes | None) -> None:
+        key = http1.header_name(name)
+        text = value.decode("latin-1") if value else ""
+        headers = self._headers
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        self._head_bytes += len(name) + len(text) + 4
+        if self._head_bytes > self._owner.max_header_bytes:
+            self._refuse(http1.plain_response(431, "431 Request Header Fields Too Large"))
+            raise _RefusedError
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        headers = self._headers
+        if len(self._target) > self._owner.max_header_bytes:
+            self._refuse(http1.plain_response(431, "431 Request Header Fields Too Large"))
+            raise _RefusedError
+        if "host" not in headers and self._parser.get_http_version() == "1.1":
+            self._refuse(http1.plain_response(400, "400 Bad Request: missing required Host header"))
+            raise _RefusedError
+        length = headers.get("content-length", "")
+        if length.isdigit() and int(length) > self._owner.max_body_bytes:
+            self._refuse(http1.too_large(self._owner.max_body_bytes))
+            raise _RefusedError
+        if (
+            headers.get("expect", "").lower() == "100-continue"
+            and not (self._busy or self._pending)
+            and self._parser.get_http_version() == "1.1"
+        ):
+            self._transport.write(http1.CONTINUE)
+
+    def on_body(self, data: bytes) -> None:
+        self._body_bytes += len(data)
+        if self._body_bytes > self._owner.max_body_bytes:
+            self._refuse(http1.too_large(self._owner.max_body_bytes))
+            raise _RefusedError
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        self._completed += 1
+        if self._parser.should_upgrade():
+            return  # _upgrade_parsed goes on
+        body = self._body
+        self._complete(b"" if not body else body[0] if len(body) == 1 else b"".join(body))
+
+    def _complete(self, body: bytes, *, upgradable: bool = False) -> None:
+        """Queue the message that has just been read whole."""
+        method = self._parser.get_method().decode()
+        keep_alive = upgradable or self._parser.should_keep_alive()
+        request = self._make_request(method, self._target, self._headers, body)
+        http10 = self._parser.get_http_version() == "1.0"
+        self._pending.append(Job(request, keep_alive, http10, upgradable=upgradable))
+        if not keep_alive:
+            self._last = True
+
+    def _make_request(self, method: str, target: bytes, headers: dict[str, str], body: bytes) -> Request:
+        path, raw_path, query = http1.split_target(target)
+        return Request(method, path, query, headers, body, self._peer, self._certificate, raw_path)
+
+    def _refuse(self, response: Response) -> None:
+        """Answer in place of the handler, in turn, and take nothing more."""
+        self._last = True
+        self._pending.append(Job(Request("GET", "/"), keep_alive=False, answer=response, linger=True))
+
+    # -- upgrades: until the handler has answered nobody knows what the bytes after the head are
+
+    def _upgrade_parsed(self, rest: bytes) -> None:
+        self._mode = HELD
+        length = self._headers.get("content-length", "0")
+        if "transfer-encoding" in self._headers:
+            self._refuse(http1.plain_response(400, "400 Bad Request"))
+            return
+        self._upgrade_body_left = int(length) if length.isdigit() else 0
+        if self._upgrade_body_left == 0:
+            self._complete(b"", upgradable=True)
+        self._hold(rest)
+
+    def _hold(self, data: bytes) -> None:
+        left = self._upgrade_body_left
+        if left:
+            self._body.append(data[:left])
+            self._upgrade_body_left = left - len(data[:left])
+            data = data[left:]
+            if self._upgrade_body_left == 0:
+                self._complete(b"".join(self._body), upgradable=True)
+        if data:
+            self._held.append(data)
+
+    def _release_held(self) -> None:
+        """No upgrade came of it: what was held are requests."""
+        self._mode = HTTP
+        held, self._held = b"".join(self._held), []
+        self._parser = httptools.HttpRequestParser(self)
+        self._in_message = self._in_head = False
+        if held:
+            self._feed(held)
