@@ -1,0 +1,99 @@
+"""Builds ``FieldError``s in the API's own wording; every validator uses these constructors.
+
+Owns the texts before the detail (``Required value``, ``Invalid value: ...``) and how a value is shown.
+Knows nothing of any kind.
+
+Source: the causes of a ``Status`` (meta/v1 ``CauseType``) and API conventions on validation errors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from tiphys.apimachinery.errors import FieldError
+
+IMMUTABLE = "field is immutable"
+
+
+def _encode(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=isinstance(value, dict))
+
+
+def render(value: Any) -> str:
+    """Show a value as the API does: strings quoted, numbers bare, the rest as compact JSON."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return _encode(value)
+
+
+def _with_detail(text: str, detail: str) -> str:
+    return f"{text}: {detail}" if detail else text
+
+
+def required(path: str, detail: str = "") -> FieldError:
+    """A field that must be given is missing or empty."""
+    return FieldError("FieldValueRequired", path, _with_detail("Required value", detail))
+
+
+def invalid(path: str, value: Any, detail: str) -> FieldError:
+    """A value breaks a rule that ``detail`` tells."""
+    return FieldError("FieldValueInvalid", path, _with_detail(f"Invalid value: {render(value)}", detail))
+
+
+def type_invalid(path: str, value: Any, detail: str) -> FieldError:
+    """A value has the wrong type."""
+    return FieldError("FieldValueTypeInvalid", path, _with_detail(f"Invalid value: {render(value)}", detail))
+
+
+def not_supported(path: str, value: Any, supported: Iterable[str]) -> FieldError:
+    """A value is none of those that the field takes."""
+    names = ", ".join(_encode(name) for name in supported)
+    detail = f"supported values: {names}" if names else ""
+    return FieldError(
+        "FieldValueNotSupported", path, _with_detail(f"Unsupported value: {render(value)}", detail)
+    )
+
+
+def forbidden(path: str, detail: str) -> FieldError:
+    """A value may not be given here, whatever it is."""
+    return FieldError("FieldValueForbidden", path, _with_detail("Forbidden", detail))
+
+
+def duplicate(path: str, value: Any) -> FieldError:
+    """A value that must be unique occurs again."""
+    return FieldError("FieldValueDuplicate", path, f"Duplicate value: {render(value)}")
+
+
+def not_found(path: str, value: Any) -> FieldError:
+    """A value names something that is not there."""
+    return FieldError("FieldValueNotFound", path, f"Not found: {render(value)}")
+
+
+def too_long(path: str, max_bytes: int) -> FieldError:
+    """A string exceeds ``max_bytes``; the value itself is not repeated."""
+    return FieldError("FieldValueTooLong", path, f"Too long: may not be more than {max_bytes} bytes")
+
+
+def too_many(path: str, actual: int, most: int) -> FieldError:
+    """A list has ``actual`` items where ``most`` are allowed."""
+    noun = "item" if most == 1 else "items"
+    return FieldError("FieldValueTooMany", path, f"Too many: {actual}: must have at most {most} {noun}")
+
+
+def internal(path: str, error: str) -> FieldError:
+    """Validation itself could not be done."""
+    return FieldError("InternalError", path, f"Internal error: {error}")
+
+
+def invalid_all(path: str, value: Any, details: Iterable[str]) -> list[FieldError]:
+    """One ``invalid`` for each text that a name check returned."""
+    return [invalid(path, value, detail) for detail in details]
+
+
+def immutable(path: str, new: Any, old: Any) -> list[FieldError]:
+    """The fault of changing a field that never may change; empty when it did not."""
+    return [] if new == old else [invalid(path, new, IMMUTABLE)]

@@ -1,0 +1,46 @@
+"""Defaults and resets of CustomResourceDefinitions."""
+
+from __future__ import annotations
+
+from tiphys.apimachinery.meta import Object
+from tiphys.apis.defaulting import each, fill, fill_optional, section
+
+_HTTPS = 443
+
+
+def default_crd(crd: Object) -> None:
+    """Names that follow from the kind, no conversion, and the HTTPS port for a conversion webhook."""
+    spec = section(crd, "spec")
+    names = section(spec, "names")
+    kind = names.get("kind") or ""
+    if kind:
+        fill(names, "singular", kind.lower())
+        fill(names, "listKind", kind + "List")
+    conversion = section(spec, "conversion")
+    fill(conversion, "strategy", "None")
+    webhook = conversion.get("webhook")
+    client = webhook.get("clientConfig") if isinstance(webhook, dict) else None
+    service = client.get("service") if isinstance(client, dict) else None
+    if isinstance(service, dict):
+        fill_optional(service, "port", _HTTPS)
+
+
+def prepare_crd(crd: Object) -> None:
+    """A new definition is not established; what its storage version stores begins now."""
+    stored = [version["name"] for version in each(crd, "spec", "versions") if version.get("storage")]
+    crd["status"] = {
+        "conditions": [],
+        "acceptedNames": {"plural": "", "kind": ""},
+        "storedVersions": stored,
+    }
+
+
+def prepare_crd_update(new: Object, old: Object) -> None:
+    """A version that becomes the storage version is remembered for as long as objects may be kept in it."""
+    status = dict(old.get("status") or {})
+    stored = list(status.get("storedVersions") or ())
+    for version in each(new, "spec", "versions"):
+        if version.get("storage") and version.get("name") not in stored:
+            stored.append(version["name"])
+    status["storedVersions"] = stored
+    new["status"] = status

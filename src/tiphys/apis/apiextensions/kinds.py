@@ -1,0 +1,18 @@
+"""The strategies of the ``apiextensions.k8s.io`` group."""
+
+from __future__ import annotations
+
+from tiphys.apimachinery.meta import GVK
+from tiphys.apis.apiextensions import defaults
+from tiphys.apis.strategy import Strategy
+
+STRATEGIES: tuple[Strategy, ...] = (
+    Strategy(
+        GVK("apiextensions.k8s.io", "v1", "CustomResourceDefinition"),
+        default=defaults.default_crd,
+        prepare_create=defaults.prepare_crd,
+        prepare_update=defaults.prepare_crd_update,
+        has_generation=True,
+        unconditional_update=False,
+    ),
+)

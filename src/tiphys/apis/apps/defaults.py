@@ -1,0 +1,108 @@
+"""Defaults and initial statuses of the workload kinds of the ``apps`` group."""
+
+from __future__ import annotations
+
+from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.object_defaults import default_claim
+from tiphys.apis.core.pod_defaults import default_template
+from tiphys.apis.defaulting import each, fill, fill_optional, section
+
+_HISTORY = 10
+_PROGRESS_DEADLINE_S = 600
+
+
+def default_deployment(obj: Object) -> None:
+    """Complete a Deployment."""
+    spec = section(obj, "spec")
+    default_template(section(spec, "template"))
+    fill_optional(spec, "replicas", 1)
+    strategy = section(spec, "strategy")
+    fill(strategy, "type", "RollingUpdate")
+    if strategy["type"] == "RollingUpdate":
+        rolling = section(strategy, "rollingUpdate")
+        fill_optional(rolling, "maxUnavailable", "25%")
+        fill_optional(rolling, "maxSurge", "25%")
+    fill_optional(spec, "revisionHistoryLimit", _HISTORY)
+    fill_optional(spec, "progressDeadlineSeconds", _PROGRESS_DEADLINE_S)
+
+
+def default_replica_set(obj: Object) -> None:
+    """Complete a ReplicaSet."""
+    spec = section(obj, "spec")
+    default_template(section(spec, "template"))
+    fill_optional(spec, "replicas", 1)
+
+
+def default_daemon_set(obj: Object) -> None:
+    """Complete a DaemonSet."""
+    spec = section(obj, "spec")
+    default_template(section(spec, "template"))
+    strategy = section(spec, "updateStrategy")
+    fill(strategy, "type", "RollingUpdate")
+    if strategy["type"] == "RollingUpdate":
+        rolling = section(strategy, "rollingUpdate")
+        fill_optional(rolling, "maxUnavailable", 1)
+        fill_optional(rolling, "maxSurge", 0)
+    fill_optional(spec, "revisionHistoryLimit", _HISTORY)
+
+
+def default_stateful_set(obj: Object) -> None:
+    """Complete a StatefulSet."""
+    spec = section(obj, "spec")
+    default_template(section(spec, "template"))
+    fill(spec, "podManagementPolicy", "OrderedReady")
+    strategy = section(spec, "updateStrategy")
+    fill(strategy, "type", "RollingUpdate")
+    if strategy["type"] == "RollingUpdate":
+        rolling = section(strategy, "rollingUpdate")
+        fill_optional(rolling, "partition", 0)
+        fill_optional(rolling, "maxUnavailable", 1)
+    retention = section(spec, "persistentVolumeClaimRetentionPolicy")
+    fill(retention, "whenDeleted", "Retain")
+    fill(retention, "whenScaled", "Retain")
+    fill_optional(spec, "replicas", 1)
+    fill_optional(spec, "revisionHistoryLimit", _HISTORY)
+    spec.setdefault("serviceName", "")
+    for claim in each(spec, "volumeClaimTemplates"):
+        claim.setdefault("apiVersion", "v1")
+        claim.setdefault("kind", "PersistentVolumeClaim")
+        section(claim, "metadata")
+        section(claim, "status")
+        default_claim(claim)
+
+
+def prepare_deployment(obj: Object) -> None:
+    """A new Deployment has observed nothing."""
+    obj["status"] = {}
+
+
+def prepare_replica_set(obj: Object) -> None:
+    """A new ReplicaSet has no replicas."""
+    obj["status"] = {"replicas": 0}
+
+
+def prepare_stateful_set(obj: Object) -> None:
+    """A new StatefulSet has no replicas."""
+    obj["status"] = {"replicas": 0, "availableReplicas": 0}
+
+
+def prepare_daemon_set(obj: Object) -> None:
+    """A new DaemonSet runs nowhere; its template's generation starts at one."""
+    obj["status"] = {
+        "currentNumberScheduled": 0,
+        "numberMisscheduled": 0,
+        "desiredNumberScheduled": 0,
+        "numberReady": 0,
+    }
+    annotations = section(section(obj, "metadata"), "annotations")
+    annotations["deprecated.daemonset.template.generation"] = "1"
+
+
+def prepare_daemon_set_update(new: Object, old: Object) -> None:
+    """The template's generation grows when the template changes."""
+    key = "deprecated.daemonset.template.generation"
+    before = ((old.get("metadata") or {}).get("annotations") or {}).get(key, "0")
+    count = int(before) if before.isdigit() else 0
+    if (new.get("spec") or {}).get("template") != (old.get("spec") or {}).get("template"):
+        count += 1
+    section(section(new, "metadata"), "annotations")[key] = str(count)

@@ -1,0 +1,18 @@
+"""The strategies of the ``autoscaling`` group."""
+
+from __future__ import annotations
+
+from tiphys.apimachinery.meta import GVK
+from tiphys.apis.autoscaling import defaults
+from tiphys.apis.strategy import Strategy
+
+_KIND = "HorizontalPodAutoscaler"
+
+STRATEGIES: tuple[Strategy, ...] = (
+    Strategy(
+        GVK("autoscaling", "v2", _KIND), default=defaults.default_v2, prepare_create=defaults.prepare_v2
+    ),
+    Strategy(
+        GVK("autoscaling", "v1", _KIND), default=defaults.default_v1, prepare_create=defaults.prepare_v1
+    ),
+)

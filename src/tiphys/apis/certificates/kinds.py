@@ -1,0 +1,30 @@
+"""Strategies of the ``certificates.k8s.io`` group. Who asked for a certificate is the server's to fill in."""
+
+from __future__ import annotations
+
+from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apis.strategy import Strategy
+
+_GROUP = "certificates.k8s.io"
+
+
+def prepare_request(obj: Object) -> None:
+    """A new request is neither approved nor issued."""
+    obj["status"] = {}
+
+
+def prepare_request_update(new: Object, old: Object) -> None:
+    """What was asked for never changes."""
+    new["spec"] = old.get("spec") or {}
+
+
+STRATEGIES: tuple[Strategy, ...] = (
+    Strategy(
+        GVK(_GROUP, "v1", "CertificateSigningRequest"),
+        prepare_create=prepare_request,
+        prepare_update=prepare_request_update,
+        validate_name=lambda _name: [],
+    ),
+    Strategy(GVK(_GROUP, "v1beta1", "ClusterTrustBundle"), unconditional_update=False),
+    Strategy(GVK(_GROUP, "v1beta1", "PodCertificateRequest"), unconditional_update=False),
+)

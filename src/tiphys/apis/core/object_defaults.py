@@ -1,0 +1,138 @@
+"""Defaults and resets of core kinds other than pods, services and volumes."""
+
+from __future__ import annotations
+
+import base64
+import copy
+
+from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.pod_defaults import default_template
+from tiphys.apis.core.volume_defaults import default_claim_spec, default_source
+from tiphys.apis.defaulting import drop, each, fill, fill_optional, restore, section
+
+NAME_LABEL = "kubernetes.io/metadata.name"
+
+
+def default_replication_controller(controller: Object) -> None:
+    """Complete a ReplicationController: labels and selector follow the template's labels."""
+    spec = section(controller, "spec")
+    template = spec.get("template")
+    if isinstance(template, dict):
+        default_template(template)
+        labels = template["metadata"].get("labels")
+        if labels:
+            fill(spec, "selector", dict(labels))
+            fill(section(controller, "metadata"), "labels", dict(labels))
+    fill_optional(spec, "replicas", 1)
+
+
+def default_pod_template(obj: Object) -> None:
+    """Complete a PodTemplate."""
+    default_template(section(obj, "template"))
+
+
+def default_secret(secret: Object) -> None:
+    """Give a Secret its type, and move ``stringData`` into ``data``."""
+    fill(secret, "type", "Opaque")
+    plain = secret.pop("stringData", None)
+    if isinstance(plain, dict) and plain:
+        data = section(secret, "data")
+        for key, text in plain.items():
+            data[key] = base64.b64encode(str(text or "").encode()).decode()
+
+
+def default_namespace(namespace: Object) -> None:
+    """Label a Namespace with its own name."""
+    meta = section(namespace, "metadata")
+    if meta.get("name"):
+        section(meta, "labels")[NAME_LABEL] = meta["name"]
+
+
+def prepare_namespace(namespace: Object) -> None:
+    """A new Namespace is Active and is emptied before it goes."""
+    namespace["status"] = {"phase": "Active"}
+    finalizers = section(namespace, "spec").setdefault("finalizers", [])
+    if "kubernetes" not in finalizers:
+        finalizers.append("kubernetes")
+    default_namespace(namespace)
+
+
+def prepare_namespace_update(new: Object, old: Object) -> None:
+    """Finalizers change through ``finalize`` only."""
+    restore(section(new, "spec"), old.get("spec") or {}, "finalizers")
+
+
+def default_node(node: Object) -> None:
+    """What a node has is what it can give, unless it says less."""
+    status = node.get("status")
+    if isinstance(status, dict) and status.get("capacity") and not status.get("allocatable"):
+        status["allocatable"] = dict(status["capacity"])
+
+
+def default_persistent_volume(volume: Object) -> None:
+    """Complete a PersistentVolume."""
+    spec = section(volume, "spec")
+    fill(spec, "persistentVolumeReclaimPolicy", "Retain")
+    fill_optional(spec, "volumeMode", "Filesystem")
+    default_source(spec)
+    if isinstance(volume.get("status"), dict):
+        fill(volume["status"], "phase", "Pending")
+
+
+def prepare_persistent_volume(volume: Object) -> None:
+    """A new volume waits for the binder."""
+    volume["status"] = {"phase": "Pending"}
+
+
+def default_claim(claim: Object) -> None:
+    """Complete a PersistentVolumeClaim."""
+    spec = section(claim, "spec")
+    default_claim_spec(spec)
+    _mirror_data_source(spec)
+    if isinstance(claim.get("status"), dict):
+        fill(claim["status"], "phase", "Pending")
+
+
+def _mirror_data_source(spec: Object) -> None:
+    """``dataSource`` and ``dataSourceRef`` say the same unless the latter crosses namespaces."""
+    source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
+    if source and not reference:
+        spec["dataSourceRef"] = copy.copy(source)
+    elif reference and not source and not reference.get("namespace"):
+        known = ("PersistentVolumeClaim", "VolumeSnapshot")
+        if reference.get("kind") in known:
+            spec["dataSource"] = {
+                key: reference[key] for key in ("apiGroup", "kind", "name") if key in reference
+            }
+
+
+def prepare_claim(claim: Object) -> None:
+    """A new claim waits for the binder."""
+    claim["status"] = {"phase": "Pending"}
+
+
+def default_limit_range(limits: Object) -> None:
+    """Container limits left out follow from those given: maximum, then default, then minimum."""
+    for item in each(limits, "spec", "limits"):
+        if item.get("type") != "Container":
+            continue
+        defaults = section(item, "default")
+        for name, amount in (item.get("max") or {}).items():
+            defaults.setdefault(name, amount)
+        requests = section(item, "defaultRequest")
+        for name, amount in defaults.items():
+            requests.setdefault(name, amount)
+        for name, amount in (item.get("min") or {}).items():
+            requests.setdefault(name, amount)
+        for key in ("default", "defaultRequest"):
+            if not item[key]:
+                drop(item, key)
+
+
+def default_event(event: Object) -> None:
+    """Core events always show their times and reporters, even when they are not known."""
+    for key in ("firstTimestamp", "lastTimestamp", "eventTime"):
+        event.setdefault(key, None)
+    section(event, "source")
+    event.setdefault("reportingComponent", "")
+    event.setdefault("reportingInstance", "")

@@ -1,0 +1,56 @@
+"""Defaults and strategies of the ``flowcontrol.apiserver.k8s.io`` group."""
+
+from __future__ import annotations
+
+from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apis.defaulting import fill, fill_optional, section
+from tiphys.apis.strategy import Strategy
+
+_GROUP = "flowcontrol.apiserver.k8s.io"
+
+
+def default_flow_schema(obj: Object) -> None:
+    """Complete a FlowSchema."""
+    fill(section(obj, "spec"), "matchingPrecedence", 1000)
+
+
+def default_priority_level(obj: Object) -> None:
+    """Complete a PriorityLevelConfiguration."""
+    spec = section(obj, "spec")
+    if spec.get("type") == "Exempt":
+        exempt = section(spec, "exempt")
+        fill_optional(exempt, "nominalConcurrencyShares", 0)
+        fill_optional(exempt, "lendablePercent", 0)
+    limited = spec.get("limited")
+    if not isinstance(limited, dict):
+        return
+    fill_optional(limited, "nominalConcurrencyShares", 30)
+    fill_optional(limited, "lendablePercent", 0)
+    queuing = section(limited, "limitResponse").get("queuing")
+    if isinstance(queuing, dict):
+        fill(queuing, "handSize", 8)
+        fill(queuing, "queues", 64)
+        fill(queuing, "queueLengthLimit", 50)
+
+
+def prepare(obj: Object) -> None:
+    """A new object has no conditions."""
+    obj["status"] = {}
+
+
+STRATEGIES: tuple[Strategy, ...] = (
+    Strategy(
+        GVK(_GROUP, "v1", "FlowSchema"),
+        default=default_flow_schema,
+        prepare_create=prepare,
+        has_generation=True,
+        unconditional_update=False,
+    ),
+    Strategy(
+        GVK(_GROUP, "v1", "PriorityLevelConfiguration"),
+        default=default_priority_level,
+        prepare_create=prepare,
+        has_generation=True,
+        unconditional_update=False,
+    ),
+)

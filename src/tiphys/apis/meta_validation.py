@@ -1,0 +1,179 @@
+"""What every object's ``metadata`` must keep to, on create and on update.
+
+The server calls it (through ``apis.strategies``) for all kinds alike; a kind says only what its names are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tiphys.apimachinery import names
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.field_errors import (
+    forbidden,
+    immutable,
+    invalid,
+    invalid_all,
+    required,
+    too_long,
+)
+from tiphys.apimachinery.meta import Object, split_api_version
+
+ANNOTATIONS_MAX_BYTES = 256 * 1024
+
+_FOREGROUND = "foregroundDeletion"
+_ORPHAN = "orphan"
+_STANDARD_FINALIZERS = frozenset({"kubernetes", _ORPHAN, _FOREGROUND})
+_SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
+
+NameCheck = Callable[[str], list[str]]
+
+
+def mask_trailing_dash(name: str) -> str:
+    """Let a name prefix end in a dash, since random characters will follow."""
+    return name[:-2] + "a" if len(name) > 1 and name.endswith("-") else name
+
+
+def validate_meta(
+    obj: Object, *, namespaced: bool, validate_name: NameCheck | None = None, path: str = "metadata"
+) -> list[FieldError]:
+    """Return every fault of a new object's metadata."""
+    meta = obj.get("metadata") or {}
+    check = validate_name or names.is_dns1123_subdomain
+    faults: list[FieldError] = []
+    prefix = meta.get("generateName")
+    if prefix:
+        faults += invalid_all(f"{path}.generateName", prefix, check(mask_trailing_dash(prefix)))
+    name = meta.get("name")
+    if not name:
+        faults.append(required(f"{path}.name", "name or generateName is required"))
+    else:
+        faults += invalid_all(f"{path}.name", name, check(name))
+    faults += _validate_namespace(meta.get("namespace") or "", path, namespaced=namespaced)
+    if (meta.get("generation") or 0) < 0:
+        faults.append(invalid(f"{path}.generation", meta["generation"], "must be greater than or equal to 0"))
+    return faults + _validate_common(meta, path)
+
+
+def _validate_namespace(namespace: str, path: str, *, namespaced: bool) -> list[FieldError]:
+    if not namespaced:
+        return [forbidden(f"{path}.namespace", "not allowed on this type")] if namespace else []
+    if not namespace:
+        return [required(f"{path}.namespace")]
+    return invalid_all(f"{path}.namespace", namespace, names.is_dns1123_label(namespace))
+
+
+def _validate_common(meta: Object, path: str) -> list[FieldError]:
+    return [
+        *validate_labels(meta.get("labels") or {}, f"{path}.labels"),
+        *validate_annotations(meta.get("annotations") or {}, f"{path}.annotations"),
+        *validate_owner_references(meta.get("ownerReferences") or [], f"{path}.ownerReferences"),
+        *validate_finalizers(meta.get("finalizers") or [], f"{path}.finalizers"),
+    ]
+
+
+def validate_labels(labels: Object, path: str) -> list[FieldError]:
+    """Return every fault of a label map."""
+    faults: list[FieldError] = []
+    for key, value in labels.items():
+        faults += invalid_all(path, key, names.is_qualified_name(key))
+        faults += invalid_all(path, value, names.is_label_value(str(value or "")))
+    return faults
+
+
+def validate_annotations(annotations: Object, path: str) -> list[FieldError]:
+    """Return every fault of an annotation map: keys, and the size of it all."""
+    faults: list[FieldError] = []
+    size = 0
+    for key, value in annotations.items():
+        faults += invalid_all(path, key, names.is_qualified_name(key.lower()))
+        size += len(key.encode()) + len(str(value or "").encode())
+    if size > ANNOTATIONS_MAX_BYTES:
+        faults.append(too_long(path, ANNOTATIONS_MAX_BYTES))
+    return faults
+
+
+def validate_owner_references(references: list[Any], path: str) -> list[FieldError]:
+    """Return every fault of the owner references; at most one owner controls."""
+    faults: list[FieldError] = []
+    controller: str | None = None
+    for reference in references:
+        api_version = reference.get("apiVersion") or ""
+        if not split_api_version(api_version)[1]:
+            faults.append(invalid(f"{path}.apiVersion", api_version, "version must not be empty"))
+        faults += [
+            invalid(f"{path}.{key}", "", f"{key} must not be empty")
+            for key in ("kind", "name", "uid")
+            if not reference.get(key)
+        ]
+        if (api_version, reference.get("kind")) == ("v1", "Event"):
+            faults.append(invalid(path, reference, "/v1, Kind=Event is disallowed from being an owner"))
+        if reference.get("controller"):
+            if controller is not None:
+                text = (
+                    'Only one reference can have Controller set to true. Found "true" in references for '
+                    f"{controller} and {reference.get('name')}"
+                )
+                faults.append(invalid(path, references, text))
+            else:
+                controller = str(reference.get("name"))
+    return faults
+
+
+def validate_finalizers(finalizers: Iterable[str], path: str) -> list[FieldError]:
+    """Return every fault of the finalizers: qualified names, or one of the standard ones."""
+    faults: list[FieldError] = []
+    finalizers = list(finalizers)
+    for finalizer in finalizers:
+        texts = names.is_qualified_name(finalizer)
+        faults += invalid_all(path, finalizer, texts)
+        if not texts and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+            text = "name is neither a standard finalizer name nor is it fully qualified"
+            faults.append(invalid(path, finalizer, text))
+    if _FOREGROUND in finalizers and _ORPHAN in finalizers:
+        text = f"finalizer {_FOREGROUND} and {_ORPHAN} cannot be both set"
+        faults.append(invalid(path, finalizers, text))
+    return faults
+
+
+def restore_system_fields(new: Object, old: Object) -> None:
+    """Fill in from ``old`` what a client may leave out of an update and the server alone decides."""
+    meta, before = new.setdefault("metadata", {}), old.get("metadata") or {}
+    for key in _SYSTEM_FIELDS:
+        if not meta.get(key) and before.get(key) is not None:
+            meta[key] = before[key]
+
+
+def validate_meta_update(
+    new: Object, old: Object, *, namespaced: bool, path: str = "metadata"
+) -> list[FieldError]:
+    """Return every fault of the metadata that would replace ``old``'s."""
+    meta, before = new.get("metadata") or {}, old.get("metadata") or {}
+    faults: list[FieldError] = []
+    if before.get("deletionTimestamp"):
+        faults += _no_new_finalizers(meta, before, f"{path}.finalizers")
+    if not meta.get("resourceVersion"):
+        faults.append(invalid(f"{path}.resourceVersion", "", "must be specified for an update"))
+    if (meta.get("generation") or 0) < (before.get("generation") or 0):
+        faults.append(invalid(f"{path}.generation", meta.get("generation") or 0, "must not be decremented"))
+    for key in ("name", "namespace", "uid", "creationTimestamp"):
+        if key == "namespace" and not namespaced:
+            continue
+        faults += immutable(f"{path}.{key}", meta.get(key) or "", before.get(key) or "")
+    for key in ("deletionTimestamp", "deletionGracePeriodSeconds"):
+        faults += immutable(f"{path}.{key}", meta.get(key), before.get(key))
+    return faults + _validate_common(meta, path)
+
+
+def _no_new_finalizers(meta: Object, before: Object, path: str) -> list[FieldError]:
+    added = sorted(set(meta.get("finalizers") or ()) - set(before.get("finalizers") or ()))
+    if not added:
+        return []
+    shown = ", ".join(json.dumps(name) for name in added)
+    text = (
+        "no new finalizers can be added if the object is being deleted, found new finalizers "
+        f"[]string{{{shown}}}"
+    )
+    return [forbidden(path, text)]

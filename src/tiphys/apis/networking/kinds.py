@@ -1,0 +1,41 @@
+"""Defaults and strategies of the ``networking.k8s.io`` group."""
+
+from __future__ import annotations
+
+from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apis.defaulting import each, fill, fill_optional, section
+from tiphys.apis.strategy import Strategy
+
+_GROUP = "networking.k8s.io"
+
+
+def default_network_policy(policy: Object) -> None:
+    """Ports are TCP; a policy is about ingress, and about egress where it has egress rules."""
+    spec = section(policy, "spec")
+    section(spec, "podSelector")
+    for direction in ("ingress", "egress"):
+        for rule in each(spec, direction):
+            for port in each(rule, "ports"):
+                fill_optional(port, "protocol", "TCP")
+    fill(spec, "policyTypes", ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"])
+
+
+def default_ingress_class(obj: Object) -> None:
+    """Parameters are cluster-wide unless they say otherwise."""
+    parameters = (obj.get("spec") or {}).get("parameters")
+    if isinstance(parameters, dict):
+        fill_optional(parameters, "scope", "Cluster")
+
+
+def prepare_ingress(ingress: Object) -> None:
+    """A new Ingress has no address."""
+    ingress["status"] = {"loadBalancer": {}}
+
+
+STRATEGIES: tuple[Strategy, ...] = (
+    Strategy(GVK(_GROUP, "v1", "Ingress"), prepare_create=prepare_ingress, has_generation=True),
+    Strategy(GVK(_GROUP, "v1", "IngressClass"), default=default_ingress_class, has_generation=True),
+    Strategy(GVK(_GROUP, "v1", "NetworkPolicy"), default=default_network_policy, has_generation=True),
+    Strategy(GVK(_GROUP, "v1", "IPAddress"), has_generation=True),
+    Strategy(GVK(_GROUP, "v1", "ServiceCIDR"), has_generation=True),
+)

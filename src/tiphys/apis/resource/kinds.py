@@ -1,0 +1,68 @@
+"""Defaults and strategies of the ``resource.k8s.io`` group, in the shape of ``v1`` and of ``v1beta1``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apis.defaulting import each, fill, section
+from tiphys.apis.strategy import Strategy
+
+_GROUP = "resource.k8s.io"
+
+
+def _exact_requests(spec: Object) -> Iterator[Object]:
+    for request in each(spec, "devices", "requests"):
+        exactly = request.get("exactly")
+        if isinstance(exactly, dict):
+            yield exactly
+        elif request.get("deviceClassName"):
+            yield request
+        yield from each(request, "firstAvailable")
+
+
+def default_claim_spec(spec: Object) -> None:
+    """One device is asked for unless a request says otherwise."""
+    for request in _exact_requests(spec):
+        fill(request, "allocationMode", "ExactCount")
+        if request["allocationMode"] == "ExactCount":
+            fill(request, "count", 1)
+        for toleration in each(request, "tolerations"):
+            fill(toleration, "operator", "Equal")
+
+
+def default_claim(obj: Object) -> None:
+    """Complete a ResourceClaim."""
+    default_claim_spec(section(obj, "spec"))
+
+
+def default_claim_template(obj: Object) -> None:
+    """Complete a ResourceClaimTemplate."""
+    spec = section(obj, "spec")
+    section(spec, "metadata")
+    default_claim_spec(section(spec, "spec"))
+
+
+def prepare_claim(obj: Object) -> None:
+    """A new claim is not allocated."""
+    obj["status"] = {}
+
+
+def default_device_class(obj: Object) -> None:
+    """A class always shows its spec."""
+    section(obj, "spec")
+
+
+def _of_version(version: str) -> Iterator[Strategy]:
+    yield Strategy(GVK(_GROUP, version, "ResourceClaim"), default=default_claim, prepare_create=prepare_claim)
+    yield Strategy(GVK(_GROUP, version, "ResourceClaimTemplate"), default=default_claim_template)
+    yield Strategy(GVK(_GROUP, version, "ResourceSlice"), has_generation=True)
+    yield Strategy(GVK(_GROUP, version, "DeviceClass"), default=default_device_class, has_generation=True)
+
+
+STRATEGIES: tuple[Strategy, ...] = (
+    *_of_version("v1"),
+    *_of_version("v1beta2"),
+    *_of_version("v1beta1"),
+    Strategy(GVK(_GROUP, "v1beta2", "DeviceTaintRule"), has_generation=True),
+)

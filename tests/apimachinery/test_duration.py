@@ -1,0 +1,37 @@
+"""Durations as tables show them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from tiphys.apimachinery.duration import human, short, since
+
+D, H, M = 86400, 3600, 60
+HUMAN = {
+    -5: "<invalid>", -1: "0s", 0: "0s", 1: "1s", 119: "119s", 120: "2m", 125: "2m5s", 599: "9m59s",
+    600: "10m", 179 * M: "179m", 180 * M: "3h", 181 * M: "3h1m", 8 * H: "8h", 47 * H + 59 * M: "47h",
+    48 * H: "2d", 50 * H: "2d2h", 8 * D: "8d", 729 * D: "729d", 730 * D: "2y", 731 * D: "2y1d",
+    8 * 365 * D: "8y", 3000 * D: "8y",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("seconds", "text"), HUMAN.items())
+def test_human(seconds: int, text: str) -> None:
+    assert human(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-9, "<invalid>"), (-1, "0s"), (59, "59s"), (60, "1m"), (3600, "1h"), (2 * D, "2d"), (366 * D, "1y")],
+)
+def test_short(seconds: int, text: str) -> None:
+    assert short(seconds) == text
+
+
+def test_since() -> None:
+    now = datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
+    assert since("2026-01-01T00:00:00Z", now) == "5m"
+    assert since(None, now) == "<unknown>"
+    assert since("rubbish", now) == "<unknown>"

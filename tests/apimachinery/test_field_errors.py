@@ -1,0 +1,48 @@
+"""Texts of validation faults."""
+
+from __future__ import annotations
+
+import pytest
+
+from tiphys.apimachinery import field_errors as fe
+from tiphys.apimachinery.errors import FieldError
+
+CASES = {
+    "required": (fe.required("a.b"), "FieldValueRequired", "a.b: Required value"),
+    "required why": (fe.required("a", "must be set"), "FieldValueRequired", "a: Required value: must be set"),
+    "string": (fe.invalid("a", 'x"y', "bad"), "FieldValueInvalid", 'a: Invalid value: "x\\"y": bad'),
+    "number": (fe.invalid("a", -1, "bad"), "FieldValueInvalid", "a: Invalid value: -1: bad"),
+    "boolean": (fe.invalid("a", True, "bad"), "FieldValueInvalid", "a: Invalid value: true: bad"),
+    "null": (fe.invalid("a", None, "bad"), "FieldValueInvalid", "a: Invalid value: null: bad"),
+    "map": (
+        fe.invalid("a", {"b": 1, "a": "x"}, "bad"),
+        "FieldValueInvalid",
+        'a: Invalid value: {"a":"x","b":1}: bad',
+    ),
+    "list": (fe.invalid("a", ["x"], "bad"), "FieldValueInvalid", 'a: Invalid value: ["x"]: bad'),
+    "whole float": (fe.invalid("a", 2.0, "bad"), "FieldValueInvalid", "a: Invalid value: 2: bad"),
+    "wrong type": (fe.type_invalid("a", 1, "bad"), "FieldValueTypeInvalid", "a: Invalid value: 1: bad"),
+    "not supported": (
+        fe.not_supported("a", "x", ["A", "B"]),
+        "FieldValueNotSupported",
+        'a: Unsupported value: "x": supported values: "A", "B"',
+    ),
+    "forbidden": (fe.forbidden("a", "no"), "FieldValueForbidden", "a: Forbidden: no"),
+    "duplicate": (fe.duplicate("a", "x"), "FieldValueDuplicate", 'a: Duplicate value: "x"'),
+    "not found": (fe.not_found("a", "x"), "FieldValueNotFound", 'a: Not found: "x"'),
+    "too long": (fe.too_long("a", 5), "FieldValueTooLong", "a: Too long: may not be more than 5 bytes"),
+    "too many": (fe.too_many("a", 4, 3), "FieldValueTooMany", "a: Too many: 4: must have at most 3 items"),
+    "too many one": (fe.too_many("a", 2, 1), "FieldValueTooMany", "a: Too many: 2: must have at most 1 item"),
+    "internal": (fe.internal("a", "boom"), "InternalError", "a: Internal error: boom"),
+}
+
+
+@pytest.mark.parametrize(("fault", "reason", "text"), CASES.values(), ids=CASES)
+def test_texts(fault: FieldError, reason: str, text: str) -> None:
+    assert fault.type == reason
+    assert str(fault) == text
+
+
+def test_immutable_only_complains_of_change() -> None:
+    assert fe.immutable("a", 1, 1) == []
+    assert [str(f) for f in fe.immutable("a", 2, 1)] == ["a: Invalid value: 2: field is immutable"]

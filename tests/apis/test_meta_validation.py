@@ -1,0 +1,133 @@
+"""Metadata rules, on create and on update."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tiphys.apis.meta_validation import restore_system_fields, validate_meta, validate_meta_update
+
+SUBDOMAIN = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
+    "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+OWNER = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
+
+CREATE: dict[str, tuple[dict[str, Any], bool, list[str]]] = {
+    "fine": ({"name": "a", "namespace": "n"}, True, []),
+    "no name": (
+        {"namespace": "n"},
+        True,
+        ["metadata.name: Required value: name or generateName is required"],
+    ),
+    "bad name": ({"name": "A", "namespace": "n"}, True, [f'metadata.name: Invalid value: "A": {SUBDOMAIN}']),
+    "prefix may end in a dash": ({"name": "a-x", "generateName": "a-", "namespace": "n"}, True, []),
+    "no namespace": ({"name": "a"}, True, ["metadata.namespace: Required value"]),
+    "namespace on cluster kind": (
+        {"name": "a", "namespace": "n"},
+        False,
+        ["metadata.namespace: Forbidden: not allowed on this type"],
+    ),
+    "generation": (
+        {"name": "a", "generation": -1},
+        False,
+        ["metadata.generation: Invalid value: -1: must be greater than or equal to 0"],
+    ),
+    "finalizer": (
+        {"name": "a", "finalizers": ["foo"]},
+        False,
+        [
+            'metadata.finalizers: Invalid value: "foo": name is neither a standard finalizer name nor is it '
+            "fully qualified"
+        ],
+    ),
+    "finalizer fine": ({"name": "a", "finalizers": ["example.com/foo", "orphan"]}, False, []),
+    "both deletion finalizers": (
+        {"name": "a", "finalizers": ["orphan", "foregroundDeletion"]},
+        False,
+        [
+            'metadata.finalizers: Invalid value: ["orphan","foregroundDeletion"]: finalizer '
+            "foregroundDeletion and orphan cannot be both set"
+        ],
+    ),
+    "owner": (
+        {"name": "a", "ownerReferences": [{"apiVersion": "", "kind": "Pod", "name": "p", "uid": ""}]},
+        False,
+        [
+            'metadata.ownerReferences.apiVersion: Invalid value: "": version must not be empty',
+            'metadata.ownerReferences.uid: Invalid value: "": uid must not be empty',
+        ],
+    ),
+    "one controller": ({"name": "a", "ownerReferences": [{**OWNER, "controller": True}, OWNER]}, False, []),
+    "annotations": (
+        {"name": "a", "annotations": {"k": "v" * 262144}},
+        False,
+        ["metadata.annotations: Too long: may not be more than 262144 bytes"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("meta", "namespaced", "faults"), CREATE.values(), ids=CREATE)
+def test_create(meta: dict[str, Any], namespaced: bool, faults: list[str]) -> None:
+    assert [str(f) for f in validate_meta({"metadata": meta}, namespaced=namespaced)] == faults
+
+
+def test_two_controllers() -> None:
+    owners = [{**OWNER, "controller": True}, {**OWNER, "name": "q", "controller": True}]
+    faults = validate_meta({"metadata": {"name": "a", "ownerReferences": owners}}, namespaced=False)
+    assert len(faults) == 1
+    assert faults[0].detail.endswith('Found "true" in references for p and q')
+
+
+def test_label_values() -> None:
+    faults = validate_meta({"metadata": {"name": "a", "labels": {"k": "a b", "": "x"}}}, namespaced=False)
+    assert faults[0].field == "metadata.labels"
+    assert faults[0].detail.startswith('Invalid value: "a b": a valid label must be an empty string or')
+    assert 'Invalid value: "": name part must be non-empty' in [f.detail for f in faults]
+
+
+OLD = {
+    "name": "a",
+    "uid": "u",
+    "resourceVersion": "1",
+    "generation": 2,
+    "creationTimestamp": "2026-01-01T00:00:00Z",
+}
+UPDATE: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
+    "same": (OLD, {}, []),
+    "no version": (
+        OLD,
+        {"resourceVersion": ""},
+        ['metadata.resourceVersion: Invalid value: "": must be specified for an update'],
+    ),
+    "uid": (OLD, {"uid": "v"}, ['metadata.uid: Invalid value: "v": field is immutable']),
+    "name": (OLD, {"name": "b"}, ['metadata.name: Invalid value: "b": field is immutable']),
+    "generation": (
+        OLD,
+        {"generation": 1},
+        ["metadata.generation: Invalid value: 1: must not be decremented"],
+    ),
+    "finalizers while deleting": (
+        {**OLD, "deletionTimestamp": "2026-01-01T00:00:00Z"},
+        {"finalizers": ["a.b/c"]},
+        [
+            "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, "
+            'found new finalizers []string{"a.b/c"}'
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("old", "change", "faults"), UPDATE.values(), ids=UPDATE)
+def test_update(old: dict[str, Any], change: dict[str, Any], faults: list[str]) -> None:
+    new = {"metadata": {**old, **change}}
+    assert [str(f) for f in validate_meta_update(new, {"metadata": old}, namespaced=False)] == faults
+
+
+def test_system_fields_may_be_left_out() -> None:
+    new: dict[str, Any] = {"metadata": {"name": "a", "resourceVersion": "1"}}
+    restore_system_fields(new, {"metadata": OLD})
+    assert new["metadata"] == OLD
+    assert validate_meta_update(new, {"metadata": OLD}, namespaced=False) == []
