@@ -1,0 +1,82 @@
+"""The shell around ``nft`` and ``conntrack``: applies a transaction, forgets flows to endpoints gone.
+
+Raises ``NftError`` with what nft said; retries are the caller's. Called by ``proxy`` only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from tiphys.apimachinery.errors import TiphysError
+from tiphys.proxy.ruleset import Table
+
+_TIMEOUT_S = 30.0
+
+
+class NftError(TiphysError):
+    """nft refused a transaction or could not be run."""
+
+
+async def _run(argv: Sequence[str], stdin: str = "") -> tuple[int, str, str]:
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    except FileNotFoundError as error:
+        raise NftError(f"{argv[0]} is not installed") from error
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            out, err = await process.communicate(stdin.encode())
+    except TimeoutError as error:
+        process.kill()
+        await process.wait()
+        raise NftError(f"{argv[0]} did not finish within {_TIMEOUT_S:.0f} s") from error
+    return process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace")
+
+
+async def apply(commands: Iterable[str]) -> None:
+    """Apply commands as one transaction: all of them or, with NftError, none."""
+    script = "\n".join(commands)
+    if not script:
+        return
+    code, _, err = await _run(("nft", "-f", "-"), script + "\n")
+    if code:
+        raise NftError(f"nft: {err.strip()[:2000]}")
+
+
+async def chain_names(table: Table) -> set[str] | None:
+    """Return the names of the chains that the kernel's table has; None when there is no such table."""
+    code, out, _ = await _run(("nft", "list", "chains", table.family))
+    if code:
+        return None
+    names: set[str] = set()
+    current, found = "", False
+    for line in out.splitlines():
+        words = line.split()
+        if words[:1] == ["table"]:
+            current = words[2] if len(words) > 2 else ""
+            found = found or current == table.name
+        elif words[:1] == ["chain"] and current == table.name:
+            names.add(words[1])
+    return names if found else None
+
+
+async def forget_flows(targets: Iterable[tuple[str, str, int]]) -> None:
+    """Delete UDP flows that are translated to endpoints: (original address or empty, endpoint address, port).
+
+    A flow to a service that had no endpoint has no translation; for those the endpoint is empty. Nothing to
+    delete is success.
+    """
+    for original, endpoint, port in targets:
+        argv = ["conntrack", "-D", "-p", "udp"]
+        if original:
+            argv += ["--orig-dst", original]
+        if endpoint:
+            argv += ["--dst-nat", endpoint]
+        if port:
+            argv += ["--orig-port-dst", str(port)]
+        await _run(argv)

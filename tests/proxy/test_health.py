@@ -1,0 +1,35 @@
+# ruff: noqa: E501
+"""What load balancers are told about a node."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tiphys.proxy.health import health_port, local_endpoints, service_reply
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "want"),
+    [
+        ("local balancer", {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": 31000}, 31000),
+        ("cluster-wide", {"type": "LoadBalancer", "healthCheckNodePort": 31000}, 0),
+        ("node port", {"type": "NodePort", "externalTrafficPolicy": "Local"}, 0),
+    ],
+)  # fmt: skip
+def test_health_port(service: Any, name: str, spec: Any, want: int) -> None:
+    assert health_port(service(**spec)) == want
+
+
+def test_counts_ready_endpoints_of_this_node(endpoint_slice: Any) -> None:
+    gone = {"addresses": ["10.128.1.7"], "nodeName": "n1", "conditions": {"ready": False}}
+    assert local_endpoints([endpoint_slice("10.128.1.5@n1", "10.128.2.5@n2", gone)], "n1") == 1
+
+
+@pytest.mark.parametrize(("count", "status"), [(0, 503), (2, 200)])
+def test_reply(count: int, status: int) -> None:
+    reply = service_reply("default/web", count)
+    assert reply.status == status
+    assert json.loads(reply.body)["localEndpoints"] == count  # type: ignore[arg-type]

@@ -1,0 +1,81 @@
+"""The rules in a real kernel: a namespace of its own, real sockets, nothing outside of it touched."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tiphys.proxy.diff import transaction
+from tiphys.proxy.endpoints import NodeFacts
+from tiphys.proxy.rules import ruleset
+
+pytestmark = pytest.mark.e2e
+
+NODE = NodeFacts("n1", ("172.29.99.2",), "", ("10.128.0.0/16",))
+
+SCRIPT = """
+import socket, subprocess, sys, threading
+def sh(*argv, data=None):
+    subprocess.run(argv, input=data, text=True, check=True)
+sh("ip", "link", "set", "lo", "up")
+for address in ("10.128.1.5/32", "10.128.1.6/32", "172.29.99.2/32"):
+    sh("ip", "addr", "add", address, "dev", "lo")
+sh("ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1")
+sh("ip", "link", "set", "v0", "up"); sh("ip", "link", "set", "v1", "up")
+sh("ip", "route", "add", "10.64.0.0/16", "dev", "v0", "src", "172.29.99.2")
+for part in sys.stdin.read().split("=====\\n"):
+    sh("nft", "-f", "-", data=part)
+def serve(address):
+    listener = socket.create_server((address, 8080))
+    def loop():
+        while True:
+            peer, _ = listener.accept()
+            peer.sendall(address.encode()); peer.close()
+    threading.Thread(target=loop, daemon=True).start()
+for address in ("10.128.1.5", "10.128.1.6"):
+    serve(address)
+def ask(address, port):
+    try:
+        with socket.create_connection((address, port), timeout=5) as peer:
+            return peer.recv(99).decode()
+    except ConnectionRefusedError:
+        return "refused"
+print(sorted({ask("10.64.0.20", 80) for _ in range(40)}))
+print(sorted({ask("172.29.99.2", 30080) for _ in range(40)}))
+print(len({ask("10.64.0.23", 80) for _ in range(10)}))
+print(ask("10.64.0.21", 80), ask("10.64.0.20", 81))
+"""
+
+
+def test_connections(service: Any, endpoint_slice: Any) -> None:
+    ports = {"type": "NodePort", "ports": [{"name": "http", "port": 80, "nodePort": 30080}]}
+    services = [
+        service(**ports),
+        service("gone", clusterIP="10.64.0.21"),
+        service("sticky", clusterIP="10.64.0.23", sessionAffinity="ClientIP"),
+    ]
+    empty = ruleset(
+        [service("old", clusterIP="10.64.0.30")], [endpoint_slice("10.128.1.9", service="old")], NODE
+    )
+    slices = [endpoint_slice("10.128.1.5", "10.128.1.6", service=name) for name in ("web", "sticky")]
+    table = ruleset(services, slices, NODE)
+    sparse = ruleset(services[:1], slices[:1], NODE)
+    steps = [
+        transaction(None, empty),
+        transaction(empty, table),
+        transaction(table, sparse),
+        transaction(sparse, table),
+    ]
+    done = subprocess.run(
+        ["unshare", "--net", sys.executable, "-c", SCRIPT],
+        input="=====\n".join("\n".join(step) + "\n" for step in steps),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    both = "['10.128.1.5', '10.128.1.6']"
+    assert done.stdout.splitlines() == [both, both, "1", "refused refused"], done.stderr

@@ -1,0 +1,109 @@
+"""The shell: what it writes to a recording kernel when informers report changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from tiphys.proxy.nft import NftError
+from tiphys.proxy.proxy import Proxy, ProxyOptions
+from tiphys.proxy.ruleset import Table
+
+
+class Recorder:
+    """A kernel that remembers; ``fail`` makes the next write fail, ``chains`` is what a check finds."""
+
+    def __init__(self) -> None:
+        self.writes: list[list[str]] = []
+        self.flows: list[tuple[str, str, int]] = []
+        self.fail = False
+        self.chains: set[str] | None = None
+
+    async def apply(self, commands: Iterable[str]) -> None:
+        if self.fail:
+            self.fail = False
+            raise NftError("nft: no")
+        self.writes.append(list(commands))
+
+    async def chain_names(self, table: Table) -> set[str] | None:
+        return set(table.chains) if self.chains is None else self.chains
+
+    async def forget_flows(self, targets: Iterable[tuple[str, str, int]]) -> None:
+        self.flows += targets
+
+
+@pytest.fixture
+def kernel() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def proxy(kernel: Recorder) -> Proxy:
+    client: Any = object()
+    return Proxy(client, ProxyOptions("n1", ("10.128.0.0/16",)), kernel=kernel)
+
+
+async def test_writes_once_and_then_only_differences(
+    proxy: Proxy, kernel: Recorder, service: Any, endpoint_slice: Any
+) -> None:
+    proxy.on_service(None, service())
+    proxy.on_slice(None, endpoint_slice("10.128.1.5"))
+    await proxy.sync()
+    assert kernel.writes[0][1] == "delete table ip tiphys-proxy"
+    await proxy.sync()
+    assert len(kernel.writes) == 1
+    proxy.on_slice(endpoint_slice("10.128.1.5"), endpoint_slice("10.128.1.6"))
+    await proxy.sync()
+    assert "flush chain" in kernel.writes[1][0]
+    proxy.on_service(service(), None)
+    await proxy.sync()
+    assert any(command.startswith("delete chain") for command in kernel.writes[2])
+
+
+async def test_failed_write_loses_nothing(
+    proxy: Proxy, kernel: Recorder, service: Any, endpoint_slice: Any
+) -> None:
+    await proxy.sync()
+    proxy.on_service(None, service())
+    proxy.on_slice(None, endpoint_slice("10.128.1.5"))
+    kernel.fail = True
+    with pytest.raises(NftError):
+        await proxy.sync()
+    await proxy.sync()
+    assert any("10.128.1.5 . 8080" in command for command in kernel.writes[1])
+
+
+async def test_meddling_is_undone(proxy: Proxy, kernel: Recorder) -> None:
+    await proxy.sync()
+    await proxy.check()
+    await proxy.sync()
+    assert len(kernel.writes) == 1
+    kernel.chains = {"services"}
+    await proxy.check()
+    await proxy.sync()
+    assert kernel.writes[1] == kernel.writes[0]
+
+
+async def test_node_addresses_serve_node_ports(proxy: Proxy, kernel: Recorder, service: Any) -> None:
+    addresses = [{"type": "Hostname", "address": "n1"}, {"type": "InternalIP", "address": "172.29.0.2"}]
+    proxy.on_node(None, {"metadata": {"name": "n1"}, "status": {"addresses": addresses}})
+    await proxy.sync()
+    assert "add element ip tiphys-proxy nodeport-ips { 172.29.0.2 }" in kernel.writes[0]
+
+
+async def test_udp_flows_of_gone_endpoints_are_forgotten(
+    proxy: Proxy, kernel: Recorder, service: Any, endpoint_slice: Any
+) -> None:
+    dns = service(ports=[{"name": "http", "port": 53, "protocol": "UDP"}])
+    before, after = (
+        endpoint_slice(*ips, protocol="UDP") for ips in (["10.128.1.5", "10.128.1.6"], ["10.128.1.6"])
+    )
+    proxy.on_service(None, dns)
+    proxy.on_slice(None, before)
+    await proxy.sync()
+    kernel.flows.clear()
+    proxy.on_slice(before, after)
+    await proxy.sync()
+    assert kernel.flows == [("10.64.0.20", "10.128.1.5", 53)]
