@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from tiphys.apimachinery.meta import GVR
 
+_ADMISSION = "admissionregistration.k8s.io"
+
 BINDINGS = GVR("", "v1", "bindings")
 COMPONENT_STATUSES = GVR("", "v1", "componentstatuses")
 CONFIG_MAPS = GVR("", "v1", "configmaps")
@@ -64,16 +66,30 @@ STORAGE_CLASSES = GVR("storage.k8s.io", "v1", "storageclasses")
 VOLUME_ATTACHMENTS = GVR("storage.k8s.io", "v1", "volumeattachments")
 VOLUME_ATTRIBUTES_CLASSES = GVR("storage.k8s.io", "v1", "volumeattributesclasses")
 VOLUME_ATTRIBUTES_CLASSES_V1BETA1 = GVR("storage.k8s.io", "v1beta1", "volumeattributesclasses")
-MUTATING_ADMISSION_POLICIES = GVR("admissionregistration.k8s.io", "v1", "mutatingadmissionpolicies")
-MUTATING_ADMISSION_POLICY_BINDINGS = GVR("admissionregistration.k8s.io", "v1", "mutatingadmissionpolicybindings")
-MUTATING_WEBHOOK_CONFIGURATIONS = GVR("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations")
-VALIDATING_ADMISSION_POLICIES = GVR("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies")
-VALIDATING_ADMISSION_POLICY_BINDINGS = GVR("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings")
-VALIDATING_WEBHOOK_CONFIGURATIONS = GVR("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations")
-MUTATING_ADMISSION_POLICIES_V1BETA1 = GVR("admissionregistration.k8s.io", "v1beta1", "mutatingadmissionpolicies")
-MUTATING_ADMISSION_POLICY_BINDINGS_V1BETA1 = GVR("admissionregistration.k8s.io", "v1beta1", "mutatingadmissionpolicybindings")
-MUTATING_ADMISSION_POLICIES_V1ALPHA1 = GVR("admissionregistration.k8s.io", "v1alpha1", "mutatingadmissionpolicies")
-MUTATING_ADMISSION_POLICY_BINDINGS_V1ALPHA1 = GVR("admissionregistration.k8s.io", "v1alpha1", "mutatingadmissionpolicybindings")
+MUTATING_ADMISSION_POLICIES = GVR(_ADMISSION, "v1", "mutatingadmissionpolicies")
+MUTATING_ADMISSION_POLICY_BINDINGS = GVR(
+    "admissionregistration.k8s.io", "v1", "mutatingadmissionpolicybindings"
+)
+MUTATING_WEBHOOK_CONFIGURATIONS = GVR(_ADMISSION, "v1", "mutatingwebhookconfigurations")
+VALIDATING_ADMISSION_POLICIES = GVR(_ADMISSION, "v1", "validatingadmissionpolicies")
+VALIDATING_ADMISSION_POLICY_BINDINGS = GVR(
+    "admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings"
+)
+VALIDATING_WEBHOOK_CONFIGURATIONS = GVR(
+    "admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations"
+)
+MUTATING_ADMISSION_POLICIES_V1BETA1 = GVR(
+    "admissionregistration.k8s.io", "v1beta1", "mutatingadmissionpolicies"
+)
+MUTATING_ADMISSION_POLICY_BINDINGS_V1BETA1 = GVR(
+    "admissionregistration.k8s.io", "v1beta1", "mutatingadmissionpolicybindings"
+)
+MUTATING_ADMISSION_POLICIES_V1ALPHA1 = GVR(
+    "admissionregistration.k8s.io", "v1alpha1", "mutatingadmissionpolicies"
+)
+MUTATING_ADMISSION_POLICY_BINDINGS_V1ALPHA1 = GVR(
+    "admissionregistration.k8s.io", "v1alpha1", "mutatingadmissionpolicybindings"
+)
 CUSTOM_RESOURCE_DEFINITIONS = GVR("apiextensions.k8s.io", "v1", "customresourcedefinitions")
 PRIORITY_CLASSES = GVR("scheduling.k8s.io", "v1", "priorityclasses")
 POD_GROUPS = GVR("scheduling.k8s.io", "v1alpha2", "podgroups")

@@ -1,0 +1,154 @@
+"""Reads kubeconfig files and the credentials that a pod finds in itself; makes an ``HttpTransport``.
+
+Refuses what needs a foreign program (``exec`` and ``auth-provider`` users).
+Source: the Config type of client.authentication / clientcmd v1, and "Accessing the API from a Pod".
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import ssl
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tiphys.apimachinery.errors import TiphysError
+from tiphys.client.transport import Credentials, HttpTransport
+
+SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+class ConfigError(TiphysError):
+    """The kubeconfig is missing, malformed, or names what it does not define."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConfig:
+    """Where the server is and who we are. PEM material is kept as bytes, never logged."""
+
+    server: str
+    ca_pem: bytes = b""
+    cert_pem: bytes = b""
+    key_pem: bytes = b""
+    insecure: bool = False
+    server_name: str = ""
+    namespace: str = "default"
+    credentials: Credentials = field(default_factory=Credentials)
+
+    def transport(self) -> HttpTransport:
+        """Make the transport that this config describes. Raises ConfigError for unusable PEM."""
+        return HttpTransport(
+            self.server,
+            ssl_context=self._ssl_context(),
+            credentials=self.credentials,
+            server_name=self.server_name,
+        )
+
+    def _ssl_context(self) -> ssl.SSLContext | None:
+        if not self.server.startswith("https:"):
+            return None
+        try:
+            context = ssl.create_default_context(cadata=self.ca_pem.decode() if self.ca_pem else None)
+            if self.insecure:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+            if self.cert_pem:
+                _load_chain(context, self.cert_pem, self.key_pem)
+        except (ssl.SSLError, ValueError) as error:
+            raise ConfigError(f"unusable TLS material for {self.server}: {error}") from error
+        return context
+
+
+def load(path: str | Path, context: str = "") -> ClientConfig:
+    """Read a kubeconfig; ``context`` empty takes ``current-context``. Raises ConfigError."""
+    path = Path(path)
+    try:
+        config = yaml.load(
+            path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        )
+    except OSError as error:
+        raise ConfigError(f"kubeconfig {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"kubeconfig {path}: {error}") from error
+    if not isinstance(config, dict):
+        raise ConfigError(f"kubeconfig {path}: not a mapping")
+    chosen = _named(config, "contexts", "context", context or config.get("current-context") or "")
+    cluster = _named(config, "clusters", "cluster", chosen.get("cluster") or "")
+    user = _named(config, "users", "user", chosen["user"]) if chosen.get("user") else {}
+    if not cluster.get("server"):
+        raise ConfigError(f"kubeconfig {path}: the cluster has no server")
+    if user.get("exec") or user.get("auth-provider"):
+        raise ConfigError(f"kubeconfig {path}: exec and auth-provider users are not supported")
+    base = path.parent
+    token_file = user.get("tokenFile") or ""
+    return ClientConfig(
+        server=cluster["server"],
+        ca_pem=_material(cluster, "certificate-authority", base),
+        cert_pem=_material(user, "client-certificate", base),
+        key_pem=_material(user, "client-key", base),
+        insecure=bool(cluster.get("insecure-skip-tls-verify")),
+        server_name=cluster.get("tls-server-name") or "",
+        namespace=chosen.get("namespace") or "default",
+        credentials=Credentials(
+            token=user.get("token") or "",
+            token_file=str(base / token_file) if token_file else "",
+            username=user.get("username") or "",
+            password=user.get("password") or "",
+            impersonate_user=user.get("as") or "",
+        ),
+    )
+
+
+def in_cluster(directory: Path = SERVICE_ACCOUNT_DIR) -> ClientConfig:
+    """Build the config of a pod from its environment and mounted token. Raises ConfigError."""
+    host = os.environ.get("KUBERNETES_SERVICE_HOST")
+    port = os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if not host:
+        raise ConfigError("not in a cluster: KUBERNETES_SERVICE_HOST is not set")
+    try:
+        ca_pem = (directory / "ca.crt").read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{directory / 'ca.crt'}: {error.strerror}") from error
+    namespace = directory / "namespace"
+    return ClientConfig(
+        server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+        ca_pem=ca_pem,
+        namespace=namespace.read_text().strip() if namespace.exists() else "default",
+        credentials=Credentials(token_file=str(directory / "token")),
+    )
+
+
+def _named(config: dict[str, Any], section: str, item: str, name: str) -> dict[str, Any]:
+    for entry in config.get(section) or ():
+        if entry.get("name") == name:
+            return dict(entry.get(item) or {})
+    raise ConfigError(f"kubeconfig: {item} {name!r} is not defined")
+
+
+def _material(entry: dict[str, Any], name: str, base: Path) -> bytes:
+    embedded: str = entry.get(f"{name}-data") or ""
+    if embedded:
+        try:
+            return base64.b64decode(embedded, validate=True)
+        except ValueError as error:
+            raise ConfigError(f"kubeconfig: {name}-data is not base64") from error
+    if entry.get(name):
+        path: Path = base / str(entry[name])
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}") from error
+    return b""
+
+
+def _load_chain(context: ssl.SSLContext, cert_pem: bytes, key_pem: bytes) -> None:
+    """Hand PEM bytes to OpenSSL, which reads files only: a private file that lives for one call."""
+    with tempfile.TemporaryDirectory(prefix="tiphys-") as folder:
+        path = Path(folder) / "client.pem"
+        path.touch(mode=0o600)
+        path.write_bytes(cert_pem.rstrip() + b"\n" + key_pem)
+        context.load_cert_chain(path)

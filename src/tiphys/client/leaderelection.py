@@ -1,0 +1,170 @@
+"""One active instance among several: a Lease that the leader renews and the others watch run out.
+
+Expiry is judged by the local steady clock since the last seen change, so clocks of different machines need
+not agree. Upstream's timings: 15 s lease, 10 s to renew, a try every 2 s.
+Source: coordination.k8s.io/v1 Lease and client-go's leader election.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tiphys.apimachinery.clock import Clock, RealClock, rfc3339_micro
+from tiphys.apimachinery.errors import NotFound, StatusError, TiphysError
+from tiphys.apimachinery.meta import Object, copy_object
+from tiphys.client.kinds import LEASES
+from tiphys.client.rest import Client
+from tiphys.client.transport import TransportError
+
+log = logging.getLogger(__name__)
+
+Sleep = Callable[[float], Awaitable[Any]]
+
+
+class LeadershipLost(TiphysError):
+    """The lease could not be renewed in time: whatever leads must stop at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds. ``lease_s`` > ``renew_deadline_s`` > ``retry_s``."""
+
+    lease_s: int = 15
+    renew_deadline_s: float = 10.0
+    retry_s: float = 2.0
+
+
+class LeaderElector:
+    """Compete for ``namespace/name`` as ``identity``."""
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        identity: str,
+        *,
+        namespace: str = "kube-system",
+        timings: Timings | None = None,
+        clock: Clock | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._client = client
+        self._name = name
+        self._namespace = namespace
+        self._identity = identity
+        self._timings = timings or Timings()
+        self._clock = clock or RealClock()
+        self._sleep = sleep
+        self._seen: Object | None = None
+        self._seen_at = 0.0
+        self._leading = False
+
+    @property
+    def leading(self) -> bool:
+        return self._leading
+
+    async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
+        """Wait for leadership, run ``lead`` while renewing, give the lease up when it ends.
+
+        Raises:
+            LeadershipLost: renewing failed for too long; ``lead`` was cancelled first.
+        """
+        await self._acquire()
+        try:
+            async with asyncio.TaskGroup() as group:
+                renewing = group.create_task(self._renew())
+                await lead()
+                renewing.cancel()
+        except BaseExceptionGroup as errors:
+            lost = errors.subgroup(LeadershipLost)
+            if lost is not None:
+                raise LeadershipLost(f"lease {self._namespace}/{self._name}") from errors
+            raise
+        finally:
+            await self._release()
+
+    async def _acquire(self) -> None:
+        while not await self.try_hold():
+            await self._sleep(self._timings.retry_s)
+        log.info("became leader lease=%s/%s identity=%s", self._namespace, self._name, self._identity)
+
+    async def _renew(self) -> None:
+        last = self._clock.monotonic()
+        while True:
+            await self._sleep(self._timings.retry_s)
+            if await self.try_hold():
+                last = self._clock.monotonic()
+            elif self._clock.monotonic() - last >= self._timings.renew_deadline_s:
+                self._leading = False
+                raise LeadershipLost(f"lease {self._namespace}/{self._name}")
+
+    async def _release(self) -> None:
+        if not self._leading:
+            return
+        self._leading = False
+        try:
+            lease = await self._client.get(LEASES, self._name, self._namespace)
+            if lease["spec"].get("holderIdentity") == self._identity:
+                lease["spec"].update(holderIdentity="", leaseDurationSeconds=1)
+                await self._client.update(LEASES, lease)
+        except (StatusError, TransportError) as error:
+            log.info("lease not given up lease=%s/%s error=%s", self._namespace, self._name, error)
+
+    async def try_hold(self) -> bool:
+        """Take or renew the lease once; True when it is ours now."""
+        try:
+            self._leading = await self._try()
+        except (StatusError, TransportError) as error:
+            log.debug("lease not held lease=%s/%s error=%s", self._namespace, self._name, error)
+            return False
+        return self._leading
+
+    async def _try(self) -> bool:
+        now = rfc3339_micro(self._clock.now())
+        try:
+            lease = await self._client.get(LEASES, self._name, self._namespace)
+        except NotFound:
+            self._note(await self._client.create(LEASES, self._fresh(now)))
+            return True
+        if self._seen is None or self._seen["spec"] != lease["spec"]:
+            self._note(lease)
+        spec = lease.get("spec") or {}
+        holder = spec.get("holderIdentity") or ""
+        ours = holder == self._identity
+        if holder and not ours and not self._expired(spec):
+            return False
+        updated = copy_object(lease)
+        updated["spec"] = self._fresh(now)["spec"]
+        if ours:
+            updated["spec"]["acquireTime"] = spec.get("acquireTime") or now
+            updated["spec"]["leaseTransitions"] = spec.get("leaseTransitions") or 0
+        else:
+            updated["spec"]["leaseTransitions"] = (spec.get("leaseTransitions") or 0) + 1
+        self._note(await self._client.update(LEASES, updated))
+        return True
+
+    def _expired(self, spec: Object) -> bool:
+        lasts_s = spec.get("leaseDurationSeconds") or self._timings.lease_s
+        return self._clock.monotonic() - self._seen_at >= lasts_s
+
+    def _note(self, lease: Object) -> None:
+        self._seen = lease
+        self._seen_at = self._clock.monotonic()
+
+    def _fresh(self, now: str) -> Object:
+        return {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": self._name, "namespace": self._namespace},
+            "spec": {
+                "holderIdentity": self._identity,
+                "leaseDurationSeconds": self._timings.lease_s,
+                "acquireTime": now,
+                "renewTime": now,
+                "leaseTransitions": 0,
+            },
+        }

@@ -1,0 +1,34 @@
+"""What becomes of a key by how its reconcile ended."""
+
+import pytest
+
+from tiphys.apimachinery.clock import FakeClock
+from tiphys.apimachinery.errors import Conflict, TerminalError
+from tiphys.client.controller import process
+from tiphys.client.transport import TransportError
+from tiphys.client.workqueue import WorkQueue
+
+
+@pytest.mark.parametrize(
+    ("outcome", "due", "failures", "logged"),
+    [
+        pytest.param(None, None, 0, [], id="done"),
+        pytest.param(30.0, 30.0, 0, [], id="again later"),
+        pytest.param(Conflict("x"), 0.005, 1, [], id="conflict is quiet"),
+        pytest.param(TerminalError("x"), None, 0, ["ERROR"], id="terminal is not retried"),
+        pytest.param(TransportError("x"), 0.005, 1, ["WARNING"], id="no server"),
+        pytest.param(ValueError("x"), 0.005, 1, ["ERROR"], id="a bug is retried"),
+    ],
+)
+async def test_process(outcome, due, failures, logged, caplog):
+    queue = WorkQueue(clock=FakeClock())
+
+    async def reconcile(key):
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    await process(queue, reconcile, "a")
+    assert (queue.next_due, queue.failures("a")) == (due, failures)
+    assert [record.levelname for record in caplog.records if record.levelno > 20] == logged
+    queue.close()

@@ -1,0 +1,159 @@
+"""The cache follows the server through changes, broken watches and lost history."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tiphys.client import informer as informer_module
+from tiphys.client.informer import CacheMutated, InformerSet
+from tiphys.client.inprocess import InProcessTransport
+from tiphys.client.kinds import PODS
+from tiphys.client.rest import Client
+from tiphys.testing.fake_api import FakeApi
+
+
+def pod(name, node="", namespace="default"):
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"nodeName": node},
+    }
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(informer_module, "_BACKOFF_BASE_S", 0.0)
+
+
+@pytest.fixture
+def api():
+    return FakeApi()
+
+
+@asynccontextmanager
+async def running(informers):
+    task = asyncio.ensure_future(informers.run())
+    await informers.wait_synced()
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(predicate):
+    for _ in range(1000):
+        if predicate():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never happened")
+
+
+def make(api, **options):
+    return InformerSet(Client(InProcessTransport(api.handler)), **options)
+
+
+async def test_handlers_see_the_list_and_then_every_change(api):
+    api.put(PODS, pod("a"))
+    informers = make(api)
+    pods = informers.get(PODS)
+    seen = []
+    pods.add_handler(
+        lambda old, new: seen.append((old and old["spec"]["nodeName"], new and new["spec"]["nodeName"]))
+    )
+    async with running(informers):
+        api.put(PODS, pod("a", "n1"))
+        api.remove(PODS, "a", "default")
+        await until(lambda: len(seen) == 3)
+    assert seen == [(None, ""), ("", "n1"), ("n1", None)]
+    assert pods.list() == []
+
+
+async def test_a_late_handler_is_told_what_is_there(api):
+    api.put(PODS, pod("a"))
+    informers = make(api)
+    pods = informers.get(PODS)
+    async with running(informers):
+        seen = []
+        pods.add_handler(lambda old, new: seen.append(new["metadata"]["name"]))
+        assert seen == ["a"]
+
+
+async def test_indexes_and_namespaces_follow_changes(api):
+    api.put(PODS, pod("a", "n1"))
+    api.put(PODS, pod("b", "n1", "other"))
+    informers = make(api)
+    pods = informers.get(PODS)
+    pods.add_index("node", lambda obj: [obj["spec"]["nodeName"]])
+    async with running(informers):
+        assert len(pods.by_index("node", "n1")) == 2
+        api.put(PODS, pod("a", "n2"))
+        await until(lambda: pods.by_index("node", "n2"))
+        assert [item["metadata"]["name"] for item in pods.by_index("node", "n1")] == ["b"]
+        assert [item["metadata"]["name"] for item in pods.list("other")] == ["b"]
+        assert pods.get("default/a")["spec"]["nodeName"] == "n2"
+
+
+async def test_a_broken_watch_resumes_without_listing(api):
+    informers = make(api)
+    pods = informers.get(PODS)
+    async with running(informers):
+        await until(lambda: len(api.calls) == 2)
+        api.break_watches()
+        api.put(PODS, pod("a"))
+        await until(lambda: pods.get("default/a"))
+    # A list and a watch open with the same verb; three requests are one list and two watches.
+    assert len(api.calls) == 3
+
+
+async def test_lost_history_lists_again_and_reports_the_difference(api):
+    api.put(PODS, pod("gone"))
+    api.put(PODS, pod("stays"))
+    informers = make(api)
+    pods = informers.get(PODS)
+    changes = []
+    pods.add_handler(lambda old, new: changes.append((bool(old), bool(new))))
+    async with running(informers):
+        await until(lambda: len(api.calls) == 2)
+        del changes[:]
+        api.break_watches()
+        api.remove(PODS, "gone", "default")
+        api.put(PODS, pod("new"))
+        api.expire()
+        await until(lambda: pods.get("default/new"))
+    assert sorted(changes) == [(False, True), (True, False)]
+
+
+async def test_deleted_and_recreated_unseen_is_two_facts(api):
+    api.put(PODS, pod("a"))
+    informers = make(api)
+    pods = informers.get(PODS)
+    changes = []
+    pods.add_handler(lambda old, new: changes.append((bool(old), bool(new))))
+    async with running(informers):
+        again = {**pod("a")}
+        again["metadata"]["uid"] = "another"
+        api.put(PODS, again)
+        await until(lambda: len(changes) == 3)
+    assert changes == [(False, True), (True, False), (False, True)]
+
+
+async def test_informers_are_shared_and_can_be_asked_for_while_running(api):
+    informers = make(api)
+    assert informers.get(PODS) is informers.get(PODS)
+    async with running(informers):
+        late = informers.get(PODS, namespace="other")
+        await late.wait_synced()
+        assert late is not informers.get(PODS)
+        informers.remove(PODS)
+
+
+async def test_the_detector_catches_a_changed_cache(api):
+    api.put(PODS, pod("a"))
+    informers = make(api, detect_mutation=True)
+    informers.get(PODS)
+    async with running(informers):
+        informers.check_mutations()
+        informers.get(PODS).get("default/a")["spec"]["nodeName"] = "mine"
+        with pytest.raises(CacheMutated):
+            informers.check_mutations()

@@ -1,0 +1,74 @@
+"""One leader at a time; the lease runs out by the watcher's own clock."""
+
+import asyncio
+
+import pytest
+
+from tiphys.apimachinery.clock import FakeClock
+from tiphys.apimachinery.errors import ServiceUnavailable
+from tiphys.client.inprocess import InProcessTransport
+from tiphys.client.kinds import LEASES
+from tiphys.client.leaderelection import LeaderElector, LeadershipLost
+from tiphys.client.rest import Client
+from tiphys.testing.fake_api import FakeApi
+
+
+class World:
+    def __init__(self):
+        self.api = FakeApi()
+        self.clock = FakeClock()
+
+    async def sleep(self, seconds):
+        self.clock.advance(seconds)
+        await asyncio.sleep(0)
+
+    def elector(self, who):
+        client = Client(InProcessTransport(self.api.handler))
+        return LeaderElector(client, "cm", who, clock=self.clock, sleep=self.sleep)
+
+    @property
+    def lease(self):
+        return self.api.get(LEASES, "cm", "kube-system")["spec"]
+
+
+async def test_the_first_holds_and_the_second_waits_until_it_runs_out():
+    world = World()
+    first, second = world.elector("a"), world.elector("b")
+    assert await first.try_hold()
+    assert not await second.try_hold()
+    world.clock.advance(14)
+    assert await first.try_hold()
+    world.clock.advance(2)
+    assert not await second.try_hold()
+    world.clock.advance(15)
+    assert await second.try_hold()
+    assert not await first.try_hold()
+    assert (world.lease["holderIdentity"], world.lease["leaseTransitions"]) == ("b", 1)
+
+
+async def test_it_is_given_up_when_the_work_ends():
+    world = World()
+
+    async def lead():
+        assert world.lease["holderIdentity"] == "a"
+
+    await world.elector("a").run(lead)
+    assert world.lease["holderIdentity"] == ""
+    assert await world.elector("b").try_hold()
+
+
+async def test_failing_to_renew_cancels_the_work():
+    world = World()
+    cancelled = []
+
+    async def lead():
+        world.api.reactors.append(lambda request: ServiceUnavailable("down"))
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    with pytest.raises(LeadershipLost):
+        await world.elector("a").run(lead)
+    assert cancelled
