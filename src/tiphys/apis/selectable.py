@@ -1,0 +1,80 @@
+"""What a fieldSelector compares: the text of an object's selectable fields, with the API's defaults.
+
+``Resource.selectable_fields`` says which paths a kind has; this module reads them. Objects come in their
+storage version (events as core Events); the paths of ``events.k8s.io`` mean the core ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.resource import Resource
+
+_DEFAULTS = {
+    "spec.unschedulable": "false",
+    "spec.hostNetwork": "false",
+    "status.replicas": "0",
+    "status.successful": "0",
+}
+_ELSEWHERE = {
+    "status.successful": ("status", "succeeded"),
+    "reportingController": ("reportingComponent",),
+}
+_SPLIT: dict[str, tuple[str, ...]] = {}
+
+
+def field_value(obj: Object, path: str) -> str:
+    """Return the field's value as selectors compare it: ``""`` (or the field's zero) where it is unset."""
+    if path == "source":
+        return _text((obj.get("source") or {}).get("component") or obj.get("reportingComponent"), "")
+    steps = _SPLIT.get(path)
+    if steps is None:
+        steps = _SPLIT[path] = _steps(path)
+    value: Any = obj
+    for step in steps:
+        if not isinstance(value, dict):
+            return ""
+        value = value.get(step)
+        if value is None:
+            return _DEFAULTS.get(path, "")
+    return _text(value, _DEFAULTS.get(path, ""))
+
+
+def field_values(resource: Resource, obj: Object) -> dict[str, str]:
+    """Return every selectable field of an object, metadata.name and metadata.namespace included."""
+    meta = obj["metadata"]
+    values = {"metadata.name": meta.get("name", "")}
+    if resource.namespaced:
+        values["metadata.namespace"] = meta.get("namespace", "")
+    for path in resource.selectable_fields:
+        values[path] = field_value(obj, path)
+    return values
+
+
+def supports(resource: Resource, path: str) -> bool:
+    """Return whether a fieldSelector on the resource may name the path."""
+    if path == "metadata.name" or (path == "metadata.namespace" and resource.namespaced):
+        return True
+    return path in resource.selectable_fields
+
+
+def storage_path(path: str) -> str:
+    """Return the path by which a field of ``events.k8s.io`` is known on the stored core Event."""
+    if path == "reportingController":
+        return "reportingComponent"
+    if path.startswith("regarding."):
+        return "involvedObject." + path.removeprefix("regarding.")
+    return path
+
+
+def _steps(path: str) -> tuple[str, ...]:
+    return _ELSEWHERE.get(path) or tuple(storage_path(path).split("."))
+
+
+def _text(value: Any, default: str) -> str:
+    if value is None:
+        return default
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else str(value)
