@@ -1,0 +1,123 @@
+"""What a node refuses to run although the scheduler (or a person) sent it here. Pure.
+
+A refused pod becomes Failed and is never started.
+Source: "Node status: pods rejected by the kubelet"; "Using sysctls in a Kubernetes Cluster".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tiphys.apimachinery import labels
+from tiphys.apimachinery.meta import Object
+from tiphys.kubelet.resources import pod_amount
+
+SAFE_SYSCTLS = frozenset({
+    "kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.tcp_syncookies",
+    "net.ipv4.ping_group_range", "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl",
+    "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a pod is refused: goes into its status and an event."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCapacity:
+    """What the node gives to pods, by resource: millis for cpu, units else."""
+
+    allocatable: dict[str, int] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    unsafe_sysctls: tuple[str, ...] = ()
+    """Allowed beyond the safe ones; a trailing ``*`` stands for anything."""
+
+
+def finished(pod: Object) -> bool:
+    """Whether a pod has ended and takes no more of the node."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def admit(pod: Object, others: Iterable[Object], node: NodeCapacity) -> Rejection | None:
+    """Return why the pod may not run here, or None."""
+    return _sysctls(pod, node) or _selector(pod, node) or _fit(pod, list(others), node)
+
+
+def _sysctls(pod: Object, node: NodeCapacity) -> Rejection | None:
+    spec = pod["spec"]
+    for item in (spec.get("securityContext") or {}).get("sysctls") or ():
+        name = item["name"].replace("/", ".")
+        allowed = name in SAFE_SYSCTLS or any(
+            name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+            for pattern in node.unsafe_sysctls
+        )
+        if not allowed:
+            return Rejection("SysctlForbidden", f'forbidden sysctl: "{name}" not allowlisted')
+        if name.startswith("net.") and spec.get("hostNetwork"):
+            return Rejection(
+                "SysctlForbidden", f'forbidden sysctl: "{name}" not allowed with host net enabled'
+            )
+        if name.startswith("kernel.") and spec.get("hostIPC"):
+            return Rejection(
+                "SysctlForbidden", f'forbidden sysctl: "{name}" not allowed with host ipc enabled'
+            )
+    return None
+
+
+def _selector(pod: Object, node: NodeCapacity) -> Rejection | None:
+    wanted = pod["spec"].get("nodeSelector") or {}
+    if any(node.labels.get(key) != value for key, value in wanted.items()):
+        text = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
+        return Rejection("NodeAffinity", text)
+    affinity = ((pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    )
+    if affinity and not any(_term(term, node) for term in affinity.get("nodeSelectorTerms") or ()):
+        text = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
+        return Rejection("NodeAffinity", text)
+    return None
+
+
+def _term(term: dict[str, object], node: NodeCapacity) -> bool:
+    expressions = list(term.get("matchExpressions") or ())  # type: ignore[call-overload]
+    fields = list(term.get("matchFields") or ())  # type: ignore[call-overload]
+    if not expressions and not fields:
+        return False
+    return all(_matches(item, node.labels) for item in expressions)
+
+
+def _matches(item: dict[str, object], have: dict[str, str]) -> bool:
+    key, operator, values = str(item["key"]), item["operator"], list(item.get("values") or ())  # type: ignore[call-overload]
+    if operator in ("Gt", "Lt"):
+        try:
+            mine, bound = int(have[key]), int(values[0])
+        except (KeyError, ValueError, IndexError):
+            return False
+        return mine > bound if operator == "Gt" else mine < bound
+    requirement = {"key": key, "operator": operator, "values": values}
+    return bool(labels.from_label_selector({"matchExpressions": [requirement]}).matches(have))
+
+
+def _fit(pod: Object, others: list[Object], node: NodeCapacity) -> Rejection | None:
+    running = [item for item in others if not finished(item)]
+    limit = node.allocatable.get("pods")
+    if limit is not None and len(running) + 1 > limit:
+        return Rejection(
+            "OutOfpods",
+            f"Node didn't have enough resource: pods, requested: 1, used: {len(running)}, capacity: {limit}",
+        )
+    for name, capacity in node.allocatable.items():
+        if name == "pods":
+            continue
+        requested = pod_amount(pod, "requests", name)
+        used = sum(pod_amount(item, "requests", name) for item in running) if requested else 0
+        if requested and requested + used > capacity:
+            text = f"{name}, requested: {requested}, used: {used}, capacity: {capacity}"
+            return Rejection(f"OutOf{name}", f"Node didn't have enough resource: {text}")
+    return None

@@ -1,0 +1,75 @@
+"""Whether and when a container that ended starts again. Pure.
+
+Source: "Pod Lifecycle": restart policy, container restart rules, back-off of 10 s doubling to 5 minutes,
+forgotten after 10 minutes without a problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from tiphys.apimachinery.meta import Object
+from tiphys.kubelet.resources import is_sidecar
+from tiphys.kubelet.runtime import Container, ContainerState
+
+INITIAL_S = 10.0
+CAP_S = 300.0
+_FORGET_S = 2 * CAP_S
+
+
+@dataclass(frozen=True, slots=True)
+class BackoffEntry:
+    """How long a container waits after its end, as of its last start."""
+
+    delay_s: float
+    updated_at: datetime
+
+
+def next_backoff(entry: BackoffEntry | None, now: datetime, ended_at: datetime) -> BackoffEntry:
+    """Return the entry to keep when a container is started again."""
+    if entry is None or (ended_at - entry.updated_at).total_seconds() > _FORGET_S:
+        return BackoffEntry(INITIAL_S, now)
+    return BackoffEntry(min(entry.delay_s * 2, CAP_S), now)
+
+
+def wait_left_s(entry: BackoffEntry | None, ended_at: datetime, now: datetime) -> float:
+    """Return how long the container must still wait; 0 when it may start."""
+    if entry is None or (ended_at - entry.updated_at).total_seconds() > _FORGET_S:
+        return 0.0
+    left = ended_at + timedelta(seconds=entry.delay_s) - now
+    return max(0.0, left.total_seconds())
+
+
+def format_delay(seconds: float) -> str:
+    """Return a delay as messages show it: ``10s``, ``1m20s``, ``5m0s``."""
+    whole = round(seconds)
+    return f"{whole}s" if whole < 60 else f"{whole // 60}m{whole % 60}s"
+
+
+def should_restart(
+    pod: Object, container: dict[str, Any], ended: Container | None, *, init: bool = False
+) -> bool:
+    """Return whether a container that ended (or never ran: None) is to be started."""
+    if ended is None or ended.state in (ContainerState.CREATED, ContainerState.UNKNOWN):
+        return True
+    if ended.state is ContainerState.RUNNING:
+        return False
+    for rule in container.get("restartPolicyRules") or ():
+        if _rule_matches(rule.get("exitCodes") or {}, ended.exit_code):
+            return bool(rule.get("action") == "Restart")
+    policy = container.get("restartPolicy") or pod["spec"].get("restartPolicy") or "Always"
+    if policy == "Never":
+        return False
+    if policy == "OnFailure" or (init and not is_sidecar(container)):
+        return ended.exit_code != 0
+    return True
+
+
+def _rule_matches(codes: Mapping[str, Any], exit_code: int) -> bool:
+    values = codes.get("values") or ()
+    if codes.get("operator") == "In":
+        return exit_code in values
+    return codes.get("operator") == "NotIn" and exit_code not in values

@@ -1,0 +1,261 @@
+"""The status of a pod as its kubelet reports it: phase, conditions, addresses, containers. Pure.
+
+Source: "Pod Lifecycle": phases and conditions; API reference, PodStatus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tiphys.apimachinery.clock import rfc3339
+from tiphys.apimachinery.meta import Object
+from tiphys.kubelet.container_status import ContainerStatuses
+from tiphys.kubelet.lifecycle import PodState
+from tiphys.kubelet.qos import qos_class
+from tiphys.kubelet.resources import is_sidecar
+from tiphys.kubelet.restarts import should_restart
+from tiphys.kubelet.runtime import ContainerState, RuntimePod
+
+PENDING, RUNNING, SUCCEEDED, FAILED = "Pending", "Running", "Succeeded", "Failed"
+_OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition before its times are known."""
+
+    type: str
+    value: bool
+    reason: str = ""
+    message: str = ""
+
+
+def phase_of(pod: Object, runtime: RuntimePod, statuses: Mapping[str, dict[str, Any]]) -> str:
+    """Return the phase that the containers amount to; ``statuses`` by container name."""
+    spec = pod["spec"]
+    never = (spec.get("restartPolicy") or "Always") == "Never"
+    for container in spec.get("initContainers") or ():
+        status = statuses[container["name"]]
+        if is_sidecar(container):
+            if not status["started"] and not _main_ran(spec, statuses) and not _ended(status):
+                return PENDING
+            continue
+        ended = status["state"].get("terminated")
+        if ended is not None and ended["exitCode"] == 0:
+            continue
+        latest = runtime.latest(container["name"])
+        if ended is not None and not should_restart(pod, container, latest, init=True) and latest is not None:
+            return FAILED
+        if ended is not None and never:
+            return FAILED
+        if not _main_ran(spec, statuses):
+            return PENDING
+    return _main_phase(pod, runtime, statuses)
+
+
+def _ended(status: Mapping[str, Any]) -> bool:
+    return "terminated" in status["state"]
+
+
+def _main_ran(spec: Mapping[str, Any], statuses: Mapping[str, dict[str, Any]]) -> bool:
+    for container in spec["containers"]:
+        status = statuses[container["name"]]
+        if "waiting" not in status["state"] or status["lastState"].get("terminated"):
+            return True
+    return False
+
+
+def _main_phase(pod: Object, runtime: RuntimePod, statuses: Mapping[str, dict[str, Any]]) -> str:
+    running = stopped = waiting = failed = restarting = 0
+    for container in pod["spec"]["containers"]:
+        status = statuses[container["name"]]
+        state = status["state"]
+        if "running" in state:
+            running += 1
+        elif "terminated" in state:
+            stopped += 1
+            failed += state["terminated"]["exitCode"] != 0
+            latest = runtime.latest(container["name"])
+            restarting += latest is not None and should_restart(pod, container, latest)
+        elif status["lastState"].get("terminated"):
+            stopped += 1
+            restarting += 1
+        else:
+            waiting += 1
+    sidecars = [item["name"] for item in pod["spec"].get("initContainers") or () if is_sidecar(item)]
+    running += any("running" in statuses[name]["state"] for name in sidecars) and not waiting
+    if waiting:
+        return PENDING
+    if running or restarting:
+        return RUNNING
+    if not stopped:
+        return PENDING
+    return FAILED if failed else SUCCEEDED
+
+
+def _initialized(pod: Object, statuses: Sequence[dict[str, Any]], phase: str, *, ran: bool) -> Condition:
+    if phase == SUCCEEDED:
+        return Condition("Initialized", True, "PodCompleted")
+    by_name = {item["name"]: item for item in statuses}
+    incomplete = []
+    for container in pod["spec"].get("initContainers") or ():
+        status = by_name[container["name"]]
+        done = status["started"] if is_sidecar(container) else status["ready"]
+        if not done and not ran:
+            incomplete.append(container["name"])
+    if incomplete:
+        text = f"containers with incomplete status: [{' '.join(incomplete)}]"
+        return Condition("Initialized", False, "ContainersNotInitialized", text)
+    return Condition("Initialized", True)
+
+
+def _containers_ready(pod: Object, statuses: Mapping[str, dict[str, Any]], phase: str) -> Condition:
+    kind = "ContainersReady"
+    if phase == FAILED:
+        return Condition(kind, False, "PodFailed")
+    if phase == SUCCEEDED:
+        return Condition(kind, False, "PodCompleted")
+    sidecars = [item for item in pod["spec"].get("initContainers") or () if is_sidecar(item)]
+    names = [item["name"] for item in [*sidecars, *pod["spec"]["containers"]]]
+    unready = [name for name in names if not statuses[name]["ready"]]
+    if unready:
+        text = f"containers with unready status: [{' '.join(unready)}]"
+        return Condition(kind, False, "ContainersNotReady", text)
+    return Condition(kind, True)
+
+
+def _ready(pod: Object, containers: Condition) -> Condition:
+    if not containers.value:
+        return Condition("Ready", False, containers.reason, containers.message)
+    known = {item["type"]: item["status"] for item in (pod.get("status") or {}).get("conditions") or ()}
+    problems = []
+    for gate in pod["spec"].get("readinessGates") or ():
+        kind = gate["conditionType"]
+        if kind not in known:
+            problems.append(f'corresponding condition of pod readiness gate "{kind}" does not exist.')
+        elif known[kind] != "True":
+            problems.append(f'the status of pod readiness gate "{kind}" is not "True", but {known[kind]}')
+    if problems:
+        return Condition("Ready", False, "ReadinessGatesNotReady", ", ".join(problems))
+    return Condition("Ready", True)
+
+
+def _conditions(pod: Object, wanted: Sequence[Condition], now: datetime) -> list[dict[str, Any]]:
+    """Give conditions their times, and keep those that others wrote."""
+    old = {item["type"]: item for item in (pod.get("status") or {}).get("conditions") or ()}
+    generation = pod["metadata"].get("generation")
+    result = []
+    for item in wanted:
+        value = "True" if item.value else "False"
+        before = old.get(item.type)
+        unchanged = before is not None and before.get("status") == value
+        condition: dict[str, Any] = {"type": item.type}
+        if generation is not None:
+            condition["observedGeneration"] = generation
+        condition.update(
+            status=value,
+            lastProbeTime=None,
+            lastTransitionTime=before["lastTransitionTime"]
+            if before is not None and unchanged and before.get("lastTransitionTime")
+            else rfc3339(now),
+        )
+        if item.reason:
+            condition["reason"] = item.reason
+        if item.message:
+            condition["message"] = item.message
+        result.append(condition)
+    foreign = [item for kind, item in old.items() if kind not in _OWN_CONDITIONS]
+    return foreign + result
+
+
+@dataclass(frozen=True, slots=True)
+class StatusInputs:
+    """What beside pod and runtime goes into a status."""
+
+    state: PodState
+    host_ips: tuple[str, ...]
+    now: datetime
+    stopped: bool = False
+    """Nothing will be started any more."""
+
+
+def make_status(pod: Object, runtime: RuntimePod, given: StatusInputs) -> dict[str, Any]:
+    """Return the whole PodStatus."""
+    state = given.state
+    old = pod.get("status") or {}
+    maker = ContainerStatuses(pod, runtime, state, ending=given.stopped)
+    init, main, ephemeral = maker.init(), maker.main(), maker.ephemeral()
+    by_name = {item["name"]: item for item in [*init, *main, *ephemeral]}
+    phase = _phase(pod, runtime, by_name, given)
+    containers = _containers_ready(pod, by_name, phase)
+    sandbox = runtime.sandbox
+    wanted = [
+        Condition("PodReadyToStartContainers", sandbox is not None and sandbox.ready),
+        _initialized(pod, init, phase, ran=_main_ran(pod["spec"], by_name)),
+        _ready(pod, containers),
+        containers,
+        Condition("PodScheduled", True),
+    ]
+    status: dict[str, Any] = {"phase": phase, "conditions": _conditions(pod, wanted, given.now)}
+    if (generation := pod["metadata"].get("generation")) is not None:
+        status["observedGeneration"] = generation
+    if state.rejection is not None:
+        status["reason"], status["message"] = state.rejection.reason, state.rejection.message
+    else:
+        status.update({key: old[key] for key in ("reason", "message") if old.get(key)})
+    status.update(_addresses(pod, runtime, old, given.host_ips))
+    status["startTime"] = old.get("startTime") or rfc3339(given.now)
+    for key, items in (
+        ("initContainerStatuses", init),
+        ("containerStatuses", main),
+        ("ephemeralContainerStatuses", ephemeral),
+    ):
+        status.update({key: items} if items else {})
+    status["qosClass"] = old.get("qosClass") or qos_class(pod)
+    for key in ("nominatedNodeName", "resourceClaimStatuses", "resize"):
+        if old.get(key):
+            status[key] = old[key]
+    return status
+
+
+def _phase(
+    pod: Object, runtime: RuntimePod, statuses: Mapping[str, dict[str, Any]], given: StatusInputs
+) -> str:
+    """A pod that ended stays so; a rejected one fails once nothing of it runs."""
+    old = (pod.get("status") or {}).get("phase")
+    if old in (SUCCEEDED, FAILED):
+        return str(old)
+    alive = any(item.state is ContainerState.RUNNING for item in runtime.containers)
+    if given.state.rejection is not None:
+        return (RUNNING if old == RUNNING else PENDING) if alive else FAILED
+    phase = phase_of(pod, runtime, statuses)
+    if given.stopped and not alive and given.state.deleted and phase in (RUNNING, PENDING):
+        # Killed by its deletion: whoever waits for the pod must see that it ended.
+        ended = [item for item in statuses.values() if _ended(item)]
+        if ended and all(item["state"]["terminated"]["exitCode"] == 0 for item in ended):
+            return SUCCEEDED
+        return FAILED
+    return phase
+
+
+def _addresses(
+    pod: Object, runtime: RuntimePod, old: Mapping[str, Any], host_ips: tuple[str, ...]
+) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    if host_ips:
+        result["hostIP"] = host_ips[0]
+        result["hostIPs"] = [{"ip": ip} for ip in host_ips]
+    sandbox = runtime.sandbox
+    if pod["spec"].get("hostNetwork"):
+        ips: tuple[str, ...] = host_ips if sandbox is not None else ()
+    else:
+        ips = sandbox.ips if sandbox is not None and sandbox.ready else ()
+    if not ips:
+        ips = tuple(item["ip"] for item in old.get("podIPs") or ())
+    if ips:
+        result["podIP"] = ips[0]
+        result["podIPs"] = [{"ip": ip} for ip in ips]
+    return result
