@@ -1,0 +1,401 @@
+"""Decodes requests of built-in kinds as Go's typed decoder does: checks types, drops unknown fields.
+
+``decode_check`` changes the object that it is given: nulls and empty lists and maps vanish, quantities and
+times become canonical. Custom resources go through ``prune`` and ``validate`` instead.
+
+Each schema node is compiled once into a ``_Plan``: leaves are settled by one look at ``type(value)``.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Callable
+from typing import Any
+
+from tiphys.apimachinery import quantity
+from tiphys.apimachinery.clock import parse_time, rfc3339, rfc3339_micro
+from tiphys.apimachinery.errors import BadRequest
+from tiphys.apimachinery.meta import GVK
+from tiphys.apimachinery.schema.node import Schema
+
+MAX_STRICT_FAULTS = 100
+_INTEGERS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
+
+
+class DecodeError(ValueError):
+    """A value that its Go type cannot hold; the message is the decoder's."""
+
+
+class _Mismatch(Exception):
+    """On its way up to the field that names it: what was found and the Go type that it should have been."""
+
+    def __init__(self, found: str, go_type: str) -> None:
+        super().__init__(found)
+        self.found = found
+        self.go_type = go_type
+        self.path: list[str] = []
+        self.struct = ""
+
+    def text(self) -> str:
+        if not self.struct:
+            return f"json: cannot unmarshal {self.found} into Go value of type {self.go_type}"
+        where = ".".join(reversed(self.path))
+        return (
+            f"json: cannot unmarshal {self.found} into Go struct field {self.struct}.{where}"
+            f" of type {self.go_type}"
+        )
+
+
+_Trail = tuple[Any, str] | None
+"""Where the walk is: the trail of the parent and the own step, joined only when a fault needs its path."""
+
+
+class _Faults:
+    """Unknown fields seen so far; ``None`` texts when nobody asked for them."""
+
+    __slots__ = ("texts",)
+
+    def __init__(self, *, wanted: bool) -> None:
+        self.texts: list[str] | None = [] if wanted else None
+
+    def unknown(self, trail: _Trail, key: str) -> None:
+        if self.texts is not None and len(self.texts) < MAX_STRICT_FAULTS:
+            self.texts.append(f'unknown field "{path_text(trail, key)}"')
+
+
+def path_text(trail: _Trail, key: str) -> str:
+    """Join a trail and a last key into ``spec.containers[0].image``."""
+    steps = [key]
+    while trail is not None:
+        trail, step = trail
+        steps.append(step)
+    steps.reverse()
+    return ".".join(steps).replace(".[", "[")
+
+
+def decode_check(obj: dict[str, Any], schema: Schema, mode: str = "Ignore") -> list[str]:
+    """Bring ``obj`` into the shape of its type, in place; return the texts of unknown fields.
+
+    ``mode`` is the request's fieldValidation; under ``Ignore`` unknown fields are dropped unnoticed.
+
+    Raises:
+        DecodeError: a value has the wrong type.
+    """
+    faults = _Faults(wanted=mode != "Ignore")
+    plan = plan_for(schema)
+    try:
+        if type(obj) is not dict:
+            raise _Mismatch(_found(obj), plan.go_type)
+        plan.walk(obj, faults, None)
+    except _Mismatch as error:
+        raise DecodeError(error.text()) from None
+    return faults.texts or []
+
+
+def cannot_be_handled(gvk: GVK, text: str) -> BadRequest:
+    """Return the 400 that a body that does not decode is answered with."""
+    return BadRequest(f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: {text}')
+
+
+def strict_error(gvk: GVK, faults: list[str]) -> BadRequest:
+    """Return the 400 of fieldValidation=Strict, every fault at once."""
+    return cannot_be_handled(gvk, f"strict decoding error: {', '.join(faults)}")
+
+
+def _found(value: Any) -> str:
+    """Name a JSON value as Go's decoder does."""
+    match value:
+        case bool():
+            return "bool"
+        case str():
+            return "string"
+        case dict():
+            return "object"
+        case list():
+            return "array"
+        case None:
+            return "null"
+    return "number"
+
+
+class _Plan:
+    """How to decode one node: ``exact`` is the Python type that needs no second look."""
+
+    __slots__ = ("exact", "go_type", "leaf", "walk", "zero")
+
+    def __init__(self, go_type: str) -> None:
+        self.go_type = go_type
+        self.exact: type | None = None
+        self.leaf: Callable[[Any], Any] | None = None
+        """Returns the value to keep; raises _Mismatch. For values that are not containers."""
+        self.walk: Callable[[Any, _Faults, _Trail], None] = _refuse
+        """Goes through a container, changing it."""
+        self.zero: Callable[[], Any] = str
+        """Makes what a null inside a list or map becomes."""
+
+
+def _refuse(_value: Any, _faults: _Faults, _trail: _Trail) -> None:
+    """Leave it: leaves are never walked."""
+
+
+_NAMED: dict[str, tuple[Schema, _Plan]] = {}
+
+
+def plan_for(schema: Schema) -> _Plan:
+    """Return the node's plan; those of named definitions are kept for ever (there are some hundreds)."""
+    known = _NAMED.get(schema.name) if schema.name else None
+    if known is not None and known[0] is schema:
+        return known[1]
+    plan = _Plan(_go_type(schema))
+    if schema.name and known is None:
+        _NAMED[schema.name] = (schema, plan)
+    _compile(plan, schema)
+    return plan
+
+
+def _go_type(schema: Schema) -> str:
+    if schema.name:
+        return ".".join(schema.name.split(".")[-2:])
+    match schema.type:
+        case "array":
+            return f"[]{_go_type(schema.items)}" if schema.items else "[]interface {}"
+        case "object":
+            return f"map[string]{_go_type(schema.additional)}" if schema.additional else "struct {}"
+        case "integer":
+            return schema.format or "int64"
+        case "number":
+            return "float64"
+        case "boolean":
+            return "bool"
+        case "string":
+            return "[]uint8" if schema.format == "byte" else "string"
+    return "interface {}"
+
+
+def _compile(plan: _Plan, schema: Schema) -> None:
+    if schema.int_or_string:
+        plan.exact, plan.leaf, plan.zero = str, _int_or_string, int
+    elif schema.preserve_unknown or schema.type is None:
+        plan.leaf = _free_object if schema.type == "object" else _anything
+        plan.exact, plan.zero = dict, _none
+    elif schema.type == "object":
+        plan.zero = dict
+        if schema.additional is not None:
+            plan.walk = _map_walker(plan_for(schema.additional))
+        else:
+            plan.walk = _struct_walker(plan, schema)
+        plan.leaf = None
+    elif schema.type == "array":
+        plan.zero = list
+        plan.walk = _list_walker(plan_for(schema.items) if schema.items else _any_plan())
+    else:
+        _compile_scalar(plan, schema)
+
+
+def _compile_scalar(plan: _Plan, schema: Schema) -> None:
+    match schema.type, schema.format:
+        case "string", "quantity":
+            plan.leaf, plan.zero = _quantity, lambda: "0"
+        case "string", "date-time":
+            plan.leaf, plan.zero = _time, _none
+        case "string", "micro-time":
+            plan.leaf, plan.zero = _micro_time, _none
+        case "string", "byte":
+            plan.leaf = _base64
+        case "string", _:
+            plan.exact, plan.leaf = str, _wrong(plan.go_type)
+        case "boolean", _:
+            plan.exact, plan.leaf, plan.zero = bool, _wrong("bool"), bool
+        case "integer", _:
+            plan.leaf, plan.zero = _integer(plan.go_type), int
+        case _:
+            plan.leaf, plan.zero = _number, int
+
+
+def _any_plan() -> _Plan:
+    plan = _Plan("interface {}")
+    plan.leaf, plan.zero = _anything, _none
+    return plan
+
+
+def _none() -> None:
+    return None
+
+
+def _struct_walker(own: _Plan, schema: Schema) -> Callable[[Any, _Faults, _Trail], None]:
+    """A struct's fields are planned on first use, so that kinds that refer to themselves end."""
+    fields: dict[str, _Plan] = {}
+    droppable = frozenset(
+        key
+        for key, child in schema.properties.items()
+        if (child.type == "array" or child.additional is not None) and key not in schema.required
+    )
+    struct = own.go_type.rpartition(".")[2]
+    pending = [True]
+
+    def walk(obj: dict[str, Any], faults: _Faults, trail: _Trail) -> None:
+        if pending:
+            fields.update((key, plan_for(child)) for key, child in schema.properties.items())
+            pending.clear()
+        drop: list[str] | None = None
+        for key, value in obj.items():
+            plan = fields.get(key)
+            if plan is None:
+                faults.unknown(trail, key)
+            elif type(value) is plan.exact:
+                continue
+            elif value is not None:
+                try:
+                    kept_value = _decode(plan, value, faults, (trail, key))
+                except _Mismatch as error:
+                    error.struct = error.struct or struct
+                    error.path.append(key)
+                    raise
+                if kept_value is not value:
+                    obj[key] = kept_value
+                if kept_value or key not in droppable:
+                    continue
+            drop = [key] if drop is None else [*drop, key]
+        if drop is not None:
+            for key in drop:
+                del obj[key]
+
+    return walk
+
+
+def _decode(plan: _Plan, value: Any, faults: _Faults, trail: _Trail) -> Any:
+    """Check one value that is not null; return what to keep in its place."""
+    if plan.leaf is not None:
+        return plan.leaf(value)
+    if type(value) is not (list if plan.zero is list else dict):
+        raise _Mismatch(_found(value), plan.go_type)
+    plan.walk(value, faults, trail)
+    return value
+
+
+def _map_walker(values: _Plan) -> Callable[[Any, _Faults, _Trail], None]:
+    def walk(obj: dict[str, Any], faults: _Faults, trail: _Trail) -> None:
+        for key, value in obj.items():
+            if type(value) is values.exact:
+                continue
+            if value is None:
+                obj[key] = values.zero()
+                continue
+            kept_value = _decode(values, value, faults, (trail, key))
+            if kept_value is not value:
+                obj[key] = kept_value
+
+    return walk
+
+
+def _list_walker(items: _Plan) -> Callable[[Any, _Faults, _Trail], None]:
+    def walk(values: list[Any], faults: _Faults, trail: _Trail) -> None:
+        for index, value in enumerate(values):
+            if type(value) is items.exact:
+                continue
+            if value is None:
+                values[index] = items.zero()
+                continue
+            kept_value = _decode(items, value, faults, (trail, f"[{index}]"))
+            if kept_value is not value:
+                values[index] = kept_value
+
+    return walk
+
+
+def _wrong(go_type: str) -> Callable[[Any], Any]:
+    def refuse(value: Any) -> Any:
+        raise _Mismatch(_found(value), go_type)
+
+    return refuse
+
+
+def _integer(go_type: str) -> Callable[[Any], Any]:
+    low, high = _INTEGERS.get(go_type, _INTEGERS["int64"])
+
+    def check(value: Any) -> Any:
+        if type(value) is int and low <= value <= high:
+            return value
+        found = f"number {value}" if type(value) in (int, float) else _found(value)
+        raise _Mismatch(found, go_type)
+
+    return check
+
+
+def _number(value: Any) -> Any:
+    if type(value) in (int, float):
+        return value
+    raise _Mismatch(_found(value), "float64")
+
+
+def _int_or_string(value: Any) -> Any:
+    if type(value) is str:
+        return value
+    if type(value) is int and -(2**31) <= value < 2**31:
+        return value
+    if type(value) in (int, float):
+        raise DecodeError(f"json: cannot unmarshal number {value} into Go value of type int32")
+    raise DecodeError(f"json: cannot unmarshal {_found(value)} into Go value of type int32")
+
+
+def _anything(value: Any) -> Any:
+    return value
+
+
+def _free_object(value: Any) -> Any:
+    if type(value) is not dict:
+        raise _Mismatch(_found(value), "runtime.RawExtension")
+    return value
+
+
+def _quantity(value: Any) -> Any:
+    if type(value) in (int, float):
+        value = str(value)
+    if type(value) is not str:
+        raise DecodeError(quantity.FORMAT_TEXT)
+    try:
+        return quantity.canonical(value.strip())
+    except quantity.QuantityError as error:
+        raise DecodeError(str(error)) from None
+
+
+def _time(value: Any) -> Any:
+    if type(value) is not str:
+        raise DecodeError(f"json: cannot unmarshal {_found(value)} into Go value of type string")
+    try:
+        return rfc3339(parse_time(value))
+    except ValueError:
+        raise DecodeError(_time_text(value, "2006-01-02T15:04:05Z07:00")) from None
+
+
+def _micro_time(value: Any) -> Any:
+    if type(value) is not str:
+        raise DecodeError(f"json: cannot unmarshal {_found(value)} into Go value of type string")
+    try:
+        return rfc3339_micro(parse_time(value))
+    except ValueError:
+        raise DecodeError(_time_text(value, "2006-01-02T15:04:05.000000Z07:00")) from None
+
+
+def _time_text(value: str, layout: str) -> str:
+    return f'parsing time "{value}" as "{layout}": cannot parse "{value}" as "2006"'
+
+
+def _base64(value: Any) -> Any:
+    if type(value) is not str:
+        raise _Mismatch(_found(value), "[]uint8")
+    text = value.replace("\n", "").replace("\r", "") if "\n" in value or "\r" in value else value
+    try:
+        binascii.a2b_base64(text, strict_mode=True)
+    except (binascii.Error, ValueError):
+        raise DecodeError(f"illegal base64 data at input byte {_bad_byte(value)}") from None
+    return text
+
+
+def _bad_byte(value: str) -> int:
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    stripped = value.rstrip("=")
+    for index, char in enumerate(stripped):
+        if char not in alphabet and char not in "\r\n":
+            return index
+    return len(value) // 4 * 4 if len(value) % 4 else len(stripped)

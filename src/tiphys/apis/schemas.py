@@ -1,0 +1,117 @@
+"""The schemas of built-in kinds, from the ``kubernetes-validate`` package's OpenAPI definitions.
+
+Definitions are read on first use and schemas built kind by kind, so that a process pays for what it
+touches. CRDs' schemas live with the CRD machinery. The texts of descriptions are not kept here:
+``full_definitions`` reads them anew for the OpenAPI documents.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import orjson
+
+from tiphys.apimachinery.meta import GVK
+from tiphys.apimachinery.schema.build import SchemaBuilder
+from tiphys.apimachinery.schema.node import Schema
+
+_FILE = "kubernetes-json-schema/v1.36.0-local/_definitions.json"
+_CORE = "io.k8s.api.core.v1."
+
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    _CORE + "ContainerPort": {"protocol": "TCP"},
+    _CORE + "ServicePort": {"protocol": "TCP"},
+    _CORE + "ISCSIVolumeSource": {"iscsiInterface": "default"},
+    _CORE + "ISCSIPersistentVolumeSource": {"iscsiInterface": "default"},
+    _CORE + "RBDVolumeSource": {"keyring": "/etc/ceph/keyring", "pool": "rbd", "user": "admin"},
+    _CORE + "RBDPersistentVolumeSource": {"keyring": "/etc/ceph/keyring", "pool": "rbd", "user": "admin"},
+    _CORE + "ScaleIOVolumeSource": {"fsType": "xfs", "storageMode": "ThinProvisioned"},
+    _CORE + "ScaleIOPersistentVolumeSource": {"fsType": "xfs", "storageMode": "ThinProvisioned"},
+    _CORE + "AzureDiskVolumeSource": {
+        "cachingMode": "ReadWrite", "fsType": "ext4", "kind": "Shared", "readOnly": False,
+    },
+}  # fmt: skip
+"""Defaults that the published schema has and the package leaves out; apply needs those of merge keys."""
+
+
+def full_definitions() -> dict[str, dict[str, Any]]:
+    """Read all definitions with their descriptions: a tree of its own for every caller."""
+    text = resources.files("kubernetes_validate").joinpath(_FILE).read_bytes()
+    definitions: dict[str, dict[str, Any]] = orjson.loads(text)["$defs"]
+    for name, defaults in _DEFAULTS.items():
+        for field, default in defaults.items():
+            definitions[name]["properties"][field]["default"] = default
+    return definitions
+
+
+@cache
+def _definitions() -> dict[str, dict[str, Any]]:
+    definitions = full_definitions()
+    for definition in definitions.values():
+        _strip(definition)
+    return definitions
+
+
+def _strip(node: dict[str, Any]) -> None:
+    """Drop descriptions, and the single-value enums of apiVersion and kind that nothing needs."""
+    node.pop("description", None)
+    properties = node.get("properties")
+    if properties:
+        for child in properties.values():
+            _strip(child)
+        if "x-kubernetes-group-version-kind" in node:
+            for field in ("apiVersion", "kind"):
+                if field in properties:
+                    properties[field].pop("enum", None)
+    for key in ("items", "additionalProperties"):
+        child = node.get(key)
+        if isinstance(child, dict):
+            _strip(child)
+
+
+@cache
+def _names() -> dict[GVK, str]:
+    names: dict[GVK, str] = {}
+    for name, definition in _definitions().items():
+        for gvk in definition.get("x-kubernetes-group-version-kind", ()):
+            names.setdefault(GVK(gvk["group"], gvk["version"], gvk["kind"]), name)
+    return names
+
+
+@cache
+def _builder() -> SchemaBuilder:
+    return SchemaBuilder(_definitions())
+
+
+def definition_name(gvk: GVK) -> str | None:
+    """Return the name under which OpenAPI publishes a kind, None where it has none."""
+    return _names().get(gvk)
+
+
+def definition(name: str) -> Schema:
+    """Return the schema of a named definition (``io.k8s.api.core.v1.PodSpec``).
+
+    Raises:
+        KeyError: no such definition.
+    """
+    return _builder().definition(name)
+
+
+def has_schema(gvk: GVK) -> bool:
+    return gvk in _names()
+
+
+def schema_for(gvk: GVK) -> Schema:
+    """Return the schema of a built-in kind.
+
+    Raises:
+        KeyError: no built-in kind.
+    """
+    return definition(_names()[gvk])
+
+
+def object_meta() -> Schema:
+    """Return the schema of ``metadata``, which custom resources share."""
+    return definition("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")

@@ -1,0 +1,118 @@
+from typing import Any
+
+import pytest
+
+from tiphys.apimachinery.meta import GVK
+from tiphys.apimachinery.schema import walk
+from tiphys.apis import schemas
+
+POD = schemas.schema_for(GVK("", "v1", "Pod"))
+DEPLOYMENT = schemas.schema_for(GVK("apps", "v1", "Deployment"))
+SECRET = schemas.schema_for(GVK("", "v1", "Secret"))
+EVENT = schemas.schema_for(GVK("events.k8s.io", "v1", "Event"))
+
+TYPES: list[tuple[str, Any, dict[str, Any], str]] = [
+    ("string for int", DEPLOYMENT, {"spec": {"replicas": "3"}},
+     "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"),
+    ("nested", DEPLOYMENT, {"spec": {"template": {"spec": {"containers": [{"image": 5}]}}}},
+     "json: cannot unmarshal number into Go struct field Container.spec.template.spec.containers.image"
+     " of type string"),
+    ("list for struct", POD, {"spec": []},
+     "json: cannot unmarshal array into Go struct field Pod.spec of type v1.PodSpec"),
+    ("struct for list", POD, {"spec": {"containers": {}}},
+     "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container"),
+    ("map values", POD, {"metadata": {"labels": {"a": 1}}},
+     "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string"),
+    ("too large", DEPLOYMENT, {"spec": {"replicas": 2**31}},
+     "json: cannot unmarshal number 2147483648 into Go struct field DeploymentSpec.spec.replicas of type"
+     " int32"),
+    ("bool", POD, {"spec": {"hostNetwork": "yes"}},
+     "json: cannot unmarshal string into Go struct field PodSpec.spec.hostNetwork of type bool"),
+    ("bool is no int", DEPLOYMENT, {"spec": {"replicas": True}},
+     "json: cannot unmarshal bool into Go struct field DeploymentSpec.spec.replicas of type int32"),
+    ("root", POD, [], "json: cannot unmarshal array into Go value of type v1.Pod"),
+    ("quantity", POD, {"spec": {"overhead": {"cpu": "x"}}},
+     "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"),
+    ("time", POD, {"metadata": {"creationTimestamp": "now"}},
+     'parsing time "now" as "2006-01-02T15:04:05Z07:00": cannot parse "now" as "2006"'),
+    ("base64", SECRET, {"data": {"a": "b*"}}, "illegal base64 data at input byte 1"),
+    ("int or string", DEPLOYMENT, {"spec": {"strategy": {"rollingUpdate": {"maxSurge": 1.5}}}},
+     "json: cannot unmarshal number 1.5 into Go value of type int32"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("schema", "obj", "text"), [case[1:] for case in TYPES], ids=[c[0] for c in TYPES])
+def test_wrong_types(schema: Any, obj: Any, text: str) -> None:
+    with pytest.raises(walk.DecodeError) as caught:
+        walk.decode_check(obj, schema)
+    assert str(caught.value) == text
+
+
+KEPT: list[tuple[str, Any, dict[str, Any], dict[str, Any]]] = [
+    ("quantities are canonical", POD, {"spec": {"overhead": {"cpu": "1000m", "memory": 0.5, "x": None}}},
+     {"spec": {"overhead": {"cpu": "1", "memory": "500m", "x": "0"}}}),
+    ("nulls are absent", POD, {"metadata": {"name": None, "creationTimestamp": None}, "spec": None},
+     {"metadata": {}}),
+    ("nulls in maps are zero", POD, {"metadata": {"labels": {"a": None}}},
+     {"metadata": {"labels": {"a": ""}}}),
+    ("empty lists and maps vanish", POD,
+     {"metadata": {"labels": {}}, "spec": {"volumes": [], "containers": []}},
+     {"metadata": {}, "spec": {"containers": []}}),
+    ("empty structs stay", POD, {"spec": {"volumes": [{"name": "a", "emptyDir": {}}]}},
+     {"spec": {"volumes": [{"name": "a", "emptyDir": {}}]}}),
+    ("times are UTC seconds", POD, {"metadata": {"creationTimestamp": "2026-01-01T02:00:00.5+02:00"}},
+     {"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"}}),
+    ("micro times", EVENT, {"eventTime": "2026-01-01T00:00:00Z"},
+     {"eventTime": "2026-01-01T00:00:00.000000Z"}),
+    ("int or string", DEPLOYMENT, {"spec": {"strategy": {"rollingUpdate": {"maxSurge": "25%"}}}},
+     {"spec": {"strategy": {"rollingUpdate": {"maxSurge": "25%"}}}}),
+    ("free form is kept", POD, {"metadata": {"managedFields": [{"fieldsV1": {"f:x": {}}}]}},
+     {"metadata": {"managedFields": [{"fieldsV1": {"f:x": {}}}]}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("schema", "obj", "kept"), [case[1:] for case in KEPT], ids=[case[0] for case in KEPT]
+)
+def test_what_is_kept(schema: Any, obj: dict[str, Any], kept: dict[str, Any]) -> None:
+    assert walk.decode_check(obj, schema, "Strict") == []
+    assert obj == kept
+
+
+def test_unknown_fields_are_named_and_dropped() -> None:
+    obj: dict[str, Any] = {
+        "foo": 1,
+        "metadata": {"name": "a", "bar": {}},
+        "spec": {"containers": [{"name": "c"}, {"name": "d", "imagee": "x", "env": [{"valu": 1}]}]},
+    }
+    faults = walk.decode_check(obj, POD, "Warn")
+    assert faults == [
+        'unknown field "foo"',
+        'unknown field "metadata.bar"',
+        'unknown field "spec.containers[1].imagee"',
+        'unknown field "spec.containers[1].env[0].valu"',
+    ]
+    assert obj == {
+        "metadata": {"name": "a"},
+        "spec": {"containers": [{"name": "c"}, {"name": "d", "env": [{}]}]},
+    }
+    assert walk.decode_check({"foo": 1}, POD, "Ignore") == []
+
+
+def test_error_texts() -> None:
+    gvk = GVK("apps", "v1", "Deployment")
+    error = walk.strict_error(gvk, ['unknown field "a"', 'unknown field "b"'])
+    assert error.message == (
+        'Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: '
+        'unknown field "a", unknown field "b"'
+    )
+    assert error.code == 400
+
+
+def test_self_referring_kinds() -> None:
+    crd = schemas.schema_for(GVK("apiextensions.k8s.io", "v1", "CustomResourceDefinition"))
+    props: dict[str, Any] = {"properties": {"a": {"properties": {"b": {"typo": 1, "type": "string"}}}}}
+    obj = {"spec": {"versions": [{"schema": {"openAPIV3Schema": props}}]}}
+    assert walk.decode_check(obj, crd, "Strict") == [
+        'unknown field "spec.versions[0].schema.openAPIV3Schema.properties.a.properties.b.typo"'
+    ]
