@@ -1,0 +1,289 @@
+"""The SQLite file under ``storage.sqlite``: its tables and every statement run on them.
+
+Blocking; called from the store's writer and reader threads only, never from the event loop. One process has
+a file at a time (an exclusive lock on ``<file>.lock``).
+
+A row's id is its revision times ``_SLOTS`` plus its place in the transaction: ids order the log by revision,
+and reading from a revision on needs no index of its own.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tiphys.storage.base import Event, RangeResult, Record, StoreUnavailable
+from tiphys.storage.keyspace import FIRST_REVISION, MAX_WRITES, prefix_end
+
+_SLOTS: Final = MAX_WRITES
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS log (
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL, create_rev INTEGER NOT NULL, prev_rev INTEGER NOT NULL,
+    deleted INTEGER NOT NULL, lease INTEGER NOT NULL, value BLOB
+);
+CREATE INDEX IF NOT EXISTS log_key ON log (key, id);
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS leases (id INTEGER PRIMARY KEY, expires_at REAL NOT NULL);
+"""
+_INSERT: Final = (
+    "INSERT INTO log (id, key, create_rev, prev_rev, deleted, lease, value) VALUES (?,?,?,?,?,?,?)"
+)
+_LATEST: Final = (
+    "SELECT key, id, create_rev, lease, value FROM log JOIN"
+    " (SELECT max(id) AS id FROM log GROUP BY key) USING (id) WHERE deleted = 0 ORDER BY key"
+)
+_AT: Final = (
+    "SELECT key, id, create_rev, lease, value FROM log JOIN"
+    " (SELECT max(id) AS id FROM log WHERE key >= ? AND key < ? AND id < ? GROUP BY key) USING (id)"
+    " WHERE deleted = 0 ORDER BY key"
+)
+_HISTORY: Final = (
+    "SELECT l.key, l.id, l.create_rev, l.lease, l.value, l.deleted, l.prev_rev,"
+    " p.create_rev, p.lease, p.value FROM log l LEFT JOIN log p"
+    f" ON p.key = l.key AND l.prev_rev > 0 AND p.id >= l.prev_rev * {_SLOTS}"
+    f" AND p.id < (l.prev_rev + 1) * {_SLOTS}"
+    " WHERE l.id >= ? AND l.id < ? AND l.key >= ? AND l.key < ? ORDER BY l.id"
+)
+_DEAD: Final = (
+    "SELECT l.id FROM log l WHERE l.id > ? AND l.id < ? AND (l.deleted = 1 OR EXISTS"
+    " (SELECT 1 FROM log n WHERE n.key = l.key AND n.id > l.id AND n.id < ?)) AND l.id <= ?"
+)
+_LAST_KEY: Final = "\U0010ffff"
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a file held when it was opened."""
+
+    revision: int
+    compacted: int
+    records: list[Record]
+    leases: dict[int, float]
+    """Lease to its end, in seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseChange:
+    """A lease to write down (``expires_at``) or to strike out (None)."""
+
+    lease: int
+    expires_at: float | None
+
+
+class SqliteFile:
+    """One open file: a connection that writes and one that reads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock: int | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
+
+    def open(self) -> Recovered:
+        """Lock, create or check, and read the present. Raises StoreUnavailable."""
+        self._take_lock()
+        try:
+            self._writer = self._connect()
+            self._writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            self._writer.execute("PRAGMA journal_mode = WAL")
+            self._writer.execute("PRAGMA synchronous = FULL")
+            self._writer.executescript(_SCHEMA)
+            self._reader = self._connect()
+            return self._recover(self._writer)
+        except sqlite3.Error as error:
+            self.close()
+            raise StoreUnavailable(f"cannot open {self._path}: {error}") from error
+
+    def _take_lock(self) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreUnavailable(f"cannot open {self._path}: {error.strerror}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            raise StoreUnavailable(f"{self._path} is in use by another process") from error
+        self._lock = lock
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=5)
+        connection.execute("PRAGMA cache_size = -4096")
+        return connection
+
+    def _recover(self, connection: sqlite3.Connection) -> Recovered:
+        (newest,) = connection.execute("SELECT max(id) FROM log").fetchone()
+        meta = dict(connection.execute("SELECT name, value FROM meta"))
+        compacted = meta.get("compacted", 0)
+        # Compaction may take away the very newest row (a deletion): its revision stays used.
+        revision = max((newest or 0) // _SLOTS, compacted, FIRST_REVISION)
+        records = [_record(row) for row in connection.execute(_LATEST)]
+        leases = dict(connection.execute("SELECT id, expires_at FROM leases"))
+        return Recovered(revision, compacted, records, leases)
+
+    def close(self) -> None:
+        """Close both connections and give the lock up. Idempotent."""
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                connection.close()
+        self._reader = self._writer = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    # -- the writer thread
+
+    def append(self, events: Iterable[Event], leases: Iterable[LeaseChange]) -> None:
+        """Write one batch durably, or nothing. Raises StoreUnavailable."""
+        writer = self._open_writer()
+        try:
+            writer.execute("BEGIN IMMEDIATE")
+            writer.executemany(_INSERT, _rows(events))
+            for change in leases:
+                if change.expires_at is None:
+                    writer.execute("DELETE FROM leases WHERE id = ?", (change.lease,))
+                else:
+                    writer.execute("INSERT INTO leases VALUES (?, ?)", (change.lease, change.expires_at))
+            writer.execute("COMMIT")
+        except BaseException as error:
+            self._roll_back(writer)
+            if isinstance(error, sqlite3.Error):
+                raise _unavailable(self._path, error) from error
+            raise
+
+    @staticmethod
+    def _roll_back(writer: sqlite3.Connection) -> None:
+        if writer.in_transaction:
+            try:
+                writer.execute("ROLLBACK")
+            except sqlite3.Error:
+                pass  # a failed commit has rolled back already; what is on disk is looked at before going on
+
+    def newest(self) -> int:
+        """Return the newest revision that is on disk."""
+        (newest,) = self._open_writer().execute("SELECT max(id) FROM log").fetchone()
+        return (newest or 0) // _SLOTS
+
+    def begin_compaction(self, revision: int) -> None:
+        """Promise that nothing before ``revision`` is asked for again. Raises StoreUnavailable."""
+        try:
+            self._open_writer().execute(
+                "INSERT OR REPLACE INTO meta VALUES ('compacted', ?)",
+                (revision,),
+            )
+        except sqlite3.Error as error:
+            raise _unavailable(self._path, error) from error
+
+    def compact_step(self, revision: int, after: int, rows: int) -> int | None:
+        """Drop what is dead among the next ``rows`` rows; return where to go on, None at the end."""
+        writer = self._open_writer()
+        end = (revision + 1) * _SLOTS
+        span = writer.execute(
+            "SELECT max(id), count(*) FROM (SELECT id FROM log WHERE id > ? AND id < ? ORDER BY id LIMIT ?)",
+            (after, end, rows),
+        ).fetchone()
+        last, count = span
+        try:
+            if count:
+                dead = writer.execute(_DEAD, (after, end, end, last)).fetchall()
+                if dead:
+                    writer.execute("BEGIN IMMEDIATE")
+                    writer.executemany("DELETE FROM log WHERE id = ?", dead)
+                    writer.execute("COMMIT")
+            writer.execute(f"PRAGMA incremental_vacuum({rows})").fetchall()
+        except sqlite3.Error as error:
+            self._roll_back(writer)
+            raise _unavailable(self._path, error) from error
+        return int(last) if count == rows else None
+
+    def _open_writer(self) -> sqlite3.Connection:
+        if self._writer is None:
+            raise StoreUnavailable("the store is closed")
+        return self._writer
+
+    # -- the reader thread
+
+    def range_at(self, prefix: str, start: str, limit: int, revision: int) -> RangeResult:
+        """Read keys as they were at ``revision``."""
+        end = prefix_end(prefix) or _LAST_KEY
+        rows = self._read(_AT, (max(prefix, start), end, (revision + 1) * _SLOTS))
+        taken = rows[:limit] if limit else rows
+        return RangeResult([_record(row) for row in taken], revision, len(taken) < len(rows), len(rows))
+
+    def get_at(self, key: str, revision: int) -> Record | None:
+        """Read one key as it was at ``revision``."""
+        rows = self._read(
+            "SELECT key, id, create_rev, lease, value, deleted FROM log WHERE key = ? AND id < ?"
+            " ORDER BY id DESC LIMIT 1",
+            (key, (revision + 1) * _SLOTS),
+        )
+        return _record(rows[0]) if rows and not rows[0][5] else None
+
+    def history(self, prefix: str, first: int, last: int, limit: int) -> list[Event]:
+        """Read events of whole revisions ``first``..``last``, about ``limit`` at most."""
+        events: list[Event] = []
+        end = prefix_end(prefix) or _LAST_KEY
+        if self._reader is None:
+            raise StoreUnavailable("the store is closed")
+        query = (first * _SLOTS, (last + 1) * _SLOTS, prefix, end)
+        with closing(self._reader.execute(_HISTORY, query)) as rows:
+            for row in rows:
+                event = _event(row)
+                full = len(events) >= limit
+                if full and event.record.mod_revision != events[-1].record.mod_revision:
+                    break
+                events.append(event)
+        return events
+
+    def _read(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        if self._reader is None:
+            raise StoreUnavailable("the store is closed")
+        return self._reader.execute(statement, values).fetchall()
+
+    def backup(self, target: Path) -> None:
+        """Copy the file as it is now, while it is in use."""
+        if self._reader is None:
+            raise StoreUnavailable("the store is closed")
+        with closing(sqlite3.connect(target)) as copy:
+            self._reader.backup(copy, pages=256)
+
+
+def _rows(events: Iterable[Event]) -> Iterator[tuple[Any, ...]]:
+    revision = slot = 0
+    for event in events:
+        record = event.record
+        slot = slot + 1 if record.mod_revision == revision else 0
+        revision = record.mod_revision
+        previous = event.previous.mod_revision if event.previous is not None else 0
+        value = None if event.deleted else record.value
+        yield (
+            revision * _SLOTS + slot, record.key, record.create_revision, previous,
+            int(event.deleted), record.lease, value,
+        )  # fmt: skip
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    return Record(row[0], row[4], row[1] // _SLOTS, row[2], row[3])
+
+
+def _event(row: tuple[Any, ...]) -> Event:
+    key, id_, created, lease, value, deleted, prev_rev, prev_created, prev_lease, prev_value = row
+    previous = None
+    if prev_created is not None:
+        previous = Record(key, prev_value, prev_rev, prev_created, prev_lease)
+    if deleted:
+        value = prev_value if prev_value is not None else b""
+    return Event(Record(key, value, id_ // _SLOTS, created, lease), bool(deleted), previous)
+
+
+def _unavailable(path: Path, error: sqlite3.Error) -> StoreUnavailable:
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+        return StoreUnavailable(f"no space left for {path}: free some and writes go on by themselves")
+    return StoreUnavailable(f"cannot write {path}: {error}")
