@@ -1,0 +1,122 @@
+from typing import Any
+
+import pytest
+
+from tiphys.apimachinery.meta import GVK, copy_object
+from tiphys.apis.conversion import convert, same_shape
+
+CORE_EVENT = GVK("", "v1", "Event")
+NEW_EVENT = GVK("events.k8s.io", "v1", "Event")
+HPA1 = GVK("autoscaling", "v1", "HorizontalPodAutoscaler")
+HPA2 = GVK("autoscaling", "v2", "HorizontalPodAutoscaler")
+
+
+def test_same_shape_swaps_the_version() -> None:
+    new, old = (
+        GVK("storage.k8s.io", "v1", "VolumeAttributesClass"),
+        GVK("storage.k8s.io", "v1beta1", "VolumeAttributesClass"),
+    )
+    obj = {"apiVersion": "storage.k8s.io/v1beta1", "kind": "VolumeAttributesClass", "driverName": "x"}
+    assert convert(obj, old) is obj
+    assert convert(obj, new) == {**obj, "apiVersion": "storage.k8s.io/v1"}
+    assert same_shape(old, new)
+    assert not same_shape(HPA1, HPA2)
+
+
+def test_events_both_ways() -> None:
+    core: dict[str, Any] = {
+        "apiVersion": "v1", "kind": "Event", "metadata": {"name": "a"}, "involvedObject": {"name": "web"},
+        "message": "hi", "source": {"component": "c"}, "count": 2, "reason": "R", "reportingComponent": "rc",
+        "firstTimestamp": "x", "lastTimestamp": "y", "type": "Normal",
+    }  # fmt: skip
+    new = convert(core, NEW_EVENT)
+    assert new["apiVersion"] == "events.k8s.io/v1"
+    assert new["regarding"] == {"name": "web"}
+    assert (new["note"], new["deprecatedCount"], new["reportingController"]) == ("hi", 2, "rc")
+    assert "message" not in new
+    assert convert(new, CORE_EVENT) == core
+
+
+def metric(kind: str, field: str, **source: Any) -> dict[str, Any]:
+    return {"type": kind, field: source}
+
+
+METRICS = [
+    metric("Resource", "resource", name="cpu", target={"type": "Utilization", "averageUtilization": 80}),
+    metric("Resource", "resource", name="memory", target={"type": "AverageValue", "averageValue": "1Gi"}),
+    metric("Pods", "pods", metric={"name": "q"}, target={"type": "AverageValue", "averageValue": "5"}),
+    metric(
+        "Object",
+        "object",
+        describedObject={"kind": "Service", "name": "s"},
+        metric={"name": "r", "selector": {"matchLabels": {"a": "b"}}},
+        target={"type": "Value", "value": "10"},
+    ),
+    metric("External", "external", metric={"name": "e"}, target={"type": "Value", "value": "3"}),
+]
+
+
+def test_autoscalers_keep_everything_through_v1() -> None:
+    obj: dict[str, Any] = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "a", "annotations": {"mine": "1"}},
+        "spec": {
+            "scaleTargetRef": {"kind": "Deployment", "name": "d"},
+            "maxReplicas": 5,
+            "metrics": METRICS,
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 5}},
+        },
+        "status": {
+            "currentReplicas": 2,
+            "desiredReplicas": 3,
+            "currentMetrics": [
+                metric(
+                    "Resource",
+                    "resource",
+                    name="cpu",
+                    current={"averageUtilization": 50, "averageValue": "1"},
+                )
+            ],
+            "conditions": [{"type": "AbleToScale", "status": "True"}],
+        },
+    }
+    before = copy_object(obj)
+    old = convert(obj, HPA1)
+    assert obj == before
+    assert old["spec"]["targetCPUUtilizationPercentage"] == 80
+    assert old["status"]["currentCPUUtilizationPercentage"] == 50
+    assert "metrics" not in old["spec"]
+    assert convert(old, HPA2) == obj
+
+
+@pytest.mark.parametrize("note", ["{", "3", "[1]", '[{"type":"Resource"}]', '[{"type":"Pods","pods":{}}]'])
+def test_any_annotation_converts(note: str) -> None:
+    obj = {
+        "apiVersion": "autoscaling/v1",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"annotations": {"autoscaling.alpha.kubernetes.io/metrics": note}},
+        "spec": {"targetCPUUtilizationPercentage": 10},
+    }
+    assert convert(obj, HPA2)["spec"]["metrics"][0]["resource"]["name"] == "cpu"
+
+
+def test_device_requests_and_slices() -> None:
+    old = {
+        "apiVersion": "resource.k8s.io/v1beta1",
+        "kind": "ResourceClaim",
+        "spec": {"devices": {"requests": [{"name": "a", "deviceClassName": "gpu", "count": 2}]}},
+    }
+    new = convert(old, GVK("resource.k8s.io", "v1", "ResourceClaim"))
+    assert new["spec"]["devices"]["requests"] == [
+        {"name": "a", "exactly": {"deviceClassName": "gpu", "count": 2}}
+    ]
+    assert convert(new, GVK("resource.k8s.io", "v1beta1", "ResourceClaim")) == old
+    slice_ = {
+        "apiVersion": "resource.k8s.io/v1beta1",
+        "kind": "ResourceSlice",
+        "spec": {"driver": "d", "devices": [{"name": "a", "basic": {"capacity": {}}}]},
+    }
+    flat = convert(slice_, GVK("resource.k8s.io", "v1", "ResourceSlice"))
+    assert flat["spec"]["devices"] == [{"name": "a", "capacity": {}}]
+    assert convert(flat, GVK("resource.k8s.io", "v1beta1", "ResourceSlice")) == slice_
