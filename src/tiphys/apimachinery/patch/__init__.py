@@ -1,0 +1,1 @@
+"""The three patch formats that change an object in place of sending it whole."""

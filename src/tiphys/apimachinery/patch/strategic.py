@@ -1,0 +1,249 @@
+"""Strategic merge patch: a merge that knows from the schema which lists to merge, and by which key.
+
+Owns: the merge and its directives (``$patch``, ``$setElementOrder``,
+``$deleteFromPrimitiveList``, ``$retainKeys``). Refuses: making patches, kinds without a schema. Called by
+the PATCH handler with decoded JSON.
+
+Where an item of a merged list lands: items that the patch names come in the patch's order, the others keep
+theirs; two items whose old order is known stay in it, otherwise the patch's item goes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tiphys.apimachinery.errors import BadRequest, StatusError
+from tiphys.apimachinery.meta import Object, copy_object
+from tiphys.apimachinery.schema.node import Schema
+
+_PATCH = "$patch"
+_RETAIN_KEYS = "$retainKeys"
+_DELETE_FROM = "$deleteFromPrimitiveList/"
+_SET_ORDER = "$setElementOrder/"
+
+
+def apply(obj: Object, patch: Any, schema: Schema) -> Object:
+    """Return a copy of ``obj`` with ``patch`` merged in as ``schema`` says; neither is changed.
+
+    Raises:
+        BadRequest: a directive is malformed, or the patch has fields that its ``$retainKeys`` leaves out.
+        StatusError: 500, as upstream answers, for a list item without its merge key or an unknown directive.
+
+    Source: API conventions, strategic merge patch.
+    """
+    if not isinstance(patch, dict):
+        raise BadRequest("Invalid JSON Patch")
+    return _merge_map(copy_object(obj), copy_object(patch), schema)
+
+
+def _merge_map(original: Object, patch: Object, schema: Schema | None) -> Object:
+    """Merge in place; both arguments belong to this run."""
+    if _PATCH in patch:
+        return _whole_map(patch)
+    _retain_keys(original, patch)
+    for key in [key for key in patch if key.startswith(_SET_ORDER)]:
+        _merge_ordered(original, patch, key, schema)
+    for key, value in patch.items():
+        if key.startswith(_DELETE_FROM):
+            _delete_primitives(original, key, value)
+        elif value is None:
+            original.pop(key, None)
+        elif type(original.get(key)) is not type(value):
+            original[key] = _new_value(value)
+        elif isinstance(value, dict):
+            child = _child(schema, key)
+            replace = child is not None and "replace" in child.patch_strategies
+            original[key] = value if replace else _merge_map(original[key], value, child)
+        elif isinstance(value, list):
+            original[key] = _merge_list(original[key], value, _child(schema, key))
+        else:
+            original[key] = value
+    return original
+
+
+def _whole_map(patch: Object) -> Object:
+    directive = patch.pop(_PATCH)
+    if directive == "replace":
+        return patch
+    if directive == "delete":
+        return {}
+    raise _unknown_directive(directive, patch)
+
+
+def _retain_keys(original: Object, patch: Object) -> None:
+    if _RETAIN_KEYS not in patch:
+        return
+    keep = patch.pop(_RETAIN_KEYS)
+    if not isinstance(keep, list):
+        raise BadRequest("invalid patch format of retainKeys")
+    for key, value in patch.items():
+        if value is not None and key not in keep and not key.startswith((_DELETE_FROM, _SET_ORDER)):
+            raise BadRequest("invalid patch format of retainKeys")
+    for key in [key for key in original if key not in keep]:
+        del original[key]
+
+
+def _delete_primitives(original: Object, key: str, value: Any) -> None:
+    name = key.removeprefix(_DELETE_FROM)
+    if not isinstance(value, list):
+        raise BadRequest("invalid patch format of primitive list")
+    current = original.get(name)
+    if isinstance(current, list):
+        original[name] = [item for item in current if item not in value]
+
+
+def _merge_ordered(original: Object, patch: Object, key: str, schema: Schema | None) -> None:
+    """Merge the list that a ``$setElementOrder`` directive speaks of, and put it in that order."""
+    order = patch.pop(key)
+    name = key.removeprefix(_SET_ORDER)
+    live, given = original.get(name), patch.get(name)
+    if not isinstance(order, list) or not isinstance(live or [], list) or not isinstance(given or [], list):
+        raise BadRequest("invalid patch format of setElementOrder list")
+    child = _child(schema, name)
+    if child is None and schema is not None and schema.properties:
+        struct = (schema.name or "").rpartition(".")[2]
+        raise StatusError(f'unable to find api field in struct {struct} for the json field "{name}"')
+    merge_key = child.patch_merge_key if child is not None else None
+    _check_order(given or [], order, merge_key)
+    if name in patch and given is None:
+        return  # null removes the list, whatever its order
+    if live is None and given is None:
+        return
+    if live is None:
+        merged = _new_value(given)
+    elif given is None:
+        merged = live
+    else:
+        merged = _merge_list(live, given, child)
+    patch.pop(name, None)
+    original[name] = _arranged(merged, order, live or [], merge_key)
+
+
+def _check_order(given: list[Any], order: list[Any], merge_key: str | None) -> None:
+    """Every item of the patch must stand in the directive, in the same order."""
+    positions = []
+    identify = _identity(merge_key)
+    known = [identify(item) for item in order]
+    for item in given:
+        if isinstance(item, dict) and _PATCH in item:
+            continue
+        if identify(item) not in known:
+            raise StatusError(f"The items in the patch list are not in the setElementOrder list: {order}")
+        positions.append(known.index(identify(item)))
+    if positions != sorted(positions):
+        raise StatusError(
+            f"The order in patch list:\n{given}\n doesn't match $setElementOrder list:\n{order}\n"
+        )
+
+
+def _merge_list(original: list[Any], patch: list[Any], schema: Schema | None) -> list[Any]:
+    if schema is None or "merge" not in schema.patch_strategies:
+        return patch
+    if not original and not patch:
+        return original
+    if not any(isinstance(item, dict) for item in (*original, *patch)):
+        merged = list(dict.fromkeys((*original, *patch)))
+        return _arranged(merged, patch, original, None)
+    key = schema.patch_merge_key
+    if not key:
+        raise StatusError(f"cannot merge lists without merge key for {schema.name or 'list'}")
+    original, patch = _obey_item_directives(original, patch, key)
+    merged = list(original)
+    for item in patch:
+        wanted = _merge_value(item, key)
+        for position, current in enumerate(merged):
+            if _merge_value(current, key) == wanted:
+                merged[position] = _merge_map(current, item, schema.items)
+                break
+        else:
+            merged.append(_new_value(item))
+    return _arranged(merged, patch, original, key)
+
+
+def _obey_item_directives(original: list[Any], patch: list[Any], key: str) -> tuple[list[Any], list[Any]]:
+    """Take items marked ``$patch`` out of the patch, doing what they say to the original."""
+    plain: list[Any] = []
+    replace = False
+    for item in patch:
+        directive = item.get(_PATCH) if isinstance(item, dict) else None
+        if directive is None:
+            plain.append(item)
+        elif directive == "delete":
+            gone = _merge_value(item, key)
+            original = [current for current in original if _merge_value(current, key) != gone]
+        elif directive == "replace":
+            replace = True
+        elif directive == "merge":
+            raise StatusError("merging lists cannot yet be specified in the patch")
+        else:
+            raise _unknown_directive(directive, item)
+    return (plain, []) if replace else (original, plain)
+
+
+def _arranged(merged: list[Any], order: list[Any], live_order: list[Any], merge_key: str | None) -> list[Any]:
+    """Put the items that ``order`` names in its order, and weave the others in by the live order."""
+    identify = _identity(merge_key)
+    wanted = {identify(item): at for at, item in reversed(list(enumerate(order)))}
+    live = {identify(item): at for at, item in reversed(list(enumerate(live_order)))}
+    named = sorted((item for item in merged if identify(item) in wanted), key=lambda i: wanted[identify(i)])
+    others = [item for item in merged if identify(item) not in wanted]
+    others.sort(key=lambda item: live.get(identify(item), -1))
+    result: list[Any] = []
+    at = 0
+    for other in others:
+        place = live.get(identify(other), -1)
+        while at < len(named):
+            rival = live.get(identify(named[at]), -1)
+            if place >= 0 and rival >= 0 and place < rival:
+                break
+            result.append(named[at])
+            at += 1
+        result.append(other)
+    return result + named[at:]
+
+
+def _identity(merge_key: str | None) -> Callable[[Any], Any]:
+    if not merge_key:
+        return lambda item: repr(item) if isinstance(item, (dict, list)) else item
+    return lambda item: _merge_value(item, merge_key)
+
+
+def _merge_value(item: Any, key: str) -> Any:
+    if not isinstance(item, dict):
+        raise StatusError(f"expected a map[string]interface {{}}, but received a {type(item).__name__}")
+    if key not in item:
+        raise StatusError(f"map: {_go_map(item)} does not contain declared merge key: {key}")
+    value = item[key]
+    return repr(value) if isinstance(value, (dict, list)) else value
+
+
+def _go_map(item: Object) -> str:
+    return "map[" + " ".join(f"{key}:{item[key]}" for key in sorted(item)) + "]"
+
+
+def _unknown_directive(directive: Any, patch: Object) -> StatusError:
+    return StatusError(f"unknown patch type: {directive} in map: {_go_map(patch)}")
+
+
+def _new_value(value: Any) -> Any:
+    """Return a value that meets nothing in the original: without nulls and directives."""
+    if isinstance(value, dict):
+        return {
+            key: _new_value(item)
+            for key, item in value.items()
+            if item is not None
+            and key not in (_PATCH, _RETAIN_KEYS)
+            and not key.startswith((_DELETE_FROM, _SET_ORDER))
+        }
+    if isinstance(value, list):
+        return [_new_value(item) for item in value if not _deletes(item)]
+    return value
+
+
+def _deletes(item: Any) -> bool:
+    return isinstance(item, dict) and item.get(_PATCH) in ("delete", "replace")
+
+
+def _child(schema: Schema | None, key: str) -> Schema | None:
+    return schema.child(key) if schema is not None else None

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tiphys.apimachinery.errors import BadRequest, StatusError
+from tiphys.apimachinery.patch.strategic import apply
+from tiphys.apimachinery.schema.node import Schema
+
+TEXT = Schema(type="string")
+NAMED = Schema(type="object", name="io.k8s.api.core.v1.Container")
+NAMED.properties = {
+    "name": TEXT,
+    "image": TEXT,
+    "args": Schema(type="array", items=TEXT),
+    "ports": Schema(
+        type="array",
+        items=Schema(type="object", properties={"containerPort": Schema(type="integer"), "name": TEXT}),
+        patch_strategies=("merge",),
+        patch_merge_key="containerPort",
+    ),
+}
+ROOT = Schema(
+    type="object",
+    name="io.k8s.api.core.v1.PodSpec",
+    properties={
+        "items": Schema(type="array", items=NAMED, patch_strategies=("merge",), patch_merge_key="name"),
+        "finalizers": Schema(type="array", items=TEXT, patch_strategies=("merge",)),
+        "plain": Schema(type="array", items=TEXT),
+        "labels": Schema(type="object", additional=TEXT),
+        "nested": Schema(type="object", properties={"a": TEXT, "b": TEXT, "c": TEXT}),
+        "strategy": Schema(
+            type="object",
+            patch_strategies=("retainKeys",),
+            properties={"type": TEXT, "rollingUpdate": Schema(type="object", additional=TEXT)},
+        ),
+        "whole": Schema(type="object", patch_strategies=("replace",), additional=TEXT),
+        "unmergeable": Schema(type="array", items=NAMED, patch_strategies=("merge",)),
+    },
+)
+
+
+def items(*names: str) -> list[dict[str, Any]]:
+    return [{"name": name} for name in names]
+
+
+CASES: dict[str, tuple[Any, Any, Any]] = {
+    "scalars and maps merge": (
+        {"labels": {"a": "1", "b": "2"}, "x": 1},
+        {"labels": {"b": "3", "c": "4"}},
+        {"labels": {"a": "1", "b": "3", "c": "4"}, "x": 1},
+    ),
+    "null removes": ({"labels": {"a": "1"}, "x": 1}, {"x": None, "labels": {"a": None}}, {"labels": {}}),
+    "null of nothing is dropped": ({}, {"labels": {"a": None, "b": "1"}, "y": None}, {"labels": {"b": "1"}}),
+    "type change replaces": ({"labels": "x"}, {"labels": {"a": "1"}}, {"labels": {"a": "1"}}),
+    "list without strategy is replaced": ({"plain": ["a"]}, {"plain": ["b"]}, {"plain": ["b"]}),
+    "map with replace strategy": ({"whole": {"a": "1"}}, {"whole": {"b": "2"}}, {"whole": {"b": "2"}}),
+    "item merges by key": (
+        {"items": [{"name": "a", "image": "1", "args": ["x"]}, {"name": "b"}]},
+        {"items": [{"name": "a", "image": "2"}]},
+        {"items": [{"name": "a", "image": "2", "args": ["x"]}, {"name": "b"}]},
+    ),
+    "new item goes first": (
+        {"items": items("a", "b")},
+        {"items": items("c")},
+        {"items": items("c", "a", "b")},
+    ),
+    "new item next to a known one": (
+        {"items": items("a", "b")},
+        {"items": items("b", "c")},
+        {"items": items("a", "b", "c")},
+    ),
+    "item deleted": (
+        {"items": items("a", "b")},
+        {"items": [{"name": "a", "$patch": "delete"}]},
+        {"items": items("b")},
+    ),
+    "missing item deleted": (
+        {"items": items("a")},
+        {"items": [{"name": "z", "$patch": "delete"}]},
+        {"items": items("a")},
+    ),
+    "list replaced by directive": (
+        {"items": items("a", "b")},
+        {"items": [{"$patch": "replace"}, {"name": "c"}]},
+        {"items": items("c")},
+    ),
+    "item replaced by directive deletes nothing else": (
+        {"labels": {"a": "1"}},
+        {"labels": {"$patch": "replace", "b": "2"}},
+        {"labels": {"b": "2"}},
+    ),
+    "map deleted by directive": (
+        {"labels": {"a": "1"}, "x": 1},
+        {"labels": {"$patch": "delete"}},
+        {"labels": {}, "x": 1},
+    ),
+    "directives do not stay in new values": (
+        {},
+        {
+            "items": [{"name": "a", "$patch": "delete"}, {"name": "b"}],
+            "labels": {"$patch": "replace", "a": "1"},
+        },
+        {"items": items("b"), "labels": {"a": "1"}},
+    ),
+    "nested key is a number": (
+        {"items": [{"name": "a", "ports": [{"containerPort": 80, "name": "x"}]}]},
+        {"items": [{"name": "a", "ports": [{"containerPort": 80, "name": "y"}, {"containerPort": 81}]}]},
+        {"items": [{"name": "a", "ports": [{"containerPort": 80, "name": "y"}, {"containerPort": 81}]}]},
+    ),
+    "primitives unite": (
+        {"finalizers": ["a", "b"]},
+        {"finalizers": ["b", "c"]},
+        {"finalizers": ["a", "b", "c"]},
+    ),
+    "primitives deleted": (
+        {"finalizers": ["a", "b", "a"]},
+        {"$deleteFromPrimitiveList/finalizers": ["a", "z"]},
+        {"finalizers": ["b"]},
+    ),
+    "primitives deleted and added in order": (
+        {"finalizers": ["a", "b", "c"]},
+        {
+            "$deleteFromPrimitiveList/finalizers": ["b"],
+            "$setElementOrder/finalizers": ["d", "a"],
+            "finalizers": ["d"],
+        },
+        {"finalizers": ["d", "a", "c"]},
+    ),
+    "primitives deleted from nothing": ({}, {"$deleteFromPrimitiveList/finalizers": ["a"]}, {}),
+    "order only": (
+        {"items": items("a", "b", "c")},
+        {"$setElementOrder/items": items("c", "a")},
+        {"items": items("b", "c", "a")},
+    ),
+    "order with change": (
+        {"items": [{"name": "a"}, {"name": "b", "image": "1"}]},
+        {
+            "$setElementOrder/items": items("b", "n", "a"),
+            "items": [{"name": "b", "image": "2"}, {"name": "n"}],
+        },
+        {"items": [{"name": "b", "image": "2"}, {"name": "n"}, {"name": "a"}]},
+    ),
+    "order with deletion": (
+        {"items": items("a", "b", "c")},
+        {"$setElementOrder/items": items("c", "a"), "items": [{"name": "b", "$patch": "delete"}]},
+        {"items": items("c", "a")},
+    ),
+    "order of a new list": (
+        {},
+        {"$setElementOrder/items": items("b", "a"), "items": items("b", "a")},
+        {"items": items("b", "a")},
+    ),
+    "order of nothing": ({}, {"$setElementOrder/items": items("b")}, {}),
+    "server's own items keep their places": (
+        {"items": items("1", "server", "2")},
+        {"$setElementOrder/items": items("1", "new", "2"), "items": items("new")},
+        {"items": items("1", "new", "server", "2")},
+    ),
+    "retainKeys clears the rest": (
+        {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "1"}}},
+        {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}},
+        {"strategy": {"type": "Recreate"}},
+    ),
+    "retainKeys of a new map": (
+        {},
+        {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}},
+        {"strategy": {"type": "Recreate"}},
+    ),
+    "unknown fields merge like JSON": (
+        {"what": {"a": [1]}},
+        {"what": {"a": [2], "b": 1}},
+        {"what": {"a": [2], "b": 1}},
+    ),
+}
+
+FAILS: dict[str, tuple[Any, Any, type[StatusError], str]] = {
+    "not an object": ({}, [], BadRequest, "Invalid JSON Patch"),
+    "unknown directive": (
+        {"labels": {}},
+        {"labels": {"$patch": "frob"}},
+        StatusError,
+        "unknown patch type: frob in map: map[]",
+    ),
+    "item without key": (
+        {"items": items("a")},
+        {"items": [{"image": "x"}]},
+        StatusError,
+        "map: map[image:x] does not contain declared merge key: name",
+    ),
+    "merge directive in a list": (
+        {"items": items("a")},
+        {"items": [{"name": "a", "$patch": "merge"}]},
+        StatusError,
+        "merging lists cannot yet be specified in the patch",
+    ),
+    "no merge key in the schema": (
+        {"unmergeable": items("a")},
+        {"unmergeable": items("b")},
+        StatusError,
+        "cannot merge lists without merge key for list",
+    ),
+    "retainKeys no list": (
+        {"strategy": {}},
+        {"strategy": {"$retainKeys": "type"}},
+        BadRequest,
+        "invalid patch format of retainKeys",
+    ),
+    "retainKeys leaves out a field": (
+        {"strategy": {}},
+        {"strategy": {"$retainKeys": ["rollingUpdate"], "type": "x"}},
+        BadRequest,
+        "invalid patch format of retainKeys",
+    ),
+    "deletion no list": (
+        {"finalizers": ["a"]},
+        {"$deleteFromPrimitiveList/finalizers": "a"},
+        BadRequest,
+        "invalid patch format of primitive list",
+    ),
+    "order no list": ({}, {"$setElementOrder/items": "a"}, BadRequest, "setElementOrder"),
+    "order leaves out an item": (
+        {"items": items("a")},
+        {"$setElementOrder/items": items("a"), "items": items("b")},
+        StatusError,
+        "not in the setElementOrder list",
+    ),
+    "order contradicts": (
+        {"items": items("a")},
+        {"$setElementOrder/items": items("a", "b"), "items": items("b", "a")},
+        StatusError,
+        "doesn't match $setElementOrder list",
+    ),
+    "order of an unknown field": (
+        {},
+        {"$setElementOrder/frob": []},
+        StatusError,
+        'unable to find api field in struct PodSpec for the json field "frob"',
+    ),
+}
+
+
+@pytest.mark.parametrize(("obj", "patch", "expected"), CASES.values(), ids=CASES.keys())
+def test_strategic_merge(obj: Any, patch: Any, expected: Any) -> None:
+    before = repr((obj, patch))
+    assert apply(obj, patch, ROOT) == expected
+    assert repr((obj, patch)) == before
+
+
+@pytest.mark.parametrize(("obj", "patch", "error", "text"), FAILS.values(), ids=FAILS.keys())
+def test_failures(obj: Any, patch: Any, error: type[StatusError], text: str) -> None:
+    with pytest.raises(error) as caught:
+        apply(obj, patch, ROOT)
+    assert text in caught.value.message
+    assert caught.value.status_code == (400 if error is BadRequest else 500)
