@@ -1,0 +1,25 @@
+"""``tiphys scheduler``: flags into options, one Scheduler until stopped."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from tiphys.client.rest import Client
+from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
+
+
+@click.command(help="Place pods on nodes.")
+@click.option("--kubeconfig", required=True, help="How to reach the API server.")
+@click.option("--scheduler-name", default="default-scheduler", show_default=True, help="Whose pods to place.")
+def scheduler(kubeconfig: str, scheduler_name: str) -> None:
+    asyncio.run(_run(kubeconfig, SchedulerOptions(scheduler_name=scheduler_name)))
+
+
+async def _run(kubeconfig: str, options: SchedulerOptions) -> None:
+    client = Client.from_kubeconfig(kubeconfig)
+    try:
+        await Scheduler(client, options).run()
+    finally:
+        await client.close()

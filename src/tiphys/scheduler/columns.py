@@ -1,0 +1,252 @@
+"""The cluster as NumPy columns: one row a node, kept current by small steps.
+
+Pure state, one owner (the scheduler's loop). Plugins read whole columns at once; a node's heartbeat that
+changes neither labels, taints nor capacity touches nothing. ``static_generation`` tells when cached masks
+over labels and taints are stale.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tiphys.apimachinery.meta import Object
+from tiphys.scheduler.podinfo import CPU, PodInfo, Term, milli_or_value
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
+Ints: TypeAlias = npt.NDArray[np.int64]
+
+BASE_RESOURCES = (CPU, "memory", "ephemeral-storage", "pods")
+PODS_COLUMN = 3
+_FIRST_ROWS = 16
+
+
+class TermCounts:
+    """How many pods on each node match a term (or hold it: ``held``), by row."""
+
+    def __init__(self, term: Term, rows: int) -> None:
+        self.term = term
+        self.by_row: Ints = np.zeros(rows, dtype=np.int64)
+
+    def grow(self, rows: int) -> None:
+        self.by_row = np.concatenate([self.by_row, np.zeros(rows - len(self.by_row), dtype=np.int64)])
+
+
+class Columns:
+    """All nodes and the pods placed on them."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, int] = {}
+        self.names: list[str] = [""] * _FIRST_ROWS
+        self.nodes: list[Object | None] = [None] * _FIRST_ROWS
+        self.alive: Mask = np.zeros(_FIRST_ROWS, dtype=np.bool_)
+        self.resources: dict[str, int] = {name: index for index, name in enumerate(BASE_RESOURCES)}
+        self.allocatable: Ints = np.zeros((len(BASE_RESOURCES), _FIRST_ROWS), dtype=np.int64)
+        self.used: Ints = np.zeros((len(BASE_RESOURCES), _FIRST_ROWS), dtype=np.int64)
+        self.nonzero: Ints = np.zeros((2, _FIRST_ROWS), dtype=np.int64)
+        self.ports: list[Counter[tuple[str, str, int]]] = [Counter() for _ in range(_FIRST_ROWS)]
+        self.pods: list[dict[str, PodInfo]] = [{} for _ in range(_FIRST_ROWS)]
+        self.placed: dict[str, tuple[PodInfo, str]] = {}
+        self.namespace_labels: dict[str, dict[str, str]] = {}
+        self.static_generation = 0
+        self._free = list(range(_FIRST_ROWS - 1, -1, -1))
+        self._homeless: dict[str, dict[str, PodInfo]] = {}
+        self._matched: dict[Term, TermCounts] = {}
+        self._held: dict[tuple[str, Term], TermCounts] = {}
+        self._topologies: dict[str, tuple[int, Ints, int]] = {}
+
+    # -- nodes
+
+    def set_node(self, node: Object) -> None:
+        """Add a node or take its new state."""
+        name = node["metadata"]["name"]
+        row = self.rows.get(name)
+        fresh = row is None
+        if row is None:
+            row = self._take_row(name)
+        previous = self.nodes[row]
+        self.nodes[row] = node
+        allocatable = (node.get("status") or {}).get("allocatable") or {}
+        self.allocatable[:, row] = 0
+        for resource, text in allocatable.items():
+            column = self._column(resource)
+            self.allocatable[column, row] = milli_or_value(resource, text)
+        if previous is None or _static_part(previous) != _static_part(node):
+            self.static_generation += 1
+        if fresh:
+            for info in self._homeless.pop(name, {}).values():
+                self._count(info, row, 1)
+
+    def remove_node(self, name: str) -> None:
+        """Forget a node; its pods wait for it to come back or to be deleted."""
+        row = self.rows.pop(name, None)
+        if row is None:
+            return
+        pods = self.pods[row]
+        for info in list(pods.values()):
+            self._count(info, row, -1)
+            self._homeless.setdefault(name, {})[info.uid] = info
+        self.alive[row] = False
+        self.nodes[row] = None
+        self.names[row] = ""
+        self.allocatable[:, row] = 0
+        self._free.append(row)
+        self.static_generation += 1
+
+    def _take_row(self, name: str) -> int:
+        if not self._free:
+            self._double()
+        row = self._free.pop()
+        self.rows[name] = row
+        self.names[row] = name
+        self.alive[row] = True
+        return row
+
+    def _double(self) -> None:
+        size = len(self.names)
+        self.names += [""] * size
+        self.nodes += [None] * size
+        self.ports += [Counter() for _ in range(size)]
+        self.pods += [{} for _ in range(size)]
+        self.alive = np.concatenate([self.alive, np.zeros(size, dtype=np.bool_)])
+        for attribute in ("allocatable", "used", "nonzero"):
+            column = getattr(self, attribute)
+            setattr(self, attribute, np.concatenate([column, np.zeros_like(column)], axis=1))
+        for counts in [*self._matched.values(), *self._held.values()]:
+            counts.grow(size * 2)
+        self._free += range(size * 2 - 1, size - 1, -1)
+        self.static_generation += 1
+
+    def _column(self, resource: str) -> int:
+        index = self.resources.get(resource)
+        if index is None:
+            index = self.resources[resource] = len(self.resources)
+            for attribute in ("allocatable", "used"):
+                column = getattr(self, attribute)
+                setattr(self, attribute, np.concatenate([column, np.zeros_like(column[:1])]))
+        return index
+
+    # -- pods
+
+    def add_pod(self, info: PodInfo, node: str) -> None:
+        """Place a pod (assumed or bound). A pod placed before is moved."""
+        self.remove_pod(info.uid)
+        self.placed[info.uid] = (info, node)
+        row = self.rows.get(node)
+        if row is None:
+            self._homeless.setdefault(node, {})[info.uid] = info
+        else:
+            self._count(info, row, 1)
+
+    def remove_pod(self, uid: str) -> None:
+        """Take a pod away from where it is. Unknown pods are ignored."""
+        entry = self.placed.pop(uid, None)
+        if entry is None:
+            return
+        info, node = entry
+        row = self.rows.get(node)
+        if row is None:
+            self._homeless.get(node, {}).pop(uid, None)
+        else:
+            self._count(info, row, -1)
+
+    def _count(self, info: PodInfo, row: int, sign: int) -> None:
+        for resource, amount in info.requests.items():
+            column = self._column(resource)
+            self.used[column, row] += sign * amount
+        self.used[PODS_COLUMN, row] += sign
+        self.nonzero[0, row] += sign * info.nonzero_cpu
+        self.nonzero[1, row] += sign * info.nonzero_memory
+        for port in info.ports:
+            self.ports[row][port] += sign
+            if not self.ports[row][port]:
+                del self.ports[row][port]
+        if sign > 0:
+            self.pods[row][info.uid] = info
+        else:
+            self.pods[row].pop(info.uid, None)
+        for term, counts in self._matched.items():
+            if term.matches(info.namespace, info.labels, self.namespace_labels):
+                counts.by_row[row] += sign
+        for kind, terms in (("anti", info.anti_affinity), ("hard", info.affinity), ("soft", info.preferred)):
+            for term in terms:
+                self._held_counts(kind, term).by_row[row] += sign
+
+    # -- what plugins ask
+
+    def matched(self, term: Term) -> Ints:
+        """Return by row how many placed pods the term speaks of; counted from then on."""
+        counts = self._matched.get(term)
+        if counts is None:
+            counts = self._matched[term] = TermCounts(term, len(self.names))
+            for row in self.rows.values():
+                counts.by_row[row] = sum(
+                    term.matches(info.namespace, info.labels, self.namespace_labels)
+                    for info in self.pods[row].values()
+                )
+        return counts.by_row
+
+    def held(self, kind: str) -> list[TermCounts]:
+        """Return the terms that placed pods hold: ``anti``, ``hard`` (required affinity) or ``soft``."""
+        return [counts for (own, _), counts in self._held.items() if own == kind]
+
+    def _held_counts(self, kind: str, term: Term) -> TermCounts:
+        counts = self._held.get((kind, term))
+        if counts is None:
+            counts = self._held[(kind, term)] = TermCounts(term, len(self.names))
+        return counts
+
+    def set_namespace(self, name: str, labels: dict[str, str] | None) -> None:
+        """Take a namespace's labels (None: it is gone); counts that depend on them start anew."""
+        if labels is None:
+            self.namespace_labels.pop(name, None)
+        else:
+            self.namespace_labels[name] = labels
+        for term in [term for term in self._matched if term.namespace_selector is not None]:
+            del self._matched[term]
+
+    def topology(self, key: str) -> tuple[Ints, int]:
+        """Return each row's domain of a label key as a number (-1: no such label), and how many there are."""
+        cached = self._topologies.get(key)
+        if cached is not None and cached[0] == self.static_generation:
+            return cached[1], cached[2]
+        codes = np.full(len(self.names), -1, dtype=np.int64)
+        domains: dict[str, int] = {}
+        for row in self.rows.values():
+            value = node_labels(self.nodes[row]).get(key)
+            if value is not None:
+                codes[row] = domains.setdefault(value, len(domains))
+        self._topologies[key] = (self.static_generation, codes, len(domains))
+        return codes, len(domains)
+
+    def per_domain(self, key: str, counts: Ints) -> Ints:
+        """Sum counts over each row's domain; rows without the label get 0."""
+        codes, size = self.topology(key)
+        inside = codes >= 0
+        sums = np.bincount(codes[inside], weights=counts[inside], minlength=max(size, 1)).astype(np.int64)
+        return np.where(inside, sums[codes], 0)
+
+    def request_vector(self, info: PodInfo) -> Ints:
+        """Return a pod's requests in the order of the resource columns, itself counted in ``pods``."""
+        for resource in info.requests:
+            self._column(resource)
+        vector = np.zeros(len(self.resources), dtype=np.int64)
+        for resource, amount in info.requests.items():
+            vector[self.resources[resource]] = amount
+        vector[PODS_COLUMN] = 1
+        return vector
+
+
+def node_labels(node: Object | None) -> dict[str, str]:
+    """Return a node's labels ({} for an empty row)."""
+    labels: dict[str, str] = (node or {}).get("metadata", {}).get("labels") or {}
+    return labels
+
+
+def _static_part(node: Object) -> tuple[Any, ...]:
+    spec = node.get("spec") or {}
+    images = [image.get("names") for image in (node.get("status") or {}).get("images") or ()]
+    return node_labels(node), spec.get("taints"), spec.get("unschedulable"), images

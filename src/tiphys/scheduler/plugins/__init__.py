@@ -1,0 +1,1 @@
+"""Scheduler plugins: each a pure filter and/or score over whole columns of nodes."""

@@ -1,0 +1,228 @@
+"""Filters over what rarely changes: taints, labels, names. Masks are kept per pod shape.
+
+NodeUnschedulable, NodeName, TaintToleration and NodeAffinity, with upstream's reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tiphys.scheduler.columns import Columns, Mask, node_labels
+from tiphys.scheduler.framework import Filtered, Scores, normalize
+from tiphys.scheduler.podinfo import PodInfo
+
+UNSCHEDULABLE_TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+_SHAPES_KEPT = 512
+
+
+class ShapeCache:
+    """One array per pod shape, good for one static generation of the columns."""
+
+    def __init__(self) -> None:
+        self._generation = -1
+        self._arrays: dict[bytes, Any] = {}
+
+    def get(self, info: PodInfo, columns: Columns, make: Callable[[], Any]) -> Any:
+        if self._generation != columns.static_generation or len(self._arrays) > _SHAPES_KEPT:
+            self._generation = columns.static_generation
+            self._arrays.clear()
+        array = self._arrays.get(info.shape)
+        if array is None:
+            array = self._arrays[info.shape] = make()
+        return array
+
+
+def by_node(columns: Columns, test: Callable[[dict[str, Any]], bool]) -> Mask:
+    """Ask ``test`` of every node."""
+    mask = np.zeros(len(columns.names), dtype=np.bool_)
+    for row in columns.rows.values():
+        node = columns.nodes[row]
+        mask[row] = node is not None and test(node)
+    return mask
+
+
+def tolerates(tolerations: Sequence[dict[str, Any]], taint: dict[str, Any]) -> bool:
+    """Say whether any toleration covers the taint. Source: v1.Toleration."""
+    return any(_tolerates_one(toleration, taint) for toleration in tolerations)
+
+
+def _tolerates_one(toleration: dict[str, Any], taint: dict[str, Any]) -> bool:
+    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
+        return False
+    if toleration.get("key") and toleration["key"] != taint.get("key"):
+        return False
+    operator = toleration.get("operator") or "Equal"
+    if operator == "Exists":
+        return True
+    value, own = toleration.get("value") or "", taint.get("value") or ""
+    if operator in ("Lt", "Gt"):
+        return _compare_numbers(operator, value, own)
+    return bool(toleration.get("key")) and bool(value == own)
+
+
+def _compare_numbers(operator: str, tolerated: str, tainted: str) -> bool:
+    try:
+        left, right = int(tainted), int(tolerated)
+    except ValueError:
+        return False
+    return left < right if operator == "Lt" else left > right
+
+
+class NodeUnschedulable:
+    """Keeps pods off cordoned nodes."""
+
+    name = "NodeUnschedulable"
+
+    def __init__(self) -> None:
+        self._cache = ShapeCache()
+
+    def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
+        if tolerates(info.tolerations, UNSCHEDULABLE_TAINT):
+            return None
+
+        def make() -> Mask:
+            return by_node(columns, lambda node: not (node.get("spec") or {}).get("unschedulable"))
+
+        passes = self._cache.get(info, columns, make)
+        return Filtered(passes, lambda _row: ("node(s) were unschedulable",), unresolvable=True)
+
+
+class NodeName:
+    """Honours a node name that is already in the spec."""
+
+    name = "NodeName"
+
+    def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
+        wanted = info.pod["spec"].get("nodeName")
+        if not wanted:
+            return None
+        passes = by_node(columns, lambda node: bool(node["metadata"]["name"] == wanted))
+        return Filtered(
+            passes, lambda _row: ("node(s) didn't match the requested node name",), unresolvable=True
+        )
+
+
+def _untolerated(info: PodInfo, node: dict[str, Any], effects: tuple[str, ...]) -> list[dict[str, Any]]:
+    return [
+        taint
+        for taint in (node.get("spec") or {}).get("taints") or ()
+        if taint.get("effect") in effects and not tolerates(info.tolerations, taint)
+    ]
+
+
+class TaintToleration:
+    """Keeps pods off nodes whose taints they do not tolerate; prefers nodes with fewer soft ones."""
+
+    name = "TaintToleration"
+    _HARD = ("NoSchedule", "NoExecute")
+    _SOFT = ("PreferNoSchedule",)
+
+    def __init__(self) -> None:
+        self._masks = ShapeCache()
+        self._scores = ShapeCache()
+
+    def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
+        def make() -> Mask:
+            return by_node(columns, lambda node: not _untolerated(info, node, self._HARD))
+
+        def reasons(row: int) -> list[str]:
+            taint = _untolerated(info, columns.nodes[row] or {}, self._HARD)[0]
+            return [f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value') or ''}}}"]
+
+        return Filtered(self._masks.get(info, columns, make), reasons, unresolvable=True)
+
+    def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None:
+        def make() -> Scores:
+            counts = np.zeros(len(columns.names))
+            for row in columns.rows.values():
+                counts[row] = len(_untolerated(info, columns.nodes[row] or {}, self._SOFT))
+            return counts
+
+        counts: Scores = self._scores.get(info, columns, make)
+        return normalize(counts, feasible, reverse=True) if counts.any() else None
+
+
+_SET_OPERATORS: dict[str, Callable[[str | None, list[str]], bool]] = {
+    "In": lambda value, values: value in values,
+    "NotIn": lambda value, values: value not in values,
+    "Exists": lambda value, _values: value is not None,
+    "DoesNotExist": lambda value, _values: value is None,
+}
+
+
+def _matches_requirement(requirement: dict[str, Any], have: str | None) -> bool:
+    operator, values = requirement["operator"], requirement.get("values") or []
+    test = _SET_OPERATORS.get(operator)
+    if test is not None:
+        return test(have, values)
+    try:
+        left, right = int(have or ""), int(values[0])
+    except (ValueError, IndexError):
+        return False
+    return left > right if operator == "Gt" else left < right
+
+
+def matches_node_term(term: dict[str, Any], node: dict[str, Any]) -> bool:
+    """Say whether a NodeSelectorTerm takes the node; an empty term takes none."""
+    expressions, fields = term.get("matchExpressions") or (), term.get("matchFields") or ()
+    if not expressions and not fields:
+        return False
+    labels = node_labels(node)
+    name = node["metadata"]["name"]
+    return all(_matches_requirement(one, labels.get(one["key"])) for one in expressions) and all(
+        one["key"] == "metadata.name" and _matches_requirement(one, name) for one in fields
+    )
+
+
+def matches_node_affinity(info: PodInfo, node: dict[str, Any]) -> bool:
+    """Say whether nodeSelector and required node affinity take the node."""
+    labels = node_labels(node)
+    if any(labels.get(key) != value for key, value in info.node_selector.items()):
+        return False
+    required = info.node_affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+    return required is None or any(
+        matches_node_term(term, node) for term in required.get("nodeSelectorTerms") or ()
+    )
+
+
+class NodeAffinity:
+    """nodeSelector and node affinity, required and preferred."""
+
+    name = "NodeAffinity"
+
+    def __init__(self) -> None:
+        self._masks = ShapeCache()
+        self._scores = ShapeCache()
+
+    def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
+        if not info.node_selector and not info.node_affinity:
+            return None
+
+        def make() -> Mask:
+            return by_node(columns, lambda node: matches_node_affinity(info, node))
+
+        return Filtered(
+            self._masks.get(info, columns, make),
+            lambda _row: ("node(s) didn't match Pod's node affinity/selector",),
+            unresolvable=True,
+        )
+
+    def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None:
+        preferred = info.node_affinity.get("preferredDuringSchedulingIgnoredDuringExecution")
+        if not preferred:
+            return None
+
+        def make() -> Scores:
+            raw = np.zeros(len(columns.names))
+            for row in columns.rows.values():
+                node = columns.nodes[row]
+                if node is not None:
+                    raw[row] = sum(
+                        entry["weight"] for entry in preferred if matches_node_term(entry["preference"], node)
+                    )
+            return raw
+
+        return normalize(self._scores.get(info, columns, make), feasible)

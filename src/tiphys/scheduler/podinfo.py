@@ -1,0 +1,245 @@
+"""What the scheduler needs of a pod, read once: requests, tolerations, affinity terms, ports.
+
+Pure. A ``PodInfo`` is made when a pod is first seen and shared by the queue, the columns and the plugins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from tiphys.apimachinery import quantity
+from tiphys.apimachinery.labels import Selector, from_label_selector
+from tiphys.apimachinery.meta import Object, object_key
+
+CPU = "cpu"
+_DEFAULT_WEIGHT = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Term:
+    """One affinity term or spread constraint's reach: which pods, in which namespaces, per which topology.
+
+    Terms of one text are one column of counts, so ``id`` (canonical JSON) is the identity.
+    """
+
+    id: bytes
+    selector: Selector
+    namespaces: frozenset[str]
+    namespace_selector: Selector | None
+    topology_key: str
+    weight: int = 0
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Term) and other.id == self.id
+
+    def matches(
+        self, namespace: str, labels: dict[str, str], namespace_labels: dict[str, dict[str, str]]
+    ) -> bool:
+        """Say whether a pod with ``labels`` in ``namespace`` is one the term speaks of."""
+        if namespace not in self.namespaces:
+            selector = self.namespace_selector
+            if selector is None or not selector.matches(namespace_labels.get(namespace, {})):
+                return False
+        return self.selector.matches(labels)
+
+
+@dataclass(frozen=True, slots=True)
+class SpreadConstraint:
+    """One entry of ``topologySpreadConstraints``."""
+
+    term: Term
+    max_skew: int
+    hard: bool
+    min_domains: int
+    honor_affinity: bool
+    honor_taints: bool
+
+
+@dataclass(slots=True, eq=False)
+class PodInfo:
+    """One pod as plugins see it. ``requests`` is in milli-units for cpu, whole units for the rest."""
+
+    pod: Object
+    key: str
+    uid: str
+    namespace: str
+    labels: dict[str, str]
+    priority: int
+    requests: dict[str, int]
+    nonzero_cpu: int
+    nonzero_memory: int
+    tolerations: list[dict[str, Any]]
+    node_selector: dict[str, str]
+    node_affinity: dict[str, Any]
+    ports: frozenset[tuple[str, str, int]]
+    images: tuple[str, ...]
+    affinity: tuple[Term, ...] = ()
+    anti_affinity: tuple[Term, ...] = ()
+    preferred: tuple[Term, ...] = ()
+    """Preferred affinity (positive weight) and anti-affinity (negative weight)."""
+    spread: tuple[SpreadConstraint, ...] = ()
+    shape: bytes = b""
+    """Pods of one shape get the same static masks."""
+    nominated: str = ""
+    volatile: dict[str, Any] = field(default_factory=dict)
+
+
+NONZERO_CPU_MILLI = 100
+NONZERO_MEMORY_BYTES = 200 * 1024 * 1024
+
+
+def milli_or_value(resource: str, text: Any) -> int:
+    """Return a quantity as the column of ``resource`` counts it."""
+    amount = quantity.parse(str(text))
+    return amount.milli() if resource == CPU else amount.value()
+
+
+def _requests_of(container: dict[str, Any]) -> dict[str, int]:
+    requests = (container.get("resources") or {}).get("requests") or {}
+    return {name: milli_or_value(name, text) for name, text in requests.items()}
+
+
+def _add(total: dict[str, int], more: dict[str, int]) -> None:
+    for name, amount in more.items():
+        total[name] = total.get(name, 0) + amount
+
+
+def pod_requests(spec: dict[str, Any]) -> dict[str, int]:
+    """Return what a pod needs: containers and sidecars together, or its largest init step, plus overhead.
+
+    Source: KEP-753 (sidecar containers), KEP-2837 (pod-level resources).
+    """
+    running: dict[str, int] = {}
+    for container in spec.get("containers") or ():
+        _add(running, _requests_of(container))
+    sidecars: dict[str, int] = {}
+    peak: dict[str, int] = {}
+    for container in spec.get("initContainers") or ():
+        own = _requests_of(container)
+        if container.get("restartPolicy") == "Always":
+            _add(running, own)
+            _add(sidecars, own)
+            step = sidecars
+        else:
+            step = dict(sidecars)
+            _add(step, own)
+        for name, amount in step.items():
+            peak[name] = max(peak.get(name, 0), amount)
+    total = {name: max(running.get(name, 0), peak.get(name, 0)) for name in running.keys() | peak.keys()}
+    total.update(_requests_of(spec))
+    for name, text in (spec.get("overhead") or {}).items():
+        total[name] = total.get(name, 0) + milli_or_value(name, text)
+    return total
+
+
+def _term(raw: dict[str, Any], namespace: str, *, weight: int = 0, labels: dict[str, str]) -> Term:
+    selector = dict(raw.get("labelSelector") or {})
+    expressions = list(selector.get("matchExpressions") or ())
+    for keys, operator in ((raw.get("matchLabelKeys"), "In"), (raw.get("mismatchLabelKeys"), "NotIn")):
+        expressions += [
+            {"key": key, "operator": operator, "values": [labels[key]]} for key in keys or () if key in labels
+        ]
+    if expressions:
+        selector["matchExpressions"] = expressions
+    has_namespaces = bool(raw.get("namespaces")) or raw.get("namespaceSelector") is not None
+    namespaces = frozenset(raw.get("namespaces") or ()) if has_namespaces else frozenset({namespace})
+    own = raw.get("namespaceSelector")
+    identity = orjson.dumps(
+        [selector, sorted(namespaces), own, raw.get("topologyKey"), weight], option=orjson.OPT_SORT_KEYS
+    )
+    return Term(
+        id=identity,
+        selector=from_label_selector(selector),
+        namespaces=namespaces,
+        namespace_selector=None if own is None else from_label_selector(own),
+        topology_key=str(raw.get("topologyKey") or ""),
+        weight=weight,
+    )
+
+
+def _affinity_terms(
+    affinity: dict[str, Any], namespace: str, labels: dict[str, str]
+) -> tuple[tuple[Term, ...], tuple[Term, ...], tuple[Term, ...]]:
+    required: list[tuple[Term, ...]] = []
+    preferred: list[Term] = []
+    for field_name, sign in (("podAffinity", 1), ("podAntiAffinity", -1)):
+        part = affinity.get(field_name) or {}
+        terms = part.get("requiredDuringSchedulingIgnoredDuringExecution") or ()
+        required.append(tuple(_term(raw, namespace, labels=labels) for raw in terms))
+        for entry in part.get("preferredDuringSchedulingIgnoredDuringExecution") or ():
+            weight = sign * int(entry.get("weight", _DEFAULT_WEIGHT))
+            preferred.append(_term(entry["podAffinityTerm"], namespace, weight=weight, labels=labels))
+    return required[0], required[1], tuple(preferred)
+
+
+def _spread(spec: dict[str, Any], namespace: str, labels: dict[str, str]) -> tuple[SpreadConstraint, ...]:
+    return tuple(
+        SpreadConstraint(
+            term=_term(raw, namespace, labels=labels),
+            max_skew=int(raw["maxSkew"]),
+            hard=raw.get("whenUnsatisfiable", "DoNotSchedule") == "DoNotSchedule",
+            min_domains=int(raw.get("minDomains") or 1),
+            honor_affinity=raw.get("nodeAffinityPolicy", "Honor") == "Honor",
+            honor_taints=raw.get("nodeTaintsPolicy", "Ignore") == "Honor",
+        )
+        for raw in spec.get("topologySpreadConstraints") or ()
+    )
+
+
+def _ports(spec: dict[str, Any]) -> frozenset[tuple[str, str, int]]:
+    return frozenset(
+        (port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", int(port["hostPort"]))
+        for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+        for port in container.get("ports") or ()
+        if port.get("hostPort")
+    )
+
+
+def _nonzero(spec: dict[str, Any], requests: dict[str, int], name: str, least: int) -> int:
+    missing = sum(
+        1
+        for container in spec.get("containers") or ()
+        if name not in ((container.get("resources") or {}).get("requests") or {})
+    )
+    return requests.get(name, 0) + missing * least
+
+
+def pod_info(pod: Object) -> PodInfo:
+    """Read a pod (any phase, bound or not)."""
+    spec, meta = pod["spec"], pod["metadata"]
+    namespace = meta.get("namespace") or ""
+    labels = meta.get("labels") or {}
+    affinity = spec.get("affinity") or {}
+    required, anti, preferred = _affinity_terms(affinity, namespace, labels)
+    requests = pod_requests(spec)
+    node_affinity = affinity.get("nodeAffinity") or {}
+    tolerations = spec.get("tolerations") or []
+    node_selector = spec.get("nodeSelector") or {}
+    return PodInfo(
+        pod=pod,
+        key=object_key(pod),
+        uid=meta.get("uid") or object_key(pod),
+        namespace=namespace,
+        labels=labels,
+        priority=int(spec.get("priority") or 0),
+        requests={name: amount for name, amount in requests.items() if amount},
+        nonzero_cpu=_nonzero(spec, requests, CPU, NONZERO_CPU_MILLI),
+        nonzero_memory=_nonzero(spec, requests, "memory", NONZERO_MEMORY_BYTES),
+        tolerations=tolerations,
+        node_selector=node_selector,
+        node_affinity=node_affinity,
+        ports=_ports(spec),
+        images=tuple(container.get("image") or "" for container in spec.get("containers") or ()),
+        affinity=required,
+        anti_affinity=anti,
+        preferred=preferred,
+        spread=_spread(spec, namespace, labels),
+        shape=orjson.dumps([tolerations, node_selector, node_affinity], option=orjson.OPT_SORT_KEYS),
+        nominated=str((pod.get("status") or {}).get("nominatedNodeName") or ""),
+    )

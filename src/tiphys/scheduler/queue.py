@@ -1,0 +1,147 @@
+"""Pods that wait for a node: ready ones by priority and age, failed ones by what could help them.
+
+Pure but for being state: time comes in as ``now_s``. A pod is in exactly one of three places: active
+(a heap), backing off (due later), unschedulable (until an event that its failing plugins care about).
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from dataclasses import dataclass
+
+from tiphys.scheduler.podinfo import PodInfo
+
+INITIAL_BACKOFF_S = 1.0
+MAX_BACKOFF_S = 10.0
+UNSCHEDULABLE_AT_MOST_S = 300.0
+
+HELPS: dict[str, frozenset[str]] = {
+    "node-static": frozenset(
+        {"NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "PodTopologySpread"}
+        | {"InterPodAffinity", "NodeResourcesFit", "NodePorts"}
+    ),
+    "node-capacity": frozenset({"NodeResourcesFit"}),
+    "pod-removed": frozenset({"NodeResourcesFit", "NodePorts", "InterPodAffinity", "PodTopologySpread"}),
+    "pod-placed": frozenset({"InterPodAffinity", "PodTopologySpread"}),
+}
+"""Which plugins' verdicts an event can turn. No plugin named (no nodes at all): every event."""
+
+
+@dataclass(slots=True, eq=False)
+class Queued:
+    """A pod in the queue and what its tries came to."""
+
+    info: PodInfo
+    order: int
+    attempts: int = 0
+    failed_at_s: float = 0.0
+    plugins: frozenset[str] = frozenset()
+
+    @property
+    def backoff_s(self) -> float:
+        if not self.attempts:
+            return 0.0
+        exponent = min(self.attempts - 1, 10)
+        return float(min(INITIAL_BACKOFF_S * 2**exponent, MAX_BACKOFF_S))
+
+
+class SchedulingQueue:
+    """One owner: the scheduler's loop. Each pod (by uid) is in at most one place."""
+
+    def __init__(self) -> None:
+        self._order = itertools.count()
+        self._active: list[tuple[tuple[int, int], Queued]] = []
+        self._delayed: list[tuple[float, int, Queued]] = []
+        self._unschedulable: dict[str, Queued] = {}
+        self._known: dict[str, Queued] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __contains__(self, uid: str) -> bool:
+        return uid in self._known
+
+    def add(self, info: PodInfo, now_s: float) -> None:
+        """Take a new pod, or the new state of one that waits (which may help it)."""
+        queued = self._known.get(info.uid)
+        if queued is None:
+            queued = self._known[info.uid] = Queued(info, next(self._order))
+            self._activate(queued)
+            return
+        changed = queued.info.pod.get("spec") != info.pod.get("spec") or queued.info.labels != info.labels
+        queued.info = info
+        if changed and self._unschedulable.pop(info.uid, None):
+            self._delay(queued, now_s)
+
+    def remove(self, uid: str) -> None:
+        """Forget a pod that was bound elsewhere or deleted."""
+        self._known.pop(uid, None)
+        self._unschedulable.pop(uid, None)
+
+    def restore(self, queued: Queued, info: PodInfo, now_s: float) -> None:
+        """Take back a pod whose binding failed: its tries count on, and it backs off."""
+        if info.uid in self._known:
+            return
+        queued.info = info
+        self._known[info.uid] = queued
+        self.retry(queued, now_s)
+
+    def pop(self, now_s: float) -> Queued | None:
+        """Take the next pod to try; it stays known until removed. None when nothing is due."""
+        while self._delayed and self._delayed[0][0] <= now_s:
+            queued = heapq.heappop(self._delayed)[2]
+            if self._known.get(queued.info.uid) is queued:
+                self._activate(queued)
+        while self._active:
+            queued = heapq.heappop(self._active)[1]
+            if self._known.get(queued.info.uid) is queued:
+                return queued
+        return None
+
+    def next_due_s(self) -> float | None:
+        """When the first delayed pod is due; None without one."""
+        return self._delayed[0][0] if self._delayed else None
+
+    def retry(self, queued: Queued, now_s: float) -> None:
+        """Try again after backoff (the attempt failed for no fault of the cluster's state)."""
+        if self._known.get(queued.info.uid) is queued:
+            queued.attempts += 1
+            queued.failed_at_s = now_s
+            self._delay(queued, now_s)
+
+    def park(self, queued: Queued, plugins: frozenset[str], now_s: float) -> None:
+        """Wait for an event that can turn one of ``plugins``."""
+        if self._known.get(queued.info.uid) is not queued:
+            return
+        queued.attempts += 1
+        queued.failed_at_s = now_s
+        queued.plugins = plugins
+        self._unschedulable[queued.info.uid] = queued
+
+    def move(self, event: str, now_s: float) -> int:
+        """Let pods try again that ``event`` (a key of HELPS) may help. Returns how many."""
+        helps = HELPS[event]
+        moved = [one for one in self._unschedulable.values() if not one.plugins or one.plugins & helps]
+        self._move(moved, now_s)
+        return len(moved)
+
+    def flush(self, now_s: float) -> None:
+        """Let pods try again that have waited five minutes, in case an event was missed."""
+        limit = now_s - UNSCHEDULABLE_AT_MOST_S
+        self._move([one for one in self._unschedulable.values() if one.failed_at_s <= limit], now_s)
+
+    def _move(self, queued: list[Queued], now_s: float) -> None:
+        for one in queued:
+            del self._unschedulable[one.info.uid]
+            self._delay(one, now_s)
+
+    def _delay(self, queued: Queued, now_s: float) -> None:
+        due_s = queued.failed_at_s + queued.backoff_s
+        if due_s <= now_s:
+            self._activate(queued)
+        else:
+            heapq.heappush(self._delayed, (due_s, next(self._order), queued))
+
+    def _activate(self, queued: Queued) -> None:
+        heapq.heappush(self._active, ((-queued.info.priority, next(self._order)), queued))

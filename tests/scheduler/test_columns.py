@@ -1,0 +1,90 @@
+"""Columns stay equal to a count from scratch, whatever happens to nodes and pods."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from scheduler_builders import anti, columns, info, node
+
+from tiphys.scheduler.columns import PODS_COLUMN
+from tiphys.scheduler.podinfo import pod_requests
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_incremental_equals_recount(seed: int) -> None:
+    chance = random.Random(seed)
+    cluster = columns(*(node(f"n{index}") for index in range(20)))
+    pods = [
+        info(f"p{i}", cpu=f"{i % 7}00m", labels={"app": f"a{i % 3}"}, affinity=anti("a1")) for i in range(40)
+    ]
+    term = pods[0].anti_affinity[0]
+    cluster.matched(term)
+    where: dict[str, str] = {}
+    for _ in range(300):
+        step, pod, name = chance.random(), chance.choice(pods), f"n{chance.randrange(40)}"
+        if step < 0.6:
+            cluster.add_pod(pod, name)
+            where[pod.uid] = name
+        elif step < 0.8:
+            cluster.remove_pod(pod.uid)
+            where.pop(pod.uid, None)
+        elif step < 0.9:
+            cluster.remove_node(name)
+        else:
+            cluster.set_node(node(name))
+    for name, row in cluster.rows.items():
+        here = [pod for pod in pods if where.get(pod.uid) == name]
+        assert cluster.used[PODS_COLUMN, row] == len(here)
+        assert cluster.used[0, row] == sum(pod.requests.get("cpu", 0) for pod in here)
+        assert cluster.matched(term)[row] == sum(pod.labels["app"] == "a1" for pod in here)
+        assert cluster.held("anti")[0].by_row[row] == len(here)
+    assert int(cluster.alive.sum()) == len(cluster.rows)
+
+
+def test_a_heartbeat_changes_nothing_static() -> None:
+    cluster = columns(node("a"))
+    before = cluster.static_generation
+    cluster.set_node(node("a", cpu="8"))
+    assert cluster.static_generation == before
+    cluster.set_node(node("a", labels={"x": "y"}))
+    assert cluster.static_generation == before + 1
+
+
+def test_per_domain_sums_over_a_label() -> None:
+    cluster = columns(*(node(f"n{i}", labels={"zone": "ab"[i % 2]}) for i in range(4)), node("bare"))
+    counts = np.zeros(len(cluster.names), dtype=np.int64)
+    for index in range(4):
+        counts[cluster.rows[f"n{index}"]] = index + 1
+    sums = cluster.per_domain("zone", counts)
+    assert [int(sums[cluster.rows[name]]) for name in ("n0", "n1", "n2", "n3", "bare")] == [4, 6, 4, 6, 0]
+
+
+def requests(cpu: str) -> dict[str, object]:
+    return {"resources": {"requests": {"cpu": cpu}}}
+
+
+REQUESTS: dict[str, tuple[dict[str, object], int]] = {
+    "sum of containers": ({"containers": [requests("1"), requests("500m")]}, 1500),
+    "largest init": ({"containers": [requests("1")], "initContainers": [requests("3"), requests("2")]}, 3000),
+    "sidecar runs on": (
+        {"containers": [requests("1")], "initContainers": [{**requests("1"), "restartPolicy": "Always"}]},
+        2000,
+    ),
+    "init beside a sidecar": (
+        {
+            "containers": [requests("1")],
+            "initContainers": [{**requests("1"), "restartPolicy": "Always"}, requests("3")],
+        },
+        4000,
+    ),
+    "overhead": ({"containers": [requests("1")], "overhead": {"cpu": "250m"}}, 1250),
+    "pod level": ({"containers": [requests("1")], "resources": {"requests": {"cpu": "5"}}}, 5000),
+}
+
+
+@pytest.mark.parametrize("case", REQUESTS.values(), ids=REQUESTS.keys())
+def test_pod_requests(case: tuple[dict[str, object], int]) -> None:
+    spec, milli = case
+    assert pod_requests(spec)["cpu"] == milli

@@ -1,0 +1,83 @@
+"""The queue: priority, age, backoff, and events that help."""
+
+from __future__ import annotations
+
+from scheduler_builders import info
+
+from tiphys.scheduler.queue import SchedulingQueue
+
+
+def names(queue: SchedulingQueue, now_s: float) -> list[str]:
+    found = []
+    while (queued := queue.pop(now_s)) is not None:
+        found.append(queued.info.pod["metadata"]["name"])
+    return found
+
+
+def test_priority_then_age() -> None:
+    queue = SchedulingQueue()
+    for name, priority in (("low", 0), ("first", 5), ("second", 5), ("high", 9)):
+        queue.add(info(name, priority=priority), 0)
+    assert names(queue, 0) == ["high", "first", "second", "low"]
+
+
+def test_parked_pods_wait_for_an_event_that_helps() -> None:
+    queue = SchedulingQueue()
+    queue.add(info("p"), 0)
+    queued = queue.pop(0)
+    assert queued is not None
+    queue.park(queued, frozenset({"NodeResourcesFit"}), 0)
+    assert queue.move("pod-placed", 20) == 0
+    assert names(queue, 20) == []
+    assert queue.move("pod-removed", 20) == 1
+    assert names(queue, 20) == ["p"]
+
+
+def test_backoff_doubles_up_to_ten_seconds() -> None:
+    queue = SchedulingQueue()
+    queue.add(info("p"), 0)
+    waits = []
+    for _ in range(6):
+        queued = queue.pop(0 if not waits else queue.next_due_s() or 0)
+        assert queued is not None
+        queue.retry(queued, 0)
+        waits.append(queue.next_due_s())
+    assert waits == [1, 2, 4, 8, 10, 10]
+
+
+def test_no_nodes_takes_every_event_and_nothing_waits_forever() -> None:
+    queue = SchedulingQueue()
+    queue.add(info("p"), 0)
+    queued = queue.pop(0)
+    assert queued is not None
+    queue.park(queued, frozenset(), 0)
+    assert queue.move("node-static", 0) == 1
+    assert queue.pop(0) is None
+    queued = queue.pop(1)
+    assert queued is not None
+    queue.park(queued, frozenset({"NodeName"}), 1)
+    queue.flush(300)
+    assert queue.pop(300) is None
+    queue.flush(302)
+    assert queue.pop(302) is queued
+
+
+def test_removed_pods_are_not_tried() -> None:
+    queue = SchedulingQueue()
+    pod = info("p")
+    queue.add(pod, 0)
+    queue.remove(pod.uid)
+    assert queue.pop(0) is None
+    assert len(queue) == 0
+
+
+def test_failed_binding_backs_off_with_its_count() -> None:
+    queue = SchedulingQueue()
+    pod = info("p")
+    queue.add(pod, 0)
+    queued = queue.pop(0)
+    assert queued is not None
+    queue.remove(pod.uid)
+    queue.restore(queued, pod, 5)
+    assert queue.pop(5) is None
+    assert queue.pop(6) is queued
