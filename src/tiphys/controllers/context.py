@@ -1,0 +1,60 @@
+"""What every controller is given, and the settings of the whole manager. Wiring lives in ``manager``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from tiphys.apimachinery.clock import Clock
+from tiphys.client.events import EventRecorder
+from tiphys.client.informer import InformerSet
+from tiphys.client.rest import Client
+from tiphys.client.workqueue import WorkQueue
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerOptions:
+    """Settings with upstream's defaults; times in seconds."""
+
+    controllers: tuple[str, ...] = ("*",)
+    """Names to run; ``*`` is all, ``-name`` takes one away."""
+    leader_elect: bool = False
+    identity: str = ""
+    root_ca_pem: str = ""
+    cluster_cidr: str = ""
+    """Comma-separated pod ranges; empty: nodes get no podCIDR."""
+    node_cidr_mask_size: int = 24
+    node_cidr_mask_size_ipv6: int = 64
+    allocate_node_cidrs: bool = True
+    node_monitor_period_s: float = 5.0
+    node_monitor_grace_s: float = 40.0
+    node_startup_grace_s: float = 60.0
+    eviction_wait_s: float = 300.0
+    """How long a pod without tolerations of its own stays; pods get theirs at admission."""
+    terminated_pod_threshold: int = 12500
+    pod_gc_period_s: float = 20.0
+    gc_resync_s: float = 30.0
+    """How often garbage collection looks for new and vanished resources."""
+    workers: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Shared by all controllers of one manager."""
+
+    client: Client
+    informers: InformerSet
+    options: ControllerOptions
+    clock: Clock
+
+    def queue(self, name: str) -> WorkQueue:
+        return WorkQueue(name, clock=self.clock)
+
+    def recorder(self, component: str) -> EventRecorder:
+        return self.client.events(component)
+
+
+class Controller(Protocol):
+    """Made with a ``Context``, asks for its informers in the constructor, works until cancelled."""
+
+    async def run(self) -> None: ...

@@ -1,0 +1,178 @@
+"""Rolls deployments out: applies one plan at a time and waits for the cache to show it."""
+
+from __future__ import annotations
+
+from tiphys.apimachinery.errors import AlreadyExists, Forbidden, NotFound, StatusError
+from tiphys.apimachinery.labels import from_label_selector
+from tiphys.apimachinery.meta import Object, controller_of, object_key
+from tiphys.client.controller import run_controller
+from tiphys.client.kinds import DEPLOYMENTS, PODS, REPLICA_SETS
+from tiphys.controllers import conditions, podstate
+from tiphys.controllers.context import Context
+from tiphys.controllers.deployment.plan import Plan, Resize, plan
+from tiphys.controllers.deployment.revisions import replicas_of, split
+from tiphys.controllers.owned import (
+    BY_CONTROLLER,
+    Writes,
+    apply_claims,
+    candidates,
+    index_owned,
+    plan_claims,
+)
+from tiphys.controllers.podtemplate import without_hash
+
+
+class DeploymentController:
+    """Watches Deployments, their ReplicaSets, and (for Recreate) the end of their pods."""
+
+    name = "deployment-controller"
+
+    def __init__(self, context: Context) -> None:
+        self._client = context.client
+        self._clock = context.clock
+        self._workers = context.options.workers
+        self._recorder = context.recorder(self.name)
+        self.queue = context.queue(self.name)
+        self._deployments = context.informers.get(DEPLOYMENTS)
+        self._sets = context.informers.get(REPLICA_SETS)
+        self._pods = context.informers.get(PODS)
+        index_owned(self._sets)
+        index_owned(self._pods)
+        self._writes = Writes(self._sets, context.clock)
+        self._deployments.add_handler(self._deployment_changed)
+        self._sets.add_handler(self._set_changed)
+        self._pods.add_handler(self._pod_changed)
+
+    async def run(self) -> None:
+        for informer in (self._deployments, self._sets, self._pods):
+            await informer.wait_synced()
+        await run_controller(self.queue, self.reconcile, workers=self._workers, name=self.name)
+
+    def _deployment_changed(self, old: Object | None, new: Object | None) -> None:
+        obj = new or old
+        if obj is not None:
+            self.queue.add(object_key(obj))
+
+    def _set_changed(self, old: Object | None, new: Object | None) -> None:
+        for rs in (old, new):
+            self._enqueue_owner(rs)
+        if new is not None and controller_of(new) is None:
+            for deployment in self._deployments.list(new["metadata"]["namespace"]):
+                selector = from_label_selector(deployment["spec"].get("selector"))
+                if selector.matches(new["metadata"].get("labels") or {}):
+                    self.queue.add(object_key(deployment))
+
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        """Only the last pod's end matters, and only to Recreate."""
+        if old is None or (new is not None and not podstate.is_terminal(new)):
+            return
+        ref = controller_of(old)
+        if ref is not None and ref.get("kind") == "ReplicaSet":
+            rs = self._sets.get(f"{old['metadata']['namespace']}/{ref['name']}")
+            self._enqueue_owner(rs)
+
+    def _enqueue_owner(self, rs: Object | None) -> None:
+        ref = controller_of(rs) if rs else None
+        if rs is not None and ref is not None and ref.get("kind") == "Deployment":
+            self.queue.add(f"{rs['metadata']['namespace']}/{ref['name']}")
+
+    async def reconcile(self, key: str) -> float | None:
+        deployment = self._deployments.get(key)
+        if deployment is None:
+            self._writes.forget(key)
+            return None
+        if not self._writes.settled(key):
+            return None  # the write's own event brings the key back
+        selector = from_label_selector(deployment["spec"].get("selector"))
+        claims = plan_claims(deployment, selector, candidates(self._sets, deployment))
+        sets = await apply_claims(self._client, REPLICA_SETS, DEPLOYMENTS, deployment, claims)
+        now = self._clock.now()
+        planned = plan(deployment, sets, now, old_pods_running=self._old_pods(deployment, sets))
+        deployment = await self._apply(key, deployment, planned)
+        if planned.status != (deployment.get("status") or {}):
+            await self._client.update(DEPLOYMENTS, {**deployment, "status": planned.status}, "status")
+        return planned.recheck_s
+
+    def _old_pods(self, deployment: Object, sets: list[Object]) -> bool:
+        _, olds = split(deployment, sets)
+        return any(
+            not podstate.is_terminal(pod)
+            for rs in olds
+            for pod in self._pods.by_index(BY_CONTROLLER, rs["metadata"]["uid"])
+        )
+
+    async def _apply(self, key: str, deployment: Object, planned: Plan) -> Object:
+        """Write the plan and return the deployment as it is afterwards."""
+        if planned.annotations:
+            patch = {"metadata": {"uid": deployment["metadata"]["uid"], "annotations": planned.annotations}}
+            meta = deployment["metadata"]
+            deployment = await self._client.patch(DEPLOYMENTS, meta["name"], meta["namespace"], patch)
+        if planned.create is not None:
+            await self._create(key, deployment, planned.create)
+        for item in planned.resize:
+            await self._resize(key, deployment, item)
+        for rs in planned.delete:
+            try:
+                await self._client.delete(
+                    REPLICA_SETS,
+                    rs["metadata"]["name"],
+                    rs["metadata"]["namespace"],
+                    uid=rs["metadata"]["uid"],
+                )
+            except NotFound:
+                continue
+        return deployment
+
+    async def _create(self, key: str, deployment: Object, wanted: Object) -> None:
+        try:
+            stored = await self._client.create(REPLICA_SETS, wanted)
+        except AlreadyExists:
+            await self._collide(key, deployment, wanted)
+            return
+        except StatusError as error:
+            if isinstance(error, Forbidden) and "because it is being terminated" in error.message:
+                return
+            name = wanted["metadata"]["name"]
+            message = f'Failed to create new replica set "{name}": {error.message}'
+            self._recorder.record(deployment, "Warning", "ReplicaSetCreateError", message)
+            await self._note_failure(deployment, message)
+            raise
+        self._writes.wrote(key, stored)
+        if replicas_of(stored) > 0:
+            self._tell_scaled(deployment, stored, 0)
+
+    async def _collide(self, key: str, deployment: Object, wanted: Object) -> None:
+        """The name is taken: by our own earlier write, or by another template with the same hash."""
+        meta = wanted["metadata"]
+        found = await self._client.get(REPLICA_SETS, meta["name"], meta["namespace"])
+        ref = controller_of(found)
+        same = without_hash(found["spec"]["template"]) == without_hash(wanted["spec"]["template"])
+        if ref is not None and ref["uid"] == deployment["metadata"]["uid"] and same:
+            self._writes.wrote(key, found)
+            return
+        status = dict(deployment.get("status") or {})
+        status["collisionCount"] = (status.get("collisionCount") or 0) + 1
+        await self._client.update(DEPLOYMENTS, {**deployment, "status": status}, "status")
+        raise AlreadyExists.of("apps", "replicasets", meta["name"])
+
+    async def _note_failure(self, deployment: Object, message: str) -> None:
+        if deployment["spec"].get("progressDeadlineSeconds") is None:
+            return
+        status = dict(deployment.get("status") or {})
+        condition = conditions.make(
+            "Progressing", "False", "ReplicaSetCreateError", message, self._clock.now(), updated=True
+        )
+        status["conditions"] = conditions.put(status.get("conditions") or [], condition)
+        await self._client.update(DEPLOYMENTS, {**deployment, "status": status}, "status")
+
+    async def _resize(self, key: str, deployment: Object, item: Resize) -> None:
+        stored = await self._client.update(REPLICA_SETS, item.desired)
+        self._writes.wrote(key, stored)
+        if item.after != item.before:
+            self._tell_scaled(deployment, stored, item.before)
+
+    def _tell_scaled(self, deployment: Object, rs: Object, before: int) -> None:
+        after = replicas_of(rs)
+        word = "up" if after > before else "down"
+        message = f"Scaled {word} replica set {rs['metadata']['name']} from {before} to {after}"
+        self._recorder.record(deployment, "Normal", "ScalingReplicaSet", message)

@@ -1,0 +1,62 @@
+"""Pods from templates, and the hash that tells templates apart. Pure."""
+
+from __future__ import annotations
+
+import json
+
+from tiphys.apimachinery.meta import Object, copy_object, owner_reference
+
+TEMPLATE_HASH = "pod-template-hash"
+_SAFE = "bcdfghjklmnpqrstvwxz2456789"
+_FNV_OFFSET = 2166136261
+_FNV_PRIME = 16777619
+
+
+def pod_from_template(template: Object, owner: Object, *, prefix: str = "") -> Object:
+    """Build the pod that a controller creates; its name is generated unless the caller sets one."""
+    source = template.get("metadata") or {}
+    metadata: Object = {
+        "namespace": owner["metadata"]["namespace"],
+        "generateName": _prefix(prefix or owner["metadata"]["name"]),
+        "labels": dict(source.get("labels") or {}),
+        "annotations": dict(source.get("annotations") or {}),
+        "finalizers": list(source.get("finalizers") or ()),
+        "ownerReferences": [owner_reference(owner)],
+    }
+    for name in ("annotations", "finalizers"):
+        if not metadata[name]:
+            del metadata[name]
+    spec = copy_object(template.get("spec") or {})
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def _prefix(name: str) -> str:
+    # Too long a prefix is cut by name generation; upstream then leaves the dash away.
+    prefix = f"{name}-"
+    return prefix if len(prefix) <= 253 else name
+
+
+def template_hash(template: Object, collisions: int = 0) -> str:
+    """Return a short name-safe hash, the same for equal templates on every machine and version."""
+    text = json.dumps(template, sort_keys=True, separators=(",", ":"))
+    value = _FNV_OFFSET
+    for byte in f"{text}{collisions or ''}".encode():
+        value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFF
+    return safe_encode(str(value))
+
+
+def safe_encode(text: str) -> str:
+    """Map each character to one that cannot help to spell a word."""
+    return "".join(_SAFE[ord(char) % len(_SAFE)] for char in text)
+
+
+def without_hash(template: Object) -> Object:
+    """Return the template as the user wrote it: without the hash label."""
+    copy: Object = copy_object(template)
+    metadata = copy.get("metadata") or {}
+    labels = metadata.get("labels") or {}
+    labels.pop(TEMPLATE_HASH, None)
+    # Absent and empty metadata mean the same; compare them alike.
+    metadata.pop("creationTimestamp", None)
+    copy["metadata"] = {key: value for key, value in metadata.items() if value}
+    return copy
