@@ -1,0 +1,1 @@
+"""Measurements: each row is one module that prints one JSON line; tests never assert on time."""
