@@ -1,0 +1,93 @@
+"""OpenAPI documents of one server, encoded on first demand and kept until the resource table changes.
+
+The handlers of ``/openapi/v2`` and ``/openapi/v3`` hold one ``OpenApi``; encoding a document takes some
+tenths of a second of CPU, so they call it in a thread where that matters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import orjson
+
+from tiphys.apis import openapi_proto, openapi_v2, openapi_v3
+from tiphys.apis.openapi_definitions import CustomSchemas, no_custom_schemas, source_definitions
+from tiphys.apis.table import TABLE, ResourceTable
+
+V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+V2_PROTOBUF_OLD = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+
+
+class OpenApi:
+    """Documents as bytes. ``changed`` forgets them when a CRD's schema changed without its row changing."""
+
+    def __init__(
+        self,
+        table: ResourceTable = TABLE,
+        custom: CustomSchemas = no_custom_schemas,
+        version: str = "v1.36.0",
+    ) -> None:
+        self._table = table
+        self._custom = custom
+        self._version = version
+        self._revision = table.revision
+        self._bytes: dict[str, bytes] = {}
+        self._v3: dict[str, bytes] = {}
+        self._hashes: dict[str, str] = {}
+
+    def changed(self) -> None:
+        """Forget everything that was encoded."""
+        self._bytes.clear()
+        self._v3.clear()
+        self._hashes.clear()
+        self._revision = self._table.revision
+
+    def v2_json(self) -> bytes:
+        self._refresh()
+        if "json" not in self._bytes:
+            tree = openapi_v2.document(self._table, self._custom, self._version)
+            self._bytes["json"] = orjson.dumps(tree)
+        return self._bytes["json"]
+
+    def v2_protobuf(self) -> bytes:
+        self._refresh()
+        if "protobuf" not in self._bytes:
+            tree = openapi_v2.document(self._table, self._custom, self._version)
+            self._bytes["protobuf"] = openapi_proto.document(tree)
+        return self._bytes["protobuf"]
+
+    def v3_index(self) -> bytes:
+        """Return ``/openapi/v3``, with the hash of each document in its URL."""
+        self._refresh()
+        if "index" not in self._bytes:
+            definitions = source_definitions(self._table, self._custom)
+            for path, gv in openapi_v3.paths_of(self._table).items():
+                tree = openapi_v3.document(self._table, definitions, gv, self._version)
+                # Only the hashes stay: most documents are never asked for.
+                self._hashes[path] = _hash(orjson.dumps(tree))
+            self._bytes["index"] = orjson.dumps(openapi_v3.index(self._hashes))
+        return self._bytes["index"]
+
+    def v3_group(self, path: str) -> bytes | None:
+        """Return the document at ``api/v1`` or ``apis/apps/v1``, None for any other path."""
+        self._refresh()
+        gv = openapi_v3.paths_of(self._table).get(path)
+        if gv is None:
+            return None
+        if path not in self._v3:
+            definitions = source_definitions(self._table, self._custom)
+            self._v3[path] = orjson.dumps(openapi_v3.document(self._table, definitions, gv, self._version))
+        return self._v3[path]
+
+    def v3_hash(self, path: str) -> str | None:
+        """Return the hash that the index gives a document: its ETag."""
+        self.v3_index()
+        return self._hashes.get(path)
+
+    def _refresh(self) -> None:
+        if self._revision != self._table.revision:
+            self.changed()
+
+
+def _hash(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest().upper()

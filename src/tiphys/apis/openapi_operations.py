@@ -1,0 +1,283 @@
+"""Every path and operation that a resource table serves, before either OpenAPI version words them.
+
+``openapi_v2`` and ``openapi_v3`` render these; nobody else needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tiphys.apimachinery.meta import GVK
+from tiphys.apimachinery.resource import Resource, Subresource
+from tiphys.apis import schemas
+from tiphys.apis.table import ResourceTable
+
+META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+STATUS = META + "Status"
+DELETE_OPTIONS = META + "DeleteOptions"
+PATCH = META + "Patch"
+_PATCH_TYPES = (
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/apply-patch+yaml",
+    "application/apply-patch+cbor",
+)
+_STRATEGIC = "application/strategic-merge-patch+json"
+
+
+class Parameter(NamedTuple):
+    name: str
+    type: str
+    description: str
+    place: str = "query"
+
+
+def _queries(kind: str, *described: tuple[str, str]) -> dict[str, Parameter]:
+    return {name: Parameter(name, kind, description) for name, description in described}
+
+
+_QUERY: dict[str, Parameter] = {
+    **_queries(
+        "boolean",
+        ("allowWatchBookmarks", "Ask a watch to send BOOKMARK events."),
+        ("watch", "Follow changes instead of returning a list."),
+        ("sendInitialEvents", "Begin a watch with the objects that exist, then a bookmark."),
+        ("force", "Apply only: take over fields that other managers own."),
+        ("orphanDependents", "Deprecated, use propagationPolicy: leave dependents alone."),
+        (
+            "ignoreStoreReadErrorWithClusterBreakingPotential",
+            "Delete an object that cannot be read from the store.",
+        ),
+        ("follow", "Keep the log stream open."),
+        ("insecureSkipTLSVerifyBackend", "Do not verify the kubelet's serving certificate."),
+        ("previous", "Logs of the container's previous run."),
+        ("timestamps", "Begin every line with the time it was written."),
+        ("stdin", "Connect standard input."),
+        ("stdout", "Connect standard output."),
+        ("stderr", "Connect standard error."),
+        ("tty", "Allocate a terminal."),
+    ),
+    **_queries(
+        "integer",
+        ("limit", "At most so many objects in one answer."),
+        ("timeoutSeconds", "End the call after this time."),
+        ("gracePeriodSeconds", "Seconds until the object is deleted; zero deletes at once."),
+        ("limitBytes", "End the log after so many bytes."),
+        ("sinceSeconds", "Only what was logged in the last seconds."),
+        ("tailLines", "Only the last lines of the log."),
+        ("ports", "Ports to forward, for websockets."),
+    ),
+    **_queries(
+        "string",
+        ("continue", "Token of the answer that this one goes on from."),
+        ("fieldSelector", "Only objects with these field values."),
+        ("labelSelector", "Only objects with these labels."),
+        ("resourceVersion", "The version to read at or to watch from."),
+        ("resourceVersionMatch", "How resourceVersion constrains the answer."),
+        ("dryRun", "All: go through every step but write nothing."),
+        ("fieldManager", "Name of the actor that makes the change."),
+        ("fieldValidation", "Ignore, Warn or Strict: what to do about unknown and duplicate fields."),
+        ("propagationPolicy", "Orphan, Background or Foreground: what happens to dependents."),
+        ("pretty", "Indent the answer."),
+        ("container", "Which container of the pod."),
+        ("stream", "All, Stdout or Stderr."),
+        ("command", "The command to run, an argument at a time."),
+        ("path", "The part of the URL to pass on."),
+    ),
+}
+_LIST = (
+    "allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit", "resourceVersion",
+    "resourceVersionMatch", "sendInitialEvents", "timeoutSeconds", "watch",
+)  # fmt: skip
+_WRITE = ("dryRun", "fieldManager", "fieldValidation")
+_DELETE = (
+    "dryRun", "gracePeriodSeconds", "ignoreStoreReadErrorWithClusterBreakingPotential", "orphanDependents",
+    "propagationPolicy",
+)  # fmt: skip
+_LOG = (
+    "container", "follow", "insecureSkipTLSVerifyBackend", "limitBytes", "previous", "sinceSeconds", "stream",
+    "tailLines", "timestamps",
+)  # fmt: skip
+_ATTACH = ("container", "stderr", "stdin", "stdout", "tty")
+_CONNECT = {
+    "exec": ("command", *_ATTACH),
+    "attach": _ATTACH,
+    "portforward": ("ports",),
+    "proxy": ("path",),
+}
+_NAME = Parameter("name", "string", "Name of the object.", "path")
+_NAMESPACE = Parameter("namespace", "string", "Namespace of the object.", "path")
+_REST = Parameter("path", "string", "The part of the URL to pass on.", "path")
+
+_VERBS = (
+    # verb, method, action, operation prefix, on the collection
+    ("list", "get", "list", "list", True),
+    ("create", "post", "post", "create", True),
+    ("deletecollection", "delete", "deletecollection", "deleteCollection", True),
+    ("get", "get", "get", "read", False),
+    ("update", "put", "put", "replace", False),
+    ("delete", "delete", "delete", "delete", False),
+    ("patch", "patch", "patch", "patch", False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path. ``body`` and ``answer`` name definitions; an empty answer is plain text."""
+
+    path: str
+    method: str
+    action: str
+    id: str
+    tag: str
+    gvk: GVK
+    path_parameters: tuple[Parameter, ...]
+    queries: tuple[Parameter, ...]
+    body: str = ""
+    answer: str = ""
+    consumes: tuple[str, ...] = ()
+    codes: tuple[int, ...] = (200,)
+
+
+def definition_name(gvk: GVK) -> str:
+    """Return the definition of a kind; a custom one is named after its reversed group."""
+    known = schemas.definition_name(gvk)
+    if known is not None:
+        return known
+    reverse = ".".join(reversed(gvk.group.split(".")))
+    return f"{reverse}.{gvk.version}.{gvk.kind}"
+
+
+def operations(table: ResourceTable, group: str, version: str) -> Iterator[Operation]:
+    """Yield everything that one group version serves."""
+    for row in table.resources(group, version):
+        yield from _resource(row)
+        for sub in row.subresources:
+            yield from _subresource(row, sub)
+
+
+def _root(row: Resource) -> str:
+    return f"/apis/{row.group}/{row.version}" if row.group else f"/api/{row.version}"
+
+
+def _camel(row: Resource) -> str:
+    group = row.group.removesuffix(".k8s.io") or "core"
+    return "".join(part[:1].upper() + part[1:] for part in (*group.split("."), row.version))
+
+
+def _tag(row: Resource) -> str:
+    name = _camel(row)[: -len(row.version)]
+    return f"{name[:1].lower()}{name[1:]}_{row.version}"
+
+
+def _scope(row: Resource) -> tuple[str, tuple[Parameter, ...], str]:
+    if row.namespaced:
+        return f"{_root(row)}/namespaces/{{namespace}}/{row.plural}", (_NAMESPACE,), f"Namespaced{row.kind}"
+    return f"{_root(row)}/{row.plural}", (), row.kind
+
+
+def _patch_types(row: Resource) -> tuple[str, ...]:
+    return _PATCH_TYPES if row.custom else (*_PATCH_TYPES[:2], _STRATEGIC, *_PATCH_TYPES[2:])
+
+
+def _pick(names: tuple[str, ...]) -> tuple[Parameter, ...]:
+    return tuple(_QUERY[name] for name in (*names, "pretty"))
+
+
+def _resource(row: Resource) -> Iterator[Operation]:
+    base, scope, name = _scope(row)
+    own = definition_name(row.gvk)
+    for verb, method, action, prefix, collection in _VERBS:
+        if verb not in row.verbs:
+            continue
+        where = (base, scope) if collection else (f"{base}/{{name}}", (*scope, _NAME))
+        operation_id = f"{prefix}{_camel(row)}{name}"
+        if verb == "deletecollection":
+            operation_id = f"delete{_camel(row)}Collection{name}"
+        yield _operation(row, where, (method, action), operation_id, row.gvk, own)
+    if row.namespaced and "list" in row.verbs:
+        where = (f"{_root(row)}/{row.plural}", ())
+        operation_id = f"list{_camel(row)}{row.kind}ForAllNamespaces"
+        yield _operation(row, where, ("get", "list"), operation_id, row.gvk, own)
+
+
+def _subresource(row: Resource, sub: Subresource) -> Iterator[Operation]:
+    base, scope, name = _scope(row)
+    where = (f"{base}/{{name}}/{sub.name}", (*scope, _NAME))
+    suffix = "".join(part[:1].upper() + part[1:] for part in sub.name.split("."))
+    if sub.name in _CONNECT:
+        yield from _connects(row, sub, where, f"{name}{suffix}")
+        return
+    own = definition_name(sub.kind)
+    for verb, method, action, prefix, _ in _VERBS:
+        if verb in sub.verbs:
+            operation_id = f"{prefix}{_camel(row)}{name}{suffix}"
+            made = _operation(row, where, (method, action), operation_id, sub.kind, own)
+            if sub.name == "log":
+                made = Operation(
+                    made.path, "get", "get", made.id, made.tag, made.gvk, made.path_parameters, _pick(_LOG)
+                )
+            yield made
+
+
+def _connects(
+    row: Resource, sub: Subresource, where: tuple[str, tuple[Parameter, ...]], name: str
+) -> Iterator[Operation]:
+    methods: tuple[str, ...] = ("get", "post")
+    if sub.name == "proxy":
+        methods = ("get", "put", "post", "delete", "options", "head", "patch")
+    places = [(where, "")]
+    if sub.name == "proxy":
+        places.append(((f"{where[0]}/{{path}}", (*where[1], _REST)), "WithPath"))
+    for (path, parameters), suffix in places:
+        for method in methods:
+            yield Operation(
+                path=path,
+                method=method,
+                action="connect",
+                id=f"connect{_camel(row)}{method.capitalize()}{name}{suffix}",
+                tag=_tag(row),
+                gvk=sub.kind,
+                path_parameters=parameters,
+                queries=tuple(_QUERY[query] for query in _CONNECT[sub.name]),
+            )
+
+
+def _operation(
+    row: Resource,
+    where: tuple[str, tuple[Parameter, ...]],
+    what: tuple[str, str],
+    operation_id: str,
+    gvk: GVK,
+    own: str,
+) -> Operation:
+    method, action = what
+    queries, body, answer, codes = _SHAPES[action]
+    return Operation(
+        path=where[0],
+        method=method,
+        action=action,
+        id=operation_id,
+        tag=_tag(row),
+        gvk=gvk,
+        path_parameters=where[1],
+        queries=_pick(queries),
+        body=body.format(own=own),
+        answer=answer.format(own=own),
+        consumes=_patch_types(row) if action == "patch" else (),
+        codes=codes,
+    )
+
+
+_SHAPES: dict[str, tuple[tuple[str, ...], str, str, tuple[int, ...]]] = {
+    "list": (_LIST, "", "{own}List", (200,)),
+    "post": (_WRITE, "{own}", "{own}", (200, 201, 202)),
+    "deletecollection": ((*_DELETE, *_LIST[1:-1]), DELETE_OPTIONS, STATUS, (200,)),
+    "get": ((), "", "{own}", (200,)),
+    "put": (_WRITE, "{own}", "{own}", (200, 201)),
+    "delete": (_DELETE, DELETE_OPTIONS, STATUS, (200, 202)),
+    "patch": ((*_WRITE, "force"), PATCH, "{own}", (200, 201)),
+}
+"""For each action: queries, body, answer, status codes."""

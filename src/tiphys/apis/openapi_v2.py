@@ -1,0 +1,122 @@
+"""The OpenAPI v2 document (``/openapi/v2``) as a JSON tree; ``openapi_proto`` turns it into protobuf.
+
+Whole and inline: older kubectl looks for ``dryRun`` among an operation's own parameters.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiphys.apis.openapi_definitions import V2_PREFIX, CustomSchemas, render_v2, source_definitions
+from tiphys.apis.openapi_operations import Operation, Parameter, operations
+from tiphys.apis.table import ResourceTable
+
+Document = dict[str, Any]
+
+OBJECT_TYPES = (
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+    "application/cbor",
+)
+WATCH_TYPES = (
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+    "application/cbor-seq",
+)
+CODE_TEXTS = {200: "OK", 201: "Created", 202: "Accepted"}
+
+
+def document(table: ResourceTable, custom: CustomSchemas, version: str) -> Document:
+    """Return the whole document; ``version`` is the server's (``v1.36.0``)."""
+    definitions = source_definitions(table, custom)
+    paths: dict[str, Document] = {}
+    for group in table.groups():
+        for served in table.versions(group):
+            for operation in operations(table, group, served):
+                item = paths.setdefault(operation.path, _path_item(operation))
+                item[operation.method] = _operation(operation, definitions)
+    return {
+        "swagger": "2.0",
+        "info": {"title": "Kubernetes", "version": version},
+        "paths": paths,
+        "definitions": {name: render_v2(name, definitions[name]) for name in sorted(definitions)},
+        "securityDefinitions": {
+            "BearerToken": {
+                "description": "Bearer Token authentication",
+                "type": "apiKey",
+                "name": "authorization",
+                "in": "header",
+            }
+        },
+        "security": [{"BearerToken": []}],
+    }
+
+
+def _path_item(operation: Operation) -> Document:
+    if not operation.path_parameters:
+        return {}
+    return {"parameters": [_parameter(parameter) for parameter in operation.path_parameters]}
+
+
+def _parameter(parameter: Parameter) -> Document:
+    entry: Document = {
+        "uniqueItems": True,
+        "type": parameter.type,
+        "description": parameter.description,
+        "name": parameter.name,
+        "in": parameter.place,
+    }
+    if parameter.place == "path":
+        entry["required"] = True
+    return entry
+
+
+def _operation(operation: Operation, definitions: Document) -> Document:
+    parameters: list[Document] = []
+    if operation.body:
+        body: Document = {"name": "body", "in": "body", "schema": _ref(operation.body, definitions)}
+        if operation.action not in ("delete", "deletecollection"):
+            body["required"] = True
+        parameters.append(body)
+    parameters.extend(_parameter(query) for query in operation.queries)
+    answer: Document = {"schema": _ref(operation.answer, definitions)}
+    entry: Document = {
+        "description": describe(operation),
+        "consumes": list(operation.consumes) or ["*/*"],
+        "produces": list(produces(operation)),
+        "schemes": ["https"],
+        "tags": [operation.tag],
+        "operationId": operation.id,
+        "parameters": parameters,
+        "responses": {
+            **{str(code): {"description": CODE_TEXTS[code], **answer} for code in operation.codes},
+            "401": {"description": "Unauthorized"},
+        },
+        "x-kubernetes-action": operation.action,
+        "x-kubernetes-group-version-kind": kind_extension(operation),
+    }
+    return entry
+
+
+def _ref(name: str, definitions: Document) -> Document:
+    return {"$ref": V2_PREFIX + name} if name in definitions else {"type": "string"}
+
+
+def produces(operation: Operation) -> tuple[str, ...]:
+    """Return the media types of an operation's answer."""
+    if operation.action == "connect":
+        return ("*/*",)
+    if operation.path.endswith("/log"):
+        return ("text/plain", *OBJECT_TYPES)
+    return (*OBJECT_TYPES, *WATCH_TYPES) if operation.action == "list" else OBJECT_TYPES
+
+
+def describe(operation: Operation) -> str:
+    """Return a short sentence for people."""
+    return f"{operation.action} {operation.gvk.kind} ({operation.path.rsplit('/', 1)[-1]})"
+
+
+def kind_extension(operation: Operation) -> dict[str, str]:
+    gvk = operation.gvk
+    return {"group": gvk.group, "version": gvk.version, "kind": gvk.kind}

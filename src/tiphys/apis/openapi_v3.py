@@ -1,0 +1,107 @@
+"""The OpenAPI v3 documents: an index (``/openapi/v3``) and one document for each group version.
+
+``kubectl explain`` and ``kubectl apply`` read the documents of the kinds that they meet.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiphys.apis.openapi_definitions import V3_PREFIX, Definition, closure, render_v3
+from tiphys.apis.openapi_operations import Operation, Parameter, operations
+from tiphys.apis.openapi_v2 import CODE_TEXTS, describe, kind_extension, produces
+from tiphys.apis.table import ResourceTable
+
+Document = dict[str, Any]
+
+
+def paths_of(table: ResourceTable) -> dict[str, tuple[str, str]]:
+    """Return the index's keys (``api/v1``, ``apis/apps/v1``) with their group and version."""
+    return {
+        f"apis/{group}/{version}" if group else f"api/{version}": (group, version)
+        for group in table.groups()
+        for version in table.versions(group)
+    }
+
+
+def index(hashes: dict[str, str]) -> Document:
+    """Return the index; ``hashes`` tells each document's content, so that clients may cache it for ever."""
+    return {
+        "paths": {
+            path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
+            for path, digest in sorted(hashes.items())
+        }
+    }
+
+
+def document(
+    table: ResourceTable, definitions: dict[str, Definition], gv: tuple[str, str], version: str
+) -> Document:
+    """Return the document of one group version with every definition that it needs."""
+    paths: dict[str, Document] = {}
+    needed: set[str] = set()
+    for operation in operations(table, *gv):
+        item = paths.setdefault(operation.path, _path_item(operation))
+        item[operation.method] = _operation(operation, definitions)
+        needed.update((operation.body, operation.answer))
+    names = closure(definitions, needed)
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": version},
+        "paths": paths,
+        "components": {
+            "schemas": {name: render_v3(name, definitions[name]) for name in names},
+            "securitySchemes": {
+                "BearerToken": {
+                    "type": "apiKey",
+                    "description": "Bearer Token authentication",
+                    "name": "authorization",
+                    "in": "header",
+                }
+            },
+        },
+    }
+
+
+def _path_item(operation: Operation) -> Document:
+    if not operation.path_parameters:
+        return {}
+    return {"parameters": [_parameter(parameter) for parameter in operation.path_parameters]}
+
+
+def _parameter(parameter: Parameter) -> Document:
+    entry: Document = {
+        "name": parameter.name,
+        "in": parameter.place,
+        "description": parameter.description,
+        "schema": {"type": parameter.type, "uniqueItems": True},
+    }
+    if parameter.place == "path":
+        entry["required"] = True
+    return entry
+
+
+def _operation(operation: Operation, definitions: dict[str, Definition]) -> Document:
+    answer = {media: {"schema": _ref(operation.answer, definitions)} for media in produces(operation)}
+    entry: Document = {
+        "tags": [operation.tag],
+        "description": describe(operation),
+        "operationId": operation.id,
+        "parameters": [_parameter(query) for query in operation.queries],
+        "responses": {
+            **{str(code): {"description": CODE_TEXTS[code], "content": answer} for code in operation.codes},
+            "401": {"description": "Unauthorized"},
+        },
+        "x-kubernetes-action": operation.action,
+        "x-kubernetes-group-version-kind": kind_extension(operation),
+    }
+    if operation.body:
+        schema = {"schema": _ref(operation.body, definitions)}
+        entry["requestBody"] = {"content": dict.fromkeys(operation.consumes or ("*/*",), schema)}
+        if operation.action not in ("delete", "deletecollection"):
+            entry["requestBody"]["required"] = True
+    return entry
+
+
+def _ref(name: str, definitions: dict[str, Definition]) -> Document:
+    return {"$ref": V3_PREFIX + name} if name in definitions else {"type": "string"}
