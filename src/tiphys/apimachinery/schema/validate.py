@@ -1,0 +1,243 @@
+"""Validates custom resources against their schema: every fault at once, worded as the API words it.
+
+A ``Validator`` belongs to one schema version and keeps compiled patterns and subschemas. CEL rules
+(``x-kubernetes-validations``) are not looked at here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import orjson
+
+from tiphys.apimachinery import field_errors
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.schema import formats
+from tiphys.apimachinery.schema.build import build_custom
+from tiphys.apimachinery.schema.node import Schema
+
+_IMPLIED = frozenset({"apiVersion", "kind", "metadata"})
+Faults = list[FieldError]
+
+
+def type_name(value: Any) -> str:
+    """Return the JSON schema type of a value."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "integer" if value.is_integer() else "number"
+        case str():
+            return "string"
+        case list():
+            return "array"
+    return "object"
+
+
+class Validator:
+    """Checks values against one schema."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._patterns: dict[str, re.Pattern[str] | None] = {}
+        self._subschemas: dict[int, Schema] = {}
+
+    def validate(self, obj: dict[str, Any]) -> Faults:
+        """Return the faults of a whole object; apiVersion, kind and metadata are validated elsewhere."""
+        faults: Faults = []
+        self._node(obj, self._schema, "", faults, skip=_IMPLIED)
+        return faults
+
+    def validate_value(self, value: Any, path: str) -> Faults:
+        """Return the faults of a part that the schema describes (a default, say)."""
+        faults: Faults = []
+        self._node(value, self._schema, path, faults)
+        return faults
+
+    def _node(
+        self, value: Any, schema: Schema, path: str, faults: Faults, *, skip: Iterable[str] = ()
+    ) -> None:
+        if value is None and schema.nullable:
+            return
+        if not _has_type(value, schema):
+            faults.append(_wrong_type(path, schema.type or "", type_name(value)))
+            return
+        if schema.enum is not None and value not in schema.enum:
+            faults.append(
+                field_errors.not_supported(_place(path), value, [_shown(item) for item in schema.enum])
+            )
+        if schema.constraints:
+            self._constraints(value, schema, path, faults)
+        if type(value) is dict:
+            self._object(value, schema, path, faults, skip)
+        elif type(value) is list:
+            self._list(value, schema, path, faults)
+        elif type(value) is str and schema.format and not formats.valid(schema.format, value):
+            faults.append(_wrong_type(path, schema.format, value))
+        elif type(value) is int and not formats.integer_fits(schema.format, value):
+            faults.append(_wrong_type(path, schema.format or "", str(value)))
+
+    def _object(
+        self, value: dict[str, Any], schema: Schema, path: str, faults: Faults, skip: Iterable[str]
+    ) -> None:
+        for key in schema.required:
+            if key not in value:
+                faults.append(field_errors.required(_join(path, key)))
+        for key, item in value.items():
+            child = None if key in skip else schema.child(key)
+            if child is not None:
+                inner = _join(path, key) if key in schema.properties else f"{path}.{key}".removeprefix(".")
+                self._node(item, child, inner, faults)
+
+    def _list(self, values: list[Any], schema: Schema, path: str, faults: Faults) -> None:
+        if schema.items is not None:
+            for index, item in enumerate(values):
+                self._node(item, schema.items, f"{path}[{index}]", faults)
+        if schema.list_type in ("set", "map"):
+            _duplicates(values, schema, path, faults)
+
+    def _constraints(self, value: Any, schema: Schema, path: str, faults: Faults) -> None:
+        rules = schema.constraints
+        if type(value) in (int, float):
+            faults.extend(_number_faults(value, rules, path))
+        elif type(value) is str:
+            faults.extend(self._text_faults(value, rules, path))
+        elif type(value) is list:
+            faults.extend(_size_faults(len(value), rules, path, "Items", "items"))
+        elif type(value) is dict:
+            faults.extend(_size_faults(len(value), rules, path, "Properties", "properties"))
+        self._combinations(value, rules, path, faults)
+
+    def _text_faults(self, value: str, rules: dict[str, Any], path: str) -> Iterable[FieldError]:
+        least, most, pattern = rules.get("minLength"), rules.get("maxLength"), rules.get("pattern")
+        if most is not None and len(value) > most:
+            yield field_errors.too_long(_place(path), most)
+        if least is not None and len(value) < least:
+            yield _broken(path, value, f"should be at least {least} chars long")
+        if pattern is not None and not self._matches(pattern, value):
+            yield _broken(path, value, f"should match '{pattern}'")
+
+    def _matches(self, pattern: str, value: str) -> bool:
+        """Search as RE2 does. A pattern that only RE2 knows (``\\pL``) lets everything through."""
+        if pattern not in self._patterns:
+            try:
+                self._patterns[pattern] = re.compile(pattern.replace(r"\z", r"\Z"))
+            except re.error:
+                self._patterns[pattern] = None
+        compiled = self._patterns[pattern]
+        return compiled is None or compiled.search(value) is not None
+
+    def _combinations(self, value: Any, rules: dict[str, Any], path: str, faults: Faults) -> None:
+        for key, judge in _COMBINATIONS.items():
+            if key in rules:
+                parts = rules[key] if isinstance(rules[key], list) else [rules[key]]
+                results = [self._subfaults(value, part, path) for part in parts]
+                text = judge(sum(1 for result in results if not result), len(results))
+                if text:
+                    faults.append(_broken(path, "", text))
+                    if key in ("allOf", "anyOf"):
+                        faults.extend(results[0] if key == "anyOf" else [f for r in results for f in r])
+
+    def _subfaults(self, value: Any, source: dict[str, Any], path: str) -> Faults:
+        schema = self._subschemas.get(id(source))
+        if schema is None:
+            schema = self._subschemas[id(source)] = build_custom(source)
+            if "type" not in source:
+                schema.type = None
+        faults: Faults = []
+        self._node(value, schema, path, faults)
+        return faults
+
+
+def _judge_one(valid: int, _count: int) -> str:
+    if valid == 1:
+        return ""
+    found = "Found none valid" if valid == 0 else f"Found {valid} valid alternatives"
+    return f"must validate one and only one schema (oneOf). {found}"
+
+
+_COMBINATIONS: dict[str, Callable[[int, int], str]] = {
+    "allOf": lambda valid, count: "" if valid == count else "must validate all the schemas (allOf)",
+    "anyOf": lambda valid, _: "" if valid else "must validate at least one schema (anyOf)",
+    "oneOf": _judge_one,
+    "not": lambda valid, _: "must not validate the schema (not)" if valid else "",
+}
+
+
+def _has_type(value: Any, schema: Schema) -> bool:
+    if schema.int_or_string:
+        return type(value) in (int, str)
+    if schema.type is None:
+        return True
+    found = type_name(value)
+    return found == schema.type or (schema.type == "number" and found == "integer")
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _place(path: str) -> str:
+    return path or "<nil>"
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _wrong_type(path: str, wanted: str, found: str) -> FieldError:
+    text = f'{path} in body must be of type {wanted}: "{found}"'
+    return field_errors.type_invalid(_place(path), found, text)
+
+
+def _broken(path: str, value: Any, rule: str) -> FieldError:
+    return field_errors.invalid(_place(path), value, f"{path} in body {rule}")
+
+
+def _number_faults(value: float, rules: dict[str, Any], path: str) -> Iterable[FieldError]:
+    least, most, step = rules.get("minimum"), rules.get("maximum"), rules.get("multipleOf")
+    if least is not None:
+        if rules.get("exclusiveMinimum") and value <= least:
+            yield _broken(path, value, f"should be greater than {_plain(least)}")
+        elif value < least:
+            yield _broken(path, value, f"should be greater than or equal to {_plain(least)}")
+    if most is not None:
+        if rules.get("exclusiveMaximum") and value >= most:
+            yield _broken(path, value, f"should be less than {_plain(most)}")
+        elif value > most:
+            yield _broken(path, value, f"should be less than or equal to {_plain(most)}")
+    if step and not math.isclose(value / step, round(value / step), abs_tol=1e-12):
+        yield _broken(path, value, f"should be a multiple of {_plain(step)}")
+
+
+def _plain(number: float) -> str:
+    return str(int(number)) if float(number).is_integer() else str(number)
+
+
+def _size_faults(size: int, rules: dict[str, Any], path: str, suffix: str, noun: str) -> Iterable[FieldError]:
+    least, most = rules.get(f"min{suffix}"), rules.get(f"max{suffix}")
+    if most is not None and size > most:
+        yield field_errors.too_many(_place(path), size, most)
+    if least is not None and size < least:
+        yield _broken(path, size, f"should have at least {least} {noun}")
+
+
+def _duplicates(values: list[Any], schema: Schema, path: str, faults: Faults) -> None:
+    seen: set[bytes] = set()
+    for index, item in enumerate(values):
+        shown = item
+        if schema.list_type == "map":
+            if type(item) is not dict:
+                continue
+            shown = {key: item[key] for key in schema.list_map_keys if key in item}
+        identity = orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)
+        if identity in seen:
+            faults.append(field_errors.duplicate(f"{path}[{index}]", shown))
+        seen.add(identity)

@@ -1,0 +1,164 @@
+from typing import Any
+
+import pytest
+
+from tiphys.apimachinery.schema import formats
+from tiphys.apimachinery.schema.build import build_custom
+from tiphys.apimachinery.schema.validate import Validator
+
+CASES: list[tuple[str, dict[str, Any], Any, list[str]]] = [
+    (
+        "type",
+        {"type": "integer"},
+        "x",
+        ['x: Invalid value: "string": x in body must be of type integer: "string"'],
+    ),
+    ("number takes integers", {"type": "number"}, 1, []),
+    (
+        "null",
+        {"type": "string"},
+        None,
+        ['x: Invalid value: "null": x in body must be of type string: "null"'],
+    ),
+    ("nullable", {"type": "string", "nullable": True}, None, []),
+    (
+        "minimum",
+        {"type": "integer", "minimum": 1},
+        0,
+        ["x: Invalid value: 0: x in body should be greater than or equal to 1"],
+    ),
+    (
+        "exclusive",
+        {"type": "integer", "maximum": 5, "exclusiveMaximum": True},
+        5,
+        ["x: Invalid value: 5: x in body should be less than 5"],
+    ),
+    (
+        "multiple",
+        {"type": "integer", "multipleOf": 3},
+        4,
+        ["x: Invalid value: 4: x in body should be a multiple of 3"],
+    ),
+    (
+        "enum",
+        {"type": "string", "enum": ["a", "b"]},
+        "c",
+        ['x: Unsupported value: "c": supported values: "a", "b"'],
+    ),
+    (
+        "pattern",
+        {"type": "string", "pattern": "^a+$"},
+        "b",
+        ["x: Invalid value: \"b\": x in body should match '^a+$'"],
+    ),
+    (
+        "short",
+        {"type": "string", "minLength": 1},
+        "",
+        ['x: Invalid value: "": x in body should be at least 1 chars long'],
+    ),
+    ("long", {"type": "string", "maxLength": 2}, "abc", ["x: Too long: may not be more than 2 bytes"]),
+    (
+        "many",
+        {"type": "array", "maxItems": 1, "items": {"type": "string"}},
+        ["a", "b"],
+        ["x: Too many: 2: must have at most 1 item"],
+    ),
+    (
+        "few",
+        {"type": "object", "minProperties": 1},
+        {},
+        ["x: Invalid value: 0: x in body should have at least 1 properties"],
+    ),
+    (
+        "required",
+        {"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}},
+        {},
+        ["x.a: Required value"],
+    ),
+    (
+        "nested",
+        {"type": "array", "items": {"type": "object", "additionalProperties": {"type": "boolean"}}},
+        [{"k": 1}],
+        ['x[0].k: Invalid value: "integer": x[0].k in body must be of type boolean: "integer"'],
+    ),
+    ("int or string", {"x-kubernetes-int-or-string": True}, "5%", []),
+    (
+        "set",
+        {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
+        ["a", "a"],
+        ['x[1]: Duplicate value: "a"'],
+    ),
+    (
+        "map",
+        {
+            "type": "array",
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["n"],
+            "items": {"type": "object", "properties": {"n": {"type": "string"}, "v": {"type": "integer"}}},
+        },
+        [{"n": "a", "v": 1}, {"n": "a", "v": 2}],
+        ['x[1]: Duplicate value: {"n":"a"}'],
+    ),
+    (
+        "one of",
+        {"type": "object", "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
+        {},
+        ['x: Invalid value: "": x in body must validate one and only one schema (oneOf). Found none valid'],
+    ),
+    (
+        "not",
+        {"type": "string", "not": {"enum": ["a"]}},
+        "a",
+        ['x: Invalid value: "": x in body must not validate the schema (not)'],
+    ),
+    ("any of holds", {"type": "integer", "anyOf": [{"minimum": 10}, {"maximum": 5}]}, 3, []),
+    (
+        "format",
+        {"type": "string", "format": "ipv4"},
+        "x",
+        ['x: Invalid value: "x": x in body must be of type ipv4: "x"'],
+    ),
+    (
+        "int32",
+        {"type": "integer", "format": "int32"},
+        2**31,
+        ['x: Invalid value: "2147483648": x in body must be of type int32: "2147483648"'],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "texts"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
+)
+def test_faults(schema: dict[str, Any], value: Any, texts: list[str]) -> None:
+    validator = Validator(build_custom({"type": "object", "properties": {"x": schema}}))
+    assert [str(fault) for fault in validator.validate({"x": value})] == texts
+
+
+def test_the_root_leaves_metadata_alone() -> None:
+    validator = Validator(build_custom({"type": "object", "properties": {"metadata": {"type": "string"}}}))
+    assert validator.validate({"apiVersion": "x/v1", "metadata": {}}) == []
+    assert Validator(build_custom({"type": "string"})).validate_value(1, "default")[0].field == "default"
+
+
+FORMATS = [
+    ("date-time", "2026-01-01T00:00:00Z", "2026-01-01"),
+    ("date", "2026-01-31", "2026-02-31"),
+    ("duration", "1h30m", "1 hour"),
+    ("byte", "YQ==", "%"),
+    ("ipv6", "::1", "1.1.1.1"),
+    ("cidr", "10.0.0.0/8", "10.0.0.0"),
+    ("mac", "00:11:22:33:44:55", "00:11"),
+    ("email", "a@b.c", "a"),
+    ("hostname", "a.b-c", "-a"),
+    ("uuid", "123e4567-e89b-12d3-a456-426614174000", "123"),
+    ("uri", "http://a/b", "a b"),
+]
+
+
+@pytest.mark.parametrize(("name", "good", "bad"), FORMATS)
+def test_formats(name: str, good: str, bad: str) -> None:
+    assert formats.valid(name, good)
+    assert not formats.valid(name, bad)
+    assert formats.valid("unheard-of", bad)
