@@ -1,0 +1,61 @@
+"""``tiphys up``: start a cluster on this machine, or bring it back."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+from collections.abc import Sequence
+
+import click
+
+from tiphys.cmd.main import load, run_component
+from tiphys.ctl.layout import DEFAULT_NAME, Cluster, CtlError
+from tiphys.ctl.progress import Progress
+from tiphys.ctl.up import Hooks, UpOptions
+from tiphys.ctl.up import up as bring_up
+
+_OFF = ("off", "0", "no", "false")
+
+
+@click.command(help="Start a cluster on this machine, or bring it back.")
+@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Which cluster.")
+@click.option(
+    "--nodes", type=click.IntRange(1), default=None, help="How many nodes a new cluster has.  [default: 1]"
+)
+@click.option("--store", type=click.Choice(["sqlite", "etcd"]), default=None, help="Where objects are kept.")
+@click.option("--outbound/--no-outbound", default=None, help="Whether nodes and pods reach the outside.")
+@click.option(
+    "--wait/--no-wait", default=True, show_default=True, help="Return once nodes are Ready and DNS answers."
+)
+@click.option(
+    "--no-install", is_flag=True, help="Refuse, rather than install, when system packages are missing."
+)
+def up(
+    name: str, nodes: int | None, store: str | None, outbound: bool | None, wait: bool, no_install: bool
+) -> None:
+    if outbound is None and os.environ.get("TIPHYS_OUTBOUND", "").lower() in _OFF:
+        outbound = False
+    no_install = no_install or os.environ.get("TIPHYS_NO_INSTALL", "") == "1"
+    options = UpOptions(name, nodes, store, outbound, wait=wait, install=not no_install)
+    progress = Progress()
+    try:
+        cluster = bring_up(options, Hooks(run_component, preload), progress)
+    except CtlError as error:
+        raise click.ClickException(str(error)) from error
+    _tell(cluster, progress)
+
+
+def preload(commands: Sequence[str]) -> None:
+    """Import what the components need, once for all; one that cannot be imported fails in its own process."""
+    for command in dict.fromkeys(commands):
+        with contextlib.suppress(ImportError):
+            load(command)
+    with contextlib.suppress(ImportError):
+        importlib.import_module("uvloop")
+
+
+def _tell(cluster: Cluster, progress: Progress) -> None:
+    progress.say(f"cluster {cluster.name!r} is up ({progress.elapsed_s:.1f} s)")
+    progress.say(f"  export KUBECONFIG={cluster.kubeconfig}")
+    progress.say("  kubectl get nodes")

@@ -1,0 +1,76 @@
+"""What a cluster made by ``up`` has from the start: Service kube-dns and the DNS servers' permissions.
+
+Called by ``up`` once the API server answers; what is there already is left as it is.
+"""
+
+from __future__ import annotations
+
+from tiphys.apimachinery.errors import AlreadyExists
+from tiphys.apimachinery.meta import GVR, Object
+from tiphys.client.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, CONFIG_MAPS, SERVICES
+from tiphys.client.rest import Client
+from tiphys.ctl.layout import Cluster
+
+
+def addons(cluster: Cluster, ca: str) -> list[tuple[GVR, Object]]:
+    """Return the objects to have; ``ca`` is the PEM that clients verify the API server with."""
+    labels = {
+        "k8s-app": "kube-dns",
+        "kubernetes.io/cluster-service": "true",
+        "kubernetes.io/name": "CoreDNS",
+    }
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": labels},
+        "spec": {
+            "clusterIP": cluster.dns_ip,
+            "ports": [
+                {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
+                {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53},
+            ],
+        },
+    }
+    # DNS reads all services, and writes the EndpointSlice of its own node.
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "tiphys:dns"},
+        "rules": [
+            {"apiGroups": [""], "resources": ["services", "nodes"], "verbs": ["get", "list", "watch"]},
+            {
+                "apiGroups": ["discovery.k8s.io"],
+                "resources": ["endpointslices"],
+                "verbs": ["get", "list", "watch", "create", "update", "patch"],
+            },
+        ],
+    }
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "tiphys:dns"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "tiphys:dns"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "tiphys:dns"}],
+    }
+    auth = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+        "data": {"client-ca-file": ca},
+    }
+    return [
+        (CLUSTER_ROLES, role),
+        (CLUSTER_ROLE_BINDINGS, binding),
+        (SERVICES, service),
+        (CONFIG_MAPS, auth),
+    ]
+
+
+async def create(client: Client, cluster: Cluster) -> None:
+    """Create what is missing. Raises StatusError."""
+    ca = (cluster.pki / "ca.crt").read_text()
+    for gvr, obj in addons(cluster, ca):
+        try:
+            await client.create(gvr, obj)
+        except AlreadyExists:
+            continue

@@ -1,0 +1,144 @@
+"""Which processes make up a cluster, and with which flags.
+
+Pure: a ``Cluster`` in, ``Component`` rows out. ``supervisor`` runs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiphys.ctl.layout import DOMAIN, Cluster, Node
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One process. ``argv`` are flags of ``tiphys <command>``; with ``external`` a whole command line."""
+
+    name: str
+    """Unique in the cluster: ``apiserver``, ``kubelet-node-1``."""
+    command: str
+    argv: tuple[str, ...]
+    log: Path
+    namespace: Path | None = None
+    """Network namespace to run in; None is the host's."""
+    external: bool = False
+    needs_api: bool = False
+    """Start it only once the API server answers."""
+    outlives: bool = False
+    """It goes on when the supervisor dies, and is found again by the next one."""
+
+
+def components(cluster: Cluster, upstreams: Sequence[str] = ()) -> list[Component]:
+    """Return every component of a cluster in the order of starting."""
+    rows = [_apiserver(cluster)]
+    rows += [_containerd(cluster, node) for node in cluster.nodes]
+    for name in ("controller-manager", "scheduler"):
+        rows.append(
+            Component(
+                name=name,
+                command=name,
+                argv=("--kubeconfig", str(cluster.pki / f"{name}.conf"), *_manager_flags(cluster, name)),
+                log=cluster.logs / f"{name}.log",
+                needs_api=True,
+            )
+        )
+    for node in cluster.nodes:
+        rows += _node(cluster, node, upstreams)
+    return rows
+
+
+def _apiserver(cluster: Cluster) -> Component:
+    pki = cluster.pki
+    flags = {
+        "store": f"sqlite:{cluster.folder / 'store.db'}",
+        "bind-address": "0.0.0.0",
+        "secure-port": str(cluster.api_port),
+        "advertise-address": cluster.host_ip,
+        "client-ca-file": str(pki / "ca.crt"),
+        "tls-cert-file": str(pki / "apiserver.crt"),
+        "tls-private-key-file": str(pki / "apiserver.key"),
+        "service-account-key-file": str(pki / "sa.pub"),
+        "service-account-signing-key-file": str(pki / "sa.key"),
+        "service-account-issuer": f"https://kubernetes.default.svc.{DOMAIN}",
+        "authorization-mode": "Node,RBAC",
+        "service-cluster-ip-range": cluster.service_cidr,
+        "kubelet-client-certificate": str(pki / "apiserver-kubelet-client.crt"),
+        "kubelet-client-key": str(pki / "apiserver-kubelet-client.key"),
+        "kubelet-certificate-authority": str(pki / "ca.crt"),
+    }
+    return Component("apiserver", "apiserver", _flags(flags), cluster.logs / "apiserver.log")
+
+
+def _manager_flags(cluster: Cluster, name: str) -> tuple[str, ...]:
+    if name != "controller-manager":
+        return ()
+    pki = cluster.pki
+    return _flags(
+        {
+            "service-account-private-key-file": str(pki / "sa.key"),
+            "root-ca-file": str(pki / "ca.crt"),
+            "cluster-signing-cert-file": str(pki / "ca.crt"),
+            "cluster-signing-key-file": str(pki / "ca.key"),
+        }
+    )
+
+
+def _containerd(cluster: Cluster, node: Node) -> Component:
+    return Component(
+        name=f"containerd-{node.name}",
+        command="containerd",
+        argv=("containerd", "--config", str(node.folder / "containerd.toml")),
+        log=cluster.logs / f"containerd-{node.name}.log",
+        namespace=node.namespace_path,
+        external=True,
+        outlives=True,
+    )
+
+
+def _node(cluster: Cluster, node: Node, upstreams: Sequence[str]) -> list[Component]:
+    pki = node.folder / "pki"
+    kubelet = {
+        "kubeconfig": str(pki / "kubelet.conf"),
+        "hostname-override": node.name,
+        "node-ip": node.ip,
+        "root-dir": str(node.folder / "kubelet"),
+        "log-root": str(node.folder / "pods"),
+        "container-runtime-endpoint": f"unix://{node.containerd_socket}",
+        "cluster-dns": cluster.dns_ip,
+        "cluster-domain": DOMAIN,
+        "port": "10250",
+        "tls-cert-file": str(pki / "kubelet.crt"),
+        "tls-private-key-file": str(pki / "kubelet.key"),
+        "client-ca-file": str(cluster.pki / "ca.crt"),
+    }
+    proxy = {
+        "kubeconfig": str(pki / "proxy.conf"),
+        "node-name": node.name,
+        "cluster-cidr": cluster.pod_cidr,
+        "nodeport-addresses": node.ip,
+    }
+    dns = {
+        "kubeconfig": str(pki / "dns.conf"),
+        "node-name": node.name,
+        "bind-address": node.ip,
+        "cluster-dns": cluster.dns_ip,
+        "cluster-domain": DOMAIN,
+        "upstream": ",".join(upstreams) if cluster.outbound and upstreams else "none",
+    }
+    return [
+        Component(
+            name=f"{command}-{node.name}",
+            command=command,
+            argv=_flags(flags),
+            log=cluster.logs / f"{command}-{node.name}.log",
+            namespace=node.namespace_path,
+            needs_api=True,
+        )
+        for command, flags in (("kubelet", kubelet), ("proxy", proxy), ("dns", dns))
+    ]
+
+
+def _flags(values: dict[str, str]) -> tuple[str, ...]:
+    return tuple(f"--{name}={value}" for name, value in values.items())

@@ -1,0 +1,136 @@
+"""What is remembered on disk: ``cluster.json``, who runs under which process id, and the lock of a cluster.
+
+A process is known by its id and its start time together, so that a reused id is never mistaken. Used by all of
+``ctl``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tiphys.apimachinery.clock import RealClock
+from tiphys.ctl.layout import Cluster, CtlError
+
+_POLL_S = 0.02
+
+
+def home() -> Path:
+    """Return the folder of all clusters: ``TIPHYS_HOME`` or ``/var/lib/tiphys``."""
+    return Path(os.environ.get("TIPHYS_HOME") or "/var/lib/tiphys").resolve()
+
+
+def cluster_folder(name: str) -> Path:
+    return home() / name
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a file whole: a reader or a crash sees the old or the new one."""
+    draft = path.with_name(f".{path.name}.new")
+    try:
+        with open(draft, "w") as file:
+            json.dump(value, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except OSError as error:
+        raise CtlError(f"cannot write {path}: {error.strerror}") from error
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file; None when it is not there or broken."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def save(cluster: Cluster) -> None:
+    """Write ``cluster.json``. Raises CtlError (a full disk, say)."""
+    value = {
+        "name": cluster.name,
+        "index": cluster.index,
+        "nodes": [
+            {"name": node.name, "ip": node.ip, "podCIDR": node.pod_cidr, "namespace": node.namespace}
+            for node in cluster.nodes
+        ],
+        "serviceCIDR": cluster.service_cidr,
+        "podCIDR": cluster.pod_cidr,
+        "outbound": cluster.outbound,
+        "store": cluster.store,
+    }
+    write_json(cluster.folder / "cluster.json", value)
+
+
+def load(name: str) -> Cluster | None:
+    """Return the cluster of that name, if there is one."""
+    folder = cluster_folder(name)
+    value = read_json(folder / "cluster.json")
+    if not isinstance(value, dict):
+        return None
+    return Cluster(name, value["index"], folder, len(value["nodes"]), value["outbound"], value["store"])
+
+
+def load_all() -> list[Cluster]:
+    """Return every cluster under TIPHYS_HOME."""
+    if not home().is_dir():
+        return []
+    found = (load(path.name) for path in sorted(home().iterdir()) if path.is_dir())
+    return [cluster for cluster in found if cluster is not None]
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold the cluster for one ``up`` or ``down``. Raises CtlError at once when another has it."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CtlError(
+                f"another 'tiphys up' or 'tiphys down' is at work on cluster {folder.name!r}: wait for it"
+            ) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def start_time(pid: int) -> int | None:
+    """Return when a process began, in clock ticks since boot; None when there is none (or only its zombie)."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = text[text.rindex(")") + 2 :].split()
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def alive(pid: int, started: int) -> bool:
+    """True while the very process that was recorded lives."""
+    return pid > 0 and start_time(pid) == started
+
+
+def stop_process(pid: int, started: int, *, grace_s: float) -> None:
+    """End one recorded process: SIGTERM, and SIGKILL after ``grace_s`` (0: at once). Waits until it is gone."""
+    if not alive(pid, started):
+        return
+    send(pid, signal.SIGTERM if grace_s else signal.SIGKILL)
+    clock = RealClock()
+    deadline = clock.monotonic() + grace_s
+    while alive(pid, started):
+        if clock.monotonic() > deadline:
+            send(pid, signal.SIGKILL)
+        time.sleep(_POLL_S)
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Send a signal; a process that is gone is fine."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)

@@ -1,0 +1,265 @@
+"""``tiphys up``: from nothing, or from what a crash or reboot left, to a cluster whose nodes are Ready.
+
+Run again it changes nothing on a running cluster. Processes are the supervisor's; this waits and tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dnslib import DNSRecord
+
+from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.apimachinery.errors import StatusError
+from tiphys.apimachinery.meta import Object, get_condition
+from tiphys.client.kinds import NAMESPACES, NODES
+from tiphys.client.rest import Client
+from tiphys.client.transport import TransportError
+from tiphys.ctl import addons, credentials, network, preflight, state, supervisor
+from tiphys.ctl.components import components
+from tiphys.ctl.layout import DOMAIN, Cluster, CtlError, Node, check_request
+from tiphys.ctl.progress import Progress
+from tiphys.kubelet.node_runtime import ContainerdPaths, ensure_pause_image, prepare
+
+_POLL_S = 0.05
+_API_DEADLINE_S = 60.0
+_READY_DEADLINE_S = 120.0
+_RESOLV_CONFS = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What the command line says; ``nodes`` None: one, or as many as the cluster already has."""
+
+    name: str
+    nodes: int | None = None
+    store: str | None = None
+    outbound: bool | None = None
+    wait: bool = True
+    install: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """How to be a component, and what to import before: given by ``cmd``, which knows them all."""
+
+    run_component: supervisor.RunComponent
+    preload: Callable[[Sequence[str]], None]
+
+
+def up(options: UpOptions, hooks: Hooks, progress: Progress, clock: Clock | None = None) -> Cluster:
+    """Bring the cluster up and return it. Raises CtlError with what is in the way."""
+    clock = clock or RealClock()
+    folder = state.cluster_folder(options.name)
+    check_request(options.name, options.nodes or 1, folder)
+    preflight.check_root()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CtlError(f"cannot make {folder}: {error.strerror}") from error
+    with state.lock(folder):
+        cluster = state.load(options.name)
+        if cluster is not None and supervisor.ask(cluster, "status") is not None:
+            progress.say(f"cluster {cluster.name!r} is already running; nothing changed")
+            return cluster
+        preflight.ensure_packages(progress.say, install=options.install)
+        preflight.check_disk(folder)
+        cluster = _new_or_same(cluster, options, progress)
+        _start(cluster, hooks, progress, clock)
+        if options.wait:
+            asyncio.run(_wait(cluster, progress, clock))
+    return cluster
+
+
+def _new_or_same(cluster: Cluster | None, options: UpOptions, progress: Progress) -> Cluster:
+    folder = state.cluster_folder(options.name)
+    if cluster is not None:
+        wanted = {"nodes": options.nodes, "store": options.store, "outbound": options.outbound}
+        kept = {"nodes": cluster.node_count, "store": cluster.store, "outbound": cluster.outbound}
+        other = [f"{key} {kept[key]}" for key in wanted if wanted[key] not in (None, kept[key])]
+        if other:
+            progress.say(f"cluster {cluster.name!r} exists and stays as it is ({', '.join(other)})")
+        return cluster
+    if options.store == "etcd":
+        raise CtlError(
+            "--store etcd is for clusters of several machines: use 'tiphys server' with an etcd address"
+        )
+    index = network.claim_index(folder, options.name)
+    outbound = options.outbound is not False
+    cluster = Cluster(options.name, index, folder, options.nodes or 1, outbound)
+    state.save(cluster)
+    return cluster
+
+
+def _start(cluster: Cluster, hooks: Hooks, progress: Progress, clock: Clock) -> None:
+    preflight.check_port(cluster)
+    with progress.step(f"network {cluster.bridge}, {cluster.node_count} node namespace(s)"):
+        network.create(cluster)
+    with progress.step("certificates and configuration"):
+        try:
+            credentials.prepare(cluster, clock.now())
+            cluster.logs.mkdir(exist_ok=True)
+            for node in cluster.nodes:
+                prepare(_paths(node))
+        except OSError as error:
+            raise CtlError(f"cannot write below {cluster.folder}: {error.strerror}") from error
+    rows = components(cluster, _upstreams() if cluster.outbound else ())
+
+    def make() -> supervisor.Supervisor:
+        return supervisor.Supervisor(cluster, rows, hooks.run_component, hooks.preload)
+
+    with progress.step(f"starting {len(rows)} processes"):
+        supervisor.daemonize(cluster, make)
+
+
+def _paths(node: Node) -> ContainerdPaths:
+    return ContainerdPaths.under(node.folder, preflight.cni_bin_dir() or preflight.CNI_DIRS[0])
+
+
+def _upstreams() -> list[str]:
+    """Return the machine's own DNS servers that other namespaces can reach."""
+    from tiphys.dns.upstream import nameservers
+
+    for path in _RESOLV_CONFS:
+        with contextlib.suppress(OSError):
+            found = nameservers(path.read_text())
+            if found:
+                return found
+    return []
+
+
+class _Waiter:
+    """Polls until something holds, watching that the supervisor still lives."""
+
+    def __init__(self, cluster: Cluster, clock: Clock) -> None:
+        self._cluster, self._clock = cluster, clock
+
+    async def until(
+        self, what: str, check: Callable[[], Awaitable[str]], deadline_s: float, log: str
+    ) -> None:
+        """Wait until ``check`` returns "" (else: what it still lacks). Raises CtlError at the deadline."""
+        began = self._clock.monotonic()
+        seen_alive = False
+        while True:
+            lacking = await check()
+            if not lacking:
+                return
+            alive = await asyncio.to_thread(supervisor.ask, self._cluster, "status", 1.0) is not None
+            waited = self._clock.monotonic() - began
+            if (seen_alive and not alive and waited > 1) or (not alive and waited > 10):
+                log_file = self._cluster.logs / "supervisor.log"
+                raise CtlError(f"the supervisor of cluster {self._cluster.name!r} ended: see {log_file}")
+            seen_alive = seen_alive or alive
+            if waited > deadline_s:
+                where = self._cluster.logs / log
+                raise CtlError(f"{what} not within {deadline_s:.0f} s ({lacking}): see {where}")
+            await asyncio.sleep(_POLL_S)
+
+
+async def _wait(cluster: Cluster, progress: Progress, clock: Clock) -> None:
+    waiter = _Waiter(cluster, clock)
+    client = Client.from_kubeconfig(cluster.kubeconfig)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            images = tasks.create_task(_pause_images(cluster, waiter))
+            with progress.step("API server"):
+                await waiter.until("API server", _api(client), _API_DEADLINE_S, "apiserver.log")
+                await waiter.until("base objects", _base(client, cluster), _API_DEADLINE_S, "apiserver.log")
+            with progress.step("containerd on every node"):
+                await images
+            with progress.step(f"{cluster.node_count} node(s) Ready"):
+                await waiter.until("nodes", _nodes(client, cluster), _READY_DEADLINE_S, "kubelet-*.log")
+            with progress.step("DNS answers"):
+                await waiter.until("DNS", _dns(cluster), _READY_DEADLINE_S, "dns-*.log")
+    except* CtlError as group:
+        raise group.exceptions[0] from None
+    finally:
+        await client.close()
+
+
+async def _pause_images(cluster: Cluster, waiter: _Waiter) -> None:
+    for node in cluster.nodes:
+
+        async def imported(node: Node = node) -> str:
+            if not node.containerd_socket.exists():
+                return "no socket yet"
+            try:
+                await ensure_pause_image(node.containerd_socket)
+            except RuntimeError as error:
+                return str(error)
+            return ""
+
+        await waiter.until(
+            f"containerd of {node.name}", imported, _API_DEADLINE_S, f"containerd-{node.name}.log"
+        )
+
+
+def _api(client: Client) -> Callable[[], Awaitable[str]]:
+    async def check() -> str:
+        try:
+            await client.list(NAMESPACES, limit=1)
+        except (StatusError, TransportError) as error:
+            return str(error)
+        return ""
+
+    return check
+
+
+def _base(client: Client, cluster: Cluster) -> Callable[[], Awaitable[str]]:
+    async def check() -> str:
+        try:
+            await addons.create(client, cluster)
+        except (StatusError, TransportError) as error:
+            return str(error)
+        return ""
+
+    return check
+
+
+def _nodes(client: Client, cluster: Cluster) -> Callable[[], Awaitable[str]]:
+    async def check() -> str:
+        try:
+            found = {item["metadata"]["name"]: item for item in (await client.list(NODES)).get("items") or ()}
+            for node in cluster.nodes:
+                obj = found.get(node.name)
+                if obj is not None and not (obj.get("spec") or {}).get("podCIDR"):
+                    cidrs = {"spec": {"podCIDR": node.pod_cidr, "podCIDRs": [node.pod_cidr]}}
+                    await client.patch(NODES, node.name, "", cidrs, type="merge")
+        except (StatusError, TransportError) as error:
+            return str(error)
+        lacking = [node.name for node in cluster.nodes if not _ready(found.get(node.name))]
+        return f"not Ready: {', '.join(lacking)}" if lacking else ""
+
+    return check
+
+
+def _ready(node: Object | None) -> bool:
+    condition = get_condition(node, "Ready") if node else None
+    return condition is not None and condition.get("status") == "True"
+
+
+def _dns(cluster: Cluster) -> Callable[[], Awaitable[str]]:
+    async def check() -> str:
+        return await asyncio.to_thread(ask_dns, cluster)
+
+    return check
+
+
+def ask_dns(cluster: Cluster) -> str:
+    """Ask the cluster's DNS, through its Service, for ``kubernetes``; return what is wrong, or nothing."""
+    query = bytes(DNSRecord.question(f"kubernetes.default.svc.{DOMAIN}").pack())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.settimeout(0.5)
+        try:
+            probe.connect((cluster.dns_ip, 53))
+            probe.send(query)
+            reply = DNSRecord.parse(probe.recv(4096))
+        except OSError as error:
+            return str(error) or "no answer"
+    answers = [str(item.rdata) for item in reply.rr]
+    return "" if answers == [cluster.kubernetes_ip] else f"kubernetes resolves to {answers}"
