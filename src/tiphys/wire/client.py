@@ -1,0 +1,172 @@
+"""One outgoing HTTP/1.1 request on a connection of its own, raw enough to carry an upgrade.
+
+Used where requests are passed on (API server to kubelet, pods, services): the answer's head first, then its
+body as it comes, or after ``101`` the bare connection. Components' own API calls use ``client.transport``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+import httptools
+
+from tiphys.apimachinery.errors import TiphysError
+
+_READ_BYTES = 1 << 16
+_MAX_HEAD_BYTES = 1 << 16
+
+
+class ConnectFailed(TiphysError):
+    """The other side cannot be reached, or does not speak HTTP."""
+
+
+class SocketStream:
+    """``ByteStream`` over asyncio's streams."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, first: bytes = b""
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._first = first
+
+    async def read(self) -> bytes:
+        if self._first:
+            data, self._first = self._first, b""
+            return data
+        try:
+            return await self._reader.read(_READ_BYTES)
+        except (ConnectionError, ssl.SSLError):
+            return b""
+
+    async def write(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def close(self) -> None:
+        self._writer.close()
+        try:
+            await self._writer.wait_closed()
+        except (ConnectionError, ssl.SSLError, TimeoutError):
+            pass
+
+
+@dataclass(slots=True)
+class _Parsed:
+    """What httptools calls back into."""
+
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    chunks: list[bytes] = field(default_factory=list)
+    head_done: bool = False
+    done: bool = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.decode("latin-1"), value.decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        self.head_done = True
+
+    def on_body(self, data: bytes) -> None:
+        self.chunks.append(data)
+
+    def on_message_complete(self) -> None:
+        self.done = True
+
+
+class Answer:
+    """An answer whose head has arrived. Must be closed."""
+
+    def __init__(
+        self, status: int, parsed: _Parsed, parser: httptools.HttpResponseParser, raw: SocketStream
+    ) -> None:
+        self.status = status
+        self.headers = parsed.headers
+        self._parsed = parsed
+        self._parser = parser
+        self.raw = raw
+        """After 101: the bare connection, what came behind the head included."""
+
+    def header(self, name: str) -> str:
+        """Return a header's first value, empty without it."""
+        return next((value for own, value in self.headers if own.lower() == name.lower()), "")
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives."""
+        while True:
+            chunks, self._parsed.chunks = self._parsed.chunks, []
+            for chunk in chunks:
+                yield chunk
+            if self._parsed.done:
+                return
+            data = await self.raw.read()
+            if not data:
+                return
+            self._parser.feed_data(data)
+
+    async def read(self) -> bytes:
+        """Return the whole body."""
+        return b"".join([chunk async for chunk in self.body()])
+
+    async def close(self) -> None:
+        await self.raw.close()
+
+
+async def send(
+    host: str,
+    port: int,
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    *,
+    body: bytes = b"",
+    ssl_context: ssl.SSLContext | None = None,
+    connect_timeout_s: float = 10.0,
+) -> Answer:
+    """Send a request and return the answer once its head is here. Raises ConnectFailed."""
+    try:
+        async with asyncio.timeout(connect_timeout_s):
+            reader, writer = await asyncio.open_connection(host, port, ssl=ssl_context)
+    except (OSError, ssl.SSLError, TimeoutError) as error:
+        reason = str(error) or "i/o timeout"
+        raise ConnectFailed(f"dial tcp {host}:{port}: {reason}") from error
+    stream = SocketStream(reader, writer)
+    try:
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+        if "host" not in {name.lower() for name in headers}:
+            lines.append(f"Host: {host}:{port}")
+        if body or method in ("POST", "PUT", "PATCH"):
+            lines.append(f"Content-Length: {len(body)}")
+        await stream.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
+        return await _answer(stream, reader, writer, method)
+    except (ConnectionError, ssl.SSLError, httptools.HttpParserError) as error:
+        await stream.close()
+        raise ConnectFailed(f"{method} {host}:{port}: {error}") from error
+    except BaseException:
+        await stream.close()
+        raise
+
+
+async def _answer(
+    stream: SocketStream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str
+) -> Answer:
+    head = bytearray()
+    while (end := head.find(b"\r\n\r\n")) < 0:
+        data = await stream.read()
+        if not data or len(head) > _MAX_HEAD_BYTES:
+            raise ConnectionError("EOF" if not data else "response head too large")
+        head += data
+    status = int(head[9:12])
+    parsed = _Parsed()
+    parser = httptools.HttpResponseParser(parsed)
+    if status == 101:
+        for line in bytes(head[:end]).split(b"\r\n")[1:]:
+            name, _, value = line.partition(b":")
+            parsed.on_header(name, value.strip())
+        return Answer(status, parsed, parser, SocketStream(reader, writer, bytes(head[end + 4 :])))
+    parser.feed_data(bytes(head))
+    if method == "HEAD" or status in (204, 304):
+        parsed.done = True
+    return Answer(status, parsed, parser, stream)
