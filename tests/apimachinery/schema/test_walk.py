@@ -1,8 +1,10 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tiphys.apimachinery.meta import GVK
+from tiphys.apimachinery.meta import GVK, copy_object
 from tiphys.apimachinery.schema import walk
 from tiphys.apis import schemas
 
@@ -116,3 +118,28 @@ def test_self_referring_kinds() -> None:
     assert walk.decode_check(obj, crd, "Strict") == [
         'unknown field "spec.versions[0].schema.openAPIV3Schema.properties.a.properties.b.typo"'
     ]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["metadata", "spec", "containers", "name", "resources", "limits", "ports", "x"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_any_json_settles_or_is_refused(value: Any) -> None:
+    try:
+        walk.decode_check(value, POD, "Warn")
+    except walk.DecodeError:
+        return
+    settled = copy_object(value)
+    assert walk.decode_check(value, POD, "Strict") == []
+    assert value == settled
