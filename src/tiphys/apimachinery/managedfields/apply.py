@@ -1,0 +1,265 @@
+"""Server-side apply: an object says what its manager wants, the server merges it and keeps the accounts.
+
+Owns: the merge of live and applied, conflicts, the removal of what is no longer applied. Refuses: defaulting,
+admission and storing. Called by the PATCH handler.
+
+Source: KEP-555, server-side apply.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from tiphys.apimachinery.errors import BadRequest, Conflict, StatusError
+from tiphys.apimachinery.managedfields import entries, fieldset
+from tiphys.apimachinery.managedfields.compare import (
+    UNOWNED,
+    applied_fields,
+    difference_of,
+    fields_of,
+    named_members,
+)
+from tiphys.apimachinery.managedfields.entries import APPLY, UPDATE, Entry, Managed, Manager
+from tiphys.apimachinery.managedfields.fieldset import FieldsError, Node
+from tiphys.apimachinery.managedfields.merging import merged, without_fields
+from tiphys.apimachinery.managedfields.structure import Shape, root_shape
+from tiphys.apimachinery.managedfields.update import followed, reset_fields
+from tiphys.apimachinery.meta import Object, copy_object, split_api_version
+from tiphys.apimachinery.schema.node import Schema
+
+BEFORE_FIRST_APPLY: Final = "before-first-apply"
+LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+_KUBECTL = "kubectl"
+_ANNOTATIONS_MAX_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One apply, apart from the live object."""
+
+    applied: Object
+    schema: Schema | None
+    shape: Shape
+    who: Manager
+    api_version: str
+    fields: Node
+    ignored: Node
+    time: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Conflict:
+    manager: Manager
+    fields: Node
+
+
+def apply(
+    live: Object | None,
+    applied: Object,
+    schema: Schema | None,
+    *,
+    manager: str,
+    api_version: str,
+    now: datetime,
+    force: bool = False,
+    subresource: str = "",
+    ignored: Node | None = None,
+) -> Object:
+    """Return the object that results, with its managedFields; the arguments are not changed.
+
+    ``live`` is None when the object does not exist. An apply that changes nothing gives back an object
+    equal to ``live``. ``ignored`` is the set of fields that the endpoint resets; None takes
+    ``reset_fields(subresource)``.
+
+    Raises:
+        BadRequest: the version is not ``api_version``, or managedFields are set.
+        Conflict: others own fields that would change; ``details.causes`` names each.
+        StatusError: 500, as upstream answers: a field is not in the schema, or a list's items have no names.
+    """
+    if entries.given(applied) is not None:
+        raise BadRequest("metadata.managedFields must be nil")
+    if applied.get("apiVersion") != api_version:
+        raise BadRequest(
+            "Incorrect version specified in apply patch. "
+            f"Specified patch version: {applied.get('apiVersion')}, expected: {api_version}"
+        )
+    request = _Request(
+        applied=applied,
+        schema=schema,
+        shape=root_shape(schema),
+        who=entries.identity(manager, APPLY, api_version, subresource),
+        api_version=api_version,
+        fields=_claimed(applied, schema),
+        ignored=reset_fields(subresource) if ignored is None else ignored,
+        time=entries.stamp(now),
+    )
+    base = _bare(live) if live is not None else _new_object(applied)
+    try:
+        managed = _managers(live, base, request)
+        result, managed = _applied_or_upgraded(base, managed, request, force=force)
+    except FieldsError as error:
+        raise StatusError(f"failed to create typed live object ({_described(base)}): {error}") from error
+    if manager == _KUBECTL:
+        _renew_last_applied(result, applied)
+    entries.put(result, managed)
+    return result
+
+
+def _claimed(applied: Object, schema: Schema | None) -> Node:
+    try:
+        return applied_fields(applied, schema)
+    except FieldsError as error:
+        described = _described(applied)
+        raise StatusError(f"failed to create typed patch object ({described}): {error}") from error
+
+
+def _described(obj: Object) -> str:
+    metadata = obj.get("metadata") or {}
+    version = obj.get("apiVersion", "")
+    group, plain = split_api_version(version)
+    kind = f"{group}/{plain}, Kind={obj.get('kind', '')}"
+    return f"{metadata.get('namespace', '')}/{metadata.get('name', '')}; {kind}"
+
+
+def _bare(live: Object) -> Object:
+    """Return the live object without managedFields, sharing the rest."""
+    metadata = {key: value for key, value in (live.get("metadata") or {}).items() if key != "managedFields"}
+    return {**live, "metadata": metadata}
+
+
+def _new_object(applied: Object) -> Object:
+    return {"apiVersion": applied.get("apiVersion"), "kind": applied.get("kind")}
+
+
+def _managers(live: Object | None, base: Object, request: _Request) -> Managed:
+    """Read the managers; an object that has none is put to the account of one from before."""
+    managed = entries.read(entries.given(live), trusted=True)
+    if managed or live is None:
+        return managed
+    difference = difference_of({}, base, request.schema)
+    changed = fieldset.union(difference.added, difference.modified)
+    changed = fieldset.ordered(fieldset.without(changed, reset_fields("")))
+    who = entries.identity(BEFORE_FIRST_APPLY, UPDATE, request.api_version, "")
+    return followed({}, difference, changed, who, Entry(changed, request.api_version, request.time))
+
+
+def _applied_or_upgraded(
+    base: Object, managed: Managed, request: _Request, *, force: bool
+) -> tuple[Object, Managed]:
+    """Apply; kubectl may take what its own client-side apply wrote, without force."""
+    result, after, conflicts = _merge(base, managed, request)
+    if not conflicts or force:
+        return result, after
+    if request.who.name == _KUBECTL:
+        allowed = _last_applied_fields(base, request)
+        if allowed is not None:
+            conflicts = [
+                _Conflict(conflict.manager, left)
+                for conflict in conflicts
+                if (left := fieldset.difference(conflict.fields, allowed))
+            ]
+            if not conflicts:
+                return result, after
+    raise _conflict_error(conflicts)
+
+
+def _merge(base: Object, managed: Managed, request: _Request) -> tuple[Object, Managed, list[_Conflict]]:
+    """Return the merged object, the managers once it is stored, and whom that would rob."""
+    last = managed.get(request.who)
+    claimed = fieldset.without(request.fields, request.ignored)
+    managed = {**managed, request.who: Entry(claimed, request.api_version, last.time if last else None)}
+    result = merged(base, request.applied, request.shape)
+    if last is not None and last.fields:
+        result = _pruned(result, managed, last.fields, request)
+    difference = difference_of(base, result, request.schema)
+    changed = fieldset.union(difference.added, difference.modified)
+    conflicts = []
+    for other in sorted(managed):
+        if other != request.who:
+            robbed = fieldset.intersection(managed[other].fields, changed)
+            if robbed:
+                conflicts.append(_Conflict(other, robbed))
+    after = entries.take(managed, changed, difference.removed, spare=request.who)
+    owned = fieldset.difference(claimed, UNOWNED)
+    same = result == base
+    time = (last.time if last else None) if same else request.time
+    if owned:
+        after[request.who] = Entry(fieldset.ordered(owned), request.api_version, time)
+    else:
+        after.pop(request.who, None)
+    return result, after, conflicts
+
+
+def _pruned(result: Object, managed: Managed, last: Node, request: _Request) -> Object:
+    """Take out what the manager applied last time, does not now, and no applier holds."""
+    shape = request.shape
+    last_named = named_members(last, shape)
+    pruned = without_fields(result, last_named, shape) or {}
+    held: Node = fieldset.EMPTY
+    for manager, entry in managed.items():
+        if manager.operation == APPLY:
+            held = fieldset.union(held, entry.fields)
+    everything = named_members(fields_of(result, shape), shape)
+    keep = fieldset.union(named_members(fields_of(pruned, shape), shape), named_members(held, shape))
+    pruned = without_fields(result, fieldset.difference(everything, keep), shape) or {}
+    left = named_members(fields_of(pruned, shape), shape)
+    gone = fieldset.intersection(fieldset.difference(everything, left), last_named)
+    kept: Object = without_fields(result, gone, shape) or {}
+    return kept
+
+
+def _last_applied_fields(base: Object, request: _Request) -> Node | None:
+    """Return what the last-applied annotation holds unchanged, which is kubectl's own; None without one."""
+    text = ((base.get("metadata") or {}).get("annotations") or {}).get(LAST_APPLIED)
+    if not text:
+        return None
+    try:
+        last: Any = orjson.loads(text)
+        if not isinstance(last, dict) or last.get("apiVersion") != request.api_version:
+            return None
+        fields = applied_fields(last, request.schema)
+        difference = difference_of(last, base, request.schema)
+    except (orjson.JSONDecodeError, FieldsError):
+        return None
+    for changed in difference:
+        fields = fieldset.difference(fields, changed)
+    return fields
+
+
+def _renew_last_applied(result: Object, applied: Object) -> None:
+    """Keep the client-side apply annotation in step where an object has one."""
+    annotations = (result.get("metadata") or {}).get("annotations")
+    if not annotations or LAST_APPLIED not in annotations:
+        return
+    record = copy_object(applied)
+    record.setdefault("metadata", {}).pop("managedFields", None)
+    record["metadata"].setdefault("annotations", {}).pop(LAST_APPLIED, None)
+    text = orjson.dumps(record, option=orjson.OPT_SORT_KEYS).decode() + "\n"
+    annotations[LAST_APPLIED] = text
+    if (
+        sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
+        > _ANNOTATIONS_MAX_BYTES
+    ):
+        del annotations[LAST_APPLIED]
+
+
+def _conflict_error(conflicts: list[_Conflict]) -> Conflict:
+    found = [(conflict.manager, path) for conflict in conflicts for path in fieldset.paths(conflict.fields)]
+    if len(found) == 1:
+        manager, path = found[0]
+        message = f"Apply failed with 1 conflict: conflict with {manager}: {path}"
+    else:
+        lines = []
+        for conflict in conflicts:
+            lines.append(f"conflicts with {conflict.manager}:")
+            lines.extend(f"- {path}" for path in fieldset.paths(conflict.fields))
+        message = f"Apply failed with {len(found)} conflicts: " + "\n".join(lines)
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": path}
+        for manager, path in found
+    ]
+    return Conflict(message, details={"causes": causes})

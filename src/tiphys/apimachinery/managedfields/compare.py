@@ -1,0 +1,255 @@
+"""From objects to sets of fields: what an applied object says, and what differs between two.
+
+Owns: these walks. Refuses: managers and merging. Called by ``update``, ``apply`` and ``merge``.
+
+The fields that are nobody's (``apiVersion``, ``metadata.name``, what the server sets itself) are left out by
+``difference_of``; ``applied_fields`` has them, as conflicts are judged before they are taken away.
+
+Source: structured merge and diff, KEP-555.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from tiphys.apimachinery.managedfields.fieldset import (
+    EMPTY,
+    LEAF,
+    FieldsError,
+    Node,
+    as_member,
+    element_text,
+    from_paths,
+)
+from tiphys.apimachinery.managedfields.structure import Shape, root_shape
+from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.schema.node import Schema
+
+_UNOWNED_META: Final = frozenset(
+    (
+        "name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation",
+        "managedFields", "resourceVersion",
+    )
+)  # fmt: skip
+_UNOWNED_ROOT: Final = frozenset(("apiVersion", "kind"))
+UNOWNED: Final[Node] = {
+    "f:apiVersion": LEAF,
+    "f:kind": LEAF,
+    "f:metadata": {".": LEAF, **from_paths(*((field,) for field in sorted(_UNOWNED_META)))},
+}
+"""What no manager's set ever keeps."""
+
+
+class Difference(NamedTuple):
+    """How a new object differs from an old one, as sets of fields."""
+
+    added: Node
+    removed: Node
+    modified: Node
+
+    @property
+    def empty(self) -> bool:
+        return not (self.added or self.removed or self.modified)
+
+
+NO_DIFFERENCE: Final = Difference(EMPTY, EMPTY, EMPTY)
+
+
+def difference_of(old: Object, new: Object, schema: Schema | None) -> Difference:
+    """Compare two objects of one kind; ``{}`` stands for one that does not exist.
+
+    Raises:
+        FieldsError: a list item has no name.
+    """
+    if old == new:
+        return NO_DIFFERENCE
+    shape = root_shape(schema)
+    added, removed, modified = _compare_maps(_owned(old), _owned(new), shape)
+    return Difference(*(_bare_metadata(root) for root in (added, removed, modified)))
+
+
+def _owned(obj: Object) -> Object:
+    """Return the object without what nobody owns."""
+    kept = {key: value for key, value in obj.items() if key not in _UNOWNED_ROOT}
+    metadata = obj.get("metadata")
+    if isinstance(metadata, dict):
+        kept["metadata"] = {key: value for key, value in metadata.items() if key not in _UNOWNED_META}
+        if not kept["metadata"]:
+            del kept["metadata"]
+    return kept
+
+
+def _bare_metadata(root: Node) -> Node:
+    node = root.get("f:metadata")
+    if node is None or (node and "." not in node):
+        return root
+    bare = {key: child for key, child in node.items() if key != "."}
+    rest = {key: child for key, child in root.items() if key != "f:metadata"}
+    return {"f:metadata": bare, **rest} if bare else rest
+
+
+def _compare_maps(old: Object, new: Object, shape: Shape) -> tuple[Node, Node, Node]:
+    added: Node = {}
+    removed: Node = {}
+    modified: Node = {}
+    for key, value in new.items():
+        present = key in old
+        before = old.get(key)
+        if present and before == value and type(before) is type(value):
+            continue
+        child = shape.child(key)
+        element = "f:" + key
+        if not present and key not in shape.values:
+            added[element] = entire(value, child)
+        elif present or value:
+            _put(element, _compare(before, value, child), (added, removed, modified))
+    for key, before in old.items():
+        if key in new:
+            continue
+        child = shape.child(key)
+        element = "f:" + key
+        if key in shape.values:
+            if before:
+                _put(element, _compare(before, None, child), (added, removed, modified))
+        else:
+            removed[element] = entire(before, child)
+    return added, removed, modified
+
+
+def _put(element: str, found: tuple[Node | None, ...], into: tuple[Node, Node, Node]) -> None:
+    for node, target in zip(found, into, strict=True):
+        if node is not None:
+            target[element] = node
+
+
+def _compare(old: Any, new: Any, shape: Shape) -> tuple[Node | None, Node | None, Node | None]:
+    """Compare two values known to differ (None is null, or an unset field that is never absent)."""
+    kind = dict if isinstance(new, dict) or (not new and isinstance(old, dict)) else list
+    both_fit = isinstance(old or kind(), kind) and isinstance(new or kind(), kind)
+    if not both_fit or (shape.is_leaf(old) and shape.is_leaf(new)):
+        return None, None, LEAF
+    if kind is dict:
+        found = _compare_maps(old or {}, new or {}, shape)
+    else:
+        found = _compare_lists(old or [], new or [], shape)
+    return found[0] or None, found[1] or None, found[2] or None
+
+
+def _compare_lists(old: list[Any], new: list[Any], shape: Shape) -> tuple[Node, Node, Node]:
+    added: Node = {}
+    removed: Node = {}
+    modified: Node = {}
+    before, after = indexed(old, shape), indexed(new, shape)
+    for element, items in after.items():
+        mine = before.get(element)
+        if mine is None:
+            added[element] = entire(items[0], shape.item)
+        elif mine != items:
+            if len(mine) > 1 or len(items) > 1:
+                modified[element] = LEAF  # doubled items cannot be told apart
+            else:
+                _put(element, _compare(mine[0], items[0], shape.item), (added, removed, modified))
+    for element, items in before.items():
+        if element not in after:
+            removed[element] = entire(items[0], shape.item)
+    return added, removed, modified
+
+
+def indexed(items: list[Any], shape: Shape) -> dict[str, list[Any]]:
+    """Return a walked list's items by name, in order; valid lists have one item for each."""
+    found: dict[str, list[Any]] = {}
+    for item in items:
+        element = shape.element(item)
+        same = found.get(element)
+        if same is None:
+            found[element] = [item]
+        else:
+            same.append(item)
+    return found
+
+
+def entire(value: Any, shape: Shape) -> Node:
+    """Return all fields of a value that came or went as a whole: every level is a member."""
+    if shape.is_leaf(value):
+        return LEAF
+    node: Node = {".": LEAF}
+    if isinstance(value, dict):
+        for key, item in value.items():
+            node["f:" + key] = (
+                entire(item, shape.child(key)) if isinstance(item, (dict, list)) and item else LEAF
+            )
+    else:
+        item_shape = shape.item
+        for item in value:
+            node[shape.element(item)] = entire(item, item_shape)
+    return node
+
+
+def applied_fields(obj: Object, schema: Schema | None) -> Node:
+    """Return the fields that an applied object claims: leaves, list items and map keys.
+
+    Raises:
+        FieldsError: a field that the schema does not know, or a list whose items have no or equal names; the
+            text starts with the path.
+    """
+    return _applied(obj, root_shape(schema), "") or EMPTY
+
+
+def fields_of(obj: Object, shape: Shape) -> Node:
+    """Return what an applier of the whole of a stored object would claim; unknown fields are let pass."""
+    return _applied(obj, shape, None) or EMPTY
+
+
+def _applied(value: Any, shape: Shape, path: str | None) -> Node | None:
+    """Return a value's node; None for an empty list, which claims nothing. ``path`` None: no checks."""
+    if isinstance(value, dict):
+        return _applied_map(value, shape, path) if shape.walked_map else LEAF
+    if isinstance(value, list) and shape.list_kind:
+        return _applied_list(value, shape, path)
+    return LEAF
+
+
+def _applied_map(value: Object, shape: Shape, path: str | None) -> Node | None:
+    node: Node = {}
+    for key, item in value.items():
+        here = None if path is None else f"{path}.{key}"
+        if here is not None and not shape.knows(key):
+            raise FieldsError(f"{here}: field not declared in schema")
+        if item is None or item == {}:
+            node["f:" + key] = LEAF
+            continue
+        found = _applied(item, shape.child(key), here)
+        if key not in shape.declared:
+            node["f:" + key] = as_member(found) if found else LEAF
+        elif found is not None:
+            node["f:" + key] = found
+    return node or None
+
+
+def _applied_list(value: list[Any], shape: Shape, path: str | None) -> Node | None:
+    node: Node = {}
+    for position, item in enumerate(value):
+        try:
+            element = shape.element(item)
+        except FieldsError as error:
+            raise FieldsError(f"{path or ''}: element {position}: {error}") from error
+        if path is not None and element in node:
+            raise FieldsError(f"{path}: duplicate entries for key {element_text(element)}")
+        found = _applied(item, shape.item, None if path is None else path + element_text(element))
+        node[element] = as_member(found) if found else LEAF
+    return node or None
+
+
+def named_members(root: Node, shape: Shape) -> Node:
+    """Return the set with every declared field that leads to a member made one too."""
+    made: Node = {}
+    for key, node in root.items():
+        if key == "." or not node:
+            made[key] = node
+            continue
+        name = key[2:]
+        inner = shape.child(name) if key.startswith("f:") else shape.item
+        deeper = named_members(node, inner)
+        declared = key.startswith("f:") and name in shape.declared
+        made[key] = as_member(deeper) if declared else deeper
+    return made

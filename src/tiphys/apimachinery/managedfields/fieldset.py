@@ -1,0 +1,220 @@
+"""Sets of field paths, kept in the very shape of ``FieldsV1``.
+
+Owns: set algebra over that shape, and the names of path elements. Refuses: schemas and objects. Called by the
+rest of this package.
+
+A node is a dict from path element to node. Elements are ``f:<field>``, ``k:<keys of a list item>``,
+``v:<value of a set item>`` and ``i:<index>``. A node is a member when it is empty or has ``"."``; without
+that it only leads to its children. The root is never a member: an empty root is the empty set. Nodes are
+shared freely and never changed once made.
+
+Source: meta/v1 FieldsV1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, TypeAlias
+
+import orjson
+
+Node: TypeAlias = dict[str, Any]
+
+LEAF: Final[Node] = {}
+"""A member without children."""
+EMPTY: Final[Node] = {}
+"""As a root: the empty set."""
+
+
+class FieldsError(ValueError):
+    """A set that cannot be read, or an object that has no field paths."""
+
+
+def check(fields: Any) -> Node:
+    """Return a root read from outside, normalised and in order.
+
+    Raises:
+        FieldsError: it is not of FieldsV1's shape.
+    """
+    if not isinstance(fields, dict):
+        raise FieldsError("fieldsV1 must be an object")
+    return {key: _check(key, fields[key]) for key in sorted(fields) if key != "."}
+
+
+def _check(key: str, node: Any) -> Node:
+    if key[:2] not in ("f:", "k:", "v:", "i:"):
+        raise FieldsError(f"invalid path element {key!r}")
+    if not isinstance(node, dict):
+        raise FieldsError(f"the value of {key!r} must be an object")
+    if not node or (len(node) == 1 and "." in node):
+        return LEAF
+    return {name: LEAF if name == "." else _check(name, node[name]) for name in sorted(node)}
+
+
+def is_member(node: Node) -> bool:
+    """Tell whether a node below the root is itself in the set."""
+    return not node or "." in node
+
+
+def as_member(node: Node) -> Node:
+    """Return the node as a member, children and all."""
+    return node if not node or "." in node else {".": LEAF, **node}
+
+
+def union(one: Node, other: Node) -> Node:
+    """Return the paths of both roots."""
+    if not one or one is other:
+        return other
+    if not other:
+        return one
+    merged = dict(one)
+    for key, node in other.items():
+        mine = merged.get(key)
+        merged[key] = node if mine is None else _union(mine, node)
+    return merged
+
+
+def _union(one: Node, other: Node) -> Node:
+    if one is other:
+        return one
+    if not one:
+        return as_member(other)
+    if not other:
+        return as_member(one)
+    return union(one, other)
+
+
+def difference(one: Node, other: Node) -> Node:
+    """Return the paths of ``one`` that are not in ``other``; children do not go with their parents."""
+    if not one or not other:
+        return one
+    if one is other:
+        return EMPTY
+    kept: Node = {}
+    for key, node in one.items():
+        theirs = other.get(key)
+        left = node if theirs is None else _difference(node, theirs)
+        if left is not None:
+            kept[key] = left
+    return kept
+
+
+def _difference(one: Node, other: Node) -> Node | None:
+    member = is_member(one) and not is_member(other)
+    kept: Node = {".": LEAF} if member else {}
+    for key, node in one.items():
+        if key == ".":
+            continue
+        theirs = other.get(key)
+        left = node if theirs is None else _difference(node, theirs)
+        if left is not None:
+            kept[key] = left
+    if member and len(kept) == 1:
+        return LEAF
+    return kept or None
+
+
+def intersection(one: Node, other: Node) -> Node:
+    """Return the paths that both roots have."""
+    if one is other:
+        return one
+    kept: Node = {}
+    for key, node in one.items():
+        theirs = other.get(key)
+        if theirs is not None:
+            both = _intersection(node, theirs)
+            if both is not None:
+                kept[key] = both
+    return kept
+
+
+def _intersection(one: Node, other: Node) -> Node | None:
+    member = is_member(one) and is_member(other)
+    kept: Node = {".": LEAF} if member else {}
+    for key, node in one.items():
+        theirs = other.get(key)
+        if theirs is not None and key != ".":
+            both = _intersection(node, theirs)
+            if both is not None:
+                kept[key] = both
+    if member and len(kept) == 1:
+        return LEAF
+    return kept or None
+
+
+def without(root: Node, paths: Node) -> Node:
+    """Return the set without the members of ``paths`` and all that lies below them."""
+    if not root or not paths:
+        return root
+    kept: Node = {}
+    for key, node in root.items():
+        theirs = paths.get(key)
+        if theirs is None:
+            kept[key] = node
+        elif not is_member(theirs):
+            left = without(node, theirs)
+            if left or not node:
+                kept[key] = LEAF if len(left) == 1 and "." in left else left
+    return kept
+
+
+def ordered(root: Node) -> Node:
+    """Return the same set with elements in order, as it is written out."""
+    if not root:
+        return root
+    return {key: ordered(root[key]) for key in sorted(root)}
+
+
+def from_paths(*paths: tuple[str, ...]) -> Node:
+    """Build a set of object fields: ``from_paths(("metadata", "name"), ("status",))``."""
+    root: Node = {}
+    for path in paths:
+        node: Node = LEAF
+        for field in reversed(path):
+            node = {f"f:{field}": node}
+        root = union(root, node)
+    return root
+
+
+def paths(root: Node, prefix: str = "") -> Iterator[str]:
+    """Yield every member as people read it: ``.spec.containers[name="web"].image``."""
+    for key in sorted(root):
+        if key == ".":
+            continue
+        node = root[key]
+        text = prefix + element_text(key)
+        if is_member(node):
+            yield text
+        yield from paths(node, text)
+
+
+def element_text(element: str) -> str:
+    """Return one path element as messages show it."""
+    kind, rest = element[:2], element[2:]
+    if kind == "f:":
+        return f".{rest}"
+    if kind == "i:":
+        return f"[{rest}]"
+    try:
+        value = orjson.loads(rest)
+    except orjson.JSONDecodeError:
+        return f"[{rest}]"
+    if kind == "v:":
+        return f"[={_scalar_text(value)}]"
+    if not isinstance(value, dict):
+        return f"[{rest}]"
+    return "[" + ",".join(f"{name}={_scalar_text(item)}" for name, item in value.items()) + "]"
+
+
+def _scalar_text(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def value_element(value: Any) -> str:
+    """Name an item of a set."""
+    return "v:" + orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def key_element(keys: dict[str, Any]) -> str:
+    """Name an item of a list that is a map."""
+    return "k:" + orjson.dumps(keys, option=orjson.OPT_SORT_KEYS).decode()

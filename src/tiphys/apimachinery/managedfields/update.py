@@ -1,0 +1,136 @@
+"""Following creates, updates and patches: the writer comes to own what it changed.
+
+Owns: that bookkeeping. Refuses: changing anything but ``metadata.managedFields``. Called by every write.
+
+Source: KEP-555, server-side apply.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from tiphys.apimachinery.managedfields import entries, fieldset
+from tiphys.apimachinery.managedfields.compare import Difference, difference_of
+from tiphys.apimachinery.managedfields.entries import UPDATE, Entry, Managed
+from tiphys.apimachinery.managedfields.fieldset import FieldsError, Node
+from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.schema.node import Schema
+
+STATUS: Final = fieldset.from_paths(("status",))
+SPEC: Final = fieldset.from_paths(("spec",))
+_INTERNED_MAX = 2048
+_interned: dict[bytes, Node] = {}
+
+
+def reset_fields(subresource: str, *, has_status: bool = True) -> Node:
+    """Return what a write to this endpoint cannot change, so does not own.
+
+    ``has_status`` False: the kind has no status subresource, its status is like any field.
+    """
+    if not has_status:
+        return fieldset.EMPTY
+    if subresource == "status":
+        return SPEC
+    return STATUS if not subresource else fieldset.EMPTY
+
+
+def update(
+    live: Object | None,
+    new: Object,
+    schema: Schema | None,
+    *,
+    manager: str,
+    api_version: str,
+    now: datetime,
+    subresource: str = "",
+    operation: str = UPDATE,
+    ignored: Node | None = None,
+) -> Object:
+    """Set ``metadata.managedFields`` of ``new``, which is the caller's own, and return it.
+
+    ``live`` is None for a create. All three are at ``api_version``. ``ignored`` is the set of fields that the
+    endpoint resets; None takes ``reset_fields(subresource)``. A request whose managedFields are ``[]`` or
+    ``[{}]`` forgets all managers; an existing object without managers stays so until something is applied
+    to it. An object whose lists cannot be told apart keeps the live managers.
+    """
+    # A subresource cannot set managers.
+    asked = None if subresource and live is not None else entries.given(new)
+    metadata = new.setdefault("metadata", {})
+    kept = entries.given(live)
+    try:
+        difference = difference_of(live or {}, new, schema)
+        if difference.empty and (asked is None or asked == kept):
+            _keep(metadata, kept)
+            return new
+        managed = _managers(kept, asked)
+        if managed or live is None:
+            if ignored is None:
+                ignored = reset_fields(subresource)
+            changed = fieldset.without(fieldset.union(difference.added, difference.modified), ignored)
+            # Objects of one shape, a ReplicaSet's pods say, own one set together.
+            changed = _shared(changed) if live is None else fieldset.ordered(changed)
+            who = entries.identity(manager, operation, api_version, subresource)
+            managed = followed(
+                managed, difference, changed, who, Entry(changed, api_version, entries.stamp(now))
+            )
+    except FieldsError:
+        _keep(metadata, kept)
+        return new
+    entries.put(new, managed)
+    return new
+
+
+def _keep(metadata: Object, kept: Any) -> None:
+    if kept:
+        metadata["managedFields"] = kept
+    else:
+        metadata.pop("managedFields", None)
+
+
+def _managers(kept: Any, asked: Any) -> Managed:
+    """Read the managers that the request names, or else those that the live object has."""
+    if asked is not None:
+        if entries.is_reset(asked):
+            return {}
+        try:
+            managed = entries.read(asked)
+        except FieldsError:
+            managed = {}
+        if managed:
+            return managed
+    try:
+        return entries.read(kept, trusted=True)
+    except FieldsError:
+        return {}
+
+
+def _shared(node: Node) -> Node:
+    """Return the one node that stands for all equal ones, in order."""
+    text = orjson.dumps(node)
+    found = _interned.get(text)
+    if found is None:
+        if len(_interned) >= _INTERNED_MAX:
+            _interned.clear()
+        found = _interned[text] = fieldset.ordered(node)
+    return found
+
+
+def followed(
+    managed: Managed, difference: Difference, changed: Node, who: entries.Manager, entry: Entry
+) -> Managed:
+    """Return the managers after ``who`` changed an object: fields move to it, those gone leave all."""
+    if difference.empty:
+        return entries.cap_updaters(managed)
+    taken = fieldset.union(difference.added, difference.modified)
+    result = entries.take(managed, taken, difference.removed)
+    if changed:
+        before = result.get(who)
+        if before is not None:
+            both = fieldset.union(changed, before.fields)
+            entry = replace(entry, fields=fieldset.ordered(both))
+        result[who] = entry
+    return entries.cap_updaters(result)

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tiphys.apimachinery.managedfields import fieldset
+from tiphys.apimachinery.managedfields.fieldset import FieldsError, check, from_paths, ordered
+
+ELEMENTS = ("f:a", "f:b", 'k:{"name":"x"}', "v:1")
+SETS = st.lists(st.lists(st.sampled_from(ELEMENTS), min_size=1, max_size=3).map(tuple), max_size=6).map(
+    frozenset
+)
+Paths = frozenset[tuple[str, ...]]
+
+
+def to_node(paths: Paths) -> dict[str, Any]:
+    root: dict[str, Any] = {}
+    for path in sorted(paths):
+        at = root
+        for element in path:
+            at = at.setdefault(element, {})
+        at["."] = {}
+    return check(root)
+
+
+def to_paths(node: dict[str, Any], prefix: tuple[str, ...] = ()) -> Paths:
+    found = set()
+    for key, child in node.items():
+        if key != ".":
+            here = (*prefix, key)
+            if fieldset.is_member(child):
+                found.add(here)
+            found |= to_paths(child, here)
+    return frozenset(found)
+
+
+@given(SETS, SETS)
+def test_algebra_equals_plain_sets(one: Paths, other: Paths) -> None:
+    a, b = to_node(one), to_node(other)
+    assert to_paths(a) == one
+    assert to_paths(fieldset.union(a, b)) == one | other
+    assert to_paths(fieldset.difference(a, b)) == one - other
+    assert to_paths(fieldset.intersection(a, b)) == one & other
+    below = {path for path in one if any(path[: len(cut)] == cut for cut in other)}
+    assert to_paths(fieldset.without(a, b)) == one - below
+
+
+@given(SETS, SETS)
+def test_results_are_normal(one: Paths, other: Paths) -> None:
+    a, b = to_node(one), to_node(other)
+    for result in (
+        fieldset.union(a, b),
+        fieldset.difference(a, b),
+        fieldset.intersection(a, b),
+        fieldset.without(a, b),
+    ):
+        assert ordered(result) == to_node(to_paths(result))
+        assert (not result) == (not to_paths(result))
+
+
+def test_order() -> None:
+    assert list(ordered({"v:1": {}, "f:b": {"f:c": {}, ".": {}}, "f:a": {}})) == ["f:a", "f:b", "v:1"]
+    assert list(ordered({"f:b": {"f:c": {}, ".": {}}})["f:b"]) == [".", "f:c"]
+
+
+@pytest.mark.parametrize(
+    ("element", "text"),
+    [
+        ("f:spec", ".spec"),
+        ('k:{"containerPort":80,"protocol":"TCP"}', '[containerPort=80,protocol="TCP"]'),
+        ('v:"a"', '[="a"]'),
+        ("v:1", "[=1]"),
+        ("i:3", "[3]"),
+        ("k:junk", "[junk]"),
+        ("k:3", "[3]"),
+    ],
+)
+def test_element_text(element: str, text: str) -> None:
+    assert fieldset.element_text(element) == text
+
+
+def test_paths_as_people_read_them() -> None:
+    node = {"f:spec": {"f:list": {'k:{"name":"x"}': {".": {}, "f:image": {}}}}, "f:a": {}}
+    assert list(fieldset.paths(node)) == [".a", '.spec.list[name="x"]', '.spec.list[name="x"].image']
+
+
+def test_from_paths() -> None:
+    assert from_paths(("metadata", "name"), ("status",)) == {"f:metadata": {"f:name": {}}, "f:status": {}}
+
+
+@pytest.mark.parametrize("bad", [[], "x", {"q:a": {}}, {"f:a": 1}, {"f:a": {"x": {}}}])
+def test_check_refuses(bad: Any) -> None:
+    with pytest.raises(FieldsError):
+        check(bad)
+
+
+def test_check_normalises() -> None:
+    assert check({"f:a": {".": {}}, ".": {}}) == {"f:a": {}}

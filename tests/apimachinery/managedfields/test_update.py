@@ -1,0 +1,284 @@
+"""Following updates, on built-in kinds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tiphys.apimachinery.managedfields import update
+from tiphys.apimachinery.managedfields.fieldset import EMPTY
+from tiphys.apimachinery.meta import GVK, copy_object
+from tiphys.apis.schemas import schema_for
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+TIME = "2026-01-02T03:04:05Z"
+POD = schema_for(GVK("", "v1", "Pod"))
+DEPLOYMENT = schema_for(GVK("apps", "v1", "Deployment"))
+SERVICE = schema_for(GVK("", "v1", "Service"))
+
+
+def write(live: Any, new: Any, schema: Any, who: str = "her", **options: Any) -> Any:
+    version = new["apiVersion"]
+    now = options.pop("now", NOW)
+    return update(live, copy_object(new), schema, manager=who, api_version=version, now=now, **options)
+
+
+def fields(obj: Any) -> dict[str, Any]:
+    found = obj["metadata"].get("managedFields", [])
+    return {f"{e['manager']}/{e.get('subresource', '')}".rstrip("/"): e["fieldsV1"] for e in found}
+
+
+def pod(**spec: Any) -> dict[str, Any]:
+    spec = {"containers": [{"name": "c", "image": "i", "resources": {}}], "restartPolicy": "Always", **spec}
+    metadata = {"name": "p", "namespace": "d", "uid": "u", "labels": {"app": "x"}, "creationTimestamp": TIME}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": spec,
+        "status": {"phase": "Pending"},
+    }
+
+
+def test_create_of_a_pod() -> None:
+    made = write(None, pod(nodeSelector={"a": "b"}, tolerations=[{"key": "k"}]), POD)
+    assert made["metadata"]["managedFields"] == [
+        {
+            "manager": "her",
+            "operation": "Update",
+            "apiVersion": "v1",
+            "time": TIME,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": {
+                "f:metadata": {"f:labels": {".": {}, "f:app": {}}},
+                "f:spec": {
+                    "f:containers": {
+                        'k:{"name":"c"}': {".": {}, "f:image": {}, "f:name": {}, "f:resources": {}}
+                    },
+                    "f:nodeSelector": {},
+                    "f:restartPolicy": {},
+                    "f:tolerations": {},
+                },
+            },
+        }
+    ]
+
+
+def test_create_of_a_deployment_marks_only_what_can_be_absent() -> None:
+    obj = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "d"},
+        "spec": {
+            "selector": {"matchLabels": {"a": "b"}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}},
+            "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c"}]}},
+        },
+    }
+    assert fields(write(None, obj, DEPLOYMENT))["her"] == {
+        "f:spec": {
+            "f:selector": {},
+            "f:strategy": {"f:rollingUpdate": {".": {}, "f:maxSurge": {}}, "f:type": {}},
+            "f:template": {
+                "f:metadata": {"f:labels": {".": {}, "f:a": {}}},
+                "f:spec": {"f:containers": {'k:{"name":"c"}': {".": {}, "f:name": {}}}},
+            },
+        }
+    }
+
+
+def test_create_of_a_service() -> None:
+    obj = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "s", "finalizers": ["f"], "ownerReferences": [{"uid": "1", "name": "o"}]},
+        "spec": {"ports": [{"port": 80, "protocol": "TCP"}], "selector": {"a": "b"}},
+        "status": {"loadBalancer": {}},
+    }
+    assert fields(write(None, obj, SERVICE))["her"] == {
+        "f:metadata": {
+            "f:finalizers": {".": {}, 'v:"f"': {}},
+            "f:ownerReferences": {".": {}, 'k:{"uid":"1"}': {}},
+        },
+        "f:spec": {
+            "f:ports": {".": {}, 'k:{"port":80,"protocol":"TCP"}': {".": {}, "f:port": {}, "f:protocol": {}}},
+            "f:selector": {},
+        },
+    }
+
+
+def test_objects_of_one_shape_share_their_set() -> None:
+    one, other = write(None, pod(), POD), write(None, pod(restartPolicy="Never"), POD)
+    assert fields(one)["her"] is fields(other)["her"]
+
+
+def test_custom_objects_without_a_schema() -> None:
+    obj = {"apiVersion": "a/v1", "kind": "A", "metadata": {"name": "a"}, "spec": {"x": [1], "y": {"z": 1}}}
+    assert fields(write(None, obj, None))["her"] == {
+        "f:spec": {".": {}, "f:x": {}, "f:y": {".": {}, "f:z": {}}}
+    }
+
+
+def test_status_of_a_kind_without_the_subresource_is_owned() -> None:
+    obj = {"apiVersion": "a/v1", "kind": "A", "metadata": {"name": "a"}, "status": {"x": 1}}
+    assert fields(write(None, obj, None)) == {}
+    assert fields(write(None, obj, None, ignored=EMPTY))["her"] == {"f:status": {".": {}, "f:x": {}}}
+
+
+def test_no_change_keeps_everything() -> None:
+    live = write(None, pod(), POD)
+    again = write(live, live, POD, "him", now=LATER)
+    assert again == live
+    assert again["metadata"]["managedFields"] is live["metadata"]["managedFields"]
+
+
+def test_without_managed_fields_in_the_request_the_live_ones_stay() -> None:
+    live = write(None, pod(), POD)
+    assert write(live, pod(), POD, "him") == live
+
+
+def test_changed_fields_move() -> None:
+    live = write(None, pod(), POD)
+    new = copy_object(live)
+    new["spec"]["containers"][0]["image"] = "j"
+    new["metadata"]["labels"] = {"app": "x", "tier": "y"}
+    after = fields(write(live, new, POD, "him", now=LATER))
+    assert after["him"] == {
+        "f:metadata": {"f:labels": {"f:tier": {}}},
+        "f:spec": {"f:containers": {'k:{"name":"c"}': {"f:image": {}}}},
+    }
+    assert "f:image" not in after["her"]["f:spec"]["f:containers"]['k:{"name":"c"}']
+    assert after["her"]["f:metadata"] == {"f:labels": {".": {}, "f:app": {}}}
+
+
+def test_fields_gone_leave_everybody() -> None:
+    live = write(None, pod(nodeSelector={"a": "b"}, activeDeadlineSeconds=5), POD)
+    new = copy_object(live)
+    del new["metadata"]["labels"], new["spec"]["activeDeadlineSeconds"]
+    after = write(live, new, POD, "him", now=LATER)
+    assert fields(after) == {
+        "her": {
+            "f:spec": {
+                "f:containers": {'k:{"name":"c"}': {".": {}, "f:image": {}, "f:name": {}, "f:resources": {}}},
+                "f:nodeSelector": {},
+                "f:restartPolicy": {},
+            }
+        }
+    }
+    assert after["metadata"]["managedFields"][0]["time"] == TIME
+
+
+def test_status_is_its_own_entry() -> None:
+    live = write(None, pod(), POD)
+    new = copy_object(live)
+    new["status"] = {
+        "phase": "Running",
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "podIPs": [{"ip": "1"}],
+    }
+    after = write(live, new, POD, "kubelet", now=LATER, subresource="status")
+    assert fields(after)["kubelet/status"] == {
+        "f:status": {
+            "f:conditions": {".": {}, 'k:{"type":"Ready"}': {".": {}, "f:status": {}, "f:type": {}}},
+            "f:phase": {},
+            "f:podIPs": {".": {}, 'k:{"ip":"1"}': {".": {}, "f:ip": {}}},
+        }
+    }
+    newer = copy_object(after)
+    newer["status"]["conditions"][0]["status"] = "False"
+    assert fields(write(after, newer, POD, "kubelet", subresource="status")) == fields(after)
+
+
+def test_second_update_adds_to_the_same_entry() -> None:
+    live = write(None, pod(), POD)
+    new = copy_object(live)
+    new["spec"]["activeDeadlineSeconds"] = 5
+    after = write(live, new, POD, now=LATER)["metadata"]["managedFields"]
+    assert len(after) == 1
+    assert after[0]["time"] == "2026-01-02T04:04:05Z"
+    assert "f:activeDeadlineSeconds" in after[0]["fieldsV1"]["f:spec"]
+
+
+@pytest.mark.parametrize("asked", [[], [{}]])
+def test_reset(asked: list[Any]) -> None:
+    live = write(None, pod(), POD)
+    new = copy_object(live)
+    new["metadata"]["managedFields"] = asked
+    after = write(live, new, POD, "him")
+    assert "managedFields" not in after["metadata"]
+    after["spec"]["activeDeadlineSeconds"] = 9
+    assert "managedFields" not in write(copy_object({**after, "spec": {}}), after, POD)["metadata"]
+
+
+def test_managers_may_be_rewritten() -> None:
+    live = write(None, pod(), POD)
+    new = copy_object(live)
+    new["metadata"]["managedFields"][0] |= {"manager": "new", "operation": "Apply"}
+    assert list(fields(write(live, new, POD))) == ["new"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"operation": "Frob"},
+        {"apiVersion": ""},
+        {"fieldsType": "V2"},
+        {"fieldsType": ""},
+        {"fieldsV1": {"x": {}}},
+    ],
+    ids=lambda change: "-".join(change),
+)
+def test_nonsense_managers_are_passed_over(change: dict[str, Any]) -> None:
+    live = write(None, pod(), POD)
+    new = copy_object(live)
+    new["metadata"]["managedFields"][0] |= change
+    assert fields(write(live, new, POD)) == fields(live)
+
+
+def test_a_subresource_cannot_rewrite_managers() -> None:
+    live = write(None, pod(), POD)
+    new = copy_object(live)
+    new["metadata"]["managedFields"] = [{}]
+    assert fields(write(live, new, POD, subresource="status")) == fields(live)
+
+
+def test_lists_without_names_leave_the_managers_alone() -> None:
+    live = write(None, pod(), POD)
+    new = copy_object(live)
+    new["spec"]["containers"].append({"image": "nameless"})
+    assert fields(write(live, new, POD, "him")) == fields(live)
+
+
+def test_doubled_items_are_one_field() -> None:
+    live = write(None, pod(), POD)
+    new = copy_object(live)
+    new["spec"]["containers"].append({"name": "c", "image": "twice"})
+    after = fields(write(live, new, POD, "him"))
+    assert after["him"] == {"f:spec": {"f:containers": {'k:{"name":"c"}': {}}}}
+
+
+def test_updaters_are_bounded() -> None:
+    live = write(None, pod(), POD)
+    for step in range(12):
+        new = copy_object(live)
+        new["metadata"]["labels"][f"l{step}"] = "x"
+        live = write(live, new, POD, f"m{step}", now=NOW + timedelta(minutes=step + 1))
+    entries = live["metadata"]["managedFields"]
+    assert len(entries) == 10
+    assert [entry["manager"] for entry in entries][:2] == ["ancient-changes", "m3"]
+    assert entries[0]["time"] == "2026-01-02T03:07:05Z"
+    assert {"f:l0", "f:l1", "f:l2", "f:app"} <= set(entries[0]["fieldsV1"]["f:metadata"]["f:labels"])
+
+
+def test_appliers_come_first() -> None:
+    live = write(None, pod(), POD)
+    live["metadata"]["managedFields"].append(
+        {"manager": "a", "operation": "Apply", "apiVersion": "v1", "time": TIME, "fieldsType": "FieldsV1",
+         "fieldsV1": {"f:spec": {"f:restartPolicy": {}}}}
+    )  # fmt: skip
+    new = copy_object(live)
+    new["spec"]["activeDeadlineSeconds"] = 1
+    assert list(fields(write(live, new, POD, "z"))) == ["a", "her", "z"]
