@@ -250,7 +250,7 @@ class Client:
 
     def start_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run work that belongs to this client until it ends or the client is closed."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(work)  # parent: this client
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task

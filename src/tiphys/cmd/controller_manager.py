@@ -1,0 +1,82 @@
+"""``tiphys controller-manager``: flags into options, one ControllerManager until stopped.
+
+Flags bear upstream's names; times take upstream's form (``40s``, ``5m``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import click
+
+from tiphys.client.rest import Client
+from tiphys.controllers.manager import ControllerManager, ControllerOptions
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class _Duration(click.ParamType):
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        text = str(value)
+        parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
+        if not parts or "".join(number + unit for number, unit in parts) != text:
+            self.fail(f"{text!r} is no duration such as 40s or 1m30s", param, ctx)
+        return sum(float(number) * _UNITS_S[unit] for number, unit in parts)
+
+
+_DURATION = _Duration()
+
+
+@click.command(help="Run the controllers.")
+@click.option("--kubeconfig", required=True, help="How to reach the API server.")
+@click.option(
+    "--controllers", default="*", show_default=True, help="Comma-separated names; -name leaves one out."
+)
+@click.option(
+    "--leader-elect/--no-leader-elect", default=False, show_default=True, help="One active of several."
+)
+@click.option("--root-ca-file", default="", help="CA to publish to every namespace.")
+@click.option("--cluster-cidr", default="", help="Pod ranges to allot to nodes.")
+@click.option("--allocate-node-cidrs/--no-allocate-node-cidrs", default=True, show_default=True)
+@click.option("--node-cidr-mask-size", default=24, show_default=True)
+@click.option("--node-cidr-mask-size-ipv6", default=64, show_default=True)
+@click.option("--node-monitor-period", type=_DURATION, default="5s", show_default=True)
+@click.option("--node-monitor-grace-period", type=_DURATION, default="40s", show_default=True)
+@click.option("--terminated-pod-gc-threshold", default=12500, show_default=True)
+def controller_manager(kubeconfig: str, **flags: object) -> None:
+    asyncio.run(_run(kubeconfig, options_from(flags)))
+
+
+def options_from(flags: dict[str, object]) -> ControllerOptions:
+    """Turn parsed flags into options. Raises click.FileError for an unreadable CA."""
+    ca_file = str(flags["root_ca_file"])
+    try:
+        pem = Path(ca_file).read_text(encoding="ascii") if ca_file else ""
+    except OSError as error:
+        raise click.FileError(ca_file, error.strerror or "") from error
+    cidr = str(flags["cluster_cidr"]) if flags["allocate_node_cidrs"] else ""
+    return ControllerOptions(
+        controllers=tuple(filter(None, str(flags["controllers"]).split(","))),
+        leader_elect=bool(flags["leader_elect"]),
+        root_ca_pem=pem,
+        cluster_cidr=cidr,
+        node_cidr_mask_size=int(str(flags["node_cidr_mask_size"])),
+        node_cidr_mask_size_ipv6=int(str(flags["node_cidr_mask_size_ipv6"])),
+        node_monitor_period_s=float(str(flags["node_monitor_period"])),
+        node_monitor_grace_s=float(str(flags["node_monitor_grace_period"])),
+        terminated_pod_threshold=int(str(flags["terminated_pod_gc_threshold"])),
+    )
+
+
+async def _run(kubeconfig: str, options: ControllerOptions) -> None:
+    client = Client.from_kubeconfig(kubeconfig, user_agent="tiphys-controller-manager")
+    try:
+        await ControllerManager(client, options).run()
+    finally:
+        await client.close()

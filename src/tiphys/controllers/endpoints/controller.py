@@ -1,0 +1,78 @@
+"""Keeps the legacy Endpoints objects that old clients read. Decisions are in ``plan``."""
+
+from __future__ import annotations
+
+from tiphys.apimachinery.errors import Forbidden, NotFound
+from tiphys.apimachinery.labels import from_set
+from tiphys.apimachinery.meta import Object, object_key, split_key
+from tiphys.client.controller import run_controller
+from tiphys.client.kinds import ENDPOINTS, PODS, SERVICES
+from tiphys.controllers.context import Context
+from tiphys.controllers.endpoints.plan import MANAGED_BY, MANAGER, plan
+from tiphys.controllers.endpointslice.backends import has_endpoints
+from tiphys.controllers.endpointslice.controller import enqueue_services
+
+
+class EndpointsController:
+    """A key is a Service's, and that of the Endpoints of the same name."""
+
+    name = "endpoint-controller"
+
+    def __init__(self, context: Context) -> None:
+        self._client = context.client
+        self._workers = context.options.workers
+        self.queue = context.queue(self.name)
+        self._services = context.informers.get(SERVICES)
+        self._pods = context.informers.get(PODS)
+        self._endpoints = context.informers.get(ENDPOINTS)
+        self._services.add_handler(self._changed)
+        self._endpoints.add_handler(self._changed)
+        self._pods.add_handler(self._pod_changed)
+
+    async def run(self) -> None:
+        for informer in (self._services, self._pods, self._endpoints):
+            await informer.wait_synced()
+        await run_controller(self.queue, self.reconcile, workers=self._workers, name=self.name)
+
+    def _changed(self, old: Object | None, new: Object | None) -> None:
+        obj = new or old
+        if obj is not None:
+            self.queue.add(object_key(obj))
+
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        enqueue_services(self.queue.add, self._services.list, old, new)
+
+    async def reconcile(self, key: str) -> float | None:
+        namespace, _ = split_key(key)
+        service, present = self._services.get(key), self._endpoints.get(key)
+        if service is None:
+            await self._clean_up(present)
+            return None
+        if not has_endpoints(service):
+            return None
+        selector = from_set(service["spec"]["selector"])
+        pods = [
+            pod for pod in self._pods.list(namespace) if selector.matches(pod["metadata"].get("labels") or {})
+        ]
+        desired = plan(service, pods, present)
+        if desired is None:
+            return None
+        try:
+            if present is None:
+                await self._client.create(ENDPOINTS, desired)
+            else:
+                await self._client.update(ENDPOINTS, desired)
+        except Forbidden as error:
+            if "because it is being terminated" not in error.message:
+                raise
+        return None
+
+    async def _clean_up(self, present: Object | None) -> None:
+        """Remove what we made for a service that is gone; endpoints that users made stay."""
+        if present is None or (present["metadata"].get("labels") or {}).get(MANAGED_BY) != MANAGER:
+            return
+        meta = present["metadata"]
+        try:
+            await self._client.delete(ENDPOINTS, meta["name"], meta["namespace"], uid=meta["uid"])
+        except NotFound:
+            return

@@ -1,0 +1,142 @@
+"""Keeps EndpointSlices in step with Services and their pods. Decisions are in ``plan``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tiphys.apimachinery.errors import Forbidden, NotFound
+from tiphys.apimachinery.labels import from_set
+from tiphys.apimachinery.meta import Object, object_key, split_key
+from tiphys.client.controller import run_controller
+from tiphys.client.kinds import ENDPOINT_SLICES, NODES, PODS, SERVICES
+from tiphys.controllers.context import Context
+from tiphys.controllers.endpointslice.plan import MANAGED_BY, MANAGER, SERVICE_NAME, ZONE, Plan, plan
+from tiphys.controllers.owned import Writes
+
+BY_SERVICE = "service"
+
+
+class EndpointSliceController:
+    """A key is a Service's."""
+
+    name = "endpoint-slice-controller"
+
+    def __init__(self, context: Context) -> None:
+        self._client = context.client
+        self._workers = context.options.workers
+        self.queue = context.queue(self.name)
+        self._services = context.informers.get(SERVICES)
+        self._pods = context.informers.get(PODS)
+        self._slices = context.informers.get(ENDPOINT_SLICES)
+        self._nodes = context.informers.get(NODES)
+        self._slices.add_index(BY_SERVICE, _service_of)
+        self._writes = Writes(self._slices, context.clock)
+        self._services.add_handler(self._service_changed)
+        self._pods.add_handler(self._pod_changed)
+        self._slices.add_handler(self._slice_changed)
+
+    async def run(self) -> None:
+        for informer in (self._services, self._pods, self._slices, self._nodes):
+            await informer.wait_synced()
+        await run_controller(self.queue, self.reconcile, workers=self._workers, name=self.name)
+
+    def _service_changed(self, old: Object | None, new: Object | None) -> None:
+        obj = new or old
+        if obj is not None:
+            self.queue.add(object_key(obj))
+
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        enqueue_services(self.queue.add, self._services.list, old, new)
+
+    def _slice_changed(self, old: Object | None, new: Object | None) -> None:
+        for item in (old, new):
+            for key in _service_of(item) if item else ():
+                self.queue.add(key)
+
+    async def reconcile(self, key: str) -> float | None:
+        service = self._services.get(key)
+        if service is None:
+            self._writes.forget(key)
+            return None
+        if not self._writes.settled(key) or not service["spec"].get("selector"):
+            return None
+        namespace, _ = split_key(key)
+        selector = from_set(service["spec"]["selector"])
+        pods = [
+            pod for pod in self._pods.list(namespace) if selector.matches(pod["metadata"].get("labels") or {})
+        ]
+        planned = plan(service, pods, self._slices.by_index(BY_SERVICE, key), self._zones(pods))
+        try:
+            await self._apply(key, planned)
+        except Forbidden as error:
+            if "because it is being terminated" not in error.message:
+                raise
+        return None
+
+    def _zones(self, pods: list[Object]) -> dict[str, str]:
+        names = {str((pod.get("spec") or {}).get("nodeName") or "") for pod in pods}
+        found: dict[str, str] = {}
+        for name in names:
+            node = self._nodes.get(name) if name else None
+            if node is not None:
+                found[name] = (node["metadata"].get("labels") or {}).get(ZONE, "")
+        return found
+
+    async def _apply(self, key: str, planned: Plan) -> None:
+        for item in planned.create:
+            self._writes.wrote(key, await self._client.create(ENDPOINT_SLICES, item))
+        for item in planned.update:
+            self._writes.wrote(key, await self._client.update(ENDPOINT_SLICES, item))
+        for item in planned.delete:
+            meta = item["metadata"]
+            try:
+                await self._client.delete(ENDPOINT_SLICES, meta["name"], meta["namespace"], uid=meta["uid"])
+            except NotFound:
+                continue
+            self._writes.deleted(key, item)
+
+
+def enqueue_services(
+    add: Callable[[str], None],
+    services: Callable[[str], list[Object]],
+    old: Object | None,
+    new: Object | None,
+) -> None:
+    """Enqueue the services that select a pod, before or after its change, if that can matter to them."""
+    pod = new or old
+    if pod is None or (old is not None and new is not None and not _matters(old, new)):
+        return
+    for service in services(pod["metadata"].get("namespace") or ""):
+        chosen = service["spec"].get("selector")
+        if not chosen:
+            continue
+        selector = from_set(chosen)
+        if any(selector.matches(item["metadata"].get("labels") or {}) for item in (old, new) if item):
+            add(object_key(service))
+
+
+def _matters(old: Object, new: Object) -> bool:
+    """Status chatter (container states, probes' times) changes no endpoint; readiness and addresses do."""
+
+    def seen(pod: Object) -> tuple[object, ...]:
+        status = pod.get("status") or {}
+        ready = [c.get("status") for c in status.get("conditions") or () if c.get("type") == "Ready"]
+        meta = pod["metadata"]
+        return (
+            ready,
+            status.get("phase"),
+            status.get("podIPs"),
+            status.get("podIP"),
+            meta.get("labels"),
+            meta.get("deletionTimestamp"),
+            (pod.get("spec") or {}).get("nodeName"),
+        )
+
+    return seen(old) != seen(new)
+
+
+def _service_of(item: Object) -> list[str]:
+    labels = item["metadata"].get("labels") or {}
+    if labels.get(MANAGED_BY) != MANAGER or not labels.get(SERVICE_NAME):
+        return []
+    return [f"{item['metadata']['namespace']}/{labels[SERVICE_NAME]}"]

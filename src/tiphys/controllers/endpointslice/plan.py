@@ -1,0 +1,180 @@
+"""EndpointSlices of a Service: what to create, update and delete with as few writes as may be. Pure.
+
+Endpoints stay in the slice they are in; new ones fill the slices that have room. Source: discovery/v1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tiphys.apimachinery.meta import Object, owner_reference
+from tiphys.controllers import podstate
+from tiphys.controllers.endpointslice import backends
+from tiphys.controllers.endpointslice.backends import PortSet
+
+MAX_ENDPOINTS = 100
+SERVICE_NAME = "kubernetes.io/service-name"
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+MANAGER = "endpointslice-controller.k8s.io"
+HEADLESS = "service.kubernetes.io/headless"
+ZONE = "topology.kubernetes.io/zone"
+
+
+@dataclass(slots=True)
+class Plan:
+    create: list[Object] = field(default_factory=list)
+    update: list[Object] = field(default_factory=list)
+    delete: list[Object] = field(default_factory=list)
+
+
+def plan(
+    service: Object, pods: Sequence[Object], slices: Sequence[Object], zones: Mapping[str, str] | None = None
+) -> Plan:
+    """Compare; ``slices`` are the service's own, ``zones`` maps nodes to their zone."""
+    result = Plan()
+    if podstate.is_deleting(service) or not backends.has_endpoints(service):
+        return result
+    families = service["spec"].get("ipFamilies") or ["IPv4"]
+    for family in families:
+        mine = [
+            item for item in slices if item.get("addressType") == family and not podstate.is_deleting(item)
+        ]
+        _plan_family(result, service, pods, mine, family, zones or {})
+    result.delete += [item for item in slices if item.get("addressType") not in families]
+    return result
+
+
+def _plan_family(
+    result: Plan,
+    service: Object,
+    pods: Sequence[Object],
+    slices: list[Object],
+    family: str,
+    zones: Mapping[str, str],
+) -> None:
+    wanted: dict[PortSet, dict[str, Object]] = {}
+    for pod in pods:
+        if not backends.belongs(pod, terminating=True):
+            continue
+        for ip in backends.pod_ips(pod):
+            if backends.ip_family(ip) == family:
+                endpoint = endpoint_of(service, pod, ip, zones)
+                wanted.setdefault(backends.ports_of(service, pod), {})[_identity(endpoint)] = endpoint
+    if not wanted:
+        # One empty slice shows that there is a service without anybody behind it.
+        wanted = {(): {}}
+    by_ports: dict[PortSet, list[Object]] = {}
+    for item in slices:
+        by_ports.setdefault(_ports(item), []).append(item)
+    for ports, endpoints in wanted.items():
+        _plan_ports(result, service, ports, endpoints, by_ports.pop(ports, []), family)
+    result.delete += [item for group in by_ports.values() for item in group]
+
+
+def _plan_ports(
+    result: Plan,
+    service: Object,
+    ports: PortSet,
+    endpoints: dict[str, Object],
+    slices: list[Object],
+    family: str,
+) -> None:
+    left = dict(endpoints)
+    kept: list[tuple[Object, list[Object]]] = []
+    for item in sorted(slices, key=lambda found: str(found["metadata"]["name"])):
+        mine = [left.pop(key) for old in item.get("endpoints") or () if (key := _identity(old)) in left]
+        kept.append((item, mine))
+    rest = list(left.values())
+    for _, mine in sorted(kept, key=lambda pair: -len(pair[1])):
+        room = MAX_ENDPOINTS - len(mine)
+        mine.extend(rest[:room])
+        rest = rest[room:]
+    chunks = [rest[at : at + MAX_ENDPOINTS] for at in range(0, len(rest), MAX_ENDPOINTS)]
+    filled = [pair for pair in kept if pair[1]]
+    if not filled and not chunks:
+        filled = kept[:1]
+        chunks = [] if filled else [[]]
+    result.create += [_build(service, ports, chunk, family) for chunk in chunks]
+    names = {item["metadata"]["name"] for item, _ in filled}
+    result.delete += [item for item, _ in kept if item["metadata"]["name"] not in names]
+    for item, mine in filled:
+        desired = _refresh(service, item, mine)
+        if desired != item:
+            result.update.append(desired)
+
+
+def endpoint_of(service: Object, pod: Object, ip: str, zones: Mapping[str, str]) -> Object:
+    """Render one pod's address. Ready means: send here; serving and terminating tell the rest."""
+    serving = podstate.is_ready(pod)
+    terminating = podstate.is_deleting(pod)
+    published = bool(service["spec"].get("publishNotReadyAddresses"))
+    endpoint: Object = {
+        "addresses": [ip],
+        "conditions": {
+            "ready": published or (serving and not terminating),
+            "serving": serving,
+            "terminating": terminating,
+        },
+        "targetRef": backends.target_ref(pod),
+    }
+    node = (pod.get("spec") or {}).get("nodeName")
+    if node:
+        endpoint["nodeName"] = node
+        if zones.get(node):
+            endpoint["zone"] = zones[node]
+    name = backends.hostname(service, pod)
+    if name:
+        endpoint["hostname"] = name
+    return endpoint
+
+
+def labels_of(service: Object, present: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The service's labels and ours; labels that others put on a slice under reserved names stay away."""
+    own = {
+        key: value
+        for key, value in (service["metadata"].get("labels") or {}).items()
+        if key not in (SERVICE_NAME, MANAGED_BY, HEADLESS)
+    }
+    own.update({SERVICE_NAME: service["metadata"]["name"], MANAGED_BY: MANAGER})
+    if backends.is_headless(service):
+        own[HEADLESS] = ""
+    return own
+
+
+def _build(service: Object, ports: PortSet, endpoints: list[Object], family: str) -> Object:
+    meta = service["metadata"]
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "generateName": f"{meta['name']}-",
+            "namespace": meta["namespace"],
+            "labels": labels_of(service),
+            "ownerReferences": [owner_reference({"apiVersion": "v1", "kind": "Service", "metadata": meta})],
+        },
+        "addressType": family,
+        "endpoints": endpoints,
+        "ports": backends.port_objects(ports),
+    }
+
+
+def _refresh(service: Object, item: Object, endpoints: list[Object]) -> Object:
+    labels = labels_of(service)
+    same = labels == (item["metadata"].get("labels") or {})
+    before = list(item.get("endpoints") or ())
+    desired = item if same else {**item, "metadata": {**item["metadata"], "labels": labels}}
+    return desired if before == endpoints else {**desired, "endpoints": endpoints}
+
+
+def _identity(endpoint: Object) -> str:
+    ref = endpoint.get("targetRef") or {}
+    return f"{ref.get('uid')}/{endpoint['addresses'][0]}"
+
+
+def _ports(item: Object) -> PortSet:
+    return tuple(
+        (port.get("name") or "", port["port"], port.get("protocol") or "TCP", port.get("appProtocol") or "")
+        for port in item.get("ports") or ()
+        if port.get("port") is not None
+    )

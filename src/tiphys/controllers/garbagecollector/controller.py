@@ -1,0 +1,233 @@
+"""Deletes what lost its owners, over every resource the server has.
+
+One shared informer per resource feeds the graph; an owner that the graph does not know is looked up live
+before anything is deleted for the want of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from typing import Any
+
+from tiphys.apimachinery.errors import NotFound, StatusError
+from tiphys.apimachinery.meta import GVR, Object, split_api_version
+from tiphys.client.controller import run_controller
+from tiphys.client.informer import Handler
+from tiphys.client.transport import TransportError
+from tiphys.controllers.context import Context
+from tiphys.controllers.discovery import ServedResource, discover
+from tiphys.controllers.garbagecollector.graph import FOREGROUND, ORPHAN, Graph, Node
+from tiphys.controllers.garbagecollector.plan import Situation, decide, fate_of
+
+log = logging.getLogger(__name__)
+
+_IGNORED = {("", "events"), ("events.k8s.io", "events")}
+_NEEDED = {"list", "watch", "delete"}
+_ABSENT_REMEMBERED = 500
+_UNKNOWN_KIND_AGAIN_S = 30.0
+
+
+class GarbageCollector:
+    """A key is an object's uid."""
+
+    name = "garbage-collector-controller"
+
+    def __init__(self, context: Context) -> None:
+        self._client = context.client
+        self._informers = context.informers
+        self._resync_s = context.options.gc_resync_s
+        self._workers = context.options.workers
+        self.queue = context.queue(self.name)
+        self.graph = Graph()
+        self._served: dict[GVR, ServedResource] = {}
+        self._handlers: dict[GVR, Handler] = {}
+        self._by_kind: dict[tuple[str, str], ServedResource] = {}
+        self._absent: OrderedDict[str, None] = OrderedDict()
+
+    async def run(self) -> None:
+        await self._first_refresh()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_fresh())
+            for gvr in list(self._handlers):
+                await self._informers.get(gvr).wait_synced()
+            # Before every resource is known, a missing owner proves nothing.
+            group.create_task(
+                run_controller(self.queue, self.reconcile, workers=self._workers, name=self.name)
+            )
+
+    async def _first_refresh(self) -> None:
+        while True:
+            if await self._try_refresh():
+                return
+            await asyncio.sleep(1.0)
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            await asyncio.sleep(self._resync_s)
+            await self._try_refresh()
+
+    async def _try_refresh(self) -> bool:
+        try:
+            await self.refresh()
+        except (StatusError, TransportError) as error:
+            log.warning("discovery failed error=%s", error)
+            return False
+        return True
+
+    async def refresh(self) -> None:
+        """Begin to watch new resources and leave those that are no longer served."""
+        discovered = await discover(self._client)
+        self._by_kind = {(item.gvk.api_version, item.kind): item for item in discovered.resources}
+        wanted = {
+            item.gvr: item
+            for item in discovered.preferred()
+            if item.verbs >= _NEEDED and (item.gvr.group, item.gvr.resource) not in _IGNORED
+        }
+        for gvr in [gvr for gvr in self._handlers if gvr not in wanted]:
+            if any(failed.startswith(gvr.api_version) for failed in discovered.failed):
+                continue  # its server is away: not the same as gone
+            self._informers.get(gvr).remove_handler(self._handlers.pop(gvr))
+            self._informers.remove(gvr)
+            for uid in self.graph.uids_of(gvr):
+                self._look(self.graph.remove(uid))
+        for gvr in [gvr for gvr in wanted if gvr not in self._handlers]:
+            self._handlers[gvr] = self._handler_for(gvr)
+            self._informers.get(gvr).add_handler(self._handlers[gvr])
+        self._served = wanted
+
+    def _handler_for(self, gvr: GVR) -> Handler:
+        def handle(old: Object | None, new: Object | None) -> None:
+            if new is not None:
+                self._absent.pop(new["metadata"]["uid"], None)
+                self._look(self.graph.put(gvr, new))
+            elif old is not None:
+                self._look(self.graph.remove(old["metadata"]["uid"]))
+
+        return handle
+
+    def _look(self, uids: set[str]) -> None:
+        for uid in sorted(uids):
+            self.queue.add(uid)
+
+    async def reconcile(self, key: str) -> float | None:
+        node = self.graph.get(key)
+        if node is None:
+            return None
+        live = await self._live(node.gvr, node.namespace, node.name)
+        if live is None or live["metadata"]["uid"] != node.uid:
+            self._look(self.graph.remove(node.uid))
+            return None
+        if live["metadata"].get("deletionTimestamp"):
+            await self._help_deletion(node, live)
+            return None
+        situation, unknown = await self._situation(node, live)
+        if unknown:
+            return _UNKNOWN_KIND_AGAIN_S
+        await self._apply(node, situation)
+        return None
+
+    async def _help_deletion(self, node: Node, live: Object) -> None:
+        finalizers = live["metadata"].get("finalizers") or ()
+        if ORPHAN in finalizers:
+            for dependent in self.graph.dependents(node.uid):
+                await self._drop_owner(dependent, node.uid)
+            await self._remove_finalizer(node, live, ORPHAN)
+        elif FOREGROUND in finalizers:
+            blocking = [item for item in self.graph.dependents(node.uid) if item.blocks(node.uid)]
+            if not blocking:
+                await self._remove_finalizer(node, live, FOREGROUND)
+            self._look({item.uid for item in blocking if not item.deleting})
+
+    async def _situation(self, node: Node, live: Object) -> tuple[Situation, bool]:
+        situation = Situation(
+            live,
+            has_dependents=bool(self.graph.dependents(node.uid)),
+            in_circle=any(item.deleting_dependents for item in self.graph.dependents(node.uid)),
+        )
+        for ref in live["metadata"].get("ownerReferences") or ():
+            present = await self._is_present(ref, node)
+            if present is None:
+                return situation, True
+            situation.fates[ref["uid"]] = fate_of(ref, present=present, waiting=self._is_waiting)
+        return situation, False
+
+    def _is_waiting(self, uid: str) -> bool:
+        owner = self.graph.get(uid)
+        return owner is not None and owner.deleting_dependents
+
+    async def _is_present(self, ref: dict[str, Any], node: Node) -> bool | None:
+        """Tell whether an owner exists; None when its kind is not known now."""
+        uid = ref["uid"]
+        owner = self.graph.get(uid)
+        if owner is not None and (not owner.namespace or owner.namespace == node.namespace):
+            return True
+        if uid in self._absent:
+            return False
+        served = self._by_kind.get((ref["apiVersion"], ref["kind"])) or self._other_version(ref)
+        if served is None:
+            return None
+        if served.namespaced and not node.namespace:
+            return None  # a cluster-scoped object cannot be owned from within a namespace: leave it alone
+        namespace = node.namespace if served.namespaced else ""
+        found = await self._live(served.gvr, namespace, ref["name"])
+        if found is not None and found["metadata"]["uid"] == uid:
+            return True
+        self._absent[uid] = None
+        while len(self._absent) > _ABSENT_REMEMBERED:
+            self._absent.popitem(last=False)
+        return False
+
+    def _other_version(self, ref: dict[str, Any]) -> ServedResource | None:
+        group, _ = split_api_version(ref["apiVersion"])
+        return next(
+            (item for item in self._served.values() if (item.gvr.group, item.kind) == (group, ref["kind"])),
+            None,
+        )
+
+    async def _apply(self, node: Node, situation: Situation) -> None:
+        decision = decide(situation)
+        meta = situation.obj["metadata"]
+        if decision.owners is not None:
+            await self._patch(node, {"ownerReferences": decision.owners, **_preconditions(meta)})
+        if decision.unblock:
+            refs = [{**ref, "blockOwnerDeletion": False} for ref in meta["ownerReferences"]]
+            await self._patch(node, {"ownerReferences": refs, **_preconditions(meta)})
+        if decision.propagation:
+            log.info("deleting ownerless object=%s/%s/%s", node.gvr.resource, node.namespace, node.name)
+            try:
+                await self._client.delete(
+                    node.gvr, node.name, node.namespace, propagation=decision.propagation, uid=node.uid
+                )
+            except NotFound:
+                return
+
+    async def _drop_owner(self, dependent: Node, owner_uid: str) -> None:
+        live = await self._live(dependent.gvr, dependent.namespace, dependent.name)
+        if live is None or live["metadata"]["uid"] != dependent.uid:
+            return
+        refs = live["metadata"].get("ownerReferences") or []
+        left = [ref for ref in refs if ref["uid"] != owner_uid]
+        if left != refs:
+            await self._patch(dependent, {"ownerReferences": left, **_preconditions(live["metadata"])})
+
+    async def _remove_finalizer(self, node: Node, live: Object, finalizer: str) -> None:
+        left = [item for item in live["metadata"].get("finalizers") or () if item != finalizer]
+        await self._patch(node, {"finalizers": left, **_preconditions(live["metadata"])})
+
+    async def _patch(self, node: Node, metadata: Object) -> None:
+        try:
+            await self._client.patch(node.gvr, node.name, node.namespace, {"metadata": metadata})
+        except NotFound:
+            return
+
+    async def _live(self, gvr: GVR, namespace: str, name: str) -> Object | None:
+        try:
+            return await self._client.get(gvr, name, namespace)
+        except NotFound:
+            return None
+
+
+def _preconditions(meta: Object) -> Object:
+    return {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}

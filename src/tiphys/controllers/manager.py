@@ -1,0 +1,87 @@
+"""Runs every controller of the manager over one client and one set of shared informers.
+
+The one ordered list of controllers is here; adding one is adding a line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+
+from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.apimachinery.meta import new_uid
+from tiphys.client.informer import InformerSet
+from tiphys.client.leaderelection import LeaderElector
+from tiphys.client.rest import Client
+from tiphys.controllers.context import Context, Controller, ControllerOptions
+from tiphys.controllers.deployment.controller import DeploymentController
+from tiphys.controllers.endpoints.controller import EndpointsController
+from tiphys.controllers.endpointslice.controller import EndpointSliceController
+from tiphys.controllers.garbagecollector.controller import GarbageCollector
+from tiphys.controllers.namespace.controller import NamespaceController
+from tiphys.controllers.nodeipam.controller import NodeIpamController
+from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
+from tiphys.controllers.podgc.controller import PodGarbageCollector
+from tiphys.controllers.replicaset.controller import ReplicaSetController
+from tiphys.controllers.rootca.controller import RootCaController
+from tiphys.controllers.serviceaccount.controller import ServiceAccountController
+
+log = logging.getLogger(__name__)
+
+CONTROLLERS: tuple[type, ...] = (
+    ServiceAccountController,
+    RootCaController,
+    NamespaceController,
+    NodeIpamController,
+    NodeLifecycleController,
+    EndpointsController,
+    EndpointSliceController,
+    ReplicaSetController,
+    DeploymentController,
+    PodGarbageCollector,
+    GarbageCollector,
+)
+
+_LEASE = "kube-controller-manager"
+
+__all__ = ["CONTROLLERS", "ControllerManager", "ControllerOptions", "chosen"]
+
+
+def chosen(selection: tuple[str, ...]) -> list[type]:
+    """Return the controllers that the option names; ``*`` is all, ``-name`` takes one away."""
+    return [kind for kind in CONTROLLERS if _is_chosen(str(kind.name), selection)]  # type: ignore[attr-defined]
+
+
+def _is_chosen(name: str, selection: tuple[str, ...]) -> bool:
+    if f"-{name}" in selection:
+        return False
+    return name in selection or "*" in selection
+
+
+class ControllerManager:
+    """``run`` works until cancelled; with leader election it first waits for its turn."""
+
+    def __init__(self, client: Client, options: ControllerOptions, clock: Clock | None = None) -> None:
+        self._client = client
+        self._options = options
+        self._clock = clock or RealClock()
+
+    async def run(self) -> None:
+        """Raises LeadershipLost when the lease could not be kept: the process must then end."""
+        if not self._options.leader_elect:
+            await self._run_all()
+            return
+        identity = self._options.identity or f"{socket.gethostname()}_{new_uid()}"
+        elector = LeaderElector(self._client, _LEASE, identity, clock=self._clock)
+        await elector.run(self._run_all)
+
+    async def _run_all(self) -> None:
+        informers = InformerSet(self._client)
+        context = Context(self._client, informers, self._options, self._clock)
+        controllers: list[Controller] = [kind(context) for kind in chosen(self._options.controllers)]
+        log.info("controllers start count=%d", len(controllers))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(informers.run())
+            for controller in controllers:
+                group.create_task(controller.run())
