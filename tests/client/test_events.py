@@ -1,9 +1,9 @@
 """Events are sent in the background; a repeated one counts up."""
 
+from tiphys.client.fake_api import FakeApi
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import EVENTS
 from tiphys.client.rest import Client
-from tiphys.testing.fake_api import FakeApi
 
 POD = {
     "apiVersion": "v1",

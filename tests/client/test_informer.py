@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tiphys.client import informer as informer_module
+from tiphys.client.fake_api import FakeApi
 from tiphys.client.informer import CacheMutated, InformerSet
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import PODS
 from tiphys.client.rest import Client
-from tiphys.testing.fake_api import FakeApi
 
 
 def pod(name, node="", namespace="default"):

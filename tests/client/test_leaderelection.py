@@ -6,11 +6,11 @@ import pytest
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.errors import ServiceUnavailable
+from tiphys.client.fake_api import FakeApi
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import LEASES
 from tiphys.client.leaderelection import LeaderElector, LeadershipLost
 from tiphys.client.rest import Client
-from tiphys.testing.fake_api import FakeApi
 
 
 class World:

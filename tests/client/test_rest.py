@@ -4,10 +4,10 @@ import orjson
 import pytest
 
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, TooManyRequests
+from tiphys.client.fake_api import FakeApi
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import DEPLOYMENTS, NAMESPACES, NODES, PODS
 from tiphys.client.rest import Client, resource_path
-from tiphys.testing.fake_api import FakeApi
 from tiphys.wire.message import Response
 
 

@@ -10,7 +10,7 @@ from tiphys.client.informer import InformerSet
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.rest import Client
 from tiphys.controllers.context import Context, ControllerOptions
-from tiphys.testing.fake_api import FakeApi
+from tiphys.client.fake_api import FakeApi
 
 QUIET_TURNS = 30
 

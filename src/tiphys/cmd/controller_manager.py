@@ -17,7 +17,7 @@ from tiphys.controllers.manager import ControllerManager, ControllerOptions
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class _Duration(click.ParamType):
+class _Duration(click.ParamType):  # type: ignore[type-arg]
     name = "duration"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -49,6 +49,9 @@ _DURATION = _Duration()
 @click.option("--node-monitor-period", type=_DURATION, default="5s", show_default=True)
 @click.option("--node-monitor-grace-period", type=_DURATION, default="40s", show_default=True)
 @click.option("--terminated-pod-gc-threshold", default=12500, show_default=True)
+@click.option("--service-account-private-key-file", default="", help="Accepted; the API server signs tokens.")
+@click.option("--cluster-signing-cert-file", default="", help="CA that signs certificate requests.")
+@click.option("--cluster-signing-key-file", default="", help="Its key.")
 def controller_manager(kubeconfig: str, **flags: object) -> None:
     asyncio.run(_run(kubeconfig, options_from(flags)))
 
