@@ -1,4 +1,5 @@
 """Choosing the form of an answer."""
+# ruff: noqa: E501
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 """The grammar of API paths."""
+# ruff: noqa: E501
 
 from __future__ import annotations
 

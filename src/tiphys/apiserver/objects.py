@@ -7,6 +7,7 @@ The stored value has no ``resourceVersion``: it is spliced in once, when the rev
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -117,7 +118,7 @@ class ObjectStore(Protocol):
         resource_version: str = "",
         send_initial_events: bool = False,
         bookmarks: bool = False,
-    ) -> AsyncIterator[list[Change]]:
+    ) -> AsyncIterator[builtins.list[Change]]:
         """Yield batches until closed. ``""``/``"0"``: synthetic ADDED for what exists, then changes.
 
         Raises Expired on the first step when history is gone; a watcher too slow is ended.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 GIT_VERSION = "v1.36.0"
+DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class ApiServerOptions:
     anonymous_auth: bool = True
     tokens: tuple[TokenEntry, ...] = ()
     """Static tokens, as ``--token-auth-file`` gives them."""
-    service_account_issuer: str = "https://kubernetes.default.svc.cluster.local"
+    service_account_issuer: str = DEFAULT_ISSUER
     service_account_signing_key: bytes = b""
     """PEM; a fresh one is made when empty."""
     service_account_public_keys: tuple[bytes, ...] = ()
@@ -35,6 +36,8 @@ class ApiServerOptions:
     external_hostname: str = "kubernetes.default.svc.cluster.local"
     kubelet_client_certificate: Path | None = None
     kubelet_client_key: Path | None = None
+    kubelet_certificate_authority: Path | None = None
+    """None: kubelets' serving certificates are not verified."""
     default_tolerations_s: int = 300
     disabled_admission: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"

@@ -1,4 +1,5 @@
 """RBAC decisions."""
+# ruff: noqa: E501
 
 from __future__ import annotations
 

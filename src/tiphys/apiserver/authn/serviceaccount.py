@@ -31,6 +31,7 @@ _CURVES = {
 }
 """Curve -> its name in a JWK, the algorithm, bytes of a coordinate."""
 _MAX_CACHED = 10_000
+_SIGNATURE_ONLY: Any = dict.fromkeys(("verify_aud", "verify_exp", "verify_nbf", "verify_iat"), False)
 
 
 class InvalidToken(Exception):
@@ -176,7 +177,7 @@ class TokenKeys:
                 jwt.decode(
                     token, key,  # type: ignore[arg-type]
                     algorithms=[_algorithm(key)],
-                    options=dict.fromkeys(("verify_aud", "verify_exp", "verify_nbf", "verify_iat"), False),
+                    options=_SIGNATURE_ONLY,
                 )  # fmt: skip
             except jwt.InvalidTokenError:
                 continue

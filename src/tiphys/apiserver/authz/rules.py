@@ -114,11 +114,12 @@ def uncovered(owned: Iterable[Rule], wanted: Iterable[Rule]) -> list[Rule]:
 
 
 def describe(rule: Rule) -> str:
-    """Return a rule as escalation errors print it: ``{APIGroups:[""], Resources:["pods"], Verbs:["get"]}``."""
+    """Return a rule as escalation errors print it: ``{APIGroups:[""], Verbs:["get"]}``."""
     parts = []
     for label, values in (
         ("APIGroups", sorted(rule.groups)), ("Resources", sorted(rule.resources)),
-        ("ResourceNames", sorted(rule.names)), ("NonResourceURLs", list(rule.urls)), ("Verbs", sorted(rule.verbs)),
+        ("ResourceNames", sorted(rule.names)), ("NonResourceURLs", list(rule.urls)),
+        ("Verbs", sorted(rule.verbs)),
     ):  # fmt: skip
         if values:
             quoted = " ".join(f'"{value}"' for value in values)

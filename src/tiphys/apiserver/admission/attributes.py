@@ -1,0 +1,52 @@
+"""What admission is asked about: one write, as it would be stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tiphys.apimachinery.errors import Forbidden
+from tiphys.apimachinery.meta import Object
+
+if TYPE_CHECKING:
+    from tiphys.apiserver.call import Call
+
+
+@dataclass(slots=True)
+class Attributes:
+    """One write. ``obj`` may be changed by mutating plugins; ``old`` never."""
+
+    call: Call
+    operation: str
+    """CREATE, UPDATE, DELETE or CONNECT."""
+    obj: Object | None
+    old: Object | None
+    subresource: str = ""
+    dry_run: bool = field(default=False)
+
+    @property
+    def group(self) -> str:
+        return self.call.resource.group
+
+    @property
+    def plural(self) -> str:
+        return self.call.resource.plural
+
+    @property
+    def namespace(self) -> str:
+        return self.call.info.namespace
+
+    @property
+    def name(self) -> str:
+        for obj in (self.obj, self.old):
+            if obj is not None and obj["metadata"].get("name"):
+                return str(obj["metadata"]["name"])
+        return self.call.info.name
+
+    def core(self, plural: str, subresource: str = "") -> bool:
+        """Tell whether this is about a core resource."""
+        return not self.group and self.plural == plural and self.subresource == subresource
+
+    def refuse(self, why: str) -> Forbidden:
+        """Return the 403 of an admission plugin."""
+        return Forbidden.of(self.group, self.plural, self.name, why)

@@ -1,0 +1,81 @@
+"""The ordered list of admission plugins, and how a write passes through them.
+
+A plugin is a module or object with ``NAME`` and ``admit`` (may change the object) or ``validate`` (may only
+refuse) or both. Adding one is a file and a line in ``PLUGINS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from tiphys.apiserver.admission import (
+    escalation,
+    limit_ranger,
+    namespace_lifecycle,
+    node_restriction,
+    priority,
+    runtime_class,
+    service_account,
+    service_addresses,
+    storage_class,
+    storage_protection,
+    taint_nodes,
+    tolerations,
+)
+
+if TYPE_CHECKING:
+    from tiphys.apiserver.admission.attributes import Attributes
+
+
+class Plugin(Protocol):
+    """What every plugin has."""
+
+    NAME: str
+
+
+@runtime_checkable
+class Mutating(Protocol):
+    """A plugin that may change the object, or refuse."""
+
+    async def admit(self, attributes: Attributes) -> None: ...
+
+
+@runtime_checkable
+class Validating(Protocol):
+    """A plugin that only looks and may refuse."""
+
+    async def validate(self, attributes: Attributes) -> None: ...
+
+
+PLUGINS: tuple[Plugin, ...] = (
+    namespace_lifecycle.NamespaceLifecycle(),
+    taint_nodes.TaintNodesByCondition(),
+    limit_ranger.LimitRanger(),
+    service_account.ServiceAccount(),
+    node_restriction.NodeRestriction(),
+    priority.Priority(),
+    tolerations.DefaultTolerationSeconds(),
+    storage_class.DefaultStorageClass(),
+    storage_protection.StorageObjectInUseProtection(),
+    runtime_class.RuntimeClass(),
+    service_addresses.ServiceAddresses(),
+    escalation.RbacEscalation(),
+)
+
+
+class AdmissionChain:
+    """Runs the plugins in order. Raises what the first refusing plugin raises."""
+
+    def __init__(self, plugins: Sequence[Plugin] = PLUGINS, disabled: Sequence[str] = ()) -> None:
+        enabled = [plugin for plugin in plugins if plugin.NAME not in disabled]
+        self._mutating = [plugin for plugin in enabled if isinstance(plugin, Mutating)]
+        self._validating = [plugin for plugin in enabled if isinstance(plugin, Validating)]
+
+    async def admit(self, attributes: Attributes) -> None:
+        for plugin in self._mutating:
+            await plugin.admit(attributes)
+
+    async def validate(self, attributes: Attributes) -> None:
+        for plugin in self._validating:
+            await plugin.validate(attributes)

@@ -1,0 +1,155 @@
+"""LimitRanges: defaults for containers that say nothing, and bounds for all.
+
+Source: the "Limit Ranges" page; texts are upstream's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tiphys.apimachinery import quantity
+from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.lookup import find_all
+
+_ANNOTATION = "kubernetes.io/limit-ranger"
+
+
+class LimitRanger:
+    """Defaults pods on creation; checks pods and claims."""
+
+    NAME = "LimitRanger"
+
+    async def admit(self, attributes: Attributes) -> None:
+        if attributes.operation != "CREATE" or not attributes.core("pods") or attributes.obj is None:
+            return
+        for item in await self._ranges(attributes):
+            for limit in _limits(item, "Container"):
+                _default_containers(attributes.obj, limit)
+
+    async def validate(self, attributes: Attributes) -> None:
+        if attributes.obj is None or attributes.operation not in ("CREATE", "UPDATE"):
+            return
+        if attributes.core("pods") and attributes.operation == "CREATE":
+            check: Callable[[Object, Object], list[str]] = _pod_faults
+        elif attributes.core("persistentvolumeclaims"):
+            check = _claim_faults
+        else:
+            return
+        faults: list[str] = []
+        for item in await self._ranges(attributes):
+            faults += check(attributes.obj, item)
+        if faults:
+            raise attributes.refuse(faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")
+
+    async def _ranges(self, attributes: Attributes) -> list[Object]:
+        return await find_all(attributes.call.backend, "", "v1", "limitranges", attributes.namespace)
+
+
+def _limits(item: Object, kind: str) -> Iterator[Object]:
+    for limit in item["spec"].get("limits") or ():
+        if limit.get("type") == kind:
+            yield limit
+
+
+def _default_containers(pod: Object, limit: Object) -> None:
+    limits, requests = limit.get("default") or {}, limit.get("defaultRequest") or {}
+    notes = []
+    for key in ("initContainers", "containers"):
+        kind = "init container" if key == "initContainers" else "container"
+        for container in pod["spec"].get(key) or ():
+            resources = container.setdefault("resources", {})
+            for section, defaults, word in (("requests", requests, "request"), ("limits", limits, "limit")):
+                missing = sorted(set(defaults) - set(resources.get(section) or {}))
+                if section == "requests":
+                    missing = [
+                        name
+                        for name in missing
+                        if name not in (resources.get("limits") or {}) or name in defaults
+                    ]
+                if missing:
+                    values = resources.setdefault(section, {})
+                    values.update({name: defaults[name] for name in missing})
+                    notes.append(f"{', '.join(missing)} {word} for {kind} {container['name']}")
+            if not resources:
+                del container["resources"]
+    if notes:
+        annotations = pod["metadata"].setdefault("annotations", {})
+        annotations[_ANNOTATION] = "LimitRanger plugin set: " + "; ".join(notes)
+
+
+def _parse(value: Any) -> Any:
+    return quantity.parse(str(value))
+
+
+def _bounds(limit: Object, kind: str, requests: Object, limits: Object) -> list[str]:
+    faults = []
+    for name, bound in (limit.get("min") or {}).items():
+        request, top = requests.get(name), limits.get(name)
+        if request is None:
+            faults.append(f"minimum {name} usage per {kind} is {bound}.  No request is specified")
+        elif _parse(request) < _parse(bound):
+            faults.append(f"minimum {name} usage per {kind} is {bound}, but request is {request}")
+        if top is not None and _parse(top) < _parse(bound):
+            faults.append(f"minimum {name} usage per {kind} is {bound}, but limit is {top}")
+    for name, bound in (limit.get("max") or {}).items():
+        request, top = requests.get(name), limits.get(name)
+        if top is None:
+            faults.append(f"maximum {name} usage per {kind} is {bound}.  No limit is specified")
+        elif _parse(top) > _parse(bound):
+            faults.append(f"maximum {name} usage per {kind} is {bound}, but limit is {top}")
+        if request is not None and _parse(request) > _parse(bound):
+            faults.append(f"maximum {name} usage per {kind} is {bound}, but request is {request}")
+    for name, bound in (limit.get("maxLimitRequestRatio") or {}).items():
+        request, top = requests.get(name), limits.get(name)
+        if request is None or top is None:
+            faults.append(
+                f"{name} max limit to request ratio per {kind} is {bound}, "
+                "but no request is specified or request is 0"
+            )
+        elif _parse(top).milli() > _parse(request).milli() * _parse(bound).milli() / 1000:
+            ratio = _parse(top).milli() / max(_parse(request).milli(), 1)
+            faults.append(
+                f"{name} max limit to request ratio per {kind} is {bound}, but provided ratio is {ratio:f}"
+            )
+    return faults
+
+
+def _pod_faults(pod: Object, item: Object) -> list[str]:
+    faults: list[str] = []
+    spec = pod["spec"]
+    for limit in _limits(item, "Container"):
+        for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
+            resources = container.get("resources") or {}
+            faults += _bounds(
+                limit, "Container", resources.get("requests") or {}, resources.get("limits") or {}
+            )
+    for limit in _limits(item, "Pod"):
+        faults += _bounds(limit, "Pod", _sum(spec, "requests"), _sum(spec, "limits"))
+    return faults
+
+
+def _sum(spec: Object, section: str) -> Object:
+    totals: dict[str, int] = {}
+    for container in spec.get("containers") or ():
+        for name, value in ((container.get("resources") or {}).get(section) or {}).items():
+            totals[name] = totals.get(name, 0) + _parse(value).milli()
+    return {name: f"{milli}m" if milli % 1000 else str(milli // 1000) for name, milli in totals.items()}
+
+
+def _claim_faults(claim: Object, item: Object) -> list[str]:
+    faults: list[str] = []
+    requests = ((claim["spec"].get("resources") or {}).get("requests")) or {}
+    for limit in _limits(item, "PersistentVolumeClaim"):
+        for word, below in (("minimum", True), ("maximum", False)):
+            for name, bound in (limit.get(word[:3]) or {}).items():
+                if name not in requests:
+                    continue
+                asked, allowed = _parse(requests[name]), _parse(bound)
+                if asked < allowed if below else asked > allowed:
+                    faults.append(
+                        f"{word} {name} usage per PersistentVolumeClaim is {bound}, "
+                        f"but request is {requests[name]}"
+                    )
+    return faults

@@ -1,0 +1,58 @@
+"""Nothing is created where there is no namespace, or where it is terminating."""
+
+from __future__ import annotations
+
+from tiphys.apimachinery.errors import Forbidden, NotFound
+from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.lookup import find
+
+_IMMORTAL = ("default", "kube-system", "kube-public")
+
+
+class NamespaceLifecycle:
+    """Guards creation inside namespaces and the deletion of the three that every cluster has."""
+
+    NAME = "NamespaceLifecycle"
+
+    async def admit(self, attributes: Attributes) -> None:
+        if (
+            attributes.operation != "CREATE"
+            or not attributes.call.resource.namespaced
+            or not attributes.namespace
+        ):
+            return
+        namespace = attributes.namespace
+        found = await find(attributes.call.backend, "", "v1", "namespaces", namespace)
+        if found is None:
+            raise NotFound.of("", "namespaces", namespace)
+        if (found.get("status") or {}).get("phase") != "Terminating" and not found["metadata"].get(
+            "deletionTimestamp"
+        ):
+            return
+        if attributes.plural in ("localsubjectaccessreviews", "events"):
+            return
+        error = Forbidden.of(
+            attributes.group,
+            attributes.plural,
+            attributes.name,
+            f"unable to create new content in namespace {namespace} because it is being terminated",
+        )
+        error.details = {
+            **(error.details or {}),
+            "causes": [
+                {
+                    "reason": "NamespaceTerminating",
+                    "message": f"namespace {namespace} is being terminated",
+                    "field": "metadata.namespace",
+                }
+            ],
+        }
+        raise error
+
+    async def validate(self, attributes: Attributes) -> None:
+        if (
+            attributes.operation == "DELETE"
+            and attributes.core("namespaces")
+            and attributes.name in _IMMORTAL
+        ):
+            raise attributes.refuse("this namespace may not be deleted")

@@ -1,0 +1,87 @@
+"""Every pod runs as a service account, and gets that account's token to speak with the API.
+
+Source: the "Managing Service Accounts" page; the projected volume is the one that upstream's plugin makes.
+"""
+
+from __future__ import annotations
+
+from tiphys.apimachinery.meta import Object, copy_object, random_suffix
+from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.lookup import find
+
+MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+EXPIRATION_S = 3607
+"""An odd number, by which the server knows tokens that it asked for itself."""
+_PREFIX = "kube-api-access-"
+_MIRROR = "kubernetes.io/config.mirror"
+
+
+class ServiceAccount:
+    """Sets the account, its pull secrets, and the volume with token, CA and namespace."""
+
+    NAME = "ServiceAccount"
+
+    async def admit(self, attributes: Attributes) -> None:
+        pod = attributes.obj
+        if attributes.operation != "CREATE" or not attributes.core("pods") or pod is None:
+            return
+        if _MIRROR in (pod["metadata"].get("annotations") or {}):
+            self._check_mirror(attributes, pod)
+            return
+        spec = pod["spec"]
+        name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
+        spec["serviceAccountName"] = spec["serviceAccount"] = name
+        account = await find(attributes.call.backend, "", "v1", "serviceaccounts", name, attributes.namespace)
+        if account is None:
+            raise attributes.refuse(
+                f"error looking up service account {attributes.namespace}/{name}: "
+                f'serviceaccount "{name}" not found'
+            )
+        if _wants_token(account, spec):
+            _mount_token(spec)
+        if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
+            spec["imagePullSecrets"] = copy_object(account["imagePullSecrets"])
+
+    def _check_mirror(self, attributes: Attributes, pod: Object) -> None:
+        spec = pod["spec"]
+        if spec.get("serviceAccountName"):
+            raise attributes.refuse("a mirror pod may not reference service accounts")
+        if any(volume.get("secret") for volume in spec.get("volumes") or ()):
+            raise attributes.refuse("a mirror pod may not reference secrets")
+
+
+def _wants_token(account: Object, spec: Object) -> bool:
+    if spec.get("automountServiceAccountToken") is not None:
+        return bool(spec["automountServiceAccountToken"])
+    return bool(account.get("automountServiceAccountToken", True))
+
+
+def _mount_token(spec: Object) -> None:
+    volumes = spec.get("volumes") or []
+    names = {volume["name"] for volume in volumes}
+    existing = [name for name in names if name.startswith(_PREFIX)]
+    name = existing[0] if existing else _PREFIX + random_suffix()
+    used = False
+    for key in ("initContainers", "containers"):
+        for container in spec.get(key) or ():
+            mounts = container.get("volumeMounts") or []
+            if any(mount.get("mountPath") == MOUNT_PATH for mount in mounts):
+                continue
+            mounts.append({"name": name, "readOnly": True, "mountPath": MOUNT_PATH})
+            container["volumeMounts"] = mounts
+            used = True
+    if used and name not in names:
+        spec["volumes"] = [*volumes, {"name": name, "projected": token_projection()}]
+
+
+def token_projection() -> Object:
+    """Return the projected volume source of ``kube-api-access-*``."""
+    field = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
+    return {
+        "sources": [
+            {"serviceAccountToken": {"expirationSeconds": EXPIRATION_S, "path": "token"}},
+            {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+            {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": field}]}},
+        ],
+        "defaultMode": 420,
+    }

@@ -1,0 +1,26 @@
+"""Claims and volumes stay while something uses them: a finalizer that the protection controller takes off."""
+
+from __future__ import annotations
+
+from tiphys.apiserver.admission.attributes import Attributes
+
+_FINALIZERS = {
+    "persistentvolumeclaims": "kubernetes.io/pvc-protection",
+    "persistentvolumes": "kubernetes.io/pv-protection",
+}
+
+
+class StorageObjectInUseProtection:
+    """Adds the protection finalizers on creation."""
+
+    NAME = "StorageObjectInUseProtection"
+
+    async def admit(self, attributes: Attributes) -> None:
+        if attributes.operation != "CREATE" or attributes.group or attributes.subresource:
+            return
+        finalizer = _FINALIZERS.get(attributes.plural)
+        if finalizer is None or attributes.obj is None:
+            return
+        finalizers = attributes.obj["metadata"].setdefault("finalizers", [])
+        if finalizer not in finalizers:
+            finalizers.append(finalizer)

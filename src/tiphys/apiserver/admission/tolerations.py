@@ -1,0 +1,39 @@
+"""Pods outlive a short failure of their node: five minutes, unless they say otherwise."""
+
+from __future__ import annotations
+
+from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.admission.attributes import Attributes
+
+_NOT_READY = "node.kubernetes.io/not-ready"
+_UNREACHABLE = "node.kubernetes.io/unreachable"
+
+
+def _tolerates(tolerations: list[Object], key: str) -> bool:
+    return any(
+        toleration.get("key") in (key, None, "") and toleration.get("effect") in ("NoExecute", None, "")
+        for toleration in tolerations
+    )
+
+
+class DefaultTolerationSeconds:
+    """Adds tolerations of not-ready and unreachable nodes."""
+
+    NAME = "DefaultTolerationSeconds"
+
+    async def admit(self, attributes: Attributes) -> None:
+        if (
+            attributes.operation not in ("CREATE", "UPDATE")
+            or not attributes.core("pods")
+            or attributes.obj is None
+        ):
+            return
+        spec = attributes.obj.setdefault("spec", {})
+        tolerations = list(spec.get("tolerations") or ())
+        seconds = attributes.call.backend.options.default_tolerations_s
+        missing = [key for key in (_NOT_READY, _UNREACHABLE) if not _tolerates(tolerations, key)]
+        if missing:
+            spec["tolerations"] = tolerations + [
+                {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}
+                for key in missing
+            ]

@@ -1,0 +1,247 @@
+"""What every cluster has from the first moment: namespaces, roles, priority classes, the Service kubernetes.
+
+Owns: the list, and writing what is missing of it. Runs at each start; what users changed stays, except that
+default roles get back what they lost (annotation ``autoupdate``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from importlib import resources as package_files
+from typing import Any
+
+import orjson
+
+from tiphys.apimachinery.clock import rfc3339
+from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound
+from tiphys.apimachinery.meta import GVK, Object, copy_object, gvk_of, new_uid
+from tiphys.apiserver import machinery
+from tiphys.apiserver.call import Backend
+from tiphys.apiserver.objects import Cached, Selection
+
+_AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+_CRITICAL = (
+    (
+        "system-cluster-critical",
+        2000000000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node "
+        "if necessary.",
+    ),
+    (
+        "system-node-critical",
+        2000001000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+)
+
+
+async def bootstrap(backend: Backend) -> None:
+    """Write what is missing, every write at once so that the store can group them."""
+    for group in (_namespaces(), [*_policy(), *_priority_classes(), *_flow_control(), *_network(backend)]):
+        await asyncio.gather(*(_ensure(backend, obj) for obj in group))
+    await _kubernetes_endpoints(backend)
+
+
+async def _ensure(backend: Backend, obj: Object) -> None:
+    row = backend.table.by_kind(gvk_of(obj))
+    meta = obj["metadata"]
+    try:
+        existing = await backend.store.get(row, meta.get("namespace", ""), meta["name"])
+    except NotFound:
+        await _create(backend, obj)
+        return
+    if (meta.get("annotations") or {}).get(_AUTOUPDATE) == "true":
+        await _reconcile(backend, existing, obj)
+
+
+async def _create(backend: Backend, obj: Object) -> None:
+    row = backend.table.by_kind(gvk_of(obj))
+    strategy = machinery.strategy_for(row.storage)
+    obj = copy_object(obj)
+    strategy.default(obj)
+    obj["metadata"]["uid"] = new_uid()
+    obj["metadata"]["creationTimestamp"] = rfc3339(backend.clock.now())
+    if strategy.has_generation:
+        obj["metadata"]["generation"] = 1
+    try:
+        if row.plural == "services":
+            with backend.services.reserve(obj, None):
+                await backend.store.create(row, obj)
+        else:
+            await backend.store.create(row, obj)
+    except AlreadyExists:
+        return
+
+
+async def _reconcile(backend: Backend, existing: Cached, wanted: Object) -> None:
+    """Give a default role or binding back the rules or subjects that it lost."""
+    live = existing.object
+    if ((live["metadata"].get("annotations") or {}).get(_AUTOUPDATE)) != "true":
+        return
+    key = "subjects" if wanted["kind"].endswith("Binding") else "rules"
+    if wanted.get("aggregationRule") or not wanted.get(key):
+        return
+    have = live.get(key) or []
+    missing = [item for item in wanted[key] if item not in have]
+    if not missing:
+        return
+    changed = copy_object(live)
+    changed["metadata"].pop("resourceVersion", None)
+    changed[key] = [*have, *missing]
+    row = backend.table.by_kind(gvk_of(wanted))
+    try:
+        await backend.store.update(row, changed, existing.revision)
+    except Conflict:
+        return
+
+
+def _object(api_version: str, kind: str, name: str, **rest: Any) -> Object:
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, **rest}
+
+
+def _namespaces() -> list[Object]:
+    found = []
+    for name in NAMESPACES:
+        namespace = _object(
+            "v1", "Namespace", name, spec={"finalizers": ["kubernetes"]}, status={"phase": "Active"}
+        )
+        namespace["metadata"]["labels"] = {"kubernetes.io/metadata.name": name}
+        found.append(namespace)
+    return found
+
+
+def _policy() -> list[Object]:
+    text = package_files.files("tiphys.apiserver").joinpath("data/rbac/policy.json").read_bytes()
+    found: list[Object] = orjson.loads(text)
+    return found
+
+
+def _priority_classes() -> list[Object]:
+    return [
+        _object(
+            "scheduling.k8s.io/v1", "PriorityClass", name, value=value, description=description,
+            preemptionPolicy="PreemptLowerPriority",
+        )
+        for name, value, description in _CRITICAL
+    ]  # fmt: skip
+
+
+def _flow_control() -> list[Object]:
+    """The two mandatory levels and their schemas; flow control itself is the server's own."""
+    version = "flowcontrol.apiserver.k8s.io/v1"
+    rules = [
+        {
+            "subjects": [
+                {"kind": "Group", "group": {"name": group}}
+                for group in ("system:authenticated", "system:unauthenticated")
+            ],
+            "resourceRules": [{
+                "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": True,
+                "namespaces": ["*"],
+            }],
+            "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+        }
+    ]  # fmt: skip
+    masters = [{**rules[0], "subjects": [{"kind": "Group", "group": {"name": "system:masters"}}]}]
+    found = [
+        _object(version, "PriorityLevelConfiguration", "exempt", spec={
+            "type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0}}, status={}),
+        _object(version, "PriorityLevelConfiguration", "catch-all", spec={
+            "type": "Limited", "limited": {"nominalConcurrencyShares": 5, "lendablePercent": 0,
+                                           "limitResponse": {"type": "Reject"}}}, status={}),
+        _object(version, "FlowSchema", "exempt", spec={
+            "priorityLevelConfiguration": {"name": "exempt"}, "matchingPrecedence": 1,
+            "rules": masters}, status={}),
+        _object(version, "FlowSchema", "catch-all", spec={
+            "priorityLevelConfiguration": {"name": "catch-all"}, "matchingPrecedence": 10000,
+            "distinguisherMethod": {"type": "ByUser"}, "rules": rules}, status={}),
+    ]  # fmt: skip
+    for obj in found:
+        obj["metadata"]["annotations"] = {"apf.kubernetes.io/autoupdate-spec": "true"}
+    return found
+
+
+def _network(backend: Backend) -> list[Object]:
+    options = backend.options
+    service = _object(
+        "v1", "Service", "kubernetes",
+        spec={
+            "type": "ClusterIP", "clusterIP": backend.services.first_address,
+            "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": options.secure_port}],
+            "sessionAffinity": "None",
+        },
+        status={"loadBalancer": {}},
+    )  # fmt: skip
+    service["metadata"] |= {
+        "namespace": "default",
+        "labels": {"component": "apiserver", "provider": "kubernetes"},
+    }
+    cidr = _object(
+        "networking.k8s.io/v1", "ServiceCIDR", "kubernetes",
+        spec={"cidrs": list(options.service_cluster_ip_ranges)},
+        status={"conditions": [{
+            "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes Service CIDR is ready",
+            "lastTransitionTime": rfc3339(backend.clock.now())}]},
+    )  # fmt: skip
+    found = [service, cidr]
+    if options.client_ca:
+        config = _object(
+            "v1", "ConfigMap", "extension-apiserver-authentication",
+            data={"client-ca-file": options.client_ca.decode("ascii")},
+        )  # fmt: skip
+        config["metadata"]["namespace"] = "kube-system"
+        found.append(config)
+    return found
+
+
+async def _kubernetes_endpoints(backend: Backend) -> None:
+    """Point the Service kubernetes at this server, whatever address it had last time."""
+    options = backend.options
+    address, port = options.advertise_address, options.secure_port
+    family = f"IPv{ipaddress.ip_address(address).version}"
+    endpoints = _object(
+        "v1", "Endpoints", "kubernetes",
+        subsets=[{
+            "addresses": [{"ip": address}],
+            "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+        }],
+    )  # fmt: skip
+    endpoints["metadata"] |= {
+        "namespace": "default",
+        "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+    }
+    piece = _object(
+        "discovery.k8s.io/v1", "EndpointSlice", "kubernetes", addressType=family,
+        endpoints=[{"addresses": [address], "conditions": {"ready": True}}],
+        ports=[{"name": "https", "port": port, "protocol": "TCP"}],
+    )  # fmt: skip
+    piece["metadata"] |= {"namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}}
+    await asyncio.gather(
+        _replace(backend, endpoints, "subsets"), _replace(backend, piece, "endpoints", "ports")
+    )
+
+
+async def _replace(backend: Backend, wanted: Object, *keys: str) -> None:
+    row = backend.table.by_kind(gvk_of(wanted))
+    try:
+        existing = await backend.store.get(row, "default", "kubernetes")
+    except NotFound:
+        await _create(backend, wanted)
+        return
+    if all(existing.object.get(key) == wanted[key] for key in keys):
+        return
+    changed = copy_object(existing.object)
+    changed["metadata"].pop("resourceVersion", None)
+    changed.update({key: wanted[key] for key in keys})
+    try:
+        await backend.store.update(row, changed, existing.revision)
+    except Conflict:
+        return
+
+
+async def exists(backend: Backend, gvk: GVK) -> bool:
+    """Tell whether any object of a kind is stored."""
+    row = backend.table.by_kind(gvk)
+    return bool((await backend.store.list(row, Selection(), limit=1)).items)

@@ -1,0 +1,108 @@
+"""POST: a new object."""
+
+from __future__ import annotations
+
+from tiphys.apimachinery.errors import AlreadyExists, Invalid, NotFound, ServerTimeout
+from tiphys.apimachinery.meta import Object, copy_object
+from tiphys.apiserver import bodies, machinery, meta_rules, respond
+from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.call import Call
+from tiphys.apiserver.objects import Cached
+from tiphys.apiserver.params import WriteOptions, write_options
+from tiphys.wire.message import Response
+
+_GENERATE_ATTEMPTS = 8
+_BRING_STATUS = {("", "Node")}
+"""A kubelet registers its node with the status it has."""
+
+
+async def handle(call: Call) -> Response:
+    """Create the object in the body."""
+    options = write_options(call, "CreateOptions")
+    obj = bodies.decode(call, call.resource.gvk, options.field_validation)
+    meta_rules.check_namespace(obj, call.resource, call.namespace)
+    made = await create_object(call, obj, options)
+    if isinstance(made, dict):
+        return respond.respond_object(call, made, 201)
+    return respond.respond_cached(call, made, 201)
+
+
+async def create_object(
+    call: Call, obj: Object, options: WriteOptions, *, manage_fields: bool = True
+) -> Cached | Object:
+    """Run a new object through defaults, admission and validation into the store.
+
+    ``obj`` is in the request's version. Returns the stored object, or under dry run the one that would have
+    been stored, in the request's version. ``manage_fields`` False: server-side apply has set them already.
+    """
+    resource, backend = call.resource, call.backend
+    stored = backend.table.stored(resource)
+    meta = obj["metadata"]
+    generated = not meta.get("name") and bool(meta.get("generateName"))
+    if manage_fields:
+        meta.pop("managedFields", None)
+    for _ in range(_GENERATE_ATTEMPTS if generated else 1):
+        candidate = machinery.convert(copy_object(obj) if generated else obj, resource.storage)
+        try:
+            await _prepare(call, candidate, options, manage_fields=manage_fields)
+            if options.dry_run:
+                await _must_not_exist(call, candidate)
+                return machinery.convert(candidate, resource.gvk)
+            return await _store(call, candidate)
+        except AlreadyExists:
+            if not generated:
+                raise
+    raise ServerTimeout.for_name(
+        f'{stored.plural} "{meta["generateName"]}" already exists, the server was not able to generate a '
+        "unique name for the object",
+        resource.group,
+        resource.plural,
+        meta["generateName"],
+    )
+
+
+async def _prepare(call: Call, obj: Object, options: WriteOptions, *, manage_fields: bool) -> None:
+    resource, backend = call.resource, call.backend
+    strategy = machinery.strategy_for(resource.storage)
+    now = backend.clock.now()
+    strategy.default(obj)
+    meta_rules.stamp_new(obj, now, has_generation=strategy.has_generation)
+    if resource.subresource("status") is not None and (resource.group, resource.kind) not in _BRING_STATUS:
+        for field in strategy.status_fields:
+            obj.pop(field, None)
+    strategy.prepare_create(obj)
+    if manage_fields:
+        machinery.manage_update(None, obj, resource, machinery.Write(options.field_manager, now))
+    attributes = Attributes(call, "CREATE", obj, None, dry_run=options.dry_run)
+    await backend.admission.admit(attributes)
+    faults = machinery.validate_create(strategy, obj, namespaced=resource.namespaced)
+    if faults:
+        raise Invalid.of(
+            resource.group,
+            resource.kind,
+            obj["metadata"].get("name") or obj["metadata"].get("generateName", ""),
+            faults,
+        )
+    await backend.admission.validate(attributes)
+    for text in strategy.warnings(obj, None):
+        call.warn(text)
+
+
+async def _must_not_exist(call: Call, obj: Object) -> None:
+    meta = obj["metadata"]
+    resource = call.backend.table.stored(call.resource)
+    try:
+        await call.backend.store.get(resource, meta.get("namespace", ""), meta["name"])
+    except NotFound:
+        return
+    raise AlreadyExists.of(call.resource.group, call.resource.plural, meta["name"])
+
+
+async def _store(call: Call, obj: Object) -> Cached:
+    backend = call.backend
+    resource = backend.table.stored(call.resource)
+    ttl_s = backend.options.event_ttl_s if resource.plural == "events" else 0
+    if resource.plural == "services" and not resource.group:
+        with backend.services.reserve(obj, None):
+            return await backend.store.create(resource, obj, ttl_s=ttl_s)
+    return await backend.store.create(resource, obj, ttl_s=ttl_s)

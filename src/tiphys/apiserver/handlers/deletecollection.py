@@ -1,0 +1,30 @@
+"""DELETE of a collection: everything that the selectors take."""
+
+from __future__ import annotations
+
+from tiphys.apiserver import bodies, machinery, respond
+from tiphys.apiserver.call import Call
+from tiphys.apiserver.handlers.delete import delete_quietly
+from tiphys.apiserver.params import delete_options, list_options
+from tiphys.apiserver.selection import select
+from tiphys.wire.message import Response
+
+
+async def handle(call: Call) -> Response:
+    """Delete what is selected and answer with the list of it."""
+    options = delete_options(call, bodies.decode_options(call))
+    wanted = list_options(call)
+    resource = call.resource
+    selection = select(resource, call.namespace, "", wanted.label_selector, wanted.field_selector)
+    page = await call.backend.store.list(
+        resource, selection, limit=wanted.limit, continue_token=wanted.continue_token
+    )
+    objects = []
+    for item in page.items:
+        deleted = await delete_quietly(call, item.name, options, item.namespace)
+        if deleted is not None:
+            objects.append(machinery.convert(deleted.obj, resource.gvk))
+    form = respond.format_of(call.request, call.query)
+    value = respond.list_value(call, form, objects, respond.list_meta(page))
+    body, content_type = respond.encode(value, form)
+    return Response(200, respond.headers_of(call.warnings, content_type), body)

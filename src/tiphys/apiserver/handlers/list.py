@@ -1,0 +1,24 @@
+"""GET of a collection."""
+
+from __future__ import annotations
+
+from tiphys.apiserver import respond
+from tiphys.apiserver.call import Call
+from tiphys.apiserver.params import list_options
+from tiphys.apiserver.selection import select
+from tiphys.wire.message import Response
+
+
+async def handle(call: Call) -> Response:
+    """Answer with a consistent page of the collection."""
+    options = list_options(call)
+    selection = select(call.resource, call.namespace, "", options.label_selector, options.field_selector)
+    page = await call.backend.store.list(
+        call.resource,
+        selection,
+        limit=options.limit,
+        continue_token=options.continue_token,
+        resource_version=options.resource_version,
+        resource_version_match=options.resource_version_match,
+    )
+    return respond.respond_page(call, page)

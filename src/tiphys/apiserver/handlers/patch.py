@@ -1,0 +1,148 @@
+"""PATCH: JSON patch, merge patch, strategic merge patch, server-side apply."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+from tiphys.apimachinery import field_errors
+from tiphys.apimachinery.errors import BadRequest, Invalid, NotFound, UnsupportedMediaType
+from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.patch import json_patch, merge, strategic
+from tiphys.apiserver import bodies, machinery, meta_rules, respond
+from tiphys.apiserver.call import Call
+from tiphys.apiserver.handlers.create import create_object
+from tiphys.apiserver.handlers.update import MAX_RETRIES, Change, update_object
+from tiphys.apiserver.negotiation import JSON, YAML
+from tiphys.apiserver.objects import Cached
+from tiphys.apiserver.params import WriteOptions, write_options
+from tiphys.wire.message import Response
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+def patch_type(call: Call) -> str:
+    """Return the patch's media type. Raises UnsupportedMediaType for one that this resource does not take."""
+    media_type = call.request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
+    accepted = [JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH]
+    if call.resource.custom:
+        accepted.remove(STRATEGIC_PATCH)
+    if media_type not in accepted:
+        raise UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: "
+            + ", ".join(accepted)
+        )
+    return media_type
+
+
+async def handle(call: Call) -> Response:
+    """Patch the object; apply creates what does not exist."""
+    kind, options = patch_type(call), write_options(call, "PatchOptions")
+    if kind == APPLY_PATCH:
+        return await _apply(call, options)
+    if options.force is not None:
+        fault = field_errors.forbidden("force", "may not be specified for non-apply patch")
+        raise Invalid.of("meta.k8s.io", "PatchOptions", "", [fault])
+    patch, duplicates = _parse(call, kind)
+    if duplicates:
+        _report(call, patch, duplicates, options)
+
+    def produce(live: Object) -> Object:
+        return apply_patch(call, kind, patch, live, options)
+
+    named = isinstance(patch, dict) and (patch.get("metadata") or {}).get("resourceVersion")
+    change = Change(produce, options, call.info.subresource, retries=1 if named else MAX_RETRIES)
+    written = await update_object(call, call.name, change)
+    return _answer(call, written, 200)
+
+
+def _parse(call: Call, kind: str) -> tuple[object, list[str]]:
+    value, duplicates = bodies.parse_object(call.request.body, JSON)
+    if kind != JSON_PATCH and not isinstance(value, dict):
+        raise BadRequest("json: cannot unmarshal into Go value of type map[string]interface {}")
+    return value, duplicates
+
+
+def _report(call: Call, patch: object, faults: list[str], options: WriteOptions) -> None:
+    if options.field_validation == "Strict":
+        text = f"strict decoding error: {', '.join(faults)}"
+        shown = machinery.dumps(patch).decode()
+        raise Invalid.of("", "", "", [field_errors.invalid("patch", shown, text)])
+    if options.field_validation == "Warn":
+        for fault in faults:
+            call.warn(fault)
+
+
+def apply_patch(call: Call, kind: str, patch: object, live: Object, options: WriteOptions) -> Object:
+    """Return the live object with the patch in it, checked against the schema. ``live`` is not changed."""
+    resource = call.resource
+    if kind == JSON_PATCH:
+        new = json_patch.apply(live, patch)
+    elif kind == MERGE_PATCH:
+        new = merge.apply(live, patch)
+    else:
+        new = strategic.apply(live, patch, machinery.schema_for(resource.gvk))
+    if new is live:
+        new = copy.deepcopy(live)
+    if not isinstance(new.get("metadata"), dict):
+        new["metadata"] = {}
+    bodies.check_kind(new, resource.gvk)
+    faults = machinery.decode_in_place(new, resource.gvk)
+    if faults:
+        _report(call, patch, faults, options)
+    new.setdefault("metadata", {})
+    meta_rules.check_name(new, live["metadata"]["name"])
+    meta_rules.check_namespace(new, resource, call.namespace)
+    return new  # type: ignore[no-any-return]
+
+
+async def _apply(call: Call, options: WriteOptions) -> Response:
+    resource, name = call.resource, call.name
+    if not call.param("fieldManager"):
+        fault = field_errors.required("fieldManager", "is required for apply patch")
+        raise Invalid.of("meta.k8s.io", "PatchOptions", "", [fault])
+    applied, duplicates = bodies.parse_object(call.request.body, YAML)
+    if not isinstance(applied, dict) or not applied.get("kind") or not applied.get("apiVersion"):
+        raise BadRequest("error decoding YAML: Object 'Kind' is missing")
+    bodies.check_kind(applied, resource.gvk)
+    if not isinstance(applied.setdefault("metadata", {}), dict):
+        raise BadRequest("metadata must be an object")
+    bodies.report(
+        call,
+        resource.gvk,
+        duplicates + machinery.decode_in_place(applied, resource.gvk),
+        options.field_validation,
+    )
+    applied.setdefault("metadata", {})
+    meta_rules.check_name(applied, name)
+    meta_rules.check_namespace(applied, resource, call.namespace)
+    if applied["metadata"].get("managedFields"):
+        raise BadRequest("metadata.managedFields must be nil")
+
+    def produce(live: Object) -> Object:
+        return _merge_applied(call, live, applied, options)
+
+    change = Change(produce, options, call.info.subresource, manages_fields=False)
+    try:
+        return _answer(call, await update_object(call, name, change), 200)
+    except NotFound:
+        if call.info.subresource or applied["metadata"].get("uid"):
+            raise
+    call.backend.authorizer.require(call.user, replace(call.info, verb="create"))
+    new = _merge_applied(call, None, applied, options)
+    new["metadata"].pop("resourceVersion", None)
+    return _answer(call, await create_object(call, new, options, manage_fields=False), 201)
+
+
+def _merge_applied(call: Call, live: Object | None, applied: Object, options: WriteOptions) -> Object:
+    write = machinery.Write(options.field_manager, call.backend.clock.now(), call.info.subresource)
+    return machinery.apply_managed(live, applied, call.resource, write, force=bool(options.force))
+
+
+def _answer(call: Call, written: Cached | Object, status: int) -> Response:
+    if isinstance(written, dict):
+        return respond.respond_object(call, written, status)
+    return respond.respond_cached(call, written, status)

@@ -1,0 +1,236 @@
+"""PUT, and the one way in which every write changes an object that exists.
+
+Owns: optimistic concurrency, what an update may not touch, status isolation, deletion by the last finalizer.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from tiphys.apimachinery.errors import Conflict, FieldError, Invalid, NotFound
+from tiphys.apimachinery.meta import Object, copy_object
+from tiphys.apis.strategy import Strategy
+from tiphys.apiserver import bodies, machinery, meta_rules, respond
+from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.call import Call
+from tiphys.apiserver.handlers.create import create_object
+from tiphys.apiserver.objects import Cached
+from tiphys.apiserver.params import WriteOptions, write_options
+from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.wire.message import Response
+
+MAX_RETRIES = 5
+"""Attempts of writes that carry no resourceVersion of their own."""
+
+Produce = Callable[[Object], "Object | Awaitable[Object]"]
+"""Live object in the request's version (a copy, free to change) -> the object wanted."""
+Check = Callable[[Object, Object], list[FieldError]]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How one request changes one object."""
+
+    produce: Produce
+    options: WriteOptions
+    subresource: str = ""
+    retries: int = MAX_RETRIES
+    field_validation: Check | None = None
+    """Replaces the strategy's own validation for subresources that change what updates may not."""
+    manages_fields: bool = True
+    """False when ``produce`` has set managedFields itself (server-side apply)."""
+    admits: bool = True
+
+
+async def handle(call: Call) -> Response:
+    """Replace the object, or create it where its kind allows that."""
+    options = write_options(call, "UpdateOptions")
+    resource, name = call.resource, call.name
+    obj = bodies.decode(call, resource.gvk, options.field_validation)
+    meta_rules.check_name(obj, name)
+    meta_rules.check_namespace(obj, resource, call.namespace)
+    strategy = machinery.strategy_for(resource.storage)
+    subresource = call.info.subresource
+    change = Change(
+        produce=lambda _live: copy_object(obj),
+        options=options,
+        subresource=subresource,
+        retries=1 if obj["metadata"].get("resourceVersion") else MAX_RETRIES,
+    )
+    try:
+        written = await update_object(call, name, change)
+    except NotFound:
+        if not strategy.allow_create_on_update or subresource or obj["metadata"].get("uid"):
+            raise
+        obj["metadata"].pop("resourceVersion", None)
+        call.backend.authorizer.require(call.user, _as_create(call))
+        made = await create_object(call, obj, options)
+        return _answer(call, made, 201)
+    return _answer(call, written, 200)
+
+
+def _as_create(call: Call) -> RequestInfo:
+    return replace(call.info, verb="create")
+
+
+def _answer(call: Call, written: Cached | Object, status: int) -> Response:
+    if isinstance(written, dict):
+        return respond.respond_object(call, written, status)
+    return respond.respond_cached(call, written, status)
+
+
+async def update_object(call: Call, name: str, change: Change) -> Cached | Object:
+    """Change one object; on a lost race try again while the change itself names no version.
+
+    Returns what is stored now, or a plain object: under dry run, and the last state when the update let go
+    of the last finalizer of an object being deleted.
+
+    Raises:
+        NotFound, Conflict, Invalid, Forbidden, BadRequest.
+    """
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            return await _attempt(call, name, change)
+        except Conflict as error:
+            if attempt >= change.retries or not isinstance(error, _Lost):
+                if isinstance(error, _Lost):
+                    raise Conflict.of(call.resource.group, call.resource.plural, name) from error
+                raise
+
+
+class _Lost(Conflict):
+    """Another write came in between: the only conflict worth another attempt."""
+
+
+async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
+    backend, resource = call.backend, call.resource
+    stored = backend.table.stored(resource)
+    cached = await backend.store.get(stored, call.namespace, name)
+    old = cached.object
+    live = copy_object(machinery.convert(old, resource.gvk))
+    produced = change.produce(live)
+    wanted: Object = await produced if inspect.isawaitable(produced) else produced
+    new = machinery.convert(wanted, resource.storage)
+    strategy = machinery.strategy_for(resource.storage)
+    _check_version(call, new, old, unconditional=strategy.unconditional_update)
+    _prepare(call, strategy, new, old, change)
+    attributes = Attributes(
+        call, "UPDATE", new, old, subresource=change.subresource, dry_run=change.options.dry_run
+    )
+    if change.admits:
+        await backend.admission.admit(attributes)
+    check = change.field_validation or machinery.update_check(
+        strategy, change.subresource, namespaced=resource.namespaced
+    )
+    faults = check(new, old)
+    if faults:
+        raise Invalid.of(resource.group, resource.kind, name, faults)
+    if change.admits:
+        await backend.admission.validate(attributes)
+    for text in strategy.warnings(new, old) if not change.subresource else ():
+        call.warn(text)
+    return await _write(call, cached, new, change)
+
+
+def _check_version(call: Call, new: Object, old: Object, *, unconditional: bool) -> None:
+    resource, meta, before = call.resource, new["metadata"], old["metadata"]
+    name = before["name"]
+    if meta.get("uid") and meta["uid"] != before["uid"]:
+        why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {before['uid']}"
+        raise Conflict.of(resource.group, resource.plural, name, why)
+    version = meta.get("resourceVersion")
+    if not version or version == "0":
+        if not unconditional:
+            fault = FieldError(
+                "FieldValueInvalid",
+                "metadata.resourceVersion",
+                "Invalid value: 0: must be specified for an update",
+            )
+            raise Invalid.of(resource.group, resource.kind, name, [fault])
+    elif version != before["resourceVersion"]:
+        raise Conflict.of(resource.group, resource.plural, name)
+    meta["resourceVersion"] = before["resourceVersion"]
+
+
+def _prepare(call: Call, strategy: Strategy, new: Object, old: Object, change: Change) -> None:
+    """Restore what this update may not touch, fill in defaults, count generations, track managers."""
+    resource = call.resource
+    meta_rules.keep_server_fields(new, old)
+    if change.subresource == "status":
+        strategy.default(new)
+        _only_status(call, strategy.status_fields, new, old)
+    elif not change.subresource:
+        if resource.subresource("status") is not None:
+            for key in strategy.status_fields:
+                _restore(new, old, key)
+        strategy.default(new)
+        strategy.prepare_update(new, old)
+        if strategy.has_generation:
+            meta_rules.bump_generation(new, old, strategy.status_fields)
+    elif strategy.has_generation:
+        meta_rules.bump_generation(new, old, strategy.status_fields)
+    if change.manages_fields:
+        write = machinery.Write(change.options.field_manager, call.backend.clock.now(), change.subresource)
+        machinery.manage_update(old, new, resource, write)
+
+
+def _restore(new: Object, old: Object, key: str) -> None:
+    if key in old:
+        new[key] = copy_object(old[key])
+    else:
+        new.pop(key, None)
+
+
+def _only_status(call: Call, status_fields: tuple[str, ...], new: Object, old: Object) -> None:
+    """Leave all but the status as it was; of metadata only annotations and finalizers may go along."""
+    for key in (new.keys() | old.keys()) - {"metadata", "apiVersion", "kind", *status_fields}:
+        _restore(new, old, key)
+    meta, before = new["metadata"], old["metadata"]
+    if call.resource.custom:
+        kept = {key: meta[key] for key in ("managedFields", "resourceVersion") if key in meta}
+        new["metadata"] = {**copy_object({k: v for k, v in before.items() if k != "managedFields"}), **kept}
+        return
+    for key in (
+        ("ownerReferences", "labels") if call.resource.group in ("apps", "batch") else ("ownerReferences",)
+    ):
+        if key in before:
+            meta[key] = copy_object(before[key])
+        else:
+            meta.pop(key, None)
+
+
+async def _write(call: Call, cached: Cached, new: Object, change: Change) -> Cached | Object:
+    backend, resource = call.backend, call.resource
+    stored = backend.table.stored(resource)
+    old, meta = cached.object, new["metadata"]
+    if change.options.dry_run:
+        return machinery.convert(new, resource.gvk)
+    if meta_rules.same_content(new, old):
+        return cached
+    done = old["metadata"].get("deletionTimestamp") and not meta.get("finalizers")
+    waits = bool(old["metadata"].get("deletionGracePeriodSeconds")) or _holds_namespace(new)
+    if done and not waits:
+        last = await _lossless(backend.store.delete(stored, call.namespace, meta["name"], cached.revision))
+        meta["resourceVersion"] = str(last.revision)
+        return machinery.convert(new, resource.gvk)
+    meta.pop("resourceVersion", None)
+    if stored.plural == "services" and not stored.group:
+        with backend.services.reserve(new, old):
+            return await _lossless(backend.store.update(stored, new, cached.revision))
+    return await _lossless(backend.store.update(stored, new, cached.revision))
+
+
+def _holds_namespace(obj: Object) -> bool:
+    """Namespaces are held by ``spec.finalizers`` as well."""
+    return obj.get("kind") == "Namespace" and bool((obj.get("spec") or {}).get("finalizers"))
+
+
+async def _lossless(write: Awaitable[Cached]) -> Cached:
+    try:
+        return await write
+    except Conflict as error:
+        raise _Lost(error.message, details=error.details) from error

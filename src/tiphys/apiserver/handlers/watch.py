@@ -1,0 +1,125 @@
+"""Watching a collection, or one object of it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+import orjson
+
+from tiphys.apimachinery.errors import BadRequest, StatusError
+from tiphys.apimachinery.meta import Object
+from tiphys.apiserver import machinery, respond
+from tiphys.apiserver.call import Call
+from tiphys.apiserver.negotiation import JSON, PROTOBUF, Format
+from tiphys.apiserver.objects import Change
+from tiphys.apiserver.params import ListOptions, list_options
+from tiphys.apiserver.selection import select
+from tiphys.wire.message import Response
+
+_INITIAL_END = "k8s.io/initial-events-end"
+
+
+async def handle(call: Call) -> Response:
+    """Stream the changes that the selection sees, until the time is up or the client goes."""
+    options = list_options(call)
+    form = respond.format_of(call.request, call.query, watch=True)
+    resource = call.resource
+    selection = select(
+        resource, call.namespace, call.info.name, options.label_selector, options.field_selector
+    )
+    version = options.resource_version
+    if version and not version.isdigit():
+        raise BadRequest(f'Invalid value: "{version}": resourceVersion must be a decimal number')
+    changes = call.backend.store.watch(
+        resource,
+        selection,
+        resource_version=version,
+        send_initial_events=bool(options.send_initial_events),
+        bookmarks=options.bookmarks,
+    )
+    content_type = f"{PROTOBUF};stream=watch" if form.media_type == PROTOBUF else JSON
+    stream = _stream(call, form, changes, _timeout_s(call, options))
+    return Response(200, respond.headers_of(call.warnings, content_type), stream=stream)
+
+
+def _timeout_s(call: Call, options: ListOptions) -> float:
+    if options.timeout_s:
+        return options.timeout_s
+    return call.backend.options.min_watch_timeout_s * (1 + random.random())
+
+
+async def _stream(
+    call: Call, form: Format, changes: AsyncIterator[list[Change]], timeout_s: float
+) -> AsyncIterator[bytes]:
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    raw = form.plain_json and call.resource.storage == call.resource.gvk
+    encoder = _Encoder(call, form)
+    try:
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    batch = await anext(changes)
+            except (TimeoutError, StopAsyncIteration):
+                return
+            if raw:
+                yield batch[0].frame if len(batch) == 1 else b"".join([change.frame for change in batch])
+            else:
+                yield b"".join([encoder.encode(change) for change in batch])
+    except StatusError as error:
+        yield encoder.failure(error)
+    finally:
+        close = getattr(changes, "aclose", None)
+        if close is not None:
+            await close()
+
+
+class _Encoder:
+    """Frames events of one watch that cannot take the shared bytes."""
+
+    def __init__(self, call: Call, form: Format) -> None:
+        self._call = call
+        self._form = form
+        self._columns_sent = False
+
+    def encode(self, change: Change) -> bytes:
+        return self._frame(change.type, self._object(change))
+
+    def failure(self, error: StatusError) -> bytes:
+        return self._frame("ERROR", error.to_status())
+
+    def _object(self, change: Change) -> Object:
+        resource, form = self._call.resource, self._form
+        if change.cached is None:
+            return self._bookmark(change)
+        obj = respond.at_version(change.cached, resource)
+        if change.type == "DELETED" or str(change.revision) != obj["metadata"].get("resourceVersion"):
+            obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(change.revision)}}
+        if form.transform == "Table":
+            meta = {"resourceVersion": obj["metadata"]["resourceVersion"]}
+            with_columns, self._columns_sent = not self._columns_sent, True
+            return respond.table(self._call, form, [obj], meta, with_columns=with_columns)
+        if form.transform:
+            return respond.partial(obj, form.transform_version)
+        return obj
+
+    def _bookmark(self, change: Change) -> Object:
+        resource, form = self._call.resource, self._form
+        meta: Object = {"resourceVersion": str(change.revision)}
+        if change.initial_end:
+            meta["annotations"] = {_INITIAL_END: "true"}
+        obj: Object = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": meta}
+        if form.transform == "Table":
+            obj = respond.table(self._call, form, [], meta, with_columns=False)
+            obj["rows"] = [{"cells": [], "object": {
+                "kind": resource.kind, "apiVersion": resource.api_version, "metadata": meta}}]  # fmt: skip
+            return obj
+        if form.transform:
+            return respond.partial(obj, form.transform_version)
+        return obj
+
+    def _frame(self, type_: str, obj: Object) -> bytes:
+        if self._form.media_type == PROTOBUF:
+            return machinery.frame_protobuf(type_, obj)
+        return orjson.dumps({"type": type_, "object": obj}) + b"\n"

@@ -1,0 +1,163 @@
+"""The one place where the server reaches into the API machinery: schemas, strategies, conversion, printing.
+
+Owns: the choice of which machinery serves which kind (built-in or custom). Refuses: rules of its own.
+Imports are late where a package is large and only some requests need it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from tiphys.apimachinery import managedfields
+from tiphys.apimachinery.errors import BadRequest, FieldError
+from tiphys.apimachinery.managedfields.update import reset_fields
+from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apimachinery.resource import Resource
+from tiphys.apimachinery.schema import strict_json
+from tiphys.apimachinery.schema.node import Schema
+from tiphys.apimachinery.schema.walk import DecodeError, cannot_be_handled, decode_check
+from tiphys.apis import conversion, schemas, strategies
+from tiphys.apis.strategy import Strategy
+
+UpdateCheck = Callable[[Object, Object], list[FieldError]]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Who writes, when, and through which subresource."""
+
+    manager: str
+    now: datetime
+    subresource: str = ""
+
+
+def strategy_for(gvk: GVK) -> Strategy:
+    """Return a kind's strategy."""
+    return strategies.strategy_for(gvk)
+
+
+def schema_for(gvk: GVK) -> Schema:
+    """Return a kind's schema."""
+    return schemas.schema_for(gvk)
+
+
+def convert(obj: Object, to: GVK) -> Object:
+    """Return an object at another version of its kind; the object itself where it is there already."""
+    return conversion.convert(obj, to)
+
+
+def parse_json(body: bytes) -> tuple[Any, list[str]]:
+    """Return the value and the texts of duplicate fields. Raises BadRequest."""
+    try:
+        return strict_json.loads_strict(body)
+    except strict_json.JsonError as error:
+        raise BadRequest(f"the object provided is unrecognized (must be of type Object): {error}") from error
+
+
+def decode_in_place(obj: Object, gvk: GVK) -> list[str]:
+    """Bring a decoded body into the shape of its kind, in place; return the texts of unknown fields.
+
+    Raises:
+        BadRequest: a value has the wrong type.
+    """
+    try:
+        return decode_check(obj, schema_for(gvk), "Strict")
+    except DecodeError as error:
+        raise cannot_be_handled(gvk, str(error)) from error
+
+
+def validate_create(strategy: Strategy, obj: Object, *, namespaced: bool) -> list[FieldError]:
+    """Return every fault of a new object."""
+    return strategies.validate_create(strategy, obj, namespaced=namespaced)
+
+
+def update_check(strategy: Strategy, subresource: str, *, namespaced: bool) -> UpdateCheck:
+    """Return the validation of an update of the object or its status."""
+    if subresource == "status":
+        return lambda new, old: strategies.validate_status_update(strategy, new, old, namespaced=namespaced)
+    return lambda new, old: strategies.validate_update(strategy, new, old, namespaced=namespaced)
+
+
+def decode_protobuf(body: bytes) -> Any:
+    """Return the object in a protobuf body. Raises BadRequest."""
+    from tiphys.apis import protobuf_codec
+
+    return protobuf_codec.decode(body)
+
+
+def encode_protobuf(value: Object) -> bytes:
+    """Return an object in Kubernetes' protobuf envelope. Raises NotAcceptable for custom kinds."""
+    from tiphys.apis import protobuf_codec
+
+    return protobuf_codec.encode(value)
+
+
+def frame_protobuf(type_: str, obj: Object) -> bytes:
+    """Return one watch event: its length in four bytes, then a WatchEvent."""
+    inner = encode_protobuf(obj)
+    event = _field(1, type_.encode()) + _field(2, _field(1, inner))
+    return struct.pack(">I", len(event)) + event
+
+
+def _field(number: int, data: bytes) -> bytes:
+    size, length = len(data), bytearray()
+    while size > 0x7F:
+        length.append(size & 0x7F | 0x80)
+        size >>= 7
+    length.append(size)
+    return bytes((number << 3 | 2,)) + bytes(length) + data
+
+
+def table_rows(gvk: GVK, objects: Sequence[Object], now: datetime) -> tuple[list[Object], list[Object]]:
+    """Return column definitions and rows (cells and conditions) as ``kubectl get`` prints them."""
+    from tiphys.apis import printers
+
+    printer = printers.table_for(gvk)
+    return list(printer.columns), [{"cells": printer.row(obj, now)} for obj in objects]
+
+
+def manage_update(old: Object | None, new: Object, resource: Resource, write: Write) -> None:
+    """Note in ``new`` which fields this write made its manager's. Both are in the storage version."""
+    gvk = resource.storage
+    managedfields.update(
+        old,
+        new,
+        schema_for(gvk),
+        manager=write.manager,
+        api_version=gvk.api_version,
+        now=write.now,
+        subresource=write.subresource,
+        ignored=_reset(resource, write.subresource),
+    )
+
+
+def apply_managed(
+    live: Object | None, applied: Object, resource: Resource, write: Write, *, force: bool
+) -> Object:
+    """Return the result of a server-side apply. Raises Conflict naming the fields that others own."""
+    return managedfields.apply(
+        live,
+        applied,
+        schema_for(resource.gvk),
+        manager=write.manager,
+        api_version=resource.api_version,
+        now=write.now,
+        force=force,
+        subresource=write.subresource,
+        ignored=_reset(resource, write.subresource),
+    )
+
+
+def _reset(resource: Resource, subresource: str) -> Any:
+    return reset_fields(subresource, has_status=resource.subresource("status") is not None)
+
+
+def dumps(value: Any) -> bytes:
+    """Encode as compact JSON."""
+    return orjson.dumps(value)

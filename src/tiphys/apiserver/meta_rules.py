@@ -1,0 +1,102 @@
+"""What the server does to every object's metadata on create and update, whatever its kind.
+
+Pure but for fresh uids and name suffixes. Called by the write handlers.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from tiphys.apimachinery.clock import rfc3339
+from tiphys.apimachinery.errors import BadRequest
+from tiphys.apimachinery.meta import Object, generate_name, new_uid
+from tiphys.apimachinery.resource import Resource
+
+_SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
+_KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
+
+
+def check_namespace(obj: Object, resource: Resource, namespace: str) -> None:
+    """Fill in or compare the namespace. Raises BadRequest."""
+    meta = obj["metadata"]
+    if not resource.namespaced:
+        if not meta.get("namespace"):
+            meta.pop("namespace", None)
+        return
+    if not meta.get("namespace"):
+        meta["namespace"] = namespace
+    elif meta["namespace"] != namespace:
+        raise BadRequest(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+
+
+def check_name(obj: Object, name: str) -> None:
+    """Fill in or compare the name of an update. Raises BadRequest."""
+    meta = obj["metadata"]
+    if not meta.get("name"):
+        meta["name"] = name
+    elif meta["name"] != name:
+        raise BadRequest(
+            f"the name of the object ({meta['name']}) does not match the name on the URL ({name})"
+        )
+
+
+def stamp_new(obj: Object, now: datetime, *, has_generation: bool) -> None:
+    """Give a new object its uid, its birth and, where it asks for one, its name.
+
+    Raises:
+        BadRequest: it comes with a resourceVersion.
+    """
+    meta = obj["metadata"]
+    if meta.get("resourceVersion") not in (None, ""):
+        raise BadRequest("resourceVersion should not be set on objects to be created")
+    meta.pop("resourceVersion", None)
+    for key in _SERVER_OWNED:
+        meta.pop(key, None)
+    meta["uid"] = new_uid()
+    meta["creationTimestamp"] = rfc3339(now)
+    meta.pop("generation", None)
+    if has_generation:
+        meta["generation"] = 1
+    if not meta.get("name") and meta.get("generateName"):
+        meta["name"] = generate_name(meta["generateName"])
+
+
+def keep_server_fields(new: Object, old: Object) -> None:
+    """Restore what only the server decides, so that an update cannot change it."""
+    meta, before = new["metadata"], old["metadata"]
+    for key in _KEPT:
+        if key in before:
+            meta[key] = before[key]
+        else:
+            meta.pop(key, None)
+    meta.pop("selfLink", None)
+    if not meta.get("generateName") and before.get("generateName"):
+        meta["generateName"] = before["generateName"]
+
+
+def bump_generation(new: Object, old: Object, status_fields: tuple[str, ...]) -> None:
+    """Count a change of what is wanted: anything but metadata and status."""
+    ignored = {"metadata", "apiVersion", "kind", *status_fields}
+    keys = (new.keys() | old.keys()) - ignored
+    if any(new.get(key) != old.get(key) for key in keys):
+        new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
+
+
+def same_content(new: Object, old: Object) -> bool:
+    """Tell whether a write would change nothing but the times of its managed fields."""
+    if new.keys() != old.keys():
+        return False
+    for key, value in new.items():
+        if key != "metadata" and value != old[key]:
+            return False
+    a, b = new["metadata"], old["metadata"]
+    ignored = {"managedFields", "resourceVersion"}
+    if {k: v for k, v in a.items() if k not in ignored} != {k: v for k, v in b.items() if k not in ignored}:
+        return False
+    return _timeless(a.get("managedFields")) == _timeless(b.get("managedFields"))
+
+
+def _timeless(entries: list[Object] | None) -> list[Object]:
+    return [{k: v for k, v in entry.items() if k != "time"} for entry in entries or ()]

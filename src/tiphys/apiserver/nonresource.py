@@ -1,0 +1,142 @@
+"""Everything that is no resource: discovery, health, version, metrics, OpenAPI, token keys.
+
+Owns: the list of such paths. Called by the server's chain once the user is allowed.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from tiphys.apis.openapi import OpenApi
+from tiphys.apiserver.authn.serviceaccount import TokenKeys
+from tiphys.apiserver.discovery import Discovery
+from tiphys.apiserver.metrics import Metrics
+from tiphys.apiserver.options import GIT_VERSION, ApiServerOptions
+from tiphys.wire.message import Request, Response
+
+Check = Callable[[], bool]
+_PROTO_V2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+_HEALTH = ("healthz", "livez", "readyz")
+
+
+class NonResource:
+    """Answers by path; None where there is nothing, which is a 404."""
+
+    def __init__(
+        self,
+        table: Any,
+        options: ApiServerOptions,
+        keys: TokenKeys,
+        metrics: Metrics,
+        checks: dict[str, Check],
+    ) -> None:
+        address = f"{options.advertise_address}:{options.secure_port}"
+        self._discovery = Discovery(table, address)
+        self._openapi = OpenApi(table)
+        self._keys = keys
+        self._metrics = metrics
+        self._checks = checks
+        self._options = options
+
+    def handle(self, request: Request) -> Response | None:
+        """Answer one request; only reads are served."""
+        if request.method not in ("GET", "HEAD"):
+            return None
+        path = request.path.rstrip("/") or "/"
+        first = path.split("/")[1]
+        if first in ("api", "apis"):
+            return self._discovery.handle(request)
+        if first in _HEALTH:
+            return self._health(request, path)
+        if first == "openapi":
+            return self._open_api(request, path)
+        match path:
+            case "/":
+                return _json({"paths": self._paths()})
+            case "/version":
+                return _json(version_info())
+            case "/metrics":
+                return Response(200, {"content-type": Metrics.CONTENT_TYPE}, self._metrics.render())
+            case "/.well-known/openid-configuration":
+                uri = f"https://{self._options.advertise_address}:{self._options.secure_port}/openid/v1/jwks"
+                return _json(self._keys.openid_configuration(uri), "public, max-age=3600")
+            case "/openid/v1/jwks":
+                response = _json(self._keys.jwks(), "public, max-age=3600")
+                response.headers["content-type"] = "application/jwk-set+json"
+                return response
+        return None
+
+    def _paths(self) -> list[str]:
+        return [
+            "/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics",
+            "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version",
+        ]  # fmt: skip
+
+    def _health(self, request: Request, path: str) -> Response | None:
+        headers = {
+            "content-type": "text/plain; charset=utf-8",
+            "x-content-type-options": "nosniff",
+            "cache-control": "no-cache, private",
+        }
+        _, kind, *rest = path.split("/")
+        if rest:
+            check = self._checks.get("/".join(rest))
+            if check is None:
+                return None
+            good = check()
+            return Response(
+                200 if good else 500, headers, b"ok" if good else b"internal server error: check failed"
+            )
+        excluded = request.query.get("exclude", [])
+        results = {name: check() for name, check in self._checks.items() if name not in excluded}
+        good = all(results.values())
+        if good and "verbose" not in request.query:
+            return Response(200, headers, b"ok")
+        lines = [
+            f"[+]{name} ok" if ok else f"[-]{name} failed: reason withheld" for name, ok in results.items()
+        ]
+        lines.append(f"{kind} check {'passed' if good else 'failed'}")
+        return Response(200 if good else 500, headers, ("\n".join(lines) + "\n").encode())
+
+    def _open_api(self, request: Request, path: str) -> Response | None:
+        if path == "/openapi/v2":
+            accept = request.headers.get("accept", "")
+            if "protobuf" in accept.split(",")[0]:
+                return Response(
+                    200, {"content-type": _PROTO_V2, "vary": "Accept"}, self._openapi.v2_protobuf()
+                )
+            headers = {"content-type": "application/json", "vary": "Accept"}
+            return Response(200, headers, self._openapi.v2_json())
+        if path == "/openapi/v3":
+            return Response(200, {"content-type": "application/json"}, self._openapi.v3_index())
+        if path.startswith("/openapi/v3/"):
+            body = self._openapi.v3_group(path[len("/openapi/v3/") :])
+            if body is None:
+                return None
+            headers = {"content-type": "application/json"}
+            if "hash=" in request.raw_query:
+                headers["cache-control"] = "public, immutable"
+            return Response(200, headers, body)
+        return None
+
+
+def version_info() -> dict[str, str]:
+    """Return what ``/version`` answers."""
+    major, minor, _ = GIT_VERSION.lstrip("v").split(".")
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    return {
+        "major": major, "minor": minor, "emulationMajor": major, "emulationMinor": minor,
+        "minCompatibilityMajor": major, "minCompatibilityMinor": str(int(minor) - 1),
+        "gitVersion": GIT_VERSION, "gitCommit": "", "gitTreeState": "clean",
+        "buildDate": "2026-04-22T00:00:00Z", "goVersion": "", "compiler": platform.python_implementation(),
+        "platform": f"{platform.system().lower()}/{machine}",
+    }  # fmt: skip
+
+
+def _json(value: Any, cache: str = "no-cache, private") -> Response:
+    headers = {"content-type": "application/json", "cache-control": cache}
+    return Response(200, headers, orjson.dumps(value, option=orjson.OPT_INDENT_2))

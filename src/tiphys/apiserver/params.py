@@ -1,0 +1,218 @@
+"""Query parameters and option bodies, read and checked once.
+
+Owns: dryRun, fieldManager, fieldValidation, force, DeleteOptions, list options. Source: meta/v1 *Options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tiphys.apimachinery import field_errors
+from tiphys.apimachinery.errors import BadRequest, FieldError, Invalid
+from tiphys.apiserver.call import Call
+
+_META = "meta.k8s.io"
+_MAX_MANAGER = 128
+VALIDATIONS = ("Ignore", "Warn", "Strict")
+PROPAGATIONS = ("Foreground", "Background", "Orphan")
+_TRUE = ("1", "t", "T", "true", "TRUE", "True")
+_FALSE = ("0", "f", "F", "false", "FALSE", "False", "")
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """What CreateOptions, UpdateOptions and PatchOptions say."""
+
+    dry_run: bool = False
+    field_manager: str = ""
+    field_validation: str = "Warn"
+    force: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOptions:
+    """What DeleteOptions say; None and empty mean not given."""
+
+    grace_period_s: int | None = None
+    uid: str = ""
+    resource_version: str = ""
+    propagation: str = ""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """What ListOptions say. ``timeout_s`` 0 means not given."""
+
+    label_selector: str = ""
+    field_selector: str = ""
+    limit: int = 0
+    continue_token: str = ""
+    resource_version: str = ""
+    resource_version_match: str = ""
+    timeout_s: int = 0
+    bookmarks: bool = False
+    send_initial_events: bool | None = None
+
+
+def parse_bool(call: Call, name: str) -> bool | None:
+    """Return a boolean parameter, None when it is not given. Raises BadRequest."""
+    if name not in call.query:
+        return None
+    text = call.param(name)
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise BadRequest(f'strconv.ParseBool: parsing "{text}": invalid syntax')
+
+
+def parse_int(call: Call, name: str) -> int | None:
+    """Return an integer parameter, None when it is not given. Raises BadRequest."""
+    text = call.param(name)
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
+
+
+def _dry_run_faults(values: list[str]) -> list[FieldError]:
+    if all(value == "All" for value in values):
+        return []
+    return [field_errors.not_supported("dryRun", values, ["All"])]
+
+
+def write_options(call: Call, kind: str) -> WriteOptions:
+    """Read the options of a write; ``kind`` names them in faults (CreateOptions ...).
+
+    Raises:
+        Invalid: an option has a value that it cannot have.
+    """
+    dry_run = [value for value in call.query.get("dryRun", ()) if value]
+    faults = _dry_run_faults(dry_run)
+    manager = call.param("fieldManager")
+    if len(manager) > _MAX_MANAGER:
+        faults.append(field_errors.too_long("fieldManager", _MAX_MANAGER))
+    elif not manager.isprintable():
+        faults.append(
+            field_errors.invalid("fieldManager", manager, "should only contain printable characters")
+        )
+    validation = call.param("fieldValidation")
+    if validation and validation not in VALIDATIONS:
+        faults.append(field_errors.not_supported("fieldValidation", validation, VALIDATIONS))
+    if faults:
+        raise Invalid.of(_META, kind, "", faults)
+    return WriteOptions(
+        dry_run=bool(dry_run),
+        field_manager=manager or manager_of(call.request.headers),
+        field_validation=validation or "Warn",
+        force=parse_bool(call, "force"),
+    )
+
+
+def manager_of(headers: Mapping[str, str]) -> str:
+    """Return the manager where no ``fieldManager`` is given: the user agent up to the slash."""
+    prefix = headers.get("user-agent", "").split("/", 1)[0]
+    return "".join(char for char in prefix if char.isprintable())[:_MAX_MANAGER] or "unknown"
+
+
+def delete_options(call: Call, body: Mapping[str, Any] | None) -> DeleteOptions:
+    """Read DeleteOptions from the body, or from the query when there is no body.
+
+    Raises:
+        Invalid: options that contradict each other or have no such value.
+    """
+    if body is None:
+        body = {
+            "gracePeriodSeconds": parse_int(call, "gracePeriodSeconds"),
+            "propagationPolicy": call.param("propagationPolicy") or None,
+            "orphanDependents": parse_bool(call, "orphanDependents"),
+            "dryRun": [value for value in call.query.get("dryRun", ()) if value],
+        }
+    dry_run = list(body.get("dryRun") or [v for v in call.query.get("dryRun", ()) if v])
+    faults = _dry_run_faults(dry_run)
+    propagation, orphan = body.get("propagationPolicy") or "", body.get("orphanDependents")
+    if orphan is not None and propagation:
+        text = "orphanDependents and deletionPropagation cannot be both set"
+        faults.append(field_errors.invalid("propagationPolicy", propagation, text))
+    if propagation and propagation not in PROPAGATIONS:
+        faults.append(field_errors.not_supported("propagationPolicy", propagation, [*PROPAGATIONS, "nil"]))
+    grace = body.get("gracePeriodSeconds")
+    if grace is not None and not isinstance(grace, int):
+        raise BadRequest("gracePeriodSeconds must be an integer")
+    if faults:
+        raise Invalid.of(_META, "DeleteOptions", "", faults)
+    if orphan is not None:
+        propagation = "Orphan" if orphan else "Background"
+    preconditions = body.get("preconditions") or {}
+    return DeleteOptions(
+        grace_period_s=1 if grace is not None and grace < 0 else grace,
+        uid=preconditions.get("uid") or "",
+        resource_version=preconditions.get("resourceVersion") or "",
+        propagation=propagation,
+        dry_run=bool(dry_run),
+    )
+
+
+def list_options(call: Call) -> ListOptions:
+    """Read the options of a list or watch.
+
+    Raises:
+        BadRequest: a number is none. Invalid: options that cannot go together.
+    """
+    if not call.query:
+        return ListOptions()
+    options = ListOptions(
+        label_selector=call.param("labelSelector"),
+        field_selector=call.param("fieldSelector"),
+        limit=parse_int(call, "limit") or 0,
+        continue_token=call.param("continue"),
+        resource_version=call.param("resourceVersion"),
+        resource_version_match=call.param("resourceVersionMatch"),
+        timeout_s=parse_int(call, "timeoutSeconds") or 0,
+        bookmarks=parse_bool(call, "allowWatchBookmarks") or False,
+        send_initial_events=parse_bool(call, "sendInitialEvents"),
+    )
+    faults = _list_faults(options, watching=call.info.verb == "watch")
+    if faults:
+        raise Invalid.of(_META, "ListOptions", "", faults)
+    return options
+
+
+def _list_faults(options: ListOptions, *, watching: bool) -> list[FieldError]:
+    path, match = "resourceVersionMatch", options.resource_version_match
+    faults: list[FieldError] = []
+    if watching:
+        if options.send_initial_events is not None and not match:
+            text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            faults.append(field_errors.forbidden(path, text))
+        elif match and options.send_initial_events is None:
+            text = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            faults.append(field_errors.forbidden(path, text))
+        elif match and match != "NotOlderThan":
+            faults.append(field_errors.not_supported(path, match, ["NotOlderThan"]))
+        return faults
+    if options.send_initial_events is not None:
+        faults.append(field_errors.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+    if not match:
+        return faults
+    if not options.resource_version:
+        faults.append(
+            field_errors.forbidden(
+                path, "resourceVersionMatch is forbidden unless resourceVersion is provided"
+            )
+        )
+    if options.continue_token:
+        faults.append(
+            field_errors.forbidden(path, "resourceVersionMatch is forbidden when continue is provided")
+        )
+    if match not in ("Exact", "NotOlderThan"):
+        faults.append(field_errors.not_supported(path, match, ["Exact", "NotOlderThan", ""]))
+    elif match == "Exact" and options.resource_version == "0":
+        text = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+        faults.append(field_errors.forbidden(path, text))
+    return faults

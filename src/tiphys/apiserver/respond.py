@@ -1,0 +1,202 @@
+"""Answers: objects, lists and failures in the form the client asked for.
+
+Owns: encoding. Stored bytes go out untouched whenever they are what the client wants. Called by handlers and
+by the filter chain for failures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import yaml
+
+from tiphys.apimachinery.errors import StatusError, TooManyRequests
+from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver import machinery
+from tiphys.apiserver.call import Call
+from tiphys.apiserver.negotiation import JSON, PROTOBUF, YAML, Format, accept_format
+from tiphys.apiserver.objects import Cached, Page
+from tiphys.wire.message import Request, Response
+
+_PRETTY = orjson.OPT_INDENT_2
+NO_STORE = "no-cache, private"
+
+
+def format_of(request: Request, query: dict[str, list[str]], *, watch: bool = False) -> Format:
+    """Return the form that a request asks for. Raises NotAcceptable."""
+    pretty = query["pretty"][0] if "pretty" in query else ""
+    headers = request.headers
+    if pretty == "" and "pretty" in query:
+        pretty = "true"
+    return accept_format(headers.get("accept", ""), pretty, headers.get("user-agent", ""), watch=watch)
+
+
+def encode(value: Any, form: Format) -> tuple[bytes, str]:
+    """Return a value's bytes and their content type."""
+    if form.media_type == PROTOBUF:
+        return machinery.encode_protobuf(value), PROTOBUF
+    if form.media_type == YAML:
+        text = yaml.dump(value, Dumper=yaml.CSafeDumper, default_flow_style=False, allow_unicode=True)
+        return text.encode(), YAML
+    return orjson.dumps(value, option=_PRETTY if form.pretty else None), JSON
+
+
+def _warning(text: str) -> str:
+    clean = text.replace("\\", "\\\\").replace('"', '\\"')
+    return "".join(char if char.isprintable() else " " for char in f'299 - "{clean}"')
+
+
+def headers_of(warnings: Sequence[str], content_type: str) -> dict[str, str]:
+    """Return the headers that every answer of the API carries."""
+    headers = {"content-type": content_type, "cache-control": NO_STORE}
+    if warnings:
+        headers["warning"] = ", ".join(_warning(text) for text in warnings)
+    return headers
+
+
+def respond(call: Call, value: Any, status: int = 200) -> Response:
+    """Answer with any value as it is (Status, reviews, Scale)."""
+    form = format_of(call.request, call.query)
+    body, content_type = encode(value, form)
+    return Response(status, headers_of(call.warnings, content_type), body)
+
+
+def at_version(cached: Cached, resource: Resource) -> Object:
+    """Return a cached object in the version that the request named; shared, never change it."""
+    if resource.storage == resource.gvk:
+        return cached.object
+    return machinery.convert(cached.object, resource.gvk)
+
+
+def respond_cached(call: Call, cached: Cached, status: int = 200) -> Response:
+    """Answer with one stored object."""
+    form = format_of(call.request, call.query)
+    resource = call.resource
+    if form.plain_json and resource.storage == resource.gvk:
+        return Response(status, headers_of(call.warnings, JSON), cached.raw)
+    return _transformed(call, form, at_version(cached, resource), status)
+
+
+def respond_object(call: Call, obj: Object, status: int = 200) -> Response:
+    """Answer with one object in the request's version that is not stored (dry run, last state)."""
+    return _transformed(call, format_of(call.request, call.query), obj, status)
+
+
+def _transformed(call: Call, form: Format, obj: Object, status: int) -> Response:
+    value: Object = obj
+    if form.transform == "Table":
+        meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+        value = table(call, form, [obj], meta)
+    elif form.transform == "PartialObjectMetadata":
+        value = partial(obj, form.transform_version)
+    body, content_type = encode(value, form)
+    return Response(status, headers_of(call.warnings, content_type), body)
+
+
+def partial(obj: Object, version: str) -> Object:
+    """Return only an object's metadata."""
+    return {
+        "kind": "PartialObjectMetadata",
+        "apiVersion": f"meta.k8s.io/{version}",
+        "metadata": obj.get("metadata", {}),
+    }
+
+
+def table(
+    call: Call, form: Format, objects: Sequence[Object], meta: Object, *, with_columns: bool = True
+) -> Object:
+    """Return objects as a Table: cells as kubectl prints them, and what ``includeObject`` asks for."""
+    include = call.param("includeObject") or "Metadata"
+    columns, rows = machinery.table_rows(call.resource.gvk, objects, call.backend.clock.now())
+    cells = []
+    for row, obj in zip(rows, objects, strict=True):
+        entry = dict(row)
+        if include == "Metadata":
+            entry["object"] = partial(obj, form.transform_version)
+        elif include == "Object":
+            entry["object"] = obj
+        else:
+            entry["object"] = None
+        cells.append(entry)
+    return {
+        "kind": "Table",
+        "apiVersion": f"meta.k8s.io/{form.transform_version}",
+        "metadata": meta,
+        "columnDefinitions": columns if with_columns else None,
+        "rows": cells,
+    }
+
+
+def list_meta(page: Page) -> Object:
+    """Return the metadata of a list."""
+    meta: Object = {"resourceVersion": str(page.revision)}
+    if page.continue_token:
+        meta["continue"] = page.continue_token
+    if page.remaining is not None and page.continue_token:
+        meta["remainingItemCount"] = page.remaining
+    return meta
+
+
+def respond_page(call: Call, page: Page) -> Response:
+    """Answer with a list."""
+    form, resource = format_of(call.request, call.query), call.resource
+    if form.plain_json and resource.storage == resource.gvk:
+        head = orjson.dumps(
+            {"kind": f"{resource.kind}List", "apiVersion": resource.api_version, "metadata": list_meta(page)}
+        )
+        body = b"".join((head[:-1], b',"items":[', b",".join([item.raw for item in page.items]), b"]}"))
+        return Response(200, headers_of(call.warnings, JSON), body)
+    objects = [at_version(item, resource) for item in page.items]
+    body, content_type = encode(list_value(call, form, objects, list_meta(page)), form)
+    return Response(200, headers_of(call.warnings, content_type), body)
+
+
+def list_value(call: Call, form: Format, objects: Sequence[Object], meta: Object) -> Object:
+    """Return a list of objects in the asked form."""
+    resource = call.resource
+    if form.transform == "Table":
+        return table(call, form, objects, meta)
+    if form.transform in ("PartialObjectMetadataList", "PartialObjectMetadata"):
+        return {
+            "kind": "PartialObjectMetadataList",
+            "apiVersion": f"meta.k8s.io/{form.transform_version}",
+            "metadata": meta,
+            "items": [partial(obj, form.transform_version) for obj in objects],
+        }
+    return {
+        "kind": f"{resource.kind}List",
+        "apiVersion": resource.api_version,
+        "metadata": meta,
+        "items": list(objects),
+    }
+
+
+def success(group: str, resource: str, name: str, uid: str) -> Object:
+    """Return the Status of a write that leaves no object behind."""
+    details = {"name": name, "group": group, "kind": resource, "uid": uid}
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": {key: value for key, value in details.items() if value},
+    }
+
+
+def failure(error: StatusError, request: Request, warnings: Sequence[str] = ()) -> Response:
+    """Answer with a failure, in protobuf for clients that ask for it first."""
+    status = error.to_status()
+    accept = request.headers.get("accept", "").split(",", 1)[0]
+    form = Format(PROTOBUF) if accept.startswith(PROTOBUF) else Format()
+    if accept.startswith(YAML):
+        form = Format(YAML)
+    body, content_type = encode(status, form)
+    headers = headers_of(warnings, content_type)
+    if isinstance(error, TooManyRequests):
+        headers["retry-after"] = str(error.retry_after_s)
+    elif error.details and error.details.get("retryAfterSeconds"):
+        headers["retry-after"] = str(error.details["retryAfterSeconds"])
+    return Response(error.status_code, headers, body)

@@ -1,0 +1,94 @@
+"""From a request's words to the handler that serves them.
+
+Owns: which verbs a resource or subresource serves, and the 404s and 405s for the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from urllib.parse import parse_qs
+
+from tiphys.apimachinery.errors import MethodNotAllowed, NotFound
+from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.call import Backend, Call, CallHandler
+from tiphys.apiserver.handlers import create, delete, deletecollection, get, list, patch, update, watch
+from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.reviews import REVIEWS
+from tiphys.apiserver.subresources import SUBRESOURCES
+from tiphys.wire.message import Request, Response
+
+_HANDLERS: dict[str, CallHandler] = {
+    "create": create.handle,
+    "get": get.handle,
+    "list": list.handle,
+    "watch": watch.handle,
+    "update": update.handle,
+    "patch": patch.handle,
+    "delete": delete.handle,
+    "deletecollection": deletecollection.handle,
+}
+_PLAIN_SUBRESOURCE = {"get": get.handle, "update": update.handle, "patch": patch.handle}
+_ON_COLLECTION = ("create", "list", "watch", "deletecollection")
+
+
+def _not_allowed() -> MethodNotAllowed:
+    return MethodNotAllowed("the server does not allow this method on the requested resource")
+
+
+def find_handler(resource: Resource, info: RequestInfo) -> CallHandler:
+    """Return what serves a verb on a resource.
+
+    Raises:
+        NotFound: no such subresource. MethodNotAllowed: it does not serve the verb.
+    """
+    if info.subresource:
+        return _find_subresource(resource, info)
+    review = REVIEWS.get((resource.group, resource.plural))
+    if review is not None:
+        if info.verb != "create":
+            raise _not_allowed()
+        return review
+    handler = _HANDLERS.get(info.verb)
+    if handler is None or info.verb not in resource.verbs:
+        raise _not_allowed()
+    if info.verb == "create" and info.name:
+        raise _not_allowed()
+    if resource.namespaced and not info.namespace and info.verb not in ("list", "watch"):
+        raise _not_allowed() if info.verb != "get" else NotFound.path()
+    if info.verb in ("get", "update", "patch", "delete") and not info.name:
+        raise _not_allowed()
+    return handler
+
+
+def _find_subresource(resource: Resource, info: RequestInfo) -> CallHandler:
+    own = SUBRESOURCES.get((resource.group, resource.plural, info.subresource)) or SUBRESOURCES.get(
+        ("*", "*", info.subresource)
+    )
+    known = resource.subresource(info.subresource)
+    if known is None:
+        raise NotFound.path()
+    if own is not None:
+        return own
+    handler = _PLAIN_SUBRESOURCE.get(info.verb)
+    if info.subresource != "status" or handler is None:
+        raise _not_allowed()
+    return handler
+
+
+async def route(backend: Backend, request: Request, info: RequestInfo, user: User) -> Response:
+    """Serve one request for a resource."""
+    resource = backend.table.by_path(info.group, info.version, info.resource)
+    if resource is None:
+        raise NotFound.path()
+    if not resource.namespaced and info.namespace and info.resource != "namespaces":
+        raise NotFound.path()
+    query = parse_qs(request.raw_query, keep_blank_values=True) if request.raw_query else {}
+    if info.resource == "namespaces" and info.namespace and info.name:
+        info = replace(info, namespace=info.name)
+    call = Call(backend, request, info, user, resource, query)
+    try:
+        return await find_handler(resource, info)(call)
+    except Exception:
+        request.scope["warnings"] = call.warnings
+        raise

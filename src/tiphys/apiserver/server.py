@@ -1,0 +1,163 @@
+"""The API server: wires store, identity, rights, admission and handlers into one ``Handler``.
+
+Owns: start-up order (cache, indexes, bootstrap, ready) and its end. Refuses: sockets, which are the caller's
+(``cmd.apiserver``), so that the same server runs in one process with its clients.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.apimachinery.errors import NotFound
+from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.resource import Resource
+from tiphys.apis.table import TABLE
+from tiphys.apiserver.admission.chain import AdmissionChain
+from tiphys.apiserver.allocators import ServiceAllocator
+from tiphys.apiserver.authn.authenticator import Authenticator
+from tiphys.apiserver.authn.serviceaccount import TokenKeys
+from tiphys.apiserver.authz.authorizer import Authorizer
+from tiphys.apiserver.authz.feeds import PodsByNode, rbac_feeds
+from tiphys.apiserver.authz.node import NodeAuthorizer
+from tiphys.apiserver.authz.rbac import Rbac
+from tiphys.apiserver.bootstrap import bootstrap
+from tiphys.apiserver.call import Backend
+from tiphys.apiserver.chain import Chain
+from tiphys.apiserver.feed import Feed
+from tiphys.apiserver.metrics import Metrics
+from tiphys.apiserver.nonresource import NonResource
+from tiphys.apiserver.objects import Cached, ObjectStore
+from tiphys.apiserver.options import ApiServerOptions
+from tiphys.storage.base import Store
+from tiphys.wire.message import Handler, Request, Response
+from tiphys.wire.pki import make_signing_key
+
+log = logging.getLogger(__name__)
+
+
+class ApiServer:
+    """One API server over one store. ``handler`` answers as soon as ``start`` has returned."""
+
+    def __init__(
+        self,
+        store: Store,
+        options: ApiServerOptions | None = None,
+        clock: Clock | None = None,
+        *,
+        objects: ObjectStore | None = None,
+    ) -> None:
+        self.options = options or ApiServerOptions()
+        self._clock = clock or RealClock()
+        self._store = store
+        self.table = TABLE.copy()
+        self.objects: Any = objects if objects is not None else _cached_store(store, self._clock)
+        self.keys = TokenKeys(
+            self.options.service_account_issuer,
+            self.options.service_account_signing_key or make_signing_key(),
+            self.options.service_account_public_keys,
+        )
+        self.rbac, self._pods = Rbac(), PodsByNode()
+        authorizer = Authorizer(self.options.authorization_modes, self.rbac, NodeAuthorizer(self._pods))
+        self.backend = Backend(
+            store=self.objects,
+            options=self.options,
+            clock=self._clock,
+            table=self.table,
+            keys=self.keys,
+            authenticator=self._authenticator(),
+            authorizer=authorizer,
+            admission=AdmissionChain(disabled=self.options.disabled_admission),
+            services=ServiceAllocator(
+                self.options.service_cluster_ip_ranges, self.options.service_node_port_range
+            ),
+        )
+        metrics = Metrics()
+        nonresource = NonResource(
+            self.table, self.options, self.keys, metrics, {"ping": lambda: True, "etcd": self._is_ready}
+        )
+        self._chain = Chain(self.backend, nonresource, metrics)
+        self._ready = False
+        self._background: asyncio.Task[None] | None = None
+
+    @property
+    def handler(self) -> Handler:
+        return self._chain
+
+    async def __call__(self, request: Request) -> Response:
+        return await self._chain(request)
+
+    def _is_ready(self) -> bool:
+        return self._ready
+
+    def _authenticator(self) -> Authenticator:
+        options = self.options
+        audiences = options.api_audiences or (options.service_account_issuer,)
+        return Authenticator(
+            options.tokens, self.keys, audiences, self._lookup, self._clock, anonymous=options.anonymous_auth
+        )
+
+    async def _lookup(self, plural: str, namespace: str, name: str) -> Object | None:
+        try:
+            cached: Cached = await self.objects.get(self.table.by_path("", "v1", plural), namespace, name)
+        except NotFound:
+            return None
+        return cached.object
+
+    async def start(self) -> None:
+        """Open the store, fill the indexes, write what every cluster has. Raises StoreUnavailable."""
+        await self._store.open()
+        opener = getattr(self.objects, "start", None) or getattr(self.objects, "open", None)
+        if opener is not None:
+            await opener()
+        feeds = self._feeds()
+        for feed in feeds:
+            await feed.prime()
+        started = asyncio.Event()
+        self._background = asyncio.create_task(self._follow(feeds, started), name="apiserver-feeds")
+        await started.wait()
+        await bootstrap(self.backend)
+        self._ready = True
+
+    def _core(self, plural: str) -> Resource:
+        row = self.table.by_path("", "v1", plural)
+        assert row is not None
+        return row
+
+    def _feeds(self) -> list[Feed]:
+        services = self.backend.services
+
+        def service(old: Cached | None, new: Cached | None) -> None:
+            services.observe(old.object if old else None, new.object if new else None)
+
+        feeds = rbac_feeds(self.objects, self.table, self.rbac)
+        feeds.append(Feed(self.objects, self._core("services"), service))
+        if "Node" in self.options.authorization_modes:
+            feeds.append(Feed(self.objects, self._core("pods"), self._pods.observe))
+        return feeds
+
+    async def _follow(self, feeds: list[Feed], started: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            for feed in feeds:
+                group.create_task(feed.run())
+            started.set()
+
+    async def stop(self) -> None:
+        """Stop following and close the store. Idempotent."""
+        self._ready = False
+        if self._background is not None:
+            self._background.cancel()
+            await asyncio.gather(self._background, return_exceptions=True)
+            self._background = None
+        closer = getattr(self.objects, "stop", None) or getattr(self.objects, "close", None)
+        if closer is not None:
+            await closer()
+        await self._store.close()
+
+
+def _cached_store(store: Store, clock: Clock) -> ObjectStore:
+    from tiphys.apiserver.cache import CachedStore
+
+    return CachedStore(store, clock=clock)

@@ -1,0 +1,30 @@
+"""certificatesigningrequests/approval: saying yes or no, which only this subresource may."""
+
+from __future__ import annotations
+
+from tiphys.apimachinery.clock import rfc3339
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.call import Call
+from tiphys.apiserver.subresources.part import handle_part
+from tiphys.wire.message import Response
+
+
+async def handle(call: Call) -> Response:
+    """Replace the conditions of a request."""
+    now = rfc3339(call.backend.clock.now())
+
+    def merge(live: Object, wanted: Object) -> Object:
+        conditions = (wanted.get("status") or {}).get("conditions") or []
+        for condition in conditions:
+            condition.setdefault("status", "True")
+            condition.setdefault("lastUpdateTime", now)
+            condition.setdefault("lastTransitionTime", now)
+        live.setdefault("status", {})["conditions"] = conditions
+        return live
+
+    return await handle_part(call, merge, _no_faults)
+
+
+def _no_faults(_new: Object, _old: Object) -> list[FieldError]:
+    return []

@@ -1,0 +1,112 @@
+"""pods/binding: the scheduler's word on where a pod runs. The hottest write there is."""
+
+from __future__ import annotations
+
+from tiphys.apimachinery import field_errors
+from tiphys.apimachinery.clock import rfc3339
+from tiphys.apimachinery.errors import Conflict, FieldError, Invalid
+from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apiserver import bodies, meta_rules, respond
+from tiphys.apiserver.call import Call
+from tiphys.apiserver.handlers.update import MAX_RETRIES
+from tiphys.apiserver.params import write_options
+from tiphys.wire.message import Response
+
+_BINDING = GVK("", "v1", "Binding")
+
+
+async def handle(call: Call) -> Response:
+    """Bind the pod of the URL."""
+    return await bind(call, call.name)
+
+
+async def handle_legacy(call: Call) -> Response:
+    """Bind the pod that the body names (``POST .../bindings``)."""
+    return await bind(call, "")
+
+
+async def bind(call: Call, name: str) -> Response:
+    """Set a pod's node and its PodScheduled condition.
+
+    Raises:
+        Invalid: the target is no node. Conflict: the pod has a node, is going, or is gated.
+    """
+    options = write_options(call, "CreateOptions")
+    binding = bodies.decode(call, _BINDING, options.field_validation)
+    pods = call.backend.table.by_path("", "v1", "pods")
+    if name:
+        meta_rules.check_name(binding, name)
+    namespace = call.info.namespace
+    meta_rules.check_namespace(binding, pods, namespace)
+    name = binding["metadata"].get("name", "")
+    faults = _faults(binding)
+    if faults:
+        raise Invalid.of("", "Binding", name, faults)
+    store, attempt = call.backend.store, 0
+    while True:
+        attempt += 1
+        cached = await store.get(pods, namespace, name)
+        bound = _bound(call, cached.object, binding)
+        if options.dry_run:
+            break
+        try:
+            await store.update(pods, bound, cached.revision)
+            break
+        except Conflict:
+            if attempt >= MAX_RETRIES:
+                raise
+    status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+    return respond.respond(call, status, 201)
+
+
+def _faults(binding: Object) -> list[FieldError]:
+    target = binding.get("target") or {}
+    faults = []
+    if target.get("kind") not in (None, "", "Node"):
+        faults.append(field_errors.not_supported("target.kind", target["kind"], ["Node", "<empty>"]))
+    if not target.get("name"):
+        faults.append(field_errors.required("target.name"))
+    return faults
+
+
+def _bound(call: Call, pod: Object, binding: Object) -> Object:
+    """Return a copy of the pod on its node; the cached pod itself is shared and stays as it is."""
+    meta, spec = pod["metadata"], pod["spec"]
+    name, node = meta["name"], binding["target"]["name"]
+    wanted = binding["metadata"]
+    if wanted.get("uid") and wanted["uid"] != meta["uid"]:
+        raise _conflict(
+            name,
+            f"Precondition failed: UID in precondition: {wanted['uid']}, UID in object meta: {meta['uid']}",
+        )
+    if wanted.get("resourceVersion") and wanted["resourceVersion"] != meta["resourceVersion"]:
+        raise _conflict(
+            name,
+            f"Precondition failed: ResourceVersion in precondition: {wanted['resourceVersion']}, "
+            f"ResourceVersion in object meta: {meta['resourceVersion']}",
+        )
+    if meta.get("deletionTimestamp"):
+        raise _conflict(name, f"pod {name} is being deleted, cannot be assigned to a host")
+    if spec.get("nodeName"):
+        raise _conflict(name, f'pod {name} is already assigned to node "{spec["nodeName"]}"')
+    if spec.get("schedulingGates"):
+        raise _conflict(name, f"pod {name} has non-empty .spec.schedulingGates")
+    new_meta = {key: value for key, value in meta.items() if key != "resourceVersion"}
+    for key in ("annotations", "labels"):
+        if wanted.get(key):
+            new_meta[key] = {**(meta.get(key) or {}), **wanted[key]}
+    status = dict(pod.get("status") or {})
+    scheduled = {
+        "type": "PodScheduled", "status": "True", "lastProbeTime": None,
+        "lastTransitionTime": rfc3339(call.backend.clock.now()),
+    }  # fmt: skip
+    if meta.get("generation"):
+        scheduled["observedGeneration"] = meta["generation"]
+    status["conditions"] = [
+        *(c for c in status.get("conditions") or () if c.get("type") != "PodScheduled"), scheduled
+    ]  # fmt: skip
+    return {**pod, "metadata": new_meta, "spec": {**spec, "nodeName": node}, "status": status}
+
+
+def _conflict(name: str, why: str) -> Conflict:
+    return Conflict.of("", "pods/binding", name, why)

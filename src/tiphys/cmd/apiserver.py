@@ -1,0 +1,210 @@
+"""``tiphys apiserver``: flags with upstream's names turned into options, certificates, a listening socket."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import ipaddress
+import logging
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tiphys.apimachinery.clock import RealClock
+from tiphys.apiserver.authn import tokenfile
+from tiphys.apiserver.options import DEFAULT_ISSUER, ApiServerOptions, TokenEntry
+from tiphys.apiserver.server import ApiServer
+from tiphys.storage.base import Store
+from tiphys.wire import pki
+from tiphys.wire.server import serve
+
+log = logging.getLogger(__name__)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def open_store(text: str, etcd_servers: str = "") -> Store:
+    """Return the store that ``memory``, ``sqlite:PATH`` or ``etcd:URL[,URL]`` names, not yet opened.
+
+    Raises:
+        click.BadParameter: no such kind of store.
+    """
+    kind, _, rest = text.partition(":")
+    if etcd_servers:
+        kind, rest = "etcd", etcd_servers
+    if kind == "memory":
+        from tiphys.storage.memory import MemoryStore
+
+        return MemoryStore()
+    if kind == "sqlite" and rest:
+        from tiphys.storage.sqlite import SqliteStore
+
+        return SqliteStore(Path(rest))
+    if kind == "etcd" and rest:
+        from tiphys.storage.etcd import EtcdStore  # type: ignore[import-not-found, unused-ignore]
+
+        return EtcdStore(rest.split(","))  # type: ignore[no-any-return, unused-ignore]
+    raise click.BadParameter("expected memory, sqlite:PATH or etcd:URL[,URL]", param_hint="--store")
+
+
+def _bytes(path: Path | None) -> bytes:
+    return path.read_bytes() if path is not None else b""
+
+
+def _tokens(path: Path | None) -> tuple[TokenEntry, ...]:
+    if path is None:
+        return ()
+    try:
+        return tokenfile.parse(path.read_text())
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--token-auth-file") from error
+
+
+def _port_range(text: str) -> tuple[int, int]:
+    try:
+        low, _, high = text.partition("-")
+        return int(low), int(high)
+    except ValueError as error:
+        raise click.BadParameter(text, param_hint="--service-node-port-range") from error
+
+
+def _advertised(address: str, bind: str) -> str:
+    """Return the address to publish: as told, else the bound one, else the one that faces the network."""
+    if address:
+        return address
+    if not ipaddress.ip_address(bind).is_unspecified:
+        return bind
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
+
+
+def options_from(flags: dict[str, Any]) -> ApiServerOptions:
+    """Turn flag values into options, reading the files that they name. Raises click.BadParameter, OSError."""
+    return ApiServerOptions(
+        authorization_modes=tuple(flags["authorization_mode"].split(",")),
+        anonymous_auth=flags["anonymous_auth"],
+        tokens=_tokens(flags["token_auth_file"]),
+        service_account_issuer=flags["service_account_issuer"],
+        service_account_signing_key=_bytes(flags["service_account_signing_key_file"]),
+        service_account_public_keys=tuple(path.read_bytes() for path in flags["service_account_key_file"]),
+        api_audiences=tuple(a for a in flags["api_audiences"].split(",") if a),
+        service_account_extend_token_expiration=flags["service_account_extend_token_expiration"],
+        service_cluster_ip_ranges=tuple(flags["service_cluster_ip_range"].split(",")),
+        service_node_port_range=_port_range(flags["service_node_port_range"]),
+        advertise_address=_advertised(flags["advertise_address"], flags["bind_address"].split(",")[0]),
+        secure_port=flags["secure_port"],
+        event_ttl_s=flags["event_ttl_s"],
+        client_ca=_bytes(flags["client_ca_file"]),
+        min_watch_timeout_s=flags["min_request_timeout"],
+        kubelet_client_certificate=flags["kubelet_client_certificate"],
+        kubelet_client_key=flags["kubelet_client_key"],
+        kubelet_certificate_authority=flags["kubelet_certificate_authority"],
+        disabled_admission=tuple(p for p in flags["disable_admission_plugins"].split(",") if p),
+    )
+
+
+def serving_pair(flags: dict[str, Any], options: ApiServerOptions) -> pki.KeyPair:
+    """Return the serving certificate: the given one, or a self-made one kept in ``--cert-dir``."""
+    certificate, key = flags["tls_cert_file"], flags["tls_private_key_file"]
+    if certificate and key:
+        return pki.KeyPair.read(certificate, key)
+    folder: Path | None = flags["cert_dir"]
+    paths = (folder / "apiserver.crt", folder / "apiserver.key") if folder else None
+    if paths and all(path.exists() for path in paths):
+        return pki.KeyPair.read(*paths)
+    now = RealClock().now()
+    authority = pki.make_ca("tiphys-self-signed", now)
+    first = str(ipaddress.ip_network(options.service_cluster_ip_ranges[0])[1])
+    hosts = [
+        "localhost", "127.0.0.1", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
+        f"kubernetes.default.svc.{options.cluster_domain}", options.advertise_address, first,
+    ]  # fmt: skip
+    pair = pki.issue_server(authority, "kube-apiserver", hosts, now)
+    pair = pki.KeyPair(pair.certificate + authority.certificate, pair.key)
+    if paths:
+        pair.write(*paths)
+    return pair
+
+
+async def run(flags: dict[str, Any]) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    options = options_from(flags)
+    server = ApiServer(open_store(flags["store"], flags["etcd_servers"]), options)
+    context = pki.server_context(serving_pair(flags, options), options.client_ca or None)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await server.start()
+    first, *others = flags["bind_address"].split(",")
+    port = options.secure_port
+    try:
+        async with serve(
+            server.handler,
+            host=first,
+            port=port,
+            ssl_context=context,
+            addresses=[(address, port) for address in others],
+        ):
+            gc.freeze()
+            log.info("serving address=%s port=%s", flags["bind_address"], port)
+            await stop.wait()
+    finally:
+        await server.stop()
+
+
+@click.command("apiserver")
+@click.option("--store", default="memory", show_default=True, help="memory, sqlite:PATH or etcd:URL[,URL]")
+@click.option("--etcd-servers", default="", help="URLs of an etcd cluster; same as --store etcd:...")
+@click.option(
+    "--bind-address", default="127.0.0.1", show_default=True, help="one address, or several by commas"
+)
+@click.option("--secure-port", type=int, default=6443, show_default=True)
+@click.option("--advertise-address", default="")
+@click.option("--authorization-mode", default="Node,RBAC", show_default=True)
+@click.option("--anonymous-auth", type=bool, default=True, show_default=True)
+@click.option("--token-auth-file", type=_FILE)
+@click.option("--client-ca-file", type=_FILE)
+@click.option("--tls-cert-file", type=_FILE)
+@click.option("--tls-private-key-file", type=_FILE)
+@click.option("--cert-dir", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--service-account-issuer", default=DEFAULT_ISSUER, show_default=True)
+@click.option("--service-account-signing-key-file", type=_FILE)
+@click.option("--service-account-key-file", type=_FILE, multiple=True)
+@click.option("--service-account-extend-token-expiration", type=bool, default=True, show_default=True)
+@click.option("--api-audiences", default="")
+@click.option("--service-cluster-ip-range", default="10.96.0.0/12", show_default=True)
+@click.option("--service-node-port-range", default="30000-32767", show_default=True)
+@click.option("--event-ttl-s", type=int, default=3600, show_default=True)
+@click.option("--min-request-timeout", type=int, default=1800, show_default=True)
+@click.option("--kubelet-client-certificate", type=_FILE)
+@click.option("--kubelet-client-key", type=_FILE)
+@click.option("--kubelet-certificate-authority", type=_FILE)
+@click.option("--disable-admission-plugins", default="")
+@click.option("--v", "-v", "verbosity", type=int, default=0)
+def apiserver(**flags: Any) -> None:
+    """Serve the Kubernetes API."""
+    level = logging.DEBUG if flags.pop("verbosity") >= 4 else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        import uvloop
+
+        runner: Any = uvloop.run
+    except ImportError:
+        runner = asyncio.run
+    runner(run(flags))
+
+
+def main() -> None:
+    """Run the component on its own."""
+    apiserver()
+
+
+if __name__ == "__main__":
+    main()
