@@ -1,6 +1,6 @@
 """Checks a store file's invariants: after a crash, in tests, and by hand.
 
-By hand: ``python -m tiphys.storage.check FILE``. Reads only, in a read-only connection; the store may be in use.
+By hand: ``python -m tiphys.storage.check FILE``. The connection is read-only; the store may be in use.
 """
 
 from __future__ import annotations

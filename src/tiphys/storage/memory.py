@@ -43,7 +43,7 @@ class MemoryStore:
         self._log: list[Event] = []
         self._versions: dict[str, list[Event]] = {}
         self._compacted = 0
-        self._feed = Feed(self._history)
+        self._feed = Feed(self.history)
         self._leases = Leases()
         self._next_lease = 1
         self._expiry: asyncio.Task[None] | None = None
@@ -127,7 +127,8 @@ class MemoryStore:
             raise Compacted(self._compacted)
         return self._feed.watch(prefix, start, self.revision)
 
-    async def _history(self, prefix: str, first: int, last: int, limit: int) -> list[Event]:
+    async def history(self, prefix: str, first: int, last: int, limit: int = 1 << 62) -> list[Event]:
+        """Read events of revisions ``first``..``last``, about ``limit`` at most. Raises Compacted."""
         if first <= self._compacted:
             raise Compacted(self._compacted)
         low = bisect_left(self._log, first, key=_revision_of)

@@ -79,7 +79,7 @@ class SqliteStore:
         self._retention = retention or Retention()
         self._keyspace = Keyspace()
         self._compacted = 0
-        self._feed = Feed(self._history)
+        self._feed = Feed(self.history)
         self._leases = Leases()
         self._next_lease = 1
         self._queue: deque[_Pending] = deque()
@@ -185,7 +185,8 @@ class SqliteStore:
             raise Compacted(self._compacted)
         return self._feed.watch(prefix, start, self.revision)
 
-    async def _history(self, prefix: str, first: int, last: int, limit: int) -> list[Event]:
+    async def history(self, prefix: str, first: int, last: int, limit: int = 1 << 62) -> list[Event]:
+        """Read events of revisions ``first``..``last``, about ``limit`` at most. Raises Compacted."""
         events = await self._read(self._file.history, prefix, first, last, limit)
         if first <= self._compacted:
             raise Compacted(self._compacted)

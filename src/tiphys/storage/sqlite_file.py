@@ -197,7 +197,8 @@ class SqliteFile:
                     writer.execute("BEGIN IMMEDIATE")
                     writer.executemany("DELETE FROM log WHERE id = ?", dead)
                     writer.execute("COMMIT")
-            writer.execute(f"PRAGMA incremental_vacuum({rows})").fetchall()
+            # A script runs to its end; a plain statement would stop after the first page.
+            writer.executescript(f"PRAGMA incremental_vacuum({rows})")
         except sqlite3.Error as error:
             self._roll_back(writer)
             raise _unavailable(self._path, error) from error

@@ -1,0 +1,5 @@
+"""The watch cache: objects in memory over a store."""
+
+from tiphys.apiserver.cache.store import CachedStore
+
+__all__ = ["CachedStore"]

@@ -1,0 +1,205 @@
+"""Every live object of one storage prefix, its recent past, and its watchers.
+
+Applies committed events in order, answers lists of now and of a moment ago from memory. Several resource rows
+(versions of one kind, core and ``events.k8s.io`` events) share a bucket.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Final, Protocol
+
+from sortedcontainers import SortedList
+
+from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver.cache.entry import Entry
+from tiphys.apiserver.cache.watchers import BucketEvent, Watchers
+from tiphys.apiserver.objects import Selection
+from tiphys.storage.base import Event, Record
+from tiphys.storage.keyspace import prefix_end
+
+RING_EVENTS: Final = 20_000
+RING_BYTES: Final = 16 * 1024 * 1024
+
+
+class ReadFields(Protocol):
+    """Returns an object's selectable fields for a resource row."""
+
+    def __call__(self, resource: Resource, obj: Object) -> dict[str, str]: ...
+
+
+class Bucket:
+    """Live entries by key, in key order, as of ``revision``."""
+
+    def __init__(self, prefix: str, read_fields: ReadFields) -> None:
+        self.prefix = prefix
+        self.loaded = False
+        self._loaded_at = 0
+        self.waiting: list[Event] = []
+        self.watchers = Watchers()
+        self.floor = 0
+        """The ring holds every event after this revision."""
+        self.entries: dict[str, Entry] = {}
+        self._read_fields = read_fields
+        self._rows: list[Resource] = []
+        self._keys = SortedList()
+        self._ring: deque[BucketEvent] = deque()
+        self._ring_bytes = 0
+        self._indexes: dict[str, dict[str, set[str]]] = {}
+
+    def admit(self, row: Resource) -> None:
+        """Learn a row that is served from here."""
+        if row not in self._rows:
+            self._rows = [known for known in self._rows if known.gvr != row.gvr] + [row]
+            for entry in self.entries.values():
+                entry.forget_fields()
+
+    def read_fields(self, obj: Object) -> dict[str, str]:
+        """Read the selectable fields that any row of this bucket has."""
+        values: dict[str, str] = {}
+        for row in self._rows:
+            values.update(self._read_fields(row, obj))
+        return values
+
+    def entry_of(self, record: Record) -> Entry:
+        """Make an entry of a record; namespace and name are in its key."""
+        namespace, _, name = record.key[len(self.prefix) :].rpartition("/")
+        return Entry(self, record.key, namespace, name, record.value, record.mod_revision, record.lease)
+
+    def load(self, records: Iterable[Record], revision: int) -> None:
+        """Take the state of ``revision``, then what was committed since."""
+        self.entries = {record.key: self.entry_of(record) for record in records}
+        self._keys = SortedList(self.entries)
+        self.floor = self._loaded_at = revision
+        self.loaded = True
+        waiting, self.waiting = self.waiting, []
+        for event in waiting:
+            self.apply(event, None)
+
+    def apply(self, event: Event, obj: Object | None) -> None:
+        """Make a committed event the present and tell the watchers; ``obj`` is its object if at hand."""
+        if not self.loaded:
+            self.waiting.append(event)
+            return
+        if event.record.mod_revision <= self._loaded_at:
+            return
+        key = event.record.key
+        previous = self.entries.get(key)
+        entry = None
+        if event.deleted:
+            if previous is None:
+                return
+            del self.entries[key]
+            self._keys.remove(key)
+        else:
+            entry = self.entry_of(event.record)
+            if obj is not None:
+                entry.extract(obj)
+            if previous is None:
+                self._keys.add(key)
+            self.entries[key] = entry
+        self._reindex(key, entry, previous)
+        happened = BucketEvent(key, event.record.mod_revision, entry, previous)
+        self._remember(happened)
+        self.watchers.tell(happened)
+
+    def _remember(self, event: BucketEvent) -> None:
+        self._ring.append(event)
+        self._ring_bytes += event.weight
+        while len(self._ring) > RING_EVENTS or self._ring_bytes > RING_BYTES:
+            oldest = self._ring.popleft()
+            self._ring_bytes -= oldest.weight
+            self.floor = oldest.revision
+
+    def since(self, revision: int) -> list[BucketEvent]:
+        """Return the events after ``revision``, which must not lie before ``floor``."""
+        if not self._ring or self._ring[-1].revision <= revision:
+            return []
+        events = list(self._ring)
+        return events[bisect_right(events, revision, key=_revision_of) :]
+
+    def event_of(self, event: Event) -> BucketEvent:
+        """Make of an event from the store's log what watchers are told of."""
+        record = event.record
+        entry = None if event.deleted else self.entry_of(record)
+        previous = self.entry_of(event.previous) if event.previous is not None else None
+        return BucketEvent(record.key, record.mod_revision, entry, previous)
+
+    # -- indexes
+
+    def _index(self, path: str) -> dict[str, set[str]]:
+        """Return the index of a field, built when it is first asked for."""
+        index = self._indexes.get(path)
+        if index is None:
+            index = self._indexes[path] = {}
+            for key, entry in self.entries.items():
+                index.setdefault(entry.fields.get(path, ""), set()).add(key)
+        return index
+
+    def _reindex(self, key: str, entry: Entry | None, previous: Entry | None) -> None:
+        for path, index in self._indexes.items():
+            before = previous.fields.get(path, "") if previous is not None else None
+            after = entry.fields.get(path, "") if entry is not None else None
+            if before == after:
+                continue
+            if before is not None:
+                keys = index.get(before, set())
+                keys.discard(key)
+                if not keys:
+                    index.pop(before, None)
+            if after is not None:
+                index.setdefault(after, set()).add(key)
+
+    # -- lists
+
+    def root(self, selection: Selection) -> str:
+        """Return the prefix of the keys that a selection's namespace leaves."""
+        return f"{self.prefix}{selection.namespace}/" if selection.namespace else self.prefix
+
+    def count(self, root: str, start: str) -> int:
+        """Return how many live keys there are under ``root`` from ``start`` on."""
+        return int(self._keys.bisect_left(prefix_end(root)) - self._keys.bisect_left(start))
+
+    def candidates(self, selection: Selection, start: str) -> Iterator[Entry]:
+        """Yield live entries that may match, in key order from ``start`` on."""
+        root = self.root(selection)
+        entries = self.entries
+        if selection.name and (selection.namespace or f"{self.prefix}{selection.name}" in entries):
+            entry = entries.get(root + selection.name)
+            if entry is not None and entry.key >= start:
+                yield entry
+            return
+        if selection.field_equals is not None:
+            path, value = selection.field_equals
+            keys = sorted(
+                key for key in self._index(path).get(value, ()) if key >= start and key.startswith(root)
+            )
+            yield from [entries[key] for key in keys]
+            return
+        low, high = self._keys.bisect_left(start), self._keys.bisect_left(prefix_end(root))
+        yield from [entries[key] for key in self._keys.islice(low, high)]
+
+    def past(self, revision: int, selection: Selection, start: str) -> list[Entry]:
+        """Return the entries as of ``revision`` (not before ``floor``), in key order from ``start`` on."""
+        root = self.root(selection)
+        undone: dict[str, Entry | None] = {}
+        for event in self.since(revision):
+            if event.key.startswith(root) and event.key >= start:
+                undone.setdefault(event.key, event.previous)
+        low, high = self._keys.bisect_left(start), self._keys.bisect_left(prefix_end(root))
+        found = [self.entries[key] for key in self._keys.islice(low, high) if key not in undone]
+        if undone:
+            found += [entry for entry in undone.values() if entry is not None]
+            found.sort(key=_key_of)
+        return found
+
+
+def _revision_of(event: BucketEvent) -> int:
+    return event.revision
+
+
+def _key_of(entry: Entry) -> str:
+    return entry.key

@@ -1,0 +1,136 @@
+"""One version of one object: bytes encoded once, everything else worked out when first asked for.
+
+Also the frames of watch events, built from the same bytes. Called by the rest of ``apiserver.cache``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+import orjson
+
+from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver.objects import Change
+
+_METADATA: Final = b'"metadata":{'
+_KEPT_OBJECTS: Final = 4096
+_NO_LABELS: Final[Mapping[str, str]] = {}
+_LEADING: Final = ("apiVersion", "kind", "metadata")
+
+
+class FieldReader(Protocol):
+    """Reads the selectable fields of the objects of one kind."""
+
+    def read_fields(self, obj: Object) -> dict[str, str]: ...
+
+
+class Entry:
+    """A ``Cached`` over a stored value. Read-only; shared by everyone."""
+
+    __slots__ = (
+        "_fields", "_labels", "_object", "_reader", "key", "lease", "name", "namespace", "revision", "value",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        reader: FieldReader,
+        key: str,
+        namespace: str,
+        name: str,
+        value: bytes,
+        revision: int,
+        lease: int,
+    ) -> None:
+        self._reader = reader
+        self.key = key
+        self.namespace = namespace
+        self.name = name
+        self.value = value
+        self.revision = revision
+        self.lease = lease
+        self._labels: Mapping[str, str] | None = None
+        self._fields: dict[str, str] | None = None
+        self._object: Object | None = None
+
+    @property
+    def raw(self) -> bytes:
+        """The object's JSON in its storage version, with resourceVersion.
+
+        Spliced when asked for: keeping it too would double what the cache weighs.
+        """
+        value = self.value
+        at = value.index(_METADATA) + len(_METADATA)
+        return b'%b"resourceVersion":"%d",%b' % (value[:at], self.revision, value[at:])
+
+    @property
+    def object(self) -> Object:
+        """The decoded object, shared: never change it."""
+        found = self._object
+        if found is None:
+            found = self._object = orjson.loads(self.raw)
+            _decoded.append(self)
+            if len(_decoded) > _KEPT_OBJECTS:
+                _decoded.popleft()._object = None
+        return found
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        if self._labels is None:
+            self.extract(self.object)
+        return self._labels or _NO_LABELS
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """Values of the selectable fields, metadata.name and metadata.namespace included."""
+        if self._fields is None:
+            self.extract(self.object)
+        return self._fields or {}
+
+    def extract(self, obj: Object) -> None:
+        """Take labels and fields from the object, where it is at hand anyway."""
+        labels = obj["metadata"].get("labels")
+        self._labels = dict(labels) if labels else _NO_LABELS
+        self._fields = self._reader.read_fields(obj)
+
+    def forget_fields(self) -> None:
+        """The kind has other selectable fields now."""
+        self._fields = None
+
+    def at(self, revision: int) -> Entry:
+        """The same state as of another revision: what a deletion shows."""
+        moved = Entry(self._reader, self.key, self.namespace, self.name, self.value, revision, self.lease)
+        moved._labels, moved._fields = self._labels, self._fields
+        return moved
+
+
+_decoded: deque[Entry] = deque()
+"""Entries that hold a decoded object, oldest first: memory goes to what was looked at lately."""
+
+
+def encode(obj: Object) -> bytes:
+    """Encode for the store: apiVersion, kind and metadata first, without resourceVersion."""
+    meta = obj["metadata"]
+    if "resourceVersion" in meta:
+        meta = {key: value for key, value in meta.items() if key != "resourceVersion"}
+    ordered: dict[str, Any] = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": meta}
+    ordered.update((key, value) for key, value in obj.items() if key not in _LEADING)
+    return orjson.dumps(ordered)
+
+
+def change(type_: str, entry: Entry) -> Change:
+    """Frame an event once for all its watchers."""
+    frame = b'{"type":"%b","object":%b}\n' % (type_.encode(), entry.raw)
+    return Change(type_, entry.revision, frame, entry)
+
+
+def bookmark(resource: Resource, revision: int, *, initial_end: bool = False) -> Change:
+    """Frame a bookmark: an object of the kind with nothing but a resourceVersion."""
+    meta: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
+    if initial_end:
+        meta["annotations"] = {"k8s.io/initial-events-end": "true"}
+    obj = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": meta}
+    frame = orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n"
+    return Change("BOOKMARK", revision, frame, None, initial_end)

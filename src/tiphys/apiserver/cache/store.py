@@ -1,0 +1,463 @@
+"""``CachedStore``: the ``ObjectStore`` of the handlers over any ``Store``.
+
+Writes go to the store; its committed events come back, in order, and are applied before the write returns, so
+that every read from memory is linearizable. A store that cannot call back (``subscribe``) feeds the cache by
+its watch; writes then wait until the cache has caught up with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from contextlib import aclosing
+from itertools import islice
+from typing import Final
+
+from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.apimachinery.errors import AlreadyExists, BadRequest, Conflict, NotFound, ServiceUnavailable
+from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.resource import Resource
+from tiphys.apis.selectable import field_values
+from tiphys.apiserver.cache import versions
+from tiphys.apiserver.cache.bucket import Bucket, ReadFields
+from tiphys.apiserver.cache.entry import Entry, bookmark, change, encode
+from tiphys.apiserver.cache.watchers import Ticker, Watcher, told_of
+from tiphys.apiserver.objects import Cached, Change, Page, Selection
+from tiphys.storage.base import (
+    Compacted,
+    CompareFailed,
+    Delete,
+    Event,
+    FutureRevision,
+    Put,
+    Record,
+    Store,
+    StoreUnavailable,
+)
+
+_INITIAL_BATCH: Final = 500
+_HISTORY_BATCH: Final = 1000
+_LEASE_REUSE_S: Final = 60.0
+_LEASE_KEYS: Final = 1000
+_CATCH_UP_S: Final = 3.0
+_BOOKMARK_S: Final = 60.0
+_RETRY_S: Final = 0.5
+
+
+class CachedStore:
+    """Objects in memory, writes through to the store. ``open`` first, ``close`` at the end."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        read_fields: ReadFields = field_values,
+        clock: Clock | None = None,
+        bookmark_s: float = _BOOKMARK_S,
+    ) -> None:
+        self._store = store
+        self._read_fields = read_fields
+        self._clock = clock or RealClock()
+        self._bookmark_s = bookmark_s
+        self._buckets: dict[str, Bucket] = {}
+        self._loading: dict[str, asyncio.Lock] = {}
+        # By id, as a row's hash walks all of it; the row is kept so that its id stays its own.
+        self._known: dict[int, tuple[Resource, Bucket]] = {}
+        self._hints: dict[str, tuple[bytes, Object]] = {}
+        self._leases: dict[int, tuple[int, float, int]] = {}
+        self._applied = 0
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._unsubscribe: Callable[[], None] | None = None
+        self._following: asyncio.Task[None] | None = None
+
+    # -- life and feed
+
+    async def open(self) -> None:
+        """Begin to follow the (opened) store."""
+        self._applied = self._store.revision
+        subscribe = getattr(self._store, "subscribe", None)
+        if subscribe is not None:
+            self._unsubscribe = subscribe(self._apply)
+        else:
+            self._following = asyncio.get_running_loop().create_task(self._follow())
+
+    async def close(self) -> None:
+        """End every watch and stop following. The store is its owner's to close. Idempotent."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
+            self._following = None
+        self._reset()
+
+    def end_watches(self, resource: Resource) -> None:
+        """End the watches of a kind that is no longer served."""
+        bucket = self._buckets.get(resource.storage_prefix)
+        if bucket is not None:
+            for watcher in list(bucket.watchers):
+                watcher.end()
+
+    @property
+    def revision(self) -> int:
+        """The newest revision that reads from here show."""
+        return self._store.revision if self._unsubscribe is not None else self._applied
+
+    def _apply(self, events: builtins.list[Event]) -> None:
+        """Take committed events over, in order."""
+        for event in events:
+            key = event.record.key
+            bucket = self._bucket_of(key)
+            if bucket is None:
+                continue
+            hint = self._hints.get(key)
+            obj = hint[1] if hint is not None and hint[0] is event.record.value else None
+            bucket.apply(event, obj)
+        self._applied = events[-1].record.mod_revision
+        if self._waiting:
+            for revision, waiter in self._waiting:
+                if revision <= self._applied and not waiter.done():
+                    waiter.set_result(None)
+            self._waiting = [item for item in self._waiting if not item[1].done()]
+
+    def _bucket_of(self, key: str) -> Bucket | None:
+        """Find whose key it is: prefixes end two to four slashes in."""
+        at = key.find("/", 1)
+        while (at := key.find("/", at + 1)) > 0:
+            bucket = self._buckets.get(key[: at + 1])
+            if bucket is not None:
+                return bucket
+        return None
+
+    async def _follow(self) -> None:
+        """Feed the cache from the store's watch; begin anew where it breaks."""
+        while True:
+            try:
+                async with self._store.watch("", start_revision=self._applied + 1) as stream:
+                    async for events in stream:
+                        self._apply(events)
+            except (Compacted, StoreUnavailable):
+                pass
+            self._reset()
+            await asyncio.sleep(_RETRY_S)
+            self._applied = self._store.revision
+
+    def _reset(self) -> None:
+        """Forget everything: clients come back and find what is then there."""
+        for bucket in self._buckets.values():
+            for watcher in list(bucket.watchers):
+                watcher.end()
+        self._buckets.clear()
+        self._known.clear()
+
+    async def _caught_up(self, revision: int) -> None:
+        """Wait until the cache shows ``revision``. Raises Timeout ("too large") when it takes long."""
+        if revision <= self.revision:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((revision, waiter))
+        try:
+            async with asyncio.timeout(_CATCH_UP_S):
+                await waiter
+        except TimeoutError:
+            raise versions.too_large(revision, self.revision) from None
+
+    async def _confirm(self, bucket: Bucket) -> None:
+        """Make sure that what is read next is no older than this moment."""
+        if self._unsubscribe is None:
+            try:
+                present = await self._store.range(bucket.prefix, limit=1)
+            except StoreUnavailable as error:
+                raise ServiceUnavailable(str(error)) from error
+            await self._caught_up(present.revision)
+
+    async def _bucket(self, resource: Resource) -> Bucket:
+        known = self._known.get(id(resource))
+        return known[1] if known is not None else await self._load(resource)
+
+    async def _load(self, resource: Resource) -> Bucket:
+        prefix = resource.storage_prefix
+        async with self._loading.setdefault(prefix, asyncio.Lock()):
+            bucket = self._buckets.get(prefix)
+            if bucket is None:
+                bucket = self._buckets[prefix] = Bucket(prefix, self._read_fields)
+            bucket.admit(resource)
+            if not bucket.loaded:
+                try:
+                    found = await self._store.range(prefix)
+                except StoreUnavailable as error:
+                    raise ServiceUnavailable(str(error)) from error
+                bucket.load(found.records, found.revision)
+            self._known[id(resource)] = (resource, bucket)
+            return bucket
+
+    # -- reading
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Cached:
+        """Read one object, linearizable. Raises NotFound."""
+        known = self._known.get(id(resource))
+        bucket = known[1] if known is not None else await self._load(resource)
+        if self._unsubscribe is None:
+            await self._confirm(bucket)
+        entry = bucket.entries.get(_key(resource, namespace, name))
+        if entry is None:
+            raise NotFound.of(resource.group, resource.plural, name)
+        return entry
+
+    async def list(
+        self,
+        resource: Resource,
+        selection: Selection,
+        *,
+        limit: int = 0,
+        continue_token: str = "",
+        resource_version: str = "",
+        resource_version_match: str = "",
+    ) -> Page:
+        """Read a consistent page. Raises Expired, BadRequest, Timeout (a revision yet to come)."""
+        bucket = await self._bucket(resource)
+        await self._confirm(bucket)
+        root = start = bucket.root(selection)
+        token = None
+        if continue_token:
+            if resource_version not in ("", "0"):
+                raise BadRequest("specifying resource version is not allowed when using continue")
+            token = versions.decode_token(continue_token)
+            start = root + token.start
+            revision = self.revision if token.revision == versions.LATEST else token.revision
+        else:
+            revision = await self._list_revision(resource_version, resource_version_match, limit)
+        entries: Iterable[Entry]
+        total: int | None = None
+        if revision < bucket.floor and revision < self.revision:
+            entries, total = await self._past_on_disk(bucket, selection, start, revision, token)
+        elif bucket.since(revision):
+            past = bucket.past(revision, selection, start)
+            entries, total = past, len(past)
+        else:
+            entries = bucket.candidates(selection, start)
+        items: builtins.list[Cached] = [*_select(entries, selection, limit)]
+        if not limit or len(items) <= limit:
+            return Page(items, revision)
+        items.pop()
+        remaining = None
+        if selection.matches is None and not selection.name:
+            remaining = (bucket.count(root, start) if total is None else total) - limit
+        following = versions.encode_token(revision, items[-1].key[len(root) :] + "\0")
+        return Page(items, revision, following, remaining)
+
+    async def _list_revision(self, text: str, match: str, limit: int) -> int:
+        """Return the revision that a first page shows."""
+        wanted = versions.parse_version(text)
+        await self._caught_up_or_refuse(wanted)
+        exact = match == "Exact" or (not match and limit > 0)
+        return wanted if exact and wanted else self.revision
+
+    async def _caught_up_or_refuse(self, wanted: int) -> None:
+        if wanted <= self.revision:
+            return
+        if self._unsubscribe is not None:  # nobody else writes: waiting would bring nothing
+            raise versions.too_large(wanted, self.revision)
+        await self._caught_up(wanted)
+
+    async def _past_on_disk(
+        self, bucket: Bucket, selection: Selection, start: str, revision: int, token: versions.Token | None
+    ) -> tuple[builtins.list[Entry], int]:
+        try:
+            found = await self._store.range(bucket.root(selection), start=start, revision=revision)
+        except Compacted as error:
+            if token is None:
+                raise versions.list_expired() from error
+            raise versions.ContinueExpired(versions.encode_token(versions.LATEST, token.start)) from error
+        except FutureRevision as error:
+            raise versions.too_large(revision, self.revision) from error
+        except StoreUnavailable as error:
+            raise ServiceUnavailable(str(error)) from error
+        return [bucket.entry_of(record) for record in found.records], found.count
+
+    # -- watching
+
+    async def watch(
+        self,
+        resource: Resource,
+        selection: Selection,
+        *,
+        resource_version: str = "",
+        send_initial_events: bool = False,
+        bookmarks: bool = False,
+    ) -> AsyncIterator[builtins.list[Change]]:
+        """Yield batches until closed or cut off. Raises Expired on the first step when history is gone."""
+        wanted = versions.parse_version(resource_version)
+        bucket = await self._bucket(resource)
+        await self._confirm(bucket)
+        initial = wanted == 0 or send_initial_events
+        if initial:
+            await self._caught_up_or_refuse(wanted)
+        watcher = Watcher(selection)
+        bucket.watchers.add(watcher)
+        ticker = None
+        if bookmarks:
+            ticker = Ticker(watcher, lambda: bookmark(resource, self.revision), self._bookmark_s)
+        current = self.revision
+        try:
+            if initial:
+                live = _select(bucket.candidates(selection, bucket.root(selection)), selection, 0)
+                for at in range(0, len(live), _INITIAL_BATCH):
+                    yield [change("ADDED", entry) for entry in live[at : at + _INITIAL_BATCH]]
+                if send_initial_events:
+                    yield [bookmark(resource, current, initial_end=True)]
+                wanted = current
+            else:
+                async with aclosing(self._replay(bucket, selection, wanted, current)) as replayed:
+                    async for batch in replayed:
+                        yield batch
+            while batch := await watcher.next():
+                fresh = batch if batch[0].revision > wanted else [c for c in batch if c.revision >= wanted]
+                if fresh:
+                    yield fresh
+        finally:
+            bucket.watchers.remove(watcher)
+            if ticker is not None:
+                ticker.cancel()
+
+    async def _replay(
+        self, bucket: Bucket, selection: Selection, wanted: int, current: int
+    ) -> AsyncGenerator[builtins.list[Change], None]:
+        """Yield what happened after ``wanted`` up to ``current``: from memory, or from the store's log."""
+        if wanted >= current:
+            return
+        if wanted >= bucket.floor:
+            told = told_of(bucket.since(wanted), selection)
+            for at in range(0, len(told), _INITIAL_BATCH):
+                yield told[at : at + _INITIAL_BATCH]
+            return
+        history = getattr(self._store, "history", None)
+        if history is None:
+            raise versions.watch_expired(wanted, bucket.floor)
+        following = wanted + 1
+        while following <= current:
+            try:
+                events = await history(bucket.prefix, following, current, _HISTORY_BATCH)
+            except Compacted as error:
+                raise versions.watch_expired(wanted, error.oldest) from error
+            except StoreUnavailable as error:
+                raise ServiceUnavailable(str(error)) from error
+            following = events[-1].record.mod_revision + 1 if events else current + 1
+            told = told_of([bucket.event_of(event) for event in events], selection)
+            if told:
+                yield told
+
+    # -- writing
+
+    async def create(self, resource: Resource, obj: Object, *, ttl_s: int = 0) -> Cached:
+        """Write a new object. Raises AlreadyExists, ServiceUnavailable."""
+        bucket = await self._bucket(resource)
+        meta = obj["metadata"]
+        name = meta["name"]
+        key = _key(resource, meta.get("namespace", ""), name)
+        lease = await self._lease(ttl_s) if ttl_s else 0
+        put = Put(key, encode(obj), expect=0, lease=lease)
+        try:
+            revision = await self._commit(put, obj)
+        except CompareFailed as error:
+            raise AlreadyExists.of(resource.group, resource.plural, name) from error
+        return self._written(bucket, put, revision)
+
+    async def update(self, resource: Resource, obj: Object, expect_revision: int) -> Cached:
+        """Replace an object; writing what is there already writes nothing.
+
+        Raises Conflict, NotFound, ServiceUnavailable.
+        """
+        bucket = await self._bucket(resource)
+        meta = obj["metadata"]
+        name = meta["name"]
+        key = _key(resource, meta.get("namespace", ""), name)
+        value = encode(obj)
+        entry = bucket.entries.get(key)
+        lease = entry.lease if entry is not None else 0
+        if entry is not None and entry.revision == expect_revision and entry.value == value:
+            await self._confirm(bucket)
+            if bucket.entries.get(key) is entry:
+                return entry
+        put = Put(key, value, expect=expect_revision, lease=lease)
+        try:
+            revision = await self._commit(put, obj)
+        except CompareFailed as error:
+            raise _refused(resource, name, error) from error
+        return self._written(bucket, put, revision)
+
+    async def delete(self, resource: Resource, namespace: str, name: str, expect_revision: int) -> Cached:
+        """Remove; return the last state as of the deletion. Raises Conflict, NotFound, ServiceUnavailable."""
+        bucket = await self._bucket(resource)
+        await self._confirm(bucket)
+        key = _key(resource, namespace, name)
+        entry = bucket.entries.get(key)
+        if entry is None:
+            raise NotFound.of(resource.group, resource.plural, name)
+        if entry.revision != expect_revision:
+            raise Conflict.of(resource.group, resource.plural, name)
+        try:
+            revision = await self._commit(Delete(key, expect=expect_revision), None)
+        except CompareFailed as error:
+            raise _refused(resource, name, error) from error
+        return entry.at(revision)
+
+    async def _commit(self, write: Put | Delete, obj: Object | None) -> int:
+        """Write, and return once the cache shows it."""
+        hint = None
+        if obj is not None and isinstance(write, Put):
+            # The cache takes labels and fields from here and need not decode what was just encoded.
+            hint = self._hints[write.key] = (write.value, obj)
+        try:
+            revision = await self._store.commit([write])
+        except StoreUnavailable as error:
+            raise ServiceUnavailable(str(error)) from error
+        finally:
+            if hint is not None and self._hints.get(write.key) is hint:
+                del self._hints[write.key]
+        if self._unsubscribe is None:
+            await self._caught_up(revision)
+        return revision
+
+    @staticmethod
+    def _written(bucket: Bucket, put: Put, revision: int) -> Cached:
+        entry = bucket.entries.get(put.key)
+        if entry is not None and entry.revision == revision:
+            return entry
+        return bucket.entry_of(Record(put.key, put.value, revision, 0, put.lease))
+
+    async def _lease(self, ttl_s: int) -> int:
+        """Return a lease for objects with this time to live; many share one, as each costs a write."""
+        now = self._clock.monotonic()
+        lease, granted, keys = self._leases.get(ttl_s, (0, 0.0, 0))
+        if not lease or keys >= _LEASE_KEYS or now - granted > min(_LEASE_REUSE_S, ttl_s / 10):
+            try:
+                # Longer by the time in which it is shared: no object goes before its time.
+                lease = await self._store.grant_lease(ttl_s + int(min(_LEASE_REUSE_S, ttl_s / 10)))
+            except StoreUnavailable as error:
+                raise ServiceUnavailable(str(error)) from error
+            granted, keys = now, 0
+        self._leases[ttl_s] = (lease, granted, keys + 1)
+        return lease
+
+
+def _key(resource: Resource, namespace: str, name: str) -> str:
+    prefix = resource.storage_prefix
+    return f"{prefix}{namespace}/{name}" if namespace and resource.namespaced else prefix + name
+
+
+def _select(entries: Iterable[Entry], selection: Selection, limit: int) -> list[Entry]:
+    """Return what matches: one more than ``limit`` shows that there is more."""
+    found: Iterable[Entry] = entries
+    name, matches = selection.name, selection.matches
+    if name or matches is not None:
+        found = (e for e in entries if (not name or e.name == name) and (matches is None or matches(e)))
+    return list(islice(found, limit + 1)) if limit else list(found)
+
+
+def _refused(resource: Resource, name: str, error: CompareFailed) -> Conflict | NotFound:
+    if error.current is None:
+        return NotFound.of(resource.group, resource.plural, name)
+    return Conflict.of(resource.group, resource.plural, name)

@@ -1,0 +1,106 @@
+"""resourceVersion and continue tokens: what clients send, and the errors that answer them.
+
+Pure. Source: the API concepts on resource versions and chunked lists.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import posixpath
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from tiphys.apimachinery.errors import BadRequest, Expired, Timeout
+
+_TOKEN_VERSION: Final = "meta.k8s.io/v1"
+LATEST: Final = -1
+"""Revision in a token that goes on at the present: its list is not of one moment."""
+
+_TOKEN_GONE: Final = (
+    "The provided continue parameter is too old to display a consistent list result. "
+    "You can start a new list without the continue parameter, or use the continue token in this response "
+    "to retrieve the remainder of the results. Continuing with the provided token results in an "
+    "inconsistent list - objects that were created, modified, or deleted between the time the first chunk "
+    "was returned and now may show up in the list."
+)
+_LIST_GONE: Final = "The resourceVersion for the provided list is too old."
+
+
+class Token(NamedTuple):
+    """Where a list goes on: at ``revision``, from the key ``start`` (relative to the list's prefix)."""
+
+    revision: int
+    start: str
+
+
+class ContinueExpired(Expired):
+    """A list cannot go on as of its revision; the answer carries a token that goes on at the present."""
+
+    def __init__(self, continue_token: str) -> None:
+        super().__init__(_TOKEN_GONE)
+        self.continue_token = continue_token
+
+    def to_status(self) -> dict[str, Any]:
+        return {**super().to_status(), "metadata": {"continue": self.continue_token}}
+
+
+def encode_token(revision: int, start: str) -> str:
+    """Write a continue token."""
+    text = orjson.dumps({"v": _TOKEN_VERSION, "rv": revision, "start": start})
+    return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+
+
+def decode_token(text: str) -> Token:
+    """Read a continue token. Raises BadRequest."""
+    try:
+        token = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (binascii.Error, orjson.JSONDecodeError, ValueError) as error:
+        raise BadRequest(f"continue key is not valid: {error}") from error
+    version = token.get("v") if isinstance(token, dict) else None
+    if version != _TOKEN_VERSION:
+        raise BadRequest(
+            f'continue key is not valid: server does not recognize this encoded version "{version or ""}"'
+        )
+    revision, start = token.get("rv"), token.get("start")
+    if not isinstance(revision, int) or revision == 0 or revision < LATEST:
+        raise BadRequest(
+            "continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)"
+        )
+    if not isinstance(start, str) or not start:
+        raise BadRequest("continue key is not valid: no start key (version meta.k8s.io/v1)")
+    if posixpath.normpath("/" + start) != "/" + start.rstrip("/"):
+        raise BadRequest("continue key is not valid: start key is not canonical")
+    return Token(revision, start)
+
+
+def parse_version(text: str) -> int:
+    """Read a resourceVersion; 0 for none. Raises BadRequest."""
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit()) or int(text) >= 1 << 64:
+        raise BadRequest(
+            f'invalid resource version: resourceVersion: Invalid value: "{text}": '
+            f'strconv.ParseUint: parsing "{text}": invalid syntax'
+        )
+    return int(text)
+
+
+def too_large(wanted: int, current: int) -> Timeout:
+    """The revision asked for lies ahead of this server."""
+    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+    return Timeout(
+        f"Timeout: Too large resource version: {wanted}, current: {current}",
+        details={"causes": [cause], "retryAfterSeconds": 1},
+    )
+
+
+def list_expired() -> Expired:
+    """A list at an exact revision that is gone."""
+    return Expired(_LIST_GONE)
+
+
+def watch_expired(wanted: int, oldest: int) -> Expired:
+    """A watch from a revision whose history is gone."""
+    return Expired(f"too old resource version: {wanted} ({oldest})")
