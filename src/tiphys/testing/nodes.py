@@ -146,12 +146,13 @@ class SimulatedNodes:
 
     async def _register_one(self, index: int) -> None:
         node = node_object(index, self._shape, rfc3339(self._clock.now()))
+        name = node_name(index)
         try:
             await self._client.create(NODES, node)
         except AlreadyExists:
-            await self._client.patch(
-                NODES, node_name(index), "", {"status": node["status"]}, subresource="status"
-            )
+            await self._client.patch(NODES, name, "", {"status": node["status"]}, subresource="status")
+        # Every new node is tainted not-ready; these are ready from the start, with or without controllers.
+        await self._client.patch(NODES, name, "", {"spec": {"taints": None}})
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
         pod = new or old
