@@ -53,7 +53,7 @@ def _apiserver(cluster: Cluster) -> Component:
     pki = cluster.pki
     flags = {
         "store": f"sqlite:{cluster.folder / 'store.db'}",
-        "bind-address": "0.0.0.0",
+        "bind-address": f"127.0.0.1,{cluster.host_ip}",
         "secure-port": str(cluster.api_port),
         "advertise-address": cluster.host_ip,
         "client-ca-file": str(pki / "ca.crt"),
@@ -75,7 +75,9 @@ def _manager_flags(cluster: Cluster, name: str) -> tuple[str, ...]:
     if name != "controller-manager":
         return ()
     pki = cluster.pki
-    return _flags(
+    # A node's range is fixed by its number, before there is a Node object.
+    ranges = ("--no-allocate-node-cidrs",)
+    return ranges + _flags(
         {
             "service-account-private-key-file": str(pki / "sa.key"),
             "root-ca-file": str(pki / "ca.crt"),

@@ -1,7 +1,7 @@
 """``tiphys down``: nothing of the cluster is left behind. Works on half a cluster and on a crash's remains.
 
-Ends only processes that are provably the cluster's: recorded with their start time, or a containerd (shim) that
-was given a socket below the cluster's folder, with what descends from it.
+Ends only processes that are provably the cluster's: recorded with start time, or a containerd (shim) that was
+given a socket below the cluster's folder, with what descends from it.
 """
 
 from __future__ import annotations

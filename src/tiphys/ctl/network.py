@@ -141,6 +141,8 @@ _NODE_SYSCTLS = {
     "net/ipv4/conf/default/rp_filter": "0",
     "net/ipv4/conf/all/send_redirects": "0",
     "net/ipv4/conf/default/send_redirects": "0",
+    # A redirect would use up the rate at which refusals may be sent.
+    "net/ipv4/conf/eth0/send_redirects": "0",
 }
 
 

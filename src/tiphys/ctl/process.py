@@ -25,7 +25,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def become_subreaper() -> None:
-    """Orphans among our descendants become our children, so that none stays a zombie where init does not reap."""
+    """Orphaned descendants become our children: none stays a zombie where init does not reap."""
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
@@ -98,7 +98,7 @@ def spawn(component: Component) -> int:
 def _prepare(component: Component, parent: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    # A group of its own: a Ctrl-C in a terminal is not meant for it, nor what is sent to the supervisor's group.
+    # A group of its own: signals to a terminal's or the supervisor's group are not meant for it.
     os.setpgid(0, 0)
     if not component.outlives:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

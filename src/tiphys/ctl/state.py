@@ -1,7 +1,6 @@
 """What is remembered on disk: ``cluster.json``, who runs under which process id, and the lock of a cluster.
 
-A process is known by its id and its start time together, so that a reused id is never mistaken. Used by all of
-``ctl``.
+A process is known by its id and its start time together, so that a reused id is never mistaken.
 """
 
 from __future__ import annotations
@@ -103,7 +102,7 @@ def lock(folder: Path) -> Iterator[None]:
 
 
 def start_time(pid: int) -> int | None:
-    """Return when a process began, in clock ticks since boot; None when there is none (or only its zombie)."""
+    """Return when a process began, in clock ticks since boot; None without one (or with its zombie)."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -118,7 +117,7 @@ def alive(pid: int, started: int) -> bool:
 
 
 def stop_process(pid: int, started: int, *, grace_s: float) -> None:
-    """End one recorded process: SIGTERM, and SIGKILL after ``grace_s`` (0: at once). Waits until it is gone."""
+    """End one recorded process: SIGTERM, and SIGKILL after ``grace_s`` (0: at once). Waits for its end."""
     if not alive(pid, started):
         return
     send(pid, signal.SIGTERM if grace_s else signal.SIGKILL)

@@ -21,7 +21,7 @@ def _duration(seconds: float) -> str:
 
 
 async def node_states(cluster: Cluster) -> dict[str, str]:
-    """Return every node's name and ``Ready``, ``NotReady`` or ``Unknown``; empty when the API does not answer."""
+    """Return every node's name and ``Ready``, ``NotReady`` or ``Unknown``; empty without an answer."""
     try:
         client = Client.from_kubeconfig(cluster.kubeconfig)
     except (OSError, CtlError):

@@ -1,8 +1,8 @@
 """The parent of a cluster's processes: forks them, restarts what dies, stops them all.
 
-One thread around a selector, no event loop: so it may fork at any time. What the components need is imported once and
-frozen before the first fork, and their pages stay shared. Each child is a process of its own that ends with the
-supervisor, except containerd, which lives on with its containers until the next supervisor finds it.
+One thread around a selector, no event loop: so it may fork at any time. What the components need is imported
+once and frozen, and its pages stay shared. Each child is a process of its own and ends with the supervisor, but
+containerd lives on with its containers until the next supervisor finds it.
 
 Talks over ``supervisor.sock``: one JSON line asks (``{"do": "status"}``, ``{"do": "stop"}``), one answers.
 """
@@ -210,7 +210,7 @@ class Supervisor:
         self._reap()
 
     def _reap(self) -> None:
-        """Collect orphans of containerd's, of which we are the reaper; our own children are met by their pidfd."""
+        """Collect orphans of containerd's; our own children are met by their pidfd."""
         mine = {child.pid for child in self._children}
         while True:
             try:

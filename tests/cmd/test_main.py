@@ -1,0 +1,36 @@
+"""The command line's frame: names, laziness, help."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from tiphys.cmd.main import COMMANDS, cli, load
+
+
+@pytest.mark.parametrize("name", ["up", "down", "status", "kubeconfig", "images", "proxy", "dns"])
+def test_every_command_helps(name: str) -> None:
+    result = CliRunner().invoke(cli, [name, "--help"])
+    assert result.exit_code == 0
+    assert load(name).name == name
+
+
+def test_unknown_command() -> None:
+    result = CliRunner().invoke(cli, ["upp"])
+    assert result.exit_code == 2
+    assert "upp" in result.output
+
+
+@pytest.mark.slow
+def test_help_imports_no_component() -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from tiphys.cmd.main import cli;"
+        "print(CliRunner().invoke(cli, ['--help']).output);"
+        "print([m for m in sys.modules if m.startswith('tiphys.')])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert all(name in out for name in COMMANDS)
+    assert "['tiphys.cmd', 'tiphys.cmd.main']" in out

@@ -1,0 +1,85 @@
+"""A network for real: what reaches whom, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tiphys.ctl import network
+from tiphys.ctl.layout import Cluster, CtlError
+
+pytestmark = pytest.mark.e2e
+
+CONNECT = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], 9), timeout=3)
+except OSError as error:
+    print(error.errno)
+"""
+REFUSED, NET_UNREACHABLE, HOST_UNREACHABLE = 111, 101, 113
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    index = network.claim_index(tmp_path, "net-test")
+    made = Cluster("net-test", index, tmp_path, 2, outbound=False)
+    try:
+        network.create(made)
+        yield made
+    finally:
+        network.destroy(made)
+
+
+def connect(address: str, namespace: str = "") -> int:
+    """Return the errno of connecting to a port where nobody listens: refused means that it was reached."""
+    enter = ["nsenter", f"--net=/run/netns/{namespace}"] if namespace else []
+    done = subprocess.run(
+        [*enter, sys.executable, "-c", CONNECT, address], capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+def test_reach(cluster: Cluster) -> None:
+    one, two = cluster.nodes
+    assert connect(two.ip, one.namespace) == REFUSED
+    assert connect(cluster.host_ip, one.namespace) == REFUSED
+    assert connect(one.ip) == REFUSED
+    # No service is there, and no way outside.
+    assert connect(cluster.dns_ip, one.namespace) == REFUSED
+    assert connect(cluster.dns_ip) == REFUSED
+    assert connect("192.0.2.200", one.namespace) == NET_UNREACHABLE
+    assert connect(cluster.pod_cidr.replace("0.0/16", "99.9")) in (NET_UNREACHABLE, HOST_UNREACHABLE)
+
+
+def test_again_changes_nothing_and_repairs(cluster: Cluster) -> None:
+
+    def routes() -> str:
+        return network.run(["ip", "route"]).replace(" linkdown", "")
+
+    before = routes()
+    network.create(cluster)
+    assert routes() == before
+    network.run(["ip", "netns", "del", cluster.node(2).namespace])
+    network.create(cluster)
+    assert connect(cluster.node(2).ip) == REFUSED
+
+
+def test_nothing_is_left(cluster: Cluster) -> None:
+    network.destroy(cluster)
+    network.destroy(cluster)
+    for command in (["ip", "link"], ["ip", "route"], ["ip", "netns"], ["nft", "list", "tables"]):
+        assert cluster.bridge not in network.run(command)
+    assert cluster.pod_cidr not in network.run(["ip", "route"])
+
+
+def test_bridge_of_another_cluster_is_left_alone(cluster: Cluster, tmp_path: Path) -> None:
+    other = Cluster("other", cluster.index, tmp_path / "other", 1, outbound=False)
+    with pytest.raises(CtlError, match="another cluster"):
+        network.create(other)
+    network.destroy(other)
+    assert network.is_ours(cluster)

@@ -1,0 +1,55 @@
+"""Files, locks and process identities."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tiphys.ctl import state
+from tiphys.ctl.layout import Cluster, CtlError
+
+
+def test_cluster_survives_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIPHYS_HOME", str(tmp_path))
+    cluster = Cluster("dev", 5, tmp_path / "dev", 3, outbound=False)
+    assert state.load("dev") is None
+    cluster.folder.mkdir()
+    state.save(cluster)
+    assert state.load("dev") == cluster
+    assert state.load_all() == [cluster]
+
+
+def test_broken_file_is_no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIPHYS_HOME", str(tmp_path))
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "cluster.json").write_text("{")
+    assert state.load("dev") is None
+
+
+def test_second_lock_is_refused_at_once(tmp_path: Path) -> None:
+    with state.lock(tmp_path), pytest.raises(CtlError, match="another 'tiphys up'"), state.lock(tmp_path):
+        pass
+    with state.lock(tmp_path):
+        pass
+
+
+def test_process_identity() -> None:
+    own = os.getpid()
+    started = state.start_time(own)
+    assert started is not None
+    assert state.alive(own, started)
+    assert not state.alive(own, started + 1)
+    assert not state.alive(0, 0)
+
+
+def test_stop_process() -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        started = state.start_time(child.pid)
+        assert started is not None
+        state.stop_process(child.pid, started + 1, grace_s=0)
+        assert child.poll() is None
+        state.stop_process(child.pid, started, grace_s=1)
+        assert state.start_time(child.pid) is None

@@ -1,0 +1,124 @@
+# ruff: noqa: E501
+"""A real supervisor over small processes: restarts, adoption, stop. No root needed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiphys.ctl import state
+from tiphys.ctl.layout import Cluster
+from tiphys.ctl.supervisor import ask
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from tiphys.ctl.components import Component
+from tiphys.ctl.layout import Cluster
+from tiphys.ctl.supervisor import Supervisor, daemonize
+cluster = Cluster("t", 63, Path(sys.argv[1]))
+rows = [
+    Component("python", "python", ("--x",), cluster.folder / "python.log"),
+    Component("sleeper", "sleep", ("sleep", "600"), cluster.folder / "sleep.log", external=True, outlives=True),
+    Component("broken", "broken", (), cluster.folder / "broken.log"),
+]
+def run(command, argv):
+    print(command, *argv, flush=True)
+    if command == "broken":
+        raise RuntimeError("no")
+    time.sleep(600)
+daemonize(cluster, lambda: Supervisor(cluster, rows, run, lambda names: None))
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster("t", 63, tmp_path)
+    try:
+        yield made
+    finally:
+        ask(made, "stop")
+        record = state.read_json(tmp_path / "processes.json") or {}
+        state.stop_process(record.get("pid", 0), record.get("started", 0), grace_s=5)
+        for entry in (state.read_json(tmp_path / "processes.json") or {}).get("components", {}).values():
+            state.stop_process(entry["pid"], entry["started"], grace_s=0)
+
+
+def start(cluster: Cluster) -> None:
+    subprocess.run([sys.executable, "-c", SCRIPT, str(cluster.folder)], check=True, timeout=20)
+
+
+def wait(check: Callable[[], Any]) -> Any:
+    """Poll for at most ten seconds; return what is true at last."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        found = check()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError("did not come about")
+
+
+def pids(cluster: Cluster) -> dict[str, int]:
+    rows = (ask(cluster, "status") or {}).get("components", [])
+    return {row["name"]: row["pid"] for row in rows if row["pid"]}
+
+
+def running(cluster: Cluster) -> dict[str, int] | None:
+    found = pids(cluster)
+    return found if {"python", "sleeper"} <= set(found) else None
+
+
+def test_restart_stop_and_adoption(cluster: Cluster) -> None:
+    start(cluster)
+    first = wait(lambda: running(cluster))
+    assert "python --x" in wait((cluster.folder / "python.log").read_text)
+
+    os.kill(first["python"], signal.SIGKILL)
+    os.kill(first["sleeper"], signal.SIGKILL)
+    second = wait(lambda: (found := running(cluster)) and found["python"] != first["python"] and found)
+    second = wait(lambda: (found := running(cluster)) and found["sleeper"] != first["sleeper"] and found)
+
+    # The supervisor itself dies: its Python children go with it, the sleeper is found again by the next.
+    own = state.read_json(cluster.folder / "processes.json")
+    os.kill(own["pid"], signal.SIGKILL)
+    wait(lambda: not state.alive(own["pid"], own["started"]))
+    wait(lambda: state.start_time(second["python"]) is None)
+    assert ask(cluster, "status") is None
+    start(cluster)
+    third = wait(lambda: running(cluster))
+    assert third["sleeper"] == second["sleeper"]
+    assert third["python"] != second["python"]
+
+    # An adopted process is watched like a child.
+    os.kill(third["sleeper"], signal.SIGKILL)
+    wait(lambda: (found := running(cluster)) and found["sleeper"] != third["sleeper"])
+
+    fourth = wait(lambda: running(cluster))
+    ask(cluster, "stop")
+    wait(lambda: ask(cluster, "status") is None)
+    wait(lambda: state.start_time(fourth["python"]) is None)
+    assert state.start_time(fourth["sleeper"]) is not None
+    rows = state.read_json(cluster.folder / "processes.json")["components"]
+    assert list(rows) == ["sleeper"]
+
+
+def test_what_fails_is_tried_again_ever_slower(cluster: Cluster) -> None:
+    start(cluster)
+
+    def restarts() -> int:
+        rows = (ask(cluster, "status") or {}).get("components", [])
+        return next((row["restarts"] for row in rows if row["name"] == "broken"), 0)
+
+    wait(lambda: restarts() >= 3)
+    assert "RuntimeError: no" in (cluster.folder / "broken.log").read_text()
