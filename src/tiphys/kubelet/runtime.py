@@ -46,6 +46,10 @@ class RuntimeUnavailable(RuntimeFailure):
     """The runtime is not there (starting, restarting, gone): worth another try."""
 
 
+RUNTIME_ERRORS = (RuntimeFailure, OSError)
+"""What an action on the node may fail with; another try may help."""
+
+
 class ContainerState(Enum):
     """CRI's container states."""
 

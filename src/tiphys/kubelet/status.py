@@ -20,7 +20,7 @@ from tiphys.kubelet.restarts import should_restart
 from tiphys.kubelet.runtime import ContainerState, RuntimePod
 
 PENDING, RUNNING, SUCCEEDED, FAILED = "Pending", "Running", "Succeeded", "Failed"
-_OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ def _conditions(pod: Object, wanted: Sequence[Condition], now: datetime) -> list
         if item.message:
             condition["message"] = item.message
         result.append(condition)
-    foreign = [item for kind, item in old.items() if kind not in _OWN_CONDITIONS]
+    foreign = [item for kind, item in old.items() if kind not in OWN_CONDITIONS]
     return foreign + result
 
 

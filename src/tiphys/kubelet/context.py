@@ -1,0 +1,50 @@
+"""What every pod's worker shares: the node's runtime, API client, caches and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.meta import Object
+from tiphys.client.rest import Client
+from tiphys.kubelet.admission import Rejection
+from tiphys.kubelet.cgroups import Cgroups
+from tiphys.kubelet.downward import PodAddresses
+from tiphys.kubelet.images import Images, Recorder
+from tiphys.kubelet.objects import ObjectCache
+from tiphys.kubelet.pleg import PodCache
+from tiphys.kubelet.runtime import Runtime, RuntimePod
+from tiphys.kubelet.sandbox import NodeSettings
+from tiphys.kubelet.volumes.manager import Volumes
+
+
+@dataclass(slots=True)
+class NodeContext:
+    """One for each kubelet; read by its pod workers."""
+
+    name: str
+    client: Client
+    runtime: Runtime
+    clock: Clock
+    recorder: Recorder
+    cache: PodCache
+    objects: ObjectCache
+    volumes: Volumes
+    images: Images
+    cgroups: Cgroups
+    settings: NodeSettings
+    services: Callable[[], list[Object]]
+    """All Services of the cluster, for variables."""
+    admit: Callable[[Object], Rejection | None]
+    on_gone: Callable[[str], None]
+    """A worker has finished with a pod for good: its UID."""
+    node_hosts: str = "/etc/hosts"
+    host_ips: tuple[str, ...] = ()
+
+    def addresses(self, pod: Object, runtime: RuntimePod) -> PodAddresses:
+        """Return the pod's addresses as far as they are known."""
+        if pod["spec"].get("hostNetwork"):
+            return PodAddresses(self.host_ips, self.host_ips)
+        ips = runtime.sandbox.ips if runtime.sandbox else ()
+        return PodAddresses(ips, self.host_ips)

@@ -1,0 +1,275 @@
+"""The kubelet: runs the pods that the API places on this node.
+
+Owns the loops (watch, relist, housekeeping, node status, HTTPS endpoint) and one worker for each pod. Talks
+to the API server and the container runtime, to nobody else. Restarting it disturbs nothing that runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.apimachinery.meta import Object, object_key
+from tiphys.apimachinery.quantity import parse
+from tiphys.client.informer import Informer, InformerSet
+from tiphys.client.kinds import PODS, SERVICES
+from tiphys.client.rest import Client
+from tiphys.kubelet.admission import NodeCapacity, Rejection, admit
+from tiphys.kubelet.cgroups import Cgroups
+from tiphys.kubelet.context import NodeContext
+from tiphys.kubelet.cri.client import CriClient
+from tiphys.kubelet.downward import NodeFacts
+from tiphys.kubelet.housekeeping import Housekeeper
+from tiphys.kubelet.images import Images
+from tiphys.kubelet.machine import Machine, read_machine
+from tiphys.kubelet.network import ResolvConf, parse_resolv_conf
+from tiphys.kubelet.node import NodeReporter
+from tiphys.kubelet.objects import ObjectCache
+from tiphys.kubelet.options import KubeletOptions
+from tiphys.kubelet.pause import PAUSE_IMAGE
+from tiphys.kubelet.pleg import PodCache
+from tiphys.kubelet.pod_worker import PodWorker
+from tiphys.kubelet.runtime import RUNTIME_ERRORS, Runtime, RuntimeFailure
+from tiphys.kubelet.sandbox import NodeSettings
+from tiphys.kubelet.tokens import Tokens
+from tiphys.kubelet.volumes.manager import Volumes
+
+log = logging.getLogger(__name__)
+
+_RUNTIME_WAIT_S = 5.0
+_TOKENS_S = 30.0
+_LOGS_S = 10.0
+_IMAGES_S = 300.0
+_WORKER_RETRY_S = 2.0
+
+
+class Kubelet:
+    """``run`` works until cancelled. ``runtime`` replaces CRI at the options' endpoint (tests)."""
+
+    def __init__(
+        self,
+        client: Client,
+        options: KubeletOptions,
+        clock: Clock | None = None,
+        *,
+        runtime: Runtime | None = None,
+    ) -> None:
+        self.options = options
+        self.workers: dict[str, PodWorker] = {}
+        self._client = client
+        self._clock = clock or RealClock()
+        self._given_runtime = runtime
+        self._informers = InformerSet(client)
+        self._pods: Informer = self._informers.get(PODS, field_selector=f"spec.nodeName={options.node_name}")
+        self._services: Informer = self._informers.get(SERVICES)
+        self._group: asyncio.TaskGroup | None = None
+        self.node: NodeContext | None = None
+        self.reporter: NodeReporter | None = None
+        self.server_port = 0
+        """Where the HTTPS endpoint listens, once it does."""
+
+    async def run(self) -> None:
+        async with AsyncExitStack() as stack:
+            runtime = self._given_runtime
+            if runtime is None:
+                cri = await stack.enter_async_context(CriClient(self.options.runtime_endpoint))
+                await self._wait_runtime(cri)
+                runtime = cri
+            machine = await asyncio.to_thread(read_machine, self.options.root_dir, self.options.node_name)
+            self.reporter = NodeReporter(self._client, runtime, machine, self.options, self._clock)
+            self.node = await asyncio.to_thread(self._make_context, runtime, machine)
+            await self._start_loops(self.node, self.reporter)
+
+    async def _wait_runtime(self, cri: CriClient) -> None:
+        while True:
+            try:
+                info = await cri.wait_ready(_RUNTIME_WAIT_S)
+                log.info("runtime found name=%s version=%s", info.name, info.version)
+                return
+            except RuntimeFailure as error:
+                log.warning("waiting for the runtime error=%s", error)
+                await asyncio.sleep(1.0)
+
+    async def _start_loops(self, node: NodeContext, reporter: NodeReporter) -> None:
+        keeper = Housekeeper(node, self._known_pods)
+        options = self.options
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            group.create_task(self._informers.run())
+            group.create_task(node.objects.run())
+            group.create_task(reporter.run())
+            if options.server is not None:
+                group.create_task(self._serve(node, options.server.port))
+            await self._first_relist(node)
+            await self._pods.wait_synced()
+            await self._services.wait_synced()
+            self._pods.add_handler(self._on_pod)
+            if options.static_pod_dir is not None:
+                group.create_task(self._run_static(options.static_pod_dir))
+            group.create_task(self._every(options.relist_s, node.cache.relist, "relist"))
+            group.create_task(self._every(options.housekeeping_s, keeper.sweep, "housekeeping"))
+            group.create_task(self._every(_TOKENS_S, self._renew_tokens, "tokens"))
+            group.create_task(
+                self._every(
+                    _LOGS_S, lambda: keeper.rotate_logs(options.log_max_bytes, options.log_max_files), "logs"
+                )
+            )
+            group.create_task(
+                self._every(
+                    _IMAGES_S,
+                    lambda: keeper.collect_images(options.image_gc_high_percent, [PAUSE_IMAGE]),
+                    "images",
+                )
+            )
+
+    def _make_context(self, runtime: Runtime, machine: Machine) -> NodeContext:
+        options = self.options
+        clock, client = self._clock, self._client
+        recorder = client.events("kubelet", options.node_name)
+        objects = ObjectCache(client, self._on_objects)
+        self._tokens = Tokens(client, clock)
+        volumes = Volumes(options.root_dir, client, objects, self._tokens)
+        volumes.node = NodeFacts(
+            cpu_milli=self._amount("cpu"),
+            memory_bytes=self._amount("memory"),
+            ephemeral_storage_bytes=self._amount("ephemeral-storage"),
+        )
+        options.logs_dir.mkdir(parents=True, exist_ok=True)
+        return NodeContext(
+            name=options.node_name,
+            client=client,
+            runtime=runtime,
+            clock=clock,
+            recorder=recorder,
+            cache=PodCache(runtime, options.root_dir / "pods", self._poke),
+            objects=objects,
+            volumes=volumes,
+            images=Images(runtime, recorder, clock),
+            cgroups=Cgroups(options.cgroup_root),
+            settings=NodeSettings(
+                logs_dir=str(options.logs_dir),
+                seccomp_root=str(options.root_dir / "seccomp"),
+                cluster_dns=options.cluster_dns,
+                cluster_domain=options.cluster_domain,
+                resolv_conf=_read_resolv_conf(options.resolv_conf),
+                node_memory_bytes=machine.memory_bytes,
+            ),
+            services=self._services.list,
+            admit=self._admit,
+            on_gone=self._on_gone,
+            host_ips=options.node_ips,
+        )
+
+    def _amount(self, name: str) -> int:
+        assert self.reporter is not None
+        quantity = parse(self.reporter.allocatable[name])
+        return int(quantity.milli() if name == "cpu" else quantity.value())
+
+    def _admit(self, pod: Object) -> Rejection | None:
+        assert self.reporter is not None
+        allocatable = {name: self._amount(name) for name in self.reporter.allocatable}
+        labels = dict(self.reporter.node["metadata"].get("labels") or {})
+        capacity = NodeCapacity(allocatable, labels, self.options.allowed_unsafe_sysctls)
+        uid = pod["metadata"]["uid"]
+        others = [worker.pod for key, worker in self.workers.items() if key != uid]
+        return admit(pod, others, capacity)
+
+    async def _first_relist(self, node: NodeContext) -> None:
+        while True:
+            try:
+                await node.cache.relist()
+                return
+            except RuntimeFailure as error:
+                log.warning("first relist failed error=%s", error)
+                await asyncio.sleep(1.0)
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]], name: str) -> None:
+        """Do something again and again; the runtime being away is no reason to stop."""
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await work()
+            except RUNTIME_ERRORS as error:
+                log.warning("kubelet loop interrupted loop=%s error=%s", name, error)
+
+    def _known_pods(self) -> set[str]:
+        return set(self.workers)
+
+    def _on_pod(self, old: Object | None, new: Object | None) -> None:
+        pod = new or old
+        if pod is None:
+            return
+        uid = str(pod["metadata"]["uid"])
+        worker = self.workers.get(uid)
+        if new is None:
+            if worker is not None:
+                worker.remove()
+        elif worker is not None:
+            worker.update(new)
+        else:
+            self.add_pod(new)
+
+    def add_pod(self, pod: Object) -> None:
+        """Start looking after a pod."""
+        if self._group is None or self.node is None:
+            return
+        worker = PodWorker(self.node, pod)
+        self.workers[worker.uid] = worker
+        self._group.create_task(self._look_after(worker))
+
+    async def _look_after(self, worker: PodWorker) -> None:
+        """A fault in one pod's worker must not take the node down: begin again with a fresh one."""
+        try:
+            await worker.run()
+        except Exception:
+            log.exception("pod worker failed pod=%s", object_key(worker.pod))
+            await asyncio.sleep(_WORKER_RETRY_S)
+            pod = self._pods.get(object_key(worker.pod))
+            if pod is not None and pod["metadata"]["uid"] == worker.uid and worker.uid not in self.workers:
+                self.add_pod(pod)
+
+    def _on_gone(self, uid: str) -> None:
+        self.workers.pop(uid, None)
+        if self.node is not None:
+            self.node.images.forget(uid)
+
+    def _poke(self, uid: str) -> None:
+        worker = self.workers.get(uid)
+        if worker is not None:
+            worker.poke()
+
+    def _on_objects(self, uids: set[str]) -> None:
+        for uid in uids:
+            worker = self.workers.get(uid)
+            if worker is not None:
+                worker.refresh_volumes()
+
+    async def _renew_tokens(self) -> None:
+        for uid, worker in list(self.workers.items()):
+            if self._tokens.due(uid):
+                worker.refresh_volumes()
+
+    async def _run_static(self, folder: Path) -> None:
+        from tiphys.kubelet.static_pods import StaticPods
+
+        await StaticPods(self, folder, self._client).run()
+
+    async def _serve(self, node: NodeContext, port: int) -> None:
+        from tiphys.kubelet.server import KubeletServer
+
+        assert self.options.server is not None
+        server = KubeletServer(
+            node, self.options.server, lambda: [item.pod for item in self.workers.values()]
+        )
+        await server.run(lambda actual: setattr(self, "server_port", actual))
+
+
+def _read_resolv_conf(path: str) -> ResolvConf:
+    try:
+        return parse_resolv_conf(Path(path).read_text()) if path else ResolvConf()
+    except OSError:
+        return ResolvConf()

@@ -1,0 +1,180 @@
+"""The Node object as its kubelet states it. Pure.
+
+Source: "Node status"; well-known labels; "Reserve Compute Resources" for allocatable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tiphys.apimachinery.clock import rfc3339
+from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.quantity import parse
+from tiphys.kubelet.machine import Machine
+from tiphys.kubelet.options import VERSION, KubeletOptions
+from tiphys.kubelet.runtime import Image, RuntimeInfo
+
+_MEMORY_RESERVE_BYTES = 100 * 1024 * 1024
+_MAX_IMAGES = 50
+_MAX_NAMES = 5
+_PRESSURES = (
+    ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+    ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFindings:
+    """What changes while the node runs. ``runtime`` None: it does not answer."""
+
+    runtime: RuntimeInfo | None
+    images: Sequence[Image] = ()
+    problem: str = ""
+    """Why the runtime does not answer."""
+    shutting_down: bool = False
+
+
+def capacity(machine: Machine, options: KubeletOptions) -> dict[str, str]:
+    """Return the node's capacity."""
+    found = {
+        "cpu": str(machine.cpus),
+        "ephemeral-storage": f"{machine.storage_bytes // 1024}Ki",
+        "hugepages-1Gi": "0",
+        "hugepages-2Mi": "0",
+        "memory": f"{machine.memory_bytes // 1024}Ki",
+        "pods": str(options.max_pods),
+    }
+    return {**found, **options.capacity}
+
+
+def allocatable(total: Mapping[str, str]) -> dict[str, str]:
+    """Return what is left for pods: memory without the eviction reserve, nine tenths of the storage."""
+    result = dict(total)
+    memory = parse(total["memory"]).value() - _MEMORY_RESERVE_BYTES
+    result["memory"] = f"{max(memory, 0) // 1024}Ki"
+    result["ephemeral-storage"] = str(parse(total["ephemeral-storage"]).value() * 9 // 10)
+    return result
+
+
+def node_labels(machine: Machine, options: KubeletOptions) -> dict[str, str]:
+    """Return the labels that the node itself sets."""
+    return {
+        "beta.kubernetes.io/arch": machine.architecture,
+        "beta.kubernetes.io/os": "linux",
+        "kubernetes.io/arch": machine.architecture,
+        "kubernetes.io/hostname": options.node_name,
+        "kubernetes.io/os": "linux",
+        **options.labels,
+    }
+
+
+def new_node(machine: Machine, options: KubeletOptions) -> Object:
+    """Return the object to register with."""
+    spec: dict[str, Any] = {}
+    if options.taints:
+        spec["taints"] = [dict(taint) for taint in options.taints]
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": options.node_name,
+            "labels": node_labels(machine, options),
+            "annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+        },
+        "spec": spec,
+    }
+
+
+def node_status(
+    machine: Machine, options: KubeletOptions, found: NodeFindings, old: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
+    """Return what the kubelet owns of NodeStatus; ``old`` gives conditions their transition times."""
+    total = capacity(machine, options)
+    runtime_version = "containerd://unknown"
+    if found.runtime is not None:
+        runtime_version = f"{found.runtime.name}://{found.runtime.version}"
+    addresses = [{"type": "InternalIP", "address": ip} for ip in options.node_ips]
+    return {
+        "capacity": total,
+        "allocatable": allocatable(total),
+        "conditions": _conditions(found, old, now),
+        "addresses": [*addresses, {"type": "Hostname", "address": options.node_name}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": options.server.port if options.server else 0}},
+        "nodeInfo": {
+            "machineID": machine.machine_id,
+            "systemUUID": machine.system_uuid,
+            "bootID": machine.boot_id,
+            "kernelVersion": machine.kernel,
+            "osImage": machine.os_image,
+            "containerRuntimeVersion": runtime_version,
+            "kubeletVersion": VERSION,
+            "kubeProxyVersion": "",
+            "operatingSystem": "linux",
+            "architecture": machine.architecture,
+        },
+        "images": _images(found.images),
+    }
+
+
+def _images(images: Iterable[Image]) -> list[dict[str, Any]]:
+    largest = sorted(images, key=lambda item: -item.size_bytes)[:_MAX_IMAGES]
+    return [
+        {"names": [*item.digests, *item.tags][:_MAX_NAMES], "sizeBytes": item.size_bytes} for item in largest
+    ]
+
+
+def _conditions(found: NodeFindings, old: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
+    before = {item["type"]: item for item in old.get("conditions") or ()}
+    wanted = [(kind, "False", reason, message) for kind, reason, message in _PRESSURES]
+    problem = readiness_problem(found)
+    if problem:
+        wanted.append(("Ready", "False", "KubeletNotReady", problem))
+    else:
+        wanted.append(("Ready", "True", "KubeletReady", "kubelet is posting ready status"))
+    result = []
+    for kind, value, reason, message in wanted:
+        known = before.get(kind) or {}
+        changed = known.get("status") != value
+        result.append(
+            {
+                "type": kind,
+                "status": value,
+                "lastHeartbeatTime": rfc3339(now),
+                "lastTransitionTime": rfc3339(now)
+                if changed
+                else known.get("lastTransitionTime") or rfc3339(now),
+                "reason": reason,
+                "message": message,
+            }
+        )
+    return result
+
+
+def readiness_problem(found: NodeFindings) -> str:
+    """Return why the node is not ready, or ""."""
+    if found.shutting_down:
+        return "node is shutting down"
+    runtime = found.runtime
+    if runtime is None:
+        return f"container runtime is down: {found.problem}"
+    if not runtime.ready:
+        return f"container runtime not ready: RuntimeReady=false reason:{runtime.message}"
+    if not runtime.network_ready:
+        return (
+            "container runtime network not ready: NetworkReady=false"
+            f" reason:NetworkPluginNotReady message:{runtime.network_message}"
+        )
+    return ""
+
+
+def significant(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a status without heartbeats: what must be reported at once when it changes."""
+    conditions = [
+        {key: value for key, value in item.items() if key != "lastHeartbeatTime"}
+        for item in status.get("conditions") or ()
+    ]
+    return {**status, "conditions": conditions}

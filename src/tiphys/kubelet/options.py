@@ -1,0 +1,56 @@
+"""Settings of one kubelet, with upstream's defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+VERSION = "v1.36.0"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """The kubelet's own HTTPS endpoint. Without certificates it makes a self-signed one."""
+
+    address: str = "0.0.0.0"
+    port: int = 10250
+    certificate: Path | None = None
+    key: Path | None = None
+    client_ca: Path | None = None
+    """Signs who may speak to us; without it everybody is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class KubeletOptions:
+    """``node_name`` and ``runtime_endpoint`` are what every node must set."""
+
+    node_name: str
+    runtime_endpoint: str = "unix:///run/containerd/containerd.sock"
+    root_dir: Path = Path("/var/lib/kubelet")
+    logs_dir: Path = Path("/var/log/pods")
+    node_ips: tuple[str, ...] = ()
+    """Addresses of the node; the first is its InternalIP."""
+    cluster_dns: tuple[str, ...] = ()
+    cluster_domain: str = "cluster.local"
+    resolv_conf: str = "/etc/resolv.conf"
+    """Read for pods with dnsPolicy Default; empty for none."""
+    cgroup_root: str = "/kubepods"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Mapping[str, str], ...] = ()
+    capacity: Mapping[str, str] = field(default_factory=dict)
+    """Overrides of what the machine is found to have."""
+    max_pods: int = 110
+    register_node: bool = True
+    allowed_unsafe_sysctls: tuple[str, ...] = ()
+    static_pod_dir: Path | None = None
+    server: ServerOptions | None = field(default_factory=ServerOptions)
+    """None: no HTTPS endpoint (tests)."""
+    relist_s: float = 1.0
+    status_update_s: float = 10.0
+    status_report_s: float = 300.0
+    lease_duration_s: int = 40
+    housekeeping_s: float = 2.0
+    image_gc_high_percent: int = 85
+    log_max_bytes: int = 10 * 1024 * 1024
+    log_max_files: int = 5

@@ -1,0 +1,283 @@
+"""Carrying out a plan's starts: sandbox, images, containers, postStart hooks.
+
+Owns the order of calls and the events people see. What goes wrong with one container becomes its waiting
+reason and does not stop the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from tiphys.apimachinery.meta import Object
+from tiphys.client.kinds import CONFIG_MAPS, SECRETS
+from tiphys.kubelet.containers import ContainerInputs, container_config
+from tiphys.kubelet.context import NodeContext
+from tiphys.kubelet.downward import DownwardProblem
+from tiphys.kubelet.env import EnvProblem, EnvSources, make_env, referenced
+from tiphys.kubelet.hooks import HookFailure, run_hook
+from tiphys.kubelet.images import ImageProblem
+from tiphys.kubelet.lifecycle import START, Plan, Start, Waiting
+from tiphys.kubelet.mounts import container_mounts, write_hosts
+from tiphys.kubelet.network import hosts_file
+from tiphys.kubelet.probes.run import Target
+from tiphys.kubelet.restarts import BackoffEntry
+from tiphys.kubelet.runtime import Config, Image, RuntimeFailure, RuntimePod, RuntimeUnavailable
+from tiphys.kubelet.sandbox import log_directory, sandbox_config
+from tiphys.kubelet.security import SecurityProblem, verify_non_root
+from tiphys.kubelet.volumes.manager import Mounted
+from tiphys.kubelet.volumes.payload import VolumeProblem, secret_data
+
+log = logging.getLogger(__name__)
+
+_RETRY_S = 2.0
+_SANDBOX_RETRY_S = 5.0
+_VOLUME_RETRY_S = 2.0
+_START_RETRY_S = 10.0
+
+
+class StartProblem(Exception):
+    """Why one container did not start; becomes its waiting state."""
+
+    def __init__(self, waiting: Waiting, retry_s: float) -> None:
+        super().__init__(waiting.message)
+        self.waiting = waiting
+        self.retry_s = retry_s
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the worker must remember of a round of starts."""
+
+    waiting: dict[str, Waiting] = field(default_factory=dict)
+    retry_at: dict[str, datetime] = field(default_factory=dict)
+    backoffs: dict[str, BackoffEntry] = field(default_factory=dict)
+    hooked: set[str] = field(default_factory=set)
+    """Ids of containers started, postStart hook done."""
+    tried: set[str] = field(default_factory=set)
+
+
+def find_container(pod: Object, name: str) -> tuple[dict[str, Any], str]:
+    """Return a container of any kind and its field path. Raises KeyError."""
+    for key in ("containers", "initContainers", "ephemeralContainers"):
+        for container in pod["spec"].get(key) or ():
+            if container["name"] == name:
+                return container, f"spec.{key}{{{name}}}"
+    raise KeyError(name)
+
+
+class PodStarter:
+    """Starts what a plan says, for one pod."""
+
+    def __init__(self, node: NodeContext) -> None:
+        self._node = node
+        self._volume_failures = 0
+
+    async def run(self, pod: Object, plan: Plan) -> Outcome:
+        """Make the sandbox or start the containers of a plan. Raises RuntimeUnavailable."""
+        outcome = Outcome()
+        uid = pod["metadata"]["uid"]
+        runtime = self._node.cache.get(uid)
+        try:
+            volumes = await self._node.volumes.setup(pod, self._node.addresses(pod, runtime))
+            self._volume_failures = 0
+        except VolumeProblem as problem:
+            self._node.recorder.record(pod, "Warning", "FailedMount", str(problem))
+            delay = min(_VOLUME_RETRY_S * 2**self._volume_failures, 120.0) / 4
+            self._volume_failures += 1
+            for key in (START, *(start.name for start in plan.starts)):
+                outcome.retry_at[key] = self._after(delay)
+            return outcome
+        if plan.new_sandbox:
+            await self._make_sandbox(pod, plan.sandbox_attempt, outcome)
+            return outcome
+        for start in plan.starts:
+            await self._start_one(pod, start, volumes, outcome)
+        return outcome
+
+    def _after(self, seconds: float) -> datetime:
+        return self._node.clock.now() + timedelta(seconds=seconds)
+
+    def _sandbox_config(self, pod: Object, attempt: int) -> Config:
+        return sandbox_config(pod, attempt, self._node.settings, self._node.cgroups.parent(pod))
+
+    async def _make_sandbox(self, pod: Object, attempt: int, outcome: Outcome) -> None:
+        await asyncio.to_thread(self._prepare, pod)
+        try:
+            sandbox_id = await self._node.runtime.run_sandbox(self._sandbox_config(pod, attempt))
+        except RuntimeUnavailable:
+            raise
+        except RuntimeFailure as error:
+            text = f"Failed to create pod sandbox: {error}"
+            self._node.recorder.record(pod, "Warning", "FailedCreatePodSandBox", text)
+            outcome.retry_at[START] = self._after(_SANDBOX_RETRY_S)
+            return
+        log.info("sandbox made pod=%s id=%s", pod["metadata"]["name"], sandbox_id[:12])
+        runtime = await self._node.cache.refresh(pod["metadata"]["uid"])
+        await asyncio.to_thread(self._write_hosts, pod, runtime)
+
+    def _prepare(self, pod: Object) -> None:
+        Path(log_directory(pod, self._node.settings.logs_dir)).mkdir(parents=True, exist_ok=True)
+        self._node.cgroups.apply(pod)
+
+    def _write_hosts(self, pod: Object, runtime: RuntimePod) -> None:
+        ips = runtime.sandbox.ips if runtime.sandbox else ()
+        own = ""
+        if pod["spec"].get("hostNetwork"):
+            path = Path(self._node.node_hosts)
+            own = path.read_text() if path.exists() else ""
+        text = hosts_file(pod, ips, self._node.settings.cluster_domain, own)
+        write_hosts(self._node.volumes.pod_dir(pod["metadata"]["uid"]), text)
+
+    async def _start_one(
+        self, pod: Object, start: Start, volumes: dict[str, Mounted], outcome: Outcome
+    ) -> None:
+        container, path = find_container(pod, start.name)
+        outcome.tried.add(start.name)
+        try:
+            container_id = await self._start(pod, container, start, volumes, path)
+        except StartProblem as problem:
+            outcome.waiting[start.name] = problem.waiting
+            outcome.retry_at[start.name] = self._after(problem.retry_s)
+            return
+        if start.backoff is not None:
+            outcome.backoffs[start.name] = start.backoff
+        runtime = await self._node.cache.refresh(pod["metadata"]["uid"])
+        if await self._post_start(pod, container, container_id, runtime, path):
+            outcome.hooked.add(container_id)
+        elif start.name not in outcome.waiting:
+            outcome.waiting[start.name] = Waiting("PostStartHookError")
+            await self._node.cache.refresh(pod["metadata"]["uid"])
+
+    async def _start(
+        self, pod: Object, container: dict[str, Any], start: Start, volumes: dict[str, Mounted], path: str
+    ) -> str:
+        """Pull, create, start; returns the container's id. Raises StartProblem, RuntimeUnavailable."""
+        node = self._node
+        runtime = node.cache.get(pod["metadata"]["uid"])
+        sandbox = runtime.sandbox
+        if sandbox is None:
+            raise StartProblem(Waiting("ContainerCreating"), 0.0)
+        sandbox_cri = self._sandbox_config(pod, sandbox.attempt)
+        image = await self._image(pod, container, sandbox_cri, path)
+        config = await self._config(pod, container, (start, image), volumes, runtime, path)
+        try:
+            container_id = await node.runtime.create_container(sandbox.id, config, sandbox_cri)
+        except RuntimeUnavailable:
+            raise
+        except RuntimeFailure as error:
+            node.recorder.record(pod, "Warning", "Failed", f"Error: {error}", field_path=path)
+            raise StartProblem(Waiting("CreateContainerError", str(error)), _START_RETRY_S) from error
+        node.recorder.record(pod, "Normal", "Created", "Container created", field_path=path)
+        try:
+            await node.runtime.start_container(container_id)
+        except RuntimeUnavailable:
+            raise
+        except RuntimeFailure as error:
+            node.recorder.record(pod, "Warning", "Failed", f"Error: {error}", field_path=path)
+            await node.cache.refresh(pod["metadata"]["uid"])
+            raise StartProblem(Waiting("RunContainerError", str(error)), _START_RETRY_S) from error
+        node.recorder.record(pod, "Normal", "Started", "Container started", field_path=path)
+        return container_id
+
+    async def _image(self, pod: Object, container: dict[str, Any], sandbox_cri: Config, path: str) -> Image:
+        secrets = []
+        for reference in pod["spec"].get("imagePullSecrets") or ():
+            key = (SECRETS, pod["metadata"]["namespace"], reference.get("name", ""))
+            try:
+                secret = await self._node.objects.get(key)
+            except TimeoutError:
+                continue  # the pull goes on without these credentials and says so if it fails
+            if secret is not None:
+                secrets.append(secret_data(secret))
+        try:
+            return await self._node.images.ensure(pod, container, secrets, sandbox_cri, path)
+        except ImageProblem as problem:
+            self._node.recorder.record(pod, "Warning", "Failed", f"Error: {problem.reason}", field_path=path)
+            raise StartProblem(Waiting(problem.reason, str(problem)), problem.retry_s) from problem
+        except RuntimeUnavailable:
+            raise
+        except RuntimeFailure as error:
+            raise StartProblem(Waiting("ImageInspectError", str(error)), _RETRY_S) from error
+
+    async def _config(
+        self,
+        pod: Object,
+        container: dict[str, Any],
+        chosen: tuple[Start, Image],
+        volumes: dict[str, Mounted],
+        runtime: RuntimePod,
+        path: str,
+    ) -> Config:
+        start, image = chosen
+        try:
+            verify_non_root(pod, container, image)
+            env = make_env(pod, container, await self._sources(pod, container, runtime))
+            mounts = await asyncio.to_thread(
+                self._container_files, pod, container, volumes, (env, start.attempt)
+            )
+        except (SecurityProblem, EnvProblem, DownwardProblem, VolumeProblem, OSError, TimeoutError) as error:
+            self._node.recorder.record(pod, "Warning", "Failed", f"Error: {error}", field_path=path)
+            raise StartProblem(Waiting("CreateContainerConfigError", str(error)), _RETRY_S) from error
+        target = container.get("targetContainerName")
+        joined = runtime.latest(target) if target else None
+        inputs = ContainerInputs(start.attempt, image, env, mounts, joined.id if joined else "")
+        return container_config(pod, container, inputs, self._node.settings)
+
+    def _container_files(
+        self,
+        pod: Object,
+        container: dict[str, Any],
+        volumes: dict[str, Mounted],
+        given: tuple[dict[str, str], int],
+    ) -> list[Config]:
+        env, attempt = given
+        logs = Path(log_directory(pod, self._node.settings.logs_dir), container["name"])
+        logs.mkdir(parents=True, exist_ok=True)
+        pod_dir = self._node.volumes.pod_dir(pod["metadata"]["uid"])
+        return container_mounts(container, volumes, env, pod_dir, attempt)
+
+    async def _sources(self, pod: Object, container: dict[str, Any], runtime: RuntimePod) -> EnvSources:
+        namespace = pod["metadata"]["namespace"]
+        config_maps, secrets = referenced(container)
+        maps = {name: await self._node.objects.get((CONFIG_MAPS, namespace, name)) for name in config_maps}
+        found = {name: await self._node.objects.get((SECRETS, namespace, name)) for name in secrets}
+        return EnvSources(
+            config_maps=maps,
+            secrets={name: None if item is None else secret_data(item) for name, item in found.items()},
+            services=self._node.services(),
+            addresses=self._node.addresses(pod, runtime),
+            node=self._node.volumes.node,
+        )
+
+    async def _post_start(
+        self, pod: Object, container: dict[str, Any], container_id: str, runtime: RuntimePod, path: str
+    ) -> bool:
+        handler = (container.get("lifecycle") or {}).get("postStart")
+        if not handler:
+            return True
+        try:
+            await run_hook(handler, hook_target(self._node, pod, container, container_id, runtime))
+        except HookFailure as failure:
+            self._node.recorder.record(
+                pod, "Warning", "FailedPostStartHook", f"PostStartHook failed: {failure}", field_path=path
+            )
+            text = "FailedPostStartHook"
+            self._node.recorder.record(pod, "Normal", "Killing", text, field_path=path)
+            await self._node.runtime.stop_container(container_id, 30)
+            return False
+        return True
+
+
+def hook_target(
+    node: NodeContext, pod: Object, container: dict[str, Any], container_id: str, runtime: RuntimePod
+) -> Target:
+    """Return whom a hook of a container speaks to."""
+    addresses = node.addresses(pod, runtime)
+    ports = {item["name"]: item["containerPort"] for item in container.get("ports") or () if item.get("name")}
+    host = addresses.pod_ips[0] if addresses.pod_ips else "127.0.0.1"
+    return Target(node.runtime, container_id, host, ports)

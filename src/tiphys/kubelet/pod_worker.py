@@ -1,0 +1,351 @@
+"""One pod's loop: look, plan, act, report.
+
+Owns everything that happens to one pod on the node, from its arrival to the removal of its last file.
+Decisions are ``lifecycle.plan``'s. Starts run one after another in one task, kills each in its own, so that a
+plan can be made at any moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+from tiphys.apimachinery.errors import NotFound, StatusError
+from tiphys.apimachinery.meta import Object, object_key
+from tiphys.client.kinds import PODS
+from tiphys.client.transport import TransportError
+from tiphys.kubelet.admission import Rejection, finished
+from tiphys.kubelet.context import NodeContext
+from tiphys.kubelet.hooks import HookFailure, run_hook
+from tiphys.kubelet.lifecycle import START, Kill, Plan, PodState, Termination, grace_period_s, plan
+from tiphys.kubelet.pod_start import PodStarter, find_container, hook_target
+from tiphys.kubelet.pod_status import StatusWriter
+from tiphys.kubelet.probes.manager import PodProbes
+from tiphys.kubelet.runtime import RUNTIME_ERRORS, RuntimeFailure, RuntimePod, RuntimeUnavailable
+from tiphys.kubelet.status import StatusInputs, make_status
+from tiphys.kubelet.volumes.payload import VolumeProblem
+
+log = logging.getLogger(__name__)
+
+_RUNTIME_RETRY_S = 1.0
+_API_RETRY_S = 1.0
+_MIN_KILL_S = 2.0
+
+
+class PodWorker:
+    """``update`` with every new version of the pod, ``poke`` when anything else changed, ``run`` once."""
+
+    def __init__(self, node: NodeContext, pod: Object) -> None:
+        self._node = node
+        self._pod = pod
+        self._state = PodState()
+        self._wake = asyncio.Event()
+        self._wake.set()
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        self._hooked: set[str] = set()
+        self._starter = PodStarter(node)
+        self._writer = StatusWriter(node.client, pod)
+        self._probes = PodProbes(node.runtime, node.recorder, node.clock, self.poke)
+        self._removed = False
+        self._admitted = False
+        self._refresh_volumes = False
+        self._cleaned = False
+        self._delete_sent = False
+        self._adopt()
+
+    @property
+    def pod(self) -> Object:
+        """The newest version of the pod."""
+        return self._pod
+
+    @property
+    def uid(self) -> str:
+        return str(self._pod["metadata"]["uid"])
+
+    def update(self, pod: Object) -> None:
+        """Take a new version of the pod from the API."""
+        before = grace_period_s(self._pod)
+        self._pod = pod
+        self._writer.observe(pod)
+        if self._state.termination is not None and grace_period_s(pod) < before:
+            self._shorten(grace_period_s(pod))
+        self.poke()
+
+    def remove(self) -> None:
+        """The API object is gone: stop everything quickly."""
+        self._removed = True
+        self._writer.gone = True
+        if self._state.termination is not None:
+            self._shorten(min(self._state.termination.grace_s, _MIN_KILL_S))
+        self.poke()
+
+    def poke(self) -> None:
+        """Look again soon."""
+        self._wake.set()
+
+    def refresh_volumes(self) -> None:
+        """Objects behind the volumes changed, or a token is due."""
+        self._refresh_volumes = True
+        self.poke()
+
+    def _shorten(self, grace_s: float) -> None:
+        """A second deletion with less grace: stop waiting for the first one's kills."""
+        termination = self._state.termination
+        if termination is None:
+            return
+        self._state = replace(self._state, termination=Termination(termination.since, grace_s))
+        for key, task in list(self._busy.items()):
+            if key != START:
+                task.cancel()
+
+    def _adopt(self) -> None:
+        """Find what an earlier run of the kubelet left: its containers keep their standing."""
+        runtime = self._node.cache.get(self.uid)
+        known = {
+            item.get("containerID", "").rpartition("/")[2]: item
+            for key in ("containerStatuses", "initContainerStatuses")
+            for item in (self._pod.get("status") or {}).get(key) or ()
+        }
+        for container in runtime.containers:
+            if container.running:
+                self._hooked.add(container.id)
+                before = known.get(container.id) or {}
+                self._probes.adopt(
+                    container.id, ready=bool(before.get("ready")), started=bool(before.get("started"))
+                )
+        self._admitted = bool(runtime.sandboxes)
+
+    async def run(self) -> None:
+        """Work until the pod is gone for good."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                writer = group.create_task(self._writer.run())
+                await self._loop(group)
+                writer.cancel()
+        finally:
+            self._node.on_gone(self.uid)
+
+    async def _loop(self, group: asyncio.TaskGroup) -> None:
+        wait_s: float | None = None
+        while True:
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            try:
+                done, wait_s = await self._sync(group)
+            except RuntimeUnavailable as error:
+                log.warning("runtime unavailable pod=%s error=%s", object_key(self._pod), error)
+                done, wait_s = False, _RUNTIME_RETRY_S
+            if done:
+                self._probes.sync(group, self._pod, RuntimePod(self.uid), set(), stopping=True)
+                return
+
+    async def _sync(self, group: asyncio.TaskGroup) -> tuple[bool, float | None]:
+        """One round. Returns whether all is over, and when to look again."""
+        pod = self._writer.latest(self._pod)
+        runtime = self._node.cache.get(self.uid)
+        self._admit(pod)
+        deleted = self._removed or "deletionTimestamp" in pod["metadata"]
+        self._state = replace(self._state, deleted=deleted)
+        stopping = deleted or self._state.rejection is not None or finished(pod)
+        self._hooked &= {item.id for item in runtime.containers if item.running}
+        self._probes.sync(group, pod, runtime, self._hooked, stopping=stopping)
+        self._state = replace(
+            self._state,
+            busy=frozenset(self._busy),
+            started=self._probes.started(self._hooked),
+            ready=self._probes.ready(),
+            unhealthy=self._probes.unhealthy(),
+        )
+        now = self._node.clock.now()
+        chosen = plan(pod, runtime, now, self._state)
+        if chosen.rejection is not None and self._state.rejection is None:
+            self._reject(pod, chosen.rejection)
+        if chosen.stop and self._state.termination is None and not chosen.stopped:
+            grace = _MIN_KILL_S if self._removed else grace_period_s(pod)
+            self._state = replace(self._state, termination=Termination(now, grace))
+            chosen = plan(pod, runtime, now, self._state)
+        self._carry_out(group, pod, chosen)
+        self._report(pod, runtime, chosen)
+        if self._refresh_volumes and not chosen.stop:
+            self._refresh_volumes = False
+            self._spawn(group, "volumes", self._bring_up_to_date(pod))
+        if chosen.stopped and not self._busy:
+            return await self._finish(pod, deleted=deleted), _API_RETRY_S if deleted else None
+        return False, chosen.wake_after_s
+
+    def _admit(self, pod: Object) -> None:
+        if self._admitted or self._removed or "deletionTimestamp" in pod["metadata"] or finished(pod):
+            return
+        self._admitted = True
+        rejection = self._node.admit(pod)
+        if rejection is not None:
+            self._reject(pod, rejection)
+
+    def _reject(self, pod: Object, rejection: Rejection) -> None:
+        self._state = replace(self._state, rejection=rejection)
+        self._node.recorder.record(pod, "Warning", rejection.reason, rejection.message)
+
+    def _report(self, pod: Object, runtime: RuntimePod, chosen: Plan) -> None:
+        if self._removed:
+            return
+        state = replace(self._state, waiting={**self._state.waiting, **chosen.waiting})
+        for name in chosen.waiting:
+            if self._state.waiting.get(name) != chosen.waiting[name]:
+                _, path = find_container(pod, name)
+                self._node.recorder.record(
+                    pod, "Warning", "BackOff", _backoff_text(pod, name), field_path=path
+                )
+        self._state = replace(self._state, waiting=state.waiting)
+        given = StatusInputs(state, self._node.host_ips, self._node.clock.now(), stopped=chosen.stop)
+        self._writer.set(make_status(pod, runtime, given))
+
+    def _carry_out(self, group: asyncio.TaskGroup, pod: Object, chosen: Plan) -> None:
+        if chosen.stop and START in self._busy:
+            self._busy[START].cancel()
+        for kill in chosen.kills:
+            self._spawn(group, kill.container_id, self._kill(pod, kill))
+        for sandbox_id in chosen.stop_sandboxes:
+            self._spawn(group, sandbox_id, self._stop_sandbox(sandbox_id))
+        for container_id in chosen.remove:
+            self._spawn(group, container_id, self._remove(container_id))
+        if chosen.new_sandbox or chosen.starts:
+            self._spawn(group, START, self._start(pod, chosen))
+
+    def _spawn(self, group: asyncio.TaskGroup, key: str, work: Coroutine[Any, Any, None]) -> None:
+        if key in self._busy:
+            work.close()
+            return
+        task = group.create_task(self._guard(work))
+        self._busy[key] = task
+        task.add_done_callback(self._done(key))
+
+    def _done(self, key: str) -> Callable[[asyncio.Task[None]], None]:
+        def forget(task: asyncio.Task[None]) -> None:
+            if self._busy.get(key) is task:
+                del self._busy[key]
+            self.poke()
+
+        return forget
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        """One failed action must not end the worker: the next plan tries again."""
+        try:
+            await work
+        except RUNTIME_ERRORS as error:
+            log.warning("pod action failed pod=%s error=%s", object_key(self._pod), error)
+            await asyncio.sleep(_RUNTIME_RETRY_S)
+        await self._look()
+
+    async def _look(self) -> None:
+        try:
+            await self._node.cache.refresh(self.uid)
+        except RuntimeFailure as error:
+            log.warning("pod not refreshed pod=%s error=%s", object_key(self._pod), error)
+
+    async def _start(self, pod: Object, chosen: Plan) -> None:
+        outcome = await self._starter.run(pod, chosen)
+        waiting = {key: value for key, value in self._state.waiting.items() if key not in outcome.tried}
+        retry_at = {key: value for key, value in self._state.retry_at.items() if key not in outcome.tried}
+        retry_at.pop(START, None)
+        self._hooked |= outcome.hooked
+        self._state = replace(
+            self._state,
+            waiting={**waiting, **outcome.waiting},
+            retry_at={**retry_at, **outcome.retry_at},
+            backoffs={**self._state.backoffs, **outcome.backoffs},
+        )
+
+    async def _kill(self, pod: Object, kill: Kill) -> None:
+        """Run preStop, then stop within what is left of the grace period."""
+        node = self._node
+        container, path = find_container(pod, kill.name)
+        node.recorder.record(pod, "Normal", "Killing", kill.message, field_path=path)
+        left = kill.grace_s
+        handler = (container.get("lifecycle") or {}).get("preStop")
+        if handler and left > 0:
+            began = node.clock.monotonic()
+            target = hook_target(node, pod, container, kill.container_id, node.cache.get(self.uid))
+            try:
+                async with asyncio.timeout(left):
+                    await run_hook(handler, target)
+            except TimeoutError:
+                pass  # the grace period covers hook and stop alike
+            except HookFailure as failure:
+                node.recorder.record(
+                    pod, "Warning", "FailedPreStopHook", f"PreStopHook failed: {failure}", field_path=path
+                )
+            left -= node.clock.monotonic() - began
+        try:
+            await node.runtime.stop_container(kill.container_id, int(max(left, _MIN_KILL_S)))
+        except RuntimeFailure as error:
+            if error.code != "NOT_FOUND":
+                raise
+
+    async def _stop_sandbox(self, sandbox_id: str) -> None:
+        await self._node.runtime.stop_sandbox(sandbox_id)
+
+    async def _remove(self, container_id: str) -> None:
+        await self._node.runtime.remove_container(container_id)
+
+    async def _bring_up_to_date(self, pod: Object) -> None:
+        runtime = self._node.cache.get(self.uid)
+        try:
+            await self._node.volumes.refresh(pod, self._node.addresses(pod, runtime))
+        except VolumeProblem as problem:
+            self._node.recorder.record(pod, "Warning", "FailedMount", str(problem))
+
+    async def _finish(self, pod: Object, *, deleted: bool) -> bool:
+        """Nothing runs any more: free what the pod holds, and let the API forget a deleted one."""
+        if not self._cleaned:
+            self._cleaned = True
+            try:
+                await self._node.volumes.teardown(self.uid)
+                await asyncio.to_thread(self._node.cgroups.remove, self.uid)
+            except OSError as error:
+                self._cleaned = False
+                log.warning("pod not cleaned up pod=%s error=%s", object_key(pod), error)
+        if not deleted:
+            return False
+        await self._writer.flush()
+        if not await self._delete(pod):
+            return False
+        for sandbox in self._node.cache.get(self.uid).sandboxes:
+            try:
+                await self._node.runtime.remove_sandbox(sandbox.id)
+            except RuntimeFailure as error:
+                log.warning("sandbox stays for now id=%s error=%s", sandbox.id[:12], error)
+        await self._look()
+        return True
+
+    async def _delete(self, pod: Object) -> bool:
+        if self._removed or self._writer.gone:
+            return True
+        if self._delete_sent:
+            return False  # finalizers hold it: the watch will tell when it is gone
+        meta = pod["metadata"]
+        try:
+            await self._node.client.delete(
+                PODS, meta["name"], meta["namespace"], grace_period_s=0, uid=meta["uid"]
+            )
+        except NotFound:
+            pass
+        except (StatusError, TransportError) as error:
+            if getattr(error, "status_code", 0) == 409:
+                return True  # the name is another pod's by now
+            log.warning("pod not deleted pod=%s error=%s", object_key(pod), error)
+            return False
+        self._delete_sent = True
+        return not meta.get("finalizers")
+
+
+def _backoff_text(pod: Object, name: str) -> str:
+    meta = pod["metadata"]
+    where = f"{meta['name']}_{meta['namespace']}({meta['uid']})"
+    return f"Back-off restarting failed container {name} in pod {where}"

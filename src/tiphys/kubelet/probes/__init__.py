@@ -1,0 +1,1 @@
+"""Liveness, readiness and startup probes, and the hooks that speak the same protocols."""

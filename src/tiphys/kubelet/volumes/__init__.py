@@ -1,0 +1,1 @@
+"""Volumes of pods: what they hold, and their life on the node."""
