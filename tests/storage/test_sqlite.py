@@ -104,6 +104,17 @@ async def test_concurrent_writes_share_a_transaction(tmp_path: Path) -> None:
     assert len(calls) <= 3
 
 
+async def test_a_failing_subscriber_stops_the_store_and_hangs_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with asyncio.timeout(5), opened(tmp_path / "store.db") as store:
+        store.subscribe(lambda events: 1 / 0)  # type: ignore[arg-type, return-value]
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="the store has stopped"):
+                await store.commit([Put("/a", b"1")])
+    assert "store writer failed" in caplog.text
+
+
 async def test_leases_survive_a_restart(tmp_path: Path) -> None:
     clock = FakeClock()
     async with opened(tmp_path / "store.db", clock=clock) as store:

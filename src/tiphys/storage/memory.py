@@ -156,7 +156,7 @@ class MemoryStore:
         lease, self._next_lease = self._next_lease, self._next_lease + 1
         self._leases.add(lease, self._clock.monotonic() + ttl_s)
         if self._expiry is None:
-            self._expiry = asyncio.get_running_loop().create_task(self._expire_forever())
+            self._expiry = asyncio.get_running_loop().create_task(self._expire_forever())  # parent: close
         return lease
 
     async def expire_leases(self) -> None:

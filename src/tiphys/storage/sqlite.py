@@ -10,6 +10,7 @@ Keeps no promise about two processes: the file is locked, a second opener is ref
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,8 @@ from tiphys.storage.feed import Feed, Subscriber
 from tiphys.storage.keyspace import Keyspace, Overlay
 from tiphys.storage.leases import Leases
 from tiphys.storage.sqlite_file import LeaseChange, SqliteFile
+
+log = logging.getLogger(__name__)
 
 _BATCH: Final = 512
 _COMPACT_ROWS: Final = 500
@@ -86,6 +89,7 @@ class SqliteStore:
         self._wake = asyncio.Event()
         self._unsure = False  # after a failed write the disk may hold more than was acknowledged
         self._closing = False
+        self._stopped = False
         self._tasks: list[asyncio.Task[None]] = []
         self._compacting = asyncio.Lock()
         self._written_bytes = 0
@@ -114,7 +118,8 @@ class SqliteStore:
             if record.lease:
                 self._leases.attach(record.lease, record.key)
                 self._next_lease = max(self._next_lease, record.lease + 1)
-        self._tasks = [loop.create_task(self._write_forever()), loop.create_task(self._keep_house())]
+        writing = loop.create_task(self._run_writer())  # parent: close
+        self._tasks = [writing, loop.create_task(self._keep_house())]  # parent: close
 
     async def close(self) -> None:
         """Finish what was accepted and stop. Idempotent."""
@@ -202,12 +207,25 @@ class SqliteStore:
         return await self._enqueue(writes)
 
     async def _enqueue(self, writes: Sequence[Put | Delete], *leases: LeaseChange) -> int:
-        if self._closing or not self._tasks:
-            raise StoreUnavailable("the store is closed")
+        if self._closing or self._stopped or not self._tasks:
+            raise StoreUnavailable("the store has stopped" if self._stopped else "the store is closed")
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._queue.append(_Pending(writes, done, leases))
         self._wake.set()
         return await done
+
+    async def _run_writer(self) -> None:
+        """Write until closed. Should that fail, whoever waits or comes later is told; nobody hangs."""
+        try:
+            await self._write_forever()
+        except Exception:
+            log.exception("store writer failed path=%s", self._path)
+        finally:
+            self._stopped = True
+            while self._queue:
+                pending = self._queue.popleft()
+                if not pending.done.done():
+                    pending.done.set_exception(StoreUnavailable("the store has stopped"))
 
     async def _write_forever(self) -> None:
         while True:
@@ -235,7 +253,12 @@ class SqliteStore:
                 if not pending.done.done():
                     pending.done.set_exception(_private(error))
             return
-        self._advance(planned.events)
+        try:
+            self._advance(planned.events)
+        except BaseException:
+            # Written, but not taken over: going on would answer reads with a lie.
+            self._queue.extendleft(taken)
+            raise
         for pending, result in planned.results:
             if pending.done.done():
                 continue

@@ -86,7 +86,8 @@ class Connection(RequestReader, asyncio.Protocol):
         tls = transport.get_extra_info("ssl_object")
         self._certificate: bytes | None = tls.getpeercert(binary_form=True) if tls is not None else None
         self._tls = tls is not None
-        self.task = self._loop.create_task(self._drive(), context=self._context)
+        work, context = self._drive(), self._context
+        self.task = self._loop.create_task(work, context=context)  # parent: Server, which ends it
         self._owner.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

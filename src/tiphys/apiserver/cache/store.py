@@ -80,7 +80,7 @@ class CachedStore:
         if subscribe is not None:
             self._unsubscribe = subscribe(self._apply)
         else:
-            self._following = asyncio.get_running_loop().create_task(self._follow())
+            self._following = asyncio.get_running_loop().create_task(self._follow())  # parent: close
 
     async def close(self) -> None:
         """End every watch and stop following. The store is its owner's to close. Idempotent."""
