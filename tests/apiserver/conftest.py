@@ -1,0 +1,124 @@
+"""One API server in this process over an in-memory store: what tests of handlers talk to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pytest
+
+from tiphys.apimachinery.clock import FakeClock
+from tiphys.apiserver.options import ApiServerOptions, TokenEntry
+from tiphys.apiserver.server import ApiServer
+from tiphys.storage.memory import MemoryStore
+from tiphys.wire.message import Request, Response
+from tiphys.wire.pki import make_signing_key
+
+SIGNING_KEY = make_signing_key()
+TOKENS = (
+    TokenEntry("admin", "admin", "1", ("system:masters",)),
+    TokenEntry("alice", "alice", "2", ("dev",)),
+    TokenEntry("node", "system:node:n1", "3", ("system:nodes",)),
+)
+JSON = "application/json"
+
+
+@dataclass
+class Answer:
+    """A response with its body read."""
+
+    status: int
+    headers: dict[str, str]
+    raw: bytes
+    json: Any = field(default=None)
+
+    @property
+    def message(self) -> str:
+        return str(self.json.get("message", ""))
+
+
+class Api:
+    """A client that knows paths and nothing else."""
+
+    def __init__(self, server: ApiServer, clock: FakeClock) -> None:
+        self.server = server
+        self.clock = clock
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        user: str = "admin",
+        content_type: str = JSON,
+        accept: str = JSON,
+        **headers: str,
+    ) -> Response:
+        path, _, query = path.partition("?")
+        data = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
+        named = {key.replace("_", "-"): value for key, value in headers.items()}
+        sent = {"accept": accept, "content-type": content_type, "user-agent": "test/1", **named}
+        if user:
+            sent["authorization"] = f"Bearer {user}"
+        return await self.server.handler(Request(method, path, query, sent, data))
+
+    async def __call__(self, method: str, path: str, body: Any = None, **rest: Any) -> Answer:
+        response = await self.send(method, path, body, **rest)
+        assert response.stream is None
+        raw = response.body if isinstance(response.body, bytes) else b"".join(response.body)
+        is_json = "json" in response.headers.get("content-type", "")
+        return Answer(response.status, response.headers, raw, orjson.loads(raw) if is_json and raw else None)
+
+    async def get(self, path: str, **rest: Any) -> Any:
+        answer = await self("GET", path, **rest)
+        assert answer.status == 200, answer.raw
+        return answer.json
+
+    async def create(self, path: str, body: Any, **rest: Any) -> Any:
+        answer = await self("POST", path, body, **rest)
+        assert answer.status == 201, answer.raw
+        return answer.json
+
+    async def put(self, path: str, body: Any, **rest: Any) -> Any:
+        answer = await self("PUT", path, body, **rest)
+        assert answer.status == 200, answer.raw
+        return answer.json
+
+    async def patch(self, path: str, body: Any, kind: str = "merge", **rest: Any) -> Answer:
+        types = {
+            "merge": "application/merge-patch+json",
+            "strategic": "application/strategic-merge-patch+json",
+            "json": "application/json-patch+json",
+            "apply": "application/apply-patch+yaml",
+        }
+        return await self("PATCH", path, body, content_type=types[kind], **rest)
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Api]:
+    clock = FakeClock()
+    options = ApiServerOptions(tokens=TOKENS, service_account_signing_key=SIGNING_KEY)
+    server = ApiServer(MemoryStore(), options, clock)
+    await server.start()
+    api = Api(server, clock)
+    await api.create("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
+    yield api
+    await server.stop()
+
+
+def pod(name: str = "p", **spec: Any) -> dict[str, Any]:
+    """A small valid pod."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {"containers": [{"name": "c", "image": "nginx"}], **spec},
+    }
+
+
+@pytest.fixture
+def make_pod() -> Any:
+    return pod

@@ -1,0 +1,234 @@
+"""Creating, reading, changing and deleting objects through the whole chain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+CMS = "/api/v1/namespaces/default/configmaps"
+PODS = "/api/v1/namespaces/default/pods"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+
+
+def config(name: str = "a", **data: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+def deployment(name: str = "d", replicas: int = 1) -> dict[str, Any]:
+    labels = {"app": name}
+    return {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+        "spec": {
+            "replicas": replicas, "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}},
+        },
+    }  # fmt: skip
+
+
+async def test_create_fills_in_metadata(api: Any) -> None:
+    made = await api.create(CMS, config(x="1"))
+    meta = made["metadata"]
+    assert made["data"] == {"x": "1"}
+    assert meta["namespace"] == "default"
+    assert len(meta["uid"]) == 36
+    assert meta["creationTimestamp"] == "2026-01-01T00:00:00Z"
+    assert int(meta["resourceVersion"]) > 0
+    assert meta["managedFields"][0]["manager"] == "test"
+    assert await api.get(CMS + "/a") == made
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        ({"metadata": {"name": "a", "namespace": "other"}}, 400,
+         "the namespace of the provided object does not match the namespace sent on the request"),
+        ({"metadata": {"name": "a", "resourceVersion": "5"}}, 400,
+         "resourceVersion should not be set on objects to be created"),
+        ({"apiVersion": "apps/v1", "kind": "ConfigMap", "metadata": {"name": "a"}}, 400,
+         "the API version in the data (apps/v1) does not match the expected API version (v1)"),
+        ({"metadata": {}}, 422,
+         'ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required'),
+        ({"metadata": {"name": "default"}, "data": {"a b": ""}}, 422, None),
+    ],
+)  # fmt: skip
+async def test_create_refusals(api: Any, body: dict[str, Any], status: int, message: str | None) -> None:
+    answer = await api("POST", CMS, body)
+    assert answer.status == status
+    assert message is None or answer.message == message
+
+
+async def test_already_exists(api: Any) -> None:
+    await api.create(CMS, config())
+    answer = await api("POST", CMS, config())
+    assert (answer.status, answer.json["reason"]) == (409, "AlreadyExists")
+    assert answer.message == 'configmaps "a" already exists'
+
+
+async def test_generate_name(api: Any) -> None:
+    body = {"metadata": {"generateName": "x-"}}
+    first, second = await api.create(CMS, body), await api.create(CMS, body)
+    assert first["metadata"]["name"].startswith("x-")
+    assert first["metadata"]["name"] != second["metadata"]["name"]
+
+
+async def test_dry_run_stores_nothing(api: Any) -> None:
+    made = await api.create(CMS + "?dryRun=All", config())
+    assert made["metadata"]["uid"]
+    assert (await api("GET", CMS + "/a")).status == 404
+    answer = await api("POST", CMS + "?dryRun=Some", config())
+    assert answer.status == 422
+    assert answer.message.startswith('CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value')
+
+
+@pytest.mark.parametrize(
+    ("validation", "status", "warning"),
+    [
+        ("Strict", 400, ""),
+        ("Warn", 201, '299 - "unknown field \\"bogus\\""'),
+        ("Ignore", 201, ""),
+        ("", 201, "299 - "),
+    ],
+)
+async def test_field_validation(api: Any, validation: str, status: int, warning: str) -> None:
+    query = f"?fieldValidation={validation}" if validation else ""
+    answer = await api("POST", CMS + query, {**config(), "bogus": 1})
+    assert answer.status == status
+    assert warning in answer.headers.get("warning", "")
+    if status == 400:
+        assert answer.message == (
+            'ConfigMap in version "v1" cannot be handled as a ConfigMap: '
+            'strict decoding error: unknown field "bogus"'
+        )
+
+
+async def test_update_conflict_and_mismatch(api: Any) -> None:
+    made = await api.create(CMS, config())
+    changed = await api.put(CMS + "/a", {**made, "data": {"x": "2"}})
+    assert changed["metadata"]["resourceVersion"] != made["metadata"]["resourceVersion"]
+    answer = await api("PUT", CMS + "/a", {**made, "data": {"x": "3"}})
+    assert (answer.status, answer.message) == (
+        409,
+        'Operation cannot be fulfilled on configmaps "a": the object has been modified; '
+        "please apply your changes to the latest version and try again",
+    )
+    answer = await api("PUT", CMS + "/b", made)
+    assert answer.message == "the name of the object (a) does not match the name on the URL (b)"
+    assert (await api("PUT", CMS + "/b", config("b"))).status == 404
+
+
+async def test_an_update_that_changes_nothing_keeps_the_version(api: Any) -> None:
+    made = await api.create(CMS, config(x="1"))
+    assert await api.put(CMS + "/a", made) == made
+
+
+async def test_generation_counts_spec_and_status_is_apart(api: Any) -> None:
+    made = await api.create(DEPLOYMENTS, {**deployment(), "status": {"replicas": 7}})
+    assert made["metadata"]["generation"] == 1
+    assert not made.get("status", {}).get("replicas")
+    changed = await api.put(DEPLOYMENTS + "/d", {**made, "spec": {**made["spec"], "replicas": 2}})
+    assert changed["metadata"]["generation"] == 2
+    status = {**changed, "spec": {**changed["spec"], "replicas": 9}, "status": {"replicas": 2}}
+    after = await api.put(DEPLOYMENTS + "/d/status", status)
+    assert (after["spec"]["replicas"], after["status"]["replicas"]) == (2, 2)
+    assert after["metadata"]["generation"] == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "patch"),
+    [
+        ("merge", {"data": {"x": "2"}}),
+        ("strategic", {"data": {"x": "2"}}),
+        ("json", [{"op": "replace", "path": "/data/x", "value": "2"}]),
+    ],
+)
+async def test_patches(api: Any, kind: str, patch: Any) -> None:
+    await api.create(CMS, config(x="1", y="1"))
+    answer = await api.patch(CMS + "/a", patch, kind)
+    assert answer.status == 200
+    assert answer.json["data"] == {"x": "2", "y": "1"}
+
+
+async def test_apply_creates_then_conflicts(api: Any) -> None:
+    body = config(x="1")
+    answer = await api.patch(CMS + "/a?fieldManager=one", body, "apply")
+    assert answer.status == 201
+    answer = await api.patch(CMS + "/a?fieldManager=two", config(x="2"), "apply")
+    assert answer.status == 409
+    assert 'conflict with "one"' in answer.message
+    answer = await api.patch(CMS + "/a?fieldManager=two&force=true", config(x="2"), "apply")
+    assert (answer.status, answer.json["data"]) == (200, {"x": "2"})
+    assert (await api.patch(CMS + "/a", body, "apply")).status == 422
+
+
+async def test_put_creates_where_the_kind_allows_it(api: Any) -> None:
+    path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/l"
+    answer = await api("PUT", path, {"metadata": {"name": "l"}, "spec": {"holderIdentity": "me"}})
+    assert answer.status == 201
+
+
+async def test_delete_answers_with_a_status(api: Any) -> None:
+    made = await api.create(CMS, config())
+    answer = await api("DELETE", CMS + "/a")
+    assert answer.json == {
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
+        "details": {"name": "a", "kind": "configmaps", "uid": made["metadata"]["uid"]},
+    }  # fmt: skip
+    answer = await api("DELETE", CMS + "/a")
+    assert (answer.status, answer.message) == (404, 'configmaps "a" not found')
+
+
+async def test_preconditions(api: Any) -> None:
+    await api.create(CMS, config())
+    answer = await api("DELETE", CMS + "/a", {"preconditions": {"uid": "other"}})
+    assert answer.status == 409
+    assert "the UID in the precondition (other) does not match" in answer.message
+
+
+async def test_finalizers_hold(api: Any) -> None:
+    body = config()
+    body["metadata"]["finalizers"] = ["example.com/x"]
+    await api.create(CMS, body)
+    held = (await api("DELETE", CMS + "/a")).json
+    assert held["metadata"]["deletionTimestamp"] == "2026-01-01T00:00:00Z"
+    answer = await api.patch(CMS + "/a", {"metadata": {"finalizers": None}})
+    assert answer.status == 200
+    assert (await api("GET", CMS + "/a")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("policy", "finalizer"), [("Foreground", "foregroundDeletion"), ("Orphan", "orphan")]
+)
+async def test_propagation(api: Any, policy: str, finalizer: str) -> None:
+    await api.create(CMS, config())
+    held = (await api("DELETE", CMS + f"/a?propagationPolicy={policy}")).json
+    assert held["metadata"]["finalizers"] == [finalizer]
+
+
+async def test_graceful_deletion_of_pods(api: Any, make_pod: Any) -> None:
+    await api.create(PODS, make_pod("free"))
+    await api("DELETE", PODS + "/free")
+    assert (await api("GET", PODS + "/free")).status == 404
+    await api.create(PODS, make_pod("p", nodeName="n1"))
+    held = (await api("DELETE", PODS + "/p")).json["metadata"]
+    assert (held["deletionTimestamp"], held["deletionGracePeriodSeconds"]) == ("2026-01-01T00:00:30Z", 30)
+    shorter = (await api("DELETE", PODS + "/p?gracePeriodSeconds=5")).json["metadata"]
+    assert (shorter["deletionTimestamp"], shorter["deletionGracePeriodSeconds"]) == (
+        "2026-01-01T00:00:05Z",
+        5,
+    )
+    longer = (await api("DELETE", PODS + "/p?gracePeriodSeconds=60")).json["metadata"]
+    assert longer["deletionGracePeriodSeconds"] == 5
+    await api("DELETE", PODS + "/p", {"gracePeriodSeconds": 0})
+    assert (await api("GET", PODS + "/p")).status == 404
+
+
+async def test_delete_collection(api: Any) -> None:
+    for name in ("a", "b", "c"):
+        body = config(name)
+        body["metadata"]["labels"] = {"k": name}
+        await api.create(CMS, body)
+    answer = await api("DELETE", CMS + "?labelSelector=k!%3Db")
+    assert answer.status == 200
+    left = await api.get(CMS)
+    assert [item["metadata"]["name"] for item in left["items"]] == ["b"]

@@ -1,0 +1,140 @@
+"""Lists, selectors, pages, tables, watches."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+
+CMS = "/api/v1/namespaces/default/configmaps"
+PODS = "/api/v1/namespaces/default/pods"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+
+
+async def fill(api: Any, *names: str) -> None:
+    for name in names:
+        await api.create(CMS, {"metadata": {"name": name, "labels": {"k": name}}})
+
+
+def names(found: Any) -> list[str]:
+    return [item["metadata"]["name"] for item in found["items"]]
+
+
+async def test_list_has_kind_and_version(api: Any) -> None:
+    await fill(api, "a", "b")
+    found = await api.get(CMS)
+    assert (found["kind"], found["apiVersion"]) == ("ConfigMapList", "v1")
+    assert int(found["metadata"]["resourceVersion"]) > 0
+    assert names(found) == ["a", "b"]
+
+
+async def test_pages(api: Any) -> None:
+    await fill(api, "a", "b", "c")
+    first = await api.get(CMS + "?limit=2")
+    assert first["metadata"]["remainingItemCount"] == 1
+    second = await api.get(CMS + f"?limit=2&continue={first['metadata']['continue']}")
+    assert names(first) + names(second) == ["a", "b", "c"]
+    assert "continue" not in second["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("query", "want"),
+    [
+        ("labelSelector=k%3Da", ["a"]),
+        ("labelSelector=k+in+(a,b)", ["a", "b"]),
+        ("fieldSelector=metadata.name%3Db", ["b"]),
+        ("fieldSelector=metadata.name!%3Db", ["a"]),
+        ("fieldSelector=metadata.namespace%3Dother", []),
+    ],
+)
+async def test_selectors(api: Any, query: str, want: list[str]) -> None:
+    await fill(api, "a", "b")
+    assert names(await api.get(f"{CMS}?{query}")) == want
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (CMS + "?fieldSelector=x%3Dy",
+         '"x" is not a known field selector: only "metadata.name", "metadata.namespace"'),
+        (PODS + "?fieldSelector=x%3Dy", "field label not supported: x"),
+    ],
+)  # fmt: skip
+async def test_unknown_fields(api: Any, path: str, message: str) -> None:
+    answer = await api("GET", path)
+    assert (answer.status, answer.message) == (400, message)
+
+
+async def test_table(api: Any) -> None:
+    await fill(api, "a")
+    table = await api.get(CMS, accept=TABLE)
+    assert table["kind"] == "Table"
+    assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Data", "Age"]
+    assert table["rows"][0]["cells"][0] == "a"
+    assert table["rows"][0]["object"]["kind"] == "PartialObjectMetadata"
+    one = await api.get(CMS + "/a?includeObject=None", accept=TABLE)
+    assert one["rows"][0]["object"] is None
+
+
+async def test_partial_metadata(api: Any) -> None:
+    await fill(api, "a")
+    found = await api.get(CMS, accept=PARTIAL_LIST)
+    assert found["kind"] == "PartialObjectMetadataList"
+    assert set(found["items"][0]) == {"kind", "apiVersion", "metadata"}
+
+
+async def test_yaml_both_ways(api: Any) -> None:
+    body = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: y\ndata: {day: '2020-01-01'}\n"
+    answer = await api("POST", CMS, body, content_type="application/yaml", accept="application/yaml")
+    assert answer.status == 201
+    assert answer.headers["content-type"] == "application/yaml"
+    assert b"name: y" in answer.raw
+
+
+async def test_not_acceptable(api: Any) -> None:
+    answer = await api("GET", CMS, accept="text/html")
+    assert (answer.status, answer.json["reason"]) == (406, "NotAcceptable")
+    answer = await api("POST", CMS, b"x", content_type="text/plain")
+    assert (answer.status, answer.json["reason"]) == (415, "UnsupportedMediaType")
+
+
+async def read_events(response: Any, count: int, *, close: bool = True) -> list[Any]:
+    events: list[Any] = []
+    async with asyncio.timeout(5):
+        while len(events) < count:
+            chunk = await anext(response.stream)
+            events += [orjson.loads(line) for line in chunk.splitlines()]
+    if close:
+        await response.stream.aclose()
+    return events
+
+
+async def test_watch(api: Any) -> None:
+    await fill(api, "a")
+    response = await api.send("GET", CMS + "?watch=true&labelSelector=k")
+    first = await read_events(response, 1, close=False)
+    await fill(api, "b")
+    await api("DELETE", CMS + "/a")
+    events = first + await read_events(response, 2)
+    assert [(e["type"], e["object"]["metadata"]["name"]) for e in events] == [
+        ("ADDED", "a"), ("ADDED", "b"), ("DELETED", "a")
+    ]  # fmt: skip
+
+
+async def test_watch_as_table(api: Any) -> None:
+    await fill(api, "a", "b")
+    response = await api.send("GET", CMS + "?watch=true", accept=TABLE)
+    events = await read_events(response, 2)
+    assert events[0]["object"]["columnDefinitions"]
+    assert events[1]["object"]["columnDefinitions"] is None
+    assert events[1]["object"]["rows"][0]["cells"][0] == "b"
+
+
+async def test_unknown_paths(api: Any) -> None:
+    answer = await api("GET", "/apis/none/v1/x")
+    assert (answer.status, answer.raw) == (404, b"404 page not found\n")
+    answer = await api("POST", CMS + "/a", {})
+    assert answer.status == 405
