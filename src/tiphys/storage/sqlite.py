@@ -362,7 +362,7 @@ class SqliteStore:
     async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(_HOUSEKEEPING_S)
-            with suppress(StoreUnavailable):  # the writers are told; here it is tried again
+            with suppress(StoreUnavailable, Compacted):  # tried again; writers are told themselves
                 await self.expire_leases()
                 await self.retain()
 
