@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tiphys.apimachinery.meta import GVK
-from tiphys.apis.batch import defaults
+from tiphys.apis.batch import defaults, validation
 from tiphys.apis.strategy import Strategy
 
 STRATEGIES: tuple[Strategy, ...] = (
@@ -11,12 +11,16 @@ STRATEGIES: tuple[Strategy, ...] = (
         GVK("batch", "v1", "Job"),
         default=defaults.default_job,
         prepare_create=defaults.prepare_job,
+        validate=validation.validate_job,
+        validate_update=validation.validate_job_update,
         has_generation=True,
     ),
     Strategy(
         GVK("batch", "v1", "CronJob"),
         default=defaults.default_cron_job,
         prepare_create=defaults.prepare_cron_job,
+        validate=validation.validate_cron_job,
+        validate_update=validation.validate_cron_job_update,
         has_generation=True,
     ),
 )

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from tiphys.apimachinery import names
 from tiphys.apimachinery.meta import GVK
+from tiphys.apis.apps import validation as workloads
+from tiphys.apis.core import config_validation as config
 from tiphys.apis.core import object_defaults as objects
+from tiphys.apis.core import object_validation as rules
+from tiphys.apis.core import pod_update
+from tiphys.apis.core import service_validation as services
 from tiphys.apis.core.pod_defaults import default_pod
 from tiphys.apis.core.pod_strategy import prepare_pod, prepare_pod_update
+from tiphys.apis.core.pod_validation import validate_pod
+from tiphys.apis.core.pod_warnings import pod_warnings, service_warnings
 from tiphys.apis.core.service_defaults import default_endpoints, default_service
 from tiphys.apis.strategy import Strategy
 
@@ -20,43 +28,105 @@ STRATEGIES: tuple[Strategy, ...] = (
         default=default_pod,
         prepare_create=prepare_pod,
         prepare_update=prepare_pod_update,
+        validate=validate_pod,
+        validate_update=pod_update.validate_pod_update,
+        validate_status_update=pod_update.validate_status_update,
+        warnings=pod_warnings,
         has_generation=True,
         graceful_deletion=True,
     ),
     Strategy(
         _core("Service"),
         default=default_service,
+        prepare_create=objects.prepare_service,
+        prepare_update=services.prepare_service_update,
+        validate=services.validate_service,
+        validate_update=services.validate_service_update,
+        validate_name=names.is_dns1035_label,
+        warnings=service_warnings,
         allow_create_on_update=True,
     ),
     Strategy(
         _core("ReplicationController"),
         default=objects.default_replication_controller,
+        prepare_create=objects.prepare_replication_controller,
+        validate=workloads.validate_replication_controller,
+        validate_update=workloads.validate_replication_controller_update,
+        validate_status_update=workloads.validate_status_counts,
         has_generation=True,
     ),
-    Strategy(_core("PodTemplate"), default=objects.default_pod_template, has_generation=True),
-    Strategy(_core("Endpoints"), default=default_endpoints, allow_create_on_update=True),
-    Strategy(_core("ConfigMap")),
-    Strategy(_core("Secret"), default=objects.default_secret),
+    Strategy(
+        _core("PodTemplate"),
+        default=objects.default_pod_template,
+        validate=rules.validate_pod_template,
+        validate_update=rules.validate_pod_template_update,
+        allow_create_on_update=True,
+        has_generation=True,
+    ),
+    Strategy(
+        _core("Endpoints"),
+        default=default_endpoints,
+        validate=services.validate_endpoints,
+        validate_update=lambda new, _old: services.validate_endpoints(new),
+        allow_create_on_update=True,
+    ),
+    Strategy(
+        _core("ConfigMap"),
+        validate=config.validate_config_map,
+        validate_update=config.validate_config_map_update,
+    ),
+    Strategy(
+        _core("Secret"),
+        default=objects.default_secret,
+        validate=config.validate_secret,
+        validate_update=config.validate_secret_update,
+    ),
     Strategy(
         _core("Namespace"),
         default=objects.default_namespace,
         prepare_create=objects.prepare_namespace,
         prepare_update=objects.prepare_namespace_update,
+        validate_name=names.is_dns1123_label,
     ),
-    Strategy(_core("Node"), default=objects.default_node),
+    Strategy(
+        _core("Node"),
+        default=objects.default_node,
+        validate=rules.validate_node,
+        validate_update=rules.validate_node_update,
+    ),
     Strategy(_core("ServiceAccount")),
     Strategy(
         _core("PersistentVolume"),
         default=objects.default_persistent_volume,
         prepare_create=objects.prepare_persistent_volume,
+        validate=rules.validate_volume,
+        validate_update=rules.validate_volume_update,
     ),
     Strategy(
         _core("PersistentVolumeClaim"),
         default=objects.default_claim,
         prepare_create=objects.prepare_claim,
+        validate=rules.validate_claim,
+        validate_update=rules.validate_claim_update,
     ),
-    Strategy(_core("ResourceQuota")),
-    Strategy(_core("LimitRange"), default=objects.default_limit_range, allow_create_on_update=True),
-    Strategy(_core("Event"), default=objects.default_event, allow_create_on_update=True),
+    Strategy(
+        _core("ResourceQuota"),
+        validate=rules.validate_quota,
+        validate_update=rules.validate_quota_update,
+    ),
+    Strategy(
+        _core("LimitRange"),
+        default=objects.default_limit_range,
+        validate=rules.validate_limit_range,
+        validate_update=rules.validate_limit_range_update,
+        allow_create_on_update=True,
+    ),
+    Strategy(
+        _core("Event"),
+        default=objects.default_event,
+        validate=rules.validate_event,
+        validate_update=rules.validate_event_update,
+        allow_create_on_update=True,
+    ),
     Strategy(GVK("events.k8s.io", "v1", "Event"), allow_create_on_update=True),
 )

@@ -26,6 +26,16 @@ def default_replication_controller(controller: Object) -> None:
     fill_optional(spec, "replicas", 1)
 
 
+def prepare_replication_controller(controller: Object) -> None:
+    """A new ReplicationController has no replicas."""
+    controller["status"] = {"replicas": 0}
+
+
+def prepare_service(service: Object) -> None:
+    """A new Service has no load balancer yet."""
+    service["status"] = {"loadBalancer": {}}
+
+
 def default_pod_template(obj: Object) -> None:
     """Complete a PodTemplate."""
     default_template(section(obj, "template"))

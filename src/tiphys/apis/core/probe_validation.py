@@ -1,0 +1,62 @@
+"""Rules of probes and lifecycle handlers."""
+
+from __future__ import annotations
+
+from tiphys.apimachinery import names
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.field_errors import forbidden, invalid, invalid_all, required
+from tiphys.apimachinery.meta import Object
+from tiphys.apis.defaulting import each
+from tiphys.apis.value_validation import NOT_NEGATIVE, not_negative, one_of, port_number, port_number_or_name
+
+_HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
+_NUMBERS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
+
+
+def validate_probe(probe: Object, path: str, *, once: bool) -> list[FieldError]:
+    """Return every fault of a probe; ``once``: liveness and startup take one success as enough."""
+    faults = validate_handler(probe, path) + not_negative(probe, path, *_NUMBERS)
+    grace = probe.get("terminationGracePeriodSeconds")
+    if grace is not None:
+        if not once:
+            faults.append(
+                invalid(f"{path}.terminationGracePeriodSeconds", grace, "must not be set for readinessProbes")
+            )
+        elif grace <= 0:
+            faults.append(invalid(f"{path}.terminationGracePeriodSeconds", grace, "must be greater than 0"))
+    threshold = probe.get("successThreshold")
+    if once and threshold not in (None, 1):
+        faults.append(invalid(f"{path}.successThreshold", threshold, "must be 1"))
+    return faults
+
+
+def validate_handler(handler: Object, path: str) -> list[FieldError]:
+    """Return every fault of the one action that a probe or hook has."""
+    given = [key for key in _HANDLERS if isinstance(handler.get(key), dict)]
+    faults = [forbidden(f"{path}.{key}", "may not specify more than 1 handler type") for key in given[1:]]
+    if not given:
+        return [required(path, "must specify a handler type")]
+    action, at = handler[given[0]], f"{path}.{given[0]}"
+    if given[0] == "exec" and not action.get("command"):
+        faults.append(required(f"{at}.command"))
+    elif given[0] == "httpGet":
+        faults += _http_get(action, at)
+    elif given[0] == "tcpSocket":
+        faults += port_number_or_name(action.get("port"), f"{at}.port")
+    elif given[0] == "grpc":
+        faults += port_number(action.get("port"), f"{at}.port")
+    elif given[0] == "sleep" and (action.get("seconds") or 0) < 0:
+        faults.append(invalid(at, action.get("seconds"), NOT_NEGATIVE))
+    return faults
+
+
+def _http_get(action: Object, path: str) -> list[FieldError]:
+    faults: list[FieldError] = []
+    if not action.get("path"):
+        faults.append(required(f"{path}.path"))
+    faults += port_number_or_name(action.get("port"), f"{path}.port")
+    faults += one_of(action.get("scheme"), f"{path}.scheme", ("HTTP", "HTTPS"))
+    for header in each(action, "httpHeaders"):
+        name = header.get("name") or ""
+        faults += invalid_all(f"{path}.httpHeaders", name, names.is_http_header_name(name))
+    return faults
