@@ -1,0 +1,130 @@
+"""``tiphys kubelet``: flags into options, one Kubelet until stopped. Flags are the kubelet's where it has them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tiphys.client.rest import Client
+from tiphys.kubelet.options import KubeletOptions, ServerOptions
+
+
+@click.command(help="Run a node's pods.")
+@click.option("--kubeconfig", required=True, help="How to reach the API server.")
+@click.option("--hostname-override", default="", help="The node's name; the host's otherwise.")
+@click.option("--node-ip", default="", help="The node's addresses, separated by commas.")
+@click.option("--root-dir", default="/var/lib/kubelet", show_default=True, help="Volumes and files of pods.")
+@click.option(
+    "--log-root", "--pod-logs-dir", default="/var/log/pods", show_default=True, help="Container logs."
+)
+@click.option(
+    "--container-runtime-endpoint",
+    default="unix:///run/containerd/containerd.sock",
+    show_default=True,
+    help="CRI socket.",
+)
+@click.option("--cluster-dns", default="", help="Addresses of the cluster's DNS, separated by commas.")
+@click.option("--cluster-domain", default="cluster.local", show_default=True, help="Domain of the cluster.")
+@click.option("--resolv-conf", default="/etc/resolv.conf", show_default=True, help="For dnsPolicy Default.")
+@click.option("--cgroup-root", default="", help="Where pods' cgroups lie; one for each node otherwise.")
+@click.option("--node-labels", default="", help="key=value, separated by commas.")
+@click.option("--register-with-taints", default="", help="key=value:effect, separated by commas.")
+@click.option("--register-node/--no-register-node", default=True, help="Create the Node object.")
+@click.option("--max-pods", default=110, show_default=True, help="How many pods the node takes.")
+@click.option("--capacity", default="", help="name=quantity, in place of what is found.")
+@click.option("--allowed-unsafe-sysctls", default="", help="Patterns, separated by commas.")
+@click.option("--pod-manifest-path", default="", help="Folder of static pods.")
+@click.option("--address", default="0.0.0.0", show_default=True, help="Where the endpoint listens.")
+@click.option("--port", default=10250, show_default=True, help="Port of the endpoint.")
+@click.option("--tls-cert-file", default="", help="Certificate of the endpoint; self-signed otherwise.")
+@click.option("--tls-private-key-file", default="", help="Its key.")
+@click.option("--client-ca-file", default="", help="Signs the clients of the endpoint.")
+def kubelet(kubeconfig: str, **flags: Any) -> None:
+    asyncio.run(_run(kubeconfig, make_options(flags)))
+
+
+def make_options(flags: Mapping[str, Any]) -> KubeletOptions:
+    """Return the options that flags (by parameter name) mean. Raises click.BadParameter."""
+    name = flags["hostname_override"] or socket.gethostname().lower()
+    root = Path(flags["root_dir"])
+    # Nodes that share a machine must not take each other's cgroups for leftovers.
+    own = hashlib.sha256(str(root.absolute()).encode()).hexdigest()[:8]
+    manifests = flags["pod_manifest_path"]
+    return KubeletOptions(
+        node_name=name,
+        runtime_endpoint=flags["container_runtime_endpoint"],
+        root_dir=root,
+        logs_dir=Path(flags["log_root"]),
+        node_ips=_parts(flags["node_ip"]) or _own_addresses(),
+        cluster_dns=_parts(flags["cluster_dns"]),
+        cluster_domain=flags["cluster_domain"],
+        resolv_conf=flags["resolv_conf"],
+        cgroup_root=flags["cgroup_root"] or f"/tiphys/{name}-{own}",
+        labels=_pairs(flags["node_labels"], "--node-labels"),
+        taints=tuple(_taint(text) for text in _parts(flags["register_with_taints"])),
+        capacity=_pairs(flags["capacity"], "--capacity"),
+        max_pods=flags["max_pods"],
+        register_node=flags["register_node"],
+        allowed_unsafe_sysctls=_parts(flags["allowed_unsafe_sysctls"]),
+        static_pod_dir=Path(manifests) if manifests else None,
+        server=ServerOptions(
+            address=flags["address"],
+            port=flags["port"],
+            certificate=_path(flags["tls_cert_file"]),
+            key=_path(flags["tls_private_key_file"]),
+            client_ca=_path(flags["client_ca_file"]),
+        ),
+    )
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _pairs(text: str, flag: str) -> dict[str, str]:
+    pairs = {}
+    for part in _parts(text):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{part!r} is not name=value", param_hint=flag)
+        pairs[key] = value
+    return pairs
+
+
+def _taint(text: str) -> dict[str, str]:
+    body, colon, effect = text.rpartition(":")
+    if not colon:
+        raise click.BadParameter(f"{text!r} is not key=value:effect", param_hint="--register-with-taints")
+    key, _, value = body.partition("=")
+    return {"key": key, "effect": effect, **({"value": value} if value else {})}
+
+
+def _own_addresses() -> tuple[str, ...]:
+    """The address that this machine would use to reach others; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return ("127.0.0.1",)
+        return (str(probe.getsockname()[0]),)
+
+
+async def _run(kubeconfig: str, options: KubeletOptions) -> None:
+    # gRPC starts threads when it is imported: not before this process is its own.
+    from tiphys.kubelet.kubelet import Kubelet
+
+    client = Client.from_kubeconfig(kubeconfig, user_agent="tiphys-kubelet")
+    try:
+        await Kubelet(client, options).run()
+    finally:
+        await client.close()

@@ -1,0 +1,299 @@
+"""The kubelet's HTTPS endpoint: logs, exec, attach, port-forward, statistics.
+
+Owns the routes and what their parameters mean. Every request but ``/healthz`` is checked first. The caller
+is normally the API server, on behalf of a person.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tiphys.apimachinery.clock import parse_time
+from tiphys.apimachinery.errors import (
+    BadRequest,
+    MethodNotAllowed,
+    NotFound,
+    StatusError,
+)
+from tiphys.apimachinery.meta import Object
+from tiphys.kubelet.containers import log_path
+from tiphys.kubelet.context import NodeContext
+from tiphys.kubelet.logs import LogOptions, read_log
+from tiphys.kubelet.options import ServerOptions
+from tiphys.kubelet.runtime import Container, RuntimeFailure, RuntimePod
+from tiphys.kubelet.sandbox import log_directory
+from tiphys.kubelet.server_auth import Access
+from tiphys.kubelet.stats import Stats
+from tiphys.kubelet.streaming import proxy_upgrade
+from tiphys.wire.message import Request, Response
+from tiphys.wire.pki import KeyPair, issue_server, make_ca, server_context
+from tiphys.wire.server import serve
+
+log = logging.getLogger(__name__)
+
+_TRUE = ("1", "true", "True", "t", "T", "TRUE")
+
+
+class KubeletServer:
+    """``run`` listens until cancelled; ``handle`` answers one request (tests call it directly)."""
+
+    def __init__(
+        self,
+        node: NodeContext,
+        options: ServerOptions,
+        pods: Callable[[], list[Object]],
+        access: Access | None = None,
+    ) -> None:
+        self._node = node
+        self._options = options
+        self._pods = pods
+        self._access = access or Access(node.client, node.name, node.clock)
+        self._stats = Stats(node)
+
+    async def run(self, on_listening: Callable[[int], None]) -> None:
+        """Listen; ``on_listening`` gets the port. Raises OSError if the address is taken."""
+        pair, client_ca = await asyncio.to_thread(self._certificates)
+        context = server_context(pair, client_ca)
+        async with serve(
+            self.handle, host=self._options.address, port=self._options.port, ssl_context=context
+        ) as server:
+            on_listening(server.port)
+            log.info("kubelet endpoint listens port=%d", server.port)
+            await asyncio.get_running_loop().create_future()
+
+    def _certificates(self) -> tuple[KeyPair, bytes | None]:
+        options = self._options
+        client_ca = options.client_ca.read_bytes() if options.client_ca else None
+        if options.certificate and options.key:
+            return KeyPair.read(options.certificate, options.key), client_ca
+        now = self._node.clock.now()
+        ca = make_ca(f"{self._node.name}-ca", now)
+        hosts = [self._node.name, "127.0.0.1", *self._node.host_ips]
+        return issue_server(ca, self._node.name, hosts, now), client_ca
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request; errors become plain text with their code."""
+        try:
+            if request.path == "/healthz":
+                return _text(b"ok")
+            await self._access.check(request)
+            return await self._route(request)
+        except StatusError as error:
+            return Response(error.status_code, {"Content-Type": "text/plain"}, error.message.encode())
+        except RuntimeFailure as error:
+            return Response(500, {"Content-Type": "text/plain"}, str(error).encode())
+
+    async def _route(self, request: Request) -> Response:
+        routes: dict[str, Callable[[Request, list[str]], Awaitable[Response]]] = {
+            "containerLogs": self._logs,
+            "exec": self._exec,
+            "attach": self._attach,
+            "portForward": self._port_forward,
+            "pods": self._list_pods,
+            "runningpods": self._list_pods,
+            "stats": self._summary,
+            "metrics": self._metrics,
+        }
+        head, *parts = [part for part in request.path.split("/") if part]
+        if head not in routes:
+            raise NotFound.path()
+        return await routes[head](request, parts)
+
+    def _find(self, parts: list[str]) -> tuple[Object, RuntimePod]:
+        """Return the pod for ``namespace/name[/uid]``. Raises NotFound."""
+        namespace, name, *more = parts
+        for pod in self._pods():
+            meta = pod["metadata"]
+            if (meta["namespace"], meta["name"]) == (namespace, name) and (
+                not more or meta["uid"] == more[0]
+            ):
+                return pod, self._node.cache.get(meta["uid"])
+        raise NotFound.of("", "pods", name)
+
+    def _running(self, runtime: RuntimePod, name: str) -> Container:
+        found = runtime.latest(name)
+        if found is None or not found.running:
+            raise NotFound(f'unable to upgrade connection: container not found ("{name}")')
+        return found
+
+    async def _logs(self, request: Request, parts: list[str]) -> Response:
+        if len(parts) != 3:
+            raise BadRequest("the path must name namespace, pod and container")
+        pod, runtime = self._find(parts[:2])
+        name = parts[2]
+        options = log_options(request, self._node)
+        container = _logged(pod, runtime, name, previous=_flag(request, "previous"))
+        folder = log_directory(pod, self._node.settings.logs_dir)
+        path = Path(folder, log_path(name, container.restart_count))
+        if not await asyncio.to_thread(path.exists):
+            return Response(200, {"Content-Type": "text/plain"}, b"")
+
+        def alive() -> bool:
+            current = self._node.cache.get(pod["metadata"]["uid"])
+            return any(item.id == container.id and item.running for item in current.containers)
+
+        stream: AsyncIterator[bytes] = read_log(path, options, alive)
+        return Response(200, {"Content-Type": "text/plain"}, stream=stream)
+
+    async def _exec(self, request: Request, parts: list[str]) -> Response:
+        _upgrading(request)
+        pod_parts, name = _pod_and_container(parts)
+        _, runtime = self._find(pod_parts)
+        container = self._running(runtime, name)
+        fields = {
+            "container_id": container.id,
+            "cmd": request.query.get("command") or [],
+            **_streams(request),
+        }
+        return await proxy_upgrade(request, await self._node.runtime.stream_url("Exec", fields))
+
+    async def _attach(self, request: Request, parts: list[str]) -> Response:
+        _upgrading(request)
+        pod_parts, name = _pod_and_container(parts)
+        _, runtime = self._find(pod_parts)
+        container = self._running(runtime, name)
+        fields = {"container_id": container.id, **_streams(request)}
+        return await proxy_upgrade(request, await self._node.runtime.stream_url("Attach", fields))
+
+    async def _port_forward(self, request: Request, parts: list[str]) -> Response:
+        _upgrading(request)
+        if len(parts) not in (2, 3):
+            raise BadRequest("the path must name namespace and pod")
+        _, runtime = self._find(parts)
+        if runtime.sandbox is None or not runtime.sandbox.ready:
+            raise NotFound(f'pod not found ("{parts[1]}_{parts[0]}")')
+        ports = [int(text) for text in request.query.get("port") or () if text.isdigit()]
+        fields: dict[str, Any] = {"pod_sandbox_id": runtime.sandbox.id, "port": ports}
+        return await proxy_upgrade(request, await self._node.runtime.stream_url("PortForward", fields))
+
+    async def _list_pods(self, request: Request, parts: list[str]) -> Response:
+        body = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": self._pods()}
+        return Response(200, {"Content-Type": "application/json"}, orjson.dumps(body))
+
+    async def _summary(self, request: Request, parts: list[str]) -> Response:
+        if parts != ["summary"]:
+            raise NotFound.path()
+        return Response(200, {"Content-Type": "application/json"}, orjson.dumps(await self._stats.summary()))
+
+    async def _metrics(self, request: Request, parts: list[str]) -> Response:
+        if parts not in (["resource"], []):
+            raise NotFound.path()
+        return Response(200, {"Content-Type": "text/plain; version=0.0.4"}, await self._stats.metrics())
+
+
+def _text(body: bytes) -> Response:
+    return Response(200, {"Content-Type": "text/plain"}, body)
+
+
+def _first(request: Request, name: str) -> str:
+    values = request.query.get(name)
+    return values[0] if values else ""
+
+
+def _flag(request: Request, name: str) -> bool:
+    return _first(request, name) in _TRUE
+
+
+def _number(request: Request, name: str) -> int | None:
+    text = _first(request, name)
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise BadRequest(f"{name} must be a number") from error
+
+
+def log_options(request: Request, node: NodeContext) -> LogOptions:
+    """Read PodLogOptions from the query. Raises BadRequest."""
+    since = None
+    seconds = _number(request, "sinceSeconds")
+    try:
+        if seconds is not None:
+            since = node.clock.now() - timedelta(seconds=seconds)
+        elif text := _first(request, "sinceTime"):
+            since = parse_time(text)
+    except ValueError as error:
+        raise BadRequest("sinceTime must be an RFC 3339 time") from error
+    stream = _first(request, "stream").lower()
+    return LogOptions(
+        follow=_flag(request, "follow"),
+        tail_lines=_number(request, "tailLines"),
+        since=since,
+        timestamps=_flag(request, "timestamps"),
+        limit_bytes=_number(request, "limitBytes"),
+        stream="" if stream in ("", "all") else stream,
+    )
+
+
+def _logged(pod: Object, runtime: RuntimePod, name: str, *, previous: bool) -> Container:
+    """Return the container whose log is meant. Raises BadRequest, NotFound."""
+    known = runtime.all_of(name)
+    pod_name = pod["metadata"]["name"]
+    spec = pod["spec"]
+    declared = {
+        item["name"]
+        for key in ("containers", "initContainers", "ephemeralContainers")
+        for item in spec.get(key) or ()
+    }
+    if name not in declared:
+        raise NotFound(f'container "{name}" not found in pod "{pod_name}"')
+    if previous:
+        if len(known) < 2:
+            raise BadRequest(f'previous terminated container "{name}" in pod "{pod_name}" not found')
+        return known[1]
+    if not known:
+        reason = _waiting_reason(pod, name)
+        raise BadRequest(f'container "{name}" in pod "{pod_name}" is waiting to start: {reason}')
+    return known[0]
+
+
+def _waiting_reason(pod: Object, name: str) -> str:
+    status = pod.get("status") or {}
+    for key in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
+        for item in status.get(key) or ():
+            if item["name"] == name:
+                return str(
+                    ((item.get("state") or {}).get("waiting") or {}).get("reason") or "ContainerCreating"
+                )
+    return "ContainerCreating"
+
+
+def _pod_and_container(parts: list[str]) -> tuple[list[str], str]:
+    """Split ``namespace/pod[/uid]/container``. Raises BadRequest."""
+    if len(parts) not in (3, 4):
+        raise BadRequest("the path must name namespace, pod and container")
+    return parts[:-1], parts[-1]
+
+
+def _upgrading(request: Request) -> None:
+    if request.method not in ("GET", "POST"):
+        raise MethodNotAllowed("the method is not allowed")
+    if "upgrade" not in request.headers.get("connection", "").lower():
+        raise BadRequest("Upgrade request required")
+
+
+def _streams(request: Request) -> dict[str, bool]:
+    """Return which streams are wanted. Raises BadRequest if none is."""
+
+    def wanted(*names: str) -> bool:
+        return any(_flag(request, name) for name in names)
+
+    tty = wanted("tty")
+    streams = {
+        "stdin": wanted("input", "stdin"),
+        "stdout": wanted("output", "stdout"),
+        # A terminal has one output.
+        "stderr": wanted("error", "stderr") and not tty,
+        "tty": tty,
+    }
+    if not (streams["stdin"] or streams["stdout"] or streams["stderr"]):
+        raise BadRequest("you must specify at least 1 of stdin, stdout, stderr")
+    return streams

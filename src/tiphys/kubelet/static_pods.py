@@ -1,0 +1,105 @@
+"""Pods that a node runs from files of its own, with a mirror of each in the API.
+
+Owns reading the folder and keeping the mirrors; the pods themselves are run like any other.
+Source: "Create static Pods".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import yaml
+
+from tiphys.apimachinery.errors import AlreadyExists, StatusError
+from tiphys.apimachinery.meta import Object, copy_object
+from tiphys.client.kinds import PODS
+from tiphys.client.rest import Client
+from tiphys.client.transport import TransportError
+
+if TYPE_CHECKING:
+    from tiphys.kubelet.kubelet import Kubelet
+
+log = logging.getLogger(__name__)
+
+SOURCE = "kubernetes.io/config.source"
+HASH = "kubernetes.io/config.hash"
+MIRROR = "kubernetes.io/config.mirror"
+_SCAN_S = 2.0
+
+
+def static_pod(manifest: dict[str, Any], node_name: str) -> Object:
+    """Return the mirror pod for a manifest: named after its node, marked, bound. Raises ValueError."""
+    if not isinstance(manifest, dict) or manifest.get("kind") != "Pod" or not manifest.get("spec"):
+        raise ValueError("not a Pod manifest")
+    pod: Object = copy_object(manifest)
+    digest = hashlib.md5(
+        orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS) + node_name.encode(), usedforsecurity=False
+    )
+    meta = pod.setdefault("metadata", {})
+    if not meta.get("name"):
+        raise ValueError("the Pod has no name")
+    meta["name"] = f"{meta['name']}-{node_name}"
+    meta.setdefault("namespace", "default")
+    annotations = meta.setdefault("annotations", {})
+    annotations.update({SOURCE: "file", HASH: digest.hexdigest(), MIRROR: digest.hexdigest()})
+    pod["spec"]["nodeName"] = node_name
+    tolerations = pod["spec"].setdefault("tolerations", [])
+    tolerations.append({"operator": "Exists", "effect": "NoExecute"})
+    pod.pop("status", None)
+    return pod
+
+
+class StaticPods:
+    """Keeps the API's mirrors equal to the folder; ``run`` until cancelled."""
+
+    def __init__(self, kubelet: Kubelet, folder: Path, client: Client) -> None:
+        self._kubelet = kubelet
+        self._folder = folder
+        self._client = client
+
+    async def run(self) -> None:
+        while True:
+            try:
+                wanted = await asyncio.to_thread(self._read)
+                await self._sync(wanted)
+            except (StatusError, TransportError, OSError) as error:
+                log.warning("static pods not in step folder=%s error=%s", self._folder, error)
+            await asyncio.sleep(_SCAN_S)
+
+    def _read(self) -> dict[str, Object]:
+        found = {}
+        for path in sorted(self._folder.iterdir()) if self._folder.is_dir() else ():
+            if path.suffix not in (".yaml", ".yml", ".json") or path.name.startswith("."):
+                continue
+            try:
+                pod = static_pod(yaml.safe_load(path.read_text()), self._kubelet.options.node_name)
+            except (ValueError, yaml.YAMLError) as error:
+                log.warning("static pod manifest refused file=%s error=%s", path, error)
+                continue
+            found[f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"] = pod
+        return found
+
+    async def _sync(self, wanted: dict[str, Object]) -> None:
+        mirrors = {
+            f"{worker.pod['metadata']['namespace']}/{worker.pod['metadata']['name']}": worker.pod
+            for worker in list(self._kubelet.workers.values())
+            if MIRROR in (worker.pod["metadata"].get("annotations") or {})
+        }
+        for key, mirror in mirrors.items():
+            meta = mirror["metadata"]
+            same = (
+                key in wanted and wanted[key]["metadata"]["annotations"][HASH] == meta["annotations"][MIRROR]
+            )
+            if not same and "deletionTimestamp" not in meta:
+                await self._client.delete(PODS, meta["name"], meta["namespace"], uid=meta["uid"])
+        for key, pod in wanted.items():
+            if key not in mirrors:
+                try:
+                    await self._client.create(PODS, pod)
+                except AlreadyExists:
+                    continue  # the old one is still going
