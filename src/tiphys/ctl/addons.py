@@ -35,7 +35,7 @@ def addons(cluster: Cluster, ca: str) -> list[tuple[GVR, Object]]:
     role = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
-        "metadata": {"name": "tiphys:dns"},
+        "metadata": {"name": "tiphys-dns"},
         "rules": [
             {"apiGroups": [""], "resources": ["services", "nodes"], "verbs": ["get", "list", "watch"]},
             {
@@ -48,9 +48,9 @@ def addons(cluster: Cluster, ca: str) -> list[tuple[GVR, Object]]:
     binding = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",
-        "metadata": {"name": "tiphys:dns"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "tiphys:dns"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "tiphys:dns"}],
+        "metadata": {"name": "tiphys-dns"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "tiphys-dns"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "tiphys-dns"}],
     }
     auth = {
         "apiVersion": "v1",

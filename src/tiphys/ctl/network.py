@@ -13,6 +13,7 @@ import contextlib
 import ipaddress
 import json
 import subprocess
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tiphys.ctl.layout import MAX_CLUSTERS, Cluster, CtlError, Node
 
 _LAST_RESORT = 4_000_000_000
 """Metric of the unreachable routes: any other route to the same range wins."""
+_TRIES = 10
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 
 
@@ -215,6 +217,18 @@ def create(cluster: Cluster) -> None:
         )
     if ours is None:
         _make_bridge(cluster)
+    for attempt in range(_TRIES):
+        try:
+            _create_rest(cluster)
+            return
+        except CtlError:
+            # A namespace that was just deleted takes its cable along a moment later.
+            if attempt == _TRIES - 1:
+                raise
+            time.sleep(0.1)
+
+
+def _create_rest(cluster: Cluster) -> None:
     # Each line says what should be; what is there already is no failure, a real one shows in the check below.
     subprocess.run(
         ["ip", "-force", "-batch", "-"], input=_text(root_commands(cluster)), text=True, capture_output=True,

@@ -1,8 +1,8 @@
 """The parent of a cluster's processes: forks them, restarts what dies, stops them all.
 
 One thread around a selector, no event loop: so it may fork at any time. What the components need is imported
-once and frozen, and its pages stay shared. Each child is a process of its own and ends with the supervisor, but
-containerd lives on with its containers until the next supervisor finds it.
+once and frozen, and its pages stay shared. Each child is a process of its own, ends with the supervisor, and
+is restarted alone; containerd lives on with its containers until the next supervisor finds it.
 
 Talks over ``supervisor.sock``: one JSON line asks (``{"do": "status"}``, ``{"do": "stop"}``), one answers.
 """

@@ -71,8 +71,7 @@ def up(options: UpOptions, hooks: Hooks, progress: Progress, clock: Clock | None
         preflight.check_disk(folder)
         cluster = _new_or_same(cluster, options, progress)
         _start(cluster, hooks, progress, clock)
-        if options.wait:
-            asyncio.run(_wait(cluster, progress, clock))
+        asyncio.run(_settle(cluster, progress, clock, wait=options.wait))
     return cluster
 
 
@@ -161,7 +160,8 @@ class _Waiter:
             await asyncio.sleep(_POLL_S)
 
 
-async def _wait(cluster: Cluster, progress: Progress, clock: Clock) -> None:
+async def _settle(cluster: Cluster, progress: Progress, clock: Clock, *, wait: bool) -> None:
+    """Give the new cluster its base objects and images; with ``wait`` stay until all is ready."""
     waiter = _Waiter(cluster, clock)
     client = Client.from_kubeconfig(cluster.kubeconfig)
     try:
@@ -172,6 +172,8 @@ async def _wait(cluster: Cluster, progress: Progress, clock: Clock) -> None:
                 await waiter.until("base objects", _base(client, cluster), _API_DEADLINE_S, "apiserver.log")
             with progress.step("containerd on every node"):
                 await images
+            if not wait:
+                return
             with progress.step(f"{cluster.node_count} node(s) Ready"):
                 await waiter.until("nodes", _nodes(client, cluster), _READY_DEADLINE_S, "kubelet-*.log")
             with progress.step("DNS answers"):
