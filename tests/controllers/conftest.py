@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tiphys.apimachinery.clock import FakeClock
+from tiphys.client.fake_api import FakeApi
 from tiphys.client.informer import InformerSet
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.rest import Client
 from tiphys.controllers.context import Context, ControllerOptions
-from tiphys.client.fake_api import FakeApi
 
 QUIET_TURNS = 30
 

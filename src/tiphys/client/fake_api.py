@@ -257,7 +257,7 @@ class FakeApi:
 def parse_path(path: str) -> tuple[GVR, str, str, str]:
     """Split an API path into resource, namespace, name and subresource."""
     parts = path.strip("/").split("/")
-    if parts[0] == "api":
+    if parts[0] == "api" and len(parts) > 2:
         group, version, rest = "", parts[1], parts[2:]
     elif parts[0] == "apis" and len(parts) > 3:
         group, version, rest = parts[1], parts[2], parts[3:]

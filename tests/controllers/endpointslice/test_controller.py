@@ -1,0 +1,49 @@
+"""Slices and Endpoints follow pods on the fake API."""
+
+from tiphys.client.kinds import ENDPOINT_SLICES, ENDPOINTS, PODS, SERVICES
+from tiphys.controllers.endpoints.controller import EndpointsController
+from tiphys.controllers.endpointslice.controller import EndpointSliceController
+
+
+def pod(name, ip, ready="True"):
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "d", "labels": {"app": "web"}},
+        "spec": {"nodeName": "n1"},
+        "status": {"phase": "Running", "podIP": ip, "conditions": [{"type": "Ready", "status": ready}]},
+    }
+
+
+SERVICE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "web", "namespace": "d"},
+    "spec": {"selector": {"app": "web"}, "clusterIP": "10.0.0.1", "ports": [{"port": 80}]},
+}
+
+
+async def test_pods_come_and_go(world):
+    world.api.put(SERVICES, SERVICE)
+    world.api.put(PODS, pod("a", "10.1.0.1"))
+    async with world.running(EndpointSliceController, EndpointsController):
+        world.api.put(PODS, pod("b", "10.1.0.2", "False"))
+        await world.settle()
+        (item,) = world.api.all(ENDPOINT_SLICES)
+        assert [(e["addresses"], e["conditions"]["ready"]) for e in item["endpoints"]] == [
+            (["10.1.0.1"], True),
+            (["10.1.0.2"], False),
+        ]
+        (subset,) = world.api.get(ENDPOINTS, "web", "d")["subsets"]
+        assert [a["ip"] for a in subset["addresses"]] == ["10.1.0.1"]
+        assert [a["ip"] for a in subset["notReadyAddresses"]] == ["10.1.0.2"]
+        assert subset["ports"] == [{"port": 80, "protocol": "TCP"}]
+        writes = len(world.api.writes())
+        chatter = pod("a", "10.1.0.1")
+        chatter["status"]["containerStatuses"] = [{"restartCount": 1}]
+        world.api.put(PODS, chatter)
+        await world.settle()
+        assert len(world.api.writes()) == writes
+        world.api.remove(SERVICES, "web", "d")
+        await world.settle()
+        assert world.api.all(ENDPOINTS) == []

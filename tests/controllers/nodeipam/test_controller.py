@@ -1,0 +1,24 @@
+"""Nodes get distinct ranges and keep them."""
+
+from tiphys.client.kinds import NODES
+from tiphys.controllers.nodeipam.controller import NodeIpamController
+
+
+def node(name, **spec):
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": spec}
+
+
+async def test_ranges_are_distinct_and_given_back(make_world):
+    world = make_world(cluster_cidr="10.0.0.0/22")
+    world.api.put(NODES, node("fixed", podCIDR="10.0.1.0/24", podCIDRs=["10.0.1.0/24"]))
+    for name in ("a", "b"):
+        world.api.put(NODES, node(name))
+    async with world.running(NodeIpamController):
+        ranges = [item["spec"]["podCIDR"] for item in world.api.all(NODES)]
+        assert sorted(ranges) == ["10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24"]
+        gone = world.api.get(NODES, "a")["spec"]["podCIDRs"]
+        world.api.remove(NODES, "a")
+        await world.settle()
+        world.api.put(NODES, node("c"))
+        await world.settle()
+        assert world.api.get(NODES, "c")["spec"]["podCIDRs"] == gone

@@ -1,0 +1,65 @@
+"""A node falls silent, is marked and tainted, its pods leave, and it comes back."""
+
+from tiphys.client.kinds import LEASES, NODES, PODS
+from tiphys.controllers.conditions import find
+from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
+
+
+def node():
+    ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-01T00:00:00Z"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": "n1"},
+        "spec": {},
+        "status": {"conditions": [ready]},
+    }
+
+
+def lease(renewed):
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "n1", "namespace": "kube-node-lease"},
+        "spec": {"renewTime": renewed},
+    }
+
+
+def pod(name, seconds=None):
+    tolerations = []
+    if seconds is not None:
+        tolerations = [{"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "d"},
+        "spec": {"nodeName": "n1", "tolerations": tolerations},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+    }
+
+
+async def test_silence_taints_evicts_and_heals(world):
+    world.api.put(NODES, node())
+    world.api.put(LEASES, lease("1"))
+    world.api.put(PODS, pod("fleeting"))
+    world.api.put(PODS, pod("steady", 300))
+    async with world.running(NodeLifecycleController):
+        for second in range(6):
+            world.api.put(LEASES, lease(str(second + 2)))
+            await world.advance(10)
+        assert len(world.api.all(PODS)) == 2
+        for _ in range(9):
+            await world.advance(5)
+        found = world.api.get(NODES, "n1")
+        assert find(found["status"]["conditions"], "Ready")["status"] == "Unknown"
+        assert {taint["effect"] for taint in found["spec"]["taints"]} == {"NoSchedule", "NoExecute"}
+        assert [item["metadata"]["name"] for item in world.api.all(PODS)] == ["steady"]
+        steady = world.api.get(PODS, "steady", "d")
+        assert find(steady["status"]["conditions"], "Ready")["status"] == "False"
+        for _ in range(61):
+            await world.advance(5)
+        assert world.api.all(PODS) == []
+        world.api.put(LEASES, lease("alive"))
+        world.api.put(NODES, {**found, "status": node()["status"]})
+        await world.advance(5)
+        assert "taints" not in world.api.get(NODES, "n1")["spec"]

@@ -1,0 +1,123 @@
+"""Signs of life, taints, and how long pods may stay."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tiphys.controllers.nodelifecycle.plan import (
+    evict_at,
+    not_ready_status,
+    observe,
+    plan_taints,
+    silent_conditions,
+    tolerates,
+)
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+T = "2026-01-01T11:59:00Z"
+
+
+def node(ready="True", taints=(), unschedulable=False, **pressure):
+    conditions = [{"type": "Ready", "status": ready, "lastHeartbeatTime": T}] if ready else []
+    conditions += [{"type": type_, "status": status} for type_, status in pressure.items()]
+    spec = {"taints": list(taints)} if taints else {}
+    if unschedulable:
+        spec["unschedulable"] = True
+    return {"metadata": {"name": "n1"}, "spec": spec, "status": {"conditions": conditions}}
+
+
+@pytest.mark.parametrize(
+    ("found", "taints"),
+    [
+        pytest.param(node(), None, id="healthy"),
+        pytest.param(
+            node("False"), [("not-ready", "NoExecute"), ("not-ready", "NoSchedule")], id="not ready"
+        ),
+        pytest.param(
+            node("Unknown"), [("unreachable", "NoExecute"), ("unreachable", "NoSchedule")], id="silent"
+        ),
+        pytest.param(
+            node(""), [("unreachable", "NoExecute"), ("unreachable", "NoSchedule")], id="never heard of"
+        ),
+        pytest.param(node(unschedulable=True), [("unschedulable", "NoSchedule")], id="cordoned"),
+        pytest.param(node(DiskPressure="True"), [("disk-pressure", "NoSchedule")], id="pressure"),
+    ],
+)
+def test_taints(found, taints):
+    planned = plan_taints(found, NOW)
+    short = planned and [(t["key"].removeprefix("node.kubernetes.io/"), t["effect"]) for t in planned]
+    assert short == taints
+
+
+def test_recovery_takes_our_taints_away_and_leaves_others():
+    mine = {"key": "mine", "effect": "NoSchedule"}
+    old = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute", "timeAdded": T}
+    assert plan_taints(node(taints=[mine, old]), NOW) == [mine]
+    assert plan_taints(node("Unknown", taints=[old]), NOW)[0] == old
+
+
+def test_silence_is_written_once():
+    found = silent_conditions(node(), NOW)
+    told = {item["type"]: (item["status"], item["reason"]) for item in found}
+    assert told["Ready"] == ("Unknown", "NodeStatusUnknown")
+    assert told["PIDPressure"] == ("Unknown", "NodeStatusNeverUpdated")
+    again = node()
+    again["status"]["conditions"] = found
+    assert silent_conditions(again, NOW) is None
+
+
+def test_only_a_new_sign_is_life():
+    first = observe(None, "a", 10.0)
+    assert observe(first, "a", 50.0).seen_at == 10.0
+    assert observe(first, "b", 50.0).seen_at == 50.0
+
+
+TAINT = {"key": "k", "value": "v", "effect": "NoExecute", "timeAdded": T}
+
+
+@pytest.mark.parametrize(
+    ("tolerations", "after_s"),
+    [
+        pytest.param([], 0, id="none: at once"),
+        pytest.param([{"operator": "Exists"}], None, id="all: never"),
+        pytest.param(
+            [{"key": "k", "operator": "Exists", "tolerationSeconds": 300}], 240, id="since the taint"
+        ),
+        pytest.param(
+            [
+                {"key": "k", "operator": "Exists", "tolerationSeconds": 300},
+                {"key": "k", "value": "v", "tolerationSeconds": 90},
+            ],
+            30,
+            id="the shortest",
+        ),
+        pytest.param([{"key": "k", "value": "v", "effect": "NoSchedule"}], 0, id="another effect"),
+        pytest.param(
+            [{"key": "k", "operator": "Exists", "tolerationSeconds": -1}], -60, id="negative is none"
+        ),
+    ],
+)
+def test_eviction(tolerations, after_s):
+    at = evict_at({"spec": {"tolerations": tolerations}}, [TAINT], NOW)
+    assert at == (None if after_s is None else NOW + timedelta(seconds=after_s))
+
+
+@pytest.mark.parametrize(
+    ("toleration", "matches"),
+    [
+        ({"key": "k", "operator": "Equal", "value": "v"}, True),
+        ({"key": "k", "value": "w"}, False),
+        ({"key": "other", "operator": "Exists"}, False),
+        ({"operator": "Exists", "effect": "NoExecute"}, True),
+        ({}, False),
+    ],
+)
+def test_tolerates(toleration, matches):
+    assert tolerates(toleration, TAINT) is matches
+
+
+def test_pods_of_a_silent_node_are_not_ready():
+    pod = {"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
+    status = not_ready_status(pod, NOW)
+    assert status["conditions"][0]["status"] == "False"
+    assert not_ready_status({"status": status}, NOW) is None
