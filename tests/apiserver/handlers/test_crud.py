@@ -1,4 +1,5 @@
 """Creating, reading, changing and deleting objects through the whole chain."""
+# ruff: noqa: E501
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def _bounds(limit: Object, kind: str, requests: Object, limits: Object) -> list[
             faults.append(f"minimum {name} usage per {kind} is {bound}.  No request is specified")
         elif _parse(request) < _parse(bound):
             faults.append(f"minimum {name} usage per {kind} is {bound}, but request is {request}")
-        if top is not None and _parse(top) < _parse(bound):
+        elif top is not None and _parse(top) < _parse(bound):
             faults.append(f"minimum {name} usage per {kind} is {bound}, but limit is {top}")
     for name, bound in (limit.get("max") or {}).items():
         request, top = requests.get(name), limits.get(name)
@@ -99,7 +99,7 @@ def _bounds(limit: Object, kind: str, requests: Object, limits: Object) -> list[
             faults.append(f"maximum {name} usage per {kind} is {bound}.  No limit is specified")
         elif _parse(top) > _parse(bound):
             faults.append(f"maximum {name} usage per {kind} is {bound}, but limit is {top}")
-        if request is not None and _parse(request) > _parse(bound):
+        elif request is not None and _parse(request) > _parse(bound):
             faults.append(f"maximum {name} usage per {kind} is {bound}, but request is {request}")
     for name, bound in (limit.get("maxLimitRequestRatio") or {}).items():
         request, top = requests.get(name), limits.get(name)

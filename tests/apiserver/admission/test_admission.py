@@ -1,0 +1,108 @@
+"""What admission adds to objects and what it refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PODS = "/api/v1/namespaces/default/pods"
+BASE = "/api/v1/namespaces/default"
+
+
+async def test_pods_get_their_account_and_tolerations(api: Any, make_pod: Any) -> None:
+    made = await api.create(PODS, make_pod())
+    spec = made["spec"]
+    assert (spec["serviceAccountName"], spec["serviceAccount"]) == ("default", "default")
+    volume = spec["volumes"][0]
+    assert volume["name"].startswith("kube-api-access-")
+    assert volume["projected"] == {
+        "sources": [
+            {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+            {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+            {"downwardAPI": {"items": [
+                {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},
+        ],
+        "defaultMode": 420,
+    }  # fmt: skip
+    assert spec["containers"][0]["volumeMounts"] == [
+        {
+            "name": volume["name"],
+            "readOnly": True,
+            "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+        }
+    ]
+    assert [item["key"] for item in spec["tolerations"]] == [
+        "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
+    ]  # fmt: skip
+    assert (spec["priority"], spec["preemptionPolicy"]) == (0, "PreemptLowerPriority")
+
+
+async def test_automount_can_be_declined(api: Any, make_pod: Any) -> None:
+    made = await api.create(PODS, make_pod(automountServiceAccountToken=False))
+    assert "volumes" not in made["spec"]
+
+
+async def test_priority_class(api: Any, make_pod: Any) -> None:
+    made = await api.create(PODS, make_pod(priorityClassName="system-node-critical"))
+    assert made["spec"]["priority"] == 2000001000
+    answer = await api("POST", PODS, make_pod("q", priorityClassName="none"))
+    assert answer.message == 'pods "q" is forbidden: no PriorityClass with name none was found'
+
+
+async def test_namespace_must_exist(api: Any) -> None:
+    answer = await api("POST", "/api/v1/namespaces/none/configmaps", {"metadata": {"name": "x"}})
+    assert (answer.status, answer.message) == (404, 'namespaces "none" not found')
+    answer = await api("DELETE", "/api/v1/namespaces/default")
+    assert answer.message == 'namespaces "default" is forbidden: this namespace may not be deleted'
+
+
+async def test_limit_range(api: Any, make_pod: Any) -> None:
+    limits = {
+        "type": "Container",
+        "default": {"cpu": "200m"},
+        "defaultRequest": {"cpu": "100m"},
+        "max": {"cpu": "1"},
+    }
+    await api.create(BASE + "/limitranges", {"metadata": {"name": "l"}, "spec": {"limits": [limits]}})
+    made = await api.create(PODS, make_pod())
+    assert made["spec"]["containers"][0]["resources"] == {
+        "limits": {"cpu": "200m"},
+        "requests": {"cpu": "100m"},
+    }
+    body = make_pod("q")
+    body["spec"]["containers"][0]["resources"] = {"limits": {"cpu": "2"}}
+    answer = await api("POST", PODS, body)
+    assert answer.message == 'pods "q" is forbidden: maximum cpu usage per Container is 1, but limit is 2'
+
+
+async def test_new_nodes_are_tainted(api: Any) -> None:
+    made = await api.create(
+        "/api/v1/nodes", {"metadata": {"name": "n"}, "status": {"capacity": {"cpu": "1"}}}
+    )
+    assert made["spec"]["taints"] == [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]
+    assert made["status"]["capacity"] == {"cpu": "1"}
+
+
+async def test_claims(api: Any) -> None:
+    await api.create(
+        "/apis/storage.k8s.io/v1/storageclasses",
+        {
+            "metadata": {"name": "s", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+            "provisioner": "x.io/y",
+        },
+    )
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    made = await api.create(BASE + "/persistentvolumeclaims", {"metadata": {"name": "c"}, "spec": spec})
+    assert made["spec"]["storageClassName"] == "s"
+    assert made["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+
+
+async def test_a_node_touches_only_its_own(api: Any) -> None:
+    for name in ("n1", "n2"):
+        await api.create("/api/v1/nodes", {"metadata": {"name": name}})
+    patch = {"metadata": {"labels": {"x": "y"}}}
+    answer = await api.patch("/api/v1/nodes/n2", patch, user="node")
+    assert answer.message in (
+        'nodes "n2" is forbidden: node "n1" is not allowed to modify node "n2"',
+        'nodes "n2" is forbidden: User "system:node:n1" cannot patch resource "nodes" in API group "" '
+        "at the cluster scope",
+    )

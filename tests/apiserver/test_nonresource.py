@@ -1,0 +1,65 @@
+"""Discovery, health, version, metrics, OpenAPI, token keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
+
+
+async def test_discovery(api: Any) -> None:
+    assert (await api.get("/api"))["versions"] == ["v1"]
+    groups = await api.get("/apis")
+    assert any(group["name"] == "apps" for group in groups["groups"])
+    resources = await api.get("/api/v1")
+    assert any(item["name"] == "pods/binding" for item in resources["resources"])
+    assert (await api("GET", "/apis/none")).status == 404
+
+
+async def test_aggregated_discovery_has_a_tag(api: Any) -> None:
+    first = await api("GET", "/apis", accept=AGGREGATED)
+    assert first.json["kind"] == "APIGroupDiscoveryList"
+    assert "as=APIGroupDiscoveryList" in first.headers["content-type"]
+    again = await api("GET", "/apis", accept=AGGREGATED, if_none_match=first.headers["etag"])
+    assert (again.status, again.raw) == (304, b"")
+
+
+async def test_version(api: Any) -> None:
+    assert (await api.get("/version"))["gitVersion"] == "v1.36.0"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz", "/readyz/ping"])
+async def test_health(api: Any, path: str) -> None:
+    assert (await api("GET", path)).raw == b"ok"
+
+
+async def test_verbose_health(api: Any) -> None:
+    assert (await api("GET", "/readyz?verbose")).raw == b"[+]ping ok\n[+]etcd ok\nreadyz check passed\n"
+
+
+async def test_metrics(api: Any) -> None:
+    await api.get("/api/v1/namespaces")
+    assert b'apiserver_request_total{code="200"' in (await api("GET", "/metrics")).raw
+
+
+async def test_token_keys(api: Any) -> None:
+    found = await api.get("/.well-known/openid-configuration")
+    assert found["id_token_signing_alg_values_supported"] == ["ES256"]
+    assert (await api.get("/openid/v1/jwks"))["keys"][0]["crv"] == "P-256"
+
+
+async def test_bootstrap_objects(api: Any) -> None:
+    found = await api.get("/api/v1/namespaces")
+    assert [item["metadata"]["name"] for item in found["items"]] == [
+        "default", "kube-node-lease", "kube-public", "kube-system"
+    ]  # fmt: skip
+    roles = await api.get("/apis/rbac.authorization.k8s.io/v1/clusterroles")
+    assert len(roles["items"]) > 60
+    assert (await api("GET", "/api", user="alice")).status == 200
+
+
+async def test_every_answer_has_an_audit_id(api: Any) -> None:
+    assert len((await api("GET", "/nothing")).headers["audit-id"]) == 36
+    assert (await api("GET", "/api", audit_id="mine")).headers["audit-id"] == "mine"
