@@ -8,6 +8,8 @@ over labels and taints are stale.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,6 +17,7 @@ import numpy.typing as npt
 
 from tiphys.apimachinery.meta import Object
 from tiphys.scheduler.podinfo import CPU, PodInfo, Term, milli_or_value
+from tiphys.scheduler.volumes import Volumes
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -50,6 +53,8 @@ class Columns:
         self.ports: list[Counter[tuple[str, str, int]]] = [Counter() for _ in range(_FIRST_ROWS)]
         self.pods: list[dict[str, PodInfo]] = [{} for _ in range(_FIRST_ROWS)]
         self.placed: dict[str, tuple[PodInfo, str]] = {}
+        self.nominated: dict[str, tuple[PodInfo, str]] = {}
+        self.volumes = Volumes()
         self.namespace_labels: dict[str, dict[str, str]] = {}
         self.static_generation = 0
         self._free = list(range(_FIRST_ROWS - 1, -1, -1))
@@ -174,6 +179,30 @@ class Columns:
         for kind, terms in (("anti", info.anti_affinity), ("hard", info.affinity), ("soft", info.preferred)):
             for term in terms:
                 self._held_counts(kind, term).by_row[row] += sign
+
+    def nominate(self, info: PodInfo, node: str) -> None:
+        """Promise a node to a pod that waits until its victims are gone; no node takes the promise back."""
+        self.nominated.pop(info.uid, None)
+        if node:
+            self.nominated[info.uid] = (info, node)
+
+    def nominated_above(self, info: PodInfo) -> Iterator[tuple[PodInfo, str]]:
+        """Yield the other pods with a promise that ``info`` may not take: of its priority or higher."""
+        for other, node in self.nominated.values():
+            if other.priority >= info.priority and other.uid != info.uid:
+                yield other, node
+
+    @contextmanager
+    def as_if_placed(self, pods: Iterable[tuple[PodInfo, str]]) -> Iterator[None]:
+        """Count pods that are not placed as if they were, for one question."""
+        added = [(info, node) for info, node in pods if info.uid not in self.placed]
+        for info, node in added:
+            self.add_pod(info, node)
+        try:
+            yield
+        finally:
+            for info, _ in added:
+                self.remove_pod(info.uid)
 
     # -- what plugins ask
 

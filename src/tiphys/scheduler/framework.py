@@ -26,12 +26,18 @@ class Filtered:
 
     passes: Mask
     reasons: Callable[[int], Sequence[str]]
-    unresolvable: bool = False
-    """Removing pods from a failing node would not help."""
+    unresolvable: Mask | bool = False
+    """Removing pods from a failing node would not help (one verdict, or one for each row)."""
+    pod_reason: str = ""
+    """The pod itself is at fault: said once, in place of reasons for each node."""
 
 
 class FilterPlugin(Protocol):
-    """Excludes nodes. Returns None when the pod gives it nothing to do."""
+    """Excludes nodes. Returns None when the pod gives it nothing to do.
+
+    A plugin whose verdict on one row needs no other row may also have ``lacks(info, columns, row) ->
+    list[str]`` (the reasons against the row; empty: it passes), which what-if questions ask instead.
+    """
 
     name: str
 
@@ -77,12 +83,28 @@ class Decision:
                 counts.update(one.filtered.reasons(int(row)))
         return counts
 
+    def resolvable(self) -> Mask | None:
+        """Return the rows that removing pods might make feasible; None when there are none."""
+        rows: Mask | None = None
+        for one in self.excluded:
+            helped = one.rows & np.logical_not(one.filtered.unresolvable)
+            rows = helped if rows is None else rows | helped
+        return rows if rows is not None and rows.any() else None
+
     def message(self) -> str:
         """Say why nothing fits, as ``FailedScheduling`` events do."""
         if not self.nodes:
             return "no nodes available to schedule pods"
-        parts = sorted(f"{count} {reason}" for reason, count in self.reasons().items())
-        return f"0/{self.nodes} nodes are available: {', '.join(parts)}."
+        for one in self.excluded:
+            if one.filtered.pod_reason:
+                return f"0/{self.nodes} nodes are available: {one.filtered.pod_reason}."
+        return no_nodes_message(self.nodes, self.reasons())
+
+
+def no_nodes_message(nodes: int, reasons: Counter[str]) -> str:
+    """Sum up why none of ``nodes`` will do."""
+    parts = sorted(f"{count} {reason}" for reason, count in reasons.items())
+    return f"0/{nodes} nodes are available: {', '.join(parts)}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +132,60 @@ def run_filters(info: PodInfo, columns: Columns, profile: Profile) -> tuple[Mask
     return feasible, excluded
 
 
+def reasons_against(info: PodInfo, columns: Columns, profile: Profile, row: int) -> list[str]:
+    """Ask the filters about one row only: the first plugin's reasons against it, or none if it will do."""
+    for plugin in profile.filters:
+        lacks = getattr(plugin, "lacks", None)
+        if lacks is not None:
+            reasons: list[str] = lacks(info, columns, row)
+            if reasons:
+                return reasons
+            continue
+        filtered = plugin.filter(info, columns)
+        if filtered is not None and not filtered.passes[row]:
+            return list(filtered.reasons(row)) or [filtered.pod_reason]
+    return []
+
+
 def decide(info: PodInfo, columns: Columns, profile: Profile, *, turn: int = 0) -> Decision:
-    """Choose a node. Equal scores take turns by ``turn``, so that load spreads without randomness."""
+    """Choose a node. Equal scores take turns by ``turn``, so that load spreads without randomness.
+
+    Pods of the same or a higher priority that are promised a node (nominated) count there as if they ran. A
+    pod that is promised a node itself gets it as soon as it fits.
+    """
     total = len(columns.rows)
     feasible, excluded = run_filters(info, columns, profile)
+    if columns.nominated:
+        excluded += _leave_to_nominated(info, columns, profile, feasible)
+    if info.nominated:
+        promised = columns.rows.get(info.nominated)
+        if promised is not None and feasible[promised]:
+            return Decision(info.nominated, tuple(excluded), total)
     rows = np.flatnonzero(feasible)
     if not len(rows):
         return Decision("", tuple(excluded), total)
     if len(rows) > 1:
         rows = _best(rows, _total_score(info, columns, profile, feasible), turn)
     return Decision(columns.names[int(rows[0])], tuple(excluded), total)
+
+
+def _leave_to_nominated(info: PodInfo, columns: Columns, profile: Profile, feasible: Mask) -> list[Excluded]:
+    """Clear the rows of ``feasible`` where the pod would not fit beside the pods that are promised them."""
+    rows = np.zeros(len(feasible), dtype=np.bool_)
+    promised: list[tuple[PodInfo, str]] = []
+    for other, node in columns.nominated_above(info):
+        row = columns.rows.get(node)
+        if row is not None and feasible[row]:
+            rows[row] = True
+            promised.append((other, node))
+    if not promised:
+        return []
+    with columns.as_if_placed(promised):
+        still, excluded = run_filters(info, columns, profile)
+    feasible &= still | ~rows
+    return [
+        Excluded(one.plugin, one.rows & rows, one.filtered) for one in excluded if (one.rows & rows).any()
+    ]
 
 
 def _total_score(info: PodInfo, columns: Columns, profile: Profile, feasible: Mask) -> Scores:

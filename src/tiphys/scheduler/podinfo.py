@@ -86,6 +86,8 @@ class PodInfo:
     spread: tuple[SpreadConstraint, ...] = ()
     shape: bytes = b""
     """Pods of one shape get the same static masks."""
+    claims: tuple[tuple[str, bool], ...] = ()
+    """PersistentVolumeClaims by name, and whether the pod's own ephemeral volume makes them."""
     nominated: str = ""
     volatile: dict[str, Any] = field(default_factory=dict)
 
@@ -210,6 +212,16 @@ def _nonzero(spec: dict[str, Any], requests: dict[str, int], name: str, least: i
     return requests.get(name, 0) + missing * least
 
 
+def _claims(pod: Object) -> tuple[tuple[str, bool], ...]:
+    found: dict[str, bool] = {}
+    for volume in pod["spec"].get("volumes") or ():
+        if volume.get("persistentVolumeClaim"):
+            found[volume["persistentVolumeClaim"]["claimName"]] = False
+        elif volume.get("ephemeral"):
+            found[f"{pod['metadata']['name']}-{volume['name']}"] = True
+    return tuple(found.items())
+
+
 def pod_info(pod: Object) -> PodInfo:
     """Read a pod (any phase, bound or not)."""
     spec, meta = pod["spec"], pod["metadata"]
@@ -241,5 +253,6 @@ def pod_info(pod: Object) -> PodInfo:
         preferred=preferred,
         spread=_spread(spec, namespace, labels),
         shape=orjson.dumps([tolerations, node_selector, node_affinity], option=orjson.OPT_SORT_KEYS),
+        claims=_claims(pod),
         nominated=str((pod.get("status") or {}).get("nominatedNodeName") or ""),
     )

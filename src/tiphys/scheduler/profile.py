@@ -13,6 +13,7 @@ from tiphys.scheduler.framework import FilterPlugin, Profile, ScorePlugin
 from tiphys.scheduler.plugins.resources import BalancedAllocation, ImageLocality, NodePorts, NodeResourcesFit
 from tiphys.scheduler.plugins.static import NodeAffinity, NodeName, NodeUnschedulable, TaintToleration
 from tiphys.scheduler.plugins.topology import InterPodAffinity, PodTopologySpread
+from tiphys.scheduler.plugins.volumes import VolumeBinding, VolumeClaims
 
 ENTRY_POINT_GROUP = "tiphys.scheduler.plugins"
 
@@ -22,12 +23,14 @@ def default_profile(extra: tuple[Any, ...] = ()) -> Profile:
     taints, affinity = TaintToleration(), NodeAffinity()
     fit, spread, pods = NodeResourcesFit(), PodTopologySpread(), InterPodAffinity()
     filters: list[FilterPlugin] = [
+        VolumeClaims(),
         NodeUnschedulable(),
         NodeName(),
         taints,
         affinity,
         NodePorts(),
         fit,
+        VolumeBinding(),
         spread,
         pods,
     ]

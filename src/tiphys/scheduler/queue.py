@@ -19,11 +19,12 @@ UNSCHEDULABLE_AT_MOST_S = 300.0
 HELPS: dict[str, frozenset[str]] = {
     "node-static": frozenset(
         {"NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "PodTopologySpread"}
-        | {"InterPodAffinity", "NodeResourcesFit", "NodePorts"}
+        | {"InterPodAffinity", "NodeResourcesFit", "NodePorts", "VolumeBinding"}
     ),
     "node-capacity": frozenset({"NodeResourcesFit"}),
     "pod-removed": frozenset({"NodeResourcesFit", "NodePorts", "InterPodAffinity", "PodTopologySpread"}),
     "pod-placed": frozenset({"InterPodAffinity", "PodTopologySpread"}),
+    "volume": frozenset({"VolumeBinding"}),
 }
 """Which plugins' verdicts an event can turn. No plugin named (no nodes at all): every event."""
 

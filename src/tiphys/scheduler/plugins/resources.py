@@ -27,22 +27,36 @@ class NodeResourcesFit:
     def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
         wanted = columns.request_vector(info)
         asked = np.flatnonzero(wanted)
-        fits = columns.used[asked] + wanted[asked, None] <= columns.allocatable[asked]
+        needs = wanted[asked, None]
+        allocatable = columns.allocatable[asked]
+        fits = columns.used[asked] + needs <= allocatable
+        passes = np.asarray(fits.all(axis=0))
+        if passes.all():
+            return None
 
         def reasons(row: int) -> list[str]:
-            names = list(columns.resources)
-            lacking = [int(index) for index, ok in zip(asked, fits[:, row], strict=True) if not ok]
-            return [
-                "Too many pods" if index == PODS_COLUMN else f"Insufficient {names[index]}"
-                for index in lacking
-            ]
+            return _lacking(
+                columns, [int(index) for index, ok in zip(asked, fits[:, row], strict=True) if not ok]
+            )
 
-        return Filtered(np.asarray(fits.all(axis=0)), reasons)
+        # An empty node would be too small: no victim can help.
+        return Filtered(passes, reasons, unresolvable=(needs > allocatable)[asked != PODS_COLUMN].any(axis=0))
+
+    def lacks(self, info: PodInfo, columns: Columns, row: int) -> list[str]:
+        """Return the reasons against one row."""
+        wanted = columns.request_vector(info)
+        short = np.flatnonzero((wanted > 0) & (columns.used[:, row] + wanted > columns.allocatable[:, row]))
+        return _lacking(columns, [int(index) for index in short])
 
     def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None:
         free, capacity = _free_after(info, columns)
         share = np.divide(free, capacity, out=np.zeros(free.shape), where=capacity > 0)
         return np.asarray(np.floor(np.clip(share, 0, 1) * MAX_SCORE).mean(axis=0))
+
+
+def _lacking(columns: Columns, indexes: list[int]) -> list[str]:
+    names = list(columns.resources)
+    return ["Too many pods" if index == PODS_COLUMN else f"Insufficient {names[index]}" for index in indexes]
 
 
 class BalancedAllocation:

@@ -39,7 +39,8 @@ class InterPodAffinity:
                 return ["node(s) didn't match pod anti-affinity rules"]
             return ["node(s) didn't satisfy existing pods anti-affinity rules"]
 
-        return Filtered(np.logical_and.reduce(masks), reasons)
+        far = False if affinity is None else ~affinity
+        return Filtered(np.logical_and.reduce(masks), reasons, unresolvable=far)
 
     def _existing_anti(self, info: PodInfo, columns: Columns) -> Mask | None:
         mask: Mask | None = None
@@ -109,7 +110,7 @@ class PodTopologySpread:
             passes &= counts + own - lowest <= constraint.max_skew
         missing = "node(s) didn't match pod topology spread constraints (missing required label)"
         skewed = "node(s) didn't match pod topology spread constraints"
-        return Filtered(passes & labelled, lambda row: (skewed if labelled[row] else missing,))
+        return Filtered(passes & labelled, lambda row: (skewed if labelled[row] else missing,), ~labelled)
 
     def _domain_counts(
         self, info: PodInfo, columns: Columns, constraint: SpreadConstraint, labelled: Mask
