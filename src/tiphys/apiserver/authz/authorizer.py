@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import NO_OPINION, Decision, forbidden
-from tiphys.apiserver.authz.node import NodeAuthorizer
+from tiphys.apiserver.authz.node import NodeAuthorizer, node_of
 from tiphys.apiserver.authz.rbac import Rbac, is_master
 from tiphys.apiserver.requestinfo import RequestInfo
 
@@ -20,16 +20,25 @@ class Authorizer:
 
     def __init__(self, modes: Sequence[str], rbac: Rbac, node: NodeAuthorizer) -> None:
         self.rbac = rbac
+        self._node_authorizer = node
         known: dict[str, Callable[[User, RequestInfo], Decision]] = {
             "AlwaysAllow": lambda _user, _info: _MASTER,
             "AlwaysDeny": lambda _user, _info: NO_OPINION,
             "RBAC": rbac.authorize,
-            "Node": node.authorize,
+            "Node": self._node,
         }
         unknown = [mode for mode in modes if mode not in known]
         if unknown:
             raise ValueError(f'unknown authorization mode "{unknown[0]}"')
         self._chain = [known[mode] for mode in modes]
+
+    def _node(self, user: User, info: RequestInfo) -> Decision:
+        """The node authorizer; what it leaves open to kubelets is in role ``system:node``, bound to nobody."""
+        decision = self._node_authorizer.authorize(user, info)
+        if decision != NO_OPINION or not node_of(user):
+            return decision
+        rules = self.rbac.role_rules("", "system:node") or ()
+        return _MASTER if any(rule.allows(info) for rule in rules) else NO_OPINION
 
     def authorize(self, user: User, info: RequestInfo) -> Decision:
         """Return the first decision; reasons of the authorizers that had no opinion are joined."""
