@@ -19,11 +19,13 @@ from tiphys.controllers.deployment.controller import DeploymentController
 from tiphys.controllers.endpoints.controller import EndpointsController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
 from tiphys.controllers.garbagecollector.controller import GarbageCollector
+from tiphys.controllers.job.controller import JobController
 from tiphys.controllers.namespace.controller import NamespaceController
 from tiphys.controllers.nodeipam.controller import NodeIpamController
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
 from tiphys.controllers.podgc.controller import PodGarbageCollector
 from tiphys.controllers.replicaset.controller import ReplicaSetController
+from tiphys.controllers.replicationcontroller.controller import ReplicationControllerController
 from tiphys.controllers.rootca.controller import RootCaController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
 
@@ -38,7 +40,9 @@ CONTROLLERS: tuple[type, ...] = (
     EndpointsController,
     EndpointSliceController,
     ReplicaSetController,
+    ReplicationControllerController,
     DeploymentController,
+    JobController,
     PodGarbageCollector,
     GarbageCollector,
 )

@@ -1,0 +1,78 @@
+"""The pod failure policy of a Job: ignore, count, or fail at once. Pure.
+
+Source: batch/v1 PodFailurePolicy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tiphys.apimachinery.meta import Object
+from tiphys.controllers import podstate
+
+
+def is_ignored(job: Object, pod: Object) -> bool:
+    """True if the policy says that this failure does not count."""
+    rule = _first_rule(job, pod)
+    return rule is not None and rule[1]["action"] == "Ignore"
+
+
+def policy_verdict(job: Object, pods: Sequence[Object]) -> tuple[str, str] | None:
+    """Return reason and message if one pod's failure fails the whole job."""
+    for pod in pods:
+        if podstate.phase(pod) != "Failed":
+            continue
+        matched = _first_rule(job, pod)
+        if matched is not None and matched[1]["action"] == "FailJob":
+            return "PodFailurePolicy", _message(pod, *matched)
+    return None
+
+
+def _first_rule(job: Object, pod: Object) -> tuple[int, Object] | None:
+    rules = (job["spec"].get("podFailurePolicy") or {}).get("rules") or ()
+    for index, rule in enumerate(rules):
+        if _matching_container(rule, pod) is not None or _matches_condition(rule, pod):
+            return index, rule
+    return None
+
+
+def _matching_container(rule: Object, pod: Object) -> Object | None:
+    wanted = rule.get("onExitCodes")
+    if not wanted:
+        return None
+    for status in _statuses(pod):
+        code = ((status.get("state") or {}).get("terminated") or {}).get("exitCode")
+        if not code or (wanted.get("containerName") not in (None, status.get("name"))):
+            continue
+        inside = code in (wanted.get("values") or ())
+        if inside == (wanted.get("operator") == "In"):
+            return status
+    return None
+
+
+def _matches_condition(rule: Object, pod: Object) -> bool:
+    found = (pod.get("status") or {}).get("conditions") or ()
+    return any(
+        condition.get("type") == wanted["type"] and condition.get("status") == wanted.get("status", "True")
+        for wanted in rule.get("onPodConditions") or ()
+        for condition in found
+    )
+
+
+def _message(pod: Object, index: int, rule: Object) -> str:
+    who = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+    container = _matching_container(rule, pod)
+    if container is None:
+        wanted = (rule.get("onPodConditions") or [{}])[0].get("type", "")
+        return f"Pod {who} has condition {wanted} matching FailJob rule at index {index}"
+    code = container["state"]["terminated"]["exitCode"]
+    return (
+        f"Container {container['name']} for pod {who} failed with exit code {code} "
+        f"matching FailJob rule at index {index}"
+    )
+
+
+def _statuses(pod: Object) -> Iterable[Object]:
+    status = pod.get("status") or {}
+    yield from status.get("initContainerStatuses") or ()
+    yield from status.get("containerStatuses") or ()

@@ -1,0 +1,146 @@
+"""Jobs on the fake API, with a stand-in that ends their pods."""
+
+import pytest
+
+from tiphys.client.kinds import JOBS, PODS
+from tiphys.controllers.job.controller import JobController
+
+
+def job(**spec):
+    labels = {"job": "x"}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "x", "namespace": "d"},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"restartPolicy": "Never", "containers": [{"name": "c"}]},
+            },
+            "parallelism": 1,
+            "completions": 1,
+            "backoffLimit": 6,
+            **spec,
+        },
+    }
+
+
+def status(world):
+    return world.api.get(JOBS, "x", "d")["status"]
+
+
+def told(world):
+    return {item["type"]: item["reason"] for item in status(world).get("conditions", ())}
+
+
+def active(world):
+    done = ("Succeeded", "Failed")
+    return [
+        pod
+        for pod in world.api.all(PODS)
+        if (pod.get("status") or {}).get("phase") not in done and not pod["metadata"].get("deletionTimestamp")
+    ]
+
+
+async def end(world, phase="Succeeded", count=1, code=None):
+    for pod in active(world)[:count]:
+        body = {"phase": phase}
+        if code is not None:
+            state = {"terminated": {"exitCode": code}}
+            body["containerStatuses"] = [{"name": "c", "state": state}]
+        world.api.put(PODS, {**pod, "status": body})
+    await world.settle()
+
+
+async def test_to_completion_two_at_a_time(world):
+    world.api.put(JOBS, job(parallelism=2, completions=3))
+    async with world.running(JobController):
+        assert len(active(world)) == 2
+        assert status(world)["active"] == 2
+        await end(world)
+        assert (len(active(world)), status(world)["succeeded"]) == (2, 1)
+        await end(world, count=2)
+        found = status(world)
+        assert (found["succeeded"], found.get("active")) == (3, None)
+        assert told(world) == {"SuccessCriteriaMet": "CompletionsReached", "Complete": "CompletionsReached"}
+        assert found["completionTime"]
+        assert all(not pod["metadata"].get("finalizers") for pod in world.api.all(PODS))
+        assert ("Completed", "Job completed") in world.events()
+
+
+async def test_failures_back_off_and_then_fail_the_job(world):
+    world.api.put(JOBS, job(backoffLimit=1))
+    async with world.running(JobController):
+        await end(world, "Failed")
+        assert (active(world), status(world)["failed"]) == ([], 1)
+        await world.advance(11)
+        assert len(active(world)) == 1
+        await end(world, "Failed")
+        assert told(world)["Failed"] == "BackoffLimitExceeded"
+        assert status(world)["failed"] == 2
+        await world.advance(1000)
+        assert active(world) == []
+
+
+async def test_indexes_are_worked_through(world):
+    world.api.put(JOBS, job(completionMode="Indexed", parallelism=2, completions=3))
+    async with world.running(JobController):
+        found = [
+            pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"]
+            for pod in active(world)
+        ]
+        assert sorted(found) == ["0", "1"]
+        assert active(world)[0]["spec"]["containers"][0]["env"][0]["name"] == "JOB_COMPLETION_INDEX"
+        await end(world, count=2)
+        assert status(world)["completedIndexes"] == "0,1"
+        await end(world)
+        assert status(world)["completedIndexes"] == "0-2"
+        assert told(world)["Complete"] == "CompletionsReached"
+
+
+async def test_the_deadline_stops_what_runs(world):
+    world.api.put(JOBS, job(activeDeadlineSeconds=30))
+    async with world.running(JobController):
+        await world.advance(31)
+        assert told(world)["Failed"] == "DeadlineExceeded"
+        assert active(world) == []
+        assert status(world)["failed"] == 1
+
+
+async def test_suspend_and_resume(world):
+    world.api.put(JOBS, job(suspend=True))
+    async with world.running(JobController):
+        assert active(world) == []
+        assert told(world) == {"Suspended": "JobSuspended"}
+        assert "startTime" not in status(world)
+        current = world.api.get(JOBS, "x", "d")
+        world.api.put(JOBS, {**current, "spec": {**current["spec"], "suspend": False}})
+        await world.settle()
+        assert len(active(world)) == 1
+        assert told(world) == {"Suspended": "JobResumed"}
+
+
+@pytest.mark.parametrize(
+    ("action", "failed", "reason"),
+    [("FailJob", 1, "PodFailurePolicy"), ("Ignore", 0, None), ("Count", 1, None)],
+)
+async def test_the_failure_policy(world, action, failed, reason):
+    rule = {"action": action, "onExitCodes": {"operator": "In", "values": [42]}}
+    world.api.put(JOBS, job(podFailurePolicy={"rules": [rule]}))
+    async with world.running(JobController):
+        await end(world, "Failed", code=42)
+        assert status(world).get("failed", 0) == failed
+        assert told(world).get("Failed") == reason
+
+
+async def test_a_work_queue_ends_with_the_first_success_and_the_last_pod(world):
+    spec = job(parallelism=2)
+    del spec["spec"]["completions"]
+    world.api.put(JOBS, spec)
+    async with world.running(JobController):
+        await end(world)
+        assert (len(active(world)), told(world)) == (1, {})
+        await end(world)
+        assert status(world)["succeeded"] == 2
+        assert "Complete" in told(world)
