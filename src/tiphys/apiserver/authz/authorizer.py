@@ -33,7 +33,7 @@ class Authorizer:
         self._chain = [known[mode] for mode in modes]
 
     def _node(self, user: User, info: RequestInfo) -> Decision:
-        """The node authorizer; what it leaves open to kubelets is in role ``system:node``, bound to nobody."""
+        """The node authorizer; what it leaves open to kubelets is in role ``system:node``, bound to none."""
         decision = self._node_authorizer.authorize(user, info)
         if decision != NO_OPINION or not node_of(user):
             return decision
