@@ -50,7 +50,7 @@ def addons(cluster: Cluster, ca: str) -> list[tuple[GVR, Object]]:
         "kind": "ClusterRoleBinding",
         "metadata": {"name": "tiphys-dns"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "tiphys-dns"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "tiphys-dns"}],
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "tiphys:dns"}],
     }
     auth = {
         "apiVersion": "v1",

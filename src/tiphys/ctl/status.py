@@ -59,7 +59,7 @@ def render(facts: dict[str, Any], nodes: dict[str, str]) -> str:
         return lines[0] + "\n"
     lines += [f"  API         {facts['api']}", f"  kubeconfig  {facts['kubeconfig']}", "", "  NODES"]
     lines += [f"    {name:<28} {word}" for name, word in sorted(nodes.items())] or [
-        "    (the API does not answer)"
+        "    (none, or the API does not answer)"
     ]
     lines += ["", f"  {'PROCESSES':<30} {'PID':>8} {'UP':>6} {'RESTARTS':>9}"]
     for row in facts["components"]:
