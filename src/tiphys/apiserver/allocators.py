@@ -12,6 +12,7 @@ import ipaddress
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import FieldError, Invalid
@@ -264,11 +265,11 @@ class ServiceAllocator:
         band = min(max(16, (high - low + 1) // 32), 128)
         start = low + band if low + band <= high else low
         for _ in range(_MAX_PROBES):
-            port = random.randint(start, high)
+            port: int = random.randint(start, high)
             if port not in self._ports:
                 self._ports.add(port)
                 return port
-        for number in (*range(start, high + 1), *range(low, start)):
+        for number in chain(range(start, high + 1), range(low, start)):
             if number not in self._ports:
                 self._ports.add(number)
                 return number
