@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from tiphys.apimachinery.meta import GVK
-from tiphys.apis.autoscaling import defaults
+from tiphys.apis.autoscaling import defaults, validation
 from tiphys.apis.strategy import Strategy
 
 _KIND = "HorizontalPodAutoscaler"
 
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
-        GVK("autoscaling", "v2", _KIND), default=defaults.default_v2, prepare_create=defaults.prepare_v2
+        GVK("autoscaling", "v2", _KIND),
+        default=defaults.default_v2,
+        prepare_create=defaults.prepare_v2,
+        validate=validation.validate_autoscaler,
+        validate_update=validation.validate_autoscaler_update,
     ),
     Strategy(
-        GVK("autoscaling", "v1", _KIND), default=defaults.default_v1, prepare_create=defaults.prepare_v1
+        GVK("autoscaling", "v1", _KIND),
+        default=defaults.default_v1,
+        prepare_create=defaults.prepare_v1,
+        validate=validation.validate_autoscaler,
+        validate_update=validation.validate_autoscaler_update,
     ),
 )

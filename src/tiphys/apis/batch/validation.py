@@ -196,14 +196,10 @@ def _schedule_faults(schedule: str) -> list[FieldError]:
         text = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
         faults.append(invalid(path, schedule, text))
     elif not is_schedule(schedule):
-        count = len(schedule.split())
-        text = (
-            f"expected exactly 5 fields, found {count}: {[*schedule.split()]}".replace("'", "").replace(
-                ",", ""
-            )
-            if count != len(_CRON_FIELDS)
-            else f"failed to parse schedule: {schedule}"
-        )
+        fields = schedule.split()
+        text = f"failed to parse schedule: {schedule}"
+        if len(fields) != len(_CRON_FIELDS) and not schedule.startswith("@"):
+            text = f"expected exactly 5 fields, found {len(fields)}: [{' '.join(fields)}]"
         faults.append(invalid(path, schedule, text))
     return faults
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import duplicate, invalid, invalid_all, required
+from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, invalid_all, required
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.value_validation import POSITIVE, label_selector, one_of
@@ -83,8 +83,6 @@ def _node_requirement(requirement: Object, path: str) -> list[FieldError]:
     if operator in ("In", "NotIn") and not values:
         faults.append(required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'"))
     elif operator in ("Exists", "DoesNotExist") and values:
-        from tiphys.apimachinery.field_errors import forbidden
-
         text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
         faults.append(forbidden(f"{path}.values", text))
     elif operator in ("Gt", "Lt") and len(values) != 1:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, invalid_all, required
+from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, invalid_all, not_found, required
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.env_validation import validate_env
 from tiphys.apis.core.probe_validation import validate_handler, validate_probe
@@ -205,7 +205,5 @@ def validate_ephemeral(
                 faults.append(forbidden(at, "cannot be set for an Ephemeral Container"))
     target = container.get("targetContainerName")
     if target and target not in targets:
-        from tiphys.apimachinery.field_errors import not_found
-
         faults.append(not_found(f"{path}.targetContainerName", target))
     return faults

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.defaulting import each, fill, fill_optional, section
+from tiphys.apis.networking import validation
 from tiphys.apis.strategy import Strategy
 
 _GROUP = "networking.k8s.io"
@@ -33,9 +34,27 @@ def prepare_ingress(ingress: Object) -> None:
 
 
 STRATEGIES: tuple[Strategy, ...] = (
-    Strategy(GVK(_GROUP, "v1", "Ingress"), prepare_create=prepare_ingress, has_generation=True),
-    Strategy(GVK(_GROUP, "v1", "IngressClass"), default=default_ingress_class, has_generation=True),
-    Strategy(GVK(_GROUP, "v1", "NetworkPolicy"), default=default_network_policy, has_generation=True),
+    Strategy(
+        GVK(_GROUP, "v1", "Ingress"),
+        prepare_create=prepare_ingress,
+        validate=validation.validate_ingress,
+        validate_update=lambda new, _old: validation.validate_ingress(new),
+        has_generation=True,
+    ),
+    Strategy(
+        GVK(_GROUP, "v1", "IngressClass"),
+        default=default_ingress_class,
+        validate=validation.validate_ingress_class,
+        validate_update=validation.validate_ingress_class_update,
+        has_generation=True,
+    ),
+    Strategy(
+        GVK(_GROUP, "v1", "NetworkPolicy"),
+        default=default_network_policy,
+        validate=validation.validate_network_policy,
+        validate_update=lambda new, _old: validation.validate_network_policy(new),
+        has_generation=True,
+    ),
     Strategy(GVK(_GROUP, "v1", "IPAddress"), has_generation=True),
     Strategy(GVK(_GROUP, "v1", "ServiceCIDR"), has_generation=True),
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from tiphys.apimachinery import names
+from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.defaulting import each, fill, section
+from tiphys.apis.rbac import validation
+from tiphys.apis.rbac.validation import GROUP
 from tiphys.apis.strategy import Strategy
-
-GROUP = "rbac.authorization.k8s.io"
 
 
 def default_binding(binding: Object) -> None:
@@ -22,14 +24,29 @@ def default_role(role: Object) -> None:
     role.setdefault("rules", None)
 
 
+_RULES = {
+    "Role": validation.validate_role,
+    "ClusterRole": validation.validate_cluster_role,
+    "RoleBinding": validation.validate_role_binding,
+    "ClusterRoleBinding": validation.validate_cluster_role_binding,
+}
+
+
 def _strategy(kind: str) -> Strategy:
-    default = default_binding if kind.endswith("Binding") else default_role
-    return Strategy(GVK(GROUP, "v1", kind), default=default, allow_create_on_update=True)
+    validate = _RULES[kind]
+
+    def validate_update(new: Object, old: Object) -> list[FieldError]:
+        faults = validate(new)
+        return faults + validation.same_role(new, old) if kind.endswith("Binding") else faults
+
+    return Strategy(
+        GVK(GROUP, "v1", kind),
+        default=default_binding if kind.endswith("Binding") else default_role,
+        validate=validate,
+        validate_update=validate_update,
+        validate_name=names.is_path_segment_name,
+        allow_create_on_update=True,
+    )
 
 
-STRATEGIES: tuple[Strategy, ...] = (
-    _strategy("Role"),
-    _strategy("ClusterRole"),
-    _strategy("RoleBinding"),
-    _strategy("ClusterRoleBinding"),
-)
+STRATEGIES: tuple[Strategy, ...] = tuple(_strategy(kind) for kind in _RULES)

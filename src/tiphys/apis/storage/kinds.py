@@ -5,6 +5,7 @@ from __future__ import annotations
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.core.volume_defaults import default_source
 from tiphys.apis.defaulting import fill, fill_optional, section
+from tiphys.apis.storage import validation
 from tiphys.apis.strategy import Strategy
 
 _GROUP = "storage.k8s.io"
@@ -45,15 +46,37 @@ def _gvk(kind: str) -> GVK:
 
 
 STRATEGIES: tuple[Strategy, ...] = (
-    Strategy(_gvk("StorageClass"), default=default_storage_class),
-    Strategy(_gvk("CSIDriver"), default=default_csi_driver, unconditional_update=False),
-    Strategy(_gvk("CSINode"), unconditional_update=False),
+    Strategy(
+        _gvk("StorageClass"),
+        default=default_storage_class,
+        validate=validation.validate_storage_class,
+        validate_update=validation.validate_storage_class_update,
+    ),
+    Strategy(
+        _gvk("CSIDriver"),
+        default=default_csi_driver,
+        validate=validation.validate_csi_driver,
+        validate_update=validation.validate_csi_driver_update,
+        unconditional_update=False,
+    ),
+    Strategy(
+        _gvk("CSINode"),
+        validate=validation.validate_csi_node,
+        validate_update=lambda new, _old: validation.validate_csi_node(new),
+        unconditional_update=False,
+    ),
     Strategy(
         _gvk("VolumeAttachment"),
         default=default_attachment,
         prepare_create=prepare_attachment,
+        validate=validation.validate_attachment,
+        validate_update=validation.validate_attachment_update,
         unconditional_update=False,
     ),
     Strategy(_gvk("CSIStorageCapacity"), unconditional_update=False),
-    Strategy(_gvk("VolumeAttributesClass")),
+    Strategy(
+        _gvk("VolumeAttributesClass"),
+        validate=validation.validate_attributes_class,
+        validate_update=validation.validate_attributes_class_update,
+    ),
 )

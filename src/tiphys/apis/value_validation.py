@@ -1,0 +1,143 @@
+"""Checks of single values that many kinds share: numbers, ports, percentages, label selectors, choices.
+
+Called by the validators of ``apis/<group>``; each check returns faults at the path it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tiphys.apimachinery import names
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.field_errors import (
+    forbidden,
+    invalid,
+    invalid_all,
+    not_supported,
+    required,
+)
+from tiphys.apimachinery.meta import Object
+from tiphys.apis.defaulting import each
+from tiphys.apis.meta_validation import validate_labels
+
+NOT_NEGATIVE = "must be greater than or equal to 0"
+POSITIVE = "must be greater than zero"
+NOT_INTEGER = "must be an integer"
+_MAX_INT32 = 2**31 - 1
+
+
+def not_negative(obj: Object, path: str, *keys: str) -> list[FieldError]:
+    """None of these numbers may be below zero."""
+    return [
+        invalid(f"{path}.{key}", obj[key], NOT_NEGATIVE)
+        for key in keys
+        if isinstance(obj.get(key), int | float) and obj[key] < 0
+    ]
+
+
+def one_of(value: Any, path: str, supported: Iterable[str], *, optional: bool = False) -> list[FieldError]:
+    """The value must be one of these; an empty one is missing unless ``optional``."""
+    if not value:
+        return [] if optional else [required(path)]
+    choices = sorted(supported)
+    return [] if value in choices else [not_supported(path, value, choices)]
+
+
+def port_number(value: Any, path: str) -> list[FieldError]:
+    """A number from 1 to 65535."""
+    return invalid_all(path, value, names.is_port_number(int(value or 0)))
+
+
+def port_number_or_name(value: Any, path: str) -> list[FieldError]:
+    """A port's number, or the name of a container's port."""
+    if isinstance(value, str):
+        return invalid_all(path, value, names.is_port_name(value))
+    return port_number(value or 0, path)
+
+
+def is_percent(value: Any) -> bool:
+    return isinstance(value, str) and not names.is_percent(value)
+
+
+def count_or_percent(value: Any, path: str) -> list[FieldError]:
+    """A number that is not negative, or a percentage."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [
+            invalid(path, value, "must be an integer or percentage (e.g '5%')")
+            for _text in names.is_percent(value)
+        ]
+    return [invalid(path, value, NOT_NEGATIVE)] if value < 0 else []
+
+
+def at_most_all(value: Any, path: str) -> list[FieldError]:
+    """A percentage may not exceed the whole."""
+    if is_percent(value) and int(value[:-1]) > 100:
+        return [invalid(path, value, "must not be greater than 100%")]
+    return []
+
+
+def amount(value: Any) -> int:
+    """The number of an int-or-percent value, whatever its unit."""
+    if isinstance(value, str):
+        return int(value[:-1]) if is_percent(value) else 0
+    return int(value or 0)
+
+
+def deadline(value: Any, path: str) -> list[FieldError]:
+    """A positive 32-bit number of seconds."""
+    if value is None:
+        return []
+    return invalid_all(path, value, names.in_range(int(value), 1, _MAX_INT32))
+
+
+def user_id(value: Any, path: str) -> list[FieldError]:
+    """A user or group id."""
+    if value is None:
+        return []
+    return invalid_all(path, value, names.in_range(int(value), 0, _MAX_INT32))
+
+
+def label_selector(selector: Object | None, path: str) -> list[FieldError]:
+    """Return every fault of a label selector."""
+    if not selector:
+        return []
+    faults = validate_labels(selector.get("matchLabels") or {}, f"{path}.matchLabels")
+    for index, requirement in enumerate(each(selector, "matchExpressions")):
+        faults += _requirement(requirement, f"{path}.matchExpressions[{index}]")
+    return faults
+
+
+def _requirement(requirement: Object, path: str) -> list[FieldError]:
+    operator, values = requirement.get("operator") or "", requirement.get("values") or []
+    faults: list[FieldError] = []
+    if operator in ("In", "NotIn"):
+        if not values:
+            text = "must be specified when `operator` is 'In' or 'NotIn'"
+            faults.append(required(f"{path}.values", text))
+    elif operator in ("Exists", "DoesNotExist"):
+        if values:
+            text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            faults.append(forbidden(f"{path}.values", text))
+    else:
+        faults.append(invalid(f"{path}.operator", operator, "not a valid selector operator"))
+    key = requirement.get("key") or ""
+    faults += invalid_all(f"{path}.key", key, names.is_qualified_name(key))
+    for index, value in enumerate(values):
+        faults += invalid_all(f"{path}.values[{index}]", value, names.is_label_value(str(value)))
+    return faults
+
+
+def relative_path(value: str, path: str) -> list[FieldError]:
+    """A path that stays below where it starts."""
+    faults: list[FieldError] = []
+    if value.startswith("/"):
+        faults.append(invalid(path, value, "must be a relative path"))
+    return faults + no_backsteps(value, path)
+
+
+def no_backsteps(value: str, path: str) -> list[FieldError]:
+    """A path with no ``..`` in it."""
+    return [invalid(path, value, "must not contain '..'")] if ".." in value.split("/") else []

@@ -1,0 +1,500 @@
+"""Faults of kinds other than pods: what creating and replacing them must refuse, with the API's texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tiphys.apimachinery.meta import GVK, copy_object, gvk_of
+from tiphys.apis.strategies import strategy_for
+
+TEMPLATE = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "c", "image": "nginx"}]}}
+ONCE = {**TEMPLATE, "spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}
+SELECTOR = {"matchLabels": {"app": "x"}}
+
+
+def kind(api_version: str, name: str, **fields: Any) -> dict[str, Any]:
+    meta = {"name": "x", "namespace": "ns", "uid": "u"}
+    return {"apiVersion": api_version, "kind": name, "metadata": meta, **fields}
+
+
+def apps(name: str, template: dict[str, Any] = TEMPLATE, **spec: Any) -> dict[str, Any]:
+    return kind("apps/v1", name, spec={"selector": SELECTOR, "template": template, **spec})
+
+
+def job(template: dict[str, Any] = ONCE, **spec: Any) -> dict[str, Any]:
+    return kind("batch/v1", "Job", spec={"template": template, **spec})
+
+
+def cron(template: dict[str, Any] = ONCE, **spec: Any) -> dict[str, Any]:
+    inner = {"schedule": "*/5 * * * *", "jobTemplate": {"spec": {"template": template}}, **spec}
+    return kind("batch/v1", "CronJob", spec=inner)
+
+
+def service(**spec: Any) -> dict[str, Any]:
+    return kind("v1", "Service", spec={"ports": [{"port": 80}], **spec})
+
+
+def binding(**fields: Any) -> dict[str, Any]:
+    return kind(
+        "rbac.authorization.k8s.io/v1", "RoleBinding", **{"roleRef": {"kind": "Role", "name": "r"}, **fields}
+    )
+
+
+def ingress(**path: Any) -> dict[str, Any]:
+    backend = {"service": {"name": "s", "port": {"number": 80}}}
+    item = {"path": "/", "pathType": "Prefix", "backend": backend, **path}
+    return kind("networking.k8s.io/v1", "Ingress", spec={"rules": [{"http": {"paths": [item]}}]})
+
+
+def hpa(**spec: Any) -> dict[str, Any]:
+    reference = {"kind": "Deployment", "name": "d"}
+    return kind(
+        "autoscaling/v2",
+        "HorizontalPodAutoscaler",
+        spec={"scaleTargetRef": reference, "maxReplicas": 3, **spec},
+    )
+
+
+def claim(**spec: Any) -> dict[str, Any]:
+    inner = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, **spec}
+    return kind("v1", "PersistentVolumeClaim", spec=inner)
+
+
+def volume(**spec: Any) -> dict[str, Any]:
+    inner = {
+        "accessModes": ["ReadWriteOnce"],
+        "capacity": {"storage": "1Gi"},
+        "hostPath": {"path": "/x"},
+        **spec,
+    }
+    return kind("v1", "PersistentVolume", spec=inner)
+
+
+def created(obj: dict[str, Any]) -> dict[str, Any]:
+    copy = copy_object(obj)
+    strategy = strategy_for(gvk_of(obj))
+    strategy.default(copy)
+    strategy.prepare_create(copy)
+    return copy
+
+
+OTHER_LABELS = {**TEMPLATE, "metadata": {"labels": {"app": "y"}}}
+CREATE: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "deployment": (apps("Deployment"), []),
+    "replica set": (apps("ReplicaSet"), []),
+    "stateful set": (apps("StatefulSet", serviceName="s"), []),
+    "daemon set": (apps("DaemonSet"), []),
+    "job": (job(), []),
+    "cron job": (cron(), []),
+    "labels do not match": (
+        apps("Deployment", OTHER_LABELS),
+        [
+            'spec.template.metadata.labels: Invalid value: {"app":"y"}: `selector` does not match template '
+            "`labels`"
+        ],
+    ),
+    "no selector": (
+        apps("Deployment", selector=None),
+        ["spec.selector: Required value"],
+    ),
+    "empty selector": (
+        apps("Deployment", selector={}),
+        ["spec.selector: Invalid value: {}: empty selector is invalid for deployment"],
+    ),
+    "bad selector operator": (
+        apps("Deployment", selector={"matchExpressions": [{"key": "app", "operator": "X"}]}),
+        ['spec.selector.matchExpressions[0].operator: Invalid value: "X": not a valid selector operator'],
+    ),
+    "negative replicas": (
+        apps("Deployment", replicas=-1),
+        ["spec.replicas: Invalid value: -1: must be greater than or equal to 0"],
+    ),
+    "template restart policy": (
+        apps("Deployment", ONCE),
+        ['spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always"'],
+    ),
+    "template image": (
+        apps("Deployment", {**TEMPLATE, "spec": {"containers": [{"name": "c"}]}}),
+        ["spec.template.spec.containers[0].image: Required value"],
+    ),
+    "recreate with rolling": (
+        apps("Deployment", strategy={"type": "Recreate", "rollingUpdate": {}}),
+        ["spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is 'Recreate'"],
+    ),
+    "nothing may move": (
+        apps("Deployment", strategy={"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 0}}),
+        ["spec.strategy.rollingUpdate.maxUnavailable: Invalid value: 0: may not be 0 when `maxSurge` is 0"],
+    ),
+    "deadline too early": (
+        apps("Deployment", minReadySeconds=600),
+        ["spec.progressDeadlineSeconds: Invalid value: 600: must be greater than minReadySeconds"],
+    ),
+    "daemon surge": (
+        apps("DaemonSet", updateStrategy={"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}}),
+        [
+            "spec.updateStrategy.rollingUpdate.maxSurge: Invalid value: 1: may not be set when "
+            "maxUnavailable "
+            "is non-zero"
+        ],
+    ),
+    "stateful policy": (
+        apps("StatefulSet", podManagementPolicy="X"),
+        ['spec.podManagementPolicy: Unsupported value: "X": supported values: "OrderedReady", "Parallel"'],
+    ),
+    "stateful claims are volumes": (
+        apps(
+            "StatefulSet",
+            {
+                **TEMPLATE,
+                "spec": {
+                    "containers": [
+                        {"name": "c", "image": "i", "volumeMounts": [{"name": "data", "mountPath": "/d"}]}
+                    ]
+                },
+            },
+            volumeClaimTemplates=[{"metadata": {"name": "data"}, "spec": claim()["spec"]}],
+        ),
+        [],
+    ),
+    "job restart policy": (
+        job(TEMPLATE),
+        ['spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"'],
+    ),
+    "indexed without completions": (
+        job(completionMode="Indexed", parallelism=1),
+        ["spec.completions: Required value: when completion mode is Indexed"],
+    ),
+    "job selector by hand": (
+        job(selector={"matchLabels": {"a": "b"}}),
+        [
+            "spec.selector: Invalid value: "
+            '{"matchLabels":{"a":"b","batch.kubernetes.io/controller-uid":"u"}}: '
+            "`selector` not auto-generated",
+            "spec.template.metadata.labels: Invalid value: "
+            '{"app":"x","batch.kubernetes.io/controller-uid":"u",'
+            '"batch.kubernetes.io/job-name":"x","controller-uid":"u","job-name":"x"}: `selector` does not '
+            "match "
+            "template `labels`",
+        ],
+    ),
+    "failure policy restarts": (
+        job(
+            {**TEMPLATE, "spec": {**TEMPLATE["spec"], "restartPolicy": "OnFailure"}},
+            podFailurePolicy={"rules": []},
+        ),
+        [
+            'spec.template.spec.restartPolicy: Invalid value: "OnFailure": only "Never" is supported when '
+            "podFailurePolicy is specified"
+        ],
+    ),
+    "schedule missing": (cron(schedule=""), ["spec.schedule: Required value"]),
+    "schedule fields": (
+        cron(schedule="* * * *"),
+        ['spec.schedule: Invalid value: "* * * *": expected exactly 5 fields, found 4: [* * * *]'],
+    ),
+    "schedule zone": (
+        cron(schedule="TZ=UTC * * * * *"),
+        [
+            'spec.schedule: Invalid value: "TZ=UTC * * * * *": cannot use TZ or CRON_TZ in schedule, use '
+            "timeZone field instead"
+        ],
+    ),
+    "concurrency": (
+        cron(concurrencyPolicy="X"),
+        ['spec.concurrencyPolicy: Unsupported value: "X": supported values: "Allow", "Forbid", "Replace"'],
+    ),
+    "service": (service(), []),
+    "service without ports": (service(ports=[]), ["spec.ports: Required value"]),
+    "headless without ports": (service(ports=[], clusterIP="None"), []),
+    "service port names": (
+        service(ports=[{"port": 80}, {"port": 81, "name": "b"}]),
+        ["spec.ports[0].name: Required value"],
+    ),
+    "service same port": (
+        service(ports=[{"port": 80, "name": "a"}, {"port": 80, "name": "b"}]),
+        ['spec.ports[1]: Duplicate value: {"port":80,"protocol":"TCP"}'],
+    ),
+    "service type": (
+        service(type="X"),
+        [
+            'spec.type: Unsupported value: "X": supported values: "ClusterIP", "ExternalName", '
+            '"LoadBalancer", '
+            '"NodePort"'
+        ],
+    ),
+    "node port on cluster ip": (
+        service(ports=[{"port": 80, "nodePort": 30000}]),
+        ["spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'"],
+    ),
+    "external name": (service(type="ExternalName"), ["spec.externalName: Required value"]),
+    "affinity timeout": (
+        service(sessionAffinity="ClientIP", sessionAffinityConfig={"clientIP": {"timeoutSeconds": 0}}),
+        [
+            "spec.sessionAffinityConfig.clientIP.timeoutSeconds: Invalid value: 0: must be greater than 0 "
+            "and "
+            "less than 86400"
+        ],
+    ),
+    "source ranges": (
+        service(loadBalancerSourceRanges=["10.0.0.0/8"]),
+        [
+            "spec.loadBalancerSourceRanges: Forbidden: may only be used when `type` is 'LoadBalancer'",
+        ],
+    ),
+    "config map key": (
+        kind("v1", "ConfigMap", data={"..": "x"}),
+        ["data[..]: Invalid value: \"..\": must not be '..'"],
+    ),
+    "config map twice": (
+        kind("v1", "ConfigMap", data={"a": "x"}, binaryData={"a": "eA=="}),
+        ['data[a]: Invalid value: "a": duplicate of key present in binaryData'],
+    ),
+    "config map size": (
+        kind("v1", "ConfigMap", data={"a": "x" * 1048577}),
+        [": Too long: may not be more than 1048576 bytes"],
+    ),
+    "tls secret": (
+        kind("v1", "Secret", type="kubernetes.io/tls"),
+        ["data[tls.crt]: Required value", "data[tls.key]: Required value"],
+    ),
+    "docker secret": (
+        kind("v1", "Secret", type="kubernetes.io/dockerconfigjson"),
+        ["data[.dockerconfigjson]: Required value"],
+    ),
+    "token secret": (
+        kind("v1", "Secret", type="kubernetes.io/service-account-token"),
+        ["metadata.annotations[kubernetes.io/service-account.name]: Required value"],
+    ),
+    "claim": (claim(), []),
+    "claim modes": (
+        claim(accessModes=[]),
+        ["spec.accessModes: Required value: at least 1 access mode is required"],
+    ),
+    "claim size": (claim(resources={}), ["spec.resources[storage]: Required value"]),
+    "volume": (volume(), []),
+    "volume source": (volume(hostPath=None), ["spec: Required value: must specify a volume type"]),
+    "volume two sources": (
+        volume(nfs={"server": "s", "path": "/"}),
+        ["spec.nfs: Forbidden: may not specify more than 1 volume type"],
+    ),
+    "quota": (
+        kind("v1", "ResourceQuota", spec={"hard": {"pods": "-1"}}),
+        ['spec.hard[pods]: Invalid value: "-1": must be greater than or equal to 0'],
+    ),
+    "limits out of order": (
+        kind(
+            "v1", "LimitRange", spec={"limits": [{"type": "Pod", "min": {"cpu": "2"}, "max": {"cpu": "1"}}]}
+        ),
+        ['spec.limits[0].min[cpu]: Invalid value: "2": min value 2 is greater than max value 1'],
+    ),
+    "taints": (
+        kind("v1", "Node", spec={"taints": [{"key": "a", "effect": "X"}]}),
+        [
+            'spec.taints[0].effect: Unsupported value: "X": supported values: "NoExecute", "NoSchedule", '
+            '"PreferNoSchedule"'
+        ],
+    ),
+    "event namespace": (
+        kind("v1", "Event", involvedObject={"namespace": "other"}),
+        ['involvedObject.namespace: Invalid value: "other": does not match event.namespace'],
+    ),
+    "role": (
+        kind("rbac.authorization.k8s.io/v1", "Role", rules=[{"nonResourceURLs": ["/x"], "verbs": ["get"]}]),
+        [
+            'rules[0].nonResourceURLs: Invalid value: ["/x"]: namespaced rules cannot apply to non-resource '
+            "URLs"
+        ],
+    ),
+    "role rule": (
+        kind("rbac.authorization.k8s.io/v1", "ClusterRole", rules=[{}]),
+        [
+            "rules[0].verbs: Required value: verbs must contain at least one value",
+            "rules[0].apiGroups: Required value: resource rules must supply at least one api group",
+            "rules[0].resources: Required value: resource rules must supply at least one resource",
+        ],
+    ),
+    "binding": (binding(subjects=[{"kind": "User", "name": "u"}]), []),
+    "binding account": (
+        binding(subjects=[{"kind": "ServiceAccount", "name": "u"}]),
+        ["subjects[0].namespace: Required value"],
+    ),
+    "binding kind": (
+        binding(subjects=[{"kind": "X", "name": "u"}]),
+        ['subjects[0].kind: Unsupported value: "X": supported values: "ServiceAccount", "User", "Group"'],
+    ),
+    "ingress": (ingress(), []),
+    "ingress path type": (
+        ingress(pathType=None),
+        ["spec.rules[0].http.paths[0].pathType: Required value: pathType must be specified"],
+    ),
+    "ingress path": (
+        ingress(path="x"),
+        ['spec.rules[0].http.paths[0].path: Invalid value: "x": must be an absolute path'],
+    ),
+    "ingress empty": (
+        kind("networking.k8s.io/v1", "Ingress", spec={}),
+        ["spec: Invalid value: []: either `defaultBackend` or `rules` must be specified"],
+    ),
+    "policy peer": (
+        kind("networking.k8s.io/v1", "NetworkPolicy", spec={"ingress": [{"from": [{}]}]}),
+        ["spec.ingress[0].from[0]: Required value: must specify a peer"],
+    ),
+    "policy block": (
+        kind(
+            "networking.k8s.io/v1",
+            "NetworkPolicy",
+            spec={"egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/16"]}}]}]},
+        ),
+        [
+            'spec.egress[0].to[0].ipBlock.except[0]: Invalid value: "11.0.0.0/16": must be a strict subset '
+            "of "
+            '`cidr`: "10.0.0.0/8"'
+        ],
+    ),
+    "hpa": (hpa(), []),
+    "hpa bounds": (
+        hpa(minReplicas=5),
+        ["spec.maxReplicas: Invalid value: 3: must be greater than or equal to `minReplicas`"],
+    ),
+    "budget": (
+        kind("policy/v1", "PodDisruptionBudget", spec={"minAvailable": 1, "maxUnavailable": 1}),
+        [
+            'spec: Invalid value: {"maxUnavailable":1,"minAvailable":1}: minAvailable and maxUnavailable '
+            "cannot be both set"
+        ],
+    ),
+    "storage class": (kind("storage.k8s.io/v1", "StorageClass"), ["provisioner: Required value"]),
+    "priority": (
+        kind("scheduling.k8s.io/v1", "PriorityClass", value=1000000001),
+        ["value: Forbidden: maximum allowed value of a user defined priority is 1000000000"],
+    ),
+    "lease": (
+        kind("coordination.k8s.io/v1", "Lease", spec={"leaseDurationSeconds": 0}),
+        ["spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0"],
+    ),
+    "endpoint slice": (
+        kind("discovery.k8s.io/v1", "EndpointSlice", addressType="IPv4", endpoints=[{"addresses": ["::1"]}]),
+        ['endpoints[0].addresses[0]: Invalid value: "::1": must be an IPv4 address'],
+    ),
+    "endpoints": (
+        kind("v1", "Endpoints", subsets=[{"addresses": [{"ip": "x"}], "ports": [{"port": 1}]}]),
+        [
+            'subsets[0].addresses[0].ip: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 or '
+            "2001:db8::ffff)"
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("obj", "expected"), CREATE.values(), ids=CREATE)
+def test_create(obj: dict[str, Any], expected: list[str]) -> None:
+    new = created(obj)
+    assert [str(fault) for fault in strategy_for(gvk_of(obj)).validate(new)] == expected
+
+
+SAME_SELECTOR = 'spec.selector: Invalid value: {"matchLabels":{"app":"y"}}: field is immutable'
+FROZEN = "field is immutable when `immutable` is set"
+REPLACE: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
+    "deployment scaled": (apps("Deployment"), apps("Deployment", replicas=5), []),
+    "deployment selector": (
+        apps("Deployment"),
+        apps("Deployment", OTHER_LABELS, selector={"matchLabels": {"app": "y"}}),
+        [SAME_SELECTOR],
+    ),
+    "daemon set selector": (
+        apps("DaemonSet"),
+        apps("DaemonSet", OTHER_LABELS, selector={"matchLabels": {"app": "y"}}),
+        [SAME_SELECTOR],
+    ),
+    "stateful service": (
+        apps("StatefulSet", serviceName="a"),
+        apps("StatefulSet", serviceName="b"),
+        [
+            "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', "
+            "'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' "
+            "and "
+            "'minReadySeconds' are forbidden"
+        ],
+    ),
+    "stateful replicas": (apps("StatefulSet"), apps("StatefulSet", replicas=3), []),
+    "job parallelism": (job(), job(parallelism=5, completions=1), []),
+    "job completions": (
+        job(),
+        job(parallelism=1, completions=4),
+        ["spec.completions: Invalid value: 4: field is immutable"],
+    ),
+    "service address": (
+        service(clusterIP="10.0.0.1", clusterIPs=["10.0.0.1"]),
+        service(clusterIP="10.0.0.2", clusterIPs=["10.0.0.2"]),
+        ['spec.clusterIPs[0]: Invalid value: ["10.0.0.2"]: may not change once set'],
+    ),
+    "frozen config map": (
+        kind("v1", "ConfigMap", immutable=True, data={"a": "1"}),
+        kind("v1", "ConfigMap", data={"a": "2"}),
+        [f"immutable: Forbidden: {FROZEN}", f"data: Forbidden: {FROZEN}"],
+    ),
+    "secret type": (
+        kind("v1", "Secret"),
+        kind("v1", "Secret", type="other"),
+        ['type: Invalid value: "other": field is immutable'],
+    ),
+    "role of a binding": (
+        binding(),
+        binding(roleRef={"kind": "Role", "name": "other"}),
+        [
+            'roleRef: Invalid value: {"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"other"}: '
+            "cannot change roleRef"
+        ],
+    ),
+    "claim rebound": (
+        claim(volumeName="a"),
+        claim(volumeName="b"),
+        [
+            "spec: Forbidden: spec is immutable after creation except resources.requests and "
+            "volumeAttributesClassName for bound claims"
+        ],
+    ),
+    "claim bound": (claim(), claim(volumeName="b"), []),
+    "volume moved": (
+        volume(),
+        volume(hostPath={"path": "/y"}),
+        ["spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation"],
+    ),
+    "class parameters": (
+        kind("storage.k8s.io/v1", "StorageClass", provisioner="p"),
+        kind("storage.k8s.io/v1", "StorageClass", provisioner="p", parameters={"a": "b"}),
+        ["parameters: Forbidden: updates to parameters are forbidden."],
+    ),
+    "priority value": (
+        kind("scheduling.k8s.io/v1", "PriorityClass", value=1),
+        kind("scheduling.k8s.io/v1", "PriorityClass", value=2),
+        ["value: Forbidden: may not be changed in an update."],
+    ),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), REPLACE.values(), ids=REPLACE)
+def test_replace(old: dict[str, Any], new: dict[str, Any], expected: list[str]) -> None:
+    found = strategy_for(gvk_of(new)).validate_update(created(new), created(old))
+    assert [str(fault) for fault in found] == expected
+
+
+def test_service_update_keeps_what_was_allocated() -> None:
+    strategy = strategy_for(GVK("", "v1", "Service"))
+    old = created(service(type="NodePort", clusterIP="10.0.0.1", clusterIPs=["10.0.0.1"]))
+    old["spec"]["ports"][0]["nodePort"] = 30001
+    new = created(service(type="NodePort"))
+    strategy.prepare_update(new, old)
+    assert new["spec"]["clusterIPs"] == ["10.0.0.1"]
+    assert new["spec"]["ports"][0]["nodePort"] == 30001
+    assert strategy.validate_update(new, old) == []
+
+
+def test_status_counts() -> None:
+    strategy = strategy_for(GVK("apps", "v1", "Deployment"))
+    found = strategy.validate_status_update({"status": {"replicas": 1, "readyReplicas": 2}}, {})
+    assert [str(f) for f in found] == [
+        "status.readyReplicas: Invalid value: 2: cannot be greater than status.replicas"
+    ]
