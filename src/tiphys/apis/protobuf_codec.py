@@ -1,0 +1,226 @@
+"""``application/vnd.kubernetes.protobuf``: built-in objects to bytes and back.
+
+Owns: the envelope, the choice of a message for a kind, watch frames. Refuses: custom resources and Tables
+(JSON only). Called by the API server's negotiation and by clients.
+
+Bytes are the magic ``k8s\\0`` and a ``runtime.Unknown`` that names the kind and holds the message. A frame of
+a watch is a length of four bytes, big-endian, and a bare ``WatchEvent``, whose object has the magic.
+
+Source: API concepts, protobuf encoding.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+import orjson
+
+from tiphys.apimachinery.meta import GVK, Object, gvk_of, split_api_version
+from tiphys.apis.protobuf_plan import Plans, raw_fields
+from tiphys.apis.protobuf_special import ABSENT
+from tiphys.apis.protobuf_wire import (
+    BYTES,
+    VARINT,
+    ProtobufError,
+    delimited,
+    read_length,
+    read_varint,
+    skip,
+    tag,
+)
+
+MAGIC: Final = b"k8s\x00"
+CONTENT_TYPE: Final = "application/vnd.kubernetes.protobuf"
+_TYPE_META, _RAW = tag(1, BYTES), tag(2, BYTES)
+_TAIL = delimited(tag(3, BYTES), b"") + delimited(tag(4, BYTES), b"")
+_SCHEMA = "apiextensions.v1.JSONSchemaProps"
+_ONE, _TWO = tag(1, BYTES), tag(2, BYTES)
+_ALLOWS = tag(1, VARINT)
+
+
+class _Codec:
+    """The table and its plans."""
+
+    def __init__(self) -> None:
+        text = resources.files("tiphys.apis").joinpath("data/protobuf_fields.json").read_bytes()
+        facts = orjson.loads(text)
+        self._kinds: dict[str, str] = facts["kinds"]
+        self.plans = Plans(
+            facts["messages"],
+            {
+                "runtime.RawExtension": (_encode_embedded, _decode_embedded),
+                "apiextensions.v1.JSONSchemaPropsOrBool": (self._encode_or_bool, self._decode_or_bool),
+                "apiextensions.v1.JSONSchemaPropsOrArray": (self._encode_or_list, self._decode_or_list),
+                "apiextensions.v1.JSONSchemaPropsOrStringArray": (
+                    self._encode_or_list,
+                    self._decode_or_texts,
+                ),
+            },
+        )
+
+    def message_of(self, gvk: GVK) -> str | None:
+        """Return the message of a kind; options and the like are of every group."""
+        return self._kinds.get(f"{gvk.api_version}/{gvk.kind}") or self._kinds.get(f"*/{gvk.kind}")
+
+    def _encode_or_bool(self, value: Any) -> bytes:
+        if isinstance(value, bool):
+            return _ALLOWS + (b"\x01" if value else b"\x00")
+        return _ALLOWS + b"\x01" + delimited(_TWO, self.plans[_SCHEMA].encode(value))
+
+    def _decode_or_bool(self, data: bytes, at: int, end: int, depth: int) -> Any:
+        raw = raw_fields(data, at, end)
+        schema = raw.get(2)
+        if isinstance(schema, bytes):
+            return self.plans[_SCHEMA].decode(schema, 0, len(schema), depth + 1)
+        return bool(raw.get(1))
+
+    def _encode_or_list(self, value: Any) -> bytes:
+        if isinstance(value, list):
+            return b"".join(
+                delimited(_TWO, item.encode() if isinstance(item, str) else self.plans[_SCHEMA].encode(item))
+                for item in value
+            )
+        return delimited(_ONE, self.plans[_SCHEMA].encode(value))
+
+    def _decode_or_list(self, data: bytes, at: int, end: int, depth: int) -> Any:
+        schema, items = _schema_and_items(data, at, end)
+        plan = self.plans[_SCHEMA]
+        if schema is not None:
+            return plan.decode(schema, 0, len(schema), depth + 1)
+        return [plan.decode(item, 0, len(item), depth + 1) for item in items]
+
+    def _decode_or_texts(self, data: bytes, at: int, end: int, depth: int) -> Any:
+        schema, items = _schema_and_items(data, at, end)
+        if schema is not None:
+            return self.plans[_SCHEMA].decode(schema, 0, len(schema), depth + 1)
+        return [item.decode(errors="replace") for item in items]
+
+
+def _schema_and_items(data: bytes, at: int, end: int) -> tuple[bytes | None, list[bytes]]:
+    schema: bytes | None = None
+    items = []
+    while at < end:
+        key, at = read_varint(data, at, end)
+        if key & 7 != BYTES:
+            at = skip(data, at, end, key & 7)
+            continue
+        start, at = read_length(data, at, end)
+        if key >> 3 == 1:
+            schema = data[start:at]
+        elif key >> 3 == 2:
+            items.append(data[start:at])
+    return schema, items
+
+
+def _encode_embedded(value: Any) -> bytes:
+    return delimited(_ONE, orjson.dumps(value))
+
+
+def _decode_embedded(data: bytes, at: int, end: int, _depth: int) -> Any:
+    raw = raw_fields(data, at, end).get(1)
+    if not isinstance(raw, bytes) or not raw:
+        return ABSENT
+    if raw.startswith(MAGIC):
+        return decode(raw)
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise ProtobufError(f"invalid JSON in a raw extension: {error}") from error
+
+
+@cache
+def _codec() -> _Codec:
+    return _Codec()
+
+
+def supports(gvk: GVK) -> bool:
+    """Tell whether a kind (or list, or kind of options) has a protobuf form."""
+    return _codec().message_of(gvk) is not None
+
+
+def _message_of(gvk: GVK) -> str:
+    message = _codec().message_of(gvk)
+    if message is None:
+        raise ProtobufError(f"no protobuf form of {gvk.api_version} {gvk.kind}")
+    return message
+
+
+def encode(obj: Object, gvk: GVK | None = None) -> bytes:
+    """Encode an object with its envelope; ``gvk`` None takes what the object says.
+
+    Raises:
+        ProtobufError: the kind has no protobuf form, or a value does not fit its field.
+    """
+    gvk = gvk or gvk_of(obj)
+    return wrap(_codec().plans[_message_of(gvk)].encode(obj), gvk)
+
+
+def encode_message(obj: Object, gvk: GVK) -> bytes:
+    """Encode without the envelope: as an item of a list, say. Raises ProtobufError."""
+    return _codec().plans[_message_of(gvk)].encode(obj)
+
+
+def wrap(message: bytes, gvk: GVK) -> bytes:
+    """Put an encoded message into its envelope."""
+    type_meta = delimited(_ONE, gvk.api_version.encode()) + delimited(_TWO, gvk.kind.encode())
+    return MAGIC + delimited(_TYPE_META, type_meta) + delimited(_RAW, message) + _TAIL
+
+
+def encode_list(items: list[bytes], metadata: Object, gvk: GVK) -> bytes:
+    """Encode a list from items that ``encode_message`` made, each but once. Raises ProtobufError."""
+    head = delimited(_ONE, _codec().plans["meta.v1.ListMeta"].encode(metadata))
+    return wrap(head + b"".join(delimited(_TWO, item) for item in items), gvk)
+
+
+def decode(data: bytes, default: GVK | None = None) -> Object:
+    """Decode bytes with their envelope; ``default`` is the kind for an envelope that names none.
+
+    Raises:
+        ProtobufError: no magic, an unknown kind, or bytes that are no such message.
+    """
+    if not data.startswith(MAGIC):
+        raise ProtobufError(
+            "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
+        )
+    unknown = raw_fields(data, len(MAGIC), len(data))
+    gvk = _named_kind(unknown.get(1)) or default
+    if gvk is None:
+        raise ProtobufError("the envelope names no kind")
+    body = unknown.get(2, b"")
+    if not isinstance(body, bytes):
+        raise ProtobufError("the envelope holds no message")
+    found = _codec().plans[_message_of(gvk)].decode(body, 0, len(body))
+    return {"kind": gvk.kind, "apiVersion": gvk.api_version, **found}
+
+
+def _named_kind(type_meta: int | bytes | None) -> GVK | None:
+    if not isinstance(type_meta, bytes):
+        return None
+    fields = raw_fields(type_meta, 0, len(type_meta))
+    version, kind = fields.get(1), fields.get(2)
+    if not isinstance(version, bytes) or not isinstance(kind, bytes) or not kind:
+        return None
+    return GVK(*split_api_version(version.decode(errors="replace")), kind.decode(errors="replace"))
+
+
+def watch_frame(type_: str, enveloped: bytes) -> bytes:
+    """Frame one watch event; ``enveloped`` is the object as ``encode`` gives it."""
+    event = delimited(_ONE, type_.encode()) + delimited(_TWO, delimited(_ONE, enveloped))
+    return len(event).to_bytes(4, "big") + event
+
+
+def read_watch_frame(data: bytes) -> tuple[str, Object, int] | None:
+    """Read a watch event from the front of ``data``: type, object, bytes used; None until it is whole.
+
+    Raises:
+        ProtobufError: the bytes are no watch event.
+    """
+    if len(data) < 4:
+        return None
+    end = 4 + int.from_bytes(data[:4], "big")
+    if len(data) < end:
+        return None
+    event = _codec().plans["meta.v1.WatchEvent"].decode(bytes(data[4:end]), 0, end - 4)
+    return event.get("type", ""), event.get("object", {}), end

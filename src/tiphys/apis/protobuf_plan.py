@@ -1,0 +1,313 @@
+"""Encoding and decoding of messages by plans compiled from the table of fields.
+
+Owns: one plan for each message, made when first used. Refuses: envelopes and kinds. Called by
+``protobuf_codec``.
+
+The table says for every field its JSON name, number and type: ``s`` string, ``i`` integer, ``b`` bool,
+``d`` double, ``y`` bytes (base64 in JSON) or a message; ``[]`` before it means a list, ``{}`` a map by
+strings. An empty name: the message's fields stand in the parent's JSON object. One that ends in ``!`` says
+something even when zero (it is a pointer in Go, or required); other zeros are what Go writes for "not set",
+and are dropped, as is a zero message whose type ends in ``-``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+from tiphys.apis.protobuf_special import ABSENT, SPECIAL, STRING_LISTS, Raw, encode_strings
+from tiphys.apis.protobuf_wire import (
+    BYTES,
+    FIXED64,
+    VARINT,
+    ProtobufError,
+    delimited,
+    read_length,
+    read_varint,
+    signed,
+    skip,
+    tag,
+    varint,
+)
+
+Encode: TypeAlias = Callable[[Any], bytes]
+"""From a JSON value to the whole field, its tag included; or, for messages, to the body."""
+Decode: TypeAlias = Callable[[bytes, int, int], Any]
+"""From ``data[start:end]`` to a JSON value."""
+_MAX_DEPTH: Final = 100
+
+
+class Plan:
+    """How to encode and decode one message."""
+
+    __slots__ = ("_decoders", "_encoders", "_inlined", "_repeated")
+
+    def __init__(self) -> None:
+        self._encoders: dict[str, Encode] = {}
+        self._inlined: list[tuple[bytes, Plan]] = []
+        # By tag (number and wire type): JSON name, decoder, shape ("", "[]", "{}", "inline"), keeps zeros.
+        self._decoders: dict[int, tuple[str, Any, str, bool]] = {}
+        self._repeated: dict[int, tuple[str, Any]] = {}
+
+    def encode(self, obj: Any) -> bytes:
+        """Raises ProtobufError when a value does not fit its field; fields unknown here are left out."""
+        if not isinstance(obj, dict):
+            raise ProtobufError(f"expected an object, got {type(obj).__name__}")
+        encoders = self._encoders
+        parts = []
+        for name, value in obj.items():
+            if value is not None:
+                encode = encoders.get(name)
+                if encode is not None:
+                    parts.append(encode(value))
+        for prefix, plan in self._inlined:
+            parts.append(delimited(prefix, plan.encode(obj)))
+        return b"".join(parts)
+
+    def decode(self, data: bytes, at: int, end: int, depth: int = 0) -> dict[str, Any]:
+        """Raises ProtobufError for bytes that are no such message; unknown fields are skipped."""
+        if depth > _MAX_DEPTH:
+            raise ProtobufError("message nested too deeply")
+        result: dict[str, Any] = {}
+        decoders = self._decoders
+        while at < end:
+            key = data[at]
+            if key < 128:
+                at += 1
+            else:
+                key, at = read_varint(data, at, end)
+            known = decoders.get(key)
+            if known is None:
+                at = self._odd(result, key, data, at, end)
+                continue
+            name, decode, shape, keep = known
+            wire_type = key & 7
+            if wire_type == VARINT:
+                number, at = read_varint(data, at, end)
+                value = decode(number)
+            elif wire_type == BYTES:
+                start, at = read_length(data, at, end)
+                if shape == "{}":
+                    _add_entry(result.setdefault(name, {}), decode, data, start, at, depth)
+                    continue
+                value = decode(data, start, at, depth)
+                if shape == "inline":
+                    result.update(value)
+                    continue
+            else:
+                if at + 8 > end:
+                    raise ProtobufError("unexpected end of data")
+                value = decode(data[at : at + 8])
+                at += 8
+            if shape == "[]":
+                result.setdefault(name, []).append(None if value is ABSENT else value)
+            elif value is not ABSENT and (keep or value or isinstance(value, (dict, list))):
+                result[name] = value
+            else:
+                result.pop(name, None)
+        return result
+
+    def _odd(self, result: dict[str, Any], key: int, data: bytes, at: int, end: int) -> int:
+        """Take a packed list of numbers, or skip what is unknown."""
+        packed = self._repeated.get(key)
+        if packed is None:
+            if not key >> 3:
+                raise ProtobufError("field number 0")
+            return skip(data, at, end, key & 7)
+        name, decode = packed
+        at, stop = read_length(data, at, end)
+        items = result.setdefault(name, [])
+        while at < stop:
+            number, at = read_varint(data, at, stop)
+            items.append(decode(number))
+        return stop
+
+    def add(self, name: str, number: int, written: str, plans: Plans) -> None:
+        """Add one field of the table."""
+        shape = written[:2] if written[:2] in ("[]", "{}") else ""
+        kind = written[len(shape) :].rstrip("!-")
+        if not name:
+            self._inline(number, plans[kind])
+            return
+        wire_type, encode, decode = _SCALARS.get(kind) or plans.message(kind)
+        prefix = tag(number, wire_type if shape != "{}" else BYTES)
+        keep = written.endswith("!") or (kind not in _SCALARS and not written.endswith("-"))
+        self._decoders[number << 3 | (BYTES if shape == "{}" else wire_type)] = (name, decode, shape, keep)
+        if shape == "[]" and wire_type == VARINT:
+            self._repeated[number << 3 | BYTES] = (name, decode)
+        self._encoders[name] = _field_encoder(shape, prefix, wire_type, encode)
+
+    def _inline(self, number: int, plan: Plan) -> None:
+        self._inlined.append((tag(number, BYTES), plan))
+        self._decoders[number << 3 | BYTES] = ("", plan.decode, "inline", True)
+
+
+def _add_entry(into: dict[str, Any], decode: Any, data: bytes, at: int, end: int, depth: int) -> None:
+    """Read one map entry; a missing value is the empty one."""
+    key = ""
+    start = stop = at
+    while at < end:
+        head, at = read_varint(data, at, end)
+        if head & 7 != BYTES:
+            at = skip(data, at, end, head & 7)
+            continue
+        first, at = read_length(data, at, end)
+        if head >> 3 == 1:
+            key = _read_text(data, first, at)
+        elif head >> 3 == 2:
+            start, stop = first, at
+    value = decode(data, start, stop, depth)
+    into[key] = None if value is ABSENT else value
+
+
+def _field_encoder(shape: str, prefix: bytes, wire_type: int, encode: Encode) -> Encode:
+    if wire_type == BYTES:
+
+        def one(value: Any) -> bytes:
+            body = encode(value)
+            return prefix + varint(len(body)) + body
+    else:
+
+        def one(value: Any) -> bytes:
+            return prefix + encode(value)
+
+    if shape == "[]":
+        return lambda values: b"".join(map(one, _of(list, values)))
+    if shape == "{}":
+
+        def entry(key: str, value: Any) -> bytes:
+            return delimited(prefix, delimited(b"\x0a", key.encode()) + delimited(b"\x12", encode(value)))
+
+        return lambda values: b"".join(entry(key, value) for key, value in _of(dict, values).items())
+    return one
+
+
+def _of(kind: type, value: Any) -> Any:
+    if not isinstance(value, kind):
+        raise ProtobufError(f"expected {kind.__name__}, got {type(value).__name__}")
+    return value
+
+
+def _encode_text(value: Any) -> bytes:
+    if type(value) is not str:
+        raise ProtobufError(f"expected a string, got {type(value).__name__}")
+    return value.encode()
+
+
+def _read_text(data: bytes, at: int, end: int, _depth: int = 0) -> str:
+    try:
+        return data[at:end].decode()
+    except UnicodeDecodeError as error:
+        raise ProtobufError("invalid UTF-8") from error
+
+
+def _encode_int(value: Any) -> bytes:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int):
+        raise ProtobufError(f"expected an integer, got {type(value).__name__}")
+    return varint(value)
+
+
+def _encode_double(value: Any) -> bytes:
+    if not isinstance(value, (int, float)):
+        raise ProtobufError(f"expected a number, got {type(value).__name__}")
+    return struct.pack("<d", value)
+
+
+def _read_double(data: bytes) -> Any:
+    value = struct.unpack("<d", data)[0]
+    return int(value) if value.is_integer() else value
+
+
+def _encode_base64(value: Any) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except (TypeError, ValueError, binascii.Error) as error:
+        raise ProtobufError("invalid base64") from error
+
+
+def _read_bytes(data: bytes, at: int, end: int, _depth: int = 0) -> str:
+    return base64.b64encode(data[at:end]).decode()
+
+
+def _encode_bool(value: Any) -> bytes:
+    return b"\x01" if value else b"\x00"
+
+
+_SCALARS: Final[dict[str, tuple[int, Encode, Any]]] = {
+    "s": (BYTES, _encode_text, _read_text),
+    "y": (BYTES, _encode_base64, _read_bytes),
+    "i": (VARINT, _encode_int, signed),
+    "b": (VARINT, _encode_bool, bool),
+    "d": (FIXED64, _encode_double, _read_double),
+}
+
+
+def raw_fields(data: bytes, at: int, end: int) -> Raw:
+    """Read a message's varints and bytes by number; the last of a number counts."""
+    found: Raw = {}
+    while at < end:
+        key, at = read_varint(data, at, end)
+        if key & 7 == VARINT:
+            found[key >> 3], at = read_varint(data, at, end)
+        elif key & 7 == BYTES:
+            start, at = read_length(data, at, end)
+            found[key >> 3] = data[start:at]
+        else:
+            at = skip(data, at, end, key & 7)
+    return found
+
+
+class Plans:
+    """Plans by message name, compiled on first use."""
+
+    def __init__(
+        self, table: Mapping[str, list[tuple[str, int, str]]], extra: Mapping[str, tuple[Encode, Any]]
+    ) -> None:
+        self._table = table
+        self._extra = extra
+        self._plans: dict[str, Plan] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._table
+
+    def __getitem__(self, name: str) -> Plan:
+        """Raises KeyError."""
+        plan = self._plans.get(name)
+        if plan is None:
+            fields = self._table[name]
+            # Before its fields, as messages may hold themselves.
+            plan = self._plans[name] = Plan()
+            for field in fields:
+                plan.add(*field, self)
+        return plan
+
+    def message(self, name: str) -> tuple[int, Encode, Any]:
+        """Return wire type, encoder of the body and decoder of a message field."""
+        if name in self._extra:
+            encode, decode = self._extra[name]
+            return BYTES, encode, decode
+        special = SPECIAL.get(name)
+        if special is not None:
+            encode_value, decode_raw = special
+            return BYTES, encode_value, lambda data, at, end, _depth: decode_raw(raw_fields(data, at, end))
+        if name in STRING_LISTS:
+            return BYTES, encode_strings, _read_strings
+        plan = self[name]
+        return BYTES, plan.encode, lambda data, at, end, depth: plan.decode(data, at, end, depth + 1)
+
+
+def _read_strings(data: bytes, at: int, end: int, _depth: int) -> list[str]:
+    found = []
+    while at < end:
+        key, at = read_varint(data, at, end)
+        if key == 1 << 3 | BYTES:
+            start, at = read_length(data, at, end)
+            found.append(_read_text(data, start, at))
+        else:
+            at = skip(data, at, end, key & 7)
+    return found

@@ -1,0 +1,188 @@
+"""Messages whose JSON is not an object of their fields: times, quantities, raw JSON and the like.
+
+Owns: an encoder and a decoder for each such message. Refuses: all others. Called by ``protobuf_plan``.
+
+An encoder takes the JSON value and gives the message's bytes; a decoder takes the message's fields by number
+(ints and bytes) and gives the JSON value, or ``ABSENT`` for one that Go writes but means as nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeAlias
+
+import orjson
+
+from tiphys.apimachinery.clock import parse_time
+from tiphys.apis.protobuf_wire import BYTES, VARINT, ProtobufError, delimited, signed, tag, varint
+
+ABSENT: Final = object()
+Raw: TypeAlias = dict[int, int | bytes]
+Special: TypeAlias = tuple[Callable[[Any], bytes], Callable[[Raw], Any]]
+
+_ONE_INT = tag(1, VARINT)
+_TWO_INT = tag(2, VARINT)
+_ONE = tag(1, BYTES)
+_THREE = tag(3, BYTES)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _int(raw: Raw, number: int) -> int:
+    value = raw.get(number, 0)
+    if not isinstance(value, int):
+        raise ProtobufError("expected a number")
+    return signed(value)
+
+
+def _bytes(raw: Raw, number: int) -> bytes:
+    value = raw.get(number, b"")
+    if not isinstance(value, bytes):
+        raise ProtobufError("expected bytes")
+    return value
+
+
+def _text(raw: Raw, number: int) -> str:
+    try:
+        return _bytes(raw, number).decode()
+    except UnicodeDecodeError as error:
+        raise ProtobufError("invalid UTF-8") from error
+
+
+def _encode_moment(value: Any, *, micro: bool) -> bytes:
+    try:
+        since = parse_time(value) - _EPOCH
+    except (TypeError, ValueError) as error:
+        raise ProtobufError(f"not a time: {value!r}") from error
+    seconds = since.days * 86400 + since.seconds
+    nanos = since.microseconds * 1000 if micro else 0
+    return _ONE_INT + varint(seconds) + _TWO_INT + varint(nanos)
+
+
+def encode_time(value: Any) -> bytes:
+    return _encode_moment(value, micro=False)
+
+
+def encode_micro_time(value: Any) -> bytes:
+    return _encode_moment(value, micro=True)
+
+
+def _moment(raw: Raw) -> datetime | None:
+    seconds, nanos = _int(raw, 1), _int(raw, 2)
+    if seconds == 0 and nanos == 0:
+        return None
+    try:
+        return _EPOCH + timedelta(seconds=seconds, microseconds=nanos // 1000)
+    except OverflowError as error:
+        raise ProtobufError("time out of range") from error
+
+
+def decode_time(raw: Raw) -> Any:
+    moment = _moment(raw)
+    return ABSENT if moment is None else moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def decode_micro_time(raw: Raw) -> Any:
+    moment = _moment(raw)
+    return ABSENT if moment is None else moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def encode_quantity(value: Any) -> bytes:
+    return delimited(_ONE, str(value).encode())
+
+
+def decode_quantity(raw: Raw) -> Any:
+    return _text(raw, 1) or "0"
+
+
+def encode_int_or_string(value: Any) -> bytes:
+    if isinstance(value, str):
+        return _ONE_INT + b"\x01" + _TWO_INT + b"\x00" + delimited(_THREE, value.encode())
+    if not isinstance(value, int):
+        raise ProtobufError(f"neither int nor string: {value!r}")
+    return _ONE_INT + b"\x00" + _TWO_INT + varint(value) + delimited(_THREE, b"")
+
+
+def decode_int_or_string(raw: Raw) -> Any:
+    return _text(raw, 3) if _int(raw, 1) else _int(raw, 2)
+
+
+def encode_json(value: Any) -> bytes:
+    return delimited(_ONE, orjson.dumps(value))
+
+
+def decode_json(raw: Raw) -> Any:
+    text = _bytes(raw, 1)
+    if not text:
+        return ABSENT
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ProtobufError(f"invalid JSON: {error}") from error
+
+
+def encode_strings(value: Any) -> bytes:
+    return b"".join(delimited(_ONE, item.encode()) for item in value)
+
+
+_DURATION = re.compile(r"([0-9.]+)(ns|us|µs|μs|ms|s|m|h)")
+_UNIT_NS = {
+    "ns": 1,
+    "us": 10**3,
+    "µs": 10**3,
+    "μs": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+}
+
+
+def encode_duration(value: Any) -> bytes:
+    text = str(value)
+    total = sum(float(number) * _UNIT_NS[unit] for number, unit in _DURATION.findall(text))
+    if _DURATION.sub("", text).lstrip("+-") not in ("", "0"):
+        raise ProtobufError(f"not a duration: {value!r}")
+    return _ONE_INT + varint(-round(total) if text.startswith("-") else round(total))
+
+
+def decode_duration(raw: Raw) -> Any:
+    total = _int(raw, 1)
+    sign, left = ("-", -total) if total < 0 else ("", total)
+    if left == 0:
+        return "0s"
+    for unit, below in (("ns", 10**3), ("us", 10**6), ("ms", 10**9)):
+        if left < below:
+            return f"{sign}{_decimal(left, _UNIT_NS[unit])}{unit.replace('us', 'µs')}"
+    hours, left = divmod(left, _UNIT_NS["h"])
+    minutes, left = divmod(left, _UNIT_NS["m"])
+    head = f"{hours}h{minutes}m" if hours else (f"{minutes}m" if minutes else "")
+    return f"{sign}{head}{_decimal(left, _UNIT_NS['s'])}s"
+
+
+def _decimal(number: int, unit: int) -> str:
+    whole, rest = divmod(number, unit)
+    digits = str(rest).zfill(len(str(unit)) - 1).rstrip("0")
+    return f"{whole}.{digits}" if digits else str(whole)
+
+
+_JSON: Special = (encode_json, decode_json)
+SPECIAL: Final[dict[str, Special]] = {
+    "meta.v1.Time": (encode_time, decode_time),
+    "meta.v1.MicroTime": (encode_micro_time, decode_micro_time),
+    "meta.v1.Duration": (encode_duration, decode_duration),
+    "meta.v1.FieldsV1": _JSON,
+    "apiextensions.v1.JSON": _JSON,
+    "resource.Quantity": (encode_quantity, decode_quantity),
+    "util.intstr.IntOrString": (encode_int_or_string, decode_int_or_string),
+}
+STRING_LISTS: Final = frozenset(
+    (
+        "authentication.v1.ExtraValue",
+        "authorization.v1.ExtraValue",
+        "certificates.v1.ExtraValue",
+        "meta.v1.Verbs",
+    )
+)
+"""Messages that are a JSON list of strings: field 1, repeated."""

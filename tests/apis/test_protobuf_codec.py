@@ -1,0 +1,486 @@
+from __future__ import annotations
+
+import json
+import random
+from importlib import resources
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tiphys.apimachinery.meta import GVK, split_api_version
+from tiphys.apimachinery.protobuf import Messages, build
+from tiphys.apimachinery.schema.node import Schema
+from tiphys.apis import protobuf_codec as codec
+from tiphys.apis.protobuf_special import decode_duration, encode_duration
+from tiphys.apis.protobuf_wire import ProtobufError, read_varint, signed, varint
+from tiphys.apis.schemas import schema_for
+
+TABLE = json.loads(resources.files("tiphys.apis").joinpath("data/protobuf_fields.json").read_text())
+KINDS = sorted(
+    {GVK(*split_api_version(name.rpartition("/")[0]), name.rpartition("/")[2])
+     for name in TABLE["kinds"] if not name.startswith("*/")}
+)  # fmt: skip
+TIME = "2026-01-02T03:04:05Z"
+SPECIAL_FIELDS = {
+    "meta.v1.Time": {"seconds": [1, "int64"], "nanos": [2, "int32"]},
+    "meta.v1.MicroTime": {"seconds": [1, "int64"], "nanos": [2, "int32"]},
+    "meta.v1.Duration": {"duration": [1, "int64"]},
+    "meta.v1.FieldsV1": {"Raw": [1, "bytes"]},
+    "meta.v1.Verbs": {"items": [1, "repeated string"]},
+    "apiextensions.v1.JSON": {"raw": [1, "bytes"]},
+    "apiextensions.v1.JSONSchemaPropsOrBool": {
+        "allows": [1, "bool"],
+        "schema": [2, "apiextensions.v1.JSONSchemaProps"],
+    },
+    "apiextensions.v1.JSONSchemaPropsOrArray": {
+        "schema": [1, "apiextensions.v1.JSONSchemaProps"],
+        "jSONSchemas": [2, "repeated apiextensions.v1.JSONSchemaProps"],
+    },
+    "apiextensions.v1.JSONSchemaPropsOrStringArray": {
+        "schema": [1, "apiextensions.v1.JSONSchemaProps"],
+        "property": [2, "repeated string"],
+    },
+    "authentication.v1.ExtraValue": {"items": [1, "repeated string"]},
+    "authorization.v1.ExtraValue": {"items": [1, "repeated string"]},
+    "certificates.v1.ExtraValue": {"items": [1, "repeated string"]},
+    "resource.Quantity": {"string": [1, "string"]},
+    "runtime.RawExtension": {"raw": [1, "bytes"]},
+    "util.intstr.IntOrString": {"type": [1, "int64"], "intVal": [2, "int32"], "strVal": [3, "string"]},
+}
+
+
+class Maker:
+    """Makes objects from a schema: every value other than what "not set" looks like."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def value(self, schema: Schema, depth: int = 0) -> Any:
+        short = (schema.name or "").rpartition(".")[2]
+        special = {
+            "MicroTime": "2026-01-02T03:04:05.678901Z",
+            "Time": TIME,
+            "Quantity": "5Mi",
+            "IntOrString": self._random.choice([5, "50%"]),
+            "RawExtension": {"kind": "X", "n": 1},
+            "FieldsV1": {"f:a": {}},
+            "JSON": {"any": [1, None, "x"]},
+            "JSONSchemaPropsOrBool": True,
+            "JSONSchemaPropsOrArray": {"type": "string"},
+            "JSONSchemaPropsOrStringArray": ["a", "b"],
+            "Duration": "1m30s",
+        }
+        if short in special:
+            return special[short]
+        if schema.type == "array":
+            assert schema.items is not None
+            return [self.value(schema.items, depth + 1) for _ in range(self._random.randint(1, 2))]
+        if schema.properties:
+            return self._object(schema, depth)
+        if schema.additional is not None:
+            return {
+                f"k{at}": self.value(schema.additional, depth + 1) for at in range(self._random.randint(1, 2))
+            }
+        if schema.type == "integer":
+            return self._random.choice([1, 300, -1, 2**31 - 1])
+        if schema.type == "number":
+            return self._random.choice([1, 2.5])
+        if schema.type == "boolean":
+            return True
+        if schema.type == "string":
+            return "AAEC" if schema.format == "byte" else self._random.choice(["x", "ünï", "y" * 200])
+        return {}
+
+    def _object(self, schema: Schema, depth: int) -> dict[str, Any]:
+        chance = 0.9 if depth < 3 else 0.6 / (depth - 2)
+        # TypeMeta of an embedded object is no field of its message.
+        options = (schema.name or "").endswith("Options")
+        typed = "kind" in schema.properties and ("metadata" in schema.properties or options)
+        return {
+            name: self.value(child, depth + 1)
+            for name, child in schema.properties.items()
+            if not (typed and name in ("apiVersion", "kind")) and self._random.random() < chance
+        }
+
+
+def made(gvk: GVK, seed: int) -> dict[str, Any] | None:
+    try:
+        schema = schema_for(gvk)
+    except KeyError:
+        return None
+    return {"kind": gvk.kind, "apiVersion": gvk.api_version, **Maker(seed).value(schema)}
+
+
+def oracle() -> Messages:
+    """The same table, built into google.protobuf's own classes."""
+    scalars = {"s": "string", "i": "int64", "b": "bool", "d": "double", "y": "bytes"}
+    messages = {name: dict(fields) for name, fields in SPECIAL_FIELDS.items()}
+    for name, fields in TABLE["messages"].items():
+        row: dict[str, list[Any]] = {}
+        for field, number, written in fields:
+            kind = written.lstrip("[]{}").rstrip("!-")
+            kind = scalars.get(kind, kind)
+            if written.startswith("[]"):
+                kind = f"repeated {kind}"
+            elif written.startswith("{}"):
+                kind = f"map<string,{kind}>"
+            row[f"f{number}_{''.join(c for c in field if c.isalnum())}"] = [number, kind]
+        messages[name] = row
+    # One package: google wants files without circles.
+    flat = {name: "all." + name.replace(".", "_") for name in messages}
+
+    def renamed(kind: str) -> str:
+        for name in sorted(flat, key=len, reverse=True):
+            if kind.endswith((name, name + ">")):
+                return kind.replace(name, flat[name])
+        return kind
+
+    return build(
+        {flat[name]: {f: [n, renamed(t)] for f, (n, t) in row.items()} for name, row in messages.items()},
+        {},
+        syntax="proto2",
+    )
+
+
+@pytest.fixture(scope="module")
+def google() -> Messages:
+    return oracle()
+
+
+def message_name(gvk: GVK) -> str:
+    name = TABLE["kinds"][f"{gvk.api_version}/{gvk.kind}"]
+    return "all." + name.replace(".", "_")
+
+
+def test_every_kind_round_trips(google: Messages) -> None:
+    seen = 0
+    for gvk in KINDS:
+        obj = made(gvk, seed=len(gvk.kind))
+        if obj is None or gvk.kind.endswith("List"):
+            continue
+        seen += 1
+        assert codec.decode(codec.encode(obj)) == obj, gvk
+        bare = codec.encode_message(obj, gvk)
+        again = google[message_name(gvk)].FromString(bare)
+        assert codec.decode(codec.wrap(again.SerializeToString(), gvk)) == obj, gvk
+    assert seen > 60
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    "gvk",
+    [
+        GVK("", "v1", "Pod"),
+        GVK("apps", "v1", "Deployment"),
+        GVK("apiextensions.k8s.io", "v1", "CustomResourceDefinition"),
+    ],
+    ids=lambda gvk: gvk.kind,
+)
+def test_many_objects_round_trip(gvk: GVK, seed: int) -> None:
+    obj = made(gvk, seed)
+    assert obj is not None
+    assert codec.decode(codec.encode(obj)) == obj
+
+
+def test_known_bytes() -> None:
+    obj = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "a"}, "data": {"k": "v"}}
+    assert codec.encode(obj) == (
+        b"k8s\x00"
+        b"\x0a\x0f\x0a\x02v1\x12\x09ConfigMap"
+        b"\x12\x0d\x0a\x03\x0a\x01a\x12\x06\x0a\x01k\x12\x01v"
+        b"\x1a\x00\x22\x00"
+    )
+
+
+def pod(spec: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p"}, "spec": spec}
+
+
+SAME: dict[str, dict[str, Any]] = {
+    "zero pointers": pod({"priority": 0, "terminationGracePeriodSeconds": 0, "enableServiceLinks": False}),
+    "empty structs": {
+        **pod({"securityContext": {}, "volumes": [{"name": "v", "emptyDir": {}}]}),
+        "status": {},
+    },
+    "inline volume": pod({"volumes": [{"name": "v", "secret": {"secretName": "s", "optional": False}}]}),
+    "inline key reference": pod(
+        {
+            "containers": [
+                {
+                    "name": "c",
+                    "env": [{"name": "E", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
+                }
+            ]
+        }
+    ),
+    "probe": pod(
+        {
+            "containers": [
+                {"name": "c", "livenessProbe": {"httpGet": {"port": "web", "path": "/"}, "periodSeconds": 3}}
+            ]
+        }
+    ),
+    "ephemeral container": pod(
+        {"ephemeralContainers": [{"name": "e", "image": "i", "targetContainerName": "c"}]}
+    ),
+    "quantities": pod({"overhead": {"cpu": "100m", "memory": "1Gi"}}),
+    "delete options": {
+        "kind": "DeleteOptions",
+        "apiVersion": "v1",
+        "gracePeriodSeconds": 0,
+        "preconditions": {"uid": "u"},
+        "propagationPolicy": "Background",
+    },
+    "delete options of a group": {
+        "kind": "DeleteOptions",
+        "apiVersion": "apps/v1",
+        "orphanDependents": False,
+    },
+    "status": {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "code": 404,
+        "details": {"name": "x", "causes": [{"reason": "r", "message": "m", "field": "f"}]},
+    },
+    "lease": {
+        "kind": "Lease",
+        "apiVersion": "coordination.k8s.io/v1",
+        "metadata": {"name": "l"},
+        "spec": {"holderIdentity": "", "renewTime": "2026-01-02T03:04:05.000001Z"},
+    },
+    "secret": {"kind": "Secret", "apiVersion": "v1", "metadata": {}, "data": {"a": "AAEC", "e": ""}},
+    "webhooks": {
+        "kind": "ValidatingWebhookConfiguration",
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "metadata": {},
+        "webhooks": [
+            {
+                "name": "w",
+                "clientConfig": {"caBundle": "AA=="},
+                "rules": [
+                    {"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}
+                ],
+            }
+        ],
+    },
+    "extra": {
+        "kind": "TokenReview",
+        "apiVersion": "authentication.k8s.io/v1",
+        "metadata": {},
+        "spec": {},
+        "status": {"authenticated": True, "user": {"username": "u", "extra": {"k": ["a", "b"]}}},
+    },
+    "list": {
+        "kind": "PodList",
+        "apiVersion": "v1",
+        "metadata": {"resourceVersion": "5"},
+        "items": [{"metadata": {"name": "p"}}],
+    },
+    "old times": {
+        "kind": "Pod",
+        "apiVersion": "v1",
+        "metadata": {"creationTimestamp": "1960-01-01T00:00:00Z"},
+    },
+    "managed fields": {
+        "kind": "Pod",
+        "apiVersion": "v1",
+        "metadata": {
+            "managedFields": [
+                {"manager": "m", "operation": "Update", "fieldsV1": {"f:spec": {'k:{"name":"c"}': {".": {}}}}}
+            ]
+        },
+    },
+    "schema variants": {
+        "kind": "CustomResourceDefinition",
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "metadata": {},
+        "spec": {
+            "group": "g",
+            "scope": "Namespaced",
+            "names": {"plural": "p", "kind": "K"},
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": False,
+                    "schema": {
+                        "openAPIV3Schema": {
+                            "type": "object",
+                            "$ref": "x",
+                            "additionalProperties": False,
+                            "default": {"a": None},
+                            "enum": [1, "a", None],
+                            "items": [{"type": "string"}],
+                            "minimum": 0,
+                            "maximum": 1.5,
+                            "x-kubernetes-preserve-unknown-fields": True,
+                            "dependencies": {"a": ["b"], "c": {"type": "x"}},
+                            "properties": {
+                                "p": {"additionalProperties": {"type": "string"}, "nullable": True}
+                            },
+                        }
+                    },
+                }
+            ],
+        },
+    },
+    "metrics": {
+        "kind": "NodeMetrics",
+        "apiVersion": "metrics.k8s.io/v1beta1",
+        "metadata": {"name": "n"},
+        "timestamp": TIME,
+        "window": "30s",
+        "usage": {"cpu": "1"},
+    },
+    "partial metadata": {
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": {"name": "n"},
+    },
+    "discovery": {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": "apps/v1",
+        "resources": [{"name": "d", "singularName": "", "namespaced": True, "kind": "D", "verbs": ["get"]}],
+    },
+}
+
+
+@pytest.mark.parametrize("obj", SAME.values(), ids=SAME.keys())
+def test_round_trip(obj: dict[str, Any]) -> None:
+    expected = json.loads(json.dumps(obj))
+    got = codec.decode(codec.encode(obj))
+    if obj["kind"] == "APIResourceList":
+        expected["resources"][0].pop("singularName")
+        got["resources"][0].pop("singularName", None)
+    assert got == expected
+
+
+def test_what_go_writes_for_not_set_is_dropped() -> None:
+    obj = pod(
+        {
+            "nodeName": "",
+            "hostNetwork": False,
+            "containers": [{"name": "c", "image": "", "ports": [{"hostPort": 0, "containerPort": 80}]}],
+        }
+    )
+    obj["metadata"]["generation"] = 0
+    expected = pod({"containers": [{"name": "c", "ports": [{"containerPort": 80}]}]})
+    assert codec.decode(codec.encode(obj)) == expected
+    service = {
+        "kind": "Service",
+        "apiVersion": "v1",
+        "metadata": {},
+        "spec": {"ports": [{"port": 1, "targetPort": 0}]},
+    }
+    assert codec.decode(codec.encode(service))["spec"] == {"ports": [{"port": 1}]}
+    empty_time = codec.wrap(b"\x0a\x06\x42\x04\x08\x00\x10\x00", GVK("", "v1", "Pod"))
+    assert codec.decode(empty_time)["metadata"] == {}
+
+
+def test_nulls_and_unknown_fields_are_left_out() -> None:
+    obj = {"kind": "Pod", "apiVersion": "v1", "metadata": None, "spec": {"frob": 1, "nodeName": None}}
+    assert codec.decode(codec.encode(obj)) == {"kind": "Pod", "apiVersion": "v1", "spec": {}}
+
+
+def test_packed_numbers_are_read() -> None:
+    data = codec.wrap(b"\x12\x06\x72\x04\x22\x02\x01\x02", GVK("", "v1", "Pod"))
+    assert codec.decode(data)["spec"] == {"securityContext": {"supplementalGroups": [1, 2]}}
+
+
+def test_unknown_fields_are_skipped() -> None:
+    extra = b"\xf8\x3f\x05" + b"\xfa\x3f\x01x" + b"\xfd\x3f\x00\x00\x00\x00" + b"\xf9\x3f" + b"\x00" * 8
+    assert codec.decode(codec.wrap(extra, GVK("", "v1", "Pod"))) == {"kind": "Pod", "apiVersion": "v1"}
+
+
+def test_lists_from_encoded_items() -> None:
+    pods = [{"metadata": {"name": f"p{at}"}} for at in range(3)]
+    items = [codec.encode_message(item, GVK("", "v1", "Pod")) for item in pods]
+    data = codec.encode_list(items, {"resourceVersion": "7"}, GVK("", "v1", "PodList"))
+    assert codec.decode(data) == {
+        "kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}, "items": pods,
+    }  # fmt: skip
+
+
+def test_watch_frames() -> None:
+    obj = pod({"nodeName": "n"})
+    frame = codec.watch_frame("ADDED", codec.encode(obj))
+    assert int.from_bytes(frame[:4], "big") == len(frame) - 4
+    assert codec.read_watch_frame(frame + b"rest") == ("ADDED", obj, len(frame))
+    assert codec.read_watch_frame(frame[:-1]) is None
+    assert codec.read_watch_frame(b"\x00") is None
+
+
+def test_kinds() -> None:
+    assert codec.supports(GVK("", "v1", "Pod"))
+    assert codec.supports(GVK("apps", "v1", "DeploymentList"))
+    assert codec.supports(GVK("policy", "v1", "Eviction"))
+    assert not codec.supports(GVK("demo.io", "v1", "Gadget"))
+    assert not codec.supports(GVK("meta.k8s.io", "v1", "Table"))
+    body = codec.encode_message(pod({}), GVK("", "v1", "Pod"))
+    nameless = b"k8s\x00\x12" + varint(len(body)) + body
+    assert codec.decode(nameless, GVK("", "v1", "Pod"))["kind"] == "Pod"
+
+
+REFUSED: dict[str, bytes] = {
+    "no magic": b"{}",
+    "empty": b"",
+    "no kind": b"k8s\x00",
+    "unknown kind": codec.wrap(b"", GVK("demo.io", "v1", "Gadget")),
+    "cut": codec.encode(pod({"nodeName": "n"}))[:-8],
+    "bad text": codec.wrap(b"\x0a\x03\x0a\x01\xff", GVK("", "v1", "Pod")),
+    "field zero": codec.wrap(b"\x00\x01", GVK("", "v1", "Pod")),
+    "group": codec.wrap(b"\xfb\x3f", GVK("", "v1", "Pod")),
+}
+
+
+@pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED.keys())
+def test_refuses(data: bytes) -> None:
+    with pytest.raises(ProtobufError):
+        codec.decode(data)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [{"nodeName": 5}, {"priority": "x"}, {"containers": {}}, {"nodeSelector": []}, {"securityContext": "x"},
+     {"overhead": {"cpu": {}}, "volumes": "x"}, {"terminationGracePeriodSeconds": 1.5}],
+    ids=lambda spec: next(iter(spec)),
+)  # fmt: skip
+def test_values_must_fit(spec: dict[str, Any]) -> None:
+    with pytest.raises(ProtobufError):
+        codec.encode(pod(spec))
+    with pytest.raises(ProtobufError):
+        codec.encode({"kind": "Secret", "apiVersion": "v1", "data": {"a": "?"}})
+    with pytest.raises(ProtobufError):
+        codec.encode({"kind": "Pod", "apiVersion": "v1", "metadata": {"creationTimestamp": "yesterday"}})
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_give_an_object_or_our_error(data: bytes) -> None:
+    for kind in ("Pod", "WatchEvent", "Secret"):
+        try:
+            found = codec.decode(codec.wrap(data, GVK("", "v1", kind)))
+        except ProtobufError:
+            continue
+        assert found["kind"] == kind
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_varints(number: int) -> None:
+    data = varint(number)
+    value, end = read_varint(data, 0, len(data))
+    assert (signed(value), end) == (number, len(data))
+
+
+@pytest.mark.parametrize(
+    ("text", "nanoseconds"),
+    [("30s", 30 * 10**9), ("1m30s", 90 * 10**9), ("1h0m0s", 3600 * 10**9), ("1.5s", 15 * 10**8),
+     ("200ms", 2 * 10**8), ("0s", 0), ("-5s", -5 * 10**9), ("1.5µs", 1500), ("7ns", 7)],
+)  # fmt: skip
+def test_durations(text: str, nanoseconds: int) -> None:
+    assert encode_duration(text) == b"\x08" + varint(nanoseconds)
+    assert decode_duration({1: nanoseconds & (2**64 - 1)}) == text
