@@ -1,4 +1,4 @@
-"""``tiphys kubelet``: flags into options, one Kubelet until stopped. Flags are the kubelet's where it has them."""
+"""``tiphys kubelet``: flags into options, one Kubelet until stopped. Flags are upstream's where it can be."""
 
 from __future__ import annotations
 

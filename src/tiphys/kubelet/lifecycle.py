@@ -194,8 +194,7 @@ class _Planner:
         self.starts: list[Start] = []
         self.waiting: dict[str, Waiting] = {}
         self.wake_after_s: float | None = None
-        self.pending = False
-        """Something runs or will run: the pod is not at its end."""
+        self._init_failed = False
 
     def plan(self) -> Plan:
         sandbox = self.runtime.sandbox
@@ -203,6 +202,8 @@ class _Planner:
             return Plan()
         if sandbox is None or not sandbox.ready:
             return self._plan_sandbox()
+        if self._over():
+            return plan_stop(self.pod, self.runtime, self.now, self.state)
         if not self._init_containers(sandbox.id):
             return self._result()
         if self._init_failed:
@@ -212,11 +213,15 @@ class _Planner:
         for container in self.pod["spec"].get("ephemeralContainers") or ():
             if self.runtime.latest(container["name"]) is None:
                 self._start(container, None)
-        if not self.pending:
-            return plan_stop(self.pod, self.runtime, self.now, self.state)
         return self._result()
 
-    _init_failed = False
+    def _over(self) -> bool:
+        """Whether every container has ended for good; sidecars and debuggers do not keep a pod alive."""
+        for container in self.pod["spec"]["containers"]:
+            latest = self.runtime.latest(container["name"])
+            if latest is None or latest.running or should_restart(self.pod, container, latest):
+                return False
+        return True
 
     def _result(self) -> Plan:
         return Plan(
@@ -294,7 +299,6 @@ class _Planner:
             self._start(container, latest)
             return False
         if current.running:
-            self.pending = True
             return False
         if current.state is ContainerState.EXITED and current.exit_code == 0:
             return True
@@ -307,14 +311,12 @@ class _Planner:
     def _container(self, container: dict[str, Any]) -> None:
         latest = self.runtime.latest(container["name"])
         if latest is not None and latest.running:
-            self.pending = True
             self._check_running(container, latest)
         elif should_restart(self.pod, container, latest):
             self._start(container, latest)
 
     def _check_running(self, container: dict[str, Any], running: Container) -> None:
         """Kill what failed a probe or is not what the spec asks for any more."""
-        self.pending = True
         name = container["name"]
         condemned = self.state.unhealthy.get(running.id)
         known_hash = running.annotations.get(CONTAINER_HASH)
@@ -331,7 +333,6 @@ class _Planner:
 
     def _start(self, container: dict[str, Any], previous: Container | None) -> None:
         """Start now, or note when; ``previous`` is the last container of that name."""
-        self.pending = True
         name = container["name"]
         if self._held_back(name):
             return

@@ -1,0 +1,361 @@
+"""The whole kubelet over a runtime and an API in memory."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+from fake_cri import FakeRuntime
+from pod_api import PodApi
+
+from tiphys.client.inprocess import InProcessTransport
+from tiphys.client.kinds import CONFIG_MAPS, EVENTS, LEASES, NODES, PODS, SERVICES
+from tiphys.client.rest import Client
+from tiphys.kubelet import kubelet as kubelet_module
+from tiphys.kubelet.kubelet import Kubelet
+from tiphys.kubelet.options import KubeletOptions
+from tiphys.kubelet.runtime import ExecResult, RuntimeFailure
+
+
+class NoCgroups:
+    """Tests must not touch the machine's tree."""
+
+    def __init__(self, root):
+        self.root = root
+
+    def parent(self, pod):
+        return ""
+
+    def apply(self, pod):
+        pass
+
+    def remove(self, uid):
+        pass
+
+    def known_pods(self):
+        return set()
+
+
+@pytest.fixture(autouse=True)
+def no_cgroups(monkeypatch):
+    monkeypatch.setattr(kubelet_module, "Cgroups", NoCgroups)
+
+
+class Node:
+    def __init__(self, tmp_path):
+        self.api = PodApi()
+        self.runtime = FakeRuntime()
+        self.runtime.add_image("docker.io/library/img:1")
+        self.client = Client(InProcessTransport(self.api.handler))
+        self.options = KubeletOptions(
+            node_name="n1",
+            root_dir=tmp_path / "kubelet",
+            logs_dir=tmp_path / "logs",
+            node_ips=("192.0.2.1",),
+            cluster_dns=("10.0.0.10",),
+            resolv_conf="",
+            server=None,
+            relist_s=0.02,
+            housekeeping_s=0.05,
+        )
+        self.kubelet = None
+
+    @asynccontextmanager
+    async def running(self):
+        self.kubelet = Kubelet(self.client, self.options, runtime=self.runtime)
+        task = asyncio.ensure_future(self.kubelet.run())
+        try:
+            yield self
+        finally:
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    async def create(self, name="p", containers=None, **spec):
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {
+                "nodeName": "n1",
+                "restartPolicy": "Always",
+                "terminationGracePeriodSeconds": 5,
+                "containers": containers or [{"name": "c", "image": "img:1"}],
+                **spec,
+            },
+        }
+        return await self.client.create(PODS, pod)
+
+    async def until(self, check, what="the condition"):
+        async with asyncio.timeout(10):
+            while not check():  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+
+    def status(self, name="p"):
+        return (self.api.get(PODS, name, "default") or {}).get("status") or {}
+
+    def phase(self, name="p"):
+        return self.status(name).get("phase")
+
+    def container(self, name="p"):
+        return (self.status(name).get("containerStatuses") or [{}])[0]
+
+    def waiting(self, name="p"):
+        return (self.container(name).get("state") or {}).get("waiting") or {}
+
+    def events(self, reason):
+        return [event["message"] for event in self.api.all(EVENTS) if event["reason"] == reason]
+
+    def ready(self, name="p"):
+        return any(
+            c["type"] == "Ready" and c["status"] == "True" for c in self.status(name).get("conditions") or ()
+        )
+
+
+@pytest.fixture
+async def node(tmp_path):
+    node = Node(tmp_path)
+    yield node
+    await node.client.close()
+
+
+async def test_registers_and_holds_a_lease(node):
+    async with node.running():
+        await node.until(lambda: (node.api.get(NODES, "n1") or {}).get("status"))
+        await node.until(lambda: node.api.get(LEASES, "n1", "kube-node-lease"))
+        status = node.api.get(NODES, "n1")["status"]
+        assert {"type": "InternalIP", "address": "192.0.2.1"} in status["addresses"]
+        ready = next(item for item in status["conditions"] if item["type"] == "Ready")
+        assert (ready["status"], ready["reason"]) == ("True", "KubeletReady")
+        labels = node.api.get(NODES, "n1")["metadata"]["labels"]
+        assert labels["kubernetes.io/hostname"] == "n1"
+
+
+async def test_node_is_not_ready_without_network(node):
+    node.runtime.network_ready = False
+    async with node.running():
+        await node.until(lambda: (node.api.get(NODES, "n1") or {}).get("status"))
+        ready = next(c for c in node.api.get(NODES, "n1")["status"]["conditions"] if c["type"] == "Ready")
+        assert ready["status"] == "False"
+        assert "NetworkPluginNotReady" in ready["message"]
+        node.runtime.network_ready = True
+        await node.until(
+            lambda: node.api.get(NODES, "n1")["status"]["conditions"][-1]["status"] == "True", "readiness"
+        )
+
+
+async def test_runs_a_pod_and_forgets_it(node):
+    async with node.running():
+        pod = await node.create()
+        await node.until(node.ready)
+        assert node.phase() == "Running"
+        assert node.status()["podIP"].startswith("10.0.0.")
+        node.api.delete_pod("p")
+        await node.until(lambda: node.api.get(PODS, "p", "default") is None)
+        await node.until(lambda: not node.kubelet.workers)
+        assert node.runtime.sandboxes == {}
+        assert node.events("Killing") == ["Stopping container c"]
+        assert not (node.options.root_dir / "pods" / pod["metadata"]["uid"]).exists()
+
+
+async def test_job_pod_succeeds(node):
+    async with node.running():
+        await node.create(restartPolicy="Never")
+        await node.until(lambda: node.phase() == "Running")
+        node.runtime.exit("c", 0)
+        await node.until(lambda: node.phase() == "Succeeded")
+        assert node.container()["state"]["terminated"]["reason"] == "Completed"
+        await node.until(lambda: not any(item.ready for item in node.runtime.sandboxes.values()))
+
+
+async def test_crashing_container_backs_off(node):
+    node.runtime.exit_on_start["c"] = 1
+    async with node.running():
+        await node.create()
+        await node.until(lambda: node.waiting().get("reason") == "CrashLoopBackOff")
+        assert node.container()["restartCount"] == 1
+        assert "back-off 10s restarting failed container=c" in node.waiting()["message"]
+        await node.until(lambda: node.events("BackOff"))
+        assert node.phase() == "Running"
+
+
+async def test_init_containers_first(node):
+    async with node.running():
+        await node.create(initContainers=[{"name": "i", "image": "img:1"}])
+        await node.until(lambda: node.runtime.names("start_container") == ["i"])
+        await node.until(lambda: node.waiting().get("reason") == "PodInitializing")
+        node.runtime.exit("i")
+        await node.until(node.ready)
+        assert node.runtime.names("start_container") == ["i", "c"]
+
+
+async def test_missing_image_is_told_and_pulled_when_it_comes(node):
+    async with node.running():
+        await node.create(containers=[{"name": "c", "image": "none:1", "imagePullPolicy": "IfNotPresent"}])
+        await node.until(lambda: node.waiting().get("reason") in ("ErrImagePull", "ImagePullBackOff"))
+        await node.until(lambda: "Error: ErrImagePull" in node.events("Failed"))
+        assert node.events("Pulling") == ['Pulling image "none:1"']
+
+
+async def test_never_pull(node):
+    async with node.running():
+        await node.create(containers=[{"name": "c", "image": "none:1", "imagePullPolicy": "Never"}])
+        await node.until(lambda: node.waiting().get("reason") == "ErrImageNeverPull")
+
+
+async def test_missing_config_map_holds_the_pod_until_it_is_there(node):
+    async with node.running():
+        await node.create(volumes=[{"name": "v", "configMap": {"name": "cm"}}])
+        await node.until(lambda: node.events("FailedMount"))
+        assert (
+            node.events("FailedMount")[0]
+            == 'MountVolume.SetUp failed for volume "v" : configmap "cm" not found'
+        )
+        node.api.put(
+            CONFIG_MAPS,
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "cm", "namespace": "default"},
+                "data": {"a": "1"},
+            },
+        )
+        await node.until(node.ready)
+
+
+async def test_config_map_volume_is_updated(node):
+    meta = {"name": "cm", "namespace": "default"}
+    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"a": "1"}}
+    node.api.put(CONFIG_MAPS, config_map)
+    async with node.running():
+        pod = await node.create(volumes=[{"name": "v", "configMap": {"name": "cm"}}])
+        await node.until(node.ready)
+        folder = node.options.root_dir / "pods" / pod["metadata"]["uid"] / "volumes/kubernetes.io~configmap/v"
+        assert (folder / "a").read_text() == "1"
+        node.api.put(CONFIG_MAPS, {**config_map, "data": {"a": "2", "b": "3"}})
+        await node.until(lambda: (folder / "b").exists())
+        assert (folder / "a").read_text() == "2"
+
+
+async def test_missing_env_source_is_a_config_error(node):
+    env = [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "no", "key": "k"}}}]
+    async with node.running():
+        await node.create(containers=[{"name": "c", "image": "img:1", "env": env}])
+        await node.until(lambda: node.waiting().get("reason") == "CreateContainerConfigError")
+        assert node.waiting()["message"] == 'configmap "no" not found'
+
+
+async def test_services_are_in_the_environment(node):
+    node.api.put(
+        SERVICES,
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "db", "namespace": "default"},
+         "spec": {"clusterIP": "10.1.1.1", "ports": [{"port": 80}]}},
+    )  # fmt: skip
+    async with node.running():
+        await node.create()
+        await node.until(node.ready)
+        config = next(item for item in node.runtime.configs.values() if "envs" in item)
+        assert {"key": "DB_SERVICE_HOST", "value": b"10.1.1.1"} in config["envs"]
+
+
+async def test_failing_liveness_probe_restarts(node):
+    node.runtime.exec_answer = lambda command: ExecResult(1, b"broken")
+    probe = {"exec": {"command": ["check"]}, "periodSeconds": 1, "failureThreshold": 1}
+    async with node.running():
+        await node.create(containers=[{"name": "c", "image": "img:1", "livenessProbe": probe}])
+        await node.until(lambda: node.container().get("restartCount") == 1)
+        assert node.events("Unhealthy") == ["Liveness probe failed: broken"]
+        assert node.events("Killing")[0] == "Container c failed liveness probe, will be restarted"
+
+
+async def test_readiness_probe_decides(node):
+    answers = [1]
+    node.runtime.exec_answer = lambda command: ExecResult(answers[0], b"")
+    probe = {"exec": {"command": ["check"]}, "periodSeconds": 0.02, "failureThreshold": 1}
+    async with node.running():
+        await node.create(containers=[{"name": "c", "image": "img:1", "readinessProbe": probe}])
+        await node.until(lambda: node.phase() == "Running")
+        assert not node.ready()
+        answers[0] = 0
+        await node.until(node.ready)
+
+
+async def test_pre_stop_hook_runs_before_the_stop(node):
+    async with node.running():
+        hook = {"preStop": {"exec": {"command": ["bye"]}}}
+        await node.create(containers=[{"name": "c", "image": "img:1", "lifecycle": hook}])
+        await node.until(node.ready)
+        node.api.delete_pod("p")
+        await node.until(lambda: node.api.get(PODS, "p", "default") is None)
+        calls = [name for name, _ in node.runtime.calls]
+        assert calls.index("exec_sync") < calls.index("stop_container")
+
+
+async def test_failed_post_start_hook_kills(node):
+    node.runtime.exec_answer = lambda command: ExecResult(1, b"no")
+    async with node.running():
+        hook = {"postStart": {"exec": {"command": ["hello"]}}}
+        await node.create(containers=[{"name": "c", "image": "img:1", "lifecycle": hook}])
+        await node.until(lambda: node.events("FailedPostStartHook"))
+        await node.until(lambda: "stop_container" in [name for name, _ in node.runtime.calls])
+
+
+async def test_forced_deletion_stops_what_runs(node):
+    async with node.running():
+        await node.create()
+        await node.until(node.ready)
+        node.api.remove(PODS, "p", "default")
+        await node.until(lambda: not node.runtime.sandboxes and not node.kubelet.workers)
+
+
+async def test_restart_leaves_containers_alone(node):
+    async with node.running():
+        await node.create()
+        await node.until(node.ready)
+    before = dict(node.runtime.containers)
+    node.runtime.calls.clear()
+    async with node.running():
+        await node.until(lambda: node.kubelet.workers)
+        await node.create("q")
+        await node.until(lambda: node.ready("q"))
+        assert node.ready()
+        assert {key: node.runtime.containers[key] for key in before} == before
+        assert "stop_container" not in [name for name, _ in node.runtime.calls]
+
+
+async def test_orphans_are_removed(node):
+    async with node.running():
+        await node.create()
+        await node.until(node.ready)
+    node.api.remove(PODS, "p", "default")
+    async with node.running():
+        await node.until(lambda: not node.runtime.sandboxes)
+        await node.until(lambda: not list((node.options.root_dir / "pods").iterdir()))
+
+
+async def test_sandbox_failure_is_told_and_tried_again(node, monkeypatch):
+    monkeypatch.setattr("tiphys.kubelet.pod_start._SANDBOX_RETRY_S", 0.01)
+    node.runtime.fail["run_sandbox"] = RuntimeFailure("UNKNOWN", "no network")
+    async with node.running():
+        await node.create()
+        await node.until(lambda: node.events("FailedCreatePodSandBox"))
+        node.runtime.fail.clear()
+        await node.until(node.ready)
+
+
+async def test_unsafe_sysctl_is_refused(node):
+    async with node.running():
+        await node.create(securityContext={"sysctls": [{"name": "kernel.msgmax", "value": "1"}]})
+        await node.until(lambda: node.phase() == "Failed")
+        assert node.status()["reason"] == "SysctlForbidden"
+        assert node.status()["message"] == 'forbidden sysctl: "kernel.msgmax" not allowlisted'
+
+
+async def test_runtime_away_for_a_while(node):
+    async with node.running():
+        await node.create()
+        await node.until(node.ready)
+        node.runtime.fail["list"] = RuntimeFailure("UNAVAILABLE", "gone")
+        await asyncio.sleep(0.05)
+        node.runtime.fail.clear()
+        await node.create("q")
+        await node.until(lambda: node.ready("q"))
