@@ -5,7 +5,7 @@ Called by ``up`` once the API server answers; what is there already is left as i
 
 from __future__ import annotations
 
-from tiphys.apimachinery.errors import AlreadyExists
+from tiphys.apimachinery.errors import AlreadyExists, NotFound
 from tiphys.apimachinery.meta import GVR, Object
 from tiphys.client.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, CONFIG_MAPS, SERVICES
 from tiphys.client.rest import Client
@@ -70,7 +70,12 @@ async def create(client: Client, cluster: Cluster) -> None:
     """Create what is missing. Raises StatusError."""
     ca = (cluster.pki / "ca.crt").read_text()
     for gvr, obj in addons(cluster, ca):
+        meta = obj["metadata"]
         try:
-            await client.create(gvr, obj)
-        except AlreadyExists:
-            continue
+            # Asked for first: creating a Service that exists fails over its address before its name.
+            await client.get(gvr, meta["name"], meta.get("namespace", ""))
+        except NotFound:
+            try:
+                await client.create(gvr, obj)
+            except AlreadyExists:
+                continue

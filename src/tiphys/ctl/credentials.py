@@ -45,11 +45,12 @@ def prepare(cluster: Cluster, now: datetime) -> None:
     _kubeconfig(
         cluster.kubeconfig, name, host, ca, issue_client(ca, "kubernetes-admin", ["system:masters"], now)
     )
-    for user, file in (
-        ("system:kube-controller-manager", "controller-manager.conf"),
-        ("system:kube-scheduler", "scheduler.conf"),
+    for user, groups, file in (
+        # One identity for all controllers needs the rights of all of them; garbage collection, all there are.
+        ("system:kube-controller-manager", ["system:masters"], "controller-manager.conf"),
+        ("system:kube-scheduler", [], "scheduler.conf"),
     ):
-        _kubeconfig(pki / file, name, host, ca, issue_client(ca, user, [], now))
+        _kubeconfig(pki / file, name, host, ca, issue_client(ca, user, groups, now))
     for node in cluster.nodes:
         _node(cluster, node, ca, now)
 
