@@ -132,10 +132,11 @@ def oracle() -> Messages:
     flat = {name: "all." + name.replace(".", "_") for name in messages}
 
     def renamed(kind: str) -> str:
-        for name in sorted(flat, key=len, reverse=True):
-            if kind.endswith((name, name + ">")):
-                return kind.replace(name, flat[name])
-        return kind
+        head, inner = "", kind
+        for start in ("repeated ", "map<string,"):
+            if kind.startswith(start):
+                head, inner = start, kind.removeprefix(start).rstrip(">")
+        return head + flat.get(inner, inner) + (">" if head.startswith("map") else "")
 
     return build(
         {flat[name]: {f: [n, renamed(t)] for f, (n, t) in row.items()} for name, row in messages.items()},
