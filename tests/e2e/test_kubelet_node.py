@@ -1,0 +1,385 @@
+"""One node for real: containerd, runc and CNI in a network namespace of its own, the API in memory.
+
+Nothing leaves the namespace: it has no way out. Everything it makes goes when the module ends.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+import ssl
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from images import BUSYBOX, busybox_image
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "kubelet"))
+from pod_api import PodApi
+
+from tiphys.client.inprocess import InProcessTransport
+from tiphys.client.kinds import CONFIG_MAPS, NODES, PODS, SECRETS
+from tiphys.client.rest import Client
+from tiphys.kubelet.cgroups import Cgroups
+from tiphys.kubelet.cri.client import CriClient
+from tiphys.kubelet.kubelet import Kubelet
+from tiphys.kubelet.mount import unmount_all
+from tiphys.kubelet.node_runtime import (
+    ContainerdPaths,
+    containerd_arguments,
+    ensure_pause_image,
+    import_image,
+    prepare,
+)
+from tiphys.kubelet.options import KubeletOptions, ServerOptions
+from tiphys.wire.pki import issue_client, load_pair, make_ca
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+
+CNI = {
+    "cniVersion": "0.4.0",
+    "name": "test",
+    "plugins": [
+        {
+            "type": "bridge",
+            "bridge": "cni0",
+            "isGateway": True,
+            "hairpinMode": True,
+            "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.250.77.0/24"}]]},
+        },
+        {"type": "portmap", "capabilities": {"portMappings": True}},
+    ],
+}
+
+
+def run(*command):
+    subprocess.run(command, check=True, capture_output=True)
+
+
+class Machine:
+    """A namespace with containerd in it."""
+
+    def __init__(self, base: Path) -> None:
+        self.name = f"kubelet-e2e-{secrets.token_hex(3)}"
+        self.base = base
+        self.paths = ContainerdPaths.under(base)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        run("ip", "netns", "add", self.name)
+        run("nsenter", f"--net=/run/netns/{self.name}", "ip", "link", "set", "lo", "up")
+        prepare(self.paths)
+        cni = json.loads(json.dumps(CNI))
+        cni["plugins"][0]["ipam"]["dataDir"] = str(self.base / "ipam")
+        (self.paths.cni_conf_dir / "10-test.conflist").write_text(json.dumps(cni))
+        self.start_containerd()
+        async with CriClient(str(self.paths.socket)) as cri:
+            await cri.wait_ready(20)
+        await ensure_pause_image(self.paths.socket)
+        await import_image(self.paths.socket, busybox_image())
+
+    def start_containerd(self) -> None:
+        with (self.base / "containerd.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                ["nsenter", f"--net=/run/netns/{self.name}", *containerd_arguments(self.paths)],
+                stdout=log,
+                stderr=log,
+            )
+
+    def stop_containerd(self) -> None:
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait(10)
+
+    async def stop(self) -> None:
+        if self.process is not None:
+            async with CriClient(str(self.paths.socket)) as cri:
+                for sandbox in await cri.list_sandboxes():
+                    await cri.stop_sandbox(sandbox.id)
+                    await cri.remove_sandbox(sandbox.id)
+            self.stop_containerd()
+        unmount_all(self.base)
+        run("ip", "netns", "delete", self.name)
+
+
+class Node:
+    def __init__(self, machine: Machine, base: Path) -> None:
+        self.machine = machine
+        self.api = PodApi()
+        self.client = Client(InProcessTransport(self.api.handler))
+        ca = make_ca("test", datetime.now(UTC))
+        (base / "ca.crt").write_bytes(ca.certificate)
+        self.context = ssl.create_default_context()
+        self.context.check_hostname = False
+        self.context.verify_mode = ssl.CERT_NONE
+        load_pair(self.context, issue_client(ca, "admin", ["system:masters"], datetime.now(UTC)))
+        self.options = KubeletOptions(
+            node_name="n1",
+            runtime_endpoint=str(machine.paths.socket),
+            root_dir=base / "kubelet",
+            logs_dir=base / "logs",
+            node_ips=("127.0.0.1",),
+            resolv_conf="",
+            cgroup_root=f"/{machine.name}",
+            server=ServerOptions(address="127.0.0.1", port=0, client_ca=base / "ca.crt"),
+        )
+        self.kubelet = Kubelet(self.client, self.options)
+
+    @asynccontextmanager
+    async def running(self):
+        self.kubelet = Kubelet(self.client, self.options)
+        task = asyncio.ensure_future(self.kubelet.run())
+        try:
+            await self.until(lambda: self.kubelet.server_port)
+            yield self
+        finally:
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    async def until(self, check, seconds=30):
+        async with asyncio.timeout(seconds):
+            while not check():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    async def create(self, name, script, **fields):
+        spec = fields.pop("spec", {})
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {
+                "nodeName": "n1",
+                "restartPolicy": "Never",
+                "terminationGracePeriodSeconds": 2,
+                "containers": [{"name": "c", "image": BUSYBOX, "command": ["sh", "-c", script], **fields}],
+                **spec,
+            },
+        }
+        return await self.client.create(PODS, pod)
+
+    def status(self, name):
+        return (self.api.get(PODS, name, "default") or {}).get("status") or {}
+
+    async def finish(self, name, script, phase="Succeeded", **fields):
+        """Run a pod to its end and return what it wrote."""
+        await self.create(name, script, **fields)
+        await self.until(lambda: self.status(name).get("phase") in ("Succeeded", "Failed"))
+        text = await self.logs(name)
+        assert self.status(name)["phase"] == phase, text
+        return text
+
+    async def delete(self, name):
+        self.api.delete_pod(name, grace_s=2)
+        await self.until(lambda: self.api.get(PODS, name, "default") is None)
+
+    async def request(self, path, **kwargs):
+        async with aiohttp.ClientSession() as session:
+            url = f"https://127.0.0.1:{self.kubelet.server_port}{path}"
+            async with session.get(url, ssl=kwargs.pop("context", self.context), **kwargs) as response:
+                return response.status, await response.text()
+
+    async def logs(self, name, query=""):
+        status, text = await self.request(f"/containerLogs/default/{name}/c?{query}")
+        assert status == 200, text
+        return text
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def machine(tmp_path_factory):
+    if os.geteuid() != 0:
+        pytest.fail("containers need root")
+    machine = Machine(tmp_path_factory.mktemp("n"))
+    try:
+        await machine.start()
+        yield machine
+    finally:
+        await machine.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def node(machine):
+    node = Node(machine, machine.base)
+    async with node.running():
+        yield node
+        for pod in node.api.all(PODS):
+            node.api.delete_pod(pod["metadata"]["name"], grace_s=1)
+        await node.until(lambda: not node.kubelet.workers)
+    await node.client.close()
+    Cgroups(node.options.cgroup_root).remove_root()
+
+
+async def test_node_becomes_ready(node):
+    await node.until(lambda: (node.api.get(NODES, "n1") or {}).get("status"))
+    ready = next(c for c in node.api.get(NODES, "n1")["status"]["conditions"] if c["type"] == "Ready")
+    assert ready["status"] == "True", ready
+
+
+async def test_pod_runs_and_goes(node):
+    pod = await node.create("web", "trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done")
+    await node.until(lambda: node.status("web").get("phase") == "Running")
+    status = node.status("web")
+    assert status["podIP"].startswith("10.250.77.")
+    assert status["containerStatuses"][0]["ready"]
+    await node.until(lambda: True)
+    assert (await node.logs("web")) in ("up\n", "")
+    await node.delete("web")
+    assert not (node.options.root_dir / "pods" / pod["metadata"]["uid"]).exists()
+
+
+async def test_exit_codes_and_messages(node):
+    await node.finish("bad", "echo bye > /dev/termination-log; exit 3", phase="Failed")
+    ended = node.status("bad")["containerStatuses"][0]["state"]["terminated"]
+    assert (ended["exitCode"], ended["reason"], ended["message"]) == (3, "Error", "bye\n")
+
+
+async def test_environment_and_names(node):
+    env = [
+        {"name": "A", "value": "1"},
+        {"name": "B", "value": "$(A)2"},
+        {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "requests.cpu", "divisor": "1m"}}},
+    ]
+    text = await node.finish(
+        "env",
+        "echo $B $POD $CPU; hostname; grep -c env /etc/hosts; cat /etc/resolv.conf",
+        env=env,
+        resources={"requests": {"cpu": "50m"}},
+        spec={"dnsPolicy": "None", "dnsConfig": {"nameservers": ["192.0.2.53"], "searches": ["x.test"]}},
+    )
+    assert text == "12 env 50\nenv\n1\nsearch x.test\nnameserver 192.0.2.53\n"
+
+
+async def test_volumes(node):
+    meta = {"name": "cfg", "namespace": "default"}
+    node.api.put(CONFIG_MAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"k": "v"}})
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": {"s": "aGk="}}
+    node.api.put(SECRETS, secret)
+    volumes = [
+        {"name": "cfg", "configMap": {"name": "cfg"}},
+        {"name": "sec", "secret": {"secretName": "cfg", "defaultMode": 0o400}},
+        {"name": "mem", "emptyDir": {"medium": "Memory"}},
+        {"name": "dw", "downwardAPI": {"items": [{"path": "n", "fieldRef": {"fieldPath": "metadata.name"}}]}},
+        {
+            "name": "tok",
+            "projected": {"sources": [{"serviceAccountToken": {"path": "token", "expirationSeconds": 600}}]},
+        },
+    ]
+    mounts = [{"name": item["name"], "mountPath": f"/{item['name']}"} for item in volumes]
+    mounts.append({"name": "cfg", "mountPath": "/one", "subPath": "k"})
+    mounts.append({"name": "mem", "mountPath": "/sub", "subPath": "a/b"})
+    script = (
+        "cat /cfg/k /sec/s /dw/n /tok/token /one; echo; stat -L -c %a /sec/s;"
+        " echo x > /sub/f; cat /mem/a/b/f; grep -c ' /mem tmpfs' /proc/mounts"
+    )
+    text = await node.finish("vol", script, volumeMounts=mounts, spec={"volumes": volumes})
+    assert text == "vhivoltoken-of-defaultv\n400\nx\n1\n"
+    await node.delete("vol")
+
+
+async def test_security_context(node):
+    text = await node.finish(
+        "sec",
+        "id -u; id -g; grep NoNewPrivs /proc/self/status; touch /x || echo ro; grep CapEff /proc/self/status",
+        securityContext={
+            "runAsUser": 1000,
+            "runAsGroup": 3000,
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    )
+    assert "1000\n3000\nNoNewPrivs:\t1\n" in text
+    assert "ro\n" in text
+    assert "CapEff:\t0000000000000000" in text
+
+
+async def test_memory_limit_kills(node):
+    await node.finish(
+        "oom",
+        "dd if=/dev/zero of=/dev/null bs=200M count=1",
+        phase="Failed",
+        resources={"limits": {"memory": "20Mi"}},
+    )
+    ended = node.status("oom")["containerStatuses"][0]["state"]["terminated"]
+    assert (ended["reason"], ended["exitCode"]) == ("OOMKilled", 137)
+
+
+async def test_init_and_sidecar(node):
+    sidecar = {
+        "name": "side",
+        "image": BUSYBOX,
+        "restartPolicy": "Always",
+        "command": ["sh", "-c", "trap 'exit 0' TERM; touch /s/up; while :; do sleep 0.1; done"],
+        "volumeMounts": [{"name": "s", "mountPath": "/s"}],
+    }
+    first = {"name": "first", "image": BUSYBOX, "command": ["sh", "-c", "sleep 0.3"]}
+    text = await node.finish(
+        "side",
+        "until [ -e /s/up ]; do sleep 0.1; done; echo saw it",
+        volumeMounts=[{"name": "s", "mountPath": "/s"}],
+        spec={"initContainers": [first, sidecar], "volumes": [{"name": "s", "emptyDir": {}}]},
+    )
+    assert text == "saw it\n"
+
+
+async def test_http_probe_makes_ready(node):
+    probe = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}
+    await node.create(
+        "http",
+        "mkdir /w; sleep 1; echo ok > /w/index.html; exec httpd -f -p 8080 -h /w",
+        startupProbe={"exec": {"command": ["test", "-e", "/w/index.html"]}, "periodSeconds": 1},
+        livenessProbe={"exec": {"command": ["true"]}},
+        readinessProbe={**probe, "httpGet": {**probe["httpGet"], "host": ""}},
+    )
+    await node.until(lambda: node.status("http").get("phase") == "Running")
+    await node.until(lambda: node.status("http")["containerStatuses"][0]["started"])
+    # The kubelet of this test stands outside the pod's network, so the probe must fail from here.
+    assert not node.status("http")["containerStatuses"][0]["ready"]
+    await node.delete("http")
+
+
+async def test_logs(node):
+    await node.finish("log", "for i in 1 2 3 4 5; do echo line $i; done; echo err >&2")
+    assert await node.logs("log", "tailLines=2") in ("line 5\nerr\n", "err\nline 5\n")
+    assert await node.logs("log", "limitBytes=6") == "line 1"
+    stamped = await node.logs("log", "timestamps=true&tailLines=1")
+    assert stamped.split(" ")[0].endswith("Z")
+
+
+async def test_endpoint_refuses_strangers(node):
+    stranger = ssl.create_default_context()
+    stranger.check_hostname = False
+    stranger.verify_mode = ssl.CERT_NONE
+    assert (await node.request("/pods", context=stranger))[0] == 401
+    assert (await node.request("/healthz", context=stranger)) == (200, "ok")
+
+
+async def test_statistics(node):
+    await node.create("st", "sleep 100")
+    await node.until(lambda: node.status("st").get("phase") == "Running")
+    status, text = await node.request("/stats/summary")
+    assert status == 200, text
+    pods = {item["podRef"]["name"]: item for item in json.loads(text)["pods"]}
+    assert pods["st"]["containers"][0]["memory"]["workingSetBytes"] > 0
+    status, text = await node.request("/metrics/resource")
+    assert 'container_memory_working_set_bytes{container="c",namespace="default",pod="st"}' in text
+    await node.delete("st")
+
+
+async def test_restarts_of_kubelet_and_containerd_disturb_nothing(machine, node):
+    await node.create("stay", "sleep 1000")
+    await node.until(lambda: node.status("stay").get("phase") == "Running")
+    before = node.status("stay")["containerStatuses"][0]
+    machine.stop_containerd()
+    machine.start_containerd()
+    await node.create("after", "echo there")
+    await node.until(lambda: node.status("after").get("phase") == "Succeeded")
+    assert node.status("stay")["containerStatuses"][0]["containerID"] == before["containerID"]
+    assert node.status("stay")["containerStatuses"][0]["restartCount"] == 0
+    await node.delete("stay")
