@@ -15,6 +15,7 @@ from tiphys.client.informer import InformerSet
 from tiphys.client.leaderelection import LeaderElector
 from tiphys.client.rest import Client
 from tiphys.controllers.context import Context, Controller, ControllerOptions
+from tiphys.controllers.daemonset.controller import DaemonSetController
 from tiphys.controllers.deployment.controller import DeploymentController
 from tiphys.controllers.endpoints.controller import EndpointsController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
@@ -42,6 +43,7 @@ CONTROLLERS: tuple[type, ...] = (
     ReplicaSetController,
     ReplicationControllerController,
     DeploymentController,
+    DaemonSetController,
     JobController,
     PodGarbageCollector,
     GarbageCollector,

@@ -1,0 +1,106 @@
+"""ControllerRevisions: numbered snapshots of a template, for DaemonSets and StatefulSets. Planning is pure.
+
+Source: apps/v1 ControllerRevision; ``kubectl rollout undo`` reads ``data`` as a strategic merge patch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from tiphys.apimachinery.errors import AlreadyExists, NotFound
+from tiphys.apimachinery.meta import Object, copy_object, owner_reference
+from tiphys.client.kinds import CONTROLLER_REVISIONS
+from tiphys.client.rest import Client
+from tiphys.controllers.podtemplate import template_hash
+
+HASH_LABEL = "controller-revision-hash"
+
+
+@dataclass(slots=True)
+class History:
+    """``update`` is the revision of the present template: to be created, renumbered, or right as it is."""
+
+    update: Object
+    create: bool = False
+    renumber: bool = False
+    delete: list[Object] = field(default_factory=list)
+
+
+def plan_history(owner: Object, revisions: Sequence[Object], *, live: Collection[str] = ()) -> History:
+    """Find or build the revision of the owner's template; drop what exceeds ``revisionHistoryLimit``.
+
+    ``live`` names revisions that pods still run.
+    """
+    data = {"spec": {"template": {**copy_object(owner["spec"]["template"]), "$patch": "replace"}}}
+    ordered = sorted(revisions, key=lambda item: (item.get("revision", 0), item["metadata"]["name"]))
+    newest = ordered[-1].get("revision", 0) if ordered else 0
+    same = [item for item in ordered if item.get("data") == data]
+    if not same:
+        history = History(_build(owner, data, newest + 1), create=True)
+    elif same[-1].get("revision", 0) < newest:
+        history = History({**same[-1], "revision": newest + 1}, renumber=True)
+    else:
+        history = History(same[-1])
+    limit = owner["spec"].get("revisionHistoryLimit", 10)
+    keep = {history.update["metadata"]["name"], *live}
+    spare = [item for item in ordered if item["metadata"]["name"] not in keep]
+    history.delete = spare[: max(len(spare) - limit, 0)]
+    return history
+
+
+def _build(owner: Object, data: Object, revision: int) -> Object:
+    collisions = (owner.get("status") or {}).get("collisionCount") or 0
+    digest = template_hash(data, collisions)
+    meta = owner["metadata"]
+    labels = (owner["spec"]["template"].get("metadata") or {}).get("labels") or {}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": {
+            "name": f"{meta['name']}-{digest}",
+            "namespace": meta["namespace"],
+            "labels": {**labels, HASH_LABEL: digest},
+            "annotations": dict(meta.get("annotations") or {}),
+            "ownerReferences": [owner_reference(owner)],
+        },
+        "data": data,
+        "revision": revision,
+    }
+
+
+def hash_of(revision: Object) -> str:
+    return str((revision["metadata"].get("labels") or {}).get(HASH_LABEL, ""))
+
+
+def pod_hash(pod: Object) -> str:
+    return str((pod["metadata"].get("labels") or {}).get(HASH_LABEL, ""))
+
+
+def template_of(revision: Object) -> Object:
+    """Return the template that a revision keeps."""
+    template: Object = copy_object(revision["data"]["spec"]["template"])
+    template.pop("$patch", None)
+    return template
+
+
+async def apply_history(client: Client, history: History) -> Object:
+    """Write the plan; return the update revision as it is stored."""
+    meta = history.update["metadata"]
+    stored = history.update
+    if history.create:
+        try:
+            stored = await client.create(CONTROLLER_REVISIONS, history.update)
+        except AlreadyExists:
+            stored = await client.get(CONTROLLER_REVISIONS, meta["name"], meta["namespace"])
+    elif history.renumber:
+        patch = {"revision": history.update["revision"]}
+        stored = await client.patch(CONTROLLER_REVISIONS, meta["name"], meta["namespace"], patch)
+    for item in history.delete:
+        try:
+            await client.delete(
+                CONTROLLER_REVISIONS, item["metadata"]["name"], meta["namespace"], uid=item["metadata"]["uid"]
+            )
+        except NotFound:
+            continue
+    return stored
