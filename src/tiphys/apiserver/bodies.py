@@ -14,7 +14,7 @@ from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.meta import GVK, Object, gvk_of
 from tiphys.apiserver import machinery
 from tiphys.apiserver.call import Call
-from tiphys.apiserver.negotiation import JSON, PROTOBUF, YAML, body_media_type
+from tiphys.apiserver.negotiation import JSON, MEDIA_TYPES, PROTOBUF, YAML, body_media_type
 
 
 def parse_object(body: bytes, media_type: str) -> tuple[Any, list[str]]:
@@ -55,7 +55,8 @@ def decode(call: Call, gvk: GVK, validation: str) -> Object:
         UnsupportedMediaType: the media type is not served.
         BadRequest: it does not parse, is of another kind, or has strict faults under ``Strict``.
     """
-    media_type = body_media_type(call.request.headers.get("content-type", ""))
+    accepted = (JSON, YAML) if call.resource.custom else MEDIA_TYPES
+    media_type = body_media_type(call.request.headers.get("content-type", ""), accepted)
     obj, duplicates = parse_object(call.request.body, media_type)
     if not isinstance(obj, dict):
         raise BadRequest(

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from tiphys.apimachinery import managedfields
-from tiphys.apimachinery.errors import BadRequest, FieldError
+from tiphys.apimachinery.errors import BadRequest, FieldError, NotAcceptable
 from tiphys.apimachinery.managedfields.update import reset_fields
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource
@@ -87,15 +87,25 @@ def update_check(strategy: Strategy, subresource: str, *, namespaced: bool) -> U
 def decode_protobuf(body: bytes) -> Any:
     """Return the object in a protobuf body. Raises BadRequest."""
     from tiphys.apis import protobuf_codec
+    from tiphys.apis.protobuf_wire import ProtobufError
 
-    return protobuf_codec.decode(body)
+    try:
+        return protobuf_codec.decode(body)
+    except ProtobufError as error:
+        raise BadRequest(f"the object provided is unrecognized: {error}") from error
 
 
 def encode_protobuf(value: Object) -> bytes:
-    """Return an object in Kubernetes' protobuf envelope. Raises NotAcceptable for custom kinds."""
+    """Return an object in Kubernetes' protobuf envelope. Raises NotAcceptable for what has no such form."""
     from tiphys.apis import protobuf_codec
+    from tiphys.apis.protobuf_wire import ProtobufError
 
-    return protobuf_codec.encode(value)
+    try:
+        return protobuf_codec.encode(value)
+    except ProtobufError as error:
+        raise NotAcceptable(
+            "only the following media types are accepted: application/json, application/yaml"
+        ) from error
 
 
 def frame_protobuf(type_: str, obj: Object) -> bytes:

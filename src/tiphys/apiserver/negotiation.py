@@ -82,14 +82,9 @@ def _matches(offered: str, wanted: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def accept_format(
-    accept: str,
-    pretty: str,
-    user_agent: str,
-    *,
-    transforms: tuple[str, ...] = _TRANSFORMS,
-    watch: bool = False,
+    accept: str, pretty: str, user_agent: str, *, watch: bool = False, protobuf: bool = True
 ) -> Format:
-    """Choose the answer's form.
+    """Choose the answer's form; ``protobuf`` False for custom resources, which have none.
 
     Raises:
         NotAcceptable: nothing that the client accepts is served.
@@ -99,23 +94,27 @@ def accept_format(
     else:
         is_pretty = user_agent.startswith(_PRETTY_AGENTS)
     is_pretty = is_pretty and not watch
-    offered = (JSON, PROTOBUF) if watch else MEDIA_TYPES
+    offered = tuple(t for t in MEDIA_TYPES if (t != YAML or not watch) and (t != PROTOBUF or protobuf))
     if not accept.strip():
         return Format(JSON, "", "v1", is_pretty)
     for clause in _clauses(accept):
         transform = clause.get("as")
         if transform:
             group, version = clause.get("g"), clause.get("v")
-            if group != "meta.k8s.io" or version not in _META_VERSIONS or transform not in transforms:
+            if group != "meta.k8s.io" or version not in _META_VERSIONS or transform not in _TRANSFORMS:
                 continue
         for media_type in offered:
+            if media_type == PROTOBUF and transform == "Table":
+                continue
             if _matches(media_type, clause.media_type):
                 return Format(media_type, transform, clause.get("v") or "v1", is_pretty)
-    raise NotAcceptable(f"only the following media types are accepted: {', '.join(_accepted(watch=watch))}")
+    raise NotAcceptable(
+        f"only the following media types are accepted: {', '.join(_shown(offered, watch=watch))}"
+    )
 
 
-def _accepted(*, watch: bool) -> tuple[str, ...]:
-    return (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch") if watch else MEDIA_TYPES
+def _shown(offered: tuple[str, ...], *, watch: bool) -> list[str]:
+    return [f"{media_type};stream=watch" if watch else media_type for media_type in offered]
 
 
 def body_media_type(content_type: str, accepted: tuple[str, ...] = MEDIA_TYPES) -> str:

@@ -25,13 +25,22 @@ _PRETTY = orjson.OPT_INDENT_2
 NO_STORE = "no-cache, private"
 
 
-def format_of(request: Request, query: dict[str, list[str]], *, watch: bool = False) -> Format:
+def format_of(
+    request: Request, query: dict[str, list[str]], *, watch: bool = False, protobuf: bool = True
+) -> Format:
     """Return the form that a request asks for. Raises NotAcceptable."""
     pretty = query["pretty"][0] if "pretty" in query else ""
     headers = request.headers
     if pretty == "" and "pretty" in query:
         pretty = "true"
-    return accept_format(headers.get("accept", ""), pretty, headers.get("user-agent", ""), watch=watch)
+    return accept_format(
+        headers.get("accept", ""), pretty, headers.get("user-agent", ""), watch=watch, protobuf=protobuf
+    )
+
+
+def call_format(call: Call, *, watch: bool = False) -> Format:
+    """Return the form that a call on its resource asks for. Raises NotAcceptable."""
+    return format_of(call.request, call.query, watch=watch, protobuf=not call.resource.custom)
 
 
 def encode(value: Any, form: Format) -> tuple[bytes, str]:
@@ -59,7 +68,7 @@ def headers_of(warnings: Sequence[str], content_type: str) -> dict[str, str]:
 
 def respond(call: Call, value: Any, status: int = 200) -> Response:
     """Answer with any value as it is (Status, reviews, Scale)."""
-    form = format_of(call.request, call.query)
+    form = call_format(call)
     body, content_type = encode(value, form)
     return Response(status, headers_of(call.warnings, content_type), body)
 
@@ -73,7 +82,7 @@ def at_version(cached: Cached, resource: Resource) -> Object:
 
 def respond_cached(call: Call, cached: Cached, status: int = 200) -> Response:
     """Answer with one stored object."""
-    form = format_of(call.request, call.query)
+    form = call_format(call)
     resource = call.resource
     if form.plain_json and resource.storage == resource.gvk:
         return Response(status, headers_of(call.warnings, JSON), cached.raw)
@@ -82,7 +91,7 @@ def respond_cached(call: Call, cached: Cached, status: int = 200) -> Response:
 
 def respond_object(call: Call, obj: Object, status: int = 200) -> Response:
     """Answer with one object in the request's version that is not stored (dry run, last state)."""
-    return _transformed(call, format_of(call.request, call.query), obj, status)
+    return _transformed(call, call_format(call), obj, status)
 
 
 def _transformed(call: Call, form: Format, obj: Object, status: int) -> Response:
@@ -142,7 +151,7 @@ def list_meta(page: Page) -> Object:
 
 def respond_page(call: Call, page: Page) -> Response:
     """Answer with a list."""
-    form, resource = format_of(call.request, call.query), call.resource
+    form, resource = call_format(call), call.resource
     if form.plain_json and resource.storage == resource.gvk:
         head = orjson.dumps(
             {"kind": f"{resource.kind}List", "apiVersion": resource.api_version, "metadata": list_meta(page)}

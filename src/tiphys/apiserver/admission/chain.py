@@ -15,6 +15,7 @@ from tiphys.apiserver.admission import (
     namespace_lifecycle,
     node_restriction,
     priority,
+    resource_quota,
     runtime_class,
     service_account,
     service_addresses,
@@ -61,6 +62,7 @@ PLUGINS: tuple[Plugin, ...] = (
     runtime_class.RuntimeClass(),
     service_addresses.ServiceAddresses(),
     escalation.RbacEscalation(),
+    resource_quota.ResourceQuota(),
 )
 
 

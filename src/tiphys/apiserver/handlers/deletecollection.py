@@ -24,7 +24,7 @@ async def handle(call: Call) -> Response:
         deleted = await delete_quietly(call, item.name, options, item.namespace)
         if deleted is not None:
             objects.append(machinery.convert(deleted.obj, resource.gvk))
-    form = respond.format_of(call.request, call.query)
+    form = respond.call_format(call)
     value = respond.list_value(call, form, objects, respond.list_meta(page))
     body, content_type = respond.encode(value, form)
     return Response(200, respond.headers_of(call.warnings, content_type), body)

@@ -24,7 +24,7 @@ _INITIAL_END = "k8s.io/initial-events-end"
 async def handle(call: Call) -> Response:
     """Stream the changes that the selection sees, until the time is up or the client goes."""
     options = list_options(call)
-    form = respond.format_of(call.request, call.query, watch=True)
+    form = respond.call_format(call, watch=True)
     resource = call.resource
     selection = select(
         resource, call.namespace, call.info.name, options.label_selector, options.field_selector

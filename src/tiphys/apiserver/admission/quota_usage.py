@@ -1,0 +1,195 @@
+"""What one object counts for in a resource quota, and which quotas it falls under.
+
+Pure. Source: the "Resource Quotas" page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tiphys.apimachinery import quantity
+from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.quantity import Quantity
+from tiphys.apis.core.qos import pod_qos
+
+Usage = dict[str, Quantity]
+_ONE = quantity.parse("1")
+_PLAIN = {"configmaps", "secrets", "replicationcontrollers", "resourcequotas", "services",
+          "persistentvolumeclaims", "pods"}  # fmt: skip
+_STORAGE_CLASS = ".storageclass.storage.k8s.io/"
+_BARE = ("cpu", "memory", "ephemeral-storage")
+
+
+def usage_of(group: str, plural: str, obj: Object | None) -> Usage:
+    """Return what an object uses; nothing for None."""
+    if obj is None:
+        return {}
+    if not group and plural == "pods":
+        return _pod_usage(obj)
+    found: Usage = {f"count/{plural}.{group}" if group else f"count/{plural}": _ONE}
+    if not group and plural in _PLAIN:
+        found[plural] = _ONE
+    if not group and plural == "services":
+        found |= _service_usage(obj)
+    if not group and plural == "persistentvolumeclaims":
+        found |= _claim_usage(obj)
+    return found
+
+
+def _times(number: int) -> Quantity:
+    return quantity.from_value(number)
+
+
+def _service_usage(service: Object) -> Usage:
+    spec = service.get("spec") or {}
+    kind, ports = spec.get("type"), len(spec.get("ports") or ())
+    if kind == "NodePort":
+        return {"services.nodeports": _times(ports)}
+    if kind == "LoadBalancer":
+        held = ports if spec.get("allocateLoadBalancerNodePorts", True) else 0
+        return {"services.nodeports": _times(held), "services.loadbalancers": _ONE}
+    return {}
+
+
+def _claim_usage(claim: Object) -> Usage:
+    spec = claim.get("spec") or {}
+    asked = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
+    found: Usage = {}
+    if asked is not None:
+        found["requests.storage"] = quantity.parse(str(asked))
+    name = spec.get("storageClassName")
+    if name:
+        found[f"{name}{_STORAGE_CLASS}persistentvolumeclaims"] = _ONE
+        if asked is not None:
+            found[f"{name}{_STORAGE_CLASS}requests.storage"] = found["requests.storage"]
+    return found
+
+
+def _pod_usage(pod: Object) -> Usage:
+    found: Usage = {"count/pods": _ONE}
+    if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+        return found
+    found["pods"] = _ONE
+    spec = pod.get("spec") or {}
+    for section in ("requests", "limits"):
+        for name, amount in pod_total(spec, section).items():
+            if section == "requests" and name in _BARE:
+                found[name] = amount
+            if section == "requests" and name.startswith("hugepages-"):
+                found[name] = amount
+            found[f"{section}.{name}"] = amount
+    return found
+
+
+def _section(holder: Mapping[str, Any], section: str) -> Usage:
+    values = (holder.get("resources") or {}).get(section) or {}
+    return {name: quantity.parse(str(value)) for name, value in values.items()}
+
+
+def _add(total: Usage, more: Usage) -> None:
+    for name, amount in more.items():
+        total[name] = total[name] + amount if name in total else amount
+
+
+def pod_total(spec: Object, section: str) -> Usage:
+    """Return a pod's requests or limits: its containers together, or its hungriest init container."""
+    total: Usage = {}
+    for container in spec.get("containers") or ():
+        _add(total, _section(container, section))
+    sidecars: Usage = {}
+    peak: Usage = {}
+    for container in spec.get("initContainers") or ():
+        own = _section(container, section)
+        if container.get("restartPolicy") == "Always":
+            _add(sidecars, own)
+            own = dict(sidecars)
+        else:
+            _add(own, sidecars)
+        for name, amount in own.items():
+            peak[name] = max(peak.get(name, amount), amount)
+    _add(total, sidecars)
+    for name, amount in peak.items():
+        total[name] = max(total.get(name, amount), amount)
+    if spec.get("resources"):
+        total |= _section(spec, section)
+    overhead = {name: quantity.parse(str(value)) for name, value in (spec.get("overhead") or {}).items()}
+    if section == "requests" or total:
+        _add(total, overhead)
+    return total
+
+
+def missing_compute(spec: Object, constrained: set[str]) -> list[str]:
+    """Return ``requests.cpu for: c``-like texts of what a quota demands and containers leave out."""
+    faults = []
+    for name in sorted(constrained):
+        section, _, resource = name.rpartition(".")
+        if name in ("cpu", "memory"):
+            section, resource = "requests", name
+        if section not in ("requests", "limits") or resource not in ("cpu", "memory"):
+            continue
+        if resource in _section(spec, section):
+            continue
+        lacking = sorted(
+            container["name"]
+            for key in ("containers", "initContainers")
+            for container in spec.get(key) or ()
+            if resource not in _section(container, section)
+        )
+        if lacking:
+            faults.append(f"{name} for: {','.join(lacking)}")
+    return faults
+
+
+def in_scope(quota: Object, group: str, plural: str, obj: Object) -> bool:
+    """Tell whether a quota is about an object: quotas with scopes are about some pods only."""
+    spec = quota.get("spec") or {}
+    wanted = [{"scopeName": name, "operator": "Exists"} for name in spec.get("scopes") or ()]
+    wanted += (spec.get("scopeSelector") or {}).get("matchExpressions") or []
+    if not wanted:
+        return True
+    if group or plural != "pods":
+        return False
+    return all(_scope_holds(item, obj) for item in wanted)
+
+
+def _scope_holds(requirement: Mapping[str, Any], pod: Object) -> bool:
+    spec, name = pod.get("spec") or {}, requirement["scopeName"]
+    match name:
+        case "Terminating":
+            return spec.get("activeDeadlineSeconds") is not None
+        case "NotTerminating":
+            return spec.get("activeDeadlineSeconds") is None
+        case "BestEffort":
+            return pod_qos(pod) == "BestEffort"
+        case "NotBestEffort":
+            return pod_qos(pod) != "BestEffort"
+        case "CrossNamespacePodAffinity":
+            return _crosses_namespaces(spec)
+        case "PriorityClass":
+            return _class_matches(requirement, spec.get("priorityClassName") or "")
+    return False
+
+
+def _class_matches(requirement: Mapping[str, Any], name: str) -> bool:
+    values = requirement.get("values") or ()
+    match requirement.get("operator"):
+        case "In":
+            return name in values
+        case "NotIn":
+            return name not in values
+        case "DoesNotExist":
+            return not name
+    return bool(name)
+
+
+def _crosses_namespaces(spec: Object) -> bool:
+    affinity = spec.get("affinity") or {}
+    for kind in ("podAffinity", "podAntiAffinity"):
+        terms = affinity.get(kind) or {}
+        required = list(terms.get("requiredDuringSchedulingIgnoredDuringExecution") or ())
+        preferred = terms.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+        for term in required + [item.get("podAffinityTerm") or {} for item in preferred]:
+            if term.get("namespaces") or term.get("namespaceSelector") is not None:
+                return True
+    return False

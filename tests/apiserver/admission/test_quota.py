@@ -1,0 +1,99 @@
+"""Resource quotas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tiphys.apiserver.admission.quota_usage import in_scope, missing_compute, usage_of
+
+BASE = "/api/v1/namespaces/default"
+
+
+async def quota(api: Any, **hard: str) -> None:
+    hard = {key.replace("__", "."): value for key, value in hard.items()}
+    made = await api.create(BASE + "/resourcequotas", {"metadata": {"name": "q"}, "spec": {"hard": hard}})
+    made["status"] = {"hard": hard, "used": dict.fromkeys(hard, "0")}
+    await api.put(BASE + "/resourcequotas/q/status", made)
+
+
+async def test_charging_and_refusing(api: Any, make_pod: Any) -> None:
+    await quota(api, pods="1")
+    await api.create(BASE + "/pods", make_pod())
+    found = await api.get(BASE + "/resourcequotas/q")
+    assert found["status"]["used"] == {"pods": "1"}
+    answer = await api("POST", BASE + "/pods", make_pod("q"))
+    assert (answer.status, answer.message) == (
+        403,
+        'pods "q" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1',
+    )
+
+
+async def test_compute_must_be_said(api: Any, make_pod: Any) -> None:
+    await quota(api, limits__cpu="1", memory="1Gi")
+    answer = await api("POST", BASE + "/pods", make_pod())
+    assert answer.message == (
+        'pods "p" is forbidden: failed quota: q: must specify limits.cpu for: c; memory for: c'
+    )
+    body = make_pod()
+    body["spec"]["containers"][0]["resources"] = {"limits": {"cpu": "600m", "memory": "1Mi"}}
+    await api.create(BASE + "/pods", body)
+    body["metadata"]["name"] = "q"
+    answer = await api("POST", BASE + "/pods", body)
+    assert answer.message.endswith(
+        "exceeded quota: q, requested: limits.cpu=600m, used: limits.cpu=600m, limited: limits.cpu=1"
+    )
+
+
+async def test_dry_run_charges_nothing(api: Any) -> None:
+    await quota(api, configmaps="1")
+    await api.create(BASE + "/configmaps?dryRun=All", {"metadata": {"name": "c"}})
+    assert (await api.get(BASE + "/resourcequotas/q"))["status"]["used"] == {"configmaps": "0"}
+
+
+@pytest.mark.parametrize(
+    ("group", "plural", "obj", "want"),
+    [
+        ("", "services", {"spec": {"type": "NodePort", "ports": [{}, {}]}},
+         {"count/services": "1", "services": "1", "services.nodeports": "2"}),
+        ("", "persistentvolumeclaims",
+         {"spec": {"storageClassName": "s", "resources": {"requests": {"storage": "1Gi"}}}},
+         {"count/persistentvolumeclaims": "1", "persistentvolumeclaims": "1", "requests.storage": "1Gi",
+          "s.storageclass.storage.k8s.io/persistentvolumeclaims": "1",
+          "s.storageclass.storage.k8s.io/requests.storage": "1Gi"}),
+        ("apps", "deployments", {}, {"count/deployments.apps": "1"}),
+        ("", "pods", {"status": {"phase": "Failed"}}, {"count/pods": "1"}),
+        ("", "pods", None, {}),
+    ],
+)  # fmt: skip
+def test_usage(group: str, plural: str, obj: Any, want: dict[str, str]) -> None:
+    assert {key: str(value) for key, value in usage_of(group, plural, obj).items()} == want
+
+
+def container(name: str, cpu: str, **rest: Any) -> dict[str, Any]:
+    return {"name": name, "resources": {"requests": {"cpu": cpu}}, **rest}
+
+
+def test_init_containers_count_when_they_are_hungrier() -> None:
+    spec = {
+        "initContainers": [container("s", "1", restartPolicy="Always"), container("i", "4")],
+        "containers": [container("a", "1"), container("b", "1")],
+    }
+    assert str(usage_of("", "pods", {"spec": spec})["requests.cpu"]) == "5"
+    assert missing_compute(spec, {"limits.cpu", "requests.cpu"}) == ["limits.cpu for: a,b,i,s"]
+
+
+@pytest.mark.parametrize(
+    ("scope", "spec", "want"),
+    [
+        ("Terminating", {"activeDeadlineSeconds": 1}, True),
+        ("NotTerminating", {"activeDeadlineSeconds": 1}, False),
+        ("BestEffort", {"containers": [{"name": "c"}]}, True),
+        ("NotBestEffort", {"containers": [{"name": "c"}]}, False),
+        ("PriorityClass", {"priorityClassName": "x"}, True),
+    ],
+)
+def test_scopes(scope: str, spec: dict[str, Any], want: bool) -> None:
+    assert in_scope({"spec": {"scopes": [scope]}}, "", "pods", {"spec": spec}) is want
+    assert not in_scope({"spec": {"scopes": [scope]}}, "", "services", {})
