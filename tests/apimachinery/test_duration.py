@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tiphys.apimachinery.duration import human, short, since
+from tiphys.apimachinery.duration import human, since
 
 D, H, M = 86400, 3600, 60
 HUMAN = {
@@ -20,14 +20,6 @@ HUMAN = {
 @pytest.mark.parametrize(("seconds", "text"), HUMAN.items())
 def test_human(seconds: int, text: str) -> None:
     assert human(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(-9, "<invalid>"), (-1, "0s"), (59, "59s"), (60, "1m"), (3600, "1h"), (2 * D, "2d"), (366 * D, "1y")],
-)
-def test_short(seconds: int, text: str) -> None:
-    assert short(seconds) == text
 
 
 def test_since() -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from tiphys.apimachinery.clock import parse_time
 
-_MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86400, 365 * 86400
+_MINUTE, _HOUR, _YEAR = 60, 3600, 365 * 86400
 
 UNKNOWN = "<unknown>"
 INVALID = "<invalid>"
@@ -50,20 +50,6 @@ def human(seconds: float) -> str:
     if hours < 24 * 365 * 8:
         return _two(years, "y", days % 365, "d")
     return f"{years}y"
-
-
-def short(seconds: float) -> str:
-    """Return a duration in its largest unit only (``3m``, ``2d``)."""
-    whole = int(seconds)
-    if whole < -1:
-        return INVALID
-    if whole < 0:
-        return "0s"
-    for unit, size in (("s", 1), ("m", _MINUTE), ("h", _HOUR), ("d", _DAY)):
-        limit = {"s": _MINUTE, "m": _HOUR, "h": _DAY, "d": _YEAR}[unit]
-        if whole < limit:
-            return f"{whole // size}{unit}"
-    return f"{whole // _YEAR}y"
 
 
 def since(timestamp: str | None, now: datetime) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tiphys.apimachinery.meta import GVK
-from tiphys.apis.apiextensions import defaults
+from tiphys.apis.apiextensions import defaults, validation
 from tiphys.apis.strategy import Strategy
 
 STRATEGIES: tuple[Strategy, ...] = (
@@ -12,6 +12,8 @@ STRATEGIES: tuple[Strategy, ...] = (
         default=defaults.default_crd,
         prepare_create=defaults.prepare_crd,
         prepare_update=defaults.prepare_crd_update,
+        validate=validation.validate_crd,
+        validate_update=validation.validate_crd_update,
         has_generation=True,
         unconditional_update=False,
     ),

@@ -1,9 +1,12 @@
-"""Defaults and strategies of the ``apiregistration.k8s.io`` group."""
+"""Defaults, rules and strategies of the ``apiregistration.k8s.io`` group."""
 
 from __future__ import annotations
 
+from tiphys.apimachinery import names
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.field_errors import invalid, invalid_all, required
 from tiphys.apimachinery.meta import GVK, Object
-from tiphys.apis.defaulting import fill_optional
+from tiphys.apis.defaulting import fill_optional, peek
 from tiphys.apis.strategy import Strategy
 
 _HTTPS = 443
@@ -34,11 +37,48 @@ def prepare_api_service(obj: Object) -> None:
         obj["status"] = {}
 
 
+def validate_api_service(obj: Object) -> list[FieldError]:
+    """Return every fault of an APIService; its name is its version and group."""
+    spec = peek(obj, "spec")
+    name = peek(obj, "metadata").get("name") or ""
+    group, version = spec.get("group") or "", spec.get("version") or ""
+    faults: list[FieldError] = []
+    wanted = f"{version}.{group}"
+    if name != wanted:
+        text = f'must be `spec.version+"."+spec.group`: "{wanted}"'
+        faults.append(invalid("metadata.name", name, text))
+    if not version:
+        faults.append(required("spec.version"))
+    else:
+        faults += invalid_all("spec.version", version, names.is_dns1035_label(version))
+    for key, most in (("groupPriorityMinimum", 20000), ("versionPriority", 1000)):
+        value = spec.get(key) or 0
+        if not 0 < value <= most:
+            faults.append(invalid(f"spec.{key}", value, f"must be positive and less than {most}"))
+    service = spec.get("service")
+    if service is None:
+        if spec.get("caBundle"):
+            text = "local APIServices may not have a caBundle"
+            faults.append(invalid("spec.caBundle", f"{len(spec['caBundle'])} bytes", text))
+        if spec.get("insecureSkipTLSVerify"):
+            text = "local APIServices may not have insecureSkipTLSVerify"
+            faults.append(invalid("spec.insecureSkipTLSVerify", True, text))
+        return faults
+    faults += [required(f"spec.service.{key}") for key in ("namespace", "name") if not service.get(key)]
+    if spec.get("insecureSkipTLSVerify") and spec.get("caBundle"):
+        text = "may not be true if caBundle is present"
+        faults.append(invalid("spec.insecureSkipTLSVerify", True, text))
+    return faults
+
+
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK("apiregistration.k8s.io", "v1", "APIService"),
         default=default_api_service,
         prepare_create=prepare_api_service,
+        validate=validate_api_service,
+        validate_update=lambda new, _old: validate_api_service(new),
+        validate_name=names.is_path_segment_name,
         unconditional_update=False,
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.meta import GVK
 from tiphys.apis.apps import defaults, validation
+from tiphys.apis.core.pod_warnings import template_warnings
 from tiphys.apis.strategy import Strategy
 
 
@@ -19,6 +20,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=validation.validate_deployment,
         validate_update=validation.validate_deployment_update,
         validate_status_update=validation.validate_status_counts,
+        warnings=template_warnings,
         has_generation=True,
     ),
     Strategy(
@@ -28,6 +30,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=validation.validate_replica_set,
         validate_update=validation.validate_replica_set_update,
         validate_status_update=validation.validate_status_counts,
+        warnings=template_warnings,
         has_generation=True,
     ),
     Strategy(
@@ -37,6 +40,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=validation.validate_stateful_set,
         validate_update=validation.validate_stateful_set_update,
         validate_status_update=validation.validate_status_counts,
+        warnings=template_warnings,
         has_generation=True,
     ),
     Strategy(
@@ -47,6 +51,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=validation.validate_daemon_set,
         validate_update=validation.validate_daemon_set_update,
         validate_status_update=validation.validate_status_counts,
+        warnings=template_warnings,
         has_generation=True,
     ),
     Strategy(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.meta import GVK
 from tiphys.apis.batch import defaults, validation
+from tiphys.apis.core.pod_warnings import template_warnings
 from tiphys.apis.strategy import Strategy
 
 STRATEGIES: tuple[Strategy, ...] = (
@@ -13,6 +14,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_create=defaults.prepare_job,
         validate=validation.validate_job,
         validate_update=validation.validate_job_update,
+        warnings=template_warnings,
         has_generation=True,
     ),
     Strategy(
@@ -21,6 +23,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_create=defaults.prepare_cron_job,
         validate=validation.validate_cron_job,
         validate_update=validation.validate_cron_job_update,
+        warnings=template_warnings,
         has_generation=True,
     ),
 )

@@ -1,10 +1,36 @@
-"""Strategies of the ``node.k8s.io`` group."""
+"""Rules and strategies of the ``node.k8s.io`` group."""
 
 from __future__ import annotations
 
-from tiphys.apimachinery.meta import GVK
+from tiphys.apimachinery import names
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.field_errors import immutable, invalid_all
+from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apis.core.affinity_validation import validate_tolerations
+from tiphys.apis.defaulting import peek
+from tiphys.apis.meta_validation import validate_labels
 from tiphys.apis.strategy import Strategy
 
+
+def validate_runtime_class(obj: Object) -> list[FieldError]:
+    """Return every fault of a RuntimeClass."""
+    handler = obj.get("handler") or ""
+    faults = invalid_all("handler", handler, names.is_dns1123_label(handler))
+    scheduling = peek(obj, "scheduling")
+    faults += validate_labels(peek(scheduling, "nodeSelector"), "scheduling.nodeSelector")
+    return faults + validate_tolerations(scheduling, "scheduling.tolerations")
+
+
+def validate_runtime_class_update(new: Object, old: Object) -> list[FieldError]:
+    """Return every fault of replacing a RuntimeClass; its handler never changes."""
+    return immutable("handler", new.get("handler"), old.get("handler"))
+
+
 STRATEGIES: tuple[Strategy, ...] = (
-    Strategy(GVK("node.k8s.io", "v1", "RuntimeClass"), unconditional_update=False),
+    Strategy(
+        GVK("node.k8s.io", "v1", "RuntimeClass"),
+        validate=validate_runtime_class,
+        validate_update=validate_runtime_class_update,
+        unconditional_update=False,
+    ),
 )

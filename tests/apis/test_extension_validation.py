@@ -1,0 +1,235 @@
+"""Faults of what extends the API, and of certificates, runtime classes and flow control."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from tiphys.apimachinery.meta import copy_object, gvk_of
+from tiphys.apis.strategies import strategy_for
+
+SCHEMA = {"openAPIV3Schema": {"type": "object"}}
+VERSION = {"name": "v1", "served": True, "storage": True, "schema": SCHEMA}
+RULE = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}
+PEM = base64.b64encode(b"-----BEGIN CERTIFICATE REQUEST-----\n").decode()
+
+
+def kind(api_version: str, name: str, object_name: str = "x", **fields: Any) -> dict[str, Any]:
+    return {"apiVersion": api_version, "kind": name, "metadata": {"name": object_name}, **fields}
+
+
+def crd(object_name: str = "foos.example.com", **spec: Any) -> dict[str, Any]:
+    inner = {
+        "group": "example.com",
+        "scope": "Namespaced",
+        "names": {"plural": "foos", "kind": "Foo"},
+        "versions": [VERSION],
+        **spec,
+    }
+    return kind("apiextensions.k8s.io/v1", "CustomResourceDefinition", object_name, spec=inner)
+
+
+def webhooks(**webhook: Any) -> dict[str, Any]:
+    inner = {
+        "name": "a.example.com",
+        "clientConfig": {"url": "https://a"},
+        "rules": [RULE],
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        **webhook,
+    }
+    return kind("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", webhooks=[inner])
+
+
+def policy(**spec: Any) -> dict[str, Any]:
+    inner = {
+        "matchConstraints": {"resourceRules": [RULE]},
+        "validations": [{"expression": "true"}],
+        **spec,
+    }
+    return kind("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", spec=inner)
+
+
+def api_service(object_name: str = "v1.a.b", **spec: Any) -> dict[str, Any]:
+    inner = {
+        "group": "a.b",
+        "version": "v1",
+        "groupPriorityMinimum": 100,
+        "versionPriority": 10,
+        "service": {"namespace": "n", "name": "s"},
+        **spec,
+    }
+    return kind("apiregistration.k8s.io/v1", "APIService", object_name, spec=inner)
+
+
+def request(**spec: Any) -> dict[str, Any]:
+    inner = {"request": PEM, "usages": ["client auth"], "signerName": "a.b/c", **spec}
+    return kind("certificates.k8s.io/v1", "CertificateSigningRequest", spec=inner)
+
+
+FLOW = "flowcontrol.apiserver.k8s.io/v1"
+CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "crd": (crd(), []),
+    "crd name": (
+        crd("x.y.z"),
+        ['metadata.name: Invalid value: "x.y.z": must be spec.names.plural+"."+spec.group'],
+    ),
+    "crd group": (
+        crd("foos.example", group="example"),
+        ['spec.group: Invalid value: "example": should be a domain with at least one dot'],
+    ),
+    "crd scope": (
+        crd(scope="X"),
+        ['spec.scope: Unsupported value: "X": supported values: "Cluster", "Namespaced"'],
+    ),
+    "crd schema": (
+        crd(versions=[{**VERSION, "schema": None}]),
+        ["spec.versions[0].schema.openAPIV3Schema: Required value: schemas are required"],
+    ),
+    "crd column": (
+        crd(
+            versions=[{**VERSION, "additionalPrinterColumns": [{"name": "A", "type": "x", "jsonPath": ".a"}]}]
+        ),
+        [
+            'spec.versions[0].additionalPrinterColumns[0].type: Unsupported value: "x": supported values: '
+            '"boolean", "date", "integer", "number", "string"'
+        ],
+    ),
+    "crd conversion": (
+        crd(conversion={"strategy": "Webhook"}),
+        ["spec.conversion.webhookClientConfig: Required value: required when strategy is set to Webhook"],
+    ),
+    "webhook": (webhooks(), []),
+    "webhook name": (
+        webhooks(name="a.b"),
+        [
+            'webhooks[0].name: Invalid value: "a.b": should be a domain with at least three segments '
+            "separated "
+            "by dots"
+        ],
+    ),
+    "webhook effects": (webhooks(sideEffects=None), ["webhooks[0].sideEffects: Required value"]),
+    "webhook versions": (
+        webhooks(admissionReviewVersions=["v9"]),
+        [
+            'webhooks[0].admissionReviewVersions: Invalid value: ["v9"]: must include at least one of v1, '
+            "v1beta1"
+        ],
+    ),
+    "webhook client": (
+        webhooks(clientConfig={}),
+        ["webhooks[0].clientConfig: Required value: exactly one of url or service is required"],
+    ),
+    "webhook timeout": (
+        webhooks(timeoutSeconds=31),
+        ["webhooks[0].timeoutSeconds: Invalid value: 31: the timeout value must be between 1 and 30 seconds"],
+    ),
+    "webhook groups": (
+        webhooks(rules=[{**RULE, "apiGroups": ["*", "a"]}]),
+        [
+            'webhooks[0].rules[0].apiGroups: Invalid value: ["*","a"]: if \'*\' is present, must not specify '
+            "other API groups"
+        ],
+    ),
+    "policy": (policy(), []),
+    "policy without rules": (
+        policy(matchConstraints={}),
+        ["spec.matchConstraints.resourceRules: Required value"],
+    ),
+    "policy without validations": (
+        policy(validations=[]),
+        [
+            "spec.validations: Required value: validations or auditAnnotations must be specified",
+            "spec.auditAnnotations: Required value: validations or auditAnnotations must be specified",
+        ],
+    ),
+    "policy binding": (
+        kind(
+            "admissionregistration.k8s.io/v1",
+            "ValidatingAdmissionPolicyBinding",
+            spec={"policyName": "p", "validationActions": []},
+        ),
+        ["spec.validationActions: Required value: at least one validation action is required"],
+    ),
+    "api service": (api_service(), []),
+    "api service name": (
+        api_service("x"),
+        ['metadata.name: Invalid value: "x": must be `spec.version+"."+spec.group`: "v1.a.b"'],
+    ),
+    "api service priority": (
+        api_service(versionPriority=0),
+        ["spec.versionPriority: Invalid value: 0: must be positive and less than 1000"],
+    ),
+    "request": (request(), []),
+    "request usages": (request(usages=[]), ["spec.usages: Required value"]),
+    "request lifetime": (
+        request(expirationSeconds=60),
+        [
+            "spec.expirationSeconds: Invalid value: 60: may not specify a duration less than 600 seconds (10 "
+            "minutes)"
+        ],
+    ),
+    "request nonsense": (
+        request(request="eA=="),
+        ['spec.request: Invalid value: "eA==": PEM block type must be CERTIFICATE REQUEST'],
+    ),
+    "flow schema": (
+        kind(FLOW, "FlowSchema", spec={}),
+        ["spec.priorityLevelConfiguration.name: Required value: must reference a priority level"],
+    ),
+    "priority level": (
+        kind(FLOW, "PriorityLevelConfiguration", spec={"type": "Limited"}),
+        ["spec.limited: Required value: must not be empty when type is Limited"],
+    ),
+    "runtime class": (kind("node.k8s.io/v1", "RuntimeClass", handler="runc"), []),
+}
+
+
+def defaulted(obj: dict[str, Any]) -> dict[str, Any]:
+    copy = copy_object(obj)
+    strategy = strategy_for(gvk_of(obj))
+    strategy.default(copy)
+    strategy.prepare_create(copy)
+    return copy
+
+
+@pytest.mark.parametrize(("obj", "expected"), CASES.values(), ids=CASES)
+def test_create(obj: dict[str, Any], expected: list[str]) -> None:
+    assert [str(fault) for fault in strategy_for(gvk_of(obj)).validate(defaulted(obj))] == expected
+
+
+def test_exactly_one_version_is_stored() -> None:
+    obj = crd(versions=[VERSION, {**VERSION, "name": "v2"}])
+    found = strategy_for(gvk_of(obj)).validate(defaulted(obj))
+    assert [fault.field for fault in found] == ["spec.versions"]
+    assert found[0].detail.endswith("must have exactly one version marked as storage version")
+
+
+def test_storage_versions_are_remembered_and_kept() -> None:
+    old = defaulted(crd())
+    strategy = strategy_for(gvk_of(old))
+    new = copy_object(old)
+    new["spec"]["versions"] = [{**VERSION, "storage": False}, {**VERSION, "name": "v2"}]
+    strategy.prepare_update(new, old)
+    assert new["status"]["storedVersions"] == ["v1", "v2"]
+    assert strategy.validate_update(new, old) == []
+    gone = copy_object(new)
+    gone["spec"]["versions"] = [{**VERSION, "name": "v2"}]
+    assert [fault.field for fault in strategy.validate_update(gone, new)] == ["status.storedVersions[0]"]
+
+
+def test_requests_are_decided_once() -> None:
+    strategy = strategy_for(gvk_of(request()))
+    approved = {"status": {"conditions": [{"type": "Approved", "status": "True"}]}}
+    both = {
+        "status": {
+            "conditions": [{"type": "Approved", "status": "True"}, {"type": "Denied", "status": "True"}]
+        }
+    }
+    assert strategy.validate_status_update(approved, {}) == []
+    assert len(strategy.validate_status_update(both, approved)) == 2
+    assert [str(fault) for fault in strategy.validate_status_update({"status": {}}, approved)] == [
+        'status.conditions: Forbidden: updates may not remove a condition of type "Approved"'
+    ]
