@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scheduler_builders import info
 
-from tiphys.scheduler.queue import SchedulingQueue
+from tiphys.scheduler.queue import EAGER_AT_MOST, SchedulingQueue
 
 
 def names(queue: SchedulingQueue, now_s: float) -> list[str]:
@@ -52,7 +52,6 @@ def test_no_nodes_takes_every_event_and_nothing_waits_forever() -> None:
     assert queued is not None
     queue.park(queued, frozenset(), 0)
     assert queue.move("node-static", 0) == 1
-    assert queue.pop(0) is None
     queued = queue.pop(1)
     assert queued is not None
     queue.park(queued, frozenset({"NodeName"}), 1)
@@ -81,3 +80,15 @@ def test_failed_binding_backs_off_with_its_count() -> None:
     queue.restore(queued, pod, 5)
     assert queue.pop(5) is None
     assert queue.pop(6) is queued
+
+
+def test_backoff_is_kept_by_many_and_skipped_by_few_when_idle() -> None:
+    for count, early in ((EAGER_AT_MOST, True), (EAGER_AT_MOST + 1, False)):
+        queue = SchedulingQueue()
+        for index in range(count):
+            queue.add(info(f"p{index}"), 0)
+        while (queued := queue.pop(0)) is not None:
+            queue.park(queued, frozenset(), 0)
+        assert queue.move("node-static", 0.5) == count
+        assert (queue.pop(0.5) is not None) is early
+        assert queue.pop(1) is not None

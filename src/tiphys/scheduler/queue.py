@@ -15,6 +15,8 @@ from tiphys.scheduler.podinfo import PodInfo
 INITIAL_BACKOFF_S = 1.0
 MAX_BACKOFF_S = 10.0
 UNSCHEDULABLE_AT_MOST_S = 300.0
+EAGER_AT_MOST = 16
+"""An idle scheduler does not wait for backoff while so few pods back off; more could keep it busy forever."""
 
 HELPS: dict[str, frozenset[str]] = {
     "node-static": frozenset(
@@ -38,6 +40,8 @@ class Queued:
     attempts: int = 0
     failed_at_s: float = 0.0
     plugins: frozenset[str] = frozenset()
+    faulted: bool = False
+    """The last try failed for a fault, not for want of a place: the backoff must be kept."""
 
     @property
     def backoff_s(self) -> float:
@@ -98,6 +102,15 @@ class SchedulingQueue:
             queued = heapq.heappop(self._active)[1]
             if self._known.get(queued.info.uid) is queued:
                 return queued
+        return self._pop_eagerly() if len(self._delayed) <= EAGER_AT_MOST else None
+
+    def _pop_eagerly(self) -> Queued | None:
+        for entry in sorted(self._delayed, key=lambda entry: entry[:2]):
+            queued = entry[2]
+            if self._known.get(queued.info.uid) is queued and not queued.faulted:
+                self._delayed.remove(entry)
+                heapq.heapify(self._delayed)
+                return queued
         return None
 
     def next_due_s(self) -> float | None:
@@ -109,6 +122,7 @@ class SchedulingQueue:
         if self._known.get(queued.info.uid) is queued:
             queued.attempts += 1
             queued.failed_at_s = now_s
+            queued.faulted = True
             self._delay(queued, now_s)
 
     def park(self, queued: Queued, plugins: frozenset[str], now_s: float) -> None:
@@ -118,6 +132,7 @@ class SchedulingQueue:
         queued.attempts += 1
         queued.failed_at_s = now_s
         queued.plugins = plugins
+        queued.faulted = False
         self._unschedulable[queued.info.uid] = queued
 
     def move(self, event: str, now_s: float) -> int:

@@ -1,29 +1,47 @@
-"""The scheduler's shell: watches pods and nodes, decides one pod after the other, binds many at once.
+"""The scheduler's shell: watches the cluster, decides one pod after the other, binds many at once.
 
 Decisions are made in one loop over in-memory columns; a chosen node is *assumed* at once, so the next
-decision counts the pod, and the Binding is sent by a bounded crew of binders. What cannot be placed gets a
-``PodScheduled=False`` condition and a ``FailedScheduling`` event, and waits for an event that can help.
+decision counts the pod, and a bounded crew sends the Bindings. What cannot be placed gets a
+``PodScheduled=False`` condition and a ``FailedScheduling`` event, may preempt pods of lower priority, and
+waits for an event that can help.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import uuid
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
-from tiphys.apimachinery.clock import Clock, RealClock, rfc3339
-from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
-from tiphys.apimachinery.meta import Object, get_condition
+from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.apimachinery.errors import NotFound, StatusError
+from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.events import EventRecorder
-from tiphys.client.informer import InformerSet
-from tiphys.client.kinds import NAMESPACES, NODES, PODS
+from tiphys.client.informer import Informer, InformerSet
+from tiphys.client.kinds import (
+    NAMESPACES,
+    NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    POD_DISRUPTION_BUDGETS,
+    PODS,
+    STORAGE_CLASSES,
+)
+from tiphys.client.leaderelection import LeaderElector
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
+from tiphys.scheduler.binder import Assumed, Binder, VolumesNotBound
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.framework import Decision, decide
+from tiphys.scheduler.plugins.volumes import choose_volumes
 from tiphys.scheduler.podinfo import PodInfo, pod_info
+from tiphys.scheduler.preemption import Budget, Preemption, plan_preemption, read_budget
 from tiphys.scheduler.profile import default_profile, installed_plugins
 from tiphys.scheduler.queue import Queued, SchedulingQueue
+from tiphys.scheduler.reporter import Reporter
 
 log = logging.getLogger(__name__)
 
@@ -31,19 +49,18 @@ _FLUSH_EVERY_S = 30.0
 _PODS_SELECTOR = "status.phase!=Succeeded,status.phase!=Failed"
 _BATCH = 64
 
+Job = Callable[[], Awaitable[None]]
+Handler = Callable[[Object | None, Object | None], None]
+
 
 @dataclass(frozen=True, slots=True)
 class SchedulerOptions:
-    """``binders``: Bindings under way at once."""
+    """``binders``: writes under way at once. ``leader_elect``: work only while holding the lease."""
 
     scheduler_name: str = "default-scheduler"
     binders: int = 64
-
-
-@dataclass(slots=True, eq=False)
-class _Assumed:
-    queued: Queued
-    node: str
+    leader_elect: bool = False
+    lease_name: str = "kube-scheduler"
 
 
 class Scheduler:
@@ -64,30 +81,50 @@ class Scheduler:
         self._informers = informers or InformerSet(client)
         self._own_informers = informers is None
         self._recorder = recorder or client.events(component=self._options.scheduler_name)
+        self._reporter = Reporter(client, self._recorder, self._clock)
         self._profile = default_profile(installed_plugins())
         self._columns = Columns()
+        self._binder = Binder(client, self._columns.volumes)
         self._queue = SchedulingQueue()
+        self._budgets: dict[str, Budget] = {}
         self._wake = asyncio.Event()
-        self._binding: asyncio.Queue[_Assumed] = asyncio.Queue(maxsize=max(self._options.binders, 1))
+        self._jobs: asyncio.Queue[Job] = asyncio.Queue(maxsize=max(self._options.binders, 1))
         self._turn = 0
 
     async def run(self) -> None:
-        """Schedule until cancelled."""
-        pods = self._informers.get(PODS, field_selector=_PODS_SELECTOR)
-        nodes = self._informers.get(NODES)
-        namespaces = self._informers.get(NAMESPACES)
-        nodes.add_handler(self._on_node)
-        namespaces.add_handler(self._on_namespace)
-        pods.add_handler(self._on_pod)
+        """Schedule until cancelled (with ``leader_elect``: while leading).
+
+        Raises:
+            LeadershipLost: another instance may work now; this one must end.
+        """
+        if not self._options.leader_elect:
+            await self._lead()
+            return
+        identity = f"{socket.gethostname()}_{uuid.uuid4()}"
+        elector = LeaderElector(self._client, self._options.lease_name, identity, clock=self._clock)
+        await elector.run(self._lead)
+
+    async def _lead(self) -> None:
+        handlers: list[tuple[Informer, Handler]] = [
+            (self._informers.get(NODES), self._on_node),
+            (self._informers.get(NAMESPACES), self._on_namespace),
+            (self._informers.get(PERSISTENT_VOLUME_CLAIMS), self._on_claim),
+            (self._informers.get(PERSISTENT_VOLUMES), self._on_volume),
+            (self._informers.get(STORAGE_CLASSES), self._on_class),
+            (self._informers.get(POD_DISRUPTION_BUDGETS), self._on_budget),
+            (self._informers.get(PODS, field_selector=_PODS_SELECTOR), self._on_pod),
+        ]
+        for informer, handler in handlers:
+            informer.add_handler(handler)
         async with asyncio.TaskGroup() as group:
             if self._own_informers:
                 group.create_task(self._informers.run())
-            for informer in (nodes, namespaces, pods):
+            for informer, _ in handlers:
                 await informer.wait_synced()
             for _ in range(self._options.binders):
-                group.create_task(self._bind_forever())
+                group.create_task(self._work_forever())
             group.create_task(self._flush_forever())
-            group.create_task(self._schedule_forever())
+            group.create_task(self._schedule_forever(group))
 
     # -- what the cluster says
 
@@ -109,35 +146,73 @@ class Scheduler:
             labels = (new["metadata"].get("labels") or {}) if new is not None else None
             self._columns.set_namespace(subject["metadata"]["name"], labels)
 
+    def _on_claim(self, old: Object | None, new: Object | None) -> None:
+        self._columns.volumes.set_claim(old, new)
+        self._binder.claims_changed()
+        self._moved("volume")
+
+    def _on_volume(self, old: Object | None, new: Object | None) -> None:
+        self._columns.volumes.set_volume(old, new)
+        self._moved("volume")
+
+    def _on_class(self, old: Object | None, new: Object | None) -> None:
+        self._columns.volumes.set_class(old, new)
+        self._moved("volume")
+
+    def _on_budget(self, old: Object | None, new: Object | None) -> None:
+        subject = new or old
+        if subject is not None:
+            budget = read_budget(new) if new is not None else None
+            if budget is None:
+                self._budgets.pop(object_key(subject), None)
+            else:
+                self._budgets[object_key(subject)] = budget
+
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
-        now_s = self._clock.monotonic()
         if new is None or _finished(new):
             gone = new or old
             if gone is not None:
-                uid = gone["metadata"]["uid"]
-                self._queue.remove(uid)
-                self._columns.remove_pod(uid)
-                self._moved("pod-removed")
+                self._forget(gone["metadata"]["uid"])
             return
+        if old is not None and old["metadata"]["uid"] != new["metadata"]["uid"]:
+            self._forget(old["metadata"]["uid"])
         node = new["spec"].get("nodeName")
         if node:
             self._take_bound(new, node)
-        elif self._is_ours(new):
-            if new["metadata"]["uid"] not in self._columns.placed:
-                self._queue.add(pod_info(new), now_s)
-                self._wake.set()
-        else:
+        elif not self._is_ours(new):
             self._queue.remove(new["metadata"]["uid"])
+            self._columns.nominated.pop(new["metadata"]["uid"], None)
+        elif new["metadata"]["uid"] not in self._columns.placed:
+            self._take_waiting(old, pod_info(new))
+
+    def _forget(self, uid: str) -> None:
+        self._queue.remove(uid)
+        self._columns.remove_pod(uid)
+        self._columns.nominated.pop(uid, None)
+        self._moved("pod-removed")
+
+    def _take_waiting(self, old: Object | None, info: PodInfo) -> None:
+        before = str(((old or {}).get("status") or {}).get("nominatedNodeName") or "")
+        if info.nominated or before:
+            # Where neither names a node, a promise just made may not be written yet: it stands.
+            self._columns.nominate(info, info.nominated)
+        elif info.uid in self._columns.nominated:
+            info.nominated = self._columns.nominated[info.uid][1]
+        self._queue.add(info, self._clock.monotonic())
+        self._wake.set()
 
     def _take_bound(self, pod: Object, node: str) -> None:
         uid = pod["metadata"]["uid"]
         placed = self._columns.placed.get(uid)
         self._queue.remove(uid)
+        self._columns.nominated.pop(uid, None)
         if placed is not None and placed[1] == node and not _resized(placed[0].pod, pod):
             placed[0].pod = pod
             return
         self._columns.add_pod(pod_info(pod), node)
         self._moved("pod-placed")
+        if placed is not None:
+            self._moved("pod-removed")  # it may need less than before, or another node
 
     def _is_ours(self, pod: Object) -> bool:
         return (
@@ -152,12 +227,12 @@ class Scheduler:
 
     # -- deciding
 
-    async def _schedule_forever(self) -> None:
+    async def _schedule_forever(self, group: asyncio.TaskGroup) -> None:
         while True:
             self._wake.clear()
             tried = 0
             while (queued := self._queue.pop(self._clock.monotonic())) is not None:
-                await self._schedule(queued)
+                await self._schedule(queued, group)
                 tried += 1
                 if tried % _BATCH == 0:
                     await asyncio.sleep(0)
@@ -174,43 +249,65 @@ class Scheduler:
         except TimeoutError:
             pass
 
-    async def _schedule(self, queued: Queued) -> None:
+    async def _schedule(self, queued: Queued, group: asyncio.TaskGroup) -> None:
         info = queued.info
         self._turn += 1
         decision = decide(info, self._columns, self._profile, turn=self._turn)
-        if decision.node:
-            self._queue.remove(info.uid)
-            self._columns.add_pod(info, decision.node)
-            await self._binding.put(_Assumed(queued, decision.node))
-        else:
-            self._queue.park(queued, frozenset(decision.plugins), self._clock.monotonic())
-            await self._report_failure(info, decision)
-
-    async def _report_failure(self, info: PodInfo, decision: Decision) -> None:
-        message = decision.message()
-        log.info("pod unschedulable pod=%s why=%s", info.key, message)
-        self._recorder.record(info.pod, type="Warning", reason="FailedScheduling", message=message)
-        current = get_condition(info.pod, "PodScheduled") or {}
-        if current.get("status") == "False" and current.get("message") == message:
+        if not decision.node:
+            await self._fail(queued, decision)
             return
-        condition = {
-            "type": "PodScheduled",
-            "status": "False",
-            "reason": "Unschedulable",
-            "message": message,
-            "lastProbeTime": None,
-            "lastTransitionTime": current.get("lastTransitionTime") or rfc3339(self._clock.now()),
-        }
-        patch = {"status": {"conditions": [condition]}}
-        meta = info.pod["metadata"]
-        try:
-            await self._client.patch(
-                PODS, meta["name"], info.namespace, patch, type="strategic", subresource="status"
+        assumed = Assumed(queued, decision.node, choose_volumes(info, self._columns, decision.node))
+        self._queue.remove(info.uid)
+        self._columns.nominated.pop(info.uid, None)
+        self._columns.add_pod(info, decision.node)
+        if assumed.volumes.bind or assumed.volumes.provision:
+            group.create_task(self._bind(assumed))  # may wait long: it must not hold up the crew
+        else:
+            await self._jobs.put(partial(self._bind, assumed))
+
+    async def _fail(self, queued: Queued, decision: Decision) -> None:
+        info = queued.info
+        message = decision.message()
+        preemption = Preemption(keeps_nomination=True)
+        if decision.nodes:
+            preemption = plan_preemption(
+                info, self._columns, self._profile, decision, list(self._budgets.values()), turn=self._turn
             )
-        except (NotFound, Conflict):
-            pass
-        except (StatusError, TransportError) as error:
-            log.warning("pod condition not written pod=%s error=%s", info.key, error)
+        if preemption.message:
+            message = f"{message} {preemption.message}"
+        nominated = None if preemption.keeps_nomination else preemption.node
+        released = self._promise(info, preemption) if nominated is not None else []
+        self._queue.park(queued, frozenset(decision.plugins), self._clock.monotonic())
+        await self._jobs.put(partial(self._report, info, message, nominated))
+        for other in released:
+            await self._jobs.put(partial(self._reporter.withdraw_promise, other))
+        if preemption.victims:
+            await self._jobs.put(partial(self._preempt, info, preemption))
+
+    def _promise(self, info: PodInfo, preemption: Preemption) -> list[PodInfo]:
+        """Promise the node; pods of lower priority lose theirs and are returned."""
+        node = preemption.node
+        released = [
+            other
+            for other, name in list(self._columns.nominated.values())
+            if node and name == node and other.priority < info.priority and other.uid != info.uid
+        ]
+        for other in released:
+            self._columns.nominate(other, "")
+        info.nominated = node
+        self._columns.nominate(info, node)
+        return released
+
+    async def _report(self, info: PodInfo, message: str, nominated: str | None) -> None:
+        if info.uid in self._queue:  # else it was bound or deleted meanwhile
+            await self._reporter.unschedulable(info, message, nominated)
+
+    async def _preempt(self, info: PodInfo, preemption: Preemption) -> None:
+        if not await self._reporter.preempt(info, preemption):
+            info.nominated = ""
+            self._columns.nominate(info, "")
+            await self._reporter.withdraw_promise(info)
+            self._moved("pod-removed")
 
     async def _flush_forever(self) -> None:
         while True:
@@ -218,40 +315,35 @@ class Scheduler:
             self._queue.flush(self._clock.monotonic())
             self._wake.set()
 
-    # -- binding
+    # -- writing
 
-    async def _bind_forever(self) -> None:
+    async def _work_forever(self) -> None:
         while True:
-            assumed = await self._binding.get()
-            await self._bind(assumed)
+            job = await self._jobs.get()
+            await job()
 
-    async def _bind(self, assumed: _Assumed) -> None:
-        info = assumed.queued.info
-        name = info.pod["metadata"]["name"]
-        binding = {
-            "apiVersion": "v1",
-            "kind": "Binding",
-            "metadata": {"name": name, "namespace": info.namespace, "uid": info.uid},
-            "target": {"apiVersion": "v1", "kind": "Node", "name": assumed.node},
-        }
+    async def _bind(self, assumed: Assumed) -> None:
         try:
-            await self._client.post(PODS, name, info.namespace, "binding", binding)
-        except (StatusError, TransportError) as error:
+            await self._binder.bind(assumed)
+        except (StatusError, TransportError, VolumesNotBound) as error:
             self._undo(assumed, error)
             return
-        message = f"Successfully assigned {info.key} to {assumed.node}"
-        self._recorder.record(info.pod, type="Normal", reason="Scheduled", message=message)
+        message = f"Successfully assigned {assumed.info.key} to {assumed.node}"
+        self._recorder.record(assumed.info.pod, type="Normal", reason="Scheduled", message=message)
 
-    def _undo(self, assumed: _Assumed, error: Exception) -> None:
-        info = assumed.queued.info
+    def _undo(self, assumed: Assumed, error: Exception) -> None:
+        info = assumed.info
         log.info("binding failed pod=%s node=%s error=%s", info.key, assumed.node, error)
         live = self._informers.get(PODS, field_selector=_PODS_SELECTOR).get(info.key)
-        still_waits = live is not None and live["metadata"]["uid"] == info.uid
-        if still_waits and live is not None and live["spec"].get("nodeName"):
+        if live is not None and live["metadata"]["uid"] != info.uid:
+            live = None
+        if live is not None and live["spec"].get("nodeName"):
             return
         self._columns.remove_pod(info.uid)
-        if still_waits and live is not None and not isinstance(error, NotFound):
-            self._queue.restore(assumed.queued, pod_info(live), self._clock.monotonic())
+        if live is not None and self._is_ours(live) and not isinstance(error, NotFound):
+            again = pod_info(live)
+            self._columns.nominate(again, again.nominated)
+            self._queue.restore(assumed.queued, again, self._clock.monotonic())
         self._moved("pod-removed")
 
 

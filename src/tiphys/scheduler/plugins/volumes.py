@@ -31,7 +31,7 @@ _OLD_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 
 @dataclass(frozen=True, slots=True)
 class VolumeChoice:
-    """What must be written before a pod is bound: claims by key, with the volume for each, if one is there."""
+    """What must be written before a pod is bound: claims (keys) to bind to a volume, or to make one for."""
 
     bind: tuple[tuple[str, str], ...] = ()
     provision: tuple[str, ...] = ()
@@ -83,7 +83,8 @@ class VolumeClaims:
             claim = columns.volumes.claims.get(claim_key(info, name))
             if claim is None:
                 if ephemeral:
-                    return f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{name}"'
+                    waits_for = "waiting for ephemeral volume controller to create the"
+                    return f'{waits_for} persistentvolumeclaim "{name}"'
                 return f'persistentvolumeclaim "{name}" not found'
             if (claim.get("status") or {}).get("phase") == "Lost":
                 volume = claim["spec"].get("volumeName") or ""

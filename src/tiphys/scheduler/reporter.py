@@ -1,0 +1,107 @@
+"""Writes why a pod waits (condition, event, promised node) and carries preemption out.
+
+A shell around plans: it chooses nothing. Faults of single writes are logged; the next try writes anew.
+Source: core/v1 PodCondition; upstream's reasons and messages of events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from tiphys.apimachinery.clock import Clock, rfc3339
+from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
+from tiphys.apimachinery.meta import Object, get_condition
+from tiphys.client.events import EventRecorder
+from tiphys.client.kinds import PODS
+from tiphys.client.rest import Client
+from tiphys.client.transport import TransportError
+from tiphys.scheduler.podinfo import PodInfo
+from tiphys.scheduler.preemption import VICTIM_REASON, Preemption
+
+log = logging.getLogger(__name__)
+
+
+class Reporter:
+    """Speaks to the API server about pods that could not be placed, and to their victims."""
+
+    def __init__(self, client: Client, recorder: EventRecorder, clock: Clock) -> None:
+        self._client = client
+        self._recorder = recorder
+        self._clock = clock
+
+    async def unschedulable(self, info: PodInfo, message: str, nominated: str | None) -> None:
+        """Write the condition and event; ``nominated`` None leaves the promised node as it is."""
+        log.info("pod unschedulable pod=%s why=%s", info.key, message)
+        self._recorder.record(info.pod, type="Warning", reason="FailedScheduling", message=message)
+        current = get_condition(info.pod, "PodScheduled") or {}
+        status: dict[str, Any] = {}
+        same = current.get("status") == "False" and current.get("reason") == "Unschedulable"
+        if not same or current.get("message") != message:
+            since = current.get("lastTransitionTime") if current.get("status") == "False" else None
+            status["conditions"] = [self._condition(info.pod, "PodScheduled", "False", message, since)]
+        written = (info.pod.get("status") or {}).get("nominatedNodeName") or ""
+        if nominated is not None and nominated != written:
+            status["nominatedNodeName"] = nominated or None
+        if status:
+            await self._patch_status(info, status)
+
+    async def withdraw_promise(self, info: PodInfo) -> None:
+        """Take a promised node back from a pod that waits."""
+        await self._patch_status(info, {"nominatedNodeName": None})
+
+    async def preempt(self, info: PodInfo, preemption: Preemption) -> bool:
+        """Delete the victims at once; False when one of them could not be deleted."""
+        results = await asyncio.gather(
+            *(self._evict(one, info, preemption.node) for one in preemption.victims)
+        )
+        return all(results)
+
+    async def _evict(self, victim: PodInfo, info: PodInfo, node: str) -> bool:
+        name = victim.pod["metadata"]["name"]
+        if victim.pod["metadata"].get("deletionTimestamp"):
+            return True
+        scheduler = info.pod["spec"].get("schedulerName") or "default-scheduler"
+        message = f"{scheduler}: preempting to accommodate a higher priority pod"
+        condition = self._condition(victim.pod, "DisruptionTarget", "True", message, None)
+        condition["reason"] = VICTIM_REASON
+        try:
+            await self._write_status(victim, {"conditions": [condition]})
+            await self._client.delete(PODS, name, victim.namespace, uid=victim.uid)
+        except (NotFound, Conflict):
+            return True  # it is gone, or another pod has its name by now
+        except (StatusError, TransportError) as error:
+            log.warning("victim not deleted pod=%s for=%s error=%s", victim.key, info.key, error)
+            return False
+        log.info("pod preempted pod=%s for=%s node=%s", victim.key, info.key, node)
+        text = f"Preempted by pod {info.uid} on node {node}"
+        self._recorder.record(victim.pod, type="Normal", reason="Preempted", message=text)
+        return True
+
+    def _condition(
+        self, pod: Object, type_: str, status: str, message: str, since: str | None
+    ) -> dict[str, Any]:
+        condition = {
+            "type": type_,
+            "status": status,
+            "reason": "Unschedulable",
+            "message": message,
+            "lastProbeTime": None,
+            "lastTransitionTime": since or rfc3339(self._clock.now()),
+        }
+        generation = pod["metadata"].get("generation")
+        return {**condition, "observedGeneration": generation} if generation else condition
+
+    async def _patch_status(self, info: PodInfo, status: dict[str, Any]) -> None:
+        try:
+            await self._write_status(info, status)
+        except (NotFound, Conflict):
+            pass
+        except (StatusError, TransportError) as error:
+            log.warning("pod status not written pod=%s error=%s", info.key, error)
+
+    async def _write_status(self, info: PodInfo, status: dict[str, Any]) -> None:
+        patch = {"metadata": {"uid": info.uid}, "status": status}
+        name = info.pod["metadata"]["name"]
+        await self._client.patch(PODS, name, info.namespace, patch, type="strategic", subresource="status")
