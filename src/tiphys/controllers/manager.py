@@ -29,6 +29,7 @@ from tiphys.controllers.replicaset.controller import ReplicaSetController
 from tiphys.controllers.replicationcontroller.controller import ReplicationControllerController
 from tiphys.controllers.rootca.controller import RootCaController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
+from tiphys.controllers.statefulset.controller import StatefulSetController
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ CONTROLLERS: tuple[type, ...] = (
     ReplicationControllerController,
     DeploymentController,
     DaemonSetController,
+    StatefulSetController,
     JobController,
     PodGarbageCollector,
     GarbageCollector,

@@ -1,0 +1,168 @@
+"""One step of a StatefulSet: pods in order, one at a time unless Parallel; updates from the top. Pure.
+
+Source: apps/v1 StatefulSet, "StatefulSet Basics" (ordering guarantees, partitioned updates).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tiphys.apimachinery.intstr import scaled
+from tiphys.apimachinery.meta import Object
+from tiphys.controllers import podstate
+from tiphys.controllers.history import pod_hash
+from tiphys.controllers.statefulset.pods import first_ordinal, ordinal_of, replicas_of
+
+
+@dataclass(frozen=True, slots=True)
+class Revisions:
+    """Hashes: ``current`` is what the set ran before the update in progress, ``update`` what it shall run."""
+
+    current: str
+    update: str
+
+
+@dataclass(slots=True)
+class Plan:
+    """``create`` pairs ordinals with the revision hash to make them at."""
+
+    create: list[tuple[int, str]] = field(default_factory=list)
+    delete: list[Object] = field(default_factory=list)
+    status: Object = field(default_factory=dict)
+    recheck_s: float | None = None
+
+
+def plan(owner: Object, pods: Sequence[Object], revisions: Revisions, now: datetime) -> Plan:
+    """Plan the next step. ``pods`` are all pods of the set, whatever their state."""
+    by_ordinal = {number: pod for pod in pods if (number := ordinal_of(owner, pod)) is not None}
+    result = Plan(status=_status(owner, by_ordinal, revisions, now))
+    min_ready_s = owner["spec"].get("minReadySeconds") or 0
+    result.recheck_s = podstate.earliest(podstate.available_in_s(pod, min_ready_s, now) for pod in pods)
+    if podstate.is_deleting(owner):
+        return result
+    start = first_ordinal(owner)
+    wanted = range(start, start + replicas_of(owner))
+    ordered = (owner["spec"].get("podManagementPolicy") or "OrderedReady") == "OrderedReady"
+    if _plan_wanted(result, owner, by_ordinal, wanted, revisions, now, ordered=ordered):
+        return result
+    condemned = sorted((number for number in by_ordinal if number not in wanted), reverse=True)
+    if _plan_condemned(result, by_ordinal, condemned, ordered=ordered):
+        return result
+    _plan_update(result, owner, by_ordinal, wanted, revisions, now)
+    return result
+
+
+def _plan_wanted(
+    result: Plan,
+    owner: Object,
+    by_ordinal: dict[int, Object],
+    wanted: range,
+    revisions: Revisions,
+    now: datetime,
+    *,
+    ordered: bool,
+) -> bool:
+    """Make what is missing; True when the step ends here."""
+    for number in wanted:
+        pod = by_ordinal.get(number)
+        if pod is None:
+            result.create.append((number, _revision_for(owner, number, revisions)))
+        elif podstate.is_terminal(pod) and not podstate.is_deleting(pod):
+            result.delete.append(pod)
+        elif podstate.is_deleting(pod) or not _is_available(owner, pod, now):
+            if ordered:
+                return True
+            continue
+        else:
+            continue
+        if ordered:
+            return True
+    return False
+
+
+def _plan_condemned(
+    result: Plan, by_ordinal: dict[int, Object], condemned: list[int], *, ordered: bool
+) -> bool:
+    """Take away what is too many, from the top; True when the step ends here."""
+    for number in condemned:
+        pod = by_ordinal[number]
+        if podstate.is_deleting(pod):
+            if ordered:
+                return True
+            continue
+        result.delete.append(pod)
+        if ordered:
+            return True
+    return False
+
+
+def _plan_update(
+    result: Plan,
+    owner: Object,
+    by_ordinal: dict[int, Object],
+    wanted: range,
+    revisions: Revisions,
+    now: datetime,
+) -> None:
+    strategy = owner["spec"].get("updateStrategy") or {}
+    if strategy.get("type") == "OnDelete" or result.create or result.delete:
+        return
+    settings = strategy.get("rollingUpdate") or {}
+    allowed = max(scaled(settings.get("maxUnavailable", 1), replicas_of(owner), round_up=True), 1)
+    down = sum(not _is_available(owner, by_ordinal[n], now) for n in wanted if n in by_ordinal)
+    least = max(wanted.start, int(settings.get("partition") or 0))
+    for number in reversed([n for n in wanted if n >= least]):
+        pod = by_ordinal.get(number)
+        if pod is None:
+            continue
+        if pod_hash(pod) != revisions.update and not podstate.is_deleting(pod):
+            broken = not _is_available(owner, pod, now)
+            if down - broken >= allowed:
+                return
+            result.delete.append(pod)
+            down += not broken
+        if down >= allowed:
+            return
+
+
+def _revision_for(owner: Object, number: int, revisions: Revisions) -> str:
+    """New pods below the partition keep the former revision."""
+    strategy = owner["spec"].get("updateStrategy") or {}
+    if strategy.get("type") == "OnDelete":
+        return revisions.update
+    partition = int((strategy.get("rollingUpdate") or {}).get("partition") or 0)
+    return revisions.current if number < partition else revisions.update
+
+
+def _status(owner: Object, by_ordinal: dict[int, Object], revisions: Revisions, now: datetime) -> Object:
+    pods = [pod for pod in by_ordinal.values() if not podstate.is_terminal(pod)]
+    live = [pod for pod in pods if not podstate.is_deleting(pod)]
+    counts = {
+        "currentReplicas": sum(pod_hash(pod) == revisions.current for pod in live),
+        "updatedReplicas": sum(pod_hash(pod) == revisions.update for pod in live),
+        "readyReplicas": sum(podstate.is_ready(pod) for pod in pods),
+    }
+    current = revisions.current
+    done = counts["updatedReplicas"] == replicas_of(owner) == len(pods) == counts["readyReplicas"]
+    rolling = (owner["spec"].get("updateStrategy") or {}).get("type") != "OnDelete"
+    if done and rolling and current != revisions.update:
+        current = revisions.update
+        counts["currentReplicas"] = counts["updatedReplicas"]
+    name = owner["metadata"]["name"]
+    status: Object = {
+        "observedGeneration": owner["metadata"].get("generation", 0),
+        "replicas": len(pods),
+        **{key: value for key, value in counts.items() if value},
+        "availableReplicas": sum(_is_available(owner, pod, now) for pod in pods),
+        "currentRevision": f"{name}-{current}",
+        "updateRevision": f"{name}-{revisions.update}",
+        "collisionCount": (owner.get("status") or {}).get("collisionCount") or 0,
+    }
+    return status
+
+
+def _is_available(owner: Object, pod: Object, now: datetime) -> bool:
+    min_ready_s = owner["spec"].get("minReadySeconds") or 0
+    return podstate.is_active(pod) and podstate.available_in_s(pod, min_ready_s, now) == 0

@@ -1,0 +1,72 @@
+"""A StatefulSet's pods and claims by ordinal: names, identity, storage. Pure. Source: apps/v1 StatefulSet."""
+
+from __future__ import annotations
+
+import re
+
+from tiphys.apimachinery.meta import Object, copy_object, owner_reference
+from tiphys.controllers.history import HASH_LABEL
+from tiphys.controllers.podtemplate import pod_from_template
+
+POD_NAME = "statefulset.kubernetes.io/pod-name"
+POD_INDEX = "apps.kubernetes.io/pod-index"
+_ORDINAL = re.compile(r"^(.*)-([0-9]+)$")
+
+
+def first_ordinal(owner: Object) -> int:
+    return int((owner["spec"].get("ordinals") or {}).get("start") or 0)
+
+
+def replicas_of(owner: Object) -> int:
+    replicas = owner["spec"].get("replicas")
+    return 1 if replicas is None else int(replicas)
+
+
+def ordinal_of(owner: Object, pod: Object) -> int | None:
+    """The pod's ordinal, None if its name is not of this set."""
+    matched = _ORDINAL.match(pod["metadata"]["name"])
+    if matched is None or matched.group(1) != owner["metadata"]["name"]:
+        return None
+    return int(matched.group(2))
+
+
+def pod_name(owner: Object, ordinal: int) -> str:
+    return f"{owner['metadata']['name']}-{ordinal}"
+
+
+def build_pod(owner: Object, template: Object, ordinal: int, digest: str) -> Object:
+    """Build the pod of one ordinal at one revision, with its stable name and claims."""
+    pod = pod_from_template(template, owner)
+    meta, name = pod["metadata"], pod_name(owner, ordinal)
+    del meta["generateName"]
+    meta["name"] = name
+    meta["labels"].update({POD_NAME: name, POD_INDEX: str(ordinal), HASH_LABEL: digest})
+    pod["spec"]["hostname"] = name
+    pod["spec"]["subdomain"] = owner["spec"].get("serviceName") or ""
+    claims = {claim["metadata"]["name"] for claim in owner["spec"].get("volumeClaimTemplates") or ()}
+    if claims:
+        others = [item for item in pod["spec"].get("volumes") or () if item["name"] not in claims]
+        mounted = [
+            {"name": claim, "persistentVolumeClaim": {"claimName": f"{claim}-{name}"}}
+            for claim in sorted(claims)
+        ]
+        pod["spec"]["volumes"] = [*mounted, *others]
+    return pod
+
+
+def build_claims(owner: Object, ordinal: int) -> list[Object]:
+    """Build the PersistentVolumeClaims of one ordinal; they outlive the pod."""
+    result = []
+    for template in owner["spec"].get("volumeClaimTemplates") or ():
+        claim = copy_object(template)
+        meta = claim["metadata"]
+        meta["name"] = f"{meta['name']}-{pod_name(owner, ordinal)}"
+        meta["namespace"] = owner["metadata"]["namespace"]
+        selected = (owner["spec"].get("selector") or {}).get("matchLabels") or {}
+        meta["labels"] = {**(meta.get("labels") or {}), **selected}
+        policy = owner["spec"].get("persistentVolumeClaimRetentionPolicy") or {}
+        if policy.get("whenDeleted") == "Delete":
+            meta["ownerReferences"] = [owner_reference(owner)]
+        claim.pop("status", None)
+        result.append({**claim, "apiVersion": "v1", "kind": "PersistentVolumeClaim"})
+    return result

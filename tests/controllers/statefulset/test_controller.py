@@ -1,0 +1,134 @@
+"""Pods in order, with names and claims of their own, updated from the top."""
+
+import pytest
+
+from tiphys.client.kinds import PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
+from tiphys.controllers.statefulset.controller import StatefulSetController
+
+
+def stateful(replicas=3, policy="OrderedReady", partition=0, **spec):
+    labels = {"app": "db"}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "db", "namespace": "d", "generation": 1},
+        "spec": {
+            "replicas": replicas,
+            "serviceName": "db",
+            "podManagementPolicy": policy,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"image": "v1"}]}},
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": partition}},
+            **spec,
+        },
+    }
+
+
+async def start(world, turns=1):
+    for _ in range(turns):
+        for pod in world.api.all(PODS):
+            if not pod.get("status"):
+                ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+                world.api.put(PODS, {**pod, "status": {"phase": "Running", "conditions": [ready]}})
+        await world.settle()
+
+
+def names(world):
+    return [pod["metadata"]["name"] for pod in world.api.all(PODS)]
+
+
+def images(world):
+    return {pod["metadata"]["name"][-1]: pod["spec"]["containers"][0]["image"] for pod in world.api.all(PODS)}
+
+
+async def change(world, **spec):
+    current = world.api.get(STATEFUL_SETS, "db", "d")
+    world.api.put(STATEFUL_SETS, {**current, "spec": {**current["spec"], **spec}})
+    await world.settle()
+
+
+async def set_image(world, image):
+    current = world.api.get(STATEFUL_SETS, "db", "d")
+    current["spec"]["template"]["spec"]["containers"][0]["image"] = image
+    world.api.put(STATEFUL_SETS, current)
+    await world.settle()
+
+
+async def test_one_after_the_other_and_back(world):
+    world.api.put(STATEFUL_SETS, stateful())
+    async with world.running(StatefulSetController):
+        assert names(world) == ["db-0"]
+        await start(world)
+        assert names(world) == ["db-0", "db-1"]
+        await start(world, 3)
+        assert names(world) == ["db-0", "db-1", "db-2"]
+        status = world.api.get(STATEFUL_SETS, "db", "d")["status"]
+        assert (status["replicas"], status["readyReplicas"], status["availableReplicas"]) == (3, 3, 3)
+        assert status["currentRevision"] == status["updateRevision"]
+        await change(world, replicas=1)
+        assert names(world) == ["db-0"]
+
+
+async def test_identity_and_claims(world):
+    template = {"metadata": {"name": "data"}, "spec": {"resources": {}}}
+    world.api.put(STATEFUL_SETS, stateful(1, volumeClaimTemplates=[template]))
+    async with world.running(StatefulSetController):
+        (pod,) = world.api.all(PODS)
+        assert (pod["spec"]["hostname"], pod["spec"]["subdomain"]) == ("db-0", "db")
+        assert pod["metadata"]["labels"]["statefulset.kubernetes.io/pod-name"] == "db-0"
+        assert pod["metadata"]["labels"]["apps.kubernetes.io/pod-index"] == "0"
+        (claim,) = world.api.all(PERSISTENT_VOLUME_CLAIMS)
+        assert claim["metadata"]["name"] == "data-db-0"
+        assert pod["spec"]["volumes"] == [
+            {"name": "data", "persistentVolumeClaim": {"claimName": "data-db-0"}}
+        ]
+        world.api.remove(PODS, "db-0", "d")
+        await world.settle()
+        assert names(world) == ["db-0"]
+        assert len(world.api.all(PERSISTENT_VOLUME_CLAIMS)) == 1
+
+
+async def test_parallel_starts_all(world):
+    world.api.put(STATEFUL_SETS, stateful(policy="Parallel"))
+    async with world.running(StatefulSetController):
+        assert len(names(world)) == 3
+
+
+async def test_updates_go_from_the_top_one_at_a_time(world):
+    world.api.put(STATEFUL_SETS, stateful())
+    async with world.running(StatefulSetController):
+        await start(world, 3)
+        await set_image(world, "v2")
+        assert images(world) == {"0": "v1", "1": "v1", "2": "v2"}
+        await start(world)
+        assert images(world) == {"0": "v1", "1": "v2", "2": "v2"}
+        await start(world, 2)
+        assert set(images(world).values()) == {"v2"}
+        status = world.api.get(STATEFUL_SETS, "db", "d")["status"]
+        assert status["currentRevision"] == status["updateRevision"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "after"),
+    [
+        ({"partition": 2}, {"0": "v1", "1": "v1", "2": "v2"}),
+        ({"updateStrategy": {"type": "OnDelete"}}, {"0": "v1", "1": "v1", "2": "v1"}),
+    ],
+)
+async def test_partition_and_on_delete(world, spec, after):
+    world.api.put(STATEFUL_SETS, stateful(**spec))
+    async with world.running(StatefulSetController):
+        await start(world, 3)
+        await set_image(world, "v2")
+        await start(world, 3)
+        assert images(world) == after
+
+
+async def test_a_failed_pod_is_made_again(world):
+    world.api.put(STATEFUL_SETS, stateful(1))
+    async with world.running(StatefulSetController):
+        (pod,) = world.api.all(PODS)
+        world.api.put(PODS, {**pod, "status": {"phase": "Failed"}})
+        await world.settle()
+        (fresh,) = world.api.all(PODS)
+        assert fresh["metadata"]["uid"] != pod["metadata"]["uid"]
