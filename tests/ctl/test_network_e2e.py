@@ -83,3 +83,10 @@ def test_bridge_of_another_cluster_is_left_alone(cluster: Cluster, tmp_path: Pat
         network.create(other)
     network.destroy(other)
     assert network.is_ours(cluster)
+
+
+@pytest.mark.parametrize("outbound", [True, False])
+def test_rules_are_accepted(outbound: bool) -> None:
+    made = Cluster("rules", 60, Path("/x"), 2, outbound=outbound)
+    for script in (network.root_rules(made), network.node_rules(made, made.node(1))):
+        network.run(["unshare", "--net", "nft", "-f", "-"], script)

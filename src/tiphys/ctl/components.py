@@ -108,6 +108,7 @@ def _node(cluster: Cluster, node: Node, upstreams: Sequence[str]) -> list[Compon
         "root-dir": str(node.folder / "kubelet"),
         "log-root": str(node.folder / "pods"),
         "container-runtime-endpoint": f"unix://{node.containerd_socket}",
+        "cgroup-root": f"{cluster.cgroup}/{node.name}",
         "cluster-dns": cluster.dns_ip,
         "cluster-domain": DOMAIN,
         "port": "10250",

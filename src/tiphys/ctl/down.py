@@ -47,8 +47,9 @@ def down(name: str, progress: Progress, *, keep_data: bool = False) -> None:
         if not keep_data:
             with progress.step("removing data"):
                 _remove(folder)
-    with contextlib.suppress(OSError):
-        state.home().rmdir()
+    if state.home() == state.DEFAULT_HOME:  # a folder that somebody chose is theirs
+        with contextlib.suppress(OSError):
+            state.home().rmdir()
 
 
 def _stop_supervisor(cluster: Cluster) -> None:
@@ -119,6 +120,10 @@ def _end_containers(cluster: Cluster) -> None:
             for item in mine:
                 state.stop_process(item.pid, item.started, grace_s=0)
         _forget_containers(node)
+    for base in (_CGROUPS, *(path for path in _CGROUPS.iterdir() if path.is_dir())):
+        tree = base / cluster.cgroup.lstrip("/")
+        if tree.is_dir():
+            groups |= {tree, *(path for path in tree.rglob("*") if path.is_dir())}
     _remove_cgroups(groups)
 
 

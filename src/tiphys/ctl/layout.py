@@ -103,6 +103,11 @@ class Cluster:
         return f"https://{self.host_ip}:{self.api_port}"
 
     @property
+    def cgroup(self) -> str:
+        """Where the control groups of all its pods are."""
+        return f"/tiphys/{self.bridge}"
+
+    @property
     def kubeconfig(self) -> Path:
         return self.folder / "kubeconfig"
 

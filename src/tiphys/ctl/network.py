@@ -235,7 +235,8 @@ def _create_rest(cluster: Cluster) -> None:
         check=False,
     )  # fmt: skip
     run(["nft", "-f", "-"], root_rules(cluster))
-    if cluster.outbound:
+    if cluster.outbound and _FORWARD.read_text().strip() == "0":
+        _forward_record(cluster).touch()
         _FORWARD.write_text("1\n")
     for node in cluster.nodes:
         _create_node(cluster, node)
@@ -260,6 +261,11 @@ def _create_node(cluster: Cluster, node: Node) -> None:
     conf.write_text(cni_conf(cluster, node))
 
 
+def _forward_record(cluster: Cluster) -> Path:
+    """Return the file whose being there says that this cluster switched the machine's forwarding on."""
+    return cluster.folder / "forwarding-was-off"
+
+
 def _text(lines: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
@@ -277,3 +283,7 @@ def destroy(cluster: Cluster) -> None:
         ["ip", "-force", "-batch", "-"], input=_text(lines), text=True, capture_output=True, check=False
     )
     subprocess.run(["nft", "delete", "table", "ip", cluster.bridge], capture_output=True, check=False)
+    if _forward_record(cluster).exists():
+        if not any(name.startswith("tiphys") for name in _links()):
+            _FORWARD.write_text("0\n")
+        _forward_record(cluster).unlink()

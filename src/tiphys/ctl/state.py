@@ -18,12 +18,13 @@ from typing import Any
 from tiphys.apimachinery.clock import RealClock
 from tiphys.ctl.layout import Cluster, CtlError
 
+DEFAULT_HOME = Path("/var/lib/tiphys")
 _POLL_S = 0.02
 
 
 def home() -> Path:
     """Return the folder of all clusters: ``TIPHYS_HOME`` or ``/var/lib/tiphys``."""
-    return Path(os.environ.get("TIPHYS_HOME") or "/var/lib/tiphys").resolve()
+    return Path(os.environ.get("TIPHYS_HOME") or DEFAULT_HOME).resolve()
 
 
 def cluster_folder(name: str) -> Path:

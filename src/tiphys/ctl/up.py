@@ -64,7 +64,10 @@ def up(options: UpOptions, hooks: Hooks, progress: Progress, clock: Clock | None
         raise CtlError(f"cannot make {folder}: {error.strerror}") from error
     with state.lock(folder):
         cluster = state.load(options.name)
-        if cluster is not None and supervisor.ask(cluster, "status") is not None:
+        running = supervisor.ask(cluster, "status") if cluster is not None else None
+        if cluster is not None and running is not None:
+            if running.get("stopping"):
+                raise CtlError(f"cluster {cluster.name!r} is just stopping: try again in a moment")
             progress.say(f"cluster {cluster.name!r} is already running; nothing changed")
             return cluster
         preflight.ensure_packages(progress.say, install=options.install)
@@ -96,6 +99,7 @@ def _new_or_same(cluster: Cluster | None, options: UpOptions, progress: Progress
 
 
 def _start(cluster: Cluster, hooks: Hooks, progress: Progress, clock: Clock) -> None:
+    _end_remains(cluster)
     preflight.check_port(cluster)
     with progress.step(f"network {cluster.bridge}, {cluster.node_count} node namespace(s)"):
         network.create(cluster)
@@ -114,6 +118,14 @@ def _start(cluster: Cluster, hooks: Hooks, progress: Progress, clock: Clock) -> 
 
     with progress.step(f"starting {len(rows)} processes"):
         supervisor.daemonize(cluster, make)
+
+
+def _end_remains(cluster: Cluster) -> None:
+    """End what a killed supervisor left, so that it holds no port; containerd goes on with its containers."""
+    record = state.read_json(cluster.folder / "processes.json") or {}
+    for name, entry in record.get("components", {}).items():
+        if not name.startswith("containerd-"):
+            state.stop_process(entry.get("pid", 0), entry.get("started", 0), grace_s=3.0)
 
 
 def _paths(node: Node) -> ContainerdPaths:

@@ -90,7 +90,7 @@ def _fault(message: DNSRecord) -> int:
 
 
 def _edns(message: DNSRecord, reply: DNSRecord) -> tuple[int, bool]:
-    """Answer an OPT record with one of ours; return the bytes a UDP reply may have and if the version is known."""
+    """Answer OPT with ours; return the bytes a UDP reply may have, and if the version is known."""
     for record in message.ar:
         if record.rtype == QTYPE.OPT:
             version = (int(record.ttl) >> 16) & 0xFF

@@ -1,6 +1,6 @@
 """Keeps one EndpointSlice of Service kube-dns: the address at which this node's DNS answers.
 
-Every node's DNS owns a slice of its own, so there is no common writer that could fail; it goes with its Node. Called by ``server``.
+Every node's DNS owns a slice of its own, so no common writer can fail; it goes with its Node.
 """
 
 from __future__ import annotations
