@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,6 +72,11 @@ class Api:
         raw = response.body if isinstance(response.body, bytes) else b"".join(response.body)
         is_json = "json" in response.headers.get("content-type", "")
         return Answer(response.status, response.headers, raw, orjson.loads(raw) if is_json and raw else None)
+
+    async def settle(self) -> None:
+        """Let the indexes that follow the store catch up."""
+        for _ in range(5):
+            await asyncio.sleep(0)
 
     async def get(self, path: str, **rest: Any) -> Any:
         answer = await self("GET", path, **rest)

@@ -116,7 +116,9 @@ class ApiServer:
         for feed in feeds:
             await feed.prime()
         started = asyncio.Event()
-        self._background = asyncio.create_task(self._follow(feeds, started), name="apiserver-feeds")
+        task = asyncio.create_task(self._follow(feeds, started))  # parent: start and stop
+        task.add_done_callback(self._feeds_ended)
+        self._background = task
         await started.wait()
         await bootstrap(self.backend)
         self._ready = True
@@ -143,6 +145,12 @@ class ApiServer:
             for feed in feeds:
                 group.create_task(feed.run())
             started.set()
+
+    def _feeds_ended(self, task: asyncio.Task[None]) -> None:
+        """Without its indexes a server must not decide: say so where health is asked."""
+        if not task.cancelled() and task.exception() is not None:
+            self._ready = False
+            log.error("feeds ended", exc_info=task.exception())
 
     async def stop(self) -> None:
         """Stop following and close the store. Idempotent."""

@@ -3,16 +3,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 READ = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}]
-
-
-async def settle() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 async def grant(api: Any, name: str, rules: list[Any]) -> None:
@@ -26,7 +20,7 @@ async def grant(api: Any, name: str, rules: list[Any]) -> None:
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "alice"}],
         },
     )
-    await settle()
+    await api.settle()
 
 
 async def test_bindings_take_effect_and_cease(api: Any) -> None:
@@ -35,7 +29,7 @@ async def test_bindings_take_effect_and_cease(api: Any) -> None:
     await grant(api, "r", READ)
     assert (await api("GET", path, user="alice")).status == 200
     await api("DELETE", f"{RBAC}/namespaces/default/rolebindings/r")
-    await settle()
+    await api.settle()
     assert (await api("GET", path, user="alice")).status == 403
 
 
@@ -78,7 +72,7 @@ async def test_a_node_reads_what_its_pods_use(api: Any, make_pod: Any) -> None:
         await api.create(secrets, {"metadata": {"name": name}})
     volumes = [{"name": "v", "secret": {"secretName": "used"}}]
     await api.create("/api/v1/namespaces/default/pods", make_pod("p", nodeName="n1", volumes=volumes))
-    await settle()
+    await api.settle()
     assert (await api("GET", secrets + "/used", user="node")).status == 200
     answer = await api("GET", secrets + "/other", user="node")
     assert answer.status == 403

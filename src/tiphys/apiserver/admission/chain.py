@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tiphys.apiserver.admission import (
+    certificates,
     escalation,
+    ingress_class,
     limit_ranger,
     namespace_lifecycle,
     node_restriction,
@@ -60,6 +62,8 @@ PLUGINS: tuple[Plugin, ...] = (
     storage_class.DefaultStorageClass(),
     storage_protection.StorageObjectInUseProtection(),
     runtime_class.RuntimeClass(),
+    ingress_class.DefaultIngressClass(),
+    certificates.CertificateRequests(),
     service_addresses.ServiceAddresses(),
     escalation.RbacEscalation(),
     resource_quota.ResourceQuota(),

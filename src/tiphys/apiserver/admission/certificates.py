@@ -1,0 +1,90 @@
+"""Certificate signing requests: who asked is the server's to say, and approving or signing needs a right.
+
+Source: the "Certificates and Certificate Signing Requests" page.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.authn.user import MASTERS
+from tiphys.apiserver.requestinfo import RequestInfo
+
+_GROUP = "certificates.k8s.io"
+_PLURAL = "certificatesigningrequests"
+_CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
+
+
+class CertificateRequests:
+    """Stamps the requester, guards approval and signing by signer name, refuses client system:masters."""
+
+    NAME = "CertificateRequests"
+
+    async def admit(self, attributes: Attributes) -> None:
+        request = attributes.obj
+        if not self._concerned(attributes) or request is None or attributes.subresource:
+            return
+        spec = request.setdefault("spec", {})
+        keys = ("username", "uid", "groups", "extra")
+        source = attributes.call.user.to_info()
+        if attributes.operation == "UPDATE" and attributes.old is not None:
+            source = attributes.old.get("spec") or {}
+        for key in keys:
+            if source.get(key):
+                spec[key] = source[key]
+            else:
+                spec.pop(key, None)
+
+    async def validate(self, attributes: Attributes) -> None:
+        if not self._concerned(attributes) or attributes.obj is None:
+            return
+        if attributes.operation == "CREATE":
+            _refuse_masters(attributes, attributes.obj)
+        elif attributes.subresource == "approval":
+            self._require(attributes, "approve")
+        elif attributes.subresource == "status" and attributes.old is not None:
+            before = (attributes.old.get("status") or {}).get("certificate")
+            if (attributes.obj.get("status") or {}).get("certificate") != before:
+                self._require(attributes, "sign")
+
+    def _concerned(self, attributes: Attributes) -> bool:
+        return attributes.group == _GROUP and attributes.plural == _PLURAL
+
+    def _require(self, attributes: Attributes, verb: str) -> None:
+        """Ask for the right on this signer, or on all signers of its domain."""
+        signer = str(((attributes.old or {}).get("spec") or {}).get("signerName", ""))
+        domain = signer.split("/", 1)[0]
+        authorizer, user = attributes.call.backend.authorizer, attributes.call.user
+        for name in (signer, f"{domain}/*"):
+            info = RequestInfo(
+                path="",
+                verb=verb,
+                is_resource=True,
+                group=_GROUP,
+                version="v1",
+                resource="signers",
+                name=name,
+            )
+            if authorizer.authorize(user, info).allowed:
+                return
+        action = "approve requests" if verb == "approve" else "sign requests"
+        raise attributes.refuse(f'user not permitted to {action} with signerName "{signer}"')
+
+
+def _refuse_masters(attributes: Attributes, request: Object) -> None:
+    spec = request.get("spec") or {}
+    if spec.get("signerName") != _CLIENT_SIGNER:
+        return
+    try:
+        parsed = x509.load_pem_x509_csr(base64.b64decode(spec.get("request") or ""))
+    except (ValueError, binascii.Error):
+        return
+    groups = parsed.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    if any(group.value == MASTERS for group in groups):
+        raise attributes.refuse(f"use of {_CLIENT_SIGNER} signer with {MASTERS} group is not allowed")

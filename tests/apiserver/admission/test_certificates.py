@@ -1,0 +1,89 @@
+"""Certificate signing requests and default ingress classes."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+NETWORKING = "/apis/networking.k8s.io/v1"
+
+
+def request(group: str = "dev", **spec: Any) -> dict[str, Any]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, group),
+            x509.NameAttribute(NameOID.COMMON_NAME, "u"),
+        ]
+    )
+    csr = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    pem = csr.public_bytes(serialization.Encoding.PEM)
+    return {
+        "metadata": {"name": "r"},
+        "spec": {
+            "request": base64.b64encode(pem).decode(),
+            "signerName": "kubernetes.io/kube-apiserver-client",
+            "usages": ["client auth"],
+            **spec,
+        },
+    }
+
+
+async def test_the_server_says_who_asked(api: Any) -> None:
+    made = await api.create(CSRS, request(username="forged", groups=["forged"]))
+    assert (made["spec"]["username"], made["spec"]["uid"]) == ("admin", "1")
+    assert made["spec"]["groups"] == ["system:masters", "system:authenticated"]
+
+
+async def test_masters_are_refused(api: Any) -> None:
+    answer = await api("POST", CSRS, request("system:masters"))
+    assert answer.status == 403
+    assert "signer with system:masters group is not allowed" in answer.message
+
+
+async def test_approval_needs_a_right_on_the_signer(api: Any) -> None:
+    made = await api.create(CSRS, request())
+    made["status"] = {"conditions": [{"type": "Approved", "reason": "Yes", "status": "True"}]}
+    approval = ["certificatesigningrequests/approval"]
+    rules = [{"apiGroups": ["certificates.k8s.io"], "resources": approval, "verbs": ["update"]}]
+    base = "/apis/rbac.authorization.k8s.io/v1"
+    await api.create(base + "/clusterroles", {"metadata": {"name": "x"}, "rules": rules})
+    ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "x"}
+    subjects = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "alice"}]
+    await api.create(
+        base + "/clusterrolebindings", {"metadata": {"name": "x"}, "roleRef": ref, "subjects": subjects}
+    )
+    await api.settle()
+    answer = await api("PUT", CSRS + "/r/approval", made, user="alice")
+    assert answer.status == 403
+    assert 'user not permitted to approve requests with signerName "kubernetes.io/kube-apiserver-client"' in (
+        answer.message
+    )
+    approved = await api.put(CSRS + "/r/approval", made)
+    assert approved["status"]["conditions"][0]["type"] == "Approved"
+
+
+async def test_default_ingress_class(api: Any) -> None:
+    annotations = {"ingressclass.kubernetes.io/is-default-class": "true"}
+    await api.create(
+        NETWORKING + "/ingressclasses",
+        {"metadata": {"name": "k", "annotations": annotations}, "spec": {"controller": "x.io/y"}},
+    )
+    backend = {"service": {"name": "s", "port": {"number": 80}}}
+    made = await api.create(
+        NETWORKING + "/namespaces/default/ingresses",
+        {"metadata": {"name": "i"}, "spec": {"defaultBackend": backend}},
+    )
+    assert made["spec"]["ingressClassName"] == "k"
+
+
+async def test_namespaces_carry_their_name(api: Any) -> None:
+    made = await api.create("/api/v1/namespaces", {"metadata": {"name": "x"}})
+    assert made["metadata"]["labels"] == {"kubernetes.io/metadata.name": "x"}
+    assert (made["spec"]["finalizers"], made["status"]["phase"]) == (["kubernetes"], "Active")
