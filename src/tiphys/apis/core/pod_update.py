@@ -43,8 +43,9 @@ def validate_pod_update(new: Object, old: Object) -> list[FieldError]:
         text = f"only deletion is allowed, but found new scheduling gates '{', '.join(sorted(added_gates))}'"
         faults.append(forbidden("spec.schedulingGates", text))
         return faults
-    if _normalized(spec, before) != {key: value for key, value in before.items() if value not in (None, [])}:
-        difference = changed_fields(_normalized(spec, before), before, "spec")
+    now, earlier = _normalized(spec, before), _given(before)
+    if now != earlier:
+        difference = changed_fields(now, earlier, "spec")
         faults.append(forbidden("spec", f"{_UPDATE_TEXT}\n{difference}"))
     return faults
 
@@ -92,7 +93,12 @@ def _normalized(spec: Object, before: Object) -> Object:
         result["schedulingGates"] = before["schedulingGates"]
         if not before.get("nodeName"):
             _allow_narrowing(result, spec, before)
-    return {key: value for key, value in result.items() if value not in (None, [])}
+    return _given(result)
+
+
+def _given(spec: Object) -> Object:
+    """Return what a spec says; empty values say nothing."""
+    return {key: value for key, value in spec.items() if value not in (None, [], {})}
 
 
 def _allow_narrowing(result: Object, spec: Object, before: Object) -> None:
