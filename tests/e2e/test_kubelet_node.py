@@ -4,6 +4,7 @@ Nothing leaves the namespace: it has no way out. Everything it makes goes when t
 """
 
 import asyncio
+import ctypes
 import json
 import os
 import secrets
@@ -41,6 +42,8 @@ from tiphys.wire.pki import issue_client, load_pair, make_ca
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
+_CLONE_NEWNET = 0x40000000
+
 CNI = {
     "cniVersion": "0.4.0",
     "name": "test",
@@ -61,6 +64,14 @@ def run(*command):
     subprocess.run(command, check=True, capture_output=True)
 
 
+def enter_network(path):
+    """Move this thread (and those it starts) into a network namespace; its file systems stay."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open(path) as file:
+        if libc.setns(file.fileno(), _CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "setns")
+
+
 class Machine:
     """A namespace with containerd in it."""
 
@@ -72,7 +83,10 @@ class Machine:
 
     async def start(self) -> None:
         run("ip", "netns", "add", self.name)
-        run("nsenter", f"--net=/run/netns/{self.name}", "ip", "link", "set", "lo", "up")
+        # The kubelet belongs on its node's network: containerd's streams and the pods are reached from there.
+        self.outside = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        enter_network(f"/run/netns/{self.name}")
+        run("ip", "link", "set", "lo", "up")
         prepare(self.paths)
         cni = json.loads(json.dumps(CNI))
         cni["plugins"][0]["ipam"]["dataDir"] = str(self.base / "ipam")
@@ -85,11 +99,7 @@ class Machine:
 
     def start_containerd(self) -> None:
         with (self.base / "containerd.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                ["nsenter", f"--net=/run/netns/{self.name}", *containerd_arguments(self.paths)],
-                stdout=log,
-                stderr=log,
-            )
+            self.process = subprocess.Popen(containerd_arguments(self.paths), stdout=log, stderr=log)
 
     def stop_containerd(self) -> None:
         assert self.process is not None
@@ -104,6 +114,8 @@ class Machine:
                     await cri.remove_sandbox(sandbox.id)
             self.stop_containerd()
         unmount_all(self.base)
+        enter_network(f"/proc/self/fd/{self.outside}")
+        os.close(self.outside)
         run("ip", "netns", "delete", self.name)
 
 
@@ -335,12 +347,11 @@ async def test_http_probe_makes_ready(node):
         "mkdir /w; sleep 1; echo ok > /w/index.html; exec httpd -f -p 8080 -h /w",
         startupProbe={"exec": {"command": ["test", "-e", "/w/index.html"]}, "periodSeconds": 1},
         livenessProbe={"exec": {"command": ["true"]}},
-        readinessProbe={**probe, "httpGet": {**probe["httpGet"], "host": ""}},
+        readinessProbe=probe,
     )
     await node.until(lambda: node.status("http").get("phase") == "Running")
     await node.until(lambda: node.status("http")["containerStatuses"][0]["started"])
-    # The kubelet of this test stands outside the pod's network, so the probe must fail from here.
-    assert not node.status("http")["containerStatuses"][0]["ready"]
+    await node.until(lambda: node.status("http")["containerStatuses"][0]["ready"])
     await node.delete("http")
 
 
@@ -383,3 +394,22 @@ async def test_restarts_of_kubelet_and_containerd_disturb_nothing(machine, node)
     assert node.status("stay")["containerStatuses"][0]["containerID"] == before["containerID"]
     assert node.status("stay")["containerStatuses"][0]["restartCount"] == 0
     await node.delete("stay")
+
+
+async def test_exec_through_the_endpoint(node):
+    await node.create("ex", "sleep 1000")
+    await node.until(lambda: node.status("ex").get("phase") == "Running")
+    query = "command=sh&command=-c&command=echo+out;echo+err+>%262;cat&input=1&output=1&error=1"
+    url = f"wss://127.0.0.1:{node.kubelet.server_port}/exec/default/ex/c?{query}"
+    received = {1: b"", 2: b"", 3: b""}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(url, ssl=node.context, protocols=["v4.channel.k8s.io"]) as socket,
+    ):
+        await socket.send_bytes(b"\x00hello\n")
+        while b"hello" not in received[1]:
+            message = await socket.receive(timeout=10)
+            received[message.data[0]] += message.data[1:]
+    assert received[1] == b"out\nhello\n"
+    assert received[2] == b"err\n"
+    await node.delete("ex")
