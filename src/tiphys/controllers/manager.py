@@ -15,6 +15,7 @@ from tiphys.client.informer import InformerSet
 from tiphys.client.leaderelection import LeaderElector
 from tiphys.client.rest import Client
 from tiphys.controllers.context import Context, Controller, ControllerOptions
+from tiphys.controllers.cronjob.controller import CronJobController
 from tiphys.controllers.daemonset.controller import DaemonSetController
 from tiphys.controllers.deployment.controller import DeploymentController
 from tiphys.controllers.endpoints.controller import EndpointsController
@@ -30,6 +31,7 @@ from tiphys.controllers.replicationcontroller.controller import ReplicationContr
 from tiphys.controllers.rootca.controller import RootCaController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
 from tiphys.controllers.statefulset.controller import StatefulSetController
+from tiphys.controllers.ttlafterfinished.controller import TtlAfterFinishedController
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,8 @@ CONTROLLERS: tuple[type, ...] = (
     DaemonSetController,
     StatefulSetController,
     JobController,
+    CronJobController,
+    TtlAfterFinishedController,
     PodGarbageCollector,
     GarbageCollector,
 )

@@ -1,0 +1,112 @@
+"""Cron schedules: five fields, names, steps, macros, time zones. Pure.
+
+Source: the cron syntax of batch/v1 CronJob (robfig/cron's standard parser, ``@every`` aside).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
+
+_MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAY_NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_MONTHS = {name: at for at, name in enumerate(_MONTH_NAMES, 1)}
+_DAYS = {name: at for at, name in enumerate(_DAY_NAMES)}
+_MACROS = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+_HORIZON_DAYS = 366 * 8
+"""Far enough for the 29th of February over a skipped leap year."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    minutes: frozenset[int]
+    hours: frozenset[int]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+    any_day: bool
+    any_weekday: bool
+    zone: tzinfo
+
+    def next(self, after: datetime) -> datetime | None:
+        """Return the first time after a moment, in UTC; None if the schedule names no real date."""
+        local = after.astimezone(self.zone).replace(second=0, microsecond=0, tzinfo=None)
+        moment = local + timedelta(minutes=1)
+        end = moment + timedelta(days=_HORIZON_DAYS)
+        while moment < end:
+            if moment.month not in self.months or not self._day_matches(moment):
+                moment = (moment + timedelta(days=1)).replace(hour=0, minute=0)
+            elif moment.hour not in self.hours:
+                moment = (moment + timedelta(hours=1)).replace(minute=0)
+            elif moment.minute not in self.minutes:
+                moment += timedelta(minutes=1)
+            else:
+                found = moment.replace(tzinfo=self.zone).astimezone(UTC)
+                # A local time that a clock change skips does not exist; one it repeats counts once.
+                exists = found.astimezone(self.zone).replace(tzinfo=None) == moment
+                if exists and found > after:
+                    return found
+                moment += timedelta(minutes=1)
+        return None
+
+    def _day_matches(self, moment: datetime) -> bool:
+        day = moment.day in self.days
+        weekday = (moment.weekday() + 1) % 7 in self.weekdays
+        # When both are restricted either will do, as cron has it.
+        return day and weekday if self.any_day or self.any_weekday else day or weekday
+
+
+def parse(text: str, time_zone: str = "") -> Schedule:
+    """Read a schedule. Raises ValueError with what is wrong (an unknown time zone included)."""
+    try:
+        zone: tzinfo = ZoneInfo(time_zone) if time_zone else UTC
+    except (KeyError, OSError) as error:
+        raise ValueError(f"unknown time zone {time_zone}") from error
+    fields = _MACROS.get(text.strip(), text).split()
+    if len(fields) != 5:
+        raise ValueError(f"expected exactly 5 fields, found {len(fields)}: {text!r}")
+    weekdays = _field(fields[4], 0, 7, _DAYS)
+    return Schedule(
+        _field(fields[0], 0, 59, {}),
+        _field(fields[1], 0, 23, {}),
+        _field(fields[2], 1, 31, {}),
+        _field(fields[3], 1, 12, _MONTHS),
+        frozenset(day % 7 for day in weekdays),
+        any_day=fields[2].startswith(("*", "?")),
+        any_weekday=fields[4].startswith(("*", "?")),
+        zone=zone,
+    )
+
+
+def _field(text: str, low: int, high: int, names: dict[str, int]) -> frozenset[int]:
+    found: set[int] = set()
+    for part in text.split(","):
+        span, slash, step_text = part.partition("/")
+        step = _number(step_text, {}) if slash else 1
+        if span in ("*", "?"):
+            first, last = low, high
+        else:
+            start, dash, end = span.partition("-")
+            first = _number(start, names)
+            last = _number(end, names) if dash else (high if slash else first)
+        if step < 1 or first < low or last > high or first > last:
+            raise ValueError(f"out of range: {part!r}")
+        found.update(range(first, last + 1, step))
+    return frozenset(found)
+
+
+def _number(text: str, names: dict[str, int]) -> int:
+    if text.lower() in names:
+        return names[text.lower()]
+    if not text.isdigit():
+        raise ValueError(f"failed to parse number: {text!r}")
+    return int(text)
