@@ -24,6 +24,7 @@ from tiphys.kubelet.lifecycle import START, Kill, Plan, PodState, Termination, g
 from tiphys.kubelet.pod_start import PodStarter, find_container, hook_target
 from tiphys.kubelet.pod_status import StatusWriter
 from tiphys.kubelet.probes.manager import PodProbes
+from tiphys.kubelet.resources import is_sidecar
 from tiphys.kubelet.runtime import RUNTIME_ERRORS, RuntimeFailure, RuntimePod, RuntimeUnavailable
 from tiphys.kubelet.status import StatusInputs, make_status
 from tiphys.kubelet.volumes.payload import VolumeProblem
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 _RUNTIME_RETRY_S = 1.0
 _API_RETRY_S = 1.0
 _MIN_KILL_S = 2.0
+_LOOK_MIN_S, _LOOK_MAX_S = 0.1, 1.0
 
 
 class PodWorker:
@@ -54,6 +56,7 @@ class PodWorker:
         self._refresh_volumes = False
         self._cleaned = False
         self._delete_sent = False
+        self._watchful = False
         self._adopt()
 
     @property
@@ -135,7 +138,8 @@ class PodWorker:
                 async with asyncio.timeout(wait_s):
                     await self._wake.wait()
             except TimeoutError:
-                pass
+                if self._watchful:
+                    await self._look()
             self._wake.clear()
             try:
                 done, wait_s = await self._sync(group)
@@ -178,7 +182,25 @@ class PodWorker:
             self._spawn(group, "volumes", self._bring_up_to_date(pod))
         if chosen.stopped and not self._busy:
             return await self._finish(pod, deleted=deleted), _API_RETRY_S if deleted else None
-        return False, chosen.wake_after_s
+        return False, self._wait_s(runtime, chosen.wake_after_s)
+
+    def _wait_s(self, runtime: RuntimePod, wake_after_s: float | None) -> float | None:
+        """What is expected to end soon is looked at more often than the relist does, less so with its age."""
+        spec = self._pod["spec"]
+        brief = {item["name"] for item in spec.get("initContainers") or () if not is_sidecar(item)}
+        if spec.get("restartPolicy") in ("Never", "OnFailure"):
+            brief |= {item["name"] for item in spec["containers"]}
+        now = self._node.clock.now()
+        ages = [
+            (now - item.started_at).total_seconds()
+            for item in runtime.containers
+            if item.running and item.started_at is not None and item.name in brief
+        ]
+        self._watchful = bool(ages)
+        if not ages:
+            return wake_after_s
+        soon = min(_LOOK_MAX_S, max(_LOOK_MIN_S, min(ages) / 4))
+        return soon if wake_after_s is None else min(soon, wake_after_s)
 
     def _admit(self, pod: Object) -> None:
         if self._admitted or self._removed or "deletionTimestamp" in pod["metadata"] or finished(pod):
