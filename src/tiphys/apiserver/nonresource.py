@@ -19,7 +19,8 @@ from tiphys.apiserver.options import GIT_VERSION, ApiServerOptions
 from tiphys.wire.message import Request, Response
 
 Check = Callable[[], bool]
-_PROTO_V2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+_PROTO_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+"""Also the answer to the older name with an ``@``, which is no valid media type."""
 _HEALTH = ("healthz", "livez", "readyz")
 
 
