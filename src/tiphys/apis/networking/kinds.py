@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.defaulting import each, fill, fill_optional, section
-from tiphys.apis.networking import validation
+from tiphys.apis.networking import addresses, validation
 from tiphys.apis.strategy import Strategy
 
 _GROUP = "networking.k8s.io"
@@ -33,6 +33,11 @@ def prepare_ingress(ingress: Object) -> None:
     ingress["status"] = {"loadBalancer": {}}
 
 
+def prepare_service_cidr(obj: Object) -> None:
+    """A new range is not ready yet."""
+    obj["status"] = {}
+
+
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK(_GROUP, "v1", "Ingress"),
@@ -55,6 +60,18 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate_update=lambda new, _old: validation.validate_network_policy(new),
         has_generation=True,
     ),
-    Strategy(GVK(_GROUP, "v1", "IPAddress"), has_generation=True),
-    Strategy(GVK(_GROUP, "v1", "ServiceCIDR"), has_generation=True),
+    Strategy(
+        GVK(_GROUP, "v1", "IPAddress"),
+        validate=addresses.validate_ip_address,
+        validate_update=addresses.validate_ip_address_update,
+        validate_name=addresses.address_name,
+        has_generation=True,
+    ),
+    Strategy(
+        GVK(_GROUP, "v1", "ServiceCIDR"),
+        prepare_create=prepare_service_cidr,
+        validate=addresses.validate_service_cidr,
+        validate_update=addresses.validate_service_cidr_update,
+        has_generation=True,
+    ),
 )
