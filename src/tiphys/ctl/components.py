@@ -32,7 +32,8 @@ class Component:
 
 def components(cluster: Cluster, upstreams: Sequence[str] = ()) -> list[Component]:
     """Return every component of a cluster in the order of starting."""
-    rows = [_apiserver(cluster)]
+    rows = [_etcd(cluster)] if cluster.store == "etcd" else []
+    rows.append(_apiserver(cluster))
     rows += [_containerd(cluster, node) for node in cluster.nodes]
     for name in ("controller-manager", "scheduler"):
         rows.append(
@@ -49,10 +50,25 @@ def components(cluster: Cluster, upstreams: Sequence[str] = ()) -> list[Componen
     return rows
 
 
+def _etcd(cluster: Cluster) -> Component:
+    flags = {
+        "name": cluster.name,
+        "data-dir": str(cluster.folder / "etcd"),
+        "listen-client-urls": cluster.etcd_url,
+        "advertise-client-urls": cluster.etcd_url,
+        "listen-peer-urls": cluster.etcd_peer_url,
+        "initial-advertise-peer-urls": cluster.etcd_peer_url,
+        "initial-cluster": f"{cluster.name}={cluster.etcd_peer_url}",
+        "logger": "zap",
+    }
+    return Component("etcd", "etcd", ("etcd", *_flags(flags)), cluster.logs / "etcd.log", external=True)
+
+
 def _apiserver(cluster: Cluster) -> Component:
     pki = cluster.pki
+    own_etcd = cluster.store == "etcd"
     flags = {
-        "store": f"sqlite:{cluster.folder / 'store.db'}",
+        "store": f"etcd:{cluster.etcd_url}" if own_etcd else f"sqlite:{cluster.folder / 'store.db'}",
         "bind-address": f"127.0.0.1,{cluster.host_ip}",
         "secure-port": str(cluster.api_port),
         "advertise-address": cluster.host_ip,

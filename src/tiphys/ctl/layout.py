@@ -17,6 +17,7 @@ MAX_NODES = 250
 DEFAULT_NAME = "default"
 DOMAIN = "cluster.local"
 _API_PORT = 6443
+_ETCD_PORT = 12379
 _NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$")
 _SOCKET_PATH_LIMIT = 107
 
@@ -101,6 +102,15 @@ class Cluster:
     def node_api_url(self) -> str:
         """For what runs in a node's namespace."""
         return f"https://{self.host_ip}:{self.api_port}"
+
+    @property
+    def etcd_url(self) -> str:
+        """Of its own etcd, with ``store`` etcd: on loopback only."""
+        return f"http://127.0.0.1:{_ETCD_PORT + 2 * self.index}"
+
+    @property
+    def etcd_peer_url(self) -> str:
+        return f"http://127.0.0.1:{_ETCD_PORT + 2 * self.index + 1}"
 
     @property
     def cgroup(self) -> str:
