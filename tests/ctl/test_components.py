@@ -17,6 +17,13 @@ def test_names_in_the_order_of_starting() -> None:
     ]  # fmt: skip
 
 
+def test_a_cluster_on_etcd_has_one_of_its_own() -> None:
+    rows = components(Cluster("dev", 2, Path("/x"), store="etcd"))
+    assert rows[0].argv[0] == "etcd"
+    assert "--listen-client-urls=http://127.0.0.1:12383" in rows[0].argv
+    assert "--store=etcd:http://127.0.0.1:12383" in rows[1].argv
+
+
 def test_only_containerd_outlives_the_supervisor() -> None:
     rows = components(CLUSTER)
     assert {row.command for row in rows if row.outlives} == {"containerd"}

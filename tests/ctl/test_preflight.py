@@ -16,12 +16,12 @@ from tiphys.ctl.layout import Cluster, CtlError
 def test_missing_packages_by_their_debian_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "cni_bin_dir", lambda: None)
     absent = {"nft", "runc"}
-    found = preflight.missing_packages(lambda command: None if command in absent else f"/bin/{command}")
+    found = preflight.missing_packages(which=lambda command: None if command in absent else f"/bin/{command}")
     assert found == ["containernetworking-plugins", "nftables", "runc"]
 
 
 def test_no_install_refuses_and_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "missing_packages", lambda: ["runc"])
+    monkeypatch.setattr(preflight, "missing_packages", lambda extra: ["runc"])
     with pytest.raises(CtlError, match="missing packages: runc"):
         preflight.ensure_packages(lambda text: None, install=False)
 

@@ -9,7 +9,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tiphys.ctl.layout import Cluster, CtlError
@@ -27,6 +27,8 @@ PACKAGES = {
     "iptables": "iptables",
 }
 """Commands that a node needs, and the Debian packages that bring them."""
+ETCD = {"etcd": "etcd-server"}
+"""Needed besides with ``--store etcd``."""
 CNI_DIRS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 CNI_PLUGINS = ("ptp", "host-local", "portmap", "loopback")
 _CNI_PACKAGE = "containernetworking-plugins"
@@ -41,17 +43,22 @@ def cni_bin_dir() -> Path | None:
     return None
 
 
-def missing_packages(which: Callable[[str], str | None] = shutil.which) -> list[str]:
-    """Return the Debian packages of which something is missing, sorted."""
-    missing = {package for command, package in PACKAGES.items() if which(command) is None}
+def missing_packages(
+    extra: Mapping[str, str] | None = None, which: Callable[[str], str | None] = shutil.which
+) -> list[str]:
+    """Return the Debian packages of which something is missing, sorted; ``extra`` is like ``PACKAGES``."""
+    wanted = {**PACKAGES, **(extra or {})}
+    missing = {package for command, package in wanted.items() if which(command) is None}
     if cni_bin_dir() is None:
         missing.add(_CNI_PACKAGE)
     return sorted(missing)
 
 
-def ensure_packages(say: Callable[[str], None], *, install: bool) -> None:
+def ensure_packages(
+    say: Callable[[str], None], *, install: bool, extra: Mapping[str, str] | None = None
+) -> None:
     """Install what is missing, or refuse and name it. Raises CtlError."""
-    missing = missing_packages()
+    missing = missing_packages(extra)
     if not missing:
         return
     names = " ".join(missing)
@@ -70,8 +77,8 @@ def ensure_packages(say: Callable[[str], None], *, install: bool) -> None:
         done = subprocess.run(argv, capture_output=True, text=True, env=environment, check=False)
         if done.returncode and argv[1] == "install":
             raise CtlError(f"apt-get could not install {names}: {done.stderr.strip()[-500:]}")
-    if missing_packages():
-        raise CtlError(f"still missing after the installation: {' '.join(missing_packages())}")
+    if missing_packages(extra):
+        raise CtlError(f"still missing after the installation: {' '.join(missing_packages(extra))}")
 
 
 def check_root() -> None:

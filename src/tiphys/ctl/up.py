@@ -70,7 +70,9 @@ def up(options: UpOptions, hooks: Hooks, progress: Progress, clock: Clock | None
                 raise CtlError(f"cluster {cluster.name!r} is just stopping: try again in a moment")
             progress.say(f"cluster {cluster.name!r} is already running; nothing changed")
             return cluster
-        preflight.ensure_packages(progress.say, install=options.install)
+        store = cluster.store if cluster is not None else options.store
+        extra = preflight.ETCD if store == "etcd" else {}
+        preflight.ensure_packages(progress.say, install=options.install, extra=extra)
         preflight.check_disk(folder)
         cluster = _new_or_same(cluster, options, progress)
         _start(cluster, hooks, progress, clock)
@@ -87,13 +89,9 @@ def _new_or_same(cluster: Cluster | None, options: UpOptions, progress: Progress
         if other:
             progress.say(f"cluster {cluster.name!r} exists and stays as it is ({', '.join(other)})")
         return cluster
-    if options.store == "etcd":
-        raise CtlError(
-            "--store etcd is for clusters of several machines: use 'tiphys server' with an etcd address"
-        )
     index = network.claim_index(folder, options.name)
     outbound = options.outbound is not False
-    cluster = Cluster(options.name, index, folder, options.nodes or 1, outbound)
+    cluster = Cluster(options.name, index, folder, options.nodes or 1, outbound, options.store or "sqlite")
     state.save(cluster)
     return cluster
 
