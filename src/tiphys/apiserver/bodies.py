@@ -5,7 +5,7 @@ Owns: which faults stop a request and which only warn (``fieldValidation``). Cal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import yaml
@@ -15,6 +15,10 @@ from tiphys.apimachinery.meta import GVK, Object, gvk_of
 from tiphys.apiserver import machinery
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.negotiation import JSON, MEDIA_TYPES, PROTOBUF, YAML, body_media_type
+
+_YAML_LINE = "line "
+_MAX_YAML_NODES = 400_000
+"""A body of the largest size that uses no aliases stays below."""
 
 
 def parse_object(body: bytes, media_type: str) -> tuple[Any, list[str]]:
@@ -27,15 +31,43 @@ def parse_object(body: bytes, media_type: str) -> tuple[Any, list[str]]:
         return machinery.decode_protobuf(body), []
     if media_type == JSON or body.lstrip()[:1] == b"{":
         return machinery.parse_json(body)
-    return _parse_yaml(body), []
+    return _parse_yaml(body)
 
 
-def _parse_yaml(body: bytes) -> Any:
+def _parse_yaml(body: bytes) -> tuple[Any, list[str]]:
+    """Return the value (the last of duplicate keys wins) and where keys come twice."""
     try:
-        return yaml.load(body, Loader=_YamlLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        loader = _YamlLoader(body)
+        try:
+            node = loader.get_single_node()
+            duplicates = list(_duplicates(node))
+            return (None if node is None else loader.construct_document(node)), duplicates
+        finally:
+            loader.dispose()
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         text = str(error).replace("\n", " ")
         raise BadRequest(f"error converting YAML to JSON: {text}") from error
+
+
+def _duplicates(root: Any) -> Iterator[str]:
+    """Yield where a key comes twice. Aliases are followed, so this also bounds what they may expand to."""
+    visited, waiting = 0, [root]
+    while waiting:
+        node = waiting.pop()
+        visited += 1
+        if visited > _MAX_YAML_NODES:
+            raise BadRequest("error converting YAML to JSON: yaml: document contains excessive aliasing")
+        if isinstance(node, yaml.SequenceNode):
+            waiting.extend(reversed(node.value))
+        elif isinstance(node, yaml.MappingNode):
+            seen = set()
+            for key, _ in node.value:
+                if not isinstance(key.value, str):
+                    continue
+                if key.value in seen:
+                    yield f'{_YAML_LINE}{key.start_mark.line + 1}: key "{key.value}" already set in map'
+                seen.add(key.value)
+            waiting.extend(value for _, value in reversed(node.value))
 
 
 class _YamlLoader(yaml.CSafeLoader):
@@ -106,10 +138,19 @@ def report(call: Call, gvk: GVK, faults: Sequence[str], validation: str) -> None
     if validation == "Strict":
         raise BadRequest(
             f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: '
-            f"strict decoding error: {', '.join(faults)}"
+            f"strict decoding error: {', '.join(_grouped(faults))}"
         )
     for fault in faults:
         call.warn(fault)
+
+
+def _grouped(faults: Sequence[str]) -> list[str]:
+    """Put the YAML parser's faults into one, as it reports them."""
+    lines = [fault for fault in faults if fault.startswith(_YAML_LINE)]
+    others = [fault for fault in faults if not fault.startswith(_YAML_LINE)]
+    if not lines:
+        return others
+    return ["yaml: unmarshal errors:\n  " + "\n  ".join(lines), *others]
 
 
 def decode_options(call: Call) -> Object | None:

@@ -1,0 +1,84 @@
+"""Bodies and option parameters: what is read, warned of, refused."""
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tiphys.apimachinery.errors import BadRequest
+from tiphys.apiserver import bodies
+from tiphys.apiserver.negotiation import JSON, YAML
+
+CMS = "/api/v1/namespaces/default/configmaps"
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type", "value", "duplicates"),
+    [
+        (b'{"a": 1}', JSON, {"a": 1}, []),
+        (b'{"a": 1, "a": 2}', JSON, {"a": 2}, ['duplicate field "a"']),
+        (b"a: 1\nb: [x, 2020-01-01]\n", YAML, {"a": 1, "b": ["x", "2020-01-01"]}, []),
+        (b"a:\n  b: 1\n  b: 2\n", YAML, {"a": {"b": 2}}, ['line 3: key "b" already set in map']),
+        (b'{"a": 1}', YAML, {"a": 1}, []),
+        (b"", YAML, None, []),
+    ],
+)
+def test_parse(body: bytes, media_type: str, value: Any, duplicates: list[str]) -> None:
+    assert bodies.parse_object(body, media_type) == (value, duplicates)
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"), [(b"{", JSON), (b"a: [", YAML), (b"\xff", YAML), (b"&a [*a", YAML)]
+)
+def test_nonsense(body: bytes, media_type: str) -> None:
+    with pytest.raises(BadRequest):
+        bodies.parse_object(body, media_type)
+
+
+def test_aliases_cannot_explode() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    for level in range(1, 9):
+        lines.append(f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]")
+    with pytest.raises(BadRequest, match="excessive aliasing"):
+        bodies.parse_object("\n".join(lines).encode(), YAML)
+
+
+async def test_duplicates_in_yaml(api: Any) -> None:
+    body = b"metadata: {name: a}\ndata: {}\ndata: {x: y}\nbogus: 1\n"
+    answer = await api("POST", CMS + "?fieldValidation=Strict", body, content_type=YAML)
+    assert answer.message.endswith(
+        'strict decoding error: yaml: unmarshal errors:\n  line 3: key "data" already set in map, '
+        'unknown field "bogus"'
+    )
+    answer = await api("POST", CMS, body, content_type=YAML)
+    assert answer.headers["warning"] == (
+        '299 - "line 3: key \\"data\\" already set in map", 299 - "unknown field \\"bogus\\""'
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "text"),
+    [
+        ("GET", CMS + "?limit=x", None, 400, "invalid syntax"),
+        ("GET", CMS + "?resourceVersionMatch=Exact", None, 422,
+         "resourceVersionMatch is forbidden unless resourceVersion is provided"),
+        ("GET", CMS + "?watch=1&sendInitialEvents=true", None, 422,
+         "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"),
+        ("DELETE", CMS + "/a", {"propagationPolicy": "Bogus"}, 422, "Unsupported value"),
+        ("DELETE", CMS + "/a", {"propagationPolicy": "Orphan", "orphanDependents": True}, 422,
+         "orphanDependents and deletionPropagation cannot be both set"),
+        ("DELETE", CMS + "/a", {"kind": "Pod"}, 400, "must be DeleteOptions"),
+        ("POST", CMS + "?fieldManager=" + "x" * 129, {"metadata": {"name": "a"}}, 422, "fieldManager: Too long"),
+        ("POST", CMS + "?fieldValidation=Maybe", {"metadata": {"name": "a"}}, 422, "fieldValidation: Unsupported"),
+        ("POST", CMS, [], 400, "cannot be handled as a ConfigMap"),
+        ("POST", CMS, {"metadata": {"name": 1}}, 400,
+         "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.name of type string"),
+        ("POST", CMS, {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a"}}, 400, "Pod in version"),
+    ],
+)  # fmt: skip
+async def test_refusals(api: Any, method: str, path: str, body: Any, status: int, text: str) -> None:
+    answer = await api(method, path, body)
+    assert answer.status == status, answer.raw
+    assert text in answer.message
