@@ -3,7 +3,7 @@
 import pytest
 
 from tiphys.apimachinery.clock import FakeClock
-from tiphys.apimachinery.errors import Conflict, TerminalError
+from tiphys.apimachinery.errors import Conflict, NotFound, TerminalError
 from tiphys.client.controller import process
 from tiphys.client.transport import TransportError
 from tiphys.client.workqueue import WorkQueue
@@ -15,6 +15,7 @@ from tiphys.client.workqueue import WorkQueue
         pytest.param(None, None, 0, [], id="done"),
         pytest.param(30.0, 30.0, 0, [], id="again later"),
         pytest.param(Conflict("x"), 0.005, 1, [], id="conflict is quiet"),
+        pytest.param(NotFound("x"), 0.005, 1, [], id="gone meanwhile is quiet"),
         pytest.param(TerminalError("x"), None, 0, ["ERROR"], id="terminal is not retried"),
         pytest.param(TransportError("x"), 0.005, 1, ["WARNING"], id="no server"),
         pytest.param(ValueError("x"), 0.005, 1, ["ERROR"], id="a bug is retried"),

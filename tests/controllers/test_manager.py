@@ -29,7 +29,11 @@ async def test_a_manager_works_until_cancelled(world, elect):
     world.api.discovery["/api"] = {"kind": "APIVersions", "versions": []}
     world.api.discovery["/apis"] = {"kind": "APIGroupList", "groups": []}
     world.api.put(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "d"}})
-    manager = ControllerManager(world.client, ControllerOptions(leader_elect=elect), world.clock)
+    manager = ControllerManager(
+        world.client,
+        ControllerOptions(leader_elect=elect, use_service_account_credentials=False),
+        world.clock,
+    )
     task = asyncio.ensure_future(manager.run())
     await world.settle()
     assert len(world.api.all(SERVICE_ACCOUNTS)) == 1

@@ -1,7 +1,7 @@
 """The loop around every reconcile: take a key, run, requeue by outcome.
 
 One of the two places with a broad ``except``: a failing key is retried with backoff and never takes the
-component down. Conflicts are routine and are retried without noise.
+component down. Conflicts, and objects gone meanwhile, are routine and are retried without noise.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from tiphys.apimachinery.errors import Conflict, ServiceUnavailable, TerminalError
+from tiphys.apimachinery.errors import Conflict, NotFound, ServiceUnavailable, TerminalError
 from tiphys.client.transport import TransportError
 from tiphys.client.workqueue import QueueClosed, WorkQueue
 
@@ -46,9 +46,10 @@ async def process(queue: WorkQueue, reconcile: Reconcile, key: str, name: str = 
     except TerminalError as error:
         queue.forget(key)
         log.error("reconcile gave up controller=%s key=%s error=%s", name, key, error)
-    except Conflict as error:
+    except (Conflict, NotFound) as error:
+        # The cache was behind: somebody changed or deleted what was to be written. It will catch up.
         queue.add_rate_limited(key)
-        log.debug("reconcile conflicted controller=%s key=%s error=%s", name, key, error)
+        log.debug("reconcile overtaken controller=%s key=%s error=%s", name, key, error)
     except (TransportError, ServiceUnavailable) as error:
         queue.add_rate_limited(key)
         log.warning("api server unreachable controller=%s key=%s error=%s", name, key, error)

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import unquote
 
-from tiphys.client.transport import Answer, Call, Stream, TransportError
+from tiphys.client.transport import Answer, Call, Stream, Transport, TransportError
 from tiphys.wire.message import Handler, Request, Response
 
 
@@ -51,6 +51,9 @@ class InProcessTransport:
             close = getattr(response.stream, "aclose", None)
             if close is not None:
                 await close()
+
+    def anonymous(self) -> Transport:
+        return InProcessTransport(self._handler)
 
     async def close(self) -> None:
         self._closed = True

@@ -10,7 +10,7 @@ import base64
 import os
 import ssl
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class ClientConfig:
         return HttpTransport(
             self.server,
             ssl_context=self._ssl_context(),
+            anonymous_ssl=replace(self, cert_pem=b"", key_pem=b"")._ssl_context,
             credentials=self.credentials,
             server_name=self.server_name,
         )

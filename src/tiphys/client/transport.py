@@ -7,7 +7,7 @@ A refused or broken connection becomes ``TransportError``; HTTP statuses are ans
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +74,10 @@ class Transport(Protocol):
         """Close every connection. Idempotent."""
         ...
 
+    def anonymous(self) -> Transport:
+        """Return a transport to the same server that shows no credentials of its own."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -96,12 +100,15 @@ class HttpTransport:
         ssl_context: ssl.SSLContext | None = None,
         credentials: Credentials | None = None,
         server_name: str = "",
+        anonymous_ssl: Callable[[], ssl.SSLContext | None] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._server = server.rstrip("/")
         self._ssl = ssl_context
         self._credentials = credentials or Credentials()
         self._server_name = server_name or None
+        self._anonymous_ssl = anonymous_ssl
+        self._anonymous: HttpTransport | None = None
         self._clock = clock or RealClock()
         self._session: aiohttp.ClientSession | None = None
         self._token = self._credentials.token
@@ -135,7 +142,18 @@ class HttpTransport:
             # A stream that is left early cannot be reused: the rest of it is still on its way.
             response.close()
 
+    def anonymous(self) -> Transport:
+        """One for all who ask; it is closed with this one."""
+        if self._anonymous is None:
+            context = self._anonymous_ssl() if self._anonymous_ssl is not None else self._ssl
+            self._anonymous = HttpTransport(
+                self._server, ssl_context=context, server_name=self._server_name or "", clock=self._clock
+            )
+        return self._anonymous
+
     async def close(self) -> None:
+        if self._anonymous is not None:
+            await self._anonymous.close()
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()

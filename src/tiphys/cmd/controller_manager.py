@@ -41,6 +41,12 @@ _DURATION = _Duration()
 @click.option(
     "--leader-elect/--no-leader-elect", default=False, show_default=True, help="One active of several."
 )
+@click.option(
+    "--use-service-account-credentials/--no-use-service-account-credentials",
+    default=True,
+    show_default=True,
+    help="Run each controller with its own rights.",
+)
 @click.option("--root-ca-file", default="", help="CA to publish to every namespace.")
 @click.option("--cluster-cidr", default="", help="Pod ranges to allot to nodes.")
 @click.option("--allocate-node-cidrs/--no-allocate-node-cidrs", default=True, show_default=True)
@@ -66,6 +72,7 @@ def options_from(flags: dict[str, object]) -> ControllerOptions:
     cidr = str(flags["cluster_cidr"]) if flags["allocate_node_cidrs"] else ""
     return ControllerOptions(
         controllers=tuple(filter(None, str(flags["controllers"]).split(","))),
+        use_service_account_credentials=bool(flags["use_service_account_credentials"]),
         leader_elect=bool(flags["leader_elect"]),
         root_ca_pem=pem,
         cluster_cidr=cidr,

@@ -18,6 +18,8 @@ class ControllerOptions:
 
     controllers: tuple[str, ...] = ("*",)
     """Names to run; ``*`` is all, ``-name`` takes one away."""
+    use_service_account_credentials: bool = True
+    """Run each controller as a ServiceAccount of its own in kube-system: upstream's names, so its roles."""
     leader_elect: bool = False
     identity: str = ""
     root_ca_pem: str = ""

@@ -14,6 +14,7 @@ from tiphys.apimachinery.meta import new_uid
 from tiphys.client.informer import InformerSet
 from tiphys.client.leaderelection import LeaderElector
 from tiphys.client.rest import Client
+from tiphys.client.serviceaccount import clients_for_accounts
 from tiphys.controllers.context import Context, Controller, ControllerOptions
 from tiphys.controllers.cronjob.controller import CronJobController
 from tiphys.controllers.daemonset.controller import DaemonSetController
@@ -90,10 +91,27 @@ class ControllerManager:
 
     async def _run_all(self) -> None:
         informers = InformerSet(self._client)
-        context = Context(self._client, informers, self._options, self._clock)
-        controllers: list[Controller] = [kind(context) for kind in chosen(self._options.controllers)]
+        kinds = chosen(self._options.controllers)
+        clients = self._clients(kinds)
+        controllers: list[Controller] = [
+            kind(Context(client, informers, self._options, self._clock))
+            for kind, client in zip(kinds, clients, strict=True)
+        ]
         log.info("controllers start count=%d", len(controllers))
-        async with asyncio.TaskGroup() as group:
-            group.create_task(informers.run())
-            for controller in controllers:
-                group.create_task(controller.run())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(informers.run())
+                for controller in controllers:
+                    group.create_task(controller.run())
+        finally:
+            for client in clients:
+                if client is not self._client:
+                    await client.close()
+
+    def _clients(self, kinds: list[type]) -> list[Client]:
+        """What each controller writes with. Informers read with the manager's own rights either way."""
+        if not self._options.use_service_account_credentials:
+            return [self._client] * len(kinds)
+        accounts = [str(kind.account) for kind in kinds]  # type: ignore[attr-defined]
+        made = clients_for_accounts(self._client, "kube-system", set(accounts), self._clock)
+        return [made[account] for account in accounts]

@@ -15,6 +15,7 @@ class CronJobController:
     """A key is a CronJob's."""
 
     name = "cronjob-controller"
+    account = "cronjob-controller"
 
     def __init__(self, context: Context) -> None:
         self._client = context.client

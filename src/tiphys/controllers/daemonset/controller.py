@@ -29,6 +29,7 @@ class DaemonSetController:
     """A key is a DaemonSet's. Every change of a node's labels, taints or existence concerns all of them."""
 
     name = "daemonset-controller"
+    account = "daemon-set-controller"
 
     def __init__(self, context: Context) -> None:
         self._client = context.client

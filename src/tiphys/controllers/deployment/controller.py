@@ -26,6 +26,7 @@ class DeploymentController:
     """Watches Deployments, their ReplicaSets, and (for Recreate) the end of their pods."""
 
     name = "deployment-controller"
+    account = "deployment-controller"
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
@@ -104,9 +105,10 @@ class DeploymentController:
     async def _apply(self, key: str, deployment: Object, planned: Plan) -> Object:
         """Write the plan and return the deployment as it is afterwards."""
         if planned.annotations:
-            patch = {"metadata": {"uid": deployment["metadata"]["uid"], "annotations": planned.annotations}}
             meta = deployment["metadata"]
-            deployment = await self._client.patch(DEPLOYMENTS, meta["name"], meta["namespace"], patch)
+            annotations = {**(meta.get("annotations") or {}), **planned.annotations}
+            annotated = {**deployment, "metadata": {**meta, "annotations": annotations}}
+            deployment = await self._client.update(DEPLOYMENTS, annotated)
         if planned.create is not None:
             await self._create(key, deployment, planned.create)
         for item in planned.resize:

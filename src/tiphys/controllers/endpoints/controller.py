@@ -17,6 +17,7 @@ class EndpointsController:
     """A key is a Service's, and that of the Endpoints of the same name."""
 
     name = "endpoint-controller"
+    account = "endpoint-controller"
 
     def __init__(self, context: Context) -> None:
         self._client = context.client

@@ -20,6 +20,7 @@ class EndpointSliceController:
     """A key is a Service's."""
 
     name = "endpoint-slice-controller"
+    account = "endpointslice-controller"
 
     def __init__(self, context: Context) -> None:
         self._client = context.client

@@ -33,6 +33,7 @@ class GarbageCollector:
     """A key is an object's uid."""
 
     name = "garbage-collector-controller"
+    account = "generic-garbage-collector"
 
     def __init__(self, context: Context) -> None:
         self._client = context.client

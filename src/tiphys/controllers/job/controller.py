@@ -34,6 +34,7 @@ class JobController:
     """A key is a Job's."""
 
     name = "job-controller"
+    account = "job-controller"
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
@@ -136,21 +137,9 @@ class JobController:
         }
         try:
             stored = await self._client.patch(PODS, meta["name"], meta["namespace"], patch)
-        except NotFound:
-            return
-        except Conflict:
-            # The pod moved on meanwhile; the count is written, so release it as it is now.
-            live = await self._live(meta["namespace"], meta["name"])
-            if live is not None and live["metadata"]["uid"] == meta["uid"]:
-                await self._release(key, live)
-            return
+        except (NotFound, Conflict):
+            return  # gone, or changed meanwhile: that change's event brings the job back here
         self._writes.wrote(key, stored)
-
-    async def _live(self, namespace: str, name: str) -> Object | None:
-        try:
-            return await self._client.get(PODS, name, namespace)
-        except NotFound:
-            return None
 
     async def _delete(self, key: str, job: Object, pod: Object) -> None:
         meta = pod["metadata"]

@@ -18,6 +18,7 @@ class NamespaceController:
     """A key is a namespace's. Content is found by discovery, so that custom resources go as well."""
 
     name = "namespace-controller"
+    account = "namespace-controller"
 
     def __init__(self, context: Context) -> None:
         self._client = context.client

@@ -13,6 +13,7 @@ class NodeIpamController:
     """A key is a node's. One worker: allotment must not race with itself."""
 
     name = "node-ipam-controller"
+    account = "node-controller"
 
     def __init__(self, context: Context) -> None:
         options = context.options

@@ -28,6 +28,7 @@ class NodeLifecycleController:
     """A key is a node's. Every node is looked at on changes and once in a monitor period."""
 
     name = "node-lifecycle-controller"
+    account = "node-controller"
 
     def __init__(self, context: Context) -> None:
         self._client = context.client

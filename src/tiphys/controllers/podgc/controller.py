@@ -21,6 +21,7 @@ class PodGarbageCollector:
     """One key: a sweep looks at everything. A missing node is only believed after 40 s and a live look."""
 
     name = "pod-garbage-collector-controller"
+    account = "pod-garbage-collector"
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
@@ -78,8 +79,13 @@ class PodGarbageCollector:
             condition = conditions.make(
                 "DisruptionTarget", "True", "DeletionByPodGC", message, self._clock.now()
             )
+            meta = pod["metadata"]
+            patch = {
+                "metadata": {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]},
+                "status": failed_status(pod, condition),
+            }
             try:
-                await self._client.update(PODS, {**pod, "status": failed_status(pod, condition)}, "status")
+                await self._client.patch(PODS, meta["name"], meta["namespace"], patch, subresource="status")
             except NotFound:
                 return
         await self._delete(pod)

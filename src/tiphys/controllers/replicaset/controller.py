@@ -29,6 +29,7 @@ class ReplicaSetController:
     gvr: GVR = REPLICA_SETS
     kind = "ReplicaSet"
     name = "replicaset-controller"
+    account = "replicaset-controller"
 
     def __init__(self, context: Context) -> None:
         self._client = context.client

@@ -13,6 +13,7 @@ class ReplicationControllerController(ReplicaSetController):
     gvr = REPLICATION_CONTROLLERS
     kind = "ReplicationController"
     name = "replication-controller"
+    account = "replication-controller"
 
     def _selector(self, owner: Object) -> Object:
         return {"matchLabels": owner["spec"].get("selector") or {}}

@@ -35,6 +35,7 @@ class RootCaController:
     """A key is a namespace's. Does nothing without ``options.root_ca_pem``."""
 
     name = "root-ca-certificate-publisher"
+    account = "root-ca-cert-publisher"
 
     def __init__(self, context: Context) -> None:
         self._client = context.client

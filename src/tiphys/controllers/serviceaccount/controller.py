@@ -14,6 +14,7 @@ class ServiceAccountController:
     """A key is a namespace's."""
 
     name = "service-account-controller"
+    account = "service-account-controller"
 
     def __init__(self, context: Context) -> None:
         self._client = context.client

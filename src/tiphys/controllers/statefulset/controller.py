@@ -25,6 +25,7 @@ class StatefulSetController:
     """A key is a StatefulSet's."""
 
     name = "statefulset-controller"
+    account = "statefulset-controller"
 
     def __init__(self, context: Context) -> None:
         self._client = context.client

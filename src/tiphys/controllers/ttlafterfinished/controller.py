@@ -26,6 +26,7 @@ class TtlAfterFinishedController:
     """A key is a Job's."""
 
     name = "ttl-after-finished-controller"
+    account = "ttl-after-finished-controller"
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
