@@ -144,3 +144,12 @@ async def test_a_work_queue_ends_with_the_first_success_and_the_last_pod(world):
         await end(world)
         assert status(world)["succeeded"] == 2
         assert "Complete" in told(world)
+
+
+async def test_pods_of_a_deleted_job_are_let_go(world):
+    world.api.put(JOBS, job())
+    async with world.running(JobController):
+        world.api.remove(JOBS, "x", "d")
+        await world.settle()
+        (pod,) = world.api.all(PODS)
+        assert pod["metadata"]["finalizers"] == []

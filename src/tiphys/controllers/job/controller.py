@@ -10,7 +10,7 @@ import asyncio
 
 from tiphys.apimachinery.errors import Conflict, Forbidden, NotFound, StatusError
 from tiphys.apimachinery.labels import from_label_selector
-from tiphys.apimachinery.meta import Object, controller_of, object_key
+from tiphys.apimachinery.meta import Object, controller_of, object_key, split_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import JOBS, PODS
 from tiphys.controllers.context import Context
@@ -70,7 +70,7 @@ class JobController:
     async def reconcile(self, key: str) -> float | None:
         job = self._jobs.get(key)
         if job is None:
-            self._forget(key)
+            await self._let_go(key)
             return None
         if not (self._writes.settled(key) and self._job_writes.settled(key)):
             return None
@@ -80,6 +80,15 @@ class JobController:
         planned = plan(job, pods, self._clock.now(), backoff_s=self._backoff(key, failed_count(job, pods)))
         await self._apply(key, job, planned)
         return planned.recheck_s
+
+    async def _let_go(self, key: str) -> None:
+        """Take the finalizer from the pods of a job that is gone: nobody counts them any more."""
+        self._forget(key)
+        namespace, name = split_key(key)
+        for pod in self._pods.list(namespace):
+            ref = controller_of(pod)
+            if ref is not None and (ref["kind"], ref["name"]) == ("Job", name) and tracked(pod):
+                await self._release(key, pod)
 
     def _forget(self, key: str) -> None:
         self._writes.forget(key)
