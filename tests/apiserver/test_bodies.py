@@ -39,8 +39,7 @@ def test_nonsense(body: bytes, media_type: str) -> None:
 
 def test_aliases_cannot_explode() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
-    for level in range(1, 9):
-        lines.append(f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]")
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     with pytest.raises(BadRequest, match="excessive aliasing"):
         bodies.parse_object("\n".join(lines).encode(), YAML)
 

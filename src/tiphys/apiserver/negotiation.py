@@ -82,9 +82,18 @@ def _matches(offered: str, wanted: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def accept_format(
-    accept: str, pretty: str, user_agent: str, *, watch: bool = False, protobuf: bool = True
+    accept: str,
+    pretty: str,
+    user_agent: str,
+    *,
+    watch: bool = False,
+    protobuf: bool = True,
+    transforms: bool = True,
 ) -> Format:
-    """Choose the answer's form; ``protobuf`` False for custom resources, which have none.
+    """Choose the answer's form.
+
+    ``protobuf`` False for custom resources, which have none; ``transforms`` False for answers that are no
+    objects with metadata (reviews, Scale, Status).
 
     Raises:
         NotAcceptable: nothing that the client accepts is served.
@@ -101,7 +110,9 @@ def accept_format(
         transform = clause.get("as")
         if transform:
             group, version = clause.get("g"), clause.get("v")
-            if group != "meta.k8s.io" or version not in _META_VERSIONS or transform not in _TRANSFORMS:
+            if not transforms or group != "meta.k8s.io" or version not in _META_VERSIONS:
+                continue
+            if transform not in _TRANSFORMS:
                 continue
         for media_type in offered:
             if media_type == PROTOBUF and transform == "Table":

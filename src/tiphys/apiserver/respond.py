@@ -25,22 +25,19 @@ _PRETTY = orjson.OPT_INDENT_2
 NO_STORE = "no-cache, private"
 
 
-def format_of(
-    request: Request, query: dict[str, list[str]], *, watch: bool = False, protobuf: bool = True
-) -> Format:
-    """Return the form that a request asks for. Raises NotAcceptable."""
-    pretty = query["pretty"][0] if "pretty" in query else ""
-    headers = request.headers
-    if pretty == "" and "pretty" in query:
-        pretty = "true"
+def call_format(call: Call, *, watch: bool = False, transforms: bool = True) -> Format:
+    """Return the form that a call asks for. Raises NotAcceptable."""
+    headers, pretty = call.request.headers, ""
+    if "pretty" in call.query:
+        pretty = call.query["pretty"][0] or "true"
     return accept_format(
-        headers.get("accept", ""), pretty, headers.get("user-agent", ""), watch=watch, protobuf=protobuf
+        headers.get("accept", ""),
+        pretty,
+        headers.get("user-agent", ""),
+        watch=watch,
+        protobuf=not call.resource.custom,
+        transforms=transforms,
     )
-
-
-def call_format(call: Call, *, watch: bool = False) -> Format:
-    """Return the form that a call on its resource asks for. Raises NotAcceptable."""
-    return format_of(call.request, call.query, watch=watch, protobuf=not call.resource.custom)
 
 
 def encode(value: Any, form: Format) -> tuple[bytes, str]:
@@ -68,7 +65,7 @@ def headers_of(warnings: Sequence[str], content_type: str) -> dict[str, str]:
 
 def respond(call: Call, value: Any, status: int = 200) -> Response:
     """Answer with any value as it is (Status, reviews, Scale)."""
-    form = call_format(call)
+    form = call_format(call, transforms=False)
     body, content_type = encode(value, form)
     return Response(status, headers_of(call.warnings, content_type), body)
 

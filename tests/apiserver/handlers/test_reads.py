@@ -79,6 +79,14 @@ async def test_table(api: Any) -> None:
     assert one["rows"][0]["object"] is None
 
 
+async def test_what_is_no_object_has_no_table(api: Any) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    body = {"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}}
+    answer = await api("POST", path, body, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+    assert (answer.status, answer.json["reason"]) == (406, "NotAcceptable")
+    assert (await api("POST", path, body, accept=TABLE)).json["kind"] == "SelfSubjectAccessReview"
+
+
 async def test_partial_metadata(api: Any) -> None:
     await fill(api, "a")
     found = await api.get(CMS, accept=PARTIAL_LIST)
