@@ -64,6 +64,16 @@ def run(*command):
     subprocess.run(command, check=True, capture_output=True)
 
 
+def memory_limit(container_id):
+    """Return what the kernel holds a container to."""
+    tree = Path("/sys/fs/cgroup")
+    found = [
+        *tree.glob(f"**/{container_id}/memory.limit_in_bytes"),
+        *tree.glob(f"**/{container_id}/memory.max"),
+    ]
+    return int(found[0].read_text())
+
+
 def enter_network(path):
     """Move this thread (and those it starts) into a network namespace; its file systems stay."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -413,3 +423,16 @@ async def test_exec_through_the_endpoint(node):
     assert received[1] == b"out\nhello\n"
     assert received[2] == b"err\n"
     await node.delete("ex")
+
+
+async def test_resize_in_place(node):
+    await node.create("size", "sleep 1000", resources={"limits": {"memory": "64Mi", "cpu": "100m"}})
+    await node.until(lambda: node.status("size").get("phase") == "Running")
+    pod = json.loads(json.dumps(node.api.get(PODS, "size", "default")))
+    bigger = {"memory": "128Mi", "cpu": "200m"}
+    pod["spec"]["containers"][0]["resources"] = {"limits": bigger}
+    node.api.put(PODS, pod)
+    await node.until(lambda: node.status("size")["containerStatuses"][0]["resources"] == {"limits": bigger})
+    container_id = node.status("size")["containerStatuses"][0]["containerID"].rpartition("/")[2]
+    assert memory_limit(container_id) == 128 * 2**20
+    await node.delete("size")

@@ -359,3 +359,18 @@ async def test_runtime_away_for_a_while(node):
         node.runtime.fail.clear()
         await node.create("q")
         await node.until(lambda: node.ready("q"))
+
+
+async def test_resize_in_place(node):
+    async with node.running():
+        resources = {"requests": {"cpu": "100m"}}
+        pod = await node.create(containers=[{"name": "c", "image": "img:1", "resources": resources}])
+        await node.until(node.ready)
+        bigger = {"requests": {"cpu": "200m"}}
+        pod = node.api.get(PODS, "p", "default")
+        spec = {**pod["spec"], "containers": [{**pod["spec"]["containers"][0], "resources": bigger}]}
+        node.api.put(PODS, {**pod, "spec": spec})
+        await node.until(lambda: node.container()["resources"] == bigger)
+        assert len(node.runtime.names("update_resources")) == 1
+        assert node.container()["restartCount"] == 0
+        assert node.container()["allocatedResources"] == {"cpu": "200m"}

@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import orjson
-
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.lifecycle import PodState, Waiting
+from tiphys.kubelet.resize import changed_resources, resources_of
 from tiphys.kubelet.resources import is_sidecar
-from tiphys.kubelet.runtime import CONTAINER_RESOURCES, Container, ContainerState, RuntimePod
+from tiphys.kubelet.runtime import Container, ContainerState, RuntimePod
 
 RUNTIME_SCHEME = "containerd://"
 _LOST_MESSAGE = "The container could not be located when the pod was terminated"
@@ -164,8 +163,10 @@ class ContainerStatuses:
         if requests := wanted.get("requests"):
             status["allocatedResources"] = dict(requests)
         applied = wanted
-        if latest is not None and latest.running and (text := latest.annotations.get(CONTAINER_RESOURCES)):
-            applied = orjson.loads(text)
+        if latest is not None and latest.running:
+            running_with = resources_of(latest, self._state.applied)
+            # Another spelling of the same amounts is shown as it is written now.
+            applied = dict(running_with) if changed_resources(running_with, wanted) else wanted
         shown = {key: applied[key] for key in ("limits", "requests") if applied.get(key)}
         if shown or latest is not None:
             status["resources"] = shown

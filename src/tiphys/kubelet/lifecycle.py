@@ -17,6 +17,7 @@ from tiphys.apimachinery.clock import parse_time
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.admission import Rejection, finished
 from tiphys.kubelet.containers import container_hash
+from tiphys.kubelet.resize import Resize, Resources, plan_resizes
 from tiphys.kubelet.resources import is_sidecar
 from tiphys.kubelet.restarts import BackoffEntry, format_delay, next_backoff, should_restart, wait_left_s
 from tiphys.kubelet.runtime import CONTAINER_HASH, Container, ContainerState, RuntimePod
@@ -71,6 +72,8 @@ class PodState:
     unhealthy: Mapping[str, Unhealthy] = field(default_factory=dict)
     retry_at: Mapping[str, datetime] = field(default_factory=dict)
     """Earliest next try by container name, after a failed pull or start; START for the sandbox."""
+    applied: Mapping[str, Resources] = field(default_factory=dict)
+    """Resources changed in place since a container's start, by its id."""
     rejection: Rejection | None = None
     """Refused, evicted or over its deadline: the pod is Failed whatever its containers say."""
     termination: Termination | None = None
@@ -110,6 +113,8 @@ class Plan:
     starts: tuple[Start, ...] = ()
     remove: tuple[str, ...] = ()
     """Dead containers that nobody needs any more."""
+    resizes: tuple[Resize, ...] = ()
+    """Containers to be changed in place."""
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     wake_after_s: float | None = None
     stopped: bool = False
@@ -224,7 +229,14 @@ class _Planner:
         return True
 
     def _result(self) -> Plan:
+        resizes = plan_resizes(self.pod, self.runtime, self.state.applied)
+        doomed = {item.container_id for item in self.kills} | self.state.busy
+        for item in resizes:
+            if item.restart and item.container_id not in doomed:
+                message = f"Container {item.name} resize requires restart"
+                self.kills.append(Kill(item.container_id, item.name, message, grace_period_s(self.pod)))
         return Plan(
+            resizes=tuple(item for item in resizes if not item.restart and item.container_id not in doomed),
             kills=tuple(self.kills),
             starts=tuple(self.starts),
             remove=self._garbage(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from tiphys.kubelet.lifecycle import START, Kill, Plan, PodState, Termination, g
 from tiphys.kubelet.pod_start import PodStarter, find_container, hook_target
 from tiphys.kubelet.pod_status import StatusWriter
 from tiphys.kubelet.probes.manager import PodProbes
+from tiphys.kubelet.resize import Resize
 from tiphys.kubelet.resources import is_sidecar
 from tiphys.kubelet.runtime import RUNTIME_ERRORS, RuntimeFailure, RuntimePod, RuntimeUnavailable
 from tiphys.kubelet.status import StatusInputs, make_status
@@ -237,6 +238,8 @@ class PodWorker:
             self._spawn(group, sandbox_id, self._stop_sandbox(sandbox_id))
         for container_id in chosen.remove:
             self._spawn(group, container_id, self._remove(container_id))
+        if chosen.resizes:
+            self._spawn(group, "resize", self._resize(pod, chosen.resizes))
         if chosen.new_sandbox or chosen.starts:
             self._spawn(group, START, self._start(pod, chosen))
 
@@ -309,6 +312,15 @@ class PodWorker:
         except RuntimeFailure as error:
             if error.code != "NOT_FOUND":
                 raise
+
+    async def _resize(self, pod: Object, resizes: Sequence[Resize]) -> None:
+        """The pod's own cgroup makes room first, and is fitted again when the containers have shrunk."""
+        await asyncio.to_thread(self._node.cgroups.apply, pod)
+        for item in resizes:
+            await self._node.runtime.update_resources(item.container_id, dict(item.linux))
+            applied = {**self._state.applied, item.container_id: item.resources}
+            self._state = replace(self._state, applied=applied)
+        await asyncio.to_thread(self._node.cgroups.apply, pod)
 
     async def _stop_sandbox(self, sandbox_id: str) -> None:
         await self._node.runtime.stop_sandbox(sandbox_id)
