@@ -19,6 +19,7 @@ from tiphys.controllers.context import Context, Controller, ControllerOptions
 from tiphys.controllers.cronjob.controller import CronJobController
 from tiphys.controllers.daemonset.controller import DaemonSetController
 from tiphys.controllers.deployment.controller import DeploymentController
+from tiphys.controllers.disruption.controller import DisruptionController
 from tiphys.controllers.endpoints.controller import EndpointsController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
 from tiphys.controllers.garbagecollector.controller import GarbageCollector
@@ -52,6 +53,7 @@ CONTROLLERS: tuple[type, ...] = (
     JobController,
     CronJobController,
     TtlAfterFinishedController,
+    DisruptionController,
     PodGarbageCollector,
     GarbageCollector,
 )

@@ -1,0 +1,98 @@
+"""Keeps the status of PodDisruptionBudgets, which evictions are granted by. Decisions are in ``plan``."""
+
+from __future__ import annotations
+
+from tiphys.apimachinery.labels import Selector, from_label_selector
+from tiphys.apimachinery.meta import Object, controller_of, object_key
+from tiphys.client.controller import run_controller
+from tiphys.client.kinds import (
+    DEPLOYMENTS,
+    POD_DISRUPTION_BUDGETS,
+    PODS,
+    REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
+    STATEFUL_SETS,
+)
+from tiphys.controllers.context import Context
+from tiphys.controllers.disruption.plan import plan
+
+_SCALED = {
+    "ReplicaSet": REPLICA_SETS,
+    "Deployment": DEPLOYMENTS,
+    "StatefulSet": STATEFUL_SETS,
+    "ReplicationController": REPLICATION_CONTROLLERS,
+}
+
+
+class DisruptionController:
+    """A key is a budget's."""
+
+    name = "disruption-controller"
+    account = "disruption-controller"
+
+    def __init__(self, context: Context) -> None:
+        self._client = context.client
+        self._clock = context.clock
+        self.queue = context.queue(self.name)
+        self._budgets = context.informers.get(POD_DISRUPTION_BUDGETS)
+        self._pods = context.informers.get(PODS)
+        self._owners = {kind: context.informers.get(gvr) for kind, gvr in _SCALED.items()}
+        self._budgets.add_handler(self._budget_changed)
+        self._pods.add_handler(self._pod_changed)
+
+    async def run(self) -> None:
+        for informer in (self._budgets, self._pods, *self._owners.values()):
+            await informer.wait_synced()
+        await run_controller(self.queue, self.reconcile, workers=1, name=self.name)
+
+    def _budget_changed(self, old: Object | None, new: Object | None) -> None:
+        if new is not None:
+            self.queue.add(object_key(new))
+
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        for pod in (old, new):
+            for budget in self._budgets.list(pod["metadata"]["namespace"]) if pod else ():
+                if _selector(budget).matches((pod or {})["metadata"].get("labels") or {}):
+                    self.queue.add(object_key(budget))
+
+    async def reconcile(self, key: str) -> float | None:
+        budget = self._budgets.get(key)
+        if budget is None:
+            return None
+        selector = _selector(budget)
+        pods = [
+            pod
+            for pod in self._pods.list(budget["metadata"]["namespace"])
+            if selector.matches(pod["metadata"].get("labels") or {})
+        ]
+        planned = plan(budget, pods, self._expected(pods), self._clock.now())
+        if planned.status != (budget.get("status") or {}):
+            await self._client.update(POD_DISRUPTION_BUDGETS, {**budget, "status": planned.status}, "status")
+        return planned.recheck_s
+
+    def _expected(self, pods: list[Object]) -> int:
+        """Add up what the pods' controllers want, each once; a pod without one counts for nothing."""
+        wanted: dict[str, int] = {}
+        for pod in pods:
+            owner = self._top_owner(pod)
+            if owner is not None:
+                replicas = owner["spec"].get("replicas")
+                wanted[owner["metadata"]["uid"]] = 1 if replicas is None else int(replicas)
+        return sum(wanted.values())
+
+    def _top_owner(self, obj: Object) -> Object | None:
+        found: Object | None = None
+        current = obj
+        while True:
+            ref = controller_of(current)
+            informer = self._owners.get(ref["kind"]) if ref else None
+            if ref is None or informer is None:
+                return found
+            owner = informer.get(f"{obj['metadata']['namespace']}/{ref['name']}")
+            if owner is None or owner["metadata"]["uid"] != ref["uid"]:
+                return found
+            found = current = owner
+
+
+def _selector(budget: Object) -> Selector:
+    return from_label_selector(budget["spec"].get("selector"))
