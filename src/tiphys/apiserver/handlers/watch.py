@@ -31,7 +31,10 @@ async def handle(call: Call) -> Response:
     )
     version = options.resource_version
     if version and not version.isdigit():
-        raise BadRequest(f'Invalid value: "{version}": resourceVersion must be a decimal number')
+        raise BadRequest(
+            f'invalid resource version: resourceVersion: Invalid value: "{version}": '
+            f'strconv.ParseUint: parsing "{version}": invalid syntax'
+        )
     changes = call.backend.store.watch(
         resource,
         selection,
