@@ -123,7 +123,7 @@ def _volume_references(pod: Object, volume: Object) -> Iterator[tuple[str, str]]
         yield "configmaps", source.get("name", "")
     if source := volume.get("persistentVolumeClaim"):
         yield "persistentvolumeclaims", source.get("claimName", "")
-    if volume.get("ephemeral"):
+    if volume.get("ephemeral") is not None:
         yield "persistentvolumeclaims", f"{pod['metadata']['name']}-{volume['name']}"
     for source in (volume.get("projected") or {}).get("sources") or ():
         if ref := source.get("secret"):
