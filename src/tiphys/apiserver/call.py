@@ -5,9 +5,11 @@ Owns: the two values that every handler takes. Refuses: behaviour.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.resource import Resource
@@ -39,6 +41,8 @@ class Backend:
     authorizer: Authorizer
     admission: AdmissionChain
     services: ServiceAllocator
+    queues: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    """By object: who lost a race for it waits here for the next attempt."""
 
 
 @dataclass(slots=True)

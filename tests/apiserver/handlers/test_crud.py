@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -148,6 +149,13 @@ async def test_patches(api: Any, kind: str, patch: Any) -> None:
     answer = await api.patch(CMS + "/a", patch, kind)
     assert answer.status == 200
     assert answer.json["data"] == {"x": "2", "y": "1"}
+
+
+async def test_patches_of_one_object_all_land(api: Any) -> None:
+    await api.create(CMS, config())
+    patches = [api.patch(CMS + "/a", {"data": {f"k{n}": "v"}}) for n in range(30)]
+    assert {answer.status for answer in await asyncio.gather(*patches)} == {200}
+    assert len((await api.get(CMS + "/a"))["data"]) == 30
 
 
 async def test_apply_creates_then_conflicts(api: Any) -> None:

@@ -5,6 +5,7 @@ Owns: optimistic concurrency, what an update may not touch, status isolation, de
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -21,8 +22,8 @@ from tiphys.apiserver.params import WriteOptions, write_options
 from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.wire.message import Response
 
-MAX_RETRIES = 5
-"""Attempts of writes that carry no resourceVersion of their own."""
+MAX_RETRIES = 10_000
+"""Attempts of writes that carry no resourceVersion of their own: as good as until they succeed."""
 
 Produce = Callable[[Object], "Object | Awaitable[Object]"]
 """Live object in the request's version (a copy, free to change) -> the object wanted."""
@@ -90,16 +91,28 @@ async def update_object(call: Call, name: str, change: Change) -> Cached | Objec
     Raises:
         NotFound, Conflict, Invalid, Forbidden, BadRequest.
     """
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            return await _attempt(call, name, change)
-        except Conflict as error:
-            if attempt >= change.retries or not isinstance(error, _Lost):
-                if isinstance(error, _Lost):
-                    raise Conflict.of(call.resource.group, call.resource.plural, name) from error
-                raise
+    try:
+        return await _attempt(call, name, change)
+    except _Lost as error:
+        if change.retries <= 1:
+            raise Conflict.of(call.resource.group, call.resource.plural, name) from error
+    # Losers queue up: racing on would cost every one of them as many attempts as there are rivals.
+    async with _queue(call, name):
+        for _ in range(change.retries):
+            try:
+                return await _attempt(call, name, change)
+            except _Lost:
+                continue
+    raise Conflict.of(call.resource.group, call.resource.plural, name)
+
+
+def _queue(call: Call, name: str) -> asyncio.Lock:
+    locks = call.backend.queues
+    key = f"{call.resource.storage_prefix}{call.namespace}/{name}"
+    lock = locks.get(key)
+    if lock is None:
+        lock = locks[key] = asyncio.Lock()
+    return lock
 
 
 class _Lost(Conflict):
