@@ -16,7 +16,7 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 MEDIA_TYPES = (JSON, YAML, PROTOBUF)
 _TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 _META_VERSIONS = ("v1", "v1beta1")
-_PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
+PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def accept_format(
     if pretty:
         is_pretty = pretty.lower() in ("1", "true", "t")
     else:
-        is_pretty = user_agent.startswith(_PRETTY_AGENTS)
+        is_pretty = user_agent.startswith(PRETTY_AGENTS)
     is_pretty = is_pretty and not watch
     offered = tuple(t for t in MEDIA_TYPES if (t != YAML or not watch) and (t != PROTOBUF or protobuf))
     if not accept.strip():

@@ -17,7 +17,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver import machinery
 from tiphys.apiserver.call import Call
-from tiphys.apiserver.negotiation import JSON, PROTOBUF, YAML, Format, accept_format
+from tiphys.apiserver.negotiation import JSON, PRETTY_AGENTS, PROTOBUF, YAML, Format, accept_format
 from tiphys.apiserver.objects import Cached, Page
 from tiphys.wire.message import Request, Response
 
@@ -196,7 +196,8 @@ def failure(error: StatusError, request: Request, warnings: Sequence[str] = ()) 
     """Answer with a failure, in protobuf for clients that ask for it first."""
     status = error.to_status()
     accept = request.headers.get("accept", "").split(",", 1)[0]
-    form = Format(PROTOBUF) if accept.startswith(PROTOBUF) else Format()
+    people = request.headers.get("user-agent", "").startswith(PRETTY_AGENTS)
+    form = Format(PROTOBUF) if accept.startswith(PROTOBUF) else Format(pretty=people)
     if accept.startswith(YAML):
         form = Format(YAML)
     body, content_type = encode(status, form)
