@@ -16,26 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from tiphys.apimachinery.meta import Object
+from tiphys.scheduler.counts import Ints, PodCounts, TermCounts
 from tiphys.scheduler.podinfo import CPU, PodInfo, Term, milli_or_value
 from tiphys.scheduler.volumes import Volumes
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
-Ints: TypeAlias = npt.NDArray[np.int64]
 
 BASE_RESOURCES = (CPU, "memory", "ephemeral-storage", "pods")
 PODS_COLUMN = 3
 _FIRST_ROWS = 16
-
-
-class TermCounts:
-    """How many pods on each node match a term (or hold it: ``held``), by row."""
-
-    def __init__(self, term: Term, rows: int) -> None:
-        self.term = term
-        self.by_row: Ints = np.zeros(rows, dtype=np.int64)
-
-    def grow(self, rows: int) -> None:
-        self.by_row = np.concatenate([self.by_row, np.zeros(rows - len(self.by_row), dtype=np.int64)])
+_TOUCHES_KEPT = 65536
 
 
 class Columns:
@@ -55,12 +45,12 @@ class Columns:
         self.placed: dict[str, tuple[PodInfo, str]] = {}
         self.nominated: dict[str, tuple[PodInfo, str]] = {}
         self.volumes = Volumes()
-        self.namespace_labels: dict[str, dict[str, str]] = {}
+        self.counts = PodCounts(_FIRST_ROWS)
         self.static_generation = 0
         self._free = list(range(_FIRST_ROWS - 1, -1, -1))
         self._homeless: dict[str, dict[str, PodInfo]] = {}
-        self._matched: dict[Term, TermCounts] = {}
-        self._held: dict[tuple[str, Term], TermCounts] = {}
+        self._touched: list[int] = []
+        self._touched_epoch = 0
         self._topologies: dict[str, tuple[int, Ints, int]] = {}
 
     # -- nodes
@@ -79,6 +69,7 @@ class Columns:
         for resource, text in allocatable.items():
             column = self._column(resource)
             self.allocatable[column, row] = milli_or_value(resource, text)
+        self._touched.append(row)
         if previous is None or _static_part(previous) != _static_part(node):
             self.static_generation += 1
         if fresh:
@@ -98,6 +89,7 @@ class Columns:
         self.nodes[row] = None
         self.names[row] = ""
         self.allocatable[:, row] = 0
+        self._touched.append(row)
         self._free.append(row)
         self.static_generation += 1
 
@@ -120,8 +112,7 @@ class Columns:
         for attribute in ("allocatable", "used", "nonzero"):
             column = getattr(self, attribute)
             setattr(self, attribute, np.concatenate([column, np.zeros_like(column)], axis=1))
-        for counts in [*self._matched.values(), *self._held.values()]:
-            counts.grow(size * 2)
+        self.counts.grow(size * 2)
         self._free += range(size * 2 - 1, size - 1, -1)
         self.static_generation += 1
 
@@ -173,12 +164,8 @@ class Columns:
             self.pods[row][info.uid] = info
         else:
             self.pods[row].pop(info.uid, None)
-        for term, counts in self._matched.items():
-            if term.matches(info.namespace, info.labels, self.namespace_labels):
-                counts.by_row[row] += sign
-        for kind, terms in (("anti", info.anti_affinity), ("hard", info.affinity), ("soft", info.preferred)):
-            for term in terms:
-                self._held_counts(kind, term).by_row[row] += sign
+        self.counts.count(info, row, sign, self.static_generation)
+        self._touched.append(row)
 
     def nominate(self, info: PodInfo, node: str) -> None:
         """Promise a node to a pod that waits until its victims are gone; no node takes the promise back."""
@@ -206,36 +193,37 @@ class Columns:
 
     # -- what plugins ask
 
+    def touched_since(self, mark: tuple[int, int]) -> tuple[tuple[int, int], list[int] | None]:
+        """Return a new mark, and the rows whose amounts changed since an old one (None: ask all anew)."""
+        if len(self._touched) > _TOUCHES_KEPT:
+            self._touched.clear()
+            self._touched_epoch += 1
+        epoch, position = mark
+        now = (self._touched_epoch, len(self._touched))
+        return now, self._touched[position:] if epoch == self._touched_epoch else None
+
     def matched(self, term: Term) -> Ints:
         """Return by row how many placed pods the term speaks of; counted from then on."""
-        counts = self._matched.get(term)
-        if counts is None:
-            counts = self._matched[term] = TermCounts(term, len(self.names))
-            for row in self.rows.values():
-                counts.by_row[row] = sum(
-                    term.matches(info.namespace, info.labels, self.namespace_labels)
-                    for info in self.pods[row].values()
-                )
-        return counts.by_row
+        return self.counts.matched(term).by_row
 
     def held(self, kind: str) -> list[TermCounts]:
         """Return the terms that placed pods hold: ``anti``, ``hard`` (required affinity) or ``soft``."""
-        return [counts for (own, _), counts in self._held.items() if own == kind]
-
-    def _held_counts(self, kind: str, term: Term) -> TermCounts:
-        counts = self._held.get((kind, term))
-        if counts is None:
-            counts = self._held[(kind, term)] = TermCounts(term, len(self.names))
-        return counts
+        return self.counts.held(kind)
 
     def set_namespace(self, name: str, labels: dict[str, str] | None) -> None:
-        """Take a namespace's labels (None: it is gone); counts that depend on them start anew."""
-        if labels is None:
-            self.namespace_labels.pop(name, None)
-        else:
-            self.namespace_labels[name] = labels
-        for term in [term for term in self._matched if term.namespace_selector is not None]:
-            del self._matched[term]
+        """Take a namespace's labels (None: it is gone)."""
+        self.counts.set_namespace(name, labels)
+
+    def domain_sums(self, counts: TermCounts) -> tuple[Ints, Ints]:
+        """Return counts by domain (a 0 at the end, for no domain), and each row's domain (-1: none)."""
+        codes, domains = self.topology(counts.term.topology_key)
+        counts.settle(self.static_generation, codes, domains)
+        return counts.sums, codes
+
+    def in_domain(self, counts: TermCounts) -> Ints:
+        """Return for each row the count of its whole domain; rows without the label get 0."""
+        sums, codes = self.domain_sums(counts)
+        return np.asarray(sums[codes])
 
     def topology(self, key: str) -> tuple[Ints, int]:
         """Return each row's domain of a label key as a number (-1: no such label), and how many there are."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -22,7 +23,10 @@ MAX_SCORE = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """A filter's verdict: ``passes`` by row, and why a row does not (asked only for rows that fail)."""
+    """A filter's verdict: ``passes`` by row, and why a row does not (asked only for rows that fail).
+
+    Good until the columns change: arrays may be the plugin's own, renewed in place by its next call.
+    """
 
     passes: Mask
     reasons: Callable[[int], Sequence[str]]
@@ -45,7 +49,7 @@ class FilterPlugin(Protocol):
 
 
 class ScorePlugin(Protocol):
-    """Ranks feasible nodes from 0 to 100. Returns None when all are alike to it."""
+    """Ranks feasible nodes by whole numbers from 0 to 100. Returns None when all are alike to it."""
 
     name: str
 
@@ -79,8 +83,8 @@ class Decision:
         """Count the nodes that each reason keeps out."""
         counts: Counter[str] = Counter()
         for one in self.excluded:
-            for row in np.flatnonzero(one.rows):
-                counts.update(one.filtered.reasons(int(row)))
+            rows: list[int] = np.flatnonzero(one.rows).tolist()
+            counts.update(chain.from_iterable(map(one.filtered.reasons, rows)))
         return counts
 
     def resolvable(self) -> Mask | None:
@@ -182,10 +186,17 @@ def _leave_to_nominated(info: PodInfo, columns: Columns, profile: Profile, feasi
         return []
     with columns.as_if_placed(promised):
         still, excluded = run_filters(info, columns, profile)
+        lost = [_frozen(one, one.rows & rows) for one in excluded]
     feasible &= still | ~rows
-    return [
-        Excluded(one.plugin, one.rows & rows, one.filtered) for one in excluded if (one.rows & rows).any()
-    ]
+    return [one for one in lost if one.rows.any()]
+
+
+def _frozen(one: Excluded, rows: Mask) -> Excluded:
+    """Ask for the reasons now, as the columns are about to change."""
+    reasons = {int(row): tuple(one.filtered.reasons(int(row))) for row in np.flatnonzero(rows)}
+    filtered = one.filtered
+    kept = Filtered(filtered.passes.copy(), reasons.__getitem__, np.array(filtered.unresolvable))
+    return Excluded(one.plugin, rows, kept)
 
 
 def _total_score(info: PodInfo, columns: Columns, profile: Profile, feasible: Mask) -> Scores:
@@ -193,14 +204,15 @@ def _total_score(info: PodInfo, columns: Columns, profile: Profile, feasible: Ma
     for plugin, weight in profile.scores:
         score = plugin.score(info, columns, feasible)
         if score is not None:
-            total += weight * np.floor(score)
+            total += score if weight == 1 else weight * score
     return total
 
 
 def _best(rows: npt.NDArray[np.intp], total: Scores, turn: int) -> npt.NDArray[np.intp]:
     values = total[rows]
-    best = rows[values == values.max()]
-    return np.asarray(best[turn % len(best) :][:1])
+    best = np.flatnonzero(values == values.max())
+    chosen = int(best[turn % len(best)])
+    return rows[chosen : chosen + 1]
 
 
 def normalize(raw: Scores, feasible: Mask, *, reverse: bool = False) -> Scores:
@@ -209,4 +221,5 @@ def normalize(raw: Scores, feasible: Mask, *, reverse: bool = False) -> Scores:
     if highest <= 0:
         return np.full(len(raw), MAX_SCORE if reverse else 0.0)
     scaled = raw * (MAX_SCORE / highest)
+    scaled = np.floor(scaled)
     return np.asarray(MAX_SCORE - scaled if reverse else scaled)

@@ -31,6 +31,8 @@ class Term:
     namespace_selector: Selector | None
     topology_key: str
     weight: int = 0
+    lasting: bool = False
+    """Pods that are being deleted do not count (topology spread)."""
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -84,8 +86,11 @@ class PodInfo:
     preferred: tuple[Term, ...] = ()
     """Preferred affinity (positive weight) and anti-affinity (negative weight)."""
     spread: tuple[SpreadConstraint, ...] = ()
+    terminating: bool = False
     shape: bytes = b""
     """Pods of one shape get the same static masks."""
+    group: bytes = b""
+    """Pods of one group are the same to every term."""
     claims: tuple[tuple[str, bool], ...] = ()
     """PersistentVolumeClaims by name, and whether the pod's own ephemeral volume makes them."""
     nominated: str = ""
@@ -140,7 +145,9 @@ def pod_requests(spec: dict[str, Any]) -> dict[str, int]:
     return total
 
 
-def _term(raw: dict[str, Any], namespace: str, *, weight: int = 0, labels: dict[str, str]) -> Term:
+def _term(
+    raw: dict[str, Any], namespace: str, *, weight: int = 0, labels: dict[str, str], lasting: bool = False
+) -> Term:
     selector = dict(raw.get("labelSelector") or {})
     expressions = list(selector.get("matchExpressions") or ())
     for keys, operator in ((raw.get("matchLabelKeys"), "In"), (raw.get("mismatchLabelKeys"), "NotIn")):
@@ -153,7 +160,8 @@ def _term(raw: dict[str, Any], namespace: str, *, weight: int = 0, labels: dict[
     namespaces = frozenset(raw.get("namespaces") or ()) if has_namespaces else frozenset({namespace})
     own = raw.get("namespaceSelector")
     identity = orjson.dumps(
-        [selector, sorted(namespaces), own, raw.get("topologyKey"), weight], option=orjson.OPT_SORT_KEYS
+        [selector, sorted(namespaces), own, raw.get("topologyKey"), weight, lasting],
+        option=orjson.OPT_SORT_KEYS,
     )
     return Term(
         id=identity,
@@ -162,6 +170,7 @@ def _term(raw: dict[str, Any], namespace: str, *, weight: int = 0, labels: dict[
         namespace_selector=None if own is None else from_label_selector(own),
         topology_key=str(raw.get("topologyKey") or ""),
         weight=weight,
+        lasting=lasting,
     )
 
 
@@ -183,7 +192,7 @@ def _affinity_terms(
 def _spread(spec: dict[str, Any], namespace: str, labels: dict[str, str]) -> tuple[SpreadConstraint, ...]:
     return tuple(
         SpreadConstraint(
-            term=_term(raw, namespace, labels=labels),
+            term=_term(raw, namespace, labels=labels, lasting=True),
             max_skew=int(raw["maxSkew"]),
             hard=raw.get("whenUnsatisfiable", "DoNotSchedule") == "DoNotSchedule",
             min_domains=int(raw.get("minDomains") or 1),
@@ -230,6 +239,7 @@ def pod_info(pod: Object) -> PodInfo:
     affinity = spec.get("affinity") or {}
     required, anti, preferred = _affinity_terms(affinity, namespace, labels)
     requests = pod_requests(spec)
+    terminating = bool(meta.get("deletionTimestamp"))
     node_affinity = affinity.get("nodeAffinity") or {}
     tolerations = spec.get("tolerations") or []
     node_selector = spec.get("nodeSelector") or {}
@@ -254,5 +264,7 @@ def pod_info(pod: Object) -> PodInfo:
         spread=_spread(spec, namespace, labels),
         shape=orjson.dumps([tolerations, node_selector, node_affinity], option=orjson.OPT_SORT_KEYS),
         claims=_claims(pod),
+        terminating=terminating,
+        group=orjson.dumps([namespace, labels, terminating], option=orjson.OPT_SORT_KEYS),
         nominated=str((pod.get("status") or {}).get("nominatedNodeName") or ""),
     )

@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from tiphys.scheduler.framework import FilterPlugin, Profile, ScorePlugin
+from tiphys.scheduler.plugins.demand import Demands
 from tiphys.scheduler.plugins.resources import BalancedAllocation, ImageLocality, NodePorts, NodeResourcesFit
 from tiphys.scheduler.plugins.static import NodeAffinity, NodeName, NodeUnschedulable, TaintToleration
 from tiphys.scheduler.plugins.topology import InterPodAffinity, PodTopologySpread
@@ -21,7 +22,8 @@ ENTRY_POINT_GROUP = "tiphys.scheduler.plugins"
 def default_profile(extra: tuple[Any, ...] = ()) -> Profile:
     """Return a fresh profile (plugins keep caches, so one for each scheduler)."""
     taints, affinity = TaintToleration(), NodeAffinity()
-    fit, spread, pods = NodeResourcesFit(), PodTopologySpread(), InterPodAffinity()
+    demands = Demands()
+    fit, spread, pods = NodeResourcesFit(demands), PodTopologySpread(), InterPodAffinity()
     filters: list[FilterPlugin] = [
         VolumeClaims(),
         NodeUnschedulable(),
@@ -40,7 +42,7 @@ def default_profile(extra: tuple[Any, ...] = ()) -> Profile:
         (spread, 2),
         (pods, 2),
         (fit, 1),
-        (BalancedAllocation(), 1),
+        (BalancedAllocation(demands), 1),
         (ImageLocality(), 1),
     ]
     for plugin in extra:

@@ -357,5 +357,7 @@ def _allocatable(node: Object | None) -> Object:
 
 
 def _resized(old: Object, new: Object) -> bool:
-    relabelled = old["metadata"].get("labels") != new["metadata"].get("labels")
-    return bool(relabelled or old["spec"].get("containers") != new["spec"].get("containers"))
+    before, after = old["metadata"], new["metadata"]
+    relabelled = before.get("labels") != after.get("labels")
+    ends = bool(before.get("deletionTimestamp")) != bool(after.get("deletionTimestamp"))
+    return bool(relabelled or ends or old["spec"].get("containers") != new["spec"].get("containers"))

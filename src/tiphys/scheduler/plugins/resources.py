@@ -11,8 +11,10 @@ import numpy as np
 
 from tiphys.scheduler.columns import PODS_COLUMN, Columns, Mask
 from tiphys.scheduler.framework import MAX_SCORE, Filtered, Scores
+from tiphys.scheduler.plugins.demand import Demand, Demands
 from tiphys.scheduler.podinfo import PodInfo
 
+_SCORES_KEPT = 256
 _WILDCARD = "0.0.0.0"
 _MIB = 1024 * 1024
 _IMAGE_MIN_BYTES = 23 * _MIB
@@ -24,23 +26,12 @@ class NodeResourcesFit:
 
     name = "NodeResourcesFit"
 
+    def __init__(self, demands: Demands | None = None) -> None:
+        self._demands = demands or Demands()
+
     def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
-        wanted = columns.request_vector(info)
-        asked = np.flatnonzero(wanted)
-        needs = wanted[asked, None]
-        allocatable = columns.allocatable[asked]
-        fits = columns.used[asked] + needs <= allocatable
-        passes = np.asarray(fits.all(axis=0))
-        if passes.all():
-            return None
-
-        def reasons(row: int) -> list[str]:
-            return _lacking(
-                columns, [int(index) for index, ok in zip(asked, fits[:, row], strict=True) if not ok]
-            )
-
-        # An empty node would be too small: no victim can help.
-        return Filtered(passes, reasons, unresolvable=(needs > allocatable)[asked != PODS_COLUMN].any(axis=0))
+        demand = self._demands.of(info, columns)
+        return Filtered(demand.fits, _Shortages(demand, columns), demand.hopeless)
 
     def lacks(self, info: PodInfo, columns: Columns, row: int) -> list[str]:
         """Return the reasons against one row."""
@@ -49,9 +40,33 @@ class NodeResourcesFit:
         return _lacking(columns, [int(index) for index in short])
 
     def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None:
-        free, capacity = _free_after(info, columns)
-        share = np.divide(free, capacity, out=np.zeros(free.shape), where=capacity > 0)
-        return np.asarray(np.floor(np.clip(share, 0, 1) * MAX_SCORE).mean(axis=0))
+        return self._demands.of(info, columns).least
+
+
+class _Shortages:
+    """Reasons by row, found for all rows at the first question."""
+
+    def __init__(self, demand: Demand, columns: Columns) -> None:
+        self._demand = demand
+        self._columns = columns
+        self._codes: list[int] = []
+        self._texts: dict[int, list[str]] = {}
+
+    def __call__(self, row: int) -> list[str]:
+        if not self._codes:
+            self._codes = self._find()
+        code = self._codes[row]
+        if code not in self._texts:
+            bits = range(len(self._columns.resources))
+            self._texts[code] = _lacking(self._columns, [bit for bit in bits if code >> bit & 1])
+        return self._texts[code]
+
+    def _find(self) -> list[int]:
+        wanted, used = self._demand.wanted[:, None], self._columns.used[: len(self._demand.wanted)]
+        short = (wanted > 0) & (used + wanted > self._columns.allocatable[: len(self._demand.wanted)])
+        weights = np.left_shift(1, np.arange(len(wanted)))[:, None]
+        codes: list[int] = (short * weights).sum(axis=0).tolist()
+        return codes
 
 
 def _lacking(columns: Columns, indexes: list[int]) -> list[str]:
@@ -64,20 +79,13 @@ class BalancedAllocation:
 
     name = "NodeResourcesBalancedAllocation"
 
+    def __init__(self, demands: Demands | None = None) -> None:
+        self._demands = demands or Demands()
+
     def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None:
         if not info.requests:
             return None
-        wanted = columns.request_vector(info)[:2, None]
-        capacity = columns.allocatable[:2].astype(np.float64)
-        used = np.divide(columns.used[:2] + wanted, capacity, out=np.ones(capacity.shape), where=capacity > 0)
-        spread = np.abs(np.minimum(used[0], 1) - np.minimum(used[1], 1)) / 2
-        return np.asarray((1 - spread) * MAX_SCORE)
-
-
-def _free_after(info: PodInfo, columns: Columns) -> tuple[Scores, Scores]:
-    capacity = columns.allocatable[:2].astype(np.float64)
-    wanted = np.array([[info.nonzero_cpu], [info.nonzero_memory]], dtype=np.float64)
-    return capacity - columns.nonzero - wanted, capacity
+        return self._demands.of(info, columns).balanced
 
 
 def _clashes(port: tuple[str, str, int], taken: Any) -> bool:
@@ -111,27 +119,40 @@ class ImageLocality:
     def __init__(self) -> None:
         self._generation = -1
         self._images: dict[str, dict[int, int]] = {}
-
-    def _index(self, columns: Columns) -> dict[str, dict[int, int]]:
-        if self._generation != columns.static_generation:
-            self._generation = columns.static_generation
-            self._images = {}
-            for row in columns.rows.values():
-                for image in ((columns.nodes[row] or {}).get("status") or {}).get("images") or ():
-                    for name in image.get("names") or ():
-                        self._images.setdefault(name, {})[row] = int(image.get("sizeBytes") or 0)
-        return self._images
+        self._scores: dict[tuple[str, ...], Scores | None] = {}
 
     def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None:
-        index = self._index(columns)
+        if self._generation != columns.static_generation or len(self._scores) > _SCORES_KEPT:
+            self._generation = columns.static_generation
+            self._images = _index(columns)
+            self._scores = {}
+        if info.images not in self._scores:
+            self._scores[info.images] = self._score(info.images, columns)
+        return self._scores[info.images]
+
+    def _score(self, images: tuple[str, ...], columns: Columns) -> Scores | None:
         sums = np.zeros(len(columns.names))
         total = max(len(columns.rows), 1)
-        for image in info.images:
-            rows = index.get(image) or index.get(f"{image}:latest") or {}
+        for image in images:
+            rows = self._images.get(_tagged(image)) or {}
             for row, size_bytes in rows.items():
                 sums[row] += size_bytes * len(rows) / total
         if not sums.any():
             return None
-        ceiling = _IMAGE_MAX_BYTES * max(len(info.images), 1)
+        ceiling = _IMAGE_MAX_BYTES * max(len(images), 1)
         clipped = np.clip(sums, _IMAGE_MIN_BYTES, ceiling)
-        return MAX_SCORE * (clipped - _IMAGE_MIN_BYTES) / (ceiling - _IMAGE_MIN_BYTES)
+        return np.floor(MAX_SCORE * (clipped - _IMAGE_MIN_BYTES) / (ceiling - _IMAGE_MIN_BYTES))
+
+
+def _tagged(image: str) -> str:
+    """Return the name as nodes list it: without tag or digest it means ``latest``."""
+    return image if ":" in image.rpartition("/")[2] else f"{image}:latest"
+
+
+def _index(columns: Columns) -> dict[str, dict[int, int]]:
+    images: dict[str, dict[int, int]] = {}
+    for row in columns.rows.values():
+        for image in ((columns.nodes[row] or {}).get("status") or {}).get("images") or ():
+            for name in image.get("names") or ():
+                images.setdefault(name, {})[row] = int(image.get("sizeBytes") or 0)
+    return images

@@ -29,10 +29,21 @@ class ShapeCache:
         if self._generation != columns.static_generation or len(self._arrays) > _SHAPES_KEPT:
             self._generation = columns.static_generation
             self._arrays.clear()
-        array = self._arrays.get(info.shape)
-        if array is None:
-            array = self._arrays[info.shape] = make()
-        return array
+        if info.shape not in self._arrays:
+            self._arrays[info.shape] = make()
+        return self._arrays[info.shape]
+
+    def get_mask(
+        self, info: PodInfo, columns: Columns, test: Callable[[dict[str, Any]], bool]
+    ) -> Mask | None:
+        """Return the rows whose node passes ``test``; None when all do."""
+
+        def make() -> Mask | None:
+            mask = by_node(columns, test)
+            return None if mask[columns.alive].all() else mask
+
+        mask: Mask | None = self.get(info, columns, make)
+        return mask
 
 
 def by_node(columns: Columns, test: Callable[[dict[str, Any]], bool]) -> Mask:
@@ -83,10 +94,12 @@ class NodeUnschedulable:
         if tolerates(info.tolerations, UNSCHEDULABLE_TAINT):
             return None
 
-        def make() -> Mask:
-            return by_node(columns, lambda node: not (node.get("spec") or {}).get("unschedulable"))
+        def test(node: dict[str, Any]) -> bool:
+            return not (node.get("spec") or {}).get("unschedulable")
 
-        passes = self._cache.get(info, columns, make)
+        passes = self._cache.get_mask(info, columns, test)
+        if passes is None:
+            return None
         return Filtered(passes, lambda _row: ("node(s) were unschedulable",), unresolvable=True)
 
 
@@ -125,24 +138,25 @@ class TaintToleration:
         self._scores = ShapeCache()
 
     def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
-        def make() -> Mask:
-            return by_node(columns, lambda node: not _untolerated(info, node, self._HARD))
+        passes = self._masks.get_mask(info, columns, lambda node: not _untolerated(info, node, self._HARD))
+        if passes is None:
+            return None
 
         def reasons(row: int) -> list[str]:
             taint = _untolerated(info, columns.nodes[row] or {}, self._HARD)[0]
             return [f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value') or ''}}}"]
 
-        return Filtered(self._masks.get(info, columns, make), reasons, unresolvable=True)
+        return Filtered(passes, reasons, unresolvable=True)
 
     def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None:
-        def make() -> Scores:
+        def make() -> Scores | None:
             counts = np.zeros(len(columns.names))
             for row in columns.rows.values():
                 counts[row] = len(_untolerated(info, columns.nodes[row] or {}, self._SOFT))
-            return counts
+            return counts if counts.any() else None
 
-        counts: Scores = self._scores.get(info, columns, make)
-        return normalize(counts, feasible, reverse=True) if counts.any() else None
+        counts: Scores | None = self._scores.get(info, columns, make)
+        return None if counts is None else normalize(counts, feasible, reverse=True)
 
 
 _SET_OPERATORS: dict[str, Callable[[str | None, list[str]], bool]] = {
@@ -201,11 +215,11 @@ class NodeAffinity:
         if not info.node_selector and not info.node_affinity:
             return None
 
-        def make() -> Mask:
-            return by_node(columns, lambda node: matches_node_affinity(info, node))
-
+        passes = self._masks.get_mask(info, columns, lambda node: matches_node_affinity(info, node))
+        if passes is None:
+            return None
         return Filtered(
-            self._masks.get(info, columns, make),
+            passes,
             lambda _row: ("node(s) didn't match Pod's node affinity/selector",),
             unresolvable=True,
         )

@@ -5,18 +5,22 @@ Counts per term are columns that grow with every placed pod, so a decision sums 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from tiphys.scheduler.columns import Columns, Ints, Mask
+from tiphys.scheduler.columns import Columns, Mask
+from tiphys.scheduler.counts import TermCounts
 from tiphys.scheduler.framework import MAX_SCORE, Filtered, Scores
 from tiphys.scheduler.plugins.static import by_node, matches_node_affinity, tolerates
 from tiphys.scheduler.podinfo import PodInfo, SpreadConstraint, Term
 
 _HARD_AFFINITY_WEIGHT = 1
+_REACHES_KEPT = 256
 
 
 def _speaks_of(term: Term, info: PodInfo, columns: Columns) -> bool:
-    return term.matches(info.namespace, info.labels, columns.namespace_labels)
+    return columns.counts.speaks_of(term, info)
 
 
 class InterPodAffinity:
@@ -43,52 +47,59 @@ class InterPodAffinity:
         return Filtered(np.logical_and.reduce(masks), reasons, unresolvable=far)
 
     def _existing_anti(self, info: PodInfo, columns: Columns) -> Mask | None:
-        mask: Mask | None = None
-        for counts in columns.held("anti"):
-            if counts.by_row.any() and _speaks_of(counts.term, info, columns):
-                free = columns.per_domain(counts.term.topology_key, counts.by_row) == 0
-                mask = free if mask is None else mask & free
-        return mask
+        return _nowhere_near(columns.counts.holding("anti", info), columns)
 
     def _own_anti(self, info: PodInfo, columns: Columns) -> Mask | None:
-        mask: Mask | None = None
-        for term in info.anti_affinity:
-            free = columns.per_domain(term.topology_key, columns.matched(term)) == 0
-            mask = free if mask is None else mask & free
-        return mask
+        return _nowhere_near([columns.counts.matched(term) for term in info.anti_affinity], columns)
 
     def _own_affinity(self, info: PodInfo, columns: Columns) -> Mask | None:
         if not info.affinity:
             return None
-        counts = [columns.matched(term) for term in info.affinity]
-        labelled = np.logical_and.reduce(
-            [columns.topology(term.topology_key)[0] >= 0 for term in info.affinity]
-        )
-        first_of_its_kind = not any(count.any() for count in counts) and all(
+        counts = [columns.counts.matched(term) for term in info.affinity]
+        # A row without the label is near nothing: its slot in the sums is always 0.
+        near = np.logical_and.reduce([columns.in_domain(count) > 0 for count in counts])
+        if any(count.total for count in counts) or not all(
             _speaks_of(term, info, columns) for term in info.affinity
-        )
-        if first_of_its_kind:
-            return np.asarray(labelled, dtype=np.bool_)
-        near = [
-            columns.per_domain(term.topology_key, count) > 0
-            for term, count in zip(info.affinity, counts, strict=True)
-        ]
-        return np.asarray(labelled & np.logical_and.reduce(near), dtype=np.bool_)
+        ):
+            return np.asarray(near, dtype=np.bool_)
+        keys = {term.topology_key for term in info.affinity}
+        return np.asarray(np.logical_and.reduce([columns.topology(key)[0] >= 0 for key in keys]))
 
     def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None:
+        parts = [(term.weight, columns.counts.matched(term)) for term in info.preferred]
+        parts += [(counts.term.weight, counts) for counts in columns.counts.holding("soft", info)]
+        parts += [(_HARD_AFFINITY_WEIGHT, counts) for counts in columns.counts.holding("hard", info)]
+        if not any(counts.total for _, counts in parts):
+            return None
         raw = np.zeros(len(columns.names))
-        for term in info.preferred:
-            raw += term.weight * columns.per_domain(term.topology_key, columns.matched(term))
-        for kind in ("soft", "hard"):
-            for counts in columns.held(kind):
-                if counts.by_row.any() and _speaks_of(counts.term, info, columns):
-                    weight = counts.term.weight if kind == "soft" else _HARD_AFFINITY_WEIGHT
-                    raw += weight * columns.per_domain(counts.term.topology_key, counts.by_row)
+        for weight, counts in parts:
+            raw += weight * columns.in_domain(counts)
         inside = raw[feasible]
         low, high = inside.min(), inside.max()
         if low == high:
             return None
-        return np.asarray((raw - low) * (MAX_SCORE / (high - low)))
+        return np.asarray(np.floor((raw - low) * (MAX_SCORE / (high - low))))
+
+
+def _nowhere_near(terms: list[TermCounts], columns: Columns) -> Mask | None:
+    mask: Mask | None = None
+    for counts in terms:
+        if counts.total:
+            free = columns.in_domain(counts) == 0
+            mask = free if mask is None else mask & free
+    return mask
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """Which rows a constraint looks at, good for one static generation."""
+
+    eligible: Mask
+    present: Mask
+    """By domain: has it an eligible row?"""
+    whole: bool
+    """Every row with the label is eligible."""
+    domains: int
 
 
 class PodTopologySpread:
@@ -96,33 +107,72 @@ class PodTopologySpread:
 
     name = "PodTopologySpread"
 
+    def __init__(self) -> None:
+        self._generation = -1
+        self._reaches: dict[tuple[object, ...], _Reach] = {}
+
     def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
         hard = [constraint for constraint in info.spread if constraint.hard]
         if not hard:
             return None
-        passes = columns.alive.copy()
-        labelled = columns.alive.copy()
+        keys = tuple(sorted({constraint.term.topology_key for constraint in hard}))
+        labelled = columns.topology(keys[0])[0] >= 0
+        for key in keys[1:]:
+            labelled = labelled & (columns.topology(key)[0] >= 0)
+        passes = labelled
         for constraint in hard:
-            labelled &= columns.topology(constraint.term.topology_key)[0] >= 0
-        for constraint in hard:
-            counts, lowest = self._domain_counts(info, columns, constraint, labelled)
-            own = int(_speaks_of(constraint.term, info, columns))
-            passes &= counts + own - lowest <= constraint.max_skew
+            passes = passes & self._in_skew(
+                info, columns, constraint, self._reach(info, columns, constraint, keys)
+            )
         missing = "node(s) didn't match pod topology spread constraints (missing required label)"
         skewed = "node(s) didn't match pod topology spread constraints"
-        return Filtered(passes & labelled, lambda row: (skewed if labelled[row] else missing,), ~labelled)
+        return Filtered(passes, lambda row: (skewed if labelled[row] else missing,), ~labelled)
 
-    def _domain_counts(
-        self, info: PodInfo, columns: Columns, constraint: SpreadConstraint, labelled: Mask
-    ) -> tuple[Ints, int]:
-        key = constraint.term.topology_key
-        eligible = labelled & self._eligible(info, columns, constraint)
-        matched = np.where(eligible, columns.matched(constraint.term), 0)
-        counts = columns.per_domain(key, matched)
-        codes, _ = columns.topology(key)
-        domains = len(np.unique(codes[eligible]))
-        lowest = int(counts[eligible].min()) if domains >= constraint.min_domains and domains else 0
-        return counts, lowest
+    def _in_skew(self, info: PodInfo, columns: Columns, constraint: SpreadConstraint, reach: _Reach) -> Mask:
+        counts = columns.counts.matched(constraint.term)
+        sums, codes = columns.domain_sums(counts)
+        if not reach.whole:
+            rows = reach.eligible
+            weights = counts.by_row[rows]
+            sums = np.bincount(codes[rows], weights=weights, minlength=len(sums)).astype(np.int64)
+        enough = reach.domains >= max(constraint.min_domains, 1)
+        lowest = int(sums[reach.present].min()) if enough else 0
+        own = int(_speaks_of(constraint.term, info, columns))
+        return np.asarray((sums + own - lowest <= constraint.max_skew)[codes])
+
+    def _reach(
+        self, info: PodInfo, columns: Columns, constraint: SpreadConstraint, keys: tuple[str, ...]
+    ) -> _Reach:
+        if self._generation != columns.static_generation or len(self._reaches) > _REACHES_KEPT:
+            self._generation = columns.static_generation
+            self._reaches.clear()
+        picky = constraint.honor_taints or info.node_selector or info.node_affinity
+        identity = (
+            (constraint.term.topology_key, keys)
+            if not picky
+            else (
+                constraint.term.topology_key,
+                keys,
+                info.shape,
+                constraint.honor_affinity,
+                constraint.honor_taints,
+            )
+        )
+        reach = self._reaches.get(identity)
+        if reach is None:
+            reach = self._reaches[identity] = self._find_reach(info, columns, constraint, keys)
+        return reach
+
+    def _find_reach(
+        self, info: PodInfo, columns: Columns, constraint: SpreadConstraint, keys: tuple[str, ...]
+    ) -> _Reach:
+        codes, domains = columns.topology(constraint.term.topology_key)
+        eligible = self._eligible(info, columns, constraint)
+        for key in keys:
+            eligible = eligible & (columns.topology(key)[0] >= 0)
+        present = np.bincount(codes[eligible], minlength=domains + 1) > 0
+        whole = bool((eligible == (codes >= 0)).all())
+        return _Reach(eligible, np.asarray(present), whole, int(present.sum()))
 
     def _eligible(self, info: PodInfo, columns: Columns, constraint: SpreadConstraint) -> Mask:
         def test(node: dict[str, object]) -> bool:
@@ -148,8 +198,9 @@ class PodTopologySpread:
             key = constraint.term.topology_key
             codes, _ = columns.topology(key)
             ignored |= codes < 0
-            weight = np.log(len(np.unique(codes[feasible & (codes >= 0)])) + 2)
-            counts = columns.per_domain(key, columns.matched(constraint.term))
+            seen = np.bincount(codes[feasible & (codes >= 0)], minlength=1)
+            weight = np.log(np.count_nonzero(seen) + 2)
+            counts = columns.in_domain(columns.counts.matched(constraint.term))
             raw += counts * weight + (constraint.max_skew - 1)
         scored = feasible & ~ignored
         if not scored.any():
@@ -157,4 +208,4 @@ class PodTopologySpread:
         low, high = raw[scored].min(), raw[scored].max()
         if high == 0:
             return np.where(ignored, 0.0, MAX_SCORE)
-        return np.where(ignored, 0.0, MAX_SCORE * (high + low - raw) / high)
+        return np.where(ignored, 0.0, np.floor(MAX_SCORE * (high + low - raw) / high))
