@@ -31,7 +31,7 @@ test-slow: .venv ## every test that needs no root, the slow ones too
 	$(BIN)/pytest -n 2 -m "not e2e"
 
 e2e: .venv ## real containers, needs root
-	TIPHYS_OUTBOUND=off $(BIN)/pytest -m e2e tests/e2e
+	TIPHYS_OUTBOUND=off $(BIN)/pytest -m e2e tests
 
 bench: .venv ## the rows of docs/performance.md
 	$(PY) -m bench
