@@ -65,6 +65,8 @@ def pod_amount(pod: Object, kind: str, name: str) -> int:
 
     def amount(resources: dict[str, Any] | None) -> int:
         text = ((resources or {}).get(kind) or {}).get(name)
+        if text is None and kind == "requests":
+            text = ((resources or {}).get("limits") or {}).get(name)
         if text is None:
             return 0
         quantity = parse(str(text))

@@ -7,6 +7,7 @@ Source: "Types of probe", gRPC health checking protocol.
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -141,8 +142,8 @@ async def _follow(session: aiohttp.ClientSession, url: str, headers: dict[str, s
 
 
 def _reason(error: OSError) -> str:
-    inner = getattr(error, "os_error", error)
-    return str(getattr(inner, "strerror", "") or inner).lower().split("connect call failed")[0].strip()
+    """Return what the system calls the error: asyncio's own words vary."""
+    return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
 async def _tcp(handler: Mapping[str, Any], target: Target, timeout_s: float) -> Answer:

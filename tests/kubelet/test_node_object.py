@@ -1,0 +1,76 @@
+"""What a node says of itself."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from pods import NOW
+
+from tiphys.kubelet.machine import Machine
+from tiphys.kubelet.node_object import NodeFindings, new_node, node_status, readiness_problem, significant
+from tiphys.kubelet.options import KubeletOptions
+from tiphys.kubelet.runtime import Image, RuntimeInfo
+
+MACHINE = Machine(2, 2**30, 2**40, "amd64", "6.1", "Debian", "mid", "bid", "sid")
+OPTIONS = KubeletOptions(
+    "n1", node_ips=("192.0.2.1",), labels={"a": "b"}, taints=({"key": "k", "effect": "NoSchedule"},)
+)
+GOOD = RuntimeInfo("containerd", "1.6", True, True)
+
+
+def test_new_node():
+    node = new_node(MACHINE, OPTIONS)
+    labels = node["metadata"]["labels"]
+    assert (labels["kubernetes.io/hostname"], labels["kubernetes.io/arch"], labels["a"]) == (
+        "n1",
+        "amd64",
+        "b",
+    )
+    assert node["spec"]["taints"] == [{"key": "k", "effect": "NoSchedule"}]
+
+
+def test_status():
+    images = [Image("i", ("small",), (), 1), Image("j", ("big",), ("d",), 9)]
+    made = node_status(MACHINE, OPTIONS, NodeFindings(GOOD, images), {}, NOW)
+    assert made["capacity"]["cpu"] == "2"
+    assert made["capacity"]["memory"] == "1048576Ki"
+    assert made["allocatable"]["memory"] == "946176Ki"
+    assert made["addresses"] == [
+        {"type": "InternalIP", "address": "192.0.2.1"},
+        {"type": "Hostname", "address": "n1"},
+    ]
+    assert [item["type"] for item in made["conditions"]] == [
+        "MemoryPressure",
+        "DiskPressure",
+        "PIDPressure",
+        "Ready",
+    ]
+    assert made["nodeInfo"]["containerRuntimeVersion"] == "containerd://1.6"
+    assert made["nodeInfo"]["kubeletVersion"] == "v1.36.0"
+    assert made["images"][0] == {"names": ["d", "big"], "sizeBytes": 9}
+    assert made["daemonEndpoints"] == {"kubeletEndpoint": {"Port": 10250}}
+
+
+@pytest.mark.parametrize(
+    ("findings", "problem"),
+    [
+        (NodeFindings(GOOD), ""),
+        (NodeFindings(None, (), "no socket"), "container runtime is down: no socket"),
+        (
+            NodeFindings(replace(GOOD, network_ready=False, network_message="no cni")),
+            "container runtime network not ready: NetworkReady=false"
+            " reason:NetworkPluginNotReady message:no cni",
+        ),
+    ],
+)
+def test_readiness(findings, problem):
+    assert readiness_problem(findings) == problem
+
+
+def test_only_real_changes_matter():
+    first = node_status(MACHINE, OPTIONS, NodeFindings(GOOD), {}, NOW)
+    later = node_status(MACHINE, OPTIONS, NodeFindings(GOOD), first, NOW + timedelta(seconds=10))
+    assert first != later
+    assert significant(first) == significant(later)
+    broken = node_status(MACHINE, OPTIONS, NodeFindings(None), first, NOW + timedelta(seconds=10))
+    assert significant(broken) != significant(first)
