@@ -15,9 +15,9 @@ import numpy as np
 from tiphys.apimachinery import quantity
 from tiphys.apimachinery.labels import from_label_selector
 from tiphys.apimachinery.meta import Object
-from tiphys.scheduler.columns import Columns, node_labels
+from tiphys.scheduler.columns import Columns, Mask, node_labels
 from tiphys.scheduler.framework import Filtered
-from tiphys.scheduler.plugins.static import matches_node_term
+from tiphys.scheduler.plugins.static import by_node, matches_node_term
 from tiphys.scheduler.podinfo import PodInfo
 
 UNBOUND_IMMEDIATE = "pod has unbound immediate PersistentVolumeClaims"
@@ -103,58 +103,89 @@ class VolumeBinding:
 
     name = "VolumeBinding"
 
+    def __init__(self) -> None:
+        self._generation = (-1, -1)
+        self._reached: dict[str, Mask] = {}
+
     def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
         if not info.claims:
             return None
-        reasons: dict[int, list[str]] = {}
-        for row in columns.rows.values():
-            node = columns.nodes[row]
-            if node is not None:
-                against, _ = judge_node(info, columns, node)
-                if against:
-                    reasons[row] = against
-        if not reasons:
-            return None
+        bound, free = _claims_of(info, columns)
+        against = [one for claim in bound if (one := self._against(claim, columns)) is not None]
         passes = columns.alive.copy()
-        passes[list(reasons)] = False
-        return Filtered(passes, lambda row: reasons.get(row, ()), unresolvable=True)
+        for mask, _ in against:
+            passes &= mask
+        if free:
+            for row in np.flatnonzero(passes).tolist():
+                passes[row] = _choose(free, columns, columns.nodes[row] or {}) is not None
+
+        def reasons(row: int) -> list[str]:
+            found = sorted({text for mask, text in against if not mask[row]})
+            return found or [BIND_CONFLICT]
+
+        return Filtered(passes, reasons, unresolvable=True)
+
+    def _against(self, claim: Object, columns: Columns) -> tuple[Mask, str] | None:
+        name = claim["spec"]["volumeName"]
+        volume = columns.volumes.volumes.get(name)
+        if volume is None:
+            return np.zeros(len(columns.names), dtype=np.bool_), VOLUME_GONE
+        if not volume["spec"].get("nodeAffinity"):
+            return None
+        generation = (columns.static_generation, columns.volumes.generation)
+        if self._generation != generation:
+            self._generation = generation
+            self._reached.clear()
+        if name not in self._reached:
+            self._reached[name] = by_node(columns, lambda node: volume_reaches(volume, node))
+        return self._reached[name], NODE_CONFLICT
 
 
 def choose_volumes(info: PodInfo, columns: Columns, node_name: str) -> VolumeChoice:
     """Say what must be written so that the pod's claims are bound for that node."""
     row = columns.rows.get(node_name)
     node = None if row is None else columns.nodes[row]
-    return VolumeChoice() if node is None or not info.claims else judge_node(info, columns, node)[1]
+    if node is None or not info.claims:
+        return VolumeChoice()
+    return _choose(_claims_of(info, columns)[1], columns, node) or VolumeChoice()
 
 
-def judge_node(info: PodInfo, columns: Columns, node: Object) -> tuple[list[str], VolumeChoice]:
-    """Return the reasons against a node, and what the pod's claims need if there are none."""
-    reasons: set[str] = set()
-    bind: list[tuple[str, str]] = []
-    provision: list[str] = []
+_Free = dict[str, tuple[Object, list[Object]]]
+
+
+def _claims_of(info: PodInfo, columns: Columns) -> tuple[list[Object], _Free]:
+    """Return the bound claims, and the unbound ones by key with the volumes that would serve them."""
+    bound: list[Object] = []
+    free: _Free = {}
     for name, _ in info.claims:
         key = claim_key(info, name)
         claim = columns.volumes.claims.get(key)
-        if claim is None:
-            continue
-        if is_bound(claim):
-            reasons.update(_against_bound(claim, columns, node))
-            continue
-        volume = _free_volume(claim, columns, node, taken={volume for _, volume in bind})
-        if volume:
-            bind.append((key, volume))
+        if claim is not None and is_bound(claim):
+            bound.append(claim)
+        elif claim is not None:
+            free[key] = (claim, _free_volumes(claim, columns))
+    return bound, free
+
+
+def _choose(free: _Free, columns: Columns, node: Object) -> VolumeChoice | None:
+    """Give each unbound claim a volume or leave it to its provisioner; None when one can have neither."""
+    bind: dict[str, str] = {}
+    provision: list[str] = []
+    for key, (claim, volumes) in free.items():
+        taken = bind.values()
+        names = (
+            volume["metadata"]["name"]
+            for volume in volumes
+            if volume["metadata"]["name"] not in taken and volume_reaches(volume, node)
+        )
+        name = next(names, "")
+        if name:
+            bind[key] = name
         elif _can_provision(claim, columns, node):
             provision.append(key)
         else:
-            reasons.add(BIND_CONFLICT)
-    return sorted(reasons), VolumeChoice(tuple(bind), tuple(provision))
-
-
-def _against_bound(claim: Object, columns: Columns, node: Object) -> list[str]:
-    volume = columns.volumes.volumes.get(claim["spec"]["volumeName"])
-    if volume is None:
-        return [VOLUME_GONE]
-    return [] if volume_reaches(volume, node) else [NODE_CONFLICT]
+            return None
+    return VolumeChoice(tuple(bind.items()), tuple(provision))
 
 
 def volume_reaches(volume: Object, node: Object) -> bool:
@@ -165,19 +196,18 @@ def volume_reaches(volume: Object, node: Object) -> bool:
     return any(matches_node_term(term, node) for term in required.get("nodeSelectorTerms") or ())
 
 
-def _free_volume(claim: Object, columns: Columns, node: Object, *, taken: set[str]) -> str:
-    """Return the smallest free volume that serves the claim on the node ('' for none)."""
+def _free_volumes(claim: Object, columns: Columns) -> list[Object]:
+    """Return the volumes that would serve the claim on some node, the smallest first."""
     selector = from_label_selector(claim["spec"].get("selector") or {})
     needed = _storage(((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage"))
-    best: tuple[int, str] | None = None
-    for name, volume in columns.volumes.volumes.items():
-        size = _storage((volume["spec"].get("capacity") or {}).get("storage"))
-        if name in taken or size < needed or (best is not None and (size, name) >= best):
-            continue
-        fits = _serves(volume, claim) and selector.matches(volume["metadata"].get("labels") or {})
-        if fits and volume_reaches(volume, node):
-            best = (size, name)
-    return best[1] if best else ""
+    found = [
+        (size, name, volume)
+        for name, volume in columns.volumes.volumes.items()
+        if _serves(volume, claim)
+        and (size := _storage((volume["spec"].get("capacity") or {}).get("storage"))) >= needed
+        and selector.matches(volume["metadata"].get("labels") or {})
+    ]
+    return [volume for _, _, volume in sorted(found, key=lambda one: one[:2])]
 
 
 def _serves(volume: Object, claim: Object) -> bool:
