@@ -92,3 +92,12 @@ def test_backoff_is_kept_by_many_and_skipped_by_few_when_idle() -> None:
         assert queue.move("node-static", 0.5) == count
         assert (queue.pop(0.5) is not None) is early
         assert queue.pop(1) is not None
+
+
+def test_any_event_may_help_a_plugin_that_is_not_known() -> None:
+    queue = SchedulingQueue()
+    queue.add(info("p"), 0)
+    queued = queue.pop(0)
+    assert queued is not None
+    queue.park(queued, frozenset({"SomebodyElses"}), 0)
+    assert queue.move("volume", 0) == 1

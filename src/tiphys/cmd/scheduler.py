@@ -13,8 +13,18 @@ from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
 @click.command(help="Place pods on nodes.")
 @click.option("--kubeconfig", required=True, help="How to reach the API server.")
 @click.option("--scheduler-name", default="default-scheduler", show_default=True, help="Whose pods to place.")
-def scheduler(kubeconfig: str, scheduler_name: str) -> None:
-    asyncio.run(_run(kubeconfig, SchedulerOptions(scheduler_name=scheduler_name)))
+@click.option(
+    "--leader-elect",
+    type=bool,
+    is_flag=False,
+    flag_value=True,
+    default=False,
+    show_default=True,
+    help="Work only while holding the lease kube-system/kube-scheduler.",
+)
+def scheduler(kubeconfig: str, scheduler_name: str, leader_elect: bool) -> None:
+    options = SchedulerOptions(scheduler_name=scheduler_name, leader_elect=leader_elect)
+    asyncio.run(_run(kubeconfig, options))
 
 
 async def _run(kubeconfig: str, options: SchedulerOptions) -> None:

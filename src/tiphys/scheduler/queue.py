@@ -29,6 +29,8 @@ HELPS: dict[str, frozenset[str]] = {
     "volume": frozenset({"VolumeBinding"}),
 }
 """Which plugins' verdicts an event can turn. No plugin named (no nodes at all): every event."""
+_KNOWN = frozenset().union(*HELPS.values())
+"""Of other plugins nobody knows what helps them: every event may."""
 
 
 @dataclass(slots=True, eq=False)
@@ -138,7 +140,11 @@ class SchedulingQueue:
     def move(self, event: str, now_s: float) -> int:
         """Let pods try again that ``event`` (a key of HELPS) may help. Returns how many."""
         helps = HELPS[event]
-        moved = [one for one in self._unschedulable.values() if not one.plugins or one.plugins & helps]
+        moved = [
+            one
+            for one in self._unschedulable.values()
+            if not one.plugins or one.plugins & helps or one.plugins - _KNOWN
+        ]
         self._move(moved, now_s)
         return len(moved)
 
