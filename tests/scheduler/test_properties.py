@@ -15,6 +15,7 @@ from scheduler_builders import anti, columns, near, node, pod
 
 from tiphys.scheduler.columns import PODS_COLUMN, Columns
 from tiphys.scheduler.framework import decide, reasons_against, run_filters
+from tiphys.scheduler.plugins.demand import Demands
 from tiphys.scheduler.podinfo import PodInfo, pod_info
 from tiphys.scheduler.profile import default_profile
 
@@ -252,3 +253,19 @@ def test_scores_do_not_depend_on_what_was_asked_before(seed: int) -> None:
         assert decide(info, fast, kept, turn=step).node == fresh.node
         if fresh.node:
             fast.add_pod(info, fresh.node)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_renewed_demands_equal_fresh_ones(seed: int) -> None:
+    chance = random.Random(seed)
+    naive, fast = Naive(), columns(*(random_node(chance, f"n{index}") for index in range(30)))
+    info = pod_info(pod("asks", cpu="250m", memory="100Mi"))
+    kept = Demands()
+    for step in range(60):
+        for _ in range(chance.choice([1, 1, 3, 12])):
+            change(chance, fast, naive)
+            other = pod_info(random_pod(chance, f"p{step}"))
+            fast.add_pod(other, f"n{chance.randrange(30)}")
+        renewed, fresh = kept.of(info, fast), Demands().of(info, fast)
+        for column in ("fits", "hopeless", "least", "balanced"):
+            assert np.array_equal(getattr(renewed, column), getattr(fresh, column)), column
