@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 
-import numpy as np
 import pytest
 from scheduler_builders import anti, columns, info, node
 
@@ -52,13 +51,22 @@ def test_a_heartbeat_changes_nothing_static() -> None:
     assert cluster.static_generation == before + 1
 
 
-def test_per_domain_sums_over_a_label() -> None:
+def test_counts_sum_over_a_domain_and_follow_relabelled_nodes() -> None:
     cluster = columns(*(node(f"n{i}", labels={"zone": "ab"[i % 2]}) for i in range(4)), node("bare"))
-    counts = np.zeros(len(cluster.names), dtype=np.int64)
-    for index in range(4):
-        counts[cluster.rows[f"n{index}"]] = index + 1
-    sums = cluster.per_domain("zone", counts)
-    assert [int(sums[cluster.rows[name]]) for name in ("n0", "n1", "n2", "n3", "bare")] == [4, 6, 4, 6, 0]
+    term = info(affinity=anti("web", "zone")).anti_affinity[0]
+    for name, amount in {"n0": 1, "n1": 2, "n2": 3, "n3": 4, "bare": 5}.items():
+        for index in range(amount):
+            cluster.add_pod(info(f"{name}-{index}", labels={"app": "web"}), name)
+
+    def sums() -> list[int]:
+        found = cluster.in_domain(cluster.counts.matched(term))
+        return [int(found[cluster.rows[name]]) for name in ("n0", "n1", "n2", "n3", "bare")]
+
+    assert sums() == [4, 6, 4, 6, 0]
+    cluster.add_pod(info("one-more", labels={"app": "web"}), "n0")
+    assert sums() == [5, 6, 5, 6, 0]
+    cluster.set_node(node("n0", labels={"zone": "b"}))
+    assert sums() == [8, 8, 3, 8, 0]
 
 
 def requests(cpu: str) -> dict[str, object]:

@@ -239,13 +239,6 @@ class Columns:
         self._topologies[key] = (self.static_generation, codes, len(domains))
         return codes, len(domains)
 
-    def per_domain(self, key: str, counts: Ints) -> Ints:
-        """Sum counts over each row's domain; rows without the label get 0."""
-        codes, size = self.topology(key)
-        inside = codes >= 0
-        sums = np.bincount(codes[inside], weights=counts[inside], minlength=max(size, 1)).astype(np.int64)
-        return np.where(inside, sums[codes], 0)
-
     def request_vector(self, info: PodInfo) -> Ints:
         """Return a pod's requests in the order of the resource columns, itself counted in ``pods``."""
         for resource in info.requests:
