@@ -21,8 +21,6 @@ from tiphys.apiserver.call import Backend
 from tiphys.apiserver.objects import Cached, Selection
 
 _AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
-_CONTROLLER_PREFIX = "system:controller:"
-_CONTROLLERS_ROLE = "tiphys:controllers"
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _CRITICAL = (
     (
@@ -117,28 +115,7 @@ def _namespaces() -> list[Object]:
 def _policy() -> list[Object]:
     text = package_files.files("tiphys.apiserver").joinpath("data/rbac/policy.json").read_bytes()
     found: list[Object] = orjson.loads(text)
-    return [*found, *_controllers(found)]
-
-
-def _controllers(policy: list[Object]) -> list[Object]:
-    """Let the controller manager act as itself: the rules of all its controllers in one role.
-
-    Upstream's binary may use one service account for each controller instead; those roles are there too.
-    """
-    roles = [one for one in policy if one["metadata"]["name"].startswith(_CONTROLLER_PREFIX)]
-    rules = {orjson.dumps(rule): rule for role in roles for rule in role.get("rules") or ()}
-    rbac = "rbac.authorization.k8s.io"
-    role = _object(f"{rbac}/v1", "ClusterRole", _CONTROLLERS_ROLE, rules=list(rules.values()))
-    binding = _object(
-        f"{rbac}/v1",
-        "ClusterRoleBinding",
-        _CONTROLLERS_ROLE,
-        roleRef={"apiGroup": rbac, "kind": "ClusterRole", "name": _CONTROLLERS_ROLE},
-        subjects=[{"apiGroup": rbac, "kind": "User", "name": "system:kube-controller-manager"}],
-    )
-    for one in (role, binding):
-        one["metadata"]["annotations"] = {_AUTOUPDATE: "true"}
-    return [role, binding]
+    return found
 
 
 def _priority_classes() -> list[Object]:

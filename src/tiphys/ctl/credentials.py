@@ -46,8 +46,7 @@ def prepare(cluster: Cluster, now: datetime) -> None:
         cluster.kubeconfig, name, host, ca, issue_client(ca, "kubernetes-admin", ["system:masters"], now)
     )
     for user, groups, file in (
-        # One identity for all controllers needs the rights of all of them; garbage collection, all there are.
-        ("system:kube-controller-manager", ["system:masters"], "controller-manager.conf"),
+        ("system:kube-controller-manager", [], "controller-manager.conf"),
         ("system:kube-scheduler", [], "scheduler.conf"),
     ):
         _kubeconfig(pki / file, name, host, ca, issue_client(ca, user, groups, now))
