@@ -15,6 +15,7 @@ from tiphys.client.informer import InformerSet
 from tiphys.client.leaderelection import LeaderElector
 from tiphys.client.rest import Client
 from tiphys.client.serviceaccount import clients_for_accounts
+from tiphys.controllers.clusterroleaggregation.controller import ClusterRoleAggregationController
 from tiphys.controllers.context import Context, Controller, ControllerOptions
 from tiphys.controllers.cronjob.controller import CronJobController
 from tiphys.controllers.daemonset.controller import DaemonSetController
@@ -30,6 +31,7 @@ from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
 from tiphys.controllers.podgc.controller import PodGarbageCollector
 from tiphys.controllers.replicaset.controller import ReplicaSetController
 from tiphys.controllers.replicationcontroller.controller import ReplicationControllerController
+from tiphys.controllers.resourcequota.controller import ResourceQuotaController
 from tiphys.controllers.rootca.controller import RootCaController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
 from tiphys.controllers.statefulset.controller import StatefulSetController
@@ -40,6 +42,8 @@ log = logging.getLogger(__name__)
 CONTROLLERS: tuple[type, ...] = (
     ServiceAccountController,
     RootCaController,
+    ClusterRoleAggregationController,
+    ResourceQuotaController,
     NamespaceController,
     NodeIpamController,
     NodeLifecycleController,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tiphys.apiserver.admission.quota_usage import in_scope, missing_compute, usage_of
+from tiphys.apis.core.quota import in_scope, missing_compute, usage_of
 
 BASE = "/api/v1/namespaces/default"
 

@@ -12,8 +12,8 @@ from tiphys.apimachinery import quantity
 from tiphys.apimachinery.errors import Conflict
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.quantity import Quantity
+from tiphys.apis.core.quota import Usage, in_scope, missing_compute, usage_of
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.admission.quota_usage import Usage, in_scope, missing_compute, usage_of
 from tiphys.apiserver.objects import Cached, Selection
 
 _ATTEMPTS = 5
