@@ -38,7 +38,7 @@ def pod(name, resources=None, **spec):
 
 
 def replicas(kind, version, count):
-    found = {
+    return {
         "apiVersion": version,
         "kind": kind,
         "metadata": {"name": "web", "namespace": "default"},
@@ -48,7 +48,6 @@ def replicas(kind, version, count):
             "selector": {"app": "x"} if version == "v1" else {"matchLabels": {"app": "x"}},
         },
     }
-    return found
 
 
 async def used(cluster, name="q", **amounts):

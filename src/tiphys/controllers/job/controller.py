@@ -14,8 +14,9 @@ from tiphys.apimachinery.meta import Object, controller_of, object_key, split_ke
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import JOBS, PODS
 from tiphys.controllers.context import Context
-from tiphys.controllers.job import indexes
-from tiphys.controllers.job.plan import TRACKING, Plan, failed_count, plan, tracked
+from tiphys.controllers.job import indexes, retries
+from tiphys.controllers.job.count import TRACKING, tracked
+from tiphys.controllers.job.plan import Plan, failed_count, plan
 from tiphys.controllers.owned import (
     Writes,
     apply_claims,
@@ -28,6 +29,7 @@ from tiphys.controllers.podtemplate import pod_from_template
 
 _BACKOFF_BASE_S = 10.0
 _BACKOFF_CAP_S = 600.0
+_MANAGER = "kubernetes.io/job-controller"
 
 
 class JobController:
@@ -71,6 +73,8 @@ class JobController:
         job = self._jobs.get(key)
         if job is None:
             await self._let_go(key)
+            return None
+        if job["spec"].get("managedBy", _MANAGER) != _MANAGER:
             return None
         if not (self._writes.settled(key) and self._job_writes.settled(key)):
             return None
@@ -117,15 +121,17 @@ class JobController:
                 self._recorder.record(job, *planned.event)
         await asyncio.gather(*(self._release(key, pod) for pod in planned.release))
         await asyncio.gather(*(self._delete(key, job, pod) for pod in planned.delete))
+        await asyncio.gather(*(self._discard(key, job, pod) for pod in planned.discard))
         try:
-            await slow_start(len(planned.create), lambda i: self._create(key, job, planned.create[i]))
+            await slow_start(len(planned.create), lambda i: self._create(key, job, planned, i))
         except StatusError as error:
             failed = error
         if failed is not None:
             raise failed
 
-    async def _create(self, key: str, job: Object, index: int | None) -> None:
-        pod = build_pod(job, index)
+    async def _create(self, key: str, job: Object, planned: Plan, number: int) -> None:
+        index = planned.create[number]
+        pod = build_pod(job, index, planned.replaces.get(index) if index is not None else None)
         try:
             stored = await self._client.create(PODS, pod)
         except StatusError as error:
@@ -150,6 +156,10 @@ class JobController:
             return  # gone, or changed meanwhile: that change's event brings the job back here
         self._writes.wrote(key, stored)
 
+    async def _discard(self, key: str, job: Object, pod: Object) -> None:
+        await self._release(key, pod)
+        await self._delete(key, job, pod)
+
     async def _delete(self, key: str, job: Object, pod: Object) -> None:
         meta = pod["metadata"]
         try:
@@ -160,8 +170,8 @@ class JobController:
         self._recorder.record(job, "Normal", "SuccessfulDelete", f"Deleted pod: {meta['name']}")
 
 
-def build_pod(job: Object, index: int | None) -> Object:
-    """Build a pod of a job, for one completion index if it has them. Pure."""
+def build_pod(job: Object, index: int | None, replaced: Object | None = None) -> Object:
+    """Build a pod of a job, for one completion index (after a failed one) if it has them. Pure."""
     pod = pod_from_template(job["spec"]["template"], job)
     meta = pod["metadata"]
     meta["finalizers"] = [*meta.get("finalizers", ()), TRACKING]
@@ -169,6 +179,8 @@ def build_pod(job: Object, index: int | None) -> Object:
         return pod
     meta["generateName"] = f"{job['metadata']['name']}-{index}-"
     meta.setdefault("annotations", {})[indexes.ANNOTATION] = str(index)
+    if retries.per_index(job):
+        meta["annotations"] |= retries.next_counts(job, replaced)
     meta["labels"][indexes.ANNOTATION] = str(index)
     pod["spec"]["hostname"] = f"{job['metadata']['name']}-{index}"
     source = {"fieldRef": {"fieldPath": f"metadata.labels['{indexes.ANNOTATION}']"}}

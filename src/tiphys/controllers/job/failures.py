@@ -11,10 +11,15 @@ from tiphys.apimachinery.meta import Object
 from tiphys.controllers import podstate
 
 
+def action_for(job: Object, pod: Object) -> str:
+    """Return Count, Ignore, FailIndex or FailJob: what the first rule that fits a failed pod says."""
+    rule = _first_rule(job, pod)
+    return "Count" if rule is None else str(rule[1]["action"])
+
+
 def is_ignored(job: Object, pod: Object) -> bool:
     """True if the policy says that this failure does not count."""
-    rule = _first_rule(job, pod)
-    return rule is not None and rule[1]["action"] == "Ignore"
+    return action_for(job, pod) == "Ignore"
 
 
 def policy_verdict(job: Object, pods: Sequence[Object]) -> tuple[str, str] | None:
