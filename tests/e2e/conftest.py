@@ -1,6 +1,89 @@
-"""Makes the fakes that lie beside the tests importable."""
+"""The cluster that the stories share, its kubectls, and a namespace for each test."""
 
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+from cluster import RunningCluster
+from images import BUSYBOX, busybox_image, web_image
+from leftovers import machine
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the checks of an untouched machine before the cluster that the stories share."""
+    items.sort(key=lambda item: "cluster" in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session")
+def session_cluster() -> Iterator[RunningCluster]:
+    """Two nodes, with the test images on both; ended in every case, and then nothing of it may be left."""
+    home = Path(tempfile.mkdtemp(prefix="tiphys-e2e-"))
+    made = RunningCluster(home)
+    index = None
+    try:
+        made.tiphys("up", "--nodes", "2", "--no-install")
+        index = made.index
+        files = {"busybox": busybox_image(), "web1": web_image(1), "web2": web_image(2)}
+        for name, data in files.items():
+            (home / f"{name}.tar").write_bytes(data)
+        assert BUSYBOX in made.tiphys("images", "import", *(str(home / f"{name}.tar") for name in files)).out
+        yield made
+        if os.environ.get("TIPHYS_E2E_LOGS"):
+            shutil.copytree(made.folder / "logs", os.environ["TIPHYS_E2E_LOGS"], dirs_exist_ok=True)
+    finally:
+        made.tiphys("down")
+        left = machine(home, index) if index is not None else set()
+        shutil.rmtree(home)
+    assert not left
+
+
+@pytest.fixture(scope="session")
+def old_kubectl(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Debian's kubectl, unpacked and not installed."""
+    found = shutil.which("kubectl")
+    if (
+        found
+        and "v1.20." in subprocess.run([found, "version", "--client"], capture_output=True, text=True).stdout
+    ):
+        return found
+    folder = tmp_path_factory.mktemp("kubectl")
+    # Packages are fetched by a user that may not enter pytest's folders.
+    subprocess.run(
+        ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", "kubernetes-client"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    (package,) = folder.glob("*.deb")
+    subprocess.run(["dpkg", "-x", package, folder / "root"], check=True)
+    return str(folder / "root" / "usr" / "bin" / "kubectl")
+
+
+@pytest.fixture
+def cluster(session_cluster: RunningCluster, request: pytest.FixtureRequest) -> Iterator[RunningCluster]:
+    """The shared cluster seen from a namespace that goes with the test."""
+    label = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_"))[:50].strip("-")
+    made = replace(session_cluster, namespace=label)
+    made.kubectl("create", "namespace", label)
+    yield made
+    made.try_kubectl("delete", "namespace", label, "--wait=false")
+
+
+@pytest.fixture(params=["path", "1.20"])
+def any_kubectl(cluster: RunningCluster, request: pytest.FixtureRequest) -> RunningCluster:
+    """The cluster through the kubectl on PATH, then through Debian's."""
+    if request.param == "path":
+        return cluster
+    return replace(cluster, binary=request.getfixturevalue("old_kubectl"))

@@ -28,3 +28,19 @@ def busybox_image(name: str = BUSYBOX, *, user: str = "") -> bytes:
         if applet != "busybox":
             files[f"bin/{applet}"] = File(link="/bin/busybox", mode=0o777)
     return image_tar(ImageSpec(name, files, command=["sh"], user=user))
+
+
+def web_image(version: int) -> bytes:
+    """Return an archive of a web server that tells its version and its pod's name, and ends when asked."""
+    page = f"echo v{version} $(hostname) >/tmp/index.html"
+    serve = f"{page}; trap 'exit 0' TERM; httpd -f -vv -p 80 -h /tmp & wait"
+    files = {
+        "bin/busybox": File(_BINARY.read_bytes(), mode=0o755),
+        **{
+            f"bin/{applet}": File(link="/bin/busybox", mode=0o777)
+            for applet in ("sh", "httpd", "hostname", "wget", "cat", "echo", "tar", "ls", "sleep", "nslookup")
+        },
+        "tmp": File(mode=0o1777),
+        "root": File(mode=0o700),
+    }
+    return image_tar(ImageSpec(f"tiphys.test/web:{version}", files, command=["sh", "-c", serve]))

@@ -19,7 +19,7 @@ DOMAIN = "cluster.local"
 _API_PORT = 6443
 _ETCD_PORT = 12379
 _NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$")
-_SOCKET_PATH_LIMIT = 107
+_SOCKET_PATH_LIMIT = 104  # containerd refuses longer ones, although Linux allows 107
 
 
 class CtlError(TiphysError):
