@@ -28,6 +28,7 @@ from tiphys.controllers.job.controller import JobController
 from tiphys.controllers.namespace.controller import NamespaceController
 from tiphys.controllers.nodeipam.controller import NodeIpamController
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
+from tiphys.controllers.persistentvolume.controller import PersistentVolumeController
 from tiphys.controllers.podgc.controller import PodGarbageCollector
 from tiphys.controllers.replicaset.controller import ReplicaSetController
 from tiphys.controllers.replicationcontroller.controller import ReplicationControllerController
@@ -35,6 +36,10 @@ from tiphys.controllers.resourcequota.controller import ResourceQuotaController
 from tiphys.controllers.rootca.controller import RootCaController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
 from tiphys.controllers.statefulset.controller import StatefulSetController
+from tiphys.controllers.storageprotection.controller import (
+    PvcProtectionController,
+    PvProtectionController,
+)
 from tiphys.controllers.ttlafterfinished.controller import TtlAfterFinishedController
 
 log = logging.getLogger(__name__)
@@ -58,6 +63,9 @@ CONTROLLERS: tuple[type, ...] = (
     CronJobController,
     TtlAfterFinishedController,
     DisruptionController,
+    PersistentVolumeController,
+    PvcProtectionController,
+    PvProtectionController,
     PodGarbageCollector,
     GarbageCollector,
 )

@@ -1,0 +1,76 @@
+"""Which volume suits a claim. Pure. Source: core/v1 PersistentVolumeClaimSpec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tiphys.apimachinery import quantity
+from tiphys.apimachinery.labels import from_label_selector
+from tiphys.apimachinery.meta import Object
+
+_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
+
+
+def class_of(obj: Object) -> str:
+    """Return the storage class of a claim or a volume; empty for none."""
+    annotated = (obj["metadata"].get("annotations") or {}).get(_CLASS_ANNOTATION)
+    return str(annotated if annotated is not None else obj["spec"].get("storageClassName") or "")
+
+
+def is_ref_to(ref: dict[str, Any] | None, claim: Object) -> bool:
+    """Tell whether a volume's claimRef means this claim; a reference without uid means any of the name."""
+    meta = claim["metadata"]
+    return (
+        ref is not None
+        and (ref.get("namespace"), ref.get("name")) == (meta["namespace"], meta["name"])
+        and ref.get("uid") in (None, "", meta["uid"])
+    )
+
+
+def misfit(volume: Object, claim: Object) -> str:
+    """Say why a volume named by a claim cannot serve it; empty if it can."""
+    if _storage(volume["spec"].get("capacity")) < _storage(_requests(claim)):
+        return "requested PV is too small"
+    if class_of(volume) != class_of(claim):
+        return "storageClassName does not match"
+    if volume["spec"].get("volumeMode", "Filesystem") != claim["spec"].get("volumeMode", "Filesystem"):
+        return "incompatible volumeMode"
+    if not set(claim["spec"].get("accessModes") or ()) <= set(volume["spec"].get("accessModes") or ()):
+        return "incompatible accessMode"
+    return ""
+
+
+def best_volume(claim: Object, volumes: Iterable[Object], *, only_given: bool) -> Object | None:
+    """Return the volume kept for the claim, else the smallest free one that fits.
+
+    ``only_given``: the scheduler chooses; a volume counts only once it was given to the claim.
+    """
+    fitting = [volume for volume in volumes if not misfit(volume, claim)]
+    for volume in fitting:
+        if is_ref_to(volume["spec"].get("claimRef"), claim):
+            return volume
+    if only_given:
+        return None
+    selector = from_label_selector(claim["spec"]["selector"]) if claim["spec"].get("selector") else None
+    free = [
+        volume
+        for volume in fitting
+        if not volume["spec"].get("claimRef")
+        and not volume["metadata"].get("deletionTimestamp")
+        and (volume.get("status") or {}).get("phase") in (None, "", "Pending", "Available")
+        and (selector is None or selector.matches(volume["metadata"].get("labels") or {}))
+    ]
+    return min(free, key=_rank, default=None)
+
+
+def _rank(volume: Object) -> tuple[Any, str]:
+    return _storage(volume["spec"].get("capacity")), volume["metadata"]["name"]
+
+
+def _requests(claim: Object) -> Object:
+    return (claim["spec"].get("resources") or {}).get("requests") or {}
+
+
+def _storage(amounts: Object | None) -> Any:
+    return quantity.parse(str((amounts or {}).get("storage") or 0)).amount

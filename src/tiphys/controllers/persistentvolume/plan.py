@@ -1,0 +1,201 @@
+"""Binding of claims and volumes: what both should look like next. Pure. Source: "Persistent Volumes".
+
+Both sides name each other; whichever write is lost, the next look at either repairs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tiphys.apimachinery.meta import Object
+from tiphys.controllers.persistentvolume.matching import best_volume, class_of, is_ref_to, misfit
+
+BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
+BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
+PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
+PROVISIONER = "volume.kubernetes.io/storage-provisioner"
+PROVISIONER_BETA = "volume.beta.kubernetes.io/storage-provisioner"
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
+_NO_PROVISIONER = "kubernetes.io/no-provisioner"
+
+Event = tuple[str, str, str]
+"""Type, reason, message."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """Whole objects as they should be, status included; None where nothing is to change."""
+
+    volume: Object | None = None
+    claim: Object | None = None
+    event: Event | None = None
+
+
+def plan_claim(claim: Object, volumes: Sequence[Object], classes: Mapping[str, Object]) -> Plan:
+    """Plan one claim against all volumes."""
+    if claim["metadata"].get("deletionTimestamp") and not _completed(claim):
+        return Plan()
+    named = claim["spec"].get("volumeName")
+    volume = next((item for item in volumes if item["metadata"]["name"] == named), None) if named else None
+    if _completed(claim):
+        return _keep(claim, volume)
+    if named:
+        return _named(claim, volume)
+    storage_class = classes.get(class_of(claim))
+    waits = (storage_class or {}).get("volumeBindingMode") == "WaitForFirstConsumer"
+    chosen = (claim["metadata"].get("annotations") or {}).get(SELECTED_NODE)
+    found = best_volume(claim, volumes, only_given=waits and not chosen)
+    if found is not None:
+        return _bind(claim, found)
+    return _wait(claim, storage_class, consumer_missing=waits and not chosen)
+
+
+def plan_volume(volume: Object, claim: Object | None) -> Plan:
+    """Plan one volume; ``claim`` is the one its claimRef names, if there is one."""
+    ref = volume["spec"].get("claimRef")
+    if not ref or not ref.get("uid"):
+        return Plan(volume=_phase(volume, "Available"))
+    if claim is None or claim["metadata"]["uid"] != ref["uid"]:
+        return _reclaim(volume)
+    if claim["spec"].get("volumeName") == volume["metadata"]["name"]:
+        return Plan(volume=_phase(volume, "Bound"))
+    if not claim["spec"].get("volumeName"):
+        return Plan()  # half bound: the claim's own turn completes it
+    return Plan(volume=_unbound(volume))
+
+
+def _completed(claim: Object) -> bool:
+    return BIND_COMPLETED in (claim["metadata"].get("annotations") or {})
+
+
+def _keep(claim: Object, volume: Object | None) -> Plan:
+    if volume is None:
+        text = "Bound claim has lost its PersistentVolume. Data on the volume is lost!"
+        return _lost(claim, ("Warning", "ClaimLost", text))
+    ref = volume["spec"].get("claimRef")
+    if ref is not None and not is_ref_to(ref, claim):
+        text = "Two claims are bound to the same volume, this one is bound incorrectly"
+        return _lost(claim, ("Warning", "ClaimMisbound", text))
+    return _bind(claim, volume)
+
+
+def _lost(claim: Object, event: Event) -> Plan:
+    changed = _phase(claim, "Lost")
+    return Plan(claim=changed, event=event if changed is not None else None)
+
+
+def _named(claim: Object, volume: Object | None) -> Plan:
+    if volume is None:
+        return Plan(claim=_phase(claim, "Pending"))
+    ref = volume["spec"].get("claimRef")
+    if ref is not None and not is_ref_to(ref, claim):
+        name = volume["metadata"]["name"]
+        text = f'volume "{name}" already bound to a different claim.'
+        return Plan(claim=_phase(claim, "Pending"), event=("Warning", "FailedBinding", text))
+    fault = misfit(volume, claim)
+    if fault:
+        text = f'Cannot bind to requested volume "{volume["metadata"]["name"]}": {fault}'
+        return Plan(claim=_phase(claim, "Pending"), event=("Warning", "VolumeMismatch", text))
+    return _bind(claim, volume)
+
+
+def _wait(claim: Object, storage_class: Object | None, *, consumer_missing: bool) -> Plan:
+    pending = _phase(claim, "Pending")
+    if consumer_missing:
+        text = "waiting for first consumer to be created before binding"
+        return Plan(claim=pending, event=("Normal", "WaitForFirstConsumer", text))
+    provisioner = (storage_class or {}).get("provisioner")
+    if storage_class is None and class_of(claim):
+        text = f'storageclass.storage.k8s.io "{class_of(claim)}" not found'
+        return Plan(claim=pending, event=("Warning", "ProvisioningFailed", text))
+    if storage_class is None or provisioner == _NO_PROVISIONER:
+        text = "no persistent volumes available for this claim and no storage class is set"
+        return Plan(claim=pending, event=("Normal", "FailedBinding", text))
+    meta = claim["metadata"]
+    annotations = {**(meta.get("annotations") or {}), PROVISIONER: provisioner, PROVISIONER_BETA: provisioner}
+    if annotations != (meta.get("annotations") or {}):
+        pending = {**(pending or claim), "metadata": {**meta, "annotations": annotations}}
+    text = (
+        "Waiting for a volume to be created either by the external provisioner "
+        f"'{provisioner}' or manually by the system administrator. If volume creation is delayed, "
+        "please verify that the provisioner is running and correctly registered."
+    )
+    return Plan(claim=pending, event=("Normal", "ExternalProvisioning", text))
+
+
+def _bind(claim: Object, volume: Object) -> Plan:
+    meta, vmeta = claim["metadata"], volume["metadata"]
+    annotations = dict(meta.get("annotations") or {})
+    if not claim["spec"].get("volumeName"):
+        annotations[BOUND_BY_CONTROLLER] = "yes"
+    annotations[BIND_COMPLETED] = "yes"
+    status = {
+        **(claim.get("status") or {}),
+        "phase": "Bound",
+        "accessModes": volume["spec"].get("accessModes") or [],
+        "capacity": volume["spec"].get("capacity") or {},
+    }
+    bound_claim = {
+        **claim,
+        "metadata": {**meta, "annotations": annotations},
+        "spec": {**claim["spec"], "volumeName": vmeta["name"]},
+        "status": status if (claim.get("status") or {}).get("phase") != "Bound" else claim["status"],
+    }
+    given = dict(volume["spec"].get("claimRef") or {})
+    bound_volume = dict(volume)
+    if given.get("uid") != meta["uid"]:
+        ref = {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "namespace": meta["namespace"],
+            "name": meta["name"],
+            "uid": meta["uid"],
+            "resourceVersion": meta.get("resourceVersion", ""),
+        }
+        bound_volume["spec"] = {**volume["spec"], "claimRef": ref}
+        if not given:
+            own = {**(vmeta.get("annotations") or {}), BOUND_BY_CONTROLLER: "yes"}
+            bound_volume["metadata"] = {**vmeta, "annotations": own}
+    bound_volume["status"] = {**(volume.get("status") or {}), "phase": "Bound"}
+    return Plan(
+        volume=None if bound_volume == volume else bound_volume,
+        claim=None if bound_claim == claim else bound_claim,
+    )
+
+
+def _reclaim(volume: Object) -> Plan:
+    released = _phase(volume, "Released")
+    annotations = volume["metadata"].get("annotations") or {}
+    policy = volume["spec"].get("persistentVolumeReclaimPolicy", "Retain")
+    if policy != "Delete" or annotations.get(PROVISIONED_BY) or volume["spec"].get("csi"):
+        return Plan(volume=released)  # kept for people, or for the provisioner to delete
+    name = volume["metadata"]["name"]
+    text = f'error getting deleter volume plugin for volume "{name}": no deletable volume plugin matched'
+    failed = {**volume, "status": {"phase": "Failed", "message": text}}
+    if (volume.get("status") or {}) == failed["status"]:
+        return Plan()
+    return Plan(volume=failed, event=("Warning", "VolumeFailedDelete", text))
+
+
+def _unbound(volume: Object) -> Object:
+    """A volume whose claim took another: free again, or kept for the name that people gave it."""
+    annotations = dict(volume["metadata"].get("annotations") or {})
+    spec = dict(volume["spec"])
+    if annotations.pop(BOUND_BY_CONTROLLER, None):
+        spec.pop("claimRef")
+    else:
+        spec["claimRef"] = {
+            key: value for key, value in spec["claimRef"].items() if key not in ("uid", "resourceVersion")
+        }
+    return {
+        **volume,
+        "metadata": {**volume["metadata"], "annotations": annotations},
+        "spec": spec,
+        "status": {"phase": "Available"},
+    }
+
+
+def _phase(obj: Object, phase: str) -> Object | None:
+    status = obj.get("status") or {}
+    return None if status.get("phase") == phase else {**obj, "status": {**status, "phase": phase}}

@@ -1,0 +1,45 @@
+"""Whether the finalizer that keeps a claim or a volume is to come, to go or to stay. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tiphys.apimachinery.meta import Object
+
+CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
+VOLUME_FINALIZER = "kubernetes.io/pv-protection"
+
+
+def planned_finalizers(obj: Object, finalizer: str, *, used: bool) -> list[str] | None:
+    """Return the finalizers that an object should have; None where they are right."""
+    present = list(obj["metadata"].get("finalizers") or ())
+    if not obj["metadata"].get("deletionTimestamp"):
+        return None if finalizer in present else [*present, finalizer]
+    if finalizer in present and not used:
+        return [item for item in present if item != finalizer]
+    return None
+
+
+def claims_of(pod: Object) -> list[str]:
+    """Return the names of the claims a pod uses, made for its ephemeral volumes or by people.
+
+    A pod without a node uses nothing yet: no kubelet starts it on a claim that is going away.
+    """
+    spec = pod.get("spec") or {}
+    if not spec.get("nodeName"):
+        return []
+    names = []
+    for volume in spec.get("volumes") or ():
+        if volume.get("persistentVolumeClaim"):
+            names.append(str(volume["persistentVolumeClaim"]["claimName"]))
+        elif volume.get("ephemeral") is not None:
+            names.append(f"{pod['metadata']['name']}-{volume['name']}")
+    return names
+
+
+def is_claim_used(claim: Object, pods: Iterable[Object]) -> bool:
+    return any(claim["metadata"]["name"] in claims_of(pod) for pod in pods)
+
+
+def is_volume_used(volume: Object) -> bool:
+    return bool((volume.get("status") or {}).get("phase") == "Bound")
