@@ -50,3 +50,7 @@ class Attributes:
     def refuse(self, why: str) -> Forbidden:
         """Return the 403 of an admission plugin."""
         return Forbidden.of(self.group, self.plural, self.name, why)
+
+    def annotate(self, key: str, value: str) -> None:
+        """Keep an annotation of this request for whoever audits it."""
+        self.call.request.scope.setdefault("audit_annotations", {})[key] = value

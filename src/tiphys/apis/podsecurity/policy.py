@@ -1,0 +1,88 @@
+"""Which level and version of the standards a namespace asks for, read off its labels.
+
+Pure. Refuses: judging pods (``evaluate``). Called by the PodSecurity admission plugin.
+Source: the "Pod Security Admission" page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.field_errors import invalid
+
+LEVELS = ("privileged", "baseline", "restricted")
+"""From the most open to the strictest."""
+LATEST = 1_000_000
+"""The minor version that ``latest`` counts as."""
+_PREFIX = "pod-security.kubernetes.io/"
+_VERSION = re.compile(r"v1\.(0|[1-9][0-9]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """One level as it was in one version."""
+
+    level: str = "privileged"
+    minor: int = LATEST
+
+    def __str__(self) -> str:
+        version = "latest" if self.minor == LATEST else f"v1.{self.minor}"
+        return f"{self.level}:{version}"
+
+    @property
+    def open(self) -> bool:
+        """Everything is allowed."""
+        return self.level == "privileged"
+
+    def stricter_than(self, other: Standard) -> bool:
+        """Compare levels alone."""
+        return LEVELS.index(self.level) > LEVELS.index(other.level)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What one namespace refuses, notes and warns about."""
+
+    enforce: Standard = Standard()
+    audit: Standard = Standard()
+    warn: Standard = Standard()
+
+
+def policy_of(labels: Mapping[str, str] | None) -> tuple[Policy, list[FieldError]]:
+    """Return a namespace's policy and the faults of its labels.
+
+    A policy is always returned: a wrong level enforces ``restricted``, but is silent for audit and warn; a
+    wrong version counts as ``latest``.
+    """
+    found = {mode: Standard() for mode in ("enforce", "audit", "warn")}
+    faults: list[FieldError] = []
+    for mode in found if labels else ():
+        assert labels is not None
+        level = labels.get(_PREFIX + mode)
+        if level is not None:
+            fallback = "restricted" if mode == "enforce" else "privileged"
+            known = level in LEVELS
+            found[mode] = replace(found[mode], level=level if known else fallback)
+            if not known:
+                faults.append(_fault(mode, level, f"must be one of {', '.join(LEVELS)}"))
+        version = labels.get(f"{_PREFIX}{mode}-version")
+        if version is not None:
+            minor = _minor(version)
+            found[mode] = replace(found[mode], minor=LATEST if minor is None else minor)
+            if minor is None:
+                faults.append(_fault(f"{mode}-version", version, 'must be "latest" or "v1.x"'))
+    return Policy(found["enforce"], found["audit"], found["warn"]), faults
+
+
+def _minor(version: str) -> int | None:
+    if version == "latest":
+        return LATEST
+    match = _VERSION.fullmatch(version)
+    return int(match[1]) if match else None
+
+
+def _fault(label: str, value: str, text: str) -> FieldError:
+    return invalid(f"metadata.labels[{_PREFIX}{label}]", value, text)

@@ -1,0 +1,167 @@
+"""PodSecurity: pods meet the standard that their namespace's labels ask for.
+
+Owns: which writes are judged and what follows (refusal, warning, audit annotation). Refuses: the checks
+themselves (``apis.podsecurity``). Source: the "Pod Security Admission" page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tiphys.apimachinery.errors import Invalid
+from tiphys.apimachinery.meta import Object
+from tiphys.apis.podsecurity.evaluate import details, evaluate, reasons
+from tiphys.apis.podsecurity.policy import Policy, Standard, policy_of
+from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.lookup import find, find_all
+
+_MAX_PODS = 3000
+"""How many existing pods a namespace's new level is tried on."""
+_IGNORED = frozenset({"exec", "attach", "binding", "eviction", "log", "portforward", "proxy", "status"})
+_TEMPLATES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("", "podtemplates"): ("template",),
+    ("", "replicationcontrollers"): ("spec", "template"),
+    ("apps", "replicasets"): ("spec", "template"),
+    ("apps", "deployments"): ("spec", "template"),
+    ("apps", "statefulsets"): ("spec", "template"),
+    ("apps", "daemonsets"): ("spec", "template"),
+    ("batch", "jobs"): ("spec", "template"),
+    ("batch", "cronjobs"): ("spec", "jobTemplate", "spec", "template"),
+}
+"""Where kinds that make pods keep the template."""
+_SECCOMP = "seccomp.security.alpha.kubernetes.io/pod"
+_SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
+
+
+class PodSecurity:
+    """Judges pods, the templates of pods, and namespaces whose level rises."""
+
+    NAME = "PodSecurity"
+
+    async def validate(self, attributes: Attributes) -> None:
+        if attributes.operation not in ("CREATE", "UPDATE") or attributes.obj is None:
+            return
+        if not attributes.group and attributes.plural == "namespaces":
+            if not attributes.subresource:
+                await _judge_namespace(attributes, attributes.obj)
+        elif not attributes.group and attributes.plural == "pods":
+            await _judge_pod(attributes, attributes.obj)
+        elif (attributes.group, attributes.plural) in _TEMPLATES and not attributes.subresource:
+            await _judge_template(attributes, attributes.obj)
+
+
+async def _policy(attributes: Attributes) -> Policy | None:
+    """Return the policy of the write's namespace, None when it leaves everything open."""
+    namespace = await find(attributes.call.backend, "", "v1", "namespaces", attributes.namespace)
+    if namespace is None:
+        return None
+    policy, faults = policy_of(namespace["metadata"].get("labels"))
+    if faults:
+        texts = ", ".join(map(str, faults))
+        attributes.annotate("pod-security.kubernetes.io/error", f"Failed to parse policy: {texts}")
+    return None if policy.enforce.open and policy.audit.open and policy.warn.open else policy
+
+
+async def _judge_pod(attributes: Attributes, pod: Object) -> None:
+    if attributes.subresource in _IGNORED:
+        return
+    policy = await _policy(attributes)
+    if policy is None or not (attributes.old is None or _matters(pod, attributes.old)):
+        return
+    attributes.annotate("pod-security.kubernetes.io/enforce-policy", str(policy.enforce))
+    findings = evaluate(policy.enforce, pod["metadata"], pod["spec"])
+    _note(attributes, policy.audit, pod["metadata"], pod["spec"])
+    if findings:
+        raise attributes.refuse(f'violates PodSecurity "{policy.enforce}": {details(findings)}')
+    _warn(attributes, policy.warn, pod["metadata"], pod["spec"])
+
+
+async def _judge_template(attributes: Attributes, obj: Object) -> None:
+    template: Any = obj
+    for key in _TEMPLATES[attributes.group, attributes.plural]:
+        template = (template or {}).get(key)
+    if not template or not template.get("spec"):
+        return
+    policy = await _policy(attributes)
+    if policy is None:
+        return
+    metadata = template.get("metadata") or {}
+    _note(attributes, policy.audit, metadata, template["spec"])
+    _warn(attributes, policy.warn, metadata, template["spec"])
+
+
+def _note(attributes: Attributes, standard: Standard, metadata: Object, spec: Object) -> None:
+    findings = evaluate(standard, metadata, spec)
+    if findings:
+        text = f'would violate PodSecurity "{standard}": {details(findings)}'
+        attributes.annotate("pod-security.kubernetes.io/audit-violations", text)
+
+
+def _warn(attributes: Attributes, standard: Standard, metadata: Object, spec: Object) -> None:
+    findings = evaluate(standard, metadata, spec)
+    if findings:
+        attributes.call.warn(f'would violate PodSecurity "{standard}": {details(findings)}')
+
+
+async def _judge_namespace(attributes: Attributes, namespace: Object) -> None:
+    """Refuse labels that mean nothing; warn about pods that a stricter level would not let in."""
+    policy, faults = policy_of(namespace["metadata"].get("labels"))
+    if attributes.old is None:
+        if faults:
+            raise Invalid.of("", "Namespace", attributes.name, faults)
+        return
+    before, old_faults = policy_of(attributes.old["metadata"].get("labels"))
+    if faults and faults != old_faults:
+        raise Invalid.of("", "Namespace", attributes.name, faults)
+    new, old = policy.enforce, before.enforce
+    if new == old or new.open or (new.minor == old.minor and not new.stricter_than(old)):
+        return
+    pods = await find_all(attributes.call.backend, "", "v1", "pods", attributes.name)
+    for text in _existing(attributes.name, new, pods):
+        attributes.call.warn(text)
+
+
+def _existing(namespace: str, standard: Standard, pods: list[Object]) -> list[str]:
+    by_reason: dict[str, list[str]] = {}
+    for pod in pods[:_MAX_PODS]:
+        findings = evaluate(standard, pod["metadata"], pod["spec"])
+        if findings:
+            by_reason.setdefault(reasons(findings), []).append(pod["metadata"]["name"])
+    warnings = []
+    if len(pods) > _MAX_PODS:
+        warnings.append(
+            f"new PodSecurity enforce level only checked against the first {_MAX_PODS} of {len(pods)} "
+            "existing pods"
+        )
+    if by_reason:
+        warnings.append(
+            f'existing pods in namespace "{namespace}" violate the new PodSecurity enforce level "{standard}"'
+        )
+    return warnings + sorted(f"{_whose(names)}: {reason}" for reason, names in by_reason.items())
+
+
+def _whose(names: list[str]) -> str:
+    others = len(names) - 1
+    if not others:
+        return names[0]
+    return f"{min(names)} (and {others} other pod{'s' if others > 1 else ''})"
+
+
+def _matters(new: Object, old: Object) -> bool:
+    """Tell whether an update touches what can change under a pod's checks: images, containers, seccomp."""
+    return _judged(new) != _judged(old)
+
+
+def _judged(pod: Object) -> object:
+    annotations = pod["metadata"].get("annotations") or {}
+
+    def seen(containers: Iterable[Object]) -> list[tuple[Any, ...]]:
+        return [
+            (one["name"], one.get("image"), annotations.get(_SECCOMP_CONTAINER + one["name"]))
+            for one in containers
+        ]
+
+    spec = pod["spec"]
+    keys = ("containers", "initContainers", "ephemeralContainers")
+    return annotations.get(_SECCOMP), [seen(spec.get(key) or ()) for key in keys]
