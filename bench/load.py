@@ -13,7 +13,8 @@ import os
 import ssl
 import time
 import urllib.parse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import cast
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,23 +94,81 @@ class Result:
         }
 
 
-async def _read_response(reader: asyncio.StreamReader) -> tuple[int, int]:
-    head = await reader.readuntil(b"\r\n\r\n")
-    status = int(head[9:12])
-    lower = head.lower()
-    at = lower.find(b"content-length:")
-    if at >= 0:
-        length = int(lower[at + 15 : lower.index(b"\r\n", at)])
-        if length:
-            await reader.readexactly(length)
-        return status, len(head) + length
-    total = len(head)
-    while True:
-        size = int((await reader.readline()).split(b";")[0], 16)
-        await reader.readexactly(size + 2)
-        total += size
-        if not size:
-            return status, total
+class _Lane(asyncio.Protocol):
+    """One connection with one request at a time; the next goes out where the last answer ended."""
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+        self._buffer = bytearray()
+        self._body_left = 0
+        self._status = 0
+        self._sent_at = 0.0
+        self._chunked = False
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.done.done():
+            self.done.set_exception(exc or ConnectionResetError("the server closed the connection"))
+
+    def send(self) -> None:
+        """Send the next request, or end."""
+        self._sent_at = time.perf_counter()
+        request = next(self._run.source, None) if self._sent_at < self._run.deadline else None
+        if request is not None:
+            self._transport.write(request)
+        elif not self.done.done():
+            self.done.set_result(None)
+            self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        self._run.result.bytes_read += len(data)
+        if self._body_left and not self._chunked:
+            self._body_left -= len(data)
+            if self._body_left == 0:
+                self._answered()
+            return
+        self._buffer += data
+        if not self._status and not self._read_head():
+            return
+        if self._chunked and self._buffer.endswith(b"0\r\n\r\n"):
+            self._answered()
+
+    def _read_head(self) -> bool:
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return False
+        head = bytes(self._buffer[:end]).lower()
+        self._status = int(head[9:12])
+        at = head.find(b"content-length:")
+        self._chunked = at < 0
+        if self._chunked:
+            return True
+        stop = head.find(b"\r\n", at)
+        length = int(head[at + 15 : stop if stop >= 0 else None])
+        self._body_left = length - (len(self._buffer) - end - 4)
+        if self._body_left == 0:
+            self._answered()
+        return False
+
+    def _answered(self) -> None:
+        result = self._run.result
+        result.latencies_s.append(time.perf_counter() - self._sent_at)
+        result.requests += 1
+        result.errors += not self._run.good(self._status)
+        self._buffer.clear()
+        self._status = 0
+        self.send()
+
+
+@dataclasses.dataclass
+class _Run:
+    source: Iterator[bytes]
+    deadline: float
+    good: Callable[[int], bool]
+    result: Result
 
 
 async def run(
@@ -120,35 +179,28 @@ async def run(
     seconds: float = 0.0,
     good: Callable[[int], bool] = lambda s: s < 400,
 ) -> Result:
-    """Send what ``requests`` yields over ``connections``, until it ends or ``seconds`` have passed."""
-    result, source = Result(), iter(requests)
-    parts = urllib.parse.urlsplit(target.url)
-    context = target.context()
-    started = time.perf_counter()
-    deadline = started + seconds if seconds else float("inf")
+    """Send what ``requests`` yields over ``connections``, until it ends or ``seconds`` have passed.
 
-    async def worker() -> None:
-        reader, writer = await asyncio.open_connection(
-            parts.hostname, parts.port, ssl=context, limit=64 * 1024 * 1024
+    Connections are made, handshakes included, before the clock starts.
+    """
+    parts, context = urllib.parse.urlsplit(target.url), target.context()
+    loop = asyncio.get_running_loop()
+    state = _Run(iter(requests), float("inf"), good, Result())
+    lanes = []
+    for _ in range(connections):
+        _, lane = await loop.create_connection(
+            lambda: _Lane(state), parts.hostname or "", parts.port or 443, ssl=context
         )
-        try:
-            for request in source:
-                before = time.perf_counter()
-                if before > deadline:
-                    return
-                writer.write(request)
-                status, size = await _read_response(reader)
-                result.latencies_s.append(time.perf_counter() - before)
-                result.requests += 1
-                result.bytes_read += size
-                result.errors += not good(status)
-        finally:
-            writer.close()
-
-    await asyncio.gather(*(worker() for _ in range(connections)))
-    result.seconds = time.perf_counter() - started
-    result.latencies_s.sort()
-    return result
+        lanes.append(lane)
+    started = time.perf_counter()
+    if seconds:
+        state.deadline = started + seconds
+    for lane in lanes:
+        lane.send()
+    await asyncio.gather(*(lane.done for lane in lanes))
+    state.result.seconds = time.perf_counter() - started
+    state.result.latencies_s.sort()
+    return state.result
 
 
 def show(row: dict[str, object]) -> None:

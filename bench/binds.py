@@ -1,0 +1,105 @@
+"""Rows: the scheduler process binds pods on nodes that are only objects; API server with SQLite."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from bench import objects
+from bench.server import Server, create, process, serving
+from tiphys.client.kinds import PODS
+from tiphys.client.rest import Client
+
+Row = dict[str, object]
+_PODS = f"/api/v1/namespaces/{objects.NAMESPACE}/pods"
+_LIMIT_S = 120.0
+_HOST = "kubernetes.io/hostname"
+
+
+def _term(selected: str) -> dict[str, Any]:
+    return {"labelSelector": {"matchLabels": {"group": selected}}, "topologyKey": _HOST}
+
+
+def _pod(index: int, asks: str) -> bytes:
+    pod = objects.pod(index, padded=False)
+    if asks:
+        group = f"group-{index % 20}"
+        pod["metadata"]["labels"]["group"] = group
+        kind = "podAntiAffinity" if asks == "anti-affinity" else "podAffinity"
+        term = _term(group)
+        if asks == "affinity":
+            term["topologyKey"] = "topology.kubernetes.io/zone"
+        pod["spec"]["affinity"] = {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    return objects.body(pod)
+
+
+async def _bound(server: Server, count: int) -> tuple[float, float, int]:
+    """Follow until ``count`` pods are bound; return (first, last) as clock readings, and how many are."""
+    client = Client.from_kubeconfig(str(server.kubeconfig()))
+    bound, first, last = set(), 0.0, 0.0
+    try:
+        listed = await client.list(PODS, namespace=objects.NAMESPACE)
+        version = listed["metadata"]["resourceVersion"]
+        async with client.watch(PODS, resource_version=version) as events:
+            async for event in events:
+                if event.type == "MODIFIED" and event.object["spec"].get("nodeName"):
+                    last = time.perf_counter()
+                    first = first or last
+                    bound.add(event.object["metadata"]["name"])
+                    if len(bound) >= count:
+                        break
+    except TimeoutError:
+        pass
+    finally:
+        await client.close()
+    return first, last, len(bound)
+
+
+async def _binds(name: str, nodes: int, pods: int, asks: str = "") -> AsyncIterator[Row]:
+    async with serving(own=True) as server:
+        assert server.folder is not None
+        await create(server, "/api/v1/nodes", (objects.body(objects.node(i)) for i in range(nodes)))
+        await create(server, _PODS, (_pod(i, asks) for i in range(pods)))
+        follower = asyncio.create_task(_follow(server, pods))  # parent: this row
+        arguments = ["tiphys.cmd.main", "scheduler", "--kubeconfig", str(server.kubeconfig())]
+        with process(arguments, server.folder / "scheduler.log"):
+            first, last, count = await follower
+        seconds = last - first
+        yield {
+            "row": name, "nodes": nodes, "pods": pods, "bound": count, "seconds": round(seconds, 2),
+            "per_second": round(count / seconds, 1) if seconds else 0.0,
+        }  # fmt: skip
+
+
+async def _follow(server: Server, pods: int) -> tuple[float, float, int]:
+    try:
+        async with asyncio.timeout(_LIMIT_S):
+            return await _bound(server, pods)
+    except TimeoutError:
+        return 0.0, 0.0, 0
+
+
+async def bind_1000_nodes() -> AsyncIterator[Row]:
+    """5,000 waiting pods on 1,000 nodes: first to last binding."""
+    async for row in _binds("bind_1000_nodes", 1000, 5000):
+        yield row
+
+
+async def bind_5000_nodes() -> AsyncIterator[Row]:
+    """10,000 waiting pods on 5,000 nodes: first to last binding."""
+    async for row in _binds("bind_5000_nodes", 5000, 10000):
+        yield row
+
+
+async def bind_anti_affinity() -> AsyncIterator[Row]:
+    """Required anti-affinity by host in 20 groups: 2,000 pods on 5,000 nodes."""
+    async for row in _binds("bind_anti_affinity", 5000, 2000, "anti-affinity"):
+        yield row
+
+
+async def bind_affinity() -> AsyncIterator[Row]:
+    """Required affinity by zone in 20 groups: 2,000 pods on 5,000 nodes."""
+    async for row in _binds("bind_affinity", 5000, 2000, "affinity"):
+        yield row
