@@ -45,11 +45,11 @@ def prepare(cluster: Cluster, now: datetime) -> None:
     _kubeconfig(
         cluster.kubeconfig, name, host, ca, issue_client(ca, "kubernetes-admin", ["system:masters"], now)
     )
-    for user, groups, file in (
-        ("system:kube-controller-manager", [], "controller-manager.conf"),
-        ("system:kube-scheduler", [], "scheduler.conf"),
+    for user, file in (
+        ("system:kube-controller-manager", "controller-manager.conf"),
+        ("system:kube-scheduler", "scheduler.conf"),
     ):
-        _kubeconfig(pki / file, name, host, ca, issue_client(ca, user, groups, now))
+        _kubeconfig(pki / file, name, host, ca, issue_client(ca, user, [], now))
     for node in cluster.nodes:
         _node(cluster, node, ca, now)
 
