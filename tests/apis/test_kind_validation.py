@@ -1,5 +1,7 @@
 """Faults of kinds other than pods: what creating and replacing them must refuse, with the API's texts."""
 
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 from typing import Any
@@ -97,7 +99,10 @@ CREATE: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "no selector": (
         apps("Deployment", selector=None),
-        ["spec.selector: Required value"],
+        [
+            "spec.selector: Required value",
+            'spec.template.metadata.labels: Invalid value: {"app":"x"}: `selector` does not match template `labels`',
+        ],
     ),
     "empty selector": (
         apps("Deployment", selector={}),

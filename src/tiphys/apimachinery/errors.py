@@ -85,7 +85,7 @@ class StatusError(TiphysError):
         }
         if self.status_reason:
             status["reason"] = self.status_reason
-        if self.details:
+        if self.details is not None:
             status["details"] = self.details
         status["code"] = self.status_code
         return status
@@ -151,6 +151,16 @@ class NotFound(StatusError):
 class MethodNotAllowed(StatusError):
     code = 405
     reason = "MethodNotAllowed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        details: dict[str, Any] | None = None,
+        code: int | None = None,
+        reason: str | None = None,
+    ) -> None:
+        super().__init__(message, details=details or {}, code=code, reason=reason)
 
 
 class NotAcceptable(StatusError):

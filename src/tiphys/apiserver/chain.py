@@ -71,8 +71,14 @@ class Chain:
             raise NotFound.path()
         return response
 
+    def _serves(self, info: RequestInfo) -> bool:
+        """Whether a path lies in a built-in group version: its unknown resources get a Status."""
+        return info.is_resource and any(
+            not one.custom for one in self._backend.table.resources(info.group, info.version)
+        )
+
     def _failure(self, error: StatusError, request: Request, info: RequestInfo) -> Response:
-        if isinstance(error, NotFound) and error.details == {}:
+        if isinstance(error, NotFound) and error.details == {} and not self._serves(info):
             headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
             return Response(404, headers, b"404 page not found\n")
         return respond.failure(error, request, request.scope.get("warnings", ()))

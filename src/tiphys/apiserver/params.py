@@ -15,7 +15,7 @@ from tiphys.apiserver.call import Call
 
 _META = "meta.k8s.io"
 _MAX_MANAGER = 128
-VALIDATIONS = ("Ignore", "Warn", "Strict")
+VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 PROPAGATIONS = ("Foreground", "Background", "Orphan")
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE = ("0", "f", "F", "false", "FALSE", "False", "")
@@ -169,7 +169,7 @@ def list_options(call: Call) -> ListOptions:
     options = ListOptions(
         label_selector=call.param("labelSelector"),
         field_selector=call.param("fieldSelector"),
-        limit=parse_int(call, "limit") or 0,
+        limit=max(parse_int(call, "limit") or 0, 0),
         continue_token=call.param("continue"),
         resource_version=call.param("resourceVersion"),
         resource_version_match=call.param("resourceVersionMatch"),

@@ -54,8 +54,11 @@ def _selector(spec: Object, path: str, noun: str) -> list[FieldError]:
     return faults
 
 
-def _matches(selector: Object, template: Object, path: str) -> list[FieldError]:
+def _matches(selector: Object | None, template: Object, path: str) -> list[FieldError]:
+    # A selector that is missing selects nothing, so that is told beside its being required.
     labels = peek(template, "metadata", "labels")
+    if selector is None:
+        return [invalid(f"{path}.metadata.labels", labels or None, MISMATCH)]
     try:
         parsed = label_machinery.from_label_selector(selector)
     except StatusError:
@@ -66,7 +69,7 @@ def _matches(selector: Object, template: Object, path: str) -> list[FieldError]:
 
 
 def _template(
-    spec: Object, selector: Object, path: str, noun: str, *, extra_volumes: Iterable[str] = ()
+    spec: Object, selector: Object | None, path: str, noun: str, *, extra_volumes: Iterable[str] = ()
 ) -> list[FieldError]:
     template = spec.get("template")
     if not isinstance(template, dict):
@@ -89,7 +92,7 @@ def validate_deployment(obj: Object) -> list[FieldError]:
     spec = peek(obj, "spec")
     faults = not_negative(spec, "spec", "replicas")
     faults += _selector(spec, "spec", "deployment")
-    faults += _template(spec, peek(spec, "selector"), "spec", "ReplicaSet")
+    faults += _template(spec, spec.get("selector"), "spec", "ReplicaSet")
     faults += _deployment_strategy(peek(spec, "strategy"), "spec.strategy")
     faults += not_negative(spec, "spec", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds")
     progress = spec.get("progressDeadlineSeconds")
@@ -135,7 +138,7 @@ def validate_replica_set(obj: Object) -> list[FieldError]:
     spec = peek(obj, "spec")
     faults = not_negative(spec, "spec", "replicas", "minReadySeconds")
     faults += _selector(spec, "spec", "replicaset")
-    return faults + _template(spec, peek(spec, "selector"), "spec", "ReplicaSet")
+    return faults + _template(spec, spec.get("selector"), "spec", "ReplicaSet")
 
 
 def validate_replica_set_update(new: Object, old: Object) -> list[FieldError]:
@@ -147,7 +150,7 @@ def validate_daemon_set(obj: Object) -> list[FieldError]:
     """Return every fault of a DaemonSet."""
     spec = peek(obj, "spec")
     faults = _selector(spec, "spec", "daemonset")
-    faults += _template(spec, peek(spec, "selector"), "spec", "DaemonSet")
+    faults += _template(spec, spec.get("selector"), "spec", "DaemonSet")
     faults += not_negative(spec, "spec", "minReadySeconds", "revisionHistoryLimit")
     strategy = peek(spec, "updateStrategy")
     faults += one_of(strategy.get("type"), "spec.updateStrategy.type", ("OnDelete", "RollingUpdate"))
@@ -200,7 +203,7 @@ def validate_stateful_set(obj: Object) -> list[FieldError]:
     faults += not_negative(peek(spec, "ordinals"), "spec.ordinals", "start")
     faults += _selector(spec, "spec", "statefulset")
     claims = [str(peek(claim, "metadata").get("name")) for claim in each(spec, "volumeClaimTemplates")]
-    faults += _template(spec, peek(spec, "selector"), "spec", "StatefulSet", extra_volumes=claims)
+    faults += _template(spec, spec.get("selector"), "spec", "StatefulSet", extra_volumes=claims)
     for index, claim in enumerate(each(spec, "volumeClaimTemplates")):
         faults += claim_spec_faults(peek(claim, "spec"), f"spec.volumeClaimTemplates[{index}].spec")
     return faults

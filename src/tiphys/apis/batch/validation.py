@@ -98,17 +98,19 @@ def validate_job(job: Object) -> list[FieldError]:
     spec = peek(job, "spec")
     faults = _generated_selector(job) + _job_spec(spec, "spec")
     selector = spec.get("selector")
-    if not isinstance(selector, dict):
-        return [*faults, required("spec.selector")]
-    faults += label_selector(selector, "spec.selector")
     labels = peek(spec, "template", "metadata", "labels")
+    if not isinstance(selector, dict):
+        mismatch = invalid("spec.template.metadata.labels", labels or None, MISMATCH)
+        return [*faults, required("spec.selector"), mismatch]
+    return faults + label_selector(selector, "spec.selector") + _matches(selector, labels)
+
+
+def _matches(selector: Object, labels: Object) -> list[FieldError]:
     try:
         matched = label_machinery.from_label_selector(selector).matches(labels)
     except StatusError:
         matched = True
-    if not matched:
-        faults.append(invalid("spec.template.metadata.labels", labels, MISMATCH))
-    return faults
+    return [] if matched else [invalid("spec.template.metadata.labels", labels, MISMATCH)]
 
 
 def _generated_selector(job: Object) -> list[FieldError]:
@@ -127,6 +129,10 @@ def validate_job_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of replacing a Job; what its pods are made of stays, unless it waits suspended."""
     spec, before = peek(new, "spec"), peek(old, "spec")
     faults = _job_spec(spec, "spec")
+    if not isinstance(spec.get("selector"), dict):
+        labels = peek(spec, "template", "metadata", "labels") or None
+        faults.append(required("spec.selector"))
+        faults.append(invalid("spec.template.metadata.labels", labels, MISMATCH))
     faults += _completions(spec, before)
     for key in _FIXED:
         faults += immutable(f"spec.{key}", spec.get(key), before.get(key))

@@ -61,8 +61,8 @@ async def handle_attach(call: Call) -> Response:
 
 
 async def _container_stream(call: Call, verb: str) -> Response:
-    query = stream_query(call, command=verb == "exec")
     pod = await find_pod(call)
+    query = stream_query(call, command=verb == "exec")
     container = choose_container(pod, call.param("container"))
     kubelet = await find_node(call.backend, pod["spec"]["nodeName"])
     target = f"/{verb}/{call.namespace}/{call.name}/{container}?{urlencode(query)}"

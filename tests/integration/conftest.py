@@ -1,0 +1,156 @@
+"""One cluster for all integration tests, in a thread of its own, reached over HTTPS like any cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import http.client
+import json
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tiphys.apimachinery.clock import RealClock
+from tiphys.testing import Cluster
+from tiphys.wire import pki
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response, read whole."""
+
+    status: int
+    headers: dict[str, str]
+    raw: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.raw)
+
+
+class Api:
+    """Plain HTTPS requests to the cluster, on one connection."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.kubeconfig = str(cluster.kubeconfig)
+        self.url = cluster.url
+        self.token = cluster.token
+        self._connection = self.connect()
+
+    def connect(self, certificate: tuple[str, str] | None = None) -> http.client.HTTPSConnection:
+        folder = self.cluster.folder
+        context = ssl.create_default_context(cafile=str(folder) + "/ca.crt" if folder else None)
+        if certificate:
+            context.load_cert_chain(*certificate)
+        parts = urlsplit(self.url)
+        return http.client.HTTPSConnection(parts.hostname or "", parts.port, context=context, timeout=30)
+
+    def __call__(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        content_type: str = JSON,
+        accept: str = JSON,
+        token: str | None = None,
+        **headers: str,
+    ) -> Answer:
+        data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        sent = {"Accept": accept, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        if token != "":
+            sent["Authorization"] = f"Bearer {token or self.token}"
+        if data is not None:
+            sent["Content-Type"] = content_type
+        self._connection.request(method, path, data, sent)
+        response = self._connection.getresponse()
+        raw = response.read()
+        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, raw)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _serve(box: list[Any], ready: threading.Event) -> None:
+    async def main() -> None:
+        stop = asyncio.Event()
+        async with Cluster(nodes=3, listen=True) as cluster:
+            box.extend([cluster, asyncio.get_running_loop(), stop])
+            ready.set()
+            await stop.wait()
+
+    try:
+        asyncio.run(main())
+    finally:
+        ready.set()
+
+
+@pytest.fixture(scope="session")
+def api() -> Iterator[Api]:
+    """The cluster; three simulated nodes, every controller."""
+    box: list[Any] = []
+    ready = threading.Event()
+    thread = threading.Thread(target=_serve, args=(box, ready), name="cluster")
+    thread.start()
+    ready.wait(60)
+    if len(box) != 3:
+        raise RuntimeError("the cluster did not start")
+    cluster, loop, stop = box
+    client = Api(cluster)
+    yield client
+    client.close()
+    loop.call_soon_threadsafe(stop.set)
+    thread.join(60)
+
+
+@pytest.fixture
+def namespace(api: Api, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace of the test's own, with its ServiceAccount; deletion begins when the test ends."""
+    made = api("POST", "/api/v1/namespaces", {"metadata": {"generateName": "it-"}})
+    name = str(made.json["metadata"]["name"])
+    account = {"metadata": {"name": "default"}}
+    api("POST", f"/api/v1/namespaces/{name}/serviceaccounts", account)
+    yield name
+    api("DELETE", f"/api/v1/namespaces/{name}")
+
+
+def _signing_request() -> str:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "jane")])
+    key = ec.generate_private_key(ec.SECP256R1())
+    made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    return base64.b64encode(made.public_bytes(serialization.Encoding.PEM)).decode()
+
+
+def _fill(value: Any, words: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _fill(inner, words) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_fill(inner, words) for inner in value]
+    return words.get(value, value) if isinstance(value, str) else value
+
+
+@pytest.fixture(scope="session")
+def manifests() -> Callable[[str], list[dict[str, Any]]]:
+    """A small object of every kind, for the given namespace."""
+    text = (Path(__file__).parent / "manifests.yaml").read_text()
+    authority = pki.make_ca("sweep", RealClock().now()).certificate.decode()
+    words = {"@CSR@": _signing_request(), "@CA@": authority}
+
+    def for_namespace(name: str) -> list[dict[str, Any]]:
+        return [_fill(one, words | {"sweep-namespace": name}) for one in yaml.safe_load_all(text)]
+
+    return for_namespace
