@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from bench import objects
+from bench import load, objects
 from bench.server import Server, create, process, serving
 from tiphys.client.kinds import PODS
 from tiphys.client.rest import Client
@@ -57,10 +57,19 @@ async def _bound(server: Server, count: int) -> tuple[float, float, int]:
     return first, last, len(bound)
 
 
+async def _nodes(server: Server, count: int) -> None:
+    """Make nodes, and take the taint off that every new node is given until a controller sees it Ready."""
+    await create(server, "/api/v1/nodes", (objects.body(objects.node(i)) for i in range(count)))
+    patch, kind = b'{"spec":{"taints":null}}', "application/merge-patch+json"
+    head = server.target.head
+    patches = (head("PATCH", f"/api/v1/nodes/node-{i}", patch, kind) + patch for i in range(count))
+    await load.run(server.target, patches, connections=16)
+
+
 async def _binds(name: str, nodes: int, pods: int, asks: str = "") -> AsyncIterator[Row]:
     async with serving(own=True) as server:
         assert server.folder is not None
-        await create(server, "/api/v1/nodes", (objects.body(objects.node(i)) for i in range(nodes)))
+        await _nodes(server, nodes)
         await create(server, _PODS, (_pod(i, asks) for i in range(pods)))
         follower = asyncio.create_task(_follow(server, pods))  # parent: this row
         arguments = ["tiphys.cmd.main", "scheduler", "--kubeconfig", str(server.kubeconfig())]

@@ -52,6 +52,13 @@ async def up_to_ready() -> AsyncIterator[Row]:
         yield {"row": "up_to_ready", "seconds": round(seconds, 2)}
 
 
+def _import(archive: str, home: Path) -> None:
+    env = server.environment(TIPHYS_HOME=str(home))
+    subprocess.run(
+        [_TIPHYS, "images", "import", archive], env=env, check=True, capture_output=True, timeout=120
+    )
+
+
 def _pod(name: str) -> dict[str, Any]:
     container = {"name": "main", "image": _IMAGE, "imagePullPolicy": "Never"}
     spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
@@ -71,11 +78,7 @@ async def create_to_running() -> AsyncIterator[Row]:
         yield {"row": "create_to_running", "error": "set BENCH_IMAGE and BENCH_IMAGE_TAR"}
         return
     with _up() as (_, home):
-        await asyncio.to_thread(
-            subprocess.run,
-            [_TIPHYS, "images", "import", archive], env=server.environment(TIPHYS_HOME=str(home)),
-            check=True, capture_output=True, timeout=120,
-        )  # fmt: skip
+        await asyncio.to_thread(_import, archive, home)
         client = Client.from_kubeconfig(str(next(home.glob("*/kubeconfig"))))
         try:
             await _account(client)
