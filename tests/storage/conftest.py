@@ -1,19 +1,70 @@
 """Every store behind one fixture: a new kind joins the contract by one line in ``KINDS``."""
 
+import importlib.util
+import os
+import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.storage.base import Store
+from tiphys.storage.etcd import EtcdStore
 from tiphys.storage.memory import MemoryStore
 from tiphys.storage.sqlite import SqliteStore
 
-KINDS: dict[str, Callable[[Path, FakeClock], Store]] = {
-    "memory": lambda _path, clock: MemoryStore(clock=clock),
-    "sqlite": lambda path, clock: SqliteStore(path / "store.db", clock=clock),
+
+def _beside(name: str) -> ModuleType:
+    """Load a module of this folder; test folders are no packages."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+EtcdProcess = _beside("etcd_process").EtcdProcess
+
+
+class ClockedEtcdStore(EtcdStore):
+    """An ``EtcdStore`` whose leases run out by the test's clock: revoked then, as etcd does by its own."""
+
+    def __init__(self, url: str, clock: FakeClock) -> None:
+        super().__init__([url])
+        self._clock = clock
+        self._ends: dict[int, float] = {}
+
+    async def grant_lease(self, ttl_s: int) -> int:
+        lease = await super().grant_lease(ttl_s + 3600)
+        self._ends[lease] = self._clock.monotonic() + ttl_s
+        return lease
+
+    async def expire_leases(self) -> None:
+        """End every lease whose time is over."""
+        for lease, end in list(self._ends.items()):
+            if end <= self._clock.monotonic():
+                del self._ends[lease]
+                await self.revoke_lease(lease)
+                await self.confirm()
+
+
+KINDS: dict[str, Callable[[Path, FakeClock, str], Store]] = {
+    "memory": lambda _path, clock, _url: MemoryStore(clock=clock),
+    "sqlite": lambda path, clock, _url: SqliteStore(path / "store.db", clock=clock),
+    "etcd": lambda _path, clock, url: ClockedEtcdStore(url, clock),
 }
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs etcd where there is none; with ``CI`` set it has to be there, and tests say so."""
+    if shutil.which("etcd") is None and not os.environ.get("CI"):
+        lacking = [item for item in items if item.get_closest_marker("etcd")]
+        if lacking:
+            items[:] = [item for item in items if not item.get_closest_marker("etcd")]
+            config.hook.pytest_deselected(items=lacking)
 
 
 @pytest.fixture
@@ -21,9 +72,33 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=list(KINDS))
+@pytest.fixture
+async def etcd(tmp_path: Path) -> AsyncIterator[EtcdProcess]:
+    """An empty etcd of the test's own: the contract counts revisions from the first one on."""
+    process = EtcdProcess(tmp_path / "etcd")
+    await process.start()
+    yield process
+    await process.end()
+
+
+@pytest.fixture
+def etcd_process() -> type[EtcdProcess]:
+    """To start members oneself."""
+    return EtcdProcess
+
+
+@pytest.fixture(
+    params=[pytest.param(kind, marks=pytest.mark.etcd) if kind == "etcd" else kind for kind in KINDS]
+)
 async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncIterator[Store]:
-    store = KINDS[request.param](tmp_path, clock)
-    await store.open()
-    yield store
-    await store.close()
+    process = EtcdProcess(tmp_path / "etcd") if request.param == "etcd" else None
+    if process is not None:
+        await process.start()
+    store = KINDS[request.param](tmp_path, clock, process.url if process is not None else "")
+    try:
+        await store.open()
+        yield store
+        await store.close()
+    finally:
+        if process is not None:
+            await process.end()

@@ -1,0 +1,195 @@
+"""Calls to an etcd cluster: channels to its members, failover, and what their errors mean.
+
+Owns: which member is asked, retries of what may be retried, TLS. Refuses: deciding what an interrupted write
+did; that is raised as ``Unsure`` and the store finds out. Called by ``storage.etcd``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+
+from tiphys.storage.base import FutureRevision, StoreError, StoreUnavailable
+from tiphys.storage.etcd_wire import WATCH, response_class
+
+_TRY_S: Final = 2.0
+_PAUSE_S: Final = 0.1
+_HAS_LEADER: Final = (("hasleader", "true"),)  # a member cut off from the others refuses at once
+_UNSENT: Final = ("failed to connect", "no leader", "too many requests")
+_TRANSIENT: Final = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.StatusCode.ABORTED,
+    }
+)  # fmt: skip
+
+
+class Unsure(Exception):
+    """A write was sent and its answer got lost: it may be done, or not, or be done yet."""
+
+
+class History(Exception):
+    """The member says that the revision asked for has been compacted."""
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdOptions:
+    """How to reach a cluster. Times in seconds, sizes in bytes."""
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    timeout_s: float = 10.0
+    max_receive_bytes: int = 2**31 - 1
+    max_send_bytes: int = 8 * 1024 * 1024
+
+
+class EtcdClient:
+    """One cluster behind several URLs; asks one member until it fails, then the next."""
+
+    def __init__(self, endpoints: Sequence[str], options: EtcdOptions) -> None:
+        if not endpoints:
+            raise ValueError("an etcd store needs at least one URL")
+        self._endpoints = [_target(url) for url in endpoints]
+        self._options = options
+        self._channels: list[Any] = []
+        self._current = 0
+
+    @property
+    def timeout_s(self) -> float:
+        """How long one call may take, all members together."""
+        return self._options.timeout_s
+
+    def open(self) -> None:
+        """Make the channels (they connect when first used). Raises StoreUnavailable: unreadable files."""
+        options = self._options
+        settings = (
+            ("grpc.max_receive_message_length", options.max_receive_bytes),
+            ("grpc.max_send_message_length", options.max_send_bytes),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 1000),
+            ("grpc.keepalive_time_ms", 10_000),
+            ("grpc.keepalive_timeout_ms", 5_000),
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_http_proxy", 0),
+        )
+        for target, secure in self._endpoints:
+            if secure:
+                channel = grpc.aio.secure_channel(target, self._credentials(), options=settings)
+            else:
+                channel = grpc.aio.insecure_channel(target, options=settings)
+            self._channels.append(channel)
+
+    async def close(self) -> None:
+        """Close the channels. Idempotent."""
+        channels, self._channels = self._channels, []
+        for channel in channels:
+            await channel.close()
+
+    def _credentials(self) -> Any:
+        def read(path: Path | None) -> bytes | None:
+            try:
+                return path.read_bytes() if path is not None else None
+            except OSError as error:
+                raise StoreUnavailable(f"cannot read {path}: {error.strerror}") from error
+
+        options = self._options
+        return grpc.ssl_channel_credentials(
+            read(options.ca_file), read(options.key_file), read(options.cert_file)
+        )
+
+    def rotate(self) -> None:
+        """Ask the next member from now on."""
+        self._current = (self._current + 1) % len(self._endpoints)
+
+    async def call(self, method: str, request: Any, *, repeatable: bool = True) -> Any:
+        """Call until a member answers or time is up.
+
+        Args:
+            repeatable: false for what must not be done twice; only what surely was not sent is tried again.
+
+        Raises:
+            Unsure: not repeatable, and the answer got lost.
+            History, FutureRevision: the cluster's answer to a revision that it does not have.
+            StoreUnavailable, StoreError: nobody answered; or refused for good.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._options.timeout_s
+        several = len(self._endpoints) > 1
+        failed = 0
+        while True:
+            left = deadline - loop.time()
+            try:
+                return await self._ask(method, request, min(_TRY_S, left) if several else left)
+            except grpc.aio.AioRpcError as error:
+                sent = _judge(error)
+                if sent and not repeatable:
+                    self.rotate()
+                    raise Unsure(_text(error)) from error
+                failure = error
+            self.rotate()
+            failed += 1
+            if loop.time() + _PAUSE_S >= deadline:
+                raise StoreUnavailable(f"etcd does not answer: {_text(failure)}") from failure
+            if failed % len(self._endpoints) == 0:
+                await asyncio.sleep(_PAUSE_S)
+
+    async def _ask(self, method: str, request: Any, timeout_s: float) -> Any:
+        if not self._channels:
+            raise StoreUnavailable("the store is closed")
+        call = self._channels[self._current].unary_unary(
+            method,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=response_class(method).FromString,
+        )
+        return await call(request, timeout=timeout_s, metadata=_HAS_LEADER)
+
+    async def watch(self, request: Any) -> Any:
+        """Open one watch at the current member: a call to ``read`` responses from and to ``cancel``."""
+        if not self._channels:
+            raise StoreUnavailable("the store is closed")
+        call = self._channels[self._current].stream_stream(
+            WATCH,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=response_class(WATCH).FromString,
+        )(metadata=_HAS_LEADER)
+        try:
+            await call.write(request)
+        except BaseException:
+            call.cancel()
+            raise
+        return call
+
+
+def _target(url: str) -> tuple[str, bool]:
+    scheme, slashes, rest = url.strip().partition("://")
+    if not slashes:
+        scheme, rest = "http", scheme
+    if scheme not in ("http", "https") or not rest.rstrip("/"):
+        raise ValueError(f"not an etcd URL: {url!r}")
+    return rest.rstrip("/"), scheme == "https"
+
+
+def _text(error: grpc.aio.AioRpcError) -> str:
+    return error.details() or str(error.code().name)
+
+
+def _judge(error: grpc.aio.AioRpcError) -> bool:
+    """Raise what is final. Returns whether the request may have reached a member."""
+    code, text = error.code(), _text(error)
+    if code is grpc.StatusCode.OUT_OF_RANGE:
+        if "compacted" in text:
+            raise History(text) from error
+        raise FutureRevision(text) from error
+    if code in _TRANSIENT or "too many requests" in text:
+        return not any(phrase in text for phrase in _UNSENT)
+    if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION):
+        raise StoreError(text) from error
+    raise StoreUnavailable(text) from error

@@ -1,0 +1,115 @@
+"""Following an etcd cluster: every event of its key space, in order, whole revisions, none missing.
+
+Owns: the watch stream, its fragments, taking it up again where it broke, at another member if need be.
+Refuses: handing events to anybody; that is ``storage.feed``. Called by ``storage.etcd``.
+
+The whole key space is watched although only one root is asked for: each revision has an event, so a hole
+shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, Final
+
+import grpc.aio
+
+from tiphys.storage.base import Compacted, StoreUnavailable
+from tiphys.storage.etcd_client import EtcdClient
+from tiphys.storage.etcd_wire import watch_all
+
+log = logging.getLogger(__name__)
+
+_PAUSE_S: Final = 0.1
+_CREATE_S: Final = 5.0
+
+Batch = tuple[int, list[Any]]
+"""Up to which revision the events go, and the events."""
+
+
+async def batches(client: EtcdClient, first: int) -> AsyncGenerator[Batch, None]:
+    """Yield events from revision ``first`` on, for ever; a lost connection is taken up again.
+
+    Raises:
+        Compacted: events are gone that were not yielded yet.
+        StoreUnavailable: the client has been closed.
+    """
+    failed = False
+    while True:
+        try:
+            async with aclosing(_one_stream(client, first)) as stream:
+                async for last, events in stream:
+                    if failed:
+                        log.info("etcd watch continues revision=%d", first)
+                        failed = False
+                    yield last, events
+                    first = last + 1
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
+            if not failed:
+                log.warning("etcd watch broke revision=%d: %s", first, _text(error))
+                failed = True
+        client.rotate()
+        await asyncio.sleep(_PAUSE_S)
+
+
+async def _one_stream(client: EtcdClient, first: int) -> AsyncGenerator[Batch, None]:
+    call = await client.watch(watch_all(first))
+    try:
+        async with asyncio.timeout(_CREATE_S):
+            response = await _read(call)
+        events: list[Any] = []
+        while response is not None:
+            if response.compact_revision:
+                raise Compacted(response.compact_revision)
+            if response.canceled:
+                log.warning("etcd cancelled a watch revision=%d: %s", first, response.cancel_reason)
+                return
+            events.extend(event for event in response.events if event.kv.mod_revision >= first)
+            if events and not response.fragment:
+                if events[0].kv.mod_revision != first:
+                    raise Compacted(events[0].kv.mod_revision - 1)
+                last = events[-1].kv.mod_revision
+                yield last, events
+                first, events = last + 1, []
+            response = await _read(call)
+    finally:
+        call.cancel()
+
+
+async def _read(call: Any) -> Any:
+    """Return the next response; None when the stream has ended."""
+    response = await call.read()
+    return None if response is grpc.aio.EOF else response  # type: ignore[attr-defined]
+
+
+async def between(client: EtcdClient, first: int, last: int) -> AsyncGenerator[list[Any], None]:
+    """Yield the events of revisions ``first``..``last``, all of which have been written.
+
+    Raises:
+        Compacted: they are gone.
+    """
+    async with aclosing(batches(client, first)) as stream:
+        async for reached, events in stream:
+            yield [event for event in events if event.kv.mod_revision <= last]
+            if reached >= last:
+                return
+
+
+async def compacted_at(client: EtcdClient) -> int:
+    """Ask up to which revision history has been compacted; 0 if it is whole or nobody answers in time."""
+    try:
+        async with asyncio.timeout(_CREATE_S), aclosing(batches(client, 1)) as stream:
+            async for _ in stream:
+                break
+    except Compacted as error:
+        return error.oldest
+    except (TimeoutError, StoreUnavailable):
+        pass
+    return 0
+
+
+def _text(error: BaseException) -> str:
+    return (error.details() or str(error.code())) if isinstance(error, grpc.aio.AioRpcError) else repr(error)

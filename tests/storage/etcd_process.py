@@ -1,0 +1,68 @@
+"""An etcd of one's own: found on PATH, on free loopback ports, data where the test says."""
+
+import asyncio
+import shutil
+import signal
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+
+def free_ports(count: int) -> list[int]:
+    """Find ports of loopback that nobody uses now."""
+    with ExitStack() as stack:
+        found = []
+        for _ in range(count):
+            listener = stack.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            found.append(listener.getsockname()[1])
+        return found
+
+
+class EtcdProcess:
+    """One member. ``start`` returns at once; a store's ``open`` waits for it."""
+
+    def __init__(
+        self, folder: Path, name: str = "m0", scheme: str = "http", flags: Sequence[str] = ()
+    ) -> None:
+        binary = shutil.which("etcd")
+        if binary is None:
+            raise RuntimeError("these tests need etcd on PATH (Debian: etcd-server); or run -m 'not etcd'")
+        self._binary = binary
+        self._folder = folder
+        self._flags = tuple(flags)
+        self.name = name
+        client, peer = free_ports(2)
+        self.url = f"{scheme}://127.0.0.1:{client}"
+        self.peer_url = f"http://127.0.0.1:{peer}"
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self, cluster: Sequence["EtcdProcess"] = ()) -> None:
+        """Run it as a member of ``cluster`` (itself alone by default)."""
+        members = ",".join(f"{member.name}={member.peer_url}" for member in cluster or [self])
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / f"{self.name}.log").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                self._binary,
+                f"--name={self.name}",
+                f"--data-dir={self._folder / self.name}",
+                f"--listen-client-urls={self.url}",
+                f"--advertise-client-urls={self.url}",
+                f"--listen-peer-urls={self.peer_url}",
+                f"--initial-advertise-peer-urls={self.peer_url}",
+                f"--initial-cluster={members}",
+                "--heartbeat-interval=20",
+                "--election-timeout=200",
+                *self._flags,
+                stdout=log,
+                stderr=log,
+            )
+
+    async def end(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """End it and wait for that. Idempotent."""
+        if self.process is not None:
+            if self.process.returncode is None:
+                self.process.send_signal(how)
+            await self.process.wait()
+            self.process = None
