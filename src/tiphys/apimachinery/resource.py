@@ -6,6 +6,7 @@ Rows are data; ``apis.table`` holds the built-in ones, CRDs add theirs at run ti
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from tiphys.apimachinery.meta import GVK, GVR
 
@@ -44,6 +45,8 @@ class Resource:
     """Dotted paths usable in fieldSelector beside metadata.name and metadata.namespace."""
     custom: bool = field(default=False)
     """True for rows that a CustomResourceDefinition made."""
+    definition: Any = field(default=None, compare=False, repr=False)
+    """What serves a custom row: ``apiserver.crd.kind.CustomKind``; None for built-in ones."""
 
     @property
     def gvr(self) -> GVR:

@@ -103,7 +103,7 @@ def decode(call: Call, gvk: GVK, validation: str) -> Object:
                 "json: cannot unmarshal into Go struct field .metadata of type v1.ObjectMeta"
             )
         obj["metadata"] = {}
-    report(call, gvk, duplicates + machinery.decode_in_place(obj, gvk), validation)
+    report(call, gvk, duplicates + machinery.decode_in_place(obj, gvk, call.resource), validation)
     obj.setdefault("metadata", {})
     return obj
 

@@ -58,7 +58,7 @@ async def _ensure(backend: Backend, obj: Object) -> None:
 
 async def _create(backend: Backend, obj: Object) -> None:
     row = backend.table.by_kind(gvk_of(obj))
-    strategy = machinery.strategy_for(row.storage)
+    strategy = machinery.strategy_for(row)
     obj = copy_object(obj)
     strategy.default(obj)
     obj["metadata"]["uid"] = new_uid()

@@ -41,6 +41,8 @@ class Backend:
     authorizer: Authorizer
     admission: AdmissionChain
     services: ServiceAllocator
+    custom: Backend | None = None
+    """The same for custom resources: its store converts between their versions."""
     queues: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """By object: who lost a race for it waits here for the next attempt."""
 

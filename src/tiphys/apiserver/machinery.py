@@ -23,6 +23,7 @@ from tiphys.apimachinery.schema import strict_json
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.walk import DecodeError, cannot_be_handled, decode_check
 from tiphys.apis import conversion, schemas, strategies
+from tiphys.apis.scale import BUILT_IN, ScalePaths
 from tiphys.apis.strategy import Strategy
 
 UpdateCheck = Callable[[Object, Object], list[FieldError]]
@@ -37,14 +38,23 @@ class Write:
     subresource: str = ""
 
 
-def strategy_for(gvk: GVK) -> Strategy:
-    """Return a kind's strategy."""
-    return strategies.strategy_for(gvk)
+def strategy_for(resource: Resource) -> Strategy:
+    """Return the strategy of a resource's storage version."""
+    if resource.definition is not None:
+        return resource.definition.strategy  # type: ignore[no-any-return]
+    return strategies.strategy_for(resource.storage)
 
 
-def schema_for(gvk: GVK) -> Schema:
-    """Return a kind's schema."""
+def schema_for(gvk: GVK, resource: Resource | None = None) -> Schema:
+    """Return a kind's schema; ``resource`` tells where a custom kind's comes from."""
+    if resource is not None and resource.definition is not None and resource.gvk == gvk:
+        return resource.definition.schema  # type: ignore[no-any-return]
     return schemas.schema_for(gvk)
+
+
+def scale_paths(resource: Resource) -> ScalePaths:
+    """Return where a resource keeps what its Scale shows."""
+    return BUILT_IN if resource.definition is None else resource.definition.scale_paths
 
 
 def convert(obj: Object, to: GVK) -> Object:
@@ -60,13 +70,15 @@ def parse_json(body: bytes) -> tuple[Any, list[str]]:
         raise BadRequest(f"the object provided is unrecognized (must be of type Object): {error}") from error
 
 
-def decode_in_place(obj: Object, gvk: GVK) -> list[str]:
+def decode_in_place(obj: Object, gvk: GVK, resource: Resource | None = None) -> list[str]:
     """Bring a decoded body into the shape of its kind, in place; return the texts of unknown fields.
 
     Raises:
         BadRequest: a value has the wrong type.
     """
     try:
+        if resource is not None and resource.definition is not None and resource.gvk == gvk:
+            return resource.definition.decode(obj)  # type: ignore[no-any-return]
         return decode_check(obj, schema_for(gvk), "Strict")
     except DecodeError as error:
         raise cannot_be_handled(gvk, str(error)) from error
@@ -124,11 +136,14 @@ def _field(number: int, data: bytes) -> bytes:
     return bytes((number << 3 | 2,)) + bytes(length) + data
 
 
-def table_rows(gvk: GVK, objects: Sequence[Object], now: datetime) -> tuple[list[Object], list[Object]]:
+def table_rows(
+    resource: Resource, objects: Sequence[Object], now: datetime
+) -> tuple[list[Object], list[Object]]:
     """Return column definitions and rows (cells and conditions) as ``kubectl get`` prints them."""
     from tiphys.apis import printers
 
-    printer = printers.table_for(gvk)
+    definition = resource.definition
+    printer = definition.printer if definition is not None else printers.table_for(resource.gvk)
     return list(printer.columns), [{"cells": printer.row(obj, now)} for obj in objects]
 
 
@@ -138,7 +153,7 @@ def manage_update(old: Object | None, new: Object, resource: Resource, write: Wr
     managedfields.update(
         old,
         new,
-        schema_for(gvk),
+        schema_for(gvk, resource),
         manager=write.manager,
         api_version=gvk.api_version,
         now=write.now,
@@ -154,7 +169,7 @@ def apply_managed(
     return managedfields.apply(
         live,
         applied,
-        schema_for(resource.gvk),
+        schema_for(resource.gvk, resource),
         manager=write.manager,
         api_version=resource.api_version,
         now=write.now,

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from tiphys.apis.openapi import OpenApi
+from tiphys.apis.openapi_definitions import CustomSchemas, no_custom_schemas
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
 from tiphys.apiserver.discovery import Discovery
 from tiphys.apiserver.metrics import Metrics
@@ -34,10 +35,11 @@ class NonResource:
         keys: TokenKeys,
         metrics: Metrics,
         checks: dict[str, Check],
+        custom: CustomSchemas = no_custom_schemas,
     ) -> None:
         address = f"{options.advertise_address}:{options.secure_port}"
         self._discovery = Discovery(table, address)
-        self._openapi = OpenApi(table)
+        self._openapi = OpenApi(table, custom)
         self._keys = keys
         self._metrics = metrics
         self._checks = checks

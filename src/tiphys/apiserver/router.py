@@ -83,6 +83,9 @@ async def route(backend: Backend, request: Request, info: RequestInfo, user: Use
         raise NotFound.path()
     if not resource.namespaced and info.namespace and info.resource != "namespaces":
         raise NotFound.path()
+    if resource.definition is not None:
+        resource.definition.check(info.verb)
+        backend = backend.custom or backend
     query = parse_qs(request.raw_query, keep_blank_values=True) if request.raw_query else {}
     if info.resource == "namespaces" and info.namespace and info.name:
         info = replace(info, namespace=info.name)

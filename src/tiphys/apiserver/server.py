@@ -26,6 +26,7 @@ from tiphys.apiserver.authz.rbac import Rbac
 from tiphys.apiserver.bootstrap import bootstrap
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.chain import Chain
+from tiphys.apiserver.crd.controller import CustomResources
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.nonresource import NonResource
@@ -74,10 +75,10 @@ class ApiServer:
                 self.options.service_cluster_ip_ranges, self.options.service_node_port_range
             ),
         )
+        self.custom = CustomResources(self.backend)
         metrics = Metrics()
-        nonresource = NonResource(
-            self.table, self.options, self.keys, metrics, {"ping": lambda: True, "etcd": self._is_ready}
-        )
+        checks = {"ping": lambda: True, "etcd": self._is_ready}
+        nonresource = NonResource(self.table, self.options, self.keys, metrics, checks, self.custom.source_of)
         self._chain = Chain(self.backend, nonresource, metrics)
         self._ready = False
         self._background: asyncio.Task[None] | None = None
@@ -136,6 +137,7 @@ class ApiServer:
 
         feeds = rbac_feeds(self.objects, self.table, self.rbac)
         feeds.append(Feed(self.objects, self._core("services"), service))
+        feeds.append(Feed(self.objects, self.custom.row, self.custom.observe))
         if "Node" in self.options.authorization_modes:
             feeds.append(Feed(self.objects, self._core("pods"), self._pods.observe))
         return feeds
@@ -144,6 +146,7 @@ class ApiServer:
         async with asyncio.TaskGroup() as group:
             for feed in feeds:
                 group.create_task(feed.run())
+            group.create_task(self.custom.run())
             started.set()
 
     def _feeds_ended(self, task: asyncio.Task[None]) -> None:

@@ -124,11 +124,17 @@ async def send(
     body: bytes = b"",
     ssl_context: ssl.SSLContext | None = None,
     connect_timeout_s: float = 10.0,
+    server_name: str | None = None,
 ) -> Answer:
-    """Send a request and return the answer once its head is here. Raises ConnectFailed."""
+    """Send a request and return the answer once its head is here. Raises ConnectFailed.
+
+    ``server_name`` is what the certificate must be for where that is not ``host``.
+    """
     try:
         async with asyncio.timeout(connect_timeout_s):
-            reader, writer = await asyncio.open_connection(host, port, ssl=ssl_context)
+            reader, writer = await asyncio.open_connection(
+                host, port, ssl=ssl_context, server_hostname=server_name if ssl_context else None
+            )
     except (OSError, ssl.SSLError, TimeoutError) as error:
         reason = str(error) or "i/o timeout"
         raise ConnectFailed(f"dial tcp {host}:{port}: {reason}") from error

@@ -63,7 +63,7 @@ async def create_object(
 
 async def _prepare(call: Call, obj: Object, options: WriteOptions, *, manage_fields: bool) -> None:
     resource, backend = call.resource, call.backend
-    strategy = machinery.strategy_for(resource.storage)
+    strategy = machinery.strategy_for(resource)
     now = backend.clock.now()
     strategy.default(obj)
     meta_rules.stamp_new(obj, now, has_generation=strategy.has_generation)

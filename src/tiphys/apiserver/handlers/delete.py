@@ -20,6 +20,9 @@ from tiphys.wire.message import Response
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+"""Keeps a definition that is being deleted until its objects are gone."""
+_DEFINITION = ("apiextensions.k8s.io", "CustomResourceDefinition")
 _DEFAULT_GRACE_S = 30
 _RETURN_OBJECT = {
     ("", "pods"), ("", "persistentvolumes"), ("", "persistentvolumeclaims"), ("", "podtemplates"),
@@ -130,13 +133,16 @@ def _finalizers(old: Object, options: DeleteOptions) -> list[str]:
 def _plan(call: Call, old: Object, options: DeleteOptions) -> _Plan:
     if call.resource.plural == "namespaces" and not call.resource.group:
         return _plan_namespace(call, old, options)
-    strategy = machinery.strategy_for(call.resource.storage)
+    strategy = machinery.strategy_for(call.resource)
     graceful, pending, marked = False, False, copy_object(old)
     if strategy.graceful_deletion:
         graceful, pending = _grace(call, marked, options)
     if pending:
         return _Plan(None, remove=False)
     finalizers = _finalizers(old, options)
+    defines = (call.resource.group, call.resource.kind) == _DEFINITION
+    if defines and CLEANUP not in finalizers and not old["metadata"].get("deletionTimestamp"):
+        finalizers.append(CLEANUP)
     meta = marked["metadata"]
     if finalizers != list(old["metadata"].get("finalizers") or ()):
         meta["finalizers"] = finalizers

@@ -90,7 +90,7 @@ def apply_patch(call: Call, kind: str, patch: object, live: Object, options: Wri
     if not isinstance(new.get("metadata"), dict):
         new["metadata"] = {}
     bodies.check_kind(new, resource.gvk)
-    faults = machinery.decode_in_place(new, resource.gvk)
+    faults = machinery.decode_in_place(new, resource.gvk, resource)
     if faults:
         _report(call, patch, faults, options)
     new.setdefault("metadata", {})
@@ -113,7 +113,7 @@ async def _apply(call: Call, options: WriteOptions) -> Response:
     bodies.report(
         call,
         resource.gvk,
-        duplicates + machinery.decode_in_place(applied, resource.gvk),
+        duplicates + machinery.decode_in_place(applied, resource.gvk, resource),
         options.field_validation,
     )
     applied.setdefault("metadata", {})

@@ -52,7 +52,7 @@ async def handle(call: Call) -> Response:
     obj = bodies.decode(call, resource.gvk, options.field_validation)
     meta_rules.check_name(obj, name)
     meta_rules.check_namespace(obj, resource, call.namespace)
-    strategy = machinery.strategy_for(resource.storage)
+    strategy = machinery.strategy_for(resource)
     subresource = call.info.subresource
     change = Change(
         produce=lambda _live: copy_object(obj),
@@ -128,7 +128,7 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
     produced = change.produce(live)
     wanted: Object = await produced if inspect.isawaitable(produced) else produced
     new = machinery.convert(wanted, resource.storage)
-    strategy = machinery.strategy_for(resource.storage)
+    strategy = machinery.strategy_for(resource)
     _check_version(call, new, old, unconditional=strategy.unconditional_update)
     _prepare(call, strategy, new, old, change)
     attributes = Attributes(
@@ -222,7 +222,7 @@ async def _write(call: Call, cached: Cached, new: Object, change: Change) -> Cac
     old, meta = cached.object, new["metadata"]
     if change.options.dry_run:
         return machinery.convert(new, resource.gvk)
-    if meta_rules.same_content(new, old):
+    if meta_rules.same_content(new, old) and not getattr(cached, "stale", False):
         return cached
     done = old["metadata"].get("deletionTimestamp") and not meta.get("finalizers")
     waits = bool(old["metadata"].get("deletionGracePeriodSeconds")) or _holds_namespace(new)

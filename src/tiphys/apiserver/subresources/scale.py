@@ -5,7 +5,7 @@ from __future__ import annotations
 from tiphys.apimachinery.errors import Invalid, MethodNotAllowed
 from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.patch import json_patch, merge, strategic
-from tiphys.apis.scale import BUILT_IN, ScalePaths, apply_scale, scale_of, validate_scale
+from tiphys.apis.scale import ScalePaths, apply_scale, scale_of, validate_scale
 from tiphys.apiserver import bodies, machinery, meta_rules, respond
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers import patch
@@ -19,7 +19,7 @@ _SCALE = GVK("autoscaling", "v1", "Scale")
 async def handle(call: Call) -> Response:
     """Serve a scale."""
     verb = call.info.verb
-    paths = BUILT_IN
+    paths = machinery.scale_paths(call.resource)
     if verb == "get":
         cached = await call.backend.store.get(call.resource, call.namespace, call.name)
         return respond.respond(call, scale_of(respond.at_version(cached, call.resource), paths))

@@ -1,0 +1,1 @@
+"""CustomResourceDefinitions: naming, rows of the resource table, versions of custom objects, clean-up."""

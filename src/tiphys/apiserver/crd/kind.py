@@ -1,0 +1,147 @@
+"""One served version of a custom kind: all that the handlers ask of a built-in kind's machinery.
+
+Built by ``rows`` from a definition; rows of the resource table carry it. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from tiphys.apimachinery import field_errors
+from tiphys.apimachinery.errors import FieldError, MethodNotAllowed
+from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apimachinery.schema.build import build_custom
+from tiphys.apimachinery.schema.node import MISSING, Schema
+from tiphys.apimachinery.schema.structural import apply_defaults, decode_custom, prune
+from tiphys.apimachinery.schema.validate import Validator
+from tiphys.apimachinery.schema.walk import decode_check
+from tiphys.apis import schemas
+from tiphys.apis.printers.base import Printer
+from tiphys.apis.scale import BUILT_IN, ScalePaths, custom_paths
+from tiphys.apis.strategy import Strategy
+from tiphys.apiserver.crd.columns import printer_for
+
+_WRITES_ON_TERMINATING = ("create",)
+_IDENTITY = ("apiVersion", "kind")
+
+
+class CustomKind:
+    """Schema, defaults, validation and printing of one version of a definition."""
+
+    def __init__(self, crd: Object, version: Object) -> None:
+        spec = crd["spec"]
+        self.gvk = GVK(spec["group"], version["name"], spec["names"]["kind"])
+        self.terminating = bool(crd["metadata"].get("deletionTimestamp"))
+        self.source: Object = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+        self.conversion: Object = spec.get("conversion") or {}
+        self.storage_version = next(one["name"] for one in spec["versions"] if one.get("storage"))
+        self.structural = build_custom(self.source)
+        self.schema = _with_metadata(self.structural)
+        self._validator = Validator(self.structural)
+        subresources: Object = version.get("subresources") or {}
+        self.has_status = "status" in subresources
+        scale = subresources.get("scale")
+        self.scale_paths: ScalePaths = custom_paths(scale) if scale else BUILT_IN
+        self.printer: Printer = printer_for(version.get("additionalPrinterColumns") or ())
+        self.has_defaults = any(node.default is not MISSING for node in _nodes(self.structural))
+        self._embeds = any(node.embedded_resource for node in _nodes(self.structural))
+        self.strategy = self._strategy()
+
+    def _strategy(self) -> Strategy:
+        return Strategy(
+            self.gvk,
+            default=self.default,
+            validate=self.validate,
+            validate_update=self._validate_update,
+            validate_status_update=self._validate_update,
+            has_generation=True,
+            unconditional_update=False,
+            status_fields=("status",) if self.has_status else (),
+        )
+
+    def check(self, verb: str) -> None:
+        """Raises MethodNotAllowed for what a definition that is being deleted serves no more."""
+        if self.terminating and verb in _WRITES_ON_TERMINATING:
+            raise MethodNotAllowed(f"{verb} not allowed while custom resource definition is terminating")
+
+    def decode(self, obj: Object) -> list[str]:
+        """Drop unknown fields, in place, and return their texts; defaults come later.
+
+        Raises:
+            DecodeError: metadata has a value of the wrong type.
+        """
+        faults = decode_custom(obj, None, schemas.object_meta(), "Strict")
+        faults += prune(obj, self.structural)
+        if self._embeds:
+            _embedded(obj, self.structural, "", faults)
+        return faults
+
+    def default(self, obj: Object) -> None:
+        """Fill in defaults and settle nulls."""
+        kept = {key: obj[key] for key in (*_IDENTITY, "metadata") if key in obj}
+        apply_defaults(obj, self.structural)
+        obj.update(kept)
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        """Return every fault against the schema."""
+        return self._validator.validate(obj) + _embedded_faults(obj, self.structural, "")
+
+    def _validate_update(self, new: Object, old: Object) -> list[FieldError]:
+        """Faults that were there before and were left as they are do not stop an update."""
+        faults = self.validate(new)
+        if not faults:
+            return faults
+        before = set(self.validate(old))
+        return [fault for fault in faults if fault not in before]
+
+
+def _with_metadata(schema: Schema) -> Schema:
+    text = Schema(type="string")
+    own = {"apiVersion": text, "kind": text, "metadata": schemas.object_meta()}
+    return replace(schema, type="object", properties={**schema.properties, **own})
+
+
+def _nodes(schema: Schema) -> Iterator[Schema]:
+    """Yield a node and all below it."""
+    yield schema
+    for child in schema.properties.values():
+        yield from _nodes(child)
+    for inner in (schema.items, schema.additional):
+        if inner is not None:
+            yield from _nodes(inner)
+
+
+def _parts(value: Any, schema: Schema, path: str) -> Iterator[tuple[Any, Schema, str]]:
+    """Yield the parts of a container that the schema describes, with their paths."""
+    if type(value) is dict:
+        for key, item in value.items():
+            child = schema.child(key)
+            if child is not None:
+                yield item, child, f"{path}.{key}" if path else key
+    elif type(value) is list and schema.items is not None:
+        for index, item in enumerate(value):
+            yield item, schema.items, f"{path}[{index}]"
+
+
+def _embedded(value: Any, schema: Schema, path: str, faults: list[str]) -> None:
+    """Bring the metadata of embedded objects into shape, as the root's."""
+    for item, child, place in _parts(value, schema, path):
+        if child.embedded_resource and type(item) is dict and type(item.get("metadata")) is dict:
+            found = decode_check(item["metadata"], schemas.object_meta(), "Strict")
+            faults += [text.replace('"', f'"{place}.metadata.', 1) for text in found]
+        _embedded(item, child, place, faults)
+
+
+def _embedded_faults(value: Any, schema: Schema, path: str) -> list[FieldError]:
+    faults: list[FieldError] = []
+    for item, child, place in _parts(value, schema, path):
+        if child.embedded_resource and type(item) is dict:
+            faults += [
+                field_errors.required(f"{place}.{key}", "must not be empty")
+                for key in _IDENTITY
+                if not item.get(key)
+            ]
+        faults += _embedded_faults(item, child, place)
+    return faults

@@ -1,0 +1,126 @@
+"""Which of its names a definition gets, and the conditions that say so. Pure; called by the controller.
+
+Source: naming and establishing of CustomResourceDefinitions; reasons and messages are the API's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.crd.rows import condition, is_true
+
+APPROVED = "api-approved.kubernetes.io"
+_PROTECTED = ("k8s.io", "kubernetes.io")
+
+
+def is_protected(group: str) -> bool:
+    """Tell whether a group belongs to the Kubernetes community."""
+    return any(group == suffix or group.endswith(f".{suffix}") for suffix in _PROTECTED)
+
+
+def set_condition(crd: Object, type_: str, status: str, reason: str, message: str, now: str) -> None:
+    """Set a condition; its time moves only when its status does."""
+    conditions = crd["status"].setdefault("conditions", [])
+    new: Object = {
+        "type": type_,
+        "status": status,
+        "lastTransitionTime": now,
+        "reason": reason,
+        "message": message,
+    }
+    if crd["metadata"].get("generation"):
+        new["observedGeneration"] = crd["metadata"]["generation"]
+    for index, old in enumerate(conditions):
+        if old["type"] == type_:
+            if old["status"] == status:
+                new["lastTransitionTime"] = old.get("lastTransitionTime", now)
+            conditions[index] = new
+            return
+    conditions.append(new)
+
+
+def settle(crd: Object, others: Iterable[Object], now: str) -> None:
+    """Bring a definition's accepted names and conditions up to date, in place.
+
+    ``others`` are the other definitions of its group.
+    """
+    accepted, conflict = _accept(crd, _taken(others))
+    status = crd.setdefault("status", {})
+    status["acceptedNames"] = accepted
+    if conflict is None:
+        set_condition(crd, "NamesAccepted", "True", "NoConflicts", "no conflicts found", now)
+        text = "the initial names have been accepted"
+        if not is_true(crd, "Established"):
+            set_condition(crd, "Established", "True", "InitialNamesAccepted", text, now)
+    else:
+        set_condition(crd, "NamesAccepted", "False", *conflict, now)
+        if not condition(crd, "Established"):
+            text = "not all names are accepted"
+            set_condition(crd, "Established", "False", "NotAccepted", text, now)
+    _approve(crd, now)
+
+
+def _taken(others: Iterable[Object]) -> dict[str, set[str]]:
+    taken: dict[str, set[str]] = {"resource": set(), "kind": set()}
+    for other in others:
+        names = (other.get("status") or {}).get("acceptedNames") or {}
+        taken["resource"].update(name for name in (names.get("plural"), names.get("singular")) if name)
+        taken["resource"].update(names.get("shortNames") or ())
+        taken["kind"].update(name for name in (names.get("kind"), names.get("listKind")) if name)
+    return taken
+
+
+def _accept(crd: Object, taken: dict[str, set[str]]) -> tuple[Object, tuple[str, str] | None]:
+    """Return the names that the definition has now and the first conflict."""
+    wanted = crd["spec"]["names"]
+    before = (crd.get("status") or {}).get("acceptedNames") or {}
+    accepted: Object = {"plural": before.get("plural", ""), "kind": before.get("kind", "")}
+    accepted |= {key: before[key] for key in ("singular", "listKind", "shortNames") if before.get(key)}
+    conflict: tuple[str, str] | None = None
+    for key, space, reason in (
+        ("plural", "resource", "PluralConflict"),
+        ("singular", "resource", "SingularConflict"),
+        ("shortNames", "resource", "ShortNamesConflict"),
+        ("kind", "kind", "KindConflict"),
+        ("listKind", "kind", "ListKindConflict"),
+    ):
+        value: Any = wanted.get(key)
+        clashes = [name for name in _listed(value) if name in taken[space]]
+        if clashes:
+            shown = ", ".join(f'"{name}" is already in use' for name in clashes)
+            conflict = (reason, f"[{shown}]" if len(clashes) > 1 else shown)
+        elif value:
+            accepted[key] = value
+        else:
+            accepted.pop(key, None)
+    if wanted.get("categories"):
+        accepted["categories"] = list(wanted["categories"])
+    return accepted, conflict
+
+
+def _listed(value: Any) -> list[str]:
+    if isinstance(value, list):
+        return value
+    return [value] if value else []
+
+
+def _approve(crd: Object, now: str) -> None:
+    """Say whether a definition in a protected group was approved."""
+    group = crd["spec"]["group"]
+    if not is_protected(group):
+        return
+    policy = "KubernetesAPIApprovalPolicyConformant"
+    text = (crd["metadata"].get("annotations") or {}).get(APPROVED, "")
+    if text.startswith("https://"):
+        set_condition(crd, policy, "True", "ApprovedAnnotation", f"approved in {text}", now)
+    elif text.startswith("unapproved"):
+        shown = f'not approved: "{text}"'
+        set_condition(crd, policy, "False", "UnapprovedAnnotation", shown, now)
+    else:
+        shown = (
+            f'protected groups must have approval annotation "{APPROVED}", '
+            "see https://github.com/kubernetes/enhancements/pull/1111"
+        )
+        set_condition(crd, policy, "False", "MissingAnnotation", shown, now)

@@ -1,0 +1,62 @@
+"""The rows of the resource table that a definition makes: one for each version it serves. Pure."""
+
+from __future__ import annotations
+
+from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apimachinery.resource import Resource, Subresource
+from tiphys.apis.table import ALL_VERBS
+from tiphys.apiserver.crd.kind import CustomKind
+
+_PART_VERBS = ("get", "patch", "update")
+_SCALE = GVK("autoscaling", "v1", "Scale")
+
+
+def condition(crd: Object, type_: str) -> Object:
+    """Return a condition of a definition, empty where there is none."""
+    for found in (crd.get("status") or {}).get("conditions") or ():
+        if found.get("type") == type_:
+            return found  # type: ignore[no-any-return]
+    return {}
+
+
+def is_true(crd: Object, type_: str) -> bool:
+    return condition(crd, type_).get("status") == "True"
+
+
+def rows_of(crd: Object) -> list[Resource]:
+    """Return the rows of an established definition, none of one that is not."""
+    if not is_true(crd, "Established"):
+        return []
+    return [_row(crd, version) for version in crd["spec"]["versions"] if version.get("served")]
+
+
+def _row(crd: Object, version: Object) -> Resource:
+    spec = crd["spec"]
+    # What is accepted is served, even while other names are asked for.
+    names = crd["status"].get("acceptedNames") or spec["names"]
+    kind = CustomKind(crd, version)
+    gvk = GVK(spec["group"], version["name"], names["kind"])
+    subresources = []
+    for name, spoken in (("scale", _SCALE), ("status", gvk)):
+        if name in (version.get("subresources") or {}):
+            subresources.append(Subresource(name, _PART_VERBS, spoken))
+    return Resource(
+        group=spec["group"],
+        version=version["name"],
+        kind=names["kind"],
+        plural=spec["names"]["plural"],
+        singular=names.get("singular") or names["kind"].lower(),
+        namespaced=spec["scope"] == "Namespaced",
+        verbs=ALL_VERBS,
+        # Handlers work in the request's version; the store converts (see ``crd.store``).
+        storage=gvk,
+        storage_prefix=f"/registry/{spec['group']}/{spec['names']['plural']}/",
+        short_names=tuple(names.get("shortNames") or ()),
+        categories=tuple(names.get("categories") or ()),
+        subresources=tuple(subresources),
+        selectable_fields=tuple(
+            field["jsonPath"].removeprefix(".") for field in version.get("selectableFields") or ()
+        ),
+        custom=True,
+        definition=kind,
+    )

@@ -1,0 +1,169 @@
+"""The object store as handlers of custom resources see it: every object in the version they asked for.
+
+Owns: conversion to the storage version on writes and from whatever version an object was stored in on reads,
+and defaults for objects that were stored before the schema had them. Built-in rows pass through untouched.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Protocol
+
+import orjson
+
+from tiphys.apimachinery.meta import GVK, Object, copy_object
+from tiphys.apimachinery.resource import Resource
+from tiphys.apimachinery.schema.structural import prune
+from tiphys.apiserver.cache.entry import encode
+from tiphys.apiserver.crd.kind import CustomKind
+from tiphys.apiserver.objects import Cached, Change, ObjectStore, Page, Selection
+
+
+class Converter(Protocol):
+    """Brings objects to another version of their kind."""
+
+    async def __call__(self, objects: Sequence[Object], kind: CustomKind, to: GVK) -> list[Object]: ...
+
+
+class View:
+    """A stored object in another version, or with defaults it was not stored with. A ``Cached``."""
+
+    __slots__ = ("_base", "_raw", "object", "stale")
+
+    def __init__(self, base: Cached, obj: Object, *, stale: bool) -> None:
+        self._base = base
+        self._raw: bytes | None = None
+        self.object = obj
+        self.stale = stale
+        """It is stored in a version that is no longer the storage version."""
+
+    @property
+    def key(self) -> str:
+        return self._base.key
+
+    @property
+    def namespace(self) -> str:
+        return self._base.namespace
+
+    @property
+    def name(self) -> str:
+        return self._base.name
+
+    @property
+    def revision(self) -> int:
+        return self._base.revision
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return self._base.labels
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        return self._base.fields
+
+    @property
+    def raw(self) -> bytes:
+        if self._raw is None:
+            value, meta = encode(self.object), b'"metadata":{'
+            at = value.index(meta) + len(meta)
+            rest = value[at:]
+            comma = b"" if rest[:1] == b"}" else b","
+            self._raw = b'%b"resourceVersion":"%d"%b%b' % (value[:at], self.revision, comma, rest)
+        return self._raw
+
+
+class CustomStore:
+    """An ``ObjectStore``; objects of custom rows are shown in the row's version."""
+
+    def __init__(self, objects: ObjectStore, convert: Converter) -> None:
+        self._objects = objects
+        self._convert = convert
+
+    def __getattr__(self, name: str) -> Any:
+        """What is no part of the protocol is the store's below."""
+        return getattr(self._objects, name)
+
+    @property
+    def revision(self) -> int:
+        return self._objects.revision
+
+    async def _views(self, found: Sequence[Cached], row: Resource) -> builtins.list[Cached]:
+        """Return objects in the row's version; those that are so already stay as they are."""
+        kind: CustomKind = row.definition
+        views: builtins.list[Cached] = list(found)
+        foreign = [at for at, one in enumerate(found) if one.object["apiVersion"] != row.api_version]
+        converted = await self._convert([found[at].object for at in foreign], kind, row.gvk)
+        fresh = dict(zip(foreign, converted, strict=True))
+        current = f"{row.group}/{kind.storage_version}"
+        for at, one in enumerate(found):
+            stale = one.object["apiVersion"] != current
+            if at in fresh or kind.has_defaults or stale:
+                obj = copy_object(fresh.get(at, one.object))
+                prune(obj, kind.structural)
+                kind.default(obj)
+                views[at] = View(one, obj, stale=stale)
+        return views
+
+    async def _view(self, cached: Cached, row: Resource) -> Cached:
+        return (await self._views([cached], row))[0]
+
+    async def _stored(self, obj: Object, row: Resource) -> Object:
+        kind: CustomKind = row.definition
+        to = GVK(row.group, kind.storage_version, row.kind)
+        if row.gvk == to:
+            return obj
+        return (await self._convert([obj], kind, to))[0]
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Cached:
+        cached = await self._objects.get(resource, namespace, name)
+        return cached if resource.definition is None else await self._view(cached, resource)
+
+    async def list(self, resource: Resource, selection: Selection, **options: Any) -> Page:
+        page = await self._objects.list(resource, selection, **options)
+        if resource.definition is None:
+            return page
+        items = await self._views(page.items, resource)
+        return Page(items, page.revision, page.continue_token, page.remaining)
+
+    async def watch(
+        self, resource: Resource, selection: Selection, **options: Any
+    ) -> AsyncIterator[builtins.list[Change]]:
+        changes = self._objects.watch(resource, selection, **options)
+        async with aclosing(changes) as batches:  # type: ignore[type-var]
+            async for batch in batches:
+                yield batch if resource.definition is None else await self._changes(batch, resource)
+
+    async def _changes(self, batch: Iterable[Change], row: Resource) -> builtins.list[Change]:
+        shown = []
+        for change in batch:
+            if change.cached is not None:
+                view = await self._view(change.cached, row)
+                if view is not change.cached:
+                    change = _framed(change, view)
+            shown.append(change)
+        return shown
+
+    async def create(self, resource: Resource, obj: Object, *, ttl_s: int = 0) -> Cached:
+        if resource.definition is None:
+            return await self._objects.create(resource, obj, ttl_s=ttl_s)
+        stored = await self._stored(obj, resource)
+        return await self._view(await self._objects.create(resource, stored, ttl_s=ttl_s), resource)
+
+    async def update(self, resource: Resource, obj: Object, expect_revision: int) -> Cached:
+        if resource.definition is None:
+            return await self._objects.update(resource, obj, expect_revision)
+        stored = await self._stored(obj, resource)
+        return await self._view(await self._objects.update(resource, stored, expect_revision), resource)
+
+    async def delete(self, resource: Resource, namespace: str, name: str, expect_revision: int) -> Cached:
+        last = await self._objects.delete(resource, namespace, name, expect_revision)
+        return last if resource.definition is None else await self._view(last, resource)
+
+
+def _framed(change: Change, view: Cached) -> Change:
+    obj = view.object
+    obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(change.revision)}}
+    frame = orjson.dumps({"type": change.type, "object": obj}) + b"\n"
+    return Change(change.type, change.revision, frame, view, change.initial_end)
