@@ -64,17 +64,15 @@ def controller_manager(kubeconfig: str, **flags: object) -> None:
 
 def options_from(flags: dict[str, object]) -> ControllerOptions:
     """Turn parsed flags into options. Raises click.FileError for an unreadable CA."""
-    ca_file = str(flags["root_ca_file"])
-    try:
-        pem = Path(ca_file).read_text(encoding="ascii") if ca_file else ""
-    except OSError as error:
-        raise click.FileError(ca_file, error.strerror or "") from error
+    pem = _read(str(flags["root_ca_file"]))
     cidr = str(flags["cluster_cidr"]) if flags["allocate_node_cidrs"] else ""
     return ControllerOptions(
         controllers=tuple(filter(None, str(flags["controllers"]).split(","))),
         use_service_account_credentials=bool(flags["use_service_account_credentials"]),
         leader_elect=bool(flags["leader_elect"]),
         root_ca_pem=pem,
+        signing_certificate_pem=_read(str(flags.get("cluster_signing_cert_file") or "")),
+        signing_key_pem=_read(str(flags.get("cluster_signing_key_file") or "")),
         cluster_cidr=cidr,
         node_cidr_mask_size=int(str(flags["node_cidr_mask_size"])),
         node_cidr_mask_size_ipv6=int(str(flags["node_cidr_mask_size_ipv6"])),
@@ -82,6 +80,13 @@ def options_from(flags: dict[str, object]) -> ControllerOptions:
         node_monitor_grace_s=float(str(flags["node_monitor_grace_period"])),
         terminated_pod_threshold=int(str(flags["terminated_pod_gc_threshold"])),
     )
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii") if path else ""
+    except OSError as error:
+        raise click.FileError(path, error.strerror or "") from error
 
 
 async def _run(kubeconfig: str, options: ControllerOptions) -> None:

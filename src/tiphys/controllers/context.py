@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tiphys.apimachinery.clock import Clock
@@ -23,6 +23,9 @@ class ControllerOptions:
     leader_elect: bool = False
     identity: str = ""
     root_ca_pem: str = ""
+    signing_certificate_pem: str = ""
+    signing_key_pem: str = field(default="", repr=False)
+    """The authority that signs certificate requests; without it they stay unsigned."""
     cluster_cidr: str = ""
     """Comma-separated pod ranges; empty: nodes get no podCIDR."""
     node_cidr_mask_size: int = 24

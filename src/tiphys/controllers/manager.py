@@ -15,6 +15,11 @@ from tiphys.client.informer import InformerSet
 from tiphys.client.leaderelection import LeaderElector
 from tiphys.client.rest import Client
 from tiphys.client.serviceaccount import clients_for_accounts
+from tiphys.controllers.certificates.controller import (
+    CertificateApprover,
+    CertificateCleaner,
+    CertificateSigner,
+)
 from tiphys.controllers.clusterroleaggregation.controller import ClusterRoleAggregationController
 from tiphys.controllers.context import Context, Controller, ControllerOptions
 from tiphys.controllers.cronjob.controller import CronJobController
@@ -23,6 +28,7 @@ from tiphys.controllers.deployment.controller import DeploymentController
 from tiphys.controllers.disruption.controller import DisruptionController
 from tiphys.controllers.endpoints.controller import EndpointsController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
+from tiphys.controllers.endpointslicemirroring.controller import EndpointSliceMirroringController
 from tiphys.controllers.garbagecollector.controller import GarbageCollector
 from tiphys.controllers.job.controller import JobController
 from tiphys.controllers.namespace.controller import NamespaceController
@@ -40,13 +46,20 @@ from tiphys.controllers.storageprotection.controller import (
     PvcProtectionController,
     PvProtectionController,
 )
+from tiphys.controllers.tokens.controller import ServiceAccountTokenController
+from tiphys.controllers.ttl.controller import TtlController
 from tiphys.controllers.ttlafterfinished.controller import TtlAfterFinishedController
 
 log = logging.getLogger(__name__)
 
 CONTROLLERS: tuple[type, ...] = (
     ServiceAccountController,
+    ServiceAccountTokenController,
     RootCaController,
+    CertificateApprover,
+    CertificateSigner,
+    CertificateCleaner,
+    TtlController,
     ClusterRoleAggregationController,
     ResourceQuotaController,
     NamespaceController,
@@ -54,6 +67,7 @@ CONTROLLERS: tuple[type, ...] = (
     NodeLifecycleController,
     EndpointsController,
     EndpointSliceController,
+    EndpointSliceMirroringController,
     ReplicaSetController,
     ReplicationControllerController,
     DeploymentController,
@@ -127,5 +141,5 @@ class ControllerManager:
         if not self._options.use_service_account_credentials:
             return [self._client] * len(kinds)
         accounts = [str(kind.account) for kind in kinds]  # type: ignore[attr-defined]
-        made = clients_for_accounts(self._client, "kube-system", set(accounts), self._clock)
-        return [made[account] for account in accounts]
+        made = clients_for_accounts(self._client, "kube-system", set(filter(None, accounts)), self._clock)
+        return [made.get(account, self._client) for account in accounts]

@@ -1,0 +1,80 @@
+"""Mirrors Endpoints that people write into EndpointSlices, which proxies read. Decisions are in ``plan``."""
+
+from __future__ import annotations
+
+from tiphys.apimachinery.errors import Forbidden, NotFound
+from tiphys.apimachinery.meta import Object, object_key
+from tiphys.client.controller import run_controller
+from tiphys.client.kinds import ENDPOINT_SLICES, ENDPOINTS, SERVICES
+from tiphys.controllers.context import Context
+from tiphys.controllers.endpointslice.plan import MANAGED_BY, SERVICE_NAME, Plan
+from tiphys.controllers.endpointslicemirroring.plan import MIRROR, plan
+from tiphys.controllers.owned import Writes
+
+_BY_ENDPOINTS = "mirrored"
+
+
+class EndpointSliceMirroringController:
+    """A key is that of Endpoints and of the Service of the same name."""
+
+    name = "endpoint-slice-mirroring-controller"
+    account = "endpointslicemirroring-controller"
+
+    def __init__(self, context: Context) -> None:
+        self._client = context.client
+        self.queue = context.queue(self.name)
+        self._services = context.informers.get(SERVICES)
+        self._endpoints = context.informers.get(ENDPOINTS)
+        self._slices = context.informers.get(ENDPOINT_SLICES)
+        self._slices.add_index(_BY_ENDPOINTS, _mirrored)
+        self._writes = Writes(self._slices, context.clock)
+        self._services.add_handler(self._changed)
+        self._endpoints.add_handler(self._changed)
+        self._slices.add_handler(self._slice_changed)
+
+    async def run(self) -> None:
+        for informer in (self._services, self._endpoints, self._slices):
+            await informer.wait_synced()
+        await run_controller(self.queue, self.reconcile, workers=2, name=self.name)
+
+    def _changed(self, old: Object | None, new: Object | None) -> None:
+        obj = new or old
+        if obj is not None:
+            self.queue.add(object_key(obj))
+
+    def _slice_changed(self, old: Object | None, new: Object | None) -> None:
+        for item in (old, new):
+            for key in _mirrored(item) if item else ():
+                self.queue.add(key)
+
+    async def reconcile(self, key: str) -> float | None:
+        if not self._writes.settled(key):
+            return None
+        mirrored = self._slices.by_index(_BY_ENDPOINTS, key)
+        planned = plan(self._endpoints.get(key), self._services.get(key), mirrored)
+        try:
+            await self._apply(key, planned)
+        except Forbidden as error:
+            if "because it is being terminated" not in error.message:
+                raise
+        return None
+
+    async def _apply(self, key: str, planned: Plan) -> None:
+        for item in planned.create:
+            self._writes.wrote(key, await self._client.create(ENDPOINT_SLICES, item))
+        for item in planned.update:
+            self._writes.wrote(key, await self._client.update(ENDPOINT_SLICES, item))
+        for item in planned.delete:
+            meta = item["metadata"]
+            try:
+                await self._client.delete(ENDPOINT_SLICES, meta["name"], meta["namespace"], uid=meta["uid"])
+            except NotFound:
+                continue
+            self._writes.deleted(key, item)
+
+
+def _mirrored(item: Object) -> list[str]:
+    labels = item["metadata"].get("labels") or {}
+    if labels.get(MANAGED_BY) != MIRROR or not labels.get(SERVICE_NAME):
+        return []
+    return [f"{item['metadata']['namespace']}/{labels[SERVICE_NAME]}"]

@@ -1,0 +1,1 @@
+"""The service account tokens controller."""

@@ -1,0 +1,110 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tiphys.controllers.certificates.plan import (
+    CLIENT,
+    KUBELET_CLIENT,
+    KUBELET_SERVING,
+    LEGACY,
+    MAX_LIFETIME,
+    Asked,
+    fault,
+    left_s,
+    lifetime,
+    needs_signature,
+)
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+NODE = {"common_name": "system:node:n", "organizations": ["system:nodes"]}
+TLS = ["digital signature", "key encipherment"]
+
+
+def asked(common_name="u", organizations=(), dns_names=(), addresses=(), others=()):
+    return Asked(common_name, list(organizations), list(dns_names), list(addresses), list(others))
+
+
+@pytest.mark.parametrize(
+    ("case", "signer", "usages", "names", "expected"),
+    [
+        ("client", CLIENT, [*TLS, "client auth"], {}, ""),
+        ("client without", CLIENT, TLS, {}, "usages did not include client auth"),
+        (
+            "client too much",
+            CLIENT,
+            ["client auth", "server auth"],
+            {},
+            "usages are not allowed: server auth",
+        ),
+        ("kubelet", KUBELET_CLIENT, [*TLS, "client auth"], NODE, ""),
+        (
+            "kubelet of no node",
+            KUBELET_CLIENT,
+            ["client auth"],
+            {**NODE, "common_name": "me"},
+            "subject common name does not begin with system:node:",
+        ),
+        (
+            "kubelet with names",
+            KUBELET_CLIENT,
+            ["client auth"],
+            {**NODE, "dns_names": ["a"]},
+            "subjectAltNames are not allowed",
+        ),
+        ("serving", KUBELET_SERVING, [*TLS, "server auth"], {**NODE, "addresses": ["10.0.0.1"]}, ""),
+        (
+            "serving nothing",
+            KUBELET_SERVING,
+            ["server auth"],
+            NODE,
+            "DNS or IP subjectAltName is required",
+        ),
+        (
+            "serving a group of its own",
+            KUBELET_SERVING,
+            ["server auth"],
+            {"dns_names": ["a"]},
+            "subject organization is not system:nodes",
+        ),
+        ("legacy", LEGACY, ["code signing"], {}, ""),
+    ],
+)
+def test_fault(case, signer, usages, names, expected):
+    assert fault(signer, usages, asked(**names)) == expected, case
+
+
+def request(signer=CLIENT, conditions=(), certificate=None, **spec):
+    return {
+        "metadata": {"name": "r", "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {"signerName": signer, **spec},
+        "status": {"conditions": [{"type": item} for item in conditions], "certificate": certificate},
+    }
+
+
+@pytest.mark.parametrize(
+    ("obj", "expected"),
+    [
+        (request(), False),
+        (request(conditions=["Approved"]), True),
+        (request(conditions=["Approved", "Denied"]), False),
+        (request(conditions=["Approved", "Failed"]), False),
+        (request(conditions=["Approved"], certificate="x"), False),
+        (request("boats.example/argo", ["Approved"]), False),
+    ],
+)
+def test_needs_signature(obj, expected):
+    assert needs_signature(obj) is expected
+
+
+def test_lifetime_is_bounded():
+    assert lifetime(request()) == MAX_LIFETIME
+    assert lifetime(request(expirationSeconds=3600)) == timedelta(hours=1)
+    assert lifetime(request(expirationSeconds=1)) == timedelta(minutes=10)
+    assert lifetime(request(expirationSeconds=10**9)) == MAX_LIFETIME
+
+
+def test_old_requests_go():
+    assert left_s(request(), NOW) == 0
+    answered = request()
+    answered["status"]["conditions"] = [{"type": "Denied", "lastUpdateTime": "2026-01-01T00:00:00Z"}]
+    assert left_s(answered, NOW - timedelta(hours=23, minutes=30)) == 1800
