@@ -8,6 +8,7 @@ import ipaddress
 import logging
 import signal
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +23,28 @@ from tiphys.wire import pki
 from tiphys.wire.server import serve
 
 log = logging.getLogger(__name__)
+_GC_YOUNG, _GC_MIDDLE, _GC_OLD = 20_000, 50, 50
+"""Requests make trees without cycles, which die by themselves: look for cycles seldom."""
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-def open_store(text: str, etcd_servers: str = "") -> Store:
+_KEYS_ROOT = "/registry"
+"""Where keys begin (``Resource.storage_prefix``)."""
+
+
+def open_store(text: str, etcd: Mapping[str, Any] | None = None) -> Store:
     """Return the store that ``memory``, ``sqlite:PATH`` or ``etcd:URL[,URL]`` names, not yet opened.
+
+    ``etcd`` is the flags that begin so; ``etcd_servers`` goes before ``text``. Another ``etcd_prefix`` than
+    the default is put before every key.
 
     Raises:
         click.BadParameter: no such kind of store.
     """
     kind, _, rest = text.partition(":")
-    if etcd_servers:
-        kind, rest = "etcd", etcd_servers
+    flags = etcd or {}
+    if flags.get("etcd_servers"):
+        kind, rest = "etcd", flags["etcd_servers"]
     if kind == "memory":
         from tiphys.storage.memory import MemoryStore
 
@@ -43,9 +54,15 @@ def open_store(text: str, etcd_servers: str = "") -> Store:
 
         return SqliteStore(Path(rest))
     if kind == "etcd" and rest:
-        from tiphys.storage.etcd import EtcdStore  # type: ignore[import-not-found, unused-ignore]
+        from tiphys.storage.etcd import EtcdStore
+        from tiphys.storage.etcd_client import EtcdOptions
 
-        return EtcdStore(rest.split(","))  # type: ignore[no-any-return, unused-ignore]
+        options = EtcdOptions(flags.get("etcd_cafile"), flags.get("etcd_certfile"), flags.get("etcd_keyfile"))
+        prefix = "/" + (flags.get("etcd_prefix") or _KEYS_ROOT).strip("/")
+        try:
+            return EtcdStore(rest.split(","), root="" if prefix == _KEYS_ROOT else prefix, options=options)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--etcd-servers") from error
     raise click.BadParameter("expected memory, sqlite:PATH or etcd:URL[,URL]", param_hint="--store")
 
 
@@ -135,7 +152,7 @@ def serving_pair(flags: dict[str, Any], options: ApiServerOptions) -> pki.KeyPai
 async def run(flags: dict[str, Any]) -> None:
     """Serve until SIGTERM or SIGINT."""
     options = options_from(flags)
-    server = ApiServer(open_store(flags["store"], flags["etcd_servers"]), options)
+    server = ApiServer(open_store(flags["store"], flags), options)
     context = pki.server_context(serving_pair(flags, options), options.client_ca or None)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -153,6 +170,10 @@ async def run(flags: dict[str, Any]) -> None:
             addresses=[(address, port) for address in others],
         ):
             gc.freeze()
+            import sys
+
+            sys.setswitchinterval(0.0005)
+            gc.set_threshold(_GC_YOUNG, _GC_MIDDLE, _GC_OLD)
             log.info("serving address=%s port=%s", flags["bind_address"], port)
             await stop.wait()
     finally:
@@ -162,6 +183,10 @@ async def run(flags: dict[str, Any]) -> None:
 @click.command("apiserver")
 @click.option("--store", default="memory", show_default=True, help="memory, sqlite:PATH or etcd:URL[,URL]")
 @click.option("--etcd-servers", default="", help="URLs of an etcd cluster; same as --store etcd:...")
+@click.option("--etcd-cafile", type=_FILE)
+@click.option("--etcd-certfile", type=_FILE)
+@click.option("--etcd-keyfile", type=_FILE)
+@click.option("--etcd-prefix", default=_KEYS_ROOT, show_default=True)
 @click.option(
     "--bind-address", default="127.0.0.1", show_default=True, help="one address, or several by commas"
 )
