@@ -1,15 +1,16 @@
 """``CachedStore``: the ``ObjectStore`` of the handlers over any ``Store``.
 
 Writes go to the store; its committed events come back, in order, and are applied before the write returns, so
-that every read from memory is linearizable. A store that cannot call back (``subscribe``) feeds the cache by
-its watch; writes then wait until the cache has caught up with them.
+that every read from memory is linearizable. A store that others write to as well has ``confirm``: reads wait
+until the cache knows all that was written before. A store that cannot call back (``subscribe``) feeds the
+cache by its watch; writes then wait until the cache has caught up with them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from itertools import islice
 from typing import Final
@@ -70,6 +71,8 @@ class CachedStore:
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._unsubscribe: Callable[[], None] | None = None
         self._following: asyncio.Task[None] | None = None
+        self._confirm_store: Callable[[], Awaitable[None]] | None = getattr(store, "confirm", None)
+        self._alone = False  # nobody else writes and every event is heard at once
 
     # -- life and feed
 
@@ -77,8 +80,11 @@ class CachedStore:
         """Begin to follow the (opened) store."""
         self._applied = self._store.revision
         subscribe = getattr(self._store, "subscribe", None)
-        if subscribe is not None:
+        if subscribe is not None and self._confirm_store is not None:
+            self._unsubscribe = subscribe(self._apply, self._reset)
+        elif subscribe is not None:
             self._unsubscribe = subscribe(self._apply)
+            self._alone = True
         else:
             self._following = asyncio.get_running_loop().create_task(self._follow())  # parent: close
 
@@ -113,7 +119,7 @@ class CachedStore:
             if bucket is None:
                 continue
             hint = self._hints.get(key)
-            obj = hint[1] if hint is not None and hint[0] is event.record.value else None
+            obj = hint[1] if hint is not None and hint[0] == event.record.value else None
             bucket.apply(event, obj)
         self._applied = events[-1].record.mod_revision
         if self._waiting:
@@ -166,12 +172,16 @@ class CachedStore:
 
     async def _confirm(self, bucket: Bucket) -> None:
         """Make sure that what is read next is no older than this moment."""
-        if self._unsubscribe is None:
-            try:
-                present = await self._store.range(bucket.prefix, limit=1)
-            except StoreUnavailable as error:
-                raise ServiceUnavailable(str(error)) from error
-            await self._caught_up(present.revision)
+        if self._alone:
+            return
+        try:
+            if self._unsubscribe is not None and self._confirm_store is not None:
+                await self._confirm_store()
+                return
+            present = await self._store.range(bucket.prefix, limit=1)
+        except StoreUnavailable as error:
+            raise ServiceUnavailable(str(error)) from error
+        await self._caught_up(present.revision)
 
     async def _bucket(self, resource: Resource) -> Bucket:
         known = self._known.get(id(resource))
@@ -189,6 +199,8 @@ class CachedStore:
                     found = await self._store.range(prefix)
                 except StoreUnavailable as error:
                     raise ServiceUnavailable(str(error)) from error
+                if self._buckets.get(prefix) is not bucket:  # forgotten meanwhile: no events would reach it
+                    raise ServiceUnavailable("the cache begins anew; try again")
                 bucket.load(found.records, found.revision)
             self._known[id(resource)] = (resource, bucket)
             return bucket
@@ -199,7 +211,7 @@ class CachedStore:
         """Read one object, linearizable. Raises NotFound."""
         known = self._known.get(id(resource))
         bucket = known[1] if known is not None else await self._load(resource)
-        if self._unsubscribe is None:
+        if not self._alone:
             await self._confirm(bucket)
         entry = bucket.entries.get(_key(resource, namespace, name))
         if entry is None:
@@ -219,6 +231,8 @@ class CachedStore:
         """Read a consistent page. Raises Expired, BadRequest, Timeout (a revision yet to come)."""
         bucket = await self._bucket(resource)
         await self._confirm(bucket)
+        if not (bucket.entries or continue_token or resource_version):
+            return Page([], self.revision)  # admission asks on every write for kinds that few clusters have
         root = start = bucket.root(selection)
         token = None
         if continue_token:
@@ -258,7 +272,7 @@ class CachedStore:
     async def _caught_up_or_refuse(self, wanted: int) -> None:
         if wanted <= self.revision:
             return
-        if self._unsubscribe is not None:  # nobody else writes: waiting would bring nothing
+        if self._unsubscribe is not None:  # all there is is known: waiting would bring nothing
             raise versions.too_large(wanted, self.revision)
         await self._caught_up(wanted)
 
