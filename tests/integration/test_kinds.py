@@ -71,7 +71,7 @@ def same_moment(api: Any, path: str) -> tuple[Any, Any]:
     return plain, packed
 
 
-@pytest.mark.parametrize("key", _served())
+@pytest.mark.parametrize("key", list(_served()))
 def test_life(
     api: Any, ns: str, paths: dict[str, Any], manifests: Callable[[str], list[dict[str, Any]]], key: str
 ) -> None:
