@@ -138,6 +138,7 @@ class ApiServer:
         feeds = rbac_feeds(self.objects, self.table, self.rbac)
         feeds.append(Feed(self.objects, self._core("services"), service))
         feeds.append(Feed(self.objects, self.custom.row, self.custom.observe))
+        feeds += self.backend.admission.feeds(self.objects, self.table)
         if "Node" in self.options.authorization_modes:
             feeds.append(Feed(self.objects, self._core("pods"), self._pods.observe))
         return feeds

@@ -13,6 +13,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
+class Reinvocation:
+    """What mutating webhooks have seen, so that some can be asked again after later changes."""
+
+    seen: dict[str, Object] = field(default_factory=dict)
+    """By webhook: the object as it was when it had been asked."""
+    wanted: bool = False
+    """A webhook has changed the object: all mutating plugins run a second time."""
+    again: bool = False
+    """This is the second time."""
+
+
+@dataclass(slots=True)
 class Attributes:
     """One write. ``obj`` may be changed by mutating plugins; ``old`` never."""
 
@@ -23,6 +35,7 @@ class Attributes:
     old: Object | None
     subresource: str = ""
     dry_run: bool = field(default=False)
+    reinvocation: Reinvocation = field(default_factory=Reinvocation)
 
     @property
     def group(self) -> str:

@@ -1,13 +1,14 @@
 """The ordered list of admission plugins, and how a write passes through them.
 
-A plugin is a module or object with ``NAME`` and ``admit`` (may change the object) or ``validate`` (may only
-refuse) or both. Adding one is a file and a line in ``PLUGINS``.
+A plugin is an object with ``NAME`` and ``admit`` (may change the object) or ``validate`` (may only refuse) or
+both. Adding one is a file and a line in ``PLUGINS``; a class in that list keeps state, of which every server
+has its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tiphys.apiserver.admission import (
     certificates,
@@ -27,9 +28,12 @@ from tiphys.apiserver.admission import (
     taint_nodes,
     tolerations,
 )
+from tiphys.apiserver.admission.webhooks import plugins as webhooks
 
 if TYPE_CHECKING:
     from tiphys.apiserver.admission.attributes import Attributes
+    from tiphys.apiserver.feed import Feed
+    from tiphys.apiserver.objects import ObjectStore
 
 
 class Plugin(Protocol):
@@ -52,7 +56,14 @@ class Validating(Protocol):
     async def validate(self, attributes: Attributes) -> None: ...
 
 
-PLUGINS: tuple[Plugin, ...] = (
+@runtime_checkable
+class Following(Protocol):
+    """A plugin that follows some resource."""
+
+    def feeds(self, store: ObjectStore, table: Any) -> list[Feed]: ...
+
+
+PLUGINS: tuple[Plugin | type[Plugin], ...] = (
     namespace_lifecycle.NamespaceLifecycle(),
     taint_nodes.TaintNodesByCondition(),
     limit_ranger.LimitRanger(),
@@ -68,6 +79,8 @@ PLUGINS: tuple[Plugin, ...] = (
     certificates.CertificateRequests(),
     service_addresses.ServiceAddresses(),
     escalation.RbacEscalation(),
+    webhooks.MutatingAdmissionWebhook,
+    webhooks.ValidatingAdmissionWebhook,
     resource_quota.ResourceQuota(),
 )
 
@@ -75,14 +88,29 @@ PLUGINS: tuple[Plugin, ...] = (
 class AdmissionChain:
     """Runs the plugins in order. Raises what the first refusing plugin raises."""
 
-    def __init__(self, plugins: Sequence[Plugin] = PLUGINS, disabled: Sequence[str] = ()) -> None:
-        enabled = [plugin for plugin in plugins if plugin.NAME not in disabled]
+    def __init__(
+        self, plugins: Sequence[Plugin | type[Plugin]] = PLUGINS, disabled: Sequence[str] = ()
+    ) -> None:
+        enabled: list[Any] = [
+            plugin() if isinstance(plugin, type) else plugin
+            for plugin in plugins
+            if plugin.NAME not in disabled
+        ]
         self._mutating = [plugin for plugin in enabled if isinstance(plugin, Mutating)]
         self._validating = [plugin for plugin in enabled if isinstance(plugin, Validating)]
+        self._following = [plugin for plugin in enabled if isinstance(plugin, Following)]
+
+    def feeds(self, store: ObjectStore, table: Any) -> list[Feed]:
+        """Return what the plugins need followed while the server runs."""
+        return [feed for plugin in self._following for feed in plugin.feeds(store, table)]
 
     async def admit(self, attributes: Attributes) -> None:
         for plugin in self._mutating:
             await plugin.admit(attributes)
+        if attributes.reinvocation.wanted:
+            attributes.reinvocation.again = True
+            for plugin in self._mutating:
+                await plugin.admit(attributes)
 
     async def validate(self, attributes: Attributes) -> None:
         for plugin in self._validating:

@@ -77,7 +77,9 @@ async def delete_object(
         cached = await backend.store.get(stored, where, name)
         old = cached.object
         _check_preconditions(call, old, options)
-        await backend.admission.validate(Attributes(call, "DELETE", None, old, dry_run=options.dry_run))
+        attributes = Attributes(call, "DELETE", None, old, dry_run=options.dry_run)
+        await backend.admission.admit(attributes)
+        await backend.admission.validate(attributes)
         plan = _plan(call, old, options)
         if options.dry_run:
             return Deleted(plan.write or old, plan.remove)

@@ -1,0 +1,1 @@
+"""Admission webhooks: which are concerned by a write, the call, and what their answers do."""

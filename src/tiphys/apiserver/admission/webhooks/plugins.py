@@ -1,0 +1,204 @@
+"""MutatingAdmissionWebhook and ValidatingAdmissionWebhook: the configurations, followed, and their effect.
+
+Owns: which webhooks a write meets and in which order, what a failure means, patches, and the second round for
+webhooks that saw an object before others changed it. State is one server's: the chain makes an instance for
+each. Source: the "Dynamic Admission Control" page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from tiphys.apimachinery.errors import InternalError, StatusError
+from tiphys.apimachinery.meta import Object, copy_object
+from tiphys.apimachinery.patch import json_patch
+from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver import machinery
+from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.lookup import find
+from tiphys.apiserver.admission.webhooks import dispatch
+from tiphys.apiserver.admission.webhooks import hook as hooks
+from tiphys.apiserver.admission.webhooks.hook import Hook
+from tiphys.apiserver.admission.webhooks.review import Verdict, seen_as
+from tiphys.apiserver.feed import Feed
+from tiphys.apiserver.objects import Cached, ObjectStore
+
+log = logging.getLogger(__name__)
+
+
+class _Configurations:
+    """The webhooks of one kind of configuration, by the names of the configurations."""
+
+    PLURAL = ""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, list[Hook]] = {}
+        self._ordered: list[Hook] = []
+
+    def feeds(self, store: ObjectStore, table: Any) -> list[Feed]:
+        """Return what must be followed while the server runs."""
+        row = table.by_path("admissionregistration.k8s.io", "v1", self.PLURAL)
+        return [Feed(store, row, self._observe)]
+
+    def _observe(self, old: Cached | None, new: Cached | None) -> None:
+        if new is not None:
+            self._by_name[new.name] = hooks.read_hooks(new.object)
+        elif old is not None:
+            self._by_name.pop(old.name, None)
+        self._ordered = [one for name in sorted(self._by_name) for one in self._by_name[name]]
+
+    async def concerned(self, attributes: Attributes) -> list[tuple[Hook, Resource]]:
+        """Return the webhooks that a write concerns, in order, with the version each wants to see."""
+        if not self._ordered or hooks.is_exempt(attributes):
+            return []
+        others = list(_equivalents(attributes))
+        labels = await _namespace_labels(attributes)
+        found = []
+        for one in self._ordered:
+            row = hooks.matched_resource(one, attributes, others)
+            if (
+                row is not None
+                and hooks.selects_namespace(one, labels)
+                and hooks.selects_object(one, attributes)
+            ):
+                found.append((one, row))
+        return [pair for pair in found if _conditions_hold(pair[0], attributes)]
+
+
+def _equivalents(attributes: Attributes) -> Iterator[Resource]:
+    own = attributes.call.resource
+    for row in attributes.call.backend.table:
+        if row.storage == own.storage and row.plural == own.plural and row.gvr != own.gvr:
+            yield row
+
+
+async def _namespace_labels(attributes: Attributes) -> dict[str, str] | None:
+    """Return the labels of the namespace written in, or of the namespace written; None for neither."""
+    if not attributes.group and attributes.plural == "namespaces" and not attributes.subresource:
+        obj = attributes.obj if attributes.obj is not None else attributes.old
+        return dict((obj or {"metadata": {}})["metadata"].get("labels") or {})
+    if not attributes.call.resource.namespaced:
+        return None
+    found = await find(attributes.call.backend, "", "v1", "namespaces", attributes.namespace)
+    return dict((found or {"metadata": {}})["metadata"].get("labels") or {})
+
+
+def _conditions_hold(hook: Hook, attributes: Attributes) -> bool:
+    """Without an evaluator, conditions cannot be judged: the webhook's failure policy says what that means.
+
+    Raises:
+        Forbidden: under failurePolicy Fail.
+    """
+    if not hook.spec.get("matchConditions"):
+        return True
+    why = f'match conditions of webhook "{hook.name}" cannot be evaluated: this server has no CEL evaluator'
+    if hook.ignores_failure:
+        log.warning("%s", why)
+        return False
+    raise attributes.refuse(why)
+
+
+def _heed(hook: Hook, verdict: Verdict, attributes: Attributes) -> None:
+    """Pass on what a verdict says beside yes and no."""
+    for text in verdict.warnings:
+        attributes.call.warn(text)
+    for key, value in verdict.annotations.items():
+        attributes.annotate(f"{hook.name}/{key}", value)
+
+
+def _failed(hook: Hook, error: dispatch.CallFailed) -> StatusError | None:
+    if hook.ignores_failure:
+        log.warning("webhook failed open name=%s error=%s", hook.name, error)
+        return None
+    return dispatch.internal(error)
+
+
+class ValidatingAdmissionWebhook(_Configurations):
+    """Asks all webhooks concerned at once; the first refusal in order counts."""
+
+    NAME = "ValidatingAdmissionWebhook"
+    PLURAL = "validatingwebhookconfigurations"
+
+    async def validate(self, attributes: Attributes) -> None:
+        concerned = await self.concerned(attributes)
+        if not concerned:
+            return
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._ask(hook, attributes, row)) for hook, row in concerned]
+        for task in tasks:
+            error = task.result()
+            if error is not None:
+                raise error
+
+    async def _ask(self, hook: Hook, attributes: Attributes, row: Resource) -> StatusError | None:
+        try:
+            verdict = await dispatch.ask(hook, attributes, row, mutating=False)
+        except dispatch.CallFailed as error:
+            return _failed(hook, error)
+        except StatusError as error:
+            return error
+        _heed(hook, verdict, attributes)
+        return None if verdict.allowed else dispatch.refusal(hook, verdict)
+
+
+class MutatingAdmissionWebhook(_Configurations):
+    """Asks webhooks one after the other, each about what the ones before have made of the object."""
+
+    NAME = "MutatingAdmissionWebhook"
+    PLURAL = "mutatingwebhookconfigurations"
+
+    async def admit(self, attributes: Attributes) -> None:
+        concerned = await self.concerned(attributes)
+        memory = attributes.reinvocation
+        for hook, row in concerned:
+            if memory.again and (hook.key not in memory.seen or memory.seen[hook.key] == attributes.obj):
+                continue
+            changed = await self._ask(hook, attributes, row)
+            if changed:
+                memory.wanted = True
+            if hook.reinvocable and not memory.again:
+                memory.seen[hook.key] = copy_object(attributes.obj)
+
+    async def _ask(self, hook: Hook, attributes: Attributes, row: Resource) -> bool:
+        """Ask one webhook and apply its patch. Returns whether the object has changed."""
+        try:
+            verdict = await dispatch.ask(hook, attributes, row, mutating=True)
+        except dispatch.CallFailed as error:
+            refused = _failed(hook, error)
+            if refused is not None:
+                raise refused from error
+            return False
+        _heed(hook, verdict, attributes)
+        if not verdict.allowed:
+            raise dispatch.refusal(hook, verdict)
+        if not verdict.patch:
+            return False
+        if attributes.obj is None:
+            raise InternalError.of(
+                f'admission webhook "{hook.name}" attempted to modify the object, which is not supported for '
+                "this operation"
+            )
+        return _apply(hook, attributes, attributes.obj, row, verdict.patch)
+
+
+def _apply(hook: Hook, attributes: Attributes, obj: Object, row: Resource, patch: list[Any]) -> bool:
+    """Change the object in place as a webhook's patch says; defaults fill what it left open."""
+    resource = attributes.call.resource
+    shown = copy_object(seen_as(obj, row))
+    try:
+        patched = json_patch.apply(shown, patch)
+        machinery.decode_in_place(patched, row.gvk, row)
+        after = patched if row.custom else machinery.convert(patched, resource.storage)
+        machinery.strategy_for(resource).default(after)
+    except StatusError as error:
+        raise InternalError.of(
+            f'failed calling webhook "{hook.name}": received invalid webhook response: {error.message}'
+        ) from error
+    if after == obj:
+        return False
+    obj.clear()
+    obj.update(after)
+    return True

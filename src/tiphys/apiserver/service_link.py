@@ -1,0 +1,123 @@
+"""The way from the API server to what serves behind a Service: webhooks and aggregated APIs.
+
+Owns: the choice of an endpoint, TLS contexts that trust a given bundle, and Go's words for failed
+connections, which end in messages that people know. Refuses: what is said over the connection.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import random
+import ssl
+from dataclasses import dataclass
+from functools import lru_cache
+
+from tiphys.apimachinery.errors import TiphysError
+from tiphys.apimachinery.labels import parse_selector
+from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.admission.lookup import find, find_all
+from tiphys.apiserver.call import Backend
+from tiphys.wire.client import ConnectFailed
+from tiphys.wire.pki import KeyPair, load_pair
+
+_NOT_TRUSTED = (18, 19, 20, 21)
+_EXPIRED = 10
+_WRONG_NAME = (62, 64)
+"""OpenSSL's verification codes."""
+
+
+class NoEndpoint(TiphysError):
+    """A Service that nobody serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to connect, and as whom the other side must show itself."""
+
+    host: str
+    port: int
+    server_name: str
+
+
+async def resolve(backend: Backend, namespace: str, name: str, port: int) -> Endpoint:
+    """Return a ready endpoint of a Service's port. Raises NoEndpoint."""
+    service = await find(backend, "", "v1", "services", name, namespace)
+    if service is None:
+        raise NoEndpoint(f'service "{name}" not found')
+    server_name, spec = f"{name}.{namespace}.svc", service.get("spec") or {}
+    if spec.get("type") == "ExternalName":
+        return Endpoint(spec.get("externalName") or "", port, server_name)
+    wanted = next((one for one in spec.get("ports") or () if one.get("port") == port), None)
+    if wanted is None:
+        raise NoEndpoint(f'no service port {port} found for service "{name}"')
+    found = await _addresses(backend, namespace, name, wanted.get("name") or "")
+    if not found:
+        raise NoEndpoint(f'no endpoints available for service "{name}"')
+    host, number = random.choice(found)
+    return Endpoint(host, number, server_name)
+
+
+async def _addresses(backend: Backend, namespace: str, name: str, port: str) -> list[tuple[str, int]]:
+    """Return ready (address, port) pairs, from EndpointSlices or else from Endpoints."""
+    chosen = parse_selector(f"kubernetes.io/service-name={name}")
+    slices = await find_all(backend, "discovery.k8s.io", "v1", "endpointslices", namespace)
+    found = [
+        (endpoint["addresses"][0], int(one["port"]))
+        for item in slices
+        if chosen.matches(item["metadata"].get("labels") or {})
+        for one in item.get("ports") or ()
+        if (one.get("name") or "") == port and one.get("port")
+        for endpoint in item.get("endpoints") or ()
+        if (endpoint.get("conditions") or {}).get("ready") is not False
+    ]
+    if found:
+        return found
+    endpoints = await find(backend, "", "v1", "endpoints", name, namespace)
+    return [
+        (address["ip"], int(one["port"]))
+        for subset in (endpoints or {}).get("subsets") or ()
+        for one in subset.get("ports") or ()
+        if (one.get("name") or "") == port
+        for address in subset.get("addresses") or ()
+    ]
+
+
+def bundle_of(spec: Object) -> bytes:
+    """Return the PEM in a ``caBundle`` field; empty without one or where it is no base64."""
+    try:
+        return base64.b64decode(spec.get("caBundle") or "")
+    except (binascii.Error, ValueError):
+        return b""
+
+
+@lru_cache(maxsize=64)
+def tls_context(bundle: bytes, *, insecure: bool = False, client: KeyPair | None = None) -> ssl.SSLContext:
+    """Return a context that trusts ``bundle`` alone, or the system where it is empty.
+
+    ``insecure`` verifies nothing; ``client`` is what this server shows. Raises ssl.SSLError for a bad bundle.
+    """
+    context = ssl.create_default_context(cadata=bundle.decode("latin-1") if bundle else None)
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if client is not None:
+        load_pair(context, client)
+    return context
+
+
+def reason_of(error: ConnectFailed, server_name: str) -> str:
+    """Return a failed connection's reason in the words of Go's TLS where it is the certificate's fault."""
+    cause = error.__cause__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        prefix = "tls: failed to verify certificate: x509: certificate"
+        if cause.verify_code in _NOT_TRUSTED:
+            return f"{prefix} signed by unknown authority"
+        if cause.verify_code in _WRONG_NAME:
+            return f"{prefix} is not valid for {server_name}"
+        if cause.verify_code == _EXPIRED:
+            return f"{prefix} has expired or is not yet valid"
+        return f"tls: failed to verify certificate: {cause.verify_message}"
+    if isinstance(cause, ConnectionRefusedError):
+        return f"{str(error).split(': ', 1)[0]}: connect: connection refused"
+    return str(error)

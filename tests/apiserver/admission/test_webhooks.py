@@ -1,0 +1,272 @@
+"""Admission webhooks over the API: who is asked, what answers do, and how failures read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tiphys.wire.message import Response
+
+GROUP = "/apis/admissionregistration.k8s.io/v1"
+MAPS = "/api/v1/namespaces/default/configmaps"
+RULE = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["configmaps"]}
+
+
+def config_map(name: str = "m", **labels: str) -> dict[str, Any]:
+    return {"metadata": {"name": name, "labels": labels}, "data": {"a": "1"}}
+
+
+def hook(client: dict[str, Any], name: str = "one.example.com", **fields: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "clientConfig": client,
+        "rules": [RULE],
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        **fields,
+    }
+
+
+async def configure(api: Any, kind: str, *hooks: dict[str, Any], name: str = "c") -> None:
+    plural = f"{kind}webhookconfigurations"
+    await api.create(f"{GROUP}/{plural}", {"metadata": {"name": name}, "webhooks": list(hooks)})
+    await api.settle()
+
+
+async def test_a_webhook_sees_the_write(api: Any, webhook: Any) -> None:
+    await configure(api, "validating", hook(webhook.url("/v")))
+    await api.create(MAPS, config_map())
+    (asked,) = webhook.asked
+    assert webhook.paths == ["/v?timeout=10s"]
+    assert asked["kind"] == {"group": "", "version": "v1", "kind": "ConfigMap"}
+    assert asked["resource"] == {"group": "", "version": "v1", "resource": "configmaps"}
+    assert (asked["name"], asked["namespace"], asked["operation"]) == ("m", "default", "CREATE")
+    assert asked["userInfo"]["username"] == "admin"
+    assert asked["object"]["data"] == {"a": "1"}
+    assert (asked["oldObject"], asked["dryRun"]) == (None, False)
+    assert asked["options"]["kind"] == "CreateOptions"
+    await api("DELETE", f"{MAPS}/m")
+    assert webhook.asked[1]["operation"] == "DELETE"
+    assert webhook.asked[1]["object"] is None
+    assert webhook.asked[1]["oldObject"]["data"] == {"a": "1"}
+
+
+REFUSALS = {
+    "with a message": (
+        {"status": {"message": "not today", "code": 403, "reason": "Forbidden"}},
+        403,
+        'admission webhook "one.example.com" denied the request: not today',
+    ),
+    "with a reason": (
+        {"status": {"reason": "Conflict", "code": 409}},
+        409,
+        'admission webhook "one.example.com" denied the request: Conflict',
+    ),
+    "without a word": ({}, 400, 'admission webhook "one.example.com" denied the request without explanation'),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+async def test_refusals(api: Any, webhook: Any, name: str) -> None:
+    said, code, message = REFUSALS[name]
+    webhook.answers["/"] = lambda _request: {"allowed": False, **said}
+    await configure(api, "validating", hook(webhook.url()))
+    answer = await api("POST", MAPS, config_map())
+    assert (answer.status, answer.message) == (code, message)
+
+
+async def test_warnings_and_annotations_are_passed_on(api: Any, webhook: Any) -> None:
+    webhook.answers["/"] = lambda _request: {
+        "allowed": True, "warnings": ["old"], "auditAnnotations": {"k": "v"}
+    }  # fmt: skip
+    await configure(api, "validating", hook(webhook.url()))
+    answer = await api("POST", MAPS, config_map())
+    assert answer.headers["warning"] == '299 - "old"'
+
+
+async def test_patches_change_the_object_in_order_of_names(api: Any, webhook: Any, webhooks: Any) -> None:
+    webhook.answers["/a"] = webhooks.patch({"op": "add", "path": "/data/b", "value": "2"})
+    webhook.answers["/b"] = webhooks.patch({"op": "replace", "path": "/data/b", "value": "3"})
+    await configure(api, "mutating", hook(webhook.url("/b")), name="z")
+    await configure(api, "mutating", hook(webhook.url("/a")), name="a")
+    await configure(api, "validating", hook(webhook.url("/v")))
+    made = await api.create(MAPS, config_map())
+    assert made["data"] == {"a": "1", "b": "3"}
+    assert [path.partition("?")[0] for path in webhook.paths] == ["/a", "/b", "/v"]
+    assert webhook.asked[2]["object"]["data"]["b"] == "3"
+
+
+async def test_if_needed_asks_again_after_later_changes(api: Any, webhook: Any, webhooks: Any) -> None:
+    webhook.answers["/b"] = webhooks.patch({"op": "add", "path": "/data/b", "value": "2"})
+    first = hook(webhook.url("/a"), "a.example.com", reinvocationPolicy="IfNeeded")
+    never = hook(webhook.url("/n"), "n.example.com")
+    await configure(api, "mutating", first, never, hook(webhook.url("/b"), "b.example.com"))
+    await api.create(MAPS, config_map())
+    assert [path.partition("?")[0] for path in webhook.paths] == ["/a", "/n", "/b", "/a"]
+    assert webhook.asked[3]["object"]["data"] == {"a": "1", "b": "2"}
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "calls"),
+    [
+        ("label chosen", {"objectSelector": {"matchLabels": {"app": "x"}}}, 1),
+        ("label not chosen", {"objectSelector": {"matchLabels": {"app": "y"}}}, 0),
+        (
+            "namespace by name",
+            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "default"}}},
+            1,
+        ),
+        ("namespace not chosen", {"namespaceSelector": {"matchLabels": {"team": "a"}}}, 0),
+        ("other operation", {"rules": [{**RULE, "operations": ["UPDATE"]}]}, 0),
+        ("other resource", {"rules": [{**RULE, "resources": ["pods"]}]}, 0),
+        ("all resources", {"rules": [{**RULE, "resources": ["*/*"]}]}, 1),
+        ("subresources only", {"rules": [{**RULE, "resources": ["*/status"]}]}, 0),
+        ("cluster scope", {"rules": [{**RULE, "scope": "Cluster"}]}, 0),
+        ("namespaced scope", {"rules": [{**RULE, "scope": "Namespaced"}]}, 1),
+    ],
+)
+async def test_who_is_asked(api: Any, webhook: Any, name: str, fields: dict[str, Any], calls: int) -> None:
+    await configure(api, "validating", hook(webhook.url(), **fields))
+    await api.create(MAPS, config_map(app="x"))
+    assert len(webhook.asked) == calls
+
+
+@pytest.mark.parametrize(("policy", "calls"), [("Exact", 0), ("Equivalent", 1)])
+async def test_equivalent_versions(api: Any, webhook: Any, policy: str, calls: int) -> None:
+    rule = {
+        "apiGroups": ["autoscaling"], "apiVersions": ["v1"], "operations": ["CREATE"],
+        "resources": ["horizontalpodautoscalers"],
+    }  # fmt: skip
+    await configure(api, "validating", hook(webhook.url(), rules=[rule], matchPolicy=policy))
+    body = {
+        "metadata": {"name": "h"},
+        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "maxReplicas": 3},
+    }
+    await api.create("/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers", body)
+    assert len(webhook.asked) == calls
+    for asked in webhook.asked:
+        assert asked["object"]["apiVersion"] == "autoscaling/v1"
+        assert asked["requestKind"]["version"] == "v2"
+
+
+async def test_configurations_cannot_lock_themselves(api: Any, webhook: Any) -> None:
+    webhook.answers["/"] = lambda _request: {"allowed": False}
+    everything = {"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*/*"]}
+    await configure(api, "validating", hook(webhook.url(), rules=[everything]))
+    answer = await api("DELETE", f"{GROUP}/validatingwebhookconfigurations/c")
+    assert answer.status == 200
+    await api.settle()
+    await api.create(MAPS, config_map())
+
+
+async def test_dry_run_needs_no_side_effects(api: Any, webhook: Any) -> None:
+    await configure(api, "validating", hook(webhook.url()))
+    answer = await api("POST", f"{MAPS}?dryRun=All", config_map())
+    assert answer.status == 201
+    assert webhook.asked[0]["dryRun"] is True
+
+
+FAILURES: dict[str, tuple[dict[str, Any], str]] = {
+    "nobody listens": (
+        {"clientConfig": {"url": "https://127.0.0.1:1/x"}},
+        'failed to call webhook: Post "https://127.0.0.1:1/x?timeout=10s": dial tcp 127.0.0.1:1: connect: '
+        "connection refused",
+    ),
+    "no service": (
+        {"clientConfig": {"service": {"namespace": "default", "name": "gone", "path": "/p"}}},
+        'failed to call webhook: Post "https://gone.default.svc:443/p?timeout=10s": service "gone" not found',
+    ),
+    "old review version": (
+        {"admissionReviewVersions": ["v1beta1"]},
+        "could not create admission objects: webhook does not accept known AdmissionReview versions (v1)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+async def test_failures(api: Any, webhook: Any, name: str) -> None:
+    fields, message = FAILURES[name]
+    one = {**hook(webhook.url()), **fields}
+    await configure(api, "validating", one)
+    answer = await api("POST", MAPS, config_map())
+    assert answer.status == 500
+    assert answer.message == f'Internal error occurred: failed calling webhook "one.example.com": {message}'
+    answer = await api.patch(
+        f"{GROUP}/validatingwebhookconfigurations/c", {"webhooks": [{**one, "failurePolicy": "Ignore"}]}
+    )
+    await api.settle()
+    await api.create(MAPS, config_map())
+
+
+@pytest.mark.parametrize(
+    ("response", "message"),
+    [
+        (
+            Response(500, {}, b"boom"),
+            'failed to call webhook: an error on the server ("boom") has prevented the request from '
+            "succeeding",
+        ),
+        (
+            Response(404, {}, b"404"),
+            "failed to call webhook: the server could not find the requested resource",
+        ),
+        (
+            Response(200, {}, b"{}"),
+            "received invalid webhook response: expected webhook response of admission.k8s.io/v1, "
+            "Kind=AdmissionReview, got /, Kind=",
+        ),
+    ],
+)
+async def test_answers_that_are_none(api: Any, webhook: Any, response: Response, message: str) -> None:
+    webhook.raw["/"] = response
+    await configure(api, "validating", hook(webhook.url()))
+    answer = await api("POST", MAPS, config_map())
+    assert answer.message.endswith(f'failed calling webhook "one.example.com": {message}')
+
+
+async def test_a_webhook_that_hangs(api: Any, webhook: Any) -> None:
+    webhook.hang = True
+    await configure(api, "validating", hook(webhook.url("/slow"), timeoutSeconds=1))
+    answer = await api("POST", MAPS, config_map())
+    assert answer.message.endswith('/slow?timeout=1s": context deadline exceeded')
+
+
+async def test_an_unknown_authority(api: Any, webhook: Any, webhooks: Any) -> None:
+    async with webhooks.webhook_server() as other:
+        client = {**webhook.url(), "caBundle": other.bundle}
+        await configure(api, "validating", hook(client))
+        answer = await api("POST", MAPS, config_map())
+    assert answer.message.endswith(
+        "tls: failed to verify certificate: x509: certificate signed by unknown authority"
+    )
+
+
+async def test_conditions_without_an_evaluator_fail_as_the_policy_says(api: Any, webhook: Any) -> None:
+    conditions = [{"name": "c", "expression": "true"}]
+    await configure(api, "validating", hook(webhook.url(), matchConditions=conditions))
+    answer = await api("POST", MAPS, config_map())
+    assert answer.status == 403
+    assert "no CEL evaluator" in answer.message
+
+
+async def test_a_service_is_resolved_to_an_endpoint(api: Any, webhooks: Any) -> None:
+    service = {"metadata": {"name": "hooks"}, "spec": {"ports": [{"port": 443}]}}
+    await api.create("/api/v1/namespaces/default/services", service)
+    async with webhooks.webhook_server("hooks.default.svc") as webhook:
+        row = api.server.table.by_path("discovery.k8s.io", "v1", "endpointslices")
+        # Straight into the store: the API does not take loopback addresses.
+        labels = {"kubernetes.io/service-name": "hooks"}
+        meta = {"name": "hooks-1", "namespace": "default", "labels": labels, "uid": "u"}
+        slice_ = {
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": meta,
+            "addressType": "IPv4", "endpoints": [{"addresses": ["127.0.0.1"]}],
+            "ports": [{"name": "", "port": webhook.port}],
+        }  # fmt: skip
+        await api.server.objects.create(row, slice_)
+        client = {
+            "service": {"namespace": "default", "name": "hooks", "path": "/v"}, "caBundle": webhook.bundle
+        }  # fmt: skip
+        await configure(api, "validating", hook(client))
+        await api.create(MAPS, config_map())
+        assert webhook.paths == ["/v?timeout=10s"]
