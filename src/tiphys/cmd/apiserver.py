@@ -18,6 +18,7 @@ from tiphys.apimachinery.clock import RealClock
 from tiphys.apiserver.authn import tokenfile
 from tiphys.apiserver.options import DEFAULT_ISSUER, ApiServerOptions, TokenEntry
 from tiphys.apiserver.server import ApiServer
+from tiphys.cmd.loop import run as run_loop
 from tiphys.storage.base import Store
 from tiphys.wire import pki
 from tiphys.wire.server import serve
@@ -170,9 +171,6 @@ async def run(flags: dict[str, Any]) -> None:
             addresses=[(address, port) for address in others],
         ):
             gc.freeze()
-            import sys
-
-            sys.setswitchinterval(0.0005)
             gc.set_threshold(_GC_YOUNG, _GC_MIDDLE, _GC_OLD)
             log.info("serving address=%s port=%s", flags["bind_address"], port)
             await stop.wait()
@@ -217,13 +215,7 @@ def apiserver(**flags: Any) -> None:
     """Serve the Kubernetes API."""
     level = logging.DEBUG if flags.pop("verbosity") >= 4 else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    try:
-        import uvloop
-
-        runner: Any = uvloop.run
-    except ImportError:
-        runner = asyncio.run
-    runner(run(flags))
+    run_loop(run(flags))
 
 
 def main() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from pathlib import Path
 
 import click
 
 from tiphys.client.rest import Client
+from tiphys.cmd.loop import run
 from tiphys.dns.server import DnsOptions, DnsServer
 from tiphys.dns.upstream import nameservers
 
@@ -41,7 +41,7 @@ def dns(
         upstreams=_upstreams(upstream),
         health_address=health_address,
     )
-    asyncio.run(_run(kubeconfig, options))
+    run(_run(kubeconfig, options))
 
 
 def _upstreams(text: str) -> tuple[str, ...]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import click
 
 from tiphys.client.rest import Client
+from tiphys.cmd.loop import run
 from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
 
 
@@ -24,7 +23,7 @@ from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
 )
 def scheduler(kubeconfig: str, scheduler_name: str, leader_elect: bool) -> None:
     options = SchedulerOptions(scheduler_name=scheduler_name, leader_elect=leader_elect)
-    asyncio.run(_run(kubeconfig, options))
+    run(_run(kubeconfig, options))
 
 
 async def _run(kubeconfig: str, options: SchedulerOptions) -> None:
