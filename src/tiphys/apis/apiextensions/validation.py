@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import forbidden, immutable, invalid, invalid_all, required
+from tiphys.apimachinery.field_errors import (
+    duplicate,
+    forbidden,
+    immutable,
+    invalid,
+    invalid_all,
+    required,
+    too_many,
+)
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.apiextensions.structural_rules import structural_faults
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.value_validation import one_of
+
+_MAX_SELECTABLE = 8
+_PROTECTED = ("k8s.io", "kubernetes.io")
+_APPROVED = "api-approved.kubernetes.io"
+_APPROVAL_PAGE = "https://github.com/kubernetes/enhancements/pull/1111"
 
 
 def validate_crd(crd: Object) -> list[FieldError]:
@@ -45,6 +59,12 @@ def _versions(crd: Object) -> list[FieldError]:
         faults += invalid_all(f"{path}.name", name, names.is_dns1035_label(name))
         if not isinstance(peek(version, "schema").get("openAPIV3Schema"), dict):
             faults.append(required(f"{path}.schema.openAPIV3Schema", "schemas are required"))
+        else:
+            faults += structural_faults(
+                version["schema"]["openAPIV3Schema"], f"{path}.schema.openAPIV3Schema"
+            )
+        faults += _scale(peek(version, "subresources").get("scale"), f"{path}.subresources.scale")
+        faults += _selectable(version, f"{path}.selectableFields")
         for place, column in enumerate(each(version, "additionalPrinterColumns")):
             faults += _column(column, f"{path}.additionalPrinterColumns[{place}]")
     stored = [version for version in versions if version.get("storage")]
@@ -54,6 +74,65 @@ def _versions(crd: Object) -> list[FieldError]:
     if len({version.get("name") for version in versions}) != len(versions):
         faults.append(invalid("spec.versions", versions, "must contain unique version names"))
     return faults
+
+
+def _scale(scale: Object | None, path: str) -> list[FieldError]:
+    faults: list[FieldError] = []
+    for key, root in (("specReplicasPath", ".spec."), ("statusReplicasPath", ".status.")):
+        value = (scale or {}).get(key) or ""
+        if scale is not None and not value:
+            faults.append(required(f"{path}.{key}"))
+        elif scale is not None and not value.startswith(root):
+            text = f"should be a json path under {root.removesuffix('.')}"
+            faults.append(invalid(f"{path}.{key}", value, text))
+    selector = (scale or {}).get("labelSelectorPath")
+    if selector and not selector.startswith((".spec.", ".status.")):
+        text = "should be a json path under either .spec or .status"
+        faults.append(invalid(f"{path}.labelSelectorPath", selector, text))
+    return faults
+
+
+def _selectable(version: Object, path: str) -> list[FieldError]:
+    """Selectable fields lead to texts, numbers and booleans of the schema, eight at most."""
+    faults: list[FieldError] = []
+    fields = list(each(version, "selectableFields"))
+    if len(fields) > _MAX_SELECTABLE:
+        faults.append(too_many(path, len(fields), _MAX_SELECTABLE))
+    seen: set[str] = set()
+    for index, field in enumerate(fields):
+        place, text = f"{path}[{index}].jsonPath", field.get("jsonPath") or ""
+        if not text:
+            faults.append(required(place))
+            continue
+        if text in seen:
+            faults.append(duplicate(place, text))
+        seen.add(text)
+        node = peek(version, "schema", "openAPIV3Schema")
+        for step in text.removeprefix(".").split("."):
+            node = peek(node, "properties", step)
+        if text.startswith(".metadata"):
+            faults.append(invalid(place, text, "must not point to fields in metadata"))
+        elif node.get("type") not in ("string", "integer", "boolean"):
+            why = "is an invalid path: does not refer to a valid field"
+            if node:
+                why = "must point to a field of type string, boolean or integer"
+            faults.append(invalid(place, text, why))
+    return faults
+
+
+def _approval(crd: Object) -> list[FieldError]:
+    """Groups of the Kubernetes community need a word that the API was approved."""
+    group = peek(crd, "spec").get("group") or ""
+    if not any(group == suffix or group.endswith(f".{suffix}") for suffix in _PROTECTED):
+        return []
+    place, text = f"metadata.annotations[{_APPROVED}]", peek(crd, "metadata", "annotations").get(_APPROVED)
+    why = "protected groups must have approval annotation"
+    if not text:
+        return [required(place, f'{why} "{_APPROVED}", see {_APPROVAL_PAGE}')]
+    if not text.startswith(("https://", "unapproved")):
+        shown = f'{why} "{_APPROVED}" with either a URL or a reason starting with "unapproved", '
+        return [invalid(place, text, f"{shown}see {_APPROVAL_PAGE}")]
+    return []
 
 
 def _column(column: Object, path: str) -> list[FieldError]:
@@ -103,6 +182,11 @@ def _conversion(conversion: Object, path: str) -> list[FieldError]:
     if not webhook.get("conversionReviewVersions"):
         faults.append(required(f"{path}.conversionReviewVersions"))
     return faults
+
+
+def validate_new_crd(crd: Object) -> list[FieldError]:
+    """Return every fault of a definition that is to be created."""
+    return validate_crd(crd) + _approval(crd)
 
 
 def validate_crd_update(new: Object, old: Object) -> list[FieldError]:
