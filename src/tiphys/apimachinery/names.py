@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 LABEL_MAX = 63
 SUBDOMAIN_MAX = 253
@@ -135,6 +136,12 @@ def is_dns1035_label(value: str) -> list[str]:
 
 def is_qualified_name(value: str) -> list[str]:
     """A label key: an optional DNS subdomain prefix and a slash, then a name."""
+    return list(_qualified_faults(value))
+
+
+@lru_cache(maxsize=4096)
+def _qualified_faults(value: str) -> list[str]:
+    """Clusters have few keys and write each of them all the time. The result is shared: never change it."""
     if value.count("/") > 1:
         text = regex_error(_QUALIFIED_TEXT, _QUALIFIED, "MyName", "my.name", "123-abc")
         return [

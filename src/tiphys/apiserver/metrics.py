@@ -1,69 +1,79 @@
-"""What the server counts of itself, with upstream's metric names."""
+"""What the server counts of itself, with upstream's metric names.
+
+Counting is on every request's path, so it is bare additions (one event loop, no locks); what Prometheus'
+library makes of them is computed when somebody scrapes.
+"""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 _BUCKETS = (
-    0.005,
-    0.025,
-    0.05,
-    0.1,
-    0.2,
-    0.4,
-    0.6,
-    0.8,
-    1.0,
-    1.25,
-    1.5,
-    2,
-    3,
-    4,
-    5,
-    6,
-    8,
-    10,
-    15,
-    20,
-    30,
-    45,
-    60,
-)
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
+    20.0, 30.0, 45.0, 60.0, float("inf"),
+)  # fmt: skip
+_LABELS = ("verb", "group", "version", "resource", "subresource")
+Labels = tuple[str, str, str, str, str]
 
 
-class Metrics:
+class _Durations:
+    """How many answers took how long, each bucket by itself."""
+
+    __slots__ = ("buckets", "total_s")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * len(_BUCKETS)
+        self.total_s = 0.0
+
+
+class Metrics(Collector):
     """One server's metrics, in a registry of its own."""
 
     CONTENT_TYPE = CONTENT_TYPE_LATEST
 
     def __init__(self) -> None:
+        self._counts: dict[tuple[Labels, int], int] = {}
+        self._durations: dict[Labels, _Durations] = {}
         self._registry = CollectorRegistry()
-        labels = ["verb", "group", "version", "resource", "subresource"]
-        self._total = Counter(
-            "apiserver_request", "Requests served.", [*labels, "code"], registry=self._registry
-        )
-        self._duration = Histogram(
-            "apiserver_request_duration_seconds", "Time to answer.", labels, buckets=_BUCKETS,
-            registry=self._registry,
-        )  # fmt: skip
-        self._inflight = Gauge(
-            "apiserver_current_inflight_requests", "Requests being served.", ["request_kind"],
-            registry=self._registry,
-        )  # fmt: skip
-        self._counters: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
-        self.reading = self._inflight.labels("readOnly")
-        self.mutating = self._inflight.labels("mutating")
+        self._registry.register(self)
 
-    def observe(self, labels: tuple[str, str, str, str, str], code: int, seconds: float) -> None:
+    def observe(self, labels: Labels, code: int, seconds: float) -> None:
         """Count one answered request."""
-        key = (*labels, str(code))
-        found = self._counters.get(key)
-        if found is None:
-            found = self._counters[key] = (self._total.labels(*key), self._duration.labels(*labels))
-        found[0].inc()
-        found[1].observe(seconds)
+        key = (labels, code)
+        self._counts[key] = self._counts.get(key, 0) + 1
+        durations = self._durations.get(labels)
+        if durations is None:
+            durations = self._durations[labels] = _Durations()
+        durations.buckets[bisect_left(_BUCKETS, seconds)] += 1
+        durations.total_s += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics as they stand."""
+        total = CounterMetricFamily("apiserver_request", "Requests served.", labels=[*_LABELS, "code"])
+        for (labels, code), count in self._counts.items():
+            total.add_metric([*labels, str(code)], count)
+        yield total
+        seconds = HistogramMetricFamily(
+            "apiserver_request_duration_seconds", "Time to answer.", labels=_LABELS
+        )
+        for labels, durations in self._durations.items():
+            running, buckets = 0, []
+            for bound, count in zip(_BUCKETS, durations.buckets, strict=True):
+                running += count
+                buckets.append((_text(bound), running))
+            seconds.add_metric(labels, buckets, durations.total_s)
+        yield seconds
 
     def render(self) -> bytes:
         """Return the text that Prometheus scrapes."""
         return generate_latest(self._registry)
+
+
+def _text(bound: float) -> str:
+    return "+Inf" if bound == float("inf") else str(bound)
