@@ -48,7 +48,7 @@ def plan(owner: Object, pods: Sequence[Object], revisions: Revisions, now: datet
     if _plan_wanted(result, owner, by_ordinal, wanted, revisions, now, ordered=ordered):
         return result
     condemned = sorted((number for number in by_ordinal if number not in wanted), reverse=True)
-    if _plan_condemned(result, by_ordinal, condemned, ordered=ordered):
+    if _plan_condemned(result, owner, by_ordinal, condemned, now, ordered=ordered):
         return result
     _plan_update(result, owner, by_ordinal, wanted, revisions, now)
     return result
@@ -83,11 +83,23 @@ def _plan_wanted(
 
 
 def _plan_condemned(
-    result: Plan, by_ordinal: dict[int, Object], condemned: list[int], *, ordered: bool
+    result: Plan,
+    owner: Object,
+    by_ordinal: dict[int, Object],
+    condemned: list[int],
+    now: datetime,
+    *,
+    ordered: bool,
 ) -> bool:
-    """Take away what is too many, from the top; True when the step ends here."""
+    """Take away what is too many, from the top; True when the step ends here.
+
+    In order, only the lowest of the unhealthy may go while it is unhealthy: the others are waited for.
+    """
+    unhealthy = [number for number in condemned if not _is_available(owner, by_ordinal[number], now)]
     for number in condemned:
         pod = by_ordinal[number]
+        if ordered and number in unhealthy[:-1] and not podstate.is_terminal(pod):
+            return True
         if podstate.is_deleting(pod):
             if ordered:
                 return True
