@@ -76,17 +76,21 @@ def test_a_container(cluster: RunningCluster) -> None:
     cluster.ready("one")
     status = ".status.containerStatuses[0]"
     short = cluster.path("pod/one", f"{status}.containerID").removeprefix("containerd://")
-    (process,) = [
-        int(folder.name)
-        for folder in Path("/proc").iterdir()
-        if folder.name.isdigit()
-        and short in _text(folder / "cgroup")
-        and _text(folder / "cmdline").startswith("sleep\0100000")
-    ]
+    (process,) = eventually(lambda: _sleepers(short))
     os.kill(process, signal.SIGKILL)
     eventually(lambda: cluster.path("pod/one", f"{status}.restartCount") == "1")
     cluster.ready("one")
     assert cluster.path("pod/one", f"{status}.lastState.terminated.exitCode") == "137"
+
+
+def _sleepers(container_id: str) -> list[int]:
+    return [
+        int(folder.name)
+        for folder in Path("/proc").iterdir()
+        if folder.name.isdigit()
+        and container_id in _text(folder / "cgroup")
+        and _text(folder / "cmdline").startswith("sleep\0")
+    ]
 
 
 def _text(path: Path) -> str:

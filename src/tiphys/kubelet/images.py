@@ -88,7 +88,7 @@ def find_auth(image: str, secrets: Iterable[Mapping[str, bytes]]) -> list[Config
                 re.sub(r"/v[12]/?$", "", target).rstrip("/").replace("index.docker.io", _DEFAULT_REGISTRY)
             )
             if _covers(target, wanted):
-                found.append((len(target), _auth_config(server, entry)))
+                found.append((len(target), _auth_config(entry)))
     found.sort(key=lambda item: -item[0])
     return [config for _, config in found]
 
@@ -113,14 +113,14 @@ def _auths(data: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
     return {}
 
 
-def _auth_config(server: str, entry: Mapping[str, Any]) -> Config:
+def _auth_config(entry: Mapping[str, Any]) -> Config:
     user, password = entry.get("username", ""), entry.get("password", "")
     if not user and entry.get("auth"):
         user, _, password = base64.b64decode(entry["auth"]).decode(errors="replace").partition(":")
+    # No server_address: containerd takes it for an URL, and refuses a plain host:port.
     return {
         "username": user,
         "password": password,
-        "server_address": server,
         "identity_token": entry.get("identitytoken", ""),
         "registry_token": entry.get("registrytoken", ""),
     }
