@@ -220,10 +220,10 @@ async def _write(call: Call, cached: Cached, new: Object, change: Change) -> Cac
     backend, resource = call.backend, call.resource
     stored = backend.table.stored(resource)
     old, meta = cached.object, new["metadata"]
-    if change.options.dry_run:
-        return machinery.convert(new, resource.gvk)
     if meta_rules.same_content(new, old) and not getattr(cached, "stale", False):
         return cached
+    if change.options.dry_run:
+        return machinery.convert(new, resource.gvk)
     done = old["metadata"].get("deletionTimestamp") and not meta.get("finalizers")
     waits = bool(old["metadata"].get("deletionGracePeriodSeconds")) or _holds_namespace(new)
     if done and not waits:
