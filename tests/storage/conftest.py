@@ -77,8 +77,13 @@ async def etcd(tmp_path: Path) -> AsyncIterator[EtcdProcess]:
     """An empty etcd of the test's own: the contract counts revisions from the first one on."""
     process = EtcdProcess(tmp_path / "etcd")
     await process.start()
-    yield process
-    await process.end()
+    try:
+        ready = EtcdStore([process.url])
+        await ready.open()
+        await ready.close()
+        yield process
+    finally:
+        await process.end()
 
 
 @pytest.fixture

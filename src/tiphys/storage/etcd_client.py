@@ -66,6 +66,11 @@ class EtcdClient:
         """How long one call may take, all members together."""
         return self._options.timeout_s
 
+    @property
+    def is_closed(self) -> bool:
+        """Nobody can be asked any more (or yet)."""
+        return not self._channels
+
     def open(self) -> None:
         """Make the channels (they connect when first used). Raises StoreUnavailable: unreadable files."""
         options = self._options

@@ -17,9 +17,9 @@ from typing import Any, Final
 
 import grpc.aio
 
+from tiphys.storage import etcd_wire as wire
 from tiphys.storage.base import Compacted, StoreUnavailable
-from tiphys.storage.etcd_client import EtcdClient
-from tiphys.storage.etcd_wire import watch_all
+from tiphys.storage.etcd_client import EtcdClient, History
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,9 @@ async def batches(client: EtcdClient, first: int) -> AsyncGenerator[Batch, None]
                         failed = False
                     yield last, events
                     first = last + 1
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError, StoreUnavailable) as error:
+            if client.is_closed:
+                raise StoreUnavailable("the store is closed") from error
             if not failed:
                 log.warning("etcd watch broke revision=%d: %s", first, _text(error))
                 failed = True
@@ -56,10 +58,11 @@ async def batches(client: EtcdClient, first: int) -> AsyncGenerator[Batch, None]
 
 
 async def _one_stream(client: EtcdClient, first: int) -> AsyncGenerator[Batch, None]:
-    call = await client.watch(watch_all(first))
+    call = await client.watch(wire.watch_all(first))
     try:
         async with asyncio.timeout(_CREATE_S):
             response = await _read(call)
+        unchecked = response is not None and 1 < first <= response.header.revision
         events: list[Any] = []
         while response is not None:
             if response.compact_revision:
@@ -71,12 +74,24 @@ async def _one_stream(client: EtcdClient, first: int) -> AsyncGenerator[Batch, N
             if events and not response.fragment:
                 if events[0].kv.mod_revision != first:
                     raise Compacted(events[0].kv.mod_revision - 1)
+                if unchecked:
+                    await _check_whole(client, first)
+                    unchecked = False
                 last = events[-1].kv.mod_revision
                 yield last, events
                 first, events = last + 1, []
             response = await _read(call)
     finally:
         call.cancel()
+
+
+async def _check_whole(client: EtcdClient, first: int) -> None:
+    """Make sure that ``first`` itself has not been compacted: that keeps its puts and drops its deletes."""
+    before = wire.request(wire.RANGE, key=b"\0", count_only=True, revision=first - 1)
+    try:
+        await client.call(wire.RANGE, before)
+    except History as error:
+        raise Compacted(first) from error
 
 
 async def _read(call: Any) -> Any:

@@ -1,0 +1,370 @@
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+from tiphys.storage.base import Compacted, CompareFailed, Delete, Event, Put, Record, StoreUnavailable
+from tiphys.storage.etcd import EtcdStore
+from tiphys.storage.etcd_client import EtcdClient, EtcdOptions
+from tiphys.storage.etcd_watch import batches
+from tiphys.wire import pki
+
+pytestmark = pytest.mark.etcd
+
+
+class Line:
+    """A TCP line to an etcd that can lose an answer, or be cut."""
+
+    def __init__(self, url: str) -> None:
+        self._port = int(url.rpartition(":")[2])
+        self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.swallow: Callable[[], bool] | None = None
+        self.is_down = False
+
+    async def open(self) -> str:
+        """Listen; gives the URL of this end."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.is_down:
+            writer.transport.abort()
+            return
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        pair = (writer, far_writer)
+        self._pairs.add(pair)
+        for source, target, answers in ((reader, far_writer, False), (far_reader, writer, True)):
+            task = asyncio.create_task(self._pump(source, target, answers))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, answers: bool) -> None:
+        try:
+            while data := await source.read(65536):
+                if answers and self.swallow is not None and self.swallow():
+                    self.swallow = None
+                    self.cut()
+                    return
+                target.write(data)
+                await target.drain()
+        except OSError:
+            pass
+        finally:
+            target.close()
+
+    def cut(self) -> None:
+        """Break every connection; new ones are let through unless ``is_down``."""
+        for pair in self._pairs:
+            for writer in pair:
+                writer.transport.abort()
+        self._pairs.clear()
+
+    async def close(self) -> None:
+        self._server.close()
+        self.cut()
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+@asynccontextmanager
+async def opened(*urls: str, **options: Any) -> AsyncIterator[EtcdStore]:
+    store = EtcdStore(urls, **options)
+    async with asyncio.timeout(30):
+        await store.open()
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
+@pytest.fixture
+async def line(etcd: Any) -> AsyncIterator[Line]:
+    line = Line(etcd.url)
+    yield line
+    await line.close()
+
+
+async def test_a_cut_line_loses_no_event(etcd: Any, line: Line) -> None:
+    url = await line.open()
+    async with opened(url) as watching, opened(etcd.url) as writing:
+        seen: list[Event] = []
+        async with watching.watch("/w/", start_revision=2) as stream:
+            for number in range(30):
+                await writing.commit([Put(f"/w/{number}", b"")])
+                if number % 10 == 5:
+                    line.cut()
+            async for events in stream:
+                seen += events
+                if len(seen) >= 30:
+                    break
+    assert [event.record.mod_revision for event in seen] == list(range(2, 32))
+
+
+async def store_with_lost_answer(
+    etcd: Any, line: Line, write: Callable[[EtcdStore], Awaitable[int]], present: str, expected: bytes | None
+) -> tuple[Any, list[Event]]:
+    """Do ``write`` so that its answer, and only that, gets lost once it is done."""
+    url = await line.open()
+    async with opened(etcd.url) as other, opened(url, options=EtcdOptions(timeout_s=5)) as store:
+        await other.commit([Put("/there", b"old")])
+        await store.confirm()
+        before = other.revision
+        line.swallow = lambda: other.revision > before
+        try:
+            outcome: Any = await write(store)
+        except Exception as error:
+            outcome = error
+        await other.confirm()
+        found = await other.get(present)
+        assert (found.value if found else None) == expected
+        return outcome, await other.history("", before + 1, other.revision)
+
+
+WRITES = {
+    "a new key": (Put("/new", b"1", expect=0), b"1"),
+    "an update": (Put("/there", b"1", expect=2), b"1"),
+    "a delete": (Delete("/there", expect=2), None),
+    "whatever was there": (Put("/there", b"1"), b"1"),
+}
+
+
+@pytest.mark.parametrize("write", [pytest.param(write, id=name) for name, write in WRITES.items()])
+async def test_a_write_whose_answer_is_lost_is_done_once(
+    etcd: Any, line: Line, write: tuple[Put | Delete, bytes | None]
+) -> None:
+    wanted, expected = write
+
+    async def commit(store: EtcdStore) -> int:
+        return await store.commit([wanted])
+
+    outcome, events = await store_with_lost_answer(etcd, line, commit, wanted.key, expected)
+    assert len(events) == 1
+    assert outcome == events[0].record.mod_revision
+
+
+async def test_a_write_that_did_not_arrive_is_refused_and_not_done(etcd: Any, line: Line) -> None:
+    url = await line.open()
+    async with opened(url, options=EtcdOptions(timeout_s=0.5)) as store:
+        line.is_down = True
+        line.cut()
+        with pytest.raises(StoreUnavailable):
+            await store.commit([Put("/a", b"", expect=0)])
+        with pytest.raises(StoreUnavailable):
+            await store.confirm()
+        line.is_down = False
+        await store.confirm()
+        assert await store.get("/a") is None
+
+
+async def test_history_lost_while_away_is_told(etcd: Any, line: Line) -> None:
+    url = await line.open()
+    lost = asyncio.Event()
+    heard: list[Event] = []
+    async with opened(etcd.url) as other, opened(url) as store:
+        store.subscribe(heard.extend, lost.set)
+        async with store.watch("/") as stream:
+            await store.commit([Put("/a", b"1")])
+            line.is_down = True
+            line.cut()
+            for number in range(5):
+                await other.commit([Put("/a", b"%d" % number)])
+            await other.compact(other.revision)
+            line.is_down = False
+            await lost.wait()
+            assert len([events async for events in stream]) == 1
+        assert store.revision == other.revision
+        assert await store.commit([Put("/b", b"")]) == heard[-1].record.mod_revision
+    assert [event.record.key for event in heard] == ["/a", "/b"]
+
+
+async def test_confirm_shows_what_others_wrote(etcd: Any) -> None:
+    async with opened(etcd.url) as one, opened(etcd.url) as other:
+        heard: list[Event] = []
+        one.subscribe(heard.extend)
+        for number in range(10):
+            revision = await other.commit([Put("/a", b"%d" % number)])
+            await asyncio.gather(*(one.confirm() for _ in range(3)))
+            assert one.revision == revision
+            assert heard[-1].record.value == b"%d" % number
+
+
+async def test_roots_keep_apart(etcd: Any) -> None:
+    async with opened(etcd.url, root="/one") as one, opened(etcd.url, root="/two") as two:
+        await one.commit([Put("/a", b"1", expect=0)])
+        revision = await two.commit([Put("/a", b"2", expect=0)])
+        await one.confirm()
+        assert one.revision == revision
+        assert [record.value for record in (await one.range("")).records] == [b"1"]
+        assert [event.record.value for event in await two.history("/", 2, revision)] == [b"2"]
+        with pytest.raises(CompareFailed) as caught:
+            await one.commit([Put("/a", b"", expect=0)])
+        assert caught.value.current == Record("/a", b"1", 2, 2)
+
+
+async def test_big_answers(etcd: Any) -> None:
+    value = os.urandom(400_000)
+    async with opened(etcd.url) as store:
+        for number in range(10):
+            await store.commit([Put(f"/big/{number}", value)])
+        assert len((await store.range("/big/")).records) == 10
+        client = EtcdClient([etcd.url], EtcdOptions(max_receive_bytes=3_000_000))
+        client.open()
+        sizes = []
+        async with aclosing(batches(client, 2)) as stream:
+            async for last, events in stream:
+                sizes.append(len(events))
+                if last == 11:
+                    break
+        await client.close()
+    assert sum(sizes) == 10
+
+
+async def test_history_ends_where_asked(etcd: Any) -> None:
+    async with opened(etcd.url) as store:
+        for number in range(6):
+            await store.commit([Put(f"/{number % 2}", b"%d" % number)])
+        found = await store.history("/1", 3, 6)
+        assert [event.record.value for event in found] == [b"1", b"3"]
+        await store.compact(4)
+        with pytest.raises(Compacted) as caught:
+            await store.history("/", 4, 6)
+        assert caught.value.oldest == 4
+        assert len(await store.history("/", 5, 6)) == 2
+
+
+async def test_old_versions_are_compacted_by_age(etcd: Any) -> None:
+    async with opened(etcd.url, compact_every_s=0.02) as store:
+        for number in range(3):
+            await store.commit([Put("/a", b"%d" % number)])
+
+        while True:
+            try:
+                await store.get("/a", revision=2)
+            except Compacted:
+                break
+
+
+@pytest.mark.slow
+async def test_etcd_ends_leases(etcd: Any) -> None:
+    async with opened(etcd.url) as store, store.watch("/") as stream:
+        await store.commit([Put("/a", b"1", lease=await store.grant_lease(1))])
+        seen: list[Event] = []
+        async for events in stream:
+            seen += events
+            if len(seen) == 2:
+                break
+    assert (seen[1].deleted, seen[1].record.value) == (True, b"1")
+
+
+async def test_tls(tmp_path: Path, etcd_process: type[Any]) -> None:
+    now = datetime.now(UTC)
+    authority = pki.make_ca("etcd", now)
+    server = pki.issue_server(authority, "etcd", ["127.0.0.1", "localhost"], now)
+    client = pki.issue_client(authority, "store", [], now)
+    (tmp_path / "ca.crt").write_bytes(authority.certificate)
+    server.write(tmp_path / "server.crt", tmp_path / "server.key")
+    client.write(tmp_path / "client.crt", tmp_path / "client.key")
+    flags = [
+        f"--cert-file={tmp_path / 'server.crt'}",
+        f"--key-file={tmp_path / 'server.key'}",
+        f"--trusted-ca-file={tmp_path / 'ca.crt'}",
+        "--client-cert-auth",
+    ]
+    process = etcd_process(tmp_path / "etcd", scheme="https", flags=flags)
+    await process.start()
+    try:
+        known = EtcdOptions(tmp_path / "ca.crt", tmp_path / "client.crt", tmp_path / "client.key")
+        async with opened(process.url, options=known) as store:
+            assert await store.commit([Put("/a", b"")]) == 2
+        with pytest.raises(StoreUnavailable):
+            await EtcdStore([process.url], options=EtcdOptions(tmp_path / "ca.crt", timeout_s=0.5)).open()
+        with pytest.raises(StoreUnavailable, match="cannot read"):
+            await EtcdStore([process.url], options=EtcdOptions(tmp_path / "none.crt")).open()
+    finally:
+        await process.end()
+
+
+@pytest.mark.slow
+async def test_the_leader_dies_under_writes(tmp_path: Path, etcd_process: type[Any]) -> None:
+    members = [etcd_process(tmp_path / "etcd", f"m{number}") for number in range(3)]
+    for member in members:
+        await member.start(members)
+    told: dict[str, list[int]] = {}
+    stopping = asyncio.Event()
+
+    async def write(store: EtcdStore, worker: int) -> None:
+        """Create keys and count one up; note what was acknowledged."""
+        counter, value, number = f"/count/{worker}", 0, 0
+        version = await store.commit([Put(counter, b"0", expect=0)])
+        while not stopping.is_set():
+            number += 1
+            key = f"/new/{worker}/{number}"
+            try:
+                revision = await store.commit([Put(key, b"x", expect=0)])
+                told[key] = [revision]
+                version = await store.commit([Put(counter, b"%d" % (value + 1), expect=version)])
+                value += 1
+            except StoreUnavailable:
+                found = await store.get(counter)  # what a client does: look, then go on
+                assert found is not None
+                version, value = found.mod_revision, int(found.value)
+        told[counter] = [value]
+
+    try:
+        async with opened(*(member.url for member in members), options=EtcdOptions(timeout_s=15)) as store:
+            seen: list[Event] = []
+            store.subscribe(seen.extend)
+            writing = [asyncio.create_task(write(store, worker)) for worker in range(4)]
+            for _ in range(2):
+                mark = store.revision
+                async with store.watch("", start_revision=mark + 100) as stream:
+                    async for _events in stream:
+                        break
+                leader = await leader_of(members)
+                await leader.end()
+                async with store.watch("", start_revision=store.revision + 100) as stream:
+                    async for _events in stream:
+                        break
+                await leader.start(members)
+            stopping.set()
+            await asyncio.gather(*writing)
+            await store.confirm()
+            records = {record.key: record for record in (await store.range("/")).records}
+            assert [event.record.mod_revision for event in seen] == list(range(2, store.revision + 1))
+    finally:
+        for member in members:
+            await member.end()
+    for key, revisions in told.items():
+        if key.startswith("/new/"):
+            assert [records[key].mod_revision] == revisions
+        else:
+            assert int(records[key].value) == revisions[0]
+    for worker in range(4):
+        counted = [int(e.record.value) for e in seen if e.record.key == f"/count/{worker}"]
+        assert counted == list(range(len(counted)))
+    created = [event.record.key for event in seen if event.record.key.startswith("/new/")]
+    assert len(created) == len(set(created))
+
+
+async def leader_of(members: list[Any]) -> Any:
+    """Ask each member whether it leads."""
+    for member in members:
+        metrics = await asyncio.to_thread(read_url, f"{member.url}/metrics")
+        if b"etcd_server_is_leader 1" in metrics:
+            return member
+    raise AssertionError("nobody leads")
+
+
+def read_url(url: str) -> bytes:
+    with urlopen(url) as response:
+        text: bytes = response.read()
+        return text
