@@ -11,7 +11,7 @@ from tiphys.controllers.discovery import Discovered, ServedResource, discover
 from tiphys.controllers.namespace.plan import FINALIZER, Progress, finalizers_of, plan_status
 
 _AGAIN_S = 1.0
-_LAST = ("pods",)
+_AT_LATEST_S = 5.0
 
 
 class NamespaceController:
@@ -51,7 +51,7 @@ class NamespaceController:
         if progress.empty:
             await self._finalize(namespace)
             return None
-        return max(progress.estimate_s / 2, _AGAIN_S)
+        return min(max(progress.estimate_s / 2, _AGAIN_S), _AT_LATEST_S)
 
     async def _mark(self, namespace: Object) -> Object:
         if (namespace.get("status") or {}).get("phase") == "Terminating":
@@ -72,8 +72,11 @@ class NamespaceController:
         wanted = [
             item for item in discovered.preferred() if item.namespaced and {"list", "delete"} <= item.verbs
         ]
-        # Pods last: what controls them is gone by then and makes no new ones.
-        for item in sorted(wanted, key=lambda found: found.gvr.resource in _LAST):
+        # Pods first, and nothing else before the last is gone: they may need their secrets, policies and
+        # services to the end. New ones are refused, whoever controls them.
+        for item in sorted(wanted, key=lambda found: found.gvr != PODS):
+            if item.gvr != PODS and "pods." in progress.remaining:
+                break
             try:
                 await self._empty_resource(namespace, item, progress)
             except (NotFound, MethodNotAllowed):
