@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Protocol
 
 import orjson
@@ -16,6 +17,7 @@ import orjson
 from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema.structural import prune
+from tiphys.apis.selectable import field_values
 from tiphys.apiserver.cache.entry import encode
 from tiphys.apiserver.crd.kind import CustomKind
 from tiphys.apiserver.objects import Cached, Change, ObjectStore, Page, Selection
@@ -30,10 +32,11 @@ class Converter(Protocol):
 class View:
     """A stored object in another version, or with defaults it was not stored with. A ``Cached``."""
 
-    __slots__ = ("_base", "_raw", "object", "stale")
+    __slots__ = ("_base", "_raw", "_row", "object", "stale")
 
-    def __init__(self, base: Cached, obj: Object, *, stale: bool) -> None:
+    def __init__(self, base: Cached, obj: Object, row: Resource, *, stale: bool) -> None:
         self._base = base
+        self._row = row
         self._raw: bytes | None = None
         self.object = obj
         self.stale = stale
@@ -61,7 +64,8 @@ class View:
 
     @property
     def fields(self) -> Mapping[str, str]:
-        return self._base.fields
+        """The values that this version's selectable fields have."""
+        return field_values(self._row, self.object)
 
     @property
     def raw(self) -> bytes:
@@ -103,7 +107,7 @@ class CustomStore:
                 obj = copy_object(fresh.get(at, one.object))
                 prune(obj, kind.structural)
                 kind.default(obj)
-                views[at] = View(one, obj, stale=stale)
+                views[at] = View(one, obj, row, stale=stale)
         return views
 
     async def _view(self, cached: Cached, row: Resource) -> Cached:
@@ -121,19 +125,42 @@ class CustomStore:
         return cached if resource.definition is None else await self._view(cached, resource)
 
     async def list(self, resource: Resource, selection: Selection, **options: Any) -> Page:
-        page = await self._objects.list(resource, selection, **options)
         if resource.definition is None:
-            return page
+            return await self._objects.list(resource, selection, **options)
+        matches = selection.matches if _converts(resource) else None
+        if matches is not None:
+            selection = replace(selection, matches=None, field_equals=None)
+        page = await self._objects.list(resource, selection, **options)
         items = await self._views(page.items, resource)
+        if matches is not None:
+            # A page may be short of its limit; what it leaves out was not selected.
+            items = [item for item in items if matches(item)]
         return Page(items, page.revision, page.continue_token, page.remaining)
 
     async def watch(
         self, resource: Resource, selection: Selection, **options: Any
     ) -> AsyncIterator[builtins.list[Change]]:
+        judge = _Judge(selection)
+        if resource.definition is not None and selection.matches is not None and _converts(resource):
+            selection = replace(selection, matches=None, field_equals=None)
+            await self._learn(judge, resource, selection, options.get("resource_version", ""))
+        else:
+            judge.matches = None
         changes = self._objects.watch(resource, selection, **options)
         async with aclosing(changes) as batches:  # type: ignore[type-var]
             async for batch in batches:
-                yield batch if resource.definition is None else await self._changes(batch, resource)
+                if resource.definition is not None:
+                    batch = judge.told(await self._changes(batch, resource))
+                if batch:
+                    yield batch
+
+    async def _learn(self, judge: _Judge, row: Resource, selection: Selection, version: str) -> None:
+        """Find out what a watch from a past moment has been told of already."""
+        if version not in ("", "0"):
+            page = await self._objects.list(
+                row, selection, resource_version=version, resource_version_match="Exact"
+            )
+            judge.learn(await self._views(page.items, row))
 
     async def _changes(self, batch: Iterable[Change], row: Resource) -> builtins.list[Change]:
         shown = []
@@ -160,6 +187,41 @@ class CustomStore:
     async def delete(self, resource: Resource, namespace: str, name: str, expect_revision: int) -> Cached:
         last = await self._objects.delete(resource, namespace, name, expect_revision)
         return last if resource.definition is None else await self._view(last, resource)
+
+
+class _Judge:
+    """Evaluates a watch's selection on what objects are in the version asked for."""
+
+    def __init__(self, selection: Selection) -> None:
+        self.matches = selection.matches
+        self._told: set[str] = set()
+
+    def learn(self, items: Iterable[Cached]) -> None:
+        if self.matches is not None:
+            self._told.update(item.key for item in items if self.matches(item))
+
+    def told(self, batch: builtins.list[Change]) -> builtins.list[Change]:
+        """Return the changes as the selection sees them: objects come into it and leave it."""
+        if self.matches is None:
+            return batch
+        seen = []
+        for change in batch:
+            cached = change.cached
+            if cached is None:
+                seen.append(change)
+                continue
+            before, now = cached.key in self._told, change.type != "DELETED" and self.matches(cached)
+            if not before and not now:
+                continue
+            type_ = ("MODIFIED" if before else "ADDED") if now else "DELETED"
+            (self._told.add if now else self._told.discard)(cached.key)
+            seen.append(change if type_ == change.type else _framed(replace(change, type=type_), cached))
+        return seen
+
+
+def _converts(row: Resource) -> bool:
+    """Tell whether fields may be elsewhere in the version that objects are stored in."""
+    return row.definition.conversion.get("strategy") == "Webhook"  # type: ignore[no-any-return]
 
 
 def _framed(change: Change, view: Cached) -> Change:

@@ -1,0 +1,122 @@
+"""Definitions come, are named, served, published and go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+async def test_not_served_before_and_after(api: Any, crds: Any) -> None:
+    assert (await api("GET", crds.foos)).status == 404
+    crd = await crds.make()
+    assert crd["status"]["acceptedNames"] == {
+        "plural": "foos", "singular": "foo", "kind": "Foo", "listKind": "FooList",
+    }  # fmt: skip
+    assert crd["status"]["storedVersions"] == ["v1"]
+    assert (await api.get(crds.foos))["kind"] == "FooList"
+    await api("DELETE", f"{crds.path}/foos.example.com")
+    await crds.gone("foos.example.com")
+    assert (await api("GET", crds.foos)).status == 404
+
+
+async def test_deleting_removes_objects_through_their_finalizers(api: Any, crds: Any) -> None:
+    await crds.make()
+    held = crds.foo("held")
+    held["metadata"]["finalizers"] = ["example.com/hold"]
+    await api.create(crds.foos, held)
+    await api.create(crds.foos, crds.foo("free"))
+    marked = (await api("DELETE", f"{crds.path}/foos.example.com")).json
+    assert marked["metadata"]["finalizers"] == ["customresourcecleanup.apiextensions.k8s.io"]
+    await crds.wait("foos.example.com", "Terminating")
+    refused = await api("POST", crds.foos, crds.foo("late"))
+    assert refused.status == 405
+    assert "create not allowed while custom resource definition is terminating" in refused.message
+    await api.patch(f"{crds.foos}/held", {"metadata": {"finalizers": None}})
+    await crds.gone("foos.example.com")
+
+
+async def test_names_that_are_taken(api: Any, crds: Any) -> None:
+    await crds.make(names={"shortNames": ["fo"]})
+    await api.create(crds.path, crds.definition(plural="bars", kind="Foo"))
+    second = await crds.wait("bars.example.com", "NamesAccepted", "False")
+    by_type = {one["type"]: one for one in second["status"]["conditions"]}
+    assert by_type["NamesAccepted"]["reason"] == "ListKindConflict"
+    assert by_type["Established"]["status"] == "False"
+    assert (await api("GET", "/apis/example.com/v1/bars")).status == 404
+    await api("DELETE", f"{crds.path}/foos.example.com")
+    await crds.wait("bars.example.com", "Established")
+    assert (await api.get("/apis/example.com/v1/bars"))["items"] == []
+
+
+async def test_discovery_and_openapi_follow(api: Any, crds: Any) -> None:
+    await crds.make(crds.version(subresources={"status": {}}), names={"shortNames": ["fo"]})
+    assert "example.com" in [group["name"] for group in (await api.get("/apis"))["groups"]]
+    listed = (await api.get("/apis/example.com/v1"))["resources"]
+    assert [one["name"] for one in listed] == ["foos", "foos/status"]
+    assert listed[0]["shortNames"] == ["fo"]
+    document = await api.get("/openapi/v3/apis/example.com/v1")
+    spec = document["components"]["schemas"]["com.example.v1.Foo"]["properties"]["spec"]
+    assert spec["required"] == ["image"]
+    await api("DELETE", f"{crds.path}/foos.example.com")
+    await crds.gone("foos.example.com")
+    assert (await api("GET", "/openapi/v3/apis/example.com/v1")).status == 404
+
+
+async def test_version_no_longer_served(api: Any, crds: Any) -> None:
+    await crds.make(crds.version(), crds.version("v2", storage=False))
+    assert (await api("GET", "/apis/example.com/v2/foos")).status == 200
+    off = {**crds.version("v2", storage=False), "served": False}
+    await crds.change({"spec": {"versions": [crds.version(), off]}})
+    assert (await api("GET", "/apis/example.com/v2/foos")).status == 404
+    assert (await api("GET", "/apis/example.com/v1/foos")).status == 200
+
+
+async def test_status_of_a_definition(api: Any, crds: Any) -> None:
+    await crds.make()
+    path = f"{crds.path}/foos.example.com/status"
+    crd = await api.get(path)
+    update = {"type": "StatusUpdate", "status": "True", "reason": "E2E", "message": "m"}
+    crd["status"]["conditions"].append(update)
+    updated = await api.put(path, crd)
+    assert updated["status"]["conditions"][-1]["type"] == "StatusUpdate"
+    await crds.wait("foos.example.com", "StatusUpdate")
+
+
+SCHEMA = "spec.versions[0].schema.openAPIV3Schema"
+FAULTS: dict[str, tuple[Any, str]] = {
+    "untyped field": (
+        {"type": "object", "properties": {"a": {}}},
+        f"{SCHEMA}.properties[a].type: Required value: must not be empty for specified object fields",
+    ),
+    "untyped root": ({}, f"{SCHEMA}.type: Required value: must not be empty at the root"),
+    "root no object": ({"type": "string"}, f'{SCHEMA}.type: Invalid value: "string": must be object'),
+    "default of another type": (
+        {"type": "object", "properties": {"a": {"type": "integer", "default": "x"}}},
+        f"{SCHEMA}.properties[a].default",
+    ),
+    "structure below a junctor": (
+        {"type": "object", "anyOf": [{"type": "object"}]},
+        f"{SCHEMA}.anyOf[0].type: Forbidden: must be empty to be structural",
+    ),
+    "list map without keys": (
+        {"type": "object", "properties": {"a": {
+            "type": "array", "items": {"type": "object"}, "x-kubernetes-list-type": "map"}}},
+        "x-kubernetes-list-map-keys: Required value: must not be empty if x-kubernetes-list-type is map",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_schemas_that_are_not_structural(name: str, api: Any, crds: Any) -> None:
+    schema, text = FAULTS[name]
+    bad = {**crds.version(), "schema": {"openAPIV3Schema": schema}}
+    answer = await api("POST", crds.path, crds.definition(bad))
+    assert answer.status == 422
+    assert text in answer.message
+
+
+async def test_int_or_string_may_be_spelled_out(api: Any, crds: Any) -> None:
+    both = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
+    schema = {"type": "object", "properties": {"a": both}}
+    await api.create(crds.path, crds.definition({**crds.version(), "schema": {"openAPIV3Schema": schema}}))

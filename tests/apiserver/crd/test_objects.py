@@ -1,0 +1,158 @@
+"""Custom objects: pruning, defaults, validation, patches, apply, subresources, tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+
+async def test_crud_and_generation(api: Any, crds: Any) -> None:
+    await crds.make(crds.version(subresources={"status": {}}))
+    made = await api.create(crds.foos, {**crds.foo(), "status": {"replicas": 9}})
+    assert "status" not in made
+    assert made["metadata"]["generation"] == 1
+    path = f"{crds.foos}/a"
+    made["spec"]["image"] = "y"
+    made = await api.put(path, made)
+    assert made["metadata"]["generation"] == 2
+    status = await api.put(f"{path}/status", {**made, "status": {"replicas": 1}, "spec": {"image": "no"}})
+    assert (status["spec"]["image"], status["status"]) == ("y", {"replicas": 1})
+    assert status["metadata"]["generation"] == 2
+    answer = await api("DELETE", path)
+    assert answer.json["status"] == "Success"
+
+
+async def test_generation_without_status_subresource(api: Any, crds: Any) -> None:
+    await crds.make()
+    await api.create(crds.foos, {**crds.foo(), "status": {"replicas": 1}})
+    changed = await api.patch(f"{crds.foos}/a", {"status": {"replicas": 2}})
+    assert changed.json["metadata"]["generation"] == 2
+    labelled = await api.patch(f"{crds.foos}/a", {"metadata": {"labels": {"a": "b"}}})
+    assert labelled.json["metadata"]["generation"] == 2
+    assert (await api("GET", f"{crds.foos}/a/status")).status == 404
+
+
+async def test_pruning_and_nulls(api: Any, crds: Any) -> None:
+    await crds.make()
+    body = crds.foo(junk=1, free={"a": 1}, size="1", note=None, replicas=None)
+    made = await api.create(f"{crds.foos}?fieldValidation=Ignore", body)
+    assert made["spec"] == {"image": "x", "free": {"a": 1}, "size": "1", "note": None}
+
+
+async def test_field_validation(api: Any, crds: Any) -> None:
+    await crds.make()
+    embedded = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "n", "odd": 1}}
+    body = crds.foo(junk=1, template=embedded)
+    body["metadata"]["strange"] = 1
+    strict = await api("POST", f"{crds.foos}?fieldValidation=Strict", body)
+    assert strict.status == 400
+    for field in ("spec.junk", "metadata.strange", "spec.template.metadata.odd"):
+        assert f'unknown field "{field}"' in strict.message
+    warned = await api("POST", f"{crds.foos}?fieldValidation=Warn", body)
+    assert warned.status == 201
+    assert "unknown field" in warned.headers["warning"]
+    twice = orjson.dumps(crds.foo("b")).replace(b'"image":', b'"image":"y","image":')
+    assert (
+        'duplicate field "spec.image"'
+        in (await api("POST", f"{crds.foos}?fieldValidation=Strict", twice)).message
+    )
+
+
+async def test_validation_and_ratcheting(api: Any, crds: Any) -> None:
+    await crds.make()
+    refused = await api("POST", crds.foos, crds.foo(image="", replicas=-1))
+    assert refused.status == 422
+    assert "spec.image in body should be at least 1 chars long" in refused.message
+    assert "should be greater than or equal to 0" in refused.message
+    await api.create(crds.foos, crds.foo(replicas=1))
+    tighter = crds.version()
+    tighter["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["replicas"]["minimum"] = 5
+    await crds.change({"spec": {"versions": [tighter]}})
+    assert (await api.patch(f"{crds.foos}/a", {"spec": {"image": "z"}})).status == 200
+    assert (await api.patch(f"{crds.foos}/a", {"spec": {"replicas": 2}})).status == 422
+
+
+async def test_defaulting_for_requests_and_from_storage(api: Any, crds: Any) -> None:
+    await crds.make()
+    await api.create(crds.foos, crds.foo())
+    with_default = crds.version()
+    spec = with_default["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    spec["replicas"]["default"] = 3
+    await crds.change({"spec": {"versions": [with_default]}})
+    assert (await api.get(f"{crds.foos}/a"))["spec"]["replicas"] == 3
+    assert (await api.get(crds.foos))["items"][0]["spec"]["replicas"] == 3
+    assert (await api.create(crds.foos, crds.foo("b")))["spec"]["replicas"] == 3
+    del spec["replicas"]["default"]
+    spec["note"]["default"] = "n"
+    await crds.change({"spec": {"versions": [with_default]}})
+    assert "replicas" not in (await api.get(f"{crds.foos}/a"))["spec"]
+    assert (await api.get(f"{crds.foos}/b"))["spec"] == {"image": "x", "replicas": 3, "note": "n"}
+
+
+async def test_patches(api: Any, crds: Any) -> None:
+    await crds.make()
+    await api.create(crds.foos, crds.foo())
+    path = f"{crds.foos}/a"
+    refused = await api.patch(path, {}, "strategic")
+    assert refused.status == 415
+    answer = await api.patch(path, [{"op": "replace", "path": "/spec/image", "value": "j"}], "json")
+    assert answer.json["spec"]["image"] == "j"
+
+
+async def test_apply_merges_lists_by_their_keys(api: Any, crds: Any) -> None:
+    await crds.make()
+    path = f"{crds.foos}/a"
+    one = crds.foo(ports=[{"name": "a", "port": 1}])
+    two = {**crds.foo(), "spec": {"ports": [{"name": "b", "port": 2}]}}
+    first = await api.patch(f"{path}?fieldManager=one", orjson.dumps(one), "apply")
+    assert first.status == 201
+    second = await api.patch(f"{path}?fieldManager=two", orjson.dumps(two), "apply")
+    assert [port["name"] for port in second.json["spec"]["ports"]] == ["a", "b"]
+    stolen = await api.patch(f"{path}?fieldManager=two", orjson.dumps(crds.foo(image="t")), "apply")
+    assert stolen.status == 409
+
+
+async def test_apply_does_not_own_defaults(api: Any, crds: Any) -> None:
+    made = crds.version()
+    made["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["replicas"]["default"] = 3
+    await crds.make(made)
+    answer = await api.patch(f"{crds.foos}/a?fieldManager=one", orjson.dumps(crds.foo()), "apply")
+    assert answer.json["spec"]["replicas"] == 3
+    assert "f:replicas" not in orjson.dumps(answer.json["metadata"]["managedFields"]).decode()
+
+
+async def test_scale(api: Any, crds: Any) -> None:
+    paths = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
+    await crds.make(crds.version(subresources={"status": {}, "scale": paths}))
+    await api.create(crds.foos, crds.foo(replicas=2))
+    scale = await api.get(f"{crds.foos}/a/scale")
+    assert (scale["kind"], scale["spec"]) == ("Scale", {"replicas": 2})
+    await api.patch(f"{crds.foos}/a/scale", {"spec": {"replicas": 5}})
+    found = await api.get(f"{crds.foos}/a")
+    assert (found["spec"]["replicas"], found["metadata"]["generation"]) == (5, 2)
+
+
+async def test_tables(api: Any, crds: Any) -> None:
+    columns = [
+        {"name": "Image", "type": "string", "jsonPath": ".spec.image"},
+        {"name": "Port", "type": "integer", "jsonPath": '.spec.ports[?(@.name=="b")].port'},
+        {"name": "Since", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+        {"name": "None", "type": "string", "jsonPath": ".spec.absent"},
+    ]
+    await crds.make(crds.version(additionalPrinterColumns=columns))
+    await api.create(crds.foos, crds.foo(ports=[{"name": "a", "port": 1}, {"name": "b", "port": 2}]))
+    table = await api.get(crds.foos, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+    assert [column["name"] for column in table["columnDefinitions"]] == [
+        "Name", "Image", "Port", "Since", "None",
+    ]  # fmt: skip
+    assert table["rows"][0]["cells"] == ["a", "x", 2, "0s", None]
+
+
+async def test_selectable_fields(api: Any, crds: Any) -> None:
+    await crds.make(crds.version(selectableFields=[{"jsonPath": ".spec.image"}]))
+    await api.create(crds.foos, crds.foo("a"))
+    await api.create(crds.foos, crds.foo("b", image="y"))
+    found = await api.get(f"{crds.foos}?fieldSelector=spec.image=y")
+    assert [item["metadata"]["name"] for item in found["items"]] == ["b"]
+    assert (await api("GET", f"{crds.foos}?fieldSelector=spec.note=y")).status == 400

@@ -1,0 +1,133 @@
+"""Several versions of a kind: a change of apiVersion, or a webhook that converts."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+
+from tiphys.apimachinery.clock import RealClock
+from tiphys.wire import pki
+from tiphys.wire.message import Request, Response
+from tiphys.wire.server import serve
+
+V2 = "/apis/example.com/v2/namespaces/default/foos"
+
+
+async def convert(request: Request) -> Response:
+    """Move ``image`` into ``picture`` and back; every object is asked about by its version."""
+    review = orjson.loads(request.body)
+    wanted = review["request"]["desiredAPIVersion"]
+    made = []
+    for obj in review["request"]["objects"]:
+        spec = dict(obj["spec"])
+        old, new = ("image", "picture") if wanted.endswith("v2") else ("picture", "image")
+        if old in spec:
+            spec[new] = spec.pop(old)
+        made.append({**obj, "apiVersion": wanted, "spec": spec})
+    failed = any(obj["metadata"]["name"] == "bad" for obj in made)
+    result = {"status": "Failure", "message": "no"} if failed else {"status": "Success"}
+    response = {"uid": review["request"]["uid"], "result": result, "convertedObjects": made}
+    return Response(200, {"content-type": "application/json"}, orjson.dumps({**review, "response": response}))
+
+
+@pytest.fixture
+async def webhook() -> AsyncIterator[dict[str, Any]]:
+    now = RealClock().now()
+    authority = pki.make_ca("webhook-ca", now)
+    pair = pki.issue_server(authority, "webhook", ["localhost", "127.0.0.1"], now)
+    async with serve(convert, ssl_context=pki.server_context(pair, None), grace_s=0.1) as server:
+        config = {
+            "url": f"https://127.0.0.1:{server.port}/convert",
+            "caBundle": base64.b64encode(authority.certificate).decode(),
+        }
+        yield {
+            "strategy": "Webhook",
+            "webhook": {"clientConfig": config, "conversionReviewVersions": ["v1"]},
+        }
+
+
+def pictured(crds: Any, *, storage: bool, **more: Any) -> Any:
+    made = crds.version("v2", storage=storage, **more)
+    spec = made["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["properties"]["picture"] = spec["properties"].pop("image")
+    spec["required"] = ["picture"]
+    return made
+
+
+async def test_no_conversion_changes_only_the_version(api: Any, crds: Any) -> None:
+    await crds.make(crds.version(), crds.version("v2", storage=False))
+    await api.create(crds.foos, crds.foo())
+    seen = await api.get(f"{V2}/a")
+    assert (seen["apiVersion"], seen["spec"]) == ("example.com/v2", {"image": "x"})
+    await api.create(V2, crds.foo("b", "v2"))
+    assert [item["apiVersion"] for item in (await api.get(crds.foos))["items"]] == ["example.com/v1"] * 2
+    response = await api.send("GET", f"{V2}?watch=true")
+    chunk = await anext(response.stream)
+    await response.stream.aclose()
+    assert orjson.loads(chunk.splitlines()[0])["object"]["apiVersion"] == "example.com/v2"
+
+
+async def test_an_update_moves_an_object_to_the_new_storage_version(api: Any, crds: Any) -> None:
+    await crds.make(crds.version(), crds.version("v2", storage=False))
+    before = await api.create(crds.foos, crds.foo())
+    crd = await crds.change({"spec": {"versions": [crds.version("v1", storage=False), crds.version("v2")]}})
+    assert crd["status"]["storedVersions"] == ["v1", "v2"]
+    same = await api.get(f"{crds.foos}/a")
+    after = await api.put(f"{crds.foos}/a", same)
+    assert after["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]
+    assert after["apiVersion"] == "example.com/v1"
+    again = await api.put(f"{crds.foos}/a", after)
+    assert again["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"]
+
+
+async def test_webhook_converts_reads_and_mixed_lists(api: Any, crds: Any, webhook: Any) -> None:
+    await crds.make(crds.version(), pictured(crds, storage=False), conversion=webhook)
+    await api.create(crds.foos, crds.foo())
+    assert (await api.get(f"{V2}/a"))["spec"] == {"picture": "x"}
+    versions = [crds.version("v1", storage=False), pictured(crds, storage=True)]
+    await crds.change({"spec": {"versions": versions}})
+    body = {**crds.foo("b", "v2"), "spec": {"picture": "y"}}
+    await api.create(V2, body)
+    specs = [item["spec"] for item in (await api.get(V2))["items"]]
+    assert specs == [{"picture": "x"}, {"picture": "y"}]
+    assert [item["spec"]["image"] for item in (await api.get(crds.foos))["items"]] == ["x", "y"]
+
+
+async def test_webhook_that_fails(api: Any, crds: Any, webhook: Any) -> None:
+    await crds.make(crds.version(), pictured(crds, storage=False), conversion=webhook)
+    await api.create(crds.foos, crds.foo("bad"))
+    answer = await api("GET", f"{V2}/bad")
+    assert answer.status == 500
+    assert "conversion webhook for example.com/v1, Kind=Foo failed: no" in answer.message
+
+
+async def test_field_selectors_mean_the_version_asked_for(api: Any, crds: Any, webhook: Any) -> None:
+    await crds.make(
+        crds.version(selectableFields=[{"jsonPath": ".spec.image"}]),
+        pictured(crds, storage=False, selectableFields=[{"jsonPath": ".spec.picture"}]),
+        conversion=webhook,
+    )
+    await api.create(crds.foos, crds.foo("a"))
+    await api.create(crds.foos, crds.foo("b", image="y"))
+    found = await api.get(f"{V2}?fieldSelector=spec.picture=y")
+    assert [item["metadata"]["name"] for item in found["items"]] == ["b"]
+    response = await api.send(
+        "GET",
+        f"{V2}?watch=true&fieldSelector=spec.picture=y&resourceVersion={found['metadata']['resourceVersion']}",
+    )
+    await api.patch(f"{crds.foos}/a", {"spec": {"image": "y"}})
+    await api.patch(f"{crds.foos}/b", {"spec": {"image": "z"}})
+    events: list[Any] = []
+    async for chunk in response.stream:
+        events += [orjson.loads(line) for line in chunk.splitlines()]
+        if len(events) == 2:
+            break
+    await response.stream.aclose()
+    assert [(one["type"], one["object"]["metadata"]["name"]) for one in events] == [
+        ("ADDED", "a"),
+        ("DELETED", "b"),
+    ]
