@@ -31,6 +31,8 @@ class Owner(Protocol):
     tick: float
     date: str
     connections: set[Any]
+    buffer: memoryview
+    """Where reads of every connection arrive; empty again when ``buffer_updated`` returns."""
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from tiphys.wire.connection import Connection
 from tiphys.wire.message import Handler
 
 MAX_BODY_BYTES: Final = 3 * 1024 * 1024
+_READ_BYTES: Final = 128 * 1024
 _SWEEP_S: Final = 1.0
 
 
@@ -50,6 +51,7 @@ class Server:
         self.max_body_bytes = self.limits.max_body_bytes
         self.max_header_bytes = self.limits.max_header_bytes
         self.connections: set[Connection] = set()
+        self.buffer = memoryview(bytearray(_READ_BYTES))
         self._clock = clock or RealClock()
         self._listeners: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
