@@ -1,11 +1,7 @@
 """Every store behind one fixture: a new kind joins the contract by one line in ``KINDS``."""
 
-import importlib.util
-import os
-import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -14,19 +10,7 @@ from tiphys.storage.base import Store
 from tiphys.storage.etcd import EtcdStore
 from tiphys.storage.memory import MemoryStore
 from tiphys.storage.sqlite import SqliteStore
-
-
-def _beside(name: str) -> ModuleType:
-    """Load a module of this folder; test folders are no packages."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-EtcdProcess = _beside("etcd_process").EtcdProcess
+from tiphys.testing.etcd import EtcdProcess
 
 
 class ClockedEtcdStore(EtcdStore):
@@ -56,15 +40,6 @@ KINDS: dict[str, Callable[[Path, FakeClock, str], Store]] = {
     "sqlite": lambda path, clock, _url: SqliteStore(path / "store.db", clock=clock),
     "etcd": lambda _path, clock, url: ClockedEtcdStore(url, clock),
 }
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs etcd where there is none; with ``CI`` set it has to be there, and tests say so."""
-    if shutil.which("etcd") is None and not os.environ.get("CI"):
-        lacking = [item for item in items if item.get_closest_marker("etcd")]
-        if lacking:
-            items[:] = [item for item in items if not item.get_closest_marker("etcd")]
-            config.hook.pytest_deselected(items=lacking)
 
 
 @pytest.fixture

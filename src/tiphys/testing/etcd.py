@@ -1,4 +1,6 @@
-"""An etcd of one's own: found on PATH, on free loopback ports, data where the test says."""
+"""A real etcd of one's own for tests: found on PATH, on free loopback ports, data where the test says."""
+
+from __future__ import annotations
 
 import asyncio
 import shutil
@@ -21,7 +23,11 @@ def free_ports(count: int) -> list[int]:
 
 
 class EtcdProcess:
-    """One member. ``start`` returns at once; a store's ``open`` waits for it."""
+    """One member. ``start`` returns at once; a store's ``open`` waits for it.
+
+    Raises:
+        RuntimeError: there is no etcd on PATH.
+    """
 
     def __init__(
         self, folder: Path, name: str = "m0", scheme: str = "http", flags: Sequence[str] = ()
@@ -38,7 +44,7 @@ class EtcdProcess:
         self.peer_url = f"http://127.0.0.1:{peer}"
         self.process: asyncio.subprocess.Process | None = None
 
-    async def start(self, cluster: Sequence["EtcdProcess"] = ()) -> None:
+    async def start(self, cluster: Sequence[EtcdProcess] = ()) -> None:
         """Run it as a member of ``cluster`` (itself alone by default)."""
         members = ",".join(f"{member.name}={member.peer_url}" for member in cluster or [self])
         self._folder.mkdir(parents=True, exist_ok=True)
