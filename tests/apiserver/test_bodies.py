@@ -68,13 +68,15 @@ async def test_duplicates_in_yaml(api: Any) -> None:
         ("DELETE", CMS + "/a", {"propagationPolicy": "Bogus"}, 422, "Unsupported value"),
         ("DELETE", CMS + "/a", {"propagationPolicy": "Orphan", "orphanDependents": True}, 422,
          "orphanDependents and deletionPropagation cannot be both set"),
-        ("DELETE", CMS + "/a", {"kind": "Pod"}, 400, "must be DeleteOptions"),
+        ("DELETE", CMS + "/a", {"kind": "Pod", "apiVersion": "v1"}, 400, 'Pod in version "v1" cannot be handled as a DeleteOptions: '),
         ("POST", CMS + "?fieldManager=" + "x" * 129, {"metadata": {"name": "a"}}, 422, "fieldManager: Too long"),
         ("POST", CMS + "?fieldValidation=Maybe", {"metadata": {"name": "a"}}, 422, "fieldValidation: Unsupported"),
-        ("POST", CMS, [], 400, "cannot be handled as a ConfigMap"),
+        ("POST", CMS, [], 400,
+         "(must be of type ConfigMap): couldn't get version/kind; json parse error: json: cannot unmarshal array into"),
         ("POST", CMS, {"metadata": {"name": 1}}, 400,
          "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.name of type string"),
-        ("POST", CMS, {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a"}}, 400, "Pod in version"),
+        ("POST", CMS, {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a"}}, 400,
+         'Pod in version "v1" cannot be handled as a ConfigMap: converting (v1.Pod) to (core.ConfigMap): unknown'),
     ],
 )  # fmt: skip
 async def test_refusals(api: Any, method: str, path: str, body: Any, status: int, text: str) -> None:

@@ -17,6 +17,13 @@ from tiphys.apiserver.call import Call
 from tiphys.apiserver.negotiation import JSON, MEDIA_TYPES, PROTOBUF, YAML, body_media_type
 
 _YAML_LINE = "line "
+_SHOWN_BYTES = 30
+_NO_KIND = "couldn't get version/kind; json parse error"
+_SCHEME = "pkg/api/legacyscheme/scheme.go:30"
+_GO_KINDS: dict[type, str] = {list: "array", str: "string", bool: "bool", type(None): "null"}
+_TYPE_META = (
+    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+)
 _MAX_YAML_NODES = 400_000
 """A body of the largest size that uses no aliases stays below."""
 
@@ -34,6 +41,30 @@ def parse_object(body: bytes, media_type: str) -> tuple[Any, list[str]]:
     return _parse_yaml(body)
 
 
+def _parse_as(kind: str, body: bytes, media_type: str) -> tuple[Object, list[str]]:
+    """Return the object in a body. Raises BadRequest that shows the beginning of what is none."""
+    try:
+        value, duplicates = parse_object(body, media_type)
+    except BadRequest as error:
+        text = error.message
+        if not text.startswith("yaml: "):
+            text = f"{_NO_KIND}: {text}"
+        raise _unrecognized(kind, text, body) from error
+    if not isinstance(value, dict):
+        found = next((name for type_, name in _GO_KINDS.items() if isinstance(value, type_)), "number")
+        text = f"json: cannot unmarshal {found} into Go value of type {_TYPE_META}"
+        raise _unrecognized(kind, f"{_NO_KIND}: {text}", body)
+    return value, duplicates
+
+
+def _unrecognized(kind: str, text: str, body: bytes) -> BadRequest:
+    shown = body[:_SHOWN_BYTES].decode(errors="replace") if body[:1] == b"{" else body[:_SHOWN_BYTES].hex()
+    more = " ..." if len(body) > _SHOWN_BYTES else ""
+    return BadRequest(
+        f"the object provided is unrecognized (must be of type {kind}): {text} ({shown or '<empty>'}{more})"
+    )
+
+
 def _parse_yaml(body: bytes) -> tuple[Any, list[str]]:
     """Return the value (the last of duplicate keys wins) and where keys come twice."""
     try:
@@ -45,8 +76,14 @@ def _parse_yaml(body: bytes) -> tuple[Any, list[str]]:
         finally:
             loader.dispose()
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        text = str(error).replace("\n", " ")
-        raise BadRequest(f"error converting YAML to JSON: {text}") from error
+        raise BadRequest(f"yaml: {_yaml_text(error)}") from error
+
+
+def _yaml_text(error: Exception) -> str:
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if not problem:
+        return str(error).replace("\n", " ")
+    return f"line {mark.line + 1}: {problem}" if mark is not None and mark.line else str(problem)
 
 
 def _duplicates(root: Any) -> Iterator[str]:
@@ -56,7 +93,7 @@ def _duplicates(root: Any) -> Iterator[str]:
         node = waiting.pop()
         visited += 1
         if visited > _MAX_YAML_NODES:
-            raise BadRequest("error converting YAML to JSON: yaml: document contains excessive aliasing")
+            raise BadRequest("yaml: document contains excessive aliasing")
         if isinstance(node, yaml.SequenceNode):
             waiting.extend(reversed(node.value))
         elif isinstance(node, yaml.MappingNode):
@@ -89,13 +126,8 @@ def decode(call: Call, gvk: GVK, validation: str) -> Object:
     """
     accepted = (JSON, YAML) if call.resource.custom else MEDIA_TYPES
     media_type = body_media_type(call.request.headers.get("content-type", ""), accepted)
-    obj, duplicates = parse_object(call.request.body, media_type)
-    if not isinstance(obj, dict):
-        raise BadRequest(
-            f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: '
-            "couldn't get version/kind; json parse error: the body is not an object"
-        )
-    check_kind(obj, gvk)
+    obj, duplicates = _parse_as(gvk.kind, call.request.body, media_type)
+    check_kind(obj, gvk, call)
     if not isinstance(obj.setdefault("metadata", {}), dict):
         if obj["metadata"] is not None:
             raise BadRequest(
@@ -108,7 +140,7 @@ def decode(call: Call, gvk: GVK, validation: str) -> Object:
     return obj
 
 
-def check_kind(obj: Object, gvk: GVK) -> None:
+def check_kind(obj: Object, gvk: GVK, call: Call) -> None:
     """Fill in apiVersion and kind where both may be left out. Raises BadRequest for another kind."""
     found = gvk_of(obj)
     if not found.kind and not obj.get("apiVersion"):
@@ -119,16 +151,27 @@ def check_kind(obj: Object, gvk: GVK) -> None:
     elif not obj.get("apiVersion"):
         obj["apiVersion"] = gvk.api_version
     found = gvk_of(obj)
-    if (found.group, found.version) != (gvk.group, gvk.version):
+    if found == gvk:
+        return
+    if call.backend.table.by_kind(found) is None:
+        raise _unknown(found, gvk)
+    if found.kind == gvk.kind:
         raise BadRequest(
             f"the API version in the data ({obj['apiVersion']}) does not match "
             f"the expected API version ({gvk.api_version})"
         )
-    if found.kind != gvk.kind:
-        raise BadRequest(
-            f'{found.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: '
-            f"converting ({found.kind}) to ({gvk.kind}): unknown conversion"
-        )
+    internal = (gvk.group.partition(".")[0] or "core").replace("-", "")
+    text = f"converting ({found.version}.{found.kind}) to ({internal}.{gvk.kind}): unknown conversion"
+    raise _cannot(found, gvk, text)
+
+
+def _unknown(found: GVK, gvk: GVK) -> BadRequest:
+    version = f'"{found.kind}" is registered for version "{found.api_version}"'
+    return _cannot(found, gvk, f'no kind {version} in scheme "{_SCHEME}"')
+
+
+def _cannot(found: GVK, gvk: GVK, text: str) -> BadRequest:
+    return BadRequest(f'{found.kind} in version "{found.version}" cannot be handled as a {gvk.kind}: {text}')
 
 
 def report(call: Call, gvk: GVK, faults: Sequence[str], validation: str) -> None:
@@ -158,10 +201,10 @@ def decode_options(call: Call) -> Object | None:
     if not call.request.body:
         return None
     media_type = body_media_type(call.request.headers.get("content-type", ""))
-    obj, _ = parse_object(call.request.body, media_type if media_type in (PROTOBUF, YAML) else JSON)
-    if not isinstance(obj, dict):
-        raise BadRequest("the body of a delete must be DeleteOptions")
-    kind = obj.get("kind")
-    if kind not in (None, "", "DeleteOptions"):
-        raise BadRequest(f"the body of a delete must be DeleteOptions, not {kind}")
+    obj, _ = _parse_as(
+        "DeleteOptions", call.request.body, media_type if media_type in (PROTOBUF, YAML) else JSON
+    )
+    found = gvk_of(obj)
+    if found.kind not in ("", "DeleteOptions"):
+        raise _unknown(found, GVK("", "v1", "DeleteOptions"))
     return obj

@@ -67,7 +67,7 @@ def parse_json(body: bytes) -> tuple[Any, list[str]]:
     try:
         return strict_json.loads_strict(body)
     except strict_json.JsonError as error:
-        raise BadRequest(f"the object provided is unrecognized (must be of type Object): {error}") from error
+        raise BadRequest(str(error)) from error
 
 
 def decode_in_place(obj: Object, gvk: GVK, resource: Resource | None = None) -> list[str]:

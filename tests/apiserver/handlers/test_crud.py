@@ -48,7 +48,8 @@ async def test_create_fills_in_metadata(api: Any) -> None:
         ({"metadata": {"name": "a", "resourceVersion": "5"}}, 400,
          "resourceVersion should not be set on objects to be created"),
         ({"apiVersion": "apps/v1", "kind": "ConfigMap", "metadata": {"name": "a"}}, 400,
-         "the API version in the data (apps/v1) does not match the expected API version (v1)"),
+         'ConfigMap in version "v1" cannot be handled as a ConfigMap: no kind "ConfigMap" is registered for '
+         'version "apps/v1" in scheme "pkg/api/legacyscheme/scheme.go:30"'),
         ({"metadata": {}}, 422,
          'ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required'),
         ({"metadata": {"name": "default"}, "data": {"a b": ""}}, 422, None),

@@ -219,7 +219,18 @@ def _merge_value(item: Any, key: str) -> Any:
 
 
 def _go_map(item: Object) -> str:
-    return "map[" + " ".join(f"{key}:{item[key]}" for key in sorted(item)) + "]"
+    return "map[" + " ".join(f"{key}:{go_text(item[key])}" for key in sorted(item)) + "]"
+
+
+def go_text(value: object) -> str:
+    """Return a JSON value as the API's messages print it: ``map[a:1 b:[x y]]``."""
+    if isinstance(value, dict):
+        return _go_map(value)
+    if isinstance(value, list):
+        return f"[{' '.join(map(go_text, value))}]"
+    if value is None:
+        return "<nil>"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _unknown_directive(directive: Any, patch: Object) -> StatusError:

@@ -11,7 +11,11 @@ from typing import Any
 
 import orjson
 
+from tiphys.apimachinery.schema.json_fault import explain
 from tiphys.apimachinery.schema.walk import MAX_STRICT_FAULTS
+
+_EXPLAINED_BYTES = 1 << 16
+"""Faults of longer bodies are told in the parser's own words: walking them would take too long."""
 
 
 class JsonError(ValueError):
@@ -27,7 +31,8 @@ def loads(body: bytes | bytearray | memoryview) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise JsonError(str(error)) from None
+        short = len(body) <= _EXPLAINED_BYTES
+        raise JsonError(explain(bytes(body)) or str(error) if short else str(error)) from None
 
 
 def loads_strict(body: bytes) -> tuple[Any, list[str]]:

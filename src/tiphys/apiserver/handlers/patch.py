@@ -48,7 +48,7 @@ async def handle(call: Call) -> Response:
         raise Invalid.of("meta.k8s.io", "PatchOptions", "", [fault])
     patch, duplicates = _parse(call, kind)
     if duplicates:
-        _report(call, patch, duplicates, options)
+        _report(call, machinery.dumps(patch).decode(), duplicates, options)
 
     def produce(live: Object) -> Object:
         return apply_patch(call, kind, patch, live, options)
@@ -66,11 +66,13 @@ def _parse(call: Call, kind: str) -> tuple[object, list[str]]:
     return value, duplicates
 
 
-def _report(call: Call, patch: object, faults: list[str], options: WriteOptions) -> None:
+def _invalid(shown: str, text: str) -> Invalid:
+    return Invalid.of("", "", "", [field_errors.invalid("patch", shown, text)])
+
+
+def _report(call: Call, shown: str, faults: list[str], options: WriteOptions) -> None:
     if options.field_validation == "Strict":
-        text = f"strict decoding error: {', '.join(faults)}"
-        shown = machinery.dumps(patch).decode()
-        raise Invalid.of("", "", "", [field_errors.invalid("patch", shown, text)])
+        raise _invalid(shown, f"strict decoding error: {', '.join(faults)}")
     if options.field_validation == "Warn":
         for fault in faults:
             call.warn(fault)
@@ -89,10 +91,15 @@ def apply_patch(call: Call, kind: str, patch: object, live: Object, options: Wri
         new = copy.deepcopy(live)
     if not isinstance(new.get("metadata"), dict):
         new["metadata"] = {}
-    bodies.check_kind(new, resource.gvk)
-    faults = machinery.decode_in_place(new, resource.gvk, resource)
+    shown = strategic.go_text(patch) if kind == STRATEGIC_PATCH else machinery.dumps(new).decode()
+    try:
+        bodies.check_kind(new, resource.gvk, call)
+        faults = machinery.decode_in_place(new, resource.gvk, resource)
+    except BadRequest as error:
+        _, _, text = error.message.partition(f" cannot be handled as a {resource.kind}: ")
+        raise _invalid(shown, text or error.message) from error
     if faults:
-        _report(call, patch, faults, options)
+        _report(call, shown, faults, options)
     new.setdefault("metadata", {})
     meta_rules.check_name(new, live["metadata"]["name"])
     meta_rules.check_namespace(new, resource, call.namespace)
@@ -104,10 +111,14 @@ async def _apply(call: Call, options: WriteOptions) -> Response:
     if not call.param("fieldManager"):
         fault = field_errors.required("fieldManager", "is required for apply patch")
         raise Invalid.of("meta.k8s.io", "PatchOptions", "", [fault])
-    applied, duplicates = bodies.parse_object(call.request.body, YAML)
+    try:
+        applied, duplicates = bodies.parse_object(call.request.body, YAML)
+    except BadRequest as error:
+        text = f"error decoding YAML: error converting YAML to JSON: {error.message}"
+        raise BadRequest(text) from error
     if not isinstance(applied, dict) or not applied.get("kind") or not applied.get("apiVersion"):
         raise BadRequest("error decoding YAML: Object 'Kind' is missing")
-    bodies.check_kind(applied, resource.gvk)
+    bodies.check_kind(applied, resource.gvk, call)
     if not isinstance(applied.setdefault("metadata", {}), dict):
         raise BadRequest("metadata must be an object")
     bodies.report(
