@@ -1,0 +1,103 @@
+"""Two API servers over one etcd are one API."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tiphys.apimachinery.clock import RealClock
+from tiphys.apiserver.options import ApiServerOptions, TokenEntry
+from tiphys.apiserver.server import ApiServer
+from tiphys.storage.etcd import EtcdStore
+from tiphys.testing.etcd import EtcdProcess
+from tiphys.wire.message import Request, Response
+from tiphys.wire.pki import make_signing_key
+
+pytestmark = pytest.mark.etcd
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+OPTIONS = ApiServerOptions(
+    tokens=(TokenEntry("admin", "admin", "1", ("system:masters",)),),
+    service_account_signing_key=make_signing_key(),
+)
+
+
+async def send(server: ApiServer, method: str, path: str, body: Any = None) -> Response:
+    path, _, query = path.partition("?")
+    headers = {"authorization": "Bearer admin", "accept": "application/json"}
+    if body is not None:
+        headers["content-type"] = "application/json"
+    data = orjson.dumps(body) if body is not None else b""
+    return await server.handler(Request(method, path, query, headers, data))
+
+
+async def call(server: ApiServer, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    response = await send(server, method, path, body)
+    raw = response.body if isinstance(response.body, bytes) else b"".join(response.body)
+    return response.status, orjson.loads(raw)
+
+
+@pytest.fixture
+async def servers(tmp_path: Path) -> AsyncIterator[list[ApiServer]]:
+    etcd = EtcdProcess(tmp_path)
+    await etcd.start()
+    servers = [ApiServer(EtcdStore([etcd.url]), OPTIONS, RealClock()) for _ in range(2)]
+    try:
+        async with asyncio.timeout(30):
+            for server in servers:
+                await server.start()
+            yield servers
+            for server in servers:
+                await server.stop()
+    finally:
+        await etcd.end()
+
+
+def config_map(name: str, **data: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+async def test_each_sees_at_once_what_the_other_wrote(servers: list[ApiServer]) -> None:
+    one, other = servers
+    for number in range(10):
+        status, made = await call(one, "POST", MAPS, config_map(f"m{number}", n="0"))
+        assert status == 201
+        made["data"]["n"] = "1"
+        status, changed = await call(other, "PUT", f"{MAPS}/m{number}", made)
+        assert (status, changed["data"]) == (200, {"n": "1"})
+        assert await call(one, "GET", f"{MAPS}/m{number}") == (200, changed)
+        assert (await call(one, "PUT", f"{MAPS}/m{number}", made))[0] == 409
+        assert (await call(other, "POST", MAPS, config_map(f"m{number}")))[0] == 409
+        one, other = other, one
+    for server in servers:
+        found = (await call(server, "GET", MAPS))[1]["items"]
+        assert len([item for item in found if item["data"] == {"n": "1"}]) == 10
+    assert (await call(one, "DELETE", f"{MAPS}/m0"))[0] == 200
+    assert (await call(other, "GET", f"{MAPS}/m0"))[0] == 404
+
+
+async def test_a_watch_hears_of_the_other_in_order(servers: list[ApiServer]) -> None:
+    one, other = servers
+    _, listed = await call(one, "GET", MAPS)
+    since = listed["metadata"]["resourceVersion"]
+    response = await send(other, "GET", f"{MAPS}?watch=1&resourceVersion={since}")
+    assert response.stream is not None
+    versions = [
+        int((await call(one, "POST", MAPS, config_map(f"w{n}")))[1]["metadata"]["resourceVersion"])
+        for n in range(5)
+    ]
+    seen: list[int] = []
+    buffer = b""
+    async with aclosing(response.stream) as stream:  # type: ignore[type-var]
+        async for chunk in stream:
+            buffer += chunk
+            *lines, buffer = buffer.split(b"\n")
+            events = [orjson.loads(line) for line in lines]
+            seen += [int(event["object"]["metadata"]["resourceVersion"]) for event in events]
+            if len(seen) >= 5:
+                break
+    assert seen == versions
