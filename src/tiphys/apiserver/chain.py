@@ -13,6 +13,7 @@ import uuid
 
 from tiphys.apimachinery.errors import InternalError, NotFound, StatusError
 from tiphys.apiserver import respond
+from tiphys.apiserver.aggregation.controller import Aggregation
 from tiphys.apiserver.authn import impersonation
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.metrics import Metrics
@@ -27,10 +28,13 @@ log = logging.getLogger(__name__)
 class Chain:
     """Turns requests into answers; never raises but for cancellation."""
 
-    def __init__(self, backend: Backend, nonresource: NonResource, metrics: Metrics) -> None:
+    def __init__(
+        self, backend: Backend, nonresource: NonResource, metrics: Metrics, aggregation: Aggregation
+    ) -> None:
         self._backend = backend
         self._nonresource = nonresource
         self._metrics = metrics
+        self._aggregation = aggregation
         # Random once, then counted: as unique as a UUID for each request, and four times as fast.
         self._id_prefix = str(uuid.uuid4())[:24]
         self._id_count = secrets.randbits(40)
@@ -64,6 +68,9 @@ class Chain:
             user = impersonation.impersonate(user, request.headers, backend.authorizer.require)
         request.scope["user"] = user
         backend.authorizer.require(user, info)
+        aggregated = await self._aggregation.answer(request, user)
+        if aggregated is not None:
+            return aggregated
         if info.is_resource:
             return await route(backend, request, info, user)
         response = self._nonresource.handle(request)

@@ -37,7 +37,7 @@ class Discovery:
             self._documents.clear()
             self._revision = self._table.revision
         if len(parts) == 1:
-            version = _aggregated_version(request.headers.get("accept", ""))
+            version = aggregated_version(request.headers.get("accept", ""))
             if version:
                 return self._aggregated(request, core=parts[0] == "api", version=version)
         return self._plain(request, "/".join(parts), lambda: self._document(parts))
@@ -91,7 +91,8 @@ class Discovery:
         return Response(200, headers, found[0])
 
 
-def _aggregated_version(accept: str) -> str:
+def aggregated_version(accept: str) -> str:
+    """Return the version of aggregated discovery that a client wants, empty for the legacy form."""
     for clause in accept.split(","):
         if "as=APIGroupDiscoveryList" in clause and clause.strip().startswith("application/json"):
             for version in _AGGREGATED:

@@ -16,6 +16,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.table import TABLE
 from tiphys.apiserver.admission.chain import AdmissionChain
+from tiphys.apiserver.aggregation.controller import Aggregation
 from tiphys.apiserver.allocators import ServiceAllocator
 from tiphys.apiserver.authn.authenticator import Authenticator
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
@@ -79,7 +80,8 @@ class ApiServer:
         metrics = Metrics()
         checks = {"ping": lambda: True, "etcd": self._is_ready}
         nonresource = NonResource(self.table, self.options, self.keys, metrics, checks, self.custom.source_of)
-        self._chain = Chain(self.backend, nonresource, metrics)
+        self.aggregation = Aggregation(self.backend)
+        self._chain = Chain(self.backend, nonresource, metrics, self.aggregation)
         self._ready = False
         self._background: asyncio.Task[None] | None = None
 
@@ -122,6 +124,7 @@ class ApiServer:
         self._background = task
         await started.wait()
         await bootstrap(self.backend)
+        await self.aggregation.prime()
         self._ready = True
 
     def _core(self, plural: str) -> Resource:
@@ -139,6 +142,7 @@ class ApiServer:
         feeds.append(Feed(self.objects, self._core("services"), service))
         feeds.append(Feed(self.objects, self.custom.row, self.custom.observe))
         feeds += self.backend.admission.feeds(self.objects, self.table)
+        feeds += self.aggregation.feeds()
         if "Node" in self.options.authorization_modes:
             feeds.append(Feed(self.objects, self._core("pods"), self._pods.observe))
         return feeds
@@ -148,6 +152,7 @@ class ApiServer:
             for feed in feeds:
                 group.create_task(feed.run())
             group.create_task(self.custom.run())
+            group.create_task(self.aggregation.run())
             started.set()
 
     def _feeds_ended(self, task: asyncio.Task[None]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import httptools
@@ -119,7 +119,7 @@ async def send(
     port: int,
     method: str,
     target: str,
-    headers: Mapping[str, str],
+    headers: Mapping[str, str] | Sequence[tuple[str, str]],
     *,
     body: bytes = b"",
     ssl_context: ssl.SSLContext | None = None,
@@ -128,8 +128,10 @@ async def send(
 ) -> Answer:
     """Send a request and return the answer once its head is here. Raises ConnectFailed.
 
-    ``server_name`` is what the certificate must be for where that is not ``host``.
+    ``headers`` are pairs where a name must repeat. ``server_name`` is what the certificate must be for where
+    that is not ``host``.
     """
+    pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
     try:
         async with asyncio.timeout(connect_timeout_s):
             reader, writer = await asyncio.open_connection(
@@ -140,8 +142,8 @@ async def send(
         raise ConnectFailed(f"dial tcp {host}:{port}: {reason}") from error
     stream = SocketStream(reader, writer)
     try:
-        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-        if "host" not in {name.lower() for name in headers}:
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in pairs)]
+        if "host" not in {name.lower() for name, _ in pairs}:
             lines.append(f"Host: {host}:{port}")
         if body or method in ("POST", "PUT", "PATCH"):
             lines.append(f"Content-Length: {len(body)}")

@@ -145,10 +145,11 @@ async def handle(call: Call) -> Response:
         )
     except client.ConnectFailed as error:
         raise ServiceUnavailable(f"error trying to reach service: {error}") from error
-    return _respond(answer, prefix)
+    return pass_on(answer, prefix)
 
 
-def _respond(answer: client.Answer, prefix: str) -> Response:
+def pass_on(answer: client.Answer, prefix: str = "") -> Response:
+    """Return another server's answer as this one's: streamed, or the bare connection after an upgrade."""
     if answer.status == 101:
 
         async def run(stream: ByteStream) -> None:

@@ -1,0 +1,124 @@
+"""Whether a remote API answers: its Service, the endpoints behind it, and its discovery document.
+
+Owns: upstream's reasons and messages. Refuses: writing them (``controller``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+
+import orjson
+
+from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.admission.lookup import find
+from tiphys.apiserver.aggregation.front_proxy import FrontProxy, headers_for
+from tiphys.apiserver.authn.user import MASTERS, User
+from tiphys.apiserver.call import Backend
+from tiphys.apiserver.service_link import (
+    Endpoint,
+    NoEndpoint,
+    bundle_of,
+    reason_of,
+    resolve,
+    tls_context,
+)  # fmt: skip
+from tiphys.wire import client
+
+_TIMEOUT_S = 5.0
+_HTTPS = 443
+_SELF = User("system:kube-aggregator", groups=(MASTERS,))
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """What the Available condition shall say, and the resources that the API has."""
+
+    ok: bool
+    reason: str
+    message: str
+    resources: list[Object] = field(default_factory=list)
+
+
+def port_of(service: Object) -> int:
+    return int(service["spec"]["service"].get("port") or _HTTPS)
+
+
+def context_of(service: Object, proxy: FrontProxy) -> ssl.SSLContext:
+    """Return the TLS context for an APIService. Raises ssl.SSLError for a bad bundle."""
+    spec = service["spec"]
+    insecure = bool(spec.get("insecureSkipTLSVerify"))
+    return tls_context(bundle_of(spec), insecure=insecure, client=proxy.client)
+
+
+async def check(backend: Backend, service: Object, proxy: FrontProxy) -> Availability:
+    """Return whether a remote API is there."""
+    reference = service["spec"]["service"]
+    namespace, name, port = reference["namespace"], reference["name"], port_of(service)
+    where = f"service/{name} in {_quoted(namespace)}"
+    found = await find(backend, "", "v1", "services", name, namespace)
+    if found is None:
+        return Availability(False, "ServiceNotFound", f"{where} is not present")
+    spec = found.get("spec") or {}
+    if spec.get("type") != "ExternalName":
+        listening = next((one for one in spec.get("ports") or () if one.get("port") == port), None)
+        if listening is None:
+            return Availability(False, "ServicePortError", f"{where} is not listening on port {port}")
+        try:
+            endpoint = await resolve(backend, namespace, name, port)
+        except NoEndpoint:
+            named = _quoted(listening.get("name") or "")
+            text = f"endpoints for {where} have no addresses with port name {named}"
+            return Availability(False, "MissingEndpoints", text)
+    else:
+        endpoint = await resolve(backend, namespace, name, port)
+    return await _discover(service, endpoint, proxy)
+
+
+async def _discover(service: Object, endpoint: Endpoint, proxy: FrontProxy) -> Availability:
+    spec = service["spec"]
+    path = f"/apis/{spec['group']}/{spec['version']}"
+    url = f"https://{endpoint.host}:{endpoint.port}{path}"
+    try:
+        status, body = await fetch(service, endpoint, proxy, path)
+    except client.ConnectFailed as error:
+        why = f'Get "{url}": {reason_of(error, endpoint.server_name)}'
+    except TimeoutError:
+        why = f'Get "{url}": context deadline exceeded'
+    except (ssl.SSLError, ValueError) as error:
+        why = f'Get "{url}": unable to load root certificates: {error}'
+    else:
+        if 200 <= status < 300:
+            return Availability(True, "Passed", "all checks passed", _resources(body))
+        why = f"bad status from {url}: {status}"
+    text = f"failing or missing response from {url}: {why}"
+    return Availability(False, "FailedDiscoveryCheck", text)
+
+
+async def fetch(service: Object, endpoint: Endpoint, proxy: FrontProxy, path: str) -> tuple[int, bytes]:
+    """GET a path of a remote API as this server itself. Raises ConnectFailed, TimeoutError, ssl.SSLError."""
+    headers = headers_for(_SELF, [("Accept", "application/json")])
+    headers.append(("Host", endpoint.server_name))
+    async with asyncio.timeout(_TIMEOUT_S):
+        answer = await client.send(
+            endpoint.host, endpoint.port, "GET", path, headers,
+            ssl_context=context_of(service, proxy), server_name=endpoint.server_name,
+        )  # fmt: skip
+        try:
+            return answer.status, await answer.read()
+        finally:
+            await answer.close()
+
+
+def _resources(body: bytes) -> list[Object]:
+    try:
+        found = orjson.loads(body)
+    except ValueError:
+        return []
+    listed = found.get("resources") if isinstance(found, dict) else None
+    return [one for one in listed or () if isinstance(one, dict) and one.get("name")]
+
+
+def _quoted(text: str) -> str:
+    return orjson.dumps(text).decode()

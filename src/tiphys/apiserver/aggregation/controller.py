@@ -1,0 +1,217 @@
+"""Aggregation of one server: keeps APIService objects true and answers for remote APIs.
+
+Owns: which group versions are remote, their availability, the local APIServices that mirror the resource
+table, the published front-proxy configuration. Called by the server's start (``prime``), its background tasks
+(``feeds``, ``run``) and its chain (``answer``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from tiphys.apimachinery.clock import rfc3339
+from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
+from tiphys.apimachinery.meta import GVK, Object, copy_object, new_uid
+from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver import machinery
+from tiphys.apiserver.aggregation import availability, discovery, objects, proxying
+from tiphys.apiserver.aggregation.front_proxy import CONFIG_MAP, NAMESPACE, FrontProxy
+from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.call import Backend
+from tiphys.apiserver.feed import Feed
+from tiphys.apiserver.objects import Cached
+from tiphys.wire.message import Request, Response
+
+log = logging.getLogger(__name__)
+_TICK_S = 1.0
+_RECHECK_S = 30.0
+"""Between two checks of a remote API that answered; one that did not is tried at every tick."""
+
+
+class Aggregation:
+    """APIServices of one server."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        row = backend.table.by_kind(GVK("apiregistration.k8s.io", "v1", "APIService"))
+        assert row is not None
+        self._row: Resource = row
+        self._known: dict[str, Object] = {}
+        self._remote: dict[tuple[str, str], Object] = {}
+        self._resources: dict[str, list[Object]] = {}
+        self._due: dict[str, float] = {}
+        self._synced = -1
+        self._changed = asyncio.Event()
+        self._proxy: FrontProxy | None = None
+
+    @property
+    def front_proxy(self) -> FrontProxy:
+        """This server's identity towards extension servers, made when first needed."""
+        if self._proxy is None:
+            self._proxy = FrontProxy(self._backend.clock.now())
+        return self._proxy
+
+    def feeds(self) -> list[Feed]:
+        """Return what must be followed while the server runs."""
+        return [Feed(self._backend.store, self._row, self._observe)]
+
+    def _observe(self, old: Cached | None, new: Cached | None) -> None:
+        name = (new or old).name  # type: ignore[union-attr]
+        before = self._known.pop(name, None)
+        if before is not None:
+            self._remote.pop(_key(before), None)
+        if new is not None:
+            self._known[name] = new.object
+            if objects.is_remote(new.object):
+                self._remote[_key(new.object)] = new.object
+            if before is None or before.get("spec") != new.object.get("spec"):
+                self._due.pop(name, None)
+        else:
+            self._resources.pop(name, None)
+            self._synced = -1
+        self._changed.set()
+
+    async def prime(self) -> None:
+        """Write the local APIServices and the front-proxy configuration."""
+        await self._sync_local()
+        await self._publish()
+
+    async def run(self) -> None:
+        """Follow the resource table and the health of remote APIs for ever."""
+        while True:
+            try:
+                async with asyncio.timeout(_TICK_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+            self._changed.clear()
+            try:
+                await self._sync_local()
+                await self._check_remote()
+            except StatusError as error:
+                log.warning("aggregation will be tried again error=%s", error)
+
+    async def answer(self, request: Request, user: User) -> Response | None:
+        """Return the answer to a request that aggregation concerns, None for all others."""
+        if not self._remote:
+            return None
+        parts = [part for part in request.path.split("/") if part]
+        if parts[:2] == ["openapi", "v3"] and len(parts) == 5 and parts[2] == "apis":
+            service = self._remote.get((parts[3], parts[4]))
+            return None if service is None else await self._pass(service, request, user)
+        if not parts or parts[0] != "apis":
+            return None
+        if len(parts) <= 2:
+            if request.method not in ("GET", "HEAD"):
+                return None
+            return discovery.answer(request, parts[1:], self._backend.table, self._remotes())
+        service = self._remote.get((parts[1], parts[2]))
+        return None if service is None else await self._pass(service, request, user)
+
+    async def _pass(self, service: Object, request: Request, user: User) -> Response:
+        return await proxying.pass_through(self._backend, service, self.front_proxy, request, user)
+
+    def _remotes(self) -> list[discovery.Remote]:
+        return [
+            discovery.Remote(
+                service["spec"],
+                self._resources.get(service["metadata"]["name"], []),
+                fresh=objects.is_available(service),
+            )
+            for service in self._remote.values()
+        ]
+
+    async def _sync_local(self) -> None:
+        """Make what is missing of the local APIServices, take away those of custom groups that went."""
+        table = self._backend.table
+        if self._synced == table.revision:
+            return
+        revision = table.revision
+        wanted = {service["metadata"]["name"]: service for service in objects.local_services(table)}
+        missing = [service for name, service in wanted.items() if name not in self._known]
+        await asyncio.gather(*(self._create(service) for service in missing))
+        for name, service in list(self._known.items()):
+            if name not in wanted and objects.is_managed(service) and not objects.is_remote(service):
+                await self._delete(name)
+        self._synced = revision
+
+    async def _create(self, service: Object) -> None:
+        strategy = machinery.strategy_for(self._row)
+        strategy.default(service)
+        strategy.prepare_create(service)
+        now = rfc3339(self._backend.clock.now())
+        service["metadata"] |= {"uid": new_uid(), "creationTimestamp": now}
+        for condition in service["status"].get("conditions") or ():
+            condition["lastTransitionTime"] = now
+        try:
+            await self._backend.store.create(self._row, service)
+        except AlreadyExists:
+            return
+
+    async def _delete(self, name: str) -> None:
+        store = self._backend.store
+        try:
+            cached = await store.get(self._row, "", name)
+            await store.delete(self._row, "", name, cached.revision)
+        except (NotFound, Conflict):
+            return
+
+    async def _check_remote(self) -> None:
+        now = self._backend.clock.monotonic()
+        due = [
+            service
+            for service in self._remote.values()
+            if not objects.is_available(service) or self._due.get(service["metadata"]["name"], now) <= now
+        ]
+        async with asyncio.TaskGroup() as group:
+            for service in due:
+                group.create_task(self._check(service))
+
+    async def _check(self, service: Object) -> None:
+        name = service["metadata"]["name"]
+        found = await availability.check(self._backend, service, self.front_proxy)
+        self._due[name] = self._backend.clock.monotonic() + _RECHECK_S
+        if found.ok:
+            self._resources[name] = found.resources
+        changed = objects.with_condition(
+            service, ok=found.ok, reason=found.reason, message=found.message,
+            now=rfc3339(self._backend.clock.now()),
+        )  # fmt: skip
+        if changed is None:
+            return
+        try:
+            await self._backend.store.update(self._row, changed, int(service["metadata"]["resourceVersion"]))
+        except (NotFound, Conflict):
+            return
+
+    async def _publish(self) -> None:
+        """Tell extension servers, through the ConfigMap that they read, which certificate to believe."""
+        backend, proxy = self._backend, self.front_proxy
+        row = backend.table.by_path("", "v1", "configmaps")
+        while True:
+            try:
+                cached = await backend.store.get(row, NAMESPACE, CONFIG_MAP)
+                data = cached.object.get("data") or {}
+                changed: Object = copy_object(cached.object)
+                changed["data"] = data | proxy.config_data(data.get("requestheader-client-ca-file", ""))
+                if changed["data"] == data:
+                    return
+                changed["metadata"].pop("resourceVersion", None)
+                await backend.store.update(row, changed, cached.revision)
+                return
+            except NotFound:
+                fresh = proxy.config_map(backend.options.client_ca)
+                fresh["metadata"] |= {"uid": new_uid(), "creationTimestamp": rfc3339(backend.clock.now())}
+                try:
+                    await backend.store.create(row, fresh)
+                    return
+                except AlreadyExists:
+                    continue
+            except Conflict:
+                continue
+
+
+def _key(service: Object) -> tuple[str, str]:
+    spec = service.get("spec") or {}
+    return spec.get("group") or "", spec.get("version") or ""

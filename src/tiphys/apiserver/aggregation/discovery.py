@@ -1,0 +1,144 @@
+"""``/apis`` and ``/apis/<group>`` where some groups are served elsewhere: local and remote ones together.
+
+Pure. Refuses: ``/apis/<group>/<version>`` of remote APIs, which is passed on to them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from tiphys.apimachinery.meta import Object
+from tiphys.apis import discovery_docs
+from tiphys.apis.table import ResourceTable, version_rank
+from tiphys.apiserver.discovery import aggregated_version
+from tiphys.wire.message import Request, Response
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """One remote group version: its APIService's spec and the resources last seen."""
+
+    spec: Object
+    resources: list[Object]
+    fresh: bool
+
+    @property
+    def group(self) -> str:
+        return str(self.spec["group"])
+
+    @property
+    def version(self) -> str:
+        return str(self.spec["version"])
+
+
+def answer(request: Request, rest: list[str], table: ResourceTable, remotes: list[Remote]) -> Response | None:
+    """Answer ``/apis`` (``rest`` empty) or ``/apis/<group>``; None where no remote API is concerned."""
+    if rest:
+        if all(remote.group != rest[0] for remote in remotes):
+            return None
+        document = next(item for item in _groups(table, remotes) if item["name"] == rest[0])
+        return _json({"kind": "APIGroup", "apiVersion": "v1", **document})
+    version = aggregated_version(request.headers.get("accept", ""))
+    if version:
+        return _aggregated(request, table, remotes, version)
+    return _json({"kind": "APIGroupList", "apiVersion": "v1", "groups": _groups(table, remotes)})
+
+
+def _json(document: Any) -> Response:
+    headers = {"content-type": "application/json", "cache-control": "no-cache, private", "vary": "Accept"}
+    return Response(200, headers, orjson.dumps(document))
+
+
+def _by_group(remotes: list[Remote]) -> dict[str, list[Remote]]:
+    found: dict[str, list[Remote]] = {}
+    ordered = sorted(remotes, key=lambda one: (-one.spec["versionPriority"], version_rank(one.version)))
+    for remote in ordered:
+        found.setdefault(remote.group, []).append(remote)
+    return found
+
+
+def _merged(
+    table: ResourceTable, remotes: list[Remote], local: dict[str, Object], make: Any, blank: Any
+) -> list[Object]:
+    """Return groups in order of priority, each with its local versions and then the remote ones."""
+    groups = dict(local)
+    priority = {name: table.group_priority(name) for name in local}
+    for name, members in _by_group(remotes).items():
+        group = dict(groups.get(name) or blank(name))
+        group["versions"] = [*group["versions"], *(make(member) for member in members)]
+        groups[name] = group
+        most = max(int(member.spec["groupPriorityMinimum"]) for member in members)
+        priority[name] = max(priority.get(name, 0), most)
+    return [groups[name] for name in sorted(groups, key=lambda name: -priority[name])]
+
+
+def _groups(table: ResourceTable, remotes: list[Remote]) -> list[Object]:
+    local = {group["name"]: group for group in discovery_docs.group_list(table)["groups"]}
+
+    def version(remote: Remote) -> Object:
+        return {"groupVersion": f"{remote.group}/{remote.version}", "version": remote.version}
+
+    groups = _merged(table, remotes, local, version, lambda name: {"name": name, "versions": []})
+    return [{**group, "preferredVersion": group["versions"][0]} for group in groups]
+
+
+def _aggregated(request: Request, table: ResourceTable, remotes: list[Remote], version: str) -> Response:
+    document = discovery_docs.aggregated(table, core=False, version=version)
+    local = {item["metadata"]["name"]: item for item in document["items"]}
+
+    def blank(name: str) -> Object:
+        return {"metadata": {"name": name, "creationTimestamp": None}, "versions": []}
+
+    document["items"] = _merged(table, remotes, local, _version_entry, blank)
+    body = orjson.dumps(document)
+    tag = f'"{hashlib.sha512(body).hexdigest().upper()}"'
+    headers = {
+        "content-type": f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList",
+        "etag": tag,
+        "vary": "Accept",
+        "cache-control": "public",
+    }
+    if request.headers.get("if-none-match") == tag:
+        return Response(304, headers)
+    return Response(200, headers, body)
+
+
+def _version_entry(remote: Remote) -> Object:
+    subresources: dict[str, list[Object]] = {}
+    for one in remote.resources:
+        plural, slash, name = str(one["name"]).partition("/")
+        if slash:
+            entry = {"subresource": name, "responseKind": _kind(one, remote), "verbs": one.get("verbs") or []}
+            subresources.setdefault(plural, []).append(entry)
+    entries = [_resource(one, remote) for one in remote.resources if "/" not in one["name"]]
+    for entry in entries:
+        if subresources.get(entry["resource"]):
+            entry["subresources"] = subresources[entry["resource"]]
+    freshness = "Current" if remote.fresh else "Stale"
+    return {"version": remote.version, "resources": entries, "freshness": freshness}
+
+
+def _resource(one: Object, remote: Remote) -> Object:
+    entry: Object = {
+        "resource": one["name"],
+        "responseKind": _kind(one, remote),
+        "scope": "Namespaced" if one.get("namespaced") else "Cluster",
+        "singularResource": one.get("singularName") or "",
+        "verbs": one.get("verbs") or [],
+    }
+    for key in ("shortNames", "categories"):
+        if one.get(key):
+            entry[key] = one[key]
+    return entry
+
+
+def _kind(one: Object, remote: Remote) -> Object:
+    return {
+        "group": one.get("group") or remote.group,
+        "version": one.get("version") or remote.version,
+        "kind": one.get("kind") or "",
+    }

@@ -1,0 +1,84 @@
+"""How this server shows itself, and its users, to aggregated API servers.
+
+Owns: the front-proxy certificate and the ConfigMap that tells extension servers whom to believe. Without
+configured files it makes an authority of its own, so that aggregation works as the cluster comes up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from urllib.parse import quote
+
+from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.authn.user import User
+from tiphys.wire.pki import KeyPair, issue_client, make_ca
+
+NAME = "front-proxy-client"
+NAMESPACE, CONFIG_MAP = "kube-system", "extension-apiserver-authentication"
+_DROPPED = frozenset(
+    {"authorization", "connection", "keep-alive", "transfer-encoding", "content-length", "te", "trailer"}
+    | {"proxy-authenticate", "upgrade", "host"}
+)
+_MAX_OTHERS = 4
+"""Authorities of other servers, or of this one before it was started again, that stay believed."""
+_END = "-----END CERTIFICATE-----"
+Headers = list[tuple[str, str]]
+
+
+class FrontProxy:
+    """One server's identity towards extension servers."""
+
+    def __init__(self, now: datetime, client: KeyPair | None = None, authority: bytes = b"") -> None:
+        if client is None:
+            ca = make_ca("front-proxy-ca", now)
+            client, authority = issue_client(ca, NAME, (), now, days=3650), ca.certificate
+        self.client = client
+        self.authority = authority
+
+    def config_data(self, believed: str = "") -> dict[str, str]:
+        """Return what the ConfigMap must say for extension servers to believe the headers.
+
+        ``believed`` is the bundle that it has: other servers over the same store stay believed.
+        """
+        own = self.authority.decode("ascii")
+        others = [one for one in _split(believed) if one.strip() != own.strip()]
+        return {
+            "requestheader-allowed-names": f'["{NAME}"]',
+            "requestheader-client-ca-file": "".join([*others[-_MAX_OTHERS:], own]),
+            "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
+            "requestheader-group-headers": '["X-Remote-Group"]',
+            "requestheader-uid-headers": '["X-Remote-Uid"]',
+            "requestheader-username-headers": '["X-Remote-User"]',
+        }
+
+    def config_map(self, client_ca: bytes) -> Object:
+        """Return the whole ConfigMap for a cluster that has none."""
+        data = self.config_data()
+        if client_ca:
+            data["client-ca-file"] = client_ca.decode("ascii")
+        meta = {"name": CONFIG_MAP, "namespace": NAMESPACE}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+
+
+def _split(bundle: str) -> list[str]:
+    return [f"{part.strip()}\n{_END}\n" for part in bundle.split(_END) if part.strip()]
+
+
+def headers_for(user: User, headers: Sequence[tuple[str, str]], *, upgrade: str = "") -> Headers:
+    """Return a request's headers with its user in the place of its credentials."""
+    sent = [
+        (name, value)
+        for name, value in headers
+        if name.lower() not in _DROPPED and not name.lower().startswith(("x-remote-", "impersonate-"))
+    ]
+    sent.append(("X-Remote-User", user.name))
+    if user.uid:
+        sent.append(("X-Remote-Uid", user.uid))
+    sent += [("X-Remote-Group", group) for group in user.groups]
+    for key, values in user.extra:
+        name = f"X-Remote-Extra-{quote(key, safe='')}"
+        sent += [(name, value) for value in values]
+    if upgrade:
+        sent += [("Connection", "Upgrade"), ("Upgrade", upgrade)]
+    return sent

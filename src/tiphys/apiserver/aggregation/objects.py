@@ -1,0 +1,74 @@
+"""APIService objects: the local ones that a resource table stands for, and conditions of the others.
+
+Pure. Called by the aggregation controller. Source: apiregistration.k8s.io/v1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tiphys.apimachinery.meta import Object, copy_object, get_condition
+
+AUTOMANAGED = "kube-aggregator.kubernetes.io/automanaged"
+_CUSTOM_GROUP_PRIORITY = 1000
+_CUSTOM_VERSION_PRIORITY = 100
+
+
+def local_services(table: Any) -> Iterator[Object]:
+    """Yield the APIService of every group version that the table serves."""
+    for group in table.groups():
+        versions = table.versions(group)
+        for position, version in enumerate(versions):
+            custom = all(row.custom for row in table.resources(group, version))
+            yield {
+                "apiVersion": "apiregistration.k8s.io/v1",
+                "kind": "APIService",
+                "metadata": {
+                    "name": f"{version}.{group}",
+                    "labels": {AUTOMANAGED: "true" if custom else "onstart"},
+                },
+                "spec": {
+                    "group": group,
+                    "version": version,
+                    "groupPriorityMinimum": _CUSTOM_GROUP_PRIORITY if custom else table.group_priority(group),
+                    "versionPriority": _CUSTOM_VERSION_PRIORITY if custom else _priority(versions, position),
+                },
+            }
+
+
+def _priority(versions: list[str], position: int) -> int:
+    """Spread a group's versions: the preferred one has the highest number."""
+    if len(versions) == 1:
+        return 15 if versions[0] == "v1" else 9
+    return max(1, 15 - position * 3)
+
+
+def is_remote(service: Object) -> bool:
+    return (service.get("spec") or {}).get("service") is not None
+
+
+def is_managed(service: Object) -> bool:
+    """Tell whether this server made the object and may take it away."""
+    return (service["metadata"].get("labels") or {}).get(AUTOMANAGED) == "true"
+
+
+def is_available(service: Object) -> bool:
+    condition = get_condition(service, "Available")
+    return condition is not None and condition.get("status") == "True"
+
+
+def with_condition(service: Object, *, ok: bool, reason: str, message: str, now: str) -> Object | None:
+    """Return a copy with its Available condition set, None when it says so already."""
+    wanted = {"type": "Available", "status": "True" if ok else "False", "reason": reason, "message": message}
+    found = get_condition(service, "Available")
+    if found is not None and {key: found.get(key) for key in wanted} == wanted:
+        return None
+    same = found is not None and found.get("status") == wanted["status"]
+    since = found.get("lastTransitionTime") if found is not None and same else None
+    changed: Object = copy_object(service)
+    changed["metadata"].pop("resourceVersion", None)
+    status = changed.setdefault("status", {})
+    others = [one for one in status.get("conditions") or () if one.get("type") != "Available"]
+    status["conditions"] = [*others, {**wanted, "lastTransitionTime": since or now}]
+    return changed

@@ -1,0 +1,52 @@
+"""Passes a request on to the API server behind an APIService, with its user in headers.
+
+Watches are streamed and upgrades carried. Refuses: APIs that are not available (503), before any connection.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.aggregation.availability import context_of, port_of
+from tiphys.apiserver.aggregation.front_proxy import FrontProxy, headers_for
+from tiphys.apiserver.aggregation.objects import is_available
+from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.call import Backend
+from tiphys.apiserver.service_link import NoEndpoint, reason_of, resolve
+from tiphys.apiserver.subresources.proxy import pass_on
+from tiphys.wire import client
+from tiphys.wire.message import Request, Response
+
+
+async def pass_through(
+    backend: Backend, service: Object, proxy: FrontProxy, request: Request, user: User
+) -> Response:
+    """Return the remote API's answer, or a 503 where there is none."""
+    if not is_available(service):
+        return _unavailable("service unavailable")
+    reference = service["spec"]["service"]
+    try:
+        endpoint = await resolve(backend, reference["namespace"], reference["name"], port_of(service))
+        context = context_of(service, proxy)
+    except (NoEndpoint, ssl.SSLError, ValueError):
+        return _unavailable("service unavailable")
+    headers = headers_for(user, list(request.headers.items()), upgrade=request.headers.get("upgrade", ""))
+    headers.append(("Host", f"{endpoint.server_name}:{port_of(service)}"))
+    if request.peer_address:
+        headers.append(("X-Forwarded-For", request.peer_address))
+    path = request.raw_path.partition("?")[0] or request.path
+    target = f"{path}?{request.raw_query}" if request.raw_query else path
+    try:
+        answer = await client.send(
+            endpoint.host, endpoint.port, request.method, target, headers, body=request.body,
+            ssl_context=context, server_name=endpoint.server_name,
+        )  # fmt: skip
+    except client.ConnectFailed as error:
+        return _unavailable(f"error trying to reach service: {reason_of(error, endpoint.server_name)}")
+    return pass_on(answer)
+
+
+def _unavailable(text: str) -> Response:
+    headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
+    return Response(503, headers, f"{text}\n".encode())
