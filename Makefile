@@ -33,9 +33,12 @@ test-slow: .venv ## every test that needs no root, the slow ones too
 e2e: .venv ## real containers, needs root
 	TIPHYS_OUTBOUND=off $(BIN)/pytest -m e2e tests
 
+conformance-table: ## which conformance behaviours a test of ours shows
+	$(PY) tests/conformance/table.py
+
 bench: .venv ## the rows of docs/performance.md
 	$(PY) -m bench
 
 check: lint type test ## what CI runs before e2e
 
-.PHONY: help fmt lint type test test-slow e2e bench check
+.PHONY: help fmt lint type test test-slow e2e conformance-table bench check

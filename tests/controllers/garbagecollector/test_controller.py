@@ -144,3 +144,17 @@ async def test_an_owner_of_an_unknown_kind_proves_nothing(world):
 async def test_events_are_not_watched(world):
     async with world.running(GarbageCollector):
         assert not any("events" in path for _, path in world.api.calls)
+
+
+async def test_a_circle_of_owners_holds_nothing_up(world):
+    first = make(world, "a")
+    second = make(world, "b", first)
+    third = make(world, "c", second)
+    refs = [{"apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": third["metadata"]["uid"]}]
+    refs[0]["blockOwnerDeletion"] = True
+    world.api.put(CONFIG_MAPS, {**first, "metadata": {**first["metadata"], "ownerReferences": refs}})
+    async with world.running(GarbageCollector):
+        assert names(world) == ["a", "b", "c"]
+        await world.client.delete(CONFIG_MAPS, "a", "d", propagation="Foreground")
+        await world.settle()
+        assert names(world) == []

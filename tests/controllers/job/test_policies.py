@@ -142,3 +142,31 @@ async def test_jobs_of_another_manager_are_left_alone(world):
     async with world.running(JobController):
         assert world.api.all(PODS) == []
         assert world.api.writes() == []
+
+
+async def test_a_disrupted_pod_is_no_failure(world):
+    rule = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    world.api.put(JOBS, job(1, 1, backoffLimit=0, podFailurePolicy={"rules": [rule]}))
+    async with world.running(JobController):
+        pod = active(world)[0]
+        told_off = [{"type": "DisruptionTarget", "status": "True"}]
+        world.api.put(PODS, {**pod, "status": {"phase": "Failed", "conditions": told_off}})
+        await world.settle()
+        assert set(active(world)) == {0}
+        assert (status(world).get("failed", 0), told(world)) == (0, {})
+
+
+async def test_pods_are_adopted_and_released(world):
+    world.api.put(JOBS, job(1, 1))
+    async with world.running(JobController):
+        pod = active(world)[0]
+        world.api.put(PODS, {**pod, "metadata": {**pod["metadata"], "ownerReferences": []}})
+        await world.settle()
+        name = pod["metadata"]["name"]
+        adopted = world.api.get(PODS, name, "d")
+        assert adopted["metadata"]["ownerReferences"][0]["kind"] == "Job"
+        stray = {**adopted["metadata"], "labels": {}}
+        world.api.put(PODS, {**adopted, "metadata": stray})
+        await world.settle()
+        assert world.api.get(PODS, name, "d")["metadata"]["ownerReferences"] == []
+        assert len(world.api.all(PODS)) == 2
