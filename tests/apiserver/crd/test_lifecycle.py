@@ -99,6 +99,10 @@ FAULTS: dict[str, tuple[Any, str]] = {
         {"type": "object", "anyOf": [{"type": "object"}]},
         f"{SCHEMA}.anyOf[0].type: Forbidden: must be empty to be structural",
     ),
+    "rule that does not parse": (
+        {"type": "object", "x-kubernetes-validations": [{"rule": "self ="}]},
+        f'{SCHEMA}.x-kubernetes-validations[0].rule: Invalid value: "self =": compilation failed: ',
+    ),
     "list map without keys": (
         {"type": "object", "properties": {"a": {
             "type": "array", "items": {"type": "object"}, "x-kubernetes-list-type": "map"}}},

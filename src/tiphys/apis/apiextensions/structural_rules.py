@@ -51,6 +51,7 @@ def _node(node: Any, path: str, level: str) -> Faults:
     if level == "root" or node.get("x-kubernetes-embedded-resource"):
         yield from _object_fields(node, f"{path}.properties")
     yield from _values(node, path)
+    yield from _cel(node, path)
     for junctor, inner, place in _nested(node, path):
         if not (junctor and _is_int_or_string(node, junctor)):
             yield from _value_validation(inner, node, place, path)
@@ -204,6 +205,28 @@ def _values(node: Object, path: str) -> Faults:
     if node.get("default") is not None:
         checked = {key: value for key, value in node.items() if key != "default"}
         yield from Validator(build_custom(checked)).validate_value(node["default"], f"{path}.default")
+
+
+def _cel(node: Object, path: str) -> Faults:
+    """Rules must at least parse."""
+    for index, rule in enumerate(node.get("x-kubernetes-validations") or ()):
+        place, text = f"{path}.x-kubernetes-validations[{index}].rule", rule.get("rule") or ""
+        if not text.strip():
+            yield required(place, "rule is not specified")
+        elif why := _syntax_fault(text):
+            yield invalid(place, text, f"compilation failed: {why}")
+
+
+def _syntax_fault(source: str) -> str:
+    """Return why an expression is no CEL, empty where it is (or may be, for a fuller engine)."""
+    import cel
+
+    try:
+        cel.compile(source)
+    except ValueError as error:
+        text = str(error)
+        return "" if "unsupported syntax" in text else text.splitlines()[0]
+    return ""
 
 
 def _nested(node: Object, path: str) -> Iterator[tuple[str, Object, str]]:

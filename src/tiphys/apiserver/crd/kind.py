@@ -22,6 +22,7 @@ from tiphys.apis.printers.base import Printer
 from tiphys.apis.scale import BUILT_IN, ScalePaths, custom_paths
 from tiphys.apis.strategy import Strategy
 from tiphys.apiserver.crd.columns import printer_for
+from tiphys.apiserver.crd.rules import Rules
 
 _WRITES_ON_TERMINATING = ("create",)
 _IDENTITY = ("apiVersion", "kind")
@@ -40,6 +41,7 @@ class CustomKind:
         self.structural = build_custom(self.source)
         self.schema = _with_metadata(self.structural)
         self._validator = Validator(self.structural)
+        self._rules = Rules(self.structural)
         subresources: Object = version.get("subresources") or {}
         self.has_status = "status" in subresources
         scale = subresources.get("scale")
@@ -85,12 +87,16 @@ class CustomKind:
         obj.update(kept)
 
     def validate(self, obj: Object) -> list[FieldError]:
-        """Return every fault against the schema."""
-        return self._validator.validate(obj) + _embedded_faults(obj, self.structural, "")
+        """Return every fault against the schema; rules are asked about what is well-formed otherwise."""
+        return self._check(obj, MISSING)
+
+    def _check(self, obj: Object, old: Any) -> list[FieldError]:
+        faults = self._validator.validate(obj) + _embedded_faults(obj, self.structural, "")
+        return faults if faults or not self._rules else self._rules.check(obj, old)
 
     def _validate_update(self, new: Object, old: Object) -> list[FieldError]:
         """Faults that were there before and were left as they are do not stop an update."""
-        faults = self.validate(new)
+        faults = self._check(new, old)
         if not faults:
             return faults
         before = set(self.validate(old))
