@@ -10,30 +10,7 @@ from tiphys.storage.base import Store
 from tiphys.storage.etcd import EtcdStore
 from tiphys.storage.memory import MemoryStore
 from tiphys.storage.sqlite import SqliteStore
-from tiphys.testing.etcd import EtcdProcess
-
-
-class ClockedEtcdStore(EtcdStore):
-    """An ``EtcdStore`` whose leases run out by the test's clock: revoked then, as etcd does by its own."""
-
-    def __init__(self, url: str, clock: FakeClock) -> None:
-        super().__init__([url])
-        self._clock = clock
-        self._ends: dict[int, float] = {}
-
-    async def grant_lease(self, ttl_s: int) -> int:
-        lease = await super().grant_lease(ttl_s + 3600)
-        self._ends[lease] = self._clock.monotonic() + ttl_s
-        return lease
-
-    async def expire_leases(self) -> None:
-        """End every lease whose time is over."""
-        for lease, end in list(self._ends.items()):
-            if end <= self._clock.monotonic():
-                del self._ends[lease]
-                await self.revoke_lease(lease)
-                await self.confirm()
-
+from tiphys.testing.etcd import ClockedEtcdStore, EtcdProcess
 
 KINDS: dict[str, Callable[[Path, FakeClock, str], Store]] = {
     "memory": lambda _path, clock, _url: MemoryStore(clock=clock),

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from tiphys.apimachinery.clock import Clock
+from tiphys.storage.etcd import EtcdStore
+
 
 def free_ports(count: int) -> list[int]:
     """Find ports of loopback that nobody uses now."""
@@ -72,3 +75,26 @@ class EtcdProcess:
                 self.process.send_signal(how)
             await self.process.wait()
             self.process = None
+
+
+class ClockedEtcdStore(EtcdStore):
+    """An ``EtcdStore`` whose leases run out by the test's clock: revoked then, as etcd does by its own."""
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        super().__init__([url])
+        self._clock = clock
+        self._ends: dict[int, float] = {}
+
+    async def grant_lease(self, ttl_s: int) -> int:
+        """Return a lease that ``expire_leases`` ends when the clock says so."""
+        lease = await super().grant_lease(ttl_s + 3600)
+        self._ends[lease] = self._clock.monotonic() + ttl_s
+        return lease
+
+    async def expire_leases(self) -> None:
+        """End every lease whose time is over."""
+        for lease, end in list(self._ends.items()):
+            if end <= self._clock.monotonic():
+                del self._ends[lease]
+                await self.revoke_lease(lease)
+                await self.confirm()

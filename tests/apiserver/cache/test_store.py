@@ -24,6 +24,7 @@ from tiphys.apiserver.objects import Change, Selection
 from tiphys.storage.base import Put, Store
 from tiphys.storage.memory import MemoryStore
 from tiphys.storage.sqlite import SqliteStore
+from tiphys.testing.etcd import ClockedEtcdStore, EtcdProcess
 
 PODS = Resource(
     "", "v1", "Pod", "pods", "pod", True, (), GVK("", "v1", "Pod"), "/registry/pods/",
@@ -53,16 +54,28 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=["memory", "sqlite", "followed"])
+ETCD = pytest.param("etcd", marks=[pytest.mark.etcd, pytest.mark.slow])
+
+
+@pytest.fixture(params=["memory", "sqlite", "followed", ETCD])
 async def below(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncIterator[Store]:
     store: Store
+    etcd = None
     if request.param == "sqlite":
         store = SqliteStore(tmp_path / "store.db", clock=clock)
+    elif request.param == "etcd":
+        etcd = EtcdProcess(tmp_path / "etcd")
+        await etcd.start()
+        store = ClockedEtcdStore(etcd.url, clock)
     else:
         store = MemoryStore(clock=clock)
-    await store.open()
-    yield FollowedStore(store) if request.param == "followed" else store  # type: ignore[arg-type, misc]
-    await store.close()
+    try:
+        await store.open()
+        yield FollowedStore(store) if request.param == "followed" else store  # type: ignore[arg-type, misc]
+        await store.close()
+    finally:
+        if etcd is not None:
+            await etcd.end()
 
 
 @pytest.fixture
