@@ -29,16 +29,20 @@ def local_services(table: Any) -> Iterator[Object]:
                     "labels": {AUTOMANAGED: "true" if custom else "onstart"},
                 },
                 "spec": {
-                    "group": group,
+                    **({"group": group} if group else {}),
                     "version": version,
                     "groupPriorityMinimum": _CUSTOM_GROUP_PRIORITY if custom else table.group_priority(group),
-                    "versionPriority": _CUSTOM_VERSION_PRIORITY if custom else _priority(versions, position),
+                    "versionPriority": _CUSTOM_VERSION_PRIORITY
+                    if custom
+                    else _priority(group, versions, position),
                 },
             }
 
 
-def _priority(versions: list[str], position: int) -> int:
+def _priority(group: str, versions: list[str], position: int) -> int:
     """Spread a group's versions: the preferred one has the highest number."""
+    if not group:
+        return 1
     if len(versions) == 1:
         return 15 if versions[0] == "v1" else 9
     return max(1, 15 - position * 3)

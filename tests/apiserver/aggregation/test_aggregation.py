@@ -1,0 +1,277 @@
+"""APIServices over the API: local ones, availability, discovery, requests that are passed on."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pytest
+
+from tiphys.apimachinery.clock import RealClock
+from tiphys.apimachinery.meta import get_condition
+from tiphys.apiserver.objects import Selection
+from tiphys.wire.message import ByteStream, Request, Response
+from tiphys.wire.pki import KeyPair, issue_server, make_ca, server_context
+from tiphys.wire.server import serve
+
+SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
+NAME = "v1beta1.metrics.k8s.io"
+GROUP_VERSION = "/apis/metrics.k8s.io/v1beta1"
+RESOURCES = [
+    {"name": "pods", "singularName": "", "namespaced": True, "kind": "PodMetrics", "verbs": ["get", "list"]},
+    {"name": "pods/status", "singularName": "", "namespaced": True, "kind": "PodMetrics", "verbs": ["get"]},
+]
+WAIT_S = 20.0
+
+
+@dataclass
+class Extension:
+    """A small API server of its own: discovery, one list, one watch, one upgrade."""
+
+    ca: KeyPair
+    port: int = 0
+    asked: list[Request] = field(default_factory=list)
+    status: int = 200
+
+    async def __call__(self, request: Request) -> Response:
+        if request.path != GROUP_VERSION:
+            self.asked.append(request)
+        if "upgrade" in request.headers:
+            return Response(101, {"Connection": "Upgrade", "Upgrade": "echo"}, upgrade=self._echo)
+        if "watch=" in request.raw_query:
+            return Response(200, {"content-type": "application/json"}, stream=self._events())
+        body: dict[str, Any] = {"kind": "PodMetricsList", "items": []}
+        if request.path == GROUP_VERSION:
+            body = {
+                "kind": "APIResourceList",
+                "groupVersion": "metrics.k8s.io/v1beta1",
+                "resources": RESOURCES,
+            }
+        return Response(self.status, {"content-type": "application/json"}, orjson.dumps(body))
+
+    async def _events(self) -> AsyncIterator[bytes]:
+        yield b'{"type":"ADDED"}\n'
+        yield b'{"type":"DELETED"}\n'
+
+    async def _echo(self, stream: ByteStream) -> None:
+        await stream.write(await stream.read())
+
+
+@pytest.fixture
+async def extension() -> AsyncIterator[Extension]:
+    now = RealClock().now()
+    ca = make_ca("extension", now)
+    pair = issue_server(ca, "metrics", ["metrics.kube-system.svc"], now)
+    server = Extension(ca)
+    async with serve(server, host="127.0.0.1", port=0, ssl_context=server_context(pair, None)) as running:
+        server.port = running.port
+        yield server
+
+
+def api_service(**spec: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": NAME},
+        "spec": {
+            "group": "metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 100,
+            "versionPriority": 100, "service": {"namespace": "kube-system", "name": "metrics"}, **spec,
+        },
+    }  # fmt: skip
+
+
+async def serve_behind(api: Any, port: int) -> None:
+    """Make the Service; its endpoint goes straight into the store: the API takes no loopback addresses."""
+    await api.create(
+        "/api/v1/namespaces/kube-system/services",
+        {"metadata": {"name": "metrics"}, "spec": {"ports": [{"name": "https", "port": 443}]}},
+    )
+    if not port:
+        return
+    row = api.server.table.by_path("discovery.k8s.io", "v1", "endpointslices")
+    labels = {"kubernetes.io/service-name": "metrics"}
+    meta = {"name": "metrics-1", "namespace": "kube-system", "labels": labels, "uid": "u"}
+    piece = {
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": meta,
+        "addressType": "IPv4", "endpoints": [{"addresses": ["127.0.0.1"]}],
+        "ports": [{"name": "https", "port": port}],
+    }  # fmt: skip
+    await api.server.objects.create(row, piece)
+
+
+async def condition(api: Any, status: str) -> dict[str, Any]:
+    """Wait until the APIService's Available condition has a status."""
+    row = api.server.table.by_path("apiregistration.k8s.io", "v1", "apiservices")
+    async with asyncio.timeout(WAIT_S):
+        async for batch in api.server.objects.watch(row, Selection(name=NAME)):
+            for change in batch:
+                found = get_condition(change.cached.object, "Available") if change.cached else None
+                if found is not None and found["status"] == status:
+                    await api.settle()
+                    return found
+    raise AssertionError
+
+
+async def available(api: Any, extension: Extension, **spec: Any) -> None:
+    await serve_behind(api, extension.port)
+    bundle = base64.b64encode(extension.ca.certificate).decode()
+    await api.create(SERVICES, api_service(caBundle=bundle, **spec))
+    found = await condition(api, "True")
+    assert (found["reason"], found["message"]) == ("Passed", "all checks passed")
+
+
+async def test_built_in_groups_have_local_services(api: Any) -> None:
+    found = {item["metadata"]["name"]: item for item in (await api.get(SERVICES))["items"]}
+    assert {"v1.", "v1.apps", "v2.autoscaling"} <= found.keys()
+    core = found["v1."]
+    assert core["spec"] == {"version": "v1", "groupPriorityMinimum": 18000, "versionPriority": 1}
+    assert core["metadata"]["labels"] == {"kube-aggregator.kubernetes.io/automanaged": "onstart"}
+    (only,) = core["status"]["conditions"]
+    assert (only["type"], only["status"], only["reason"]) == ("Available", "True", "Local")
+
+
+async def test_extension_servers_learn_whom_to_believe(api: Any) -> None:
+    path = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
+    data = (await api.get(path))["data"]
+    assert data["requestheader-username-headers"] == '["X-Remote-User"]'
+    assert data["requestheader-client-ca-file"].startswith("-----BEGIN CERTIFICATE-----")
+
+
+async def test_requests_are_passed_on_with_their_user(api: Any, extension: Extension) -> None:
+    await available(api, extension)
+    response = await api.send("GET", f"{GROUP_VERSION}/namespaces/default/pods?limit=5", user="admin")
+    assert response.status == 200
+    assert b"PodMetricsList" in b"".join([chunk async for chunk in response.stream])
+    (asked,) = extension.asked
+    assert asked.path == f"{GROUP_VERSION}/namespaces/default/pods"
+    assert asked.raw_query == "limit=5"
+    assert asked.headers["x-remote-user"] == "admin"
+    assert asked.headers["x-remote-group"] == "system:masters, system:authenticated"
+    assert "authorization" not in asked.headers
+
+
+async def test_users_need_rights(api: Any, extension: Extension) -> None:
+    await available(api, extension)
+    answer = await api("GET", f"{GROUP_VERSION}/pods", user="alice")
+    assert answer.status == 403
+    assert extension.asked == []
+
+
+async def test_watches_are_streamed(api: Any, extension: Extension) -> None:
+    await available(api, extension)
+    response = await api.send("GET", f"{GROUP_VERSION}/pods?watch=true")
+    body = b"".join([chunk async for chunk in response.stream])
+    assert body == b'{"type":"ADDED"}\n{"type":"DELETED"}\n'
+
+
+class Pipe:
+    """The client's side of an upgraded connection."""
+
+    def __init__(self) -> None:
+        self.sent = [b"ping"]
+        self.got = b""
+
+    async def read(self) -> bytes:
+        if self.sent:
+            return self.sent.pop()
+        await asyncio.Event().wait()
+        return b""
+
+    async def write(self, data: bytes) -> None:
+        self.got += data
+
+    async def close(self) -> None:
+        self.sent.clear()
+
+
+async def test_upgrades_go_through(api: Any, extension: Extension) -> None:
+    await available(api, extension)
+    response = await api.send("GET", f"{GROUP_VERSION}/pods", upgrade="echo", connection="Upgrade")
+    assert response.status == 101
+    pipe = Pipe()
+    async with asyncio.timeout(WAIT_S):
+        await response.upgrade(pipe)
+    assert pipe.got == b"ping"
+
+
+async def test_discovery_shows_local_and_remote(api: Any, extension: Extension) -> None:
+    await available(api, extension)
+    groups = {group["name"]: group for group in (await api.get("/apis"))["groups"]}
+    assert {"apps", "metrics.k8s.io"} <= groups.keys()
+    wanted = {"groupVersion": "metrics.k8s.io/v1beta1", "version": "v1beta1"}
+    assert groups["metrics.k8s.io"]["preferredVersion"] == wanted
+    assert (await api.get("/apis/metrics.k8s.io"))["versions"] == [wanted]
+    accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+    items = (await api.get("/apis", accept=accept))["items"]
+    (version,) = next(item for item in items if item["metadata"]["name"] == "metrics.k8s.io")["versions"]
+    assert version["freshness"] == "Current"
+    (pods,) = version["resources"]
+    assert (pods["resource"], pods["scope"], pods["verbs"]) == ("pods", "Namespaced", ["get", "list"])
+    assert pods["subresources"][0]["subresource"] == "status"
+
+
+UNAVAILABLE = {
+    "no service": (
+        False, None, "ServiceNotFound", 'service/metrics in "kube-system" is not present'
+    ),
+    "no endpoints": (
+        True, 0, "MissingEndpoints",
+        'endpoints for service/metrics in "kube-system" have no addresses with port name "https"',
+    ),
+    "nobody listens": (
+        True, 1, "FailedDiscoveryCheck",
+        "failing or missing response from https://127.0.0.1:1/apis/metrics.k8s.io/v1beta1: "
+        'Get "https://127.0.0.1:1/apis/metrics.k8s.io/v1beta1": dial tcp 127.0.0.1:1: connect: '
+        "connection refused",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNAVAILABLE)
+async def test_what_is_missing_is_said(api: Any, name: str) -> None:
+    with_service, port, reason, message = UNAVAILABLE[name]
+    if with_service:
+        await serve_behind(api, port or 0)
+    await api.create(SERVICES, api_service(insecureSkipTLSVerify=True))
+    found = await condition(api, "False")
+    assert (found["reason"], found["message"]) == (reason, message)
+    answer = await api("GET", f"{GROUP_VERSION}/pods")
+    assert (answer.status, answer.raw) == (503, b"service unavailable\n")
+
+
+async def test_a_bad_answer_and_a_wrong_port(api: Any, extension: Extension) -> None:
+    extension.status = 403
+    await serve_behind(api, extension.port)
+    await api.create(SERVICES, api_service(insecureSkipTLSVerify=True))
+    found = await condition(api, "False")
+    url = f"https://127.0.0.1:{extension.port}{GROUP_VERSION}"
+    assert found["message"] == f"failing or missing response from {url}: bad status from {url}: 403"
+
+
+async def test_custom_groups_come_and_go(api: Any) -> None:
+    body = {
+        "metadata": {"name": "tests.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced",
+            "names": {"plural": "tests", "singular": "test", "kind": "Test", "listKind": "TestList"},
+            "versions": [
+                {
+                    "name": "v1", "served": True, "storage": True,
+                    "schema": {
+                        "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+                    },
+                }
+            ],
+        },
+    }  # fmt: skip
+    row = api.server.table.by_path("apiregistration.k8s.io", "v1", "apiservices")
+    await api.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", body)
+    changes = api.server.objects.watch(row, Selection(name="v1.example.com"))
+    async with asyncio.timeout(WAIT_S):
+        batch = await anext(changes)
+        assert batch[0].cached.object["spec"]["groupPriorityMinimum"] == 1000
+        await api("DELETE", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/tests.example.com")
+        while batch[0].type != "DELETED":
+            batch = await anext(changes)
