@@ -60,12 +60,10 @@ def old_kubectl(tmp_path_factory: pytest.TempPathFactory) -> str:
         return found
     folder = tmp_path_factory.mktemp("kubectl")
     # Packages are fetched by a user that may not enter pytest's folders.
-    subprocess.run(
-        ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", "kubernetes-client"],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
+    download = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", "kubernetes-client"]
+    if subprocess.run(download, cwd=folder, check=False, capture_output=True).returncode:
+        subprocess.run(["apt-get", "-qq", "update"], check=True, capture_output=True)
+        subprocess.run(download, cwd=folder, check=True, capture_output=True)
     (package,) = folder.glob("*.deb")
     subprocess.run(["dpkg", "-x", package, folder / "root"], check=True)
     return str(folder / "root" / "usr" / "bin" / "kubectl")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cluster import RunningCluster, eventually
 from images import BUSYBOX
-from pods import container, pod
+from manifests import container, pod
 from registry import PASSWORD, USER, push, registry
 
 pytestmark = pytest.mark.e2e

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cluster import RunningCluster, eventually
-from pods import container, deployment, pod, web_container
+from manifests import container, deployment, pod, web_container
 
 pytestmark = pytest.mark.e2e
 
@@ -100,15 +100,20 @@ def _text(path: Path) -> str:
         return ""
 
 
-def test_the_supervisor(cluster: RunningCluster) -> None:
-    """With it go its processes, never the containers; ``up`` brings the same cluster back."""
+@pytest.mark.parametrize("by", ["itself", "up"])
+def test_the_supervisor(cluster: RunningCluster, by: str) -> None:
+    """With it go its processes, never the containers; the next one brings the same cluster back."""
     cluster.apply(deployment("web", 2, web_container()))
     cluster.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
     before = _containers(cluster)
-    cluster.kill("supervisor")
-    assert "is up" in cluster.tiphys("up", "--no-install").all
+    old = cluster.kill("supervisor")
+    if by == "up":
+        cluster.tiphys("up", "--no-install")
+    eventually(lambda: cluster.pids()["supervisor"] != old)
+    eventually(lambda: cluster.try_kubectl("get", "--raw", "/readyz").out == "ok")
     _all_ready(cluster)
     cluster.kubectl("scale", "deployment/web", "--replicas=3")
     cluster.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
     after = _containers(cluster)
     assert {key: after.get(key) for key in before} == before
+    assert len(cluster.pids()) == len(set(cluster.pids().values()))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cluster import RunningCluster, eventually
-from pods import container, deployment, pod, service, web_container
+from manifests import container, deployment, pod, service, web_container
 
 pytestmark = pytest.mark.e2e
 

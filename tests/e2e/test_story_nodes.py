@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cluster import RunningCluster, eventually
-from pods import deployment, pod, web_container
+from manifests import deployment, pod, web_container
 
 pytestmark = pytest.mark.e2e
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cluster import RunningCluster, eventually
-from pods import IDLE, container, pod
+from manifests import IDLE, container, pod
 
 pytestmark = pytest.mark.e2e
 

@@ -53,6 +53,7 @@ def down(name: str, progress: Progress, *, keep_data: bool = False) -> None:
 
 
 def _stop_supervisor(cluster: Cluster) -> None:
+    supervisor.dismiss_guard(cluster)
     record = state.read_json(cluster.folder / "processes.json") or {}
     pid, started = record.get("pid", 0), record.get("started", 0)
     supervisor.ask(cluster, "stop")

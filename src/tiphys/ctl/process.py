@@ -29,6 +29,18 @@ def become_subreaper() -> None:
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def end_with_parent(parent: int) -> None:
+    """From now on be killed when the parent ends; ends at once if that has happened."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def outlive_parent() -> None:
+    """Undo ``end_with_parent``."""
+    _libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
+
+
 def enter_network(namespace: Path) -> None:
     """Move the calling thread into a network namespace. Raises OSError."""
     handle = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)

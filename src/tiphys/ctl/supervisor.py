@@ -2,7 +2,8 @@
 
 One thread around a selector, no event loop: so it may fork at any time. What the components need is imported
 once and frozen, and its pages stay shared. Each child is a process of its own, ends with the supervisor, and
-is restarted alone; containerd lives on with its containers until the next supervisor finds it.
+is restarted alone; containerd lives on with its containers until the next supervisor finds it. A guard, which
+does nothing else, starts that next one when a supervisor is killed.
 
 Talks over ``supervisor.sock``: one JSON line asks (``{"do": "status"}``, ``{"do": "stop"}``), one answers.
 """
@@ -18,6 +19,7 @@ import selectors
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +37,8 @@ _STEADY_S = 20.0
 """After running this long a component's failures are forgotten."""
 _GRACE_S = 8.0
 _API_POLL_S = 0.05
+_GUARD = "guard.json"
+_GUARD_PAUSE_S = 0.2
 
 RunComponent = Callable[[str, Sequence[str]], int]
 """Runs ``tiphys <command> <flags>`` in this very process and returns its exit code."""
@@ -84,6 +88,7 @@ class Supervisor:
         signal.signal(signal.SIGINT, self._on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self._adopt()
+        process.outlive_parent()  # it listens and is on record: whoever ends the cluster finds it
         self._start_due()  # the API server and containerds begin while the rest is still being imported
         self._preload([child.component.command for child in self._children if not child.component.external])
         gc.collect()
@@ -308,9 +313,33 @@ def daemonize(cluster: Cluster, supervisor: Callable[[], Supervisor]) -> None:
         if os.fork():
             os._exit(0)
         process.detach(cluster.logs / "supervisor.log")
-        supervisor().run()
-        code = 0
+        code = _guard(cluster, supervisor)
     except BaseException:
         log.exception("supervisor failed")
     finally:
         os._exit(code)
+
+
+def _guard(cluster: Cluster, supervisor: Callable[[], Supervisor]) -> int:
+    """Run a supervisor, and another when one is killed; return when one ends by itself."""
+    me = os.getpid()
+    record = {"pid": me, "started": state.start_time(me)}
+    state.write_json(cluster.folder / _GUARD, record)
+    while True:
+        pid = os.fork()
+        if not pid:
+            process.end_with_parent(me)
+            supervisor().run()
+            return 0
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if code >= 0 or code == -signal.SIGTERM:
+            return max(code, 0)
+        log.warning("supervisor killed pid=%d signal=%d; starting another", pid, -code)
+        time.sleep(_GUARD_PAUSE_S)
+
+
+def dismiss_guard(cluster: Cluster) -> None:
+    """End the guard, so that no other supervisor is started; one that is not yet on record goes with it."""
+    record = state.read_json(cluster.folder / _GUARD) or {}
+    state.stop_process(record.get("pid", 0), record.get("started", 0), grace_s=0)
+    (cluster.folder / _GUARD).unlink(missing_ok=True)

@@ -29,6 +29,7 @@ from tiphys.kubelet.node_runtime import ContainerdPaths, ensure_pause_image, pre
 _POLL_S = 0.05
 _API_DEADLINE_S = 60.0
 _READY_DEADLINE_S = 120.0
+_STOP_S = 20.0
 _RESOLV_CONFS = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
 
 
@@ -120,6 +121,10 @@ def _start(cluster: Cluster, hooks: Hooks, progress: Progress, clock: Clock) -> 
 
 def _end_remains(cluster: Cluster) -> None:
     """End what a killed supervisor left, so that it holds no port; containerd goes on with its containers."""
+    supervisor.dismiss_guard(cluster)
+    if supervisor.ask(cluster, "stop") is not None:  # the guard was quicker than we
+        record = state.read_json(cluster.folder / "processes.json") or {}
+        state.stop_process(record.get("pid", 0), record.get("started", 0), grace_s=_STOP_S)
     record = state.read_json(cluster.folder / "processes.json") or {}
     for name, entry in record.get("components", {}).items():
         if not name.startswith("containerd-"):
