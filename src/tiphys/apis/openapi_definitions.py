@@ -22,6 +22,8 @@ CustomSchemas = Callable[[GVK], Mapping[str, Any] | None]
 V2_PREFIX = "#/definitions/"
 V3_PREFIX = "#/components/schemas/"
 _DEFS = "#/$defs/"
+_ANY_KIND = "io.k8s.api.core.v1.ConfigMap"
+"""Says of apiVersion and kind what is said of them everywhere."""
 _V2_WELL_KNOWN: dict[str, Definition] = {
     QUANTITY: {"type": "string"},
     INT_OR_STRING: {"type": "string", "format": "int-or-string"},
@@ -47,20 +49,24 @@ def source_definitions(table: ResourceTable, custom: CustomSchemas) -> dict[str,
                 definition.get("properties", {}).get(field, {}).pop("enum", None)
         if name in _V2_WELL_KNOWN:
             definition.pop("oneOf", None)
+    known = definitions[_ANY_KIND]["properties"]
+    common = {key: known[key].get("description", "") for key in ("apiVersion", "kind")}
     for row in table:
         if row.custom:
-            definitions |= _custom_definitions(row.gvk, custom(row.gvk))
+            definitions |= _custom_definitions(row.gvk, custom(row.gvk), common)
     return definitions
 
 
-def _custom_definitions(gvk: GVK, schema: Mapping[str, Any] | None) -> dict[str, Definition]:
+def _custom_definitions(
+    gvk: GVK, schema: Mapping[str, Any] | None, common: Mapping[str, str]
+) -> dict[str, Definition]:
     name = definition_name(gvk)
     kind = {"group": gvk.group, "version": gvk.version, "kind": gvk.kind}
-    head: Definition = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
+    head: Definition = {key: {"type": "string", "description": text} for key, text in common.items()}
     own: Definition = dict(schema or {"type": "object", "x-kubernetes-preserve-unknown-fields": True})
     properties = {
-        **head,
         **own.get("properties", {}),
+        **head,
         "metadata": {"$ref": f"{_DEFS}{META}ObjectMeta", "description": "Standard object's metadata."},
     }
     items = {"type": "array", "description": f"List of {gvk.kind}.", "items": {"$ref": _DEFS + name}}
