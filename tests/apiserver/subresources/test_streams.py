@@ -1,0 +1,265 @@
+"""Log, exec, port-forward and proxy, against a kubelet of ours that speaks HTTP and SPDY on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tiphys.apimachinery.clock import RealClock
+from tiphys.wire import pki
+from tiphys.wire.client import ConnectFailed, send
+from tiphys.wire.message import ByteStream, Request, Response
+from tiphys.wire.server import serve
+from tiphys.wire.spdy import SYN_REPLY, SYN_STREAM, FrameReader, HeaderCodec, encode_control, encode_data
+
+POD = "/api/v1/namespaces/default/pods/p"
+
+
+class Kubelet:
+    """Remembers what it was asked; answers as kubelets do."""
+
+    def __init__(self) -> None:
+        self.asked: list[Request] = []
+
+    async def __call__(self, request: Request) -> Response:
+        self.asked.append(request)
+        if request.path.startswith("/containerLogs/"):
+            return Response(200, {"Content-Type": "text/plain"}, stream=self._lines())
+        if request.path.startswith("/exec/"):
+            return Response(101, {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}, upgrade=self._exec)
+        if request.path.startswith("/attach/"):
+            return Response(400, {}, b"container not running")
+        if request.path == "/portForward/default/p":
+            return Response(101, {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}, upgrade=self._echo)
+        if request.path == "/moved":
+            return Response(302, {"Location": "/elsewhere"})
+        return Response(200, {"X-Seen": request.raw_query}, request.body or b"pong")
+
+    async def _lines(self) -> AsyncIterator[bytes]:
+        yield b"one\n"
+        yield b"two\n"
+
+    async def _echo(self, stream: ByteStream) -> None:
+        while data := await stream.read():
+            await stream.write(data)
+
+    async def _exec(self, stream: ByteStream) -> None:
+        """Accept streams; say stdin's bytes in upper case, then success, once stdin has ended."""
+        reader, headers, kinds = FrameReader(), HeaderCodec(), {}
+        while data := await stream.read():
+            for frame in reader.feed(data):
+                if frame.type == SYN_STREAM:
+                    kinds[headers.decode(frame.payload[10:])["streamtype"]] = frame.stream_id
+                    await stream.write(
+                        encode_control(SYN_REPLY, 0, struct.pack(">I", frame.stream_id) + headers.encode({}))
+                    )
+                elif frame.type == 0 and frame.stream_id == kinds.get("stdin"):
+                    await stream.write(encode_data(kinds["stdout"], frame.payload.upper()))
+                    if frame.payload.endswith(b"\n"):
+                        await stream.write(encode_data(kinds["error"], b'{"status":"Success"}', fin=True))
+                        await stream.write(encode_data(kinds["stdout"], b"", fin=True))
+                        await stream.write(encode_data(kinds["stderr"], b"", fin=True))
+
+
+@pytest.fixture
+async def kubelet(api: Any, make_pod: Any) -> AsyncIterator[Kubelet]:
+    """A kubelet, the node that leads to it, and a pod bound there."""
+    own = Kubelet()
+    now = RealClock().now()
+    authority = pki.make_ca("nodes", now)
+    pair = pki.issue_server(authority, "n1", ["127.0.0.1"], now)
+    context = pki.server_context(pair, authority.certificate)
+    async with serve(own, ssl_context=context, grace_s=0.1) as server:
+        node = await api.create("/api/v1/nodes", {"metadata": {"name": "n1"}})
+        node["status"] = {
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": server.port}},
+        }
+        await api.put("/api/v1/nodes/n1/status", node)
+        await api.create("/api/v1/namespaces/default/pods", make_pod("p", nodeName="n1"))
+        yield own
+
+
+async def read(response: Response) -> bytes:
+    if response.stream is None:
+        return response.body if isinstance(response.body, bytes) else b"".join(response.body)
+    return b"".join([chunk async for chunk in response.stream])
+
+
+async def test_log(api: Any, kubelet: Kubelet) -> None:
+    response = await api.send("GET", POD + "/log?tailLines=2&timestamps=true&follow=false")
+    assert (response.status, await read(response)) == (200, b"one\ntwo\n")
+    (asked,) = kubelet.asked
+    container = (await api.get(POD))["spec"]["containers"][0]["name"]
+    assert asked.path == f"/containerLogs/default/p/{container}"
+    assert asked.query == {"tailLines": ["2"], "timestamps": ["true"]}
+    assert "authorization" not in asked.headers
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "text"),
+    [
+        ("container=none", 400, "container none is not valid for pod p"),
+        ("tailLines=-1", 422, "tailLines: Invalid value: -1: must be greater than or equal to 0"),
+        ("sinceSeconds=0", 422, "sinceSeconds: Invalid value: 0: must be greater than 0"),
+        ("stream=Both", 422, 'stream: Unsupported value: "Both"'),
+    ],
+)
+async def test_log_refusals(api: Any, kubelet: Kubelet, query: str, status: int, text: str) -> None:
+    answer = await api("GET", f"{POD}/log?{query}")
+    assert (answer.status, text in answer.message) == (status, True), answer.message
+    assert kubelet.asked == []
+
+
+async def test_a_pod_without_node(api: Any, kubelet: Kubelet, make_pod: Any) -> None:
+    await api.create("/api/v1/namespaces/default/pods", make_pod("q"))
+    answer = await api("GET", POD[:-1] + "q/log")
+    assert (answer.status, answer.message) == (400, "pod q does not have a host assigned")
+
+
+async def test_refusals_of_the_kubelet_come_through(api: Any, kubelet: Kubelet) -> None:
+    answer = await api("POST", POD + "/attach?stdout=1", upgrade="SPDY/3.1", connection="Upgrade")
+    assert (answer.status, answer.message) == (400, "container not running")
+
+
+async def test_exec_needs_an_upgrade(api: Any, kubelet: Kubelet) -> None:
+    answer = await api("POST", POD + "/exec?command=ls&stdout=1")
+    assert (answer.status, answer.message) == (400, "Upgrade request required")
+
+
+class Pipe:
+    """The client's end of an upgraded connection: what to read is put in, what is written piles up."""
+
+    def __init__(self) -> None:
+        self.inward: asyncio.Queue[bytes] = asyncio.Queue()
+        self.outward = bytearray()
+        self.wrote = asyncio.Event()
+
+    async def read(self) -> bytes:
+        return await self.inward.get()
+
+    async def write(self, data: bytes) -> None:
+        self.outward += data
+        self.wrote.set()
+
+    async def close(self) -> None:
+        self.inward.put_nowait(b"")
+
+    async def until(self, text: bytes) -> None:
+        async with asyncio.timeout(10):
+            while text not in self.outward:
+                self.wrote.clear()
+                await self.wrote.wait()
+
+
+async def test_spdy_is_passed_on_as_it_is(api: Any, kubelet: Kubelet) -> None:
+    response = await api.send("POST", POD + "/portforward", upgrade="SPDY/3.1", connection="Upgrade")
+    assert response.status == 101
+    pipe = Pipe()
+    pipe.inward.put_nowait(b"any bytes")
+    relaying = asyncio.create_task(response.upgrade(pipe))
+    await pipe.until(b"any bytes")
+    pipe.inward.put_nowait(b"")
+    async with asyncio.timeout(10):
+        await relaying
+
+
+def masked(payload: bytes, opcode: int = 2) -> bytes:
+    return bytes((0x80 | opcode, 0x80 | len(payload), 0, 0, 0, 0)) + payload
+
+
+WEBSOCKET = {
+    "upgrade": "websocket",
+    "connection": "Upgrade",
+    "sec_websocket_key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "sec_websocket_version": "13",
+}
+
+
+async def test_websocket_v5_becomes_spdy(api: Any, kubelet: Kubelet) -> None:
+    response = await api.send(
+        "GET", POD + "/exec?command=cat&stdin=1&stdout=1&stderr=1", **WEBSOCKET,
+        sec_websocket_protocol="v5.channel.k8s.io",
+    )  # fmt: skip
+    assert response.status == 101
+    assert {name.lower(): value for name, value in response.headers.items()}[
+        "sec-websocket-protocol"
+    ] == "v5.channel.k8s.io"
+    assert kubelet.asked[0].query == {"input": ["1"], "output": ["1"], "error": ["1"], "command": ["cat"]}
+    pipe = Pipe()
+    pipe.inward.put_nowait(masked(b"\x00hello\n"))
+    async with asyncio.timeout(10):
+        await response.upgrade(pipe)
+    assert b"\x01HELLO\n" in pipe.outward
+    assert b'\x03{"status":"Success"}' in pipe.outward
+
+
+async def test_portforward_tunnel(api: Any, kubelet: Kubelet) -> None:
+    response = await api.send(
+        "GET", POD + "/portforward", **WEBSOCKET, sec_websocket_protocol="SPDY/3.1+portforward.k8s.io"
+    )
+    assert response.status == 101
+    pipe = Pipe()
+    pipe.inward.put_nowait(masked(b"spdy bytes"))
+    tunnel = asyncio.create_task(response.upgrade(pipe))
+    await pipe.until(b"spdy bytes")
+    pipe.inward.put_nowait(masked(struct.pack(">H", 1000), opcode=8))
+    pipe.inward.put_nowait(b"")
+    async with asyncio.timeout(10):
+        await tunnel
+
+
+async def test_node_proxy(api: Any, kubelet: Kubelet) -> None:
+    response = await api.send("POST", "/api/v1/nodes/n1/proxy/a/b?x=1", b"ping", content_type="text/plain")
+    assert (response.status, await read(response)) == (200, b"ping")
+    (asked,) = kubelet.asked
+    assert (asked.path, asked.raw_query, asked.headers.get("authorization")) == ("/a/b", "x=1", None)
+
+
+async def test_proxy_paths_end_in_a_slash(api: Any, kubelet: Kubelet) -> None:
+    response = await api.send("GET", "/api/v1/nodes/n1/proxy")
+    assert (response.status, response.headers["Location"]) == (301, "/api/v1/nodes/n1/proxy/")
+
+
+async def test_pod_proxy(api: Any, make_pod: Any) -> None:
+    async with serve(Kubelet(), grace_s=0.1) as server:
+        made = await api.create("/api/v1/namespaces/default/pods", make_pod("web", nodeName="n1"))
+        made["status"] |= {"phase": "Running", "podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}
+        await api.put("/api/v1/namespaces/default/pods/web/status", made)
+        base = f"/api/v1/namespaces/default/pods/web:{server.port}/proxy"
+        response = await api.send("GET", base + "/x")
+        assert (response.status, await read(response)) == (200, b"pong")
+
+
+async def test_pods_that_cannot_be_reached(api: Any, make_pod: Any) -> None:
+    await api.create("/api/v1/namespaces/default/pods", make_pod("web"))
+    answer = await api("GET", "/api/v1/namespaces/default/pods/web/proxy/")
+    assert (answer.status, answer.message) == (400, "address not allowed")
+    answer = await api("GET", "/api/v1/namespaces/default/services/none/proxy/")
+    assert (answer.status, answer.message) == (404, 'services "none" not found')
+
+
+async def test_client_to_nobody() -> None:
+    async with serve(Kubelet(), grace_s=0.1) as server:
+        port = server.port
+    with pytest.raises(ConnectFailed, match=f"dial tcp 127.0.0.1:{port}: "):
+        await send("127.0.0.1", port, "GET", "/", {})
+
+
+async def test_client_reads_bodies_of_all_kinds() -> None:
+    async with serve(Kubelet(), grace_s=0.1) as server:
+        for method, path, body, expected in (
+            ("GET", "/containerLogs/x", b"", b"one\ntwo\n"),
+            ("POST", "/echo", b"x" * 200_000, b"x" * 200_000),
+            ("HEAD", "/echo", b"", b""),
+        ):
+            answer = await send("127.0.0.1", server.port, method, path, {}, body=body)
+            assert (answer.status, await answer.read()) == (200, expected)
+            await answer.close()
+        answer = await send("127.0.0.1", server.port, "GET", "/moved", {})
+        assert (answer.status, answer.header("location"), answer.header("none")) == (302, "/elsewhere", "")
+        await answer.close()
