@@ -76,7 +76,7 @@ class Chain:
         response = self._nonresource.handle(request)
         if response is None:
             raise NotFound.path()
-        return response
+        return self._aggregation.amend(request, response)
 
     def _serves(self, info: RequestInfo) -> bool:
         """Whether a path lies in a built-in group version: its unknown resources get a Status."""

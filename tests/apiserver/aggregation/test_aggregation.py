@@ -212,6 +212,16 @@ async def test_discovery_shows_local_and_remote(api: Any, extension: Extension) 
     assert pods["subresources"][0]["subresource"] == "status"
 
 
+async def test_openapi_v3_names_remote_documents(api: Any, extension: Extension) -> None:
+    await available(api, extension)
+    paths = (await api.get("/openapi/v3"))["paths"]
+    url = paths["apis/metrics.k8s.io/v1beta1"]["serverRelativeURL"]
+    assert "apis/apps/v1" in paths
+    response = await api.send("GET", url)
+    assert response.status == 200
+    assert extension.asked[-1].path == "/openapi/v3/apis/metrics.k8s.io/v1beta1"
+
+
 UNAVAILABLE = {
     "no service": (
         False, None, "ServiceNotFound", 'service/metrics in "kube-system" is not present'

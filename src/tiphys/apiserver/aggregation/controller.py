@@ -8,7 +8,10 @@ table, the published front-proxy configuration. Called by the server's start (``
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
+
+import orjson
 
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
@@ -108,6 +111,20 @@ class Aggregation:
             return discovery.answer(request, parts[1:], self._backend.table, self._remotes())
         service = self._remote.get((parts[1], parts[2]))
         return None if service is None else await self._pass(service, request, user)
+
+    def amend(self, request: Request, response: Response) -> Response:
+        """Add the available remote APIs to ``/openapi/v3``; every other answer stays as it is."""
+        if not self._remote or request.path.rstrip("/") != "/openapi/v3" or response.status != 200:
+            return response
+        assert isinstance(response.body, bytes)
+        index = orjson.loads(response.body)
+        for remote in self._remotes():
+            if remote.fresh:
+                path = f"apis/{remote.group}/{remote.version}"
+                mark = hashlib.sha256(orjson.dumps(remote.resources)).hexdigest().upper()
+                index["paths"][path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={mark}"}
+        response.body = orjson.dumps(index)
+        return response
 
     async def _pass(self, service: Object, request: Request, user: User) -> Response:
         return await proxying.pass_through(self._backend, service, self.front_proxy, request, user)
