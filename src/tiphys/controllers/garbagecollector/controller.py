@@ -23,6 +23,7 @@ from tiphys.controllers.garbagecollector.plan import Situation, decide, fate_of
 
 log = logging.getLogger(__name__)
 
+_DEFINITIONS = "customresourcedefinitions"
 _IGNORED = {("", "events"), ("events.k8s.io", "events")}
 _NEEDED = {"list", "watch", "delete"}
 _ABSENT_REMEMBERED = 500
@@ -46,6 +47,8 @@ class GarbageCollector:
         self._handlers: dict[GVR, Handler] = {}
         self._by_kind: dict[tuple[str, str], ServedResource] = {}
         self._absent: OrderedDict[str, None] = OrderedDict()
+        self._definitions_changed = asyncio.Event()
+        """Custom resources come and go with their definitions: look again at once."""
 
     async def run(self) -> None:
         await self._first_refresh()
@@ -66,7 +69,12 @@ class GarbageCollector:
 
     async def _keep_fresh(self) -> None:
         while True:
-            await asyncio.sleep(self._resync_s)
+            try:
+                async with asyncio.timeout(self._resync_s):
+                    await self._definitions_changed.wait()
+            except TimeoutError:
+                pass
+            self._definitions_changed.clear()
             await self._try_refresh()
 
     async def _try_refresh(self) -> bool:
@@ -100,6 +108,8 @@ class GarbageCollector:
 
     def _handler_for(self, gvr: GVR) -> Handler:
         def handle(old: Object | None, new: Object | None) -> None:
+            if gvr.resource == _DEFINITIONS:
+                self._definitions_changed.set()
             if new is not None:
                 self._absent.pop(new["metadata"]["uid"], None)
                 self._look(self.graph.put(gvr, new))
