@@ -1,7 +1,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ class Line:
         self._tasks: set[asyncio.Task[None]] = set()
         self.swallow: Callable[[], bool] | None = None
         self.is_down = False
+        self.moving = asyncio.Event()
+        self.moving.set()
 
     async def open(self) -> str:
         """Listen; gives the URL of this end."""
@@ -48,6 +50,7 @@ class Line:
     async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, answers: bool) -> None:
         try:
             while data := await source.read(65536):
+                await self.moving.wait()
                 if answers and self.swallow is not None and self.swallow():
                     self.swallow = None
                     self.cut()
@@ -163,6 +166,22 @@ async def test_a_write_that_did_not_arrive_is_refused_and_not_done(etcd: Any, li
         line.is_down = False
         await store.confirm()
         assert await store.get("/a") is None
+
+
+@pytest.mark.slow
+async def test_a_line_that_stands_still_is_left(etcd: Any, line: Line) -> None:
+    url = await line.open()
+    heard: list[Event] = []
+    async with opened(url, etcd.url) as store, opened(etcd.url) as other:
+        store.subscribe(heard.extend)
+        await store.commit([Put("/a", b"1")])
+        line.moving.clear()
+        revision = await other.commit([Put("/a", b"2")])
+        while store.revision < revision:
+            with suppress(StoreUnavailable):
+                await store.confirm()
+        assert await store.commit([Put("/a", b"3", expect=revision)]) == revision + 1
+    assert [event.record.value for event in heard] == [b"1", b"2", b"3"]
 
 
 async def test_history_lost_while_away_is_told(etcd: Any, line: Line) -> None:

@@ -196,8 +196,19 @@ class EtcdStore:
         self._confirming, self._next_confirm = self._next_confirm, None
         try:
             await self._shown(await self._present())
+        except TimeoutError:
+            self._follow_elsewhere()
+            raise
         finally:
             self._confirming = None
+
+    def _follow_elsewhere(self) -> None:
+        """Leave a member whose events lag behind or do not come at all although its line stands."""
+        if not self._closed:
+            log.warning("etcd events lag behind revision=%d; asking another member", self._seen)
+            self._client.leave_watched()
+            self._tasks[0].cancel()
+            self._tasks[0] = asyncio.get_running_loop().create_task(self._follow())  # parent: close
 
     # -- reading
 

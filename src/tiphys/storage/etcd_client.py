@@ -60,6 +60,7 @@ class EtcdClient:
         self._options = options
         self._channels: list[Any] = []
         self._current = 0
+        self._watched = 0
 
     @property
     def timeout_s(self) -> float:
@@ -82,6 +83,7 @@ class EtcdClient:
             ("grpc.max_reconnect_backoff_ms", 1000),
             ("grpc.keepalive_time_ms", 10_000),
             ("grpc.keepalive_timeout_ms", 5_000),
+            ("grpc.http2.max_pings_without_data", 0),
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.enable_http_proxy", 0),
         )
@@ -113,6 +115,11 @@ class EtcdClient:
     def rotate(self) -> None:
         """Ask the next member from now on."""
         self._current = (self._current + 1) % len(self._endpoints)
+
+    def leave_watched(self) -> None:
+        """Ask another member than the one that was watched last."""
+        if self._current == self._watched:
+            self.rotate()
 
     async def call(self, method: str, request: Any, *, repeatable: bool = True) -> Any:
         """Call until a member answers or time is up.
@@ -160,6 +167,7 @@ class EtcdClient:
         """Open one watch at the current member: a call to ``read`` responses from and to ``cancel``."""
         if not self._channels:
             raise StoreUnavailable("the store is closed")
+        self._watched = self._current
         call = self._channels[self._current].stream_stream(
             WATCH,
             request_serializer=type(request).SerializeToString,
