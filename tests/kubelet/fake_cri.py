@@ -24,6 +24,13 @@ from tiphys.kubelet.runtime import (
 )
 
 
+def _found(table, key):
+    """Answer as a runtime does when something went between a list and the look at one of it."""
+    if key not in table:
+        raise RuntimeFailure("NOT_FOUND", f"{key}: not found")
+    return table[key]
+
+
 class FakeRuntime:
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or RealClock()
@@ -88,10 +95,10 @@ class FakeRuntime:
         return [item for item in self.containers.values() if pod_uid in ("", item.pod_uid)]
 
     async def sandbox_status(self, sandbox_id: str) -> Sandbox:
-        return self.sandboxes[sandbox_id]
+        return _found(self.sandboxes, sandbox_id)
 
     async def container_status(self, container_id: str) -> Container:
-        return self.containers[container_id]
+        return _found(self.containers, container_id)
 
     async def run_sandbox(self, config: Config) -> str:
         self._call("run_sandbox", config["metadata"]["name"])
