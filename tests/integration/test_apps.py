@@ -8,6 +8,7 @@ from tiphys.client.kinds import (
     CONTROLLER_REVISIONS,
     DAEMON_SETS,
     DEPLOYMENTS,
+    HORIZONTAL_POD_AUTOSCALERS,
     JOBS,
     POD_DISRUPTION_BUDGETS,
     PODS,
@@ -347,3 +348,19 @@ async def test_a_job_fails_early_by_its_policy():
         failed = await cluster.wait_for(JOBS, "x", "default", condition("Failed"))
         assert get_condition(failed, "Failed")["reason"] == "PodFailurePolicy"
         assert "failed with exit code 42 matching FailJob rule at index 0" in str(failed["status"])
+
+
+async def test_an_autoscaler_keeps_its_bounds_and_says_what_it_misses():
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}
+    scaler = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "x", "namespace": "default"},
+        "spec": {"scaleTargetRef": target, "minReplicas": 3, "maxReplicas": 5},
+    }
+    async with Cluster(nodes=1) as cluster:
+        await cluster.client.create(DEPLOYMENTS, workload("Deployment", 1))
+        await cluster.client.create(HORIZONTAL_POD_AUTOSCALERS, scaler)
+        await cluster.wait_for(DEPLOYMENTS, "x", "default", ready(3))
+        told = await cluster.wait_for(HORIZONTAL_POD_AUTOSCALERS, "x", "default", ready(3, "desiredReplicas"))
+        assert get_condition(told, "AbleToScale")["reason"] == "SucceededRescale"

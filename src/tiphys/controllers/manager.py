@@ -35,6 +35,7 @@ from tiphys.controllers.namespace.controller import NamespaceController
 from tiphys.controllers.nodeipam.controller import NodeIpamController
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
 from tiphys.controllers.persistentvolume.controller import PersistentVolumeController
+from tiphys.controllers.podautoscaler.controller import HorizontalPodAutoscalerController
 from tiphys.controllers.podgc.controller import PodGarbageCollector
 from tiphys.controllers.replicaset.controller import ReplicaSetController
 from tiphys.controllers.replicationcontroller.controller import ReplicationControllerController
@@ -77,6 +78,7 @@ CONTROLLERS: tuple[type, ...] = (
     CronJobController,
     TtlAfterFinishedController,
     DisruptionController,
+    HorizontalPodAutoscalerController,
     PersistentVolumeController,
     PvcProtectionController,
     PvProtectionController,
