@@ -10,6 +10,8 @@ from tiphys.client.kinds import (
     DEPLOYMENTS,
     HORIZONTAL_POD_AUTOSCALERS,
     JOBS,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
     POD_DISRUPTION_BUDGETS,
     PODS,
     REPLICA_SETS,
@@ -364,3 +366,35 @@ async def test_an_autoscaler_keeps_its_bounds_and_says_what_it_misses():
         await cluster.wait_for(DEPLOYMENTS, "x", "default", ready(3))
         told = await cluster.wait_for(HORIZONTAL_POD_AUTOSCALERS, "x", "default", ready(3, "desiredReplicas"))
         assert get_condition(told, "AbleToScale")["reason"] == "SucceededRescale"
+
+
+async def test_claims_of_scaled_away_pods_go_if_the_policy_says_so():
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    policy = {"whenScaled": "Delete", "whenDeleted": "Retain"}
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": "v"},
+        "spec": {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "hostPath": {"path": "/tmp/v"},
+        },
+    }
+    async with Cluster(nodes=1) as cluster:
+        await cluster.client.create(PERSISTENT_VOLUMES, volume)
+        await cluster.client.create(
+            STATEFUL_SETS,
+            workload(
+                "StatefulSet", 1, volumeClaimTemplates=[claim], persistentVolumeClaimRetentionPolicy=policy
+            ),
+        )
+        await cluster.wait_for(STATEFUL_SETS, "x", "default", ready(1))
+        await cluster.client.patch(STATEFUL_SETS, "x", "default", {"spec": {"replicas": 0}})
+        await cluster.wait_for(PERSISTENT_VOLUME_CLAIMS, "data-x-0", "default", lambda item: item is None)
+        await cluster.wait_for(
+            PERSISTENT_VOLUMES, "v", "", lambda item: item["status"]["phase"] == "Released"
+        )

@@ -18,7 +18,7 @@ from tiphys.controllers.owned import (
     plan_claims,
 )
 from tiphys.controllers.statefulset.plan import Revisions, plan
-from tiphys.controllers.statefulset.pods import build_claims, build_pod, pod_name
+from tiphys.controllers.statefulset.pods import build_claims, build_pod, claim_keys, claim_owners, pod_name
 
 
 class StatefulSetController:
@@ -77,6 +77,7 @@ class StatefulSetController:
         if planned.status != (owner.get("status") or {}):
             stored = await self._client.update(STATEFUL_SETS, {**owner, "status": planned.status}, "status")
             self._set_writes.wrote(key, stored)
+        await self._keep_claims(owner, pods)
         templates = {hash_of(item): template_of(item) for item in (current, update)}
         for ordinal, digest in planned.create:
             await self._create(key, owner, build_pod(owner, templates[digest], ordinal, digest), ordinal)
@@ -121,6 +122,16 @@ class StatefulSetController:
             name, who = claim["metadata"]["name"], owner["metadata"]["name"]
             message = f"create Claim {name} Pod {pod_name(owner, ordinal)} in StatefulSet {who} success"
             self._recorder.record(owner, "Normal", "SuccessfulCreate", message)
+
+    async def _keep_claims(self, owner: Object, pods: list[Object]) -> None:
+        """Before pods go, say whom their claims belong to."""
+        for pod in pods:
+            for key in claim_keys(owner, pod):
+                claim = self._claims.get(key)
+                owners = claim_owners(owner, claim, pod) if claim else None
+                if claim is not None and owners is not None:
+                    meta = {**claim["metadata"], "ownerReferences": owners}
+                    await self._client.update(PERSISTENT_VOLUME_CLAIMS, {**claim, "metadata": meta})
 
     async def _delete(self, key: str, owner: Object, pod: Object) -> None:
         meta = pod["metadata"]

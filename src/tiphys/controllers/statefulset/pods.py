@@ -64,9 +64,40 @@ def build_claims(owner: Object, ordinal: int) -> list[Object]:
         meta["namespace"] = owner["metadata"]["namespace"]
         selected = (owner["spec"].get("selector") or {}).get("matchLabels") or {}
         meta["labels"] = {**(meta.get("labels") or {}), **selected}
-        policy = owner["spec"].get("persistentVolumeClaimRetentionPolicy") or {}
-        if policy.get("whenDeleted") == "Delete":
+        if _policy(owner, "whenDeleted") == "Delete":
             meta["ownerReferences"] = [owner_reference(owner)]
         claim.pop("status", None)
         result.append({**claim, "apiVersion": "v1", "kind": "PersistentVolumeClaim"})
     return result
+
+
+def claim_owners(owner: Object, claim: Object, pod: Object) -> list[Object] | None:
+    """Return the owners that the retention policy gives a pod's claim; None where they are right.
+
+    A claim follows the set when the set goes, and its pod when the pod is scaled away.
+    """
+    ordinal = ordinal_of(owner, pod)
+    wanted_ordinals = range(first_ordinal(owner), first_ordinal(owner) + replicas_of(owner))
+    wanted: list[Object] = []
+    if ordinal not in wanted_ordinals and _policy(owner, "whenScaled") == "Delete":
+        reference = owner_reference({"apiVersion": "v1", "kind": "Pod", "metadata": pod["metadata"]})
+        wanted = [{key: value for key, value in reference.items() if key != "controller"}]
+    elif _policy(owner, "whenDeleted") == "Delete":
+        wanted = [owner_reference(owner)]
+    managed = {owner["metadata"]["uid"], pod["metadata"]["uid"]}
+    present = list(claim["metadata"].get("ownerReferences") or ())
+    kept = [item for item in present if item.get("uid") not in managed]
+    if {item["uid"] for item in present} == {item["uid"] for item in (*kept, *wanted)}:
+        return None
+    return [*kept, *wanted]
+
+
+def claim_keys(owner: Object, pod: Object) -> list[str]:
+    """Return the keys of the claims that a pod has by the set's templates."""
+    meta = pod["metadata"]
+    names = [item["metadata"]["name"] for item in owner["spec"].get("volumeClaimTemplates") or ()]
+    return [f"{meta['namespace']}/{name}-{meta['name']}" for name in names]
+
+
+def _policy(owner: Object, when: str) -> str:
+    return str((owner["spec"].get("persistentVolumeClaimRetentionPolicy") or {}).get(when) or "Retain")
