@@ -499,3 +499,20 @@ async def test_any_bytes_leave_the_server_alive() -> None:
             writer.transport.abort()
         answer = await talk(server, get("/hello", CLOSE))
     assert answer.endswith(b"hello")
+
+
+async def test_halves_of_two_requests_keep_apart() -> None:
+    """All connections read into one buffer."""
+    app = App()
+    async with running(app) as server:
+        streams = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
+        bodies = [b"a" * 300_000, b"b" * 300_000]
+        requests = [get("/echo", "Connection: close", method="POST", body=body) for body in bodies]
+        for at in range(0, len(requests[0]), 70_000):
+            for (_, writer), request in zip(streams, requests, strict=True):
+                writer.write(request[at : at + 70_000])
+                await writer.drain()
+        for (reader, writer), body in zip(streams, bodies, strict=True):
+            assert split(await reader.read())[2] == b"POST:" + body
+            writer.close()
+            await writer.wait_closed()

@@ -511,3 +511,14 @@ async def test_reads_see_every_write_that_returned(store: CachedStore) -> None:
 
     await asyncio.gather(*(write(worker) for worker in range(6)))
     assert (await store.list(PODS, Selection())).items == []
+
+
+async def test_an_empty_kind_is_listed_at_the_present(store: CachedStore) -> None:
+    made = await store.create(PODS, pod("a"))
+    last = await store.delete(PODS, "default", "a", made.revision)
+    page = await store.list(PODS, Selection(), limit=5)
+    assert (page.items, page.revision, page.continue_token) == ([], last.revision, "")
+    past = await store.list(
+        PODS, Selection(), resource_version=str(made.revision), resource_version_match="Exact"
+    )
+    assert names(past) == ["a"]
