@@ -52,6 +52,12 @@ def schema_for(gvk: GVK, resource: Resource | None = None) -> Schema:
     return schemas.schema_for(gvk)
 
 
+def list_kind(resource: Resource) -> str:
+    """Return the kind of a resource's lists."""
+    definition = resource.definition
+    return f"{resource.kind}List" if definition is None else str(definition.list_kind)
+
+
 def scale_paths(resource: Resource) -> ScalePaths:
     """Return where a resource keeps what its Scale shows."""
     return BUILT_IN if resource.definition is None else resource.definition.scale_paths

@@ -151,7 +151,11 @@ def respond_page(call: Call, page: Page) -> Response:
     form, resource = call_format(call), call.resource
     if form.plain_json and resource.storage == resource.gvk:
         head = orjson.dumps(
-            {"kind": f"{resource.kind}List", "apiVersion": resource.api_version, "metadata": list_meta(page)}
+            {
+                "kind": machinery.list_kind(resource),
+                "apiVersion": resource.api_version,
+                "metadata": list_meta(page),
+            }
         )
         body = b"".join((head[:-1], b',"items":[', b",".join([item.raw for item in page.items]), b"]}"))
         return Response(200, headers_of(call.warnings, JSON), body)
@@ -173,7 +177,7 @@ def list_value(call: Call, form: Format, objects: Sequence[Object], meta: Object
             "items": [partial(obj, form.transform_version) for obj in objects],
         }
     return {
-        "kind": f"{resource.kind}List",
+        "kind": machinery.list_kind(resource),
         "apiVersion": resource.api_version,
         "metadata": meta,
         "items": list(objects),

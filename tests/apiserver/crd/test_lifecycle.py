@@ -36,6 +36,11 @@ async def test_deleting_removes_objects_through_their_finalizers(api: Any, crds:
     await crds.gone("foos.example.com")
 
 
+async def test_lists_are_of_the_kind_that_is_named(api: Any, crds: Any) -> None:
+    await crds.make(names={"listKind": "Foolery"})
+    assert (await api.get(crds.foos))["kind"] == "Foolery"
+
+
 async def test_names_that_are_taken(api: Any, crds: Any) -> None:
     await crds.make(names={"shortNames": ["fo"]})
     await api.create(crds.path, crds.definition(plural="bars", kind="Foo"))

@@ -127,6 +127,8 @@ class CustomResources:
         names.settle(new, self._same_group(crd), self._now())
         if new != crd:
             await self._write(cached, new, "status")
+            # The next definition is judged by what this one got, seen by the feed or not.
+            self._definitions[name] = new
 
     def _now(self) -> str:
         return rfc3339(self._backend.clock.now())

@@ -34,6 +34,7 @@ class CustomKind:
     def __init__(self, crd: Object, version: Object) -> None:
         spec = crd["spec"]
         self.gvk = GVK(spec["group"], version["name"], spec["names"]["kind"])
+        self.list_kind: str = spec["names"].get("listKind") or f"{self.gvk.kind}List"
         self.terminating = bool(crd["metadata"].get("deletionTimestamp"))
         self.source: Object = (version.get("schema") or {}).get("openAPIV3Schema") or {}
         self.conversion: Object = spec.get("conversion") or {}
