@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 from tiphys.apimachinery.errors import MethodNotAllowed, NotFound
 from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver.admission.connect import admit_connect
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.call import Backend, Call, CallHandler
 from tiphys.apiserver.handlers import create, delete, deletecollection, get, list, patch, update, watch
@@ -91,7 +92,10 @@ async def route(backend: Backend, request: Request, info: RequestInfo, user: Use
         info = replace(info, namespace=info.name)
     call = Call(backend, request, info, user, resource, query)
     try:
-        return await find_handler(resource, info)(call)
+        handler = find_handler(resource, info)
+        if info.subresource:
+            await admit_connect(call)
+        return await handler(call)
     except Exception:
         request.scope["warnings"] = call.warnings
         raise

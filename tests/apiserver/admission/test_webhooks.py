@@ -270,3 +270,20 @@ async def test_a_service_is_resolved_to_an_endpoint(api: Any, webhooks: Any) -> 
         await configure(api, "validating", hook(client))
         await api.create(MAPS, config_map())
         assert webhook.paths == ["/v?timeout=10s"]
+
+
+async def test_exec_can_be_denied(api: Any, webhook: Any, make_pod: Any) -> None:
+    webhook.answers["/"] = lambda _request: {"allowed": False, "status": {"message": "no shells"}}
+    rule = {**RULE, "operations": ["CONNECT"], "resources": ["pods/exec"]}
+    await configure(api, "validating", hook(webhook.url(), rules=[rule]))
+    await api.create("/api/v1/namespaces/default/pods", make_pod("p"))
+    path = "/api/v1/namespaces/default/pods/p/exec?command=sh&command=-l&stdin=true&container=c"
+    answer = await api("POST", path)
+    assert answer.message == 'admission webhook "one.example.com" denied the request: no shells'
+    (asked,) = webhook.asked
+    assert asked["kind"]["kind"] == "PodExecOptions"
+    assert (asked["name"], asked["subResource"], asked["operation"]) == ("p", "exec", "CONNECT")
+    assert asked["object"] == {
+        "kind": "PodExecOptions", "apiVersion": "v1", "stdin": True, "container": "c",
+        "command": ["sh", "-l"],
+    }  # fmt: skip

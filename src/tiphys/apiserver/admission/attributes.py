@@ -52,7 +52,7 @@ class Attributes:
     @property
     def name(self) -> str:
         for obj in (self.obj, self.old):
-            if obj is not None and obj["metadata"].get("name"):
+            if obj is not None and (obj.get("metadata") or {}).get("name"):
                 return str(obj["metadata"]["name"])
         return self.call.info.name
 

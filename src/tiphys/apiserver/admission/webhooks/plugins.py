@@ -176,7 +176,7 @@ class MutatingAdmissionWebhook(_Configurations):
             raise dispatch.refusal(hook, verdict)
         if not verdict.patch:
             return False
-        if attributes.obj is None:
+        if attributes.obj is None or attributes.operation == "CONNECT":
             raise InternalError.of(
                 f'admission webhook "{hook.name}" attempted to modify the object, which is not supported for '
                 "this operation"

@@ -78,8 +78,8 @@ def _resource(row: Resource) -> Object:
 
 
 def seen_as(obj: Object | None, row: Resource) -> Object | None:
-    """Return an object in the version of a row; custom objects stay as they are."""
-    if obj is None or row.custom:
+    """Return an object in the version of a row; custom objects and CONNECT's options stay as they are."""
+    if obj is None or row.custom or obj.get("kind") != row.kind:
         return obj
     return machinery.convert(obj, row.gvk)
 

@@ -1,0 +1,46 @@
+"""CONNECT: admission of exec, attach, port-forward and the proxies, whose object is the options asked for.
+
+Called by the router before such a subresource is served.
+"""
+
+from __future__ import annotations
+
+from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.call import Call
+
+_OPTIONS = {
+    ("pods", "exec"): "PodExecOptions",
+    ("pods", "attach"): "PodAttachOptions",
+    ("pods", "portforward"): "PodPortForwardOptions",
+    ("pods", "proxy"): "PodProxyOptions",
+    ("services", "proxy"): "ServiceProxyOptions",
+    ("nodes", "proxy"): "NodeProxyOptions",
+}
+_FLAGS = ("stdin", "stdout", "stderr", "tty")
+
+
+async def admit_connect(call: Call) -> None:
+    """Ask admission about a connection; nothing happens for other requests. Raises what a plugin raises."""
+    kind = _OPTIONS.get((call.resource.plural, call.info.subresource))
+    if kind is None or call.resource.group:
+        return
+    attributes = Attributes(call, "CONNECT", _options(call, kind), None, subresource=call.info.subresource)
+    await call.backend.admission.admit(attributes)
+    await call.backend.admission.validate(attributes)
+
+
+def _options(call: Call, kind: str) -> Object:
+    options: Object = {"kind": kind, "apiVersion": "v1"}
+    if kind in ("PodExecOptions", "PodAttachOptions"):
+        options |= {flag: True for flag in _FLAGS if call.param(flag) in ("1", "true")}
+        if call.param("container"):
+            options["container"] = call.param("container")
+    if kind == "PodExecOptions":
+        options["command"] = list(call.query.get("command") or ())
+    if kind == "PodPortForwardOptions":
+        ports = [text for value in call.query.get("ports") or () for text in value.split(",")]
+        options["ports"] = [int(text) for text in ports if text.isdigit()]
+    if kind.endswith("ProxyOptions"):
+        options["path"] = "/" + "/".join(call.info.rest)
+    return options
