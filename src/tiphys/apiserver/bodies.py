@@ -28,6 +28,10 @@ _MAX_YAML_NODES = 400_000
 """A body of the largest size that uses no aliases stays below."""
 
 
+_STILL_TAKEN = {GVK("policy", "v1beta1", "Eviction"): GVK("policy", "v1", "Eviction")}
+"""Versions that are served no more, but whose bodies old clients (kubectl 1.20's drain) may still send."""
+
+
 def parse_object(body: bytes, media_type: str) -> tuple[Any, list[str]]:
     """Return the value in a body and the texts of its duplicate fields.
 
@@ -151,6 +155,9 @@ def check_kind(obj: Object, gvk: GVK, call: Call) -> None:
     elif not obj.get("apiVersion"):
         obj["apiVersion"] = gvk.api_version
     found = gvk_of(obj)
+    if _STILL_TAKEN.get(found) == gvk:
+        obj["apiVersion"] = gvk.api_version
+        return
     if found == gvk:
         return
     if call.backend.table.by_kind(found) is None:

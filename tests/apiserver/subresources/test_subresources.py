@@ -99,6 +99,12 @@ async def test_eviction_without_budget(api: Any, make_pod: Any) -> None:
     assert (await api("GET", PODS + "/p")).status == 404
 
 
+async def test_eviction_by_old_clients(api: Any, make_pod: Any) -> None:
+    await ready_pod(api, make_pod)
+    body = {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": "p"}}
+    assert (await api("POST", PODS + "/p/eviction", body)).status == 201
+
+
 async def test_scale(api: Any) -> None:
     labels = {"app": "d"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
