@@ -5,13 +5,13 @@ Flags bear upstream's names; times take upstream's form (``40s``, ``5m``).
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
 
 import click
 
 from tiphys.client.rest import Client
+from tiphys.cmd.loop import run
 from tiphys.controllers.manager import ControllerManager, ControllerOptions
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -59,7 +59,7 @@ _DURATION = _Duration()
 @click.option("--cluster-signing-cert-file", default="", help="CA that signs certificate requests.")
 @click.option("--cluster-signing-key-file", default="", help="Its key.")
 def controller_manager(kubeconfig: str, **flags: object) -> None:
-    asyncio.run(_run(kubeconfig, options_from(flags)))
+    run(_run(kubeconfig, options_from(flags)))
 
 
 def options_from(flags: dict[str, object]) -> ControllerOptions:
