@@ -48,8 +48,7 @@ async def servers(tmp_path: Path) -> AsyncIterator[list[ApiServer]]:
     servers = [ApiServer(EtcdStore([etcd.url]), OPTIONS, RealClock()) for _ in range(2)]
     try:
         async with asyncio.timeout(30):
-            for server in servers:
-                await server.start()
+            await asyncio.gather(*(server.start() for server in servers))
             yield servers
             for server in servers:
                 await server.stop()

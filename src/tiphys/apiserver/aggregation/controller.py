@@ -14,7 +14,7 @@ import logging
 import orjson
 
 from tiphys.apimachinery.clock import rfc3339
-from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
+from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound
 from tiphys.apimachinery.meta import GVK, Object, copy_object, new_uid
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver import machinery
@@ -92,8 +92,9 @@ class Aggregation:
             try:
                 await self._sync_local()
                 await self._check_remote()
-            except StatusError as error:
-                log.warning("aggregation will be tried again error=%s", error)
+            except Exception:
+                # The server's indexes live in the same group of tasks: no remote API may end them.
+                log.exception("aggregation will be tried again")
 
     async def answer(self, request: Request, user: User) -> Response | None:
         """Return the answer to a request that aggregation concerns, None for all others."""
@@ -203,6 +204,14 @@ class Aggregation:
             return
 
     async def _publish(self) -> None:
+        """Write the ConfigMap; another API server may do so at the same moment."""
+        while True:
+            try:
+                return await self._publish_once()
+            except (AlreadyExists, Conflict):
+                continue
+
+    async def _publish_once(self) -> None:
         """Tell extension servers, through the ConfigMap that they read, which certificate to believe."""
         backend, proxy = self._backend, self.front_proxy
         row = backend.table.by_path("", "v1", "configmaps")
