@@ -94,7 +94,7 @@ class Answer:
         return next((value for own, value in self.headers if own.lower() == name.lower()), "")
 
     async def body(self) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives."""
+        """Yield the body as it arrives. Raises ConnectFailed when it is no HTTP."""
         while True:
             chunks, self._parsed.chunks = self._parsed.chunks, []
             for chunk in chunks:
@@ -104,7 +104,10 @@ class Answer:
             data = await self.raw.read()
             if not data:
                 return
-            self._parser.feed_data(data)
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserError as error:
+                raise ConnectFailed(f"malformed response body: {error}") from error
 
     async def read(self) -> bytes:
         """Return the whole body."""
