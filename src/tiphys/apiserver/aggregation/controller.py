@@ -204,14 +204,6 @@ class Aggregation:
             return
 
     async def _publish(self) -> None:
-        """Write the ConfigMap; another API server may do so at the same moment."""
-        while True:
-            try:
-                return await self._publish_once()
-            except (AlreadyExists, Conflict):
-                continue
-
-    async def _publish_once(self) -> None:
         """Tell extension servers, through the ConfigMap that they read, which certificate to believe."""
         backend, proxy = self._backend, self.front_proxy
         row = backend.table.by_path("", "v1", "configmaps")
