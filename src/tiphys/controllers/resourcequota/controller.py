@@ -18,6 +18,7 @@ from tiphys.controllers.resourcequota.plan import Kind, differs, frees_room, kin
 
 _RESYNC_S = 300.0
 _AGAIN_S = 30.0
+_SOON_S = 0.1
 _NEEDED = {"list", "watch"}
 
 
@@ -68,7 +69,7 @@ class ResourceQuotaController:
             self._writes.forget(key)
             return None
         if not self._writes.settled(key):
-            return _AGAIN_S
+            return _SOON_S  # our own write is no event that brings the key back
         kinds = kinds_counted(quota)
         served = await self._resolve(kinds)
         namespace = quota["metadata"]["namespace"]
