@@ -76,8 +76,13 @@ class Api:
             sent["Authorization"] = f"Bearer {token or self.token}"
         if data is not None:
             sent["Content-Type"] = content_type
-        self._connection.request(method, path, data, sent)
-        response = self._connection.getresponse()
+        try:
+            self._connection.request(method, path, data, sent)
+            response = self._connection.getresponse()
+        except http.client.RemoteDisconnected:  # idle for so long that the server closed it
+            self._connection.close()
+            self._connection.request(method, path, data, sent)
+            response = self._connection.getresponse()
         raw = response.read()
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, raw)
 
