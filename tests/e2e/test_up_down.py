@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,13 +58,16 @@ def wait(check: Callable[[], Any]) -> Any:
 
 
 @pytest.fixture
-def tiphys(tmp_path: Path) -> Iterator[Tiphys]:
-    made = Tiphys(tmp_path)
+def tiphys() -> Iterator[Tiphys]:
+    # Sockets have short paths only: pytest's own folders are too deep.
+    home = Path(tempfile.mkdtemp(prefix="tiphys-"))
+    made = Tiphys(home)
     try:
         yield made
     finally:
-        for folder in list(tmp_path.iterdir()):
+        for folder in list(home.iterdir()):
             made.run("down", "--name", folder.name)
+        shutil.rmtree(home)
 
 
 def traces(bridge: str) -> list[str]:
