@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+from abc import ABC, abstractmethod
 
 from cryptography import x509
 
@@ -22,7 +23,7 @@ _APPROVED_SELF = "Auto approving self kubelet client certificate after SubjectAc
 _APPROVED = "Auto approving kubelet client certificate after SubjectAccessReview."
 
 
-class CertificatesController:
+class CertificatesController(ABC):
     """What the three have in common. A key is a request's."""
 
     name = ""
@@ -47,9 +48,9 @@ class CertificatesController:
         request = self._requests.get(key)
         return None if request is None else await self.look(request)
 
+    @abstractmethod
     async def look(self, request: Object) -> float | None:
         """Act on one request; return seconds until the next look."""
-        raise NotImplementedError
 
     async def _write(self, request: Object, condition: Object, subresource: str) -> None:
         status = request.get("status") or {}
