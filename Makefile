@@ -21,8 +21,9 @@ lint: .venv ## style, layers, conventions
 	$(BIN)/ruff format --check src tests bench
 	$(BIN)/lint-imports --no-cache
 
-type: .venv ## mypy, strict
+type: .venv ## mypy, strict; pyright (as basedpyright, which brings its own runtime)
 	$(BIN)/mypy
+	$(BIN)/basedpyright
 
 test: .venv ## tests without root or network, under a minute
 	$(BIN)/pytest -n 2

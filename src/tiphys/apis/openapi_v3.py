@@ -97,9 +97,10 @@ def _operation(operation: Operation, definitions: dict[str, Definition]) -> Docu
     }
     if operation.body:
         schema = {"schema": _ref(operation.body, definitions)}
-        entry["requestBody"] = {"content": dict.fromkeys(operation.consumes or ("*/*",), schema)}
+        body: Document = {"content": dict.fromkeys(operation.consumes or ("*/*",), schema)}
         if operation.action not in ("delete", "deletecollection"):
-            entry["requestBody"]["required"] = True
+            body["required"] = True
+        entry["requestBody"] = body
     return entry
 
 

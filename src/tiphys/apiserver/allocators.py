@@ -177,7 +177,7 @@ class ServiceAllocator:
     def _families(self, spec: Object) -> list[FieldError]:
         """Settle ipFamilies and ipFamilyPolicy."""
         served = [pool.family for pool in self.pools]
-        asked = list(spec.get("ipFamilies") or ())
+        asked: list[str] = list(spec.get("ipFamilies") or ())
         addresses = [a for a in spec.get("clusterIPs") or [spec.get("clusterIP") or ""] if a and a != "None"]
         headless_free = spec.get("clusterIP") == "None" and not spec.get("selector")
         policy = spec.get("ipFamilyPolicy")

@@ -50,15 +50,17 @@ def select(
         else:
             field_equals = field_equals or (requirement.path, requirement.value)
             left.append(requirement)
-    matches: Predicate | None = None
-    if selector is not None or left:
-
-        def matches(cached: Cached) -> bool:
-            if selector is not None and not selector.matches(cached.labels):
-                return False
-            return all(_holds(cached.fields, r.path, r.value, negated=r.negated) for r in left)
-
+    matches = _predicate(selector, left) if selector is not None or left else None
     return Selection(namespace=namespace, name=name, matches=matches, field_equals=field_equals)
+
+
+def _predicate(selector: labels.Selector | None, left: list[fields.FieldRequirement]) -> Predicate:
+    def matches(cached: Cached) -> bool:
+        if selector is not None and not selector.matches(cached.labels):
+            return False
+        return all(_holds(cached.fields, r.path, r.value, negated=r.negated) for r in left)
+
+    return matches
 
 
 def _holds(values: Mapping[str, str], path: str, value: str, *, negated: bool) -> bool:

@@ -286,7 +286,7 @@ def merge(target: Any, patch: Any) -> Any:
 
 
 def _finalizers(gvr: GVR, obj: Object) -> list[str]:
-    found = list(obj["metadata"].get("finalizers") or ())
+    found: list[str] = list(obj["metadata"].get("finalizers") or ())
     if gvr.resource == "namespaces":
         found += (obj.get("spec") or {}).get("finalizers") or ()
     return found

@@ -7,7 +7,7 @@ from a connection (client certificate, peer address) is given to the constructor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import unquote
@@ -75,7 +75,7 @@ class InProcessTransport:
         return await self._handler(request)
 
 
-async def _pieces(response: Response) -> Any:
+async def _pieces(response: Response) -> AsyncGenerator[bytes, None]:
     # Handlers may answer without ever waiting; yielding here keeps one busy watch from starving the rest.
     body = [response.body] if isinstance(response.body, bytes) else list(response.body)
     for piece in body:

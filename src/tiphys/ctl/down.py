@@ -184,6 +184,7 @@ def mounts_below(folder: Path, mountinfo: str) -> list[str]:
 
 
 def _unmount(folder: Path) -> None:
+    points: list[str] = []
     for _ in range(_ROUNDS):
         points = mounts_below(folder, Path("/proc/self/mountinfo").read_text())
         if not points:

@@ -125,13 +125,15 @@ def _put(element: str, found: tuple[Node | None, ...], into: tuple[Node, Node, N
 def _compare(old: Any, new: Any, shape: Shape) -> tuple[Node | None, Node | None, Node | None]:
     """Compare two values known to differ (None is null, or an unset field that is never absent)."""
     kind = dict if isinstance(new, dict) or (not new and isinstance(old, dict)) else list
-    both_fit = isinstance(old or kind(), kind) and isinstance(new or kind(), kind)
-    if not both_fit or (shape.is_leaf(old) and shape.is_leaf(new)):
+    before, after = old or kind(), new or kind()
+    if shape.is_leaf(old) and shape.is_leaf(new):
         return None, None, LEAF
-    if kind is dict:
-        found = _compare_maps(old or {}, new or {}, shape)
+    if isinstance(before, dict) and isinstance(after, dict):
+        found = _compare_maps(before, after, shape)
+    elif isinstance(before, list) and isinstance(after, list):
+        found = _compare_lists(before, after, shape)
     else:
-        found = _compare_lists(old or [], new or [], shape)
+        return None, None, LEAF
     return found[0] or None, found[1] or None, found[2] or None
 
 

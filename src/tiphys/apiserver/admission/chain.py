@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 class Plugin(Protocol):
     """What every plugin has."""
 
-    NAME: str
+    @property
+    def NAME(self) -> str: ...  # noqa: N802
 
 
 @runtime_checkable
@@ -91,11 +92,8 @@ class AdmissionChain:
     def __init__(
         self, plugins: Sequence[Plugin | type[Plugin]] = PLUGINS, disabled: Sequence[str] = ()
     ) -> None:
-        enabled: list[Any] = [
-            plugin() if isinstance(plugin, type) else plugin
-            for plugin in plugins
-            if plugin.NAME not in disabled
-        ]
+        made = [plugin() if isinstance(plugin, type) else plugin for plugin in plugins]
+        enabled: list[Any] = [plugin for plugin in made if plugin.NAME not in disabled]
         self._mutating = [plugin for plugin in enabled if isinstance(plugin, Mutating)]
         self._validating = [plugin for plugin in enabled if isinstance(plugin, Validating)]
         self._following = [plugin for plugin in enabled if isinstance(plugin, Following)]

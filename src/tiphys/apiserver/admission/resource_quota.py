@@ -69,7 +69,7 @@ def _charge(attributes: Attributes, cached: Cached) -> tuple[Object, int] | None
     name = quota["metadata"]["name"]
     status = quota.get("status") or {}
     hard = {key: quantity.parse(str(value)) for key, value in (status.get("hard") or {}).items()}
-    declared = set((quota.get("spec") or {}).get("hard") or ())
+    declared: set[str] = set((quota.get("spec") or {}).get("hard") or ())
     if attributes.core("pods") and attributes.operation == "CREATE":
         missing = missing_compute(obj["spec"], declared)
         if missing:

@@ -29,7 +29,7 @@ class DefaultTolerationSeconds:
         ):
             return
         spec = attributes.obj.setdefault("spec", {})
-        tolerations = list(spec.get("tolerations") or ())
+        tolerations: list[Object] = list(spec.get("tolerations") or ())
         seconds = attributes.call.backend.options.default_tolerations_s
         missing = [key for key in (_NOT_READY, _UNREACHABLE) if not _tolerates(tolerations, key)]
         if missing:

@@ -121,7 +121,7 @@ def _check_preconditions(call: Call, old: Object, options: DeleteOptions) -> Non
 
 def _finalizers(old: Object, options: DeleteOptions) -> list[str]:
     """Return the finalizers after the propagation policy has had its say."""
-    found = list(old["metadata"].get("finalizers") or ())
+    found: list[str] = list(old["metadata"].get("finalizers") or ())
     if not options.propagation:
         return found
     found = [name for name in found if name not in (ORPHAN, FOREGROUND)]

@@ -130,20 +130,24 @@ class CertificateSigner(CertificatesController):
         spec = request["spec"]
         try:
             parsed = signing.read_request(spec.get("request") or "")
-            fault = plan.fault(spec["signerName"], spec.get("usages") or (), signing.what_is_asked(parsed))
         except ValueError as error:
-            fault = str(error)
-        if fault:
-            condition = conditions.make("Failed", "True", "SignerValidationFailure", fault, self._clock.now())
-            await self._write(request, condition, "status")
+            await self._fail(request, str(error))
             return None
-        await self._issue(request, parsed, self._authority)
+        fault = plan.fault(spec["signerName"], spec.get("usages") or (), signing.what_is_asked(parsed))
+        if fault:
+            await self._fail(request, fault)
+        else:
+            await self._issue(request, parsed, self._authority)
         return None
+
+    async def _fail(self, request: Object, fault: str) -> None:
+        condition = conditions.make("Failed", "True", "SignerValidationFailure", fault, self._clock.now())
+        await self._write(request, condition, "status")
 
     async def _issue(
         self, request: Object, parsed: x509.CertificateSigningRequest, authority: signing.Authority
     ) -> None:
-        usages = list(request["spec"].get("usages") or ())
+        usages: list[str] = list(request["spec"].get("usages") or ())
         pem = signing.sign(authority, parsed, usages, plan.lifetime(request), self._clock.now())
         status = {**(request.get("status") or {}), "certificate": base64.b64encode(pem).decode()}
         await self._client.update(CERTIFICATE_SIGNING_REQUESTS, {**request, "status": status}, "status")

@@ -46,8 +46,8 @@ def plan(
     """Plan the next step. ``old_pods_running``: pods of old sets are still there (for Recreate)."""
     new, olds = revisions.split(deployment, sets)
     if podstate.is_deleting(deployment):
-        found = list((deployment.get("status") or {}).get("conditions") or ())
-        return Plan(status=progress.counts(deployment, new, olds, found, now))
+        kept: list[Object] = list((deployment.get("status") or {}).get("conditions") or ())
+        return Plan(status=progress.counts(deployment, new, olds, kept, now))
     found = progress.base_conditions(deployment, now)
     if deployment["spec"].get("paused") or scaling.is_scaling(deployment, sets):
         return _plan_sync(deployment, new, olds, found, now)
