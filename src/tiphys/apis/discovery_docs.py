@@ -101,7 +101,7 @@ def aggregated(table: ResourceTable, *, core: bool, version: str = "v2") -> Docu
 
 def _discovery_group(table: ResourceTable, name: str) -> Document:
     return {
-        "metadata": {"name": name, "creationTimestamp": None} if name else {"creationTimestamp": None},
+        "metadata": {"name": name} if name else {},
         "versions": [
             {
                 "version": version,

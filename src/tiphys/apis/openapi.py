@@ -7,15 +7,25 @@ tenths of a second of CPU, so they call it in a thread where that matters.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import orjson
 
 from tiphys.apis import openapi_proto, openapi_v2, openapi_v3
 from tiphys.apis.openapi_definitions import CustomSchemas, no_custom_schemas, source_definitions
+from tiphys.apis.openapi_merge import RemoteSpec, merge
 from tiphys.apis.table import TABLE, ResourceTable
 
 V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 V2_PROTOBUF_OLD = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+Remotes = Callable[[], Sequence[RemoteSpec]]
+"""What aggregated API servers publish: the same sequence object until something of it changes."""
+
+
+def no_remotes() -> Sequence[RemoteSpec]:
+    """Know of no aggregated API servers."""
+    return ()
 
 
 class OpenApi:
@@ -26,10 +36,13 @@ class OpenApi:
         table: ResourceTable = TABLE,
         custom: CustomSchemas = no_custom_schemas,
         version: str = "v1.36.0",
+        remotes: Remotes = no_remotes,
     ) -> None:
         self._table = table
         self._custom = custom
         self._version = version
+        self._remotes = remotes
+        self._merged: Sequence[RemoteSpec] = ()
         self._revision = table.revision
         self._bytes: dict[str, bytes] = {}
         self._v3: dict[str, bytes] = {}
@@ -45,14 +58,14 @@ class OpenApi:
     def v2_json(self) -> bytes:
         self._refresh()
         if "json" not in self._bytes:
-            tree = openapi_v2.document(self._table, self._custom, self._version)
+            tree = self._v2_tree()
             self._bytes["json"] = orjson.dumps(tree)
         return self._bytes["json"]
 
     def v2_protobuf(self) -> bytes:
         self._refresh()
         if "protobuf" not in self._bytes:
-            tree = openapi_v2.document(self._table, self._custom, self._version)
+            tree = self._v2_tree()
             self._bytes["protobuf"] = openapi_proto.document(tree)
         return self._bytes["protobuf"]
 
@@ -65,7 +78,10 @@ class OpenApi:
                 tree = openapi_v3.document(self._table, definitions, gv, self._version)
                 # Only the hashes stay: most documents are never asked for.
                 self._hashes[path] = _hash(orjson.dumps(tree))
-            self._bytes["index"] = orjson.dumps(openapi_v3.index(self._hashes))
+            index = openapi_v3.index(self._hashes)
+            for remote in self._merged:
+                index["paths"][remote.path[1:]] = {"serverRelativeURL": remote.url_v3}
+            self._bytes["index"] = orjson.dumps(index)
         return self._bytes["index"]
 
     def v3_group(self, path: str) -> bytes | None:
@@ -84,9 +100,18 @@ class OpenApi:
         self.v3_index()
         return self._hashes.get(path)
 
+    def _v2_tree(self) -> dict[str, Any]:
+        tree = openapi_v2.document(self._table, self._custom, self._version)
+        return merge(tree, self._merged) if self._merged else tree
+
     def _refresh(self) -> None:
         if self._revision != self._table.revision:
             self.changed()
+        remotes = self._remotes()
+        if remotes is not self._merged:
+            self._merged = remotes
+            for form in ("json", "protobuf", "index"):
+                self._bytes.pop(form, None)
 
 
 def _hash(body: bytes) -> str:

@@ -28,6 +28,7 @@ _MAX_YAML_NODES = 400_000
 """A body of the largest size that uses no aliases stays below."""
 
 
+_DELETE_OPTIONS = GVK("", "v1", "DeleteOptions")
 _STILL_TAKEN = {GVK("policy", "v1beta1", "Eviction"): GVK("policy", "v1", "Eviction")}
 """Versions that are served no more, but whose bodies old clients (kubectl 1.20's drain) may still send."""
 
@@ -213,5 +214,6 @@ def decode_options(call: Call) -> Object | None:
     )
     found = gvk_of(obj)
     if found.kind not in ("", "DeleteOptions"):
-        raise _unknown(found, GVK("", "v1", "DeleteOptions"))
+        raise _unknown(found, _DELETE_OPTIONS)
+    machinery.decode_in_place(obj, _DELETE_OPTIONS)
     return obj

@@ -11,17 +11,16 @@ from typing import Any
 
 import orjson
 
-from tiphys.apis.openapi import OpenApi
+from tiphys.apis.openapi import OpenApi, Remotes, no_remotes
 from tiphys.apis.openapi_definitions import CustomSchemas, no_custom_schemas
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
 from tiphys.apiserver.discovery import Discovery
 from tiphys.apiserver.metrics import Metrics
+from tiphys.apiserver.openapi_docs import OpenApiDocs
 from tiphys.apiserver.options import GIT_VERSION, ApiServerOptions
 from tiphys.wire.message import Request, Response
 
 Check = Callable[[], bool]
-_PROTO_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-"""Also the answer to the older name with an ``@``, which is no valid media type."""
 _HEALTH = ("healthz", "livez", "readyz")
 
 
@@ -36,10 +35,11 @@ class NonResource:
         metrics: Metrics,
         checks: dict[str, Check],
         custom: CustomSchemas = no_custom_schemas,
+        remotes: Remotes = no_remotes,
     ) -> None:
         address = f"{options.advertise_address}:{options.secure_port}"
         self._discovery = Discovery(table, address)
-        self._openapi = OpenApi(table, custom)
+        self._openapi = OpenApiDocs(OpenApi(table, custom, remotes=remotes))
         self._keys = keys
         self._metrics = metrics
         self._checks = checks
@@ -56,7 +56,7 @@ class NonResource:
         if first in _HEALTH:
             return self._health(request, path)
         if first == "openapi":
-            return self._open_api(request, path)
+            return self._openapi.handle(request, path)
         match path:
             case "/":
                 return _json({"paths": self._paths()})
@@ -104,27 +104,6 @@ class NonResource:
         ]
         lines.append(f"{kind} check {'passed' if good else 'failed'}")
         return Response(200 if good else 500, headers, ("\n".join(lines) + "\n").encode())
-
-    def _open_api(self, request: Request, path: str) -> Response | None:
-        if path == "/openapi/v2":
-            accept = request.headers.get("accept", "")
-            if "protobuf" in accept.split(",")[0]:
-                return Response(
-                    200, {"content-type": _PROTO_V2, "vary": "Accept"}, self._openapi.v2_protobuf()
-                )
-            headers = {"content-type": "application/json", "vary": "Accept"}
-            return Response(200, headers, self._openapi.v2_json())
-        if path == "/openapi/v3":
-            return Response(200, {"content-type": "application/json"}, self._openapi.v3_index())
-        if path.startswith("/openapi/v3/"):
-            body = self._openapi.v3_group(path[len("/openapi/v3/") :])
-            if body is None:
-                return None
-            headers = {"content-type": "application/json"}
-            if "hash=" in request.raw_query:
-                headers["cache-control"] = "public, immutable"
-            return Response(200, headers, body)
-        return None
 
 
 def version_info() -> dict[str, str]:

@@ -116,10 +116,13 @@ class ObjectStore(Protocol):
         selection: Selection,
         *,
         resource_version: str = "",
-        send_initial_events: bool = False,
+        send_initial_events: bool | None = None,
         bookmarks: bool = False,
     ) -> AsyncIterator[builtins.list[Change]]:
         """Yield batches until closed. ``""``/``"0"``: synthetic ADDED for what exists, then changes.
+
+        ``send_initial_events`` asks for those, or refuses them, at any version. With ``bookmarks`` one marks
+        where they end.
 
         Raises Expired on the first step when history is gone; a watcher too slow is ended.
         """

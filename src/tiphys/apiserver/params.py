@@ -17,8 +17,9 @@ _META = "meta.k8s.io"
 _MAX_MANAGER = 128
 VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 PROPAGATIONS = ("Foreground", "Background", "Orphan")
-_TRUE = ("1", "t", "T", "true", "TRUE", "True")
-_FALSE = ("0", "f", "F", "false", "FALSE", "False", "")
+_FALSE = ("false", "0")
+_NOT_UNSAFE = ("dryRun", "propagationPolicy", "orphanDependents", "gracePeriodSeconds", "preconditions")
+_UNSAFE = "ignoreStoreReadErrorWithClusterBreakingPotential"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +59,10 @@ class ListOptions:
 
 
 def parse_bool(call: Call, name: str) -> bool | None:
-    """Return a boolean parameter, None when it is not given. Raises BadRequest."""
+    """Return a boolean parameter, None when it is not given; all but ``false`` and ``0`` is true."""
     if name not in call.query:
         return None
-    text = call.param(name)
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise BadRequest(f'strconv.ParseBool: parsing "{text}": invalid syntax')
+    return call.param(name).lower() not in _FALSE
 
 
 def parse_int(call: Call, name: str) -> int | None:
@@ -132,6 +128,7 @@ def delete_options(call: Call, body: Mapping[str, Any] | None) -> DeleteOptions:
             "propagationPolicy": call.param("propagationPolicy") or None,
             "orphanDependents": parse_bool(call, "orphanDependents"),
             "dryRun": [value for value in call.query.get("dryRun", ()) if value],
+            _UNSAFE: parse_bool(call, _UNSAFE),
         }
     dry_run = list(body.get("dryRun") or [v for v in call.query.get("dryRun", ()) if v])
     faults = _dry_run_faults(dry_run)
@@ -142,8 +139,7 @@ def delete_options(call: Call, body: Mapping[str, Any] | None) -> DeleteOptions:
     if propagation and propagation not in PROPAGATIONS:
         faults.append(field_errors.not_supported("propagationPolicy", propagation, [*PROPAGATIONS, "nil"]))
     grace = body.get("gracePeriodSeconds")
-    if grace is not None and not isinstance(grace, int):
-        raise BadRequest("gracePeriodSeconds must be an integer")
+    faults += _unsafe_faults(body, dry_run)
     if faults:
         raise Invalid.of(_META, "DeleteOptions", "", faults)
     if orphan is not None:
@@ -156,6 +152,18 @@ def delete_options(call: Call, body: Mapping[str, Any] | None) -> DeleteOptions:
         propagation=propagation,
         dry_run=bool(dry_run),
     )
+
+
+def _unsafe_faults(body: Mapping[str, Any], dry_run: list[str]) -> list[FieldError]:
+    """Say what an unsafe deletion cannot be asked for with."""
+    if not body.get(_UNSAFE):
+        return []
+    given = {**body, "dryRun": dry_run or None}
+    return [
+        field_errors.invalid(_UNSAFE, True, f"cannot be set together with .{name}")
+        for name in _NOT_UNSAFE
+        if given.get(name) is not None
+    ]
 
 
 def list_options(call: Call) -> ListOptions:
@@ -184,22 +192,36 @@ def list_options(call: Call) -> ListOptions:
 
 
 def _list_faults(options: ListOptions, *, watching: bool) -> list[FieldError]:
-    path, match = "resourceVersionMatch", options.resource_version_match
+    match = options.resource_version_match
     faults: list[FieldError] = []
     if watching:
-        if options.send_initial_events is not None and not match:
-            text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            faults.append(field_errors.forbidden(path, text))
-        elif match and options.send_initial_events is None:
-            text = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-            faults.append(field_errors.forbidden(path, text))
-        elif match and match != "NotOlderThan":
-            faults.append(field_errors.not_supported(path, match, ["NotOlderThan"]))
-        return faults
+        return _watch_faults(options)
+    if match:
+        faults += _match_faults(options)
     if options.send_initial_events is not None:
         faults.append(field_errors.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
-    if not match:
-        return faults
+    return faults
+
+
+def _watch_faults(options: ListOptions) -> list[FieldError]:
+    path, match = "resourceVersionMatch", options.resource_version_match
+    texts = []
+    if options.send_initial_events is not None and match != "NotOlderThan":
+        texts.append("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+    if match and options.send_initial_events is None:
+        texts.append("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
+    faults = [field_errors.forbidden(path, text) for text in texts]
+    if match not in ("", "NotOlderThan"):
+        faults.append(field_errors.not_supported(path, match, ["NotOlderThan"]))
+    if match and options.continue_token:
+        text = "resourceVersionMatch is forbidden when continue is provided"
+        faults.append(field_errors.forbidden(path, text))
+    return faults
+
+
+def _match_faults(options: ListOptions) -> list[FieldError]:
+    path, match = "resourceVersionMatch", options.resource_version_match
+    faults: list[FieldError] = []
     if not options.resource_version:
         faults.append(
             field_errors.forbidden(

@@ -21,7 +21,7 @@ _VERBS = {
     "DELETE": "delete",
 }
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
-_TRUE = ("1", "true", "True", "TRUE", "t", "T")
+_FALSE = ("false", "0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def parse(method: str, path: str, raw_query: str = "") -> RequestInfo:
 
 def _with_query(info: RequestInfo, query: dict[str, list[str]]) -> RequestInfo:
     watch = query.get("watch")
-    if info.verb == "list" and watch and watch[0] in (*_TRUE, ""):
+    if info.verb == "list" and watch and watch[0].lower() not in _FALSE:
         info = replace(info, verb="watch")
     if not info.name:
         for selector in query.get("fieldSelector", ()):

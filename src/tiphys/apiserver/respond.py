@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 import yaml
 
-from tiphys.apimachinery.errors import StatusError, TooManyRequests
+from tiphys.apimachinery import field_errors
+from tiphys.apimachinery.errors import BadRequest, NotAcceptable, StatusError, TooManyRequests
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver import machinery
@@ -91,7 +92,37 @@ def respond_object(call: Call, obj: Object, status: int = 200) -> Response:
     return _transformed(call, call_format(call), obj, status)
 
 
+_NO_LIST = "you requested PartialObjectMetadataList, but the requested object is not a list ({})"
+_LIST = "you requested PartialObjectMetadata, but the requested object is a list ({})"
+_INCLUDE = ("", "None", "Metadata", "Object")
+
+
+def check_form(call: Call, form: Format, *, is_list: bool) -> None:
+    """Refuse forms that a list, or one object, cannot take.
+
+    Raises:
+        NotAcceptable, BadRequest.
+    """
+    if form.transform == "Table":
+        include = call.param("includeObject")
+        if include not in _INCLUDE:
+            text = "must be 'Metadata', 'Object', 'None', or empty"
+            fault = field_errors.invalid("includeObject", include, text)
+            raise BadRequest(f"Unable to convert to Table as requested: {fault}")
+    elif form.transform == "PartialObjectMetadata" and is_list:
+        raise NotAcceptable(_LIST.format(_go_type(call.resource, "List")))
+    elif form.transform == "PartialObjectMetadataList" and not is_list:
+        raise NotAcceptable(_NO_LIST.format(_go_type(call.resource, "")))
+
+
+def _go_type(resource: Resource, suffix: str) -> str:
+    if resource.custom:
+        return f"*unstructured.Unstructured{suffix}"
+    return f"*{(resource.group or 'core').partition('.')[0]}.{resource.kind}{suffix}"
+
+
 def _transformed(call: Call, form: Format, obj: Object, status: int) -> Response:
+    check_form(call, form, is_list=False)
     value: Object = obj
     if form.transform == "Table":
         meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
@@ -159,6 +190,7 @@ def respond_page(call: Call, page: Page) -> Response:
         )
         body = b"".join((head[:-1], b',"items":[', b",".join([item.raw for item in page.items]), b"]}"))
         return Response(200, headers_of(call.warnings, JSON), body)
+    check_form(call, form, is_list=True)
     objects = [at_version(item, resource) for item in page.items]
     body, content_type = encode(list_value(call, form, objects, list_meta(page)), form)
     return Response(200, headers_of(call.warnings, content_type), body)
@@ -169,7 +201,7 @@ def list_value(call: Call, form: Format, objects: Sequence[Object], meta: Object
     resource = call.resource
     if form.transform == "Table":
         return table(call, form, objects, meta)
-    if form.transform in ("PartialObjectMetadataList", "PartialObjectMetadata"):
+    if form.transform:
         return {
             "kind": "PartialObjectMetadataList",
             "apiVersion": f"meta.k8s.io/{form.transform_version}",

@@ -22,7 +22,6 @@ from tiphys.wire.message import Response
 def _decode(call: Call) -> Object:
     options = write_options(call, "CreateOptions")
     obj = bodies.decode(call, call.resource.gvk, options.field_validation)
-    obj["metadata"].setdefault("creationTimestamp", None)
     obj.setdefault("spec", {})
     return obj
 

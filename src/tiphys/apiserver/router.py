@@ -15,6 +15,7 @@ from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.call import Backend, Call, CallHandler
 from tiphys.apiserver.handlers import create, delete, deletecollection, get, list, patch, update, watch
 from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.respond import call_format
 from tiphys.apiserver.reviews import REVIEWS
 from tiphys.apiserver.subresources import SUBRESOURCES
 from tiphys.wire.message import Request, Response
@@ -30,6 +31,7 @@ _HANDLERS: dict[str, CallHandler] = {
     "deletecollection": deletecollection.handle,
 }
 _PLAIN_SUBRESOURCE = {"get": get.handle, "update": update.handle, "patch": patch.handle}
+_WRITES = ("create", "update", "patch", "delete")
 _ON_COLLECTION = ("create", "list", "watch", "deletecollection")
 
 
@@ -95,6 +97,8 @@ async def route(backend: Backend, request: Request, info: RequestInfo, user: Use
         handler = find_handler(resource, info)
         if info.subresource:
             await admit_connect(call)
+        elif info.verb in _WRITES:
+            call_format(call)  # what cannot be answered is not done either
         return await handler(call)
     except Exception:
         request.scope["warnings"] = call.warnings

@@ -79,8 +79,11 @@ class ApiServer:
         self.custom = CustomResources(self.backend)
         metrics = Metrics()
         checks = {"ping": lambda: True, "etcd": self._is_ready}
-        nonresource = NonResource(self.table, self.options, self.keys, metrics, checks, self.custom.source_of)
         self.aggregation = Aggregation(self.backend)
+        nonresource = NonResource(
+            self.table, self.options, self.keys, metrics, checks,
+            self.custom.source_of, self.aggregation.openapi,
+        )  # fmt: skip
         self._chain = Chain(self.backend, nonresource, metrics, self.aggregation)
         self._ready = False
         self._background: asyncio.Task[None] | None = None

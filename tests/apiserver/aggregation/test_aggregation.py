@@ -25,6 +25,19 @@ RESOURCES = [
     {"name": "pods", "singularName": "", "namespaced": True, "kind": "PodMetrics", "verbs": ["get", "list"]},
     {"name": "pods/status", "singularName": "", "namespaced": True, "kind": "PodMetrics", "verbs": ["get"]},
 ]
+V3_URL = f"/openapi/v3{GROUP_VERSION}?hash=ABC"
+PUBLISHED: dict[str, Any] = {
+    "/openapi/v2": {
+        "swagger": "2.0",
+        "paths": {
+            f"{GROUP_VERSION}/pods": {"get": {"responses": {"200": {
+                "description": "OK", "schema": {"$ref": "#/definitions/io.metrics.PodMetrics"}}}}},
+            "/apis/other/v1/things": {"get": {"responses": {}}},
+        },
+        "definitions": {"io.metrics.PodMetrics": {"type": "object"}, "io.metrics.Unused": {"type": "object"}},
+    },
+    "/openapi/v3": {"paths": {GROUP_VERSION[1:]: {"serverRelativeURL": V3_URL}}},
+}  # fmt: skip
 WAIT_S = 20.0
 
 
@@ -38,6 +51,8 @@ class Extension:
     status: int = 200
 
     async def __call__(self, request: Request) -> Response:
+        if request.path in PUBLISHED:
+            return Response(200, {"content-type": "application/json"}, orjson.dumps(PUBLISHED[request.path]))
         if request.path != GROUP_VERSION:
             self.asked.append(request)
         if "upgrade" in request.headers:
@@ -217,9 +232,25 @@ async def test_openapi_v3_names_remote_documents(api: Any, extension: Extension)
     paths = (await api.get("/openapi/v3"))["paths"]
     url = paths["apis/metrics.k8s.io/v1beta1"]["serverRelativeURL"]
     assert "apis/apps/v1" in paths
+    assert url == V3_URL
     response = await api.send("GET", url)
     assert b"".join([chunk async for chunk in response.stream])
     assert extension.asked[-1].path == "/openapi/v3/apis/metrics.k8s.io/v1beta1"
+
+
+async def test_openapi_v2_has_remote_paths(api: Any, extension: Extension) -> None:
+    before = await api("GET", "/openapi/v2")
+    await available(api, extension)
+    answer = await api("GET", "/openapi/v2")
+    assert answer.headers["etag"] != before.headers["etag"]
+    assert f"{GROUP_VERSION}/pods" in answer.json["paths"]
+    assert "/apis/other/v1/things" not in answer.json["paths"]
+    definitions = answer.json["definitions"]
+    assert "io.metrics.PodMetrics" in definitions
+    assert "io.metrics.Unused" not in definitions
+    await api("DELETE", f"{SERVICES}/{NAME}")
+    await api.settle()
+    assert (await api("GET", "/openapi/v2")).headers["etag"] == before.headers["etag"]
 
 
 UNAVAILABLE = {

@@ -458,18 +458,49 @@ async def test_send_initial_events(store: CachedStore) -> None:
     assert (meta["resourceVersion"], meta["annotations"]) == ("2", {"k8s.io/initial-events-end": "true"})
 
 
+@pytest.mark.parametrize(
+    ("version", "initial", "bookmarks", "want"),
+    [
+        ("", None, False, ["ADDED", "ADDED"]),
+        ("0", None, True, ["ADDED", "BOOKMARK", "ADDED"]),
+        ("", True, False, ["ADDED", "ADDED"]),
+        ("2", True, True, ["ADDED", "BOOKMARK", "ADDED"]),
+        ("", False, True, ["ADDED"]),
+        ("0", False, False, ["ADDED"]),
+        ("1", False, False, ["ADDED", "ADDED"]),
+    ],
+)  # fmt: skip
+async def test_where_a_watch_begins(
+    store: CachedStore, version: str, initial: bool | None, bookmarks: bool, want: list[str]
+) -> None:
+    await store.create(PODS, pod("a"))
+    stream = store.watch(
+        PODS, Selection(), resource_version=version, send_initial_events=initial, bookmarks=bookmarks
+    )
+    async with asyncio.timeout(5), aclosing(stream):
+        reading = asyncio.ensure_future(take(stream, len(want)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await store.create(PODS, pod("b"))
+        changes = await reading
+    assert [change.type for change in changes] == want
+    assert changes[-1].cached is not None
+    assert changes[-1].cached.name == "b"
+
+
 async def test_bookmarks(below: Store, clock: FakeClock) -> None:
     cached = CachedStore(below, clock=clock, bookmark_s=0.01)
     await cached.open()
     await cached.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}})
     async with asyncio.timeout(5), aclosing(cached.watch(PODS, Selection(), bookmarks=True)) as stream:
-        changes = await take(stream, 2)
-    assert told(changes) == [("BOOKMARK", "", 2)] * 2
-    assert json.loads(changes[0].frame) == {
+        changes = await take(stream, 3)
+    assert told(changes) == [("BOOKMARK", "", 2)] * 3
+    assert [change.initial_end for change in changes] == [True, False, False]
+    assert json.loads(changes[1].frame) == {
         "type": "BOOKMARK",
         "object": {
             "kind": "Pod", "apiVersion": "v1",
-            "metadata": {"resourceVersion": "2", "creationTimestamp": None},
+            "metadata": {"resourceVersion": "2"},
         },
     }  # fmt: skip
     await cached.close()

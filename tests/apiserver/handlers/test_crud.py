@@ -242,3 +242,37 @@ async def test_delete_collection(api: Any) -> None:
     assert answer.status == 200
     left = await api.get(CMS)
     assert [item["metadata"]["name"] for item in left["items"]] == ["b"]
+
+
+UNSAFE = "ignoreStoreReadErrorWithClusterBreakingPotential"
+OPTION_FAULTS: dict[str, tuple[Any, int, str]] = {
+    "another kind": (
+        {"kind": "Foo", "apiVersion": "v1"}, 400,
+        'Foo in version "v1" cannot be handled as a DeleteOptions: no kind "Foo" is registered for version '
+        '"v1" in scheme "pkg/api/legacyscheme/scheme.go:30"',
+    ),
+    "a wrong type": (
+        {"gracePeriodSeconds": "x"}, 400,
+        'DeleteOptions in version "v1" cannot be handled as a DeleteOptions: json: cannot unmarshal string into '
+        "Go struct field DeleteOptions.gracePeriodSeconds of type int64",
+    ),
+    "both policies": (
+        {"orphanDependents": True, "propagationPolicy": "Orphan"}, 422,
+        'DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Invalid value: "Orphan": '
+        "orphanDependents and deletionPropagation cannot be both set",
+    ),
+    "unsafe goes alone": (
+        {UNSAFE: True, "dryRun": ["All"], "gracePeriodSeconds": 1}, 422,
+        f'DeleteOptions.meta.k8s.io "" is invalid: [{UNSAFE}: Invalid value: true: cannot be set together with '
+        f".dryRun, {UNSAFE}: Invalid value: true: cannot be set together with .gracePeriodSeconds]",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPTION_FAULTS)
+async def test_delete_options_are_checked(api: Any, name: str) -> None:
+    await api.create(CMS, {"metadata": {"name": "a"}})
+    body, status, message = OPTION_FAULTS[name]
+    answer = await api("DELETE", f"{CMS}/a", body)
+    assert (answer.status, answer.message) == (status, message)
+    assert (await api("GET", f"{CMS}/a")).status == 200

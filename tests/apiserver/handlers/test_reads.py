@@ -146,3 +146,97 @@ async def test_unknown_paths(api: Any) -> None:
     assert (answer.status, answer.raw) == (404, b"404 page not found\n")
     answer = await api("POST", CMS + "/a", {})
     assert answer.status == 405
+
+
+WATCH_FAULTS = {
+    "sendInitialEvents=true":
+        ["sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"],
+    "sendInitialEvents=false&resourceVersionMatch=Exact": [
+        "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        'Unsupported value: "Exact": supported values: "NotOlderThan"',
+    ],
+    "resourceVersionMatch=Exact": [
+        "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        'Unsupported value: "Exact": supported values: "NotOlderThan"',
+    ],
+    "sendInitialEvents=1&resourceVersionMatch=NotOlderThan&continue=x":
+        ["resourceVersionMatch is forbidden when continue is provided"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("query", WATCH_FAULTS)
+async def test_options_that_a_watch_cannot_have(api: Any, query: str) -> None:
+    answer = await api("GET", f"{CMS}?watch=1&{query}")
+    assert (answer.status, answer.json["details"]["kind"]) == (422, "ListOptions")
+    causes = [cause["message"].removeprefix("Forbidden: ") for cause in answer.json["details"]["causes"]]
+    assert causes == WATCH_FAULTS[query]
+
+
+LIST_FAULTS = {
+    "sendInitialEvents=false": ["sendInitialEvents is forbidden for list"],
+    "resourceVersionMatch=Nope": [
+        "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        'Unsupported value: "Nope": supported values: "Exact", "NotOlderThan", ""',
+    ],
+    "resourceVersionMatch=Exact&resourceVersion=0":
+        ['resourceVersionMatch "exact" is forbidden for resourceVersion "0"'],
+    "resourceVersionMatch=Exact&resourceVersion=1&continue=x":
+        ["resourceVersionMatch is forbidden when continue is provided"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("query", LIST_FAULTS)
+async def test_options_that_a_list_cannot_have(api: Any, query: str) -> None:
+    answer = await api("GET", f"{CMS}?{query}")
+    causes = [cause["message"].removeprefix("Forbidden: ") for cause in answer.json["details"]["causes"]]
+    assert causes == LIST_FAULTS[query]
+
+
+@pytest.mark.parametrize(
+    ("query", "watches"), [("watch=false", False), ("watch=0", False), ("watch", True), ("watch=yes", True)]
+)
+async def test_all_but_false_and_0_is_true(api: Any, query: str, watches: bool) -> None:
+    response = await api.send("GET", f"{CMS}?{query}&timeoutSeconds=1")
+    assert (response.stream is not None) is watches
+
+
+NO_LIST = "you requested PartialObjectMetadataList, but the requested object is not a list"
+FORMS = {
+    ("/x", "PartialObjectMetadataList"): (406, f"{NO_LIST} (*core.ConfigMap)"),
+    ("", "PartialObjectMetadata"): (
+        406, "you requested PartialObjectMetadata, but the requested object is a list (*core.ConfigMapList)"),
+    ("?watch=1", "PartialObjectMetadataList"): (406, f"{NO_LIST} (*core.ConfigMap)"),
+    ("?includeObject=All", "Table"): (
+        400, 'Unable to convert to Table as requested: includeObject: Invalid value: "All": '
+             "must be 'Metadata', 'Object', 'None', or empty"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FORMS)
+async def test_forms_that_do_not_fit(api: Any, case: tuple[str, str]) -> None:
+    await fill(api, "x")
+    path, form = case
+    answer = await api("GET", CMS + path, accept=f"application/json;as={form};v=v1;g=meta.k8s.io")
+    assert (answer.status, answer.message) == FORMS[case]
+
+
+async def test_what_cannot_be_answered_is_not_done(api: Any) -> None:
+    assert (await api("POST", CMS, {"metadata": {"name": "a"}}, accept="application/cbor")).status == 406
+    assert (await api("GET", CMS + "/a")).status == 404
+
+
+async def test_initial_events_end_in_every_form(api: Any) -> None:
+    query = "?watch=1&sendInitialEvents=1&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=1"
+    await fill(api, "a")
+    for form, kind in (
+        ("PartialObjectMetadata", "PartialObjectMetadata"),
+        ("Table", "Table"),
+        ("", "ConfigMap"),
+    ):
+        accept = f"application/json;as={form};v=v1;g=meta.k8s.io" if form else "application/json"
+        first, last = await read_events(await api.send("GET", CMS + query, accept=accept), 2)
+        assert (first["type"], last["type"], last["object"]["kind"]) == ("ADDED", "BOOKMARK", kind)
+        meta = (
+            last["object"]["rows"][0]["object"]["metadata"] if form == "Table" else last["object"]["metadata"]
+        )
+        assert meta["annotations"] == {"k8s.io/initial-events-end": "true"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 import orjson
 
@@ -39,6 +40,9 @@ class Availability:
     reason: str
     message: str
     resources: list[Object] = field(default_factory=list)
+    openapi_v2: Object | None = None
+    openapi_v3: str = ""
+    """The URL of the group version's OpenAPI v3 document, with its hash."""
 
 
 def port_of(service: Object) -> int:
@@ -90,7 +94,8 @@ async def _discover(service: Object, endpoint: Endpoint, proxy: FrontProxy) -> A
         why = f'Get "{url}": unable to load root certificates: {error}'
     else:
         if 200 <= status < 300:
-            return Availability(True, "Passed", "all checks passed", _resources(body))
+            v2, v3 = await _openapi(service, endpoint, proxy, path)
+            return Availability(True, "Passed", "all checks passed", _resources(body), v2, v3)
         why = f"bad status from {url}: {status}"
     text = f"failing or missing response from {url}: {why}"
     return Availability(False, "FailedDiscoveryCheck", text)
@@ -109,6 +114,24 @@ async def fetch(service: Object, endpoint: Endpoint, proxy: FrontProxy, path: st
             return answer.status, await answer.read()
         finally:
             await answer.close()
+
+
+async def _openapi(
+    service: Object, endpoint: Endpoint, proxy: FrontProxy, path: str
+) -> tuple[Object | None, str]:
+    """Return what a remote API publishes of itself; one that publishes nothing is available all the same."""
+    found: list[Object] = []
+    for document in ("/openapi/v2", "/openapi/v3"):
+        try:
+            status, body = await fetch(service, endpoint, proxy, document)
+            value = orjson.loads(body) if status == HTTPStatus.OK else None
+        except (client.ConnectFailed, TimeoutError, ssl.SSLError, ValueError):
+            value = None
+        found.append(value if isinstance(value, dict) else {})
+    v2, v3 = found
+    entry = (v3.get("paths") or {}).get(path.removeprefix("/")) if isinstance(v3.get("paths"), dict) else None
+    url = entry.get("serverRelativeURL") if isinstance(entry, dict) else None
+    return v2 if v2.get("swagger") else None, url if isinstance(url, str) else ""
 
 
 def _resources(body: bytes) -> list[Object]:

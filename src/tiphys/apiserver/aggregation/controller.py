@@ -8,15 +8,13 @@ table, the published front-proxy configuration. Called by the server's start (``
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-
-import orjson
 
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound
 from tiphys.apimachinery.meta import GVK, Object, copy_object, new_uid
 from tiphys.apimachinery.resource import Resource
+from tiphys.apis.openapi_merge import RemoteSpec
 from tiphys.apiserver import machinery
 from tiphys.apiserver.aggregation import availability, discovery, objects, proxying
 from tiphys.apiserver.aggregation.front_proxy import CONFIG_MAP, NAMESPACE, FrontProxy
@@ -43,6 +41,8 @@ class Aggregation:
         self._known: dict[str, Object] = {}
         self._remote: dict[tuple[str, str], Object] = {}
         self._resources: dict[str, list[Object]] = {}
+        self._openapi: dict[str, availability.Availability] = {}
+        self._specs: tuple[RemoteSpec, ...] = ()
         self._due: dict[str, float] = {}
         self._synced = -1
         self._changed = asyncio.Event()
@@ -72,7 +72,9 @@ class Aggregation:
                 self._due.pop(name, None)
         else:
             self._resources.pop(name, None)
+            self._openapi.pop(name, None)
             self._synced = -1
+        self._publish_specs()
         self._changed.set()
 
     async def prime(self) -> None:
@@ -113,19 +115,22 @@ class Aggregation:
         service = self._remote.get((parts[1], parts[2]))
         return None if service is None else await self._pass(service, request, user)
 
-    def amend(self, request: Request, response: Response) -> Response:
-        """Add the available remote APIs to ``/openapi/v3``; every other answer stays as it is."""
-        if not self._remote or request.path.rstrip("/") != "/openapi/v3" or response.status != 200:
-            return response
-        assert isinstance(response.body, bytes)
-        index = orjson.loads(response.body)
-        for remote in self._remotes():
-            if remote.fresh:
-                path = f"apis/{remote.group}/{remote.version}"
-                mark = hashlib.sha256(orjson.dumps(remote.resources)).hexdigest().upper()
-                index["paths"][path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={mark}"}
-        response.body = orjson.dumps(index)
-        return response
+    def openapi(self) -> tuple[RemoteSpec, ...]:
+        """Return what remote APIs publish of themselves: the same tuple until something of it changes."""
+        return self._specs
+
+    def _publish_specs(self) -> None:
+        specs = []
+        for name in sorted(self._openapi):
+            service, found = self._known.get(name), self._openapi[name]
+            if service is not None and objects.is_remote(service):
+                group, version = _key(service)
+                path = f"/apis/{group}/{version}"
+                specs.append(
+                    RemoteSpec(path, found.openapi_v2 or {}, found.openapi_v3 or f"/openapi/v3{path}")
+                )
+        if tuple(specs) != self._specs:
+            self._specs = tuple(specs)
 
     async def _pass(self, service: Object, request: Request, user: User) -> Response:
         return await proxying.pass_through(self._backend, service, self.front_proxy, request, user)
@@ -192,6 +197,8 @@ class Aggregation:
         self._due[name] = self._backend.clock.monotonic() + _RECHECK_S
         if found.ok:
             self._resources[name] = found.resources
+            self._openapi[name] = found
+            self._publish_specs()
         changed = objects.with_condition(
             service, ok=found.ok, reason=found.reason, message=found.message,
             now=rfc3339(self._backend.clock.now()),

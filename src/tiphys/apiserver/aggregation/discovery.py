@@ -91,7 +91,7 @@ def _aggregated(request: Request, table: ResourceTable, remotes: list[Remote], v
     local = {item["metadata"]["name"]: item for item in document["items"]}
 
     def blank(name: str) -> Object:
-        return {"metadata": {"name": name, "creationTimestamp": None}, "versions": []}
+        return {"metadata": {"name": name}, "versions": []}
 
     document["items"] = _merged(table, remotes, local, _version_entry, blank)
     body = orjson.dumps(document)

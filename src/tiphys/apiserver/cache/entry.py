@@ -128,7 +128,7 @@ def change(type_: str, entry: Entry) -> Change:
 
 def bookmark(resource: Resource, revision: int, *, initial_end: bool = False) -> Change:
     """Frame a bookmark: an object of the kind with nothing but a resourceVersion."""
-    meta: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
+    meta: dict[str, Any] = {"resourceVersion": str(revision)}
     if initial_end:
         meta["annotations"] = {"k8s.io/initial-events-end": "true"}
     obj = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": meta}

@@ -299,14 +299,14 @@ class CachedStore:
         selection: Selection,
         *,
         resource_version: str = "",
-        send_initial_events: bool = False,
+        send_initial_events: bool | None = None,
         bookmarks: bool = False,
     ) -> AsyncIterator[builtins.list[Change]]:
         """Yield batches until closed or cut off. Raises Expired on the first step when history is gone."""
         wanted = versions.parse_version(resource_version)
         bucket = await self._bucket(resource)
         await self._confirm(bucket)
-        initial = wanted == 0 or send_initial_events
+        initial = wanted == 0 if send_initial_events is None else send_initial_events
         if initial:
             await self._caught_up_or_refuse(wanted)
         watcher = Watcher(selection)
@@ -320,8 +320,10 @@ class CachedStore:
                 live = _select(bucket.candidates(selection, bucket.root(selection)), selection, 0)
                 for at in range(0, len(live), _INITIAL_BATCH):
                     yield [change("ADDED", entry) for entry in live[at : at + _INITIAL_BATCH]]
-                if send_initial_events:
+                if bookmarks:
                     yield [bookmark(resource, current, initial_end=True)]
+                wanted = current
+            elif not wanted:
                 wanted = current
             else:
                 async with aclosing(self._replay(bucket, selection, wanted, current)) as replayed:

@@ -12,6 +12,8 @@ from tiphys.wire.message import Response
 
 async def handle(call: Call) -> Response:
     """Delete what is selected and answer with the list of it."""
+    form = respond.call_format(call)
+    respond.check_form(call, form, is_list=True)
     options = delete_options(call, bodies.decode_options(call))
     wanted = list_options(call)
     resource = call.resource
@@ -24,7 +26,6 @@ async def handle(call: Call) -> Response:
         deleted = await delete_quietly(call, item.name, options, item.namespace)
         if deleted is not None:
             objects.append(machinery.convert(deleted.obj, resource.gvk))
-    form = respond.call_format(call)
     value = respond.list_value(call, form, objects, respond.list_meta(page))
     body, content_type = respond.encode(value, form)
     return Response(200, respond.headers_of(call.warnings, content_type), body)

@@ -25,6 +25,7 @@ async def handle(call: Call) -> Response:
     """Stream the changes that the selection sees, until the time is up or the client goes."""
     options = list_options(call)
     form = respond.call_format(call, watch=True)
+    respond.check_form(call, form, is_list=False)
     resource = call.resource
     selection = select(
         resource, call.namespace, call.info.name, options.label_selector, options.field_selector
@@ -39,7 +40,7 @@ async def handle(call: Call) -> Response:
         resource,
         selection,
         resource_version=version,
-        send_initial_events=bool(options.send_initial_events),
+        send_initial_events=options.send_initial_events,
         bookmarks=options.bookmarks,
     )
     content_type = f"{PROTOBUF};stream=watch" if form.media_type == PROTOBUF else JSON

@@ -1,0 +1,101 @@
+"""The OpenAPI v2 document of this server joined with those of aggregated API servers.
+
+Pure. A remote document counts for the paths of its own group version only, with the definitions that they
+need. Two definitions of one name that differ are kept both: the remote one gets a number (``name_v2``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Document = dict[str, Any]
+_PREFIX = "#/definitions/"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSpec:
+    """What one aggregated API server publishes for ``/apis/<group>/<version>``."""
+
+    path: str
+    document: Mapping[str, Any]
+    """Its OpenAPI v2 document, empty where it has none."""
+    url_v3: str
+    """Where its OpenAPI v3 document is, with its hash."""
+
+
+def merge(local: Document, remotes: Iterable[RemoteSpec]) -> Document:
+    """Return the local document with the remote paths and definitions in it; ``local`` is not changed."""
+    merged = {**local, "paths": dict(local["paths"]), "definitions": dict(local["definitions"])}
+    for remote in remotes:
+        _add(merged, remote)
+    return merged
+
+
+def _add(merged: Document, remote: RemoteSpec) -> None:
+    wanted = {
+        path: item
+        for path, item in _mapping(remote.document.get("paths")).items()
+        if (path == remote.path or path.startswith(f"{remote.path}/")) and path not in merged["paths"]
+    }
+    theirs = _mapping(remote.document.get("definitions"))
+    needed = _closure(wanted, theirs)
+    names = _renamed({name: theirs[name] for name in needed if name in theirs}, merged["definitions"])
+    for name, new in names.items():
+        merged["definitions"][new] = _pointed(theirs[name], names)
+    merged["paths"] |= {path: _pointed(item, names) for path, item in wanted.items()}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _closure(root: Any, definitions: Mapping[str, Any]) -> set[str]:
+    found: set[str] = set()
+    waiting = [root]
+    while waiting:
+        for name in _references(waiting.pop()):
+            if name not in found:
+                found.add(name)
+                waiting.append(definitions.get(name))
+    return found
+
+
+def _references(root: Any) -> Iterable[str]:
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            target = node.get("$ref")
+            if isinstance(target, str) and target.startswith(_PREFIX):
+                yield target.removeprefix(_PREFIX)
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)
+
+
+def _renamed(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, str]:
+    """Return each remote definition's name here. What is here already, word for word, is shared."""
+    names = {}
+    for name, definition in theirs.items():
+        new, number = name, 1
+        while new in ours and ours[new] != definition:
+            number += 1
+            new = f"{name}_v{number}"
+        names[name] = new
+    return names
+
+
+def _pointed(node: Any, names: Mapping[str, str]) -> Any:
+    """Return a copy whose references use the names that definitions have here."""
+    if isinstance(node, list):
+        return [_pointed(item, names) for item in node]
+    if not isinstance(node, dict):
+        return node
+    copied = {key: _pointed(value, names) for key, value in node.items()}
+    target = node.get("$ref")
+    if isinstance(target, str) and target.startswith(_PREFIX):
+        name = target.removeprefix(_PREFIX)
+        copied["$ref"] = _PREFIX + names.get(name, name)
+    return copied

@@ -1,0 +1,102 @@
+"""``/openapi/v2`` and ``/openapi/v3``: negotiation, ETags, and URLs that name a document by its hash.
+
+Owns: the HTTP side of the documents that ``apis.openapi`` builds. Called by ``nonresource``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from typing import Final
+
+from tiphys.apis.openapi import OpenApi
+from tiphys.wire.message import Request, Response
+
+JSON: Final = "application/json"
+_PROTO_V2: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+"""Also the answer to the older name with an ``@``, which is no valid media type."""
+_PROTO_V2_OLD: Final = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+_KEPT: Final = 64
+
+
+class OpenApiDocs:
+    """Answers requests below ``/openapi``."""
+
+    def __init__(self, documents: OpenApi) -> None:
+        self._documents = documents
+        self._tags: OrderedDict[int, tuple[bytes, str]] = OrderedDict()
+
+    def handle(self, request: Request, path: str) -> Response | None:
+        """Answer, or None where there is no such document."""
+        accept = request.headers.get("accept", "")
+        if path == "/openapi/v2":
+            return self._v2(request, _preferred(accept, (JSON, _PROTO_V2, _PROTO_V2_OLD)))
+        if path == "/openapi/v3":
+            if not _preferred(accept, (JSON,)):
+                return _not_acceptable()
+            return self._tagged(request, self._documents.v3_index(), JSON)
+        if path.startswith("/openapi/v3/"):
+            return self._v3_group(request, path[len("/openapi/v3/") :])
+        return None
+
+    def _v2(self, request: Request, media_type: str) -> Response:
+        if not media_type:
+            return _not_acceptable()
+        if media_type == JSON:
+            return self._tagged(request, self._documents.v2_json(), JSON)
+        return self._tagged(request, self._documents.v2_protobuf(), _PROTO_V2)
+
+    def _v3_group(self, request: Request, name: str) -> Response | None:
+        body = self._documents.v3_group(name)
+        if body is None:
+            return None
+        if not _preferred(request.headers.get("accept", ""), (JSON,)):
+            return _not_acceptable()
+        digest = self._documents.v3_hash(name) or ""
+        asked = request.query.get("hash", [""])[0]
+        if asked and asked != digest:  # of another time: the client shall not keep this answer under it
+            return Response(301, {"location": f"/openapi/v3/{name}?hash={digest}", "vary": "Accept"})
+        response = self._tagged(request, body, JSON, digest)
+        if asked:
+            response.headers["cache-control"] = "public, immutable"
+        return response
+
+    def _tagged(self, request: Request, body: bytes, content_type: str, digest: str = "") -> Response:
+        tag = f'"{digest or self._digest(body)}"'
+        headers = {"etag": tag, "vary": "Accept"}
+        if request.headers.get("if-none-match") == tag:
+            return Response(304, headers)
+        return Response(200, {"content-type": content_type, **headers}, body)
+
+    def _digest(self, body: bytes) -> str:
+        known = self._tags.get(id(body))
+        if known is None:  # the body is kept with its hash, so its id stays its own
+            known = self._tags[id(body)] = (body, hashlib.sha512(body).hexdigest().upper())
+            if len(self._tags) > _KEPT:
+                self._tags.popitem(last=False)
+        return known[1]
+
+
+def _not_acceptable() -> Response:
+    return Response(406, {"vary": "Accept"})
+
+
+def _preferred(accept: str, offered: tuple[str, ...]) -> str:
+    """Return the first of ``offered`` that the client takes, by its order of quality; empty for none."""
+    clauses = []
+    for text in (accept or "*/*").split(","):
+        media_type, *parameters = (part.strip() for part in text.split(";"))
+        quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+        clauses.append((-_number(quality), media_type.lower()))
+    for _, wanted in sorted(clauses, key=lambda clause: clause[0]):
+        for media_type in offered:
+            if wanted in ("*/*", media_type) or (wanted == "application/*"):
+                return media_type
+    return ""
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,54 @@
+"""Joining OpenAPI v2 documents: which paths count, what is shared, what is renamed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiphys.apis.openapi_merge import RemoteSpec, merge
+
+LOCAL: dict[str, Any] = {
+    "swagger": "2.0",
+    "paths": {"/api/v1/pods": {"get": {}}},
+    "definitions": {"Meta": {"type": "object"}, "Pod": {"type": "object", "description": "ours"}},
+}
+GV = "/apis/x.io/v1"
+
+
+def ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/definitions/{name}"}
+
+
+def remote(paths: dict[str, Any], definitions: dict[str, Any]) -> RemoteSpec:
+    return RemoteSpec(GV, {"paths": paths, "definitions": definitions}, "")
+
+
+def test_only_paths_of_the_group_version_come_over() -> None:
+    paths = {f"{GV}/": {"get": 1}, f"{GV}/as": {"get": 2}, "/apis/x.io/v1beta1/as": {}, "/api/v1/pods": {}}
+    merged = merge(LOCAL, [remote(paths, {})])
+    assert list(merged["paths"]) == ["/api/v1/pods", f"{GV}/", f"{GV}/as"]
+    assert merged["paths"]["/api/v1/pods"] == {"get": {}}
+    assert list(LOCAL["paths"]) == ["/api/v1/pods"]
+
+
+def test_definitions_come_with_what_they_refer_to() -> None:
+    definitions = {"A": {"properties": {"b": ref("B")}}, "B": {"items": ref("A")}, "C": {}}
+    merged = merge(LOCAL, [remote({f"{GV}/as": {"get": {"schema": ref("A")}}}, definitions)])
+    assert sorted(merged["definitions"]) == ["A", "B", "Meta", "Pod"]
+
+
+def test_equal_definitions_are_shared_and_others_renamed() -> None:
+    definitions = {
+        "Meta": {"type": "object"},
+        "Pod": {"type": "object", "properties": {"m": ref("Meta"), "p": ref("Pod")}},
+    }
+    merged = merge(LOCAL, [remote({f"{GV}/as": {"get": {"schema": ref("Pod")}}}, definitions)])
+    assert merged["definitions"]["Pod"] == LOCAL["definitions"]["Pod"]
+    assert merged["definitions"]["Pod_v2"]["properties"] == {"m": ref("Meta"), "p": ref("Pod_v2")}
+    assert merged["paths"][f"{GV}/as"] == {"get": {"schema": ref("Pod_v2")}}
+
+
+def test_documents_that_make_no_sense_add_nothing() -> None:
+    broken: list[Any] = [{}, {"paths": [], "definitions": 3}, {"paths": {f"{GV}/a": ref("Gone")}}]
+    for document in broken:
+        merged = merge(LOCAL, [RemoteSpec(GV, document, "")])
+        assert merged["definitions"] == LOCAL["definitions"]

@@ -1,0 +1,49 @@
+"""``/openapi``: media types, ETags and hashes over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+PROTO = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+PROTO_ANSWER = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "status", "content_type"),
+    [
+        ("/openapi/v2", "", 200, "application/json"),
+        ("/openapi/v2", "*/*", 200, "application/json"),
+        ("/openapi/v2", PROTO, 200, PROTO_ANSWER),
+        ("/openapi/v2", f"{PROTO_ANSWER},application/json", 200, PROTO_ANSWER),
+        ("/openapi/v2", f"{PROTO};q=0.5,application/json", 200, "application/json"),
+        ("/openapi/v2", "text/html", 406, None),
+        ("/openapi/v3", "application/json", 200, "application/json"),
+        ("/openapi/v3", "text/html", 406, None),
+        ("/openapi/v3/api/v1", "text/html", 406, None),
+        ("/openapi/v3/apis/none/v1", "*/*", 404, "text/plain; charset=utf-8"),
+        ("/openapi/v4", "*/*", 404, "text/plain; charset=utf-8"),
+    ],
+)
+async def test_media_types(api: Any, path: str, accept: str, status: int, content_type: str | None) -> None:
+    answer = await api("GET", path, accept=accept)
+    assert (answer.status, answer.headers.get("content-type")) == (status, content_type)
+
+
+@pytest.mark.parametrize("path", ["/openapi/v2", "/openapi/v3", "/openapi/v3/apis/apps/v1"])
+async def test_what_is_known_is_not_sent_again(api: Any, path: str) -> None:
+    first = await api("GET", path)
+    again = await api("GET", path, if_none_match=first.headers["etag"])
+    assert (again.status, again.raw) == (304, b"")
+    assert (await api("GET", path, if_none_match='"other"')).status == 200
+
+
+async def test_a_hash_makes_a_document_eternal(api: Any) -> None:
+    url = (await api.get("/openapi/v3"))["paths"]["apis/apps/v1"]["serverRelativeURL"]
+    answer = await api("GET", url)
+    assert answer.headers["cache-control"] == "public, immutable"
+    assert answer.headers["etag"].strip('"') == url.partition("hash=")[2]
+    assert "cache-control" not in (await api("GET", "/openapi/v3/apis/apps/v1")).headers
+    old = await api("GET", "/openapi/v3/apis/apps/v1?hash=OLD")
+    assert (old.status, old.headers["location"]) == (301, url)
