@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apiserver.options import ApiServerOptions, TokenEntry
 from tiphys.apiserver.server import ApiServer
+from tiphys.storage.base import Store
 from tiphys.storage.memory import MemoryStore
 from tiphys.wire.message import Request, Response
 from tiphys.wire.pki import make_signing_key
@@ -113,6 +115,24 @@ async def api() -> AsyncIterator[Api]:
     await api.create("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
     yield api
     await server.stop()
+
+
+@asynccontextmanager
+async def _serving(store: Store | None = None, **options: Any) -> AsyncIterator[Api]:
+    clock = FakeClock()
+    settings = {"tokens": TOKENS, "service_account_signing_key": SIGNING_KEY, **options}
+    server = ApiServer(store or MemoryStore(), ApiServerOptions(**settings), clock)
+    await server.start()
+    try:
+        yield Api(server, clock)
+    finally:
+        await server.stop()
+
+
+@pytest.fixture
+def serving() -> Callable[..., AbstractAsyncContextManager[Api]]:
+    """Run a server with options of a test's own: ``async with serving(anonymous_auth=False) as api``."""
+    return _serving
 
 
 def pod(name: str = "p", **spec: Any) -> dict[str, Any]:

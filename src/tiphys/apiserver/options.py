@@ -41,6 +41,9 @@ class ApiServerOptions:
     default_tolerations_s: int = 300
     disabled_admission: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"
+    encryption_provider_config: Path | None = None
+    """An EncryptionConfiguration: which resources are sealed at rest, and with which keys."""
+    encryption_provider_config_automatic_reload: bool = False
     extra: dict[str, str] = field(default_factory=dict)
     """Command-line settings without a field of their own, kept for /flagz-like display."""
 

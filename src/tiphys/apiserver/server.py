@@ -28,11 +28,14 @@ from tiphys.apiserver.bootstrap import bootstrap
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.chain import Chain
 from tiphys.apiserver.crd.controller import CustomResources
+from tiphys.apiserver.encryption import config
+from tiphys.apiserver.encryption.store import EncryptedStore
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.nonresource import NonResource
 from tiphys.apiserver.objects import Cached, ObjectStore
 from tiphys.apiserver.options import ApiServerOptions
+from tiphys.apiserver.reloading import Reload, reload_forever
 from tiphys.storage.base import Store
 from tiphys.wire.message import Handler, Request, Response
 from tiphys.wire.pki import make_signing_key
@@ -53,9 +56,9 @@ class ApiServer:
     ) -> None:
         self.options = options or ApiServerOptions()
         self._clock = clock or RealClock()
-        self._store = store
+        self._store = _sealed(store, self.options)
         self.table = TABLE.copy()
-        self.objects: Any = objects if objects is not None else _cached_store(store, self._clock)
+        self.objects: Any = objects if objects is not None else _cached_store(self._store, self._clock)
         self.keys = TokenKeys(
             self.options.service_account_issuer,
             self.options.service_account_signing_key or make_signing_key(),
@@ -155,8 +158,19 @@ class ApiServer:
             for feed in feeds:
                 group.create_task(feed.run())
             group.create_task(self.custom.run())
+            group.create_task(reload_forever(self._reloads()))
             group.create_task(self.aggregation.run())
             started.set()
+
+    def _reloads(self) -> list[Reload]:
+        """Return what looks for changes of the files that may change while serving."""
+        found: list[Reload] = []
+        if (
+            isinstance(self._store, EncryptedStore)
+            and self.options.encryption_provider_config_automatic_reload
+        ):
+            found.append(self._store.reload)
+        return found
 
     def _feeds_ended(self, task: asyncio.Task[None]) -> None:
         """Without its indexes a server must not decide: say so where health is asked."""
@@ -175,6 +189,14 @@ class ApiServer:
         if closer is not None:
             await closer()
         await self._store.close()
+
+
+def _sealed(store: Store, options: ApiServerOptions) -> Store:
+    """Put encryption at rest above a store where it is configured. Raises BadConfiguration, OSError."""
+    path = options.encryption_provider_config
+    if path is None:
+        return store
+    return EncryptedStore(store, config.parse(path.read_text()), path)
 
 
 def _cached_store(store: Store, clock: Clock) -> ObjectStore:

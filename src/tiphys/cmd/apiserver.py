@@ -16,6 +16,7 @@ import click
 
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apiserver.authn import tokenfile
+from tiphys.apiserver.encryption.config import BadConfiguration
 from tiphys.apiserver.options import DEFAULT_ISSUER, ApiServerOptions, TokenEntry
 from tiphys.apiserver.server import ApiServer
 from tiphys.cmd.loop import run as run_loop
@@ -123,6 +124,8 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
         kubelet_client_certificate=flags["kubelet_client_certificate"],
         kubelet_client_key=flags["kubelet_client_key"],
         kubelet_certificate_authority=flags["kubelet_certificate_authority"],
+        encryption_provider_config=flags["encryption_provider_config"],
+        encryption_provider_config_automatic_reload=flags["encryption_provider_config_automatic_reload"],
         disabled_admission=tuple(p for p in flags["disable_admission_plugins"].split(",") if p),
     )
 
@@ -153,7 +156,11 @@ def serving_pair(flags: dict[str, Any], options: ApiServerOptions) -> pki.KeyPai
 async def run(flags: dict[str, Any]) -> None:
     """Serve until SIGTERM or SIGINT."""
     options = options_from(flags)
-    server = ApiServer(open_store(flags["store"], flags), options)
+    store = open_store(flags["store"], flags)
+    try:
+        server = ApiServer(store, options)
+    except BadConfiguration as error:
+        raise click.BadParameter(str(error), param_hint="--encryption-provider-config") from error
     context = pki.server_context(serving_pair(flags, options), options.client_ca or None)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -209,6 +216,10 @@ async def run(flags: dict[str, Any]) -> None:
 @click.option("--kubelet-client-certificate", type=_FILE)
 @click.option("--kubelet-client-key", type=_FILE)
 @click.option("--kubelet-certificate-authority", type=_FILE)
+@click.option("--encryption-provider-config", type=_FILE)
+@click.option(
+    "--encryption-provider-config-automatic-reload", type=bool, default=False, is_flag=False, flag_value=True
+)
 @click.option("--disable-admission-plugins", default="")
 @click.option("--v", "-v", "verbosity", type=int, default=0)
 def apiserver(**flags: Any) -> None:

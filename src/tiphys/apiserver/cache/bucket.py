@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 from sortedcontainers import SortedList
 
+from tiphys.apimachinery.errors import InternalError
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.cache.entry import Entry
 from tiphys.apiserver.cache.watchers import BucketEvent, Watchers
+from tiphys.apiserver.encryption.providers import ENCRYPTED, Identity, Unreadable
 from tiphys.apiserver.objects import Selection
 from tiphys.storage.base import Event, Record
 from tiphys.storage.keyspace import prefix_end
@@ -31,10 +33,23 @@ class ReadFields(Protocol):
     def __call__(self, resource: Resource, obj: Object) -> dict[str, str]: ...
 
 
+class Seal(Protocol):
+    """What seals values at rest below the cache."""
+
+    def is_stale(self, key: str) -> bool: ...
+
+    def unseal(self, key: str, value: bytes) -> bytes:
+        """Raises Unreadable."""
+        ...
+
+
 class Bucket:
     """Live entries by key, in key order, as of ``revision``."""
 
-    def __init__(self, prefix: str, read_fields: ReadFields) -> None:
+    def __init__(self, prefix: str, read_fields: ReadFields, seal: Seal | None = None) -> None:
+        self._seal = seal
+        self.sealed: set[str] = set()
+        """Keys whose values did not come open: no list can be told while there is one."""
         self.prefix = prefix
         self.loaded = False
         self._loaded_at = 0
@@ -64,15 +79,39 @@ class Bucket:
             values.update(self._read_fields(row, obj))
         return values
 
+    def is_stale(self, key: str) -> bool:
+        """Tell whether the stored form of a key's value is out of date."""
+        return self._seal is not None and self._seal.is_stale(key)
+
+    def unseal(self, key: str, value: bytes) -> bytes:
+        """Open what came sealed: other keys may have been configured since. Raises InternalError."""
+        try:
+            return Identity().open(key, value) if self._seal is None else self._seal.unseal(key, value)
+        except Unreadable as error:
+            raise InternalError.of(error) from error
+
+    def refuse_sealed(self, root: str) -> None:
+        """Raise InternalError when something under ``root`` is sealed and stays so."""
+        for key in sorted(self.sealed):
+            try:
+                _ = self.entries[key].raw
+            except InternalError as error:
+                if key.startswith(root):
+                    text = error.message.partition(": ")[2]
+                    raise InternalError.of(f'unable to transform key "{key}": {text}') from error
+            else:
+                self.sealed.discard(key)
+
     def entry_of(self, record: Record) -> Entry:
         """Make an entry of a record; namespace and name are in its key."""
         namespace, _, name = record.key[len(self.prefix) :].rpartition("/")
         return Entry(self, record.key, namespace, name, record.value, record.mod_revision, record.lease)
 
-    def load(self, records: Iterable[Record], revision: int) -> None:
+    def load(self, records: Sequence[Record], revision: int) -> None:
         """Take the state of ``revision``, then what was committed since."""
         self.entries = {record.key: self.entry_of(record) for record in records}
         self._keys = SortedList(self.entries)
+        self.sealed = {record.key for record in records if record.value.startswith(ENCRYPTED)}
         self.floor = self._loaded_at = revision
         self.loaded = True
         waiting, self.waiting = self.waiting, []
@@ -101,10 +140,26 @@ class Bucket:
             if previous is None:
                 self._keys.add(key)
             self.entries[key] = entry
+        if key in self.sealed or (entry is not None and obj is None and entry.value.startswith(ENCRYPTED)):
+            self._apply_sealed(key, entry, event.record.mod_revision)
+            return
         self._reindex(key, entry, previous)
         happened = BucketEvent(key, event.record.mod_revision, entry, previous)
         self._remember(happened)
         self.watchers.tell(happened)
+
+    def _apply_sealed(self, key: str, entry: Entry | None, revision: int) -> None:
+        """A value came that cannot be opened, or went: nobody can be told what it was, so watches end."""
+        if entry is not None and entry.value.startswith(ENCRYPTED):
+            self.sealed.add(key)
+        else:
+            self.sealed.discard(key)
+        self._indexes.clear()
+        self._ring.clear()
+        self._ring_bytes = 0
+        self.floor = revision
+        for watcher in list(self.watchers):
+            watcher.end()
 
     def _remember(self, event: BucketEvent) -> None:
         self._ring.append(event)

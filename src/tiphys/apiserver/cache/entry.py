@@ -22,9 +22,17 @@ _LEADING: Final = ("apiVersion", "kind", "metadata")
 
 
 class FieldReader(Protocol):
-    """Reads the selectable fields of the objects of one kind."""
+    """Reads the selectable fields of the objects of one kind, and what the store could not open."""
 
     def read_fields(self, obj: Object) -> dict[str, str]: ...
+
+    def is_stale(self, key: str) -> bool:
+        """Tell whether the stored form is out of date though the object is not."""
+        ...
+
+    def unseal(self, key: str, value: bytes) -> bytes:
+        """Open a value that came sealed. Raises InternalError."""
+        ...
 
 
 class Entry:
@@ -62,7 +70,11 @@ class Entry:
         Spliced when asked for: keeping it too would double what the cache weighs.
         """
         value = self.value
-        at = value.index(_METADATA) + len(_METADATA)
+        at = value.find(_METADATA)
+        if at < 0:
+            value = self.value = self._reader.unseal(self.key, value)
+            at = value.index(_METADATA)
+        at += len(_METADATA)
         return b'%b"resourceVersion":"%d",%b' % (value[:at], self.revision, value[at:])
 
     @property
@@ -94,6 +106,11 @@ class Entry:
         labels = obj["metadata"].get("labels")
         self._labels = dict(labels) if labels else _NO_LABELS
         self._fields = self._reader.read_fields(obj)
+
+    @property
+    def stale(self) -> bool:
+        """The stored form is out of date: writing the same object again changes it."""
+        return self._reader.is_stale(self.key)
 
     def forget_fields(self) -> None:
         """The kind has other selectable fields now."""

@@ -13,7 +13,7 @@ import builtins
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from itertools import islice
-from typing import Final
+from typing import Final, cast
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import AlreadyExists, BadRequest, Conflict, NotFound, ServiceUnavailable
@@ -21,7 +21,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.selectable import field_values
 from tiphys.apiserver.cache import versions
-from tiphys.apiserver.cache.bucket import Bucket, ReadFields
+from tiphys.apiserver.cache.bucket import Bucket, ReadFields, Seal
 from tiphys.apiserver.cache.entry import Entry, bookmark, change, encode
 from tiphys.apiserver.cache.watchers import Ticker, Watcher, told_of
 from tiphys.apiserver.objects import Cached, Change, Page, Selection
@@ -72,6 +72,7 @@ class CachedStore:
         self._unsubscribe: Callable[[], None] | None = None
         self._following: asyncio.Task[None] | None = None
         self._confirm_store: Callable[[], Awaitable[None]] | None = getattr(store, "confirm", None)
+        self._seal = cast("Seal", store) if hasattr(store, "unseal") else None
         self._alone = False  # nobody else writes and every event is heard at once
 
     # -- life and feed
@@ -192,7 +193,7 @@ class CachedStore:
         async with self._loading.setdefault(prefix, asyncio.Lock()):
             bucket = self._buckets.get(prefix)
             if bucket is None:
-                bucket = self._buckets[prefix] = Bucket(prefix, self._read_fields)
+                bucket = self._buckets[prefix] = Bucket(prefix, self._read_fields, self._seal)
             bucket.admit(resource)
             if not bucket.loaded:
                 try:
@@ -234,6 +235,8 @@ class CachedStore:
         if not (bucket.entries or continue_token or resource_version):
             return Page([], self.revision)  # admission asks on every write for kinds that few clusters have
         root = start = bucket.root(selection)
+        if bucket.sealed:
+            bucket.refuse_sealed(root)
         token = None
         if continue_token:
             if resource_version not in ("", "0"):
@@ -393,7 +396,12 @@ class CachedStore:
         value = encode(obj)
         entry = bucket.entries.get(key)
         lease = entry.lease if entry is not None else 0
-        if entry is not None and entry.revision == expect_revision and entry.value == value:
+        if (
+            entry is not None
+            and entry.revision == expect_revision
+            and entry.value == value
+            and not entry.stale
+        ):
             await self._confirm(bucket)
             if bucket.entries.get(key) is entry:
                 return entry

@@ -1,0 +1,200 @@
+"""Reads an ``EncryptionConfiguration``: which providers serve which resources.
+
+Pure. Owns: its grammar, its faults in upstream's words, and which rule a resource falls under. KMS plugins
+and secretbox are not known here and are refused by name.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+
+from tiphys.apimachinery import field_errors
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apiserver.encryption.providers import AesCbc, AesGcm, Identity, Provider, Providers
+
+_KINDS: Final = ("kms", "aesgcm", "aescbc", "secretbox", "identity")
+_AES: Final[dict[str, Callable[[str, bytes], Provider]]] = {"aesgcm": AesGcm, "aescbc": AesCbc}
+_AES_KEY_BYTES: Final = (16, 24, 32)
+_NOT_STORED: Final = ("apiserveripinfo", "serviceipallocations", "servicenodeportallocations")
+_MORE_THAN_ONE: Final = (
+    "more than one provider specified in a single element, should split into different list elements"
+)
+_NONE_OF: Final = (
+    "provider does not contain any of the expected providers: KMS, AESGCM, AESCBC, Secretbox, Identity"
+)
+_OVERLAP: Final = (
+    "using overlapping resources such as 'secrets' and '*.' in the same resource list is not allowed "
+    "as they will be masked"
+)
+
+
+class BadConfiguration(ValueError):
+    """A file that is no valid configuration; the text lists every fault and no secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Rules in the order of the file: (resource as written, its providers)."""
+
+    rules: tuple[tuple[str, tuple[Provider, ...]], ...] = ()
+
+    def providers_for(self, group: str, plural: str) -> Providers | None:
+        """Return what seals a resource; None where nothing does. The first rule that covers it counts."""
+        names = (f"{plural}.{group}" if group else plural, f"*.{group}", "*.*")
+        chosen = next((resource for resource, _ in self.rules if resource in names), None)
+        if chosen is None:
+            return None
+        # The same resource in several elements: their providers follow each other.
+        return Providers(tuple(p for resource, found in self.rules if resource == chosen for p in found))
+
+
+def parse(text: str) -> Rules:
+    """Read a configuration file. Raises BadConfiguration."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadConfiguration(f"error while parsing file: {_where(error)}") from None
+    if not document:
+        raise BadConfiguration("error while parsing file: encryption provider configuration file is empty")
+    kind = document.get("kind") if isinstance(document, dict) else None
+    version = document.get("apiVersion") if isinstance(document, dict) else None
+    if kind != "EncryptionConfiguration" or version != "apiserver.config.k8s.io/v1":
+        raise BadConfiguration(
+            f'error while parsing file: no kind "{kind}" is registered for version "{version}"'
+        )
+    entries = document.get("resources") or []
+    try:
+        faults = _faults(entries)
+        rules = () if faults else tuple(_rules(entries))
+    except (AttributeError, TypeError, KeyError):
+        raise BadConfiguration("error while parsing file: a field has the wrong type") from None
+    if faults:
+        lines = [str(fault) for fault in faults]
+        shown = lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]"
+        raise BadConfiguration(f"error while parsing file: {shown}")
+    return Rules(rules)
+
+
+def _where(error: yaml.YAMLError) -> str:
+    """Say where the YAML breaks without quoting it: the line may hold a key."""
+    mark = getattr(error, "problem_mark", None)
+    return f"yaml: line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else "yaml: cannot be read"
+
+
+def _rules(entries: list[Any]) -> list[tuple[str, tuple[Provider, ...]]]:
+    found = []
+    for entry in entries:
+        providers = tuple(made for provider in entry["providers"] for made in _made(provider))
+        found += [(resource, providers) for resource in entry["resources"]]
+    return found
+
+
+def _made(provider: dict[str, Any]) -> list[Provider]:
+    (kind,) = [name for name in _KINDS if provider.get(name) is not None]
+    if kind == "identity":
+        return [Identity()]
+    return [_AES[kind](key["name"], base64.b64decode(key["secret"])) for key in provider[kind]["keys"]]
+
+
+def _faults(entries: list[Any]) -> list[FieldError]:
+    if not entries:
+        return [field_errors.required("resources", "at least one resources is required")]
+    faults: list[FieldError] = []
+    for number, entry in enumerate(entries):
+        path = f"resources[{number}]"
+        resources, providers = entry.get("resources") or [], entry.get("providers") or []
+        if not resources:
+            name = f"{path}.resources"
+            faults.append(field_errors.required(name, f"at least one {name} is required"))
+        faults += _overlap_faults(f"{path}.resources", resources)
+        for at, resource in enumerate(resources):
+            faults += _name_faults(f"{path}.resources[{at}]", resource)
+        if not providers:
+            name = f"{path}.providers"
+            faults.append(field_errors.required(name, f"at least one {name} is required"))
+        for at, provider in enumerate(providers):
+            faults += _provider_faults(f"{path}.providers[{at}]", provider)
+    return faults
+
+
+def _split(resource: str) -> tuple[str, str]:
+    plural, _, group = resource.partition(".")
+    return plural, group
+
+
+def _overlap_faults(path: str, resources: list[str]) -> list[FieldError]:
+    faults = []
+    if len(set(resources)) < len(resources):
+        text = "the same resource cannot be specified multiple times"
+        faults.append(field_errors.invalid(path, resources, text))
+    pairs = [_split(resource) for resource in resources]
+    others = [
+        (one, two) for at, one in enumerate(pairs) for two in pairs[:at] + pairs[at + 1 :] if one != two
+    ]
+    if any(
+        one == ("*", "*") or (one[1] == two[1] and "*" in (one[0], two[0])) for one, two in others
+    ):  # a wildcard beside what it covers
+        faults.append(field_errors.invalid(path, resources, _OVERLAP))
+    return faults
+
+
+def _name_faults(path: str, resource: str) -> list[FieldError]:
+    plural, group = _split(resource)
+    text = ""
+    if resource != resource.lower():
+        text = "resource name should not contain capital letters"
+    elif resource == "*":
+        text = "use '*.' to encrypt all the resources from core API group or *.* to encrypt all resources"
+    elif resource in _NOT_STORED:
+        text = "resources which do not have REST API/s cannot be encrypted"
+    elif group == "events.k8s.io":
+        text = (
+            "'*.events.k8s.io' objects are stored using the 'events' API group in etcd. "
+            "Use 'events' instead in the config file"
+        )
+    elif group == "extensions":
+        text = "'extensions' group has been removed and cannot be used for encryption"
+    elif group == "*" and plural != "*":
+        text = "encrypting the same resource across groups is not supported"
+    return [field_errors.invalid(path, resource, text)] if text else []
+
+
+def _provider_faults(path: str, provider: dict[str, Any]) -> list[FieldError]:
+    kinds = [name for name in _KINDS if provider.get(name) is not None]
+    if not kinds:
+        return [field_errors.invalid(path, "REDACTED", _NONE_OF)]
+    if len(kinds) > 1:
+        return [field_errors.invalid(path, "REDACTED", _MORE_THAN_ONE)]
+    kind = kinds[0]
+    if kind == "identity":
+        return []
+    if kind not in _AES:
+        text = "this server knows aesgcm, aescbc and identity"
+        return [field_errors.not_supported(path, kind, ()), field_errors.forbidden(f"{path}.{kind}", text)]
+    keys = provider[kind].get("keys") or []
+    if not keys:
+        return [field_errors.required(f"{path}.{kind}.keys", "at least one keys is required")]
+    return [fault for at, key in enumerate(keys) for fault in _key_faults(f"{path}.{kind}.keys[{at}]", key)]
+
+
+def _key_faults(path: str, key: dict[str, Any]) -> list[FieldError]:
+    faults = []
+    if not key.get("name"):
+        faults.append(field_errors.required(f"{path}.name", "name is a mandatory field for a key"))
+    if not key.get("secret"):
+        return [*faults, field_errors.required(f"{path}.secret", "secret is a mandatory field for a key")]
+    try:
+        secret = base64.b64decode(key["secret"], validate=True)
+    except (binascii.Error, ValueError):
+        return [*faults, field_errors.invalid(f"{path}.secret", "REDACTED", "secrets must be base64 encoded")]
+    if len(secret) not in _AES_KEY_BYTES:
+        lengths = " ".join(str(length) for length in _AES_KEY_BYTES)
+        text = f"secret is not of the expected length, got {len(secret)}, expected one of [{lengths}]"
+        faults.append(field_errors.invalid(f"{path}.secret", "REDACTED", text))
+    return faults

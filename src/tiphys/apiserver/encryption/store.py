@@ -1,0 +1,219 @@
+"""``EncryptedStore``: any ``Store`` whose values are sealed on the way in and opened on the way out.
+
+The watch cache above it sees plain bytes only, and bytes that this process has just sealed are not opened
+again. A value that nothing opens passes as it is: the cache refuses it when somebody reads it, so that one
+damaged Secret does not hide the others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tiphys.apis.table import TABLE
+from tiphys.apiserver.encryption import config
+from tiphys.apiserver.encryption.providers import Identity, Provider, Providers, Unreadable
+from tiphys.storage.base import CompareFailed, Delete, Event, Put, RangeResult, Record, Store
+
+log = logging.getLogger(__name__)
+_ROOT = "/registry/"
+_PLAIN = Providers((Identity(),))
+
+
+def _known_prefixes() -> dict[str, tuple[str, str]]:
+    """Return (group, plural) by storage prefix; events are the core group's, as upstream has it."""
+    found: dict[str, tuple[str, str]] = {}
+    for group in TABLE.groups():
+        for version in TABLE.versions(group):
+            for row in TABLE.resources(group, version):
+                if row.storage_prefix and not (row.plural == "events" and row.group):
+                    found.setdefault(row.storage_prefix, (row.group, row.plural))
+    return found
+
+
+class EncryptedStore:
+    """Seals by the rules of a configuration, which may be replaced while serving."""
+
+    def __init__(self, store: Store, rules: config.Rules, path: Path | None = None) -> None:
+        self._store = store
+        self._rules = rules
+        self._path = path
+        self._read = path.read_bytes() if path is not None else b""
+        self._prefixes = _known_prefixes()
+        self._by_prefix: dict[str, Providers] = {}
+        self._sent: dict[bytes, bytes] = {}
+        """Sealed -> plain, while a commit is under way."""
+        self._sealed_by: dict[str, Provider] = {}
+        """By key: what the live value is sealed with. Only of resources that rules cover."""
+        if hasattr(store, "subscribe"):
+            self.subscribe = self._subscribe
+        if hasattr(store, "history"):
+            self.history = self._history
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    @property
+    def revision(self) -> int:
+        """The newest revision known to be committed."""
+        return self._store.revision
+
+    async def open(self) -> None:
+        """Open the store below. Raises StoreUnavailable."""
+        await self._store.open()
+
+    async def close(self) -> None:
+        """Close the store below. Idempotent."""
+        await self._store.close()
+
+    # -- rules
+
+    def reload(self) -> bool:
+        """Take over a changed file; tell whether other rules hold now. A faulty one changes nothing."""
+        if self._path is None:
+            return False
+        try:
+            read = self._path.read_bytes()
+            if read == self._read:
+                return False
+            rules = config.parse(read.decode())
+        except (OSError, ValueError) as error:
+            log.error("encryption configuration not reloaded path=%s why=%s", self._path, error)
+            return False
+        self._read, self._rules = read, rules
+        self._by_prefix.clear()
+        log.info("encryption configuration reloaded path=%s", self._path)
+        return True
+
+    def _providers(self, key: str) -> Providers:
+        at = key.find("/", len(_ROOT))
+        prefix = key[: at + 1]
+        found = self._by_prefix.get(prefix)
+        if found is None and prefix not in self._prefixes:
+            prefix = key[: key.find("/", at + 1) + 1]
+            found = self._by_prefix.get(prefix)
+        if found is None:
+            group, plural = self._prefixes.get(prefix) or _custom(prefix)
+            found = self._by_prefix[prefix] = self._rules.providers_for(group, plural) or _PLAIN
+        return found
+
+    def is_stale(self, key: str) -> bool:
+        """Tell whether the live value would be sealed otherwise today: writing it again is worth it."""
+        sealed_by = self._sealed_by.get(key)
+        return sealed_by is not None and sealed_by != self._providers(key).writer
+
+    def unseal(self, key: str, value: bytes) -> bytes:
+        """Open one value. Raises Unreadable."""
+        return self._providers(key).open(key, value)[0]
+
+    # -- reading
+
+    async def get(self, key: str, *, revision: int = 0) -> Record | None:
+        """Read a key. Raises Compacted, FutureRevision."""
+        record = await self._store.get(key, revision=revision)
+        return None if record is None else self._opened(record, live=not revision)
+
+    async def range(self, prefix: str, *, start: str = "", limit: int = 0, revision: int = 0) -> RangeResult:
+        """Read keys in order. Raises Compacted, FutureRevision."""
+        found = await self._store.range(prefix, start=start, limit=limit, revision=revision)
+        return replace(found, records=[self._opened(record, live=not revision) for record in found.records])
+
+    def _opened(self, record: Record, *, live: bool = False) -> Record:
+        key = record.key
+        providers = self._providers(key)
+        if providers is _PLAIN:
+            return record
+        plain = self._sent.get(record.value)
+        if plain is not None:
+            provider = providers.writer
+        else:
+            try:
+                plain, provider = providers.open(key, record.value)
+            except Unreadable as error:
+                log.error("stored value unreadable key=%s why=%s", key, error)
+                return record
+        if live:
+            self._sealed_by[key] = provider
+        return record if plain is record.value else replace(record, value=plain)
+
+    def _events(self, events: list[Event], *, live: bool = False) -> list[Event]:
+        return [self._event(event, live=live) for event in events]
+
+    def _event(self, event: Event, *, live: bool) -> Event:
+        if self._providers(event.record.key) is _PLAIN:
+            return event
+        previous = event.previous
+        opened = replace(
+            event,
+            record=self._opened(event.record, live=live),
+            previous=self._opened(previous) if previous is not None else None,
+        )
+        if live and event.deleted:
+            self._sealed_by.pop(event.record.key, None)
+        return opened
+
+    def _subscribe(self, subscriber: Callable[[list[Event]], None], *lost: Callable[[], None]) -> Any:
+        store: Any = self._store
+        return store.subscribe(lambda events: subscriber(self._events(events, live=True)), *lost)
+
+    async def _history(self, prefix: str, first: int, last: int, limit: int = 1 << 62) -> list[Event]:
+        store: Any = self._store
+        return self._events(await store.history(prefix, first, last, limit))
+
+    @asynccontextmanager
+    async def watch(
+        self, prefix: str, *, start_revision: int = 0
+    ) -> AsyncIterator[AsyncIterator[list[Event]]]:
+        """Stream events, opened. Raises Compacted on entering."""
+        async with self._store.watch(prefix, start_revision=start_revision) as stream:
+            yield self._stream(stream)
+
+    async def _stream(self, stream: AsyncIterator[list[Event]]) -> AsyncIterator[list[Event]]:
+        async for events in stream:
+            yield self._events(events, live=True)
+
+    # -- writing
+
+    async def commit(self, writes: Sequence[Put | Delete]) -> int:
+        """Seal and write. Raises CompareFailed, StoreUnavailable."""
+        sent: list[bytes] = []
+        sealed = [self._sealed(write, sent) for write in writes]
+        try:
+            return await self._store.commit(sealed)
+        except CompareFailed as error:
+            current = error.current
+            raise CompareFailed(error.key, self._opened(current) if current is not None else None) from error
+        finally:
+            for value in sent:
+                self._sent.pop(value, None)
+
+    def _sealed(self, write: Put | Delete, sent: list[bytes]) -> Put | Delete:
+        if isinstance(write, Delete):
+            return write
+        providers = self._providers(write.key)
+        if providers is _PLAIN:
+            return write
+        value = providers.seal(write.key, write.value)
+        if value is write.value:
+            return write
+        self._sent[value] = write.value
+        sent.append(value)
+        return replace(write, value=value)
+
+    async def compact(self, revision: int) -> None:
+        """Forget old versions."""
+        await self._store.compact(revision)
+
+    async def grant_lease(self, ttl_s: int) -> int:
+        """Return a lease of the store below."""
+        return await self._store.grant_lease(ttl_s)
+
+
+def _custom(prefix: str) -> tuple[str, str]:
+    """Return (group, plural) of a custom resource's prefix, ``/registry/<group>/<plural>/``."""
+    group, _, plural = prefix[len(_ROOT) :].strip("/").partition("/")
+    return group, plural

@@ -1,0 +1,159 @@
+"""The configuration file: its grammar, its faults, and which rule covers what."""
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+import yaml
+
+from tiphys.apiserver.encryption.config import BadConfiguration, parse
+
+SECRET = base64.b64encode(b"0123456789abcdef").decode()
+GCM = {"aesgcm": {"keys": [{"name": "k", "secret": SECRET}]}}
+IDENTITY: dict[str, Any] = {"identity": {}}
+
+
+def text(*resources: Any) -> str:
+    return yaml.safe_dump(
+        {
+            "apiVersion": "apiserver.config.k8s.io/v1",
+            "kind": "EncryptionConfiguration",
+            "resources": list(resources),
+        }
+    )
+
+
+def entry(*names: str, providers: list[Any] | None = None) -> dict[str, Any]:
+    return {"resources": list(names), "providers": [GCM] if providers is None else providers}
+
+
+@pytest.mark.parametrize(
+    ("names", "group", "plural", "covered"),
+    [
+        (["secrets"], "", "secrets", True),
+        (["secrets"], "", "configmaps", False),
+        (["deployments.apps"], "apps", "deployments", True),
+        (["deployments.apps"], "apps", "replicasets", False),
+        (["*."], "", "configmaps", True),
+        (["*."], "apps", "deployments", False),
+        (["*.apps"], "apps", "deployments", True),
+        (["*.*"], "example.com", "widgets", True),
+    ],
+)
+def test_what_a_rule_covers(names: list[str], group: str, plural: str, covered: bool) -> None:
+    found = parse(text(entry(*names))).providers_for(group, plural)
+    assert (found is not None) is covered
+
+
+def test_the_first_rule_that_covers_counts() -> None:
+    rules = parse(text(entry("secrets", providers=[IDENTITY]), entry("*.*")))
+    secrets, pods = rules.providers_for("", "secrets"), rules.providers_for("", "pods")
+    assert secrets is not None
+    assert pods is not None
+    assert (secrets.writer.prefix, pods.writer.prefix) == (b"", b"k8s:enc:aesgcm:v1:k:")
+
+
+def test_one_resource_in_two_rules() -> None:
+    rules = parse(text(entry("secrets"), entry("secrets", providers=[IDENTITY])))
+    found = rules.providers_for("", "secrets")
+    assert found is not None
+    assert [provider.prefix for provider in found.providers] == [b"k8s:enc:aesgcm:v1:k:", b""]
+
+
+def key(**fields: str) -> list[Any]:
+    return [{"aesgcm": {"keys": [fields]}}]
+
+
+FAULTS = {
+    "nothing": ((), "resources: Required value: at least one resources is required"),
+    "no resources": (
+        (entry(),),
+        "resources[0].resources: Required value: at least one resources[0].resources is required",
+    ),
+    "no providers": (
+        (entry("secrets", providers=[]),),
+        "resources[0].providers: Required value: at least one resources[0].providers is required",
+    ),
+    "star": (
+        (entry("*"),),
+        "resources[0].resources[0]: Invalid value: \"*\": use '*.' to encrypt all the resources from core API "
+        "group or *.* to encrypt all resources",
+    ),
+    "capitals": (
+        (entry("Secrets"),),
+        'resources[0].resources[0]: Invalid value: "Secrets": resource name should not contain capital letters',
+    ),
+    "twice": (
+        (entry("secrets", "secrets"),),
+        'resources[0].resources: Invalid value: ["secrets","secrets"]: the same resource cannot be specified '
+        "multiple times",
+    ),
+    "overlap": (
+        (entry("secrets", "*."),),
+        'resources[0].resources: Invalid value: ["secrets","*."]: using overlapping resources such as '
+        "'secrets' and '*.' in the same resource list is not allowed as they will be masked",
+    ),
+    "across groups": (
+        (entry("secrets.*"),),
+        'resources[0].resources[0]: Invalid value: "secrets.*": encrypting the same resource across groups is '
+        "not supported",
+    ),
+    "no provider": (
+        (entry("secrets", providers=[{}]),),
+        'resources[0].providers[0]: Invalid value: "REDACTED": provider does not contain any of the expected '
+        "providers: KMS, AESGCM, AESCBC, Secretbox, Identity",
+    ),
+    "two providers": (
+        (entry("secrets", providers=[GCM | IDENTITY]),),
+        'resources[0].providers[0]: Invalid value: "REDACTED": more than one provider specified in a single '
+        "element, should split into different list elements",
+    ),
+    "key without name": (
+        (entry("secrets", providers=key(secret=SECRET)),),
+        "resources[0].providers[0].aesgcm.keys[0].name: Required value: name is a mandatory field for a key",
+    ),
+    "short key": (
+        (entry("secrets", providers=key(name="a", secret="YWJj")),),
+        'resources[0].providers[0].aesgcm.keys[0].secret: Invalid value: "REDACTED": secret is not of the '
+        "expected length, got 3, expected one of [16 24 32]",
+    ),
+    "no base64": (
+        (entry("secrets", providers=key(name="a", secret="no base64!")),),
+        'resources[0].providers[0].aesgcm.keys[0].secret: Invalid value: "REDACTED": secrets must be base64 '
+        "encoded",
+    ),
+}
+
+
+@pytest.mark.parametrize(("entries", "want"), FAULTS.values(), ids=FAULTS)
+def test_faults(entries: tuple[Any, ...], want: str) -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        parse(text(*entries))
+    assert str(caught.value) == f"error while parsing file: {want}"
+
+
+def test_every_fault_is_named_and_no_secret() -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        parse(text(entry("*", "Pods", providers=key(secret="c2VjcmV0"))))
+    said = str(caught.value)
+    assert said.count("Invalid value") == 4
+    assert "c2VjcmV0" not in said
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["", "[", "a: b: c", "kind: Pod\napiVersion: v1", "- 1", "3",
+     text("x"), text({"resources": 3, "providers": 4}), text(entry("secrets", providers=["x"]))],
+)  # fmt: skip
+def test_what_is_no_configuration(bad: str) -> None:
+    with pytest.raises(BadConfiguration, match="error while parsing file"):
+        parse(bad)
+
+
+@pytest.mark.parametrize("name", ["kms", "secretbox"])
+def test_what_is_not_known_here_is_refused(name: str) -> None:
+    with pytest.raises(BadConfiguration, match="this server knows aesgcm, aescbc and identity"):
+        parse(text(entry("secrets", providers=[{name: {"keys": []}}])))

@@ -1,0 +1,80 @@
+"""What is sealed comes open with its key, and with no other."""
+
+from __future__ import annotations
+
+import pytest
+
+from tiphys.apiserver.encryption.providers import AesCbc, AesGcm, Identity, Provider, Providers, Unreadable
+
+KEY = "/registry/secrets/default/a"
+ONE, TWO = bytes(range(32)), bytes(range(1, 33))
+GCM, CBC = AesGcm("k1", ONE), AesCbc("k1", ONE)
+VALUES = [b"", b"{}", b"x" * 15, b"x" * 16, b"x" * 17, b"{" + b"y" * 5000]
+
+
+@pytest.mark.parametrize("provider", [GCM, CBC, Identity()], ids=["aesgcm", "aescbc", "identity"])
+@pytest.mark.parametrize("value", VALUES, ids=len)
+def test_there_and_back(provider: Provider, value: bytes) -> None:
+    sealed = provider.seal(KEY, value)
+    assert sealed.startswith(provider.prefix)
+    assert provider.open(KEY, sealed) == value
+
+
+@pytest.mark.parametrize(
+    ("provider", "prefix"), [(GCM, b"k8s:enc:aesgcm:v1:k1:"), (CBC, b"k8s:enc:aescbc:v1:k1:")]
+)
+def test_the_stored_form(provider: Provider, prefix: bytes) -> None:
+    one, two = provider.seal(KEY, b"{}"), provider.seal(KEY, b"{}")
+    assert one.startswith(prefix)
+    assert one != two, "a nonce is used once"
+    assert b"{}" not in one
+
+
+def test_a_value_is_bound_to_its_storage_key() -> None:
+    sealed = GCM.seal(KEY, b"{}")
+    with pytest.raises(Unreadable, match="cipher: message authentication failed"):
+        GCM.open("/registry/secrets/default/b", sealed)
+
+
+CASES: list[tuple[str, bytes, list[Provider], str]] = [
+    ("no key of that name", GCM.seal(KEY, b"{}"), [AesGcm("k2", ONE)],
+     "no matching key was found for the provided AES transformer"),
+    ("another secret", GCM.seal(KEY, b"{}"), [AesGcm("k1", TWO)], "cipher: message authentication failed"),
+    ("another cipher", GCM.seal(KEY, b"{}"), [CBC], "no matching prefix found"),
+    ("plain without identity", b"{}", [GCM], "no matching prefix found"),
+    ("identity alone", GCM.seal(KEY, b"{}"), [Identity()], "no matching prefix found"),
+    ("cut off", b"k8s:enc:aesgcm:v1:k1:abc", [GCM], "the stored data was shorter than the required size"),
+    ("cbc cut off", b"k8s:enc:aescbc:v1:k1:abc", [CBC], "the stored data was shorter than the required size"),
+    ("cbc no blocks", b"k8s:enc:aescbc:v1:k1:" + b"a" * 17, [CBC],
+     "the stored data is not a multiple of the block size"),
+    ("cbc padding", b"k8s:enc:aescbc:v1:k1:" + b"a" * 32, [CBC], "invalid padding on input"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sealed", "providers", "text"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_what_does_not_open(sealed: bytes, providers: list[Provider], text: str) -> None:
+    with pytest.raises(Unreadable) as caught:
+        Providers(providers).open(KEY, sealed)
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    "providers",
+    [
+        [Identity(), GCM],
+        [AesGcm("k2", TWO), GCM],
+        [AesGcm("k1", TWO), GCM],
+        [CBC, GCM],
+    ],
+    ids=["leaving encryption", "rotated", "same name", "another cipher"],
+)
+def test_the_first_writes_and_all_read(providers: list[Provider]) -> None:
+    both = Providers(providers)
+    assert both.open(KEY, GCM.seal(KEY, b"{}")) == (b"{}", GCM)
+    assert both.open(KEY, both.seal(KEY, b"{}")) == (b"{}", providers[0])
+
+
+def test_keys_are_not_shown() -> None:
+    assert str(ONE) not in repr(GCM) + repr(CBC)
