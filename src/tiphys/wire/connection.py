@@ -21,13 +21,13 @@ from tiphys.apimachinery.errors import StatusError
 from tiphys.wire import http1
 from tiphys.wire.message import Request, Response
 from tiphys.wire.reader import DISCARD, HELD, HTTP, MAX_HELD_BYTES, RAW, Job, Owner, RequestReader
+from tiphys.wire.tls import RECORD_BYTES
 from tiphys.wire.upgrade import RawStream
 
 log = logging.getLogger(__name__)
 
-ONE_WRITE_BYTES: Final = 1024 * 1024
-"""Bodies up to this size go out in one write; larger ones in slices, waiting for the peer."""
-SLICE_BYTES: Final = 256 * 1024
+JOINED_BYTES: Final = 64 * 1024
+"""About how large a write gets that is joined from small parts."""
 MAX_PIPELINED: Final = 32
 LINGER_S: Final = 1.0
 _BODILESS: Final = frozenset({204, 304})
@@ -74,6 +74,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         # Writing.
         self._paused = False
         self._paused_tick = 0.0
+        self._unsent = 0  # at the last sweep
         self._drain_waiters: list[asyncio.Future[None]] = []
         # The driver.
         self._job: Coroutine[Any, Any, None] | None = None
@@ -189,20 +190,28 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
 
     def _respond(self, response: Response, job: Job) -> None:
         """Write a response that needs no waiting; leave any other to the driver."""
-        body = response.body
-        if not isinstance(body, bytes):
-            body = b"".join(body) if sum(map(len, body)) <= ONE_WRITE_BYTES else b""
-        if (
-            response.stream is not None
-            or response.upgrade is not None
-            or (not body and response.body)
-            or len(body) > ONE_WRITE_BYTES
-        ):
+        if response.stream is not None or response.upgrade is not None:
             self._hand(self._send(response, job))
-            return
-        if not self._lost:
-            self._transport.write(self._head(response, job, len(body)) + self._shown(body, response, job))
+        elif not self._lost:
+            self._write(response, job)
             self._after(job)
+
+    def _write(self, response: Response, job: Job) -> None:
+        """Hand head and body to the transport, which keeps what the peer does not take yet: uncopied."""
+        body, write = response.body, self._transport.write
+        length = len(body) if isinstance(body, bytes) else sum(map(len, body))
+        head = self._head(response, job, length)
+        if job.request.method == "HEAD" or response.status in _BODILESS:
+            write(head)
+        elif not isinstance(body, bytes):
+            for piece in _pieces(head, body):
+                write(piece)
+        elif len(head) + length <= RECORD_BYTES:
+            write(head + body)
+        else:
+            room = max(RECORD_BYTES - len(head), 0)
+            write(head + body[:room])
+            write(memoryview(body)[room:])
 
     def _head(self, response: Response, job: Job, length: int | None, *, chunked: bool = False) -> bytes:
         closing = self._closes(job)
@@ -217,10 +226,6 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
 
     def _closes(self, job: Job) -> bool:
         return not job.keep_alive or self._ending
-
-    @staticmethod
-    def _shown(body: bytes, response: Response, job: Job) -> bytes:
-        return b"" if job.request.method == "HEAD" or response.status in _BODILESS else body
 
     def _after(self, job: Job) -> None:
         """Close or go on once a response is out."""
@@ -312,16 +317,8 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
             self._transport.abort()
 
     async def _send_body(self, response: Response, job: Job) -> None:
-        if self._lost:
-            return
-        body = response.body
-        total = len(body) if isinstance(body, bytes) else sum(map(len, body))
-        head = self._head(response, job, total)
-        if job.request.method == "HEAD" or response.status in _BODILESS:
-            self._transport.write(head)
-            return
-        for piece in _slices(head, body):
-            self._transport.write(piece)
+        if not self._lost:
+            self._write(response, job)
             await self.drain()
 
     async def _send_stream(self, response: Response, stream: AsyncIterator[bytes], job: Job) -> None:
@@ -419,12 +416,20 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
 
     def sweep(self, now: float, *, idle_s: float, read_s: float, stall_s: float) -> None:
         """Close what has been silent for too long."""
-        if self._paused and now - self._paused_tick > stall_s:
-            self._transport.abort()
+        if self._paused:
+            self._sweep_stalled(now, stall_s)
         elif self._busy or self._mode == RAW:
             return
         elif now - self._active_tick > (read_s if self._in_message else idle_s):
             self._transport.close()
+
+    def _sweep_stalled(self, now: float, stall_s: float) -> None:
+        """Drop a client that takes nothing; a slow one that takes something may go on."""
+        unsent = self._transport.get_write_buffer_size()
+        if unsent != self._unsent:
+            self._unsent, self._paused_tick = unsent, now
+        elif now - self._paused_tick > stall_s:
+            self._transport.abort()
 
 
 def _failure(error: BaseException, request: Request) -> Response:
@@ -444,21 +449,20 @@ async def _close_stream(stream: AsyncIterator[bytes]) -> None:
             log.exception("closing a stream failed")
 
 
-def _slices(head: bytes, body: bytes | Sequence[bytes]) -> Generator[bytes, None, None]:
-    """Cut a large response into writes of about ``SLICE_BYTES``."""
-    parts, size = [head], len(head)
-    for item in (body,) if isinstance(body, bytes) else body:
-        if len(item) > SLICE_BYTES:
-            view = memoryview(item)
-            yield b"".join(parts)
-            parts, size = [], 0
-            for offset in range(0, len(item), SLICE_BYTES):
-                yield bytes(view[offset : offset + SLICE_BYTES])
+def _pieces(head: bytes, parts: Sequence[bytes]) -> Generator[bytes, None, None]:
+    """Join what is small into writes of a record or more; what is large goes as it is."""
+    small, size = [head], len(head)
+    for part in parts:
+        if len(part) >= RECORD_BYTES:
+            if small:
+                yield b"".join(small)
+            yield part
+            small, size = [], 0
             continue
-        parts.append(item)
-        size += len(item)
-        if size >= SLICE_BYTES:
-            yield b"".join(parts)
-            parts, size = [], 0
-    if parts:
-        yield b"".join(parts)
+        small.append(part)
+        size += len(part)
+        if size >= JOINED_BYTES:
+            yield b"".join(small)
+            small, size = [], 0
+    if small:
+        yield b"".join(small)

@@ -12,12 +12,15 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import format_datetime
+from functools import partial
 from socket import socket
 from typing import Final
 
 from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.wire import tls_listener
 from tiphys.wire.connection import Connection
 from tiphys.wire.message import Handler
+from tiphys.wire.tls_listener import TlsListener
 
 MAX_BODY_BYTES: Final = 3 * 1024 * 1024
 _READ_BYTES: Final = 128 * 1024
@@ -53,7 +56,7 @@ class Server:
         self.connections: set[Connection] = set()
         self.buffer = memoryview(bytearray(_READ_BYTES))
         self._clock = clock or RealClock()
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[asyncio.Server | TlsListener] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._set_time()
 
@@ -64,20 +67,24 @@ class Server:
 
     async def listen(self, host: str, port: int = 0, *, ssl_context: ssl.SSLContext | None = None) -> socket:
         """Accept connections on an address and return its socket. Port 0 takes a free one. Raises OSError."""
-        loop = asyncio.get_running_loop()
-        listener = await loop.create_server(
-            lambda: Connection(self, loop),
-            host,
-            port,
-            backlog=self.limits.backlog,
-            reuse_address=True,
-            ssl=ssl_context,
-            ssl_handshake_timeout=self.limits.handshake_s if ssl_context else None,
-        )
-        self._listeners.append(listener)
+        loop, backlog = asyncio.get_running_loop(), self.limits.backlog
+        make = partial(Connection, self, loop)
+        added: Sequence[asyncio.Server | TlsListener]
+        if ssl_context is None:
+            added = [await loop.create_server(make, host, port, backlog=backlog, reuse_address=True)]
+        else:
+            added = await tls_listener.listen(
+                host,
+                port,
+                context=ssl_context,
+                make_protocol=make,
+                handshake_s=self.limits.handshake_s,
+                backlog=backlog,
+            )
+        self._listeners += added
         if self._sweeper is None:
             self._sweep()
-        return listener.sockets[0]
+        return added[0].sockets[0]
 
     @property
     def sockets(self) -> Sequence[socket]:

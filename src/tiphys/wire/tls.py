@@ -1,0 +1,294 @@
+"""TLS on the socket itself: an asyncio transport that lets OpenSSL read and write the file descriptor.
+
+Event loops run TLS through two memory buffers, with two more copies of every byte and a second read for each
+request. Here a record is read where it is wanted and written from where it lies.
+
+Owns a connection's bytes once its handshake is done (``wire.tls_listener`` makes both): the order of writes,
+back-pressure towards the protocol, the orderly end. Follows asyncio's contract for transports, with one
+addition: bytes that are written are kept by reference, so they must not change (``bytes`` cannot).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable, Iterable
+from socket import SHUT_WR
+from typing import Any, Final, cast
+
+RECORD_BYTES: Final = 16 * 1024
+"""What one TLS record holds at most, and so one read."""
+SLICE_BYTES: Final = 128 * 1024
+"""OpenSSL takes a write whole or not at all; this much is asked of it at once."""
+TURN_BYTES: Final = 1024 * 1024
+"""What one connection may write before the others have their turn."""
+HIGH_WATER_BYTES: Final = 64 * 1024
+LOW_WATER_BYTES: Final = 16 * 1024
+READS_A_TURN: Final = 8
+CLOSE_S: Final = 1.0
+"""How long a peer may go on sending after our end, so that what it has not yet read is not reset."""
+
+
+class TlsTransport(asyncio.Transport):
+    """One connection. ``sock`` is non-blocking and has shaken hands."""
+
+    __slots__ = (
+        "_backlog", "_backlog_bytes", "_closing", "_fd", "_finished", "_loop", "_lost", "_paused", "_peer",
+        "_protocol", "_read", "_reading", "_repeat", "_sock", "_timer", "_writing",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: ssl.SSLSocket,
+        protocol: asyncio.BufferedProtocol,
+        peer: tuple[Any, ...],
+    ) -> None:
+        super().__init__()
+        self._loop = loop
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._read = cast(Callable[[int, memoryview], int], sock.read)  # typed as without a buffer
+        self._protocol = protocol
+        self._peer = peer
+        self._backlog: deque[memoryview] = deque()
+        self._backlog_bytes = 0
+        self._repeat = False  # OpenSSL has begun with the first of the backlog and must be given it again
+        self._paused = False  # the protocol has been told to stop writing
+        self._reading = False
+        self._writing = False
+        self._closing = False
+        self._finished = False  # the peer has sent its end
+        self._lost = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin: tell the protocol, then read."""
+        self._protocol.connection_made(self)
+        self.resume_reading()
+
+    # -- what a protocol asks
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        if name == "peername":
+            return self._peer
+        if name == "ssl_object":
+            return self._sock
+        return default
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._protocol
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def is_reading(self) -> bool:
+        return self._reading
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return self._backlog_bytes
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        return LOW_WATER_BYTES, HIGH_WATER_BYTES
+
+    # -- reading
+
+    def pause_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._fd)
+
+    def resume_reading(self) -> None:
+        if not (self._reading or self._closing or self._finished):
+            self._reading = True
+            self._loop.add_reader(self._fd, self._readable)
+
+    def _readable(self) -> None:
+        """Read a record; more only where the first was full, as then there is likely another."""
+        for _ in range(READS_A_TURN):
+            buffer = cast(memoryview, self._protocol.get_buffer(-1))
+            try:
+                count = self._read(len(buffer), buffer)
+            except ssl.SSLWantReadError:
+                return
+            except ssl.SSLEOFError:
+                count = 0
+            except OSError as error:
+                self._drop(error)
+                return
+            try:
+                if count == 0:
+                    self._end_of_input()
+                    return
+                self._protocol.buffer_updated(count)
+            except Exception as error:
+                self._loop.call_exception_handler(
+                    {"message": "protocol failed", "exception": error, "transport": self}
+                )
+                self._drop(error)
+                return
+            if count < RECORD_BYTES or not self._reading:
+                return
+
+    def _end_of_input(self) -> None:
+        self._finished = True
+        self.pause_reading()
+        if not self._protocol.eof_received():
+            self.close()
+
+    # -- writing
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send, or keep what the peer does not take yet."""
+        if self._closing or not data:
+            return
+        if self._backlog:
+            self._keep(data)
+        else:
+            self._send(data)
+        if self._backlog_bytes > HIGH_WATER_BYTES and not self._paused:
+            self._paused = True
+            self._protocol.pause_writing()
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        for data in list_of_data:
+            self.write(data)
+
+    def _send(self, data: bytes | bytearray | memoryview) -> None:
+        """Hand bytes to OpenSSL while nothing is waiting before them."""
+        if len(data) > SLICE_BYTES:
+            self._keep(data)
+            self._flush()
+            return
+        try:
+            self._sock.write(data)
+        except ssl.SSLWantWriteError:
+            self._keep(data)
+            self._repeat = True
+            self._await_writable()
+        except OSError as error:
+            self._drop(error)
+
+    def _keep(self, data: bytes | bytearray | memoryview) -> None:
+        view = memoryview(data)
+        self._backlog_bytes += len(view)
+        for at in range(0, len(view), SLICE_BYTES):
+            self._backlog.append(view[at : at + SLICE_BYTES])
+
+    def _await_writable(self) -> None:
+        if not self._writing:
+            self._writing = True
+            self._loop.add_writer(self._fd, self._writable)
+
+    def _flush(self) -> None:
+        """Hand the backlog to OpenSSL as far as the peer takes it, for one turn."""
+        backlog, left = self._backlog, TURN_BYTES
+        while backlog and left > 0:
+            piece = backlog[0] if self._repeat else self._first_of_backlog()
+            try:
+                self._sock.write(piece)
+            except ssl.SSLWantWriteError:
+                self._repeat = True
+                break
+            except OSError as error:
+                self._drop(error)
+                return
+            self._repeat = False
+            backlog.popleft()
+            left -= len(piece)
+            self._backlog_bytes -= len(piece)
+        if backlog:
+            self._await_writable()
+
+    def _first_of_backlog(self) -> memoryview:
+        """Return what to send next; small pieces that wait together share a record."""
+        backlog = self._backlog
+        first = backlog[0]
+        if len(first) >= RECORD_BYTES or len(backlog) == 1:
+            return first
+        parts, size = [backlog.popleft()], len(first)
+        while backlog and size + len(backlog[0]) <= RECORD_BYTES:
+            parts.append(backlog.popleft())
+            size += len(parts[-1])
+        joined = memoryview(b"".join(parts))
+        backlog.appendleft(joined)
+        return joined
+
+    def _writable(self) -> None:
+        self._flush()
+        if not self._backlog and self._writing:
+            self._writing = False
+            self._loop.remove_writer(self._fd)
+        if self._paused and self._backlog_bytes <= LOW_WATER_BYTES and not self._lost:
+            self._paused = False
+            self._protocol.resume_writing()
+        if self._closing and not self._backlog:
+            self._finish()
+
+    # -- the end
+
+    def close(self) -> None:
+        """Read no more, send what is left, then end in order."""
+        if self._closing:
+            return
+        self.pause_reading()
+        self._closing = True
+        if not self._backlog:
+            self._loop.call_soon(self._finish)
+
+    def abort(self) -> None:
+        """End at once; what is unsent is lost."""
+        self._drop(None)
+
+    def _finish(self) -> None:
+        """Send our end, and wait a little for the peer's where it has not come."""
+        if self._lost or self._timer is not None:
+            return
+        try:
+            self._sock.unwrap()
+        except (OSError, ValueError):
+            pass  # sent, but the peer's own has not come; or it is gone
+        if self._finished:
+            self._drop(None)
+            return
+        try:
+            self._sock.shutdown(SHUT_WR)
+        except OSError:
+            self._drop(None)
+            return
+        self._timer = self._loop.call_later(CLOSE_S, self._drop, None)
+        self._loop.add_reader(self._fd, self._discard)
+        self._reading = True
+
+    def _discard(self) -> None:
+        try:
+            data = self._sock.recv(RECORD_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._drop(None)
+
+    def _drop(self, error: Exception | None) -> None:
+        """Let the socket go; the protocol hears of it in the next turn."""
+        if self._lost:
+            return
+        self._lost = self._closing = True
+        self.pause_reading()
+        if self._writing:
+            self._writing = False
+            self._loop.remove_writer(self._fd)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._backlog.clear()
+        self._backlog_bytes = 0
+        self._loop.call_soon(self._gone, error)
+
+    def _gone(self, error: Exception | None) -> None:
+        self._sock.close()
+        self._protocol.connection_lost(error)

@@ -1,0 +1,208 @@
+"""Listening for TLS: accepts, shakes hands without ever blocking the loop, hands over a transport.
+
+Owns connections up to the end of their handshake, its deadline included. ``wire.server`` makes one for each
+address; ``wire.tls`` has the connections from there on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any, Final
+
+from tiphys.wire.tls import TlsTransport
+
+log = logging.getLogger(__name__)
+ACCEPTS_A_TURN: Final = 64
+PAUSE_S: Final = 1.0
+"""How long nothing is accepted after file descriptors ran out."""
+_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_PLAIN_HTTP: Final = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+
+
+class TlsListener:
+    """One listening socket, closed by ``close``."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        context: ssl.SSLContext,
+        make_protocol: Callable[[], asyncio.BufferedProtocol],
+        handshake_s: float,
+    ) -> None:
+        # A client cannot make the server do the dear half of a handshake again and again.
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        self._loop = loop
+        self._sock = sock
+        self._context = context
+        self._make_protocol = make_protocol
+        self._handshake_s = handshake_s
+        self._shaking: set[_Handshake] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        self._open = True
+        self._resume()
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        return (self._sock,) if self._open else ()
+
+    def close(self) -> None:
+        """Accept no more and drop unfinished handshakes. Idempotent."""
+        if not self._open:
+            return
+        self._open = False
+        if self._pause is not None:
+            self._pause.cancel()
+        else:
+            self._loop.remove_reader(self._sock.fileno())
+        self._sock.close()
+        for handshake in list(self._shaking):
+            handshake.drop()
+
+    def _resume(self) -> None:
+        self._pause = None
+        self._loop.add_reader(self._sock.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_A_TURN):
+            try:
+                sock, peer = self._sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                log.error("cannot accept address=%s error=%s", self._sock.getsockname(), error)
+                self._loop.remove_reader(self._sock.fileno())
+                self._pause = self._loop.call_later(PAUSE_S, self._resume)
+                return
+            self._begin(sock, peer)
+
+    def _begin(self, sock: socket.socket, peer: Any) -> None:
+        sock.setblocking(False)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            wrapped = self._context.wrap_socket(
+                sock, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False
+            )
+        except OSError:  # it went away meanwhile
+            sock.close()
+            return
+        handshake = _Handshake(self._loop, wrapped, self._handshake_s, self._ended)
+        handshake.peer = peer if isinstance(peer, tuple) else ()
+        self._shaking.add(handshake)
+        handshake.step()
+
+    def _ended(self, handshake: _Handshake, sock: ssl.SSLSocket | None) -> None:
+        self._shaking.discard(handshake)
+        if sock is not None:
+            TlsTransport(self._loop, sock, self._make_protocol(), handshake.peer).start()
+
+
+class _Handshake:
+    """Steps a handshake whenever the socket is ready, until done, refused or late."""
+
+    peer: tuple[Any, ...] = ()
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: ssl.SSLSocket,
+        limit_s: float,
+        ended: Callable[[_Handshake, ssl.SSLSocket | None], None],
+    ) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._ended = ended
+        self._writing = False
+        self._timer = loop.call_later(limit_s, self.drop)
+        loop.add_reader(self._fd, self.step)
+
+    def step(self) -> None:
+        try:
+            self._sock.do_handshake()
+        except ssl.SSLWantReadError:
+            self._await_writable(False)
+        except ssl.SSLWantWriteError:
+            self._await_writable(True)
+        except OSError as error:
+            log.debug("TLS handshake failed peer=%s error=%s", self.peer, error)
+            if isinstance(error, ssl.SSLError) and error.reason == "HTTP_REQUEST":
+                self._explain()
+            self.drop()
+        else:
+            self._let_go()
+            self._ended(self, self._sock)
+
+    def _explain(self) -> None:
+        """Tell a client in its own words that it took the wrong scheme."""
+        try:
+            socket.socket.send(self._sock, _PLAIN_HTTP)
+            self._sock.shutdown(socket.SHUT_WR)
+            self._sock.recv(1 << 16)  # what is unread would reset the connection before it is answered
+        except OSError:
+            pass
+
+    def _await_writable(self, wanted: bool) -> None:
+        if wanted is not self._writing:
+            self._writing = wanted
+            if wanted:
+                self._loop.add_writer(self._fd, self.step)
+            else:
+                self._loop.remove_writer(self._fd)
+
+    def _let_go(self) -> None:
+        self._timer.cancel()
+        self._loop.remove_reader(self._fd)
+        self._await_writable(False)
+
+    def drop(self) -> None:
+        """Give up: refused, late, or the listener closes."""
+        self._let_go()
+        self._sock.close()
+        self._ended(self, None)
+
+
+async def listen(
+    host: str,
+    port: int,
+    *,
+    context: ssl.SSLContext,
+    make_protocol: Callable[[], asyncio.BufferedProtocol],
+    handshake_s: float,
+    backlog: int,
+) -> list[TlsListener]:
+    """Listen on every address that a host name stands for. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    listeners: list[TlsListener] = []
+    try:
+        for family, _, _, _, address in dict.fromkeys(found):
+            sock = _bound(family, address, backlog)
+            listeners.append(TlsListener(loop, sock, context, make_protocol, handshake_s))
+    except BaseException:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
+def _bound(family: int, address: tuple[Any, ...], backlog: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(backlog)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,632 @@
+"""The TLS transport: its rules against a scripted socket, then real handshakes and bytes on loopback."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import uvloop
+
+from tiphys.apimachinery.clock import RealClock
+from tiphys.wire import pki, tls
+from tiphys.wire.message import ByteStream, Request, Response
+from tiphys.wire.server import Server, ServerLimits, serve
+from tiphys.wire.tls import HIGH_WATER_BYTES, RECORD_BYTES, SLICE_BYTES, TURN_BYTES, TlsTransport
+
+DEADLINE_S = 10
+WANTS_ROOM = ssl.SSLWantWriteError()
+
+
+class Loop:
+    """Remembers what is watched; runs what is due when told to."""
+
+    def __init__(self) -> None:
+        self.reader: Callable[[], None] | None = None
+        self.writer: Callable[[], None] | None = None
+        self.soon: deque[tuple[Any, ...]] = deque()
+        self.later: list[tuple[Any, ...]] = []
+        self.complaints: list[dict[str, Any]] = []
+
+    def add_reader(self, fd: int, call: Callable[[], None]) -> None:
+        self.reader = call
+
+    def remove_reader(self, fd: int) -> None:
+        self.reader = None
+
+    def add_writer(self, fd: int, call: Callable[[], None]) -> None:
+        self.writer = call
+
+    def remove_writer(self, fd: int) -> None:
+        self.writer = None
+
+    def call_soon(self, *call: Any) -> None:
+        self.soon.append(call)
+
+    def call_later(self, delay_s: float, *call: Any) -> Any:
+        self.later.append(call)
+        return self
+
+    def cancel(self) -> None:
+        self.later.clear()
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.complaints.append(context)
+
+    def turn(self) -> None:
+        while self.soon:
+            call, *arguments = self.soon.popleft()
+            call(*arguments)
+
+
+class ScriptedSocket:
+    """Takes what ``room`` allows, whole or not at all; a begun write must be repeated as it was."""
+
+    def __init__(self) -> None:
+        self.room = 0
+        self.sent: list[bytes] = []
+        self.tried: list[bytes] = []
+        self.begun: bytes | None = None
+        self.arriving: deque[bytes | Exception] = deque()
+        self.calls: list[str] = []
+        self.failing: Exception | None = None
+
+    def fileno(self) -> int:
+        return 7
+
+    def write(self, data: Any) -> int:
+        if self.failing is not None:
+            raise self.failing
+        taken = bytes(data)
+        assert self.begun in (None, taken), "OpenSSL refuses another buffer than the one it began with"
+        if self.room < len(taken):
+            self.begun = taken
+            raise WANTS_ROOM
+        self.room -= len(taken)
+        self.begun = None
+        self.sent.append(taken)
+        return len(taken)
+
+    def read(self, size: int, buffer: memoryview) -> int:
+        found = self.arriving.popleft() if self.arriving else ssl.SSLWantReadError()
+        if isinstance(found, Exception):
+            raise found
+        buffer[: len(found)] = found
+        return len(found)
+
+    def recv(self, size: int) -> bytes:
+        found = self.arriving.popleft() if self.arriving else BlockingIOError()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def unwrap(self) -> None:
+        self.calls.append("unwrap")
+        raise ssl.SSLWantReadError
+
+    def shutdown(self, how: int) -> None:
+        self.calls.append("shutdown")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+class Protocol(asyncio.BufferedProtocol):
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.buffer = memoryview(bytearray(32 * 1024))
+        self.error: Exception | None = None
+        self.failing = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.told.append("made")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.told.append("lost")
+        self.error = exc
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.told.append(bytes(self.buffer[:nbytes]).decode() if nbytes < 100 else f"read {nbytes}")
+        if self.failing:
+            raise ValueError("handler")
+
+    def eof_received(self) -> bool:
+        self.told.append("eof")
+        return False
+
+    def pause_writing(self) -> None:
+        self.told.append("pause")
+
+    def resume_writing(self) -> None:
+        self.told.append("resume")
+
+
+@pytest.fixture
+def made() -> tuple[Loop, ScriptedSocket, Protocol, TlsTransport]:
+    loop, sock, protocol = Loop(), ScriptedSocket(), Protocol()
+    transport = TlsTransport(loop, sock, protocol, ("10.0.0.1", 5))  # type: ignore[arg-type]
+    transport.start()
+    protocol.told.clear()
+    return loop, sock, protocol, transport
+
+
+Made = tuple[Loop, ScriptedSocket, Protocol, TlsTransport]
+
+
+def test_a_write_goes_out_at_once(made: Made) -> None:
+    loop, sock, protocol, transport = made
+    sock.room = 100
+    transport.write(b"one")
+    transport.writelines([b"two", b"", b"three"])
+    assert sock.sent == [b"one", b"two", b"three"]
+    assert loop.writer is None
+    assert protocol.told == []
+
+
+def test_what_openssl_began_is_repeated_and_the_rest_shares_records(made: Made) -> None:
+    loop, sock, _, transport = made
+    for word in (b"begun", b"a", b"b", b"c" * (RECORD_BYTES - 2), b"d"):
+        transport.write(word)
+    assert transport.get_write_buffer_size() == 5 + 2 + RECORD_BYTES - 2 + 1
+    sock.room = 1 << 20
+    assert loop.writer is not None
+    loop.writer()
+    assert [len(one) for one in sock.sent] == [5, RECORD_BYTES, 1]
+    assert b"".join(sock.sent) == b"begunab" + b"c" * (RECORD_BYTES - 2) + b"d"
+    assert loop.writer is None
+    assert transport.get_write_buffer_size() == 0
+
+
+def test_a_joined_piece_is_repeated_too(made: Made) -> None:
+    loop, sock, _, transport = made
+    for word in (b"begun", b"a", b"b"):
+        transport.write(word)
+    for room in (5, 0, 2):
+        sock.room = room
+        assert loop.writer is not None
+        loop.writer()
+    assert sock.sent == [b"begun", b"ab"]
+
+
+def test_large_writes_are_sliced_and_take_turns(made: Made) -> None:
+    loop, sock, _, transport = made
+    body = bytes(TURN_BYTES + 3 * SLICE_BYTES)
+    sock.room = len(body)
+    transport.write(body)
+    assert {len(one) for one in sock.sent} == {SLICE_BYTES}
+    assert sum(map(len, sock.sent)) == TURN_BYTES
+    assert loop.writer is not None
+    loop.writer()
+    assert b"".join(sock.sent) == body
+    assert loop.writer is None
+
+
+def test_large_writes_are_not_copied(made: Made) -> None:
+    _, _, _, transport = made
+    body = bytes(10 * SLICE_BYTES)
+    transport.write(body)
+    assert all(view.obj is body for view in transport._backlog)
+
+
+def test_the_protocol_is_paused_and_resumed(made: Made) -> None:
+    loop, sock, protocol, transport = made
+    transport.write(b"x" * HIGH_WATER_BYTES)
+    assert protocol.told == []
+    transport.write(b"y")
+    transport.write(b"z")
+    assert protocol.told == ["pause"]
+    sock.room = HIGH_WATER_BYTES
+    assert loop.writer is not None
+    loop.writer()
+    assert protocol.told == ["pause", "resume"]
+
+
+def test_reading_goes_on_after_a_full_record_only(made: Made) -> None:
+    loop, sock, protocol, _ = made
+    sock.arriving.extend([b"f" * RECORD_BYTES, b"rest", b"later"])
+    assert loop.reader is not None
+    loop.reader()
+    assert protocol.told == [f"read {RECORD_BYTES}", "rest"]
+
+
+def test_paused_reading_stays_paused(made: Made) -> None:
+    loop, _, _, transport = made
+    transport.pause_reading()
+    transport.pause_reading()
+    assert loop.reader is None
+    assert not transport.is_reading()
+    transport.resume_reading()
+    assert loop.reader is not None
+    transport.close()
+    transport.resume_reading()
+    assert not transport.is_reading()
+
+
+@pytest.mark.parametrize("end", [b"", ssl.SSLEOFError()], ids=["close_notify", "cut off"])
+def test_the_peers_end_closes(made: Made, end: bytes | Exception) -> None:
+    loop, sock, protocol, transport = made
+    sock.arriving.append(end)
+    assert loop.reader is not None
+    loop.reader()
+    assert transport.is_closing()
+    loop.turn()
+    assert protocol.told == ["eof", "lost"]
+    assert sock.calls == ["unwrap", "close"]
+    assert protocol.error is None
+
+
+def test_close_sends_what_is_left_then_waits_for_the_peers_end(made: Made) -> None:
+    loop, sock, protocol, transport = made
+    transport.write(b"last words")
+    transport.close()
+    transport.close()
+    transport.write(b"too late")
+    loop.turn()
+    assert sock.calls == []
+    sock.room = 100
+    assert loop.writer is not None
+    loop.writer()
+    assert sock.sent == [b"last words"]
+    assert sock.calls == ["unwrap", "shutdown"]
+    sock.arriving.extend([b"still talking", b""])
+    assert loop.reader is not None
+    loop.reader()
+    loop.reader()
+    loop.turn()
+    assert sock.calls == ["unwrap", "shutdown", "close"]
+    assert protocol.told == ["lost"]
+    assert (loop.later, loop.reader, loop.writer) == ([], None, None)
+
+
+def test_close_does_not_wait_for_ever(made: Made) -> None:
+    loop, sock, protocol, transport = made
+    transport.close()
+    loop.turn()
+    ((call, *arguments),) = loop.later
+    call(*arguments)
+    loop.turn()
+    assert sock.calls[-1] == "close"
+    assert protocol.told == ["lost"]
+
+
+def test_abort_drops_what_is_unsent(made: Made) -> None:
+    loop, sock, protocol, transport = made
+    transport.write(b"unsent")
+    transport.abort()
+    transport.abort()
+    loop.turn()
+    assert sock.sent == []
+    assert (sock.calls, protocol.told) == (["close"], ["lost"])
+    assert transport.get_write_buffer_size() == 0
+    assert (loop.reader, loop.writer) == (None, None)
+
+
+def test_a_failing_write_ends_the_connection(made: Made) -> None:
+    loop, sock, protocol, transport = made
+    sock.failing = ConnectionResetError("gone")
+    transport.write(b"x")
+    transport.write(b"y")
+    loop.turn()
+    assert protocol.told == ["lost"]
+    assert protocol.error is sock.failing
+
+
+def test_a_write_that_fails_later_ends_the_connection(made: Made) -> None:
+    loop, sock, protocol, transport = made
+    transport.write(b"x")
+    sock.failing = BrokenPipeError()
+    assert loop.writer is not None
+    loop.writer()
+    loop.turn()
+    assert (protocol.told, loop.writer) == (["lost"], None)
+
+
+def test_a_failing_protocol_is_told_of_and_dropped(made: Made) -> None:
+    loop, sock, protocol, _ = made
+    protocol.failing = True
+    sock.arriving.append(b"data")
+    assert loop.reader is not None
+    loop.reader()
+    loop.turn()
+    assert protocol.told == ["data", "lost"]
+    assert [type(one["exception"]) for one in loop.complaints] == [ValueError]
+
+
+def test_what_is_known_of_the_peer(made: Made) -> None:
+    _, sock, protocol, transport = made
+    assert transport.get_extra_info("peername") == ("10.0.0.1", 5)
+    assert transport.get_extra_info("ssl_object") is sock
+    assert transport.get_extra_info("nothing", 3) == 3
+    assert transport.get_protocol() is protocol
+    assert not transport.can_write_eof()
+
+
+# -- on loopback
+
+NOW = RealClock().now()
+CA = pki.make_ca("ca", NOW)
+PAIR = pki.issue_server(CA, "server", ["127.0.0.1", "localhost"], NOW)
+LARGE = bytes(range(256)) * 20_000
+
+
+def client_context() -> ssl.SSLContext:
+    return ssl.create_default_context(cadata=CA.certificate.decode())
+
+
+class App:
+    """Answers by path."""
+
+    def __init__(self) -> None:
+        self.streamed = 0
+        self.closed = asyncio.Event()
+
+    async def __call__(self, request: Request) -> Response:
+        if request.path == "/large":
+            return Response(200, {}, LARGE)
+        if request.path == "/parts":
+            return Response(200, {}, [b"<", LARGE, b">"])
+        if request.path == "/flood":
+            return Response(200, {}, stream=self._flood())
+        if request.path == "/upgrade":
+            return Response(101, {"Upgrade": "echo"}, upgrade=self._echo)
+        return Response(200, {}, request.body or b"hello")
+
+    async def _flood(self) -> AsyncIterator[bytes]:
+        try:
+            while True:
+                self.streamed += 1
+                yield bytes(RECORD_BYTES)
+        finally:
+            self.closed.set()
+
+    async def _echo(self, raw: ByteStream) -> None:
+        while data := await raw.read():
+            await raw.write(data)
+        self.closed.set()
+
+
+@contextlib.asynccontextmanager
+async def running(app: App, limits: ServerLimits | None = None) -> AsyncIterator[Server]:
+    async with asyncio.timeout(DEADLINE_S):
+        context = pki.server_context(PAIR, None)
+        async with serve(app, ssl_context=context, limits=limits) as server:
+            yield server
+
+
+async def connect(server: Server) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", server.port, ssl=client_context())
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+def get(path: str, *lines: str) -> bytes:
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: here", *lines, "", ""]).encode()
+
+
+async def read_body(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+    return await reader.readexactly(int(length))
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+async def converse(server: Server) -> None:
+    reader, writer = await connect(server)
+    writer.write(get("/hello") + get("/large") + get("/parts") + get("/hello", "Connection: close"))
+    assert await read_body(reader) == b"hello"
+    assert await read_body(reader) == LARGE
+    assert await read_body(reader) == b"<" + LARGE + b">"
+    assert await read_body(reader) == b"hello"
+    assert await reader.read() == b""  # our end came in order
+    await close(writer)
+
+
+async def test_pipelined_requests_with_large_answers() -> None:
+    async with running(App()) as server:
+        await converse(server)
+
+
+def fetch(port: int) -> bytes:
+    """Talk as other people's clients do: blocking, and to the end."""
+    with (
+        socket.create_connection(("127.0.0.1", port), DEADLINE_S) as plain,
+        client_context().wrap_socket(plain, server_hostname="localhost") as sock,
+    ):
+        sock.sendall(get("/parts") + get("/large", "Connection: close"))
+        parts = []
+        while data := sock.recv(1 << 20):
+            parts.append(data)
+        return b"".join(parts)
+
+
+def test_large_answers_on_uvloop() -> None:
+    async def main() -> bytes:
+        async with running(App()) as server:
+            return await asyncio.to_thread(fetch, server.port)
+
+    answer = uvloop.run(main())
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+    assert b"<" + LARGE + b">HTTP/1.1" in answer
+    assert answer.endswith(LARGE)
+
+
+async def test_a_large_request_arrives_whole() -> None:
+    body = bytes(range(256)) * 8000
+    async with running(App()) as server:
+        reader, writer = await connect(server)
+        writer.write(b"PUT /echo HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        assert await read_body(reader) == body
+        await close(writer)
+
+
+async def flooded(app: App, server: Server) -> asyncio.StreamWriter:
+    """A client that asks for much and reads nothing, until the server waits for it."""
+    _, writer = await connect(server)
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    writer.write(get("/flood"))
+    held = -1
+    while held != app.streamed or not all(one._paused for one in server.connections):
+        held = app.streamed
+        for _ in range(5):
+            await asyncio.sleep(0)
+    return writer
+
+
+async def test_a_slow_reader_holds_a_stream_back_and_then_reads_on() -> None:
+    app = App()
+    async with running(app) as server:
+        writer = await flooded(app, server)
+        held = app.streamed
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        await until(lambda: app.streamed > held)
+        writer.transport.abort()
+        await app.closed.wait()
+
+
+async def test_who_takes_nothing_is_cut_off_and_who_takes_something_is_not() -> None:
+    app = App()
+    async with running(app) as server:
+        writer = await flooded(app, server)
+        (connection,) = server.connections
+        begun = server.tick
+        for seconds, unsent, closing in ((1, -1, False), (20, -1, False), (28, 0, False), (30, 0, True)):
+            connection._unsent += unsent  # -1: as if it had taken a byte since the last sweep
+            connection.sweep(begun + seconds, idle_s=99, read_s=99, stall_s=9)
+            assert connection._transport.is_closing() is closing
+        writer.transport.abort()
+
+
+async def test_an_upgraded_connection_ends_with_the_peers_end() -> None:
+    app = App()
+    async with running(app) as server:
+        reader, writer = await connect(server)
+        writer.write(get("/upgrade", "Connection: Upgrade", "Upgrade: echo"))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(LARGE)
+        assert await reader.readexactly(len(LARGE)) == LARGE
+        await close(writer)
+        await app.closed.wait()
+        await until(lambda: not server.connections)
+
+
+async def test_a_refusal_reaches_a_client_that_is_still_sending() -> None:
+    async with running(App(), ServerLimits(max_body_bytes=10)) as server:
+        reader, writer = await connect(server)
+        writer.write(b"PUT /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 999999\r\n\r\n" + bytes(500_000))
+        assert b"413 Request Entity Too Large" in await reader.readuntil(b"\r\n\r\n")
+        await close(writer)
+
+
+async def test_who_shakes_no_hands_does_not_keep_others_waiting() -> None:
+    async with running(App()) as server:
+        silent, first = await asyncio.open_connection("127.0.0.1", server.port)
+        reader, second = await connect(server)
+        second.write(get("/hello"))
+        assert await read_body(reader) == b"hello"
+        ((handshake,),) = [one._shaking for one in server._listeners]  # type: ignore[union-attr]
+        handshake.drop()  # its time is up
+        assert await silent.read() == b""
+        await close(first)
+        await close(second)
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", b"Client sent an HTTP request to an HTTPS server.\n"),
+        (b"\x00\x01nonsense, and more of it\r\n", b""),
+    ],
+    ids=["plain HTTP", "nonsense"],
+)
+async def test_what_is_no_tls(sent: bytes, answer: bytes) -> None:
+    async with running(App()) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(sent)
+        seen = b""
+        with contextlib.suppress(ConnectionError):
+            seen = await reader.read()
+        assert seen.partition(b"\r\n\r\n")[2] == answer
+        await close(writer)
+
+
+async def test_stopping_drops_unfinished_handshakes() -> None:
+    async with running(App()) as server:
+        silent, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        (listener,) = server._listeners
+        await until(lambda: bool(listener._shaking))  # type: ignore[union-attr]
+        await server.stop()
+        assert await silent.read() == b""
+        await close(writer)
+        listener.close()
+
+
+async def test_renegotiation_is_off() -> None:
+    context = pki.server_context(PAIR, None)
+    async with serve(App(), ssl_context=context):
+        assert context.options & ssl.OP_NO_RENEGOTIATION
+
+
+async def test_old_tls_is_refused_and_1_2_is_served() -> None:
+    async with running(App()) as server:
+        context = client_context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=context)
+        writer.write(get("/large", "Connection: close"))
+        assert await read_body(reader) == LARGE
+        assert await reader.read() == b""
+        await close(writer)
+
+
+async def test_accepting_rests_when_descriptors_run_out(caplog: pytest.LogCaptureFixture) -> None:
+    import errno
+
+    from tiphys.wire.tls_listener import TlsListener
+
+    class Exhausted:
+        def accept(self) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        def fileno(self) -> int:
+            return 9
+
+        def getsockname(self) -> str:
+            return "here"
+
+        def close(self) -> None:
+            pass
+
+    loop = Loop()
+    context = pki.server_context(PAIR, None)
+    listener = TlsListener(loop, Exhausted(), context, Protocol, 1.0)  # type: ignore[arg-type]
+    assert loop.reader is not None
+    loop.reader()
+    assert loop.reader is None
+    assert "cannot accept address=here" in caplog.text
+    ((resume,),) = loop.later
+    resume()
+    assert loop.reader is not None
+    listener.close()
+    assert (loop.reader, listener.sockets) == (None, ())
+
+
+def test_one_read_takes_a_whole_record() -> None:
+    """Nothing may stay inside OpenSSL, where no poll would tell of it."""
+    from tiphys.wire import server
+
+    assert server._READ_BYTES >= tls.RECORD_BYTES
