@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from tiphys.apimachinery.errors import AlreadyExists, Forbidden, NotFound, StatusError
-from tiphys.apimachinery.labels import from_label_selector
-from tiphys.apimachinery.meta import Object, controller_of, object_key
-from tiphys.client.controller import run_controller
+from tiphys.apimachinery.errors import AlreadyExists, NotFound, StatusError
+from tiphys.apimachinery.meta import Object, controller_of
 from tiphys.client.kinds import DEPLOYMENTS, PODS, REPLICA_SETS
 from tiphys.controllers import conditions, podstate
 from tiphys.controllers.context import Context
@@ -13,55 +11,26 @@ from tiphys.controllers.deployment.plan import Plan, Resize, plan
 from tiphys.controllers.deployment.revisions import replicas_of, split
 from tiphys.controllers.owned import (
     BY_CONTROLLER,
-    Writes,
-    apply_claims,
-    candidates,
     index_owned,
-    plan_claims,
 )
 from tiphys.controllers.podtemplate import without_hash
+from tiphys.controllers.workload import WorkloadController, is_namespace_leaving
 
 
-class DeploymentController:
+class DeploymentController(WorkloadController):
     """Watches Deployments, their ReplicaSets, and (for Recreate) the end of their pods."""
 
+    gvr = DEPLOYMENTS
+    kind = "Deployment"
+    children = REPLICA_SETS
     name = "deployment-controller"
     account = "deployment-controller"
 
     def __init__(self, context: Context) -> None:
-        self._client = context.client
-        self._clock = context.clock
-        self._workers = context.options.workers
-        self._recorder = context.recorder(self.name)
-        self.queue = context.queue(self.name)
-        self._deployments = context.informers.get(DEPLOYMENTS)
-        self._sets = context.informers.get(REPLICA_SETS)
-        self._pods = context.informers.get(PODS)
-        index_owned(self._sets)
+        super().__init__(context)
+        self._pods = self._follow(PODS)
         index_owned(self._pods)
-        self._writes = Writes(self._sets, context.clock)
-        self._deployments.add_handler(self._deployment_changed)
-        self._sets.add_handler(self._set_changed)
         self._pods.add_handler(self._pod_changed)
-
-    async def run(self) -> None:
-        for informer in (self._deployments, self._sets, self._pods):
-            await informer.wait_synced()
-        await run_controller(self.queue, self.reconcile, workers=self._workers, name=self.name)
-
-    def _deployment_changed(self, old: Object | None, new: Object | None) -> None:
-        obj = new or old
-        if obj is not None:
-            self.queue.add(object_key(obj))
-
-    def _set_changed(self, old: Object | None, new: Object | None) -> None:
-        for rs in (old, new):
-            self._enqueue_owner(rs)
-        if new is not None and controller_of(new) is None:
-            for deployment in self._deployments.list(new["metadata"]["namespace"]):
-                selector = from_label_selector(deployment["spec"].get("selector"))
-                if selector.matches(new["metadata"].get("labels") or {}):
-                    self.queue.add(object_key(deployment))
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
         """Only the last pod's end matters, and only to Recreate."""
@@ -69,29 +38,13 @@ class DeploymentController:
             return
         ref = controller_of(old)
         if ref is not None and ref.get("kind") == "ReplicaSet":
-            rs = self._sets.get(f"{old['metadata']['namespace']}/{ref['name']}")
-            self._enqueue_owner(rs)
+            self._add_owner_of(self._owned.get(f"{old['metadata']['namespace']}/{ref['name']}"))
 
-    def _enqueue_owner(self, rs: Object | None) -> None:
-        ref = controller_of(rs) if rs else None
-        if rs is not None and ref is not None and ref.get("kind") == "Deployment":
-            self.queue.add(f"{rs['metadata']['namespace']}/{ref['name']}")
-
-    async def reconcile(self, key: str) -> float | None:
-        deployment = self._deployments.get(key)
-        if deployment is None:
-            self._writes.forget(key)
-            return None
-        if not self._writes.settled(key):
-            return None  # the write's own event brings the key back
-        selector = from_label_selector(deployment["spec"].get("selector"))
-        claims = plan_claims(deployment, selector, candidates(self._sets, deployment))
-        sets = await apply_claims(self._client, REPLICA_SETS, DEPLOYMENTS, deployment, claims)
-        now = self._clock.now()
-        planned = plan(deployment, sets, now, old_pods_running=self._old_pods(deployment, sets))
-        deployment = await self._apply(key, deployment, planned)
-        if planned.status != (deployment.get("status") or {}):
-            await self._client.update(DEPLOYMENTS, {**deployment, "status": planned.status}, "status")
+    async def look(self, key: str, owner: Object) -> float | None:
+        sets = await self._claim(owner)
+        planned = plan(owner, sets, self._clock.now(), old_pods_running=self._old_pods(owner, sets))
+        deployment = await self._apply(key, owner, planned)
+        await self._write_status(key, deployment, planned.status)
         return planned.recheck_s
 
     def _old_pods(self, deployment: Object, sets: list[Object]) -> bool:
@@ -132,7 +85,7 @@ class DeploymentController:
             await self._collide(key, deployment, wanted)
             return
         except StatusError as error:
-            if isinstance(error, Forbidden) and "because it is being terminated" in error.message:
+            if is_namespace_leaving(error):
                 return
             name = wanted["metadata"]["name"]
             message = f'Failed to create new replica set "{name}": {error.message}'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tiphys.apimachinery.labels import Selector, from_label_selector
 from tiphys.apimachinery.meta import Object
 from tiphys.client.kinds import REPLICATION_CONTROLLERS
 from tiphys.controllers.replicaset.controller import ReplicaSetController
@@ -15,5 +16,5 @@ class ReplicationControllerController(ReplicaSetController):
     name = "replication-controller"
     account = "replication-controller"
 
-    def _selector(self, owner: Object) -> Object:
-        return {"matchLabels": owner["spec"].get("selector") or {}}
+    def _selector(self, owner: Object) -> Selector:
+        return from_label_selector({"matchLabels": owner["spec"].get("selector") or {}})

@@ -1,0 +1,159 @@
+"""What controllers of owned objects share: which events concern which owner, claims, writes of children.
+
+A subclass says its kind, its children and its ``look``; decisions are in its ``plan``. Every write of a child
+is noted, and an owner is not planned for again before the cache shows what was written for it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from tiphys.apimachinery.errors import Forbidden, NotFound, StatusError
+from tiphys.apimachinery.labels import Selector, from_label_selector
+from tiphys.apimachinery.meta import GVR, Object, controller_of, object_key
+from tiphys.client.controller import run_controller
+from tiphys.client.informer import Informer
+from tiphys.client.kinds import PODS
+from tiphys.controllers.context import Context
+from tiphys.controllers.owned import Writes, apply_claims, candidates, index_owned, plan_claims
+
+
+class WorkloadController(ABC):
+    """A key is an owner's, ``namespace/name``."""
+
+    gvr: ClassVar[GVR]
+    kind: ClassVar[str]
+    children: ClassVar[GVR] = PODS
+    noun: ClassVar[str] = "pod"
+    """What events call a child."""
+    name: ClassVar[str]
+    account: ClassVar[str]
+
+    def __init__(self, context: Context) -> None:
+        self._client = context.client
+        self._clock = context.clock
+        self._workers = context.options.workers
+        self._recorder = context.recorder(self.name)
+        self._informers = context.informers
+        self._followed: list[Informer] = []
+        self.queue = context.queue(self.name)
+        self._owners = self._follow(self.gvr)
+        self._owned = self._follow(self.children)
+        index_owned(self._owned)
+        self._writes = Writes(self._owned, context.clock)
+        self._own_writes = Writes(self._owners, context.clock)
+        self._owners.add_handler(self._owner_changed)
+        self._owned.add_handler(self._child_changed)
+
+    def _follow(self, gvr: GVR) -> Informer:
+        """Return the shared informer; ``run`` waits for all that were asked for here."""
+        informer = self._informers.get(gvr)
+        self._followed.append(informer)
+        return informer
+
+    async def run(self) -> None:
+        for informer in self._followed:
+            await informer.wait_synced()
+        await run_controller(self.queue, self.reconcile, workers=self._workers, name=self.name)
+
+    # -- which owner an event concerns
+
+    def _owner_changed(self, old: Object | None, new: Object | None) -> None:
+        obj = new or old
+        if obj is not None:
+            self.queue.add(object_key(obj))
+
+    def _child_changed(self, old: Object | None, new: Object | None) -> None:
+        for child in (old, new):
+            self._add_owner_of(child)
+        if new is not None and controller_of(new) is None:
+            for owner in self._owners.list(new["metadata"]["namespace"]):
+                if self._selector(owner).matches(new["metadata"].get("labels") or {}):
+                    self.queue.add(object_key(owner))
+
+    def _add_owner_of(self, child: Object | None) -> None:
+        ref = controller_of(child) if child else None
+        if child is not None and ref is not None and ref.get("kind") == self.kind:
+            self.queue.add(f"{child['metadata']['namespace']}/{ref['name']}")
+
+    # -- the loop
+
+    async def reconcile(self, key: str) -> float | None:
+        owner = self._owners.get(key)
+        if owner is None:
+            await self._gone(key)
+            return None
+        if not (self._writes.settled(key) and self._own_writes.settled(key)):
+            return None  # the write's own event brings the key back
+        return await self.look(key, owner)
+
+    @abstractmethod
+    async def look(self, key: str, owner: Object) -> float | None:
+        """Plan and apply; return the seconds after which to look again, or None."""
+
+    async def _gone(self, key: str) -> None:
+        self._writes.forget(key)
+        self._own_writes.forget(key)
+
+    def _selector(self, owner: Object) -> Selector:
+        """Return the owner's selector; one without any matches nothing."""
+        return from_label_selector(owner["spec"].get("selector"))
+
+    async def _claim(self, owner: Object) -> list[Object]:
+        """Adopt and release as the selector says; return the children afterwards."""
+        claims = plan_claims(owner, self._selector(owner), candidates(self._owned, owner))
+        return await apply_claims(self._client, self.children, self.gvr, owner, claims)
+
+    # -- writes
+
+    async def _write_status(self, key: str, owner: Object, status: Object) -> None:
+        if status != (owner.get("status") or {}):
+            stored = await self._client.update(self.gvr, {**owner, "status": status}, "status")
+            self._own_writes.wrote(key, stored)
+
+    async def _create_child(self, key: str, owner: Object, wanted: Object) -> None:
+        """Create, and tell in an event; but not in a namespace that is on its way out."""
+        try:
+            stored = await self._client.create(self.children, wanted)
+        except StatusError as error:
+            if is_namespace_leaving(error):
+                return
+            self._recorder.record(owner, "Warning", "FailedCreate", self._create_failed(owner, wanted, error))
+            raise
+        self._writes.wrote(key, stored)
+        self._recorder.record(owner, "Normal", "SuccessfulCreate", self._created(owner, stored))
+
+    async def _delete_child(self, key: str, owner: Object, child: Object) -> None:
+        """Delete this very child, and tell in an event."""
+        meta = child["metadata"]
+        try:
+            await self._client.delete(
+                self.children, meta["name"], meta["namespace"], uid=meta["uid"], propagation="Background"
+            )
+        except NotFound:
+            return
+        except StatusError as error:
+            self._recorder.record(owner, "Warning", "FailedDelete", f"Error deleting: {error.message}")
+            raise
+        self._writes.deleted(key, child)
+        self._recorder.record(owner, "Normal", "SuccessfulDelete", self._deleted(owner, child))
+
+    # -- words of events
+
+    def _create_failed(self, owner: Object, wanted: Object, error: StatusError) -> str:
+        return f"Error creating: {error.message}"
+
+    def _created(self, owner: Object, child: Object) -> str:
+        return f"Created {self.noun}: {child['metadata']['name']}"
+
+    def _deleted(self, owner: Object, child: Object) -> str:
+        return f"Deleted {self.noun}: {child['metadata']['name']}"
+
+
+def is_namespace_leaving(error: StatusError) -> bool:
+    """True when a write was refused because its namespace is being deleted."""
+    causes = (error.details or {}).get("causes") or ()
+    return isinstance(error, Forbidden) and any(
+        item.get("reason") == "NamespaceTerminating" for item in causes
+    )
