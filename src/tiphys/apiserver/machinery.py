@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import orjson
 
-from tiphys.apimachinery import managedfields
 from tiphys.apimachinery.errors import BadRequest, FieldError, NotAcceptable
-from tiphys.apimachinery.managedfields.update import reset_fields
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema import strict_json
@@ -27,15 +24,6 @@ from tiphys.apis.scale import BUILT_IN, ScalePaths
 from tiphys.apis.strategy import Strategy
 
 UpdateCheck = Callable[[Object, Object], list[FieldError]]
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """Who writes, when, and through which subresource."""
-
-    manager: str
-    now: datetime
-    subresource: str = ""
 
 
 def strategy_for(resource: Resource) -> Strategy:
@@ -151,42 +139,6 @@ def table_rows(
     definition = resource.definition
     printer = definition.printer if definition is not None else printers.table_for(resource.gvk)
     return list(printer.columns), [{"cells": printer.row(obj, now)} for obj in objects]
-
-
-def manage_update(old: Object | None, new: Object, resource: Resource, write: Write) -> None:
-    """Note in ``new`` which fields this write made its manager's. Both are in the storage version."""
-    gvk = resource.storage
-    managedfields.update(
-        old,
-        new,
-        schema_for(gvk, resource),
-        manager=write.manager,
-        api_version=gvk.api_version,
-        now=write.now,
-        subresource=write.subresource,
-        ignored=_reset(resource, write.subresource),
-    )
-
-
-def apply_managed(
-    live: Object | None, applied: Object, resource: Resource, write: Write, *, force: bool
-) -> Object:
-    """Return the result of a server-side apply. Raises Conflict naming the fields that others own."""
-    return managedfields.apply(
-        live,
-        applied,
-        schema_for(resource.gvk, resource),
-        manager=write.manager,
-        api_version=resource.api_version,
-        now=write.now,
-        force=force,
-        subresource=write.subresource,
-        ignored=_reset(resource, write.subresource),
-    )
-
-
-def _reset(resource: Resource, subresource: str) -> Any:
-    return reset_fields(subresource, has_status=resource.subresource("status") is not None)
 
 
 def dumps(value: Any) -> bytes:

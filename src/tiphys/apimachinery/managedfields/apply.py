@@ -27,7 +27,8 @@ from tiphys.apimachinery.managedfields.entries import APPLY, UPDATE, Entry, Mana
 from tiphys.apimachinery.managedfields.fieldset import FieldsError, Node
 from tiphys.apimachinery.managedfields.merging import merged, without_fields
 from tiphys.apimachinery.managedfields.structure import Shape, root_shape
-from tiphys.apimachinery.managedfields.update import followed, reset_fields
+from tiphys.apimachinery.managedfields.update import followed, lost_at, reset_fields
+from tiphys.apimachinery.managedfields.versions import Comparison, Versions, reconciled
 from tiphys.apimachinery.meta import Object, copy_object, split_api_version
 from tiphys.apimachinery.schema.node import Schema
 
@@ -49,6 +50,18 @@ class _Request:
     fields: Node
     ignored: Node
     time: str
+    versions: Versions | None
+
+    def at(self, obj: Object, api_version: str) -> Object | None:
+        """Return an object of the request's version at another one, None when that is served no more."""
+        if self.versions is None or obj.get("apiVersion") == api_version:
+            return obj
+        return self.versions.convert(obj, api_version)
+
+    def shape_at(self, api_version: str) -> Shape:
+        if self.versions is None or api_version == self.api_version:
+            return self.shape
+        return root_shape(self.versions.schema(api_version))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +81,13 @@ def apply(
     force: bool = False,
     subresource: str = "",
     ignored: Node | None = None,
+    versions: Versions | None = None,
 ) -> Object:
     """Return the object that results, with its managedFields; the arguments are not changed.
 
     ``live`` is None when the object does not exist. An apply that changes nothing gives back an object
     equal to ``live``. ``ignored`` is the set of fields that the endpoint resets; None takes
-    ``reset_fields(subresource)``.
+    ``reset_fields(subresource)``. ``versions`` None: all sets are of one version.
 
     Raises:
         BadRequest: the version is not ``api_version``, or managedFields are set.
@@ -96,6 +110,7 @@ def apply(
         fields=_claimed(applied, schema),
         ignored=reset_fields(subresource) if ignored is None else ignored,
         time=entries.stamp(now),
+        versions=versions,
     )
     base = _bare(live) if live is not None else _new_object(applied)
     try:
@@ -137,14 +152,15 @@ def _new_object(applied: Object) -> Object:
 
 def _managers(live: Object | None, base: Object, request: _Request) -> Managed:
     """Read the managers; an object that has none is put to the account of one from before."""
-    managed = entries.read(entries.given(live), trusted=True)
+    managed = reconciled(entries.read(entries.given(live), trusted=True), request.versions)
     if managed or live is None:
         return managed
     difference = difference_of({}, base, request.schema)
     changed = fieldset.union(difference.added, difference.modified)
     changed = fieldset.ordered(fieldset.without(changed, reset_fields("")))
-    who = entries.identity(BEFORE_FIRST_APPLY, UPDATE, request.api_version, "")
-    return followed({}, difference, changed, who, Entry(changed, request.api_version, request.time))
+    who = entries.identity(BEFORE_FIRST_APPLY, UPDATE, request.api_version, request.who.subresource)
+    compared = Comparison({}, base, difference, request.api_version, None)
+    return followed({}, compared, changed, who, Entry(changed, request.api_version, request.time))
 
 
 def _applied_or_upgraded(
@@ -174,16 +190,16 @@ def _merge(base: Object, managed: Managed, request: _Request) -> tuple[Object, M
     managed = {**managed, request.who: Entry(claimed, request.api_version, last.time if last else None)}
     result = merged(base, request.applied, request.shape)
     if last is not None and last.fields:
-        result = _pruned(result, managed, last.fields, request)
+        result = _pruned(result, managed, last, request)
     difference = difference_of(base, result, request.schema)
-    changed = fieldset.union(difference.added, difference.modified)
+    lost = lost_at(Comparison(base, result, difference, request.api_version, request.versions))
     conflicts = []
     for other in sorted(managed):
-        if other != request.who:
-            robbed = fieldset.intersection(managed[other].fields, changed)
-            if robbed:
-                conflicts.append(_Conflict(other, robbed))
-    after = entries.take(managed, changed, difference.removed, spare=request.who)
+        found = None if other == request.who else lost(managed[other].api_version)
+        robbed = fieldset.EMPTY if found is None else fieldset.intersection(managed[other].fields, found[0])
+        if robbed:
+            conflicts.append(_Conflict(other, robbed))
+    after = entries.take(managed, lost, spare=request.who)
     owned = fieldset.difference(claimed, UNOWNED)
     same = result == base
     time = (last.time if last else None) if same else request.time
@@ -194,22 +210,39 @@ def _merge(base: Object, managed: Managed, request: _Request) -> tuple[Object, M
     return result, after, conflicts
 
 
-def _pruned(result: Object, managed: Managed, last: Node, request: _Request) -> Object:
+def _pruned(result: Object, managed: Managed, last: Entry, request: _Request) -> Object:
     """Take out what the manager applied last time, does not now, and no applier holds."""
-    shape = request.shape
-    last_named = named_members(last, shape)
-    pruned = without_fields(result, last_named, shape) or {}
-    held: Node = fieldset.EMPTY
+    whole = request.at(result, last.api_version)
+    if whole is None:
+        return result
+    shape = request.shape_at(last.api_version)
+    last_named = named_members(last.fields, shape)
+    pruned: Object = without_fields(whole, last_named, shape) or _new_object(whole)
+    held: dict[str, Node] = {}
     for manager, entry in managed.items():
         if manager.operation == APPLY:
-            held = fieldset.union(held, entry.fields)
-    everything = named_members(fields_of(result, shape), shape)
-    keep = fieldset.union(named_members(fields_of(pruned, shape), shape), named_members(held, shape))
-    pruned = without_fields(result, fieldset.difference(everything, keep), shape) or {}
+            so_far = held.get(entry.api_version, fieldset.EMPTY)
+            held[entry.api_version] = fieldset.union(so_far, entry.fields)
+    # At the version that was pruned first: what others hold may be needed to convert at all.
+    for version in sorted(held, key=lambda version: (version != last.api_version, version)):
+        pruned = _with_owned(result, pruned, held[version], request, version)
+    pruned = request.at(pruned, last.api_version) or {}
+    everything = named_members(fields_of(whole, shape), shape)
     left = named_members(fields_of(pruned, shape), shape)
     gone = fieldset.intersection(fieldset.difference(everything, left), last_named)
-    kept: Object = without_fields(result, gone, shape) or {}
-    return kept
+    kept: Object = without_fields(whole, gone, shape) or _new_object(whole)
+    return request.at(kept, request.api_version) or result
+
+
+def _with_owned(result: Object, pruned: Object, held: Node, request: _Request, version: str) -> Object:
+    """Put back into ``pruned`` what appliers hold at a version; what is served no more changes nothing."""
+    whole, less = request.at(result, version), request.at(pruned, version)
+    if whole is None or less is None:
+        return pruned
+    shape = request.shape_at(version)
+    everything = named_members(fields_of(whole, shape), shape)
+    keep = fieldset.union(named_members(fields_of(less, shape), shape), named_members(held, shape))
+    return without_fields(whole, fieldset.difference(everything, keep), shape) or _new_object(whole)
 
 
 def _last_applied_fields(base: Object, request: _Request) -> Node | None:

@@ -6,6 +6,7 @@ Called by ``update`` and ``apply``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -168,13 +169,21 @@ def cap_updaters(managed: Managed) -> Managed:
     return result
 
 
-def take(managed: Managed, taken: Node, removed: Node, spare: Manager | None = None) -> Managed:
-    """Return the managers without the fields that another took or that are gone; emptied ones are dropped."""
+Lost = Callable[[str], "tuple[Node, Node] | None"]
+"""Says which fields were taken by another and which are gone, at an API version; None: it is no more."""
+
+
+def take(managed: Managed, lost: Lost, spare: Manager | None = None) -> Managed:
+    """Return the managers without the fields that they lost; emptied ones are dropped."""
     result: Managed = {}
     for manager, entry in managed.items():
         if manager == spare:
             result[manager] = entry
             continue
+        found = lost(entry.api_version)
+        if found is None:
+            continue
+        taken, removed = found
         fields = fieldset.difference(fieldset.difference(entry.fields, taken), removed)
         if fields is entry.fields or fields == entry.fields:
             if fields:

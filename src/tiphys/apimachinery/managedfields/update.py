@@ -14,9 +14,10 @@ from typing import Any, Final
 import orjson
 
 from tiphys.apimachinery.managedfields import entries, fieldset
-from tiphys.apimachinery.managedfields.compare import Difference, difference_of
+from tiphys.apimachinery.managedfields.compare import difference_of
 from tiphys.apimachinery.managedfields.entries import UPDATE, Entry, Managed
 from tiphys.apimachinery.managedfields.fieldset import FieldsError, Node
+from tiphys.apimachinery.managedfields.versions import Comparison, Versions, reconciled
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.schema.node import Schema
 
@@ -49,13 +50,15 @@ def update(
     subresource: str = "",
     operation: str = UPDATE,
     ignored: Node | None = None,
+    versions: Versions | None = None,
 ) -> Object:
     """Set ``metadata.managedFields`` of ``new``, which is the caller's own, and return it.
 
     ``live`` is None for a create. All three are at ``api_version``. ``ignored`` is the set of fields that the
-    endpoint resets; None takes ``reset_fields(subresource)``. A request whose managedFields are ``[]`` or
-    ``[{}]`` forgets all managers; an existing object without managers stays so until something is applied
-    to it. An object whose lists cannot be told apart keeps the live managers.
+    endpoint resets; None takes ``reset_fields(subresource)``. ``versions`` None: all sets are of one version.
+    A request whose managedFields are ``[]`` or ``[{}]`` forgets all managers; an existing object without
+    managers stays so until something is applied to it. An object whose lists cannot be told apart keeps the
+    live managers.
     """
     # A subresource cannot set managers.
     asked = None if subresource and live is not None else entries.given(new)
@@ -66,7 +69,7 @@ def update(
         if difference.empty and (asked is None or asked == kept):
             _keep(metadata, kept)
             return new
-        managed = _managers(kept, asked)
+        managed = reconciled(_managers(kept, asked), versions)
         if managed or live is None:
             if ignored is None:
                 ignored = reset_fields(subresource)
@@ -75,7 +78,11 @@ def update(
             changed = _shared(changed) if live is None else fieldset.ordered(changed)
             who = entries.identity(manager, operation, api_version, subresource)
             managed = followed(
-                managed, difference, changed, who, Entry(changed, api_version, entries.stamp(now))
+                managed,
+                Comparison(live or {}, new, difference, api_version, versions),
+                changed,
+                who,
+                Entry(changed, api_version, entries.stamp(now)),
             )
     except FieldsError:
         _keep(metadata, kept)
@@ -119,14 +126,31 @@ def _shared(node: Node) -> Node:
     return found
 
 
+def lost_at(comparison: Comparison) -> entries.Lost:
+    """Return what others lose by a write, at any version."""
+    found: dict[str, tuple[Node, Node] | None] = {}
+
+    def lost(api_version: str) -> tuple[Node, Node] | None:
+        if api_version not in found:
+            difference = comparison.at(api_version)
+            found[api_version] = (
+                None
+                if difference is None
+                else (fieldset.union(difference.added, difference.modified), difference.removed)
+            )
+        return found[api_version]
+
+    return lost
+
+
 def followed(
-    managed: Managed, difference: Difference, changed: Node, who: entries.Manager, entry: Entry
+    managed: Managed, comparison: Comparison, changed: Node, who: entries.Manager, entry: Entry
 ) -> Managed:
     """Return the managers after ``who`` changed an object: fields move to it, those gone leave all."""
-    if difference.empty:
+    own = comparison.at(entry.api_version)
+    if own is None or own.empty:
         return entries.cap_updaters(managed)
-    taken = fieldset.union(difference.added, difference.modified)
-    result = entries.take(managed, taken, difference.removed)
+    result = entries.take(managed, lost_at(comparison))
     if changed:
         before = result.get(who)
         if before is not None:

@@ -14,7 +14,7 @@ from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver import machinery
+from tiphys.apiserver import ownership
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.crd import names
 from tiphys.apiserver.crd.cleanup import remove_objects
@@ -134,8 +134,8 @@ class CustomResources:
         return rfc3339(self._backend.clock.now())
 
     async def _write(self, cached: Cached, new: Object, subresource: str) -> None:
-        write = machinery.Write(_MANAGER, self._backend.clock.now(), subresource)
-        machinery.manage_update(cached.object, new, self.row, write)
+        write = ownership.Write(_MANAGER, self._backend.clock.now(), subresource)
+        ownership.manage_update(cached.object, new, self.row, write)
         new["metadata"].pop("resourceVersion", None)
         await self._backend.store.update(self.row, new, cached.revision)
 

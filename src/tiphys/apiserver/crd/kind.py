@@ -39,6 +39,8 @@ class CustomKind:
         self.source: Object = (version.get("schema") or {}).get("openAPIV3Schema") or {}
         self.conversion: Object = spec.get("conversion") or {}
         self.storage_version = next(one["name"] for one in spec["versions"] if one.get("storage"))
+        self._versions: dict[str, Object] = {one["name"]: one for one in spec["versions"]}
+        self._schemas: dict[str, Schema | None] = {}
         self.structural = build_custom(self.source)
         self.schema = _with_metadata(self.structural)
         self._validator = Validator(self.structural)
@@ -63,6 +65,23 @@ class CustomKind:
             unconditional_update=False,
             status_fields=("status",) if self.has_status else (),
         )
+
+    def schema_at(self, api_version: str) -> Schema | None:
+        """Return the schema of any version of this kind, None for one that the definition has not."""
+        if api_version == self.gvk.api_version:
+            return self.schema
+        if api_version not in self._schemas:
+            group, _, name = api_version.rpartition("/")
+            found = self._versions.get(name) if group == self.gvk.group else None
+            source: Object = ((found or {}).get("schema") or {}).get("openAPIV3Schema") or {}
+            self._schemas[api_version] = None if found is None else _with_metadata(build_custom(source))
+        return self._schemas[api_version]
+
+    def scale_paths_at(self, api_version: str) -> ScalePaths | None:
+        """Return where a version keeps what a Scale shows, None where it has no Scale."""
+        found = self._versions.get(api_version.rpartition("/")[2]) or {}
+        scale = (found.get("subresources") or {}).get("scale")
+        return custom_paths(scale) if scale else None
 
     def check(self, verb: str) -> None:
         """Raises MethodNotAllowed for what a definition that is being deleted serves no more."""

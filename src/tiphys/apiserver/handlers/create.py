@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.errors import AlreadyExists, Invalid, NotFound, ServerTimeout
 from tiphys.apimachinery.meta import Object, copy_object
-from tiphys.apiserver import bodies, machinery, meta_rules, respond
+from tiphys.apiserver import bodies, machinery, meta_rules, ownership, respond
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.objects import Cached
@@ -72,7 +72,7 @@ async def _prepare(call: Call, obj: Object, options: WriteOptions, *, manage_fie
             obj.pop(field, None)
     strategy.prepare_create(obj)
     if manage_fields:
-        machinery.manage_update(None, obj, resource, machinery.Write(options.field_manager, now))
+        ownership.manage_update(None, obj, resource, ownership.Write(options.field_manager, now))
     attributes = Attributes(call, "CREATE", obj, None, dry_run=options.dry_run)
     await backend.admission.admit(attributes)
     faults = machinery.validate_create(strategy, obj, namespaced=resource.namespaced)

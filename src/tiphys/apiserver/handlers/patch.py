@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import BadRequest, Invalid, NotFound, UnsupportedMediaType
-from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.patch import json_patch, merge, strategic
-from tiphys.apiserver import bodies, machinery, meta_rules, respond
+from tiphys.apiserver import bodies, machinery, meta_rules, ownership, respond
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers.create import create_object
 from tiphys.apiserver.handlers.update import MAX_RETRIES, Change, update_object
@@ -106,8 +106,12 @@ def apply_patch(call: Call, kind: str, patch: object, live: Object, options: Wri
     return new  # type: ignore[no-any-return]
 
 
-async def _apply(call: Call, options: WriteOptions) -> Response:
-    resource, name = call.resource, call.name
+def decode_applied(call: Call, gvk: GVK, options: WriteOptions) -> Object:
+    """Return the object in the body of an apply, which is of kind ``gvk`` and about this call's object.
+
+    Raises:
+        Invalid: nobody is named as its manager. BadRequest: it is no such object.
+    """
     if not call.param("fieldManager"):
         fault = field_errors.required("fieldManager", "is required for apply patch")
         raise Invalid.of("meta.k8s.io", "PatchOptions", "", [fault])
@@ -118,20 +122,23 @@ async def _apply(call: Call, options: WriteOptions) -> Response:
         raise BadRequest(text) from error
     if not isinstance(applied, dict) or not applied.get("kind") or not applied.get("apiVersion"):
         raise BadRequest("error decoding YAML: Object 'Kind' is missing")
-    bodies.check_kind(applied, resource.gvk, call)
+    bodies.check_kind(applied, gvk, call)
     if not isinstance(applied.setdefault("metadata", {}), dict):
         raise BadRequest("metadata must be an object")
-    bodies.report(
-        call,
-        resource.gvk,
-        duplicates + machinery.decode_in_place(applied, resource.gvk, resource),
-        options.field_validation,
-    )
+    resource = call.resource if gvk == call.resource.gvk else None
+    faults = duplicates + machinery.decode_in_place(applied, gvk, resource)
+    bodies.report(call, gvk, faults, options.field_validation)
     applied.setdefault("metadata", {})
-    meta_rules.check_name(applied, name)
-    meta_rules.check_namespace(applied, resource, call.namespace)
+    meta_rules.check_name(applied, call.name)
+    meta_rules.check_namespace(applied, call.resource, call.namespace)
     if applied["metadata"].get("managedFields"):
         raise BadRequest("metadata.managedFields must be nil")
+    return applied
+
+
+async def _apply(call: Call, options: WriteOptions) -> Response:
+    resource, name = call.resource, call.name
+    applied = decode_applied(call, resource.gvk, options)
 
     def produce(live: Object) -> Object:
         return _merge_applied(call, live, applied, options)
@@ -149,8 +156,8 @@ async def _apply(call: Call, options: WriteOptions) -> Response:
 
 
 def _merge_applied(call: Call, live: Object | None, applied: Object, options: WriteOptions) -> Object:
-    write = machinery.Write(options.field_manager, call.backend.clock.now(), call.info.subresource)
-    return machinery.apply_managed(live, applied, call.resource, write, force=bool(options.force))
+    write = ownership.Write(options.field_manager, call.backend.clock.now(), call.info.subresource)
+    return ownership.apply_managed(live, applied, call.resource, write, force=bool(options.force))
 
 
 def _answer(call: Call, written: Cached | Object, status: int) -> Response:

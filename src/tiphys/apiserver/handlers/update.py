@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from tiphys.apimachinery.errors import Conflict, FieldError, Invalid, NotFound
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apis.strategy import Strategy
-from tiphys.apiserver import bodies, machinery, meta_rules, respond
+from tiphys.apiserver import bodies, machinery, meta_rules, ownership, respond
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers.create import create_object
@@ -187,8 +187,8 @@ def _prepare(call: Call, strategy: Strategy, new: Object, old: Object, change: C
     elif strategy.has_generation:
         meta_rules.bump_generation(new, old, strategy.status_fields)
     if change.manages_fields:
-        write = machinery.Write(change.options.field_manager, call.backend.clock.now(), change.subresource)
-        machinery.manage_update(old, new, resource, write)
+        write = ownership.Write(change.options.field_manager, call.backend.clock.now(), change.subresource)
+        ownership.manage_update(old, new, resource, write)
 
 
 def _restore(new: Object, old: Object, key: str) -> None:

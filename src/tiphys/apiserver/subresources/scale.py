@@ -1,19 +1,23 @@
-"""scale of any kind that has it: read, write and patch ``autoscaling/v1 Scale``."""
+"""scale of any kind that has it: read, write, patch and apply ``autoscaling/v1 Scale``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tiphys.apimachinery.errors import Invalid, MethodNotAllowed
-from tiphys.apimachinery.meta import GVK, Object, copy_object
+from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.patch import json_patch, merge, strategic
 from tiphys.apis.scale import ScalePaths, apply_scale, scale_of, validate_scale
-from tiphys.apiserver import bodies, machinery, meta_rules, respond
+from tiphys.apiserver import bodies, machinery, meta_rules, ownership, respond
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers import patch
 from tiphys.apiserver.handlers.update import MAX_RETRIES, Change, Produce, update_object
+from tiphys.apiserver.ownership import SCALE
 from tiphys.apiserver.params import WriteOptions, write_options
 from tiphys.wire.message import Response
 
-_SCALE = GVK("autoscaling", "v1", "Scale")
+_Wanted = Callable[[Object], Object]
+"""Live Scale, with its managers -> the Scale wanted, with its managers."""
 
 
 async def handle(call: Call) -> Response:
@@ -22,58 +26,87 @@ async def handle(call: Call) -> Response:
     paths = machinery.scale_paths(call.resource)
     if verb == "get":
         cached = await call.backend.store.get(call.resource, call.namespace, call.name)
-        return respond.respond(call, scale_of(respond.at_version(cached, call.resource), paths))
+        obj = respond.at_version(cached, call.resource)
+        return respond.respond(call, _shown(call, obj, paths))
     if verb == "update":
         options = write_options(call, "UpdateOptions")
-        produce, retries = _replacing(call, options, paths)
+        wanted, retries = _replacing(call, options)
     elif verb == "patch":
         options = write_options(call, "PatchOptions")
-        produce, retries = _patching(call, options, paths), MAX_RETRIES
+        applies = patch.patch_type(call) == patch.APPLY_PATCH
+        wanted = _applying(call, options) if applies else _patching(call, options)
+        retries = MAX_RETRIES
     else:
         raise MethodNotAllowed("the server does not allow this method on the requested resource")
-    written = await update_object(call, call.name, Change(produce, options, "scale", retries))
+    produce = _produce(call, wanted, paths)
+    change = Change(produce, options, "scale", retries, manages_fields=False)
+    written = await update_object(call, call.name, change)
     obj = written if isinstance(written, dict) else respond.at_version(written, call.resource)
-    return respond.respond(call, scale_of(obj, paths))
+    return respond.respond(call, _shown(call, obj, paths))
 
 
-def _with(call: Call, live: Object, scale: Object, paths: ScalePaths) -> Object:
-    faults = validate_scale(scale)
-    if faults:
-        raise Invalid.of("autoscaling", "Scale", call.name, faults)
-    new = apply_scale(live, scale, paths)
-    meta = {key: value for key, value in new["metadata"].items() if key not in ("resourceVersion", "uid")}
-    for key in ("resourceVersion", "uid"):
-        if scale["metadata"].get(key):
-            meta[key] = scale["metadata"][key]
-    if "resourceVersion" not in meta:
-        meta["resourceVersion"] = live["metadata"]["resourceVersion"]
-    return {**new, "metadata": meta}
+def _shown(call: Call, obj: Object, paths: ScalePaths) -> Object:
+    """Return an object's Scale, with the managers of its replicas."""
+    scale = scale_of(obj, paths)
+    managers = ownership.scale_managers(obj, call.resource)
+    if managers:
+        scale["metadata"] = {**scale["metadata"], "managedFields": managers}
+    return scale
 
 
-def _replacing(call: Call, options: WriteOptions, paths: ScalePaths) -> tuple[Produce, int]:
-    scale = bodies.decode(call, _SCALE, options.field_validation)
+def _produce(call: Call, wanted: _Wanted, paths: ScalePaths) -> Produce:
+    def produce(live: Object) -> Object:
+        scale = wanted(_shown(call, live, paths))
+        faults = validate_scale(scale)
+        if faults:
+            raise Invalid.of("autoscaling", "Scale", call.name, faults)
+        new = apply_scale(live, scale, paths)
+        meta = {key: value for key, value in new["metadata"].items() if key != "managedFields"}
+        for key in ("resourceVersion", "uid"):
+            if scale["metadata"].get(key):
+                meta[key] = scale["metadata"][key]
+        managers = ownership.object_managers(live, scale, call.resource)
+        if managers:
+            meta["managedFields"] = managers
+        return {**new, "metadata": meta}
+
+    return produce
+
+
+def _write(call: Call, options: WriteOptions) -> ownership.Write:
+    return ownership.Write(options.field_manager, call.backend.clock.now(), "scale")
+
+
+def _replacing(call: Call, options: WriteOptions) -> tuple[_Wanted, int]:
+    scale = bodies.decode(call, SCALE, options.field_validation)
     meta_rules.check_name(scale, call.name)
     meta_rules.check_namespace(scale, call.resource, call.namespace)
     retries = 1 if scale["metadata"].get("resourceVersion") else MAX_RETRIES
-    return lambda live: _with(call, live, scale, paths), retries
+    write = _write(call, options)
+    return lambda live: ownership.update_scale(live, copy_object(scale), write), retries
 
 
-def _patching(call: Call, options: WriteOptions, paths: ScalePaths) -> Produce:
+def _patching(call: Call, options: WriteOptions) -> _Wanted:
     kind = patch.patch_type(call)
-    media_type = "application/yaml" if kind == patch.APPLY_PATCH else "application/json"
-    document, _ = bodies.parse_object(call.request.body, media_type)
+    document, _ = bodies.parse_object(call.request.body, "application/json")
+    write = _write(call, options)
 
-    def produce(live: Object) -> Object:
-        scale = scale_of(live, paths)
+    def wanted(live: Object) -> Object:
         if kind == patch.JSON_PATCH:
-            new = json_patch.apply(scale, document)
+            new = json_patch.apply(live, document)
         elif kind == patch.STRATEGIC_PATCH:
-            new = strategic.apply(scale, document, machinery.schema_for(_SCALE))
+            new = strategic.apply(live, document, machinery.schema_for(SCALE))
         else:
-            new = merge.apply(scale, document)
+            new = merge.apply(live, document)
         new = copy_object(new)
-        bodies.report(call, _SCALE, machinery.decode_in_place(new, _SCALE), options.field_validation)
+        bodies.report(call, SCALE, machinery.decode_in_place(new, SCALE), options.field_validation)
         new.setdefault("metadata", {})
-        return _with(call, live, new, paths)
+        return ownership.update_scale(live, new, write)
 
-    return produce
+    return wanted
+
+
+def _applying(call: Call, options: WriteOptions) -> _Wanted:
+    applied = patch.decode_applied(call, SCALE, options)
+    write = _write(call, options)
+    return lambda live: ownership.apply_scale(live, applied, write, force=bool(options.force))

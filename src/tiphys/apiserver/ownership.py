@@ -1,0 +1,216 @@
+"""Managed fields of one request: which version and schema they are judged at, and what a Scale shows of them.
+
+Owns: the choice of version for every kind, and the mapping of ``/scale``. The bookkeeping itself is
+``apimachinery.managedfields``. Called by every write handler.
+
+Source: KEP-555, server-side apply.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from tiphys.apimachinery import managedfields
+from tiphys.apimachinery.managedfields import entries, fieldset
+from tiphys.apimachinery.managedfields.entries import Entry, Managed, Manager
+from tiphys.apimachinery.managedfields.fieldset import Node
+from tiphys.apimachinery.managedfields.update import reset_fields
+from tiphys.apimachinery.managedfields.versions import Versions
+from tiphys.apimachinery.meta import GVK, Object, split_api_version
+from tiphys.apimachinery.resource import Resource
+from tiphys.apimachinery.schema.node import Schema
+from tiphys.apis import conversion, schemas
+from tiphys.apis.scale import BUILT_IN
+
+SCALE: Final = GVK("autoscaling", "v1", "Scale")
+_SCALE_REPLICAS: Final = fieldset.from_paths(("spec", "replicas"))
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Who writes, when, and through which subresource."""
+
+    manager: str
+    now: datetime
+    subresource: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _BuiltInVersions:
+    """The versions of a built-in kind, whose schemas never change."""
+
+    kind: str
+    may_change: bool = False
+
+    def convert(self, obj: Object, api_version: str) -> Object | None:
+        to = self._gvk(api_version)
+        return conversion.convert(obj, to) if schemas.has_schema(to) else None
+
+    def schema(self, api_version: str) -> Schema | None:
+        gvk = self._gvk(api_version)
+        return schemas.schema_for(gvk) if schemas.has_schema(gvk) else None
+
+    def _gvk(self, api_version: str) -> GVK:
+        return GVK(*split_api_version(api_version), self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class _CustomVersions:
+    """The versions of a custom kind. What a conversion webhook would move is not asked for."""
+
+    definition: Any
+    may_change: bool = True
+
+    def convert(self, obj: Object, api_version: str) -> Object | None:
+        return None if self.schema(api_version) is None else {**obj, "apiVersion": api_version}
+
+    def schema(self, api_version: str) -> Schema | None:
+        found: Schema | None = self.definition.schema_at(api_version)
+        return found
+
+
+def _versions(resource: Resource) -> Versions:
+    if resource.definition is not None:
+        return _CustomVersions(resource.definition)
+    return _BuiltInVersions(resource.kind)
+
+
+def _schema(resource: Resource) -> Schema:
+    if resource.definition is not None:
+        return resource.definition.schema  # type: ignore[no-any-return]
+    return schemas.schema_for(resource.gvk)
+
+
+def _reset(resource: Resource, subresource: str) -> Node:
+    return reset_fields(subresource, has_status=resource.subresource("status") is not None)
+
+
+def manage_update(old: Object | None, new: Object, resource: Resource, write: Write) -> None:
+    """Note in ``new`` which fields this write made its manager's. Both are in the storage version."""
+    seen = new
+    if resource.gvk != resource.storage:  # what was written is judged as its writer sees it
+        old = None if old is None else conversion.convert(old, resource.gvk)
+        seen = conversion.convert(new, resource.gvk)
+        seen = {**seen, "metadata": dict(seen["metadata"])}
+    managedfields.update(
+        old,
+        seen,
+        _schema(resource),
+        manager=write.manager,
+        api_version=resource.api_version,
+        now=write.now,
+        subresource=write.subresource,
+        ignored=_reset(resource, write.subresource),
+        versions=_versions(resource),
+    )
+    if seen is not new:
+        _set(new, entries.given(seen))
+
+
+def _set(obj: Object, managed_fields: Any) -> None:
+    if managed_fields:
+        obj["metadata"]["managedFields"] = managed_fields
+    else:
+        obj["metadata"].pop("managedFields", None)
+
+
+def apply_managed(
+    live: Object | None, applied: Object, resource: Resource, write: Write, *, force: bool
+) -> Object:
+    """Return the result of a server-side apply. Raises Conflict naming the fields that others own."""
+    return managedfields.apply(
+        live,
+        applied,
+        _schema(resource),
+        manager=write.manager,
+        api_version=resource.api_version,
+        now=write.now,
+        force=force,
+        subresource=write.subresource,
+        ignored=_reset(resource, write.subresource),
+        versions=_versions(resource),
+    )
+
+
+def update_scale(live: Object, scale: Object, write: Write) -> Object:
+    """Note in a written Scale whose its replicas are now; ``live`` is the Scale before."""
+    return managedfields.update(
+        live,
+        scale,
+        schemas.schema_for(SCALE),
+        manager=write.manager,
+        api_version=SCALE.api_version,
+        now=write.now,
+        subresource="scale",
+        ignored=fieldset.EMPTY,
+    )
+
+
+def apply_scale(live: Object, applied: Object, write: Write, *, force: bool) -> Object:
+    """Return the Scale that an apply makes of the live one. Raises Conflict."""
+    return managedfields.apply(
+        live,
+        applied,
+        schemas.schema_for(SCALE),
+        manager=write.manager,
+        api_version=SCALE.api_version,
+        now=write.now,
+        force=force,
+        subresource="scale",
+        ignored=fieldset.EMPTY,
+    )
+
+
+def _replicas(resource: Resource, api_version: str) -> Node | None:
+    """Return where a version keeps its replicas: empty without a Scale, None for a version that is gone."""
+    paths = BUILT_IN
+    if resource.definition is not None:
+        if resource.definition.schema_at(api_version) is None:
+            return None
+        found = resource.definition.scale_paths_at(api_version)
+        if found is None:
+            return fieldset.EMPTY
+        paths = found
+    elif not schemas.has_schema(GVK(*split_api_version(api_version), resource.kind)):
+        return None
+    return fieldset.from_paths(tuple(paths.spec_replicas.split(".")))
+
+
+def _at(manager: Manager, api_version: str) -> Manager:
+    """Name a manager at another version; appliers are the same at all."""
+    return manager._replace(api_version=api_version) if manager.api_version else manager
+
+
+def scale_managers(obj: Object, resource: Resource) -> list[Object]:
+    """Return the ``managedFields`` that the Scale of an object has: those who own its replicas."""
+    shown: Managed = {}
+    for manager, entry in entries.read(entries.given(obj), trusted=True).items():
+        path = _replicas(resource, entry.api_version)
+        if path and fieldset.intersection(entry.fields, path):
+            shown[_at(manager, SCALE.api_version)] = Entry(_SCALE_REPLICAS, SCALE.api_version, entry.time)
+    return entries.write(shown)
+
+
+def object_managers(obj: Object, scale: Object, resource: Resource) -> list[Object]:
+    """Return an object's ``managedFields`` after its Scale was written: who took the replicas owns them."""
+    theirs = entries.read(entries.given(scale), trusted=True)
+    managed: Managed = {}
+    for manager, entry in entries.read(entries.given(obj), trusted=True).items():
+        path = _replicas(resource, entry.api_version)
+        if path is None:
+            continue
+        if (
+            not path
+            or not fieldset.intersection(entry.fields, path)
+            or theirs.pop(_at(manager, SCALE.api_version), None) is not None
+        ):
+            managed[manager] = entry
+        elif left := fieldset.difference(entry.fields, path):
+            managed[manager] = replace(entry, fields=left)
+    own = _replicas(resource, resource.api_version)
+    for manager, entry in theirs.items():
+        if own and fieldset.intersection(entry.fields, _SCALE_REPLICAS):
+            managed[_at(manager, resource.api_version)] = Entry(own, resource.api_version, entry.time)
+    return entries.write(managed)
