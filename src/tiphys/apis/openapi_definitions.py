@@ -64,6 +64,7 @@ def _custom_definitions(
     kind = {"group": gvk.group, "version": gvk.version, "kind": gvk.kind}
     head: Definition = {key: {"type": "string", "description": text} for key, text in common.items()}
     own: Definition = dict(schema or {"type": "object", "x-kubernetes-preserve-unknown-fields": True})
+    own = _with_embedded(own, head)
     properties = {
         **own.get("properties", {}),
         **head,
@@ -81,6 +82,21 @@ def _custom_definitions(
         name: {**own, "properties": properties, "x-kubernetes-group-version-kind": [kind]},
         f"{name}List": listing,
     }
+
+
+def _with_embedded(node: Definition, head: Definition) -> Definition:
+    """Return a custom schema in which embedded resources have what every object has."""
+    made = dict(node)
+    if isinstance(node.get("properties"), dict):
+        made["properties"] = {key: _with_embedded(one, head) for key, one in node["properties"].items()}
+    for key in ("items", "additionalProperties"):
+        if isinstance(node.get(key), dict):
+            made[key] = _with_embedded(node[key], head)
+    if node.get("x-kubernetes-embedded-resource"):
+        meta = {"$ref": f"{_DEFS}{META}ObjectMeta", "description": "Standard object's metadata."}
+        made["properties"] = {**made.get("properties", {}), **head, "metadata": meta}
+        made["required"] = sorted({*made.get("required", ()), "apiVersion", "kind"})
+    return made
 
 
 def closure(definitions: Mapping[str, Definition], names: Iterable[str]) -> list[str]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from tiphys.apimachinery.errors import BadRequest
+from tiphys.apimachinery import field_errors
+from tiphys.apimachinery.errors import BadRequest, Invalid
 from tiphys.apimachinery.meta import GVK, Object, gvk_of
 from tiphys.apiserver import machinery
 from tiphys.apiserver.call import Call
@@ -146,7 +147,10 @@ def decode(call: Call, gvk: GVK, validation: str) -> Object:
 
 
 def check_kind(obj: Object, gvk: GVK, call: Call) -> None:
-    """Fill in apiVersion and kind where both may be left out. Raises BadRequest for another kind."""
+    """Fill in apiVersion and kind where they may be left out. Raises BadRequest, Invalid for another kind."""
+    if call.resource.custom and call.resource.gvk == gvk:
+        _check_custom_kind(obj, gvk)
+        return
     found = gvk_of(obj)
     if not found.kind and not obj.get("apiVersion"):
         obj["apiVersion"], obj["kind"] = gvk.api_version, gvk.kind
@@ -171,6 +175,24 @@ def check_kind(obj: Object, gvk: GVK, call: Call) -> None:
     internal = (gvk.group.partition(".")[0] or "core").replace("-", "")
     text = f"converting ({found.version}.{found.kind}) to ({internal}.{gvk.kind}): unknown conversion"
     raise _cannot(found, gvk, text)
+
+
+def _check_custom_kind(obj: Object, gvk: GVK) -> None:
+    """Compare a custom object's words with the resource's: nothing may be left out of them."""
+    kind, version = obj.get("kind"), obj.get("apiVersion")
+    if not kind or not isinstance(kind, str):
+        raise BadRequest("Object 'Kind' is missing in 'object has no kind field '")
+    if not version or not isinstance(version, str):
+        raise BadRequest("Object 'apiVersion' is missing in 'object has no apiVersion field'")
+    if version != gvk.api_version:
+        raise BadRequest(
+            f"the API version in the data ({version}) does not match "
+            f"the expected API version ({gvk.api_version})"
+        )
+    if kind != gvk.kind:
+        fault = field_errors.invalid("kind", kind, f"must be {gvk.kind}")
+        name = obj.get("metadata", {}).get("name") if isinstance(obj.get("metadata"), dict) else ""
+        raise Invalid.of(gvk.group, kind, name or "", [fault])
 
 
 def _unknown(found: GVK, gvk: GVK) -> BadRequest:

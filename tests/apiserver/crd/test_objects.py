@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+import pytest
+
+from tiphys.apiserver.crd import store
 
 
 async def test_crud_and_generation(api: Any, crds: Any) -> None:
@@ -156,3 +159,83 @@ async def test_selectable_fields(api: Any, crds: Any) -> None:
     found = await api.get(f"{crds.foos}?fieldSelector=spec.image=y")
     assert [item["metadata"]["name"] for item in found["items"]] == ["b"]
     assert (await api("GET", f"{crds.foos}?fieldSelector=spec.note=y")).status == 400
+
+
+async def test_what_the_schema_dropped_is_not_shown(api: Any, crds: Any) -> None:
+    crd = await crds.make()
+    await api.create(crds.foos, crds.foo(replicas=2, note="n"))
+    stored = (await api.get(f"{crds.foos}/a"))["metadata"]["resourceVersion"]
+    version = crd["spec"]["versions"][0]
+    del version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["note"]
+    await crds.change({"spec": {"versions": [version]}})
+    (listed,) = (await api.get(crds.foos))["items"]
+    response = await api.send("GET", f"{crds.foos}?watch=true")
+    watched = orjson.loads((await anext(response.stream)).splitlines()[0])["object"]
+    await response.stream.aclose()
+    for seen in (await api.get(f"{crds.foos}/a"), listed, watched):
+        assert seen["spec"] == {"image": "x", "replicas": 2}
+        assert seen["metadata"]["resourceVersion"] == stored
+
+
+async def test_what_is_known_to_be_clean_is_not_looked_at_again(
+    api: Any, crds: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await crds.make()
+    await api.create(crds.foos, crds.foo())
+    before = await api.get(f"{crds.foos}/a")
+    monkeypatch.setattr(store, "prune", None)
+    assert await api.get(f"{crds.foos}/a") == before
+    assert (await api.get(crds.foos))["items"] == [before]
+
+
+OTHER_KINDS = {
+    "no kind": ({"kind": ""}, 400, "Object 'Kind' is missing in 'object has no kind field '"),
+    "no version": (
+        {"apiVersion": ""}, 400, "Object 'apiVersion' is missing in 'object has no apiVersion field'",
+    ),
+    "another version": (
+        {"apiVersion": "example.com/v2"}, 400,
+        "the API version in the data (example.com/v2) does not match "
+        "the expected API version (example.com/v1)",
+    ),
+    "another kind": (
+        {"kind": "Bar"}, 422,
+        'Bar.example.com "a" is invalid: kind: Invalid value: "Bar": must be Foo',
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHER_KINDS)
+async def test_objects_say_what_they_are(api: Any, crds: Any, name: str) -> None:
+    await crds.make()
+    changes, status, message = OTHER_KINDS[name]
+    answer = await api("POST", crds.foos, {**crds.foo(), **changes})
+    assert (answer.status, answer.message) == (status, message)
+
+
+async def test_an_update_names_its_version(api: Any, crds: Any) -> None:
+    await crds.make()
+    await api.create(crds.foos, crds.foo())
+    answer = await api("PUT", f"{crds.foos}/a", crds.foo())
+    assert answer.message == (
+        'foos.example.com "a" is invalid: metadata.resourceVersion: Invalid value: 0: '
+        "must be specified for an update"
+    )
+
+
+async def test_int_or_string(api: Any, crds: Any) -> None:
+    await crds.make()
+    answer = await api("POST", crds.foos, crds.foo(size=1.5))
+    text = 'spec.size: Invalid value: "number": spec.size in body must be of type integer,string: "number"'
+    assert answer.message == f'Foo.example.com "a" is invalid: {text}'
+
+
+async def test_embedded_objects_are_published_whole(api: Any, crds: Any) -> None:
+    await crds.make()
+    v3 = await api.get("/openapi/v3/apis/example.com/v1")
+    foo = v3["components"]["schemas"]["com.example.v1.Foo"]
+    template = foo["properties"]["spec"]["properties"]["template"]
+    assert sorted(template["properties"]) == ["apiVersion", "kind", "metadata"]
+    assert template["required"] == ["apiVersion", "kind"]
+    v2 = (await api.get("/openapi/v2"))["definitions"]["com.example.v1.Foo"]
+    assert "properties" not in v2["properties"]["spec"]["properties"]["template"]

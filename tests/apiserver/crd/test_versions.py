@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from tiphys.apimachinery.clock import RealClock
+from tiphys.apiserver.crd import store
 from tiphys.wire import pki
 from tiphys.wire.message import Request, Response
 from tiphys.wire.server import serve
@@ -131,3 +132,24 @@ async def test_field_selectors_mean_the_version_asked_for(api: Any, crds: Any, w
         ("ADDED", "a"),
         ("DELETED", "b"),
     ]
+
+
+async def test_pages_of_what_was_converted_and_selected_are_full(
+    api: Any, crds: Any, webhook: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_CHUNK", 3)
+    await crds.make(
+        crds.version(selectableFields=[{"jsonPath": ".spec.image"}]),
+        pictured(crds, storage=False, selectableFields=[{"jsonPath": ".spec.picture"}]),
+        conversion=webhook,
+    )
+    for index in range(8):
+        await api.create(crds.foos, crds.foo(f"f{index}", image="y" if index % 2 else "n"))
+    pages, token = [], ""
+    while True:
+        found = await api.get(f"{V2}?fieldSelector=spec.picture=y&limit=3{token}")
+        pages.append([item["metadata"]["name"] for item in found["items"]])
+        if "continue" not in found["metadata"]:
+            break
+        token = f"&continue={found['metadata']['continue']}"
+    assert pages == [["f1", "f3", "f5"], ["f7"]]

@@ -67,7 +67,8 @@ class Validator:
         if value is None and schema.nullable:
             return
         if not _has_type(value, schema):
-            faults.append(_wrong_type(path, schema.type or "", type_name(value)))
+            expected = "integer,string" if schema.int_or_string else schema.type or ""
+            faults.append(_wrong_type(path, expected, type_name(value)))
             return
         if schema.enum is not None and value not in schema.enum:
             faults.append(

@@ -25,6 +25,7 @@ from tiphys.apiserver.crd.columns import printer_for
 from tiphys.apiserver.crd.rules import Rules
 
 _WRITES_ON_TERMINATING = ("create",)
+_CLEAN_MAX = 100_000
 _IDENTITY = ("apiVersion", "kind")
 
 
@@ -50,7 +51,8 @@ class CustomKind:
         scale = subresources.get("scale")
         self.scale_paths: ScalePaths = custom_paths(scale) if scale else BUILT_IN
         self.printer: Printer = printer_for(version.get("additionalPrinterColumns") or ())
-        self.has_defaults = any(node.default is not MISSING for node in _nodes(self.structural))
+        self.clean: dict[str, int] = {}
+        """Keys and revisions of stored objects that reading does not change."""
         self._embeds = any(node.embedded_resource for node in _nodes(self.structural))
         self.strategy = self._strategy()
 
@@ -65,6 +67,12 @@ class CustomKind:
             unconditional_update=False,
             status_fields=("status",) if self.has_status else (),
         )
+
+    def remember_clean(self, key: str, revision: int) -> None:
+        """Note that an object as stored is as it is shown."""
+        if len(self.clean) >= _CLEAN_MAX:
+            self.clean.clear()
+        self.clean[key] = revision
 
     def schema_at(self, api_version: str) -> Schema | None:
         """Return the schema of any version of this kind, None for one that the definition has not."""

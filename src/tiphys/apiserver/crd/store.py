@@ -20,7 +20,9 @@ from tiphys.apimachinery.schema.structural import prune
 from tiphys.apis.selectable import field_values
 from tiphys.apiserver.cache.entry import encode
 from tiphys.apiserver.crd.kind import CustomKind
-from tiphys.apiserver.objects import Cached, Change, ObjectStore, Page, Selection
+from tiphys.apiserver.objects import Cached, Change, ObjectStore, Page, Predicate, Selection
+
+_CHUNK = 500
 
 
 class Converter(Protocol):
@@ -94,20 +96,27 @@ class CustomStore:
         return self._objects.revision
 
     async def _views(self, found: Sequence[Cached], row: Resource) -> builtins.list[Cached]:
-        """Return objects in the row's version; those that are so already stay as they are."""
+        """Return objects in the row's version, pruned and with defaults.
+
+        Those that are so already stay as they are, and are not even decoded once that is known.
+        """
         kind: CustomKind = row.definition
         views: builtins.list[Cached] = list(found)
-        foreign = [at for at, one in enumerate(found) if one.object["apiVersion"] != row.api_version]
+        unknown = [at for at, one in enumerate(found) if kind.clean.get(one.key) != one.revision]
+        foreign = [at for at in unknown if found[at].object["apiVersion"] != row.api_version]
         converted = await self._convert([found[at].object for at in foreign], kind, row.gvk)
         fresh = dict(zip(foreign, converted, strict=True))
         current = f"{row.group}/{kind.storage_version}"
-        for at, one in enumerate(found):
+        for at in unknown:
+            one = found[at]
             stale = one.object["apiVersion"] != current
-            if at in fresh or kind.has_defaults or stale:
-                obj = copy_object(fresh.get(at, one.object))
-                prune(obj, kind.structural)
-                kind.default(obj)
+            obj = copy_object(fresh.get(at, one.object))
+            prune(obj, kind.structural)
+            kind.default(obj)
+            if at in fresh or stale or obj != one.object:
                 views[at] = View(one, obj, row, stale=stale)
+            else:
+                kind.remember_clean(one.key, one.revision)
         return views
 
     async def _view(self, cached: Cached, row: Resource) -> Cached:
@@ -130,12 +139,31 @@ class CustomStore:
         matches = selection.matches if _converts(resource) else None
         if matches is not None:
             selection = replace(selection, matches=None, field_equals=None)
+            return await self._selected(resource, selection, matches, options)
         page = await self._objects.list(resource, selection, **options)
         items = await self._views(page.items, resource)
-        if matches is not None:
-            # A page may be short of its limit; what it leaves out was not selected.
-            items = [item for item in items if matches(item)]
         return Page(items, page.revision, page.continue_token, page.remaining)
+
+    async def _selected(
+        self, resource: Resource, selection: Selection, matches: Predicate, options: dict[str, Any]
+    ) -> Page:
+        """Return a full page of what matches in the version asked for: what is stored may not tell."""
+        limit = options.pop("limit", 0)
+        items: builtins.list[Cached] = []
+        while True:
+            page = await self._objects.list(resource, selection, limit=_CHUNK, **options)
+            views = await self._views(page.items, resource)
+            for at, view in enumerate(views):
+                if not matches(view):
+                    continue
+                items.append(view)
+                if len(items) == limit:
+                    if at + 1 < len(views):  # for its token, which goes on behind this very object
+                        page = await self._objects.list(resource, selection, limit=at + 1, **options)
+                    return Page(items, page.revision, page.continue_token)
+            if not page.continue_token:
+                return Page(items, page.revision)
+            options = {"continue_token": page.continue_token}
 
     async def watch(
         self, resource: Resource, selection: Selection, **options: Any

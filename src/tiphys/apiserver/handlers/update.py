@@ -163,7 +163,7 @@ def _check_version(call: Call, new: Object, old: Object, *, unconditional: bool)
                 "metadata.resourceVersion",
                 "Invalid value: 0: must be specified for an update",
             )
-            raise Invalid.of(resource.group, resource.kind, name, [fault])
+            raise Invalid.of(resource.group, resource.plural, name, [fault])
     elif version != before["resourceVersion"]:
         raise Conflict.of(resource.group, resource.plural, name)
     meta["resourceVersion"] = before["resourceVersion"]
