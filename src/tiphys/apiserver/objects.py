@@ -8,7 +8,7 @@ The stored value has no ``resourceVersion``: it is spliced in once, when the rev
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -65,10 +65,12 @@ class Selection:
 class Page:
     """A consistent slice of a list."""
 
-    items: list[Cached]
+    items: Sequence[Cached]
     revision: int
     continue_token: str = ""
     remaining: int | None = None
+    joined: Callable[[], bytes] | None = None
+    """Returns the items' ``raw`` joined by commas, where that is at hand."""
 
 
 @dataclass(frozen=True, slots=True)

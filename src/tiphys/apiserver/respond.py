@@ -188,8 +188,9 @@ def respond_page(call: Call, page: Page) -> Response:
                 "metadata": list_meta(page),
             }
         )
-        body = b"".join((head[:-1], b',"items":[', b",".join([item.raw for item in page.items]), b"]}"))
-        return Response(200, headers_of(call.warnings, JSON), body)
+        items = page.joined() if page.joined is not None else b",".join([item.raw for item in page.items])
+        parts = (head[:-1] + b',"items":[', items, b"]}")
+        return Response(200, headers_of(call.warnings, JSON), parts)
     check_form(call, form, is_list=True)
     objects = [at_version(item, resource) for item in page.items]
     body, content_type = encode(list_value(call, form, objects, list_meta(page)), form)

@@ -17,6 +17,7 @@ from tiphys.apimachinery.errors import InternalError
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.cache.entry import Entry
+from tiphys.apiserver.cache.pages import KeptBytes, PageItems, Pages
 from tiphys.apiserver.cache.watchers import BucketEvent, Watchers
 from tiphys.apiserver.encryption.providers import ENCRYPTED, Identity, Unreadable
 from tiphys.apiserver.objects import Selection
@@ -46,7 +47,9 @@ class Seal(Protocol):
 class Bucket:
     """Live entries by key, in key order, as of ``revision``."""
 
-    def __init__(self, prefix: str, read_fields: ReadFields, seal: Seal | None = None) -> None:
+    def __init__(
+        self, prefix: str, read_fields: ReadFields, kept: KeptBytes, seal: Seal | None = None
+    ) -> None:
         self._seal = seal
         self.sealed: set[str] = set()
         """Keys whose values did not come open: no list can be told while there is one."""
@@ -64,6 +67,7 @@ class Bucket:
         self._ring: deque[BucketEvent] = deque()
         self._ring_bytes = 0
         self._indexes: dict[str, dict[str, set[str]]] = {}
+        self.pages = Pages(kept)
 
     def admit(self, row: Resource) -> None:
         """Learn a row that is served from here."""
@@ -144,6 +148,7 @@ class Bucket:
             self._apply_sealed(key, entry, event.record.mod_revision)
             return
         self._reindex(key, entry, previous)
+        self.pages.clear()
         happened = BucketEvent(key, event.record.mod_revision, entry, previous)
         self._remember(happened)
         self.watchers.tell(happened)
@@ -217,6 +222,16 @@ class Bucket:
     def count(self, root: str, start: str) -> int:
         """Return how many live keys there are under ``root`` from ``start`` on."""
         return int(self._keys.bisect_left(prefix_end(root)) - self._keys.bisect_left(start))
+
+    def page(self, root: str, start: str, limit: int) -> PageItems:
+        """Return the live entries under ``root`` from ``start`` on, at most ``limit`` (0: all)."""
+        found = self.pages.get(root, start, limit)
+        if found is not None:
+            return found
+        low, high = self._keys.bisect_left(start), self._keys.bisect_left(prefix_end(root))
+        end = min(high, low + limit) if limit else high
+        entries = [self.entries[key] for key in self._keys.islice(low, end)]
+        return self.pages.add(root, start, limit, entries, more=end < high)
 
     def candidates(self, selection: Selection, start: str) -> Iterator[Entry]:
         """Yield live entries that may match, in key order from ``start`` on."""

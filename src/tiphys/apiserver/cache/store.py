@@ -23,6 +23,7 @@ from tiphys.apis.selectable import field_values
 from tiphys.apiserver.cache import versions
 from tiphys.apiserver.cache.bucket import Bucket, ReadFields, Seal
 from tiphys.apiserver.cache.entry import Entry, bookmark, change, encode
+from tiphys.apiserver.cache.pages import KeptBytes
 from tiphys.apiserver.cache.watchers import Ticker, Watcher, told_of
 from tiphys.apiserver.objects import Cached, Change, Page, Selection
 from tiphys.storage.base import (
@@ -73,6 +74,7 @@ class CachedStore:
         self._following: asyncio.Task[None] | None = None
         self._confirm_store: Callable[[], Awaitable[None]] | None = getattr(store, "confirm", None)
         self._seal = cast("Seal", store) if hasattr(store, "unseal") else None
+        self._kept = KeptBytes()
         self._alone = False  # nobody else writes and every event is heard at once
 
     # -- life and feed
@@ -99,6 +101,7 @@ class CachedStore:
             await asyncio.wait([self._following])
             self._following = None
         self._reset()
+        self._kept.close()
 
     def end_watches(self, resource: Resource) -> None:
         """End the watches of a kind that is no longer served."""
@@ -156,6 +159,7 @@ class CachedStore:
         for bucket in self._buckets.values():
             for watcher in list(bucket.watchers):
                 watcher.end()
+            bucket.pages.clear()
         self._buckets.clear()
         self._known.clear()
 
@@ -193,7 +197,7 @@ class CachedStore:
         async with self._loading.setdefault(prefix, asyncio.Lock()):
             bucket = self._buckets.get(prefix)
             if bucket is None:
-                bucket = self._buckets[prefix] = Bucket(prefix, self._read_fields, self._seal)
+                bucket = self._buckets[prefix] = Bucket(prefix, self._read_fields, self._kept, self._seal)
             bucket.admit(resource)
             if not bucket.loaded:
                 try:
@@ -253,6 +257,8 @@ class CachedStore:
         elif bucket.since(revision):
             past = bucket.past(revision, selection, start)
             entries, total = past, len(past)
+        elif selection.matches is None and not selection.name and selection.field_equals is None:
+            return _page_of(bucket, root, start, limit, revision)
         else:
             entries = bucket.candidates(selection, start)
         items: builtins.list[Cached] = [*_select(entries, selection, limit)]
@@ -260,8 +266,8 @@ class CachedStore:
             return Page(items, revision)
         items.pop()
         remaining = None
-        if selection.matches is None and not selection.name:
-            remaining = (bucket.count(root, start) if total is None else total) - limit
+        if total is not None and selection.matches is None and not selection.name:
+            remaining = total - limit
         following = versions.encode_token(revision, items[-1].key[len(root) :] + "\0")
         return Page(items, revision, following, remaining)
 
@@ -479,6 +485,16 @@ def _select(entries: Iterable[Entry], selection: Selection, limit: int) -> list[
     if name or matches is not None:
         found = (e for e in entries if (not name or e.name == name) and (matches is None or matches(e)))
     return list(islice(found, limit + 1)) if limit else list(found)
+
+
+def _page_of(bucket: Bucket, root: str, start: str, limit: int, revision: int) -> Page:
+    """Return a page of what is there now, narrowed by nothing."""
+    found = bucket.page(root, start, limit)
+    if not found.more:
+        return Page(found.entries, revision, joined=found.joined)
+    following = versions.encode_token(revision, found.entries[-1].key[len(root) :] + "\0")
+    remaining = bucket.count(root, start) - limit
+    return Page(found.entries, revision, following, remaining, joined=found.joined)
 
 
 def _refused(resource: Resource, name: str, error: CompareFailed) -> Conflict | NotFound:
