@@ -120,13 +120,15 @@ class ObjectStore(Protocol):
         resource_version: str = "",
         send_initial_events: bool | None = None,
         bookmarks: bool = False,
+        push: Callable[[bytes], bool] | None = None,
     ) -> AsyncIterator[builtins.list[Change]]:
         """Yield batches until closed. ``""``/``"0"``: synthetic ADDED for what exists, then changes.
 
         ``send_initial_events`` asks for those, or refuses them, at any version. With ``bookmarks`` one marks
         where they end.
 
-        Raises Expired on the first step when history is gone; a watcher too slow is ended.
+        Raises Expired on the first step when history is gone; a watcher too slow is ended. While the reader
+        waits, ``push`` may be given frames instead; where it returns False, the reader gets them.
         """
         ...
 

@@ -94,10 +94,12 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         work, context = self._drive(), self._context
         self.task = self._loop.create_task(work, context=context)  # parent: Server, which ends it
         self._owner.connections.add(self)
+        self._owner.timed.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
         self._owner.connections.discard(self)
+        self._owner.timed.discard(self)
         self._pending.clear()
         for waiter in self._drain_waiters:
             if not waiter.done():
@@ -118,9 +120,12 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         self._paused = True
         self._paused_tick = self._owner.tick
+        self._owner.timed.add(self)
 
     def resume_writing(self) -> None:
         self._paused = False
+        if self._streaming or self._mode == RAW:
+            self._owner.timed.discard(self)
         waiters, self._drain_waiters = self._drain_waiters, []
         for waiter in waiters:
             if not waiter.done():
@@ -326,6 +331,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         job.keep_alive = job.keep_alive and chunked
         whole = False
         self._streaming = True
+        self._owner.timed.discard(self)
         try:
             if self._lost or self._ending:
                 return
@@ -333,11 +339,14 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
             if job.request.method == "HEAD":
                 whole, chunked = True, False
                 return
+            attach = getattr(stream, "attach", None)
+            if attach is not None and chunked:
+                attach(self._push)
             async for chunk in stream:
                 if self._lost:
                     return
                 if chunk:
-                    self._transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
+                    self._transport.write(self._owner.framed(chunk) if chunked else chunk)
                 if self._paused:
                     await self.drain()
             whole = True
@@ -353,12 +362,19 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         finally:
             self._streaming = False
             await _close_stream(stream)
-            if self._lost:
-                pass
-            elif not whole:
-                self._transport.abort()  # no last chunk: the client must see that it was cut
-            elif chunked:
-                self._transport.write(http1.LAST_CHUNK)
+            if not self._lost:
+                self._owner.timed.add(self)
+                if not whole:
+                    self._transport.abort()  # no last chunk: the client must see that it was cut
+                elif chunked:
+                    self._transport.write(http1.LAST_CHUNK)
+
+    def _push(self, chunk: bytes) -> bool:
+        """Write a chunk of the running stream past its task; False while the peer is slow or it is ending."""
+        if self._paused or self._lost or self._ending or not self._streaming:
+            return False
+        self._transport.write(self._owner.framed(chunk))
+        return True
 
     async def _send_upgrade(self, response: Response, job: Job) -> None:
         if not job.upgradable:
@@ -368,6 +384,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         raw = self._raw = RawStream(self._transport, self.drain)
         held, self._held = self._held, []
         self._mode = RAW
+        self._owner.timed.discard(self)
         if self._lost:
             raw.feed_eof()
         else:

@@ -31,8 +31,14 @@ class Owner(Protocol):
     tick: float
     date: str
     connections: set[Any]
+    timed: set[Any]
+    """Connections whose silence counts: none with a stream or an upgrade that its peer keeps up with."""
     buffer: memoryview
     """Where reads of every connection arrive; empty again when ``buffer_updated`` returns."""
+
+    def framed(self, chunk: bytes) -> bytes:
+        """Return a chunk of a stream in HTTP's framing."""
+        ...
 
 
 @dataclass(slots=True)

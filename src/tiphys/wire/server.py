@@ -54,7 +54,9 @@ class Server:
         self.max_body_bytes = self.limits.max_body_bytes
         self.max_header_bytes = self.limits.max_header_bytes
         self.connections: set[Connection] = set()
+        self.timed: set[Connection] = set()
         self.buffer = memoryview(bytearray(_READ_BYTES))
+        self._chunk = self._framed = b""
         self._clock = clock or RealClock()
         self._listeners: list[asyncio.Server | TlsListener] = []
         self._sweeper: asyncio.TimerHandle | None = None
@@ -64,6 +66,12 @@ class Server:
         # Read once a second and not once a request: headers and timeouts need no better.
         self.tick = self._clock.monotonic()
         self.date = format_datetime(self._clock.now(), usegmt=True)
+
+    def framed(self, chunk: bytes) -> bytes:
+        """Return a chunk of a stream in HTTP's framing: once, where many connections send the same."""
+        if chunk is not self._chunk:
+            self._chunk, self._framed = chunk, b"%x\r\n%b\r\n" % (len(chunk), chunk)
+        return self._framed
 
     async def listen(self, host: str, port: int = 0, *, ssl_context: ssl.SSLContext | None = None) -> socket:
         """Accept connections on an address and return its socket. Port 0 takes a free one. Raises OSError."""
@@ -99,7 +107,7 @@ class Server:
     def _sweep(self) -> None:
         self._set_time()
         limits = self.limits
-        for connection in list(self.connections):
+        for connection in list(self.timed):
             connection.sweep(self.tick, idle_s=limits.idle_s, read_s=limits.read_s, stall_s=limits.stall_s)
         self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
 

@@ -24,7 +24,7 @@ from tiphys.apiserver.cache import versions
 from tiphys.apiserver.cache.bucket import Bucket, ReadFields, Seal
 from tiphys.apiserver.cache.entry import Entry, bookmark, change, encode
 from tiphys.apiserver.cache.pages import KeptBytes
-from tiphys.apiserver.cache.watchers import Ticker, Watcher, told_of
+from tiphys.apiserver.cache.watchers import Outbox, Ticker, Watcher, told_of
 from tiphys.apiserver.objects import Cached, Change, Page, Selection
 from tiphys.storage.base import (
     Compacted,
@@ -75,6 +75,7 @@ class CachedStore:
         self._confirm_store: Callable[[], Awaitable[None]] | None = getattr(store, "confirm", None)
         self._seal = cast("Seal", store) if hasattr(store, "unseal") else None
         self._kept = KeptBytes()
+        self._outbox = Outbox()
         self._alone = False  # nobody else writes and every event is heard at once
 
     # -- life and feed
@@ -310,6 +311,7 @@ class CachedStore:
         resource_version: str = "",
         send_initial_events: bool | None = None,
         bookmarks: bool = False,
+        push: Callable[[bytes], bool] | None = None,
     ) -> AsyncIterator[builtins.list[Change]]:
         """Yield batches until closed or cut off. Raises Expired on the first step when history is gone."""
         wanted = versions.parse_version(resource_version)
@@ -318,7 +320,7 @@ class CachedStore:
         initial = wanted == 0 if send_initial_events is None else send_initial_events
         if initial:
             await self._caught_up_or_refuse(wanted)
-        watcher = Watcher(selection)
+        watcher = Watcher(selection, self._outbox, push)
         bucket.watchers.add(watcher)
         ticker = None
         if bookmarks:
@@ -338,6 +340,7 @@ class CachedStore:
                 async with aclosing(self._replay(bucket, selection, wanted, current)) as replayed:
                     async for batch in replayed:
                         yield batch
+            watcher.wanted = wanted
             while batch := await watcher.next():
                 fresh = batch if batch[0].revision > wanted else [c for c in batch if c.revision >= wanted]
                 if fresh:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Final, TypeVar
 
@@ -16,6 +17,8 @@ from tiphys.apiserver.objects import Change, Selection
 
 BUFFER_CHANGES: Final = 20_000
 BUFFER_BYTES: Final = 64 * 1024 * 1024
+SHARE: Final = 250
+"""Connections written to before others have their turn."""
 
 _K = TypeVar("_K", bound=Hashable)
 
@@ -67,15 +70,79 @@ class BucketEvent:
         self._changes = {}
 
 
+class Outbox:
+    """Hands frames to the connections of watchers that wait for nothing else, a share of them a turn.
+
+    A watcher's task is not woken: the next turn of the loop writes to its connection. By then all events of
+    one commit are there, and what many watchers are told is joined once.
+    """
+
+    def __init__(self) -> None:
+        self._due: deque[Watcher] = deque()
+        self._frames: list[Change] = []
+        self._joined = b""
+
+    def add(self, watcher: Watcher) -> None:
+        """Note that a watcher was told something."""
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._deliver)
+        self._due.append(watcher)
+
+    def _deliver(self) -> None:
+        due = self._due
+        for _ in range(min(len(due), SHARE)):
+            watcher = due.popleft()
+            changes = watcher.due()
+            if changes and not watcher.push(self._join(changes)):
+                watcher.wake()
+            elif changes:
+                watcher.taken()
+        if due:
+            asyncio.get_running_loop().call_soon(self._deliver)
+        else:
+            self._frames, self._joined = [], b""
+
+    def _join(self, changes: list[Change]) -> bytes:
+        if len(changes) == 1:
+            return changes[0].frame
+        if changes != self._frames:
+            self._frames, self._joined = changes, b"".join([change.frame for change in changes])
+        return self._joined
+
+
+def _never(_: bytes) -> bool:
+    return False
+
+
 class Watcher:
-    """One watch: its selection and what it has not read yet."""
+    """One watch: its selection and what it has not read yet.
 
-    __slots__ = ("_bytes", "_changes", "closed", "selection", "waiter")
+    With an ``outbox``, frames that come while the reader waits go to ``push``; the reader takes what ``push``
+    refuses. Changes before ``wanted`` are the reader's to judge.
+    """
 
-    def __init__(self, selection: Selection) -> None:
+    __slots__ = (
+        "_bytes",
+        "_changes",
+        "_in_outbox",
+        "_outbox",
+        "closed",
+        "push",
+        "selection",
+        "waiter",
+        "wanted",
+    )
+
+    def __init__(
+        self, selection: Selection, outbox: Outbox | None = None, push: Callable[[bytes], bool] | None = None
+    ) -> None:
         self.selection = selection
         self.closed = False
         self.waiter: asyncio.Future[None] | None = None
+        self.wanted = 0
+        self.push = push or _never
+        self._outbox = outbox if push is not None else None
+        self._in_outbox = False
         self._changes: list[Change] = []
         self._bytes = 0
 
@@ -88,14 +155,32 @@ class Watcher:
         if len(self._changes) > BUFFER_CHANGES or self._bytes > BUFFER_BYTES:
             self._changes.clear()
             self.closed = True
+        elif self._outbox is not None and self.waiter is not None and told.revision > self.wanted:
+            if not self._in_outbox:
+                self._in_outbox = True
+                self._outbox.add(self)
+            return
+        self.wake()
+
+    def due(self) -> list[Change]:
+        """Return what the outbox may deliver: nothing where the reader is about to take it itself."""
+        self._in_outbox = False
+        waits = self.waiter is not None and not self.waiter.done()
+        return self._changes if waits and not self.closed else []
+
+    def taken(self) -> None:
+        """What was due has been delivered."""
+        self._changes, self._bytes = [], 0
+
+    def wake(self) -> None:
+        """Let the reader take what is there."""
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
     def end(self) -> None:
         """Let the reader take what is there and stop."""
         self.closed = True
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(None)
+        self.wake()
 
     async def next(self) -> list[Change]:
         """Return what has come, waiting for something; nothing at the end."""

@@ -169,6 +169,8 @@ class CustomStore:
         self, resource: Resource, selection: Selection, **options: Any
     ) -> AsyncIterator[builtins.list[Change]]:
         judge = _Judge(selection)
+        if resource.definition is not None:
+            options.pop("push", None)  # frames are of the stored version
         if resource.definition is not None and selection.matches is not None and _converts(resource):
             selection = replace(selection, matches=None, field_equals=None)
             await self._learn(judge, resource, selection, options.get("resource_version", ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import orjson
 
@@ -16,7 +16,7 @@ from tiphys.apiserver.negotiation import JSON, PROTOBUF, Format
 from tiphys.apiserver.objects import Change
 from tiphys.apiserver.params import ListOptions, list_options
 from tiphys.apiserver.selection import select
-from tiphys.wire.message import Response
+from tiphys.wire.message import PushTarget, Response
 
 _INITIAL_END = "k8s.io/initial-events-end"
 
@@ -36,15 +36,18 @@ async def handle(call: Call) -> Response:
             f'invalid resource version: resourceVersion: Invalid value: "{version}": '
             f'strconv.ParseUint: parsing "{version}": invalid syntax'
         )
+    raw = form.plain_json and resource.storage == resource.gvk
+    stream = WatchStream()
     changes = call.backend.store.watch(
         resource,
         selection,
         resource_version=version,
         send_initial_events=options.send_initial_events,
         bookmarks=options.bookmarks,
+        push=stream.push if raw else None,
     )
     content_type = f"{PROTOBUF};stream=watch" if form.media_type == PROTOBUF else JSON
-    stream = _stream(call, form, changes, _timeout_s(call, options))
+    stream.chunks = _stream(changes, None if raw else _Encoder(call, form), _timeout_s(call, options))
     return Response(200, respond.headers_of(call.warnings, content_type), stream=stream)
 
 
@@ -54,12 +57,37 @@ def _timeout_s(call: Call, options: ListOptions) -> float:
     return call.backend.options.min_watch_timeout_s * (1 + random.random())
 
 
+class WatchStream:
+    """A watch's answer: chunks to read, and what is pushed past them to whoever ``attach``es."""
+
+    chunks: AsyncGenerator[bytes, None]
+
+    def __init__(self) -> None:
+        self._write: PushTarget | None = None
+
+    def attach(self, write: PushTarget) -> None:
+        """Have live events written by ``write`` while the reader waits for the next chunk."""
+        self._write = write
+
+    def push(self, frames: bytes) -> bool:
+        return self._write is not None and self._write(frames)
+
+    def __aiter__(self) -> WatchStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return await anext(self.chunks)
+
+    async def aclose(self) -> None:
+        """End the watch."""
+        await self.chunks.aclose()
+
+
 async def _stream(
-    call: Call, form: Format, changes: AsyncIterator[list[Change]], timeout_s: float
-) -> AsyncIterator[bytes]:
+    changes: AsyncIterator[list[Change]], encoder: _Encoder | None, timeout_s: float
+) -> AsyncGenerator[bytes, None]:
+    """Yield frames until the time is up; without an ``encoder`` the shared ones."""
     deadline = asyncio.get_running_loop().time() + timeout_s
-    raw = form.plain_json and call.resource.storage == call.resource.gvk
-    encoder = _Encoder(call, form)
     try:
         while True:
             try:
@@ -67,12 +95,12 @@ async def _stream(
                     batch = await anext(changes)
             except (TimeoutError, StopAsyncIteration):
                 return
-            if raw:
+            if encoder is None:
                 yield batch[0].frame if len(batch) == 1 else b"".join([change.frame for change in batch])
             else:
                 yield b"".join([encoder.encode(change) for change in batch])
     except StatusError as error:
-        yield encoder.failure(error)
+        yield encoder.failure(error) if encoder is not None else _line("ERROR", error.to_status())
     finally:
         close = getattr(changes, "aclose", None)
         if close is not None:
@@ -126,4 +154,8 @@ class _Encoder:
     def _frame(self, type_: str, obj: Object) -> bytes:
         if self._form.media_type == PROTOBUF:
             return machinery.frame_protobuf(type_, obj)
-        return orjson.dumps({"type": type_, "object": obj}) + b"\n"
+        return _line(type_, obj)
+
+
+def _line(type_: str, obj: Object) -> bytes:
+    return orjson.dumps({"type": type_, "object": obj}) + b"\n"
