@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tiphys.apiserver.authn.jwt_config import JwtConfig
+from tiphys.apiserver.authn.requestheader import RequestHeader
+
 GIT_VERSION = "v1.36.0"
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 
@@ -20,8 +23,25 @@ class ApiServerOptions:
     service_account_issuer: str = DEFAULT_ISSUER
     service_account_signing_key: bytes = b""
     """PEM; a fresh one is made when empty."""
+    further_service_account_issuers: tuple[str, ...] = ()
+    """Issuers of older tokens, still taken."""
     service_account_public_keys: tuple[bytes, ...] = ()
     """Further keys (PEM) that verify tokens."""
+    service_account_max_token_expiration_s: int = 0
+    """No longer lifetime is given to who asks for one; 0: whatever is asked."""
+    service_account_jwks_uri: str = ""
+    enable_bootstrap_token_auth: bool = False
+    token_webhook_config: Path | None = None
+    """A kubeconfig of the service that is asked about tokens."""
+    token_webhook_version: str = "v1beta1"
+    token_webhook_cache_ttl_s: float = 120.0
+    authentication_config: Path | None = None
+    oidc: JwtConfig | None = None
+    """The issuer that ``--oidc-*`` flags name."""
+    request_header: RequestHeader | None = None
+    proxy_client_certificate: Path | None = None
+    """As whom this server shows itself to aggregated API servers; made at the start when not given."""
+    proxy_client_key: Path | None = None
     api_audiences: tuple[str, ...] = ()
     """Empty: the issuer."""
     service_account_extend_token_expiration: bool = True

@@ -11,6 +11,7 @@ from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import FieldError, Invalid
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver import bodies, meta_rules, respond
+from tiphys.apiserver.authn.tokens import Refused
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.call import Call, CallHandler
 from tiphys.apiserver.params import write_options
@@ -35,14 +36,17 @@ async def token_review(call: Call) -> Response:
         raise Invalid.of("authentication.k8s.io", "TokenReview", "", [fault])
     authenticator = call.backend.authenticator
     audiences = tuple(spec.get("audiences") or authenticator.api_audiences)
-    found = await authenticator.authenticate_token(spec["token"], audiences)
     status: Object = {"user": {}}
+    try:
+        found = await authenticator.authenticate_token(spec["token"], audiences)
+    except Refused as error:
+        found, status["error"] = None, str(error)
     if found is not None:
         status = {"authenticated": True, "user": found.user.to_info()}
         if found.audiences:
             status["audiences"] = list(found.audiences)
     else:
-        status["error"] = "invalid bearer token"
+        status.setdefault("error", "invalid bearer token")
     review["status"] = status
     return respond.respond(call, review, 201)
 

@@ -11,15 +11,16 @@ import logging
 from typing import Any
 
 from tiphys.apimachinery.clock import Clock, RealClock
-from tiphys.apimachinery.errors import NotFound
-from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.errors import Conflict, NotFound
+from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.table import TABLE
 from tiphys.apiserver.admission.chain import AdmissionChain
 from tiphys.apiserver.aggregation.controller import Aggregation
 from tiphys.apiserver.allocators import ServiceAllocator
-from tiphys.apiserver.authn.authenticator import Authenticator
+from tiphys.apiserver.authn import assembly as authentication
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
+from tiphys.apiserver.authn.serviceaccount_tokens import LAST_USED
 from tiphys.apiserver.authz.authorizer import Authorizer
 from tiphys.apiserver.authz.feeds import PodsByNode, rbac_feeds
 from tiphys.apiserver.authz.node import NodeAuthorizer
@@ -60,7 +61,7 @@ class ApiServer:
         self.table = TABLE.copy()
         self.objects: Any = objects if objects is not None else _cached_store(self._store, self._clock)
         self.keys = TokenKeys(
-            self.options.service_account_issuer,
+            (self.options.service_account_issuer, *self.options.further_service_account_issuers),
             self.options.service_account_signing_key or make_signing_key(),
             self.options.service_account_public_keys,
         )
@@ -72,7 +73,9 @@ class ApiServer:
             clock=self._clock,
             table=self.table,
             keys=self.keys,
-            authenticator=self._authenticator(),
+            authenticator=authentication.build(
+                self.options, self.keys, self._lookup, self._mark_used, self._clock
+            ),
             authorizer=authorizer,
             admission=AdmissionChain(disabled=self.options.disabled_admission),
             services=ServiceAllocator(
@@ -101,12 +104,16 @@ class ApiServer:
     def _is_ready(self) -> bool:
         return self._ready
 
-    def _authenticator(self) -> Authenticator:
-        options = self.options
-        audiences = options.api_audiences or (options.service_account_issuer,)
-        return Authenticator(
-            options.tokens, self.keys, audiences, self._lookup, self._clock, anonymous=options.anonymous_auth
-        )
+    async def _mark_used(self, secret: Object, today: str) -> None:
+        """Write into a token's Secret when it was last used; who loses a race leaves it to the winner."""
+        changed = copy_object(secret)
+        meta = changed["metadata"]
+        revision = int(meta.pop("resourceVersion"))
+        meta["labels"] = {**(meta.get("labels") or {}), LAST_USED: today}
+        try:
+            await self.objects.update(self._core("secrets"), changed, revision)
+        except (Conflict, NotFound):
+            return
 
     async def _lookup(self, plural: str, namespace: str, name: str) -> Object | None:
         try:
@@ -164,7 +171,7 @@ class ApiServer:
 
     def _reloads(self) -> list[Reload]:
         """Return what looks for changes of the files that may change while serving."""
-        found: list[Reload] = []
+        found: list[Reload] = [self.backend.authenticator.reload]
         if (
             isinstance(self._store, EncryptedStore)
             and self.options.encryption_provider_config_automatic_reload
@@ -185,6 +192,7 @@ class ApiServer:
             self._background.cancel()
             await asyncio.gather(self._background, return_exceptions=True)
             self._background = None
+        await self.backend.authenticator.close()
         closer = getattr(self.objects, "stop", None) or getattr(self.objects, "close", None)
         if closer is not None:
             await closer()

@@ -1,111 +1,113 @@
-"""Turns a request into a user, trying certificates, then tokens, then anonymous.
+"""Turns a request into a user: a front proxy's word, certificates, tokens, then anonymous.
 
-Owns: the order and what counts as a failed attempt (401) against no attempt (anonymous). Reads service
-accounts and pods through a small lookup, so that bound tokens die with what they are bound to.
+Owns: the order, as upstream's union has it, and what counts as a failed attempt (401) against no attempt
+(anonymous). What a token is, each of ``TokenAuthenticator`` knows.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import Unauthorized
-from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn import x509
-from tiphys.apiserver.authn.serviceaccount import InvalidToken, TokenKeys, VerifiedToken
-from tiphys.apiserver.authn.user import ANONYMOUS_USER, User
-from tiphys.apiserver.options import TokenEntry
+from tiphys.apiserver.authn.anonymous import Anonymous
+from tiphys.apiserver.authn.requestheader import RequestHeader, is_issued_by
+from tiphys.apiserver.authn.tokens import Authenticated, Refused, TokenAuthenticator
+from tiphys.apiserver.authn.user import User
 from tiphys.wire.message import Request
 
 log = logging.getLogger(__name__)
 
-Lookup = Callable[[str, str, str], Awaitable[Object | None]]
-"""(plural of a core resource, namespace, name) -> object, or None when it is gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Authenticated:
-    """A user, and the audiences under which the token was good (for TokenReview)."""
-
-    user: User
-    audiences: tuple[str, ...] = ()
+_INVALID = "invalid bearer token"
+_PROTOCOL_PREFIX = "base64url.bearer.authorization.k8s.io."
 
 
 class Authenticator:
-    """Answers who is asking. Certificates win over tokens, as upstream's union does."""
+    """Answers who is asking."""
 
     def __init__(
         self,
-        tokens: Sequence[TokenEntry],
-        keys: TokenKeys,
+        tokens: Sequence[TokenAuthenticator],
         api_audiences: tuple[str, ...],
-        lookup: Lookup,
-        clock: Clock,
         *,
-        anonymous: bool = True,
+        anonymous: Anonymous | None = None,
+        front_proxy: RequestHeader | None = None,
+        client_ca: bytes = b"",
     ) -> None:
-        self._static = {
-            entry.token: User(entry.user, entry.uid, entry.groups).authenticated() for entry in tokens
-        }
-        self._keys = keys
+        self.tokens = tuple(tokens)
         self.api_audiences = api_audiences
-        self._lookup = lookup
-        self._clock = clock
-        self._anonymous = anonymous
+        self.anonymous = anonymous or Anonymous()
+        self._front_proxy = front_proxy
+        self._client_ca = client_ca
 
     async def authenticate(self, request: Request) -> User:
         """Return the user. Raises Unauthorized when credentials were shown and none is good."""
         if request.peer_certificate is not None:
-            user = x509.user_of(request.peer_certificate)
+            user = self._shown(request, request.peer_certificate)
             if user is not None:
                 return user.authenticated()
         token = bearer_token(request)
         if token:
-            found = await self.authenticate_token(token, self.api_audiences)
-            if found is None:
-                raise Unauthorized("Unauthorized")
-            return found.user
-        if not self._anonymous:
+            return await self._bearer(request, token)
+        anonymous = self.anonymous.user_for(request.path)
+        if anonymous is None:
             raise Unauthorized("Unauthorized")
-        return ANONYMOUS_USER
+        return anonymous
+
+    def _shown(self, request: Request, certificate: bytes) -> User | None:
+        """Return whom a client certificate stands for: its proxy's user, or its own."""
+        proxy = self._front_proxy
+        if proxy is None:
+            return x509.user_of(certificate)
+        user = proxy.user_of(request.headers, certificate)
+        if user is not None:
+            return user
+        # TLS took certificates of both authorities; only those of one of them name users.
+        return x509.user_of(certificate) if is_issued_by(certificate, self._client_ca) else None
+
+    async def _bearer(self, request: Request, token: str) -> User:
+        try:
+            found = await self.authenticate_token(token, self.api_audiences)
+        except Refused as error:
+            log.info("unable to authenticate the request err=%s", error)
+            raise Unauthorized("Unauthorized") from None
+        if found is None:
+            raise Unauthorized("Unauthorized")
+        for key, value in found.annotations:
+            request.scope.setdefault("audit_annotations", {})[key] = value
+        return found.user
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
-        """Return whom a token names, None when nobody knows it or it is not for these audiences."""
-        static = self._static.get(token)
-        if static is not None:
-            return Authenticated(static)
-        try:
-            verified = self._keys.verify(token, self._clock.now())
-            if verified is None:
-                return None
-            common = tuple(audience for audience in verified.audiences if audience in audiences)
-            if not common:
-                raise InvalidToken("token audiences are not accepted here")
-            await self._check_bindings(verified)
-        except InvalidToken as error:
-            log.info("token refused why=%s", error)
-            return None
-        return Authenticated(verified.user().authenticated(), common)
+        """Return whom a token names; None when nobody knows it or it is for other audiences.
 
-    async def _check_bindings(self, token: VerifiedToken) -> None:
-        namespace = token.namespace
-        account = await self._lookup("serviceaccounts", namespace, token.account)
-        _same(account, str(token.bound("serviceaccount").get("uid", "")), "service account")
-        for kind, plural in (("pod", "pods"), ("secret", "secrets")):
-            bound = token.bound(kind)
-            if bound:
-                found = await self._lookup(plural, namespace, str(bound["name"]))
-                _same(found, str(bound.get("uid", "")), kind)
-        node = token.bound("node")
-        if node and not token.bound("pod"):
-            _same(await self._lookup("nodes", "", str(node["name"])), str(node.get("uid", "")), "node")
+        Raises:
+            Refused: one authenticator knows it and says no; the others were asked too.
+        """
+        refusals = []
+        for authenticator in self.tokens:
+            try:
+                found = await authenticator.authenticate_token(token, audiences)
+            except Refused as error:
+                refusals.append(str(error))
+                continue
+            if found is not None:
+                return Authenticated(found.user.authenticated(), found.audiences, found.annotations)
+        if refusals:
+            raise Refused(f"[{', '.join([_INVALID, *refusals])}]")
+        return None
 
+    def reload(self) -> None:
+        """Take over changed files."""
+        for authenticator in self.tokens:
+            authenticator.reload()
 
-def _same(found: Object | None, uid: str, what: str) -> None:
-    if found is None or (uid and found["metadata"].get("uid") != uid):
-        raise InvalidToken(f"the token's {what} is gone")
+    async def close(self) -> None:
+        """Close the connections of those that ask others. Idempotent."""
+        for authenticator in self.tokens:
+            await authenticator.close()
 
 
 def bearer_token(request: Request) -> str:
@@ -115,14 +117,12 @@ def bearer_token(request: Request) -> str:
     if scheme.lower() == "bearer":
         return token.strip()
     protocols = request.headers.get("sec-websocket-protocol", "")
-    prefix = "base64url.bearer.authorization.k8s.io."
-    if prefix in protocols:
-        import base64
-
-        for protocol in protocols.split(","):
-            encoded = protocol.strip().removeprefix(prefix)
-            if encoded != protocol.strip():
-                return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode(
-                    "utf-8", "replace"
-                )
+    for protocol in protocols.split(",") if _PROTOCOL_PREFIX in protocols else ():
+        encoded = protocol.strip().removeprefix(_PROTOCOL_PREFIX)
+        if encoded == protocol.strip():
+            continue
+        try:
+            return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode("utf-8", "replace")
+        except (binascii.Error, ValueError):
+            return ""
     return ""

@@ -1,7 +1,7 @@
 """Service account tokens: signing, verifying, and the keys that clients may check them with.
 
-Owns: the claims of bound tokens and whether what they are bound to still lives. Refuses: deciding who
-may ask for one (authorization of ``serviceaccounts/token``).
+Owns: the claims of bound tokens, and the reading of the older ones that lie in Secrets. Refuses: whether what
+a token is bound to still lives (``serviceaccount_tokens``) and who may ask for one (``subresources.token``).
 
 Source: KEP-1205 (bound tokens), KEP-4193 (node binding, JTI), OIDC discovery for service accounts.
 """
@@ -10,20 +10,25 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import jwt
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from tiphys.apimachinery.meta import Object, new_uid
+from tiphys.apiserver.authn.tokens import Refused
 from tiphys.apiserver.authn.user import User, service_account_name
 
 _CLAIMS = "kubernetes.io"
+LEGACY_ISSUER = "kubernetes/serviceaccount"
+_LEGACY = "kubernetes.io/serviceaccount/"
 _CURVES = {
     "secp256r1": ("P-256", "ES256", 32),
     "secp384r1": ("P-384", "ES384", 48),
@@ -31,11 +36,10 @@ _CURVES = {
 }
 """Curve -> its name in a JWK, the algorithm, bytes of a coordinate."""
 _MAX_CACHED = 10_000
+_LEEWAY_S = 60.0
+"""Clocks of servers may differ by this much."""
+_PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----\n?", re.DOTALL)
 _SIGNATURE_ONLY: Any = dict.fromkeys(("verify_aud", "verify_exp", "verify_nbf", "verify_iat"), False)
-
-
-class InvalidToken(Exception):
-    """A token that is ours by its issuer but must not be let in; the text is for the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class TokenRequest:
     lifetime_s: int
     bindings: tuple[Binding, ...] = ()
     warn_after_s: int = 0
+    credential_id: str = ""
+    """The ``jti``; a new one is made when empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,8 @@ class VerifiedToken:
 
     claims: Mapping[str, Any]
     audiences: tuple[str, ...]
+    legacy: bool = False
+    """It lies in a Secret and has no end."""
 
     def bound(self, kind: str) -> Mapping[str, Any]:
         """Return the ``{"name", "uid"}`` of what it is bound to, empty when it is not."""
@@ -83,7 +91,7 @@ class VerifiedToken:
         extra: list[tuple[str, tuple[str, ...]]] = []
         if jti := self.claims.get("jti"):
             extra.append(("authentication.kubernetes.io/credential-id", (f"JTI={jti}",)))
-        for kind in ("node", "pod"):
+        for kind in ("node", "pod") if not self.legacy else ():
             if bound := self.bound(kind):
                 extra.append((f"authentication.kubernetes.io/{kind}-name", (str(bound["name"]),)))
                 if bound.get("uid"):
@@ -97,20 +105,30 @@ class VerifiedToken:
 
 
 class TokenKeys:
-    """The signing key and every key that verifies. Verified signatures are remembered, expiry is not."""
+    """The signing key and every key that verifies. Verified signatures are remembered, expiry is not.
 
-    def __init__(self, issuer: str, signing_key: bytes, further_keys: Sequence[bytes] = ()) -> None:
+    The first issuer is written into new tokens; tokens of all of them are taken.
+    """
+
+    def __init__(
+        self, issuers: Sequence[str], signing_key: bytes, further_keys: Sequence[bytes] = ()
+    ) -> None:
         private = serialization.load_pem_private_key(signing_key, None)
-        self.issuer = issuer
+        self.issuers = tuple(issuers)
         self._private: Any = private
         self._public: dict[str, PublicKeyTypes] = {}
         public = private.public_key()
         self._kid = _key_id(public)
         self._public[self._kid] = public
         for pem in further_keys:
-            key = _load_public(pem)
-            self._public[_key_id(key)] = key
+            for key in load_public_keys(pem):
+                self._public[_key_id(key)] = key
         self._verified: dict[str, VerifiedToken] = {}
+
+    @property
+    def issuer(self) -> str:
+        """Whom new tokens name."""
+        return self.issuers[0]
 
     def sign(self, request: TokenRequest, now: datetime) -> str:
         """Return a signed token."""
@@ -121,7 +139,7 @@ class TokenKeys:
             "serviceaccount": {"name": meta["name"], "uid": meta.get("uid", "")},
         }
         for binding in request.bindings:
-            private[binding.kind] = {"name": binding.name, "uid": binding.uid}
+            private[binding.kind] = {"name": binding.name} | ({"uid": binding.uid} if binding.uid else {})
         if request.warn_after_s:
             private["warnafter"] = issued + request.warn_after_s
         claims = {
@@ -129,7 +147,7 @@ class TokenKeys:
             "exp": issued + request.lifetime_s,
             "iat": issued,
             "iss": self.issuer,
-            "jti": new_uid(),
+            "jti": request.credential_id or new_uid(),
             _CLAIMS: private,
             "nbf": issued,
             "sub": service_account_name(meta["namespace"], meta["name"]),
@@ -145,7 +163,7 @@ class TokenKeys:
         """Check a token's signature and times; None when it is not one of ours at all.
 
         Raises:
-            InvalidToken: it claims our issuer, and is wrong or too old.
+            Refused: it claims our issuer, and is wrong or too old.
         """
         found = self._verified.get(token)
         if found is None:
@@ -156,10 +174,10 @@ class TokenKeys:
                 self._verified.clear()
             self._verified[token] = found
         moment = now.timestamp()
-        if moment >= float(found.claims["exp"]):
-            raise InvalidToken("service account token has expired")
-        if moment < float(found.claims.get("nbf", 0)) - 1:
-            raise InvalidToken("service account token is not valid yet")
+        if moment > float(found.claims.get("exp", moment)) + _LEEWAY_S:
+            raise Refused("service account token has expired")
+        if moment < float(found.claims.get("nbf", 0)) - _LEEWAY_S:
+            raise Refused("service account token is not valid yet")
         return found
 
     def _check_signature(self, token: str) -> VerifiedToken | None:
@@ -168,24 +186,23 @@ class TokenKeys:
             claims = jwt.decode(token, options={"verify_signature": False})
         except jwt.InvalidTokenError:
             return None
-        if claims.get("iss") != self.issuer:
+        legacy = claims.get("iss") == LEGACY_ISSUER
+        if not legacy and claims.get("iss") not in self.issuers:
             return None
         kid = header.get("kid")
         keys = [self._public[kid]] if kid in self._public else list(self._public.values())
-        for key in keys:
-            try:
-                jwt.decode(
-                    token, key,  # type: ignore[arg-type]
-                    algorithms=[_algorithm(key)],
-                    options=_SIGNATURE_ONLY,
-                )  # fmt: skip
-            except jwt.InvalidTokenError:
-                continue
-            if not isinstance(claims.get(_CLAIMS), dict) or not claims[_CLAIMS].get("serviceaccount"):
-                raise InvalidToken("service account token carries no account")
-            audiences = claims.get("aud") or []
-            return VerifiedToken(claims, tuple([audiences] if isinstance(audiences, str) else audiences))
-        raise InvalidToken("service account token has no valid signature")
+        if not any(_is_signed(token, key) for key in keys):
+            raise Refused("go-jose/go-jose: error in cryptographic primitive")
+        if legacy:
+            claims = {**claims, _CLAIMS: _legacy_claims(claims)}
+        if not isinstance(claims.get(_CLAIMS), dict) or not claims[_CLAIMS].get("serviceaccount"):
+            raise Refused(
+                "service account token claims could not be validated due to unexpected private claim"
+            )
+        audiences = claims.get("aud") or []
+        return VerifiedToken(
+            claims, tuple([audiences] if isinstance(audiences, str) else audiences), legacy=legacy
+        )
 
     def jwks(self) -> dict[str, Any]:
         """Return the public keys as a JSON Web Key Set."""
@@ -202,10 +219,56 @@ class TokenKeys:
         }
 
 
-def _load_public(pem: bytes) -> PublicKeyTypes:
-    if b"PRIVATE KEY" in pem:
-        return serialization.load_pem_private_key(pem, None).public_key()
-    return serialization.load_pem_public_key(pem)
+def _is_signed(token: str, key: PublicKeyTypes) -> bool:
+    try:
+        jwt.decode(
+            token, key,  # type: ignore[arg-type]
+            algorithms=[_algorithm(key)],
+            options=_SIGNATURE_ONLY,
+        )  # fmt: skip
+    except jwt.InvalidTokenError:
+        return False
+    return True
+
+
+def _legacy_claims(claims: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an older token's claims in the form of the present ones."""
+    values = {}
+    for name, shown in (
+        ("namespace", "namespace"), ("secret.name", "secretName"),
+        ("service-account.name", "serviceAccountName"), ("service-account.uid", "serviceAccountUID"),
+    ):  # fmt: skip
+        values[name] = str(claims.get(_LEGACY + name) or "")
+        if not values[name]:
+            raise Refused(f"{shown} claim is missing")
+    if claims.get("sub") != service_account_name(values["namespace"], values["service-account.name"]):
+        raise Refused("sub claim is invalid")
+    return {
+        "namespace": values["namespace"],
+        "serviceaccount": {"name": values["service-account.name"], "uid": values["service-account.uid"]},
+        "secret": {"name": values["secret.name"]},
+    }
+
+
+def load_public_keys(pem: bytes) -> list[PublicKeyTypes]:
+    """Return every key of a PEM file: public ones, public halves of private ones, and of certificates.
+
+    Raises:
+        ValueError: there is none, or one is no RSA or ECDSA key.
+    """
+    keys: list[PublicKeyTypes] = []
+    for block in _PEM_BLOCK.finditer(pem):
+        if block[1].endswith(b"PRIVATE KEY"):
+            keys.append(serialization.load_pem_private_key(block[0], None).public_key())
+        elif block[1] == b"CERTIFICATE":
+            keys.append(x509.load_pem_x509_certificate(block[0]).public_key())
+        elif block[1].endswith(b"PUBLIC KEY"):
+            keys.append(serialization.load_pem_public_key(block[0]))
+    if not keys:
+        raise ValueError("data does not contain any valid RSA or ECDSA public keys")
+    for key in keys:
+        _algorithm(key)
+    return keys
 
 
 def _algorithm(key: PublicKeyTypes) -> str:

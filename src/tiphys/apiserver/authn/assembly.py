@@ -1,0 +1,107 @@
+"""Makes the authenticator that the options describe, in upstream's order of tokens.
+
+Owns: which kinds of tokens there are, and taking over a changed authentication configuration while serving.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from tiphys.apimachinery.clock import Clock
+from tiphys.apiserver.authn import jwt_config
+from tiphys.apiserver.authn.anonymous import Anonymous
+from tiphys.apiserver.authn.authenticator import Authenticator
+from tiphys.apiserver.authn.bootstraptoken import BootstrapTokens
+from tiphys.apiserver.authn.expressions import no_expressions
+from tiphys.apiserver.authn.jwt_config import AuthenticationConfig, JwtConfig
+from tiphys.apiserver.authn.jwt_tokens import JwtTokens
+from tiphys.apiserver.authn.lookup import Lookup
+from tiphys.apiserver.authn.serviceaccount import TokenKeys
+from tiphys.apiserver.authn.serviceaccount_tokens import MarkUsed, ServiceAccountTokens
+from tiphys.apiserver.authn.tokens import AnyAudience, Authenticated, StaticTokens, TokenAuthenticator
+from tiphys.apiserver.authn.webhook import WebhookTokens
+from tiphys.apiserver.options import ApiServerOptions
+from tiphys.apiserver.remote import Remote
+
+log = logging.getLogger(__name__)
+
+
+class JwtIssuers:
+    """Every issuer that is believed; the file that names them may change."""
+
+    def __init__(
+        self, issuers: Sequence[JwtConfig], clock: Clock, path: Path | None = None, own: Sequence[str] = ()
+    ) -> None:
+        self._clock = clock
+        self._path = path
+        self._own = tuple(own)
+        self._read = path.read_text() if path is not None else ""
+        self._by_config = {config: JwtTokens(config, clock) for config in issuers}
+
+    async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
+        for issuer in tuple(self._by_config.values()):
+            found = await issuer.authenticate_token(token, audiences)
+            if found is not None:
+                return found
+        return None
+
+    async def close(self) -> None:
+        return
+
+    def reload(self) -> bool:
+        """Take over a changed file; tell whether it was. Issuers that stay keep their keys."""
+        if self._path is None:
+            return False
+        try:
+            read = self._path.read_text()
+            if read == self._read:
+                return False
+            config = jwt_config.parse(read, no_expressions, self._own)
+        except (OSError, ValueError) as error:
+            log.error("authentication configuration not reloaded path=%s why=%s", self._path, error)
+            return False
+        self._read, before = read, self._by_config
+        self._by_config = {
+            issuer: before.get(issuer) or JwtTokens(issuer, self._clock) for issuer in config.issuers
+        }
+        log.info("authentication configuration reloaded path=%s", self._path)
+        return True
+
+
+def build(
+    options: ApiServerOptions, keys: TokenKeys, lookup: Lookup, mark_used: MarkUsed, clock: Clock
+) -> Authenticator:
+    """Return the authenticator. Raises BadConfiguration, kubeconfig.ConfigError, OSError."""
+    audiences = options.api_audiences or keys.issuers
+    config = AuthenticationConfig()
+    path = options.authentication_config
+    if path is not None:
+        config = jwt_config.parse(path.read_text(), no_expressions, keys.issuers)
+    issuers = [*config.issuers, *([options.oidc] if options.oidc is not None else [])]
+    tokens: list[TokenAuthenticator] = []
+    if options.tokens:
+        tokens.append(AnyAudience(StaticTokens(options.tokens), audiences))
+    tokens.append(ServiceAccountTokens(keys, audiences, lookup, clock, mark_used))
+    if options.enable_bootstrap_token_auth:
+        tokens.append(AnyAudience(BootstrapTokens(lookup, clock), audiences))
+    if issuers or path is not None:
+        tokens.append(AnyAudience(JwtIssuers(issuers, clock, path, keys.issuers), audiences))
+    if options.token_webhook_config is not None:
+        tokens.append(
+            WebhookTokens(
+                Remote.from_kubeconfig(options.token_webhook_config),
+                audiences,
+                clock,
+                version=options.token_webhook_version,
+                cache_ttl_s=options.token_webhook_cache_ttl_s,
+            )
+        )
+    return Authenticator(
+        tokens,
+        audiences,
+        anonymous=config.anonymous or Anonymous(options.anonymous_auth),
+        front_proxy=options.request_header,
+        client_ca=options.client_ca,
+    )

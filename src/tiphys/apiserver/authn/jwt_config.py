@@ -1,0 +1,385 @@
+"""Reads an ``AuthenticationConfiguration``: JWT authenticators and where anonymous users may come.
+
+Pure. Owns: its grammar and its faults in upstream's words, and what the ``--oidc-*`` flags mean in its terms.
+Source: the "Authenticating" page, "Using Authentication Configuration".
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import yaml
+
+from tiphys.apimachinery import field_errors
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apiserver.authn.anonymous import Anonymous
+from tiphys.apiserver.authn.expressions import Compile, Expression, ExpressionError
+
+ALGORITHMS: Final = ("ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512")
+_VERSIONS: Final = tuple(f"apiserver.config.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
+_MAX_ISSUERS: Final = 64
+_EMAIL_UNCHECKED: Final = (
+    "claims.email_verified must be used in claimMappings.username.expression or "
+    "claimMappings.extra[*].valueExpression or claimValidationRules[*].expression when claims.email is used "
+    "in claimMappings.username.expression"
+)
+_RESERVED: Final = ("kubernetes.io", "k8s.io")
+
+
+class BadConfiguration(ValueError):
+    """A file that is no valid configuration; the text lists every fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimMapping:
+    """Where a part of the user comes from: a claim with a prefix, or an expression."""
+
+    claim: str = ""
+    prefix: str = ""
+    expression: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What must hold for a token's claims or for the user that comes of them."""
+
+    claim: str = ""
+    required_value: str = ""
+    expression: Expression | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JwtConfig:
+    """One issuer: whom to believe, for which audiences, and how claims become a user."""
+
+    url: str
+    audiences: tuple[str, ...]
+    username: ClaimMapping
+    discovery_url: str = ""
+    certificate_authority: str = ""
+    groups: ClaimMapping = ClaimMapping()
+    uid: ClaimMapping = ClaimMapping()
+    extra: tuple[tuple[str, Expression], ...] = ()
+    claim_rules: tuple[Rule, ...] = ()
+    user_rules: tuple[Rule, ...] = ()
+    algorithms: tuple[str, ...] = ALGORITHMS
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticationConfig:
+    """A whole file. ``anonymous`` None leaves it to ``--anonymous-auth``."""
+
+    issuers: tuple[JwtConfig, ...] = ()
+    anonymous: Anonymous | None = None
+
+
+def from_flags(flags: Mapping[str, Any]) -> JwtConfig | None:
+    """Return the issuer that ``--oidc-*`` flags name, None without one. Raises BadConfiguration."""
+    url, client = flags.get("oidc_issuer_url") or "", flags.get("oidc_client_id") or ""
+    if bool(url) != bool(client):
+        raise BadConfiguration("oidc-issuer-url and oidc-client-id must be specified together")
+    if not url:
+        return None
+    claim = flags.get("oidc_username_claim") or "sub"
+    prefix = flags.get("oidc_username_prefix") or ""
+    if not prefix and claim != "email":
+        prefix = f"{url}#"
+    groups = flags.get("oidc_groups_claim") or ""
+    required = dict(one.partition("=")[::2] for one in flags.get("oidc_required_claim") or ())
+    algorithms = tuple(flags.get("oidc_signing_algs") or ("RS256",))
+    for algorithm in algorithms:
+        if algorithm not in ALGORITHMS:
+            raise BadConfiguration(f'oidc: unsupported signing alg: "{algorithm}"')
+    faults = _url_faults("oidc-issuer-url", url)
+    if faults:
+        raise BadConfiguration(_joined(faults))
+    return JwtConfig(
+        url,
+        (client,),
+        ClaimMapping(claim, "" if prefix == "-" else prefix),
+        certificate_authority=flags.get("oidc_ca") or "",
+        groups=ClaimMapping(groups, flags.get("oidc_groups_prefix") or "") if groups else ClaimMapping(),
+        claim_rules=tuple(Rule(name, value) for name, value in required.items()),
+        algorithms=algorithms,
+    )
+
+
+def parse(text: str, compile_: Compile, own_issuers: Sequence[str] = ()) -> AuthenticationConfig:
+    """Read a file; ``own_issuers`` sign service accounts' tokens and may not be named.
+
+    Raises:
+        BadConfiguration: with every fault.
+    """
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadConfiguration(f"failed decoding AuthenticationConfiguration: {error}") from error
+    if not isinstance(document, dict) or document.get("kind") != "AuthenticationConfiguration":
+        kind = document.get("kind") if isinstance(document, dict) else None
+        raise BadConfiguration(f'expected AuthenticationConfiguration, got "{kind or ""}"')
+    if document.get("apiVersion") not in _VERSIONS:
+        raise BadConfiguration(
+            f'no kind "AuthenticationConfiguration" is registered for version "{document.get("apiVersion")}"'
+        )
+    reader = _Reader(compile_, own_issuers)
+    try:
+        config = reader.read(document)
+    except (AttributeError, TypeError) as error:
+        raise BadConfiguration("a field of the AuthenticationConfiguration has the wrong type") from error
+    if reader.faults:
+        raise BadConfiguration(_joined(reader.faults))
+    return config
+
+
+def _joined(faults: Sequence[FieldError]) -> str:
+    lines = list(dict.fromkeys(str(fault) for fault in faults))
+    return lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]"
+
+
+class _Reader:
+    """Reads one document, gathering every fault."""
+
+    def __init__(self, compile_: Compile, own_issuers: Sequence[str]) -> None:
+        self.faults: list[FieldError] = []
+        self._compile = compile_
+        self._own_issuers = tuple(own_issuers)
+
+    def read(self, document: Mapping[str, Any]) -> AuthenticationConfig:
+        entries = document.get("jwt") or []
+        if len(entries) > _MAX_ISSUERS:
+            text = f"Too many: {len(entries)}: must have at most {_MAX_ISSUERS} items"
+            self.faults.append(FieldError("FieldValueTooMany", "jwt", text))
+            return AuthenticationConfig()
+        issuers = tuple(self._issuer(f"jwt[{at}]", entry) for at, entry in enumerate(entries))
+        for key in ("url", "discoveryURL"):
+            seen: set[str] = set()
+            for at, entry in enumerate(entries):
+                value = (entry.get("issuer") or {}).get(key) or ""
+                if value and value in seen:
+                    self.faults.append(field_errors.duplicate(f"jwt[{at}].issuer.{key}", value))
+                seen.add(value)
+        return AuthenticationConfig(issuers, self._anonymous(document.get("anonymous")))
+
+    def _anonymous(self, spec: Mapping[str, Any] | None) -> Anonymous | None:
+        if spec is None:
+            return None
+        enabled, conditions = bool(spec.get("enabled")), spec.get("conditions") or []
+        if conditions and not enabled:
+            text = "enabled should be set to true when conditions are defined"
+            self.faults.append(field_errors.invalid("anonymous.conditions", conditions, text))
+        paths = frozenset(str(one.get("path") or "") for one in conditions) if conditions else None
+        return Anonymous(enabled, paths)
+
+    def _issuer(self, path: str, entry: Mapping[str, Any]) -> JwtConfig:
+        issuer, mappings = entry.get("issuer") or {}, entry.get("claimMappings") or {}
+        url, discovery = issuer.get("url") or "", issuer.get("discoveryURL") or ""
+        self._check_issuer(f"{path}.issuer", issuer)
+        rules = self._claim_rules(f"{path}.claimValidationRules", entry.get("claimValidationRules") or [])
+        at = f"{path}.claimMappings"
+        username = self._prefixed(f"{at}.username", mappings.get("username") or {}, required=True)
+        groups = self._prefixed(f"{at}.groups", mappings.get("groups") or {}, required=False)
+        uid = self._uid(f"{at}.uid", mappings.get("uid") or {})
+        extra = self._extra(f"{at}.extra", mappings.get("extra") or [])
+        self._check_email(at, username, [*(e for _, e in extra), *(r.expression for r in rules)])
+        return JwtConfig(
+            url,
+            tuple(issuer.get("audiences") or ()),
+            username,
+            discovery,
+            issuer.get("certificateAuthority") or "",
+            groups,
+            uid,
+            extra,
+            rules,
+            self._user_rules(f"{path}.userValidationRules", entry.get("userValidationRules") or []),
+        )
+
+    def _check_issuer(self, path: str, issuer: Mapping[str, Any]) -> None:
+        url, discovery = issuer.get("url") or "", issuer.get("discoveryURL") or ""
+        if not url:
+            self.faults.append(field_errors.required(f"{path}.url"))
+        else:
+            if url in self._own_issuers:
+                shown = " ".join(sorted(self._own_issuers))
+                text = f"URL must not overlap with disallowed issuers: [{shown}]"
+                self.faults.append(field_errors.invalid(f"{path}.url", url, text))
+            self.faults += _url_faults(f"{path}.url", url)
+        if discovery:
+            if url.rstrip("/") == discovery.rstrip("/"):
+                text = "discoveryURL must be different from URL"
+                self.faults.append(field_errors.invalid(f"{path}.discoveryURL", discovery, text))
+            self.faults += _url_faults(f"{path}.discoveryURL", discovery)
+        self.faults += _audience_faults(path, issuer)
+        authority = issuer.get("certificateAuthority") or ""
+        if authority and not _is_bundle(authority):
+            text = "data does not contain any valid RSA or ECDSA certificates"
+            self.faults.append(field_errors.invalid(f"{path}.certificateAuthority", "<omitted>", text))
+
+    def _compiled(self, path: str, text: str, variable: str) -> Expression | None:
+        try:
+            return self._compile(text, variable)
+        except ExpressionError as error:
+            self.faults.append(field_errors.invalid(path, text, str(error)))
+            return None
+
+    def _prefixed(self, path: str, spec: Mapping[str, Any], *, required: bool) -> ClaimMapping:
+        claim, expression, prefix = spec.get("claim") or "", spec.get("expression") or "", spec.get("prefix")
+        if claim and expression:
+            self.faults.append(field_errors.invalid(path, "", "claim and expression can't both be set"))
+        elif not claim and not expression and required:
+            self.faults.append(field_errors.required(path, "claim or expression is required"))
+        elif expression:
+            if prefix is not None:
+                text = "may not be specified when expression is set"
+                self.faults.append(field_errors.invalid(f"{path}.prefix", prefix, text))
+            return ClaimMapping(expression=self._compiled(f"{path}.expression", expression, "claims"))
+        elif claim and prefix is None:
+            text = (
+                "prefix is required when claim is set. It can be set to an empty string to disable prefixing"
+            )
+            self.faults.append(field_errors.required(f"{path}.prefix", text))
+        return ClaimMapping(claim, prefix or "")
+
+    def _uid(self, path: str, spec: Mapping[str, Any]) -> ClaimMapping:
+        claim, expression = spec.get("claim") or "", spec.get("expression") or ""
+        if claim and expression:
+            self.faults.append(field_errors.invalid(path, "", "claim and expression can't both be set"))
+        if expression:
+            return ClaimMapping(expression=self._compiled(f"{path}.expression", expression, "claims"))
+        return ClaimMapping(claim)
+
+    def _extra(self, path: str, entries: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, Expression], ...]:
+        found: dict[str, Expression] = {}
+        seen: set[str] = set()
+        for at, entry in enumerate(entries):
+            key, text = entry.get("key") or "", entry.get("valueExpression") or ""
+            self.faults += _key_faults(f"{path}[{at}].key", key)
+            if key in seen:
+                self.faults.append(field_errors.duplicate(f"{path}[{at}].key", key))
+                continue
+            seen.add(key)
+            if not text:
+                self.faults.append(field_errors.required(f"{path}[{at}].valueExpression"))
+                continue
+            expression = self._compiled(f"{path}[{at}].valueExpression", text, "claims")
+            if expression is not None:
+                found[key] = expression
+        return tuple(found.items())
+
+    def _claim_rules(self, path: str, rules: Sequence[Mapping[str, Any]]) -> tuple[Rule, ...]:
+        found = []
+        seen: set[tuple[str, str]] = set()
+        for number, rule in enumerate(rules):
+            at = f"{path}[{number}]"
+            claim, text = rule.get("claim") or "", rule.get("expression") or ""
+            message, value = rule.get("message") or "", rule.get("requiredValue") or ""
+            unwanted = ("message", message, "claim") if claim else ("requiredValue", value, "expression")
+            if claim and text:
+                self.faults.append(field_errors.invalid(at, claim, "claim and expression can't both be set"))
+                continue
+            if not claim and not text:
+                self.faults.append(field_errors.required(at, "claim or expression is required"))
+                continue
+            if unwanted[1]:
+                why = f"may not be specified when {unwanted[2]} is set"
+                self.faults.append(field_errors.invalid(f"{at}.{unwanted[0]}", unwanted[1], why))
+            name = "claim" if claim else "expression"
+            if (name, claim or text) in seen:
+                self.faults.append(field_errors.duplicate(f"{at}.{name}", claim or text))
+                continue
+            seen.add((name, claim or text))
+            expression = self._compiled(f"{at}.expression", text, "claims") if text else None
+            found.append(Rule(claim, value, expression, message))
+        return tuple(found)
+
+    def _user_rules(self, path: str, rules: Sequence[Mapping[str, Any]]) -> tuple[Rule, ...]:
+        found = []
+        seen: set[str] = set()
+        for at, rule in enumerate(rules):
+            text = rule.get("expression") or ""
+            if not text:
+                self.faults.append(field_errors.required(f"{path}[{at}].expression"))
+            elif text in seen:
+                self.faults.append(field_errors.duplicate(f"{path}[{at}].expression", text))
+            else:
+                expression = self._compiled(f"{path}[{at}].expression", text, "user")
+                found.append(Rule(expression=expression, message=rule.get("message") or ""))
+            seen.add(text)
+        return tuple(found)
+
+    def _check_email(self, path: str, username: ClaimMapping, others: Sequence[Expression | None]) -> None:
+        """Who takes names from ``claims.email`` must look at ``claims.email_verified`` somewhere."""
+        own = username.expression
+        if own is None or not _reads(own, "email"):
+            return
+        if not any(one is not None and _reads(one, "email_verified") for one in (own, *others)):
+            text = _EMAIL_UNCHECKED
+            self.faults.append(field_errors.invalid(f"{path}.username.expression", own.text, text))
+
+
+def _reads(expression: Expression, claim: str) -> bool:
+    return re.search(rf"\bclaims\s*\.\s*\??\s*{claim}\b", expression.text) is not None
+
+
+def _url_faults(path: str, url: str) -> list[FieldError]:
+    parts = urlsplit(url)
+    checks = (
+        (parts.scheme != "https", "URL scheme must be https"),
+        ("@" in parts.netloc, "URL must not contain a username or password"),
+        (bool(parts.query), "URL must not contain a query"),
+        (bool(parts.fragment), "URL must not contain a fragment"),
+    )
+    return [field_errors.invalid(path, url, text) for wrong, text in checks if wrong]
+
+
+def _audience_faults(path: str, issuer: Mapping[str, Any]) -> list[FieldError]:
+    audiences, policy = issuer.get("audiences") or [], issuer.get("audienceMatchPolicy") or ""
+    if not audiences:
+        name = f"{path}.audiences"
+        return [field_errors.required(name, f"at least one {name} is required")]
+    faults, seen = [], set()
+    for at, audience in enumerate(audiences):
+        if not audience:
+            faults.append(field_errors.required(f"{path}.audiences[{at}]"))
+        if audience in seen:
+            faults.append(field_errors.duplicate(f"{path}.audiences[{at}]", audience))
+        seen.add(audience)
+    several = len(audiences) > 1
+    if (several and policy != "MatchAny") or (not several and policy not in ("", "MatchAny")):
+        text = (
+            "audienceMatchPolicy must be MatchAny for multiple audiences"
+            if several
+            else "audienceMatchPolicy must be empty or MatchAny for single audience"
+        )
+        faults.append(field_errors.invalid(f"{path}.audienceMatchPolicy", policy, text))
+    return faults
+
+
+def _key_faults(path: str, key: str) -> list[FieldError]:
+    faults = []
+    domain, slash, rest = key.partition("/")
+    if not key:
+        faults.append(field_errors.required(path))
+    elif not slash or not domain or not rest:
+        text = 'must be a domain-prefixed path (such as "acme.io/foo")'
+        faults.append(field_errors.invalid(path, key, text))
+    if key != key.lower():
+        faults.append(field_errors.invalid(path, key, "must be lowercase"))
+    if slash and any(domain == own or domain.endswith(f".{own}") for own in _RESERVED):
+        text = "k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use"
+        faults.append(field_errors.invalid(path, key, text))
+    return faults
+
+
+def _is_bundle(pem: str) -> bool:
+    try:
+        ssl.create_default_context(cadata=pem)
+    except (ssl.SSLError, ValueError):
+        return False
+    return True

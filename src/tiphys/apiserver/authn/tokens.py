@@ -1,0 +1,83 @@
+"""What every kind of bearer token has in common, and the static ones of ``--token-auth-file``.
+
+Owns: the protocol of a token authenticator and the outcome of asking one. The order in which they are asked
+is ``authenticator``'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.options import TokenEntry
+
+
+class Refused(Exception):
+    """A token that an authenticator knows as its own and does not let in; the text names no secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """A user, the audiences under which the token was good, and what the audit log should know of it."""
+
+    user: User
+    audiences: tuple[str, ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
+
+
+class TokenAuthenticator(Protocol):
+    """Knows one kind of token."""
+
+    async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
+        """Return whom a token names for one of these audiences; None when it is none of this kind.
+
+        Raises:
+            Refused: it is of this kind, and wrong.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+    def reload(self) -> object:
+        """Take over what has changed in a file of its own. Raises nothing."""
+        ...
+
+
+class AnyAudience:
+    """Tokens that name no audience are good for this API server's own, and for no other."""
+
+    def __init__(self, inner: TokenAuthenticator, api_audiences: tuple[str, ...]) -> None:
+        self._inner = inner
+        self._own = api_audiences
+
+    async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
+        common = tuple(audience for audience in audiences if audience in self._own)
+        if not common:
+            return None
+        found = await self._inner.authenticate_token(token, audiences)
+        return replace(found, audiences=common) if found is not None else None
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+    def reload(self) -> object:
+        return self._inner.reload()
+
+
+class StaticTokens:
+    """The lines of a token file."""
+
+    def __init__(self, entries: Sequence[TokenEntry]) -> None:
+        self._users = {entry.token: User(entry.user, entry.uid, entry.groups) for entry in entries}
+
+    async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
+        user = self._users.get(token)
+        return Authenticated(user) if user is not None else None
+
+    async def close(self) -> None:
+        return
+
+    def reload(self) -> None:
+        return

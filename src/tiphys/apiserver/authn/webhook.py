@@ -1,0 +1,88 @@
+"""Asks a remote service whom a token names: ``--authentication-token-webhook-config-file``.
+
+Source: the "Webhook Token Authentication" section; authentication.k8s.io TokenReview.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import OrderedDict
+from typing import Any
+
+from tiphys.apimachinery.clock import Clock
+from tiphys.apiserver.authn.tokens import Authenticated, Refused
+from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.remote import Remote, RemoteFailed
+
+log = logging.getLogger(__name__)
+_MAX_CACHED = 4096
+
+
+class WebhookTokens:
+    """Remembers good answers for ``cache_ttl_s``; refusals are asked again."""
+
+    def __init__(
+        self,
+        remote: Remote,
+        api_audiences: tuple[str, ...],
+        clock: Clock,
+        *,
+        version: str = "v1beta1",
+        cache_ttl_s: float = 120.0,
+    ) -> None:
+        self._remote = remote
+        self._own = api_audiences
+        self._clock = clock
+        self._version = version
+        self._ttl_s = cache_ttl_s
+        self._cache: OrderedDict[tuple[bytes, tuple[str, ...]], tuple[float, Authenticated]] = OrderedDict()
+
+    async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
+        key = (hashlib.sha256(token.encode()).digest(), audiences)  # no token is kept in memory for it
+        now = self._clock.monotonic()
+        kept = self._cache.get(key)
+        if kept is not None and kept[0] > now:
+            return kept[1]
+        found = await self._ask(token, audiences)
+        if found is not None and self._ttl_s > 0:
+            self._cache[key] = (now + self._ttl_s, found)
+            self._cache.move_to_end(key)
+            if len(self._cache) > _MAX_CACHED:
+                self._cache.popitem(last=False)
+        return found
+
+    async def close(self) -> None:
+        await self._remote.close()
+
+    def reload(self) -> None:
+        return
+
+    async def _ask(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
+        review = {
+            "kind": "TokenReview",
+            "apiVersion": f"authentication.k8s.io/{self._version}",
+            "metadata": {"creationTimestamp": None},
+            "spec": {"token": token, "audiences": list(audiences)},
+            "status": {"user": {}},
+        }
+        try:
+            answer = await self._remote.post(review)
+        except RemoteFailed as error:
+            log.error("failed to make webhook authenticator request err=%s", error)
+            raise Refused(str(error)) from error
+        status = answer.get("status") or {}
+        if not status.get("authenticated"):
+            if status.get("error"):
+                raise Refused(str(status["error"]))
+            return None
+        got = tuple(status.get("audiences") or self._own)
+        common = tuple(audience for audience in audiences if audience in got)
+        return Authenticated(_user_of(status.get("user") or {}), common) if common else None
+
+
+def _user_of(info: dict[str, Any]) -> User:
+    extra = tuple(sorted((key, tuple(values or ())) for key, values in (info.get("extra") or {}).items()))
+    return User(
+        str(info.get("username") or ""), str(info.get("uid") or ""), tuple(info.get("groups") or ()), extra
+    )

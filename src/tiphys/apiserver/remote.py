@@ -1,0 +1,95 @@
+"""A remote service that is asked by posting one object, found through a kubeconfig file.
+
+Owns: the connection, its retries and what its failures are called. Called by the webhooks of authentication
+and authorization. The kubeconfig's URL is posted to exactly as it stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from tiphys.apimachinery.errors import TiphysError
+from tiphys.client import kubeconfig
+from tiphys.client.transport import Call, Transport, TransportError
+
+_ATTEMPTS = 5
+_FIRST_WAIT_S = 0.5
+_FACTOR = 1.5
+
+
+class RemoteFailed(TiphysError):
+    """No usable answer came."""
+
+
+class Remote:
+    """One service. ``timeout_s`` is for one attempt; what network or service failed at is tried again."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        url: str = "",
+        timeout_s: float = 30.0,
+        attempts: int = _ATTEMPTS,
+        first_wait_s: float = _FIRST_WAIT_S,
+    ) -> None:
+        self._transport = transport
+        self._url = url
+        self._timeout_s = timeout_s
+        self._attempts = attempts
+        self._first_wait_s = first_wait_s
+
+    @classmethod
+    def from_kubeconfig(cls, path: Path, *, timeout_s: float = 30.0) -> Remote:
+        """Raises kubeconfig.ConfigError."""
+        config = kubeconfig.load(path)
+        return cls(config.transport(), url=config.server, timeout_s=timeout_s)
+
+    async def post(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Send an object and return the answer. Raises RemoteFailed."""
+        call = Call(
+            "POST",
+            "" if urlsplit(self._url).path else "/",
+            headers={"Content-Type": "application/json", "Accept": "application/json, */*"},
+            body=orjson.dumps(body),
+            timeout_s=self._timeout_s,
+        )
+        wait_s, attempt = self._first_wait_s, 1
+        while True:
+            try:
+                return await self._once(call)
+            except _Passing as error:
+                if attempt >= self._attempts:
+                    raise RemoteFailed(str(error)) from error
+            await asyncio.sleep(wait_s)
+            wait_s, attempt = wait_s * _FACTOR, attempt + 1
+
+    async def close(self) -> None:
+        """Close every connection. Idempotent."""
+        await self._transport.close()
+
+    async def _once(self, call: Call) -> dict[str, Any]:
+        try:
+            answer = await self._transport.send(call)
+        except TransportError as error:
+            raise _Passing(f'Post "{self._url}": {error.__cause__ or error}') from error
+        if answer.status >= 500 or answer.status == 429:
+            raise _Passing(f"the server answered {answer.status}")
+        if not 200 <= answer.status < 300:
+            raise RemoteFailed(f"the server answered {answer.status}")
+        try:
+            found = orjson.loads(answer.body)
+        except orjson.JSONDecodeError as error:
+            raise RemoteFailed(f"couldn't get version/kind; json parse error: {error}") from error
+        if not isinstance(found, dict):
+            raise RemoteFailed("Object 'Kind' is missing in the answer")
+        return found
+
+
+class _Passing(RemoteFailed):
+    """A failure that another attempt may mend."""
