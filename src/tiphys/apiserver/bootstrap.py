@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from importlib import resources as package_files
 from typing import Any
-
-import orjson
 
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound
 from tiphys.apimachinery.meta import GVK, Object, copy_object, gvk_of, new_uid
 from tiphys.apiserver import machinery
+from tiphys.apiserver.authz.defaults import default_policy
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.objects import Cached, Selection
 
@@ -113,9 +111,7 @@ def _namespaces() -> list[Object]:
 
 
 def _policy() -> list[Object]:
-    text = package_files.files("tiphys.apiserver").joinpath("data/rbac/policy.json").read_bytes()
-    found: list[Object] = orjson.loads(text)
-    return found
+    return list(default_policy())
 
 
 def _priority_classes() -> list[Object]:

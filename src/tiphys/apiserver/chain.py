@@ -69,9 +69,9 @@ class Chain:
         backend = self._backend
         user = await backend.authenticator.authenticate(request)
         if impersonation.wanted(request.headers):
-            user = impersonation.impersonate(user, request.headers, backend.authorizer.require)
+            user = await impersonation.impersonate(user, request.headers, backend.authorizer)
         request.scope["user"] = user
-        backend.authorizer.require(user, info)
+        await backend.authorizer.require(user, info)
         aggregated = await self._aggregation.answer(request, user)
         if aggregated is not None:
             return aggregated

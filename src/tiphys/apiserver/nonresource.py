@@ -65,13 +65,17 @@ class NonResource:
             case "/metrics":
                 return Response(200, {"content-type": Metrics.CONTENT_TYPE}, self._metrics.render())
             case "/.well-known/openid-configuration":
-                uri = f"https://{self._options.advertise_address}:{self._options.secure_port}/openid/v1/jwks"
-                return _json(self._keys.openid_configuration(uri), "public, max-age=3600")
+                return _json(self._keys.openid_configuration(self._jwks_uri()), "public, max-age=3600")
             case "/openid/v1/jwks":
                 response = _json(self._keys.jwks(), "public, max-age=3600")
                 response.headers["content-type"] = "application/jwk-set+json"
                 return response
         return None
+
+    def _jwks_uri(self) -> str:
+        options = self._options
+        own = f"https://{options.advertise_address}:{options.secure_port}/openid/v1/jwks"
+        return options.service_account_jwks_uri or own
 
     def _paths(self) -> list[str]:
         return [

@@ -17,6 +17,13 @@ class ApiServerOptions:
     """Every setting has a value that works; times are in seconds."""
 
     authorization_modes: tuple[str, ...] = ("Node", "RBAC")
+    authorization_config: Path | None = None
+    """An AuthorizationConfiguration; takes the place of the modes."""
+    authorization_webhook_config: Path | None = None
+    """A kubeconfig of the service that mode Webhook asks."""
+    authorization_webhook_version: str = "v1beta1"
+    authorization_webhook_authorized_ttl_s: float = 300.0
+    authorization_webhook_unauthorized_ttl_s: float = 30.0
     anonymous_auth: bool = True
     tokens: tuple[TokenEntry, ...] = ()
     """Static tokens, as ``--token-auth-file`` gives them."""

@@ -39,6 +39,9 @@ class RequestInfo:
     name: str = ""
     rest: tuple[str, ...] = ()
     """Path segments behind the subresource: what ``proxy`` forwards."""
+    field_selector: str = ""
+    label_selector: str = ""
+    """As given, for requests that read or delete many."""
 
 
 def parse(method: str, path: str, raw_query: str = "") -> RequestInfo:
@@ -59,6 +62,13 @@ def _with_query(info: RequestInfo, query: dict[str, list[str]]) -> RequestInfo:
                 key, separator, value = term.partition("=")
                 if key.strip() == "metadata.name" and separator:
                     info = replace(info, name=value.lstrip("=").strip())
+    fields, labels = query.get("fieldSelector"), query.get("labelSelector")
+    if fields or labels:
+        info = replace(
+            info,
+            field_selector=fields[0] if fields else "",
+            label_selector=labels[0] if labels else "",
+        )
     return info
 
 

@@ -22,7 +22,10 @@ from tiphys.apiserver.authn import assembly as authentication
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
 from tiphys.apiserver.authn.serviceaccount_tokens import LAST_USED
 from tiphys.apiserver.authz.authorizer import Authorizer
-from tiphys.apiserver.authz.feeds import PodsByNode, rbac_feeds
+from tiphys.apiserver.authz.config import ConfiguredModes
+from tiphys.apiserver.authz.defaults import node_rules
+from tiphys.apiserver.authz.feeds import node_feeds, rbac_feeds
+from tiphys.apiserver.authz.graph import NodeGraph
 from tiphys.apiserver.authz.node import NodeAuthorizer
 from tiphys.apiserver.authz.rbac import Rbac
 from tiphys.apiserver.bootstrap import bootstrap
@@ -65,8 +68,10 @@ class ApiServer:
             self.options.service_account_signing_key or make_signing_key(),
             self.options.service_account_public_keys,
         )
-        self.rbac, self._pods = Rbac(), PodsByNode()
-        authorizer = Authorizer(self.options.authorization_modes, self.rbac, NodeAuthorizer(self._pods))
+        self.rbac, self._graph = Rbac(), NodeGraph()
+        self._modes = ConfiguredModes(self.options, self._clock)
+        node = NodeAuthorizer(self._graph, node_rules())
+        authorizer = Authorizer(self._modes.modes(), self.rbac, node)
         self.backend = Backend(
             store=self.objects,
             options=self.options,
@@ -156,8 +161,8 @@ class ApiServer:
         feeds.append(Feed(self.objects, self.custom.row, self.custom.observe))
         feeds += self.backend.admission.feeds(self.objects, self.table)
         feeds += self.aggregation.feeds()
-        if "Node" in self.options.authorization_modes:
-            feeds.append(Feed(self.objects, self._core("pods"), self._pods.observe))
+        if "Node" in self.backend.authorizer.modes:
+            feeds += node_feeds(self.objects, self.table, self._graph)
         return feeds
 
     async def _follow(self, feeds: list[Feed], started: asyncio.Event) -> None:
@@ -171,7 +176,8 @@ class ApiServer:
 
     def _reloads(self) -> list[Reload]:
         """Return what looks for changes of the files that may change while serving."""
-        found: list[Reload] = [self.backend.authenticator.reload]
+        backend = self.backend
+        found: list[Reload] = [backend.authenticator.reload, lambda: self._modes.reload(backend.authorizer)]
         if (
             isinstance(self._store, EncryptedStore)
             and self.options.encryption_provider_config_automatic_reload
@@ -193,6 +199,7 @@ class ApiServer:
             await asyncio.gather(self._background, return_exceptions=True)
             self._background = None
         await self.backend.authenticator.close()
+        await self.backend.authorizer.close()
         closer = getattr(self.objects, "stop", None) or getattr(self.objects, "close", None)
         if closer is not None:
             await closer()

@@ -15,10 +15,13 @@ from typing import Any
 import click
 
 from tiphys.apimachinery.clock import RealClock
-from tiphys.apiserver.authn import tokenfile
+from tiphys.apiserver.authn import jwt_config
+from tiphys.apiserver.authz.config import BadAuthorization
 from tiphys.apiserver.encryption.config import BadConfiguration
-from tiphys.apiserver.options import DEFAULT_ISSUER, ApiServerOptions, TokenEntry
+from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.server import ApiServer
+from tiphys.client.kubeconfig import ConfigError
+from tiphys.cmd.auth_flags import auth_flags, auth_options
 from tiphys.cmd.loop import run as run_loop
 from tiphys.storage.base import Store
 from tiphys.wire import pki
@@ -68,19 +71,6 @@ def open_store(text: str, etcd: Mapping[str, Any] | None = None) -> Store:
     raise click.BadParameter("expected memory, sqlite:PATH or etcd:URL[,URL]", param_hint="--store")
 
 
-def _bytes(path: Path | None) -> bytes:
-    return path.read_bytes() if path is not None else b""
-
-
-def _tokens(path: Path | None) -> tuple[TokenEntry, ...]:
-    if path is None:
-        return ()
-    try:
-        return tokenfile.parse(path.read_text())
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--token-auth-file") from error
-
-
 def _port_range(text: str) -> tuple[int, int]:
     try:
         low, _, high = text.partition("-")
@@ -106,20 +96,12 @@ def _advertised(address: str, bind: str) -> str:
 def options_from(flags: dict[str, Any]) -> ApiServerOptions:
     """Turn flag values into options, reading the files that they name. Raises click.BadParameter, OSError."""
     return ApiServerOptions(
-        authorization_modes=tuple(flags["authorization_mode"].split(",")),
-        anonymous_auth=flags["anonymous_auth"],
-        tokens=_tokens(flags["token_auth_file"]),
-        service_account_issuer=flags["service_account_issuer"],
-        service_account_signing_key=_bytes(flags["service_account_signing_key_file"]),
-        service_account_public_keys=tuple(path.read_bytes() for path in flags["service_account_key_file"]),
-        api_audiences=tuple(a for a in flags["api_audiences"].split(",") if a),
-        service_account_extend_token_expiration=flags["service_account_extend_token_expiration"],
+        **auth_options(flags),
         service_cluster_ip_ranges=tuple(flags["service_cluster_ip_range"].split(",")),
         service_node_port_range=_port_range(flags["service_node_port_range"]),
         advertise_address=_advertised(flags["advertise_address"], flags["bind_address"].split(",")[0]),
         secure_port=flags["secure_port"],
         event_ttl_s=flags["event_ttl_s"],
-        client_ca=_bytes(flags["client_ca_file"]),
         min_watch_timeout_s=flags["min_request_timeout"],
         kubelet_client_certificate=flags["kubelet_client_certificate"],
         kubelet_client_key=flags["kubelet_client_key"],
@@ -153,6 +135,13 @@ def serving_pair(flags: dict[str, Any], options: ApiServerOptions) -> pki.KeyPai
     return pair
 
 
+def client_authorities(options: ApiServerOptions) -> bytes | None:
+    """Return the authorities whose client certificates TLS lets through: of users and of front proxies."""
+    proxies = options.request_header.client_ca if options.request_header is not None else b""
+    parts = [pem.strip() + b"\n" for pem in (options.client_ca, proxies) if pem]
+    return b"".join(parts) or None
+
+
 async def run(flags: dict[str, Any]) -> None:
     """Serve until SIGTERM or SIGINT."""
     options = options_from(flags)
@@ -161,7 +150,11 @@ async def run(flags: dict[str, Any]) -> None:
         server = ApiServer(store, options)
     except BadConfiguration as error:
         raise click.BadParameter(str(error), param_hint="--encryption-provider-config") from error
-    context = pki.server_context(serving_pair(flags, options), options.client_ca or None)
+    except jwt_config.BadConfiguration as error:
+        raise click.BadParameter(str(error), param_hint="--authentication-config") from error
+    except (BadAuthorization, ConfigError) as error:
+        raise click.UsageError(str(error)) from error
+    context = pki.server_context(serving_pair(flags, options), client_authorities(options))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -197,18 +190,10 @@ async def run(flags: dict[str, Any]) -> None:
 )
 @click.option("--secure-port", type=int, default=6443, show_default=True)
 @click.option("--advertise-address", default="")
-@click.option("--authorization-mode", default="Node,RBAC", show_default=True)
-@click.option("--anonymous-auth", type=bool, default=True, show_default=True)
-@click.option("--token-auth-file", type=_FILE)
-@click.option("--client-ca-file", type=_FILE)
 @click.option("--tls-cert-file", type=_FILE)
 @click.option("--tls-private-key-file", type=_FILE)
 @click.option("--cert-dir", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--service-account-issuer", default=DEFAULT_ISSUER, show_default=True)
-@click.option("--service-account-signing-key-file", type=_FILE)
-@click.option("--service-account-key-file", type=_FILE, multiple=True)
-@click.option("--service-account-extend-token-expiration", type=bool, default=True, show_default=True)
-@click.option("--api-audiences", default="")
+@auth_flags
 @click.option("--service-cluster-ip-range", default="10.96.0.0/12", show_default=True)
 @click.option("--service-node-port-range", default="30000-32767", show_default=True)
 @click.option("--event-ttl-s", type=int, default=3600, show_default=True)

@@ -47,16 +47,16 @@ class CertificateRequests:
         if attributes.operation == "CREATE":
             _refuse_masters(attributes, attributes.obj)
         elif attributes.subresource == "approval":
-            self._require(attributes, "approve")
+            await self._require(attributes, "approve")
         elif attributes.subresource == "status" and attributes.old is not None:
             before = (attributes.old.get("status") or {}).get("certificate")
             if (attributes.obj.get("status") or {}).get("certificate") != before:
-                self._require(attributes, "sign")
+                await self._require(attributes, "sign")
 
     def _concerned(self, attributes: Attributes) -> bool:
         return attributes.group == _GROUP and attributes.plural == _PLURAL
 
-    def _require(self, attributes: Attributes, verb: str) -> None:
+    async def _require(self, attributes: Attributes, verb: str) -> None:
         """Ask for the right on this signer, or on all signers of its domain."""
         signer = str(((attributes.old or {}).get("spec") or {}).get("signerName", ""))
         domain = signer.split("/", 1)[0]
@@ -71,7 +71,7 @@ class CertificateRequests:
                 resource="signers",
                 name=name,
             )
-            if authorizer.authorize(user, info).allowed:
+            if (await authorizer.decide(user, info)).allowed:
                 return
         action = "approve requests" if verb == "approve" else "sign requests"
         raise attributes.refuse(f'user not permitted to {action} with signerName "{signer}"')

@@ -23,6 +23,7 @@ from tiphys.apiserver.call import Backend
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.objects import Cached
 from tiphys.wire.message import Request, Response
+from tiphys.wire.pki import KeyPair
 
 log = logging.getLogger(__name__)
 _TICK_S = 1.0
@@ -52,7 +53,10 @@ class Aggregation:
     def front_proxy(self) -> FrontProxy:
         """This server's identity towards extension servers, made when first needed."""
         if self._proxy is None:
-            self._proxy = FrontProxy(self._backend.clock.now())
+            options = self._backend.options
+            certificate, key = options.proxy_client_certificate, options.proxy_client_key
+            pair = KeyPair.read(certificate, key) if certificate is not None and key is not None else None
+            self._proxy = FrontProxy(self._backend.clock.now(), pair, options.request_header)
         return self._proxy
 
     def feeds(self) -> list[Feed]:

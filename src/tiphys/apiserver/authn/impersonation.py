@@ -6,23 +6,27 @@ serviceaccounts and userextras.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 from urllib.parse import unquote
 
-from tiphys.apimachinery.errors import BadRequest
+from tiphys.apimachinery.errors import InternalError
 from tiphys.apiserver.authn.user import (
     ANONYMOUS,
     AUTHENTICATED,
     UNAUTHENTICATED,
     User,
-    service_account_name,
     split_service_account,
 )
 from tiphys.apiserver.requestinfo import RequestInfo
 
-Require = Callable[[User, RequestInfo], None]
-"""Raises Forbidden unless the user may do that."""
+
+class Requires(Protocol):
+    """Asks whether a user may do something. Raises Forbidden."""
+
+    async def require(self, user: User, info: RequestInfo) -> None: ...
+
 
 _EXTRA = "impersonate-extra-"
 
@@ -41,41 +45,65 @@ def _ask(
     )  # fmt: skip
 
 
-def impersonate(user: User, headers: Mapping[str, str], require: Require) -> User:
+async def impersonate(user: User, headers: Mapping[str, str], authorizer: Requires) -> User:
     """Return who the request speaks as.
 
     Raises:
-        BadRequest: groups or extras without a user.
-        Forbidden: the real user may not.
+        InternalError: groups, a uid or extras without a user. Forbidden: the real user may not.
     """
     name = headers.get("impersonate-user", "")
     uid = headers.get("impersonate-uid", "")
-    groups = [group.strip() for group in headers.get("impersonate-group", "").split(",") if group.strip()]
+    groups = _values(headers.get("impersonate-group", ""))
     extras = {
-        unquote(key[len(_EXTRA) :]): tuple(value.strip() for value in values.split(","))
+        unquote(key[len(_EXTRA) :]): tuple(_values(values))
         for key, values in headers.items()
         if key.startswith(_EXTRA)
     }
     if not name:
-        raise BadRequest("requested impersonation without a user to impersonate")
+        raise InternalError(f"requested {_shown(groups, extras, uid)} without impersonating a user")
     account = split_service_account(name)
-    if account:
-        require(user, _ask("serviceaccounts", account[1], namespace=account[0]))
-    else:
-        require(user, _ask("users", name))
-    for group in groups:
-        require(user, _ask("groups", group))
-    for key, values in extras.items():
-        for value in values:
-            require(user, _ask("userextras", value, group="authentication.k8s.io", subresource=key))
-    if uid:
-        require(user, _ask("uids", uid, group="authentication.k8s.io"))
+    for question in _questions(name, account, groups, extras, uid):
+        await authorizer.require(user, question)
     if account and not groups:
         groups = ["system:serviceaccounts", f"system:serviceaccounts:{account[0]}"]
-        name = service_account_name(*account)
     found = User(name, uid, tuple(groups), tuple(sorted(extras.items())))
     if name == ANONYMOUS:
-        return replace(found, groups=(*groups, UNAUTHENTICATED))
+        return found if UNAUTHENTICATED in groups else replace(found, groups=(*groups, UNAUTHENTICATED))
     if AUTHENTICATED in groups or UNAUTHENTICATED in groups:
         return found
     return replace(found, groups=(*groups, AUTHENTICATED))
+
+
+def _values(joined: str) -> list[str]:
+    """Split what repeated headers were joined to; a comma alone is part of a name, as LDAP has it."""
+    return [value.strip() for value in joined.split(", ") if value.strip()]
+
+
+def _questions(
+    name: str,
+    account: tuple[str, str] | None,
+    groups: Sequence[str],
+    extras: Mapping[str, Sequence[str]],
+    uid: str,
+) -> Iterator[RequestInfo]:
+    """Yield one question for each thing that is taken on."""
+    if account:
+        yield _ask("serviceaccounts", account[1], namespace=account[0])
+    else:
+        yield _ask("users", name)
+    for group in groups:
+        yield _ask("groups", group)
+    for key, values in extras.items():
+        for value in values:
+            yield _ask("userextras", value, group="authentication.k8s.io", subresource=key)
+    if uid:
+        yield _ask("uids", uid, group="authentication.k8s.io")
+
+
+def _shown(groups: Sequence[str], extras: Mapping[str, Sequence[str]], uid: str) -> str:
+    """Print what was asked for as upstream does: references, most of their fields empty."""
+    version = "authentication.k8s.io/v1"
+    found = [f"{{Group  {group}    }}" for group in groups]
+    found += [f"{{UserExtra  {v}  {version}  {key}}}" for key, values in extras.items() for v in values]
+    found += [f"{{UID  {uid}  {version}  }}"] if uid else []
+    return f"[{' '.join(found)}]"

@@ -16,6 +16,8 @@ class Decision:
     allowed: bool = False
     denied: bool = False
     reason: str = ""
+    error: str = ""
+    """An authorizer could not tell; where nobody allows, that is what the client hears."""
 
 
 NO_OPINION = Decision()

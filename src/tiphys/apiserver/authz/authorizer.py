@@ -1,62 +1,136 @@
-"""Asks each authorizer in the order that ``--authorization-mode`` names them."""
+"""Asks each authorizer in the order of ``--authorization-mode`` or of the configuration file.
+
+Owns: the order, who passes without being asked, and what comes of authorizers that fail. ``decide`` asks all
+of them; ``authorize`` answers at once, from what this process knows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from tiphys.apimachinery.errors import InternalError
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import NO_OPINION, Decision, forbidden
-from tiphys.apiserver.authz.node import NodeAuthorizer, node_of
+from tiphys.apiserver.authz.node import NodeAuthorizer
 from tiphys.apiserver.authz.rbac import Rbac, is_master
+from tiphys.apiserver.authz.webhook import WebhookAuthorizer
 from tiphys.apiserver.requestinfo import RequestInfo
 
 _MASTER = Decision(allowed=True)
+_EVERYTHING = Decision(allowed=True)
+_DENIED = Decision(reason="Everything is forbidden.")
 _ALWAYS_ALLOWED = ("/healthz", "/livez", "/readyz")
 """Paths that health checkers reach without a right, as ``--authorization-always-allow-paths`` has it."""
+_NOT_ASKED = Decision(reason="the webhook authorizer has not been asked")
+Mode = str | WebhookAuthorizer
+_Local = Callable[[User, RequestInfo], Decision]
 
 
 class Authorizer:
-    """system:masters first, then the configured modes until one allows or denies."""
+    """system:masters first, then the configured authorizers until one allows or denies."""
 
-    def __init__(self, modes: Sequence[str], rbac: Rbac, node: NodeAuthorizer) -> None:
+    def __init__(self, modes: Sequence[Mode], rbac: Rbac, node: NodeAuthorizer) -> None:
         self.rbac = rbac
-        self._node_authorizer = node
-        known: dict[str, Callable[[User, RequestInfo], Decision]] = {
-            "AlwaysAllow": lambda _user, _info: _MASTER,
-            "AlwaysDeny": lambda _user, _info: NO_OPINION,
+        self._known: dict[str, _Local] = {
+            "AlwaysAllow": lambda _user, _info: _EVERYTHING,
+            "AlwaysDeny": lambda _user, _info: _DENIED,
             "RBAC": rbac.authorize,
-            "Node": self._node,
+            "Node": node.authorize,
         }
-        unknown = [mode for mode in modes if mode not in known]
-        if unknown:
-            raise ValueError(f'unknown authorization mode "{unknown[0]}"')
-        self._chain = [known[mode] for mode in modes]
+        self.modes: tuple[Mode, ...] = ()
+        self._chain: list[_Local | WebhookAuthorizer] = []
+        self._local = True
+        self.replace(modes)
 
-    def _node(self, user: User, info: RequestInfo) -> Decision:
-        """The node authorizer; what it leaves open to kubelets is in role ``system:node``, bound to none."""
-        decision = self._node_authorizer.authorize(user, info)
-        if decision != NO_OPINION or not node_of(user):
-            return decision
-        rules = self.rbac.role_rules("", "system:node") or ()
-        return _MASTER if any(rule.allows(info) for rule in rules) else NO_OPINION
+    def replace(self, modes: Sequence[Mode]) -> None:
+        """Ask these from now on. Raises ValueError for a mode that is not known."""
+        chain: list[_Local | WebhookAuthorizer] = []
+        for mode in modes:
+            if isinstance(mode, str) and mode not in self._known:
+                raise ValueError(f'unknown authorization mode "{mode}"')
+            chain.append(self._known[mode] if isinstance(mode, str) else mode)
+        self.modes, self._chain = tuple(modes), chain
+        self._local = not any(isinstance(mode, WebhookAuthorizer) for mode in modes)
 
     def authorize(self, user: User, info: RequestInfo) -> Decision:
-        """Return the first decision; reasons of the authorizers that had no opinion are joined."""
-        if is_master(user):
-            return _MASTER
-        if not info.is_resource and info.path in _ALWAYS_ALLOWED:
-            return _MASTER
-        reasons = []
+        """Decide without asking anybody outside: a webhook counts by what is remembered of its answers.
+
+        Where one would have to be asked, nothing is allowed by those behind it.
+        """
+        passes = _passes(user, info)
+        if passes is not None:
+            return passes
+        reasons = _Reasons()
         for ask in self._chain:
-            decision = ask(user, info)
+            if isinstance(ask, WebhookAuthorizer):
+                decision = ask.known(user, info) or _NOT_ASKED
+                if decision is _NOT_ASKED:
+                    return decision
+            else:
+                decision = ask(user, info)
             if decision.allowed or decision.denied:
                 return decision
-            if decision.reason:
-                reasons.append(decision.reason)
-        return Decision(reason=", ".join(reasons)) if reasons else NO_OPINION
+            reasons.add(decision)
+        return reasons.decision()
 
-    def require(self, user: User, info: RequestInfo) -> None:
-        """Raises Forbidden, worded as upstream, unless the user may."""
-        decision = self.authorize(user, info)
-        if not decision.allowed:
-            raise forbidden(user, info, decision.reason)
+    async def decide(self, user: User, info: RequestInfo) -> Decision:
+        """Return the first decision; reasons of the authorizers that had no opinion are joined."""
+        if self._local:
+            return self.authorize(user, info)
+        passes = _passes(user, info)
+        if passes is not None:
+            return passes
+        reasons = _Reasons()
+        for ask in self._chain:
+            if isinstance(ask, WebhookAuthorizer):
+                decision = await ask.authorize(user, info)
+            else:
+                decision = ask(user, info)
+            if decision.allowed or decision.denied:
+                return decision
+            reasons.add(decision)
+        return reasons.decision()
+
+    async def require(self, user: User, info: RequestInfo) -> None:
+        """Ask about a request.
+
+        Raises:
+            Forbidden: worded as upstream, unless the user may. InternalError: nobody could tell.
+        """
+        decision = await self.decide(user, info)
+        if decision.allowed:
+            return
+        if decision.error:
+            raise InternalError(f'Internal Server Error: "{info.path}": {decision.error}')
+        raise forbidden(user, info, decision.reason)
+
+    async def close(self) -> None:
+        """Close the connections of those that ask others. Idempotent."""
+        for mode in self.modes:
+            if isinstance(mode, WebhookAuthorizer):
+                await mode.close()
+
+
+class _Reasons:
+    """What authorizers without an opinion have said."""
+
+    def __init__(self) -> None:
+        self._reasons: list[str] = []
+        self._errors: list[str] = []
+
+    def add(self, decision: Decision) -> None:
+        if decision.reason:
+            self._reasons.append(decision.reason)
+        if decision.error:
+            self._errors.append(decision.error)
+
+    def decision(self) -> Decision:
+        if not self._reasons and not self._errors:
+            return NO_OPINION
+        return Decision(reason="\n".join(self._reasons), error=", ".join(self._errors))
+
+
+def _passes(user: User, info: RequestInfo) -> Decision | None:
+    if is_master(user) or (not info.is_resource and info.path in _ALWAYS_ALLOWED):
+        return _MASTER
+    return None

@@ -1,31 +1,34 @@
 """The node authorizer: a kubelet may read what its own pods need, and nothing of other nodes.
 
-Owns: the graph from nodes to the secrets, config maps, claims and accounts that their pods mention. What is
-not about such objects is left to RBAC (role ``system:node``).
+Owns: which kinds are subdivided and what is said to who asks for more. What has to do with what is
+``graph``'s; kinds that are not subdivided follow the rules of role ``system:node``.
 
-Source: the "Using Node Authorization" page.
+Source: the "Using Node Authorization" page; KEP-4601 (selectors).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Sequence
+from typing import Protocol
 
-from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.errors import BadRequest
+from tiphys.apimachinery.fields import parse_field_selector
 from tiphys.apiserver.authn.user import NODES, User
 from tiphys.apiserver.authz.attributes import NO_OPINION, Decision
+from tiphys.apiserver.authz.rules import Rule
 from tiphys.apiserver.requestinfo import RequestInfo
 
 _PREFIX = "system:node:"
-_GUARDED = {
-    ("", "secrets"): ("get", "list", "watch"),
-    ("", "configmaps"): ("get", "list", "watch"),
-    ("", "persistentvolumeclaims"): ("get",),
-    ("", "persistentvolumes"): ("get",),
-    ("resource.k8s.io", "resourceclaims"): ("get",),
-}
-_OWN_VERBS = ("get", "list", "watch", "create", "update", "patch", "delete")
+_ALLOWED = Decision(allowed=True)
+_LEASES = "kube-node-lease"
+_OWN_VERBS = ("get", "create", "update", "patch", "delete")
+_READ = ("get", "list", "watch")
 
-PodsOnNode = Callable[[str], Iterable[Object]]
+
+class Graph(Protocol):
+    """Knows what has to do with which node."""
+
+    def has(self, node: str, resource: str, namespace: str, name: str) -> bool: ...
 
 
 def node_of(user: User) -> str:
@@ -35,103 +38,151 @@ def node_of(user: User) -> str:
     return ""
 
 
-class NodeAuthorizer:
-    """Reads pods through ``pods_on_node``; keeps no state of its own."""
+def _no(reason: str) -> Decision:
+    return Decision(reason=reason)
 
-    def __init__(self, pods_on_node: PodsOnNode) -> None:
-        self._pods_on_node = pods_on_node
+
+class NodeAuthorizer:
+    """Reads the graph and keeps no state of its own."""
+
+    def __init__(self, graph: Graph, rules: Sequence[Rule] = ()) -> None:
+        self._graph = graph
+        self._rules = tuple(rules)
+        self._subdivided = {
+            ("", "secrets"): self._read_namespaced,
+            ("", "configmaps"): self._read_namespaced,
+            ("", "persistentvolumeclaims"): self._claim,
+            ("", "persistentvolumes"): self._get,
+            ("resource.k8s.io", "resourceclaims"): self._get,
+            ("storage.k8s.io", "volumeattachments"): self._get,
+            ("", "serviceaccounts"): self._account,
+            ("coordination.k8s.io", "leases"): self._lease,
+            ("storage.k8s.io", "csinodes"): self._csi_node,
+            ("resource.k8s.io", "resourceslices"): self._slice,
+            ("", "nodes"): self._node,
+            ("", "pods"): self._pod,
+        }
 
     def authorize(self, user: User, info: RequestInfo) -> Decision:
-        """Allow reads of what the node's pods mention; deny reads of the rest of such kinds."""
-        node = node_of(user)
-        if not node or not info.is_resource:
+        """Allow, or have no opinion and say why."""
+        if NODES not in user.groups or not user.name.startswith(_PREFIX):
             return NO_OPINION
-        kind = (info.group, info.resource)
-        if kind in _GUARDED:
-            return self._guarded(node, info)
-        if kind == ("", "serviceaccounts") and info.subresource == "token":
-            if info.verb == "create" and self._uses(node, "serviceaccounts", info.namespace, info.name):
-                return Decision(allowed=True)
-            return Decision(reason=f"no relationship found between node '{node}' and this object")
-        if kind in (("coordination.k8s.io", "leases"), ("storage.k8s.io", "csinodes")):
-            return self._own(node, info)
+        node = node_of(user)
+        if not node:
+            return _no(f'unknown node for user "{user.name}"')
+        if info.is_resource:
+            ask = self._subdivided.get((info.group, info.resource))
+            if ask is not None:
+                return ask(node, info)
+        return _ALLOWED if any(rule.allows(info) for rule in self._rules) else NO_OPINION
+
+    def _related(self, node: str, info: RequestInfo) -> Decision:
+        if not info.name:
+            return _no("No Object name found")
+        if self._graph.has(node, info.resource, info.namespace, info.name):
+            return _ALLOWED
+        return _no(f"no relationship found between node '{node}' and this object")
+
+    def _get(self, node: str, info: RequestInfo) -> Decision:
+        if info.verb != "get":
+            return _no("can only get individual resources of this type")
+        if info.subresource:
+            return _no("cannot get subresource")
+        return self._related(node, info)
+
+    def _read_namespaced(self, node: str, info: RequestInfo) -> Decision:
+        if info.verb not in _READ:
+            return _no("can only read resources of this type")
+        if info.subresource:
+            return _no("cannot read subresource")
+        if not info.namespace:
+            return _no("can only read namespaced object of this type")
+        return self._related(node, info)
+
+    def _claim(self, node: str, info: RequestInfo) -> Decision:
+        if info.subresource != "status":
+            return self._get(node, info)
+        if info.verb not in ("update", "patch"):
+            return _no("can only get/update/patch this type")
+        return self._related(node, info)
+
+    def _account(self, node: str, info: RequestInfo) -> Decision:
+        if info.verb == "get" and not info.subresource:
+            return self._read_namespaced(node, info)  # for the pull of images in an account's name
+        if info.verb != "create" or not info.name:
+            return _no("can only create tokens for individual service accounts")
+        if info.subresource != "token":
+            return _no("can only create token subresource of serviceaccount")
+        return self._related(node, info)
+
+    def _lease(self, node: str, info: RequestInfo) -> Decision:
+        if info.verb not in _OWN_VERBS:
+            return _no("can only get, create, update, patch, or delete a node lease")
+        if info.namespace != _LEASES:
+            return _no(f'can only access leases in the "{_LEASES}" system namespace')
+        if info.verb != "create" and info.name != node:  # of what is created, admission knows the name
+            return _no("can only access node lease with the same name as the requesting node")
+        return _ALLOWED
+
+    def _csi_node(self, node: str, info: RequestInfo) -> Decision:
+        if info.verb not in _OWN_VERBS:
+            return _no("can only get, create, update, patch, or delete a CSINode")
+        if info.subresource:
+            return _no("cannot authorize CSINode subresources")
+        if info.verb != "create" and info.name != node:
+            return _no("can only access CSINode with the same name as the requesting node")
+        return _ALLOWED
+
+    def _slice(self, node: str, info: RequestInfo) -> Decision:
+        if info.subresource:
+            return _no("cannot authorize ResourceSlice subresources")
+        if info.verb == "create":
+            return _ALLOWED
+        if info.verb in ("get", "update", "patch", "delete"):
+            return self._related(node, info)
+        if info.verb in ("watch", "list", "deletecollection"):
+            if _selects(info, "spec.nodeName", node):
+                return _ALLOWED
+            return _no("can only list/watch/deletecollection resourceslices with nodeName field selector")
+        return _no(
+            "only the following verbs are allowed for a ResourceSlice: "
+            "get, watch, list, create, update, patch, delete, deletecollection"
+        )
+
+    def _node(self, node: str, info: RequestInfo) -> Decision:
+        if not info.subresource:
+            if info.verb in ("create", "update", "patch"):
+                return _ALLOWED  # admission sees to it that it is its own
+            if info.verb in _READ:
+                if info.name == node:
+                    return _ALLOWED
+                if not info.name:
+                    return _no(f"node '{node}' cannot read all nodes, only its own Node object")
+                return _no(f"node '{node}' cannot read '{info.name}', only its own Node object")
+        elif info.subresource == "status" and info.verb in ("update", "patch"):
+            return _ALLOWED
         return NO_OPINION
 
-    def _own(self, node: str, info: RequestInfo) -> Decision:
-        if info.verb not in _OWN_VERBS or info.subresource:
-            return NO_OPINION
-        if info.verb == "create" or info.name == node:
-            if info.resource == "leases" and info.namespace != "kube-node-lease":
-                return Decision(reason='can only access leases in the "kube-node-lease" system namespace')
-            return Decision(allowed=True)
-        return Decision(reason=f"can only access {info.resource} with the same name as the requesting node")
+    def _pod(self, node: str, info: RequestInfo) -> Decision:
+        asked = (info.subresource, info.verb)
+        if asked == ("", "get"):
+            return self._get(node, info)
+        if asked in (("", "list"), ("", "watch")):
+            if _selects(info, "spec.nodeName", node):
+                return _ALLOWED
+            if info.name:
+                return self._related(node, info)
+            return _no("can only list/watch pods with spec.nodeName field selector")
+        if asked in (
+            ("", "create"), ("", "delete"), ("status", "update"), ("status", "patch"), ("eviction", "create"),
+        ):  # fmt: skip
+            return _ALLOWED  # admission sees to it that they are its own
+        return NO_OPINION
 
-    def _guarded(self, node: str, info: RequestInfo) -> Decision:
-        verbs = _GUARDED[(info.group, info.resource)]
-        if info.verb not in verbs or info.subresource:
-            return Decision(reason=f"can only read resources of this type: {', '.join(verbs)}")
-        if not info.name:
-            return Decision(reason="No Object name found")
-        if self._uses(node, info.resource, info.namespace, info.name):
-            return Decision(allowed=True)
-        return Decision(reason=f"no relationship found between node '{node}' and this object")
 
-    def _uses(self, node: str, resource: str, namespace: str, name: str) -> bool:
-        for pod in self._pods_on_node(node):
-            if namespace and pod["metadata"].get("namespace") != namespace:
-                continue
-            if (resource, name) in set(references(pod)):
-                return True
-            if resource == "persistentvolumes":
-                return True
+def _selects(info: RequestInfo, path: str, value: str) -> bool:
+    try:
+        found = parse_field_selector(info.field_selector)
+    except BadRequest:
         return False
-
-
-def references(pod: Object) -> Iterator[tuple[str, str]]:
-    """Yield ``(resource, name)`` of everything in its namespace that a pod mentions."""
-    spec = pod.get("spec") or {}
-    yield "serviceaccounts", spec.get("serviceAccountName") or "default"
-    for secret in spec.get("imagePullSecrets") or ():
-        yield "secrets", secret.get("name", "")
-    for claim in spec.get("resourceClaims") or ():
-        yield "resourceclaims", claim.get("resourceClaimName") or ""
-    for kind in ("containers", "initContainers", "ephemeralContainers"):
-        for container in spec.get(kind) or ():
-            yield from _container_references(container)
-    for volume in spec.get("volumes") or ():
-        yield from _volume_references(pod, volume)
-
-
-def _container_references(container: Object) -> Iterator[tuple[str, str]]:
-    for source in container.get("envFrom") or ():
-        if ref := source.get("secretRef"):
-            yield "secrets", ref.get("name", "")
-        if ref := source.get("configMapRef"):
-            yield "configmaps", ref.get("name", "")
-    for env in container.get("env") or ():
-        value = env.get("valueFrom") or {}
-        if ref := value.get("secretKeyRef"):
-            yield "secrets", ref.get("name", "")
-        if ref := value.get("configMapKeyRef"):
-            yield "configmaps", ref.get("name", "")
-
-
-def _volume_references(pod: Object, volume: Object) -> Iterator[tuple[str, str]]:
-    if source := volume.get("secret"):
-        yield "secrets", source.get("secretName", "")
-    if source := volume.get("configMap"):
-        yield "configmaps", source.get("name", "")
-    if source := volume.get("persistentVolumeClaim"):
-        yield "persistentvolumeclaims", source.get("claimName", "")
-    if volume.get("ephemeral") is not None:
-        yield "persistentvolumeclaims", f"{pod['metadata']['name']}-{volume['name']}"
-    for source in (volume.get("projected") or {}).get("sources") or ():
-        if ref := source.get("secret"):
-            yield "secrets", ref.get("name", "")
-        if ref := source.get("configMap"):
-            yield "configmaps", ref.get("name", "")
-    for driver in ("csi", "cephfs", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos"):
-        source = volume.get(driver) or {}
-        ref = source.get("secretRef") or source.get("nodePublishSecretRef")
-        if ref:
-            yield "secrets", ref.get("name", "")
+    return any(one.path == path and one.value == value and not one.negated for one in found)

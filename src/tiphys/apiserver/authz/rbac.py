@@ -1,12 +1,14 @@
 """RBAC from an in-memory index of roles and bindings.
 
-Owns: the index and its decisions. Refuses: reading the store itself: ``apiserver.authz.feed`` hands it every
-change. A decision costs the rules bound to the asking user and groups, and is remembered until RBAC changes.
+Owns: the index, its decisions and why they are so. Refuses: reading the store itself: ``authz.feeds`` hands
+it every change. A decision costs the rules bound to the asking user and groups, and is remembered until
+RBAC changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn.user import MASTERS, User, service_account_name
@@ -15,11 +17,25 @@ from tiphys.apiserver.authz.rules import Rule, rules_of
 from tiphys.apiserver.requestinfo import RequestInfo
 
 _MAX_REMEMBERED = 50_000
+_GROUP = "rbac.authorization.k8s.io"
 _RoleKey = tuple[str, str]
 """(namespace, name); the namespace is empty for a ClusterRole."""
-_Bound = tuple[str, _RoleKey]
-"""(namespace of the binding, empty for cluster-wide; role)."""
-_ALLOWED = Decision(allowed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """A role as one binding gives it to one subject."""
+
+    where: str
+    """The binding's namespace, empty for cluster-wide."""
+    role: _RoleKey
+    source: str
+    """The binding, the role and the subject in words."""
+
+    @property
+    def missing(self) -> str:
+        """What is said when the role is not there."""
+        return f'{"role" if self.role[0] else "clusterrole"}.{_GROUP} "{self.role[1]}" not found'
 
 
 class Rbac:
@@ -27,7 +43,7 @@ class Rbac:
 
     def __init__(self) -> None:
         self._roles: dict[_RoleKey, tuple[Rule, ...]] = {}
-        self._bindings: dict[_RoleKey, tuple[list[str], _Bound]] = {}
+        self._bindings: dict[_RoleKey, list[str]] = {}
         self._by_subject: dict[str, dict[_RoleKey, _Bound]] = {}
         self._remembered: dict[tuple[User, str, str, str, str, str, str, str], Decision] = {}
 
@@ -49,18 +65,18 @@ class Rbac:
         self.remove_binding(*key)
         ref = binding["roleRef"]
         role = (namespace if ref["kind"] == "Role" else "", ref["name"])
-        subjects = [_subject(subject, namespace) for subject in binding.get("subjects") or ()]
-        bound = (namespace, role)
-        self._bindings[key] = (subjects, bound)
-        for subject in subjects:
-            self._by_subject.setdefault(subject, {})[key] = bound
+        named = f'RoleBinding "{key[1]}/{namespace}"' if namespace else f'ClusterRoleBinding "{key[1]}"'
+        given = f'{named} of {ref["kind"]} "{ref["name"]}" to '
+        subjects = self._bindings[key] = []
+        for subject in binding.get("subjects") or ():
+            who = _subject(subject, namespace)
+            subjects.append(who)
+            bound = _Bound(namespace, role, given + _describe(subject, namespace))
+            self._by_subject.setdefault(who, {}).setdefault(key, bound)
 
     def remove_binding(self, namespace: str, name: str) -> None:
         self._remembered.clear()
-        found = self._bindings.pop((namespace, name), None)
-        if found is None:
-            return
-        for subject in found[0]:
+        for subject in self._bindings.pop((namespace, name), ()):
             bound = self._by_subject.get(subject)
             if bound is not None:
                 bound.pop((namespace, name), None)
@@ -73,10 +89,23 @@ class Rbac:
 
     def rules_for(self, user: User, namespace: str) -> Iterator[Rule]:
         """Yield every rule that binds the user cluster-wide or in ``namespace``."""
+        for bound in self._bound(user, namespace):
+            yield from self._roles.get(bound.role, ())
+
+    def faults_for(self, user: User, namespace: str) -> list[str]:
+        """Return what keeps the user's rules from being complete: roles that are bound and not there."""
+        missing = [bound.missing for bound in self._bound(user, namespace) if bound.role not in self._roles]
+        return list(dict.fromkeys(missing))
+
+    def _bound(self, user: User, namespace: str) -> Iterator[_Bound]:
+        local = []
         for subject in _subjects_of(user):
-            for where, role in self._by_subject.get(subject, {}).values():
-                if not where or where == namespace:
-                    yield from self._roles.get(role, ())
+            for bound in self._by_subject.get(subject, {}).values():
+                if not bound.where:
+                    yield bound
+                elif bound.where == namespace:
+                    local.append(bound)
+        yield from local
 
     def authorize(self, user: User, info: RequestInfo) -> Decision:
         """Return allowed or no opinion: RBAC never denies."""
@@ -87,12 +116,20 @@ class Rbac:
         )  # fmt: skip
         decision = self._remembered.get(key)
         if decision is None:
-            allowed = any(rule.allows(info) for rule in self.rules_for(user, namespace))
-            decision = _ALLOWED if allowed else NO_OPINION
+            decision = self._decide(user, info, namespace)
             if len(self._remembered) >= _MAX_REMEMBERED:
                 self._remembered.clear()
             self._remembered[key] = decision
         return decision
+
+    def _decide(self, user: User, info: RequestInfo, namespace: str) -> Decision:
+        for bound in self._bound(user, namespace):
+            if any(rule.allows(info) for rule in self._roles.get(bound.role, ())):
+                return Decision(allowed=True, reason=f"RBAC: allowed by {bound.source}")
+        faults = self.faults_for(user, namespace)
+        if not faults:
+            return NO_OPINION
+        return Decision(reason=f"RBAC: {faults[0] if len(faults) == 1 else '[' + ', '.join(faults) + ']'}")
 
 
 def _subject(subject: Object, namespace: str) -> str:
@@ -100,6 +137,13 @@ def _subject(subject: Object, namespace: str) -> str:
     if kind == "ServiceAccount":
         return "u:" + service_account_name(subject.get("namespace") or namespace, name)
     return ("g:" if kind == "Group" else "u:") + name
+
+
+def _describe(subject: Object, namespace: str) -> str:
+    kind, name = subject.get("kind", ""), subject.get("name", "")
+    if kind == "ServiceAccount":
+        name = f"{name}/{subject.get('namespace') or namespace}"
+    return f'{kind} "{name}"'
 
 
 def _subjects_of(user: User) -> Iterable[str]:

@@ -6,7 +6,7 @@ Pure. Source: rbac.authorization.k8s.io/v1 PolicyRule.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from tiphys.apimachinery.meta import Object
@@ -15,33 +15,31 @@ from tiphys.apiserver.requestinfo import RequestInfo
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A PolicyRule as sets."""
+    """A PolicyRule. Lists keep their order, which is how they are shown again."""
 
-    verbs: frozenset[str]
-    groups: frozenset[str]
-    resources: frozenset[str]
-    names: frozenset[str]
-    urls: tuple[str, ...]
+    verbs: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, rule: Object) -> Rule:
         return cls(
-            verbs=frozenset(rule.get("verbs") or ()),
-            groups=frozenset(rule.get("apiGroups") or ()),
-            resources=frozenset(rule.get("resources") or ()),
-            names=frozenset(rule.get("resourceNames") or ()),
+            verbs=tuple(rule.get("verbs") or ()),
+            groups=tuple(rule.get("apiGroups") or ()),
+            resources=tuple(rule.get("resources") or ()),
+            names=tuple(rule.get("resourceNames") or ()),
             urls=tuple(rule.get("nonResourceURLs") or ()),
         )
 
     def to_object(self) -> Object:
-        """Render as a PolicyRule again, with sorted lists."""
+        """Render as a PolicyRule again."""
         pairs = (
-            ("apiGroups", self.groups), ("nonResourceURLs", self.urls), ("resourceNames", self.names),
-            ("resources", self.resources),
+            ("verbs", self.verbs), ("apiGroups", self.groups), ("resources", self.resources),
+            ("resourceNames", self.names), ("nonResourceURLs", self.urls),
         )  # fmt: skip
-        rule: Object = {key: sorted(values) for key, values in pairs if values}
-        rule["verbs"] = sorted(self.verbs)
-        return rule
+        return {key: list(values) for key, values in pairs if values}
 
     def allows(self, info: RequestInfo) -> bool:
         """Tell whether this rule lets the request through."""
@@ -76,14 +74,11 @@ def rules_of(role: Object) -> tuple[Rule, ...]:
 
 def _split(rule: Rule) -> Iterable[Rule]:
     """Break a rule into ones with a single verb, group, resource, name or URL each."""
-    for verb in sorted(rule.verbs):
-        one = frozenset((verb,))
-        for url in rule.urls:
-            yield Rule(one, frozenset(), frozenset(), frozenset(), (url,))
-        for group, resource in product(sorted(rule.groups), sorted(rule.resources)):
-            for name in sorted(rule.names) or [""]:
-                names = frozenset((name,)) if name else frozenset[str]()
-                yield Rule(one, frozenset((group,)), frozenset((resource,)), names, ())
+    for group, resource, verb in product(rule.groups, rule.resources, rule.verbs):
+        for name in rule.names or ("",):
+            yield Rule((verb,), (group,), (resource,), (name,) if name else ())
+    for url, verb in product(rule.urls, rule.verbs):
+        yield Rule((verb,), urls=(url,))
 
 
 def _covers_one(owner: Rule, piece: Rule) -> bool:
@@ -102,7 +97,7 @@ def _covers_one(owner: Rule, piece: Rule) -> bool:
         and not (sub and f"*/{sub}" in owner.resources)
     ):
         return False
-    return not owner.names or (bool(piece.names) and piece.names <= owner.names)
+    return not owner.names or (bool(piece.names) and set(piece.names) <= set(owner.names))
 
 
 def uncovered(owned: Iterable[Rule], wanted: Iterable[Rule]) -> list[Rule]:
@@ -113,13 +108,22 @@ def uncovered(owned: Iterable[Rule], wanted: Iterable[Rule]) -> list[Rule]:
     ]
 
 
+def compact(pieces: Iterable[Rule]) -> list[Rule]:
+    """Join pieces that differ in their verb only."""
+    joined: dict[tuple[object, ...], Rule] = {}
+    for piece in pieces:
+        key = (piece.groups, piece.resources, piece.names, piece.urls, piece.verbs if piece.urls else ())
+        known = joined.get(key)
+        joined[key] = piece if known is None else replace(known, verbs=(*known.verbs, *piece.verbs))
+    return list(joined.values())
+
+
 def describe(rule: Rule) -> str:
     """Return a rule as escalation errors print it: ``{APIGroups:[""], Verbs:["get"]}``."""
     parts = []
     for label, values in (
-        ("APIGroups", sorted(rule.groups)), ("Resources", sorted(rule.resources)),
-        ("ResourceNames", sorted(rule.names)), ("NonResourceURLs", list(rule.urls)),
-        ("Verbs", sorted(rule.verbs)),
+        ("APIGroups", rule.groups), ("Resources", rule.resources), ("NonResourceURLs", rule.urls),
+        ("ResourceNames", rule.names), ("Verbs", rule.verbs),
     ):  # fmt: skip
         if values:
             quoted = " ".join(f'"{value}"' for value in values)

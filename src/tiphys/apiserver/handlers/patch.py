@@ -149,7 +149,7 @@ async def _apply(call: Call, options: WriteOptions) -> Response:
     except NotFound:
         if call.info.subresource or applied["metadata"].get("uid"):
             raise
-    call.backend.authorizer.require(call.user, replace(call.info, verb="create"))
+    await call.backend.authorizer.require(call.user, replace(call.info, verb="create"))
     new = _merge_applied(call, None, applied, options)
     new["metadata"].pop("resourceVersion", None)
     return _answer(call, await create_object(call, new, options, manage_fields=False), 201)

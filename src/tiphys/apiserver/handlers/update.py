@@ -66,7 +66,7 @@ async def handle(call: Call) -> Response:
         if not strategy.allow_create_on_update or subresource or obj["metadata"].get("uid"):
             raise
         obj["metadata"].pop("resourceVersion", None)
-        call.backend.authorizer.require(call.user, _as_create(call))
+        await call.backend.authorizer.require(call.user, _as_create(call))
         made = await create_object(call, obj, options)
         return _answer(call, made, 201)
     return _answer(call, written, 200)

@@ -1,0 +1,236 @@
+"""Questions about rights: the SubjectAccessReview family and SelfSubjectRulesReview.
+
+Owns: what a question may look like, in upstream's words, and how decisions are shown. ``reviews`` lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tiphys.apimachinery import field_errors
+from tiphys.apimachinery.errors import BadRequest, FieldError, Invalid
+from tiphys.apimachinery.fields import escape
+from tiphys.apimachinery.labels import from_label_selector
+from tiphys.apimachinery.meta import Object
+from tiphys.apiserver import bodies, respond
+from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.authz.node import node_of
+from tiphys.apiserver.authz.webhook import WebhookAuthorizer
+from tiphys.apiserver.call import Call
+from tiphys.apiserver.params import write_options
+from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.wire.message import Response
+
+_GROUP = "authorization.k8s.io"
+_FIELD_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
+_EXACT = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+
+
+def decode(call: Call) -> Object:
+    """Read a review from the body; everything but its spec is the server's to say."""
+    options = write_options(call, "CreateOptions")
+    obj = bodies.decode(call, call.resource.gvk, options.field_validation)
+    obj["metadata"].pop("managedFields", None)
+    obj["metadata"].setdefault("creationTimestamp", None)
+    obj.setdefault("spec", {})
+    obj.pop("status", None)
+    return obj
+
+
+async def subject_access_review(call: Call) -> Response:
+    """Tell whether somebody may do something."""
+    review = decode(call)
+    faults = [*_spec_faults(review["spec"], subject=True), *_meta_faults(review)]
+    _raise(call, faults)
+    return await _answer(call, review, _subject(review["spec"]))
+
+
+async def local_subject_access_review(call: Call) -> Response:
+    """The same within one namespace."""
+    review = decode(call)
+    spec, meta = review["spec"], review["metadata"]
+    namespace = meta.setdefault("namespace", call.namespace)
+    faults = [*_spec_faults(spec, subject=True), *_meta_faults(review, namespaced=True)]
+    asked = spec.get("resourceAttributes")
+    if asked is not None and asked.get("namespace", "") != namespace:
+        path = "spec.resourceAttributes.namespace"
+        faults.append(field_errors.invalid(path, asked.get("namespace", ""), "must match metadata.namespace"))
+    if spec.get("nonResourceAttributes") is not None:
+        text = "disallowed on this kind of request"
+        shown = _shown(spec["nonResourceAttributes"])
+        faults.append(field_errors.invalid("spec.nonResourceAttributes", shown, text))
+    _raise(call, faults)
+    if namespace != call.namespace:
+        raise BadRequest(f"spec.resourceAttributes.namespace must match namespace: {call.namespace}")
+    return await _answer(call, review, _subject(spec))
+
+
+async def self_subject_access_review(call: Call) -> Response:
+    """Tell whether the asking user may do something."""
+    review = decode(call)
+    faults = [*_spec_faults(review["spec"], subject=False), *_meta_faults(review)]
+    _raise(call, faults)
+    return await _answer(call, review, call.user)
+
+
+async def self_subject_rules_review(call: Call) -> Response:
+    """List what the asking user may do in a namespace."""
+    review = decode(call)
+    namespace = review["spec"].get("namespace", "")
+    if not namespace:
+        raise BadRequest("no namespace on request")
+    review["status"] = rules_status(call, namespace)
+    return respond.respond(call, review, 201)
+
+
+def rules_status(call: Call, namespace: str) -> Object:
+    """Return the rules that authorizers can list, and why there may be others."""
+    authorizer, user = call.backend.authorizer, call.user
+    resource_rules: list[Object] = []
+    other_rules: list[Object] = []
+    faults: list[str] = []
+    incomplete = False
+    for mode in authorizer.modes:
+        if isinstance(mode, WebhookAuthorizer):
+            incomplete = True
+            faults.append("webhook authorizer does not support user rule resolution")
+        elif mode == "Node" and node_of(user):
+            incomplete = True
+            faults.append("node authorizer does not support user rule resolution")
+        elif mode == "AlwaysAllow":
+            resource_rules.append({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})
+            other_rules.append({"verbs": ["*"], "nonResourceURLs": ["*"]})
+        elif mode == "RBAC":
+            for rule in authorizer.rbac.rules_for(user, namespace):
+                shown = rule.to_object()
+                (other_rules if rule.urls else resource_rules).append(shown)
+            missing = authorizer.rbac.faults_for(user, namespace)
+            incomplete = incomplete or bool(missing)
+            faults += missing
+    status: Object = {
+        "resourceRules": resource_rules, "nonResourceRules": other_rules, "incomplete": incomplete
+    }  # fmt: skip
+    if faults:
+        status["evaluationError"] = ", ".join(faults)
+    return status
+
+
+async def _answer(call: Call, review: Object, user: User) -> Response:
+    spec = review["spec"]
+    decision = await call.backend.authorizer.decide(user, _question(spec))
+    status: Object = {"allowed": decision.allowed}
+    if decision.denied:
+        status["denied"] = True
+    if decision.reason:
+        status["reason"] = decision.reason
+    if decision.error:
+        status["evaluationError"] = decision.error
+    review["status"] = status
+    return respond.respond(call, review, 201)
+
+
+def _raise(call: Call, faults: list[FieldError]) -> None:
+    if faults:
+        raise Invalid.of(_GROUP, call.resource.kind, "", faults)
+
+
+def _question(spec: Object) -> RequestInfo:
+    asked = spec.get("resourceAttributes")
+    if asked is not None:
+        return RequestInfo(
+            path="", verb=asked.get("verb", ""), is_resource=True, group=asked.get("group", ""),
+            version=asked.get("version", ""), namespace=asked.get("namespace", ""),
+            resource=asked.get("resource", ""), subresource=asked.get("subresource", ""),
+            name=asked.get("name", ""), field_selector=_fields(asked.get("fieldSelector") or {}),
+            label_selector=_labels(asked.get("labelSelector") or {}),
+        )  # fmt: skip
+    other = spec.get("nonResourceAttributes") or {}
+    return RequestInfo(path=other.get("path", ""), verb=other.get("verb", ""))
+
+
+def _fields(selector: Mapping[str, Any]) -> str:
+    """Return a field selector as text. A requirement that no text can say is left out: it only narrows."""
+    if selector.get("rawSelector"):
+        return str(selector["rawSelector"])
+    terms = []
+    for one in selector.get("requirements") or ():
+        values = one.get("values") or []
+        if one.get("operator") in ("In", "NotIn") and len(values) == 1:
+            sign = "=" if one["operator"] == "In" else "!="
+            terms.append(f"{one['key']}{sign}{escape(values[0])}")
+    return ",".join(terms)
+
+
+def _labels(selector: Mapping[str, Any]) -> str:
+    if selector.get("rawSelector"):
+        return str(selector["rawSelector"])
+    try:
+        return str(from_label_selector({"matchExpressions": selector.get("requirements") or []}))
+    except BadRequest:
+        return ""
+
+
+def _subject(spec: Object) -> User:
+    extra = tuple(sorted((key.lower(), tuple(values)) for key, values in (spec.get("extra") or {}).items()))
+    return User(spec.get("user", ""), spec.get("uid", ""), tuple(spec.get("groups") or ()), extra)
+
+
+def _shown(attributes: Object) -> Object:
+    return {"Path": attributes.get("path", ""), "Verb": attributes.get("verb", "")}
+
+
+def _meta_faults(review: Object, *, namespaced: bool = False) -> list[FieldError]:
+    ignored = {"creationTimestamp", *(("namespace",) if namespaced else ())}
+    meta = {key: value for key, value in review["metadata"].items() if key not in ignored and value}
+    if not meta:
+        return []
+    text = "must be empty except for namespace" if namespaced else "must be empty"
+    return [field_errors.invalid("metadata", meta, text)]
+
+
+def _spec_faults(spec: Object, *, subject: bool) -> list[FieldError]:
+    faults: list[FieldError] = []
+    asked, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if asked is not None and other is not None:
+        text = "cannot be specified in combination with resourceAttributes"
+        faults.append(field_errors.invalid("spec.nonResourceAttributes", _shown(other), text))
+    elif asked is None and other is None:
+        faults.append(field_errors.invalid("spec.resourceAttributes", "null", _EXACT))
+    if subject and not spec.get("user") and not spec.get("groups"):
+        text = "at least one of user or group must be specified"
+        faults.append(field_errors.invalid("spec.user", "", text))
+    if asked is not None:
+        for name, operators in (("fieldSelector", _FIELD_OPERATORS), ("labelSelector", _FIELD_OPERATORS)):
+            selector = asked.get(name)
+            if selector is not None:
+                faults += _selector_faults(f"spec.resourceAttributes.{name}", selector, operators)
+    return faults
+
+
+def _selector_faults(path: str, selector: Object, operators: Iterable[str]) -> list[FieldError]:
+    raw, requirements = selector.get("rawSelector") or "", selector.get("requirements") or []
+    if raw and requirements:
+        text = "may not specified at the same time as requirements"
+        return [field_errors.invalid(f"{path}.rawSelector", raw, text)]
+    if not raw and not requirements:
+        text = f"when {path} is specified, requirements or rawSelector is required"
+        return [field_errors.required(f"{path}.requirements", text)]
+    faults = []
+    for at, one in enumerate(requirements):
+        where, operator, values = f"{path}.requirements[{at}]", one.get("operator", ""), one.get("values")
+        if not one.get("key"):
+            faults.append(field_errors.required(f"{where}.key", "must be specified"))
+        if operator in ("In", "NotIn"):
+            if not values:
+                text = "must be specified when `operator` is 'In' or 'NotIn'"
+                faults.append(field_errors.required(f"{where}.values", text))
+        elif operator in ("Exists", "DoesNotExist"):
+            if values:
+                text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+                faults.append(field_errors.forbidden(f"{where}.values", text))
+        else:
+            faults.append(
+                field_errors.invalid(f"{where}.operator", operator, "not a valid selector operator")
+            )
+    return faults

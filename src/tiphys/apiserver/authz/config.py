@@ -1,0 +1,266 @@
+"""Reads an ``AuthorizationConfiguration``, and makes the authorizers that it or the flags name.
+
+Owns: its grammar and its faults in upstream's words, and taking over a changed file while serving.
+Source: the "Authorization" page, "Configuring the API Server using an Authorization Config File".
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from tiphys.apimachinery import field_errors, names
+from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apiserver.authn.expressions import Compile, Expression, ExpressionError, no_expressions
+from tiphys.apiserver.authz.authorizer import Authorizer, Mode
+from tiphys.apiserver.authz.webhook import WebhookAuthorizer, WebhookSettings
+from tiphys.apiserver.options import ApiServerOptions
+from tiphys.apiserver.remote import Remote
+from tiphys.client.kubeconfig import ConfigError
+
+log = logging.getLogger(__name__)
+_TYPES: Final = ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook")
+_VERSIONS: Final = tuple(f"apiserver.config.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
+_UNITS_S: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_MAX_CONDITIONS: Final = 64
+
+
+class BadAuthorization(ValueError):
+    """A file that is no valid configuration; the text lists every fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """One webhook of a file."""
+
+    settings: WebhookSettings
+    kubeconfig: Path
+    timeout_s: float
+
+
+def parse(text: str, compile_: Compile) -> tuple[str | Webhook, ...]:
+    """Return the authorizers of a file in their order. Raises BadAuthorization."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadAuthorization(f"failed to load AuthorizationConfiguration from file: {error}") from error
+    if not isinstance(document, dict) or document.get("kind") != "AuthorizationConfiguration":
+        kind = document.get("kind") if isinstance(document, dict) else None
+        raise BadAuthorization(f'expected AuthorizationConfiguration, got "{kind or ""}"')
+    if document.get("apiVersion") not in _VERSIONS:
+        version = document.get("apiVersion")
+        raise BadAuthorization(f'no kind "AuthorizationConfiguration" is registered for version "{version}"')
+    faults: list[FieldError] = []
+    try:
+        found = _authorizers(document.get("authorizers") or [], faults, compile_)
+    except (AttributeError, TypeError) as error:
+        raise BadAuthorization("a field of the AuthorizationConfiguration has the wrong type") from error
+    if faults:
+        lines = list(dict.fromkeys(str(fault) for fault in faults))
+        raise BadAuthorization(lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]")
+    return tuple(found)
+
+
+def _authorizers(
+    entries: Sequence[Mapping[str, Any]], faults: list[FieldError], compile_: Compile
+) -> list[str | Webhook]:
+    if not entries:
+        text = "at least one authorization mode must be defined"
+        faults.append(field_errors.required("authorizers", text))
+    found: list[str | Webhook] = []
+    seen: set[str] = set()
+    taken: set[str] = set()
+    for at, entry in enumerate(entries):
+        path, kind, name = f"authorizers[{at}]", entry.get("type") or "", entry.get("name") or ""
+        if not kind:
+            faults.append(field_errors.required(f"{path}.type"))
+            continue
+        if kind not in _TYPES:
+            faults.append(field_errors.not_supported(f"{path}.type", kind, _TYPES))
+            continue
+        if kind in seen and kind != "Webhook":
+            faults.append(field_errors.duplicate(f"{path}.type", kind))
+            continue
+        seen.add(kind)
+        faults += _name_faults(f"{path}.name", name, taken)
+        taken.add(name)
+        webhook = entry.get("webhook")
+        if kind != "Webhook":
+            if webhook is not None:
+                text = "may only be specified when type=Webhook"
+                faults.append(field_errors.invalid(f"{path}.webhook", "non-null", text))
+            found.append(kind)
+        elif webhook is None:
+            faults.append(field_errors.required(f"{path}.webhook", "required when type=Webhook"))
+        else:
+            found.append(_webhook(path, name, webhook, faults, compile_))
+    return found
+
+
+def _name_faults(path: str, name: str, taken: set[str]) -> list[FieldError]:
+    if not name:
+        return [field_errors.required(path)]
+    if name in taken:
+        return [field_errors.duplicate(path, name)]
+    problems = names.is_dns1123_subdomain(name)
+    text = f"authorizer name is invalid: {', '.join(problems)}"
+    return [field_errors.invalid(path, name, text)] if problems else []
+
+
+def _webhook(
+    path: str, name: str, spec: Mapping[str, Any], faults: list[FieldError], compile_: Compile
+) -> Webhook:
+    timeout_s = _duration(f"{path}.timeout", spec.get("timeout"), faults, "must be > 0s and <= 30s", 30.0)
+    authorized_s = _duration(f"{path}.authorizedTTL", spec.get("authorizedTTL", "5m"), faults, "must be > 0s")
+    unauthorized_s = _duration(
+        f"{path}.unauthorizedTTL", spec.get("unauthorizedTTL", "30s"), faults, "must be > 0s"
+    )
+    version = _one_of(f"{path}.subjectAccessReviewVersion", spec, ("v1", "v1beta1"), faults)
+    policy = _one_of(f"{path}.failurePolicy", spec, ("NoOpinion", "Deny"), faults)
+    conditions = spec.get("matchConditions") or []
+    if spec.get("matchConditionSubjectAccessReviewVersion"):
+        _one_of(f"{path}.matchConditionSubjectAccessReviewVersion", spec, ("v1",), faults)
+    elif conditions:
+        text = "required if match conditions are specified"
+        faults.append(field_errors.required(f"{path}.matchConditionSubjectAccessReviewVersion", text))
+    if spec.get("cacheAuthorizedRequests") is False:
+        authorized_s = 0.0
+    if spec.get("cacheUnauthorizedRequests") is False:
+        unauthorized_s = 0.0
+    settings = WebhookSettings(
+        name,
+        version,
+        authorized_s,
+        unauthorized_s,
+        policy == "Deny",
+        tuple(_conditions(f"{path}.matchConditions", conditions, faults, compile_)),
+    )
+    return Webhook(settings, _connection(f"{path}.connectionInfo", spec, faults), timeout_s)
+
+
+def _duration(path: str, value: Any, faults: list[FieldError], rule: str, most_s: float = 0.0) -> float:
+    if value in (None, "", "0s", 0):
+        faults.append(field_errors.required(path))
+        return 0.0
+    text = str(value)
+    found = _DURATION.findall(text)
+    seconds = sum(float(number) * _UNITS_S[unit] for number, unit in found)
+    if not found or _DURATION.sub("", text) or (most_s and seconds > most_s):
+        faults.append(field_errors.invalid(path, text, rule))
+    return seconds
+
+
+def _one_of(path: str, spec: Mapping[str, Any], values: Sequence[str], faults: list[FieldError]) -> str:
+    value = str(spec.get(path.rpartition(".")[2]) or "")
+    if not value:
+        faults.append(field_errors.required(path))
+    elif value not in values:
+        faults.append(field_errors.not_supported(path, value, values))
+    return value
+
+
+def _conditions(
+    path: str, conditions: Sequence[Mapping[str, Any]], faults: list[FieldError], compile_: Compile
+) -> list[Expression]:
+    if len(conditions) > _MAX_CONDITIONS:
+        text = f"Too many: {len(conditions)}: must have at most {_MAX_CONDITIONS} items"
+        faults.append(FieldError("FieldValueTooMany", path, text))
+        return []
+    found: list[Expression] = []
+    seen: set[str] = set()
+    for at, condition in enumerate(conditions):
+        where, text = f"{path}[{at}].expression", str(condition.get("expression") or "").strip()
+        if not text:
+            faults.append(field_errors.required(where))
+        elif text in seen:
+            faults.append(field_errors.duplicate(where, text))
+        else:
+            try:
+                found.append(compile_(text, "request"))
+            except ExpressionError as error:
+                faults.append(field_errors.invalid(where, text, str(error)))
+        seen.add(text)
+    return found
+
+
+def _connection(path: str, spec: Mapping[str, Any], faults: list[FieldError]) -> Path:
+    info = spec.get("connectionInfo") or {}
+    kind, file = info.get("type") or "", info.get("kubeConfigFile")
+    where = f"{path}.kubeConfigFile"
+    if not kind:
+        faults.append(field_errors.required(f"{path}.type"))
+    elif kind != "KubeConfigFile":  # this server is no pod of the cluster that it serves
+        faults.append(field_errors.not_supported(f"{path}.type", kind, ("KubeConfigFile",)))
+    elif not file:
+        faults.append(field_errors.required(where))
+    elif not Path(file).is_absolute():
+        faults.append(field_errors.invalid(where, file, "must be an absolute path"))
+    elif not Path(file).exists():
+        text = f"error loading file: stat {file}: no such file or directory"
+        faults.append(field_errors.invalid(where, file, text))
+    elif not Path(file).is_file():
+        faults.append(field_errors.invalid(where, file, "must be a regular file"))
+    return Path(str(file or ""))
+
+
+class ConfiguredModes:
+    """The authorizers of the options; ``reload`` takes over a changed file."""
+
+    def __init__(self, options: ApiServerOptions, clock: Clock) -> None:
+        self._options = options
+        self._clock = clock
+        self._read = ""
+        self._found: tuple[str | Webhook, ...] = ()
+
+    def modes(self) -> list[Mode]:
+        """Return what to ask. Raises BadAuthorization, ConfigError, OSError."""
+        options = self._options
+        if options.authorization_config is not None:
+            self._read = options.authorization_config.read_text()
+            self._found = parse(self._read, no_expressions)
+            return [self._mode(one) for one in self._found]
+        return [self._from_flags() if mode == "Webhook" else mode for mode in options.authorization_modes]
+
+    def reload(self, authorizer: Authorizer) -> bool:
+        """Take over a changed file; tell whether it was. A faulty one changes nothing."""
+        path = self._options.authorization_config
+        if path is None:
+            return False
+        try:
+            read = path.read_text()
+            if read == self._read:
+                return False
+            found = parse(read, no_expressions)
+            authorizer.replace([self._mode(one) for one in found])
+        except (OSError, ValueError, ConfigError) as error:
+            log.error("authorization configuration not reloaded path=%s why=%s", path, error)
+            return False
+        self._read, self._found = read, found
+        log.info("authorization configuration reloaded path=%s", path)
+        return True
+
+    def _mode(self, one: str | Webhook) -> Mode:
+        if isinstance(one, str):
+            return one
+        remote = Remote.from_kubeconfig(one.kubeconfig, timeout_s=one.timeout_s)
+        return WebhookAuthorizer(remote, one.settings, self._clock)
+
+    def _from_flags(self) -> Mode:
+        options = self._options
+        if options.authorization_webhook_config is None:
+            raise BadAuthorization("authorization-mode Webhook's authorization config file not passed")
+        settings = WebhookSettings(
+            version=options.authorization_webhook_version,
+            authorized_ttl_s=options.authorization_webhook_authorized_ttl_s,
+            unauthorized_ttl_s=options.authorization_webhook_unauthorized_ttl_s,
+        )
+        remote = Remote.from_kubeconfig(options.authorization_webhook_config)
+        return WebhookAuthorizer(remote, settings, self._clock)

@@ -1,0 +1,220 @@
+"""The API server's flags about who asks and what they may do, with upstream's names, turned into options."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from tiphys.apiserver.authn import jwt_config, serviceaccount, tokenfile
+from tiphys.apiserver.authn.jwt_config import ALGORITHMS, JwtConfig
+from tiphys.apiserver.authn.requestheader import RequestHeader
+from tiphys.apiserver.options import DEFAULT_ISSUER, TokenEntry
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6, "ns": 1e-9}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|ns|m|s)")
+
+
+class Duration(click.ParamType[float]):
+    """A duration as Go writes it, ``1h30m``, read as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        if value == "0":
+            return 0.0
+        if not value or _DURATION.sub("", value):
+            self.fail(f'time: invalid duration "{value}"', param, ctx)
+        return sum(float(number) * _UNITS_S[unit] for number, unit in _DURATION.findall(value))
+
+
+class CommaList(click.ParamType[tuple[str, ...]]):
+    """Names with commas between them."""
+
+    name = "names"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        return value if isinstance(value, tuple) else tuple(one for one in value.split(",") if one)
+
+
+_OPTIONS = (
+    click.option("--authorization-mode", default=None, help="Node,RBAC,Webhook,AlwaysAllow,AlwaysDeny"),
+    click.option("--authorization-config", type=_FILE),
+    click.option("--authorization-webhook-config-file", type=_FILE),
+    click.option("--authorization-webhook-version", default="v1beta1", show_default=True),
+    click.option("--authorization-webhook-cache-authorized-ttl", type=Duration(), default="5m"),
+    click.option("--authorization-webhook-cache-unauthorized-ttl", type=Duration(), default="30s"),
+    click.option("--anonymous-auth", type=bool, default=None),
+    click.option("--authentication-config", type=_FILE),
+    click.option("--token-auth-file", type=_FILE),
+    click.option("--enable-bootstrap-token-auth", type=bool, default=False, is_flag=False, flag_value=True),
+    click.option("--client-ca-file", type=_FILE),
+    click.option("--requestheader-client-ca-file", type=_FILE),
+    click.option("--requestheader-allowed-names", type=CommaList(), default=""),
+    click.option("--requestheader-username-headers", type=CommaList(), default=""),
+    click.option("--requestheader-uid-headers", type=CommaList(), default=""),
+    click.option("--requestheader-group-headers", type=CommaList(), default=""),
+    click.option("--requestheader-extra-headers-prefix", type=CommaList(), default=""),
+    click.option("--proxy-client-cert-file", type=_FILE),
+    click.option("--proxy-client-key-file", type=_FILE),
+    click.option("--authentication-token-webhook-config-file", type=_FILE),
+    click.option("--authentication-token-webhook-version", default="v1beta1", show_default=True),
+    click.option("--authentication-token-webhook-cache-ttl", type=Duration(), default="2m"),
+    click.option("--service-account-issuer", multiple=True, default=(DEFAULT_ISSUER,)),
+    click.option("--service-account-jwks-uri", default=""),
+    click.option("--service-account-signing-key-file", type=_FILE),
+    click.option("--service-account-key-file", type=_FILE, multiple=True),
+    click.option("--service-account-extend-token-expiration", type=bool, default=True, show_default=True),
+    click.option("--service-account-max-token-expiration", type=Duration(), default="0"),
+    click.option("--service-account-lookup", type=bool, default=True, show_default=True),
+    click.option("--api-audiences", type=CommaList(), default=""),
+    click.option("--oidc-issuer-url", default=""),
+    click.option("--oidc-client-id", default=""),
+    click.option("--oidc-ca-file", type=_FILE),
+    click.option("--oidc-username-claim", default="sub", show_default=True),
+    click.option("--oidc-username-prefix", default=""),
+    click.option("--oidc-groups-claim", default=""),
+    click.option("--oidc-groups-prefix", default=""),
+    click.option("--oidc-required-claim", multiple=True),
+    click.option("--oidc-signing-algs", type=CommaList(), default="RS256", show_default=True),
+)
+
+
+def auth_flags(command: _F) -> _F:
+    """Give a command these flags."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def auth_options(flags: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that the flags mean, reading the files that they name.
+
+    Raises:
+        click.BadParameter: flags that do not go together, or a file that cannot be used. OSError.
+    """
+    issuer, *further = flags["service_account_issuer"]
+    _check(flags)
+    return {
+        "authorization_modes": tuple((flags["authorization_mode"] or "Node,RBAC").split(",")),
+        "authorization_config": flags["authorization_config"],
+        "authorization_webhook_config": flags["authorization_webhook_config_file"],
+        "authorization_webhook_version": flags["authorization_webhook_version"],
+        "authorization_webhook_authorized_ttl_s": flags["authorization_webhook_cache_authorized_ttl"],
+        "authorization_webhook_unauthorized_ttl_s": flags["authorization_webhook_cache_unauthorized_ttl"],
+        "anonymous_auth": flags["anonymous_auth"] is not False,
+        "authentication_config": flags["authentication_config"],
+        "tokens": _tokens(flags["token_auth_file"]),
+        "enable_bootstrap_token_auth": flags["enable_bootstrap_token_auth"],
+        "client_ca": _bytes(flags["client_ca_file"]),
+        "request_header": _request_header(flags),
+        "proxy_client_certificate": flags["proxy_client_cert_file"],
+        "proxy_client_key": flags["proxy_client_key_file"],
+        "token_webhook_config": flags["authentication_token_webhook_config_file"],
+        "token_webhook_version": flags["authentication_token_webhook_version"],
+        "token_webhook_cache_ttl_s": flags["authentication_token_webhook_cache_ttl"],
+        "service_account_issuer": issuer,
+        "further_service_account_issuers": tuple(further),
+        "service_account_jwks_uri": flags["service_account_jwks_uri"],
+        "service_account_signing_key": _bytes(flags["service_account_signing_key_file"]),
+        "service_account_public_keys": _public_keys(flags["service_account_key_file"]),
+        "service_account_extend_token_expiration": flags["service_account_extend_token_expiration"],
+        "service_account_max_token_expiration_s": int(flags["service_account_max_token_expiration"]),
+        "api_audiences": flags["api_audiences"],
+        "oidc": _oidc(flags),
+    }
+
+
+def _check(flags: dict[str, Any]) -> None:
+    """Refuse what does not go together, as upstream does."""
+    oidc = [name for name in ("issuer_url", "client_id") if flags[f"oidc_{name}"]]
+    if flags["authentication_config"] and oidc:
+        raise click.BadParameter(
+            "authentication-config file and oidc-* flags are mutually exclusive",
+            param_hint="--authentication-config",
+        )
+    if flags["authorization_config"] and flags["authorization_mode"]:
+        raise click.BadParameter(
+            "--authorization-config can not be specified when --authorization-mode or "
+            "--authorization-webhook-* flags are defined",
+            param_hint="--authorization-config",
+        )
+    modes = (flags["authorization_mode"] or "").split(",")
+    if flags["authorization_webhook_config_file"] and "Webhook" not in modes:
+        raise click.BadParameter(
+            "cannot specify --authorization-webhook-config-file without mode Webhook",
+            param_hint="--authorization-webhook-config-file",
+        )
+    if "Webhook" in modes and not flags["authorization_webhook_config_file"]:
+        raise click.BadParameter(
+            "authorization-mode Webhook's authorization config file not passed",
+            param_hint="--authorization-mode",
+        )
+    if bool(flags["proxy_client_cert_file"]) != bool(flags["proxy_client_key_file"]):
+        raise click.BadParameter(
+            "--proxy-client-cert-file and --proxy-client-key-file must be specified together",
+            param_hint="--proxy-client-cert-file",
+        )
+
+
+def _bytes(path: Path | None) -> bytes:
+    return path.read_bytes() if path is not None else b""
+
+
+def _tokens(path: Path | None) -> tuple[TokenEntry, ...]:
+    if path is None:
+        return ()
+    try:
+        return tokenfile.parse(path.read_text())
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--token-auth-file") from error
+
+
+def _public_keys(paths: tuple[Path, ...]) -> tuple[bytes, ...]:
+    found = []
+    for path in paths:
+        pem = path.read_bytes()
+        try:
+            serviceaccount.load_public_keys(pem)
+        except ValueError as error:
+            raise click.BadParameter(f"{path}: {error}", param_hint="--service-account-key-file") from error
+        found.append(pem)
+    return tuple(found)
+
+
+def _request_header(flags: dict[str, Any]) -> RequestHeader | None:
+    if flags["requestheader_client_ca_file"] is None:
+        return None
+    if not flags["requestheader_username_headers"]:
+        raise click.BadParameter(
+            "requestheader-username-headers must be specified", param_hint="--requestheader-client-ca-file"
+        )
+    return RequestHeader(
+        _bytes(flags["requestheader_client_ca_file"]),
+        flags["requestheader_allowed_names"],
+        flags["requestheader_username_headers"],
+        flags["requestheader_uid_headers"],
+        flags["requestheader_group_headers"],
+        flags["requestheader_extra_headers_prefix"],
+    )
+
+
+def _oidc(flags: dict[str, Any]) -> JwtConfig | None:
+    unknown = [one for one in flags["oidc_signing_algs"] if one not in ALGORITHMS]
+    if unknown:
+        raise click.BadParameter(
+            f'oidc: unsupported signing alg: "{unknown[0]}"', param_hint="--oidc-signing-algs"
+        )
+    try:
+        return jwt_config.from_flags({**flags, "oidc_ca": _bytes(flags["oidc_ca_file"]).decode()})
+    except jwt_config.BadConfiguration as error:
+        raise click.BadParameter(str(error), param_hint="--oidc-issuer-url") from error
