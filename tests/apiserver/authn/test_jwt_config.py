@@ -1,0 +1,260 @@
+"""The authentication configuration: what it means, and every fault in upstream's words."""
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import yaml
+
+from tiphys.apiserver.authn.anonymous import Anonymous
+from tiphys.apiserver.authn.expressions import ExpressionError, no_expressions
+from tiphys.apiserver.authn.jwt_config import (
+    BadConfiguration,
+    ClaimMapping,
+    JwtConfig,
+    Rule,
+    from_flags,
+    parse,
+)
+
+
+@dataclass(frozen=True)
+class Text:
+    """An expression that is only looked at."""
+
+    text: str
+
+    def evaluate(self, value: Any) -> Any:
+        raise AssertionError
+
+
+def compiled(text: str, variable: str) -> Text:
+    if text == "bad":
+        raise ExpressionError("compilation failed")
+    return Text(f"{variable}:{text}" if text == "v" else text)
+
+
+def issuer(**changes: Any) -> dict[str, Any]:
+    return {"url": "https://i.example", "audiences": ["a"], **changes}
+
+
+def document(*entries: dict[str, Any], **rest: Any) -> str:
+    return yaml.safe_dump(
+        {
+            "apiVersion": "apiserver.config.k8s.io/v1",
+            "kind": "AuthenticationConfiguration",
+            "jwt": list(entries),
+            **rest,
+        }
+    )
+
+
+SUB = {"username": {"claim": "sub", "prefix": ""}}
+
+
+def entry(mappings: Any = None, issuer_: Any = None, **rest: Any) -> dict[str, Any]:
+    return {"issuer": issuer_ or issuer(), "claimMappings": mappings or SUB, **rest}
+
+
+def test_a_whole_issuer() -> None:
+    text = document(
+        entry(
+            {
+                "username": {"claim": "email", "prefix": "o:"},
+                "groups": {"claim": "roles", "prefix": "g:"},
+                "uid": {"claim": "oid"},
+                "extra": [{"key": "acme.com/x", "valueExpression": "claims.x"}],
+            },
+            issuer(discoveryURL="https://d.example/x", audiences=["a", "b"], audienceMatchPolicy="MatchAny"),
+            claimValidationRules=[
+                {"claim": "hd", "requiredValue": "acme.com"},
+                {"expression": "v", "message": "m"},
+            ],
+            userValidationRules=[{"expression": "v", "message": "n"}],
+        ),
+        anonymous={"enabled": True, "conditions": [{"path": "/livez"}]},
+    )
+    config = parse(text, compiled)
+    assert config.anonymous == Anonymous(True, frozenset({"/livez"}))
+    assert config.issuers == (
+        JwtConfig(
+            "https://i.example",
+            ("a", "b"),
+            ClaimMapping("email", "o:"),
+            "https://d.example/x",
+            groups=ClaimMapping("roles", "g:"),
+            uid=ClaimMapping("oid"),
+            extra=(("acme.com/x", Text("claims.x")),),
+            claim_rules=(Rule("hd", "acme.com"), Rule(expression=Text("claims:v"), message="m")),
+            user_rules=(Rule(expression=Text("user:v"), message="n"),),
+        ),
+    )
+
+
+FAULTS: dict[str, tuple[str, str]] = {
+    "no url": (document(entry(issuer_=issuer(url=""))), "jwt[0].issuer.url: Required value"),
+    "http": (
+        document(entry(issuer_=issuer(url="http://i"))),
+        'jwt[0].issuer.url: Invalid value: "http://i": URL scheme must be https',
+    ),
+    "user": (
+        document(entry(issuer_=issuer(url="https://u:p@i"))),
+        'jwt[0].issuer.url: Invalid value: "https://u:p@i": URL must not contain a username or password',
+    ),
+    "query": (
+        document(entry(issuer_=issuer(url="https://i?a=b"))),
+        'jwt[0].issuer.url: Invalid value: "https://i?a=b": URL must not contain a query',
+    ),
+    "fragment": (
+        document(entry(issuer_=issuer(url="https://i#f"))),
+        'jwt[0].issuer.url: Invalid value: "https://i#f": URL must not contain a fragment',
+    ),
+    "our own": (
+        document(entry(issuer_=issuer(url="https://own"))),
+        'jwt[0].issuer.url: Invalid value: "https://own": URL must not overlap with disallowed issuers: [https://own]',
+    ),
+    "same discovery": (
+        document(entry(issuer_=issuer(discoveryURL="https://i.example/"))),
+        'jwt[0].issuer.discoveryURL: Invalid value: "https://i.example/": discoveryURL must be different from URL',
+    ),
+    "no audience": (
+        document(entry(issuer_=issuer(audiences=[]))),
+        "jwt[0].issuer.audiences: Required value: at least one jwt[0].issuer.audiences is required",
+    ),
+    "several audiences": (
+        document(entry(issuer_=issuer(audiences=["a", "b"]))),
+        'jwt[0].issuer.audienceMatchPolicy: Invalid value: "": audienceMatchPolicy must be MatchAny for multiple audiences',
+    ),
+    "an authority that is none": (
+        document(entry(issuer_=issuer(certificateAuthority="x"))),
+        'jwt[0].issuer.certificateAuthority: Invalid value: "<omitted>": data does not contain any valid RSA or ECDSA certificates',
+    ),
+    "twice": (document(entry(), entry()), 'jwt[1].issuer.url: Duplicate value: "https://i.example"'),
+    "no username": (
+        document(entry({"groups": {"claim": "g", "prefix": ""}})),
+        "jwt[0].claimMappings.username: Required value: claim or expression is required",
+    ),
+    "no prefix": (
+        document(entry({"username": {"claim": "sub"}})),
+        "jwt[0].claimMappings.username.prefix: Required value: prefix is required when claim is set. It can be set to an empty string to disable prefixing",
+    ),
+    "both": (
+        document(entry({"username": {"claim": "sub", "expression": "x"}})),
+        'jwt[0].claimMappings.username: Invalid value: "": claim and expression can\'t both be set',
+    ),
+    "prefix of an expression": (
+        document(entry({"username": {"expression": "x", "prefix": "p"}})),
+        'jwt[0].claimMappings.username.prefix: Invalid value: "p": may not be specified when expression is set',
+    ),
+    "bad expression": (
+        document(entry({"username": {"expression": "bad"}})),
+        'jwt[0].claimMappings.username.expression: Invalid value: "bad": compilation failed',
+    ),
+    "email without a check": (
+        document(entry({"username": {"expression": "claims.email"}})),
+        'jwt[0].claimMappings.username.expression: Invalid value: "claims.email": claims.email_verified must be used in claimMappings.username.expression or claimMappings.extra[*].valueExpression or claimValidationRules[*].expression when claims.email is used in claimMappings.username.expression',
+    ),
+    "extra without a domain": (
+        document(entry({**SUB, "extra": [{"key": "x", "valueExpression": "v"}]})),
+        'jwt[0].claimMappings.extra[0].key: Invalid value: "x": must be a domain-prefixed path (such as "acme.io/foo")',
+    ),
+    "extra of kubernetes": (
+        document(entry({**SUB, "extra": [{"key": "a.k8s.io/x", "valueExpression": "v"}]})),
+        'jwt[0].claimMappings.extra[0].key: Invalid value: "a.k8s.io/x": k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use',
+    ),
+    "extra in capitals": (
+        document(entry({**SUB, "extra": [{"key": "a.b/X", "valueExpression": "v"}]})),
+        'jwt[0].claimMappings.extra[0].key: Invalid value: "a.b/X": must be lowercase',
+    ),
+    "an empty rule": (
+        document(entry(claimValidationRules=[{}])),
+        "jwt[0].claimValidationRules[0]: Required value: claim or expression is required",
+    ),
+    "a message for a claim": (
+        document(entry(claimValidationRules=[{"claim": "a", "message": "m"}])),
+        'jwt[0].claimValidationRules[0].message: Invalid value: "m": may not be specified when claim is set',
+    ),
+    "a rule twice": (
+        document(entry(claimValidationRules=[{"claim": "a"}, {"claim": "a"}])),
+        'jwt[0].claimValidationRules[1].claim: Duplicate value: "a"',
+    ),
+    "a user rule without expression": (
+        document(entry(userValidationRules=[{}])),
+        "jwt[0].userValidationRules[0].expression: Required value",
+    ),
+    "anonymous": (
+        document(anonymous={"enabled": False, "conditions": [{"path": "/x"}]}),
+        'anonymous.conditions: Invalid value: [{"path":"/x"}]: enabled should be set to true when conditions are defined',
+    ),
+    "too many": (document(*[entry()] * 65), "jwt: Too many: 65: must have at most 64 items"),
+    "another kind": ("kind: Pod", 'expected AuthenticationConfiguration, got "Pod"'),
+    "another version": (
+        "kind: AuthenticationConfiguration\napiVersion: v1",
+        'no kind "AuthenticationConfiguration" is registered for version "v1"',
+    ),
+    "wrong type": (
+        document(entry(issuer_="x")),
+        "a field of the AuthenticationConfiguration has the wrong type",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "want"), FAULTS.values(), ids=FAULTS)
+def test_faults(text: str, want: str) -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        parse(text, compiled, ["https://own"])
+    assert str(caught.value) == want
+
+
+def test_all_faults_at_once() -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        parse(document(entry({"username": {}}, issuer(url="", audiences=[]))), compiled)
+    assert str(caught.value).count("Required value") == 3
+
+
+def test_an_email_that_is_checked_elsewhere() -> None:
+    rules = [{"expression": "claims.email_verified == true"}]
+    config = parse(
+        document(entry({"username": {"expression": "claims.email"}}, claimValidationRules=rules)), compiled
+    )
+    assert len(config.issuers) == 1
+
+
+def test_expressions_are_refused_where_there_is_no_engine() -> None:
+    with pytest.raises(BadConfiguration, match="expressions are not supported here"):
+        parse(document(entry({"username": {"expression": "claims.sub"}})), no_expressions)
+
+
+@pytest.mark.parametrize(
+    ("flags", "want"),
+    [
+        ({}, None),
+        ({"oidc_issuer_url": "https://i", "oidc_client_id": "c"},
+         JwtConfig("https://i", ("c",), ClaimMapping("sub", "https://i#"), algorithms=("RS256",))),
+        ({"oidc_issuer_url": "https://i", "oidc_client_id": "c", "oidc_username_claim": "email"},
+         JwtConfig("https://i", ("c",), ClaimMapping("email"), algorithms=("RS256",))),
+        ({"oidc_issuer_url": "https://i", "oidc_client_id": "c", "oidc_username_prefix": "-",
+          "oidc_groups_claim": "g", "oidc_groups_prefix": "x:", "oidc_required_claim": ("a=b",), "oidc_signing_algs": ("ES256",)},
+         JwtConfig("https://i", ("c",), ClaimMapping("sub"), groups=ClaimMapping("g", "x:"), claim_rules=(Rule("a", "b"),), algorithms=("ES256",))),
+    ],
+    ids=["none", "default prefix", "email has none", "everything"],
+)  # fmt: skip
+def test_flags(flags: dict[str, Any], want: JwtConfig | None) -> None:
+    assert from_flags(flags) == want
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        ({"oidc_issuer_url": "https://i"}, "oidc-issuer-url and oidc-client-id must be specified together"),
+        ({"oidc_issuer_url": "http://i", "oidc_client_id": "c"}, "URL scheme must be https"),
+        ({"oidc_issuer_url": "https://i", "oidc_client_id": "c", "oidc_signing_algs": ("HS256",)},
+         'oidc: unsupported signing alg: "HS256"'),
+    ],
+)  # fmt: skip
+def test_bad_flags(flags: dict[str, Any], text: str) -> None:
+    with pytest.raises(BadConfiguration, match=text):
+        from_flags(flags)

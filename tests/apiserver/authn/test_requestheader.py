@@ -1,0 +1,89 @@
+"""A front proxy's word, and whose word is not taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from tiphys.apimachinery.clock import RealClock
+from tiphys.apiserver.authn.requestheader import RequestHeader, common_name, is_issued_by
+from tiphys.wire import pki
+from tiphys.wire.message import Request
+
+NOW = RealClock().now()
+PROXIES, USERS = pki.make_ca("proxies", NOW), pki.make_ca("users", NOW)
+
+
+def der(ca: pki.KeyPair, name: str, *groups: str) -> bytes:
+    pair = pki.issue_client(ca, name, groups, NOW)
+    return x509.load_pem_x509_certificate(pair.certificate).public_bytes(Encoding.DER)
+
+
+PROXY = der(PROXIES, "front-proxy-client")
+HEADERS = {
+    "x-remote-user": "alice",
+    "x-remote-group": "dev, cn=admins,ou=groups",
+    "x-remote-uid": "7",
+    "x-remote-extra-scopes": "a, b",
+    "x-remote-extra-acme.com%2fproject": "p",
+}
+TRUST = RequestHeader(PROXIES.certificate, ("front-proxy-client",), uid_headers=("X-Remote-Uid",))
+
+
+def test_whom_a_proxy_speaks_for() -> None:
+    user = TRUST.user_of(HEADERS, PROXY)
+    assert user is not None
+    assert (user.name, user.uid, user.groups) == ("alice", "7", ("dev", "cn=admins,ou=groups"))
+    assert dict(user.extra) == {"scopes": ("a", "b"), "acme.com/project": ("p",)}
+
+
+@pytest.mark.parametrize(
+    ("trust", "certificate", "headers"),
+    [
+        (TRUST, der(USERS, "front-proxy-client"), HEADERS),
+        (TRUST, der(PROXIES, "another"), HEADERS),
+        (TRUST, PROXY, {}),
+        (RequestHeader(b"", ()), PROXY, HEADERS),
+    ],
+    ids=["another authority", "another name", "nobody named", "no authority"],
+)
+def test_whose_word_is_not_taken(trust: RequestHeader, certificate: bytes, headers: dict[str, str]) -> None:
+    assert trust.user_of(headers, certificate) is None
+
+
+def test_every_name_of_the_authority() -> None:
+    assert RequestHeader(PROXIES.certificate).user_of(HEADERS, der(PROXIES, "another")) is not None
+
+
+def test_who_issued() -> None:
+    both = PROXIES.certificate + USERS.certificate
+    assert is_issued_by(der(USERS, "u"), both)
+    assert not is_issued_by(der(USERS, "u"), PROXIES.certificate)
+    assert common_name(PROXY) == "front-proxy-client"
+
+
+@pytest.mark.parametrize(
+    ("certificate", "want"),
+    [
+        (PROXY, (201, "alice")),
+        (der(USERS, "carol", "dev"), (201, "carol")),
+        (der(PROXIES, "system:admin", "system:masters"), (403, "")),
+        (None, (403, "")),
+    ],
+    ids=["proxy", "user", "a proxy's authority makes no users", "nobody"],
+)
+async def test_through_the_server(serving: Any, certificate: bytes | None, want: tuple[int, str]) -> None:
+    async with serving(request_header=TRUST, client_ca=USERS.certificate) as api:
+        path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        headers = {**HEADERS, "content-type": "application/json", "accept": "application/json"}
+        request = Request("POST", path, "", headers, b"{}", peer_certificate=certificate)
+        response = await api.server.handler(request)
+        import orjson
+
+        status, name = want
+        assert response.status == status
+        if name:
+            assert orjson.loads(response.body)["status"]["userInfo"]["username"] == name

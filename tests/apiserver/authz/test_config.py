@@ -1,0 +1,137 @@
+"""The authorization configuration: its meaning, its faults, its changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tiphys.apiserver.authn.expressions import no_expressions
+from tiphys.apiserver.authz.config import BadAuthorization, Webhook, parse
+from tiphys.apiserver.authz.webhook import WebhookSettings
+
+GOOD = {
+    "timeout": "3s", "authorizedTTL": "5m", "unauthorizedTTL": "30s", "subjectAccessReviewVersion": "v1",
+    "failurePolicy": "Deny",
+}  # fmt: skip
+
+
+def document(*authorizers: Any) -> str:
+    return yaml.safe_dump(
+        {
+            "apiVersion": "apiserver.config.k8s.io/v1",
+            "kind": "AuthorizationConfiguration",
+            "authorizers": list(authorizers),
+        }
+    )
+
+
+def hook(file: Any, **changes: Any) -> dict[str, Any]:
+    info = {"type": "KubeConfigFile", "kubeConfigFile": str(file)}
+    spec = {**GOOD, "connectionInfo": info, **changes}
+    return {"type": "Webhook", "name": "w", "webhook": {k: v for k, v in spec.items() if v is not None}}
+
+
+RBAC = {"type": "RBAC", "name": "rbac"}
+
+
+def test_a_whole_file(tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    file.touch()
+    found = parse(document({"type": "Node", "name": "node"}, hook(file), RBAC), no_expressions)
+    settings = WebhookSettings("w", "v1", 300.0, 30.0, True)
+    assert found == ("Node", Webhook(settings, file, 3.0), "RBAC")
+
+
+def test_answers_need_not_be_remembered(tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    file.touch()
+    entry = hook(file, cacheAuthorizedRequests=False, cacheUnauthorizedRequests=False)
+    (found,) = parse(document(entry), no_expressions)
+    assert isinstance(found, Webhook)
+    assert (found.settings.authorized_ttl_s, found.settings.unauthorized_ttl_s) == (0.0, 0.0)
+
+
+CASES: dict[str, tuple[list[Any], str]] = {
+    "none": ([], "authorizers: Required value: at least one authorization mode must be defined"),
+    "no type": ([{"name": "x"}], "authorizers[0].type: Required value"),
+    "unknown type": (
+        [{"type": "X", "name": "x"}],
+        'authorizers[0].type: Unsupported value: "X": supported values: "AlwaysAllow", "AlwaysDeny", "Node", '
+        '"RBAC", "Webhook"',
+    ),
+    "twice": ([RBAC, {"type": "RBAC", "name": "y"}], 'authorizers[1].type: Duplicate value: "RBAC"'),
+    "no name": ([{"type": "RBAC"}], "authorizers[0].name: Required value"),
+    "one name": ([RBAC, {"type": "Node", "name": "rbac"}], 'authorizers[1].name: Duplicate value: "rbac"'),
+    "a webhook of another type": (
+        [{**RBAC, "webhook": {}}],
+        'authorizers[0].webhook: Invalid value: "non-null": may only be specified when type=Webhook',
+    ),
+    "no webhook": (
+        [{"type": "Webhook", "name": "w"}],
+        "authorizers[0].webhook: Required value: required when type=Webhook",
+    ),
+    "no timeout": ([hook("F", timeout=None)], "authorizers[0].timeout: Required value"),
+    "long timeout": (
+        [hook("F", timeout="31s")],
+        'authorizers[0].timeout: Invalid value: "31s": must be > 0s and <= 30s',
+    ),
+    "no policy": ([hook("F", failurePolicy=None)], "authorizers[0].failurePolicy: Required value"),
+    "another policy": (
+        [hook("F", failurePolicy="X")],
+        'authorizers[0].failurePolicy: Unsupported value: "X": supported values: "NoOpinion", "Deny"',
+    ),
+    "no version": (
+        [hook("F", subjectAccessReviewVersion=None)],
+        "authorizers[0].subjectAccessReviewVersion: Required value",
+    ),
+    "conditions without version": (
+        [hook("F", matchConditions=[{"expression": ""}])],
+        "[authorizers[0].matchConditionSubjectAccessReviewVersion: Required value: required if match "
+        "conditions are specified, authorizers[0].matchConditions[0].expression: Required value]",
+    ),
+    "no connection": (
+        [hook("F", connectionInfo=None)],
+        "authorizers[0].connectionInfo.type: Required value",
+    ),
+    "a relative path": (
+        [hook("F", connectionInfo={"type": "KubeConfigFile", "kubeConfigFile": "x"})],
+        'authorizers[0].connectionInfo.kubeConfigFile: Invalid value: "x": must be an absolute path',
+    ),
+    "no such file": (
+        [hook("F", connectionInfo={"type": "KubeConfigFile", "kubeConfigFile": "/nowhere"})],
+        'authorizers[0].connectionInfo.kubeConfigFile: Invalid value: "/nowhere": error loading file: '
+        "stat /nowhere: no such file or directory",
+    ),
+}
+
+
+@pytest.mark.parametrize(("entries", "want"), CASES.values(), ids=CASES)
+def test_faults(tmp_path: Path, entries: list[Any], want: str) -> None:
+    file = tmp_path / "kubeconfig"
+    file.touch()
+    with pytest.raises(BadAuthorization) as caught:
+        parse(document(*entries).replace(": F\n", f": {file}\n"), no_expressions)
+    assert str(caught.value) == want
+
+
+@pytest.mark.parametrize("text", ["", "kind: Pod", "kind: AuthorizationConfiguration", "- 1", "[", "a: b: c"])
+def test_what_is_no_configuration(text: str) -> None:
+    with pytest.raises(BadAuthorization):
+        parse(text, no_expressions)
+
+
+async def test_a_file_that_changes(serving: Any, tmp_path: Path) -> None:
+    path = tmp_path / "authz.yaml"
+    path.write_text(document(RBAC))
+    async with serving(authorization_config=path) as api:
+        pods = "/api/v1/namespaces/default/pods"
+        assert (await api("GET", pods, user="alice")).status == 403
+        path.write_text(document({"type": "AlwaysAllow", "name": "all"}))
+        assert api.server._modes.reload(api.server.backend.authorizer)
+        assert (await api("GET", pods, user="alice")).status == 200
+        path.write_text("nonsense")
+        assert not api.server._modes.reload(api.server.backend.authorizer)
+        assert (await api("GET", pods, user="alice")).status == 200

@@ -1,0 +1,190 @@
+"""A remote authorizer: its questions, its answers, and what is done without one."""
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tiphys.apimachinery.clock import FakeClock
+from tiphys.apimachinery.errors import Forbidden, InternalError
+from tiphys.apiserver.authn.expressions import ExpressionError
+from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.authz.authorizer import Authorizer
+from tiphys.apiserver.authz.graph import NodeGraph
+from tiphys.apiserver.authz.node import NodeAuthorizer
+from tiphys.apiserver.authz.rbac import Rbac
+from tiphys.apiserver.authz.webhook import WebhookAuthorizer, WebhookSettings, question
+from tiphys.apiserver.remote import RemoteFailed
+from tiphys.apiserver.requestinfo import RequestInfo, parse
+
+JANE = User("jane", "7", ("dev",), (("k", ("a",)),))
+LIST = parse(
+    "GET",
+    "/api/v1/namespaces/ns/pods",
+    "fieldSelector=spec.nodeName%3Dn,a!%3Db&labelSelector=x in (1,2),!y,z",
+)
+
+
+class Service:
+    """Answers with one status, or fails."""
+
+    def __init__(self, status: dict[str, Any] | None) -> None:
+        self.status = status
+        self.asked: list[dict[str, Any]] = []
+
+    async def post(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append(body)
+        if self.status is None:
+            raise RemoteFailed("connection refused")
+        return {"status": self.status}
+
+    async def close(self) -> None:
+        self.status = None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A match condition about the user's name."""
+
+    name: str
+    text: str = "a condition"
+
+    def evaluate(self, value: Any) -> Any:
+        if not self.name:
+            raise ExpressionError("no such key: user")
+        return value["user"] == self.name
+
+
+def webhook(status: dict[str, Any] | None, **settings: Any) -> tuple[WebhookAuthorizer, Service, FakeClock]:
+    service, clock = Service(status), FakeClock()
+    remote: Any = service
+    return WebhookAuthorizer(remote, WebhookSettings(**settings), clock), service, clock
+
+
+def test_questions() -> None:
+    assert question(JANE, LIST) == {
+        "user": "jane", "uid": "7", "groups": ["dev"], "extra": {"k": ["a"]},
+        "resourceAttributes": {
+            "namespace": "ns", "verb": "list", "version": "v1", "resource": "pods",
+            "fieldSelector": {"requirements": [
+                {"key": "spec.nodeName", "operator": "In", "values": ["n"]},
+                {"key": "a", "operator": "NotIn", "values": ["b"]},
+            ]},
+            "labelSelector": {"requirements": [
+                {"key": "x", "operator": "In", "values": ["1", "2"]},
+                {"key": "y", "operator": "DoesNotExist"}, {"key": "z", "operator": "Exists"},
+            ]},
+        },
+    }  # fmt: skip
+    assert question(User("x"), RequestInfo(path="/metrics", verb="get")) == {
+        "user": "x", "nonResourceAttributes": {"path": "/metrics", "verb": "get"}
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "want"),
+    [
+        ({"allowed": True, "reason": "r"}, (True, False, "r", "")),
+        ({"allowed": False, "reason": "r"}, (False, False, "r", "")),
+        ({"denied": True, "reason": "r"}, (False, True, "r", "")),
+        ({"allowed": True, "denied": True}, (False, True, "", "webhook subject access review returned both allow and deny response")),
+        (None, (False, False, "", "connection refused")),
+    ],
+)  # fmt: skip
+async def test_answers(status: dict[str, Any] | None, want: tuple[Any, ...]) -> None:
+    asks, _, _ = webhook(status)
+    decision = await asks.authorize(JANE, LIST)
+    assert (decision.allowed, decision.denied, decision.reason, decision.error) == want
+
+
+@pytest.mark.parametrize(("version", "key"), [("v1", "groups"), ("v1beta1", "group")])
+async def test_versions(version: str, key: str) -> None:
+    asks, service, _ = webhook({"allowed": True}, version=version)
+    await asks.authorize(JANE, LIST)
+    (review,) = service.asked
+    assert review["apiVersion"] == f"authorization.k8s.io/{version}"
+    assert review["spec"][key] == ["dev"]
+
+
+@pytest.mark.parametrize(("allowed", "ttl_s"), [(True, 300), (False, 30)])
+async def test_answers_are_remembered(allowed: bool, ttl_s: int) -> None:
+    asks, service, clock = webhook({"allowed": allowed})
+    for _ in range(2):
+        await asks.authorize(JANE, LIST)
+    clock.advance(ttl_s - 1)
+    await asks.authorize(JANE, LIST)
+    assert len(service.asked) == 1
+    await asks.authorize(JANE, parse("GET", "/api/v1/namespaces/ns/pods"))
+    assert len(service.asked) == 2
+    clock.advance(2)
+    await asks.authorize(JANE, LIST)
+    assert len(service.asked) == 3
+
+
+async def test_long_questions_and_failures_are_not() -> None:
+    asks, service, _ = webhook({"allowed": True})
+    for _ in range(2):
+        await asks.authorize(JANE, RequestInfo(path="/" + "x" * 10_000, verb="get"))
+    service.status = None
+    for _ in range(2):
+        await asks.authorize(JANE, LIST)
+    assert len(service.asked) == 4
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "denied"),
+    [((), 1, False), (("jane",), 1, False), (("jane", "bob"), 0, False), (("",), 0, True)],
+)
+async def test_match_conditions(names: tuple[str, ...], asked: int, denied: bool) -> None:
+    conditions = tuple(Condition(name) for name in names)
+    asks, service, _ = webhook({"allowed": True}, conditions=conditions, denies_on_failure=True)
+    decision = await asks.authorize(JANE, LIST)
+    assert len(service.asked) == asked
+    assert decision.denied is denied
+
+
+def chain(*modes: Any) -> Authorizer:
+    return Authorizer(modes, Rbac(), NodeAuthorizer(NodeGraph()))
+
+
+async def test_the_order_of_authorizers() -> None:
+    denies, _, _ = webhook({"denied": True, "reason": "because"})
+    shrugs, _, _ = webhook({"reason": "who knows"})
+    assert (await chain(shrugs, "AlwaysAllow").decide(JANE, LIST)).allowed
+    assert (await chain("AlwaysAllow", denies).decide(JANE, LIST)).allowed
+    assert (await chain(denies, "AlwaysAllow").decide(JANE, LIST)).denied
+    with pytest.raises(Forbidden) as caught:
+        await chain(shrugs, "RBAC", denies).require(JANE, LIST)
+    assert caught.value.message == (
+        'pods is forbidden: User "jane" cannot list resource "pods" in API group "" in the namespace "ns": because'
+    )
+
+
+async def test_when_nobody_can_tell() -> None:
+    fails, _, _ = webhook(None)
+    strict, _, _ = webhook(None, denies_on_failure=True)
+    assert (await chain(fails, "AlwaysAllow").decide(JANE, LIST)).allowed
+    assert not (await chain(strict, "AlwaysAllow").decide(JANE, LIST)).allowed
+    with pytest.raises(InternalError, match="connection refused"):
+        await chain(fails, "RBAC").require(JANE, LIST)
+
+
+async def test_what_is_known_without_asking() -> None:
+    asks, _, _ = webhook({"allowed": True})
+    both = chain(asks, "AlwaysAllow")
+    assert not both.authorize(JANE, LIST).allowed, "nothing behind a webhook that was not asked"
+    await both.decide(JANE, LIST)
+    assert both.authorize(JANE, LIST).allowed
+    other, _, _ = webhook({"allowed": False}, conditions=(Condition("bob"),))
+    assert chain(other, "AlwaysAllow").authorize(JANE, LIST).allowed, "it is not concerned"
+
+
+def test_modes() -> None:
+    with pytest.raises(ValueError, match='unknown authorization mode "ABAC"'):
+        chain("ABAC")
+    assert not chain("AlwaysDeny").authorize(JANE, LIST).allowed
+    assert chain("AlwaysDeny").authorize(User("x", groups=("system:masters",)), LIST).allowed
+    assert chain("RBAC").authorize(JANE, RequestInfo(path="/livez", verb="get")).allowed

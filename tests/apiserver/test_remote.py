@@ -1,0 +1,107 @@
+"""Asking a remote service: attempts, failures, and what a kubeconfig says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import yaml
+
+from tiphys.apimachinery.clock import RealClock
+from tiphys.apiserver.remote import Remote, RemoteFailed
+from tiphys.client.transport import Answer, Call, TransportError
+from tiphys.wire import pki
+from tiphys.wire.message import Request, Response
+from tiphys.wire.server import serve
+
+
+class Told:
+    """A transport that answers as it is told."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.calls: list[Call] = []
+
+    async def send(self, call: Call) -> Answer:
+        self.calls.append(call)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        status, body = answer
+        return Answer(status, {}, body if isinstance(body, bytes) else orjson.dumps(body))
+
+    @asynccontextmanager
+    async def stream(self, call: Call) -> AsyncIterator[Any]:
+        raise AssertionError
+        yield
+
+    async def close(self) -> None:
+        self.answers.clear()
+
+    def anonymous(self) -> Told:
+        return self
+
+
+GONE = TransportError("POST x: connection refused")
+
+
+@pytest.mark.parametrize(
+    ("answers", "attempts"),
+    [([(200, {"a": 1})], 1), ([GONE, (200, {"a": 1})], 2), ([(503, b""), (429, b""), (201, {"a": 1})], 3)],
+)
+async def test_passing_failures_are_tried_again(answers: list[Any], attempts: int) -> None:
+    told = Told(*answers)
+    assert await Remote(told, url="https://x/y", first_wait_s=0).post({"q": 1}) == {"a": 1}
+    assert len(told.calls) == attempts
+    assert orjson.loads(told.calls[0].body) == {"q": 1}
+
+
+@pytest.mark.parametrize(
+    ("answers", "text"),
+    [
+        ([GONE] * 5, 'Post "https://x/y": POST x: connection refused'),
+        ([(500, b"")] * 5, "the server answered 500"),
+        ([(403, b"")], "the server answered 403"),
+        ([(200, b"no json")], "couldn't get version/kind; json parse error"),
+        ([(200, b"[]")], "Object 'Kind' is missing in the answer"),
+    ],
+)
+async def test_failures(answers: list[Any], text: str) -> None:
+    told = Told(*answers)
+    with pytest.raises(RemoteFailed, match=text):
+        await Remote(told, url="https://x/y", first_wait_s=0).post({})
+    assert not told.answers
+
+
+async def test_a_service_of_a_kubeconfig(tmp_path: Path) -> None:
+    now = RealClock().now()
+    ca = pki.make_ca("ca", now)
+    asked: list[tuple[str, bytes | None]] = []
+
+    async def handle(request: Request) -> Response:
+        asked.append((request.path, request.peer_certificate))
+        return Response(200, {"content-type": "application/json"}, b'{"status":{"allowed":true}}')
+
+    context = pki.server_context(pki.issue_server(ca, "s", ["127.0.0.1"], now), ca.certificate)
+    client = pki.issue_client(ca, "apiserver", [], now)
+    client.write(tmp_path / "c.crt", tmp_path / "c.key")
+    (tmp_path / "ca.crt").write_bytes(ca.certificate)
+    async with serve(handle, ssl_context=context, grace_s=0.1) as server:
+        url = f"https://127.0.0.1:{server.port}/deep/path"
+        config = {
+            "clusters": [{"name": "a", "cluster": {"server": url, "certificate-authority": "ca.crt"}}],
+            "users": [{"name": "a", "user": {"client-certificate": "c.crt", "client-key": "c.key"}}],
+            "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+            "current-context": "a",
+        }
+        (tmp_path / "config").write_text(yaml.safe_dump(config))
+        remote = Remote.from_kubeconfig(tmp_path / "config")
+        assert (await remote.post({}))["status"] == {"allowed": True}
+        await remote.close()
+    ((path, certificate),) = asked
+    assert path == "/deep/path"
+    assert certificate is not None

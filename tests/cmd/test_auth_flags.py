@@ -1,0 +1,99 @@
+"""Flags about identity and rights become options, or a clear refusal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from tiphys.apimachinery.clock import RealClock
+from tiphys.apiserver.authn.requestheader import RequestHeader
+from tiphys.cmd.auth_flags import auth_flags, auth_options
+from tiphys.wire import pki
+
+
+def run(*arguments: str) -> tuple[dict[str, Any], str]:
+    """Return the options, and what is said when there are none."""
+    found: dict[str, Any] = {}
+
+    @click.command()
+    @auth_flags
+    def command(**flags: Any) -> None:
+        found.update(auth_options(flags))
+
+    result = CliRunner().invoke(command, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return found, result.output
+
+
+def test_defaults() -> None:
+    found, _ = run()
+    assert found["authorization_modes"] == ("Node", "RBAC")
+    assert found["anonymous_auth"] is True
+    assert found["oidc"] is None
+    assert found["request_header"] is None
+    assert found["token_webhook_cache_ttl_s"] == 120.0
+    assert found["authorization_webhook_authorized_ttl_s"] == 300.0
+
+
+def test_issuers_and_keys(tmp_path: Path) -> None:
+    one, two = tmp_path / "a.pem", tmp_path / "b.pem"
+    one.write_bytes(pki.public_pem(pki.make_signing_key()))
+    two.write_bytes(pki.make_signing_key())
+    found, _ = run(
+        "--service-account-issuer=https://new", "--service-account-issuer=https://old",
+        f"--service-account-key-file={one}", f"--service-account-key-file={two}",
+        "--service-account-max-token-expiration=1h30m", "--api-audiences=a,b",
+        "--service-account-jwks-uri=https://keys/jwks",
+    )  # fmt: skip
+    assert (found["service_account_issuer"], found["further_service_account_issuers"]) == (
+        "https://new", ("https://old",),
+    )  # fmt: skip
+    assert len(found["service_account_public_keys"]) == 2
+    assert found["service_account_max_token_expiration_s"] == 5400
+    assert found["api_audiences"] == ("a", "b")
+
+
+def test_front_proxies(tmp_path: Path) -> None:
+    ca = pki.make_ca("p", RealClock().now()).certificate
+    file = tmp_path / "ca.crt"
+    file.write_bytes(ca)
+    found, _ = run(
+        f"--requestheader-client-ca-file={file}", "--requestheader-allowed-names=a,b",
+        "--requestheader-username-headers=X-U", "--requestheader-uid-headers=X-I",
+        "--requestheader-group-headers=X-G", "--requestheader-extra-headers-prefix=X-E-",
+    )  # fmt: skip
+    assert found["request_header"] == RequestHeader(ca, ("a", "b"), ("X-U",), ("X-I",), ("X-G",), ("X-E-",))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--oidc-issuer-url=https://i"], "oidc-issuer-url and oidc-client-id must be specified together"),
+        (["--oidc-signing-algs=HS256"], 'oidc: unsupported signing alg: "HS256"'),
+        (["--authentication-config=F", "--oidc-issuer-url=https://i"], "mutually exclusive"),
+        (
+            ["--authorization-config=F", "--authorization-mode=RBAC"],
+            "--authorization-config can not be specified",
+        ),
+        (
+            ["--authorization-mode=Webhook"],
+            "authorization-mode Webhook's authorization config file not passed",
+        ),
+        (["--authorization-webhook-config-file=F"], "without mode Webhook"),
+        (["--proxy-client-cert-file=F"], "must be specified together"),
+        (["--service-account-key-file=F"], "data does not contain any valid RSA or ECDSA public keys"),
+        (["--token-auth-file=F"], "expected at least 3 columns"),
+        (["--requestheader-client-ca-file=F"], "requestheader-username-headers must be specified"),
+        (["--authentication-token-webhook-cache-ttl=soon"], 'invalid duration "soon"'),
+    ],
+)
+def test_refusals(tmp_path: Path, arguments: list[str], text: str) -> None:
+    file = tmp_path / "f"
+    file.write_text("nothing")
+    found, said = run(*(one.replace("=F", f"={file}") for one in arguments))
+    assert not found
+    assert text in " ".join(said.replace("│", " ").split())
