@@ -1,0 +1,106 @@
+"""The tree of an expression. ``pos`` is an offset in the source, ``type`` is what the checker found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tiphys.apimachinery.cel.functions import Overload
+from tiphys.apimachinery.cel.types import DYN, Type
+
+ACCUMULATOR = "@result"
+"""The variable of a comprehension that no expression can name."""
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    pos: int
+    type: Type = field(default=DYN, init=False)
+
+
+@dataclass(slots=True, eq=False)
+class Literal(Node):
+    """A constant; ``kind`` tells 1 from 1u and "a" from b"a"."""
+
+    value: Any
+    kind: Type
+
+
+@dataclass(slots=True, eq=False)
+class Ident(Node):
+    name: str
+    constant: Any = field(default=None, init=False)
+    """The type that the name stands for, if it stands for one."""
+
+
+@dataclass(slots=True, eq=False)
+class Select(Node):
+    operand: Node
+    name: str
+    test_only: bool = False
+    whole: Ident | None = field(default=None, init=False)
+    """Set when the whole chain is one qualified name (``google.protobuf.Timestamp``)."""
+
+
+@dataclass(slots=True, eq=False)
+class Call(Node):
+    function: str
+    target: Node | None
+    args: list[Node]
+    overloads: list[Overload] = field(default_factory=list, init=False)
+
+
+@dataclass(slots=True, eq=False)
+class ListNode(Node):
+    elements: list[Node]
+    optional: frozenset[int] = frozenset()
+    """Positions of elements that are left out when their optional is empty."""
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    pos: int
+    key: Node
+    value: Node
+    optional: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class MapNode(Node):
+    entries: list[Entry]
+
+
+@dataclass(slots=True, eq=False)
+class StructNode(Node):
+    """``Name{field: value}``; keys of the entries are string literals."""
+
+    name: str
+    entries: list[Entry]
+
+
+@dataclass(slots=True, eq=False)
+class Comprehension(Node):
+    iter_var: str
+    iter_var2: str | None
+    iter_range: Node
+    accu_var: str
+    accu_init: Node
+    condition: Node
+    step: Node
+    result: Node
+
+
+def children(node: Node) -> list[Node]:
+    """Return the nodes right below, in the order in which they are written."""
+    match node:
+        case Select():
+            return [node.operand]
+        case Call():
+            return [*([node.target] if node.target is not None else []), *node.args]
+        case ListNode():
+            return node.elements
+        case MapNode() | StructNode():
+            return [part for entry in node.entries for part in (entry.key, entry.value)]
+        case Comprehension():
+            return [node.iter_range, node.accu_init, node.condition, node.step, node.result]
+    return []

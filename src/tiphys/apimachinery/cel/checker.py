@@ -1,0 +1,367 @@
+"""Finds the type of every node of a tree and the overloads of every call; says what does not fit.
+
+Every fault is reported, not only the first. What is ``dyn`` fits anywhere and is looked at when it runs.
+
+Source: cel-spec, "Gradual Type Checking"; the wording of faults is that of the API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tiphys.apimachinery.cel import types as t
+from tiphys.apimachinery.cel.ast import (
+    Call,
+    Comprehension,
+    Ident,
+    ListNode,
+    Literal,
+    MapNode,
+    Node,
+    Select,
+    StructNode,
+    children,
+)
+from tiphys.apimachinery.cel.errors import Source
+from tiphys.apimachinery.cel.functions import FunctionTable, Overload
+from tiphys.apimachinery.cel.regex import RegexError, compile_regex
+from tiphys.apimachinery.cel.types import Bindings, Type, is_assignable, most_general, substitute
+from tiphys.apimachinery.cel.values import TypeValue, parse_duration, parse_timestamp
+
+OPTIONAL_SELECT = "_?._"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What an expression may refer to."""
+
+    variables: Mapping[str, Type]
+    functions: FunctionTable
+    type_names: Mapping[str, Type]
+    """Names that stand for types (``int``, ``google.protobuf.Timestamp``)."""
+    struct: Callable[[str], Type | None]
+    """Finds the type of objects that expressions may make."""
+
+
+class Checker:
+    def __init__(self, source: Source, scope: Scope) -> None:
+        self._source = source
+        self._scope = scope
+        self._bound: Bindings = {}
+        self._locals: list[tuple[str, Type]] = []
+        self._variables = 0
+        self.used: set[str] = set()
+        """Variables of the scope that the expression refers to."""
+
+    def check(self, root: Node) -> Type:
+        """Type a whole tree, in place.
+
+        Raises:
+            CompileError: something does not fit.
+        """
+        self._check(root)
+        self._settle(root)
+        self._source.raise_issues()
+        return root.type
+
+    def _settle(self, node: Node) -> None:
+        node.type = substitute(self._bound, node.type, free_to_dyn=True)
+        for child in children(node):
+            self._settle(child)
+        if isinstance(node, Call):
+            _check_literals(self._source, node)
+
+    def _check(self, node: Node) -> Type:
+        match node:
+            case Literal():
+                node.type = node.kind
+            case Ident():
+                node.type = self._ident(node)
+            case Select():
+                node.type = self._select(node)
+            case Call():
+                node.type = self._call(node)
+            case ListNode():
+                node.type = self._list(node)
+            case MapNode():
+                node.type = self._map(node)
+            case StructNode():
+                node.type = self._struct(node)
+            case Comprehension():
+                node.type = self._comprehension(node)
+        return node.type
+
+    def _report(self, pos: int, message: str) -> Type:
+        self._source.report(pos, message)
+        return t.ERROR
+
+    def _is_local(self, name: str) -> bool:
+        return any(name == local for local, _ in self._locals)
+
+    def _lookup(self, node: Ident) -> Type | None:
+        name = node.name
+        if name.startswith("."):
+            name = node.name = name[1:]
+        else:
+            for local, found in reversed(self._locals):
+                if local == name:
+                    return found
+        variable = self._scope.variables.get(name)
+        if variable is not None:
+            self.used.add(name)
+            return variable
+        named = self._scope.type_names.get(name)
+        if named is None:
+            return None
+        node.constant = TypeValue(_runtime_name(named))
+        return t.type_of(named)
+
+    def _ident(self, node: Ident) -> Type:
+        found = self._lookup(node)
+        if found is None:
+            return self._report(
+                node.pos, f"undeclared reference to '{node.name.lstrip('.')}' (in container '')"
+            )
+        return found
+
+    def _select(self, node: Select) -> Type:
+        name = _qualified_name(node)
+        if name is not None and not node.test_only and not self._is_local(name.split(".")[0]):
+            whole = Ident(node.pos, name)
+            found = self._lookup(whole)
+            if found is not None:
+                node.whole = whole
+                whole.type = found
+                return found
+        found = self._field(node.pos, node.operand, node.name)
+        return t.BOOL if node.test_only else found
+
+    def _field(self, pos: int, operand: Node, name: str, *, optional: bool = False) -> Type:
+        target = substitute(self._bound, self._check(operand))
+        if target.kind == "optional":
+            target, optional = target.params[0], True
+        match target.kind:
+            case "map":
+                found = target.params[1]
+            case "object":
+                found = t.DYN if target.fields is None else target.fields.get(name, t.ERROR)
+                if found == t.ERROR:
+                    self._report(pos, f"undefined field '{name}'")
+            case "param":
+                is_assignable(self._bound, t.DYN, target)
+                found = t.DYN
+            case "dyn" | "error":
+                found = t.DYN
+            case _:
+                self._report(pos, f"type '{target}' does not support field selection")
+                found = t.DYN
+        return t.optional_of(found) if optional else found
+
+    def _call(self, node: Call) -> Type:
+        if node.function == OPTIONAL_SELECT:
+            name = node.args[1]
+            assert isinstance(name, Literal)
+            name.type = t.STRING
+            return self._field(node.pos, node.args[0], name.value, optional=True)
+        found: list[Overload] | None = None
+        if node.target is not None:
+            prefix = _qualified_name(node.target)
+            if prefix is not None and not self._is_local(prefix.split(".")[0]):
+                found = self._scope.functions.find(f"{prefix}.{node.function}")
+                if found is not None:
+                    node.function, node.target = f"{prefix}.{node.function}", None
+        args = [*([node.target] if node.target is not None else []), *node.args]
+        types = [self._check(arg) for arg in args]
+        node.function = node.function.lstrip(".")
+        found = found or self._scope.functions.find(node.function)
+        if found is None:
+            return self._report(node.pos, f"undeclared reference to '{node.function}' (in container '')")
+        return self._resolve(node, found, types)
+
+    def _resolve(self, node: Call, overloads: list[Overload], args: list[Type]) -> Type:
+        result: Type | None = None
+        for overload in overloads:
+            if overload.member != (node.target is not None) or len(overload.params) != len(args):
+                continue
+            fresh = self._fresh(overload)
+            trial = dict(self._bound)
+            if not all(
+                is_assignable(trial, substitute(fresh, wanted), found)
+                for wanted, found in zip(overload.params, args, strict=True)
+            ):
+                continue
+            self._bound = trial
+            node.overloads.append(overload)
+            gives = substitute(self._bound, substitute(fresh, overload.result))
+            result = gives if result is None or result == gives else t.DYN
+        if result is None:
+            shown = [str(substitute(self._bound, arg, free_to_dyn=False)) for arg in args]
+            signature = (
+                f"{shown[0]}.({', '.join(shown[1:])})" if node.target is not None else f"({', '.join(shown)})"
+            )
+            return self._report(
+                node.pos, f"found no matching overload for '{node.function}' applied to '{signature}'"
+            )
+        return result
+
+    def _fresh(self, overload: Overload) -> Bindings:
+        """Give each use of a generic signature variables of its own."""
+        fresh: Bindings = {}
+        if overload.is_generic:
+            for each in (*overload.params, overload.result):
+                for variable in _variables(each):
+                    if variable not in fresh:
+                        fresh[variable] = self._new_variable()
+        return fresh
+
+    def _new_variable(self) -> Type:
+        self._variables += 1
+        return t.param(f"_var{self._variables - 1}")
+
+    def _join(self, pos: int, before: Type | None, found: Type) -> Type:
+        """Return the type of all elements so far; they must agree."""
+        if before is None:
+            return found
+        trial = dict(self._bound)
+        if is_assignable(trial, before, found):
+            self._bound = trial
+            return most_general(before, found)
+        before_shown = substitute(self._bound, before)
+        self._report(pos, f"expected type '{before_shown}' but found '{substitute(self._bound, found)}'")
+        return before
+
+    def _list(self, node: ListNode) -> Type:
+        element: Type | None = None
+        for index, item in enumerate(node.elements):
+            found = self._check(item)
+            if index in node.optional:
+                found = self._unwrapped(item, found)
+            element = self._join(item.pos, element, found)
+        return t.list_of(element or self._new_variable())
+
+    def _unwrapped(self, node: Node, found: Type) -> Type:
+        found = substitute(self._bound, found)
+        if found.kind == "optional":
+            return found.params[0]
+        if found.kind not in ("dyn", "error"):
+            self._report(node.pos, f"expected type '{t.optional_of(found)}' but found '{found}'")
+        return found
+
+    def _map(self, node: MapNode) -> Type:
+        key: Type | None = None
+        value: Type | None = None
+        for entry in node.entries:
+            key = self._join(entry.key.pos, key, self._check(entry.key))
+            found = self._check(entry.value)
+            if entry.optional:
+                found = self._unwrapped(entry.value, found)
+            value = self._join(entry.value.pos, value, found)
+        return t.map_of(key or self._new_variable(), value or self._new_variable())
+
+    def _struct(self, node: StructNode) -> Type:
+        found = self._scope.struct(node.name)
+        if found is None:
+            self._report(node.pos, f"undeclared reference to '{node.name}' (in container '')")
+            found = t.object_of(node.name, None)
+        for entry in node.entries:
+            assert isinstance(entry.key, Literal)
+            given = self._check(entry.value)
+            if entry.optional:
+                given = self._unwrapped(entry.value, given)
+            name = entry.key.value
+            wanted = t.DYN if found.fields is None else found.fields.get(name)
+            if wanted is None:
+                self._report(entry.pos, f"undefined field '{name}'")
+            elif not is_assignable(self._bound, wanted, given):
+                shown = substitute(self._bound, given)
+                self._report(
+                    entry.pos, f"expected type of field '{name}' is '{wanted}' but provided type is '{shown}'"
+                )
+        return found
+
+    def _comprehension(self, node: Comprehension) -> Type:
+        over = substitute(self._bound, self._check(node.iter_range))
+        start = self._check(node.accu_init)
+        first, second = self._variables_of(node, over)
+        depth = len(self._locals)
+        self._locals.append((node.accu_var, start))
+        self._locals.append((node.iter_var, first))
+        if node.iter_var2 is not None:
+            self._locals.append((node.iter_var2, second))
+        self._expect(node.condition, t.BOOL)
+        self._expect(node.step, start)
+        del self._locals[depth + 1 :]
+        result = self._check(node.result)
+        del self._locals[depth:]
+        return substitute(self._bound, result)
+
+    def _expect(self, node: Node, wanted: Type) -> None:
+        found = self._check(node)
+        if not is_assignable(self._bound, wanted, found):
+            shown = substitute(self._bound, wanted)
+            self._report(node.pos, f"expected type '{shown}' but found '{substitute(self._bound, found)}'")
+
+    def _variables_of(self, node: Comprehension, over: Type) -> tuple[Type, Type]:
+        match over.kind:
+            case "list":
+                return (t.INT if node.iter_var2 else over.params[0]), over.params[0]
+            case "map":
+                return over.params[0], over.params[1]
+            case "param":
+                is_assignable(self._bound, t.DYN, over)
+                return t.DYN, t.DYN
+            case "dyn" | "error":
+                return t.DYN, t.DYN
+        text = (
+            f"expression of type '{over}' cannot be range of a comprehension (must be list, map, or dynamic)"
+        )
+        self._report(node.iter_range.pos, text)
+        return t.ERROR, t.ERROR
+
+
+def _runtime_name(named: Type) -> str:
+    match named.kind:
+        case "null":
+            return "null_type"
+        case "timestamp":
+            return "google.protobuf.Timestamp"
+        case "duration":
+            return "google.protobuf.Duration"
+    return named.name
+
+
+def _variables(one: Type) -> list[Type]:
+    if one.kind == "param":
+        return [one]
+    return [variable for each in one.params for variable in _variables(each)]
+
+
+def _qualified_name(node: Node) -> str | None:
+    """Return ``a.b.c`` for a chain of plain selections."""
+    parts: list[str] = []
+    while isinstance(node, Select):
+        if node.test_only:
+            return None
+        parts.append(node.name)
+        node = node.operand
+    if not isinstance(node, Ident):
+        return None
+    return ".".join([node.name, *reversed(parts)]).lstrip(".")
+
+
+def _check_literals(source: Source, node: Call) -> None:
+    """Durations, times and patterns that are written out must be such."""
+    checks: dict[str, Callable[[str], object]] = {
+        "duration": parse_duration,
+        "timestamp": parse_timestamp,
+        "matches": compile_regex,
+    }
+    check = checks.get(node.function)
+    argument = node.args[-1] if node.args else None
+    if check is None or not isinstance(argument, Literal) or not isinstance(argument.value, str):
+        return
+    try:
+        check(argument.value)
+    except (ValueError, RegexError):
+        source.report(argument.pos, f"invalid {node.function} argument")

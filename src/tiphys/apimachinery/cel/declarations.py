@@ -1,0 +1,229 @@
+"""What a schema says of a value, in CEL's terms: its type, how large it can get, and how JSON becomes it.
+
+Objects show what their schema declares and nothing else; what has no type there (unknown fields that are
+kept) has none here, and no expression can name it. Names of fields are escaped where CEL could not spell
+them.
+
+Source: "Validation rules" of CustomResourceDefinitions.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from tiphys.apimachinery.cel import types as t
+from tiphys.apimachinery.cel.errors import EvaluationError
+from tiphys.apimachinery.cel.lexer import KEYWORDS, RESERVED
+from tiphys.apimachinery.cel.typed import TypedList, TypedMap, TypedMapList, TypedObject, TypedSet, Wrap
+from tiphys.apimachinery.cel.values import SECOND, Duration, Timestamp, parse_duration, parse_timestamp
+from tiphys.apimachinery.schema.node import MISSING, Schema
+
+MAX_REQUEST_BYTES = 3 * 1024 * 1024
+"""Nothing that is sent can be larger, so nothing in it can."""
+
+_SIZES = {"date-time": (21, 32), "date": (12, 12), "duration": (3, 32)}
+"""The least and the most bytes of a formatted string, with quotes."""
+_ESCAPES = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
+_ESCAPED = re.compile(r"__|[.\-/]")
+_SPELLABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(slots=True, eq=False)
+class Declaration:
+    """A type with its bounds.
+
+    ``size`` is the most characters, bytes, items or entries; ``least`` is the fewest bytes in JSON.
+    """
+
+    type: t.Type
+    size: int = 0
+    least: int = 2
+    wrap: Wrap | None = None
+    key: Declaration | None = None
+    element: Declaration | None = None
+    fields: Mapping[str, Declaration] | None = None
+    known: bool = field(default=True)
+    """Whether the size is known at all; plain variables have none."""
+
+
+def plain(type_: t.Type) -> Declaration:
+    """Declare a value of which only the type is known."""
+    return Declaration(type_, known=False)
+
+
+def escape(name: str) -> str | None:
+    """Return a field's name as expressions spell it; None where they cannot."""
+    if name in RESERVED or name in KEYWORDS:
+        return f"__{name}__"
+    escaped = _ESCAPED.sub(lambda match: _ESCAPES[match.group()], name)
+    return escaped if _SPELLABLE.fullmatch(escaped) else None
+
+
+def declare(schema: Schema, *, name: str = "object", root: bool = False) -> Declaration | None:
+    """Declare the values of a schema; None for those that have no type.
+
+    ``root`` is true for whole resources, whose kind, apiVersion and names are always there. ``name`` is the
+    name of the object's type; those inside have it as a prefix.
+    """
+    if schema.int_or_string:
+        limit = schema.constraints.get("maxLength")
+        size = MAX_REQUEST_BYTES - 2 if limit is None else max(limit, 0) * 4
+        return Declaration(t.DYN, size, 1)
+    if root:
+        schema = with_identity(schema)
+    match schema.type:
+        case "array":
+            return _list(schema, name)
+        case "object":
+            return _map(schema, name) if schema.additional is not None else _object(schema, name)
+        case "string":
+            return _string(schema)
+        case "boolean":
+            return Declaration(t.BOOL, 0, 4)
+        case "number":
+            return Declaration(t.DOUBLE, 0, 1, wrap=float)
+        case "integer":
+            return Declaration(t.INT, 0, 1, wrap=_whole)
+    return None
+
+
+def with_identity(schema: Schema) -> Schema:
+    """Return a resource's schema with kind, apiVersion and its metadata's names."""
+    text = Schema(type="string")
+    meta = Schema(type="object", properties={"name": text, "generateName": text})
+    own = {"kind": text, "apiVersion": text, "metadata": meta}
+    return Schema(
+        type="object",
+        properties={**schema.properties, **own},
+        required=schema.required,
+        preserve_unknown=schema.preserve_unknown,
+        constraints=schema.constraints,
+    )
+
+
+def _whole(value: Any) -> int:
+    return value if type(value) is int else int(value)
+
+
+def _list(schema: Schema, name: str) -> Declaration | None:
+    if schema.items is None:
+        return None
+    item = declare(schema.items, name=f"{name}.@idx", root=schema.items.embedded_resource)
+    if item is None:
+        return None
+    limit = schema.constraints.get("maxItems")
+    size = (MAX_REQUEST_BYTES - 2) // (item.least + 1) if limit is None else max(limit, 0)
+    wrap: Wrap
+    if schema.list_type == "map":
+        keys = tuple(escape(key) or key for key in schema.list_map_keys)
+        wrap = lambda raw: TypedMapList(raw, item.wrap, keys)  # noqa: E731
+    else:
+        view = TypedSet if schema.list_type == "set" else TypedList
+        wrap = lambda raw: view(raw, item.wrap)  # noqa: E731
+    return Declaration(t.list_of(item.type), size, 2, wrap, element=item)
+
+
+def _map(schema: Schema, name: str) -> Declaration | None:
+    assert schema.additional is not None
+    value = declare(schema.additional, name=f"{name}.@elem", root=schema.additional.embedded_resource)
+    if value is None:
+        return None
+    limit = schema.constraints.get("maxProperties")
+    size = (MAX_REQUEST_BYTES - 2) // (value.least + 6) if limit is None else max(limit, 0)
+    wrap = lambda raw: TypedMap(raw, value.wrap)  # noqa: E731
+    key = Declaration(t.STRING)
+    return Declaration(t.map_of(t.STRING, value.type), size, 2, wrap, key=key, element=value)
+
+
+def _object(schema: Schema, name: str) -> Declaration:
+    fields: dict[str, Declaration] = {}
+    wraps: dict[str, tuple[str, Wrap | None]] = {}
+    least = 2
+    for key, child in schema.properties.items():
+        declared = declare(child, name=f"{name}.{key}", root=child.embedded_resource)
+        if declared is None:
+            continue
+        if key in schema.required and child.default is MISSING:
+            least += len(key) + declared.least + 4
+        escaped = escape(key)
+        if escaped is not None:
+            fields[escaped] = declared
+            wraps[escaped] = (key, declared.wrap)
+    return object_declaration(name, fields, wraps, least)
+
+
+def object_declaration(
+    name: str,
+    fields: Mapping[str, Declaration],
+    wraps: Mapping[str, tuple[str, Wrap | None]] | None = None,
+    least: int = 2,
+) -> Declaration:
+    """Declare an object by its fields, where no schema does."""
+    shown = wraps if wraps is not None else {key: (key, one.wrap) for key, one in fields.items()}
+    type_ = t.object_of(name, {key: one.type for key, one in fields.items()})
+    return Declaration(type_, 0, least, lambda raw: TypedObject(raw, shown, name), fields=fields)
+
+
+def _string(schema: Schema) -> Declaration:
+    limit = schema.constraints.get("maxLength")
+    least, most = _SIZES.get(schema.format or "", (2, MAX_REQUEST_BYTES - 2))
+    match schema.format:
+        case "byte":
+            return Declaration(t.BYTES, most if limit is None else max(limit, 0), 2, _bytes)
+        case "duration":
+            return Declaration(t.DURATION, most, least, _duration)
+        case "date":
+            return Declaration(t.TIMESTAMP, most, least, _date)
+        case "date-time" | "micro-time":
+            least, most = _SIZES["date-time"]
+            return Declaration(t.TIMESTAMP, most, least, _date_time)
+    if limit is not None:
+        return Declaration(t.STRING, max(limit, 0) * 4, least)
+    if schema.enum:
+        return Declaration(t.STRING, _longest(schema.enum), least)
+    return Declaration(t.STRING, most, least)
+
+
+def _longest(values: Iterable[Any]) -> int:
+    return max((len(value.encode()) for value in values if isinstance(value, str)), default=0)
+
+
+def _bytes(text: Any) -> Any:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise EvaluationError(f"Invalid byte formatted string {text}: {error}") from error
+
+
+_DAYS = re.compile(r"\s*([0-9]+)\s*(d|days?|w|weeks?|hours?|minutes?|min|seconds?|sec)\s*")
+_LONG = {"d": 86400, "w": 604800, "h": 3600, "m": 60, "s": 1}
+
+
+def _duration(text: Any) -> Any:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        match = _DAYS.fullmatch(text)
+        if match is None:
+            raise EvaluationError(f"Invalid duration {text}: unable to parse it") from error
+        return Duration(int(match[1]) * _LONG[match[2][0]] * SECOND)
+
+
+def _date(text: Any) -> Any:
+    try:
+        days = date.fromisoformat(text).toordinal() - date(1970, 1, 1).toordinal()
+    except ValueError as error:
+        raise EvaluationError(f"Invalid date formatted string {text}: {error}") from error
+    return Timestamp(days * 86400 * SECOND)
+
+
+def _date_time(text: Any) -> Any:
+    try:
+        return parse_timestamp(text)
+    except ValueError as error:
+        raise EvaluationError(f"Invalid date-time formatted string {text}: {error}") from error

@@ -1,0 +1,159 @@
+"""The way in: an environment says what expressions may refer to, and compiles them to programs.
+
+Source: cel-spec and "Common Expression Language in Kubernetes".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from tiphys.apimachinery.cel import estimate, types
+from tiphys.apimachinery.cel.ast import Node
+from tiphys.apimachinery.cel.checker import Checker, Scope
+from tiphys.apimachinery.cel.declarations import Declaration, plain
+from tiphys.apimachinery.cel.errors import CompileError, CostExceeded, EvaluationError, ResultTypeError
+from tiphys.apimachinery.cel.evaluate import Compiler
+from tiphys.apimachinery.cel.frame import Budget, Frame, Run
+from tiphys.apimachinery.cel.functions import FunctionTable, Library
+from tiphys.apimachinery.cel.libraries import KUBERNETES
+from tiphys.apimachinery.cel.parser import Macros, parse
+from tiphys.apimachinery.cel.ranges import Range
+from tiphys.apimachinery.cel.types import Type
+from tiphys.apimachinery.cel.values import ABSENT
+
+_TYPE_NAMES: dict[str, Type] = {
+    "bool": types.BOOL, "int": types.INT, "uint": types.UINT, "double": types.DOUBLE, "string": types.STRING,
+    "bytes": types.BYTES, "null_type": types.NULL, "type": types.TYPE, "dyn": types.DYN,
+    "list": types.list_of(types.DYN), "map": types.map_of(types.DYN, types.DYN),
+    "google.protobuf.Timestamp": types.TIMESTAMP, "google.protobuf.Duration": types.DURATION,
+}  # fmt: skip
+
+
+def _no_struct(name: str) -> Type | None:
+    return None
+
+
+class Environment:
+    """What is declared; make one for each set of variables and keep it.
+
+    ``structs`` finds the types of objects that expressions may make, by name.
+    """
+
+    def __init__(
+        self,
+        variables: Mapping[str, Type | Declaration],
+        libraries: Iterable[Library] = KUBERNETES,
+        *,
+        structs: Callable[[str], Type | None] = _no_struct,
+    ) -> None:
+        self._libraries = tuple(libraries)
+        self._structs = structs
+        self.variables: dict[str, Declaration] = {
+            name: plain(given) if isinstance(given, Type) else given for name, given in variables.items()
+        }
+        functions, self._macros, names = _tables(self._libraries)
+        declared = {name: one.type for name, one in self.variables.items()}
+        self._scope = Scope(declared, functions, names, structs)
+
+    def extend(self, variables: Mapping[str, Type | Declaration]) -> Environment:
+        """Return an environment with more variables."""
+        return Environment({**self.variables, **variables}, self._libraries, structs=self._structs)
+
+    def compile(self, expression: str, expected: Type | None = None) -> Program:
+        """Parse, check and compile.
+
+        Raises:
+            CompileError: the text is no expression, refers to what is not there, or mixes types.
+            ResultTypeError: its type is not the expected one.
+        """
+        try:
+            node, source = parse(expression, self._macros)
+            checker = Checker(source, self._scope)
+            result = checker.check(node)
+            if expected is not None and result != expected:
+                raise ResultTypeError(f"must evaluate to {expected}")
+            names = [name for name in self.variables if name in checker.used]
+            compiler = Compiler(names)
+            step = compiler.compile(node)
+        except RecursionError:
+            raise CompileError("ERROR: <input>:-1:0: expression recursion limit exceeded: 250") from None
+        except EvaluationError as error:
+            raise CompileError(f"program instantiation failed: {error}") from error
+        used = {name: self.variables[name] for name in names}
+        return Program(expression, node, used, step.run, compiler.slots)
+
+
+_Tables = tuple[FunctionTable, Macros, Mapping[str, Type]]
+_made: dict[tuple[str, ...], _Tables] = {}
+
+
+def _tables(libraries: tuple[Library, ...]) -> _Tables:
+    """Join libraries; the few sets that are in use are joined once."""
+    key = tuple(library.name for library in libraries)
+    found = _made.get(key)
+    if found is None:
+        macros: Macros = dict(macro for library in libraries for macro in library.macros)
+        names = {type_.name: type_ for library in libraries for type_ in library.types}
+        found = _made[key] = (FunctionTable(libraries), macros, {**_TYPE_NAMES, **names})
+    return found
+
+
+class Program:
+    """A compiled expression; evaluate it as often as needed, from any one thread at a time."""
+
+    def __init__(
+        self, expression: str, node: Node, variables: Mapping[str, Declaration], run: Run, slots: int
+    ) -> None:
+        self.expression = expression
+        self.result: Type = node.type
+        self._node = node
+        self._variables = variables
+        self._run = run
+        self._empty = [ABSENT] * slots
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """Names of the declared variables that the expression refers to."""
+        return frozenset(self._variables)
+
+    def cost_estimate(self) -> Range:
+        """Return the least and the most that it can cost, by the bounds of its variables' declarations."""
+        return estimate.estimate(self._node, self._variables)
+
+    def evaluate(self, activation: Mapping[str, Any], budget: Budget | None = None) -> Any:
+        """Return the value for these variables (JSON where they are declared by schema).
+
+        Raises:
+            EvaluationError: there is none.
+            CostExceeded: it cost more than one call may; the budget is charged in any case.
+        """
+        budget = budget or Budget()
+        slots = self._empty.copy()
+        for index, (name, declared) in enumerate(self._variables.items()):
+            if name in activation:
+                given = activation[name]
+                slots[index] = given if declared.wrap is None or given is None else declared.wrap(given)
+        frame = Frame(slots, budget.per_call)
+        try:
+            value = self._run(frame)
+        except EvaluationError:
+            frame.check()
+            raise
+        except RecursionError as error:
+            raise EvaluationError("expression recursion limit exceeded") from error
+        finally:
+            budget.spend(frame.cost)
+        frame.check()
+        return value
+
+
+__all__ = [
+    "Budget",
+    "CompileError",
+    "CostExceeded",
+    "Environment",
+    "EvaluationError",
+    "Program",
+    "ResultTypeError",
+]

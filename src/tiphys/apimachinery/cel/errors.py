@@ -1,0 +1,75 @@
+"""What can go wrong with an expression, and how a fault in its text is shown.
+
+CompileError            syntax, types; ``str`` is what the API prints after "compilation failed: "
+  ResultTypeError       it compiles, to a value of another type than wanted
+EvaluationError         a value could not be had (no such key, division by zero); ``||`` and ``&&`` absorb it
+CostExceeded            the budget of one call is spent; nothing absorbs it
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One fault at an offset of the source; -1 where it has no place."""
+
+    offset: int
+    message: str
+
+
+class CompileError(Exception):
+    """The expression is no program."""
+
+    def __init__(self, text: str, issues: tuple[Issue, ...] = ()) -> None:
+        super().__init__(text)
+        self.issues = issues
+
+
+class ResultTypeError(CompileError):
+    """The expression gives a value of another type than the caller needs."""
+
+
+class EvaluationError(Exception):
+    """A run ended without a value."""
+
+
+class CostExceeded(Exception):
+    """A run cost more than it may."""
+
+    def __init__(self) -> None:
+        super().__init__("operation cancelled: actual cost limit exceeded")
+
+
+class Source:
+    """The text of an expression; knows lines and how faults are pointed at."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._issues: list[Issue] = []
+
+    def report(self, offset: int, message: str) -> None:
+        self._issues.append(Issue(offset, message))
+
+    @property
+    def failed(self) -> bool:
+        return bool(self._issues)
+
+    def raise_issues(self) -> None:
+        """Raises CompileError when anything was reported."""
+        if self._issues:
+            issues = tuple(sorted(self._issues, key=lambda issue: issue.offset))
+            raise CompileError("\n".join(self._show(issue) for issue in issues), issues)
+
+    def _show(self, issue: Issue) -> str:
+        if issue.offset < 0:
+            return f"ERROR: <input>:-1:0: {issue.message}"
+        before = self.text[: issue.offset]
+        line = before.count("\n") + 1
+        column = issue.offset - (before.rfind("\n") + 1)
+        shown = self.text.split("\n")[line - 1].replace("\t", " ")
+        # Letters of more than one byte are taken to be twice as wide; so are the dots below them.
+        dots = "".join("." if ord(letter) < 128 else "．" for letter in shown[:column])
+        arrow = "^" if column >= len(shown) or ord(shown[column]) < 128 else "＾"
+        return f"ERROR: <input>:{line}:{column + 1}: {issue.message}\n | {shown}\n | {dots}{arrow}"

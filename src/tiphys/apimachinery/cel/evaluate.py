@@ -1,0 +1,434 @@
+"""Compiles a checked tree to closures. Constants are folded; what is folded costs nothing when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tiphys.apimachinery.cel import attributes
+from tiphys.apimachinery.cel.ast import (
+    Call,
+    Comprehension,
+    Entry,
+    Ident,
+    ListNode,
+    Literal,
+    MapNode,
+    Node,
+    Select,
+    StructNode,
+)
+from tiphys.apimachinery.cel.attributes import Getter
+from tiphys.apimachinery.cel.calls import call, no_such_overload
+from tiphys.apimachinery.cel.errors import EvaluationError
+from tiphys.apimachinery.cel.fold import bind, fold
+from tiphys.apimachinery.cel.frame import Frame, Run
+from tiphys.apimachinery.cel.runtime_cost import LIST, MAP, STRUCT
+from tiphys.apimachinery.cel.values import NONE, Optional, Struct, Uint, map_key
+
+_NOTHING: Final = object()
+_CONVERSIONS = frozenset(("bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "uint"))
+_IN_SETS = (str, int, float, bool, Uint)
+
+
+@dataclass(slots=True)
+class Step:
+    """A compiled node. Chains can still grow: ``base`` and ``getters`` are what they are made of."""
+
+    run: Run
+    constant: Any = _NOTHING
+    base: Run | None = None
+    getters: tuple[Getter, ...] = ()
+    own: int = 1
+
+    @property
+    def is_constant(self) -> bool:
+        return self.constant is not _NOTHING
+
+    def resolve(self) -> Run:
+        """Return the run of a chain inside of another one, which pays for it."""
+        return self.run if self.base is None else attributes.chain(self.base, self.getters, 0)
+
+    def then(self, getter: Getter) -> Step:
+        base, getters, own = (
+            (self.run, (getter,), 1) if self.base is None else (self.base, (*self.getters, getter), self.own)
+        )
+        return Step(attributes.chain(base, getters, own), base=base, getters=getters, own=own)
+
+
+def _constant(value: Any) -> Step:
+    return Step(lambda frame: value, value)
+
+
+class Compiler:
+    """Numbers variables, outer ones first, and builds the closures."""
+
+    def __init__(self, variables: Sequence[str]) -> None:
+        self._names = list(variables)
+        self._outer = len(variables)
+        self._scope = [(name, index) for index, name in enumerate(variables)]
+        self._fallible: set[int] = set()
+        """Accumulators and bindings: what they hold may be an error."""
+
+    @property
+    def slots(self) -> int:
+        return len(self._names)
+
+    def compile(self, node: Node) -> Step:
+        match node:
+            case Literal():
+                return _constant(node.value)
+            case Ident():
+                return self._ident(node)
+            case Select():
+                return self._select(node)
+            case Call():
+                return self._call(node)
+            case ListNode():
+                return self._list(node)
+            case MapNode():
+                return self._map(node)
+            case StructNode():
+                return Step(_struct(node.name, self._entries(node.entries)))
+            case Comprehension():
+                return Step(self._comprehension(node))
+        raise AssertionError(node)
+
+    def _ident(self, node: Ident) -> Step:
+        if node.constant is not None:
+            return _constant(node.constant)
+        slot = next(index for name, index in reversed(self._scope) if name == node.name)
+        base = (
+            attributes.variable(slot, node.name)
+            if slot < self._outer
+            else attributes.accumulator(slot)
+            if slot in self._fallible
+            else attributes.local(slot)
+        )
+        return Step(attributes.chain(base, (), 1), base=base)
+
+    def _select(self, node: Select) -> Step:
+        if node.whole is not None:
+            return self._ident(node.whole)
+        operand = self.compile(node.operand)
+        if not node.test_only:
+            return operand.then(attributes.field_getter(node.name))
+        return Step(_presence(operand.run, node.name, 0 if operand.base is not None else 1))
+
+    def _call(self, node: Call) -> Step:
+        special = _SPECIAL.get(node.function)
+        if special is not None:
+            return special(self, node)
+        args = [*([node.target] if node.target is not None else []), *node.args]
+        steps = [self.compile(arg) for arg in args]
+        lazy = _LAZY.get(node.function)
+        if lazy is not None and node.overloads and args[0].type.kind in ("optional", "dyn"):
+            return Step(lazy(steps[0].run, steps[1].run))
+        if node.function == "@in" and steps[1].is_constant:
+            found = _membership(steps[0], steps[1].constant)
+            if found is not None:
+                return found
+        run = call(node.function, node.overloads, [arg.type for arg in args], [step.run for step in steps])
+        if node.function in _CONVERSIONS and len(steps) == 1 and steps[0].is_constant:
+            return _constant(run(Frame([], 2**63)))
+        return Step(run)
+
+    def index(self, node: Call) -> Step:
+        operand, key = self.compile(node.args[0]), self.compile(node.args[1])
+        if key.is_constant:
+            return operand.then(attributes.constant_getter(key.constant))
+        return operand.then(attributes.index_getter(key.resolve()))
+
+    def optional_index(self, node: Call) -> Step:
+        operand, key = self.compile(node.args[0]), self.compile(node.args[1])
+        return operand.then(attributes.optional_getter(key.resolve()))
+
+    def logical(self, node: Call) -> Step:
+        left, right = self.compile(node.args[0]), self.compile(node.args[1])
+        return Step(_logical(left.run, right.run, decided=node.function == "_||_", name=node.function))
+
+    def conditional(self, node: Call) -> Step:
+        condition, then, otherwise = (self.compile(arg) for arg in node.args)
+        base = _conditional(condition.run, then.resolve(), otherwise.resolve())
+        return Step(base, base=base, own=0)
+
+    def not_strictly_false(self, node: Call) -> Step:
+        return Step(_not_strictly_false(self.compile(node.args[0]).run))
+
+    def _list(self, node: ListNode) -> Step:
+        steps = [self.compile(element) for element in node.elements]
+        if not node.optional and all(step.is_constant for step in steps):
+            return _constant([step.constant for step in steps])
+        return Step(_make_list([step.run for step in steps], node.optional))
+
+    def _entries(self, entries: Sequence[Entry]) -> list[tuple[Step, Step, bool]]:
+        return [(self.compile(entry.key), self.compile(entry.value), entry.optional) for entry in entries]
+
+    def _map(self, node: MapNode) -> Step:
+        entries = self._entries(node.entries)
+        if all(key.is_constant and value.is_constant and not optional for key, value, optional in entries):
+            made = _filled(((key.constant, value.constant) for key, value, _ in entries))
+            return _constant(made)
+        return Step(_make_map(entries))
+
+    def _comprehension(self, node: Comprehension) -> Run:
+        over, start = self.compile(node.iter_range), self.compile(node.accu_init)
+        depth = len(self._scope)
+        accumulator = self._declare(node.accu_var)
+        self._fallible.add(accumulator)
+        if isinstance(node.condition, Literal) and node.condition.value is False:
+            result = self.compile(node.result).run
+            del self._scope[depth:]
+            return bind(accumulator, start.run, result)
+        variables = [self._declare(name) for name in (node.iter_var, node.iter_var2) if name is not None]
+        condition = None if _is_true(node.condition) else self.compile(node.condition).run
+        step = self._collecting(node, accumulator) or self.compile(node.step).run
+        del self._scope[depth + 1 :]
+        result = self.compile(node.result).run
+        del self._scope[depth:]
+        begin = _fresh(node.accu_init) or start.run
+        return fold(over.run, (accumulator, *variables), begin, condition, step, result)
+
+    def _declare(self, name: str) -> int:
+        self._names.append(name)
+        self._scope.append((name, len(self._names) - 1))
+        return len(self._names) - 1
+
+    def _collecting(self, node: Comprehension, slot: int) -> Run | None:
+        """Return a step that fills the accumulator in place, where it only ever grows."""
+        if not isinstance(node.accu_init, ListNode | MapNode):
+            return None
+        step, condition = node.step, None
+        if isinstance(step, Call) and step.function == "_?_:_":
+            condition, step = step.args[0], step.args[1]
+        if not isinstance(step, Call):
+            return None
+        grow: Run
+        if step.function == "_+_" and isinstance(step.args[1], ListNode):
+            grow = _append(slot, self.compile(step.args[1].elements[0]))
+        elif step.function == "cel.@mapInsert":
+            grow = _insert(slot, [self.compile(arg).run for arg in step.args[1:]])
+        else:
+            return None
+        return grow if condition is None else _conditional(self.compile(condition).run, grow, _kept(slot))
+
+
+def _is_true(node: Node) -> bool:
+    return isinstance(node, Literal) and node.value is True
+
+
+def _fresh(node: Node) -> Run | None:
+    if isinstance(node, ListNode) and not node.elements:
+        return lambda frame: []
+    if isinstance(node, MapNode) and not node.entries:
+        return lambda frame: {}
+    return None
+
+
+def _kept(slot: int) -> Run:
+    return attributes.accumulator(slot)
+
+
+def _append(slot: int, element: Step) -> Run:
+    read = attributes.accumulator(slot)
+    own = 2 if element.is_constant else LIST + 2
+    value = element.run
+
+    def run(frame: Frame) -> Any:
+        frame.cost += own
+        made = value(frame)
+        items = read(frame)
+        items.append(made)
+        return items
+
+    return run
+
+
+def _insert(slot: int, args: list[Run]) -> Run:
+    read = attributes.accumulator(slot)
+
+    def run(frame: Frame) -> Any:
+        frame.cost += 2
+        values = [arg(frame) for arg in args]
+        entries = read(frame)
+        pairs = [(map_key(values[0]), values[1])] if len(values) == 2 else list(values[0].items())
+        for key, value in pairs:
+            if key in entries:
+                raise EvaluationError(f"insert failed: key {attributes.shown(key)} already exists")
+            entries[key] = value
+        return entries
+
+    return run
+
+
+def _presence(operand: Run, name: str, own: int) -> Run:
+    def run(frame: Frame) -> bool:
+        frame.cost += own
+        return attributes.is_present(operand(frame), name)
+
+    return run
+
+
+def _logical(left: Run, right: Run, *, decided: bool, name: str) -> Run:
+    """``||`` and ``&&``: the side that decides wins, even over the other's error."""
+
+    def run(frame: Frame) -> Any:
+        failed: EvaluationError | None = None
+        try:
+            one = left(frame)
+            if one is decided:
+                return decided
+            if not isinstance(one, bool):
+                failed = EvaluationError("no such overload")
+        except EvaluationError as error:
+            failed = error
+        if failed is None:
+            other = right(frame)
+        else:
+            try:
+                other = right(frame)
+            except EvaluationError:
+                raise failed from None
+        if other is decided:
+            return decided
+        if failed is not None:
+            raise failed
+        if not isinstance(other, bool):
+            raise no_such_overload(name, (one, other))
+        return not decided
+
+    return run
+
+
+def _conditional(condition: Run, then: Run, otherwise: Run) -> Run:
+    def run(frame: Frame) -> Any:
+        chosen = condition(frame)
+        if chosen is True:
+            return then(frame)
+        if chosen is False:
+            return otherwise(frame)
+        raise EvaluationError("no such overload")
+
+    return run
+
+
+def _not_strictly_false(argument: Run) -> Run:
+    def run(frame: Frame) -> Any:
+        frame.cost += 1
+        try:
+            return argument(frame) is not False
+        except EvaluationError:
+            return True
+
+    return run
+
+
+def _make_list(elements: list[Run], optional: frozenset[int]) -> Run:
+    def run(frame: Frame) -> list[Any]:
+        frame.cost += LIST
+        if not optional:
+            return [element(frame) for element in elements]
+        made: list[Any] = []
+        for index, element in enumerate(elements):
+            value = element(frame)
+            if index not in optional:
+                made.append(value)
+            elif _unwrapped(value).has_value:
+                made.append(value.value)
+        return made
+
+    return run
+
+
+def _unwrapped(value: Any) -> Optional:
+    if type(value) is not Optional:
+        raise EvaluationError("cannot initialize optional entry from non-optional value")
+    return value
+
+
+def _filled(entries: Any) -> dict[Any, Any]:
+    made: dict[Any, Any] = {}
+    for key, value in entries:
+        if type(key) not in (str, int, bool, Uint):
+            raise EvaluationError("unsupported key type")
+        kept = map_key(key)
+        if kept in made:
+            raise EvaluationError("Failed with repeated key")
+        made[kept] = value
+    return made
+
+
+def _given(frame: Frame, entries: list[tuple[Step, Step, bool]]) -> Any:
+    for key, value, optional in entries:
+        name, given = key.run(frame), value.run(frame)
+        if not optional:
+            yield name, given
+        elif _unwrapped(given).has_value:
+            yield name, given.value
+
+
+def _make_map(entries: list[tuple[Step, Step, bool]]) -> Run:
+    def run(frame: Frame) -> dict[Any, Any]:
+        frame.cost += MAP
+        return _filled(_given(frame, entries))
+
+    return run
+
+
+def _struct(name: str, entries: list[tuple[Step, Step, bool]]) -> Run:
+    def run(frame: Frame) -> Struct:
+        frame.cost += STRUCT
+        return Struct(name, dict(_given(frame, entries)))
+
+    return run
+
+
+def _membership(value: Step, items: Any) -> Step | None:
+    """Look constants up in a set; that costs nothing."""
+    if not isinstance(items, list) or not all(isinstance(one, _IN_SETS) for one in items):
+        return None
+    if not items:
+        return _constant(False)
+    known = frozenset(map(map_key, items))
+    inner = value.run
+
+    def run(frame: Frame) -> bool:
+        try:
+            return map_key(inner(frame)) in known
+        except TypeError:
+            return False
+
+    return Step(run)
+
+
+def _or_value(left: Run, right: Run) -> Run:
+    def run(frame: Frame) -> Any:
+        found = left(frame)
+        if type(found) is not Optional:
+            raise no_such_overload("orValue", (found,))
+        return found.value if found.has_value else right(frame)
+
+    return run
+
+
+def _or(left: Run, right: Run) -> Run:
+    def run(frame: Frame) -> Any:
+        found = left(frame)
+        if type(found) is not Optional:
+            raise no_such_overload("or", (found,))
+        return found if found is not NONE and found.has_value else right(frame)
+
+    return run
+
+
+_SPECIAL: dict[str, Callable[[Compiler, Call], Step]] = {
+    "_[_]": Compiler.index,
+    "_[?_]": Compiler.optional_index,
+    "_?._": Compiler.optional_index,
+    "_||_": Compiler.logical,
+    "_&&_": Compiler.logical,
+    "_?_:_": Compiler.conditional,
+    "@not_strictly_false": Compiler.not_strictly_false,
+}
+_LAZY: dict[str, Callable[[Run, Run], Run]] = {"or": _or, "orValue": _or_value}

@@ -1,0 +1,72 @@
+"""Runs comprehensions: a loop over a list or a map with one accumulated value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tiphys.apimachinery.cel.errors import EvaluationError
+from tiphys.apimachinery.cel.frame import Frame, Run
+from tiphys.apimachinery.cel.values import ListView, MapView, find, from_map_key, type_name
+
+
+def _keys(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | ListView):
+        return iter(value)
+    if isinstance(value, dict):
+        return map(from_map_key, value)
+    if isinstance(value, MapView):
+        return iter(value)
+    raise EvaluationError(f"got '{type_name(value)}', expected iterable type")
+
+
+def _pairs(value: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, list | ListView):
+        return enumerate(value)
+    return ((key, find(value, key)) for key in _keys(value))
+
+
+def fold(over: Run, slots: tuple[int, ...], start: Run, condition: Run | None, step: Run, result: Run) -> Run:
+    """Return the closure of a loop; ``slots`` are the accumulator's and one or two variables'.
+
+    Without a condition it runs to the end. An error of a step is kept, for the next one may absorb it.
+    """
+    accumulator, first = slots[0], slots[1]
+    second = slots[2] if len(slots) == 3 else -1
+
+    def turns(values: Any, kept: list[Any]) -> Iterator[None]:
+        if second < 0:
+            for kept[first] in _keys(values):
+                yield
+        else:
+            for kept[first], kept[second] in _pairs(values):
+                yield
+
+    def run(frame: Frame) -> Any:
+        kept, values = frame.slots, over(frame)
+        kept[accumulator] = start(frame)
+        for _ in turns(values, kept):
+            if condition is not None and condition(frame) is not True:
+                break
+            try:
+                kept[accumulator] = step(frame)
+            except EvaluationError as error:
+                kept[accumulator] = error
+            if frame.cost > frame.limit:
+                frame.check()
+        return result(frame)
+
+    return run
+
+
+def bind(slot: int, value: Run, result: Run) -> Run:
+    """Return the closure of a variable for one expression; an error of its value shows where it is read."""
+
+    def run(frame: Frame) -> Any:
+        try:
+            frame.slots[slot] = value(frame)
+        except EvaluationError as error:
+            frame.slots[slot] = error
+        return result(frame)
+
+    return run

@@ -1,0 +1,152 @@
+"""Splits the text of an expression into tokens; knows literals, not grammar.
+
+Unknown characters and broken strings are reported and skipped, so that one pass finds all of them.
+
+Source: cel-spec, "Syntax".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tiphys.apimachinery.cel.errors import Source
+
+EOF = "<EOF>"
+KEYWORDS = frozenset(("in", "true", "false", "null"))
+RESERVED = frozenset(
+    [
+        "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop",
+        "package", "namespace", "return", "var", "void", "while",
+    ]
+)  # fmt: skip
+
+_BLANK = re.compile(r"(?:[ \t\r\n\f]+|//[^\n]*)+")
+_NUMBER = re.compile(
+    r"(?P<float>[0-9]+\.[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+|\.[0-9]+(?:[eE][+-]?[0-9]+)?)"
+    r"|(?P<whole>0x[0-9a-fA-F]+|[0-9]+)(?P<unsigned>[uU]?)"
+)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_STRING_START = re.compile(r"(?P<bytes>[bB]?)(?P<raw>[rR]?)(?P<quote>\"\"\"|'''|\"|')")
+_OPERATOR = re.compile(r"==|!=|<=|>=|&&|\|\||[<>\[\]{}().,\-!?:+*/%]")
+_HALVES = "=&|"
+"""Characters that only stand in pairs; the wrong second one is part of what is not recognized."""
+
+_SIMPLE = {
+    "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v",
+    "\\": "\\", "'": "'", '"': '"', "`": "`", "?": "?",
+}  # fmt: skip
+_ESCAPE = re.compile(
+    r"\\(?:(?P<simple>[abfnrtv\\'\"`?])|[xX](?P<hex>[0-9a-fA-F]{2})|u(?P<short>[0-9a-fA-F]{4})"
+    r"|U(?P<long>[0-9a-fA-F]{8})|(?P<octal>[0-3][0-7]{2}))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """``kind`` is the operator or keyword itself, or NAME, INT, UINT, DOUBLE, STRING, BYTES, <EOF>."""
+
+    kind: str
+    text: str
+    offset: int
+    value: object = None
+
+
+def tokens(source: Source) -> list[Token]:
+    """Return all tokens, the last of which is the end; faults are reported to the source."""
+    text, at, found = source.text, 0, []
+    while True:
+        blank = _BLANK.match(text, at)
+        if blank:
+            at = blank.end()
+        if at >= len(text):
+            found.append(Token(EOF, EOF, len(text)))
+            return found
+        token, at = _token(source, at)
+        if token is not None:
+            found.append(token)
+
+
+def _token(source: Source, at: int) -> tuple[Token | None, int]:
+    text = source.text
+    start = _STRING_START.match(text, at)
+    if start:
+        return _string(source, at, start)
+    number = _NUMBER.match(text, at)
+    if number:
+        return _number(source, at, number), number.end()
+    name = _NAME.match(text, at)
+    if name:
+        word = name.group()
+        return Token(word if word in KEYWORDS else "NAME", word, at), name.end()
+    operator = _OPERATOR.match(text, at)
+    if operator:
+        return Token(operator.group(), operator.group(), at), operator.end()
+    return _unknown(source, at, at + (1 if text[at] in _HALVES else 0))
+
+
+def _unknown(source: Source, start: int, last: int) -> tuple[None, int]:
+    shown = source.text[start : last + 1]
+    for plain, escaped in (("\n", "\\n"), ("\t", "\\t"), ("\r", "\\r")):
+        shown = shown.replace(plain, escaped)
+    source.report(start, f"Syntax error: token recognition error at: '{shown}'")
+    return None, last + 1
+
+
+def _number(source: Source, at: int, match: re.Match[str]) -> Token:
+    text = match.group()
+    if match["float"] is not None:
+        value = float(text)
+        if value in (float("inf"), float("-inf")):
+            source.report(at, "invalid double literal")
+        return Token("DOUBLE", text, at, value)
+    whole = int(match["whole"], 16) if match["whole"].startswith("0x") else int(match["whole"][:4300])
+    return Token("UINT" if match["unsigned"] else "INT", text, at, whole)
+
+
+def _string(source: Source, at: int, start: re.Match[str]) -> tuple[Token | None, int]:
+    text, quote, position = source.text, start["quote"], start.end()
+    is_bytes, is_raw = bool(start["bytes"]), bool(start["raw"])
+    parts: list[str | bytes] = []
+    while True:
+        if position >= len(text):
+            return _unknown(source, at, len(text))
+        if text.startswith(quote, position):
+            break
+        letter = text[position]
+        if letter in "\r\n" and len(quote) == 1:
+            return _unknown(source, at, position)
+        if letter == "\\" and not is_raw:
+            escape = _ESCAPE.match(text, position)
+            part = _unescape(escape, is_bytes=is_bytes) if escape else None
+            if escape is None or part is None:
+                return _unknown(source, at, position + 1)
+            parts.append(part)
+            position = escape.end()
+        else:
+            parts.append(letter)
+            position += 1
+    end = position + len(quote)
+    return _string_token(text[at:end], at, parts, is_bytes=is_bytes), end
+
+
+def _string_token(text: str, at: int, parts: list[str | bytes], *, is_bytes: bool) -> Token:
+    if is_bytes:
+        whole = b"".join(
+            part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass") for part in parts
+        )
+        return Token("BYTES", text, at, whole)
+    return Token("STRING", text, at, "".join(part for part in parts if isinstance(part, str)))
+
+
+def _unescape(match: re.Match[str], *, is_bytes: bool) -> str | bytes | None:
+    """Return what an escape stands for; None where no text has such a character."""
+    if match["simple"]:
+        return _SIMPLE[match["simple"]]
+    digits = match["hex"] or match["short"] or match["long"]
+    code = int(digits, 16) if digits else int(match["octal"], 8)
+    if is_bytes and (match["hex"] or match["octal"]):
+        return bytes((code,))
+    if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
+        return None
+    return chr(code)

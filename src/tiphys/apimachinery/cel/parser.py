@@ -1,0 +1,360 @@
+"""Turns the text of an expression into a tree, with macros expanded on the way.
+
+Stops at the first fault of grammar; faults of tokens are all reported. Depth and length are bounded, so that
+no text can exhaust the stack.
+
+Source: cel-spec, "Syntax"; the wording of faults is that of the API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tiphys.apimachinery.cel import lexer
+from tiphys.apimachinery.cel.ast import (
+    Call,
+    Entry,
+    Ident,
+    ListNode,
+    Literal,
+    MapNode,
+    Node,
+    Select,
+    StructNode,
+)
+from tiphys.apimachinery.cel.errors import CompileError, Source
+from tiphys.apimachinery.cel.lexer import Token
+from tiphys.apimachinery.cel.types import BOOL, BYTES, DOUBLE, INT, NULL, STRING, UINT
+from tiphys.apimachinery.cel.values import Uint
+
+MAX_DEPTH = 250
+MAX_LENGTH = 100_000
+
+Macro = Callable[["Parser", int, Node | None, list[Node]], Node | None]
+Macros = Mapping[tuple[str, int, bool], Macro]
+"""Macros by name, number of arguments, and whether they are called on something."""
+
+_RELATIONS = frozenset(("<", "<=", ">=", ">", "==", "!=", "in"))
+_NAMES = {"in": "@in"}
+_START = ("[", "{", "(", ".", "-", "!", "true", "false", "null")
+_START_KINDS = frozenset((*_START, "NAME", "INT", "UINT", "DOUBLE", "STRING", "BYTES"))
+_ORDER = ("[", "]", "{", "}", "(", ")", ".", ",", "-", "!", "?", "true", "false", "null")
+_NUMBERS = {"INT": (-(2**63), 2**63 - 1, "int"), "UINT": (0, 2**64 - 1, "uint")}
+
+
+def _expected(*more: str) -> str:
+    signs = ", ".join(f"'{sign}'" for sign in _ORDER if sign in _START or sign in more)
+    return f"{{{signs}, NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}}"
+
+
+class _SyntaxFault(Exception):
+    """Parsing cannot go on; the fault is with the source."""
+
+
+def parse(text: str, macros: Macros) -> tuple[Node, Source]:
+    """Return the tree of an expression.
+
+    Raises:
+        CompileError: the text is no expression.
+    """
+    source = Source(text)
+    if len(text) > MAX_LENGTH:
+        limit = f"expression code point size exceeds limit: size: {len(text)}, limit {MAX_LENGTH}"
+        source.report(-1, limit)
+        source.raise_issues()
+    parser = Parser(source, macros)
+    try:
+        node = parser.whole()
+    except _SyntaxFault:
+        node = None
+    source.raise_issues()
+    if node is None:
+        raise CompileError("no expression")
+    return node, source
+
+
+class Parser:
+    """One pass over the tokens. Macros use ``source`` to report what is wrong with their arguments."""
+
+    def __init__(self, source: Source, macros: Macros) -> None:
+        self.source = source
+        self._macros = macros
+        self._tokens = lexer.tokens(source)
+        self._at = 0
+        self._depth = 0
+
+    @property
+    def _next(self) -> Token:
+        return self._tokens[self._at]
+
+    def _take(self, kind: str) -> Token | None:
+        token = self._tokens[self._at]
+        if token.kind != kind:
+            return None
+        self._at += 1
+        return token
+
+    def _need(self, kind: str) -> Token:
+        token = self._take(kind)
+        if token is not None:
+            return token
+        wanted = kind if kind == lexer.EOF else "IDENTIFIER" if kind == "NAME" else f"'{kind}'"
+        found = self._next
+        after = self._tokens[min(self._at + 1, len(self._tokens) - 1)]
+        if found.kind != lexer.EOF and after.kind == kind:
+            text = f"extraneous input '{found.text}' expecting {wanted}"
+        elif found.kind == lexer.EOF and kind in (")", "]", "}"):
+            text = f"missing {wanted} at '{found.text}'"
+        else:
+            text = f"mismatched input '{found.text}' expecting {wanted}"
+        raise self._fault(found.offset, f"Syntax error: {text}")
+
+    def _fault(self, offset: int, message: str) -> _SyntaxFault:
+        self.source.report(offset, message)
+        return _SyntaxFault()
+
+    def _enter(self) -> None:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise self._fault(-1, f"expression recursion limit exceeded: {MAX_DEPTH}")
+
+    def whole(self) -> Node:
+        node = self._expression()
+        self._need(lexer.EOF)
+        return node
+
+    def _expression(self, *more: str) -> Node:
+        """A ternary or anything that binds closer; ``more`` are tokens that might stand here instead."""
+        self._enter()
+        node = self._any(more)
+        question = self._take("?")
+        if question is not None:
+            then = self._any(())
+            self._need(":")
+            otherwise = self._expression()
+            node = Call(question.offset, "_?_:_", None, [node, then, otherwise])
+        self._depth -= 1
+        return node
+
+    def _any(self, more: tuple[str, ...]) -> Node:
+        return self._joined("||", "_||_", lambda: self._joined("&&", "_&&_", lambda: self._relation(more)))
+
+    def _joined(self, sign: str, name: str, part: Callable[[], Node]) -> Node:
+        parts, offsets = [part()], []
+        while (token := self._take(sign)) is not None:
+            offsets.append(token.offset)
+            parts.append(part())
+        return _balanced(name, parts, offsets)
+
+    def _relation(self, more: tuple[str, ...]) -> Node:
+        node = self._sum(more)
+        while self._next.kind in _RELATIONS:
+            token = self._next
+            self._at += 1
+            name = _NAMES.get(token.kind) or f"_{token.kind}_"
+            node = self._binary(token, name, node, self._sum(()))
+        return node
+
+    def _binary(self, token: Token, name: str, left: Node, right: Node) -> Node:
+        return Call(token.offset, name, None, [left, right])
+
+    def _sum(self, more: tuple[str, ...]) -> Node:
+        node, links = self._product(more), 0
+        while self._next.kind in ("+", "-"):
+            token = self._next
+            self._at += 1
+            node = self._binary(token, f"_{token.kind}_", node, self._product(()))
+            links = self._link(links)
+        return node
+
+    def _product(self, more: tuple[str, ...]) -> Node:
+        node, links = self._unary(more), 0
+        while self._next.kind in ("*", "/", "%"):
+            token = self._next
+            self._at += 1
+            node = self._binary(token, f"_{token.kind}_", node, self._unary(()))
+            links = self._link(links)
+        return node
+
+    def _link(self, links: int) -> int:
+        """Chains lean to the left: each link is one level of the tree."""
+        if links + self._depth > MAX_DEPTH:
+            raise self._fault(-1, f"expression recursion limit exceeded: {MAX_DEPTH}")
+        return links + 1
+
+    def _unary(self, more: tuple[str, ...]) -> Node:
+        sign = self._next
+        if sign.kind == "!" or (sign.kind == "-" and not self._is_negative_number()):
+            count = 0
+            while self._take(sign.kind) is not None:
+                count += 1
+            if sign.kind == "-" and self._next.kind not in _START_KINDS:
+                found = self._next
+                shown = "" if found.kind == lexer.EOF else found.text
+                self.source.report(
+                    found.offset, f"Syntax error: no viable alternative at input '{'-' * count}{shown}'"
+                )
+            node = self._member(())
+            return node if count % 2 == 0 else Call(sign.offset, f"{sign.kind}_", None, [node])
+        return self._member(more)
+
+    def _is_negative_number(self) -> bool:
+        return self._tokens[self._at + 1].kind in ("INT", "DOUBLE")
+
+    def _member(self, more: tuple[str, ...]) -> Node:
+        node, links = self._primary(more), 0
+        while True:
+            dot = self._take(".")
+            if dot is not None:
+                node = self._select(node, dot)
+            elif (bracket := self._take("[")) is not None:
+                optional = self._take("?") is not None
+                index = self._expression()
+                self._need("]")
+                node = Call(bracket.offset, "_[?_]" if optional else "_[_]", None, [node, index])
+            else:
+                return node
+            links = self._link(links)
+
+    def _select(self, operand: Node, dot: Token) -> Node:
+        optional = self._take("?") is not None
+        name = self._take("NAME")
+        if name is None:
+            found = self._next
+            shown = "" if found.kind == lexer.EOF else found.text
+            raise self._fault(found.offset, f"Syntax error: no viable alternative at input '.{shown}'")
+        if optional:
+            return Call(dot.offset, "_?._", None, [operand, Literal(name.offset, name.text, STRING)])
+        opened = self._take("(")
+        if opened is not None:
+            return self._call(opened.offset, name.text, operand)
+        return Select(dot.offset, operand, name.text)
+
+    def _call(self, offset: int, name: str, target: Node | None) -> Node:
+        args: list[Node] = []
+        if self._take(")") is None:
+            args.append(self._expression(")"))
+            while self._take(",") is not None:
+                args.append(self._expression())
+            self._need(")")
+        macro = self._macros.get((name, len(args), target is not None))
+        made = macro(self, offset, target, args) if macro is not None else None
+        return made if made is not None else Call(offset, name, target, args)
+
+    def _primary(self, more: tuple[str, ...]) -> Node:
+        token = self._next
+        match token.kind:
+            case "(":
+                self._at += 1
+                node = self._expression()
+                self._need(")")
+                return node
+            case "[":
+                self._at += 1
+                return self._list(token)
+            case "{":
+                self._at += 1
+                return MapNode(token.offset, self._entries(fields=False))
+            case "NAME" | ".":
+                return self._name()
+        return self._literal(more)
+
+    def _name(self) -> Node:
+        leading = self._take(".")
+        name = self._need("NAME")
+        text = f".{name.text}" if leading else name.text
+        if name.text in lexer.RESERVED:
+            raise self._fault(name.offset, f"reserved identifier: {name.text}")
+        opened = self._take("(")
+        if opened is not None:
+            return self._call(opened.offset, text, None)
+        struct = self._struct_name(text)
+        if struct is not None:
+            return struct
+        return Ident(name.offset, text)
+
+    def _struct_name(self, first: str) -> Node | None:
+        """Read ``a.b.C{...}``, which only the brace tells from a selection."""
+        ahead, parts = self._at, [first]
+        while self._tokens[ahead].kind == "." and self._tokens[ahead + 1].kind == "NAME":
+            parts.append(self._tokens[ahead + 1].text)
+            ahead += 2
+        if self._tokens[ahead].kind != "{":
+            return None
+        self._at = ahead + 1
+        return StructNode(self._tokens[ahead].offset, ".".join(parts), self._entries(fields=True))
+
+    def _list(self, opened: Token) -> Node:
+        elements: list[Node] = []
+        optional: set[int] = set()
+        while self._take("]") is None:
+            if elements:
+                self._need(",") if self._next.kind == "," else self._need("]")
+                if self._take("]") is not None:
+                    break
+            if self._take("?") is not None:
+                optional.add(len(elements))
+            elements.append(self._expression("]", ",", "?"))
+        return ListNode(opened.offset, elements, frozenset(optional))
+
+    def _entries(self, *, fields: bool) -> list[Entry]:
+        entries: list[Entry] = []
+        while self._take("}") is None:
+            if entries:
+                self._need(",") if self._next.kind == "," else self._need("}")
+                if self._take("}") is not None:
+                    break
+            optional = self._take("?") is not None
+            key: Node
+            if fields:
+                name = self._need("NAME")
+                key = Literal(name.offset, name.text, STRING)
+            else:
+                key = self._expression("}", ",", "?")
+            colon = self._need(":")
+            entries.append(Entry(colon.offset, key, self._expression(), optional))
+        return entries
+
+    def _literal(self, more: tuple[str, ...]) -> Node:
+        minus = self._take("-")
+        token = self._next
+        self._at += 1
+        match token.kind:
+            case "INT" | "UINT":
+                return self._whole_number(token, minus)
+            case "DOUBLE":
+                assert isinstance(token.value, float)
+                return Literal((minus or token).offset, -token.value if minus else token.value, DOUBLE)
+            case "STRING":
+                return Literal(token.offset, token.value, STRING)
+            case "BYTES":
+                return Literal(token.offset, token.value, BYTES)
+            case "true" | "false":
+                return Literal(token.offset, token.kind == "true", BOOL)
+            case "null":
+                return Literal(token.offset, None, NULL)
+        self._at -= 1
+        verb = "mismatched"
+        if token.kind != lexer.EOF and self._tokens[self._at + 1].kind in _START_KINDS:
+            verb = "extraneous"
+        text = f"Syntax error: {verb} input '{token.text}' expecting {_expected(*more)}"
+        raise self._fault(token.offset, text)
+
+    def _whole_number(self, token: Token, minus: Token | None) -> Node:
+        assert isinstance(token.value, int)
+        value = -token.value if minus else token.value
+        lowest, highest, name = _NUMBERS[token.kind]
+        offset = (minus or token).offset
+        if not lowest <= value <= highest or len(token.text) > 4300:
+            self.source.report(offset, f"invalid {name} literal")
+        return Literal(offset, Uint(value), UINT) if token.kind == "UINT" else Literal(offset, value, INT)
+
+
+def _balanced(name: str, parts: list[Node], offsets: list[int]) -> Node:
+    """Join a chain as a shallow tree; order is kept."""
+    if len(parts) == 1:
+        return parts[0]
+    middle = len(offsets) // 2
+    left = _balanced(name, parts[: middle + 1], offsets[:middle])
+    right = _balanced(name, parts[middle + 1 :], offsets[middle + 1 :])
+    return Call(offsets[middle], name, None, [left, right])

@@ -1,0 +1,164 @@
+"""Types of CEL values as the checker sees them: immutable, shared, compared by what they say.
+
+``dyn`` is checked at run time; ``param`` is a variable of a generic signature. Objects are told apart by
+name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    kind: str
+    name: str
+    params: tuple[Type, ...] = ()
+    fields: Mapping[str, Type] | None = field(default=None, compare=False, repr=False)
+    """An object's fields by the name that expressions use; None lets any field through as ``dyn``."""
+
+    def __str__(self) -> str:
+        if self.kind == "type":
+            return f"type({self.params[0]})" if self.params else "type"
+        return f"{self.name}({', '.join(map(str, self.params))})" if self.params else self.name
+
+
+DYN = Type("dyn", "dyn")
+ERROR = Type("error", "!error!")
+BOOL = Type("bool", "bool")
+INT = Type("int", "int")
+UINT = Type("uint", "uint")
+DOUBLE = Type("double", "double")
+STRING = Type("string", "string")
+BYTES = Type("bytes", "bytes")
+NULL = Type("null", "null")
+TIMESTAMP = Type("timestamp", "timestamp")
+DURATION = Type("duration", "duration")
+TYPE = Type("type", "type")
+
+
+def list_of(element: Type) -> Type:
+    return Type("list", "list", (element,))
+
+
+def map_of(key: Type, value: Type) -> Type:
+    return Type("map", "map", (key, value))
+
+
+def optional_of(value: Type) -> Type:
+    return Type("optional", "optional_type", (value,))
+
+
+def type_of(value: Type) -> Type:
+    return Type("type", "type", (value,))
+
+
+def param(name: str) -> Type:
+    return Type("param", name)
+
+
+def opaque(name: str) -> Type:
+    """A type of a library (``net.IP``), which only its functions look into."""
+    return Type("opaque", name)
+
+
+def object_of(name: str, fields: Mapping[str, Type] | None) -> Type:
+    return Type("object", name, fields=fields)
+
+
+A, B = param("A"), param("B")
+LIST_A = list_of(A)
+MAP_AB = map_of(A, B)
+
+_NULLABLE = frozenset(("null", "object", "opaque", "optional", "timestamp", "duration"))
+_PLAIN = frozenset(("bool", "int", "uint", "double", "string", "bytes", "timestamp", "duration", "object"))
+
+Bindings = dict[Type, Type]
+
+
+def is_assignable(bound: Bindings, wanted: Type, found: Type) -> bool:
+    """Tell whether a value of one type goes where the other is wanted; binds type variables as it goes."""
+    if found.kind == "param":
+        fits, had = _substitutes(bound, wanted, found)
+        if fits or had:
+            return fits
+    if wanted.kind == "param":
+        return _substitutes(bound, found, wanted)[0]
+    if "dyn" in (wanted.kind, found.kind) or "error" in (wanted.kind, found.kind):
+        return True
+    if wanted.kind == "null":
+        return found.kind in _NULLABLE
+    if found.kind == "null":
+        return wanted.kind in _NULLABLE
+    if wanted.kind == "type":
+        return found.kind == "type"
+    if wanted.kind in _PLAIN:
+        return wanted == found
+    return (
+        wanted.kind == found.kind
+        and wanted.name == found.name
+        and len(wanted.params) == len(found.params)
+        and all(is_assignable(bound, *pair) for pair in zip(wanted.params, found.params, strict=True))
+    )
+
+
+def _substitutes(bound: Bindings, one: Type, variable: Type) -> tuple[bool, bool]:
+    """Try to let a type stand for a variable; also tell whether something stood for it before."""
+    if one == variable:
+        return True, True
+    known = bound.get(variable)
+    if known is None:
+        if _refers(bound, variable, one):
+            return False, False
+        bound[variable] = one
+        return True, False
+    if known == one:
+        return True, True
+    if not is_assignable(bound, one, known):
+        return False, True
+    general = most_general(one, known)
+    if not _refers(bound, variable, general):
+        bound[variable] = general
+    return True, True
+
+
+def _refers(bound: Bindings, variable: Type, inside: Type) -> bool:
+    if inside == variable:
+        return True
+    if inside.kind == "param":
+        known = bound.get(inside)
+        return known is not None and _refers(bound, variable, known)
+    return any(_refers(bound, variable, each) for each in inside.params)
+
+
+def most_general(one: Type, other: Type) -> Type:
+    """Return the wider of two compatible types."""
+    return one if _is_wider(one, other) else other
+
+
+def _is_wider(one: Type, other: Type) -> bool:
+    if one.kind in ("dyn", "error") or one.kind == "param":
+        return True
+    if other.kind in ("dyn", "error", "param"):
+        return False
+    if one.kind == "null":
+        return False
+    if other.kind == "null":
+        return True
+    if one.kind != other.kind or one.name != other.name or len(one.params) != len(other.params):
+        return False
+    return all(_is_wider(*pair) for pair in zip(one.params, other.params, strict=True))
+
+
+def substitute(bound: Bindings, one: Type, *, free_to_dyn: bool = False) -> Type:
+    """Return a type with its variables replaced by what they are bound to."""
+    known = bound.get(one)
+    if known is not None:
+        return substitute(bound, known, free_to_dyn=free_to_dyn)
+    if one.kind == "param":
+        return DYN if free_to_dyn else one
+    if not one.params:
+        return one
+    params = tuple(substitute(bound, each, free_to_dyn=free_to_dyn) for each in one.params)
+    return one if params == one.params else Type(one.kind, one.name, params, one.fields)

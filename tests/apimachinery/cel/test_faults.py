@@ -1,0 +1,213 @@
+"""What does not compile, and what is said of it."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tiphys.apimachinery.cel import (
+    Budget,
+    CompileError,
+    CostExceeded,
+    Environment,
+    EvaluationError,
+    ResultTypeError,
+    types,
+)
+from tiphys.apimachinery.cel.parser import MAX_LENGTH
+
+ENVIRONMENT = Environment(
+    {
+        "i": types.INT,
+        "s": types.STRING,
+        "l": types.list_of(types.INT),
+        "m": types.map_of(types.STRING, types.INT),
+        "o": types.object_of("thing", {"name": types.STRING, "size": types.INT}),
+        "d": types.DYN,
+    }
+)
+EXPECTED = (
+    "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', "
+    "NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}"
+)
+
+FAULTS: dict[str, list[tuple[int, str]]] = {
+    # syntax
+    "": [(1, f"Syntax error: mismatched input '<EOF>' expecting {EXPECTED}")],
+    "1 +": [(4, f"Syntax error: mismatched input '<EOF>' expecting {EXPECTED}")],
+    "*@a | b": [
+        (1, f"Syntax error: extraneous input '*' expecting {EXPECTED}"),
+        (2, "Syntax error: token recognition error at: '@'"),
+        (5, "Syntax error: token recognition error at: '| '"),
+    ],
+    "i | i": [
+        (3, "Syntax error: token recognition error at: '| '"),
+        (5, "Syntax error: extraneous input 'i' expecting <EOF>"),
+    ],
+    "s = 'test'": [
+        (3, "Syntax error: token recognition error at: '= '"),
+        (5, "Syntax error: extraneous input ''test'' expecting <EOF>"),
+    ],
+    "-": [
+        (2, "Syntax error: no viable alternative at input '-'"),
+        (2, f"Syntax error: mismatched input '<EOF>' expecting {EXPECTED}"),
+    ],
+    "1 2": [(3, "Syntax error: extraneous input '2' expecting <EOF>")],
+    "1 2 3": [(3, "Syntax error: mismatched input '2' expecting <EOF>")],
+    "(1": [(3, "Syntax error: missing ')' at '<EOF>'")],
+    "s.": [(3, "Syntax error: no viable alternative at input '.'")],
+    "'abc": [
+        (1, "Syntax error: token recognition error at: ''abc'"),
+        (5, f"Syntax error: mismatched input '<EOF>' expecting {EXPECTED}"),
+    ],
+    "0xFFFFFFFFFFFFFFFFF": [(1, "invalid int literal")],
+    "9223372036854775808": [(1, "invalid int literal")],
+    "0xFFFFFFFFFFFFFFFFFu": [(1, "invalid uint literal")],
+    "1.99e90000009": [(1, "invalid double literal")],
+    "i + for": [(5, "reserved identifier: for")],
+    # macros
+    "has(m)": [(5, "invalid argument to has() macro")],
+    "has(m['a'])": [(6, "invalid argument to has() macro")],
+    "l.all(m.x, true)": [(8, "argument must be a simple name")],
+    "l.exists(1, true)": [(10, "argument must be a simple name")],
+    "l.map(1 + 1, 2)": [(9, "argument must be a simple name")],
+    # references
+    "foo": [(1, "undeclared reference to 'foo' (in container '')")],
+    "foo.bar": [(1, "undeclared reference to 'foo' (in container '')")],
+    "foo(1)": [(4, "undeclared reference to 'foo' (in container '')")],
+    "s.foo(1)": [(6, "undeclared reference to 'foo' (in container '')")],
+    "l.all(x, y)": [(10, "undeclared reference to 'y' (in container '')")],
+    "l.all(x, true) && x > 1": [(19, "undeclared reference to 'x' (in container '')")],
+    "a + b": [
+        (1, "undeclared reference to 'a' (in container '')"),
+        (5, "undeclared reference to 'b' (in container '')"),
+    ],
+    "Thing{x: 1}": [(6, "undeclared reference to 'Thing' (in container '')")],
+    "cel.bind(x, 1, 2)": [
+        (1, "undeclared reference to 'cel' (in container '')"),
+        (9, "undeclared reference to 'bind' (in container '')"),
+        (10, "undeclared reference to 'x' (in container '')"),
+    ],
+    # types
+    "o.nothing": [(2, "undefined field 'nothing'")],
+    "has(o.nothing)": [(4, "undefined field 'nothing'")],
+    "o.?nothing": [(2, "undefined field 'nothing'")],
+    "i.field": [(2, "type 'int' does not support field selection")],
+    "i + s": [(3, "found no matching overload for '_+_' applied to '(int, string)'")],
+    "i == s": [(3, "found no matching overload for '_==_' applied to '(int, string)'")],
+    "1 == 1.0": [(3, "found no matching overload for '_==_' applied to '(int, double)'")],
+    "!i": [(1, "found no matching overload for '!_' applied to '(int)'")],
+    "i && true": [(3, "found no matching overload for '_&&_' applied to '(int, bool)'")],
+    "i ? 1 : 2": [(3, "found no matching overload for '_?_:_' applied to '(int, int, int)'")],
+    "true ? 1 : 'a'": [(6, "found no matching overload for '_?_:_' applied to '(bool, int, string)'")],
+    "s.startsWith(1)": [(13, "found no matching overload for 'startsWith' applied to 'string.(int)'")],
+    "l['a']": [(2, "found no matching overload for '_[_]' applied to '(list(int), string)'")],
+    "m[1]": [(2, "found no matching overload for '_[_]' applied to '(map(string, int), int)'")],
+    "1 in s": [(3, "found no matching overload for '@in' applied to '(int, string)'")],
+    "size(1)": [(5, "found no matching overload for 'size' applied to '(int)'")],
+    "[1, 'a']": [(5, "expected type 'int' but found 'string'")],
+    "{'a': 1, 'b': 'c'}": [(15, "expected type 'int' but found 'string'")],
+    "{'a': 1, 2: 3}": [(10, "expected type 'string' but found 'int'")],
+    "[?1]": [(3, "expected type 'optional_type(int)' but found 'int'")],
+    "i.all(x, true)": [
+        (1, "expression of type 'int' cannot be range of a comprehension (must be list, map, or dynamic)")
+    ],
+    "l.all(x, x)": [(6, "found no matching overload for '_&&_' applied to '(bool, int)'")],
+    "null + 1": [(6, "found no matching overload for '_+_' applied to '(null, int)'")],
+    # literals that cannot be right
+    "duration('x') == duration('1s')": [(10, "invalid duration argument")],
+    "timestamp('x') == timestamp(1)": [(11, "invalid timestamp argument")],
+    "s.matches('(')": [(11, "invalid matches argument")],
+    r"s.matches('(a)\\1')": [(11, "invalid matches argument")],
+    "s.matches('a(?=b)')": [(11, "invalid matches argument")],
+}
+
+
+@pytest.mark.parametrize("expression", FAULTS)
+def test_fault(expression: str) -> None:
+    with pytest.raises(CompileError) as caught:
+        ENVIRONMENT.compile(expression)
+    found = [(issue.offset + 1, issue.message) for issue in caught.value.issues]
+    assert found == FAULTS[expression]
+
+
+def test_faults_point_at_their_place() -> None:
+    with pytest.raises(CompileError) as caught:
+        ENVIRONMENT.compile("i > 1 &&\n\to.nme == 'x' && s > 2")
+    assert str(caught.value) == (
+        "ERROR: <input>:2:3: undefined field 'nme'\n"
+        " |  o.nme == 'x' && s > 2\n"
+        " | ..^\n"
+        "ERROR: <input>:2:20: found no matching overload for '_>_' applied to '(string, int)'\n"
+        " |  o.nme == 'x' && s > 2\n"
+        " | ...................^"
+    )
+
+
+def test_wide_letters_have_wide_dots() -> None:
+    with pytest.raises(CompileError) as caught:
+        ENVIRONMENT.compile("'é' + 1")
+    assert str(caught.value).splitlines()[-1] == " | .．..^"
+
+
+def test_expected_type() -> None:
+    assert ENVIRONMENT.compile("i > 1", types.BOOL).result == types.BOOL
+    with pytest.raises(ResultTypeError, match="must evaluate to bool"):
+        ENVIRONMENT.compile("i", types.BOOL)
+    with pytest.raises(ResultTypeError):
+        ENVIRONMENT.compile("d", types.BOOL)
+
+
+def test_folded_constants_must_have_values() -> None:
+    with pytest.raises(CompileError, match=r"^program instantiation failed: type conversion error"):
+        ENVIRONMENT.compile("int('x') == 1")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "(" * 400 + "1" + ")" * 400,
+        "[" * 400,
+        "-" * 3 + "(" * 300,
+        "1" + "+1" * 400,
+        "s" + ".a" * 400,
+        "!(" * 300,
+    ],
+    ids=["parentheses", "lists", "minus", "sum", "members", "nots"],
+)
+def test_depth_is_bounded(expression: str) -> None:
+    with pytest.raises(CompileError, match="expression recursion limit exceeded: 250"):
+        ENVIRONMENT.compile(expression)
+
+
+def test_long_chains_of_logic_are_shallow() -> None:
+    program = ENVIRONMENT.compile(" && ".join(["i > 1"] * 500))
+    assert program.evaluate({"i": 2}) is True
+
+
+def test_length_is_bounded() -> None:
+    with pytest.raises(CompileError, match=f"exceeds limit: size: {MAX_LENGTH + 1}, limit {MAX_LENGTH}"):
+        ENVIRONMENT.compile(" " * MAX_LENGTH + "1")
+
+
+_WORDS = (
+    "i s l m d o 1 2u 1.5 'a' b'x' null true ( ) [ ] { } . , : ? + - * / % < >= == ! && || has( all( x "
+    ".map(x, .? [? size( ' \" \\ @ = | é matches( timestamp( .format( optional.of("
+)
+_PIECES = st.sampled_from([*_WORDS.split(" "), " in ", "\n"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.one_of(st.text(max_size=30), st.lists(_PIECES, max_size=14).map("".join)))
+def test_any_text_is_a_program_or_a_fault(text: str) -> None:
+    try:
+        program = ENVIRONMENT.compile(text)
+        program.cost_estimate()
+    except CompileError:
+        return
+    values = {"i": 1, "s": "a", "l": [1, 2], "m": {"a": 1}, "d": {"x": [1]}, "o": {"name": "n", "size": 1}}
+    with contextlib.suppress(EvaluationError, CostExceeded):
+        program.evaluate(values, Budget(per_call=10_000))
