@@ -116,7 +116,12 @@ def _discovery_group(table: ResourceTable, name: str) -> Document:
 def _discovery_resource(row: Resource) -> Document:
     entry: Document = {
         "resource": row.plural,
-        "responseKind": {"group": "", "version": "", "kind": row.kind},
+        # Definitions spell out what the server's own kinds leave to the group version around them.
+        "responseKind": {
+            "group": row.group if row.custom else "",
+            "version": row.version if row.custom else "",
+            "kind": row.kind,
+        },
         "scope": "Namespaced" if row.namespaced else "Cluster",
         "singularResource": row.singular,
         "verbs": list(row.verbs),
@@ -133,7 +138,7 @@ def _discovery_resource(row: Resource) -> Document:
 def _discovery_subresource(row: Resource, name: str) -> Document:
     sub = row.subresource(name)
     assert sub is not None
-    own = (sub.kind.group, sub.kind.version) == (row.group, row.version)
+    own = not row.custom and (sub.kind.group, sub.kind.version) == (row.group, row.version)
     group_name, version = ("", "") if own else (sub.kind.group, sub.kind.version)
     return {
         "subresource": sub.name,

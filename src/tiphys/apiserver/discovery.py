@@ -6,15 +6,12 @@ Owns: negotiation and caching of the documents that ``apis.discovery_docs`` buil
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from tiphys.apis import discovery_docs
+from tiphys.apiserver import respond
+from tiphys.apiserver.negotiation import Format, discovery_format
 from tiphys.wire.message import Request, Response
-
-_AGGREGATED = ("v2", "v2beta1")
 
 
 class Discovery:
@@ -24,25 +21,35 @@ class Discovery:
         self._table = table
         self._address = server_address
         self._revision = -1
-        self._documents: dict[str, tuple[bytes, str]] = {}
+        self._encoded: dict[tuple[str, Format], Response] = {}
 
     def handle(self, request: Request) -> Response | None:
-        """Answer, or None when the path is not of discovery."""
+        """Answer, or None when the path is not of discovery. Raises NotAcceptable."""
         parts = [part for part in request.path.split("/") if part]
         if not parts or parts[0] not in ("api", "apis") or len(parts) > 3:
             return None
         if parts[0] == "api" and len(parts) > 2:
             return None
         if self._revision != self._table.revision:
-            self._documents.clear()
+            self._encoded.clear()
             self._revision = self._table.revision
-        if len(parts) == 1:
-            version = aggregated_version(request.headers.get("accept", ""))
-            if version:
-                return self._aggregated(request, core=parts[0] == "api", version=version)
-        return self._plain(request, "/".join(parts), lambda: self._document(parts))
+        form = format_of(request, aggregated=len(parts) == 1)
+        return self._answer(request, parts, form)
 
-    def _document(self, parts: list[str]) -> Any:
+    def _answer(self, request: Request, parts: list[str], form: Format) -> Response | None:
+        key = ("/".join(parts), form)
+        found = self._encoded.get(key)
+        if found is None:
+            document = self._document(parts, form)
+            if document is None:
+                return None
+            found = self._encoded[key] = encoded(document, form)
+        return unless_known(request, found)
+
+    def _document(self, parts: list[str], form: Format) -> Any:
+        if form.transform:
+            core = parts[0] == "api"
+            return discovery_docs.aggregated(self._table, core=core, version=form.transform_version)
         match parts:
             case ["api"]:
                 return discovery_docs.api_versions(self._address)
@@ -56,48 +63,34 @@ class Discovery:
                 return discovery_docs.resource_list(self._table, group, version)
         return None
 
-    def _cached(self, key: str, build: Callable[[], Any]) -> tuple[bytes, str] | None:
-        found = self._documents.get(key)
-        if found is None:
-            document = build()
-            if document is None:
-                return None
-            body = orjson.dumps(document)
-            found = self._documents[key] = (body, f'"{hashlib.sha512(body).hexdigest().upper()}"')
-        return found
 
-    def _aggregated(self, request: Request, *, core: bool, version: str) -> Response:
-        key = f"aggregated/{core}/{version}"
-        found = self._cached(key, lambda: discovery_docs.aggregated(self._table, core=core, version=version))
-        assert found is not None
-        body, tag = found
-        headers = {
-            "content-type": f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList",
-            "etag": tag,
-            "vary": "Accept",
-            "cache-control": "public",
-        }
-        if request.headers.get("if-none-match") == tag:
-            return Response(304, headers)
+def format_of(request: Request, *, aggregated: bool) -> Format:
+    """Return the form in which a client wants a discovery document. Raises NotAcceptable."""
+    headers = request.headers
+    return discovery_format(
+        headers.get("accept", ""),
+        request.query.get("pretty", [""])[0] if "pretty" in request.raw_query else "",
+        headers.get("user-agent", ""),
+        aggregated=aggregated,
+    )
+
+
+def encoded(document: Any, form: Format) -> Response:
+    """Return a document as an answer; an aggregated one carries its hash."""
+    body, content_type = respond.encode(document, form)
+    if not form.transform:
+        headers = {"content-type": content_type, "cache-control": respond.NO_STORE, "vary": "Accept"}
         return Response(200, headers, body)
-
-    def _plain(self, request: Request, key: str, build: Callable[[], Any]) -> Response | None:
-        found = self._cached(key, build)
-        if found is None:
-            return None
-        headers = {"content-type": "application/json", "cache-control": "no-cache, private", "vary": "Accept"}
-        if "pretty=" in request.raw_query or request.headers.get("user-agent", "").startswith("curl"):
-            return Response(200, headers, orjson.dumps(orjson.loads(found[0]), option=orjson.OPT_INDENT_2))
-        return Response(200, headers, found[0])
+    named = f"{content_type};g=apidiscovery.k8s.io;v={form.transform_version};as={form.transform}"
+    tag = f'"{hashlib.sha512(body).hexdigest().upper()}"'
+    headers = {"content-type": named, "etag": tag, "vary": "Accept", "cache-control": "public"}
+    return Response(200, headers, body)
 
 
-def aggregated_version(accept: str) -> str:
-    """Return the version of aggregated discovery that a client wants, empty for the legacy form."""
-    for clause in accept.split(","):
-        if "as=APIGroupDiscoveryList" in clause and clause.strip().startswith("application/json"):
-            for version in _AGGREGATED:
-                if f"v={version}" in clause.replace(" ", "").split(";"):
-                    return version
-        elif clause.strip().split(";")[0] in ("application/json", "*/*"):
-            return ""
-    return ""
+def unless_known(request: Request, response: Response) -> Response:
+    """Return a copy of an answer to keep, without what its reader has already."""
+    headers = dict(response.headers)
+    tag = headers.get("etag")
+    if tag and request.headers.get("if-none-match") == tag:
+        return Response(304, headers)
+    return Response(response.status, headers, response.body)

@@ -15,6 +15,8 @@ YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 MEDIA_TYPES = (JSON, YAML, PROTOBUF)
 _TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+_ALL_GROUPS = "APIGroupDiscoveryList"
+_DISCOVERY_VERSIONS = ("v2", "v2beta1")
 _META_VERSIONS = ("v1", "v1beta1")
 PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
 
@@ -98,11 +100,7 @@ def accept_format(
     Raises:
         NotAcceptable: nothing that the client accepts is served.
     """
-    if pretty:
-        is_pretty = pretty.lower() in ("1", "true", "t")
-    else:
-        is_pretty = user_agent.startswith(PRETTY_AGENTS)
-    is_pretty = is_pretty and not watch
+    is_pretty = _is_pretty(pretty, user_agent) and not watch
     offered = tuple(t for t in MEDIA_TYPES if (t != YAML or not watch) and (t != PROTOBUF or protobuf))
     if not accept.strip():
         return Format(JSON, "", "v1", is_pretty)
@@ -122,6 +120,36 @@ def accept_format(
     raise NotAcceptable(
         f"only the following media types are accepted: {', '.join(_shown(offered, watch=watch))}"
     )
+
+
+@lru_cache(maxsize=256)
+def discovery_format(accept: str, pretty: str, user_agent: str, *, aggregated: bool) -> Format:
+    """Choose the form of a discovery document; ``aggregated`` where it may be the one of all groups.
+
+    Raises:
+        NotAcceptable: nothing that the client accepts is served.
+    """
+    is_pretty = _is_pretty(pretty, user_agent)
+    if not accept.strip():
+        return Format(JSON, pretty=is_pretty)
+    for clause in _clauses(accept):
+        transform, version = clause.get("as"), clause.get("v")
+        if transform and not (
+            aggregated
+            and (transform, clause.get("g")) == (_ALL_GROUPS, "apidiscovery.k8s.io")
+            and version in _DISCOVERY_VERSIONS
+        ):
+            continue
+        for media_type in MEDIA_TYPES:
+            if _matches(media_type, clause.media_type):
+                return Format(media_type, transform, version or "v1", is_pretty)
+    raise NotAcceptable(f"only the following media types are accepted: {', '.join(MEDIA_TYPES)}")
+
+
+def _is_pretty(pretty: str, user_agent: str) -> bool:
+    if pretty:
+        return pretty.lower() in ("1", "true", "t")
+    return user_agent.startswith(PRETTY_AGENTS)
 
 
 def _shown(offered: tuple[str, ...], *, watch: bool) -> list[str]:

@@ -276,3 +276,25 @@ async def test_delete_options_are_checked(api: Any, name: str) -> None:
     answer = await api("DELETE", f"{CMS}/a", body)
     assert (answer.status, answer.message) == (status, message)
     assert (await api("GET", f"{CMS}/a")).status == 200
+
+
+STRICT = {
+    "unknown and duplicate": (
+        b'{"metadata":{"name":"a"},"data":{"x":"1","x":"2"},"bogus":1}',
+        'duplicate field "data.x", unknown field "bogus"',
+    ),
+    "in metadata": (b'{"metadata":{"name":"a","bogus":1}}', 'unknown field "metadata.bogus"'),
+}
+
+
+@pytest.mark.parametrize("name", STRICT)
+async def test_strict_field_validation(api: Any, name: str) -> None:
+    body, faults = STRICT[name]
+    answer = await api("POST", f"{CMS}?fieldValidation=Strict", body)
+    assert answer.status == 400
+    assert answer.message == (
+        f'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: {faults}'
+    )
+    head = b'{"apiVersion":"v1","kind":"ConfigMap",'
+    applied = await api.patch(f"{CMS}/a?fieldManager=m&fieldValidation=Strict", head + body[1:], "apply")
+    assert (applied.status, applied.message) == (400, answer.message)

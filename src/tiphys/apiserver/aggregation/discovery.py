@@ -5,16 +5,13 @@ Pure. Refuses: ``/apis/<group>/<version>`` of remote APIs, which is passed on to
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
-
-import orjson
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apis import discovery_docs
 from tiphys.apis.table import ResourceTable, version_rank
-from tiphys.apiserver.discovery import aggregated_version
+from tiphys.apiserver.discovery import encoded, format_of, unless_known
 from tiphys.wire.message import Request, Response
 
 
@@ -37,20 +34,16 @@ class Remote:
 
 def answer(request: Request, rest: list[str], table: ResourceTable, remotes: list[Remote]) -> Response | None:
     """Answer ``/apis`` (``rest`` empty) or ``/apis/<group>``; None where no remote API is concerned."""
+    if rest and all(remote.group != rest[0] for remote in remotes):
+        return None
+    form = format_of(request, aggregated=not rest)
     if rest:
-        if all(remote.group != rest[0] for remote in remotes):
-            return None
-        document = next(item for item in _groups(table, remotes) if item["name"] == rest[0])
-        return _json({"kind": "APIGroup", "apiVersion": "v1", **document})
-    version = aggregated_version(request.headers.get("accept", ""))
-    if version:
-        return _aggregated(request, table, remotes, version)
-    return _json({"kind": "APIGroupList", "apiVersion": "v1", "groups": _groups(table, remotes)})
-
-
-def _json(document: Any) -> Response:
-    headers = {"content-type": "application/json", "cache-control": "no-cache, private", "vary": "Accept"}
-    return Response(200, headers, orjson.dumps(document))
+        found = next(item for item in _groups(table, remotes) if item["name"] == rest[0])
+        return encoded({"kind": "APIGroup", "apiVersion": "v1", **found}, form)
+    if form.transform:
+        document = _aggregated(table, remotes, form.transform_version)
+        return unless_known(request, encoded(document, form))
+    return encoded({"kind": "APIGroupList", "apiVersion": "v1", "groups": _groups(table, remotes)}, form)
 
 
 def _by_group(remotes: list[Remote]) -> dict[str, list[Remote]]:
@@ -86,7 +79,7 @@ def _groups(table: ResourceTable, remotes: list[Remote]) -> list[Object]:
     return [{**group, "preferredVersion": group["versions"][0]} for group in groups]
 
 
-def _aggregated(request: Request, table: ResourceTable, remotes: list[Remote], version: str) -> Response:
+def _aggregated(table: ResourceTable, remotes: list[Remote], version: str) -> Object:
     document = discovery_docs.aggregated(table, core=False, version=version)
     local = {item["metadata"]["name"]: item for item in document["items"]}
 
@@ -94,17 +87,7 @@ def _aggregated(request: Request, table: ResourceTable, remotes: list[Remote], v
         return {"metadata": {"name": name}, "versions": []}
 
     document["items"] = _merged(table, remotes, local, _version_entry, blank)
-    body = orjson.dumps(document)
-    tag = f'"{hashlib.sha512(body).hexdigest().upper()}"'
-    headers = {
-        "content-type": f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList",
-        "etag": tag,
-        "vary": "Accept",
-        "cache-control": "public",
-    }
-    if request.headers.get("if-none-match") == tag:
-        return Response(304, headers)
-    return Response(200, headers, body)
+    return document
 
 
 def _version_entry(remote: Remote) -> Object:

@@ -1,0 +1,291 @@
+"""Admission webhooks as operators use them: the conformance behaviours, on a webhook at loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+GROUP = "/apis/admissionregistration.k8s.io/v1"
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+MAPS = "/api/v1/namespaces/default/configmaps"
+PODS = "/api/v1/namespaces/default/pods"
+FOOS = "/apis/example.com/v1/namespaces/default/foos"
+KINDS = ("mutating", "validating")
+
+
+def rule(resources: str, group: str = "", *operations: str, versions: str = "*") -> dict[str, Any]:
+    return {
+        "apiGroups": [group], "apiVersions": [versions], "operations": list(operations) or ["*"],
+        "resources": [resources],
+    }  # fmt: skip
+
+
+def hook(client: Any, *rules: Any, name: str = "one.example.com", **fields: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "clientConfig": client,
+        "rules": list(rules) or [rule("configmaps")],
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        **fields,
+    }
+
+
+def path_of(kind: str, name: str = "") -> str:
+    return f"{GROUP}/{kind}webhookconfigurations" + (f"/{name}" if name else "")
+
+
+async def configure(api: Any, kind: str, *hooks: Any, name: str = "c", **labels: str) -> Any:
+    body = {"metadata": {"name": name, "labels": labels}, "webhooks": list(hooks)}
+    made = await api.create(path_of(kind), body)
+    await api.settle()
+    return made
+
+
+def config_map(name: str = "m", **data: str) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "data": data}
+
+
+def refuse(_request: Any) -> dict[str, Any]:
+    return {"allowed": False, "status": {"message": "no"}}
+
+
+DENIED = 'admission webhook "one.example.com" denied the request: no'
+
+
+async def define(api: Any, *versions: dict[str, Any], schema: Any = None) -> Any:
+    """Create the definition of Foos and wait until it is served."""
+    free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    schemas = {"openAPIV3Schema": schema or free}
+    listed = versions or ({"name": "v1", "served": True, "storage": True},)
+    body = {
+        "metadata": {"name": "foos.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced", "names": {"plural": "foos", "kind": "Foo"},
+            "versions": [{"schema": schemas, **one} for one in listed],
+        },
+    }  # fmt: skip
+    made = await api.create(CRDS, body)
+    response = await api.send("GET", f"{CRDS}?watch=true&fieldSelector=metadata.name=foos.example.com")
+    async with asyncio.timeout(20):
+        async for chunk in response.stream:
+            if b'"Established","status":"True"' in chunk or b'"type":"Established"' in chunk:
+                break
+    await response.stream.aclose()
+    await api.settle()
+    return made
+
+
+def foo(name: str = "f", **data: Any) -> dict[str, Any]:
+    return {"apiVersion": "example.com/v1", "kind": "Foo", "metadata": {"name": name}, "data": data}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_listed_and_deleted_together(api: Any, webhook: Any, webhooks: Any, kind: str) -> None:
+    if kind == "mutating":
+        webhook.answers["/"] = webhooks.patch({"op": "add", "path": "/data/added", "value": "1"})
+    else:
+        webhook.answers["/"] = refuse
+    for index in range(10):
+        await configure(api, kind, hook(webhook.url()), name=f"c{index}", set="mine")
+    await configure(api, kind, hook(webhook.url(), rule("secrets")), name="other")
+    listed = await api.get(path_of(kind) + "?labelSelector=set=mine")
+    assert len(listed["items"]) == 10
+    answer = await api("POST", MAPS, config_map("a", x="1"))
+    if kind == "mutating":
+        assert answer.json["data"] == {"x": "1", "added": "1"}
+    else:
+        assert answer.message == DENIED
+    await api("DELETE", path_of(kind) + "?labelSelector=set=mine")
+    await api.settle()
+    assert len((await api.get(path_of(kind)))["items"]) == 1
+    assert (await api.create(MAPS, config_map("b", x="1")))["data"] == {"x": "1"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_changed_rules_count_at_once(api: Any, webhook: Any, webhooks: Any, kind: str) -> None:
+    change = webhooks.patch({"op": "add", "path": "/data/added", "value": "1"})
+    webhook.answers["/"] = change if kind == "mutating" else refuse
+    made = await configure(api, kind, hook(webhook.url()))
+    made["webhooks"][0]["rules"][0]["operations"] = ["UPDATE"]
+    await api.put(path_of(kind, "c"), made)
+    await api.settle()
+    assert (await api.create(MAPS, config_map("a", x="1")))["data"] == {"x": "1"}
+    again = [{"op": "replace", "path": "/webhooks/0/rules/0/operations", "value": ["CREATE"]}]
+    assert (await api.patch(path_of(kind, "c"), again, "json")).status == 200
+    await api.settle()
+    answer = await api("POST", MAPS, config_map("b", x="1"))
+    assert answer.status == (201 if kind == "mutating" else 400)
+    assert kind == "validating" or answer.json["data"] == {"x": "1", "added": "1"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_match_conditions_are_kept(api: Any, webhook: Any, kind: str) -> None:
+    first = [{"name": "first", "expression": "request.name != 'x'"}]
+    made = await configure(api, kind, hook(webhook.url(), matchConditions=first))
+    assert made["webhooks"][0]["matchConditions"] == first
+    made["webhooks"][0]["matchConditions"] = [*first, {"name": "second", "expression": "true"}]
+    await api.put(path_of(kind, "c"), made)
+    found = (await api.get(path_of(kind, "c")))["webhooks"][0]["matchConditions"]
+    assert [one["name"] for one in found] == ["first", "second"]
+
+
+async def test_pods_and_maps_are_refused(api: Any, webhook: Any, make_pod: Any) -> None:
+    def judge(request: Any) -> dict[str, Any]:
+        obj = request["object"]
+        bad = "bad" in obj["metadata"]["name"] or obj.get("data", {}).get("key") == "bad"
+        return refuse(request) if bad else {"allowed": True}
+
+    webhook.answers["/"] = judge
+    selector = {"matchExpressions": [{"key": "skip", "operator": "NotIn", "values": ["yes"]}]}
+    rules = rule("pods"), rule("configmaps")
+    await configure(api, "validating", hook(webhook.url(), *rules, namespaceSelector=selector))
+    assert (await api("POST", PODS, make_pod("bad-pod"))).message == DENIED
+    assert (await api("POST", MAPS, config_map("bad-map"))).message == DENIED
+    good = await api.create(MAPS, config_map("good", key="good"))
+    good["data"]["key"] = "bad"
+    assert (await api("PUT", f"{MAPS}/good", good)).message == DENIED
+    assert (await api.patch(f"{MAPS}/good", {"data": {"key": "bad"}})).message == DENIED
+    await api.create("/api/v1/namespaces", {"metadata": {"name": "free", "labels": {"skip": "yes"}}})
+    await api.create("/api/v1/namespaces/free/configmaps", config_map("bad-map"))
+
+
+async def test_attach_can_be_denied(api: Any, webhook: Any, make_pod: Any) -> None:
+    webhook.answers["/"] = refuse
+    await configure(api, "validating", hook(webhook.url(), rule("pods/attach", "", "CONNECT")))
+    await api.create(PODS, make_pod("p"))
+    answer = await api("POST", f"{PODS}/p/attach?stdin=true&container=c")
+    assert answer.message == DENIED
+    assert [asked["operation"] for asked in webhook.asked] == ["CONNECT"]
+
+
+async def test_custom_objects_are_refused(api: Any, webhook: Any) -> None:
+    await define(api)
+    await api.create(FOOS, foo("before"))
+    webhook.answers["/"] = refuse
+    await configure(api, "validating", hook(webhook.url(), rule("foos", "example.com")))
+    assert (await api("POST", FOOS, foo())).message == DENIED
+    assert (await api.patch(f"{FOOS}/before", {"data": {"x": "1"}})).message == DENIED
+    assert (await api("DELETE", f"{FOOS}/before")).message == DENIED
+    assert [asked["operation"] for asked in webhook.asked] == ["CREATE", "UPDATE", "DELETE"]
+
+
+async def test_definitions_are_refused(api: Any, webhook: Any) -> None:
+    webhook.answers["/"] = refuse
+    rules = rule("customresourcedefinitions", "apiextensions.k8s.io", "CREATE")
+    await configure(api, "validating", hook(webhook.url(), rules))
+    version = {"name": "v1", "served": True, "storage": True,
+               "schema": {"openAPIV3Schema": {"type": "object"}}}  # fmt: skip
+    names = {"plural": "foos", "kind": "Foo"}
+    spec = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]}
+    answer = await api("POST", CRDS, {"metadata": {"name": "foos.example.com"}, "spec": spec})
+    assert answer.message == DENIED
+    assert (await api("GET", f"{CRDS}/foos.example.com")).status == 404
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("policy", "status"), [("Fail", 500), ("Ignore", 201)])
+async def test_timeouts(api: Any, webhook: Any, policy: str, status: int) -> None:
+    webhook.hang = True
+    await configure(api, "validating", hook(webhook.url(), timeoutSeconds=1, failurePolicy=policy))
+    answer = await api("POST", MAPS, config_map())
+    assert answer.status == status
+    assert status == 201 or "context deadline exceeded" in answer.message
+
+
+async def test_timeouts_are_the_default_ten_seconds_and_told(api: Any, webhook: Any) -> None:
+    made = await configure(api, "validating", hook(webhook.url()), hook(webhook.url(), name="two.example.com",
+                                                                         timeoutSeconds=7))  # fmt: skip
+    assert [one["timeoutSeconds"] for one in made["webhooks"]] == [10, 7]
+    await api.create(MAPS, config_map())
+    assert sorted(webhook.paths) == ["/?timeout=10s", "/?timeout=7s"]
+
+
+async def test_two_webhooks_change_one_map(api: Any, webhook: Any, webhooks: Any) -> None:
+    def adds(seen: str, key: str) -> Any:
+        change = webhooks.patch({"op": "add", "path": f"/data/{key}", "value": "yes"})
+        return lambda request: change(request) if seen in request["object"]["data"] else {"allowed": True}
+
+    webhook.answers["/1"] = adds("start", "stage-1")
+    webhook.answers["/2"] = adds("stage-1", "stage-2")
+    first, second = hook(webhook.url("/1")), hook(webhook.url("/2"), name="two.example.com")
+    await configure(api, "mutating", first, second)
+    made = await api.create(MAPS, config_map(start="yes"))
+    assert made["data"] == {"start": "yes", "stage-1": "yes", "stage-2": "yes"}
+    assert (await api.create(MAPS, config_map("n", other="x")))["data"] == {"other": "x"}
+
+
+async def test_custom_objects_are_changed_and_pruned(api: Any, webhook: Any, webhooks: Any) -> None:
+    kept = {
+        "type": "object",
+        "properties": {
+            "data": {
+                "type": "object",
+                "properties": {"start": {"type": "string"}, "known": {"type": "string"}},
+            }
+        },
+    }
+    await define(api, schema=kept)
+    webhook.answers["/"] = webhooks.patch(
+        {"op": "add", "path": "/data/known", "value": "1"},
+        {"op": "add", "path": "/data/unknown", "value": "1"},
+    )
+    await configure(api, "mutating", hook(webhook.url(), rule("foos", "example.com", "CREATE")))
+    assert (await api.create(FOOS, foo(start="yes")))["data"] == {"start": "yes", "known": "1"}
+    assert (await api.get(f"{FOOS}/f"))["data"] == {"start": "yes", "known": "1"}
+
+
+async def test_custom_objects_of_another_stored_version(api: Any, webhook: Any, webhooks: Any) -> None:
+    v1 = {"name": "v1", "served": True, "storage": True}
+    v2 = {"name": "v2", "served": True, "storage": False}
+    crd = await define(api, v1, v2)
+    webhook.answers["/"] = webhooks.patch({"op": "add", "path": "/data/changed", "value": "yes"})
+    await configure(api, "mutating", hook(webhook.url(), rule("foos", "example.com", versions="v1")))
+    await api.create(FOOS, foo(x="1"))
+    versions = [{**one, "storage": one["name"] == "v2"} for one in crd["spec"]["versions"]]
+    assert (await api.patch(f"{CRDS}/foos.example.com", {"spec": {"versions": versions}})).status == 200
+    await api.settle()
+    patched = await api.patch(f"{FOOS}/f", {"data": {"new": "value"}})
+    assert patched.json["data"] == {"x": "1", "changed": "yes", "new": "value"}
+
+
+async def test_what_is_added_to_a_pod_has_defaults(
+    api: Any, webhook: Any, webhooks: Any, make_pod: Any
+) -> None:
+    more = [{"name": "added", "image": "nginx"}]
+    webhook.answers["/"] = webhooks.patch({"op": "add", "path": "/spec/initContainers", "value": more})
+    await configure(api, "mutating", hook(webhook.url(), rule("pods", "", "CREATE")))
+    (added,) = (await api.create(PODS, make_pod("p")))["spec"]["initContainers"]
+    assert (added["name"], added["terminationMessagePolicy"]) == ("added", "File")
+
+
+async def test_webhooks_are_not_asked_about_webhooks(api: Any, webhook: Any, webhooks: Any) -> None:
+    webhook.answers["/m"] = webhooks.patch({"op": "add", "path": "/metadata/labels", "value": {"hit": "1"}})
+    webhook.answers["/v"] = refuse
+    every = rule("*", "admissionregistration.k8s.io")
+    await configure(api, "mutating", hook(webhook.url("/m"), every), name="m")
+    await configure(api, "validating", hook(webhook.url("/v"), every), name="v")
+    for kind in KINDS:
+        made = await configure(api, kind, hook(webhook.url("/none"), rule("secrets")), name="dummy")
+        assert "hit" not in made["metadata"].get("labels", {})
+        assert (await api("DELETE", path_of(kind, "dummy"))).status == 200
+    assert webhook.asked == []
+
+
+async def test_a_webhook_that_cannot_be_called_closes(api: Any, webhook: Any) -> None:
+    client = {"url": webhook.url()["url"]}
+    await configure(api, "validating", hook(client, failurePolicy="Fail"))
+    answer = await api("POST", MAPS, config_map())
+    assert answer.status == 500
+    assert 'failed calling webhook "one.example.com"' in answer.message
+
+
+async def test_discovery_has_the_resources(api: Any) -> None:
+    groups = {group["name"]: group for group in (await api.get("/apis"))["groups"]}
+    versions = [one["groupVersion"] for one in groups["admissionregistration.k8s.io"]["versions"]]
+    assert "admissionregistration.k8s.io/v1" in versions
+    assert (await api.get("/apis/admissionregistration.k8s.io"))["name"] == "admissionregistration.k8s.io"
+    names = {one["name"] for one in (await api.get(GROUP))["resources"]}
+    assert names >= {"mutatingwebhookconfigurations", "validatingwebhookconfigurations"}
