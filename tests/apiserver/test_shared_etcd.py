@@ -100,3 +100,26 @@ async def test_a_watch_hears_of_the_other_in_order(servers: list[ApiServer]) -> 
             if len(seen) >= 5:
                 break
     assert seen == versions
+
+
+SERVICES = "/api/v1/namespaces/default/services"
+
+
+async def test_services_never_share_addresses_or_ports(servers: list[ApiServer]) -> None:
+    spec = {"type": "NodePort", "ports": [{"port": 80}]}
+    bodies = [{"metadata": {"name": f"s{number}"}, "spec": spec} for number in range(40)]
+    answers = await asyncio.gather(
+        *(call(servers[index % 2], "POST", SERVICES, body) for index, body in enumerate(bodies))
+    )
+    assert [status for status, _ in answers] == [201] * 40
+    assert len({made["spec"]["clusterIP"] for _, made in answers}) == 40
+    assert len({made["spec"]["ports"][0]["nodePort"] for _, made in answers}) == 40
+
+
+async def test_one_address_asked_for_of_both(servers: list[ApiServer]) -> None:
+    spec = {"clusterIP": "10.96.0.77", "ports": [{"port": 80}]}
+    bodies = [{"metadata": {"name": f"s{number}"}, "spec": spec} for number in range(2)]
+    answers = await asyncio.gather(
+        *(call(server, "POST", SERVICES, body) for server, body in zip(servers, bodies, strict=True))
+    )
+    assert sorted(status for status, _ in answers) == [201, 422]

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 from typing import Any
 
 from tiphys.apimachinery.clock import rfc3339
-from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound
+from tiphys.apimachinery.errors import AlreadyExists, Conflict, Invalid, NotFound
 from tiphys.apimachinery.meta import GVK, Object, copy_object, gvk_of, new_uid
 from tiphys.apiserver import machinery
 from tiphys.apiserver.authz.defaults import default_policy
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.objects import Cached, Selection
+
+log = logging.getLogger(__name__)
 
 _AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -37,8 +40,9 @@ _CRITICAL = (
 
 async def bootstrap(backend: Backend) -> None:
     """Write what is missing, every write at once so that the store can group them."""
-    for group in (_namespaces(), [*_policy(), *_priority_classes(), *_flow_control(), *_network(backend)]):
-        await asyncio.gather(*(_ensure(backend, obj) for obj in group))
+    await asyncio.gather(*(_ensure(backend, obj) for obj in _namespaces()), ensure_default_cidr(backend))
+    rest = [*_policy(), *_priority_classes(), *_flow_control(), *_network(backend)]
+    await asyncio.gather(*(_ensure(backend, obj) for obj in rest))
     await _kubernetes_endpoints(backend)
 
 
@@ -65,12 +69,14 @@ async def _create(backend: Backend, obj: Object) -> None:
         obj["metadata"]["generation"] = 1
     try:
         if row.plural == "services":
-            with backend.services.reserve(obj, None):
+            async with backend.services.allocate(obj, None):
                 await backend.store.create(row, obj)
         else:
             await backend.store.create(row, obj)
     except AlreadyExists:
         return
+    except Invalid as error:  # a range that was changed by hand: the server must start all the same
+        log.error("not written kind=%s name=%s error=%s", row.kind, obj["metadata"]["name"], error.message)
 
 
 async def _reconcile(backend: Backend, existing: Cached, wanted: Object) -> None:
@@ -174,14 +180,7 @@ def _network(backend: Backend) -> list[Object]:
         "namespace": "default",
         "labels": {"component": "apiserver", "provider": "kubernetes"},
     }
-    cidr = _object(
-        "networking.k8s.io/v1", "ServiceCIDR", "kubernetes",
-        spec={"cidrs": list(options.service_cluster_ip_ranges)},
-        status={"conditions": [{
-            "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes Service CIDR is ready",
-            "lastTransitionTime": rfc3339(backend.clock.now())}]},
-    )  # fmt: skip
-    found = [service, cidr]
+    found = [service]
     if options.client_ca:
         config = _object(
             "v1", "ConfigMap", "extension-apiserver-authentication",
@@ -190,6 +189,35 @@ def _network(backend: Backend) -> list[Object]:
         config["metadata"]["namespace"] = "kube-system"
         found.append(config)
     return found
+
+
+async def ensure_default_cidr(backend: Backend) -> None:
+    """Write the ServiceCIDR ``kubernetes``, or add the second family that the flag has gained."""
+    wanted = list(backend.options.service_cluster_ip_ranges)
+    cidr = _object(
+        "networking.k8s.io/v1", "ServiceCIDR", "kubernetes",
+        spec={"cidrs": wanted},
+        status={"conditions": [{
+            "type": "Ready", "status": "True", "reason": "",
+            "message": "Kubernetes default Service CIDR is ready",
+            "lastTransitionTime": rfc3339(backend.clock.now())}]},
+    )  # fmt: skip
+    await _ensure(backend, cidr)
+    row = backend.table.by_kind(gvk_of(cidr))
+    live = await backend.store.get(row, "", "kubernetes")
+    present = live.object["spec"]["cidrs"]
+    if len(wanted) == 2 and present == wanted[:1]:
+        changed = copy_object(live.object)
+        changed["metadata"].pop("resourceVersion", None)
+        changed["metadata"]["generation"] += 1
+        changed["spec"]["cidrs"] = wanted
+        try:
+            live = await backend.store.update(row, changed, live.revision)
+        except Conflict:
+            live = await backend.store.get(row, "", "kubernetes")
+    elif present != wanted:
+        log.warning("default service range differs from the flag object=%s flag=%s", present, wanted)
+    backend.services.addresses.observe_cidr(None, live)
 
 
 async def _kubernetes_endpoints(backend: Backend) -> None:

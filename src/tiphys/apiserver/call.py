@@ -21,10 +21,10 @@ from tiphys.wire.message import Request, Response
 
 if TYPE_CHECKING:
     from tiphys.apiserver.admission.chain import AdmissionChain
-    from tiphys.apiserver.allocators import ServiceAllocator
     from tiphys.apiserver.authn.authenticator import Authenticator
     from tiphys.apiserver.authn.serviceaccount import TokenKeys
     from tiphys.apiserver.authz.authorizer import Authorizer
+    from tiphys.apiserver.services import ServiceAllocator
 
 
 @dataclass(slots=True)

@@ -17,7 +17,6 @@ from tiphys.apimachinery.resource import Resource
 from tiphys.apis.table import TABLE
 from tiphys.apiserver.admission.chain import AdmissionChain
 from tiphys.apiserver.aggregation.controller import Aggregation
-from tiphys.apiserver.allocators import ServiceAllocator
 from tiphys.apiserver.authn import assembly as authentication
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
 from tiphys.apiserver.authn.serviceaccount_tokens import LAST_USED
@@ -40,6 +39,9 @@ from tiphys.apiserver.nonresource import NonResource
 from tiphys.apiserver.objects import Cached, ObjectStore
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.reloading import Reload, reload_forever
+from tiphys.apiserver.services import ServiceAllocator
+from tiphys.apiserver.services.allocator import ServiceRanges
+from tiphys.apiserver.services.repair import ServiceRepair
 from tiphys.storage.base import Store
 from tiphys.wire.message import Handler, Request, Response
 from tiphys.wire.pki import make_signing_key
@@ -83,10 +85,9 @@ class ApiServer:
             ),
             authorizer=authorizer,
             admission=AdmissionChain(disabled=self.options.disabled_admission),
-            services=ServiceAllocator(
-                self.options.service_cluster_ip_ranges, self.options.service_node_port_range
-            ),
+            services=self._allocator(),
         )
+        self._repair = ServiceRepair(self.backend)
         self.custom = CustomResources(self.backend)
         metrics = Metrics()
         checks = {"ping": lambda: True, "etcd": self._is_ready}
@@ -105,6 +106,10 @@ class ApiServer:
 
     async def __call__(self, request: Request) -> Response:
         return await self._chain(request)
+
+    def _allocator(self) -> ServiceAllocator:
+        ranges = ServiceRanges(self.options.service_cluster_ip_ranges, self.options.service_node_port_range)
+        return ServiceAllocator(ranges, self.objects, self._store, self.table, self._clock)
 
     def _is_ready(self) -> bool:
         return self._ready
@@ -142,6 +147,7 @@ class ApiServer:
         self._background = task
         await started.wait()
         await bootstrap(self.backend)
+        await self._repair.run_once()
         await self.aggregation.prime()
         self._ready = True
 
@@ -151,13 +157,9 @@ class ApiServer:
         return row
 
     def _feeds(self) -> list[Feed]:
-        services = self.backend.services
-
-        def service(old: Cached | None, new: Cached | None) -> None:
-            services.observe(old.object if old else None, new.object if new else None)
-
         feeds = rbac_feeds(self.objects, self.table, self.rbac)
-        feeds.append(Feed(self.objects, self._core("services"), service))
+        feeds += self.backend.services.feeds()
+        feeds += self._repair.feeds()
         feeds.append(Feed(self.objects, self.custom.row, self.custom.observe))
         feeds += self.backend.admission.feeds(self.objects, self.table)
         feeds += self.aggregation.feeds()
@@ -171,6 +173,7 @@ class ApiServer:
                 group.create_task(feed.run())
             group.create_task(self.custom.run())
             group.create_task(reload_forever(self._reloads()))
+            group.create_task(self._repair.run())
             group.create_task(self.aggregation.run())
             started.set()
 

@@ -42,6 +42,7 @@ from tiphys.controllers.replicationcontroller.controller import ReplicationContr
 from tiphys.controllers.resourcequota.controller import ResourceQuotaController
 from tiphys.controllers.rootca.controller import RootCaController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
+from tiphys.controllers.servicecidr.controller import ServiceCidrController
 from tiphys.controllers.statefulset.controller import StatefulSetController
 from tiphys.controllers.storageprotection.controller import (
     PvcProtectionController,
@@ -66,6 +67,7 @@ CONTROLLERS: tuple[type, ...] = (
     NamespaceController,
     NodeIpamController,
     NodeLifecycleController,
+    ServiceCidrController,
     EndpointsController,
     EndpointSliceController,
     EndpointSliceMirroringController,

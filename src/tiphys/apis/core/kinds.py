@@ -6,6 +6,7 @@ from tiphys.apimachinery import names
 from tiphys.apimachinery.meta import GVK
 from tiphys.apis.apps import validation as workloads
 from tiphys.apis.core import config_validation as config
+from tiphys.apis.core import endpoints_validation as endpoints
 from tiphys.apis.core import object_defaults as objects
 from tiphys.apis.core import object_validation as rules
 from tiphys.apis.core import pod_update
@@ -39,9 +40,9 @@ STRATEGIES: tuple[Strategy, ...] = (
         _core("Service"),
         default=default_service,
         prepare_create=objects.prepare_service,
-        prepare_update=services.prepare_service_update,
         validate=services.validate_service,
         validate_update=services.validate_service_update,
+        validate_status_update=services.validate_service_status,
         validate_name=names.is_dns1035_label,
         warnings=service_warnings,
         allow_create_on_update=True,
@@ -66,8 +67,8 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         _core("Endpoints"),
         default=default_endpoints,
-        validate=services.validate_endpoints,
-        validate_update=lambda new, _old: services.validate_endpoints(new),
+        validate=endpoints.validate_endpoints,
+        validate_update=lambda new, _old: endpoints.validate_endpoints(new),
         allow_create_on_update=True,
     ),
     Strategy(

@@ -6,10 +6,10 @@ from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import duplicate, forbidden, immutable, invalid, invalid_all, required
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.addresses import cidr_faults
 from tiphys.apis.core.affinity_validation import node_selector
 from tiphys.apis.core.pod_validation import validate_template
 from tiphys.apis.core.resource_validation import parse_amount, quantity_faults, resource_name_faults
-from tiphys.apis.core.service_validation import cidr_faults
 from tiphys.apis.core.volume_validation import access_mode_faults, claim_spec_faults
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.value_validation import one_of

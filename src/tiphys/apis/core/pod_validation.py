@@ -9,6 +9,7 @@ from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, invalid_all, required
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.addresses import IP_TEXT
 from tiphys.apis.core.affinity_validation import validate_affinity, validate_spread, validate_tolerations
 from tiphys.apis.core.container_validation import seccomp_faults, validate_containers
 from tiphys.apis.core.resource_validation import validate_resources
@@ -106,9 +107,6 @@ def _is_ip(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-IP_TEXT = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 
 
 def _dns(spec: Object, path: str) -> list[FieldError]:

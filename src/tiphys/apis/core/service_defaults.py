@@ -18,9 +18,9 @@ def default_service(service: Object) -> None:
         if port.get("targetPort") in (None, 0, ""):
             port["targetPort"] = port.get("port", 0)
     kind = spec["type"]
-    if kind in ("NodePort", "LoadBalancer"):
+    if kind in ("NodePort", "LoadBalancer") or (kind == "ClusterIP" and spec.get("externalIPs")):
         fill(spec, "externalTrafficPolicy", "Cluster")
-    if kind != "ExternalName":
+    if kind in ("ClusterIP", "NodePort", "LoadBalancer"):
         fill_optional(spec, "internalTrafficPolicy", "Cluster")
     if kind == "LoadBalancer":
         fill_optional(spec, "allocateLoadBalancerNodePorts", True)

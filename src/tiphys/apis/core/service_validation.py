@@ -1,4 +1,4 @@
-"""Rules of Services and Endpoints. Which addresses and node ports are free is the allocator's."""
+"""Rules of Services, but for their addresses (``service_addresses``). What is free is the allocator's."""
 
 from __future__ import annotations
 
@@ -7,90 +7,79 @@ from typing import Any
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, invalid_all, required
+from tiphys.apimachinery.field_errors import (
+    duplicate,
+    forbidden,
+    invalid,
+    invalid_all,
+    not_supported,
+    required,
+)
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.addresses import cidr_faults, ip_faults, special_ip_faults
 from tiphys.apis.core.container_validation import PROTOCOLS
-from tiphys.apis.core.pod_validation import IP_TEXT
+from tiphys.apis.core.service_addresses import is_headless, validate_changed_addresses, validate_cluster_ips
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.meta_validation import validate_labels
 from tiphys.apis.value_validation import one_of, port_number, port_number_or_name
 
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _POLICIES = ("Cluster", "Local")
+_DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
+_IP_MODES = ("Proxy", "VIP")
 _DAY_S = 86400
-
-
-def ip_faults(value: Any, path: str) -> list[FieldError]:
-    """A valid IPv4 or IPv6 address."""
-    try:
-        ipaddress.ip_address(str(value))
-    except ValueError:
-        return [invalid(path, value, IP_TEXT)]
-    return []
-
-
-def cidr_faults(value: Any, path: str) -> list[FieldError]:
-    """A valid address range."""
-    try:
-        ipaddress.ip_network(str(value), strict=False)
-    except ValueError:
-        text = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
-        return [invalid(path, value, text)]
-    if "/" not in str(value):
-        text = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
-        return [invalid(path, value, text)]
-    return []
+_HINTS, _MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
+_SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
+_ONLY_BALANCED = "may only be used when `type` is 'LoadBalancer'"
 
 
 def validate_service(service: Object) -> list[FieldError]:
     """Return every fault of a Service."""
     spec = peek(service, "spec")
     kind = spec.get("type") or ""
-    faults = _ports_given(spec, kind) + _by_type(spec, kind)
-    faults += _ports(spec, kind)
+    annotations = peek(service, "metadata", "annotations")
+    faults = _topology_annotations(annotations)
+    if not spec.get("ports") and not is_headless(spec) and kind != "ExternalName":
+        faults.append(required("spec.ports"))
+    faults += _by_type(spec, kind) + _ports(spec)
     faults += validate_labels(peek(spec, "selector"), "spec.selector")
     faults += one_of(spec.get("sessionAffinity"), "spec.sessionAffinity", ("ClientIP", "None"))
     faults += _affinity_timeout(spec)
+    faults += validate_cluster_ips(spec)
     for index, address in enumerate(spec.get("externalIPs") or ()):
         path = f"spec.externalIPs[{index}]"
-        faults += ip_faults(address, path) or _external_ip(address, path)
+        faults += ip_faults(address, path) or special_ip_faults(address, path)
     faults += one_of(spec.get("type"), "spec.type", _TYPES)
-    faults += _unique_ports(spec)
-    faults += _load_balancer(spec, kind)
+    faults += _unique_ports(spec, kind)
+    faults += _load_balancer(spec, kind, annotations)
     return faults + _traffic_policies(spec, kind)
 
 
-def _ports_given(spec: Object, kind: str) -> list[FieldError]:
-    headless = spec.get("clusterIP") == "None"
-    if not spec.get("ports") and not headless and kind != "ExternalName":
-        return [required("spec.ports")]
-    return []
+def _topology_annotations(annotations: Object) -> list[FieldError]:
+    hints, mode = annotations.get(_HINTS), annotations.get(_MODE)
+    if hints is None or mode is None or hints == mode:
+        return []
+    text = f"must match annotations[{_HINTS}] when both are specified"
+    return [invalid(f"metadata.annotations[{_MODE}]", mode, text)]
 
 
 def _by_type(spec: Object, kind: str) -> list[FieldError]:
-    cluster_ip = spec.get("clusterIP")
-    faults: list[FieldError] = []
-    if kind == "LoadBalancer":
-        for index, port in enumerate(each(spec, "ports")):
-            faults += port_number(port.get("port"), f"spec.ports[{index}].port")
-    if kind in ("NodePort", "LoadBalancer") and cluster_ip == "None":
-        text = f"may not be set to 'None' for {kind} services"
-        faults.append(invalid("spec.clusterIPs[0]", cluster_ip, text))
-    if kind == "ExternalName":
-        if cluster_ip:
-            text = "may not be set for ExternalName services"
-            faults.append(forbidden("spec.clusterIPs", text))
-        name = (spec.get("externalName") or "").removesuffix(".")
-        if name:
-            faults += invalid_all("spec.externalName", name, names.is_dns1123_subdomain(name))
-        else:
-            faults.append(required("spec.externalName"))
-    elif cluster_ip and cluster_ip != "None":
-        faults += ip_faults(cluster_ip, "spec.clusterIPs[0]")
-    return faults
+    if kind in ("NodePort", "LoadBalancer") and is_headless(spec):
+        return [invalid("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {kind} services")]
+    if kind != "ExternalName":
+        return []
+    faults = [
+        forbidden(f"spec.{key}", "may not be set for ExternalName services")
+        for key in ("clusterIPs", "ipFamilies", "ipFamilyPolicy")
+        if spec.get(key)
+    ]
+    name = (spec.get("externalName") or "").removesuffix(".")
+    if not name:
+        return [*faults, required("spec.externalName")]
+    return faults + invalid_all("spec.externalName", name, names.is_dns1123_subdomain(name))
 
 
-def _ports(spec: Object, kind: str) -> list[FieldError]:
+def _ports(spec: Object) -> list[FieldError]:
     faults: list[FieldError] = []
     ports = list(each(spec, "ports"))
     seen: set[str] = set()
@@ -110,163 +99,158 @@ def _ports(spec: Object, kind: str) -> list[FieldError]:
         protocol = port.get("appProtocol")
         if protocol is not None:
             faults += invalid_all(f"{path}.appProtocol", protocol, names.is_qualified_name(protocol))
-        if kind == "ClusterIP" and port.get("nodePort"):
-            text = "may not be used when `type` is 'ClusterIP'"
-            faults.append(forbidden(f"{path}.nodePort", text))
     return faults
 
 
-def _unique_ports(spec: Object) -> list[FieldError]:
-    faults: list[FieldError] = []
-    node_ports: set[tuple[Any, Any]] = set()
-    ports: set[tuple[Any, Any]] = set()
-    for index, port in enumerate(each(spec, "ports")):
-        path = f"spec.ports[{index}]"
-        node = (port.get("protocol"), port.get("nodePort"))
+def _unique_ports(spec: Object, kind: str) -> list[FieldError]:
+    ports = list(enumerate(each(spec, "ports")))
+    text = "may not be used when `type` is 'ClusterIP'"
+    faults = [
+        forbidden(f"spec.ports[{index}].nodePort", text)
+        for index, port in ports
+        if kind == "ClusterIP" and port.get("nodePort")
+    ]
+    seen: set[tuple[Any, Any]] = set()
+    for index, port in ports:
         if port.get("nodePort"):
-            if node in node_ports:
-                faults.append(duplicate(f"{path}.nodePort", port["nodePort"]))
-            node_ports.add(node)
+            key = (port.get("protocol"), port["nodePort"])
+            if key in seen:
+                faults.append(duplicate(f"spec.ports[{index}].nodePort", port["nodePort"]))
+            seen.add(key)
+    seen = set()
+    for index, port in ports:
         key = (port.get("protocol"), port.get("port"))
-        if key in ports:
-            faults.append(duplicate(path, {"protocol": key[0], "port": key[1]}))
-        ports.add(key)
+        if key in seen:
+            faults.append(duplicate(f"spec.ports[{index}]", {"protocol": key[0], "port": key[1]}))
+        seen.add(key)
     return faults
 
 
 def _affinity_timeout(spec: Object) -> list[FieldError]:
     affinity, config = spec.get("sessionAffinity"), spec.get("sessionAffinityConfig")
+    path = "spec.sessionAffinityConfig"
     if affinity == "None" and config is not None:
-        text = "must not be set when session affinity is None"
-        return [forbidden("spec.sessionAffinityConfig", text)]
+        return [forbidden(path, "must not be set when session affinity is None")]
     if affinity != "ClientIP":
         return []
-    path = "spec.sessionAffinityConfig.clientIP.timeoutSeconds"
-    timeout = peek(spec, "sessionAffinityConfig", "clientIP").get("timeoutSeconds")
+    if config is None:
+        return [required(path, "when session affinity type is ClientIP")]
+    if config.get("clientIP") is None:
+        return [required(f"{path}.clientIP", "when session affinity type is ClientIP")]
+    timeout = config["clientIP"].get("timeoutSeconds")
     if timeout is None:
-        return [required(path)]
+        return [required(f"{path}.clientIP.timeoutSeconds", "when session affinity type is ClientIP")]
     if not 0 < timeout <= _DAY_S:
-        return [invalid(path, timeout, f"must be greater than 0 and less than {_DAY_S}")]
+        text = f"must be greater than 0 and less than {_DAY_S}"
+        return [invalid(f"{path}.clientIP.timeoutSeconds", timeout, text)]
     return []
 
 
-def _external_ip(address: str, path: str) -> list[FieldError]:
-    parsed = ipaddress.ip_address(address)
-    for wrong, text in (
-        (parsed.is_unspecified, f"may not be unspecified ({parsed})"),
-        (parsed.is_loopback, "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
-        (parsed.is_link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
-        (parsed.is_multicast, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
-    ):
-        if wrong:
-            return [invalid(path, address, text)]
-    return []
-
-
-def _load_balancer(spec: Object, kind: str) -> list[FieldError]:
+def _load_balancer(spec: Object, kind: str, annotations: Object) -> list[FieldError]:
     faults: list[FieldError] = []
     ranges = spec.get("loadBalancerSourceRanges") or []
-    if ranges and kind != "LoadBalancer":
-        text = "may only be used when `type` is 'LoadBalancer'"
-        faults.append(forbidden("spec.loadBalancerSourceRanges", text))
-    for index, value in enumerate(ranges):
-        faults += cidr_faults(value, f"spec.loadBalancerSourceRanges[{index}]")
-    for key in ("allocateLoadBalancerNodePorts", "loadBalancerClass"):
-        if spec.get(key) is not None and kind != "LoadBalancer":
-            text = "may only be used when `type` is 'LoadBalancer'"
-            faults.append(forbidden(f"spec.{key}", text))
+    if ranges:
+        path = "spec.LoadBalancerSourceRanges"
+        if kind != "LoadBalancer":
+            faults.append(forbidden(path, _ONLY_BALANCED))
+        for index, value in enumerate(ranges):
+            faults += cidr_faults(str(value).strip(), f"{path}[{index}]")
+    elif _SOURCE_RANGES in annotations:
+        path = f"metadata.annotations[{_SOURCE_RANGES}]"
+        if kind != "LoadBalancer":
+            faults.append(forbidden(path, _ONLY_BALANCED))
+        listed = str(annotations[_SOURCE_RANGES]).strip()
+        for value in listed.split(",") if listed else ():
+            faults += cidr_faults(value.strip(), path)
+    if spec.get("allocateLoadBalancerNodePorts") is not None and kind != "LoadBalancer":
+        faults.append(forbidden("spec.allocateLoadBalancerNodePorts", _ONLY_BALANCED))
+    if spec.get("allocateLoadBalancerNodePorts") is None and kind == "LoadBalancer":
+        faults.append(required("allocateLoadBalancerNodePorts"))
+    name = spec.get("loadBalancerClass")
+    if name is not None:
+        path = "spec.loadBalancerClass"
+        if kind == "LoadBalancer":
+            faults += invalid_all(path, name, names.is_qualified_name(name))
+        else:
+            faults.append(forbidden(path, _ONLY_BALANCED))
     return faults
+
+
+def _needs_health_check(spec: Object) -> bool:
+    return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
 
 
 def _traffic_policies(spec: Object, kind: str) -> list[FieldError]:
     faults: list[FieldError] = []
-    external = spec.get("externalTrafficPolicy")
-    exposed = kind in ("NodePort", "LoadBalancer") or (kind == "ClusterIP" and spec.get("externalIPs"))
-    if external:
-        if not exposed:
-            text = "may only be set for externally-accessible services"
-            faults.append(invalid("spec.externalTrafficPolicy", external, text))
-        faults += one_of(external, "spec.externalTrafficPolicy", _POLICIES)
-    elif kind in ("NodePort", "LoadBalancer"):
-        faults.append(required("spec.externalTrafficPolicy"))
-    check = spec.get("healthCheckNodePort")
-    if check and not (kind == "LoadBalancer" and external == "Local"):
-        text = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
-        faults.append(invalid("spec.healthCheckNodePort", check, text))
-    internal = spec.get("internalTrafficPolicy")
-    if kind != "ExternalName":
-        faults += one_of(internal, "spec.internalTrafficPolicy", _POLICIES)
+    external, path = spec.get("externalTrafficPolicy"), "spec.externalTrafficPolicy"
+    if kind in ("NodePort", "LoadBalancer") or (kind == "ClusterIP" and spec.get("externalIPs")):
+        faults += one_of(external, path, _POLICIES)
+    elif external:
+        faults.append(invalid(path, external, "may only be set for externally-accessible services"))
+    check, path = spec.get("healthCheckNodePort") or 0, "spec.healthCheckNodePort"
+    if not _needs_health_check(spec):
+        if check:
+            text = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
+            faults.append(invalid(path, check, text))
+    elif not check:
+        faults.append(required(path))
+    else:
+        faults += port_number(check, path)
+    internal, path = spec.get("internalTrafficPolicy"), "spec.internalTrafficPolicy"
+    if internal is None and kind in ("ClusterIP", "LoadBalancer", "NodePort"):
+        faults.append(required(path))
+    elif internal is not None and internal not in _POLICIES:
+        faults.append(not_supported(path, internal, _POLICIES))
+    wanted = spec.get("trafficDistribution")
+    if wanted is not None and wanted not in _DISTRIBUTIONS:
+        faults.append(not_supported("spec.trafficDistribution", wanted, _DISTRIBUTIONS))
     return faults
 
 
 def validate_service_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of replacing a Service: what was allocated stays while it is needed."""
-    faults = validate_service(new)
     spec, before = peek(new, "spec"), peek(old, "spec")
-    if "ExternalName" not in (spec.get("type"), before.get("type")):
-        now = spec.get("clusterIPs") or ([spec["clusterIP"]] if spec.get("clusterIP") else [])
-        earlier = before.get("clusterIPs") or ([before["clusterIP"]] if before.get("clusterIP") else [])
-        if now and earlier and now[0] != earlier[0]:
-            faults.append(invalid("spec.clusterIPs[0]", now, "may not change once set"))
-    node = before.get("healthCheckNodePort")
-    if node and spec.get("externalTrafficPolicy") == before.get("externalTrafficPolicy") == "Local":
-        same_type = spec.get("type") == before.get("type") == "LoadBalancer"
-        if same_type and spec.get("healthCheckNodePort") not in (None, 0, node):
-            faults.append(
-                invalid("spec.healthCheckNodePort", spec["healthCheckNodePort"], "field is immutable")
-            )
+    faults = validate_changed_addresses(spec, before)
     if spec.get("type") == before.get("type") == "LoadBalancer" and spec.get(
         "loadBalancerClass"
     ) != before.get("loadBalancerClass"):
         text = "may not change once set"
         faults.append(invalid("spec.loadBalancerClass", spec.get("loadBalancerClass"), text))
-    return faults
+    checked = _needs_health_check(spec) and _needs_health_check(before)
+    if checked and spec.get("healthCheckNodePort") != before.get("healthCheckNodePort"):
+        faults.append(forbidden("spec.healthCheckNodePort", "field is immutable"))
+    return faults + validate_service(new)
 
 
-def prepare_service_update(new: Object, old: Object) -> None:
-    """Addresses and ports that a client left out of an update are kept."""
-    spec, before = peek(new, "spec"), peek(old, "spec")
-    if "ExternalName" in (spec.get("type"), before.get("type")):
-        return
-    if not spec.get("clusterIP") and not spec.get("clusterIPs"):
-        for key in ("clusterIP", "clusterIPs"):
-            if before.get(key):
-                spec[key] = before[key]
-    for key in ("ipFamilies", "ipFamilyPolicy"):
-        if not spec.get(key) and before.get(key):
-            spec[key] = before[key]
-    keeps_ports = {"NodePort", "LoadBalancer"}
-    if spec.get("type") not in keeps_ports or before.get("type") not in keeps_ports:
-        return
-    allocated = {
-        (port.get("protocol"), port.get("port")): port.get("nodePort") for port in each(before, "ports")
-    }
-    for port in each(spec, "ports"):
-        kept = allocated.get((port.get("protocol"), port.get("port")))
-        if not port.get("nodePort") and kept:
-            port["nodePort"] = kept
-    if spec.get("externalTrafficPolicy") == "Local" and before.get("healthCheckNodePort"):
-        spec.setdefault("healthCheckNodePort", before["healthCheckNodePort"])
-
-
-def validate_endpoints(endpoints: Object) -> list[FieldError]:
-    """Return every fault of an Endpoints object."""
+def validate_service_status(new: Object, _old: Object) -> list[FieldError]:
+    """Return every fault of writing a Service's status."""
+    balanced = peek(new, "spec").get("type") == "LoadBalancer"
+    path = "status.loadBalancer.ingress"
+    listed = list(each(new, "status", "loadBalancer", "ingress"))
+    if listed and not balanced:
+        return [forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'")]
     faults: list[FieldError] = []
-    for index, subset in enumerate(each(endpoints, "subsets")):
-        path = f"subsets[{index}]"
-        if not subset.get("addresses") and not subset.get("notReadyAddresses"):
-            text = "must specify `addresses` or `notReadyAddresses`"
-            faults.append(required(path, text))
-        for key in ("addresses", "notReadyAddresses"):
-            for place, address in enumerate(each(subset, key)):
-                faults += ip_faults(address.get("ip") or "", f"{path}.{key}[{place}].ip")
-        ports = list(each(subset, "ports"))
-        for place, port in enumerate(ports):
-            at = f"{path}.ports[{place}]"
-            if len(ports) > 1 and not port.get("name"):
-                faults.append(required(f"{at}.name"))
-            elif port.get("name"):
-                faults += invalid_all(f"{at}.name", port["name"], names.is_dns1123_label(port["name"]))
-            faults += port_number(port.get("port"), f"{at}.port")
-            faults += one_of(port.get("protocol"), f"{at}.protocol", PROTOCOLS)
+    for index, ingress in enumerate(listed):
+        faults += _ingress(ingress, f"{path}[{index}]")
     return faults
+
+
+def _ingress(ingress: Object, path: str) -> list[FieldError]:
+    address, mode, host = ingress.get("ip") or "", ingress.get("ipMode"), ingress.get("hostname") or ""
+    faults = ip_faults(address, f"{path}.ip") if address else []
+    at = f"{path}.ipMode"
+    if mode is None:
+        if address:
+            faults.append(required(at, "must be specified when `ip` is set"))
+    elif not address:
+        faults.append(forbidden(at, "may not be specified when `ip` is not set"))
+    elif mode not in _IP_MODES:
+        faults.append(not_supported(at, mode, _IP_MODES))
+    if not host:
+        return faults
+    faults += invalid_all(f"{path}.hostname", host, names.is_dns1123_subdomain(host))
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return faults
+    return [*faults, invalid(f"{path}.hostname", host, "must be a DNS name, not an IP address")]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import invalid, required
+from tiphys.apimachinery.field_errors import IMMUTABLE, invalid, required
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.core.service_validation import cidr_faults
+from tiphys.apis.core.addresses import cidr_faults
 from tiphys.apis.defaulting import peek
 
 
@@ -56,6 +56,13 @@ def validate_service_cidr(obj: Object) -> list[FieldError]:
 def validate_service_cidr_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of replacing a ServiceCIDR; a range only ever gains its second family."""
     cidrs, before = (peek(part, "spec").get("cidrs") or [] for part in (new, old))
-    if cidrs[: len(before)] != before:
-        return [invalid("spec.cidrs[0]", (cidrs or [""])[0], "field is immutable")]
-    return validate_service_cidr(new)
+    if len(cidrs) == len(before):
+        return [
+            invalid(f"spec.cidrs[{index}]", cidrs[0], IMMUTABLE)
+            for index, (one, other) in enumerate(zip(cidrs, before, strict=True))
+            if one != other
+        ]
+    if (len(before), len(cidrs)) != (1, 2):
+        return [invalid("spec.cidrs", cidrs, IMMUTABLE)]
+    faults = [] if cidrs[0] == before[0] else [invalid("spec.cidrs[0]", cidrs[0], IMMUTABLE)]
+    return faults + validate_service_cidr(new)

@@ -8,7 +8,7 @@ from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import forbidden, immutable, invalid, invalid_all, required
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.core.service_validation import cidr_faults
+from tiphys.apis.core.addresses import cidr_faults
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.value_validation import label_selector, one_of, port_number, port_number_or_name
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager, nullcontext
+
 from tiphys.apimachinery.errors import AlreadyExists, Invalid, NotFound, ServerTimeout
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apiserver import bodies, machinery, meta_rules, ownership, respond
@@ -44,11 +46,13 @@ async def create_object(
     for _ in range(_GENERATE_ATTEMPTS if generated else 1):
         candidate = machinery.convert(copy_object(obj) if generated else obj, resource.storage)
         try:
-            await _prepare(call, candidate, options, manage_fields=manage_fields)
-            if options.dry_run:
-                await _must_not_exist(call, candidate)
-                return machinery.convert(candidate, resource.gvk)
-            return await _store(call, candidate)
+            attributes = await _prepare(call, candidate, options, manage_fields=manage_fields)
+            async with allocation(call, candidate, None, dry_run=options.dry_run):
+                await _check(call, attributes)
+                if options.dry_run:
+                    await _must_not_exist(call, candidate)
+                    return machinery.convert(candidate, resource.gvk)
+                return await _store(call, candidate)
         except AlreadyExists:
             if not generated:
                 raise
@@ -61,7 +65,16 @@ async def create_object(
     )
 
 
-async def _prepare(call: Call, obj: Object, options: WriteOptions, *, manage_fields: bool) -> None:
+def allocation(
+    call: Call, obj: Object, old: Object | None, *, dry_run: bool
+) -> AbstractAsyncContextManager[None]:
+    """Return what goes around the validation and write of an object: Services take addresses and ports."""
+    if call.resource.group or call.resource.plural != "services":
+        return nullcontext()
+    return call.backend.services.allocate(obj, old, dry_run=dry_run)
+
+
+async def _prepare(call: Call, obj: Object, options: WriteOptions, *, manage_fields: bool) -> Attributes:
     resource, backend = call.resource, call.backend
     strategy = machinery.strategy_for(resource)
     now = backend.clock.now()
@@ -75,6 +88,13 @@ async def _prepare(call: Call, obj: Object, options: WriteOptions, *, manage_fie
         ownership.manage_update(None, obj, resource, ownership.Write(options.field_manager, now))
     attributes = Attributes(call, "CREATE", obj, None, dry_run=options.dry_run)
     await backend.admission.admit(attributes)
+    return attributes
+
+
+async def _check(call: Call, attributes: Attributes) -> None:
+    resource, backend, obj = call.resource, call.backend, attributes.obj
+    assert obj is not None
+    strategy = machinery.strategy_for(resource)
     faults = machinery.validate_create(strategy, obj, namespaced=resource.namespaced)
     if faults:
         raise Invalid.of(
@@ -102,7 +122,4 @@ async def _store(call: Call, obj: Object) -> Cached:
     backend = call.backend
     resource = backend.table.stored(call.resource)
     ttl_s = backend.options.event_ttl_s if resource.plural == "events" else 0
-    if resource.plural == "services" and not resource.group:
-        with backend.services.reserve(obj, None):
-            return await backend.store.create(resource, obj, ttl_s=ttl_s)
     return await backend.store.create(resource, obj, ttl_s=ttl_s)

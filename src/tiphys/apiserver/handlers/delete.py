@@ -14,6 +14,7 @@ from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apiserver import bodies, machinery, respond
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.call import Call
+from tiphys.apiserver.handlers.release import release
 from tiphys.apiserver.objects import Cached
 from tiphys.apiserver.params import DeleteOptions, delete_options
 from tiphys.wire.message import Response
@@ -95,6 +96,7 @@ async def _apply(call: Call, cached: Cached, plan: _Plan, namespace: str) -> Del
     stored = backend.table.stored(call.resource)
     if plan.remove:
         last = await backend.store.delete(stored, namespace, cached.name, cached.revision)
+        await release(call, last)
         return Deleted(last.object, gone=True)
     if plan.write is None:
         return Deleted(cached.object, gone=False)

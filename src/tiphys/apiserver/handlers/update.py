@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from tiphys.apimachinery.errors import Conflict, FieldError, Invalid, NotFound
@@ -16,7 +17,8 @@ from tiphys.apis.strategy import Strategy
 from tiphys.apiserver import bodies, machinery, meta_rules, ownership, respond
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.call import Call
-from tiphys.apiserver.handlers.create import create_object
+from tiphys.apiserver.handlers.create import allocation, create_object
+from tiphys.apiserver.handlers.release import release
 from tiphys.apiserver.objects import Cached
 from tiphys.apiserver.params import WriteOptions, write_options
 from tiphys.apiserver.requestinfo import RequestInfo
@@ -136,17 +138,29 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
     )
     if change.admits:
         await backend.admission.admit(attributes)
+    whole = (
+        nullcontext() if change.subresource else allocation(call, new, old, dry_run=change.options.dry_run)
+    )
+    async with whole:
+        await _check(call, attributes, change)
+        return await _write(call, cached, new, change)
+
+
+async def _check(call: Call, attributes: Attributes, change: Change) -> None:
+    resource, backend, new, old = call.resource, call.backend, attributes.obj, attributes.old
+    assert new is not None
+    assert old is not None
+    strategy = machinery.strategy_for(resource)
     check = change.field_validation or machinery.update_check(
         strategy, change.subresource, namespaced=resource.namespaced
     )
     faults = check(new, old)
     if faults:
-        raise Invalid.of(resource.group, resource.kind, name, faults)
+        raise Invalid.of(resource.group, resource.kind, old["metadata"]["name"], faults)
     if change.admits:
         await backend.admission.validate(attributes)
     for text in strategy.warnings(new, old) if not change.subresource else ():
         call.warn(text)
-    return await _write(call, cached, new, change)
 
 
 def _check_version(call: Call, new: Object, old: Object, *, unconditional: bool) -> None:
@@ -228,12 +242,10 @@ async def _write(call: Call, cached: Cached, new: Object, change: Change) -> Cac
     waits = bool(old["metadata"].get("deletionGracePeriodSeconds")) or _holds_namespace(new)
     if done and not waits:
         last = await _lossless(backend.store.delete(stored, call.namespace, meta["name"], cached.revision))
+        await release(call, last)
         meta["resourceVersion"] = str(last.revision)
         return machinery.convert(new, resource.gvk)
     meta.pop("resourceVersion", None)
-    if stored.plural == "services" and not stored.group:
-        with backend.services.reserve(new, old):
-            return await _lossless(backend.store.update(stored, new, cached.revision))
     return await _lossless(backend.store.update(stored, new, cached.revision))
 
 

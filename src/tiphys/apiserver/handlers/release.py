@@ -1,0 +1,12 @@
+"""What is given back when an object is gone."""
+
+from __future__ import annotations
+
+from tiphys.apiserver.call import Call
+from tiphys.apiserver.objects import Cached
+
+
+async def release(call: Call, last: Cached) -> None:
+    """Give back what a deleted object held; ``last`` is its last state."""
+    if not call.resource.group and call.resource.plural == "services":
+        await call.backend.services.release(last.object)

@@ -1,0 +1,100 @@
+"""Findings about Services, their addresses and their ports."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tiphys.apimachinery.clock import FakeClock
+from tiphys.apiserver.services.addresses import new_address
+from tiphys.apiserver.services.ranges import AddressRange, PortSet
+from tiphys.apiserver.services.repair_plan import judge_address, judge_held, rebuild_ports
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+RANGES = [AddressRange.of("10.0.0.0/24")]
+
+
+def service(name: str = "s", *ips: str, ports: tuple[int, ...] = ()) -> dict[str, Any]:
+    spec = {"clusterIPs": list(ips), "ports": [{"nodePort": port} for port in ports]}
+    return {"metadata": {"name": name, "namespace": "d"}, "spec": spec}
+
+
+def held(name: str = "s", address: str = "10.0.0.1", **changes: Any) -> dict[str, Any]:
+    return {**new_address(address, service(name), FakeClock(NOW)), **changes}
+
+
+GATEWAY = {"parentRef": {"group": "g", "resource": "gateways", "namespace": "d", "name": "s"}}
+ADDRESS: dict[str, tuple[str, dict[str, Any] | None, dict[str, Any] | None, tuple[str, str] | None]] = {
+    "right": ("10.0.0.1", held(), service("s", "10.0.0.1"), None),
+    "missing": ("10.0.0.1", None, None, ("ClusterIPNotAllocated", "create")),
+    "out of range": ("10.1.0.1", None, None, ("ClusterIPOutOfRange", "")),
+    "nonsense": ("x", None, None, ("ClusterIPNotValid", "")),
+    "another kind's": ("10.0.0.1", held(spec=GATEWAY), None, ("ClusterIPNotAllocated", "recreate")),
+    "a Service's that is gone": ("10.0.0.1", held("t"), None, ("ClusterIPNotAllocated", "recreate")),
+    "another Service's too": (
+        "10.0.0.1",
+        held("t"),
+        service("t", "10.0.0.1"),
+        ("ClusterIPAlreadyAllocated", ""),
+    ),
+    "without labels": ("10.0.0.1", held(metadata={"name": "10.0.0.1"}), None, ("", "recreate")),
+}
+
+
+@pytest.mark.parametrize(("address", "noted", "parent", "expected"), ADDRESS.values(), ids=ADDRESS)
+def test_address(address: str, noted: Any, parent: Any, expected: Any) -> None:
+    found = judge_address(service("s", address), address, noted, parent, RANGES)
+    assert (found and (found.reason, found.mend)) == expected
+
+
+OLD, YOUNG = NOW + timedelta(seconds=61), NOW + timedelta(seconds=59)
+HELD: dict[str, tuple[dict[str, Any], dict[str, Any] | None, datetime, str]] = {
+    "right": (held(), service("s", "10.0.0.1"), OLD, ""),
+    "its Service is being written": (held(), None, YOUNG, ""),
+    "leaked": (held(), None, OLD, "IPAddressNotAllocated"),
+    "Service has another": (held(), service("s", "10.0.0.2"), OLD, "IPAddressWrongReference"),
+    "points elsewhere": (held(spec=GATEWAY), None, YOUNG, "IPAddressNotAllocated"),
+    "somebody else's": (held(metadata={"name": "10.0.0.1"}), None, OLD, ""),
+}
+
+
+@pytest.mark.parametrize(("noted", "owner", "now", "expected"), HELD.values(), ids=HELD)
+def test_held(noted: Any, owner: Any, now: datetime, expected: str) -> None:
+    found = judge_held(noted, owner, now)
+    assert (found.reason if found else "") == expected
+
+
+def test_ports_are_rebuilt_from_services() -> None:
+    stored = PortSet(30000, 30010)
+    stored.take(30001)
+    services = [service("a", ports=(30001, 30002)), service("b", ports=(30002,)), service("c", ports=(80,))]
+    report = rebuild_ports(stored, services, {})
+    assert list(report.ports) == [30001, 30002]
+    assert [(owner["metadata"]["name"], found.reason, found.message) for owner, found in report.findings] == [
+        ("a", "PortNotAllocated", "Port 30002 is not allocated; repairing"),
+        (
+            "b",
+            "PortAlreadyAllocated",
+            "Port 30002 was assigned to multiple services; please recreate service",
+        ),
+        ("c", "PortOutOfRange", "Port 80 is not within the port range 30000-30010; please recreate service"),
+    ]
+
+
+def test_a_port_leaks_only_after_three_rounds() -> None:
+    stored, leaks = PortSet(30000, 30010, 1), {}
+    kept = []
+    for _ in range(3):
+        report = rebuild_ports(stored, [], leaks)
+        leaks, stored = report.leaks, report.ports
+        kept.append(list(stored))
+    assert kept == [[30000], [30000], []]
+
+
+def test_a_port_that_is_used_again_is_no_leak() -> None:
+    stored = PortSet(30000, 30010, 1)
+    leaks = rebuild_ports(stored, [], {}).leaks
+    assert leaks == {30000: 1}
+    assert rebuild_ports(stored, [service("a", ports=(30000,))], leaks).leaks == {}
