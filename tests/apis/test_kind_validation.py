@@ -297,8 +297,8 @@ CREATE: dict[str, tuple[dict[str, Any], list[str]]] = {
     "taints": (
         kind("v1", "Node", spec={"taints": [{"key": "a", "effect": "X"}]}),
         [
-            'spec.taints[0].effect: Unsupported value: "X": supported values: "NoExecute", "NoSchedule", '
-            '"PreferNoSchedule"'
+            'metadata.taints[0].effect: Unsupported value: "X": supported values: "NoSchedule", '
+            '"PreferNoSchedule", "NoExecute"'
         ],
     ),
     "event namespace": (
@@ -459,14 +459,17 @@ REPLACE: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         claim(volumeName="b"),
         [
             "spec: Forbidden: spec is immutable after creation except resources.requests and "
-            "volumeAttributesClassName for bound claims"
+            "volumeAttributesClassName for bound claims\nspec.volumeName: 'a' -> 'b'"
         ],
     ),
     "claim bound": (claim(), claim(volumeName="b"), []),
     "volume moved": (
         volume(),
         volume(hostPath={"path": "/y"}),
-        ["spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation"],
+        [
+            "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation\n"
+            "spec.hostPath.path: '/x' -> '/y'"
+        ],
     ),
     "class parameters": (
         kind("storage.k8s.io/v1", "StorageClass", provisioner="p"),

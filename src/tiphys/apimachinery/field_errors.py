@@ -63,14 +63,14 @@ def forbidden(path: str, detail: str) -> FieldError:
     return FieldError("FieldValueForbidden", path, _with_detail("Forbidden", detail))
 
 
-def duplicate(path: str, value: Any) -> FieldError:
+def duplicate(path: str, value: Any, detail: str = "") -> FieldError:
     """A value that must be unique occurs again."""
-    return FieldError("FieldValueDuplicate", path, f"Duplicate value: {render(value)}")
+    return FieldError("FieldValueDuplicate", path, _with_detail(f"Duplicate value: {render(value)}", detail))
 
 
-def not_found(path: str, value: Any) -> FieldError:
+def not_found(path: str, value: Any, detail: str = "") -> FieldError:
     """A value names something that is not there."""
-    return FieldError("FieldValueNotFound", path, f"Not found: {render(value)}")
+    return FieldError("FieldValueNotFound", path, _with_detail(f"Not found: {render(value)}", detail))
 
 
 def too_long(path: str, max_bytes: int) -> FieldError:

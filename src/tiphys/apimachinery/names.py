@@ -16,6 +16,7 @@ SUBDOMAIN_MAX = 253
 _ALNUM_ENDS = "and must start and end with an alphanumeric character"
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = _LABEL + r"(\." + _LABEL + r")*"
+_UNDERSCORED = r"[a-z0-9]([-_a-z0-9]*[a-z0-9])?" + r"(\." + r"[a-z0-9]([-_a-z0-9]*[a-z0-9])?" + ")*"
 _DNS1035 = r"[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = f"({_QUALIFIED})?"
@@ -31,6 +32,10 @@ _LABEL_TEXT = (
 )
 _SUBDOMAIN_TEXT = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
+    + _ALNUM_ENDS
+)
+_UNDERSCORE_TEXT = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', "
     + _ALNUM_ENDS
 )
 _WILDCARD_TEXT = (
@@ -61,6 +66,9 @@ _C_IDENTIFIER_TEXT = (
 
 EMPTY = "must be non-empty"
 
+Check = Callable[[str], list[str]]
+"""What is wrong with a name, as texts."""
+
 
 def max_length(length: int) -> str:
     """Return the text for a name longer than ``length``."""
@@ -85,6 +93,7 @@ def _matcher(pattern: str) -> Callable[[str], object]:
 
 _match_label = _matcher(_LABEL)
 _match_subdomain = _matcher(_SUBDOMAIN)
+_match_underscored = _matcher(_UNDERSCORED)
 _match_wildcard = _matcher(r"\*\." + _SUBDOMAIN)
 _match_1035 = _matcher(_DNS1035)
 _match_qualified = _matcher(_QUALIFIED)
@@ -122,6 +131,10 @@ def is_dns1123_label(value: str) -> list[str]:
 
 def is_dns1123_subdomain(value: str) -> list[str]:
     return _check(value, SUBDOMAIN_MAX, _match_subdomain, _SUBDOMAIN_TEXT, _SUBDOMAIN, "example.com")
+
+
+def is_dns1123_subdomain_with_underscore(value: str) -> list[str]:
+    return _check(value, SUBDOMAIN_MAX, _match_underscored, _UNDERSCORE_TEXT, _UNDERSCORED, "example.com")
 
 
 def is_wildcard_dns1123_subdomain(value: str) -> list[str]:

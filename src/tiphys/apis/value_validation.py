@@ -36,11 +36,16 @@ def not_negative(obj: Object, path: str, *keys: str) -> list[FieldError]:
     ]
 
 
-def one_of(value: Any, path: str, supported: Iterable[str], *, optional: bool = False) -> list[FieldError]:
-    """The value must be one of these; an empty one is missing unless ``optional``."""
+def one_of(
+    value: Any, path: str, supported: Iterable[str], *, optional: bool = False, as_given: bool = False
+) -> list[FieldError]:
+    """The value must be one of these; an empty one is missing unless ``optional``.
+
+    The text lists them in order, or ``as_given`` where the API does so.
+    """
     if not value:
         return [] if optional else [required(path)]
-    choices = sorted(supported)
+    choices = list(supported) if as_given else sorted(supported)
     return [] if value in choices else [not_supported(path, value, choices)]
 
 

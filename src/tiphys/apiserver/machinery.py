@@ -30,6 +30,8 @@ def strategy_for(resource: Resource) -> Strategy:
     """Return the strategy of a resource's storage version."""
     if resource.definition is not None:
         return resource.definition.strategy  # type: ignore[no-any-return]
+    if resource.gvk.group != resource.storage.group:  # a group of its own may be stricter than its storage
+        return strategies.strategy_for(resource.gvk)
     return strategies.strategy_for(resource.storage)
 
 

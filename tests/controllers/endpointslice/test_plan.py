@@ -145,3 +145,29 @@ def test_the_last_pod_gone_leaves_an_empty_slice():
 def test_services_without_pods_of_their_own_are_left_alone(spec):
     planned = plan(service(**spec), [pod(1)], [])
     assert (planned.create, planned.delete) == ([], [])
+
+
+NEAR = {
+    "nothing said": (None, True, None),
+    "same zone": ("PreferSameZone", True, {"forZones": [{"name": "zone-a"}]}),
+    "old name of it": ("PreferClose", True, {"forZones": [{"name": "zone-a"}]}),
+    "same node": (
+        "PreferSameNode",
+        True,
+        {"forNodes": [{"name": "n1"}], "forZones": [{"name": "zone-a"}]},
+    ),
+    "not ready": ("PreferSameZone", False, None),
+}
+
+
+@pytest.mark.parametrize(("distribution", "ready", "hints"), NEAR.values(), ids=NEAR)
+def test_hints_of_traffic_distribution(distribution, ready, hints):
+    wanted = service(trafficDistribution=distribution) if distribution else service()
+    (made,) = plan(wanted, [pod(1, ready=ready)], [], {"n1": "zone-a"}).create
+    assert made["endpoints"][0].get("hints") == hints
+
+
+def test_hints_come_and_go_with_the_setting():
+    slices = kept(plan(service(trafficDistribution="PreferSameZone"), [pod(1)], [], {"n1": "zone-a"}))
+    (changed,) = plan(service(), [pod(1)], slices, {"n1": "zone-a"}).update
+    assert "hints" not in changed["endpoints"][0]

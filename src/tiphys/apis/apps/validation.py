@@ -14,8 +14,8 @@ from tiphys.apimachinery.field_errors import (
     required,
 )
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.claim_validation import claim_spec_faults
 from tiphys.apis.core.pod_validation import validate_template
-from tiphys.apis.core.volume_validation import claim_spec_faults
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.value_validation import (
     NOT_NEGATIVE,

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, invalid_all, required
+from tiphys.apimachinery.field_errors import (
+    duplicate,
+    forbidden,
+    invalid,
+    invalid_all,
+    not_supported,
+    required,
+)
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.value_validation import POSITIVE, label_selector, one_of
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
-_EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
+EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_ACTIONS = ("DoNotSchedule", "ScheduleAnyway")
 _NODE_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")
 
 
@@ -42,7 +50,7 @@ def _node_affinity(affinity: Object, path: str) -> list[FieldError]:
     for index, weighted in enumerate(each(affinity, _PREFERRED)):
         at = f"{path}.{_PREFERRED}[{index}]"
         faults += _weight(weighted, at)
-        faults += _node_term(peek(weighted, "preference"), f"{at}.preference")
+        faults += _node_term(peek(weighted, "preference"), f"{at}.preference", any_value=True)
     return faults
 
 
@@ -58,10 +66,11 @@ def node_selector(selector: Object, path: str) -> list[FieldError]:
     return faults
 
 
-def _node_term(term: Object, path: str) -> list[FieldError]:
+def _node_term(term: Object, path: str, *, any_value: bool = False) -> list[FieldError]:
+    """``any_value``: what is only preferred may name labels that no node can have."""
     faults: list[FieldError] = []
     for index, requirement in enumerate(each(term, "matchExpressions")):
-        faults += _node_requirement(requirement, f"{path}.matchExpressions[{index}]")
+        faults += _node_requirement(requirement, f"{path}.matchExpressions[{index}]", any_value=any_value)
     for index, requirement in enumerate(each(term, "matchFields")):
         at = f"{path}.matchFields[{index}]"
         values = requirement.get("values") or []
@@ -74,10 +83,14 @@ def _node_term(term: Object, path: str) -> list[FieldError]:
             faults.append(required(f"{at}.values", text))
         if requirement.get("key") != "metadata.name":
             faults.append(invalid(f"{at}.key", requirement.get("key"), "not a valid field selector key"))
+            continue
+        for place, value in enumerate(values):
+            texts = names.is_dns1123_subdomain(str(value))
+            faults += invalid_all(f"{at}.values[{place}]", value, texts)
     return faults
 
 
-def _node_requirement(requirement: Object, path: str) -> list[FieldError]:
+def _node_requirement(requirement: Object, path: str, *, any_value: bool) -> list[FieldError]:
     operator, values = requirement.get("operator") or "", requirement.get("values") or []
     faults: list[FieldError] = []
     if operator in ("In", "NotIn") and not values:
@@ -92,7 +105,7 @@ def _node_requirement(requirement: Object, path: str) -> list[FieldError]:
         faults.append(invalid(f"{path}.operator", operator, "not a valid selector operator"))
     key = requirement.get("key") or ""
     faults += invalid_all(f"{path}.key", key, names.is_qualified_name(key))
-    for index, value in enumerate(values):
+    for index, value in enumerate(() if any_value else values):
         faults += invalid_all(f"{path}.values[{index}]", value, names.is_label_value(str(value)))
     return faults
 
@@ -102,10 +115,37 @@ def _pod_term(term: Object, path: str) -> list[FieldError]:
     faults += label_selector(term.get("namespaceSelector"), f"{path}.namespaceSelector")
     for name in term.get("namespaces") or ():
         faults += invalid_all(f"{path}.namespace", name, names.is_dns1123_label(name))
+    faults += _label_keys(term, path)
     key = term.get("topologyKey") or ""
     if not key:
-        return [*faults, required(f"{path}.topologyKey", "can not be empty")]
+        faults.append(required(f"{path}.topologyKey", "can not be empty"))
     return faults + invalid_all(f"{path}.topologyKey", key, names.is_qualified_name(key))
+
+
+def _label_keys(term: Object, path: str) -> list[FieldError]:
+    """Keys whose values are taken from the pod itself."""
+    faults: list[FieldError] = []
+    selector = term.get("labelSelector")
+    for name in ("matchLabelKeys", "mismatchLabelKeys"):
+        keys, at = term.get(name) or [], f"{path}.{name}"
+        if keys and selector is None:
+            faults.append(forbidden(at, "must not be specified when labelSelector is not set"))
+            continue
+        for index, key in enumerate(keys):
+            faults += invalid_all(f"{at}[{index}]", key, names.is_qualified_name(key))
+    wanted = list(term.get("matchLabelKeys") or ())
+    seen = set(peek(selector or {}, "matchLabels"))
+    for requirement in each(selector or {}, "matchExpressions"):
+        key = requirement.get("key")
+        if key in wanted and key in seen:
+            text = "exists in both matchLabelKeys and labelSelector"
+            faults.append(invalid(f"{path}[{wanted.index(key)}]", key, text))
+        seen.add(key)
+    for index, key in enumerate(wanted):
+        if key in (term.get("mismatchLabelKeys") or ()):
+            text = "exists in both matchLabelKeys and mismatchLabelKeys"
+            faults.append(invalid(f"{path}.matchLabelKeys[{index}]", key, text))
+    return faults
 
 
 def validate_tolerations(spec: Object, path: str) -> list[FieldError]:
@@ -130,42 +170,67 @@ def validate_toleration(toleration: Object, path: str) -> list[FieldError]:
         text = "effect must be 'NoExecute' when `tolerationSeconds` is set"
         faults.append(invalid(f"{path}.effect", effect, text))
     if operator in ("Equal", ""):
-        faults += invalid_all(f"{path}.operator", value, names.is_label_value(value))
+        texts = names.is_label_value(value)
+        if texts:
+            faults.append(invalid(f"{path}.operator", value, ";".join(texts)))
     elif operator == "Exists":
         if value:
             text = "value must be empty when `operator` is 'Exists'"
-            faults.append(invalid(f"{path}.operator", toleration, text))
+            faults.append(invalid(f"{path}.operator", value, text))
     else:
-        faults += one_of(operator, f"{path}.operator", ("Equal", "Exists"))
-    return faults + one_of(effect, f"{path}.effect", _EFFECTS, optional=True)
+        faults += one_of(operator, f"{path}.operator", ("Equal", "Exists"), as_given=True)
+    return faults + one_of(effect, f"{path}.effect", EFFECTS, optional=True, as_given=True)
 
 
 def validate_spread(spec: Object, path: str) -> list[FieldError]:
     """Return every fault of a pod's topology spread constraints."""
     faults: list[FieldError] = []
-    seen: set[tuple[str, str]] = set()
-    for index, constraint in enumerate(each(spec, "topologySpreadConstraints")):
-        at = f"{path}[{index}]"
-        skew, key = constraint.get("maxSkew") or 0, constraint.get("topologyKey") or ""
-        unsatisfiable = constraint.get("whenUnsatisfiable") or ""
+    constraints = list(each(spec, "topologySpreadConstraints"))
+    pairs = [(item.get("topologyKey") or "", item.get("whenUnsatisfiable") or "") for item in constraints]
+    for index, constraint in enumerate(constraints):
+        at, (key, unsatisfiable) = f"{path}[{index}]", pairs[index]
+        skew = constraint.get("maxSkew") or 0
         if skew <= 0:
             faults.append(invalid(f"{at}.maxSkew", skew, POSITIVE))
         if not key:
             faults.append(required(f"{at}.topologyKey", "can not be empty"))
-        else:
-            faults += invalid_all(f"{at}.topologyKey", key, names.is_qualified_name(key))
-        actions = ("DoNotSchedule", "ScheduleAnyway")
-        faults += one_of(unsatisfiable, f"{at}.whenUnsatisfiable", actions)
-        if (key, unsatisfiable) in seen:
-            faults.append(
-                duplicate(f"{at}.{{topologyKey, whenUnsatisfiable}}", f"{{{key}, {unsatisfiable}}}")
-            )
-        seen.add((key, unsatisfiable))
-        least = constraint.get("minDomains")
-        if least is not None and least <= 0:
-            faults.append(invalid(f"{at}.minDomains", least, POSITIVE))
-        if least is not None and unsatisfiable != "DoNotSchedule":
-            text = f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {unsatisfiable}"
-            faults.append(invalid(f"{at}.minDomains", least, text))
+        if unsatisfiable not in _ACTIONS:
+            faults.append(not_supported(f"{at}.whenUnsatisfiable", unsatisfiable, _ACTIONS))
+        if pairs[index] in pairs[index + 1 :]:
+            shown = f"{{{key}, {unsatisfiable}}}"
+            faults.append(duplicate(f"{at}.{{topologyKey, whenUnsatisfiable}}", shown))
+        faults += _min_domains(constraint, at, unsatisfiable)
+        for name in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
+            value = constraint.get(name)
+            if value is not None and value not in ("Honor", "Ignore"):
+                faults.append(not_supported(f"{at}.{name}", value, ("Honor", "Ignore")))
+        faults += _spread_label_keys(constraint, f"{at}.matchLabelKeys")
         faults += label_selector(constraint.get("labelSelector"), f"{at}.labelSelector")
+    return faults
+
+
+def _min_domains(constraint: Object, path: str, unsatisfiable: str) -> list[FieldError]:
+    least, faults = constraint.get("minDomains"), []
+    if least is not None and least <= 0:
+        faults.append(invalid(f"{path}.minDomains", least, POSITIVE))
+    if least is not None and unsatisfiable != "DoNotSchedule":
+        text = f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {unsatisfiable}"
+        faults.append(invalid(f"{path}.minDomains", least, text))
+    return faults
+
+
+def _spread_label_keys(constraint: Object, path: str) -> list[FieldError]:
+    keys, selector = constraint.get("matchLabelKeys") or [], constraint.get("labelSelector")
+    if not keys:
+        return []
+    faults: list[FieldError] = []
+    if selector is None:
+        faults.append(forbidden(path, "must not be specified when labelSelector is not set"))
+    known = set(peek(selector or {}, "matchLabels"))
+    known |= {str(item.get("key")) for item in each(selector or {}, "matchExpressions")}
+    for index, key in enumerate(keys):
+        faults += invalid_all(f"{path}[{index}]", key, names.is_qualified_name(key))
+        if key in known:
+            text = "exists in both matchLabelKeys and labelSelector"
+            faults.append(invalid(f"{path}[{index}]", key, text))
     return faults

@@ -1,8 +1,9 @@
-"""Rules of containers: names, images, ports, probes, resources and what they may do to the node."""
+"""Rules of containers: names, images, ports, probes and hooks, in a pod and in a template."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
@@ -10,39 +11,79 @@ from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, inva
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.env_validation import validate_env
 from tiphys.apis.core.probe_validation import validate_handler, validate_probe
-from tiphys.apis.core.resource_validation import validate_resources
+from tiphys.apis.core.resource_validation import validate_claim_names, validate_resources
+from tiphys.apis.core.security_validation import validate_container_security
 from tiphys.apis.core.volume_validation import validate_mounts
 from tiphys.apis.defaulting import each, peek
-from tiphys.apis.value_validation import one_of, port_number, user_id
+from tiphys.apis.value_validation import one_of, port_number
 
 PROTOCOLS = ("SCTP", "TCP", "UDP")
-_POLICIES = ("Always", "IfNotPresent", "Never")
+_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+_RESTART_POLICIES = ("Always", "Never", "OnFailure")
 _PROBES = (("livenessProbe", True), ("readinessProbe", False), ("startupProbe", True))
+_EPHEMERAL_FORBIDDEN = ("ports", "resources", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
+_NOT_EPHEMERAL = "cannot be set for an Ephemeral Container"
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """What the rules of a container need to know of its pod."""
+
+    volumes: Mapping[str, Object]
+    claims: frozenset[str]
+    """Names in ``resourceClaims``."""
+    grace_s: int | None
+    restart_policy: str
+    host_users: bool
+
+
+def facts_of(spec: Object, volumes: Mapping[str, Object]) -> PodFacts:
+    """Gather the facts of a pod's spec."""
+    return PodFacts(
+        volumes,
+        frozenset(str(claim["name"]) for claim in each(spec, "resourceClaims") if claim.get("name")),
+        spec.get("terminationGracePeriodSeconds"),
+        str(spec.get("restartPolicy") or ""),
+        spec.get("hostUsers") is not False,
+    )
 
 
 def validate_containers(spec: Object, volumes: Mapping[str, Object], path: str) -> list[FieldError]:
     """Return every fault of a pod's containers of all three sorts."""
-    faults: list[FieldError] = []
+    facts = facts_of(spec, volumes)
+    faults = _regular(spec, facts, f"{path}.containers")
+    faults += _init(spec, facts, f"{path}.initContainers")
+    return faults + validate_ephemeral(spec, facts, f"{path}.ephemeralContainers")
+
+
+def _regular(spec: Object, facts: PodFacts, path: str) -> list[FieldError]:
     containers = list(each(spec, "containers"))
     if not containers:
-        faults.append(required(f"{path}.containers"))
+        return [required(path)]
+    faults: list[FieldError] = []
     seen: set[str] = set()
-    host_ports: set[str] = set()
     for index, container in enumerate(containers):
-        at = f"{path}.containers[{index}]"
-        faults += _common(container, volumes, at, host_ports)
-        faults += _unique(container, seen, at)
-        faults += _hooks(container, at)
+        at = f"{path}[{index}]"
+        faults += _common(container, facts, at) + _unique(container, seen, at) + _hooks(container, facts, at)
+        faults += one_of(
+            container.get("restartPolicy"), f"{at}.restartPolicy", _RESTART_POLICIES, optional=True
+        )
+    return faults + _host_port_clashes(containers, path)
+
+
+def _init(spec: Object, facts: PodFacts, path: str) -> list[FieldError]:
+    faults: list[FieldError] = []
+    seen = {str(container.get("name") or "") for container in each(spec, "containers")}
     for index, container in enumerate(each(spec, "initContainers")):
-        at = f"{path}.initContainers[{index}]"
+        at = f"{path}[{index}]"
+        faults += _common(container, facts, at)
+        faults += one_of(
+            container.get("restartPolicy"), f"{at}.restartPolicy", _RESTART_POLICIES, optional=True
+        )
+        faults += _unique(container, seen, at)
+        faults += _host_port_clashes([container], path)
         sidecar = container.get("restartPolicy") == "Always"
-        faults += _common(container, volumes, at, host_ports if sidecar else set())
-        faults += _unique(container, seen, at)
-        faults += _hooks(container, at) if sidecar else _no_hooks(container, at)
-    for index, container in enumerate(each(spec, "ephemeralContainers")):
-        at = f"{path}.ephemeralContainers[{index}]"
-        faults += validate_ephemeral(container, volumes, at, {c.get("name") for c in containers})
-        faults += _unique(container, seen, at)
+        faults += _hooks(container, facts, at) if sidecar else _no_hooks(container, at)
     return faults
 
 
@@ -54,36 +95,39 @@ def _unique(container: Object, seen: set[str], path: str) -> list[FieldError]:
     return []
 
 
-def _common(
-    container: Object, volumes: Mapping[str, Object], path: str, host_ports: set[str]
-) -> list[FieldError]:
+def _common(container: Object, facts: PodFacts, path: str) -> list[FieldError]:
     faults: list[FieldError] = []
-    name, image = container.get("name") or "", container.get("image") or ""
+    name = container.get("name") or ""
     if not name:
         faults.append(required(f"{path}.name"))
     else:
         faults += invalid_all(f"{path}.name", name, names.is_dns1123_label(name))
-    if not image:
+    if not container.get("image"):
         faults.append(required(f"{path}.image"))
-    elif image != image.strip():
-        faults.append(invalid(f"{path}.image", image, "must not have leading or trailing whitespace"))
-    policies = ("FallbackToLogsOnError", "File")
-    faults += one_of(container.get("terminationMessagePolicy"), f"{path}.terminationMessagePolicy", policies)
-    faults += _ports(container, f"{path}.ports", host_ports)
+    faults += one_of(
+        container.get("terminationMessagePolicy"),
+        f"{path}.terminationMessagePolicy",
+        ("File", "FallbackToLogsOnError"),
+        as_given=True,
+    )
+    faults += _ports(container, f"{path}.ports")
     faults += validate_env(container, path)
-    faults += validate_mounts(container, volumes, path)
-    faults += one_of(container.get("imagePullPolicy"), f"{path}.imagePullPolicy", _POLICIES)
-    faults += validate_resources(peek(container, "resources"), f"{path}.resources")
-    faults += _resize(container, f"{path}.resizePolicy")
-    return faults + _security(peek(container, "securityContext"), f"{path}.securityContext")
+    faults += validate_mounts(container, facts.volumes, path)
+    faults += one_of(container.get("imagePullPolicy"), f"{path}.imagePullPolicy", _PULL_POLICIES)
+    resources = peek(container, "resources")
+    faults += validate_resources(resources, f"{path}.resources")
+    faults += validate_claim_names(resources, facts.claims, f"{path}.resources.claims")
+    faults += _resize(container, f"{path}.resizePolicy", facts)
+    security = peek(container, "securityContext")
+    return faults + validate_container_security(security, f"{path}.securityContext", facts.host_users)
 
 
-def _hooks(container: Object, path: str) -> list[FieldError]:
+def _hooks(container: Object, facts: PodFacts, path: str) -> list[FieldError]:
     faults: list[FieldError] = []
     for key in ("postStart", "preStop"):
         handler = peek(container, "lifecycle").get(key)
         if isinstance(handler, dict):
-            faults += validate_handler(handler, f"{path}.lifecycle.{key}")
+            faults += validate_handler(handler, f"{path}.lifecycle.{key}", facts.grace_s)
     for key, once in _PROBES:
         probe = container.get(key)
         if isinstance(probe, dict):
@@ -100,12 +144,11 @@ def _no_hooks(container: Object, path: str) -> list[FieldError]:
     ]
 
 
-def _ports(container: Object, path: str, host_ports: set[str]) -> list[FieldError]:
+def _ports(container: Object, path: str) -> list[FieldError]:
     faults: list[FieldError] = []
     seen: set[str] = set()
     for index, port in enumerate(each(container, "ports")):
-        at = f"{path}[{index}]"
-        name = port.get("name")
+        at, name = f"{path}[{index}]", port.get("name")
         if name:
             texts = names.is_port_name(name)
             faults += invalid_all(f"{at}.name", name, texts)
@@ -116,94 +159,76 @@ def _ports(container: Object, path: str, host_ports: set[str]) -> list[FieldErro
             faults.append(required(f"{at}.containerPort"))
         else:
             faults += port_number(port["containerPort"], f"{at}.containerPort")
+        if port.get("hostPort"):
+            faults += port_number(port["hostPort"], f"{at}.hostPort")
         faults += one_of(port.get("protocol"), f"{at}.protocol", PROTOCOLS)
-        host_port = port.get("hostPort")
-        if host_port:
-            faults += port_number(host_port, f"{at}.hostPort")
-            used = f"{port.get('protocol')}/{port.get('hostIP') or ''}/{host_port}"
-            if used in host_ports:
-                faults.append(duplicate(f"{at}.hostPort", used))
-            host_ports.add(used)
     return faults
 
 
-def _resize(container: Object, path: str) -> list[FieldError]:
+def _host_port_clashes(containers: Iterable[Object], path: str) -> list[FieldError]:
+    faults: list[FieldError] = []
+    used: set[str] = set()
+    for index, container in enumerate(containers):
+        for place, port in enumerate(each(container, "ports")):
+            if not port.get("hostPort"):
+                continue
+            shown = f"{port.get('protocol') or ''}/{port.get('hostIP') or ''}/{port['hostPort']}"
+            if shown in used:
+                faults.append(duplicate(f"{path}[{index}].ports[{place}].hostPort", shown))
+            used.add(shown)
+    return faults
+
+
+def _resize(container: Object, path: str, facts: PodFacts) -> list[FieldError]:
     faults: list[FieldError] = []
     seen: set[str] = set()
     for index, policy in enumerate(each(container, "resizePolicy")):
-        at = f"{path}[{index}]"
-        name = policy.get("resourceName") or ""
+        name, restart = policy.get("resourceName") or "", policy.get("restartPolicy") or ""
         if name in seen:
-            faults.append(duplicate(at, name))
+            faults.append(duplicate(f"{path}[{index}]", name))
         seen.add(name)
-        faults += one_of(name, at, ("cpu", "memory"))
-        faults += one_of(policy.get("restartPolicy"), at, ("NotRequired", "RestartContainer"))
+        faults += one_of(name, path, ("cpu", "memory"))
+        faults += one_of(restart, path, ("NotRequired", "RestartContainer"))
+        if facts.restart_policy == "Never" and restart != "NotRequired":
+            text = "must be 'NotRequired' when `restartPolicy` is 'Never'"
+            faults.append(invalid(path, restart, text))
     return faults
 
 
-def _security(security: Object, path: str) -> list[FieldError]:
+def padded_images(spec: Object, path: str) -> list[FieldError]:
+    """Return the faults of images with blanks around them, which templates may have and pods may not."""
     faults: list[FieldError] = []
-    for key in ("runAsUser", "runAsGroup"):
-        faults += user_id(security.get(key), f"{path}.{key}")
-    faults += seccomp_faults(security, path)
-    if security.get("allowPrivilegeEscalation") is not False:
-        return faults
-    if security.get("privileged"):
-        text = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
-        faults.append(invalid(path, security, text))
-    if "CAP_SYS_ADMIN" in (peek(security, "capabilities").get("add") or ()):
-        text = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
-        faults.append(invalid(path, security, text))
+    for key in ("containers", "initContainers"):
+        for index, container in enumerate(each(spec, key)):
+            faults += _padded(container, f"{path}.{key}[{index}].image")
     return faults
 
 
-def seccomp_faults(security: Object, path: str) -> list[FieldError]:
-    """Return every fault of seccomp and AppArmor profiles, of a container or of a pod."""
+def _padded(container: Object, path: str) -> list[FieldError]:
+    image = str(container.get("image") or "")
+    if image == image.strip():
+        return []
+    return [invalid(path, image, "must not have leading or trailing whitespace")]
+
+
+def validate_ephemeral(spec: Object, facts: PodFacts, path: str) -> list[FieldError]:
+    """Return every fault of a pod's ephemeral containers."""
     faults: list[FieldError] = []
-    for key, supported in (
-        ("seccompProfile", ("Localhost", "RuntimeDefault", "Unconfined")),
-        ("appArmorProfile", ("Localhost", "RuntimeDefault", "Unconfined")),
-    ):
-        profile = security.get(key)
-        if not isinstance(profile, dict):
-            continue
-        at = f"{path}.{key}"
-        kind, local = profile.get("type"), profile.get("localhostProfile")
-        faults += one_of(kind, f"{at}.type", supported)
-        if kind == "Localhost" and not local:
-            text = (
-                "must be set when seccomp type is Localhost"
-                if key.startswith("seccomp")
-                else ("must be set when AppArmor type is Localhost")
-            )
-            faults.append(required(f"{at}.localhostProfile", text))
-        elif kind != "Localhost" and local:
-            text = (
-                "can only be set when seccomp type is Localhost"
-                if key.startswith("seccomp")
-                else "can only be set when AppArmor type is Localhost"
-            )
-            faults.append(invalid(f"{at}.localhostProfile", local, text))
-    return faults
-
-
-_EPHEMERAL_FORBIDDEN = ("ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resources")
-
-
-def validate_ephemeral(
-    container: Object, volumes: Mapping[str, Object], path: str, targets: set[object]
-) -> list[FieldError]:
-    """Return every fault of one ephemeral container; ``targets`` are the pod's containers."""
-    faults = _common(container, volumes, path, set())
-    for key in _EPHEMERAL_FORBIDDEN:
-        if container.get(key):
-            faults.append(forbidden(f"{path}.{key}", "cannot be set for an Ephemeral Container"))
-    for index, mount in enumerate(each(container, "volumeMounts")):
-        for key in ("subPath", "subPathExpr"):
-            if mount.get(key):
-                at = f"{path}.volumeMounts[{index}].{key}"
-                faults.append(forbidden(at, "cannot be set for an Ephemeral Container"))
-    target = container.get("targetContainerName")
-    if target and target not in targets:
-        faults.append(not_found(f"{path}.targetContainerName", target))
+    others = {str(item.get("name")) for key in ("containers", "initContainers") for item in each(spec, key)}
+    seen = set(others)
+    for index, container in enumerate(each(spec, "ephemeralContainers")):
+        at = f"{path}[{index}]"
+        faults += _common(container, facts, at)
+        faults += _padded(container, f"{at}.image")
+        faults += _unique(container, seen, at)
+        target = container.get("targetContainerName")
+        if target and target not in others:
+            faults.append(not_found(f"{at}.targetContainerName", target))
+        faults += [
+            forbidden(f"{at}.{key}", _NOT_EPHEMERAL) for key in _EPHEMERAL_FORBIDDEN if container.get(key)
+        ]
+        for place, mount in enumerate(each(container, "volumeMounts")):
+            for key in ("subPath", "subPathExpr"):
+                if mount.get(key):
+                    faults.append(forbidden(f"{at}.volumeMounts[{place}].{key}", _NOT_EPHEMERAL))
     return faults

@@ -7,15 +7,19 @@ from tiphys.apimachinery.meta import GVK
 from tiphys.apis.apps import validation as workloads
 from tiphys.apis.core import config_validation as config
 from tiphys.apis.core import endpoints_validation as endpoints
+from tiphys.apis.core import event_validation as events
+from tiphys.apis.core import limits_validation as limits
+from tiphys.apis.core import node_validation as nodes
 from tiphys.apis.core import object_defaults as objects
-from tiphys.apis.core import object_validation as rules
-from tiphys.apis.core import pod_update
+from tiphys.apis.core import persistent_validation as persistent
+from tiphys.apis.core import pod_status, pod_update
 from tiphys.apis.core import service_validation as services
 from tiphys.apis.core.pod_defaults import default_pod
 from tiphys.apis.core.pod_strategy import prepare_pod, prepare_pod_update
 from tiphys.apis.core.pod_validation import validate_pod
 from tiphys.apis.core.pod_warnings import pod_warnings, service_warnings
 from tiphys.apis.core.service_defaults import default_endpoints, default_service
+from tiphys.apis.core.template_validation import validate_pod_template, validate_pod_template_update
 from tiphys.apis.strategy import Strategy
 
 
@@ -31,7 +35,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_update=prepare_pod_update,
         validate=validate_pod,
         validate_update=pod_update.validate_pod_update,
-        validate_status_update=pod_update.validate_status_update,
+        validate_status_update=pod_status.validate_status_update,
         warnings=pod_warnings,
         has_generation=True,
         graceful_deletion=True,
@@ -59,8 +63,8 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         _core("PodTemplate"),
         default=objects.default_pod_template,
-        validate=rules.validate_pod_template,
-        validate_update=rules.validate_pod_template_update,
+        validate=validate_pod_template,
+        validate_update=validate_pod_template_update,
         allow_create_on_update=True,
         has_generation=True,
     ),
@@ -87,47 +91,58 @@ STRATEGIES: tuple[Strategy, ...] = (
         default=objects.default_namespace,
         prepare_create=objects.prepare_namespace,
         prepare_update=objects.prepare_namespace_update,
+        validate=nodes.validate_namespace,
+        validate_status_update=nodes.validate_namespace_status,
         validate_name=names.is_dns1123_label,
     ),
     Strategy(
         _core("Node"),
         default=objects.default_node,
-        validate=rules.validate_node,
-        validate_update=rules.validate_node_update,
+        validate=nodes.validate_node,
+        validate_update=nodes.validate_node_update,
+        validate_status_update=nodes.validate_node_update,
     ),
     Strategy(_core("ServiceAccount")),
     Strategy(
         _core("PersistentVolume"),
         default=objects.default_persistent_volume,
         prepare_create=objects.prepare_persistent_volume,
-        validate=rules.validate_volume,
-        validate_update=rules.validate_volume_update,
+        validate=persistent.validate_volume,
+        validate_update=persistent.validate_volume_update,
     ),
     Strategy(
         _core("PersistentVolumeClaim"),
         default=objects.default_claim,
         prepare_create=objects.prepare_claim,
-        validate=rules.validate_claim,
-        validate_update=rules.validate_claim_update,
+        validate=persistent.validate_claim,
+        validate_update=persistent.validate_claim_update,
+        validate_status_update=persistent.validate_claim_status,
     ),
     Strategy(
         _core("ResourceQuota"),
-        validate=rules.validate_quota,
-        validate_update=rules.validate_quota_update,
+        validate=limits.validate_quota,
+        validate_update=limits.validate_quota_update,
+        validate_status_update=limits.validate_quota_status,
     ),
     Strategy(
         _core("LimitRange"),
         default=objects.default_limit_range,
-        validate=rules.validate_limit_range,
-        validate_update=rules.validate_limit_range_update,
+        validate=limits.validate_limit_range,
+        validate_update=limits.validate_limit_range_update,
         allow_create_on_update=True,
     ),
     Strategy(
         _core("Event"),
         default=objects.default_event,
-        validate=rules.validate_event,
-        validate_update=rules.validate_event_update,
+        validate=events.validate_event,
+        validate_update=lambda new, _old: events.validate_event(new),
         allow_create_on_update=True,
     ),
-    Strategy(GVK("events.k8s.io", "v1", "Event"), allow_create_on_update=True),
+    Strategy(
+        GVK("events.k8s.io", "v1", "Event"),
+        default=objects.default_event,
+        validate=events.validate_new_event,
+        validate_update=events.validate_new_event_update,
+        allow_create_on_update=True,
+    ),
 )

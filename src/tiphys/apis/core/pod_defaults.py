@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.container_defaults import default_container, default_host_ports, default_requests
+from tiphys.apis.core.pod_requests import aggregate_requests
 from tiphys.apis.core.volume_defaults import default_volume
 from tiphys.apis.defaulting import each, fill, fill_optional, section
 
@@ -55,20 +56,13 @@ def default_pod(pod: Object) -> None:
 
 
 def _default_pod_requests(spec: Object) -> None:
-    """Requests of the pod as a whole follow its limits, unless the containers state theirs."""
+    """Requests of the pod as a whole follow what its containers ask for, else its own limits."""
     resources = spec.get("resources")
-    if not isinstance(resources, dict):
+    limits = resources.get("limits") if isinstance(resources, dict) else None
+    if not limits:
         return
-    limits = resources.get("limits") or {}
-    stated = {
-        name
-        for container in each(spec, "containers")
-        for name in (container.get("resources") or {}).get("requests") or ()
-    }
-    missing = {
-        name: amount
-        for name, amount in limits.items()
-        if name not in (resources.get("requests") or {}) and name not in stated
-    }
-    if missing:
-        section(resources, "requests").update(missing)
+    requests = section(section(spec, "resources"), "requests")
+    wanted = {name: str(amount) for name, amount in aggregate_requests(spec).items()}
+    for name, amount in {**limits, **wanted}.items():
+        if name in ("cpu", "memory") or name.startswith("hugepages-"):
+            requests.setdefault(name, amount)

@@ -1,7 +1,6 @@
 """What may change in a pod once it exists, through the pod itself and through its subresources.
 
-Subresources have functions of their own: the server calls ``validate_ephemeral_update`` for
-``ephemeralcontainers`` and ``validate_resize`` for ``resize``.
+``ephemeralcontainers`` and ``resize`` have functions of their own. What a status may say is ``pod_status``'.
 """
 
 from __future__ import annotations
@@ -9,11 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import forbidden, invalid
+from tiphys.apimachinery.field_errors import forbidden, invalid, required
 from tiphys.apimachinery.meta import Object, copy_object
-from tiphys.apis.core.container_validation import validate_ephemeral
-from tiphys.apis.core.pod_validation import validate_pod_spec
-from tiphys.apis.core.volume_validation import validate_volumes
+from tiphys.apis.core.affinity_validation import validate_tolerations
+from tiphys.apis.core.pod_annotations import MIRROR, validate_annotation_changes
+from tiphys.apis.core.pod_validation import validate_pod_parts
+from tiphys.apis.core.qos import pod_qos
 from tiphys.apis.defaulting import each, peek
 
 _MAX_INT32 = 2**31 - 1
@@ -24,76 +24,106 @@ _UPDATE_TEXT = (
 )
 _RESIZE_TEXT = "only cpu and memory resources are mutable"
 _CONTAINER_COUNT = "pod updates may not add or remove containers"
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+def _annotations(pod: Object) -> Object:
+    return peek(pod, "metadata", "annotations")
 
 
 def validate_pod_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of replacing a pod."""
     spec, before = peek(new, "spec"), peek(old, "spec")
-    faults = validate_pod_spec(spec, "spec")
+    faults = validate_pod_parts(new)
+    faults += validate_annotation_changes(_annotations(new), _annotations(old), "metadata.annotations")
     for key in ("containers", "initContainers"):
         if len(spec.get(key) or ()) != len(before.get(key) or ()):
             return [*faults, forbidden(f"spec.{key}", _CONTAINER_COUNT)]
-    faults += _deadline(spec.get("activeDeadlineSeconds"), before.get("activeDeadlineSeconds"))
-    if _only_added(spec.get("tolerations") or [], before.get("tolerations") or []) is False:
-        text = "existing toleration can not be modified except its tolerationSeconds"
-        faults.append(forbidden("spec.tolerations", text))
+        faults += _images(spec, key)
+    wrong, stop = _deadline(spec.get("activeDeadlineSeconds"), before.get("activeDeadlineSeconds"))
+    faults += wrong
+    if stop:
         return faults
-    added_gates = _names(spec, "schedulingGates") - _names(before, "schedulingGates")
-    if added_gates:
-        text = f"only deletion is allowed, but found new scheduling gates '{', '.join(sorted(added_gates))}'"
-        faults.append(forbidden("spec.schedulingGates", text))
+    faults += _tolerations(spec, before) + _gates(spec, before)
+    if _given(spec) == _given(before):
         return faults
-    now, earlier = _normalized(spec, before), _given(before)
+    result = _normalized(spec, before)
+    if before.get("schedulingGates"):
+        faults += _narrowing(result, before)
+    now, earlier = _given(result), _given(before)
     if now != earlier:
-        difference = changed_fields(now, earlier, "spec")
-        faults.append(forbidden("spec", f"{_UPDATE_TEXT}\n{difference}"))
+        faults.append(forbidden("spec", f"{_UPDATE_TEXT}\n{changed_fields(now, earlier, 'spec')}"))
     return faults
 
 
-def _names(spec: Object, key: str) -> set[str]:
-    return {str(item.get("name")) for item in each(spec, key)}
+def _images(spec: Object, key: str) -> list[FieldError]:
+    faults: list[FieldError] = []
+    for index, container in enumerate(each(spec, key)):
+        image, at = str(container.get("image") or ""), f"spec.{key}[{index}].image"
+        if not image:
+            faults.append(required(at))
+        if image.strip() != image:
+            faults.append(invalid(at, image, "must not have leading or trailing whitespace"))
+    return faults
 
 
-def _deadline(new: Any, old: Any) -> list[FieldError]:
+def _deadline(new: Any, old: Any) -> tuple[list[FieldError], bool]:
+    """Return the faults, and whether they end the validation."""
     path = "spec.activeDeadlineSeconds"
     if new is None:
-        return [invalid(path, None, "must not update from a positive integer to nil value")] if old else []
+        text = "must not update from a positive integer to nil value"
+        return ([] if old is None else [invalid(path, None, text)]), False
     if not 0 <= new <= _MAX_INT32:
-        return [invalid(path, new, f"must be between 0 and {_MAX_INT32}, inclusive")]
+        return [invalid(path, new, f"must be between 0 and {_MAX_INT32}, inclusive")], True
     if old is not None and new > old:
-        return [invalid(path, new, f"must be less than or equal to previous value {old}")]
-    return []
+        return [invalid(path, new, "must be less than or equal to previous value")], True
+    return [], False
 
 
-def _bare(toleration: Object) -> Object:
-    return {key: value for key, value in toleration.items() if key != "tolerationSeconds"}
+def _tolerations(spec: Object, before: Object) -> list[FieldError]:
+    """Every old toleration is still there (how long it tolerates may change)."""
+
+    def bare(toleration: Object) -> Object:
+        return {key: value for key, value in toleration.items() if key != "tolerationSeconds"}
+
+    kept = [bare(toleration) for toleration in each(spec, "tolerations")]
+    if not all(bare(toleration) in kept for toleration in each(before, "tolerations")):
+        text = "existing toleration can not be modified except its tolerationSeconds"
+        return [forbidden("spec.tolerations", text)]
+    return validate_tolerations(spec, "spec.tolerations")
 
 
-def _only_added(new: list[Object], old: list[Object]) -> bool:
-    """Whether every old toleration is still there (how long it tolerates may change)."""
-    kept = [_bare(toleration) for toleration in new]
-    return all(_bare(toleration) in kept for toleration in old)
+def _gates(spec: Object, before: Object) -> list[FieldError]:
+    known = {gate.get("name") for gate in each(before, "schedulingGates")}
+    return [
+        forbidden(
+            f"spec.schedulingGates[{index}].name",
+            f"only deletion is allowed, but found new scheduling gate '{gate.get('name')}'",
+        )
+        for index, gate in enumerate(each(spec, "schedulingGates"))
+        if gate.get("name") not in known
+    ]
 
 
 def _normalized(spec: Object, before: Object) -> Object:
     """Return the new spec with all that may change set back to what it was."""
-    result = copy_object(spec)
+    result: Object = copy_object(spec)
     for key in ("containers", "initContainers"):
         for container, earlier in zip(each(result, key), each(before, key), strict=False):
             container["image"] = earlier.get("image")
-    for key in ("activeDeadlineSeconds", "tolerations"):
-        if key in before:
-            result[key] = before[key]
-        else:
-            result.pop(key, None)
+    for key in ("activeDeadlineSeconds", "tolerations", "schedulingGates"):
+        _back(result, before, key)
     grace = before.get("terminationGracePeriodSeconds")
     if grace is not None and grace < 0 and spec.get("terminationGracePeriodSeconds") == 1:
         result["terminationGracePeriodSeconds"] = grace
-    if before.get("schedulingGates"):
-        result["schedulingGates"] = before["schedulingGates"]
-        if not before.get("nodeName"):
-            _allow_narrowing(result, spec, before)
-    return _given(result)
+    return result
+
+
+def _back(result: Object, before: Object, key: str) -> None:
+    if key in before:
+        result[key] = before[key]
+    else:
+        result.pop(key, None)
 
 
 def _given(spec: Object) -> Object:
@@ -101,15 +131,40 @@ def _given(spec: Object) -> Object:
     return {key: value for key, value in spec.items() if value not in (None, [], {})}
 
 
-def _allow_narrowing(result: Object, spec: Object, before: Object) -> None:
-    """A gated pod may ask for more of its node: labels are added, never taken away."""
-    selector = peek(spec, "nodeSelector")
-    earlier = peek(before, "nodeSelector")
-    if all(selector.get(key) == value for key, value in earlier.items()):
-        if earlier:
-            result["nodeSelector"] = earlier
-        else:
-            result.pop("nodeSelector", None)
+def _narrowing(result: Object, before: Object) -> list[FieldError]:
+    """A gated pod may ask for more of its node, never for less; sets ``result`` back to what it was."""
+    faults: list[FieldError] = []
+    selector, earlier = peek(result, "nodeSelector"), peek(before, "nodeSelector")
+    if any(selector.get(key) != value for key, value in earlier.items()):
+        text = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
+        faults.append(invalid("spec.nodeSelector", selector, text))
+    _back(result, before, "nodeSelector")
+    now, then = peek(result, "affinity").get("nodeAffinity"), peek(before, "affinity").get("nodeAffinity")
+    if now != then:
+        faults += _narrower_affinity(now or {}, then or {})
+        affinity = {**peek(result, "affinity"), "nodeAffinity": then}
+        result["affinity"] = {key: value for key, value in affinity.items() if value is not None}
+    return faults
+
+
+def _narrower_affinity(new: Object, old: Object) -> list[FieldError]:
+    path = f"spec.affinity.nodeAffinity.{_REQUIRED}.nodeSelectorTerms"
+    terms, earlier = (list(each(part, _REQUIRED, "nodeSelectorTerms")) for part in (new, old))
+    if earlier and len(terms) != len(earlier):
+        text = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
+        return [invalid(path, terms, text)]
+    return [
+        invalid(f"{path}[{index}]", term, "only additions are allowed (no mutations or deletions)")
+        for index, (term, before) in enumerate(zip(terms, earlier, strict=False))
+        if not _only_longer(term, before)
+    ]
+
+
+def _only_longer(new: Object, old: Object) -> bool:
+    keys = ("matchExpressions", "matchFields")
+    if not any(old.get(key) for key in keys):
+        return not any(new.get(key) for key in keys)
+    return all((new.get(key) or [])[: len(old.get(key) or ())] == (old.get(key) or []) for key in keys)
 
 
 def changed_fields(new: Any, old: Any, path: str) -> str:
@@ -131,72 +186,89 @@ def changed_fields(new: Any, old: Any, path: str) -> str:
     return "" if new == old else f"{path}: {old!r} -> {new!r}"
 
 
-def validate_status_update(new: Object, old: Object) -> list[FieldError]:
-    """Return every fault of a status that a kubelet (or anybody) writes."""
-    status, before = peek(new, "status"), peek(old, "status")
-    faults: list[FieldError] = []
-    if peek(new, "spec").get("nodeName") != peek(old, "spec").get("nodeName"):
-        faults.append(forbidden("status.nodeName", "may not be changed directly"))
-    policy = peek(new, "spec").get("restartPolicy")
-    if policy != "Always":
-        faults += _no_revival(status, before, policy == "Never")
-    return faults
-
-
-def _no_revival(status: Object, before: Object, never: bool) -> list[FieldError]:
-    """Containers that ended for good do not run again."""
-    now = {item.get("name"): peek(item, "state") for item in each(status, "containerStatuses")}
-    faults: list[FieldError] = []
-    for index, earlier in enumerate(each(before, "containerStatuses")):
-        ended = peek(earlier, "state").get("terminated")
-        if not ended or (not never and ended.get("exitCode")):
-            continue
-        state = now.get(earlier.get("name"))
-        if state and not state.get("terminated"):
-            text = "may not be transitioned to non-terminated state"
-            faults.append(forbidden(f"status.containerStatuses[{index}].state", text))
-    return faults
-
-
 def validate_ephemeral_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of adding ephemeral containers: those that exist stay as they are."""
-    spec = peek(new, "spec")
-    before = {item.get("name"): item for item in each(old, "spec", "ephemeralContainers")}
-    _faults, volumes = validate_volumes(peek(old, "spec"), "spec.volumes")
-    targets: set[object] = {item.get("name") for item in each(old, "spec", "containers")}
-    faults: list[FieldError] = []
-    now: set[object] = set()
-    for index, container in enumerate(each(spec, "ephemeralContainers")):
-        path, name = f"spec.ephemeralContainers[{index}]", container.get("name")
-        now.add(name)
-        faults += validate_ephemeral(container, volumes, path, targets)
-        if name in before and before[name] != container:
-            text = f"existing ephemeral containers {_quoted(str(name))} may not be changed"
-            faults.append(forbidden("spec.ephemeralContainers", text))
-    for name in before:
-        if name not in now:
-            text = f"existing ephemeral containers {_quoted(str(name))} may not be removed"
-            faults.append(forbidden("spec.ephemeralContainers", text))
+    if MIRROR in _annotations(old):
+        return [forbidden("", "static pods do not support ephemeral containers")]
+    faults = validate_pod_parts(new)
+    faults += validate_annotation_changes(_annotations(new), _annotations(old), "metadata.annotations")
+    now = {container.get("name"): container for container in each(new, "spec", "ephemeralContainers")}
+    path = "spec.ephemeralContainers"
+    for before in each(old, "spec", "ephemeralContainers"):
+        name, after = before.get("name"), now.get(before.get("name"))
+        if after is None:
+            faults.append(forbidden(path, f'existing ephemeral containers "{name}" may not be removed\n'))
+        elif after != before:
+            difference = changed_fields(after, before, path)
+            text = f'existing ephemeral containers "{name}" may not be changed\n{difference}'
+            faults.append(forbidden(path, text))
     return faults
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'
 
 
 def validate_resize(new: Object, old: Object) -> list[FieldError]:
-    """Return every fault of resizing a running pod: only cpu and memory of containers change."""
-    spec, before = copy_object(peek(new, "spec")), copy_object(peek(old, "spec"))
-    faults = validate_pod_spec(spec, "spec")
-    for part in (spec, before):
-        for key in ("containers", "initContainers"):
-            for container in each(part, key):
-                for kind in ("limits", "requests"):
-                    amounts = peek(container, "resources").get(kind) or {}
-                    for name in ("cpu", "memory"):
-                        amounts.pop(name, None)
-                    if not amounts:
-                        peek(container, "resources").pop(kind, None)
-    if spec != before:
+    """Return every fault of resizing a pod: only cpu and memory of what runs for long may change."""
+    if MIRROR in _annotations(old):
+        return [forbidden("", "static pods cannot be resized")]
+    spec, before = peek(new, "spec"), peek(old, "spec")
+    if peek(before, "os").get("name") == "windows":
+        return [forbidden("", "windows pods cannot be resized")]
+    faults = validate_pod_parts(new)
+    if pod_qos(new) != (peek(old, "status").get("qosClass") or pod_qos(old)):
+        text = "Pod QOS Class may not change as a result of resizing"
+        faults.append(invalid("spec", pod_qos(new), text))
+    if not _node_resizes(old):
+        faults.append(forbidden("spec", "Pod running on node without support for resize"))
+    result = copy_object(spec)
+    for key in ("initContainers", "containers"):
+        pairs = zip(each(result, key), each(before, key), strict=False)
+        for index, (container, earlier) in enumerate(pairs):
+            if key == "initContainers" and container.get("restartPolicy") != "Always":
+                if container != earlier:
+                    text = "resources for non-sidecar init containers are immutable"
+                    faults.append(forbidden("spec", text))
+                continue
+            faults += _removed(container, earlier, f"spec.{key}[{index}].resources")
+            _set_back(container, earlier)
+            if container != earlier:
+                sidecars = "only cpu and memory resources for sidecar containers are mutable"
+                faults.append(forbidden("spec", sidecars if key == "initContainers" else _RESIZE_TEXT))
+    _set_back(result, before)
+    if not faults and _given(result) != _given(before):
         faults.append(forbidden("spec", _RESIZE_TEXT))
     return faults
+
+
+def _node_resizes(pod: Object) -> bool:
+    """Nodes that can resize report the resources of running containers."""
+    for status in each(pod, "status", "containerStatuses"):
+        if peek(status, "state").get("running") is not None:
+            return status.get("resources") is not None
+    return True
+
+
+def _removed(container: Object, earlier: Object, path: str) -> list[FieldError]:
+    return [
+        forbidden(f"{path}.{kind}", f"resource {kind} cannot be removed")
+        for kind in ("requests", "limits")
+        if set(peek(earlier, "resources", kind)) - set(peek(container, "resources", kind))
+    ]
+
+
+def _set_back(holder: Object, earlier: Object) -> None:
+    """Give cpu and memory, and how their change restarts, the values they had."""
+    resources, then = dict(peek(holder, "resources")), peek(earlier, "resources")
+    for kind in ("requests", "limits"):
+        amounts = {
+            name: amount
+            for name, amount in (resources.get(kind) or {}).items()
+            if name not in ("cpu", "memory")
+        }
+        amounts |= {name: then[kind][name] for name in ("cpu", "memory") if name in (then.get(kind) or {})}
+        if amounts:
+            resources[kind] = amounts
+        else:
+            resources.pop(kind, None)
+    if resources or "resources" in earlier:
+        holder["resources"] = resources
+    else:
+        holder.pop("resources", None)

@@ -1,112 +1,126 @@
-"""Rules of pods and pod templates, and of what may change in a pod once it exists."""
+"""Rules of pods and pod templates. What may change in a pod once it exists is ``pod_update``'s."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, invalid_all, required
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.core.addresses import IP_TEXT
+from tiphys.apis.core.addresses import ip_faults
 from tiphys.apis.core.affinity_validation import validate_affinity, validate_spread, validate_tolerations
-from tiphys.apis.core.container_validation import seccomp_faults, validate_containers
-from tiphys.apis.core.resource_validation import validate_resources
+from tiphys.apis.core.container_validation import padded_images, validate_containers
+from tiphys.apis.core.pod_annotations import validate_pod_annotations, validate_profiles_match
+from tiphys.apis.core.resource_validation import validate_pod_resources, validate_resources
+from tiphys.apis.core.security_validation import validate_host_users, validate_pod_security
 from tiphys.apis.core.volume_validation import validate_volumes
+from tiphys.apis.core.windows_validation import validate_host_process, validate_os
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.meta_validation import validate_annotations, validate_labels
-from tiphys.apis.value_validation import deadline, one_of, user_id
+from tiphys.apis.value_validation import deadline, one_of
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
-_DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
+_DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _MAX_NAMESERVERS = 3
 _MAX_SEARCH_PATHS = 32
+_MAX_SEARCH_CHARS = 2048
 
 
-def validate_pod_spec(spec: Object, path: str, *, extra_volumes: Iterable[str] = ()) -> list[FieldError]:
-    """Return every fault of a pod's spec. ``extra_volumes``: names that claim templates will provide."""
-    faults, volumes = validate_volumes(spec, f"{path}.volumes")
+def validate_pod_spec(
+    spec: Object, path: str, *, extra_volumes: Iterable[str] = (), is_pod: bool = False
+) -> list[FieldError]:
+    """Return every fault of a pod's spec.
+
+    ``extra_volumes``: names that claim templates will provide. ``is_pod``: not one within a template.
+    """
+    faults: list[FieldError] = []
+    if spec.get("terminationGracePeriodSeconds") is None:
+        faults.append(required(f"{path}.terminationGracePeriodSeconds"))
+    found, volumes = validate_volumes(spec, f"{path}.volumes")
     volumes |= {name: {"persistentVolumeClaim": {}} for name in extra_volumes}
+    faults += found + _resource_claims(spec, f"{path}.resourceClaims")
     faults += validate_containers(spec, volumes, path)
-    faults += one_of(spec.get("restartPolicy"), f"{path}.restartPolicy", RESTART_POLICIES)
-    faults += one_of(spec.get("dnsPolicy"), f"{path}.dnsPolicy", _DNS_POLICIES)
+    faults += validate_pod_resources(spec, f"{path}.resources")
+    faults += _host_network_ports(spec, f"{path}.containers", is_pod=is_pod)
+    faults += one_of(spec.get("restartPolicy"), f"{path}.restartPolicy", RESTART_POLICIES, as_given=True)
+    faults += one_of(spec.get("dnsPolicy"), f"{path}.dnsPolicy", _DNS_POLICIES, as_given=True)
     faults += validate_labels(peek(spec, "nodeSelector"), f"{path}.nodeSelector")
-    faults += _security(peek(spec, "securityContext"), f"{path}.securityContext")
-    faults += _pull_secrets(spec, f"{path}.imagePullSecrets")
+    faults += validate_pod_security(spec, path)
     faults += validate_affinity(peek(spec, "affinity"), f"{path}.affinity")
     faults += _dns(spec, f"{path}.dnsConfig")
     faults += _gates(spec, path)
     faults += validate_spread(spec, f"{path}.topologySpreadConstraints")
-    if isinstance(spec.get("resources"), dict):
-        faults += validate_resources(spec["resources"], f"{path}.resources")
-    faults += _names(spec, path)
+    faults += validate_host_process(spec, path)
+    faults += validate_host_users(spec, path)
+    return faults + _rest(spec, path)
+
+
+def _rest(spec: Object, path: str) -> list[FieldError]:
+    faults = _names(spec, path, ("serviceAccountName", "nodeName"), names.is_dns1123_subdomain)
     faults += deadline(spec.get("activeDeadlineSeconds"), f"{path}.activeDeadlineSeconds")
+    faults += _names(spec, path, ("hostname", "subdomain"), names.is_dns1123_label)
     faults += validate_tolerations(spec, f"{path}.tolerations")
     faults += _host_aliases(spec, f"{path}.hostAliases")
-    faults += one_of(
-        spec.get("preemptionPolicy"),
-        f"{path}.preemptionPolicy",
-        ("Never", "PreemptLowerPriority"),
-        optional=True,
-    )
-    return faults + _host_namespaces(spec, path)
+    faults += _names(spec, path, ("priorityClassName",), names.is_dns1123_subdomain)
+    runtime = spec.get("runtimeClassName")
+    if runtime is not None:
+        faults += invalid_all(f"{path}.runtimeClassName", runtime, names.is_dns1123_subdomain(runtime))
+    preemption = spec.get("preemptionPolicy")
+    if preemption is not None:
+        supported = ("PreemptLowerPriority", "Never")
+        faults += one_of(preemption, f"{path}.preemptionPolicy", supported, as_given=True)
+    if spec.get("overhead") is not None:
+        faults += validate_resources({"limits": spec["overhead"]}, f"{path}.overhead")
+    return faults + validate_os(spec, path)
 
 
-def _names(spec: Object, path: str) -> list[FieldError]:
-    faults: list[FieldError] = []
-    for key, check in (
-        ("serviceAccountName", names.is_dns1123_subdomain),
-        ("nodeName", names.is_dns1123_subdomain),
-        ("hostname", names.is_dns1123_label),
-        ("subdomain", names.is_dns1123_label),
-        ("priorityClassName", names.is_dns1123_subdomain),
-        ("runtimeClassName", names.is_dns1123_subdomain),
-    ):
-        value = spec.get(key)
-        if value:
-            faults += invalid_all(f"{path}.{key}", value, check(value))
-    scheduler = spec.get("schedulerName") or ""
-    if not scheduler:
-        faults.append(required(f"{path}.schedulerName"))
-    return faults
-
-
-def _security(security: Object, path: str) -> list[FieldError]:
-    faults: list[FieldError] = []
-    for key in ("runAsUser", "runAsGroup", "fsGroup"):
-        faults += user_id(security.get(key), f"{path}.{key}")
-    for index, group in enumerate(security.get("supplementalGroups") or ()):
-        faults += user_id(group, f"{path}.supplementalGroups[{index}]")
-    seen: set[str] = set()
-    for index, sysctl in enumerate(each(security, "sysctls")):
-        name = sysctl.get("name") or ""
-        if not name:
-            faults.append(required(f"{path}.sysctls[{index}].name"))
-        elif name in seen:
-            faults.append(duplicate(f"{path}.sysctls[{index}].name", name))
-        seen.add(name)
-    policies = ("Always", "OnRootMismatch")
-    faults += one_of(
-        security.get("fsGroupChangePolicy"), f"{path}.fsGroupChangePolicy", policies, optional=True
-    )
-    return faults + seccomp_faults(security, path)
-
-
-def _pull_secrets(spec: Object, path: str) -> list[FieldError]:
+def _names(spec: Object, path: str, keys: tuple[str, ...], check: names.Check) -> list[FieldError]:
     return [
-        required(f"{path}[{index}].name")
-        for index, secret in enumerate(each(spec, "imagePullSecrets"))
-        if not secret.get("name")
+        fault
+        for key in keys
+        if spec.get(key)
+        for fault in invalid_all(f"{path}.{key}", spec[key], check(spec[key]))
     ]
 
 
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+def _resource_claims(spec: Object, path: str) -> list[FieldError]:
+    faults: list[FieldError] = []
+    seen: set[str] = set()
+    for index, claim in enumerate(each(spec, "resourceClaims")):
+        at, name = f"{path}[{index}]", claim.get("name") or ""
+        if not name:
+            faults.append(required(f"{at}.name"))
+        elif name in seen:
+            faults.append(duplicate(f"{at}.name", name))
+        else:
+            faults += invalid_all(f"{at}.name", name, names.is_dns1123_label(name))
+            seen.add(name)
+        keys = ("resourceClaimName", "resourceClaimTemplateName")
+        given = [key for key in keys if claim.get(key) is not None]
+        if len(given) == 2:
+            text = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
+            faults.append(invalid(at, claim, text))
+        elif not given:
+            text = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
+            faults.append(invalid(at, claim, text))
+        for key in given:
+            faults += invalid_all(f"{at}.{key}", claim[key], names.is_dns1123_subdomain(claim[key]))
+    return faults
+
+
+def _host_network_ports(spec: Object, path: str, *, is_pod: bool) -> list[FieldError]:
+    """On the host's network a port is the host's; templates may leave that to be filled in."""
+    if not spec.get("hostNetwork"):
+        return []
+    text = "must match `containerPort` when `hostNetwork` is true"
+    return [
+        invalid(f"{path}[{index}].ports[{place}].hostPort", port.get("hostPort") or 0, text)
+        for index, container in enumerate(each(spec, "containers"))
+        for place, port in enumerate(each(container, "ports"))
+        if (is_pod or port.get("hostPort"))
+        and (port.get("hostPort") or 0) != (port.get("containerPort") or 0)
+    ]
 
 
 def _dns(spec: Object, path: str) -> list[FieldError]:
@@ -122,20 +136,19 @@ def _dns(spec: Object, path: str) -> list[FieldError]:
     if len(servers) > _MAX_NAMESERVERS:
         text = f"must not have more than {_MAX_NAMESERVERS} nameservers"
         faults.append(invalid(f"{path}.nameservers", servers, text))
-    faults += [
-        invalid(f"{path}.nameservers[{index}]", server, IP_TEXT)
-        for index, server in enumerate(servers)
-        if not _is_ip(str(server))
-    ]
+    for index, server in enumerate(servers):
+        faults += ip_faults(server, f"{path}.nameservers[{index}]")
     if len(searches) > _MAX_SEARCH_PATHS:
         text = f"must not have more than {_MAX_SEARCH_PATHS} search paths"
         faults.append(invalid(f"{path}.searches", searches, text))
+    if len(" ".join(searches)) > _MAX_SEARCH_CHARS:
+        text = f"must not have more than {_MAX_SEARCH_CHARS} characters (including spaces) in the search list"
+        faults.append(invalid(f"{path}.searches", searches, text))
     for index, search in enumerate(searches):
-        name = search.removesuffix(".")
-        if name:
-            faults += invalid_all(
-                f"{path}.searches[{index}]", search, names.is_dns1123_subdomain(name.replace("_", "-"))
-            )
+        if search != ".":
+            name = search.removesuffix(".")
+            texts = names.is_dns1123_subdomain_with_underscore(name)
+            faults += invalid_all(f"{path}.searches[{index}]", name, texts)
     faults += [
         required(f"{path}.options[{index}]", "must not be empty")
         for index, option in enumerate(each(config, "options"))
@@ -164,62 +177,51 @@ def _gates(spec: Object, path: str) -> list[FieldError]:
 def _host_aliases(spec: Object, path: str) -> list[FieldError]:
     faults: list[FieldError] = []
     for index, alias in enumerate(each(spec, "hostAliases")):
-        if not _is_ip(str(alias.get("ip") or "")):
-            faults.append(invalid(f"{path}[{index}].ip", alias.get("ip") or "", IP_TEXT))
-        for hostname in alias.get("hostnames") or ():
-            faults += invalid_all(
-                f"{path}[{index}].hostnames", hostname, names.is_dns1123_subdomain(hostname)
-            )
+        faults += ip_faults(alias.get("ip") or "", f"{path}[{index}].ip")
+        for place, hostname in enumerate(alias.get("hostnames") or ()):
+            at = f"{path}[{index}].hostnames[{place}]"
+            faults += invalid_all(at, hostname, names.is_dns1123_subdomain(hostname))
     return faults
-
-
-def _host_namespaces(spec: Object, path: str) -> list[FieldError]:
-    faults: list[FieldError] = []
-    if spec.get("shareProcessNamespace") and spec.get("hostPID"):
-        at = f"{path}.shareProcessNamespace"
-        faults.append(invalid(at, True, "ShareProcessNamespace and HostPID cannot both be enabled"))
-    if spec.get("hostNetwork"):
-        for name in ("containers", "initContainers"):
-            for index, container in enumerate(each(spec, name)):
-                faults += _same_host_ports(container, f"{path}.{name}[{index}].ports")
-    if spec.get("hostUsers") is False:
-        for key in ("hostNetwork", "hostPID", "hostIPC"):
-            if spec.get(key):
-                faults.append(forbidden(f"{path}.{key}", "when `hostUsers` is false"))
-    return faults
-
-
-def _same_host_ports(container: Object, path: str) -> list[FieldError]:
-    return [
-        invalid(
-            f"{path}[{index}].containerPort",
-            port.get("containerPort"),
-            "must match `hostPort` when `hostNetwork` is true",
-        )
-        for index, port in enumerate(each(container, "ports"))
-        if port.get("hostPort") and port["hostPort"] != port.get("containerPort")
-    ]
 
 
 def validate_template(template: Object, path: str, *, extra_volumes: Iterable[str] = ()) -> list[FieldError]:
     """Return every fault of a pod template."""
     meta, spec = peek(template, "metadata"), peek(template, "spec")
+    annotations = peek(meta, "annotations")
     faults = validate_labels(peek(meta, "labels"), f"{path}.labels")
-    faults += validate_annotations(peek(meta, "annotations"), f"{path}.annotations")
+    faults += validate_annotations(annotations, f"{path}.annotations")
+    faults += validate_pod_annotations(annotations, spec, f"{path}.annotations")
     faults += validate_pod_spec(spec, f"{path}.spec", extra_volumes=extra_volumes)
+    faults += validate_profiles_match(annotations, spec, f"{path}.spec")
     if spec.get("ephemeralContainers"):
         at = f"{path}.spec.ephemeralContainers"
         faults.append(forbidden(at, "ephemeral containers not allowed in pod template"))
     return faults
 
 
+def validate_pod_parts(pod: Object) -> list[FieldError]:
+    """Return the faults of a pod's annotations and spec, whether it is new or has changed."""
+    spec = peek(pod, "spec")
+    faults = validate_pod_annotations(peek(pod, "metadata", "annotations"), spec, "metadata.annotations")
+    faults += validate_pod_spec(spec, "spec", is_pod=True)
+    if not spec.get("serviceAccountName"):
+        text = "must not be specified when serviceAccountName is not set"
+        faults += [
+            forbidden(f"spec.volumes[{index}].projected.sources[{place}].serviceAccountToken", text)
+            for index, volume in enumerate(each(spec, "volumes"))
+            for place, source in enumerate(each(volume, "projected", "sources"))
+            if source.get("serviceAccountToken") is not None
+        ]
+    return faults + padded_images(spec, "spec")
+
+
 def validate_pod(pod: Object) -> list[FieldError]:
     """Return every fault of a new pod."""
     spec = peek(pod, "spec")
-    faults = validate_pod_spec(spec, "spec")
+    faults = validate_pod_parts(pod)
     if spec.get("ephemeralContainers"):
         faults.append(forbidden("spec.ephemeralContainers", "cannot be set on create"))
     if spec.get("schedulingGates") and spec.get("nodeName"):
         text = "cannot be set until all schedulingGates have been cleared"
         faults.append(forbidden("spec.nodeName", text))
-    return faults
+    return faults + validate_profiles_match(peek(pod, "metadata", "annotations"), spec, "spec")

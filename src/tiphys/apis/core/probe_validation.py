@@ -7,7 +7,7 @@ from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import forbidden, invalid, invalid_all, required
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each
-from tiphys.apis.value_validation import NOT_NEGATIVE, not_negative, one_of, port_number, port_number_or_name
+from tiphys.apis.value_validation import not_negative, one_of, port_number, port_number_or_name
 
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
 _NUMBERS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
@@ -30,8 +30,8 @@ def validate_probe(probe: Object, path: str, *, once: bool) -> list[FieldError]:
     return faults
 
 
-def validate_handler(handler: Object, path: str) -> list[FieldError]:
-    """Return every fault of the one action that a probe or hook has."""
+def validate_handler(handler: Object, path: str, grace_s: int | None = None) -> list[FieldError]:
+    """Return every fault of the one action that a probe or hook has; ``grace_s`` is the pod's."""
     given = [key for key in _HANDLERS if isinstance(handler.get(key), dict)]
     faults = [forbidden(f"{path}.{key}", "may not specify more than 1 handler type") for key in given[1:]]
     if not given:
@@ -45,8 +45,9 @@ def validate_handler(handler: Object, path: str) -> list[FieldError]:
         faults += port_number_or_name(action.get("port"), f"{at}.port")
     elif given[0] == "grpc":
         faults += port_number(action.get("port"), f"{at}.port")
-    elif given[0] == "sleep" and (action.get("seconds") or 0) < 0:
-        faults.append(invalid(at, action.get("seconds"), NOT_NEGATIVE))
+    elif given[0] == "sleep" and grace_s is not None and not 0 <= (action.get("seconds") or 0) <= grace_s:
+        text = f"must be non-negative and less than terminationGracePeriodSeconds ({grace_s})"
+        faults.append(invalid(at, action.get("seconds"), text))
     return faults
 
 

@@ -13,8 +13,10 @@ from tiphys.apimachinery.field_errors import (
     invalid_all,
     not_found,
     required,
+    too_long,
 )
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.claim_validation import claim_spec_faults
 from tiphys.apis.core.env_validation import VOLUME_FIELDS, field_reference, resource_field
 from tiphys.apis.core.resource_validation import parse_amount
 from tiphys.apis.defaulting import each, peek
@@ -26,6 +28,7 @@ _HOST_PATH_TYPES = (
     "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket",
 )  # fmt: skip
 _TOKEN_LIFETIME = (600, 1 << 32)
+_DRIVER_MAX = 63
 
 
 def validate_volumes(spec: Object, path: str) -> tuple[list[FieldError], dict[str, Object]]:
@@ -183,40 +186,6 @@ def _ephemeral(source: Object, path: str) -> list[FieldError]:
     return claim_spec_faults(spec, f"{path}.volumeClaimTemplate.spec")
 
 
-_ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
-
-
-def access_mode_faults(spec: Object, path: str) -> list[FieldError]:
-    """Return every fault of the access modes of a claim or volume."""
-    modes = spec.get("accessModes") or []
-    if not modes:
-        return [required(f"{path}.accessModes", "at least 1 access mode is required")]
-    faults = [fault for mode in modes for fault in one_of(mode, f"{path}.accessModes", _ACCESS_MODES)]
-    if "ReadWriteOncePod" in modes and len(modes) > 1:
-        text = "may not use ReadWriteOncePod with other access modes"
-        faults.append(forbidden(f"{path}.accessModes", text))
-    return faults
-
-
-def claim_spec_faults(spec: Object, path: str) -> list[FieldError]:
-    """Return every fault of a PersistentVolumeClaim's spec."""
-    faults = access_mode_faults(spec, path)
-    asked = peek(spec, "resources", "requests").get("storage")
-    if asked is None:
-        faults.append(required(f"{path}.resources[storage]"))
-    else:
-        parsed = parse_amount(asked)
-        if parsed is not None and parsed.amount <= 0:
-            at = f"{path}.resources[storage]"
-            faults.append(invalid(at, str(asked), "must be greater than zero"))
-    name = spec.get("storageClassName")
-    if name:
-        faults += invalid_all(f"{path}.storageClassName", name, names.is_dns1123_subdomain(name))
-    return faults + one_of(
-        spec.get("volumeMode"), f"{path}.volumeMode", ("Block", "Filesystem"), optional=True
-    )
-
-
 _SOURCES: dict[str, Callable[[Object, str], list[FieldError]]] = {
     "emptyDir": _empty_dir,
     "hostPath": _host_path,
@@ -241,6 +210,43 @@ _SOURCES: dict[str, Callable[[Object, str], list[FieldError]]] = {
     "vsphereVolume": _needs("volumePath"),
     "azureFile": _needs("secretName", "shareName"),
     "azureDisk": _needs("diskName", "diskURI"),
+}
+
+
+def volume_source_faults(kind: str, source: Object, path: str) -> list[FieldError]:
+    """Return every fault of where a PersistentVolume is stored."""
+    check = _PERSISTENT.get(kind) or _SOURCES.get(kind)
+    return check(source, path) if check is not None else []
+
+
+def _csi(source: Object, path: str) -> list[FieldError]:
+    driver = source.get("driver") or ""
+    if not driver:
+        faults = [required(f"{path}.driver")]
+    elif len(driver) > _DRIVER_MAX:
+        faults = [too_long(f"{path}.driver", _DRIVER_MAX)]
+    else:
+        faults = invalid_all(f"{path}.driver", driver, names.is_dns1123_subdomain(driver.lower()))
+    if not source.get("volumeHandle"):
+        faults.append(required(f"{path}.volumeHandle"))
+    for key in (
+        "controllerPublishSecretRef", "controllerExpandSecretRef", "nodePublishSecretRef",
+        "nodeExpandSecretRef",
+    ):  # fmt: skip
+        if isinstance(source.get(key), dict):
+            faults += _needs("name", "namespace")(source[key], f"{path}.{key}")
+    return faults
+
+
+def _local(source: Object, path: str) -> list[FieldError]:
+    target = source.get("path") or ""
+    return no_backsteps(target, f"{path}.path") if target else [required(f"{path}.path")]
+
+
+_PERSISTENT: dict[str, Callable[[Object, str], list[FieldError]]] = {
+    "csi": _csi,
+    "local": _local,
+    "azureFile": _needs("secretName", "shareName"),
 }
 
 

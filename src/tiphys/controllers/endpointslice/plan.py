@@ -19,6 +19,8 @@ MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
 HEADLESS = "service.kubernetes.io/headless"
 ZONE = "topology.kubernetes.io/zone"
+_SAME_ZONE = ("PreferClose", "PreferSameZone")
+_SAME_NODE = "PreferSameNode"
 
 
 @dataclass(slots=True)
@@ -126,7 +128,22 @@ def endpoint_of(service: Object, pod: Object, ip: str, zones: Mapping[str, str])
     name = backends.hostname(service, pod)
     if name:
         endpoint["hostname"] = name
+    hints = _hints(service["spec"].get("trafficDistribution"), endpoint)
+    if hints:
+        endpoint["hints"] = hints
     return endpoint
+
+
+def _hints(distribution: str | None, endpoint: Object) -> Object:
+    """Say for whom a ready endpoint is near enough. Source: KEP-4444 and KEP-3015."""
+    hints: Object = {}
+    if not endpoint["conditions"]["ready"] or distribution not in (*_SAME_ZONE, _SAME_NODE):
+        return hints
+    if distribution == _SAME_NODE and endpoint.get("nodeName"):
+        hints["forNodes"] = [{"name": endpoint["nodeName"]}]
+    if endpoint.get("zone"):
+        hints["forZones"] = [{"name": endpoint["zone"]}]
+    return hints
 
 
 def labels_of(service: Object, present: Mapping[str, str] | None = None) -> dict[str, str]:

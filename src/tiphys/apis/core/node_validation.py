@@ -1,0 +1,114 @@
+"""Rules of Nodes and Namespaces."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from tiphys.apimachinery import names
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, invalid_all
+from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.addresses import cidr_faults
+from tiphys.apis.core.affinity_validation import EFFECTS
+from tiphys.apis.core.resource_validation import quantity_faults
+from tiphys.apis.defaulting import each, peek
+from tiphys.apis.value_validation import one_of
+
+_STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
+
+
+def validate_node(node: Object) -> list[FieldError]:
+    """Return every fault of a new Node."""
+    faults = _taints(node) + _resources(node)
+    ranges = list(peek(node, "spec").get("podCIDRs") or ())
+    wrong = [
+        fault for index, cidr in enumerate(ranges) for fault in cidr_faults(cidr, f"spec.podCIDRs[{index}]")
+    ]
+    faults += wrong
+    if len(ranges) < 2 or wrong:
+        return faults
+    if len({ipaddress.ip_network(cidr, strict=False).version for cidr in ranges}) < 2 or len(ranges) > 2:
+        text = "may specify no more than one CIDR for each IP family"
+        faults.append(invalid("spec.podCIDRs", ranges, text))
+    return faults + _twice(ranges, "spec.podCIDRs")
+
+
+def _twice(values: list[Any], path: str) -> list[FieldError]:
+    return [
+        duplicate(f"{path}[{index}]", value) for index, value in enumerate(values) if value in values[:index]
+    ]
+
+
+def _taints(node: Object) -> list[FieldError]:
+    faults: list[FieldError] = []
+    seen: set[tuple[str, str]] = set()
+    for index, taint in enumerate(each(node, "spec", "taints")):
+        path = f"metadata.taints[{index}]"
+        key, value, effect = (taint.get(name) or "" for name in ("key", "value", "effect"))
+        faults += invalid_all(f"{path}.key", key, names.is_qualified_name(key))
+        texts = names.is_label_value(value)
+        if texts:
+            faults.append(invalid(f"{path}.value", value, ";".join(texts)))
+        faults += one_of(effect, f"{path}.effect", EFFECTS, as_given=True)
+        if (key, effect) in seen:
+            faults.append(duplicate(path, taint, "taints must be unique by key and effect pair"))
+        seen.add((key, effect))
+    return faults
+
+
+def _resources(node: Object) -> list[FieldError]:
+    return [
+        fault
+        for key in ("capacity", "allocatable")
+        for name, value in peek(node, "status", key).items()
+        for fault in quantity_faults(name, value, f"status.{key}.{name}")
+    ]
+
+
+def validate_node_update(new: Object, old: Object) -> list[FieldError]:
+    """Return every fault of replacing a Node or its status."""
+    spec, before = peek(new, "spec"), peek(old, "spec")
+    faults = _resources(new)
+    faults += _twice(list(each(new, "status", "addresses")), "status.addresses")
+    if before.get("podCIDRs") and spec.get("podCIDRs") != before["podCIDRs"]:
+        text = 'node updates may not change podCIDR except from "" to valid'
+        faults.append(forbidden("spec.podCIDRs", text))
+    if before.get("providerID") and spec.get("providerID") != before["providerID"]:
+        text = 'node updates may not change providerID except from "" to valid'
+        faults.append(forbidden("spec.providerID", text))
+    faults += _taints(new)
+    if (spec.get("externalID") or "") != (before.get("externalID") or ""):
+        faults.append(forbidden("spec.externalID", "may not be updated"))
+    return faults
+
+
+def _finalizers(namespace: Object, path: str, *, indexed: bool) -> list[FieldError]:
+    faults: list[FieldError] = []
+    for index, name in enumerate(peek(namespace, "spec").get("finalizers") or ()):
+        at = f"{path}[{index}]" if indexed else path
+        faults += invalid_all(at, name, names.is_qualified_name(name))
+        if "/" not in name and name not in _STANDARD_FINALIZERS:
+            text = "name is neither a standard finalizer name nor is it fully qualified"
+            faults.append(invalid(at, name, text))
+    return faults
+
+
+def validate_namespace(namespace: Object) -> list[FieldError]:
+    """Return every fault of a new Namespace."""
+    return _finalizers(namespace, "spec.finalizers", indexed=False)
+
+
+def validate_namespace_finalize(new: Object, _old: Object) -> list[FieldError]:
+    """Return every fault of the finalizers that a namespace is to have."""
+    return _finalizers(new, "spec.finalizers", indexed=True)
+
+
+def validate_namespace_status(new: Object, _old: Object) -> list[FieldError]:
+    """Return every fault of a namespace's status: its phase says whether it is being deleted."""
+    going = bool(peek(new, "metadata").get("deletionTimestamp"))
+    phase, wanted = peek(new, "status").get("phase") or "", "Terminating" if going else "Active"
+    if phase == wanted:
+        return []
+    when = "not empty" if going else "empty"
+    return [invalid("status.Phase", phase, f"may only be '{wanted}' if `deletionTimestamp` is {when}")]

@@ -1,0 +1,259 @@
+"""Rules of PersistentVolumes and PersistentVolumeClaims, new, changed and in their status."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Any
+
+from tiphys.apimachinery import names
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.field_errors import (
+    forbidden,
+    immutable,
+    invalid,
+    invalid_all,
+    not_supported,
+    required,
+)
+from tiphys.apimachinery.meta import Object, copy_object
+from tiphys.apis.core.affinity_validation import node_selector
+from tiphys.apis.core.claim_validation import access_mode_faults, claim_spec_faults
+from tiphys.apis.core.pod_update import changed_fields
+from tiphys.apis.core.resource_validation import parse_amount, quantity_faults
+from tiphys.apis.core.volume_validation import volume_source_faults
+from tiphys.apis.defaulting import peek
+from tiphys.apis.value_validation import one_of
+
+_NOT_SOURCES = frozenset(
+    {
+        "accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity",
+        "persistentVolumeReclaimPolicy", "storageClassName", "volumeAttributesClassName", "volumeMode",
+    }
+)  # fmt: skip
+_MODES = ("Block", "Filesystem")
+_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
+_CLAIM_TEXT = (
+    "spec is immutable after creation except resources.requests and "
+    "volumeAttributesClassName for bound claims"
+)
+_RESIZE_STATUSES = (
+    "ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizePending", "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+)  # fmt: skip
+_BETA_LABELS = {
+    "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
+    "beta.kubernetes.io/os": "kubernetes.io/os",
+    "beta.kubernetes.io/arch": "kubernetes.io/arch",
+    "beta.kubernetes.io/instance-type": "node.kubernetes.io/instance-type",
+}
+
+
+def _sources(spec: Object) -> dict[str, Any]:
+    return {key: value for key, value in spec.items() if key not in _NOT_SOURCES and isinstance(value, dict)}
+
+
+def validate_volume(volume: Object) -> list[FieldError]:
+    """Return every fault of a PersistentVolume."""
+    spec = peek(volume, "spec")
+    faults = access_mode_faults(spec, "spec") + _capacity(peek(spec, "capacity"))
+    reclaim = spec.get("persistentVolumeReclaimPolicy")
+    path = "spec.persistentVolumeReclaimPolicy"
+    faults += one_of(reclaim, path, ("Delete", "Recycle", "Retain"))
+    faults += _affinity(spec)
+    sources = _sources(spec)
+    for index, (key, source) in enumerate(sources.items()):
+        if index:
+            faults.append(forbidden(f"spec.{key}", "may not specify more than 1 volume type"))
+        else:
+            faults += volume_source_faults(key, source, f"spec.{key}")
+    if "local" in sources and spec.get("nodeAffinity") is None:
+        faults.append(required("spec.nodeAffinity", "Local volume requires node affinity"))
+    if not sources:
+        faults.append(required("spec", "must specify a volume type"))
+    host_path = str(peek(spec, "hostPath").get("path") or "")
+    if host_path and posixpath.normpath(f"/{host_path.lstrip('/')}") == "/" and reclaim == "Recycle":
+        faults.append(forbidden(path, "may not be 'recycle' for a hostPath mount of '/'"))
+    name = spec.get("storageClassName")
+    if name:
+        faults += invalid_all("spec.storageClassName", name, names.is_dns1123_subdomain(name))
+    mode = spec.get("volumeMode")
+    if mode is not None and mode not in _MODES:
+        faults.append(not_supported("spec.volumeMode", mode, _MODES))
+    return faults + _attributes_class(spec)
+
+
+def _capacity(capacity: Object) -> list[FieldError]:
+    path = "spec.capacity"
+    if not capacity:
+        return [required(path)]
+    if "storage" not in capacity or len(capacity) > 1:
+        return [not_supported(path, capacity, ("storage",))]
+    parsed, at = parse_amount(capacity["storage"]), f"{path}[storage]"
+    faults = quantity_faults("storage", capacity["storage"], at)
+    if parsed is not None and parsed.amount <= 0:
+        faults.append(invalid(at, str(capacity["storage"]), "must be greater than zero"))
+    return faults
+
+
+def _affinity(spec: Object) -> list[FieldError]:
+    affinity, path = spec.get("nodeAffinity"), "spec.nodeAffinity.required"
+    if not isinstance(affinity, dict):
+        return []
+    needed = affinity.get("required")
+    if not isinstance(needed, dict):
+        return [required(path, "must specify required node constraints")]
+    return node_selector(needed, path)
+
+
+def _attributes_class(spec: Object) -> list[FieldError]:
+    name, path = spec.get("volumeAttributesClassName"), "spec.volumeAttributesClassName"
+    if name is None:
+        return []
+    if not name:
+        faults = [required(path, "an empty string is disallowed")]
+    else:
+        faults = invalid_all(path, name, names.is_dns1123_subdomain(name))
+    if spec.get("csi") is None:
+        faults.append(required("spec.csi", "has to be specified when using volumeAttributesClassName"))
+    return faults
+
+
+def validate_volume_update(new: Object, old: Object) -> list[FieldError]:
+    """Return every fault of replacing a PersistentVolume; where it is stored never changes."""
+    faults = validate_volume(new)
+    spec, before = peek(new, "spec"), peek(old, "spec")
+    now, then = _sources(spec), _sources(before)
+    if "csi" in now and "csi" in then and then["csi"].get("controllerExpandSecretRef") is None:
+        kept = {key: value for key, value in now["csi"].items() if key != "controllerExpandSecretRef"}
+        now = {**now, "csi": kept}
+    if now != then:
+        text = "spec.persistentvolumesource is immutable after creation"
+        difference = changed_fields(now, then, "spec")
+        faults.append(forbidden("spec.persistentvolumesource", f"{text}\n{difference}"))
+    faults += immutable("volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
+    affinity = before.get("nodeAffinity")
+    if affinity is not None and not _same_affinity(spec.get("nodeAffinity"), affinity):
+        text = "field is immutable, except for updating from beta label to GA"
+        faults.append(invalid("nodeAffinity", spec.get("nodeAffinity"), text))
+    return faults + _kept_class(spec, before)
+
+
+def _same_affinity(new: Any, old: Any) -> bool:
+    """Whether nothing changed but old labels into those that replaced them."""
+    if isinstance(new, list) and isinstance(old, list):
+        return len(new) == len(old) and all(map(_same_affinity, new, old))
+    if not isinstance(new, dict) or not isinstance(old, dict):
+        return bool(new == old)
+    if "operator" in old and _BETA_LABELS.get(old.get("key") or "") == new.get("key") is not None:
+        old = {**old, "key": new["key"]}
+    return new.keys() == old.keys() and all(_same_affinity(new[key], old[key]) for key in new)
+
+
+def _kept_class(spec: Object, before: Object) -> list[FieldError]:
+    key = "volumeAttributesClassName"
+    if before.get(key) is not None and spec.get(key) is None:
+        return [forbidden(f"spec.{key}", "update from non-nil value to nil is forbidden")]
+    return []
+
+
+def validate_claim(claim: Object) -> list[FieldError]:
+    """Return every fault of a PersistentVolumeClaim."""
+    return claim_spec_faults(peek(claim, "spec"), "spec")
+
+
+def validate_claim_update(new: Object, old: Object) -> list[FieldError]:
+    """Return every fault of replacing a claim: it binds once, and may grow once bound."""
+    faults = validate_claim(new)
+    spec, before = copy_object(peek(new, "spec")), copy_object(peek(old, "spec"))
+    if not before.get("volumeName"):
+        _take(before, spec, "volumeName")
+    annotations, earlier = peek(new, "metadata", "annotations"), peek(old, "metadata", "annotations")
+    named, was = annotations.get(_CLASS_ANNOTATION), earlier.get(_CLASS_ANNOTATION)
+    moved = was is not None and before.get("storageClassName") is None and spec.get("storageClassName") == was
+    if moved and named in (None, was):
+        spec.pop("storageClassName", None)
+    else:
+        faults += immutable(f"metadata.annotations.{_CLASS_ANNOTATION}", named or "", was or "")
+        chosen = spec.get("storageClassName")
+        if chosen is not None and before.get("storageClassName") is None and was in (None, chosen):
+            spec.pop("storageClassName")
+    if peek(new, "status").get("phase") == "Bound":
+        if peek(spec, "resources").get("requests"):
+            _take(spec["resources"]["requests"], peek(before, "resources", "requests"), "storage")
+        if spec.get("volumeAttributesClassName") is not None:
+            _take(spec, before, "volumeAttributesClassName")
+    if spec != before:
+        difference = changed_fields(spec, before, "spec")
+        faults.append(forbidden("spec", f"{_CLAIM_TEXT}\n{difference}"))
+    faults += _shrunk(new, old)
+    faults += immutable(
+        "volumeMode", peek(new, "spec").get("volumeMode"), peek(old, "spec").get("volumeMode")
+    )
+    return faults + _claim_class(peek(new, "spec"), peek(old, "spec"))
+
+
+def _take(to: Object, source: Object, key: str) -> None:
+    if key in source:
+        to[key] = source[key]
+    else:
+        to.pop(key, None)
+
+
+def _shrunk(new: Object, old: Object) -> list[FieldError]:
+    """A claim may take back growth that never happened, but not shrink below what it has."""
+    asked, earlier, held = (
+        parse_amount(amounts.get("storage") or "0")
+        for amounts in (
+            peek(new, "spec", "resources", "requests"),
+            peek(old, "spec", "resources", "requests"),
+            peek(old, "status", "capacity"),
+        )
+    )
+    if asked is None or earlier is None or held is None or asked.amount >= earlier.amount:
+        return []
+    if asked.amount > held.amount:
+        return []
+    text = "field can not be less than status.capacity"
+    return [forbidden("spec.resources.requests.storage", text)]
+
+
+def _claim_class(spec: Object, before: Object) -> list[FieldError]:
+    key = "volumeAttributesClassName"
+    if before.get(key) is not None and spec.get(key) == "":
+        return [forbidden(f"spec.{key}", "update from non-nil value to an empty string is forbidden")]
+    return _kept_class(spec, before)
+
+
+def validate_claim_status(new: Object, _old: Object) -> list[FieldError]:
+    """Return every fault of a claim's status."""
+    status = peek(new, "status")
+    faults: list[FieldError] = []
+    if not peek(new, "spec").get("accessModes"):
+        faults.append(required("Spec.accessModes"))
+    for name, value in peek(status, "capacity").items():
+        faults += _basic(value, f"status.capacity[{name}]")
+    path = "status.allocatedResourceStatus"
+    for name, value in peek(status, "allocatedResourceStatuses").items():
+        faults += _claim_resource(name, path)
+        if value not in _RESIZE_STATUSES:
+            faults.append(not_supported(path, name, sorted(_RESIZE_STATUSES)))
+    path = "status.allocatedResources"
+    for name, value in peek(status, "allocatedResources").items():
+        faults += _claim_resource(name, path) or _basic(value, f"{path}[{name}]")
+    return faults
+
+
+def _basic(value: Any, path: str) -> list[FieldError]:
+    parsed = parse_amount(value)
+    if parsed is None or parsed.amount >= 0:
+        return []
+    return [invalid(path, parsed.value(), "must be a valid resource quantity")]
+
+
+def _claim_resource(name: str, path: str) -> list[FieldError]:
+    faults = invalid_all(path, name, names.is_qualified_name(name))
+    native = "/" not in name or "kubernetes.io/" in name
+    if not faults and native and name != "storage":
+        return [not_supported(path, name, ("storage",))]
+    return faults

@@ -1,0 +1,261 @@
+"""What may change in a pod: gated pods, annotations, statuses, ephemeral containers, resizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.apis.core.test_pod_validation import POD, make
+
+from tiphys.apis.core.pod_update import validate_ephemeral_update, validate_resize
+
+Pod = dict[str, Any]
+MIRROR = "kubernetes.io/config.mirror"
+
+
+def annotated(**annotations: str) -> Pod:
+    pod = make({"nodeName": "n"})
+    pod["metadata"]["annotations"] = {
+        key.replace("mirror", MIRROR): value for key, value in annotations.items()
+    }
+    return pod
+
+
+ANNOTATIONS: dict[str, tuple[Pod, Pod, list[str]]] = {
+    "plain": (annotated(a="1"), annotated(b="2"), []),
+    "mirror comes": (
+        annotated(mirror="x"),
+        annotated(),
+        [f"metadata.annotations[{MIRROR}]: Forbidden: may not add mirror pod annotation"],
+    ),
+    "mirror changes": (
+        annotated(mirror="x"),
+        annotated(mirror="y"),
+        [f"metadata.annotations[{MIRROR}]: Forbidden: may not remove or update mirror pod annotation"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("new", "old", "expected"), ANNOTATIONS.values(), ids=ANNOTATIONS)
+def test_annotations(new: Pod, old: Pod, expected: list[str]) -> None:
+    assert [str(fault) for fault in POD.validate_update(new, old)] == expected
+
+
+def gated(selector: Any = None, *terms: Any, gates: bool = True) -> Pod:
+    spec: Pod = {"nodeSelector": selector or {}}
+    if gates:
+        spec["schedulingGates"] = [{"name": "a.b/c"}]
+    if terms:
+        needed = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": list(terms)}}
+        spec["affinity"] = {"nodeAffinity": needed}
+    return make(spec)
+
+
+def term(*keys: str) -> Pod:
+    return {"matchExpressions": [{"key": key, "operator": "Exists"} for key in keys]}
+
+
+TERMS = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms"
+GATED: dict[str, tuple[Pod, Pod, list[str]]] = {
+    "label added, gate gone": (gated({"a": "1"}, gates=False), gated(), []),
+    "label changed": (
+        gated({"a": "2"}),
+        gated({"a": "1"}),
+        [
+            'spec.nodeSelector: Invalid value: {"a":"2"}: only additions to spec.nodeSelector are allowed '
+            "(no mutations or deletions)"
+        ],
+    ),
+    "first terms": (gated(None, term("a")), gated(), []),
+    "term longer": (gated(None, term("a", "b")), gated(None, term("a")), []),
+    "term changed": (
+        gated(None, term("b")),
+        gated(None, term("a")),
+        [
+            f'{TERMS}[0]: Invalid value: {{"matchExpressions":[{{"key":"b","operator":"Exists"}}]}}: only '
+            "additions are allowed (no mutations or deletions)"
+        ],
+    ),
+    "second term": (
+        gated(None, term("a"), term("b")),
+        gated(None, term("a")),
+        [
+            f'{TERMS}: Invalid value: [{{"matchExpressions":[{{"key":"a","operator":"Exists"}}]}},'
+            '{"matchExpressions":[{"key":"b","operator":"Exists"}]}]: no additions/deletions to non-empty '
+            "NodeSelectorTerms list are allowed"
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("new", "old", "expected"), GATED.values(), ids=GATED)
+def test_gated(new: Pod, old: Pod, expected: list[str]) -> None:
+    assert [str(fault) for fault in POD.validate_update(new, old)] == expected
+
+
+def status(spec: Pod | None = None, **status: Any) -> Pod:
+    return {"metadata": {"name": "p"}, "spec": {"restartPolicy": "Never", **(spec or {})}, "status": status}
+
+
+def ended(*names: str, code: int = 0) -> list[Pod]:
+    return [{"name": name, "state": {"terminated": {"exitCode": code}}} for name in names]
+
+
+def runs(*names: str) -> list[Pod]:
+    return [{"name": name, "state": {"running": {}}} for name in names]
+
+
+SIDECAR = {"initContainers": [{"name": "s", "restartPolicy": "Always"}]}
+AGAIN = "state: Forbidden: may not be transitioned to non-terminated state"
+STATUS: dict[str, tuple[Pod, Pod, list[str]]] = {
+    "quality of service": (
+        status(qosClass="Burstable"),
+        status(qosClass="BestEffort"),
+        ['status.qosClass: Invalid value: "Burstable": field is immutable'],
+    ),
+    "init container": (
+        status(initContainerStatuses=runs("i")),
+        status(initContainerStatuses=ended("i")),
+        [f"status.initContainerStatuses[0].{AGAIN}"],
+    ),
+    "sidecar": (
+        status(SIDECAR, initContainerStatuses=runs("s")),
+        status(SIDECAR, initContainerStatuses=ended("s")),
+        [],
+    ),
+    "failed where failures run again": (
+        status({"restartPolicy": "OnFailure"}, containerStatuses=runs("c")),
+        status({"restartPolicy": "OnFailure"}, containerStatuses=ended("c", code=1)),
+        [],
+    ),
+    "ephemeral container": (
+        status({"restartPolicy": "Always"}, ephemeralContainerStatuses=runs("e")),
+        status({"restartPolicy": "Always"}, ephemeralContainerStatuses=ended("e")),
+        [f"status.ephemeralContainerStatuses[0].{AGAIN}"],
+    ),
+    "addresses": (
+        status(podIPs=[{"ip": "10.0.0.1"}, {"ip": "10.0.0.1"}]),
+        status(),
+        [
+            'status.podIPs: Invalid value: [{"ip":"10.0.0.1"},{"ip":"10.0.0.1"}]: may specify no more than '
+            "one IP for each IP family",
+            'status.podIPs[1]: Duplicate value: {"ip":"10.0.0.1"}',
+        ],
+    ),
+    "address of the host": (
+        status(hostIP="10.0.0.1", hostIPs=[{"ip": "10.0.0.2"}]),
+        status(),
+        ['status.hostIPs[0].ip: Invalid value: "10.0.0.2": must be equal to `hostIP`'],
+    ),
+    "claim of nobody": (
+        status(resourceClaimStatuses=[{"name": "x"}]),
+        status(),
+        [
+            'status.resourceClaimStatuses[0].name: Invalid value: "x": must match the name of an entry in '
+            "`spec.resourceClaims`"
+        ],
+    ),
+    "node": (
+        status({"nodeName": "a"}),
+        status(),
+        ["status.nodeName: Forbidden: may not be changed directly"],
+    ),
+    "user": (
+        status(containerStatuses=[{"name": "c", "user": {"linux": {"uid": -1, "gid": 0}}}]),
+        status(),
+        [
+            "status.containerStatuses[0].linux.uid: Invalid value: -1: must be between 0 and 2147483647, "
+            "inclusive"
+        ],
+    ),
+    "conditions of others": (status(conditions=[{"type": "example.com/x"}, {"type": "Ready"}]), status(), []),
+}
+
+
+@pytest.mark.parametrize(("new", "old", "expected"), STATUS.values(), ids=STATUS)
+def test_status(new: Pod, old: Pod, expected: list[str]) -> None:
+    assert [str(fault) for fault in POD.validate_status_update(new, old)] == expected
+
+
+def asks(cpu: str = "1", memory: str = "1Gi", init: str = "", sidecar: str = "", **rest: Any) -> Pod:
+    def amounts(value: str) -> Pod:
+        return {"requests": {"cpu": value, "memory": memory, **rest}}
+
+    spec: Pod = {"initContainers": []}
+    if init:
+        spec["initContainers"].append({"name": "i", "image": "x", "resources": amounts(init)})
+    if sidecar:
+        made = {"name": "s", "image": "x", "restartPolicy": "Always", "resources": amounts(sidecar)}
+        spec["initContainers"].append(made)
+    return make(spec, resources=amounts(cpu))
+
+
+RESIZE: dict[str, tuple[Pod, Pod, list[str]]] = {
+    "more": (asks("2"), asks(), []),
+    "sidecar": (asks(sidecar="2"), asks(sidecar="1"), []),
+    "init container": (
+        asks(init="2"),
+        asks(init="1"),
+        ["spec: Forbidden: resources for non-sidecar init containers are immutable"],
+    ),
+    "other resources": (
+        asks(**{"ephemeral-storage": "2"}),
+        asks(**{"ephemeral-storage": "1"}),
+        ["spec: Forbidden: only cpu and memory resources are mutable"],
+    ),
+    "removed": (
+        make(resources={"requests": {"cpu": "1"}}),
+        asks(),
+        ["spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed"],
+    ),
+    "another class": (
+        make(resources={"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}}),
+        asks(),
+        ['spec: Invalid value: "Guaranteed": Pod QOS Class may not change as a result of resizing'],
+    ),
+    "static pod": (
+        asks("2"),
+        {**asks(), "metadata": {"annotations": {MIRROR: "x"}}},
+        [": Forbidden: static pods cannot be resized"],
+    ),
+    "windows": (
+        asks("2"),
+        make({"os": {"name": "windows"}}),
+        [": Forbidden: windows pods cannot be resized"],
+    ),
+    "a node that cannot": (
+        asks("2"),
+        {**asks(), "status": {"containerStatuses": runs("c")}},
+        ["spec: Forbidden: Pod running on node without support for resize"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("new", "old", "expected"), RESIZE.values(), ids=RESIZE)
+def test_resize(new: Pod, old: Pod, expected: list[str]) -> None:
+    assert [str(fault) for fault in validate_resize(new, old)] == expected
+
+
+def test_static_pods_take_no_ephemeral_containers() -> None:
+    old = {**make(), "metadata": {"annotations": {MIRROR: "x"}}}
+    assert [str(fault) for fault in validate_ephemeral_update(make(), old)] == [
+        ": Forbidden: static pods do not support ephemeral containers"
+    ]
+
+
+def test_ephemeral_containers_have_rules_of_their_own() -> None:
+    wrong = {
+        "name": "c",
+        "image": " x",
+        "ports": [{"containerPort": 1}],
+        "lifecycle": {},
+        "targetContainerName": "y",
+    }
+    found = validate_ephemeral_update(make({"ephemeralContainers": [wrong]}), make())
+    at = "spec.ephemeralContainers[0]"
+    assert [str(fault) for fault in found] == [
+        f'{at}.image: Invalid value: " x": must not have leading or trailing whitespace',
+        f'{at}.name: Duplicate value: "c"',
+        f'{at}.targetContainerName: Not found: "y"',
+        f"{at}.ports: Forbidden: cannot be set for an Ephemeral Container",
+    ]
