@@ -288,3 +288,37 @@ async def test_the_default_range_gains_its_second_family() -> None:
         made = await api.create(SERVICES, service(f"s{len(ranges)}", ipFamilyPolicy=policy))
         assert len(made["spec"]["clusterIPs"]) == len(ranges)
         await server.stop()
+
+
+async def test_endpoints_and_slices_point_at_the_server(small: Api) -> None:
+    endpoints = await small.get("/api/v1/namespaces/default/endpoints/kubernetes")
+    (subset,) = endpoints["subsets"]
+    assert subset["addresses"] == [{"ip": "127.0.0.1"}]
+    (piece,) = (await small.get("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"))["items"]
+    assert piece["metadata"]["labels"]["kubernetes.io/service-name"] == "kubernetes"
+    assert piece["endpoints"][0]["addresses"] == ["127.0.0.1"]
+    assert piece["ports"] == subset["ports"]
+
+
+async def test_a_status_through_its_life(small: Api) -> None:
+    """Written, patched and replaced as a load balancer does, without a word about the spec."""
+    path = f"{SERVICES}/s/status"
+    made = await small.create(SERVICES, service(type="LoadBalancer"))
+    balanced = {"loadBalancer": {"ingress": [{"ip": "203.0.113.1"}]}}
+    patched = await small.patch(path, {"metadata": {"annotations": {"a": "b"}}, "status": balanced})
+    assert patched.json["status"]["loadBalancer"]["ingress"] == [{"ip": "203.0.113.1", "ipMode": "VIP"}]
+    condition = {
+        "type": "StatusUpdate",
+        "status": "True",
+        "reason": "E2E",
+        "message": "Set from e2e test",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    replaced = patched.json
+    replaced["status"] = {"loadBalancer": {}, "conditions": [condition]}
+    replaced["spec"]["selector"] = {"x": "y"}
+    written = await small.put(path, replaced)
+    assert written["status"]["conditions"] == [condition]
+    assert written["spec"] == made["spec"]
+    everywhere = (await small.get("/api/v1/services"))["items"]
+    assert [item["metadata"]["name"] for item in everywhere] == ["kubernetes", "s"]

@@ -1,21 +1,22 @@
 """``pods/proxy``, ``services/proxy`` and ``nodes/proxy``: any HTTP request, passed on to what serves there.
 
 The name may be ``name``, ``name:port`` or ``scheme:name:port``. Websockets and other upgrades go through.
-Refuses to follow redirects: a Location that points back at the target is rewritten to this path.
+Redirects are not followed: a Location that points back at the target is led through here, as links are.
 """
 
 from __future__ import annotations
 
 import random
 import ssl
+import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from tiphys.apimachinery.errors import BadRequest, ServiceUnavailable
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.subresources.kubelet_link import find_node, forwarded_headers
+from tiphys.apiserver.subresources.proxied_links import LinkRewriter, Origin, rewrite_url
 from tiphys.wire import client
 from tiphys.wire.message import ByteStream, Response
 from tiphys.wire.relay import relay
@@ -34,8 +35,8 @@ class Target:
     context: ssl.SSLContext | None
 
 
-def split_name(text: str) -> tuple[str, str, str]:
-    """Split ``[scheme:]name[:port]``. Raises BadRequest."""
+def split_name(text: str, what: str) -> tuple[str, str, str]:
+    """Split ``[scheme:]name[:port]`` of a pod, service or node (``what``). Raises BadRequest."""
     parts = text.split(":")
     if len(parts) == 1:
         return "", parts[0], ""
@@ -43,7 +44,7 @@ def split_name(text: str) -> tuple[str, str, str]:
         return "", parts[0], parts[1]
     if len(parts) == 3 and parts[0] in ("", "http", "https"):
         return parts[0], parts[1], parts[2]
-    raise BadRequest(f'invalid proxy request "{text}"')
+    raise BadRequest(f'invalid {what} request "{text}"')
 
 
 def _unverified() -> ssl.SSLContext:
@@ -107,7 +108,7 @@ async def _node_target(call: Call, name: str) -> Target:
 
 async def find_target(call: Call) -> Target:
     """Return where the call's object serves. Raises NotFound, BadRequest, ServiceUnavailable."""
-    scheme, name, port = split_name(call.name)
+    scheme, name, port = split_name(call.name, call.resource.plural.removesuffix("s"))
     if call.resource.plural == "nodes":
         return await _node_target(call, name)
     if call.resource.plural == "services":
@@ -125,14 +126,12 @@ async def handle(call: Call) -> Response:
     prefix, rest = _path(call)
     request = call.request
     query = f"?{request.raw_query}" if request.raw_query else ""
-    if not rest and request.method in ("GET", "HEAD"):
+    upgrade = bool(request.headers.get("upgrade"))
+    if not rest and not upgrade and request.method in ("GET", "HEAD"):
         return Response(301, {"Location": f"{prefix}/{query}"})
     target = await find_target(call)
-    upgrade = bool(request.headers.get("upgrade"))
     headers = forwarded_headers(request.headers, upgrade=upgrade)
     headers["X-Forwarded-Uri"] = prefix + rest
-    headers["X-Forwarded-Host"] = request.headers.get("host", "")
-    headers["X-Forwarded-Proto"] = "https"
     try:
         answer = await client.send(
             target.host,
@@ -145,11 +144,19 @@ async def handle(call: Call) -> Response:
         )
     except client.ConnectFailed as error:
         raise ServiceUnavailable(f"error trying to reach service: {error}") from error
-    return pass_on(answer, prefix)
+    own = (f"{target.host}:{target.port}", request.headers.get("host", ""))
+    passed = pass_on(answer, Origin(prefix, frozenset(host for host in own if host)))
+    if request.method == "HEAD":  # nobody will read the body that is not there
+        await answer.close()
+        return Response(passed.status, passed.headers)
+    return passed
 
 
-def pass_on(answer: client.Answer, prefix: str = "") -> Response:
-    """Return another server's answer as this one's: streamed, or the bare connection after an upgrade."""
+def pass_on(answer: client.Answer, origin: Origin | None = None) -> Response:
+    """Return another server's answer as this one's: streamed, or the bare connection after an upgrade.
+
+    With ``origin``, its links and redirects lead through the proxy.
+    """
     if answer.status == 101:
 
         async def run(stream: ByteStream) -> None:
@@ -158,10 +165,17 @@ def pass_on(answer: client.Answer, prefix: str = "") -> Response:
         return Response(101, dict(answer.headers), upgrade=run)
     headers = {name: value for name, value in answer.headers if name.lower() not in _ANSWER_HOP}
     location = answer.header("location")
-    if location.startswith("/"):
-        parts = urlsplit(location)
-        headers["Location"] = prefix + parts.path + (f"?{parts.query}" if parts.query else "")
-    return Response(answer.status, headers, stream=_closing(answer))
+    if origin is None:
+        return Response(answer.status, headers, stream=_closing(answer))
+    if location:
+        headers = {name: value for name, value in headers.items() if name.lower() != "location"}
+        headers["Location"] = rewrite_url(location, origin)
+        return Response(answer.status, headers, stream=_closing(answer))
+    kind = answer.header("content-type").partition(";")[0].strip()
+    encoding = answer.header("content-encoding").lower()
+    if kind != "text/html" or encoding not in ("", "identity", "gzip", "deflate"):
+        return Response(answer.status, headers, stream=_closing(answer))
+    return Response(answer.status, headers, stream=_relinked(answer, origin, encoding))
 
 
 async def _closing(answer: client.Answer) -> AsyncIterator[bytes]:
@@ -170,3 +184,38 @@ async def _closing(answer: client.Answer) -> AsyncIterator[bytes]:
             yield chunk
     finally:
         await answer.close()
+
+
+async def _relinked(answer: client.Answer, origin: Origin, encoding: str) -> AsyncIterator[bytes]:
+    """Yield a page with its links changed, in the encoding that it came in."""
+    links, coder = LinkRewriter(origin), _Coder(encoding)
+    try:
+        async for chunk in answer.body():
+            changed = coder.encode(links.feed(coder.decode(chunk)))
+            if changed:
+                yield changed
+        yield coder.encode(links.feed(coder.rest()) + links.close()) + coder.finish()
+    finally:
+        await answer.close()
+
+
+class _Coder:
+    """Takes a content encoding off a body and puts it on again."""
+
+    def __init__(self, encoding: str) -> None:
+        # 16 asks zlib for gzip's frame; HTTP's deflate is zlib's own.
+        bits = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}.get(encoding)
+        self._decoder = zlib.decompressobj(bits) if bits else None
+        self._encoder = zlib.compressobj(wbits=bits) if bits else None
+
+    def decode(self, data: bytes) -> bytes:
+        return data if self._decoder is None else self._decoder.decompress(data)
+
+    def rest(self) -> bytes:
+        return b"" if self._decoder is None else self._decoder.flush()
+
+    def encode(self, data: bytes) -> bytes:
+        return data if self._encoder is None else self._encoder.compress(data)
+
+    def finish(self) -> bytes:
+        return b"" if self._encoder is None else self._encoder.flush()

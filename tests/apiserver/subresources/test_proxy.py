@@ -1,0 +1,140 @@
+"""Every method and path through ``proxy`` of pods and Services, plain and over TLS; redirects and pages."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+from tests.apiserver.subresources.test_streams import read
+
+from tiphys.wire import pki
+from tiphys.wire.message import Request, Response
+from tiphys.wire.server import serve
+
+PODS, SERVICES = "/api/v1/namespaces/default/pods", "/api/v1/namespaces/default/services"
+LINK = b'<a href="/rewriteme">test</a>'
+
+
+async def echo(request: Request) -> Response:
+    """Say what was asked; ``/page`` is a page, ``/away`` redirects."""
+    if request.path == "/page":
+        return Response(200, {"Content-Type": "text/html; charset=utf-8"}, LINK)
+    if request.path == "/packed":
+        headers = {"Content-Type": "text/html", "Content-Encoding": "gzip"}
+        return Response(200, headers, gzip.compress(LINK))
+    if request.path == "/away":
+        return Response(302, {"Location": f"/there?from={request.raw_query}"})
+    said = {
+        "method": request.method,
+        "path": request.path,
+        "query": request.raw_query,
+        "body": request.body.decode(),
+        "uri": request.headers.get("x-forwarded-uri", ""),
+        "token": request.headers.get("authorization", ""),
+    }
+    return Response(200, {"Content-Type": "application/json"}, orjson.dumps(said))
+
+
+@dataclass(frozen=True)
+class Ports:
+    plain: int
+    secure: int
+
+
+@pytest.fixture
+async def ports(api: Any, make_pod: Any) -> AsyncIterator[Ports]:
+    """A pod and a Service that stand for two servers on loopback."""
+    now = datetime.now(UTC)
+    authority = pki.make_ca("test", now)
+    context = pki.server_context(pki.issue_server(authority, "x", ["localhost"], now), authority.certificate)
+    async with serve(echo, grace_s=0.1) as plain, serve(echo, ssl_context=context, grace_s=0.1) as secure:
+        found = Ports(plain.port, secure.port)
+        wanted = make_pod("web", nodeName="n1")
+        wanted["spec"]["containers"][0]["ports"] = [{"containerPort": found.plain}]
+        made = await api.create(PODS, wanted)
+        made["status"] |= {"phase": "Running", "podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}
+        await api.put(PODS + "/web/status", made)
+        entries = [{"name": "http", "port": 80}, {"name": "tls", "port": 443}]
+        await api.create(SERVICES, {"metadata": {"name": "web"}, "spec": {"ports": entries}})
+        served = [{"name": "http", "port": found.plain}, {"name": "tls", "port": found.secure}]
+        subset = {"addresses": [{"ip": "127.0.0.1"}], "ports": served}
+        # Loopback is no address that clients may write: the object is there as an old one would be.
+        row = api.server.table.by_path("", "v1", "endpoints")
+        meta = {"name": "web", "namespace": "default", "uid": "u"}
+        endpoints = {"apiVersion": "v1", "kind": "Endpoints", "metadata": meta, "subsets": [subset]}
+        await api.server.objects.create(row, endpoints)
+        yield found
+
+
+def roads(ports: Ports) -> list[str]:
+    return [
+        f"{PODS}/web/proxy",
+        f"{PODS}/web:{ports.plain}/proxy",
+        f"{PODS}/http:web:{ports.plain}/proxy",
+        f"{PODS}/https:web:{ports.secure}/proxy",
+        f"{SERVICES}/web:http/proxy",
+        f"{SERVICES}/web:80/proxy",
+        f"{SERVICES}/http:web:http/proxy",
+        f"{SERVICES}/https:web:tls/proxy",
+        f"{SERVICES}/https:web:443/proxy",
+    ]
+
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_methods_with_a_path(api: Any, ports: Ports, method: str) -> None:
+    body = b"hello" if method in ("POST", "PUT", "PATCH") else b""
+    for road in roads(ports):
+        response = await api.send(method, f"{road}/some/path?x=1", body, content_type="text/plain")
+        assert response.status == 200, road
+        if method != "HEAD":
+            assert orjson.loads(await read(response)) == {
+                "method": method,
+                "path": "/some/path",
+                "query": "x=1",
+                "body": body.decode(),
+                "uri": f"{road}/some/path",
+                "token": "",
+            }
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_methods_without_a_path(api: Any, ports: Ports, method: str) -> None:
+    for road in roads(ports)[:6]:
+        response = await api.send(method, f"{road}?method={method}", b"")
+        if method in ("GET", "HEAD"):
+            assert (response.status, response.headers["Location"]) == (301, f"{road}/?method={method}")
+        else:
+            assert response.status == 200
+            assert orjson.loads(await read(response))["path"] == "/"
+
+
+async def test_redirects_and_pages_lead_through_the_proxy(api: Any, ports: Ports) -> None:
+    for road in roads(ports):
+        response = await api.send("GET", f"{road}/away?here")
+        assert (response.status, response.headers["Location"]) == (302, f"{road}/there?from=here")
+        await read(response)
+        expected = f'<a href="{road}/rewriteme">test</a>'.encode()
+        assert await read(await api.send("GET", f"{road}/page")) == expected
+        assert gzip.decompress(await read(await api.send("GET", f"{road}/packed"))) == expected
+
+
+NOWHERE = {
+    "no such port": (f"{SERVICES}/web:other/proxy/", 503, 'no service port "other" found for service "web"'),
+    "which of the ports": (f"{SERVICES}/web/proxy/", 503, 'no service port "" found for service "web"'),
+    "scheme": (f"{SERVICES}/ftp:web:80/proxy/", 400, 'invalid service request "ftp:web:80"'),
+    "nobody": (f"{SERVICES}/none/proxy/", 404, 'services "none" not found'),
+}
+
+
+@pytest.mark.parametrize(("path", "status", "text"), NOWHERE.values(), ids=NOWHERE)
+async def test_nowhere(api: Any, ports: Ports, path: str, status: int, text: str) -> None:
+    answer = await api("GET", path)
+    assert (answer.status, answer.message) == (status, text)
