@@ -132,6 +132,36 @@ def test_one_port_two_protocols_and_many_ports(cluster: RunningCluster) -> None:
         assert seen == {"a", "b"}, (kind, host, port)
 
 
+def test_slices_made_by_hand(cluster: RunningCluster) -> None:
+    """A Service without a selector reaches what EndpointSlices name: several addresses, several ports."""
+    it = cluster
+    it.apply(server("a", "node-1"), server("b", "node-2"), asker("pod", "node-1"))
+    it.ready("a", "b", "pod")
+    plain = service(
+        "hand", ports=[{"name": "one", "port": 80}, {"name": "two", "port": 81, "protocol": "UDP"}]
+    )
+    del plain["spec"]["selector"]
+    slices = [
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": f"hand-{name}", "labels": {"kubernetes.io/service-name": "hand"}},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [ip_of(it, f"pod/{name}")], "conditions": {"ready": True}}],
+            "ports": [
+                {"name": "one", "port": 8080, "protocol": "TCP"},
+                {"name": "two", "port": 8081, "protocol": "UDP"},
+            ],
+        }
+        for name in ("a", "b")
+    ]
+    it.apply(plain, *slices)
+    address = it.path("service/hand", ".spec.clusterIP")
+    for kind, port in (("http", 80), ("udp", 81)):
+        eventually(lambda k=kind, p=port: ask(it, "pod", k, address, p), 20)
+        assert {ask(it, "pod", kind, address, port).split()[0] for _ in range(16)} == {"a", "b"}
+
+
 def test_udp_follows_its_endpoint(cluster: RunningCluster) -> None:
     """A flow from one source port moves on when its endpoint goes: the kernel's memory of it is cleared."""
     it = cluster

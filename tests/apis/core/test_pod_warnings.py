@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tiphys.apis.core.pod_warnings import pod_warnings, service_warnings, template_warnings
+from tiphys.apis.core.pod_warnings import pod_warnings, template_warnings
 
 
 def pod(name: str = "p", **container: Any) -> dict[str, Any]:
@@ -38,6 +38,119 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
+def whole(annotations: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+    made = pod()
+    made["spec"] |= spec
+    made["metadata"]["annotations"] = annotations or {}
+    return made
+
+
+NULL = "a null labelSelector results in matching no pod"
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+ZONE = "failure-domain.beta.kubernetes.io/zone"
+OLD_ZONE = 'deprecated since v1.14; use "topology.kubernetes.io/zone" instead'
+CRITICAL, SECCOMP = "scheduler.alpha.kubernetes.io/critical-pod", "seccomp.security.alpha.kubernetes.io/pod"
+CASES |= {
+    "variable from elsewhere hides another": (
+        pod(env=[{"name": "A", "value": "1"}, {"name": "A", "valueFrom": {}}]),
+        [
+            'spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using '
+            "apply"
+        ],
+    ),
+    "port of another container": (
+        whole(
+            initContainers=[{"name": "i", "ports": [{"containerPort": 1}]}],
+            containers=[{"name": "c", "ports": [{"containerPort": 1, "hostPort": 5}]}],
+        ),
+        ["spec.containers[0].ports[0]: overlapping port definition with spec.initContainers[0].ports[0]"],
+    ),
+    "host port with and without address": (
+        pod(
+            ports=[{"containerPort": 1, "hostPort": 5}, {"containerPort": 1, "hostPort": 5, "hostIP": "::1"}]
+        ),
+        [
+            "spec.containers[0].ports[1]: dangerously ambiguous port definition with "
+            "spec.containers[0].ports[0]"
+        ],
+    ),
+    "fractions of bytes": (
+        pod(resources={"limits": {"memory": "500m", "cpu": "500m"}}),
+        [
+            'spec.containers[0].resources.limits[memory]: fractional byte value "500m" is invalid, must be '
+            "an integer"
+        ],
+    ),
+    "annotations": (
+        whole({CRITICAL: "", SECCOMP: "unconfined"}),
+        [
+            f'metadata.annotations[{CRITICAL}]: non-functional in v1.16+; use the "priorityClassName" field '
+            "instead",
+            f'metadata.annotations[{SECCOMP}]: non-functional in v1.27+; use the "seccompProfile" field '
+            "instead",
+        ],
+    ),
+    "volumes": (
+        whole(volumes=[{"name": "a", "gitRepo": {}}, {"name": "b", "storageos": {}}]),
+        [
+            "spec.volumes[0].gitRepo: deprecated in v1.11",
+            "spec.volumes[1].storageOS: deprecated in v1.22, non-functional in v1.25+",
+        ],
+    ),
+    "token's place": (
+        whole(
+            volumes=[
+                {
+                    "name": "a",
+                    "projected": {
+                        "sources": [
+                            {"serviceAccountToken": {"path": "t"}},
+                            {"secret": {"items": [{"path": "t"}]}},
+                        ]
+                    },
+                }
+            ]
+        ),
+        ['spec.volumes[0].projected.sources.secrets[0]: has duplicated path with ServiceAccountToken "t"'],
+    ),
+    "names twice": (
+        whole(
+            hostAliases=[{"ip": "::1"}, {"ip": "::1"}], imagePullSecrets=[{"name": "a"}, {"name": "a"}, {}]
+        ),
+        [
+            'spec.hostAliases[1].ip: duplicate ip "::1"',
+            'spec.imagePullSecrets[1].name: duplicate name "a"',
+            'spec.imagePullSecrets[2].name: invalid empty name ""',
+        ],
+    ),
+    "old labels": (
+        whole(
+            affinity={
+                "nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": [{"key": ZONE}]}]}}
+            },
+            topologySpreadConstraints=[{"topologyKey": ZONE}],
+        ),
+        [
+            f"spec.affinity.nodeAffinity.{REQUIRED}.nodeSelectorTerms[0].matchExpressions[0].key: {ZONE} is "
+            f"{OLD_ZONE}",
+            f"spec.topologySpreadConstraints[0].topologyKey: {ZONE} is {OLD_ZONE}",
+            f"spec.topologySpreadConstraints[0].labelSelector: {NULL}",
+        ],
+    ),
+    "affinity to nobody": (
+        whole(affinity={"podAffinity": {REQUIRED: [{}]}}),
+        [f"spec.affinity.podAffinity.{REQUIRED}[0].labelSelector: {NULL}"],
+    ),
+    "grace": (
+        whole(terminationGracePeriodSeconds=-1),
+        [
+            "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be "
+            "treated as 1"
+        ],
+    ),
+}
+
+
 @pytest.mark.parametrize(("obj", "expected"), CASES.values(), ids=CASES)
 def test_pods(obj: dict[str, Any], expected: list[str]) -> None:
     assert pod_warnings(obj, None) == expected
@@ -54,9 +167,3 @@ def test_templates() -> None:
     assert template_warnings(deployment, None) == [f"spec.template.spec.{text}"]
     cron = {"spec": {"jobTemplate": {"spec": {"template": {"spec": spec}}}}}
     assert template_warnings(cron, None) == [f"spec.jobTemplate.spec.template.spec.{text}"]
-
-
-def test_services() -> None:
-    headless = {"spec": {"clusterIP": "None", "sessionAffinity": "ClientIP"}}
-    assert service_warnings(headless, None) == ["spec.SessionAffinity is ignored for headless services"]
-    assert service_warnings({"spec": {}}, None) == []

@@ -17,8 +17,9 @@ from tiphys.apis.core import service_validation as services
 from tiphys.apis.core.pod_defaults import default_pod
 from tiphys.apis.core.pod_strategy import prepare_pod, prepare_pod_update
 from tiphys.apis.core.pod_validation import validate_pod
-from tiphys.apis.core.pod_warnings import pod_warnings, service_warnings
+from tiphys.apis.core.pod_warnings import pod_warnings
 from tiphys.apis.core.service_defaults import default_endpoints, default_service
+from tiphys.apis.core.service_warnings import service_warnings
 from tiphys.apis.core.template_validation import validate_pod_template, validate_pod_template_update
 from tiphys.apis.strategy import Strategy
 

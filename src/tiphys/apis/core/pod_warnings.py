@@ -1,10 +1,12 @@
-"""Warnings: what the API lets through but tells the client about."""
+"""What the API tells clients about pods that it lets through."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tiphys.apimachinery import names
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.core.pod_defaults import CONTAINER_LISTS
+from tiphys.apis.core.resource_validation import parse_amount
 from tiphys.apis.defaulting import each, peek
 
 _OLD_NODE_LABELS = {
@@ -14,52 +16,215 @@ _OLD_NODE_LABELS = {
     "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
     "beta.kubernetes.io/instance-type": "node.kubernetes.io/instance-type",
 }
+_OLD_ANNOTATIONS = {
+    "scheduler.alpha.kubernetes.io/critical-pod":
+        'non-functional in v1.16+; use the "priorityClassName" field instead',
+    "security.alpha.kubernetes.io/sysctls": 'non-functional in v1.11+; use the "sysctls" field instead',
+    "security.alpha.kubernetes.io/unsafe-sysctls":
+        'non-functional in v1.11+; use the "sysctls" field instead',
+}  # fmt: skip
+_OLD_VOLUMES = {
+    "photonPersistentDisk": "deprecated in v1.11, non-functional in v1.16+",
+    "gitRepo": "deprecated in v1.11",
+    "scaleIO": "deprecated in v1.16, non-functional in v1.22+",
+    "flocker": "deprecated in v1.22, non-functional in v1.25+",
+    "storageos": "deprecated in v1.22, non-functional in v1.25+",
+    "quobyte": "deprecated in v1.22, non-functional in v1.25+",
+    "glusterfs": "deprecated in v1.25, non-functional in v1.26+",
+    "cephfs": "deprecated in v1.28, non-functional in v1.31+",
+    "rbd": "deprecated in v1.28, non-functional in v1.31+",
+}
+_SHOWN = {"storageos": "storageOS"}
+_SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
+_SECCOMP = "container.seccomp.security.alpha.kubernetes.io/"
+_APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/"
+_USE_FIELD = 'non-functional in v1.27+; use the "seccompProfile" field instead'
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
-def _duplicates(container: Object, path: str) -> list[str]:
-    """Variables and ports that another one of the same container hides."""
-    found: list[str] = []
-    seen: dict[str, int] = {}
-    for index, env in enumerate(each(container, "env")):
-        name = str(env.get("name"))
-        if name in seen and f"$({name})" not in str(env.get("value") or ""):
-            found.append(
-                f'{path}.env[{index}]: hides previous definition of "{name}", '
-                "which may be dropped when using apply"
-            )
-        seen[name] = index
-    ports: dict[tuple[object, object], int] = {}
-    for index, port in enumerate(each(container, "ports")):
-        key = (port.get("containerPort"), port.get("protocol") or "TCP")
-        if key in ports and not port.get("hostPort"):
-            found.append(f"{path}.ports[{index}]: duplicate port definition with {path}.ports[{ports[key]}]")
-        ports.setdefault(key, index)
-    return found
-
-
-def spec_warnings(spec: Object, path: str) -> list[str]:
-    """Return the warnings about a pod's spec, in a pod or a template."""
-    found = [
-        f'{path}.nodeSelector[{key}]: deprecated since v1.14; use "{_OLD_NODE_LABELS[key]}" instead'
-        for key in sorted(peek(spec, "nodeSelector"))
-        if key in _OLD_NODE_LABELS
-    ]
-    for kind in CONTAINER_LISTS:
+def _containers(spec: Object, path: str) -> Iterator[tuple[str, Object]]:
+    for kind in ("initContainers", "containers", "ephemeralContainers"):
         for index, container in enumerate(each(spec, kind)):
-            found += _duplicates(container, f"{path}.{kind}[{index}]")
+            yield f"{path}.{kind}[{index}]", container
+
+
+def _old_label(label: str) -> str:
+    new = _OLD_NODE_LABELS.get(label)
+    return f'deprecated since v1.14; use "{new}" instead' if new else ""
+
+
+def _placement(spec: Object, path: str) -> Iterator[str]:
+    for key in sorted(peek(spec, "nodeSelector")):
+        if _old_label(key):
+            yield f"{path}.nodeSelector[{key}]: {_old_label(key)}"
+    at = f"{path}.affinity.nodeAffinity"
+    affinity = peek(spec, "affinity", "nodeAffinity")
+    for index, term in enumerate(each(affinity, _REQUIRED, "nodeSelectorTerms")):
+        yield from _term(term, f"{at}.{_REQUIRED}.nodeSelectorTerms[{index}]")
+    for index, weighted in enumerate(each(affinity, _PREFERRED)):
+        yield from _term(peek(weighted, "preference"), f"{at}.{_PREFERRED}[{index}].preference")
+    for index, constraint in enumerate(each(spec, "topologySpreadConstraints")):
+        at, key = f"{path}.topologySpreadConstraints[{index}]", str(constraint.get("topologyKey"))
+        if _old_label(key):
+            yield f"{at}.topologyKey: {key} is {_old_label(key)}"
+        if constraint.get("labelSelector") is None:
+            yield f"{at}.labelSelector: a null labelSelector results in matching no pod"
+
+
+def _term(term: Object, path: str) -> Iterator[str]:
+    for index, expression in enumerate(each(term, "matchExpressions")):
+        key = str(expression.get("key"))
+        if _old_label(key):
+            yield f"{path}.matchExpressions[{index}].key: {key} is {_old_label(key)}"
+
+
+def _volumes(spec: Object, path: str) -> Iterator[str]:
+    for index, volume in enumerate(each(spec, "volumes")):
+        for key, text in _OLD_VOLUMES.items():
+            if volume.get(key) is not None:
+                yield f"{path}.volumes[{index}].{_SHOWN.get(key, key)}: {text}"
+        claim = peek(volume, "ephemeral", "volumeClaimTemplate", "spec")
+        at = f"{path}.volumes[{index}].ephemeral.volumeClaimTemplate.spec"
+        yield from _fractions(peek(claim, "resources", "requests"), f"{at}.resources.requests", ("storage",))
+    yield from _token_paths(spec, path)
+
+
+def _token_paths(spec: Object, path: str) -> Iterator[str]:
+    """A file that takes the place of a service account's token."""
+    sources = [
+        (index, source)
+        for index, volume in enumerate(each(spec, "volumes"))
+        for source in each(volume, "projected", "sources")
+    ]
+    tokens = {peek(source, "serviceAccountToken").get("path") for _, source in sources}
+    for index, source in sources:
+        at = f"{path}.volumes[{index}].projected.sources"
+        for key, shown in (("configMap", "configMap"), ("secret", "secrets"), ("downwardAPI", "downwardAPI")):
+            for place, item in enumerate(each(source, key, "items")):
+                file = item.get("path")
+                if file and file in tokens:
+                    yield f'{at}.{shown}[{place}]: has duplicated path with ServiceAccountToken "{file}"'
+
+
+def _fractions(amounts: Object, path: str, known: tuple[str, ...]) -> Iterator[str]:
+    for name in known:
+        parsed = parse_amount(amounts[name]) if name in amounts else None
+        if parsed is not None and parsed.milli() % 1000:
+            yield f'{path}[{name}]: fractional byte value "{parsed}" is invalid, must be an integer'
+
+
+def _lists(spec: Object, path: str) -> Iterator[str]:
     seen: set[str] = set()
     for index, alias in enumerate(each(spec, "hostAliases")):
         address = str(alias.get("ip"))
         if address in seen:
-            text = f"duplicate ip {address}, which may be dropped when using apply"
-            found.append(f"{path}.hostAliases[{index}].ip: {text}")
+            yield f'{path}.hostAliases[{index}].ip: duplicate ip "{address}"'
         seen.add(address)
-    return found
+    seen = set()
+    for index, secret in enumerate(each(spec, "imagePullSecrets")):
+        name = str(secret.get("name") or "")
+        if name in seen:
+            yield f'{path}.imagePullSecrets[{index}].name: duplicate name "{name}"'
+        seen.add(name)
+    for index, secret in enumerate(each(spec, "imagePullSecrets")):
+        if not secret.get("name"):
+            yield f'{path}.imagePullSecrets[{index}].name: invalid empty name ""'
+    bytes_of = ("memory", "ephemeral-storage")
+    yield from _fractions(peek(spec, "overhead"), f"{path}.overhead", bytes_of)
+
+
+def _profiles(spec: Object, annotations: Object, path: str, at: str) -> Iterator[str]:
+    """Annotations that fields have replaced; ``at`` is the path of the annotations."""
+    pod = peek(spec, "securityContext")
+    if _SECCOMP_POD in annotations and pod.get("seccompProfile") is None:
+        yield f"{at}[{_SECCOMP_POD}]: {_USE_FIELD}"
+    for where, container in _containers(spec, path):
+        security, name = peek(container, "securityContext"), container.get("name")
+        key = f"{_SECCOMP}{name}"
+        if key in annotations and security.get("seccompProfile") is None:
+            yield f"{at}[{key}]: {_USE_FIELD}"
+        key = f"{_APP_ARMOR}{name}"
+        given = security.get("appArmorProfile") or pod.get("appArmorProfile")
+        if key in annotations and given is None:
+            yield f'{at}[{key}]: deprecated since v1.30; use the "appArmorProfile" field instead'
+        yield from _container(container, where)
+
+
+def _container(container: Object, path: str) -> Iterator[str]:
+    for name in ("memory", "ephemeral-storage"):
+        for kind in ("limits", "requests"):
+            amounts = peek(container, "resources", kind)
+            yield from _fractions(amounts, f"{path}.resources.{kind}", (name,))
+    seen: set[str] = set()
+    for index, env in enumerate(each(container, "env")):
+        name, value = str(env.get("name")), str(env.get("value") or "")
+        itself = f"$({name})"
+        extends = env.get("valueFrom") is None and value != itself and itself in value
+        if name in seen and not extends:
+            yield (
+                f'{path}.env[{index}]: hides previous definition of "{name}", '
+                "which may be dropped when using apply"
+            )
+        seen.add(name)
+
+
+def _ports(spec: Object, path: str) -> Iterator[str]:
+    """Ports of one number and protocol in all containers, init containers too."""
+    known: dict[tuple[object, object], list[tuple[str, Object]]] = {}
+    for where, container in _containers(spec, path):
+        for index, port in enumerate(each(container, "ports")):
+            at, key = f"{where}.ports[{index}]", (port.get("containerPort"), port.get("protocol") or "TCP")
+            for other_at, other in known.get(key, ()):
+                what = _clash(port, other)
+                if what:
+                    yield f"{at}: {what} port definition with {other_at}"
+            known.setdefault(key, []).append((at, port))
+
+
+def _clash(port: Object, other: Object) -> str:
+    ip, number = port.get("hostIP") or "", port.get("hostPort") or 0
+    other_ip, other_number = other.get("hostIP") or "", other.get("hostPort") or 0
+    if (ip, number) == (other_ip, other_number):
+        return "duplicate"
+    if not number or not other_number:
+        return "overlapping"
+    one_open = bool(ip) != bool(other_ip)
+    return "dangerously ambiguous" if one_open and number == other_number else ""
+
+
+def spec_warnings(spec: Object, path: str, annotations: Object | None = None, at: str = "") -> list[str]:
+    """Return the warnings about a pod's spec and annotations, in a pod or a template."""
+    held = annotations or {}
+    found = list(_placement(spec, path))
+    found += [f"{at}[{key}]: {text}" for key, text in _OLD_ANNOTATIONS.items() if key in held]
+    found += _volumes(spec, path)
+    found += _lists(spec, path)
+    found += _profiles(spec, held, path, at)
+    found += _ports(spec, path)
+    grace = spec.get("terminationGracePeriodSeconds")
+    if grace is not None and grace < 0:
+        text = "must be >= 0; negative values are invalid and will be treated as 1"
+        found.append(f"{path}.terminationGracePeriodSeconds: {text}")
+    return found + list(_affinity(spec, path))
+
+
+def _affinity(spec: Object, path: str) -> Iterator[str]:
+    text = "a null labelSelector results in matching no pod"
+    for kind in ("podAffinity", "podAntiAffinity"):
+        part, at = peek(spec, "affinity", kind), f"{path}.affinity.{kind}"
+        for index, term in enumerate(each(part, _REQUIRED)):
+            if term.get("labelSelector") is None:
+                yield f"{at}.{_REQUIRED}[{index}].labelSelector: {text}"
+        for index, weighted in enumerate(each(part, _PREFERRED)):
+            if peek(weighted, "podAffinityTerm").get("labelSelector") is None:
+                yield f"{at}.{_PREFERRED}[{index}].podAffinityTerm.labelSelector: {text}"
 
 
 def pod_warnings(pod: Object, old: Object | None) -> list[str]:
     """Return the warnings about a Pod; its name only matters while it is new."""
-    found = spec_warnings(peek(pod, "spec"), "spec")
+    annotations = peek(pod, "metadata", "annotations")
+    found = spec_warnings(peek(pod, "spec"), "spec", annotations, "metadata.annotations")
     name = str(peek(pod, "metadata").get("name") or "")
     faults = names.is_dns1123_label(name) if name and old is None else []
     if faults:
@@ -72,20 +237,9 @@ def pod_warnings(pod: Object, old: Object | None) -> list[str]:
 
 def template_warnings(obj: Object, _old: Object | None) -> list[str]:
     """Return the warnings about the template of a workload."""
-    spec = peek(obj, "spec")
+    spec, path = peek(obj, "spec"), "spec.template"
+    template = peek(spec, "template")
     if "jobTemplate" in spec:
-        return spec_warnings(
-            peek(spec, "jobTemplate", "spec", "template", "spec"), "spec.jobTemplate.spec.template.spec"
-        )
-    return spec_warnings(peek(spec, "template", "spec"), "spec.template.spec")
-
-
-def service_warnings(service: Object, _old: Object | None) -> list[str]:
-    """Return the warnings about a Service."""
-    spec = peek(service, "spec")
-    found: list[str] = []
-    if spec.get("externalIPs") and spec.get("type") == "ExternalName":
-        found.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
-    if spec.get("clusterIP") == "None" and spec.get("sessionAffinity") == "ClientIP":
-        found.append("spec.SessionAffinity is ignored for headless services")
-    return found
+        template, path = peek(spec, "jobTemplate", "spec", "template"), "spec.jobTemplate.spec.template"
+    annotations = peek(template, "metadata", "annotations")
+    return spec_warnings(peek(template, "spec"), f"{path}.spec", annotations, f"{path}.metadata.annotations")
