@@ -2,7 +2,7 @@
 
 import pytest
 
-from tiphys.kubelet.static_pods import HASH, MIRROR, SOURCE, static_pod
+from tiphys.kubelet.static_pods import HASH, MIRROR, SOURCE, owned, static_pod
 
 MANIFEST = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "etcd"}, "spec": {"containers": []}}
 
@@ -27,3 +27,11 @@ def test_mirror():
 def test_refused(manifest):
     with pytest.raises(ValueError, match=r"not a Pod|no name"):
         static_pod(manifest, "n1")
+
+
+def test_a_mirror_is_its_nodes():
+    pod = static_pod(MANIFEST, "n1")
+    found = owned(pod, {"metadata": {"name": "n1", "uid": "u"}})
+    owner = {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "u", "controller": True}
+    assert found["metadata"]["ownerReferences"] == [owner]
+    assert "ownerReferences" not in pod["metadata"]

@@ -17,7 +17,7 @@ import yaml
 
 from tiphys.apimachinery.errors import AlreadyExists, StatusError
 from tiphys.apimachinery.meta import Object, copy_object
-from tiphys.client.kinds import PODS
+from tiphys.client.kinds import NODES, PODS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
 
@@ -100,6 +100,21 @@ class StaticPods:
         for key, pod in wanted.items():
             if key not in mirrors:
                 try:
-                    await self._client.create(PODS, pod)
+                    await self._client.create(PODS, owned(pod, await self._node()))
                 except AlreadyExists:
                     continue  # the old one is still going
+
+    async def _node(self) -> Object:
+        return await self._client.get(NODES, self._kubelet.options.node_name)
+
+
+def owned(pod: Object, node: Object) -> Object:
+    """Return a mirror pod as its node's: the API takes no other from a kubelet. Pure."""
+    owner = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "name": node["metadata"]["name"],
+        "uid": node["metadata"]["uid"],
+        "controller": True,
+    }
+    return {**pod, "metadata": {**pod["metadata"], "ownerReferences": [owner]}}

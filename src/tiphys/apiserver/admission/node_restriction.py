@@ -1,11 +1,34 @@
-"""A kubelet changes its own node and the pods on it, and nothing of other nodes."""
+"""A kubelet changes its own node and the pods on it, and nothing of other nodes.
+
+Source: the "Admission Control" page, NodeRestriction; KEP-279 (labels), KEP-4601.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from tiphys.apimachinery.errors import NotFound
+from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.lookup import find
+from tiphys.apiserver.authn.user import NODES
+from tiphys.apiserver.authz.graph import references
 from tiphys.apiserver.authz.node import node_of
 
 _MIRROR = "kubernetes.io/config.mirror"
+_LEASES = "kube-node-lease"
+_OWN_LABELS = frozenset(
+    {
+        "kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch", "beta.kubernetes.io/os",
+        "beta.kubernetes.io/arch", "topology.kubernetes.io/zone", "topology.kubernetes.io/region",
+        "failure-domain.beta.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/region",
+        "beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type",
+    }
+)  # fmt: skip
+_OWN_LABEL_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
+_RESTRICTED_DOMAIN = "node-restriction.kubernetes.io"
+_CLAIM_STATUS = ("capacity", "conditions", "allocatedResourceStatuses", "allocatedResources")
 
 
 class NodeRestriction:
@@ -13,35 +36,228 @@ class NodeRestriction:
 
     NAME = "NodeRestriction"
 
-    async def validate(self, attributes: Attributes) -> None:
-        node = node_of(attributes.call.user)
-        if not node or attributes.group:
+    async def admit(self, attributes: Attributes) -> None:
+        user = attributes.call.user
+        if NODES not in user.groups or attributes.operation == "CONNECT":
             return
-        if attributes.plural == "nodes":
-            if attributes.name != node:
-                raise attributes.refuse(f'node "{node}" is not allowed to modify node "{attributes.name}"')
-            if attributes.operation == "DELETE":
-                raise attributes.refuse(f'node "{node}" cannot delete node "{node}"')
-        elif attributes.plural == "pods":
-            self._pod(attributes, node)
+        node = node_of(user)
+        if not node:
+            if user.name.startswith("system:node:"):
+                raise attributes.refuse(f'could not determine node from user "{user.name}"')
+            return
+        kind = (attributes.group, attributes.plural)
+        if kind == ("", "nodes"):
+            _node(attributes, node)
+        elif kind == ("", "pods"):
+            await _pods(attributes, node)
+        elif kind == ("", "persistentvolumeclaims"):
+            _claim(attributes, node)
+        elif kind == ("", "serviceaccounts"):
+            await _account(attributes, node)
+        elif kind == ("coordination.k8s.io", "leases"):
+            _lease(attributes, node)
+        elif kind == ("storage.k8s.io", "csinodes") and attributes.name != node:
+            raise attributes.refuse("can only access CSINode with the same name as the requesting node")
+        elif kind == ("resource.k8s.io", "resourceslices"):
+            _slice(attributes, node)
 
-    def _pod(self, attributes: Attributes, node: str) -> None:
-        if attributes.operation == "CREATE" and not attributes.subresource:
-            pod = attributes.obj or {}
-            if _MIRROR not in (pod["metadata"].get("annotations") or {}):
-                raise attributes.refuse(
-                    f"pod does not have {_MIRROR!r} annotation, node {node!r} can only create mirror pods"
-                )
-            if pod["spec"].get("nodeName") != node:
-                raise attributes.refuse(
-                    f'node "{node}" can only create pods with spec.nodeName set to itself'
-                )
-            return
-        pod = attributes.old or {}
-        if attributes.operation == "UPDATE" and attributes.subresource not in ("status", "resize"):
+
+def _node(attributes: Attributes, node: str) -> None:
+    if attributes.name != node:
+        raise attributes.refuse(f'node "{node}" is not allowed to modify node "{attributes.name}"')
+    obj, old = attributes.obj or {}, attributes.old or {}
+    spec, before = obj.get("spec") or {}, old.get("spec") or {}
+    if attributes.operation == "CREATE":
+        if spec.get("configSource") is not None:
             raise attributes.refuse(
-                f'unexpected operation "UPDATE", node "{node}" can only create and delete mirror pods'
+                f'node "{node}" is not allowed to create pods with a non-nil configSource'
             )
-        if pod and (pod.get("spec") or {}).get("nodeName") != node:
-            action = "delete" if attributes.operation == "DELETE" else "update status for"
-            raise attributes.refuse(f'node "{node}" can only {action} pods with spec.nodeName set to itself')
+        refused = _refused_labels(_labels(obj), {})
+        if refused:
+            raise attributes.refuse(f'node "{node}" is not allowed to set the following labels: {refused}')
+    elif attributes.operation == "UPDATE":
+        if spec.get("configSource") is not None and spec["configSource"] != before.get("configSource"):
+            raise attributes.refuse(
+                f'node "{node}" is not allowed to update configSource to a new non-nil configSource'
+            )
+        if (spec.get("taints") or []) != (before.get("taints") or []):
+            raise attributes.refuse(f'node "{node}" is not allowed to modify taints')
+        if _owners(obj) != _owners(old):
+            raise attributes.refuse(f'node "{node}" is not allowed to modify ownerReferences')
+        refused = _refused_labels(_labels(obj), _labels(old))
+        if refused:
+            raise attributes.refuse(f"is not allowed to modify labels: {refused}")
+
+
+def _labels(obj: Mapping[str, Any]) -> Mapping[str, str]:
+    return (obj.get("metadata") or {}).get("labels") or {}
+
+
+def _owners(obj: Mapping[str, Any]) -> list[Object]:
+    return (obj.get("metadata") or {}).get("ownerReferences") or []
+
+
+def _refused_labels(now: Mapping[str, str], before: Mapping[str, str]) -> str:
+    """Return the labels that changed and are not a kubelet's to change, with commas."""
+    changed = [key for key in now.keys() | before.keys() if now.get(key) != before.get(key)]
+    return ", ".join(sorted(key for key in changed if not _is_own_label(key)))
+
+
+def _in_domain(domain: str, wanted: str) -> bool:
+    return domain == wanted or domain.endswith(f".{wanted}")
+
+
+def _is_own_label(key: str) -> bool:
+    domain = key.partition("/")[0] if "/" in key else ""
+    if _in_domain(domain, _RESTRICTED_DOMAIN):
+        return False
+    if not (_in_domain(domain, "kubernetes.io") or _in_domain(domain, "k8s.io")):
+        return True
+    return key in _OWN_LABELS or any(_in_domain(domain, own) for own in _OWN_LABEL_DOMAINS)
+
+
+async def _pods(attributes: Attributes, node: str) -> None:
+    if attributes.subresource == "status":
+        _pod_status(attributes, node)
+    elif attributes.subresource == "eviction":
+        pod = await _existing(attributes, attributes.call.name)
+        if (pod.get("spec") or {}).get("nodeName") != node:
+            raise attributes.refuse(f"node {node} can only evict pods with spec.nodeName set to itself")
+    elif attributes.subresource:
+        raise attributes.refuse(
+            f"unexpected pod subresource \"{attributes.subresource}\", only 'status' and 'eviction' are "
+            "allowed"
+        )
+    elif attributes.operation == "CREATE":
+        await _mirror_pod(attributes, node, attributes.obj or {})
+    elif attributes.operation == "DELETE":
+        if ((attributes.old or {}).get("spec") or {}).get("nodeName") != node:
+            raise attributes.refuse(f'node "{node}" can only delete pods with spec.nodeName set to itself')
+    else:
+        raise attributes.refuse(
+            f'unexpected operation "{attributes.operation}", node "{node}" can only create and delete mirror '
+            "pods"
+        )
+
+
+async def _existing(attributes: Attributes, name: str) -> Object:
+    pod = await find(attributes.call.backend, "", "v1", "pods", name, attributes.namespace)
+    if pod is None:
+        raise NotFound.of("", "pods", name)
+    return pod
+
+
+def _pod_status(attributes: Attributes, node: str) -> None:
+    old, new = attributes.old or {}, attributes.obj or {}
+    if attributes.operation != "UPDATE":
+        raise attributes.refuse(f'unexpected operation "{attributes.operation}"')
+    if (old.get("spec") or {}).get("nodeName") != node:
+        raise attributes.refuse(
+            f'node "{node}" can only update pod status for pods with spec.nodeName set to itself'
+        )
+    if _labels(old) != _labels(new):
+        raise attributes.refuse(f'node "{node}" cannot update labels through pod status')
+    claims = [(obj.get("status") or {}).get("resourceClaimStatuses") or [] for obj in (old, new)]
+    if claims[0] != claims[1]:
+        raise attributes.refuse(f'node "{node}" cannot update resource claim statues')
+
+
+async def _mirror_pod(attributes: Attributes, node: str, pod: Object) -> None:
+    meta, spec = pod["metadata"], pod.get("spec") or {}
+    if _MIRROR not in (meta.get("annotations") or {}):
+        raise attributes.refuse(
+            f'pod does not have "{_MIRROR}" annotation, node "{node}" can only create mirror pods'
+        )
+    if spec.get("nodeName") != node:
+        raise attributes.refuse(f'node "{node}" can only create pods with spec.nodeName set to itself')
+    await _mirror_owner(attributes, node, _owners(pod))
+    if spec.get("serviceAccountName"):
+        raise attributes.refuse(f'node "{node}" can not create pods that reference a service account')
+    plain = {**pod, "metadata": {**meta, "annotations": {}}}
+    mentioned = {resource for resource, name in references(plain) if name}
+    for resource in ("secrets", "configmaps", "persistentvolumeclaims", "resourceclaims"):
+        if resource in mentioned:
+            raise attributes.refuse(f'node "{node}" can not create pods that reference {resource}')
+    for volume in spec.get("volumes") or ():
+        if any("clusterTrustBundle" in one for one in (volume.get("projected") or {}).get("sources") or ()):
+            raise attributes.refuse(f'node "{node}" can not create pods that reference clustertrustbundles')
+
+
+async def _mirror_owner(attributes: Attributes, node: str, owners: list[Object]) -> None:
+    if len(owners) > 1:
+        raise attributes.refuse(
+            f'node "{node}" can only create pods with a single owner reference set to itself'
+        )
+    owner = owners[0] if owners else {}
+    if (owner.get("apiVersion"), owner.get("kind"), owner.get("name")) != ("v1", "Node", node):
+        raise attributes.refuse(f'node "{node}" can only create pods with an owner reference set to itself')
+    if not owner.get("controller"):
+        raise attributes.refuse(
+            f'node "{node}" can only create pods with a controller owner reference set to itself'
+        )
+    if owner.get("blockOwnerDeletion"):
+        raise attributes.refuse(f'node "{node}" must not set blockOwnerDeletion on an owner reference')
+    found = await find(attributes.call.backend, "", "v1", "nodes", node)
+    if found is None:
+        raise NotFound.of("", "nodes", node)
+    uid = found["metadata"]["uid"]
+    if owner.get("uid") != uid:
+        raise attributes.refuse(f"node {node} UID mismatch: expected {owner.get('uid', '')} got {uid}")
+
+
+def _claim(attributes: Attributes, node: str) -> None:
+    if attributes.subresource != "status":
+        raise attributes.refuse("may only update PVC status")
+    if attributes.operation != "UPDATE":
+        raise attributes.refuse(f'unexpected operation "{attributes.operation}"')
+    if _rest_of_claim(attributes.obj or {}) != _rest_of_claim(attributes.old or {}):
+        raise attributes.refuse(
+            f'node "{node}" is not allowed to update fields other than status.quantity and status.conditions'
+        )
+
+
+def _rest_of_claim(claim: Mapping[str, Any]) -> dict[str, Any]:
+    meta = {
+        key: value
+        for key, value in (claim.get("metadata") or {}).items()
+        if key not in ("resourceVersion", "managedFields")
+    }
+    status = {k: v for k, v in (claim.get("status") or {}).items() if k not in _CLAIM_STATUS}
+    return {**claim, "metadata": meta, "status": status}
+
+
+async def _account(attributes: Attributes, node: str) -> None:
+    if attributes.operation != "CREATE" or attributes.subresource != "token":
+        return
+    bound = ((attributes.obj or {}).get("spec") or {}).get("boundObjectRef") or {}
+    if (bound.get("apiVersion"), bound.get("kind")) != ("v1", "Pod") or not bound.get("name"):
+        raise attributes.refuse("node requested token not bound to a pod")
+    uid = bound.get("uid")
+    if not uid:
+        raise attributes.refuse("node requested token with a pod binding without a uid")
+    pod = await _existing(attributes, bound["name"])
+    if uid != pod["metadata"]["uid"]:
+        raise attributes.refuse(
+            f"the UID in the bound object reference ({uid}) does not match the UID in record. "
+            "The object might have been deleted and then recreated"
+        )
+    if (pod.get("spec") or {}).get("nodeName") != node:
+        raise attributes.refuse("node requested token bound to a pod scheduled on a different node")
+
+
+def _lease(attributes: Attributes, node: str) -> None:
+    if attributes.namespace != _LEASES:
+        raise attributes.refuse(f'can only access leases in the "{_LEASES}" system namespace')
+    if attributes.name != node:
+        raise attributes.refuse("can only access node lease with the same name as the requesting node")
+
+
+def _slice(attributes: Attributes, node: str) -> None:
+    of_old = ((attributes.old or {}).get("spec") or {}).get("nodeName", "")
+    of_new = ((attributes.obj or {}).get("spec") or {}).get("nodeName", "")
+    if attributes.operation == "CREATE" and of_new != node:
+        raise attributes.refuse("can only create ResourceSlice with the same NodeName as the requesting node")
+    if attributes.operation == "UPDATE" and of_new != of_old:
+        raise attributes.refuse("can only change ResourceSlice of its own node")
+    if attributes.operation == "DELETE" and of_old != node:
+        raise attributes.refuse("can only delete ResourceSlice with the same NodeName as the requesting node")

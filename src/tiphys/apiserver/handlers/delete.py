@@ -64,9 +64,11 @@ async def handle(call: Call) -> Response:
 
 
 async def delete_object(
-    call: Call, name: str, options: DeleteOptions, *, namespace: str | None = None
+    call: Call, name: str, options: DeleteOptions, *, namespace: str | None = None, admits: bool = True
 ) -> Deleted:
     """Delete one object; lost races are retried unless the caller named a resourceVersion.
+
+    ``admits`` False: admission has been asked about what leads to this.
 
     Raises:
         NotFound, Conflict (a precondition does not hold), Forbidden.
@@ -78,9 +80,10 @@ async def delete_object(
         cached = await backend.store.get(stored, where, name)
         old = cached.object
         _check_preconditions(call, old, options)
-        attributes = Attributes(call, "DELETE", None, old, dry_run=options.dry_run)
-        await backend.admission.admit(attributes)
-        await backend.admission.validate(attributes)
+        if admits:
+            attributes = Attributes(call, "DELETE", None, old, dry_run=options.dry_run)
+            await backend.admission.admit(attributes)
+            await backend.admission.validate(attributes)
         plan = _plan(call, old, options)
         if options.dry_run:
             return Deleted(plan.write or old, plan.remove)

@@ -7,6 +7,7 @@ from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import Conflict, FieldError, Invalid
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apiserver import bodies, meta_rules, respond
+from tiphys.apiserver.admission import subresource as admission
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers.update import MAX_RETRIES
 from tiphys.apiserver.params import write_options
@@ -39,9 +40,11 @@ async def bind(call: Call, name: str) -> Response:
     namespace = call.info.namespace
     meta_rules.check_namespace(binding, pods, namespace)
     name = binding["metadata"].get("name", "")
+    admitted = await admission.admit(call, binding, dry_run=options.dry_run)
     faults = _faults(binding)
     if faults:
         raise Invalid.of("", "Binding", name, faults)
+    await admission.validate(admitted)
     store, attempt = call.backend.store, 0
     while True:
         attempt += 1

@@ -12,6 +12,7 @@ from tiphys.apimachinery.errors import Conflict, Forbidden, InternalError, TooMa
 from tiphys.apimachinery.labels import from_label_selector
 from tiphys.apimachinery.meta import GVK, Object, copy_object, get_condition
 from tiphys.apiserver import bodies, meta_rules, respond
+from tiphys.apiserver.admission import subresource as admission
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers.delete import delete_object
 from tiphys.apiserver.objects import Cached, Selection
@@ -32,6 +33,8 @@ async def handle(call: Call) -> Response:
     options = write_options(call, "CreateOptions")
     eviction = bodies.decode(call, _EVICTION, options.field_validation)
     meta_rules.check_name(eviction, call.name)
+    admitted = await admission.admit(call, eviction, dry_run=options.dry_run)
+    await admission.validate(admitted)
     pods = call.backend.table.by_path("", "v1", "pods")
     wanted = delete_options(call, eviction.get("deleteOptions") or {})
     if options.dry_run:
@@ -40,7 +43,7 @@ async def handle(call: Call) -> Response:
     if not _needs_no_budget(pod):
         await _take_disruption(call, pod, dry_run=wanted.dry_run)
         wanted = replace(wanted, uid=wanted.uid or pod["metadata"]["uid"])
-    await delete_object(call, call.name, wanted)
+    await delete_object(call, call.name, wanted, admits=False)
     status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
     return respond.respond(call, status, 201)
 

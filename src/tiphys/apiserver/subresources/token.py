@@ -1,6 +1,6 @@
 """serviceaccounts/token: a token of the account, bound to a pod, secret or node.
 
-Source: authentication.k8s.io/v1 TokenRequest; KEP-1205.
+Source: authentication.k8s.io/v1 TokenRequest; KEP-1205, KEP-4193.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from datetime import timedelta
 
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.clock import rfc3339
-from tiphys.apimachinery.errors import BadRequest, Conflict, FieldError, Forbidden, Invalid, NotFound
-from tiphys.apimachinery.meta import GVK, Object
-from tiphys.apiserver import bodies, meta_rules, respond
+from tiphys.apimachinery.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
+from tiphys.apimachinery.meta import GVK, Object, new_uid
+from tiphys.apiserver import bodies, respond
+from tiphys.apiserver.admission import subresource as admission
 from tiphys.apiserver.admission.lookup import find
 from tiphys.apiserver.authn.serviceaccount import Binding, TokenRequest
-from tiphys.apiserver.authz.node import node_of
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.params import write_options
 from tiphys.wire.message import Response
@@ -26,50 +26,77 @@ _MAX_S = 1 << 32
 _OWN_REQUEST_S = 3607
 """What the server's own projected volumes ask for; such tokens are extended, with a warning mark."""
 _EXTENDED_S = 365 * 24 * 3600
+_PLURALS = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
 
 
 async def handle(call: Call) -> Response:
     """Sign a token for the account of the URL."""
     options = write_options(call, "CreateOptions")
     request = bodies.decode(call, _KIND, options.field_validation)
-    meta_rules.check_name(request, call.name)
-    meta_rules.check_namespace(request, call.resource, call.namespace)
+    _check_names(call, request)
     accounts = call.backend.table.by_path("", "v1", "serviceaccounts")
     account = (await call.backend.store.get(accounts, call.namespace, call.name)).object
+    now = call.backend.clock.now()
+    request["metadata"] |= {
+        "name": call.name, "namespace": call.namespace, "creationTimestamp": rfc3339(now)
+    }  # fmt: skip
+    request.pop("status", None)
     spec = request.setdefault("spec", {})
-    lifetime_s = spec.get("expirationSeconds") or _DEFAULT_S
-    audiences = tuple(spec.get("audiences") or call.backend.authenticator.api_audiences)
-    faults = _faults(lifetime_s)
+    spec.setdefault("expirationSeconds", _DEFAULT_S)
+    if not spec.get("audiences"):
+        spec["audiences"] = list(call.backend.authenticator.api_audiences)
+    admitted = await admission.admit(call, request, dry_run=options.dry_run)
+    faults = _faults(spec["expirationSeconds"])
     if faults:
         raise Invalid.of("authentication.k8s.io", "TokenRequest", "", faults)
+    await admission.validate(admitted)
     bindings = await _bindings(call, spec.get("boundObjectRef"))
-    own = call.backend.options.service_account_extend_token_expiration and lifetime_s == _OWN_REQUEST_S
-    extended = own and set(audiences) <= set(call.backend.authenticator.api_audiences)
-    now = call.backend.clock.now()
-    token = call.backend.keys.sign(
-        TokenRequest(
-            account, audiences, _EXTENDED_S if extended else lifetime_s, bindings,
-            warn_after_s=_OWN_REQUEST_S if extended else 0,
-        ),
-        now,
-    )  # fmt: skip
-    meta = {
-        "name": call.name,
-        "namespace": call.namespace,
-        "creationTimestamp": rfc3339(now),
+    spec.setdefault("boundObjectRef", None)
+    asked = _asked(call, account, spec, bindings)
+    spec["expirationSeconds"] = asked.warn_after_s or asked.lifetime_s
+    credential = f"JTI={asked.credential_id}"
+    admitted.annotate("authentication.kubernetes.io/issued-credential-id", credential)
+    # The client is told the time that it asked for, also where the token itself lasts longer.
+    until = now + timedelta(seconds=spec["expirationSeconds"])
+    request["status"] = {
+        "token": "" if options.dry_run else call.backend.keys.sign(asked, now),
+        "expirationTimestamp": rfc3339(until),
     }
-    answer = {
-        "kind": "TokenRequest",
-        "apiVersion": "authentication.k8s.io/v1",
-        "metadata": meta,
-        "spec": {
-            "audiences": list(audiences),
-            "expirationSeconds": lifetime_s,
-            "boundObjectRef": spec.get("boundObjectRef"),
-        },
-        "status": {"token": token, "expirationTimestamp": rfc3339(now + timedelta(seconds=lifetime_s))},
-    }
-    return respond.respond(call, answer, 201)
+    return respond.respond(call, request, 201)
+
+
+def _check_names(call: Call, request: Object) -> None:
+    """Raise Invalid when the body names another account than the URL."""
+    for key, wanted, what in (("name", call.name, "name"), ("namespace", call.namespace, "namespace")):
+        given = request["metadata"].get(key)
+        if given and given != wanted:
+            text = f"must match the service account {what} if specified"
+            fault = field_errors.invalid(f"metadata.{key}", given, text)
+            raise Invalid.of("authentication.k8s.io", "TokenRequest", call.name, [fault])
+
+
+def _asked(call: Call, account: Object, spec: Object, bindings: tuple[Binding, ...]) -> TokenRequest:
+    """Return what to sign: no longer than the server allows, longer for its own projected volumes."""
+    options, own = call.backend.options, call.backend.authenticator.api_audiences
+    lifetime_s, most_s = int(spec["expirationSeconds"]), options.service_account_max_token_expiration_s
+    if 0 < most_s < lifetime_s:
+        call.warn(f"requested expiration of {lifetime_s} seconds shortened to {most_s} seconds")
+        lifetime_s = most_s
+    audiences = tuple(spec["audiences"])
+    extended = (
+        options.service_account_extend_token_expiration
+        and lifetime_s == _OWN_REQUEST_S
+        and set(audiences) <= set(own)
+        and any(binding.kind == "pod" for binding in bindings)
+    )
+    return TokenRequest(
+        account,
+        audiences,
+        _EXTENDED_S if extended else lifetime_s,
+        bindings,
+        warn_after_s=lifetime_s if extended else 0,
+        credential_id=new_uid(),
+    )
 
 
 def _faults(lifetime_s: int) -> list[FieldError]:
@@ -84,44 +111,29 @@ def _faults(lifetime_s: int) -> list[FieldError]:
 async def _bindings(call: Call, reference: Object | None) -> tuple[Binding, ...]:
     if not reference:
         return ()
-    kind, name, uid = reference.get("kind"), reference.get("name") or "", reference.get("uid") or ""
-    plurals = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
-    if kind not in plurals or reference.get("apiVersion", "v1") not in ("", "v1"):
-        raise BadRequest(
-            f'cannot bind token for serviceaccount "{call.name}" to object of type "/v1, Kind={kind}"'
-        )
-    backend, plural = call.backend, plurals[kind]
+    kind, name, uid = reference.get("kind") or "", reference.get("name") or "", reference.get("uid") or ""
+    version = reference.get("apiVersion") or ""
+    if kind not in _PLURALS or "/" in version:
+        group, _, number = version.rpartition("/")
+        raise BadRequest(f"cannot bind token to object of type {group}/{number}, Kind={kind}")
+    backend, plural = call.backend, _PLURALS[kind]
     found = await find(backend, "", "v1", plural, name, "" if kind == "Node" else call.namespace)
     if found is None:
         raise NotFound.of("", plural, name)
-    if uid and found["metadata"]["uid"] != uid:
-        raise Conflict.of(
-            "", plural, name,
-            f"the UID in the bound object reference ({uid}) does not match the UID in record. "
-            "The object might have been deleted and then recreated",
-        )  # fmt: skip
-    bindings = [Binding(kind.lower(), name, found["metadata"]["uid"])]
-    if kind == "Pod":
-        await _check_pod(call, found)
-        node_name = found["spec"].get("nodeName")
-        node = await find(backend, "", "v1", "nodes", node_name) if node_name else None
-        if node_name:
-            bindings.append(Binding("node", node_name, node["metadata"]["uid"] if node else ""))
-    return tuple(bindings)
-
-
-async def _check_pod(call: Call, pod: Object) -> None:
-    name = pod["spec"].get("serviceAccountName", "")
-    if name != call.name:
+    if kind == "Pod" and found["spec"].get("serviceAccountName", "") != call.name:
         raise BadRequest(
             f'cannot bind token for serviceaccount "{call.name}" to pod running with different '
             "serviceaccount name."
         )
-    node = node_of(call.user)
-    if node and pod["spec"].get("nodeName") != node:
-        raise Forbidden.of(
-            "",
-            "serviceaccounts",
-            call.name,
-            "node requested token bound to a pod scheduled on a different node",
-        )
+    if uid and found["metadata"]["uid"] != uid:
+        raise Conflict.of(
+            "", kind, name,
+            f"the UID in the bound object reference ({uid}) does not match the UID in record. "
+            "The object might have been deleted and then recreated",
+        )  # fmt: skip
+    bindings = [Binding(kind.lower(), name, found["metadata"]["uid"])]
+    node_name = found["spec"].get("nodeName") if kind == "Pod" else ""
+    if node_name:
+        node = await find(backend, "", "v1", "nodes", node_name)
+        bindings.append(Binding("node", node_name, node["metadata"]["uid"] if node else ""))
+    return tuple(bindings)

@@ -190,9 +190,12 @@ def _apply(hook: Hook, attributes: Attributes, obj: Object, row: Resource, patch
     shown = copy_object(seen_as(obj, row))
     try:
         patched = json_patch.apply(shown, patch)
-        machinery.decode_in_place(patched, row.gvk, row)
-        after = patched if row.custom else machinery.convert(patched, resource.storage)
-        machinery.strategy_for(resource).default(after)
+        if obj.get("kind") == resource.kind:
+            machinery.decode_in_place(patched, row.gvk, row)
+            after = patched if row.custom else machinery.convert(patched, resource.storage)
+            machinery.strategy_for(resource).default(after)
+        else:  # what is created on a subresource is of a kind of its own
+            after = patched
     except StatusError as error:
         raise InternalError.of(
             f'failed calling webhook "{hook.name}": received invalid webhook response: {error.message}'

@@ -68,7 +68,7 @@ def question(attributes: Attributes, row: Resource) -> tuple[str, Object]:
 def _kind(row: Resource, attributes: Attributes) -> Object:
     gvk: GVK = row.gvk
     sub = row.subresource(attributes.subresource) if attributes.subresource else None
-    if sub is not None and attributes.operation == "CONNECT":
+    if sub is not None and attributes.operation in ("CONNECT", "CREATE"):
         gvk = sub.kind
     return {"group": gvk.group, "version": gvk.version, "kind": gvk.kind}
 
