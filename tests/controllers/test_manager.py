@@ -5,7 +5,13 @@ import asyncio
 import pytest
 
 from tiphys.client.kinds import NAMESPACES, SERVICE_ACCOUNTS
-from tiphys.controllers.manager import CONTROLLERS, ControllerManager, ControllerOptions, chosen
+from tiphys.controllers.manager import (
+    CONTROLLERS,
+    OFF_BY_DEFAULT,
+    ControllerManager,
+    ControllerOptions,
+    chosen,
+)
 
 
 def test_names_are_distinct():
@@ -15,8 +21,8 @@ def test_names_are_distinct():
 @pytest.mark.parametrize(
     ("selection", "count"),
     [
-        (("*",), len(CONTROLLERS)),
-        (("*", "-deployment-controller"), len(CONTROLLERS) - 1),
+        (("*",), len(CONTROLLERS) - len(OFF_BY_DEFAULT)),
+        (("*", "-deployment-controller"), len(CONTROLLERS) - len(OFF_BY_DEFAULT) - 1),
         (("deployment-controller",), 1),
     ],
 )

@@ -15,6 +15,7 @@ from tiphys.client.informer import InformerSet
 from tiphys.client.leaderelection import LeaderElector
 from tiphys.client.rest import Client
 from tiphys.client.serviceaccount import clients_for_accounts
+from tiphys.controllers.bootstrap.controller import BootstrapSigner, TokenCleaner
 from tiphys.controllers.certificates.controller import (
     CertificateApprover,
     CertificateCleaner,
@@ -61,6 +62,8 @@ CONTROLLERS: tuple[type, ...] = (
     CertificateApprover,
     CertificateSigner,
     CertificateCleaner,
+    BootstrapSigner,
+    TokenCleaner,
     TtlController,
     ClusterRoleAggregationController,
     ResourceQuotaController,
@@ -88,20 +91,24 @@ CONTROLLERS: tuple[type, ...] = (
     GarbageCollector,
 )
 
+OFF_BY_DEFAULT = ("bootstrap-signer-controller", "token-cleaner-controller")
+"""Run only when they are named: ``*`` does not mean them."""
+_ALIASES = {"bootstrapsigner": OFF_BY_DEFAULT[0], "tokencleaner": OFF_BY_DEFAULT[1]}
 _LEASE = "kube-controller-manager"
 
 __all__ = ["CONTROLLERS", "ControllerManager", "ControllerOptions", "chosen"]
 
 
 def chosen(selection: tuple[str, ...]) -> list[type]:
-    """Return the controllers that the option names; ``*`` is all, ``-name`` takes one away."""
+    """Return the controllers that the option names; ``*`` is the usual ones, ``-name`` takes one away."""
+    selection = tuple(_ALIASES.get(name, name) for name in selection)
     return [kind for kind in CONTROLLERS if _is_chosen(str(kind.name), selection)]  # type: ignore[attr-defined]
 
 
 def _is_chosen(name: str, selection: tuple[str, ...]) -> bool:
     if f"-{name}" in selection:
         return False
-    return name in selection or "*" in selection
+    return name in selection or ("*" in selection and name not in OFF_BY_DEFAULT)
 
 
 class ControllerManager:

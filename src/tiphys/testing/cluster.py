@@ -58,11 +58,13 @@ class Cluster:
         listen: bool = False,
         shape: NodeShape | None = None,
         options: dict[str, Any] | None = None,
+        controller_options: dict[str, Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._nodes = nodes
         self._with = {"controllers": controllers, "scheduler": scheduler, "listen": listen}
         self._shape = shape
+        self._controller_options = controller_options or {}
         self._clock = clock or RealClock()
         self._tokens = {user: secrets.token_urlsafe(24) for user in _COMPONENTS}
         entries = tuple(
@@ -145,7 +147,8 @@ class Cluster:
                 from tiphys.controllers.manager import ControllerManager, ControllerOptions
 
                 client = self.client_for("system:kube-controller-manager")
-                group.create_task(ControllerManager(client, ControllerOptions(), self._clock).run())
+                options = ControllerOptions(**self._controller_options)
+                group.create_task(ControllerManager(client, options, self._clock).run())
             if self._with["scheduler"]:
                 from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
 

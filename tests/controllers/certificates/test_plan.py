@@ -20,27 +20,27 @@ NODE = {"common_name": "system:node:n", "organizations": ["system:nodes"]}
 TLS = ["digital signature", "key encipherment"]
 
 
-def asked(common_name="u", organizations=(), dns_names=(), addresses=(), others=()):
-    return Asked(common_name, list(organizations), list(dns_names), list(addresses), list(others))
+def asked(common_name="u", organizations=(), dns_names=(), addresses=(), emails=(), uris=()):
+    return Asked(common_name, list(organizations), list(dns_names), list(addresses), list(emails), list(uris))
 
 
 @pytest.mark.parametrize(
     ("case", "signer", "usages", "names", "expected"),
     [
         ("client", CLIENT, [*TLS, "client auth"], {}, ""),
-        ("client without", CLIENT, TLS, {}, "usages did not include client auth"),
+        ("client without", CLIENT, TLS, {}, "missing required usage for client certificate: client auth"),
         (
             "client too much",
             CLIENT,
             ["client auth", "server auth"],
             {},
-            "usages are not allowed: server auth",
+            "invalid usage for client certificate: server auth",
         ),
         ("kubelet", KUBELET_CLIENT, [*TLS, "client auth"], NODE, ""),
         (
             "kubelet of no node",
             KUBELET_CLIENT,
-            ["client auth"],
+            [*TLS, "client auth"],
             {**NODE, "common_name": "me"},
             "subject common name does not begin with system:node:",
         ),
@@ -49,7 +49,7 @@ def asked(common_name="u", organizations=(), dns_names=(), addresses=(), others=
             KUBELET_CLIENT,
             ["client auth"],
             {**NODE, "dns_names": ["a"]},
-            "subjectAltNames are not allowed",
+            "DNS subjectAltNames are not allowed",
         ),
         ("serving", KUBELET_SERVING, [*TLS, "server auth"], {**NODE, "addresses": ["10.0.0.1"]}, ""),
         (
@@ -65,6 +65,35 @@ def asked(common_name="u", organizations=(), dns_names=(), addresses=(), others=
             ["server auth"],
             {"dns_names": ["a"]},
             "subject organization is not system:nodes",
+        ),
+        ("kubelet without RSA", KUBELET_CLIENT, ["digital signature", "client auth"], NODE, ""),
+        (
+            "kubelet with too few usages",
+            KUBELET_CLIENT,
+            ["client auth"],
+            NODE,
+            "usages did not match [client auth digital signature key encipherment]",
+        ),
+        (
+            "serving with an address for mail",
+            KUBELET_SERVING,
+            [*TLS, "server auth"],
+            {**NODE, "dns_names": ["a"], "emails": ["a@b"]},
+            "email subjectAltNames are not allowed",
+        ),
+        (
+            "serving with a URI",
+            KUBELET_SERVING,
+            [*TLS, "server auth"],
+            {**NODE, "dns_names": ["a"], "uris": ["spiffe://a"]},
+            "URI subjectAltNames are not allowed",
+        ),
+        (
+            "serving for other use",
+            KUBELET_SERVING,
+            [*TLS, "client auth"],
+            {**NODE, "dns_names": ["a"]},
+            "usages did not match [digital signature key encipherment server auth]",
         ),
         ("legacy", LEGACY, ["code signing"], {}, ""),
     ],

@@ -34,8 +34,8 @@ class Asked:
     organizations: list[str]
     dns_names: list[str]
     addresses: list[str]
-    others: list[str]
-    """E-mail addresses and URIs."""
+    emails: list[str]
+    uris: list[str]
 
 
 def is_approved(request: Object) -> bool:
@@ -50,19 +50,28 @@ def needs_signature(request: Object) -> bool:
 
 def fault(signer: str, usages: Sequence[str], asked: Asked) -> str:
     """Say why a signer refuses; empty if it does not."""
-    usage_set = set(usages)
     if signer == CLIENT:
-        return _usage_fault(usage_set, "client auth")
+        return _client_usage_fault(usages)
     if signer == KUBELET_CLIENT:
-        if asked.dns_names or asked.addresses or asked.others:
-            return "subjectAltNames are not allowed"
-        return _node_fault(asked) or _usage_fault(usage_set, "client auth")
+        return _first(
+            _group_fault(asked),
+            "DNS subjectAltNames are not allowed" if asked.dns_names else "",
+            "email subjectAltNames are not allowed" if asked.emails else "",
+            "URI subjectAltNames are not allowed" if asked.uris else "",
+            "IP subjectAltNames are not allowed" if asked.addresses else "",
+            _kubelet_usage_fault(usages, "client auth"),
+            _name_fault(asked),
+        )
     if signer == KUBELET_SERVING:
-        if asked.others:
-            return "email and URI subjectAltNames are not allowed"
-        if not asked.dns_names and not asked.addresses:
-            return "DNS or IP subjectAltName is required"
-        return _node_fault(asked) or _usage_fault(usage_set, "server auth")
+        nameless = not asked.dns_names and not asked.addresses
+        return _first(
+            _group_fault(asked),
+            "DNS or IP subjectAltName is required" if nameless else "",
+            "email subjectAltNames are not allowed" if asked.emails else "",
+            "URI subjectAltNames are not allowed" if asked.uris else "",
+            _kubelet_usage_fault(usages, "server auth"),
+            _name_fault(asked),
+        )
     return ""
 
 
@@ -102,18 +111,30 @@ def _has(request: Object, type_: str) -> bool:
     return any(item.get("type") == type_ for item in conditions)
 
 
-def _node_fault(asked: Asked) -> str:
-    if asked.organizations != _NODES:
-        return "subject organization is not system:nodes"
-    return (
-        ""
-        if asked.common_name.startswith(_NODE_PREFIX)
-        else "subject common name does not begin with system:node:"
-    )
+def _first(*faults: str) -> str:
+    return next((fault for fault in faults if fault), "")
 
 
-def _usage_fault(usages: set[str], needed: str) -> str:
-    if needed not in usages:
-        return f"usages did not include {needed}"
-    extra = sorted(usages - _TLS_USAGES - {needed})
-    return f"usages are not allowed: {', '.join(extra)}" if extra else ""
+def _group_fault(asked: Asked) -> str:
+    return "" if asked.organizations == _NODES else "subject organization is not system:nodes"
+
+
+def _name_fault(asked: Asked) -> str:
+    named = asked.common_name.startswith(_NODE_PREFIX)
+    return "" if named else f"subject common name does not begin with {_NODE_PREFIX}"
+
+
+def _client_usage_fault(usages: Sequence[str]) -> str:
+    extra = [usage for usage in usages if usage not in {*_TLS_USAGES, "client auth"}]
+    if extra:
+        return f"invalid usage for client certificate: {extra[0]}"
+    return "" if "client auth" in usages else "missing required usage for client certificate: client auth"
+
+
+def _kubelet_usage_fault(usages: Sequence[str], needed: str) -> str:
+    """Key encipherment is for RSA keys only: with and without it are right."""
+    wanted = {"digital signature", needed}
+    if set(usages) - {"key encipherment"} == wanted:
+        return ""
+    shown = " ".join(sorted({*wanted, "key encipherment"}))
+    return f"usages did not match [{shown}]"

@@ -75,10 +75,8 @@ def what_is_asked(parsed: x509.CertificateSigningRequest) -> Asked:
         organizations=values(NameOID.ORGANIZATION_NAME),
         dns_names=names.get_values_for_type(x509.DNSName),
         addresses=[str(item) for item in names.get_values_for_type(x509.IPAddress)],
-        others=[
-            *names.get_values_for_type(x509.RFC822Name),
-            *names.get_values_for_type(x509.UniformResourceIdentifier),
-        ],
+        emails=names.get_values_for_type(x509.RFC822Name),
+        uris=names.get_values_for_type(x509.UniformResourceIdentifier),
     )
 
 

@@ -1,0 +1,1 @@
+"""Bootstrap tokens: removing those whose time is over, signing what new nodes are to trust."""
