@@ -1,0 +1,70 @@
+"""What every cluster's roles give away from the start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tiphys.apiserver.authz.defaults import default_policy, node_rules
+
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+
+
+def test_nobody_unknown_gets_more_than_public_information() -> None:
+    given = {
+        obj["roleRef"]["name"]
+        for obj in default_policy()
+        if obj["kind"].endswith("Binding")
+        and any(one["name"] == "system:unauthenticated" for one in obj.get("subjects") or ())
+    }
+    assert given == {"system:public-info-viewer"}
+    (role,) = [obj for obj in default_policy() if obj["metadata"]["name"] in given and "rules" in obj]
+    urls = {url.rstrip("/") for rule in role["rules"] for url in rule["nonResourceURLs"]}
+    assert urls == {"/healthz", "/livez", "/readyz", "/version"}
+
+
+def test_every_binding_has_its_role() -> None:
+    roles = {(o["metadata"].get("namespace", ""), o["metadata"]["name"]) for o in default_policy()}
+    for obj in default_policy():
+        if not obj["kind"].endswith("Binding"):
+            continue
+        ref = obj["roleRef"]
+        namespace = obj["metadata"].get("namespace", "") if ref["kind"] == "Role" else ""
+        assert (namespace, ref["name"]) in roles, obj["metadata"]["name"]
+
+
+def test_kubelets_have_rules() -> None:
+    assert node_rules()
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        (f"{RBAC}/clusterroles/system:basic-user", "rules"),
+        (f"{RBAC}/clusterrolebindings/system:basic-user", "subjects"),
+    ],
+)
+async def test_what_was_taken_away_comes_back(serving: Any, path: str, key: str) -> None:
+    from tiphys.storage.memory import MemoryStore
+
+    class Kept(MemoryStore):
+        async def close(self) -> None:
+            return
+
+    store = Kept()
+    async with serving(store) as api:
+        whole = await api.get(path)
+        more = {"apiGroups": [""], "resources": ["x"], "verbs": ["get"]}
+        other = {"kind": "User", "name": "x", "apiGroup": "rbac.authorization.k8s.io"}
+        added = more if key == "rules" else other
+        await api.put(path, {**whole, key: [added]})
+    async with serving(store) as api:
+        found = (await api.get(path))[key]
+        assert added in found, "what was added stays"
+        assert all(one in found for one in whole[key])
+        live = await api.get(path)
+        live["metadata"]["annotations"]["rbac.authorization.kubernetes.io/autoupdate"] = "false"
+        await api.put(path, {**live, key: [added]})
+    async with serving(store) as api:
+        assert (await api.get(path))[key] == [added], "unless its owner says so"
