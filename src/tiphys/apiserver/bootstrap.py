@@ -180,7 +180,12 @@ def _network(backend: Backend) -> list[Object]:
         "namespace": "default",
         "labels": {"component": "apiserver", "provider": "kubernetes"},
     }
-    found = [service]
+    tracking = _object(
+        "v1", "ConfigMap", "kube-apiserver-legacy-service-account-token-tracking",
+        data={"since": backend.clock.now().strftime("%Y-%m-%d")},
+    )  # fmt: skip
+    tracking["metadata"]["namespace"] = "kube-system"
+    found = [service, tracking]
     if options.client_ca:
         config = _object(
             "v1", "ConfigMap", "extension-apiserver-authentication",

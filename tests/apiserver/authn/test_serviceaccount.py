@@ -301,6 +301,12 @@ async def test_borrowed_time_is_told_to_the_audit_log() -> None:
     )  # fmt: skip
 
 
+async def test_since_when_use_is_written_down(api: Any) -> None:
+    name = "kube-apiserver-legacy-service-account-token-tracking"
+    found = await api.get(f"/api/v1/namespaces/kube-system/configmaps/{name}")
+    assert found["data"] == {"since": "2026-01-01"}
+
+
 async def test_last_use_through_the_server(api: Any) -> None:
     secrets = "/api/v1/namespaces/default/secrets"
     account = await api.get("/api/v1/namespaces/default/serviceaccounts/default")

@@ -1,0 +1,143 @@
+"""Reviews of rights: what may be asked, and how it is answered."""
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+GROUP = "/apis/authorization.k8s.io/v1"
+SAR, SELF = f"{GROUP}/subjectaccessreviews", f"{GROUP}/selfsubjectaccessreviews"
+LOCAL = f"{GROUP}/namespaces/default/localsubjectaccessreviews"
+RULES = f"{GROUP}/selfsubjectrulesreviews"
+PODS = {"namespace": "default", "verb": "get", "resource": "pods"}
+URL = {"path": "/x", "verb": "get"}
+
+
+def asked(user: str = "bob", **attributes: Any) -> dict[str, Any]:
+    return {"spec": {"user": user, "resourceAttributes": {**PODS, **attributes}}}
+
+
+def invalid(kind: str, *faults: str) -> str:
+    shown = faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]"
+    return f'{kind}.authorization.k8s.io "" is invalid: {shown}'
+
+
+NOBODY = 'spec.user: Invalid value: "": at least one of user or group must be specified'
+NOTHING = 'spec.resourceAttributes: Invalid value: "null": exactly one of nonResourceAttributes or resourceAttributes must be specified'
+BOTH = 'spec.nonResourceAttributes: Invalid value: {"Path":"/x","Verb":"get"}: cannot be specified in combination with resourceAttributes'
+FIELDS = "spec.resourceAttributes.fieldSelector"
+CASES: dict[str, tuple[str, dict[str, Any], str]] = {
+    "nothing": (SAR, {"spec": {}}, invalid("SubjectAccessReview", NOTHING, NOBODY)),
+    "both": (SAR, {"spec": {"user": "b", "resourceAttributes": PODS, "nonResourceAttributes": URL}}, invalid("SubjectAccessReview", BOTH)),
+    "nothing of myself": (SELF, {"spec": {}}, invalid("SelfSubjectAccessReview", NOTHING)),
+    "a name": (SAR, {**asked(), "metadata": {"name": "x"}},
+               invalid("SubjectAccessReview", 'metadata: Invalid value: {"name":"x"}: must be empty')),
+    "another namespace": (LOCAL, asked(namespace="other"),
+                          invalid("LocalSubjectAccessReview", 'spec.resourceAttributes.namespace: Invalid value: "other": must match metadata.namespace')),
+    "a path in a namespace": (LOCAL, {"spec": {"user": "b", "nonResourceAttributes": URL}},
+                              invalid("LocalSubjectAccessReview", 'spec.nonResourceAttributes: Invalid value: {"Path":"/x","Verb":"get"}: disallowed on this kind of request')),
+    "both forms of a selector": (SAR, asked(fieldSelector={"rawSelector": "a=b", "requirements": [{"key": "a", "operator": "Exists"}]}),
+                                 invalid("SubjectAccessReview", f'{FIELDS}.rawSelector: Invalid value: "a=b": may not specified at the same time as requirements')),
+    "an empty selector": (SAR, asked(fieldSelector={}),
+                          invalid("SubjectAccessReview", f"{FIELDS}.requirements: Required value: when {FIELDS} is specified, requirements or rawSelector is required")),
+    "requirements": (SAR, asked(labelSelector={"requirements": [
+        {"key": "", "operator": "In", "values": ["a"]}, {"key": "a", "operator": "In"},
+        {"key": "a", "operator": "Exists", "values": ["x"]}, {"key": "a", "operator": "Gt", "values": ["1"]}]}),
+        invalid("SubjectAccessReview",
+                "spec.resourceAttributes.labelSelector.requirements[0].key: Required value: must be specified",
+                "spec.resourceAttributes.labelSelector.requirements[1].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
+                "spec.resourceAttributes.labelSelector.requirements[2].values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+                'spec.resourceAttributes.labelSelector.requirements[3].operator: Invalid value: "Gt": not a valid selector operator')),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "body", "text"), CASES.values(), ids=CASES)
+async def test_faults(api: Any, path: str, body: dict[str, Any], text: str) -> None:
+    answer = await api("POST", path, body)
+    assert (answer.status, answer.message) == (422, text)
+
+
+async def test_a_namespace_is_needed_for_rules(api: Any) -> None:
+    answer = await api("POST", RULES, {"spec": {}})
+    assert (answer.status, answer.message) == (400, "no namespace on request")
+
+
+async def test_why(api: Any) -> None:
+    masters = {"spec": {"user": "x", "groups": ["system:masters"], "resourceAttributes": PODS}}
+    assert (await api.create(SAR, masters))["status"] == {"allowed": True}
+    body = {
+        "spec": {
+            "user": "x",
+            "groups": ["system:authenticated"],
+            "nonResourceAttributes": {"path": "/api", "verb": "get"},
+        }
+    }
+    assert (await api.create(SAR, body))["status"] == {
+        "allowed": True,
+        "reason": 'RBAC: allowed by ClusterRoleBinding "system:discovery" of ClusterRole "system:discovery" to Group "system:authenticated"',
+    }
+    assert (await api.create(SAR, asked()))["status"] == {"allowed": False}
+
+
+@pytest.mark.parametrize(
+    ("selector", "allowed"),
+    [
+        ({"rawSelector": "spec.nodeName=n1"}, True),
+        ({"requirements": [{"key": "spec.nodeName", "operator": "In", "values": ["n1"]}]}, True),
+        ({"requirements": [{"key": "spec.nodeName", "operator": "NotIn", "values": ["n1"]}]}, False),
+        ({"requirements": [{"key": "spec.nodeName", "operator": "In", "values": ["n1", "n2"]}]}, False),
+        (None, False),
+    ],
+)
+async def test_selectors_count(api: Any, selector: Any, allowed: bool) -> None:
+    attributes = {"verb": "list", "resource": "pods", **({"fieldSelector": selector} if selector else {})}
+    body = {"spec": {"user": "system:node:n1", "groups": ["system:nodes"], "resourceAttributes": attributes}}
+    status = (await api.create(SAR, body))["status"]
+    assert status["allowed"] is allowed
+    if not allowed:
+        assert status["reason"] == "can only list/watch pods with spec.nodeName field selector"
+
+
+async def test_rules(api: Any) -> None:
+    status = (await api.create(RULES, {"spec": {"namespace": "default"}}, user="alice"))["status"]
+    assert status["incomplete"] is False
+    assert "evaluationError" not in status
+    assert {
+        "verbs": ["create"],
+        "apiGroups": ["authentication.k8s.io"],
+        "resources": ["selfsubjectreviews"],
+    } in status["resourceRules"]
+    assert any("/healthz" in rule["nonResourceURLs"] for rule in status["nonResourceRules"])
+    status = (await api.create(RULES, {"spec": {"namespace": "default"}}, user="node"))["status"]
+    assert status["incomplete"] is True
+    assert status["evaluationError"] == "node authorizer does not support user rule resolution"
+
+
+async def test_rules_without_limits(serving: Any) -> None:
+    async with serving(authorization_modes=("AlwaysAllow",)) as api:
+        status = (await api.create(RULES, {"spec": {"namespace": "default"}}, user="alice"))["status"]
+        assert status["resourceRules"] == [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
+        assert status["nonResourceRules"] == [{"verbs": ["*"], "nonResourceURLs": ["*"]}]
+
+
+async def test_a_role_that_is_not_there(api: Any) -> None:
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    binding = {
+        "metadata": {"name": "b"},
+        "subjects": [{"kind": "User", "name": "alice", "apiGroup": "rbac.authorization.k8s.io"}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "missing"},
+    }
+    await api.create(f"{rbac}/clusterrolebindings", binding)
+    await api.settle()
+    answer = await api("GET", "/api/v1/pods", user="alice")
+    assert answer.message == (
+        'pods is forbidden: User "alice" cannot list resource "pods" in API group "" at the cluster scope: '
+        'RBAC: clusterrole.rbac.authorization.k8s.io "missing" not found'
+    )
+    status = (await api.create(RULES, {"spec": {"namespace": "default"}}, user="alice"))["status"]
+    assert (status["incomplete"], status["evaluationError"]) == (
+        True,
+        'clusterrole.rbac.authorization.k8s.io "missing" not found',
+    )
