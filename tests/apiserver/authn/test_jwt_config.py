@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tiphys.apiserver.authn.anonymous import Anonymous
-from tiphys.apiserver.authn.expressions import ExpressionError, no_expressions
+from tiphys.apiserver.authn.expressions import ExpressionError, compile_expression
 from tiphys.apiserver.authn.jwt_config import (
     BadConfiguration,
     ClaimMapping,
@@ -31,7 +31,7 @@ class Text:
         raise AssertionError
 
 
-def compiled(text: str, variable: str) -> Text:
+def compiled(text: str, variable: str, *, boolean: bool = False) -> Text:
     if text == "bad":
         raise ExpressionError("compilation failed")
     return Text(f"{variable}:{text}" if text == "v" else text)
@@ -223,9 +223,17 @@ def test_an_email_that_is_checked_elsewhere() -> None:
     assert len(config.issuers) == 1
 
 
-def test_expressions_are_refused_where_there_is_no_engine() -> None:
-    with pytest.raises(BadConfiguration, match="expressions are not supported here"):
-        parse(document(entry({"username": {"expression": "claims.sub"}})), no_expressions)
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        ({"expression": "claims.x +"}, "compilation failed: ERROR: <input>"),
+        ({"expression": "'a'"}, "must evaluate to bool"),
+        ({"expression": "user.username == 'a'"}, "undeclared reference to 'user'"),
+    ],
+)
+def test_texts_that_are_no_rules(rule: dict[str, str], text: str) -> None:
+    with pytest.raises(BadConfiguration, match=text):
+        parse(document(entry(claimValidationRules=[rule])), compile_expression)
 
 
 @pytest.mark.parametrize(

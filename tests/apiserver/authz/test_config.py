@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tiphys.apiserver.authn.expressions import no_expressions
+from tiphys.apiserver.authn.expressions import compile_expression
 from tiphys.apiserver.authz.config import BadAuthorization, Webhook, parse
 from tiphys.apiserver.authz.webhook import WebhookSettings
 
@@ -40,7 +40,7 @@ RBAC = {"type": "RBAC", "name": "rbac"}
 def test_a_whole_file(tmp_path: Path) -> None:
     file = tmp_path / "kubeconfig"
     file.touch()
-    found = parse(document({"type": "Node", "name": "node"}, hook(file), RBAC), no_expressions)
+    found = parse(document({"type": "Node", "name": "node"}, hook(file), RBAC), compile_expression)
     settings = WebhookSettings("w", "v1", 300.0, 30.0, True)
     assert found == ("Node", Webhook(settings, file, 3.0), "RBAC")
 
@@ -49,7 +49,7 @@ def test_answers_need_not_be_remembered(tmp_path: Path) -> None:
     file = tmp_path / "kubeconfig"
     file.touch()
     entry = hook(file, cacheAuthorizedRequests=False, cacheUnauthorizedRequests=False)
-    (found,) = parse(document(entry), no_expressions)
+    (found,) = parse(document(entry), compile_expression)
     assert isinstance(found, Webhook)
     assert (found.settings.authorized_ttl_s, found.settings.unauthorized_ttl_s) == (0.0, 0.0)
 
@@ -113,14 +113,35 @@ def test_faults(tmp_path: Path, entries: list[Any], want: str) -> None:
     file = tmp_path / "kubeconfig"
     file.touch()
     with pytest.raises(BadAuthorization) as caught:
-        parse(document(*entries).replace(": F\n", f": {file}\n"), no_expressions)
+        parse(document(*entries).replace(": F\n", f": {file}\n"), compile_expression)
     assert str(caught.value) == want
 
 
 @pytest.mark.parametrize("text", ["", "kind: Pod", "kind: AuthorizationConfiguration", "- 1", "[", "a: b: c"])
 def test_what_is_no_configuration(text: str) -> None:
     with pytest.raises(BadAuthorization):
-        parse(text, no_expressions)
+        parse(text, compile_expression)
+
+
+def test_match_conditions(tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    file.touch()
+
+    def parsed(*texts: str) -> Webhook:
+        conditions = [{"expression": text} for text in texts]
+        entry = hook(file, matchConditions=conditions, matchConditionSubjectAccessReviewVersion="v1")
+        (found,) = parse(document(entry), compile_expression)
+        assert isinstance(found, Webhook)
+        return found
+
+    good = "has(request.resourceAttributes) && request.resourceAttributes.namespace == 'a'"
+    assert [one.text for one in parsed(good, "!('x' in request.groups)").settings.conditions] == [
+        good, "!('x' in request.groups)"
+    ]  # fmt: skip
+    assert parsed(good) == parsed(good), "a file that is read again changes nothing"
+    for bad, text in (("request.nobody == 'x'", "undefined field 'nobody'"), ("request.user", "bool")):
+        with pytest.raises(BadAuthorization, match=text):
+            parsed(bad)
 
 
 async def test_a_file_that_changes(serving: Any, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tiphys.apiserver.authn import jwt_config
 from tiphys.apiserver.authn.anonymous import Anonymous
 from tiphys.apiserver.authn.authenticator import Authenticator
 from tiphys.apiserver.authn.bootstraptoken import BootstrapTokens
-from tiphys.apiserver.authn.expressions import no_expressions
+from tiphys.apiserver.authn.expressions import compile_expression
 from tiphys.apiserver.authn.jwt_config import AuthenticationConfig, JwtConfig
 from tiphys.apiserver.authn.jwt_tokens import JwtTokens
 from tiphys.apiserver.authn.lookup import Lookup
@@ -58,7 +58,7 @@ class JwtIssuers:
             read = self._path.read_text()
             if read == self._read:
                 return False
-            config = jwt_config.parse(read, no_expressions, self._own)
+            config = jwt_config.parse(read, compile_expression, self._own)
         except (OSError, ValueError) as error:
             log.error("authentication configuration not reloaded path=%s why=%s", self._path, error)
             return False
@@ -78,7 +78,7 @@ def build(
     config = AuthenticationConfig()
     path = options.authentication_config
     if path is not None:
-        config = jwt_config.parse(path.read_text(), no_expressions, keys.issuers)
+        config = jwt_config.parse(path.read_text(), compile_expression, keys.issuers)
     issuers = [*config.issuers, *([options.oidc] if options.oidc is not None else [])]
     tokens: list[TokenAuthenticator] = []
     if options.tokens:

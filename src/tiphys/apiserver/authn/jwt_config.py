@@ -221,9 +221,9 @@ class _Reader:
             text = "data does not contain any valid RSA or ECDSA certificates"
             self.faults.append(field_errors.invalid(f"{path}.certificateAuthority", "<omitted>", text))
 
-    def _compiled(self, path: str, text: str, variable: str) -> Expression | None:
+    def _compiled(self, path: str, text: str, variable: str, *, boolean: bool = False) -> Expression | None:
         try:
-            return self._compile(text, variable)
+            return self._compile(text, variable, boolean=boolean)
         except ExpressionError as error:
             self.faults.append(field_errors.invalid(path, text, str(error)))
             return None
@@ -294,7 +294,7 @@ class _Reader:
                 self.faults.append(field_errors.duplicate(f"{at}.{name}", claim or text))
                 continue
             seen.add((name, claim or text))
-            expression = self._compiled(f"{at}.expression", text, "claims") if text else None
+            expression = self._compiled(f"{at}.expression", text, "claims", boolean=True) if text else None
             found.append(Rule(claim, value, expression, message))
         return tuple(found)
 
@@ -308,7 +308,7 @@ class _Reader:
             elif text in seen:
                 self.faults.append(field_errors.duplicate(f"{path}[{at}].expression", text))
             else:
-                expression = self._compiled(f"{path}[{at}].expression", text, "user")
+                expression = self._compiled(f"{path}[{at}].expression", text, "user", boolean=True)
                 found.append(Rule(expression=expression, message=rule.get("message") or ""))
             seen.add(text)
         return tuple(found)

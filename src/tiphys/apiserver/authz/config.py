@@ -18,7 +18,7 @@ import yaml
 from tiphys.apimachinery import field_errors, names
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apiserver.authn.expressions import Compile, Expression, ExpressionError, no_expressions
+from tiphys.apiserver.authn.expressions import Compile, Expression, ExpressionError, compile_expression
 from tiphys.apiserver.authz.authorizer import Authorizer, Mode
 from tiphys.apiserver.authz.webhook import WebhookAuthorizer, WebhookSettings
 from tiphys.apiserver.options import ApiServerOptions
@@ -184,7 +184,7 @@ def _conditions(
             faults.append(field_errors.duplicate(where, text))
         else:
             try:
-                found.append(compile_(text, "request"))
+                found.append(compile_(text, "request", boolean=True))
             except ExpressionError as error:
                 faults.append(field_errors.invalid(where, text, str(error)))
         seen.add(text)
@@ -225,7 +225,7 @@ class ConfiguredModes:
         options = self._options
         if options.authorization_config is not None:
             self._read = options.authorization_config.read_text()
-            self._found = parse(self._read, no_expressions)
+            self._found = parse(self._read, compile_expression)
             return [self._mode(one) for one in self._found]
         return [self._from_flags() if mode == "Webhook" else mode for mode in options.authorization_modes]
 
@@ -238,7 +238,7 @@ class ConfiguredModes:
             read = path.read_text()
             if read == self._read:
                 return False
-            found = parse(read, no_expressions)
+            found = parse(read, compile_expression)
             authorizer.replace([self._mode(one) for one in found])
         except (OSError, ValueError, ConfigError) as error:
             log.error("authorization configuration not reloaded path=%s why=%s", path, error)

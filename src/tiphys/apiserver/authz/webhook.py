@@ -100,7 +100,11 @@ class WebhookAuthorizer:
         await self._remote.close()
 
     def _concerns(self, spec: dict[str, Any]) -> bool:
-        return all(condition.evaluate(spec) is True for condition in self._settings.conditions)
+        conditions = self._settings.conditions
+        if not conditions:
+            return True
+        shown = _as_variable(spec)
+        return all(condition.evaluate(shown) is True for condition in conditions)
 
     def _recall(self, key: bytes) -> Decision | None:
         kept = self._cache.get(key)
@@ -138,6 +142,18 @@ def question(user: User, info: RequestInfo) -> dict[str, Any]:
         asked["labelSelector"] = _selector(_label_requirements(info.label_selector))
     spec["resourceAttributes"] = _filled(asked)
     return _filled(spec)
+
+
+def _as_variable(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a question as match conditions see it: texts that are empty are there as well."""
+    shown = {"user": "", "uid": "", "groups": [], "extra": {}, **spec}
+    asked = spec.get("resourceAttributes")
+    if asked is not None:
+        empty = dict.fromkeys(
+            ("namespace", "verb", "group", "version", "resource", "subresource", "name"), ""
+        )
+        shown["resourceAttributes"] = {**empty, **asked}
+    return shown
 
 
 def _filled(fields: dict[str, Any]) -> dict[str, Any]:
