@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -76,3 +77,24 @@ def test_token_file(text: str, want: list[TokenEntry]) -> None:
 def test_bad_token_file(text: str) -> None:
     with pytest.raises(ValueError, match="token file line 1"):
         tokenfile.parse(text)
+
+
+@pytest.mark.parametrize(
+    "secret", ["abcdef.0123456789abcdef", "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln", "s3cr3t"]
+)
+async def test_no_token_is_logged(api: Any, caplog: pytest.LogCaptureFixture, secret: str) -> None:
+    with caplog.at_level(logging.DEBUG):
+        assert (await api("GET", "/api", user=secret)).status == 401
+        review = await api.create("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": secret}})
+    assert "invalid bearer token" in review["status"]["error"]
+    assert secret not in caplog.text
+
+
+async def test_what_a_refusal_says_in_the_log(api: Any, caplog: pytest.LogCaptureFixture) -> None:
+    path = "/api/v1/namespaces/default/serviceaccounts/default"
+    token = (await api.create(f"{path}/token", {"spec": {}}))["status"]["token"]
+    api.clock.advance(4000)
+    with caplog.at_level(logging.DEBUG):
+        assert (await api("GET", "/api", user=token)).status == 401
+    assert "[invalid bearer token, service account token has expired]" in caplog.text
+    assert token not in caplog.text
