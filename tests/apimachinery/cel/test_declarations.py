@@ -258,6 +258,14 @@ def test_objects_without_a_schema() -> None:
         environment.compile("request.user")
 
 
+def test_what_contains_itself_ends() -> None:
+    node = Schema(type="object", properties={"name": Schema(type="string")})
+    node.properties["children"] = Schema(type="array", items=node)
+    declared = declare(node)
+    assert declared is not None
+    assert set(declared.fields or ()) == {"name"}
+
+
 def test_built_in_times_are_times() -> None:
     declared = declare(Schema(type="string", format="micro-time"))
     assert declared is not None

@@ -1,16 +1,20 @@
 """CEL rules in schemas: what they see, when they run, what their faults say."""
 
+# ruff: noqa: E501 -- the API's texts are longer than our lines
+
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
 
+from tiphys.apimachinery.cel import Budget
 from tiphys.apimachinery.schema.build import build_custom
 from tiphys.apimachinery.schema.node import MISSING
 from tiphys.apiserver.crd.rules import Rules
 
 NUMBER = {"type": "integer"}
+TEXT = {"type": "string"}
 
 
 def schema(rules: list[dict[str, Any]], **properties: Any) -> dict[str, Any]:
@@ -65,6 +69,166 @@ CASES: dict[str, tuple[dict[str, Any], Any, Any, list[str]]] = {
         [],
     ),
     "numbers are doubles": (schema([{"rule": "self.a >= 1.5"}], a={"type": "number"}), {"a": 2}, MISSING, []),
+    "reasons": (
+        schema(
+            [
+                {"rule": "self.a > 1", "message": "no", "reason": "FieldValueForbidden"},
+                {"rule": "self.a > 2", "message": "give it", "reason": "FieldValueRequired", "fieldPath": ".b"},
+                {"rule": "self.a > 3", "reason": "FieldValueDuplicate"},
+                {"rule": "self.a > 4", "message": "bad", "reason": "FieldValueInvalid"},
+            ],
+            a=NUMBER, b=NUMBER,
+        ),
+        {"a": 1},
+        MISSING,
+        [
+            "spec: Forbidden: no",
+            "spec.b: Required value: give it",
+            'spec: Duplicate value: "object"',
+            'spec: Invalid value: "object": bad',
+        ],
+    ),
+    "field path to a key": (
+        schema([{"rule": "false", "message": "no", "fieldPath": ".m['a.b'].c"}],
+               m={"type": "object", "additionalProperties": {"type": "object", "properties": {"c": NUMBER}}}),
+        {"m": {}},
+        MISSING,
+        ['spec.m[a.b].c: Invalid value: "object": no'],
+    ),
+    "optionals": (
+        schema([{"rule": "self.?a.orValue(5) == 5 && quantity('1Ki').isGreaterThan(quantity('1k'))"}], a=NUMBER),
+        {},
+        MISSING,
+        [],
+    ),
+    "wrong kinds at run time": (
+        schema([{"rule": "self.a + 1 > 2", "message": "no"}], a={"x-kubernetes-int-or-string": True}),
+        {"a": "x"},
+        MISSING,
+        ["spec: Invalid value: \"object\": 'no such overload: _+_(string, int)': call arguments did not match a "
+         "supported operator, function or macro signature for rule: no"],
+    ),
+    "message expression that fails": (
+        schema([{"rule": "self.a > 1", "messageExpression": "'got ' + string(self.b)"}], a=NUMBER, b=NUMBER),
+        {"a": 1},
+        MISSING,
+        ['spec: Invalid value: "object": failed rule: self.a > 1'],
+    ),
+    "message expression that says nothing": (
+        schema([{"rule": "self.a > 1", "message": "fixed", "messageExpression": "'  '"}], a=NUMBER),
+        {"a": 1},
+        MISSING,
+        ['spec: Invalid value: "object": fixed'],
+    ),
+    "message expression of two lines": (
+        schema([{"rule": "self.a > 1", "message": "fixed", "messageExpression": r"'a\nb'"}], a=NUMBER),
+        {"a": 1},
+        MISSING,
+        ['spec: Invalid value: "object": fixed'],
+    ),
+    "a rule that does not compile is a fault": (
+        schema([{"rule": "self.nothing > 1"}], a=NUMBER),
+        {"a": 1},
+        MISSING,
+        ['spec: Invalid value: "object": rule compile error: compilation failed: ERROR: <input>:1:5: undefined '
+         "field 'nothing'\n | self.nothing > 1\n | ....^"],
+    ),
+    "a rule without a type is a fault": (
+        schema([], a={"x-kubernetes-preserve-unknown-fields": True, "x-kubernetes-validations": [{"rule": "true"}]}),
+        {"a": 1},
+        MISSING,
+        ['spec.a: Invalid value: "": rule compiler initialization error: rule declared on schema that does not '
+         "support validation rules"],
+    ),
+    "optional old self, created": (
+        schema([{"rule": "oldSelf.hasValue() || self.a == 1", "optionalOldSelf": True}], a=NUMBER),
+        {"a": 2},
+        MISSING,
+        ['spec: Invalid value: "object": failed rule: oldSelf.hasValue() || self.a == 1'],
+    ),
+    "optional old self, changed": (
+        schema([{"rule": "oldSelf.optMap(o, o.a < self.a).orValue(true)", "optionalOldSelf": True}], a=NUMBER),
+        {"a": 2},
+        {"a": 3},
+        ['spec: Invalid value: "object": failed rule: oldSelf.optMap(o, o.a < self.a).orValue(true)'],
+    ),
+    "transition in a list by key": (
+        schema([], l={"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"],
+                      "items": {"type": "object", "properties": {"k": TEXT, "v": NUMBER},
+                                "x-kubernetes-validations": [{"rule": "self.v >= oldSelf.v", "message": "grows"}]}}),
+        {"l": [{"k": "new", "v": 0}, {"k": "a", "v": 1}, {"k": "b", "v": 3}]},
+        {"l": [{"k": "b", "v": 2}, {"k": "a", "v": 2}]},
+        ['spec.l[1]: Invalid value: "object": grows'],
+    ),
+    "transition in other lists never runs": (
+        schema([], l={"type": "array", "items": {**NUMBER, "x-kubernetes-validations": [
+            {"rule": "self >= oldSelf", "message": "grows"}]}}),
+        {"l": [1]},
+        {"l": [2]},
+        [],
+    ),
+    "transition in a map": (
+        schema([], m={"type": "object", "additionalProperties": {**NUMBER, "x-kubernetes-validations": [
+            {"rule": "self >= oldSelf", "message": "grows"}]}}),
+        {"m": {"a": 1, "b": 1, "c": 1}},
+        {"m": {"a": 2, "b": 1}},
+        ['spec.m[a]: Invalid value: "integer": grows'],
+    ),
+    "unchanged parts are excused": (
+        schema([{"rule": "self.a > 1", "message": "a"}], a=NUMBER, b=NUMBER,
+               o={"type": "object", "properties": {"x": NUMBER},
+                  "x-kubernetes-validations": [{"rule": "self.x > 1", "message": "x"}]}),
+        {"a": 1, "b": 2, "o": {"x": 1}},
+        {"a": 1, "b": 1, "o": {"x": 1}},
+        ['spec: Invalid value: "object": a'],
+    ),
+    "unchanged objects are excused": (
+        schema([{"rule": "self.a > 1"}], a=NUMBER), {"a": 1}, {"a": 1}, [],
+    ),
+    "items of an unchanged list are excused": (
+        schema([], b=NUMBER, l={"type": "array", "items": {**NUMBER, "x-kubernetes-validations": [
+            {"rule": "self > 1"}]}}),
+        {"b": 1, "l": [1, 0]},
+        {"b": 2, "l": [1, 0]},
+        [],
+    ),
+    "items of a changed list are not": (
+        schema([], l={"type": "array", "items": {**NUMBER, "x-kubernetes-validations": [{"rule": "self > 1"}]}}),
+        {"l": [1, 0]},
+        {"l": [1]},
+        [
+            'spec.l[0]: Invalid value: "integer": failed rule: self > 1',
+            'spec.l[1]: Invalid value: "integer": failed rule: self > 1',
+        ],
+    ),
+    "transitions are never excused": (
+        schema([{"rule": "self.a > oldSelf.a", "message": "grows"}], a=NUMBER),
+        {"a": 1},
+        {"a": 1},
+        ['spec: Invalid value: "object": grows'],
+    ),
+    "null is nothing to check": (
+        schema([], a={**NUMBER, "nullable": True, "x-kubernetes-validations": [{"rule": "self > 1"}]}),
+        {"a": None},
+        MISSING,
+        [],
+    ),
+    "times and sizes": (
+        schema([{"rule": "self.until - self.since < duration('1h') && self.raw.size() == 2"}],
+               since={**TEXT, "format": "date-time"}, until={**TEXT, "format": "date-time"},
+               raw={**TEXT, "format": "byte"}),
+        {"since": "2020-01-01T00:00:00Z", "until": "2020-01-01T00:30:00Z", "raw": "QUI="},
+        MISSING,
+        [],
+    ),
+    "one call costs too much": (
+        schema([{"rule": "self.l.all(a, self.l.all(b, self.l.all(c, a + b + c >= 0)))", "message": "dear"},
+                {"rule": "false"}], l={"type": "array", "items": NUMBER}),
+        {"l": list(range(70))},
+        MISSING,
+        ["spec: Invalid value: \"object\": 'operation cancelled: actual cost limit exceeded': no further "
+         "validation rules will be run due to call cost exceeds limit for rule: dear"],
+    ),
     "inside lists": (
         schema([], a={"type": "array", "items": {"type": "string", "x-kubernetes-validations": [
             {"rule": "self.startsWith('x')", "message": "x!"}]}}),
@@ -75,12 +239,102 @@ CASES: dict[str, tuple[dict[str, Any], Any, Any, list[str]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CASES)
+SLOW = ("one call costs too much",)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in CASES]
+)
 def test_rules(name: str) -> None:
     source, new, old, wanted = CASES[name]
     before = MISSING if old is MISSING else {"spec": old}
     faults = Rules(build_custom(source)).check({"spec": new}, before)
     assert [f"{fault.field}: {fault.detail}" for fault in faults] == wanted
+
+
+def test_root_rules_see_names() -> None:
+    source = {
+        "type": "object",
+        "properties": {"spec": {"type": "object", "properties": {"a": NUMBER}}},
+        "x-kubernetes-validations": [
+            {"rule": "self.metadata.name.startsWith('x')", "message": "x!"},
+            {"rule": "self.spec.a > 1", "message": "a!", "fieldPath": ".spec.a"},
+        ],
+    }
+    obj = {"apiVersion": "e/v1", "kind": "Foo", "metadata": {"name": "a"}, "spec": {"a": 1}}
+    faults = Rules(build_custom(source)).check(obj)
+    assert [str(fault) for fault in faults] == [
+        '<nil>: Invalid value: "object": x!',
+        'spec.a: Invalid value: "object": a!',
+    ]
+
+
+def test_all_rules_of_an_object_share_a_budget() -> None:
+    items = {**NUMBER, "x-kubernetes-validations": [{"rule": "self > 5", "message": "small"}]}
+    rules = Rules(build_custom(schema([], l={"type": "array", "items": items})))
+    faults = rules.check({"spec": {"l": [6, 6, 1, 1]}}, budget=Budget(remaining=5))
+    text = "validation failed due to running out of cost budget, no further validation rules will be run"
+    assert [str(fault) for fault in faults] == [f'spec.l[2]: Invalid value: "integer": {text}']
+
+
+def test_nothing_to_do_without_rules() -> None:
+    assert not Rules(build_custom(schema([], a=NUMBER)))
+    assert Rules(build_custom(schema([{"rule": "true"}], a=NUMBER)))
+
+
+async def test_rules_that_are_wrong_are_refused(api: Any, crds: Any) -> None:
+    made = crds.version()
+    spec = made["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["x-kubernetes-validations"] = [
+        {"rule": "self.nothing > 1"},
+        {"rule": "self.image"},
+        {"rule": "self.image.matches(self.note)"},
+        {"rule": "has(self.image)", "optionalOldSelf": True},
+    ]
+    answer = await api("POST", crds.path, crds.definition(made))
+    assert answer.status == 422
+    place = "spec.versions[0].schema.openAPIV3Schema.properties[spec].x-kubernetes-validations"
+    assert f"{place}[0].rule: Invalid value: " in answer.message
+    assert "undefined field 'nothing'" in answer.message
+    assert "cel expression must evaluate to a bool" in answer.message
+    assert (
+        f"{place}[2].rule: Forbidden: estimated rule cost exceeds budget by factor of more than 100x"
+        in answer.message
+    )
+    assert (
+        f"{place}[3].optionalOldSelf: Invalid value: true: may not be set if oldSelf is not used"
+        in answer.message
+    )
+
+
+async def test_ratcheting(api: Any, crds: Any) -> None:
+    await crds.make()
+    await api.create(crds.foos, crds.foo(replicas=1, ports=[{"name": "a", "port": 1}]))
+    made = crds.version()
+    spec = made["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    spec["ports"]["items"]["x-kubernetes-validations"] = [{"rule": "self.port > 1000", "message": "too low"}]
+    await crds.change({"spec": {"versions": [made]}})
+    assert (await api.patch(f"{crds.foos}/a", {"spec": {"replicas": 2}})).status == 200
+    more = {"spec": {"ports": [{"name": "b", "port": 2000}, {"name": "a", "port": 1}]}}
+    assert (await api.patch(f"{crds.foos}/a", more)).status == 200
+    wrong = {"spec": {"ports": [{"name": "b", "port": 2000}, {"name": "a", "port": 2}]}}
+    answer = await api.patch(f"{crds.foos}/a", wrong)
+    assert answer.status == 422
+    assert 'spec.ports[1]: Invalid value: "object": too low' in answer.message
+
+
+async def test_what_schemas_say_is_ratcheted_by_part(api: Any, crds: Any) -> None:
+    await crds.make()
+    await api.create(crds.foos, crds.foo(replicas=1, ports=[{"name": "a", "port": 1}]))
+    made = crds.version()
+    spec = made["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    spec["ports"]["items"]["required"] = ["name", "protocol"]
+    spec["ports"]["items"]["properties"]["protocol"] = {"type": "string"}
+    await crds.change({"spec": {"versions": [made]}})
+    assert (await api.patch(f"{crds.foos}/a", {"spec": {"replicas": 2}})).status == 200
+    answer = await api.patch(f"{crds.foos}/a", {"spec": {"ports": [{"name": "a", "port": 2}]}})
+    assert answer.status == 422
+    assert "spec.ports[0].protocol: Required value" in answer.message
 
 
 async def test_served(api: Any, crds: Any) -> None:

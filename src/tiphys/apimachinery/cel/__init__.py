@@ -12,6 +12,7 @@ from tiphys.apimachinery.cel.environment import Environment, Program
 from tiphys.apimachinery.cel.errors import CompileError, CostExceeded, EvaluationError, ResultTypeError
 from tiphys.apimachinery.cel.frame import Budget
 from tiphys.apimachinery.cel.libraries import KUBERNETES
+from tiphys.apimachinery.cel.to_json import to_json
 from tiphys.apimachinery.cel.types import Type
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "declare",
     "escape",
     "object_declaration",
+    "to_json",
     "types",
 ]

@@ -64,12 +64,18 @@ def escape(name: str) -> str | None:
     return escaped if _SPELLABLE.fullmatch(escaped) else None
 
 
-def declare(schema: Schema, *, name: str = "object", root: bool = False) -> Declaration | None:
+def declare(
+    schema: Schema, *, name: str = "object", root: bool = False, within: tuple[Schema, ...] = ()
+) -> Declaration | None:
     """Declare the values of a schema; None for those that have no type.
 
     ``root`` is true for whole resources, whose kind, apiVersion and names are always there. ``name`` is the
-    name of the object's type; those inside have it as a prefix.
+    name of the object's type; those inside have it as a prefix. A schema inside of itself (``within``) has no
+    type, or there would be no end.
     """
+    if any(schema is outer for outer in within):
+        return None
+    within = (*within, schema)
     if schema.int_or_string:
         limit = schema.constraints.get("maxLength")
         size = MAX_REQUEST_BYTES - 2 if limit is None else max(limit, 0) * 4
@@ -78,9 +84,9 @@ def declare(schema: Schema, *, name: str = "object", root: bool = False) -> Decl
         schema = with_identity(schema)
     match schema.type:
         case "array":
-            return _list(schema, name)
+            return _list(schema, name, within)
         case "object":
-            return _map(schema, name) if schema.additional is not None else _object(schema, name)
+            return _object(schema, name, within) if schema.additional is None else _map(schema, name, within)
         case "string":
             return _string(schema)
         case "boolean":
@@ -110,10 +116,10 @@ def _whole(value: Any) -> int:
     return value if type(value) is int else int(value)
 
 
-def _list(schema: Schema, name: str) -> Declaration | None:
+def _list(schema: Schema, name: str, within: tuple[Schema, ...]) -> Declaration | None:
     if schema.items is None:
         return None
-    item = declare(schema.items, name=f"{name}.@idx", root=schema.items.embedded_resource)
+    item = declare(schema.items, name=f"{name}.@idx", root=schema.items.embedded_resource, within=within)
     if item is None:
         return None
     limit = schema.constraints.get("maxItems")
@@ -128,9 +134,11 @@ def _list(schema: Schema, name: str) -> Declaration | None:
     return Declaration(t.list_of(item.type), size, 2, wrap, element=item)
 
 
-def _map(schema: Schema, name: str) -> Declaration | None:
+def _map(schema: Schema, name: str, within: tuple[Schema, ...]) -> Declaration | None:
     assert schema.additional is not None
-    value = declare(schema.additional, name=f"{name}.@elem", root=schema.additional.embedded_resource)
+    value = declare(
+        schema.additional, name=f"{name}.@elem", root=schema.additional.embedded_resource, within=within
+    )
     if value is None:
         return None
     limit = schema.constraints.get("maxProperties")
@@ -140,12 +148,12 @@ def _map(schema: Schema, name: str) -> Declaration | None:
     return Declaration(t.map_of(t.STRING, value.type), size, 2, wrap, key=key, element=value)
 
 
-def _object(schema: Schema, name: str) -> Declaration:
+def _object(schema: Schema, name: str, within: tuple[Schema, ...]) -> Declaration:
     fields: dict[str, Declaration] = {}
     wraps: dict[str, tuple[str, Wrap | None]] = {}
     least = 2
     for key, child in schema.properties.items():
-        declared = declare(child, name=f"{name}.{key}", root=child.embedded_resource)
+        declared = declare(child, name=f"{name}.{key}", root=child.embedded_resource, within=within)
         if declared is None:
             continue
         if key in schema.required and child.default is MISSING:

@@ -17,7 +17,8 @@ from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.schema import formats
 from tiphys.apimachinery.schema.build import build_custom
-from tiphys.apimachinery.schema.node import Schema
+from tiphys.apimachinery.schema.correlation import partner, same
+from tiphys.apimachinery.schema.node import MISSING, Schema
 
 _IMPLIED = frozenset({"apiVersion", "kind", "metadata"})
 Faults = list[FieldError]
@@ -49,10 +50,13 @@ class Validator:
         self._patterns: dict[str, re.Pattern[str] | None] = {}
         self._subschemas: dict[int, Schema] = {}
 
-    def validate(self, obj: dict[str, Any]) -> Faults:
-        """Return the faults of a whole object; apiVersion, kind and metadata are validated elsewhere."""
+    def validate(self, obj: dict[str, Any], old: Any = MISSING) -> Faults:
+        """Return the faults of a whole object; apiVersion, kind and metadata are validated elsewhere.
+
+        Parts that are as they were in ``old`` have none, whatever the schema says by now.
+        """
         faults: Faults = []
-        self._node(obj, self._schema, "", faults, skip=_IMPLIED)
+        self._node(obj, self._schema, "", faults, old, skip=_IMPLIED)
         return faults
 
     def validate_value(self, value: Any, path: str) -> Faults:
@@ -62,9 +66,16 @@ class Validator:
         return faults
 
     def _node(
-        self, value: Any, schema: Schema, path: str, faults: Faults, *, skip: Iterable[str] = ()
+        self,
+        value: Any,
+        schema: Schema,
+        path: str,
+        faults: Faults,
+        old: Any = MISSING,
+        *,
+        skip: Iterable[str] = (),
     ) -> None:
-        if value is None and schema.nullable:
+        if (value is None and schema.nullable) or (old is not MISSING and same(value, old)):
             return
         if not _has_type(value, schema):
             expected = "integer,string" if schema.int_or_string else schema.type or ""
@@ -77,17 +88,24 @@ class Validator:
         if schema.constraints:
             self._constraints(value, schema, path, faults)
         if type(value) is dict:
-            self._object(value, schema, path, faults, skip)
+            self._object(value, schema, path, faults, old, skip)
         elif type(value) is list:
-            self._list(value, schema, path, faults)
+            self._list(value, schema, path, faults, old)
         elif type(value) is str and schema.format and not formats.valid(schema.format, value):
             faults.append(_wrong_type(path, schema.format, value))
         elif type(value) is int and not formats.integer_fits(schema.format, value):
             faults.append(_wrong_type(path, schema.format or "", str(value)))
 
     def _object(
-        self, value: dict[str, Any], schema: Schema, path: str, faults: Faults, skip: Iterable[str]
+        self,
+        value: dict[str, Any],
+        schema: Schema,
+        path: str,
+        faults: Faults,
+        old: Any,
+        skip: Iterable[str],
     ) -> None:
+        before = old if type(old) is dict and schema.map_type != "atomic" else {}
         for key in schema.required:
             if key not in value:
                 faults.append(field_errors.required(_join(path, key)))
@@ -95,12 +113,12 @@ class Validator:
             child = None if key in skip else schema.child(key)
             if child is not None:
                 inner = _join(path, key) if key in schema.properties else f"{path}.{key}".removeprefix(".")
-                self._node(item, child, inner, faults)
+                self._node(item, child, inner, faults, before.get(key, MISSING))
 
-    def _list(self, values: list[Any], schema: Schema, path: str, faults: Faults) -> None:
+    def _list(self, values: list[Any], schema: Schema, path: str, faults: Faults, old: Any) -> None:
         if schema.items is not None:
             for index, item in enumerate(values):
-                self._node(item, schema.items, f"{path}[{index}]", faults)
+                self._node(item, schema.items, f"{path}[{index}]", faults, partner(item, old, schema))
         if schema.list_type in ("set", "map"):
             _duplicates(values, schema, path, faults)
 

@@ -16,6 +16,8 @@ from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, not_
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.schema.build import build_custom
 from tiphys.apimachinery.schema.validate import Validator
+from tiphys.apis.apiextensions.rule_faults import text_faults
+from tiphys.apis.apiextensions.rules import KEY
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _LEVELS = {
@@ -51,7 +53,7 @@ def _node(node: Any, path: str, level: str) -> Faults:
     if level == "root" or node.get("x-kubernetes-embedded-resource"):
         yield from _object_fields(node, f"{path}.properties")
     yield from _values(node, path)
-    yield from _cel(node, path)
+    yield from text_faults(node, path)
     for junctor, inner, place in _nested(node, path):
         if not (junctor and _is_int_or_string(node, junctor)):
             yield from _value_validation(inner, node, place, path)
@@ -207,28 +209,6 @@ def _values(node: Object, path: str) -> Faults:
         yield from Validator(build_custom(checked)).validate_value(node["default"], f"{path}.default")
 
 
-def _cel(node: Object, path: str) -> Faults:
-    """Rules must at least parse."""
-    for index, rule in enumerate(node.get("x-kubernetes-validations") or ()):
-        place, text = f"{path}.x-kubernetes-validations[{index}].rule", rule.get("rule") or ""
-        if not text.strip():
-            yield required(place, "rule is not specified")
-        elif why := _syntax_fault(text):
-            yield invalid(place, text, f"compilation failed: {why}")
-
-
-def _syntax_fault(source: str) -> str:
-    """Return why an expression is no CEL, empty where it is (or may be, for a fuller engine)."""
-    import cel
-
-    try:
-        cel.compile(source)
-    except ValueError as error:
-        text = str(error)
-        return "" if "unsupported syntax" in text else text.splitlines()[0]
-    return ""
-
-
 def _nested(node: Object, path: str) -> Iterator[tuple[str, Object, str]]:
     for junctor in _JUNCTORS:
         for index, inner in enumerate(node.get(junctor) or ()):
@@ -249,7 +229,7 @@ def _is_int_or_string(node: Object, junctor: str) -> bool:
 
 def _value_validation(node: Object, outer: Object, path: str, outer_path: str) -> Faults:
     """Below a junctor only values are validated; the structure is said outside."""
-    for key in _NOT_NESTED:
+    for key in (*_NOT_NESTED, KEY):
         if node.get(key):
             yield forbidden(f"{path}.{key}", "must be empty to be structural")
     for key, child in (node.get("properties") or {}).items():

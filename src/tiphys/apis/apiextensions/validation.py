@@ -14,6 +14,7 @@ from tiphys.apimachinery.field_errors import (
     too_many,
 )
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.apiextensions.rule_faults import compile_faults
 from tiphys.apis.apiextensions.structural_rules import structural_faults
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.value_validation import one_of
@@ -24,8 +25,8 @@ _APPROVED = "api-approved.kubernetes.io"
 _APPROVAL_PAGE = "https://github.com/kubernetes/enhancements/pull/1111"
 
 
-def validate_crd(crd: Object) -> list[FieldError]:
-    """Return every fault of a CustomResourceDefinition."""
+def validate_crd(crd: Object, old: Object | None = None) -> list[FieldError]:
+    """Return every fault of a CustomResourceDefinition; ``old`` is what it was before an update."""
     spec = peek(crd, "spec")
     group, plural = spec.get("group") or "", peek(spec, "names").get("plural") or ""
     name = peek(crd, "metadata").get("name") or ""
@@ -39,12 +40,25 @@ def validate_crd(crd: Object) -> list[FieldError]:
         if len(group.split(".")) < 2:
             faults.append(invalid("spec.group", group, "should be a domain with at least one dot"))
     faults += one_of(spec.get("scope"), "spec.scope", ("Cluster", "Namespaced"))
-    faults += _versions(crd)
+    faults += _versions(crd, _schemas(old) if old is not None else {})
     faults += _names(peek(spec, "names"), "spec.names")
     return faults + _conversion(peek(spec, "conversion"), "spec.conversion")
 
 
-def _versions(crd: Object) -> list[FieldError]:
+def _schemas(crd: Object) -> dict[str, Object]:
+    return {
+        version.get("name") or "": peek(version, "schema", "openAPIV3Schema")
+        for version in each(peek(crd, "spec"), "versions")
+    }
+
+
+def _schema_faults(schema: Object, path: str, before: Object | None) -> list[FieldError]:
+    """Rules are compiled once the schema is sound; those that stood before may cost what they do."""
+    faults = structural_faults(schema, path)
+    return faults or compile_faults(schema, path, limits=schema != before)
+
+
+def _versions(crd: Object, before: dict[str, Object]) -> list[FieldError]:
     spec = peek(crd, "spec")
     versions = list(each(spec, "versions"))
     faults: list[FieldError] = []
@@ -60,9 +74,8 @@ def _versions(crd: Object) -> list[FieldError]:
         if not isinstance(peek(version, "schema").get("openAPIV3Schema"), dict):
             faults.append(required(f"{path}.schema.openAPIV3Schema", "schemas are required"))
         else:
-            faults += structural_faults(
-                version["schema"]["openAPIV3Schema"], f"{path}.schema.openAPIV3Schema"
-            )
+            schema = version["schema"]["openAPIV3Schema"]
+            faults += _schema_faults(schema, f"{path}.schema.openAPIV3Schema", before.get(name))
         faults += _scale(peek(version, "subresources").get("scale"), f"{path}.subresources.scale")
         faults += _selectable(version, f"{path}.selectableFields")
         for place, column in enumerate(each(version, "additionalPrinterColumns")):
@@ -192,7 +205,7 @@ def validate_new_crd(crd: Object) -> list[FieldError]:
 def validate_crd_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of replacing a definition: what is established keeps its scope and names."""
     spec, before = peek(new, "spec"), peek(old, "spec")
-    faults = validate_crd(new)
+    faults = validate_crd(new, old)
     faults += immutable("spec.group", spec.get("group"), before.get("group"))
     if any(
         condition.get("type") == "Established" and condition.get("status") == "True"

@@ -116,19 +116,19 @@ class CustomKind:
 
     def validate(self, obj: Object) -> list[FieldError]:
         """Return every fault against the schema; rules are asked about what is well-formed otherwise."""
-        return self._check(obj, MISSING)
+        return self._check(obj, MISSING, _embedded_faults(obj, self.structural, ""))
 
-    def _check(self, obj: Object, old: Any) -> list[FieldError]:
-        faults = self._validator.validate(obj) + _embedded_faults(obj, self.structural, "")
+    def _check(self, obj: Object, old: Any, embedded: list[FieldError]) -> list[FieldError]:
+        faults = self._validator.validate(obj, old) + embedded
         return faults if faults or not self._rules else self._rules.check(obj, old)
 
     def _validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        """Faults that were there before and were left as they are do not stop an update."""
-        faults = self._check(new, old)
-        if not faults:
-            return faults
-        before = set(self.validate(old))
-        return [fault for fault in faults if fault not in before]
+        """Parts that were wrong before and are left as they are do not stop an update."""
+        embedded = _embedded_faults(new, self.structural, "")
+        if embedded:
+            before = set(_embedded_faults(old, self.structural, ""))
+            embedded = [fault for fault in embedded if fault not in before]
+        return self._check(new, old, embedded)
 
 
 def _with_metadata(schema: Schema) -> Schema:

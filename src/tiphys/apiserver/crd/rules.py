@@ -1,75 +1,66 @@
 """Runs the CEL rules of a schema (``x-kubernetes-validations``) over custom objects.
 
-Owns: what ``self`` and ``oldSelf`` are at each node, and the faults that broken rules become. The language is
-the ``cel`` package's; rules that use what it lacks (optionals, quantities) are let through, and the log says
-so when the definition is served.
+Owns: which rules run at a node, what ``oldSelf`` is there, the budget of one object, and the faults that
+broken rules become. A rule that does not compile, or cannot be paid for, is a fault: none is let through.
+What a rule says of a part that an update leaves as it was does not stop the update.
 
-Source: "Validation rules" of CustomResourceDefinitions.
+Source: "Validation rules" and "Validation ratcheting" of CustomResourceDefinitions.
 """
 
 from __future__ import annotations
 
-import base64
-import logging
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from tiphys.apimachinery import field_errors
-from tiphys.apimachinery.clock import parse_time
+from tiphys.apimachinery.cel import Budget, CostExceeded, EvaluationError
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.schema.correlation import partner, same
 from tiphys.apimachinery.schema.node import MISSING, Schema
-
-log = logging.getLogger(__name__)
-KEY = "x-kubernetes-validations"
-_RESERVED = frozenset(
-    [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ]
+from tiphys.apis.apiextensions.rules import (
+    OLD_SELF,
+    SELF,
+    CompiledRule,
+    compile_rules,
+    declare_self,
+    rules_of,
 )
-_ESCAPES = (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__"))
-_ROOT_META = ("name", "generateName")
-_REASONS = {
-    "FieldValueForbidden": "FieldValueForbidden",
-    "FieldValueRequired": "FieldValueRequired",
-    "FieldValueDuplicate": "FieldValueDuplicate",
-}
+
+_MAX_MESSAGE_BYTES = 5 * 1024
+_OUT_OF_BUDGET = (
+    "validation failed due to running out of cost budget, no further validation rules will be run"
+)
+
+
+class _Exhausted(Exception):
+    """The budget is spent: no other rule of the object runs."""
+
+
+class _NoMessage(Exception):
+    """The expression gave no message; the rule's own is used."""
+
+
+@dataclass(slots=True)
+class _Walk:
+    """The state of one check."""
+
+    budget: Budget
+    faults: list[FieldError] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """One compiled rule; ``of_update`` rules speak of ``oldSelf`` and so need one."""
+class _Part:
+    """A value, what it was before, and whether it (or what is around it) stayed the same."""
 
-    program: Any
-    message_program: Any
-    of_update: bool
-    source: dict[str, Any]
+    new: Any
+    old: Any
+    path: str
+    unchanged: bool
 
     @property
-    def message(self) -> str:
-        return (self.source.get("message") or "").strip() or f"failed rule: {self.source['rule'].strip()}"
+    def place(self) -> str:
+        return self.path or "<nil>"
 
 
 class Rules:
@@ -77,181 +68,174 @@ class Rules:
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
-        self._rules: dict[int, list[Rule]] = {}
+        self._rules: dict[int, list[CompiledRule]] = {}
+        self._untyped: set[int] = set()
         self._below: dict[int, bool] = {}
-        self._compile(schema)
+        self._compile(schema, root=True)
 
     def __bool__(self) -> bool:
-        return bool(self._rules)
+        return self._below[id(self._schema)]
 
-    def _compile(self, node: Schema) -> bool:
+    def _compile(self, node: Schema, *, root: bool = False) -> bool:
         """Compile the rules of a node and all below it; tell whether there are any."""
-        own = [rule for source in node.constraints.get(KEY) or () if (rule := _compiled(source)) is not None]
+        own = bool(rules_of(node))
         if own:
-            self._rules[id(node)] = own
+            declared = declare_self(node, root=root or node.embedded_resource)
+            if declared is None:
+                self._untyped.add(id(node))
+            else:
+                self._rules[id(node)] = compile_rules(node, declared)
         children = [*node.properties.values(), node.items, node.additional]
         below = [self._compile(child) for child in children if child is not None]
-        found = self._below[id(node)] = bool(own) or any(below)
+        found = self._below[id(node)] = own or any(below)
         return found
 
-    def check(self, new: Any, old: Any = MISSING) -> list[FieldError]:
+    def check(self, new: Any, old: Any = MISSING, budget: Budget | None = None) -> list[FieldError]:
         """Return the faults of an object; ``old`` is what it was before an update."""
-        return list(self._node(new, old, self._schema, "", root=True))
-
-    def _node(
-        self, new: Any, old: Any, node: Schema, path: str, *, root: bool = False
-    ) -> Iterator[FieldError]:
-        if new is None or not self._below.get(id(node)):
-            return
-        rules = self._rules.get(id(node), ())
-        if rules:
-            variables = {"self": _value(new, node, root=root)}
-            before = MISSING if old is None or old is MISSING else _value(old, node, root=root)
-            for rule in rules:
-                if not rule.of_update:
-                    yield from _run(rule, variables, node, path)
-                elif before is not MISSING:
-                    yield from _run(rule, {**variables, "oldSelf": before}, node, path)
-        if type(new) is dict:
-            for key, item in new.items():
-                child = node.child(key)
-                if child is not None:
-                    earlier = old.get(key, MISSING) if type(old) is dict else MISSING
-                    named = key in node.properties
-                    inner = f"{path}.{key}".removeprefix(".") if named else f"{path}[{key}]"
-                    yield from self._node(item, earlier, child, inner)
-        elif type(new) is list and node.items is not None:
-            for index, item in enumerate(new):
-                yield from self._node(item, _partner(item, old, node), node.items, f"{path}[{index}]")
-
-
-def _partner(item: Any, old: Any, node: Schema) -> Any:
-    """Return what an item of a list map was before; items of other lists have no identity."""
-    if node.list_type != "map" or type(old) is not list or type(item) is not dict:
-        return MISSING
-    keys = node.list_map_keys
-    for one in old:
-        if type(one) is dict and all(one.get(key) == item.get(key) for key in keys):
-            return one
-    return MISSING
-
-
-def _compiled(source: dict[str, Any]) -> Rule | None:
-    import cel
-
-    try:
-        program = cel.compile(source["rule"])
-        message = source.get("messageExpression")
-        said = cel.compile(message) if message else None
-    except ValueError as error:
-        log.warning("a validation rule is left out: %s", str(error).splitlines()[0])
-        return None
-    return Rule(program, said, "oldSelf" in program.variables(), source)
-
-
-def _run(rule: Rule, variables: dict[str, Any], node: Schema, path: str) -> Iterator[FieldError]:
-    shown = node.type or ("" if not node.int_or_string else "integer or string")
-    place = path or "<nil>"
-    if rule.source.get("fieldPath"):
-        place = f"{path}{rule.source['fieldPath']}".removeprefix(".")
-    try:
-        if rule.program.execute(_context(variables)) is True:
-            return
-    except KeyError as error:
-        text = f"no such key: {error.args[0]} evaluating rule: {rule.message}"
-        yield field_errors.invalid(place, shown, text)
-        return
-    except RuntimeError as error:
-        if "Undefined variable or function" in str(error):
-            return
-        yield field_errors.invalid(place, shown, f"{error} evaluating rule: {rule.message}")
-        return
-    except (TypeError, ValueError) as error:
-        yield field_errors.invalid(place, shown, f"{error} evaluating rule: {rule.message}")
-        return
-    fault = field_errors.invalid(place, shown, _message(rule, variables))
-    reason = _REASONS.get(rule.source.get("reason") or "")
-    yield FieldError(reason, fault.field, fault.detail) if reason else fault
-
-
-def _message(rule: Rule, variables: dict[str, Any]) -> str:
-    if rule.message_program is not None:
+        walk = _Walk(budget or Budget())
+        unchanged = old is not MISSING and same(new, old)
         try:
-            text = rule.message_program.execute(_context(variables))
-        except (KeyError, RuntimeError, TypeError, ValueError):
-            text = None
-        if isinstance(text, str) and text.strip() and "\n" not in text:
-            return text
-    return rule.message
+            self._node(walk, _Part(new, old, "", unchanged), self._schema)
+        except _Exhausted:
+            return walk.faults
+        return walk.faults
+
+    def _node(self, walk: _Walk, part: _Part, node: Schema) -> None:
+        if part.new is None or not self._below.get(id(node)):
+            return
+        if id(node) in self._untyped:
+            why = "rule declared on schema that does not support validation rules"
+            text = f"rule compiler initialization error: {why}"
+            walk.faults.append(field_errors.invalid(part.place, node.type or "", text))
+        for rule in self._rules.get(id(node), ()):
+            self._rule(walk, part, node, rule)
+        for child, inner in _parts(part, node):
+            self._node(walk, inner, child)
+
+    def _rule(self, walk: _Walk, part: _Part, node: Schema, rule: CompiledRule) -> None:
+        kind = node.type or ""
+        if rule.program is None:
+            if rule.fault:
+                text = f"rule compile error: {rule.fault}"
+                walk.faults.append(field_errors.invalid(part.place, kind, text))
+            return
+        if walk.budget.remaining <= 0:
+            walk.faults.append(field_errors.invalid(part.place, kind, _OUT_OF_BUDGET))
+            raise _Exhausted
+        has_old = part.old is not MISSING and part.old is not None
+        if rule.uses_old_self and not has_old and not rule.wants_optional:
+            return
+        activation = {SELF: part.new}
+        if has_old or rule.wants_optional:
+            activation[OLD_SELF] = part.old if has_old else MISSING
+        holds = _holds(walk, part, kind, rule, activation)
+        if holds:
+            return
+        path = ".".join(each for each in (part.path, rule.field) if each) or "<nil>"
+        fault = _fault(walk, path, kind, rule, activation)
+        # What speaks of the change itself is never excused by there being none.
+        if rule.uses_old_self or not part.unchanged:
+            walk.faults.append(fault)
 
 
-def _context(variables: dict[str, Any]) -> Any:
-    import cel
-    from cel.stdlib import add_stdlib_to_context
-
-    context = cel.Context(variables)
-    add_stdlib_to_context(context)
-    context.add_function("find", _find)
-    context.add_function("findAll", lambda text, pattern: re.compile(pattern).findall(text))
-    context.add_function("isSorted", lambda items: items == sorted(items))
-    context.add_function("isURL", _is_url)
-    return context
-
-
-def _find(text: str, pattern: str) -> str:
-    match = re.search(pattern, text)
-    return match.group() if match else ""
+def _parts(part: _Part, node: Schema) -> Iterator[tuple[Schema, _Part]]:
+    """Yield what is inside of a value, each with its schema and what it was before."""
+    if type(part.new) is dict:
+        correlated = node.map_type != "atomic" and type(part.old) is dict
+        for key, item in part.new.items():
+            child = node.child(key)
+            if child is not None:
+                named = key in node.properties
+                path = f"{part.path}.{key}".removeprefix(".") if named else f"{part.path}[{key}]"
+                yield child, _inner(part, item, part.old.get(key, MISSING) if correlated else MISSING, path)
+    elif type(part.new) is list and node.items is not None:
+        for index, item in enumerate(part.new):
+            yield node.items, _inner(part, item, partner(item, part.old, node), f"{part.path}[{index}]")
 
 
-def _is_url(text: str) -> bool:
+def _inner(part: _Part, new: Any, old: Any, path: str) -> _Part:
+    """What has no old value of its own is unchanged when what it stands in is."""
+    return _Part(new, old, path, part.unchanged if old is MISSING else same(new, old))
+
+
+def _shown(rule: CompiledRule) -> str:
+    return (rule.source.get("message") or "").strip() or str(rule.source["rule"]).strip()
+
+
+def _holds(walk: _Walk, part: _Part, kind: str, rule: CompiledRule, activation: dict[str, Any]) -> bool:
+    """Run a rule. One that gives no answer is a fault of its own, and nothing more is said of it."""
+    assert rule.program is not None
+    text = ""
     try:
-        parts = urlsplit(text)
-    except ValueError:
-        return False
-    return bool(parts.scheme) and (bool(parts.netloc) or parts.path.startswith("/"))
+        holds = rule.program.evaluate(activation, walk.budget) is True
+    except EvaluationError as error:
+        holds, why = True, str(error)
+        if why.startswith("no such overload"):
+            text = (
+                f"'{why}': call arguments did not match a supported operator, function or macro signature "
+                f"for rule: {_shown(rule)}"
+            )
+        else:
+            text = f"{why} evaluating rule: {_shown(rule)}"
+    except CostExceeded as error:
+        if not walk.budget.overdrawn:
+            text = (
+                f"'{error}': no further validation rules will be run due to call cost exceeds limit for "
+                f"rule: {_shown(rule)}"
+            )
+            walk.faults.append(field_errors.invalid(part.place, kind, text))
+            raise _Exhausted from error
+        holds = True
+    if walk.budget.overdrawn:
+        walk.faults.append(field_errors.invalid(part.place, kind, _OUT_OF_BUDGET))
+        raise _Exhausted
+    if text:
+        walk.faults.append(field_errors.invalid(part.place, kind, text))
+    return holds
 
 
-def _escaped(key: str) -> str:
-    if key in _RESERVED:
-        return f"__{key}__"
-    for found, wanted in _ESCAPES:
-        key = key.replace(found, wanted)
-    return key
+def _fault(walk: _Walk, path: str, kind: str, rule: CompiledRule, activation: dict[str, Any]) -> FieldError:
+    message = (rule.source.get("message") or "").strip()
+    detail = message or f"failed rule: {str(rule.source['rule']).strip()}"
+    if rule.message is not None:
+        try:
+            detail = _said(walk, path, kind, rule, activation)
+        except _NoMessage:
+            pass
+    match rule.source.get("reason"):
+        case "FieldValueForbidden":
+            return field_errors.forbidden(path, detail)
+        case "FieldValueRequired":
+            return field_errors.required(path, detail)
+        case "FieldValueDuplicate":
+            return field_errors.duplicate(path, kind)
+    return field_errors.invalid(path, kind, detail)
 
 
-def _value(value: Any, node: Schema, *, root: bool = False) -> Any:
-    """Return a value as CEL sees it: typed by its schema, and only what the schema declares."""
-    if type(value) is dict:
-        return _fields(value, node, root=root or node.embedded_resource)
-    if type(value) is list:
-        return value if node.items is None else [_value(item, node.items) for item in value]
-    if type(value) is int and node.type == "number":
-        return float(value)
-    if type(value) is str and node.type == "string":
-        return _typed(value, node.format)
-    return value
-
-
-def _fields(value: dict[str, Any], node: Schema, *, root: bool) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for key, item in value.items():
-        if root and key == "metadata":
-            made[key] = {name: item[name] for name in _ROOT_META if name in item}
-        elif root and key in ("apiVersion", "kind"):
-            made[key] = item
-        elif key in node.properties:
-            made[_escaped(key)] = _value(item, node.properties[key])
-        elif node.additional is not None:
-            made[key] = _value(item, node.additional)
-    return made
-
-
-def _typed(value: str, format_: str | None) -> Any:
+def _said(walk: _Walk, path: str, kind: str, rule: CompiledRule, activation: dict[str, Any]) -> str:
+    """Return what the message's expression gives, if that is a message."""
+    assert rule.message is not None
+    why = ""
     try:
-        if format_ == "date-time":
-            return parse_time(value)
-        if format_ == "byte":
-            return base64.b64decode(value)
-    except ValueError:
-        return value
-    return value
+        text = str(rule.message.evaluate(activation, walk.budget)).strip()
+    except EvaluationError as error:
+        raise _NoMessage from error
+    except CostExceeded:
+        text, why = (
+            "",
+            (
+                "no further validation rules will be run due to call cost exceeds limit for "
+                f'messageExpression: "{rule.source["messageExpression"]}"'
+            ),
+        )
+    if walk.budget.overdrawn:
+        why = (
+            "messageExpression evaluation failed due to running out of cost budget, no further validation "
+            "rules will be run"
+        )
+    if why:
+        walk.faults.append(field_errors.invalid(path, kind, why))
+        raise _Exhausted
+    if not text or "\n" in text or len(text.encode()) > _MAX_MESSAGE_BYTES:
+        raise _NoMessage
+    return text

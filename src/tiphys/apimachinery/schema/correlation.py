@@ -1,0 +1,35 @@
+"""Finds what a part of an object was before an update.
+
+Fields and map entries keep their identity, and so do items of lists of type ``map``; items of other lists
+have none. Pure.
+
+Source: "Validation ratcheting" of CustomResourceDefinitions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiphys.apimachinery.schema.node import MISSING, Schema
+
+
+def partner(item: Any, old: Any, node: Schema) -> Any:
+    """Return what an item of a list was before; MISSING where that cannot be told."""
+    if node.list_type != "map" or type(old) is not list or type(item) is not dict:
+        return MISSING
+    keys = node.list_map_keys
+    for one in old:
+        if type(one) is dict and all(one.get(key) == item.get(key) for key in keys):
+            return one
+    return MISSING
+
+
+def same(new: Any, old: Any) -> bool:
+    """Tell whether two JSON values are equal, with true being no 1."""
+    if type(new) is not type(old):
+        return False
+    if type(new) is dict:
+        return len(new) == len(old) and all(key in old and same(item, old[key]) for key, item in new.items())
+    if type(new) is list:
+        return len(new) == len(old) and all(map(same, new, old))
+    return bool(new == old)

@@ -1,0 +1,140 @@
+"""Compiles the CEL rules of a schema's node (``x-kubernetes-validations``). Pure.
+
+Used when a definition is validated, which refuses what does not compile, and when its objects are.
+
+Source: apiextensions.k8s.io/v1, ``ValidationRule``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from tiphys.apimachinery.cel import (
+    CompileError,
+    Declaration,
+    Environment,
+    Program,
+    ResultTypeError,
+    declare,
+    types,
+)
+from tiphys.apimachinery.cel.values import NONE, Optional
+from tiphys.apimachinery.schema.node import MISSING, Schema
+
+KEY = "x-kubernetes-validations"
+SELF, OLD_SELF = "self", "oldSelf"
+_TYPE_NAME = "selfType"
+_PATH_PART = re.compile(r"\.(?P<name>[^.\[\]]+)|\['(?P<key>(?:[^'\\]|\\.)*)'\]")
+_ESCAPE = re.compile(r"\\(.)")
+_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "'": "'", "\\": "\\"}
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    """One rule; without a program ``fault`` says why, and so for the message's expression."""
+
+    source: dict[str, Any]
+    program: Program | None = None
+    fault: str = ""
+    message: Program | None = None
+    message_fault: str = ""
+    field: str = ""
+    """Where the fault is shown, below the node."""
+
+    @property
+    def uses_old_self(self) -> bool:
+        return self.program is not None and OLD_SELF in self.program.variables
+
+    @property
+    def wants_optional(self) -> bool:
+        return bool(self.source.get("optionalOldSelf"))
+
+
+def rules_of(schema: Schema) -> list[dict[str, Any]]:
+    return schema.constraints.get(KEY) or []
+
+
+def declare_self(schema: Schema, *, root: bool) -> Declaration | None:
+    """Declare the node that rules stand at; None where its values have no type."""
+    return declare(schema, name=_TYPE_NAME, root=root)
+
+
+def compile_rules(schema: Schema, declared: Declaration) -> list[CompiledRule]:
+    """Compile all rules of one node, not of those below it."""
+    plain = Environment({SELF: declared, OLD_SELF: declared})
+    found: list[CompiledRule] = []
+    for source in rules_of(schema):
+        environment = (
+            plain.extend({OLD_SELF: _optional(declared)}) if source.get("optionalOldSelf") else plain
+        )
+        found.append(_compile(schema, source, environment))
+    return found
+
+
+def _optional(declared: Declaration) -> Declaration:
+    """An old value that may be absent, which MISSING stands for."""
+
+    def wrap(raw: Any) -> Any:
+        if raw is MISSING:
+            return NONE
+        return Optional(raw if declared.wrap is None else declared.wrap(raw))
+
+    return Declaration(types.optional_of(declared.type), known=False, wrap=wrap)
+
+
+def _compile(schema: Schema, source: dict[str, Any], environment: Environment) -> CompiledRule:
+    text = source.get("rule") or ""
+    if not text.strip():
+        return CompiledRule(source)
+    try:
+        program = environment.compile(text, types.BOOL)
+    except ResultTypeError:
+        return CompiledRule(source, fault="cel expression must evaluate to a bool")
+    except CompileError as error:
+        lead = "" if str(error).startswith("program instantiation failed") else "compilation failed: "
+        return CompiledRule(source, fault=f"{lead}{error}")
+    message, message_fault = _message(source.get("messageExpression") or "", environment)
+    path = field_path(source.get("fieldPath") or "", schema)
+    return CompiledRule(source, program, "", message, message_fault, path or "")
+
+
+def _message(text: str, environment: Environment) -> tuple[Program | None, str]:
+    if not text.strip():
+        return None, ""
+    try:
+        return environment.compile(text, types.STRING), ""
+    except ResultTypeError:
+        return None, "messageExpression must evaluate to a string"
+    except CompileError as error:
+        return None, f"messageExpression compilation failed: {error}"
+
+
+def field_path(path: str, schema: Schema) -> str | None:
+    """Return a rule's field path as faults show it; None where the schema has no such field."""
+    at, shown, node = 0, "", schema
+    text = path.strip()
+    while at < len(text):
+        match = _PATH_PART.match(text, at)
+        if match is None:
+            return None
+        name = match["name"] if match["name"] is not None else _unescaped(match["key"])
+        if name is None:
+            return None
+        if node.properties:
+            child, step = node.properties.get(name), f".{name}"
+        else:
+            child, step = node.additional, f"[{name}]"
+        if child is None:
+            return None
+        at, shown, node = match.end(), shown + step, child
+    return shown.removeprefix(".")
+
+
+@lru_cache(maxsize=256)
+def _unescaped(text: str) -> str | None:
+    if any(letter not in _ESCAPES for letter in _ESCAPE.findall(text)):
+        return None
+    return _ESCAPE.sub(lambda match: _ESCAPES[match[1]], text)

@@ -1,0 +1,49 @@
+"""What a part was before, and whether it is the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tiphys.apimachinery.schema.correlation import partner, same
+from tiphys.apimachinery.schema.node import MISSING, Schema
+
+BY_KEY = Schema(type="array", list_type="map", list_map_keys=("name", "protocol"))
+
+
+@pytest.mark.parametrize(
+    ("item", "old", "node", "wanted"),
+    [
+        ({"name": "a", "v": 2}, [{"name": "b"}, {"name": "a", "v": 1}], BY_KEY, {"name": "a", "v": 1}),
+        ({"name": "a", "protocol": "x"}, [{"name": "a", "protocol": "y"}], BY_KEY, MISSING),
+        ({"name": "a"}, [], BY_KEY, MISSING),
+        ({"name": "a"}, None, BY_KEY, MISSING),
+        ("a", ["a"], BY_KEY, MISSING),
+        ({"name": "a"}, [{"name": "a"}], Schema(type="array", list_type="set"), MISSING),
+        ({"name": "a"}, [{"name": "a"}], Schema(type="array"), MISSING),
+    ],
+    ids=["by key", "other key", "new", "no list", "no object", "set", "atomic"],
+)
+def test_partner(item: Any, old: Any, node: Schema, wanted: Any) -> None:
+    assert partner(item, old, node) == wanted
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "wanted"),
+    [
+        ({"a": [1, {"b": None}]}, {"a": [1, {"b": None}]}, True),
+        ({"a": 1}, {"a": 2}, False),
+        ({"a": 1}, {"a": 1, "b": 2}, False),
+        ({"a": None}, {"b": None}, False),
+        ([1, 2], [2, 1], False),
+        ([1], [1, 2], False),
+        (True, 1, False),
+        ([True], [1], False),
+        (1, 1.0, False),
+        (MISSING, MISSING, True),
+        ("a", "a", True),
+    ],
+)
+def test_same(one: Any, other: Any, wanted: bool) -> None:
+    assert same(one, other) is wanted
