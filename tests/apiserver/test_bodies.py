@@ -83,3 +83,21 @@ async def test_refusals(api: Any, method: str, path: str, body: Any, status: int
     answer = await api(method, path, body)
     assert answer.status == status, answer.raw
     assert text in answer.message
+
+
+async def test_kinds_that_are_no_text(api: Any) -> None:
+    maps = "/api/v1/namespaces/default/configmaps"
+    answer = await api("POST", maps, {"kind": ["ConfigMap"], "metadata": {"name": "a"}})
+    assert answer.status == 400
+    assert "json: cannot unmarshal array into Go struct field .kind of type string" in answer.message
+    await api.create(maps, {"metadata": {"name": "a"}})
+    patched = await api.patch(f"{maps}/a", {"apiVersion": {"v": 1}})
+    assert patched.status == 422
+    assert "json: cannot unmarshal object into Go struct field .apiVersion of type string" in patched.message
+
+
+async def test_numbers_that_are_out_of_range(api: Any) -> None:
+    answer = await api("GET", f"/api/v1/pods?limit={1 << 70}")
+    text = f'strconv.ParseInt: parsing "{1 << 70}": value out of range'
+    assert (answer.status, answer.message) == (400, text)
+    assert (await api("GET", "/api/v1/pods?limit=1_0")).status == 400

@@ -22,6 +22,8 @@ _SHOWN_BYTES = 30
 _NO_KIND = "couldn't get version/kind; json parse error"
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 _GO_KINDS: dict[type, str] = {list: "array", str: "string", bool: "bool", type(None): "null"}
+_JSON_KINDS: dict[type, str] = {**_GO_KINDS, dict: "object"}
+_TYPE_FIELDS = ("kind", "apiVersion")
 _TYPE_META = (
     'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 )
@@ -60,7 +62,16 @@ def _parse_as(kind: str, body: bytes, media_type: str) -> tuple[Object, list[str
         found = next((name for type_, name in _GO_KINDS.items() if isinstance(value, type_)), "number")
         text = f"json: cannot unmarshal {found} into Go value of type {_TYPE_META}"
         raise _unrecognized(kind, f"{_NO_KIND}: {text}", body)
+    for word in _TYPE_FIELDS:
+        if value.get(word) is not None and not isinstance(value[word], str):
+            raise _unrecognized(kind, f"{_NO_KIND}: {_not_text(value, word)}", body)
     return value, duplicates
+
+
+def _not_text(obj: Object, word: str) -> str:
+    shapes = (name for type_, name in _JSON_KINDS.items() if isinstance(obj[word], type_))
+    found = next(shapes, "number")
+    return f"json: cannot unmarshal {found} into Go struct field .{word} of type string"
 
 
 def _unrecognized(kind: str, text: str, body: bytes) -> BadRequest:
@@ -151,6 +162,9 @@ def check_kind(obj: Object, gvk: GVK, call: Call) -> None:
     if call.resource.custom and call.resource.gvk == gvk:
         _check_custom_kind(obj, gvk)
         return
+    for word in _TYPE_FIELDS:
+        if obj.get(word) is not None and not isinstance(obj[word], str):
+            raise BadRequest(_not_text(obj, word))
     found = gvk_of(obj)
     if not found.kind and not obj.get("apiVersion"):
         obj["apiVersion"], obj["kind"] = gvk.api_version, gvk.kind

@@ -5,6 +5,7 @@ Owns: dryRun, fieldManager, fieldValidation, force, DeleteOptions, list options.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ _MAX_MANAGER = 128
 VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 PROPAGATIONS = ("Foreground", "Background", "Orphan")
 _FALSE = ("false", "0")
+_INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_INT64_MAX = (1 << 63) - 1
+_INT64_DIGITS = 20
 _NOT_UNSAFE = ("dryRun", "propagationPolicy", "orphanDependents", "gracePeriodSeconds", "preconditions")
 _UNSAFE = "ignoreStoreReadErrorWithClusterBreakingPotential"
 
@@ -70,10 +74,12 @@ def parse_int(call: Call, name: str) -> int | None:
     text = call.param(name)
     if not text:
         return None
-    try:
-        return int(text)
-    except ValueError as error:
-        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
+    if not _INTEGER.fullmatch(text):
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    found = int(text) if len(text) <= _INT64_DIGITS else _INT64_MAX + 1
+    if not -_INT64_MAX - 1 <= found <= _INT64_MAX:
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return found
 
 
 def _dry_run_faults(values: list[str]) -> list[FieldError]:

@@ -48,7 +48,7 @@ class LimitRanger:
 
 
 def _limits(item: Object, kind: str) -> Iterator[Object]:
-    for limit in item["spec"].get("limits") or ():
+    for limit in (item.get("spec") or {}).get("limits") or ():
         if limit.get("type") == kind:
             yield limit
 
