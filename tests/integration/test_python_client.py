@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kubernetes import client, config, watch
 from kubernetes.client.exceptions import ApiException
 
@@ -22,6 +25,26 @@ CLASSES = (
 )  # fmt: skip
 
 
+BY_VERSION = {
+    "v1": client.CoreV1Api, "admissionregistration.k8s.io/v1": client.AdmissionregistrationV1Api,
+    "apiextensions.k8s.io/v1": client.ApiextensionsV1Api, "apiregistration.k8s.io/v1": client.ApiregistrationV1Api,
+    "apps/v1": client.AppsV1Api, "autoscaling/v1": client.AutoscalingV1Api,
+    "autoscaling/v2": client.AutoscalingV2Api, "batch/v1": client.BatchV1Api,
+    "certificates.k8s.io/v1": client.CertificatesV1Api, "coordination.k8s.io/v1": client.CoordinationV1Api,
+    "discovery.k8s.io/v1": client.DiscoveryV1Api, "events.k8s.io/v1": client.EventsV1Api,
+    "flowcontrol.apiserver.k8s.io/v1": client.FlowcontrolApiserverV1Api,
+    "networking.k8s.io/v1": client.NetworkingV1Api, "node.k8s.io/v1": client.NodeV1Api,
+    "policy/v1": client.PolicyV1Api, "rbac.authorization.k8s.io/v1": client.RbacAuthorizationV1Api,
+    "resource.k8s.io/v1": client.ResourceV1Api, "scheduling.k8s.io/v1": client.SchedulingV1Api,
+    "storage.k8s.io/v1": client.StorageV1Api,
+}  # fmt: skip
+TYPED = [
+    f"{one['apiVersion']} {one['kind']}"
+    for one in yaml.safe_load_all((Path(__file__).parent / "manifests.yaml").read_text())
+    if one["apiVersion"] in BY_VERSION
+]
+CONTROLLED = ("Pod", "Job", "Deployment", "DaemonSet", "ReplicaSet", "StatefulSet", "ReplicationController")
+"""Controllers write to these at the same time: they are replaced whatever their version is."""
 NEWER = {"list_cluster_trust_bundle", "list_pod_certificate_request_for_all_namespaces"}
 """Calls of a client that is newer than the cluster."""
 
@@ -53,6 +76,39 @@ def test_every_list(connection: Any, kind: Any) -> None:
         listed = getattr(group, name)(limit=5)
         assert listed.kind.endswith("List")
         assert listed.metadata.resource_version
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", TYPED)
+def test_typed_calls(connection: Any, namespace: str, manifests: Any, kind: str) -> None:
+    version, _, word = kind.partition(" ")
+    body = next(one for one in manifests(namespace) if (one["apiVersion"], one["kind"]) == (version, word))
+    group = BY_VERSION[version](connection)
+    snake = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", word).lower()
+    namespaced = hasattr(group, f"create_namespaced_{snake}")
+    name, where = body["metadata"]["name"], (namespace,) if namespaced else ()
+    body["metadata"].pop("namespace", None)
+
+    def call(verb: str, *words: Any, **options: Any) -> Any:
+        middle = "namespaced_" if namespaced else ""
+        return getattr(group, f"{verb}_{middle}{snake}")(*words, **options)
+
+    assert call("create", *where, body, dry_run="All").metadata.uid
+    made = call("create", *where, body)
+    try:
+        read = call("read", name, *where)
+        assert (read.metadata.uid, read.kind) == (made.metadata.uid, word)
+        patched = call("patch", name, *where, {"metadata": {"labels": {"typed": "yes"}}})
+        assert patched.metadata.labels["typed"] == "yes"
+        patched.metadata.labels["typed"] = "again"
+        if word in CONTROLLED:
+            patched.metadata.resource_version = None
+        selected = call("list", *where, label_selector="typed=yes").items
+        assert [one.metadata.name for one in selected] == [name]
+        if word not in ("Node", "PersistentVolumeClaim"):  # others write to these at the same time
+            assert call("replace", name, *where, patched).metadata.labels["typed"] == "again"
+    finally:
+        call("delete", name, *where)
 
 
 def test_deployment(connection: Any, namespace: str) -> None:
