@@ -201,3 +201,10 @@ async def test_a_request_of_each_operation(api: Any) -> None:
 async def test_many_requests(api: Any, seed: int) -> None:
     async with asyncio.timeout(300):
         await run(api, str(seed))
+
+
+async def test_a_service_without_a_name_takes_no_address(api: Any) -> None:
+    before = (await api.get("/apis/networking.k8s.io/v1/ipaddresses"))["items"]
+    answer = await api("POST", "/api/v1/namespaces/default/services", {"spec": {"ports": [{"port": 80}]}})
+    assert (answer.status, "name or generateName is required" in answer.message) == (422, True)
+    assert (await api.get("/apis/networking.k8s.io/v1/ipaddresses"))["items"] == before

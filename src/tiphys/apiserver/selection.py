@@ -17,6 +17,8 @@ def check_field(resource: Resource, path: str) -> None:
     """Raises BadRequest for a field that this resource cannot be selected by."""
     if path in _COMMON_FIELDS or path in resource.selectable_fields:
         return
+    if resource.kind == "Job" and not resource.custom:
+        raise BadRequest(f'field label "{path}" not supported for Job')
     if resource.selectable_fields:
         raise BadRequest(f"field label not supported: {path}")
     raise BadRequest(f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"')

@@ -61,6 +61,7 @@ async def test_selectors(api: Any, query: str, want: list[str]) -> None:
         (CMS + "?fieldSelector=x%3Dy",
          '"x" is not a known field selector: only "metadata.name", "metadata.namespace"'),
         (PODS + "?fieldSelector=x%3Dy", "field label not supported: x"),
+        ("/apis/batch/v1/jobs?fieldSelector=x%3Dy", 'field label "x" not supported for Job'),
     ],
 )  # fmt: skip
 async def test_unknown_fields(api: Any, path: str, message: str) -> None:
@@ -240,3 +241,19 @@ async def test_initial_events_end_in_every_form(api: Any) -> None:
             last["object"]["rows"][0]["object"]["metadata"] if form == "Table" else last["object"]["metadata"]
         )
         assert meta["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+
+@pytest.mark.parametrize(
+    ("version", "status", "message"),
+    [
+        ("0", 200, ""),
+        ("1", 200, ""),
+        ("99999999", 504, "Timeout: Too large resource version: 99999999, current: "),
+        ("x", 400, 'invalid resource version: resourceVersion: Invalid value: "x": '),
+    ],
+)
+async def test_one_object_at_least_as_new(api: Any, version: str, status: int, message: str) -> None:
+    await fill(api, "a")
+    answer = await api("GET", f"{CMS}/a?resourceVersion={version}")
+    assert answer.status == status
+    assert answer.message.startswith(message)

@@ -43,7 +43,8 @@ def new_address(address: str, service: Object, clock: Clock) -> Object:
         },
         "spec": {
             "parentRef": {
-                "group": "", "resource": "services", "namespace": meta["namespace"], "name": meta["name"],
+                "group": "", "resource": "services", "namespace": meta["namespace"],
+                "name": meta.get("name", ""),  # one without is refused, but only later
             },
         },
     }  # fmt: skip
@@ -135,7 +136,7 @@ class AddressAllocator:
             name = str(ipaddress.ip_address(address))
             held = await self._store.get(self._row, "", name)
             parent = (held.object.get("spec") or {}).get("parentRef") or {}
-            if (parent.get("namespace"), parent.get("name")) == (meta["namespace"], meta["name"]):
+            if (parent.get("namespace"), parent.get("name")) == (meta["namespace"], meta.get("name", "")):
                 await self._store.delete(self._row, "", name, held.revision)
                 self.known.pop(name, None)
         except (ValueError, NotFound):

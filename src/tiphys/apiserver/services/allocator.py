@@ -125,7 +125,10 @@ class ServiceAllocator:
         except StatusError as error:
             meta = service["metadata"]
             log.warning(
-                "not released service=%s/%s error=%s", meta.get("namespace"), meta["name"], error.message
+                "not released service=%s/%s error=%s",
+                meta.get("namespace"),
+                meta.get("name", ""),
+                error.message,
             )
 
     async def _take(
@@ -134,7 +137,7 @@ class ServiceAllocator:
         spec, before = service["spec"], None if old is None else old["spec"]
         faults = settle_families(spec, before, self._families)
         if faults:
-            raise Invalid.of("", "Service", service["metadata"]["name"], faults)
+            raise Invalid.of("", "Service", service["metadata"].get("name", ""), faults)
         if not keeps_preferred(spec, before):
             if before is None or before.get("type") == "ExternalName":
                 await self._take_addresses(service, 0, allocation, dry_run=dry_run)

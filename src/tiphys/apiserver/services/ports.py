@@ -172,7 +172,7 @@ class PortAllocator:
         try:
             taken = await self._change(change, write=not dry_run)
         except Refused as error:
-            raise Invalid.of("", "Service", service["metadata"]["name"], [error.fault]) from None
+            raise Invalid.of("", "Service", service["metadata"].get("name", ""), [error.fault]) from None
         apply_ports(spec, chosen[0])
         kept = set(node_ports(spec)) if has_node_ports(spec) else set()
         if not has_health_port(spec):
