@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from cluster import RunningCluster
 from images import BUSYBOX, busybox_image, web_image
+from kubectls import NEWEST, OLDEST, client_version, debian_kubectl, newest_tools
 from leftovers import machine
 
 
@@ -54,20 +54,17 @@ def session_cluster() -> Iterator[RunningCluster]:
 def old_kubectl(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Debian's kubectl, unpacked and not installed."""
     found = shutil.which("kubectl")
-    if (
-        found
-        and "v1.20." in subprocess.run([found, "version", "--client"], capture_output=True, text=True).stdout
-    ):
+    if found and OLDEST in client_version(found):
         return found
-    folder = tmp_path_factory.mktemp("kubectl")
-    # Packages are fetched by a user that may not enter pytest's folders.
-    download = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", "kubernetes-client"]
-    if subprocess.run(download, cwd=folder, check=False, capture_output=True).returncode:
-        subprocess.run(["apt-get", "-qq", "update"], check=True, capture_output=True)
-        subprocess.run(download, cwd=folder, check=True, capture_output=True)
-    (package,) = folder.glob("*.deb")
-    subprocess.run(["dpkg", "-x", package, folder / "root"], check=True)
-    return str(folder / "root" / "usr" / "bin" / "kubectl")
+    return str(debian_kubectl(tmp_path_factory.mktemp("kubectl")))
+
+
+@pytest.fixture(scope="session")
+def new_kubectl() -> str:
+    """The newest kubectl, downloaded once for this machine."""
+    binary = newest_tools() / "kubectl"
+    assert NEWEST in client_version(binary)
+    return str(binary)
 
 
 @pytest.fixture
@@ -80,9 +77,16 @@ def cluster(session_cluster: RunningCluster, request: pytest.FixtureRequest) -> 
     made.try_kubectl("delete", "namespace", label, "--wait=false")
 
 
-@pytest.fixture(params=["path", "1.20"])
+@pytest.fixture
+def newest(cluster: RunningCluster, new_kubectl: str) -> RunningCluster:
+    """The cluster through the newest kubectl."""
+    return replace(cluster, binary=new_kubectl)
+
+
+@pytest.fixture(params=["path", "1.20", "1.36"])
 def any_kubectl(cluster: RunningCluster, request: pytest.FixtureRequest) -> RunningCluster:
-    """The cluster through the kubectl on PATH, then through Debian's."""
+    """The cluster through the kubectl on PATH, then through Debian's, then through the newest."""
     if request.param == "path":
         return cluster
-    return replace(cluster, binary=request.getfixturevalue("old_kubectl"))
+    which = "old_kubectl" if request.param == "1.20" else "new_kubectl"
+    return replace(cluster, binary=request.getfixturevalue(which))

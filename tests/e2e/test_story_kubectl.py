@@ -1,4 +1,4 @@
-"""A day with kubectl, told twice: with the one on PATH, and with Debian's 1.20."""
+"""A day with kubectl, told three times: with the one on PATH, with Debian's 1.20 and with 1.36."""
 
 from __future__ import annotations
 
@@ -265,29 +265,29 @@ def test_applying(any_kubectl: RunningCluster, tmp_path: Path, how: list[str]) -
     assert it.try_kubectl("diff", *how, "-f", str(file)).code == 1
 
 
-def test_apply_conflicts_are_told(cluster: RunningCluster) -> None:
+def test_apply_conflicts_are_told(newest: RunningCluster) -> None:
     def settings(value: str) -> str:
         obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"k": value}}
         return json.dumps(obj)
 
     command = ["apply", "--server-side", "-f", "-", "--field-manager"]
-    cluster.kubectl(*command, "one", stdin=settings("a"))
-    refused = cluster.try_kubectl(*command, "two", stdin=settings("b"))
+    newest.kubectl(*command, "one", stdin=settings("a"))
+    refused = newest.try_kubectl(*command, "two", stdin=settings("b"))
     assert refused.code == 1
     assert 'conflict with "one": .data.k' in refused.err
-    cluster.kubectl(*command, "two", "--force-conflicts", stdin=settings("b"))
-    assert cluster.path("configmap/c", ".data.k") == "b"
+    newest.kubectl(*command, "two", "--force-conflicts", stdin=settings("b"))
+    assert newest.path("configmap/c", ".data.k") == "b"
 
 
-def test_the_way_people_pipe_it(cluster: RunningCluster) -> None:
+def test_the_way_people_pipe_it(newest: RunningCluster) -> None:
     """With ``script`` for a terminal, and a manifest made by kubectl itself."""
-    made = cluster.kubectl(
+    made = newest.kubectl(
         "create", "configmap", "made", "--from-literal=a=b", "--dry-run=client", "-o", "yaml"
     )
-    assert "created" in cluster.kubectl("create", "-f", "-", stdin=made)
-    assert "replaced" in cluster.kubectl("replace", "-f", "-", stdin=made)
+    assert "created" in newest.kubectl("create", "-f", "-", stdin=made)
+    assert "replaced" in newest.kubectl("replace", "-f", "-", stdin=made)
     # It waits for its input: what a program says before anybody has attached is not repeated.
     run = ["run", "once", "--image=tiphys.test/busybox:1", "--rm", "-i", "--restart=Never", "--", "cat"]
-    assert "hi" in cluster.kubectl(*run, stdin="hi\n")
-    command = " ".join(cluster.argv("get", "pods"))
-    subprocess.run(["script", "-qec", command, "/dev/null"], env=cluster.env, check=True, capture_output=True)
+    assert "hi" in newest.kubectl(*run, stdin="hi\n")
+    command = " ".join(newest.argv("get", "pods"))
+    subprocess.run(["script", "-qec", command, "/dev/null"], env=newest.env, check=True, capture_output=True)
