@@ -16,7 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cluster import RunningCluster
-from images import BUSYBOX, busybox_image, web_image
+from images import BUSYBOX, busybox_image, data_image, entry_image, web_image
 from kubectls import NEWEST, OLDEST, client_version, debian_kubectl, newest_tools
 from leftovers import machine
 
@@ -36,7 +36,13 @@ def session_cluster() -> Iterator[RunningCluster]:
     try:
         made.tiphys("up", "--nodes", "2", "--no-install")
         index = made.index
-        files = {"busybox": busybox_image(), "web1": web_image(1), "web2": web_image(2)}
+        files = {
+            "busybox": busybox_image(),
+            "web1": web_image(1),
+            "web2": web_image(2),
+            "entry": entry_image(),
+            "data": data_image(),
+        }
         for name, data in files.items():
             (home / f"{name}.tar").write_bytes(data)
         assert BUSYBOX in made.tiphys("images", "import", *(str(home / f"{name}.tar") for name in files)).out

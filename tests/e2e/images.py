@@ -8,6 +8,8 @@ from pathlib import Path
 from tiphys.kubelet.oci import File, ImageSpec, image_tar
 
 BUSYBOX = "tiphys.test/busybox:1"
+ENTRY = "tiphys.test/entry:1"
+DATA = "tiphys.test/data:1"
 _BINARY = Path("/bin/busybox")
 
 
@@ -44,3 +46,18 @@ def web_image(version: int) -> bytes:
         "root": File(mode=0o700),
     }
     return image_tar(ImageSpec(f"tiphys.test/web:{version}", files, command=["sh", "-c", serve]))
+
+
+def entry_image() -> bytes:
+    """Return an archive of an image with an entry point and arguments of its own."""
+    files = {
+        "bin/busybox": File(_BINARY.read_bytes(), mode=0o755),
+        "bin/echo": File(link="/bin/busybox", mode=0o777),
+    }
+    return image_tar(ImageSpec(ENTRY, files, entrypoint=["echo", "entry"], command=["default"]))
+
+
+def data_image(name: str = DATA) -> bytes:
+    """Return an archive with nothing to run: files for an image volume."""
+    files = {"data.json": File(b'{"kitten": true}\n'), "etc/os-release": File(b"NAME=data\n")}
+    return image_tar(ImageSpec(name, files))

@@ -42,6 +42,7 @@ class FakeRuntime:
         self.fail: dict[str, RuntimeFailure] = {}
         self.pullable: set[str] = set()
         self.network_ready = True
+        self.handlers = {"", "runc"}
         self.exec_answer: Callable[[Sequence[str]], ExecResult] = lambda command: ExecResult(0, b"")
         self.exit_on_start: dict[str, int] = {}
         """Containers by name that end at once, with this code."""
@@ -100,8 +101,11 @@ class FakeRuntime:
     async def container_status(self, container_id: str) -> Container:
         return _found(self.containers, container_id)
 
-    async def run_sandbox(self, config: Config) -> str:
+    async def run_sandbox(self, config: Config, handler: str = "") -> str:
         self._call("run_sandbox", config["metadata"]["name"])
+        if handler not in self.handlers:
+            text = f'failed to get sandbox runtime: no runtime for "{handler}" is configured'
+            raise RuntimeFailure("UNKNOWN", text)
         key = self._new_id()
         labels = config["labels"]
         network = config["linux"]["security_context"]["namespace_options"]["network"]

@@ -142,12 +142,25 @@ def test_mounts(tmp_path):
     assert file.stat().st_mode & 0o777 == 0o666
 
 
+def expression(text):
+    return {"name": "v", "mountPath": "/x", "subPathExpr": text}
+
+
 @pytest.mark.parametrize(
-    "item", [{"name": "no", "mountPath": "/x"}, {"name": "v", "mountPath": "/x", "subPathExpr": "$(NO)"}]
+    ("item", "text"),
+    [
+        ({"name": "no", "mountPath": "/x"}, 'cannot find volume "no" to mount into container "c"'),
+        (expression("$(NO)"), "missing value for NO"),
+        (expression("$(NO)/$(EMPTY)/$(UP)"), "missing value for EMPTY, NO"),
+        (expression("$(UP)"), 'invalid SubPath "..": must not be absolute or contain ".."'),
+        (expression("$(ABSOLUTE)"), 'invalid SubPath "/tmp": must not be absolute or contain ".."'),
+    ],
 )
-def test_impossible_mounts(tmp_path, item):
-    with pytest.raises(VolumeProblem):
-        container_mounts(container(volumeMounts=[item]), {"v": Mounted(tmp_path)}, {}, tmp_path, 0)
+def test_impossible_mounts(tmp_path, item, text):
+    env = {"EMPTY": "", "UP": "..", "ABSOLUTE": "/tmp"}
+    with pytest.raises(VolumeProblem) as caught:
+        container_mounts(container(volumeMounts=[item]), {"v": Mounted(tmp_path)}, env, tmp_path, 0)
+    assert str(caught.value) == text
 
 
 @pytest.mark.parametrize(

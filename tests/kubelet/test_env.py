@@ -4,7 +4,15 @@ import pytest
 from pods import container, pod
 
 from tiphys.kubelet.downward import NodeFacts, PodAddresses
-from tiphys.kubelet.env import EnvProblem, EnvSources, expand, make_env, referenced, service_env
+from tiphys.kubelet.env import (
+    EnvProblem,
+    EnvSources,
+    expand,
+    make_env,
+    referenced,
+    references,
+    service_env,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +33,13 @@ from tiphys.kubelet.env import EnvProblem, EnvSources, expand, make_env, referen
 )
 def test_expand(text, expected):
     assert expand(text, {"A": "1", "B": "2"}) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "names"), [("$(A)/$(B)", ["A", "B"]), ("$$(A)$A", []), ("", []), ("x$(A)$$", ["A"])]
+)
+def test_references(text, names):
+    assert references(text) == names
 
 
 SERVICE = {

@@ -8,7 +8,7 @@ from fake_cri import FakeRuntime
 from pod_api import PodApi
 
 from tiphys.client.inprocess import InProcessTransport
-from tiphys.client.kinds import CONFIG_MAPS, EVENTS, LEASES, NODES, PODS, SERVICES
+from tiphys.client.kinds import CONFIG_MAPS, EVENTS, LEASES, NODES, PODS, RUNTIME_CLASSES, SERVICES
 from tiphys.client.rest import Client
 from tiphys.kubelet import kubelet as kubelet_module
 from tiphys.kubelet.kubelet import Kubelet
@@ -340,6 +340,23 @@ async def test_sandbox_failure_is_told_and_tried_again(node, monkeypatch):
         await node.until(lambda: node.events("FailedCreatePodSandBox"))
         node.runtime.fail.clear()
         await node.until(node.ready)
+
+
+async def test_runtime_classes_choose_the_handler(node, monkeypatch):
+    monkeypatch.setattr("tiphys.kubelet.pod_start._SANDBOX_RETRY_S", 0.01)
+    known = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "known"}}
+    node.api.put(RUNTIME_CLASSES, {**known, "handler": "runc"})
+    node.api.put(RUNTIME_CLASSES, {**known, "metadata": {"name": "odd"}, "handler": "odd"})
+    async with node.running():
+        await node.create("good", runtimeClassName="known")
+        await node.create("bad", runtimeClassName="odd")
+        await node.create("none", runtimeClassName="none")
+        await node.until(lambda: node.ready("good"))
+        await node.until(lambda: len(set(node.events("FailedCreatePodSandBox"))) == 2)
+        told = sorted(set(node.events("FailedCreatePodSandBox")))
+        assert told[0].endswith('no runtime for "odd" is configured')
+        assert told[1].endswith('runtimeclasses.node.k8s.io "none" not found')
+        assert node.phase("bad") == "Pending"
 
 
 async def test_unsafe_sysctl_is_refused(node):

@@ -46,6 +46,11 @@ def expand(text: str, values: Mapping[str, str]) -> str:
     return _REFERENCE.sub(one, text)
 
 
+def references(text: str) -> list[str]:
+    """Return the names that ``expand`` would look up."""
+    return [match[1] for match in _REFERENCE.finditer(text) if match[0] != "$$"]
+
+
 def _env_name(name: str) -> str:
     return name.upper().replace("-", "_")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tiphys.kubelet.containers import DEFAULT_TERMINATION_PATH
-from tiphys.kubelet.env import expand
+from tiphys.kubelet.env import expand, references
 from tiphys.kubelet.runtime import Config
 from tiphys.kubelet.volumes.manager import Mounted
 from tiphys.kubelet.volumes.payload import VolumeProblem
@@ -75,11 +75,11 @@ def container_mounts(
 
 
 def _expand_strict(expression: str, env: Mapping[str, str]) -> str:
-    """Unlike in commands, an unknown name is a mistake here."""
-    expanded = expand(expression, env)
-    if "$(" in expanded:
-        raise VolumeProblem(f'missing value for "{expression}"')
-    return expanded
+    """Unlike in commands, a name that is unknown or stands for nothing is a mistake here."""
+    missing = sorted({name for name in references(expression) if not env.get(name)})
+    if missing:
+        raise VolumeProblem(f"missing value for {', '.join(missing)}")
+    return expand(expression, env)
 
 
 def write_hosts(pod_dir: Path, text: str) -> None:

@@ -13,8 +13,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object
-from tiphys.client.kinds import CONFIG_MAPS, SECRETS
+from tiphys.client.kinds import CONFIG_MAPS, RUNTIME_CLASSES, SECRETS
+from tiphys.client.transport import TransportError
 from tiphys.kubelet.containers import ContainerInputs, container_config
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.downward import DownwardProblem
@@ -108,10 +110,11 @@ class PodStarter:
     async def _make_sandbox(self, pod: Object, attempt: int, outcome: Outcome) -> None:
         await asyncio.to_thread(self._prepare, pod)
         try:
-            sandbox_id = await self._node.runtime.run_sandbox(self._sandbox_config(pod, attempt))
+            handler = await self._handler(pod)
+            sandbox_id = await self._node.runtime.run_sandbox(self._sandbox_config(pod, attempt), handler)
         except RuntimeUnavailable:
             raise
-        except RuntimeFailure as error:
+        except (RuntimeFailure, StatusError, TransportError) as error:
             text = f"Failed to create pod sandbox: {error}"
             self._node.recorder.record(pod, "Warning", "FailedCreatePodSandBox", text)
             outcome.retry_at[START] = self._after(_SANDBOX_RETRY_S)
@@ -119,6 +122,13 @@ class PodStarter:
         log.info("sandbox made pod=%s id=%s", pod["metadata"]["name"], sandbox_id[:12])
         runtime = await self._node.cache.refresh(pod["metadata"]["uid"])
         await asyncio.to_thread(self._write_hosts, pod, runtime)
+
+    async def _handler(self, pod: Object) -> str:
+        """Return what the runtime calls the pod's RuntimeClass. Raises StatusError, TransportError."""
+        name = pod["spec"].get("runtimeClassName")
+        if not name:
+            return ""
+        return str((await self._node.client.get(RUNTIME_CLASSES, name)).get("handler", ""))
 
     def _prepare(self, pod: Object) -> None:
         Path(log_directory(pod, self._node.settings.logs_dir)).mkdir(parents=True, exist_ok=True)

@@ -135,8 +135,9 @@ async def test_statuses():
 async def test_configurations_are_plain_dicts():
     async with playing(RunPodSandbox={"pod_sandbox_id": "s"}) as (client, runtime):
         config = {"metadata": {"name": "p"}, "linux": {"sysctls": {"a": "1"}}}
-        assert await client.run_sandbox(config) == "s"
+        assert await client.run_sandbox(config, "gvisor") == "s"
         assert runtime.asked["RunPodSandbox"].config.linux.sysctls["a"] == "1"
+        assert runtime.asked["RunPodSandbox"].runtime_handler == "gvisor"
 
 
 async def test_images():

@@ -169,8 +169,11 @@ class CriClient:
     async def container_status(self, container_id: str) -> Container:
         return _detailed((await self._runtime("ContainerStatus", container_id=container_id)).status)
 
-    async def run_sandbox(self, config: Config) -> str:
-        answer = await self._runtime("RunPodSandbox", timeout_s=_SANDBOX_S, config=config)
+    async def run_sandbox(self, config: Config, handler: str = "") -> str:
+        """Make and start a sandbox with one of the runtime's handlers; "" is its default."""
+        answer = await self._runtime(
+            "RunPodSandbox", timeout_s=_SANDBOX_S, config=config, runtime_handler=handler
+        )
         return str(answer.pod_sandbox_id)
 
     async def stop_sandbox(self, sandbox_id: str) -> None:
