@@ -49,9 +49,9 @@ class Table:
         self.cluster.apply(*(case.pod for case in cases))
         self.pods = eventually(self._ended, _DEADLINE_S)
         self.nodes = {item["metadata"]["name"]: item for item in self.cluster.json("get", "nodes")["items"]}
-        said = self.cluster.kubectl(
-            "logs", "-l", f"table={name}", "--prefix", "--tail=-1", "-c", "main", "--max-log-requests=200"
-        )
+        every = ("-l", f"table={name}", "--prefix", "--tail=-1", "-c", "main")
+        # Some never come to ``main``; those are errors of their own lines.
+        said = self.cluster.kubectl("logs", *every, "--max-log-requests=200", "--ignore-errors")
         self.logs: dict[str, str] = dict.fromkeys(self.cases, "")
         for line in said.splitlines():
             if match := _LINE.match(line):

@@ -198,6 +198,38 @@ async def test_websocket_v5_becomes_spdy(api: Any, kubelet: Kubelet) -> None:
     assert b'\x03{"status":"Success"}' in pipe.outward
 
 
+@pytest.mark.parametrize(
+    ("offered", "accepted", "frame"),
+    [
+        ({}, None, b"\x82\x04one\n\x82\x04two\n"),
+        ({"sec_websocket_protocol": "binary.k8s.io"}, "binary.k8s.io", b"\x82\x04one\n\x82\x04two\n"),
+        (
+            {"sec_websocket_protocol": "base64.binary.k8s.io"},
+            "base64.binary.k8s.io",
+            b"\x81\x08b25lCg==\x81\x08dHdvCg==",
+        ),
+    ],
+    ids=["no name", "binary", "base64"],
+)
+async def test_log_over_a_websocket(
+    api: Any, kubelet: Kubelet, offered: dict[str, str], accepted: str | None, frame: bytes
+) -> None:
+    response = await api.send("GET", POD + "/log", **WEBSOCKET, **offered)
+    assert (response.status, response.headers.get("Sec-WebSocket-Protocol")) == (101, accepted)
+    pipe = Pipe()
+    sending = asyncio.create_task(response.upgrade(pipe))
+    await pipe.until(frame)
+    pipe.inward.put_nowait(b"")
+    async with asyncio.timeout(10):
+        await sending
+
+
+async def test_log_over_an_unknown_websocket_protocol(api: Any, kubelet: Kubelet) -> None:
+    answer = await api("GET", POD + "/log", **WEBSOCKET, sec_websocket_protocol="v9.channel.k8s.io")
+    assert answer.status == 400
+    assert "requested protocol(s) are not supported: ['v9.channel.k8s.io']" in answer.message
+
+
 async def test_portforward_tunnel(api: Any, kubelet: Kubelet) -> None:
     response = await api.send(
         "GET", POD + "/portforward", **WEBSOCKET, sec_websocket_protocol="SPDY/3.1+portforward.k8s.io"

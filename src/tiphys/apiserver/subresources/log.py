@@ -1,14 +1,15 @@
-"""``pods/log``: what a container wrote, from its kubelet, as it comes.
+"""``pods/log``: what a container wrote, from its kubelet, as it comes: as a body, or over a websocket.
 
-Source: PodLogOptions of core/v1.
+Source: PodLogOptions of core/v1; the subprotocols ``binary.k8s.io`` and ``base64.binary.k8s.io``.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 from urllib.parse import urlencode
 
-from tiphys.apimachinery.errors import FieldError, Invalid
+from tiphys.apimachinery.errors import BadRequest, FieldError, Invalid
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.subresources.kubelet_link import (
     ask,
@@ -18,11 +19,22 @@ from tiphys.apiserver.subresources.kubelet_link import (
     raise_refusal,
 )
 from tiphys.wire.client import Answer
-from tiphys.wire.message import Response
+from tiphys.wire.message import ByteStream, Response
+from tiphys.wire.relay import first_of
+from tiphys.wire.websocket import (
+    WebSocket,
+    WebSocketError,
+    accept_headers,
+    choose_protocol,
+    is_websocket,
+    offered_protocols,
+)
 
 _FLAGS = ("follow", "previous", "timestamps")
 _NUMBERS = {"tailLines": 0, "sinceSeconds": 1, "limitBytes": 1}
 _STREAMS = ("All", "Stdout", "Stderr")
+_BASE64 = "base64.binary.k8s.io"
+_PROTOCOLS = ("binary.k8s.io", _BASE64)
 
 
 def log_query(call: Call) -> dict[str, str]:
@@ -64,6 +76,7 @@ def log_query(call: Call) -> dict[str, str]:
 
 async def handle(call: Call) -> Response:
     query = log_query(call)
+    protocol = _protocol(call)
     pod = await find_pod(call)
     container = choose_container(pod, call.param("container"))
     kubelet = await find_node(call.backend, pod["spec"]["nodeName"])
@@ -71,7 +84,43 @@ async def handle(call: Call) -> Response:
     answer = await ask(kubelet, "GET", target, {"Accept": "*/*"})
     if answer.status != 200:
         await raise_refusal(answer, call)
-    return Response(200, {"Content-Type": "text/plain"}, stream=_closing(answer))
+    if protocol is None:
+        return Response(200, {"Content-Type": "text/plain"}, stream=_closing(answer))
+
+    async def run(stream: ByteStream) -> None:
+        await _send(WebSocket(stream), answer, encoded=protocol == _BASE64)
+
+    return Response(101, accept_headers(call.request, protocol), upgrade=run)
+
+
+def _protocol(call: Call) -> str | None:
+    """Return the websocket protocol to speak, "" for one without a name, None for plain HTTP."""
+    if not is_websocket(call.request):
+        return None
+    offered = offered_protocols(call.request)
+    chosen = choose_protocol(offered, _PROTOCOLS)
+    if offered and chosen is None:
+        raise BadRequest(f"requested protocol(s) are not supported: {offered}; supports {list(_PROTOCOLS)}")
+    return chosen or ""
+
+
+async def _send(socket: WebSocket, answer: Answer, *, encoded: bool) -> None:
+    async def outward() -> None:
+        try:
+            async for chunk in _closing(answer):
+                await socket.send(base64.b64encode(chunk) if encoded else chunk, text=encoded)
+            await socket.close()
+        except ConnectionError:
+            return
+
+    async def until_gone() -> None:
+        try:
+            while await socket.receive() is not None:
+                pass
+        except (ConnectionError, WebSocketError):
+            return
+
+    await first_of(outward(), until_gone())
 
 
 async def _closing(answer: Answer) -> AsyncIterator[bytes]:
