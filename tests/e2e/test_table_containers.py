@@ -105,7 +105,7 @@ def command_cases() -> Iterator[Case]:
         {"name": "BOTH", "value": "$(FOO);;$(BAR);;$$(FOO);;$(NONE)"},
     ]  # fmt: skip
     yield one("expand-env", 'echo "$BOTH"', "foo;;bar;;$(FOO);;$(NONE)\n", main={"env": env})
-    yield one("expand-command", 'echo "$(FOO) $(NONE)x" 2>/dev/null', "foo x\n", main={"env": env})
+    yield one("expand-command", "echo '$(FOO) $(NONE) $$(FOO)'", "foo $(NONE) $(FOO)\n", main={"env": env})
     yield entry("expand-arguments", "entry foo bar\n", args=["$(FOO)", "$(BAR)"], env=env)
     yield one(
         "service-variables",
@@ -175,7 +175,7 @@ def hosts_cases() -> Iterator[Case]:
         volumes=[{"name": "h", "hostPath": {"path": "/etc/hosts", "type": "File"}}],
     )  # fmt: skip
     yield one(
-        "names", "hostname; hostname -f", "me\nme.there.containers.svc.cluster.local\n",
+        "names", "hostname; grep there /etc/hosts | cut -f2-", "me\nme.there.containers.svc.cluster.local\tme\n",
         hostname="me", subdomain="there",
     )  # fmt: skip
 
@@ -194,18 +194,21 @@ def order_cases() -> Iterator[Case]:
 
 
 def message_cases() -> Iterator[Case]:
+    """How each ended is in ``MESSAGES``."""
     path = "/dev/termination-custom-log"
-    fallback = {"terminationMessagePolicy": "FallbackToLogsOnError"}
-    yield one(
-        "message-user",
-        f"printf DONE > {path}",
-        "",
-        main={"terminationMessagePath": path, "securityContext": {"runAsUser": 1000}},
-    )
-    yield one("message-log", "printf DONE; exit 1", "DONE\n", phase="Failed", main=fallback)
-    yield one("message-none", "printf DONE", "DONE\n", main=fallback)
-    yield one("message-file", "printf DONE; printf OK > /dev/termination-log", "DONE\n", main=fallback)
-    yield one("message-exit", "exit 7", "", phase="Failed")
+    user: Object = {"terminationMessagePath": path, "securityContext": {"runAsUser": 1000}}
+    fallback: Object = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+    rows: list[tuple[str, str, str, Object]] = [
+        ("message-user", f"printf DONE > {path}", "", user),
+        ("message-log", "printf DONE; exit 1", "DONE", fallback),
+        ("message-none", "printf DONE", "DONE", fallback),
+        ("message-file", "printf DONE; printf OK > /dev/termination-log", "DONE", fallback),
+        ("message-exit", "exit 7", "", {}),
+    ]
+    for name, script, says, fields in rows:
+        phase = "Failed" if "exit" in script else "Succeeded"
+        made = pod(name, container(script, **fields), restartPolicy="Never")
+        yield Case(made, says, phase, unended=True)
 
 
 MESSAGES = {
