@@ -5,6 +5,9 @@ import shutil
 
 import pytest
 
+# What the end-to-end tests share checks things too, and should say what it saw.
+pytest.register_assert_rewrite("cluster", "pod_table")
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what needs etcd where there is none; with ``CI`` set it has to be there, and tests say so."""

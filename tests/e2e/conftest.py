@@ -15,8 +15,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-pytest.register_assert_rewrite("cluster", "pod_table")
-
 from cluster import RunningCluster
 from images import BUSYBOX, busybox_image, data_image, entry_image, web_image
 from kubectls import NEWEST, OLDEST, client_version, debian_kubectl, newest_tools

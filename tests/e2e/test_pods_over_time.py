@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -229,10 +228,8 @@ def test_debuggers(newest: RunningCluster) -> None:
     newest.apply(pod("subject"))
     newest.ready("subject")
     for number in (1, 2):
-        newest.kubectl(
-            "debug", "subject", f"--image={BUSYBOX}", "-c", f"debugger-{number}", "--target=main", "--profile=general",
-            "--", "sh", "-c", "ps; sleep 1000",
-        )  # fmt: skip
+        added = [f"--image={BUSYBOX}", "-c", f"debugger-{number}", "--target=main", "--profile=general"]
+        newest.kubectl("debug", "subject", *added, "--", "sh", "-c", "ps; sleep 1000")
         running = f".status.ephemeralContainerStatuses[{number - 1}].state.running.startedAt"
         eventually(lambda running=running: newest.path("pod/subject", running))
     assert len(newest.json("get", "pod", "subject")["spec"]["ephemeralContainers"]) == 2
@@ -337,16 +334,11 @@ def test_a_new_size_by_replacing(newest: RunningCluster) -> None:
     assert parts[0] == parts[1]
 
 
-@pytest.fixture
-def deadline(cluster: RunningCluster) -> Iterator[RunningCluster]:
+def test_a_deadline_set_later(cluster: RunningCluster) -> None:
     cluster.apply(pod("hurried"))
     cluster.ready("hurried")
-    yield cluster
-
-
-def test_a_deadline_set_later(deadline: RunningCluster) -> None:
-    deadline.kubectl("patch", "pod", "hurried", "-p", '{"spec":{"activeDeadlineSeconds":2}}')
-    deadline.wait("pod/hurried", "jsonpath={.status.reason}=DeadlineExceeded")
-    deadline.wait("pod/hurried", "jsonpath={.status.phase}=Failed")
+    cluster.kubectl("patch", "pod", "hurried", "-p", '{"spec":{"activeDeadlineSeconds":2}}')
+    cluster.wait("pod/hurried", "jsonpath={.status.reason}=DeadlineExceeded")
+    cluster.wait("pod/hurried", "jsonpath={.status.phase}=Failed")
     message = "Pod was active on the node longer than the specified deadline"
-    assert deadline.path("pod/hurried", ".status.message") == message
+    assert cluster.path("pod/hurried", ".status.message") == message

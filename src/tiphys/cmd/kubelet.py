@@ -11,7 +11,9 @@ from typing import Any
 
 import click
 
+from tiphys.apimachinery.quantity import QuantityError, parse
 from tiphys.client.rest import Client
+from tiphys.kubelet.eviction import DEFAULT_HARD, Threshold, parse_thresholds
 from tiphys.kubelet.options import KubeletOptions, ServerOptions
 
 
@@ -38,6 +40,26 @@ from tiphys.kubelet.options import KubeletOptions, ServerOptions
 @click.option("--register-node/--no-register-node", default=True, help="Create the Node object.")
 @click.option("--max-pods", default=110, show_default=True, help="How many pods the node takes.")
 @click.option("--capacity", default="", help="name=quantity, in place of what is found.")
+@click.option("--kube-reserved", default="", help="name=quantity, kept from pods for Kubernetes.")
+@click.option("--system-reserved", default="", help="name=quantity, kept from pods for the system.")
+@click.option("--eviction-hard", default=DEFAULT_HARD, show_default=True, help="signal<least, by commas.")
+@click.option("--eviction-soft", default="", help="signal<least, acted on after its grace period.")
+@click.option("--eviction-soft-grace-period", default="", help="signal=duration, separated by commas.")
+@click.option(
+    "--eviction-max-pod-grace-period", default=0.0, show_default=True, help="Seconds, for soft thresholds."
+)
+@click.option(
+    "--eviction-pressure-transition-period",
+    default=300.0,
+    show_default=True,
+    help="Seconds a condition lasts.",
+)
+@click.option("--image-gc-high-threshold", default=85, show_default=True, help="Percents of the disk.")
+@click.option("--image-gc-low-threshold", default=80, show_default=True, help="Percents of the disk.")
+@click.option(
+    "--container-log-max-size", default="10Mi", show_default=True, help="A log is rotated beyond it."
+)
+@click.option("--container-log-max-files", default=5, show_default=True, help="Logs kept of a container.")
 @click.option("--allowed-unsafe-sysctls", default="", help="Patterns, separated by commas.")
 @click.option("--pod-manifest-path", default="", help="Folder of static pods.")
 @click.option("--address", default="0.0.0.0", show_default=True, help="Where the endpoint listens.")
@@ -70,6 +92,16 @@ def make_options(flags: Mapping[str, Any]) -> KubeletOptions:
         taints=tuple(_taint(text) for text in _parts(flags["register_with_taints"])),
         capacity=_pairs(flags["capacity"], "--capacity"),
         max_pods=flags["max_pods"],
+        reserved=(
+            _pairs(flags["system_reserved"], "--system-reserved"),
+            _pairs(flags["kube_reserved"], "--kube-reserved"),
+        ),
+        thresholds=_thresholds(flags),
+        eviction_transition_s=flags["eviction_pressure_transition_period"],
+        eviction_max_grace_s=flags["eviction_max_pod_grace_period"],
+        image_gc_percents=(flags["image_gc_high_threshold"], flags["image_gc_low_threshold"]),
+        log_max_bytes=_bytes(flags["container_log_max_size"], "--container-log-max-size"),
+        log_max_files=flags["container_log_max_files"],
         register_node=flags["register_node"],
         allowed_unsafe_sysctls=_parts(flags["allowed_unsafe_sysctls"]),
         static_pod_dir=Path(manifests) if manifests else None,
@@ -81,6 +113,22 @@ def make_options(flags: Mapping[str, Any]) -> KubeletOptions:
             client_ca=_path(flags["client_ca_file"]),
         ),
     )
+
+
+def _thresholds(flags: Mapping[str, Any]) -> tuple[Threshold, ...]:
+    try:
+        return parse_thresholds(
+            flags["eviction_hard"], flags["eviction_soft"], flags["eviction_soft_grace_period"]
+        )
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--eviction-hard, --eviction-soft") from error
+
+
+def _bytes(text: str, flag: str) -> int:
+    try:
+        return int(parse(text).value())
+    except QuantityError as error:
+        raise click.BadParameter(str(error), param_hint=flag) from error
 
 
 def _path(text: str) -> Path | None:

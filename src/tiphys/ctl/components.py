@@ -12,6 +12,14 @@ from pathlib import Path
 from tiphys.ctl.layout import DOMAIN, Cluster, Node
 
 
+_SHARED_DISK = {
+    # The machine's disk is not the node's alone: a full one is no reason to drop imported images or pods.
+    "eviction-hard": "memory.available<100Mi,nodefs.available<1%,nodefs.inodesFree<1%",
+    "image-gc-high-threshold": "100",
+    "image-gc-low-threshold": "99",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Component:
     """One process. ``argv`` are flags of ``tiphys <command>``; with ``external`` a whole command line."""
@@ -131,6 +139,7 @@ def _node(cluster: Cluster, node: Node, upstreams: Sequence[str]) -> list[Compon
         "tls-cert-file": str(pki / "kubelet.crt"),
         "tls-private-key-file": str(pki / "kubelet.key"),
         "client-ca-file": str(cluster.pki / "ca.crt"),
+        **_SHARED_DISK,
     }
     proxy = {
         "kubeconfig": str(pki / "proxy.conf"),

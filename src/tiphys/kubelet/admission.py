@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from tiphys.apimachinery import labels
 from tiphys.apimachinery.meta import Object
+from tiphys.kubelet.eviction import refused_under
+from tiphys.kubelet.qos import qos_class
 from tiphys.kubelet.resources import pod_amount
 
 SAFE_SYSCTLS = frozenset({
@@ -27,6 +29,10 @@ class Rejection:
 
     reason: str
     message: str
+    grace_s: float | None = None
+    """How long containers that run may take to end, if it is not the pod's own time."""
+    disruption: bool = False
+    """The node gives up a pod that has done nothing wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,8 @@ class NodeCapacity:
     labels: dict[str, str] = field(default_factory=dict)
     unsafe_sysctls: tuple[str, ...] = ()
     """Allowed beyond the safe ones; a trailing ``*`` stands for anything."""
+    pressures: frozenset[str] = frozenset()
+    """The node's conditions that say that something is short."""
 
 
 def finished(pod: Object) -> bool:
@@ -46,7 +54,17 @@ def finished(pod: Object) -> bool:
 
 def admit(pod: Object, others: Iterable[Object], node: NodeCapacity) -> Rejection | None:
     """Return why the pod may not run here, or None."""
-    return _sysctls(pod, node) or _selector(pod, node) or _fit(pod, list(others), node)
+    return (
+        _pressure(pod, node) or _sysctls(pod, node) or _selector(pod, node) or _fit(pod, list(others), node)
+    )
+
+
+def _pressure(pod: Object, node: NodeCapacity) -> Rejection | None:
+    if not node.pressures:
+        return None
+    tolerated = [item.get("key", "") for item in pod["spec"].get("tolerations") or ()]
+    held = refused_under(pod, node.pressures, qos_class(pod), tolerated)
+    return Rejection("Evicted", f"The node had condition: [{' '.join(held)}]. ") if held else None
 
 
 def _sysctls(pod: Object, node: NodeCapacity) -> Rejection | None:

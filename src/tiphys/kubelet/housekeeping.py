@@ -9,7 +9,9 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from tiphys.kubelet import runtime as words
 from tiphys.kubelet.context import NodeContext
@@ -18,13 +20,32 @@ from tiphys.kubelet.runtime import ContainerState, RuntimeFailure, RuntimePod
 
 log = logging.getLogger(__name__)
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+class Usage(Protocol):
+    """How full a disk is, in bytes."""
+
+    @property
+    def total(self) -> int: ...
+    @property
+    def used(self) -> int: ...
+
 
 class Housekeeper:
     """``known`` returns the UIDs that workers look after."""
 
-    def __init__(self, node: NodeContext, known: Callable[[], Collection[str]]) -> None:
+    def __init__(
+        self,
+        node: NodeContext,
+        known: Callable[[], Collection[str]],
+        disk_usage: Callable[[Path], Usage] = shutil.disk_usage,
+    ) -> None:
         self._node = node
+        self._disk_usage = disk_usage
         self._known = known
+        self._used_at: dict[str, datetime] = {}
+        """When an image was last seen in use, by its id."""
 
     async def sweep(self) -> None:
         """Remove everything of unknown pods, and old sandboxes of known ones. Raises RuntimeFailure."""
@@ -89,17 +110,33 @@ class Housekeeper:
                     await asyncio.to_thread(rotate, Path(item.log_path), max_files, stamp)
                     await self._node.runtime.reopen_log(item.id)
 
-    async def collect_images(self, high_percent: int, keep: Collection[str]) -> None:
-        """When the disk is fuller than that, remove images that no container uses. Raises RuntimeFailure."""
-        usage = await asyncio.to_thread(shutil.disk_usage, self._node.volumes.root)
-        if usage.used * 100 < usage.total * high_percent:
-            return
+    async def collect_images(self, percents: tuple[int, int], keep: Collection[str]) -> None:
+        """On a disk fuller than the first percentage remove unused images, the longest unused first.
+
+        It ends when the disk is below the second. Raises RuntimeFailure, OSError.
+        """
+        now = self._node.clock.now()
         used = {item.image_id for pod in self._node.cache.all() for item in pod.containers}
+        unused = []
         for image in await self._node.runtime.list_images():
             names = {image.id, *image.tags, *image.digests}
-            if not names & used and not names & set(keep):
+            if names & used:
+                self._used_at[image.id] = now
+            elif not names & set(keep):
+                unused.append(image)
+        high, low = percents
+        if await self._fuller_than(high):
+            unused.sort(key=lambda item: self._used_at.get(item.id, _NEVER))
+            for image in unused:
+                if not await self._fuller_than(low):
+                    break
                 log.info("removing unused image id=%s", image.id)
                 await self._node.runtime.remove_image(image.id)
+                self._used_at.pop(image.id, None)
+
+    async def _fuller_than(self, percent: int) -> bool:
+        usage = await asyncio.to_thread(self._disk_usage, self._node.volumes.root)
+        return usage.used * 100 >= usage.total * percent
 
 
 def _size(path: Path) -> int:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from tiphys.apimachinery.clock import Clock, RealClock
@@ -18,11 +19,13 @@ from tiphys.apimachinery.quantity import parse
 from tiphys.client.informer import Informer, InformerSet
 from tiphys.client.kinds import PODS, SERVICES
 from tiphys.client.rest import Client
-from tiphys.kubelet.admission import NodeCapacity, Rejection, admit
+from tiphys.kubelet.admission import NodeCapacity, Rejection, admit, finished
 from tiphys.kubelet.cgroups import Cgroups
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.cri.client import CriClient
 from tiphys.kubelet.downward import NodeFacts
+from tiphys.kubelet.eviction import Victim
+from tiphys.kubelet.eviction_manager import EvictionManager, Measure, measure
 from tiphys.kubelet.housekeeping import Housekeeper
 from tiphys.kubelet.images import Images
 from tiphys.kubelet.machine import Machine, read_machine
@@ -48,7 +51,7 @@ _WORKER_RETRY_S = 2.0
 
 
 class Kubelet:
-    """``run`` works until cancelled. ``runtime`` replaces CRI at the options' endpoint (tests)."""
+    """``run`` works until cancelled. ``runtime`` and ``measure`` replace CRI and the machine (tests)."""
 
     def __init__(
         self,
@@ -57,8 +60,10 @@ class Kubelet:
         clock: Clock | None = None,
         *,
         runtime: Runtime | None = None,
+        measure: Measure | None = None,
     ) -> None:
         self.options = options
+        self._measure = measure
         self.workers: dict[str, PodWorker] = {}
         self._client = client
         self._clock = clock or RealClock()
@@ -121,10 +126,40 @@ class Kubelet:
             group.create_task(
                 self._every(
                     _IMAGES_S,
-                    lambda: keeper.collect_images(options.image_gc_high_percent, [PAUSE_IMAGE]),
+                    lambda: keeper.collect_images(options.image_gc_percents, [PAUSE_IMAGE]),
                     "images",
                 )
             )
+            evictions = self._evictions(node, keeper)
+            group.create_task(
+                self._every(
+                    options.eviction_look_s, lambda: self._watch_pressure(evictions, reporter), "eviction"
+                )
+            )
+
+    def _evictions(self, node: NodeContext, keeper: Housekeeper) -> EvictionManager:
+        options = self.options
+
+        def evict(victim: Victim) -> None:
+            worker = self.workers.get(str(victim.pod["metadata"]["uid"]))
+            if worker is not None:
+                worker.evict(Rejection("Evicted", victim.message, victim.grace_s, disruption=True))
+
+        return EvictionManager(
+            node,
+            options.thresholds,
+            lambda: [item.pod for item in self.workers.values() if not finished(item.pod)],
+            evict=evict,
+            reclaim=lambda: keeper.collect_images((0, 0), [PAUSE_IMAGE]),
+            measure=self._measure or partial(measure, options.root_dir, node.settings.node_memory_bytes),
+            transition_s=options.eviction_transition_s,
+            max_grace_s=options.eviction_max_grace_s,
+        )
+
+    async def _watch_pressure(self, evictions: EvictionManager, reporter: NodeReporter) -> None:
+        if await evictions.look():
+            reporter.pressures = evictions.pressure.conditions
+            reporter.poke()
 
     def _make_context(self, runtime: Runtime, machine: Machine) -> NodeContext:
         options = self.options
@@ -173,7 +208,9 @@ class Kubelet:
         assert self.reporter is not None
         allocatable = {name: self._amount(name) for name in self.reporter.allocatable}
         labels = dict(self.reporter.node["metadata"].get("labels") or {})
-        capacity = NodeCapacity(allocatable, labels, self.options.allowed_unsafe_sysctls)
+        capacity = NodeCapacity(
+            allocatable, labels, self.options.allowed_unsafe_sysctls, self.reporter.pressures
+        )
         uid = pod["metadata"]["uid"]
         others = [worker.pod for key, worker in self.workers.items() if key != uid]
         return admit(pod, others, capacity)

@@ -53,11 +53,13 @@ class NodeReporter:
         self._ready = False
         self.node: Object = new_node(machine, options)
         """The Node as last seen."""
+        self.pressures: frozenset[str] = frozenset()
+        """What is short on the node; ``poke`` after a change."""
 
     @property
     def allocatable(self) -> dict[str, str]:
         """Quantities that pods may take."""
-        return allocatable(capacity(self._machine, self._options))
+        return allocatable(capacity(self._machine, self._options), self._options)
 
     def poke(self) -> None:
         """Report soon: something changed."""
@@ -102,8 +104,8 @@ class NodeReporter:
             info = await self._runtime.info()
             images = await self._runtime.list_images()
         except RuntimeFailure as error:
-            return NodeFindings(None, (), str(error))
-        return NodeFindings(info, images)
+            return NodeFindings(None, (), str(error), pressures=self.pressures)
+        return NodeFindings(info, images, pressures=self.pressures)
 
     async def _report_loop(self) -> None:
         while True:

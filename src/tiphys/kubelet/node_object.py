@@ -12,18 +12,29 @@ from typing import Any
 
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.meta import Object
-from tiphys.apimachinery.quantity import parse
+from tiphys.apimachinery.quantity import Quantity, parse
 from tiphys.kubelet.machine import Machine
 from tiphys.kubelet.options import VERSION, KubeletOptions
 from tiphys.kubelet.runtime import Image, RuntimeInfo
 
-_MEMORY_RESERVE_BYTES = 100 * 1024 * 1024
 _MAX_IMAGES = 50
 _MAX_NAMES = 5
 _PRESSURES = (
-    ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-    ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-    ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+    (
+        "MemoryPressure",
+        ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+    ),
+    (
+        "DiskPressure",
+        ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+    ),
+    (
+        "PIDPressure",
+        ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+    ),
 )
 
 
@@ -36,6 +47,8 @@ class NodeFindings:
     problem: str = ""
     """Why the runtime does not answer."""
     shutting_down: bool = False
+    pressures: frozenset[str] = frozenset()
+    """The conditions that say that something is short."""
 
 
 def capacity(machine: Machine, options: KubeletOptions) -> dict[str, str]:
@@ -51,13 +64,25 @@ def capacity(machine: Machine, options: KubeletOptions) -> dict[str, str]:
     return {**found, **options.capacity}
 
 
-def allocatable(total: Mapping[str, str]) -> dict[str, str]:
-    """Return what is left for pods: memory without the eviction reserve, nine tenths of the storage."""
+def allocatable(total: Mapping[str, str], options: KubeletOptions) -> dict[str, str]:
+    """Return what is left for pods: without what is reserved, and what must be left (hard thresholds)."""
     result = dict(total)
-    memory = parse(total["memory"]).value() - _MEMORY_RESERVE_BYTES
-    result["memory"] = f"{max(memory, 0) // 1024}Ki"
-    result["ephemeral-storage"] = str(parse(total["ephemeral-storage"]).value() * 9 // 10)
+    for reserved in options.reserved:
+        for name, text in reserved.items():
+            if name in result:
+                result[name] = str(_less(parse(result[name]), parse(text)))
+    for signal, name in (("memory.available", "memory"), ("nodefs.available", "ephemeral-storage")):
+        hard = [item for item in options.thresholds if item.signal == signal and item.grace_s is None]
+        capacity = parse(total[name]).value()
+        left = parse(result[name]).value() - max((item.least(capacity) for item in hard), default=0)
+        # Storage is told in bytes, memory in KiB, as its capacity is.
+        result[name] = f"{max(left, 0) // 1024}Ki" if name == "memory" else str(max(left, 0))
     return result
+
+
+def _less(have: Quantity, taken: Quantity) -> Quantity:
+    left = have - taken
+    return left if left.amount > 0 else parse("0")
 
 
 def node_labels(machine: Machine, options: KubeletOptions) -> dict[str, str]:
@@ -100,7 +125,7 @@ def node_status(
     addresses = [{"type": "InternalIP", "address": ip} for ip in options.node_ips]
     return {
         "capacity": total,
-        "allocatable": allocatable(total),
+        "allocatable": allocatable(total, options),
         "conditions": _conditions(found, old, now),
         "addresses": [*addresses, {"type": "Hostname", "address": options.node_name}],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": options.server.port if options.server else 0}},
@@ -129,7 +154,10 @@ def _images(images: Iterable[Image]) -> list[dict[str, Any]]:
 
 def _conditions(found: NodeFindings, old: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
     before = {item["type"]: item for item in old.get("conditions") or ()}
-    wanted = [(kind, "False", reason, message) for kind, reason, message in _PRESSURES]
+    wanted = [
+        (kind, "True", *short) if kind in found.pressures else (kind, "False", *well)
+        for kind, well, short in _PRESSURES
+    ]
     problem = readiness_problem(found)
     if problem:
         wanted.append(("Ready", "False", "KubeletNotReady", problem))

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tiphys.kubelet.eviction import DEFAULT_HARD, Threshold, parse_thresholds
+
 VERSION = "v1.36.0"
 
 
@@ -51,6 +53,14 @@ class KubeletOptions:
     status_report_s: float = 300.0
     lease_duration_s: int = 40
     housekeeping_s: float = 2.0
-    image_gc_high_percent: int = 85
+    image_gc_percents: tuple[int, int] = (85, 80)
+    """A disk fuller than the first has unused images removed until it is below the second."""
+    thresholds: tuple[Threshold, ...] = parse_thresholds(DEFAULT_HARD)
+    """What must be left on the node; when it is not, pods are evicted."""
+    eviction_look_s: float = 10.0
+    eviction_transition_s: float = 300.0
+    eviction_max_grace_s: float = 0.0
+    reserved: tuple[Mapping[str, str], ...] = ()
+    """Taken out of what pods may have: for the system, and for Kubernetes itself."""
     log_max_bytes: int = 10 * 1024 * 1024
     log_max_files: int = 5

@@ -36,6 +36,8 @@ _RUNTIME_RETRY_S = 1.0
 _API_RETRY_S = 1.0
 _MIN_KILL_S = 2.0
 _LOOK_MIN_S, _LOOK_MAX_S = 0.1, 1.0
+_VOLUMES = "volumes"
+"""Key of ``busy`` while content is brought up to date; a change meanwhile waits for the end of it."""
 
 
 class PodWorker:
@@ -71,8 +73,10 @@ class PodWorker:
 
     def update(self, pod: Object) -> None:
         """Take a new version of the pod from the API."""
-        before = grace_period_s(self._pod)
+        before, facts = grace_period_s(self._pod), _facts(self._pod)
         self._pod = pod
+        # What the pod tells its containers of itself lies in volumes.
+        self._refresh_volumes = self._refresh_volumes or _facts(pod) != facts
         self._writer.observe(pod)
         if self._state.termination is not None and grace_period_s(pod) < before:
             self._shorten(grace_period_s(pod))
@@ -89,6 +93,12 @@ class PodWorker:
     def poke(self) -> None:
         """Look again soon."""
         self._wake.set()
+
+    def evict(self, rejection: Rejection) -> None:
+        """Give the pod up: stop it, and let it be Failed."""
+        if self._state.rejection is None and not finished(self._pod):
+            self._reject(self._pod, rejection)
+            self.poke()
 
     def refresh_volumes(self) -> None:
         """Objects behind the volumes changed, or a token is due."""
@@ -174,13 +184,16 @@ class PodWorker:
             self._reject(pod, chosen.rejection)
         if chosen.stop and self._state.termination is None and not chosen.stopped:
             grace = _MIN_KILL_S if self._removed else grace_period_s(pod)
+            rejection = self._state.rejection
+            if rejection is not None and rejection.grace_s is not None:
+                grace = min(grace, rejection.grace_s)
             self._state = replace(self._state, termination=Termination(now, grace))
             chosen = plan(pod, runtime, now, self._state)
         self._carry_out(group, pod, chosen)
         self._report(pod, runtime, chosen)
-        if self._refresh_volumes and not chosen.stop:
+        if self._refresh_volumes and not chosen.stop and _VOLUMES not in self._busy:
             self._refresh_volumes = False
-            self._spawn(group, "volumes", self._bring_up_to_date(pod))
+            self._spawn(group, _VOLUMES, self._bring_up_to_date(pod))
         if chosen.stopped and not self._busy:
             return await self._finish(pod, deleted=deleted), _API_RETRY_S if deleted else None
         return False, self._wait_s(runtime, chosen.wake_after_s)
@@ -377,6 +390,11 @@ class PodWorker:
             return False
         self._delete_sent = True
         return not meta.get("finalizers")
+
+
+def _facts(pod: Object) -> tuple[Any, Any]:
+    meta = pod["metadata"]
+    return meta.get("labels"), meta.get("annotations")
 
 
 def _backoff_text(pod: Object, name: str) -> str:

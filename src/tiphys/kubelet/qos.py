@@ -16,7 +16,7 @@ BURSTABLE = "Burstable"
 BEST_EFFORT = "BestEffort"
 
 _COMPUTE = ("cpu", "memory")
-_CRITICAL_PRIORITY = 2_000_000_000
+CRITICAL_PRIORITY = 2_000_000_000
 _GUARANTEED_SCORE = -997
 _BEST_EFFORT_SCORE = 1000
 
@@ -60,7 +60,7 @@ def qos_class(pod: Object) -> str:
 
 def oom_score_adj(pod: Object, container: dict[str, Any], node_memory_bytes: int) -> int:
     """Return the score for a container's processes: lower survives longer."""
-    if (pod["spec"].get("priority") or 0) >= _CRITICAL_PRIORITY:
+    if (pod["spec"].get("priority") or 0) >= CRITICAL_PRIORITY:
         return _GUARANTEED_SCORE
     kind = qos_class(pod)
     if kind == GUARANTEED:

@@ -20,7 +20,10 @@ from tiphys.kubelet.restarts import should_restart
 from tiphys.kubelet.runtime import ContainerState, RuntimePod
 
 PENDING, RUNNING, SUCCEEDED, FAILED = "Pending", "Running", "Succeeded", "Failed"
-OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+OWN_CONDITIONS = (
+    "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled",
+    "DisruptionTarget",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,12 @@ def _ready(pod: Object, containers: Condition) -> Condition:
     return Condition("Ready", True)
 
 
+def _disruption(state: PodState) -> list[Condition]:
+    if state.rejection is None or not state.rejection.disruption:
+        return []
+    return [Condition("DisruptionTarget", True, "TerminationByKubelet", state.rejection.message)]
+
+
 def _conditions(pod: Object, wanted: Sequence[Condition], now: datetime) -> list[dict[str, Any]]:
     """Give conditions their times, and keep those that others wrote."""
     old = {item["type"]: item for item in (pod.get("status") or {}).get("conditions") or ()}
@@ -167,7 +176,8 @@ def _conditions(pod: Object, wanted: Sequence[Condition], now: datetime) -> list
         if item.message:
             condition["message"] = item.message
         result.append(condition)
-    foreign = [item for kind, item in old.items() if kind not in OWN_CONDITIONS]
+    made = {item.type for item in wanted}
+    foreign = [item for kind, item in old.items() if kind not in made]
     return foreign + result
 
 
@@ -198,6 +208,7 @@ def make_status(pod: Object, runtime: RuntimePod, given: StatusInputs) -> dict[s
         _ready(pod, containers),
         containers,
         Condition("PodScheduled", True),
+        *_disruption(state),
     ]
     status: dict[str, Any] = {"phase": phase, "conditions": _conditions(pod, wanted, given.now)}
     if (generation := pod["metadata"].get("generation")) is not None:
