@@ -42,7 +42,31 @@ def test_every_node_has_its_own_cgroups():
     assert options("--cgroup-root=/x").cgroup_root == "/x"
 
 
-@pytest.mark.parametrize("flag", ["--node-labels=a", "--register-with-taints=a"])
+def test_what_the_node_keeps_for_itself():
+    made = options(
+        "--kube-reserved=cpu=100m", "--system-reserved=memory=1Gi", "--eviction-hard=memory.available<5%",
+        "--eviction-soft=pid.available<10", "--eviction-soft-grace-period=pid.available=1m",
+        "--image-gc-high-threshold=90", "--container-log-max-size=1Mi", "--container-log-max-files=3",
+    )  # fmt: skip
+    assert made.reserved == ({"memory": "1Gi"}, {"cpu": "100m"})
+    assert [(item.signal, item.text, item.grace_s) for item in made.thresholds] == [
+        ("memory.available", "5%", None),
+        ("pid.available", "10", 60.0),
+    ]
+    assert made.image_gc_percents == (90, 80)
+    assert (made.log_max_bytes, made.log_max_files) == (2**20, 3)
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--node-labels=a",
+        "--register-with-taints=a",
+        "--eviction-hard=x<1",
+        "--eviction-soft=memory.available<1",
+        "--container-log-max-size=big",
+    ],
+)
 def test_refused(flag):
     with pytest.raises(click.BadParameter):
         options(flag)

@@ -175,9 +175,12 @@ def hosts_cases() -> Iterator[Case]:
         volumes=[{"name": "h", "hostPath": {"path": "/etc/hosts", "type": "File"}}],
     )  # fmt: skip
     yield one(
-        "names", "hostname; grep there /etc/hosts | cut -f2-", "me\nme.there.containers.svc.cluster.local\tme\n",
-        hostname="me", subdomain="there",
-    )  # fmt: skip
+        "names",
+        "hostname; grep there /etc/hosts | cut -f2-",
+        "me\nme.there.containers.svc.cluster.local\tme\n",
+        hostname="me",
+        subdomain="there",
+    )
 
 
 def order_cases() -> Iterator[Case]:

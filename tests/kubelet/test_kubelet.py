@@ -41,7 +41,7 @@ def no_cgroups(monkeypatch):
 
 
 class Node:
-    def __init__(self, tmp_path):
+    def __init__(self, tmp_path, **options):
         self.api = PodApi()
         self.runtime = FakeRuntime()
         self.runtime.add_image("docker.io/library/img:1")
@@ -56,12 +56,14 @@ class Node:
             server=None,
             relist_s=0.02,
             housekeeping_s=0.05,
+            **options,
         )
         self.kubelet = None
 
     @asynccontextmanager
-    async def running(self):
-        self.kubelet = Kubelet(self.client, self.options, runtime=self.runtime)
+    async def running(self, measure=dict):
+        """``measure`` says what the machine has left: nothing that anybody could be short of."""
+        self.kubelet = Kubelet(self.client, self.options, runtime=self.runtime, measure=measure)
         task = asyncio.ensure_future(self.kubelet.run())
         try:
             yield self
@@ -234,6 +236,43 @@ async def test_config_map_volume_is_updated(node):
         node.api.put(CONFIG_MAPS, {**config_map, "data": {"a": "2", "b": "3"}})
         await node.until(lambda: (folder / "b").exists())
         assert (folder / "a").read_text() == "2"
+
+
+async def test_content_that_changes_while_it_is_written(node, monkeypatch):
+    """Many changes one after another: the last of them is what lies there in the end."""
+    meta = {"name": "cm", "namespace": "default"}
+    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
+    node.api.put(CONFIG_MAPS, config_map)
+    async with node.running():
+        pod = await node.create(volumes=[{"name": "v", "configMap": {"name": "cm"}}])
+        await node.until(node.ready)
+        folder = node.options.root_dir / "pods" / pod["metadata"]["uid"] / "volumes/kubernetes.io~configmap/v"
+        whole = node.kubelet.node.volumes.refresh
+        free = asyncio.Event()
+
+        async def slow(*args):
+            await whole(*args)
+            await free.wait()
+
+        monkeypatch.setattr(node.kubelet.node.volumes, "refresh", slow)
+        node.api.put(CONFIG_MAPS, {**config_map, "data": {"a": "1"}})
+        await node.until(lambda: (folder / "a").exists())
+        node.api.put(CONFIG_MAPS, {**config_map, "data": {"a": "2"}})
+        await asyncio.sleep(0.05)
+        free.set()
+        await node.until(lambda: (folder / "a").read_text() == "2")
+
+
+async def test_labels_that_change_reach_the_downward_volume(node):
+    async with node.running():
+        items = [{"path": "l", "fieldRef": {"fieldPath": "metadata.labels"}}]
+        volume = {"projected": {"sources": [{"downwardAPI": {"items": items}}]}}
+        pod = await node.create(volumes=[{"name": "v", **volume}])
+        await node.until(node.ready)
+        folder = node.options.root_dir / "pods" / pod["metadata"]["uid"] / "volumes/kubernetes.io~projected/v"
+        assert (folder / "l").read_text() == ""
+        await node.client.patch(PODS, "p", "default", {"metadata": {"labels": {"a": "b"}}}, type="merge")
+        await node.until(lambda: (folder / "l").read_text() == 'a="b"')
 
 
 async def test_missing_env_source_is_a_config_error(node):

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from tiphys.ctl.layout import DOMAIN, Cluster, Node
 
-
 _SHARED_DISK = {
     # The machine's disk is not the node's alone: a full one is no reason to drop imported images or pods.
     "eviction-hard": "memory.available<100Mi,nodefs.available<1%,nodefs.inodesFree<1%",

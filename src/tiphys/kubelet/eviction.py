@@ -146,8 +146,12 @@ def observe_pressure(
     ]
     since = {item: before.since.get(item, now) for item in short}
     seen = {**before.seen, **{SIGNALS[item.signal][0]: now for item in short}}
-    held = {kind for kind, moment in seen.items() if now - moment < timedelta(seconds=transition_s)}
-    lasting = frozenset(kind for kind in held if kind in before.conditions or seen[kind] == now)
+    transition = timedelta(seconds=transition_s)
+    lasting = frozenset(
+        kind
+        for kind, moment in seen.items()
+        if moment == now or (kind in before.conditions and now - moment < transition)
+    )
     return Pressure(since, {kind: seen[kind] for kind in lasting}, lasting)
 
 

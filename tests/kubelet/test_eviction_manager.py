@@ -1,0 +1,110 @@
+"""A kubelet whose node runs short: over a runtime, an API and measures in memory."""
+
+import shutil
+
+import pytest
+from test_kubelet import Node, no_cgroups  # noqa: F401
+
+from tiphys.client.kinds import NODES
+from tiphys.kubelet.eviction import Observation
+from tiphys.kubelet.eviction_manager import measure, tree_bytes
+
+MI = 2**20
+
+
+@pytest.fixture
+async def node(tmp_path):
+    node = Node(tmp_path, eviction_look_s=0.01, eviction_transition_s=0.0)
+    yield node
+    await node.client.close()
+
+
+def condition(node, kind):
+    found = (node.api.get(NODES, "n1") or {}).get("status", {}).get("conditions") or ()
+    return next((item for item in found if item["type"] == kind), {})
+
+
+async def test_short_of_memory(node):
+    left = {"memory.available": Observation(500 * MI, 1000 * MI)}
+    async with node.running(measure=lambda: left):
+        await node.create(
+            "modest", [{"name": "c", "image": "img:1", "resources": {"requests": {"memory": "1Gi"}}}]
+        )
+        await node.create("greedy")
+        await node.until(lambda: node.ready("greedy") and node.ready("modest"))
+        assert condition(node, "MemoryPressure")["status"] == "False"
+        left["memory.available"] = Observation(50 * MI, 1000 * MI)
+        await node.until(lambda: node.phase("greedy") == "Failed")
+        left["memory.available"] = Observation(500 * MI, 1000 * MI)
+        status = node.status("greedy")
+        assert status["reason"] == "Evicted"
+        assert status["message"].startswith(
+            "The node was low on resource: memory. Threshold quantity: 100Mi, "
+        )
+        assert (
+            "Container c was using 1Ki, request is 0, has larger consumption of memory. " in status["message"]
+        )
+        target = next(item for item in status["conditions"] if item["type"] == "DisruptionTarget")
+        assert (target["status"], target["reason"]) == ("True", "TerminationByKubelet")
+        assert node.events("Evicted")[0] == status["message"]
+        assert node.events("EvictionThresholdMet")[0] == "Attempting to reclaim memory"
+        assert node.phase("modest") == "Running"
+        await node.until(lambda: condition(node, "MemoryPressure")["status"] == "False")
+
+
+async def test_conditions_are_told_and_newcomers_refused(node):
+    left = {"memory.available": Observation(50 * MI, 1000 * MI)}
+    async with node.running(measure=lambda: left):
+        await node.until(lambda: condition(node, "MemoryPressure").get("status") == "True")
+        assert condition(node, "MemoryPressure")["reason"] == "KubeletHasInsufficientMemory"
+        await node.create("late")
+        await node.until(lambda: node.phase("late") == "Failed")
+        assert node.status("late")["message"] == "The node had condition: [MemoryPressure]. "
+        assert node.runtime.names("run_sandbox") == []
+
+
+async def test_images_go_before_pods(node):
+    node.runtime.add_image("docker.io/library/old:1")
+    images = node.runtime.images
+
+    def left():
+        return {"nodefs.available": Observation(500 if len(images_now()) < 2 else 50, 1000)}
+
+    def images_now():
+        return node.runtime.images
+
+    assert len(images) == 2
+    async with node.running(measure=left):
+        await node.create()
+        await node.until(lambda: len(images_now()) == 1)
+        await node.until(node.ready)
+        assert "docker.io/library/old:1" not in images_now()
+        assert node.phase() == "Running"
+
+
+async def test_too_full_an_empty_dir(node):
+    async with node.running(measure=dict):
+        made = await node.create(volumes=[{"name": "v", "emptyDir": {"sizeLimit": "8Ki"}}])
+        await node.until(node.ready)
+        folder = (
+            node.options.root_dir / "pods" / made["metadata"]["uid"] / "volumes/kubernetes.io~empty-dir/v"
+        )
+        (folder / "f").write_bytes(bytes(64 * 1024))
+        await node.until(lambda: node.phase() == "Failed")
+        assert node.status()["message"] == 'Usage of EmptyDir volume "v" exceeds the limit "8Ki". '
+
+
+def test_sizes_of_trees(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "f").write_bytes(bytes(4096))
+    (tmp_path / "a" / "b" / "g").write_bytes(bytes(4096))
+    (tmp_path / "a" / "gone").symlink_to("/nowhere")
+    assert 8192 <= tree_bytes(tmp_path) <= 8192 + 4096
+    assert tree_bytes(tmp_path / "none") == 0
+
+
+def test_this_machine(tmp_path):
+    found = measure(tmp_path, 1000)
+    assert found["nodefs.available"].capacity == shutil.disk_usage(tmp_path).total
+    assert found["memory.available"].capacity == 1000
+    assert 0 < found["pid.available"].available < found["pid.available"].capacity
