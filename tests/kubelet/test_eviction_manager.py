@@ -3,13 +3,15 @@
 import shutil
 
 import pytest
-from test_kubelet import Node, no_cgroups  # noqa: F401
+from fake_node import Node
 
 from tiphys.client.kinds import NODES
 from tiphys.kubelet.eviction import Observation
 from tiphys.kubelet.eviction_manager import measure, tree_bytes
 
 MI = 2**20
+
+pytestmark = pytest.mark.usefixtures("no_cgroups")
 
 
 @pytest.fixture

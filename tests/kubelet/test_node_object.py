@@ -6,8 +6,17 @@ from datetime import timedelta
 import pytest
 from pods import NOW
 
+from tiphys.kubelet.eviction import parse_thresholds
 from tiphys.kubelet.machine import Machine
-from tiphys.kubelet.node_object import NodeFindings, new_node, node_status, readiness_problem, significant
+from tiphys.kubelet.node_object import (
+    NodeFindings,
+    allocatable,
+    capacity,
+    new_node,
+    node_status,
+    readiness_problem,
+    significant,
+)
 from tiphys.kubelet.options import KubeletOptions
 from tiphys.kubelet.runtime import Image, RuntimeInfo
 
@@ -15,6 +24,7 @@ MACHINE = Machine(2, 2**30, 2**40, "amd64", "6.1", "Debian", "mid", "bid", "sid"
 OPTIONS = KubeletOptions(
     "n1", node_ips=("192.0.2.1",), labels={"a": "b"}, taints=({"key": "k", "effect": "NoSchedule"},)
 )
+SOFT = parse_thresholds("", "memory.available<50%", "memory.available=1m")
 GOOD = RuntimeInfo("containerd", "1.6", True, True)
 
 
@@ -65,6 +75,34 @@ def test_status():
 )
 def test_readiness(findings, problem):
     assert readiness_problem(findings) == problem
+
+
+def test_what_is_short_is_told():
+    made = node_status(MACHINE, OPTIONS, NodeFindings(GOOD, pressures=frozenset({"DiskPressure"})), {}, NOW)
+    told = {item["type"]: (item["status"], item["reason"]) for item in made["conditions"]}
+    assert told == {
+        "MemoryPressure": ("False", "KubeletHasSufficientMemory"),
+        "DiskPressure": ("True", "KubeletHasDiskPressure"),
+        "PIDPressure": ("False", "KubeletHasSufficientPID"),
+        "Ready": ("True", "KubeletReady"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "cpu", "memory", "storage"),
+    [
+        ({}, "2", "946176Ki", str(2**40 - 2**40 // 10)),
+        ({"thresholds": ()}, "2", "1048576Ki", str(2**40)),
+        ({"thresholds": parse_thresholds("memory.available<50%")}, "2", "524288Ki", str(2**40)),
+        ({"thresholds": SOFT}, "2", "1048576Ki", str(2**40)),
+        ({"thresholds": (), "reserved": ({"cpu": "1"}, {"cpu": "250m"})}, "750m", "1048576Ki", str(2**40)),
+        ({"thresholds": (), "reserved": ({"memory": "9Gi", "other": "1"},)}, "2", "0Ki", str(2**40)),
+    ],
+    ids=["as usual", "everything", "half", "soft ones keep nothing back", "reserved", "more than there is"],
+)  # fmt: skip
+def test_allocatable(options, cpu, memory, storage):
+    made = allocatable(capacity(MACHINE, OPTIONS), replace(OPTIONS, **options))
+    assert (made["cpu"], made["memory"], made["ephemeral-storage"]) == (cpu, memory, storage)
 
 
 def test_only_real_changes_matter():

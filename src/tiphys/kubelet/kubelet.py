@@ -255,8 +255,13 @@ class Kubelet:
         if self._group is None or self.node is None:
             return
         worker = PodWorker(self.node, pod)
+        work = self._look_after(worker)
+        try:
+            self._group.create_task(work)
+        except RuntimeError:  # the kubelet is being stopped: its group takes nothing on any more
+            work.close()
+            return
         self.workers[worker.uid] = worker
-        self._group.create_task(self._look_after(worker))
 
     async def _look_after(self, worker: PodWorker) -> None:
         """A fault in one pod's worker must not take the node down: begin again with a fresh one."""

@@ -50,6 +50,12 @@ def env(**value: Any) -> dict[str, Any]:
     return {"env": [{"name": "E", **value}]}
 
 
+SYSCTLS = "spec.securityContext.sysctls"
+SYSCTL_TEXT = (
+    "must have at most 253 characters and match regex"
+    r" ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"
+)
+
 CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "fine": (make(), []),
     "no containers": (make({"containers": []}), ["spec.containers: Required value"]),
@@ -352,6 +358,31 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "gates clash": (
         make({"schedulingGates": [{"name": "a.b/c"}, {"name": "a.b/c"}]}),
         ['spec.schedulingGates[1]: Duplicate value: "a.b/c"'],
+    ),
+    "sysctls": (
+        make(
+            {
+                "securityContext": {
+                    "sysctls": [
+                        {"name": name, "value": "1"}
+                        for name in (
+                            "foo-",
+                            "kernel.shmmax",
+                            "net/ipv4/ip_local_port_range",
+                            "bar..",
+                            "",
+                            "kernel.shmmax",
+                        )
+                    ]
+                }
+            }
+        ),
+        [
+            f'{SYSCTLS}[0].name: Invalid value: "foo-": {SYSCTL_TEXT}',
+            f'{SYSCTLS}[3].name: Invalid value: "bar..": {SYSCTL_TEXT}',
+            f"{SYSCTLS}[4].name: Required value",
+            f'{SYSCTLS}[5].name: Duplicate value: "kernel.shmmax"',
+        ],
     ),
     "host network": (make({"hostNetwork": True}, ports=[{"containerPort": 80}]), []),
     "host network ports": (

@@ -1,0 +1,331 @@
+"""Pods from creation to end: a real API server, scheduler and kubelet over a runtime in memory."""
+
+import asyncio
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "kubelet"))
+from fake_cri import FakeRuntime
+from fake_node import NoCgroups
+
+from tiphys.apimachinery.errors import Forbidden, Invalid, NotFound
+from tiphys.client.kinds import (
+    CONFIG_MAPS,
+    NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+    RUNTIME_CLASSES,
+    SECRETS,
+)
+from tiphys.kubelet import kubelet as kubelet_module
+from tiphys.kubelet.kubelet import Kubelet
+from tiphys.kubelet.options import KubeletOptions
+from tiphys.testing import Cluster
+
+pytestmark = pytest.mark.slow
+
+
+def pod(name="p", *, labels=None, annotations=None, **spec):
+    meta = {"name": name, "namespace": "default", "labels": labels or {}, "annotations": annotations or {}}
+    containers = [{"name": "c", "image": "docker.io/library/img:1"}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": meta,
+        # A token would lie on a tmpfs, which only root can mount.
+        "spec": {
+            "containers": containers,
+            "terminationGracePeriodSeconds": 5,
+            "automountServiceAccountToken": False,
+            **spec,
+        },
+    }
+
+
+@pytest.fixture
+async def world(tmp_path, monkeypatch):
+    """A cluster whose only node is a real kubelet."""
+    monkeypatch.setattr(kubelet_module, "Cgroups", NoCgroups)
+    runtime = FakeRuntime()
+    for name in ("img:1", "img:2"):
+        runtime.add_image(f"docker.io/library/{name}")
+    options = KubeletOptions(
+        node_name="real", root_dir=tmp_path / "kubelet", logs_dir=tmp_path / "logs", node_ips=("192.0.2.1",),
+        resolv_conf="", server=None, relist_s=0.02, housekeeping_s=0.05,
+    )  # fmt: skip
+    async with Cluster(nodes=0) as cluster:
+        kubelet = Kubelet(cluster.client, options, runtime=runtime, measure=dict)
+        async with running(kubelet):
+            await cluster.wait_for(NODES, "real", "", ready)
+            cluster.runtime = runtime
+            yield cluster
+
+
+@asynccontextmanager
+async def running(kubelet):
+    task = asyncio.ensure_future(kubelet.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+def ready(item):
+    conditions = ((item or {}).get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def observed(item):
+    return bool(item) and item["status"].get("observedGeneration") == item["metadata"]["generation"]
+
+
+async def start(cluster, made):
+    await cluster.client.create(PODS, made)
+    return await cluster.wait_for(PODS, made["metadata"]["name"], "default", ready)
+
+
+async def test_generations(world):
+    """One at first, one more for each change of the spec and for the deletion, none for labels."""
+    client = world.client
+    made = await start(world, pod(tolerations=[]))
+    assert made["metadata"]["generation"] == 1
+    changes = [
+        ({"spec": {"activeDeadlineSeconds": 5000}}, 2),
+        ({"metadata": {"labels": {"a": "b"}}}, 2),
+        ({"spec": {"containers": [{"name": "c", "image": "docker.io/library/img:2"}]}}, 3),
+        ({"spec": {"tolerations": [{"key": "k", "operator": "Exists"}]}}, 4),
+        ({"metadata": {"annotations": {"generation": "9"}, "generation": 9}}, 4),
+    ]
+    for patch, generation in changes:
+        changed = await client.patch(PODS, "p", "default", patch, type="strategic")
+        assert changed["metadata"]["generation"] == generation
+        await world.wait_for(PODS, "p", "default", observed)
+    assert (await client.delete(PODS, "p", "default"))["metadata"]["generation"] == 5
+
+
+async def test_a_generation_asked_for_is_not_given(world):
+    made = pod()
+    made["metadata"]["generation"] = 100
+    assert (await world.client.create(PODS, made))["metadata"]["generation"] == 1
+
+
+async def test_five_hundred_changes(world):
+    client = world.client
+    await start(world, pod(activeDeadlineSeconds=10_000))
+    for seconds in range(9_999, 9_999 - 499, -1):
+        patch = {"spec": {"activeDeadlineSeconds": seconds}}
+        changed = await client.patch(PODS, "p", "default", patch, type="merge")
+    assert changed["metadata"]["generation"] == 500
+    await world.wait_for(PODS, "p", "default", observed)
+
+
+async def test_from_creation_to_removal(world):
+    """Watched all the way: created, scheduled, running, patched, its status replaced, deleted."""
+    client = world.client
+    start_at = (await client.list(PODS, "default"))["metadata"]["resourceVersion"]
+    made = await start(world, pod(labels={"of": "life"}))
+    assert made["spec"]["nodeName"] == "real"
+    assert (made["status"]["hostIP"], made["status"]["hostIPs"]) == ("192.0.2.1", [{"ip": "192.0.2.1"}])
+    assert made["status"]["podIP"].startswith("10.")
+    assert made["status"]["qosClass"] == "BestEffort"
+    found = await client.list(PODS, "default", label_selector="of=life")
+    assert [item["metadata"]["name"] for item in found["items"]] == ["p"]
+    await client.patch(PODS, "p", "default", {"metadata": {"labels": {"time": "later"}}}, type="merge")
+    assert (await client.list(PODS, "default", label_selector="time=later"))["items"]
+    image = {"spec": {"containers": [{"name": "c", "image": "docker.io/library/img:2"}]}}
+    await client.patch(PODS, "p", "default", image, type="strategic")
+    await world.wait_for(
+        PODS, "p", "default", lambda item: item["status"]["containerStatuses"][0]["image"].endswith("img:2")
+    )
+    mine = {"type": "Mine", "status": "True", "reason": "Told"}
+    patched = await client.patch(
+        PODS, "p", "default", {"status": {"conditions": [mine], "message": "patched"}}, type="strategic",
+        subresource="status",
+    )  # fmt: skip
+    assert patched["status"]["message"] == "patched"
+    kept = await world.wait_for(PODS, "p", "default", ready)
+    assert any(item["type"] == "Mine" and item["reason"] == "Told" for item in kept["status"]["conditions"])
+    await client.delete(PODS, "p", "default")
+    seen = []
+    async with asyncio.timeout(20), client.watch(PODS, "default", resource_version=start_at) as watch:
+        async for event in watch:
+            seen.append((event.type, "deletionTimestamp" in event.object["metadata"]))
+            if event.type == "DELETED":
+                break
+    assert seen[0] == ("ADDED", False)
+    assert ("MODIFIED", True) in seen
+    with pytest.raises(NotFound):
+        await client.get(PODS, "p", "default")
+
+
+async def test_a_collection_goes_together(world):
+    for number in range(3):
+        await start(world, pod(f"p-{number}", labels={"type": "Testing"}))
+    await world.client.delete_collection(PODS, "default", label_selector="type=Testing")
+    for number in range(3):
+        await world.wait_for(PODS, f"p-{number}", "default", lambda item: item is None)
+    assert not (await world.client.list(PODS, "default", label_selector="type=Testing"))["items"]
+
+
+async def test_restarts_are_counted_one_by_one(world, monkeypatch):
+    monkeypatch.setattr("tiphys.kubelet.restarts.INITIAL_S", 0.01)
+    await start(world, pod())
+    counts = []
+    for _ in range(4):
+        world.runtime.exit("c", 1)
+        wanted = len(counts) + 1
+        again = await world.wait_for(
+            PODS, "p", "default",
+            lambda item, wanted=wanted: item["status"]["containerStatuses"][0]["restartCount"] == wanted
+            and ready(item),
+        )  # fmt: skip
+        counts.append(again["status"]["containerStatuses"][0]["restartCount"])
+        assert again["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 1
+    assert counts == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "phase", "restarts"),
+    [
+        ("Always", 0, "Running", 1),
+        ("OnFailure", 1, "Running", 1),
+        ("OnFailure", 0, "Succeeded", 0),
+        ("Never", 1, "Failed", 0),
+        ("Never", 0, "Succeeded", 0),
+    ],
+)
+async def test_policies(world, policy, code, phase, restarts):
+    await start(world, pod(restartPolicy=policy))
+    world.runtime.exit("c", code)
+
+    def settled(item):
+        (status,) = item["status"]["containerStatuses"]
+        return item["status"]["phase"] == phase and status["restartCount"] == restarts
+
+    await world.wait_for(PODS, "p", "default", settled)
+
+
+async def test_a_taint_taken_away_spares_the_pod(world):
+    """Evicted in three seconds, if the taint stayed; it goes at once."""
+    client = world.client
+    tolerates = [{"key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 2}]
+    await start(world, pod("spared", tolerations=tolerates))
+    await start(world, pod("steady", tolerations=[{"operator": "Exists"}]))
+    before = (await client.get(NODES, "real"))["spec"].get("taints") or []
+    taint = {"key": "k", "value": "v", "effect": "NoExecute"}
+    await client.patch(NODES, "real", "", {"spec": {"taints": [*before, taint]}}, type="merge")
+    await client.patch(NODES, "real", "", {"spec": {"taints": before}}, type="merge")
+    await start(world, pod("other", tolerations=tolerates))
+    await client.patch(
+        NODES, "real", "", {"spec": {"taints": [*before, {**taint, "key": "j"}]}}, type="merge"
+    )
+    await world.wait_for(
+        PODS, "spared", "default", lambda item: item is None or "deletionTimestamp" in item["metadata"]
+    )
+    assert ready(await client.get(PODS, "steady", "default"))
+
+
+async def test_runtime_classes(world):
+    client = world.client
+
+    def named(name, **more):
+        meta = {"name": name}
+        return {
+            "apiVersion": "node.k8s.io/v1",
+            "kind": "RuntimeClass",
+            "metadata": meta,
+            "handler": "runc",
+            **more,
+        }
+
+    await client.create(RUNTIME_CLASSES, named("plain"))
+    fixed = {"cpu": "10m", "memory": "1Mi"}
+    await client.create(RUNTIME_CLASSES, named("heavy", overhead={"podFixed": fixed}))
+    assert "overhead" not in (await start(world, pod("a", runtimeClassName="plain")))["spec"]
+    assert (await start(world, pod("b", runtimeClassName="heavy")))["spec"]["overhead"] == fixed
+    for name in ("none", "plain"):
+        if name == "plain":
+            await client.delete(RUNTIME_CLASSES, name)
+        with pytest.raises(Forbidden, match=f'pod rejected: RuntimeClass "{name}" not found'):
+            await client.create(PODS, pod("c", runtimeClassName=name))
+
+
+@pytest.mark.parametrize(
+    ("gvr", "kind", "value"), [(CONFIG_MAPS, "ConfigMap", "v"), (SECRETS, "Secret", "dg==")]
+)
+async def test_settings(world, gvr, kind, value):
+    """Keys must be names; what is immutable stays until it is deleted; others change."""
+    client = world.client
+
+    def made(name, data, **more):
+        meta = {"name": name, "namespace": "default"}
+        return {"apiVersion": "v1", "kind": kind, "metadata": meta, "data": data, **more}
+
+    with pytest.raises(Invalid, match=r"a valid config key must consist of"):
+        await client.create(gvr, made("empty", {"": value}))
+    live = await client.create(gvr, made("open", {"k": value}))
+    changed = await client.update(gvr, {**live, "data": {"other": value}})
+    assert changed["data"] == {"other": value}
+    closed = await client.update(gvr, {**changed, "immutable": True})
+    for attempt in ({**closed, "data": {"k": value}}, {**closed, "immutable": False}):
+        with pytest.raises(Invalid, match="field is immutable when `immutable` is set"):
+            await client.update(gvr, attempt)
+    await client.patch(gvr, "open", "default", {"metadata": {"labels": {"still": "fine"}}}, type="merge")
+    await client.delete(gvr, "open", "default")
+
+
+async def test_inline_volumes_of_drivers_in_the_pod_api(world):
+    """No driver is there to mount it; the API keeps and serves it."""
+    client = world.client
+    source = {"driver": "e2e.example.com", "volumeAttributes": {"a": "b"}, "readOnly": True}
+    made = pod(
+        "inline", volumes=[{"name": "v", "csi": source}], nodeSelector={"no": "node"}, labels={"of": "csi"}
+    )
+    created = await client.create(PODS, made)
+    assert created["spec"]["volumes"][0]["csi"] == source
+    assert (await client.get(PODS, "inline", "default"))["spec"]["volumes"][0]["csi"] == source
+    await client.patch(PODS, "inline", "default", {"metadata": {"labels": {"patched": "yes"}}}, type="merge")
+    assert (await client.list(PODS, "default", label_selector="patched=yes"))["items"]
+    await client.delete_collection(PODS, "default", label_selector="of=csi")
+    await world.wait_for(PODS, "inline", "default", lambda item: item is None)
+
+
+@pytest.mark.parametrize("gvr", [PERSISTENT_VOLUMES, PERSISTENT_VOLUME_CLAIMS], ids=["volume", "claim"])
+async def test_status_of_volumes_and_claims(world, gvr):
+    """Read, patched and replaced by itself."""
+    client = world.client
+    claims = gvr is PERSISTENT_VOLUME_CLAIMS
+    spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": "none"}
+    if claims:
+        spec |= {"resources": {"requests": {"storage": "1Gi"}}}
+    else:
+        spec |= {"capacity": {"storage": "1Gi"}, "hostPath": {"path": "/tmp/x"}}
+    kind, namespace = ("PersistentVolumeClaim", "default") if claims else ("PersistentVolume", "")
+    meta = {"name": "v", **({"namespace": namespace} if namespace else {})}
+    await client.create(gvr, {"apiVersion": "v1", "kind": kind, "metadata": meta, "spec": spec})
+    before = await client.get(gvr, "v", namespace, subresource="status")
+    assert before["kind"] == kind
+    if claims:
+        told = {"conditions": [{"type": "StatusPatched", "status": "True", "reason": "Told", "message": "m"}]}
+    else:
+        told = {"message": "StatusPatched", "reason": "Told"}
+    patched = await client.patch(gvr, "v", namespace, {"status": told}, type="merge", subresource="status")
+    for key, value in told.items():
+        if key == "conditions":
+            assert patched["status"][key][0]["reason"] == "Told"
+        else:
+            assert patched["status"][key] == value
+    live = await client.get(gvr, "v", namespace)
+    live["status"] |= {"conditions": []} if claims else {"message": "StatusUpdated"}
+    updated = await client.update(gvr, live, subresource="status")
+    assert (
+        updated["status"].get("conditions", []) == []
+        if claims
+        else updated["status"]["message"] == "StatusUpdated"
+    )

@@ -1,0 +1,132 @@
+"""Pods on a node, over a runtime and an API in memory: what their ends and their probes lead to."""
+
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import grpc
+import grpc.aio
+import pytest
+from fake_node import Node
+
+from tiphys.client.kinds import PODS
+from tiphys.kubelet.housekeeping import Housekeeper
+
+pytestmark = pytest.mark.usefixtures("no_cgroups")
+
+
+@pytest.fixture
+async def node(tmp_path):
+    node = Node(tmp_path, node_ips=("127.0.0.1",))
+    yield node
+    await node.client.close()
+
+
+@asynccontextmanager
+async def health_server():
+    async def check(request, context):
+        return b"\x08\x01"
+
+    server = grpc.aio.server()
+    method = grpc.unary_unary_rpc_method_handler(check)
+    handler = grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": method})
+    server.add_generic_rpc_handlers((handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield port
+    finally:
+        await server.stop(None)
+
+
+async def test_grpc_liveness(node, monkeypatch):
+    """The one that is answered stays; the one that asks where nobody serves is started again."""
+    monkeypatch.setattr("tiphys.kubelet.restarts.INITIAL_S", 0.01)
+    often = {"periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 1}
+    async with health_server() as port, node.running():
+        for name, asked in (("well", port), ("ill", 1)):
+            probe = {"grpc": {"port": asked}, **often}
+            containers = [{"name": "c", "image": "img:1", "livenessProbe": probe}]
+            await node.create(name, containers, hostNetwork=True)
+        await node.until(lambda: node.container("ill").get("restartCount", 0) >= 1)
+        assert node.container("well")["restartCount"] == 0
+        assert node.ready("well")
+        assert any(
+            "failed to connect service" in text or "health rpc" in text for text in node.events("Unhealthy")
+        )
+
+
+async def test_a_failing_init_container_is_tried_again(node, monkeypatch):
+    """The others wait, the pod stays Pending, restarts are counted."""
+    monkeypatch.setattr("tiphys.kubelet.restarts.INITIAL_S", 0.01)
+    node.runtime.exit_on_start["first"] = 1
+    inits = [{"name": name, "image": "img:1"} for name in ("first", "second")]
+    async with node.running():
+        await node.create(initContainers=inits)
+        await node.until(
+            lambda: (node.status().get("initContainerStatuses") or [{}])[0].get("restartCount", 0) >= 3
+        )
+        assert node.phase() == "Pending"
+        first, second = node.status()["initContainerStatuses"]
+        assert first["lastState"]["terminated"]["exitCode"] == 1
+        assert second["state"]["waiting"]["reason"] == "PodInitializing"
+        initialized = next(item for item in node.status()["conditions"] if item["type"] == "Initialized")
+        assert (initialized["status"], initialized["reason"]) == ("False", "ContainersNotInitialized")
+        assert set(node.runtime.names("start_container")) == {"first"}
+        assert "c" not in node.runtime.names("create_container")
+
+
+async def test_an_ended_pod_can_be_deleted(node):
+    node.runtime.exit_on_start["c"] = 1
+    async with node.running():
+        await node.create(restartPolicy="Never")
+        await node.until(lambda: node.phase() == "Failed")
+        assert node.container()["state"]["terminated"]["reason"] == "Error"
+        node.api.delete_pod("p")
+        await node.until(lambda: node.api.get(PODS, "p", "default") is None)
+
+
+async def test_unused_images_go_when_the_disk_is_full(node):
+    """The longest unused first, until there is room; never those in use or that the node needs."""
+    for name in ("old", "older", "kept"):
+        node.runtime.add_image(f"docker.io/library/{name}:1")
+    used = [90]
+
+    def usage(root):
+        return SimpleNamespace(total=100, used=used[0])
+
+    remove = node.runtime.remove_image
+
+    async def removing(image):
+        await remove(image)
+        used[0] -= 15
+
+    node.runtime.remove_image = removing
+    async with node.running():
+        await node.create()
+        await node.until(node.ready)
+        keeper = Housekeeper(node.kubelet.node, set, usage)
+        await keeper.collect_images((95, 80), [])
+        assert len(node.runtime.images) == 4
+        await keeper.collect_images((85, 80), ["docker.io/library/kept:1"])
+        assert len(node.runtime.images) == 3
+        used[0] = 100
+        await keeper.collect_images((0, 0), ["docker.io/library/kept:1"])
+        assert set(node.runtime.images) == {"docker.io/library/img:1", "docker.io/library/kept:1"}
+
+
+async def test_large_logs_are_rotated(node):
+    async with node.running():
+        await node.create()
+        await node.until(node.ready)
+        (container,) = node.runtime.containers.values()
+        path = Path(container.log_path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(200))  # noqa: ASYNC240
+        keeper = Housekeeper(node.kubelet.node, set)
+        await keeper.rotate_logs(300, 3)
+        assert node.runtime.names("reopen_log") == []
+        await keeper.rotate_logs(100, 3)
+        assert node.runtime.names("reopen_log") == [container.id]
+        (rotated,) = path.parent.iterdir()
+        assert rotated.name.startswith("0.log.")
