@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cluster import RunningCluster, eventually
-from images import BUSYBOX
+from images import BUSYBOX, DATA
 from manifests import container, pod
 from registry import PASSWORD, USER, push, registry
 
@@ -71,3 +71,25 @@ def test_a_pull_secret(cluster: RunningCluster, tmp_path: Path) -> None:
         cluster.kubectl("create", "secret", "docker-registry", "door", *flags)
         cluster.apply(_with(image, "Always", imagePullSecrets=[{"name": "door"}]))
         cluster.ready("box")
+
+
+def test_an_image_as_a_volume(cluster: RunningCluster, tmp_path: Path) -> None:
+    """Pulled from a registry each time, as asked for, whole and in part; nothing of it can be changed."""
+    with registry(cluster, tmp_path, secured=False) as address:
+        image = f"{address}/data:1"
+        push(cluster, DATA, image)
+        volume = {"name": "v", "image": {"reference": image, "pullPolicy": "Always"}}
+        mounts = [
+            {"name": "v", "mountPath": "/volume"},
+            {"name": "v", "mountPath": "/part", "subPath": "etc"},
+        ]
+        reader = container(volumeMounts=mounts)
+        cluster.apply(pod("reader", reader, volumes=[volume], nodeName="node-2"))
+        cluster.ready("reader")
+        assert "kitten" in cluster.sh("reader", "cat /volume/data.json")
+        assert cluster.sh("reader", "cat /volume/etc/os-release /part/os-release") == "NAME=data\nNAME=data\n"
+        assert (
+            "Read-only file system" in cluster.try_kubectl("exec", "reader", "--", "touch", "/volume/x").err
+        )
+        assert f'Successfully pulled image "{image}" in' in cluster.kubectl("get", "events")
+        cluster.kubectl("delete", "pod", "reader")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.kubelet import runtime as words
@@ -210,6 +211,10 @@ class FakeRuntime:
     async def remove_image(self, image: str) -> None:
         self._call("remove_image", image)
         self.images = {name: item for name, item in self.images.items() if item.id != image}
+
+    async def mount_image(self, image: Image, target: Path) -> None:
+        self._call("mount_image", image.tags[0])
+        target.mkdir(parents=True)  # noqa: ASYNC240
 
     async def image_fs_bytes(self) -> int:
         return 0

@@ -11,6 +11,7 @@ from fake_node import Node
 
 from tiphys.client.kinds import PODS
 from tiphys.kubelet.housekeeping import Housekeeper
+from tiphys.kubelet.runtime import RuntimeFailure
 
 pytestmark = pytest.mark.usefixtures("no_cgroups")
 
@@ -130,3 +131,40 @@ async def test_large_logs_are_rotated(node):
         assert node.runtime.names("reopen_log") == [container.id]
         (rotated,) = path.parent.iterdir()
         assert rotated.name.startswith("0.log.")
+
+
+async def test_images_as_volumes(node):
+    """Each is pulled by its own policy when a container that mounts it starts."""
+    node.runtime.pullable.add("docker.io/library/data:1")
+    mounts = [{"name": "d", "mountPath": "/d"}]
+    containers = [
+        {"name": "c", "image": "img:1", "volumeMounts": mounts},
+        {"name": "other", "image": "img:1"},
+    ]
+    source = {"reference": "data:1", "pullPolicy": "Always"}
+    async with node.running():
+        await node.create(containers=containers, volumes=[{"name": "d", "image": source}])
+        await node.until(node.ready)
+        assert node.runtime.names("pull_image") == ["docker.io/library/data:1"]
+        assert node.runtime.names("mount_image") == ["docker.io/library/data:1"]
+        config = next(item for item in node.runtime.configs.values() if item["metadata"]["name"] == "c")
+        mount = next(item for item in config["mounts"] if item["container_path"] == "/d")
+        assert mount["readonly"]
+        assert mount["host_path"].endswith("/volumes/kubernetes.io~image/d")
+        assert "docker.io/library/data:1" in node.kubelet.kept_images()
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"), [("pull_image", "ErrImagePull"), ("mount_image", "ImageVolumeMountFailed")]
+)
+async def test_images_that_cannot_be_volumes(node, call, reason):
+    node.runtime.pullable.add("docker.io/library/data:1")
+    node.runtime.fail[call] = RuntimeFailure("UNKNOWN", "broken")
+    mounts = [{"name": "d", "mountPath": "/d"}]
+    volume = {"name": "d", "image": {"reference": "data:1"}}
+    async with node.running():
+        await node.create(
+            containers=[{"name": "c", "image": "img:1", "volumeMounts": mounts}], volumes=[volume]
+        )
+        await node.until(lambda: node.waiting().get("reason") == reason)
+        assert "broken" in node.waiting()["message"]

@@ -7,6 +7,7 @@ to the API server and the container runtime, to nobody else. Restarting it distu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -27,7 +28,7 @@ from tiphys.kubelet.downward import NodeFacts
 from tiphys.kubelet.eviction import Victim
 from tiphys.kubelet.eviction_manager import EvictionManager, Measure, measure
 from tiphys.kubelet.housekeeping import Housekeeper
-from tiphys.kubelet.images import Images
+from tiphys.kubelet.images import ImageProblem, Images, normalize
 from tiphys.kubelet.machine import Machine, read_machine
 from tiphys.kubelet.network import ResolvConf, parse_resolv_conf
 from tiphys.kubelet.node import NodeReporter
@@ -126,7 +127,7 @@ class Kubelet:
             group.create_task(
                 self._every(
                     _IMAGES_S,
-                    lambda: keeper.collect_images(options.image_gc_percents, [PAUSE_IMAGE]),
+                    lambda: keeper.collect_images(options.image_gc_percents, self.kept_images()),
                     "images",
                 )
             )
@@ -150,11 +151,21 @@ class Kubelet:
             options.thresholds,
             lambda: [item.pod for item in self.workers.values() if not finished(item.pod)],
             evict=evict,
-            reclaim=lambda: keeper.collect_images((0, 0), [PAUSE_IMAGE]),
+            reclaim=lambda: keeper.collect_images((0, 0), self.kept_images()),
             measure=self._measure or partial(measure, options.root_dir, node.settings.node_memory_bytes),
             transition_s=options.eviction_transition_s,
             max_grace_s=options.eviction_max_grace_s,
         )
+
+    def kept_images(self) -> set[str]:
+        """Return the images that no container runs, but that must stay: for sandboxes, and as volumes."""
+        kept = {PAUSE_IMAGE}
+        for worker in self.workers.values():
+            for volume in worker.pod["spec"].get("volumes") or ():
+                if reference := (volume.get("image") or {}).get("reference"):
+                    with contextlib.suppress(ImageProblem):  # what is no name is no image either
+                        kept.add(normalize(reference))
+        return kept
 
     async def _watch_pressure(self, evictions: EvictionManager, reporter: NodeReporter) -> None:
         if await evictions.look():

@@ -24,6 +24,7 @@ from tiphys.kubelet.env import EnvProblem, EnvSources, make_env, referenced
 from tiphys.kubelet.hooks import HookFailure, run_hook
 from tiphys.kubelet.images import ImageProblem
 from tiphys.kubelet.lifecycle import START, Plan, Start, Waiting
+from tiphys.kubelet.mount import is_mount
 from tiphys.kubelet.mounts import container_mounts, write_hosts
 from tiphys.kubelet.network import hosts_file
 from tiphys.kubelet.probes.run import Target
@@ -174,6 +175,7 @@ class PodStarter:
             raise StartProblem(Waiting("ContainerCreating"), 0.0)
         sandbox_cri = self._sandbox_config(pod, sandbox.attempt)
         image = await self._image(pod, container, sandbox_cri, path)
+        volumes = {**volumes, **await self._image_volumes(pod, container, sandbox_cri, path)}
         config = await self._config(pod, container, (start, image), volumes, runtime, path)
         try:
             container_id = await node.runtime.create_container(sandbox.id, config, sandbox_cri)
@@ -213,6 +215,34 @@ class PodStarter:
             raise
         except RuntimeFailure as error:
             raise StartProblem(Waiting("ImageInspectError", str(error)), _RETRY_S) from error
+
+    async def _image_volumes(
+        self, pod: Object, container: dict[str, Any], sandbox_cri: Config, path: str
+    ) -> dict[str, Mounted]:
+        """Pull and mount the images that a container has as volumes. Raises StartProblem."""
+        wanted = {item["name"] for item in container.get("volumeMounts") or ()}
+        found = {}
+        for volume in pod["spec"].get("volumes") or ():
+            source = volume.get("image")
+            if source is None or volume["name"] not in wanted:
+                continue
+            asked = {
+                "name": f"{container['name']}/{volume['name']}",
+                "image": source.get("reference", ""),
+                "imagePullPolicy": source.get("pullPolicy"),
+            }
+            target = self._node.volumes.path_of(pod["metadata"]["uid"], "image", volume["name"])
+            image = await self._image(pod, asked, sandbox_cri, path)
+            try:
+                if not await asyncio.to_thread(is_mount, target):
+                    await self._node.runtime.mount_image(image, target)
+            except RuntimeUnavailable:
+                raise
+            except RuntimeFailure as error:
+                self._node.recorder.record(pod, "Warning", "Failed", f"Error: {error}", field_path=path)
+                raise StartProblem(Waiting("ImageVolumeMountFailed", str(error)), _START_RETRY_S) from error
+            found[volume["name"]] = Mounted(target, read_only=True)
+        return found
 
     async def _config(
         self,

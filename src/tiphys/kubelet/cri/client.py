@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ import grpc
 import grpc.aio
 
 from tiphys.kubelet.cri.messages import CRI
+from tiphys.kubelet.image_mount import mount_image, snapshotter_of
 from tiphys.kubelet.runtime import (
     CONTAINER_NAME,
     POD_NAME,
@@ -244,6 +246,13 @@ class CriClient:
     async def image_fs_bytes(self) -> int:
         answer = await self._image("ImageFsInfo")
         return sum(int(item.used_bytes.value) for item in answer.image_filesystems)
+
+    async def mount_image(self, image: Image, target: Path) -> None:
+        """Mount an image's files read-only. Raises RuntimeFailure."""
+        answer = await self._image("ImageFsInfo")
+        folders = [item.fs_id.mountpoint for item in answer.image_filesystems]
+        socket = Path(self.endpoint.removeprefix("unix://"))
+        await mount_image(socket, image, snapshotter_of(folders[0] if folders else ""), target)
 
 
 def _sandbox(item: Any) -> Sandbox:

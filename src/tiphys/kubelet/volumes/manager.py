@@ -91,6 +91,8 @@ class Volumes:
         self._objects.hold(uid, pod_references(pod))
         mounted = {}
         for volume in pod["spec"].get("volumes") or ():
+            if kind_of(volume) == "image":
+                continue  # made when the first container that uses it starts, as its own image is
             try:
                 mounted[volume["name"]] = await self._one(pod, volume, addresses)
             except (VolumeProblem, DownwardProblem) as error:
