@@ -1,5 +1,6 @@
 """Pods on a node, over a runtime and an API in memory: what their ends and their probes lead to."""
 
+import asyncio
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,8 @@ from tiphys.kubelet.housekeeping import Housekeeper
 from tiphys.kubelet.runtime import RuntimeFailure
 
 pytestmark = pytest.mark.usefixtures("no_cgroups")
+
+LATE = 0.0123
 
 
 @pytest.fixture
@@ -168,3 +171,30 @@ async def test_images_that_cannot_be_volumes(node, call, reason):
         )
         await node.until(lambda: node.waiting().get("reason") == reason)
         assert "broken" in node.waiting()["message"]
+
+
+async def test_last_words_that_come_late(node, monkeypatch):
+    """The runtime writes a log's end after the container's; those words are the message all the same."""
+    waited = []
+
+    async def write_while_waiting(seconds):
+        if seconds == LATE and not waited:
+            waited.append(seconds)
+            (container,) = node.runtime.containers.values()
+            await asyncio.to_thread(write_log, Path(container.log_path))
+        await whole(seconds)
+
+    def write_log(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("2026-01-01T00:00:00.000000000Z stdout F bye\n")
+
+    whole = asyncio.sleep
+    monkeypatch.setattr("tiphys.kubelet.pleg._LOG_WAITS_S", (LATE,))
+    monkeypatch.setattr("tiphys.kubelet.pleg.asyncio.sleep", write_while_waiting)
+    node.runtime.exit_on_start["c"] = 1
+    async with node.running():
+        fallback = {"name": "c", "image": "img:1", "terminationMessagePolicy": "FallbackToLogsOnError"}
+        await node.create(containers=[fallback], restartPolicy="Never")
+        await node.until(lambda: node.phase() == "Failed")
+        assert node.container()["state"]["terminated"]["message"] == "bye\n"
+    assert waited == [LATE]

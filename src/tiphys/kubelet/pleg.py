@@ -26,6 +26,7 @@ from tiphys.kubelet.runtime import (
 
 _MESSAGE_BYTES = 4096
 _FALLBACK_BYTES, _FALLBACK_LINES = 2048, 80
+_LOG_WAITS_S = (0.05, 0.1, 0.2)
 
 _Signature = frozenset[tuple[str, object]]
 
@@ -115,10 +116,19 @@ class PodCache:
             raise
         detailed = replace(detailed, sandbox_id=listed.sandbox_id)
         if detailed.state is ContainerState.EXITED:
-            message = await asyncio.to_thread(self._last_words, detailed)
+            message = await self._message(detailed)
             if message:
                 detailed = replace(detailed, message=message)
         return detailed
+
+    async def _message(self, container: Container) -> str:
+        """Return the last words. A log may be written just after its container was seen to have ended."""
+        for wait_s in (*_LOG_WAITS_S, None):
+            message = await asyncio.to_thread(self._last_words, container)
+            if message or wait_s is None or not _tells_by_log(container):
+                return message
+            await asyncio.sleep(wait_s)
+        return ""
 
     def _last_words(self, container: Container) -> str:
         """Return the termination message: what the container wrote, or the end of its log if it failed."""
@@ -129,10 +139,14 @@ class PodCache:
                 text = file.read(_MESSAGE_BYTES).decode(errors="replace")
         except OSError:
             text = ""
-        policy = container.annotations.get(words.TERMINATION_POLICY)
-        if not text and policy == "FallbackToLogsOnError" and container.exit_code:
+        if not text and _tells_by_log(container):
             text = last_lines(Path(container.log_path), _FALLBACK_LINES, _FALLBACK_BYTES)
         return text or container.message
+
+
+def _tells_by_log(container: Container) -> bool:
+    policy = container.annotations.get(words.TERMINATION_POLICY)
+    return policy == "FallbackToLogsOnError" and container.exit_code != 0
 
 
 def _signature(pod: RuntimePod) -> _Signature:
