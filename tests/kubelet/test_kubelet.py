@@ -26,6 +26,9 @@ async def test_registers_and_holds_a_lease(node):
         assert {"type": "InternalIP", "address": "192.0.2.1"} in status["addresses"]
         ready = next(item for item in status["conditions"] if item["type"] == "Ready")
         assert (ready["status"], ready["reason"]) == ("True", "KubeletReady")
+        await node.until(lambda: node.events("NodeReady"))
+        assert node.events("Starting") == ["Starting kubelet."]
+        assert node.events("NodeHasSufficientMemory") == ["Node n1 status is now: NodeHasSufficientMemory"]
         labels = node.api.get(NODES, "n1")["metadata"]["labels"]
         assert labels["kubernetes.io/hostname"] == "n1"
 

@@ -16,6 +16,7 @@ from tiphys.kubelet.node_object import (
     node_status,
     readiness_problem,
     significant,
+    transitions,
 )
 from tiphys.kubelet.options import KubeletOptions
 from tiphys.kubelet.runtime import Image, RuntimeInfo
@@ -103,6 +104,25 @@ def test_what_is_short_is_told():
 def test_allocatable(options, cpu, memory, storage):
     made = allocatable(capacity(MACHINE, OPTIONS), replace(OPTIONS, **options))
     assert (made["cpu"], made["memory"], made["ephemeral-storage"]) == (cpu, memory, storage)
+
+
+def conditions(**values):
+    return {"conditions": [{"type": kind, "status": value} for kind, value in values.items()]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reasons"),
+    [
+        ({}, conditions(Ready="False", DiskPressure="False"), ["NodeNotReady", "NodeHasNoDiskPressure"]),
+        (conditions(Ready="False"), conditions(Ready="True"), ["NodeReady"]),
+        (conditions(Ready="True"), conditions(Ready="True"), []),
+        (conditions(PIDPressure="False"), conditions(PIDPressure="True"), ["NodeHasInsufficientPID"]),
+        ({}, conditions(Foreign="True"), []),
+    ],
+    ids=["at first", "changed", "as before", "short", "another's"],
+)
+def test_transitions(before, after, reasons):
+    assert transitions(before, after) == reasons
 
 
 def test_only_real_changes_matter():

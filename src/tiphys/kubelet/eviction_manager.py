@@ -127,7 +127,8 @@ class EvictionManager:
         kind, resource = SIGNALS[threshold.signal]
         text = f"Attempting to reclaim {resource}"
         log.warning("eviction threshold met signal=%s left=%s", threshold.signal, found[threshold.signal])
-        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": self._node.name}}
+        name = self._node.name
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": name}}
         self._node.recorder.record(node, "Warning", "EvictionThresholdMet", text)
         if kind == DISK:
             await self._reclaim()

@@ -25,6 +25,7 @@ from tiphys.kubelet.node_object import (
     node_status,
     readiness_problem,
     significant,
+    transitions,
 )
 from tiphys.kubelet.options import KubeletOptions
 from tiphys.kubelet.runtime import Runtime, RuntimeFailure
@@ -47,6 +48,7 @@ class NodeReporter:
         self._machine = machine
         self._options = options
         self._clock = clock
+        self._recorder = client.events("kubelet", options.node_name)
         self._poked = asyncio.Event()
         self._reported: dict[str, Any] = {}
         self._reported_at = 0.0
@@ -67,6 +69,7 @@ class NodeReporter:
 
     async def run(self) -> None:
         await self._register()
+        self._tell("Starting", "Starting kubelet.")
         async with asyncio.TaskGroup() as group:
             group.create_task(self._report_loop())
             group.create_task(self._lease_loop())
@@ -136,10 +139,19 @@ class NodeReporter:
         due = now - self._reported_at >= self._options.status_report_s
         if not due and self._reported and significant(status) == significant(self._reported):
             return
+        before = self._reported
         self.node = await self._client.patch(
             NODES, self._options.node_name, "", {"status": status}, type="strategic", subresource="status"
         )
         self._reported, self._reported_at = status, now
+        for reason in transitions(before, status):
+            self._tell(reason, f"Node {self._options.node_name} status is now: {reason}")
+
+    def _tell(self, reason: str, message: str) -> None:
+        """An event of the node; they are found by its name, which stands for its UID too."""
+        name = self._options.node_name
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": name}}
+        self._recorder.record(node, "Normal", reason, message)
 
     async def _lease_loop(self) -> None:
         while True:

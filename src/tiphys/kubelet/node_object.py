@@ -199,6 +199,28 @@ def readiness_problem(found: NodeFindings) -> str:
     return ""
 
 
+_TOLD = {
+    ("Ready", "True"): "NodeReady",
+    ("Ready", "False"): "NodeNotReady",
+    ("MemoryPressure", "True"): "NodeHasInsufficientMemory",
+    ("MemoryPressure", "False"): "NodeHasSufficientMemory",
+    ("DiskPressure", "True"): "NodeHasDiskPressure",
+    ("DiskPressure", "False"): "NodeHasNoDiskPressure",
+    ("PIDPressure", "True"): "NodeHasInsufficientPID",
+    ("PIDPressure", "False"): "NodeHasSufficientPID",
+}
+
+
+def transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Return what events say of conditions that changed between two statuses, as reasons."""
+    known = {item["type"]: item["status"] for item in before.get("conditions") or ()}
+    return [
+        _TOLD[item["type"], item["status"]]
+        for item in after.get("conditions") or ()
+        if (item["type"], item["status"]) in _TOLD and known.get(item["type"]) != item["status"]
+    ]
+
+
 def significant(status: Mapping[str, Any]) -> dict[str, Any]:
     """Return a status without heartbeats: what must be reported at once when it changes."""
     conditions = [
