@@ -13,23 +13,6 @@ from tiphys.wire.server import Server, ServerLimits, serve
 DEADLINE_S = 10
 
 
-class Pushed:
-    """A stream that writes past its reader."""
-
-    def __init__(self) -> None:
-        self.chunks: asyncio.Queue[bytes] = asyncio.Queue()
-        self.push: Callable[[bytes], bool] | None = None
-
-    def attach(self, write: Callable[[bytes], bool]) -> None:
-        self.push = write
-
-    def __aiter__(self) -> "Pushed":
-        return self
-
-    async def __anext__(self) -> bytes:
-        return await self.chunks.get()
-
-
 class App:
     """A handler with one path for each way of answering; remembers what it saw."""
 
@@ -125,10 +108,6 @@ class App:
                 yield b"f" * 65536
         finally:
             self.closed.set()
-
-    async def do_pushed(self, request: Request) -> Response:
-        self.pushed = Pushed()
-        return Response(200, {}, stream=self.pushed)
 
     async def do_upgrade(self, request: Request) -> Response:
         return Response(101, {"Upgrade": "echo", "Connection": "Upgrade"}, upgrade=self._upper)
@@ -305,6 +284,22 @@ async def test_repeated_header_blocks_keep_apart_what_differs() -> None:
     ]  # fmt: skip
 
 
+async def test_what_was_made_of_the_headers_is_kept_for_the_same_ones_only() -> None:
+    app, tokens = App(), ("a", "a", "a", "b", "a")
+    async with running(app) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        for token in tokens:
+            writer.write(get("/hello", f"Authorization: Bearer {token}"))
+            await reader.readuntil(b"hello")
+            app.requests[-1].memo.setdefault("seen", token)
+        writer.close()
+    assert [request.memo["seen"] for request in app.requests] == list(tokens)
+    memos = [id(request.memo) for request in app.requests]
+    assert memos[1] == memos[2]
+    assert len(set(memos)) == 4
+    assert server.lines == {b"GET /hello HTTP/1.1": ("GET", "/hello", "/hello", "")}
+
+
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 async def test_body_over_the_limit(framing: str) -> None:
     body = b"x" * 200
@@ -355,62 +350,6 @@ async def test_failing_stream_is_cut_without_its_last_chunk(caplog: pytest.LogCa
             assert not (await reader.read()).endswith(b"0\r\n\r\n")
         writer.close()
     assert "stream failed path=/fails" in caplog.text
-
-
-async def test_a_stream_may_write_past_its_reader() -> None:
-    app = App()
-    async with running(app) as server:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(get("/pushed"))
-        await reader.readuntil(b"\r\n\r\n")
-        push = app.pushed.push
-        assert push is not None
-        assert push(b"one")
-        assert await reader.readexactly(8) == b"3\r\none\r\n"
-        app.pushed.chunks.put_nowait(b"two")
-        assert await reader.readexactly(8) == b"3\r\ntwo\r\n"
-        (connection,) = server.connections
-        connection.pause_writing()
-        assert not push(b"held")
-        assert connection in server.timed
-        connection.resume_writing()
-        assert connection not in server.timed
-        assert push(b"six")
-        assert await reader.readexactly(8) == b"3\r\nsix\r\n"
-        writer.transport.abort()
-        await until(lambda: not server.connections)
-        assert not push(b"gone")
-
-
-async def test_nothing_is_pushed_to_http_1_0() -> None:
-    app = App()
-    async with running(app) as server:
-        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(b"GET /pushed HTTP/1.0\r\n\r\n")
-        await until(lambda: bool(app.requests) and any(one._streaming for one in server.connections))
-        assert app.pushed.push is None
-        writer.transport.abort()
-
-
-async def test_the_same_chunk_is_framed_once() -> None:
-    server = Server(App())
-    chunk = b"event"
-    assert server.framed(chunk) is server.framed(chunk)
-    assert server.framed(b"other") == b"5\r\nother\r\n"
-
-
-async def test_who_streams_or_is_upgraded_is_not_looked_at_each_second() -> None:
-    app = App()
-    async with running(app) as server:
-        pairs = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3)]
-        pairs[0][1].write(get("/endless"))
-        pairs[1][1].write(get("/upgrade", "Connection: Upgrade", "Upgrade: echo"))
-        for reader, _ in pairs[:2]:
-            await reader.readuntil(b"\r\n\r\n")
-        await until(lambda: len(server.connections) == 3 and len(server.timed) == 1)
-        for _, writer in pairs:
-            writer.transport.abort()
-        await until(lambda: not server.connections and not server.timed)
 
 
 async def test_slow_reader_holds_the_stream_back() -> None:
