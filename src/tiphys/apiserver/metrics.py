@@ -22,12 +22,13 @@ _LABELS = ("verb", "group", "version", "resource", "subresource")
 Labels = tuple[str, str, str, str, str]
 
 
-class _Durations:
-    """How many answers took how long, each bucket by itself."""
+class _Series:
+    """How many answers of one kind there were, by code, and how many took how long, each bucket by itself."""
 
-    __slots__ = ("buckets", "total_s")
+    __slots__ = ("buckets", "codes", "total_s")
 
     def __init__(self) -> None:
+        self.codes: dict[int, int] = {}
         self.buckets = [0] * len(_BUCKETS)
         self.total_s = 0.0
 
@@ -38,36 +39,35 @@ class Metrics(Collector):
     CONTENT_TYPE = CONTENT_TYPE_LATEST
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[Labels, int], int] = {}
-        self._durations: dict[Labels, _Durations] = {}
+        self._series: dict[Labels, _Series] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
     def observe(self, labels: Labels, code: int, seconds: float) -> None:
         """Count one answered request."""
-        key = (labels, code)
-        self._counts[key] = self._counts.get(key, 0) + 1
-        durations = self._durations.get(labels)
-        if durations is None:
-            durations = self._durations[labels] = _Durations()
-        durations.buckets[bisect_left(_BUCKETS, seconds)] += 1
-        durations.total_s += seconds
+        series = self._series.get(labels)
+        if series is None:
+            series = self._series[labels] = _Series()
+        series.codes[code] = series.codes.get(code, 0) + 1
+        series.buckets[bisect_left(_BUCKETS, seconds) if seconds > _BUCKETS[0] else 0] += 1
+        series.total_s += seconds
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they stand."""
         total = CounterMetricFamily("apiserver_request", "Requests served.", labels=[*_LABELS, "code"])
-        for (labels, code), count in self._counts.items():
-            total.add_metric([*labels, str(code)], count)
+        for labels, series in self._series.items():
+            for code, count in series.codes.items():
+                total.add_metric([*labels, str(code)], count)
         yield total
         seconds = HistogramMetricFamily(
             "apiserver_request_duration_seconds", "Time to answer.", labels=_LABELS
         )
-        for labels, durations in self._durations.items():
+        for labels, series in self._series.items():
             running, buckets = 0, []
-            for bound, count in zip(_BUCKETS, durations.buckets, strict=True):
+            for bound, count in zip(_BUCKETS, series.buckets, strict=True):
                 running += count
                 buckets.append((_text(bound), running))
-            seconds.add_metric(labels, buckets, durations.total_s)
+            seconds.add_metric(labels, buckets, series.total_s)
         yield seconds
 
     def render(self) -> bytes:

@@ -28,17 +28,19 @@ NO_STORE = "no-cache, private"
 
 def call_format(call: Call, *, watch: bool = False, transforms: bool = True) -> Format:
     """Return the form that a call asks for. Raises NotAcceptable."""
-    headers, pretty = call.request.headers, ""
     if "pretty" in call.query:
-        pretty = call.query["pretty"][0] or "true"
-    return accept_format(
-        headers.get("accept", ""),
-        pretty,
-        headers.get("user-agent", ""),
-        watch=watch,
-        protobuf=not call.resource.custom,
-        transforms=transforms,
-    )
+        return _format(call, call.query["pretty"][0] or "true", watch=watch, transforms=transforms)
+    key = (call_format, watch, transforms, call.resource.custom)
+    form: Format | None = call.request.memo.get(key)
+    if form is None:
+        form = call.request.memo[key] = _format(call, "", watch=watch, transforms=transforms)
+    return form
+
+
+def _format(call: Call, pretty: str, *, watch: bool, transforms: bool) -> Format:
+    headers, protobuf = call.request.headers, not call.resource.custom
+    accept, agent = headers.get("accept", ""), headers.get("user-agent", "")
+    return accept_format(accept, pretty, agent, watch=watch, protobuf=protobuf, transforms=transforms)
 
 
 def encode(value: Any, form: Format) -> tuple[bytes, str]:

@@ -142,8 +142,14 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
     def _received(self, data: bytes) -> None:
         self._active_tick = self._owner.tick
         if self._mode == HTTP:
-            if not self._read_known(data):
+            request = self._read_known(data)
+            if request is None:
                 self._feed(data)
+            elif self._pending or self._busy or self._paused:
+                self._pending.append(Job(request, True))
+            else:
+                self._step(Job(request, True))
+                return
             self._pump()
         elif self._mode == RAW and self._raw is not None:
             self._raw.feed(data)

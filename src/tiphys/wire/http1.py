@@ -57,6 +57,20 @@ def split_target(target: bytes) -> tuple[str, str, str]:
     return (unquote(raw_path) if "%" in raw_path else raw_path), raw_path, query
 
 
+class RequestLines(dict[bytes, tuple[str, str, str, str]]):
+    """Request lines seen lately, parsed: method, path, path as sent, query. Clients repeat themselves."""
+
+    LIMIT: Final = 2048
+    LONGEST_BYTES: Final = 512
+
+    def add(self, line: bytes, parsed: tuple[str, str, str, str]) -> None:
+        """Remember a line, unless it is long."""
+        if len(line) <= self.LONGEST_BYTES:
+            if len(self) >= self.LIMIT:
+                self.clear()
+            self[line] = parsed
+
+
 def encode_head(
     status: int, headers: Mapping[str, str], *, length: int | None, closing: bool, date: str, chunked: bool
 ) -> bytes:
@@ -65,16 +79,20 @@ def encode_head(
     ``length`` None sends no Content-Length (streams, 204, 304). A line break in a header's value becomes a
     space, so that no value can end the head early.
     """
-    line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Status\r\n"
-    fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    if fields.count("\n") != len(headers) or fields.count("\r") != len(headers):
-        fields = "".join([f"{_one_line(name)}: {_one_line(value)}\r\n" for name, value in headers.items()])
-    tail = "Connection: close\r\n" if closing else ""
+    head = line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Status\r\n"
+    for name, value in headers.items():
+        head += f"{name}: {value}\r\n"
+    if head.count("\n") != len(headers) + 1 or head.count("\r") != len(headers) + 1:
+        head = line + "".join(
+            [f"{_one_line(name)}: {_one_line(value)}\r\n" for name, value in headers.items()]
+        )
+    if closing:
+        head += "Connection: close\r\n"
     if chunked:
-        tail += "Transfer-Encoding: chunked\r\n"
+        head += "Transfer-Encoding: chunked\r\n"
     elif length is not None:
-        tail += f"Content-Length: {length}\r\n"
-    return f"{line}{fields}Date: {date}\r\n{tail}\r\n".encode("utf-8", "replace")
+        head += f"Content-Length: {length}\r\n"
+    return f"{head}Date: {date}\r\n\r\n".encode("utf-8", "replace")
 
 
 def encode_switch(headers: Mapping[str, str]) -> bytes:

@@ -46,6 +46,10 @@ class Request:
     """As sent (still percent-encoded), for proxying."""
     scope: dict[str, Any] = field(default_factory=dict)
     """For handlers: who the user is, request id, and so on."""
+    memo: dict[Any, Any] = field(default_factory=dict)
+    """What handlers made of the headers alone, kept for the connection's next request with the same ones.
+
+    Keys begin with the function that made the value; there must be few of them."""
 
     @property
     def query(self) -> dict[str, list[str]]:

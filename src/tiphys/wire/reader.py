@@ -33,6 +33,7 @@ class Owner(Protocol):
     connections: set[Any]
     timed: set[Any]
     """Connections whose silence counts: none with a stream or an upgrade that its peer keeps up with."""
+    lines: http1.RequestLines
     buffer: memoryview
     """Where reads of every connection arrive; empty again when ``buffer_updated`` returns."""
 
@@ -84,21 +85,29 @@ class RequestReader:
         # The header block of the last plain request, and what it parsed to: clients repeat themselves.
         self._block: bytes | None = None
         self._block_headers: dict[str, str] = {}
+        self._block_memo: dict[Any, Any] = {}
         # Upgrades.
         self._held: list[bytes] = []
         self._upgrade_body_left = 0
 
-    def _read_known(self, data: bytes) -> bool:
-        """Queue a request whose header block is, byte for byte, the one before it; False if it is not."""
+    def _read_known(self, data: bytes) -> Request | None:
+        """Return a request whose header block is, byte for byte, the one before it; None if it is not."""
         block = self._block
         if block is None or self._in_message or self._last or not data.endswith(block):
-            return False
-        line = http1.REQUEST_LINE.fullmatch(data, 0, len(data) - len(block))
-        if line is None:
-            return False
-        request = self._make_request(line[1].decode(), line[2], self._block_headers, b"")
-        self._pending.append(Job(request, True))
-        return True
+            return None
+        line = data[: -len(block)]
+        parsed = self._owner.lines.get(line)
+        if parsed is None:
+            match = http1.REQUEST_LINE.fullmatch(line)
+            if match is None:
+                return None
+            parsed = (match[1].decode(), *http1.split_target(match[2]))
+            self._owner.lines.add(line, parsed)
+        method, path, raw_path, query = parsed
+        return Request(
+            method, path, query, self._block_headers, b"", self._peer, self._certificate, raw_path,
+            memo=self._block_memo,
+        )  # fmt: skip
 
     def _feed(self, data: bytes) -> None:
         """Give bytes to the parser; what is malformed is answered and ends the connection."""
@@ -135,7 +144,7 @@ class RequestReader:
             headers.keys() & {"content-length", "transfer-encoding", "upgrade", "expect", "connection"}
         )
         if plain and rest.endswith(b"\r\n\r\n") and http1.REQUEST_LINE.fullmatch(line):
-            self._block, self._block_headers = b"\r\n" + rest, headers
+            self._block, self._block_headers, self._block_memo = b"\r\n" + rest, headers, {}
 
     def on_message_begin(self) -> None:
         self._target = b""

@@ -17,7 +17,7 @@ from socket import socket
 from typing import Final
 
 from tiphys.apimachinery.clock import Clock, RealClock
-from tiphys.wire import tls_listener
+from tiphys.wire import http1, tls_listener
 from tiphys.wire.connection import Connection
 from tiphys.wire.message import Handler
 from tiphys.wire.tls_listener import TlsListener
@@ -55,6 +55,7 @@ class Server:
         self.max_header_bytes = self.limits.max_header_bytes
         self.connections: set[Connection] = set()
         self.timed: set[Connection] = set()
+        self.lines = http1.RequestLines()
         self.buffer = memoryview(bytearray(_READ_BYTES))
         self._chunk = self._framed = b""
         self._clock = clock or RealClock()

@@ -34,8 +34,8 @@ class TlsTransport(asyncio.Transport):
     """One connection. ``sock`` is non-blocking and has shaken hands."""
 
     __slots__ = (
-        "_backlog", "_backlog_bytes", "_closing", "_fd", "_finished", "_loop", "_lost", "_paused", "_peer",
-        "_protocol", "_read", "_reading", "_repeat", "_sock", "_timer", "_writing",
+        "_backlog", "_backlog_bytes", "_closing", "_fd", "_finished", "_get_buffer", "_loop", "_lost",
+        "_paused", "_peer", "_protocol", "_read", "_reading", "_repeat", "_sock", "_timer", "_writing",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +51,7 @@ class TlsTransport(asyncio.Transport):
         self._fd = sock.fileno()
         self._read = cast(Callable[[int, memoryview], int], sock.read)  # typed as without a buffer
         self._protocol = protocol
+        self._get_buffer = cast(Callable[[int], memoryview], protocol.get_buffer)
         self._peer = peer
         self._backlog: deque[memoryview] = deque()
         self._backlog_bytes = 0
@@ -110,7 +111,7 @@ class TlsTransport(asyncio.Transport):
     def _readable(self) -> None:
         """Read a record; more only where the first was full, as then there is likely another."""
         for _ in range(READS_A_TURN):
-            buffer = cast(memoryview, self._protocol.get_buffer(-1))
+            buffer = self._get_buffer(-1)
             try:
                 count = self._read(len(buffer), buffer)
             except ssl.SSLWantReadError:
@@ -146,10 +147,12 @@ class TlsTransport(asyncio.Transport):
         """Send, or keep what the peer does not take yet."""
         if self._closing or not data:
             return
-        if self._backlog:
-            self._keep(data)
-        else:
+        if not self._backlog:
             self._send(data)
+            if not self._backlog:
+                return
+        else:
+            self._keep(data)
         if self._backlog_bytes > HIGH_WATER_BYTES and not self._paused:
             self._paused = True
             self._protocol.pause_writing()

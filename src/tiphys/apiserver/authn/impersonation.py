@@ -33,7 +33,7 @@ _EXTRA = "impersonate-extra-"
 
 def wanted(headers: Mapping[str, str]) -> bool:
     """Tell whether a request asks to speak as somebody else."""
-    return any(name.startswith("impersonate-") for name in headers)
+    return "impersonate-" in " ".join(headers) and any(name.startswith("impersonate-") for name in headers)
 
 
 def _ask(
