@@ -40,6 +40,10 @@ class Server:
                 return round(int(line.split()[1]) * 1024 / 1e6, 1)
         return 0.0
 
+    def processor_us(self) -> int:
+        """Return the microseconds that the process has computed so far; 0 for a server elsewhere."""
+        return processor_us(self.pid) if self.pid else 0
+
     def kubeconfig(self) -> Path:
         """Write and return a kubeconfig for components of a server of our own."""
         assert self.folder is not None
@@ -52,6 +56,12 @@ class Server:
             f"contexts: [{{name: bench, context: {{cluster: bench, user: bench}}}}]\n"
         )
         return path
+
+
+def processor_us(pid: int) -> int:
+    """Return the microseconds, user and system, that a process of ours has computed so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def free_port() -> int:

@@ -6,6 +6,7 @@ import asyncio
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 from bench.load import Target
 
@@ -34,7 +35,7 @@ async def run(
     seconds: int,
     template: str = "",
     folder: Path | None = None,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """GET (or, with a ``template`` that has ``@INDEX@``, POST) for so long; return rate and percentiles.
 
     Raises:
@@ -65,7 +66,9 @@ async def run(
     rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
     if child.returncode or rate is None:
         raise RuntimeError("wrk: " + text[-500:])
-    row: dict[str, object] = {"generator": "wrk", "per_second": float(rate[1])}
+    row: dict[str, Any] = {"generator": "wrk", "per_second": float(rate[1])}
+    total = re.search(r"(\d+) requests in", text)
+    row["requests"] = int(total[1]) if total else 0
     for percent in ("50", "99"):
         found = re.search(rf"{percent}%\s+([\d.]+)(us|ms|s|m)", text)
         if found:
