@@ -23,6 +23,9 @@ SHARE: Final = 250
 _K = TypeVar("_K", bound=Hashable)
 
 
+_EVERYTHING: Final = Selection()
+
+
 class BucketEvent:
     """One write to one object. ``entry`` None: deleted; ``previous`` None: created."""
 
@@ -267,8 +270,13 @@ class Watchers:
         entry = event.entry or event.previous
         if entry is None:
             return
-        for watcher in self._everything:
-            _tell(watcher, event)
+        if self._everything:
+            plain = event.seen_by(_EVERYTHING)
+            for watcher in self._everything:
+                if watcher.selection.matches is not None:
+                    _tell(watcher, event)
+                elif plain is not None:
+                    watcher.offer(plain)
         if self._by_namespace:
             for watcher in self._by_namespace.get(entry.namespace, ()):
                 _tell(watcher, event)
