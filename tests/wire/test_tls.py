@@ -237,6 +237,17 @@ def test_reading_goes_on_after_a_full_record_only(made: Made) -> None:
     assert protocol.told == [f"read {RECORD_BYTES}", "rest"]
 
 
+@pytest.mark.parametrize("wants", [ssl.SSLWantReadError(), ssl.SSLWantWriteError()], ids=["data", "room"])
+def test_reading_that_cannot_go_on_waits(made: Made, wants: Exception) -> None:
+    loop, sock, protocol, transport = made
+    sock.arriving.extend([wants, b"later"])
+    assert loop.reader is not None
+    loop.reader()
+    assert (protocol.told, transport.is_closing()) == ([], False)
+    loop.reader()
+    assert protocol.told == ["later"]
+
+
 def test_paused_reading_stays_paused(made: Made) -> None:
     loop, _, _, transport = made
     transport.pause_reading()

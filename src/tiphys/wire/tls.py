@@ -114,8 +114,8 @@ class TlsTransport(asyncio.Transport):
             buffer = self._get_buffer(-1)
             try:
                 count = self._read(len(buffer), buffer)
-            except ssl.SSLWantReadError:
-                return
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return  # room: the peer changes keys and reads nothing; our answer goes with the next write
             except ssl.SSLEOFError:
                 count = 0
             except OSError as error:
