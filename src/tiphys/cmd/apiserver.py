@@ -23,6 +23,7 @@ from tiphys.apiserver.server import ApiServer
 from tiphys.client.kubeconfig import ConfigError
 from tiphys.cmd.auth_flags import auth_flags, auth_options
 from tiphys.cmd.loop import run as run_loop
+from tiphys.cmd.malloc import return_large_blocks
 from tiphys.storage.base import Store
 from tiphys.wire import pki
 from tiphys.wire.server import serve
@@ -170,6 +171,7 @@ async def run(flags: dict[str, Any]) -> None:
             ssl_context=context,
             addresses=[(address, port) for address in others],
         ):
+            return_large_blocks()
             gc.freeze()
             gc.set_threshold(_GC_YOUNG, _GC_MIDDLE, _GC_OLD)
             log.info("serving address=%s port=%s", flags["bind_address"], port)
