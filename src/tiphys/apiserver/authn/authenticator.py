@@ -94,7 +94,10 @@ class Authenticator:
                 refusals.append(str(error))
                 continue
             if found is not None:
-                return Authenticated(found.user.authenticated(), found.audiences, found.annotations)
+                user = found.user.authenticated()
+                if user is found.user:
+                    return found
+                return Authenticated(user, found.audiences, found.annotations)
         if refusals:
             raise Refused(f"[{', '.join([_INVALID, *refusals])}]")
         return None

@@ -7,7 +7,7 @@ is ``authenticator``'s.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from tiphys.apiserver.authn.user import User
@@ -53,11 +53,12 @@ class AnyAudience:
         self._own = api_audiences
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
-        common = tuple(audience for audience in audiences if audience in self._own)
+        own = self._own
+        common = own if audiences == own else tuple(audience for audience in audiences if audience in own)
         if not common:
             return None
         found = await self._inner.authenticate_token(token, audiences)
-        return replace(found, audiences=common) if found is not None else None
+        return Authenticated(found.user, common, found.annotations) if found is not None else None
 
     async def close(self) -> None:
         await self._inner.close()
@@ -70,11 +71,13 @@ class StaticTokens:
     """The lines of a token file."""
 
     def __init__(self, entries: Sequence[TokenEntry]) -> None:
-        self._users = {entry.token: User(entry.user, entry.uid, entry.groups) for entry in entries}
+        self._known = {
+            entry.token: Authenticated(User(entry.user, entry.uid, entry.groups).authenticated())
+            for entry in entries
+        }
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
-        user = self._users.get(token)
-        return Authenticated(user) if user is not None else None
+        return self._known.get(token)
 
     async def close(self) -> None:
         return

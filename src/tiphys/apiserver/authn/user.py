@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 ANONYMOUS = "system:anonymous"
@@ -37,7 +38,13 @@ class User:
         """Return this user as a member of the group of all who have shown who they are."""
         if AUTHENTICATED in self.groups or UNAUTHENTICATED in self.groups or self.name == ANONYMOUS:
             return self
-        return replace(self, groups=(*self.groups, AUTHENTICATED))
+        return _authenticated(self)
+
+
+@lru_cache(maxsize=4096)
+def _authenticated(user: User) -> User:
+    """Asked for with every request of a user: the same value each time also compares at once."""
+    return replace(user, groups=(*user.groups, AUTHENTICATED))
 
 
 ANONYMOUS_USER = User(name=ANONYMOUS, groups=(UNAUTHENTICATED,))
