@@ -1,8 +1,40 @@
 """What a scrape shows of the requests that were counted."""
 
-from tiphys.apiserver.metrics import Metrics
+from __future__ import annotations
 
-POD_GETS = ("GET", "", "v1", "pods", "")
+from typing import Any
+
+import pytest
+
+from tiphys.apiserver.metrics import Metrics, labels_of
+from tiphys.apiserver.requestinfo import parse
+
+POD = "/api/v1/namespaces/default/pods/p"
+POD_GETS = labels_of(parse("GET", POD))
+TEXT = (
+    'component="apiserver",dry_run="",group="",resource="pods",scope="resource",subresource="",'
+    'verb="GET",version="v1"'
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "labels"),
+    [
+        ("GET", POD, "", ("GET", "", "", "v1", "pods", "", "resource")),
+        ("GET", "/api/v1/pods", "", ("LIST", "", "", "v1", "pods", "", "cluster")),
+        ("GET", "/api/v1/namespaces/default/pods", "watch=1",
+         ("WATCH", "", "", "v1", "pods", "", "namespace")),
+        ("POST", "/apis/apps/v1/namespaces/default/deployments", "",
+         ("POST", "", "apps", "v1", "deployments", "", "resource")),
+        ("PUT", POD + "/status", "", ("PUT", "", "", "v1", "pods", "status", "resource")),
+        ("DELETE", "/api/v1/nodes", "", ("DELETECOLLECTION", "", "", "v1", "nodes", "", "cluster")),
+        ("POST", POD + "/exec", "", ("CONNECT", "", "", "v1", "pods", "exec", "resource")),
+        ("GET", "/readyz", "", ("GET", "", "", "", "", "/readyz", "")),
+        ("BREW", POD, "", ("OTHER", "", "", "v1", "pods", "", "resource")),
+    ],
+)  # fmt: skip
+def test_labels(method: str, path: str, query: str, labels: tuple[str, ...]) -> None:
+    assert labels_of(parse(method, path, query)) == labels
 
 
 def test_requests_are_counted_by_what_they_asked_and_how_they_ended() -> None:
@@ -10,25 +42,51 @@ def test_requests_are_counted_by_what_they_asked_and_how_they_ended() -> None:
     for code in (200, 200, 404):
         metrics.observe(POD_GETS, code, 0.001)
     text = metrics.render().decode()
-    labels = 'group="",resource="pods",subresource="",verb="GET",version="v1"'
-    assert f'apiserver_request_total{{code="200",{labels}}} 2.0' in text
-    assert f'apiserver_request_total{{code="404",{labels}}} 1.0' in text
+    for code, count in ((200, 2), (404, 1)):
+        assert f'apiserver_request_total{{code="{code}",{TEXT}}} {count}.0' in text
 
 
 def test_durations_fall_into_cumulative_buckets() -> None:
     metrics = Metrics()
     for seconds in (0.001, 0.005, 0.03, 100.0):
-        metrics.observe(POD_GETS, 200, seconds)
+        metrics.observe(POD_GETS, 200, seconds, 2000)
     lines = metrics.render().decode().splitlines()
-    rows = [line for line in lines if line.startswith("apiserver_request_duration_seconds_")]
 
-    def value(part: str) -> str:
-        return next(row.rsplit(" ", 1)[1] for row in rows if part in row)
+    def value(family: str, part: str) -> str:
+        return next(line.rsplit(" ", 1)[1] for line in lines if line.startswith(family) and part in line)
 
-    assert value('le="0.005"') == "2.0"
-    assert value('le="0.025"') == "2.0"
-    assert value('le="0.05"') == "3.0"
-    assert value('le="60.0"') == "3.0"
-    assert value('le="+Inf"') == "4.0"
-    assert value("_seconds_count") == "4.0"
-    assert value("_seconds_sum") == "100.036"
+    name = "apiserver_request_duration_seconds_"
+    assert value(name, 'le="0.005"') == "2.0"
+    assert value(name, 'le="0.025"') == "2.0"
+    assert value(name, 'le="0.05"') == "3.0"
+    assert value(name, 'le="60.0"') == "3.0"
+    assert value(name, 'le="+Inf"') == "4.0"
+    assert value(f"{name}count", "") == "4.0"
+    assert value(f"{name}sum", "") == "100.036"
+    assert value("apiserver_response_sizes_bucket", 'le="1000.0"') == "0.0"
+    assert value("apiserver_response_sizes_bucket", 'le="10000.0"') == "4.0"
+
+
+async def test_watches_are_counted_while_they_last(api: Any) -> None:
+    response = await api.send("GET", "/api/v1/namespaces?watch=1")
+    assert response.stream is not None
+    await anext(response.stream)
+
+    async def lines(name: str) -> list[str]:
+        text = (await api("GET", "/metrics")).raw.decode()
+        return [line for line in text.splitlines() if line.startswith(name) and '"namespaces"' in line]
+
+    (running,) = await lines("apiserver_longrunning_requests")
+    assert running.endswith("} 1.0")
+    (sent,) = await lines("apiserver_watch_events_total")
+    assert float(sent.rsplit(" ", 1)[1]) >= 4
+    await response.stream.aclose()
+    (running,) = await lines("apiserver_longrunning_requests")
+    assert running.endswith("} 0.0")
+
+
+async def test_nobody_makes_labels_by_asking_for_nonsense(api: Any) -> None:
+    for path in ("/api/v1/nonsense", "/nonsense", "/apis/nonsense/v1/things"):
+        assert (await api("GET", path)).status == 404
+        assert (await api("GET", path, user="alice")).status >= 400
+    assert b"nonsense" not in (await api("GET", "/metrics")).raw

@@ -35,13 +35,15 @@ async def test_health(api: Any, path: str) -> None:
     assert (await api("GET", path)).raw == b"ok"
 
 
-async def test_verbose_health(api: Any) -> None:
-    assert (await api("GET", "/readyz?verbose")).raw == b"[+]ping ok\n[+]etcd ok\nreadyz check passed\n"
+async def test_the_root_lists_what_is_served(api: Any) -> None:
+    paths = (await api.get("/"))["paths"]
+    assert paths == sorted(paths)
+    assert {"/api/v1", "/apis/apps/v1", "/livez/ping", "/readyz/shutdown", "/version"} <= set(paths)
 
 
 async def test_metrics(api: Any) -> None:
     await api.get("/api/v1/namespaces")
-    assert b'apiserver_request_total{code="200"' in (await api("GET", "/metrics")).raw
+    assert b'apiserver_request_total{code="200",component="apiserver"' in (await api("GET", "/metrics")).raw
 
 
 async def test_token_keys(api: Any) -> None:

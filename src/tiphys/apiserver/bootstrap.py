@@ -41,7 +41,7 @@ _CRITICAL = (
 async def bootstrap(backend: Backend) -> None:
     """Write what is missing, every write at once so that the store can group them."""
     await asyncio.gather(*(_ensure(backend, obj) for obj in _namespaces()), ensure_default_cidr(backend))
-    rest = [*_policy(), *_priority_classes(), *_flow_control(), *_network(backend)]
+    rest = [*_policy(), *_priority_classes(), *_network(backend)]
     await asyncio.gather(*(_ensure(backend, obj) for obj in rest))
     await _kubernetes_endpoints(backend)
 
@@ -117,7 +117,14 @@ def _namespaces() -> list[Object]:
 
 
 def _policy() -> list[Object]:
-    return list(default_policy())
+    reader = _object(
+        "rbac.authorization.k8s.io/v1", "ClusterRole", "system:aggregated-metrics-reader",
+        rules=[{"apiGroups": ["metrics.k8s.io"], "resources": ["pods", "nodes"],
+                "verbs": ["get", "list", "watch"]}],
+    )  # fmt: skip
+    into = ("admin", "edit", "view")
+    reader["metadata"]["labels"] = {f"rbac.authorization.k8s.io/aggregate-to-{role}": "true" for role in into}
+    return [*default_policy(), reader]
 
 
 def _priority_classes() -> list[Object]:
@@ -128,41 +135,6 @@ def _priority_classes() -> list[Object]:
         )
         for name, value, description in _CRITICAL
     ]  # fmt: skip
-
-
-def _flow_control() -> list[Object]:
-    """The two mandatory levels and their schemas; flow control itself is the server's own."""
-    version = "flowcontrol.apiserver.k8s.io/v1"
-    rules = [
-        {
-            "subjects": [
-                {"kind": "Group", "group": {"name": group}}
-                for group in ("system:authenticated", "system:unauthenticated")
-            ],
-            "resourceRules": [{
-                "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": True,
-                "namespaces": ["*"],
-            }],
-            "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
-        }
-    ]  # fmt: skip
-    masters = [{**rules[0], "subjects": [{"kind": "Group", "group": {"name": "system:masters"}}]}]
-    found = [
-        _object(version, "PriorityLevelConfiguration", "exempt", spec={
-            "type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0}}, status={}),
-        _object(version, "PriorityLevelConfiguration", "catch-all", spec={
-            "type": "Limited", "limited": {"nominalConcurrencyShares": 5, "lendablePercent": 0,
-                                           "limitResponse": {"type": "Reject"}}}, status={}),
-        _object(version, "FlowSchema", "exempt", spec={
-            "priorityLevelConfiguration": {"name": "exempt"}, "matchingPrecedence": 1,
-            "rules": masters}, status={}),
-        _object(version, "FlowSchema", "catch-all", spec={
-            "priorityLevelConfiguration": {"name": "catch-all"}, "matchingPrecedence": 10000,
-            "distinguisherMethod": {"type": "ByUser"}, "rules": rules}, status={}),
-    ]  # fmt: skip
-    for obj in found:
-        obj["metadata"]["annotations"] = {"apf.kubernetes.io/autoupdate-spec": "true"}
-    return found
 
 
 def _network(backend: Backend) -> list[Object]:

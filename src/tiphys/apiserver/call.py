@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.objects import ObjectStore
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.requestinfo import RequestInfo
@@ -41,6 +42,9 @@ class Backend:
     authorizer: Authorizer
     admission: AdmissionChain
     services: ServiceAllocator
+    metrics: Metrics
+    store_fault: Callable[[], str | None] = field(default=lambda: None)
+    """What is wrong with the store, as health checks see it."""
     custom: Backend | None = None
     """The same for custom resources: its store converts between their versions."""
     queues: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)

@@ -1,7 +1,7 @@
 """The filters that every request passes, in upstream's order, and the rendering of whatever goes wrong.
 
-request info > (failures are rendered here) > authentication > audit id > impersonation > authorization >
-handler. Called by ``ApiServer`` for every request.
+request info > (failures are rendered here) > deadline > authentication > audit > impersonation > priority and
+fairness > authorization > handler. Called by ``ApiServer`` for every request.
 """
 
 from __future__ import annotations
@@ -10,14 +10,19 @@ import asyncio
 import logging
 import secrets
 import uuid
+from dataclasses import dataclass
 
 from tiphys.apimachinery.errors import InternalError, NotFound, StatusError
 from tiphys.apiserver import respond
 from tiphys.apiserver.aggregation.controller import Aggregation
+from tiphys.apiserver.audit.auditor import Auditor
 from tiphys.apiserver.authn import impersonation
+from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.compression import Compression
-from tiphys.apiserver.metrics import Metrics
+from tiphys.apiserver.flights import Flights, is_long_running
+from tiphys.apiserver.flowcontrol.controller import Gate, Rejected
+from tiphys.apiserver.metrics import Metrics, labels_of
 from tiphys.apiserver.nonresource import NonResource
 from tiphys.apiserver.requestinfo import RequestInfo, parse
 from tiphys.apiserver.router import route
@@ -26,13 +31,24 @@ from tiphys.wire.message import Request, Response
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What orders requests: who may go on now, and how long each may take."""
+
+    gate: Gate
+    flights: Flights
+
+
 class Chain:
     """Turns requests into answers; never raises but for cancellation."""
 
     def __init__(
-        self, backend: Backend, nonresource: NonResource, metrics: Metrics, aggregation: Aggregation
-    ) -> None:
+        self, backend: Backend, nonresource: NonResource, metrics: Metrics, aggregation: Aggregation,
+        traffic: Traffic, auditor: Auditor | None = None,
+    ) -> None:  # fmt: skip
         self._backend = backend
+        self._auditor = auditor
+        self._gate, self._flights = traffic.gate, traffic.flights
         self._nonresource = nonresource
         self._metrics = metrics
         self._aggregation = aggregation
@@ -45,42 +61,91 @@ class Chain:
         self._id_count += 1
         return f"{self._id_prefix}{self._id_count & 0xFFFFFFFFFFFF:012x}"
 
+    def _audit_id(self, request: Request) -> str:
+        found = request.headers.get("audit-id") or request.scope.get("audit_id")
+        if not found:
+            found = request.scope["audit_id"] = self._next_id()
+        return str(found)
+
     async def __call__(self, request: Request) -> Response:
         info = parse(request.method, request.path, request.raw_query)
         clock = self._backend.clock
         started = clock.monotonic()
+        flight = None
         try:
+            flight = self._flights.begin(info, request.raw_query, started)
             response = await self._serve(request, info)
         except StatusError as error:
+            if self._auditor is not None:
+                self._auditor.failed(request, info, error, self._audit_id(request))
             response = self._failure(error, request, info)
         except asyncio.CancelledError:
-            raise
+            late = flight.timed_out() if flight is not None else None
+            if late is None:
+                raise
+            response = self._failure(late, request, info)
         except Exception as error:
             log.exception("request failed method=%s path=%s", request.method, request.path)
+            if self._auditor is not None:
+                self._auditor.panic(request, error)
             response = respond.failure(InternalError.of(error), request)
+        finally:
+            if flight is not None:
+                self._flights.end(flight)
+        if self._auditor is not None:
+            self._auditor.finish(request, response)
         if "accept-encoding" in request.headers:
             await self._compression.apply(request, response)
-        response.headers["audit-id"] = request.headers.get("audit-id") or self._next_id()
-        labels = (info.verb.upper(), info.group, info.version, info.resource, info.subresource)
-        self._metrics.observe(labels, response.status, clock.monotonic() - started)
+        headers, scope = response.headers, request.scope
+        headers["audit-id"] = self._audit_id(request)
+        if "flow" in scope:
+            headers.update(scope["flow"])
+        if response.status < 400 or self._known(info):
+            body = response.body
+            size = len(body) if isinstance(body, bytes) and response.stream is None else -1
+            dry_run = "dryRun" in request.raw_query
+            self._metrics.observe(
+                labels_of(info, dry_run=dry_run), response.status, clock.monotonic() - started, size
+            )
         return response
 
     async def _serve(self, request: Request, info: RequestInfo) -> Response:
         backend = self._backend
         user = await backend.authenticator.authenticate(request)
+        if self._auditor is not None:
+            self._auditor.begin(request, info, user, self._audit_id(request))
         if impersonation.wanted(request.headers):
             user = await impersonation.impersonate(user, request.headers, backend.authorizer)
+            if self._auditor is not None:
+                self._auditor.impersonated(request, user)
         request.scope["user"] = user
-        await backend.authorizer.require(user, info)
+        if is_long_running(info) and info.verb != "watch":
+            return await self._dispatch(request, info, user)
+        ticket = await self._gate.enter(info, user, request.raw_query)
+        request.scope["flow"] = ticket.headers
+        try:
+            return await self._dispatch(request, info, user)
+        finally:
+            ticket.leave()
+
+    async def _dispatch(self, request: Request, info: RequestInfo, user: User) -> Response:
+        if self._auditor is not None:
+            self._auditor.decided(request, await self._backend.authorizer.decide(user, info))
+        await self._backend.authorizer.require(user, info)
         aggregated = await self._aggregation.answer(request, user)
         if aggregated is not None:
             return aggregated
         if info.is_resource:
-            return await route(backend, request, info, user)
+            return await route(self._backend, request, info, user)
         response = self._nonresource.handle(request)
         if response is None:
             raise NotFound.path()
         return response
+
+    def _known(self, info: RequestInfo) -> bool:
+        """Whether a refused request is counted: nobody shall make labels by asking for them."""
+        table = self._backend.table
+        return info.is_resource and table.by_path(info.group, info.version, info.resource) is not None
 
     def _serves(self, info: RequestInfo) -> bool:
         """Whether a path lies in a built-in group version: its unknown resources get a Status."""
@@ -89,6 +154,9 @@ class Chain:
         )
 
     def _failure(self, error: StatusError, request: Request, info: RequestInfo) -> Response:
+        if isinstance(error, Rejected):
+            request.scope["flow"] = error.headers
+            return error.response()
         if isinstance(error, NotFound) and error.details == {} and not self._serves(info):
             headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
             return Response(404, headers, b"404 page not found\n")

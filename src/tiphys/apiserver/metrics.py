@@ -1,36 +1,106 @@
-"""What the server counts of itself, with upstream's metric names.
+"""What the server counts of its requests, with upstream's metric names.
 
 Counting is on every request's path, so it is bare additions (one event loop, no locks); what Prometheus'
-library makes of them is computed when somebody scrapes.
+library makes of them is computed when somebody scrapes. Other parts of the server add their own families
+as ``sources``.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
+
+from tiphys.apiserver.requestinfo import RequestInfo
 
 _BUCKETS = (
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
     20.0, 30.0, 45.0, 60.0, float("inf"),
 )  # fmt: skip
-_LABELS = ("verb", "group", "version", "resource", "subresource")
-Labels = tuple[str, str, str, str, str]
+_SIZES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, float("inf"))
+_LABELS = ("verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component")
+_LONG_LABELS = ("verb", "group", "version", "resource", "subresource", "scope", "component")
+_COMPONENT = "apiserver"
+_VERBS = {
+    "get": "GET", "list": "LIST", "watch": "WATCH", "create": "POST", "update": "PUT", "patch": "PATCH",
+    "delete": "DELETE", "deletecollection": "DELETECOLLECTION", "proxy": "CONNECT", "post": "POST",
+    "put": "PUT", "head": "HEAD", "options": "OPTIONS",
+}  # fmt: skip
+_CONNECT = frozenset({"attach", "exec", "portforward", "proxy"})
+Labels = tuple[str, ...]
+Source = Callable[[], Iterable[Metric]]
 
 
-class _Series:
-    """How many answers of one kind there were, by code, and how many took how long, each bucket by itself."""
+class Durations:
+    """How many took how long, each bucket by itself."""
 
-    __slots__ = ("buckets", "codes", "total_s")
+    __slots__ = ("bounds", "buckets", "total_s")
+
+    def __init__(self, bounds: Sequence[float] = _BUCKETS) -> None:
+        self.bounds = bounds
+        self.buckets = [0] * len(bounds)
+        self.total_s = 0.0
+
+    def observe(self, seconds: float) -> None:
+        # Nearly everything is in the first bucket: that is quicker to see than to search.
+        self.buckets[0 if seconds <= self.bounds[0] else bisect_left(self.bounds, seconds)] += 1
+        self.total_s += seconds
+
+    def add_to(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
+        """Put these numbers into a family, cumulative as Prometheus wants them."""
+        running, buckets = 0, []
+        for bound, count in zip(self.bounds, self.buckets, strict=True):
+            running += count
+            buckets.append(("+Inf" if bound == float("inf") else str(bound), running))
+        family.add_metric(labels, buckets, self.total_s)
+
+
+class _Kind:
+    """The requests of one set of labels."""
+
+    __slots__ = ("codes", "durations", "sizes")
 
     def __init__(self) -> None:
         self.codes: dict[int, int] = {}
-        self.buckets = [0] * len(_BUCKETS)
-        self.total_s = 0.0
+        self.durations = Durations()
+        self.sizes = Durations(_SIZES)
+
+
+class LongRunning:
+    """The watches (or other long requests) of one kind and scope: how many there are, what they sent."""
+
+    __slots__ = ("events", "running")
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.events = 0
+
+
+def labels_of(info: RequestInfo, *, dry_run: bool = False) -> Labels:
+    """Return the labels of a request, in the order of ``_LABELS``, without the component."""
+    verb = "CONNECT" if info.subresource in _CONNECT else _VERBS.get(info.verb, "OTHER")
+    if not info.is_resource:
+        return verb, "", "", "", "", info.path, ""
+    return (
+        verb, "All" if dry_run else "", info.group, info.version, info.resource, info.subresource,
+        scope_of(info),
+    )  # fmt: skip
+
+
+def scope_of(info: RequestInfo) -> str:
+    if info.name or info.verb == "create":
+        return "resource"
+    return "namespace" if info.namespace else "cluster"
 
 
 class Metrics(Collector):
@@ -39,41 +109,71 @@ class Metrics(Collector):
     CONTENT_TYPE = CONTENT_TYPE_LATEST
 
     def __init__(self) -> None:
-        self._series: dict[Labels, _Series] = {}
+        self._kinds: dict[Labels, _Kind] = {}
+        self._long: dict[Labels, LongRunning] = {}
+        self.sources: list[Source] = []
         self._registry = CollectorRegistry()
         self._registry.register(self)
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self._registry)
 
-    def observe(self, labels: Labels, code: int, seconds: float) -> None:
-        """Count one answered request."""
-        series = self._series.get(labels)
-        if series is None:
-            series = self._series[labels] = _Series()
-        series.codes[code] = series.codes.get(code, 0) + 1
-        series.buckets[bisect_left(_BUCKETS, seconds) if seconds > _BUCKETS[0] else 0] += 1
-        series.total_s += seconds
+    def observe(self, labels: Labels, code: int, seconds: float, size: int = -1) -> None:
+        """Count one answered request; ``size`` of its body in bytes, -1 for a stream."""
+        kind = self._kinds.get(labels)
+        if kind is None:
+            kind = self._kinds[labels] = _Kind()
+        kind.codes[code] = kind.codes.get(code, 0) + 1
+        kind.durations.observe(seconds)
+        if size >= 0:
+            kind.sizes.observe(size)
+
+    def long_running(self, info: RequestInfo) -> LongRunning:
+        """Return where a long request counts itself and what it sends."""
+        labels = ("WATCH" if info.verb == "watch" else "CONNECT", info.group, info.version, info.resource,
+                  info.subresource, scope_of(info), _COMPONENT)  # fmt: skip
+        found = self._long.get(labels)
+        if found is None:
+            found = self._long[labels] = LongRunning()
+        return found
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they stand."""
         total = CounterMetricFamily("apiserver_request", "Requests served.", labels=[*_LABELS, "code"])
-        for labels, series in self._series.items():
-            for code, count in series.codes.items():
-                total.add_metric([*labels, str(code)], count)
-        yield total
         seconds = HistogramMetricFamily(
             "apiserver_request_duration_seconds", "Time to answer.", labels=_LABELS
         )
-        for labels, series in self._series.items():
-            running, buckets = 0, []
-            for bound, count in zip(_BUCKETS, series.buckets, strict=True):
-                running += count
-                buckets.append((_text(bound), running))
-            seconds.add_metric(labels, buckets, series.total_s)
+        sizes = HistogramMetricFamily("apiserver_response_sizes", "Bytes of answers.", labels=_LONG_LABELS)
+        for labels, kind in self._kinds.items():
+            for code, count in kind.codes.items():
+                total.add_metric([*labels, _COMPONENT, str(code)], count)
+            kind.durations.add_to(seconds, [*labels, _COMPONENT])
+            if labels[1] == "":
+                kind.sizes.add_to(sizes, [labels[0], *labels[2:], _COMPONENT])
+        yield total
         yield seconds
+        yield sizes
+        yield from self._long_families()
+        for source in self.sources:
+            yield from source()
+
+    def _long_families(self) -> Iterator[Metric]:
+        running = GaugeMetricFamily(
+            "apiserver_longrunning_requests", "Long-running requests under way.", labels=_LONG_LABELS
+        )
+        events: dict[tuple[str, str, str], int] = {}
+        for labels, one in self._long.items():
+            running.add_metric(labels, one.running)
+            if labels[0] == "WATCH":
+                key = (labels[1], labels[2], labels[3])
+                events[key] = events.get(key, 0) + one.events
+        sent = CounterMetricFamily(
+            "apiserver_watch_events", "Events sent to watchers.", labels=("group", "version", "resource")
+        )
+        for key, count in events.items():
+            sent.add_metric(key, count)
+        yield running
+        yield sent
 
     def render(self) -> bytes:
         """Return the text that Prometheus scrapes."""
         return generate_latest(self._registry)
-
-
-def _text(bound: float) -> str:
-    return "+Inf" if bound == float("inf") else str(bound)

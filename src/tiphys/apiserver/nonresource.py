@@ -15,13 +15,11 @@ from tiphys.apis.openapi import OpenApi, Remotes, no_remotes
 from tiphys.apis.openapi_definitions import CustomSchemas, no_custom_schemas
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
 from tiphys.apiserver.discovery import Discovery
+from tiphys.apiserver.health import PATHS, Health
 from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.openapi_docs import OpenApiDocs
 from tiphys.apiserver.options import GIT_VERSION, ApiServerOptions
 from tiphys.wire.message import Request, Response
-
-Check = Callable[[], bool]
-_HEALTH = ("healthz", "livez", "readyz")
 
 
 class NonResource:
@@ -33,17 +31,20 @@ class NonResource:
         options: ApiServerOptions,
         keys: TokenKeys,
         metrics: Metrics,
-        checks: dict[str, Check],
+        health: Health,
         custom: CustomSchemas = no_custom_schemas,
         remotes: Remotes = no_remotes,
+        debug: Callable[[Request], Response | None] = lambda _request: None,
     ) -> None:
         address = f"{options.advertise_address}:{options.secure_port}"
         self._discovery = Discovery(table, address)
         self._openapi = OpenApiDocs(OpenApi(table, custom, remotes=remotes))
+        self._table = table
         self._keys = keys
         self._metrics = metrics
-        self._checks = checks
+        self._health = health
         self._options = options
+        self._debug = debug
 
     def handle(self, request: Request) -> Response | None:
         """Answer one request; only reads are served."""
@@ -53,10 +54,12 @@ class NonResource:
         first = path.split("/")[1]
         if first in ("api", "apis"):
             return self._discovery.handle(request)
-        if first in _HEALTH:
-            return self._health(request, path)
+        if first in PATHS:
+            return self._health.handle(request, path)
         if first == "openapi":
             return self._openapi.handle(request, path)
+        if first == "debug":
+            return self._debug(request)
         match path:
             case "/":
                 return _json({"paths": self._paths()})
@@ -78,36 +81,13 @@ class NonResource:
         return options.service_account_jwks_uri or own
 
     def _paths(self) -> list[str]:
-        return [
-            "/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics",
-            "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version",
+        own = [
+            "/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/metrics", "/openapi/v2",
+            "/openapi/v3", "/openid/v1/jwks", "/version",
         ]  # fmt: skip
-
-    def _health(self, request: Request, path: str) -> Response | None:
-        headers = {
-            "content-type": "text/plain; charset=utf-8",
-            "x-content-type-options": "nosniff",
-            "cache-control": "no-cache, private",
-        }
-        _, kind, *rest = path.split("/")
-        if rest:
-            check = self._checks.get("/".join(rest))
-            if check is None:
-                return None
-            good = check()
-            return Response(
-                200 if good else 500, headers, b"ok" if good else b"internal server error: check failed"
-            )
-        excluded = request.query.get("exclude", [])
-        results = {name: check() for name, check in self._checks.items() if name not in excluded}
-        good = all(results.values())
-        if good and "verbose" not in request.query:
-            return Response(200, headers, b"ok")
-        lines = [
-            f"[+]{name} ok" if ok else f"[-]{name} failed: reason withheld" for name, ok in results.items()
-        ]
-        lines.append(f"{kind} check {'passed' if good else 'failed'}")
-        return Response(200 if good else 500, headers, ("\n".join(lines) + "\n").encode())
+        groups = [f"/apis/{name}" for name in self._table.groups() if name]
+        versions = [f"{path}/{one}" for path in groups for one in self._table.versions(path[6:])]
+        return sorted([*own, *groups, *versions, *self._health.paths()])
 
 
 def version_info() -> dict[str, str]:

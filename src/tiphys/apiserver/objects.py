@@ -95,6 +95,10 @@ class ObjectStore(Protocol):
     @property
     def revision(self) -> int: ...
 
+    def count(self, resource: Resource, namespace: str = "") -> int:
+        """Return how many live objects of a kind are in memory; 0 for one that nobody has read yet."""
+        ...
+
     async def get(self, resource: Resource, namespace: str, name: str) -> Cached:
         """Linearizable read. Raises NotFound."""
         ...

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tiphys.apiserver.audit.assembly import AuditOptions
 
 from tiphys.apiserver.authn.jwt_config import JwtConfig
 from tiphys.apiserver.authn.requestheader import RequestHeader
@@ -60,6 +64,18 @@ class ApiServerOptions:
     client_ca: bytes = b""
     """PEM of the CA of client certificates; published to clusters in kube-root-ca's stead by ``up``."""
     min_watch_timeout_s: int = 1800
+    request_timeout_s: float = 60.0
+    priority_and_fairness: bool = True
+    max_requests_inflight: int = 400
+    max_mutating_requests_inflight: int = 200
+    """With priority and fairness the sum of both is the seats of all priority levels."""
+    audit: AuditOptions | None = None
+    component_ports: tuple[tuple[str, int], ...] = (("scheduler", 10259), ("controller-manager", 10257))
+    """Where ``componentstatuses`` asks for the health of the control plane, on this machine."""
+    metric_resolution_s: float = 15.0
+    """Between two looks at what nodes use (``metrics.k8s.io``)."""
+    shutdown_delay_s: float = 0.0
+    """Between the end of readiness and the end of listening."""
     external_hostname: str = "kubernetes.default.svc.cluster.local"
     kubelet_client_certificate: Path | None = None
     kubelet_client_key: Path | None = None

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 from tiphys.apimachinery.errors import MethodNotAllowed, NotFound
 from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver import components
 from tiphys.apiserver.admission.connect import admit_connect
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.call import Backend, Call, CallHandler
@@ -47,6 +48,8 @@ def find_handler(resource: Resource, info: RequestInfo) -> CallHandler:
     """
     if info.subresource:
         return _find_subresource(resource, info)
+    if not resource.group and resource.plural == "componentstatuses":
+        return components.handle
     review = REVIEWS.get((resource.group, resource.plural))
     if review is not None:
         if info.verb != "create":

@@ -17,6 +17,7 @@ from tiphys.apimachinery.resource import Resource
 from tiphys.apis.table import TABLE
 from tiphys.apiserver.admission.chain import AdmissionChain
 from tiphys.apiserver.aggregation.controller import Aggregation
+from tiphys.apiserver.audit.assembly import assemble
 from tiphys.apiserver.authn import assembly as authentication
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
 from tiphys.apiserver.authn.serviceaccount_tokens import LAST_USED
@@ -34,6 +35,7 @@ from tiphys.apiserver.crd.controller import CustomResources
 from tiphys.apiserver.encryption import config
 from tiphys.apiserver.encryption.store import EncryptedStore
 from tiphys.apiserver.feed import Feed
+from tiphys.apiserver.health import Check, Health, Steps
 from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.nonresource import NonResource
 from tiphys.apiserver.objects import Cached, ObjectStore
@@ -42,11 +44,30 @@ from tiphys.apiserver.reloading import Reload, reload_forever
 from tiphys.apiserver.services import ServiceAllocator
 from tiphys.apiserver.services.allocator import ServiceRanges
 from tiphys.apiserver.services.repair import ServiceRepair
+from tiphys.apiserver.store_probe import StoreProbe
+from tiphys.apiserver.traffic import TrafficControl
+from tiphys.apiserver.usage.api import UsageApi
+from tiphys.apiserver.usage.scraper import Scraper, Source
 from tiphys.storage.base import Store
 from tiphys.wire.message import Handler, Request, Response
 from tiphys.wire.pki import make_signing_key
 
 log = logging.getLogger(__name__)
+_PRIMED = (
+    "start-apiserver-admission-initializer", "generic-apiserver-start-informers",
+    "priority-and-fairness-config-consumer", "crd-informer-synced", "start-kube-aggregator-informers",
+)  # fmt: skip
+_BOOTSTRAPPED = (
+    "start-system-namespaces-controller", "rbac/bootstrap-roles",
+    "scheduling/bootstrap-system-priority-classes", "bootstrap-controller",
+    "start-kubernetes-service-cidr-controller",
+)  # fmt: skip
+_STEPS = (
+    *_PRIMED, *_BOOTSTRAPPED, "priority-and-fairness-filter", "priority-and-fairness-config-producer",
+    "apiservice-registration-controller", "kube-apiserver-autoregistration",
+    "start-service-ip-repair-controllers",
+)  # fmt: skip
+"""What start-up does, by the names of upstream's hooks that do the same."""
 
 
 class ApiServer:
@@ -59,6 +80,7 @@ class ApiServer:
         clock: Clock | None = None,
         *,
         objects: ObjectStore | None = None,
+        usage: Source | None = None,
     ) -> None:
         self.options = options or ApiServerOptions()
         self._clock = clock or RealClock()
@@ -86,18 +108,37 @@ class ApiServer:
             authorizer=authorizer,
             admission=AdmissionChain(disabled=self.options.disabled_admission),
             services=self._allocator(),
+            metrics=Metrics(),
         )
         self._repair = ServiceRepair(self.backend)
         self.custom = CustomResources(self.backend)
-        metrics = Metrics()
-        checks = {"ping": lambda: True, "etcd": self._is_ready}
-        self.aggregation = Aggregation(self.backend)
+        self.traffic = TrafficControl(self.backend)
+        metrics = self.backend.metrics
+        metrics.sources.append(self.traffic.collect)
+        self.steps = Steps(_STEPS)
+        checks: dict[str, Check] = {"ping": lambda: None, "log": _log_fault, "etcd": self._store_fault}
+        ready: dict[str, Check] = {
+            "etcd-readiness": self._store_fault,
+            "informer-sync": lambda: None if self._ready else "not all indexes are filled",
+            "shutdown": lambda: "process is shutting down" if self._ending else None,
+        }
+        health = Health(checks | self.steps.checks(), ready)
+        metrics.sources.append(health.collect)
+        self.scraper = Scraper(self.backend, usage)
+        self.aggregation = Aggregation(self.backend, [UsageApi(self.backend, self.scraper)])
         nonresource = NonResource(
-            self.table, self.options, self.keys, metrics, checks,
-            self.custom.source_of, self.aggregation.openapi,
+            self.table, self.options, self.keys, metrics, health, self.custom.source_of,
+            self.aggregation.openapi, self.traffic.debug,
         )  # fmt: skip
-        self._chain = Chain(self.backend, nonresource, metrics, self.aggregation)
-        self._ready = False
+        self.auditor = assemble(self.options.audit, self._clock) if self.options.audit else None
+        if self.auditor is not None:
+            metrics.sources.append(self.auditor.collect)
+        self._chain = Chain(
+            self.backend, nonresource, metrics, self.aggregation, self.traffic.traffic, self.auditor
+        )
+        self.backend.store_fault = self._store_fault
+        self._ready = self._ending = False
+        self._probe = StoreProbe(store)
         self._background: asyncio.Task[None] | None = None
 
     @property
@@ -111,8 +152,12 @@ class ApiServer:
         ranges = ServiceRanges(self.options.service_cluster_ip_ranges, self.options.service_node_port_range)
         return ServiceAllocator(ranges, self.objects, self._store, self.table, self._clock)
 
-    def _is_ready(self) -> bool:
-        return self._ready
+    def _store_fault(self) -> str | None:
+        return self._probe.fault
+
+    def begin_shutdown(self) -> None:
+        """Say at ``/readyz`` that no new client should come. Everything is served on until ``stop``."""
+        self._ending = True
 
     async def _mark_used(self, secret: Object, today: str) -> None:
         """Write into a token's Secret when it was last used; who loses a race leaves it to the winner."""
@@ -138,17 +183,24 @@ class ApiServer:
         opener = getattr(self.objects, "start", None) or getattr(self.objects, "open", None)
         if opener is not None:
             await opener()
+        self._probe.found(None)
         feeds = self._feeds()
         for feed in feeds:
             await feed.prime()
+        self.steps.done(*_PRIMED)
         started = asyncio.Event()
         task = asyncio.create_task(self._follow(feeds, started))  # parent: start and stop
         task.add_done_callback(self._feeds_ended)
         self._background = task
         await started.wait()
         await bootstrap(self.backend)
+        self.steps.done(*_BOOTSTRAPPED)
         await self._repair.run_once()
+        self.steps.done("start-service-ip-repair-controllers")
+        await self.traffic.prime()
+        self.steps.done("priority-and-fairness-config-producer", "priority-and-fairness-filter")
         await self.aggregation.prime()
+        self.steps.done("apiservice-registration-controller", "kube-apiserver-autoregistration")
         self._ready = True
 
     def _core(self, plural: str) -> Resource:
@@ -163,6 +215,8 @@ class ApiServer:
         feeds.append(Feed(self.objects, self.custom.row, self.custom.observe))
         feeds += self.backend.admission.feeds(self.objects, self.table)
         feeds += self.aggregation.feeds()
+        feeds += self.traffic.feeds()
+        feeds += self.scraper.feeds()
         if "Node" in self.backend.authorizer.modes:
             feeds += node_feeds(self.objects, self.table, self._graph)
         return feeds
@@ -175,6 +229,11 @@ class ApiServer:
             group.create_task(reload_forever(self._reloads()))
             group.create_task(self._repair.run())
             group.create_task(self.aggregation.run())
+            group.create_task(self.traffic.run())
+            group.create_task(self.scraper.run())
+            group.create_task(self._probe.run())
+            if self.auditor is not None:
+                group.create_task(self.auditor.run())
             started.set()
 
     def _reloads(self) -> list[Reload]:
@@ -207,6 +266,8 @@ class ApiServer:
         if closer is not None:
             await closer()
         await self._store.close()
+        if self.auditor is not None:
+            await self.auditor.close()
 
 
 def _sealed(store: Store, options: ApiServerOptions) -> Store:
@@ -215,6 +276,14 @@ def _sealed(store: Store, options: ApiServerOptions) -> Store:
     if path is None:
         return store
     return EncryptedStore(store, config.parse(path.read_text()), path)
+
+
+def _log_fault() -> str | None:
+    """Return what keeps the log from being written: a handler whose stream has been closed."""
+    for handler in logging.getLogger().handlers:
+        if getattr(getattr(handler, "stream", None), "closed", False):
+            return "logging blocked"
+    return None
 
 
 def _cached_store(store: Store, clock: Clock) -> ObjectStore:

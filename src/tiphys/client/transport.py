@@ -18,6 +18,7 @@ from yarl import URL
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.client.metrics import REQUEST_SECONDS, REQUESTS
 
 REQUEST_TIMEOUT_S = 60.0
 _TOKEN_REFRESH_S = 60.0
@@ -120,10 +121,14 @@ class HttpTransport:
 
     async def send(self, call: Call) -> Answer:
         timeout = aiohttp.ClientTimeout(total=call.timeout_s, sock_connect=_CONNECT_TIMEOUT_S)
+        began = self._clock.monotonic()
         try:
             async with self._request(call, timeout) as response:
-                return Answer(response.status, _lower(response), await response.read())
+                answer = Answer(response.status, _lower(response), await response.read())
+            self._count(call, str(answer.status), self._clock.monotonic() - began)
+            return answer
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._count(call, "<error>", self._clock.monotonic() - began)
             raise TransportError(f"{call.method} {self._server}{call.path}: {_text(error)}") from error
 
     @asynccontextmanager
@@ -141,6 +146,11 @@ class HttpTransport:
         finally:
             # A stream that is left early cannot be reused: the rest of it is still on its way.
             response.close()
+
+    def _count(self, call: Call, code: str, seconds: float) -> None:
+        host = self._server.partition("://")[2]
+        REQUESTS.labels(code, call.method, host).inc()
+        REQUEST_SECONDS.labels(call.method, host).observe(seconds)
 
     def anonymous(self) -> Transport:
         """One for all who ask; it is closed with this one."""

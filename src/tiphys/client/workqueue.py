@@ -13,6 +13,7 @@ from collections import deque
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.client.metrics import QueueCounts
 
 BASE_DELAY_S = 0.005
 MAX_DELAY_S = 1000.0
@@ -85,6 +86,9 @@ class WorkQueue:
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._counts = QueueCounts(name)
+        self._since: dict[str, float] = {}
+        """When keys became ready, or (of those being worked on) when work began."""
 
     def __len__(self) -> int:
         """Keys ready to be worked on."""
@@ -105,9 +109,9 @@ class WorkQueue:
         if self._closed or key in self._dirty:
             return
         self._dirty.add(key)
+        self._counts.adds += 1
         if key not in self._processing:
-            self._ready.append(key)
-            self._wake()
+            self._enqueue(key)
 
     def add_after(self, key: str, delay_s: float) -> None:
         """Make a key ready in ``delay_s`` seconds; of several delays the earliest counts."""
@@ -126,6 +130,7 @@ class WorkQueue:
 
     def add_rate_limited(self, key: str) -> None:
         """Make a failed key ready after its backoff."""
+        self._counts.retries += 1
         self.add_after(key, self._limiter.delay(key))
 
     def failures(self, key: str) -> int:
@@ -143,6 +148,10 @@ class WorkQueue:
                 key = self._ready.popleft()
                 self._dirty.discard(key)
                 self._processing.add(key)
+                now = self._clock.monotonic()
+                self._counts.depth = len(self._ready)
+                self._counts.waited.observe(max(now - self._since.pop(key, now), 0.0))
+                self._since[key] = now
                 return key
             if self._closed:
                 raise QueueClosed(self.name)
@@ -161,9 +170,16 @@ class WorkQueue:
     def done(self, key: str) -> None:
         """End work on a key; if it was added meanwhile it is ready again."""
         self._processing.discard(key)
+        now = self._clock.monotonic()
+        self._counts.worked.observe(max(now - self._since.pop(key, now), 0.0))
         if key in self._dirty:
-            self._ready.append(key)
-            self._wake()
+            self._enqueue(key)
+
+    def _enqueue(self, key: str) -> None:
+        self._ready.append(key)
+        self._since[key] = self._clock.monotonic()
+        self._counts.depth = len(self._ready)
+        self._wake()
 
     def poke(self) -> None:
         """Make ready what is due by the clock (needed after advancing a fake one)."""

@@ -15,6 +15,8 @@ from typing import Any
 import click
 
 from tiphys.apimachinery.clock import RealClock
+from tiphys.apiserver.audit.assembly import AuditOptions
+from tiphys.apiserver.audit.sinks import BatchOptions, LogOptions
 from tiphys.apiserver.authn import jwt_config
 from tiphys.apiserver.authz.config import BadAuthorization
 from tiphys.apiserver.encryption.config import BadConfiguration
@@ -22,6 +24,7 @@ from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.server import ApiServer
 from tiphys.client.kubeconfig import ConfigError
 from tiphys.cmd.auth_flags import auth_flags, auth_options
+from tiphys.cmd.duration import DURATION
 from tiphys.cmd.loop import run as run_loop
 from tiphys.cmd.malloc import return_large_blocks
 from tiphys.storage.base import Store
@@ -102,8 +105,15 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
         service_node_port_range=_port_range(flags["service_node_port_range"]),
         advertise_address=_advertised(flags["advertise_address"], flags["bind_address"].split(",")[0]),
         secure_port=flags["secure_port"],
-        event_ttl_s=flags["event_ttl_s"],
+        event_ttl_s=int(flags["event_ttl"]),
         min_watch_timeout_s=flags["min_request_timeout"],
+        request_timeout_s=flags["request_timeout"],
+        priority_and_fairness=flags["enable_priority_and_fairness"],
+        max_requests_inflight=flags["max_requests_inflight"],
+        max_mutating_requests_inflight=flags["max_mutating_requests_inflight"],
+        shutdown_delay_s=flags["shutdown_delay_duration"],
+        audit=audit_from(flags),
+        component_ports=_component_ports(flags["component_ports"]),
         kubelet_client_certificate=flags["kubelet_client_certificate"],
         kubelet_client_key=flags["kubelet_client_key"],
         kubelet_certificate_authority=flags["kubelet_certificate_authority"],
@@ -111,6 +121,31 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
         encryption_provider_config_automatic_reload=flags["encryption_provider_config_automatic_reload"],
         disabled_admission=tuple(p for p in flags["disable_admission_plugins"].split(",") if p),
     )
+
+
+def _component_ports(text: str) -> tuple[tuple[str, int], ...]:
+    try:
+        parts = [one.partition("=") for one in text.split(",") if one]
+        return tuple((name, int(port)) for name, _, port in parts)
+    except ValueError as error:
+        raise click.BadParameter(text, param_hint="--component-ports") from error
+
+
+def audit_from(flags: dict[str, Any]) -> AuditOptions:
+    """Turn the ``--audit-*`` flags into options."""
+    log_options = None
+    if flags["audit_log_path"]:
+        log_options = LogOptions(
+            flags["audit_log_path"], flags["audit_log_format"], flags["audit_log_maxage"],
+            flags["audit_log_maxbackup"], flags["audit_log_maxsize"] or 100,
+        )  # fmt: skip
+    batch = BatchOptions(
+        buffer=flags["audit_webhook_batch_buffer_size"],
+        max_size=flags["audit_webhook_batch_max_size"],
+        max_wait_s=flags["audit_webhook_batch_max_wait"],
+        backoff_s=flags["audit_webhook_initial_backoff"],
+    )
+    return AuditOptions(flags["audit_policy_file"], log_options, flags["audit_webhook_config_file"], batch)
 
 
 def serving_pair(flags: dict[str, Any], options: ApiServerOptions) -> pki.KeyPair:
@@ -170,12 +205,16 @@ async def run(flags: dict[str, Any]) -> None:
             port=port,
             ssl_context=context,
             addresses=[(address, port) for address in others],
+            grace_s=options.request_timeout_s,
         ):
             return_large_blocks()
             gc.freeze()
             gc.set_threshold(_GC_YOUNG, _GC_MIDDLE, _GC_OLD)
             log.info("serving address=%s port=%s", flags["bind_address"], port)
             await stop.wait()
+            server.begin_shutdown()
+            log.info("shutting down delay_s=%s", options.shutdown_delay_s)
+            await asyncio.sleep(options.shutdown_delay_s)
     finally:
         await server.stop()
 
@@ -198,7 +237,29 @@ async def run(flags: dict[str, Any]) -> None:
 @auth_flags
 @click.option("--service-cluster-ip-range", default="10.96.0.0/12", show_default=True)
 @click.option("--service-node-port-range", default="30000-32767", show_default=True)
-@click.option("--event-ttl-s", type=int, default=3600, show_default=True)
+@click.option("--event-ttl", type=DURATION, default="1h", show_default=True)
+@click.option("--request-timeout", type=DURATION, default="1m", show_default=True)
+@click.option("--enable-priority-and-fairness", type=bool, default=True, show_default=True)
+@click.option("--max-requests-inflight", type=int, default=400, show_default=True)
+@click.option("--max-mutating-requests-inflight", type=int, default=200, show_default=True)
+@click.option("--shutdown-delay-duration", type=DURATION, default="0s", show_default=True)
+@click.option(
+    "--component-ports",
+    default="scheduler=10259,controller-manager=10257",
+    show_default=True,
+    help="where componentstatuses looks",
+)
+@click.option("--audit-policy-file", type=_FILE)
+@click.option("--audit-log-path", default="", help="a file, or - for standard output")
+@click.option("--audit-log-format", type=click.Choice(["json", "legacy"]), default="json", show_default=True)
+@click.option("--audit-log-maxage", type=int, default=0, help="days")
+@click.option("--audit-log-maxbackup", type=int, default=0, help="files")
+@click.option("--audit-log-maxsize", type=int, default=0, help="MiB before rotation; 0 is 100")
+@click.option("--audit-webhook-config-file", type=_FILE)
+@click.option("--audit-webhook-batch-buffer-size", type=int, default=10000, show_default=True)
+@click.option("--audit-webhook-batch-max-size", type=int, default=400, show_default=True)
+@click.option("--audit-webhook-batch-max-wait", type=DURATION, default="30s", show_default=True)
+@click.option("--audit-webhook-initial-backoff", type=DURATION, default="10s", show_default=True)
 @click.option("--min-request-timeout", type=int, default=1800, show_default=True)
 @click.option("--kubelet-client-certificate", type=_FILE)
 @click.option("--kubelet-client-key", type=_FILE)

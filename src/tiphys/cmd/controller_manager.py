@@ -5,32 +5,15 @@ Flags bear upstream's names; times take upstream's form (``40s``, ``5m``).
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import click
 
+from tiphys.client.endpoint import ComponentEndpoint, with_endpoint
 from tiphys.client.rest import Client
+from tiphys.cmd.duration import DURATION
 from tiphys.cmd.loop import run
 from tiphys.controllers.manager import ControllerManager, ControllerOptions
-
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-class _Duration(click.ParamType):  # type: ignore[type-arg]
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, int | float):
-            return float(value)
-        text = str(value)
-        parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
-        if not parts or "".join(number + unit for number, unit in parts) != text:
-            self.fail(f"{text!r} is no duration such as 40s or 1m30s", param, ctx)
-        return sum(float(number) * _UNITS_S[unit] for number, unit in parts)
-
-
-_DURATION = _Duration()
 
 
 @click.command(help="Run the controllers.")
@@ -52,14 +35,17 @@ _DURATION = _Duration()
 @click.option("--allocate-node-cidrs/--no-allocate-node-cidrs", default=True, show_default=True)
 @click.option("--node-cidr-mask-size", default=24, show_default=True)
 @click.option("--node-cidr-mask-size-ipv6", default=64, show_default=True)
-@click.option("--node-monitor-period", type=_DURATION, default="5s", show_default=True)
-@click.option("--node-monitor-grace-period", type=_DURATION, default="40s", show_default=True)
+@click.option("--node-monitor-period", type=DURATION, default="5s", show_default=True)
+@click.option("--node-monitor-grace-period", type=DURATION, default="40s", show_default=True)
+@click.option("--horizontal-pod-autoscaler-sync-period", type=DURATION, default="15s", show_default=True)
 @click.option("--terminated-pod-gc-threshold", default=12500, show_default=True)
 @click.option("--service-account-private-key-file", default="", help="Accepted; the API server signs tokens.")
 @click.option("--cluster-signing-cert-file", default="", help="CA that signs certificate requests.")
 @click.option("--cluster-signing-key-file", default="", help="Its key.")
-def controller_manager(kubeconfig: str, **flags: object) -> None:
-    run(_run(kubeconfig, options_from(flags)))
+@click.option("--bind-address", default="127.0.0.1", show_default=True, help="Of health and metrics.")
+@click.option("--secure-port", default=10257, show_default=True, help="Of health and metrics; 0: none.")
+def controller_manager(kubeconfig: str, bind_address: str, secure_port: int, **flags: object) -> None:
+    run(_run(kubeconfig, options_from(flags), bind_address, secure_port))
 
 
 def options_from(flags: dict[str, object]) -> ControllerOptions:
@@ -76,6 +62,7 @@ def options_from(flags: dict[str, object]) -> ControllerOptions:
         cluster_cidr=cidr,
         node_cidr_mask_size=int(str(flags["node_cidr_mask_size"])),
         node_cidr_mask_size_ipv6=int(str(flags["node_cidr_mask_size_ipv6"])),
+        autoscaler_sync_s=float(str(flags.get("horizontal_pod_autoscaler_sync_period") or 15.0)),
         node_monitor_period_s=float(str(flags["node_monitor_period"])),
         node_monitor_grace_s=float(str(flags["node_monitor_grace_period"])),
         terminated_pod_threshold=int(str(flags["terminated_pod_gc_threshold"])),
@@ -89,9 +76,10 @@ def _read(path: str) -> str:
         raise click.FileError(path, error.strerror or "") from error
 
 
-async def _run(kubeconfig: str, options: ControllerOptions) -> None:
+async def _run(kubeconfig: str, options: ControllerOptions, address: str, port: int) -> None:
     client = Client.from_kubeconfig(kubeconfig, user_agent="tiphys-controller-manager")
+    endpoint = ComponentEndpoint("kube-controller-manager", client)
     try:
-        await ControllerManager(client, options).run()
+        await with_endpoint(endpoint, address, port, ControllerManager(client, options).run())
     finally:
         await client.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from tiphys.client.endpoint import ComponentEndpoint, with_endpoint
 from tiphys.client.rest import Client
 from tiphys.cmd.loop import run
 from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
@@ -21,14 +22,19 @@ from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
     show_default=True,
     help="Work only while holding the lease kube-system/kube-scheduler.",
 )
-def scheduler(kubeconfig: str, scheduler_name: str, leader_elect: bool) -> None:
+@click.option("--bind-address", default="127.0.0.1", show_default=True, help="Of health and metrics.")
+@click.option("--secure-port", default=10259, show_default=True, help="Of health and metrics; 0: none.")
+def scheduler(
+    kubeconfig: str, scheduler_name: str, leader_elect: bool, bind_address: str, secure_port: int
+) -> None:
     options = SchedulerOptions(scheduler_name=scheduler_name, leader_elect=leader_elect)
-    run(_run(kubeconfig, options))
+    run(_run(kubeconfig, options, bind_address, secure_port))
 
 
-async def _run(kubeconfig: str, options: SchedulerOptions) -> None:
+async def _run(kubeconfig: str, options: SchedulerOptions, address: str, port: int) -> None:
     client = Client.from_kubeconfig(kubeconfig)
+    endpoint = ComponentEndpoint("kube-scheduler", client)
     try:
-        await Scheduler(client, options).run()
+        await with_endpoint(endpoint, address, port, Scheduler(client, options).run())
     finally:
         await client.close()

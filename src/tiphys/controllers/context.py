@@ -38,6 +38,7 @@ class ControllerOptions:
     """How long a pod without tolerations of its own stays; pods get theirs at admission."""
     terminated_pod_threshold: int = 12500
     pod_gc_period_s: float = 20.0
+    autoscaler_sync_s: float = 15.0
     gc_resync_s: float = 30.0
     """How often garbage collection looks for new and vanished resources."""
     workers: int = 5

@@ -47,7 +47,15 @@ def components(cluster: Cluster, upstreams: Sequence[str] = ()) -> list[Componen
             Component(
                 name=name,
                 command=name,
-                argv=("--kubeconfig", str(cluster.pki / f"{name}.conf"), *_manager_flags(cluster, name)),
+                argv=(
+                    *_flags(
+                        {
+                            "kubeconfig": str(cluster.pki / f"{name}.conf"),
+                            "secure-port": str(cluster.component_port(name)),
+                        }
+                    ),
+                    *_manager_flags(cluster, name),
+                ),
                 log=cluster.logs / f"{name}.log",
                 needs_api=True,
             )
@@ -90,6 +98,9 @@ def _apiserver(cluster: Cluster) -> Component:
         "kubelet-client-certificate": str(pki / "apiserver-kubelet-client.crt"),
         "kubelet-client-key": str(pki / "apiserver-kubelet-client.key"),
         "kubelet-certificate-authority": str(pki / "ca.crt"),
+        "component-ports": ",".join(
+            f"{name}={cluster.component_port(name)}" for name in ("controller-manager", "scheduler")
+        ),
     }
     return Component("apiserver", "apiserver", _flags(flags), cluster.logs / "apiserver.log")
 

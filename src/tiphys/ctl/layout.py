@@ -89,6 +89,10 @@ class Cluster:
     def dns_ip(self) -> str:
         return f"10.{64 + self.index}.0.10"
 
+    def component_port(self, name: str) -> int:
+        """Where a part of the control plane serves health and metrics: ten ports on for each cluster."""
+        return {"controller-manager": 10257, "scheduler": 10259}[name] + 10 * self.index
+
     @property
     def api_port(self) -> int:
         return _API_PORT + self.index

@@ -23,10 +23,12 @@ from tiphys.apimachinery.errors import (
     StatusError,
 )
 from tiphys.apimachinery.meta import Object
+from tiphys.client import metrics
 from tiphys.kubelet.containers import log_path
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.logs import LogOptions, read_log
 from tiphys.kubelet.options import ServerOptions
+from tiphys.kubelet.probes.counts import render_probes
 from tiphys.kubelet.runtime import Container, RuntimeFailure, RuntimePod
 from tiphys.kubelet.sandbox import log_directory
 from tiphys.kubelet.server_auth import Access
@@ -183,9 +185,18 @@ class KubeletServer:
         return Response(200, {"Content-Type": "application/json"}, orjson.dumps(await self._stats.summary()))
 
     async def _metrics(self, request: Request, parts: list[str]) -> Response:
-        if parts not in (["resource"], []):
-            raise NotFound.path()
-        return Response(200, {"Content-Type": "text/plain; version=0.0.4"}, await self._stats.metrics())
+        match parts:
+            case []:
+                body = metrics.render()
+            case ["resource"]:
+                body = await self._stats.metrics()
+            case ["cadvisor"]:
+                body = await self._stats.cadvisor()
+            case ["probes"]:
+                body = render_probes()
+            case _:
+                raise NotFound.path()
+        return Response(200, {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}, body)
 
 
 def _text(body: bytes) -> Response:

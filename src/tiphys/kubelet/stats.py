@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from tiphys.apimachinery.clock import Clock, rfc3339
+from tiphys.kubelet import cadvisor, cgroup_usage
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.machine import memory_available_bytes
 from tiphys.kubelet.runtime import ContainerStats, RuntimePod
 
 _NANO = 1_000_000_000
+_WHOLE_MACHINE = ("/", "/kubepods")
+"""Roots that are a node's of its own machine: what runs beside the pods counts too."""
 
 
 def _time(nanoseconds: int) -> str:
@@ -57,7 +60,7 @@ class Stats:
         return max(0, (used_ns - before[1]) * _NANO // (timestamp_ns - before[0]))
 
     def _node_stats(self, now_ns: int) -> dict[str, Any]:
-        used_ns = node_cpu_nanoseconds()
+        used_ns, working_set = self.node_usage()
         disk = shutil.disk_usage(self._node.volumes.root)
         return {
             "nodeName": self._node.name,
@@ -70,8 +73,8 @@ class Stats:
             "memory": {
                 "time": _time(now_ns),
                 "availableBytes": memory_available_bytes(),
-                "usageBytes": self._node.settings.node_memory_bytes - memory_available_bytes(),
-                "workingSetBytes": self._node.settings.node_memory_bytes - memory_available_bytes(),
+                "usageBytes": working_set,
+                "workingSetBytes": working_set,
             },
             "fs": {
                 "time": _time(now_ns),
@@ -117,7 +120,22 @@ class Stats:
 
     async def metrics(self) -> bytes:
         """Return ``/metrics/resource`` in Prometheus' text form. Raises RuntimeFailure."""
-        return render_metrics(await self.collect(), self._node.clock, self._node.settings.node_memory_bytes)
+        return render_metrics(await self.collect(), self._node.clock, self.node_usage())
+
+    async def cadvisor(self) -> bytes:
+        """Return ``/metrics/cadvisor``. Raises RuntimeFailure."""
+        return cadvisor.render(await self.collect())
+
+    def node_usage(self) -> tuple[int, int]:
+        """Return the node's CPU time in nanoseconds and its working set in bytes.
+
+        A node that has only a part of this machine, by its cgroup, speaks of that part.
+        """
+        root = self._node.cgroups.root
+        own = cgroup_usage.read(root) if root not in _WHOLE_MACHINE else None
+        if own is not None:
+            return own.cpu_ns, own.working_set_bytes
+        return node_cpu_nanoseconds(), self._node.settings.node_memory_bytes - memory_available_bytes()
 
 
 def _sum(containers: Iterable[Mapping[str, Any]], kind: str) -> dict[str, Any]:
@@ -137,13 +155,14 @@ def node_cpu_nanoseconds() -> int:
 
 
 def render_metrics(
-    collected: Iterable[tuple[RuntimePod, list[ContainerStats]]], clock: Clock, node_memory_bytes: int
+    collected: Iterable[tuple[RuntimePod, list[ContainerStats]]], clock: Clock, node: tuple[int, int]
 ) -> bytes:
     """Return the resource metrics as text."""
     now_ms = int(clock.now().timestamp() * 1000)
     families: dict[str, tuple[str, str, list[str]]] = {
         "container_cpu_usage_seconds_total": ("counter", "CPU time of a container in core-seconds", []),
         "container_memory_working_set_bytes": ("gauge", "Working set of a container in bytes", []),
+        "container_start_time_seconds": ("gauge", "Start time of a container since the epoch", []),
         "pod_cpu_usage_seconds_total": ("counter", "CPU time of a pod in core-seconds", []),
         "pod_memory_working_set_bytes": ("gauge", "Working set of a pod in bytes", []),
         "node_cpu_usage_seconds_total": ("counter", "CPU time of the node in core-seconds", []),
@@ -154,7 +173,7 @@ def render_metrics(
             ["resource_scrape_error 0"],
         ),
     }
-    node_cpu, node_memory = node_cpu_nanoseconds() / _NANO, node_memory_bytes - memory_available_bytes()
+    node_cpu, node_memory = node[0] / _NANO, node[1]
     families["node_cpu_usage_seconds_total"][2].append(f"node_cpu_usage_seconds_total {node_cpu} {now_ms}")
     families["node_memory_working_set_bytes"][2].append(
         f"node_memory_working_set_bytes {node_memory} {now_ms}"
@@ -172,6 +191,11 @@ def render_metrics(
                 totals[name] += value
                 line = f'container_{name}{{container="{item.name}",{where}}} {value} {stamp}'
                 families[f"container_{name}"][2].append(line)
+            running = pod.latest(item.name)
+            if running is not None and running.started_at is not None:
+                labels = f'container="{item.name}",{where}'
+                line = f"container_start_time_seconds{{{labels}}} {running.started_at.timestamp()}"
+                families["container_start_time_seconds"][2].append(line)
         for name, total in totals.items():
             families[f"pod_{name}"][2].append(f"pod_{name}{{{where}}} {total} {now_ms}")
     lines = []

@@ -70,9 +70,9 @@ class Cluster:
         entries = tuple(
             TokenEntry(self._tokens[user], user, user, groups) for user, groups in _COMPONENTS.items()
         )
-        self.server = ApiServer(
-            MemoryStore(), ApiServerOptions(tokens=entries, **(options or {})), self._clock
-        )
+        settings = {"tokens": entries, "metric_resolution_s": 1.0, **(options or {})}
+        self.server = ApiServer(MemoryStore(), ApiServerOptions(**settings), self._clock, usage=self._usage)
+        self._simulated: SimulatedNodes | None = None
         self._stack = AsyncExitStack()
         self._parts: asyncio.Task[None] | None = None
         self.folder: Path | None = None
@@ -141,6 +141,7 @@ class Cluster:
             if self._nodes:
                 client = self.client_for("tiphys:simulated-nodes")
                 nodes = SimulatedNodes(client, self._nodes, shape=self._shape, clock=self._clock)
+                self._simulated = nodes
                 await nodes.register()
                 group.create_task(nodes.run())
             if self._with["controllers"]:
@@ -154,6 +155,13 @@ class Cluster:
 
                 client = self.client_for("system:kube-scheduler")
                 group.create_task(Scheduler(client, SchedulerOptions(), self._clock).run())
+
+    async def _usage(self, node: Object) -> str:
+        """What a node uses, asked by the API server as it would ask a kubelet. Raises OSError."""
+        name = node["metadata"]["name"]
+        if self._simulated is None or not self._simulated.has(name):
+            raise OSError(f"no kubelet on {name}")
+        return self._simulated.usage(name)
 
     async def _stop_parts(self) -> None:
         if self._parts is None:

@@ -19,6 +19,7 @@ from tiphys.client.informer import Informer, InformerSet
 from tiphys.client.kinds import LEASES, NODES, PODS
 from tiphys.client.rest import Client
 from tiphys.client.workqueue import WorkQueue
+from tiphys.testing.usage import Meters
 
 EXIT_CODE = "tiphys.dev/exit-code"
 _LEASE_NAMESPACE = "kube-node-lease"
@@ -130,6 +131,7 @@ class SimulatedNodes:
         self._pods: Informer = self._informers.get(PODS, field_selector="spec.nodeName!=")
         self._queue = WorkQueue("simulated-nodes")
         self._next_address = dict.fromkeys(self._nodes, 1)
+        self._meters = {name: Meters() for name in self._nodes}
 
     async def register(self) -> None:
         """Create the nodes (those that exist are taken over)."""
@@ -153,6 +155,18 @@ class SimulatedNodes:
             await self._client.patch(NODES, name, "", {"status": node["status"]}, subresource="status")
         # Every new node is tainted not-ready; these are ready from the start, with or without controllers.
         await self._client.patch(NODES, name, "", {"spec": {"taints": None}})
+
+    def has(self, name: str) -> bool:
+        return name in self._nodes
+
+    def usage(self, name: str) -> str:
+        """Return what a node's kubelet would say at ``/metrics/resource``."""
+        running = [
+            pod
+            for pod in self._pods.list()
+            if pod["spec"].get("nodeName") == name and (pod.get("status") or {}).get("phase") == "Running"
+        ]
+        return self._meters[name].read(running, self._clock.now().timestamp())
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
         pod = new or old

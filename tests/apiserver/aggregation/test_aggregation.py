@@ -19,8 +19,8 @@ from tiphys.wire.pki import KeyPair, issue_server, make_ca, server_context
 from tiphys.wire.server import serve
 
 SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
-NAME = "v1beta1.metrics.k8s.io"
-GROUP_VERSION = "/apis/metrics.k8s.io/v1beta1"
+NAME = "v1beta1.samples.example.com"
+GROUP_VERSION = "/apis/samples.example.com/v1beta1"
 RESOURCES = [
     {"name": "pods", "singularName": "", "namespaced": True, "kind": "PodMetrics", "verbs": ["get", "list"]},
     {"name": "pods/status", "singularName": "", "namespaced": True, "kind": "PodMetrics", "verbs": ["get"]},
@@ -63,7 +63,7 @@ class Extension:
         if request.path == GROUP_VERSION:
             body = {
                 "kind": "APIResourceList",
-                "groupVersion": "metrics.k8s.io/v1beta1",
+                "groupVersion": "samples.example.com/v1beta1",
                 "resources": RESOURCES,
             }
         return Response(self.status, {"content-type": "application/json"}, orjson.dumps(body))
@@ -91,7 +91,7 @@ def api_service(**spec: Any) -> dict[str, Any]:
     return {
         "metadata": {"name": NAME},
         "spec": {
-            "group": "metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 100,
+            "group": "samples.example.com", "version": "v1beta1", "groupPriorityMinimum": 100,
             "versionPriority": 100, "service": {"namespace": "kube-system", "name": "metrics"}, **spec,
         },
     }  # fmt: skip
@@ -214,13 +214,13 @@ async def test_upgrades_go_through(api: Any, extension: Extension) -> None:
 async def test_discovery_shows_local_and_remote(api: Any, extension: Extension) -> None:
     await available(api, extension)
     groups = {group["name"]: group for group in (await api.get("/apis"))["groups"]}
-    assert {"apps", "metrics.k8s.io"} <= groups.keys()
-    wanted = {"groupVersion": "metrics.k8s.io/v1beta1", "version": "v1beta1"}
-    assert groups["metrics.k8s.io"]["preferredVersion"] == wanted
-    assert (await api.get("/apis/metrics.k8s.io"))["versions"] == [wanted]
+    assert {"apps", "samples.example.com"} <= groups.keys()
+    wanted = {"groupVersion": "samples.example.com/v1beta1", "version": "v1beta1"}
+    assert groups["samples.example.com"]["preferredVersion"] == wanted
+    assert (await api.get("/apis/samples.example.com"))["versions"] == [wanted]
     accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
     items = (await api.get("/apis", accept=accept))["items"]
-    (version,) = next(item for item in items if item["metadata"]["name"] == "metrics.k8s.io")["versions"]
+    (version,) = next(item for item in items if item["metadata"]["name"] == "samples.example.com")["versions"]
     assert version["freshness"] == "Current"
     (pods,) = version["resources"]
     assert (pods["resource"], pods["scope"], pods["verbs"]) == ("pods", "Namespaced", ["get", "list"])
@@ -230,12 +230,12 @@ async def test_discovery_shows_local_and_remote(api: Any, extension: Extension) 
 async def test_openapi_v3_names_remote_documents(api: Any, extension: Extension) -> None:
     await available(api, extension)
     paths = (await api.get("/openapi/v3"))["paths"]
-    url = paths["apis/metrics.k8s.io/v1beta1"]["serverRelativeURL"]
+    url = paths["apis/samples.example.com/v1beta1"]["serverRelativeURL"]
     assert "apis/apps/v1" in paths
     assert url == V3_URL
     response = await api.send("GET", url)
     assert b"".join([chunk async for chunk in response.stream])
-    assert extension.asked[-1].path == "/openapi/v3/apis/metrics.k8s.io/v1beta1"
+    assert extension.asked[-1].path == "/openapi/v3/apis/samples.example.com/v1beta1"
 
 
 async def test_openapi_v2_has_remote_paths(api: Any, extension: Extension) -> None:
@@ -263,8 +263,8 @@ UNAVAILABLE = {
     ),
     "nobody listens": (
         True, 1, "FailedDiscoveryCheck",
-        "failing or missing response from https://127.0.0.1:1/apis/metrics.k8s.io/v1beta1: "
-        'Get "https://127.0.0.1:1/apis/metrics.k8s.io/v1beta1": dial tcp 127.0.0.1:1: connect: '
+        "failing or missing response from https://127.0.0.1:1/apis/samples.example.com/v1beta1: "
+        'Get "https://127.0.0.1:1/apis/samples.example.com/v1beta1": dial tcp 127.0.0.1:1: connect: '
         "connection refused",
     ),
 }  # fmt: skip

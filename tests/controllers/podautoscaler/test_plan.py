@@ -1,95 +1,84 @@
+"""Bounds, pace and calm: what is done with a proposal, and what is said about it."""
+
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tiphys.controllers.podautoscaler.plan import NoMetrics, Past, decide, measure
+from tiphys.controllers.podautoscaler.plan import Past, decide, tolerance_of
+from tiphys.controllers.podautoscaler.replicas import Tolerance
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def pods(count, ready=True, cpu="100m"):
-    condition = {"type": "Ready", "status": "True" if ready else "False"}
-    asked = {"requests": {"cpu": cpu}} if cpu else {}
-    return [
-        {
-            "metadata": {"name": f"p{number}"},
-            "spec": {"containers": [{"name": "c", "resources": asked}]},
-            "status": {"phase": "Running", "conditions": [condition]},
-        }
-        for number in range(count)
-    ]
-
-
-def metric(percent=None, value=None):
-    target = {"type": "Utilization", "averageUtilization": percent}
-    if value:
-        target = {"type": "AverageValue", "averageValue": value}
-    return {"type": "Resource", "resource": {"name": "cpu", "target": target}}
-
-
-@pytest.mark.parametrize(
-    ("case", "wish", "used", "expected"),
-    [
-        ("twice too much", metric(50), [100, 100], 4),
-        ("half", metric(50), [25, 25], 1),
-        ("near enough", metric(50), [53, 53], 2),
-        ("by value", metric(value="20m"), [60, 60], 6),
-        ("one unknown, growing", metric(50), [200], 4),
-        ("one unknown, shrinking", metric(50), [10], 2),
-    ],
-)
-def test_measure(case, wish, used, expected):
-    usage = {f"p{number}": {"cpu": amount} for number, amount in enumerate(used)}
-    assert measure(wish, pods(2), usage, 2).replicas == expected, case
-
-
-def test_what_is_told():
-    found = measure(metric(50), pods(1), {"p0": {"cpu": 80}}, 1).status
-    assert found["resource"]["current"] == {"averageValue": "80m", "averageUtilization": 80}
-
-
-@pytest.mark.parametrize(
-    ("case", "running", "usage"),
-    [
-        ("no pods", [], {}),
-        ("nothing measured", pods(1), {}),
-        ("nobody ready", pods(1, ready=False), {"p0": {"cpu": 1}}),
-        ("nothing asked for", pods(1, cpu=None), {"p0": {"cpu": 1}}),
-    ],
-)
-def test_no_metrics(case, running, usage):
-    with pytest.raises(NoMetrics):
-        measure(metric(50), running, usage, 1)
-
-
 def scaler(least=1, most=100, **behavior):
-    return {"spec": {"minReplicas": least, "maxReplicas": most, "behavior": behavior}}
+    spec = {"minReplicas": least, "maxReplicas": most}
+    return {"spec": spec | ({"behavior": behavior} if behavior else {})}
+
+
+RULES = {"scaleUp": {}, "scaleDown": {}}
 
 
 @pytest.mark.parametrize(
     ("case", "bounds", "replicas", "proposed", "expected"),
     [
-        ("up", scaler(), 2, 5, (5, "")),
-        ("no faster than four or twice", scaler(), 2, 50, (6, "ScaleUpLimit")),
-        ("doubled", scaler(), 10, 50, (20, "ScaleUpLimit")),
-        ("most", scaler(most=3), 2, 5, (3, "TooManyReplicas")),
+        ("up", scaler(), 2, 4, (4, "DesiredWithinRange")),
+        ("no faster than to four", scaler(), 1, 50, (4, "ScaleUpLimit")),
+        ("or twice", scaler(), 10, 50, (20, "ScaleUpLimit")),
+        ("with rules by four", scaler(**RULES), 2, 50, (6, "ScaleUpLimit")),
+        ("with rules or twice", scaler(**RULES), 10, 50, (20, "ScaleUpLimit")),
+        ("most", scaler(most=3), 2, 4, (3, "TooManyReplicas")),
         ("least", scaler(least=2), 5, 1, (2, "TooFewReplicas")),
         ("off", scaler(scaleUp={"selectPolicy": "Disabled"}), 2, 5, (2, "ScaleUpLimit")),
-        ("same", scaler(), 3, 3, (3, "")),
+        ("same", scaler(), 3, 3, (3, "DesiredWithinRange")),
+        ("nearest", scaler(scaleUp={"selectPolicy": "Min", "policies": [
+            {"type": "Pods", "value": 1, "periodSeconds": 15},
+            {"type": "Percent", "value": 100, "periodSeconds": 15}]}), 8, 20, (9, "ScaleUpLimit")),
+        ("down by pods", scaler(scaleDown={"policies": [
+            {"type": "Pods", "value": 2, "periodSeconds": 15}]}), 8, 1, (6, "ScaleDownLimit")),
     ],
-)
+)  # fmt: skip
 def test_decide(case, bounds, replicas, proposed, expected):
-    assert decide(bounds, replicas, proposed, Past(), NOW) == expected, case
+    verdict = decide(bounds, replicas, proposed, Past(), NOW)
+    assert (verdict.replicas, verdict.limited[1]) == expected, case
+    assert verdict.limited[0] == ("False" if expected[1] == "DesiredWithinRange" else "True")
 
 
 def test_it_shrinks_only_after_five_quiet_minutes():
     past = Past()
-    assert decide(scaler(), 8, 8, past, NOW) == (8, "")
-    assert decide(scaler(), 8, 2, past, NOW + timedelta(seconds=60)) == (8, "")
-    assert decide(scaler(), 8, 2, past, NOW + timedelta(seconds=301)) == (2, "")
+    first = decide(scaler(), 8, 8, past, NOW)
+    assert (first.replicas, first.able[1]) == (8, "ReadyForNewScale")
+    calm = decide(scaler(), 8, 2, past, NOW + timedelta(seconds=60))
+    assert (calm.replicas, calm.able[1]) == (8, "ScaleDownStabilized")
+    assert decide(scaler(), 8, 2, past, NOW + timedelta(seconds=301)).replicas == 2
+
+
+def test_it_grows_when_told_to_wait_only_after_that():
+    rules = scaler(scaleUp={"stabilizationWindowSeconds": 60})
+    past = Past()
+    decide(rules, 2, 2, past, NOW)
+    calm = decide(rules, 2, 4, past, NOW + timedelta(seconds=30))
+    assert (calm.replicas, calm.able[1]) == (2, "ScaleUpStabilized")
+    assert decide(rules, 2, 4, past, NOW + timedelta(seconds=61)).replicas == 4
 
 
 def test_what_was_changed_lately_counts_for_the_pace():
     rules = {"policies": [{"type": "Pods", "value": 3, "periodSeconds": 60}]}
     past = Past(changes=[(NOW - timedelta(seconds=30), 2)])
-    assert decide(scaler(scaleUp=rules), 4, 9, past, NOW) == (5, "ScaleUpLimit")
+    verdict = decide(scaler(scaleUp=rules), 4, 9, past, NOW)
+    assert (verdict.replicas, verdict.limited[1]) == (5, "ScaleUpLimit")
+
+
+@pytest.mark.parametrize(
+    ("rules", "tolerance"),
+    [({}, Tolerance(0.1, 0.1)), ({"scaleUp": {"tolerance": "0.05"}}, Tolerance(0.05, 0.1)),
+     ({"scaleDown": {"tolerance": "500m"}}, Tolerance(0.1, 0.5))],
+)  # fmt: skip
+def test_tolerance(rules, tolerance):
+    assert tolerance_of(scaler(**rules)) == tolerance
+
+
+def test_the_tolerance_of_each_direction():
+    odd = Tolerance(up=0.5, down=0.0)
+    assert odd.covers(1.5)
+    assert not odd.covers(1.51)
+    assert not odd.covers(0.99)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from typing import Protocol
 
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound
@@ -26,6 +28,22 @@ from tiphys.wire.message import Request, Response
 from tiphys.wire.pki import KeyPair
 
 log = logging.getLogger(__name__)
+
+
+class LocalApi(Protocol):
+    """An API of its own in this process, beside the resource table."""
+
+    @property
+    def spec(self) -> Object:
+        """The spec of its APIService."""
+        ...
+
+    @property
+    def resources(self) -> list[Object]: ...
+
+    async def handle(self, request: Request) -> Response: ...
+
+
 _TICK_S = 1.0
 _RECHECK_S = 30.0
 """Between two checks of a remote API that answered; one that did not is tried at every tick."""
@@ -34,8 +52,9 @@ _RECHECK_S = 30.0
 class Aggregation:
     """APIServices of one server."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, local: Sequence[LocalApi] = ()) -> None:
         self._backend = backend
+        self._local = {(api.spec["group"], api.spec["version"]): api for api in local}
         row = backend.table.by_kind(GVK("apiregistration.k8s.io", "v1", "APIService"))
         assert row is not None
         self._row: Resource = row
@@ -104,7 +123,7 @@ class Aggregation:
 
     async def answer(self, request: Request, user: User) -> Response | None:
         """Return the answer to a request that aggregation concerns, None for all others."""
-        if not self._remote:
+        if not request.path.startswith(("/apis", "/openapi/v3/apis/")):
             return None
         parts = [part for part in request.path.split("/") if part]
         if parts[:2] == ["openapi", "v3"] and len(parts) == 5 and parts[2] == "apis":
@@ -116,8 +135,12 @@ class Aggregation:
             if request.method not in ("GET", "HEAD"):
                 return None
             return discovery.answer(request, parts[1:], self._backend.table, self._remotes())
-        service = self._remote.get((parts[1], parts[2]))
-        return None if service is None else await self._pass(service, request, user)
+        key = (parts[1], parts[2])
+        service = self._remote.get(key)
+        if service is not None:
+            return await self._pass(service, request, user)
+        local = self._local.get(key)
+        return None if local is None else await local.handle(request)
 
     def openapi(self) -> tuple[RemoteSpec, ...]:
         """Return what remote APIs publish of themselves: the same tuple until something of it changes."""
@@ -140,7 +163,12 @@ class Aggregation:
         return await proxying.pass_through(self._backend, service, self.front_proxy, request, user)
 
     def _remotes(self) -> list[discovery.Remote]:
+        """Return what discovery shows beside the table: remote APIs, and local ones that none replaced."""
         return [
+            discovery.Remote(api.spec, api.resources, fresh=True)
+            for key, api in self._local.items()
+            if key not in self._remote
+        ] + [
             discovery.Remote(
                 service["spec"],
                 self._resources.get(service["metadata"]["name"], []),
@@ -156,6 +184,9 @@ class Aggregation:
             return
         revision = table.revision
         wanted = {service["metadata"]["name"]: service for service in objects.local_services(table)}
+        for api in self._local.values():
+            made = objects.in_process_service(api.spec)
+            wanted[made["metadata"]["name"]] = made
         missing = [service for name, service in wanted.items() if name not in self._known]
         await asyncio.gather(*(self._create(service) for service in missing))
         for name, service in list(self._known.items()):

@@ -39,6 +39,16 @@ def local_services(table: Any) -> Iterator[Object]:
             }
 
 
+def in_process_service(spec: Object) -> Object:
+    """Return the APIService of an API that this server answers itself, without the resource table."""
+    return {
+        "apiVersion": "apiregistration.k8s.io/v1",
+        "kind": "APIService",
+        "metadata": {"name": f"{spec['version']}.{spec['group']}", "labels": {AUTOMANAGED: "onstart"}},
+        "spec": dict(spec),
+    }
+
+
 def _priority(group: str, versions: list[str], position: int) -> int:
     """Spread a group's versions: the preferred one has the highest number."""
     if not group:

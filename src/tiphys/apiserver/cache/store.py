@@ -213,6 +213,14 @@ class CachedStore:
 
     # -- reading
 
+    def count(self, resource: Resource, namespace: str = "") -> int:
+        """Return how many live objects of a kind are in memory; 0 for one that nobody has read yet."""
+        bucket = self._buckets.get(resource.storage_prefix)
+        if bucket is None or not bucket.loaded:
+            return 0
+        root = bucket.root(Selection(namespace))
+        return bucket.count(root, root)
+
     async def get(self, resource: Resource, namespace: str, name: str) -> Cached:
         """Read one object, linearizable. Raises NotFound."""
         known = self._known.get(id(resource))

@@ -129,6 +129,9 @@ class CustomStore:
             return obj
         return (await self._convert([obj], kind, to))[0]
 
+    def count(self, resource: Resource, namespace: str = "") -> int:
+        return self._objects.count(resource, namespace)
+
     async def get(self, resource: Resource, namespace: str, name: str) -> Cached:
         cached = await self._objects.get(resource, namespace, name)
         return cached if resource.definition is None else await self._view(cached, resource)

@@ -12,6 +12,7 @@ from tiphys.apimachinery.errors import BadRequest, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver import machinery, respond
 from tiphys.apiserver.call import Call
+from tiphys.apiserver.metrics import LongRunning
 from tiphys.apiserver.negotiation import JSON, PROTOBUF, Format
 from tiphys.apiserver.objects import Change
 from tiphys.apiserver.params import ListOptions, list_options
@@ -37,7 +38,8 @@ async def handle(call: Call) -> Response:
             f'strconv.ParseUint: parsing "{version}": invalid syntax'
         )
     raw = form.plain_json and resource.storage == resource.gvk
-    stream = WatchStream()
+    counted = call.backend.metrics.long_running(call.info)
+    stream = WatchStream(counted)
     changes = call.backend.store.watch(
         resource,
         selection,
@@ -47,7 +49,8 @@ async def handle(call: Call) -> Response:
         push=stream.push if raw else None,
     )
     content_type = f"{PROTOBUF};stream=watch" if form.media_type == PROTOBUF else JSON
-    stream.chunks = _stream(changes, None if raw else _Encoder(call, form), _timeout_s(call, options))
+    encoder = None if raw else _Encoder(call, form)
+    stream.chunks = _stream(changes, encoder, _timeout_s(call, options), counted)
     return Response(200, respond.headers_of(call.warnings, content_type), stream=stream)
 
 
@@ -62,15 +65,19 @@ class WatchStream:
 
     chunks: AsyncGenerator[bytes, None]
 
-    def __init__(self) -> None:
+    def __init__(self, counted: LongRunning) -> None:
         self._write: PushTarget | None = None
+        self._counted = counted
 
     def attach(self, write: PushTarget) -> None:
         """Have live events written by ``write`` while the reader waits for the next chunk."""
         self._write = write
 
     def push(self, frames: bytes) -> bool:
-        return self._write is not None and self._write(frames)
+        if self._write is None or not self._write(frames):
+            return False
+        self._counted.events += frames.count(b"\n")
+        return True
 
     def __aiter__(self) -> WatchStream:
         return self
@@ -84,10 +91,11 @@ class WatchStream:
 
 
 async def _stream(
-    changes: AsyncIterator[list[Change]], encoder: _Encoder | None, timeout_s: float
+    changes: AsyncIterator[list[Change]], encoder: _Encoder | None, timeout_s: float, counted: LongRunning
 ) -> AsyncGenerator[bytes, None]:
     """Yield frames until the time is up; without an ``encoder`` the shared ones."""
     deadline = asyncio.get_running_loop().time() + timeout_s
+    counted.running += 1
     try:
         while True:
             try:
@@ -95,6 +103,7 @@ async def _stream(
                     batch = await anext(changes)
             except (TimeoutError, StopAsyncIteration):
                 return
+            counted.events += len(batch)
             if encoder is None:
                 yield batch[0].frame if len(batch) == 1 else b"".join([change.frame for change in batch])
             else:
@@ -102,6 +111,7 @@ async def _stream(
     except StatusError as error:
         yield encoder.failure(error) if encoder is not None else _line("ERROR", error.to_status())
     finally:
+        counted.running -= 1
         close = getattr(changes, "aclose", None)
         if close is not None:
             await close()

@@ -1,10 +1,13 @@
-"""Scales what HorizontalPodAutoscalers point at by the metrics API. Decisions are in ``plan``."""
+"""Scales what HorizontalPodAutoscalers point at, by metrics.
+
+Owns: the order of a look (scale, selector, bounds, metrics, pace), conditions, events, status. Decisions are
+in ``plan`` and ``replicas``, numbers come from ``sources``.
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from tiphys.apimachinery import quantity
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import NotFound, StatusError
 from tiphys.apimachinery.labels import parse_selector
@@ -14,11 +17,27 @@ from tiphys.client.kinds import HORIZONTAL_POD_AUTOSCALERS, PODS
 from tiphys.controllers import conditions
 from tiphys.controllers.context import Context
 from tiphys.controllers.discovery import discover
-from tiphys.controllers.podautoscaler.plan import Measured, NoMetrics, Past, decide, measure
+from tiphys.controllers.podautoscaler.measure import FAILURES, Measured, Target, measure
+from tiphys.controllers.podautoscaler.plan import Past, decide, tolerance_of
+from tiphys.controllers.podautoscaler.replicas import NoMetrics
+from tiphys.controllers.podautoscaler.sources import MetricSources
 
-_EVERY_S = 15.0
 _REMEMBERED = timedelta(hours=1)
-_POD_METRICS = GVR("metrics.k8s.io", "v1beta1", "pods")
+
+
+class _Look:
+    """One look at one autoscaler: its conditions and status as they come to be."""
+
+    def __init__(self, scaler: Object, now_text: str) -> None:
+        self.scaler = scaler
+        self.status: Object = {}
+        self.conditions: list[Object] = list((scaler.get("status") or {}).get("conditions") or ())
+        self._now = now_text
+
+    def say(self, type_: str, status: str, reason: str, text: str) -> None:
+        made = {"type": type_, "status": status, "lastTransitionTime": self._now,
+                "reason": reason, "message": text}  # fmt: skip
+        self.conditions = conditions.put(self.conditions, made, on_message=True)
 
 
 class HorizontalPodAutoscalerController:
@@ -30,12 +49,15 @@ class HorizontalPodAutoscalerController:
     def __init__(self, context: Context) -> None:
         self._client = context.client
         self._clock = context.clock
+        self._every_s = context.options.autoscaler_sync_s
+        self._sources = MetricSources(context.client)
         self._recorder = context.recorder("horizontal-pod-autoscaler")
         self.queue = context.queue(self.name)
         self._scalers = context.informers.get(HORIZONTAL_POD_AUTOSCALERS)
         self._pods = context.informers.get(PODS)
         self._past: dict[str, Past] = {}
         self._targets: dict[tuple[str, str], GVR] = {}
+        self._selectors: dict[str, tuple[str, str]] = {}
         self._scalers.add_handler(self._changed)
 
     async def run(self) -> None:
@@ -47,84 +69,138 @@ class HorizontalPodAutoscalerController:
         # Its own status changes are no reason to look again before its time.
         if new is not None and (old is None or old["spec"] != new["spec"]):
             self.queue.add(object_key(new))
+        elif new is None and old is not None:
+            self._past.pop(object_key(old), None)
+            self._selectors.pop(object_key(old), None)
 
     async def reconcile(self, key: str) -> float | None:
         scaler = self._scalers.get(key)
         if scaler is None:
-            self._past.pop(key, None)
             return None
-        found: list[Object] = list((scaler.get("status") or {}).get("conditions") or ())
+        look = _Look(scaler, rfc3339(self._clock.now()))
         namespace, target = scaler["metadata"]["namespace"], scaler["spec"]["scaleTargetRef"]
         try:
             gvr = await self._gvr(target)
             scale = await self._client.get(gvr, target["name"], namespace, subresource="scale")
         except StatusError as error:
             text = f"the HPA controller was unable to get the target's current scale: {error.message}"
-            found = self._say(found, "AbleToScale", "False", "FailedGetScale", text)
-            await self._write(scaler, {"conditions": found})
-            return _EVERY_S
+            look.say("AbleToScale", "False", "FailedGetScale", text)
+            self._recorder.record(scaler, "Warning", "FailedGetScale", error.message)
+            await self._write(look)
+            return self._every_s
         text = "the HPA controller was able to get the target's current scale"
-        found = self._say(found, "AbleToScale", "True", "SucceededGetScale", text)
-        await self._scale(key, scaler, gvr, scale, found)
-        return _EVERY_S
+        look.say("AbleToScale", "True", "SucceededGetScale", text)
+        await self._scale(key, look, gvr, scale)
+        await self._write(look)
+        return self._every_s
 
-    async def _scale(self, key: str, scaler: Object, gvr: GVR, scale: Object, found: list[Object]) -> None:
+    async def _scale(self, key: str, look: _Look, gvr: GVR, scale: Object) -> None:
+        spec = look.scaler["spec"]
         replicas = int(scale["spec"].get("replicas") or 0)
-        status: Object = {"currentReplicas": int((scale.get("status") or {}).get("replicas") or 0)}
-        status["desiredReplicas"] = replicas
-        least, most = scaler["spec"].get("minReplicas", 1), scaler["spec"]["maxReplicas"]
-        wanted = replicas
-        if replicas == 0:
+        look.status["currentReplicas"] = int((scale.get("status") or {}).get("replicas") or 0)
+        look.status["desiredReplicas"] = replicas
+        least, most = spec.get("minReplicas", 1), spec["maxReplicas"]
+        wanted, why = replicas, ""
+        if replicas == 0 and least != 0:
             text = "scaling is disabled since the replica count of the target is zero"
-            found = self._say(found, "ScalingActive", "False", "ScalingDisabled", text)
-        elif not least <= replicas <= most:
-            wanted = min(max(replicas, least), most)
+            look.say("ScalingActive", "False", "ScalingDisabled", text)
+        elif replicas > most:
+            wanted, why = most, "Current number of replicas above Spec.MaxReplicas"
+        elif replicas < least:
+            wanted, why = least, "Current number of replicas below Spec.MinReplicas"
         else:
-            measured, found = await self._measure(scaler, scale, replicas, found)
-            if measured:
-                status["currentMetrics"] = [item.status for item in measured]
-                past = self._past.setdefault(key, Past())
-                proposed = max(item.replicas for item in measured)
-                wanted, limited = decide(scaler, replicas, proposed, past, self._clock.now())
-                found = self._say_limited(found, limited)
+            wanted, why = await self._by_metrics(key, look, scale, replicas)
         if wanted != replicas:
-            await self._set(key, scaler, gvr, scale, wanted)
-            status["desiredReplicas"] = wanted
-            status["lastScaleTime"] = rfc3339(self._clock.now())
-            text = f"the HPA controller was able to update the target scale to {wanted}"
-            found = self._say(found, "AbleToScale", "True", "SucceededRescale", text)
-        await self._write(scaler, {**status, "conditions": found})
+            await self._set(key, look, gvr, scale, wanted, why)
 
-    async def _measure(
-        self, scaler: Object, scale: Object, replicas: int, found: list[Object]
-    ) -> tuple[list[Measured], list[Object]]:
+    async def _by_metrics(self, key: str, look: _Look, scale: Object, replicas: int) -> tuple[int, str]:
+        """Return what the metrics, and the pace, let it be; and why."""
+        now = self._clock.now()
+        past = self._past.setdefault(key, Past(proposals=[(now, replicas)]))
+        target = self._target(key, look, scale, replicas)
+        found = await self._measure(look, target) if target is not None else None
+        if found is None:
+            return replicas, ""
+        best = max(found, key=lambda one: one.replicas)
+        good = f"the HPA was able to successfully calculate a replica count from {best.name}"
+        look.say("ScalingActive", "True", "ValidMetricFound", good)
+        verdict = decide(look.scaler, replicas, best.replicas, past, now)
+        look.say("AbleToScale", *verdict.able)
+        look.say("ScalingLimited", *verdict.limited)
+        above = verdict.replicas > replicas
+        return verdict.replicas, f"{best.name} above target" if above else "All metrics below target"
+
+    def _target(self, key: str, look: _Look, scale: Object, replicas: int) -> Target | None:
+        scaler = look.scaler
         namespace = scaler["metadata"]["namespace"]
-        text = str((scale.get("status") or {}).get("selector") or "")
+        status = scale.get("status") or {}
+        text = str(status.get("selector") or "")
+        if not text:
+            self._recorder.record(scaler, "Warning", "SelectorRequired", "selector is required")
+            missing = "the HPA target's scale is missing a selector"
+            look.say("ScalingActive", "False", "InvalidSelector", missing)
+            return None
+        self._selectors[key] = (namespace, text)
+        others = sorted(name for name, one in self._selectors.items() if one == (namespace, text))
+        if len(others) > 1:
+            why = f"pods by selector {text} are controlled by multiple HPAs: [{' '.join(others)}]"
+            self._recorder.record(scaler, "Warning", "AmbiguousSelector", why)
+            look.say("ScalingActive", "False", "AmbiguousSelector", why)
+            return None
         selector = parse_selector(text)
         pods = [
             pod for pod in self._pods.list(namespace) if selector.matches(pod["metadata"].get("labels") or {})
         ]
-        try:
-            answer = await self._client.list(_POD_METRICS, namespace, label_selector=text)
-            usage = {item["metadata"]["name"]: _used(item) for item in answer.get("items") or ()}
-            measured = [measure(item, pods, usage, replicas) for item in scaler["spec"].get("metrics") or ()]
-        except (StatusError, NoMetrics) as error:
-            why = f"the HPA was unable to compute the replica count: {error}"
-            self._recorder.record(scaler, "Warning", "FailedGetResourceMetric", str(error))
-            return [], self._say(found, "ScalingActive", "False", "FailedGetResourceMetric", why)
-        good = "the HPA was able to successfully calculate a replica count"
-        return measured, self._say(found, "ScalingActive", "True", "ValidMetricFound", good)
+        return Target(
+            namespace, text, pods, replicas, int(status.get("replicas") or 0), tolerance_of(scaler),
+            self._clock.now(),
+        )  # fmt: skip
 
-    async def _set(self, key: str, scaler: Object, gvr: GVR, scale: Object, wanted: int) -> None:
+    async def _measure(self, look: _Look, target: Target) -> list[Measured] | None:
+        """Measure every metric; None where too little is known to act."""
+        scaler = look.scaler
+        wanted = scaler["spec"].get("metrics") or []
+        found: list[Measured] = []
+        failures: list[tuple[str, str]] = []
+        for metric in wanted:
+            try:
+                found.append(await measure(self._sources, metric, target))
+            except NoMetrics as error:
+                reason = FAILURES.get(metric["type"], "InvalidMetricSourceType")
+                self._recorder.record(scaler, "Warning", reason, str(error))
+                failures.append((reason, str(error)))
+        look.status["currentMetrics"] = [one.status for one in found]
+        shrinks = not found or max(one.replicas for one in found) < target.replicas
+        if failures and shrinks:
+            reason, first = failures[0]
+            text = f"the HPA was unable to compute the replica count: {first}"
+            look.say("ScalingActive", "False", reason, text)
+            bad = f"{len(failures)} invalid out of {len(wanted)}"
+            whole = f"invalid metrics ({bad}), first error is: {first}"
+            self._recorder.record(scaler, "Warning", "FailedComputeMetricsReplicas", whole)
+            return None
+        return found
+
+    async def _set(self, key: str, look: _Look, gvr: GVR, scale: Object, wanted: int, why: str) -> None:
         before = int(scale["spec"].get("replicas") or 0)
-        await self._client.update(gvr, {**scale, "spec": {**scale["spec"], "replicas": wanted}}, "scale")
+        try:
+            await self._client.update(gvr, {**scale, "spec": {**scale["spec"], "replicas": wanted}}, "scale")
+        except StatusError as error:
+            text = f"New size: {wanted}; reason: {why}; error: {error.message}"
+            self._recorder.record(look.scaler, "Warning", "FailedRescale", text)
+            text = f"the HPA controller was unable to update the target scale: {error.message}"
+            look.say("AbleToScale", "False", "FailedUpdateScale", text)
+            return
         now = self._clock.now()
         past = self._past.setdefault(key, Past())
         past.changes = [item for item in past.changes if item[0] >= now - _REMEMBERED]
         past.changes.append((now, wanted - before))
-        why = "above" if wanted > before else "below"
-        text = f"New size: {wanted}; reason: All metrics {why} target"
-        self._recorder.record(scaler, "Normal", "SuccessfulRescale", text)
+        look.status["desiredReplicas"] = wanted
+        look.status["lastScaleTime"] = rfc3339(now)
+        text = f"the HPA controller was able to update the target scale to {wanted}"
+        look.say("AbleToScale", "True", "SucceededRescale", text)
+        text = f"New size: {wanted}; reason: {why}"
+        self._recorder.record(look.scaler, "Normal", "SuccessfulRescale", text)
 
     async def _gvr(self, target: Object) -> GVR:
         """Find the resource of a kind. Raises NotFound for one that is not served."""
@@ -136,32 +212,14 @@ class HorizontalPodAutoscalerController:
             raise NotFound(f'no matches for kind "{key[1]}" in group "{split_api_version(key[0])[0]}"')
         return self._targets[key]
 
-    def _say(self, found: list[Object], type_: str, status: str, reason: str, text: str) -> list[Object]:
-        made = conditions.make(type_, status, reason, text, self._clock.now())
-        return conditions.put(found, made, on_message=True)
-
-    def _say_limited(self, found: list[Object], limited: str) -> list[Object]:
-        if limited:
-            text = "the desired replica count is beyond what the autoscaler may set"
-            return self._say(found, "ScalingLimited", "True", limited, text)
-        text = "the desired count is within the acceptable range"
-        return self._say(found, "ScalingLimited", "False", "DesiredWithinRange", text)
-
-    async def _write(self, scaler: Object, status: Object) -> None:
+    async def _write(self, look: _Look) -> None:
+        scaler = look.scaler
         before = scaler.get("status") or {}
-        merged = {**before, **status, "observedGeneration": scaler["metadata"].get("generation", 0)}
+        generation = scaler["metadata"].get("generation", 0)
+        merged = {**before, **look.status, "conditions": look.conditions, "observedGeneration": generation}
         if merged == before:
             return
         try:
             await self._client.update(HORIZONTAL_POD_AUTOSCALERS, {**scaler, "status": merged}, "status")
         except NotFound:
             return
-
-
-def _used(metrics: Object) -> dict[str, int]:
-    """Add up a pod's containers, in milli-units."""
-    total: dict[str, int] = {}
-    for container in metrics.get("containers") or ():
-        for name, amount in (container.get("usage") or {}).items():
-            total[name] = total.get(name, 0) + quantity.parse(str(amount)).milli()
-    return total

@@ -1,37 +1,33 @@
-"""How many replicas a HorizontalPodAutoscaler wants: from what pods use, within bounds and pace. Pure.
+"""What an autoscaler does with a proposal: within bounds, at its pace, after calm. Pure.
 
-Source: autoscaling/v2, "Horizontal Pod Autoscaling: algorithm details".
+Source: autoscaling/v2, "Configurable scaling behavior".
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from tiphys.apimachinery import quantity
 from tiphys.apimachinery.meta import Object
-from tiphys.controllers import podstate
+from tiphys.controllers.podautoscaler.replicas import TOLERANCE, Tolerance
 
-TOLERANCE = 0.1
 _STABLE_DOWN_S = 300
+_DOUBLE, _AT_LEAST = 2, 4
+"""Without rules of its own an autoscaler grows to twice its size, or to four."""
 _UP = (
     {"type": "Pods", "value": 4, "periodSeconds": 15},
     {"type": "Percent", "value": 100, "periodSeconds": 15},
 )
 _DOWN = ({"type": "Percent", "value": 100, "periodSeconds": 15},)
-
-Usage = Mapping[str, Mapping[str, int]]
-"""Milli-units used, by pod name and resource."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What one metric proposes; ``status`` is its entry in ``currentMetrics``."""
-
-    replicas: int
-    status: Object
+_LIMITED = {
+    "TooManyReplicas": "the desired replica count is more than the maximum replica count",
+    "TooFewReplicas": "the desired replica count is less than the minimum replica count",
+    "ScaleUpLimit": "the desired replica count is increasing faster than the maximum scale rate",
+    "ScaleDownLimit": "the desired replica count is decreasing faster than the maximum scale rate",
+}
 
 
 @dataclass(slots=True)
@@ -42,64 +38,66 @@ class Past:
     changes: list[tuple[datetime, int]] = field(default_factory=list)
 
 
-class NoMetrics(Exception):
-    """A metric cannot be had; the message says why."""
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The replicas to set; ``able`` and ``limited`` are (status, reason, message) of those conditions."""
+
+    replicas: int
+    able: tuple[str, str, str]
+    limited: tuple[str, str, str]
 
 
-def measure(metric: Object, pods: Sequence[Object], usage: Usage, replicas: int) -> Measured:
-    """Propose replicas for a Resource metric. Raises NoMetrics."""
-    if metric.get("type") != "Resource":
-        raise NoMetrics(f"metrics of type {metric.get('type')} are not served here")
-    name, target = metric["resource"]["name"], metric["resource"]["target"]
-    live = [pod for pod in pods if podstate.is_active(pod)]
-    if not live:
-        raise NoMetrics("no pods returned by selector while calculating replica count")
-    known = [pod for pod in live if name in usage.get(_name(pod), {}) and podstate.is_ready(pod)]
-    if not known:
-        raise NoMetrics(f"did not receive metrics for targeted pods (pods might be unready): {name}")
-    used = sum(usage[_name(pod)][name] for pod in known)
-    average = used // len(known)
-    current: Object = {"averageValue": _milli(average)}
-    if target["type"] == "Utilization":
-        asked = sum(_requested(pod, name) for pod in known)
-        percent = used * 100 // asked
-        current["averageUtilization"] = percent
-        ratio = percent / target["averageUtilization"]
-    else:
-        wanted = quantity.parse(str(target["averageValue"])).milli()
-        ratio = average / wanted
-    status = {"type": "Resource", "resource": {"name": name, "current": current}}
-    return Measured(_scaled(ratio, len(known), len(live), replicas), status)
+def tolerance_of(scaler: Object) -> Tolerance:
+    """Return how far a ratio may be off, as the rules say."""
+    behavior = scaler["spec"].get("behavior") or {}
+
+    def of(rules: Object) -> float:
+        text = rules.get("tolerance")
+        return TOLERANCE if text is None else float(quantity.parse(str(text)).amount)
+
+    return Tolerance(of(behavior.get("scaleUp") or {}), of(behavior.get("scaleDown") or {}))
 
 
-def _scaled(ratio: float, known: int, live: int, replicas: int) -> int:
-    """Pods without a measure count against the change: as idle when growing, as on target when shrinking."""
-    if abs(ratio - 1.0) <= TOLERANCE:
-        return replicas
-    unknown = live - known
-    if unknown:
-        filled = (ratio * known + (0.0 if ratio > 1 else 1.0) * unknown) / live
-        if abs(filled - 1.0) <= TOLERANCE or (filled > 1) != (ratio > 1):
-            return replicas
-        return math.ceil(filled * live)
-    return math.ceil(ratio * known)
-
-
-def decide(scaler: Object, replicas: int, proposed: int, past: Past, now: datetime) -> tuple[int, str]:
-    """Return the replicas to set and the reason for ScalingLimited (empty: unlimited)."""
+def decide(scaler: Object, replicas: int, proposed: int, past: Past, now: datetime) -> Verdict:
+    """Return what to do with a proposal, which is remembered."""
     spec = scaler["spec"]
     behavior = spec.get("behavior") or {}
     past.proposals.append((now, proposed))
     up, down = behavior.get("scaleUp") or {}, behavior.get("scaleDown") or {}
-    wanted = _stabilized(replicas, proposed, past, up, down, now)
+    calm = _stabilized(replicas, proposed, past, up, down, now)
+    wanted, limited = _paced(spec, replicas, calm, past, now)
+    if limited:
+        why = ("True", limited, _LIMITED[limited])
+    else:
+        why = ("False", "DesiredWithinRange", "the desired count is within the acceptable range")
+    return Verdict(wanted, _able(proposed, calm), why)
+
+
+def _able(proposed: int, calm: int) -> tuple[str, str, str]:
+    if calm < proposed:
+        text = "recent recommendations were lower than current one, applying the lowest recent recommendation"
+        return "True", "ScaleUpStabilized", text
+    if calm > proposed:
+        text = (
+            "recent recommendations were higher than current one, applying the highest recent recommendation"
+        )
+        return "True", "ScaleDownStabilized", text
+    return "True", "ReadyForNewScale", "recommended size matches current size"
+
+
+def _paced(spec: Object, replicas: int, calm: int, past: Past, now: datetime) -> tuple[int, str]:
+    behavior = spec.get("behavior")
+    rules = behavior or {}
     least, most = spec.get("minReplicas", 1), spec["maxReplicas"]
-    limited = ""
-    if wanted > replicas:
-        ceiling = _pace(replicas, past, up, _UP, now, growing=True)
+    wanted, limited = calm, ""
+    if calm > replicas:
+        ceiling = max(_DOUBLE * replicas, _AT_LEAST)
+        if behavior is not None:
+            ceiling = _pace(replicas, past, rules.get("scaleUp") or {}, _UP, now, growing=True)
         if wanted > ceiling:
             wanted, limited = ceiling, "ScaleUpLimit"
-    elif wanted < replicas:
-        floor = _pace(replicas, past, down, _DOWN, now, growing=False)
+    elif calm < replicas and behavior is not None:
+        floor = _pace(replicas, past, rules.get("scaleDown") or {}, _DOWN, now, growing=False)
         if wanted < floor:
             wanted, limited = floor, "ScaleDownLimit"
     if wanted > most:
@@ -111,7 +109,7 @@ def decide(scaler: Object, replicas: int, proposed: int, past: Past, now: dateti
 
 def _stabilized(replicas: int, proposed: int, past: Past, up: Object, down: Object, now: datetime) -> int:
     """Shrink to no less than the highest recent proposal; grow to no more than the lowest."""
-    up_s = up.get("stabilizationWindowSeconds", 0)
+    up_s = up.get("stabilizationWindowSeconds") or 0
     down_s = down.get("stabilizationWindowSeconds", _STABLE_DOWN_S)
     oldest = now - timedelta(seconds=max(up_s, down_s))
     past.proposals = [item for item in past.proposals if item[0] >= oldest]
@@ -143,22 +141,3 @@ def _pace(
     furthest = (max if growing else min)(limits)
     nearest = (min if growing else max)(limits)
     return max(int(furthest if choice == "Max" else nearest), 0)
-
-
-def _requested(pod: Object, name: str) -> int:
-    total = 0
-    for container in pod["spec"].get("containers") or ():
-        asked = ((container.get("resources") or {}).get("requests") or {}).get(name)
-        if asked is None:
-            where = f"container {container['name']} of Pod {_name(pod)}"
-            raise NoMetrics(f"missing request for {name} in {where}")
-        total += quantity.parse(str(asked)).milli()
-    return total
-
-
-def _name(pod: Object) -> str:
-    return str(pod["metadata"]["name"])
-
-
-def _milli(amount: int) -> str:
-    return str(quantity.from_milli(amount))

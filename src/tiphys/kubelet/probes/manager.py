@@ -13,6 +13,7 @@ from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.images import Recorder
 from tiphys.kubelet.lifecycle import Unhealthy
+from tiphys.kubelet.probes import counts
 from tiphys.kubelet.probes.run import Target, ask
 from tiphys.kubelet.probes.state import INITIAL, ProbeState, ProbeTimes, step
 from tiphys.kubelet.resources import is_sidecar
@@ -66,6 +67,9 @@ class PodProbes:
         alive = {item.id for item in runtime.containers if item.running}
         for known in [key for key in self._states if key[0] not in alive]:
             del self._states[known]
+            configured = self._configured.get(known[0])
+            if configured is not None:
+                counts.forget(pod, configured["name"], known[1])
         for gone in [key for key in self._configured if key not in alive]:
             del self._configured[gone]
         for key, (container, running) in wanted.items():
@@ -130,6 +134,7 @@ class PodProbes:
         while True:
             target = Target(self._runtime, container_id, self._host, ports)
             answer = await ask(probe, target, times.timeout_s)
+            counts.count(self._pod, container["name"], kind, ok=answer.ok)
             if not answer.ok:
                 text = f"{kind.title()} probe failed: {answer.text}"
                 self._recorder.record(

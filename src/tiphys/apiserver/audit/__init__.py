@@ -1,0 +1,1 @@
+"""Audit: who asked for what, kept as a policy says."""

@@ -1,0 +1,195 @@
+"""``Auditor``: follows each request that the policy keeps through its stages.
+
+Called by the chain: ``begin`` once the user is known, ``finish`` with the answer, ``panic`` where there was
+none. Costs nothing where auditing is off, since the chain then has no auditor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, Metric
+
+from tiphys.apimachinery.clock import Clock, rfc3339_micro
+from tiphys.apimachinery.errors import InternalError, StatusError, Unauthorized
+from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.audit import event as events
+from tiphys.apiserver.audit.policy import COMPLETE, NONE, PANIC, RECEIVED, STARTED, Policy, Verdict
+from tiphys.apiserver.audit.sinks import Sink
+from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.authz.attributes import Decision
+from tiphys.apiserver.flights import is_long_running
+from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.wire.message import ByteStream, Request, Response
+
+_KEY = "audit"
+_NOBODY = User("")
+
+
+@dataclass(slots=True)
+class Record:
+    """One request that is kept."""
+
+    verdict: Verdict
+    event: Object
+    long: bool
+    annotations: dict[str, str] = field(default_factory=dict)
+
+
+class Auditor:
+    """One server's audit: a policy and the sinks that get every event."""
+
+    def __init__(self, policy: Policy, sinks: Sequence[Sink], clock: Clock) -> None:
+        self._policy = policy
+        self._sinks = sinks
+        self._clock = clock
+        self._count = 0
+        self._levels: dict[str, int] = {}
+
+    def begin(self, request: Request, info: RequestInfo, user: User, audit_id: str) -> None:
+        """Note a request whose user is known."""
+        verdict = self._policy.judge(user, info)
+        self._levels[verdict.level] = self._levels.get(verdict.level, 0) + 1
+        if verdict.level == NONE:
+            return
+        event = events.begin(request, info, user, verdict, audit_id, self._clock.now())
+        record = Record(verdict, event, is_long_running(info))
+        request.scope[_KEY] = record
+        request.scope.setdefault("audit_annotations", record.annotations)
+        self._emit(record, RECEIVED)
+
+    def impersonated(self, request: Request, user: User) -> None:
+        """Note as whom the user acts."""
+        record = request.scope.get(_KEY)
+        if record is not None:
+            record.event["impersonatedUser"] = user.to_info()
+
+    def decided(self, request: Request, decision: Decision) -> None:
+        """Note what authorization said."""
+        record = request.scope.get(_KEY)
+        if record is not None:
+            _annotate_decision(record, allowed=decision.allowed, reason=decision.reason)
+
+    def failed(self, request: Request, info: RequestInfo, error: StatusError, audit_id: str) -> None:
+        """Note a request that was refused before its record could begin: its user is not known."""
+        if not isinstance(error, Unauthorized) or _KEY in request.scope:
+            return
+        verdict = self._policy.judge(_NOBODY, info)
+        if verdict.level == NONE:
+            return
+        event = events.begin(request, info, _NOBODY, verdict, audit_id, self._clock.now())
+        kind = request.headers.get("authorization", "").partition(" ")[0].lower()
+        text = f"Authentication failed, attempted: {kind}" if kind else "Authentication failed"
+        event["user"] = {}
+        event["responseStatus"] = {
+            "metadata": {}, "status": "Failure", "message": text, "reason": "Unauthorized", "code": 401
+        }  # fmt: skip
+        self._emit(Record(verdict, event, long=False), STARTED)
+
+    def panic(self, request: Request, error: BaseException) -> None:
+        """Note that a request ended in a fault of ours."""
+        record = request.scope.pop(_KEY, None)
+        if record is None:
+            return
+        status = InternalError(f"APIServer panic'd: {error}").to_status()
+        record.event["responseStatus"] = events.status_of(500, status)
+        self._emit(record, PANIC)
+
+    def finish(self, request: Request, response: Response) -> None:
+        """Note the answer; of one that streams, its beginning now and its end when it has ended."""
+        record: Record | None = request.scope.pop(_KEY, None)
+        if record is None:
+            return
+        self._fill(record, request, response)
+        if not record.long:
+            self._emit(record, COMPLETE)
+            return
+        self._emit(record, STARTED)
+        if response.stream is not None:
+            response.stream = self._until_end(record, response.stream)
+        elif response.upgrade is not None:
+            response.upgrade = self._upgraded(record, response.upgrade)
+        else:
+            self._emit(record, COMPLETE)
+
+    def _fill(self, record: Record, request: Request, response: Response) -> None:
+        code = 101 if response.upgrade is not None else response.status
+        streams = response.stream is not None or response.upgrade is not None
+        failed = code >= 400
+        body: Any = None
+        if not streams and (failed or record.verdict.with_response):
+            data = response.body if isinstance(response.body, bytes) else b"".join(response.body)
+            if "content-encoding" not in response.headers:
+                body = events.body_of(data, response.headers.get("content-type", ""), record.verdict)
+        event = record.event
+        event["responseStatus"] = events.status_of(code, body)
+        if "objectRef" in event and not failed and isinstance(body, dict):
+            meta = body.get("metadata") or {}
+            if not event["objectRef"].get("name") and meta.get("name"):
+                event["objectRef"] = {**event["objectRef"], "name": meta["name"]}
+        if record.verdict.with_request and "objectRef" in event and request.body:
+            kind = request.headers.get("content-type", "")
+            event["requestObject"] = events.body_of(request.body, kind, record.verdict)
+        if record.verdict.with_response and "objectRef" in event and body is not None:
+            event["responseObject"] = body
+
+    async def _until_end(self, record: Record, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in stream:
+                yield chunk
+        finally:
+            close = getattr(stream, "aclose", None)
+            if close is not None:
+                await close()
+            self._emit(record, COMPLETE)
+
+    def _upgraded(self, record: Record, serve: Any) -> Any:
+        async def run(stream: ByteStream) -> None:
+            try:
+                await serve(stream)
+            finally:
+                self._emit(record, COMPLETE)
+
+        return run
+
+    def _emit(self, record: Record, stage: str) -> None:
+        if stage in record.verdict.omit_stages:
+            return
+        self._count += 1
+        event = {**record.event, "stage": stage}
+        received = stage == RECEIVED
+        event["stageTimestamp"] = (
+            event["requestReceivedTimestamp"] if received else rfc3339_micro(self._clock.now())
+        )
+        if record.annotations:
+            event["annotations"] = dict(record.annotations)
+        for sink in self._sinks:
+            sink.put(event)
+
+    async def run(self) -> None:
+        """Let the sinks work, for ever."""
+        async with asyncio.TaskGroup() as group:
+            for sink in self._sinks:
+                group.create_task(sink.run())
+
+    async def close(self) -> None:
+        for sink in self._sinks:
+            await sink.close()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield how many events there were, and how many requests of each level."""
+        total = CounterMetricFamily("apiserver_audit_event", "Audit events made.", value=self._count)
+        levels = CounterMetricFamily("apiserver_audit_level", "Requests by audit level.", labels=["level"])
+        for level, count in self._levels.items():
+            levels.add_metric([level], count)
+        dropped = sum(getattr(sink, "dropped", 0) for sink in self._sinks)
+        lost = CounterMetricFamily("apiserver_audit_requests_rejected", "Events dropped.", value=dropped)
+        yield from (total, levels, lost)
+
+
+def _annotate_decision(record: Record, *, allowed: bool, reason: str) -> None:
+    record.annotations["authorization.k8s.io/decision"] = "allow" if allowed else "forbid"
+    record.annotations["authorization.k8s.io/reason"] = reason

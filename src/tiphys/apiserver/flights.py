@@ -1,0 +1,127 @@
+"""The requests under way: how many, and none for longer than it may take.
+
+Owns: ``--request-timeout`` and a client's own ``timeout``, the counts of requests in flight, the wait for
+them at the end. A request is noted and forgotten by two dictionary operations; deadlines are looked at twice
+a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.errors import BadRequest, Timeout
+from tiphys.apiserver.requestinfo import RequestInfo
+
+_SWEEP_S = 0.5
+_LONG = frozenset({"attach", "exec", "proxy", "log", "portforward"})
+_READING = frozenset({"get", "list", "watch"})
+_UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+
+
+def is_long_running(info: RequestInfo) -> bool:
+    """Tell whether a request may last: watches, and whatever streams to or from pods."""
+    return info.verb in ("watch", "proxy") or info.subresource in _LONG
+
+
+def wanted_timeout_s(raw_query: str) -> float | None:
+    """Return what ``timeout=`` asks for, None where it is not given. Raises BadRequest."""
+    if "timeout=" not in raw_query:
+        return None
+    text = parse_qs(raw_query).get("timeout", [""])[0]
+    if not text:
+        return None
+    if text == "0":
+        return 0.0
+    parts = _PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise BadRequest("invalid timeout specified in the request URL")
+    return float(sum(float(number) * _UNITS_S[unit] for number, unit in parts))
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """One request. ``late``: its deadline has passed, and its task was told."""
+
+    deadline: float
+    task: asyncio.Task[object] | None
+    reading: bool
+    late: bool = False
+
+    def timed_out(self) -> Timeout | None:
+        """Return the answer if a cancellation was this request's deadline, and take it back."""
+        if not self.late or self.task is None or self.task.uncancel() > 0:
+            return None
+        return Timeout("Timeout: request did not complete within the allotted timeout", details={})
+
+
+class Flights:
+    """Every request that is not long-running."""
+
+    def __init__(self, clock: Clock, timeout_s: float) -> None:
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._flights: dict[Flight, None] = {}
+        self._empty: asyncio.Event | None = None
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def begin(self, info: RequestInfo, raw_query: str, now: float) -> Flight | None:
+        """Note a request; None for one that may last. Raises BadRequest for a bad ``timeout``."""
+        if is_long_running(info):
+            return None
+        seconds = self._timeout_s
+        if raw_query and (wanted := wanted_timeout_s(raw_query)):
+            seconds = min(seconds, wanted)
+        flight = Flight(now + seconds, asyncio.current_task(), info.verb in _READING)
+        self._flights[flight] = None
+        return flight
+
+    def end(self, flight: Flight) -> None:
+        del self._flights[flight]
+        if self._empty is not None and not self._flights:
+            self._empty.set()
+
+    def sweep(self) -> None:
+        """Cancel what is past its deadline."""
+        now = self._clock.monotonic()
+        for flight in self._flights:
+            if flight.deadline <= now and not flight.late and flight.task is not None:
+                flight.late = True
+                flight.task.cancel()
+
+    async def run(self) -> None:
+        """Sweep for ever."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            if self._flights:
+                self.sweep()
+
+    async def landed(self, grace_s: float) -> None:
+        """Wait until no request is under way, ``grace_s`` at most."""
+        if not self._flights:
+            return
+        self._empty = asyncio.Event()
+        try:
+            async with asyncio.timeout(grace_s):
+                await self._empty.wait()
+        except TimeoutError:
+            return
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the gauges of requests in flight."""
+        reading = sum(flight.reading for flight in self._flights)
+        family = GaugeMetricFamily(
+            "apiserver_current_inflight_requests", "Requests under way.", labels=["request_kind"]
+        )
+        family.add_metric(["mutating"], len(self._flights) - reading)
+        family.add_metric(["readOnly"], reading)
+        yield family

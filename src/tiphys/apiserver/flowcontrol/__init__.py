@@ -1,0 +1,1 @@
+"""API priority and fairness: who is served now, who waits, who is turned away."""

@@ -1,0 +1,168 @@
+"""Keeps the FlowSchemas and PriorityLevelConfigurations of a server in repair, and says what dangles.
+
+Owns: writing the mandatory and suggested objects, and the Dangling condition. Follows both kinds and tells
+``FlowControl`` of every change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from tiphys.apimachinery.clock import rfc3339
+from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
+from tiphys.apimachinery.meta import GVK, Object, copy_object, get_condition, new_uid
+from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver import machinery
+from tiphys.apiserver.call import Backend
+from tiphys.apiserver.feed import Feed
+from tiphys.apiserver.flowcontrol import objects
+from tiphys.apiserver.flowcontrol.controller import FlowControl
+from tiphys.apiserver.objects import Cached
+
+log = logging.getLogger(__name__)
+_REPAIR_EVERY_S = 60.0
+_GROUP = "flowcontrol.apiserver.k8s.io"
+
+
+def repaired(live: Object, wanted: Object) -> Object | None:
+    """Return ``live`` as it has to be, None when it is right or its owner's. Pure.
+
+    Mandatory objects are always put back; suggested ones while their annotation, or nobody's change, allows.
+    """
+    meta = live["metadata"]
+    mark = (meta.get("annotations") or {}).get(objects.AUTOUPDATE)
+    mandatory = meta["name"] in objects.MANDATORY
+    ours = mandatory or mark == "true" or (mark is None and meta.get("generation", 1) == 1)
+    annotations = dict(meta.get("annotations") or {})
+    if ours:
+        annotations[objects.AUTOUPDATE] = "true"
+    spec = wanted["spec"] if ours else live["spec"]
+    if spec == live["spec"] and annotations == (meta.get("annotations") or {}):
+        return None
+    changed: Object = copy_object(live)
+    changed["metadata"].pop("resourceVersion", None)
+    changed["metadata"]["annotations"] = annotations
+    if spec != live["spec"]:
+        changed["spec"] = spec
+        changed["metadata"]["generation"] = meta.get("generation", 1) + 1
+    return changed
+
+
+def with_dangling(schema: Object, *, dangling: bool, now: str) -> Object | None:
+    """Return a FlowSchema with its Dangling condition set, None when it says so already. Pure."""
+    name = schema["spec"]["priorityLevelConfiguration"]["name"]
+    text = f"This FlowSchema references the PriorityLevelConfiguration object named {_quoted(name)} "
+    wanted = {
+        "type": "Dangling",
+        "status": "True" if dangling else "False",
+        "reason": "NotFound" if dangling else "Found",
+        "message": text + ("but there is no such object" if dangling else "and it exists"),
+    }
+    found = get_condition(schema, "Dangling")
+    if found is not None and {key: found.get(key) for key in wanted} == wanted:
+        return None
+    same = found is not None and found.get("status") == wanted["status"]
+    since = found.get("lastTransitionTime") if found is not None and same else None
+    changed: Object = copy_object(schema)
+    changed["metadata"].pop("resourceVersion", None)
+    status = changed.setdefault("status", {})
+    others = [one for one in status.get("conditions") or () if one.get("type") != "Dangling"]
+    status["conditions"] = [*others, {**wanted, "lastTransitionTime": since or now}]
+    return changed
+
+
+def _quoted(text: str) -> str:
+    return machinery.dumps(text).decode()
+
+
+class Repair:
+    """``feeds`` are followed while the server runs; ``run`` mends for ever."""
+
+    def __init__(self, backend: Backend, flow: FlowControl) -> None:
+        self._backend = backend
+        self._flow = flow
+        self._rows = {kind: self._row(kind) for kind in ("FlowSchema", "PriorityLevelConfiguration")}
+        self._live: dict[str, dict[str, Cached]] = {kind: {} for kind in self._rows}
+        self._changed = asyncio.Event()
+
+    def _row(self, kind: str) -> Resource:
+        row: Resource | None = self._backend.table.by_kind(GVK(_GROUP, "v1", kind))
+        assert row is not None
+        return row
+
+    def feeds(self) -> list[Feed]:
+        """Return what must be followed while the server runs."""
+        store = self._backend.store
+        return [
+            Feed(store, self._rows["PriorityLevelConfiguration"], self._level),
+            Feed(store, self._rows["FlowSchema"], self._schema),
+        ]
+
+    def _level(self, old: Cached | None, new: Cached | None) -> None:
+        name = self._note("PriorityLevelConfiguration", old, new)
+        self._flow.set_level(name, new.object if new else None)
+
+    def _schema(self, old: Cached | None, new: Cached | None) -> None:
+        name = self._note("FlowSchema", old, new)
+        self._flow.set_schema(name, new.object if new else None)
+
+    def _note(self, kind: str, old: Cached | None, new: Cached | None) -> str:
+        name = (new or old).name  # type: ignore[union-attr]
+        if new is None:
+            self._live[kind].pop(name, None)
+        else:
+            self._live[kind][name] = new
+        self._changed.set()
+        return name
+
+    async def run(self) -> None:
+        """Mend after each change, and once a minute."""
+        while True:
+            try:
+                await self.mend()
+            except StatusError as error:
+                log.warning("flow control objects not mended error=%s", error.message)
+            try:
+                async with asyncio.timeout(_REPAIR_EVERY_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+            self._changed.clear()
+
+    async def mend(self) -> None:
+        """Write what is missing or wrong. Raises StatusError when the store fails."""
+        for kind, wanted in (
+            ("PriorityLevelConfiguration", objects.priority_levels()),
+            ("FlowSchema", objects.flow_schemas()),
+        ):
+            for obj in wanted:
+                live = self._live[kind].get(obj["metadata"]["name"])
+                if live is None:
+                    await self._create(kind, obj)
+                elif (changed := repaired(live.object, obj)) is not None:
+                    await self._update(kind, changed, live)
+        await self._mark()
+
+    async def _mark(self) -> None:
+        now = rfc3339(self._backend.clock.now())
+        for live in list(self._live["FlowSchema"].values()):
+            name = live.object["spec"]["priorityLevelConfiguration"]["name"]
+            changed = with_dangling(live.object, dangling=not self._flow.has_level(name), now=now)
+            if changed is not None:
+                await self._update("FlowSchema", changed, live)
+
+    async def _create(self, kind: str, obj: Object) -> None:
+        obj["metadata"] |= {
+            "uid": new_uid(), "generation": 1, "creationTimestamp": rfc3339(self._backend.clock.now()),
+        }  # fmt: skip
+        try:
+            await self._backend.store.create(self._rows[kind], obj)
+        except AlreadyExists:
+            return
+
+    async def _update(self, kind: str, obj: Object, live: Cached) -> None:
+        try:
+            await self._backend.store.update(self._rows[kind], obj, live.revision)
+        except (Conflict, NotFound):
+            return  # its change is on the way to us, and we look again then

@@ -1,0 +1,205 @@
+"""Requests through a whole server, and the events that are left of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import yaml
+
+from tiphys.apiserver.audit.assembly import AuditOptions
+from tiphys.apiserver.audit.event import source_ips, without_managed_fields
+from tiphys.apiserver.audit.sinks import LogOptions
+from tiphys.wire.message import Request
+
+RULES: list[dict[str, Any]] = [
+    {"level": "Metadata", "resources": [{"group": "", "resources": ["secrets"]}]},
+    {"level": "Request", "resources": [{"group": "", "resources": ["configmaps"]}],
+     "namespaces": ["kube-public"]},
+    {"level": "RequestResponse", "resources": [{"group": "", "resources": ["configmaps"]}],
+     "omitManagedFields": True},
+    {"level": "None", "nonResourceURLs": ["/livez"]},
+    {"level": "Metadata"},
+]  # fmt: skip
+MAPS = "/api/v1/namespaces/default/configmaps"
+Events = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+async def audited(tmp_path: Path, serving: Any) -> AsyncIterator[tuple[Any, Events]]:
+    policy, path = tmp_path / "policy.yaml", tmp_path / "audit.log"
+    policy.write_text(yaml.safe_dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": RULES}))
+
+    def events() -> list[dict[str, Any]]:
+        """Return the events since the last time."""
+        text = path.read_bytes() if path.exists() else b""
+        found = [orjson.loads(line) for line in text.splitlines()]
+        new = found[len(seen) :]
+        seen.extend(new)
+        return new
+
+    seen: list[dict[str, Any]] = []
+    async with serving(audit=AuditOptions(policy, LogOptions(str(path)))) as api:
+        yield api, events
+
+
+async def test_a_request_and_its_answer(audited: tuple[Any, Events]) -> None:
+    api, events = audited
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"a": "b"}}
+    answer = await api("POST", MAPS + "?fieldManager=me", body)
+    received, complete = events()
+    assert (received["stage"], complete["stage"]) == ("RequestReceived", "ResponseComplete")
+    assert received["auditID"] == complete["auditID"] == answer.headers["audit-id"]
+    assert "responseStatus" not in received
+    assert complete["kind"] == "Event"
+    assert complete["apiVersion"] == "audit.k8s.io/v1"
+    assert complete["level"] == "RequestResponse"
+    assert complete["requestURI"] == MAPS + "?fieldManager=me"
+    assert complete["verb"] == "create"
+    assert complete["user"]["username"] == "admin"
+    assert complete["userAgent"] == "test/1"
+    assert complete["objectRef"] == {
+        "resource": "configmaps", "namespace": "default", "apiVersion": "v1", "name": "m"
+    }  # fmt: skip
+    assert complete["responseStatus"] == {"metadata": {}, "code": 201}
+    assert complete["requestObject"] == body
+    assert complete["responseObject"]["data"] == {"a": "b"}
+    assert "managedFields" not in complete["responseObject"]["metadata"]
+    assert complete["annotations"]["authorization.k8s.io/decision"] == "allow"
+
+
+async def test_a_secret_is_never_in_the_log(audited: tuple[Any, Events]) -> None:
+    api, events = audited
+    secret = {"metadata": {"name": "s"}, "stringData": {"password": "hunter2"}}
+    await api.create("/api/v1/namespaces/default/secrets", secret)
+    await api.get("/api/v1/namespaces/default/secrets/s")
+    found = events()
+    assert len(found) == 4
+    text = orjson.dumps(found)
+    assert b"hunter2" not in text
+    assert b"aHVudGVyMg" not in text
+    assert all("requestObject" not in one and "responseObject" not in one for one in found)
+
+
+async def test_the_level_request_leaves_answers_out(audited: tuple[Any, Events]) -> None:
+    api, events = audited
+    await api.create("/api/v1/namespaces/kube-public/configmaps", {"metadata": {"name": "m"}})
+    (_, complete) = events()
+    assert complete["requestObject"] == {"metadata": {"name": "m"}}
+    assert "responseObject" not in complete
+
+
+async def test_failures_say_why(audited: tuple[Any, Events]) -> None:
+    api, events = audited
+    await api("GET", f"{MAPS}/none")
+    status = events()[-1]["responseStatus"]
+    assert (status["code"], status["reason"]) == (404, "NotFound")
+    await api("GET", f"{MAPS}/none", user="alice")
+    found = events()[-1]
+    assert found["responseStatus"]["reason"] == "Forbidden"
+    assert found["annotations"]["authorization.k8s.io/decision"] == "forbid"
+
+
+async def test_a_stranger_is_noted(audited: tuple[Any, Events]) -> None:
+    api, events = audited
+    answer = await api("GET", MAPS, user="nobody")
+    assert answer.status == 401
+    (found,) = events()
+    assert found["stage"] == "ResponseStarted"
+    assert found["user"] == {}
+    assert found["responseStatus"]["message"] == "Authentication failed, attempted: bearer"
+    assert found["auditID"] == answer.headers["audit-id"]
+
+
+async def test_impersonation(audited: tuple[Any, Events]) -> None:
+    api, events = audited
+    await api("GET", MAPS, impersonate_user="bob")
+    found = events()[-1]
+    assert found["user"]["username"] == "admin"
+    assert found["impersonatedUser"]["username"] == "bob"
+
+
+async def test_what_is_not_kept(audited: tuple[Any, Events]) -> None:
+    api, events = audited
+    await api("GET", "/livez")
+    assert events() == []
+    await api("GET", "/version", audit_id="mine")
+    assert {one["auditID"] for one in events()} == {"mine"}
+
+
+async def test_a_watch_begins_and_ends(audited: tuple[Any, Events]) -> None:
+    api, events = audited
+    response = await api.send("GET", f"{MAPS}?watch=1&resourceVersion=1")
+    assert [one["stage"] for one in events()] == ["RequestReceived", "ResponseStarted"]
+    assert response.stream is not None
+    await response.stream.aclose()  # type: ignore[attr-defined]
+    assert events() == []  # nobody had begun to read: there was nothing to end
+
+
+async def test_a_watch_that_was_read_ends(audited: tuple[Any, Events]) -> None:
+    api, events = audited
+    response = await api.send("GET", "/api/v1/namespaces?watch=1")
+    assert response.stream is not None
+    await anext(response.stream)
+    events()
+    await response.stream.aclose()  # type: ignore[attr-defined]
+    (found,) = events()
+    assert (found["stage"], found["verb"], found["responseStatus"]["code"]) == (
+        "ResponseComplete", "watch", 200
+    )  # fmt: skip
+
+
+async def test_a_fault_of_ours(audited: tuple[Any, Events]) -> None:
+    api, events = audited
+
+    async def broken(*_: Any) -> None:
+        raise RuntimeError("boom")
+
+    api.server.backend.admission.admit = broken  # type: ignore[method-assign]
+    answer = await api("POST", MAPS, {"metadata": {"name": "m"}})
+    assert answer.status == 500
+    found = events()[-1]
+    assert found["stage"] == "Panic"
+    assert found["responseStatus"]["message"] == "APIServer panic'd: boom"
+
+
+async def test_admission_adds_annotations(audited: tuple[Any, Events]) -> None:
+    api, events = audited
+
+    async def annotate(attributes: Any) -> None:
+        attributes.annotate("pod-security.kubernetes.io/enforce-policy", "privileged:latest")
+
+    api.server.backend.admission.validate = annotate  # type: ignore[method-assign]
+    await api("POST", MAPS, {"metadata": {"name": "m"}})
+    found = events()[-1]["annotations"]
+    assert found["pod-security.kubernetes.io/enforce-policy"] == "privileged:latest"
+
+
+async def test_counts(audited: tuple[Any, Events]) -> None:
+    api, _ = audited
+    await api("GET", MAPS)
+    text = (await api("GET", "/metrics")).raw.decode()
+    assert 'apiserver_audit_level_total{level="RequestResponse"} 1.0' in text
+
+
+@pytest.mark.parametrize(
+    ("headers", "ips"),
+    [
+        ({}, ["10.1.1.1"]),
+        ({"x-forwarded-for": "1.1.1.1, 2.2.2.2"}, ["1.1.1.1", "2.2.2.2", "10.1.1.1"]),
+        ({"x-real-ip": "3.3.3.3"}, ["3.3.3.3", "10.1.1.1"]),
+        ({"x-forwarded-for": "10.1.1.1"}, ["10.1.1.1"]),
+    ],
+)
+def test_where_a_request_came_from(headers: dict[str, str], ips: list[str]) -> None:
+    assert source_ips(Request("GET", "/", headers=headers, peer_address="10.1.1.1")) == ips
+
+
+def test_managed_fields_go_from_lists_too() -> None:
+    item = {"metadata": {"name": "a", "managedFields": []}}
+    found = without_managed_fields({"kind": "List", "items": [item]})
+    assert found["items"] == [{"metadata": {"name": "a"}}]
+    assert "managedFields" in item["metadata"]

@@ -1,0 +1,180 @@
+"""The log file and its rotation; batches to another server."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tiphys.apimachinery.clock import FakeClock
+from tiphys.apiserver.audit.assembly import Sender
+from tiphys.apiserver.audit.sinks import BatchOptions, LogFile, LogOptions, Webhook, render
+from tiphys.wire.message import Request, Response
+from tiphys.wire.server import serve
+
+EVENT = {
+    "auditID": "1", "stage": "ResponseComplete", "stageTimestamp": "t", "verb": "get",
+    "requestURI": "/api", "user": {"username": "alice", "groups": ["a", "b"]}, "sourceIPs": ["10.0.0.1"],
+    "responseStatus": {"code": 200}, "userAgent": "kubectl",
+}  # fmt: skip
+
+
+def lines(path: Path) -> list[Any]:
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_events_are_lines_of_json_for_the_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "audit.log"
+    log = LogFile(LogOptions(str(path)), FakeClock())
+    for number in range(3):
+        log.put({**EVENT, "auditID": str(number)})
+    assert [line["auditID"] for line in lines(path)] == ["0", "1", "2"]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_restart_goes_on_in_the_same_file(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    for _ in range(2):
+        LogFile(LogOptions(str(path)), FakeClock()).put(EVENT)
+    assert len(lines(path)) == 2
+
+
+def test_the_old_form() -> None:
+    assert render(EVENT, "legacy") == (
+        b't AUDIT: id="1" stage="ResponseComplete" ip="10.0.0.1" method="get" user="alice" '
+        b'groups="a","b" as="<self>" asgroups=<lookup> user-agent="kubectl" namespace="<none>" '
+        b'uri="/api" response="200"\n'
+    )
+
+
+def big(log: LogFile, count: int) -> None:
+    for _ in range(count):
+        log.put({**EVENT, "userAgent": "x" * 300_000})
+
+
+def test_a_full_file_is_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    clock = FakeClock()
+    log = LogFile(LogOptions(str(path), max_size_mib=1), clock)
+    big(log, 4)
+    assert [one.name for one in sorted(tmp_path.iterdir())] == [
+        "audit-2026-01-01T00-00-00.000.log", "audit.log"
+    ]  # fmt: skip
+    assert len(lines(path)) == 1
+
+
+@pytest.mark.parametrize(("options", "kept"), [({"max_backups": 2}, 2), ({"max_age_days": 2}, 3), ({}, 5)])
+def test_what_was_set_aside_goes_in_time(tmp_path: Path, options: dict[str, int], kept: int) -> None:
+    clock = FakeClock()
+    log = LogFile(LogOptions(str(tmp_path / "audit.log"), **options), clock)  # type: ignore[arg-type]
+    (tmp_path / "audit-notes.log").write_text("somebody else's")
+    for _ in range(5):
+        log.put(EVENT)
+        log.rotate()
+        clock.advance(86400)
+    assert len(list(tmp_path.glob("audit-2026*.log"))) == kept
+    assert (tmp_path / "audit-notes.log").exists()
+
+
+def test_a_file_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    LogFile(LogOptions(str(tmp_path / "file" / "audit.log")), FakeClock()).put(EVENT)
+
+
+class Receiver:
+    """Takes batches; fails the first ``failures`` times."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+        self.batches: list[list[str]] = []
+
+    async def close(self) -> None:
+        return
+
+    async def __call__(self, body: bytes) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise OSError("refused")
+        found = orjson.loads(body)
+        assert found["kind"] == "EventList"
+        self.batches.append([item["auditID"] for item in found["items"]])
+
+
+def named(count: int) -> list[dict[str, Any]]:
+    return [{**EVENT, "auditID": str(number)} for number in range(count)]
+
+
+async def test_batches() -> None:
+    receiver = Receiver()
+    hook = Webhook(receiver, BatchOptions(max_size=2))
+    for event in named(5):
+        hook.put(event)
+    await hook.flush()
+    assert receiver.batches == [["0", "1"], ["2", "3"], ["4"]]
+
+
+async def test_a_full_batch_does_not_wait() -> None:
+    receiver = Receiver()
+    hook = Webhook(receiver, BatchOptions(max_size=2, max_wait_s=60))
+    running = asyncio.ensure_future(hook.run())
+    await asyncio.sleep(0)
+    for event in named(2):
+        hook.put(event)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert receiver.batches == [["0", "1"]]
+    running.cancel()
+
+
+async def test_failures_are_tried_again_then_counted() -> None:
+    receiver = Receiver(failures=2)
+    hook = Webhook(receiver, BatchOptions(retries=2, backoff_s=0))
+    hook.put(EVENT)
+    await hook.flush()
+    assert (len(receiver.batches), hook.dropped) == (1, 0)
+    receiver.failures = 3
+    hook.put(EVENT)
+    await hook.flush()
+    assert (len(receiver.batches), hook.dropped) == (1, 1)
+
+
+async def test_a_full_buffer_drops() -> None:
+    hook = Webhook(Receiver(), BatchOptions(buffer=2))
+    for event in named(3):
+        hook.put(event)
+    assert hook.dropped == 1
+
+
+async def test_the_end_sends_the_rest() -> None:
+    receiver = Receiver()
+    hook = Webhook(receiver, BatchOptions())
+    hook.put(EVENT)
+    await hook.close()
+    assert receiver.batches == [["1"]]
+
+
+async def test_a_webhook_is_posted_to(tmp_path: Path) -> None:
+    seen: list[Request] = []
+
+    async def answer(request: Request) -> Response:
+        seen.append(request)
+        return Response(200 if request.body == b"good" else 500)
+
+    async with serve(answer) as server:
+        config = tmp_path / "kubeconfig"
+        url = f"http://127.0.0.1:{server.port}/audit"
+        config.write_text(
+            f"clusters: [{{name: a, cluster: {{server: '{url}'}}}}]\n"
+            "users: [{name: a, user: {token: t}}]\n"
+            "contexts: [{name: a, context: {cluster: a, user: a}}]\ncurrent-context: a\n"
+        )
+        send = Sender(config)
+        await send(b"good")
+        with pytest.raises(OSError, match="500"):
+            await send(b"bad")
+        await send.close()
+    assert (seen[0].method, seen[0].path) == ("POST", "/audit")
+    assert seen[0].headers["authorization"] == "Bearer t"

@@ -1,0 +1,212 @@
+"""The shell: seats taken and given back, queues, refusals, live configuration."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tiphys.apimachinery.clock import FakeClock
+from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.flowcontrol import dump, objects
+from tiphys.apiserver.flowcontrol.controller import FlowControl, Rejected
+from tiphys.apiserver.flowcontrol.inflight import MaxInFlight
+from tiphys.apiserver.requestinfo import parse
+from tiphys.wire.message import Request
+
+ALICE = User("alice", groups=("system:authenticated",))
+ADMIN = User("admin", groups=("system:masters",))
+GET = parse("GET", "/api/v1/namespaces/default/pods/p")
+POST = parse("POST", "/api/v1/namespaces/default/pods")
+
+
+def level(name: str, queues: int = 0, length: int = 0, shares: int = 1) -> dict[str, Any]:
+    response: dict[str, Any] = {"type": "Reject"}
+    if queues:
+        response = {
+            "type": "Queue", "queuing": {"queues": queues, "handSize": 1, "queueLengthLimit": length}
+        }  # fmt: skip
+    limited = {"nominalConcurrencyShares": shares, "limitResponse": response}
+    meta = {"name": name, "uid": f"uid-{name}"}
+    return {"metadata": meta, "spec": {"type": "Limited", "limited": limited}}
+
+
+def control(seats: int = 2, *, queues: int = 0, length: int = 0, wait_s: float = 15.0) -> FlowControl:
+    """One level for everybody, with all the seats."""
+    flow = FlowControl(FakeClock(), seats, wait_s * 4, lambda _info, _query: 1)
+    for one in objects.priority_levels():
+        if one["metadata"]["name"] != "exempt":
+            flow.set_level(one["metadata"]["name"], None)
+    idle = level("catch-all", shares=0)
+    flow.set_level("catch-all", idle)
+    flow.set_level("global-default", level("global-default", queues, length))
+    return flow
+
+
+async def test_seats_run_out_and_come_back() -> None:
+    flow = control(2)
+    tickets = [await flow.enter(GET, ALICE, "") for _ in range(2)]
+    with pytest.raises(Rejected) as refused:
+        await flow.enter(GET, ALICE, "")
+    assert refused.value.why == "concurrency-limit"
+    tickets[0].leave()
+    tickets.append(await flow.enter(GET, ALICE, ""))
+    for ticket in tickets[1:]:
+        ticket.leave()
+    assert flow.levels["global-default"].executing == 0
+
+
+async def test_a_refusal_reads_as_upstreams() -> None:
+    flow = control(0)
+    with pytest.raises(Rejected) as refused:
+        await flow.enter(GET, ALICE, "")
+    answer = refused.value.response()
+    assert (answer.status, answer.body) == (429, b"Too many requests, please try again later.\n")
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["x-kubernetes-pf-prioritylevel-uid"] == "uid-global-default"
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+
+
+async def test_exempt_requests_know_no_limit() -> None:
+    flow = control(0)
+    tickets = [await flow.enter(GET, ADMIN, "") for _ in range(50)]
+    assert flow.levels["exempt"].executing == 50
+    for ticket in tickets:
+        ticket.leave()
+    assert flow.levels["exempt"].executing == 0
+
+
+async def test_who_waits_goes_on_when_a_seat_is_free() -> None:
+    flow = control(1, queues=4, length=5)
+    first = await flow.enter(GET, ALICE, "")
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(flow.enter(GET, ALICE, ""))
+        await asyncio.sleep(0)
+        queues = flow.levels["global-default"].queues
+        assert queues is not None
+        assert queues.waiting == 1
+        assert not waiting.done()
+        first.leave()
+    waiting.result().leave()
+    assert (queues.waiting, queues.in_use) == (0, 0)
+    counts = flow.counts["global-default", "global-default"]
+    assert counts.dispatched == 2
+    assert sum(counts.waits.buckets) == 1
+
+
+async def test_a_full_queue_refuses() -> None:
+    flow = control(1, queues=1, length=1)
+    await flow.enter(GET, ALICE, "")
+    waiting = asyncio.ensure_future(flow.enter(GET, ALICE, ""))
+    await asyncio.sleep(0)
+    with pytest.raises(Rejected) as refused:
+        await flow.enter(GET, ALICE, "")
+    assert refused.value.why == "queue-full"
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    queues = flow.levels["global-default"].queues
+    assert queues is not None
+    assert queues.waiting == 0
+
+
+async def test_nobody_waits_for_ever() -> None:
+    flow = control(1, queues=1, length=1, wait_s=0.001)
+    await flow.enter(GET, ALICE, "")
+    with pytest.raises(Rejected) as refused:
+        await flow.enter(GET, ALICE, "")
+    assert refused.value.why == "time-out"
+    queues = flow.levels["global-default"].queues
+    assert queues is not None
+    assert (queues.waiting, queues.in_use) == (0, 1)
+
+
+async def test_a_change_of_the_objects_holds_for_the_next_request() -> None:
+    flow = control(1)
+    ticket = await flow.enter(GET, ALICE, "")
+    flow.set_level("global-default", level("global-default", queues=2, length=3))
+    after = await flow.enter(GET, ALICE, "")
+    ticket.leave()
+    after.leave()
+    queues = flow.levels["global-default"].queues
+    assert queues is not None
+    assert queues.in_use == 0
+    assert len(queues.queues) == 2
+
+
+async def test_a_schema_without_its_level_is_passed_over() -> None:
+    flow = control(1)
+    flow.set_level("global-default", None)
+    assert not flow.has_level("global-default")
+    flow.set_level("catch-all", level("catch-all"))
+    ticket = await flow.enter(GET, ALICE, "")
+    assert ticket.headers["x-kubernetes-pf-prioritylevel-uid"] == "uid-catch-all"
+
+
+async def test_mandatory_objects_hold_even_when_deleted() -> None:
+    flow = control(1)
+    for name in objects.MANDATORY:
+        flow.set_level(name, None)
+        flow.set_schema(name, None)
+    await flow.enter(GET, ADMIN, "")
+    await flow.enter(GET, User("stranger"), "")
+    assert ("catch-all", "catch-all") in flow.counts
+
+
+async def test_idle_seats_are_lent_to_a_busy_level() -> None:
+    flow = FlowControl(FakeClock(), 600, 60.0, lambda _info, _query: 1)
+    tickets = [await flow.enter(GET, ALICE, "") for _ in range(49)]
+    asked = [asyncio.ensure_future(flow.enter(GET, ALICE, "")) for _ in range(40)]
+    await asyncio.sleep(0)
+    queues = flow.levels["global-default"].queues
+    assert queues is not None
+    assert (queues.limit, queues.waiting) == (49, 40)
+    flow.borrow()
+    assert queues.limit >= 89
+    assert queues.waiting == 0
+    for ticket in [*tickets, *await asyncio.gather(*asked)]:
+        ticket.leave()
+    assert queues.in_use == 0
+
+
+async def test_dumps() -> None:
+    flow = control(1, queues=2, length=5)
+    await flow.enter(GET, ALICE, "")
+    waiting = asyncio.ensure_future(flow.enter(POST, ALICE, ""))
+    await asyncio.sleep(0)
+
+    def lines(what: str, query: str = "") -> list[list[str]]:
+        answer = dump.handle(flow, Request("GET", f"{dump.ROOT}{what}", query))
+        assert answer is not None
+        assert isinstance(answer.body, bytes)
+        return [[cell.strip() for cell in line.split(",")] for line in answer.body.decode().splitlines()]
+
+    levels = {row[0]: row for row in lines("dump_priority_levels")}
+    assert levels["PriorityLevelName"][1:6] == [
+        "ActiveQueues", "IsIdle", "IsQuiescing", "WaitingRequests", "ExecutingRequests"
+    ]  # fmt: skip
+    assert levels["global-default"][1:6] == ["1", "false", "false", "1", "1"]
+    assert levels["exempt"][1] == "<none>"
+    rows = [row for row in lines("dump_queues") if row[0] == "global-default"]
+    assert sorted(row[2] for row in rows) == ["0", "1"]
+    header, row = lines("dump_requests", "includeRequestDetails=1")
+    found = dict(zip(header, row, strict=True))
+    assert found["FlowDistingsher"] == "alice"
+    assert found["Verb"] == "create"
+    assert found["APIPath"] == "/api/v1/namespaces/default/pods"
+    assert dump.handle(flow, Request("GET", f"{dump.ROOT}nothing")) is None
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_plain_limits_of_reads_and_writes() -> None:
+    gate = MaxInFlight(reading=1, mutating=0)
+    ticket = await gate.enter(GET, ALICE, "")
+    for _ in range(3):
+        (await gate.enter(POST, ALICE, "")).leave()
+    with pytest.raises(Rejected):
+        await gate.enter(GET, ALICE, "")
+    (await gate.enter(GET, ADMIN, "")).leave()
+    ticket.leave()
+    (await gate.enter(GET, ALICE, "")).leave()
+    assert ticket.headers == {}

@@ -1,0 +1,150 @@
+"""The objects are there, stay as they must, and say what dangles."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from tiphys.apimachinery.errors import NotFound
+from tiphys.apiserver.flowcontrol import objects
+from tiphys.apiserver.flowcontrol.repair import repaired, with_dangling
+
+GROUP = "/apis/flowcontrol.apiserver.k8s.io/v1"
+LEVEL = objects.priority_levels()[2]
+CATCH_ALL = objects.priority_levels()[1]
+
+
+def changed(obj: Any, *, mark: str | None = "true", generation: int = 1) -> Any:
+    live = copy.deepcopy(obj)
+    live["metadata"]["generation"] = generation
+    live["metadata"]["annotations"] = {} if mark is None else {objects.AUTOUPDATE: mark}
+    live["spec"]["limited"]["nominalConcurrencyShares"] = 77
+    return live
+
+
+@pytest.mark.parametrize(
+    ("live", "wanted", "mended"),
+    [
+        (LEVEL, LEVEL, False),
+        (changed(LEVEL), LEVEL, True),
+        (changed(LEVEL, mark="false", generation=4), LEVEL, False),
+        (changed(LEVEL, mark=None, generation=2), LEVEL, False),
+        (changed(LEVEL, mark=None, generation=1), LEVEL, True),
+        (changed(CATCH_ALL, mark="false", generation=9), CATCH_ALL, True),
+    ],
+    ids=["right", "ours", "the user's", "changed without a mark", "never changed", "mandatory"],
+)
+def test_what_is_put_back(live: Any, wanted: Any, mended: bool) -> None:
+    found = repaired(live, wanted)
+    assert (found is not None) is mended
+    if found is not None:
+        assert found["spec"] == wanted["spec"]
+        assert found["metadata"]["generation"] == live["metadata"]["generation"] + 1
+        assert repaired(found, wanted) is None
+
+
+def test_dangling_says_why_and_when() -> None:
+    schema = objects.flow_schemas()[0]
+    marked = with_dangling(schema, dangling=True, now="t1")
+    assert marked is not None
+    assert marked["status"]["conditions"] == [{
+        "type": "Dangling", "status": "True", "reason": "NotFound", "lastTransitionTime": "t1",
+        "message": 'This FlowSchema references the PriorityLevelConfiguration object named "exempt" but '
+        "there is no such object",
+    }]  # fmt: skip
+    assert with_dangling(marked, dangling=True, now="t2") is None
+    found = with_dangling(marked, dangling=False, now="t2")
+    assert found is not None
+    assert found["status"]["conditions"][0]["lastTransitionTime"] == "t2"
+    assert found["status"]["conditions"][0]["reason"] == "Found"
+
+
+async def settled(api: Any) -> None:
+    for _ in range(10):
+        await api.settle()
+
+
+async def test_a_new_cluster_has_every_object(api: Any) -> None:
+    for plural, wanted in (
+        ("prioritylevelconfigurations", objects.priority_levels()),
+        ("flowschemas", objects.flow_schemas()),
+    ):
+        found = await api.get(f"{GROUP}/{plural}")
+        specs = {item["metadata"]["name"]: item["spec"] for item in found["items"]}
+        assert specs == {item["metadata"]["name"]: item["spec"] for item in wanted}
+
+
+async def test_what_was_deleted_comes_back(api: Any) -> None:
+    await api("DELETE", f"{GROUP}/flowschemas/exempt")
+    await settled(api)
+    assert (await api.get(f"{GROUP}/flowschemas/exempt"))["spec"]["matchingPrecedence"] == 1
+
+
+async def test_a_mandatory_spec_is_put_back(api: Any) -> None:
+    await api.patch(
+        f"{GROUP}/prioritylevelconfigurations/catch-all",
+        {"spec": {"limited": {"nominalConcurrencyShares": 500}}},
+    )
+    await settled(api)
+    found = await api.get(f"{GROUP}/prioritylevelconfigurations/catch-all")
+    assert found["spec"]["limited"]["nominalConcurrencyShares"] == 5
+
+
+async def test_a_schema_dangles_until_its_level_is_there(api: Any) -> None:
+    rule = {"subjects": [{"kind": "User", "user": {"name": "bob"}}],
+            "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"],
+                               "namespaces": ["*"]}]}  # fmt: skip
+    spec = {"priorityLevelConfiguration": {"name": "mine"}, "matchingPrecedence": 50, "rules": [rule]}
+    await api.create(f"{GROUP}/flowschemas", {"metadata": {"name": "mine"}, "spec": spec})
+
+    async def dangling() -> str:
+        await settled(api)
+        found = await api.get(f"{GROUP}/flowschemas/mine")
+        return str(found["status"]["conditions"][0]["status"])
+
+    assert await dangling() == "True"
+    level = {"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}}
+    await api.create(f"{GROUP}/prioritylevelconfigurations", {"metadata": {"name": "mine"}, "spec": level})
+    assert await dangling() == "False"
+
+
+async def test_answers_name_schema_and_level(api: Any) -> None:
+    answer = await api("GET", "/api/v1/namespaces/default/pods/none")
+    schema = await api.get(f"{GROUP}/flowschemas/exempt")
+    level = await api.get(f"{GROUP}/prioritylevelconfigurations/exempt")
+    assert answer.status == 404
+    assert answer.headers["x-kubernetes-pf-flowschema-uid"] == schema["metadata"]["uid"]
+    assert answer.headers["x-kubernetes-pf-prioritylevel-uid"] == level["metadata"]["uid"]
+
+
+async def test_a_level_of_no_seats_turns_requests_away(api: Any) -> None:
+    user = [{"kind": "User", "user": {"name": "alice"}}]
+    rule = {"subjects": user, "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}]}
+    spec = {"priorityLevelConfiguration": {"name": "shut"}, "matchingPrecedence": 2, "rules": [rule]}
+    limited = {"nominalConcurrencyShares": 0, "limitResponse": {"type": "Reject"}}
+    level = {"type": "Limited", "limited": limited}
+    await api.create(f"{GROUP}/prioritylevelconfigurations", {"metadata": {"name": "shut"}, "spec": level})
+    await api.create(f"{GROUP}/flowschemas", {"metadata": {"name": "shut"}, "spec": spec})
+    await settled(api)
+    answer = await api("GET", "/version", user="alice")
+    assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+    assert (await api("GET", "/version")).status == 200
+    text = (await api("GET", "/metrics")).raw.decode()
+    assert (
+        'apiserver_flowcontrol_rejected_requests_total{flow_schema="shut",priority_level="shut",'
+        'reason="concurrency-limit"} 1.0' in text
+    )
+    assert 'apiserver_flowcontrol_nominal_limit_seats{priority_level="workload-low"} 245.0' in text
+    dump = await api("GET", "/debug/api_priority_and_fairness/dump_priority_levels")
+    assert b"workload-low," in dump.raw
+
+
+async def test_what_is_gone_stays_gone_when_it_is_not_ours(api: Any) -> None:
+    level = {"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}}
+    path = f"{GROUP}/prioritylevelconfigurations"
+    await api.create(path, {"metadata": {"name": "mine"}, "spec": level})
+    await api("DELETE", f"{path}/mine")
+    await settled(api)
+    assert (await api("GET", f"{path}/mine")).json["reason"] == NotFound.reason

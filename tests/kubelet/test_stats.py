@@ -1,0 +1,89 @@
+"""Usage as the kubelet's endpoints show it."""
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+
+from tiphys.apimachinery.clock import FakeClock
+from tiphys.apimachinery.errors import NotFound
+from tiphys.apiserver.usage.samples import parse
+from tiphys.kubelet import cadvisor
+from tiphys.kubelet.runtime import Container, ContainerState, ContainerStats, RuntimePod
+from tiphys.kubelet.server import KubeletServer
+from tiphys.kubelet.stats import render_metrics
+from tiphys.wire.message import Request
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+POD = RuntimePod(
+    "u", "web", "default",
+    containers=(Container("c1", "app", "u", "s", 0, ContainerState.RUNNING, BEGAN, started_at=BEGAN),),
+)  # fmt: skip
+USED = ContainerStats("c1", "app", "u", 5_000_000_000, 1_500_000_000, 2048, 4096, 1024, 512)
+COLLECTED = [(POD, [USED])]
+
+
+def lines(body):
+    samples = [line for line in body.decode().splitlines() if not line.startswith("#")]
+    return dict(line.rsplit(" ", 2)[:2] for line in samples)
+
+
+def test_cadvisors_names():
+    found = lines(cadvisor.render(COLLECTED))
+    labels = 'container="app",id="c1",name="c1",namespace="default",pod="web"'
+    assert found[f"container_cpu_usage_seconds_total{{{labels}}}"] == "1.5"
+    assert found[f"container_memory_working_set_bytes{{{labels}}}"] == "2048"
+    assert found[f"container_memory_usage_bytes{{{labels}}}"] == "4096"
+    assert found[f"container_memory_rss{{{labels}}}"] == "1024"
+    assert found[f"container_fs_usage_bytes{{{labels}}}"] == "512"
+    assert found[f"container_start_time_seconds{{{labels}}}"] == str(BEGAN.timestamp())
+
+
+def test_what_the_runtime_does_not_say_is_left_out():
+    bare = [(POD, [ContainerStats("c1", "app", "u", 5)])]
+    text = cadvisor.render(bare).decode()
+    assert "container_cpu_usage_seconds_total{" not in text
+    assert "# TYPE container_cpu_usage_seconds_total counter" in text
+
+
+def test_resource_metrics_are_what_the_metrics_api_reads():
+    body = render_metrics(COLLECTED, FakeClock(), (3_000_000_000, 8192)).decode()
+    sample = parse(body, 0.0)
+    assert (sample.node.cpu_s, sample.node.memory_bytes) == (3.0, 8192)
+    point = sample.containers["default", "web", "app"]
+    assert (point.cpu_s, point.memory_bytes, point.at_s) == (1.5, 2048, 5.0)
+    where = 'container="app",namespace="default",pod="web"'
+    assert f"container_start_time_seconds{{{where}}} {BEGAN.timestamp()}" in body
+    assert 'pod_cpu_usage_seconds_total{namespace="default",pod="web"} 1.5' in body
+    assert "resource_scrape_error 0" in body
+
+
+def node():
+    """As much of a node as the endpoint's metrics need."""
+
+    async def container_stats():
+        return [USED]
+
+    return SimpleNamespace(
+        name="n1", client=None, clock=FakeClock(), cgroups=SimpleNamespace(root="/none/of/this"),
+        settings=SimpleNamespace(node_memory_bytes=1 << 40), cache=SimpleNamespace(all=lambda: [POD]),
+        runtime=SimpleNamespace(container_stats=container_stats),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/metrics", b"workqueue_depth"),
+        ("/metrics/resource", b"node_cpu_usage_seconds_total"),
+        ("/metrics/cadvisor", b'container_memory_rss{container="app"'),
+        ("/metrics/probes", b"prober_probe"),
+    ],
+)
+async def test_paths(path, text):
+    server = KubeletServer(node(), None, list, access=SimpleNamespace())
+    answer = await server._route(Request("GET", path))
+    assert answer.status == 200
+    assert text in answer.body
+    with pytest.raises(NotFound):
+        await server._route(Request("GET", "/metrics/none"))
