@@ -1,5 +1,6 @@
 """HTTP over a real loopback socket: answers, streams, credentials, failures."""
 
+import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
@@ -79,3 +80,63 @@ async def test_no_server_is_a_transport_error():
         async with transport.stream(Call("GET", "/")):
             pass
     await transport.close()
+
+
+async def test_a_request_is_sent_again_only_where_that_does_nothing_twice():
+    seen = []
+
+    async def serve(reader, writer):
+        while len(seen) < 6:
+            try:
+                head = await reader.readuntil(b"\r\n\r\n")
+            except (asyncio.IncompleteReadError, ConnectionError):
+                break
+            seen.append(head.split()[0].decode())
+            if len(seen) in (2, 5):
+                break  # the server gives up a connection that it kept, as this request arrives
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    transport = HttpTransport(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/prefix/")
+    await transport.send(Call("GET", "/"))
+    assert (await transport.send(Call("GET", "/"))).status == 200
+    assert seen == ["GET", "GET", "GET"]
+    await transport.send(Call("POST", "/"))
+    with pytest.raises(TransportError, match=r"POST .*server disconnected"):
+        await transport.send(Call("POST", "/"))
+    assert seen[3:] == ["POST", "POST"]
+    async with transport.stream(Call("GET", "/")) as stream:
+        assert stream.status == 200
+    await transport.close()
+    listening.close()
+
+
+async def test_heads_cannot_be_broken():
+    transport = HttpTransport("http://127.0.0.1:1")
+    for call in (
+        Call("GET", "/a\r\nX: y"),
+        Call("GET", "/", headers={"A": "b\nc"}),
+        Call("GET", "/", "a=\rb"),
+    ):
+        with pytest.raises(TransportError, match="line break"):
+            await transport.send(call)
+
+
+async def test_what_is_sent():
+    async def echo(request):
+        wanted = ("Host", "Authorization", "Content-Length", "Impersonate-User")
+        text = ";".join(f"{name}={request.headers.get(name)}" for name in wanted)
+        return web.Response(text=f"{request.method} {request.raw_path} {text}")
+
+    async with server(echo) as url:
+        host = url.removeprefix("http://")
+        who = Credentials(username="me", password="p\u00e4ss", impersonate_user="you")
+        transport = HttpTransport(f"{url}/base/", credentials=who)
+        sent = [(await transport.send(Call(method, "/x"))).body.decode() for method in ("GET", "POST")]
+        await transport.close()
+    auth = "Authorization=Basic bWU6cMOkc3M="
+    assert sent == [
+        f"GET /base/x Host={host};{auth};Content-Length=None;Impersonate-User=you",
+        f"POST /base/x Host={host};{auth};Content-Length=0;Impersonate-User=you",
+    ]

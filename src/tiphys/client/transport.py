@@ -1,4 +1,4 @@
-"""How requests travel: the ``Transport`` protocol and HTTP over aiohttp.
+"""How requests travel: the ``Transport`` protocol, and HTTP over ``client.connection``.
 
 Knows sockets, TLS and credentials; knows nothing of kinds or objects. ``client.rest`` is the caller.
 A refused or broken connection becomes ``TransportError``; HTTP statuses are answers, not errors.
@@ -6,23 +6,28 @@ A refused or broken connection becomes ``TransportError``; HTTP statuses are ans
 
 from __future__ import annotations
 
+import base64
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+from urllib.parse import urlsplit
 
-import aiohttp
-from yarl import URL
+from prometheus_client import Counter, Histogram
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.client.connection import Address, Connection, Pool, Unanswered
 from tiphys.client.metrics import REQUEST_SECONDS, REQUESTS
 
 REQUEST_TIMEOUT_S = 60.0
 _TOKEN_REFRESH_S = 60.0
 _CONNECT_TIMEOUT_S = 10.0
+_REPEATABLE: Final = frozenset(("GET", "HEAD", "PUT", "DELETE"))
+"""Sent again when a kept connection turns out to have ended: doing them twice is doing them once."""
+_BODIES: Final = frozenset(("POST", "PUT", "PATCH"))
 
 
 class TransportError(TiphysError):
@@ -107,11 +112,17 @@ class HttpTransport:
         self._server = server.rstrip("/")
         self._ssl = ssl_context
         self._credentials = credentials or Credentials()
-        self._server_name = server_name or None
+        self._server_name = server_name
         self._anonymous_ssl = anonymous_ssl
         self._anonymous: HttpTransport | None = None
         self._clock = clock or RealClock()
-        self._session: aiohttp.ClientSession | None = None
+        parts = urlsplit(self._server)
+        secure = parts.scheme == "https"
+        self._prefix, self._host = parts.path, parts.netloc.rpartition("@")[2]
+        context = (ssl_context or ssl.create_default_context()) if secure else None
+        address = Address(parts.hostname or "", parts.port or (443 if secure else 80), context, server_name)
+        self._pool = Pool(address, _CONNECT_TIMEOUT_S)
+        self._counters: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         self._token = self._credentials.token
         self._token_read_at: float | None = None
 
@@ -120,73 +131,106 @@ class HttpTransport:
         return self._server
 
     async def send(self, call: Call) -> Answer:
-        timeout = aiohttp.ClientTimeout(total=call.timeout_s, sock_connect=_CONNECT_TIMEOUT_S)
         began = self._clock.monotonic()
         try:
-            async with self._request(call, timeout) as response:
-                answer = Answer(response.status, _lower(response), await response.read())
-            self._count(call, str(answer.status), self._clock.monotonic() - began)
-            return answer
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            answer = await self._exchange(call)
+        except (TimeoutError, OSError) as error:
             self._count(call, "<error>", self._clock.monotonic() - began)
-            raise TransportError(f"{call.method} {self._server}{call.path}: {_text(error)}") from error
+            raise TransportError(f"{self._where(call)}: {_text(error)}") from error
+        self._count(call, str(answer.status), self._clock.monotonic() - began)
+        return answer
+
+    async def _exchange(self, call: Call) -> Answer:
+        request, bodyless = self._encode(call), call.method == "HEAD"
+        connection = await self._pool.take()
+        try:
+            try:
+                body = await connection.fetch(request, call.timeout_s, bodyless=bodyless)
+            except Unanswered:
+                if call.method not in _REPEATABLE:
+                    raise
+                self._pool.give(connection)
+                connection = await self._pool.take(fresh=True)
+                body = await connection.fetch(request, call.timeout_s, bodyless=bodyless)
+            return Answer(connection.status, connection.headers, body)
+        finally:
+            self._pool.give(connection)
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[Stream]:
-        timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=_CONNECT_TIMEOUT_S, sock_read=call.timeout_s or None
-        )
-        where = f"{call.method} {self._server}{call.path}"
+        where = self._where(call)
         try:
-            response = await self._request(call, timeout)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            connection = await self._start(call)
+        except (TimeoutError, OSError) as error:
             raise TransportError(f"{where}: {_text(error)}") from error
         try:
-            yield Stream(response.status, _lower(response), _chunks(response, where))
+            chunks = _chunks(connection, call.timeout_s, where)
+            yield Stream(connection.status, connection.headers, chunks)
         finally:
-            # A stream that is left early cannot be reused: the rest of it is still on its way.
-            response.close()
+            # One that is left early cannot be used again: the rest is still on its way.
+            self._pool.give(connection)
+
+    async def _start(self, call: Call) -> Connection:
+        request = self._encode(call)
+        connection = await self._pool.take()
+        try:
+            await connection.start(request, call.timeout_s)
+        except Unanswered:
+            self._pool.give(connection)
+            connection = await self._pool.take(fresh=True)
+            await self._start_on(connection, request, call)
+        except BaseException:
+            self._pool.give(connection)
+            raise
+        return connection
+
+    async def _start_on(self, connection: Connection, request: bytes, call: Call) -> None:
+        try:
+            await connection.start(request, call.timeout_s)
+        except BaseException:
+            self._pool.give(connection)
+            raise
+
+    def _where(self, call: Call) -> str:
+        return f"{call.method} {self._server}{call.path}"
+
+    def _encode(self, call: Call) -> bytes:
+        """Write a request. Raises TransportError for a line break where none may be."""
+        target = f"{self._prefix}{call.path}" or "/"
+        if call.query:
+            target = f"{target}?{call.query}"
+        lines = [f"{call.method} {target} HTTP/1.1", f"Host: {self._host}"]
+        lines += [f"{name}: {value}" for name, value in self._auth_headers().items()]
+        lines += [f"{name}: {value}" for name, value in call.headers.items()]
+        if call.body or call.method in _BODIES:
+            lines.append(f"Content-Length: {len(call.body)}")
+        head = "\r\n".join(lines)
+        if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1:
+            raise TransportError(f"{self._where(call)!r}: line break in a request's head")
+        return b"%b\r\n\r\n%b" % (head.encode("latin-1"), call.body)
 
     def _count(self, call: Call, code: str, seconds: float) -> None:
-        host = self._server.partition("://")[2]
-        REQUESTS.labels(code, call.method, host).inc()
-        REQUEST_SECONDS.labels(call.method, host).observe(seconds)
+        counters = self._counters.get((code, call.method))
+        if counters is None:
+            host = self._server.partition("://")[2]
+            counters = REQUESTS.labels(code, call.method, host), REQUEST_SECONDS.labels(call.method, host)
+            self._counters[code, call.method] = counters
+        counters[0].inc()
+        counters[1].observe(seconds)
 
     def anonymous(self) -> Transport:
         """One for all who ask; it is closed with this one."""
         if self._anonymous is None:
             context = self._anonymous_ssl() if self._anonymous_ssl is not None else self._ssl
             self._anonymous = HttpTransport(
-                self._server, ssl_context=context, server_name=self._server_name or "", clock=self._clock
+                self._server, ssl_context=context, server_name=self._server_name, clock=self._clock
             )
         return self._anonymous
 
     async def close(self) -> None:
         if self._anonymous is not None:
             await self._anonymous.close()
-        if self._session is not None:
-            session, self._session = self._session, None
-            await session.close()
-
-    def _request(self, call: Call, timeout: aiohttp.ClientTimeout) -> aiohttp.client._RequestContextManager:
-        if self._session is None:
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=90)
-            self._session = aiohttp.ClientSession(
-                connector=connector, auto_decompress=True, cookie_jar=aiohttp.DummyCookieJar()
-            )
-        url = f"{self._server}{call.path}"
-        if call.query:
-            url = f"{url}?{call.query}"
-        return self._session.request(
-            call.method,
-            URL(url, encoded=True),
-            headers={**self._auth_headers(), **call.headers},
-            data=call.body or None,
-            ssl=self._ssl if self._ssl is not None else True,
-            server_hostname=self._server_name,
-            timeout=timeout,
-            allow_redirects=False,
-        )
+        self._pool.close()
 
     def _auth_headers(self) -> dict[str, str]:
         headers: dict[str, str] = {}
@@ -194,9 +238,8 @@ class HttpTransport:
         if token:
             headers["Authorization"] = f"Bearer {token}"
         elif self._credentials.username:
-            headers["Authorization"] = aiohttp.encode_basic_auth(
-                self._credentials.username, self._credentials.password
-            )
+            pair = f"{self._credentials.username}:{self._credentials.password}".encode()
+            headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
         if self._credentials.impersonate_user:
             headers["Impersonate-User"] = self._credentials.impersonate_user
         return headers
@@ -215,16 +258,12 @@ class HttpTransport:
         return self._token
 
 
-async def _chunks(response: aiohttp.ClientResponse, where: str) -> AsyncIterator[bytes]:
+async def _chunks(connection: Connection, silence_s: float, where: str) -> AsyncIterator[bytes]:
     try:
-        async for chunk in response.content.iter_any():
-            yield chunk
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        while data := await connection.read(silence_s):
+            yield data
+    except (TimeoutError, OSError) as error:
         raise TransportError(f"{where}: {_text(error)}") from error
-
-
-def _lower(response: aiohttp.ClientResponse) -> dict[str, str]:
-    return {name.lower(): value for name, value in response.headers.items()}
 
 
 def _text(error: BaseException) -> str:
