@@ -1,5 +1,7 @@
 """Flags into options."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -70,3 +72,19 @@ def test_what_the_node_keeps_for_itself():
 def test_refused(flag):
     with pytest.raises(click.BadParameter):
         options(flag)
+
+
+@pytest.mark.slow
+def test_preloading_brings_most_but_no_grpc() -> None:
+    script = (
+        "import sys, tiphys.cmd.kubelet as kubelet; kubelet.preload(); before = set(sys.modules);"
+        "import tiphys.kubelet.kubelet; late = {name for name in set(sys.modules) - before};"
+        "print(sorted(name for name in late if name.startswith('tiphys') ),"
+        " any(name.split('.')[0] in ('grpc', '_cython') for name in before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30
+    )
+    late, with_grpc = done.stdout.rsplit(" ", 1)
+    assert with_grpc.strip() == "False"
+    assert late.count("tiphys.") < 12

@@ -8,7 +8,8 @@ touches. CRDs' schemas live with the CRD machinery. The texts of descriptions ar
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -38,7 +39,11 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 
 def full_definitions() -> dict[str, dict[str, Any]]:
     """Read all definitions with their descriptions: a tree of its own for every caller."""
-    text = resources.files("kubernetes_validate").joinpath(_FILE).read_bytes()
+    # Found, not imported: the package's own code is not needed and would take longer than its data.
+    found = find_spec("kubernetes_validate")
+    assert found is not None
+    assert found.submodule_search_locations
+    text = Path(found.submodule_search_locations[0], _FILE).read_bytes()
     definitions: dict[str, dict[str, Any]] = orjson.loads(text)["$defs"]
     for name, defaults in _DEFAULTS.items():
         for field, default in defaults.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -165,6 +166,27 @@ def _own_addresses() -> tuple[str, ...]:
         except OSError:
             return ("127.0.0.1",)
         return (str(probe.getsockname()[0]),)
+
+
+_LARGE = (
+    "aiohttp",
+    "google.protobuf.message_factory",
+    "tiphys.kubelet.context",
+    "tiphys.kubelet.cri.messages",
+    "tiphys.kubelet.housekeeping",
+    "tiphys.kubelet.node",
+    "tiphys.kubelet.pod_status",
+    "tiphys.kubelet.server",
+    "tiphys.kubelet.static_pods",
+    "tiphys.kubelet.volumes.manager",
+)
+"""What takes long to import and brings no gRPC along."""
+
+
+def preload() -> None:
+    """Import what a process may have before it forks into kubelets: nearly all but gRPC and its users."""
+    for name in _LARGE:
+        importlib.import_module(name)
 
 
 async def _run(kubeconfig: str, options: KubeletOptions) -> None:

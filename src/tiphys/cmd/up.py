@@ -51,6 +51,11 @@ def preload(commands: Sequence[str]) -> None:
     for command in dict.fromkeys(commands):
         with contextlib.suppress(ImportError):
             load(command)
+            more = getattr(
+                importlib.import_module(f"tiphys.cmd.{command.replace('-', '_')}"), "preload", None
+            )
+            if more is not None:
+                more()
     with contextlib.suppress(ImportError):
         importlib.import_module("uvloop")
 

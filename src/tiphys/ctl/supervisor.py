@@ -76,6 +76,7 @@ class Supervisor:
         self._run_component, self._preload = run_component, preload
         self._clock = clock or RealClock()
         self._selector = selectors.DefaultSelector()
+        self._loaded: set[str] = set()
         self._api_ready = False
         self._stopping = False
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -90,13 +91,30 @@ class Supervisor:
         self._adopt()
         process.outlive_parent()  # it listens and is on record: whoever ends the cluster finds it
         self._start_due()  # the API server and containerds begin while the rest is still being imported
-        self._preload([child.component.command for child in self._children if not child.component.external])
-        gc.collect()
-        gc.freeze()
+        self._preload_all()
         while not self._stopping:
             self._start_due()
             self._wait(self._next_wait_s())
         self._stop_all()
+
+    def _preload_all(self) -> None:
+        """Import component by component and start each as soon as it can be a copy of this process.
+
+        Nodes first: they are what a new cluster waits for. What started at once has imported for itself; it
+        comes last, for its restarts.
+        """
+        own = [child.component for child in self._children if not child.component.external]
+        own.sort(key=lambda component: (not component.needs_api, component.namespace is None))
+        for command in dict.fromkeys(component.command for component in own):
+            if self._stopping:
+                return
+            self._preload([command])
+            self._loaded.add(command)
+            gc.freeze()
+            self._start_due()
+            self._wait(0)
+        gc.collect()
+        gc.freeze()
 
     def _on_signal(self, number: int, frame: object) -> None:
         self._stopping = True
@@ -144,7 +162,9 @@ class Supervisor:
         for child in self._children:
             if child.pid or child.due > now:
                 continue
-            if child.component.needs_api and not self._api_answers():
+            if child.component.needs_api and not (
+                child.component.command in self._loaded and self._api_answers()
+            ):
                 continue
             self._start(child)
             changed = True
