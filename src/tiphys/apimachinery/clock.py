@@ -51,7 +51,7 @@ class FakeClock:
 
 def rfc3339(moment: datetime) -> str:
     """Format as ``metav1.Time``: whole seconds, ``Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{moment.astimezone(UTC).isoformat()[:19]}Z"
 
 
 def rfc3339_micro(moment: datetime) -> str:

@@ -6,14 +6,20 @@ read-only; ``copy_object`` gives one to change.
 
 from __future__ import annotations
 
+import os
 import secrets
-import uuid
+import zlib
 from typing import Any, NamedTuple, TypeAlias
+
+import orjson
 
 Object: TypeAlias = dict[str, Any]
 """A Kubernetes object in wire form (camelCase keys)."""
 
 _NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_RANDOM_BITS = ~(0xF << 76 | 0x3 << 62)
+_VERSION_BITS = 0x4 << 76 | 0x2 << 62
+"""What makes random bits a UUID of version 4 (RFC 9562)."""
 _GENERATED_SUFFIX = 5
 _GENERATED_MAX = 63
 
@@ -59,12 +65,22 @@ def gvk_of(obj: Object) -> GVK:
 
 
 def copy_object(value: Any) -> Any:
-    """Copy a JSON tree deeply; faster than ``copy.deepcopy`` as JSON has no cycles or classes."""
+    """Copy a JSON tree deeply.
+
+    Writing and reading it is several times faster than walking it, but would turn a number that is none into
+    a null: where there is a null, the parts are copied one by one.
+    """
+    if not isinstance(value, (dict, list)):
+        return value
+    try:
+        text = orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        text = b"null"
+    if b"null" not in text:
+        return orjson.loads(text)
     if isinstance(value, dict):
         return {key: copy_object(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [copy_object(item) for item in value]
-    return value
+    return [copy_object(item) for item in value]
 
 
 def object_key(obj: Object) -> str:
@@ -82,12 +98,23 @@ def split_key(key: str) -> tuple[str, str]:
 
 def new_uid() -> str:
     """Return a fresh object UID."""
-    return str(uuid.uuid4())
+    digits = f"{int.from_bytes(os.urandom(16)) & _RANDOM_BITS | _VERSION_BITS:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def random_suffix(length: int = _GENERATED_SUFFIX) -> str:
     """Return random characters that cannot spell words, as generated names end in."""
-    return "".join(secrets.choice(_NAME_ALPHABET) for _ in range(length))
+    return _spell(secrets.randbits(64), length)
+
+
+def stable_suffix(content: bytes, length: int = _GENERATED_SUFFIX) -> str:
+    """Return characters of the same alphabet that only ``content`` decides: the same ones each time."""
+    return _spell(zlib.crc32(content), length)
+
+
+def _spell(number: int, length: int) -> str:
+    size = len(_NAME_ALPHABET)
+    return "".join(_NAME_ALPHABET[number // size**place % size] for place in range(length))
 
 
 def generate_name(base: str) -> str:

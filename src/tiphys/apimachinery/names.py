@@ -130,6 +130,8 @@ def is_dns1123_label(value: str) -> list[str]:
 
 
 def is_dns1123_subdomain(value: str) -> list[str]:
+    if len(value) <= SUBDOMAIN_MAX and _match_subdomain(value):
+        return []
     return _check(value, SUBDOMAIN_MAX, _match_subdomain, _SUBDOMAIN_TEXT, _SUBDOMAIN, "example.com")
 
 
@@ -181,6 +183,8 @@ is_label_key = is_qualified_name
 
 
 def is_label_value(value: str) -> list[str]:
+    if len(value) <= LABEL_MAX and _match_label_value(value):
+        return []
     return _check(
         value, LABEL_MAX, _match_label_value, _LABEL_VALUE_TEXT, _LABEL_VALUE, "MyValue", "my_value", "12345"
     )

@@ -45,20 +45,17 @@ class Resource:
     """Dotted paths usable in fieldSelector beside metadata.name and metadata.namespace."""
     custom: bool = field(default=False)
     """True for rows that a CustomResourceDefinition made."""
+    gvr: GVR = field(init=False, compare=False, repr=False)
+    gvk: GVK = field(init=False, compare=False, repr=False)
+    api_version: str = field(init=False, compare=False, repr=False)
     definition: Any = field(default=None, compare=False, repr=False)
     """What serves a custom row: ``apiserver.crd.kind.CustomKind``; None for built-in ones."""
 
-    @property
-    def gvr(self) -> GVR:
-        return GVR(self.group, self.version, self.plural)
-
-    @property
-    def gvk(self) -> GVK:
-        return GVK(self.group, self.version, self.kind)
-
-    @property
-    def api_version(self) -> str:
-        return f"{self.group}/{self.version}" if self.group else self.version
+    def __post_init__(self) -> None:
+        # Every request asks for these several times.
+        object.__setattr__(self, "gvr", GVR(self.group, self.version, self.plural))
+        object.__setattr__(self, "gvk", GVK(self.group, self.version, self.kind))
+        object.__setattr__(self, "api_version", self.gvk.api_version)
 
     def subresource(self, name: str) -> Subresource | None:
         for sub in self.subresources:

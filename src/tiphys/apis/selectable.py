@@ -6,6 +6,7 @@ storage version (events as core Events); the paths of ``events.k8s.io`` mean the
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from tiphys.apimachinery.meta import Object
@@ -47,9 +48,22 @@ def field_values(resource: Resource, obj: Object) -> dict[str, str]:
     values = {"metadata.name": meta.get("name", "")}
     if resource.namespaced:
         values["metadata.namespace"] = meta.get("namespace", "")
-    for path in resource.selectable_fields:
-        values[path] = field_value(obj, path)
+    for path, section, key in _pairs(resource.selectable_fields):
+        inner = obj.get(section) if key else None
+        found = inner.get(key) if type(inner) is dict else None
+        values[path] = found if type(found) is str else field_value(obj, path)
     return values
+
+
+@lru_cache(maxsize=1024)
+def _pairs(paths: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
+    """Return paths with the two steps they consist of; without steps those that are read in another way."""
+    found = []
+    for path in paths:
+        steps = () if path == "source" else _steps(path)
+        section, key = steps if len(steps) == 2 else ("", "")
+        found.append((path, section, key))
+    return tuple(found)
 
 
 def supports(resource: Resource, path: str) -> bool:

@@ -7,6 +7,7 @@ gets a generic one. Adding a group is one import and one line.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from types import ModuleType
 
 from tiphys.apimachinery.errors import FieldError
@@ -61,6 +62,7 @@ _BY_KIND: dict[tuple[str, str], Strategy] = {
 }
 
 
+@lru_cache(maxsize=1024)
 def strategy_for(gvk: GVK) -> Strategy:
     """Return a kind's strategy: its version's, else the one its versions share, else the generic one."""
     exact = _BY_GVK.get(gvk)

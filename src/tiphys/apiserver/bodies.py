@@ -159,6 +159,8 @@ def decode(call: Call, gvk: GVK, validation: str) -> Object:
 
 def check_kind(obj: Object, gvk: GVK, call: Call) -> None:
     """Fill in apiVersion and kind where they may be left out. Raises BadRequest, Invalid for another kind."""
+    if obj.get("kind") == gvk.kind and obj.get("apiVersion") == gvk.api_version:
+        return
     if call.resource.custom and call.resource.gvk == gvk:
         _check_custom_kind(obj, gvk)
         return

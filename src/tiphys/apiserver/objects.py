@@ -116,6 +116,10 @@ class ObjectStore(Protocol):
         """Raises Expired (410) for a compacted revision or token, BadRequest for nonsense."""
         ...
 
+    async def all(self, resource: Resource, namespace: str = "") -> Sequence[Cached]:
+        """Return every object as of now, in key order; for kinds that have few and are asked about often."""
+        ...
+
     def watch(
         self,
         resource: Resource,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from tiphys.apimachinery import field_errors
@@ -94,6 +95,8 @@ def write_options(call: Call, kind: str) -> WriteOptions:
     Raises:
         Invalid: an option has a value that it cannot have.
     """
+    if not call.query:
+        return _without_query(call.request.headers.get("user-agent", ""))
     dry_run = [value for value in call.query.get("dryRun", ()) if value]
     faults = _dry_run_faults(dry_run)
     manager = call.param("fieldManager")
@@ -116,9 +119,18 @@ def write_options(call: Call, kind: str) -> WriteOptions:
     )
 
 
+@lru_cache(maxsize=256)
+def _without_query(user_agent: str) -> WriteOptions:
+    return WriteOptions(field_manager=_manager(user_agent))
+
+
 def manager_of(headers: Mapping[str, str]) -> str:
     """Return the manager where no ``fieldManager`` is given: the user agent up to the slash."""
-    prefix = headers.get("user-agent", "").split("/", 1)[0]
+    return _manager(headers.get("user-agent", ""))
+
+
+def _manager(user_agent: str) -> str:
+    prefix = user_agent.split("/", 1)[0]
     return "".join(char for char in prefix if char.isprintable())[:_MAX_MANAGER] or "unknown"
 
 

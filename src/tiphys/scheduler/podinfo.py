@@ -6,6 +6,7 @@ Pure. A ``PodInfo`` is made when a pod is first seen and shared by the queue, th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -103,7 +104,12 @@ NONZERO_MEMORY_BYTES = 200 * 1024 * 1024
 
 def milli_or_value(resource: str, text: Any) -> int:
     """Return a quantity as the column of ``resource`` counts it."""
-    amount = quantity.parse(str(text))
+    return _counted(resource, str(text))
+
+
+@lru_cache(maxsize=4096)
+def _counted(resource: str, text: str) -> int:
+    amount = quantity.parse(text)
     return amount.milli() if resource == CPU else amount.value()
 
 

@@ -106,3 +106,14 @@ async def test_a_node_touches_only_its_own(api: Any) -> None:
         'nodes "n2" is forbidden: User "system:node:n1" cannot patch resource "nodes" in API group "" '
         "at the cluster scope",
     )
+
+
+async def test_pods_of_one_template_have_one_token_volume(api: Any, make_pod: Any) -> None:
+    names = []
+    for name, more in (("a", {}), ("b", {}), ("c", {"restartPolicy": "Never"})):
+        made = await api.create(PODS, make_pod(name, **more))
+        names.append(made["spec"]["volumes"][0]["name"])
+    assert names[0] == names[1] != names[2]
+    volume = {"name": names[0], "emptyDir": {}}
+    made = await api.create(PODS, make_pod("d", volumes=[volume]))
+    assert [item["name"] for item in made["spec"]["volumes"]] == [names[0]]

@@ -553,3 +553,20 @@ async def test_an_empty_kind_is_listed_at_the_present(store: CachedStore) -> Non
         PODS, Selection(), resource_version=str(made.revision), resource_version_match="Exact"
     )
     assert names(past) == ["a"]
+
+
+async def test_all_are_those_of_now(store: CachedStore) -> None:
+    async def listed(namespace: str = "") -> list[str]:
+        return [item.name for item in await store.all(PODS, namespace)]
+
+    assert await listed() == []
+    await store.create(PODS, pod("b"))
+    await store.create(PODS, pod("a"))
+    assert await listed() == await listed("default") == ["a", "b"]
+    assert await listed("other") == []
+    assert await store.all(PODS) is await store.all(PODS)
+    live = await store.get(PODS, "default", "a")
+    changed = await store.update(PODS, pod("a", app="web"), live.revision)
+    assert (await store.all(PODS, "default"))[0].revision == changed.revision
+    await store.delete(PODS, "default", "a", changed.revision)
+    assert await listed() == ["b"]

@@ -22,6 +22,7 @@ from tiphys.apimachinery.managedfields.fieldset import (
     from_paths,
 )
 from tiphys.apimachinery.managedfields.structure import Shape, root_shape
+from tiphys.apimachinery.memo import content
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.schema.node import Schema
 
@@ -135,6 +136,46 @@ def _compare(old: Any, new: Any, shape: Shape) -> tuple[Node | None, Node | None
     else:
         return None, None, LEAF
     return found[0] or None, found[1] or None, found[2] or None
+
+
+def created_fields(new: Object, schema: Schema | None) -> Node:
+    """Return what ``difference_of`` finds added or modified where there was no object before.
+
+    Raises:
+        FieldsError: a list item has no name.
+    """
+    return _bare_metadata(_made_map(_owned(new), root_shape(schema)))
+
+
+def _made_map(new: Object, shape: Shape) -> Node:
+    made: Node = {}
+    values = shape.values
+    for key, value in new.items():
+        child = shape.child(key)
+        if key not in values:
+            made["f:" + key] = entire(value, child)
+        elif value:
+            node = _made(value, child)
+            if node is not None:
+                made["f:" + key] = node
+    return made
+
+
+def _made(new: Any, shape: Shape) -> Node | None:
+    """Return the node of a value that is never absent; None where nothing in it is anybody's."""
+    if not isinstance(new, (dict, list)) or shape.is_leaf(new):
+        return LEAF
+    if isinstance(new, list):
+        return {name: entire(items[0], shape.item) for name, items in indexed(new, shape).items()} or None
+    if shape.memory is None:
+        return _made_map(new, shape) or None
+    key = content(new)
+    found = shape.memory.get(key) if key is not None else None
+    if found is None:
+        found = _made_map(new, shape)
+        if key is not None and found:
+            shape.memory.put(key, found, 8 * len(key))
+    return found or None
 
 
 def _compare_lists(old: list[Any], new: list[Any], shape: Shape) -> tuple[Node, Node, Node]:

@@ -95,6 +95,8 @@ def read(managed_fields: Any, *, trusted: bool = False) -> Managed:
 
 def write(managed: Managed) -> list[Object]:
     """Render managers as ``metadata.managedFields``, in its order; empty sets are left out."""
+    if len(managed) == 1:
+        return [_rendered(manager, entry) for manager, entry in managed.items()]
     order = sorted(managed, key=lambda who: (who.operation, managed[who].time or "", *_tail(who, managed)))
     return [_rendered(manager, managed[manager]) for manager in order]
 

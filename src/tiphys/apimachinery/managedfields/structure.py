@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from tiphys.apimachinery.managedfields.fieldset import FieldsError, key_element, value_element
+from tiphys.apimachinery.memo import Memo
 from tiphys.apimachinery.schema.node import MISSING, Schema
 
 _VALUE_FIELDS: Final[dict[str, tuple[str, ...]]] = {
@@ -43,6 +44,7 @@ _VALUE_FIELDS: Final[dict[str, tuple[str, ...]]] = {
 """Fields that are never absent for upstream, being plain structs (or lists it writes even when empty): they
 come into being with their parent, so nobody owns them, only what is in them."""
 
+_REMEMBERED: Final = "io.k8s.api.core.v1.PodSpec"
 _ALWAYS_VALUE = frozenset(("metadata", "spec", "status"))
 
 
@@ -58,6 +60,7 @@ class Shape:
         "_rest",
         "declared",
         "list_kind",
+        "memory",
         "open_map",
         "values",
         "walked_map",
@@ -76,6 +79,10 @@ class Shape:
         self.list_kind = ""
         """``map`` or ``set``; otherwise a list is one leaf."""
         self.values = _value_fields(schema)
+        self.memory: Memo[dict[str, Any]] | None = None
+        """What was found for values that came into being as a whole, where they are often equal."""
+        if schema is not None and schema.name == _REMEMBERED:
+            self.memory = Memo()
         self._keys: tuple[str, ...] = ()
         self._key_defaults: dict[str, Any] = {}
         if schema is not None and schema.list_type in ("map", "set"):

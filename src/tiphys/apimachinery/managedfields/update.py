@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from tiphys.apimachinery.managedfields import entries, fieldset
-from tiphys.apimachinery.managedfields.compare import difference_of
+from tiphys.apimachinery.managedfields.compare import created_fields, difference_of
 from tiphys.apimachinery.managedfields.entries import UPDATE, Entry, Managed
 from tiphys.apimachinery.managedfields.fieldset import FieldsError, Node
 from tiphys.apimachinery.managedfields.versions import Comparison, Versions, reconciled
@@ -64,25 +64,29 @@ def update(
     asked = None if subresource and live is not None else entries.given(new)
     metadata = new.setdefault("metadata", {})
     kept = entries.given(live)
+    if ignored is None:
+        ignored = reset_fields(subresource)
+    who, time = entries.identity(manager, operation, api_version, subresource), entries.stamp(now)
     try:
+        if live is None and asked is None:
+            # Objects of one shape, a ReplicaSet's pods say, own one set together.
+            changed = _shared(fieldset.without(created_fields(new, schema), ignored))
+            entries.put(new, {who: Entry(changed, api_version, time)} if changed else {})
+            return new
         difference = difference_of(live or {}, new, schema)
         if difference.empty and (asked is None or asked == kept):
             _keep(metadata, kept)
             return new
         managed = reconciled(_managers(kept, asked), versions)
         if managed or live is None:
-            if ignored is None:
-                ignored = reset_fields(subresource)
             changed = fieldset.without(fieldset.union(difference.added, difference.modified), ignored)
-            # Objects of one shape, a ReplicaSet's pods say, own one set together.
-            changed = _shared(changed) if live is None else fieldset.ordered(changed)
-            who = entries.identity(manager, operation, api_version, subresource)
+            changed = fieldset.ordered(changed)
             managed = followed(
                 managed,
                 Comparison(live or {}, new, difference, api_version, versions),
                 changed,
                 who,
-                Entry(changed, api_version, entries.stamp(now)),
+                Entry(changed, api_version, time),
             )
     except FieldsError:
         _keep(metadata, kept)

@@ -5,6 +5,7 @@ What needs the cluster to know (service account, priority, tolerations, limit ra
 
 from __future__ import annotations
 
+from tiphys.apimachinery.memo import Rewritten
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.container_defaults import default_container, default_host_ports, default_requests
 from tiphys.apis.core.pod_requests import aggregate_requests
@@ -45,7 +46,13 @@ def default_template(template: Object) -> None:
 
 def default_pod(pod: Object) -> None:
     """Complete a pod: what a template's pod gets, and what only real pods get."""
-    spec = section(pod, "spec")
+    _defaulted.apply(section(pod, "spec"), _default_spec)
+
+
+_defaulted = Rewritten()
+
+
+def _default_spec(spec: Object) -> bool:
     default_pod_spec(spec)
     for name in ("initContainers", "containers"):
         for container in each(spec, name):
@@ -53,6 +60,7 @@ def default_pod(pod: Object) -> None:
             if spec.get("hostNetwork"):
                 default_host_ports(container)
     _default_pod_requests(spec)
+    return True
 
 
 def _default_pod_requests(spec: Object) -> None:

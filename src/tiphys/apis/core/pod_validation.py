@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, invalid_all, required
+from tiphys.apimachinery.memo import Checked
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.addresses import ip_faults
 from tiphys.apis.core.affinity_validation import validate_affinity, validate_spread, validate_tolerations
@@ -203,7 +204,12 @@ def validate_pod_parts(pod: Object) -> list[FieldError]:
     """Return the faults of a pod's annotations and spec, whether it is new or has changed."""
     spec = peek(pod, "spec")
     faults = validate_pod_annotations(peek(pod, "metadata", "annotations"), spec, "metadata.annotations")
-    faults += validate_pod_spec(spec, "spec", is_pod=True)
+    return faults + _own_spec_faults(spec)
+
+
+def _spec_faults(spec: Object) -> list[FieldError]:
+    """Return the faults of a real pod's spec, which depend on nothing else: what passed is remembered."""
+    faults = validate_pod_spec(spec, "spec", is_pod=True)
     if not spec.get("serviceAccountName"):
         text = "must not be specified when serviceAccountName is not set"
         faults += [
@@ -213,6 +219,9 @@ def validate_pod_parts(pod: Object) -> list[FieldError]:
             if source.get("serviceAccountToken") is not None
         ]
     return faults + padded_images(spec, "spec")
+
+
+_own_spec_faults = Checked(_spec_faults)
 
 
 def validate_pod(pod: Object) -> list[FieldError]:

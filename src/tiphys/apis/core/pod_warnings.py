@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tiphys.apimachinery import names
+from tiphys.apimachinery.memo import Checked
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.resource_validation import parse_amount
 from tiphys.apis.defaulting import each, peek
@@ -221,10 +222,18 @@ def _affinity(spec: Object, path: str) -> Iterator[str]:
                 yield f"{at}.{_PREFERRED}[{index}].podAffinityTerm.labelSelector: {text}"
 
 
+_own_spec_warnings = Checked(lambda spec: spec_warnings(spec, "spec"))
+
+
 def pod_warnings(pod: Object, old: Object | None) -> list[str]:
     """Return the warnings about a Pod; its name only matters while it is new."""
-    annotations = peek(pod, "metadata", "annotations")
-    found = spec_warnings(peek(pod, "spec"), "spec", annotations, "metadata.annotations")
+    spec, annotations = peek(pod, "spec"), peek(pod, "metadata", "annotations")
+    # Annotations count together with the spec: only where there are none does it say all.
+    found = (
+        spec_warnings(spec, "spec", annotations, "metadata.annotations")
+        if annotations
+        else _own_spec_warnings(spec)
+    )
     name = str(peek(pod, "metadata").get("name") or "")
     faults = names.is_dns1123_label(name) if name and old is None else []
     if faults:

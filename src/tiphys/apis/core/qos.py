@@ -6,9 +6,11 @@ Source: Pod Quality of Service Classes; pod-level resources decide alone where t
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from tiphys.apimachinery import quantity
+from tiphys.apimachinery.memo import Memo, content
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek
 
@@ -20,8 +22,13 @@ def _is_zero(amount: Any) -> bool:
 
 
 def _milli(amount: Any) -> int:
+    return _parsed_milli(str(amount))
+
+
+@lru_cache(maxsize=4096)
+def _parsed_milli(amount: str) -> int:
     try:
-        return quantity.parse(str(amount)).milli()
+        return quantity.parse(amount).milli()
     except ValueError:
         return 0
 
@@ -31,9 +38,22 @@ def _amounts(resources: Object, key: str) -> dict[str, Any]:
     return {name: listed[name] for name in _COMPUTE if name in listed and not _is_zero(listed[name])}
 
 
+_known: Memo[str] = Memo()
+
+
 def pod_qos(pod: Object) -> str:
     """Return ``Guaranteed``, ``Burstable`` or ``BestEffort``."""
     spec = pod.get("spec") or {}
+    key = content(spec)
+    found = _known.get(key) if key is not None else None
+    if found is None:
+        found = _qos(spec)
+        if key is not None:
+            _known.put(key, found)
+    return found
+
+
+def _qos(spec: Object) -> str:
     whole = peek(spec, "resources")
     if whole.get("limits") or whole.get("requests"):
         return _classify([whole])

@@ -25,6 +25,7 @@ class CertificateRequests:
     """Stamps the requester, guards approval and signing by signer name, refuses client system:masters."""
 
     NAME = "CertificateRequests"
+    RESOURCES = frozenset({(_GROUP, _PLURAL)})
 
     async def admit(self, attributes: Attributes) -> None:
         request = attributes.obj

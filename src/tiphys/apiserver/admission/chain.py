@@ -7,8 +7,8 @@ has its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from tiphys.apiserver.admission import (
     certificates,
@@ -35,8 +35,17 @@ if TYPE_CHECKING:
     from tiphys.apiserver.objects import ObjectStore
 
 
+_P = TypeVar("_P")
+Ask: TypeAlias = "Callable[[Attributes], Awaitable[None]]"
+
+_PLANS_MAX: Final = 1024
+
+
 class Plugin(Protocol):
-    """What every plugin has."""
+    """What every plugin has. It may also have ``RESOURCES``: the (group, plural) pairs it can be about.
+
+    Where it has none, it is asked about every write.
+    """
 
     @property
     def NAME(self) -> str: ...  # noqa: N802
@@ -95,19 +104,49 @@ class AdmissionChain:
         self._mutating = [plugin for plugin in enabled if isinstance(plugin, Mutating)]
         self._validating = [plugin for plugin in enabled if isinstance(plugin, Validating)]
         self._following = [plugin for plugin in enabled if isinstance(plugin, Following)]
+        self._admits: dict[tuple[str, str], Sequence[Ask]] = {}
+        self._validates: dict[tuple[str, str], Sequence[Ask]] = {}
 
     def feeds(self, store: ObjectStore, table: Any) -> list[Feed]:
         """Return what the plugins need followed while the server runs."""
         return [feed for plugin in self._following for feed in plugin.feeds(store, table)]
 
     async def admit(self, attributes: Attributes) -> None:
-        for plugin in self._mutating:
-            await plugin.admit(attributes)
+        resource = attributes.call.resource
+        about = (resource.group, resource.plural)
+        asked = self._admits.get(about)
+        if asked is None:
+            asked = [plugin.admit for plugin in _concerned(self._mutating, about)]
+            _keep(self._admits, about, asked)
+        for ask in asked:
+            await ask(attributes)
         if attributes.reinvocation.wanted:
             attributes.reinvocation.again = True
-            for plugin in self._mutating:
-                await plugin.admit(attributes)
+            for ask in asked:
+                await ask(attributes)
 
     async def validate(self, attributes: Attributes) -> None:
-        for plugin in self._validating:
-            await plugin.validate(attributes)
+        resource = attributes.call.resource
+        about = (resource.group, resource.plural)
+        asked = self._validates.get(about)
+        if asked is None:
+            asked = [plugin.validate for plugin in _concerned(self._validating, about)]
+            _keep(self._validates, about, asked)
+        for ask in asked:
+            await ask(attributes)
+
+
+def _concerned(plugins: Iterable[_P], about: tuple[str, str]) -> list[_P]:
+    """Return the plugins that a write of this resource can be anything to, in order."""
+    found = []
+    for plugin in plugins:
+        resources = getattr(plugin, "RESOURCES", None)
+        if resources is None or about in resources:
+            found.append(plugin)
+    return found
+
+
+def _keep(plans: dict[tuple[str, str], Sequence[Ask]], about: tuple[str, str], asked: Sequence[Ask]) -> None:
+    if len(plans) >= _PLANS_MAX:  # custom resources come and go
+        plans.clear()
+    plans[about] = asked

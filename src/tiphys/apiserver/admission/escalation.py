@@ -16,6 +16,7 @@ from tiphys.apiserver.authz.rules import Rule, compact, describe, rules_of, unco
 from tiphys.apiserver.requestinfo import RequestInfo
 
 GROUP = "rbac.authorization.k8s.io"
+_PLURALS = ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
 
 
 _EVERYTHING = (
@@ -29,6 +30,7 @@ class RbacEscalation:
     """Checks roles against the writer's own rights, and bindings against the roles that they bind."""
 
     NAME = "RbacEscalation"
+    RESOURCES = frozenset((GROUP, plural) for plural in _PLURALS)
 
     async def validate(self, attributes: Attributes) -> None:
         if attributes.group != GROUP or attributes.obj is None or is_master(attributes.call.user):

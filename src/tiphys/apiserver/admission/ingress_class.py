@@ -13,6 +13,7 @@ class DefaultIngressClass:
     """Sets ``ingressClassName``."""
 
     NAME = "DefaultIngressClass"
+    RESOURCES = frozenset({("networking.k8s.io", "ingresses")})
 
     async def admit(self, attributes: Attributes) -> None:
         ingress = attributes.obj

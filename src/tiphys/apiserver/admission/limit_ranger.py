@@ -20,6 +20,7 @@ class LimitRanger:
     """Defaults pods on creation; checks pods and claims."""
 
     NAME = "LimitRanger"
+    RESOURCES = frozenset({("", "pods"), ("", "persistentvolumeclaims")})
 
     async def admit(self, attributes: Attributes) -> None:
         if attributes.operation != "CREATE" or not attributes.core("pods") or attributes.obj is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.call import Backend
-from tiphys.apiserver.objects import Selection
 
 
 async def find(
@@ -24,5 +23,4 @@ async def find_all(
 ) -> list[Object]:
     """Return every object of a kind (shared, read-only), in one namespace or all."""
     row = backend.table.by_path(group, version, plural)
-    page = await backend.store.list(row, Selection(namespace=namespace))
-    return [item.object for item in page.items]
+    return [item.object for item in await backend.store.all(row, namespace)]

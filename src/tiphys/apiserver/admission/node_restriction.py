@@ -35,6 +35,7 @@ class NodeRestriction:
     """Refuses writes of system:nodes to what is not theirs."""
 
     NAME = "NodeRestriction"
+    RESOURCES = frozenset({("", "nodes"), ("", "pods")})
 
     async def admit(self, attributes: Attributes) -> None:
         user = attributes.call.user

@@ -38,6 +38,7 @@ class PodSecurity:
     """Judges pods, the templates of pods, and namespaces whose level rises."""
 
     NAME = "PodSecurity"
+    RESOURCES = frozenset({("", "namespaces"), ("", "pods"), *_TEMPLATES})
 
     async def validate(self, attributes: Attributes) -> None:
         if attributes.operation not in ("CREATE", "UPDATE") or attributes.obj is None:

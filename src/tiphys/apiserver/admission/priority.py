@@ -15,6 +15,7 @@ class Priority:
     """Resolves priorityClassName into priority and preemptionPolicy."""
 
     NAME = "Priority"
+    RESOURCES = frozenset({("", "pods"), (_GROUP, "priorityclasses")})
 
     async def admit(self, attributes: Attributes) -> None:
         if not attributes.core("pods") or attributes.obj is None:

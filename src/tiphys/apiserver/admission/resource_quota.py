@@ -14,7 +14,7 @@ from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.quantity import Quantity
 from tiphys.apis.core.quota import Usage, in_scope, missing_compute, usage_of
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.objects import Cached, Selection
+from tiphys.apiserver.objects import Cached
 
 _ATTEMPTS = 5
 _SUBRESOURCES = ("", "resize")
@@ -33,8 +33,8 @@ class ResourceQuota:
         backend = attributes.call.backend
         row = backend.table.by_path("", "v1", "resourcequotas")
         for _ in range(_ATTEMPTS):
-            page = await backend.store.list(row, Selection(namespace=attributes.namespace))
-            charges = [charge for item in page.items if (charge := _charge(attributes, item)) is not None]
+            quotas = await backend.store.all(row, attributes.namespace)
+            charges = [charge for item in quotas if (charge := _charge(attributes, item)) is not None]
             if not charges or attributes.dry_run:
                 return
             try:

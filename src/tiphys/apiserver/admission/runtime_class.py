@@ -11,6 +11,7 @@ class RuntimeClass:
     """Sets overhead, node selector and tolerations from the class that a pod names."""
 
     NAME = "RuntimeClass"
+    RESOURCES = frozenset({("", "pods")})
 
     async def admit(self, attributes: Attributes) -> None:
         if attributes.operation != "CREATE" or not attributes.core("pods") or attributes.obj is None:

@@ -5,7 +5,9 @@ Source: the "Managing Service Accounts" page; the projected volume is the one th
 
 from __future__ import annotations
 
-from tiphys.apimachinery.meta import Object, copy_object, random_suffix
+import orjson
+
+from tiphys.apimachinery.meta import Object, copy_object, stable_suffix
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.lookup import find
 
@@ -20,6 +22,7 @@ class ServiceAccount:
     """Sets the account, its pull secrets, and the volume with token, CA and namespace."""
 
     NAME = "ServiceAccount"
+    RESOURCES = frozenset({("", "pods")})
 
     async def admit(self, attributes: Attributes) -> None:
         pod = attributes.obj
@@ -57,10 +60,11 @@ def _wants_token(account: Object, spec: Object) -> bool:
 
 
 def _mount_token(spec: Object) -> None:
+    """Add the volume. Its name follows from the spec, so that pods of one template stay alike in all."""
     volumes = spec.get("volumes") or []
     names = {volume["name"] for volume in volumes}
     existing = [name for name in names if name.startswith(_PREFIX)]
-    name = existing[0] if existing else _PREFIX + random_suffix()
+    name = existing[0] if existing else _PREFIX + stable_suffix(orjson.dumps(spec))
     used = False
     for key in ("initContainers", "containers"):
         for container in spec.get(key) or ():

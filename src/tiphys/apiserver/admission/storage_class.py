@@ -14,6 +14,7 @@ class DefaultStorageClass:
     """Of several defaults the newest wins, then the first by name."""
 
     NAME = "DefaultStorageClass"
+    RESOURCES = frozenset({("", "persistentvolumeclaims")})
 
     async def admit(self, attributes: Attributes) -> None:
         if attributes.operation != "CREATE" or not attributes.core("persistentvolumeclaims"):

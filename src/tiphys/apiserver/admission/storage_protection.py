@@ -14,6 +14,7 @@ class StorageObjectInUseProtection:
     """Adds the protection finalizers on creation."""
 
     NAME = "StorageObjectInUseProtection"
+    RESOURCES = frozenset({("", plural) for plural in _FINALIZERS})
 
     async def admit(self, attributes: Attributes) -> None:
         if attributes.operation != "CREATE" or attributes.group or attributes.subresource:

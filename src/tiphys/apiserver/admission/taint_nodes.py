@@ -11,6 +11,7 @@ class TaintNodesByCondition:
     """Adds the not-ready taint to nodes as they register."""
 
     NAME = "TaintNodesByCondition"
+    RESOURCES = frozenset({("", "nodes")})
 
     async def admit(self, attributes: Attributes) -> None:
         if attributes.operation != "CREATE" or not attributes.core("nodes") or attributes.obj is None:

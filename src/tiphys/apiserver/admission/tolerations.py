@@ -20,6 +20,7 @@ class DefaultTolerationSeconds:
     """Adds tolerations of not-ready and unreachable nodes."""
 
     NAME = "DefaultTolerationSeconds"
+    RESOURCES = frozenset({("", "pods")})
 
     async def admit(self, attributes: Attributes) -> None:
         if (

@@ -68,6 +68,7 @@ class Bucket:
         self._ring_bytes = 0
         self._indexes: dict[str, dict[str, set[str]]] = {}
         self.pages = Pages(kept)
+        self._wholes: dict[str, tuple[Entry, ...]] = {}
 
     def admit(self, row: Resource) -> None:
         """Learn a row that is served from here."""
@@ -117,6 +118,7 @@ class Bucket:
         self._keys = SortedList(self.entries)
         self.sealed = {record.key for record in records if record.value.startswith(ENCRYPTED)}
         self.floor = self._loaded_at = revision
+        self._wholes.clear()
         self.loaded = True
         waiting, self.waiting = self.waiting, []
         for event in waiting:
@@ -129,6 +131,8 @@ class Bucket:
             return
         if event.record.mod_revision <= self._loaded_at:
             return
+        if self._wholes:
+            self._wholes.clear()
         key = event.record.key
         previous = self.entries.get(key)
         entry = None
@@ -251,6 +255,15 @@ class Bucket:
             return
         low, high = self._keys.bisect_left(start), self._keys.bisect_left(prefix_end(root))
         yield from [entries[key] for key in self._keys.islice(low, high)]
+
+    def whole(self, namespace: str) -> tuple[Entry, ...]:
+        """Return the live entries of a namespace, or all, in key order; kept until one changes."""
+        found = self._wholes.get(namespace)
+        if found is None:
+            selection = Selection(namespace)
+            found = tuple(self.candidates(selection, self.root(selection)))
+            self._wholes[namespace] = found
+        return found
 
     def past(self, revision: int, selection: Selection, start: str) -> list[Entry]:
         """Return the entries as of ``revision`` (not before ``floor``), in key order from ``start`` on."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from itertools import islice
 from typing import Final, cast
@@ -243,8 +243,10 @@ class CachedStore:
         resource_version_match: str = "",
     ) -> Page:
         """Read a consistent page. Raises Expired, BadRequest, Timeout (a revision yet to come)."""
-        bucket = await self._bucket(resource)
-        await self._confirm(bucket)
+        known = self._known.get(id(resource))
+        bucket = known[1] if known is not None else await self._load(resource)
+        if not self._alone:
+            await self._confirm(bucket)
         if not (bucket.entries or continue_token or resource_version):
             return Page([], self.revision)  # admission asks on every write for kinds that few clusters have
         root = start = bucket.root(selection)
@@ -279,6 +281,14 @@ class CachedStore:
             remaining = total - limit
         following = versions.encode_token(revision, items[-1].key[len(root) :] + "\0")
         return Page(items, revision, following, remaining)
+
+    async def all(self, resource: Resource, namespace: str = "") -> Sequence[Cached]:
+        """Return every object as of now. What admission asks for on every write is kept until it changes."""
+        known = self._known.get(id(resource))
+        bucket = known[1] if known is not None else await self._load(resource)
+        if not self._alone:
+            await self._confirm(bucket)
+        return bucket.whole(namespace) if bucket.entries else ()
 
     async def _list_revision(self, text: str, match: str, limit: int) -> int:
         """Return the revision that a first page shows."""
@@ -389,7 +399,8 @@ class CachedStore:
 
     async def create(self, resource: Resource, obj: Object, *, ttl_s: int = 0) -> Cached:
         """Write a new object. Raises AlreadyExists, ServiceUnavailable."""
-        bucket = await self._bucket(resource)
+        known = self._known.get(id(resource))
+        bucket = known[1] if known is not None else await self._load(resource)
         meta = obj["metadata"]
         name = meta["name"]
         key = _key(resource, meta.get("namespace", ""), name)
@@ -406,7 +417,8 @@ class CachedStore:
 
         Raises Conflict, NotFound, ServiceUnavailable.
         """
-        bucket = await self._bucket(resource)
+        known = self._known.get(id(resource))
+        bucket = known[1] if known is not None else await self._load(resource)
         meta = obj["metadata"]
         name = meta["name"]
         key = _key(resource, meta.get("namespace", ""), name)

@@ -136,6 +136,11 @@ class CustomStore:
         cached = await self._objects.get(resource, namespace, name)
         return cached if resource.definition is None else await self._view(cached, resource)
 
+    async def all(self, resource: Resource, namespace: str = "") -> Sequence[Cached]:
+        if resource.definition is None:
+            return await self._objects.all(resource, namespace)
+        return (await self.list(resource, Selection(namespace))).items
+
     async def list(self, resource: Resource, selection: Selection, **options: Any) -> Page:
         if resource.definition is None:
             return await self._objects.list(resource, selection, **options)

@@ -44,7 +44,9 @@ async def create_object(
     if manage_fields:
         meta.pop("managedFields", None)
     for _ in range(_GENERATE_ATTEMPTS if generated else 1):
-        candidate = machinery.convert(copy_object(obj) if generated else obj, resource.storage)
+        candidate = copy_object(obj) if generated else obj
+        if resource.storage != resource.gvk:
+            candidate = machinery.convert(candidate, resource.storage)
         try:
             attributes = await _prepare(call, candidate, options, manage_fields=manage_fields)
             async with allocation(call, candidate, None, dry_run=options.dry_run):

@@ -91,19 +91,25 @@ def apply_patch(call: Call, kind: str, patch: object, live: Object, options: Wri
         new = copy.deepcopy(live)
     if not isinstance(new.get("metadata"), dict):
         new["metadata"] = {}
-    shown = strategic.go_text(patch) if kind == STRATEGIC_PATCH else machinery.dumps(new).decode()
+    # Cheap to take now, dear to show: decoding changes the object, and hardly any patch is shown.
+    before = b"" if kind == STRATEGIC_PATCH else machinery.dumps(new)
     try:
         bodies.check_kind(new, resource.gvk, call)
         faults = machinery.decode_in_place(new, resource.gvk, resource)
     except BadRequest as error:
         _, _, text = error.message.partition(f" cannot be handled as a {resource.kind}: ")
-        raise _invalid(shown, text or error.message) from error
+        raise _invalid(_shown(kind, patch, before), text or error.message) from error
     if faults:
-        _report(call, shown, faults, options)
+        _report(call, _shown(kind, patch, before), faults, options)
     new.setdefault("metadata", {})
     meta_rules.check_name(new, live["metadata"]["name"])
     meta_rules.check_namespace(new, resource, call.namespace)
     return new  # type: ignore[no-any-return]
+
+
+def _shown(kind: str, patch: object, patched: bytes) -> str:
+    """Return what faults show: a strategic merge patch itself, of others what they make of the object."""
+    return strategic.go_text(patch) if kind == STRATEGIC_PATCH else patched.decode()
 
 
 def decode_applied(call: Call, gvk: GVK, options: WriteOptions) -> Object:

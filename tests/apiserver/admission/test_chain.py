@@ -1,0 +1,67 @@
+"""Whom the chain asks about what."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+from tiphys.apis.table import TABLE
+from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.chain import PLUGINS, AdmissionChain
+from tiphys.apiserver.call import Call
+
+
+class _Plugin:
+    def __init__(self, name: str, asked: list[str], **more: Any) -> None:
+        self.NAME = name
+        self._asked = asked
+        self.__dict__.update(more)
+
+    async def admit(self, attributes: Attributes) -> None:
+        self._asked.append(f"{self.NAME} admits {attributes.plural}")
+        if self.NAME == "changing" and not attributes.reinvocation.again:
+            attributes.reinvocation.wanted = True
+
+    async def validate(self, attributes: Attributes) -> None:
+        self._asked.append(f"{self.NAME} validates {attributes.plural}")
+
+
+def _attributes(group: str, plural: str) -> Attributes:
+    row = TABLE.by_path(group, "v1", plural)
+    return Attributes(cast(Call, SimpleNamespace(resource=row)), "CREATE", {}, None)
+
+
+async def test_only_those_concerned_are_asked_in_order() -> None:
+    asked: list[str] = []
+    pods = frozenset({("", "pods")})
+    chain = AdmissionChain([_Plugin("all", asked), _Plugin("some", asked, RESOURCES=pods)])
+    for _ in range(2):
+        for group, plural in (("", "pods"), ("apps", "deployments")):
+            attributes = _attributes(group, plural)
+            await chain.admit(attributes)
+            await chain.validate(attributes)
+        assert asked == [
+            "all admits pods", "some admits pods", "all validates pods", "some validates pods",
+            "all admits deployments", "all validates deployments",
+        ]  # fmt: skip
+        asked.clear()
+
+
+async def test_all_are_asked_again_after_a_webhook() -> None:
+    asked: list[str] = []
+    chain = AdmissionChain([_Plugin("first", asked), _Plugin("changing", asked)])
+    await chain.admit(_attributes("", "pods"))
+    assert asked == ["first admits pods", "changing admits pods"] * 2
+
+
+async def test_disabled_plugins_are_never_asked() -> None:
+    asked: list[str] = []
+    chain = AdmissionChain([_Plugin("one", asked), _Plugin("two", asked)], disabled=["one"])
+    await chain.admit(_attributes("", "pods"))
+    assert asked == ["two admits pods"]
+
+
+def test_plugins_name_resources_that_exist() -> None:
+    known = {(row.group, row.plural) for row in TABLE}
+    for plugin in PLUGINS:
+        assert getattr(plugin, "RESOURCES", frozenset()) <= known, plugin.NAME
