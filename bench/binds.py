@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from bench import load, objects
-from bench.server import Server, create, process, serving
+from bench.server import Server, create, process, processor_us, serving
 from tiphys.client.kinds import PODS
 from tiphys.client.rest import Client
 
@@ -73,12 +73,15 @@ async def _binds(name: str, nodes: int, pods: int, asks: str = "") -> AsyncItera
         await create(server, _PODS, (_pod(i, asks) for i in range(pods)))
         follower = asyncio.create_task(_follow(server, pods))  # parent: this row
         arguments = ["tiphys.cmd.main", "scheduler", "--kubeconfig", str(server.kubeconfig())]
-        with process(arguments, server.folder / "scheduler.log"):
+        before = server.processor_us()
+        with process(arguments, server.folder / "scheduler.log") as scheduler:
             first, last, count = await follower
-        seconds = last - first
+            spent = processor_us(scheduler.pid)
+        seconds, each = last - first, max(count, 1)
         yield {
             "row": name, "nodes": nodes, "pods": pods, "bound": count, "seconds": round(seconds, 2),
             "per_second": round(count / seconds, 1) if seconds else 0.0,
+            "server_us": (server.processor_us() - before) // each, "scheduler_us": spent // each,
         }  # fmt: skip
 
 

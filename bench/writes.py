@@ -22,16 +22,20 @@ async def _creates(
     async with serving() as server:
         await create(server, path, (objects.body(make(index, "warm")) for index in range(200)))
         bodies = [objects.body(make(index, "made")) for index in range(count)]
+        before = server.processor_us()
         result = await create(server, path, bodies, connections=_CONNECTIONS, seconds=30)
-        yield result.row(name, generator="python", connections=_CONNECTIONS)
+        spent = (server.processor_us() - before) // max(result.requests, 1)
+        yield result.row(name, generator="python", connections=_CONNECTIONS, server_us=spent)
         if wrk.present():
             template = objects.body(make(0, "wrk")).decode().replace('"wrk-0"', '"wrk-@INDEX@"')
             with tempfile.TemporaryDirectory(prefix="tiphys-bench-") as folder:
+                before = server.processor_us()
                 row = await wrk.run(
                     server.target, path, connections=_CONNECTIONS, seconds=_SECONDS,
                     template=template, folder=Path(folder),
                 )  # fmt: skip
-            yield {"row": name, "connections": _CONNECTIONS, **row}
+            spent = (server.processor_us() - before) // max(int(row["requests"]), 1)
+            yield {"row": name, "connections": _CONNECTIONS, "server_us": spent, **row}
 
 
 async def create_configmap() -> AsyncIterator[Row]:
