@@ -1,10 +1,12 @@
+import gc
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
-from tiphys.cmd.apiserver import open_store
+from tiphys.cmd.apiserver import open_store, tune_interpreter
 from tiphys.storage.etcd import EtcdStore
 from tiphys.storage.memory import MemoryStore
 from tiphys.storage.sqlite import SqliteStore
@@ -30,3 +32,15 @@ def test_stores(text: str, flags: dict[str, Any], kind: type) -> None:
 def test_no_store(text: str) -> None:
     with pytest.raises(click.BadParameter):
         open_store(text)
+
+
+def test_a_busy_loop_lets_the_writer_in() -> None:
+    before = sys.getswitchinterval(), gc.get_threshold()
+    try:
+        tune_interpreter()
+        assert sys.getswitchinterval() <= 0.001
+        assert gc.get_threshold()[0] > 10_000
+    finally:
+        sys.setswitchinterval(before[0])
+        gc.set_threshold(*before[1])
+        gc.unfreeze()
