@@ -35,7 +35,6 @@ class NodeRestriction:
     """Refuses writes of system:nodes to what is not theirs."""
 
     NAME = "NodeRestriction"
-    RESOURCES = frozenset({("", "nodes"), ("", "pods")})
 
     async def admit(self, attributes: Attributes) -> None:
         user = attributes.call.user
