@@ -54,6 +54,15 @@ async def test_all_are_asked_again_after_a_webhook() -> None:
     assert asked == ["first admits pods", "changing admits pods"] * 2
 
 
+async def test_one_more_is_asked_last() -> None:
+    asked: list[str] = []
+    chain = AdmissionChain([_Plugin("first", asked)])
+    await chain.validate(_attributes("", "pods"))
+    chain.add(_Plugin("added", asked))
+    await chain.validate(_attributes("", "pods"))
+    assert asked == ["first validates pods", "first validates pods", "added validates pods"]
+
+
 async def test_disabled_plugins_are_never_asked() -> None:
     asked: list[str] = []
     chain = AdmissionChain([_Plugin("one", asked), _Plugin("two", asked)], disabled=["one"])

@@ -48,7 +48,7 @@ async def test_plugins_are_asked(
 ) -> None:
     await api.create("/api/v1/namespaces/default/pods", make_pod("p"))
     recorder = Recorder()
-    api.server.backend.admission._validating.append(recorder)
+    api.server.backend.admission.add(recorder)
     await api.create(f"{path}?dryRun=All", body)
     recorder.refuses = True
     answer = await api("POST", path, body)

@@ -107,6 +107,11 @@ class AdmissionChain:
         self._admits: dict[tuple[str, str], Sequence[Ask]] = {}
         self._validates: dict[tuple[str, str], Sequence[Ask]] = {}
 
+    def add(self, plugin: Validating) -> None:
+        """Ask one more plugin, after all others."""
+        self._validating.append(plugin)
+        self._validates.clear()
+
     def feeds(self, store: ObjectStore, table: Any) -> list[Feed]:
         """Return what the plugins need followed while the server runs."""
         return [feed for plugin in self._following for feed in plugin.feeds(store, table)]
