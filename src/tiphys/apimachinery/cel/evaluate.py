@@ -275,6 +275,7 @@ def _logical(left: Run, right: Run, *, decided: bool, name: str) -> Run:
 
     def run(frame: Frame) -> Any:
         failed: EvaluationError | None = None
+        one: Any = None
         try:
             one = left(frame)
             if one is decided:

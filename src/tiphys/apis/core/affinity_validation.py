@@ -136,7 +136,7 @@ def _label_keys(term: Object, path: str) -> list[FieldError]:
     wanted = list(term.get("matchLabelKeys") or ())
     seen = set(peek(selector or {}, "matchLabels"))
     for requirement in each(selector or {}, "matchExpressions"):
-        key = requirement.get("key")
+        key = requirement.get("key") or ""
         if key in wanted and key in seen:
             text = "exists in both matchLabelKeys and labelSelector"
             faults.append(invalid(f"{path}[{wanted.index(key)}]", key, text))

@@ -74,7 +74,7 @@ def _claims(status: Object, spec: Object) -> list[FieldError]:
     faults: list[FieldError] = []
     seen: set[str] = set()
     for index, claim in enumerate(each(status, "resourceClaimStatuses")):
-        at, name = f"status.resourceClaimStatuses[{index}].name", claim.get("name") or ""
+        at, name = f"status.resourceClaimStatuses[{index}].name", str(claim.get("name") or "")
         if name not in known:
             text = "must match the name of an entry in `spec.resourceClaims`"
             faults.append(invalid(at, name, text))

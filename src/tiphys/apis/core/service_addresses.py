@@ -24,7 +24,7 @@ def validate_cluster_ips(spec: Object) -> list[FieldError]:
     """Return every fault of clusterIP, clusterIPs, ipFamilies and ipFamilyPolicy."""
     if spec.get("type") == "ExternalName":
         return []
-    addresses = list(spec.get("clusterIPs") or ())
+    addresses: list[str] = list(spec.get("clusterIPs") or ())
     faults = _mirrored(spec, addresses) + _families(spec)
     policy = spec.get("ipFamilyPolicy")
     if policy is not None and policy not in _POLICIES:

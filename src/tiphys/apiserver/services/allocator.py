@@ -167,7 +167,7 @@ class ServiceAllocator:
         spec = service["spec"]
         if spec.get("type") == "ExternalName" or fields.is_headless(spec):
             return
-        asked = list(spec.get("clusterIPs") or ())
+        asked: list[str] = list(spec.get("clusterIPs") or ())
         given = asked[:first]
         for index, family in enumerate(spec["ipFamilies"]):
             if index < first:

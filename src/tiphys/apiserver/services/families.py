@@ -51,7 +51,7 @@ def settle_families(new: Object, old: Object | None, served: Sequence[str]) -> l
     if faults:
         return faults
     if selectorless:
-        families = list(new.get("ipFamilies") or served[:1])
+        families: list[str] = list(new.get("ipFamilies") or served[:1])
         if len(families) < 2 and new["ipFamilyPolicy"] != "SingleStack":
             families.append(_OTHER[families[0]])
         new["ipFamilies"] = families
