@@ -12,7 +12,7 @@ from tiphys.scheduler.profile import default_profile
 
 ZONE = "topology.kubernetes.io/zone"
 GPU_TAINT = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
-TAINT_TEXT = "node(s) had untolerated taint {gpu: yes}"
+TAINT_TEXT = "node(s) had untolerated taint(s)"
 
 
 def in_zones(*zones: str) -> list[dict[str, Any]]:

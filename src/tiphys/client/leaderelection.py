@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from tiphys.apimachinery.clock import Clock, RealClock, rfc3339_micro
 from tiphys.apimachinery.errors import NotFound, StatusError, TiphysError
@@ -38,6 +38,15 @@ class Timings:
     retry_s: float = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Election:
+    """Which lease is competed for, and how fast."""
+
+    name: str
+    namespace: str = "kube-system"
+    timings: Timings = Timings()
+
+
 class LeaderElector:
     """Compete for ``namespace/name`` as ``identity``."""
 
@@ -62,6 +71,18 @@ class LeaderElector:
         self._seen: Object | None = None
         self._seen_at = 0.0
         self._leading = False
+
+    @classmethod
+    def of(cls, client: Client, election: Election, identity: str, *, clock: Clock | None = None) -> Self:
+        """Compete as the settings have it."""
+        return cls(
+            client,
+            election.name,
+            identity,
+            namespace=election.namespace,
+            timings=election.timings,
+            clock=clock,
+        )
 
     @property
     def leading(self) -> bool:

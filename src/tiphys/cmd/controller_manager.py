@@ -12,6 +12,7 @@ import click
 from tiphys.client.endpoint import ComponentEndpoint, with_endpoint
 from tiphys.client.rest import Client
 from tiphys.cmd.duration import DURATION
+from tiphys.cmd.election_flags import election_flags, go_bool, read_election
 from tiphys.cmd.loop import run
 from tiphys.controllers.manager import ControllerManager, ControllerOptions
 
@@ -21,18 +22,11 @@ from tiphys.controllers.manager import ControllerManager, ControllerOptions
 @click.option(
     "--controllers", default="*", show_default=True, help="Comma-separated names; -name leaves one out."
 )
-@click.option(
-    "--leader-elect/--no-leader-elect", default=False, show_default=True, help="One active of several."
-)
-@click.option(
-    "--use-service-account-credentials/--no-use-service-account-credentials",
-    default=True,
-    show_default=True,
-    help="Run each controller with its own rights.",
-)
+@election_flags
+@go_bool("--use-service-account-credentials", default=True, help="Run each controller with its own rights.")
 @click.option("--root-ca-file", default="", help="CA to publish to every namespace.")
 @click.option("--cluster-cidr", default="", help="Pod ranges to allot to nodes.")
-@click.option("--allocate-node-cidrs/--no-allocate-node-cidrs", default=True, show_default=True)
+@go_bool("--allocate-node-cidrs", default=True, help="Give each node a pod range.")
 @click.option("--node-cidr-mask-size", default=24, show_default=True)
 @click.option("--node-cidr-mask-size-ipv6", default=64, show_default=True)
 @click.option("--node-monitor-period", type=DURATION, default="5s", show_default=True)
@@ -50,12 +44,14 @@ def controller_manager(kubeconfig: str, bind_address: str, secure_port: int, **f
 
 def options_from(flags: dict[str, object]) -> ControllerOptions:
     """Turn parsed flags into options. Raises click.FileError for an unreadable CA."""
+    lead, election = read_election(flags, "kube-controller-manager")
     pem = _read(str(flags["root_ca_file"]))
     cidr = str(flags["cluster_cidr"]) if flags["allocate_node_cidrs"] else ""
     return ControllerOptions(
         controllers=tuple(filter(None, str(flags["controllers"]).split(","))),
         use_service_account_credentials=bool(flags["use_service_account_credentials"]),
-        leader_elect=bool(flags["leader_elect"]),
+        leader_elect=lead,
+        election=election,
         root_ca_pem=pem,
         signing_certificate_pem=_read(str(flags.get("cluster_signing_cert_file") or "")),
         signing_key_pem=_read(str(flags.get("cluster_signing_key_file") or "")),

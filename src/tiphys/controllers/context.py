@@ -8,6 +8,7 @@ from typing import Protocol
 from tiphys.apimachinery.clock import Clock
 from tiphys.client.events import EventRecorder
 from tiphys.client.informer import InformerSet
+from tiphys.client.leaderelection import Election
 from tiphys.client.rest import Client
 from tiphys.client.workqueue import WorkQueue
 
@@ -21,6 +22,7 @@ class ControllerOptions:
     use_service_account_credentials: bool = True
     """Run each controller as a ServiceAccount of its own in kube-system: upstream's names, so its roles."""
     leader_elect: bool = False
+    election: Election = field(default=Election("kube-controller-manager"))
     identity: str = ""
     root_ca_pem: str = ""
     signing_certificate_pem: str = ""

@@ -94,7 +94,6 @@ CONTROLLERS: tuple[type, ...] = (
 OFF_BY_DEFAULT = ("bootstrap-signer-controller", "token-cleaner-controller")
 """Run only when they are named: ``*`` does not mean them."""
 _ALIASES = {"bootstrapsigner": OFF_BY_DEFAULT[0], "tokencleaner": OFF_BY_DEFAULT[1]}
-_LEASE = "kube-controller-manager"
 
 __all__ = ["CONTROLLERS", "ControllerManager", "ControllerOptions", "chosen"]
 
@@ -125,7 +124,7 @@ class ControllerManager:
             await self._run_all()
             return
         identity = self._options.identity or f"{socket.gethostname()}_{new_uid()}"
-        elector = LeaderElector(self._client, _LEASE, identity, clock=self._clock)
+        elector = LeaderElector.of(self._client, self._options.election, identity, clock=self._clock)
         await elector.run(self._run_all)
 
     async def _run_all(self) -> None:

@@ -110,7 +110,7 @@ def _manager_flags(cluster: Cluster, name: str) -> tuple[str, ...]:
         return ()
     pki = cluster.pki
     # A node's range is fixed by its number, before there is a Node object.
-    ranges = ("--no-allocate-node-cidrs",)
+    ranges = ("--allocate-node-cidrs=false",)
     return ranges + _flags(
         {
             "service-account-private-key-file": str(pki / "sa.key"),

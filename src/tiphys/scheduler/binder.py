@@ -20,7 +20,7 @@ from tiphys.scheduler.volumes import Volumes
 
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
-_VOLUMES_WITHIN_S = 600.0
+VOLUMES_WITHIN_S = 600.0
 
 
 class VolumesNotBound(TiphysError):
@@ -43,8 +43,10 @@ class Assumed:
 class Binder:
     """Binds pods. ``claims_changed`` must be called whenever a claim did."""
 
-    def __init__(self, client: Client, volumes: Volumes) -> None:
+    def __init__(self, client: Client, volumes: Volumes, within_s: float = VOLUMES_WITHIN_S) -> None:
+        """``within_s``: how long a pod may wait for its volumes once its node is chosen."""
         self._client = client
+        self._within_s = within_s
         self._volumes = volumes
         self._changed = asyncio.Event()
 
@@ -79,7 +81,7 @@ class Binder:
             patch = {"metadata": {"annotations": {SELECTED_NODE: assumed.node}}}
             await self._client.patch(PERSISTENT_VOLUME_CLAIMS, name, namespace, patch)
         try:
-            async with asyncio.timeout(_VOLUMES_WITHIN_S):
+            async with asyncio.timeout(self._within_s):
                 for key in (*(key for key, _ in choice.bind), *choice.provision):
                     await self._wait_bound(key, assumed.node)
         except TimeoutError:

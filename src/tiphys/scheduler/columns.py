@@ -45,6 +45,8 @@ class Columns:
         self.placed: dict[str, tuple[PodInfo, str]] = {}
         self.nominated: dict[str, tuple[PodInfo, str]] = {}
         self.volumes = Volumes()
+        self.claim_users: Counter[str] = Counter()
+        """How many placed pods use a claim, by its key."""
         self.counts = PodCounts(_FIRST_ROWS)
         self.static_generation = 0
         self._free = list(range(_FIRST_ROWS - 1, -1, -1))
@@ -160,6 +162,10 @@ class Columns:
             self.ports[row][port] += sign
             if not self.ports[row][port]:
                 del self.ports[row][port]
+        for key in info.claim_keys:
+            self.claim_users[key] += sign
+            if not self.claim_users[key]:
+                del self.claim_users[key]
         if sign > 0:
             self.pods[row][info.uid] = info
         else:

@@ -117,6 +117,7 @@ class Profile:
 
     filters: tuple[FilterPlugin, ...]
     scores: tuple[tuple[ScorePlugin, float], ...]
+    preempts: bool = True
 
 
 def run_filters(info: PodInfo, columns: Columns, profile: Profile) -> tuple[Mask, list[Excluded]]:

@@ -94,6 +94,8 @@ class PodInfo:
     """Pods of one group are the same to every term."""
     claims: tuple[tuple[str, bool], ...] = ()
     """PersistentVolumeClaims by name, and whether the pod's own ephemeral volume makes them."""
+    claim_keys: tuple[str, ...] = ()
+    """The same claims by the key of their objects."""
     nominated: str = ""
     volatile: dict[str, Any] = field(default_factory=dict)
 
@@ -249,6 +251,7 @@ def pod_info(pod: Object) -> PodInfo:
     node_affinity = affinity.get("nodeAffinity") or {}
     tolerations = spec.get("tolerations") or []
     node_selector = spec.get("nodeSelector") or {}
+    claims = _claims(pod)
     return PodInfo(
         pod=pod,
         key=object_key(pod),
@@ -269,7 +272,8 @@ def pod_info(pod: Object) -> PodInfo:
         preferred=preferred,
         spread=_spread(spec, namespace, labels),
         shape=orjson.dumps([tolerations, node_selector, node_affinity], option=orjson.OPT_SORT_KEYS),
-        claims=_claims(pod),
+        claims=claims,
+        claim_keys=tuple(f"{namespace}/{name}" for name, _ in claims),
         terminating=terminating,
         group=orjson.dumps([namespace, labels, terminating], option=orjson.OPT_SORT_KEYS),
         nominated=str((pod.get("status") or {}).get("nominatedNodeName") or ""),

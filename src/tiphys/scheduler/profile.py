@@ -9,8 +9,10 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import Any
 
+from tiphys.scheduler.config import ProfileSettings
 from tiphys.scheduler.framework import FilterPlugin, Profile, ScorePlugin
 from tiphys.scheduler.plugins.demand import Demands
+from tiphys.scheduler.plugins.limits import NodeVolumeLimits, VolumeRestrictions, VolumeZone
 from tiphys.scheduler.plugins.resources import BalancedAllocation, ImageLocality, NodePorts, NodeResourcesFit
 from tiphys.scheduler.plugins.static import NodeAffinity, NodeName, NodeUnschedulable, TaintToleration
 from tiphys.scheduler.plugins.topology import InterPodAffinity, PodTopologySpread
@@ -21,7 +23,12 @@ ENTRY_POINT_GROUP = "tiphys.scheduler.plugins"
 
 def default_profile(extra: tuple[Any, ...] = ()) -> Profile:
     """Return a fresh profile (plugins keep caches, so one for each scheduler)."""
-    taints, affinity = TaintToleration(), NodeAffinity()
+    return make_profile(ProfileSettings(), extra)
+
+
+def make_profile(settings: ProfileSettings, extra: tuple[Any, ...] = ()) -> Profile:
+    """Return a fresh profile as the settings have it; ``extra`` come after the built-in plugins."""
+    taints, affinity = TaintToleration(), NodeAffinity(settings.added_affinity)
     demands = Demands()
     fit, spread, pods = NodeResourcesFit(demands), PodTopologySpread(), InterPodAffinity()
     filters: list[FilterPlugin] = [
@@ -32,7 +39,10 @@ def default_profile(extra: tuple[Any, ...] = ()) -> Profile:
         affinity,
         NodePorts(),
         fit,
+        VolumeRestrictions(),
+        NodeVolumeLimits(),
         VolumeBinding(),
+        VolumeZone(),
         spread,
         pods,
     ]
@@ -50,7 +60,15 @@ def default_profile(extra: tuple[Any, ...] = ()) -> Profile:
             filters.append(plugin)
         if hasattr(plugin, "score"):
             scores.append((plugin, float(getattr(plugin, "weight", 1))))
-    return Profile(tuple(filters), tuple(scores))
+    return Profile(
+        tuple(plugin for plugin in filters if settings.is_on(plugin.name, "filter")),
+        tuple(
+            (plugin, settings.weight(plugin.name, weight))
+            for plugin, weight in scores
+            if settings.is_on(plugin.name, "score")
+        ),
+        preempts=settings.is_on("DefaultPreemption", "postFilter"),
+    )
 
 
 def installed_plugins() -> tuple[Any, ...]:

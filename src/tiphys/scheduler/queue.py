@@ -21,12 +21,16 @@ EAGER_AT_MOST = 16
 HELPS: dict[str, frozenset[str]] = {
     "node-static": frozenset(
         {"NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "PodTopologySpread"}
-        | {"InterPodAffinity", "NodeResourcesFit", "NodePorts", "VolumeBinding"}
+        | {"InterPodAffinity", "NodeResourcesFit", "NodePorts", "VolumeBinding", "VolumeZone"}
+        | {"NodeVolumeLimits"}
     ),
     "node-capacity": frozenset({"NodeResourcesFit"}),
-    "pod-removed": frozenset({"NodeResourcesFit", "NodePorts", "InterPodAffinity", "PodTopologySpread"}),
+    "pod-removed": frozenset(
+        {"NodeResourcesFit", "NodePorts", "InterPodAffinity", "PodTopologySpread"}
+        | {"VolumeRestrictions", "NodeVolumeLimits"}
+    ),
     "pod-placed": frozenset({"InterPodAffinity", "PodTopologySpread"}),
-    "volume": frozenset({"VolumeBinding"}),
+    "volume": frozenset({"VolumeBinding", "VolumeZone", "VolumeRestrictions", "NodeVolumeLimits"}),
 }
 """Which plugins' verdicts an event can turn. No plugin named (no nodes at all): every event."""
 _KNOWN = frozenset().union(*HELPS.values())
@@ -45,18 +49,14 @@ class Queued:
     faulted: bool = False
     """The last try failed for a fault, not for want of a place: the backoff must be kept."""
 
-    @property
-    def backoff_s(self) -> float:
-        if not self.attempts:
-            return 0.0
-        exponent = min(self.attempts - 1, 10)
-        return float(min(INITIAL_BACKOFF_S * 2**exponent, MAX_BACKOFF_S))
-
 
 class SchedulingQueue:
     """One owner: the scheduler's loop. Each pod (by uid) is in at most one place."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, initial_backoff_s: float = INITIAL_BACKOFF_S, max_backoff_s: float = MAX_BACKOFF_S
+    ) -> None:
+        self._initial_s, self._max_s = initial_backoff_s, max_backoff_s
         self._order = itertools.count()
         self._active: list[tuple[tuple[int, int], Queued]] = []
         self._delayed: list[tuple[float, int, Queued]] = []
@@ -159,11 +159,16 @@ class SchedulingQueue:
             self._delay(one, now_s)
 
     def _delay(self, queued: Queued, now_s: float) -> None:
-        due_s = queued.failed_at_s + queued.backoff_s
+        due_s = queued.failed_at_s + self._backoff_s(queued)
         if due_s <= now_s:
             self._activate(queued)
         else:
             heapq.heappush(self._delayed, (due_s, next(self._order), queued))
+
+    def _backoff_s(self, queued: Queued) -> float:
+        if not queued.attempts:
+            return 0.0
+        return float(min(self._initial_s * 2 ** min(queued.attempts - 1, 10), self._max_s))
 
     def _activate(self, queued: Queued) -> None:
         heapq.heappush(self._active, ((-queued.info.priority, next(self._order)), queued))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from tiphys.apimachinery.clock import Clock, rfc3339
@@ -23,18 +24,33 @@ from tiphys.scheduler.preemption import VICTIM_REASON, Preemption
 log = logging.getLogger(__name__)
 
 
+def scheduler_of(pod: Object) -> str:
+    """Return the name of the scheduler that the pod asks for."""
+    return str(pod["spec"].get("schedulerName") or "default-scheduler")
+
+
 class Reporter:
     """Speaks to the API server about pods that could not be placed, and to their victims."""
 
-    def __init__(self, client: Client, recorder: EventRecorder, clock: Clock) -> None:
+    def __init__(self, client: Client, recorders: Mapping[str, EventRecorder], clock: Clock) -> None:
+        """``recorders`` by name of the profile: events come from the scheduler that a pod asked for."""
         self._client = client
-        self._recorder = recorder
+        self._recorders = recorders
         self._clock = clock
+
+    def scheduled(self, info: PodInfo, node: str) -> None:
+        """Record that the pod has its node."""
+        message = f"Successfully assigned {info.key} to {node}"
+        self._record(info, info, "Normal", "Scheduled", message)
+
+    def _record(self, about: PodInfo, asked: PodInfo, type_: str, reason: str, message: str) -> None:
+        recorder = self._recorders[scheduler_of(asked.pod)]
+        recorder.record(about.pod, type=type_, reason=reason, message=message)
 
     async def unschedulable(self, info: PodInfo, message: str, nominated: str | None) -> None:
         """Write the condition and event; ``nominated`` None leaves the promised node as it is."""
         log.info("pod unschedulable pod=%s why=%s", info.key, message)
-        self._recorder.record(info.pod, type="Warning", reason="FailedScheduling", message=message)
+        self._record(info, info, "Warning", "FailedScheduling", message)
         current = get_condition(info.pod, "PodScheduled") or {}
         status: dict[str, Any] = {}
         same = current.get("status") == "False" and current.get("reason") == "Unschedulable"
@@ -62,8 +78,7 @@ class Reporter:
         name = victim.pod["metadata"]["name"]
         if victim.pod["metadata"].get("deletionTimestamp"):
             return True
-        scheduler = info.pod["spec"].get("schedulerName") or "default-scheduler"
-        message = f"{scheduler}: preempting to accommodate a higher priority pod"
+        message = f"{scheduler_of(info.pod)}: preempting to accommodate a higher priority pod"
         condition = self._condition(victim.pod, "DisruptionTarget", "True", message, None)
         condition["reason"] = VICTIM_REASON
         try:
@@ -76,7 +91,7 @@ class Reporter:
             return False
         log.info("pod preempted pod=%s for=%s node=%s", victim.key, info.key, node)
         text = f"Preempted by pod {info.uid} on node {node}"
-        self._recorder.record(victim.pod, type="Normal", reason="Preempted", message=text)
+        self._record(victim, info, "Normal", "Preempted", text)
         return True
 
     def _condition(

@@ -13,7 +13,7 @@ import logging
 import socket
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from tiphys.apimachinery.clock import Clock, RealClock
@@ -22,6 +22,7 @@ from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.events import EventRecorder
 from tiphys.client.informer import Informer, InformerSet
 from tiphys.client.kinds import (
+    CSI_NODES,
     NAMESPACES,
     NODES,
     PERSISTENT_VOLUME_CLAIMS,
@@ -29,19 +30,21 @@ from tiphys.client.kinds import (
     POD_DISRUPTION_BUDGETS,
     PODS,
     STORAGE_CLASSES,
+    VOLUME_ATTACHMENTS,
 )
-from tiphys.client.leaderelection import LeaderElector
+from tiphys.client.leaderelection import Election, LeaderElector
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
 from tiphys.scheduler.binder import Assumed, Binder, VolumesNotBound
 from tiphys.scheduler.columns import Columns
-from tiphys.scheduler.framework import Decision, decide
+from tiphys.scheduler.config import Configuration, ProfileSettings
+from tiphys.scheduler.framework import Decision, Profile, decide
 from tiphys.scheduler.plugins.volumes import choose_volumes
 from tiphys.scheduler.podinfo import PodInfo, pod_info
 from tiphys.scheduler.preemption import Budget, Preemption, plan_preemption, read_budget
-from tiphys.scheduler.profile import default_profile, installed_plugins
+from tiphys.scheduler.profile import installed_plugins, make_profile
 from tiphys.scheduler.queue import Queued, SchedulingQueue
-from tiphys.scheduler.reporter import Reporter
+from tiphys.scheduler.reporter import Reporter, scheduler_of
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +61,19 @@ class SchedulerOptions:
     """``binders``: writes under way at once. ``leader_elect``: work only while holding the lease."""
 
     scheduler_name: str = "default-scheduler"
+    """Whose pods to place, where ``configuration`` names no profiles."""
+    configuration: Configuration | None = None
     binders: int = 64
     leader_elect: bool = False
-    lease_name: str = "kube-scheduler"
+    election: Election = field(default=Election("kube-scheduler"))
+
+    def settings(self) -> Configuration:
+        """Return the configuration, or one with the single profile that is named here."""
+        return self.configuration or Configuration((ProfileSettings(self.scheduler_name),))
 
 
 class Scheduler:
-    """Places pods whose ``spec.schedulerName`` is ours."""
+    """Places pods whose ``spec.schedulerName`` is one of our profiles'."""
 
     def __init__(
         self,
@@ -80,12 +89,15 @@ class Scheduler:
         self._clock = clock or RealClock()
         self._informers = informers or InformerSet(client)
         self._own_informers = informers is None
-        self._recorder = recorder or client.events(component=self._options.scheduler_name)
-        self._reporter = Reporter(client, self._recorder, self._clock)
-        self._profile = default_profile(installed_plugins())
+        settings = self._options.settings()
+        self._profiles = {one.name: make_profile(one, installed_plugins()) for one in settings.profiles}
+        recorders = {name: recorder or client.events(component=name) for name in self._profiles}
+        self._reporter = Reporter(client, recorders, self._clock)
         self._columns = Columns()
-        self._binder = Binder(client, self._columns.volumes)
-        self._queue = SchedulingQueue()
+        self._binder = Binder(client, self._columns.volumes, settings.profiles[0].bind_timeout_s)
+        self._queue = SchedulingQueue(
+            initial_backoff_s=settings.initial_backoff_s, max_backoff_s=settings.max_backoff_s
+        )
         self._budgets: dict[str, Budget] = {}
         self._wake = asyncio.Event()
         self._jobs: asyncio.Queue[Job] = asyncio.Queue(maxsize=max(self._options.binders, 1))
@@ -101,7 +113,7 @@ class Scheduler:
             await self._lead()
             return
         identity = f"{socket.gethostname()}_{uuid.uuid4()}"
-        elector = LeaderElector(self._client, self._options.lease_name, identity, clock=self._clock)
+        elector = LeaderElector.of(self._client, self._options.election, identity, clock=self._clock)
         await elector.run(self._lead)
 
     async def _lead(self) -> None:
@@ -111,6 +123,8 @@ class Scheduler:
             (self._informers.get(PERSISTENT_VOLUME_CLAIMS), self._on_claim),
             (self._informers.get(PERSISTENT_VOLUMES), self._on_volume),
             (self._informers.get(STORAGE_CLASSES), self._on_class),
+            (self._informers.get(CSI_NODES), self._on_csi_node),
+            (self._informers.get(VOLUME_ATTACHMENTS), self._on_attachment),
             (self._informers.get(POD_DISRUPTION_BUDGETS), self._on_budget),
             (self._informers.get(PODS, field_selector=_PODS_SELECTOR), self._on_pod),
         ]
@@ -158,6 +172,15 @@ class Scheduler:
     def _on_class(self, old: Object | None, new: Object | None) -> None:
         self._columns.volumes.set_class(old, new)
         self._moved("volume")
+
+    def _on_csi_node(self, old: Object | None, new: Object | None) -> None:
+        self._columns.volumes.set_csi_node(old, new)
+        self._moved("volume")
+
+    def _on_attachment(self, old: Object | None, new: Object | None) -> None:
+        self._columns.volumes.set_attachment(old, new)
+        if new is None:
+            self._moved("volume")
 
     def _on_budget(self, old: Object | None, new: Object | None) -> None:
         subject = new or old
@@ -216,7 +239,7 @@ class Scheduler:
 
     def _is_ours(self, pod: Object) -> bool:
         return (
-            pod["spec"].get("schedulerName", "default-scheduler") == self._options.scheduler_name
+            scheduler_of(pod) in self._profiles
             and not pod["metadata"].get("deletionTimestamp")
             and not pod["spec"].get("schedulingGates")
         )
@@ -252,9 +275,10 @@ class Scheduler:
     async def _schedule(self, queued: Queued, group: asyncio.TaskGroup) -> None:
         info = queued.info
         self._turn += 1
-        decision = decide(info, self._columns, self._profile, turn=self._turn)
+        profile = self._profiles[scheduler_of(info.pod)]
+        decision = decide(info, self._columns, profile, turn=self._turn)
         if not decision.node:
-            await self._fail(queued, decision)
+            await self._fail(queued, decision, profile)
             return
         assumed = Assumed(queued, decision.node, choose_volumes(info, self._columns, decision.node))
         self._queue.remove(info.uid)
@@ -265,13 +289,13 @@ class Scheduler:
         else:
             await self._jobs.put(partial(self._bind, assumed))
 
-    async def _fail(self, queued: Queued, decision: Decision) -> None:
+    async def _fail(self, queued: Queued, decision: Decision, profile: Profile) -> None:
         info = queued.info
         message = decision.message()
         preemption = Preemption(keeps_nomination=True)
-        if decision.nodes:
+        if decision.nodes and profile.preempts:
             preemption = plan_preemption(
-                info, self._columns, self._profile, decision, list(self._budgets.values()), turn=self._turn
+                info, self._columns, profile, decision, list(self._budgets.values()), turn=self._turn
             )
         if preemption.message:
             message = f"{message} {preemption.message}"
@@ -328,8 +352,7 @@ class Scheduler:
         except (StatusError, TransportError, VolumesNotBound) as error:
             self._undo(assumed, error)
             return
-        message = f"Successfully assigned {assumed.info.key} to {assumed.node}"
-        self._recorder.record(assumed.info.pod, type="Normal", reason="Scheduled", message=message)
+        self._reporter.scheduled(assumed.info, assumed.node)
 
     def _undo(self, assumed: Assumed, error: Exception) -> None:
         info = assumed.info

@@ -15,6 +15,8 @@ from tiphys.scheduler.framework import Filtered, Scores, normalize
 from tiphys.scheduler.podinfo import PodInfo
 
 UNSCHEDULABLE_TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+UNTOLERATED = "node(s) had untolerated taint(s)"
+ENFORCED = "node(s) didn't match scheduler-enforced node affinity"
 _SHAPES_KEPT = 512
 
 
@@ -142,11 +144,7 @@ class TaintToleration:
         if passes is None:
             return None
 
-        def reasons(row: int) -> list[str]:
-            taint = _untolerated(info, columns.nodes[row] or {}, self._HARD)[0]
-            return [f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value') or ''}}}"]
-
-        return Filtered(passes, reasons, unresolvable=True)
+        return Filtered(passes, lambda _row: (UNTOLERATED,), unresolvable=True)
 
     def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None:
         def make() -> Scores | None:
@@ -197,9 +195,11 @@ def matches_node_affinity(info: PodInfo, node: dict[str, Any]) -> bool:
     if any(labels.get(key) != value for key, value in info.node_selector.items()):
         return False
     required = info.node_affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
-    return required is None or any(
-        matches_node_term(term, node) for term in required.get("nodeSelectorTerms") or ()
-    )
+    return required is None or _any_term(required, node)
+
+
+def _any_term(selector: dict[str, Any], node: dict[str, Any]) -> bool:
+    return any(matches_node_term(term, node) for term in selector.get("nodeSelectorTerms") or ())
 
 
 class NodeAffinity:
@@ -207,25 +207,34 @@ class NodeAffinity:
 
     name = "NodeAffinity"
 
-    def __init__(self) -> None:
+    def __init__(self, added: dict[str, Any] | None = None) -> None:
+        """``added``: a NodeAffinity that the profile lays on every pod beside its own."""
+        added = added or {}
+        self._required: dict[str, Any] | None = added.get("requiredDuringSchedulingIgnoredDuringExecution")
+        self._preferred = list(added.get("preferredDuringSchedulingIgnoredDuringExecution") or ())
         self._masks = ShapeCache()
         self._scores = ShapeCache()
 
     def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
-        if not info.node_selector and not info.node_affinity:
+        if not info.node_selector and not info.node_affinity and self._required is None:
             return None
 
-        passes = self._masks.get_mask(info, columns, lambda node: matches_node_affinity(info, node))
-        if passes is None:
-            return None
-        return Filtered(
-            passes,
-            lambda _row: ("node(s) didn't match Pod's node affinity/selector",),
-            unresolvable=True,
-        )
+        def test(node: dict[str, Any]) -> bool:
+            return self._enforced(node) and matches_node_affinity(info, node)
+
+        def reasons(row: int) -> tuple[str]:
+            own = self._enforced(columns.nodes[row] or {})
+            return ("node(s) didn't match Pod's node affinity/selector" if own else ENFORCED,)
+
+        passes = self._masks.get_mask(info, columns, test)
+        return None if passes is None else Filtered(passes, reasons, unresolvable=True)
+
+    def _enforced(self, node: dict[str, Any]) -> bool:
+        return self._required is None or _any_term(self._required, node)
 
     def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None:
-        preferred = info.node_affinity.get("preferredDuringSchedulingIgnoredDuringExecution")
+        own = info.node_affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+        preferred = [*self._preferred, *own]
         if not preferred:
             return None
 
