@@ -141,8 +141,10 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "policy without validations": (
         policy(validations=[]),
         [
-            "spec.validations: Required value: validations or auditAnnotations must be specified",
-            "spec.auditAnnotations: Required value: validations or auditAnnotations must be specified",
+            "spec.validations: Required value: validations or auditAnnotations must contain at "
+            "least one item",
+            "spec.auditAnnotations: Required value: validations or auditAnnotations must contain at "
+            "least one item",
         ],
     ),
     "policy binding": (

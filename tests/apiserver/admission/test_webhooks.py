@@ -242,14 +242,6 @@ async def test_an_unknown_authority(api: Any, webhook: Any, webhooks: Any) -> No
     )
 
 
-async def test_conditions_without_an_evaluator_fail_as_the_policy_says(api: Any, webhook: Any) -> None:
-    conditions = [{"name": "c", "expression": "true"}]
-    await configure(api, "validating", hook(webhook.url(), matchConditions=conditions))
-    answer = await api("POST", MAPS, config_map())
-    assert answer.status == 403
-    assert "no CEL evaluator" in answer.message
-
-
 async def test_a_service_is_resolved_to_an_endpoint(api: Any, webhooks: Any) -> None:
     service = {"metadata": {"name": "hooks"}, "spec": {"ports": [{"port": 443}]}}
     await api.create("/api/v1/namespaces/default/services", service)

@@ -11,12 +11,13 @@ from tiphys.apimachinery.cel.declarations import Declaration, declare, escape, o
 from tiphys.apimachinery.cel.environment import Environment, Program
 from tiphys.apimachinery.cel.errors import CompileError, CostExceeded, EvaluationError, ResultTypeError
 from tiphys.apimachinery.cel.frame import Budget
-from tiphys.apimachinery.cel.libraries import KUBERNETES
+from tiphys.apimachinery.cel.libraries import KUBERNETES, WITH_PATCHES
 from tiphys.apimachinery.cel.to_json import to_json
 from tiphys.apimachinery.cel.types import Type
 
 __all__ = [
     "KUBERNETES",
+    "WITH_PATCHES",
     "Budget",
     "CompileError",
     "CostExceeded",

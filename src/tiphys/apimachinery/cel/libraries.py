@@ -12,6 +12,7 @@ from tiphys.apimachinery.cel.library import (
     collections,
     formats,
     optionals,
+    patches,
     patterns,
     quantities,
     semvers,
@@ -39,3 +40,6 @@ KUBERNETES: tuple[Library, ...] = (
 
 WITH_BINDINGS: tuple[Library, ...] = (*KUBERNETES, standard.BINDINGS)
 """With ``cel.bind``, which only the selectors of devices have."""
+
+WITH_PATCHES: tuple[Library, ...] = (*KUBERNETES, patches.LIBRARY)
+"""With ``jsonpatch.escapeKey``, which only mutations have."""

@@ -135,6 +135,7 @@ COSTS: dict[str, Cost] = {
         ("startsWith", "endsWith", "url", "lowerAscii", "upperAscii", "substring", "trim"), _first
     ),
     **dict.fromkeys(("cidr", "isIP", "isCIDR", "quantity", "isQuantity", "semver", "isSemver"), _first),
+    "jsonpatch.escapeKey": _first,
     "ip": _address,
     **dict.fromkeys(("replace", "split", "ip.isCanonical"), _twice_first),
     "join": _twice_result,

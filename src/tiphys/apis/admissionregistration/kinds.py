@@ -6,38 +6,55 @@ from collections.abc import Callable
 
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.meta import GVK, Object
-from tiphys.apis.admissionregistration import defaults, validation
+from tiphys.apis.admissionregistration import defaults, policies, validation
 from tiphys.apis.strategy import Strategy
 
 
+def _no_update_faults(_new: Object, _old: Object) -> list[FieldError]:
+    return []
+
+
 def _strategy(
-    kind: str, default: Callable[[Object], None], validate: Callable[[Object], list[FieldError]]
+    kind: str,
+    default: Callable[[Object], None],
+    validate: Callable[[Object], list[FieldError]],
+    validate_update: Callable[[Object, Object], list[FieldError]] | None = None,
+    validate_status: Callable[[Object, Object], list[FieldError]] = _no_update_faults,
 ) -> Strategy:
     return Strategy(
         GVK("admissionregistration.k8s.io", "v1", kind),
         default=default,
         validate=validate,
-        validate_update=lambda new, _old: validate(new),
+        validate_update=validate_update or (lambda new, _old: validate(new)),
+        validate_status_update=validate_status,
         has_generation=True,
         unconditional_update=False,
     )
 
 
 STRATEGIES: tuple[Strategy, ...] = (
-    _strategy(
-        "ValidatingWebhookConfiguration", defaults.default_validating_webhooks, validation.validate_webhooks
+    *(
+        _strategy(kind, default, validation.validate_webhooks, validation.validate_webhooks_update)
+        for kind, default in (
+            ("ValidatingWebhookConfiguration", defaults.default_validating_webhooks),
+            ("MutatingWebhookConfiguration", defaults.default_mutating_webhooks),
+        )
     ),
     _strategy(
-        "MutatingWebhookConfiguration", defaults.default_mutating_webhooks, validation.validate_webhooks
+        "ValidatingAdmissionPolicy",
+        defaults.default_policy,
+        policies.validate_policy,
+        policies.validate_policy_update,
+        policies.validate_policy_status,
     ),
-    _strategy("ValidatingAdmissionPolicy", defaults.default_policy, validation.validate_policy),
     _strategy(
-        "ValidatingAdmissionPolicyBinding",
-        defaults.default_policy_binding,
-        validation.validate_policy_binding,
+        "MutatingAdmissionPolicy",
+        defaults.default_policy,
+        policies.validate_policy,
+        policies.validate_policy_update,
     ),
-    _strategy("MutatingAdmissionPolicy", defaults.default_policy, validation.validate_policy),
-    _strategy(
-        "MutatingAdmissionPolicyBinding", defaults.default_policy_binding, validation.validate_policy_binding
+    *(
+        _strategy(kind, defaults.default_policy_binding, policies.validate_policy_binding)
+        for kind in ("ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicyBinding")
     ),
 )

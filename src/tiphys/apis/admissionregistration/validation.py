@@ -1,4 +1,4 @@
-"""Rules of webhook configurations and admission policies (expressions are compiled by admission)."""
+"""Rules of webhook configurations; their match conditions must compile."""
 
 from __future__ import annotations
 
@@ -6,15 +6,26 @@ from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import duplicate, invalid, invalid_all, required
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.admissionregistration.match import condition_faults, rule_faults
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.value_validation import label_selector, one_of
 
-_OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 _TIMEOUT_MAX_S = 30
 
 
 def validate_webhooks(obj: Object) -> list[FieldError]:
-    """Return every fault of a webhook configuration of either kind."""
+    """Return every fault of a new webhook configuration of either kind."""
+    return _configuration(obj, conditions=True)
+
+
+def validate_webhooks_update(new: Object, old: Object) -> list[FieldError]:
+    """The same for a changed one; match conditions that did not change are let be."""
+    before = [webhook.get("matchConditions") for webhook in each(old, "webhooks")]
+    after = [webhook.get("matchConditions") for webhook in each(new, "webhooks")]
+    return _configuration(new, conditions=before != after)
+
+
+def _configuration(obj: Object, *, conditions: bool) -> list[FieldError]:
     faults: list[FieldError] = []
     seen: set[str] = set()
     for index, webhook in enumerate(each(obj, "webhooks")):
@@ -23,6 +34,9 @@ def validate_webhooks(obj: Object) -> list[FieldError]:
             faults.append(duplicate(f"{path}.name", name))
         seen.add(name)
         faults += _webhook(webhook, path)
+        if conditions:
+            faults += condition_faults(webhook.get("matchConditions"), f"{path}.matchConditions")
+        faults += _review_versions(webhook, f"{path}.admissionReviewVersions")
     return faults
 
 
@@ -54,7 +68,7 @@ def _webhook(webhook: Object, path: str) -> list[FieldError]:
         ]
     policies = ("IfNeeded", "Never")
     faults += one_of(webhook.get("reinvocationPolicy"), f"{path}.reinvocationPolicy", policies, optional=True)
-    return faults + _review_versions(webhook, f"{path}.admissionReviewVersions")
+    return faults
 
 
 def _qualified(name: str, path: str) -> list[FieldError]:
@@ -84,80 +98,3 @@ def _review_versions(webhook: Object, path: str) -> list[FieldError]:
         text = "must include at least one of v1, v1beta1"
         return [invalid(path, versions, text)]
     return []
-
-
-def rule_faults(rule: Object, path: str) -> list[FieldError]:
-    """Return every fault of a rule that says which requests are meant."""
-    faults: list[FieldError] = []
-    for key in ("apiGroups", "apiVersions", "resources", "operations"):
-        values = rule.get(key) or []
-        if not values:
-            faults.append(required(f"{path}.{key}"))
-        elif len(values) > 1 and "*" in values and key != "resources":
-            text = (
-                "if '*' is present, must not specify other "
-                + {
-                    "apiGroups": "API groups",
-                    "apiVersions": "API versions",
-                    "operations": "operations",
-                }[key]
-            )
-            faults.append(invalid(f"{path}.{key}", values, text))
-    for index, operation in enumerate(rule.get("operations") or ()):
-        faults += one_of(operation, f"{path}.operations[{index}]", _OPERATIONS)
-    scopes = ("*", "Cluster", "Namespaced")
-    return faults + one_of(rule.get("scope"), f"{path}.scope", scopes, optional=True)
-
-
-def validate_policy(obj: Object) -> list[FieldError]:
-    """Return every fault of an admission policy that shows without compiling it."""
-    spec = peek(obj, "spec")
-    faults: list[FieldError] = []
-    match = spec.get("matchConstraints")
-    if not isinstance(match, dict):
-        faults.append(required("spec.matchConstraints"))
-    else:
-        faults += _match(match, "spec.matchConstraints", rules_needed=True)
-    if obj.get("kind") == "MutatingAdmissionPolicy":
-        if not spec.get("mutations"):
-            faults.append(required("spec.mutations", "mutations must contain at least one item"))
-    elif not spec.get("validations") and not spec.get("auditAnnotations"):
-        text = "validations or auditAnnotations must be specified"
-        faults += [required("spec.validations", text), required("spec.auditAnnotations", text)]
-    for index, rule in enumerate(each(spec, "validations")):
-        if not str(rule.get("expression") or "").strip():
-            faults.append(required(f"spec.validations[{index}].expression", "expression is not specified"))
-    return faults + one_of(spec.get("failurePolicy"), "spec.failurePolicy", ("Fail", "Ignore"), optional=True)
-
-
-def _match(match: Object, path: str, *, rules_needed: bool) -> list[FieldError]:
-    faults: list[FieldError] = []
-    if rules_needed and not match.get("resourceRules"):
-        faults.append(required(f"{path}.resourceRules"))
-    for key in ("resourceRules", "excludeResourceRules"):
-        for index, rule in enumerate(each(match, key)):
-            faults += rule_faults(rule, f"{path}.{key}[{index}]")
-    for key in ("namespaceSelector", "objectSelector"):
-        faults += label_selector(match.get(key), f"{path}.{key}")
-    return faults
-
-
-def validate_policy_binding(obj: Object) -> list[FieldError]:
-    """Return every fault of the binding of an admission policy."""
-    spec = peek(obj, "spec")
-    faults = [] if spec.get("policyName") else [required("spec.policyName")]
-    if isinstance(spec.get("matchResources"), dict):
-        faults += _match(spec["matchResources"], "spec.matchResources", rules_needed=False)
-    if obj.get("kind") == "ValidatingAdmissionPolicyBinding":
-        actions = spec.get("validationActions") or []
-        if not actions:
-            faults.append(required("spec.validationActions", "at least one validation action is required"))
-        for index, action in enumerate(actions):
-            faults += one_of(action, f"spec.validationActions[{index}]", ("Audit", "Deny", "Warn"))
-        if "Deny" in actions and "Warn" in actions:
-            text = (
-                "must not contain both Deny and Warn (repeating the same validation failure information in "
-                "the API response and headers serves no purpose)"
-            )
-            faults.append(invalid("spec.validationActions", actions, text))
-    return faults

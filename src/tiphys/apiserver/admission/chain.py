@@ -27,6 +27,7 @@ from tiphys.apiserver.admission import (
     taint_nodes,
     tolerations,
 )
+from tiphys.apiserver.admission.policies.validating import ValidatingAdmissionPolicy
 from tiphys.apiserver.admission.webhooks import plugins as webhooks
 
 if TYPE_CHECKING:
@@ -74,10 +75,10 @@ class Following(Protocol):
 
 PLUGINS: tuple[Plugin | type[Plugin], ...] = (
     namespace_lifecycle.NamespaceLifecycle(),
-    taint_nodes.TaintNodesByCondition(),
     limit_ranger.LimitRanger(),
     service_account.ServiceAccount(),
     node_restriction.NodeRestriction(),
+    taint_nodes.TaintNodesByCondition(),
     pod_security.PodSecurity(),
     priority.Priority(),
     tolerations.DefaultTolerationSeconds(),
@@ -88,6 +89,7 @@ PLUGINS: tuple[Plugin | type[Plugin], ...] = (
     certificates.CertificateRequests(),
     escalation.RbacEscalation(),
     webhooks.MutatingAdmissionWebhook,
+    ValidatingAdmissionPolicy,
     webhooks.ValidatingAdmissionWebhook,
     resource_quota.ResourceQuota(),
 )

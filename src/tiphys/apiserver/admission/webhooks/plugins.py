@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 from tiphys.apimachinery.errors import InternalError, StatusError
@@ -17,8 +17,10 @@ from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.patch import json_patch
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver import machinery
+from tiphys.apiserver.admission import matching
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.admission.lookup import find
+from tiphys.apiserver.admission.policies.conditions import ConditionsFailed
+from tiphys.apiserver.admission.policies.inputs import Rights, inputs_of
 from tiphys.apiserver.admission.webhooks import dispatch
 from tiphys.apiserver.admission.webhooks import hook as hooks
 from tiphys.apiserver.admission.webhooks.hook import Hook
@@ -50,55 +52,43 @@ class _Configurations:
             self._by_name.pop(old.name, None)
         self._ordered = [one for name in sorted(self._by_name) for one in self._by_name[name]]
 
-    async def concerned(self, attributes: Attributes) -> list[tuple[Hook, Resource]]:
-        """Return the webhooks that a write concerns, in order, with the version each wants to see."""
-        if not self._ordered or hooks.is_exempt(attributes):
-            return []
-        others = list(_equivalents(attributes))
-        labels = await _namespace_labels(attributes)
-        found = []
+    async def concerned(self, attributes: Attributes) -> AsyncIterator[tuple[Hook, Resource]]:
+        """Yield the webhooks that a write concerns, in order, with the version each wants to see.
+
+        Each is judged when it is its turn, by what those before it have made of the object.
+        """
+        if not self._ordered or matching.is_exempt(attributes):
+            return
+        others = matching.equivalents(attributes)
+        rights = Rights(attributes.call)
+        labels: dict[str, str] | None = None
+        read = False
         for one in self._ordered:
-            row = hooks.matched_resource(one, attributes, others)
-            if (
-                row is not None
-                and hooks.selects_namespace(one, labels)
-                and hooks.selects_object(one, attributes)
-            ):
-                found.append((one, row))
-        return [pair for pair in found if _conditions_hold(pair[0], attributes)]
+            row = one.match.row(attributes, others)
+            if row is None:
+                continue
+            if not read:
+                labels, read = await matching.namespace_labels(attributes), True
+            if one.match.selects(attributes, others, labels) and await _holds(one, attributes, row, rights):
+                yield one, row
 
 
-def _equivalents(attributes: Attributes) -> Iterator[Resource]:
-    own = attributes.call.resource
-    for row in attributes.call.backend.table:
-        if row.storage == own.storage and row.plural == own.plural and row.gvr != own.gvr:
-            yield row
-
-
-async def _namespace_labels(attributes: Attributes) -> dict[str, str] | None:
-    """Return the labels of the namespace written in, or of the namespace written; None for neither."""
-    if not attributes.group and attributes.plural == "namespaces" and not attributes.subresource:
-        obj = attributes.obj if attributes.obj is not None else attributes.old
-        return dict((obj or {"metadata": {}})["metadata"].get("labels") or {})
-    if not attributes.call.resource.namespaced:
-        return None
-    found = await find(attributes.call.backend, "", "v1", "namespaces", attributes.namespace)
-    return dict((found or {"metadata": {}})["metadata"].get("labels") or {})
-
-
-def _conditions_hold(hook: Hook, attributes: Attributes) -> bool:
-    """Without an evaluator, conditions cannot be judged: the webhook's failure policy says what that means.
+async def _holds(hook: Hook, attributes: Attributes, row: Resource, rights: Rights) -> bool:
+    """Tell whether a webhook's conditions hold.
 
     Raises:
-        Forbidden: under failurePolicy Fail.
+        Forbidden: some could not be evaluated, and the webhook's failure policy is Fail.
     """
-    if not hook.spec.get("matchConditions"):
+    if not hook.conditions.compiled:
         return True
-    why = f'match conditions of webhook "{hook.name}" cannot be evaluated: this server has no CEL evaluator'
-    if hook.ignores_failure:
-        log.warning("%s", why)
-        return False
-    raise attributes.refuse(why)
+    inputs = inputs_of(attributes, row, rights)
+    try:
+        return await rights.evaluate(
+            lambda: hook.conditions.hold(inputs, ignore_failure=hook.ignores_failure)
+        )
+    except ConditionsFailed as error:
+        log.warning("match conditions failed closed name=%s error=%s", hook.name, error)
+        raise attributes.refuse(str(error)) from error
 
 
 def _heed(hook: Hook, verdict: Verdict, attributes: Attributes) -> None:
@@ -123,7 +113,7 @@ class ValidatingAdmissionWebhook(_Configurations):
     PLURAL = "validatingwebhookconfigurations"
 
     async def validate(self, attributes: Attributes) -> None:
-        concerned = await self.concerned(attributes)
+        concerned = [pair async for pair in self.concerned(attributes)]
         if not concerned:
             return
         async with asyncio.TaskGroup() as group:
@@ -151,9 +141,8 @@ class MutatingAdmissionWebhook(_Configurations):
     PLURAL = "mutatingwebhookconfigurations"
 
     async def admit(self, attributes: Attributes) -> None:
-        concerned = await self.concerned(attributes)
         memory = attributes.reinvocation
-        for hook, row in concerned:
+        async for hook, row in self.concerned(attributes):
             if memory.again and (hook.key not in memory.seen or memory.seen[hook.key] == attributes.obj):
                 continue
             changed = await self._ask(hook, attributes, row)

@@ -41,18 +41,26 @@ class Verdict:
 
 def question(attributes: Attributes, row: Resource) -> tuple[str, Object]:
     """Return a fresh uid and the review of a write, its objects in the version of ``row``."""
-    own = attributes.call.resource
     uid = str(uuid.uuid4())
     request: Object = {
         "uid": uid,
+        **request_of(attributes, row),
+        "object": seen_as(attributes.obj, row),
+        "oldObject": seen_as(attributes.old, row),
+    }
+    return uid, {"kind": "AdmissionReview", "apiVersion": API_VERSION, "request": request}
+
+
+def request_of(attributes: Attributes, row: Resource) -> Object:
+    """Return what a review tells of a write beside its objects."""
+    own = attributes.call.resource
+    request: Object = {
         "kind": _kind(row, attributes),
         "resource": _resource(row),
         "requestKind": _kind(own, attributes),
         "requestResource": _resource(own),
         "operation": attributes.operation,
         "userInfo": attributes.call.user.to_info(),
-        "object": seen_as(attributes.obj, row),
-        "oldObject": seen_as(attributes.old, row),
         "dryRun": attributes.dry_run,
         "options": _options(attributes),
     }
@@ -62,7 +70,7 @@ def question(attributes: Attributes, row: Resource) -> tuple[str, Object]:
         request["name"] = attributes.name
     if attributes.namespace:
         request["namespace"] = attributes.namespace
-    return uid, {"kind": "AdmissionReview", "apiVersion": API_VERSION, "request": request}
+    return request
 
 
 def _kind(row: Resource, attributes: Attributes) -> Object:

@@ -1,0 +1,142 @@
+"""Which writes a webhook or a policy means: rules, selectors, and versions that stand for each other.
+
+Pure but for reading a namespace's labels. Source: the "Dynamic Admission Control" page, "Matching requests".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tiphys.apimachinery.labels import Selector, from_label_selector
+from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.lookup import find
+
+_GROUP = "admissionregistration.k8s.io"
+_OWN_KINDS = frozenset(
+    {
+        "validatingwebhookconfigurations", "mutatingwebhookconfigurations", "validatingadmissionpolicies",
+        "validatingadmissionpolicybindings", "mutatingadmissionpolicies", "mutatingadmissionpolicybindings",
+    }
+)  # fmt: skip
+
+
+def is_exempt(attributes: Attributes) -> bool:
+    """Tell whether this is about admission itself: nobody can shut himself in."""
+    return attributes.group == _GROUP and attributes.plural in _OWN_KINDS
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What is meant, with its selectors read."""
+
+    rules: Sequence[Object]
+    exact: bool
+    namespaces: Selector
+    objects: Selector
+    excluded: Sequence[Object] = ()
+    every_object: bool = False
+
+    def row(self, attributes: Attributes, others: Iterable[Resource]) -> Resource | None:
+        """Return the row in whose version the write is meant; None: it is not, whatever its labels are.
+
+        ``others`` are the rows that stand for the same kind, which count unless only exact matches do.
+        """
+        if not self.rules:
+            return attributes.call.resource
+        return matched_row(self.rules, attributes, () if self.exact else others)
+
+    def selects(
+        self, attributes: Attributes, others: Iterable[Resource], labels: dict[str, str] | None
+    ) -> bool:
+        """Tell whether the selectors let it through and no exclusion holds; ``labels`` None: no namespace."""
+        if labels is not None and not self.namespaces.matches(labels):
+            return False
+        if not self.every_object and not any(
+            obj is not None and self.objects.matches(_labels(obj)) for obj in (attributes.obj, attributes.old)
+        ):
+            return False
+        if not self.excluded:
+            return True
+        return matched_row(self.excluded, attributes, () if self.exact else others) is None
+
+
+def read_match(spec: Object, rules: str, excluded: str = "") -> Match:
+    """Read the fields of a webhook, or of what a policy or a binding matches."""
+    return Match(
+        tuple(spec.get(rules) or ()),
+        spec.get("matchPolicy") == "Exact",
+        from_label_selector(spec.get("namespaceSelector") or {}),
+        from_label_selector(spec.get("objectSelector") or {}),
+        tuple(spec.get(excluded) or ()) if excluded else (),
+        not spec.get("objectSelector"),
+    )
+
+
+def matched_row(
+    rules: Iterable[Object], attributes: Attributes, others: Iterable[Resource]
+) -> Resource | None:
+    """Return the first row that a rule means: the request's own before those that stand for it."""
+    own = attributes.call.resource
+    if any(rule_matches(rule, own, attributes) for rule in rules):
+        return own
+    for other in others:
+        if any(rule_matches(rule, other, attributes) for rule in rules):
+            return other
+    return None
+
+
+def rule_matches(rule: Object, row: Resource, attributes: Attributes) -> bool:
+    """Tell whether a rule means this operation on this row."""
+    return (
+        _listed(rule, "apiGroups", row.group)
+        and _listed(rule, "apiVersions", row.version)
+        and _listed(rule, "operations", attributes.operation)
+        and _in_scope(rule.get("scope") or "*", attributes)
+        and any(_names(text, row.plural, attributes.subresource) for text in rule.get("resources") or ())
+        and (not rule.get("resourceNames") or attributes.name in rule["resourceNames"])
+    )
+
+
+def _listed(rule: Object, key: str, value: str) -> bool:
+    values = rule.get(key) or ()
+    return "*" in values or value in values
+
+
+def _in_scope(scope: str, attributes: Attributes) -> bool:
+    if scope == "*":
+        return True
+    return (scope == "Namespaced") == attributes.call.resource.namespaced
+
+
+def _names(text: str, plural: str, subresource: str) -> bool:
+    wanted, _, sub = text.partition("/")
+    return wanted in ("*", plural) and sub in ("*", subresource)
+
+
+def _labels(obj: Object) -> dict[str, Any]:
+    return (obj.get("metadata") or {}).get("labels") or {}
+
+
+def equivalents(attributes: Attributes) -> list[Resource]:
+    """Return the other rows of the kind written: other versions, and groups that share its objects."""
+    own = attributes.call.resource
+    return [
+        row
+        for row in attributes.call.backend.table
+        if row.storage == own.storage and row.plural == own.plural and row.gvr != own.gvr
+    ]
+
+
+async def namespace_labels(attributes: Attributes) -> dict[str, str] | None:
+    """Return the labels of the namespace written in, or of the namespace written; None for neither."""
+    if attributes.core("namespaces"):
+        obj = attributes.obj if attributes.obj is not None else attributes.old
+        return dict((obj or {"metadata": {}})["metadata"].get("labels") or {})
+    if not attributes.call.resource.namespaced:
+        return None
+    found = await find(attributes.call.backend, "", "v1", "namespaces", attributes.namespace)
+    return dict((found or {"metadata": {}})["metadata"].get("labels") or {})

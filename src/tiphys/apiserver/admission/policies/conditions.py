@@ -1,0 +1,64 @@
+"""Match conditions of webhooks and policies: whether a write that fits the rules is meant after all. Pure.
+
+Source: "Matching requests: matchConditions".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tiphys.apimachinery.cel import types
+from tiphys.apimachinery.errors import TiphysError
+from tiphys.apimachinery.meta import Object
+from tiphys.apis.admissionregistration.expressions import Compiled, Scope, compile_in, environment
+from tiphys.apiserver.admission.policies.evaluation import CONDITIONS_BUDGET, Inputs, OutOfBudget, Run
+
+
+class ConditionsFailed(TiphysError):
+    """No condition says no, and some could not be evaluated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Compiled conditions, and the variables they may use."""
+
+    compiled: Sequence[Compiled] = ()
+    variables: Mapping[str, Compiled] = field(default_factory=dict)
+
+    def hold(self, inputs: Inputs, *, ignore_failure: bool) -> bool:
+        """Tell whether all conditions are true; one that is false outweighs those that fail.
+
+        Raises:
+            ConditionsFailed: unless failures are to be ignored, which means that the write is not meant.
+        """
+        if not self.compiled:
+            return True
+        run = Run(self.variables, inputs, CONDITIONS_BUDGET)
+        errors: list[str] = []
+        try:
+            for compiled in self.compiled:
+                result = run.one(compiled)
+                if result.error:
+                    errors.append(result.error)
+                elif result.value is False:
+                    return False
+        except OutOfBudget as error:
+            errors = [str(error)]
+        if not errors:
+            return True
+        if ignore_failure:
+            return False
+        unique = list(dict.fromkeys(errors))
+        raise ConditionsFailed(unique[0] if len(unique) == 1 else f"[{', '.join(unique)}]")
+
+
+def read_conditions(conditions: Sequence[Object] | None) -> Conditions:
+    """Compile the conditions of a webhook."""
+    if not conditions:
+        return _NONE
+    env = environment(Scope(authorizer=True))
+    return Conditions([compile_in(env, one.get("expression") or "", types.BOOL) for one in conditions])
+
+
+_NONE = Conditions()

@@ -1,0 +1,136 @@
+"""Follows the policies of one kind and their bindings, and finds those that a write may concern.
+
+Owns: the index by resource, subresource and operation, so a write that no policy means costs one look-up.
+Objects are read when they change and compiled when they are first needed. One server has one of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver.admission import matching
+from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.policies.policy import Binding, Policy
+from tiphys.apiserver.feed import Feed
+from tiphys.apiserver.objects import Cached, ObjectStore
+
+P = TypeVar("P", bound=Policy)
+_GROUP = "admissionregistration.k8s.io"
+_REVIEWS = frozenset(
+    {
+        ("authentication.k8s.io", "selfsubjectreviews"), ("authentication.k8s.io", "tokenreviews"),
+        ("authorization.k8s.io", "localsubjectaccessreviews"),
+        ("authorization.k8s.io", "selfsubjectaccessreviews"),
+        ("authorization.k8s.io", "selfsubjectrulesreviews"),
+        ("authorization.k8s.io", "subjectaccessreviews"),
+    }
+)  # fmt: skip
+"""A policy about these could keep everybody from asking anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Concerned(Generic[P]):
+    """A policy that means a write, with those of its bindings that do, and the version it wants to see."""
+
+    policy: P
+    bindings: list[Binding]
+    row: Resource
+
+
+class Registry(Generic[P]):
+    """Policies by name, each with its bindings by name."""
+
+    def __init__(self, kind: type[P], policies: str, bindings: str) -> None:
+        self._kind = kind
+        self._plurals = policies, bindings
+        self._policies: dict[str, P] = {}
+        self._bindings: dict[str, Binding] = {}
+        self._bound: list[tuple[P, list[Binding]]] = []
+        self._index: dict[tuple[Any, ...], list[tuple[P, list[Binding]]]] = {}
+        self._revision = -1
+
+    def feeds(self, store: ObjectStore, table: Any) -> list[Feed]:
+        """Return what must be followed while the server runs."""
+        rows = [table.by_path(_GROUP, "v1", plural) for plural in self._plurals]
+        return [Feed(store, rows[0], self._observe_policy), Feed(store, rows[1], self._observe_binding)]
+
+    def _observe_policy(self, old: Cached | None, new: Cached | None) -> None:
+        if new is None:
+            self._policies.pop(old.name if old is not None else "", None)
+        else:
+            known = self._policies.get(new.name)
+            if known is not None and known.spec == (new.object.get("spec") or {}):
+                return  # what is compiled stays
+            self._policies[new.name] = self._kind(new.object)
+        self._join()
+
+    def _observe_binding(self, old: Cached | None, new: Cached | None) -> None:
+        if new is not None:
+            self._bindings[new.name] = Binding(new.object)
+        elif old is not None:
+            self._bindings.pop(old.name, None)
+        self._join()
+
+    def _join(self) -> None:
+        bound: dict[str, list[Binding]] = {}
+        for name in sorted(self._bindings):
+            binding = self._bindings[name]
+            bound.setdefault(binding.policy, []).append(binding)
+        self._bound = [
+            (self._policies[name], bound[name]) for name in sorted(self._policies) if name in bound
+        ]
+        self._index.clear()
+
+    def _candidates(self, attributes: Attributes) -> list[tuple[P, list[Binding]]]:
+        """Return the policies whose rules may mean a write, whatever its name and labels are."""
+        table = attributes.call.backend.table
+        if table.revision != self._revision:  # what stands for what may have changed
+            self._index.clear()
+            self._revision = table.revision
+        row = attributes.call.resource
+        key = (row.group, row.version, row.plural, attributes.subresource, attributes.operation)
+        found = self._index.get(key)
+        if found is None:
+            others = matching.equivalents(attributes)
+            found = self._index[key] = [
+                (policy, bindings)
+                for policy, bindings in self._bound
+                if any(
+                    matching.rule_matches({**rule, "resourceNames": ()}, one, attributes)
+                    for rule in policy.match.rules
+                    for one in (row, *others)
+                )
+            ]
+        return found
+
+    async def concerned(self, attributes: Attributes) -> list[Concerned[P]]:
+        """Return the policies that mean a write, in the order of their names."""
+        if not self._bound or matching.is_exempt(attributes):
+            return []
+        if (attributes.group, attributes.plural) in _REVIEWS:
+            return []
+        candidates = self._candidates(attributes)
+        if not candidates:
+            return []
+        labels = await matching.namespace_labels(attributes)
+        return list(_selected(candidates, attributes, labels))
+
+
+def _selected(
+    candidates: list[tuple[P, list[Binding]]], attributes: Attributes, labels: dict[str, str] | None
+) -> Iterator[Concerned[P]]:
+    others = matching.equivalents(attributes)
+    for policy, bindings in candidates:
+        row = policy.match.row(attributes, others)
+        if row is None or not policy.match.selects(attributes, others, labels):
+            continue
+        meant = [
+            binding
+            for binding in bindings
+            if binding.match.row(attributes, others) is not None
+            and binding.match.selects(attributes, others, labels)
+        ]
+        yield Concerned(policy, meant, row)

@@ -1,0 +1,137 @@
+"""ValidatingAdmissionPolicy: asks every policy that means a write, and does what the bindings say.
+
+Owns: actions, the texts of refusals and warnings, audit annotations. What a policy says is ``judge``'s.
+Source: the "Validating Admission Policy" page.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from tiphys.apimachinery.errors import Forbidden
+from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.policies.evaluation import Inputs
+from tiphys.apiserver.admission.policies.inputs import Rights, inputs_of, namespace_of
+from tiphys.apiserver.admission.policies.judge import Denial, Verdict, judge
+from tiphys.apiserver.admission.policies.params import Misconfigured, find_params, param_row
+from tiphys.apiserver.admission.policies.policy import Binding, ValidatingPolicy
+from tiphys.apiserver.admission.policies.registry import Concerned, Registry
+from tiphys.apiserver.feed import Feed
+from tiphys.apiserver.objects import ObjectStore
+
+_CODES = {"Unauthorized": 401, "Forbidden": 403, "RequestEntityTooLarge": 413, "Invalid": 422}
+_FAILURE = "validation.policy.admission.k8s.io/validation_failure"
+
+
+@dataclass(slots=True)
+class _Hearing:
+    """What has been said about one write so far."""
+
+    attributes: Attributes
+    rights: Rights
+    namespace: Object | None
+    denied: list[tuple[str, Denial]] = field(default_factory=list)
+    """Who refuses, and why."""
+
+    def misconfigured(self, policy: ValidatingPolicy, binding: Binding | None, why: str) -> None:
+        if not policy.ignores_failure:
+            what = "policy" if binding is None else "binding"
+            self.denied.append((_who(policy, binding), Denial(f"failed to configure {what}: {why}")))
+
+
+def _who(policy: ValidatingPolicy, binding: Binding | None) -> str:
+    name = f"ValidatingAdmissionPolicy '{policy.name}'"
+    return name if binding is None else f"{name} with binding '{binding.name}'"
+
+
+class ValidatingAdmissionPolicy:
+    """The plugin; every server has its own."""
+
+    NAME = "ValidatingAdmissionPolicy"
+
+    def __init__(self) -> None:
+        self._registry = Registry(
+            ValidatingPolicy, "validatingadmissionpolicies", "validatingadmissionpolicybindings"
+        )
+
+    def feeds(self, store: ObjectStore, table: Any) -> list[Feed]:
+        """Return what must be followed while the server runs."""
+        return self._registry.feeds(store, table)
+
+    async def validate(self, attributes: Attributes) -> None:
+        """Raises the refusal of the first policy that denies; all of them are heard."""
+        concerned = await self._registry.concerned(attributes)
+        if not concerned:
+            return
+        hearing = _Hearing(attributes, Rights(attributes.call), await namespace_of(attributes))
+        for one in concerned:
+            await _hear(one, hearing)
+        if hearing.denied:
+            raise _refusal(attributes, *hearing.denied[0])
+
+
+async def _hear(one: Concerned[ValidatingPolicy], hearing: _Hearing) -> None:
+    """Ask one policy with each of its bindings."""
+    policy, attributes = one.policy, hearing.attributes
+    try:
+        row = param_row(policy, attributes)
+    except Misconfigured as error:
+        hearing.misconfigured(policy, None, str(error))
+        return
+    inputs = inputs_of(attributes, one.row, hearing.rights, namespace=hearing.namespace)
+    annotations: dict[str, list[str]] = {}
+    for binding in one.bindings:
+        try:
+            params = await find_params(row, binding, attributes)
+        except Misconfigured as error:
+            hearing.misconfigured(policy, binding, str(error))
+            continue
+        for param in params:
+            own = Inputs({**inputs.values, "params": param})
+            verdict = await hearing.rights.evaluate(lambda own=own: judge(policy, own))  # type: ignore[misc]
+            _heed(policy, binding, verdict, hearing)
+            for key, value in verdict.annotations:
+                kept = annotations.setdefault(key, [])
+                if value not in kept:
+                    kept.append(value)
+    for key, values in annotations.items():
+        attributes.annotate(f"{policy.name}/{key}", ", ".join(values))
+
+
+def _heed(policy: ValidatingPolicy, binding: Binding, verdict: Verdict, hearing: _Hearing) -> None:
+    """Do what a binding says is to be done about each denial."""
+    who = _who(policy, binding)
+    for denial in verdict.denials:
+        for action in binding.actions:
+            if action == "Deny":
+                hearing.denied.append((who, denial))
+            elif action == "Warn":
+                hearing.attributes.call.warn(f"Validation failed for {who}: {denial.message}")
+            elif action == "Audit":
+                _audit(policy, binding, denial, hearing.attributes)
+    hearing.denied += [(who, Denial(fault)) for fault in verdict.faults]
+
+
+def _audit(policy: ValidatingPolicy, binding: Binding, denial: Denial, attributes: Attributes) -> None:
+    failure = {
+        "message": denial.message,
+        "policy": policy.name,
+        "binding": binding.name,
+        "expressionIndex": denial.index,
+        "validationActions": list(binding.actions),
+    }
+    attributes.annotate(_FAILURE, orjson.dumps([failure]).decode())
+
+
+def _refusal(attributes: Attributes, who: str, denial: Denial) -> Forbidden:
+    """Return the answer: worded like any refusal of admission, with the validation's reason and code."""
+    message = f"{who} denied request: {denial.message}"
+    error = attributes.refuse(message)
+    error.status_reason = denial.reason
+    error.status_code = _CODES.get(denial.reason, 422)
+    error.details = {**(error.details or {}), "causes": [{"message": message}]}
+    return error
