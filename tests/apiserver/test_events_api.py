@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.storage.memory import MemoryStore
+from tiphys.storage.sqlite import SqliteStore
+from tiphys.testing.etcd import ClockedEtcdStore, EtcdProcess
 
 CORE = "/api/v1/namespaces/default/events"
 NEWER = "/apis/events.k8s.io/v1/namespaces/default/events"
@@ -56,16 +60,79 @@ async def test_an_event_is_the_same_in_both_groups(api: Any) -> None:
     assert (await api("GET", f"{CORE}/one")).status == 404
 
 
-async def test_events_go_when_their_time_is_over(serving: Any) -> None:
+async def _memory(_path: Path, clock: FakeClock, stack: AsyncExitStack) -> Any:
+    return MemoryStore(clock=clock)
+
+
+async def _sqlite(path: Path, clock: FakeClock, stack: AsyncExitStack) -> Any:
+    return SqliteStore(path / "store.db", clock=clock)
+
+
+async def _etcd(path: Path, clock: FakeClock, stack: AsyncExitStack) -> Any:
+    process = EtcdProcess(path)
+    stack.push_async_callback(process.end)
+    await process.start()
+    return ClockedEtcdStore(process.url, clock)
+
+
+STORES = [
+    pytest.param(_memory, id="memory"),
+    pytest.param(_sqlite, id="sqlite"),
+    pytest.param(_etcd, id="etcd", marks=pytest.mark.etcd),
+]
+
+
+@pytest.mark.parametrize("make_store", STORES)
+async def test_events_go_when_their_time_is_over(serving: Any, tmp_path: Path, make_store: Any) -> None:
+    """Each write of an Event begins its time anew; one that changes nothing does not."""
+    clock = FakeClock()
+    async with AsyncExitStack() as stack:
+        store = await make_store(tmp_path, clock, stack)
+        api = await stack.enter_async_context(serving(store, event_ttl_s=100))
+        for name in ("short", "same", "patched", "newer"):
+            await api.create(CORE, event(name))
+        await api.create("/api/v1/namespaces/default/configmaps", {"metadata": {"name": "kept"}})
+
+        async def pass_time(seconds: float) -> None:
+            clock.advance(seconds)
+            api.clock.advance(seconds)
+            await store.expire_leases()
+            await api.settle()
+
+        await pass_time(90)
+        same = await api.get(f"{CORE}/same")
+        await api.put(f"{CORE}/same", same)
+        await api.patch(f"{CORE}/patched", {"count": 2})
+        changed = await api.get(f"{NEWER}/newer")
+        changed["metadata"]["labels"] = {"seen": "again"}
+        await api.put(f"{NEWER}/newer", changed)
+        await pass_time(30)
+        left = [item["metadata"]["name"] for item in (await api.get(CORE))["items"]]
+        assert left == ["newer", "patched"]
+        await pass_time(90)
+        assert (await api.get(CORE))["items"] == []
+        assert (await api("GET", "/api/v1/namespaces/default/configmaps/kept")).status == 200
+
+
+async def test_a_custom_resource_that_is_called_events_stays(serving: Any) -> None:
     clock = FakeClock()
     store = MemoryStore(clock=clock)
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    definition = {
+        "metadata": {"name": "events.calendar.example.com"},
+        "spec": {
+            "group": "calendar.example.com", "scope": "Namespaced",
+            "names": {"plural": "events", "kind": "Event"},
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+        },
+    }  # fmt: skip
     async with serving(store, event_ttl_s=100) as api:
-        await api.create(CORE, event("short"))
-        await api.create("/api/v1/namespaces/default/configmaps", {"metadata": {"name": "kept"}})
-        clock.advance(99)
+        await api.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+        await api.settle()
+        path = "/apis/calendar.example.com/v1/namespaces/default/events"
+        kind = {"apiVersion": "calendar.example.com/v1", "kind": "Event"}
+        await api.create(path, {**kind, "metadata": {"name": "party"}})
+        await api.patch(f"{path}/party", {"at": "noon"})
+        clock.advance(1000)
         await store.expire_leases()
-        assert (await api("GET", f"{CORE}/short")).status == 200
-        clock.advance(20)
-        await store.expire_leases()
-        assert (await api("GET", f"{CORE}/short")).status == 404
-        assert (await api("GET", "/api/v1/namespaces/default/configmaps/kept")).status == 200
+        assert (await api.get(f"{path}/party"))["at"] == "noon"

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tiphys.apiserver.authz.authorizer import Authorizer
     from tiphys.apiserver.services import ServiceAllocator
 
+_PASSING = frozenset({("", "events"), ("events.k8s.io", "events")})
+
 
 @dataclass(slots=True)
 class Backend:
@@ -49,6 +51,10 @@ class Backend:
     """The same for custom resources: its store converts between their versions."""
     queues: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """By object: who lost a race for it waits here for the next attempt."""
+
+    def ttl_s(self, resource: Resource) -> int:
+        """Return how long an object lives after each write of it; 0: until somebody deletes it."""
+        return self.options.event_ttl_s if (resource.group, resource.plural) in _PASSING else 0
 
 
 @dataclass(slots=True)

@@ -144,8 +144,13 @@ class ObjectStore(Protocol):
         """Write a new object (complete, without resourceVersion). Raises AlreadyExists."""
         ...
 
-    async def update(self, resource: Resource, obj: Object, expect_revision: int) -> Cached:
-        """Replace. Raises Conflict when the live revision differs, NotFound when it is gone."""
+    async def update(
+        self, resource: Resource, obj: Object, expect_revision: int, *, ttl_s: int = 0
+    ) -> Cached:
+        """Replace. Raises Conflict when the live revision differs, NotFound when it is gone.
+
+        ``ttl_s`` begins the object's time to live anew; without it an object keeps the one that it has.
+        """
         ...
 
     async def delete(self, resource: Resource, namespace: str, name: str, expect_revision: int) -> Cached:

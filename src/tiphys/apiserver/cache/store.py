@@ -412,8 +412,10 @@ class CachedStore:
             raise AlreadyExists.of(resource.group, resource.plural, name) from error
         return self._written(bucket, put, revision)
 
-    async def update(self, resource: Resource, obj: Object, expect_revision: int) -> Cached:
-        """Replace an object; writing what is there already writes nothing.
+    async def update(
+        self, resource: Resource, obj: Object, expect_revision: int, *, ttl_s: int = 0
+    ) -> Cached:
+        """Replace an object; writing what is there already writes nothing (and gives it no more time).
 
         Raises Conflict, NotFound, ServiceUnavailable.
         """
@@ -424,7 +426,6 @@ class CachedStore:
         key = _key(resource, meta.get("namespace", ""), name)
         value = encode(obj)
         entry = bucket.entries.get(key)
-        lease = entry.lease if entry is not None else 0
         if (
             entry is not None
             and entry.revision == expect_revision
@@ -434,6 +435,10 @@ class CachedStore:
             await self._confirm(bucket)
             if bucket.entries.get(key) is entry:
                 return entry
+        if ttl_s:
+            lease = await self._lease(ttl_s)
+        else:
+            lease = entry.lease if entry is not None else 0
         put = Put(key, value, expect=expect_revision, lease=lease)
         try:
             revision = await self._commit(put, obj)

@@ -216,11 +216,14 @@ class CustomStore:
         stored = await self._stored(obj, resource)
         return await self._view(await self._objects.create(resource, stored, ttl_s=ttl_s), resource)
 
-    async def update(self, resource: Resource, obj: Object, expect_revision: int) -> Cached:
+    async def update(
+        self, resource: Resource, obj: Object, expect_revision: int, *, ttl_s: int = 0
+    ) -> Cached:
         if resource.definition is None:
-            return await self._objects.update(resource, obj, expect_revision)
+            return await self._objects.update(resource, obj, expect_revision, ttl_s=ttl_s)
         stored = await self._stored(obj, resource)
-        return await self._view(await self._objects.update(resource, stored, expect_revision), resource)
+        written = await self._objects.update(resource, stored, expect_revision, ttl_s=ttl_s)
+        return await self._view(written, resource)
 
     async def delete(self, resource: Resource, namespace: str, name: str, expect_revision: int) -> Cached:
         last = await self._objects.delete(resource, namespace, name, expect_revision)

@@ -123,5 +123,4 @@ async def _must_not_exist(call: Call, obj: Object) -> None:
 async def _store(call: Call, obj: Object) -> Cached:
     backend = call.backend
     resource = backend.table.stored(call.resource)
-    ttl_s = backend.options.event_ttl_s if resource.plural == "events" else 0
-    return await backend.store.create(resource, obj, ttl_s=ttl_s)
+    return await backend.store.create(resource, obj, ttl_s=backend.ttl_s(resource))

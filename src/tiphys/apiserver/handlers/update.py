@@ -246,7 +246,8 @@ async def _write(call: Call, cached: Cached, new: Object, change: Change) -> Cac
         meta["resourceVersion"] = str(last.revision)
         return machinery.convert(new, resource.gvk)
     meta.pop("resourceVersion", None)
-    return await _lossless(backend.store.update(stored, new, cached.revision))
+    ttl_s = backend.ttl_s(stored)
+    return await _lossless(backend.store.update(stored, new, cached.revision, ttl_s=ttl_s))
 
 
 def _holds_namespace(obj: Object) -> bool:
