@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,43 @@ async def test_a_watch_begins_and_ends(audited: tuple[Any, Events]) -> None:
     assert [one["stage"] for one in events()] == ["RequestReceived", "ResponseStarted"]
     assert response.stream is not None
     await response.stream.aclose()  # type: ignore[attr-defined]
-    assert events() == []  # nobody had begun to read: there was nothing to end
+    (found,) = events()
+    assert found["stage"] == "ResponseComplete"
+    await response.stream.aclose()  # type: ignore[attr-defined]
+    assert events() == []
+
+
+async def test_a_watch_is_still_pushed_to(audited: tuple[Any, Events]) -> None:
+    """Events go past the audit as fast as without one: it waits for nothing but the end."""
+    api, events = audited
+    response = await api.send("GET", f"{MAPS}?watch=1")
+    pushed: list[bytes] = []
+
+    def write(frames: bytes) -> bool:
+        pushed.append(frames)
+        return True
+
+    assert response.stream is not None
+    response.stream.attach(write)  # type: ignore[attr-defined]
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        reading = group.create_task(_read_all(response.stream))
+        await asyncio.sleep(0)
+        for number in range(3):
+            await api.create(MAPS, {"metadata": {"name": f"m{number}"}})
+            await api.settle()
+        reading.cancel()
+    frames = b"".join(pushed)
+    assert [orjson.loads(line)["object"]["metadata"]["name"] for line in frames.splitlines()] == [
+        "m0", "m1", "m2"
+    ]  # fmt: skip
+    await response.stream.aclose()  # type: ignore[attr-defined]
+    stages = [(one["verb"], one["stage"]) for one in events()]
+    assert stages.count(("watch", "ResponseComplete")) == 1
+
+
+async def _read_all(stream: AsyncIterator[bytes]) -> None:
+    async for _ in stream:
+        pass
 
 
 async def test_a_watch_that_was_read_ends(audited: tuple[Any, Events]) -> None:

@@ -7,7 +7,7 @@ none. Costs nothing where auditing is off, since the chain then has no auditor.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import Decision
 from tiphys.apiserver.flights import is_long_running
 from tiphys.apiserver.requestinfo import RequestInfo
-from tiphys.wire.message import ByteStream, Request, Response
+from tiphys.wire.message import ByteStream, PushTarget, Request, Response
 
 _KEY = "audit"
 _NOBODY = User("")
@@ -109,7 +109,7 @@ class Auditor:
             return
         self._emit(record, STARTED)
         if response.stream is not None:
-            response.stream = self._until_end(record, response.stream)
+            response.stream = _Followed(response.stream, lambda: self._emit(record, COMPLETE))
         elif response.upgrade is not None:
             response.upgrade = self._upgraded(record, response.upgrade)
         else:
@@ -135,16 +135,6 @@ class Auditor:
             event["requestObject"] = events.body_of(request.body, kind, record.verdict)
         if record.verdict.with_response and "objectRef" in event and body is not None:
             event["responseObject"] = body
-
-    async def _until_end(self, record: Record, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in stream:
-                yield chunk
-        finally:
-            close = getattr(stream, "aclose", None)
-            if close is not None:
-                await close()
-            self._emit(record, COMPLETE)
 
     def _upgraded(self, record: Record, serve: Any) -> Any:
         async def run(stream: ByteStream) -> None:
@@ -188,6 +178,44 @@ class Auditor:
         dropped = sum(getattr(sink, "dropped", 0) for sink in self._sinks)
         lost = CounterMetricFamily("apiserver_audit_requests_rejected", "Events dropped.", value=dropped)
         yield from (total, levels, lost)
+
+
+class _Followed:
+    """A stream as it is, with something to do once when it has ended: events are pushed past it unseen."""
+
+    def __init__(self, stream: AsyncIterator[bytes], ended: Callable[[], None]) -> None:
+        self._stream = stream
+        self._ended: Callable[[], None] | None = ended
+
+    def attach(self, write: PushTarget) -> None:
+        """Hand ``write`` on to a stream that has use for it."""
+        attach = getattr(self._stream, "attach", None)
+        if attach is not None:
+            attach(write)
+
+    def __aiter__(self) -> _Followed:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._stream)
+        except BaseException:
+            self._end()
+            raise
+
+    async def aclose(self) -> None:
+        """Close the stream, and say that it has ended."""
+        try:
+            close = getattr(self._stream, "aclose", None)
+            if close is not None:
+                await close()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended()
 
 
 def _annotate_decision(record: Record, *, allowed: bool, reason: str) -> None:
