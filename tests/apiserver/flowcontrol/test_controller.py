@@ -68,6 +68,92 @@ async def test_a_refusal_reads_as_upstreams() -> None:
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
 
 
+async def test_refusals_that_go_on_ask_for_more_patience() -> None:
+    flow = control(0)
+    asked = []
+    for _second in range(4):
+        for _ in range(20):
+            with pytest.raises(Rejected) as refused:
+                await flow.enter(GET, ALICE, "")
+        asked.append(refused.value.response().headers["retry-after"])
+        flow.clock.advance(1)  # type: ignore[attr-defined]
+    assert asked == ["1", "2", "2", "4"]
+
+
+async def test_who_ran_before_anybody_waited_is_charged_too() -> None:
+    """A flow that took all seats at once does not also come first in the queues."""
+    flow = control(4, queues=64, length=50)
+    crowd, alone = User("crowd"), User("alone")
+    flow.set_schema("one", {
+        "metadata": {"name": "one", "uid": "u"},
+        "spec": {
+            "matchingPrecedence": 1, "distinguisherMethod": {"type": "ByUser"},
+            "priorityLevelConfiguration": {"name": "global-default"},
+            "rules": [{
+                "subjects": [{"kind": "User", "user": {"name": "*"}}],
+                "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"],
+                                   "clusterScope": True, "namespaces": ["*"]}],
+            }],
+        },
+    })  # fmt: skip
+    running = [await flow.enter(GET, crowd, "") for _ in range(4)]
+    async with asyncio.TaskGroup() as group:
+        flow.clock.advance(1)  # type: ignore[attr-defined]
+        first = group.create_task(flow.enter(GET, crowd, ""))
+        await asyncio.sleep(0)
+        second = group.create_task(flow.enter(GET, alone, ""))
+        await asyncio.sleep(0)
+        flow.clock.advance(1)  # type: ignore[attr-defined]
+        running.pop().leave()
+        await asyncio.sleep(0)
+        assert (first.done(), second.done()) == (False, True)
+        running.pop().leave()
+    for ticket in [*running, first.result(), second.result()]:
+        ticket.leave()
+    level_now = flow.levels["global-default"]
+    assert level_now.queues is not None
+    assert (level_now.queues.in_use, level_now.executing, level_now.quick) == (0, 0, set())
+
+
+@pytest.mark.parametrize(
+    ("after", "seats"),
+    [
+        (level("global-default", queues=1, length=1), 1),
+        (level("global-default", queues=8, length=9), 1),
+        (level("global-default"), 1),
+        ({"metadata": {"name": "global-default"}, "spec": {"type": "Exempt"}}, None),
+        (None, 1),
+    ],
+    ids=["smaller", "larger", "refuses", "exempt", "deleted"],
+)
+async def test_who_waits_survives_a_change(after: dict[str, Any] | None, seats: int | None) -> None:
+    flow = control(1, queues=4, length=5)
+    ticket = await flow.enter(GET, ALICE, "")
+    order: list[int] = []
+
+    async def ask(number: int) -> None:
+        mine = await flow.enter(GET, ALICE, "")
+        order.append(number)
+        mine.leave()
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        for number in range(3):
+            group.create_task(ask(number))
+            await asyncio.sleep(0)
+        old = flow.levels["global-default"].queues
+        assert old is not None
+        assert old.waiting == 3
+        flow.set_level("global-default", after)
+        flow.configure()
+        if seats is not None:
+            assert old.waiting == 3
+            ticket.leave()
+    assert order == [0, 1, 2]
+    if seats is None:
+        ticket.leave()
+    assert (old.waiting, old.in_use) == (0, 0)
+
+
 async def test_exempt_requests_know_no_limit() -> None:
     flow = control(0)
     tickets = [await flow.enter(GET, ADMIN, "") for _ in range(50)]
@@ -125,9 +211,11 @@ async def test_a_change_of_the_objects_holds_for_the_next_request() -> None:
     flow = control(1)
     ticket = await flow.enter(GET, ALICE, "")
     flow.set_level("global-default", level("global-default", queues=2, length=3))
-    after = await flow.enter(GET, ALICE, "")
+    after = asyncio.ensure_future(flow.enter(GET, ALICE, ""))
+    await asyncio.sleep(0)
+    assert not after.done()  # the seat is taken still, but now there is a queue
     ticket.leave()
-    after.leave()
+    (await after).leave()
     queues = flow.levels["global-default"].queues
     assert queues is not None
     assert queues.in_use == 0

@@ -57,6 +57,41 @@ def test_seats_are_given_up_to_the_limit_and_come_back() -> None:
     assert queues.in_use == 3
 
 
+def test_who_runs_already_is_charged_from_now_on() -> None:
+    queues = FairQueues(Sizes(64, 3, 10), 3)
+    queues.in_use = 3
+    adopted = [queues.adopt(1.0, CROWD, 1) for _ in range(3)]
+    assert queues.in_use == 3  # its seats were taken before
+    assert len({turn.queue.index for turn in adopted if turn is not None}) == 3
+    crowd, alone = queues.join(1.0, CROWD, 1), queues.join(1.0, ALONE, 1)
+    assert crowd is not None
+    assert alone is not None
+    for turn in adopted[:2]:
+        assert turn is not None
+        queues.end(5.0, turn)
+    assert queues.start(5.0) == [alone, crowd]
+    assert FairQueues(Sizes(), 3).adopt(0.0, CROWD, 1) is None
+
+
+@pytest.mark.parametrize("sizes", [Sizes(1, 1, 1), Sizes(64, 8, 50), Sizes()])
+def test_other_sizes_lose_nobody(sizes: Sizes) -> None:
+    queues = FairQueues(Sizes(8, 2, 10), 2)
+    turns = [queues.join(float(at), flow_hash("s", str(at % 3)), 1) for at in range(9)]
+    started = queues.start(9.0)
+    queues.reshape(10.0, sizes)
+    assert (queues.waiting, queues.in_use) == (7, 2)
+    assert len(queues.queues) == sizes.queues
+    now = 10.0
+    while started:
+        now += 1
+        queues.end(now, started.pop(0))
+        fresh = queues.start(now)
+        started += fresh
+        turns = [turn for turn in turns if turn not in fresh]
+    assert (queues.waiting, queues.waiting_seats, queues.in_use) == (0, 0, 0)
+    assert len(turns) == 2  # the ones that ran before
+
+
 def test_one_flow_keeps_its_order() -> None:
     queues = FairQueues(Sizes(8, 1, 10), 1)
     turns = [queues.join(float(at), ALONE, 1) for at in range(4)]

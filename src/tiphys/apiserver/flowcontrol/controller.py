@@ -19,6 +19,7 @@ from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.flowcontrol import objects
 from tiphys.apiserver.flowcontrol.fairqueue import FairQueues, Sizes, Turn, flow_hash
 from tiphys.apiserver.flowcontrol.matching import Schema, in_order
+from tiphys.apiserver.flowcontrol.retryafter import RetryAfter
 from tiphys.apiserver.flowcontrol.shares import NO_BOUNDS, Bounds, Claim, Share, allot, bounds_of, smoothed
 from tiphys.apiserver.metrics import Durations
 from tiphys.apiserver.requestinfo import RequestInfo
@@ -28,6 +29,7 @@ TOO_MANY = "Too many requests, please try again later."
 WAIT_BUCKETS = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, float("inf"))
 _REMEMBERED = 4096
 _BORROW_EVERY_S = 10.0
+_ENOUGH = 1 << 30
 _WAIT_SHARE = 4
 """A request may wait for a quarter of the time that it may take."""
 
@@ -38,15 +40,16 @@ class Rejected(StatusError):
     code = 429
     reason = "TooManyRequests"
 
-    def __init__(self, why: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(self, why: str, headers: dict[str, str] | None = None, retry_after_s: int = 1) -> None:
         super().__init__(TOO_MANY)
         self.why = why
         self.headers = headers or {}
+        self.retry_after_s = retry_after_s
 
     def response(self) -> Response:
         headers = {
             "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff",
-            "retry-after": "1", **self.headers,
+            "retry-after": str(self.retry_after_s), **self.headers,
         }  # fmt: skip
         return Response(429, headers, f"{TOO_MANY}\n".encode())
 
@@ -84,6 +87,9 @@ class Level:
     executing: int = 0
     high: int = 0
     demand: float = 0.0
+    quick: set[Seats] = field(default_factory=set)
+    """Who runs without having been in a queue: charged to one as soon as anybody must wait."""
+    retry: RetryAfter = field(default_factory=RetryAfter)
 
 
 @dataclass(slots=True, eq=False)
@@ -97,6 +103,12 @@ class Flow:
     headers: dict[str, str]
     number: int = -1
     """Its hash, made when first needed."""
+
+    def hash(self) -> int:
+        """Return the number that deals the flow its hand of queues."""
+        if self.number < 0:
+            self.number = flow_hash(self.schema.name, self.name)
+        return self.number
 
     def leave(self) -> None:
         """Exempt requests hold nothing but their place in the count."""
@@ -115,24 +127,25 @@ class Counts:
 class Seats:
     """The seats of one request in a limited level: taken at once, or by its turn in a queue."""
 
-    __slots__ = ("_flow", "_gate", "_seats", "_turn")
+    __slots__ = ("_gate", "flow", "seats", "turn")
 
     def __init__(self, gate: FlowControl, flow: Flow, seats: int, turn: Turn | None = None) -> None:
-        self._gate, self._flow, self._seats, self._turn = gate, flow, seats, turn
+        self._gate, self.flow, self.seats, self.turn = gate, flow, seats, turn
 
     @property
     def headers(self) -> dict[str, str]:
-        return self._flow.headers
+        return self.flow.headers
 
     def leave(self) -> None:
-        level = self._flow.level
+        level = self.flow.level
         queues = level.queues
         assert queues is not None
         level.executing -= 1
-        if self._turn is None:
-            queues.in_use -= self._seats
+        if self.turn is None:
+            queues.in_use -= self.seats
+            level.quick.discard(self)
         else:
-            queues.end(self._gate.clock.monotonic(), self._turn)
+            queues.end(self._gate.clock.monotonic(), self.turn)
         if queues.waiting:
             self._gate.wake(queues)
 
@@ -214,11 +227,18 @@ class FlowControl:
                 self.wake(level.queues)
 
     def _level(self, name: str, obj: Object) -> Level:
+        """Return the level that goes on: who runs or waits in it stays, in queues of the new sizes."""
         sizes = _sizes(obj)
         old = self.levels.get(name)
-        if old is not None and (old.queues.sizes if old.queues else None) == sizes:
+        if old is not None and old.queues is not None and sizes is not None:
+            if old.queues.sizes != sizes:
+                old.queues.reshape(self.clock.monotonic(), sizes)
             return old
-        # Who runs or waits in the old queues ends there.
+        if old is not None and old.queues is None and sizes is None:
+            return old
+        if old is not None and old.queues is not None:  # exempt from now on: nobody need wait any more
+            old.queues.limit = _ENOUGH
+            self.wake(old.queues)
         return Level(name, "", Share(0), FairQueues(sizes, 0) if sizes is not None else None)
 
     # -- requests
@@ -246,7 +266,9 @@ class FlowControl:
             queues.in_use += seats
             level.executing += 1
             flow.counts.dispatched += 1
-            return Seats(self, flow, seats)
+            ticket = Seats(self, flow, seats)
+            level.quick.add(ticket)
+            return ticket
         return await self._wait(flow, queues, seats, user, info)
 
     def _classify(self, key: tuple[object, ...], user: User, info: RequestInfo) -> Flow:
@@ -266,11 +288,10 @@ class FlowControl:
     async def _wait(
         self, flow: Flow, queues: FairQueues, seats: int, user: User, info: RequestInfo
     ) -> Ticket:
-        if flow.number < 0:
-            flow.number = flow_hash(flow.schema.name, flow.name)
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         began = self.clock.monotonic()
-        turn = queues.join(began, flow.number, seats, Waiting(woken, flow, user.name, info))
+        self._charge(flow.level, queues, began)
+        turn = queues.join(began, flow.hash(), seats, Waiting(woken, flow, user.name, info))
         if turn is None:
             why = "queue-full" if queues.queues else "concurrency-limit"
             raise self._reject(flow, why)
@@ -289,13 +310,22 @@ class FlowControl:
         flow.counts.waits.observe(self.clock.monotonic() - began)
         return Seats(self, flow, seats, turn)
 
+    @staticmethod
+    def _charge(level: Level, queues: FairQueues, now: float) -> None:
+        """Count those who run without a turn to the queues of their flows: now it matters who has what."""
+        for ticket in level.quick:
+            ticket.turn = queues.adopt(now, ticket.flow.hash(), ticket.seats)
+        level.quick.clear()
+
     def _give_up(self, queues: FairQueues, turn: Turn) -> None:
         queues.end(self.clock.monotonic(), turn)
         self.wake(queues)
 
     def _reject(self, flow: Flow, why: str) -> Rejected:
         flow.counts.rejected[why] = flow.counts.rejected.get(why, 0) + 1
-        return Rejected(why, flow.headers)
+        retry = flow.level.retry
+        retry.refused(int(self.clock.now().timestamp()))
+        return Rejected(why, flow.headers, retry.seconds)
 
     def wake(self, queues: FairQueues) -> None:
         """Let those go on who have seats now."""

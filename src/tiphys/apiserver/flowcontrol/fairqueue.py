@@ -1,9 +1,9 @@
 """Who runs next in one priority level: shuffle-sharded fair queues over a number of seats. Pure.
 
-A request that finds free seats and nobody waiting runs at once and is not charged to a queue. Where requests
-wait, each flow has a hand of queues and joins the shortest; the queue that has been served least goes next,
-in virtual time: R grows with the seats that work divided by the queues that want them. Service is guessed
-when a request starts and corrected when it ends. Callers give the time.
+A request that finds free seats and nobody waiting runs at once; it is charged to a queue (``adopt``) from
+when somebody must wait. Where requests wait, each flow has a hand of queues and joins the shortest; the queue
+that has been served least goes next, in virtual time: R grows with the seats that work divided by the queues
+that want them. Service is guessed when a request starts and corrected when it ends. Callers give the time.
 Source: KEP-1040, "Fair Queuing for Server Requests".
 """
 
@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 
 GUESS_S = 0.003
 """How long a request is thought to take when it starts."""
+_REST = -1
+"""Index of the queue of those who wait in a level that has no queues any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Turn:
 
     seats: int
     arrived: float
+    flow: int
     queue: Queue
     started: float | None = None
     note: object = None
@@ -91,21 +94,65 @@ class FairQueues:
         """Take a place in a queue of the flow's hand; None where it is full, or there is none."""
         if not self.queues:
             return None
-        hand = [self.queues[card] for card in deal(flow, len(self.queues), self.sizes.hand)]
-        queue = min(hand, key=lambda one: (one.waiting_seats + one.running_seats, len(one.waiting)))
+        queue = self._shortest(flow)
         if len(queue.waiting) >= self.sizes.length:
             return None
         self._advance(now)
+        turn = Turn(seats, now, flow, queue, note=note)
+        self._enqueue(turn, queue)
+        return turn
+
+    def adopt(self, now: float, flow: int, seats: int) -> Turn | None:
+        """Charge a request that runs already, its seats taken, to a queue; None where there is none."""
+        if not self.queues:
+            return None
+        self._advance(now)
+        queue = self._shortest(flow)
+        self._activate(queue)
+        turn = Turn(seats, now, flow, queue)
+        self._run(turn, now)
+        return turn
+
+    def reshape(self, now: float, sizes: Sizes) -> None:
+        """Take other sizes. Who waits keeps waiting, in order of arrival; who runs is charged as before."""
+        self._advance(now)
+        left = sorted((t for queue in self._backlog.values() for t in queue.waiting), key=_arrived)
+        for turn in left:
+            queue = turn.queue
+            self._unqueue(turn)
+            self._active -= not queue.waiting and not queue.running
+        self.sizes = sizes
+        self.queues = [Queue(index, served_until=self._virtual) for index in range(sizes.queues)]
+        # Where new ones are refused at once, those who were let in to wait still get their turn.
+        rest = Queue(_REST, served_until=self._virtual)
+        for turn in left:
+            turn.queue = self._shortest(turn.flow) if self.queues else rest
+            self._enqueue(turn, turn.queue)
+
+    def _shortest(self, flow: int) -> Queue:
+        hand = [self.queues[card] for card in deal(flow, len(self.queues), self.sizes.hand)]
+        return min(hand, key=lambda one: (one.waiting_seats + one.running_seats, len(one.waiting)))
+
+    def _activate(self, queue: Queue) -> None:
         if not queue.waiting and not queue.running:
             queue.served_until = max(queue.served_until, self._virtual)
             self._active += 1
-        turn = Turn(seats, now, queue, note=note)
+
+    def _enqueue(self, turn: Turn, queue: Queue) -> None:
+        self._activate(queue)
         queue.waiting.append(turn)
-        queue.waiting_seats += seats
+        queue.waiting_seats += turn.seats
         self._backlog[queue.index] = queue
         self.waiting += 1
-        self.waiting_seats += seats
-        return turn
+        self.waiting_seats += turn.seats
+
+    @staticmethod
+    def _run(turn: Turn, now: float) -> None:
+        queue = turn.queue
+        turn.started = now
+        queue.running += 1
+        queue.running_seats += turn.seats
+        queue.served_until += turn.seats * GUESS_S
 
     def start(self, now: float) -> list[Turn]:
         """Give free seats to those who wait, the least served queue first; return who starts."""
@@ -117,10 +164,7 @@ class FairQueues:
                 break
             turn = queue.waiting[0]
             self._unqueue(turn)
-            turn.started = now
-            queue.running += 1
-            queue.running_seats += turn.seats
-            queue.served_until += turn.seats * GUESS_S
+            self._run(turn, now)
             self.in_use += turn.seats
             started.append(turn)
         return started
@@ -153,6 +197,10 @@ class FairQueues:
             seats = min(self.limit, self.in_use + self.waiting_seats)
             self._virtual += (now - self._looked) * seats / self._active
         self._looked = now
+
+
+def _arrived(turn: Turn) -> float:
+    return turn.arrived
 
 
 def _finishes(queue: Queue) -> float:
