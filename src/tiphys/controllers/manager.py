@@ -30,6 +30,7 @@ from tiphys.controllers.disruption.controller import DisruptionController
 from tiphys.controllers.endpoints.controller import EndpointsController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
 from tiphys.controllers.endpointslicemirroring.controller import EndpointSliceMirroringController
+from tiphys.controllers.ephemeralvolume.controller import EphemeralVolumeController
 from tiphys.controllers.garbagecollector.controller import GarbageCollector
 from tiphys.controllers.job.controller import JobController
 from tiphys.controllers.namespace.controller import NamespaceController
@@ -40,6 +41,7 @@ from tiphys.controllers.podautoscaler.controller import HorizontalPodAutoscalerC
 from tiphys.controllers.podgc.controller import PodGarbageCollector
 from tiphys.controllers.replicaset.controller import ReplicaSetController
 from tiphys.controllers.replicationcontroller.controller import ReplicationControllerController
+from tiphys.controllers.resourceclaim.controller import ResourceClaimController
 from tiphys.controllers.resourcequota.controller import ResourceQuotaController
 from tiphys.controllers.rootca.controller import RootCaController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
@@ -87,6 +89,8 @@ CONTROLLERS: tuple[type, ...] = (
     PersistentVolumeController,
     PvcProtectionController,
     PvProtectionController,
+    EphemeralVolumeController,
+    ResourceClaimController,
     PodGarbageCollector,
     GarbageCollector,
 )

@@ -1,4 +1,4 @@
-"""Writes decisions: volumes first where a pod waits for them, then the Binding.
+"""Writes decisions: volumes and devices first where a pod waits for them, then the Binding.
 
 A shell: no choices are made here. ``Binder.bind`` raises what the API server or the wait for volumes came to;
 the scheduler then takes the assumed pod back. Source: core/v1 Binding, KEP-490.
@@ -7,12 +7,15 @@ the scheduler then takes the assumed pod back. Source: core/v1 Binding, KEP-490.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from tiphys.apimachinery.errors import TiphysError
-from tiphys.apimachinery.meta import Object, split_key
-from tiphys.client.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from tiphys.apimachinery.errors import Conflict, TiphysError
+from tiphys.apimachinery.meta import Object, object_key, split_key
+from tiphys.client.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, RESOURCE_CLAIMS
 from tiphys.client.rest import Client
+from tiphys.scheduler.devices.state import allocation_of
+from tiphys.scheduler.plugins.dynamic import DeviceChoice, is_reserved_for
 from tiphys.scheduler.plugins.volumes import VolumeChoice, is_bound
 from tiphys.scheduler.podinfo import PodInfo
 from tiphys.scheduler.queue import Queued
@@ -20,11 +23,17 @@ from tiphys.scheduler.volumes import Volumes
 
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
+FINALIZER = "resource.kubernetes.io/delete-protection"
+_TRIES = 5
 VOLUMES_WITHIN_S = 600.0
 
 
 class VolumesNotBound(TiphysError):
     """The pod's claims were not bound in time, or whoever makes volumes gave the node back."""
+
+
+class ClaimNotReserved(TiphysError):
+    """A claim for devices changed while the pod was being bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +43,29 @@ class Assumed:
     queued: Queued
     node: str
     volumes: VolumeChoice
+    devices: DeviceChoice = field(default=DeviceChoice())
 
     @property
     def info(self) -> PodInfo:
         return self.queued.info
+
+
+def reserved(claim: Object, allocation: dict[str, Any] | None, info: PodInfo) -> Object:
+    """Return the claim with the pod as a consumer.
+
+    Raises ClaimNotReserved when the claim's devices are not those that were decided on.
+    """
+    status = dict(claim.get("status") or {})
+    if allocation is not None:
+        if allocation_of(claim) not in (None, allocation):
+            raise ClaimNotReserved(f"claim {object_key(claim)} got its devices from somebody else")
+        status["allocation"] = allocation
+    elif allocation_of(claim) is None:
+        raise ClaimNotReserved(f"claim {object_key(claim)} lost its devices")
+    if not is_reserved_for(claim, info.uid):
+        consumer = {"resource": "pods", "name": info.pod["metadata"]["name"], "uid": info.uid}
+        status["reservedFor"] = [*(status.get("reservedFor") or ()), consumer]
+    return {**claim, "status": status}
 
 
 class Binder:
@@ -58,11 +86,13 @@ class Binder:
     async def bind(self, assumed: Assumed) -> None:
         """Bind the pod's volumes, then the pod.
 
-        Raises StatusError, TransportError or VolumesNotBound.
+        Raises StatusError, TransportError, VolumesNotBound or ClaimNotReserved.
         """
         info = assumed.info
         if assumed.volumes.bind or assumed.volumes.provision:
             await self._bind_volumes(assumed)
+        for key, allocation in assumed.devices.claims:
+            await self._reserve(key, allocation, info)
         name = info.pod["metadata"]["name"]
         binding = {
             "apiVersion": "v1",
@@ -71,6 +101,27 @@ class Binder:
             "target": {"apiVersion": "v1", "kind": "Node", "name": assumed.node},
         }
         await self._client.post(PODS, name, info.namespace, "binding", binding)
+
+    async def _reserve(self, key: str, allocation: dict[str, Any] | None, info: PodInfo) -> None:
+        """Make the pod a consumer of a claim, and give the claim its devices if it has none yet."""
+        namespace, name = split_key(key)
+        claim = await self._client.get(RESOURCE_CLAIMS, name, namespace)
+        for _ in range(_TRIES):
+            try:
+                await self._write_claim(reserved(claim, allocation, info))
+                return
+            except Conflict:
+                claim = await self._client.get(RESOURCE_CLAIMS, name, namespace)
+        raise ClaimNotReserved(f"claim {key} changes too fast")
+
+    async def _write_claim(self, claim: Object) -> None:
+        status = claim["status"]
+        if FINALIZER not in (claim["metadata"].get("finalizers") or ()):
+            # The finalizer comes first: an allocation must not vanish with its claim unseen.
+            kept = [*(claim["metadata"].get("finalizers") or ()), FINALIZER]
+            claim = {**claim, "metadata": {**claim["metadata"], "finalizers": kept}}
+            claim = await self._client.update(RESOURCE_CLAIMS, claim)
+        await self._client.update(RESOURCE_CLAIMS, {**claim, "status": status}, "status")
 
     async def _bind_volumes(self, assumed: Assumed) -> None:
         choice = assumed.volumes

@@ -17,6 +17,8 @@ import numpy.typing as npt
 
 from tiphys.apimachinery.meta import Object
 from tiphys.scheduler.counts import Ints, PodCounts, TermCounts
+from tiphys.scheduler.devices.state import Devices
+from tiphys.scheduler.matching import node_labels
 from tiphys.scheduler.podinfo import CPU, PodInfo, Term, milli_or_value
 from tiphys.scheduler.volumes import Volumes
 
@@ -45,6 +47,7 @@ class Columns:
         self.placed: dict[str, tuple[PodInfo, str]] = {}
         self.nominated: dict[str, tuple[PodInfo, str]] = {}
         self.volumes = Volumes()
+        self.devices = Devices()
         self.claim_users: Counter[str] = Counter()
         """How many placed pods use a claim, by its key."""
         self.counts = PodCounts(_FIRST_ROWS)
@@ -254,12 +257,6 @@ class Columns:
             vector[self.resources[resource]] = amount
         vector[PODS_COLUMN] = 1
         return vector
-
-
-def node_labels(node: Object | None) -> dict[str, str]:
-    """Return a node's labels ({} for an empty row)."""
-    labels: dict[str, str] = (node or {}).get("metadata", {}).get("labels") or {}
-    return labels
 
 
 def _static_part(node: Object) -> tuple[Any, ...]:

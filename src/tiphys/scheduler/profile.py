@@ -12,6 +12,7 @@ from typing import Any
 from tiphys.scheduler.config import ProfileSettings
 from tiphys.scheduler.framework import FilterPlugin, Profile, ScorePlugin
 from tiphys.scheduler.plugins.demand import Demands
+from tiphys.scheduler.plugins.dynamic import DynamicResources
 from tiphys.scheduler.plugins.limits import NodeVolumeLimits, VolumeRestrictions, VolumeZone
 from tiphys.scheduler.plugins.resources import BalancedAllocation, ImageLocality, NodePorts, NodeResourcesFit
 from tiphys.scheduler.plugins.static import NodeAffinity, NodeName, NodeUnschedulable, TaintToleration
@@ -43,6 +44,7 @@ def make_profile(settings: ProfileSettings, extra: tuple[Any, ...] = ()) -> Prof
         NodeVolumeLimits(),
         VolumeBinding(),
         VolumeZone(),
+        DynamicResources(),
         spread,
         pods,
     ]

@@ -22,7 +22,7 @@ HELPS: dict[str, frozenset[str]] = {
     "node-static": frozenset(
         {"NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "PodTopologySpread"}
         | {"InterPodAffinity", "NodeResourcesFit", "NodePorts", "VolumeBinding", "VolumeZone"}
-        | {"NodeVolumeLimits"}
+        | {"NodeVolumeLimits", "DynamicResources"}
     ),
     "node-capacity": frozenset({"NodeResourcesFit"}),
     "pod-removed": frozenset(
@@ -30,6 +30,7 @@ HELPS: dict[str, frozenset[str]] = {
         | {"VolumeRestrictions", "NodeVolumeLimits"}
     ),
     "pod-placed": frozenset({"InterPodAffinity", "PodTopologySpread"}),
+    "device": frozenset({"DynamicResources"}),
     "volume": frozenset({"VolumeBinding", "VolumeZone", "VolumeRestrictions", "NodeVolumeLimits"}),
 }
 """Which plugins' verdicts an event can turn. No plugin named (no nodes at all): every event."""

@@ -13,9 +13,9 @@ from typing import Any
 
 from tiphys.apimachinery.clock import Clock, rfc3339
 from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
-from tiphys.apimachinery.meta import Object, get_condition
+from tiphys.apimachinery.meta import Object, get_condition, split_key
 from tiphys.client.events import EventRecorder
-from tiphys.client.kinds import PODS
+from tiphys.client.kinds import PODS, RESOURCE_CLAIMS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
 from tiphys.scheduler.podinfo import PodInfo
@@ -66,6 +66,20 @@ class Reporter:
     async def withdraw_promise(self, info: PodInfo) -> None:
         """Take a promised node back from a pod that waits."""
         await self._patch_status(info, {"nominatedNodeName": None})
+
+    async def deallocate(self, key: str) -> None:
+        """Take a claim's devices back: it may get others, on a node that its pod can go to."""
+        namespace, name = split_key(key)
+        try:
+            claim = await self._client.get(RESOURCE_CLAIMS, name, namespace)
+            kept = {**(claim.get("status") or {})}
+            kept.pop("allocation", None)
+            kept.pop("reservedFor", None)
+            await self._client.update(RESOURCE_CLAIMS, {**claim, "status": kept}, "status")
+        except (NotFound, Conflict):
+            return
+        except (StatusError, TransportError) as error:
+            log.warning("claim not deallocated claim=%s error=%s", key, error)
 
     async def preempt(self, info: PodInfo, preemption: Preemption) -> bool:
         """Delete the victims at once; False when one of them could not be deleted."""

@@ -23,22 +23,26 @@ from tiphys.client.events import EventRecorder
 from tiphys.client.informer import Informer, InformerSet
 from tiphys.client.kinds import (
     CSI_NODES,
+    DEVICE_CLASSES,
     NAMESPACES,
     NODES,
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
     POD_DISRUPTION_BUDGETS,
     PODS,
+    RESOURCE_CLAIMS,
+    RESOURCE_SLICES,
     STORAGE_CLASSES,
     VOLUME_ATTACHMENTS,
 )
 from tiphys.client.leaderelection import Election, LeaderElector
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
-from tiphys.scheduler.binder import Assumed, Binder, VolumesNotBound
+from tiphys.scheduler.binder import Assumed, Binder, ClaimNotReserved, VolumesNotBound
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.config import Configuration, ProfileSettings
 from tiphys.scheduler.framework import Decision, Profile, decide
+from tiphys.scheduler.plugins.dynamic import choose_devices, deallocatable, waits_for_claims
 from tiphys.scheduler.plugins.volumes import choose_volumes
 from tiphys.scheduler.podinfo import PodInfo, pod_info
 from tiphys.scheduler.preemption import Budget, Preemption, plan_preemption, read_budget
@@ -125,6 +129,9 @@ class Scheduler:
             (self._informers.get(STORAGE_CLASSES), self._on_class),
             (self._informers.get(CSI_NODES), self._on_csi_node),
             (self._informers.get(VOLUME_ATTACHMENTS), self._on_attachment),
+            (self._informers.get(RESOURCE_CLAIMS), self._on_resource_claim),
+            (self._informers.get(RESOURCE_SLICES), self._on_slice),
+            (self._informers.get(DEVICE_CLASSES), self._on_device_class),
             (self._informers.get(POD_DISRUPTION_BUDGETS), self._on_budget),
             (self._informers.get(PODS, field_selector=_PODS_SELECTOR), self._on_pod),
         ]
@@ -181,6 +188,18 @@ class Scheduler:
         self._columns.volumes.set_attachment(old, new)
         if new is None:
             self._moved("volume")
+
+    def _on_resource_claim(self, old: Object | None, new: Object | None) -> None:
+        self._columns.devices.set_claim(old, new)
+        self._moved("device")
+
+    def _on_slice(self, old: Object | None, new: Object | None) -> None:
+        self._columns.devices.set_slice(old, new)
+        self._moved("device")
+
+    def _on_device_class(self, old: Object | None, new: Object | None) -> None:
+        self._columns.devices.set_class(old, new)
+        self._moved("device")
 
     def _on_budget(self, old: Object | None, new: Object | None) -> None:
         subject = new or old
@@ -274,13 +293,24 @@ class Scheduler:
 
     async def _schedule(self, queued: Queued, group: asyncio.TaskGroup) -> None:
         info = queued.info
+        if waits_for_claims(info, self._columns):
+            self._queue.park(queued, frozenset({"DynamicResources"}), self._clock.monotonic())
+            return
         self._turn += 1
         profile = self._profiles[scheduler_of(info.pod)]
         decision = decide(info, self._columns, profile, turn=self._turn)
         if not decision.node:
             await self._fail(queued, decision, profile)
             return
-        assumed = Assumed(queued, decision.node, choose_volumes(info, self._columns, decision.node))
+        assumed = Assumed(
+            queued,
+            decision.node,
+            choose_volumes(info, self._columns, decision.node),
+            choose_devices(info, self._columns, decision.node),
+        )
+        for key, allocation in assumed.devices.claims:
+            if allocation is not None:
+                self._columns.devices.assume(key, allocation)
         self._queue.remove(info.uid)
         self._columns.nominated.pop(info.uid, None)
         self._columns.add_pod(info, decision.node)
@@ -307,6 +337,8 @@ class Scheduler:
             await self._jobs.put(partial(self._reporter.withdraw_promise, other))
         if preemption.victims:
             await self._jobs.put(partial(self._preempt, info, preemption))
+        elif "DynamicResources" in decision.plugins and (key := deallocatable(info, self._columns)):
+            await self._jobs.put(partial(self._reporter.deallocate, key))
 
     def _promise(self, info: PodInfo, preemption: Preemption) -> list[PodInfo]:
         """Promise the node; pods of lower priority lose theirs and are returned."""
@@ -349,7 +381,7 @@ class Scheduler:
     async def _bind(self, assumed: Assumed) -> None:
         try:
             await self._binder.bind(assumed)
-        except (StatusError, TransportError, VolumesNotBound) as error:
+        except (StatusError, TransportError, VolumesNotBound, ClaimNotReserved) as error:
             self._undo(assumed, error)
             return
         self._reporter.scheduled(assumed.info, assumed.node)
@@ -363,6 +395,8 @@ class Scheduler:
         if live is not None and live["spec"].get("nodeName"):
             return
         self._columns.remove_pod(info.uid)
+        for key, _ in assumed.devices.claims:
+            self._columns.devices.forget(key)
         if live is not None and self._is_ours(live) and not isinstance(error, NotFound):
             again = pod_info(live)
             self._columns.nominate(again, again.nominated)

@@ -11,8 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tiphys.apimachinery.meta import Object
-from tiphys.scheduler.columns import Columns, Mask, node_labels
+from tiphys.scheduler.columns import Columns, Mask
 from tiphys.scheduler.framework import Filtered
+from tiphys.scheduler.matching import node_labels
 from tiphys.scheduler.plugins.static import by_node
 from tiphys.scheduler.plugins.volumes import class_of
 from tiphys.scheduler.podinfo import PodInfo

@@ -5,13 +5,14 @@ NodeUnschedulable, NodeName, TaintToleration and NodeAffinity, with upstream's r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tiphys.scheduler.columns import Columns, Mask, node_labels
+from tiphys.scheduler.columns import Columns, Mask
 from tiphys.scheduler.framework import Filtered, Scores, normalize
+from tiphys.scheduler.matching import matches_node_selector, matches_node_term, node_labels, tolerates
 from tiphys.scheduler.podinfo import PodInfo
 
 UNSCHEDULABLE_TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
@@ -55,33 +56,6 @@ def by_node(columns: Columns, test: Callable[[dict[str, Any]], bool]) -> Mask:
         node = columns.nodes[row]
         mask[row] = node is not None and test(node)
     return mask
-
-
-def tolerates(tolerations: Sequence[dict[str, Any]], taint: dict[str, Any]) -> bool:
-    """Say whether any toleration covers the taint. Source: v1.Toleration."""
-    return any(_tolerates_one(toleration, taint) for toleration in tolerations)
-
-
-def _tolerates_one(toleration: dict[str, Any], taint: dict[str, Any]) -> bool:
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("key") and toleration["key"] != taint.get("key"):
-        return False
-    operator = toleration.get("operator") or "Equal"
-    if operator == "Exists":
-        return True
-    value, own = toleration.get("value") or "", taint.get("value") or ""
-    if operator in ("Lt", "Gt"):
-        return _compare_numbers(operator, value, own)
-    return bool(toleration.get("key")) and bool(value == own)
-
-
-def _compare_numbers(operator: str, tolerated: str, tainted: str) -> bool:
-    try:
-        left, right = int(tainted), int(tolerated)
-    except ValueError:
-        return False
-    return left < right if operator == "Lt" else left > right
 
 
 class NodeUnschedulable:
@@ -157,49 +131,13 @@ class TaintToleration:
         return None if counts is None else normalize(counts, feasible, reverse=True)
 
 
-_SET_OPERATORS: dict[str, Callable[[str | None, list[str]], bool]] = {
-    "In": lambda value, values: value in values,
-    "NotIn": lambda value, values: value not in values,
-    "Exists": lambda value, _values: value is not None,
-    "DoesNotExist": lambda value, _values: value is None,
-}
-
-
-def _matches_requirement(requirement: dict[str, Any], have: str | None) -> bool:
-    operator, values = requirement["operator"], requirement.get("values") or []
-    test = _SET_OPERATORS.get(operator)
-    if test is not None:
-        return test(have, values)
-    try:
-        left, right = int(have or ""), int(values[0])
-    except (ValueError, IndexError):
-        return False
-    return left > right if operator == "Gt" else left < right
-
-
-def matches_node_term(term: dict[str, Any], node: dict[str, Any]) -> bool:
-    """Say whether a NodeSelectorTerm takes the node; an empty term takes none."""
-    expressions, fields = term.get("matchExpressions") or (), term.get("matchFields") or ()
-    if not expressions and not fields:
-        return False
-    labels = node_labels(node)
-    name = node["metadata"]["name"]
-    return all(_matches_requirement(one, labels.get(one["key"])) for one in expressions) and all(
-        one["key"] == "metadata.name" and _matches_requirement(one, name) for one in fields
-    )
-
-
 def matches_node_affinity(info: PodInfo, node: dict[str, Any]) -> bool:
     """Say whether nodeSelector and required node affinity take the node."""
     labels = node_labels(node)
     if any(labels.get(key) != value for key, value in info.node_selector.items()):
         return False
     required = info.node_affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
-    return required is None or _any_term(required, node)
-
-
-def _any_term(selector: dict[str, Any], node: dict[str, Any]) -> bool:
-    return any(matches_node_term(term, node) for term in selector.get("nodeSelectorTerms") or ())
+    return required is None or matches_node_selector(required, node)
 
 
 class NodeAffinity:
@@ -230,7 +168,7 @@ class NodeAffinity:
         return None if passes is None else Filtered(passes, reasons, unresolvable=True)
 
     def _enforced(self, node: dict[str, Any]) -> bool:
-        return self._required is None or _any_term(self._required, node)
+        return self._required is None or matches_node_selector(self._required, node)
 
     def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None:
         own = info.node_affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()

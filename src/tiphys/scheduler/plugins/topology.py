@@ -12,7 +12,8 @@ import numpy as np
 from tiphys.scheduler.columns import Columns, Mask
 from tiphys.scheduler.counts import TermCounts
 from tiphys.scheduler.framework import MAX_SCORE, Filtered, Scores
-from tiphys.scheduler.plugins.static import by_node, matches_node_affinity, tolerates
+from tiphys.scheduler.matching import tolerates
+from tiphys.scheduler.plugins.static import by_node, matches_node_affinity
 from tiphys.scheduler.podinfo import PodInfo, SpreadConstraint, Term
 
 _HARD_AFFINITY_WEIGHT = 1

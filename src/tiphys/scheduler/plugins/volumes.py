@@ -15,9 +15,10 @@ import numpy as np
 from tiphys.apimachinery import quantity
 from tiphys.apimachinery.labels import from_label_selector
 from tiphys.apimachinery.meta import Object
-from tiphys.scheduler.columns import Columns, Mask, node_labels
+from tiphys.scheduler.columns import Columns, Mask
 from tiphys.scheduler.framework import Filtered
-from tiphys.scheduler.plugins.static import by_node, matches_node_term
+from tiphys.scheduler.matching import matches_node_term, node_labels
+from tiphys.scheduler.plugins.static import by_node
 from tiphys.scheduler.podinfo import PodInfo
 
 UNBOUND_IMMEDIATE = "pod has unbound immediate PersistentVolumeClaims"

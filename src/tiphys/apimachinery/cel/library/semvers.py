@@ -30,7 +30,7 @@ class SemverValue:
     cel_opaque = True
 
 
-def _parse(text: str) -> SemverValue:
+def parse_version(text: str) -> SemverValue:
     """Raises ValueError with why a text is no version."""
     if not text:
         raise ValueError("Version string empty")
@@ -77,12 +77,12 @@ def _normalized(text: str) -> SemverValue:
         if "+" in parts[-1] or "-" in parts[-1]:
             raise ValueError("short version cannot contain PreRelease/Build meta data")
         parts += ["0"] * (3 - len(parts))
-    return _parse(".".join(parts))
+    return parse_version(".".join(parts))
 
 
 def _semver(text: str, normalize: bool = False) -> SemverValue:
     try:
-        return _normalized(text) if normalize else _parse(text)
+        return _normalized(text) if normalize else parse_version(text)
     except ValueError as error:
         raise EvaluationError(str(error)) from error
 

@@ -1,0 +1,68 @@
+"""Which claims a pod's ephemeral volumes need. Pure. Source: KEP-1698 (generic ephemeral volumes)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tiphys.apimachinery.meta import Object
+from tiphys.controllers import podstate
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Claims to make, and what stands in the way of others."""
+
+    make: tuple[Object, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
+def plan(pod: Object, claims: Mapping[str, Object]) -> Plan:
+    """Plan a pod's claims; ``claims`` are those of its namespace, by name."""
+    if podstate.is_deleting(pod) or podstate.is_terminal(pod):
+        return Plan()
+    meta = pod["metadata"]
+    make: list[Object] = []
+    faults: list[str] = []
+    for volume in pod["spec"].get("volumes") or ():
+        if volume.get("ephemeral") is None:
+            continue
+        name = f"{meta['name']}-{volume['name']}"
+        present = claims.get(name)
+        if present is None:
+            make.append(_claim(pod, name, volume["ephemeral"].get("volumeClaimTemplate") or {}))
+        elif not _is_owned(present, pod):
+            own = f"{meta['namespace']}/{meta['name']}"
+            text = f"PVC {meta['namespace']}/{name} was not created for pod {own} (pod is not owner)"
+            faults.append(f"ephemeral volume {volume['name']}: {text}")
+    return Plan(tuple(make), tuple(faults))
+
+
+def _is_owned(claim: Object, pod: Object) -> bool:
+    owners = claim["metadata"].get("ownerReferences") or ()
+    return any(one.get("controller") and one.get("uid") == pod["metadata"]["uid"] for one in owners)
+
+
+def _claim(pod: Object, name: str, template: Object) -> Object:
+    meta, own = pod["metadata"], template.get("metadata") or {}
+    owner = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "name": meta["name"],
+        "uid": meta["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    metadata = {
+        "name": name,
+        "namespace": meta["namespace"],
+        "labels": dict(own.get("labels") or {}),
+        "annotations": dict(own.get("annotations") or {}),
+        "ownerReferences": [owner],
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": metadata,
+        "spec": template.get("spec") or {},
+    }

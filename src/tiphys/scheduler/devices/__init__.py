@@ -1,0 +1,1 @@
+"""Devices that claims ask for: what slices offer, and which of it a claim gets. Pure."""

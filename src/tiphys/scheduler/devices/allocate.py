@@ -1,0 +1,213 @@
+"""Which devices claims get on one node: a bounded search over requests, in the order they are written.
+
+Pure. A request takes a number of devices, or all that match; ``firstAvailable`` tries its alternatives in
+turn; constraints hold over a claim's devices. Source: KEP-4381 (structured parameters), resource.k8s.io/v1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any
+
+from tiphys.apimachinery.meta import Object
+from tiphys.scheduler.devices.inventory import Counters, Device, DeviceId, Pool
+from tiphys.scheduler.devices.selectors import split_name
+from tiphys.scheduler.matching import tolerates
+
+MOST_STEPS = 20_000
+"""A search that takes longer is given up: no answer is better than a scheduler that stands still."""
+MOST_DEVICES = 32
+"""Of one claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One way to satisfy one request of a claim."""
+
+    claim: int
+    name: str
+    """``request``, or ``request/subrequest``."""
+    ask: Mapping[str, Any]
+
+    @property
+    def admin(self) -> bool:
+        return bool(self.ask.get("adminAccess"))
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """One device for one request."""
+
+    wanted: Wanted
+    device: Device
+
+
+class TooHard(Exception):
+    """The search was given up."""
+
+
+def alternatives(request: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the ways a request may be satisfied: its name, and what is asked for exactly."""
+    name = str(request["name"])
+    if request.get("firstAvailable"):
+        for sub in request["firstAvailable"]:
+            yield f"{name}/{sub['name']}", sub
+    else:
+        yield name, request.get("exactly") or request
+
+
+def allocate(
+    claims: Sequence[Object],
+    node: Object,
+    pools: Sequence[Pool],
+    classes: Mapping[str, Object],
+    taken: Set[DeviceId],
+) -> list[list[Granted]] | None:
+    """Return what each claim gets on the node; None when they cannot all be satisfied.
+
+    Raises SelectorError for a selector that gives no answer.
+    """
+    search = _Search(claims, node, pools, classes, taken)
+    try:
+        found = search.requests(0)
+    except TooHard:
+        return None
+    if not found:
+        return None
+    return [[one for one in search.granted if one.wanted.claim == index] for index in range(len(claims))]
+
+
+class _Search:
+    """The state of one search; what is granted grows and shrinks with it."""
+
+    def __init__(
+        self,
+        claims: Sequence[Object],
+        node: Object,
+        pools: Sequence[Pool],
+        classes: Mapping[str, Object],
+        taken: Set[DeviceId],
+    ) -> None:
+        self.granted: list[Granted] = []
+        self._claims = claims
+        self._classes = classes
+        self._taken = taken
+        self._pools = {(pool.driver, pool.name): pool for pool in pools}
+        self._reached = [
+            (pool, [device for device in pool.devices if device.reaches(node)]) for pool in pools
+        ]
+        self._left = MOST_STEPS
+        self._asked = [
+            (index, request)
+            for index, claim in enumerate(claims)
+            for request in (claim["spec"].get("devices") or {}).get("requests") or ()
+        ]
+        self._constraints = [
+            (claim["spec"].get("devices") or {}).get("constraints") or () for claim in claims
+        ]
+
+    def requests(self, at: int) -> bool:
+        """Satisfy the requests from the given one on."""
+        if at == len(self._asked):
+            return True
+        claim, request = self._asked[at]
+        return any(self._one(at, Wanted(claim, name, ask)) for name, ask in alternatives(request))
+
+    def _one(self, at: int, wanted: Wanted) -> bool:
+        candidates = self._candidates(wanted)
+        if candidates is None:
+            return False
+        takes_all = wanted.ask.get("allocationMode") == "All"
+        count = len(candidates) if takes_all else int(wanted.ask.get("count") or 1)
+        have = sum(one.wanted.claim == wanted.claim for one in self.granted)
+        if not count or count > len(candidates) or have + count > MOST_DEVICES:
+            return False
+        return self._fill(at, wanted, candidates, 0, count)
+
+    def _candidates(self, wanted: Wanted) -> list[Device] | None:
+        """Return the devices that match the class and the request; None where all cannot be known."""
+        device_class = self._classes.get(str(wanted.ask.get("deviceClassName") or ""))
+        if device_class is None:
+            return None
+        of_class = (device_class.get("spec") or {}).get("selectors") or []
+        own = wanted.ask.get("selectors") or []
+        meta = self._claims[wanted.claim]["metadata"]
+        found: list[Device] = []
+        for pool, devices in self._reached:
+            if not pool.complete:
+                if devices and wanted.ask.get("allocationMode") == "All":
+                    return None
+                continue
+            found += [
+                device
+                for device in devices
+                if device.matches(of_class, f"class {device_class['metadata']['name']}")
+                and device.matches(own, f"claim {meta['namespace']}/{meta['name']}")
+            ]
+        return found
+
+    def _fill(self, at: int, wanted: Wanted, candidates: list[Device], start: int, count: int) -> bool:
+        if not count:
+            return self.requests(at + 1)
+        for index in range(start, len(candidates) - count + 1):
+            self._left -= 1
+            if self._left < 0:
+                raise TooHard
+            if self._usable(wanted, candidates[index]):
+                self.granted.append(Granted(wanted, candidates[index]))
+                if self._fill(at, wanted, candidates, index + 1, count - 1):
+                    return True
+                self.granted.pop()
+        return False
+
+    def _usable(self, wanted: Wanted, device: Device) -> bool:
+        if not wanted.admin and not self._is_free(device):
+            return False
+        if any(one.device is device and one.wanted.name == wanted.name for one in self.granted):
+            return False
+        tolerations = wanted.ask.get("tolerations") or ()
+        for taint in device.taints:
+            if taint.get("effect") in ("NoSchedule", "NoExecute") and not tolerates(tolerations, taint):
+                return False
+        return all(self._holds(one, wanted, device) for one in self._constraints[wanted.claim])
+
+    def _is_free(self, device: Device) -> bool:
+        own = {one.device.id for one in self.granted if not one.wanted.admin}
+        if device.id in self._taken or device.id in own:
+            return False
+        if not device.consumes:
+            return True
+        pool = self._pools[device.id[:2]]
+        left: Counters = dict(pool.counters)
+        for other in pool.devices:
+            if other.id in self._taken or other.id in own:
+                for key, amount in other.consumes.items():
+                    left[key] = left.get(key, amount) - amount
+        return all(key in left and left[key] >= amount for key, amount in device.consumes.items())
+
+    def _holds(self, constraint: Mapping[str, Any], wanted: Wanted, device: Device) -> bool:
+        """Say whether the device keeps a constraint beside what its claim has already."""
+        if not _is_bound_by(wanted.name, constraint):
+            return True
+        same, other = constraint.get("matchAttribute"), constraint.get("distinctAttribute")
+        name = str(same or other or "")
+        value = _attribute(device, name)
+        if value is None:
+            return False
+        for one in self.granted:
+            if one.wanted.claim == wanted.claim and _is_bound_by(one.wanted.name, constraint):
+                equal = _attribute(one.device, name) == value
+                if equal != bool(same):
+                    return False
+        return True
+
+
+def _is_bound_by(name: str, constraint: Mapping[str, Any]) -> bool:
+    requests = constraint.get("requests") or ()
+    return not requests or name in requests or name.partition("/")[0] in requests
+
+
+def _attribute(device: Device, name: str) -> Any:
+    value = device.attributes.get(split_name(name, device.id[0]))
+    return None if value is None else (type(value), value)

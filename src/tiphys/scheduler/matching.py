@@ -1,0 +1,81 @@
+"""Does a node fit a term, does a toleration cover a taint? Pure rules over API objects.
+
+Source: core/v1 NodeSelector and Toleration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tiphys.apimachinery.meta import Object
+
+
+def node_labels(node: Object | None) -> dict[str, str]:
+    """Return a node's labels ({} for an empty row)."""
+    labels: dict[str, str] = (node or {}).get("metadata", {}).get("labels") or {}
+    return labels
+
+
+def tolerates(tolerations: Sequence[dict[str, Any]], taint: dict[str, Any]) -> bool:
+    """Say whether any toleration covers the taint. Source: v1.Toleration."""
+    return any(_tolerates_one(toleration, taint) for toleration in tolerations)
+
+
+def _tolerates_one(toleration: dict[str, Any], taint: dict[str, Any]) -> bool:
+    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
+        return False
+    if toleration.get("key") and toleration["key"] != taint.get("key"):
+        return False
+    operator = toleration.get("operator") or "Equal"
+    if operator == "Exists":
+        return True
+    value, own = toleration.get("value") or "", taint.get("value") or ""
+    if operator in ("Lt", "Gt"):
+        return _compare_numbers(operator, value, own)
+    return bool(toleration.get("key")) and bool(value == own)
+
+
+def _compare_numbers(operator: str, tolerated: str, tainted: str) -> bool:
+    try:
+        left, right = int(tainted), int(tolerated)
+    except ValueError:
+        return False
+    return left < right if operator == "Lt" else left > right
+
+
+_SET_OPERATORS: dict[str, Callable[[str | None, list[str]], bool]] = {
+    "In": lambda value, values: value in values,
+    "NotIn": lambda value, values: value not in values,
+    "Exists": lambda value, _values: value is not None,
+    "DoesNotExist": lambda value, _values: value is None,
+}
+
+
+def _matches_requirement(requirement: dict[str, Any], have: str | None) -> bool:
+    operator, values = requirement["operator"], requirement.get("values") or []
+    test = _SET_OPERATORS.get(operator)
+    if test is not None:
+        return test(have, values)
+    try:
+        left, right = int(have or ""), int(values[0])
+    except (ValueError, IndexError):
+        return False
+    return left > right if operator == "Gt" else left < right
+
+
+def matches_node_term(term: dict[str, Any], node: dict[str, Any]) -> bool:
+    """Say whether a NodeSelectorTerm takes the node; an empty term takes none."""
+    expressions, fields = term.get("matchExpressions") or (), term.get("matchFields") or ()
+    if not expressions and not fields:
+        return False
+    labels = node_labels(node)
+    name = node["metadata"]["name"]
+    return all(_matches_requirement(one, labels.get(one["key"])) for one in expressions) and all(
+        one["key"] == "metadata.name" and _matches_requirement(one, name) for one in fields
+    )
+
+
+def matches_node_selector(selector: dict[str, Any], node: dict[str, Any]) -> bool:
+    """Say whether any term of a NodeSelector takes the node."""
+    return any(matches_node_term(term, node) for term in selector.get("nodeSelectorTerms") or ())

@@ -1,0 +1,161 @@
+"""DynamicResources: a pod goes where its claims' devices are, or where they can be given.
+
+``choose_devices`` says what binding a pod to a node would need; the shell writes it.
+Source: KEP-4381 (structured parameters).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tiphys.apimachinery.meta import Object
+from tiphys.scheduler.columns import Columns, Mask
+from tiphys.scheduler.devices.allocate import allocate, alternatives
+from tiphys.scheduler.devices.result import allocation
+from tiphys.scheduler.devices.selectors import SelectorError
+from tiphys.scheduler.devices.state import allocation_of
+from tiphys.scheduler.framework import Filtered
+from tiphys.scheduler.matching import matches_node_selector
+from tiphys.scheduler.plugins.static import by_node
+from tiphys.scheduler.podinfo import PodInfo
+
+CANNOT_ALLOCATE = "cannot allocate all claims"
+ELSEWHERE = "resourceclaim not available on the node"
+IN_USE = "resourceclaim in use"
+MOST_CONSUMERS = 256
+"""As many pods may share a claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceChoice:
+    """What must be written before a pod is bound: claims (keys) to reserve, and what they get if anything."""
+
+    claims: tuple[tuple[str, dict[str, Any] | None], ...] = ()
+
+
+def claim_keys(pod: Object) -> dict[str, bool] | None:
+    """Return the keys of a pod's ResourceClaims, and whether each was made for it.
+
+    None while one of them is still to be made.
+    """
+    made = {
+        one["name"]: one.get("resourceClaimName")
+        for one in (pod.get("status") or {}).get("resourceClaimStatuses") or ()
+    }
+    keys: dict[str, bool] = {}
+    for one in pod["spec"].get("resourceClaims") or ():
+        own = bool(one.get("resourceClaimTemplateName"))
+        if own and one["name"] not in made:
+            return None
+        name = made.get(one["name"]) if own else one.get("resourceClaimName")
+        if name:  # a template may turn out to need no claim
+            keys[f"{pod['metadata']['namespace']}/{name}"] = own
+    return keys
+
+
+def waits_for_claims(info: PodInfo, columns: Columns) -> bool:
+    """Say whether the pod's claims are still to be made: nothing to decide, and nothing to tell."""
+    if not info.pod["spec"].get("resourceClaims"):
+        return False
+    keys = claim_keys(info.pod)
+    return keys is None or any(columns.devices.claim(key) is None for key in keys)
+
+
+def is_reserved_for(claim: Object, uid: str) -> bool:
+    """Say whether the pod is among the claim's consumers."""
+    return any(one.get("uid") == uid for one in (claim.get("status") or {}).get("reservedFor") or ())
+
+
+class DynamicResources:
+    """Keeps a pod to the nodes where all of its claims can be had together."""
+
+    name = "DynamicResources"
+
+    def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
+        if not info.pod["spec"].get("resourceClaims"):
+            return None
+        claims = _claims(info, columns)
+        fault = _fault(info, claims, columns)
+        if fault:
+            return Filtered(np.zeros(len(columns.names), dtype=np.bool_), lambda _row: (fault,), True, fault)
+        here = columns.alive.copy()
+        for _, claim in claims:
+            selector = (allocation_of(claim) or {}).get("nodeSelector")
+            if selector:
+                here &= by_node(columns, partial(matches_node_selector, selector))
+        waiting = [claim for _, claim in claims if allocation_of(claim) is None]
+        passes: Mask = here.copy()
+        try:
+            for row in np.flatnonzero(here).tolist() if waiting else ():
+                passes[row] = _fits(waiting, columns, columns.nodes[row] or {})
+        except SelectorError as error:
+            text = str(error)
+            return Filtered(np.zeros(len(columns.names), dtype=np.bool_), lambda _row: (text,), True, text)
+        return Filtered(
+            passes, lambda row: (CANNOT_ALLOCATE if here[row] else ELSEWHERE,), unresolvable=~here
+        )
+
+
+def _claims(info: PodInfo, columns: Columns) -> list[tuple[str, Object]]:
+    found = [(key, columns.devices.claim(key)) for key in claim_keys(info.pod) or ()]
+    return [(key, claim) for key, claim in found if claim is not None]
+
+
+def _fault(info: PodInfo, claims: list[tuple[str, Object]], columns: Columns) -> str:
+    made = claim_keys(info.pod) or {}
+    for key, claim in claims:
+        meta = claim["metadata"]
+        if meta.get("deletionTimestamp"):
+            return f'resourceclaim "{meta["name"]}" is being deleted'
+        owner = next((one for one in meta.get("ownerReferences") or () if one.get("controller")), None)
+        if made.get(key) and (owner or {}).get("uid") != info.uid:
+            return (
+                f"ResourceClaim {meta['namespace']}/{meta['name']} was not created for pod {info.key} "
+                "(pod is not owner)"
+            )
+        consumers = (claim.get("status") or {}).get("reservedFor") or ()
+        if len(consumers) >= MOST_CONSUMERS and not is_reserved_for(claim, info.uid):
+            return IN_USE
+        if allocation_of(claim) is None:
+            for request in (claim["spec"].get("devices") or {}).get("requests") or ():
+                for name, ask in alternatives(request):
+                    if ask.get("deviceClassName") not in columns.devices.classes:
+                        return f"request {name}: device class {ask.get('deviceClassName')} does not exist"
+    return ""
+
+
+def _fits(claims: list[Object], columns: Columns, node: Object) -> bool:
+    devices = columns.devices
+    return allocate(claims, node, devices.pools, devices.classes, devices.taken) is not None
+
+
+def choose_devices(info: PodInfo, columns: Columns, node_name: str) -> DeviceChoice:
+    """Say what must be written so that the pod has its claims on that node."""
+    if not info.pod["spec"].get("resourceClaims"):
+        return DeviceChoice()
+    devices, claims = columns.devices, _claims(info, columns)
+    node = columns.nodes[columns.rows[node_name]] or {}
+    waiting = [claim for _, claim in claims if allocation_of(claim) is None]
+    granted = iter(allocate(waiting, node, devices.pools, devices.classes, devices.taken) or ())
+    chosen: list[tuple[str, dict[str, Any] | None]] = []
+    for key, claim in claims:
+        if allocation_of(claim) is None:
+            chosen.append((key, allocation(claim, next(granted), devices.classes, node)))
+        elif not is_reserved_for(claim, info.uid):
+            chosen.append((key, None))
+    return DeviceChoice(tuple(chosen))
+
+
+def deallocatable(info: PodInfo, columns: Columns) -> str:
+    """Return a claim (its key) that only this pod would use and that keeps it from every node; else ''."""
+    for key in claim_keys(info.pod) or ():
+        claim = columns.devices.claim(key)
+        consumers = ((claim or {}).get("status") or {}).get("reservedFor") or ()
+        selector = (allocation_of(claim) or {}).get("nodeSelector") if claim else None
+        if selector and all(one.get("uid") == info.uid for one in consumers):
+            return key
+    return ""
