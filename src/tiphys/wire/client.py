@@ -6,7 +6,6 @@ body as it comes, or after ``101`` the bare connection. Components' own API call
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,44 +13,14 @@ from dataclasses import dataclass, field
 import httptools
 
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.wire.dial import dial
+from tiphys.wire.upgrade import RawStream
 
-_READ_BYTES = 1 << 16
 _MAX_HEAD_BYTES = 1 << 16
 
 
 class ConnectFailed(TiphysError):
     """The other side cannot be reached, or does not speak HTTP."""
-
-
-class SocketStream:
-    """``ByteStream`` over asyncio's streams."""
-
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, first: bytes = b""
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._first = first
-
-    async def read(self) -> bytes:
-        if self._first:
-            data, self._first = self._first, b""
-            return data
-        try:
-            return await self._reader.read(_READ_BYTES)
-        except (ConnectionError, ssl.SSLError):
-            return b""
-
-    async def write(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
-
-    async def close(self) -> None:
-        self._writer.close()
-        try:
-            await self._writer.wait_closed()
-        except (ConnectionError, ssl.SSLError, TimeoutError):
-            pass
 
 
 @dataclass(slots=True)
@@ -80,7 +49,7 @@ class Answer:
     """An answer whose head has arrived. Must be closed."""
 
     def __init__(
-        self, status: int, parsed: _Parsed, parser: httptools.HttpResponseParser, raw: SocketStream
+        self, status: int, parsed: _Parsed, parser: httptools.HttpResponseParser, raw: RawStream
     ) -> None:
         self.status = status
         self.headers = parsed.headers
@@ -136,14 +105,12 @@ async def send(
     """
     pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
     try:
-        async with asyncio.timeout(connect_timeout_s):
-            reader, writer = await asyncio.open_connection(
-                host, port, ssl=ssl_context, server_hostname=server_name if ssl_context else None
-            )
+        stream = await dial(
+            host, port, ssl_context=ssl_context, server_name=server_name, timeout_s=connect_timeout_s
+        )
     except (OSError, ssl.SSLError, TimeoutError) as error:
         reason = str(error) or "i/o timeout"
         raise ConnectFailed(f"dial tcp {host}:{port}: {reason}") from error
-    stream = SocketStream(reader, writer)
     try:
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in pairs)]
         if "host" not in {name.lower() for name, _ in pairs}:
@@ -151,7 +118,7 @@ async def send(
         if body or method in ("POST", "PUT", "PATCH"):
             lines.append(f"Content-Length: {len(body)}")
         await stream.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
-        return await _answer(stream, reader, writer, method)
+        return await _answer(stream, method)
     except (ConnectionError, ssl.SSLError, httptools.HttpParserError) as error:
         await stream.close()
         raise ConnectFailed(f"{method} {host}:{port}: {error}") from error
@@ -160,9 +127,7 @@ async def send(
         raise
 
 
-async def _answer(
-    stream: SocketStream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str
-) -> Answer:
+async def _answer(stream: RawStream, method: str) -> Answer:
     head = bytearray()
     while (end := head.find(b"\r\n\r\n")) < 0:
         data = await stream.read()
@@ -176,7 +141,8 @@ async def _answer(
         for line in bytes(head[:end]).split(b"\r\n")[1:]:
             name, _, value = line.partition(b":")
             parsed.on_header(name, value.strip())
-        return Answer(status, parsed, parser, SocketStream(reader, writer, bytes(head[end + 4 :])))
+        stream.unread(bytes(head[end + 4 :]))
+        return Answer(status, parsed, parser, stream)
     parser.feed_data(bytes(head))
     if method == "HEAD" or status in (204, 304):
         parsed.done = True

@@ -1,7 +1,7 @@
 """Listening for TLS: accepts, shakes hands without ever blocking the loop, hands over a transport.
 
-Owns connections up to the end of their handshake, its deadline included. ``wire.server`` makes one for each
-address; ``wire.tls`` has the connections from there on.
+Owns connections up to the end of their handshake (``wire.tls_handshake``). ``wire.server`` makes a listener
+for each address; ``wire.tls`` has the connections from there on.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tiphys.wire.tls import TlsTransport
+from tiphys.wire.tls_handshake import Handshake
 
 log = logging.getLogger(__name__)
 ACCEPTS_A_TURN: Final = 64
 PAUSE_S: Final = 1.0
 """How long nothing is accepted after file descriptors ran out."""
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_PLAIN_HTTP: Final = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
 
 
 class TlsListener:
@@ -42,7 +42,7 @@ class TlsListener:
         self._context = context
         self._make_protocol = make_protocol
         self._handshake_s = handshake_s
-        self._shaking: set[_Handshake] = set()
+        self._shaking: set[Handshake] = set()
         self._pause: asyncio.TimerHandle | None = None
         self._open = True
         self._resume()
@@ -93,80 +93,15 @@ class TlsListener:
         except OSError:  # it went away meanwhile
             sock.close()
             return
-        handshake = _Handshake(self._loop, wrapped, self._handshake_s, self._ended)
+        handshake = Handshake(self._loop, wrapped, self._handshake_s, self._ended)
         handshake.peer = peer if isinstance(peer, tuple) else ()
         self._shaking.add(handshake)
         handshake.step()
 
-    def _ended(self, handshake: _Handshake, sock: ssl.SSLSocket | None) -> None:
+    def _ended(self, handshake: Handshake, sock: ssl.SSLSocket | None) -> None:
         self._shaking.discard(handshake)
         if sock is not None:
             TlsTransport(self._loop, sock, self._make_protocol(), handshake.peer).start()
-
-
-class _Handshake:
-    """Steps a handshake whenever the socket is ready, until done, refused or late."""
-
-    peer: tuple[Any, ...] = ()
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        sock: ssl.SSLSocket,
-        limit_s: float,
-        ended: Callable[[_Handshake, ssl.SSLSocket | None], None],
-    ) -> None:
-        self._loop = loop
-        self._sock = sock
-        self._fd = sock.fileno()
-        self._ended = ended
-        self._writing = False
-        self._timer = loop.call_later(limit_s, self.drop)
-        loop.add_reader(self._fd, self.step)
-
-    def step(self) -> None:
-        try:
-            self._sock.do_handshake()
-        except ssl.SSLWantReadError:
-            self._await_writable(False)
-        except ssl.SSLWantWriteError:
-            self._await_writable(True)
-        except OSError as error:
-            log.debug("TLS handshake failed peer=%s error=%s", self.peer, error)
-            if isinstance(error, ssl.SSLError) and error.reason == "HTTP_REQUEST":
-                self._explain()
-            self.drop()
-        else:
-            self._let_go()
-            self._ended(self, self._sock)
-
-    def _explain(self) -> None:
-        """Tell a client in its own words that it took the wrong scheme."""
-        try:
-            socket.socket.send(self._sock, _PLAIN_HTTP)
-            self._sock.shutdown(socket.SHUT_WR)
-            self._sock.recv(1 << 16)  # what is unread would reset the connection before it is answered
-        except OSError:
-            pass
-
-    def _await_writable(self, wanted: bool) -> None:
-        if wanted is not self._writing:
-            self._writing = wanted
-            if wanted:
-                self._loop.add_writer(self._fd, self.step)
-            else:
-                self._loop.remove_writer(self._fd)
-
-    def _let_go(self) -> None:
-        self._timer.cancel()
-        self._loop.remove_reader(self._fd)
-        self._await_writable(False)
-
-    def drop(self) -> None:
-        """Give up: refused, late, or the listener closes."""
-        self._let_go()
-        self._sock.close()
-        self._ended(self, None)
 
 
 async def listen(

@@ -1,7 +1,7 @@
 """The raw connection after an upgrade: a ``ByteStream`` over an asyncio transport.
 
-Made by ``wire.connection`` when a handler answers with ``Response.upgrade``; used by websocket, SPDY and
-plain TCP forwarding. Reading is bounded: past the high mark the transport stops reading.
+Made by ``wire.connection`` when a handler answers with ``Response.upgrade``, and by ``wire.dial``; used by
+websocket, SPDY and plain TCP forwarding. Reading is bounded: past the high mark the transport stops reading.
 """
 
 from __future__ import annotations
@@ -36,6 +36,12 @@ class RawStream:
             self._reading_paused = True
             self._transport.pause_reading()
         self._wake()
+
+    def unread(self, data: bytes) -> None:
+        """Put bytes back: they are the next to be read."""
+        if data:
+            self._chunks.appendleft(data)
+            self._buffered_bytes += len(data)
 
     def feed_eof(self) -> None:
         """The peer will send no more."""

@@ -1,0 +1,147 @@
+"""Outgoing connections: every byte arrives, whatever the ends do; failures are the caller's to read."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import uvloop
+
+from tiphys.apimachinery.clock import RealClock
+from tiphys.wire import pki
+from tiphys.wire.client import ConnectFailed, send
+from tiphys.wire.dial import dial
+from tiphys.wire.message import ByteStream, Request, Response
+from tiphys.wire.server import Server, serve
+
+DEADLINE_S = 20
+NOW = RealClock().now()
+CA = pki.make_ca("ca", NOW)
+PAIR = pki.issue_server(CA, "server", ["127.0.0.1"], NOW)
+LARGE = bytes(range(256)) * 16_000
+UPGRADE = {"Connection": "Upgrade", "Upgrade": "raw"}
+
+
+def trusting() -> ssl.SSLContext:
+    return ssl.create_default_context(cadata=CA.certificate.decode())
+
+
+async def talk(stream: ByteStream) -> None:
+    """Say a lot, then end at once."""
+    await stream.write(LARGE)
+
+
+async def echo(stream: ByteStream) -> None:
+    while data := await stream.read():
+        await stream.write(data)
+
+
+async def app(request: Request) -> Response:
+    return Response(101, UPGRADE, upgrade=talk if request.path == "/talk" else echo)
+
+
+@asynccontextmanager
+async def serving(*, tls: bool) -> AsyncIterator[Server]:
+    context = pki.server_context(PAIR, None) if tls else None
+    async with asyncio.timeout(DEADLINE_S), serve(app, ssl_context=context) as server:
+        yield server
+
+
+async def upgraded(server: Server, path: str, *, tls: bool) -> ByteStream:
+    context = trusting() if tls else None
+    answer = await send("127.0.0.1", server.port, "GET", path, UPGRADE, ssl_context=context)
+    assert answer.status == 101
+    return answer.raw
+
+
+async def slowly(stream: ByteStream) -> bytes:
+    """Read with many turns of the loop between reads, so that the end is there long before the reader."""
+    parts = []
+    while data := await stream.read():
+        parts.append(data)
+        for _ in range(5):
+            await asyncio.sleep(0)
+    return b"".join(parts)
+
+
+async def write_forever(stream: ByteStream) -> None:
+    while True:
+        await stream.write(LARGE)
+        await asyncio.sleep(0)
+
+
+async def last_bytes(*, tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        stream = await upgraded(server, "/talk", tls=tls)
+        await asyncio.sleep(0.05)  # the server has said all and ended by now; the reader has not begun
+        assert await slowly(stream) == LARGE
+        await stream.close()
+
+
+@pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
+def test_a_slow_reader_gets_all_that_was_said_before_the_end(tls: bool) -> None:
+    uvloop.run(last_bytes(tls=tls))
+
+
+@pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
+async def test_both_ways(tls: bool) -> None:
+    async with serving(tls=tls) as server:
+        stream = await upgraded(server, "/echo", tls=tls)
+        got = bytearray()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(stream.write(LARGE))
+            while len(got) < len(LARGE):
+                got += await stream.read()
+        assert bytes(got) == LARGE
+        await stream.close()
+        await stream.close()
+        with pytest.raises(ConnectionError):
+            await stream.write(b"more")
+
+
+async def test_an_unknown_authority_is_told() -> None:
+    async with serving(tls=True) as server:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await dial("127.0.0.1", server.port, ssl_context=ssl.create_default_context())
+        context = ssl.create_default_context()
+        with pytest.raises(ConnectFailed, match=r"dial tcp 127\.0\.0\.1:\d+: .*certificate verify failed"):
+            await send("127.0.0.1", server.port, "GET", "/", {}, ssl_context=context)
+
+
+async def test_the_certificate_may_be_for_another_name() -> None:
+    async with serving(tls=True) as server:
+        with pytest.raises(ssl.SSLCertVerificationError, match="not valid for"):
+            await dial("127.0.0.1", server.port, ssl_context=trusting(), server_name="web.default.svc")
+        stream = await dial("127.0.0.1", server.port, ssl_context=trusting(), server_name="127.0.0.1")
+        await stream.close()
+
+
+@pytest.mark.parametrize("context", [None, trusting()], ids=["plain", "tls"])
+async def test_nobody_listens(context: ssl.SSLContext | None) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(ConnectionRefusedError):
+            await dial("127.0.0.1", taken.getsockname()[1], ssl_context=context)
+
+
+async def test_a_peer_that_never_shakes_hands() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        with pytest.raises(TimeoutError):
+            await dial("127.0.0.1", silent.getsockname()[1], ssl_context=trusting(), timeout_s=0.05)
+
+
+async def test_a_peer_that_goes_while_it_is_written_to() -> None:
+    async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    server = await asyncio.start_server(leave, "127.0.0.1", 0)
+    async with asyncio.timeout(DEADLINE_S), server:
+        stream = await dial("127.0.0.1", server.sockets[0].getsockname()[1])
+        with pytest.raises(ConnectionError):
+            await write_forever(stream)
+        assert await stream.read() == b""
+        await stream.close()
