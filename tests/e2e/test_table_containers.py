@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from cluster import RunningCluster
-from images import BUSYBOX, ENTRY
+from images import ENTRY
 from manifests import Object, container, pod, service
 from pod_table import Case, Facts, Table
 
