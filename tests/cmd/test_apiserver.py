@@ -9,6 +9,7 @@ import pytest
 from tiphys.cmd.apiserver import open_store, tune_interpreter
 from tiphys.storage.etcd import EtcdStore
 from tiphys.storage.memory import MemoryStore
+from tiphys.storage.retention import Retention
 from tiphys.storage.sqlite import SqliteStore
 
 
@@ -44,3 +45,28 @@ def test_a_busy_loop_lets_the_writer_in() -> None:
         sys.setswitchinterval(before[0])
         gc.set_threshold(*before[1])
         gc.unfreeze()
+
+
+def test_limits_of_history() -> None:
+    store = open_store("sqlite:/nowhere/store.db", {"history_age": 60.0, "history_size": 2})
+    assert isinstance(store, SqliteStore)
+    assert store._upkeep._retention == Retention(60, 2 * 1024 * 1024)
+    store = open_store("etcd:http://a", {"etcd_compaction_interval": 60.0})
+    assert isinstance(store, EtcdStore)
+    assert store._compact_every_s == 60
+
+
+@pytest.mark.parametrize(
+    ("flags", "key"),
+    [
+        ({}, b"/registry/minions/a"),
+        ({"etcd_prefix": "/registry/"}, b"/registry/minions/a"),
+        ({"etcd_prefix": "blue"}, b"/blue/minions/a"),
+        ({"etcd_prefix": "/blue/green"}, b"/blue/green/minions/a"),
+    ],
+)
+def test_keys_in_etcd_begin_with_the_prefix(flags: dict[str, Any], key: bytes) -> None:
+    store = open_store("etcd:http://a", flags)
+    assert isinstance(store, EtcdStore)
+    assert store._keys.encode("/registry/minions/a") == key
+    assert key.startswith(store._keys.encode(""))

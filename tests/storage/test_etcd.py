@@ -229,6 +229,19 @@ async def test_roots_keep_apart(etcd: Any) -> None:
         assert caught.value.current == Record("/a", b"1", 2, 2)
 
 
+async def test_a_root_in_the_place_of_the_base(etcd: Any) -> None:
+    async with opened(etcd.url) as bare, opened(etcd.url, root="/blue", base="/registry") as store:
+        await bare.commit([Put("/bluebell/pods/a", b"other")])
+        revision = await store.commit([Put("/registry/pods/a", b"1", expect=0)])
+        assert (await bare.get("/blue/pods/a")).value == b"1"
+        for prefix in ("", "/", "/registry/", "/registry/pods/"):
+            assert [record.key for record in (await store.range(prefix)).records] == ["/registry/pods/a"]
+        assert (await store.get("/registry/pods/a")).mod_revision == revision
+        assert [e.record.key for e in await store.history("", 2, revision)] == ["/registry/pods/a"]
+        with pytest.raises(ValueError, match="does not begin with"):
+            await store.commit([Put("/elsewhere", b"")])
+
+
 async def test_big_answers(etcd: Any) -> None:
     value = os.urandom(400_000)
     async with opened(etcd.url) as store:

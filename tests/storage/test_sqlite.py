@@ -1,9 +1,6 @@
 import asyncio
 import os
-import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +10,8 @@ import pytest
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.storage.base import Compacted, Delete, Put, StoreUnavailable
 from tiphys.storage.check import check_file, check_log
-from tiphys.storage.sqlite import Retention, SqliteStore
+from tiphys.storage.retention import Retention
+from tiphys.storage.sqlite import SqliteStore
 
 
 @asynccontextmanager
@@ -143,7 +141,7 @@ async def test_retention(tmp_path: Path, retention: Retention, oldest: int) -> N
             clock.advance(30)
             await store.commit([Put("/a", b"x" * 100)])
             await store.retain()
-        assert store._compacted == oldest
+        assert store._upkeep.compacted == oldest
         assert await store.get("/a", revision=oldest) is not None
 
 
@@ -159,15 +157,6 @@ async def test_compaction_gives_space_back(tmp_path: Path) -> None:
     assert path.stat().st_size < 1_500_000
 
 
-async def test_backup_is_a_store(tmp_path: Path) -> None:
-    async with opened(tmp_path / "store.db") as store:
-        await store.commit([Put("/a", b"1")])
-        await store.backup(tmp_path / "copy.db")
-        await store.commit([Put("/b", b"2")])
-    async with opened(tmp_path / "copy.db") as copy:
-        assert [r.key for r in (await copy.range("/")).records] == ["/a"]
-
-
 @pytest.mark.parametrize(
     ("rows", "fault"),
     [
@@ -181,58 +170,3 @@ async def test_backup_is_a_store(tmp_path: Path) -> None:
 )
 def test_checker_finds(rows: list[tuple[object, ...]], fault: str) -> None:
     assert fault in "\n".join(check_log(rows, 0))
-
-
-WRITER = """
-import asyncio, sys
-from tiphys.storage.base import Put
-from tiphys.storage.sqlite import SqliteStore
-
-async def worker(store, n, run):
-    count = 0
-    while True:
-        key = f"/{run}/{n}/{count}"
-        revision = await store.commit([Put(key, key.encode() * 20, expect=0), Put(f"/hot/{n}", key.encode())])
-        sys.stdout.write(f"{revision} {key}\\n")
-        sys.stdout.flush()
-        count += 1
-
-async def main():
-    store = SqliteStore(sys.argv[1])
-    await store.open()
-    async with asyncio.TaskGroup() as group:
-        for n in range(8):
-            group.create_task(worker(store, n, sys.argv[2]))
-
-asyncio.run(main())
-"""
-
-
-@pytest.mark.slow
-async def test_kill_nine_loses_nothing_acknowledged(tmp_path: Path) -> None:
-    path = tmp_path / "store.db"
-    acknowledged: dict[int, str] = {}
-    for run in range(12):
-        child = subprocess.Popen(  # noqa: ASYNC220
-            [sys.executable, "-c", WRITER, str(path), str(run)], stdout=subprocess.PIPE, text=True
-        )
-        assert child.stdout is not None
-        lines = [child.stdout.readline() for _ in range(20 + 37 * run)]
-        child.send_signal(signal.SIGKILL)
-        lines += child.stdout.read().splitlines(keepends=True)
-        child.wait()
-        child.stdout.close()
-        for line in lines:
-            if line.endswith("\n"):
-                revision, key = line.split()
-                assert int(revision) not in acknowledged, "a revision was used twice"
-                acknowledged[int(revision)] = key
-        assert check_file(path) == []
-        async with opened(path) as store:
-            for revision, key in acknowledged.items():
-                record = await store.get(key)
-                assert record is not None
-                assert record.mod_revision == revision
-            assert store.revision >= max(acknowledged)
-            if run % 4 == 3:
-                await store.compact(store.revision - 10)

@@ -43,6 +43,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 _KEYS_ROOT = "/registry"
 """Where keys begin (``Resource.storage_prefix``)."""
+HISTORY_S, HISTORY_MIB, ETCD_COMPACTION_S = 3600.0, 512, 300.0
 
 
 def tune_interpreter() -> None:
@@ -52,17 +53,16 @@ def tune_interpreter() -> None:
     sys.setswitchinterval(_SWITCH_S)
 
 
-def open_store(text: str, etcd: Mapping[str, Any] | None = None) -> Store:
+def open_store(text: str, flags: Mapping[str, Any] | None = None) -> Store:
     """Return the store that ``memory``, ``sqlite:PATH`` or ``etcd:URL[,URL]`` names, not yet opened.
 
-    ``etcd`` is the flags that begin so; ``etcd_servers`` goes before ``text``. Another ``etcd_prefix`` than
-    the default is put before every key.
+    ``flags`` are those of etcd and of history; ``etcd_servers`` goes before ``text``.
 
     Raises:
         click.BadParameter: no such kind of store.
     """
     kind, _, rest = text.partition(":")
-    flags = etcd or {}
+    flags = flags or {}
     if flags.get("etcd_servers"):
         kind, rest = "etcd", flags["etcd_servers"]
     if kind == "memory":
@@ -70,17 +70,22 @@ def open_store(text: str, etcd: Mapping[str, Any] | None = None) -> Store:
 
         return MemoryStore()
     if kind == "sqlite" and rest:
+        from tiphys.storage.retention import Retention
         from tiphys.storage.sqlite import SqliteStore
 
-        return SqliteStore(Path(rest))
+        age_s, size_mib = flags.get("history_age", HISTORY_S), flags.get("history_size", HISTORY_MIB)
+        return SqliteStore(Path(rest), retention=Retention(age_s, size_mib * 1024 * 1024))
     if kind == "etcd" and rest:
         from tiphys.storage.etcd import EtcdStore
         from tiphys.storage.etcd_client import EtcdOptions
 
         options = EtcdOptions(flags.get("etcd_cafile"), flags.get("etcd_certfile"), flags.get("etcd_keyfile"))
-        prefix = "/" + (flags.get("etcd_prefix") or _KEYS_ROOT).strip("/")
+        root = "/" + (flags.get("etcd_prefix") or _KEYS_ROOT).strip("/")
+        every_s = flags.get("etcd_compaction_interval", ETCD_COMPACTION_S)
         try:
-            return EtcdStore(rest.split(","), root="" if prefix == _KEYS_ROOT else prefix, options=options)
+            return EtcdStore(
+                rest.split(","), root=root, base=_KEYS_ROOT, options=options, compact_every_s=every_s
+            )
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--etcd-servers") from error
     raise click.BadParameter("expected memory, sqlite:PATH or etcd:URL[,URL]", param_hint="--store")
@@ -235,7 +240,28 @@ async def run(flags: dict[str, Any]) -> None:
 @click.option("--etcd-cafile", type=_FILE)
 @click.option("--etcd-certfile", type=_FILE)
 @click.option("--etcd-keyfile", type=_FILE)
-@click.option("--etcd-prefix", default=_KEYS_ROOT, show_default=True)
+@click.option("--etcd-prefix", default=_KEYS_ROOT, show_default=True, help="what keys in etcd begin with")
+@click.option(
+    "--etcd-compaction-interval",
+    type=DURATION,
+    default="5m",
+    show_default=True,
+    help="how often etcd's history is compacted; 0: never",
+)
+@click.option(
+    "--history-age",
+    type=DURATION,
+    default="1h",
+    show_default=True,
+    help="for how long SQLite keeps old versions, which watches go on from",
+)
+@click.option(
+    "--history-size",
+    type=click.IntRange(1),
+    default=HISTORY_MIB,
+    show_default=True,
+    help="MiB of old versions at most; the limit that is reached first holds",
+)
 @click.option(
     "--bind-address", default="127.0.0.1", show_default=True, help="one address, or several by commas"
 )

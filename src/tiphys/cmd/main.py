@@ -26,6 +26,7 @@ COMMANDS = {
     "status": "Show clusters, nodes and processes.",
     "kubeconfig": "Print a cluster's kubeconfig.",
     "images": "Work with the images of a cluster's nodes.",
+    "snapshot": "Save a cluster's objects to a file and put them back.",
     **COMPONENTS,
 }
 

@@ -41,18 +41,19 @@ _COMPACT_S: Final = 300.0
 
 
 class EtcdStore:
-    """``Store`` in an etcd cluster; keys there begin with ``root``."""
+    """``Store`` in an etcd cluster; keys there begin with ``root`` (see ``etcd_wire.Keys``)."""
 
     def __init__(
         self,
         endpoints: Sequence[str],
         *,
         root: str = "",
+        base: str = "",
         options: EtcdOptions | None = None,
         compact_every_s: float = _COMPACT_S,
     ) -> None:
         self._client = EtcdClient(endpoints, options or EtcdOptions())
-        self._keys = wire.Keys(root)
+        self._keys = wire.Keys(root, base)
         self._compact_every_s = compact_every_s
         self._seen = 0
         self._losses = 0

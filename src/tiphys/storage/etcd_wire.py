@@ -73,19 +73,29 @@ def watch_all(start_revision: int) -> Any:
 
 
 class Keys:
-    """Turns keys and values into records and back; every key in etcd begins with ``root``."""
+    """Turns keys and values into records and back; every key in etcd begins with ``root``.
 
-    def __init__(self, root: str = "") -> None:
+    ``root`` goes before a key, or in the place of ``base``, which every key then begins with.
+    """
+
+    def __init__(self, root: str = "", base: str = "") -> None:
         self.root = root.encode("ascii")
+        self._base = base
+        self._own = self.root + b"/" if base else self.root
 
     def encode(self, key: str) -> bytes:
-        return self.root + key.encode("ascii")
+        """Return the key, or the prefix of keys, in etcd. Raises ValueError: not one of ours."""
+        if key.startswith(self._base):
+            return self.root + key[len(self._base) :].encode("ascii")
+        if self._base.startswith(key):  # a prefix of all keys
+            return self._own
+        raise ValueError(f"key {key!r} does not begin with {self._base}")
 
     def span(self, prefix: str, start: str = "") -> dict[str, bytes]:
         return span(self.encode(prefix), self.encode(start))
 
     def record(self, kv: Any) -> Record:
-        key = kv.key[len(self.root) :].decode("ascii", "replace")
+        key = self._base + kv.key[len(self.root) :].decode("ascii", "replace")
         return Record(key, kv.value, kv.mod_revision, kv.create_revision, kv.lease)
 
     def events(self, found: Iterable[Any]) -> list[Event]:
@@ -93,7 +103,7 @@ class Keys:
         events: list[Event] = []
         for event in found:
             kv = event.kv
-            if not kv.key.startswith(self.root):
+            if not kv.key.startswith(self._own):
                 continue
             previous = self.record(event.prev_kv) if event.HasField("prev_kv") else None
             if event.type == _DELETE:

@@ -3,6 +3,7 @@
 The event loop plans transactions against the keys in memory; one writer thread makes them durable, all that
 wait at that moment in one transaction with one fsync. Only then do they become the present, watchers hear of
 them, and ``commit`` returns. Reads of the present never touch the disk; the past is read in a second thread.
+Compaction and the rest of housekeeping is ``storage.upkeep``'s.
 
 Keeps no promise about two processes: the file is locked, a second opener is refused.
 """
@@ -34,24 +35,16 @@ from tiphys.storage.base import (
 from tiphys.storage.feed import Feed, Subscriber
 from tiphys.storage.keyspace import Keyspace, Overlay
 from tiphys.storage.leases import Leases
+from tiphys.storage.retention import Retention
 from tiphys.storage.sqlite_file import LeaseChange, SqliteFile
+from tiphys.storage.upkeep import Pace, Upkeep
 
 log = logging.getLogger(__name__)
 
 _BATCH: Final = 512
-_COMPACT_ROWS: Final = 500
 _HOUSEKEEPING_S: Final = 1.0
-_SAMPLE_S: Final = 10.0
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """How much history to keep: whichever limit is reached first."""
-
-    age_s: float = 3600.0
-    size_bytes: int = 512 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -70,18 +63,26 @@ class _Planned:
     results: list[tuple[_Pending, int | Exception]] = field(default_factory=list)
 
 
+class _TakeOverFailed(Exception):
+    """What is on disk could not be made the present."""
+
+
 class SqliteStore:
     """``Store`` in one file."""
 
     def __init__(
-        self, path: str | Path, *, clock: Clock | None = None, retention: Retention | None = None
+        self,
+        path: str | Path,
+        *,
+        clock: Clock | None = None,
+        retention: Retention | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._path = Path(path)
         self._file = SqliteFile(self._path)
         self._clock = clock or RealClock()
-        self._retention = retention or Retention()
+        self._upkeep = Upkeep(self._file, self._clock, retention or Retention(), pace or Pace())
         self._keyspace = Keyspace()
-        self._compacted = 0
         self._feed = Feed(self.history)
         self._leases = Leases()
         self._next_lease = 1
@@ -91,9 +92,6 @@ class SqliteStore:
         self._closing = False
         self._stopped = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._compacting = asyncio.Lock()
-        self._written_bytes = 0
-        self._samples: deque[tuple[float, int, int]] = deque()
 
     # -- life
 
@@ -109,7 +107,7 @@ class SqliteStore:
             self._reader.shutdown()
             raise
         self._keyspace = Keyspace(found.revision, found.records)
-        self._compacted = found.compacted
+        self._upkeep.open(found, self._writer)
         now, present = self._clock.now().timestamp(), self._clock.monotonic()
         for lease, expires_at in found.leases.items():
             self._leases.add(lease, present + max(0.0, expires_at - now))
@@ -119,7 +117,8 @@ class SqliteStore:
                 self._leases.attach(record.lease, record.key)
                 self._next_lease = max(self._next_lease, record.lease + 1)
         writing = loop.create_task(self._run_writer())  # parent: close
-        self._tasks = [writing, loop.create_task(self._keep_house())]  # parent: close
+        copying = loop.create_task(self._upkeep.keep_copying())  # parent: close
+        self._tasks = [writing, loop.create_task(self._keep_house()), copying]  # parent: close
 
     async def close(self) -> None:
         """Finish what was accepted and stop. Idempotent."""
@@ -127,16 +126,18 @@ class SqliteStore:
             return
         self._closing = True
         self._wake.set()
-        writing, housekeeping = self._tasks
-        housekeeping.cancel()
-        with suppress(asyncio.CancelledError):
-            await housekeeping
+        writing, *others = self._tasks
+        for task in others:
+            task.cancel()
+        for outcome in await asyncio.gather(*others, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                log.error("store upkeep failed path=%s: %r", self._path, outcome)
         await writing
         self._feed.close()
         loop = asyncio.get_running_loop()
-        async with self._compacting:
-            await loop.run_in_executor(self._reader, lambda: None)
-            await loop.run_in_executor(self._writer, self._file.close)
+        await self._upkeep.close()
+        await loop.run_in_executor(self._reader, lambda: None)
+        await loop.run_in_executor(self._writer, self._file.close)
         self._writer.shutdown()
         self._reader.shutdown()
 
@@ -176,8 +177,8 @@ class SqliteStore:
             raise StoreUnavailable("the store is closed") from error
 
     def _check(self, revision: int) -> None:
-        if revision < self._compacted:
-            raise Compacted(self._compacted)
+        if revision < self._upkeep.compacted:
+            raise Compacted(self._upkeep.compacted)
         if revision > self.revision:
             raise FutureRevision(f"revision {revision} is not written yet; newest is {self.revision}")
 
@@ -186,15 +187,15 @@ class SqliteStore:
     ) -> AbstractAsyncContextManager[AsyncIterator[list[Event]]]:
         """Stream events from ``start_revision`` (0: from now) on. Raises Compacted."""
         start = start_revision or self.revision + 1
-        if start <= self._compacted:
-            raise Compacted(self._compacted)
+        if start <= self._upkeep.compacted:
+            raise Compacted(self._upkeep.compacted)
         return self._feed.watch(prefix, start, self.revision)
 
     async def history(self, prefix: str, first: int, last: int, limit: int = 1 << 62) -> list[Event]:
         """Read events of revisions ``first``..``last``, about ``limit`` at most. Raises Compacted."""
         events = await self._read(self._file.history, prefix, first, last, limit)
-        if first <= self._compacted:
-            raise Compacted(self._compacted)
+        if first <= self._upkeep.compacted:
+            raise Compacted(self._upkeep.compacted)
         return events
 
     # -- writing
@@ -240,25 +241,25 @@ class SqliteStore:
 
     async def _write(self, taken: list[_Pending]) -> None:
         """Plan a batch, make it durable, make it the present, tell everyone."""
-        loop = asyncio.get_running_loop()
         try:
             if self._unsure:
-                await self._catch_up()
+                missed = await self._missed()
+                self._advance_or_stop(missed, taken)
+                self._unsure = False
             planned = self._plan(taken)
             if planned.events or planned.leases:
-                await loop.run_in_executor(self._writer, self._file.append, planned.events, planned.leases)
+                await asyncio.get_running_loop().run_in_executor(
+                    self._writer, self._file.append, planned.events, planned.leases
+                )
+        except _TakeOverFailed:
+            raise
         except Exception as error:
             self._unsure = True
             for pending in taken:
                 if not pending.done.done():
                     pending.done.set_exception(_private(error))
             return
-        try:
-            self._advance(planned.events)
-        except BaseException:
-            # Written, but not taken over: going on would answer reads with a lie.
-            self._queue.extendleft(taken)
-            raise
+        self._advance_or_stop(planned.events, taken)
         for pending, result in planned.results:
             if pending.done.done():
                 continue
@@ -285,22 +286,23 @@ class SqliteStore:
             planned.results.append((pending, revision))
         return planned
 
-    def _advance(self, events: list[Event]) -> None:
+    def _advance_or_stop(self, events: list[Event], taken: list[_Pending]) -> None:
+        """Make the present what is on disk. Where that fails, going on would answer reads with a lie."""
         if not events:
             return
-        self._keyspace.apply(events)
-        self._leases.apply(events)
-        self._written_bytes += sum(len(event.record.value) for event in events)
-        self._feed.publish(events)
+        try:
+            self._keyspace.apply(events)
+            self._leases.apply(events)
+            self._upkeep.wrote(events)
+            self._feed.publish(events)
+        except BaseException as error:
+            self._queue.extendleft(taken)
+            raise _TakeOverFailed from error
 
-    async def _catch_up(self) -> None:
-        """Take over what a write that was reported as failed left on disk after all."""
-        loop = asyncio.get_running_loop()
-        newest = await loop.run_in_executor(self._writer, self._file.newest)
-        if newest > self.revision:
-            events = await self._read(self._file.history, "", self.revision + 1, newest, 1 << 62)
-            self._advance(events)
-        self._unsure = False
+    async def _missed(self) -> list[Event]:
+        """Read what a write that was reported as failed left on disk after all."""
+        newest = await asyncio.get_running_loop().run_in_executor(self._writer, self._file.newest)
+        return await self._read(self._file.history, "", self.revision + 1, newest, 1 << 62)
 
     # -- history, leases
 
@@ -309,38 +311,14 @@ class SqliteStore:
 
         Works in small steps with writes in between.
         """
-        loop = asyncio.get_running_loop()
-        async with self._compacting:
-            if revision <= self._compacted:
-                raise Compacted(self._compacted)
-            self._check(revision)
-            await loop.run_in_executor(self._writer, self._file.begin_compaction, revision)
-            self._compacted = revision
-            after: int | None = 0
-            while after is not None:
-                after = await loop.run_in_executor(
-                    self._writer, self._file.compact_step, revision, after, _COMPACT_ROWS
-                )
+        if revision <= self._upkeep.compacted:
+            raise Compacted(self._upkeep.compacted)
+        self._check(revision)
+        await self._upkeep.compact(revision)
 
     async def retain(self) -> None:
         """Compact what is older or bigger than the retention allows."""
-        now = self._clock.monotonic()
-        if not self._samples or now - self._samples[-1][0] >= _SAMPLE_S:
-            self._samples.append((now, self.revision, self._written_bytes))
-        target = 0
-        while len(self._samples) > 1:
-            at, revision, written = self._samples[0]
-            kept = self._written_bytes - written
-            if now - at < self._retention.age_s and kept <= self._retention.size_bytes:
-                break
-            target = revision
-            self._samples.popleft()
-        if target > self._compacted:
-            await self.compact(target)
-
-    async def backup(self, target: str | Path) -> None:
-        """Write a consistent copy of the store to ``target`` while it is in use."""
-        await self._read(self._file.backup, Path(target))
+        await self._upkeep.retain(self.revision)
 
     async def grant_lease(self, ttl_s: int) -> int:
         """Return a lease that survives restarts; its keys are deleted when it runs out."""
@@ -362,7 +340,7 @@ class SqliteStore:
     async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(_HOUSEKEEPING_S)
-            with suppress(StoreUnavailable, Compacted):  # tried again; writers are told themselves
+            with suppress(StoreUnavailable):  # tried again; writers are told themselves
                 await self.expire_leases()
                 await self.retain()
 

@@ -1,7 +1,7 @@
-"""The SQLite file under ``storage.sqlite``: its tables and every statement run on them.
+"""The SQLite file under ``storage.sqlite``: its log, and every statement that writes or reads it.
 
-Blocking; called from the store's writer and reader threads only, never from the event loop. One process has
-a file at a time (an exclusive lock on ``<file>.lock``).
+Blocking; called from the store's threads only, never from the event loop. One process has a file at a time
+(an exclusive lock on ``<file>.lock``). What keeps the file in shape is in ``sqlite_upkeep``.
 
 A row's id is its revision times ``_SLOTS`` plus its place in the transaction: ids order the log by revision,
 and reading from a revision on needs no index of its own.
@@ -13,24 +13,18 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tiphys.storage import sqlite_upkeep as upkeep
 from tiphys.storage.base import Event, RangeResult, Record, StoreUnavailable
 from tiphys.storage.keyspace import FIRST_REVISION, MAX_WRITES, prefix_end
+from tiphys.storage.retention import Mark
+from tiphys.storage.snapshot import take_staged
 
 _SLOTS: Final = MAX_WRITES
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS log (
-    id INTEGER PRIMARY KEY, key TEXT NOT NULL, create_rev INTEGER NOT NULL, prev_rev INTEGER NOT NULL,
-    deleted INTEGER NOT NULL, lease INTEGER NOT NULL, value BLOB
-);
-CREATE INDEX IF NOT EXISTS log_key ON log (key, id);
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS leases (id INTEGER PRIMARY KEY, expires_at REAL NOT NULL);
-"""
 _INSERT: Final = (
     "INSERT INTO log (id, key, create_rev, prev_rev, deleted, lease, value) VALUES (?,?,?,?,?,?,?)"
 )
@@ -50,10 +44,6 @@ _HISTORY: Final = (
     f" AND p.id < (l.prev_rev + 1) * {_SLOTS}"
     " WHERE l.id >= ? AND l.id < ? AND l.key >= ? AND l.key < ? ORDER BY l.id"
 )
-_DEAD: Final = (
-    "SELECT l.id FROM log l WHERE l.id > ? AND l.id < ? AND (l.deleted = 1 OR EXISTS"
-    " (SELECT 1 FROM log n WHERE n.key = l.key AND n.id > l.id AND n.id < ?)) AND l.id <= ?"
-)
 _LAST_KEY: Final = "\U0010ffff"
 
 
@@ -66,6 +56,8 @@ class Recovered:
     records: list[Record]
     leases: dict[int, float]
     """Lease to its end, in seconds since 1970."""
+    marks: list[Mark]
+    """Theirs is the same clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,26 +69,25 @@ class LeaseChange:
 
 
 class SqliteFile:
-    """One open file: a connection that writes and one that reads."""
+    """One open file: a connection that writes, one that reads, one that copies the write-ahead log."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock: int | None = None
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
+        self._copier: sqlite3.Connection | None = None
 
     def open(self) -> Recovered:
         """Lock, create or check, and read the present. Raises StoreUnavailable."""
         self._take_lock()
         try:
+            take_staged(self._path)
             self._writer = self._connect()
-            self._writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            self._writer.execute("PRAGMA journal_mode = WAL")
-            self._writer.execute("PRAGMA synchronous = FULL")
-            self._writer.executescript(_SCHEMA)
-            self._reader = self._connect()
+            upkeep.prepare(self._writer)
+            self._reader, self._copier = self._connect(), self._connect()
             return self._recover(self._writer)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError, StoreUnavailable) as error:
             self.close()
             raise StoreUnavailable(f"cannot open {self._path}: {error}") from error
 
@@ -120,20 +111,19 @@ class SqliteFile:
 
     def _recover(self, connection: sqlite3.Connection) -> Recovered:
         (newest,) = connection.execute("SELECT max(id) FROM log").fetchone()
-        meta = dict(connection.execute("SELECT name, value FROM meta"))
-        compacted = meta.get("compacted", 0)
+        compacted = upkeep.read_meta(connection).get("compacted", 0)
         # Compaction may take away the very newest row (a deletion): its revision stays used.
         revision = max((newest or 0) // _SLOTS, compacted, FIRST_REVISION)
         records = [_record(row) for row in connection.execute(_LATEST)]
         leases = dict(connection.execute("SELECT id, expires_at FROM leases"))
-        return Recovered(revision, compacted, records, leases)
+        return Recovered(revision, compacted, records, leases, upkeep.read_marks(connection))
 
     def close(self) -> None:
-        """Close both connections and give the lock up. Idempotent."""
-        for connection in (self._reader, self._writer):
+        """Close the connections and give the lock up. Idempotent."""
+        for connection in (self._copier, self._reader, self._writer):
             if connection is not None:
                 connection.close()
-        self._reader = self._writer = None
+        self._copier = self._reader = self._writer = None
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -142,7 +132,7 @@ class SqliteFile:
 
     def append(self, events: Iterable[Event], leases: Iterable[LeaseChange]) -> None:
         """Write one batch durably, or nothing. Raises StoreUnavailable."""
-        writer = self._open_writer()
+        writer = self._open(self._writer)
         try:
             writer.execute("BEGIN IMMEDIATE")
             writer.executemany(_INSERT, _rows(events))
@@ -155,7 +145,7 @@ class SqliteFile:
         except BaseException as error:
             self._roll_back(writer)
             if isinstance(error, sqlite3.Error):
-                raise _unavailable(self._path, error) from error
+                raise _unavailable(self._path, "write", error) from error
             raise
 
     @staticmethod
@@ -167,47 +157,50 @@ class SqliteFile:
                 pass  # a failed commit has rolled back already; what is on disk is looked at before going on
 
     def newest(self) -> int:
-        """Return the newest revision that is on disk."""
-        (newest,) = self._open_writer().execute("SELECT max(id) FROM log").fetchone()
+        """Return the newest revision that is on disk. Raises StoreUnavailable."""
+        with self._told("read"):
+            (newest,) = self._open(self._writer).execute("SELECT max(id) FROM log").fetchone()
         return (newest or 0) // _SLOTS
+
+    def add_mark(self, mark: Mark) -> None:
+        """Keep a mark, in seconds since 1970. Raises StoreUnavailable."""
+        with self._told("write"):
+            upkeep.add_mark(self._open(self._writer), mark)
 
     def begin_compaction(self, revision: int) -> None:
         """Promise that nothing before ``revision`` is asked for again. Raises StoreUnavailable."""
-        try:
-            self._open_writer().execute(
-                "INSERT OR REPLACE INTO meta VALUES ('compacted', ?)",
-                (revision,),
-            )
-        except sqlite3.Error as error:
-            raise _unavailable(self._path, error) from error
+        with self._told("write"):
+            upkeep.begin_compaction(self._open(self._writer), revision)
 
-    def compact_step(self, revision: int, after: int, rows: int) -> int | None:
-        """Drop what is dead among the next ``rows`` rows; return where to go on, None at the end."""
-        writer = self._open_writer()
-        end = (revision + 1) * _SLOTS
-        span = writer.execute(
-            "SELECT max(id), count(*) FROM (SELECT id FROM log WHERE id > ? AND id < ? ORDER BY id LIMIT ?)",
-            (after, end, rows),
-        ).fetchone()
-        last, count = span
-        try:
-            if count:
-                dead = writer.execute(_DEAD, (after, end, end, last)).fetchall()
-                if dead:
-                    writer.execute("BEGIN IMMEDIATE")
-                    writer.executemany("DELETE FROM log WHERE id = ?", dead)
-                    writer.execute("COMMIT")
-            # A script runs to its end; a plain statement would stop after the first page.
-            writer.executescript(f"PRAGMA incremental_vacuum({rows})")
-        except sqlite3.Error as error:
-            self._roll_back(writer)
-            raise _unavailable(self._path, error) from error
-        return int(last) if count == rows else None
+    def compact_step(self, size_bytes: int) -> upkeep.Step:
+        """Do a step of the compaction that was promised. Raises StoreUnavailable."""
+        with self._told("write"):
+            return upkeep.compact_step(self._open(self._writer), size_bytes)
 
-    def _open_writer(self) -> sqlite3.Connection:
-        if self._writer is None:
+    def finish_checkpoint(self) -> tuple[int, int]:
+        """Copy the last of the write-ahead log while nobody writes: the next write begins it anew."""
+        with self._told("write"):
+            return upkeep.checkpoint(self._open(self._writer))
+
+    def _open(self, connection: sqlite3.Connection | None) -> sqlite3.Connection:
+        if connection is None:
             raise StoreUnavailable("the store is closed")
-        return self._writer
+        return connection
+
+    @contextmanager
+    def _told(self, do: str) -> Iterator[None]:
+        """Say what went wrong in words of ours."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _unavailable(self._path, do, error) from error
+
+    # -- the copier's thread
+
+    def checkpoint(self) -> tuple[int, int]:
+        """Copy the write-ahead log into the file, beside writers; see ``sqlite_upkeep.checkpoint``."""
+        with self._told("write"):
+            return upkeep.checkpoint(self._open(self._copier))
 
     # -- the reader thread
 
@@ -231,10 +224,8 @@ class SqliteFile:
         """Read events of whole revisions ``first``..``last``, about ``limit`` at most."""
         events: list[Event] = []
         end = prefix_end(prefix) or _LAST_KEY
-        if self._reader is None:
-            raise StoreUnavailable("the store is closed")
         query = (first * _SLOTS, (last + 1) * _SLOTS, prefix, end)
-        with closing(self._reader.execute(_HISTORY, query)) as rows:
+        with self._told("read"), closing(self._open(self._reader).execute(_HISTORY, query)) as rows:
             for row in rows:
                 event = _event(row)
                 full = len(events) >= limit
@@ -244,16 +235,8 @@ class SqliteFile:
         return events
 
     def _read(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        if self._reader is None:
-            raise StoreUnavailable("the store is closed")
-        return self._reader.execute(statement, values).fetchall()
-
-    def backup(self, target: Path) -> None:
-        """Copy the file as it is now, while it is in use."""
-        if self._reader is None:
-            raise StoreUnavailable("the store is closed")
-        with closing(sqlite3.connect(target)) as copy:
-            self._reader.backup(copy, pages=256)
+        with self._told("read"):
+            return self._open(self._reader).execute(statement, values).fetchall()
 
 
 def _rows(events: Iterable[Event]) -> Iterator[tuple[Any, ...]]:
@@ -284,7 +267,7 @@ def _event(row: tuple[Any, ...]) -> Event:
     return Event(Record(key, value, id_ // _SLOTS, created, lease), bool(deleted), previous)
 
 
-def _unavailable(path: Path, error: sqlite3.Error) -> StoreUnavailable:
+def _unavailable(path: Path, do: str, error: sqlite3.Error) -> StoreUnavailable:
     if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
         return StoreUnavailable(f"no space left for {path}: free some and writes go on by themselves")
-    return StoreUnavailable(f"cannot write {path}: {error}")
+    return StoreUnavailable(f"cannot {do} {path}: {error}")
