@@ -172,10 +172,10 @@ class SqliteFile:
         with self._told("write"):
             upkeep.begin_compaction(self._open(self._writer), revision)
 
-    def compact_step(self, size_bytes: int) -> upkeep.Step:
+    def compact_step(self, size: int) -> upkeep.Step:
         """Do a step of the compaction that was promised. Raises StoreUnavailable."""
         with self._told("write"):
-            return upkeep.compact_step(self._open(self._writer), size_bytes)
+            return upkeep.compact_step(self._open(self._writer), size)
 
     def finish_checkpoint(self) -> tuple[int, int]:
         """Copy the last of the write-ahead log while nobody writes: the next write begins it anew."""

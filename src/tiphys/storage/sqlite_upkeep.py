@@ -21,10 +21,8 @@ from tiphys.storage.retention import Mark
 FORMAT: Final = 2
 """Of the tables. 1 had no marks, and no record of how far compaction had come."""
 
-_ROWS: Final = 512
-_ROW_BYTES: Final = 512
-"""What dropping a row costs beside its value, in bytes of value."""
-_PAGE: Final = 4096
+_STEP_BYTES: Final = 512 * 1024
+"""A step ends with the value that reaches this: big ones take long to drop."""
 _SPARE_PAGES: Final = 256
 """Free pages that stay with the file: the next writes take them."""
 _WAL_BYTES: Final = 16 * 1024 * 1024
@@ -49,10 +47,9 @@ _BEFORE: Final = (
     f" AND p.id < (l.prev_rev + 1) * {MAX_WRITES}"
 )
 _STRETCH: Final = (
-    "SELECT max(id), count(*) FROM (SELECT id, weight, sum(weight) OVER (ORDER BY id) AS total FROM"
-    f" (SELECT l.id AS id, {_ROW_BYTES} + coalesce(length(p.value), 0) AS weight FROM log l"
-    f" LEFT JOIN log p ON {_BEFORE} WHERE l.id > ? AND l.id < ? ORDER BY l.id LIMIT {_ROWS}))"
-    " WHERE total - weight < ?"
+    "SELECT max(id), count(*) FROM (SELECT id, size, sum(size) OVER (ORDER BY id) AS total FROM"
+    " (SELECT id, coalesce(length(value), 0) AS size FROM log WHERE id > ? AND id < ? ORDER BY id LIMIT ?))"
+    f" WHERE total - size < {_STEP_BYTES}"
 )
 _SWEEP: Final = (
     f"DELETE FROM log WHERE id IN (SELECT p.id FROM log l JOIN log p ON {_BEFORE}"
@@ -138,25 +135,24 @@ def leap(connection: sqlite3.Connection, revision: int) -> None:
     )
 
 
-def compact_step(writer: sqlite3.Connection, size_bytes: int) -> Step:
+def compact_step(writer: sqlite3.Connection, size: int) -> Step:
     """Drop what is dead in the next stretch of the log, or give free pages back when nothing is left.
 
     Up to the promised revision, every version that another one followed goes, and every deletion. Where a
-    step ended is kept with what it did: compaction goes on there, after a crash too. ``size_bytes`` bounds
-    the step (a single value may be bigger). Few statements do it all: each asks for the interpreter's lock
-    once.
+    step ended is kept with what it did: compaction goes on there, after a crash too. ``size`` bounds the rows
+    looked at, or the pages given back. Few statements do it all: each asks for the interpreter's lock once.
     """
     began = _clock.monotonic()
     meta = read_meta(writer)
     after, end = meta.get("swept", 0), (meta.get("compacted", 0) + 1) * MAX_WRITES
-    last, rows = writer.execute(_STRETCH, (after, end, size_bytes)).fetchone()
+    last, rows = writer.execute(_STRETCH, (after, end, size)).fetchone()
     pages, is_last = 0, False
     if rows:
         with _unsynced(writer):
             writer.execute(_SWEEP, (after, last))
             writer.execute(_NOTE, ("swept", last))
     else:
-        pages, is_last = _give_back(writer, max(1, size_bytes // _PAGE))
+        pages, is_last = _give_back(writer, size)
     return Step(rows, pages, _clock.monotonic() - began, is_last)
 
 

@@ -22,8 +22,8 @@ from tiphys.storage.sqlite_file import Recovered, SqliteFile
 log = logging.getLogger(__name__)
 
 _PAGE: Final = 4096
-_SMALLEST: Final = 32 * 1024
-_BIGGEST: Final = 1024 * 1024
+_SMALLEST, _BIGGEST = 16, 512
+"""Rows or pages in a step."""
 _T = TypeVar("_T")
 
 

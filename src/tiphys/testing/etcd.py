@@ -61,7 +61,7 @@ class EtcdProcess:
                 f"--listen-peer-urls={self.peer_url}",
                 f"--initial-advertise-peer-urls={self.peer_url}",
                 f"--initial-cluster={members}",
-                "--unsafe-no-fsync",  # a killed member loses nothing by it, only one whose machine loses power
+                "--unsafe-no-fsync",  # a member that is killed loses nothing by it
                 "--heartbeat-interval=20",
                 "--election-timeout=200",
                 *self._flags,
