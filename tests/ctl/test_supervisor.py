@@ -16,7 +16,7 @@ import pytest
 
 from tiphys.ctl import state
 from tiphys.ctl.layout import Cluster
-from tiphys.ctl.supervisor import ask, dismiss_guard
+from tiphys.ctl.supervisor import ask, dismiss_guard, is_alive
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,10 @@ def run(command, argv):
     if command == "broken":
         raise RuntimeError("no")
     time.sleep(600)
-daemonize(cluster, lambda: Supervisor(cluster, rows, run, lambda names: None))
+def preload(names):
+    if len(sys.argv) > 2:
+        time.sleep(float(sys.argv[2]))
+daemonize(cluster, lambda: Supervisor(cluster, rows, run, preload))
 """
 
 
@@ -55,8 +58,9 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             state.stop_process(entry["pid"], entry["started"], grace_s=0)
 
 
-def start(cluster: Cluster) -> None:
-    subprocess.run([sys.executable, "-c", SCRIPT, str(cluster.folder)], check=True, timeout=20)
+def start(cluster: Cluster, preload_s: float = 0.0) -> None:
+    argv = [sys.executable, "-c", SCRIPT, str(cluster.folder), *([str(preload_s)] if preload_s else [])]
+    subprocess.run(argv, check=True, timeout=20)
 
 
 def wait(check: Callable[[], Any]) -> Any:
@@ -121,3 +125,16 @@ def test_what_fails_is_tried_again_ever_slower(cluster: Cluster) -> None:
 
     wait(lambda: restarts() >= 3)
     assert "RuntimeError: no" in (cluster.folder / "broken.log").read_text()
+
+
+def test_one_that_is_busy_with_imports_is_alive_and_answers_later(cluster: Cluster) -> None:
+    assert not is_alive(cluster)
+    start(cluster, preload_s=1.5)
+    wait(cluster.control_socket.exists)
+    assert ask(cluster, "status", timeout_s=0.05) is None
+    assert is_alive(cluster)
+    assert ask(cluster, "status") is not None
+    dismiss_guard(cluster)
+    assert is_alive(cluster)
+    ask(cluster, "stop")
+    wait(lambda: not is_alive(cluster))

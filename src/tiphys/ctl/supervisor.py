@@ -38,6 +38,7 @@ _STEADY_S = 20.0
 _GRACE_S = 8.0
 _API_POLL_S = 0.05
 _GUARD = "guard.json"
+_BUSY_S = 60.0
 _GUARD_PAUSE_S = 0.2
 
 RunComponent = Callable[[str, Sequence[str]], int]
@@ -306,8 +307,17 @@ class Supervisor:
         child.pid = 0
 
 
-def ask(cluster: Cluster, do: str, timeout_s: float = 5.0) -> dict[str, Any] | None:
-    """Ask the cluster's supervisor (``status`` or ``stop``); None when none listens."""
+def is_alive(cluster: Cluster) -> bool:
+    """True while the cluster has a supervisor or a guard that will start one, however busy it is."""
+    records = [state.read_json(cluster.folder / file) or {} for file in (_GUARD, "processes.json")]
+    return any(state.alive(record.get("pid", 0), record.get("started", 0)) for record in records)
+
+
+def ask(cluster: Cluster, do: str, timeout_s: float = _BUSY_S) -> dict[str, Any] | None:
+    """Ask the cluster's supervisor (``status`` or ``stop``); None when none listens.
+
+    One that is gone is known at once; the time is for one that is importing on a slow machine.
+    """
     with socket.socket(socket.AF_UNIX) as peer:
         peer.settimeout(timeout_s)
         try:

@@ -163,7 +163,7 @@ class _Waiter:
             lacking = await check()
             if not lacking:
                 return
-            alive = await asyncio.to_thread(supervisor.ask, self._cluster, "status", 1.0) is not None
+            alive = supervisor.is_alive(self._cluster)
             waited = self._clock.monotonic() - began
             if (seen_alive and not alive and waited > 1) or (not alive and waited > 10):
                 log_file = self._cluster.logs / "supervisor.log"
