@@ -24,6 +24,7 @@ COMMANDS = {
     "up": "Start a cluster on this machine, or bring it back.",
     "down": "Stop a cluster and remove it.",
     "status": "Show clusters, nodes and processes.",
+    "why": "Say why an object is not as it should be.",
     "kubeconfig": "Print a cluster's kubeconfig.",
     "images": "Work with the images of a cluster's nodes.",
     "snapshot": "Save a cluster's objects to a file and put them back.",

@@ -75,6 +75,7 @@ class Cluster:
         self._simulated: SimulatedNodes | None = None
         self._stack = AsyncExitStack()
         self._parts: asyncio.Task[None] | None = None
+        self._ca_pem = ""
         self.folder: Path | None = None
         self.url = ""
 
@@ -133,6 +134,7 @@ class Cluster:
         )
         self.url = f"https://127.0.0.1:{server.port}"
         (self.folder / "ca.crt").write_bytes(authority.certificate)
+        self._ca_pem = authority.certificate.decode()
         config = _kubeconfig(self.url, str(self.folder / "ca.crt"), self.token)
         self.kubeconfig.write_text(yaml.safe_dump(config, sort_keys=False))
 
@@ -148,7 +150,7 @@ class Cluster:
                 from tiphys.controllers.manager import ControllerManager, ControllerOptions
 
                 client = self.client_for("system:kube-controller-manager")
-                options = ControllerOptions(**self._controller_options)
+                options = ControllerOptions(**{"root_ca_pem": self._ca_pem, **self._controller_options})
                 group.create_task(ControllerManager(client, options, self._clock).run())
             if self._with["scheduler"]:
                 from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
