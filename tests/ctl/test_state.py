@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -19,14 +20,30 @@ def test_cluster_survives_being_written(tmp_path: Path, monkeypatch: pytest.Monk
     cluster.folder.mkdir()
     state.save(cluster)
     assert state.load("dev") == cluster
-    assert state.load_all() == [cluster]
+    assert state.load_all() == ([cluster], [])
 
 
-def test_broken_file_is_no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "is damaged (Expecting property name"),
+        ("[]", "is damaged (list indices"),
+        ('{"nodes": []}', "is damaged: it has no 'index'; put it back as it was"),
+        ('{"index": 1, "nodes": 3, "outbound": true, "store": "sqlite"}', "is damaged (object of type 'int'"),
+    ],
+)
+def test_a_damaged_file_is_no_absent_cluster(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken for none, ``down`` would forget its processes and ``up`` would start a second set."""
     monkeypatch.setenv("TIPHYS_HOME", str(tmp_path))
     (tmp_path / "dev").mkdir()
-    (tmp_path / "dev" / "cluster.json").write_text("{")
-    assert state.load("dev") is None
+    (tmp_path / "dev" / "cluster.json").write_text(text)
+    with pytest.raises(CtlError, match=re.escape(said)):
+        state.load("dev")
+    clusters, (fault,) = state.load_all()
+    assert clusters == []
+    assert said in str(fault)
 
 
 def test_second_lock_is_refused_at_once(tmp_path: Path) -> None:

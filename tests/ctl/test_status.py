@@ -33,4 +33,6 @@ def test_running() -> None:
 
 
 def test_stopped() -> None:
-    assert render({**FACTS, "running": False}, {}) == "cluster default: stopped\n"
+    assert render({**FACTS, "running": False}, {}) == (
+        "cluster default: stopped ('tiphys up --name default' brings it back)\n"
+    )

@@ -81,7 +81,7 @@ def traces(bridge: str) -> list[str]:
 
 def test_two_nodes_from_nothing_to_nothing(tiphys: Tiphys) -> None:
     out = tiphys.run("up", "--nodes", "2", "--no-install")
-    assert "2 node(s) Ready" in out
+    assert "2 nodes Ready" in out
     assert f"KUBECONFIG={tiphys.home}/default/kubeconfig" in out
     assert "already running; nothing changed" in tiphys.run("up")
     facts = tiphys.status()

@@ -20,12 +20,10 @@ def images() -> None:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--name", default=DEFAULT_NAME, show_default=True, help="Which cluster.")
 def import_(files: tuple[Path, ...], name: str) -> None:
-    cluster = state.load(name)
-    if cluster is None:
-        raise click.ClickException(f"no cluster {name!r}; 'tiphys up' makes one")
-    for file in files:
-        try:
+    try:
+        cluster = state.load_existing(name)
+        for file in files:
             for image in import_archive(cluster, file):
                 click.echo(image)
-        except CtlError as error:
-            raise click.ClickException(str(error)) from error
+    except CtlError as error:
+        raise click.ClickException(str(error)) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tiphys.ctl import state
-from tiphys.ctl.layout import DEFAULT_NAME
+from tiphys.ctl.layout import DEFAULT_NAME, CtlError
 
 
 @click.command(help="Print a cluster's kubeconfig.")
@@ -14,7 +14,10 @@ from tiphys.ctl.layout import DEFAULT_NAME
     "--path", is_flag=True, help="Print where it is instead: export KUBECONFIG=$(tiphys kubeconfig --path)"
 )
 def kubeconfig(name: str, path: bool) -> None:
-    cluster = state.load(name)
-    if cluster is None or not cluster.kubeconfig.exists():
-        raise click.ClickException(f"no cluster {name!r}; 'tiphys up' makes one")
-    click.echo(cluster.kubeconfig if path else cluster.kubeconfig.read_text(), nl=path)
+    try:
+        file = state.load_existing(name).kubeconfig
+        click.echo(file if path else file.read_text(), nl=path)
+    except CtlError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"cannot read {error.filename}: {error.strerror}") from error

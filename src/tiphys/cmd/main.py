@@ -51,8 +51,11 @@ class _Lazy(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List without importing anything."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        cluster = [item for item in COMMANDS.items() if item[0] not in COMPONENTS]
+        with formatter.section("Clusters on this machine"):
+            formatter.write_dl(cluster)
+        with formatter.section("Components, with upstream's flags ('up' runs them all)"):
+            formatter.write_dl(list(COMPONENTS.items()))
 
 
 def configure_logging(level: int = logging.INFO) -> None:

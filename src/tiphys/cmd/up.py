@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from tiphys.cmd.main import load, run_component
-from tiphys.ctl.layout import DEFAULT_NAME, Cluster, CtlError
+from tiphys.ctl.layout import DEFAULT_NAME, CtlError
 from tiphys.ctl.progress import Progress
 from tiphys.ctl.up import Hooks, UpOptions
 from tiphys.ctl.up import up as bring_up
@@ -23,8 +23,17 @@ _OFF = ("off", "0", "no", "false")
 @click.option(
     "--nodes", type=click.IntRange(1), default=None, help="How many nodes a new cluster has.  [default: 1]"
 )
-@click.option("--store", type=click.Choice(["sqlite", "etcd"]), default=None, help="Where objects are kept.")
-@click.option("--outbound/--no-outbound", default=None, help="Whether nodes and pods reach the outside.")
+@click.option(
+    "--store",
+    type=click.Choice(["sqlite", "etcd"]),
+    default=None,
+    help="Where objects are kept.  [default: sqlite]",
+)
+@click.option(
+    "--outbound/--no-outbound",
+    default=None,
+    help="Whether nodes and pods reach the outside.  [default: outbound]",
+)
 @click.option(
     "--wait/--no-wait", default=True, show_default=True, help="Return once nodes are Ready and DNS answers."
 )
@@ -43,7 +52,8 @@ def up(
         cluster = bring_up(options, Hooks(run_component, preload), progress)
     except CtlError as error:
         raise click.ClickException(str(error)) from error
-    _tell(cluster, progress)
+    progress.say(f"  export KUBECONFIG={cluster.kubeconfig}")
+    progress.say("  kubectl get nodes")
 
 
 def preload(commands: Sequence[str]) -> None:
@@ -58,9 +68,3 @@ def preload(commands: Sequence[str]) -> None:
                 more()
     with contextlib.suppress(ImportError):
         importlib.import_module("uvloop")
-
-
-def _tell(cluster: Cluster, progress: Progress) -> None:
-    progress.say(f"cluster {cluster.name!r} is up ({progress.elapsed_s:.1f} s)")
-    progress.say(f"  export KUBECONFIG={cluster.kubeconfig}")
-    progress.say("  kubectl get nodes")

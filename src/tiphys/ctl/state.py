@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tiphys.apimachinery.clock import RealClock
-from tiphys.ctl.layout import Cluster, CtlError
+from tiphys.ctl.layout import DEFAULT_NAME, Cluster, CtlError
 
 DEFAULT_HOME = Path("/var/lib/tiphys")
 _POLL_S = 0.02
@@ -70,20 +70,53 @@ def save(cluster: Cluster) -> None:
 
 
 def load(name: str) -> Cluster | None:
-    """Return the cluster of that name, if there is one."""
+    """Return the cluster of that name, if there is one.
+
+    Raises CtlError when it is there and cannot be read: to take it for none would leave what it runs behind.
+    """
     folder = cluster_folder(name)
-    value = read_json(folder / "cluster.json")
-    if not isinstance(value, dict):
+    path = folder / "cluster.json"
+    try:
+        value = json.loads(path.read_text())
+        return Cluster(name, value["index"], folder, len(value["nodes"]), value["outbound"], value["store"])
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    return Cluster(name, value["index"], folder, len(value["nodes"]), value["outbound"], value["store"])
+    except OSError as error:
+        raise CtlError(f"cannot read {path}: {error.strerror}") from error
+    except KeyError as error:
+        raise CtlError(f"{path} is damaged: it has no {error.args[0]!r}; put it back as it was") from error
+    except (ValueError, TypeError) as error:
+        raise CtlError(f"{path} is damaged ({error}): put it back as it was") from error
 
 
-def load_all() -> list[Cluster]:
-    """Return every cluster under TIPHYS_HOME."""
-    if not home().is_dir():
-        return []
-    found = (load(path.name) for path in sorted(home().iterdir()) if path.is_dir())
-    return [cluster for cluster in found if cluster is not None]
+def load_existing(name: str) -> Cluster:
+    """Return the cluster of that name. Raises CtlError when there is none."""
+    cluster = load(name)
+    if cluster is None:
+        raise CtlError(
+            f"no cluster {name!r}; 'tiphys up{'' if name == DEFAULT_NAME else f' --name {name}'}' makes one"
+        )
+    return cluster
+
+
+def load_all() -> tuple[list[Cluster], list[CtlError]]:
+    """Return every cluster under TIPHYS_HOME, and what is wrong with those that cannot be read."""
+    clusters, faults = [], []
+    try:
+        names = sorted(path.name for path in home().iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    except OSError as error:
+        raise CtlError(f"cannot read {home()}: {error.strerror}") from error
+    for name in names:
+        try:
+            cluster = load(name)
+        except CtlError as error:
+            faults.append(error)
+            continue
+        if cluster is not None:
+            clusters.append(cluster)
+    return clusters, faults
 
 
 @contextlib.contextmanager

@@ -56,7 +56,7 @@ def render(facts: dict[str, Any], nodes: dict[str, str]) -> str:
     """Write a cluster's state for people."""
     lines = [f"cluster {facts['name']}: {'running' if facts['running'] else 'stopped'}"]
     if not facts["running"]:
-        return lines[0] + "\n"
+        return f"{lines[0]} ('tiphys up --name {facts['name']}' brings it back)\n"
     lines += [f"  API         {facts['api']}", f"  kubeconfig  {facts['kubeconfig']}", "", "  NODES"]
     lines += [f"    {name:<28} {word}" for name, word in sorted(nodes.items())] or [
         "    (none, or the API does not answer)"

@@ -70,6 +70,7 @@ def up(options: UpOptions, hooks: Hooks, progress: Progress, clock: Clock | None
             if running.get("stopping"):
                 raise CtlError(f"cluster {cluster.name!r} is just stopping: try again in a moment")
             progress.say(f"cluster {cluster.name!r} is already running; nothing changed")
+            _tell_kept(cluster, options, progress)
             return cluster
         store = cluster.store if cluster is not None else options.store
         extra = preflight.ETCD if store == "etcd" else {}
@@ -78,17 +79,31 @@ def up(options: UpOptions, hooks: Hooks, progress: Progress, clock: Clock | None
         cluster = _new_or_same(cluster, options, progress)
         _start(cluster, hooks, progress, clock)
         asyncio.run(_settle(cluster, progress, clock, wait=options.wait))
+        progress.say(f"cluster {cluster.name!r} is up ({progress.elapsed_s:.1f} s)")
     return cluster
+
+
+def _tell_kept(cluster: Cluster, options: UpOptions, progress: Progress) -> None:
+    """Name the options that this cluster does not follow: it was made with others."""
+    wanted = {"nodes": options.nodes, "store": options.store, "outbound": options.outbound}
+    kept = {"nodes": cluster.node_count, "store": cluster.store, "outbound": cluster.outbound}
+    other = [f"{key} {kept[key]}" for key in wanted if wanted[key] not in (None, kept[key])]
+    if other:
+        progress.say(
+            f"  it stays as it was made ({', '.join(other)}): 'tiphys down' first, for another shape"
+        )
+
+
+def count(number: int, noun: str) -> str:
+    """Return ``1 node``, ``2 nodes``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _new_or_same(cluster: Cluster | None, options: UpOptions, progress: Progress) -> Cluster:
     folder = state.cluster_folder(options.name)
     if cluster is not None:
-        wanted = {"nodes": options.nodes, "store": options.store, "outbound": options.outbound}
-        kept = {"nodes": cluster.node_count, "store": cluster.store, "outbound": cluster.outbound}
-        other = [f"{key} {kept[key]}" for key in wanted if wanted[key] not in (None, kept[key])]
-        if other:
-            progress.say(f"cluster {cluster.name!r} exists and stays as it is ({', '.join(other)})")
+        progress.say(f"cluster {cluster.name!r} exists and is brought back")
+        _tell_kept(cluster, options, progress)
         return cluster
     index = network.claim_index(folder, options.name)
     outbound = options.outbound is not False
@@ -100,7 +115,7 @@ def _new_or_same(cluster: Cluster | None, options: UpOptions, progress: Progress
 def _start(cluster: Cluster, hooks: Hooks, progress: Progress, clock: Clock) -> None:
     _end_remains(cluster)
     preflight.check_port(cluster)
-    with progress.step(f"network {cluster.bridge}, {cluster.node_count} node namespace(s)"):
+    with progress.step(f"network {cluster.bridge}, {count(cluster.node_count, 'node namespace')}"):
         network.create(cluster)
     with progress.step("certificates and configuration"):
         try:
@@ -189,7 +204,7 @@ async def _settle(cluster: Cluster, progress: Progress, clock: Clock, *, wait: b
                 await images
             if not wait:
                 return
-            with progress.step(f"{cluster.node_count} node(s) Ready"):
+            with progress.step(f"{count(cluster.node_count, 'node')} Ready"):
                 await waiter.until("nodes", _nodes(client, cluster), _READY_DEADLINE_S, "kubelet-*.log")
             with progress.step("DNS answers"):
                 await waiter.until("DNS", _dns(cluster), _READY_DEADLINE_S, "dns-*.log")

@@ -118,7 +118,8 @@ def _pull(pod: Object, status: Object, reason: str, message: str, shown: str, sc
         why = next(
             (hint for words, hint in _PULL_HINTS if any(word in text for word in words)), "the pull fails"
         )
-    evidence = [shown, *(scene.told(event) for event in failures[:1])]
+    said = any(word in message.lower() for words, _ in _PULL_HINTS for word in words)
+    evidence = [shown, *(scene.told(event) for event in failures[:1] if not said)]
     secrets = pod["spec"].get("imagePullSecrets") or ()
     evidence += [
         f"spec.imagePullSecrets: there is no Secret {secret['name']}"
