@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,9 +18,11 @@ from tiphys.ctl.up import UpOptions, _tell_kept, count
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TIPHYS_HOME", str(tmp_path))
-    return tmp_path
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder near the root: containerd's socket must fit below it."""
+    with tempfile.TemporaryDirectory(prefix="tiphys-") as folder:
+        monkeypatch.setenv("TIPHYS_HOME", folder)
+        yield Path(folder)
 
 
 def run(*args: str) -> Result:
