@@ -15,6 +15,7 @@ from tiphys.client.informer import InformerSet
 from tiphys.client.leaderelection import LeaderElector
 from tiphys.client.rest import Client
 from tiphys.client.serviceaccount import clients_for_accounts
+from tiphys.controllers.attachdetach.controller import AttachDetachController
 from tiphys.controllers.bootstrap.controller import BootstrapSigner, TokenCleaner
 from tiphys.controllers.certificates.controller import (
     CertificateApprover,
@@ -89,6 +90,7 @@ CONTROLLERS: tuple[type, ...] = (
     PersistentVolumeController,
     PvcProtectionController,
     PvProtectionController,
+    AttachDetachController,
     EphemeralVolumeController,
     ResourceClaimController,
     PodGarbageCollector,

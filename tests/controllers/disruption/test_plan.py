@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tiphys.controllers.disruption.plan import plan
+from tiphys.controllers.disruption.plan import events, plan
 
 NOW = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
 
@@ -45,3 +45,23 @@ def test_a_granted_eviction_counts_until_it_happens_or_is_too_old():
     assert (planned.status["currentHealthy"], planned.recheck_s) == (1, 90)
     budget["status"]["disruptedPods"]["a"] = "2025-12-31T00:00:00Z"
     assert plan(budget, [pod("a"), pod("b")], 2, NOW).status["currentHealthy"] == 2
+
+
+def test_what_people_are_told():
+    selector = {
+        "matchLabels": {"app": "x"},
+        "matchExpressions": [{"key": "tier", "operator": "In", "values": ["a", "b"]}],
+    }
+    budget = {"metadata": {}, "spec": {"maxUnavailable": 1, "selector": selector}}
+    assert events(budget, [], 0) == [("Normal", "NoPods", "No matching pods found")]
+    assert events(budget, [pod("a")], 0) == []
+    ((type_, reason, text),) = events(budget, [pod("a")], 1)
+    assert (type_, reason) == ("Warning", "UnmanagedPods")
+    assert text == (
+        "Pods selected by this PodDisruptionBudget (selector: &LabelSelector{MatchLabels:map[string]string"
+        "{app: x,},MatchExpressions:[]LabelSelectorRequirement{LabelSelectorRequirement{Key:tier,Operator:In,"
+        "Values:[a b],},},}) were found to be unmanaged. As a result, the status of the PDB cannot be "
+        "calculated correctly, which may result in undefined behavior. To account for these pods please set "
+        '".spec.minAvailable" field of the PDB to an integer value.'
+    )
+    assert events({**budget, "spec": {"minAvailable": 1, "selector": {}}}, [pod("a")], 1) == []

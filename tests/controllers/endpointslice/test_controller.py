@@ -3,6 +3,7 @@
 from tiphys.client.kinds import ENDPOINT_SLICES, ENDPOINTS, PODS, SERVICES
 from tiphys.controllers.endpoints.controller import EndpointsController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
+from tiphys.controllers.endpointslice.trigger import TRIGGER_TIME
 
 
 def pod(name, ip, ready="True"):
@@ -47,3 +48,27 @@ async def test_pods_come_and_go(world):
         world.api.remove(SERVICES, "web", "d")
         await world.settle()
         assert world.api.all(ENDPOINTS) == []
+
+
+async def test_writes_bear_the_time_of_what_made_them_necessary(world):
+    world.api.put(
+        SERVICES,
+        {**SERVICE, "metadata": {**SERVICE["metadata"], "creationTimestamp": "2026-01-01T00:00:00Z"}},
+    )
+
+    def times():
+        (item,) = world.api.all(ENDPOINT_SLICES)
+        both = (item, world.api.get(ENDPOINTS, "web", "d"))
+        return [(one["metadata"].get("annotations") or {}).get(TRIGGER_TIME) for one in both]
+
+    async with world.running(EndpointSliceController, EndpointsController):
+        created = world.api.get(SERVICES, "web", "d")["metadata"]["creationTimestamp"]
+        assert times() == [created, created]
+        made = pod("a", "10.1.0.1")
+        made["status"]["conditions"][0]["lastTransitionTime"] = "2099-01-01T00:00:00Z"
+        world.api.put(PODS, made)
+        await world.settle()
+        assert times() == ["2099-01-01T00:00:00Z"] * 2
+        world.api.remove(PODS, "a", "d")
+        await world.settle()
+        assert times() == [None, None], "a pod that goes leaves no time"

@@ -141,6 +141,36 @@ async def test_an_owner_of_an_unknown_kind_proves_nothing(world):
         assert names(world) == ["child"]
 
 
+async def test_an_owner_in_another_namespace_is_told_of(world):
+    owner = make(world, "owner")
+    world.api.put(
+        CONFIG_MAPS,
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": "child",
+                "namespace": "other",
+                "ownerReferences": [
+                    {
+                        "apiVersion": "v1",
+                        "kind": "ConfigMap",
+                        "name": "owner",
+                        "uid": owner["metadata"]["uid"],
+                    }
+                ],
+            },
+        },
+    )
+    async with world.running(GarbageCollector):
+        uid = owner["metadata"]["uid"]
+        text = (
+            f'[v1/ConfigMap, namespace: other, name: owner, uid: {uid}] does not exist in namespace "other"'
+        )
+        assert ("OwnerRefInvalidNamespace", f"ownerRef {text}") in world.events()
+        assert names(world) == ["owner"]
+
+
 async def test_events_are_not_watched(world):
     async with world.running(GarbageCollector):
         assert not any("events" in path for _, path in world.api.calls)

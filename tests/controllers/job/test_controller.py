@@ -53,6 +53,25 @@ async def end(world, phase="Succeeded", count=1, code=None):
     await world.settle()
 
 
+async def test_containers_that_fail_and_restart_in_place(world):
+    made = job(parallelism=2, completions=4)
+    made["spec"]["template"]["spec"]["restartPolicy"] = "OnFailure"
+    world.api.put(JOBS, made)
+    async with world.running(JobController):
+        for _ in range(2):
+            first, second = active(world)
+            for pod in (first, second):
+                restarted = {"phase": "Running", "containerStatuses": [{"name": "c", "restartCount": 1}]}
+                world.api.put(PODS, {**pod, "status": restarted})
+            await world.settle()
+            assert "failed" not in status(world)
+            await end(world, count=2)
+        assert status(world)["succeeded"] == 4
+        assert "failed" not in status(world)
+        assert told(world)["Complete"] == "CompletionsReached"
+        assert len(world.api.all(PODS)) == 4, "no pod was made anew"
+
+
 async def test_to_completion_two_at_a_time(world):
     world.api.put(JOBS, job(parallelism=2, completions=3))
     async with world.running(JobController):

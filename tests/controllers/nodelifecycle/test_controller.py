@@ -1,6 +1,6 @@
 """A node falls silent, is marked and tainted, its pods leave, and it comes back."""
 
-from tiphys.client.kinds import LEASES, NODES, PODS
+from tiphys.client.kinds import EVENTS, LEASES, NODES, PODS
 from tiphys.controllers.conditions import find
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
 
@@ -63,3 +63,23 @@ async def test_silence_taints_evicts_and_heals(world):
         world.api.put(NODES, {**found, "status": node()["status"]})
         await world.advance(5)
         assert "taints" not in world.api.get(NODES, "n1")["spec"]
+
+
+async def test_nodes_are_announced_and_evictions_have_their_own_voice(world):
+    async with world.running(NodeLifecycleController):
+        world.api.put(NODES, node())
+        await world.settle()
+        world.api.put(PODS, pod("steady", 300))
+        world.api.put(PODS, pod("fleeting"))
+        tainted = node()
+        tainted["spec"]["taints"] = [{"key": "x", "effect": "NoExecute"}]
+        world.api.put(NODES, tainted)
+        await world.settle()
+        world.api.remove(NODES, "n1")
+        await world.settle()
+    told = {event["reason"]: event for event in world.api.all(EVENTS)}
+    assert told["RegisteredNode"]["message"] == "Node n1 event: Registered Node n1 in Controller"
+    assert told["RemovingNode"]["message"] == "Node n1 event: Removing Node n1 from Controller"
+    assert told["RegisteredNode"]["source"]["component"] == "node-controller"
+    assert told["TaintManagerEviction"]["message"] == "Marking for deletion Pod d/fleeting"
+    assert told["TaintManagerEviction"]["source"]["component"] == "taint-eviction-controller"

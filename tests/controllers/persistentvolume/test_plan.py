@@ -131,3 +131,22 @@ def test_a_bound_claim_without_its_volume_is_lost():
 def test_phases_of_a_volume(case, spec, found, phase):
     planned = plan_volume(volume(phase="", **spec), found)
     assert planned.volume["status"]["phase"] == phase, case
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason", "text"),
+    [
+        ("Recycle", "VolumeFailedRecycle", "No recycler plugin found for the volume!"),
+        (
+            "Delete",
+            "VolumeFailedDelete",
+            'error getting deleter volume plugin for volume "v": no deletable volume plugin matched',
+        ),
+    ],
+)
+def test_a_released_volume_that_nobody_can_reclaim(policy, reason, text):
+    freed = volume(phase="Bound", claimRef=REF, persistentVolumeReclaimPolicy=policy)
+    planned = plan_volume(freed, None)
+    assert planned.volume["status"] == {"phase": "Failed", "message": text}
+    assert planned.event == ("Warning", reason, text)
+    assert plan_volume(planned.volume, None).event is None, "it is said once"

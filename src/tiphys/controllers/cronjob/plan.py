@@ -30,7 +30,7 @@ class Plan:
 
 def plan(cron: Object, jobs: Sequence[Object], now: datetime) -> Plan:
     """Plan; ``jobs`` are those that the CronJob owns."""
-    result = Plan(status=_status(cron, jobs))
+    result = Plan(status=_status(cron, jobs), events=_ended(cron, jobs))
     result.delete = _history(cron, jobs)
     spec = cron["spec"]
     if podstate.is_deleting(cron) or spec.get("suspend"):
@@ -90,6 +90,7 @@ def _start(result: Plan, cron: Object, jobs: Sequence[Object], due: datetime, no
         return
     if policy == "Replace":
         result.delete += [job for job in active if job not in result.delete]
+        result.status.pop("active", None)
     result.create = build_job(cron, due, name)
     result.status["lastScheduleTime"] = rfc3339(due)
 
@@ -110,6 +111,22 @@ def build_job(cron: Object, due: datetime, name: str) -> Object:
         },
         "spec": template["spec"],
     }
+
+
+def _ended(cron: Object, jobs: Sequence[Object]) -> list[tuple[str, str, str]]:
+    """Return what became of the jobs that ran at the last look."""
+    found: list[tuple[str, str, str]] = []
+    known = {job["metadata"]["uid"]: job for job in jobs}
+    for ref in (cron.get("status") or {}).get("active") or ():
+        job = known.get(ref["uid"])
+        if job is None:
+            found.append(("Normal", "MissingJob", f"Active job went missing: {ref['name']}"))
+            continue
+        end = finished((job.get("status") or {}).get("conditions"))
+        if end is not None:
+            text = f"Saw completed job: {ref['name']}, condition: {end['type']}"
+            found.append(("Normal", "SawCompletedJob", text))
+    return found
 
 
 def _status(cron: Object, jobs: Sequence[Object]) -> Object:

@@ -14,7 +14,7 @@ from tiphys.client.kinds import (
     STATEFUL_SETS,
 )
 from tiphys.controllers.context import Context
-from tiphys.controllers.disruption.plan import plan
+from tiphys.controllers.disruption.plan import events, plan
 
 _SCALED = {
     "ReplicaSet": REPLICA_SETS,
@@ -33,6 +33,7 @@ class DisruptionController:
     def __init__(self, context: Context) -> None:
         self._client = context.client
         self._clock = context.clock
+        self._recorder = context.recorder("controllermanager")
         self.queue = context.queue(self.name)
         self._budgets = context.informers.get(POD_DISRUPTION_BUDGETS)
         self._pods = context.informers.get(PODS)
@@ -65,20 +66,26 @@ class DisruptionController:
             for pod in self._pods.list(budget["metadata"]["namespace"])
             if selector.matches(pod["metadata"].get("labels") or {})
         ]
-        planned = plan(budget, pods, self._expected(pods), self._clock.now())
+        expected, unmanaged = self._expected(pods)
+        planned = plan(budget, pods, expected, self._clock.now())
+        for event in events(budget, pods, unmanaged):
+            self._recorder.record(budget, *event)
         if planned.status != (budget.get("status") or {}):
             await self._client.update(POD_DISRUPTION_BUDGETS, {**budget, "status": planned.status}, "status")
         return planned.recheck_s
 
-    def _expected(self, pods: list[Object]) -> int:
-        """Add up what the pods' controllers want, each once; a pod without one counts for nothing."""
+    def _expected(self, pods: list[Object]) -> tuple[int, int]:
+        """Add up what the pods' controllers want, each once, and count the pods that have none."""
         wanted: dict[str, int] = {}
+        unmanaged = 0
         for pod in pods:
             owner = self._top_owner(pod)
-            if owner is not None:
+            if owner is None:
+                unmanaged += 1
+            else:
                 replicas = owner["spec"].get("replicas")
                 wanted[owner["metadata"]["uid"]] = 1 if replicas is None else int(replicas)
-        return sum(wanted.values())
+        return sum(wanted.values()), unmanaged
 
     def _top_owner(self, obj: Object) -> Object | None:
         found: Object | None = None

@@ -54,6 +54,37 @@ def plan(budget: Object, pods: Sequence[Object], expected: int, now: datetime) -
     return Plan(status, recheck_s)
 
 
+def events(budget: Object, pods: Sequence[Object], unmanaged: int) -> list[tuple[str, str, str]]:
+    """Return what people should know of the pods; ``unmanaged`` is how many have no controller."""
+    if not pods:
+        return [("Normal", "NoPods", "No matching pods found")]
+    by_number = isinstance(budget["spec"].get("minAvailable"), int)
+    if not unmanaged or (by_number and budget["spec"].get("maxUnavailable") is None):
+        return []
+    text = (
+        f"Pods selected by this PodDisruptionBudget (selector: {_selector_text(budget)}) were found to be "
+        "unmanaged. As a result, the status of the PDB cannot be calculated correctly, which may result in "
+        'undefined behavior. To account for these pods please set ".spec.minAvailable" field of the PDB to '
+        "an integer value."
+    )
+    return [("Warning", "UnmanagedPods", text)]
+
+
+def _selector_text(budget: Object) -> str:
+    """The selector as upstream prints it."""
+    selector = budget["spec"].get("selector") or {}
+    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
+    expressions = "".join(
+        f"LabelSelectorRequirement{{Key:{one['key']},Operator:{one['operator']},"
+        f"Values:[{' '.join(one.get('values') or ())}],}},"
+        for one in selector.get("matchExpressions") or ()
+    )
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+    )
+
+
 def _pending(before: Object, pods: Sequence[Object], now: datetime) -> tuple[dict[str, str], float | None]:
     """Evictions that were granted but whose pods are not going yet; they are believed for two minutes."""
     live = {pod["metadata"]["name"] for pod in pods if not podstate.is_deleting(pod)}

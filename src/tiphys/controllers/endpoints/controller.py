@@ -11,6 +11,7 @@ from tiphys.controllers.context import Context
 from tiphys.controllers.endpoints.plan import MANAGED_BY, MANAGER, plan
 from tiphys.controllers.endpointslice.backends import has_endpoints
 from tiphys.controllers.endpointslice.controller import enqueue_services
+from tiphys.controllers.endpointslice.trigger import TriggerTimes
 
 
 class EndpointsController:
@@ -26,6 +27,7 @@ class EndpointsController:
         self._services = context.informers.get(SERVICES)
         self._pods = context.informers.get(PODS)
         self._endpoints = context.informers.get(ENDPOINTS)
+        self._triggers = TriggerTimes()
         self._services.add_handler(self._changed)
         self._endpoints.add_handler(self._changed)
         self._pods.add_handler(self._pod_changed)
@@ -47,6 +49,7 @@ class EndpointsController:
         namespace, _ = split_key(key)
         service, present = self._services.get(key), self._endpoints.get(key)
         if service is None:
+            self._triggers.forget(key)
             await self._clean_up(present)
             return None
         if not has_endpoints(service):
@@ -55,7 +58,7 @@ class EndpointsController:
         pods = [
             pod for pod in self._pods.list(namespace) if selector.matches(pod["metadata"].get("labels") or {})
         ]
-        desired = plan(service, pods, present)
+        desired = plan(service, pods, present, since=self._triggers.observe(service, pods))
         if desired is None:
             return None
         try:

@@ -9,6 +9,7 @@ from tiphys.controllers import podstate
 from tiphys.controllers.endpointslice import backends
 from tiphys.controllers.endpointslice.backends import PortSet
 from tiphys.controllers.endpointslice.plan import HEADLESS
+from tiphys.controllers.endpointslice.trigger import marked
 
 CAPACITY = 1000
 OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
@@ -16,8 +17,13 @@ MANAGED_BY = "endpoints.kubernetes.io/managed-by"
 MANAGER = "endpoint-controller"
 
 
-def plan(service: Object, pods: Sequence[Object], present: Object | None) -> Object | None:
-    """Return the object to write, or None when the present one is right."""
+def plan(
+    service: Object, pods: Sequence[Object], present: Object | None, *, since: str = ""
+) -> Object | None:
+    """Return the object to write, or None when the present one is right.
+
+    ``since`` is the time of the change that made us look: alone it is no reason to write.
+    """
     subsets, truncated = build_subsets(service, pods)
     labels = {**(service["metadata"].get("labels") or {}), MANAGED_BY: MANAGER}
     labels.pop(HEADLESS, None)
@@ -38,9 +44,7 @@ def plan(service: Object, pods: Sequence[Object], present: Object | None) -> Obj
         "namespace": service["metadata"]["namespace"],
         "labels": labels,
     }
-    metadata.pop("annotations", None)
-    if annotations:
-        metadata["annotations"] = annotations
+    metadata = marked({**metadata, "annotations": annotations}, since)
     desired: Object = {"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata}
     if subsets:
         desired["subsets"] = subsets

@@ -11,6 +11,7 @@ from tiphys.client.controller import run_controller
 from tiphys.client.kinds import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from tiphys.controllers.context import Context
 from tiphys.controllers.endpointslice.plan import MANAGED_BY, MANAGER, SERVICE_NAME, ZONE, Plan, plan
+from tiphys.controllers.endpointslice.trigger import TriggerTimes, marked
 from tiphys.controllers.owned import Writes
 
 BY_SERVICE = "service"
@@ -32,6 +33,7 @@ class EndpointSliceController:
         self._nodes = context.informers.get(NODES)
         self._slices.add_index(BY_SERVICE, _service_of)
         self._writes = Writes(self._slices, context.clock)
+        self._triggers = TriggerTimes()
         self._services.add_handler(self._service_changed)
         self._pods.add_handler(self._pod_changed)
         self._slices.add_handler(self._slice_changed)
@@ -58,6 +60,7 @@ class EndpointSliceController:
         service = self._services.get(key)
         if service is None:
             self._writes.forget(key)
+            self._triggers.forget(key)
             return None
         if not self._writes.settled(key) or not service["spec"].get("selector"):
             return None
@@ -66,7 +69,11 @@ class EndpointSliceController:
         pods = [
             pod for pod in self._pods.list(namespace) if selector.matches(pod["metadata"].get("labels") or {})
         ]
-        planned = plan(service, pods, self._slices.by_index(BY_SERVICE, key), self._zones(pods))
+        slices = self._slices.by_index(BY_SERVICE, key)
+        planned = plan(service, pods, slices, self._zones(pods))
+        since = self._triggers.observe(service, pods)
+        for item in (*planned.create, *planned.update):
+            item["metadata"] = marked(item["metadata"], since)
         try:
             await self._apply(key, planned)
         except Forbidden as error:

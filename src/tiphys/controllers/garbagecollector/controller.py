@@ -19,7 +19,7 @@ from tiphys.client.transport import TransportError
 from tiphys.controllers.context import Context
 from tiphys.controllers.discovery import ServedResource, discover
 from tiphys.controllers.garbagecollector.graph import FOREGROUND, ORPHAN, Graph, Node
-from tiphys.controllers.garbagecollector.plan import Situation, decide, fate_of
+from tiphys.controllers.garbagecollector.plan import Situation, decide, fate_of, strange_owner
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class GarbageCollector:
         self._informers = context.informers
         self._resync_s = context.options.gc_resync_s
         self._workers = context.options.workers
+        self._recorder = context.recorder(self.name)
         self.queue = context.queue(self.name)
         self.graph = Graph()
         self._served: dict[GVR, ServedResource] = {}
@@ -174,12 +175,15 @@ class GarbageCollector:
         owner = self.graph.get(uid)
         if owner is not None and (not owner.namespace or owner.namespace == node.namespace):
             return True
+        if owner is not None:
+            self._tell_of_strange_owner(ref, node)
         if uid in self._absent:
             return False
         served = self._by_kind.get((ref["apiVersion"], ref["kind"])) or self._other_version(ref)
         if served is None:
             return None
         if served.namespaced and not node.namespace:
+            self._tell_of_strange_owner(ref, node)
             return None  # a cluster-scoped object cannot be owned from within a namespace: leave it alone
         namespace = node.namespace if served.namespaced else ""
         found = await self._live(served.gvr, namespace, ref["name"])
@@ -189,6 +193,17 @@ class GarbageCollector:
         while len(self._absent) > _ABSENT_REMEMBERED:
             self._absent.popitem(last=False)
         return False
+
+    def _tell_of_strange_owner(self, ref: dict[str, Any], node: Node) -> None:
+        """Warn of a reference out of the object's namespace: it will be taken to be missing."""
+        child: Object = {
+            "apiVersion": node.gvr.api_version,
+            "kind": self._served[node.gvr].kind if node.gvr in self._served else "",
+            "metadata": {"name": node.name, "namespace": node.namespace, "uid": node.uid},
+        }
+        self._recorder.record(
+            child, "Warning", "OwnerRefInvalidNamespace", strange_owner(ref, node.namespace)
+        )
 
     def _other_version(self, ref: dict[str, Any]) -> ServedResource | None:
         group, _ = split_api_version(ref["apiVersion"])

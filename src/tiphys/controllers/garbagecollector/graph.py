@@ -82,7 +82,7 @@ class Graph:
     def _affected(self, old: Node | None, node: Node, left: set[str]) -> set[str]:
         # An owner that waits for this dependent may be free now.
         looks = {owner for owner in left if owner in self._nodes and self._nodes[owner].deleting_dependents}
-        if any(self._needs_look(ref) for ref in node.owners):
+        if any(self._needs_look(ref, node) for ref in node.owners):
             looks.add(node.uid)
         if node.orphaning or node.deleting_dependents:
             looks.add(node.uid)
@@ -111,8 +111,11 @@ class Graph:
         owner = self._nodes.get(uid)
         return owner is not None and owner.deleting_dependents
 
-    def _needs_look(self, ref: dict[str, Any]) -> bool:
-        return ref["uid"] not in self._nodes or self._is_waiting(ref["uid"])
+    def _needs_look(self, ref: dict[str, Any], node: Node) -> bool:
+        owner = self._nodes.get(ref["uid"])
+        if owner is None or owner.deleting_dependents:
+            return True
+        return bool(owner.namespace) and owner.namespace != node.namespace  # no owner at all
 
     def _unlink(self, owner: str, uid: str) -> None:
         bucket = self._dependents.get(owner)

@@ -53,6 +53,14 @@ def decide(situation: Situation) -> Decision:
     return Decision(propagation="Foreground" if FOREGROUND in finalizers else "Background")
 
 
+def strange_owner(ref: dict[str, Any], namespace: str) -> str:
+    """Say that an owner is not where the object is. Upstream's words."""
+    owner = (
+        f"[{ref['apiVersion']}/{ref['kind']}, namespace: {namespace}, name: {ref['name']}, uid: {ref['uid']}]"
+    )
+    return f'ownerRef {owner} does not exist in namespace "{namespace}"'
+
+
 def fate_of(ref: dict[str, Any], *, present: bool, waiting: Callable[[str], bool]) -> Fate:
     """Judge one owner reference. Only an owner that this object blocks counts as waiting for it."""
     if not present:

@@ -35,6 +35,7 @@ class NodeLifecycleController:
         self._clock = context.clock
         self._options = context.options
         self._recorder = context.recorder("node-controller")
+        self._evictions = context.recorder("taint-eviction-controller")
         self.queue = context.queue(self.name)
         self._nodes = context.informers.get(NODES)
         self._pods = context.informers.get(PODS)
@@ -52,8 +53,15 @@ class NodeLifecycleController:
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
         if new is None and old is not None:
             self._health.pop(old["metadata"]["name"], None)
+            self._tell(old, "RemovingNode", "Removing Node {name} from Controller")
         elif new is not None:
+            if old is None:
+                self._tell(new, "RegisteredNode", "Registered Node {name} in Controller")
             self.queue.add(new["metadata"]["name"])
+
+    def _tell(self, node: Object, reason: str, text: str) -> None:
+        name = node["metadata"]["name"]
+        self._recorder.record(node, "Normal", reason, f"Node {name} event: {text.format(name=name)}")
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
         """A pod that comes to a tainted node must be judged."""
@@ -123,7 +131,7 @@ class NodeLifecycleController:
 
     async def _delete(self, pod: Object) -> None:
         meta = pod["metadata"]
-        self._recorder.record(
+        self._evictions.record(
             pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {object_key(pod)}"
         )
         condition = conditions.make(

@@ -168,14 +168,20 @@ def _reclaim(volume: Object) -> Plan:
     released = _phase(volume, "Released")
     annotations = volume["metadata"].get("annotations") or {}
     policy = volume["spec"].get("persistentVolumeReclaimPolicy", "Retain")
+    if policy == "Recycle":
+        return _failed(volume, "VolumeFailedRecycle", "No recycler plugin found for the volume!")
     if policy != "Delete" or annotations.get(PROVISIONED_BY) or volume["spec"].get("csi"):
         return Plan(volume=released)  # kept for people, or for the provisioner to delete
     name = volume["metadata"]["name"]
     text = f'error getting deleter volume plugin for volume "{name}": no deletable volume plugin matched'
+    return _failed(volume, "VolumeFailedDelete", text)
+
+
+def _failed(volume: Object, reason: str, text: str) -> Plan:
     failed = {**volume, "status": {"phase": "Failed", "message": text}}
     if (volume.get("status") or {}) == failed["status"]:
         return Plan()
-    return Plan(volume=failed, event=("Warning", "VolumeFailedDelete", text))
+    return Plan(volume=failed, event=("Warning", reason, text))
 
 
 def _unbound(volume: Object) -> Object:

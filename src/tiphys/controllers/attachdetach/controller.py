@@ -1,0 +1,166 @@
+"""Attaches volumes to nodes whose pods need them and detaches them afterwards. Decisions are in ``plan``."""
+
+from __future__ import annotations
+
+from tiphys.apimachinery.errors import AlreadyExists, NotFound
+from tiphys.apimachinery.meta import Object, object_key
+from tiphys.client.controller import run_controller
+from tiphys.client.kinds import (
+    CSI_DRIVERS,
+    NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+    VOLUME_ATTACHMENTS,
+)
+from tiphys.controllers.attachdetach.plan import Need, Plan, claim_names, needs_of, plan
+from tiphys.controllers.context import Context
+from tiphys.controllers.podstate import is_terminal
+
+_BY_NODE = "node"
+
+
+class AttachDetachController:
+    """A key is a node's."""
+
+    name = "persistentvolume-attach-detach-controller"
+    account = "attachdetach-controller"
+
+    def __init__(self, context: Context) -> None:
+        self._client = context.client
+        self._recorder = context.recorder("attachdetach-controller")
+        self.queue = context.queue(self.name)
+        self._pods = context.informers.get(PODS)
+        self._nodes = context.informers.get(NODES)
+        self._claims = context.informers.get(PERSISTENT_VOLUME_CLAIMS)
+        self._volumes = context.informers.get(PERSISTENT_VOLUMES)
+        self._drivers = context.informers.get(CSI_DRIVERS)
+        self._attachments = context.informers.get(VOLUME_ATTACHMENTS)
+        self._pods.add_index(_BY_NODE, _node_of)
+        self._told: dict[tuple[str, str], str] = {}
+        self._pods.add_handler(self._pod_changed)
+        self._nodes.add_handler(self._node_changed)
+        self._attachments.add_handler(self._attachment_changed)
+        self._claims.add_handler(self._claim_changed)
+
+    async def run(self) -> None:
+        watched = (self._pods, self._nodes, self._claims, self._volumes, self._drivers, self._attachments)
+        for informer in watched:
+            await informer.wait_synced()
+        await run_controller(self.queue, self.reconcile, workers=1, name=self.name)
+
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        for pod in (old, new):
+            if pod is not None and pod["spec"].get("volumes"):
+                for name in _node_of(pod):
+                    self.queue.add(name)
+
+    def _node_changed(self, old: Object | None, new: Object | None) -> None:
+        before, after = ((one or {}).get("status") or {} for one in (old, new))
+        fields = ("volumesInUse", "volumesAttached")
+        if old is None or new is None or any(before.get(key) != after.get(key) for key in fields):
+            self.queue.add((new or old or {})["metadata"]["name"])
+
+    def _attachment_changed(self, old: Object | None, new: Object | None) -> None:
+        item = new or old
+        if item is None:
+            return
+        self.queue.add(item["spec"]["nodeName"])
+        if new is None:
+            volume = (item["spec"].get("source") or {}).get("persistentVolumeName")
+            for name, waiting in list(self._told):
+                if waiting == volume:
+                    self.queue.add(name)
+
+    def _claim_changed(self, old: Object | None, new: Object | None) -> None:
+        """A claim got its volume: its pod, placed already, may need that attached."""
+        if new is None or (old or {}).get("spec", {}).get("volumeName") == new["spec"].get("volumeName"):
+            return
+        for pod in self._pods.list(namespace=new["metadata"]["namespace"]):
+            self._pod_changed(None, pod)
+
+    async def reconcile(self, key: str) -> float | None:
+        volumes = {item["metadata"]["name"]: item for item in self._volumes.list()}
+        attachments = self._attachments.list()
+        node = self._nodes.get(key)
+        if node is None:
+            # What a node that is gone had attached must go, or no other node may have it.
+            await self._detach([item for item in attachments if item["spec"].get("nodeName") == key])
+            return None
+        claims = {object_key(item): item for item in self._claims.list()}
+        drivers = {item["metadata"]["name"]: item for item in self._drivers.list()}
+        needs = [
+            need
+            for pod in self._pods.by_index(_BY_NODE, key)
+            if pod["spec"].get("volumes")
+            for need in needs_of(pod, claims, volumes, drivers)
+        ]
+        await self._apply(key, node, plan(node, needs, attachments, volumes, self._users), needs)
+        return None
+
+    def _users(self, need: Need) -> list[Object]:
+        """Return the pods on other nodes that use a volume."""
+        ref = ((self._volumes.get(need.volume) or {}).get("spec") or {}).get("claimRef") or {}
+        return [
+            pod
+            for pod in self._pods.list(namespace=ref.get("namespace") or need.pod["metadata"]["namespace"])
+            if pod["spec"].get("nodeName") not in (None, "", need.node)
+            and not is_terminal(pod)
+            and ref.get("name") in set(claim_names(pod))
+        ]
+
+    async def _apply(self, key: str, node: Object, planned: Plan, needs: list[Need]) -> None:
+        for need in planned.attach:
+            await self._attach(need)
+            self._told.pop((key, need.volume), None)
+        for need, text in planned.blocked:
+            if self._told.get((key, need.volume)) != text:
+                self._told[key, need.volume] = text
+                self._recorder.record(need.pod, "Warning", "FailedAttachVolume", text)
+        if planned.volumes_attached is not None:
+            await self._list_attached(node, planned.volumes_attached, needs)
+        await self._detach(planned.detach)
+
+    async def _attach(self, need: Need) -> None:
+        attachment = {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "VolumeAttachment",
+            "metadata": {"name": need.attachment},
+            "spec": {
+                "attacher": need.driver,
+                "nodeName": need.node,
+                "source": {"persistentVolumeName": need.volume},
+            },
+        }
+        try:
+            await self._client.create(VOLUME_ATTACHMENTS, attachment)
+        except AlreadyExists:
+            return
+
+    async def _list_attached(self, node: Object, attached: list[Object], needs: list[Need]) -> None:
+        name = node["metadata"]["name"]
+        before = {one["name"] for one in (node.get("status") or {}).get("volumesAttached") or ()}
+        try:
+            await self._client.patch(
+                NODES, name, "", {"status": {"volumesAttached": attached}}, subresource="status"
+            )
+        except NotFound:
+            return
+        fresh = {one["name"] for one in attached} - before
+        for need in needs:
+            if need.unique in fresh:
+                text = f'AttachVolume.Attach succeeded for volume "{need.volume}" '
+                self._recorder.record(need.pod, "Normal", "SuccessfulAttachVolume", text)
+
+    async def _detach(self, attachments: list[Object]) -> None:
+        for item in attachments:
+            meta = item["metadata"]
+            try:
+                await self._client.delete(VOLUME_ATTACHMENTS, meta["name"], "", uid=meta["uid"])
+            except NotFound:
+                continue
+
+
+def _node_of(pod: Object) -> list[str]:
+    name = (pod.get("spec") or {}).get("nodeName")
+    return [name] if name else []

@@ -1,0 +1,180 @@
+"""Which volumes must be attached to which nodes, and which may go. Pure.
+
+Volumes of CSI drivers only: a VolumeAttachment asks the driver's attacher. A volume that is for one node is
+not attached to a second one while the first has it.
+Source: storage.k8s.io/v1 VolumeAttachment; core/v1 NodeStatus ``volumesAttached`` and ``volumesInUse``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tiphys.apimachinery.meta import Object
+from tiphys.controllers import podstate
+
+_SHARED_MODES = {"ReadOnlyMany", "ReadWriteMany"}
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One volume that a pod needs on its node."""
+
+    driver: str
+    handle: str
+    volume: str
+    """The PersistentVolume's name."""
+    node: str
+    pod: Object
+    shared: bool
+    """Several nodes may have it at once."""
+
+    @property
+    def attachment(self) -> str:
+        """The VolumeAttachment's name."""
+        return attachment_name(self.handle, self.driver, self.node)
+
+    @property
+    def unique(self) -> str:
+        """The volume as nodes call it."""
+        return unique_name(self.driver, self.handle)
+
+
+@dataclass(slots=True)
+class Plan:
+    """What to write for one node."""
+
+    attach: list[Need] = field(default_factory=list)
+    detach: list[Object] = field(default_factory=list)
+    blocked: list[tuple[Need, str]] = field(default_factory=list)
+    """Volumes that another node has, with what to say."""
+    volumes_attached: list[Object] | None = None
+    """``status.volumesAttached`` of the node; None when it says so already."""
+
+
+def attachment_name(handle: str, driver: str, node: str) -> str:
+    """Return the name that everybody computes alike, so that no volume is attached twice."""
+    return "csi-" + hashlib.sha256(f"{handle}{driver}{node}".encode()).hexdigest()
+
+
+def unique_name(driver: str, handle: str) -> str:
+    """Return a volume's name in a node's status."""
+    return f"kubernetes.io/csi/{driver}^{handle}"
+
+
+def needs_of(
+    pod: Object, claims: Mapping[str, Object], volumes: Mapping[str, Object], drivers: Mapping[str, Object]
+) -> list[Need]:
+    """Return what a pod needs attached where it runs; ``claims`` by key, the rest by name."""
+    node = pod["spec"].get("nodeName")
+    if not node or podstate.is_terminal(pod):
+        return []
+    found: list[Need] = []
+    for name in claim_names(pod):
+        claim = claims.get(f"{pod['metadata']['namespace']}/{name}")
+        volume = volumes.get(str((claim or {}).get("spec", {}).get("volumeName") or ""))
+        csi = ((volume or {}).get("spec") or {}).get("csi")
+        if volume is None or not csi or not _attachable(drivers.get(csi["driver"])):
+            continue
+        shared = bool(_SHARED_MODES & set(volume["spec"].get("accessModes") or ()))
+        found.append(Need(csi["driver"], csi["volumeHandle"], volume["metadata"]["name"], node, pod, shared))
+    return found
+
+
+def claim_names(pod: Object) -> Iterable[str]:
+    """Yield the names of the claims that a pod uses."""
+    for volume in pod["spec"].get("volumes") or ():
+        if volume.get("persistentVolumeClaim"):
+            yield volume["persistentVolumeClaim"]["claimName"]
+        elif volume.get("ephemeral") is not None:
+            yield f"{pod['metadata']['name']}-{volume['name']}"
+
+
+def _attachable(driver: Object | None) -> bool:
+    """A driver that is not known is taken to attach, as its object may come later."""
+    return bool(((driver or {}).get("spec") or {}).get("attachRequired", True))
+
+
+def plan(
+    node: Object | None,
+    needs: Sequence[Need],
+    attachments: Sequence[Object],
+    volumes: Mapping[str, Object],
+    users: Callable[[Need], Sequence[Object]] = lambda _need: (),
+) -> Plan:
+    """Plan one node; ``needs`` are its own, ``attachments`` are all there are.
+
+    ``users`` finds the pods on other nodes that use a volume, to say so where it cannot be attached.
+
+    Without the node nothing is attached, and what was attached goes.
+    """
+    name = (node or {}).get("metadata", {}).get("name")
+    result = Plan()
+    wanted = {need.attachment: need for need in needs} if node is not None else {}
+    present = {item["metadata"]["name"]: item for item in attachments}
+    for key, need in wanted.items():
+        if key in present:
+            continue
+        text = "" if need.shared else _elsewhere(need, attachments, users)
+        if text:
+            result.blocked.append((need, text))
+        else:
+            result.attach.append(need)
+    in_use = set(((node or {}).get("status") or {}).get("volumesInUse") or ())
+    mine = [item for item in attachments if name and item["spec"].get("nodeName") == name]
+    for item in mine:
+        if item["metadata"]["name"] in wanted or podstate.is_deleting(item):
+            continue
+        if _unique_of(item, volumes) not in in_use:
+            result.detach.append(item)
+    if node is not None:
+        result.volumes_attached = _volumes_attached(node, mine, volumes)
+    return result
+
+
+def _elsewhere(need: Need, attachments: Sequence[Object], users: Callable[[Need], Sequence[Object]]) -> str:
+    taken = any(
+        (item["spec"].get("source") or {}).get("persistentVolumeName") == need.volume
+        and item["spec"].get("nodeName") != need.node
+        for item in attachments
+    )
+    if not taken:
+        return ""
+    return f'Multi-Attach error for volume "{need.volume}" {_why(need, users(need))}'
+
+
+def _why(need: Need, users: Sequence[Object]) -> str:
+    own = need.pod["metadata"]["namespace"]
+    names = sorted(pod["metadata"]["name"] for pod in users if pod["metadata"]["namespace"] == own)
+    strange = len(users) - len(names)
+    if not users:
+        return "Volume is already exclusively attached to one node and can't be attached to another"
+    if not names:
+        return f"Volume is already used by {strange} pod(s) in different namespaces"
+    tail = f" and {strange} pod(s) in different namespaces" if strange else ""
+    return f"Volume is already used by pod(s) {', '.join(names)}{tail}"
+
+
+def _unique_of(attachment: Object, volumes: Mapping[str, Object]) -> str:
+    volume = volumes.get(str((attachment["spec"].get("source") or {}).get("persistentVolumeName") or ""))
+    csi = ((volume or {}).get("spec") or {}).get("csi") or {}
+    return unique_name(str(csi.get("driver")), str(csi.get("volumeHandle"))) if csi else ""
+
+
+def _volumes_attached(
+    node: Object, attachments: Sequence[Object], volumes: Mapping[str, Object]
+) -> list[Object] | None:
+    """The kubelet mounts what is listed here; other attachers' volumes stay as they are."""
+    before = list((node.get("status") or {}).get("volumesAttached") or ())
+    attached = {
+        _unique_of(item, volumes)
+        for item in attachments
+        if (item.get("status") or {}).get("attached") and not podstate.is_deleting(item)
+    } - {""}
+    kept = [
+        one for one in before if one["name"] in attached or not one["name"].startswith("kubernetes.io/csi/")
+    ]
+    known = {one["name"] for one in kept}
+    after = kept + [{"name": name, "devicePath": ""} for name in sorted(attached - known)]
+    return None if after == before else after

@@ -1,0 +1,77 @@
+"""From a pod to an attachment, to the node's status, and back."""
+
+from tiphys.client.kinds import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, VOLUME_ATTACHMENTS
+from tiphys.controllers.attachdetach.controller import AttachDetachController
+from tiphys.controllers.attachdetach.plan import attachment_name, unique_name
+
+DRIVER = "disks.example.com"
+
+
+def put(world):
+    def made(api_version, kind, name, namespace="", **body):
+        meta = {"name": name, **({"namespace": namespace} if namespace else {})}
+        return {"apiVersion": api_version, "kind": kind, "metadata": meta, **body}
+
+    for name in ("a", "b"):
+        world.api.put(NODES, made("v1", "Node", name, spec={}, status={}))
+    csi = {"driver": DRIVER, "volumeHandle": "disk"}
+    spec = {"accessModes": ["ReadWriteOnce"], "csi": csi}
+    world.api.put(PERSISTENT_VOLUMES, made("v1", "PersistentVolume", "pv", spec=spec))
+    world.api.put(
+        PERSISTENT_VOLUME_CLAIMS,
+        made("v1", "PersistentVolumeClaim", "data", "default", spec={"volumeName": "pv"}),
+    )
+
+    def pod(name, node):
+        volumes = [{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]
+        return made(
+            "v1",
+            "Pod",
+            name,
+            "default",
+            spec={"nodeName": node, "volumes": volumes},
+            status={"phase": "Pending"},
+        )
+
+    return pod
+
+
+async def test_attached_listed_kept_and_detached(world):
+    pod = put(world)
+    async with world.running(AttachDetachController):
+        world.api.put(PODS, pod("web", "a"))
+        await world.settle()
+        (attachment,) = world.api.all(VOLUME_ATTACHMENTS)
+        assert attachment["metadata"]["name"] == attachment_name("disk", DRIVER, "a")
+        assert attachment["spec"] == {
+            "attacher": DRIVER,
+            "nodeName": "a",
+            "source": {"persistentVolumeName": "pv"},
+        }
+        world.api.put(VOLUME_ATTACHMENTS, {**attachment, "status": {"attached": True}})
+        await world.settle()
+        node = world.api.get(NODES, "a")
+        assert node["status"]["volumesAttached"] == [{"name": unique_name(DRIVER, "disk"), "devicePath": ""}]
+        assert ("SuccessfulAttachVolume", 'AttachVolume.Attach succeeded for volume "pv" ') in world.events()
+
+        world.api.put(PODS, pod("other", "b"))
+        await world.settle()
+        assert len(world.api.all(VOLUME_ATTACHMENTS)) == 1
+        assert [reason for reason, _ in world.events()].count("FailedAttachVolume") == 1
+
+        world.api.remove(PODS, "web", "default")
+        await world.settle()
+        (moved,) = world.api.all(VOLUME_ATTACHMENTS)
+        assert moved["spec"]["nodeName"] == "b"
+        assert world.api.get(NODES, "a")["status"]["volumesAttached"] == []
+
+
+async def test_a_node_that_is_gone_holds_nothing(world):
+    pod = put(world)
+    async with world.running(AttachDetachController):
+        world.api.put(PODS, pod("web", "a"))
+        await world.settle()
+        assert world.api.all(VOLUME_ATTACHMENTS)
+        world.api.remove(NODES, "a")
+        await world.settle()
+        assert not world.api.all(VOLUME_ATTACHMENTS)

@@ -1,0 +1,54 @@
+"""What a look at a CronJob says of jobs that ran before it."""
+
+from datetime import UTC, datetime
+
+from tiphys.controllers.cronjob.plan import plan
+
+NOW = datetime(2026, 1, 1, 0, 10, 30, tzinfo=UTC)
+
+
+def cron(*active, policy="Allow", **spec):
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": "c", "namespace": "d", "uid": "u", "creationTimestamp": "2026-01-01T00:09:30Z"},
+        "spec": {
+            "schedule": "* * * * *",
+            "concurrencyPolicy": policy,
+            "jobTemplate": {"spec": {}},
+            **spec,
+        },
+        "status": {"active": [{"name": name, "uid": f"uid-{name}"} for name in active]},
+    }
+
+
+def job(name, ended=""):
+    conditions = (
+        [{"type": ended, "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}] if ended else []
+    )
+    meta = {"name": name, "namespace": "d", "uid": f"uid-{name}", "resourceVersion": "1"}
+    return {"metadata": meta, "status": {"conditions": conditions}}
+
+
+def said(planned):
+    return [(reason, text) for _, reason, text in planned.events]
+
+
+def test_ends_of_jobs_are_told_once():
+    jobs = [job("a", "Complete"), job("b", "Failed"), job("c")]
+    planned = plan(cron("a", "b", "c", "lost", suspend=True), jobs, NOW)
+    assert said(planned) == [
+        ("SawCompletedJob", "Saw completed job: a, condition: Complete"),
+        ("SawCompletedJob", "Saw completed job: b, condition: Failed"),
+        ("MissingJob", "Active job went missing: lost"),
+    ]
+    assert [one["name"] for one in planned.status["active"]] == ["c"]
+    after = {**cron(suspend=True), "status": planned.status}
+    assert said(plan(after, jobs, NOW)) == []
+
+
+def test_a_replaced_job_is_not_missed():
+    planned = plan(cron("c", policy="Replace"), [job("c")], NOW)
+    assert planned.create is not None
+    assert [one["metadata"]["name"] for one in planned.delete] == ["c"]
+    assert "active" not in planned.status
