@@ -1,24 +1,19 @@
 """The endpoint's routes, who may use them, and upgrades passed on."""
 
 import asyncio
-from datetime import UTC, datetime
+import json
 
 import pytest
 from fake_cri import FakeRuntime
 from pods import container, ended, have, pod, running
 
 from tiphys.apimachinery.clock import FakeClock
-from tiphys.apimachinery.errors import Forbidden, Unauthorized
-from tiphys.client.fake_api import FakeApi
-from tiphys.client.inprocess import InProcessTransport
-from tiphys.client.rest import Client
 from tiphys.kubelet.options import ServerOptions
 from tiphys.kubelet.sandbox import NodeSettings
 from tiphys.kubelet.server import KubeletServer
-from tiphys.kubelet.server_auth import Access, Caller, caller_of, subresource_of
+from tiphys.kubelet.server_auth import Caller
 from tiphys.kubelet.streaming import parse_head, proxy_upgrade, request_head
 from tiphys.wire.message import Request
-from tiphys.wire.pki import issue_client, make_ca
 
 
 class Everybody:
@@ -33,6 +28,9 @@ class Cache:
     def get(self, uid):
         return self.runtime
 
+    def all(self):
+        return [self.runtime]
+
 
 class Context:
     def __init__(self, tmp_path, runtime_pod):
@@ -44,9 +42,10 @@ class Context:
         self.name = "n1"
 
 
-def server(tmp_path, runtime_pod, the_pod=None):
+def server(tmp_path, runtime_pod, the_pod=None, **rest):
     the_pod = the_pod or pod(container(), container("d"))
-    return KubeletServer(Context(tmp_path, runtime_pod), ServerOptions(), lambda: [the_pod], Everybody())
+    options = ServerOptions(system_logs_dir=tmp_path / "var")
+    return KubeletServer(Context(tmp_path, runtime_pod), options, lambda: [the_pod], Everybody(), **rest)
 
 
 async def ask(made, path, query="", method="GET", **headers):
@@ -60,7 +59,6 @@ async def ask(made, path, query="", method="GET", **headers):
 @pytest.mark.parametrize(
     ("path", "query", "status", "text"),
     [
-        ("/healthz", "", 200, "ok"),
         ("/nothing", "", 404, "the server could not find the requested resource"),
         ("/containerLogs/ns/p/c", "", 200, "now\n"),
         ("/containerLogs/ns/p/c", "previous=true", 200, "before\n"),
@@ -95,10 +93,97 @@ async def test_exec_needs_a_running_container_and_a_stream(tmp_path):
     assert (status, text) == (400, "you must specify at least 1 of stdin, stdout, stderr")
 
 
-async def test_pods(tmp_path):
-    status, text = await ask(server(tmp_path, have()), "/pods")
+async def test_pods_as_the_api_and_as_the_runtime_knows_them(tmp_path):
+    made = server(tmp_path, have(running(), ended("d")))
+    status, text = await ask(made, "/pods")
+    wanted = json.loads(text)
+    assert (status, wanted["kind"], wanted["apiVersion"]) == (200, "PodList", "v1")
+    assert [one["name"] for one in wanted["items"][0]["spec"]["containers"]] == ["c", "d"]
+    for path in ("/runningpods", "/runningpods/"):
+        status, text = await ask(made, path)
+        assert status == 200
+        assert json.loads(text)["items"] == [
+            {"metadata": {"name": "p", "namespace": "ns", "uid": "uid-1"},
+             "spec": {"containers": [{"name": "c", "image": "img", "resources": {}}]}, "status": {}},
+        ]  # fmt: skip
+    nothing = server(tmp_path, have(ended(), sandboxes=[]))
+    assert json.loads((await ask(nothing, "/runningpods"))[1])["items"] == []
+
+
+@pytest.mark.parametrize("path", ["/pods", "/runningpods/", "/logs/", "/containerLogs/ns/p/c"])
+async def test_what_is_only_read(tmp_path, path):
+    response = await server(tmp_path, have()).handle(Request("POST", path))
+    assert (response.status, response.headers["Allow"], response.body) == (405, "GET", b"Method Not Allowed")
+
+
+async def test_health(tmp_path):
+    clock = FakeClock()
+    began = clock.monotonic()
+    made = server(tmp_path, have(), looked=lambda: began)
+    made._node.clock = clock
+    assert await ask(made, "/healthz") == (200, "ok")
+    assert await ask(made, "/healthz/syncloop") == (200, "ok")
+    assert await ask(made, "/healthz/nothing") == (404, "the server could not find the requested resource")
+    assert await ask(made, "/healthz", "verbose") == (
+        200, "[+]ping ok\n[+]log ok\n[+]syncloop ok\nhealthz check passed\n"
+    )  # fmt: skip
+    clock.advance(121)
+    assert await ask(made, "/healthz") == (
+        500, "[+]ping ok\n[+]log ok\n[-]syncloop failed: reason withheld\nhealthz check failed\n"
+    )  # fmt: skip
+    assert await ask(made, "/healthz/syncloop") == (
+        500, "internal server error: sync Loop took longer than expected\n"
+    )  # fmt: skip
+
+
+async def test_configz(tmp_path):
+    made = server(tmp_path, have(), configuration=lambda: {"maxPods": 7})
+    status, text = await ask(made, "/configz")
+    assert (status, json.loads(text)) == (200, {"kubeletconfig": {"maxPods": 7}})
+    assert (await ask(made, "/configz/more"))[0] == 404
+
+
+async def test_metrics_of_what_runs(tmp_path):
+    status, text = await ask(server(tmp_path, have(running(), ended("d"), ended("e"))), "/metrics")
+    lines = text.splitlines()
     assert status == 200
-    assert '"kind":"PodList"' in text
+    for line in (
+        'kubelet_node_name{node="n1"} 1.0',
+        "kubelet_running_pods 1.0",
+        'kubelet_running_containers{container_state="running"} 1.0',
+        'kubelet_running_containers{container_state="exited"} 2.0',
+        'kubelet_desired_pods{static=""} 1.0',
+    ):
+        assert line in lines
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "text"),
+    [
+        ("/logs/", 200, '<a href="containers/">containers/</a>\n<a href="sys%3Clog">sys&lt;log</a>\n'),
+        ("/logs", 301, ""),
+        ("/logs/containers", 301, ""),
+        ("/logs/containers/", 200, '<a href="link.log">link.log</a>\n'),
+        ("/logs/containers/link.log", 200, "hello\n"),
+        ("/logs/sys<log", 200, "x" * 100_000),
+        ("/logs/nothing", 404, "404 page not found\n"),
+        ("/logs/../secret", 404, "404 page not found\n"),
+        ("/logs/containers/../../secret", 404, "404 page not found\n"),
+        ("/logs/sys<log/more", 404, "404 page not found\n"),
+        ("/logs/\0", 404, "404 page not found\n"),
+    ],
+)
+async def test_logs_of_the_node(tmp_path, path, status, text):
+    logs = tmp_path / "var"
+    (logs / "containers").mkdir(parents=True)
+    (logs / "sys<log").write_text("x" * 100_000)
+    (tmp_path / "elsewhere.log").write_text("hello\n")
+    (tmp_path / "secret").write_text("secret")
+    (logs / "containers" / "link.log").symlink_to(tmp_path / "elsewhere.log")
+    found, body = await ask(server(tmp_path, have()), path)
+    assert found == status
+    assert text in body
+    assert "secret" not in body
 
 
 def test_head():
@@ -153,38 +238,3 @@ async def test_upgrade_is_passed_on():
         await asyncio.wait_for(response.upgrade(pipe), 5)
     assert pipe.received == b"firstecho:ab"
     assert pipe.closed.is_set()
-
-
-def certificate(user, *groups):
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    now = datetime.now(UTC)
-    pair = issue_client(make_ca("ca", now), user, groups, now)
-    return x509.load_pem_x509_certificate(pair.certificate).public_bytes(Encoding.DER)
-
-
-def test_caller():
-    assert caller_of(certificate("bob", "a", "b")) == Caller("bob", ("a", "b"))
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [("/stats/summary", "stats"), ("/metrics/resource", "metrics"), ("/exec/a/b/c", "proxy")],
-)
-def test_subresource(path, expected):
-    assert subresource_of(path) == expected
-
-
-async def test_access():
-    client = Client(InProcessTransport(FakeApi().handler))
-    access = Access(client, "n1", FakeClock())
-    with pytest.raises(Unauthorized):
-        await access.check(Request("GET", "/pods"))
-    with pytest.raises(Unauthorized):
-        await access.check(Request("GET", "/pods", headers={"authorization": "Bearer stranger"}))
-    with pytest.raises(Forbidden):
-        await access.check(Request("GET", "/pods", peer_certificate=certificate("bob")))
-    admin = await access.check(Request("GET", "/pods", peer_certificate=certificate("x", "system:masters")))
-    assert admin.name == "x"
-    await client.close()

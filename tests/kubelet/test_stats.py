@@ -9,6 +9,7 @@ from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.errors import NotFound
 from tiphys.apiserver.usage.samples import parse
 from tiphys.kubelet import cadvisor
+from tiphys.kubelet.options import ServerOptions
 from tiphys.kubelet.runtime import Container, ContainerState, ContainerStats, RuntimePod
 from tiphys.kubelet.server import KubeletServer
 from tiphys.kubelet.stats import render_metrics
@@ -81,7 +82,7 @@ def node():
     ],
 )
 async def test_paths(path, text):
-    server = KubeletServer(node(), None, list, access=SimpleNamespace())
+    server = KubeletServer(node(), ServerOptions(), list, access=SimpleNamespace())
     answer = await server._route(Request("GET", path))
     assert answer.status == 200
     assert text in answer.body

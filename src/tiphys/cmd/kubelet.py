@@ -14,8 +14,9 @@ import click
 
 from tiphys.apimachinery.quantity import QuantityError, parse
 from tiphys.client.rest import Client
+from tiphys.cmd.duration import DURATION
 from tiphys.kubelet.eviction import DEFAULT_HARD, Threshold, parse_thresholds
-from tiphys.kubelet.options import KubeletOptions, ServerOptions
+from tiphys.kubelet.options import AccessOptions, KubeletOptions, ServerOptions
 
 
 @click.command(help="Run a node's pods.")
@@ -68,6 +69,33 @@ from tiphys.kubelet.options import KubeletOptions, ServerOptions
 @click.option("--tls-cert-file", default="", help="Certificate of the endpoint; self-signed otherwise.")
 @click.option("--tls-private-key-file", default="", help="Its key.")
 @click.option("--client-ca-file", default="", help="Signs the clients of the endpoint.")
+@click.option("--anonymous-auth", type=bool, default=False, show_default=True, help="Let anybody ask.")
+@click.option("--authentication-token-webhook", type=bool, default=True, show_default=True, help="Ask whose.")
+@click.option(
+    "--authentication-token-webhook-cache-ttl", type=DURATION, default="2m", show_default=True, help="Kept."
+)
+@click.option(
+    "--authorization-mode",
+    type=click.Choice(["Webhook", "AlwaysAllow"]),
+    default="Webhook",
+    show_default=True,
+    help="Who decides what callers may do.",
+)
+@click.option(
+    "--authorization-webhook-cache-authorized-ttl",
+    type=DURATION,
+    default="5m",
+    show_default=True,
+    help="Kept.",
+)
+@click.option(
+    "--authorization-webhook-cache-unauthorized-ttl",
+    type=DURATION,
+    default="30s",
+    show_default=True,
+    help="Kept.",
+)
+@click.option("--system-logs-dir", default="/var/log", show_default=True, help="What /logs/ shows.")
 def kubelet(kubeconfig: str, **flags: Any) -> None:
     asyncio.run(_run(kubeconfig, make_options(flags)))
 
@@ -112,6 +140,15 @@ def make_options(flags: Mapping[str, Any]) -> KubeletOptions:
             certificate=_path(flags["tls_cert_file"]),
             key=_path(flags["tls_private_key_file"]),
             client_ca=_path(flags["client_ca_file"]),
+            access=AccessOptions(
+                anonymous=flags["anonymous_auth"],
+                webhook_authentication=flags["authentication_token_webhook"],
+                webhook_authorization=flags["authorization_mode"] == "Webhook",
+                token_ttl_s=flags["authentication_token_webhook_cache_ttl"],
+                authorized_ttl_s=flags["authorization_webhook_cache_authorized_ttl"],
+                unauthorized_ttl_s=flags["authorization_webhook_cache_unauthorized_ttl"],
+            ),
+            system_logs_dir=Path(flags["system_logs_dir"]),
         ),
     )
 

@@ -141,6 +141,7 @@ def _node(cluster: Cluster, node: Node, upstreams: Sequence[str]) -> list[Compon
         "node-ip": node.ip,
         "root-dir": str(node.folder / "kubelet"),
         "log-root": str(node.folder / "pods"),
+        "system-logs-dir": str(node.folder / "pods"),
         "container-runtime-endpoint": f"unix://{node.containerd_socket}",
         "cgroup-root": f"{cluster.cgroup}/{node.name}",
         "cluster-dns": cluster.dns_ip,

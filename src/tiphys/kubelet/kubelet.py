@@ -75,6 +75,8 @@ class Kubelet:
         self._group: asyncio.TaskGroup | None = None
         self.node: NodeContext | None = None
         self.reporter: NodeReporter | None = None
+        self._looked = self._clock.monotonic()
+        """When the loops last went round."""
         self.server_port = 0
         """Where the HTTPS endpoint listens, once it does."""
 
@@ -239,6 +241,7 @@ class Kubelet:
         """Do something again and again; the runtime being away is no reason to stop."""
         while True:
             await asyncio.sleep(seconds)
+            self._looked = self._clock.monotonic()
             try:
                 await work()
             except RUNTIME_ERRORS as error:
@@ -312,11 +315,16 @@ class Kubelet:
         await StaticPods(self, folder, self._client).run()
 
     async def _serve(self, node: NodeContext, port: int) -> None:
+        from tiphys.kubelet.configz import configuration
         from tiphys.kubelet.server import KubeletServer
 
         assert self.options.server is not None
         server = KubeletServer(
-            node, self.options.server, lambda: [item.pod for item in self.workers.values()]
+            node,
+            self.options.server,
+            lambda: [item.pod for item in self.workers.values()],
+            configuration=lambda: configuration(self.options),
+            looked=lambda: self._looked,
         )
         await server.run(lambda actual: setattr(self, "server_port", actual))
 

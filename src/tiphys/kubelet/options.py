@@ -12,6 +12,20 @@ VERSION = "v1.36.0"
 
 
 @dataclass(frozen=True, slots=True)
+class AccessOptions:
+    """How callers of the endpoint are known, and who says what they may do."""
+
+    anonymous: bool = False
+    webhook_authentication: bool = True
+    """Ask the API server whose a bearer token is."""
+    webhook_authorization: bool = True
+    """Ask the API server what a caller may do; else everybody who is known may do everything."""
+    token_ttl_s: float = 120.0
+    authorized_ttl_s: float = 300.0
+    unauthorized_ttl_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class ServerOptions:
     """The kubelet's own HTTPS endpoint. Without certificates it makes a self-signed one."""
 
@@ -20,7 +34,10 @@ class ServerOptions:
     certificate: Path | None = None
     key: Path | None = None
     client_ca: Path | None = None
-    """Signs who may speak to us; without it everybody is refused."""
+    """Signs whose certificates are believed; without it there are only bearer tokens."""
+    access: AccessOptions = AccessOptions()
+    system_logs_dir: Path = Path("/var/log")
+    """What ``/logs/`` shows."""
 
 
 @dataclass(frozen=True, slots=True)

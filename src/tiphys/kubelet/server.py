@@ -1,7 +1,7 @@
-"""The kubelet's HTTPS endpoint: logs, exec, attach, port-forward, statistics.
+"""The kubelet's HTTPS endpoint: logs, exec, attach, port-forward, statistics, what the kubelet knows.
 
-Owns the routes and what their parameters mean. Every request but ``/healthz`` is checked first. The caller
-is normally the API server, on behalf of a person.
+Owns the routes and what their parameters mean. Every request is checked first. The caller is normally the API
+server, on behalf of a person.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from tiphys.client import metrics
 from tiphys.kubelet.containers import log_path
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.logs import LogOptions, read_log
+from tiphys.kubelet.node_metrics import NodeMetrics
+from tiphys.kubelet.node_views import NodeViews
 from tiphys.kubelet.options import ServerOptions
 from tiphys.kubelet.probes.counts import render_probes
 from tiphys.kubelet.runtime import Container, RuntimeFailure, RuntimePod
@@ -34,12 +36,15 @@ from tiphys.kubelet.sandbox import log_directory
 from tiphys.kubelet.server_auth import Access
 from tiphys.kubelet.stats import Stats
 from tiphys.kubelet.streaming import proxy_upgrade
+from tiphys.kubelet.system_logs import SystemLogs
 from tiphys.wire.message import Request, Response
 from tiphys.wire.pki import KeyPair, issue_server, make_ca, server_context
 from tiphys.wire.server import serve
 
 log = logging.getLogger(__name__)
 
+_TEXT = "text/plain"
+_READ_ONLY = frozenset({"pods", "runningpods", "logs", "containerLogs"})
 _TRUE = ("1", "true", "True", "t", "T", "TRUE")
 
 
@@ -52,12 +57,18 @@ class KubeletServer:
         options: ServerOptions,
         pods: Callable[[], list[Object]],
         access: Access | None = None,
+        *,
+        configuration: Callable[[], dict[str, Any]] = dict,
+        looked: Callable[[], float] | None = None,
     ) -> None:
         self._node = node
         self._options = options
         self._pods = pods
-        self._access = access or Access(node.client, node.name, node.clock)
+        self._access = access or Access(node.client, node.name, node.clock, options.access)
         self._stats = Stats(node)
+        self._views = NodeViews(node, pods, configuration, looked or node.clock.monotonic)
+        self._metrics_of_pods = NodeMetrics(node.name, pods, lambda: node.cache.all())
+        self._system_logs = SystemLogs(options.system_logs_dir)
 
     async def run(self, on_listening: Callable[[int], None]) -> None:
         """Listen; ``on_listening`` gets the port. Raises OSError if the address is taken."""
@@ -83,14 +94,12 @@ class KubeletServer:
     async def handle(self, request: Request) -> Response:
         """Answer one request; errors become plain text with their code."""
         try:
-            if request.path == "/healthz":
-                return _text(b"ok")
             await self._access.check(request)
             return await self._route(request)
         except StatusError as error:
-            return Response(error.status_code, {"Content-Type": "text/plain"}, error.message.encode())
+            return Response(error.status_code, {"Content-Type": _TEXT}, error.message.encode())
         except RuntimeFailure as error:
-            return Response(500, {"Content-Type": "text/plain"}, str(error).encode())
+            return Response(500, {"Content-Type": _TEXT}, str(error).encode())
 
     async def _route(self, request: Request) -> Response:
         routes: dict[str, Callable[[Request, list[str]], Awaitable[Response]]] = {
@@ -98,14 +107,19 @@ class KubeletServer:
             "exec": self._exec,
             "attach": self._attach,
             "portForward": self._port_forward,
-            "pods": self._list_pods,
-            "runningpods": self._list_pods,
+            "pods": self._views.pods,
+            "runningpods": self._views.running,
+            "configz": self._views.configz,
+            "healthz": self._views.health,
+            "logs": self._node_logs,
             "stats": self._summary,
             "metrics": self._metrics,
         }
         head, *parts = [part for part in request.path.split("/") if part]
         if head not in routes:
             raise NotFound.path()
+        if head in _READ_ONLY and request.method != "GET":
+            return Response(405, {"Content-Type": _TEXT, "Allow": "GET"}, b"Method Not Allowed")
         return await routes[head](request, parts)
 
     def _find(self, parts: list[str]) -> tuple[Object, RuntimePod]:
@@ -135,14 +149,14 @@ class KubeletServer:
         folder = log_directory(pod, self._node.settings.logs_dir)
         path = Path(folder, log_path(name, container.restart_count))
         if not await asyncio.to_thread(path.exists):
-            return Response(200, {"Content-Type": "text/plain"}, b"")
+            return Response(200, {"Content-Type": _TEXT}, b"")
 
         def alive() -> bool:
             current = self._node.cache.get(pod["metadata"]["uid"])
             return any(item.id == container.id and item.running for item in current.containers)
 
         stream: AsyncIterator[bytes] = read_log(path, options, alive)
-        return Response(200, {"Content-Type": "text/plain"}, stream=stream)
+        return Response(200, {"Content-Type": _TEXT}, stream=stream)
 
     async def _exec(self, request: Request, parts: list[str]) -> Response:
         _upgrading(request)
@@ -175,9 +189,8 @@ class KubeletServer:
         fields: dict[str, Any] = {"pod_sandbox_id": runtime.sandbox.id, "port": ports}
         return await proxy_upgrade(request, await self._node.runtime.stream_url("PortForward", fields))
 
-    async def _list_pods(self, request: Request, parts: list[str]) -> Response:
-        body = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": self._pods()}
-        return Response(200, {"Content-Type": "application/json"}, orjson.dumps(body))
+    async def _node_logs(self, request: Request, parts: list[str]) -> Response:
+        return await self._system_logs.answer(request.path)
 
     async def _summary(self, request: Request, parts: list[str]) -> Response:
         if parts != ["summary"]:
@@ -187,7 +200,7 @@ class KubeletServer:
     async def _metrics(self, request: Request, parts: list[str]) -> Response:
         match parts:
             case []:
-                body = metrics.render()
+                body = metrics.render() + self._metrics_of_pods.render()
             case ["resource"]:
                 body = await self._stats.metrics()
             case ["cadvisor"]:
@@ -197,10 +210,6 @@ class KubeletServer:
             case _:
                 raise NotFound.path()
         return Response(200, {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}, body)
-
-
-def _text(body: bytes) -> Response:
-    return Response(200, {"Content-Type": "text/plain"}, body)
 
 
 def _first(request: Request, name: str) -> str:

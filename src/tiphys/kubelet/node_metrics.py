@@ -1,0 +1,57 @@
+"""What ``/metrics`` of a kubelet says of its pods, with upstream's names. Counted when somebody scrapes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from tiphys.apimachinery.meta import Object
+from tiphys.kubelet.runtime import RuntimePod
+
+_STATIC = "kubernetes.io/config.source"
+
+
+class NodeMetrics(Collector):
+    """Gauges of one node: ``pods`` it is to run, ``runtime`` says what runs."""
+
+    def __init__(
+        self, node: str, pods: Callable[[], Sequence[Object]], runtime: Callable[[], Iterable[RuntimePod]]
+    ) -> None:
+        self._node = node
+        self._pods = pods
+        self._runtime = runtime
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the gauges as they stand."""
+        found = list(self._runtime())
+        name = GaugeMetricFamily("kubelet_node_name", "The node's name.", labels=["node"])
+        name.add_metric([self._node], 1)
+        running = sum(any(sandbox.ready for sandbox in pod.sandboxes) for pod in found)
+        states = Counter(one.state.name.lower() for pod in found for one in pod.containers)
+        containers = GaugeMetricFamily(
+            "kubelet_running_containers", "Containers by state.", labels=["container_state"]
+        )
+        for state, count in sorted(states.items()):
+            containers.add_metric([state], count)
+        static = sum(_is_static(pod) for pod in self._pods())
+        desired = GaugeMetricFamily("kubelet_desired_pods", "Pods that shall run here.", labels=["static"])
+        desired.add_metric(["true"], static)
+        desired.add_metric([""], len(self._pods()) - static)
+        yield name
+        yield GaugeMetricFamily("kubelet_running_pods", "Pods with a running sandbox.", running)
+        yield containers
+        yield desired
+
+    def render(self) -> bytes:
+        """Return the text that Prometheus scrapes."""
+        return generate_latest(self._registry)
+
+
+def _is_static(pod: Object) -> bool:
+    return (pod["metadata"].get("annotations") or {}).get(_STATIC, "api") != "api"
