@@ -94,8 +94,8 @@ def accept_format(
 ) -> Format:
     """Choose the answer's form.
 
-    ``protobuf`` False for custom resources, which have none; ``transforms`` False for answers that are no
-    objects with metadata (reviews, Scale, Status).
+    ``protobuf`` False for custom resources, which have none but for their metadata; ``transforms`` False for
+    answers that are no objects with metadata (reviews, Scale, Status).
 
     Raises:
         NotAcceptable: nothing that the client accepts is served.
@@ -112,8 +112,8 @@ def accept_format(
                 continue
             if transform not in _TRANSFORMS:
                 continue
-        for media_type in offered:
-            if media_type == PROTOBUF and transform == "Table":
+        for media_type in MEDIA_TYPES if transform else offered:
+            if (media_type == PROTOBUF and transform == "Table") or (media_type == YAML and watch):
                 continue
             if _matches(media_type, clause.media_type):
                 return Format(media_type, transform, clause.get("v") or "v1", is_pretty)

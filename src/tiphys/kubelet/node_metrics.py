@@ -54,4 +54,4 @@ class NodeMetrics(Collector):
 
 
 def _is_static(pod: Object) -> bool:
-    return (pod["metadata"].get("annotations") or {}).get(_STATIC, "api") != "api"
+    return bool((pod["metadata"].get("annotations") or {}).get(_STATIC, "api") != "api")
