@@ -65,8 +65,8 @@ class Durations:
         family.add_metric(labels, buckets, self.total_s)
 
 
-class _Kind:
-    """The requests of one set of labels."""
+class Kind:
+    """The requests of one set of labels; once there, it stays."""
 
     __slots__ = ("codes", "durations", "sizes")
 
@@ -74,6 +74,13 @@ class _Kind:
         self.codes: dict[int, int] = {}
         self.durations = Durations()
         self.sizes = Durations(_SIZES)
+
+    def observe(self, code: int, seconds: float, size: int) -> None:
+        """Count one answered request; ``size`` of its body in bytes, -1 for a stream."""
+        self.codes[code] = self.codes.get(code, 0) + 1
+        self.durations.observe(seconds)
+        if size >= 0:
+            self.sizes.observe(size)
 
 
 class LongRunning:
@@ -109,7 +116,7 @@ class Metrics(Collector):
     CONTENT_TYPE = CONTENT_TYPE_LATEST
 
     def __init__(self) -> None:
-        self._kinds: dict[Labels, _Kind] = {}
+        self._kinds: dict[Labels, Kind] = {}
         self._long: dict[Labels, LongRunning] = {}
         self.sources: list[Source] = []
         self._registry = CollectorRegistry()
@@ -119,13 +126,14 @@ class Metrics(Collector):
 
     def observe(self, labels: Labels, code: int, seconds: float, size: int = -1) -> None:
         """Count one answered request; ``size`` of its body in bytes, -1 for a stream."""
+        self.kind(labels).observe(code, seconds, size)
+
+    def kind(self, labels: Labels) -> Kind:
+        """Return where requests with these labels are counted."""
         kind = self._kinds.get(labels)
         if kind is None:
-            kind = self._kinds[labels] = _Kind()
-        kind.codes[code] = kind.codes.get(code, 0) + 1
-        kind.durations.observe(seconds)
-        if size >= 0:
-            kind.sizes.observe(size)
+            kind = self._kinds[labels] = Kind()
+        return kind
 
     def long_running(self, info: RequestInfo) -> LongRunning:
         """Return where a long request counts itself and what it sends."""

@@ -13,21 +13,20 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import AsyncIterator, Coroutine, Generator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Generator
 from types import CoroutineType, coroutine
 from typing import Any, Final, cast
 
 from tiphys.apimachinery.errors import StatusError
 from tiphys.wire import http1
-from tiphys.wire.message import Request, Response
+from tiphys.wire.message import Request, RequestLine, Response
+from tiphys.wire.pieces import pieces
 from tiphys.wire.reader import DISCARD, HELD, HTTP, MAX_HELD_BYTES, RAW, Job, Owner, RequestReader
 from tiphys.wire.tls import RECORD_BYTES
 from tiphys.wire.upgrade import RawStream
 
 log = logging.getLogger(__name__)
 
-JOINED_BYTES: Final = 64 * 1024
-"""About how large a write gets that is joined from small parts."""
 MAX_PIPELINED: Final = 32
 LINGER_S: Final = 1.0
 _BODILESS: Final = frozenset({204, 304})
@@ -142,13 +141,14 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
     def _received(self, data: bytes) -> None:
         self._active_tick = self._owner.tick
         if self._mode == HTTP:
-            request = self._read_known(data)
-            if request is None:
+            line = self._known_line(data)
+            if line is None:
                 self._feed(data)
             elif self._pending or self._busy or self._paused:
-                self._pending.append(Job(request, True))
+                self._pending.append(Job(self._known_request(line), True))
             else:
-                self._step(Job(request, True))
+                if not self._answer_at_once(line):
+                    self._step(Job(self._known_request(line), True))
                 return
             self._pump()
         elif self._mode == RAW and self._raw is not None:
@@ -158,6 +158,19 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
             self._pump()
 
     # -- serving
+
+    def _answer_at_once(self, line: RequestLine) -> bool:
+        """Write the answer to a known request where the handler has it ready."""
+        owner = self._owner
+        if owner.at_once is None or self._ending:
+            return False
+        found = owner.at_once(self._block_memo, line)
+        if found is None:
+            return False
+        head, body = found
+        head = b"%bContent-Length: %d\r\nDate: %b\r\n\r\n" % (head, len(body), owner.date_bytes)
+        self._write_whole(head, body)
+        return True
 
     def _pump(self) -> None:
         """Serve what waits, by hand as far as that goes."""
@@ -215,14 +228,18 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         if job.request.method == "HEAD" or response.status in _BODILESS:
             write(head)
         elif not isinstance(body, bytes):
-            for piece in _pieces(head, body):
+            for piece in pieces(head, body):
                 write(piece)
-        elif len(head) + length <= RECORD_BYTES:
-            write(head + body)
+        else:
+            self._write_whole(head, body)
+
+    def _write_whole(self, head: bytes, body: bytes) -> None:
+        if len(head) + len(body) <= RECORD_BYTES:
+            self._transport.write(head + body)
         else:
             room = max(RECORD_BYTES - len(head), 0)
-            write(head + body[:room])
-            write(memoryview(body)[room:])
+            self._transport.write(head + body[:room])
+            self._transport.write(memoryview(body)[room:])
 
     def _head(self, response: Response, job: Job, length: int | None, *, chunked: bool = False) -> bytes:
         closing = self._closes(job)
@@ -470,22 +487,3 @@ async def _close_stream(stream: AsyncIterator[bytes]) -> None:
             await close()
         except Exception:
             log.exception("closing a stream failed")
-
-
-def _pieces(head: bytes, parts: Sequence[bytes]) -> Generator[bytes, None, None]:
-    """Join what is small into writes of a record or more; what is large goes as it is."""
-    small, size = [head], len(head)
-    for part in parts:
-        if len(part) >= RECORD_BYTES:
-            if small:
-                yield b"".join(small)
-            yield part
-            small, size = [], 0
-            continue
-        small.append(part)
-        size += len(part)
-        if size >= JOINED_BYTES:
-            yield b"".join(small)
-            small, size = [], 0
-    if small:
-        yield b"".join(small)

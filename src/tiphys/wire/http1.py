@@ -19,7 +19,7 @@ from tiphys.apimachinery.errors import (
     StatusError,
     TooManyRequests,
 )
-from tiphys.wire.message import Response
+from tiphys.wire.message import RequestLine, Response
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -57,13 +57,13 @@ def split_target(target: bytes) -> tuple[str, str, str]:
     return (unquote(raw_path) if "%" in raw_path else raw_path), raw_path, query
 
 
-class RequestLines(dict[bytes, tuple[str, str, str, str]]):
-    """Request lines seen lately, parsed: method, path, path as sent, query. Clients repeat themselves."""
+class RequestLines(dict[bytes, RequestLine]):
+    """Request lines seen lately, parsed. Clients repeat themselves."""
 
     LIMIT: Final = 2048
     LONGEST_BYTES: Final = 512
 
-    def add(self, line: bytes, parsed: tuple[str, str, str, str]) -> None:
+    def add(self, line: bytes, parsed: RequestLine) -> None:
         """Remember a line, unless it is long."""
         if len(line) <= self.LONGEST_BYTES:
             if len(self) >= self.LIMIT:
@@ -79,13 +79,7 @@ def encode_head(
     ``length`` None sends no Content-Length (streams, 204, 304). A line break in a header's value becomes a
     space, so that no value can end the head early.
     """
-    head = line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Status\r\n"
-    for name, value in headers.items():
-        head += f"{name}: {value}\r\n"
-    if head.count("\n") != len(headers) + 1 or head.count("\r") != len(headers) + 1:
-        head = line + "".join(
-            [f"{_one_line(name)}: {_one_line(value)}\r\n" for name, value in headers.items()]
-        )
+    head = _lines(status, headers)
     if closing:
         head += "Connection: close\r\n"
     if chunked:
@@ -93,6 +87,22 @@ def encode_head(
     elif length is not None:
         head += f"Content-Length: {length}\r\n"
     return f"{head}Date: {date}\r\n\r\n".encode("utf-8", "replace")
+
+
+def _lines(status: int, headers: Mapping[str, str]) -> str:
+    head = line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Status\r\n"
+    for name, value in headers.items():
+        head += f"{name}: {value}\r\n"
+    if head.count("\n") != len(headers) + 1 or head.count("\r") != len(headers) + 1:
+        head = line + "".join(
+            [f"{_one_line(name)}: {_one_line(value)}\r\n" for name, value in headers.items()]
+        )
+    return head
+
+
+def encode_lines(status: int, headers: Mapping[str, str]) -> bytes:
+    """Encode status line and headers, to be gone on with: what ``Response.head`` begins with."""
+    return _lines(status, headers).encode("utf-8", "replace")
 
 
 def encode_switch(headers: Mapping[str, str]) -> bytes:

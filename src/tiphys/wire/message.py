@@ -83,3 +83,12 @@ class Response:
 
 
 Handler = Callable[[Request], Awaitable[Response]]
+
+RequestLine = tuple[str, str, str, str]
+"""Method, decoded path, path as sent, query as sent."""
+
+AtOnce = Callable[[dict[Any, Any], RequestLine], tuple[bytes, bytes] | None]
+"""Answers a request whose headers are those of the one before it, given their ``memo``.
+
+Returns the encoded head, all but length and date, and the body; None: ask the handler. A handler that can do
+so has this as ``at_once``."""

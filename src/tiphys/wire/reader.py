@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import httptools
 
 from tiphys.wire import http1
-from tiphys.wire.message import Handler, Request, Response
+from tiphys.wire.message import AtOnce, Handler, Request, RequestLine, Response
 
 MAX_HELD_BYTES: Final = 64 * 1024
 
@@ -26,10 +26,12 @@ class Owner(Protocol):
     """What a connection needs of its server."""
 
     handler: Handler
+    at_once: AtOnce | None
     max_body_bytes: int
     max_header_bytes: int
     tick: float
     date: str
+    date_bytes: bytes
     connections: set[Any]
     timed: set[Any]
     """Connections whose silence counts: none with a stream or an upgrade that its peer keeps up with."""
@@ -90,8 +92,8 @@ class RequestReader:
         self._held: list[bytes] = []
         self._upgrade_body_left = 0
 
-    def _read_known(self, data: bytes) -> Request | None:
-        """Return a request whose header block is, byte for byte, the one before it; None if it is not."""
+    def _known_line(self, data: bytes) -> RequestLine | None:
+        """Read the line of a request whose header block is, byte for byte, the one before it; or None."""
         block = self._block
         if block is None or self._in_message or self._last or not data.endswith(block):
             return None
@@ -103,7 +105,10 @@ class RequestReader:
                 return None
             parsed = (match[1].decode(), *http1.split_target(match[2]))
             self._owner.lines.add(line, parsed)
-        method, path, raw_path, query = parsed
+        return parsed
+
+    def _known_request(self, line: RequestLine) -> Request:
+        method, path, raw_path, query = line
         return Request(
             method, path, query, self._block_headers, b"", self._peer, self._certificate, raw_path,
             memo=self._block_memo,

@@ -19,7 +19,7 @@ from typing import Final
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.wire import http1, tls_listener
 from tiphys.wire.connection import Connection
-from tiphys.wire.message import Handler
+from tiphys.wire.message import AtOnce, Handler
 from tiphys.wire.tls_listener import TlsListener
 
 MAX_BODY_BYTES: Final = 3 * 1024 * 1024
@@ -50,6 +50,7 @@ class Server:
         self, handler: Handler, *, limits: ServerLimits | None = None, clock: Clock | None = None
     ) -> None:
         self.handler = handler
+        self.at_once: AtOnce | None = getattr(handler, "at_once", None)
         self.limits = limits or ServerLimits()
         self.max_body_bytes = self.limits.max_body_bytes
         self.max_header_bytes = self.limits.max_header_bytes
@@ -67,6 +68,7 @@ class Server:
         # Read once a second and not once a request: headers and timeouts need no better.
         self.tick = self._clock.monotonic()
         self.date = format_datetime(self._clock.now(), usegmt=True)
+        self.date_bytes = self.date.encode()
 
     def framed(self, chunk: bytes) -> bytes:
         """Return a chunk of a stream in HTTP's framing: once, where many connections send the same."""

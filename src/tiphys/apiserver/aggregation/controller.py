@@ -65,6 +65,8 @@ class Aggregation:
         self._specs: tuple[RemoteSpec, ...] = ()
         self._due: dict[str, float] = {}
         self._synced = -1
+        self.changes = 0
+        """Of APIServices."""
         self._changed = asyncio.Event()
         self._proxy: FrontProxy | None = None
 
@@ -83,6 +85,7 @@ class Aggregation:
         return [Feed(self._backend.store, self._row, self._observe)]
 
     def _observe(self, old: Cached | None, new: Cached | None) -> None:
+        self.changes += 1
         name = (new or old).name  # type: ignore[union-attr]
         before = self._known.pop(name, None)
         if before is not None:
@@ -141,6 +144,10 @@ class Aggregation:
             return await self._pass(service, request, user)
         local = self._local.get(key)
         return None if local is None else await local.handle(request)
+
+    def answers(self, group: str, version: str) -> bool:
+        """Tell whether requests for a group version are answered here."""
+        return (group, version) in self._remote or (group, version) in self._local
 
     def openapi(self) -> tuple[RemoteSpec, ...]:
         """Return what remote APIs publish of themselves: the same tuple until something of it changes."""

@@ -10,6 +10,7 @@ import base64
 import binascii
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tiphys.apimachinery.errors import Unauthorized
 from tiphys.apiserver.authn import x509
@@ -97,10 +98,25 @@ class Authenticator:
                 user = found.user.authenticated()
                 if user is found.user:
                     return found
-                return Authenticated(user, found.audiences, found.annotations)
+                return replace(found, user=user)
         if refusals:
             raise Refused(f"[{', '.join([_INVALID, *refusals])}]")
         return None
+
+    async def lasting_user(self, request: Request) -> User | None:
+        """Return whom the connection's certificate or token names, where that will never change."""
+        if request.peer_certificate is not None:
+            user = self._shown(request, request.peer_certificate)
+            if user is not None:
+                return user.authenticated()
+        token = bearer_token(request)
+        if not token:
+            return None
+        try:
+            found = await self.authenticate_token(token, self.api_audiences)
+        except Refused:
+            return None
+        return found.user if found is not None and found.lasting and not found.annotations else None
 
     def reload(self) -> None:
         """Take over changed files."""

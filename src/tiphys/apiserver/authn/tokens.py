@@ -25,6 +25,8 @@ class Authenticated:
     user: User
     audiences: tuple[str, ...] = ()
     annotations: tuple[tuple[str, str], ...] = ()
+    lasting: bool = False
+    """The token will always be this user's: nothing about it need be checked again."""
 
 
 class TokenAuthenticator(Protocol):
@@ -58,7 +60,9 @@ class AnyAudience:
         if not common:
             return None
         found = await self._inner.authenticate_token(token, audiences)
-        return Authenticated(found.user, common, found.annotations) if found is not None else None
+        if found is None:
+            return None
+        return Authenticated(found.user, common, found.annotations, found.lasting)
 
     async def close(self) -> None:
         await self._inner.close()
@@ -72,7 +76,9 @@ class StaticTokens:
 
     def __init__(self, entries: Sequence[TokenEntry]) -> None:
         self._known = {
-            entry.token: Authenticated(User(entry.user, entry.uid, entry.groups).authenticated())
+            entry.token: Authenticated(
+                User(entry.user, entry.uid, entry.groups).authenticated(), lasting=True
+            )
             for entry in entries
         }
 

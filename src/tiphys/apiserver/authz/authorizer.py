@@ -39,7 +39,9 @@ class Authorizer:
         }
         self.modes: tuple[Mode, ...] = ()
         self._chain: list[_Local | WebhookAuthorizer] = []
-        self._local = True
+        self.local = True
+        """Nobody outside of this process is asked."""
+        self.changes = 0
         self.replace(modes)
 
     def replace(self, modes: Sequence[Mode]) -> None:
@@ -50,7 +52,8 @@ class Authorizer:
                 raise ValueError(f'unknown authorization mode "{mode}"')
             chain.append(self._known[mode] if isinstance(mode, str) else mode)
         self.modes, self._chain = tuple(modes), chain
-        self._local = not any(isinstance(mode, WebhookAuthorizer) for mode in modes)
+        self.changes += 1
+        self.local = not any(isinstance(mode, WebhookAuthorizer) for mode in modes)
 
     def authorize(self, user: User, info: RequestInfo) -> Decision:
         """Decide without asking anybody outside: a webhook counts by what is remembered of its answers.
@@ -75,7 +78,7 @@ class Authorizer:
 
     async def decide(self, user: User, info: RequestInfo) -> Decision:
         """Return the first decision; reasons of the authorizers that had no opinion are joined."""
-        if self._local:
+        if self.local:
             return self.authorize(user, info)
         passes = _passes(user, info)
         if passes is not None:

@@ -45,17 +45,23 @@ class Rbac:
         self._roles: dict[_RoleKey, tuple[Rule, ...]] = {}
         self._bindings: dict[_RoleKey, list[str]] = {}
         self._by_subject: dict[str, dict[_RoleKey, _Bound]] = {}
+        self.changes = 0
+        """How many roles and bindings were taken in or went."""
         self._remembered: dict[tuple[User, str, str, str, str, str, str, str], Decision] = {}
+
+    def _forget(self) -> None:
+        self.changes += 1
+        self._remembered.clear()
 
     def set_role(self, role: Object) -> None:
         """Take in a Role or ClusterRole."""
         meta = role["metadata"]
         self._roles[(meta.get("namespace", ""), meta["name"])] = rules_of(role)
-        self._remembered.clear()
+        self._forget()
 
     def remove_role(self, namespace: str, name: str) -> None:
         self._roles.pop((namespace, name), None)
-        self._remembered.clear()
+        self._forget()
 
     def set_binding(self, binding: Object) -> None:
         """Take in a RoleBinding or ClusterRoleBinding."""
@@ -75,7 +81,7 @@ class Rbac:
             self._by_subject.setdefault(who, {}).setdefault(key, bound)
 
     def remove_binding(self, namespace: str, name: str) -> None:
-        self._remembered.clear()
+        self._forget()
         for subject in self._bindings.pop((namespace, name), ()):
             bound = self._by_subject.get(subject)
             if bound is not None:

@@ -232,6 +232,15 @@ class CachedStore:
             raise NotFound.of(resource.group, resource.plural, name)
         return entry
 
+    def key_of(self, resource: Resource, namespace: str, name: str) -> str:
+        """Return the key that an object of a kind is kept under."""
+        return _key(resource, namespace, name)
+
+    def at_hand(self, resource: Resource, key: str) -> Cached | None:
+        """Read one object, linearizable, without waiting; None where it is not there or others write too."""
+        known = self._known.get(id(resource))
+        return known[1].entries.get(key) if known is not None and self._alone else None
+
     async def list(
         self,
         resource: Resource,

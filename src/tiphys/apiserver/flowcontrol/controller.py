@@ -110,6 +110,18 @@ class Flow:
             self.number = flow_hash(self.schema.name, self.name)
         return self.number
 
+    def pass_by(self) -> bool:
+        """Count a request that is answered before any other can come; False where it would have to wait."""
+        level = self.level
+        queues = level.queues
+        if queues is not None:
+            if queues.waiting or not queues.fits(1):
+                return False
+            if queues.in_use >= level.high:
+                level.high = queues.in_use + 1
+        self.counts.dispatched += 1
+        return True
+
     def leave(self) -> None:
         """Exempt requests hold nothing but their place in the count."""
         self.level.executing -= 1
@@ -175,6 +187,8 @@ class FlowControl:
         self._objects = {one["metadata"]["name"]: one for one in objects.flow_schemas()}
         self._levels = {one["metadata"]["name"]: one for one in objects.priority_levels()}
         self._stale = True
+        self.changes = 0
+        """Of the configuration; what ``flow_of`` returns holds until there is another."""
 
     # -- configuration
 
@@ -200,6 +214,7 @@ class FlowControl:
         else:
             known[name] = obj
         self._stale = True
+        self.changes += 1
 
     def has_level(self, name: str) -> bool:
         return name in self._levels
@@ -243,15 +258,17 @@ class FlowControl:
 
     # -- requests
 
-    async def enter(self, info: RequestInfo, user: User, raw_query: str) -> Ticket:
-        """Return once the request may go on. Raises Rejected."""
+    def flow_of(self, user: User, info: RequestInfo) -> Flow:
+        """Return the flow that a request belongs to."""
         if self._stale:
             self.configure()
         where = info.namespace if info.is_resource else info.path
         key = (user.name, user.groups, info.verb, info.group, info.resource, info.subresource, where)
-        flow = self._flows.get(key)
-        if flow is None:
-            flow = self._classify(key, user, info)
+        return self._flows.get(key) or self._classify(key, user, info)
+
+    async def enter(self, info: RequestInfo, user: User, raw_query: str) -> Ticket:
+        """Return once the request may go on. Raises Rejected."""
+        flow = self.flow_of(user, info)
         level = flow.level
         queues = level.queues
         if queues is None:

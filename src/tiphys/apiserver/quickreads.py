@@ -1,0 +1,172 @@
+"""Answers a client's repeated GETs of single objects at once: no task, no coroutine, no decision made twice.
+
+Owns: what was found out about such a request (who asks, that they may, its flow, where the object is) and
+whether it still holds. Nothing is kept of objects: each answer is what is in memory at that moment.
+Whatever is not plain (other verbs, queries, refusals, full levels, audit, tokens that must be checked each
+time) goes the way of every request, through ``Chain``, which also calls ``learn``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from tiphys.apimachinery.errors import StatusError
+from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver import respond
+from tiphys.apiserver.aggregation.controller import Aggregation
+from tiphys.apiserver.authn import impersonation
+from tiphys.apiserver.authn.user import NODES, User
+from tiphys.apiserver.call import Backend
+from tiphys.apiserver.compression import THRESHOLD_BYTES
+from tiphys.apiserver.flowcontrol.controller import Flow, FlowControl
+from tiphys.apiserver.handlers import get
+from tiphys.apiserver.metrics import Kind, labels_of
+from tiphys.apiserver.negotiation import JSON, accept_format
+from tiphys.apiserver.objects import Cached
+from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.router import find_handler
+from tiphys.wire import http1
+from tiphys.wire.message import Request, RequestLine
+
+_PLANS: Final = 4096
+"""Of one reader at most: then all are made anew."""
+_READERS: Final = 256
+
+
+class AtHand(Protocol):
+    """The part of ``CachedStore`` that answers without waiting; None: ask the usual way."""
+
+    def key_of(self, resource: Resource, namespace: str, name: str) -> str: ...
+
+    def at_hand(self, resource: Resource, key: str) -> Cached | None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Plan:
+    """What is known of one user's GET of one path."""
+
+    changes: int
+    """As many changes of the rules had there been when it was made."""
+    resource: Resource
+    key: str
+    flow: Flow
+    kind: Kind
+    head: bytes
+    """The answer's head up to the audit id."""
+
+
+@dataclass(slots=True, eq=False)
+class Reader:
+    """A user with their plans by path; clients that send equal headers share one."""
+
+    user: User
+    plans: dict[str, Plan] = field(default_factory=dict)
+
+
+class QuickReads:
+    """Quick answers of one server."""
+
+    def __init__(
+        self, backend: Backend, flow: FlowControl, aggregation: Aggregation, next_id: Callable[[], str]
+    ) -> None:
+        self._backend = backend
+        self._store: AtHand = backend.store  # type: ignore[assignment]  # ``quick_reads`` looks
+        self._flow = flow
+        self._aggregation = aggregation
+        self._next_id = next_id
+        self._readers: dict[User, Reader] = {}
+
+    @property
+    def _changes(self) -> int:
+        """How often what decides about requests has changed: each part counts up, so does the sum."""
+        backend = self._backend
+        authorizer = backend.authorizer
+        return int(
+            authorizer.rbac.changes
+            + authorizer.changes
+            + self._flow.changes
+            + self._aggregation.changes
+            + backend.table.revision
+        )
+
+    def answer(self, memo: dict[Any, Any], line: RequestLine) -> tuple[bytes, bytes] | None:
+        """Answer a request that has the headers of an earlier one; None: ask the chain."""
+        reader: Reader | None = memo.get(QuickReads)
+        if reader is None or line[3] or line[0] != "GET":
+            return None
+        plan = reader.plans.get(line[2])
+        if plan is None:
+            return None
+        if plan.changes != self._changes:
+            del reader.plans[line[2]]
+            return None
+        monotonic = self._backend.clock.monotonic
+        started = monotonic()
+        cached = self._store.at_hand(plan.resource, plan.key)
+        if cached is None:
+            return None
+        try:
+            body = cached.raw
+        except StatusError:
+            return None
+        size = len(body)
+        if size > THRESHOLD_BYTES or not plan.flow.pass_by():
+            return None
+        plan.kind.observe(200, monotonic() - started, size)
+        return b"%b%b\r\n" % (plan.head, self._next_id().encode()), body
+
+    async def learn(self, request: Request, info: RequestInfo) -> None:
+        """Note what is needed to answer this request, which was served, quickly the next time."""
+        if info.verb != "get" or request.method != "GET" or request.raw_query or not info.name:
+            return
+        reader = request.memo.get(QuickReads)
+        if reader is None and QuickReads not in request.memo:
+            reader = request.memo[QuickReads] = await self._reader(request)
+        if reader is None:
+            return
+        plan = self._plan(reader.user, info)
+        if plan is not None:
+            if len(reader.plans) >= _PLANS:
+                reader.plans.clear()
+            reader.plans[request.raw_path] = plan
+
+    async def _reader(self, request: Request) -> Reader | None:
+        """Return who asks, where these headers will always mean the same user and plain JSON."""
+        headers = request.headers
+        if impersonation.wanted(headers) or "audit-id" in headers:
+            return None
+        form = accept_format(headers.get("accept", ""), "", headers.get("user-agent", ""))
+        user = await self._backend.authenticator.lasting_user(request)
+        # What a kubelet may see follows its pods: that is looked at each time.
+        if user is None or not form.plain_json or NODES in user.groups:
+            return None
+        if len(self._readers) >= _READERS:
+            self._readers.clear()
+        return self._readers.setdefault(user, Reader(user))
+
+    def _plan(self, user: User, info: RequestInfo) -> Plan | None:
+        backend, changes = self._backend, self._changes
+        resource: Resource | None = backend.table.by_path(info.group, info.version, info.resource)
+        if resource is None or resource.custom or resource.storage != resource.gvk or info.subresource:
+            return None
+        if not resource.namespaced and info.namespace and info.resource != "namespaces":
+            return None
+        if self._aggregation.answers(info.group, info.version) or not backend.authorizer.local:
+            return None
+        flow = self._flow.flow_of(user, info)
+        if (
+            find_handler(resource, info) is not get.handle
+            or not backend.authorizer.authorize(user, info).allowed
+        ):
+            return None
+        headers = {**respond.headers_of((), JSON), **flow.headers}
+        return Plan(
+            changes=changes,
+            resource=resource,
+            key=self._store.key_of(resource, info.namespace if resource.namespaced else "", info.name),
+            flow=flow,
+            kind=backend.metrics.kind(labels_of(info)),
+            head=http1.encode_lines(200, headers) + b"audit-id: ",
+        )
