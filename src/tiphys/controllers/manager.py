@@ -55,6 +55,9 @@ from tiphys.controllers.storageprotection.controller import (
 from tiphys.controllers.tokens.controller import ServiceAccountTokenController
 from tiphys.controllers.ttl.controller import TtlController
 from tiphys.controllers.ttlafterfinished.controller import TtlAfterFinishedController
+from tiphys.controllers.validatingadmissionpolicystatus.controller import (
+    ValidatingAdmissionPolicyStatusController,
+)
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +97,7 @@ CONTROLLERS: tuple[type, ...] = (
     EphemeralVolumeController,
     ResourceClaimController,
     PodGarbageCollector,
+    ValidatingAdmissionPolicyStatusController,
     GarbageCollector,
 )
 

@@ -26,6 +26,12 @@ class PatchFailed(TiphysError):
     """An operation does not apply; the reason of an ``Invalid`` answer, which itself does not tell it."""
 
 
+class TestFailed(PatchFailed):
+    """A ``test`` found another value."""
+
+    __test__ = False  # it is none of pytest's
+
+
 def apply(document: Any, patch: Any) -> Any:
     """Return a changed copy of ``document``.
 
@@ -139,7 +145,7 @@ class _Run:
         if found is _ABSENT:
             found = None
         if not _equal(found, operation.get("value")):
-            raise PatchFailed(f"testing value {path} failed: test failed")
+            raise TestFailed(f"testing value {path} failed: test failed")
 
     def _find(self, path: str, kind: str) -> tuple[Any, str]:
         """Return the container that holds the last part of the path, and that part."""

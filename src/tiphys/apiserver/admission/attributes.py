@@ -14,14 +14,25 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Reinvocation:
-    """What mutating webhooks have seen, so that some can be asked again after later changes."""
+    """What mutating webhooks and policies have seen, so that some can be asked again after later changes."""
 
     seen: dict[str, Object] = field(default_factory=dict)
     """By webhook: the object as it was when it had been asked."""
     wanted: bool = False
-    """A webhook has changed the object: all mutating plugins run a second time."""
+    """Somebody has changed the object: all mutating plugins run a second time."""
     again: bool = False
     """This is the second time."""
+    policies_called: set[str] = field(default_factory=set)
+    """Policies that want to be called again should anything change after them."""
+    policies_due: set[str] = field(default_factory=set)
+    """Those that will be called the second time."""
+    policies_left: Object | None = None
+    """The object as policies have left it."""
+
+    def call_policies_again(self) -> None:
+        """Something has changed the object: whoever was called before, and wants to, is called again."""
+        self.policies_due |= self.policies_called
+        self.policies_called = set()
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ from tiphys.apiserver.admission import (
     taint_nodes,
     tolerations,
 )
+from tiphys.apiserver.admission.policies.mutating import MutatingAdmissionPolicy
 from tiphys.apiserver.admission.policies.validating import ValidatingAdmissionPolicy
 from tiphys.apiserver.admission.webhooks import plugins as webhooks
 
@@ -88,6 +89,7 @@ PLUGINS: tuple[Plugin | type[Plugin], ...] = (
     ingress_class.DefaultIngressClass(),
     certificates.CertificateRequests(),
     escalation.RbacEscalation(),
+    MutatingAdmissionPolicy,
     webhooks.MutatingAdmissionWebhook,
     ValidatingAdmissionPolicy,
     webhooks.ValidatingAdmissionWebhook,

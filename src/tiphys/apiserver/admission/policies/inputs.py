@@ -15,7 +15,8 @@ from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.lookup import find
 from tiphys.apiserver.admission.policies.evaluation import Inputs
-from tiphys.apiserver.admission.webhooks.review import request_of, seen_as
+from tiphys.apiserver.admission.versions import seen_as
+from tiphys.apiserver.admission.webhooks.review import request_of
 from tiphys.apiserver.authn.user import AUTHENTICATED, User, service_account_name
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.requestinfo import RequestInfo

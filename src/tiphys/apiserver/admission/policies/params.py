@@ -11,7 +11,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.policies.policy import Binding, Policy
-from tiphys.apiserver.admission.webhooks.review import seen_as
+from tiphys.apiserver.admission.versions import seen_as
 from tiphys.apiserver.objects import Selection
 
 

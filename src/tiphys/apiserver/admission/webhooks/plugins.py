@@ -16,15 +16,15 @@ from tiphys.apimachinery.errors import InternalError, StatusError
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.patch import json_patch
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver import machinery
 from tiphys.apiserver.admission import matching
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.policies.conditions import ConditionsFailed
 from tiphys.apiserver.admission.policies.inputs import Rights, inputs_of
+from tiphys.apiserver.admission.versions import seen_as, take
 from tiphys.apiserver.admission.webhooks import dispatch
 from tiphys.apiserver.admission.webhooks import hook as hooks
 from tiphys.apiserver.admission.webhooks.hook import Hook
-from tiphys.apiserver.admission.webhooks.review import Verdict, seen_as
+from tiphys.apiserver.admission.webhooks.review import Verdict
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.objects import Cached, ObjectStore
 
@@ -175,22 +175,9 @@ class MutatingAdmissionWebhook(_Configurations):
 
 def _apply(hook: Hook, attributes: Attributes, obj: Object, row: Resource, patch: list[Any]) -> bool:
     """Change the object in place as a webhook's patch says; defaults fill what it left open."""
-    resource = attributes.call.resource
-    shown = copy_object(seen_as(obj, row))
     try:
-        patched = json_patch.apply(shown, patch)
-        if obj.get("kind") == resource.kind:
-            machinery.decode_in_place(patched, row.gvk, row)
-            after = patched if row.custom else machinery.convert(patched, resource.storage)
-            machinery.strategy_for(resource).default(after)
-        else:  # what is created on a subresource is of a kind of its own
-            after = patched
+        return take(attributes, json_patch.apply(seen_as(obj, row), patch), row)
     except StatusError as error:
         raise InternalError.of(
             f'failed calling webhook "{hook.name}": received invalid webhook response: {error.message}'
         ) from error
-    if after == obj:
-        return False
-    obj.clear()
-    obj.update(after)
-    return True

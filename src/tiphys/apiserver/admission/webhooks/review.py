@@ -17,8 +17,8 @@ import orjson
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver import machinery
 from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.versions import seen_as
 
 API_VERSION = "admission.k8s.io/v1"
 _OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
@@ -83,13 +83,6 @@ def _kind(row: Resource, attributes: Attributes) -> Object:
 
 def _resource(row: Resource) -> Object:
     return {"group": row.group, "version": row.version, "resource": row.plural}
-
-
-def seen_as(obj: Object | None, row: Resource) -> Object | None:
-    """Return an object in the version of a row; custom objects and CONNECT's options stay as they are."""
-    if obj is None or row.custom or obj.get("kind") != row.kind:
-        return obj
-    return machinery.convert(obj, row.gvk)
 
 
 def _options(attributes: Attributes) -> Object:

@@ -1,0 +1,1 @@
+"""Type-checks validating admission policies and reports what it finds in their status."""
