@@ -10,6 +10,9 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "src" / "tiphys").rglob("*.py"))
+PACKAGES = sorted(
+    path.parent for path in (ROOT / "src" / "tiphys").glob("*/__init__.py") if path.parent.name != "cmd"
+)
 MAX_FILE_LINES = 600
 MAX_FUNCTION_LINES = 60
 FORBIDDEN_MODULES = {"utils", "util", "helpers", "helper", "common", "misc"}
@@ -28,6 +31,11 @@ def test_file_is_small_and_says_what_it_owns(path: pathlib.Path) -> None:
     assert text.count("\n") <= MAX_FILE_LINES, "split by noun"
     assert path.stem not in FORBIDDEN_MODULES, "a helper stays where it is used, or gets a noun of its own"
     assert ast.get_docstring(ast.parse(text)), "a module opens with what it owns"
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=_id)
+def test_package_has_a_readme(package: pathlib.Path) -> None:
+    assert (package / "README.md").is_file(), "say its words, its flow, how to add to it"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=_id)
