@@ -18,6 +18,7 @@ from tiphys.apimachinery.labels import parse_selector
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.lookup import find, find_all
 from tiphys.apiserver.call import Backend
+from tiphys.apiserver.service_ports import endpoint_addresses
 from tiphys.wire.client import ConnectFailed
 from tiphys.wire.pki import KeyPair, load_pair
 
@@ -74,13 +75,7 @@ async def _addresses(backend: Backend, namespace: str, name: str, port: str) -> 
     if found:
         return found
     endpoints = await find(backend, "", "v1", "endpoints", name, namespace)
-    return [
-        (address["ip"], int(one["port"]))
-        for subset in (endpoints or {}).get("subsets") or ()
-        for one in subset.get("ports") or ()
-        if (one.get("name") or "") == port
-        for address in subset.get("addresses") or ()
-    ]
+    return endpoint_addresses(endpoints, port)
 
 
 def bundle_of(spec: Object) -> bytes:

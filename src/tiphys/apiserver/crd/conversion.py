@@ -23,6 +23,7 @@ from tiphys.apimachinery.errors import InternalError, NotFound, TiphysError
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apiserver.crd.kind import CustomKind
 from tiphys.apiserver.objects import ObjectStore
+from tiphys.apiserver.service_ports import endpoint_addresses
 from tiphys.wire import client
 
 _TIMEOUT_S = 30.0
@@ -131,13 +132,7 @@ class Conversion:
             raise ConversionFailed(f'no service port {port} found for service "{name}"')
         row = self._table.by_path("", "v1", "endpoints")
         endpoints = (await self._objects.get(row, namespace, name)).object
-        found = [
-            (address["ip"], int(one["port"]))
-            for subset in endpoints.get("subsets") or ()
-            for one in subset.get("ports") or ()
-            if (one.get("name") or "") == (wanted.get("name") or "")
-            for address in subset.get("addresses") or ()
-        ]
+        found = endpoint_addresses(endpoints, wanted.get("name") or "")
         if not found:
             raise ConversionFailed(f'no endpoints available for service "{name}"')
         return random.choice(found)

@@ -15,6 +15,7 @@ from typing import Any
 
 from tiphys.apimachinery.errors import BadRequest, ServiceUnavailable
 from tiphys.apiserver.call import Call
+from tiphys.apiserver.service_ports import endpoint_addresses
 from tiphys.apiserver.subresources.kubelet_link import find_node, forwarded_headers
 from tiphys.apiserver.subresources.proxied_links import LinkRewriter, Origin, rewrite_url
 from tiphys.wire import client
@@ -88,13 +89,7 @@ async def _service_target(call: Call, scheme: str, name: str, port: str) -> Targ
     service = (await store.get(table.by_path("", "v1", "services"), call.namespace, name)).object
     wanted = _service_port(service, port)
     endpoints = (await store.get(table.by_path("", "v1", "endpoints"), call.namespace, name)).object
-    found = [
-        (address["ip"], int(one["port"]))
-        for subset in endpoints.get("subsets") or ()
-        for one in subset.get("ports") or ()
-        if (one.get("name") or "") == (wanted.get("name") or "")
-        for address in subset.get("addresses") or ()
-    ]
+    found = endpoint_addresses(endpoints, wanted.get("name") or "")
     if not found:
         raise ServiceUnavailable(f'no endpoints available for service "{call.name}"')
     host, number = random.choice(found)
