@@ -12,7 +12,6 @@ import asyncio
 import builtins
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
-from itertools import islice
 from typing import Final, cast
 
 from tiphys.apimachinery.clock import Clock, RealClock
@@ -23,6 +22,8 @@ from tiphys.apis.selectable import field_values
 from tiphys.apiserver.cache import versions
 from tiphys.apiserver.cache.bucket import Bucket, ReadFields, Seal
 from tiphys.apiserver.cache.entry import Entry, bookmark, change, encode
+from tiphys.apiserver.cache.leases import SharedLeases
+from tiphys.apiserver.cache.listing import page_of, select
 from tiphys.apiserver.cache.pages import KeptBytes
 from tiphys.apiserver.cache.watchers import Outbox, Ticker, Watcher, told_of
 from tiphys.apiserver.objects import Cached, Change, Page, Selection
@@ -40,8 +41,6 @@ from tiphys.storage.base import (
 
 _INITIAL_BATCH: Final = 500
 _HISTORY_BATCH: Final = 1000
-_LEASE_REUSE_S: Final = 60.0
-_LEASE_KEYS: Final = 1000
 _CATCH_UP_S: Final = 3.0
 _BOOKMARK_S: Final = 60.0
 _RETRY_S: Final = 0.5
@@ -67,7 +66,7 @@ class CachedStore:
         # By id, as a row's hash walks all of it; the row is kept so that its id stays its own.
         self._known: dict[int, tuple[Resource, Bucket]] = {}
         self._hints: dict[str, tuple[bytes, Object]] = {}
-        self._leases: dict[int, tuple[int, float, int]] = {}
+        self._leases = SharedLeases(store, self._clock)
         self._applied = 0
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._unsubscribe: Callable[[], None] | None = None
@@ -278,10 +277,10 @@ class CachedStore:
             past = bucket.past(revision, selection, start)
             entries, total = past, len(past)
         elif selection.matches is None and not selection.name and selection.field_equals is None:
-            return _page_of(bucket, root, start, limit, revision)
+            return page_of(bucket, root, start, limit, revision)
         else:
             entries = bucket.candidates(selection, start)
-        items: builtins.list[Cached] = [*_select(entries, selection, limit)]
+        items: builtins.list[Cached] = [*select(entries, selection, limit)]
         if not limit or len(items) <= limit:
             return Page(items, revision)
         items.pop()
@@ -355,7 +354,7 @@ class CachedStore:
         current = self.revision
         try:
             if initial:
-                live = _select(bucket.candidates(selection, bucket.root(selection)), selection, 0)
+                live = select(bucket.candidates(selection, bucket.root(selection)), selection, 0)
                 for at in range(0, len(live), _INITIAL_BATCH):
                     yield [change("ADDED", entry) for entry in live[at : at + _INITIAL_BATCH]]
                 if bookmarks:
@@ -413,7 +412,7 @@ class CachedStore:
         meta = obj["metadata"]
         name = meta["name"]
         key = _key(resource, meta.get("namespace", ""), name)
-        lease = await self._lease(ttl_s) if ttl_s else 0
+        lease = await self._leases.of(ttl_s) if ttl_s else 0
         put = Put(key, encode(obj), expect=0, lease=lease)
         try:
             revision = await self._commit(put, obj)
@@ -445,7 +444,7 @@ class CachedStore:
             if bucket.entries.get(key) is entry:
                 return entry
         if ttl_s:
-            lease = await self._lease(ttl_s)
+            lease = await self._leases.of(ttl_s)
         else:
             lease = entry.lease if entry is not None else 0
         put = Put(key, value, expect=expect_revision, lease=lease)
@@ -495,43 +494,10 @@ class CachedStore:
             return entry
         return bucket.entry_of(Record(put.key, put.value, revision, 0, put.lease))
 
-    async def _lease(self, ttl_s: int) -> int:
-        """Return a lease for objects with this time to live; many share one, as each costs a write."""
-        now = self._clock.monotonic()
-        lease, granted, keys = self._leases.get(ttl_s, (0, 0.0, 0))
-        if not lease or keys >= _LEASE_KEYS or now - granted > min(_LEASE_REUSE_S, ttl_s / 10):
-            try:
-                # Longer by the time in which it is shared: no object goes before its time.
-                lease = await self._store.grant_lease(ttl_s + int(min(_LEASE_REUSE_S, ttl_s / 10)))
-            except StoreUnavailable as error:
-                raise ServiceUnavailable(str(error)) from error
-            granted, keys = now, 0
-        self._leases[ttl_s] = (lease, granted, keys + 1)
-        return lease
-
 
 def _key(resource: Resource, namespace: str, name: str) -> str:
     prefix = resource.storage_prefix
     return f"{prefix}{namespace}/{name}" if namespace and resource.namespaced else prefix + name
-
-
-def _select(entries: Iterable[Entry], selection: Selection, limit: int) -> list[Entry]:
-    """Return what matches: one more than ``limit`` shows that there is more."""
-    found: Iterable[Entry] = entries
-    name, matches = selection.name, selection.matches
-    if name or matches is not None:
-        found = (e for e in entries if (not name or e.name == name) and (matches is None or matches(e)))
-    return list(islice(found, limit + 1)) if limit else list(found)
-
-
-def _page_of(bucket: Bucket, root: str, start: str, limit: int, revision: int) -> Page:
-    """Return a page of what is there now, narrowed by nothing."""
-    found = bucket.page(root, start, limit)
-    if not found.more:
-        return Page(found.entries, revision, joined=found.joined)
-    following = versions.encode_token(revision, found.entries[-1].key[len(root) :] + "\0")
-    remaining = bucket.count(root, start) - limit
-    return Page(found.entries, revision, following, remaining, joined=found.joined)
 
 
 def _refused(resource: Resource, name: str, error: CompareFailed) -> Conflict | NotFound:

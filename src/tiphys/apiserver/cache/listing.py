@@ -1,0 +1,30 @@
+"""Choosing what one page of a list shows, from entries that are known. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+
+from tiphys.apiserver.cache import versions
+from tiphys.apiserver.cache.bucket import Bucket
+from tiphys.apiserver.cache.entry import Entry
+from tiphys.apiserver.objects import Page, Selection
+
+
+def select(entries: Iterable[Entry], selection: Selection, limit: int) -> list[Entry]:
+    """Return what matches: one more than ``limit`` shows that there is more."""
+    found: Iterable[Entry] = entries
+    name, matches = selection.name, selection.matches
+    if name or matches is not None:
+        found = (e for e in entries if (not name or e.name == name) and (matches is None or matches(e)))
+    return list(islice(found, limit + 1)) if limit else list(found)
+
+
+def page_of(bucket: Bucket, root: str, start: str, limit: int, revision: int) -> Page:
+    """Return a page of what is there now, narrowed by nothing."""
+    found = bucket.page(root, start, limit)
+    if not found.more:
+        return Page(found.entries, revision, joined=found.joined)
+    following = versions.encode_token(revision, found.entries[-1].key[len(root) :] + "\0")
+    remaining = bucket.count(root, start) - limit
+    return Page(found.entries, revision, following, remaining, joined=found.joined)
