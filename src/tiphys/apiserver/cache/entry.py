@@ -134,7 +134,8 @@ def encode(obj: Object) -> bytes:
         meta = {key: value for key, value in meta.items() if key != "resourceVersion"}
     ordered: dict[str, Any] = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": meta}
     ordered.update((key, value) for key, value in obj.items() if key not in _LEADING)
-    return orjson.dumps(ordered)
+    # orjson leaves the room that it wrote in with the bytes, up to 32 KiB: a copy is as big as it is long.
+    return bytes(memoryview(orjson.dumps(ordered)))
 
 
 def change(type_: str, entry: Entry) -> Change:

@@ -1,0 +1,57 @@
+"""What an object weighs: its bytes once, shared by store, cache and remembered events."""
+
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver.cache import CachedStore
+from tiphys.apiserver.cache.entry import encode
+from tiphys.apiserver.objects import Selection
+from tiphys.storage.sqlite import SqliteStore
+
+MAPS = Resource(
+    "", "v1", "ConfigMap", "configmaps", "configmap", True, (), GVK("", "v1", "ConfigMap"),
+    "/registry/configmaps/",
+)  # fmt: skip
+
+
+def config_map(number: int, size: int = 500) -> Object:
+    meta = {"name": f"m{number}", "namespace": "default"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"k": "x" * size}}
+
+
+async def test_store_and_cache_share_the_bytes_of_an_object(tmp_path: Path) -> None:
+    for is_restarted in (False, True):
+        below = SqliteStore(tmp_path / "store.db")
+        await below.open()
+        store = CachedStore(below)
+        await store.open()
+        await store.list(MAPS, Selection(namespace="default"))
+        for number in () if is_restarted else range(5):
+            await store.create(MAPS, config_map(number))
+        bucket = store._buckets[MAPS.storage_prefix]
+        assert len(bucket.entries) == 5
+        for key, entry in bucket.entries.items():
+            record = await below.get(key)
+            assert record is not None
+            assert entry.value is record.value
+        for event in bucket.since(0):
+            assert event.entry is bucket.entries[event.key]
+        await store.close()
+        await below.close()
+
+
+@pytest.mark.parametrize("size", [20, 900, 2_000, 9_000, 50_000])
+def test_encoded_objects_weigh_what_they_are_long(size: int) -> None:
+    objects = [config_map(number, size) for number in range(20)]
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        encoded = [encode(obj) for obj in objects]
+        weight = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert weight < 1.2 * sum(map(len, encoded)) + 20 * 200
