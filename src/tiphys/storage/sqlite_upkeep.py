@@ -25,7 +25,7 @@ _STEP_BYTES: Final = 512 * 1024
 """A step ends with the value that reaches this: big ones take long to drop."""
 _SPARE_PAGES: Final = 256
 """Free pages that stay with the file: the next writes take them."""
-_WAL_BYTES: Final = 16 * 1024 * 1024
+_WAL_BYTES: Final = 32 * 1024 * 1024
 """What the write-ahead log shrinks to when it begins anew after a time of much writing."""
 
 _clock: Final = RealClock()

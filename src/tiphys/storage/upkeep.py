@@ -35,7 +35,7 @@ class Pace:
     """What a step of compaction aims at: a write may have to wait that long."""
     pause_s: float = 0.006
     """Between two steps."""
-    checkpoint_bytes: int = 4 * 1024 * 1024
+    checkpoint_bytes: int = 16 * 1024 * 1024
     """Written since the last checkpoint (about) that make the next one due."""
     wal_pages: int = 8192
     """A write-ahead log this long is finished off, on the writer's thread, so that it can begin anew."""
@@ -121,7 +121,7 @@ class Upkeep:
         size = _SMALLEST
         while True:
             step = await self._run(self._writer, self._file.compact_step, size)
-            self._grew(_PAGE * (2 * step.rows + step.pages))
+            self._grew(_PAGE * (step.rows + step.pages))
             if step.is_last:
                 return
             if step.took_s > self._pace.step_s:

@@ -8,16 +8,18 @@ than Always and the annotation ``tiphys.dev/exit-code``) ends with that code; a 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from tiphys.apimachinery.clock import Clock, RealClock, rfc3339, rfc3339_micro
-from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound
+from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, ServiceUnavailable
 from tiphys.apimachinery.meta import Object, object_key, split_key
 from tiphys.client.controller import run_controller
 from tiphys.client.informer import Informer, InformerSet
 from tiphys.client.kinds import LEASES, NODES, PODS
 from tiphys.client.rest import Client
+from tiphys.client.transport import TransportError
 from tiphys.client.workqueue import WorkQueue
 from tiphys.testing.usage import Meters
 
@@ -203,7 +205,8 @@ class SimulatedNodes:
     async def _renew_forever(self) -> None:
         while True:
             for name in self._nodes:
-                await self._renew(name)
+                with suppress(TransportError, ServiceUnavailable):  # a lease outlives a server's restart
+                    await self._renew(name)
             await asyncio.sleep(_RENEW_EVERY_S)
 
     async def _renew(self, name: str) -> None:
