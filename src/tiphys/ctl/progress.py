@@ -1,6 +1,6 @@
 """Tells the person at the terminal what is being done and how long it took.
 
-On a terminal a spinner shows what is waited for; otherwise every finished step is one plain line.
+On a terminal the line shows what is waited for until it is done; otherwise every step is one plain line.
 """
 
 from __future__ import annotations
@@ -31,11 +31,15 @@ class Progress:
 
     @contextlib.contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """Show ``what`` while it lasts, and how long it took; a failure leaves the line unfinished."""
+        """Show ``what`` while it lasts, then how long it took and whether it worked."""
         began = self._clock.monotonic()
         if self._out.isatty():
             print(f"  … {what}", end="\r", file=self._out, flush=True)
-        yield
-        took = self._clock.monotonic() - began
-        clear = "\x1b[K" if self._out.isatty() else ""
-        print(f"{clear}  ✓ {what} ({took:.1f} s)", file=self._out, flush=True)
+        mark = "✗"
+        try:
+            yield
+            mark = "✓"
+        finally:
+            took = self._clock.monotonic() - began
+            clear = "\x1b[K" if self._out.isatty() else ""
+            print(f"{clear}  {mark} {what} ({took:.1f} s)", file=self._out, flush=True)
