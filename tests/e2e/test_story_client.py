@@ -94,6 +94,24 @@ def test_a_controller_by_hand(newest: RunningCluster) -> None:
     eventually(lambda: not _running(it, "app=primary"))
 
 
+SERVE_NAME = "mkdir /www; hostname > /www/index.html; trap 'exit 0' TERM; httpd -f -p 80 -h /www & wait"
+
+
+@pytest.mark.parametrize("kind", ["ReplicationController", "ReplicaSet"])
+def test_every_replica_serves_its_own_name(newest: RunningCluster, kind: str) -> None:
+    it = newest
+    made = controller("names", 2, container(SERVE_NAME, ports=[{"containerPort": 80}]))
+    if kind == "ReplicaSet":
+        made |= {"apiVersion": "apps/v1", "kind": kind}
+        made["spec"]["selector"] = {"matchLabels": made["spec"]["selector"]}
+    it.apply(made)
+    names = eventually(lambda: len(found := _running(it, "app=names")) == 2 and found)
+    it.ready(*names)
+    for name in names:
+        path = f"/api/v1/namespaces/{it.namespace}/pods/{name}/proxy/"
+        assert eventually(lambda path=path: it.kubectl("get", "--raw", path)).strip() == name
+
+
 def _endpoints(it: RunningCluster, name: str) -> list[str]:
     slices = it.json("get", "endpointslices", "-l", f"kubernetes.io/service-name={name}")["items"]
     return [address for one in slices for end in one["endpoints"] or () for address in end["addresses"]]

@@ -15,6 +15,7 @@ from tiphys.cmd.duration import DURATION
 from tiphys.cmd.election_flags import election_flags, go_bool, read_election
 from tiphys.cmd.loop import run
 from tiphys.controllers.manager import ControllerManager, ControllerOptions
+from tiphys.controllers.nodelifecycle.zones import Rates
 
 
 @click.command(help="Run the controllers.")
@@ -31,6 +32,14 @@ from tiphys.controllers.manager import ControllerManager, ControllerOptions
 @click.option("--node-cidr-mask-size-ipv6", default=64, show_default=True)
 @click.option("--node-monitor-period", type=DURATION, default="5s", show_default=True)
 @click.option("--node-monitor-grace-period", type=DURATION, default="40s", show_default=True)
+@click.option("--node-eviction-rate", default=0.1, show_default=True, help="Nodes a second to give up.")
+@click.option("--secondary-node-eviction-rate", default=0.01, show_default=True, help="In disrupted zones.")
+@click.option(
+    "--unhealthy-zone-threshold", default=0.55, show_default=True, help="Share that disrupts a zone."
+)
+@click.option(
+    "--large-cluster-size-threshold", default=50, show_default=True, help="Smaller zones do not evict."
+)
 @click.option("--horizontal-pod-autoscaler-sync-period", type=DURATION, default="15s", show_default=True)
 @click.option("--terminated-pod-gc-threshold", default=12500, show_default=True)
 @click.option("--service-account-private-key-file", default="", help="Accepted; the API server signs tokens.")
@@ -61,6 +70,12 @@ def options_from(flags: dict[str, object]) -> ControllerOptions:
         autoscaler_sync_s=float(str(flags.get("horizontal_pod_autoscaler_sync_period") or 15.0)),
         node_monitor_period_s=float(str(flags["node_monitor_period"])),
         node_monitor_grace_s=float(str(flags["node_monitor_grace_period"])),
+        eviction_rates=Rates(
+            usual=float(str(flags["node_eviction_rate"])),
+            slow=float(str(flags["secondary_node_eviction_rate"])),
+            unhealthy_share=float(str(flags["unhealthy_zone_threshold"])),
+            large_zone=int(str(flags["large_cluster_size_threshold"])),
+        ),
         terminated_pod_threshold=int(str(flags["terminated_pod_gc_threshold"])),
     )
 

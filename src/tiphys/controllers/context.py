@@ -11,6 +11,7 @@ from tiphys.client.informer import InformerSet
 from tiphys.client.leaderelection import Election
 from tiphys.client.rest import Client
 from tiphys.client.workqueue import WorkQueue
+from tiphys.controllers.nodelifecycle.zones import Rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class ControllerOptions:
     node_monitor_period_s: float = 5.0
     node_monitor_grace_s: float = 40.0
     node_startup_grace_s: float = 60.0
+    eviction_rates: Rates = field(default=Rates())
     eviction_wait_s: float = 300.0
     """How long a pod without tolerations of its own stays; pods get theirs at admission."""
     terminated_pod_threshold: int = 12500

@@ -5,22 +5,22 @@ from tiphys.controllers.conditions import find
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
 
 
-def node():
+def node(name="n1"):
     ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-01T00:00:00Z"}
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": "n1"},
+        "metadata": {"name": name},
         "spec": {},
         "status": {"conditions": [ready]},
     }
 
 
-def lease(renewed):
+def lease(renewed, name="n1"):
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
-        "metadata": {"name": "n1", "namespace": "kube-node-lease"},
+        "metadata": {"name": name, "namespace": "kube-node-lease"},
         "spec": {"renewTime": renewed},
     }
 
@@ -40,16 +40,22 @@ def pod(name, seconds=None):
 
 async def test_silence_taints_evicts_and_heals(world):
     world.api.put(NODES, node())
+    world.api.put(NODES, node("steady"))
     world.api.put(LEASES, lease("1"))
+
+    async def wait(seconds, beat):
+        world.api.put(LEASES, lease(f"{beat} {world.clock.monotonic()}", "steady"))
+        await world.advance(seconds)
+
     world.api.put(PODS, pod("fleeting"))
     world.api.put(PODS, pod("steady", 300))
     async with world.running(NodeLifecycleController):
         for second in range(6):
             world.api.put(LEASES, lease(str(second + 2)))
-            await world.advance(10)
+            await wait(10, "first")
         assert len(world.api.all(PODS)) == 2
         for _ in range(9):
-            await world.advance(5)
+            await wait(5, "then")
         found = world.api.get(NODES, "n1")
         assert find(found["status"]["conditions"], "Ready")["status"] == "Unknown"
         assert {taint["effect"] for taint in found["spec"]["taints"]} == {"NoSchedule", "NoExecute"}
@@ -57,11 +63,11 @@ async def test_silence_taints_evicts_and_heals(world):
         steady = world.api.get(PODS, "steady", "d")
         assert find(steady["status"]["conditions"], "Ready")["status"] == "False"
         for _ in range(61):
-            await world.advance(5)
+            await wait(5, "last")
         assert world.api.all(PODS) == []
         world.api.put(LEASES, lease("alive"))
         world.api.put(NODES, {**found, "status": node()["status"]})
-        await world.advance(5)
+        await wait(5, "end")
         assert "taints" not in world.api.get(NODES, "n1")["spec"]
 
 
@@ -83,3 +89,33 @@ async def test_nodes_are_announced_and_evictions_have_their_own_voice(world):
     assert told["RegisteredNode"]["source"]["component"] == "node-controller"
     assert told["TaintManagerEviction"]["message"] == "Marking for deletion Pod d/fleeting"
     assert told["TaintManagerEviction"]["source"]["component"] == "taint-eviction-controller"
+
+
+async def test_nobody_is_evicted_while_every_node_is_silent(world):
+    for name in ("n1", "n2"):
+        world.api.put(NODES, node(name))
+        world.api.put(LEASES, lease("1", name))
+    world.api.put(PODS, pod("fleeting"))
+    async with world.running(NodeLifecycleController):
+        await world.advance(5)
+        for _ in range(40):
+            await world.advance(5)
+        for name in ("n1", "n2"):
+            found = world.api.get(NODES, name)
+            assert find(found["status"]["conditions"], "Ready")["status"] == "Unknown"
+            assert {taint["effect"] for taint in found["spec"]["taints"]} == {"NoSchedule"}
+        assert world.api.all(PODS)
+
+        # One is back: the other is heard anew before it is given up.
+        world.api.put(NODES, {**world.api.get(NODES, "n2"), "status": node("n2")["status"]})
+        world.api.put(LEASES, lease("back", "n2"))
+        await world.advance(2)
+        assert world.api.all(PODS)
+        for beat in range(3):
+            world.api.put(LEASES, lease(f"on {beat}", "n2"))
+            await world.advance(5)
+        assert {taint["effect"] for taint in world.api.get(NODES, "n1")["spec"]["taints"]} == {
+            "NoSchedule",
+            "NoExecute",
+        }
+        assert not world.api.all(PODS)

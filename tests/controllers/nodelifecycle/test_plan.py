@@ -56,6 +56,21 @@ def test_recovery_takes_our_taints_away_and_leaves_others():
     assert plan_taints(node("Unknown", taints=[old]), NOW)[0] == old
 
 
+def effects(planned):
+    return sorted(taint["effect"] for taint in planned or ())
+
+
+def test_a_node_is_given_up_only_when_it_may_be():
+    assert effects(plan_taints(node("Unknown"), NOW, may_evict=lambda: False)) == ["NoSchedule"]
+    assert effects(plan_taints(node("Unknown"), NOW, spare=True)) == ["NoSchedule"]
+    old = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute", "timeAdded": T}
+    kept = plan_taints(node("Unknown", taints=[old]), NOW, may_evict=lambda: False)
+    assert effects(kept) == ["NoExecute", "NoSchedule"]
+    assert effects(plan_taints(node("Unknown", taints=[old]), NOW, spare=True)) == ["NoSchedule"]
+    changed = plan_taints(node("False", taints=[old]), NOW, may_evict=lambda: False)
+    assert effects(changed) == ["NoExecute", "NoSchedule"]
+
+
 def test_silence_is_written_once():
     found = silent_conditions(node(), NOW)
     told = {item["type"]: (item["status"], item["reason"]) for item in found}

@@ -19,6 +19,7 @@ from tiphys.controllers.nodelifecycle.plan import (
     sign_of_life,
     silent_conditions,
 )
+from tiphys.controllers.nodelifecycle.zones import Zones
 
 LEASE_NAMESPACE = "kube-node-lease"
 BY_NODE = "node"
@@ -42,6 +43,7 @@ class NodeLifecycleController:
         self._leases = context.informers.get(LEASES, namespace=LEASE_NAMESPACE)
         self._pods.add_index(BY_NODE, _node_of)
         self._health: dict[str, Health] = {}
+        self._zones = Zones(self._options.eviction_rates, self._options.node_monitor_period_s)
         self._nodes.add_handler(self._node_changed)
         self._pods.add_handler(self._pod_changed)
 
@@ -53,8 +55,10 @@ class NodeLifecycleController:
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
         if new is None and old is not None:
             self._health.pop(old["metadata"]["name"], None)
+            self._zones.remove(old["metadata"]["name"])
             self._tell(old, "RemovingNode", "Removing Node {name} from Controller")
         elif new is not None:
+            self._zones.put(new, self._clock.monotonic())
             if old is None:
                 self._tell(new, "RegisteredNode", "Registered Node {name} in Controller")
             self.queue.add(new["metadata"]["name"])
@@ -84,7 +88,12 @@ class NodeLifecycleController:
             grace_s = max(grace_s, self._options.node_startup_grace_s)
         if now_s - health.seen_at >= grace_s:
             node = await self._mark_silent(node)
-        taints = plan_taints(node, now)
+        taints = plan_taints(
+            node,
+            now,
+            may_evict=lambda: self._zones.may_give_up(node, now_s),
+            spare=self._zones.all_down,
+        )
         if taints is not None:
             node = await self._client.update(NODES, _with_taints(node, taints))
         if not _is_ready(node):

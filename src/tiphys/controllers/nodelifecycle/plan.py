@@ -5,7 +5,7 @@ Source: core/v1 NodeCondition, "Taints and tolerations", and upstream's node lif
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -73,10 +73,22 @@ def silent_conditions(node: Object, now: datetime) -> list[Object] | None:
     return found if changed else None
 
 
-def plan_taints(node: Object, now: datetime) -> list[Object] | None:
-    """Return the node's taints as they should be, None if they are. Other people's taints stay."""
+def plan_taints(
+    node: Object, now: datetime, *, may_evict: Callable[[], bool] = lambda: True, spare: bool = False
+) -> list[Object] | None:
+    """Return the node's taints as they should be, None if they are. Other people's taints stay.
+
+    ``may_evict`` is asked before a taint that evicts is added; with ``spare`` there is to be none of ours.
+    """
     present: list[Object] = list((node.get("spec") or {}).get("taints") or ())
     wanted = _wanted(node)
+    evicting = {one for one in wanted if one[1] == "NoExecute"}
+    given_up = {(item["key"], item["effect"]) for item in present} & {
+        (key, "NoExecute") for key in (NOT_READY, UNREACHABLE)
+    }
+    # A node that was given up already stays so, whichever of the two reasons holds now.
+    if spare or (evicting and not given_up and not may_evict()):
+        wanted -= evicting
     kept = [item for item in present if item["key"] not in _OURS or (item["key"], item["effect"]) in wanted]
     have = {(item["key"], item["effect"]) for item in kept}
     for key, effect in sorted(wanted - have):
