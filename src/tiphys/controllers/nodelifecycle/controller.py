@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from tiphys.apimachinery.errors import Conflict, NotFound
 from tiphys.apimachinery.meta import Object, object_key
@@ -91,7 +92,7 @@ class NodeLifecycleController:
         taints = plan_taints(
             node,
             now,
-            may_evict=lambda: self._zones.may_give_up(node, now_s),
+            may_evict=partial(self._zones.may_give_up, node, now_s),
             spare=self._zones.all_down,
         )
         if taints is not None:
