@@ -112,6 +112,7 @@ async def test_updates_go_from_the_top_one_at_a_time(world):
     ("spec", "after"),
     [
         ({"partition": 2}, {"0": "v1", "1": "v1", "2": "v2"}),
+        ({"partition": 2, "ordinals": {"start": 4}}, {"4": "v1", "5": "v1", "6": "v2"}),
         ({"updateStrategy": {"type": "OnDelete"}}, {"0": "v1", "1": "v1", "2": "v1"}),
     ],
 )
@@ -132,3 +133,4 @@ async def test_a_failed_pod_is_made_again(world):
         await world.settle()
         (fresh,) = world.api.all(PODS)
         assert fresh["metadata"]["uid"] != pod["metadata"]["uid"]
+        assert ("RecreatingFailedPod", "StatefulSet d/db is recreating failed Pod db-0") in world.events()

@@ -37,6 +37,8 @@ class StatefulSetController(WorkloadController):
         for ordinal, digest in planned.create:
             await self._create_claims(owner, ordinal)
             await self._create_child(key, owner, build_pod(owner, templates[digest], ordinal, digest))
+        for event in planned.events:
+            self._recorder.record(owner, *event)
         for pod in planned.delete:
             await self._delete_child(key, owner, pod)
         return planned.recheck_s

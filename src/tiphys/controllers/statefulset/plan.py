@@ -31,6 +31,7 @@ class Plan:
     create: list[tuple[int, str]] = field(default_factory=list)
     delete: list[Object] = field(default_factory=list)
     status: Object = field(default_factory=dict)
+    events: list[tuple[str, str, str]] = field(default_factory=list)
     recheck_s: float | None = None
 
 
@@ -71,6 +72,7 @@ def _plan_wanted(
             result.create.append((number, _revision_for(owner, number, revisions)))
         elif podstate.is_terminal(pod) and not podstate.is_deleting(pod):
             result.delete.append(pod)
+            result.events.append(_recreating(owner, pod))
         elif podstate.is_deleting(pod) or not _is_available(owner, pod, now):
             if ordered:
                 return True
@@ -80,6 +82,14 @@ def _plan_wanted(
         if ordered:
             return True
     return False
+
+
+def _recreating(owner: Object, pod: Object) -> tuple[str, str, str]:
+    who = f"StatefulSet {owner['metadata']['namespace']}/{owner['metadata']['name']}"
+    name = pod["metadata"]["name"]
+    if podstate.phase(pod) == "Failed":
+        return "Warning", "RecreatingFailedPod", f"{who} is recreating failed Pod {name}"
+    return "Normal", "RecreatingTerminatedPod", f"{who} is recreating terminated Pod {name}"
 
 
 def _plan_condemned(
@@ -124,7 +134,7 @@ def _plan_update(
     settings = strategy.get("rollingUpdate") or {}
     allowed = max(scaled(settings.get("maxUnavailable", 1), replicas_of(owner), round_up=True), 1)
     down = sum(not _is_available(owner, by_ordinal[n], now) for n in wanted if n in by_ordinal)
-    least = max(wanted.start, int(settings.get("partition") or 0))
+    least = wanted.start + int(settings.get("partition") or 0)
     for number in reversed([n for n in wanted if n >= least]):
         pod = by_ordinal.get(number)
         if pod is None:
@@ -145,7 +155,7 @@ def _revision_for(owner: Object, number: int, revisions: Revisions) -> str:
     if strategy.get("type") == "OnDelete":
         return revisions.update
     partition = int((strategy.get("rollingUpdate") or {}).get("partition") or 0)
-    return revisions.current if number < partition else revisions.update
+    return revisions.current if number < first_ordinal(owner) + partition else revisions.update
 
 
 def _status(owner: Object, by_ordinal: dict[int, Object], revisions: Revisions, now: datetime) -> Object:
