@@ -67,6 +67,7 @@ def test_port_taken(fresh: RunningCluster) -> None:
             holder.close()
     assert "port" in said
     assert "in use" in said or "taken" in said
+    assert "no clusters" in fresh.tiphys("status").all
 
 
 def test_missing_containerd(fresh: RunningCluster, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -108,7 +109,13 @@ def _new_or_same(cluster: Cluster | None, options: UpOptions, progress: Progress
     index = network.claim_index(folder, options.name)
     outbound = options.outbound is not False
     cluster = Cluster(options.name, index, folder, options.nodes or 1, outbound, options.store or "sqlite")
-    state.save(cluster)
+    try:
+        preflight.check_port(cluster)
+        state.save(cluster)
+    except CtlError:  # refused: as if it had not been asked for
+        network.destroy(cluster)
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return cluster
 
 
