@@ -40,6 +40,14 @@ class Concerned(Generic[P]):
     row: Resource
 
 
+@dataclass(frozen=True, slots=True)
+class _Candidates(Generic[P]):
+    """Policies whose rules may mean a kind of write, and the rows that stand for its kind."""
+
+    policies: list[tuple[P, list[Binding]]]
+    others: list[Resource]
+
+
 class Registry(Generic[P]):
     """Policies by name, each with its bindings by name."""
 
@@ -49,7 +57,7 @@ class Registry(Generic[P]):
         self._policies: dict[str, P] = {}
         self._bindings: dict[str, Binding] = {}
         self._bound: list[tuple[P, list[Binding]]] = []
-        self._index: dict[tuple[Any, ...], list[tuple[P, list[Binding]]]] = {}
+        self._index: dict[tuple[Any, ...], _Candidates[P]] = {}
         self._revision = -1
 
     def feeds(self, store: ObjectStore, table: Any) -> list[Feed]:
@@ -84,7 +92,7 @@ class Registry(Generic[P]):
         ]
         self._index.clear()
 
-    def _candidates(self, attributes: Attributes) -> list[tuple[P, list[Binding]]]:
+    def _candidates(self, attributes: Attributes) -> _Candidates[P]:
         """Return the policies whose rules may mean a write, whatever its name and labels are."""
         table = attributes.call.backend.table
         if table.revision != self._revision:  # what stands for what may have changed
@@ -95,7 +103,7 @@ class Registry(Generic[P]):
         found = self._index.get(key)
         if found is None:
             others = matching.equivalents(attributes)
-            found = self._index[key] = [
+            meant = [
                 (policy, bindings)
                 for policy, bindings in self._bound
                 if any(
@@ -104,6 +112,7 @@ class Registry(Generic[P]):
                     for one in (row, *others)
                 )
             ]
+            found = self._index[key] = _Candidates(meant, others)
         return found
 
     async def concerned(self, attributes: Attributes) -> list[Concerned[P]]:
@@ -113,17 +122,17 @@ class Registry(Generic[P]):
         if (attributes.group, attributes.plural) in _REVIEWS:
             return []
         candidates = self._candidates(attributes)
-        if not candidates:
+        if not candidates.policies:
             return []
         labels = await matching.namespace_labels(attributes)
         return list(_selected(candidates, attributes, labels))
 
 
 def _selected(
-    candidates: list[tuple[P, list[Binding]]], attributes: Attributes, labels: dict[str, str] | None
+    candidates: _Candidates[P], attributes: Attributes, labels: dict[str, str] | None
 ) -> Iterator[Concerned[P]]:
-    others = matching.equivalents(attributes)
-    for policy, bindings in candidates:
+    others = candidates.others
+    for policy, bindings in candidates.policies:
         row = policy.match.row(attributes, others)
         if row is None or not policy.match.selects(attributes, others, labels):
             continue

@@ -1,0 +1,134 @@
+"""Budgets, variables on demand and questions about rights, without a server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tiphys.apimachinery.cel import types
+from tiphys.apimachinery.cel.library.authorizers import AccessCheck, Authorizer, Decision
+from tiphys.apis.admissionregistration.expressions import Compiled, Composition, Scope
+from tiphys.apiserver.admission.policies.conditions import Conditions, ConditionsFailed
+from tiphys.apiserver.admission.policies.evaluation import Inputs, OutOfBudget, Result, Run
+from tiphys.apiserver.admission.policies.inputs import Rights
+
+OBJECT = {"metadata": {"name": "n"}, "items": list(range(10))}
+
+
+def composition(**variables: str) -> Composition:
+    made = Composition(Scope(authorizer=True))
+    for name, text in variables.items():
+        made.add(name, text)
+    return made
+
+
+def run(made: Composition, remaining: int = 10_000, **values: Any) -> Run:
+    return Run(made.variables, Inputs({"object": OBJECT, **values}), remaining)
+
+
+def test_values_and_errors() -> None:
+    made = composition()
+    one = run(made)
+    assert one.evaluate([made.compile("object.metadata.name"), made.compile("object.none")]) == [
+        Result("n"), Result(error="expression 'object.none' resulted in error: no such key: none")
+    ]  # fmt: skip
+    assert one.one(Compiled("x", None, "compilation failed: y")).error == (
+        "compilation error: compilation failed: y"
+    )
+
+
+def test_what_is_spent_is_gone() -> None:
+    made = composition()
+    expression = made.compile("object.items.all(i, i < 100)")
+    once = run(made)
+    once.one(expression)
+    cost = 10_000 - once.remaining
+    assert cost > 10
+    short = run(made, 2 * cost - 1)
+    short.one(expression)
+    with pytest.raises(OutOfBudget, match="running out of cost budget"):
+        short.one(expression)
+
+
+def test_a_variable_is_paid_for_once() -> None:
+    made = composition(small="object.items.filter(i, i < 5)")
+    expression = made.compile("size(variables.small) == 5")
+    both = run(made)
+    both.one(expression)
+    first = 10_000 - both.remaining
+    both.one(expression)
+    assert 10_000 - both.remaining - first < first
+
+
+def test_variables_fail_where_they_are_used() -> None:
+    made = composition(bad="object.none", worse="variables.bad")
+    found = run(made).one(made.compile("variables.worse"))
+    assert found.error == (
+        "expression 'variables.worse' resulted in error: composited variable \"worse\" fails to evaluate: "
+        'composited variable "bad" fails to evaluate: no such key: none'
+    )
+    assert run(made).one(made.compile("has(object.items) || variables.bad")).value is True
+
+
+def test_variables_that_do_not_compile_fail_when_they_are_used() -> None:
+    made = composition(bad="nonsense(")
+    error = run(made).one(made.compile("variables.bad")).error
+    assert 'composited variable "bad" fails to compile: compilation failed: ERROR' in error
+
+
+KEPT = {
+    "a list": ("[1, 2]", "variables.v[0] == 'a'", "'_==_' applied to '(int, string)'"),
+    "a map": ("{'a': 1}", "variables.v['a'] == 'a'", "'_==_' applied to '(int, string)'"),
+    "a time": ("timestamp('2020-01-01T00:00:00Z')", "variables.v == 1", "'(timestamp, int)'"),
+}
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_variables_show_the_types_of_what_they_hold(case: str) -> None:
+    text, use, fault = KEPT[case]
+    assert fault in composition(v=text).compile(use).fault
+
+
+def test_variables_show_nothing_of_objects() -> None:
+    assert not composition(v="request").compile("variables.v.nothing == 1").fault
+
+
+def conditions(*texts: str) -> Conditions:
+    made = composition()
+    return Conditions([made.compile(text, types.BOOL) for text in texts], {})
+
+
+def test_errors_of_conditions_are_told_together() -> None:
+    with pytest.raises(ConditionsFailed) as caught:
+        conditions("object.a == 1", "object.b == 1").hold(Inputs({"object": OBJECT}), ignore_failure=False)
+    assert str(caught.value) == (
+        "[expression 'object.a == 1' resulted in error: no such key: a, "
+        "expression 'object.b == 1' resulted in error: no such key: b]"
+    )
+
+
+async def test_evaluation_starts_over_with_each_answer() -> None:
+    asked: list[AccessCheck] = []
+    runs = 0
+
+    class Slow(Rights):
+        async def _ask(self, access: AccessCheck) -> Decision:
+            asked.append(access)
+            return Decision(allowed=access.verb == "get")
+
+    rights = Slow(None)  # type: ignore[arg-type]
+    made = composition()
+    text = "authorizer.path('/a').check('get').allowed() && !authorizer.path('/a').check('put').allowed()"
+    compiled = made.compile(text, types.BOOL)
+
+    def once() -> Result:
+        nonlocal runs
+        runs += 1
+        return run(made, 10_000_000, authorizer=Authorizer(rights.decide)).one(compiled)
+
+    assert (await rights.evaluate(once)).value is True
+    assert [access.verb for access in asked] == ["get", "put"]
+    assert runs == 3
+    await rights.evaluate(once)
+    assert len(asked) == 2  # answers are kept for the request
