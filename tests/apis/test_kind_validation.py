@@ -110,7 +110,11 @@ CREATE: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "bad selector operator": (
         apps("Deployment", selector={"matchExpressions": [{"key": "app", "operator": "X"}]}),
-        ['spec.selector.matchExpressions[0].operator: Invalid value: "X": not a valid selector operator'],
+        [
+            'spec.selector.matchExpressions[0].operator: Invalid value: "X": not a valid selector operator',
+            'spec.selector: Invalid value: {"matchExpressions":[{"key":"app","operator":"X"}]}: invalid label '
+            "selector",
+        ],
     ),
     "negative replicas": (
         apps("Deployment", replicas=-1),
@@ -146,7 +150,7 @@ CREATE: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "stateful policy": (
         apps("StatefulSet", podManagementPolicy="X"),
-        ['spec.podManagementPolicy: Unsupported value: "X": supported values: "OrderedReady", "Parallel"'],
+        ["spec.podManagementPolicy: Invalid value: \"X\": must be 'OrderedReady' or 'Parallel'"],
     ),
     "stateful claims are volumes": (
         apps(

@@ -17,8 +17,28 @@ from tiphys.apimachinery.errors import FieldError
 IMMUTABLE = "field is immutable"
 
 
+class Struct(dict[str, Any]):
+    """A value whose fields are shown in the order that they were given in, under the names given here.
+
+    The API shows some values in the shape that it has inside, not in the one on the wire.
+    """
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        keys = list(value) if isinstance(value, Struct) else sorted(value)
+        return {key: _ordered(value[key]) for key in keys}
+    return [_ordered(item) for item in value] if isinstance(value, list) else value
+
+
 def _encode(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=isinstance(value, dict))
+    return json.dumps(_ordered(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def shown_selector(selector: dict[str, Any]) -> Struct:
+    """A label selector as the API shows it."""
+    fields = ("matchLabels", "matchExpressions")
+    return Struct({key: selector[key] for key in fields if selector.get(key)})
 
 
 def render(value: Any) -> str:
@@ -42,6 +62,11 @@ def required(path: str, detail: str = "") -> FieldError:
 def invalid(path: str, value: Any, detail: str) -> FieldError:
     """A value breaks a rule that ``detail`` tells."""
     return FieldError("FieldValueInvalid", path, _with_detail(f"Invalid value: {render(value)}", detail))
+
+
+def invalid_unshown(path: str, detail: str) -> FieldError:
+    """A value breaks a rule, and is too long to be repeated."""
+    return FieldError("FieldValueInvalid", path, _with_detail("Invalid value", detail))
 
 
 def type_invalid(path: str, value: Any, detail: str) -> FieldError:

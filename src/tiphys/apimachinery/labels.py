@@ -124,7 +124,7 @@ def from_label_selector(selector: Mapping[str, Any] | None) -> Selector:
         operator = _EXPRESSION_OPERATORS.get(expression.get("operator", ""))
         if operator is None:
             raise BadRequest(f'"{expression.get("operator", "")}" is not a valid label selector operator')
-        found.append(new_requirement(expression["key"], operator, expression.get("values") or ()))
+        found.append(new_requirement(expression.get("key") or "", operator, expression.get("values") or ()))
     return Selector(tuple(found))
 
 

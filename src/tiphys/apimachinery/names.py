@@ -25,6 +25,7 @@ _CONFIG_KEY = r"[-._a-zA-Z0-9]+"
 _C_IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]*"
 _PERCENT = r"[0-9]+%"
 _HEADER = r"[-A-Za-z0-9]+"
+_REASON = r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?"
 _HTTP_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 
 _LABEL_TEXT = (
@@ -104,6 +105,7 @@ _match_c_identifier = _matcher(_C_IDENTIFIER)
 _match_percent = _matcher(_PERCENT)
 _match_header = _matcher(_HEADER)
 _match_http_path = _matcher(_HTTP_PATH)
+_match_reason = _matcher(_REASON)
 
 
 def _bytes(value: str) -> int:
@@ -261,17 +263,18 @@ def is_http_header_name(value: str) -> list[str]:
     return [regex_error(text, _HEADER, "X-Header-Name")]
 
 
-def is_domain_prefixed_path(value: str) -> list[str]:
-    """``acme.io/foo``: a signer, a finalizer-like path."""
-    if not value:
-        return [""]
-    host, _, path = value.partition("/")
-    if not host or not path:
-        return ['must be a domain-prefixed path (such as "acme.io/foo")']
-    faults = is_dns1123_subdomain(host)
-    if not _match_http_path(path):
-        faults.append(regex_error("Invalid path", _HTTP_PATH))
-    return faults
+def is_http_path(value: str) -> list[str]:
+    return [] if _match_http_path(value) else [regex_error("Invalid path", _HTTP_PATH)]
+
+
+def is_condition_reason(value: str) -> list[str]:
+    if _match_reason(value):
+        return []
+    text = (
+        "a condition reason must start with alphabetic character, optionally followed by a string of"
+        " alphanumeric characters or '_,:', and must end with an alphanumeric character or '_'"
+    )
+    return [regex_error(text, _REASON, "my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB")]
 
 
 def is_path_segment_name(value: str) -> list[str]:

@@ -11,11 +11,13 @@ from typing import Any
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import (
+    duplicate,
     forbidden,
     invalid,
     invalid_all,
     not_supported,
     required,
+    too_long,
 )
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each
@@ -25,6 +27,9 @@ NOT_NEGATIVE = "must be greater than or equal to 0"
 POSITIVE = "must be greater than zero"
 NOT_INTEGER = "must be an integer"
 _MAX_INT32 = 2**31 - 1
+_STATUSES = ("False", "True", "Unknown")
+_REASON_MAX = 1024
+_MESSAGE_MAX = 32768
 
 
 def not_negative(obj: Object, path: str, *keys: str) -> list[FieldError]:
@@ -70,10 +75,7 @@ def count_or_percent(value: Any, path: str) -> list[FieldError]:
     if value is None:
         return []
     if isinstance(value, str):
-        return [
-            invalid(path, value, "must be an integer or percentage (e.g '5%')")
-            for _text in names.is_percent(value)
-        ]
+        return invalid_all(path, value, names.is_percent(value))
     return [invalid(path, value, NOT_NEGATIVE)] if value < 0 else []
 
 
@@ -132,6 +134,53 @@ def _requirement(requirement: Object, path: str) -> list[FieldError]:
     faults += invalid_all(f"{path}.key", key, names.is_qualified_name(key))
     for index, value in enumerate(values):
         faults += invalid_all(f"{path}.values[{index}]", value, names.is_label_value(str(value)))
+    return faults
+
+
+def domain_prefixed_path(value: str, path: str) -> list[FieldError]:
+    """``acme.io/foo``; what is wrong is told of the part that is."""
+    if not value:
+        return [required(path)]
+    host, _, rest = value.partition("/")
+    if not host or not rest:
+        return [invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')]
+    return invalid_all(path, host, names.is_dns1123_subdomain(host)) + invalid_all(
+        path, rest, names.is_http_path(rest)
+    )
+
+
+def conditions(obj: Object, path: str) -> list[FieldError]:
+    """Return every fault of a status's standard conditions."""
+    faults: list[FieldError] = []
+    seen: set[str] = set()
+    for index, condition in enumerate(each(obj, "conditions")):
+        at, kind, reason = f"{path}[{index}]", condition.get("type") or "", condition.get("reason") or ""
+        if kind in seen:
+            faults.append(duplicate(f"{at}.type", kind))
+        seen.add(kind)
+        faults += _condition(condition, kind, reason, at)
+    return faults
+
+
+def _condition(condition: Object, kind: str, reason: str, path: str) -> list[FieldError]:
+    status = condition.get("status") or ""
+    faults = invalid_all(f"{path}.type", kind, names.is_qualified_name(kind))
+    if status not in _STATUSES:
+        faults.append(not_supported(f"{path}.status", status, _STATUSES))
+    generation = condition.get("observedGeneration") or 0
+    if generation < 0:
+        text = "must be greater than or equal to zero"
+        faults.append(invalid(f"{path}.observedGeneration", generation, text))
+    if not condition.get("lastTransitionTime"):
+        faults.append(required(f"{path}.lastTransitionTime", "must be set"))
+    if not reason:
+        faults.append(required(f"{path}.reason", "must be set"))
+    else:
+        faults += invalid_all(f"{path}.reason", reason, names.is_condition_reason(reason))
+        if len(reason) > _REASON_MAX:
+            faults.append(too_long(f"{path}.reason", _REASON_MAX))
+    if len(condition.get("message") or "") > _MESSAGE_MAX:
+        faults.append(too_long(f"{path}.message", _MESSAGE_MAX))
     return faults
 
 

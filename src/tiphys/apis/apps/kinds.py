@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from tiphys.apimachinery import names
 from tiphys.apimachinery.meta import GVK
-from tiphys.apis.apps import defaults, validation
-from tiphys.apis.core.pod_warnings import template_warnings
+from tiphys.apis.apps import (
+    daemon_validation,
+    defaults,
+    stateful_validation,
+    status_validation,
+    validation,
+)
+from tiphys.apis.core.pod_warnings import named_template_warnings, template_warnings
 from tiphys.apis.strategy import Strategy
 
 
@@ -19,8 +26,8 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_create=defaults.prepare_deployment,
         validate=validation.validate_deployment,
         validate_update=validation.validate_deployment_update,
-        validate_status_update=validation.validate_status_counts,
-        warnings=template_warnings,
+        validate_status_update=status_validation.validate_deployment_status,
+        warnings=named_template_warnings,
         has_generation=True,
     ),
     Strategy(
@@ -29,18 +36,19 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_create=defaults.prepare_replica_set,
         validate=validation.validate_replica_set,
         validate_update=validation.validate_replica_set_update,
-        validate_status_update=validation.validate_status_counts,
-        warnings=template_warnings,
+        validate_status_update=status_validation.validate_replica_set_status,
+        warnings=named_template_warnings,
         has_generation=True,
     ),
     Strategy(
         _apps("StatefulSet"),
         default=defaults.default_stateful_set,
         prepare_create=defaults.prepare_stateful_set,
-        validate=validation.validate_stateful_set,
-        validate_update=validation.validate_stateful_set_update,
-        validate_status_update=validation.validate_status_counts,
-        warnings=template_warnings,
+        validate=stateful_validation.validate_stateful_set,
+        validate_update=stateful_validation.validate_stateful_set_update,
+        validate_status_update=status_validation.validate_stateful_set_status,
+        validate_name=names.is_dns1123_label,
+        warnings=stateful_validation.stateful_set_warnings,
         has_generation=True,
     ),
     Strategy(
@@ -48,15 +56,15 @@ STRATEGIES: tuple[Strategy, ...] = (
         default=defaults.default_daemon_set,
         prepare_create=defaults.prepare_daemon_set,
         prepare_update=defaults.prepare_daemon_set_update,
-        validate=validation.validate_daemon_set,
-        validate_update=validation.validate_daemon_set_update,
-        validate_status_update=validation.validate_status_counts,
+        validate=daemon_validation.validate_daemon_set,
+        validate_update=daemon_validation.validate_daemon_set_update,
+        validate_status_update=status_validation.validate_daemon_set_status,
         warnings=template_warnings,
         has_generation=True,
     ),
     Strategy(
         _apps("ControllerRevision"),
-        validate=validation.validate_revision,
-        validate_update=validation.validate_revision_update,
+        validate=daemon_validation.validate_revision,
+        validate_update=daemon_validation.validate_revision_update,
     ),
 )

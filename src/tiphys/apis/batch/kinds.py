@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from tiphys.apimachinery.meta import GVK
-from tiphys.apis.batch import defaults, validation
-from tiphys.apis.core.pod_warnings import template_warnings
+from tiphys.apis.batch import cron_validation, defaults, status_validation, validation
 from tiphys.apis.strategy import Strategy
 
 STRATEGIES: tuple[Strategy, ...] = (
@@ -14,16 +13,17 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_create=defaults.prepare_job,
         validate=validation.validate_job,
         validate_update=validation.validate_job_update,
-        warnings=template_warnings,
+        validate_status_update=status_validation.validate_job_status,
+        warnings=cron_validation.job_warnings,
         has_generation=True,
     ),
     Strategy(
         GVK("batch", "v1", "CronJob"),
         default=defaults.default_cron_job,
         prepare_create=defaults.prepare_cron_job,
-        validate=validation.validate_cron_job,
-        validate_update=validation.validate_cron_job_update,
-        warnings=template_warnings,
+        validate=cron_validation.validate_cron_job,
+        validate_update=cron_validation.validate_cron_job_update,
+        warnings=cron_validation.cron_job_warnings,
         has_generation=True,
     ),
 )

@@ -1,257 +1,253 @@
-"""Rules of Jobs and CronJobs."""
+"""Rules of Jobs: what a new one may be, and what of one may change."""
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
-from tiphys.apimachinery import labels as label_machinery
-from tiphys.apimachinery.errors import FieldError, StatusError
-from tiphys.apimachinery.field_errors import forbidden, immutable, invalid, not_supported, required
-from tiphys.apimachinery.meta import Object
-from tiphys.apis.apps.validation import MISMATCH
-from tiphys.apis.batch.defaults import UID_LABEL
+from tiphys.apimachinery import names
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.field_errors import (
+    IMMUTABLE,
+    immutable,
+    invalid,
+    not_supported,
+    required,
+    shown_selector,
+    too_long,
+)
+from tiphys.apimachinery.meta import Object, copy_object
+from tiphys.apis.apps.validation import MISMATCH, parse_selector
+from tiphys.apis.batch.defaults import NAME_LABEL, OLD_NAME_LABEL, OLD_UID_LABEL, UID_LABEL
+from tiphys.apis.batch.policy_validation import failure_policy_faults, success_policy_faults
 from tiphys.apis.core.pod_validation import validate_template
 from tiphys.apis.defaulting import each, peek
-from tiphys.apis.value_validation import label_selector, not_negative, one_of
+from tiphys.apis.value_validation import domain_prefixed_path, label_selector, not_negative
 
-_NAME_MAX = 52
-_FIXED = (
-    "selector",
-    "completionMode",
-    "podFailurePolicy",
-    "backoffLimitPerIndex",
-    "managedBy",
-    "successPolicy",
-)
-_SCHEDULING = ("nodeSelector", "affinity", "tolerations", "schedulingGates")
-_CRON_FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_CRON_NAMES: tuple[dict[str, int], ...] = (
-    {},
-    {},
-    {},
-    {name: number for number, name in enumerate(_MONTHS, 1)},
-    {name: number for number, name in enumerate(_DAYS)},
-)
-_MACROS = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
+_PARALLELISM_MAX = 100_000
+_FAILED_INDEXES_MAX = 100_000
+MANY_COMPLETIONS = 100_000
+MANY_PARALLEL = 10_000
+_MANY_FAILED = 10_000
+_MANAGER_MAX = 63
+_REPLACEMENT = ("Failed", "TerminatingOrFailed")
+_IMMUTABLE = ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy")
+_SCHEDULING = ("nodeSelector", "tolerations", "schedulingGates")
 
 
-def _job_spec(spec: Object, path: str) -> list[FieldError]:
+def job_spec_faults(spec: Object, path: str) -> list[FieldError]:
+    """Return every fault of what a Job has inside a CronJob as well."""
     faults = not_negative(
-        spec, path, "parallelism", "completions", "backoffLimit", "ttlSecondsAfterFinished",
-        "activeDeadlineSeconds", "backoffLimitPerIndex", "maxFailedIndexes",
+        spec, path, "parallelism", "completions", "activeDeadlineSeconds", "backoffLimit",
+        "ttlSecondsAfterFinished", "backoffLimitPerIndex", "maxFailedIndexes",
     )  # fmt: skip
+    if spec.get("maxFailedIndexes") is not None and spec.get("backoffLimitPerIndex") is None:
+        faults.append(required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified"))
+    manager = spec.get("managedBy")
+    if manager is not None:
+        faults += domain_prefixed_path(manager, f"{path}.managedBy")
+        if len(manager) > _MANAGER_MAX:
+            faults.append(too_long(f"{path}.managedBy", _MANAGER_MAX))
+    faults += _mode(spec, path)
+    if spec.get("podFailurePolicy") is not None:
+        faults += failure_policy_faults(spec, f"{path}.podFailurePolicy")
+    policy = spec.get("successPolicy")
+    if policy is not None and spec.get("completionMode") == "Indexed":
+        faults += success_policy_faults(spec, f"{path}.successPolicy")
+    elif policy is not None:
+        faults.append(invalid(f"{path}.successPolicy", policy, "requires indexed completion mode"))
+    faults += _replacement(spec, f"{path}.podReplacementPolicy")
+    faults += validate_template(peek(spec, "template"), f"{path}.template")
+    return faults + _restart_policy(spec, f"{path}.template.spec.restartPolicy")
+
+
+def _mode(spec: Object, path: str) -> list[FieldError]:
     mode = spec.get("completionMode")
-    faults += one_of(mode, f"{path}.completionMode", ("Indexed", "NonIndexed"), optional=True)
-    if mode == "Indexed" and spec.get("completions") is None:
-        text = "when completion mode is Indexed"
-        faults.append(required(f"{path}.completions", text))
-    if spec.get("backoffLimitPerIndex") is not None and mode != "Indexed":
-        text = "requires indexed completion mode"
-        faults.append(invalid(f"{path}.backoffLimitPerIndex", spec["backoffLimitPerIndex"], text))
-    policies = ("Failed", "TerminatingOrFailed")
-    faults += one_of(
-        spec.get("podReplacementPolicy"), f"{path}.podReplacementPolicy", policies, optional=True
-    )
-    template = peek(spec, "template")
-    faults += validate_template(template, f"{path}.template")
-    policy = peek(template, "spec").get("restartPolicy") or ""
-    if policy not in ("OnFailure", "Never"):
-        at = f"{path}.template.spec.restartPolicy"
-        if policy in ("", "Always"):
-            faults.append(required(at, 'valid values: "OnFailure", "Never"'))
-        else:
-            faults.append(not_supported(at, policy, ["OnFailure", "Never"]))
-    return faults + _failure_policy(spec, policy, path)
+    if mode not in (None, "NonIndexed", "Indexed"):
+        return [not_supported(f"{path}.completionMode", mode, ("NonIndexed", "Indexed"))]
+    if mode == "Indexed":
+        return _indexed(spec, path)
+    return [
+        invalid(f"{path}.{key}", spec[key], "requires indexed completion mode")
+        for key in ("backoffLimitPerIndex", "maxFailedIndexes")
+        if spec.get(key) is not None
+    ]
 
 
-def _failure_policy(spec: Object, restart: str, path: str) -> list[FieldError]:
-    if spec.get("podFailurePolicy") is None:
+def _at_most(value: int | None, most: int, path: str, text: str = "") -> list[FieldError]:
+    if value is None or value <= most:
         return []
+    return [invalid(path, value, f"must be less than or equal to {most}{text}")]
+
+
+def _indexed(spec: Object, path: str) -> list[FieldError]:
     faults: list[FieldError] = []
-    if restart != "Never":
-        text = 'only "Never" is supported when podFailurePolicy is specified'
-        faults.append(invalid(f"{path}.template.spec.restartPolicy", restart, text))
-    actions = ("Count", "FailIndex", "FailJob", "Ignore")
-    for index, rule in enumerate(each(spec, "podFailurePolicy", "rules")):
-        at = f"{path}.podFailurePolicy.rules[{index}]"
-        faults += one_of(rule.get("action"), f"{at}.action", actions)
-        if rule.get("onExitCodes") is None and not rule.get("onPodConditions"):
-            text = "specifying one of OnExitCodes and OnPodConditions is required"
-            faults.append(invalid(at, rule, text))
-        codes = rule.get("onExitCodes")
-        if isinstance(codes, dict):
-            if rule.get("onPodConditions"):
-                text = "specifying both OnExitCodes and OnPodConditions is not supported"
-                faults.append(invalid(at, rule, text))
-            faults += one_of(codes.get("operator"), f"{at}.onExitCodes.operator", ("In", "NotIn"))
-            if not codes.get("values"):
-                text = "at least one value is required"
-                faults.append(invalid(f"{at}.onExitCodes.values", codes.get("values") or [], text))
+    completions, failed = spec.get("completions"), spec.get("maxFailedIndexes")
+    parallelism, at = spec.get("parallelism"), f"{path}.maxFailedIndexes"
+    if completions is None:
+        faults.append(required(f"{path}.completions", "when completion mode is Indexed"))
+    text = " when completion mode is Indexed"
+    faults += _at_most(parallelism, _PARALLELISM_MAX, f"{path}.parallelism", text)
+    if completions is not None and failed is not None and failed > completions:
+        faults.append(invalid(at, failed, "must be less than or equal to completions"))
+    faults += _at_most(failed, _FAILED_INDEXES_MAX, at)
+    if (completions or 0) > MANY_COMPLETIONS and spec.get("backoffLimitPerIndex") is not None:
+        if failed is None:
+            text = f"must be specified when completions is above {MANY_COMPLETIONS}"
+            faults.append(required(at, text))
+        text = f" when completions are above {MANY_COMPLETIONS} and used with backoff limit per index"
+        faults += _at_most(parallelism, MANY_PARALLEL, f"{path}.parallelism", text)
+        faults += _at_most(failed, _MANY_FAILED, at, text)
     return faults
+
+
+def _replacement(spec: Object, path: str) -> list[FieldError]:
+    policy = spec.get("podReplacementPolicy")
+    known = _REPLACEMENT if spec.get("podFailurePolicy") is None else ("Failed",)
+    return [] if policy is None or policy in known else [not_supported(path, policy, known)]
+
+
+def _restart_policy(spec: Object, path: str) -> list[FieldError]:
+    policy = peek(spec, "template", "spec").get("restartPolicy") or ""
+    if policy in ("", "Always"):
+        return [required(path, 'valid values: "OnFailure", "Never"')]
+    if policy not in ("OnFailure", "Never"):
+        return [not_supported(path, policy, ("OnFailure", "Never"))]
+    if policy == "OnFailure" and spec.get("podFailurePolicy") is not None:
+        return [invalid(path, policy, 'only "Never" is supported when podFailurePolicy is specified')]
+    return []
 
 
 def validate_job(job: Object) -> list[FieldError]:
     """Return every fault of a Job whose selector has been made."""
-    spec = peek(job, "spec")
-    faults = _generated_selector(job) + _job_spec(spec, "spec")
-    selector = spec.get("selector")
-    labels = peek(spec, "template", "metadata", "labels")
-    if not isinstance(selector, dict):
-        mismatch = invalid("spec.template.metadata.labels", labels or None, MISMATCH)
-        return [*faults, required("spec.selector"), mismatch]
-    return faults + label_selector(selector, "spec.selector") + _matches(selector, labels)
+    return _whole(job, new_labels=True)
 
 
-def _matches(selector: Object, labels: Object) -> list[FieldError]:
-    try:
-        matched = label_machinery.from_label_selector(selector).matches(labels)
-    except StatusError:
-        matched = True
-    return [] if matched else [invalid("spec.template.metadata.labels", labels, MISMATCH)]
-
-
-def _generated_selector(job: Object) -> list[FieldError]:
-    spec = peek(job, "spec")
-    if spec.get("manualSelector") or not isinstance(spec.get("selector"), dict):
-        return []
-    wanted = {"matchLabels": {UID_LABEL: peek(job, "metadata").get("uid")}}
-    old = {"matchLabels": {"controller-uid": peek(job, "metadata").get("uid")}}
-    given = {key: value for key, value in spec["selector"].items() if value}
-    if given in (wanted, old):
-        return []
-    return [invalid("spec.selector", spec["selector"], "`selector` not auto-generated")]
-
-
-def validate_job_update(new: Object, old: Object) -> list[FieldError]:
-    """Return every fault of replacing a Job; what its pods are made of stays, unless it waits suspended."""
-    spec, before = peek(new, "spec"), peek(old, "spec")
-    faults = _job_spec(spec, "spec")
-    if not isinstance(spec.get("selector"), dict):
-        labels = peek(spec, "template", "metadata", "labels") or None
-        faults.append(required("spec.selector"))
-        faults.append(invalid("spec.template.metadata.labels", labels, MISMATCH))
-    faults += _completions(spec, before)
-    for key in _FIXED:
-        faults += immutable(f"spec.{key}", spec.get(key), before.get(key))
-    template, earlier = peek(spec, "template"), peek(before, "template")
-    if before.get("suspend") and not peek(old, "status").get("startTime"):
-        template, earlier = _without_scheduling(template), _without_scheduling(earlier)
-    return faults + immutable("spec.template", template, earlier)
-
-
-def _completions(spec: Object, before: Object) -> list[FieldError]:
-    new, old = spec.get("completions"), before.get("completions")
-    elastic = spec.get("completionMode") == "Indexed" and new == spec.get("parallelism")
-    if new == old or (elastic and old is not None):
-        return []
-    return [invalid("spec.completions", new, "field is immutable")]
-
-
-def _without_scheduling(template: Object) -> Object:
-    spec = {key: value for key, value in peek(template, "spec").items() if key not in _SCHEDULING}
-    meta = {
-        key: value
-        for key, value in peek(template, "metadata").items()
-        if key not in ("labels", "annotations")
-    }
-    return {"metadata": meta, "spec": spec}
-
-
-def _in_field(text: str, low: int, high: int, known: dict[str, int]) -> bool:
-    """Whether one comma-separated part of a cron field reads as a range within bounds."""
-
-    def number(token: str) -> int | None:
-        if token.lower() in known:
-            return known[token.lower()]
-        return int(token) if token.isdecimal() and token.isascii() else None
-
-    span, slash, step = text.partition("/")
-    if slash and not (step.isdecimal() and int(step) > 0):
-        return False
-    if span in ("*", "?"):
-        return True
-    first, dash, last = span.partition("-")
-    start, end = number(first), number(last) if dash else number(first)
-    if start is None or end is None:
-        return False
-    return low <= start <= end <= high
-
-
-def is_schedule(schedule: str) -> bool:
-    """Whether a text is a cron schedule: five fields, or a named one."""
-    if schedule.startswith("@"):
-        return schedule in _MACROS or bool(re.fullmatch(r"@every ([0-9.]+(ns|us|ms|h|m|s))+", schedule))
-    fields = schedule.split()
-    if len(fields) != len(_CRON_FIELDS):
-        return False
-    return all(
-        all(_in_field(part, low, high, known) for part in field.split(","))
-        for field, (low, high), known in zip(fields, _CRON_FIELDS, _CRON_NAMES, strict=True)
-    )
-
-
-def _schedule_faults(schedule: str) -> list[FieldError]:
-    path = "spec.schedule"
-    if not schedule:
-        return [required(path)]
-    faults: list[FieldError] = []
-    if "TZ" in schedule:
-        text = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
-        faults.append(invalid(path, schedule, text))
-    elif not is_schedule(schedule):
-        fields = schedule.split()
-        text = f"failed to parse schedule: {schedule}"
-        if len(fields) != len(_CRON_FIELDS) and not schedule.startswith("@"):
-            text = f"expected exactly 5 fields, found {len(fields)}: [{' '.join(fields)}]"
-        faults.append(invalid(path, schedule, text))
+def _whole(job: Object, *, new_labels: bool) -> list[FieldError]:
+    spec, name = peek(job, "spec"), str(peek(job, "metadata").get("name") or "")
+    faults = _generated(job, new_labels=new_labels) + _with_selector(spec)
+    completions = spec.get("completions") or 0
+    if spec.get("completionMode") == "Indexed" and completions > 0:
+        longest = f"{name}-{completions - 1}"
+        if names.is_dns1123_label(longest):
+            text = f"will not able to create pod with invalid DNS label: {longest}"
+            faults.append(invalid("metadata.name", name, text))
     return faults
 
 
-def validate_cron_job(cron: Object) -> list[FieldError]:
-    """Return every fault of a CronJob."""
-    spec = peek(cron, "spec")
-    faults: list[FieldError] = []
-    name = str(peek(cron, "metadata").get("name") or "")
-    if len(name) > _NAME_MAX:
-        text = f"must be no more than {_NAME_MAX} characters"
-        faults.append(invalid("metadata.name", name, text))
-    faults += _schedule_faults(spec.get("schedule") or "")
-    faults += not_negative(spec, "spec", "startingDeadlineSeconds")
-    policies = ("Allow", "Forbid", "Replace")
-    faults += one_of(spec.get("concurrencyPolicy"), "spec.concurrencyPolicy", policies)
-    faults += _time_zone(spec.get("timeZone"))
-    job = peek(spec, "jobTemplate", "spec")
-    faults += _job_spec(job, "spec.jobTemplate.spec")
-    if job.get("manualSelector"):
-        at = "spec.jobTemplate.spec.manualSelector"
-        faults.append(not_supported(at, True, ["nil", "false"]))
-    if job.get("selector") is not None:
-        faults.append(forbidden("spec.jobTemplate.spec.selector", "`selector` will be auto-generated"))
-    return faults + not_negative(spec, "spec", "successfulJobsHistoryLimit", "failedJobsHistoryLimit")
+def _with_selector(spec: Object) -> list[FieldError]:
+    faults = job_spec_faults(spec, "spec")
+    given = spec.get("selector")
+    if isinstance(given, dict):
+        faults += label_selector(given, "spec.selector")
+    else:
+        faults.append(required("spec.selector"))
+    selector, labels = parse_selector(given), peek(spec, "template", "metadata", "labels")
+    if selector is not None and not selector.matches(labels):
+        faults.append(invalid("spec.template.metadata.labels", labels or None, MISMATCH))
+    return faults
 
 
-def _time_zone(zone: Any) -> list[FieldError]:
-    if zone is None:
+def _generated(job: Object, *, new_labels: bool) -> list[FieldError]:
+    """A selector that nobody made by hand selects by the Job's UID, and its template has the labels."""
+    spec, meta = peek(job, "spec"), peek(job, "metadata")
+    if spec.get("manualSelector") or not isinstance(spec.get("selector"), dict):
         return []
-    path = "spec.timeZone"
-    if not zone:
-        return [invalid(path, zone, "timeZone must be nil or non-empty string")]
-    if zone.lower() == "local":
-        return [
-            invalid(
-                path,
-                zone,
-                "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
-            )
-        ]
-    if not re.fullmatch(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", zone):
-        return [invalid(path, zone, f"unknown time zone {zone}")]
-    return []
+    uid, name = str(meta.get("uid") or ""), str(meta.get("name") or "")
+    faults = [] if uid else [required("metadata.uid")]
+    wanted = {OLD_UID_LABEL: uid, OLD_NAME_LABEL: name}
+    if new_labels:
+        wanted |= {UID_LABEL: uid, NAME_LABEL: name}
+    labels = peek(spec, "template", "metadata", "labels")
+    for key, value in wanted.items():
+        at, text = f"spec.template.metadata.labels[{key}]", f"must be '{value}'"
+        if key not in labels:
+            faults.append(required(at, text))
+        elif labels[key] != value:
+            faults.append(invalid(at, labels, text))
+    selector = parse_selector(spec["selector"])
+    if selector is not None and not selector.matches(wanted):
+        shown = shown_selector(spec["selector"])
+        faults.append(invalid("spec.selector", shown, "`selector` not auto-generated"))
+    return faults
 
 
-def validate_cron_job_update(new: Object, _old: Object) -> list[FieldError]:
-    """Return every fault of replacing a CronJob."""
-    return validate_cron_job(new)
+def is_true(job: Object, kind: str) -> bool:
+    """Whether a Job has this condition."""
+    return any(
+        condition.get("type") == kind and condition.get("status") == "True"
+        for condition in each(job, "status", "conditions")
+    )
+
+
+def validate_job_update(new: Object, old: Object) -> list[FieldError]:
+    """Return every fault of replacing a Job: what its pods are made of stays, unless it waits suspended.
+
+    As upstream does, all rules of a new Job are told first, and those of its spec once more.
+    """
+    spec, before = peek(new, "spec"), peek(old, "spec")
+    had = peek(before, "template", "metadata", "labels")
+    faults = _whole(new, new_labels=UID_LABEL in had and NAME_LABEL in had) + _with_selector(spec)
+    faults += _completions(spec, before)
+    if spec.get("selector") != before.get("selector"):
+        shown = shown_selector(peek(spec, "selector")) if spec.get("selector") is not None else None
+        faults.append(invalid("spec.selector", shown, IMMUTABLE))
+    faults += immutable("spec.template", peek(spec, "template"), _tolerated_template(new, old))
+    for key in _IMMUTABLE:
+        faults += immutable(f"spec.{key}", spec.get(key), before.get(key))
+    return faults
+
+
+def _completions(spec: Object, before: Object) -> list[FieldError]:
+    new, old, path = spec.get("completions"), before.get("completions"), "spec.completions"
+    if new == old:
+        return []
+    if spec.get("completionMode") != "Indexed":
+        return [invalid(path, new, IMMUTABLE)]
+    if new is None or new == spec.get("parallelism"):
+        return []
+    return [invalid(path, new, "can only be modified in tandem with spec.parallelism")]
+
+
+def _tolerated_template(new: Object, old: Object) -> Object:
+    """Return the old template with those changes in it that are let through.
+
+    A suspended Job that has not started, or whose pods are gone, may change where its pods run. Once its
+    pods are gone, it may change their resources too.
+    """
+    template = peek(new, "spec", "template")
+    earlier = copy_object(peek(old, "spec", "template"))
+    if not peek(old, "spec").get("suspend"):
+        return earlier
+    stopped = is_true(old, "Suspended") and not peek(old, "status").get("active")
+    if stopped or not peek(old, "status").get("startTime"):
+        _take_scheduling(earlier, template)
+    if stopped:
+        for key in ("initContainers", "containers"):
+            _take_resources(earlier, template, key)
+    return earlier
+
+
+def _take(to: Object, source: Object, key: str) -> None:
+    if key in source:
+        to[key] = source[key]
+    else:
+        to.pop(key, None)
+
+
+def _take_scheduling(earlier: Object, template: Object) -> None:
+    spec, wanted = earlier.setdefault("spec", {}), peek(template, "spec")
+    for key in _SCHEDULING:
+        _take(spec, wanted, key)
+    for key in ("labels", "annotations"):
+        _take(earlier.setdefault("metadata", {}), peek(template, "metadata"), key)
+    affinity = {**peek(spec, "affinity")}
+    _take(affinity, peek(wanted, "affinity"), "nodeAffinity")
+    if affinity or isinstance(wanted.get("affinity"), dict):
+        spec["affinity"] = affinity
+    else:
+        spec.pop("affinity", None)
+
+
+def _take_resources(earlier: Object, template: Object, key: str) -> None:
+    wanted = {one.get("name"): one for one in each(template, "spec", key)}
+    for container in each(earlier, "spec", key):
+        if container.get("name") in wanted:
+            _take(container, wanted[container.get("name")], "resources")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tiphys.apimachinery import names
 from tiphys.apimachinery.meta import GVK
 from tiphys.apis.apps import validation as workloads
+from tiphys.apis.apps.status_validation import validate_replication_controller_status
 from tiphys.apis.core import config_validation as config
 from tiphys.apis.core import endpoints_validation as endpoints
 from tiphys.apis.core import event_validation as events
@@ -58,7 +59,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_create=objects.prepare_replication_controller,
         validate=workloads.validate_replication_controller,
         validate_update=workloads.validate_replication_controller_update,
-        validate_status_update=workloads.validate_status_counts,
+        validate_status_update=validate_replication_controller_status,
         has_generation=True,
     ),
     Strategy(

@@ -40,6 +40,10 @@ _SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
 _SECCOMP = "container.seccomp.security.alpha.kubernetes.io/"
 _APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/"
 _USE_FIELD = 'non-functional in v1.27+; use the "seccompProfile" field instead'
+_POD_NAMES = (
+    "this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is "
+    "recommended"
+)
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
@@ -252,3 +256,11 @@ def template_warnings(obj: Object, _old: Object | None) -> list[str]:
         template, path = peek(spec, "jobTemplate", "spec", "template"), "spec.jobTemplate.spec.template"
     annotations = peek(template, "metadata", "annotations")
     return spec_warnings(peek(template, "spec"), f"{path}.spec", annotations, f"{path}.metadata.annotations")
+
+
+def named_template_warnings(obj: Object, old: Object | None) -> list[str]:
+    """Return the warnings about a workload whose name is in its pods' names, when it is new."""
+    name = str(peek(obj, "metadata").get("name") or "")
+    texts = names.is_dns1123_label(name) if old is None and name else []
+    found = [f"metadata.name: {_POD_NAMES}: [{' '.join(texts)}]"] if texts else []
+    return found + template_warnings(obj, old)

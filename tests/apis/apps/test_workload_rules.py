@@ -1,0 +1,272 @@
+"""What may not be in Deployments, ReplicaSets, StatefulSets and DaemonSets, and what of them never changes."""
+
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Body = dict[str, Any]
+
+POD = {"containers": [{"name": "c", "image": "nginx"}]}
+TEMPLATE = {"metadata": {"labels": {"app": "x"}}, "spec": POD}
+OTHER = {"metadata": {"labels": {"app": "y"}}, "spec": POD}
+SELECTOR = {"matchLabels": {"app": "x"}}
+MISMATCH = "`selector` does not match template `labels`"
+UNREADABLE = {"matchExpressions": [{"key": "app", "operator": "X"}]}
+SHOWN = '{"matchExpressions":[{"key":"app","operator":"X"}]}'
+OPERATOR = 'spec.selector.matchExpressions[0].operator: Invalid value: "X": not a valid selector operator'
+PERCENT = (
+    "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used "
+    "for validation is '[0-9]+%')"
+)
+
+
+def workload(kind: str, **spec: Any) -> Body:
+    return {"apiVersion": "apps/v1", "kind": kind, "spec": {"selector": SELECTOR, "template": TEMPLATE, **spec}}
+
+
+def deployment(**spec: Any) -> Body:
+    return workload("Deployment", **spec)
+
+
+def rolling(kind: str, key: str, **rolling: Any) -> Body:
+    return workload(kind, **{key: {"type": "RollingUpdate", "rollingUpdate": rolling}})
+
+
+NEW: dict[str, tuple[Body, list[str]]] = {
+    "unreadable selector": (
+        deployment(selector=UNREADABLE),
+        [OPERATOR, f"spec.selector: Invalid value: {SHOWN}: invalid label selector"],
+    ),
+    "empty selector of a replica set": (
+        workload("ReplicaSet", selector={}),
+        ["spec.selector: Invalid value: {}: empty selector is invalid for deployment"],
+    ),
+    "unknown strategy": (
+        deployment(strategy={"type": "X"}),
+        ['spec.strategy: Unsupported value: {"Type":"X","RollingUpdate":null}: supported values: "Recreate", "RollingUpdate"'],
+    ),
+    "bad percentage": (
+        rolling("Deployment", "strategy", maxSurge="1", maxUnavailable="x%"),
+        [
+            f'spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "x%": {PERCENT}',
+            f'spec.strategy.rollingUpdate.maxSurge: Invalid value: "1": {PERCENT}',
+            "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: \"x%\": may not be 0 when `maxSurge` is 0",
+        ],
+    ),
+    "all at once": (
+        deployment(replicas=-1, minReadySeconds=-2, revisionHistoryLimit=-3, progressDeadlineSeconds=-4),
+        [
+            "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+            "spec.minReadySeconds: Invalid value: -2: must be greater than or equal to 0",
+            "spec.revisionHistoryLimit: Invalid value: -3: must be greater than or equal to 0",
+            "spec.progressDeadlineSeconds: Invalid value: -4: must be greater than or equal to 0",
+            "spec.progressDeadlineSeconds: Invalid value: -4: must be greater than minReadySeconds",
+        ],
+    ),
+    "deadline of pods": (
+        deployment(template={**TEMPLATE, "spec": {**POD, "activeDeadlineSeconds": 5}}),
+        ["spec.template.spec.activeDeadlineSeconds: Forbidden: activeDeadlineSeconds in ReplicaSet is not Supported"],
+    ),
+    "daemon set without selector": (
+        workload("DaemonSet", selector=None),
+        [f'spec.template.metadata.labels: Invalid value: {{"app":"x"}}: {MISMATCH}'],
+    ),
+    "daemon set with an unreadable selector": (workload("DaemonSet", selector=UNREADABLE), [OPERATOR]),
+    "daemon set, empty selector": (
+        workload("DaemonSet", selector={}),
+        ["spec.selector: Invalid value: {}: empty selector is invalid for daemonset"],
+    ),
+    "daemon set strategy": (
+        workload("DaemonSet", updateStrategy={"type": "X"}, minReadySeconds=-1, revisionHistoryLimit=-1),
+        [
+            "spec.minReadySeconds: Invalid value: -1: must be greater than or equal to 0",
+            'spec.updateStrategy: Unsupported value: {"Type":"X","RollingUpdate":null}: supported values: "RollingUpdate", "OnDelete"',
+            "spec.revisionHistoryLimit: Invalid value: -1: must be greater than or equal to 0",
+        ],
+    ),
+    "daemon set moves nothing": (
+        rolling("DaemonSet", "updateStrategy", maxUnavailable=0),
+        ["spec.updateStrategy.rollingUpdate.maxUnavailable: Required value: cannot be 0 when maxSurge is 0"],
+    ),
+    "daemon set above all": (
+        rolling("DaemonSet", "updateStrategy", maxUnavailable="101%", maxSurge=-1),
+        [
+            "spec.updateStrategy.rollingUpdate.maxSurge: Invalid value: -1: must be greater than or equal to 0",
+            'spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: "101%": must not be greater than 100%',
+            "spec.updateStrategy.rollingUpdate.maxSurge: Invalid value: -1: may not be set when maxUnavailable is non-zero",
+        ],
+    ),
+    "stateful set policy": (
+        workload("StatefulSet", podManagementPolicy="X"),
+        ["spec.podManagementPolicy: Invalid value: \"X\": must be 'OrderedReady' or 'Parallel'"],
+    ),
+    "stateful set strategy": (
+        workload("StatefulSet", updateStrategy={"type": "X"}),
+        ["spec.updateStrategy: Invalid value: {\"Type\":\"X\",\"RollingUpdate\":null}: must be 'RollingUpdate' or 'OnDelete'"],
+    ),
+    "stateful set rolls on delete": (
+        workload("StatefulSet", updateStrategy={"type": "OnDelete", "rollingUpdate": {"partition": 1}}),
+        [
+            "spec.updateStrategy.rollingUpdate: Invalid value: {\"Partition\":1,\"MaxUnavailable\":null}: only allowed for "
+            "updateStrategy 'RollingUpdate'"
+        ],
+    ),
+    "stateful set rolling": (
+        rolling("StatefulSet", "updateStrategy", partition=-1, maxUnavailable=0),
+        [
+            "spec.updateStrategy.rollingUpdate.partition: Invalid value: -1: must be greater than or equal to 0",
+            "spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: 0: cannot be 0",
+        ],
+    ),
+    "stateful set retention": (
+        workload("StatefulSet", persistentVolumeClaimRetentionPolicy={"whenDeleted": "X"}),
+        ['spec.persistentVolumeClaimRetentionPolicy.whenDeleted: Unsupported value: "X": supported values: "Retain", "Delete"'],
+    ),
+    "stateful set selector": (
+        workload("StatefulSet", selector=UNREADABLE, template={**TEMPLATE, "spec": {**POD, "restartPolicy": "Never"}}),
+        [
+            OPERATOR,
+            f"spec.selector: Invalid value: {SHOWN}",
+            'spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always"',
+        ],
+    ),
+    "stateful set counts": (
+        workload("StatefulSet", replicas=-1, minReadySeconds=-1, ordinals={"start": -1}),
+        [
+            "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+            "spec.minReadySeconds: Invalid value: -1: must be greater than or equal to 0",
+            "spec.ordinals.start: Invalid value: -1: must be greater than or equal to 0",
+        ],
+    ),
+    "stateful set history without end": (workload("StatefulSet", revisionHistoryLimit=-1), []),
+    "revision": (
+        {"apiVersion": "apps/v1", "kind": "ControllerRevision", "revision": -1},
+        ["data: Required value: data is mandatory", "revision: Invalid value: -1: must be greater than or equal to 0"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("obj", "expected"), NEW.values(), ids=NEW)
+def test_new(obj: Body, expected: list[str], faults_of_new: Callable[[Body], list[str]]) -> None:
+    assert faults_of_new(obj) == expected
+
+
+def revision(**fields: Any) -> Body:
+    return {"apiVersion": "apps/v1", "kind": "ControllerRevision", "data": {}, **fields}
+
+
+MOVED = {"matchLabels": {"app": "y"}}
+FIXED = 'spec.selector: Invalid value: {"matchLabels":{"app":"y"}}: field is immutable'
+CHANGED: dict[str, tuple[Body, Body, list[str]]] = {
+    "replica set selector": (
+        workload("ReplicaSet"),
+        workload("ReplicaSet", selector=MOVED, template=OTHER),
+        [FIXED],
+    ),
+    "selector taken away": (
+        deployment(),
+        deployment(selector=None),
+        [
+            "spec.selector: Required value",
+            f'spec.template.metadata.labels: Invalid value: {{"app":"x"}}: {MISMATCH}',
+            "spec.selector: Invalid value: null: field is immutable",
+        ],
+    ),
+    "stateful set history": (workload("StatefulSet"), workload("StatefulSet", revisionHistoryLimit=1), []),
+    "stateful set policy": (
+        workload("StatefulSet"),
+        workload("StatefulSet", podManagementPolicy="Parallel"),
+        [
+            "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
+            "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+        ],
+    ),
+    "revision numbered": (revision(revision=1), revision(revision=2), []),
+    "revision rewritten": (
+        revision(),
+        revision(data={"a": 1}),
+        ['data: Invalid value: {"a":1}: field is immutable'],
+    ),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), CHANGED.values(), ids=CHANGED)
+def test_changed(
+    old: Body, new: Body, expected: list[str], faults_of_change: Callable[[Body, Body], list[str]]
+) -> None:
+    assert faults_of_change(old, new) == expected
+
+
+STATUS: dict[str, tuple[Body, Body, Body, list[str]]] = {
+    "fine": (deployment(), {}, {"replicas": 2, "readyReplicas": 1}, []),
+    "deployment": (
+        deployment(),
+        {"collisionCount": 2},
+        {"replicas": 1, "updatedReplicas": 2, "availableReplicas": 3, "unavailableReplicas": -1},
+        [
+            "status.unavailableReplicas: Invalid value: -1: must be greater than or equal to 0",
+            "status.updatedReplicas: Invalid value: 2: cannot be greater than status.replicas",
+            "status.availableReplicas: Invalid value: 3: cannot be greater than status.replicas",
+            "status.availableReplicas: Invalid value: 3: cannot be greater than readyReplicas",
+            "status.collisionCount: Invalid value: 0: cannot be decremented",
+        ],
+    ),
+    "replica set": (
+        workload("ReplicaSet"),
+        {},
+        {"replicas": 1, "fullyLabeledReplicas": 2},
+        ["status.fullyLabeledReplicas: Invalid value: 2: cannot be greater than status.replicas"],
+    ),
+    "stateful set": (
+        workload("StatefulSet"),
+        {},
+        {"replicas": 1, "currentReplicas": 2, "availableReplicas": 1},
+        [
+            "status.currentReplicas: Invalid value: 2: cannot be greater than status.replicas",
+            "status.availableReplicas: Invalid value: 1: cannot be greater than status.readyReplicas",
+        ],
+    ),
+    "daemon set": (
+        workload("DaemonSet"),
+        {"collisionCount": 1},
+        {"numberReady": -1, "collisionCount": 0},
+        [
+            "status.numberReady: Invalid value: -1: must be greater than or equal to 0",
+            "status.collisionCount: Invalid value: 0: cannot be decremented",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("obj", "old", "new", "expected"), STATUS.values(), ids=STATUS)
+def test_status(
+    obj: Body,
+    old: Body,
+    new: Body,
+    expected: list[str],
+    faults_of_status: Callable[[Body, Body, Body], list[str]],
+) -> None:
+    assert faults_of_status(obj, old, new) == expected
+
+
+DOTS = (
+    "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is "
+    "recommended: [must not contain dots]"
+)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "ReplicaSet"])
+def test_names_that_pods_take_over(kind: str, warnings_of: Callable[[Body], list[str]]) -> None:
+    assert warnings_of({**workload(kind), "metadata": {"name": "a.b"}}) == [DOTS]
+    assert warnings_of({**workload(kind), "metadata": {"name": "a"}}) == []
+
+
+def test_history_without_end(warnings_of: Callable[[Body], list[str]]) -> None:
+    assert warnings_of(workload("StatefulSet", revisionHistoryLimit=-1)) == [
+        "spec.revisionHistoryLimit: a negative value retains all historical ControllerRevisions; a value >= 0 is recommended"
+    ]
