@@ -26,7 +26,11 @@ PERCENT = (
 
 
 def workload(kind: str, **spec: Any) -> Body:
-    return {"apiVersion": "apps/v1", "kind": kind, "spec": {"selector": SELECTOR, "template": TEMPLATE, **spec}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "spec": {"selector": SELECTOR, "template": TEMPLATE, **spec},
+    }
 
 
 def deployment(**spec: Any) -> Body:
@@ -48,14 +52,16 @@ NEW: dict[str, tuple[Body, list[str]]] = {
     ),
     "unknown strategy": (
         deployment(strategy={"type": "X"}),
-        ['spec.strategy: Unsupported value: {"Type":"X","RollingUpdate":null}: supported values: "Recreate", "RollingUpdate"'],
+        [
+            'spec.strategy: Unsupported value: {"Type":"X","RollingUpdate":null}: supported values: "Recreate", "RollingUpdate"'
+        ],
     ),
     "bad percentage": (
         rolling("Deployment", "strategy", maxSurge="1", maxUnavailable="x%"),
         [
             f'spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "x%": {PERCENT}',
             f'spec.strategy.rollingUpdate.maxSurge: Invalid value: "1": {PERCENT}',
-            "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: \"x%\": may not be 0 when `maxSurge` is 0",
+            'spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "x%": may not be 0 when `maxSurge` is 0',
         ],
     ),
     "all at once": (
@@ -70,7 +76,9 @@ NEW: dict[str, tuple[Body, list[str]]] = {
     ),
     "deadline of pods": (
         deployment(template={**TEMPLATE, "spec": {**POD, "activeDeadlineSeconds": 5}}),
-        ["spec.template.spec.activeDeadlineSeconds: Forbidden: activeDeadlineSeconds in ReplicaSet is not Supported"],
+        [
+            "spec.template.spec.activeDeadlineSeconds: Forbidden: activeDeadlineSeconds in ReplicaSet is not Supported"
+        ],
     ),
     "daemon set without selector": (
         workload("DaemonSet", selector=None),
@@ -107,12 +115,14 @@ NEW: dict[str, tuple[Body, list[str]]] = {
     ),
     "stateful set strategy": (
         workload("StatefulSet", updateStrategy={"type": "X"}),
-        ["spec.updateStrategy: Invalid value: {\"Type\":\"X\",\"RollingUpdate\":null}: must be 'RollingUpdate' or 'OnDelete'"],
+        [
+            'spec.updateStrategy: Invalid value: {"Type":"X","RollingUpdate":null}: must be \'RollingUpdate\' or \'OnDelete\''
+        ],
     ),
     "stateful set rolls on delete": (
         workload("StatefulSet", updateStrategy={"type": "OnDelete", "rollingUpdate": {"partition": 1}}),
         [
-            "spec.updateStrategy.rollingUpdate: Invalid value: {\"Partition\":1,\"MaxUnavailable\":null}: only allowed for "
+            'spec.updateStrategy.rollingUpdate: Invalid value: {"Partition":1,"MaxUnavailable":null}: only allowed for '
             "updateStrategy 'RollingUpdate'"
         ],
     ),
@@ -125,10 +135,16 @@ NEW: dict[str, tuple[Body, list[str]]] = {
     ),
     "stateful set retention": (
         workload("StatefulSet", persistentVolumeClaimRetentionPolicy={"whenDeleted": "X"}),
-        ['spec.persistentVolumeClaimRetentionPolicy.whenDeleted: Unsupported value: "X": supported values: "Retain", "Delete"'],
+        [
+            'spec.persistentVolumeClaimRetentionPolicy.whenDeleted: Unsupported value: "X": supported values: "Retain", "Delete"'
+        ],
     ),
     "stateful set selector": (
-        workload("StatefulSet", selector=UNREADABLE, template={**TEMPLATE, "spec": {**POD, "restartPolicy": "Never"}}),
+        workload(
+            "StatefulSet",
+            selector=UNREADABLE,
+            template={**TEMPLATE, "spec": {**POD, "restartPolicy": "Never"}},
+        ),
         [
             OPERATOR,
             f"spec.selector: Invalid value: {SHOWN}",
@@ -143,10 +159,17 @@ NEW: dict[str, tuple[Body, list[str]]] = {
             "spec.ordinals.start: Invalid value: -1: must be greater than or equal to 0",
         ],
     ),
+    "stateful set service": (
+        workload("StatefulSet", serviceName="a.b"),
+        ['spec.serviceName: Invalid value: "a.b": must not contain dots'],
+    ),
     "stateful set history without end": (workload("StatefulSet", revisionHistoryLimit=-1), []),
     "revision": (
         {"apiVersion": "apps/v1", "kind": "ControllerRevision", "revision": -1},
-        ["data: Required value: data is mandatory", "revision: Invalid value: -1: must be greater than or equal to 0"],
+        [
+            "data: Required value: data is mandatory",
+            "revision: Invalid value: -1: must be greater than or equal to 0",
+        ],
     ),
 }
 
@@ -185,6 +208,21 @@ CHANGED: dict[str, tuple[Body, Body, list[str]]] = {
             "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
             "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
         ],
+    ),
+    "stateful set service of old": (
+        workload("StatefulSet", serviceName="A.b"),
+        workload("StatefulSet", serviceName="A.b", replicas=2),
+        [],
+    ),
+    "stateful set template of old": (
+        workload("StatefulSet", template={**TEMPLATE, "spec": {}}),
+        workload("StatefulSet", template={**TEMPLATE, "spec": {}}, replicas=2),
+        [],
+    ),
+    "stateful set template": (
+        workload("StatefulSet"),
+        workload("StatefulSet", template={**TEMPLATE, "spec": {}}),
+        ["spec.template.spec.containers: Required value"],
     ),
     "revision numbered": (revision(revision=1), revision(revision=2), []),
     "revision rewritten": (

@@ -73,7 +73,9 @@ NEW: dict[str, tuple[Body, list[str]]] = {
     ),
     "indexed and wide": (
         job(completionMode="Indexed", completions=1, parallelism=100001),
-        ["spec.parallelism: Invalid value: 100001: must be less than or equal to 100000 when completion mode is Indexed"],
+        [
+            "spec.parallelism: Invalid value: 100001: must be less than or equal to 100000 when completion mode is Indexed"
+        ],
     ),
     "many indexes": (
         job(completionMode="Indexed", completions=100001, parallelism=10001, backoffLimitPerIndex=1),
@@ -85,11 +87,15 @@ NEW: dict[str, tuple[Body, list[str]]] = {
     ),
     "index in the name": (
         job(**INDEXED, name="x" * 62),
-        [f'metadata.name: Invalid value: "{"x" * 62}": will not able to create pod with invalid DNS label: {"x" * 62}-2'],
+        [
+            f'metadata.name: Invalid value: "{"x" * 62}": will not able to create pod with invalid DNS label: {"x" * 62}-2'
+        ],
     ),
     "replacement": (
         job(podReplacementPolicy="X"),
-        ['spec.podReplacementPolicy: Unsupported value: "X": supported values: "Failed", "TerminatingOrFailed"'],
+        [
+            'spec.podReplacementPolicy: Unsupported value: "X": supported values: "Failed", "TerminatingOrFailed"'
+        ],
     ),
     "replacement beside a failure policy": (
         job(podReplacementPolicy="TerminatingOrFailed", podFailurePolicy={"rules": []}),
@@ -133,7 +139,9 @@ NEW: dict[str, tuple[Body, list[str]]] = {
     ),
     "pod condition": (
         failure(onPodConditions=[{"type": "A", "status": "X"}]),
-        [f'{AT}.onPodConditions[0].status: Unsupported value: "X": supported values: "False", "True", "Unknown"'],
+        [
+            f'{AT}.onPodConditions[0].status: Unsupported value: "X": supported values: "False", "True", "Unknown"'
+        ],
     ),
     "too many rules": (
         job(podFailurePolicy={"rules": [{"action": "Count", "onExitCodes": CODES}] * 21}),
@@ -145,7 +153,9 @@ NEW: dict[str, tuple[Body, list[str]]] = {
     ),
     "success without rules": (
         job(**INDEXED, successPolicy={}),
-        ["spec.successPolicy.rules: Required value: at least one rules must be specified when the successPolicy is specified"],
+        [
+            "spec.successPolicy.rules: Required value: at least one rules must be specified when the successPolicy is specified"
+        ],
     ),
     "success of nothing": (
         success(),
@@ -200,12 +210,22 @@ def sized(cpu: str) -> Body:
     return placed(containers=[{**POD["containers"][0], "resources": {"requests": {"cpu": cpu}}}])
 
 
-NEAR = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Exists"}]}]}}}
+NEAR = {
+    "nodeAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Exists"}]}]
+        }
+    }
+}
 STARTED = {"startTime": "2026-01-01T00:00:00Z"}
 STOPPED = {**STARTED, "conditions": [{"type": "Suspended", "status": "True"}]}
 CHANGED: dict[str, tuple[Body, Body, list[str]]] = {
     "suspended": (job(), job(suspend=True), []),
-    "elastic": (job(**INDEXED, parallelism=3), job(completionMode="Indexed", completions=5, parallelism=5), []),
+    "elastic": (
+        job(**INDEXED, parallelism=3),
+        job(completionMode="Indexed", completions=5, parallelism=5),
+        [],
+    ),
     "out of step": (
         job(**INDEXED, parallelism=3),
         job(completionMode="Indexed", completions=5, parallelism=4),
@@ -289,7 +309,9 @@ STATUS: dict[str, tuple[Body, Body, Body, list[str]]] = {
     "both": (
         job(),
         {},
-        told("SuccessCriteriaMet", "Complete", "Failed", "FailureTarget", startTime=EARLY, completionTime=LATE),
+        told(
+            "SuccessCriteriaMet", "Complete", "Failed", "FailureTarget", startTime=EARLY, completionTime=LATE
+        ),
         [
             f"{SET} Complete=True and Failed=true conditions",
             f"{SET} Complete=True and FailureTarget=true conditions",

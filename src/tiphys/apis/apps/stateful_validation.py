@@ -27,6 +27,7 @@ _FIXED = (
     "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
     "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
 )
+_ALWAYS_CHECKED = ("metadata.labels", "spec.restartPolicy", "spec.activeDeadlineSeconds")
 _NO_LIMIT = (
     "spec.revisionHistoryLimit: a negative value retains all historical ControllerRevisions; a value >= 0 is "
     "recommended"
@@ -115,10 +116,18 @@ def validate_stateful_set_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of replacing a StatefulSet; most of its spec never changes."""
     spec, before = peek(new, "spec"), peek(old, "spec")
     faults = _spec(spec)
+    if any(_of_template(fault) for fault in faults) and any(map(_of_template, _spec(before))):
+        # A template that was let through before there were rules for it may stay as it is.
+        faults = [fault for fault in faults if not _of_template(fault)]
     fixed = (set(spec) | set(before)) - set(_MUTABLE)
     if any(spec.get(key) != before.get(key) for key in fixed):
         faults.append(forbidden("spec", _FIXED))
     return faults
+
+
+def _of_template(fault: FieldError) -> bool:
+    path = fault.field.removeprefix("spec.template.")
+    return path != fault.field and path not in _ALWAYS_CHECKED
 
 
 def stateful_set_warnings(obj: Object, old: Object | None) -> list[str]:

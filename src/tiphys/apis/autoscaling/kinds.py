@@ -15,6 +15,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_create=defaults.prepare_v2,
         validate=validation.validate_autoscaler,
         validate_update=validation.validate_autoscaler_update,
+        validate_status_update=validation.validate_autoscaler_status,
     ),
     Strategy(
         GVK("autoscaling", "v1", _KIND),
@@ -22,5 +23,6 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_create=defaults.prepare_v1,
         validate=validation.validate_autoscaler,
         validate_update=validation.validate_autoscaler_update,
+        validate_status_update=validation.validate_autoscaler_status,
     ),
 )

@@ -1,42 +1,53 @@
-"""Rules of HorizontalPodAutoscalers and of the Scale subresource."""
+"""Rules of HorizontalPodAutoscalers: what they scale, between which bounds, and how fast."""
 
 from __future__ import annotations
 
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import invalid, required
+from tiphys.apimachinery.field_errors import forbidden, invalid, not_supported, required
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.autoscaling.metric_validation import api_version_text, metrics_faults, reference_faults
+from tiphys.apis.core.resource_validation import parse_amount
 from tiphys.apis.defaulting import each, peek
-from tiphys.apis.value_validation import not_negative, one_of
+from tiphys.apis.value_validation import not_negative
 
-_SOURCES = {
-    "ContainerResource": "containerResource",
-    "External": "external",
-    "Object": "object",
-    "Pods": "pods",
-    "Resource": "resource",
-}
-_HALF_HOUR_S = 1800
-_HOUR_S = 3600
+_PERIOD_MAX_S = 1800
+_WINDOW_MAX_S = 3600
+_CHOICES = ("Disabled", "Max", "Min")
+_POLICIES = ("Percent", "Pods")
+_GROUPLESS = "ReplicationController"
+"""The only kind that scales and has no API group."""
 
 
 def validate_autoscaler(obj: Object) -> list[FieldError]:
-    """Return every fault of a HorizontalPodAutoscaler of either version."""
-    spec = peek(obj, "spec")
-    faults: list[FieldError] = []
+    """Return every fault of a new HorizontalPodAutoscaler of either version."""
+    return _spec(peek(obj, "spec"), {})
+
+
+def validate_autoscaler_update(new: Object, old: Object) -> list[FieldError]:
+    """Return every fault of replacing an autoscaler; some of what it had before may stay."""
+    return _spec(peek(new, "spec"), peek(old, "spec"))
+
+
+def _spec(spec: Object, before: Object) -> list[FieldError]:
     least, most = spec.get("minReplicas"), spec.get("maxReplicas") or 0
-    if least is not None and least < 1:
-        faults.append(invalid("spec.minReplicas", least, "must be greater than or equal to 1"))
+    lowest = 0 if before.get("minReplicas") == 0 else 1
+    faults: list[FieldError] = []
+    if least is not None and least < lowest:
+        text = f"must be greater than or equal to {lowest}"
+        faults.append(invalid("spec.minReplicas", least, text))
     if most < 1:
         faults.append(invalid("spec.maxReplicas", most, "must be greater than 0"))
     if least is not None and most < least:
         faults.append(invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`"))
-    reference = peek(spec, "scaleTargetRef")
-    faults += [required(f"spec.scaleTargetRef.{key}") for key in ("kind", "name") if not reference.get(key)]
+    faults += _target(peek(spec, "scaleTargetRef"), peek(before, "scaleTargetRef"))
     percent = spec.get("targetCPUUtilizationPercentage")
     if percent is not None and percent < 1:
         faults.append(invalid("spec.targetCPUUtilizationPercentage", percent, "must be greater than 0"))
-    for index, metric in enumerate(each(spec, "metrics")):
-        faults += _metric(metric, f"spec.metrics[{index}]")
+    metrics, path = list(each(spec, "metrics")), "spec.metrics"
+    faults += metrics_faults(metrics, path, any_reference=_had_bad_reference(before))
+    if least == 0 and not any(metric.get("type") in ("Object", "External") for metric in metrics):
+        text = "must specify at least one Object or External metric to support scaling to zero replicas"
+        faults.append(forbidden(path, text))
     for key in ("scaleUp", "scaleDown"):
         rules = peek(spec, "behavior").get(key)
         if isinstance(rules, dict):
@@ -44,52 +55,59 @@ def validate_autoscaler(obj: Object) -> list[FieldError]:
     return faults
 
 
-def _metric(metric: Object, path: str) -> list[FieldError]:
-    kind = metric.get("type") or ""
-    if not kind:
-        return [required(f"{path}.type", "must specify a metric source type")]
-    faults = one_of(kind, f"{path}.type", _SOURCES)
-    key = _SOURCES.get(kind, "")
-    if faults or not isinstance(metric.get(key), dict):
-        return faults or [required(f"{path}.{key}", "must populate information for the given metric source")]
-    return _target(peek(metric, key, "target"), f"{path}.{key}.target")
+def _target(reference: Object, before: Object) -> list[FieldError]:
+    """What is scaled has an API group, unless it was there without one before."""
+    path = "spec.scaleTargetRef"
+    same = before and all(reference.get(key) == before.get(key) for key in ("apiVersion", "kind"))
+    return reference_faults(
+        reference, path, any_version=bool(same), no_group=reference.get("kind") == _GROUPLESS
+    )
 
 
-def _target(target: Object, path: str) -> list[FieldError]:
-    if not target.get("type"):
-        return [required(f"{path}.type", "must specify a metric target type")]
-    faults = one_of(target["type"], f"{path}.type", ("AverageValue", "Utilization", "Value"))
-    percent = target.get("averageUtilization")
-    if percent is not None and percent < 1:
-        faults.append(invalid(f"{path}.averageUtilization", percent, "must be greater than 0"))
-    return faults
+def _had_bad_reference(before: Object) -> bool:
+    return any(
+        api_version_text(peek(metric, "object", "describedObject"), no_group=True)
+        for metric in each(before, "metrics")
+        if metric.get("type") == "Object" and isinstance(metric.get("object"), dict)
+    )
 
 
 def _rules(rules: Object, path: str) -> list[FieldError]:
-    faults = not_negative(rules, path, "stabilizationWindowSeconds")
-    window = rules.get("stabilizationWindowSeconds") or 0
-    if window > _HOUR_S:
-        text = f"must be less than or equal to {_HOUR_S}"
-        faults.append(invalid(f"{path}.stabilizationWindowSeconds", window, text))
-    choices = ("Disabled", "Max", "Min")
-    faults += one_of(rules.get("selectPolicy"), f"{path}.selectPolicy", choices, optional=True)
+    window, at = rules.get("stabilizationWindowSeconds"), f"{path}.stabilizationWindowSeconds"
+    faults: list[FieldError] = []
+    if window is not None and window < 0:
+        faults.append(invalid(at, window, "must be greater than or equal to zero"))
+    if window is not None and window > _WINDOW_MAX_S:
+        faults.append(invalid(at, window, f"must be less than or equal to {_WINDOW_MAX_S}"))
+    choice = rules.get("selectPolicy")
+    if choice is not None and choice not in _CHOICES:
+        faults.append(not_supported(f"{path}.selectPolicy", choice, _CHOICES))
     policies = list(each(rules, "policies"))
     if not policies:
         faults.append(required(f"{path}.policies", "must specify at least one Policy"))
     for index, policy in enumerate(policies):
-        at = f"{path}.policies[{index}]"
-        faults += one_of(policy.get("type"), f"{at}.type", ("Percent", "Pods"))
-        value, period = policy.get("value") or 0, policy.get("periodSeconds") or 0
-        if value <= 0:
-            faults.append(invalid(f"{at}.value", value, "must be greater than zero"))
-        if period <= 0:
-            faults.append(invalid(f"{at}.periodSeconds", period, "must be greater than zero"))
-        elif period > _HALF_HOUR_S:
-            text = f"must be less than or equal to {_HALF_HOUR_S}"
-            faults.append(invalid(f"{at}.periodSeconds", period, text))
+        faults += _policy(policy, f"{path}.policies[{index}]")
+    tolerance = rules.get("tolerance")
+    parsed = parse_amount(tolerance) if tolerance is not None else None
+    if parsed is not None and parsed.amount < 0:
+        text = "must be greater than or equal to 0"
+        faults.append(invalid(f"{path}.tolerance", str(tolerance), text))
     return faults
 
 
-def validate_autoscaler_update(new: Object, _old: Object) -> list[FieldError]:
-    """Return every fault of replacing an autoscaler."""
-    return validate_autoscaler(new)
+def _policy(policy: Object, path: str) -> list[FieldError]:
+    kind, value, period = policy.get("type") or "", policy.get("value") or 0, policy.get("periodSeconds") or 0
+    faults = [] if kind in _POLICIES else [not_supported(f"{path}.type", kind, _POLICIES)]
+    if value <= 0:
+        faults.append(invalid(f"{path}.value", value, "must be greater than zero"))
+    if period <= 0:
+        faults.append(invalid(f"{path}.periodSeconds", period, "must be greater than zero"))
+    if period > _PERIOD_MAX_S:
+        text = f"must be less than or equal to {_PERIOD_MAX_S}"
+        faults.append(invalid(f"{path}.periodSeconds", period, text))
+    return faults
+
+
+def validate_autoscaler_status(new: Object, _old: Object) -> list[FieldError]:
+    """Return every fault of an autoscaler's status."""
+    return not_negative(peek(new, "status"), "status", "currentReplicas", "desiredReplicas")

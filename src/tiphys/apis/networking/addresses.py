@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 
+from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import IMMUTABLE, invalid, required
+from tiphys.apimachinery.field_errors import IMMUTABLE, Struct, invalid, invalid_all, required
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.addresses import cidr_faults
 from tiphys.apis.defaulting import peek
@@ -25,7 +26,12 @@ def validate_ip_address(obj: Object) -> list[FieldError]:
     parent = peek(obj, "spec").get("parentRef")
     if not isinstance(parent, dict):
         return [required("spec.parentRef")]
-    return [required(f"spec.parentRef.{key}") for key in ("resource", "name") if not parent.get(key)]
+    group, namespace = parent.get("group") or "", parent.get("namespace") or ""
+    faults = invalid_all("spec.parentRef.group", group, names.is_dns1123_subdomain(group)) if group else []
+    for key in ("resource", "name"):
+        at, value = f"spec.parentRef.{key}", parent.get(key) or ""
+        faults += invalid_all(at, value, names.is_path_segment_name(value)) if value else [required(at)]
+    return faults + invalid_all("spec.parentRef.namespace", namespace, names.is_path_segment_name(namespace))
 
 
 def validate_ip_address_update(new: Object, old: Object) -> list[FieldError]:
@@ -41,16 +47,35 @@ def validate_service_cidr(obj: Object) -> list[FieldError]:
     cidrs = peek(obj, "spec").get("cidrs") or []
     if not cidrs:
         return [required("spec.cidrs", "at least one CIDR required")]
+    shown = Struct(CIDRs=cidrs)
     if len(cidrs) > 2:
-        text = "may only hold up to 2 values"
-        return [invalid("spec", peek(obj, "spec"), text)]
-    faults = [
-        fault for index, cidr in enumerate(cidrs) for fault in cidr_faults(cidr, f"spec.cidrs[{index}]")
-    ]
-    if not faults and len({ipaddress.ip_network(cidr, strict=False).version for cidr in cidrs}) < len(cidrs):
+        return [invalid("spec.cidrs", shown, "may only hold up to 2 values")]
+    if len(cidrs) == 2 and not _dual_stack(cidrs):
         text = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"
-        faults.append(invalid("spec.cidrs", cidrs, text))
-    return faults
+        return [invalid("spec.cidrs", shown, text)]
+    return [
+        fault for index, cidr in enumerate(cidrs) for fault in _strict_cidr(str(cidr), f"spec.cidrs[{index}]")
+    ]
+
+
+def _dual_stack(cidrs: list[str]) -> bool:
+    if any(cidr_faults(cidr, "") for cidr in cidrs):
+        return False
+    return len({ipaddress.ip_network(cidr, strict=False).version for cidr in cidrs}) == len(cidrs)
+
+
+def _strict_cidr(cidr: str, path: str) -> list[FieldError]:
+    """A range in its one canonical spelling."""
+    faults = cidr_faults(cidr, path)
+    if faults:
+        return faults
+    given = ipaddress.ip_interface(cidr)
+    if given.ip != given.network.network_address:
+        text = "must not have bits set beyond the prefix length"
+        return [invalid(path, cidr, text)]
+    if str(given.network) != cidr:
+        return [invalid(path, cidr, f'must be in canonical form ("{given.network}")')]
+    return []
 
 
 def validate_service_cidr_update(new: Object, old: Object) -> list[FieldError]:

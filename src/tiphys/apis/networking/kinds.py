@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.defaulting import each, fill, fill_optional, section
-from tiphys.apis.networking import addresses, validation
+from tiphys.apis.networking import addresses, ingress_validation, validation
 from tiphys.apis.strategy import Strategy
 
 _GROUP = "networking.k8s.io"
@@ -42,15 +42,17 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK(_GROUP, "v1", "Ingress"),
         prepare_create=prepare_ingress,
-        validate=validation.validate_ingress,
-        validate_update=lambda new, _old: validation.validate_ingress(new),
+        validate=ingress_validation.validate_ingress,
+        validate_update=ingress_validation.validate_ingress_update,
+        validate_status_update=ingress_validation.validate_ingress_status,
+        warnings=ingress_validation.ingress_warnings,
         has_generation=True,
     ),
     Strategy(
         GVK(_GROUP, "v1", "IngressClass"),
         default=default_ingress_class,
-        validate=validation.validate_ingress_class,
-        validate_update=validation.validate_ingress_class_update,
+        validate=ingress_validation.validate_ingress_class,
+        validate_update=ingress_validation.validate_ingress_class_update,
         has_generation=True,
     ),
     Strategy(
@@ -58,6 +60,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         default=default_network_policy,
         validate=validation.validate_network_policy,
         validate_update=lambda new, _old: validation.validate_network_policy(new),
+        warnings=validation.network_policy_warnings,
         has_generation=True,
     ),
     Strategy(

@@ -1,130 +1,20 @@
-"""Rules of ingresses, ingress classes and network policies."""
+"""Rules of network policies, and what is said of those that are let through."""
 
 from __future__ import annotations
 
 import ipaddress
 
-from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import forbidden, immutable, invalid, invalid_all, required
+from tiphys.apimachinery.field_errors import forbidden, invalid, not_supported, required
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.addresses import cidr_faults
+from tiphys.apis.core.service_warnings import cidr_warnings
 from tiphys.apis.defaulting import each, peek
-from tiphys.apis.value_validation import label_selector, one_of, port_number, port_number_or_name
+from tiphys.apis.value_validation import label_selector, port_number, port_number_or_name
 
-_PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
-_WRONG_IN_PATH = ("//", "/./", "/../", "%2f", "%2F")
-
-
-def validate_ingress(obj: Object) -> list[FieldError]:
-    """Return every fault of an Ingress."""
-    spec = peek(obj, "spec")
-    faults: list[FieldError] = []
-    if not spec.get("rules") and spec.get("defaultBackend") is None:
-        text = "either `defaultBackend` or `rules` must be specified"
-        faults.append(invalid("spec", spec.get("rules") or [], text))
-    for index, rule in enumerate(each(spec, "rules")):
-        faults += _rule(rule, f"spec.rules[{index}]")
-    if isinstance(spec.get("defaultBackend"), dict):
-        faults += _backend(spec["defaultBackend"], "spec.defaultBackend")
-    for index, tls in enumerate(each(spec, "tls")):
-        for place, host in enumerate(tls.get("hosts") or ()):
-            faults += _host(host, f"spec.tls[{index}].hosts[{place}]")
-    name = spec.get("ingressClassName")
-    if name is not None:
-        faults += invalid_all("spec.ingressClassName", name, names.is_dns1123_subdomain(name))
-    return faults
-
-
-def _host(host: str, path: str) -> list[FieldError]:
-    check = names.is_wildcard_dns1123_subdomain if "*" in host else names.is_dns1123_subdomain
-    return invalid_all(path, host, check(host))
-
-
-def _rule(rule: Object, path: str) -> list[FieldError]:
-    faults: list[FieldError] = []
-    host = rule.get("host") or ""
-    if host:
-        faults += _host(host, f"{path}.host")
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            pass
-        else:
-            faults.append(invalid(f"{path}.host", host, "must be a DNS name, not an IP address"))
-    if not isinstance(rule.get("http"), dict):
-        return faults
-    paths = list(each(rule, "http", "paths"))
-    if not paths:
-        faults.append(required(f"{path}.http.paths"))
-    for index, item in enumerate(paths):
-        faults += _path(item, f"{path}.http.paths[{index}]")
-    return faults
-
-
-def _path(item: Object, path: str) -> list[FieldError]:
-    kind, target = item.get("pathType"), item.get("path") or ""
-    if kind is None:
-        return [required(f"{path}.pathType", "pathType must be specified")]
-    faults: list[FieldError] = []
-    if kind in ("Exact", "Prefix"):
-        if not target.startswith("/"):
-            faults.append(invalid(f"{path}.path", target, "must be an absolute path"))
-        if target:
-            faults += [
-                invalid(f"{path}.path", target, f"must not contain '{part}'")
-                for part in _WRONG_IN_PATH
-                if part in target
-            ]
-    elif kind == "ImplementationSpecific":
-        if target and not target.startswith("/"):
-            faults.append(invalid(f"{path}.path", target, "must be an absolute path"))
-    else:
-        faults += one_of(kind, f"{path}.pathType", _PATH_TYPES)
-    return faults + _backend(peek(item, "backend"), f"{path}.backend")
-
-
-def _backend(backend: Object, path: str) -> list[FieldError]:
-    service, resource = backend.get("service"), backend.get("resource")
-    if resource is not None and service is not None:
-        return [invalid(path, "", "cannot set both resource and service backends")]
-    if resource is not None:
-        return [required(f"{path}.resource.{key}") for key in ("kind", "name") if not resource.get(key)]
-    if not isinstance(service, dict):
-        return [
-            required(f"{path}.service.name"),
-            required(f"{path}.service.port", "port name or number is required"),
-        ]
-    faults: list[FieldError] = []
-    name = service.get("name") or ""
-    if not name:
-        faults.append(required(f"{path}.service.name"))
-    else:
-        faults += invalid_all(f"{path}.service.name", name, names.is_dns1035_label(name))
-    port = peek(service, "port")
-    if port.get("name") and port.get("number"):
-        faults.append(invalid(path, "", "cannot set both port name & port number"))
-    elif port.get("name"):
-        faults += invalid_all(f"{path}.service.port.name", port["name"], names.is_port_name(port["name"]))
-    elif port.get("number"):
-        faults += port_number(port["number"], f"{path}.service.port.number")
-    else:
-        faults.append(required(path, "port name or number is required"))
-    return faults
-
-
-def validate_ingress_class(obj: Object) -> list[FieldError]:
-    """Return every fault of an IngressClass."""
-    controller = peek(obj, "spec").get("controller") or ""
-    if not controller:
-        return [required("spec.controller")]
-    return invalid_all("spec.controller", controller, names.is_domain_prefixed_path(controller))
-
-
-def validate_ingress_class_update(new: Object, old: Object) -> list[FieldError]:
-    """Return every fault of replacing an IngressClass; its controller never changes."""
-    now, before = (peek(part, "spec").get("controller") for part in (new, old))
-    return validate_ingress_class(new) + immutable("spec.controller", now, before)
+_PROTOCOLS = ("TCP", "UDP", "SCTP")
+_TYPES = ("Ingress", "Egress")
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def validate_network_policy(obj: Object) -> list[FieldError]:
@@ -142,24 +32,31 @@ def validate_network_policy(obj: Object) -> list[FieldError]:
     if len(types) > 2:
         faults.append(invalid("spec.policyTypes", types, "may not specify more than two policyTypes"))
         return faults
-    for index, kind in enumerate(types):
-        faults += one_of(kind, f"spec.policyTypes[{index}]", ("Egress", "Ingress"))
-    return faults
+    return faults + [
+        not_supported(f"spec.policyTypes[{index}]", kind, _TYPES)
+        for index, kind in enumerate(types)
+        if kind not in _TYPES
+    ]
 
 
 def _policy_port(port: Object, path: str) -> list[FieldError]:
-    faults = one_of(port.get("protocol"), f"{path}.protocol", ("SCTP", "TCP", "UDP"), optional=True)
-    number, end = port.get("port"), port.get("endPort")
-    if number is not None:
-        faults += port_number_or_name(number, f"{path}.port")
-        if isinstance(number, str) and end is not None:
-            text = "may not be specified when `port` is non-numeric"
-            faults.append(invalid(f"{path}.endPort", end, text))
-        elif end is not None and end < number:
-            text = f"must be greater than or equal to `port`: {number}"
-            faults.append(invalid(f"{path}.endPort", end, text))
-    elif end is not None:
-        faults.append(invalid(f"{path}.endPort", end, "may not be specified when `port` is not specified"))
+    protocol, number, end = port.get("protocol"), port.get("port"), port.get("endPort")
+    faults: list[FieldError] = []
+    if protocol is not None and protocol not in _PROTOCOLS:
+        faults.append(not_supported(f"{path}.protocol", protocol, _PROTOCOLS))
+    at = f"{path}.endPort"
+    if number is None:
+        text = "may not be specified when `port` is not specified"
+        return faults if end is None else [*faults, invalid(at, end, text)]
+    if isinstance(number, str):
+        if end is not None:
+            faults.append(invalid(at, end, "may not be specified when `port` is non-numeric"))
+        return faults + port_number_or_name(number, f"{path}.port")
+    faults += port_number(number, f"{path}.port")
+    if end is not None:
+        if end < number:
+            faults.append(invalid(at, number, "must be greater than or equal to `port`"))
+        faults += port_number(end, at)
     return faults
 
 
@@ -191,10 +88,25 @@ def _ip_block(block: Object, path: str) -> list[FieldError]:
         at = f"{path}.except[{index}]"
         wrong = cidr_faults(text, at)
         faults += wrong
-        if wrong:
-            continue
-        part = ipaddress.ip_network(text, strict=False)
-        inside = part.version == whole.version and part.subnet_of(whole) and part != whole  # type: ignore[arg-type]
-        if not inside:
-            faults.append(invalid(at, text, f'must be a strict subset of `cidr`: "{cidr}"'))
+        if not wrong and not _strictly_inside(ipaddress.ip_network(text, strict=False), whole):
+            faults.append(invalid(at, text, "must be a strict subset of `cidr`"))
     return faults
+
+
+def _strictly_inside(part: _Network, whole: _Network) -> bool:
+    inside = part.version == whole.version and part.network_address in whole
+    return inside and part.prefixlen > whole.prefixlen
+
+
+def network_policy_warnings(policy: Object, _old: Object | None) -> list[str]:
+    """Return the warnings about ranges that are not written as they should be."""
+    found: list[str] = []
+    for direction, peers in (("ingress", "from"), ("egress", "to")):
+        for index, rule in enumerate(each(policy, "spec", direction)):
+            for place, peer in enumerate(each(rule, peers)):
+                at, block = f"spec.{direction}[{index}].{peers}[{place}].ipBlock", peek(peer, "ipBlock")
+                if block.get("cidr"):
+                    found += cidr_warnings(f"{at}.cidr", block["cidr"])
+                for number, text in enumerate(block.get("except") or ()):
+                    found += cidr_warnings(f"{at}.except[{number}]", text)
+    return found

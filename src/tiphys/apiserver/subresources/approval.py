@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tiphys.apimachinery.clock import rfc3339
-from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.certificates.validation import validate_request_approval
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.subresources.part import handle_part
 from tiphys.wire.message import Response
@@ -17,14 +17,9 @@ async def handle(call: Call) -> Response:
     def merge(live: Object, wanted: Object) -> Object:
         conditions = (wanted.get("status") or {}).get("conditions") or []
         for condition in conditions:
-            condition.setdefault("status", "True")
             condition.setdefault("lastUpdateTime", now)
             condition.setdefault("lastTransitionTime", now)
         live.setdefault("status", {})["conditions"] = conditions
         return live
 
-    return await handle_part(call, merge, _no_faults)
-
-
-def _no_faults(_new: Object, _old: Object) -> list[FieldError]:
-    return []
+    return await handle_part(call, merge, validate_request_approval)
