@@ -1,8 +1,7 @@
-"""Faults of what extends the API, and of certificates, runtime classes and flow control."""
+"""Faults of what extends the API, and of runtime classes and flow control."""
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from tiphys.apis.strategies import strategy_for
 SCHEMA = {"openAPIV3Schema": {"type": "object"}}
 VERSION = {"name": "v1", "served": True, "storage": True, "schema": SCHEMA}
 RULE = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}
-PEM = base64.b64encode(b"-----BEGIN CERTIFICATE REQUEST-----\n").decode()
 
 
 def kind(api_version: str, name: str, object_name: str = "x", **fields: Any) -> dict[str, Any]:
@@ -62,11 +60,6 @@ def api_service(object_name: str = "v1.a.b", **spec: Any) -> dict[str, Any]:
         **spec,
     }
     return kind("apiregistration.k8s.io/v1", "APIService", object_name, spec=inner)
-
-
-def request(**spec: Any) -> dict[str, Any]:
-    inner = {"request": PEM, "usages": ["client auth"], "signerName": "a.b/c", **spec}
-    return kind("certificates.k8s.io/v1", "CertificateSigningRequest", spec=inner)
 
 
 FLOW = "flowcontrol.apiserver.k8s.io/v1"
@@ -164,19 +157,6 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         api_service(versionPriority=0),
         ["spec.versionPriority: Invalid value: 0: must be positive and less than 1000"],
     ),
-    "request": (request(), []),
-    "request usages": (request(usages=[]), ["spec.usages: Required value"]),
-    "request lifetime": (
-        request(expirationSeconds=60),
-        [
-            "spec.expirationSeconds: Invalid value: 60: may not specify a duration less than 600 seconds (10 "
-            "minutes)"
-        ],
-    ),
-    "request nonsense": (
-        request(request="eA=="),
-        ['spec.request: Invalid value: "eA==": PEM block type must be CERTIFICATE REQUEST'],
-    ),
     "flow schema": (
         kind(FLOW, "FlowSchema", spec={}),
         ["spec.priorityLevelConfiguration.name: Required value: must reference a priority level"],
@@ -220,18 +200,3 @@ def test_storage_versions_are_remembered_and_kept() -> None:
     gone = copy_object(new)
     gone["spec"]["versions"] = [{**VERSION, "name": "v2"}]
     assert [fault.field for fault in strategy.validate_update(gone, new)] == ["status.storedVersions[0]"]
-
-
-def test_requests_are_decided_once() -> None:
-    strategy = strategy_for(gvk_of(request()))
-    approved = {"status": {"conditions": [{"type": "Approved", "status": "True"}]}}
-    both = {
-        "status": {
-            "conditions": [{"type": "Approved", "status": "True"}, {"type": "Denied", "status": "True"}]
-        }
-    }
-    assert strategy.validate_status_update(approved, {}) == []
-    assert len(strategy.validate_status_update(both, approved)) == 2
-    assert [str(fault) for fault in strategy.validate_status_update({"status": {}}, approved)] == [
-        'status.conditions: Forbidden: updates may not remove a condition of type "Approved"'
-    ]

@@ -368,8 +368,8 @@ CREATE: dict[str, tuple[dict[str, Any], list[str]]] = {
     "budget": (
         kind("policy/v1", "PodDisruptionBudget", spec={"minAvailable": 1, "maxUnavailable": 1}),
         [
-            'spec: Invalid value: {"maxUnavailable":1,"minAvailable":1}: minAvailable and maxUnavailable '
-            "cannot be both set"
+            'spec: Invalid value: {"MinAvailable":1,"Selector":null,"MaxUnavailable":1,'
+            '"UnhealthyPodEvictionPolicy":null}: minAvailable and maxUnavailable cannot be both set'
         ],
     ),
     "storage class": (kind("storage.k8s.io/v1", "StorageClass"), ["provisioner: Required value"]),
@@ -383,7 +383,10 @@ CREATE: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "endpoint slice": (
         kind("discovery.k8s.io/v1", "EndpointSlice", addressType="IPv4", endpoints=[{"addresses": ["::1"]}]),
-        ['endpoints[0].addresses[0]: Invalid value: "::1": must be an IPv4 address'],
+        [
+            'endpoints[0].addresses[0]: Invalid value: "::1": must be an IPv4 address',
+            'endpoints[0].addresses[0]: Invalid value: "::1": may not be in the loopback range (127.0.0.0/8, ::1/128)',
+        ],
     ),
     "endpoints": (
         kind("v1", "Endpoints", subsets=[{"addresses": [{"ip": "x"}], "ports": [{"port": 1}]}]),

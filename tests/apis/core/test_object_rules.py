@@ -89,6 +89,13 @@ def test_namespaces() -> None:
     ]
 
 
+SUBDOMAIN = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
+    "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+
+
 def volume(**spec: Any) -> Object:
     given = {
         "accessModes": ["ReadWriteOnce"],
@@ -112,7 +119,11 @@ VOLUMES: dict[str, tuple[Object, list[str]]] = {
     ),
     "driver": (
         volume(csi={}),
-        ["spec.csi.driver: Required value", "spec.csi.volumeHandle: Required value"],
+        [
+            "spec.csi.driver: Required value",
+            f'spec.csi.driver: Invalid value: "": {SUBDOMAIN}',
+            "spec.csi.volumeHandle: Required value",
+        ],
     ),
     "secret of a driver": (
         volume(csi={"driver": "a.b", "volumeHandle": "h", "nodePublishSecretRef": {"name": "x"}}),

@@ -278,10 +278,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "downward": (
         make(volume(downwardAPI={"items": [{"path": "a"}]})),
-        [
-            "spec.volumes[0].downwardAPI.items[0]: Required value: one of fieldRef and resourceFieldRef is "
-            "required"
-        ],
+        ["spec.volumes[0].downwardAPI: Required value: one of fieldRef and resourceFieldRef is required"],
     ),
     "token lifetime": (
         make(

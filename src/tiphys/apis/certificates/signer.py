@@ -34,3 +34,15 @@ def _first_wrong(half: str, path: str, check: names.Check) -> list[FieldError]:
         if texts:
             return [invalid(path, half, f'validating label "{label}": {text}') for text in texts]
     return []
+
+
+def bundle_name(name: str, signer: str) -> list[str]:
+    """A bundle of a signer has the signer in its name; no other has a colon."""
+    if not signer:
+        if ":" in name:
+            return ['ClusterTrustBundle without signer name must not have ":" in its name']
+        return names.is_dns1123_subdomain(name)
+    prefix = signer.replace("/", ":") + ":"
+    if not name.startswith(prefix):
+        return [f"ClusterTrustBundle for signerName {signer} must be named with prefix {prefix}"]
+    return names.is_dns1123_subdomain(name.removeprefix(prefix))

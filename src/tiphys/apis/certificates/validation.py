@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 
-from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import (
     duplicate,
@@ -19,7 +18,7 @@ from tiphys.apimachinery.field_errors import (
 )
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.certificates.pem import MalformedPem, bundle_faults, check_chain, check_request
-from tiphys.apis.certificates.signer import signer_faults
+from tiphys.apis.certificates.signer import bundle_name, signer_faults
 from tiphys.apis.core.pod_update import changed_fields
 from tiphys.apis.defaulting import each, peek
 
@@ -195,18 +194,6 @@ def _bundle(obj: Object, *, parse: bool) -> list[FieldError]:
     if len(anchors) > _BUNDLE_MAX:
         return [*faults, too_long(path, _BUNDLE_MAX)]
     return faults + invalid_all(path, "<value omitted>", bundle_faults(anchors))
-
-
-def bundle_name(name: str, signer: str) -> list[str]:
-    """A bundle of a signer has the signer in its name; no other has a colon."""
-    if not signer:
-        if ":" in name:
-            return ['ClusterTrustBundle without signer name must not have ":" in its name']
-        return names.is_dns1123_subdomain(name)
-    prefix = signer.replace("/", ":") + ":"
-    if not name.startswith(prefix):
-        return [f"ClusterTrustBundle for signerName {signer} must be named with prefix {prefix}"]
-    return names.is_dns1123_subdomain(name.removeprefix(prefix))
 
 
 def validate_bundle_update(new: Object, old: Object) -> list[FieldError]:

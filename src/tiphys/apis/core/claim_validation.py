@@ -14,11 +14,11 @@ _ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOnc
 _MODES = ("Block", "Filesystem")
 
 
-def access_mode_faults(spec: Object, path: str) -> list[FieldError]:
+def access_mode_faults(spec: Object, path: str, text: str) -> list[FieldError]:
     """Return every fault of the access modes of a claim or volume."""
     modes, at = spec.get("accessModes") or [], f"{path}.accessModes"
     if not modes:
-        return [required(at, "at least 1 access mode is required")]
+        return [required(at, text)]
     return _modes(modes, at)
 
 

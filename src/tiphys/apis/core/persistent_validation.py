@@ -19,8 +19,8 @@ from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apis.core.affinity_validation import node_selector
 from tiphys.apis.core.claim_validation import access_mode_faults, claim_spec_faults
 from tiphys.apis.core.pod_update import changed_fields
-from tiphys.apis.core.resource_validation import parse_amount, quantity_faults
-from tiphys.apis.core.volume_validation import volume_source_faults
+from tiphys.apis.core.resource_validation import parse_amount
+from tiphys.apis.core.volume_sources import PERSISTENT_ORDER, PERSISTENT_SOURCES, SHOWN_TWICE, long_portal
 from tiphys.apis.defaulting import peek
 from tiphys.apis.value_validation import one_of
 
@@ -55,22 +55,12 @@ def _sources(spec: Object) -> dict[str, Any]:
 
 def validate_volume(volume: Object) -> list[FieldError]:
     """Return every fault of a PersistentVolume."""
-    spec = peek(volume, "spec")
-    faults = access_mode_faults(spec, "spec") + _capacity(peek(spec, "capacity"))
+    spec, path = peek(volume, "spec"), "spec.persistentVolumeReclaimPolicy"
+    faults = access_mode_faults(spec, "spec", "") + _capacity(spec.get("capacity"))
     reclaim = spec.get("persistentVolumeReclaimPolicy")
-    path = "spec.persistentVolumeReclaimPolicy"
-    faults += one_of(reclaim, path, ("Delete", "Recycle", "Retain"))
+    faults += one_of(reclaim, path, ("Delete", "Recycle", "Retain"), optional=True)
     faults += _affinity(spec)
-    sources = _sources(spec)
-    for index, (key, source) in enumerate(sources.items()):
-        if index:
-            faults.append(forbidden(f"spec.{key}", "may not specify more than 1 volume type"))
-        else:
-            faults += volume_source_faults(key, source, f"spec.{key}")
-    if "local" in sources and spec.get("nodeAffinity") is None:
-        faults.append(required("spec.nodeAffinity", "Local volume requires node affinity"))
-    if not sources:
-        faults.append(required("spec", "must specify a volume type"))
+    faults += _source_faults(spec, "spec", str(peek(volume, "metadata").get("name") or ""))
     host_path = str(peek(spec, "hostPath").get("path") or "")
     if host_path and posixpath.normpath(f"/{host_path.lstrip('/')}") == "/" and reclaim == "Recycle":
         faults.append(forbidden(path, "may not be 'recycle' for a hostPath mount of '/'"))
@@ -83,16 +73,58 @@ def validate_volume(volume: Object) -> list[FieldError]:
     return faults + _attributes_class(spec)
 
 
-def _capacity(capacity: Object) -> list[FieldError]:
+def inline_volume_faults(spec: Object, path: str) -> list[FieldError]:
+    """Return every fault of a volume that an attachment carries with it: CSI and nothing of a claim's."""
+    inline = "in the context of inline volumes"
+    faults = [
+        forbidden(f"{path}.{key}", f"may not be specified {inline}")
+        for key in ("claimRef", "capacity")
+        if spec.get(key)
+    ]
+    if spec.get("csi") is None:
+        faults.append(required(f"{path}.csi", f"has to be specified {inline}"))
+    faults += access_mode_faults(spec, path, "")
+    if spec.get("persistentVolumeReclaimPolicy") not in (None, "", "Retain"):
+        faults.append(forbidden(f"{path}.persistentVolumeReclaimPolicy", f"may only be Retain {inline}"))
+    if spec.get("nodeAffinity") is not None:
+        faults.append(forbidden(f"{path}.nodeAffinity", f"may not be specified {inline}"))
+    faults += _source_faults(spec, path, "")
+    if spec.get("storageClassName"):
+        faults.append(forbidden(f"{path}.storageClassName", f"may not be specified {inline}"))
+    if spec.get("volumeMode") not in (None, "Filesystem"):
+        text = f"may not specify volumeMode other than Filesystem {inline}"
+        faults.append(forbidden(f"{path}.volumeMode", text))
+    return faults
+
+
+def _source_faults(spec: Object, path: str, name: str) -> list[FieldError]:
+    faults: list[FieldError] = []
+    given = [key for key in PERSISTENT_ORDER if isinstance(spec.get(key), dict)]
+    for index, key in enumerate(given):
+        at = f"{path}.{key}"
+        if index and key != "flexVolume":
+            again = f"{path}.{SHOWN_TWICE.get(key, key)}"
+            faults.append(forbidden(again, "may not specify more than 1 volume type"))
+            continue
+        faults += PERSISTENT_SOURCES[key](spec[key], at)
+        text = long_portal(spec[key], name) if key == "iscsi" else ""
+        if text:
+            faults.append(invalid(f"{at}.targetportal", spec[key].get("targetPortal"), text))
+    if "local" in given and not peek(spec, "nodeAffinity").get("required"):
+        faults.append(required(f"{path}.nodeAffinity", "Local volume requires node affinity"))
+    return faults if given else [required(path, "must specify a volume type")]
+
+
+def _capacity(capacity: Object | None) -> list[FieldError]:
     path = "spec.capacity"
-    if not capacity:
-        return [required(path)]
-    if "storage" not in capacity or len(capacity) > 1:
-        return [not_supported(path, capacity, ("storage",))]
-    parsed, at = parse_amount(capacity["storage"]), f"{path}[storage]"
-    faults = quantity_faults("storage", capacity["storage"], at)
-    if parsed is not None and parsed.amount <= 0:
-        faults.append(invalid(at, str(capacity["storage"]), "must be greater than zero"))
+    faults = [] if capacity else [required(path)]
+    if not capacity or "storage" not in capacity or len(capacity) > 1:
+        faults.append(not_supported(path, capacity, ("storage",)))
+    for name, value in (capacity or {}).items():
+        at, parsed = f"{path}[{name}]", parse_amount(value)
+        faults += _basic(value, at)
+        if parsed is not None and parsed.amount <= 0:
+            faults.append(invalid(at, str(value), "must be greater than zero"))
     return faults
 
 

@@ -54,15 +54,16 @@ def _containers(spec: Object, path: str) -> Iterator[tuple[str, Object]]:
             yield f"{path}.{kind}[{index}]", container
 
 
-def _old_label(label: str) -> str:
+def old_node_label(label: str) -> str:
+    """Return what to say of a label of nodes that has a newer name."""
     new = _OLD_NODE_LABELS.get(label)
     return f'deprecated since v1.14; use "{new}" instead' if new else ""
 
 
 def _placement(spec: Object, path: str) -> Iterator[str]:
     for key in sorted(peek(spec, "nodeSelector")):
-        if _old_label(key):
-            yield f"{path}.nodeSelector[{key}]: {_old_label(key)}"
+        if old_node_label(key):
+            yield f"{path}.nodeSelector[{key}]: {old_node_label(key)}"
     at = f"{path}.affinity.nodeAffinity"
     affinity = peek(spec, "affinity", "nodeAffinity")
     for index, term in enumerate(each(affinity, _REQUIRED, "nodeSelectorTerms")):
@@ -71,8 +72,8 @@ def _placement(spec: Object, path: str) -> Iterator[str]:
         yield from _term(peek(weighted, "preference"), f"{at}.{_PREFERRED}[{index}].preference")
     for index, constraint in enumerate(each(spec, "topologySpreadConstraints")):
         at, key = f"{path}.topologySpreadConstraints[{index}]", str(constraint.get("topologyKey"))
-        if _old_label(key):
-            yield f"{at}.topologyKey: {key} is {_old_label(key)}"
+        if old_node_label(key):
+            yield f"{at}.topologyKey: {key} is {old_node_label(key)}"
         if constraint.get("labelSelector") is None:
             yield f"{at}.labelSelector: a null labelSelector results in matching no pod"
 
@@ -80,8 +81,8 @@ def _placement(spec: Object, path: str) -> Iterator[str]:
 def _term(term: Object, path: str) -> Iterator[str]:
     for index, expression in enumerate(each(term, "matchExpressions")):
         key = str(expression.get("key"))
-        if _old_label(key):
-            yield f"{path}.matchExpressions[{index}].key: {key} is {_old_label(key)}"
+        if old_node_label(key):
+            yield f"{path}.matchExpressions[{index}].key: {key} is {old_node_label(key)}"
 
 
 def _volumes(spec: Object, path: str) -> Iterator[str]:

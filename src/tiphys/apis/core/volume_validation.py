@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
@@ -12,23 +13,21 @@ from tiphys.apimachinery.field_errors import (
     invalid,
     invalid_all,
     not_found,
+    not_supported,
     required,
-    too_long,
 )
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.core.claim_validation import claim_spec_faults
+from tiphys.apis.certificates.signer import bundle_name, signer_faults
 from tiphys.apis.core.env_validation import VOLUME_FIELDS, field_reference, resource_field
 from tiphys.apis.core.resource_validation import parse_amount
+from tiphys.apis.core.volume_sources import POD_ORDER, POD_SOURCES, SHOWN_TWICE, Check, long_portal
 from tiphys.apis.defaulting import each, peek
-from tiphys.apis.value_validation import no_backsteps, one_of, relative_path
+from tiphys.apis.value_validation import label_selector, no_backsteps, one_of, relative_path
 
+_READ_ONLY = ("Disabled", "Enabled", "IfPossible")
 _MODE_MAX = 0o777
 _MODE_TEXT = "must be a number between 0 and 0777 (octal), both inclusive"
-_HOST_PATH_TYPES = (
-    "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket",
-)  # fmt: skip
 _TOKEN_LIFETIME = (600, 1 << 32)
-_DRIVER_MAX = 63
 
 
 def validate_volumes(spec: Object, path: str) -> tuple[list[FieldError], dict[str, Object]]:
@@ -52,22 +51,19 @@ def validate_volumes(spec: Object, path: str) -> tuple[list[FieldError], dict[st
 
 
 def _source_faults(volume: Object, path: str) -> list[FieldError]:
-    given = [key for key, value in volume.items() if key != "name" and value is not None]
+    given = [key for key in POD_ORDER if volume.get(key) is not None]
     if not given:
         return [required(path, "must specify a volume type")]
-    faults = [forbidden(f"{path}.{key}", "may not specify more than 1 volume type") for key in given[1:]]
-    check = _SOURCES.get(given[0])
-    source = volume[given[0]]
+    faults: list[FieldError] = []
+    for key in given[1:]:
+        at = f"{path}.{SHOWN_TWICE.get(key, key)}"
+        faults.append(forbidden(at, "may not specify more than 1 volume type"))
+    check, source = _SOURCES.get(given[0]), volume[given[0]]
     if check and isinstance(source, dict):
-        faults += check(source, f"{path}.{given[0]}")
-    return faults
-
-
-def _needs(*keys: str) -> Callable[[Object, str], list[FieldError]]:
-    def check(source: Object, path: str) -> list[FieldError]:
-        return [required(f"{path}.{key}") for key in keys if not source.get(key)]
-
-    return check
+        faults = check(source, f"{path}.{given[0]}") + faults
+    portal = volume.get("iscsi")
+    text = long_portal(portal, str(volume.get("name") or "")) if isinstance(portal, dict) else ""
+    return [*faults, invalid(f"{path}.name", volume.get("name"), text)] if text else faults
 
 
 def _mode(source: Object, path: str, key: str = "defaultMode") -> list[FieldError]:
@@ -103,57 +99,109 @@ def _keyed(name_key: str) -> Callable[[Object, str], list[FieldError]]:
     return check
 
 
-def _downward_items(source: Object, path: str) -> Iterator[FieldError]:
-    for index, item in enumerate(each(source, "items")):
-        at = f"{path}.items[{index}]"
+def _downward_files(source: Object, path: str) -> Iterator[FieldError]:
+    """The API tells of the whole list, not of the item."""
+    for item in each(source, "items"):
         target = item.get("path") or ""
         if not target:
-            yield required(f"{at}.path")
-        yield from _reserved_relative(target, f"{at}.path")
+            yield required(f"{path}.path")
+        yield from _reserved_relative(target, f"{path}.path")
         field, resource = item.get("fieldRef"), item.get("resourceFieldRef")
         if isinstance(field, dict):
-            yield from field_reference(field, f"{at}.fieldRef", VOLUME_FIELDS)
+            yield from field_reference(field, f"{path}.fieldRef", VOLUME_FIELDS)
             if isinstance(resource, dict):
                 text = "fieldRef and resourceFieldRef can not be specified simultaneously"
-                yield invalid(at, "resource", text)
+                yield invalid(path, "resource", text)
         elif isinstance(resource, dict):
-            yield from resource_field(resource, f"{at}.resourceFieldRef", volume=True)
+            yield from resource_field(resource, f"{path}.resourceFieldRef", volume=True)
         else:
-            yield required(at, "one of fieldRef and resourceFieldRef is required")
-        yield from _mode(item, at, "mode")
+            yield required(path, "one of fieldRef and resourceFieldRef is required")
+        yield from _mode(item, path, "mode")
 
 
 def _downward(source: Object, path: str) -> list[FieldError]:
-    return [*_mode(source, path), *_downward_items(source, path)]
+    return [*_mode(source, path), *_downward_files(source, path)]
 
 
-def _token(source: Object, path: str) -> Iterator[FieldError]:
-    seconds = source.get("expirationSeconds")
+def _token(source: Object, path: str, whole: str) -> Iterator[FieldError]:
+    seconds, target = source.get("expirationSeconds"), source.get("path") or ""
+    at = f"{path}.expirationSeconds"
     if seconds is not None and seconds < _TOKEN_LIFETIME[0]:
-        yield invalid(f"{path}.expirationSeconds", seconds, "may not specify a duration less than 10 minutes")
-    elif seconds is not None and seconds > _TOKEN_LIFETIME[1]:
-        yield invalid(
-            f"{path}.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds"
-        )
+        yield invalid(at, seconds, "may not specify a duration less than 10 minutes")
+    if seconds is not None and seconds > _TOKEN_LIFETIME[1]:
+        yield invalid(at, seconds, "may not specify a duration larger than 2^32 seconds")
+    if not target:
+        yield required(f"{whole}.path")
+    else:
+        yield from _reserved_relative(target, f"{whole}.path")
+
+
+def _trust_bundle(source: Object, path: str) -> Iterator[FieldError]:
+    name, signer, selector = (source.get(key) for key in ("name", "signerName", "labelSelector"))
+    if name is not None and signer is not None:
+        yield invalid(path, source, "only one of name and signerName may be used")
+    elif name is not None:
+        if not name:
+            yield required(f"{path}.name", "must be a valid object name")
+        prefix = name.rpartition(":")[0].replace(":", "/")
+        for text in bundle_name(name, prefix):
+            yield invalid(f"{path}.name", name, f"not a valid clustertrustbundlename: {text}")
+        if selector is not None:
+            yield invalid(
+                f"{path}.labelSelector", selector, "labelSelector must be unset if name is specified"
+            )
+    elif signer is not None:
+        if not signer:
+            yield required(f"{path}.signerName", "must be a valid signer name")
+        yield from signer_faults(signer, f"{path}.signerName")
+        yield from label_selector(selector, f"{path}.labelSelector")
+    else:
+        yield required(path, "either name or signerName must be specified")
     if not source.get("path"):
         yield required(f"{path}.path")
+    yield from _reserved_relative(source.get("path") or "", f"{path}.path")
 
 
 def _projected(source: Object, path: str) -> list[FieldError]:
     faults = _mode(source, path)
+    taken: set[str] = set()
     for index, part in enumerate(each(source, "sources")):
         at = f"{path}.sources[{index}]"
-        given = [key for key, value in part.items() if isinstance(value, dict)]
-        faults += [forbidden(f"{at}.{key}", "may not specify more than 1 volume type") for key in given[1:]]
-        for key in ("secret", "configMap"):
-            inner = part.get(key)
-            if isinstance(inner, dict):
-                faults += [] if inner.get("name") else [required(f"{at}.{key}.name")]
-                faults += _key_items(inner, f"{at}.{key}")
-        faults += _downward_items(peek(part, "downwardAPI"), f"{at}.downwardAPI")
-        if isinstance(part.get("serviceAccountToken"), dict):
-            faults += _token(part["serviceAccountToken"], f"{at}.serviceAccountToken")
+        faults += _projection(part, at, path, taken)
+        if sum(isinstance(value, dict) for value in part.values()) > 1:
+            faults.append(forbidden(at, "may not specify more than 1 volume type"))
     return faults
+
+
+def _projection(part: Object, path: str, whole: str, taken: set[str]) -> list[FieldError]:
+    faults: list[FieldError] = []
+    for key in ("secret", "configMap"):
+        inner = part.get(key)
+        if isinstance(inner, dict):
+            faults += [] if inner.get("name") else [required(f"{path}.{key}.name")]
+            faults += _key_items(inner, f"{path}.{key}")
+            faults += _twice(inner, inner.get("name") or "", whole, taken)
+    if isinstance(part.get("downwardAPI"), dict):
+        faults += _downward_files(part["downwardAPI"], f"{path}.downwardAPI")
+        faults += _twice(part["downwardAPI"], None, whole, taken)
+    if isinstance(part.get("serviceAccountToken"), dict):
+        faults += _token(part["serviceAccountToken"], f"{path}.serviceAccountToken", whole)
+    bundle = part.get("clusterTrustBundle")
+    if isinstance(bundle, dict):
+        faults += _trust_bundle(bundle, f"{path}.clusterTrustBundlePEM")
+        faults += _twice({"items": [bundle]}, None, whole, taken)
+    return faults
+
+
+def _twice(source: Object, name: str | None, path: str, taken: set[str]) -> Iterator[FieldError]:
+    """Two files may not have one path."""
+    for item in each(source, "items"):
+        target = item.get("path")
+        if target and target in taken:
+            shown = target if name is None else name
+            yield invalid(path, shown, "conflicting duplicate paths")
+        elif target:
+            taken.add(target)
 
 
 def _empty_dir(source: Object, path: str) -> list[FieldError]:
@@ -164,89 +212,13 @@ def _empty_dir(source: Object, path: str) -> list[FieldError]:
     return []
 
 
-def _host_path(source: Object, path: str) -> list[FieldError]:
-    target = source.get("path") or ""
-    if not target:
-        return [required(f"{path}.path")]
-    faults = no_backsteps(target, f"{path}.path")
-    return faults + one_of(source.get("type"), f"{path}.type", _HOST_PATH_TYPES, optional=True)
-
-
-def _nfs(source: Object, path: str) -> list[FieldError]:
-    faults = _needs("server", "path")(source, path)
-    if source.get("path") and not source["path"].startswith("/"):
-        faults.append(invalid(f"{path}.path", source["path"], "must be an absolute path"))
-    return faults
-
-
-def _ephemeral(source: Object, path: str) -> list[FieldError]:
-    if not isinstance(source.get("volumeClaimTemplate"), dict):
-        return [required(f"{path}.volumeClaimTemplate")]
-    spec = peek(source, "volumeClaimTemplate", "spec")
-    return claim_spec_faults(spec, f"{path}.volumeClaimTemplate.spec")
-
-
-_SOURCES: dict[str, Callable[[Object, str], list[FieldError]]] = {
+_SOURCES: dict[str, Check] = {
+    **POD_SOURCES,
     "emptyDir": _empty_dir,
-    "hostPath": _host_path,
     "secret": _keyed("secretName"),
     "configMap": _keyed("name"),
     "downwardAPI": _downward,
     "projected": _projected,
-    "persistentVolumeClaim": _needs("claimName"),
-    "ephemeral": _ephemeral,
-    "nfs": _nfs,
-    "csi": _needs("driver"),
-    "gcePersistentDisk": _needs("pdName"),
-    "awsElasticBlockStore": _needs("volumeID"),
-    "gitRepo": _needs("repository"),
-    "iscsi": _needs("targetPortal", "iqn"),
-    "glusterfs": _needs("endpoints", "path"),
-    "rbd": _needs("monitors", "image"),
-    "cephfs": _needs("monitors"),
-    "cinder": _needs("volumeID"),
-    "flocker": lambda _source, _path: [],
-    "flexVolume": _needs("driver"),
-    "vsphereVolume": _needs("volumePath"),
-    "azureFile": _needs("secretName", "shareName"),
-    "azureDisk": _needs("diskName", "diskURI"),
-}
-
-
-def volume_source_faults(kind: str, source: Object, path: str) -> list[FieldError]:
-    """Return every fault of where a PersistentVolume is stored."""
-    check = _PERSISTENT.get(kind) or _SOURCES.get(kind)
-    return check(source, path) if check is not None else []
-
-
-def _csi(source: Object, path: str) -> list[FieldError]:
-    driver = source.get("driver") or ""
-    if not driver:
-        faults = [required(f"{path}.driver")]
-    elif len(driver) > _DRIVER_MAX:
-        faults = [too_long(f"{path}.driver", _DRIVER_MAX)]
-    else:
-        faults = invalid_all(f"{path}.driver", driver, names.is_dns1123_subdomain(driver.lower()))
-    if not source.get("volumeHandle"):
-        faults.append(required(f"{path}.volumeHandle"))
-    for key in (
-        "controllerPublishSecretRef", "controllerExpandSecretRef", "nodePublishSecretRef",
-        "nodeExpandSecretRef",
-    ):  # fmt: skip
-        if isinstance(source.get(key), dict):
-            faults += _needs("name", "namespace")(source[key], f"{path}.{key}")
-    return faults
-
-
-def _local(source: Object, path: str) -> list[FieldError]:
-    target = source.get("path") or ""
-    return no_backsteps(target, f"{path}.path") if target else [required(f"{path}.path")]
-
-
-_PERSISTENT: dict[str, Callable[[Object, str], list[FieldError]]] = {
-    "csi": _csi,
-    "local": _local,
-    "azureFile": _needs("secretName", "shareName"),
 }
 
 
@@ -254,15 +226,17 @@ def validate_mounts(container: Object, volumes: Mapping[str, Object], path: str)
     """Return every fault of where a container mounts volumes and puts block devices."""
     faults: list[FieldError] = []
     mounted: set[str] = set()
+    devices = [(one.get("name"), one.get("devicePath")) for one in each(container, "volumeDevices")]
     for index, mount in enumerate(each(container, "volumeMounts")):
         at = f"{path}.volumeMounts[{index}]"
         faults += _named_volume(mount, volumes, at)
         target = mount.get("mountPath") or ""
         if not target:
             faults.append(required(f"{at}.mountPath"))
-        elif target in mounted:
+        if target in mounted:
             faults.append(invalid(f"{at}.mountPath", target, "must be unique"))
         mounted.add(target)
+        faults += _shared(mount, "mountPath", devices, at, "volumeDevices")
         faults += _sub_paths(mount, at)
         modes = ("Bidirectional", "HostToContainer", "None")
         faults += one_of(mount.get("mountPropagation"), f"{at}.mountPropagation", modes, optional=True)
@@ -270,14 +244,41 @@ def validate_mounts(container: Object, volumes: Mapping[str, Object], path: str)
         if mount.get("mountPropagation") == "Bidirectional" and not privileged:
             text = "Bidirectional mount propagation is available only to privileged containers"
             faults.append(forbidden(f"{at}.mountPropagation", text))
+        faults += _read_only(mount, f"{at}.recursiveReadOnly")
     return faults + _devices(container, volumes, path)
+
+
+def _read_only(mount: Object, path: str) -> list[FieldError]:
+    how = mount.get("recursiveReadOnly")
+    if how in (None, "Disabled"):
+        return []
+    if how not in _READ_ONLY:
+        return [not_supported(path, how, _READ_ONLY)]
+    faults: list[FieldError] = []
+    if not mount.get("readOnly"):
+        faults.append(forbidden(path, "may only be specified when readOnly is true"))
+    if mount.get("mountPropagation") not in (None, "None"):
+        text = "may only be specified when mountPropagation is None or not specified"
+        faults.append(forbidden(path, text))
+    return faults
+
+
+def _shared(use: Object, key: str, others: list[tuple[Any, Any]], path: str, where: str) -> list[FieldError]:
+    """A volume is mounted or given as a device, not both."""
+    faults: list[FieldError] = []
+    name, target = use.get("name") or "", use.get(key) or ""
+    if any(name == other for other, _ in others):
+        faults.append(invalid(f"{path}.name", name, f"must not already exist in {where}"))
+    if any(target == other for _, other in others):
+        text = f"must not already exist as a path in {where}"
+        faults.append(invalid(f"{path}.{key}", target, text))
+    return faults
 
 
 def _named_volume(use: Object, volumes: Mapping[str, Object], path: str) -> list[FieldError]:
     name = use.get("name") or ""
-    if not name:
-        return [required(f"{path}.name")]
-    return [] if name in volumes else [not_found(f"{path}.name", name)]
+    faults = [] if name else [required(f"{path}.name")]
+    return faults if name in volumes else [*faults, not_found(f"{path}.name", name)]
 
 
 def _sub_paths(mount: Object, path: str) -> list[FieldError]:
@@ -294,18 +295,30 @@ def _sub_paths(mount: Object, path: str) -> list[FieldError]:
 def _devices(container: Object, volumes: Mapping[str, Object], path: str) -> list[FieldError]:
     faults: list[FieldError] = []
     used: set[str] = set()
+    named: set[str] = set()
+    mounts = [(one.get("name"), one.get("mountPath")) for one in each(container, "volumeMounts")]
     for index, device in enumerate(each(container, "volumeDevices")):
-        at = f"{path}.volumeDevices[{index}]"
-        faults += _named_volume(device, volumes, at)
-        volume = volumes.get(device.get("name") or "")
+        at, name, target = (
+            f"{path}.volumeDevices[{index}]",
+            device.get("name") or "",
+            device.get("devicePath"),
+        )
+        faults += [] if name else [required(f"{at}.name")]
+        if name in named:
+            faults.append(invalid(f"{at}.name", name, "must be unique"))
+        volume = volumes.get(name)
         if volume and not (volume.get("persistentVolumeClaim") or volume.get("ephemeral")):
             text = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode"
-            faults.append(invalid(f"{at}.name", device.get("name"), text))
-        target = device.get("devicePath") or ""
+            faults.append(invalid(f"{at}.name", name, text))
+        if name not in volumes:
+            faults.append(not_found(f"{at}.name", name))
         if not target:
             faults.append(required(f"{at}.devicePath"))
         elif target in used:
             faults.append(invalid(f"{at}.devicePath", target, "must be unique"))
-        used.add(target)
-        faults += no_backsteps(target, f"{at}.devicePath")
+        else:
+            faults += no_backsteps(target, f"{at}.devicePath")
+        used.add(target or "")
+        named.add(name)
+        faults += _shared(device, "devicePath", mounts, at, "volumeMounts")
     return faults

@@ -11,17 +11,24 @@ from tiphys.apimachinery.field_errors import (
     immutable,
     invalid,
     invalid_all,
+    not_supported,
     required,
     too_many,
 )
 from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apis.core.addresses import IP_TEXT, special_ip_faults
+from tiphys.apis.core.service_warnings import ip_warnings
 from tiphys.apis.defaulting import each, fill_optional
+from tiphys.apis.meta_validation import validate_labels
 from tiphys.apis.strategy import Strategy
 from tiphys.apis.value_validation import one_of
 
 _MAX_ENDPOINTS = 1000
 _MAX_ADDRESSES = 100
 _MAX_PORTS = 20000
+_MAX_TOPOLOGY = 16
+_HINTS = {"forZones": 8, "forNodes": 8}
+_PROTOCOLS = ("SCTP", "TCP", "UDP")
 
 
 def default_endpoint_slice(obj: Object) -> None:
@@ -35,14 +42,33 @@ def default_endpoint_slice(obj: Object) -> None:
 
 def _address(value: str, kind: str, path: str) -> list[FieldError]:
     if kind == "FQDN":
-        return invalid_all(path, value, names.is_dns1123_subdomain(value))
-    version = 4 if kind == "IPv4" else 6
+        return _domain(value, path)
+    if kind not in ("IPv4", "IPv6"):
+        return []
     try:
-        fits = ipaddress.ip_address(value).version == version
+        parsed = ipaddress.ip_address(value)
     except ValueError:
-        text = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
-        return [invalid(path, value, text)]
-    return [] if fits else [invalid(path, value, f"must be an {kind} address")]
+        return [invalid(path, value, IP_TEXT)]
+    wrong = [] if kind == f"IPv{parsed.version}" else [invalid(path, value, f"must be an {kind} address")]
+    return wrong + special_ip_faults(value, path)
+
+
+def _domain(value: str, path: str) -> list[FieldError]:
+    """A domain of at least two labels; it may end in a dot."""
+    if not value:
+        return [required(path)]
+    name = value.removesuffix(".")
+    texts = names.is_dns1123_subdomain(name)
+    if texts:
+        return [invalid(path, name, ",".join(texts))]
+    if "." not in name:
+        text = "should be a domain with at least two segments separated by dots"
+        return [invalid(path, name, text)]
+    for label in name.split("."):
+        texts = names.is_dns1123_label(label)
+        if texts:
+            return [invalid(path, label, ",".join(texts))]
+    return []
 
 
 def validate_endpoint_slice(obj: Object) -> list[FieldError]:
@@ -52,17 +78,47 @@ def validate_endpoint_slice(obj: Object) -> list[FieldError]:
     endpoints = list(each(obj, "endpoints"))
     if len(endpoints) > _MAX_ENDPOINTS:
         faults.append(too_many("endpoints", len(endpoints), _MAX_ENDPOINTS))
-        return faults
+        return faults + _ports(obj)
     for index, endpoint in enumerate(endpoints):
-        path = f"endpoints[{index}].addresses"
-        addresses = endpoint.get("addresses") or []
-        if not addresses:
-            faults.append(required(path, "must contain at least 1 address"))
-        elif len(addresses) > _MAX_ADDRESSES:
-            faults.append(too_many(path, len(addresses), _MAX_ADDRESSES))
-        for place, address in enumerate(addresses):
-            faults += _address(str(address), kind, f"{path}[{place}]")
+        faults += _endpoint(endpoint, kind, f"endpoints[{index}]")
     return faults + _ports(obj)
+
+
+def _endpoint(endpoint: Object, kind: str, path: str) -> list[FieldError]:
+    addresses, at = endpoint.get("addresses") or [], f"{path}.addresses"
+    faults: list[FieldError] = []
+    if not addresses:
+        faults.append(required(at, "must contain at least 1 address"))
+    elif len(addresses) > _MAX_ADDRESSES:
+        faults.append(too_many(at, len(addresses), _MAX_ADDRESSES))
+    for place, address in enumerate(addresses):
+        faults += _address(str(address), kind, f"{at}[{place}]")
+    node, topology, host = (endpoint.get(key) for key in ("nodeName", "deprecatedTopology", "hostname"))
+    if node is not None:
+        faults += invalid_all(f"{path}.nodeName", node, names.is_dns1123_subdomain(node))
+    if len(topology or {}) > _MAX_TOPOLOGY:
+        faults.append(too_many(f"{path}.deprecatedTopology", len(topology), _MAX_TOPOLOGY))
+    faults += validate_labels(topology or {}, f"{path}.deprecatedTopology")
+    if host is not None:
+        faults += invalid_all(f"{path}.hostname", host, names.is_dns1123_label(host))
+    for key, most in _HINTS.items():
+        faults += _hints(list(each(endpoint, "hints", key)), most, f"{path}.hints.{key}")
+    return faults
+
+
+def _hints(hints: list[Object], most: int, path: str) -> list[FieldError]:
+    if len(hints) > most:
+        return [too_many(path, len(hints), most)]
+    faults: list[FieldError] = []
+    seen: set[str] = set()
+    for index, hint in enumerate(hints):
+        at, name = f"{path}[{index}].name", str(hint.get("name") or "")
+        if name in seen:
+            faults.append(duplicate(at, name))
+        seen.add(name)
+        check = names.is_label_value if path.endswith("forZones") else names.is_dns1123_subdomain
+        faults += invalid_all(at, name, check(name))
+    return faults
 
 
 def _ports(obj: Object) -> list[FieldError]:
@@ -72,14 +128,32 @@ def _ports(obj: Object) -> list[FieldError]:
         return [too_many("ports", len(ports), _MAX_PORTS)]
     seen: set[str] = set()
     for index, port in enumerate(ports):
-        path, name = f"ports[{index}]", port.get("name") or ""
+        path, name, protocol = f"ports[{index}]", port.get("name") or "", port.get("protocol")
         if name:
             faults += invalid_all(f"{path}.name", name, names.is_dns1123_label(name))
         if name in seen:
             faults.append(duplicate(f"{path}.name", name))
         seen.add(name)
-        faults += one_of(port.get("protocol"), f"{path}.protocol", ("SCTP", "TCP", "UDP"))
+        if protocol is None:
+            faults.append(required(f"{path}.protocol"))
+        elif protocol not in _PROTOCOLS:
+            faults.append(not_supported(f"{path}.protocol", protocol, _PROTOCOLS))
+        app = port.get("appProtocol")
+        if app is not None:
+            faults += invalid_all(f"{path}.appProtocol", app, names.is_qualified_name(app))
     return faults
+
+
+def endpoint_slice_warnings(obj: Object, _old: Object | None) -> list[str]:
+    """Return the warnings about an EndpointSlice."""
+    if obj.get("addressType") == "FQDN":
+        return ["addressType: FQDN endpoints are deprecated"]
+    return [
+        text
+        for index, endpoint in enumerate(each(obj, "endpoints"))
+        for place, address in enumerate(endpoint.get("addresses") or ())
+        for text in ip_warnings(f"endpoints[{index}].addresses[{place}]", str(address))
+    ]
 
 
 def validate_endpoint_slice_update(new: Object, old: Object) -> list[FieldError]:
@@ -94,6 +168,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         default=default_endpoint_slice,
         validate=validate_endpoint_slice,
         validate_update=validate_endpoint_slice_update,
+        warnings=endpoint_slice_warnings,
         has_generation=True,
     ),
 )

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import invalid
+from tiphys.apimachinery.field_errors import Struct, invalid, not_supported, shown_selector
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.defaulting import peek
 from tiphys.apis.strategy import Strategy
-from tiphys.apis.value_validation import at_most_all, count_or_percent, label_selector, not_negative, one_of
+from tiphys.apis.value_validation import (
+    at_most_all,
+    conditions,
+    count_or_percent,
+    label_selector,
+    not_negative,
+)
+
+_POLICIES = ("AlwaysAllow", "IfHealthyBudget")
 
 
 def prepare_budget(budget: Object) -> None:
@@ -26,14 +34,26 @@ def validate_budget(budget: Object) -> list[FieldError]:
     faults: list[FieldError] = []
     if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
         text = "minAvailable and maxUnavailable cannot be both set"
-        faults.append(invalid("spec", spec, text))
+        faults.append(invalid("spec", _shown(spec), text))
     for key in ("minAvailable", "maxUnavailable"):
         path = f"spec.{key}"
         faults += count_or_percent(spec.get(key), path) + at_most_all(spec.get(key), path)
-    policies = ("AlwaysAllow", "IfHealthyBudget")
-    path = "spec.unhealthyPodEvictionPolicy"
-    faults += one_of(spec.get("unhealthyPodEvictionPolicy"), path, policies, optional=True)
-    return faults + label_selector(spec.get("selector"), "spec.selector")
+    faults += label_selector(spec.get("selector"), "spec.selector")
+    policy = spec.get("unhealthyPodEvictionPolicy")
+    if policy is not None and policy not in _POLICIES:
+        faults.append(not_supported("spec.unhealthyPodEvictionPolicy", policy, _POLICIES))
+    return faults
+
+
+def _shown(spec: Object) -> Struct:
+    """A budget as the API shows it."""
+    selector = spec.get("selector")
+    return Struct(
+        MinAvailable=spec.get("minAvailable"),
+        Selector=shown_selector(selector) if isinstance(selector, dict) else None,
+        MaxUnavailable=spec.get("maxUnavailable"),
+        UnhealthyPodEvictionPolicy=spec.get("unhealthyPodEvictionPolicy"),
+    )
 
 
 def validate_budget_update(new: Object, _old: Object) -> list[FieldError]:
@@ -42,9 +62,10 @@ def validate_budget_update(new: Object, _old: Object) -> list[FieldError]:
 
 
 def validate_budget_status(new: Object, _old: Object) -> list[FieldError]:
-    """Counts are not negative."""
+    """Conditions are complete, and counts not negative."""
+    status = peek(new, "status")
     counts = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
-    return not_negative(peek(new, "status"), "status", *counts)
+    return conditions(status, "status.conditions") + not_negative(status, "status", *counts)
 
 
 STRATEGIES: tuple[Strategy, ...] = (

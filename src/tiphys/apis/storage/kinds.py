@@ -51,6 +51,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         default=default_storage_class,
         validate=validation.validate_storage_class,
         validate_update=validation.validate_storage_class_update,
+        warnings=validation.storage_class_warnings,
     ),
     Strategy(
         _gvk("CSIDriver"),
@@ -62,7 +63,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         _gvk("CSINode"),
         validate=validation.validate_csi_node,
-        validate_update=lambda new, _old: validation.validate_csi_node(new),
+        validate_update=validation.validate_csi_node_update,
         unconditional_update=False,
     ),
     Strategy(
@@ -71,9 +72,16 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_create=prepare_attachment,
         validate=validation.validate_attachment,
         validate_update=validation.validate_attachment_update,
+        validate_status_update=validation.validate_attachment_status,
         unconditional_update=False,
     ),
-    Strategy(_gvk("CSIStorageCapacity"), unconditional_update=False),
+    Strategy(
+        _gvk("CSIStorageCapacity"),
+        validate=validation.validate_capacity,
+        validate_update=validation.validate_capacity_update,
+        warnings=validation.capacity_warnings,
+        unconditional_update=False,
+    ),
     Strategy(
         _gvk("VolumeAttributesClass"),
         validate=validation.validate_attributes_class,
