@@ -213,7 +213,7 @@ def _tolerated_template(new: Object, old: Object) -> Object:
     pods are gone, it may change their resources too.
     """
     template = peek(new, "spec", "template")
-    earlier = copy_object(peek(old, "spec", "template"))
+    earlier: Object = copy_object(peek(old, "spec", "template"))
     if not peek(old, "spec").get("suspend"):
         return earlier
     stopped = is_true(old, "Suspended") and not peek(old, "status").get("active")

@@ -18,7 +18,7 @@ from tiphys.apimachinery.field_errors import (
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.core.addresses import IP_TEXT, special_ip_faults
 from tiphys.apis.core.service_warnings import ip_warnings
-from tiphys.apis.defaulting import each, fill_optional
+from tiphys.apis.defaulting import each, fill_optional, peek
 from tiphys.apis.meta_validation import validate_labels
 from tiphys.apis.strategy import Strategy
 from tiphys.apis.value_validation import one_of
@@ -93,12 +93,16 @@ def _endpoint(endpoint: Object, kind: str, path: str) -> list[FieldError]:
         faults.append(too_many(at, len(addresses), _MAX_ADDRESSES))
     for place, address in enumerate(addresses):
         faults += _address(str(address), kind, f"{at}[{place}]")
-    node, topology, host = (endpoint.get(key) for key in ("nodeName", "deprecatedTopology", "hostname"))
+    node, host, topology = (
+        endpoint.get("nodeName"),
+        endpoint.get("hostname"),
+        peek(endpoint, "deprecatedTopology"),
+    )
     if node is not None:
         faults += invalid_all(f"{path}.nodeName", node, names.is_dns1123_subdomain(node))
-    if len(topology or {}) > _MAX_TOPOLOGY:
+    if len(topology) > _MAX_TOPOLOGY:
         faults.append(too_many(f"{path}.deprecatedTopology", len(topology), _MAX_TOPOLOGY))
-    faults += validate_labels(topology or {}, f"{path}.deprecatedTopology")
+    faults += validate_labels(topology, f"{path}.deprecatedTopology")
     if host is not None:
         faults += invalid_all(f"{path}.hostname", host, names.is_dns1123_label(host))
     for key, most in _HINTS.items():

@@ -203,7 +203,7 @@ def _parameters(parameters: Object, path: str) -> list[FieldError]:
     elif scope == "Namespace" and namespace is None:
         faults.append(required(at, "`parameters.scope` is set to 'Namespace'"))
     elif scope == "Namespace":
-        faults += invalid_all(at, namespace, names.is_dns1123_label(namespace))
+        faults += invalid_all(at, namespace, names.is_dns1123_label(str(namespace)))
     return faults
 
 
