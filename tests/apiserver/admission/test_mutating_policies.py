@@ -316,7 +316,11 @@ async def test_the_merged_object_is_the_version_that_the_policy_wants(api: Any) 
     await install(api, policy(apply(target), match=match))
     body = {
         "metadata": {"name": "h"},
-        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "minReplicas": 1, "maxReplicas": 3},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"},
+            "minReplicas": 1,
+            "maxReplicas": 3,
+        },
     }
     created = await api.create("/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers", body)
     metric = created["spec"]["metrics"][0]["resource"]

@@ -220,7 +220,11 @@ async def test_which_writes_are_meant(api: Any, case: str) -> None:
 
 
 async def test_other_versions_of_a_kind_are_meant_too(api: Any) -> None:
-    scalers = {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "minReplicas": 1, "maxReplicas": 3}
+    scalers = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"},
+        "minReplicas": 1,
+        "maxReplicas": 3,
+    }
     body = {"metadata": {"name": "h"}, "spec": scalers}
     only_v1 = {**rule("horizontalpodautoscalers", "autoscaling"), "apiVersions": ["v1"]}
     made = policy("object.apiVersion != 'autoscaling/v1'", match={"resourceRules": [only_v1]})

@@ -141,7 +141,10 @@ async def test_equivalent_versions(api: Any, webhook: Any, policy: str, calls: i
     await configure(api, "validating", hook(webhook.url(), rules=[rule], matchPolicy=policy))
     body = {
         "metadata": {"name": "h"},
-        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "maxReplicas": 3},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"},
+            "maxReplicas": 3,
+        },
     }
     await api.create("/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers", body)
     assert len(webhook.asked) == calls
