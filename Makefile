@@ -13,12 +13,12 @@ help: ## list the targets
 	@touch .venv
 
 fmt: .venv ## format the code
-	$(BIN)/ruff format src tests bench
-	$(BIN)/ruff check --fix src tests bench
+	$(BIN)/ruff format src tests bench examples
+	$(BIN)/ruff check --fix src tests bench examples
 
 lint: .venv ## style, layers, conventions
-	$(BIN)/ruff check src tests bench
-	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench examples
+	$(BIN)/ruff format --check src tests bench examples
 	$(BIN)/lint-imports --no-cache
 
 type: .venv ## mypy, strict; pyright (as basedpyright, which brings its own runtime)

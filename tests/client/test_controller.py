@@ -3,7 +3,7 @@
 import pytest
 
 from tiphys.apimachinery.clock import FakeClock
-from tiphys.apimachinery.errors import Conflict, NotFound, TerminalError
+from tiphys.apimachinery.errors import Conflict, Forbidden, NotFound, TerminalError
 from tiphys.client.controller import process
 from tiphys.client.transport import TransportError
 from tiphys.client.workqueue import WorkQueue
@@ -18,6 +18,7 @@ from tiphys.client.workqueue import WorkQueue
         pytest.param(NotFound("x"), 0.005, 1, [], id="gone meanwhile is quiet"),
         pytest.param(TerminalError("x"), None, 0, ["ERROR"], id="terminal is not retried"),
         pytest.param(TransportError("x"), 0.005, 1, ["WARNING"], id="no server"),
+        pytest.param(Forbidden("no quota"), 0.005, 1, ["WARNING"], id="a refusal is retried"),
         pytest.param(ValueError("x"), 0.005, 1, ["ERROR"], id="a bug is retried"),
     ],
 )
@@ -32,4 +33,5 @@ async def test_process(outcome, due, failures, logged, caplog):
     await process(queue, reconcile, "a")
     assert (queue.next_due, queue.failures("a")) == (due, failures)
     assert [record.levelname for record in caplog.records if record.levelno > 20] == logged
+    assert not any(record.exc_info for record in caplog.records if record.levelname == "WARNING")
     queue.close()

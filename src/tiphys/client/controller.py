@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from tiphys.apimachinery.errors import Conflict, NotFound, ServiceUnavailable, TerminalError
+from tiphys.apimachinery.errors import Conflict, NotFound, ServiceUnavailable, StatusError, TerminalError
 from tiphys.client.transport import TransportError
 from tiphys.client.workqueue import QueueClosed, WorkQueue
 
@@ -53,6 +53,12 @@ async def process(queue: WorkQueue, reconcile: Reconcile, key: str, name: str = 
     except (TransportError, ServiceUnavailable) as error:
         queue.add_rate_limited(key)
         log.warning("api server unreachable controller=%s key=%s error=%s", name, key, error)
+    except StatusError as error:
+        # The server's own words say it all; where in our code they were heard does not matter.
+        queue.add_rate_limited(key)
+        log.warning(
+            "reconcile refused controller=%s key=%s reason=%s error=%s", name, key, error.reason, error
+        )
     except Exception:
         queue.add_rate_limited(key)
         log.exception("reconcile failed controller=%s key=%s", name, key)
