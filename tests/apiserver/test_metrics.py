@@ -90,3 +90,52 @@ async def test_nobody_makes_labels_by_asking_for_nonsense(api: Any) -> None:
         assert (await api("GET", path)).status == 404
         assert (await api("GET", path, user="alice")).status >= 400
     assert b"nonsense" not in (await api("GET", "/metrics")).raw
+
+
+async def _values(api: Any, *families: str) -> dict[str, float]:
+    text = (await api("GET", "/metrics")).raw.decode()
+    lines = (line.rpartition(" ") for line in text.splitlines() if line.startswith(families))
+    return {name: float(value) for name, _, value in lines}
+
+
+async def test_objects_are_counted_by_resource(api: Any) -> None:
+    families = ("apiserver_storage_objects", "apiserver_resource_objects")
+    before = await _values(api, *families)
+    for name in ("a", "b"):
+        await api.create("/api/v1/namespaces/default/configmaps", {"metadata": {"name": name}})
+    found = await _values(api, *families)
+    for name in (
+        'apiserver_storage_objects{resource="configmaps"}',
+        'apiserver_resource_objects{group="",resource="configmaps"}',
+    ):
+        assert found[name] == before[name] + 2
+    assert found['apiserver_storage_objects{resource="deployments.apps"}'] == 0
+    assert found['apiserver_resource_objects{group="rbac.authorization.k8s.io",resource="clusterroles"}'] > 50
+    assert 'apiserver_resource_objects{group="events.k8s.io",resource="events"}' not in found
+
+
+async def test_who_shows_a_wrong_token_is_counted(api: Any) -> None:
+    name = "authentication_attempts_total"
+    before = await _values(api, name)
+    assert (await api("GET", "/version", user="stranger")).status == 401
+    assert (await api("GET", "/version")).status == 200
+    after = await _values(api, name)
+    added = {key: after[key] - before[key] for key in after}
+    assert added == {f'{name}{{result="success"}}': 2.0, f'{name}{{result="failure"}}': 1.0}
+
+
+async def test_admission_is_timed_plugin_by_plugin(api: Any, make_pod: Any) -> None:
+    pods = "/api/v1/namespaces/default/pods"
+    await api.create(pods, make_pod("p"))
+    bad = make_pod("q", serviceAccountName="nobody")
+    assert (await api("POST", pods, bad)).status == 403
+    found = await _values(api, "apiserver_admission_controller_admission_duration_seconds_count")
+
+    def count(name: str, kind: str, rejected: str) -> float:
+        labels = f'name="{name}",operation="CREATE",rejected="{rejected}",type="{kind}"'
+        return found.get(f"apiserver_admission_controller_admission_duration_seconds_count{{{labels}}}", 0.0)
+
+    assert count("ServiceAccount", "admit", "false") == 1
+    assert count("ServiceAccount", "admit", "true") == 1
+    assert count("PodSecurity", "validate", "false") == 1
+    assert count("ResourceQuota", "validate", "false") >= 1

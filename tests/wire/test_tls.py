@@ -641,3 +641,21 @@ def test_one_read_takes_a_whole_record() -> None:
     from tiphys.wire import server
 
     assert server._READ_BYTES >= tls.RECORD_BYTES
+
+
+async def test_handshakes_that_fail_are_counted() -> None:
+    now = RealClock().now()
+    pair = pki.issue_server(pki.make_ca("ca", now), "localhost", ["127.0.0.1"], now)
+
+    async def handler(_request: Request) -> Response:
+        return Response(200)
+
+    async with asyncio.timeout(20), serve(handler, ssl_context=pki.server_context(pair, None)) as server:
+        assert server.handshake_errors == 0
+        for _ in range(2):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(b"this is no handshake\r\n\r\n")
+            with contextlib.suppress(ConnectionResetError):
+                await reader.read()
+            writer.close()
+        assert server.handshake_errors == 2

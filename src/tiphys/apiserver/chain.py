@@ -12,11 +12,12 @@ import secrets
 import uuid
 from dataclasses import dataclass
 
-from tiphys.apimachinery.errors import InternalError, NotFound, StatusError
+from tiphys.apimachinery.errors import InternalError, NotFound, StatusError, Unauthorized
 from tiphys.apiserver import respond
 from tiphys.apiserver.aggregation.controller import Aggregation
 from tiphys.apiserver.audit.auditor import Auditor
 from tiphys.apiserver.authn import impersonation
+from tiphys.apiserver.authn.attempts import Attempts
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.compression import Compression
@@ -45,10 +46,11 @@ class Chain:
 
     def __init__(
         self, backend: Backend, nonresource: NonResource, metrics: Metrics, aggregation: Aggregation,
-        traffic: Traffic, auditor: Auditor | None = None,
+        traffic: Traffic, auditor: Auditor | None = None, attempts: Attempts | None = None,
     ) -> None:  # fmt: skip
         self._backend = backend
         self._auditor = auditor
+        self._attempts = attempts or Attempts()
         self._gate, self._flights = traffic.gate, traffic.flights
         self._nonresource = nonresource
         self._metrics = metrics
@@ -119,7 +121,12 @@ class Chain:
 
     async def _serve(self, request: Request, info: RequestInfo) -> Response:
         backend = self._backend
-        user = await backend.authenticator.authenticate(request)
+        try:
+            user = await backend.authenticator.authenticate(request)
+        except Unauthorized:
+            self._attempts.failed += 1
+            raise
+        self._attempts.succeeded += 1
         if self._auditor is not None:
             self._auditor.begin(request, info, user, self._audit_id(request))
         if impersonation.wanted(request.headers):

@@ -19,6 +19,7 @@ from tiphys.apiserver.admission.chain import AdmissionChain
 from tiphys.apiserver.aggregation.controller import Aggregation
 from tiphys.apiserver.audit.assembly import assemble
 from tiphys.apiserver.authn import assembly as authentication
+from tiphys.apiserver.authn.attempts import Attempts
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
 from tiphys.apiserver.authn.serviceaccount_tokens import LAST_USED
 from tiphys.apiserver.authz.authorizer import Authorizer
@@ -45,6 +46,7 @@ from tiphys.apiserver.services import ServiceAllocator
 from tiphys.apiserver.services.allocator import ServiceRanges
 from tiphys.apiserver.services.repair import ServiceRepair
 from tiphys.apiserver.store_probe import StoreProbe
+from tiphys.apiserver.stored_objects import stored_objects
 from tiphys.apiserver.traffic import TrafficControl
 from tiphys.apiserver.usage.api import UsageApi
 from tiphys.apiserver.usage.scraper import Scraper, Source
@@ -113,8 +115,11 @@ class ApiServer:
         self._repair = ServiceRepair(self.backend)
         self.custom = CustomResources(self.backend)
         self.traffic = TrafficControl(self.backend)
-        metrics = self.backend.metrics
-        metrics.sources.append(self.traffic.collect)
+        metrics, self.attempts = self.backend.metrics, Attempts()
+        metrics.sources += [
+            self.traffic.collect, self.backend.admission.times.collect, self.attempts.collect,
+            stored_objects(self.objects, self.table),
+        ]  # fmt: skip
         self.steps = Steps(_STEPS)
         checks: dict[str, Check] = {"ping": lambda: None, "log": _log_fault, "etcd": self._store_fault}
         ready: dict[str, Check] = {
@@ -134,8 +139,9 @@ class ApiServer:
         if self.auditor is not None:
             metrics.sources.append(self.auditor.collect)
         self._chain = Chain(
-            self.backend, nonresource, metrics, self.aggregation, self.traffic.traffic, self.auditor
-        )
+            self.backend, nonresource, metrics, self.aggregation, self.traffic.traffic, self.auditor,
+            self.attempts,
+        )  # fmt: skip
         self.backend.store_fault = self._store_fault
         self._ready = self._ending = False
         self._probe = StoreProbe(store)

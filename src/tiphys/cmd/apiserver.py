@@ -9,11 +9,13 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
+from prometheus_client.core import CounterMetricFamily, Metric
 
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apiserver.audit.assembly import AuditOptions
@@ -30,7 +32,7 @@ from tiphys.cmd.loop import run as run_loop
 from tiphys.cmd.malloc import return_large_blocks
 from tiphys.storage.base import Store
 from tiphys.wire import pki
-from tiphys.wire.server import serve
+from tiphys.wire.server import Server, serve
 
 log = logging.getLogger(__name__)
 _GC_YOUNG, _GC_MIDDLE, _GC_OLD = 20_000, 50, 50
@@ -194,6 +196,11 @@ def client_authorities(options: ApiServerOptions) -> bytes | None:
     return b"".join(parts) or None
 
 
+def _handshakes(listening: Server) -> Iterator[Metric]:
+    name, text = "apiserver_tls_handshake_errors", "TLS handshakes that failed."
+    yield CounterMetricFamily(name, text, value=listening.handshake_errors)
+
+
 async def run(flags: dict[str, Any]) -> None:
     """Serve until SIGTERM or SIGINT."""
     options = options_from(flags)
@@ -222,7 +229,8 @@ async def run(flags: dict[str, Any]) -> None:
             ssl_context=context,
             addresses=[(address, port) for address in others],
             grace_s=options.request_timeout_s,
-        ):
+        ) as listening:
+            server.backend.metrics.sources.append(partial(_handshakes, listening))
             return_large_blocks()
             tune_interpreter()
             log.info("serving address=%s port=%s", flags["bind_address"], port)

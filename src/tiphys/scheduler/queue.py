@@ -34,6 +34,11 @@ HELPS: dict[str, frozenset[str]] = {
     "volume": frozenset({"VolumeBinding", "VolumeZone", "VolumeRestrictions", "NodeVolumeLimits"}),
 }
 """Which plugins' verdicts an event can turn. No plugin named (no nodes at all): every event."""
+_EVENTS = {
+    "node-static": "NodeUpdate", "node-capacity": "NodeAllocatableChange", "pod-removed": "AssignedPodDelete",
+    "pod-placed": "AssignedPodAdd", "device": "ResourceClaimUpdate", "volume": "PvcUpdate",
+}  # fmt: skip
+"""What an event is called in metrics."""
 _KNOWN = frozenset().union(*HELPS.values())
 """Of other plugins nobody knows what helps them: every event may."""
 
@@ -46,6 +51,7 @@ class Queued:
     order: int
     attempts: int = 0
     failed_at_s: float = 0.0
+    tried_at_s: float = 0.0
     plugins: frozenset[str] = frozenset()
     faulted: bool = False
     """The last try failed for a fault, not for want of a place: the backoff must be kept."""
@@ -63,6 +69,8 @@ class SchedulingQueue:
         self._delayed: list[tuple[float, int, Queued]] = []
         self._unschedulable: dict[str, Queued] = {}
         self._known: dict[str, Queued] = {}
+        self.incoming: dict[tuple[str, str], int] = {}
+        """How many pods came into each place, and why."""
 
     def __len__(self) -> int:
         return len(self._known)
@@ -76,11 +84,12 @@ class SchedulingQueue:
         if queued is None:
             queued = self._known[info.uid] = Queued(info, next(self._order))
             self._activate(queued)
+            self._came("active", "UnscheduledPodAdd")
             return
         changed = queued.info.pod.get("spec") != info.pod.get("spec") or queued.info.labels != info.labels
         queued.info = info
         if changed and self._unschedulable.pop(info.uid, None):
-            self._delay(queued, now_s)
+            self._came(self._delay(queued, now_s), "UnscheduledPodUpdate")
 
     def remove(self, uid: str) -> None:
         """Forget a pod that was bound elsewhere or deleted."""
@@ -126,7 +135,7 @@ class SchedulingQueue:
             queued.attempts += 1
             queued.failed_at_s = now_s
             queued.faulted = True
-            self._delay(queued, now_s)
+            self._came(self._delay(queued, now_s), "ScheduleAttemptFailure")
 
     def park(self, queued: Queued, plugins: frozenset[str], now_s: float) -> None:
         """Wait for an event that can turn one of ``plugins``."""
@@ -137,6 +146,7 @@ class SchedulingQueue:
         queued.plugins = plugins
         queued.faulted = False
         self._unschedulable[queued.info.uid] = queued
+        self._came("unschedulable", "ScheduleAttemptFailure")
 
     def move(self, event: str, now_s: float) -> int:
         """Let pods try again that ``event`` (a key of HELPS) may help. Returns how many."""
@@ -146,25 +156,39 @@ class SchedulingQueue:
             for one in self._unschedulable.values()
             if not one.plugins or one.plugins & helps or one.plugins - _KNOWN
         ]
-        self._move(moved, now_s)
+        self._move(moved, now_s, _EVENTS[event])
         return len(moved)
 
     def flush(self, now_s: float) -> None:
         """Let pods try again that have waited five minutes, in case an event was missed."""
         limit = now_s - UNSCHEDULABLE_AT_MOST_S
-        self._move([one for one in self._unschedulable.values() if one.failed_at_s <= limit], now_s)
+        late = [one for one in self._unschedulable.values() if one.failed_at_s <= limit]
+        self._move(late, now_s, "UnschedulableTimeout")
 
-    def _move(self, queued: list[Queued], now_s: float) -> None:
+    def _move(self, queued: list[Queued], now_s: float, event: str) -> None:
         for one in queued:
             del self._unschedulable[one.info.uid]
-            self._delay(one, now_s)
+            self._came(self._delay(one, now_s), event)
 
-    def _delay(self, queued: Queued, now_s: float) -> None:
+    def _came(self, place: str, event: str) -> None:
+        key = (place, event)
+        self.incoming[key] = self.incoming.get(key, 0) + 1
+
+    def waiting(self) -> dict[str, int]:
+        """Return how many pods are in each place."""
+        known = self._known
+        active = sum(known.get(one.info.uid) is one for _, one in self._active)
+        backoff = sum(known.get(one.info.uid) is one for _, _, one in self._delayed)
+        return {"active": active, "backoff": backoff, "unschedulable": len(self._unschedulable)}
+
+    def _delay(self, queued: Queued, now_s: float) -> str:
+        """Let a pod wait for what is left of its backoff; return the place that it came to."""
         due_s = queued.failed_at_s + self._backoff_s(queued)
         if due_s <= now_s:
             self._activate(queued)
-        else:
-            heapq.heappush(self._delayed, (due_s, next(self._order), queued))
+            return "active"
+        heapq.heappush(self._delayed, (due_s, next(self._order), queued))
+        return "backoff"
 
     def _backoff_s(self, queued: Queued) -> float:
         if not queued.attempts:

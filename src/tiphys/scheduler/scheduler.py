@@ -42,6 +42,7 @@ from tiphys.scheduler.binder import Assumed, Binder, ClaimNotReserved, VolumesNo
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.config import Configuration, ProfileSettings
 from tiphys.scheduler.framework import Decision, Profile, decide
+from tiphys.scheduler.metrics import ERROR, SCHEDULED, UNSCHEDULABLE, SchedulerMetrics
 from tiphys.scheduler.plugins.dynamic import choose_devices, deallocatable, waits_for_claims
 from tiphys.scheduler.plugins.volumes import choose_volumes
 from tiphys.scheduler.podinfo import PodInfo, pod_info
@@ -102,6 +103,7 @@ class Scheduler:
         self._queue = SchedulingQueue(
             initial_backoff_s=settings.initial_backoff_s, max_backoff_s=settings.max_backoff_s
         )
+        self._metrics = SchedulerMetrics(self._queue)
         self._budgets: dict[str, Budget] = {}
         self._wake = asyncio.Event()
         self._jobs: asyncio.Queue[Job] = asyncio.Queue(maxsize=max(self._options.binders, 1))
@@ -297,6 +299,7 @@ class Scheduler:
             self._queue.park(queued, frozenset({"DynamicResources"}), self._clock.monotonic())
             return
         self._turn += 1
+        queued.tried_at_s = self._clock.monotonic()
         profile = self._profiles[scheduler_of(info.pod)]
         decision = decide(info, self._columns, profile, turn=self._turn)
         if not decision.node:
@@ -327,10 +330,12 @@ class Scheduler:
             preemption = plan_preemption(
                 info, self._columns, profile, decision, list(self._budgets.values()), turn=self._turn
             )
+            self._metrics.preempted(len(preemption.victims))
         if preemption.message:
             message = f"{message} {preemption.message}"
         nominated = None if preemption.keeps_nomination else preemption.node
         released = self._promise(info, preemption) if nominated is not None else []
+        self._tried(queued, UNSCHEDULABLE)
         self._queue.park(queued, frozenset(decision.plugins), self._clock.monotonic())
         await self._jobs.put(partial(self._report, info, message, nominated))
         for other in released:
@@ -382,9 +387,16 @@ class Scheduler:
         try:
             await self._binder.bind(assumed)
         except (StatusError, TransportError, VolumesNotBound, ClaimNotReserved) as error:
+            self._tried(assumed.queued, ERROR)
             self._undo(assumed, error)
             return
+        self._tried(assumed.queued, SCHEDULED)
+        self._metrics.placed(assumed.queued.attempts + 1)
         self._reporter.scheduled(assumed.info, assumed.node)
+
+    def _tried(self, queued: Queued, result: str) -> None:
+        seconds = self._clock.monotonic() - queued.tried_at_s
+        self._metrics.tried(result, scheduler_of(queued.info.pod), seconds)
 
     def _undo(self, assumed: Assumed, error: Exception) -> None:
         info = assumed.info

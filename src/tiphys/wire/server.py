@@ -107,6 +107,11 @@ class Server:
         """Port of the first address."""
         return int(self.sockets[0].getsockname()[1])
 
+    @property
+    def handshake_errors(self) -> int:
+        """How many TLS handshakes failed."""
+        return sum(getattr(listener, "handshake_errors", 0) for listener in self._listeners)
+
     def _sweep(self) -> None:
         self._set_time()
         limits = self.limits

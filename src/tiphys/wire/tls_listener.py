@@ -45,6 +45,8 @@ class TlsListener:
         self._shaking: set[Handshake] = set()
         self._pause: asyncio.TimerHandle | None = None
         self._open = True
+        self.handshake_errors = 0
+        """Handshakes that failed or took too long."""
         self._resume()
 
     @property
@@ -100,7 +102,9 @@ class TlsListener:
 
     def _ended(self, handshake: Handshake, sock: ssl.SSLSocket | None) -> None:
         self._shaking.discard(handshake)
-        if sock is not None:
+        if sock is None:
+            self.handshake_errors += self._open
+        else:
             TlsTransport(self._loop, sock, self._make_protocol(), handshake.peer).start()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
+from tiphys.apimachinery.clock import FakeClock
 from tiphys.apis.table import TABLE
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.chain import PLUGINS, AdmissionChain
@@ -28,7 +29,12 @@ class _Plugin:
 
 def _attributes(group: str, plural: str) -> Attributes:
     row = TABLE.by_path(group, "v1", plural)
-    return Attributes(cast(Call, SimpleNamespace(resource=row)), "CREATE", {}, None)
+    return Attributes(
+        cast(Call, SimpleNamespace(resource=row, backend=SimpleNamespace(clock=FakeClock()))),
+        "CREATE",
+        {},
+        None,
+    )
 
 
 async def test_only_those_concerned_are_asked_in_order() -> None:

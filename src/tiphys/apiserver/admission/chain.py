@@ -7,8 +7,8 @@ has its own.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, runtime_checkable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
 
 from tiphys.apiserver.admission import (
     certificates,
@@ -29,6 +29,7 @@ from tiphys.apiserver.admission import (
 )
 from tiphys.apiserver.admission.policies.mutating import MutatingAdmissionPolicy
 from tiphys.apiserver.admission.policies.validating import ValidatingAdmissionPolicy
+from tiphys.apiserver.admission.times import AdmissionTimes, Timed, ask_all
 from tiphys.apiserver.admission.webhooks import plugins as webhooks
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 
 _P = TypeVar("_P")
-Ask: TypeAlias = "Callable[[Attributes], Awaitable[None]]"
 
 _PLANS_MAX: Final = 1024
 
@@ -108,8 +108,9 @@ class AdmissionChain:
         self._mutating = [plugin for plugin in enabled if isinstance(plugin, Mutating)]
         self._validating = [plugin for plugin in enabled if isinstance(plugin, Validating)]
         self._following = [plugin for plugin in enabled if isinstance(plugin, Following)]
-        self._admits: dict[tuple[str, str], Sequence[Ask]] = {}
-        self._validates: dict[tuple[str, str], Sequence[Ask]] = {}
+        self._admits: dict[tuple[str, str], Sequence[Timed]] = {}
+        self._validates: dict[tuple[str, str], Sequence[Timed]] = {}
+        self.times = AdmissionTimes()
 
     def add(self, plugin: Validating) -> None:
         """Ask one more plugin, after all others."""
@@ -125,24 +126,26 @@ class AdmissionChain:
         about = (resource.group, resource.plural)
         asked = self._admits.get(about)
         if asked is None:
-            asked = [plugin.admit for plugin in _concerned(self._mutating, about)]
+            asked = [
+                self.times.of("admit", plugin, plugin.admit) for plugin in _concerned(self._mutating, about)
+            ]
             _keep(self._admits, about, asked)
-        for ask in asked:
-            await ask(attributes)
+        await ask_all(asked, attributes)
         if attributes.reinvocation.wanted:
             attributes.reinvocation.again = True
-            for ask in asked:
-                await ask(attributes)
+            await ask_all(asked, attributes)
 
     async def validate(self, attributes: Attributes) -> None:
         resource = attributes.call.resource
         about = (resource.group, resource.plural)
         asked = self._validates.get(about)
         if asked is None:
-            asked = [plugin.validate for plugin in _concerned(self._validating, about)]
+            asked = [
+                self.times.of("validate", plugin, plugin.validate)
+                for plugin in _concerned(self._validating, about)
+            ]
             _keep(self._validates, about, asked)
-        for ask in asked:
-            await ask(attributes)
+        await ask_all(asked, attributes)
 
 
 def _concerned(plugins: Iterable[_P], about: tuple[str, str]) -> list[_P]:
@@ -155,7 +158,9 @@ def _concerned(plugins: Iterable[_P], about: tuple[str, str]) -> list[_P]:
     return found
 
 
-def _keep(plans: dict[tuple[str, str], Sequence[Ask]], about: tuple[str, str], asked: Sequence[Ask]) -> None:
+def _keep(
+    plans: dict[tuple[str, str], Sequence[Timed]], about: tuple[str, str], asked: Sequence[Timed]
+) -> None:
     if len(plans) >= _PLANS_MAX:  # custom resources come and go
         plans.clear()
     plans[about] = asked

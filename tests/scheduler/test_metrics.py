@@ -1,0 +1,82 @@
+"""What a scheduler counts: tries, who waits where, why."""
+
+from tiphys.client import metrics
+from tiphys.client.kinds import PODS
+from tiphys.scheduler.metrics import ERROR, SCHEDULED, SchedulerMetrics
+from tiphys.scheduler.podinfo import pod_info
+from tiphys.scheduler.queue import SchedulingQueue
+from tiphys.testing import Cluster
+
+
+def values() -> dict[str, float]:
+    lines = [line for line in metrics.render().decode().splitlines() if line.startswith("scheduler_")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+def pod(name: str, **spec: object) -> dict[str, object]:
+    meta = {"name": name, "namespace": "default", "uid": f"uid-{name}"}
+    return {"metadata": meta, "spec": {"containers": [{"name": "c", "image": "img"}], **spec}}
+
+
+def test_the_places_of_a_queue_and_how_pods_came_there() -> None:
+    queue = SchedulingQueue()
+    for name in ("a", "b", "c"):
+        queue.add(pod_info(pod(name)), 0.0)
+    assert queue.waiting() == {"active": 3, "backoff": 0, "unschedulable": 0}
+    for plugins in ({"NodeResourcesFit"}, {"TaintToleration"}):
+        queued = queue.pop(0.0)
+        assert queued is not None
+        queue.park(queued, frozenset(plugins), 0.0)
+    assert queue.waiting() == {"active": 1, "backoff": 0, "unschedulable": 2}
+    queue.move("pod-removed", 0.0)
+    assert queue.waiting() == {"active": 1, "backoff": 1, "unschedulable": 1}
+    queue.flush(1000.0)
+    assert queue.waiting() == {"active": 2, "backoff": 1, "unschedulable": 0}
+    queue.remove("uid-c")
+    assert queue.waiting()["active"] == 1
+    assert queue.incoming == {
+        ("active", "UnscheduledPodAdd"): 3, ("unschedulable", "ScheduleAttemptFailure"): 2,
+        ("backoff", "AssignedPodDelete"): 1, ("active", "UnschedulableTimeout"): 1,
+    }  # fmt: skip
+
+
+def test_tries_are_counted_by_how_they_ended() -> None:
+    counts = SchedulerMetrics(SchedulingQueue())
+    before = values()
+    counts.tried(SCHEDULED, "mine", 0.003)
+    counts.tried(ERROR, "mine", 0.5)
+    counts.placed(3)
+    counts.preempted(0)
+    counts.preempted(5)
+    now = values()
+
+    def added(name: str) -> float:
+        return now[name] - before.get(name, 0.0)
+
+    assert added('scheduler_schedule_attempts_total{profile="mine",result="scheduled"}') == 1
+    assert added('scheduler_schedule_attempts_total{profile="mine",result="error"}') == 1
+    name = "scheduler_scheduling_attempt_duration_seconds_bucket"
+    assert added(f'{name}{{le="0.002",profile="mine",result="scheduled"}}') == 0
+    assert added(f'{name}{{le="0.004",profile="mine",result="scheduled"}}') == 1
+    assert added('scheduler_pod_scheduling_attempts_bucket{le="2.0"}') == 0
+    assert added('scheduler_pod_scheduling_attempts_bucket{le="4.0"}') == 1
+    assert added("scheduler_preemption_attempts_total") == 2
+    assert added("scheduler_preemption_victims_sum") == 5
+
+
+async def test_a_cluster_counts_its_pods() -> None:
+    before = values()
+    async with Cluster(nodes=1) as cluster:
+        await cluster.client.create(PODS, pod("placed"))
+        await cluster.client.create(PODS, pod("stuck", nodeSelector={"no": "where"}))
+        await cluster.wait_for(
+            PODS, "placed", "default", lambda one: bool(one and one["spec"].get("nodeName"))
+        )
+        await cluster.wait_for(
+            PODS, "stuck", "default", lambda one: bool(one and (one.get("status") or {}).get("conditions"))
+        )
+        now = values()
+        assert now['scheduler_pending_pods{queue="unschedulable"}'] >= 1
+        for result in ("scheduled", "unschedulable"):
+            name = f'scheduler_schedule_attempts_total{{profile="default-scheduler",result="{result}"}}'
+            assert now[name] > before.get(name, 0.0)
