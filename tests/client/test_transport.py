@@ -125,7 +125,7 @@ async def test_heads_cannot_be_broken():
 
 async def test_what_is_sent():
     async def echo(request):
-        wanted = ("Host", "Authorization", "Content-Length", "Impersonate-User")
+        wanted = ("Host", "Accept-Encoding", "Authorization", "Content-Length", "Impersonate-User")
         text = ";".join(f"{name}={request.headers.get(name)}" for name in wanted)
         return web.Response(text=f"{request.method} {request.raw_path} {text}")
 
@@ -137,6 +137,6 @@ async def test_what_is_sent():
         await transport.close()
     auth = "Authorization=Basic bWU6cMOkc3M="
     assert sent == [
-        f"GET /base/x Host={host};{auth};Content-Length=None;Impersonate-User=you",
-        f"POST /base/x Host={host};{auth};Content-Length=0;Impersonate-User=you",
+        f"GET /base/x Host={host};Accept-Encoding=identity;{auth};Content-Length=None;Impersonate-User=you",
+        f"POST /base/x Host={host};Accept-Encoding=identity;{auth};Content-Length=0;Impersonate-User=you",
     ]
