@@ -143,7 +143,11 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         if self._mode == HTTP:
             line = self._known_line(data)
             if line is None:
-                self._feed(data)
+                written = self._known_write(data)
+                if written is None:
+                    self._feed(data)
+                else:
+                    self._pending.append(Job(written, True))
             elif self._pending or self._busy or self._paused:
                 self._pending.append(Job(self._known_request(line), True))
             else:

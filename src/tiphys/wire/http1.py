@@ -25,6 +25,8 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 REQUEST_LINE: Final = re.compile(rb"(GET|HEAD|DELETE|OPTIONS) (/[!-~]*) HTTP/1\.1")
 """A request line plain enough to be read without the parser."""
+WRITE_LINE: Final = re.compile(rb"(POST|PUT|PATCH|DELETE) (/[!-~]{0,500}) HTTP/1\.1")
+"""The same of a request with a body."""
 
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus

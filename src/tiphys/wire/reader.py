@@ -88,6 +88,11 @@ class RequestReader:
         self._block: bytes | None = None
         self._block_headers: dict[str, str] = {}
         self._block_memo: dict[Any, Any] = {}
+        # The same of the last request with a body, which must be as long.
+        self._body_block: bytes | None = None
+        self._body_block_length = 0
+        self._body_block_headers: dict[str, str] = {}
+        self._body_block_memo: dict[Any, Any] = {}
         # Upgrades.
         self._held: list[bytes] = []
         self._upgrade_body_left = 0
@@ -106,6 +111,23 @@ class RequestReader:
             parsed = (match[1].decode(), *http1.split_target(match[2]))
             self._owner.lines.add(line, parsed)
         return parsed
+
+    def _known_write(self, data: bytes) -> Request | None:
+        """Return a request with a body whose header block is that of the one before it; None if it is not."""
+        block = self._body_block
+        if block is None or self._in_message or self._last:
+            return None
+        at = len(data) - self._body_block_length - len(block)
+        if at <= 0 or not data.startswith(block, at):
+            return None
+        match = http1.WRITE_LINE.fullmatch(data, 0, at)
+        if match is None:
+            return None
+        path, raw_path, query = http1.split_target(match[2])
+        return Request(
+            match[1].decode(), path, query, self._body_block_headers, data[at + len(block) :], self._peer,
+            self._certificate, raw_path, memo=self._body_block_memo,
+        )  # fmt: skip
 
     def _known_request(self, line: RequestLine) -> Request:
         method, path, raw_path, query = line
@@ -145,11 +167,18 @@ class RequestReader:
         """Keep the header block of a plain request, to know it again byte for byte."""
         line, _, rest = data.partition(b"\r\n")
         headers = self._headers
-        plain = not (
-            headers.keys() & {"content-length", "transfer-encoding", "upgrade", "expect", "connection"}
-        )
-        if plain and rest.endswith(b"\r\n\r\n") and http1.REQUEST_LINE.fullmatch(line):
+        if headers.keys() & {"transfer-encoding", "upgrade", "expect", "connection"}:
+            return
+        if "content-length" in headers:
+            self._remember_write(line, rest)
+        elif rest.endswith(b"\r\n\r\n") and http1.REQUEST_LINE.fullmatch(line):
             self._block, self._block_headers, self._block_memo = b"\r\n" + rest, headers, {}
+
+    def _remember_write(self, line: bytes, rest: bytes) -> None:
+        head, _, body = rest.partition(b"\r\n\r\n")
+        if body and self._headers["content-length"] == str(len(body)) and http1.WRITE_LINE.fullmatch(line):
+            self._body_block, self._body_block_length = b"\r\n%b\r\n\r\n" % head, len(body)
+            self._body_block_headers, self._body_block_memo = self._headers, {}
 
     def on_message_begin(self) -> None:
         self._target = b""

@@ -1,0 +1,78 @@
+"""Writes whose header block is that of the one before: read without the parser, and as it would read them."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from tiphys.wire.message import Request, Response
+from tiphys.wire.reader import Job, RequestReader
+from tiphys.wire.server import Server
+
+
+async def handler(request: Request) -> Response:
+    return Response(200, {}, request.body)
+
+
+BLOCK = "\r\nhost: x\r\ncontent-length: {}\r\nx-a: {}\r\n\r\n"
+
+
+def write(method: str, target: str, body: str, value: str = "1") -> bytes:
+    return f"{method} {target} HTTP/1.1{BLOCK.format(len(body), value)}{body}".encode()
+
+
+@pytest.mark.parametrize(
+    ("second", "known"),
+    [
+        pytest.param(write("POST", "/echo", "two"), True, id="the same block"),
+        pytest.param(write("PUT", "/echo?a=b", "two"), True, id="another line"),
+        pytest.param(write("PATCH", "/echo/%41", "two"), True, id="an encoded path"),
+        pytest.param(write("POST", "/echo", "\r\n\r"), True, id="line ends in the body"),
+        pytest.param(write("POST", "/echo", "longer"), False, id="another length"),
+        pytest.param(write("POST", "/echo", "two", "2"), False, id="another header"),
+        pytest.param(write("POST", "/echo/" + "x" * 600, "two"), False, id="a long line"),
+        pytest.param(write("LOCK", "/echo", "two"), False, id="another method"),
+        pytest.param(write("POST", "/echo", "two") * 2, False, id="two in one read"),
+    ],
+)
+async def test_repeated_writes_are_read_as_the_parser_reads_them(second: bytes, known: bool) -> None:
+    def requests(*reads: bytes) -> tuple[list[Request], bool]:
+        owner: Any = Server(handler)
+        reader = RequestReader(owner)
+        reader._peer, reader._certificate = "", None
+        reader._transport = cast("asyncio.Transport", None)
+        quick = False
+        for data in reads:
+            found = reader._known_write(data)
+            quick = found is not None
+            if found is not None:
+                reader._pending.append(Job(found, True))
+            else:
+                reader._feed(data)
+        return [job.request for job in reader._pending], quick
+
+    first = write("POST", "/echo", "one")
+    (_, *found), quick = requests(first, second)
+    parsed, _ = requests(second)
+    assert quick is known
+
+    def shown(one: Request) -> tuple[object, ...]:
+        return (one.method, one.path, one.raw_path, one.raw_query, dict(one.headers), one.body)
+
+    assert [*map(shown, found)] == [*map(shown, parsed)]
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["transfer-encoding: chunked", "expect: 100-continue", "connection: close", "upgrade: x"],
+)
+def test_writes_that_are_not_plain_are_not_remembered(head: str) -> None:
+    owner: Any = Server(handler)
+    reader = RequestReader(owner)
+    reader._peer, reader._certificate = "", None
+    reader._transport = cast("asyncio.Transport", SimpleNamespace(write=lambda _data: None))
+    body = "3\r\none\r\n0\r\n\r\n" if "chunked" in head else "one"
+    length = "" if "chunked" in head else "content-length: 3\r\n"
+    reader._feed(f"POST /echo HTTP/1.1\r\nhost: x\r\n{length}{head}\r\n\r\n{body}".encode())
+    assert reader._body_block is None
