@@ -6,12 +6,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import forbidden
 from tiphys.apiserver.authz.rbac import Rbac
 from tiphys.apiserver.authz.rules import Rule, uncovered
-from tiphys.apiserver.requestinfo import parse
+from tiphys.apiserver.requestinfo import RequestInfo, parse
 
 ALICE = User("alice", groups=("dev", "system:authenticated"))
 
@@ -99,3 +101,41 @@ def test_escalation() -> None:
     left = uncovered(owned, [Rule.of({"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "delete"]})])
     assert [sorted(rule.verbs) for rule in left] == [["delete"]]
     assert uncovered([Rule.of({"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]})], owned) == []
+
+
+RULES = st.fixed_dictionaries(
+    {
+        "apiGroups": st.lists(st.sampled_from(["", "apps", "*"]), min_size=1, max_size=2),
+        "resources": st.lists(
+            st.sampled_from(["pods", "pods/status", "*", "*/status"]), min_size=1, max_size=2
+        ),
+        "verbs": st.lists(st.sampled_from(["get", "update", "*"]), min_size=1, max_size=2),
+    },
+    optional={"resourceNames": st.lists(st.sampled_from(["x", "y"]), min_size=1, max_size=2)},
+)
+ASKED = st.builds(
+    lambda method, name, part: parse(method, f"/api/v1/namespaces/a/pods{name}{part if name else ''}"),
+    st.sampled_from(["GET", "PUT", "POST"]),
+    st.sampled_from(["", "/x", "/y", "/z"]),
+    st.sampled_from(["", "/status"]),
+)
+
+
+@given(st.lists(st.lists(RULES, max_size=2), max_size=3), st.lists(ASKED, max_size=12))
+def test_what_is_remembered_is_what_would_be_decided(roles: list[Any], asked: list[RequestInfo]) -> None:
+    found = Rbac()
+    for number, rules in enumerate(roles):
+        found.set_role(role("", f"r{number}", *rules))
+        found.set_binding(
+            binding("", f"b{number}", "ClusterRole", f"r{number}", {"kind": "User", "name": "alice"})
+        )
+    for info in asked:
+        assert found.authorize(ALICE, info) == found._decide(ALICE, info, info.namespace)
+
+
+def test_objects_without_names_of_their_own_are_decided_on_once(rbac: Rbac) -> None:
+    for name in ("p", "q", "r"):
+        assert rbac.authorize(ALICE, parse("GET", f"/api/v1/namespaces/a/pods/{name}")).allowed
+        rbac.authorize(ALICE, parse("GET", f"/apis/apps/v1/namespaces/a/deployments/{name}"))
+    kept = [len(one) if isinstance(one, dict) else 0 for one in rbac._remembered.values()]
+    assert sorted(kept) == [0, 3]

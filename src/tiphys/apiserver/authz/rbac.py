@@ -8,7 +8,7 @@ RBAC changes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn.user import MASTERS, User, service_account_name
@@ -17,6 +17,7 @@ from tiphys.apiserver.authz.rules import Rule, rules_of
 from tiphys.apiserver.requestinfo import RequestInfo
 
 _MAX_REMEMBERED = 50_000
+_MAX_NAMES = 4096
 _GROUP = "rbac.authorization.k8s.io"
 _RoleKey = tuple[str, str]
 """(namespace, name); the namespace is empty for a ClusterRole."""
@@ -47,7 +48,8 @@ class Rbac:
         self._by_subject: dict[str, dict[_RoleKey, _Bound]] = {}
         self.changes = 0
         """How many roles and bindings were taken in or went."""
-        self._remembered: dict[tuple[User, str, str, str, str, str, str, str], Decision] = {}
+        self._remembered: dict[tuple[User, str, str, str, str, str, str], Decision | dict[str, Decision]] = {}
+        """By all of a request but the object's name; where a rule speaks of names, by name in turn."""
 
     def _forget(self) -> None:
         self.changes += 1
@@ -117,16 +119,28 @@ class Rbac:
         """Return allowed or no opinion: RBAC never denies."""
         namespace = info.namespace if info.is_resource else ""
         key = (
-            user, info.verb, info.group, info.resource, info.subresource, namespace, info.name,
+            user, info.verb, info.group, info.resource, info.subresource, namespace,
             "" if info.is_resource else info.path,
         )  # fmt: skip
-        decision = self._remembered.get(key)
-        if decision is None:
-            decision = self._decide(user, info, namespace)
+        found = self._remembered.get(key)
+        if found is None:
             if len(self._remembered) >= _MAX_REMEMBERED:
                 self._remembered.clear()
-            self._remembered[key] = decision
+            found = {} if self._names_matter(user, info, namespace) else self._decide(user, info, namespace)
+            self._remembered[key] = found
+        if isinstance(found, Decision):
+            return found
+        decision = found.get(info.name)
+        if decision is None:
+            if len(found) >= _MAX_NAMES:
+                found.clear()
+            decision = found[info.name] = self._decide(user, info, namespace)
         return decision
+
+    def _names_matter(self, user: User, info: RequestInfo, namespace: str) -> bool:
+        """Tell whether a rule of the user's allows such requests for some names alone."""
+        rules = self.rules_for(user, namespace)
+        return any(rule.names and replace(rule, names=()).allows(info) for rule in rules)
 
     def _decide(self, user: User, info: RequestInfo, namespace: str) -> Decision:
         for bound in self._bound(user, namespace):
