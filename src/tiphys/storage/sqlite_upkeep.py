@@ -72,7 +72,8 @@ class Step:
 def prepare(writer: sqlite3.Connection) -> None:
     """Set the connection that writes up, and make what is missing. Raises StoreUnavailable, sqlite3.Error."""
     known = writer.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
-    if known and (found := read_meta(writer).get("format", 1)) > FORMAT:
+    found = read_meta(writer).get("format", 1) if known else 0
+    if found > FORMAT:
         raise StoreUnavailable(
             f"the file was written by a newer release (format {found}; this one knows up to {FORMAT})"
         )
@@ -81,7 +82,7 @@ def prepare(writer: sqlite3.Connection) -> None:
     writer.execute("PRAGMA synchronous = FULL")
     writer.execute("PRAGMA wal_autocheckpoint = 0")
     writer.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
-    if not known or found != FORMAT:
+    if found != FORMAT:
         writer.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
 
 

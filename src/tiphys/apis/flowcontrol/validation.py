@@ -109,7 +109,7 @@ def _alone(values: list[str], path: str, noun: str) -> list[FieldError]:
 
 
 def _verbs(rule: Object, path: str) -> list[FieldError]:
-    verbs = list(rule.get("verbs") or ())
+    verbs: list[str] = list(rule.get("verbs") or ())
     if not verbs:
         return [required(path, "verbs must contain at least one value")]
     if "*" in verbs:
@@ -120,11 +120,13 @@ def _verbs(rule: Object, path: str) -> list[FieldError]:
 def _resources(rule: Object, path: str) -> list[FieldError]:
     faults = _verbs(rule, f"{path}.verbs")
     for key, noun, one in (("apiGroups", "api groups", "api group"), ("resources", "resources", "resource")):
-        values, at = list(rule.get(key) or ()), f"{path}.{key}"
+        values: list[str] = list(rule.get(key) or ())
+        at = f"{path}.{key}"
         if not values:
             faults.append(required(at, f"resource rules must supply at least one {one}"))
         faults += _alone(values, at, noun)
-    namespaces, at = list(rule.get("namespaces") or ()), f"{path}.namespaces"
+    namespaces: list[str] = list(rule.get("namespaces") or ())
+    at = f"{path}.namespaces"
     if not namespaces and not rule.get("clusterScope"):
         text = "resource rules that are not cluster scoped must supply at least one namespace"
         faults.append(required(at, text))
@@ -138,7 +140,7 @@ def _resources(rule: Object, path: str) -> list[FieldError]:
 
 
 def _urls(rule: Object, path: str) -> list[FieldError]:
-    urls = list(rule.get("nonResourceURLs") or ())
+    urls: list[str] = list(rule.get("nonResourceURLs") or ())
     if not urls:
         return [required(path, "nonResourceURLs must contain at least one value")]
     if "*" in urls:

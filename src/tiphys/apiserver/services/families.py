@@ -105,7 +105,7 @@ def _single_stack(new: Object) -> list[FieldError]:
 def _infer(new: Object, served: Sequence[str]) -> list[FieldError]:
     """Addresses asked for tell their families."""
     faults: list[FieldError] = []
-    families = list(new.get("ipFamilies") or ())
+    families: list[str] = list(new.get("ipFamilies") or ())
     addresses = [] if is_headless(new) else list(new.get("clusterIPs") or ())
     for index, address in enumerate(addresses):
         if index < len(families):
