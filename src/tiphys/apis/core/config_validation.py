@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
-from typing import Any
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import forbidden, immutable, invalid, invalid_all, required, too_long
 from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.schema.json_fault import explain
 from tiphys.apis.defaulting import peek
 
 MAX_BYTES = 1024 * 1024
@@ -18,6 +17,7 @@ MAX_BYTES = 1024 * 1024
 _IMMUTABLE = "field is immutable when `immutable` is set"
 _ACCOUNT = "kubernetes.io/service-account.name"
 _REDACTED = "<secret contents redacted>"
+_JSON_WORDS: dict[type, str] = {list: "array", str: "string", int: "number", float: "number", bool: "bool"}
 
 
 def _size(data: Object, *, encoded: bool) -> int:
@@ -89,18 +89,17 @@ def _json_key(data: Object, key: str) -> list[FieldError]:
     path = f"data[{key}]"
     if key not in data:
         return [required(path)]
-    try:
-        json.loads(_decode(data[key]))
-    except ValueError:
-        return [invalid(path, _REDACTED, "invalid character in JSON")]
-    return []
+    fault = _json_fault(base64.b64decode(str(data[key] or "")))
+    return [invalid(path, _REDACTED, fault)] if fault else []
 
 
-def _decode(value: Any) -> bytes:
-    try:
-        return base64.b64decode(str(value or ""))
-    except binascii.Error as error:
-        raise ValueError("not base64") from error
+def _json_fault(raw: bytes) -> str:
+    """Why bytes are no JSON object, in the words of the API's parser."""
+    fault = explain(raw)
+    if fault:
+        return fault
+    word = _JSON_WORDS.get(type(json.loads(raw)))
+    return f"json: cannot unmarshal {word} into Go value of type map[string]interface {{}}" if word else ""
 
 
 def validate_secret_update(new: Object, old: Object) -> list[FieldError]:

@@ -12,6 +12,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.env_validation import validate_env
 from tiphys.apis.core.probe_validation import validate_handler, validate_probe
 from tiphys.apis.core.resource_validation import validate_claim_names, validate_resources
+from tiphys.apis.core.restart_validation import restart_faults
 from tiphys.apis.core.security_validation import validate_container_security
 from tiphys.apis.core.volume_validation import validate_mounts
 from tiphys.apis.defaulting import each, peek
@@ -19,7 +20,6 @@ from tiphys.apis.value_validation import one_of, port_number
 
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
-_RESTART_POLICIES = ("Always", "Never", "OnFailure")
 _PROBES = (("livenessProbe", True), ("readinessProbe", False), ("startupProbe", True))
 _EPHEMERAL_FORBIDDEN = ("ports", "resources", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
 _NOT_EPHEMERAL = "cannot be set for an Ephemeral Container"
@@ -65,9 +65,7 @@ def _regular(spec: Object, facts: PodFacts, path: str) -> list[FieldError]:
     for index, container in enumerate(containers):
         at = f"{path}[{index}]"
         faults += _common(container, facts, at) + _unique(container, seen, at) + _hooks(container, facts, at)
-        faults += one_of(
-            container.get("restartPolicy"), f"{at}.restartPolicy", _RESTART_POLICIES, optional=True
-        )
+        faults += restart_faults(container, at)
     return faults + _host_port_clashes(containers, path)
 
 
@@ -77,9 +75,7 @@ def _init(spec: Object, facts: PodFacts, path: str) -> list[FieldError]:
     for index, container in enumerate(each(spec, "initContainers")):
         at = f"{path}[{index}]"
         faults += _common(container, facts, at)
-        faults += one_of(
-            container.get("restartPolicy"), f"{at}.restartPolicy", _RESTART_POLICIES, optional=True
-        )
+        faults += restart_faults(container, at)
         faults += _unique(container, seen, at)
         faults += _host_port_clashes([container], path)
         sidecar = container.get("restartPolicy") == "Always"

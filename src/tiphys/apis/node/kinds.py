@@ -7,6 +7,7 @@ from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import immutable, invalid_all
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.core.affinity_validation import validate_tolerations
+from tiphys.apis.core.resource_validation import validate_resources
 from tiphys.apis.defaulting import peek
 from tiphys.apis.meta_validation import validate_labels
 from tiphys.apis.strategy import Strategy
@@ -16,6 +17,8 @@ def validate_runtime_class(obj: Object) -> list[FieldError]:
     """Return every fault of a RuntimeClass."""
     handler = obj.get("handler") or ""
     faults = invalid_all("handler", handler, names.is_dns1123_label(handler))
+    limits = peek(obj, "overhead").get("podFixed")
+    faults += validate_resources({"limits": limits or {}}, "overhead")
     scheduling = peek(obj, "scheduling")
     faults += validate_labels(peek(scheduling, "nodeSelector"), "scheduling.nodeSelector")
     return faults + validate_tolerations(scheduling, "scheduling.tolerations")

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import immutable
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.defaulting import each, fill, section
+from tiphys.apis.resource.claim_validation import (
+    same_spec,
+    validate_claim,
+    validate_claim_template,
+    validate_device_class,
+    validate_device_class_update,
+)
+from tiphys.apis.resource.slice_validation import validate_slice, validate_slice_update
 from tiphys.apis.strategy import Strategy
 
 _GROUP = "resource.k8s.io"
@@ -55,25 +61,33 @@ def default_device_class(obj: Object) -> None:
     section(obj, "spec")
 
 
-def same_spec(new: Object, old: Object) -> list[FieldError]:
-    """What was asked for never changes."""
-    return immutable("spec", new.get("spec"), old.get("spec"))
-
-
 def _of_version(version: str) -> Iterator[Strategy]:
     yield Strategy(
         GVK(_GROUP, version, "ResourceClaim"),
         default=default_claim,
         prepare_create=prepare_claim,
+        validate=validate_claim,
         validate_update=same_spec,
     )
     yield Strategy(
         GVK(_GROUP, version, "ResourceClaimTemplate"),
         default=default_claim_template,
+        validate=validate_claim_template,
         validate_update=same_spec,
     )
-    yield Strategy(GVK(_GROUP, version, "ResourceSlice"), has_generation=True)
-    yield Strategy(GVK(_GROUP, version, "DeviceClass"), default=default_device_class, has_generation=True)
+    yield Strategy(
+        GVK(_GROUP, version, "ResourceSlice"),
+        validate=validate_slice,
+        validate_update=validate_slice_update,
+        has_generation=True,
+    )
+    yield Strategy(
+        GVK(_GROUP, version, "DeviceClass"),
+        default=default_device_class,
+        validate=validate_device_class,
+        validate_update=validate_device_class_update,
+        has_generation=True,
+    )
 
 
 STRATEGIES: tuple[Strategy, ...] = (

@@ -24,14 +24,23 @@ def validate_priority_class(obj: Object) -> list[FieldError]:
     name, value = str(peek(obj, "metadata").get("name") or ""), obj.get("value") or 0
     faults: list[FieldError] = []
     if name.startswith("system-"):
-        if SYSTEM_CLASSES.get(name) != value:
-            text = "priority class names with 'system-' prefix are reserved for system use only"
-            faults.append(forbidden("metadata.name", text))
+        if error := _unlike_the_systems(name, value, is_default=bool(obj.get("globalDefault"))):
+            text = "priority class names with 'system-' prefix are reserved for system use only. error: "
+            faults.append(forbidden("metadata.name", text + error))
     elif value > HIGHEST_USER_PRIORITY:
         text = f"maximum allowed value of a user defined priority is {HIGHEST_USER_PRIORITY}"
         faults.append(forbidden("value", text))
     policies = ("Never", "PreemptLowerPriority")
     return faults + one_of(obj.get("preemptionPolicy"), "preemptionPolicy", policies, optional=True)
+
+
+def _unlike_the_systems(name: str, value: int, *, is_default: bool) -> str:
+    """Why a class is none of the system's own; empty when it is one."""
+    if name not in SYSTEM_CLASSES:
+        return f"{name} is not a known system priority class"
+    if value != SYSTEM_CLASSES[name]:
+        return f"value of {name} PriorityClass must be {SYSTEM_CLASSES[name]}"
+    return f"globalDefault of {name} PriorityClass must be false" if is_default else ""
 
 
 def validate_priority_class_update(new: Object, old: Object) -> list[FieldError]:

@@ -52,7 +52,7 @@ def plan(cron: Object, jobs: Sequence[Object], now: datetime) -> Plan:
 
 
 def _due(
-    result: Plan, cron: Object, times: schedule.Schedule, now: datetime
+    result: Plan, cron: Object, times: schedule.Schedule | schedule.Every, now: datetime
 ) -> tuple[datetime | None, datetime | None]:
     """Return the latest time that was missed since the last start, and the next to come."""
     last = (cron.get("status") or {}).get("lastScheduleTime") or cron["metadata"]["creationTimestamp"]

@@ -1,12 +1,14 @@
-"""Cron schedules: five fields, names, steps, macros, time zones. Pure.
+"""Cron schedules: five fields, names, steps, macros, ``@every``, time zones. Pure.
 
-Source: the cron syntax of batch/v1 CronJob (robfig/cron's standard parser, ``@every`` aside).
+Source: the cron syntax of batch/v1 CronJob (robfig/cron's standard parser).
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 _MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -21,6 +23,19 @@ _MACROS = {
     "@daily": "0 0 * * *",
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
+}
+_EVERY = "@every "
+_DURATION_PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
+_MICRO = Fraction(1, 1_000_000)
+_UNIT_S: dict[str, Fraction] = {
+    "ns": _MICRO / 1000,
+    "us": _MICRO,
+    "µs": _MICRO,
+    "μs": _MICRO,
+    "ms": _MICRO * 1000,
+    "s": Fraction(1),
+    "m": Fraction(60),
+    "h": Fraction(3600),
 }
 _HORIZON_DAYS = 366 * 8
 """Far enough for the 29th of February over a skipped leap year."""
@@ -65,12 +80,34 @@ class Schedule:
         return day and weekday if self.any_day or self.any_weekday else day or weekday
 
 
-def parse(text: str, time_zone: str = "") -> Schedule:
+@dataclass(frozen=True, slots=True)
+class Every:
+    """Strikes again and again after the same time, a whole number of seconds and at least one."""
+
+    delay: timedelta
+
+    def next(self, after: datetime) -> datetime:
+        """Return the time one delay after a moment, in UTC."""
+        return after.astimezone(UTC).replace(microsecond=0) + self.delay
+
+
+def _every(text: str) -> Every:
+    sign, rest = (text[0], text[1:]) if text[:1] in ("+", "-") else ("+", text)
+    parts = _DURATION_PART.findall(rest)
+    if not rest or (rest != "0" and "".join(number + unit for number, unit in parts) != rest):
+        raise ValueError(f"failed to parse duration @every {text}: time: invalid duration {text!r}")
+    seconds = sum(Fraction(number.rstrip(".")) * _UNIT_S[unit] for number, unit in parts)
+    return Every(timedelta(seconds=max(1, int(seconds) if sign == "+" else 1)))
+
+
+def parse(text: str, time_zone: str = "") -> Schedule | Every:
     """Read a schedule. Raises ValueError with what is wrong (an unknown time zone included)."""
     try:
         zone: tzinfo = ZoneInfo(time_zone) if time_zone else UTC
     except (KeyError, OSError) as error:
         raise ValueError(f"unknown time zone {time_zone}") from error
+    if text.startswith(_EVERY):
+        return _every(text.removeprefix(_EVERY))
     fields = _MACROS.get(text.strip(), text).split()
     if len(fields) != 5:
         raise ValueError(f"expected exactly 5 fields, found {len(fields)}: {text!r}")

@@ -12,20 +12,17 @@ from tiphys.apimachinery import quantity
 from tiphys.apimachinery.cel import (
     CompileError,
     CostExceeded,
-    Declaration,
-    Environment,
     EvaluationError,
     Program,
     ResultTypeError,
-    object_declaration,
     types,
 )
-from tiphys.apimachinery.cel.libraries import WITH_BINDINGS
-from tiphys.apimachinery.cel.library.quantities import QUANTITY, QuantityValue
+from tiphys.apimachinery.cel.library.quantities import QuantityValue
 from tiphys.apimachinery.cel.library.semvers import parse_version
 from tiphys.apimachinery.cel.typed import TypedMap
 from tiphys.apimachinery.cel.values import MapView
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.apis.resource.selectors import DEVICES
 
 _PROGRAMS_KEPT = 1024
 
@@ -53,24 +50,6 @@ class _Domains(MapView):
         return TypedMap(self.raw.get(key) or {}, None)
 
 
-def _map_of(value: types.Type) -> Declaration:
-    return Declaration(types.map_of(types.STRING, types.map_of(types.STRING, value)), known=False)
-
-
-_ENVIRONMENT = Environment(
-    {
-        "device": object_declaration(
-            "kubernetes.DRADevice",
-            {
-                "driver": Declaration(types.STRING, known=False),
-                "attributes": _map_of(types.DYN),
-                "capacity": _map_of(QUANTITY),
-                "allowMultipleAllocations": Declaration(types.BOOL, known=False),
-            },
-        )
-    },
-    WITH_BINDINGS,
-)
 _programs: dict[str, Program] = {}
 
 
@@ -125,5 +104,5 @@ def _program(expression: str) -> Program:
     if found is None:
         if len(_programs) >= _PROGRAMS_KEPT:
             _programs.clear()
-        found = _programs[expression] = _ENVIRONMENT.compile(expression, types.BOOL)
+        found = _programs[expression] = DEVICES.compile(expression, types.BOOL)
     return found
