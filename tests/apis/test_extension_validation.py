@@ -29,6 +29,9 @@ def crd(object_name: str = "foos.example.com", **spec: Any) -> dict[str, Any]:
     return kind("apiextensions.k8s.io/v1", "CustomResourceDefinition", object_name, spec=inner)
 
 
+URL = "webhooks[0].clientConfig.url: Invalid value: "
+
+
 def webhooks(**webhook: Any) -> dict[str, Any]:
     inner = {
         "name": "a.example.com",
@@ -115,6 +118,44 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         webhooks(clientConfig={}),
         ["webhooks[0].clientConfig: Required value: exactly one of url or service is required"],
     ),
+    "webhook both": (
+        webhooks(clientConfig={"url": "https://a", "service": {"name": "s", "namespace": "n"}}),
+        ["webhooks[0].clientConfig: Required value: exactly one of url or service is required"],
+    ),
+    "webhook url": (
+        webhooks(clientConfig={"url": "http://me:x@a/b?c=d#e"}),
+        [
+            f"{URL}\"http\": 'https' is the only allowed URL scheme; desired format: https://host[/path]",
+            f'{URL}"me:x": user information is not permitted in the URL',
+            f'{URL}"e": fragments are not permitted in the URL',
+            f'{URL}"c=d": query parameters are not permitted in the URL',
+        ],
+    ),
+    "webhook no host": (
+        webhooks(clientConfig={"url": "https:///a"}),
+        [f'{URL}"": host must be provided; desired format: https://host[/path]'],
+    ),
+    "webhook service": (
+        webhooks(clientConfig={"service": {"name": "s", "namespace": "n", "path": "/a/b/"}}),
+        [],
+    ),
+    "webhook service names": (
+        webhooks(clientConfig={"service": {"port": 65536}}),
+        [
+            "webhooks[0].clientConfig.service.name: Required value: service name is required",
+            "webhooks[0].clientConfig.service.namespace: Required value: service namespace is required",
+            "webhooks[0].clientConfig.service.port: Invalid value: 65536: port is not valid: must be between "
+            "1 and 65535, inclusive",
+        ],
+    ),
+    "webhook path": (
+        webhooks(clientConfig={"service": {"name": "s", "namespace": "n", "path": "x/y//z"}}),
+        [
+            "webhooks[0].clientConfig.service.path: Invalid value: \"x/y//z\": must start with a '/'",
+            'webhooks[0].clientConfig.service.path: Invalid value: "x/y//z": segment[0] may not be empty',
+            'webhooks[0].clientConfig.service.path: Invalid value: "x/y//z": segment[2] may not be empty',
+        ],
+    ),
     "webhook timeout": (
         webhooks(timeoutSeconds=31),
         ["webhooks[0].timeoutSeconds: Invalid value: 31: the timeout value must be between 1 and 30 seconds"],
@@ -152,6 +193,17 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "api service name": (
         api_service("x"),
         ['metadata.name: Invalid value: "x": must be `spec.version+"."+spec.group`: "v1.a.b"'],
+    ),
+    "api service without group": (
+        api_service("v2.", group="", version="v2"),
+        ["spec.group: Required value: only v1 may have an empty group and it better be legacy kube"],
+    ),
+    "api service port": (
+        api_service(service={"namespace": "n", "name": "s", "port": 65536}),
+        [
+            "spec.service.port: Invalid value: 65536: port is not valid: must be between 1 and 65535, "
+            "inclusive"
+        ],
     ),
     "api service priority": (
         api_service(versionPriority=0),

@@ -325,9 +325,24 @@ CREATE: dict[str, tuple[dict[str, Any], list[str]]] = {
         ],
     ),
     "binding": (binding(subjects=[{"kind": "User", "name": "u"}]), []),
-    "binding account": (
-        binding(subjects=[{"kind": "ServiceAccount", "name": "u"}]),
+    "binding account": (binding(subjects=[{"kind": "ServiceAccount", "name": "u"}]), []),
+    "cluster binding account": (
+        kind(
+            "rbac.authorization.k8s.io/v1",
+            "ClusterRoleBinding",
+            roleRef={"kind": "ClusterRole", "name": "r"},
+            subjects=[{"kind": "ServiceAccount", "name": "u"}],
+        ),
         ["subjects[0].namespace: Required value"],
+    ),
+    "binding nobody": (
+        binding(subjects=[{"kind": "User"}, {"kind": "Group"}]),
+        [
+            "subjects[0].name: Required value",
+            'subjects[0].name: Invalid value: "": user name cannot be empty',
+            "subjects[1].name: Required value",
+            'subjects[1].name: Invalid value: "": group name cannot be empty',
+        ],
     ),
     "binding kind": (
         binding(subjects=[{"kind": "X", "name": "u"}]),

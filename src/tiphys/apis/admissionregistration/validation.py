@@ -6,6 +6,7 @@ from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import duplicate, invalid, invalid_all, required
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.admissionregistration.client_config import client_config_faults
 from tiphys.apis.admissionregistration.match import condition_faults, rule_faults
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.value_validation import label_selector, one_of
@@ -55,17 +56,7 @@ def _webhook(webhook: Object, path: str) -> list[FieldError]:
         faults.append(invalid(f"{path}.timeoutSeconds", timeout, text))
     for key in ("namespaceSelector", "objectSelector"):
         faults += label_selector(webhook.get(key), f"{path}.{key}")
-    client = peek(webhook, "clientConfig")
-    if bool(client.get("url")) == bool(client.get("service")):
-        faults.append(required(f"{path}.clientConfig", "exactly one of url or service is required"))
-    elif client.get("url"):
-        faults += _url(str(client["url"]), f"{path}.clientConfig.url")
-    elif isinstance(client.get("service"), dict):
-        faults += [
-            required(f"{path}.clientConfig.service.{key}")
-            for key in ("name", "namespace")
-            if not client["service"].get(key)
-        ]
+    faults += client_config_faults(peek(webhook, "clientConfig"), f"{path}.clientConfig")
     policies = ("IfNeeded", "Never")
     faults += one_of(webhook.get("reinvocationPolicy"), f"{path}.reinvocationPolicy", policies, optional=True)
     return faults
@@ -80,14 +71,6 @@ def _qualified(name: str, path: str) -> list[FieldError]:
             invalid(path, name, "should be a domain with at least three segments separated by dots")
         )
     return faults
-
-
-def _url(url: str, path: str) -> list[FieldError]:
-    if url.startswith("https://"):
-        return []
-    scheme = url.partition("://")[0] if "://" in url else ""
-    text = "'https' is the only allowed URL scheme; desired format: https://host[/path]"
-    return [invalid(path, scheme, text)]
 
 
 def _review_versions(webhook: Object, path: str) -> list[FieldError]:

@@ -47,10 +47,12 @@ def validate_api_service(obj: Object) -> list[FieldError]:
     if name != wanted:
         text = f'must be `spec.version+"."+spec.group`: "{wanted}"'
         faults.append(invalid("metadata.name", name, text))
-    if not version:
-        faults.append(required("spec.version"))
-    else:
-        faults += invalid_all("spec.version", version, names.is_dns1035_label(version))
+    if group:
+        faults += invalid_all("spec.group", group, names.is_dns1123_subdomain(group))
+    elif version != "v1":
+        text = "only v1 may have an empty group and it better be legacy kube"
+        faults.append(required("spec.group", text))
+    faults += invalid_all("spec.version", version, names.is_dns1035_label(version))
     for key, most in (("groupPriorityMinimum", 20000), ("versionPriority", 1000)):
         value = spec.get(key) or 0
         if not 0 < value <= most:
@@ -65,6 +67,9 @@ def validate_api_service(obj: Object) -> list[FieldError]:
             faults.append(invalid("spec.insecureSkipTLSVerify", True, text))
         return faults
     faults += [required(f"spec.service.{key}") for key in ("namespace", "name") if not service.get(key)]
+    port = service.get("port") or 0
+    if texts := names.is_port_number(port):
+        faults.append(invalid("spec.service.port", port, f"port is not valid: {', '.join(texts)}"))
     if spec.get("insecureSkipTLSVerify") and spec.get("caBundle"):
         text = "may not be true if caBundle is present"
         faults.append(invalid("spec.insecureSkipTLSVerify", True, text))

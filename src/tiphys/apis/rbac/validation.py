@@ -58,15 +58,15 @@ def _rules(obj: Object, *, namespaced: bool) -> list[FieldError]:
 
 def validate_role_binding(obj: Object) -> list[FieldError]:
     """Return every fault of a RoleBinding."""
-    return _binding(obj, ("Role", "ClusterRole"))
+    return _binding(obj, ("Role", "ClusterRole"), namespaced=True)
 
 
 def validate_cluster_role_binding(obj: Object) -> list[FieldError]:
     """Return every fault of a ClusterRoleBinding."""
-    return _binding(obj, ("ClusterRole",))
+    return _binding(obj, ("ClusterRole",), namespaced=False)
 
 
-def _binding(obj: Object, kinds: tuple[str, ...]) -> list[FieldError]:
+def _binding(obj: Object, kinds: tuple[str, ...], *, namespaced: bool) -> list[FieldError]:
     reference = peek(obj, "roleRef")
     faults: list[FieldError] = []
     if reference.get("apiGroup") != GROUP:
@@ -79,11 +79,11 @@ def _binding(obj: Object, kinds: tuple[str, ...]) -> list[FieldError]:
     else:
         faults += invalid_all("roleRef.name", name, names.is_path_segment_name(name))
     for index, subject in enumerate(each(obj, "subjects")):
-        faults += _subject(subject, f"subjects[{index}]")
+        faults += _subject(subject, f"subjects[{index}]", namespaced=namespaced)
     return faults
 
 
-def _subject(subject: Object, path: str) -> list[FieldError]:
+def _subject(subject: Object, path: str, *, namespaced: bool) -> list[FieldError]:
     kind, name, group = (subject.get(key) or "" for key in ("kind", "name", "apiGroup"))
     faults = [] if name else [required(f"{path}.name")]
     if kind == "ServiceAccount":
@@ -91,9 +91,12 @@ def _subject(subject: Object, path: str) -> list[FieldError]:
             faults += invalid_all(f"{path}.name", name, names.is_dns1123_subdomain(name))
         if group:
             faults.append(not_supported(f"{path}.apiGroup", group, [""]))
-        if not subject.get("namespace"):
+        # In a namespace, the account is of the binding's own unless it says otherwise.
+        if not namespaced and not subject.get("namespace"):
             faults.append(required(f"{path}.namespace"))
     elif kind in ("User", "Group"):
+        if not name:
+            faults.append(invalid(f"{path}.name", name, f"{kind.lower()} name cannot be empty"))
         if group != GROUP:
             faults.append(not_supported(f"{path}.apiGroup", group, [GROUP]))
     else:
