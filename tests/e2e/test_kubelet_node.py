@@ -28,6 +28,7 @@ from tiphys.client.kinds import CONFIG_MAPS, NODES, PODS, SECRETS
 from tiphys.client.rest import Client
 from tiphys.kubelet.cgroups import Cgroups
 from tiphys.kubelet.cri.client import CriClient
+from tiphys.kubelet.eviction import parse_thresholds
 from tiphys.kubelet.kubelet import Kubelet
 from tiphys.kubelet.mount import unmount_all
 from tiphys.kubelet.node_runtime import (
@@ -148,6 +149,7 @@ class Node:
             node_ips=("127.0.0.1",),
             resolv_conf="",
             cgroup_root=f"/{machine.name}",
+            thresholds=parse_thresholds("memory.available<100Mi,nodefs.available<1%"),  # the disk is not ours
             server=ServerOptions(address="127.0.0.1", port=0, client_ca=base / "ca.crt"),
         )
         self.kubelet = Kubelet(self.client, self.options)
