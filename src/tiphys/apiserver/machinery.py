@@ -140,7 +140,21 @@ def table_rows(
 
     definition = resource.definition
     printer = definition.printer if definition is not None else printers.table_for(resource.gvk)
-    return list(printer.columns), [{"cells": printer.row(obj, now)} for obj in objects]
+    rows: list[Object] = []
+    for obj in objects:
+        row: Object = {"cells": printer.row(obj, now)}
+        if printer.conditions is not None and (conditions := printer.conditions(obj)):
+            row["conditions"] = conditions
+        rows.append(row)
+    return list(printer.columns), rows
+
+
+def table_order(resource: Resource, objects: Sequence[Object]) -> Sequence[Object]:
+    """Return objects in the order that a kind's tables have."""
+    from tiphys.apis import printers
+
+    order = None if resource.definition is not None else printers.table_for(resource.gvk).order
+    return objects if order is None else sorted(objects, key=order)
 
 
 def dumps(value: Any) -> bytes:

@@ -149,6 +149,7 @@ def table(
 ) -> Object:
     """Return objects as a Table: cells as kubectl prints them, and what ``includeObject`` asks for."""
     include = call.param("includeObject") or "Metadata"
+    objects = machinery.table_order(call.resource, objects)
     columns, rows = machinery.table_rows(call.resource, objects, call.backend.clock.now())
     cells = []
     for row, obj in zip(rows, objects, strict=True):

@@ -31,7 +31,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], list[Any]]] = {
         "apps",
         "Deployment",
         {"spec": {"replicas": 0, "template": TEMPLATE}},
-        ["0/0", 0, 0, "60m", "a,b", "i,j", "<none>"],
+        ["0/0", 0, 0, "60m", "a,b", "i,j", ""],
     ),
     "replica set": (
         "apps",
@@ -416,7 +416,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], list[Any]]] = {
         "flowcontrol.apiserver.k8s.io",
         "PriorityLevelConfiguration",
         {"spec": {"type": "Exempt", "exempt": {"nominalConcurrencyShares": 0}}},
-        ["Exempt", 0, "<none>", "<none>", "<none>", "60m"],
+        ["Exempt", "<none>", "<none>", "<none>", "<none>", "60m"],
     ),
     "device claim": (
         "resource.k8s.io",
@@ -439,7 +439,7 @@ def test_default_storage_class() -> None:
     row = table_for(GVK("storage.k8s.io", "v1", "StorageClass")).row(
         {"metadata": meta, "provisioner": "p"}, NOW
     )
-    assert row == ["x (default)", "p", "Delete", "Immediate", "false", "<unknown>"]
+    assert row == ["x (default)", "p", "Delete", "Immediate", False, "<unknown>"]
 
 
 EVENTS: dict[str, tuple[str, dict[str, Any], list[Any]]] = {

@@ -80,6 +80,17 @@ async def test_table(api: Any) -> None:
     assert one["rows"][0]["object"] is None
 
 
+async def test_table_of_flow_schemas_has_the_order_in_which_they_are_tried(api: Any) -> None:
+    path = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas"
+    for name, precedence in (("a", 900), ("b", 100)):
+        level = {"name": "catch-all"}
+        spec = {"matchingPrecedence": precedence, "priorityLevelConfiguration": level}
+        await api("POST", path, {"metadata": {"name": name}, "spec": spec})
+    rows = (await api.get(path, accept=TABLE))["rows"]
+    assert [row["cells"][0] for row in rows if row["cells"][0] in ("a", "b")] == ["b", "a"]
+    assert [row["object"]["metadata"]["name"] for row in rows] == [row["cells"][0] for row in rows]
+
+
 async def test_what_is_no_object_has_no_table(api: Any) -> None:
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
     body = {"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}}

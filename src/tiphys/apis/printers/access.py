@@ -63,7 +63,17 @@ def signing_request_row(obj: Object, now: datetime) -> Cells:
 
 
 def trust_bundle_row(obj: Object, _now: datetime) -> Cells:
-    return [name_of(obj), peek(obj, "spec").get("signerName") or ""]
+    return [name_of(obj), peek(obj, "spec").get("signerName") or NONE]
+
+
+def pod_certificate_row(obj: Object, _now: datetime) -> Cells:
+    spec = peek(obj, "spec")
+    state = "Pending"
+    for type_ in ("Issued", "Denied", "Failed"):
+        if condition_of(obj, type_).get("status") == "True":
+            state = type_
+    keys = ("podName", "serviceAccountName", "nodeName", "signerName")
+    return [name_of(obj), *(spec.get(key) or "" for key in keys), state]
 
 
 def lease_row(obj: Object, now: datetime) -> Cells:
@@ -77,7 +87,6 @@ def lease_candidate_row(obj: Object, now: datetime) -> Cells:
         spec.get("leaseName") or "",
         spec.get("binaryVersion") or "",
         spec.get("emulationVersion") or "",
-        spec.get("strategy") or "",
         age_of(obj, now),
     ]
 
@@ -88,7 +97,7 @@ def priority_class_row(obj: Object, now: datetime) -> Cells:
         int(obj.get("value") or 0),
         bool(obj.get("globalDefault")),
         age_of(obj, now),
-        obj.get("preemptionPolicy") or "PreemptLowerPriority",
+        obj.get("preemptionPolicy") or "",
     ]
 
 
@@ -108,17 +117,20 @@ def flow_schema_row(obj: Object, now: datetime) -> Cells:
     ]
 
 
+def _precedence(obj: Object) -> tuple[int, str]:
+    """Schemas are listed in the order in which requests are tried against them."""
+    return int(peek(obj, "spec").get("matchingPrecedence") or 0), name_of(obj)
+
+
 def priority_level_row(obj: Object, now: datetime) -> Cells:
     spec = peek(obj, "spec")
     limited = peek(spec, "limited")
     queuing = peek(limited, "limitResponse", "queuing")
-    shares = limited.get("nominalConcurrencyShares")
-    if shares is None:
-        shares = peek(spec, "exempt").get("nominalConcurrencyShares")
+    shares = limited.get("nominalConcurrencyShares", 0) if spec.get("limited") is not None else NONE
     return [
         name_of(obj),
         spec.get("type") or "",
-        NONE if shares is None else shares,
+        shares,
         *(queuing.get(key, NONE) for key in ("queues", "handSize", "queueLengthLimit")),
         age_of(obj, now),
     ]
@@ -138,12 +150,9 @@ def device_claim_row(obj: Object, now: datetime) -> Cells:
 
 def resource_slice_row(obj: Object, now: datetime) -> Cells:
     spec = peek(obj, "spec")
-    node = spec.get("nodeName")
-    if not node:
-        node = "<all>" if spec.get("allNodes") else "<selector>" if spec.get("nodeSelector") else "<unset>"
     return [
         name_of(obj),
-        node,
+        spec.get("nodeName") or "",
         spec.get("driver") or "",
         peek(spec, "pool").get("name") or "",
         age_of(obj, now),
@@ -181,6 +190,17 @@ PRINTERS: Rows = {
     ("certificates.k8s.io", "ClusterTrustBundle"): Printer(
         (NAME, column("SignerName", "The signer whose roots these are.")), trust_bundle_row
     ),
+    ("certificates.k8s.io", "PodCertificateRequest"): Printer(
+        (
+            NAME,
+            column("PodName", "The pod that the certificate is for."),
+            column("ServiceAccountName", "The pod's service account."),
+            column("NodeName", "The pod's node."),
+            column("SignerName", "Who shall sign."),
+            column("State", "What has become of it."),
+        ),
+        pod_certificate_row,
+    ),
     ("coordination.k8s.io", "Lease"): Printer((NAME, column("Holder", "Who has it."), AGE), lease_row),
     ("coordination.k8s.io", "LeaseCandidate"): Printer(
         (
@@ -188,7 +208,6 @@ PRINTERS: Rows = {
             column("LeaseName", "The lease it runs for."),
             column("BinaryVersion", "The candidate's version."),
             column("EmulationVersion", "The version it behaves as."),
-            column("Strategy", "How the winner is chosen."),
             AGE,
         ),
         lease_candidate_row,
@@ -210,12 +229,13 @@ PRINTERS: Rows = {
         (
             NAME,
             column("PriorityLevel", "The level its requests are served at."),
-            integer("MatchingPrecedence", "Lower ones are tried first."),
+            column("MatchingPrecedence", "Lower ones are tried first."),
             column("DistinguisherMethod", "What tells its flows apart."),
             AGE,
             column("MissingPL", "Whether its level does not exist."),
         ),
         flow_schema_row,
+        order=_precedence,
     ),
     (_FLOW, "PriorityLevelConfiguration"): Printer(
         (

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.hpa_conversion import hpa_from_v1
 from tiphys.apis.printers.base import (
     AGE,
     NAME,
-    NONE,
     UNKNOWN,
     UNSET,
     Cells,
     Printer,
     age_of,
     column,
-    integer,
     limited,
     name_of,
 )
@@ -32,35 +30,35 @@ _SOURCES = {
 
 
 def _metric(spec: Object, status: Object) -> str:
-    """Return ``current/target`` of one metric."""
+    """Return ``current/target`` of one metric; ``<nil>`` is a value that its own status leaves out."""
     kind = str(spec.get("type") or "")
-    source = _SOURCES.get(kind, "")
+    source = _SOURCES.get(kind)
+    if source is None:
+        return "<unknown type>"
     target, current = peek(spec, source, "target"), peek(status, source, "current")
+    known = status.get(source) is not None
     named = f"{peek(spec, source).get('name')}: " if kind in ("Resource", "ContainerResource") else ""
     if named and target.get("averageValue") is None:
-        percent = current.get("averageUtilization")
-        now = UNKNOWN if percent is None else f"{percent}%"
-        wanted = target.get("averageUtilization")
-        return f"{named}{now}/{'<auto>' if wanted is None else f'{wanted}%'}"
-    average = target.get("averageValue") is not None
+        return named + _utilization(target.get("averageUtilization"), current.get("averageUtilization"))
+    average = target.get("averageValue") is not None or kind == "Pods"
     key = "averageValue" if average else "value"
-    now = str(current.get(key, UNKNOWN))
     suffix = " (avg)" if average and kind in ("External", "Object") else ""
-    return f"{named}{now}/{target.get(key)}{suffix}"
+    if suffix:
+        known = current.get(key) is not None
+    now = str(current.get(key, "<nil>")) if known else UNKNOWN
+    return f"{named}{now}/{target.get(key, '<nil>')}{suffix}"
+
+
+def _utilization(wanted: int | None, percent: int | None) -> str:
+    now = UNKNOWN if percent is None else f"{percent}%"
+    return f"{now}/{'<auto>' if wanted is None else f'{wanted}%'}"
 
 
 def _targets(obj: Object) -> str:
-    spec, status = peek(obj, "spec"), peek(obj, "status")
-    metrics = list(each(spec, "metrics"))
-    if not metrics and spec.get("targetCPUUtilizationPercentage") is not None:
-        current: Any = status.get("currentCPUUtilizationPercentage")
-        now = UNKNOWN if current is None else f"{current}%"
-        return f"cpu: {now}/{spec['targetCPUUtilizationPercentage']}%"
-    if not metrics:
-        return NONE
-    current_metrics = list(each(status, "currentMetrics"))
+    metrics = list(each(obj, "spec", "metrics"))
+    current = list(each(obj, "status", "currentMetrics"))
     texts = [
-        _metric(metric, current_metrics[index] if index < len(current_metrics) else {})
+        _metric(metric, current[index] if index < len(current) else {})
         for index, metric in enumerate(metrics)
     ]
     return limited(texts, 2, separator=", ")
@@ -68,6 +66,8 @@ def _targets(obj: Object) -> str:
 
 def autoscaler_row(obj: Object, now: datetime) -> Cells:
     """Return the cells of a HorizontalPodAutoscaler."""
+    if obj.get("apiVersion") == "autoscaling/v1":
+        obj = hpa_from_v1(obj)
     spec = peek(obj, "spec")
     reference = peek(spec, "scaleTargetRef")
     least = spec.get("minReplicas")
@@ -89,7 +89,7 @@ AUTOSCALER = Printer(
         column("Targets", "What is measured, and what it should be."),
         column("MinPods", "Never fewer pods than these."),
         column("MaxPods", "Never more pods than these."),
-        integer("Replicas", "Pods there are now."),
+        column("Replicas", "Pods there are now."),
         AGE,
     ),
     autoscaler_row,

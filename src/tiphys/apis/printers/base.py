@@ -32,6 +32,10 @@ class Printer:
 
     columns: tuple[Object, ...]
     row: RowOf
+    conditions: Callable[[Object], list[Object]] | None = None
+    """Conditions of a row: whether what it shows is over."""
+    order: Callable[[Object], Any] | None = None
+    """A sort key of lists; None: as they are stored."""
 
 
 def column(
@@ -47,8 +51,8 @@ def column(
     }
 
 
-def integer(name: str, description: str = "", *, wide: bool = False) -> Object:
-    return column(name, description, type="integer", format="int64" if wide else "", wide=wide)
+def integer(name: str, description: str = "") -> Object:
+    return column(name, description, type="integer")
 
 
 def boolean(name: str, description: str = "") -> Object:

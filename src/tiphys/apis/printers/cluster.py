@@ -19,7 +19,6 @@ from tiphys.apis.printers.base import (
     age_of,
     column,
     condition_of,
-    integer,
     name_of,
 )
 
@@ -141,7 +140,7 @@ _EVENT = Printer(
         column("Source", "Who tells it.", wide=True),
         column("Message", "What happened."),
         column("First Seen", "Time since it first happened.", wide=True),
-        integer("Count", "How often it happened.", wide=True) | {"format": ""},
+        column("Count", "How often it happened.", wide=True),
         NAME | {"priority": 1},
     ),
     event_row,
@@ -166,10 +165,10 @@ PRINTERS: Rows = {
     ("", "Namespace"): Printer((NAME, column("Status", "Active, or on its way out."), AGE), namespace_row),
     ("", "ConfigMap"): Printer((NAME, column("Data", "How many keys it has."), AGE), config_map_row),
     ("", "Secret"): Printer(
-        (NAME, column("Type", "What it is for."), integer("Data", "How many keys it has."), AGE), secret_row
+        (NAME, column("Type", "What it is for."), column("Data", "How many keys it has."), AGE), secret_row
     ),
     ("", "ServiceAccount"): Printer(
-        (NAME, integer("Secrets", "How many secrets it may use."), AGE), service_account_row
+        (NAME, column("Secrets", "How many secrets it may use."), AGE), service_account_row
     ),
     ("", "ResourceQuota"): Printer(
         (

@@ -19,6 +19,7 @@ from tiphys.apis.printers.base import (
     column,
     condition_of,
     integer,
+    limited,
     name_of,
 )
 
@@ -52,13 +53,29 @@ def _policy_row(rules: str) -> RowOf:
     return row
 
 
+def _selector(selector: Object) -> str:
+    """A label selector as upstream's own type writes itself out."""
+    pairs = selector.get("matchLabels") or {}
+    labels = "".join(f"{key}: {pairs[key]}," for key in sorted(pairs))
+    wanted = "".join(
+        f"LabelSelectorRequirement{{Key:{part.get('key')},Operator:{part.get('operator')},"
+        f"Values:[{' '.join(part.get('values') or ())}],}},"
+        for part in each(selector, "matchExpressions")
+    )
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{wanted}}},}}"
+    )
+
+
 def policy_binding_row(obj: Object, now: datetime) -> Cells:
     spec = peek(obj, "spec")
     reference = peek(spec, "paramRef")
     shown = UNSET
-    if reference:
-        place = f"{reference['namespace']}/" if reference.get("namespace") else ""
-        shown = f"{place}{reference.get('name') or '*'}"
+    if reference.get("name"):
+        shown = f"{reference.get('namespace') or '*'}/{reference['name']}"
+    elif reference.get("selector") is not None:
+        shown = _selector(reference["selector"])
     return [name_of(obj), spec.get("policyName") or "", shown, age_of(obj, now)]
 
 
@@ -74,7 +91,40 @@ _POLICY_BINDING = Printer(
     policy_binding_row,
 )
 
+
+def storage_version_row(obj: Object, now: datetime) -> Cells:
+    status = peek(obj, "status")
+    common = status.get("commonEncodingVersion")
+    shown = [
+        f"{entry.get('apiServerID')}={entry.get('encodingVersion')}"
+        for entry in each(status, "storageVersions")
+    ]
+    return [
+        name_of(obj),
+        UNSET if common is None else common,
+        limited(shown, 3, empty=UNSET),
+        age_of(obj, now),
+    ]
+
+
+def migration_row(obj: Object, _now: datetime) -> Cells:
+    of = peek(obj, "spec", "resource")
+    return [name_of(obj), ".".join(str(of[key]) for key in ("resource", "group") if of.get(key))]
+
+
 PRINTERS: Rows = {
+    ("internal.apiserver.k8s.io", "StorageVersion"): Printer(
+        (
+            NAME,
+            column("CommonEncodingVersion", "The version that all servers store in."),
+            column("StorageVersions", "What each server stores in."),
+            AGE,
+        ),
+        storage_version_row,
+    ),
+    ("storagemigration.k8s.io", "StorageVersionMigration"): Printer(
+        (NAME | {"format": ""}, column("Resource", "What is rewritten.")), migration_row
+    ),
     ("apiextensions.k8s.io", "CustomResourceDefinition"): CREATED,
     ("apiregistration.k8s.io", "APIService"): Printer(
         (

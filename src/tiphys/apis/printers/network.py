@@ -26,7 +26,6 @@ from tiphys.apis.printers.base import (
 )
 
 _SHOWN = 3
-_INGRESS_CLASS = "kubernetes.io/ingress.class"
 
 
 def _external_address(service: Object) -> str:
@@ -43,7 +42,7 @@ def _external_address(service: Object) -> str:
 
 
 def _service_ports(service: Object) -> str:
-    texts = []
+    texts: list[str] = []
     for port in each(service, "spec", "ports"):
         node = f":{port['nodePort']}" if port.get("nodePort") else ""
         texts.append(f"{port.get('port')}{node}/{port.get('protocol') or 'TCP'}")
@@ -80,31 +79,51 @@ def _endpoint_texts(obj: Object) -> Iterator[str]:
 
 
 def endpoints_row(obj: Object, now: datetime) -> Cells:
-    return [name_of(obj), limited(_endpoint_texts(obj), _SHOWN), age_of(obj, now)]
+    """Subsets without an address that is ready show as nothing, no subsets as none."""
+    empty = "" if obj.get("subsets") else NONE
+    return [name_of(obj), limited(_endpoint_texts(obj), _SHOWN, empty=empty), age_of(obj, now)]
+
+
+def _slice_port(port: Object) -> str:
+    if port.get("port") is not None:
+        return str(port["port"])
+    return "*" if port.get("name") is None else str(port["name"])
 
 
 def endpoint_slice_row(obj: Object, now: datetime) -> Cells:
-    ports = [str(port.get("port") or port.get("name") or "*") for port in each(obj, "ports")]
+    ports = [_slice_port(port) for port in each(obj, "ports")]
     addresses = [
         str(address) for endpoint in each(obj, "endpoints") for address in endpoint.get("addresses") or ()
     ]
     return [
         name_of(obj),
         obj.get("addressType") or "",
-        limited(ports, _SHOWN, empty=UNSET),
+        limited(ports, _SHOWN) if any(ports) else UNSET,
         limited(addresses, _SHOWN, empty=UNSET),
         age_of(obj, now),
     ]
 
 
+def _hosts(spec: Object) -> str:
+    """Once three hosts are shown, what is left is told in rules, with or without a host."""
+    shown: list[str] = []
+    rules = list(each(spec, "rules"))
+    more = False
+    for rule in rules:
+        more = more or len(shown) == _SHOWN
+        if not more and rule.get("host"):
+            shown.append(rule["host"])
+    text = ",".join(shown) or "*"
+    return f"{text} + {len(rules) - _SHOWN} more..." if more else text
+
+
 def ingress_row(obj: Object, now: datetime) -> Cells:
     spec = peek(obj, "spec")
-    annotation = peek(obj, "metadata", "annotations").get(_INGRESS_CLASS)
-    hosts = [rule["host"] for rule in each(spec, "rules") if rule.get("host")]
+    chosen = spec.get("ingressClassName")
     return [
         name_of(obj),
-        spec.get("ingressClassName") or annotation or NONE,
-        limited(hosts, _SHOWN, empty="*"),
+        NONE if chosen is None else chosen,
+        _hosts(spec),
         load_balancer(obj),
         "80, 443" if spec.get("tls") else "80",
         age_of(obj, now),
@@ -116,7 +135,7 @@ def ingress_class_row(obj: Object, now: datetime) -> Cells:
     parameters = peek(spec, "parameters")
     shown = NONE
     if parameters:
-        group = f".{parameters['apiGroup']}" if parameters.get("apiGroup") else ""
+        group = f".{parameters['apiGroup']}" if parameters.get("apiGroup") is not None else ""
         shown = f"{parameters.get('kind')}{group}/{parameters.get('name')}"
     return [name_of(obj), spec.get("controller") or "", shown, age_of(obj, now)]
 
@@ -129,7 +148,8 @@ def ip_address_row(obj: Object, _now: datetime) -> Cells:
     parent = peek(obj, "spec", "parentRef")
     group = f".{parent['group']}" if parent.get("group") else ""
     place = f"{parent['namespace']}/" if parent.get("namespace") else ""
-    shown = f"{parent.get('resource')}{group}/{place}{parent.get('name')}" if parent else NONE
+    of = f"{parent.get('resource')}{group}".lower()
+    shown = f"{of}/{place}{parent.get('name')}" if parent else NONE
     return [name_of(obj), shown]
 
 

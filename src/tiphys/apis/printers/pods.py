@@ -151,6 +151,17 @@ def pod_template_row(obj: Object, _now: datetime) -> Cells:
     return [name_of(obj), containers, images, format_labels(peek(template, "metadata").get("labels"))]
 
 
+_OVER = {"Succeeded": "The pod has completed successfully.", "Failed": "The pod failed."}
+
+
+def pod_conditions(pod: Object) -> list[Object]:
+    """A pod that has ended marks its row as completed."""
+    phase = peek(pod, "status").get("phase")
+    if phase not in _OVER:
+        return []
+    return [{"type": "Completed", "status": "True", "reason": phase, "message": _OVER[phase]}]
+
+
 PRINTERS: Rows = {
     ("", "Pod"): Printer(
         (
@@ -165,6 +176,7 @@ PRINTERS: Rows = {
             column("Readiness Gates", "Conditions beyond its containers that are met, of all.", wide=True),
         ),
         pod_row,
+        pod_conditions,
     ),
     ("", "PodTemplate"): Printer(
         (

@@ -31,6 +31,7 @@ _DEFAULT_CLASS = (
     "storageclass.kubernetes.io/is-default-class",
     "storageclass.beta.kubernetes.io/is-default-class",
 )
+_DEFAULT_ATTRIBUTES = "volumeattributesclass.alpha.kubernetes.io/is-default-class"
 
 
 def access_modes(modes: object) -> str:
@@ -47,7 +48,11 @@ def _phase(obj: Object) -> str:
 
 def _class_of(obj: Object) -> str:
     old = peek(obj, "metadata", "annotations").get(_OLD_CLASS)
-    return str(old or peek(obj, "spec").get("storageClassName") or "")
+    return str(peek(obj, "spec").get("storageClassName") or "") if old is None else str(old)
+
+
+def _or_unset(value: object) -> object:
+    return UNSET if value is None else value
 
 
 def volume_row(obj: Object, now: datetime) -> Cells:
@@ -61,10 +66,10 @@ def volume_row(obj: Object, now: datetime) -> Cells:
         _phase(obj),
         f"{claim.get('namespace')}/{claim.get('name')}" if claim else "",
         _class_of(obj),
-        spec.get("volumeAttributesClassName") or UNSET,
+        _or_unset(spec.get("volumeAttributesClassName")),
         peek(obj, "status").get("reason") or "",
         age_of(obj, now),
-        spec.get("volumeMode") or UNSET,
+        _or_unset(spec.get("volumeMode")),
     ]
 
 
@@ -78,9 +83,9 @@ def claim_row(obj: Object, now: datetime) -> Cells:
         str(peek(status, "capacity").get("storage") or "0") if bound else "",
         access_modes(status.get("accessModes")) if bound else "",
         _class_of(obj),
-        spec.get("volumeAttributesClassName") or UNSET,
+        _or_unset(spec.get("volumeAttributesClassName")),
         age_of(obj, now),
-        spec.get("volumeMode") or UNSET,
+        _or_unset(spec.get("volumeMode")),
     ]
 
 
@@ -92,13 +97,15 @@ def storage_class_row(obj: Object, now: datetime) -> Cells:
         obj.get("provisioner") or "",
         obj.get("reclaimPolicy") or "Delete",
         obj.get("volumeBindingMode") or "Immediate",
-        "true" if obj.get("allowVolumeExpansion") else "false",
+        bool(obj.get("allowVolumeExpansion")),
         age_of(obj, now),
     ]
 
 
 def attributes_class_row(obj: Object, now: datetime) -> Cells:
-    return [name_of(obj), obj.get("driverName") or "", age_of(obj, now)]
+    default = peek(obj, "metadata", "annotations").get(_DEFAULT_ATTRIBUTES) == "true"
+    name = f"{name_of(obj)} (default)" if default else name_of(obj)
+    return [name, obj.get("driverName") or "", age_of(obj, now)]
 
 
 def attachment_row(obj: Object, now: datetime) -> Cells:
@@ -125,7 +132,7 @@ def csi_driver_row(obj: Object, now: datetime) -> Cells:
         spec.get("attachRequired") is not False,
         bool(spec.get("podInfoOnMount")),
         bool(spec.get("storageCapacity")),
-        ",".join(audiences) or UNSET,
+        ",".join(audiences) if audiences else UNSET,
         bool(spec.get("requiresRepublish")),
         ",".join(spec.get("volumeLifecycleModes") or ()) or "<none>",
         age_of(obj, now),
@@ -133,7 +140,7 @@ def csi_driver_row(obj: Object, now: datetime) -> Cells:
 
 
 def storage_capacity_row(obj: Object, _now: datetime) -> Cells:
-    return [name_of(obj), obj.get("storageClassName") or "", str(obj.get("capacity") or "")]
+    return [name_of(obj), obj.get("storageClassName") or "", str(_or_unset(obj.get("capacity")))]
 
 
 _CLASS = column("StorageClass", "The class of storage.")
@@ -190,7 +197,7 @@ PRINTERS: Rows = {
     ("storage.k8s.io", "VolumeAttachment"): Printer(
         (
             NAME,
-            column("Attacher", "The driver that attaches."),
+            column("Attacher", "The driver that attaches.", format="name"),
             column("PV", "The volume."),
             column("Node", "Where it is attached."),
             boolean("Attached", "Whether it is attached."),

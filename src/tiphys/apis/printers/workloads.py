@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from tiphys.apimachinery import labels
 from tiphys.apimachinery.clock import parse_time
 from tiphys.apimachinery.duration import human, since
+from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object, split_api_version
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.printers.autoscaling import AUTOSCALER
@@ -21,6 +23,7 @@ from tiphys.apis.printers.base import (
     Rows,
     age_of,
     bool_text,
+    boolean,
     column,
     condition_of,
     containers_and_images,
@@ -43,14 +46,24 @@ def _tail(obj: Object) -> Cells:
     return [*containers_and_images(peek(spec, "template", "spec")), format_selector(selector)]
 
 
+def _deployment_selector(selector: Object | None) -> str:
+    """Unlike other kinds, a deployment's empty selector shows as nothing."""
+    try:
+        return str(labels.from_label_selector(selector))
+    except StatusError:
+        return "<invalid>"
+
+
 def deployment_row(obj: Object, now: datetime) -> Cells:
+    spec = peek(obj, "spec")
     return [
         name_of(obj),
         f"{_number(obj, 'status', 'readyReplicas')}/{_number(obj, 'spec', 'replicas')}",
         _number(obj, "status", "updatedReplicas"),
         _number(obj, "status", "availableReplicas"),
         age_of(obj, now),
-        *_tail(obj),
+        *containers_and_images(peek(spec, "template", "spec")),
+        _deployment_selector(spec.get("selector")),
     ]
 
 
@@ -185,8 +198,8 @@ PRINTERS: Rows = {
         (
             NAME,
             column("Ready", "Pods that are ready, of those wanted."),
-            integer("Up-to-date", "Pods made from the current template."),
-            integer("Available", "Pods that have been ready for long enough."),
+            column("Up-to-date", "Pods made from the current template."),
+            column("Available", "Pods that have been ready for long enough."),
             AGE,
             *_TAIL,
         ),
@@ -216,7 +229,7 @@ PRINTERS: Rows = {
         (
             NAME,
             column("Controller", "The object whose past this is."),
-            integer("Revision", "The number of this state."),
+            column("Revision", "The number of this state."),
             AGE,
         ),
         controller_revision_row,
@@ -237,7 +250,7 @@ PRINTERS: Rows = {
             NAME,
             column("Schedule", "When jobs start, in cron's notation."),
             column("Timezone", "The time zone of the schedule."),
-            column("Suspend", "Whether no further jobs are started."),
+            boolean("Suspend", "Whether no further jobs are started."),
             integer("Active", "Jobs running now."),
             column("Last Schedule", "Time since a job was last started."),
             AGE,
