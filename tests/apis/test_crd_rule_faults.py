@@ -285,3 +285,20 @@ def test_what_was_let_through_stays() -> None:
     changed = {**costly, "description": "changed"}
     (fault,) = validate_crd_update(definition(changed), definition(costly))
     assert "estimated rule cost exceeds budget by factor of 1.6" in fault.detail
+
+
+PATTERNS: dict[str, str] = {
+    "a(?=b)": "invalid or unsupported Perl syntax: `(?=`",
+    r"(a)\\1": r"invalid escape sequence: `\1`",
+    "a**": "invalid nested repetition operator: `**`",
+    r"^\\pL[[:alpha:]]\\z$": "",
+}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_patterns_are_those_of_go(pattern: str) -> None:
+    text = pattern.replace("\\\\", "\\")
+    found = [str(fault) for fault in structural_faults(thing(a={"type": "string", "pattern": text}), "s")]
+    why = f"must be a valid regular expression, but isn't: error parsing regexp: {PATTERNS[pattern]}"
+    wanted = [f's.properties[a].pattern: Invalid value: "{pattern}": {why}']
+    assert found == (wanted if PATTERNS[pattern] else [])

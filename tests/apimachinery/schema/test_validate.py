@@ -51,6 +51,19 @@ CASES: list[tuple[str, dict[str, Any], Any, list[str]]] = [
         "b",
         ["x: Invalid value: \"b\": x in body should match '^a+$'"],
     ),
+    ("pattern of RE2", {"type": "string", "pattern": r"^\pL+$"}, "é", []),
+    (
+        "pattern of RE2 at the very end",
+        {"type": "string", "pattern": r"^[[:alpha:]]$"},
+        "a\n",
+        ["x: Invalid value: \"a\\n\": x in body should match '^[[:alpha:]]$'"],
+    ),
+    (
+        "pattern that would backtrack for ever",
+        {"type": "string", "pattern": "^(a+)+$"},
+        "a" * 5000 + "!",
+        [f"x: Invalid value: \"{'a' * 5000}!\": x in body should match '^(a+)+$'"],
+    ),
     (
         "short",
         {"type": "string", "minLength": 1},

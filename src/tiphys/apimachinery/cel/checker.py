@@ -25,9 +25,9 @@ from tiphys.apimachinery.cel.ast import (
 )
 from tiphys.apimachinery.cel.errors import Source
 from tiphys.apimachinery.cel.functions import FunctionTable, Overload
-from tiphys.apimachinery.cel.regex import RegexError, compile_regex
 from tiphys.apimachinery.cel.types import Bindings, Type, is_assignable, most_general, substitute
 from tiphys.apimachinery.cel.values import TypeValue, parse_duration, parse_timestamp
+from tiphys.apimachinery.regex import RegexError, compile_regex
 
 OPTIONAL_SELECT = "_?._"
 

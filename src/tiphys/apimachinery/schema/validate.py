@@ -7,7 +7,6 @@ A ``Validator`` belongs to one schema version and keeps compiled patterns and su
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,6 +14,7 @@ import orjson
 
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.regex import RegexError, compile_regex
 from tiphys.apimachinery.schema import formats
 from tiphys.apimachinery.schema.build import build_custom
 from tiphys.apimachinery.schema.correlation import partner, same
@@ -47,7 +47,6 @@ class Validator:
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
-        self._patterns: dict[str, re.Pattern[str] | None] = {}
         self._subschemas: dict[int, Schema] = {}
 
     def validate(self, obj: dict[str, Any], old: Any = MISSING) -> Faults:
@@ -140,18 +139,8 @@ class Validator:
             yield field_errors.too_long(_place(path), most)
         if least is not None and len(value) < least:
             yield _broken(path, value, f"should be at least {least} chars long")
-        if pattern is not None and not self._matches(pattern, value):
+        if pattern is not None and not _matches(pattern, value):
             yield _broken(path, value, f"should match '{pattern}'")
-
-    def _matches(self, pattern: str, value: str) -> bool:
-        """Search as RE2 does. A pattern that only RE2 knows (``\\pL``) lets everything through."""
-        if pattern not in self._patterns:
-            try:
-                self._patterns[pattern] = re.compile(pattern.replace(r"\z", r"\Z"))
-            except re.error:
-                self._patterns[pattern] = None
-        compiled = self._patterns[pattern]
-        return compiled is None or compiled.search(value) is not None
 
     def _combinations(self, value: Any, rules: dict[str, Any], path: str, faults: Faults) -> None:
         for key, judge in _COMBINATIONS.items():
@@ -173,6 +162,14 @@ class Validator:
         faults: Faults = []
         self._node(value, schema, path, faults)
         return faults
+
+
+def _matches(pattern: str, value: str) -> bool:
+    """Search a value. A pattern that is none is a fault of its schema, not of the value."""
+    try:
+        return compile_regex(pattern).matches(value)
+    except RegexError:
+        return True
 
 
 def _judge_one(valid: int, _count: int) -> str:

@@ -7,13 +7,13 @@ Source: apiextensions.k8s.io/v1, "Specifying a structural schema".
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, not_supported, required
 from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.regex import RegexError, compile_regex
 from tiphys.apimachinery.schema.build import build_custom
 from tiphys.apimachinery.schema.validate import Validator
 from tiphys.apis.apiextensions.rule_faults import text_faults
@@ -114,11 +114,10 @@ def _refused(node: Object, path: str) -> Faults:
         yield invalid(f"{path}.x-kubernetes-preserve-unknown-fields", False, "must be true or undefined")
     if node.get("pattern"):
         try:
-            re.compile(node["pattern"])
-        except re.error as error:
-            if not re.search(r"\\[pPQzC]|\[\[:", node["pattern"]):
-                text = f"must be a valid regular expression, but isn't: {error}"
-                yield invalid(f"{path}.pattern", node["pattern"], text)
+            compile_regex(node["pattern"])
+        except RegexError as error:
+            text = f"must be a valid regular expression, but isn't: {error}"
+            yield invalid(f"{path}.pattern", node["pattern"], text)
 
 
 def _list(node: Object, path: str) -> Faults:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.functions import Library, member
-from tiphys.apimachinery.cel.regex import RegexError, compile_regex
 from tiphys.apimachinery.cel.types import INT, STRING, list_of
+from tiphys.apimachinery.regex import RegexError, compile_regex
 
 
 def _find(text: str, pattern: str) -> str:
@@ -18,19 +18,9 @@ def _find(text: str, pattern: str) -> str:
 
 def _find_all(text: str, pattern: str, most: int = -1) -> list[str]:
     try:
-        matches = compile_regex(pattern).finditer(text)
+        return compile_regex(pattern).find_all(text, most)
     except RegexError as error:
         raise EvaluationError(f"Illegal regex: {error}") from error
-    found: list[str] = []
-    end = -1
-    for match in matches:
-        if most >= 0 and len(found) >= most:
-            break
-        # An empty match right after another one is none.
-        if match.end() > match.start() or match.start() != end:
-            found.append(match.group())
-        end = match.end()
-    return found
 
 
 LIBRARY = Library(

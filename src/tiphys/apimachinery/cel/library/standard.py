@@ -22,7 +22,6 @@ from tiphys.apimachinery.cel.arithmetic import (
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.functions import Library, Overload, function, member
 from tiphys.apimachinery.cel.library import conversions, times
-from tiphys.apimachinery.cel.regex import RegexError, compile_regex
 from tiphys.apimachinery.cel.types import (
     BOOL,
     BYTES,
@@ -38,6 +37,7 @@ from tiphys.apimachinery.cel.types import (
     A,
 )
 from tiphys.apimachinery.cel.values import ABSENT, ListView, TypeValue, equals, find, type_name
+from tiphys.apimachinery.regex import RegexError, compile_regex
 
 
 def _same(
@@ -93,7 +93,7 @@ def _in_map(key: Any, entries: Any) -> bool:
 
 def matches(text: str, pattern: str) -> bool:
     try:
-        return compile_regex(pattern).search(text) is not None
+        return compile_regex(pattern).matches(text)
     except RegexError as error:
         raise EvaluationError(str(error)) from error
 
