@@ -50,6 +50,8 @@ class Strategy:
     """Besides what the server does for all kinds (status is dropped when there is a status subresource)."""
     prepare_update: Callable[[Object, Object], None] = _nothing_update
     """(new, old): status has already been restored from old."""
+    prepare_status_update: Callable[[Object, Object], None] = _nothing_update
+    """(new, old) of a write to the status: all but the status is as it was."""
     validate: Callable[[Object], list[FieldError]] = _no_faults
     validate_update: Callable[[Object, Object], list[FieldError]] = _no_update_faults
     validate_status_update: Callable[[Object, Object], list[FieldError]] = _no_update_faults

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tiphys.apimachinery.clock import FakeClock
+from tiphys.apis.flowcontrol.mandatory import MANDATORY
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.flowcontrol import dump, objects
 from tiphys.apiserver.flowcontrol.controller import FlowControl, Rejected
@@ -233,7 +234,7 @@ async def test_a_schema_without_its_level_is_passed_over() -> None:
 
 async def test_mandatory_objects_hold_even_when_deleted() -> None:
     flow = control(1)
-    for name in objects.MANDATORY:
+    for name in MANDATORY:
         flow.set_level(name, None)
         flow.set_schema(name, None)
     await flow.enter(GET, ADMIN, "")

@@ -82,14 +82,15 @@ async def test_what_was_deleted_comes_back(api: Any) -> None:
     assert (await api.get(f"{GROUP}/flowschemas/exempt"))["spec"]["matchingPrecedence"] == 1
 
 
-async def test_a_mandatory_spec_is_put_back(api: Any) -> None:
-    await api.patch(
+async def test_a_mandatory_spec_cannot_be_changed(api: Any) -> None:
+    answer = await api(
+        "PATCH",
         f"{GROUP}/prioritylevelconfigurations/catch-all",
         {"spec": {"limited": {"nominalConcurrencyShares": 500}}},
+        content_type="application/merge-patch+json",
     )
-    await settled(api)
-    found = await api.get(f"{GROUP}/prioritylevelconfigurations/catch-all")
-    assert found["spec"]["limited"]["nominalConcurrencyShares"] == 5
+    assert answer.status == 422
+    assert answer.message.endswith("spec of 'catch-all' must equal the fixed value")
 
 
 async def test_a_schema_dangles_until_its_level_is_there(api: Any) -> None:

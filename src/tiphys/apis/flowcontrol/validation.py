@@ -17,11 +17,11 @@ from tiphys.apimachinery.field_errors import (
 )
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.flowcontrol import mandatory
 
 _PRECEDENCE_MAX = 10000
 _QUEUES_MAX = 10_000_000
 _HASH_BITS = 60
-_EXEMPT = "exempt"
 _METHODS = ("ByNamespace", "ByUser")
 _VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch")
 _KINDS = {"Group": "group", "ServiceAccount": "serviceAccount", "User": "user"}
@@ -38,7 +38,7 @@ def validate_flow_schema(obj: Object) -> list[FieldError]:
         faults.append(invalid(path, precedence, "must be a positive value"))
     if precedence > _PRECEDENCE_MAX:
         faults.append(invalid(path, precedence, f"must not be greater than {_PRECEDENCE_MAX}"))
-    if precedence == 1 and peek(obj, "metadata").get("name") != _EXEMPT:
+    if precedence == 1 and peek(obj, "metadata").get("name") != mandatory.EXEMPT:
         text = "only the schema named 'exempt' may have matchingPrecedence 1"
         faults.append(invalid(path, precedence, text))
     method = spec.get("distinguisherMethod")
@@ -55,7 +55,7 @@ def validate_flow_schema(obj: Object) -> list[FieldError]:
         faults.append(required(path, "must reference a priority level"))
     for index, rule in enumerate(each(spec, "rules")):
         faults += _rule(rule, f"spec.rules[{index}]")
-    return faults + validate_flow_status(obj, {})
+    return faults + mandatory.schema_faults(obj) + validate_flow_status(obj, {})
 
 
 def _rule(rule: Object, path: str) -> list[FieldError]:
@@ -171,7 +171,7 @@ def validate_priority_level(obj: Object) -> list[FieldError]:
     spec, name = peek(obj, "spec"), peek(obj, "metadata").get("name")
     kind, limited, exempt = spec.get("type") or "", spec.get("limited"), spec.get("exempt")
     faults: list[FieldError] = []
-    if (name == _EXEMPT) != (kind == "Exempt"):
+    if (name == mandatory.EXEMPT) != (kind == "Exempt"):
         text = "type must be 'Exempt' if and only if name is 'exempt'"
         faults.append(invalid("spec.type", kind, text))
     if kind == "Exempt":
@@ -187,7 +187,7 @@ def validate_priority_level(obj: Object) -> list[FieldError]:
             faults += _limited(limited, "spec.limited")
     else:
         faults.append(not_supported("spec.type", kind, ("Exempt", "Limited")))
-    return faults + validate_flow_status(obj, {})
+    return faults + mandatory.level_faults(obj) + validate_flow_status(obj, {})
 
 
 def _shares(settings: Object, path: str) -> list[FieldError]:

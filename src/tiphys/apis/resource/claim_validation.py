@@ -57,7 +57,7 @@ def same_spec(new: Object, old: Object) -> list[FieldError]:
 def claim_spec_faults(spec: Object, path: str) -> list[FieldError]:
     """Return every fault of what a claim asks for."""
     devices, at = peek(spec, "devices"), f"{path}.devices"
-    known = _names(devices)
+    known = request_names(devices)
     faults = _set_of(list(each(devices, "requests")), f"{at}.requests", _MOST, _request, _own_name)
     faults += _list_of(
         list(each(devices, "constraints")),
@@ -67,7 +67,7 @@ def claim_spec_faults(spec: Object, path: str) -> list[FieldError]:
     return faults + _list_of(
         list(each(devices, "config")),
         f"{at}.config",
-        lambda one, where: _references(one, known, where) + configuration_faults(one, where),
+        lambda one, where: references_faults(one, known, where) + configuration_faults(one, where),
     )
 
 
@@ -75,7 +75,8 @@ def _own_name(request: Object) -> str:
     return str(request.get("name") or "")
 
 
-def _names(devices: Object) -> Names:
+def request_names(devices: Object) -> Names:
+    """Return the names of a claim's requests, each with those of its alternatives."""
     return {
         _own_name(request): frozenset(map(_own_name, each(request, "firstAvailable")))
         for request in each(devices, "requests")
@@ -133,14 +134,15 @@ def _wanted(request: Object, path: str) -> list[FieldError]:
 
 
 def _constraint(constraint: Object, known: Names, path: str) -> list[FieldError]:
-    faults = _references(constraint, known, path)
+    faults = references_faults(constraint, known, path)
     for key in ("matchAttribute", "distinctAttribute"):
         if constraint.get(key) is not None:
             return faults + fully_qualified_faults(constraint[key], f"{path}.{key}")
     return [*faults, required(path, _ONE_ATTRIBUTE)]
 
 
-def _references(obj: Object, known: Names, path: str) -> list[FieldError]:
+def references_faults(obj: Object, known: Names, path: str) -> list[FieldError]:
+    """Return every fault of the requests that a part of a claim names."""
     names = list(obj.get("requests") or ())
     return _set_of(names, f"{path}.requests", _MOST, lambda name, at: _reference(name, known, at), str)
 
@@ -169,7 +171,12 @@ def _class_faults(spec: Object, old: Object) -> list[FieldError]:
     faults: list[FieldError] = []
     if not old or spec.get("selectors") != old.get("selectors"):
         faults += selector_faults(spec, "spec.selectors")
-    faults += _list_of(list(each(spec, "config")), "spec.config", configuration_faults)
+    stored = bool(old) and spec.get("config") == old.get("config")
+    faults += _list_of(
+        list(each(spec, "config")),
+        "spec.config",
+        lambda one, where: configuration_faults(one, where, stored=stored),
+    )
     name = spec.get("extendedResourceName")
     if name is not None and not is_extended(name):
         faults.append(invalid("spec.extendedResourceName", name, "must be a valid extended resource name"))

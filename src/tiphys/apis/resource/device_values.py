@@ -85,12 +85,14 @@ def toleration_faults(toleration: Object, path: str) -> list[FieldError]:
     return faults + one_of(effect, f"{path}.effect", _EFFECTS, optional=True)
 
 
-def taint_faults(taint: Object, path: str) -> list[FieldError]:
-    """Return every fault of a device's taint."""
+def taint_faults(taint: Object, path: str, old: Object | None = None) -> list[FieldError]:
+    """Return every fault of a device's taint; an effect that stays is not looked at again."""
     key, value = taint.get("key") or "", taint.get("value") or ""
     faults = invalid_all(f"{path}.key", key, names.is_qualified_name(key))
     if value:
         faults += invalid_all(f"{path}.value", value, names.is_label_value(value))
+    if old is not None and taint.get("effect") == old.get("effect"):
+        return faults
     return faults + one_of(taint.get("effect"), f"{path}.effect", _EFFECTS)
 
 
@@ -106,8 +108,11 @@ def allocation_mode_faults(request: Object, path: str) -> list[FieldError]:
     return [not_supported(f"{path}.allocationMode", mode, ("All", "ExactCount"))]
 
 
-def configuration_faults(config: Object, path: str) -> list[FieldError]:
-    """What a driver is to be told, which is the driver's own affair but for its form."""
+def configuration_faults(config: Object, path: str, *, stored: bool = False) -> list[FieldError]:
+    """What a driver is to be told, which is the driver's own affair but for its form.
+
+    What was ``stored`` before there was a limit to its length may stay.
+    """
     opaque, at = config.get("opaque"), f"{path}.opaque"
     if not isinstance(opaque, dict):
         return [required(at)]
@@ -115,7 +120,8 @@ def configuration_faults(config: Object, path: str) -> list[FieldError]:
     parameters, at = opaque.get("parameters"), f"{at}.parameters"
     if parameters is None:
         return [*faults, required(at)]
-    if len(json.dumps(parameters, ensure_ascii=False, separators=(",", ":")).encode()) > _PARAMETERS_MAX:
+    size = len(json.dumps(parameters, ensure_ascii=False, separators=(",", ":")).encode())
+    if not stored and size > _PARAMETERS_MAX:
         return [*faults, too_long(at, _PARAMETERS_MAX)]
     if not isinstance(parameters, dict):
         faults.append(invalid(at, "<value omitted>", "must be a valid JSON object"))

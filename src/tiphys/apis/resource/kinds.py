@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.defaulting import each, fill, section
+from tiphys.apis.resource import pool_validation
 from tiphys.apis.resource.claim_validation import (
     same_spec,
     validate_claim,
@@ -14,6 +15,7 @@ from tiphys.apis.resource.claim_validation import (
     validate_device_class_update,
 )
 from tiphys.apis.resource.slice_validation import validate_slice, validate_slice_update
+from tiphys.apis.resource.status_validation import drop_deallocated, validate_claim_status
 from tiphys.apis.strategy import Strategy
 
 _GROUP = "resource.k8s.io"
@@ -51,8 +53,8 @@ def default_claim_template(obj: Object) -> None:
     default_claim_spec(section(spec, "spec"))
 
 
-def prepare_claim(obj: Object) -> None:
-    """A new claim is not allocated."""
+def without_status(obj: Object) -> None:
+    """Nothing is known of a new object: a claim is not allocated, a request not answered."""
     obj["status"] = {}
 
 
@@ -65,9 +67,11 @@ def _of_version(version: str) -> Iterator[Strategy]:
     yield Strategy(
         GVK(_GROUP, version, "ResourceClaim"),
         default=default_claim,
-        prepare_create=prepare_claim,
+        prepare_create=without_status,
         validate=validate_claim,
         validate_update=same_spec,
+        prepare_status_update=drop_deallocated,
+        validate_status_update=validate_claim_status,
     )
     yield Strategy(
         GVK(_GROUP, version, "ResourceClaimTemplate"),
@@ -94,5 +98,20 @@ STRATEGIES: tuple[Strategy, ...] = (
     *_of_version("v1"),
     *_of_version("v1beta2"),
     *_of_version("v1beta1"),
-    Strategy(GVK(_GROUP, "v1beta2", "DeviceTaintRule"), has_generation=True),
+    Strategy(
+        GVK(_GROUP, "v1beta2", "DeviceTaintRule"),
+        prepare_create=without_status,
+        validate=pool_validation.validate_taint_rule,
+        validate_update=pool_validation.validate_taint_rule_update,
+        validate_status_update=pool_validation.validate_taint_rule_status,
+        has_generation=True,
+    ),
+    Strategy(
+        GVK(_GROUP, "v1alpha3", "ResourcePoolStatusRequest"),
+        prepare_create=without_status,
+        validate=pool_validation.validate_pool_request,
+        validate_update=pool_validation.validate_pool_request_update,
+        validate_status_update=pool_validation.validate_pool_request_status,
+        unconditional_update=False,
+    ),
 )

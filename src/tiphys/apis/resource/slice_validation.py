@@ -11,7 +11,6 @@ from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import (
     duplicate,
-    forbidden,
     immutable,
     invalid,
     invalid_all,
@@ -23,6 +22,12 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.affinity_validation import node_selector
 from tiphys.apis.core.volume_sources import driver_name
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.resource.capacity_validation import (
+    binding_faults,
+    capacity_faults,
+    consumption_faults,
+    counter_set_faults,
+)
 from tiphys.apis.resource.device_values import (
     label_faults,
     pool_name_faults,
@@ -32,6 +37,7 @@ from tiphys.apis.resource.device_values import (
 
 _MOST_DEVICES, _MOST_RICH_DEVICES = 128, 64
 _MOST_ATTRIBUTES = 32
+_MOST_TAINTS = 16
 _MAX_VALUE = 64
 _WHERE = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required"
 _WHERE_DEVICE = (
@@ -71,7 +77,7 @@ def _spec_faults(spec: Object, old: Object | None) -> list[FieldError]:
     faults += _placement(spec)
     if spec.get("sharedCounters") is not None and spec.get("devices") is not None:
         faults.append(invalid("spec", "", "only one of `sharedCounters` or `devices` is allowed"))
-    return faults + _devices(spec, old or {})
+    return faults + _devices(spec, old or {}) + counter_set_faults(spec, "spec.sharedCounters")
 
 
 def _pool(pool: Object, path: str) -> list[FieldError]:
@@ -142,6 +148,7 @@ def _devices(spec: Object, old: Object) -> list[FieldError]:
         faults += label_faults(name, f"{at}.name")
         faults += _device(own, before.get(name) or {}, at)
         faults += _device_placement(own, at, chosen=bool(spec.get("perDeviceNodeSelection")))
+        faults += binding_faults(own, at)
     seen: set[str] = set()
     for index, device in enumerate(devices):
         name = device.get("name") or ""
@@ -162,13 +169,17 @@ def _device(device: Object, old: Object, path: str) -> list[FieldError]:
         faults += _attribute(value, f"{path}.attributes[{name}]")
     for name, value in capacity.items() if capacity != peek(old, "capacity") else ():
         faults += qualified_faults(name, f"{path}.capacity")
-        if value.get("requestPolicy") is not None and not device.get("allowMultipleAllocations"):
-            at = f"{path}.capacity[{name}].requestPolicy"
-            faults.append(forbidden(at, "allowMultipleAllocations must be true"))
+        shared = bool(device.get("allowMultipleAllocations"))
+        faults += capacity_faults(value, f"{path}.capacity[{name}]", shared=shared)
     if device.get("taints") != old.get("taints"):
-        for index, taint in enumerate(each(device, "taints")):
-            faults += taint_faults(taint, f"{path}.taints[{index}]")
-    return faults
+        faults += _taints(list(each(device, "taints")), f"{path}.taints")
+    return faults + consumption_faults(device, f"{path}.consumesCounters")
+
+
+def _taints(taints: list[Object], path: str) -> list[FieldError]:
+    if len(taints) > _MOST_TAINTS:
+        return [too_many(path, len(taints), _MOST_TAINTS)]
+    return [fault for index, taint in enumerate(taints) for fault in taint_faults(taint, f"{path}[{index}]")]
 
 
 def _attribute(value: Object, path: str) -> list[FieldError]:

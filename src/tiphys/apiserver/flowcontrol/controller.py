@@ -15,6 +15,7 @@ from typing import Protocol
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.flowcontrol import mandatory
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.flowcontrol import objects
 from tiphys.apiserver.flowcontrol.fairqueue import FairQueues, Sizes, Turn, flow_hash
@@ -207,7 +208,7 @@ class FlowControl:
         name: str,
         obj: Object | None,
     ) -> None:
-        if obj is None and name in objects.MANDATORY:
+        if obj is None and name in mandatory.MANDATORY:
             obj = next(one for one in defaults() if one["metadata"]["name"] == name)
         if obj is None:
             known.pop(name, None)
@@ -290,7 +291,7 @@ class FlowControl:
 
     def _classify(self, key: tuple[object, ...], user: User, info: RequestInfo) -> Flow:
         found = next((schema for schema in self._schemas if schema.matches(user, info)), None)
-        schema = found or next(one for one in self._schemas if one.name == objects.CATCH_ALL)
+        schema = found or next(one for one in self._schemas if one.name == mandatory.CATCH_ALL)
         level = self.levels[schema.level]
         counts = self.counts.setdefault((schema.name, level.name), Counts())
         headers = {

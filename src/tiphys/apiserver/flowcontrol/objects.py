@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.flowcontrol import mandatory
+from tiphys.apis.flowcontrol.mandatory import CATCH_ALL, EXEMPT
 
 API_VERSION: Final = "flowcontrol.apiserver.k8s.io/v1"
 AUTOUPDATE: Final = "apf.kubernetes.io/autoupdate-spec"
-EXEMPT: Final = "exempt"
-CATCH_ALL: Final = "catch-all"
-MANDATORY: Final = (EXEMPT, CATCH_ALL)
-"""Names of the objects, of both kinds, whose spec nobody may change for long."""
 _CONTROLLERS, _SCHEDULER = "system:kube-controller-manager", "system:kube-scheduler"
 _ANYONE = ("system:unauthenticated", "system:authenticated")
 _LEADER_VERBS = ("get", "create", "update")
@@ -42,10 +40,8 @@ def _object(kind: str, name: str, spec: Object) -> Object:
 
 def priority_levels() -> list[Object]:
     """Return every PriorityLevelConfiguration, the mandatory ones first."""
-    nothing = {"nominalConcurrencyShares": 0, "lendablePercent": 0}
     return [
-        _object("PriorityLevelConfiguration", EXEMPT, {"type": "Exempt", "exempt": nothing}),
-        _level(CATCH_ALL, 5, 0, None),
+        *(_object("PriorityLevelConfiguration", *one) for one in mandatory.LEVELS.items()),
         _level("system", 30, 33, (64, 6)),
         _level("node-high", 40, 25, (64, 6)),
         _level("leader-election", 10, 0, (16, 4)),
@@ -108,7 +104,7 @@ def flow_schemas() -> list[Object]:
     endpoints = _resources([""], ["endpoints"], _LEADER_VERBS)
     publishers = _accounts("endpoint-controller", "endpointslicemirroring-controller")
     return [
-        _schema(EXEMPT, EXEMPT, 1, "", _groups("system:masters")),
+        _object("FlowSchema", EXEMPT, mandatory.SCHEMAS[EXEMPT]),
         _schema("probes", EXEMPT, 2, "", _groups(*_ANYONE), paths=[probes]),
         _schema("system-leader-election", "leader-election", 100, "ByUser",
                 [*_users(_CONTROLLERS, _SCHEDULER), *_accounts("*")], [leases]),
@@ -124,5 +120,5 @@ def flow_schemas() -> list[Object]:
         _schema("kube-system-service-accounts", "workload-high", 900, "ByNamespace", _accounts("*")),
         _schema("service-accounts", "workload-low", 9000, "ByUser", _groups("system:serviceaccounts")),
         _schema("global-default", "global-default", 9900, "ByUser", _groups(*_ANYONE)),
-        _schema(CATCH_ALL, CATCH_ALL, 10000, "ByUser", _groups(*reversed(_ANYONE))),
+        _object("FlowSchema", CATCH_ALL, mandatory.SCHEMAS[CATCH_ALL]),
     ]  # fmt: skip

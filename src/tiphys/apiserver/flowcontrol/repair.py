@@ -13,6 +13,7 @@ from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import GVK, Object, copy_object, get_condition, new_uid
 from tiphys.apimachinery.resource import Resource
+from tiphys.apis.flowcontrol.mandatory import MANDATORY
 from tiphys.apiserver import machinery
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.feed import Feed
@@ -32,7 +33,7 @@ def repaired(live: Object, wanted: Object) -> Object | None:
     """
     meta = live["metadata"]
     mark = (meta.get("annotations") or {}).get(objects.AUTOUPDATE)
-    mandatory = meta["name"] in objects.MANDATORY
+    mandatory = meta["name"] in MANDATORY
     ours = mandatory or mark == "true" or (mark is None and meta.get("generation", 1) == 1)
     annotations = dict(meta.get("annotations") or {})
     if ours:

@@ -190,6 +190,7 @@ def _prepare(call: Call, strategy: Strategy, new: Object, old: Object, change: C
     if change.subresource == "status":
         strategy.default(new)
         _only_status(call, strategy.status_fields, new, old)
+        strategy.prepare_status_update(new, old)
     elif not change.subresource:
         if resource.subresource("status") is not None:
             for key in strategy.status_fields:
