@@ -12,9 +12,11 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,9 +27,10 @@ from tiphys.storage.retention import Mark
 from tiphys.storage.snapshot import take_staged
 
 _SLOTS: Final = MAX_WRITES
-_INSERT: Final = (
-    "INSERT INTO log (id, key, create_rev, prev_rev, deleted, lease, value) VALUES (?,?,?,?,?,?,?)"
-)
+_COLUMNS: Final = 7
+_WIDEST_ROWS: Final = 64
+_WIDEST_BYTES: Final = 256 * 1024
+"""What one statement takes at most: it keeps its values until it is used again."""
 _LATEST: Final = (
     "SELECT key, id, create_rev, lease, value FROM log JOIN"
     " (SELECT max(id) AS id FROM log GROUP BY key) USING (id) WHERE deleted = 0 ORDER BY key"
@@ -45,6 +48,9 @@ _HISTORY: Final = (
     " WHERE l.id >= ? AND l.id < ? AND l.key >= ? AND l.key < ? ORDER BY l.id"
 )
 _LAST_KEY: Final = "\U0010ffff"
+
+_Row = tuple[Any, ...]
+"""Values in the order of a statement's columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +136,21 @@ class SqliteFile:
 
     # -- the writer thread
 
-    def append(self, events: Iterable[Event], leases: Iterable[LeaseChange]) -> None:
-        """Write one batch durably, or nothing. Raises StoreUnavailable."""
+    def append(self, events: Iterable[Event], leases: Sequence[LeaseChange] = ()) -> None:
+        """Write one batch durably, or nothing. Raises StoreUnavailable.
+
+        A statement gives the interpreter's lock up while it runs and must wait for a busy event loop to get
+        it back. So many rows go into one statement, which is its own transaction where it is the only one.
+        """
         writer = self._open(self._writer)
+        groups = list(_groups(_rows(events)))
         try:
+            if len(groups) == 1 and not leases:
+                _insert(writer, groups[0])
+                return
             writer.execute("BEGIN IMMEDIATE")
-            writer.executemany(_INSERT, _rows(events))
+            for rows in groups:
+                _insert(writer, rows)
             for change in leases:
                 if change.expires_at is None:
                     writer.execute("DELETE FROM leases WHERE id = ?", (change.lease,))
@@ -234,12 +249,12 @@ class SqliteFile:
                 events.append(event)
         return events
 
-    def _read(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    def _read(self, statement: str, values: tuple[Any, ...]) -> list[_Row]:
         with self._told("read"):
             return self._open(self._reader).execute(statement, values).fetchall()
 
 
-def _rows(events: Iterable[Event]) -> Iterator[tuple[Any, ...]]:
+def _rows(events: Iterable[Event]) -> Iterator[_Row]:
     revision = slot = 0
     for event in events:
         record = event.record
@@ -253,11 +268,43 @@ def _rows(events: Iterable[Event]) -> Iterator[tuple[Any, ...]]:
         )  # fmt: skip
 
 
-def _record(row: tuple[Any, ...]) -> Record:
+def _groups(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
+    """Yield the rows of one statement after the other."""
+    group: list[_Row] = []
+    size = 0
+    for row in rows:
+        weight = len(row[-1] or b"")
+        if group and (len(group) == _WIDEST_ROWS or size + weight > _WIDEST_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(row)
+        size += weight
+    if group:
+        yield group
+
+
+@cache
+def _insertion(rows: int) -> str:
+    """Return the statement that writes so many rows; those without an id are left out."""
+    values = ",".join([f"({','.join('?' * _COLUMNS)})"] * rows)
+    return (
+        "INSERT INTO log (id, key, create_rev, prev_rev, deleted, lease, value)"
+        f" SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL"
+    )
+
+
+def _insert(writer: sqlite3.Connection, rows: Sequence[_Row]) -> None:
+    """Write rows by one statement. There are few of them to prepare: each takes a power of two."""
+    width = 1 << (len(rows) - 1).bit_length()
+    nothing = (None,) * (_COLUMNS * (width - len(rows)))
+    writer.execute(_insertion(width), [*chain.from_iterable(rows), *nothing])
+
+
+def _record(row: _Row) -> Record:
     return Record(row[0], row[4], row[1] // _SLOTS, row[2], row[3])
 
 
-def _event(row: tuple[Any, ...]) -> Event:
+def _event(row: _Row) -> Event:
     key, id_, created, lease, value, deleted, prev_rev, prev_created, prev_lease, prev_value = row
     previous = None
     if prev_created is not None:
