@@ -38,8 +38,8 @@ log = logging.getLogger(__name__)
 _GC_YOUNG, _GC_MIDDLE, _GC_OLD = 20_000, 50, 50
 """Requests make trees without cycles, which die by themselves: look for cycles seldom."""
 _SWITCH_S = 0.0005
-"""The store's writer asks for the interpreter after every row. At the usual 5 ms a busy loop would hold up a
-commit of 50 rows for some 50 ms; at this it takes 10."""
+"""The store's writer asks for the interpreter after each statement: the usual 5 ms would hold up every commit
+beside a busy loop."""
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
