@@ -32,6 +32,7 @@ _V3_WELL_KNOWN: dict[str, Definition] = {
     QUANTITY: {"oneOf": [{"type": "string"}, {"type": "number"}]},
     INT_OR_STRING: {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]},
 }
+_GVK = "x-kubernetes-group-version-kind"
 _V2_REFUSES = ("oneOf", "anyOf", "allOf", "not", "nullable")
 
 
@@ -44,7 +45,7 @@ def source_definitions(table: ResourceTable, custom: CustomSchemas) -> dict[str,
     definitions = schemas.full_definitions()
     for name, definition in definitions.items():
         # The package narrows apiVersion and kind to one value; the published schema does not.
-        if "x-kubernetes-group-version-kind" in definition:
+        if _GVK in definition:
             for field in ("apiVersion", "kind"):
                 definition.get("properties", {}).get(field, {}).pop("enum", None)
         if name in _V2_WELL_KNOWN:
@@ -76,10 +77,10 @@ def _custom_definitions(
         "type": "object",
         "required": ["items"],
         "properties": {**head, "items": items, "metadata": {"$ref": f"{_DEFS}{META}ListMeta"}},
-        "x-kubernetes-group-version-kind": [{**kind, "kind": f"{gvk.kind}List"}],
+        _GVK: [{**kind, "kind": f"{gvk.kind}List"}],
     }
     return {
-        name: {**own, "properties": properties, "x-kubernetes-group-version-kind": [kind]},
+        name: {**own, "properties": properties, _GVK: [kind]},
         f"{name}List": listing,
     }
 
@@ -124,6 +125,9 @@ def _references(node: Any) -> Iterable[str]:
 
 
 def render_v2(name: str, definition: Definition) -> Definition:
+    if _GVK in definition and definition.get("x-kubernetes-preserve-unknown-fields"):
+        # Clients of v2 read listed properties as the only ones: a kind that keeps anything lists none.
+        return {"type": "object", _GVK: definition[_GVK]}
     return _render(definition, v3=False) | _V2_WELL_KNOWN.get(name, {})
 
 

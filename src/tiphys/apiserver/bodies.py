@@ -152,7 +152,11 @@ def decode(call: Call, gvk: GVK, validation: str) -> Object:
                 "json: cannot unmarshal into Go struct field .metadata of type v1.ObjectMeta"
             )
         obj["metadata"] = {}
-    report(call, gvk, duplicates + machinery.decode_in_place(obj, gvk, call.resource), validation)
+    unknown = machinery.decode_in_place(obj, gvk, call.resource)
+    faults = duplicates + unknown
+    if duplicates and unknown and media_type == JSON and not call.resource.custom:
+        faults = machinery.in_document_order(call.request.body, faults)
+    report(call, gvk, faults, validation)
     obj.setdefault("metadata", {})
     return obj
 
@@ -231,6 +235,19 @@ def report(call: Call, gvk: GVK, faults: Sequence[str], validation: str) -> None
         )
     for fault in faults:
         call.warn(fault)
+
+
+def report_doubled(call: Call, duplicates: Sequence[str], validation: str) -> None:
+    """Refuse, warn of, or pass over the duplicate fields of an apply, which is read as YAML in any case."""
+    if not duplicates or validation == "Ignore":
+        return
+    _, lines = _parse_yaml(call.request.body)
+    if validation == "Strict":
+        raise BadRequest(
+            f"error strict decoding YAML: error converting YAML to JSON: {', '.join(_grouped(lines))}"
+        )
+    for line in lines:
+        call.warn(line)
 
 
 def _grouped(faults: Sequence[str]) -> list[str]:

@@ -66,6 +66,11 @@ def parse_json(body: bytes) -> tuple[Any, list[str]]:
         raise BadRequest(str(error)) from error
 
 
+def in_document_order(body: bytes, faults: list[str]) -> list[str]:
+    """Return the texts of unknown and duplicate fields as they follow each other in a JSON body."""
+    return strict_json.in_document_order(body, faults)
+
+
 def decode_in_place(obj: Object, gvk: GVK, resource: Resource | None = None) -> list[str]:
     """Bring a decoded body into the shape of its kind, in place; return the texts of unknown fields.
 

@@ -116,6 +116,16 @@ def _set(obj: Object, managed_fields: Any) -> None:
         obj["metadata"].pop("managedFields", None)
 
 
+def check_declared(applied: Object, gvk: GVK, resource: Resource) -> None:
+    """Raises StatusError for fields of an applied object that its schema has not.
+
+    Whatever ``fieldValidation`` says: nobody can be the manager of such a field.
+    """
+    managedfields.claimed_fields(
+        applied, _schema(resource) if gvk == resource.gvk else schemas.schema_for(gvk)
+    )
+
+
 def apply_managed(
     live: Object | None, applied: Object, resource: Resource, write: Write, *, force: bool
 ) -> Object:

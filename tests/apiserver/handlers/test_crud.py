@@ -283,6 +283,10 @@ STRICT = {
         b'{"metadata":{"name":"a"},"data":{"x":"1","x":"2"},"bogus":1}',
         'duplicate field "data.x", unknown field "bogus"',
     ),
+    "as they come": (
+        b'{"metadata":{"name":"a","bogus":1},"bogus":1,"data":{"x":"1","x":"2"}}',
+        'unknown field "metadata.bogus", unknown field "bogus", duplicate field "data.x"',
+    ),
     "in metadata": (b'{"metadata":{"name":"a","bogus":1}}', 'unknown field "metadata.bogus"'),
 }
 
@@ -295,6 +299,32 @@ async def test_strict_field_validation(api: Any, name: str) -> None:
     assert answer.message == (
         f'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: {faults}'
     )
-    head = b'{"apiVersion":"v1","kind":"ConfigMap",'
-    applied = await api.patch(f"{CMS}/a?fieldManager=m&fieldValidation=Strict", head + body[1:], "apply")
-    assert (applied.status, applied.message) == (400, answer.message)
+
+
+APPLIED = {
+    "unknown": (
+        b"data: {x: y}\nbogus: 1", 500,
+        "failed to create typed patch object (/a; /v1, Kind=ConfigMap): .bogus: field not declared in schema",
+    ),
+    "several unknown": (
+        b"metadata: {name: a, bogus: 1}\nbogus: 1", 500,
+        "failed to create typed patch object (/a; /v1, Kind=ConfigMap): errors:\n"
+        "  .metadata.bogus: field not declared in schema\n  .bogus: field not declared in schema",
+    ),
+    "doubled": (
+        b"data:\n  x: y\n  x: z\n", 400,
+        "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n"
+        '  line 7: key "x" already set in map',
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", APPLIED)
+async def test_what_cannot_be_applied(api: Any, name: str) -> None:
+    body, status, message = APPLIED[name]
+    head = b"\napiVersion: v1\nkind: ConfigMap\n" + (b"" if b"metadata" in body else b"metadata: {name: a}\n")
+    path = f"{CMS}/a?fieldManager=m&fieldValidation="
+    strict = await api.patch(path + "Strict", head + body, "apply")
+    assert (strict.status, strict.message) == (status, message)
+    ignored = await api.patch(path + "Ignore", head + body, "apply")
+    assert ignored.status == (500 if status == 500 else 201)

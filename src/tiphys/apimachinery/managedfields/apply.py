@@ -107,7 +107,7 @@ def apply(
         shape=root_shape(schema),
         who=entries.identity(manager, APPLY, api_version, subresource),
         api_version=api_version,
-        fields=_claimed(applied, schema),
+        fields=claimed_fields(applied, schema),
         ignored=reset_fields(subresource) if ignored is None else ignored,
         time=entries.stamp(now),
         versions=versions,
@@ -124,7 +124,8 @@ def apply(
     return result
 
 
-def _claimed(applied: Object, schema: Schema | None) -> Node:
+def claimed_fields(applied: Object, schema: Schema | None) -> Node:
+    """Return the fields that an applied object claims. Raises StatusError for what is not in the schema."""
     try:
         return applied_fields(applied, schema)
     except FieldsError as error:

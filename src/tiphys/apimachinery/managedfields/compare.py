@@ -232,36 +232,48 @@ def applied_fields(obj: Object, schema: Schema | None) -> Node:
     """Return the fields that an applied object claims: leaves, list items and map keys.
 
     Raises:
-        FieldsError: a field that the schema does not know, or a list whose items have no or equal names; the
+        FieldsError: fields that the schema does not know, or lists whose items have no or equal names; each
             text starts with the path.
     """
-    return _applied(obj, root_shape(schema), "") or EMPTY
+    faults: list[str] = []
+    found = _applied(obj, root_shape(schema), "", faults)
+    if faults:
+        raise FieldsError("\n  ".join(("errors:", *faults)) if len(faults) > 1 else faults[0])
+    return found or EMPTY
 
 
 def fields_of(obj: Object, shape: Shape) -> Node:
     """Return what an applier of the whole of a stored object would claim; unknown fields are let pass."""
-    return _applied(obj, shape, None) or EMPTY
+    return _applied(obj, shape, "", None) or EMPTY
 
 
-def _applied(value: Any, shape: Shape, path: str | None) -> Node | None:
-    """Return a value's node; None for an empty list, which claims nothing. ``path`` None: no checks."""
+def _applied(value: Any, shape: Shape, path: str, faults: list[str] | None) -> Node | None:
+    """Return a value's node; None for an empty list, which claims nothing. ``faults`` None: no checks."""
     if isinstance(value, dict):
-        return _applied_map(value, shape, path) if shape.walked_map else LEAF
-    if isinstance(value, list) and shape.list_kind:
-        return _applied_list(value, shape, path)
+        if shape.walked_map:
+            return _applied_map(value, shape, path, faults)
+        if faults is not None:
+            _applied_map(value, shape, path, faults)
+    elif isinstance(value, list):
+        if shape.list_kind:
+            return _applied_list(value, shape, path, faults)
+        if faults is not None:
+            for position, item in enumerate(value):
+                _applied(item, shape.item, f"{path}[{position}]", faults)
     return LEAF
 
 
-def _applied_map(value: Object, shape: Shape, path: str | None) -> Node | None:
+def _applied_map(value: Object, shape: Shape, path: str, faults: list[str] | None) -> Node | None:
     node: Node = {}
     for key, item in value.items():
-        here = None if path is None else f"{path}.{key}"
-        if here is not None and not shape.knows(key):
-            raise FieldsError(f"{here}: field not declared in schema")
+        here = "" if faults is None else f"{path}.{key}"
+        if faults is not None and not shape.knows(key):
+            faults.append(f"{here}: field not declared in schema")
+            break  # one of each map is told
         if item is None or item == {}:
             node["f:" + key] = LEAF
             continue
-        found = _applied(item, shape.child(key), here)
+        found = _applied(item, shape.child(key), here, faults)
         if key not in shape.declared:
             node["f:" + key] = as_member(found) if found else LEAF
         elif found is not None:
@@ -269,16 +281,21 @@ def _applied_map(value: Object, shape: Shape, path: str | None) -> Node | None:
     return node or None
 
 
-def _applied_list(value: list[Any], shape: Shape, path: str | None) -> Node | None:
+def _applied_list(value: list[Any], shape: Shape, path: str, faults: list[str] | None) -> Node | None:
     node: Node = {}
     for position, item in enumerate(value):
         try:
             element = shape.element(item)
         except FieldsError as error:
-            raise FieldsError(f"{path or ''}: element {position}: {error}") from error
-        if path is not None and element in node:
-            raise FieldsError(f"{path}: duplicate entries for key {element_text(element)}")
-        found = _applied(item, shape.item, None if path is None else path + element_text(element))
+            text = f"{path}: element {position}: {error}"
+            if faults is None:
+                raise FieldsError(text) from error
+            faults.append(text)
+            break
+        if faults is not None and element in node:
+            faults.append(f"{path}: duplicate entries for key {element_text(element)}")
+            break
+        found = _applied(item, shape.item, "" if faults is None else path + element_text(element), faults)
         node[element] = as_member(found) if found else LEAF
     return node or None
 

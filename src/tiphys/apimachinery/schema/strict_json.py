@@ -93,3 +93,27 @@ def _collect(value: Any, path: str, faults: list[str]) -> None:
     elif isinstance(value, list):
         for index, child in enumerate(value):
             _collect(child, f"{path}[{index}].", faults)
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object as it was sent: every key, in order."""
+
+
+def in_document_order(body: bytes, faults: list[str]) -> list[str]:
+    """Sort faults (``unknown field "spec.x"``, ``duplicate field ...``) by where they stand in the body."""
+    places: dict[str, int] = {}
+    _place(json.loads(body, object_pairs_hook=_Pairs), "", places)
+    return sorted(faults, key=lambda fault: places.get(fault, len(places)))
+
+
+def _place(value: Any, path: str, places: dict[str, int]) -> None:
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for key, child in value:
+            word = "duplicate" if key in seen else "unknown"
+            seen.add(key)
+            places.setdefault(f'{word} field "{path}{key}"', len(places))
+            _place(child, f"{path}{key}" if type(child) is list else f"{path}{key}.", places)
+    elif type(value) is list:
+        for index, child in enumerate(value):
+            _place(child, f"{path}[{index}].", places)

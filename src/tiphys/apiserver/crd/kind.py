@@ -131,10 +131,18 @@ class CustomKind:
         return self._check(new, old, embedded)
 
 
-def _with_metadata(schema: Schema) -> Schema:
-    text = Schema(type="string")
-    own = {"apiVersion": text, "kind": text, "metadata": schemas.object_meta()}
-    return replace(schema, type="object", properties={**schema.properties, **own})
+def _with_metadata(schema: Schema, *, resource: bool = True) -> Schema:
+    """Return the schema with what every object has, in embedded ones too."""
+    fields = {key: _with_metadata(one, resource=False) for key, one in schema.properties.items()}
+    if resource or schema.embedded_resource:
+        text = Schema(type="string")
+        fields |= {"apiVersion": text, "kind": text, "metadata": schemas.object_meta()}
+    items, additional = (
+        None if inner is None else _with_metadata(inner, resource=False)
+        for inner in (schema.items, schema.additional)
+    )
+    kind = "object" if resource else schema.type
+    return replace(schema, type=kind, properties=fields, items=items, additional=additional)
 
 
 def _nodes(schema: Schema) -> Iterator[Schema]:

@@ -131,14 +131,16 @@ def decode_applied(call: Call, gvk: GVK, options: WriteOptions) -> Object:
     bodies.check_kind(applied, gvk, call)
     if not isinstance(applied.setdefault("metadata", {}), dict):
         raise BadRequest("metadata must be an object")
+    if applied["metadata"].get("managedFields"):
+        raise BadRequest("metadata.managedFields must be nil")
+    ownership.check_declared(applied, gvk, call.resource)
+    bodies.report_doubled(call, duplicates, options.field_validation)
     resource = call.resource if gvk == call.resource.gvk else None
-    faults = duplicates + machinery.decode_in_place(applied, gvk, resource)
+    faults = machinery.decode_in_place(applied, gvk, resource)
     bodies.report(call, gvk, faults, options.field_validation)
     applied.setdefault("metadata", {})
     meta_rules.check_name(applied, call.name)
     meta_rules.check_namespace(applied, call.resource, call.namespace)
-    if applied["metadata"].get("managedFields"):
-        raise BadRequest("metadata.managedFields must be nil")
     return applied
 
 
