@@ -91,6 +91,11 @@ def affinity(operator, *values):
     return pod(affinity={"nodeAffinity": required})
 
 
+def on_port(status=None, **port):
+    ports = [{"containerPort": 80, "hostPort": 8080, **port}]
+    return pod(container(ports=ports), **({"status": status} if status else {}))
+
+
 @pytest.mark.parametrize(
     ("the_pod", "others", "reason"),
     [
@@ -110,6 +115,12 @@ def affinity(operator, *values):
         (affinity("NotIn", "a"), [], "NodeAffinity"),
         (affinity("Exists"), [], None),
         (affinity("Gt", "1"), [], "NodeAffinity"),
+        (on_port(), [pod()], None),
+        (on_port(), [on_port()], "NodePorts"),
+        (on_port(), [on_port(protocol="UDP")], None),
+        (on_port(hostIP="10.0.0.1"), [on_port(hostIP="10.0.0.2")], None),
+        (on_port(hostIP="10.0.0.1"), [on_port()], "NodePorts"),
+        (on_port(), [on_port(status={"phase": "Failed"})], None),
     ],
 )
 def test_admission(the_pod, others, reason):

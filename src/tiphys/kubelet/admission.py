@@ -6,7 +6,7 @@ Source: "Node status: pods rejected by the kubelet"; "Using sysctls in a Kuberne
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tiphys.apimachinery import labels
@@ -21,6 +21,8 @@ SAFE_SYSCTLS = frozenset({
     "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl",
     "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem",
 })  # fmt: skip
+
+_ANY_ADDRESS = "0.0.0.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,13 @@ def finished(pod: Object) -> bool:
 
 def admit(pod: Object, others: Iterable[Object], node: NodeCapacity) -> Rejection | None:
     """Return why the pod may not run here, or None."""
+    running = [item for item in others if not finished(item)]
     return (
-        _pressure(pod, node) or _sysctls(pod, node) or _selector(pod, node) or _fit(pod, list(others), node)
+        _pressure(pod, node)
+        or _sysctls(pod, node)
+        or _selector(pod, node)
+        or _fit(pod, running, node)
+        or _ports(pod, running)
     )
 
 
@@ -122,8 +129,29 @@ def _matches(item: dict[str, object], have: dict[str, str]) -> bool:
     return bool(labels.from_label_selector({"matchExpressions": [requirement]}).matches(have))
 
 
-def _fit(pod: Object, others: list[Object], node: NodeCapacity) -> Rejection | None:
-    running = [item for item in others if not finished(item)]
+def _ports(pod: Object, running: list[Object]) -> Rejection | None:
+    wanted = list(_host_ports(pod))
+    taken = [port for item in running for port in _host_ports(item)] if wanted else []
+    for ip, *port in wanted:
+        for other_ip, *other in taken:
+            if port == other and (ip == other_ip or _ANY_ADDRESS in (ip, other_ip)):
+                text = "node(s) didn't have free ports for the requested pod ports"
+                return Rejection("NodePorts", f"Predicate NodePorts failed: {text}")
+    return None
+
+
+def _host_ports(pod: Object) -> Iterator[tuple[str, str, int]]:
+    """Yield address, protocol and number of each port of the node that the pod takes."""
+    spec = pod["spec"]
+    starting = spec.get("initContainers") or ()
+    sidecars = [item for item in starting if item.get("restartPolicy") == "Always"]
+    for container in (*spec.get("containers", ()), *sidecars):
+        for port in container.get("ports") or ():
+            if port.get("hostPort"):
+                yield port.get("hostIP") or _ANY_ADDRESS, port.get("protocol") or "TCP", port["hostPort"]
+
+
+def _fit(pod: Object, running: list[Object], node: NodeCapacity) -> Rejection | None:
     limit = node.allocatable.get("pods")
     if limit is not None and len(running) + 1 > limit:
         return Rejection(
