@@ -1,9 +1,17 @@
 """Events are sent in the background; a repeated one counts up."""
 
+import asyncio
+
+import pytest
+
+from tiphys.apimachinery.clock import FakeClock
+from tiphys.client import events
+from tiphys.client.events import EventRecorder
 from tiphys.client.fake_api import FakeApi
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import EVENTS
 from tiphys.client.rest import Client
+from tiphys.wire.message import Request, Response
 
 POD = {
     "apiVersion": "v1",
@@ -58,4 +66,74 @@ async def test_cluster_scoped_objects_have_their_events_in_default():
     recorder.record({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}}, reason="Up")
     await recorder.flush()
     assert len(api.all(EVENTS, "default")) == 1
+    await client.close()
+
+
+class Gate:
+    """An API server that answers when it is let, and knows how many requests are under way."""
+
+    def __init__(self) -> None:
+        self.api = FakeApi()
+        self.open = asyncio.Event()
+        self.under_way: list[str] = []
+        self.requests = 0
+
+    async def __call__(self, request: Request) -> Response:
+        self.requests += 1
+        self.under_way.append(request.path)
+        await self.open.wait()
+        self.under_way.remove(request.path)
+        return await self.api.handler(request)
+
+
+async def test_a_few_are_sent_at_a_time_and_none_is_lost():
+    gate = Gate()
+    client = Client(InProcessTransport(gate))
+    recorder = client.events("scheduler")
+    for index in range(3000):
+        pod = {**POD, "metadata": {"name": f"p{index}", "namespace": "default"}}
+        recorder.record(pod, reason="Scheduled", message="well")
+    while len(gate.under_way) < 4:
+        await asyncio.sleep(0)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(gate.under_way) == 4
+    gate.open.set()
+    await recorder.flush()
+    assert len({event["metadata"]["name"] for event in gate.api.all(EVENTS)}) == 3000
+    await client.close()
+
+
+async def test_what_repeats_itself_while_it_waits_is_one_write():
+    gate, clock = Gate(), FakeClock()
+    client = Client(InProcessTransport(gate))
+    recorder = EventRecorder(client, "kubelet", clock=clock)
+    recorder.record(POD, "Warning", "BackOff", "slowly")
+    while not gate.under_way:
+        await asyncio.sleep(0)
+    for _ in range(5):
+        clock.advance(1)
+        recorder.record(POD, "Warning", "BackOff", "slowly")
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(gate.under_way) == 1, "the count of the first is not known yet"
+    gate.open.set()
+    await recorder.flush()
+    (event,) = gate.api.all(EVENTS)
+    assert (event["count"], gate.requests) == (6, 2)
+    assert event["firstTimestamp"] == "2026-01-01T00:00:00Z"
+    assert event["lastTimestamp"] == "2026-01-01T00:00:05Z"
+    await client.close()
+
+
+async def test_a_full_backlog_drops_the_oldest(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(events, "_BACKLOG", 3)
+    gate = Gate()
+    gate.open.set()
+    client = Client(InProcessTransport(gate))
+    recorder = client.events("kubelet")
+    for index in range(5):  # nothing is sent before the recorder's task runs
+        recorder.record(POD, reason="Seen", message=str(index))
+    await recorder.flush()
+    assert sorted(event["message"] for event in gate.api.all(EVENTS)) == ["2", "3", "4"]
     await client.close()

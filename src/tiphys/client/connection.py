@@ -11,6 +11,7 @@ import asyncio
 import ssl
 from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, cast
 
 import httptools
@@ -163,7 +164,7 @@ class Connection(asyncio.Protocol):
     # -- called by the parser
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        key, text = _header_name(name), value.decode("latin-1")
         known = self.headers.get(key)
         self.headers[key] = text if known is None else f"{known}, {text}"
 
@@ -192,6 +193,11 @@ class Connection(asyncio.Protocol):
         if self._head_done:
             self._done = self._used = True
             self._wake()
+
+
+@lru_cache(maxsize=256)
+def _header_name(name: bytes) -> str:
+    return name.decode("latin-1").lower()
 
 
 @dataclass(frozen=True, slots=True)

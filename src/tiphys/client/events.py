@@ -1,7 +1,8 @@
 """Event objects for people: recorded at once, sent in the background, at best effort.
 
-A repeated event raises the count of the one already written. The backlog is bounded: when the API server
-is away the oldest are dropped, as an event must never hold up the work it describes.
+A repeated event raises the count of the one already written; what repeats itself while it still waits is one
+write. A few are sent at a time, never two of one kind. The backlog is bounded: when the API server is away the
+oldest are dropped, as an event must never hold up the work it describes.
 Source: core/v1 Event; client-go's correlator for when events count as repeated.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from tiphys.apimachinery.clock import Clock, RealClock, rfc3339
@@ -21,7 +22,9 @@ from tiphys.client.transport import TransportError
 
 log = logging.getLogger(__name__)
 
-_BACKLOG = 1000
+_BACKLOG = 16_384
+"""Enough for a scheduler that places ten thousand pods at once; each takes half a kilobyte."""
+_SENDERS = 4
 _REMEMBERED = 4096
 _WINDOW_S = 600.0
 _TRIES = 3
@@ -31,13 +34,26 @@ _Key = tuple[str, ...]
 
 
 @dataclass(slots=True)
+class _Waiting:
+    """What happened, how often since it was last sent, and when first and last."""
+
+    involved: Object
+    type: str
+    reason: str
+    message: str
+    name: str
+    first: str
+    last: str
+    count: int = 1
+
+
+@dataclass(slots=True)
 class _Sent:
     """What was last written for one kind of event."""
 
     name: str
     namespace: str
     count: int
-    first: str
     seen_at: float
 
 
@@ -48,10 +64,12 @@ class EventRecorder:
         self._client = client
         self._source = {"component": component, **({"host": host} if host else {})}
         self._clock = clock or RealClock()
-        self._backlog: deque[tuple[_Key, Object]] = deque(maxlen=_BACKLOG)
+        self._backlog: dict[_Key, _Waiting] = {}
+        self._sending: set[_Key] = set()
         self._sent: OrderedDict[_Key, _Sent] = OrderedDict()
-        self._sender: asyncio.Task[None] | None = None
+        self._senders: set[asyncio.Task[None]] = set()
         self._serial = 0
+        self._second = (0, "")
 
     def record(
         self, obj: Object, type: str = "Normal", reason: str = "", message: str = "", *, field_path: str = ""
@@ -60,77 +78,114 @@ class EventRecorder:
         involved = reference(obj, field_path)
         message = message[:_MESSAGE_MAX]
         # The version is left out: the same thing happening to a newer version is still the same thing.
-        who = (str(value) for field, value in involved.items() if field != "resourceVersion")
+        who = (value for field, value in involved.items() if field != "resourceVersion")
         key = (*who, type, reason, message)
-        self._backlog.append((key, self._event(obj, involved, type, reason, message)))
-        if self._sender is None or self._sender.done():
-            self._sender = self._client.start_background(self._drain())
+        nanos, moment = self._moment()
+        waiting = self._backlog.get(key)
+        if waiting is not None:
+            waiting.count, waiting.last = waiting.count + 1, moment
+            return
+        # Upstream's shape: the object's name and the time in nanoseconds, in hexadecimal.
+        name = f"{obj['metadata']['name']}.{nanos:x}"
+        self._backlog[key] = _Waiting(involved, type, reason, message, name, moment, moment)
+        if len(self._backlog) > _BACKLOG:
+            del self._backlog[next(iter(self._backlog))]
+        if len(self._senders) < _SENDERS:
+            sender = self._client.start_background(self._drain())
+            self._senders.add(sender)
+            sender.add_done_callback(self._senders.discard)
 
     async def flush(self) -> None:
         """Wait until everything recorded so far was sent or given up."""
-        while self._sender is not None and not self._sender.done():
-            await asyncio.wait([self._sender])
+        while self._senders:
+            await asyncio.wait(self._senders)
 
-    def _event(self, obj: Object, involved: Object, type: str, reason: str, message: str) -> Object:
-        moment = self._clock.now()
+    def _moment(self) -> tuple[int, str]:
+        """Return nanoseconds that no other event of this recorder has, and the second as text."""
+        now = self._clock.now()
+        micros = int(now.timestamp() * 1e6)
+        if self._second[0] != micros // 1_000_000:
+            self._second = (micros // 1_000_000, rfc3339(now))
         self._serial += 1
-        # Upstream's shape: the object's name and the time in nanoseconds, in hexadecimal.
-        nanos = int(moment.timestamp() * 1e6) * 1000 + self._serial % 1000
+        return micros * 1000 + self._serial % 1000, self._second[1]
+
+    def _event(self, waiting: _Waiting) -> Object:
         return {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
-                "name": f"{obj['metadata']['name']}.{nanos:x}",
-                "namespace": obj["metadata"].get("namespace") or "default",
+                "name": waiting.name,
+                "namespace": waiting.involved.get("namespace") or "default",
             },
-            "involvedObject": involved,
-            "reason": reason,
-            "message": message,
+            "involvedObject": waiting.involved,
+            "reason": waiting.reason,
+            "message": waiting.message,
             "source": self._source,
-            "firstTimestamp": rfc3339(moment),
-            "lastTimestamp": rfc3339(moment),
-            "count": 1,
-            "type": type,
+            "firstTimestamp": waiting.first,
+            "lastTimestamp": waiting.last,
+            "count": waiting.count,
+            "type": waiting.type,
             "eventTime": None,
             "reportingComponent": self._source["component"],
             "reportingInstance": self._source.get("host", ""),
         }
 
-    async def _drain(self) -> None:
-        while self._backlog:
-            key, event = self._backlog.popleft()
-            for attempt in range(_TRIES):
-                try:
-                    await self._send(key, event)
-                    break
-                except StatusError as error:
-                    log.debug("event refused reason=%s error=%s", event["reason"], error)
-                    break
-                except TransportError as error:
-                    log.debug("event not sent reason=%s error=%s", event["reason"], error)
-                    await asyncio.sleep(0.5 * 2**attempt)
+    def _next(self) -> tuple[_Key, _Waiting] | None:
+        """Take the oldest of a kind that is not just being sent: its count must be known first."""
+        for key in self._backlog:
+            if key not in self._sending:
+                return key, self._backlog.pop(key)
+        return None
 
-    async def _send(self, key: _Key, event: Object) -> None:
+    async def _drain(self) -> None:
+        try:
+            while (taken := self._next()) is not None:
+                key, waiting = taken
+                self._sending.add(key)
+                try:
+                    await self._try_to_send(key, waiting)
+                finally:
+                    self._sending.discard(key)
+        finally:
+            # At once: an event that is recorded before the loop's next turn wants a sender of its own.
+            task = asyncio.current_task()
+            if task is not None:
+                self._senders.discard(task)
+
+    async def _try_to_send(self, key: _Key, waiting: _Waiting) -> None:
+        for attempt in range(_TRIES):
+            try:
+                await self._send(key, waiting)
+                return
+            except StatusError as error:
+                log.debug("event refused reason=%s error=%s", waiting.reason, error)
+                return
+            except TransportError as error:
+                log.debug("event not sent reason=%s error=%s", waiting.reason, error)
+                await asyncio.sleep(0.5 * 2**attempt)
+
+    async def _send(self, key: _Key, waiting: _Waiting) -> None:
         now = self._clock.monotonic()
         known = self._sent.get(key)
         if known is not None and now - known.seen_at <= _WINDOW_S:
             patch = {
-                "count": known.count + 1,
-                "lastTimestamp": event["lastTimestamp"],
-                "message": event["message"],
+                "count": known.count + waiting.count,
+                "lastTimestamp": waiting.last,
+                "message": waiting.message,
             }
             try:
                 await self._client.patch(EVENTS, known.name, known.namespace, patch, type="strategic")
             except NotFound:
                 pass  # it expired on the server: write a new one
             else:
-                known.count += 1
+                known.count += waiting.count
                 known.seen_at = now
                 self._sent.move_to_end(key)
                 return
+        event = self._event(waiting)
         meta = event["metadata"]
         await self._client.create(EVENTS, event)
-        self._sent[key] = _Sent(meta["name"], meta["namespace"], 1, event["firstTimestamp"], now)
+        self._sent[key] = _Sent(meta["name"], meta["namespace"], waiting.count, now)
         self._sent.move_to_end(key)
         while len(self._sent) > _REMEMBERED:
             self._sent.popitem(last=False)

@@ -269,7 +269,8 @@ def _namespace(obj: Object) -> str:
 
 
 def _encode(query: Mapping[str, str]) -> str:
-    return urlencode({key: value for key, value in query.items() if value})
+    given = {key: value for key, value in query.items() if value}
+    return urlencode(given) if given else ""
 
 
 def _delete_options(

@@ -36,9 +36,9 @@ class TransportError(TiphysError):
     """The server could not be reached, or went away mid-answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
-    """One request to send. ``query`` is already encoded."""
+    """One request to send. ``query`` is already encoded. Not to be changed: frozen ones cost thrice as much."""
 
     method: str
     path: str
@@ -49,9 +49,9 @@ class Call:
     """The whole exchange; for a stream, the longest silence."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
-    """A whole answer; header names are lower-case."""
+    """A whole answer; header names are lower-case. Not to be changed."""
 
     status: int
     headers: Mapping[str, str]
@@ -202,7 +202,7 @@ class HttpTransport:
         if call.query:
             target = f"{target}?{call.query}"
         lines = [f"{call.method} {target} HTTP/1.1", f"Host: {self._host}", _UNPACKED]
-        lines += [f"{name}: {value}" for name, value in self._auth_headers().items()]
+        lines += self._auth_lines()
         lines += [f"{name}: {value}" for name, value in call.headers.items()]
         if call.body or call.method in _BODIES:
             lines.append(f"Content-Length: {len(call.body)}")
@@ -234,17 +234,17 @@ class HttpTransport:
             await self._anonymous.close()
         self._pool.close()
 
-    def _auth_headers(self) -> dict[str, str]:
-        headers: dict[str, str] = {}
+    def _auth_lines(self) -> list[str]:
+        lines = []
         token = self._current_token()
         if token:
-            headers["Authorization"] = f"Bearer {token}"
+            lines.append(f"Authorization: Bearer {token}")
         elif self._credentials.username:
             pair = f"{self._credentials.username}:{self._credentials.password}".encode()
-            headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+            lines.append(f"Authorization: Basic {base64.b64encode(pair).decode()}")
         if self._credentials.impersonate_user:
-            headers["Impersonate-User"] = self._credentials.impersonate_user
-        return headers
+            lines.append(f"Impersonate-User: {self._credentials.impersonate_user}")
+        return lines
 
     def _current_token(self) -> str:
         if not self._credentials.token_file:

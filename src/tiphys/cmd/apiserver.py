@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import ipaddress
 import logging
 import signal
@@ -27,6 +26,7 @@ from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.server import ApiServer
 from tiphys.client.kubeconfig import ConfigError
 from tiphys.cmd.auth_flags import auth_flags, auth_options
+from tiphys.cmd.collector import collect_seldom
 from tiphys.cmd.duration import DURATION
 from tiphys.cmd.loop import run as run_loop
 from tiphys.cmd.malloc import return_large_blocks
@@ -35,8 +35,6 @@ from tiphys.wire import pki
 from tiphys.wire.server import Server, serve
 
 log = logging.getLogger(__name__)
-_GC_YOUNG, _GC_MIDDLE, _GC_OLD = 20_000, 50, 50
-"""Requests make trees without cycles, which die by themselves: look for cycles seldom."""
 _SWITCH_S = 0.0005
 """The store's writer asks for the interpreter after each statement: the usual 5 ms would hold up every commit
 beside a busy loop."""
@@ -50,8 +48,7 @@ HISTORY_S, HISTORY_MIB, ETCD_COMPACTION_S = 3600.0, 512, 300.0
 
 def tune_interpreter() -> None:
     """Set the collector and the switching of threads for a server that has started."""
-    gc.freeze()
-    gc.set_threshold(_GC_YOUNG, _GC_MIDDLE, _GC_OLD)
+    collect_seldom()
     sys.setswitchinterval(_SWITCH_S)
 
 

@@ -10,6 +10,7 @@ import yaml
 
 from tiphys.client.endpoint import ComponentEndpoint, with_endpoint
 from tiphys.client.rest import Client
+from tiphys.cmd.collector import collect_seldom
 from tiphys.cmd.election_flags import election_flags, read_election
 from tiphys.cmd.loop import run
 from tiphys.scheduler.config import BadConfiguration, Configuration, read_configuration
@@ -32,6 +33,7 @@ def scheduler(
     if not kubeconfig:
         raise click.UsageError("Missing option '--kubeconfig'.")
     options = options_from(scheduler_name, document, flags)
+    collect_seldom()
     run(_run(kubeconfig, options, bind_address, secure_port))
 
 

@@ -8,21 +8,18 @@ over labels and taints are stale.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tiphys.apimachinery.meta import Object
-from tiphys.scheduler.counts import Ints, PodCounts, TermCounts
+from tiphys.scheduler.counts import Ints, Mask, PodCounts, TermCounts
 from tiphys.scheduler.devices.state import Devices
 from tiphys.scheduler.matching import node_labels
 from tiphys.scheduler.podinfo import CPU, PodInfo, Term, milli_or_value
 from tiphys.scheduler.volumes import Volumes
-
-Mask: TypeAlias = npt.NDArray[np.bool_]
 
 BASE_RESOURCES = (CPU, "memory", "ephemeral-storage", "pods")
 PODS_COLUMN = 3
@@ -57,6 +54,7 @@ class Columns:
         self._touched: list[int] = []
         self._touched_epoch = 0
         self._topologies: dict[str, tuple[int, Ints, int]] = {}
+        self._labelled: dict[frozenset[str], tuple[int, Mask]] = {}
 
     # -- nodes
 
@@ -234,6 +232,11 @@ class Columns:
         sums, codes = self.domain_sums(counts)
         return np.asarray(sums[codes])
 
+    def near(self, counts: TermCounts) -> Mask:
+        """Say of each row whether its domain has any (never for rows without the label); read-only."""
+        self.domain_sums(counts)
+        return counts.near()
+
     def topology(self, key: str) -> tuple[Ints, int]:
         """Return each row's domain of a label key as a number (-1: no such label), and how many there are."""
         cached = self._topologies.get(key)
@@ -247,6 +250,17 @@ class Columns:
                 codes[row] = domains.setdefault(value, len(domains))
         self._topologies[key] = (self.static_generation, codes, len(domains))
         return codes, len(domains)
+
+    def labelled(self, keys: Collection[str]) -> Mask:
+        """Return the rows whose node has every one of the label keys; read-only."""
+        cached = self._labelled.get(frozenset(keys))
+        if cached is not None and cached[0] == self.static_generation:
+            return cached[1]
+        mask = np.ones(len(self.names), dtype=np.bool_)
+        for key in keys:
+            mask &= self.topology(key)[0] >= 0
+        self._labelled[frozenset(keys)] = (self.static_generation, mask)
+        return mask
 
     def request_vector(self, info: PodInfo) -> Ints:
         """Return a pod's requests in the order of the resource columns, itself counted in ``pods``."""

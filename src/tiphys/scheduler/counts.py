@@ -16,6 +16,7 @@ import numpy.typing as npt
 from tiphys.scheduler.podinfo import PodInfo, Term
 
 Ints: TypeAlias = npt.NDArray[np.int64]
+Mask: TypeAlias = npt.NDArray[np.bool_]
 
 _TERMS_KEPT = 4096
 _GROUPS_KEPT = 8192
@@ -33,21 +34,31 @@ class TermCounts:
         self.codes: Ints = np.zeros(0, dtype=np.int64)
         self.sums: Ints = np.zeros(1, dtype=np.int64)
         """By domain; one more for rows without the label, which stays 0."""
+        self._near: Mask | None = None
 
     def add(self, row: int, amount: int, generation: int) -> None:
         """Count ``amount`` more pods on a row; sums of another ``generation`` are for ``settle``."""
         self.by_row[row] += amount
         self.total += amount
         if self.generation == generation:
-            code = self.codes[row]
+            code = int(self.codes[row])
             if code >= 0:
-                self.sums[code] += amount
+                before = int(self.sums[code])
+                self.sums[code] = before + amount
+                if self._near is not None and (before > 0) != (before + amount > 0):
+                    self._near[self.codes == code] = before + amount > 0
+
+    def near(self) -> Mask:
+        """Say of each row whether its domain has a pod that counts (``settle`` first); renewed in place."""
+        if self._near is None:
+            self._near = np.asarray(self.sums > 0)[self.codes]
+        return self._near
 
     def settle(self, generation: int, codes: Ints, domains: int) -> None:
         """Sum per domain as ``codes`` say, unless that is already so."""
         if self.generation == generation:
             return
-        self.generation, self.codes = generation, codes
+        self.generation, self.codes, self._near = generation, codes, None
         inside = codes >= 0
         sums = np.bincount(codes[inside], weights=self.by_row[inside], minlength=domains + 1)
         self.sums = sums.astype(np.int64)

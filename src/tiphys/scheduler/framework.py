@@ -128,11 +128,11 @@ def run_filters(info: PodInfo, columns: Columns, profile: Profile) -> tuple[Mask
         filtered = plugin.filter(info, columns)
         if filtered is None:
             continue
-        failing = feasible & ~filtered.passes
-        if failing.any():
+        failing = feasible > filtered.passes
+        if np.count_nonzero(failing):
             excluded.append(Excluded(plugin.name, failing, filtered))
             feasible &= filtered.passes
-            if not feasible.any():
+            if not np.count_nonzero(feasible):
                 break
     return feasible, excluded
 
@@ -166,12 +166,12 @@ def decide(info: PodInfo, columns: Columns, profile: Profile, *, turn: int = 0) 
         promised = columns.rows.get(info.nominated)
         if promised is not None and feasible[promised]:
             return Decision(info.nominated, tuple(excluded), total)
-    rows = np.flatnonzero(feasible)
-    if not len(rows):
+    count = np.count_nonzero(feasible)
+    if not count:
         return Decision("", tuple(excluded), total)
-    if len(rows) > 1:
-        rows = _best(rows, _total_score(info, columns, profile, feasible), turn)
-    return Decision(columns.names[int(rows[0])], tuple(excluded), total)
+    best = feasible if count == 1 else _best(feasible, _total_score(info, columns, profile, feasible))
+    rows = np.flatnonzero(best)
+    return Decision(columns.names[int(rows[turn % len(rows)])], tuple(excluded), total)
 
 
 def _leave_to_nominated(info: PodInfo, columns: Columns, profile: Profile, feasible: Mask) -> list[Excluded]:
@@ -200,20 +200,22 @@ def _frozen(one: Excluded, rows: Mask) -> Excluded:
     return Excluded(one.plugin, rows, kept)
 
 
-def _total_score(info: PodInfo, columns: Columns, profile: Profile, feasible: Mask) -> Scores:
-    total = np.zeros(len(feasible))
+def _total_score(info: PodInfo, columns: Columns, profile: Profile, feasible: Mask) -> Scores | None:
+    total: Scores | None = None
     for plugin, weight in profile.scores:
         score = plugin.score(info, columns, feasible)
         if score is not None:
-            total += score if weight == 1 else weight * score
+            weighed = score if weight == 1 else weight * score
+            total = weighed if total is None else total + weighed
     return total
 
 
-def _best(rows: npt.NDArray[np.intp], total: Scores, turn: int) -> npt.NDArray[np.intp]:
-    values = total[rows]
-    best = np.flatnonzero(values == values.max())
-    chosen = int(best[turn % len(best)])
-    return rows[chosen : chosen + 1]
+def _best(feasible: Mask, total: Scores | None) -> Mask:
+    """Return the feasible rows with the highest score: all of them where no plugin cares."""
+    if total is None:
+        return feasible
+    values = np.where(feasible, total, -np.inf)
+    return np.asarray(values == values.max())
 
 
 def normalize(raw: Scores, feasible: Mask, *, reverse: bool = False) -> Scores:

@@ -45,7 +45,7 @@ class InterPodAffinity:
             return ["node(s) didn't satisfy existing pods anti-affinity rules"]
 
         far = False if affinity is None else ~affinity
-        return Filtered(np.logical_and.reduce(masks), reasons, unresolvable=far)
+        return Filtered(_all_of(masks), reasons, unresolvable=far)
 
     def _existing_anti(self, info: PodInfo, columns: Columns) -> Mask | None:
         return _nowhere_near(columns.counts.holding("anti", info), columns)
@@ -57,14 +57,11 @@ class InterPodAffinity:
         if not info.affinity:
             return None
         counts = [columns.counts.matched(term) for term in info.affinity]
-        # A row without the label is near nothing: its slot in the sums is always 0.
-        near = np.logical_and.reduce([columns.in_domain(count) > 0 for count in counts])
         if any(count.total for count in counts) or not all(
             _speaks_of(term, info, columns) for term in info.affinity
         ):
-            return np.asarray(near, dtype=np.bool_)
-        keys = {term.topology_key for term in info.affinity}
-        return np.asarray(np.logical_and.reduce([columns.topology(key)[0] >= 0 for key in keys]))
+            return _all_of([columns.near(count) for count in counts])
+        return columns.labelled({term.topology_key for term in info.affinity})
 
     def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None:
         parts = [(term.weight, columns.counts.matched(term)) for term in info.preferred]
@@ -72,23 +69,43 @@ class InterPodAffinity:
         parts += [(_HARD_AFFINITY_WEIGHT, counts) for counts in columns.counts.holding("hard", info)]
         if not any(counts.total for _, counts in parts):
             return None
-        raw = np.zeros(len(columns.names))
-        for weight, counts in parts:
-            raw += weight * columns.in_domain(counts)
-        inside = raw[feasible]
-        low, high = inside.min(), inside.max()
+        raw = _weighed(parts, columns)
+        low = np.where(feasible, raw, np.inf).min()
+        high = np.where(feasible, raw, -np.inf).max()
         if low == high:
             return None
         return np.asarray(np.floor((raw - low) * (MAX_SCORE / (high - low))))
 
 
+def _weighed(parts: list[tuple[int, TermCounts]], columns: Columns) -> Scores:
+    """Sum weight times count for each row: by domain first, as keys (and domains) are fewer than rows."""
+    by_key: dict[str, Scores] = {}
+    for weight, counts in parts:
+        if counts.total:
+            key, (sums, _) = counts.term.topology_key, columns.domain_sums(counts)
+            known = by_key.get(key)
+            by_key[key] = sums * float(weight) if known is None else known + sums * float(weight)
+    raw: Scores | None = None
+    for key, sums in by_key.items():
+        part = sums[columns.topology(key)[0]]
+        raw = part if raw is None else raw + part
+    return np.zeros(len(columns.names)) if raw is None else raw
+
+
+def _all_of(masks: list[Mask]) -> Mask:
+    mask = masks[0]
+    for other in masks[1:]:
+        mask = mask & other
+    return mask
+
+
 def _nowhere_near(terms: list[TermCounts], columns: Columns) -> Mask | None:
-    mask: Mask | None = None
+    taken: Mask | None = None
     for counts in terms:
         if counts.total:
-            free = columns.in_domain(counts) == 0
-            mask = free if mask is None else mask & free
-    return mask
+            near = columns.near(counts)
+            taken = near if taken is None else taken | near
+    return None if taken is None else ~taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +134,7 @@ class PodTopologySpread:
         if not hard:
             return None
         keys = tuple(sorted({constraint.term.topology_key for constraint in hard}))
-        labelled = columns.topology(keys[0])[0] >= 0
-        for key in keys[1:]:
-            labelled = labelled & (columns.topology(key)[0] >= 0)
-        passes = labelled
+        passes = labelled = columns.labelled(keys)
         for constraint in hard:
             passes = passes & self._in_skew(
                 info, columns, constraint, self._reach(info, columns, constraint, keys)
@@ -168,9 +182,7 @@ class PodTopologySpread:
         self, info: PodInfo, columns: Columns, constraint: SpreadConstraint, keys: tuple[str, ...]
     ) -> _Reach:
         codes, domains = columns.topology(constraint.term.topology_key)
-        eligible = self._eligible(info, columns, constraint)
-        for key in keys:
-            eligible = eligible & (columns.topology(key)[0] >= 0)
+        eligible = self._eligible(info, columns, constraint) & columns.labelled(keys)
         present = np.bincount(codes[eligible], minlength=domains + 1) > 0
         whole = bool((eligible == (codes >= 0)).all())
         return _Reach(eligible, np.asarray(present), whole, int(present.sum()))
