@@ -28,6 +28,7 @@ ROWS: list[Callable[[], AsyncIterator[dict[str, object]]]] = [
     binds.bind_5000_nodes,
     binds.bind_anti_affinity,
     binds.bind_affinity,
+    binds.bind_spread,
     memory.apiserver_memory,
     memory.memory_after_burst,
     clusters.test_cluster_ready,

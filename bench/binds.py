@@ -16,6 +16,7 @@ Row = dict[str, object]
 _PODS = f"/api/v1/namespaces/{objects.NAMESPACE}/pods"
 _LIMIT_S = 120.0
 _HOST = "kubernetes.io/hostname"
+_ZONE = "topology.kubernetes.io/zone"
 
 
 def _term(selected: str) -> dict[str, Any]:
@@ -24,13 +25,21 @@ def _term(selected: str) -> dict[str, Any]:
 
 def _pod(index: int, asks: str) -> bytes:
     pod = objects.pod(index, padded=False)
-    if asks:
-        group = f"group-{index % 20}"
-        pod["metadata"]["labels"]["group"] = group
+    group = f"group-{index % 20}"
+    pod["metadata"]["labels"]["group"] = group
+    if asks == "spread":
+        constraint = {
+            **_term(group),
+            "maxSkew": 1,
+            "whenUnsatisfiable": "DoNotSchedule",
+            "topologyKey": _ZONE,
+        }
+        pod["spec"]["topologySpreadConstraints"] = [constraint]
+    elif asks:
         kind = "podAntiAffinity" if asks == "anti-affinity" else "podAffinity"
         term = _term(group)
         if asks == "affinity":
-            term["topologyKey"] = "topology.kubernetes.io/zone"
+            term["topologyKey"] = _ZONE
         pod["spec"]["affinity"] = {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
     return objects.body(pod)
 
@@ -114,4 +123,10 @@ async def bind_anti_affinity() -> AsyncIterator[Row]:
 async def bind_affinity() -> AsyncIterator[Row]:
     """Required affinity by zone in 20 groups: 2,000 pods on 5,000 nodes."""
     async for row in _binds("bind_affinity", 5000, 2000, "affinity"):
+        yield row
+
+
+async def bind_spread() -> AsyncIterator[Row]:
+    """Required spread over zones (skew 1) in 20 groups: 2,000 pods on 5,000 nodes."""
+    async for row in _binds("bind_spread", 5000, 2000, "spread"):
         yield row

@@ -77,30 +77,37 @@ class Gate:
         self.open = asyncio.Event()
         self.under_way: list[str] = []
         self.requests = 0
+        self.came = asyncio.Condition()
 
     async def __call__(self, request: Request) -> Response:
         self.requests += 1
         self.under_way.append(request.path)
+        async with self.came:
+            self.came.notify_all()
         await self.open.wait()
         self.under_way.remove(request.path)
         return await self.api.handler(request)
+
+    async def wait_for(self, count: int) -> None:
+        """Wait until so many are under way, and give more a chance to come."""
+        async with self.came:
+            await self.came.wait_for(lambda: len(self.under_way) >= count)
+        for _ in range(20):
+            await asyncio.sleep(0)
 
 
 async def test_a_few_are_sent_at_a_time_and_none_is_lost():
     gate = Gate()
     client = Client(InProcessTransport(gate))
     recorder = client.events("scheduler")
-    for index in range(3000):
+    for index in range(1500):
         pod = {**POD, "metadata": {"name": f"p{index}", "namespace": "default"}}
         recorder.record(pod, reason="Scheduled", message="well")
-    while len(gate.under_way) < 4:
-        await asyncio.sleep(0)
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await gate.wait_for(4)
     assert len(gate.under_way) == 4
     gate.open.set()
     await recorder.flush()
-    assert len({event["metadata"]["name"] for event in gate.api.all(EVENTS)}) == 3000
+    assert len({event["metadata"]["name"] for event in gate.api.all(EVENTS)}) == 1500
     await client.close()
 
 
@@ -109,13 +116,11 @@ async def test_what_repeats_itself_while_it_waits_is_one_write():
     client = Client(InProcessTransport(gate))
     recorder = EventRecorder(client, "kubelet", clock=clock)
     recorder.record(POD, "Warning", "BackOff", "slowly")
-    while not gate.under_way:
-        await asyncio.sleep(0)
+    await gate.wait_for(1)
     for _ in range(5):
         clock.advance(1)
         recorder.record(POD, "Warning", "BackOff", "slowly")
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await gate.wait_for(1)
     assert len(gate.under_way) == 1, "the count of the first is not known yet"
     gate.open.set()
     await recorder.flush()

@@ -33,6 +33,8 @@ def test_incremental_equals_recount(seed: int) -> None:
             cluster.remove_node(name)
         else:
             cluster.set_node(node(name))
+        near = cluster.near(cluster.counts.matched(term))
+        assert near.tolist() == (cluster.in_domain(cluster.counts.matched(term)) > 0).tolist()
     for name, row in cluster.rows.items():
         here = [pod for pod in pods if where.get(pod.uid) == name]
         assert cluster.used[PODS_COLUMN, row] == len(here)

@@ -1,8 +1,8 @@
 """Event objects for people: recorded at once, sent in the background, at best effort.
 
-A repeated event raises the count of the one already written; what repeats itself while it still waits is one
-write. A few are sent at a time, never two of one kind. The backlog is bounded: when the API server is away the
-oldest are dropped, as an event must never hold up the work it describes.
+A repeated event raises the count of the one already written; what repeats itself while it still waits is
+one write. A few are sent at a time, never two of one kind. The backlog is bounded: when the API server is
+away the oldest are dropped, as an event must never hold up the work it describes.
 Source: core/v1 Event; client-go's correlator for when events count as repeated.
 """
 

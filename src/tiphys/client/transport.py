@@ -38,7 +38,7 @@ class TransportError(TiphysError):
 
 @dataclass(slots=True)
 class Call:
-    """One request to send. ``query`` is already encoded. Not to be changed: frozen ones cost thrice as much."""
+    """One request to send. ``query`` is already encoded. Not to be changed (frozen ones cost more)."""
 
     method: str
     path: str

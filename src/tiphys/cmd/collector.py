@@ -10,8 +10,8 @@ _YOUNG, _MIDDLE, _OLD = 20_000, 50, 50
 def collect_seldom() -> None:
     """Leave alone what start-up made, and look for cycles seldom.
 
-    Requests and cached objects are trees without cycles, which die by themselves; looking through ten thousand
-    cached pods again and again finds nothing.
+    Requests and cached objects are trees without cycles, which die by themselves; looking through ten
+    thousand cached pods again and again finds nothing.
     """
     gc.freeze()
     gc.set_threshold(_YOUNG, _MIDDLE, _OLD)

@@ -14,7 +14,8 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tiphys.scheduler.columns import Columns, Mask
+from tiphys.scheduler.columns import Columns
+from tiphys.scheduler.counts import Mask
 from tiphys.scheduler.podinfo import PodInfo
 
 Scores: TypeAlias = npt.NDArray[np.float64]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
@@ -17,6 +17,7 @@ from tiphys.apimachinery.meta import Object, object_key
 
 CPU = "cpu"
 _DEFAULT_WEIGHT = 1
+_READ_KEPT = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,9 +183,20 @@ def _term(
     )
 
 
-def _affinity_terms(
-    affinity: dict[str, Any], namespace: str, labels: dict[str, str]
-) -> tuple[tuple[Term, ...], tuple[Term, ...], tuple[Term, ...]]:
+_PodTerms: TypeAlias = tuple[tuple[Term, ...], tuple[Term, ...], tuple[Term, ...]]
+
+
+def _affinity_terms(affinity: dict[str, Any], namespace: str, labels: dict[str, str]) -> _PodTerms:
+    """Read required affinity, required anti-affinity and the preferred terms of both."""
+    if not affinity.get("podAffinity") and not affinity.get("podAntiAffinity"):
+        return (), (), ()
+    # Pods of one template say the same: what was read once is shared.
+    return _read_affinity(orjson.dumps([affinity, namespace, labels]))
+
+
+@lru_cache(maxsize=_READ_KEPT)
+def _read_affinity(text: bytes) -> _PodTerms:
+    affinity, namespace, labels = orjson.loads(text)
     required: list[tuple[Term, ...]] = []
     preferred: list[Term] = []
     for field_name, sign in (("podAffinity", 1), ("podAntiAffinity", -1)):
@@ -198,6 +210,13 @@ def _affinity_terms(
 
 
 def _spread(spec: dict[str, Any], namespace: str, labels: dict[str, str]) -> tuple[SpreadConstraint, ...]:
+    constraints = spec.get("topologySpreadConstraints")
+    return _read_spread(orjson.dumps([constraints, namespace, labels])) if constraints else ()
+
+
+@lru_cache(maxsize=_READ_KEPT)
+def _read_spread(text: bytes) -> tuple[SpreadConstraint, ...]:
+    constraints, namespace, labels = orjson.loads(text)
     return tuple(
         SpreadConstraint(
             term=_term(raw, namespace, labels=labels, lasting=True),
@@ -207,7 +226,7 @@ def _spread(spec: dict[str, Any], namespace: str, labels: dict[str, str]) -> tup
             honor_affinity=raw.get("nodeAffinityPolicy", "Honor") == "Honor",
             honor_taints=raw.get("nodeTaintsPolicy", "Ignore") == "Honor",
         )
-        for raw in spec.get("topologySpreadConstraints") or ()
+        for raw in constraints
     )
 
 

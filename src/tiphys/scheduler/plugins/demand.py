@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from tiphys.scheduler.columns import PODS_COLUMN, Columns, Mask
-from tiphys.scheduler.counts import Ints
+from tiphys.scheduler.columns import PODS_COLUMN, Columns
+from tiphys.scheduler.counts import Ints, Mask
 from tiphys.scheduler.framework import MAX_SCORE, Scores
 from tiphys.scheduler.podinfo import PodInfo
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from tiphys.apimachinery.meta import Object
-from tiphys.scheduler.columns import Columns, Mask
+from tiphys.scheduler.columns import Columns
+from tiphys.scheduler.counts import Mask
 from tiphys.scheduler.devices.allocate import allocate, alternatives
 from tiphys.scheduler.devices.result import allocation
 from tiphys.scheduler.devices.selectors import SelectorError

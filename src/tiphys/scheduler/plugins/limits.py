@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tiphys.apimachinery.meta import Object
-from tiphys.scheduler.columns import Columns, Mask
+from tiphys.scheduler.columns import Columns
+from tiphys.scheduler.counts import Mask
 from tiphys.scheduler.framework import Filtered
 from tiphys.scheduler.matching import node_labels
 from tiphys.scheduler.plugins.static import by_node

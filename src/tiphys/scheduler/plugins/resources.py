@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tiphys.scheduler.columns import PODS_COLUMN, Columns, Mask
+from tiphys.scheduler.columns import PODS_COLUMN, Columns
+from tiphys.scheduler.counts import Mask
 from tiphys.scheduler.framework import MAX_SCORE, Filtered, Scores
 from tiphys.scheduler.plugins.demand import Demand, Demands
 from tiphys.scheduler.podinfo import PodInfo

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tiphys.scheduler.columns import Columns, Mask
+from tiphys.scheduler.columns import Columns
+from tiphys.scheduler.counts import Mask
 from tiphys.scheduler.framework import Filtered, Scores, normalize
 from tiphys.scheduler.matching import matches_node_selector, matches_node_term, node_labels, tolerates
 from tiphys.scheduler.podinfo import PodInfo

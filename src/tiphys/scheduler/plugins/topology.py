@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tiphys.scheduler.columns import Columns, Mask
-from tiphys.scheduler.counts import TermCounts
+from tiphys.scheduler.columns import Columns
+from tiphys.scheduler.counts import Mask, TermCounts
 from tiphys.scheduler.framework import MAX_SCORE, Filtered, Scores
 from tiphys.scheduler.matching import tolerates
 from tiphys.scheduler.plugins.static import by_node, matches_node_affinity
@@ -82,14 +82,14 @@ def _weighed(parts: list[tuple[int, TermCounts]], columns: Columns) -> Scores:
     by_key: dict[str, Scores] = {}
     for weight, counts in parts:
         if counts.total:
-            key, (sums, _) = counts.term.topology_key, columns.domain_sums(counts)
-            known = by_key.get(key)
-            by_key[key] = sums * float(weight) if known is None else known + sums * float(weight)
-    raw: Scores | None = None
-    for key, sums in by_key.items():
-        part = sums[columns.topology(key)[0]]
-        raw = part if raw is None else raw + part
-    return np.zeros(len(columns.names)) if raw is None else raw
+            key = counts.term.topology_key
+            weighed = columns.domain_sums(counts)[0] * np.float64(weight)
+            by_key[key] = by_key[key] + weighed if key in by_key else weighed
+    by_row = [sums[columns.topology(key)[0]] for key, sums in by_key.items()]
+    raw: Scores = by_row[0]
+    for more in by_row[1:]:
+        raw = raw + more
+    return raw
 
 
 def _all_of(masks: list[Mask]) -> Mask:

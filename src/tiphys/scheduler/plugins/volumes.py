@@ -15,7 +15,8 @@ import numpy as np
 from tiphys.apimachinery import quantity
 from tiphys.apimachinery.labels import from_label_selector
 from tiphys.apimachinery.meta import Object
-from tiphys.scheduler.columns import Columns, Mask
+from tiphys.scheduler.columns import Columns
+from tiphys.scheduler.counts import Mask
 from tiphys.scheduler.framework import Filtered
 from tiphys.scheduler.matching import matches_node_term, node_labels
 from tiphys.scheduler.plugins.static import by_node
