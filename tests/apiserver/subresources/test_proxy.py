@@ -12,6 +12,7 @@ import orjson
 import pytest
 from tests.apiserver.subresources.test_streams import read
 
+from tiphys.apiserver.subresources.proxy import split_path
 from tiphys.wire import pki
 from tiphys.wire.message import Request, Response
 from tiphys.wire.server import serve
@@ -124,6 +125,37 @@ async def test_redirects_and_pages_lead_through_the_proxy(api: Any, ports: Ports
         expected = f'<a href="{road}/rewriteme">test</a>'.encode()
         assert await read(await api.send("GET", f"{road}/page")) == expected
         assert gzip.decompress(await read(await api.send("GET", f"{road}/packed"))) == expected
+
+
+SPLIT = {
+    "pod": ("/api/v1/namespaces/a/pods/p/proxy", ""),
+    "slash": ("/api/v1/namespaces/a/pods/p/proxy", "/"),
+    "node": ("/api/v1/nodes/n:10250/proxy", "/stats/summary"),
+    "a path that names it again": ("/api/v1/namespaces/a/pods/p/proxy", "/x/proxy/y"),
+    "the namespace is called so": ("/api/v1/namespaces/proxy/pods/p/proxy", "/x"),
+    "the namespace begins so": ("/api/v1/namespaces/proxy-1234/pods/https:p:443/proxy", "/x"),
+    "the object begins so": ("/api/v1/namespaces/a/services/proxy-service-1:portname1/proxy", "/"),
+    "the node is called so": ("/api/v1/nodes/proxy/proxy", "/pods"),
+    "encoded": ("/api/v1/namespaces/a/services/http%3Aweb%3A80/proxy", "/a%2Fb"),
+}
+
+
+@pytest.mark.parametrize(("prefix", "rest"), SPLIT.values(), ids=SPLIT)
+def test_what_is_passed_on(prefix: str, rest: str) -> None:
+    assert split_path(prefix + rest) == (prefix, rest)
+
+
+async def test_objects_that_are_called_proxy(api: Any, ports: Ports, make_pod: Any) -> None:
+    made = await api.create(PODS, make_pod("proxy-1", nodeName="n1"))
+    made["status"] |= {"phase": "Running", "podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}
+    await api.put(PODS + "/proxy-1/status", made)
+    road = f"{PODS}/proxy-1:{ports.plain}/proxy"
+    said = orjson.loads(await read(await api.send("GET", f"{road}/some/path")))
+    assert (said["path"], said["uri"]) == ("/some/path", f"{road}/some/path")
+    assert await read(await api.send("GET", f"{road}/page")) == (
+        f'<a href="{road}/rewriteme">test</a>'.encode()
+    )
+    assert (await api.send("GET", f"{road}?method=GET")).headers["Location"] == f"{road}/?method=GET"
 
 
 NOWHERE = {

@@ -7,6 +7,7 @@ Redirects are not followed: a Location that points back at the target is led thr
 from __future__ import annotations
 
 import random
+import re
 import ssl
 import zlib
 from collections.abc import AsyncIterator
@@ -25,6 +26,7 @@ from tiphys.wire.relay import relay
 _ANSWER_HOP = frozenset(
     {"connection", "keep-alive", "transfer-encoding", "content-length", "trailer", "upgrade"}
 )
+_PROXIED = re.compile(r"(/+api/+v1(?:/+namespaces/+[^/]+)?/+[^/]+/+[^/]+/+proxy)(?![^/])(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +113,20 @@ async def find_target(call: Call) -> Target:
     return await _pod_target(call, scheme, name, port)
 
 
-def _path(call: Call) -> tuple[str, str]:
-    raw = call.request.raw_path.partition("?")[0] or call.request.path
-    prefix, _, rest = raw.partition("/proxy")
-    return f"{prefix}/proxy", rest
+def split_path(path: str) -> tuple[str, str]:
+    """Split a proxied path into what leads to the object, ``/proxy`` included, and what is passed on.
+
+    Segments are counted: namespaces and objects may be called ``proxy-1`` themselves.
+    """
+    found = _PROXIED.match(path)
+    if found is None:
+        raise BadRequest(f'invalid proxy request "{path}"')
+    return found[1], found[2]
 
 
 async def handle(call: Call) -> Response:
-    prefix, rest = _path(call)
     request = call.request
+    prefix, rest = split_path(request.raw_path.partition("?")[0] or request.path)
     query = f"?{request.raw_query}" if request.raw_query else ""
     upgrade = bool(request.headers.get("upgrade"))
     if not rest and not upgrade and request.method in ("GET", "HEAD"):
