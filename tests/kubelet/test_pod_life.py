@@ -198,3 +198,53 @@ async def test_last_words_that_come_late(node, monkeypatch):
         await node.until(lambda: node.phase() == "Failed")
         assert node.container()["state"]["terminated"]["message"] == "bye\n"
     assert waited == [LATE]
+
+
+async def test_nothing_is_told_between_two_lives(node, monkeypatch):
+    """A container with another image is stopped and started: nobody hears that it was not ready meanwhile."""
+    told = []
+    settle, start = node.api._settle, node.runtime.start_container
+
+    def record(gvr, namespace, name, old, new):
+        if gvr == PODS:
+            told.append(new.get("status") or {})
+        return settle(gvr, namespace, name, old, new)
+
+    async def slowly(container_id):
+        looks = node.runtime.listed
+        await node.until(lambda: node.runtime.listed > looks + 3)
+        await start(container_id)
+
+    async def list_containers(pod_uid=""):
+        node.runtime.listed += 1
+        return await listing(pod_uid)
+
+    node.runtime.listed, listing = 0, node.runtime.list_containers
+    monkeypatch.setattr(node.runtime, "list_containers", list_containers)
+    node.runtime.add_image("docker.io/library/img:2")
+    async with node.running():
+        await node.create()
+        await node.until(lambda: node.ready())
+        monkeypatch.setattr(node.api, "_settle", record)
+        monkeypatch.setattr(node.runtime, "start_container", slowly)
+        pod = node.api.get(PODS, "p", "default")
+        pod["spec"]["containers"][0]["image"] = "img:2"
+        node.api.put(PODS, pod)
+        await node.until(lambda: node.container().get("restartCount") == 1)
+    states = [next(iter(one["containerStatuses"][0]["state"])) for one in told]
+    assert states
+    assert set(states) == {"running"}
+    assert all(one["containerStatuses"][0]["ready"] for one in told)
+    assert node.container()["lastState"]["terminated"]["exitCode"] == 0
+
+
+async def test_a_life_that_does_not_begin_is_told(node):
+    """The image to be started with is nowhere: the container is not ready, and says why."""
+    async with node.running():
+        await node.create()
+        await node.until(lambda: node.ready())
+        pod = node.api.get(PODS, "p", "default")
+        pod["spec"]["containers"][0]["image"] = "nowhere:2"
+        node.api.put(PODS, pod)
+        await node.until(lambda: node.waiting().get("reason") in ("ErrImagePull", "ImagePullBackOff"))
+        assert not node.ready()

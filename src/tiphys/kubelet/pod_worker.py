@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,6 +51,8 @@ class PodWorker:
         self._wake.set()
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._hooked: set[str] = set()
+        self._replaced: set[str] = set()
+        """Names of containers that were killed to be started anew."""
         self._starter = PodStarter(node)
         self._writer = StatusWriter(node.client, pod)
         self._probes = PodProbes(node.runtime, node.recorder, node.clock, self.poke)
@@ -190,13 +192,24 @@ class PodWorker:
             self._state = replace(self._state, termination=Termination(now, grace))
             chosen = plan(pod, runtime, now, self._state)
         self._carry_out(group, pod, chosen)
-        self._report(pod, runtime, chosen)
+        if not self._between_lives(runtime, chosen):
+            self._report(pod, runtime, chosen)
         if self._refresh_volumes and not chosen.stop and _VOLUMES not in self._busy:
             self._refresh_volumes = False
             self._spawn(group, _VOLUMES, self._bring_up_to_date(pod))
         if chosen.stopped and not self._busy:
             return await self._finish(pod, deleted=deleted), _API_RETRY_S if deleted else None
         return False, self._wait_s(runtime, chosen.wake_after_s)
+
+    def _between_lives(self, runtime: RuntimePod, chosen: Plan) -> bool:
+        """Whether a container that was killed to be started anew is being started.
+
+        Nothing is told of the moment between: for its clients it restarts, it does not end.
+        """
+        if chosen.stop:
+            self._replaced.clear()
+        self._replaced = {name for name in self._replaced if not _runs(runtime, name, self._busy)}
+        return bool(self._replaced) and START in self._busy
 
     def _wait_s(self, runtime: RuntimePod, wake_after_s: float | None) -> float | None:
         """What is expected to end soon is looked at more often than the relist does, less so with its age."""
@@ -246,6 +259,8 @@ class PodWorker:
         if chosen.stop and START in self._busy:
             self._busy[START].cancel()
         for kill in chosen.kills:
+            if not chosen.stop:
+                self._replaced.add(kill.name)
             self._spawn(group, kill.container_id, self._kill(pod, kill))
         for sandbox_id in chosen.stop_sandboxes:
             self._spawn(group, sandbox_id, self._stop_sandbox(sandbox_id))
@@ -390,6 +405,12 @@ class PodWorker:
             return False
         self._delete_sent = True
         return not meta.get("finalizers")
+
+
+def _runs(runtime: RuntimePod, name: str, busy: Mapping[str, object]) -> bool:
+    """Whether a container of that name runs that is not about to be stopped."""
+    latest = runtime.latest(name)
+    return latest is not None and latest.running and latest.id not in busy
 
 
 def _facts(pod: Object) -> tuple[Any, Any]:
