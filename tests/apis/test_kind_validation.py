@@ -479,7 +479,9 @@ REPLACE: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         claim(volumeName="b"),
         [
             "spec: Forbidden: spec is immutable after creation except resources.requests and "
-            "volumeAttributesClassName for bound claims\nspec.volumeName: 'a' -> 'b'"
+            "volumeAttributesClassName for bound claims\n"
+            '@@ -9,7 +9,7 @@\n    "storage": "1Gi"\n   }\n  },\n- "VolumeName": "a",\n+ "VolumeName": "b",\n'
+            '  "StorageClassName": null,\n  "VolumeMode": "Filesystem",\n  "DataSource": null,\n'
         ],
     ),
     "claim bound": (claim(), claim(volumeName="b"), []),
@@ -488,7 +490,8 @@ REPLACE: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         volume(hostPath={"path": "/y"}),
         [
             "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation\n"
-            "spec.hostPath.path: '/x' -> '/y'"
+            '@@ -2,7 +2,7 @@\n  "GCEPersistentDisk": null,\n  "AWSElasticBlockStore": null,\n  "HostPath": {\n'
+            '-  "Path": "/x",\n+  "Path": "/y",\n   "Type": ""\n  },\n  "Glusterfs": null,\n'
         ],
     ),
     "class parameters": (

@@ -149,7 +149,7 @@ NEW: dict[str, tuple[Body, list[str]]] = {
     ),
     "success without indexes": (
         job(successPolicy={}),
-        ["spec.successPolicy: Invalid value: {}: requires indexed completion mode"],
+        ['spec.successPolicy: Invalid value: {"Rules":null}: requires indexed completion mode'],
     ),
     "success without rules": (
         job(**INDEXED, successPolicy={}),

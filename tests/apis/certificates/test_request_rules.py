@@ -233,7 +233,9 @@ ISSUED: dict[str, tuple[Callable[[], Body], Callable[[], Body], list[str]]] = {
         lambda: request(conditions=[YES]),
         lambda: request(conditions=[said("Approved", reason="x")]),
         [
-            f"{P}: Forbidden: updates may not modify a condition of type \"Approved\"\n{P}[0].reason: None -> 'x'"
+            f'{P}: Forbidden: updates may not modify a condition of type "Approved"\n@@ -2,7 +2,7 @@\n  {{\n   "Type": "Approved",\n'
+            '   "Status": "True",\n-  "Reason": "",\n+  "Reason": "x",\n   "Message": "",\n   "LastUpdateTime": null,\n'
+            '   "LastTransitionTime": null\n'
         ],
     ),
     "issued again": (

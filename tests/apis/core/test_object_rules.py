@@ -1,5 +1,7 @@
 """Faults of nodes, namespaces, volumes, claims, quotas, limits, endpoints and events."""
 
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 from typing import Any
@@ -174,7 +176,8 @@ def test_changed_volumes() -> None:
     moved = changed("PersistentVolume", volume(csi={"driver": "a.b", "volumeHandle": "x"}), volume())
     assert moved == [
         "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation\n"
-        "spec.csi.volumeHandle: 'h' -> 'x'"
+        '@@ -22,7 +22,7 @@\n  "StorageOS": null,\n  "CSI": {\n   "Driver": "a.b",\n-  "VolumeHandle": "h",\n'
+        '+  "VolumeHandle": "x",\n   "ReadOnly": false,\n   "FSType": "",\n   "VolumeAttributes": null,\n'
     ]
     old = volume(nodeAffinity=near(OLD_ZONE), volumeMode="Block", volumeAttributesClassName="a")
     assert changed("PersistentVolume", {"spec": {**old["spec"], "nodeAffinity": near(ZONE)}}, old) == []
@@ -254,14 +257,20 @@ CHANGED: dict[str, tuple[Object, Object, list[str]]] = {
     "pending claim grows": (
         claim("2Gi"),
         claim("1Gi"),
-        [f"{FIXED}spec.resources.requests.storage: '1Gi' -> '2Gi'"],
+        [
+            f'{FIXED}@@ -6,7 +6,7 @@\n  "Resources": {{\n   "Limits": null,\n   "Requests": {{\n-   "storage": "1Gi"\n'
+            '+   "storage": "2Gi"\n   }\n  },\n  "VolumeName": "",\n'
+        ],
     ),
     "bound once": (claim(volumeName="v"), claim(), []),
     "class of a claim without": (claim(storageClassName="a"), claim(), []),
     "class changed": (
         claim(storageClassName="a"),
         claim(storageClassName="b"),
-        [f"{FIXED}spec.storageClassName: 'b' -> 'a'"],
+        [
+            f'{FIXED}@@ -10,7 +10,7 @@\n   }}\n  }},\n  "VolumeName": "",\n- "StorageClassName": "b",\n'
+            '+ "StorageClassName": "a",\n  "VolumeMode": null,\n  "DataSource": null,\n  "DataSourceRef": null,\n'
+        ],
     ),
     "attributes changed": (
         claim("1Gi", "Bound", volumeAttributesClassName="b"),

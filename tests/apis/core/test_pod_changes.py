@@ -1,5 +1,7 @@
 """What may change in a pod: gated pods, annotations, statuses, ephemeral containers, resizes."""
 
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 from typing import Any
@@ -72,7 +74,7 @@ GATED: dict[str, tuple[Pod, Pod, list[str]]] = {
         gated(None, term("b")),
         gated(None, term("a")),
         [
-            f'{TERMS}[0]: Invalid value: {{"matchExpressions":[{{"key":"b","operator":"Exists"}}]}}: only '
+            f'{TERMS}[0]: Invalid value: {{"MatchExpressions":[{{"Key":"b","Operator":"Exists","Values":null}}],"MatchFields":null}}: only '
             "additions are allowed (no mutations or deletions)"
         ],
     ),
@@ -80,8 +82,8 @@ GATED: dict[str, tuple[Pod, Pod, list[str]]] = {
         gated(None, term("a"), term("b")),
         gated(None, term("a")),
         [
-            f'{TERMS}: Invalid value: [{{"matchExpressions":[{{"key":"a","operator":"Exists"}}]}},'
-            '{"matchExpressions":[{"key":"b","operator":"Exists"}]}]: no additions/deletions to non-empty '
+            f'{TERMS}: Invalid value: [{{"MatchExpressions":[{{"Key":"a","Operator":"Exists","Values":null}}],"MatchFields":null}},'
+            '{"MatchExpressions":[{"Key":"b","Operator":"Exists","Values":null}],"MatchFields":null}]: no additions/deletions to non-empty '
             "NodeSelectorTerms list are allowed"
         ],
     ),

@@ -447,7 +447,10 @@ def test_update(new: dict[str, Any], text: str) -> None:
 
 def test_update_tells_what_differs() -> None:
     found = POD.validate_update(change({"nodeName": "n2"}), change())
-    assert str(found[0]).endswith("\nspec.nodeName: None -> 'n2'")
+    assert str(found[0]).endswith(
+        '\n  "ServiceAccountName": "",\n  "AutomountServiceAccountToken": null,\n- "NodeName": "",\n'
+        '+ "NodeName": "n2",\n  "SecurityContext": {\n   "HostNetwork": false,\n   "HostPID": false,\n'
+    )
 
 
 def test_gates_may_go_away() -> None:
@@ -477,7 +480,8 @@ def test_ephemeral_containers_are_only_added() -> None:
     changed = make({"ephemeralContainers": [{"name": "e", "image": "other"}]})
     assert [str(f) for f in validate_ephemeral_update(changed, old)] == [
         'spec.ephemeralContainers: Forbidden: existing ephemeral containers "e" may not be changed\n'
-        "spec.ephemeralContainers.image: 'i' -> 'other'"
+        '@@ -1,6 +1,6 @@\n {\n  "Name": "e",\n- "Image": "i",\n+ "Image": "other",\n  "Command": null,\n'
+        '  "Args": null,\n  "WorkingDir": "",\n'
     ]
     assert len(validate_ephemeral_update(make(), old)) == 1
     lost = make(

@@ -101,7 +101,7 @@ def test_request(obj: dict[str, Any], expected: list[str]) -> None:
 
 def test_a_request_stays_as_it_was_asked() -> None:
     assert [str(fault) for fault in REQUEST.validate_update(request(limit=2), request())] == [
-        'spec: Invalid value: {"driver":"d.example.com","limit":2}: field is immutable'
+        'spec: Invalid value: {"Driver":"d.example.com","PoolName":null,"Limit":2}: field is immutable'
     ]
 
 

@@ -1,5 +1,7 @@
 """Faults of ResourceSlices, with the API's texts."""
 
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 from typing import Any
@@ -71,8 +73,8 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "by two terms": (
         sliced(nodeName=None, nodeSelector={"nodeSelectorTerms": [{}, {}]}),
         [
-            "spec.nodeSelector.nodeSelectorTerms: Invalid value: [{},{}]: must have exactly one node "
-            "selector term"
+            'spec.nodeSelector.nodeSelectorTerms: Invalid value: [{"MatchExpressions":null,"MatchFields":null},'
+            '{"MatchExpressions":null,"MatchFields":null}]: must have exactly one node selector term'
         ],
     ),
     "counters and devices": (
@@ -94,7 +96,11 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "two values": (
         attributes(a={"int": 1, "bool": True}),
-        [f'{AT}.attributes[a]: Invalid value: {{"bool":true,"int":1}}: exactly one value must be specified'],
+        [
+            f'{AT}.attributes[a]: Invalid value: {{"IntValue":1,"BoolValue":true,"StringValue":null,'
+            '"VersionValue":null,"IntValues":null,"BoolValues":null,"StringValues":null,"VersionValues":null}: '
+            "exactly one value must be specified"
+        ],
     ),
     "version": (
         attributes(a={"version": "1.02.0"}),

@@ -209,8 +209,10 @@ def test_what_is_allocated_stays_and_is_not_judged_again() -> None:
     odd = allocated({**RESULT, "request": "other"})
     assert found(odd, odd) == []
     assert found(allocated(), odd) == [
-        'status.allocation: Invalid value: {"devices":{"results":[{"device":"d","driver":"gpu.example.com",'
-        '"pool":"p","request":"gpu"}]}}: field is immutable'
+        'status.allocation: Invalid value: {"Devices":{"Results":[{"Request":"gpu","Driver":"gpu.example.com","Pool":"p",'
+        '"Device":"d","AdminAccess":null,"Tolerations":null,"BindingConditions":null,"BindingFailureConditions":null,'
+        '"ShareID":null,"ConsumedCapacity":null}],"Config":null},"NodeSelector":null,"AllocationTimestamp":null}: '
+        "field is immutable"
     ]
     assert found(claim(), odd) == []
 

@@ -227,7 +227,9 @@ CHANGED: dict[str, tuple[Body, Body, list[str]]] = {
     "node": (
         node(),
         node(nodeID="m"),
-        ['spec.drivers: Invalid value: {"name":"a.b","nodeID":"m"}: field is immutable'],
+        [
+            'spec.drivers: Invalid value: {"Name":"a.b","NodeID":"m","TopologyKeys":null,"Allocatable":null}: field is immutable'
+        ],
     ),
     "capacity": (
         capacity(),

@@ -19,6 +19,7 @@ from tiphys.apis.batch.defaults import NAME_LABEL, OLD_NAME_LABEL, OLD_UID_LABEL
 from tiphys.apis.batch.policy_validation import failure_policy_faults, success_policy_faults
 from tiphys.apis.core.pod_validation import validate_template
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.inside import immutable_inside, inside
 from tiphys.apis.value_validation import domain_prefixed_path, label_selector, not_negative
 
 _PARALLELISM_MAX = 100_000
@@ -28,7 +29,14 @@ MANY_PARALLEL = 10_000
 _MANY_FAILED = 10_000
 _MANAGER_MAX = 63
 _REPLACEMENT = ("Failed", "TerminatingOrFailed")
-_IMMUTABLE = ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy")
+_IMMUTABLE = {
+    "completionMode": "",
+    "podFailurePolicy": "PodFailurePolicy",
+    "backoffLimitPerIndex": "",
+    "managedBy": "",
+    "successPolicy": "SuccessPolicy",
+}
+"""What never changes, and its type inside where it is an object."""
 _SCHEDULING = ("nodeSelector", "tolerations", "schedulingGates")
 
 
@@ -52,7 +60,11 @@ def job_spec_faults(spec: Object, path: str) -> list[FieldError]:
     if policy is not None and spec.get("completionMode") == "Indexed":
         faults += success_policy_faults(spec, f"{path}.successPolicy")
     elif policy is not None:
-        faults.append(invalid(f"{path}.successPolicy", policy, "requires indexed completion mode"))
+        faults.append(
+            invalid(
+                f"{path}.successPolicy", inside("SuccessPolicy", policy), "requires indexed completion mode"
+            )
+        )
     faults += _replacement(spec, f"{path}.podReplacementPolicy")
     faults += validate_template(peek(spec, "template"), f"{path}.template")
     return faults + _restart_policy(spec, f"{path}.template.spec.restartPolicy")
@@ -189,9 +201,13 @@ def validate_job_update(new: Object, old: Object) -> list[FieldError]:
     if spec.get("selector") != before.get("selector"):
         shown = shown_selector(peek(spec, "selector")) if spec.get("selector") is not None else None
         faults.append(invalid("spec.selector", shown, IMMUTABLE))
-    faults += immutable("spec.template", peek(spec, "template"), _tolerated_template(new, old))
-    for key in _IMMUTABLE:
-        faults += immutable(f"spec.{key}", spec.get(key), before.get(key))
+    kept = _tolerated_template(new, old)
+    faults += immutable_inside("spec.template", "PodTemplateSpec", peek(spec, "template"), kept)
+    for key, type_ in _IMMUTABLE.items():
+        if type_:
+            faults += immutable_inside(f"spec.{key}", type_, spec.get(key), before.get(key))
+        else:
+            faults += immutable(f"spec.{key}", spec.get(key), before.get(key))
     return faults
 
 

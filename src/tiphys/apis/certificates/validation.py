@@ -19,8 +19,8 @@ from tiphys.apimachinery.field_errors import (
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.certificates.pem import MalformedPem, bundle_faults, check_chain, check_request
 from tiphys.apis.certificates.signer import bundle_name, signer_faults
-from tiphys.apis.core.pod_update import changed_fields
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.inside import difference
 
 _SHORTEST_S = 600
 _DECISIONS = ("Approved", "Denied")
@@ -158,8 +158,8 @@ def _rewritten(new: Object, old: Object, kind: str) -> list[FieldError]:
     )
     if now == before:
         return []
-    difference = changed_fields(now, before, _PATH)
-    return [forbidden(_PATH, f'updates may not modify a condition of type "{kind}"\n{difference}')]
+    changed = difference("CertificateSigningRequestCondition", before, now)
+    return [forbidden(_PATH, f'updates may not modify a condition of type "{kind}"\n{changed}')]
 
 
 def validate_request_update(new: Object, old: Object) -> list[FieldError]:

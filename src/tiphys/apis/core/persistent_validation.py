@@ -18,10 +18,10 @@ from tiphys.apimachinery.field_errors import (
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apis.core.affinity_validation import node_selector
 from tiphys.apis.core.claim_validation import access_mode_faults, claim_spec_faults
-from tiphys.apis.core.pod_update import changed_fields
 from tiphys.apis.core.resource_validation import parse_amount
 from tiphys.apis.core.volume_sources import PERSISTENT_ORDER, PERSISTENT_SOURCES, SHOWN_TWICE, long_portal
 from tiphys.apis.defaulting import peek
+from tiphys.apis.inside import difference, inside
 from tiphys.apis.value_validation import one_of
 
 _NOT_SOURCES = frozenset(
@@ -161,13 +161,15 @@ def validate_volume_update(new: Object, old: Object) -> list[FieldError]:
         now = {**now, "csi": kept}
     if now != then:
         text = "spec.persistentvolumesource is immutable after creation"
-        difference = changed_fields(now, then, "spec")
-        faults.append(forbidden("spec.persistentvolumesource", f"{text}\n{difference}"))
+        changed = difference("PersistentVolumeSource", then, now)
+        faults.append(forbidden("spec.persistentvolumesource", f"{text}\n{changed}"))
     faults += immutable("volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
     affinity = before.get("nodeAffinity")
     if affinity is not None and not _same_affinity(spec.get("nodeAffinity"), affinity):
         text = "field is immutable, except for updating from beta label to GA"
-        faults.append(invalid("nodeAffinity", spec.get("nodeAffinity"), text))
+        moved = spec.get("nodeAffinity")
+        shown = None if moved is None else inside("VolumeNodeAffinity", moved)
+        faults.append(invalid("nodeAffinity", shown, text))
     return faults + _kept_class(spec, before)
 
 
@@ -216,8 +218,8 @@ def validate_claim_update(new: Object, old: Object) -> list[FieldError]:
         if spec.get("volumeAttributesClassName") is not None:
             _take(spec, before, "volumeAttributesClassName")
     if spec != before:
-        difference = changed_fields(spec, before, "spec")
-        faults.append(forbidden("spec", f"{_CLAIM_TEXT}\n{difference}"))
+        changed = difference("ClaimSpec", before, spec)
+        faults.append(forbidden("spec", f"{_CLAIM_TEXT}\n{changed}"))
     faults += _shrunk(new, old)
     faults += immutable(
         "volumeMode", peek(new, "spec").get("volumeMode"), peek(old, "spec").get("volumeMode")

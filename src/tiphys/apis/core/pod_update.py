@@ -15,6 +15,7 @@ from tiphys.apis.core.pod_annotations import MIRROR, validate_annotation_changes
 from tiphys.apis.core.pod_validation import validate_pod_parts
 from tiphys.apis.core.qos import pod_qos
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.inside import difference, inside, inside_all
 
 _MAX_INT32 = 2**31 - 1
 _UPDATE_TEXT = (
@@ -52,7 +53,7 @@ def validate_pod_update(new: Object, old: Object) -> list[FieldError]:
         faults += _narrowing(result, before)
     now, earlier = _given(result), _given(before)
     if now != earlier:
-        faults.append(forbidden("spec", f"{_UPDATE_TEXT}\n{changed_fields(now, earlier, 'spec')}"))
+        faults.append(forbidden("spec", f"{_UPDATE_TEXT}\n{difference('PodSpec', before, result)}"))
     return faults
 
 
@@ -152,9 +153,13 @@ def _narrower_affinity(new: Object, old: Object) -> list[FieldError]:
     terms, earlier = (list(each(part, _REQUIRED, "nodeSelectorTerms")) for part in (new, old))
     if earlier and len(terms) != len(earlier):
         text = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
-        return [invalid(path, terms, text)]
+        return [invalid(path, inside_all("NodeSelectorTerm", terms), text)]
     return [
-        invalid(f"{path}[{index}]", term, "only additions are allowed (no mutations or deletions)")
+        invalid(
+            f"{path}[{index}]",
+            inside("NodeSelectorTerm", term),
+            "only additions are allowed (no mutations or deletions)",
+        )
         for index, (term, before) in enumerate(zip(terms, earlier, strict=False))
         if not _only_longer(term, before)
     ]
@@ -165,25 +170,6 @@ def _only_longer(new: Object, old: Object) -> bool:
     if not any(old.get(key) for key in keys):
         return not any(new.get(key) for key in keys)
     return all((new.get(key) or [])[: len(old.get(key) or ())] == (old.get(key) or []) for key in keys)
-
-
-def changed_fields(new: Any, old: Any, path: str) -> str:
-    """Return one line for each leaf that differs, as ``path: old -> new``."""
-    if isinstance(new, dict) and isinstance(old, dict):
-        lines = [
-            changed_fields(new.get(key), old.get(key), f"{path}.{key}")
-            for key in sorted(set(new) | set(old))
-            if new.get(key) != old.get(key)
-        ]
-        return "\n".join(line for line in lines if line)
-    if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
-        lines = [
-            changed_fields(item, earlier, f"{path}[{index}]")
-            for index, (item, earlier) in enumerate(zip(new, old, strict=True))
-            if item != earlier
-        ]
-        return "\n".join(line for line in lines if line)
-    return "" if new == old else f"{path}: {old!r} -> {new!r}"
 
 
 def validate_ephemeral_update(new: Object, old: Object) -> list[FieldError]:
@@ -199,8 +185,8 @@ def validate_ephemeral_update(new: Object, old: Object) -> list[FieldError]:
         if after is None:
             faults.append(forbidden(path, f'existing ephemeral containers "{name}" may not be removed\n'))
         elif after != before:
-            difference = changed_fields(after, before, path)
-            text = f'existing ephemeral containers "{name}" may not be changed\n{difference}'
+            changed = difference("EphemeralContainer", before, after)
+            text = f'existing ephemeral containers "{name}" may not be changed\n{changed}'
             faults.append(forbidden(path, text))
     return faults
 
@@ -234,7 +220,7 @@ def validate_resize(new: Object, old: Object) -> list[FieldError]:
                 faults.append(forbidden("spec", sidecars if key == "initContainers" else _RESIZE_TEXT))
     _set_back(result, before)
     if not faults and _given(result) != _given(before):
-        faults.append(forbidden("spec", _RESIZE_TEXT))
+        faults.append(forbidden("spec", f"{_RESIZE_TEXT}\n{difference('PodSpec', before, result)}"))
     return faults
 
 

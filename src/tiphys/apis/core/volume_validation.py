@@ -22,6 +22,7 @@ from tiphys.apis.core.env_validation import VOLUME_FIELDS, field_reference, reso
 from tiphys.apis.core.resource_validation import parse_amount
 from tiphys.apis.core.volume_sources import POD_ORDER, POD_SOURCES, SHOWN_TWICE, Check, long_portal
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.inside import inside
 from tiphys.apis.value_validation import label_selector, no_backsteps, one_of, relative_path
 
 _READ_ONLY = ("Disabled", "Enabled", "IfPossible")
@@ -139,7 +140,8 @@ def _token(source: Object, path: str, whole: str) -> Iterator[FieldError]:
 def _trust_bundle(source: Object, path: str) -> Iterator[FieldError]:
     name, signer, selector = (source.get(key) for key in ("name", "signerName", "labelSelector"))
     if name is not None and signer is not None:
-        yield invalid(path, source, "only one of name and signerName may be used")
+        shown = inside("ClusterTrustBundleProjection", source)
+        yield invalid(path, shown, "only one of name and signerName may be used")
     elif name is not None:
         if not name:
             yield required(f"{path}.name", "must be a valid object name")

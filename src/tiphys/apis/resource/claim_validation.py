@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import duplicate, immutable, invalid, required, too_many
-from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.field_errors import duplicate, invalid, required, too_many
+from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apis.core.resource_validation import is_extended
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.inside import immutable_inside
 from tiphys.apis.resource.device_values import (
     allocation_mode_faults,
     class_name_faults,
@@ -51,7 +52,18 @@ def validate_claim_template(template: Object) -> list[FieldError]:
 
 def same_spec(new: Object, old: Object) -> list[FieldError]:
     """What was asked for never changes."""
-    return immutable("spec", new.get("spec"), old.get("spec"))
+    type_ = "ResourceClaimTemplateSpec" if "spec" in peek(new, "spec") else "ResourceClaimSpec"
+    return immutable_inside("spec", type_, _deep(new), _deep(old))
+
+
+def _deep(claim: Object) -> Object:
+    """Return a spec in the form of ``v1``, where what a request wants exactly is a level deeper."""
+    spec: Object = copy_object(peek(claim, "spec"))
+    for request in each(spec if "devices" in spec else peek(spec, "spec"), "devices", "requests"):
+        flat = {key: request.pop(key) for key in (*_FLAT, "capacity") if key in request}
+        if flat:
+            request["exactly"] = flat
+    return spec
 
 
 def claim_spec_faults(spec: Object, path: str) -> list[FieldError]:

@@ -11,6 +11,7 @@ from tiphys.apimachinery.field_errors import immutable, invalid, invalid_all, re
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.volume_sources import driver_name
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.inside import immutable_inside
 from tiphys.apis.resource.device_values import label_faults, pool_name_faults, taint_faults
 from tiphys.apis.value_validation import conditions
 
@@ -66,7 +67,7 @@ def validate_pool_request(request: Object) -> list[FieldError]:
 
 def validate_pool_request_update(new: Object, old: Object) -> list[FieldError]:
     """What was asked for never changes."""
-    return immutable("spec", new.get("spec"), old.get("spec"))
+    return immutable_inside("spec", "ResourcePoolStatusRequestSpec", peek(new, "spec"), peek(old, "spec"))
 
 
 def validate_pool_request_status(new: Object, old: Object) -> list[FieldError]:

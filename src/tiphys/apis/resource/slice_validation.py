@@ -22,6 +22,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.affinity_validation import node_selector
 from tiphys.apis.core.volume_sources import driver_name
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.inside import inside, inside_all
 from tiphys.apis.resource.capacity_validation import (
     binding_faults,
     capacity_faults,
@@ -114,7 +115,8 @@ def _placement(spec: Object) -> list[FieldError]:
         faults += node_selector(selector, "spec.nodeSelector")
         if len(terms or ()) != 1:
             text = "must have exactly one node selector term"
-            faults.append(invalid("spec.nodeSelector.nodeSelectorTerms", terms, text))
+            at = "spec.nodeSelector.nodeSelectorTerms"
+            faults.append(invalid(at, inside_all("NodeSelectorTerm", terms), text))
     faults += _only_true(spec, "allNodes", "spec") + _only_true(spec, "perDeviceNodeSelection", "spec")
     given = _set_fields(spec, "nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection")
     if not given:
@@ -197,7 +199,8 @@ def _attribute(value: Object, path: str) -> list[FieldError]:
                 _text(item, where, is_version=key.startswith("version")) if isinstance(item, str) else []
             )
     if len(given) != 1:
-        faults.append(invalid(path, value if given else "", "exactly one value must be specified"))
+        shown = inside("DeviceAttribute", value) if given else ""
+        faults.append(invalid(path, shown, "exactly one value must be specified"))
     return faults
 
 

@@ -15,7 +15,6 @@ from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import (
     duplicate,
     forbidden,
-    immutable,
     invalid,
     not_supported,
     required,
@@ -26,6 +25,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.affinity_validation import node_selector
 from tiphys.apis.core.volume_sources import driver_name
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.inside import immutable_inside
 from tiphys.apis.resource.capacity_validation import binding_faults
 from tiphys.apis.resource.claim_validation import Names, references_faults, request_names
 from tiphys.apis.resource.device_values import configuration_faults, label_faults, pool_name_faults
@@ -61,7 +61,9 @@ def validate_claim_status(new: Object, old: Object) -> list[FieldError]:
     if allocation is None:
         return faults
     if before.get("allocation") is not None:
-        return faults + immutable("status.allocation", allocation, before["allocation"])
+        return faults + immutable_inside(
+            "status.allocation", "AllocationResult", allocation, before["allocation"]
+        )
     return faults + _allocation(allocation, names, "status.allocation")
 
 

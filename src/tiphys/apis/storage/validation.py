@@ -24,6 +24,7 @@ from tiphys.apis.core.pod_warnings import old_node_label
 from tiphys.apis.core.resource_validation import parse_amount
 from tiphys.apis.core.volume_sources import driver_name
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.inside import immutable_inside
 from tiphys.apis.value_validation import NOT_NEGATIVE, label_selector
 
 _PARAMETERS_MAX = 512
@@ -170,7 +171,9 @@ def validate_attachment_status(obj: Object, _old: Object) -> list[FieldError]:
 
 def validate_attachment_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of replacing a VolumeAttachment; its spec never changes."""
-    return _attachment(new) + immutable("spec", peek(new, "spec"), peek(old, "spec"))
+    return _attachment(new) + immutable_inside(
+        "spec", "VolumeAttachmentSpec", peek(new, "spec"), peek(old, "spec")
+    )
 
 
 def validate_csi_driver(obj: Object) -> list[FieldError]:
@@ -271,7 +274,7 @@ def validate_csi_node_update(new: Object, old: Object) -> list[FieldError]:
             {key: value for key, value in one.items() if key != "allocatable"}
             for one in (driver, before.get(driver.get("name"), driver))
         )
-        faults += immutable("spec.drivers", now, then)
+        faults += immutable_inside("spec.drivers", "CSINodeDriver", now, then)
     return faults
 
 

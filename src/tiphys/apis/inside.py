@@ -1,0 +1,137 @@
+"""Values in the shape that upstream's server has them in inside, which some of its faults show.
+
+Owns: the table of those types (``data/inside.txt``), a value by it (``inside``), and the difference of two
+(``difference``). There every field is shown, under its own name and in its own order, set or not.
+
+Source: k8s.io/apimachinery ``diff.Diff``: a unified diff of both values as JSON.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources as package_files
+from typing import Any
+
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.field_errors import IMMUTABLE, Struct, invalid
+from tiphys.apimachinery.meta import Object
+
+_EMPTY = {"s": "", "i": 0, "b": False, "q": "0", "l": None, "m": None, "*": None}
+_FIRST = re.compile(r"^(?:[A-Z]+(?![a-z])|[A-Z])")
+_ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
+_HOST = ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostUsers")
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    name: str
+    wire: str
+    kind: str
+    """One of ``_EMPTY``, or empty for a type."""
+    type: str = ""
+    is_list: bool = False
+    optional: bool = False
+    inline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Type:
+    fields: tuple[_Field, ...]
+    as_on_the_wire: bool
+
+
+def _wire_name(name: str) -> str:
+    """``DNSPolicy`` is ``dnsPolicy`` on the wire, ``HostIP`` is ``hostIP``."""
+    return _FIRST.sub(lambda match: match[0].lower(), name, count=1)
+
+
+def _field(text: str) -> _Field:
+    name, _, kind = text.partition(":")
+    kind, _, wire = kind.partition("=")
+    inline = name.startswith("+")
+    name = name.removeprefix("+")
+    wire = wire or (name if inline else _wire_name(name))
+    if not kind or kind in _EMPTY:
+        return _Field(name, wire, kind or "*")
+    bare = kind.removeprefix("[]").removeprefix("*")
+    return _Field(name, wire, "", bare, kind.startswith("[]"), kind.startswith("*"), inline)
+
+
+@cache
+def _types() -> dict[str, _Type]:
+    text = package_files.files("tiphys.apis").joinpath("data/inside.txt").read_text()
+    found = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            name, *fields = line.split()
+            found[name.removeprefix("~")] = _Type(tuple(map(_field, fields)), name.startswith("~"))
+    return found
+
+
+def inside(type_: str, value: Object) -> Struct:
+    """Return a value in the shape of a type of the table."""
+    if type_ == "PodSpec":
+        value = _with_host(value)
+    return Struct(_shown(_types()[type_], value))
+
+
+def _with_host(spec: Object) -> Object:
+    """Inside, what a pod shares with its host belongs to its security context."""
+    shared = {key: spec[key] for key in _HOST if key in spec}
+    return {**spec, "securityContext": {**(spec.get("securityContext") or {}), **shared}}
+
+
+def _shown(type_: _Type, value: Object) -> Iterator[tuple[str, Any]]:
+    for field in type_.fields:
+        found = value.get(field.wire)
+        if type_.as_on_the_wire:
+            if found not in (None, "", {}, [], 0):
+                yield field.wire, found
+        elif field.inline:
+            yield from _shown(_types()[field.type], (found or {}) if field.wire else value)
+        elif field.kind:
+            empty = _EMPTY[field.kind]
+            absent = found is None or (empty is None and found in ([], {}))
+            yield field.name, empty if absent else found
+        elif field.is_list:
+            yield field.name, [inside(field.type, item) for item in found] if found else None
+        elif found is None and field.optional:
+            yield field.name, None
+        else:
+            yield field.name, inside(field.type, found or {})
+
+
+def inside_all(type_: str, values: Sequence[Object] | None) -> list[Struct] | None:
+    """Return a list in the shape of a type of the table."""
+    return None if values is None else [inside(type_, value) for value in values]
+
+
+def immutable_inside(path: str, type_: str, new: Object | None, old: Object | None) -> list[FieldError]:
+    """The fault of changing a value that never may change, shown as it is inside."""
+    if (new or {}) == (old or {}):
+        return []
+    return [invalid(path, None if new is None else inside(type_, new), IMMUTABLE)]
+
+
+def _sorted_maps(value: Any) -> Any:
+    if isinstance(value, dict):
+        keys = value if isinstance(value, Struct) else sorted(value)
+        return {key: _sorted_maps(value[key]) for key in keys}
+    return [_sorted_maps(item) for item in value] if isinstance(value, list) else value
+
+
+def _lines(type_: str, value: Object | list[Object]) -> list[str]:
+    shown = inside_all(type_, value) if isinstance(value, list) else inside(type_, value)
+    text = json.dumps(_sorted_maps(shown), indent=1, ensure_ascii=False)
+    return [line + "\n" for line in text.translate(_ESCAPES).split("\n")]
+
+
+def difference(type_: str, old: Object | list[Object], new: Object | list[Object]) -> str:
+    """Return what is different in a new value, or list of values, with three lines around."""
+    lines = difflib.unified_diff(_lines(type_, old), _lines(type_, new), n=3)
+    return "".join(list(lines)[2:])
