@@ -26,6 +26,29 @@ async def test_aggregated_discovery_has_a_tag(api: Any) -> None:
     assert (again.status, again.raw) == (304, b"")
 
 
+DEFAULT = "/api/v1/namespaces/default"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "end"),
+    [
+        pytest.param(DEFAULT, {}, b"}}\n", id="an object"),
+        pytest.param(DEFAULT, {"accept": TABLE}, b"}]}\n", id="a table"),
+        pytest.param("/api/v1/namespaces", {}, b"}]}\n", id="a list"),
+        pytest.param(f"{DEFAULT}/configmaps/none", {}, b'"code":404}\n', id="a failure"),
+        pytest.param("/apis/apps/v1", {}, b"}]}\n", id="discovery"),
+        pytest.param(DEFAULT, {"user_agent": "curl/8"}, b"  }\n}", id="laid out for people"),
+        pytest.param(f"{DEFAULT}?pretty=true", {}, b"  }\n}", id="laid out on request"),
+        pytest.param("/version", {}, b'"\n}', id="the version"),
+        pytest.param("/openid/v1/jwks", {}, b'"}]}', id="token keys"),
+    ],
+)
+async def test_how_an_answer_ends(api: Any, path: str, more: dict[str, str], end: bytes) -> None:
+    raw = (await api("GET", path, **more)).raw
+    assert raw.endswith(end), raw[-20:]
+
+
 async def test_version(api: Any) -> None:
     assert (await api.get("/version"))["gitVersion"] == "v1.36.0"
 

@@ -68,9 +68,9 @@ class NonResource:
             case "/metrics":
                 return Response(200, {"content-type": Metrics.CONTENT_TYPE}, self._metrics.render())
             case "/.well-known/openid-configuration":
-                return _json(self._keys.openid_configuration(self._jwks_uri()), "public, max-age=3600")
+                return _metadata(self._keys.openid_configuration(self._jwks_uri()))
             case "/openid/v1/jwks":
-                response = _json(self._keys.jwks(), "public, max-age=3600")
+                response = _metadata(self._keys.jwks())
                 response.headers["content-type"] = "application/jwk-set+json"
                 return response
         return None
@@ -103,6 +103,12 @@ def version_info() -> dict[str, str]:
     }  # fmt: skip
 
 
-def _json(value: Any, cache: str = "no-cache, private") -> Response:
-    headers = {"content-type": "application/json", "cache-control": cache}
+def _metadata(value: Any) -> Response:
+    """Answer with a document for other issuers of tokens: compact, kept for an hour."""
+    headers = {"content-type": "application/json", "cache-control": "public, max-age=3600"}
+    return Response(200, headers, orjson.dumps(value))
+
+
+def _json(value: Any) -> Response:
+    headers = {"content-type": "application/json", "cache-control": "no-cache, private"}
     return Response(200, headers, orjson.dumps(value, option=orjson.OPT_INDENT_2))

@@ -108,7 +108,7 @@ class QuickReads:
         if cached is None:
             return None
         try:
-            body = cached.raw
+            body = cached.raw + respond.END
         except StatusError:
             return None
         size = len(body)

@@ -23,6 +23,9 @@ from tiphys.apiserver.objects import Cached, Page
 from tiphys.wire.message import Request, Response
 
 _PRETTY = orjson.OPT_INDENT_2
+_COMPACT = orjson.OPT_APPEND_NEWLINE
+"""As upstream's encoder: a line break ends every JSON answer that is not laid out for people."""
+END = b"\n"
 NO_STORE = "no-cache, private"
 
 
@@ -50,7 +53,7 @@ def encode(value: Any, form: Format) -> tuple[bytes, str]:
     if form.media_type == YAML:
         text = yaml.dump(value, Dumper=yaml.CSafeDumper, default_flow_style=False, allow_unicode=True)
         return text.encode(), YAML
-    return orjson.dumps(value, option=_PRETTY if form.pretty else None), JSON
+    return orjson.dumps(value, option=_PRETTY if form.pretty else _COMPACT), JSON
 
 
 def _warning(text: str) -> str:
@@ -85,7 +88,7 @@ def respond_cached(call: Call, cached: Cached, status: int = 200) -> Response:
     form = call_format(call)
     resource = call.resource
     if form.plain_json and resource.storage == resource.gvk:
-        return Response(status, headers_of(call.warnings, JSON), cached.raw)
+        return Response(status, headers_of(call.warnings, JSON), cached.raw + END)
     return _transformed(call, form, at_version(cached, resource), status)
 
 
@@ -192,7 +195,7 @@ def respond_page(call: Call, page: Page) -> Response:
             }
         )
         items = page.joined() if page.joined is not None else b",".join([item.raw for item in page.items])
-        parts = (head[:-1] + b',"items":[', items, b"]}")
+        parts = (head[:-1] + b',"items":[', items, b"]}" + END)
         return Response(200, headers_of(call.warnings, JSON), parts)
     check_form(call, form, is_list=True)
     objects = [at_version(item, resource) for item in page.items]

@@ -194,4 +194,4 @@ def _table(items: list[Object], form: Format) -> Object:
 
 def _json(value: Any) -> Response:
     headers = {"content-type": "application/json", "cache-control": "no-cache, private"}
-    return Response(200, headers, orjson.dumps(value))
+    return Response(200, headers, orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
