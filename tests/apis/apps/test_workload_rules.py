@@ -50,6 +50,11 @@ NEW: dict[str, tuple[Body, list[str]]] = {
         workload("ReplicaSet", selector={}),
         ["spec.selector: Invalid value: {}: empty selector is invalid for deployment"],
     ),
+    "recreated": (deployment(strategy={"type": "Recreate"}), []),
+    "recreated and rolling": (
+        deployment(strategy={"type": "Recreate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}}),
+        ["spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is 'Recreate'"],
+    ),
     "unknown strategy": (
         deployment(strategy={"type": "X"}),
         [

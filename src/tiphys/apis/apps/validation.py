@@ -101,9 +101,9 @@ def validate_deployment(obj: Object) -> list[FieldError]:
 
 def _deployment_strategy(strategy: Object, path: str) -> list[FieldError]:
     kind, rolling = strategy.get("type"), strategy.get("rollingUpdate")
-    if kind == "Recreate" and rolling is not None:
+    if kind == "Recreate":
         text = "may not be specified when strategy `type` is 'Recreate'"
-        return [forbidden(f"{path}.rollingUpdate", text)]
+        return [] if rolling is None else [forbidden(f"{path}.rollingUpdate", text)]
     if kind != "RollingUpdate":
         shown = Struct(Type=kind or "", RollingUpdate=shown_rolling(rolling))
         return [not_supported(path, shown, ("Recreate", "RollingUpdate"))]
