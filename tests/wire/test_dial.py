@@ -1,10 +1,14 @@
 """Outgoing connections: every byte arrives, whatever the ends do; failures are the caller's to read."""
 
 import asyncio
+import gc
+import os
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import pytest
 import uvloop
@@ -15,6 +19,7 @@ from tiphys.wire.client import ConnectFailed, send
 from tiphys.wire.dial import dial
 from tiphys.wire.message import ByteStream, Request, Response
 from tiphys.wire.server import Server, serve
+from tiphys.wire.tls_handshake import Handshake
 
 DEADLINE_S = 20
 NOW = RealClock().now()
@@ -145,3 +150,62 @@ async def test_a_peer_that_goes_while_it_is_written_to() -> None:
             await write_forever(stream)
         assert await stream.read() == b""
         await stream.close()
+
+
+async def test_told_to_stop_in_the_turn_in_which_it_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[ssl.SSLSocket] = []
+    dialing: asyncio.Task[object]
+
+    class Unlucky(Handshake):
+        def __init__(self, loop: Any, sock: ssl.SSLSocket, limit_s: float, ended: Any) -> None:
+            def stopped(handshake: Handshake, shaken: ssl.SSLSocket | None) -> None:
+                ended(handshake, shaken)
+                dialing.cancel()
+
+            made.append(sock)
+            super().__init__(loop, sock, limit_s, stopped)
+
+    monkeypatch.setattr("tiphys.wire.dial.Handshake", Unlucky)
+    async with serving(tls=True) as server:
+        dialing = asyncio.ensure_future(dial("127.0.0.1", server.port, ssl_context=trusting()))
+        with pytest.raises(asyncio.CancelledError):
+            await dialing
+    assert [sock.fileno() for sock in made] == [-1]
+
+
+@contextmanager
+def silent_peer() -> Iterator[int]:
+    """A peer that shakes hands, and neither says anything nor ends before it is let go."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        over = threading.Event()
+
+        def attend() -> None:
+            plain, _ = listening.accept()
+            with pki.server_context(PAIR, None).wrap_socket(plain, server_side=True):
+                over.wait(DEADLINE_S)
+
+        attending = threading.Thread(target=attend)
+        attending.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            over.set()
+            attending.join()
+
+
+def test_a_loop_that_ends_before_the_peer_does_leaves_nothing_open(recwarn: pytest.WarningsRecorder) -> None:
+    async def talk_briefly(port: int) -> None:
+        stream = await dial("127.0.0.1", port, ssl_context=trusting())
+        await stream.close()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    before = set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else set()
+    with silent_peer() as port:
+        asyncio.run(talk_briefly(port))
+    gc.collect()
+    assert not [warning for warning in recwarn if issubclass(warning.category, ResourceWarning)]
+    if before:
+        assert len(os.listdir("/proc/self/fd")) <= len(before)

@@ -67,9 +67,10 @@ class ScriptedSocket:
         self.arriving: deque[bytes | Exception] = deque()
         self.calls: list[str] = []
         self.failing: Exception | None = None
+        self.detached = False
 
     def fileno(self) -> int:
-        return 7
+        return -1 if self.detached else 7
 
     def write(self, data: Any) -> int:
         if self.failing is not None:
@@ -91,11 +92,9 @@ class ScriptedSocket:
         buffer[: len(found)] = found
         return len(found)
 
-    def recv(self, size: int) -> bytes:
-        found = self.arriving.popleft() if self.arriving else BlockingIOError()
-        if isinstance(found, Exception):
-            raise found
-        return found
+    def detach(self) -> int:
+        self.detached = True
+        return 7
 
     def unwrap(self) -> None:
         self.calls.append("unwrap")
@@ -106,6 +105,24 @@ class ScriptedSocket:
 
     def close(self) -> None:
         self.calls.append("close")
+
+
+class Descriptors:
+    """In place of ``os``: reads and closes the descriptor that a socket was detached from."""
+
+    def __init__(self, sock: ScriptedSocket) -> None:
+        self.sock = sock
+
+    def read(self, fd: int, size: int) -> bytes:
+        assert (fd, self.sock.detached) == (7, True)
+        found = self.sock.arriving.popleft() if self.sock.arriving else BlockingIOError()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def close(self, fd: int) -> None:
+        assert (fd, self.sock.detached) == (7, True)
+        self.sock.close()
 
 
 class Protocol(asyncio.BufferedProtocol):
@@ -144,8 +161,9 @@ class Protocol(asyncio.BufferedProtocol):
 
 
 @pytest.fixture
-def made() -> tuple[Loop, ScriptedSocket, Protocol, TlsTransport]:
+def made(monkeypatch: pytest.MonkeyPatch) -> tuple[Loop, ScriptedSocket, Protocol, TlsTransport]:
     loop, sock, protocol = Loop(), ScriptedSocket(), Protocol()
+    monkeypatch.setattr("tiphys.wire.tls.os", Descriptors(sock))
     transport = TlsTransport(loop, sock, protocol, ("10.0.0.1", 5))  # type: ignore[arg-type]
     transport.start()
     protocol.told.clear()

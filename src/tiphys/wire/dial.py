@@ -90,6 +90,8 @@ async def _shake_hands(
     except BaseException:
         if not done.done() or done.cancelled():
             handshake.drop()
+        elif done.exception() is None:
+            done.result().close()  # told to stop in the very turn in which it succeeded
         raise
     protocol = _Dialed(loop)
     TlsTransport(loop, shaken, protocol, peer).start()

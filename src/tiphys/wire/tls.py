@@ -11,6 +11,7 @@ addition: bytes that are written are kept by reference, so they must not change 
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -264,12 +265,13 @@ class TlsTransport(asyncio.Transport):
             self._drop(None)
             return
         self._timer = self._loop.call_later(CLOSE_S, self._drop, None)
+        self._sock.detach()  # from here on the descriptor is all that is left, and ours to close
         self._loop.add_reader(self._fd, self._discard)
         self._reading = True
 
     def _discard(self) -> None:
         try:
-            data = self._sock.recv(RECORD_BYTES)
+            data = os.read(self._fd, RECORD_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -278,7 +280,7 @@ class TlsTransport(asyncio.Transport):
             self._drop(None)
 
     def _drop(self, error: Exception | None) -> None:
-        """Let the socket go; the protocol hears of it in the next turn."""
+        """Let the socket go; the protocol hears of it in the next turn, which may never come."""
         if self._lost:
             return
         self._lost = self._closing = True
@@ -290,8 +292,20 @@ class TlsTransport(asyncio.Transport):
             self._timer.cancel()
         self._backlog.clear()
         self._backlog_bytes = 0
+        self._let_go()
         self._loop.call_soon(self._gone, error)
 
+    def _let_go(self) -> None:
+        if self._sock.fileno() >= 0:
+            self._sock.close()
+        elif self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+    def __del__(self) -> None:
+        """Close what waited for the peer's end when its loop came to its own."""
+        if self._timer is not None:
+            self._let_go()
+
     def _gone(self, error: Exception | None) -> None:
-        self._sock.close()
         self._protocol.connection_lost(error)
