@@ -69,6 +69,10 @@ class ScriptedSocket:
         self.failing: Exception | None = None
         self.detached = False
 
+    @property
+    def _sslobj(self) -> "ScriptedSocket":
+        return self
+
     def fileno(self) -> int:
         return -1 if self.detached else 7
 

@@ -128,7 +128,7 @@ class ObjectStore(Protocol):
         resource_version: str = "",
         send_initial_events: bool | None = None,
         bookmarks: bool = False,
-        push: Callable[[bytes], bool] | None = None,
+        push: Callable[[bytes, int], bool] | None = None,
     ) -> AsyncIterator[builtins.list[Change]]:
         """Yield batches until closed. ``""``/``"0"``: synthetic ADDED for what exists, then changes.
 
@@ -136,7 +136,8 @@ class ObjectStore(Protocol):
         where they end.
 
         Raises Expired on the first step when history is gone; a watcher too slow is ended. While the reader
-        waits, ``push`` may be given frames instead; where it returns False, the reader gets them.
+        waits, ``push`` may be given frames (and how many events) instead; where it returns False, the reader
+        gets them.
         """
         ...
 

@@ -36,7 +36,8 @@ class TlsTransport(asyncio.Transport):
 
     __slots__ = (
         "_backlog", "_backlog_bytes", "_closing", "_fd", "_finished", "_get_buffer", "_loop", "_lost",
-        "_paused", "_peer", "_protocol", "_read", "_reading", "_repeat", "_sock", "_timer", "_writing",
+        "_paused", "_peer", "_protocol", "_read", "_reading", "_repeat", "_sock", "_timer", "_write",
+        "_writing",
     )  # fmt: skip
 
     def __init__(
@@ -50,7 +51,11 @@ class TlsTransport(asyncio.Transport):
         self._loop = loop
         self._sock = sock
         self._fd = sock.fileno()
-        self._read = cast(Callable[[int, memoryview], int], sock.read)  # typed as without a buffer
+        # OpenSSL's own calls: an SSLSocket's check first what a transport knows. They raise SSLEOFError
+        # where the peer has gone without saying so.
+        session = cast(Any, sock)._sslobj
+        self._read: Callable[[int, memoryview], int] = session.read
+        self._write: Callable[[bytes | bytearray | memoryview], int] = session.write
         self._protocol = protocol
         self._get_buffer = cast(Callable[[int], memoryview], protocol.get_buffer)
         self._peer = peer
@@ -148,12 +153,22 @@ class TlsTransport(asyncio.Transport):
         """Send, or keep what the peer does not take yet."""
         if self._closing or not data:
             return
-        if not self._backlog:
-            self._send(data)
-            if not self._backlog:
-                return
-        else:
+        if self._backlog:
             self._keep(data)
+        elif len(data) > SLICE_BYTES:
+            self._keep(data)
+            self._flush()
+        else:
+            try:
+                self._write(data)
+                return
+            except ssl.SSLWantWriteError:
+                self._keep(data)
+                self._repeat = True
+                self._await_writable()
+            except OSError as error:
+                self._drop(error)
+                return
         if self._backlog_bytes > HIGH_WATER_BYTES and not self._paused:
             self._paused = True
             self._protocol.pause_writing()
@@ -161,21 +176,6 @@ class TlsTransport(asyncio.Transport):
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         for data in list_of_data:
             self.write(data)
-
-    def _send(self, data: bytes | bytearray | memoryview) -> None:
-        """Hand bytes to OpenSSL while nothing is waiting before them."""
-        if len(data) > SLICE_BYTES:
-            self._keep(data)
-            self._flush()
-            return
-        try:
-            self._sock.write(data)
-        except ssl.SSLWantWriteError:
-            self._keep(data)
-            self._repeat = True
-            self._await_writable()
-        except OSError as error:
-            self._drop(error)
 
     def _keep(self, data: bytes | bytearray | memoryview) -> None:
         view = memoryview(data)
@@ -194,7 +194,7 @@ class TlsTransport(asyncio.Transport):
         while backlog and left > 0:
             piece = backlog[0] if self._repeat else self._first_of_backlog()
             try:
-                self._sock.write(piece)
+                self._write(piece)
             except ssl.SSLWantWriteError:
                 self._repeat = True
                 break

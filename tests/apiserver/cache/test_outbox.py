@@ -34,12 +34,14 @@ class Reader:
     def __init__(self, outbox: Outbox | None) -> None:
         self.takes = True
         self.pushed: list[bytes] = []
+        self.events = 0
         self.read: list[bytes] = []
         self.watcher = Watcher(Selection(), outbox, self.push if outbox is not None else None)
 
-    def push(self, frames: bytes) -> bool:
+    def push(self, frames: bytes, count: int) -> bool:
         if self.takes:
             self.pushed.append(frames)
+            self.events += count
         return self.takes
 
     async def run(self) -> None:
@@ -83,6 +85,7 @@ async def test_the_events_of_one_turn_are_joined_once(readers: list[Reader]) -> 
             reader.watcher.offer(event(revision))
     await turn()
     assert [reader.pushed for reader in readers] == [[b"<1><2><3>"]] * 3
+    assert [reader.events for reader in readers] == [3] * 3
 
 
 async def test_shared_events_are_joined_for_all(readers: list[Reader]) -> None:
@@ -209,7 +212,7 @@ async def test_one_event_to_many_watchers_costs_one_encoding(
     monkeypatch.setattr(watchers, "change", counted)
     pushed: list[bytes] = []
 
-    def push(frames: bytes) -> bool:
+    def push(frames: bytes, count: int) -> bool:
         pushed.append(frames)
         return True
 

@@ -337,7 +337,7 @@ class CachedStore:
         resource_version: str = "",
         send_initial_events: bool | None = None,
         bookmarks: bool = False,
-        push: Callable[[bytes], bool] | None = None,
+        push: Callable[[bytes, int], bool] | None = None,
     ) -> AsyncIterator[builtins.list[Change]]:
         """Yield batches until closed or cut off. Raises Expired on the first step when history is gone."""
         wanted = versions.parse_version(resource_version)

@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from tiphys.apiserver.cache.entry import Entry, change
 from tiphys.apiserver.objects import Change, Selection
@@ -96,25 +96,29 @@ class Outbox:
         for _ in range(min(len(due), SHARE)):
             watcher = due.popleft()
             changes = watcher.due()
-            if changes and not watcher.push(self._join(changes)):
-                watcher.wake()
-            elif changes:
-                watcher.taken()
+            if changes:
+                frames = changes[0].frame if len(changes) == 1 else self._join(changes)
+                if watcher.push(frames, len(changes)):
+                    watcher.taken()
+                else:
+                    watcher.wake()
         if due:
             asyncio.get_running_loop().call_soon(self._deliver)
         else:
             self._frames, self._joined = [], b""
 
     def _join(self, changes: list[Change]) -> bytes:
-        if len(changes) == 1:
-            return changes[0].frame
         if changes != self._frames:
             self._frames, self._joined = changes, b"".join([change.frame for change in changes])
         return self._joined
 
 
-def _never(_: bytes) -> bool:
+def _never(_frames: bytes, _count: int) -> bool:
     return False
+
+
+Push: TypeAlias = Callable[[bytes, int], bool]
+"""Takes frames and how many events they hold; False: it cannot now."""
 
 
 class Watcher:
@@ -136,9 +140,7 @@ class Watcher:
         "wanted",
     )
 
-    def __init__(
-        self, selection: Selection, outbox: Outbox | None = None, push: Callable[[bytes], bool] | None = None
-    ) -> None:
+    def __init__(self, selection: Selection, outbox: Outbox | None = None, push: Push | None = None) -> None:
         self.selection = selection
         self.closed = False
         self.waiter: asyncio.Future[None] | None = None

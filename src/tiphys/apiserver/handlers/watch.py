@@ -73,10 +73,11 @@ class WatchStream:
         """Have live events written by ``write`` while the reader waits for the next chunk."""
         self._write = write
 
-    def push(self, frames: bytes) -> bool:
+    def push(self, frames: bytes, count: int) -> bool:
+        """Write so many events at once; False where the reader must take them."""
         if self._write is None or not self._write(frames):
             return False
-        self._counted.events += frames.count(b"\n")
+        self._counted.events += count
         return True
 
     def __aiter__(self) -> WatchStream:
