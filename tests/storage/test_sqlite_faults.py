@@ -265,7 +265,7 @@ async def test_compaction_goes_in_steps_between_which_others_write(tmp_path: Pat
 
 async def test_the_log_before_the_file_does_not_grow_for_ever(tmp_path: Path) -> None:
     path, wal = tmp_path / "store.db", tmp_path / "store.db-wal"
-    store = await opened(path, pace=Pace(checkpoint_bytes=200_000, wal_pages=100))
+    store = await opened(path, pace=Pace(checkpoint_bytes=200_000, wal_pages=100, wal_bytes=800_000))
     sizes: list[int] = []
 
     async def write(worker: int) -> None:
@@ -275,8 +275,51 @@ async def test_the_log_before_the_file_does_not_grow_for_ever(tmp_path: Path) ->
 
     await asyncio.gather(*(write(worker) for worker in range(4)))
     await store.close()
-    assert max(sizes) < 2_000_000  # of some 5 MB written
+    assert max(sizes) < 2_000_000  # of some 7 MB written
     assert check_file(path) == []
+
+
+@pytest.mark.parametrize("broken", [False, True])
+async def test_writers_wait_for_a_checkpoint_that_cannot_keep_up(tmp_path: Path, *, broken: bool) -> None:
+    path, wal = tmp_path / "store.db", tmp_path / "store.db-wal"
+    store = await opened(path, pace=Pace(checkpoint_bytes=1 << 40, wal_bytes=300_000))
+    finish, calls = store._file.finish_checkpoint, 0
+
+    def counted() -> tuple[int, int]:
+        nonlocal calls
+        calls += 1
+        if broken:
+            raise StoreUnavailable("no space left")
+        return finish()
+
+    store._file.finish_checkpoint = counted  # type: ignore[method-assign]
+    for number in range(100):
+        await store.commit([Put(f"/{number}", b"x" * 8000)])
+    assert calls >= 2
+    size = wal.stat().st_size
+    assert size > 1_000_000 if broken else size < 700_000
+    await store.close()
+    assert check_file(path) == []
+
+
+async def test_checkpoints_of_the_usual_pace_are_small(tmp_path: Path) -> None:
+    store = await opened(tmp_path / "store.db")
+    loop, copied = asyncio.get_running_loop(), asyncio.Event()
+    checkpoint = store._file.checkpoint
+
+    def told() -> tuple[int, int]:
+        result = checkpoint()
+        loop.call_soon_threadsafe(copied.set)
+        return result
+
+    store._file.checkpoint = told  # type: ignore[method-assign]
+    for number in range(6):
+        await store.commit([Put(f"/{number}", b"x" * 1_000_000)])
+        if number % 3 == 2:
+            async with asyncio.timeout(10):
+                await copied.wait()
+            copied.clear()
+    await store.close()
 
 
 async def test_every_task_of_the_store_goes_on_after_a_failure(

@@ -248,6 +248,7 @@ class SqliteStore:
                 self._unsure = False
             planned = self._plan(taken)
             if planned.events or planned.leases:
+                await self._upkeep.make_room()
                 await asyncio.get_running_loop().run_in_executor(
                     self._writer, self._file.append, planned.events, planned.leases
                 )

@@ -35,10 +35,13 @@ class Pace:
     """What a step of compaction aims at: a write may have to wait that long."""
     pause_s: float = 0.006
     """Between two steps."""
-    checkpoint_bytes: int = 16 * 1024 * 1024
-    """Written since the last checkpoint (about) that make the next one due."""
+    checkpoint_bytes: int = 2 * 1024 * 1024
+    """Written since the last checkpoint (about) that make the next one due. Commits wait for the same disk
+    beside it: small ones are not felt."""
     wal_pages: int = 8192
     """A write-ahead log this long is finished off, on the writer's thread, so that it can begin anew."""
+    wal_bytes: int = 256 * 1024 * 1024
+    """At this length (about) writers wait until it is: checkpoints cannot keep up with them."""
 
 
 class Upkeep:
@@ -52,6 +55,8 @@ class Upkeep:
         self._marks = Marks(retention)
         self._written = 0
         self._uncopied = 0
+        self._grown = 0  # since the write-ahead log last began anew
+        self._copying = asyncio.Lock()
         self._full = asyncio.Event()
         self._compacting = asyncio.Lock()
         self.compacted = 0
@@ -81,6 +86,7 @@ class Upkeep:
 
     def _grew(self, size: int) -> None:
         self._uncopied += size
+        self._grown += size
         if self._uncopied >= self._pace.checkpoint_bytes:
             self._full.set()
 
@@ -103,9 +109,28 @@ class Upkeep:
         Under unbroken load there is always a rest that came meanwhile, and the log could never begin anew: a
         long one has its rest copied while writers wait, about as long as for one more commit.
         """
-        pages, _ = await self._run(self._copier, self._file.checkpoint)
-        if pages >= self._pace.wal_pages:
-            await self._run(self._writer, self._file.finish_checkpoint)
+        async with self._copying:
+            pages, _ = await self._run(self._copier, self._file.checkpoint)
+            if pages >= self._pace.wal_pages:
+                await self._finish()
+
+    async def _finish(self) -> None:
+        """Copy what is left on the writer's thread, where nothing can come meanwhile."""
+        pages, copied = await self._run(self._writer, self._file.finish_checkpoint)
+        if copied == pages:  # else somebody still reads of it
+            self._grown = 0
+
+    async def make_room(self) -> None:
+        """Keep a writer waiting while the write-ahead log is far too long. Called before each batch."""
+        if self._grown < self._pace.wal_bytes:
+            return
+        async with self._copying:
+            if self._grown < self._pace.wal_bytes:
+                return
+            try:
+                await self._finish()
+            except StoreUnavailable as error:
+                log.warning("checkpoint failed: %s", error)  # what is written is safe in the log
 
     # -- compaction
 
