@@ -81,7 +81,13 @@ async def _binds(name: str, nodes: int, pods: int, asks: str = "") -> AsyncItera
         await _nodes(server, nodes)
         await create(server, _PODS, (_pod(i, asks) for i in range(pods)))
         follower = asyncio.create_task(_follow(server, pods))  # parent: this row
-        arguments = ["tiphys.cmd.main", "scheduler", "--kubeconfig", str(server.kubeconfig())]
+        arguments = [
+            "tiphys.cmd.main",
+            "scheduler",
+            "--kubeconfig",
+            str(server.kubeconfig()),
+            "--leader-elect=false",
+        ]
         before = server.processor_us()
         with process(arguments, server.folder / "scheduler.log") as scheduler:
             first, last, count = await follower

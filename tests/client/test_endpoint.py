@@ -1,16 +1,24 @@
 """A component's endpoint: open health, guarded metrics, and what they count."""
 
 import asyncio
+import contextlib
+import socket
+import ssl
 
 import orjson
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
-from tiphys.apimachinery.clock import FakeClock
+from tiphys.apimachinery.clock import FakeClock, RealClock
 from tiphys.client import metrics
-from tiphys.client.endpoint import ComponentEndpoint, with_endpoint
+from tiphys.client.delegated import DelegatedOptions
+from tiphys.client.endpoint import ComponentEndpoint, EndpointOptions, with_endpoint
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.rest import Client
+from tiphys.client.transport import TransportError
 from tiphys.client.workqueue import WorkQueue
+from tiphys.wire import pki
 from tiphys.wire.message import Request, Response
 
 
@@ -28,9 +36,8 @@ class Reviews:
             good = body["spec"]["token"] == "good"
             status = {"authenticated": good, "user": {"username": "alice", "groups": ["g"]}}
         else:
-            assert body["spec"]["nonResourceAttributes"] == {"path": "/metrics", "verb": "get"}
-            assert body["spec"]["user"] == "alice"
-            status = {"allowed": self.allowed}
+            self.question = body["spec"]
+            status = {"allowed": self.allowed and body["spec"]["user"] == "alice"}
         answer = orjson.dumps({**body, "status": status})
         return Response(201, {"content-type": "application/json"}, answer)
 
@@ -39,7 +46,11 @@ class Reviews:
 async def world():
     reviews, clock = Reviews(), FakeClock()
     client = Client(InProcessTransport(reviews))
-    yield reviews, clock, ComponentEndpoint("kube-scheduler", client, clock)
+    options = EndpointOptions(
+        flags={"secure-port": "10259", "leader-elect": "true"},
+        configuration={"a.config.k8s.io": {"kind": "A"}},
+    )
+    yield reviews, clock, ComponentEndpoint("kube-scheduler", client, clock, options)
     await client.close()
 
 
@@ -49,8 +60,10 @@ def get(path, token=""):
 
 @pytest.mark.parametrize(
     ("path", "token", "status"),
-    [("/healthz", "", 200), ("/livez", "", 200), ("/readyz", "", 200), ("/metrics", "", 401),
-     ("/metrics", "bad", 401), ("/metrics", "good", 200), ("/other", "good", 404)],
+    [("/healthz", "", 200), ("/livez", "", 200), ("/readyz", "", 200), ("/metrics", "", 403),
+     ("/metrics", "bad", 401), ("/metrics", "good", 200), ("/other", "good", 404), ("/other", "", 403),
+     ("/healthz/ping", "good", 200), ("/healthz/pong", "good", 404), ("/flagz", "", 403),
+     ("/configz", "", 403), ("/statusz", "", 403), ("/statusz", "good", 200)],
 )  # fmt: skip
 async def test_who_may_read_what(world, path, token, status):
     _, _, endpoint = world
@@ -61,13 +74,125 @@ async def test_an_answer_is_remembered_for_a_while(world):
     reviews, clock, endpoint = world
     reviews.allowed = False
     answer = await endpoint.handle(get("/metrics", "good"))
-    assert (answer.status, answer.body) == (403, b'User "alice" cannot get path "/metrics"')
+    assert reviews.question["nonResourceAttributes"] == {"path": "/metrics", "verb": "get"}
+    assert (reviews.question["user"], reviews.question["groups"]) == ("alice", ["g"])
+    status = orjson.loads(answer.body)
+    assert (answer.status, status["kind"], status["message"]) == (
+        403, "Status", 'forbidden: User "alice" cannot get path "/metrics"'
+    )  # fmt: skip
     reviews.allowed = True
     asked = reviews.asked
     assert (await endpoint.handle(get("/metrics", "good"))).status == 403
     assert reviews.asked == asked
     clock.advance(11)
     assert (await endpoint.handle(get("/metrics", "good"))).status == 200
+
+
+async def test_who_shows_nothing_is_anonymous(world):
+    reviews, _, endpoint = world
+    answer = await endpoint.handle(get("/metrics"))
+    assert reviews.question["user"] == "system:anonymous"
+    assert reviews.question["groups"] == ["system:unauthenticated"]
+    assert orjson.loads(answer.body)["message"] == (
+        'forbidden: User "system:anonymous" cannot get path "/metrics"'
+    )
+
+
+async def test_administrators_need_no_question(world):
+    reviews, clock, endpoint = world
+    authority = pki.make_ca("ca", clock.now())
+    pair = pki.issue_client(authority, "admin", ["system:masters"], clock.now())
+    der = x509.load_pem_x509_certificate(pair.certificate).public_bytes(serialization.Encoding.DER)
+    request = Request("GET", "/metrics", peer_certificate=der)
+    assert (await endpoint.handle(request)).status == 200
+    assert reviews.asked == 0
+
+
+async def test_without_an_api_server_nobody_is_let_in():
+    async def away(_):
+        raise TransportError("away")
+
+    client = Client(InProcessTransport(away))
+    endpoint = ComponentEndpoint("kube-scheduler", client, FakeClock())
+    assert (await endpoint.handle(get("/healthz"))).status == 200
+    assert (await endpoint.handle(get("/metrics"))).status == 500
+    assert (await endpoint.handle(get("/metrics", "good"))).status == 401
+    await client.close()
+
+
+async def test_what_may_be_open_is_an_option():
+    async def away(_):
+        raise TransportError("away")
+
+    client = Client(InProcessTransport(away))
+    options = EndpointOptions(access=DelegatedOptions(open_paths=("/healthz/*", "/metrics")))
+    endpoint = ComponentEndpoint("kube-scheduler", client, FakeClock(), options)
+    for path, status in (("/metrics", 200), ("/healthz/ping", 200), ("/livez", 500)):
+        assert (await endpoint.handle(get(path))).status == status
+    await client.close()
+
+
+async def test_what_it_was_started_with_is_shown(world):
+    _, clock, endpoint = world
+    clock.advance(3723)
+    flags = (await endpoint.handle(get("/flagz", "good"))).body.decode()
+    assert flags.startswith(
+        "\nkube-scheduler flags\nWarning: This endpoint is not meant to be machine parseable"
+    )
+    assert flags.endswith("\nleader-elect=true\nsecure-port=10259\n")
+    status = (await endpoint.handle(get("/statusz", "good"))).body.decode()
+    assert "Up: 1 hr 02 min 03 sec\n" in status
+    assert "Binary version: 1.36.0\n" in status
+    config = await endpoint.handle(get("/configz", "good"))
+    assert orjson.loads(config.body) == {"a.config.k8s.io": {"kind": "A"}}
+
+
+async def test_health_says_what_was_looked_at(world):
+    _, _, endpoint = world
+    answer = await endpoint.handle(Request("GET", "/readyz", raw_query="verbose"))
+    assert answer.body == b"[+]ping ok\nreadyz check passed\n"
+
+
+async def test_the_clusters_client_certificates_are_believed():
+    """The authority is in a ConfigMap; a handshake before it was read just has no client certificate."""
+    clock = RealClock()
+    authority = pki.make_ca("clients", clock.now())
+    pair = pki.issue_client(authority, "admin", ["system:masters"], clock.now())
+
+    async def cluster(request):
+        assert request.path.endswith("/namespaces/kube-system/configmaps/extension-apiserver-authentication")
+        body = orjson.dumps({"data": {"client-ca-file": authority.certificate.decode()}})
+        return Response(200, {"content-type": "application/json"}, body)
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    client = Client(InProcessTransport(cluster))
+    endpoint = ComponentEndpoint("kube-scheduler", client, clock, EndpointOptions(port=port))
+    shown = ssl.create_default_context()
+    shown.check_hostname, shown.verify_mode = False, ssl.CERT_NONE
+    pki.load_pair(shown, pair)
+    running = asyncio.create_task(endpoint.run())
+    try:
+        async with asyncio.timeout(10):
+            while await _status(port, shown) != b"200":  # noqa: ASYNC110 - another process would poll too
+                await asyncio.sleep(0.01)
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        await client.close()
+
+
+async def _status(port, context):
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        line = await reader.readline()
+        writer.close()
+        return line.split()[1] if line else b""
+    except OSError:
+        return b""
 
 
 async def test_queues_are_counted():
@@ -105,5 +230,5 @@ async def test_the_endpoint_ends_with_the_work(world):
         await asyncio.sleep(0)
         done.append(True)
 
-    await with_endpoint(endpoint, "127.0.0.1", 0, work())
+    await with_endpoint(endpoint, work())
     assert done == [True]

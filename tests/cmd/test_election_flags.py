@@ -33,14 +33,14 @@ def parse(*words: str, document: dict[str, Any] | None = None) -> tuple[bool, El
 
 
 CASES: dict[str, tuple[tuple[str, ...], dict[str, Any] | None, tuple[bool, Election]]] = {
-    "nothing": ((), None, (False, USUAL)),
+    "nothing": ((), None, (True, USUAL)),
     "bare": (("--leader-elect",), None, (True, USUAL)),
     "with a value": (("--leader-elect=true",), None, (True, USUAL)),
     "off": (("--leader-elect=false",), None, (False, USUAL)),
     "named": (
         ("--leader-elect-resource-name=a", "--leader-elect-resource-namespace=b"),
         None,
-        (False, Election("a", "b")),
+        (True, Election("a", "b")),
     ),
     "timed": (
         (
@@ -50,17 +50,18 @@ CASES: dict[str, tuple[tuple[str, ...], dict[str, Any] | None, tuple[bool, Elect
             "--leader-elect-resource-lock=leases",
         ),
         None,
-        (False, Election("kube-thing", timings=Timings(60, 40.0, 5.0))),
+        (True, Election("kube-thing", timings=Timings(60, 40.0, 5.0))),
     ),
     "a document": (
         (),
         {"leaderElect": True, "leaseDuration": "30s", "renewDeadline": "20s", "resourceNamespace": "b"},
         (True, Election("kube-thing", "b", Timings(30, 20.0, 2.0))),
     ),
+    "turned off by a document": ((), {"leaderElect": False}, (False, USUAL)),
     "flags beat the document": (
         ("--leader-elect-lease-duration=50s",),
         {"leaseDuration": "30s"},
-        (False, Election("kube-thing", timings=Timings(50, 10.0, 2.0))),
+        (True, Election("kube-thing", timings=Timings(50, 10.0, 2.0))),
     ),
 }
 

@@ -136,6 +136,16 @@ async def test_health(tmp_path):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/healthz", 200), ("/healthz/ping", 200), ("/healthz/no", 404), ("/pods", 404), ("/", 404)],
+)
+async def test_the_plain_port_has_health_alone(tmp_path, path, status):
+    made = server(tmp_path, have())
+    made._node.clock = FakeClock()
+    assert (await made.handle_health(Request("GET", path))).status == status
+
+
 async def test_configz(tmp_path):
     made = server(tmp_path, have(), configuration=lambda: {"maxPods": 7})
     status, text = await ask(made, "/configz")

@@ -22,9 +22,9 @@ def test_nothing_changed_is_nothing_to_do(service: Any, endpoint_slice: Any) -> 
 def test_first_write_replaces_what_was_there(service: Any) -> None:
     commands = transaction(None, ruleset([service()], [], NODE))
     assert commands[:3] == [
-        "add table ip tiphys-proxy",
-        "delete table ip tiphys-proxy",
-        "add table ip tiphys-proxy",
+        "add table ip kube-proxy",
+        "delete table ip kube-proxy",
+        "add table ip kube-proxy",
     ]
 
 
@@ -34,10 +34,10 @@ def test_new_endpoint_rewrites_one_chain(service: Any, endpoint_slice: Any) -> N
     two = ruleset([service(), *others], [endpoint_slice("10.128.1.5", "10.128.1.6")], NODE)
     chain = next(name for name in two.chains if name.startswith("cluster-") and "web" in name)
     assert transaction(one, two) == [
-        f"flush chain ip tiphys-proxy {chain}",
-        f"add rule ip tiphys-proxy {chain} meta l4proto tcp dnat ip to numgen random mod 2 map "
+        f"flush chain ip kube-proxy {chain}",
+        f"add rule ip kube-proxy {chain} meta l4proto tcp dnat ip to numgen random mod 2 map "
         "{ 0 : 10.128.1.5 . 8080, 1 : 10.128.1.6 . 8080 }",
-        "add element ip tiphys-proxy hairpin-endpoints { 10.128.1.6 . 10.128.1.6 }",
+        "add element ip kube-proxy hairpin-endpoints { 10.128.1.6 . 10.128.1.6 }",
     ]
 
 
@@ -65,7 +65,7 @@ def test_changed_set_type_starts_over(service: Any, endpoint_slice: Any) -> None
         sticky = service(sessionAffinity="ClientIP", sessionAffinityConfig=config)
         return ruleset([sticky], [endpoint_slice("10.128.1.5")], NODE)
 
-    assert transaction(table(10), table(20))[1] == "delete table ip tiphys-proxy"
+    assert transaction(table(10), table(20))[1] == "delete table ip kube-proxy"
 
 
 @pytest.mark.parametrize(

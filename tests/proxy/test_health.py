@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tiphys.proxy.health import health_port, local_endpoints, service_reply
+from tiphys.proxy.health import health_port, local_endpoints, metrics_reply, service_reply
+from tiphys.wire.message import Request
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,17 @@ def test_reply(count: int, status: int) -> None:
     reply = service_reply("default/web", count)
     assert reply.status == status
     assert json.loads(reply.body)["localEndpoints"] == count  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "body"),
+    [("/healthz", 200, b"ok"), ("/proxyMode", 200, b"nftables"), ("/other", 404, b"404 page not found\n")],
+)
+async def test_the_metrics_port(path: str, status: int, body: bytes) -> None:
+    reply = await metrics_reply(Request("GET", path))
+    assert (reply.status, reply.body) == (status, body)
+
+
+async def test_metrics() -> None:
+    reply = await metrics_reply(Request("GET", "/metrics"))
+    assert b"rest_client_requests_total" in reply.body  # type: ignore[operator]

@@ -51,7 +51,7 @@ async def test_writes_once_and_then_only_differences(
     proxy.on_service(None, service())
     proxy.on_slice(None, endpoint_slice("10.128.1.5"))
     await proxy.sync()
-    assert kernel.writes[0][1] == "delete table ip tiphys-proxy"
+    assert kernel.writes[0][1] == "delete table ip kube-proxy"
     await proxy.sync()
     assert len(kernel.writes) == 1
     proxy.on_slice(endpoint_slice("10.128.1.5"), endpoint_slice("10.128.1.6"))
@@ -90,7 +90,7 @@ async def test_node_addresses_serve_node_ports(proxy: Proxy, kernel: Recorder, s
     addresses = [{"type": "Hostname", "address": "n1"}, {"type": "InternalIP", "address": "172.29.0.2"}]
     proxy.on_node(None, {"metadata": {"name": "n1"}, "status": {"addresses": addresses}})
     await proxy.sync()
-    assert "add element ip tiphys-proxy nodeport-ips { 172.29.0.2 }" in kernel.writes[0]
+    assert "add element ip kube-proxy nodeport-ips { 172.29.0.2 }" in kernel.writes[0]
 
 
 async def test_udp_flows_of_gone_endpoints_are_forgotten(

@@ -45,7 +45,7 @@ class Tracer:
     def from_outside(self, packet: Packet) -> Trace:
         """A packet that arrives at the node (from a pod or another machine)."""
         trace = Trace(packet)
-        for chain in ("filter-prerouting", "nat-prerouting"):
+        for chain in ("filter-prerouting-pre-dnat", "nat-prerouting"):
             if self.done(chain, trace):
                 return trace
         hook = "filter-input" if trace.packet.dst == self.node_ip else "filter-forward"
@@ -58,7 +58,7 @@ class Tracer:
     def from_node(self, packet: Packet) -> Trace:
         """A packet that a process of the node's own network sends."""
         trace = Trace(packet)
-        for chain in ("filter-output-early", "nat-output", "filter-output"):
+        for chain in ("filter-output-pre-dnat", "nat-output", "filter-output"):
             if self.done(chain, trace):
                 return trace
         self.run("nat-postrouting", trace)

@@ -13,6 +13,8 @@ from tiphys.apiserver.authn.jwt_config import JwtConfig
 from tiphys.apiserver.authn.requestheader import RequestHeader
 
 GIT_VERSION = "v1.36.0"
+ADDRESS_TYPES = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
+"""Addresses before names: a node's name is known to DNS in few clusters."""
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 
@@ -81,7 +83,10 @@ class ApiServerOptions:
     kubelet_client_key: Path | None = None
     kubelet_certificate_authority: Path | None = None
     """None: kubelets' serving certificates are not verified."""
-    default_tolerations_s: int = 300
+    kubelet_addresses: tuple[str, ...] = ADDRESS_TYPES
+    """Which of a node's addresses to call: the first of these types that it has."""
+    default_tolerations_s: tuple[int, int] = (300, 300)
+    """How long pods stay on a node that is not ready, and on one that is not reached."""
     disabled_admission: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"
     encryption_provider_config: Path | None = None

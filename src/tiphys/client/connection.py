@@ -218,6 +218,7 @@ class Pool:
         self._connect_timeout_s = connect_timeout_s
         self._idle: deque[Connection] = deque()
         self._busy: set[Connection] = set()
+        self._drained: set[Connection] = set()
         self._closed = False
 
     async def take(self, *, fresh: bool = False) -> Connection:
@@ -239,13 +240,21 @@ class Pool:
     def give(self, connection: Connection) -> None:
         """Take a connection back: for the next one if it is reusable, else to be ended."""
         self._busy.discard(connection)
-        if not connection.reusable or self._closed:
+        drained = connection in self._drained
+        self._drained.discard(connection)
+        if not connection.reusable or self._closed or drained:
             connection.abort()
             return
         now = connection.idle_since = asyncio.get_running_loop().time()
         self._idle.append(connection)
         while self._idle and now - self._idle[0].idle_since >= IDLE_S:
             self._idle.popleft().abort()
+
+    def drain(self) -> None:
+        """End idle connections, and those in use once they are given back."""
+        self._drained |= self._busy
+        while self._idle:
+            self._idle.pop().abort()
 
     def close(self) -> None:
         """End every connection, those in use too."""

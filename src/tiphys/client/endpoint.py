@@ -1,25 +1,30 @@
-"""The HTTPS endpoint of a component: ``/healthz``, ``/livez``, ``/readyz`` and ``/metrics``.
+"""The HTTPS endpoint of a component: health, metrics, and what it was started with.
 
-Health is open to everybody; metrics are for whom the API server allows (TokenReview, SubjectAccessReview),
-its answers remembered briefly. Certificates are self-made unless given.
+``/healthz``, ``/livez``, ``/readyz`` are open to everybody; ``/metrics``, ``/configz``, ``/flagz`` and
+``/statusz`` are for whom the API server allows (``delegated``). Certificates are self-made unless given.
+Certificates of clients are believed when the cluster's authority signed them, looked up there unless given.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-from collections.abc import Coroutine
+import ssl
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
 
+import orjson
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from tiphys.apimachinery.clock import Clock, RealClock
-from tiphys.apimachinery.errors import Forbidden, NotFound, StatusError, Unauthorized
-from tiphys.apimachinery.meta import GVR, Object
+from tiphys.apimachinery.errors import NotFound, StatusError
 from tiphys.client import metrics
-from tiphys.client.kinds import SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS
+from tiphys.client.delegated import DelegatedAccess, DelegatedOptions
+from tiphys.client.kinds import CONFIG_MAPS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
 from tiphys.wire import pki
@@ -27,97 +32,167 @@ from tiphys.wire.message import Request, Response
 from tiphys.wire.server import serve
 
 log = logging.getLogger(__name__)
-_HEALTH = ("/healthz", "/livez", "/readyz")
-_REMEMBER_S = 10.0
-_REMEMBERED = 256
+_VERSION: Final = "1.36.0"
+_HEALTH: Final = ("/healthz", "/livez", "/readyz")
+_CHECKS: Final = ("ping",)
+_GUARDED: Final = ("/configz", "/flagz", "/metrics", "/statusz")
+_LOOKUP_RETRY_S: Final = 10.0
+_WARNING: Final = (
+    "Warning: This endpoint is not meant to be machine parseable, has no formatting compatibility guarantees "
+    "and is for debugging purposes only."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointOptions:
+    """Where to listen, with which certificate, and whom to let in. Port 0: no endpoint."""
+
+    address: str = "127.0.0.1"
+    port: int = 0
+    certificate: Path | None = None
+    key: Path | None = None
+    minimum_tls: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
+    client_ca: bytes = b""
+    """PEM of who signs client certificates; empty: the cluster's own, out of its ConfigMap."""
+    look_up_client_ca: bool = True
+    access: DelegatedOptions = field(default_factory=DelegatedOptions)
+    flags: Mapping[str, str] = field(default_factory=dict)
+    """What ``/flagz`` shows."""
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+    """What ``/configz`` shows: the document by its API group."""
 
 
 class ComponentEndpoint:
     """``run`` listens until cancelled; ``handle`` answers one request."""
 
-    def __init__(self, name: str, client: Client, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        client: Client,
+        clock: Clock | None = None,
+        options: EndpointOptions | None = None,
+        checks: Sequence[str] = _CHECKS,
+    ) -> None:
         self._name = name
         self._client = client
         self._clock = clock or RealClock()
-        self._allowed: dict[bytes, tuple[float, str]] = {}
+        self._options = options or EndpointOptions()
+        self._access = DelegatedAccess(client, self._clock, self._options.access)
+        self._checks = checks
+        self._started = self._clock.now()
 
-    async def run(self, address: str, port: int) -> None:
-        """Listen; port 0 is no endpoint. Raises OSError when the address is taken."""
-        if not port:
+    async def run(self) -> None:
+        """Listen. Raises OSError when the address is taken or a certificate cannot be read."""
+        options = self._options
+        if not options.port:
             return
-        now = self._clock.now()
-        authority = pki.make_ca(f"{self._name}-ca", now)
-        pair = pki.issue_server(authority, self._name, ["localhost", "127.0.0.1"], now)
-        async with serve(self.handle, host=address, port=port, ssl_context=pki.server_context(pair, None)):
-            log.info("endpoint listens component=%s port=%d", self._name, port)
+        context = pki.server_context(self._pair(), options.client_ca or None)
+        context.minimum_version = options.minimum_tls
+        async with (
+            serve(self.handle, host=options.address, port=options.port, ssl_context=context),
+            asyncio.TaskGroup() as tasks,
+        ):
+            log.info("endpoint listens component=%s port=%d", self._name, options.port)
+            if not options.client_ca and options.look_up_client_ca:
+                tasks.create_task(self._look_up_client_ca(context))
             await asyncio.get_running_loop().create_future()
 
+    def _pair(self) -> pki.KeyPair:
+        options = self._options
+        if options.certificate is not None and options.key is not None:
+            return pki.KeyPair.read(options.certificate, options.key)
+        now = self._clock.now()
+        authority = pki.make_ca(f"{self._name}-ca", now)
+        return pki.issue_server(authority, self._name, ["localhost", "127.0.0.1"], now)
+
+    async def _look_up_client_ca(self, context: ssl.SSLContext) -> None:
+        """Believe the cluster's client certificates from now on; handshakes to come ask for one."""
+        while True:
+            try:
+                found = await self._client.get(
+                    CONFIG_MAPS, "extension-apiserver-authentication", "kube-system"
+                )
+            except (StatusError, TransportError) as error:
+                log.debug("client authority not read error=%s", error)
+                await asyncio.sleep(_LOOKUP_RETRY_S)
+                continue
+            pem = (found.get("data") or {}).get("client-ca-file") or ""
+            if pem:
+                context.load_verify_locations(cadata=pem)
+                context.verify_mode = ssl.CERT_OPTIONAL
+            return
+
     async def handle(self, request: Request) -> Response:
-        """Answer one request; errors are plain text."""
+        """Answer one request; refusals are ``Status`` objects, as the API server's are."""
+        path = request.path
         try:
-            if request.path in _HEALTH:
-                return _text(b"ok")
-            if request.path != "/metrics":
+            await self._access.check(request)
+            if path in _HEALTH or path.rpartition("/")[0] in _HEALTH:
+                return self._healthy(request)
+            if path not in _GUARDED:
                 raise NotFound("404 page not found")
-            await self._check(request)
+            if path == "/metrics":
+                return Response(200, {"content-type": CONTENT_TYPE_LATEST}, metrics.render())
+            if path == "/configz":
+                body = orjson.dumps(dict(self._options.configuration))
+                return Response(200, {"content-type": "application/json"}, body)
+            return _text(self._flags() if path == "/flagz" else self._status())
+        except NotFound as error:
+            return _text(f"{error.message}\n", 404)
         except StatusError as error:
-            return _text(error.message.encode(), error.status_code)
-        return Response(200, {"content-type": CONTENT_TYPE_LATEST}, metrics.render())
+            headers = {"content-type": "application/json"}
+            return Response(error.status_code, headers, orjson.dumps(error.to_status()))
 
-    async def _check(self, request: Request) -> None:
-        """Raises Unauthorized, Forbidden."""
-        kind, _, token = request.headers.get("authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not token:
-            raise Unauthorized("Unauthorized")
-        key = hashlib.sha256(f"{token}\0{request.method}\0{request.path}".encode()).digest()
-        known, now = self._allowed.get(key), self._clock.monotonic()
-        fault = known[1] if known is not None and now - known[0] < _REMEMBER_S else None
-        if fault is None:
-            fault = await self._ask(token, request)
-            if len(self._allowed) >= _REMEMBERED:
-                self._allowed.clear()
-            self._allowed[key] = (now, fault)
-        if fault:
-            raise Forbidden(fault)
+    def _healthy(self, request: Request) -> Response:
+        """All checks are that this process answers: one that hangs does not."""
+        kind, _, name = request.path.lstrip("/").partition("/")
+        if name and name not in self._checks:
+            raise NotFound("404 page not found")
+        if name or "verbose" not in request.query:
+            return _text("ok")
+        lines = [f"[+]{check} ok" for check in self._checks]
+        return _text("\n".join([*lines, f"{kind} check passed", ""]))
 
-    async def _ask(self, token: str, request: Request) -> str:
-        """Return why a request is refused, empty when it is not. Raises Unauthorized."""
-        try:
-            review = await self._review(TOKEN_REVIEWS, "authentication.k8s.io/v1", "TokenReview",
-                                        {"token": token})  # fmt: skip
-            if not review.get("authenticated"):
-                raise Unauthorized("Unauthorized")
-            user = review.get("user") or {}
-            verb = request.method.lower()
-            answer = await self._review(
-                SUBJECT_ACCESS_REVIEWS, "authorization.k8s.io/v1", "SubjectAccessReview",
-                {"user": user.get("username", ""), "groups": user.get("groups") or [],
-                 "nonResourceAttributes": {"path": request.path, "verb": verb}},
-            )  # fmt: skip
-        except TransportError as error:
-            raise Unauthorized("Unauthorized") from error
-        if answer.get("allowed"):
-            return ""
-        return f'User "{user.get("username", "")}" cannot {verb} path "{request.path}"'
+    def _flags(self) -> str:
+        rows = [f"{name}={value}" for name, value in sorted(self._options.flags.items())]
+        return "\n".join(["", f"{self._name} flags", _WARNING, "", *rows, ""])
 
-    async def _review(self, gvr: GVR, version: str, kind: str, spec: Object) -> Object:
-        body = {"apiVersion": version, "kind": kind, "metadata": {}, "spec": spec}
-        found: Object = (await self._client.create(gvr, body)).get("status") or {}
-        return found
+    def _status(self) -> str:
+        paths = " ".join(sorted((*_HEALTH, *_GUARDED)))
+        now, major_minor = self._clock.now(), _VERSION.rpartition(".")[0]
+        rows = (
+            f"Started: {self._started:%a %b %d %H:%M:%S UTC %Y}",
+            f"Up: {_up(self._started, now)}",
+            f"Binary version: {_VERSION}",
+            f"Emulation version: {major_minor}",
+            f"Paths: {paths}",
+        )
+        return "\n".join(["", f"{self._name} statusz", _WARNING, "", *rows, ""])
 
 
-async def with_endpoint(
-    endpoint: ComponentEndpoint, address: str, port: int, work: Coroutine[Any, Any, None]
-) -> None:
+def _up(started: datetime, now: datetime) -> str:
+    seconds = int(max(now - started, timedelta()).total_seconds())
+    return f"{seconds // 3600} hr {seconds // 60 % 60:02} min {seconds % 60:02} sec"
+
+
+async def with_endpoint(endpoint: ComponentEndpoint, work: Coroutine[Any, Any, None]) -> None:
     """Run a component's own work beside its endpoint, and end both with the work."""
-    listening = asyncio.create_task(endpoint.run(address, port))  # parent: this call, which cancels it below
+    listening = asyncio.create_task(_listen(endpoint))  # parent: this call, which cancels it below
     try:
         await work
     finally:
         listening.cancel()
-        with suppress(asyncio.CancelledError, OSError):
+        with suppress(asyncio.CancelledError):
             await listening
 
 
-def _text(body: bytes, status: int = 200) -> Response:
-    return Response(status, {"content-type": "text/plain; charset=utf-8"}, body)
+async def _listen(endpoint: ComponentEndpoint) -> None:
+    try:
+        await endpoint.run()
+    except OSError as error:
+        log.error("no endpoint error=%s", error)
+
+
+def _text(body: str, status: int = 200) -> Response:
+    headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
+    return Response(status, headers, body.encode())

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import os
 import ssl
-import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import yaml
 
 from tiphys.apimachinery.errors import TiphysError
-from tiphys.client.transport import Credentials, HttpTransport
+from tiphys.client.transport import Credentials, HttpTransport, load_chain
 
 SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -58,7 +57,7 @@ class ClientConfig:
                 context.check_hostname = False
                 context.verify_mode = ssl.CERT_NONE
             if self.cert_pem:
-                _load_chain(context, self.cert_pem, self.key_pem)
+                load_chain(context, self.cert_pem, self.key_pem)
         except (ssl.SSLError, ValueError) as error:
             raise ConfigError(f"unusable TLS material for {self.server}: {error}") from error
         return context
@@ -144,12 +143,3 @@ def _material(entry: dict[str, Any], name: str, base: Path) -> bytes:
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from error
     return b""
-
-
-def _load_chain(context: ssl.SSLContext, cert_pem: bytes, key_pem: bytes) -> None:
-    """Hand PEM bytes to OpenSSL, which reads files only: a private file that lives for one call."""
-    with tempfile.TemporaryDirectory(prefix="tiphys-") as folder:
-        path = Path(folder) / "client.pem"
-        path.touch(mode=0o600)
-        path.write_bytes(cert_pem.rstrip() + b"\n" + key_pem)
-        context.load_cert_chain(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import ssl
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -220,6 +221,12 @@ class HttpTransport:
         counters[0].inc()
         counters[1].observe(seconds)
 
+    def renew(self, certificate: bytes, key: bytes) -> None:
+        """Show another client certificate (PEM) from now on; connections that showed the old one end."""
+        if self._ssl is not None:
+            load_chain(self._ssl, certificate, key)
+            self._pool.drain()
+
     def anonymous(self) -> Transport:
         """One for all who ask; it is closed with this one."""
         if self._anonymous is None:
@@ -258,6 +265,15 @@ class HttpTransport:
                 # The last token may still be good; without one the server will answer 401.
                 self._token = self._token or self._credentials.token
         return self._token
+
+
+def load_chain(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    """Hand PEM bytes to OpenSSL, which reads files only: a private file that lives for one call."""
+    with tempfile.TemporaryDirectory(prefix="tiphys-") as folder:
+        path = Path(folder) / "client.pem"
+        path.touch(mode=0o600)
+        path.write_bytes(certificate.rstrip() + b"\n" + key)
+        context.load_cert_chain(path)
 
 
 async def _chunks(connection: Connection, silence_s: float, where: str) -> AsyncIterator[bytes]:

@@ -22,11 +22,13 @@ from tiphys.apiserver.audit.sinks import BatchOptions, LogOptions
 from tiphys.apiserver.authn import jwt_config
 from tiphys.apiserver.authz.config import BadAuthorization
 from tiphys.apiserver.encryption.config import BadConfiguration
-from tiphys.apiserver.options import ApiServerOptions
+from tiphys.apiserver.options import ADDRESS_TYPES, ApiServerOptions
 from tiphys.apiserver.server import ApiServer
 from tiphys.client.kubeconfig import ConfigError
+from tiphys.cmd.admission_flags import switched_off
 from tiphys.cmd.auth_flags import auth_flags, auth_options
 from tiphys.cmd.collector import collect_seldom
+from tiphys.cmd.component import Component
 from tiphys.cmd.duration import DURATION
 from tiphys.cmd.loop import run as run_loop
 from tiphys.cmd.malloc import return_large_blocks
@@ -134,7 +136,14 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
         kubelet_certificate_authority=flags["kubelet_certificate_authority"],
         encryption_provider_config=flags["encryption_provider_config"],
         encryption_provider_config_automatic_reload=flags["encryption_provider_config_automatic_reload"],
-        disabled_admission=tuple(p for p in flags["disable_admission_plugins"].split(",") if p),
+        kubelet_addresses=_address_types(flags["kubelet_preferred_address_types"]),
+        default_tolerations_s=(
+            flags["default_not_ready_toleration_seconds"],
+            flags["default_unreachable_toleration_seconds"],
+        ),
+        disabled_admission=switched_off(
+            flags["enable_admission_plugins"], flags["disable_admission_plugins"]
+        ),
     )
 
 
@@ -144,6 +153,10 @@ def _component_ports(text: str) -> tuple[tuple[str, int], ...]:
         return tuple((name, int(port)) for name, _, port in parts)
     except ValueError as error:
         raise click.BadParameter(text, param_hint="--component-ports") from error
+
+
+def _address_types(text: str) -> tuple[str, ...]:
+    return tuple(one for one in text.split(",") if one)
 
 
 def audit_from(flags: dict[str, Any]) -> AuditOptions:
@@ -239,7 +252,7 @@ async def run(flags: dict[str, Any]) -> None:
         await server.stop()
 
 
-@click.command("apiserver")
+@click.command("apiserver", cls=Component, upstream="kube-apiserver")
 @click.option("--store", default="memory", show_default=True, help="memory, sqlite:PATH or etcd:URL[,URL]")
 @click.option("--etcd-servers", default="", help="URLs of an etcd cluster; same as --store etcd:...")
 @click.option("--etcd-cafile", type=_FILE)
@@ -268,7 +281,7 @@ async def run(flags: dict[str, Any]) -> None:
     help="MiB of old versions at most; the limit that is reached first holds",
 )
 @click.option(
-    "--bind-address", default="127.0.0.1", show_default=True, help="one address, or several by commas"
+    "--bind-address", default="0.0.0.0", show_default=True, help="one address, or several by commas"
 )
 @click.option("--secure-port", type=int, default=6443, show_default=True)
 @click.option("--advertise-address", default="")
@@ -305,16 +318,22 @@ async def run(flags: dict[str, Any]) -> None:
 @click.option("--kubelet-client-certificate", type=_FILE)
 @click.option("--kubelet-client-key", type=_FILE)
 @click.option("--kubelet-certificate-authority", type=_FILE)
+@click.option(
+    "--kubelet-preferred-address-types",
+    default=",".join(ADDRESS_TYPES),
+    show_default=True,
+    help="which of a node's addresses to call, the first that it has",
+)
 @click.option("--encryption-provider-config", type=_FILE)
 @click.option(
     "--encryption-provider-config-automatic-reload", type=bool, default=False, is_flag=False, flag_value=True
 )
+@click.option("--enable-admission-plugins", default="", help="those that are not on by themselves")
 @click.option("--disable-admission-plugins", default="")
-@click.option("--v", "-v", "verbosity", type=int, default=0)
+@click.option("--default-not-ready-toleration-seconds", type=int, default=300, show_default=True)
+@click.option("--default-unreachable-toleration-seconds", type=int, default=300, show_default=True)
 def apiserver(**flags: Any) -> None:
     """Serve the Kubernetes API."""
-    level = logging.DEBUG if flags.pop("verbosity") >= 4 else logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     run_loop(run(flags))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,26 +12,10 @@ from tiphys.apiserver.authn import jwt_config, serviceaccount, tokenfile
 from tiphys.apiserver.authn.jwt_config import ALGORITHMS, JwtConfig
 from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.apiserver.options import DEFAULT_ISSUER, TokenEntry
+from tiphys.cmd.duration import DURATION
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6, "ns": 1e-9}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|ns|m|s)")
-
-
-class Duration(click.ParamType[float]):
-    """A duration as Go writes it, ``1h30m``, read as seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, int | float):
-            return float(value)
-        if value == "0":
-            return 0.0
-        if not value or _DURATION.sub("", value):
-            self.fail(f'time: invalid duration "{value}"', param, ctx)
-        return sum(float(number) * _UNITS_S[unit] for number, unit in _DURATION.findall(value))
 
 
 class CommaList(click.ParamType[tuple[str, ...]]):
@@ -51,8 +34,8 @@ _OPTIONS = (
     click.option("--authorization-config", type=_FILE),
     click.option("--authorization-webhook-config-file", type=_FILE),
     click.option("--authorization-webhook-version", default="v1beta1", show_default=True),
-    click.option("--authorization-webhook-cache-authorized-ttl", type=Duration(), default="5m"),
-    click.option("--authorization-webhook-cache-unauthorized-ttl", type=Duration(), default="30s"),
+    click.option("--authorization-webhook-cache-authorized-ttl", type=DURATION, default="5m"),
+    click.option("--authorization-webhook-cache-unauthorized-ttl", type=DURATION, default="30s"),
     click.option("--anonymous-auth", type=bool, default=None),
     click.option("--authentication-config", type=_FILE),
     click.option("--token-auth-file", type=_FILE),
@@ -68,13 +51,13 @@ _OPTIONS = (
     click.option("--proxy-client-key-file", type=_FILE),
     click.option("--authentication-token-webhook-config-file", type=_FILE),
     click.option("--authentication-token-webhook-version", default="v1beta1", show_default=True),
-    click.option("--authentication-token-webhook-cache-ttl", type=Duration(), default="2m"),
+    click.option("--authentication-token-webhook-cache-ttl", type=DURATION, default="2m"),
     click.option("--service-account-issuer", multiple=True, default=(DEFAULT_ISSUER,)),
     click.option("--service-account-jwks-uri", default=""),
     click.option("--service-account-signing-key-file", type=_FILE),
     click.option("--service-account-key-file", type=_FILE, multiple=True),
     click.option("--service-account-extend-token-expiration", type=bool, default=True, show_default=True),
-    click.option("--service-account-max-token-expiration", type=Duration(), default="0"),
+    click.option("--service-account-max-token-expiration", type=DURATION, default="0"),
     click.option("--service-account-lookup", type=bool, default=True, show_default=True),
     click.option("--api-audiences", type=CommaList(), default=""),
     click.option("--oidc-issuer-url", default=""),

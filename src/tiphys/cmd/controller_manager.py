@@ -5,21 +5,62 @@ Flags bear upstream's names; times take upstream's form (``40s``, ``5m``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
-from tiphys.client.endpoint import ComponentEndpoint, with_endpoint
-from tiphys.client.rest import Client
+from tiphys.client.endpoint import ComponentEndpoint, EndpointOptions, with_endpoint
+from tiphys.cmd.component import Component
 from tiphys.cmd.duration import DURATION
 from tiphys.cmd.election_flags import election_flags, go_bool, read_election
 from tiphys.cmd.loop import run
-from tiphys.controllers.manager import ControllerManager, ControllerOptions
+from tiphys.cmd.reach import Reach
+from tiphys.cmd.serving_flags import read_serving, serving_flags
+from tiphys.controllers.manager import ControllerManager, ControllerOptions, UnknownController, chosen
 from tiphys.controllers.nodelifecycle.zones import Rates
 
+_CONCURRENT = {
+    "concurrent-cron-job-syncs": "cronjob-controller",
+    "concurrent-daemonset-syncs": "daemonset-controller",
+    "concurrent-deployment-syncs": "deployment-controller",
+    "concurrent-endpoint-syncs": "endpoint-controller",
+    "concurrent-gc-syncs": "garbage-collector-controller",
+    "concurrent-job-syncs": "job-controller",
+    "concurrent-namespace-syncs": "namespace-controller",
+    "concurrent-rc-syncs": "replication-controller",
+    "concurrent-replicaset-syncs": "replicaset-controller",
+    "concurrent-service-endpoint-syncs": "endpoint-slice-controller",
+    "concurrent-statefulset-syncs": "statefulset-controller",
+}
+"""Whose number of keys at once is set; the others need no more than they have."""
+_SIGNERS = {
+    "kube-apiserver-client": "kubernetes.io/kube-apiserver-client",
+    "kubelet-client": "kubernetes.io/kube-apiserver-client-kubelet",
+    "kubelet-serving": "kubernetes.io/kubelet-serving",
+    "legacy-unknown": "kubernetes.io/legacy-unknown",
+}
 
-@click.command(help="Run the controllers.")
+
+def _syncs(command: Callable[..., None]) -> Callable[..., None]:
+    for flag in sorted(_CONCURRENT, reverse=True):
+        command = click.option(f"--{flag}", type=click.IntRange(1), default=5, show_default=True)(command)
+    return command
+
+
+def _signer_files(command: Callable[..., None]) -> Callable[..., None]:
+    for signer in reversed(_SIGNERS):
+        for part in ("key", "cert"):
+            command = click.option(f"--cluster-signing-{signer}-{part}-file", default="")(command)
+    return command
+
+
+@click.command(
+    "controller-manager", cls=Component, upstream="kube-controller-manager", help="Run the controllers."
+)
 @click.option("--kubeconfig", required=True, help="How to reach the API server.")
+@click.option("--master", default="", help="The API server's address, in place of the kubeconfig's.")
 @click.option(
     "--controllers", default="*", show_default=True, help="Comma-separated names; -name leaves one out."
 )
@@ -27,11 +68,14 @@ from tiphys.controllers.nodelifecycle.zones import Rates
 @go_bool("--use-service-account-credentials", default=True, help="Run each controller with its own rights.")
 @click.option("--root-ca-file", default="", help="CA to publish to every namespace.")
 @click.option("--cluster-cidr", default="", help="Pod ranges to allot to nodes.")
-@go_bool("--allocate-node-cidrs", default=True, help="Give each node a pod range.")
-@click.option("--node-cidr-mask-size", default=24, show_default=True)
-@click.option("--node-cidr-mask-size-ipv6", default=64, show_default=True)
+@click.option("--service-cluster-ip-range", default="", help="Ranges of Services, kept out of those.")
+@go_bool("--allocate-node-cidrs", default=False, help="Give each node a pod range.")
+@click.option("--node-cidr-mask-size", default=0, help="Of a node's range; 24, of IPv6 64.")
+@click.option("--node-cidr-mask-size-ipv4", default=0, help="The same with two families.")
+@click.option("--node-cidr-mask-size-ipv6", default=0)
 @click.option("--node-monitor-period", type=DURATION, default="5s", show_default=True)
 @click.option("--node-monitor-grace-period", type=DURATION, default="40s", show_default=True)
+@click.option("--node-startup-grace-period", type=DURATION, default="60s", show_default=True)
 @click.option("--node-eviction-rate", default=0.1, show_default=True, help="Nodes a second to give up.")
 @click.option("--secondary-node-eviction-rate", default=0.01, show_default=True, help="In disrupted zones.")
 @click.option(
@@ -40,43 +84,57 @@ from tiphys.controllers.nodelifecycle.zones import Rates
 @click.option(
     "--large-cluster-size-threshold", default=50, show_default=True, help="Smaller zones do not evict."
 )
+@_syncs
 @click.option("--horizontal-pod-autoscaler-sync-period", type=DURATION, default="15s", show_default=True)
 @click.option("--terminated-pod-gc-threshold", default=12500, show_default=True)
 @click.option("--service-account-private-key-file", default="", help="Accepted; the API server signs tokens.")
 @click.option("--cluster-signing-cert-file", default="", help="CA that signs certificate requests.")
 @click.option("--cluster-signing-key-file", default="", help="Its key.")
-@click.option("--bind-address", default="127.0.0.1", show_default=True, help="Of health and metrics.")
-@click.option("--secure-port", default=10257, show_default=True, help="Of health and metrics; 0: none.")
-def controller_manager(kubeconfig: str, bind_address: str, secure_port: int, **flags: object) -> None:
-    run(_run(kubeconfig, options_from(flags), bind_address, secure_port))
+@_signer_files
+@click.option("--cluster-signing-duration", type=DURATION, default="8760h", show_default=True)
+@serving_flags(10257)
+def controller_manager(kubeconfig: str, master: str, **flags: Any) -> None:
+    endpoint = read_serving(flags)
+    asking = flags.pop("authentication_kubeconfig")
+    run(_run(Reach(kubeconfig, master, asking), options_from(flags), endpoint))
 
 
-def options_from(flags: dict[str, object]) -> ControllerOptions:
+def options_from(flags: dict[str, Any]) -> ControllerOptions:
     """Turn parsed flags into options. Raises click.FileError for an unreadable CA."""
     lead, election = read_election(flags, "kube-controller-manager")
     pem = _read(str(flags["root_ca_file"]))
     cidr = str(flags["cluster_cidr"]) if flags["allocate_node_cidrs"] else ""
+    controllers = tuple(filter(None, str(flags["controllers"]).split(",")))
+    try:
+        chosen(controllers)
+    except UnknownController as error:
+        raise click.BadParameter(str(error), param_hint="--controllers") from error
     return ControllerOptions(
-        controllers=tuple(filter(None, str(flags["controllers"]).split(","))),
+        controllers=controllers,
         use_service_account_credentials=bool(flags["use_service_account_credentials"]),
         leader_elect=lead,
         election=election,
         root_ca_pem=pem,
-        signing_certificate_pem=_read(str(flags.get("cluster_signing_cert_file") or "")),
-        signing_key_pem=_read(str(flags.get("cluster_signing_key_file") or "")),
+        signing_certificate_pem=_read(flags["cluster_signing_cert_file"]),
+        signing_key_pem=_read(flags["cluster_signing_key_file"]),
+        signers=_signers(flags),
+        signing_duration_s=flags["cluster_signing_duration"],
         cluster_cidr=cidr,
-        node_cidr_mask_size=int(str(flags["node_cidr_mask_size"])),
-        node_cidr_mask_size_ipv6=int(str(flags["node_cidr_mask_size_ipv6"])),
-        autoscaler_sync_s=float(str(flags.get("horizontal_pod_autoscaler_sync_period") or 15.0)),
-        node_monitor_period_s=float(str(flags["node_monitor_period"])),
-        node_monitor_grace_s=float(str(flags["node_monitor_grace_period"])),
+        service_cidr=flags["service_cluster_ip_range"],
+        node_cidr_mask_size=flags["node_cidr_mask_size_ipv4"] or flags["node_cidr_mask_size"] or 24,
+        node_cidr_mask_size_ipv6=flags["node_cidr_mask_size_ipv6"] or flags["node_cidr_mask_size"] or 64,
+        autoscaler_sync_s=flags["horizontal_pod_autoscaler_sync_period"],
+        node_monitor_period_s=flags["node_monitor_period"],
+        node_monitor_grace_s=flags["node_monitor_grace_period"],
+        node_startup_grace_s=flags["node_startup_grace_period"],
         eviction_rates=Rates(
-            usual=float(str(flags["node_eviction_rate"])),
-            slow=float(str(flags["secondary_node_eviction_rate"])),
-            unhealthy_share=float(str(flags["unhealthy_zone_threshold"])),
-            large_zone=int(str(flags["large_cluster_size_threshold"])),
+            usual=flags["node_eviction_rate"],
+            slow=flags["secondary_node_eviction_rate"],
+            unhealthy_share=flags["unhealthy_zone_threshold"],
+            large_zone=flags["large_cluster_size_threshold"],
         ),
-        terminated_pod_threshold=int(str(flags["terminated_pod_gc_threshold"])),
+        terminated_pod_threshold=flags["terminated_pod_gc_threshold"],
+        concurrency={controller: flags[flag.replace("-", "_")] for flag, controller in _CONCURRENT.items()},
     )
 
 
@@ -87,10 +145,22 @@ def _read(path: str) -> str:
         raise click.FileError(path, error.strerror or "") from error
 
 
-async def _run(kubeconfig: str, options: ControllerOptions, address: str, port: int) -> None:
-    client = Client.from_kubeconfig(kubeconfig, user_agent="tiphys-controller-manager")
-    endpoint = ComponentEndpoint("kube-controller-manager", client)
-    try:
-        await with_endpoint(endpoint, address, port, ControllerManager(client, options).run())
-    finally:
-        await client.close()
+def _signers(flags: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return the pairs of signers of their own. Raises click.UsageError for half a pair."""
+    found = {}
+    for short, signer in _SIGNERS.items():
+        name = f"cluster-signing-{short}"
+        paths = [flags[f"{name}-{part}-file".replace("-", "_")] for part in ("cert", "key")]
+        if all(paths):
+            found[signer] = (_read(paths[0]), _read(paths[1]))
+        elif any(paths):
+            missing = "key" if paths[0] else "cert"
+            given = "cert" if paths[0] else "key"
+            raise click.UsageError(f"--{name}-{given}-file is specified without --{name}-{missing}-file")
+    return found
+
+
+async def _run(reach: Reach, options: ControllerOptions, endpoint: EndpointOptions) -> None:
+    async with reach.clients("tiphys-controller-manager") as (client, asking):
+        served = ComponentEndpoint("kube-controller-manager", asking, options=endpoint)
+        await with_endpoint(served, ControllerManager(client, options).run())

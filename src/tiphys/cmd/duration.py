@@ -1,4 +1,4 @@
-"""Flags that are times, in upstream's form: ``40s``, ``1m30s``, ``1h``. Their value is seconds."""
+"""Flags that are times, in Go's form: ``40s``, ``1m30s``, ``1h``. Their value is seconds."""
 
 from __future__ import annotations
 
@@ -6,11 +6,29 @@ import re
 
 import click
 
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)")
+_WHOLE = re.compile(rf"\+?(?:0|(?:{_PART.pattern})+)")
 
 
-class Duration(click.ParamType):  # type: ignore[type-arg]
-    """Reads a duration; a bare number is seconds."""
+def fault(text: str) -> str:
+    """Return what Go says about a duration; nothing when it is one. Times before now are none."""
+    if _WHOLE.fullmatch(text):
+        return ""
+    if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)", text):
+        return f'time: missing unit in duration "{text}"'
+    return f'time: invalid duration "{text}"'
+
+
+def seconds(text: str) -> float:
+    """Return a duration's seconds. Raises ValueError with Go's words."""
+    if wrong := fault(text):
+        raise ValueError(wrong)
+    return sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(text))
+
+
+class Duration(click.ParamType[float]):
+    """Reads a duration; a bare number is seconds, for flags that are not upstream's."""
 
     name = "duration"
 
@@ -20,10 +38,10 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
         text = str(value)
         if text.isdigit():
             return float(text)
-        parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
-        if not parts or "".join(number + unit for number, unit in parts) != text:
-            self.fail(f"{text!r} is no duration such as 40s or 1m30s", param, ctx)
-        return sum(float(number) * _UNITS_S[unit] for number, unit in parts)
+        try:
+            return seconds(text)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 DURATION = Duration()

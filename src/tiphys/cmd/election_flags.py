@@ -24,7 +24,7 @@ def go_bool(name: str, *, default: bool, help: str) -> Decorator:
 def election_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Add the flags; ``read_election`` takes them out of the command's keywords."""
     flags = (
-        go_bool("--leader-elect", default=False, help="Work only while holding the lease."),
+        go_bool("--leader-elect", default=True, help="Work only while holding the lease."),
         click.option(
             "--leader-elect-resource-lock", type=click.Choice(_LOCKS), default="leases", hidden=True
         ),
@@ -47,7 +47,8 @@ def read_election(
     Raises click.UsageError for times that leave no room to renew.
     """
     given = document or {}
-    lead = bool(flags.pop("leader_elect") or given.get("leaderElect"))
+    # The flag is on unless it is turned off; a document may turn it off as well.
+    lead = bool(flags.pop("leader_elect")) and given.get("leaderElect") is not False
     flags.pop("leader_elect_resource_lock")
     lease_name = flags.pop("leader_elect_resource_name") or given.get("resourceName") or name
     namespace = (

@@ -14,13 +14,26 @@ import click
 
 from tiphys.apimachinery.quantity import QuantityError, parse
 from tiphys.client.rest import Client
+from tiphys.cmd import kubelet_config
+from tiphys.cmd.component import Component
 from tiphys.cmd.duration import DURATION
+from tiphys.cmd.election_flags import go_bool
+from tiphys.kubelet.credentials import Credentials, Rotation
 from tiphys.kubelet.eviction import DEFAULT_HARD, Threshold, parse_thresholds
 from tiphys.kubelet.options import AccessOptions, KubeletOptions, ServerOptions
 
 
-@click.command(help="Run a node's pods.")
+@click.command(
+    "kubelet", cls=Component, upstream="kubelet", configuration=kubelet_config.read, help="Run a node's pods."
+)
 @click.option("--kubeconfig", required=True, help="How to reach the API server.")
+@click.option("--bootstrap-kubeconfig", default="", help="How to ask for a certificate when there is none.")
+@go_bool("--rotate-certificates", default=False, help="Ask for a new certificate before the old one ends.")
+@click.option(
+    "--cert-dir", default="/var/lib/kubelet/pki", show_default=True, help="Where such ones are kept."
+)
+@click.option("--config", default="", help="A KubeletConfiguration.")
+@click.option("--config-dir", default="", help="Folder of files (*.conf) that are laid over it.")
 @click.option("--hostname-override", default="", help="The node's name; the host's otherwise.")
 @click.option("--node-ip", default="", help="The node's addresses, separated by commas.")
 @click.option("--root-dir", default="/var/lib/kubelet", show_default=True, help="Volumes and files of pods.")
@@ -39,7 +52,7 @@ from tiphys.kubelet.options import AccessOptions, KubeletOptions, ServerOptions
 @click.option("--cgroup-root", default="", help="Where pods' cgroups lie; one for each node otherwise.")
 @click.option("--node-labels", default="", help="key=value, separated by commas.")
 @click.option("--register-with-taints", default="", help="key=value:effect, separated by commas.")
-@click.option("--register-node/--no-register-node", default=True, help="Create the Node object.")
+@go_bool("--register-node", default=True, help="Create the Node object.")
 @click.option("--max-pods", default=110, show_default=True, help="How many pods the node takes.")
 @click.option("--capacity", default="", help="name=quantity, in place of what is found.")
 @click.option("--kube-reserved", default="", help="name=quantity, kept from pods for Kubernetes.")
@@ -48,13 +61,14 @@ from tiphys.kubelet.options import AccessOptions, KubeletOptions, ServerOptions
 @click.option("--eviction-soft", default="", help="signal<least, acted on after its grace period.")
 @click.option("--eviction-soft-grace-period", default="", help="signal=duration, separated by commas.")
 @click.option(
-    "--eviction-max-pod-grace-period", default=0.0, show_default=True, help="Seconds, for soft thresholds."
+    "--eviction-max-pod-grace-period", default=0, show_default=True, help="Seconds, for soft thresholds."
 )
 @click.option(
     "--eviction-pressure-transition-period",
-    default=300.0,
+    type=DURATION,
+    default="5m",
     show_default=True,
-    help="Seconds a condition lasts.",
+    help="How long a condition lasts.",
 )
 @click.option("--image-gc-high-threshold", default=85, show_default=True, help="Percents of the disk.")
 @click.option("--image-gc-low-threshold", default=80, show_default=True, help="Percents of the disk.")
@@ -65,12 +79,17 @@ from tiphys.kubelet.options import AccessOptions, KubeletOptions, ServerOptions
 @click.option("--allowed-unsafe-sysctls", default="", help="Patterns, separated by commas.")
 @click.option("--pod-manifest-path", default="", help="Folder of static pods.")
 @click.option("--address", default="0.0.0.0", show_default=True, help="Where the endpoint listens.")
+@click.option("--healthz-bind-address", default="127.0.0.1", show_default=True, help="Of plain health.")
+@click.option("--healthz-port", default=10248, show_default=True, help="Of plain health; 0: none.")
+@click.option("--node-status-update-frequency", type=DURATION, default="10s", show_default=True)
+@click.option("--node-status-report-frequency", type=DURATION, default="5m", show_default=True)
+@click.option("--node-lease-duration-seconds", default=40, show_default=True)
 @click.option("--port", default=10250, show_default=True, help="Port of the endpoint.")
 @click.option("--tls-cert-file", default="", help="Certificate of the endpoint; self-signed otherwise.")
 @click.option("--tls-private-key-file", default="", help="Its key.")
 @click.option("--client-ca-file", default="", help="Signs the clients of the endpoint.")
-@click.option("--anonymous-auth", type=bool, default=False, show_default=True, help="Let anybody ask.")
-@click.option("--authentication-token-webhook", type=bool, default=True, show_default=True, help="Ask whose.")
+@go_bool("--anonymous-auth", default=False, help="Let anybody ask.")
+@go_bool("--authentication-token-webhook", default=True, help="Ask whose.")
 @click.option(
     "--authentication-token-webhook-cache-ttl", type=DURATION, default="2m", show_default=True, help="Kept."
 )
@@ -96,8 +115,14 @@ from tiphys.kubelet.options import AccessOptions, KubeletOptions, ServerOptions
     help="Kept.",
 )
 @click.option("--system-logs-dir", default="/var/log", show_default=True, help="What /logs/ shows.")
-def kubelet(kubeconfig: str, **flags: Any) -> None:
-    asyncio.run(_run(kubeconfig, make_options(flags)))
+def kubelet(kubeconfig: str, bootstrap_kubeconfig: str, cert_dir: str, **flags: Any) -> None:
+    rotation = Rotation(
+        kubeconfig=Path(kubeconfig),
+        bootstrap=bootstrap_kubeconfig,
+        folder=Path(cert_dir),
+        renew=flags["rotate_certificates"],
+    )
+    asyncio.run(_run(rotation, make_options(flags)))
 
 
 def make_options(flags: Mapping[str, Any]) -> KubeletOptions:
@@ -116,7 +141,10 @@ def make_options(flags: Mapping[str, Any]) -> KubeletOptions:
         cluster_dns=_parts(flags["cluster_dns"]),
         cluster_domain=flags["cluster_domain"],
         resolv_conf=flags["resolv_conf"],
-        cgroup_root=flags["cgroup_root"] or f"/tiphys/{name}-{own}",
+        cgroup_root=_cgroup_root(flags["cgroup_root"]) or f"/tiphys/{name}-{own}",
+        status_update_s=flags["node_status_update_frequency"],
+        status_report_s=flags["node_status_report_frequency"],
+        lease_duration_s=flags["node_lease_duration_seconds"],
         labels=_pairs(flags["node_labels"], "--node-labels"),
         taints=tuple(_taint(text) for text in _parts(flags["register_with_taints"])),
         capacity=_pairs(flags["capacity"], "--capacity"),
@@ -149,8 +177,15 @@ def make_options(flags: Mapping[str, Any]) -> KubeletOptions:
                 unauthorized_ttl_s=flags["authorization_webhook_cache_unauthorized_ttl"],
             ),
             system_logs_dir=Path(flags["system_logs_dir"]),
+            healthz_address=flags["healthz_bind_address"],
+            healthz_port=flags["healthz_port"],
         ),
     )
+
+
+def _cgroup_root(text: str) -> str:
+    """Return where pods' cgroups lie: as upstream has it, ``kubepods`` below the root."""
+    return "/kubepods" if text == "/" else text
 
 
 def _thresholds(flags: Mapping[str, Any]) -> tuple[Threshold, ...]:
@@ -226,12 +261,17 @@ def preload() -> None:
         importlib.import_module(name)
 
 
-async def _run(kubeconfig: str, options: KubeletOptions) -> None:
+async def _run(rotation: Rotation, options: KubeletOptions) -> None:
     # gRPC starts threads when it is imported: not before this process is its own.
     from tiphys.kubelet.kubelet import Kubelet
 
-    client = Client.from_kubeconfig(kubeconfig, user_agent="tiphys-kubelet")
+    credentials = Credentials(rotation, options.node_name)
+    config = await credentials.obtain()
+    client = Client(config.transport(), user_agent="tiphys-kubelet")
     try:
-        await Kubelet(client, options).run()
+        async with asyncio.TaskGroup() as tasks:
+            if rotation.renew:
+                tasks.create_task(credentials.keep(client, config))
+            await Kubelet(client, options).run()
     finally:
         await client.close()

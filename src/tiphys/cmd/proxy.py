@@ -4,27 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import socket
+from typing import Any
 
 import click
 
-from tiphys.client.rest import Client
+from tiphys.cmd import proxy_config
+from tiphys.cmd.component import Component
+from tiphys.cmd.election_flags import go_bool
+from tiphys.cmd.reach import Reach
+from tiphys.proxy.nft import remove
 from tiphys.proxy.proxy import Proxy, ProxyOptions
 
+log = logging.getLogger(__name__)
 
-@click.command(help="Program a node's service rules (nftables).")
-@click.option("--kubeconfig", required=True, help="How to reach the API server.")
+
+@click.command(
+    "proxy", cls=Component, upstream="kube-proxy", configuration=proxy_config.read,
+    help="Program a node's service rules (nftables).",
+)  # fmt: skip
+@click.option("--kubeconfig", default="", help="How to reach the API server.")
+@click.option("--master", default="", help="The API server's address, in place of the kubeconfig's.")
+@click.option("--config", default="", help="A KubeProxyConfiguration.")
 @click.option(
     "--node-name", "--hostname-override", default="", help="This node's name; the host's otherwise."
 )
+@click.option("--proxy-mode", default="nftables", show_default=True, help="Always nftables.")
 @click.option("--cluster-cidr", default="", help="Pod ranges, separated by commas.")
 @click.option(
     "--nodeport-addresses", default="", help="Addresses for NodePorts; the Node's InternalIPs otherwise."
 )
-@click.option("--healthz-bind-address", default="127.0.0.1:10256", show_default=True, help="Empty for none.")
-def proxy(
-    kubeconfig: str, node_name: str, cluster_cidr: str, nodeport_addresses: str, healthz_bind_address: str
-) -> None:
+@click.option("--healthz-bind-address", default="0.0.0.0:10256", show_default=True, help="Empty for none.")
+@click.option("--metrics-bind-address", default="127.0.0.1:10249", show_default=True, help="Empty for none.")
+@go_bool("--cleanup", default=False, help="Remove the rules and end.")
+def proxy(kubeconfig: str, master: str, cluster_cidr: str, proxy_mode: str, **flags: Any) -> None:
+    if proxy_mode not in ("nftables", ""):
+        log.warning("proxy mode %s is not built, nftables does its work", proxy_mode)
     ranges = _parts(cluster_cidr)
     for text in ranges:
         try:
@@ -32,21 +48,30 @@ def proxy(
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--cluster-cidr") from error
     options = ProxyOptions(
-        node_name=node_name or socket.gethostname().lower(),
+        node_name=flags["node_name"] or socket.gethostname().lower(),
         cluster_cidr=ranges,
-        nodeport_addresses=_parts(nodeport_addresses),
-        healthz_address=healthz_bind_address,
+        nodeport_addresses=_parts(flags["nodeport_addresses"]),
+        healthz_address=_bound(flags["healthz_bind_address"], 10256),
+        metrics_address=_bound(flags["metrics_bind_address"], 10249),
     )
-    asyncio.run(_run(kubeconfig, options))
+    asyncio.run(remove() if flags["cleanup"] else _run(Reach(kubeconfig, master), options))
+
+
+def _bound(text: str, port: int) -> str:
+    """Return an address with its port; an address alone has the usual one."""
+    if not text or text.endswith(":"):
+        return ""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return text
+    return f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
 
 
 def _parts(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-async def _run(kubeconfig: str, options: ProxyOptions) -> None:
-    client = Client.from_kubeconfig(kubeconfig, user_agent="tiphys-proxy")
-    try:
+async def _run(reach: Reach, options: ProxyOptions) -> None:
+    async with reach.clients("tiphys-proxy") as (client, _):
         await Proxy(client, options).run()
-    finally:
-        await client.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -29,8 +30,14 @@ class ControllerOptions:
     signing_certificate_pem: str = ""
     signing_key_pem: str = field(default="", repr=False)
     """The authority that signs certificate requests; without it they stay unsigned."""
+    signers: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
+    """Certificate and key (PEM) of signers that have an authority of their own."""
+    signing_duration_s: float = 365 * 86400.0
+    """How long signed certificates last at most."""
     cluster_cidr: str = ""
     """Comma-separated pod ranges; empty: nodes get no podCIDR."""
+    service_cidr: str = ""
+    """Comma-separated ranges of Services, which nodes are given nothing of."""
     node_cidr_mask_size: int = 24
     node_cidr_mask_size_ipv6: int = 64
     allocate_node_cidrs: bool = True
@@ -46,6 +53,11 @@ class ControllerOptions:
     gc_resync_s: float = 30.0
     """How often garbage collection looks for new and vanished resources."""
     workers: int = 5
+    concurrency: Mapping[str, int] = field(default_factory=dict)
+    """How many keys a controller works on at once, where it is not ``workers``; by the controller's name."""
+
+    def workers_of(self, name: str) -> int:
+        return self.concurrency.get(name, self.workers)
 
 
 @dataclass(frozen=True, slots=True)

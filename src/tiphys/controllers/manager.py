@@ -10,6 +10,7 @@ import logging
 import socket
 
 from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import new_uid
 from tiphys.client.informer import InformerSet
 from tiphys.client.leaderelection import LeaderElector
@@ -34,6 +35,7 @@ from tiphys.controllers.endpointslicemirroring.controller import EndpointSliceMi
 from tiphys.controllers.ephemeralvolume.controller import EphemeralVolumeController
 from tiphys.controllers.garbagecollector.controller import GarbageCollector
 from tiphys.controllers.job.controller import JobController
+from tiphys.controllers.names import ALIASES, ELSEWHERE, OFF_BY_DEFAULT
 from tiphys.controllers.namespace.controller import NamespaceController
 from tiphys.controllers.nodeipam.controller import NodeIpamController
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
@@ -101,23 +103,35 @@ CONTROLLERS: tuple[type, ...] = (
     GarbageCollector,
 )
 
-OFF_BY_DEFAULT = ("bootstrap-signer-controller", "token-cleaner-controller")
-"""Run only when they are named: ``*`` does not mean them."""
-_ALIASES = {"bootstrapsigner": OFF_BY_DEFAULT[0], "tokencleaner": OFF_BY_DEFAULT[1]}
+__all__ = ["CONTROLLERS", "ControllerManager", "ControllerOptions", "UnknownController", "chosen"]
 
-__all__ = ["CONTROLLERS", "ControllerManager", "ControllerOptions", "chosen"]
+
+class UnknownController(TiphysError):
+    """``--controllers`` names what no controller is called."""
 
 
 def chosen(selection: tuple[str, ...]) -> list[type]:
-    """Return the controllers that the option names; ``*`` is the usual ones, ``-name`` takes one away."""
-    selection = tuple(_ALIASES.get(name, name) for name in selection)
-    return [kind for kind in CONTROLLERS if _is_chosen(str(kind.name), selection)]  # type: ignore[attr-defined]
+    """Return the controllers that the option names; ``*`` is the usual ones, ``-name`` takes one away.
+
+    Raises UnknownController.
+    """
+    own = {str(kind.name): kind for kind in CONTROLLERS}  # type: ignore[attr-defined]
+    named = set()
+    for one in selection:
+        sign, name = ("-", one[1:]) if one.startswith("-") else ("", one)
+        known = ALIASES.get(name, name)
+        if known not in own and known != "*" and known not in ELSEWHERE:
+            raise UnknownController(f'"{name}" is not in the list of known controllers')
+        if known in ELSEWHERE:
+            log.warning("controller %s is none of its own here", name)
+        named.add(sign + known)
+    return [kind for name, kind in own.items() if _is_chosen(name, named)]
 
 
-def _is_chosen(name: str, selection: tuple[str, ...]) -> bool:
-    if f"-{name}" in selection:
-        return False
-    return name in selection or ("*" in selection and name not in OFF_BY_DEFAULT)
+def _is_chosen(name: str, selection: set[str]) -> bool:
+    if name in selection:
+        return True
+    return f"-{name}" not in selection and "*" in selection and name not in OFF_BY_DEFAULT
 
 
 class ControllerManager:

@@ -33,7 +33,7 @@ class WorkloadController(ABC):
     def __init__(self, context: Context) -> None:
         self._client = context.client
         self._clock = context.clock
-        self._workers = context.options.workers
+        self._workers = context.options.workers_of(self.name)
         self._recorder = context.recorder(self.name)
         self._informers = context.informers
         self._followed: list[Informer] = []

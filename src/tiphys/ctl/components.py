@@ -51,7 +51,10 @@ def components(cluster: Cluster, upstreams: Sequence[str] = ()) -> list[Componen
                     *_flags(
                         {
                             "kubeconfig": str(cluster.pki / f"{name}.conf"),
+                            "bind-address": "127.0.0.1",
                             "secure-port": str(cluster.component_port(name)),
+                            # There is one of each: one that was killed need not wait for its own lease.
+                            "leader-elect": "false",
                         }
                     ),
                     *_manager_flags(cluster, name),
@@ -109,9 +112,8 @@ def _manager_flags(cluster: Cluster, name: str) -> tuple[str, ...]:
     if name != "controller-manager":
         return ()
     pki = cluster.pki
-    # A node's range is fixed by its number, before there is a Node object.
-    ranges = ("--allocate-node-cidrs=false",)
-    return ranges + _flags(
+    # No ranges for nodes: a node's is fixed by its number, before there is a Node object.
+    return _flags(
         {
             "service-account-private-key-file": str(pki / "sa.key"),
             "root-ca-file": str(pki / "ca.crt"),

@@ -38,6 +38,9 @@ class ServerOptions:
     access: AccessOptions = AccessOptions()
     system_logs_dir: Path = Path("/var/log")
     """What ``/logs/`` shows."""
+    healthz_address: str = "127.0.0.1"
+    healthz_port: int = 0
+    """Health without TLS or questions, for whoever watches over the process; 0: none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -74,12 +75,28 @@ class KubeletServer:
         """Listen; ``on_listening`` gets the port. Raises OSError if the address is taken."""
         pair, client_ca = await asyncio.to_thread(self._certificates)
         context = server_context(pair, client_ca)
-        async with serve(
-            self.handle, host=self._options.address, port=self._options.port, ssl_context=context
-        ) as server:
+        options = self._options
+        async with AsyncExitStack() as stack:
+            server = await stack.enter_async_context(
+                serve(self.handle, host=options.address, port=options.port, ssl_context=context)
+            )
+            if options.healthz_port:
+                await stack.enter_async_context(
+                    serve(self.handle_health, host=options.healthz_address, port=options.healthz_port)
+                )
             on_listening(server.port)
             log.info("kubelet endpoint listens port=%d", server.port)
             await asyncio.get_running_loop().create_future()
+
+    async def handle_health(self, request: Request) -> Response:
+        """Answer one request on the plain port, which has health and nothing else."""
+        head, *parts = [part for part in request.path.split("/") if part] or [""]
+        try:
+            if head != "healthz":
+                raise NotFound.path()
+            return await self._views.health(request, parts)
+        except StatusError as error:
+            return Response(error.status_code, {"Content-Type": _TEXT}, error.message.encode())
 
     def _certificates(self) -> tuple[KeyPair, bytes | None]:
         options = self._options

@@ -1,4 +1,4 @@
-"""Health over HTTP: the proxy's own /healthz and the healthCheckNodePort of LoadBalancer services.
+"""Over HTTP: the proxy's own health and metrics, and the healthCheckNodePort of LoadBalancer services.
 
 A load balancer asks a node's healthCheckNodePort whether the node has local endpoints: 200 with, 503 without.
 Called by ``proxy``.
@@ -13,8 +13,11 @@ import json
 import logging
 from collections.abc import Iterable
 
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
 from tiphys.apimachinery.clock import Clock, rfc3339
 from tiphys.apimachinery.meta import Object, split_key
+from tiphys.client import metrics
 from tiphys.wire.message import Handler, Request, Response
 
 log = logging.getLogger(__name__)
@@ -55,12 +58,22 @@ def service_reply(key: str, count: int) -> Response:
     return Response(200 if count else 503, headers, json.dumps(body).encode())
 
 
+async def metrics_reply(request: Request) -> Response:
+    """Answer on the metrics port: what the process counts, and how it works."""
+    if request.path == "/metrics":
+        return Response(200, {"content-type": CONTENT_TYPE_LATEST}, metrics.render())
+    texts = {"/healthz": b"ok", "/proxyMode": b"nftables"}
+    found = texts.get(request.path)
+    headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
+    return Response(200, headers, found) if found else Response(404, headers, b"404 page not found\n")
+
+
 class HealthServer:
     """Serves whatever ports are wanted at the moment; a port that is taken is reported and tried again."""
 
-    def __init__(self, node_name: str, healthz_address: str, clock: Clock) -> None:
+    def __init__(self, node_name: str, healthz_address: str, metrics_address: str, clock: Clock) -> None:
         self._node = node_name
-        self._healthz = healthz_address
+        self._own = {healthz_address: self._healthz_reply, metrics_address: metrics_reply}
         self._clock = clock
         self._last_sync = ""
         self._wanted: dict[int, str] = {}
@@ -86,9 +99,10 @@ class HealthServer:
     async def run(self) -> None:
         """Serve until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            if self._healthz:
-                host, _, number = self._healthz.rpartition(":")
-                tasks.create_task(self._serve(host, int(number), self._healthz_reply))
+            for address, handler in self._own.items():
+                if address:
+                    host, _, number = address.rpartition(":")
+                    tasks.create_task(self._serve(host.strip("[]"), int(number), handler))
             running: dict[int, asyncio.Task[None]] = {}
             while True:
                 for port in set(running) - set(self._wanted):

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.proxy.rules import TABLE_NAME
 from tiphys.proxy.ruleset import Table
 
 _TIMEOUT_S = 30.0
@@ -46,6 +47,12 @@ async def apply(commands: Iterable[str]) -> None:
     code, _, err = await _run(("nft", "-f", "-"), script + "\n")
     if code:
         raise NftError(f"nft: {err.strip()[:2000]}")
+
+
+async def remove() -> None:
+    """Delete the proxy's tables of both families, if there are any."""
+    for family in ("ip", "ip6"):
+        await apply([f"add table {family} {TABLE_NAME}", f"delete table {family} {TABLE_NAME}"])
 
 
 async def chain_names(table: Table) -> set[str] | None:

@@ -1,6 +1,6 @@
 """The service proxy of one node: watches, plans with ``rules``, writes the difference with ``nft``.
 
-Owns the table ``tiphys-proxy`` of the network namespace that it runs in, and nothing else there. A change is
+Owns the table ``kube-proxy`` of the network namespace that it runs in, and nothing else there. A change is
 written at once; a burst is gathered for ``min_interval_s``. Run by ``tiphys proxy``.
 """
 
@@ -42,6 +42,8 @@ class ProxyOptions:
     check_interval_s: float = 30.0
     healthz_address: str = ""
     """``host:port`` of /healthz and /livez; empty for none."""
+    metrics_address: str = ""
+    """``host:port`` of /metrics and /proxyMode; empty for none."""
 
 
 class Kernel(Protocol):
@@ -97,7 +99,9 @@ class Proxy:
         self._dirty: set[str] = set()
         self._changed = asyncio.Event()
         self._informers = InformerSet(client)
-        self._health = HealthServer(options.node_name, options.healthz_address, self._clock)
+        self._health = HealthServer(
+            options.node_name, options.healthz_address, options.metrics_address, self._clock
+        )
         self._informers.get(SERVICES).add_handler(self.on_service)
         self._informers.get(ENDPOINT_SLICES).add_handler(self.on_slice)
         self._informers.get(NODES, field_selector=f"metadata.name={options.node_name}").add_handler(

@@ -25,7 +25,8 @@ from tiphys.apimachinery.meta import Object, object_key
 from tiphys.proxy.endpoints import Endpoint, NodeFacts, Selection, select, slice_endpoints
 from tiphys.proxy.ruleset import Chain, Container, Fragment, Table, merge
 
-TABLE_NAME = "tiphys-proxy"
+TABLE_NAME = "kube-proxy"
+"""Upstream's, with its base chains' names: whichever of the two starts takes over what the other left."""
 MASQUERADE_MARK = "0x4000"
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
 HEADLESS_LABEL = "service.kubernetes.io/headless"
@@ -336,13 +337,15 @@ def _base_chains(ip: str) -> dict[str, Chain]:
                 "masquerade fully-random",
             )
         ),
-        "filter-prerouting": hooked("filter", "prerouting", -110, ("ct state new jump firewall-check",)),
+        "filter-prerouting-pre-dnat": hooked(
+            "filter", "prerouting", -110, ("ct state new jump firewall-check",)
+        ),
         "nat-prerouting": hooked("nat", "prerouting", -100, services.rules),
         "nat-output": hooked("nat", "output", -100, services.rules),
         # After DNAT: what a service took has a new destination by now, the rest is refused here.
         "filter-input": hooked("filter", "input", -110, checks),
         "filter-forward": hooked("filter", "forward", -110, checks),
-        "filter-output-early": hooked("filter", "output", -110, ("ct state new jump firewall-check",)),
+        "filter-output-pre-dnat": hooked("filter", "output", -110, ("ct state new jump firewall-check",)),
         "filter-output": hooked("filter", "output", -90, checks),
         "nat-postrouting": hooked("nat", "postrouting", 100, ("jump masquerading",)),
     }

@@ -61,7 +61,7 @@ class Table:
 
     @property
     def ref(self) -> str:
-        """``ip tiphys-proxy``: how commands name it."""
+        """``ip kube-proxy``: how commands name it."""
         return f"{self.family} {self.name}"
 
 

@@ -22,3 +22,10 @@ async def test_ranges_are_distinct_and_given_back(make_world):
         world.api.put(NODES, node("c"))
         await world.settle()
         assert world.api.get(NODES, "c")["spec"]["podCIDRs"] == gone
+
+
+async def test_the_ranges_of_services_are_left_alone(make_world):
+    world = make_world(cluster_cidr="10.0.0.0/22", service_cidr="10.0.0.0/23, fd00::/108")
+    world.api.put(NODES, node("a"))
+    async with world.running(NodeIpamController):
+        assert world.api.get(NODES, "a")["spec"]["podCIDR"] == "10.0.2.0/24"

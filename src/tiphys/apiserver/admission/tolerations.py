@@ -31,10 +31,11 @@ class DefaultTolerationSeconds:
             return
         spec = attributes.obj.setdefault("spec", {})
         tolerations: list[Object] = list(spec.get("tolerations") or ())
-        seconds = attributes.call.backend.options.default_tolerations_s
-        missing = [key for key in (_NOT_READY, _UNREACHABLE) if not _tolerates(tolerations, key)]
+        not_ready_s, unreachable_s = attributes.call.backend.options.default_tolerations_s
+        usual = ((_NOT_READY, not_ready_s), (_UNREACHABLE, unreachable_s))
+        missing = [one for one in usual if not _tolerates(tolerations, one[0])]
         if missing:
             spec["tolerations"] = tolerations + [
                 {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}
-                for key in missing
+                for key, seconds in missing
             ]

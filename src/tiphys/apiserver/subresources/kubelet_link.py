@@ -18,7 +18,6 @@ from tiphys.apiserver.call import Backend, Call
 from tiphys.wire import client
 
 KUBELET_PORT = 10250
-_ADDRESS_ORDER = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
 _HOP_HEADERS = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade"}
     | {"content-length", "authorization", "host", "date"}
@@ -63,7 +62,7 @@ async def find_node(backend: Backend, name: str) -> Kubelet:
     node = (await backend.store.get(resource, "", name)).object
     status = node.get("status") or {}
     addresses = {one["type"]: one["address"] for one in status.get("addresses") or ()}
-    host = next((addresses[kind] for kind in _ADDRESS_ORDER if kind in addresses), "")
+    host = next((addresses[kind] for kind in backend.options.kubelet_addresses if kind in addresses), "")
     if not host:
         raise BadRequest(f"no preferred addresses found; known addresses: {sorted(addresses)}")
     endpoint = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 from abc import ABC, abstractmethod
+from datetime import timedelta
 
 from cryptography import x509
 
@@ -111,23 +112,26 @@ class CertificateApprover(CertificatesController):
 
 
 class CertificateSigner(CertificatesController):
-    """Signs with the authority of the options; without one, requests wait."""
+    """Signs with the signer's authority; without one, requests wait."""
 
     name = "certificatesigningrequest-signing-controller"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         options = context.options
-        self._authority = (
-            signing.Authority.load(options.signing_certificate_pem, options.signing_key_pem)
-            if options.signing_certificate_pem and options.signing_key_pem
-            else None
-        )
+        usual = (options.signing_certificate_pem, options.signing_key_pem)
+        pairs = {**(dict.fromkeys(plan.SIGNERS, usual) if all(usual) else {}), **options.signers}
+        loaded = {pair: signing.Authority.load(*pair) for pair in set(pairs.values())}
+        self._authorities = {signer: loaded[pair] for signer, pair in pairs.items()}
+        self._longest = timedelta(seconds=options.signing_duration_s)
 
     async def look(self, request: Object) -> float | None:
-        if self._authority is None or not plan.needs_signature(request):
+        if not plan.needs_signature(request):
             return None
         spec = request["spec"]
+        authority = self._authorities.get(spec["signerName"])
+        if authority is None:
+            return None
         try:
             parsed = signing.read_request(spec.get("request") or "")
         except ValueError as error:
@@ -137,7 +141,7 @@ class CertificateSigner(CertificatesController):
         if fault:
             await self._fail(request, fault)
         else:
-            await self._issue(request, parsed, self._authority)
+            await self._issue(request, parsed, authority)
         return None
 
     async def _fail(self, request: Object, fault: str) -> None:
@@ -148,7 +152,9 @@ class CertificateSigner(CertificatesController):
         self, request: Object, parsed: x509.CertificateSigningRequest, authority: signing.Authority
     ) -> None:
         usages: list[str] = list(request["spec"].get("usages") or ())
-        pem = signing.sign(authority, parsed, usages, plan.lifetime(request), self._clock.now())
+        pem = signing.sign(
+            authority, parsed, usages, plan.lifetime(request, self._longest), self._clock.now()
+        )
         status = {**(request.get("status") or {}), "certificate": base64.b64encode(pem).decode()}
         await self._client.update(CERTIFICATE_SIGNING_REQUESTS, {**request, "status": status}, "status")
         log.info("certificate signed request=%s", request["metadata"]["name"])

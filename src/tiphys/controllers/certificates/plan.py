@@ -88,12 +88,12 @@ def is_own(request: Object, asked: Asked) -> bool:
     return bool(request["spec"].get("username") == asked.common_name)
 
 
-def lifetime(request: Object) -> timedelta:
+def lifetime(request: Object, longest: timedelta = MAX_LIFETIME) -> timedelta:
     """How long the certificate is to last: what was asked, within bounds."""
     wanted_s = request["spec"].get("expirationSeconds")
     if wanted_s is None:
-        return MAX_LIFETIME
-    return min(max(timedelta(seconds=wanted_s), _MIN_LIFETIME), MAX_LIFETIME)
+        return longest
+    return min(max(timedelta(seconds=wanted_s), _MIN_LIFETIME), longest)
 
 
 def left_s(request: Object, now: datetime) -> float:

@@ -22,7 +22,7 @@ class EndpointsController:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        self._workers = context.options.workers
+        self._workers = context.options.workers_of(self.name)
         self.queue = context.queue(self.name)
         self._services = context.informers.get(SERVICES)
         self._pods = context.informers.get(PODS)

@@ -40,7 +40,7 @@ class GarbageCollector:
         self._client = context.client
         self._informers = context.informers
         self._resync_s = context.options.gc_resync_s
-        self._workers = context.options.workers
+        self._workers = context.options.workers_of(self.name)
         self._recorder = context.recorder(self.name)
         self.queue = context.queue(self.name)
         self.graph = Graph()

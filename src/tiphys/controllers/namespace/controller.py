@@ -23,7 +23,7 @@ class NamespaceController:
     def __init__(self, context: Context) -> None:
         self._client = context.client
         self._clock = context.clock
-        self._workers = context.options.workers
+        self._workers = context.options.workers_of(self.name)
         self.queue = context.queue(self.name)
         self._namespaces = context.informers.get(NAMESPACES)
         self._namespaces.add_handler(self._changed)

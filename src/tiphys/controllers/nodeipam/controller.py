@@ -25,6 +25,7 @@ class NodeIpamController:
         self.queue = context.queue(self.name)
         self._nodes = context.informers.get(NODES)
         self._allotted: dict[str, list[str]] = {}
+        self._services = [one.strip() for one in options.service_cidr.split(",") if one.strip()]
         self._nodes.add_handler(self._changed)
 
     async def run(self) -> None:
@@ -44,6 +45,7 @@ class NodeIpamController:
         # What was just written may not show in the cache yet.
         taken = [text for other in self._nodes.list() for text in ranges_of(other)]
         taken += [text for name, ranges in self._allotted.items() if name != key for text in ranges]
+        taken += self._services
         chosen = self._allotted.get(key) or allot(self._pools, taken)
         if chosen is None:
             self._recorder.record(

@@ -1,0 +1,204 @@
+"""A command that takes an upstream component's command line: its flags, their forms, its refusals.
+
+Owns: reading flags as Go's pflag does (``--a=b``, ``--a b``, bare booleans, ``_`` for ``-``, lists given
+several times) and what happens to upstream's flags that mean nothing here: they are checked, told in a line,
+and left out. Flags of which a component makes something are its own click options.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import click
+
+from tiphys.cmd import duration
+from tiphys.cmd.upstream_flags import flags_of
+
+log = logging.getLogger(__name__)
+VERSION = "v1.36.0"
+_DEBUG_FROM = 4
+_BOOLS = {
+    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), "true"),
+    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), "false"),
+}
+_META = "tiphys.cmd.component"
+
+
+class FlagError(click.UsageError):
+    """A flag that upstream would refuse, with its words and its exit code."""
+
+    exit_code = 1
+
+
+class Component(click.Command):
+    """``upstream`` names the component whose flags are taken.
+
+    ``configuration`` gets the values of ``--config`` and ``--config-dir``; flags beat what it returns.
+    """
+
+    def __init__(
+        self,
+        name: str | None,
+        *,
+        upstream: str,
+        configuration: Callable[..., Mapping[str, Any]] | None = None,
+        **attributes: Any,
+    ) -> None:
+        super().__init__(name, **attributes)
+        self.upstream = upstream
+        self.flags = flags_of(upstream)
+        self._configuration = configuration
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the line as pflag would, hand click its part."""
+        line = _Line(self, ctx)
+        words = line.read(args)
+        ctx.meta[_META] = line
+        files = [line.files.get(name, "") for name in ("config", "config-dir")]
+        while files and not files[-1]:
+            files.pop()
+        if self._configuration is not None and files:
+            ctx.default_map = {**(ctx.default_map or {}), **self._configuration(*files)}
+        return super().parse_args(ctx, words)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Say what has no effect, then run."""
+        line: _Line = ctx.meta[_META]
+        if line.verbosity >= _DEBUG_FROM:
+            logging.getLogger().setLevel(logging.DEBUG)
+        for name in line.idle:
+            log.warning("flag --%s has no effect here", name)
+        return super().invoke(ctx)
+
+
+class _Line:
+    """One command line while it is read."""
+
+    def __init__(self, command: Component, ctx: click.Context) -> None:
+        self._command = command
+        self._ctx = ctx
+        self._own = {
+            name.lstrip("-"): option
+            for option in command.get_params(ctx)
+            if isinstance(option, click.Option)
+            for name in option.opts
+            if name.startswith("--")
+        }
+        self._joined: dict[str, str] = {}
+        self._words: list[str] = []
+        self.idle: list[str] = []
+        """Flags that were given and mean nothing here, each once."""
+        self.verbosity = 0
+        self.files: dict[str, str] = {}
+        """Configuration files that are named."""
+
+    def read(self, args: Iterable[str]) -> list[str]:
+        """Return the words that click is to parse. Raises FlagError."""
+        rest = list(args)
+        while rest:
+            word = rest.pop(0)
+            if word == "--":
+                continue
+            if not word.startswith("-") or word == "-":
+                raise self._refused(f'"{self._command.upstream}" does not take any arguments, got ["{word}"]')
+            if word.startswith("--"):
+                self._long(word, rest)
+            else:
+                self._short(word, rest)
+        return [*self._words, *(f"--{name}={value}" for name, value in self._joined.items())]
+
+    def _short(self, word: str, rest: list[str]) -> None:
+        letter, tail = word[1], word[2:]
+        if letter == "h" and not tail:
+            self._words.append("--help")
+        elif letter == "v":
+            if not tail and not rest:
+                raise self._refused(f"flag needs an argument: 'v' in {word}")
+            self._take("v", tail.removeprefix("=") if tail else rest.pop(0))
+        else:
+            raise self._refused(f"unknown shorthand flag: '{letter}' in {word}")
+
+    def _long(self, word: str, rest: list[str]) -> None:
+        name, equals, value = word[2:].partition("=")
+        if name == "help":
+            self._words.append("--help")
+            return
+        name = name.replace("_", "-")
+        if name == "version":
+            self._version(value)
+            return
+        if name not in self._own and name not in self._command.flags:
+            raise self._refused(f"unknown flag: {word.partition('=')[0]}")
+        if not equals:
+            if self._is_bool(name):
+                value = "true"
+            elif rest:
+                value = rest.pop(0)
+            else:
+                raise self._refused(f"flag needs an argument: --{name}")
+        self._take(name, value)
+
+    def _take(self, name: str, value: str) -> None:
+        kind = self._command.flags.get(name, "text")
+        value = self._checked(name, kind, value)
+        if name in ("config", "config-dir"):
+            self.files[name] = value
+        if name == "v":
+            self.verbosity = int(value)
+        elif name not in self._own:
+            if name not in self.idle:
+                self.idle.append(name)
+        elif kind in ("list", "map") and not self._own[name].multiple:
+            before = self._joined.get(name)
+            self._joined[name] = value if before is None else f"{before},{value}"
+        else:
+            self._words.append(f"--{name}={value}")
+
+    def _is_bool(self, name: str) -> bool:
+        own = self._own.get(name)
+        return self._command.flags.get(name) == "bool" or (own is not None and own.type is click.BOOL)
+
+    def _checked(self, name: str, kind: str, value: str) -> str:
+        fault = _CHECKS[kind](value) if kind in _CHECKS else ""
+        if fault:
+            shown = "-v, --v" if name == "v" else f"--{name}"
+            raise self._refused(f'invalid argument "{value}" for "{shown}" flag: {fault}')
+        return _BOOLS[value] if kind == "bool" else value
+
+    def _version(self, value: str) -> None:
+        if value == "raw":
+            major, minor, patch = VERSION.removeprefix("v").split(".")
+            click.echo(
+                f'version.Info{{Major:"{major}", Minor:"{minor}", GitVersion:"v{major}.{minor}.{patch}"}}'
+            )
+        else:
+            click.echo(f"Kubernetes {VERSION}")
+        self._ctx.exit()
+
+    def _refused(self, message: str) -> FlagError:
+        return FlagError(message, self._ctx)
+
+
+def _number(name: str, read: Callable[[str], Any]) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        try:
+            read(value)
+        except ValueError:
+            return f'strconv.{name}: parsing "{value}": invalid syntax'
+        return ""
+
+    return check
+
+
+def _bool(value: str) -> str:
+    return "" if value in _BOOLS else f'strconv.ParseBool: parsing "{value}": invalid syntax'
+
+
+_CHECKS: dict[str, Callable[[str], str]] = {
+    "bool": _bool,
+    "int": _number("ParseInt", lambda value: int(value, 0)),
+    "float": _number("ParseFloat", float),
+    "duration": duration.fault,
+}

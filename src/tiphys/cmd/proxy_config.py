@@ -1,0 +1,37 @@
+"""The proxy's configuration file: which flag each field of ``KubeProxyConfiguration`` is. Data.
+
+Source: kubeproxy.config.k8s.io/v1alpha1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tiphys.cmd.config_document import Kind, comma_list, load, parameters
+
+KIND: Final = Kind(
+    "kubeproxy.config.k8s.io/v1alpha1",
+    "KubeProxyConfiguration",
+    {
+        "clientConnection.kubeconfig": "kubeconfig",
+        "hostnameOverride": "node_name",
+        "healthzBindAddress": "healthz_bind_address",
+        "metricsBindAddress": "metrics_bind_address",
+        "clusterCIDR": "cluster_cidr",
+        "nodePortAddresses": ("nodeport_addresses", comma_list),
+        "mode": "proxy_mode",
+    },
+    frozenset(
+        {"featureGates", "clientConnection", "logging", "bindAddress", "bindAddressHardFail"}
+        | {"enableProfiling", "showHiddenMetricsForVersion", "iptables", "ipvs", "nftables", "winkernel"}
+        | {"detectLocalMode", "detectLocal", "oomScoreAdj", "conntrack", "configSyncPeriod", "portRange"}
+        | {"windowsRunAsService"}
+    ),
+    lenient=True,
+)
+
+
+def read(path: str) -> Mapping[str, Any]:
+    """Return the parameters that a file sets. Raises click.FileError, click.UsageError."""
+    return parameters(load(path), KIND)

@@ -1,0 +1,70 @@
+"""The controller manager's flags become options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from tiphys.cmd.controller_manager import controller_manager, options_from
+from tiphys.controllers.context import ControllerOptions
+
+
+def options(*words: str) -> ControllerOptions:
+    return options_from(dict(controller_manager.make_context("c", ["--kubeconfig=x", *words]).params))
+
+
+def test_ranges_of_nodes_are_upstreams() -> None:
+    assert options("--cluster-cidr=10.0.0.0/8").cluster_cidr == "", "only where they are asked for"
+    made = options(
+        "--allocate-node-cidrs", "--cluster-cidr=10.0.0.0/8", "--service-cluster-ip-range=10.1.0.0/16"
+    )
+    assert (made.cluster_cidr, made.service_cidr) == ("10.0.0.0/8", "10.1.0.0/16")
+    assert (made.node_cidr_mask_size, made.node_cidr_mask_size_ipv6) == (24, 64)
+    made = options("--node-cidr-mask-size=26")
+    assert (made.node_cidr_mask_size, made.node_cidr_mask_size_ipv6) == (26, 26)
+    made = options("--node-cidr-mask-size-ipv4=25", "--node-cidr-mask-size-ipv6=80")
+    assert (made.node_cidr_mask_size, made.node_cidr_mask_size_ipv6) == (25, 80)
+
+
+def test_how_many_at_once() -> None:
+    made = options("--concurrent-deployment-syncs=9", "--concurrent-rc-syncs=2", "--concurrent-job-syncs=1")
+    found = [
+        made.workers_of(name)
+        for name in (
+            "deployment-controller",
+            "replication-controller",
+            "job-controller",
+            "daemonset-controller",
+        )
+    ]
+    assert found == [9, 2, 1, 5]
+
+
+def test_authorities_of_signers(tmp_path: Path) -> None:
+    words = []
+    for name in ("cert", "key"):
+        (tmp_path / name).write_text(name.upper())
+        words.append(f"--cluster-signing-kubelet-client-{name}-file={tmp_path / name}")
+    made = options(*words, "--cluster-signing-duration=24h")
+    assert made.signers == {"kubernetes.io/kube-apiserver-client-kubelet": ("CERT", "KEY")}
+    assert made.signing_duration_s == 86400.0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ["--cluster-signing-kubelet-client-cert-file=x"],
+            "--cluster-signing-kubelet-client-cert-file is specified without "
+            "--cluster-signing-kubelet-client-key-file",
+        ),
+        (["--controllers=*,nosuch"], '"nosuch" is not in the list of known controllers'),
+    ],
+)
+def test_refused(words: list[str], says: Any) -> None:
+    with pytest.raises(click.UsageError) as caught:
+        options(*words)
+    assert caught.value.message == says
