@@ -129,9 +129,9 @@ def chosen(selection: tuple[str, ...]) -> list[type]:
 
 
 def _is_chosen(name: str, selection: set[str]) -> bool:
-    if name in selection:
-        return True
-    return f"-{name}" not in selection and "*" in selection and name not in OFF_BY_DEFAULT
+    if f"-{name}" in selection:
+        return False
+    return name in selection or ("*" in selection and name not in OFF_BY_DEFAULT)
 
 
 class ControllerManager:
