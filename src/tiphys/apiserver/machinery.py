@@ -22,6 +22,7 @@ from tiphys.apimachinery.schema.walk import DecodeError, cannot_be_handled, deco
 from tiphys.apis import conversion, schemas, strategies
 from tiphys.apis.scale import BUILT_IN, ScalePaths
 from tiphys.apis.strategy import Strategy
+from tiphys.apiserver.evaluating import evaluate
 
 UpdateCheck = Callable[[Object, Object], list[FieldError]]
 
@@ -95,6 +96,11 @@ def update_check(strategy: Strategy, subresource: str, *, namespaced: bool) -> U
     if subresource == "status":
         return lambda new, old: strategies.validate_status_update(strategy, new, old, namespaced=namespaced)
     return lambda new, old: strategies.validate_update(strategy, new, old, namespaced=namespaced)
+
+
+async def judge(resource: Resource, check: Callable[[], list[FieldError]]) -> list[FieldError]:
+    """Return what a check finds. Rules of custom kinds may take longer than the event loop can wait."""
+    return check() if resource.definition is None else await evaluate(check)
 
 
 def decode_protobuf(body: bytes) -> Any:

@@ -18,6 +18,7 @@ from tiphys.apimachinery.cel.frame import Budget, Frame, Run
 from tiphys.apimachinery.cel.functions import FunctionTable, Library
 from tiphys.apimachinery.cel.libraries import KUBERNETES
 from tiphys.apimachinery.cel.parser import Macros, parse
+from tiphys.apimachinery.cel.patience import PATIENCE
 from tiphys.apimachinery.cel.ranges import Range
 from tiphys.apimachinery.cel.types import Type
 from tiphys.apimachinery.cel.values import ABSENT
@@ -127,6 +128,7 @@ class Program:
         Raises:
             EvaluationError: there is none.
             CostExceeded: it cost more than one call may; the budget is charged in any case.
+            TakesLong: it cost more than there is patience for.
         """
         budget = budget or Budget()
         slots = self._empty.copy()
@@ -134,17 +136,20 @@ class Program:
             if name in activation:
                 given = activation[name]
                 slots[index] = given if declared.wrap is None or given is None else declared.wrap(given)
-        frame = Frame(slots, budget.per_call)
+        patience = PATIENCE.get()
+        frame = Frame(slots, budget.per_call, patience)
         try:
             value = self._run(frame)
         except EvaluationError:
-            frame.check()
+            frame.settle()
             raise
         except RecursionError as error:
             raise EvaluationError("expression recursion limit exceeded") from error
         finally:
             budget.spend(frame.cost)
-        frame.check()
+            if patience is not None:
+                patience.left -= frame.cost
+        frame.settle()
         return value
 
 

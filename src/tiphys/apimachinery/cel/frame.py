@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tiphys.apimachinery.cel.errors import CostExceeded
+from tiphys.apimachinery.cel.patience import Patience, TakesLong
 
 PER_CALL_LIMIT = 1_000_000
 """What one expression may cost: about a tenth of a second on the API's reference machine."""
@@ -33,18 +34,28 @@ class Budget:
 
 
 class Frame:
-    """Variables by number, and the cost so far."""
+    """Variables by number, and the cost so far; ``limit`` is where ``check`` has to be asked."""
 
-    __slots__ = ("cost", "limit", "slots")
+    __slots__ = ("_most", "_patience", "cost", "limit", "slots")
 
-    def __init__(self, slots: list[Any], limit: int) -> None:
+    def __init__(self, slots: list[Any], most: int, patience: Patience | None = None) -> None:
         self.slots = slots
         self.cost = 0
-        self.limit = limit
+        self._most = most
+        self._patience = patience
+        self.limit = most if patience is None else min(most, patience.left)
 
     def check(self) -> None:
-        """Raises CostExceeded once the limit is passed."""
-        if self.cost > self.limit:
+        """Raises CostExceeded once it has cost too much, TakesLong once patience ends."""
+        self.settle()
+        if self._patience is not None:
+            if self.cost > self._patience.left:
+                raise TakesLong
+            self.limit = min(self._most, self._patience.left)
+
+    def settle(self) -> None:
+        """Raises CostExceeded if it has cost too much; for runs that are over, patience or not."""
+        if self.cost > self._most:
             raise CostExceeded
 
 

@@ -76,6 +76,11 @@ class Authorizer:
             reasons.add(decision)
         return reasons.decision()
 
+    def decide_nowait(self, user: User, info: RequestInfo) -> Decision | None:
+        """Return what ``decide`` would; None where a webhook has to be asked first."""
+        decision = self.authorize(user, info)
+        return None if decision is _NOT_ASKED else decision
+
     async def decide(self, user: User, info: RequestInfo) -> Decision:
         """Return the first decision; reasons of the authorizers that had no opinion are joined."""
         if self.local:

@@ -97,7 +97,9 @@ async def _check(call: Call, attributes: Attributes) -> None:
     resource, backend, obj = call.resource, call.backend, attributes.obj
     assert obj is not None
     strategy = machinery.strategy_for(resource)
-    faults = machinery.validate_create(strategy, obj, namespaced=resource.namespaced)
+    faults = await machinery.judge(
+        resource, lambda: machinery.validate_create(strategy, obj, namespaced=resource.namespaced)
+    )
     if faults:
         raise Invalid.of(
             resource.group,

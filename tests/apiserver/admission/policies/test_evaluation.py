@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tiphys.apimachinery.cel import types
-from tiphys.apimachinery.cel.library.authorizers import AccessCheck, Authorizer, Decision
+from tiphys.apimachinery.cel.library.authorizers import Authorizer
 from tiphys.apis.admissionregistration.expressions import Compiled, Composition, Scope
 from tiphys.apiserver.admission.policies.conditions import Conditions, ConditionsFailed
 from tiphys.apiserver.admission.policies.evaluation import Inputs, OutOfBudget, Result, Run
 from tiphys.apiserver.admission.policies.inputs import Rights
+from tiphys.apiserver.authz.attributes import Decision as Answer
+from tiphys.apiserver.evaluating import evaluate
+from tiphys.apiserver.requestinfo import RequestInfo
 
 OBJECT = {"metadata": {"name": "n"}, "items": list(range(10))}
 
@@ -108,27 +113,45 @@ def test_errors_of_conditions_are_told_together() -> None:
     )
 
 
-async def test_evaluation_starts_over_with_each_answer() -> None:
-    asked: list[AccessCheck] = []
-    runs = 0
+class Webhook:
+    """An authorizer that knows nothing at once, or everything."""
 
-    class Slow(Rights):
-        async def _ask(self, access: AccessCheck) -> Decision:
-            asked.append(access)
-            return Decision(allowed=access.verb == "get")
+    def __init__(self, *, local: bool) -> None:
+        self.local = local
+        self.asked: list[str] = []
+        self.waited: list[str] = []
 
-    rights = Slow(None)  # type: ignore[arg-type]
-    made = composition()
-    text = "authorizer.path('/a').check('get').allowed() && !authorizer.path('/a').check('put').allowed()"
+    def decide_nowait(self, user: Any, info: RequestInfo) -> Answer | None:
+        if not self.local:
+            return None
+        self.asked.append(info.verb)
+        return Answer(allowed=info.verb == "get")
+
+    async def decide(self, user: Any, info: RequestInfo) -> Answer:
+        await asyncio.sleep(0)
+        self.waited.append(info.verb)
+        return Answer(allowed=info.verb == "get")
+
+
+@pytest.mark.parametrize(("local", "runs"), [(True, 1), (False, 2)])
+async def test_rights_are_asked_as_an_expression_goes_on(local: bool, runs: int) -> None:
+    """However many answers an expression waits for, it is started once more at most: on a thread."""
+    authorizer, begun = Webhook(local=local), 0
+    call: Any = SimpleNamespace(user=None, backend=SimpleNamespace(authorizer=authorizer))
+    rights, made = Rights(call), composition()
+    text = " && ".join(
+        f"{'' if verb == 'get' else '!'}authorizer.path('/a').check('{verb}').allowed()"
+        for verb in ("get", "put")
+    )
     compiled = made.compile(text, types.BOOL)
 
     def once() -> Result:
-        nonlocal runs
-        runs += 1
+        nonlocal begun
+        begun += 1
         return run(made, 10_000_000, authorizer=Authorizer(rights.decide)).one(compiled)
 
-    assert (await rights.evaluate(once)).value is True
-    assert [access.verb for access in asked] == ["get", "put"]
-    assert runs == 3
-    await rights.evaluate(once)
-    assert len(asked) == 2  # answers are kept for the request
+    assert (await evaluate(once)).value is True
+    assert begun == runs
+    assert (authorizer.asked if local else authorizer.waited) == ["get", "put"]
+    assert (await evaluate(once)).value is True
+    assert begun == runs + 1  # answers are kept for the request

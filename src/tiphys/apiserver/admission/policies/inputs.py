@@ -1,15 +1,16 @@
 """Makes the variables of expressions from a write, and answers their questions about rights.
 
-Evaluation is synchronous and an authorizer may be a webhook. So an expression that asks what is not known yet
-is stopped, the question is put, and the evaluation starts over with the answer at hand.
+What this process knows of rights is answered at once. Where a webhook has to be asked, the evaluation moves
+to a thread (``evaluating``) that waits for each answer and goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+import asyncio
 
+from tiphys.apimachinery.cel import TakesLong, excuse, hurried
 from tiphys.apimachinery.cel.library.authorizers import AccessCheck, Authorizer, Decision, resource_check
+from tiphys.apimachinery.cel.runtime_cost import AUTHORIZATION_CHECK
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.admission.attributes import Attributes
@@ -22,13 +23,6 @@ from tiphys.apiserver.call import Call
 from tiphys.apiserver.requestinfo import RequestInfo
 
 _ACCOUNTS = "system:serviceaccounts"
-Answer = TypeVar("Answer")
-
-
-class _NotKnown(Exception):
-    def __init__(self, access: AccessCheck) -> None:
-        super().__init__(str(access))
-        self.access = access
 
 
 class Rights:
@@ -36,26 +30,26 @@ class Rights:
 
     def __init__(self, call: Call) -> None:
         self._call = call
+        self._loop = asyncio.get_running_loop()
         self._known: dict[AccessCheck, Decision] = {}
 
     def decide(self, access: AccessCheck) -> Decision:
-        """Return the decision; stops the evaluation where there is none yet."""
+        """Return the decision. A thread waits for one that a webhook has to make; the loop does not."""
+        excuse(AUTHORIZATION_CHECK)
         found = self._known.get(access)
         if found is None:
-            raise _NotKnown(access)
+            found = self._known[access] = self._ask(access)
         return found
 
-    async def evaluate(self, run: Callable[[], Answer]) -> Answer:
-        """Return what ``run`` returns, having asked all that it wanted to know."""
-        while True:
-            try:
-                return run()
-            except _NotKnown as asked:
-                self._known[asked.access] = await self._ask(asked.access)
-
-    async def _ask(self, access: AccessCheck) -> Decision:
+    def _ask(self, access: AccessCheck) -> Decision:
         user = self._call.user if access.service_account is None else _account(*access.service_account)
-        decision = await self._call.backend.authorizer.decide(user, _info(access))
+        authorizer, info = self._call.backend.authorizer, _info(access)
+        if hurried():
+            decision = authorizer.decide_nowait(user, info)
+            if decision is None:
+                raise TakesLong
+        else:
+            decision = asyncio.run_coroutine_threadsafe(authorizer.decide(user, info), self._loop).result()
         error = decision.error if decision.error and not decision.allowed else None
         return Decision(decision.allowed, decision.reason, error)
 

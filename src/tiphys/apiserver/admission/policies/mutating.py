@@ -24,6 +24,7 @@ from tiphys.apiserver.admission.policies.patches import CannotPatch, apply_confi
 from tiphys.apiserver.admission.policies.policy import Binding, MutatingPolicy
 from tiphys.apiserver.admission.policies.registry import Concerned, Registry
 from tiphys.apiserver.admission.versions import seen_as, take
+from tiphys.apiserver.evaluating import evaluate
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.objects import ObjectStore
 
@@ -139,7 +140,7 @@ async def _invoke(invocations: list[_Invocation], attributes: Attributes, failur
 
 async def _holds(policy: MutatingPolicy, inputs: Inputs, rights: Rights) -> bool:
     ignore = policy.ignores_failure
-    return await rights.evaluate(lambda: policy.conditions.hold(inputs, ignore_failure=ignore))
+    return await evaluate(lambda: policy.conditions.hold(inputs, ignore_failure=ignore))
 
 
 async def _mutate(
@@ -156,7 +157,7 @@ async def _mutate(
         assert shown is not None
         own = Inputs({**inputs.values, "object": shown})
         try:
-            after = await rights.evaluate(
+            after = await evaluate(
                 lambda own=own, shown=shown, compiled=compiled: _mutated(one, own, shown, compiled)  # type: ignore[misc]
             )
             changed = take(attributes, after, one.row, strict=True) or changed

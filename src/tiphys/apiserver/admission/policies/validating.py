@@ -20,6 +20,7 @@ from tiphys.apiserver.admission.policies.judge import Denial, Verdict, judge
 from tiphys.apiserver.admission.policies.params import Misconfigured, find_params, param_row
 from tiphys.apiserver.admission.policies.policy import Binding, ValidatingPolicy
 from tiphys.apiserver.admission.policies.registry import Concerned, Registry
+from tiphys.apiserver.evaluating import evaluate
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.objects import ObjectStore
 
@@ -92,7 +93,7 @@ async def _hear(one: Concerned[ValidatingPolicy], hearing: _Hearing) -> None:
             continue
         for param in params:
             own = Inputs({**inputs.values, "params": param})
-            verdict = await hearing.rights.evaluate(lambda own=own: judge(policy, own))  # type: ignore[misc]
+            verdict = await evaluate(lambda own=own: judge(policy, own))  # type: ignore[misc]
             _heed(policy, binding, verdict, hearing)
             for key, value in verdict.annotations:
                 kept = annotations.setdefault(key, [])

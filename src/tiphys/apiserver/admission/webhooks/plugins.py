@@ -25,6 +25,7 @@ from tiphys.apiserver.admission.webhooks import dispatch
 from tiphys.apiserver.admission.webhooks import hook as hooks
 from tiphys.apiserver.admission.webhooks.hook import Hook
 from tiphys.apiserver.admission.webhooks.review import Verdict
+from tiphys.apiserver.evaluating import evaluate
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.objects import Cached, ObjectStore
 
@@ -83,9 +84,7 @@ async def _holds(hook: Hook, attributes: Attributes, row: Resource, rights: Righ
         return True
     inputs = inputs_of(attributes, row, rights)
     try:
-        return await rights.evaluate(
-            lambda: hook.conditions.hold(inputs, ignore_failure=hook.ignores_failure)
-        )
+        return await evaluate(lambda: hook.conditions.hold(inputs, ignore_failure=hook.ignores_failure))
     except ConditionsFailed as error:
         log.warning("match conditions failed closed name=%s error=%s", hook.name, error)
         raise attributes.refuse(str(error)) from error

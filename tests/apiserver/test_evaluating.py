@@ -1,0 +1,87 @@
+"""Long evaluations make way for the event loop; short ones stay on it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from tiphys.apimachinery.cel import Budget, CostExceeded, Environment, EvaluationError, declare, types
+from tiphys.apimachinery.schema.build import build_custom
+from tiphys.apiserver.evaluating import UNITS, evaluate
+
+NUMBERS = build_custom({"type": "array", "items": {"type": "integer"}})
+DECLARED = declare(NUMBERS)
+assert DECLARED is not None
+ENVIRONMENT = Environment({"self": DECLARED})
+SHORT = "self.size() > 0"
+LONG = "self.all(a, self.all(b, a + b >= 0))"
+
+
+def running(text: str, values: list[int], budget: Budget, threads: list[str]) -> Any:
+    program = ENVIRONMENT.compile(text, types.BOOL)
+
+    def run() -> Any:
+        threads.append(threading.current_thread().name)
+        return program.evaluate({"self": values}, budget)
+
+    return run
+
+
+async def test_short_ones_stay() -> None:
+    threads: list[str] = []
+    assert await evaluate(running(SHORT, [1], Budget(), threads)) is True
+    assert threads == [threading.current_thread().name]
+
+
+async def test_long_ones_start_over_on_a_thread() -> None:
+    threads: list[str] = []
+    ticks = 0
+    running_still = True
+
+    async def tick() -> None:
+        nonlocal ticks
+        while running_still:
+            await asyncio.sleep(0)
+            ticks += 1
+
+    other = asyncio.ensure_future(tick())
+    budget = Budget()
+    assert await evaluate(running(LONG, list(range(60)), budget, threads)) is True
+    running_still = False
+    await other
+    assert budget.last > UNITS
+    assert threads[0] == threading.current_thread().name
+    assert threads[1].startswith("evaluate")
+    assert ticks > 1
+
+
+@pytest.mark.parametrize(("values", "error"), [(list(range(60)), CostExceeded), ([-1, 0], EvaluationError)])
+async def test_what_a_thread_raises_is_raised(values: list[int], error: type[Exception]) -> None:
+    threads: list[str] = []
+    text = LONG if error is CostExceeded else "self[5] == 1"
+    with pytest.raises(error):
+        await evaluate(running(text, values, Budget(per_call=2 * UNITS), threads))
+    assert len(threads) == (2 if error is CostExceeded else 1)
+
+
+async def test_many_short_ones_are_long_together() -> None:
+    threads: list[str] = []
+    program = ENVIRONMENT.compile(LONG, types.BOOL)
+
+    def run() -> list[Any]:
+        threads.append(threading.current_thread().name)
+        return [program.evaluate({"self": list(range(10))}) for _ in range(30)]
+
+    assert await evaluate(run) == [True] * 30
+    assert len(threads) == 2
+
+
+async def test_a_spent_budget_is_not_long_but_over() -> None:
+    """What may not cost more than was spent before patience ended is refused at once."""
+    threads: list[str] = []
+    with pytest.raises(CostExceeded):
+        await evaluate(running(LONG, list(range(60)), Budget(per_call=100), threads))
+    assert len(threads) == 1
