@@ -105,3 +105,14 @@ def test_an_empty_table() -> None:
 def test_version_rank() -> None:
     versions = ["v1", "v1beta1", "v2", "v1alpha1", "v1beta2", "v11", "x"]
     assert sorted(versions, key=version_rank) == ["v11", "v2", "v1", "v1beta2", "v1beta1", "v1alpha1", "x"]
+
+
+def test_equivalents_are_other_versions_and_groups_of_the_same_objects() -> None:
+    table = TABLE.copy()
+    events = table.by_path("", "v1", "events")
+    assert events is not None
+    found = table.equivalents(events)
+    assert [row.gvr for row in found] == [("events.k8s.io", "v1", "events")]
+    assert table.equivalents(events) is found
+    table.remove(found[0].gvr)
+    assert table.equivalents(events) == ()

@@ -45,6 +45,8 @@ class ResourceTable:
         self._priorities = priorities or {}
         self._positions = {group: position for position, group in enumerate(self._priorities)}
         self._orders: dict[str, list[str]] = {}
+        self._equivalents: dict[GVR, tuple[Resource, ...]] = {}
+        self._equivalents_at = 0
         self.revision = 0
         for row in rows:
             self.add(row)
@@ -59,6 +61,21 @@ class ResourceTable:
     def stored(self, resource: Resource) -> Resource:
         """Return the row of the version (and group) that the resource's objects are kept in."""
         return self._kinds.get(resource.storage, resource)
+
+    def equivalents(self, resource: Resource) -> tuple[Resource, ...]:
+        """Return the other rows that the same objects are served at: other versions, in other groups too."""
+        if self._equivalents_at != self.revision:
+            self._equivalents.clear()
+            self._equivalents_at = self.revision
+        found = self._equivalents.get(resource.gvr)
+        if found is None:
+            own = (resource.storage_prefix, resource.plural)
+            found = self._equivalents[resource.gvr] = tuple(
+                row
+                for row in self._paths.values()
+                if (row.storage_prefix, row.plural) == own and row.gvr != resource.gvr
+            )
+        return found
 
     def groups(self) -> list[str]:
         """Return the groups, core first, in the order that discovery shows them."""

@@ -55,7 +55,7 @@ class Webhook:
         asked = review["request"]
         self.asked.append(asked)
         response = {"uid": asked["uid"], **self.answers.get(request.path, allow)(asked)}
-        body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
+        body = {"apiVersion": review["apiVersion"], "kind": review["kind"], "response": response}
         return Response(200, {"content-type": "application/json"}, orjson.dumps(body))
 
     def url(self, path: str = "/") -> dict[str, Any]:

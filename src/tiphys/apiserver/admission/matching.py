@@ -121,14 +121,10 @@ def _labels(obj: Object) -> dict[str, Any]:
     return (obj.get("metadata") or {}).get("labels") or {}
 
 
-def equivalents(attributes: Attributes) -> list[Resource]:
+def equivalents(attributes: Attributes) -> Sequence[Resource]:
     """Return the other rows of the kind written: other versions, and groups that share its objects."""
-    own = attributes.call.resource
-    return [
-        row
-        for row in attributes.call.backend.table
-        if row.storage == own.storage and row.plural == own.plural and row.gvr != own.gvr
-    ]
+    found: Sequence[Resource] = attributes.call.backend.table.equivalents(attributes.call.resource)
+    return found
 
 
 async def namespace_labels(attributes: Attributes) -> dict[str, str] | None:

@@ -1,42 +1,96 @@
-"""The object of a write in the version that somebody outside wants to see, and back.
+"""The objects of a write in the versions that somebody outside wants to see, and back.
 
-Owns: conversion, decoding and defaults around what webhooks and policies change.
+Owns: conversion (of custom objects by their definition's webhook), decoding and defaults around what
+webhooks and policies change. Source: the "Dynamic Admission Control" page, "matchPolicy".
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from tiphys.apimachinery.errors import BadRequest
-from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver import machinery
 from tiphys.apiserver.admission.attributes import Attributes
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The objects of a write in the version of one row. Read-only."""
+
+    row: Resource
+    obj: Object | None
+    old: Object | None
+
+
+class Versions:
+    """What a write looks like in each version that is asked for; every conversion is made once."""
+
+    def __init__(self, attributes: Attributes) -> None:
+        self._attributes = attributes
+        self._shown: dict[GVK, Shown] = {}
+        self._old: dict[GVK, Object | None] = {}
+
+    async def at(self, row: Resource) -> Shown:
+        """Return the objects in the version of a row.
+
+        Raises:
+            InternalError: a definition's webhook does not convert them.
+        """
+        found = self._shown.get(row.gvk)
+        if found is None:
+            if row.gvk not in self._old:
+                self._old[row.gvk] = await self._seen(self._attributes.old, row)
+            obj = await self._seen(self._attributes.obj, row)
+            found = self._shown[row.gvk] = Shown(row, obj, self._old[row.gvk])
+        return found
+
+    async def _seen(self, obj: Object | None, row: Resource) -> Object | None:
+        if obj is not None and row.custom:
+            return await _custom(self._attributes, obj, row)
+        return seen_as(obj, row)
+
+    async def take(self, changed: Object, row: Resource, *, strict: bool = False) -> bool:
+        """Make the object what ``changed`` says, in the version of ``row``. Tells whether it differs.
+
+        ``changed`` is the caller's own. What it left open gets defaults, and what is not in the schema goes.
+
+        Raises:
+            BadRequest: a value has the wrong type; where ``strict``, also for what is not in the schema.
+            InternalError: a definition's webhook does not convert it back.
+        """
+        obj, resource = self._attributes.obj, self._attributes.call.resource
+        assert obj is not None
+        unknown = machinery.decode_in_place(changed, row.gvk, row)
+        if strict and unknown and not row.custom:
+            raise BadRequest(f"strict decoding error: {', '.join(unknown)}")
+        if not row.custom:
+            after = machinery.convert(changed, resource.storage)
+        elif row.gvk == resource.gvk:
+            after = changed
+        else:
+            machinery.strategy_for(row).default(changed)
+            after = await _custom(self._attributes, changed, resource)
+            machinery.decode_in_place(after, resource.gvk, resource)
+        machinery.strategy_for(resource).default(after)
+        if after == obj:
+            return False
+        obj.clear()
+        obj.update(after)
+        self._shown.clear()
+        return True
+
+
+async def _custom(attributes: Attributes, obj: Object, row: Resource) -> Object:
+    if obj.get("apiVersion") == row.api_version or obj.get("kind") != row.kind:
+        return obj
+    backend = attributes.call.backend.custom or attributes.call.backend
+    return await backend.store.at(obj, row)  # type: ignore[attr-defined, no-any-return]
+
+
 def seen_as(obj: Object | None, row: Resource) -> Object | None:
-    """Return an object in the version of a row; custom objects and CONNECT's options stay as they are."""
+    """Return a built-in object in the version of a row; others and CONNECT's options stay as they are."""
     if obj is None or row.custom or obj.get("kind") != row.kind:
         return obj
     return machinery.convert(obj, row.gvk)
-
-
-def take(attributes: Attributes, changed: Object, row: Resource, *, strict: bool = False) -> bool:
-    """Make the object of a write what ``changed`` says, in the version of ``row``; tells whether it differs.
-
-    ``changed`` is the caller's own. What it left open gets defaults, and what is not in the schema goes.
-
-    Raises:
-        BadRequest: a value has the wrong type; where ``strict``, also for what is not in the schema.
-    """
-    obj = attributes.obj
-    assert obj is not None
-    resource = attributes.call.resource
-    unknown = machinery.decode_in_place(changed, row.gvk, row)
-    if strict and unknown and not row.custom:
-        raise BadRequest(f"strict decoding error: {', '.join(unknown)}")
-    after = changed if row.custom else machinery.convert(changed, resource.storage)
-    machinery.strategy_for(resource).default(after)
-    if after == obj:
-        return False
-    obj.clear()
-    obj.update(after)
-    return True

@@ -12,11 +12,10 @@ from tiphys.apimachinery.cel import TakesLong, excuse, hurried
 from tiphys.apimachinery.cel.library.authorizers import AccessCheck, Authorizer, Decision, resource_check
 from tiphys.apimachinery.cel.runtime_cost import AUTHORIZATION_CHECK
 from tiphys.apimachinery.meta import Object
-from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.lookup import find
 from tiphys.apiserver.admission.policies.evaluation import Inputs
-from tiphys.apiserver.admission.versions import seen_as
+from tiphys.apiserver.admission.versions import Shown
 from tiphys.apiserver.admission.webhooks.review import request_of
 from tiphys.apiserver.authn.user import AUTHENTICATED, User, service_account_name
 from tiphys.apiserver.call import Call
@@ -70,9 +69,9 @@ def _info(access: AccessCheck) -> RequestInfo:
 
 
 def inputs_of(
-    attributes: Attributes, row: Resource, rights: Rights, *, namespace: Object | None = None
+    attributes: Attributes, shown: Shown, rights: Rights, *, namespace: Object | None = None
 ) -> Inputs:
-    """Return the variables of a write, its objects in the version of ``row``."""
+    """Return the variables of a write, its objects in the version that they are shown in."""
     access = AccessCheck(
         group=attributes.group,
         resource=attributes.plural,
@@ -82,9 +81,9 @@ def inputs_of(
     )
     return Inputs(
         {
-            "object": seen_as(attributes.obj, row),
-            "oldObject": seen_as(attributes.old, row),
-            "request": request_of(attributes, row),
+            "object": shown.obj,
+            "oldObject": shown.old,
+            "request": request_of(attributes, shown.row),
             "namespaceObject": namespace,
             "params": None,
             "authorizer": Authorizer(rights.decide),

@@ -23,7 +23,7 @@ from tiphys.apiserver.admission.policies.params import Misconfigured, find_param
 from tiphys.apiserver.admission.policies.patches import CannotPatch, apply_configuration, apply_patches
 from tiphys.apiserver.admission.policies.policy import Binding, MutatingPolicy
 from tiphys.apiserver.admission.policies.registry import Concerned, Registry
-from tiphys.apiserver.admission.versions import seen_as, take
+from tiphys.apiserver.admission.versions import Versions
 from tiphys.apiserver.evaluating import evaluate
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.objects import ObjectStore
@@ -115,54 +115,50 @@ async def _invocations(
 
 
 async def _invoke(invocations: list[_Invocation], attributes: Attributes, failures: list[_Failure]) -> None:
-    memory, rights = attributes.reinvocation, Rights(attributes.call)
+    memory, rights, versions = attributes.reinvocation, Rights(attributes.call), Versions(attributes)
     if memory.again and attributes.obj != memory.policies_left:
         memory.call_policies_again()  # something else has changed the object since
     namespace = await namespace_of(attributes)
     for one in invocations:
         if memory.again and one.key not in memory.policies_due:
             continue
-        inputs = inputs_of(attributes, one.row, rights, namespace=namespace)
+        inputs = inputs_of(attributes, await versions.at(one.row), rights, namespace=namespace)
         inputs = Inputs({**inputs.values, "params": one.param})
         try:
-            if not await _holds(one.policy, inputs, rights):
+            if not await _holds(one.policy, inputs):
                 continue
         except ConditionsFailed as error:
             failures.append(_Failure(one.policy, one.binding, str(error), "Invalid"))
             continue
         if one.policy.reinvocable:
             memory.policies_called.add(one.key)
-        if await _mutate(one, inputs, rights, attributes, failures):
+        if await _mutate(one, inputs, versions, failures):
             memory.wanted = True
             memory.call_policies_again()
     memory.policies_left = copy_object(attributes.obj)
 
 
-async def _holds(policy: MutatingPolicy, inputs: Inputs, rights: Rights) -> bool:
+async def _holds(policy: MutatingPolicy, inputs: Inputs) -> bool:
     ignore = policy.ignores_failure
     return await evaluate(lambda: policy.conditions.hold(inputs, ignore_failure=ignore))
 
 
-async def _mutate(
-    one: _Invocation,
-    inputs: Inputs,
-    rights: Rights,
-    attributes: Attributes,
-    failures: list[_Failure],
-) -> bool:
+async def _mutate(one: _Invocation, inputs: Inputs, versions: Versions, failures: list[_Failure]) -> bool:
     """Run the mutations of a policy, each on what the one before has made. Tells whether any changed it."""
     changed = False
     for compiled in one.policy.mutations:
-        shown = seen_as(attributes.obj, one.row)
+        shown = (await versions.at(one.row)).obj
         assert shown is not None
         own = Inputs({**inputs.values, "object": shown})
         try:
             after = await evaluate(
                 lambda own=own, shown=shown, compiled=compiled: _mutated(one, own, shown, compiled)  # type: ignore[misc]
             )
-            changed = take(attributes, after, one.row, strict=True) or changed
+            changed = await versions.take(after, one.row, strict=True) or changed
         except (_MutationFailed, CannotPatch, OutOfBudget) as error:
             failures.append(_Failure(one.policy, one.binding, str(error), "Invalid"))
+        except InternalError:
+            raise
         except StatusError as error:
             if compiled.program is None or compiled.program.result != OBJECT:
                 raise InternalError.of(error.message) from error

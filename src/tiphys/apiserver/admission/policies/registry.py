@@ -6,7 +6,7 @@ Objects are read when they change and compiled when they are first needed. One s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -45,7 +45,7 @@ class _Candidates(Generic[P]):
     """Policies whose rules may mean a kind of write, and the rows that stand for its kind."""
 
     policies: list[tuple[P, list[Binding]]]
-    others: list[Resource]
+    others: Sequence[Resource]
 
 
 class Registry(Generic[P]):

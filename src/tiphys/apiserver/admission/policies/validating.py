@@ -20,6 +20,7 @@ from tiphys.apiserver.admission.policies.judge import Denial, Verdict, judge
 from tiphys.apiserver.admission.policies.params import Misconfigured, find_params, param_row
 from tiphys.apiserver.admission.policies.policy import Binding, ValidatingPolicy
 from tiphys.apiserver.admission.policies.registry import Concerned, Registry
+from tiphys.apiserver.admission.versions import Versions
 from tiphys.apiserver.evaluating import evaluate
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.objects import ObjectStore
@@ -34,6 +35,7 @@ class _Hearing:
 
     attributes: Attributes
     rights: Rights
+    versions: Versions
     namespace: Object | None
     denied: list[tuple[str, Denial]] = field(default_factory=list)
     """Who refuses, and why."""
@@ -68,7 +70,9 @@ class ValidatingAdmissionPolicy:
         concerned = await self._registry.concerned(attributes)
         if not concerned:
             return
-        hearing = _Hearing(attributes, Rights(attributes.call), await namespace_of(attributes))
+        hearing = _Hearing(
+            attributes, Rights(attributes.call), Versions(attributes), await namespace_of(attributes)
+        )
         for one in concerned:
             await _hear(one, hearing)
         if hearing.denied:
@@ -83,7 +87,8 @@ async def _hear(one: Concerned[ValidatingPolicy], hearing: _Hearing) -> None:
     except Misconfigured as error:
         hearing.misconfigured(policy, None, str(error))
         return
-    inputs = inputs_of(attributes, one.row, hearing.rights, namespace=hearing.namespace)
+    shown = await hearing.versions.at(one.row)
+    inputs = inputs_of(attributes, shown, hearing.rights, namespace=hearing.namespace)
     annotations: dict[str, list[str]] = {}
     for binding in one.bindings:
         try:

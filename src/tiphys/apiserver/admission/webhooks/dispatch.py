@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import orjson
 
 from tiphys.apimachinery.errors import BadRequest, InternalError, StatusError, TiphysError
-from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.versions import Shown
 from tiphys.apiserver.admission.webhooks import review
 from tiphys.apiserver.admission.webhooks.hook import Hook
 from tiphys.apiserver.call import Backend
@@ -48,7 +48,7 @@ class _Address:
     endpoint: Endpoint
 
 
-async def ask(hook: Hook, attributes: Attributes, row: Resource, *, mutating: bool) -> review.Verdict:
+async def ask(hook: Hook, attributes: Attributes, shown: Shown, *, mutating: bool) -> review.Verdict:
     """Return a webhook's verdict.
 
     Raises:
@@ -61,7 +61,7 @@ async def ask(hook: Hook, attributes: Attributes, row: Resource, *, mutating: bo
             f'failed calling webhook "{hook.name}": could not create admission objects: '
             "webhook does not accept known AdmissionReview versions (v1)"
         )
-    uid, asked = review.question(attributes, row)
+    uid, asked = review.question(attributes, shown)
     try:
         body = await _post(attributes.call.backend, hook, orjson.dumps(asked))
     except CallFailed as error:

@@ -13,14 +13,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from tiphys.apimachinery.errors import InternalError, StatusError
-from tiphys.apimachinery.meta import Object, copy_object
+from tiphys.apimachinery.meta import copy_object
 from tiphys.apimachinery.patch import json_patch
-from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.admission import matching
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.policies.conditions import ConditionsFailed
 from tiphys.apiserver.admission.policies.inputs import Rights, inputs_of
-from tiphys.apiserver.admission.versions import seen_as, take
+from tiphys.apiserver.admission.versions import Shown, Versions
 from tiphys.apiserver.admission.webhooks import dispatch
 from tiphys.apiserver.admission.webhooks import hook as hooks
 from tiphys.apiserver.admission.webhooks.hook import Hook
@@ -53,8 +52,10 @@ class _Configurations:
             self._by_name.pop(old.name, None)
         self._ordered = [one for name in sorted(self._by_name) for one in self._by_name[name]]
 
-    async def concerned(self, attributes: Attributes) -> AsyncIterator[tuple[Hook, Resource]]:
-        """Yield the webhooks that a write concerns, in order, with the version each wants to see.
+    async def concerned(
+        self, attributes: Attributes, versions: Versions
+    ) -> AsyncIterator[tuple[Hook, Shown]]:
+        """Yield the webhooks that a write concerns, in order, with what each is to be shown.
 
         Each is judged when it is its turn, by what those before it have made of the object.
         """
@@ -70,11 +71,14 @@ class _Configurations:
                 continue
             if not read:
                 labels, read = await matching.namespace_labels(attributes), True
-            if one.match.selects(attributes, others, labels) and await _holds(one, attributes, row, rights):
-                yield one, row
+            if not one.match.selects(attributes, others, labels):
+                continue
+            shown = await versions.at(row)
+            if await _holds(one, attributes, shown, rights):
+                yield one, shown
 
 
-async def _holds(hook: Hook, attributes: Attributes, row: Resource, rights: Rights) -> bool:
+async def _holds(hook: Hook, attributes: Attributes, shown: Shown, rights: Rights) -> bool:
     """Tell whether a webhook's conditions hold.
 
     Raises:
@@ -82,7 +86,7 @@ async def _holds(hook: Hook, attributes: Attributes, row: Resource, rights: Righ
     """
     if not hook.conditions.compiled:
         return True
-    inputs = inputs_of(attributes, row, rights)
+    inputs = inputs_of(attributes, shown, rights)
     try:
         return await evaluate(lambda: hook.conditions.hold(inputs, ignore_failure=hook.ignores_failure))
     except ConditionsFailed as error:
@@ -112,19 +116,19 @@ class ValidatingAdmissionWebhook(_Configurations):
     PLURAL = "validatingwebhookconfigurations"
 
     async def validate(self, attributes: Attributes) -> None:
-        concerned = [pair async for pair in self.concerned(attributes)]
+        concerned = [pair async for pair in self.concerned(attributes, Versions(attributes))]
         if not concerned:
             return
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._ask(hook, attributes, row)) for hook, row in concerned]
+            tasks = [group.create_task(self._ask(hook, attributes, shown)) for hook, shown in concerned]
         for task in tasks:
             error = task.result()
             if error is not None:
                 raise error
 
-    async def _ask(self, hook: Hook, attributes: Attributes, row: Resource) -> StatusError | None:
+    async def _ask(self, hook: Hook, attributes: Attributes, shown: Shown) -> StatusError | None:
         try:
-            verdict = await dispatch.ask(hook, attributes, row, mutating=False)
+            verdict = await dispatch.ask(hook, attributes, shown, mutating=False)
         except dispatch.CallFailed as error:
             return _failed(hook, error)
         except StatusError as error:
@@ -141,19 +145,20 @@ class MutatingAdmissionWebhook(_Configurations):
 
     async def admit(self, attributes: Attributes) -> None:
         memory = attributes.reinvocation
-        async for hook, row in self.concerned(attributes):
+        versions = Versions(attributes)
+        async for hook, shown in self.concerned(attributes, versions):
             if memory.again and (hook.key not in memory.seen or memory.seen[hook.key] == attributes.obj):
                 continue
-            changed = await self._ask(hook, attributes, row)
+            changed = await self._ask(hook, attributes, shown, versions)
             if changed:
                 memory.wanted = True
             if hook.reinvocable and not memory.again:
                 memory.seen[hook.key] = copy_object(attributes.obj)
 
-    async def _ask(self, hook: Hook, attributes: Attributes, row: Resource) -> bool:
+    async def _ask(self, hook: Hook, attributes: Attributes, shown: Shown, versions: Versions) -> bool:
         """Ask one webhook and apply its patch. Returns whether the object has changed."""
         try:
-            verdict = await dispatch.ask(hook, attributes, row, mutating=True)
+            verdict = await dispatch.ask(hook, attributes, shown, mutating=True)
         except dispatch.CallFailed as error:
             refused = _failed(hook, error)
             if refused is not None:
@@ -169,13 +174,15 @@ class MutatingAdmissionWebhook(_Configurations):
                 f'admission webhook "{hook.name}" attempted to modify the object, which is not supported for '
                 "this operation"
             )
-        return _apply(hook, attributes, attributes.obj, row, verdict.patch)
+        return await _apply(hook, shown, versions, verdict.patch)
 
 
-def _apply(hook: Hook, attributes: Attributes, obj: Object, row: Resource, patch: list[Any]) -> bool:
+async def _apply(hook: Hook, shown: Shown, versions: Versions, patch: list[Any]) -> bool:
     """Change the object in place as a webhook's patch says; defaults fill what it left open."""
     try:
-        return take(attributes, json_patch.apply(seen_as(obj, row), patch), row)
+        return await versions.take(json_patch.apply(shown.obj, patch), shown.row)
+    except InternalError:
+        raise
     except StatusError as error:
         raise InternalError.of(
             f'failed calling webhook "{hook.name}": received invalid webhook response: {error.message}'

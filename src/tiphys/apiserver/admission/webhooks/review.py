@@ -18,7 +18,7 @@ from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.admission.versions import seen_as
+from tiphys.apiserver.admission.versions import Shown
 
 API_VERSION = "admission.k8s.io/v1"
 _OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
@@ -39,14 +39,14 @@ class Verdict:
     annotations: dict[str, str] = field(default_factory=dict)
 
 
-def question(attributes: Attributes, row: Resource) -> tuple[str, Object]:
-    """Return a fresh uid and the review of a write, its objects in the version of ``row``."""
+def question(attributes: Attributes, shown: Shown) -> tuple[str, Object]:
+    """Return a fresh uid and the review of a write, its objects in the version that they are shown in."""
     uid = str(uuid.uuid4())
     request: Object = {
         "uid": uid,
-        **request_of(attributes, row),
-        "object": seen_as(attributes.obj, row),
-        "oldObject": seen_as(attributes.old, row),
+        **request_of(attributes, shown.row),
+        "object": shown.obj,
+        "oldObject": shown.old,
     }
     return uid, {"kind": "AdmissionReview", "apiVersion": API_VERSION, "request": request}
 
