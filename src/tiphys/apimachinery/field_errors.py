@@ -93,6 +93,11 @@ def duplicate(path: str, value: Any, detail: str = "") -> FieldError:
     return FieldError("FieldValueDuplicate", path, _with_detail(f"Duplicate value: {render(value)}", detail))
 
 
+def duplicate_unshown(path: str) -> FieldError:
+    """A value that must be unique occurs again, and is too long to be repeated."""
+    return FieldError("FieldValueDuplicate", path, "Duplicate value")
+
+
 def not_found(path: str, value: Any, detail: str = "") -> FieldError:
     """A value names something that is not there."""
     return FieldError("FieldValueNotFound", path, _with_detail(f"Not found: {render(value)}", detail))

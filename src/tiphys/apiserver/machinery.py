@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -19,10 +19,14 @@ from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema import strict_json
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.walk import DecodeError, cannot_be_handled, decode_check
+from tiphys.apimachinery.warnings import collecting
 from tiphys.apis import conversion, schemas, strategies
 from tiphys.apis.scale import BUILT_IN, ScalePaths
 from tiphys.apis.strategy import Strategy
 from tiphys.apiserver.evaluating import evaluate
+
+if TYPE_CHECKING:
+    from tiphys.apiserver.call import Call
 
 UpdateCheck = Callable[[Object, Object], list[FieldError]]
 
@@ -98,9 +102,19 @@ def update_check(strategy: Strategy, subresource: str, *, namespaced: bool) -> U
     return lambda new, old: strategies.validate_update(strategy, new, old, namespaced=namespaced)
 
 
-async def judge(resource: Resource, check: Callable[[], list[FieldError]]) -> list[FieldError]:
-    """Return what a check finds. Rules of custom kinds may take longer than the event loop can wait."""
-    return check() if resource.definition is None else await evaluate(check)
+async def judge(call: Call, check: Callable[[], list[FieldError]]) -> list[FieldError]:
+    """Return what a check finds. Rules of custom kinds may take long, and warn of what they excuse."""
+    if call.resource.definition is None:
+        return check()
+
+    def run() -> tuple[list[FieldError], list[str]]:
+        with collecting() as texts:
+            return check(), texts
+
+    faults, warnings = await evaluate(run)
+    for text in warnings:
+        call.warn(text)
+    return faults
 
 
 def decode_protobuf(body: bytes) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.versions import Versions
 from tiphys.apiserver.admission.webhooks.review import question
 
 POD = "/api/v1/namespaces/default/pods/p"
@@ -24,7 +25,7 @@ class Recorder:
         self.refuses = False
 
     async def validate(self, attributes: Attributes) -> None:
-        shown = question(attributes, attributes.call.resource)[1]["request"]
+        shown = question(attributes, await Versions(attributes).at(attributes.call.resource))[1]["request"]
         self.seen.append(
             (attributes.operation, attributes.plural, attributes.subresource, shown["kind"]["kind"],
              attributes.dry_run)

@@ -14,8 +14,6 @@ from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, not_supported, required
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.regex import RegexError, compile_regex
-from tiphys.apimachinery.schema.build import build_custom
-from tiphys.apimachinery.schema.validate import Validator
 from tiphys.apis.apiextensions.rule_faults import text_faults
 from tiphys.apis.apiextensions.rules import KEY
 
@@ -28,11 +26,13 @@ _LEVELS = {
 _UNSUPPORTED = ("id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref")
 _JUNCTORS = ("allOf", "anyOf", "oneOf")
 _INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
-_NOT_NESTED = (
-    "type", "description", "title", "default", "nullable", "additionalProperties",
-    "x-kubernetes-preserve-unknown-fields", "x-kubernetes-embedded-resource", "x-kubernetes-int-or-string",
-    "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type",
-)  # fmt: skip
+_NOT_NESTED = {
+    "type": "empty", "description": "empty", "title": "empty", "default": "undefined", "nullable": "false",
+    "externalDocs": "undefined", "additionalProperties": "undefined",
+    "x-kubernetes-preserve-unknown-fields": "false", "x-kubernetes-embedded-resource": "false",
+    "x-kubernetes-int-or-string": "false", "x-kubernetes-list-type": "undefined",
+    "x-kubernetes-list-map-keys": "empty", "x-kubernetes-map-type": "undefined", KEY: "empty",
+}  # fmt: skip
 """What only the structure itself may say, not what stands under allOf, anyOf, oneOf and not."""
 
 Faults = Iterator[FieldError]
@@ -52,7 +52,6 @@ def _node(node: Any, path: str, level: str) -> Faults:
     yield from _map(node, path)
     if level == "root" or node.get("x-kubernetes-embedded-resource"):
         yield from _object_fields(node, f"{path}.properties")
-    yield from _values(node, path)
     yield from text_faults(node, path)
     for junctor, inner, place in _nested(node, path):
         if not (junctor and _is_int_or_string(node, junctor)):
@@ -82,6 +81,12 @@ def _type(node: Object, path: str, level: str) -> Faults:
         yield invalid(place, kind, text) if kind else required(place, text)
     elif not kind and (level == "root" or not (node.get("x-kubernetes-int-or-string") or free)):
         yield required(place, _LEVELS[level])
+    if level == "root" and node.get("additionalProperties") is not None:
+        yield forbidden(f"{path}.additionalProperties", "must not be used at the root")
+    if embedded and node.get("additionalProperties") is not None:
+        text = "must not be used if x-kubernetes-embedded-resource is set"
+        yield forbidden(f"{path}.additionalProperties", text)
+    yield from _int_or_string(node, path)
     if kind and node.get("x-kubernetes-int-or-string"):
         yield invalid(place, kind, "must be empty if x-kubernetes-int-or-string is true")
     if embedded and not free and not node.get("properties") and node.get("additionalProperties") is None:
@@ -92,6 +97,14 @@ def _type(node: Object, path: str, level: str) -> Faults:
         yield required(f"{path}.properties", text)
     if kind == "array" and node.get("items") is None:
         yield required(f"{path}.items", "must be specified")
+
+
+def _int_or_string(node: Object, path: str) -> Faults:
+    if node.get("x-kubernetes-int-or-string"):
+        for key in ("x-kubernetes-preserve-unknown-fields", "x-kubernetes-embedded-resource"):
+            if node.get(key):
+                text = "must be false if x-kubernetes-int-or-string is true"
+                yield invalid(f"{path}.{key}", True, text)
 
 
 def _refused(node: Object, path: str) -> Faults:
@@ -201,13 +214,6 @@ def _object_fields(node: Object, path: str) -> Faults:
         yield forbidden(f"{path}[metadata]", text)
 
 
-def _values(node: Object, path: str) -> Faults:
-    """Defaults must be values that the schema itself lets through."""
-    if node.get("default") is not None:
-        checked = {key: value for key, value in node.items() if key != "default"}
-        yield from Validator(build_custom(checked)).validate_value(node["default"], f"{path}.default")
-
-
 def _nested(node: Object, path: str) -> Iterator[tuple[str, Object, str]]:
     for junctor in _JUNCTORS:
         for index, inner in enumerate(node.get(junctor) or ()):
@@ -228,9 +234,11 @@ def _is_int_or_string(node: Object, junctor: str) -> bool:
 
 def _value_validation(node: Object, outer: Object, path: str, outer_path: str) -> Faults:
     """Below a junctor only values are validated; the structure is said outside."""
-    for key in (*_NOT_NESTED, KEY):
-        if node.get(key):
-            yield forbidden(f"{path}.{key}", "must be empty to be structural")
+    for key, wanted in _NOT_NESTED.items():
+        if node.get(key) or (wanted == "undefined" and node.get(key) is not None):
+            yield forbidden(f"{path}.{key}", f"must be {wanted} to be structural")
+    if "metadata" in (node.get("properties") or {}):
+        yield forbidden(f"{path}.properties[metadata]", "must not be specified in a nested context")
     for key, child in (node.get("properties") or {}).items():
         inner = (outer.get("properties") or {}).get(key)
         place = f"{outer_path}.properties[{key}]"

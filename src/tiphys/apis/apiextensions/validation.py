@@ -14,6 +14,7 @@ from tiphys.apimachinery.field_errors import (
     too_many,
 )
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.apiextensions.default_faults import default_faults
 from tiphys.apis.apiextensions.rule_faults import compile_faults
 from tiphys.apis.apiextensions.structural_rules import structural_faults
 from tiphys.apis.defaulting import each, peek
@@ -55,7 +56,10 @@ def _schemas(crd: Object) -> dict[str, Object]:
 def _schema_faults(schema: Object, path: str, before: Object | None) -> list[FieldError]:
     """Rules are compiled once the schema is sound; those that stood before may cost what they do."""
     faults = structural_faults(schema, path)
-    return faults or compile_faults(schema, path, limits=schema != before)
+    if faults:
+        return faults
+    new = schema != before
+    return compile_faults(schema, path, limits=new) + default_faults(schema, path, pruned=new)
 
 
 def _versions(crd: Object, before: dict[str, Object]) -> list[FieldError]:

@@ -18,11 +18,11 @@ from tiphys.apimachinery.schema.structural import apply_defaults, decode_custom,
 from tiphys.apimachinery.schema.validate import Validator
 from tiphys.apimachinery.schema.walk import decode_check
 from tiphys.apis import schemas
+from tiphys.apis.apiextensions.rule_checks import Rules
 from tiphys.apis.printers.base import Printer
 from tiphys.apis.scale import BUILT_IN, ScalePaths, custom_paths
 from tiphys.apis.strategy import Strategy
 from tiphys.apiserver.crd.columns import printer_for
-from tiphys.apiserver.crd.rules import Rules
 
 _WRITES_ON_TERMINATING = ("create",)
 _CLEAN_MAX = 100_000

@@ -98,7 +98,7 @@ async def _check(call: Call, attributes: Attributes) -> None:
     assert obj is not None
     strategy = machinery.strategy_for(resource)
     faults = await machinery.judge(
-        resource, lambda: machinery.validate_create(strategy, obj, namespaced=resource.namespaced)
+        call, lambda: machinery.validate_create(strategy, obj, namespaced=resource.namespaced)
     )
     if faults:
         raise Invalid.of(

@@ -154,7 +154,7 @@ async def _check(call: Call, attributes: Attributes, change: Change) -> None:
     check = change.field_validation or machinery.update_check(
         strategy, change.subresource, namespaced=resource.namespaced
     )
-    faults = await machinery.judge(resource, lambda: check(new, old))
+    faults = await machinery.judge(call, lambda: check(new, old))
     if faults:
         raise Invalid.of(resource.group, resource.kind, old["metadata"]["name"], faults)
     if change.admits:

@@ -2,7 +2,7 @@
 
 Owns: which rules run at a node, what ``oldSelf`` is there, the budget of one object, and the faults that
 broken rules become. A rule that does not compile, or cannot be paid for, is a fault: none is let through.
-What a rule says of a part that an update leaves as it was does not stop the update.
+What a rule says of a part that an update leaves as it was is a warning and does not stop the update.
 
 Source: "Validation rules" and "Validation ratcheting" of CustomResourceDefinitions.
 """
@@ -18,6 +18,7 @@ from tiphys.apimachinery.cel import Budget, CostExceeded, EvaluationError
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.schema.correlation import partner, same
 from tiphys.apimachinery.schema.node import MISSING, Schema
+from tiphys.apimachinery.warnings import warn
 from tiphys.apis.apiextensions.rules import (
     OLD_SELF,
     SELF,
@@ -46,6 +47,7 @@ class _Walk:
     """The state of one check."""
 
     budget: Budget
+    ratchets: bool = True
     faults: list[FieldError] = field(default_factory=list)
 
 
@@ -66,12 +68,12 @@ class _Part:
 class Rules:
     """The rules of one schema, by the node that they stand at."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, *, root: bool = True) -> None:
         self._schema = schema
         self._rules: dict[int, list[CompiledRule]] = {}
         self._untyped: set[int] = set()
         self._below: dict[int, bool] = {}
-        self._compile(schema, root=True)
+        self._compile(schema, root=root)
 
     def __bool__(self) -> bool:
         return self._below[id(self._schema)]
@@ -90,12 +92,23 @@ class Rules:
         found = self._below[id(node)] = own or any(below)
         return found
 
-    def check(self, new: Any, old: Any = MISSING, budget: Budget | None = None) -> list[FieldError]:
-        """Return the faults of an object; ``old`` is what it was before an update."""
-        walk = _Walk(budget or Budget())
+    def check(
+        self,
+        new: Any,
+        old: Any = MISSING,
+        budget: Budget | None = None,
+        path: str = "",
+        *,
+        ratchets: bool = True,
+    ) -> list[FieldError]:
+        """Return the faults of an object at a path; ``old`` is what it was before an update.
+
+        Where it ``ratchets``, parts that are as they were are excused.
+        """
+        walk = _Walk(budget or Budget(), ratchets=ratchets)
         unchanged = old is not MISSING and same(new, old)
         try:
-            self._node(walk, _Part(new, old, "", unchanged), self._schema)
+            self._node(walk, _Part(new, old, path, unchanged), self._schema)
         except _Exhausted:
             return walk.faults
         return walk.faults
@@ -131,11 +144,12 @@ class Rules:
         holds = _holds(walk, part, kind, rule, activation)
         if holds:
             return
-        path = ".".join(each for each in (part.path, rule.field) if each) or "<nil>"
-        fault = _fault(walk, path, kind, rule, activation)
+        fault = _fault(walk, part, node, rule, activation)
         # What speaks of the change itself is never excused by there being none.
-        if rule.uses_old_self or not part.unchanged:
+        if rule.uses_old_self or not (walk.ratchets and part.unchanged):
             walk.faults.append(fault)
+        else:
+            warn(str(fault))
 
 
 def _parts(part: _Part, node: Schema) -> Iterator[tuple[Schema, _Part]]:
@@ -194,12 +208,16 @@ def _holds(walk: _Walk, part: _Part, kind: str, rule: CompiledRule, activation: 
     return holds
 
 
-def _fault(walk: _Walk, path: str, kind: str, rule: CompiledRule, activation: dict[str, Any]) -> FieldError:
+def _fault(
+    walk: _Walk, part: _Part, node: Schema, rule: CompiledRule, activation: dict[str, Any]
+) -> FieldError:
+    """Return what a broken rule says. Objects and lists are not shown: they are long."""
+    path = ".".join(each for each in (part.path, rule.field) if each) or "<nil>"
     message = (rule.source.get("message") or "").strip()
     detail = message or f"failed rule: {str(rule.source['rule']).strip()}"
     if rule.message is not None:
         try:
-            detail = _said(walk, path, kind, rule, activation)
+            detail = _said(walk, path, node.type or "", rule, activation)
         except _NoMessage:
             pass
     match rule.source.get("reason"):
@@ -208,8 +226,14 @@ def _fault(walk: _Walk, path: str, kind: str, rule: CompiledRule, activation: di
         case "FieldValueRequired":
             return field_errors.required(path, detail)
         case "FieldValueDuplicate":
-            return field_errors.duplicate(path, kind)
-    return field_errors.invalid(path, kind, detail)
+            return (
+                field_errors.duplicate_unshown(path)
+                if node.type in ("object", "array")
+                else field_errors.duplicate(path, part.new)
+            )
+    if node.type in ("object", "array"):
+        return field_errors.invalid_unshown(path, detail)
+    return field_errors.invalid(path, part.new, detail)
 
 
 def _said(walk: _Walk, path: str, kind: str, rule: CompiledRule, activation: dict[str, Any]) -> str:
