@@ -20,11 +20,11 @@ def select(entries: Iterable[Entry], selection: Selection, limit: int) -> list[E
     return list(islice(found, limit + 1)) if limit else list(found)
 
 
-def page_of(bucket: Bucket, root: str, start: str, limit: int, revision: int) -> Page:
-    """Return a page of what is there now, narrowed by nothing."""
+def page_of(bucket: Bucket, root: str, start: str, limit: int, revision: int, begun: int) -> Page:
+    """Return a page of what is there now, narrowed by nothing. ``begun``: when its list began."""
     found = bucket.page(root, start, limit)
     if not found.more:
         return Page(found.entries, revision, joined=found.joined)
-    following = versions.encode_token(revision, found.entries[-1].key[len(root) :] + "\0")
+    following = versions.encode_token(revision, found.entries[-1].key[len(root) :] + "\0", begun)
     remaining = bucket.count(root, start) - limit
     return Page(found.entries, revision, following, remaining, joined=found.joined)

@@ -261,11 +261,15 @@ class CachedStore:
         if bucket.sealed:
             bucket.refuse_sealed(root)
         token = None
+        begun = int(self._clock.now().timestamp()) if limit else 0
         if continue_token:
             if resource_version not in ("", "0"):
                 raise BadRequest("specifying resource version is not allowed when using continue")
             token = versions.decode_token(continue_token)
             start = root + token.start
+            if token.expired(begun or int(self._clock.now().timestamp())):
+                raise versions.ContinueExpired(versions.encode_token(versions.LATEST, token.start))
+            begun = begun if token.revision == versions.LATEST else token.begun
             revision = self.revision if token.revision == versions.LATEST else token.revision
         else:
             revision = await self._list_revision(resource_version, resource_version_match, limit)
@@ -277,7 +281,7 @@ class CachedStore:
             past = bucket.past(revision, selection, start)
             entries, total = past, len(past)
         elif selection.matches is None and not selection.name and selection.field_equals is None:
-            return page_of(bucket, root, start, limit, revision)
+            return page_of(bucket, root, start, limit, revision, begun)
         else:
             entries = bucket.candidates(selection, start)
         items: builtins.list[Cached] = [*select(entries, selection, limit)]
@@ -287,7 +291,7 @@ class CachedStore:
         remaining = None
         if total is not None and selection.matches is None and not selection.name:
             remaining = total - limit
-        following = versions.encode_token(revision, items[-1].key[len(root) :] + "\0")
+        following = versions.encode_token(revision, items[-1].key[len(root) :] + "\0", begun)
         return Page(items, revision, following, remaining)
 
     async def all(self, resource: Resource, namespace: str = "") -> Sequence[Cached]:

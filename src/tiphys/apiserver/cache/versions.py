@@ -17,6 +17,9 @@ from tiphys.apimachinery.errors import BadRequest, Expired, Timeout
 _TOKEN_VERSION: Final = "meta.k8s.io/v1"
 LATEST: Final = -1
 """Revision in a token that goes on at the present: its list is not of one moment."""
+TOKEN_LASTS_S: Final = 300
+"""For how long the pages of one list may be asked for, whatever history is kept beyond that: a client that
+comes later is told that its list is old, as it would be where history is compacted every five minutes."""
 
 _TOKEN_GONE: Final = (
     "The provided continue parameter is too old to display a consistent list result. "
@@ -33,6 +36,12 @@ class Token(NamedTuple):
 
     revision: int
     start: str
+    begun: int = 0
+    """When the list began, in seconds since 1970; 0: not known."""
+
+    def expired(self, now: int) -> bool:
+        """Whether the list that it belongs to began too long ago to go on as it was."""
+        return self.revision != LATEST and 0 < self.begun < now - TOKEN_LASTS_S
 
 
 class ContinueExpired(Expired):
@@ -46,9 +55,12 @@ class ContinueExpired(Expired):
         return {**super().to_status(), "metadata": {"continue": self.continue_token}}
 
 
-def encode_token(revision: int, start: str) -> str:
+def encode_token(revision: int, start: str, begun: int = 0) -> str:
     """Write a continue token."""
-    text = orjson.dumps({"v": _TOKEN_VERSION, "rv": revision, "start": start})
+    fields: dict[str, Any] = {"v": _TOKEN_VERSION, "rv": revision, "start": start}
+    if begun:
+        fields["begun"] = begun
+    text = orjson.dumps(fields)
     return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
 
 
@@ -72,7 +84,8 @@ def decode_token(text: str) -> Token:
         raise BadRequest("continue key is not valid: no start key (version meta.k8s.io/v1)")
     if posixpath.normpath("/" + start) != "/" + start.rstrip("/"):
         raise BadRequest("continue key is not valid: start key is not canonical")
-    return Token(revision, start)
+    begun = token.get("begun")
+    return Token(revision, start, begun if isinstance(begun, int) else 0)
 
 
 def parse_version(text: str) -> int:
