@@ -12,6 +12,7 @@ from tiphys.kubelet.node_object import (
     NodeFindings,
     allocatable,
     capacity,
+    extended_allocatable,
     new_node,
     node_status,
     readiness_problem,
@@ -132,3 +133,19 @@ def test_only_real_changes_matter():
     assert significant(first) == significant(later)
     broken = node_status(MACHINE, OPTIONS, NodeFindings(None), first, NOW + timedelta(seconds=10))
     assert significant(broken) != significant(first)
+
+
+@pytest.mark.parametrize(
+    ("total", "given", "changes"),
+    [
+        ({"cpu": "1"}, {"cpu": "900m"}, {}),
+        ({"example.com/dongle": "5"}, {}, {"example.com/dongle": "5"}),
+        ({"example.com/dongle": "5"}, {"example.com/dongle": "5"}, {}),
+        ({"example.com/dongle": "5"}, {"example.com/dongle": "4"}, {"example.com/dongle": "5"}),
+        ({}, {"example.com/dongle": "5"}, {"example.com/dongle": None}),
+        ({"example.com/own": "5"}, {"example.com/own": "4"}, {}),
+    ],
+)
+def test_extended_resources_that_somebody_wrote_into_capacity(total, given, changes):
+    own = {"cpu": "1", "example.com/own": "5"}
+    assert extended_allocatable({"capacity": total, "allocatable": given}, own) == changes

@@ -20,6 +20,7 @@ from tiphys.kubelet.node_object import (
     NodeFindings,
     allocatable,
     capacity,
+    extended_allocatable,
     new_node,
     node_labels,
     node_status,
@@ -133,15 +134,19 @@ class NodeReporter:
         """Write the status if it changed, or if it is time to. Raises StatusError, TransportError."""
         found = await self.findings()
         self._ready = not readiness_problem(found)
+        if self._reported:
+            self.node = await self._client.get(NODES, self._options.node_name)
         old = self.node.get("status") or {}
         status = node_status(self._machine, self._options, found, old, self._clock.now())
+        extended = extended_allocatable(old, status["capacity"])
         now = self._clock.monotonic()
-        due = now - self._reported_at >= self._options.status_report_s
+        due = now - self._reported_at >= self._options.status_report_s or bool(extended)
         if not due and self._reported and significant(status) == significant(self._reported):
             return
         before = self._reported
+        written = {**status, "allocatable": {**status["allocatable"], **extended}}
         self.node = await self._client.patch(
-            NODES, self._options.node_name, "", {"status": status}, type="strategic", subresource="status"
+            NODES, self._options.node_name, "", {"status": written}, type="strategic", subresource="status"
         )
         self._reported, self._reported_at = status, now
         for reason in transitions(before, status):

@@ -80,6 +80,19 @@ def allocatable(total: Mapping[str, str], options: KubeletOptions) -> dict[str, 
     return result
 
 
+def extended_allocatable(old: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, str | None]:
+    """Return what must change for pods to get the extended resources that somebody wrote into capacity.
+
+    ``own`` are the resources that the node counts itself. None: it is no longer there.
+    """
+    there, given = (
+        {name: amount for name, amount in (old.get(field) or {}).items() if name not in own and "/" in name}
+        for field in ("capacity", "allocatable")
+    )
+    changed: dict[str, str | None] = {name: there[name] for name in there if given.get(name) != there[name]}
+    return changed | {name: None for name in given if name not in there}
+
+
 def _less(have: Quantity, taken: Quantity) -> Quantity:
     left = have - taken
     return left if left.amount > 0 else parse("0")
