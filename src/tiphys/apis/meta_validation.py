@@ -16,6 +16,7 @@ from tiphys.apimachinery.field_errors import (
     immutable,
     invalid,
     invalid_all,
+    render,
     required,
     too_long,
 )
@@ -177,3 +178,18 @@ def _no_new_finalizers(meta: Object, before: Object, path: str) -> list[FieldErr
         f"[]string{{{shown}}}"
     )
     return [forbidden(path, text)]
+
+
+def finalizer_warnings(obj: Object, old: Object | None) -> list[str]:
+    """Return the warnings about finalizers that a write to a custom resource adds."""
+    had = ((old or {}).get("metadata") or {}).get("finalizers") or ()
+    found: list[str] = []
+    for finalizer in sorted(set((obj.get("metadata") or {}).get("finalizers") or ()) - set(had)):
+        at = f"metadata.finalizers: {render(finalizer)}: "
+        found += [at + text for text in names.is_qualified_name(finalizer)]
+        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+            found.append(
+                f"{at}prefer a domain-qualified finalizer name including a path (/) to avoid accidental "
+                "conflicts with other finalizer writers"
+            )
+    return found

@@ -48,7 +48,7 @@ def whole(annotations: dict[str, str] | None = None, **spec: Any) -> dict[str, A
 NULL = "a null labelSelector results in matching no pod"
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 ZONE = "failure-domain.beta.kubernetes.io/zone"
-OLD_ZONE = 'deprecated since v1.14; use "topology.kubernetes.io/zone" instead'
+OLD_ZONE = 'deprecated since v1.17; use "topology.kubernetes.io/zone" instead'
 CRITICAL, SECCOMP = "scheduler.alpha.kubernetes.io/critical-pod", "seccomp.security.alpha.kubernetes.io/pod"
 CASES |= {
     "variable from elsewhere hides another": (
@@ -111,7 +111,7 @@ CASES |= {
                 }
             ]
         ),
-        ['spec.volumes[0].projected.sources.secrets[0]: has duplicated path with ServiceAccountToken "t"'],
+        ['volume "a" (Projected Secret ""): overlapping paths: "t" with "t"'],
     ),
     "names twice": (
         whole(

@@ -267,7 +267,7 @@ def test_status_of_attachments(faults_of_status: Callable[[Body, Body, Body], li
 
 
 OLD = "failure-domain.beta.kubernetes.io/zone"
-TEXT = 'deprecated since v1.14; use "topology.kubernetes.io/zone" instead'
+TEXT = 'deprecated since v1.17; use "topology.kubernetes.io/zone" instead'
 
 
 def test_old_labels_of_nodes(warnings_of: Callable[[Body], list[str]]) -> None:

@@ -7,7 +7,7 @@ from tiphys.apimachinery.field_errors import invalid, not_supported, required, s
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.batch.schedule_faults import schedule_faults, zone_faults
 from tiphys.apis.batch.validation import MANY_COMPLETIONS, MANY_PARALLEL, job_spec_faults
-from tiphys.apis.core.pod_warnings import named_template_warnings
+from tiphys.apis.core.pod_warnings import name_warnings, template_warnings, unchanged
 from tiphys.apis.defaulting import peek
 from tiphys.apis.value_validation import not_negative
 
@@ -56,24 +56,32 @@ def _job_template(job: Object, path: str) -> list[FieldError]:
     return faults
 
 
+def _many_indexes(spec: Object, path: str) -> list[str]:
+    completions, parallel = spec.get("completions") or 0, spec.get("parallelism") or 0
+    if spec.get("completionMode") != "Indexed" or not (
+        completions > MANY_COMPLETIONS and parallel > MANY_PARALLEL
+    ):
+        return []
+    return [
+        f"{path}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher "
+        "than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
+    ]
+
+
 def job_warnings(job: Object, old: Object | None) -> list[str]:
     """Return the warnings about a Job."""
-    spec = peek(job, "spec")
-    found = named_template_warnings(job, old)
-    many = (spec.get("completions") or 0) > MANY_COMPLETIONS and (
-        spec.get("parallelism") or 0
-    ) > MANY_PARALLEL
-    if spec.get("completionMode") == "Indexed" and many:
-        found.append(
-            "In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4"
-            ", Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
-        )
-    return found
+    found = name_warnings(job, old)
+    if unchanged(job, old):
+        return found
+    return found + _many_indexes(peek(job, "spec"), "spec") + template_warnings(job, old)
 
 
 def cron_job_warnings(cron: Object, old: Object | None) -> list[str]:
     """Return the warnings about a CronJob."""
-    found = named_template_warnings(cron, old)
+    found = name_warnings(cron, old)
+    if not unchanged(cron, old):
+        found += _many_indexes(peek(cron, "spec", "jobTemplate", "spec"), "spec.jobTemplate.spec")
+        found += template_warnings(cron, old)
     if "TZ" in str(peek(cron, "spec").get("schedule")):
         found.append(
             "CRON_TZ or TZ used in spec.schedule is not officially supported, see "

@@ -12,13 +12,14 @@ from tiphys.apis.core import event_validation as events
 from tiphys.apis.core import limits_validation as limits
 from tiphys.apis.core import node_validation as nodes
 from tiphys.apis.core import object_defaults as objects
+from tiphys.apis.core import object_warnings as warnings
 from tiphys.apis.core import persistent_validation as persistent
 from tiphys.apis.core import pod_status, pod_update
 from tiphys.apis.core import service_validation as services
 from tiphys.apis.core.pod_defaults import default_pod
 from tiphys.apis.core.pod_strategy import prepare_pod, prepare_pod_update
 from tiphys.apis.core.pod_validation import validate_pod
-from tiphys.apis.core.pod_warnings import pod_warnings
+from tiphys.apis.core.pod_warnings import pod_warnings, template_warnings
 from tiphys.apis.core.service_defaults import default_endpoints, default_service
 from tiphys.apis.core.service_warnings import service_warnings
 from tiphys.apis.core.template_validation import validate_pod_template, validate_pod_template_update
@@ -60,6 +61,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=workloads.validate_replication_controller,
         validate_update=workloads.validate_replication_controller_update,
         validate_status_update=validate_replication_controller_status,
+        warnings=template_warnings,
         has_generation=True,
     ),
     Strategy(
@@ -67,6 +69,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         default=objects.default_pod_template,
         validate=validate_pod_template,
         validate_update=validate_pod_template_update,
+        warnings=warnings.pod_template_warnings,
         allow_create_on_update=True,
         has_generation=True,
     ),
@@ -75,6 +78,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         default=default_endpoints,
         validate=endpoints.validate_endpoints,
         validate_update=lambda new, _old: endpoints.validate_endpoints(new),
+        warnings=warnings.endpoints_warnings,
         allow_create_on_update=True,
     ),
     Strategy(
@@ -103,14 +107,21 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=nodes.validate_node,
         validate_update=nodes.validate_node_update,
         validate_status_update=nodes.validate_node_update,
+        warnings=warnings.node_warnings,
     ),
-    Strategy(_core("ServiceAccount")),
+    Strategy(
+        _core("ServiceAccount"),
+        prepare_create=objects.prepare_account,
+        prepare_update=lambda new, _old: objects.prepare_account(new),
+        warnings=warnings.account_warnings,
+    ),
     Strategy(
         _core("PersistentVolume"),
         default=objects.default_persistent_volume,
         prepare_create=objects.prepare_persistent_volume,
         validate=persistent.validate_volume,
         validate_update=persistent.validate_volume_update,
+        warnings=warnings.volume_warnings,
     ),
     Strategy(
         _core("PersistentVolumeClaim"),
@@ -119,6 +130,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=persistent.validate_claim,
         validate_update=persistent.validate_claim_update,
         validate_status_update=persistent.validate_claim_status,
+        warnings=warnings.claim_warnings,
     ),
     Strategy(
         _core("ResourceQuota"),

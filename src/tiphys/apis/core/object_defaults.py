@@ -36,6 +36,12 @@ def prepare_service(service: Object) -> None:
     service["status"] = {"loadBalancer": {}}
 
 
+def prepare_account(account: Object) -> None:
+    """Of the secrets that an account may use only the names are kept."""
+    if account.get("secrets"):
+        account["secrets"] = [{"name": secret.get("name") or ""} for secret in each(account, "secrets")]
+
+
 def default_pod_template(obj: Object) -> None:
     """Complete a PodTemplate."""
     default_template(section(obj, "template"))

@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from tiphys.apimachinery import names
 from tiphys.apimachinery.memo import Checked
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.address_warnings import ip_warnings
+from tiphys.apis.core.path_warnings import overlapping_paths
 from tiphys.apis.core.resource_validation import parse_amount
 from tiphys.apis.defaulting import each, peek
 
 _OLD_NODE_LABELS = {
-    "beta.kubernetes.io/arch": "kubernetes.io/arch",
-    "beta.kubernetes.io/os": "kubernetes.io/os",
-    "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
-    "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
-    "beta.kubernetes.io/instance-type": "node.kubernetes.io/instance-type",
+    "beta.kubernetes.io/arch": ("v1.14", "kubernetes.io/arch"),
+    "beta.kubernetes.io/os": ("v1.14", "kubernetes.io/os"),
+    "failure-domain.beta.kubernetes.io/region": ("v1.17", "topology.kubernetes.io/region"),
+    "failure-domain.beta.kubernetes.io/zone": ("v1.17", "topology.kubernetes.io/zone"),
+    "beta.kubernetes.io/instance-type": ("v1.17", "node.kubernetes.io/instance-type"),
 }
 _OLD_ANNOTATIONS = {
     "scheduler.alpha.kubernetes.io/critical-pod":
@@ -56,8 +58,8 @@ def _containers(spec: Object, path: str) -> Iterator[tuple[str, Object]]:
 
 def old_node_label(label: str) -> str:
     """Return what to say of a label of nodes that has a newer name."""
-    new = _OLD_NODE_LABELS.get(label)
-    return f'deprecated since v1.14; use "{new}" instead' if new else ""
+    since, new = _OLD_NODE_LABELS.get(label, ("", ""))
+    return f'deprecated since {since}; use "{new}" instead' if new else ""
 
 
 def _placement(spec: Object, path: str) -> Iterator[str]:
@@ -67,9 +69,9 @@ def _placement(spec: Object, path: str) -> Iterator[str]:
     at = f"{path}.affinity.nodeAffinity"
     affinity = peek(spec, "affinity", "nodeAffinity")
     for index, term in enumerate(each(affinity, _REQUIRED, "nodeSelectorTerms")):
-        yield from _term(term, f"{at}.{_REQUIRED}.nodeSelectorTerms[{index}]")
+        yield from term_warnings(term, f"{at}.{_REQUIRED}.nodeSelectorTerms[{index}]")
     for index, weighted in enumerate(each(affinity, _PREFERRED)):
-        yield from _term(peek(weighted, "preference"), f"{at}.{_PREFERRED}[{index}].preference")
+        yield from term_warnings(peek(weighted, "preference"), f"{at}.{_PREFERRED}[{index}].preference")
     for index, constraint in enumerate(each(spec, "topologySpreadConstraints")):
         at, key = f"{path}.topologySpreadConstraints[{index}]", str(constraint.get("topologyKey"))
         if old_node_label(key):
@@ -78,7 +80,8 @@ def _placement(spec: Object, path: str) -> Iterator[str]:
             yield f"{at}.labelSelector: a null labelSelector results in matching no pod"
 
 
-def _term(term: Object, path: str) -> Iterator[str]:
+def term_warnings(term: Object, path: str) -> Iterator[str]:
+    """Yield what is to be said of the labels that a term of a node selector names."""
     for index, expression in enumerate(each(term, "matchExpressions")):
         key = str(expression.get("key"))
         if old_node_label(key):
@@ -92,28 +95,13 @@ def _volumes(spec: Object, path: str) -> Iterator[str]:
                 yield f"{path}.volumes[{index}].{_SHOWN.get(key, key)}: {text}"
         claim = peek(volume, "ephemeral", "volumeClaimTemplate", "spec")
         at = f"{path}.volumes[{index}].ephemeral.volumeClaimTemplate.spec"
-        yield from _fractions(peek(claim, "resources", "requests"), f"{at}.resources.requests", ("storage",))
-    yield from _token_paths(spec, path)
+        for kind in ("requests", "limits"):
+            yield from fractions(peek(claim, "resources", kind), f"{at}.resources.{kind}", ("storage",))
+    yield from overlapping_paths(spec)
 
 
-def _token_paths(spec: Object, path: str) -> Iterator[str]:
-    """A file that takes the place of a service account's token."""
-    sources = [
-        (index, source)
-        for index, volume in enumerate(each(spec, "volumes"))
-        for source in each(volume, "projected", "sources")
-    ]
-    tokens = {peek(source, "serviceAccountToken").get("path") for _, source in sources}
-    for index, source in sources:
-        at = f"{path}.volumes[{index}].projected.sources"
-        for key, shown in (("configMap", "configMap"), ("secret", "secrets"), ("downwardAPI", "downwardAPI")):
-            for place, item in enumerate(each(source, key, "items")):
-                file = item.get("path")
-                if file and file in tokens:
-                    yield f'{at}.{shown}[{place}]: has duplicated path with ServiceAccountToken "{file}"'
-
-
-def _fractions(amounts: Object, path: str, known: tuple[str, ...]) -> Iterator[str]:
+def fractions(amounts: Object, path: str, known: tuple[str, ...]) -> Iterator[str]:
+    """Yield what is to be said of amounts of bytes that are no whole numbers."""
     for name in known:
         parsed = parse_amount(amounts[name]) if name in amounts else None
         if parsed is not None and parsed.milli() % 1000:
@@ -137,7 +125,7 @@ def _lists(spec: Object, path: str) -> Iterator[str]:
         if not secret.get("name"):
             yield f'{path}.imagePullSecrets[{index}].name: invalid empty name ""'
     bytes_of = ("memory", "ephemeral-storage")
-    yield from _fractions(peek(spec, "overhead"), f"{path}.overhead", bytes_of)
+    yield from fractions(peek(spec, "overhead"), f"{path}.overhead", bytes_of)
 
 
 def _profiles(spec: Object, annotations: Object, path: str, at: str) -> Iterator[str]:
@@ -161,7 +149,7 @@ def _container(container: Object, path: str) -> Iterator[str]:
     for name in ("memory", "ephemeral-storage"):
         for kind in ("limits", "requests"):
             amounts = peek(container, "resources", kind)
-            yield from _fractions(amounts, f"{path}.resources.{kind}", (name,))
+            yield from fractions(amounts, f"{path}.resources.{kind}", (name,))
     seen: set[str] = set()
     for index, env in enumerate(each(container, "env")):
         name, value = str(env.get("name")), str(env.get("value") or "")
@@ -181,11 +169,20 @@ def _ports(spec: Object, path: str) -> Iterator[str]:
     for where, container in _containers(spec, path):
         for index, port in enumerate(each(container, "ports")):
             at, key = f"{where}.ports[{index}]", (port.get("containerPort"), port.get("protocol") or "TCP")
+            if port.get("hostIP") and not port.get("hostPort"):
+                yield f"{at}: hostIP set without hostPort: {_shown_port(port)}"
             for other_at, other in known.get(key, ()):
                 what = _clash(port, other)
                 if what:
                     yield f"{at}: {what} port definition with {other_at}"
             known.setdefault(key, []).append((at, port))
+
+
+def _shown_port(port: Object) -> str:
+    return (
+        f"{{Name:{port.get('name') or ''} HostPort:0 ContainerPort:{port.get('containerPort')} "
+        f"Protocol:{port.get('protocol') or 'TCP'} HostIP:{port.get('hostIP')}}}"
+    )
 
 
 def _clash(port: Object, other: Object) -> str:
@@ -212,7 +209,14 @@ def spec_warnings(spec: Object, path: str, annotations: Object | None = None, at
     if grace is not None and grace < 0:
         text = "must be >= 0; negative values are invalid and will be treated as 1"
         found.append(f"{path}.terminationGracePeriodSeconds: {text}")
-    return found + list(_affinity(spec, path))
+    return [*found, *_affinity(spec, path), *_addresses(spec, path)]
+
+
+def _addresses(spec: Object, path: str) -> Iterator[str]:
+    for index, server in enumerate(peek(spec, "dnsConfig").get("nameservers") or ()):
+        yield from ip_warnings(f"{path}.dnsConfig.nameservers[{index}]", str(server))
+    for index, alias in enumerate(each(spec, "hostAliases")):
+        yield from ip_warnings(f"{path}.hostAliases[{index}].ip", str(alias.get("ip")))
 
 
 def _affinity(spec: Object, path: str) -> Iterator[str]:
@@ -231,7 +235,9 @@ _own_spec_warnings = Checked(lambda spec: spec_warnings(spec, "spec"))
 
 
 def pod_warnings(pod: Object, old: Object | None) -> list[str]:
-    """Return the warnings about a Pod; its name only matters while it is new."""
+    """Return the warnings about a new Pod; nobody reads those of changes, which are frequent."""
+    if old is not None:
+        return []
     spec, annotations = peek(pod, "spec"), peek(pod, "metadata", "annotations")
     # Annotations count together with the spec: only where there are none does it say all.
     found = (
@@ -240,7 +246,7 @@ def pod_warnings(pod: Object, old: Object | None) -> list[str]:
         else _own_spec_warnings(spec)
     )
     name = str(peek(pod, "metadata").get("name") or "")
-    faults = names.is_dns1123_label(name) if name and old is None else []
+    faults = names.is_dns1123_label(name) if name else []
     if faults:
         found.append(
             "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; "
@@ -249,8 +255,18 @@ def pod_warnings(pod: Object, old: Object | None) -> list[str]:
     return found
 
 
-def template_warnings(obj: Object, _old: Object | None) -> list[str]:
-    """Return the warnings about the template of a workload."""
+def unchanged(obj: Object, old: Object | None) -> bool:
+    """Whether an update leaves all but metadata and status as it was."""
+    if old is None:
+        return False
+    now, before = (peek(one, "metadata").get("generation") for one in (obj, old))
+    return bool(now == before)
+
+
+def template_warnings(obj: Object, old: Object | None) -> list[str]:
+    """Return the warnings about the template of a workload, unless it stays as it is."""
+    if unchanged(obj, old):
+        return []
     spec, path = peek(obj, "spec"), "spec.template"
     template = peek(spec, "template")
     if "jobTemplate" in spec:
@@ -259,9 +275,13 @@ def template_warnings(obj: Object, _old: Object | None) -> list[str]:
     return spec_warnings(peek(template, "spec"), f"{path}.spec", annotations, f"{path}.metadata.annotations")
 
 
-def named_template_warnings(obj: Object, old: Object | None) -> list[str]:
-    """Return the warnings about a workload whose name is in its pods' names, when it is new."""
+def name_warnings(obj: Object, old: Object | None) -> list[str]:
+    """Return the warnings about a new workload's name, which is in its pods' names."""
     name = str(peek(obj, "metadata").get("name") or "")
     texts = names.is_dns1123_label(name) if old is None and name else []
-    found = [f"metadata.name: {_POD_NAMES}: [{' '.join(texts)}]"] if texts else []
-    return found + template_warnings(obj, old)
+    return [f"metadata.name: {_POD_NAMES}: [{' '.join(texts)}]"] if texts else []
+
+
+def named_template_warnings(obj: Object, old: Object | None) -> list[str]:
+    """Return the warnings about a workload's name and template."""
+    return name_warnings(obj, old) + template_warnings(obj, old)

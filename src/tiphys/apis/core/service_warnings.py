@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.address_warnings import cidr_warnings, ip_warnings
 from tiphys.apis.defaulting import peek
 
 _HINTS, _MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
@@ -50,31 +49,3 @@ def _ignored(spec: Object) -> list[str]:
     if spec.get("sessionAffinity") not in (None, "None"):
         found.append("spec.SessionAffinity is ignored for headless services")
     return found
-
-
-def ip_warnings(path: str, value: str) -> list[str]:
-    """An IPv6 address has one spelling that all agree on."""
-    try:
-        canonical = str(ipaddress.ip_address(value))
-    except ValueError:
-        return []
-    if canonical == value or ":" not in value:
-        return []
-    return [f'{path}: IPv6 address "{value}" should be in RFC 5952 canonical format ("{canonical}")']
-
-
-def cidr_warnings(path: str, value: str) -> list[str]:
-    """A range is written by its first address."""
-    try:
-        given = ipaddress.ip_interface(str(value).strip())
-    except ValueError:
-        return []
-    network = str(given.network)
-    if given.ip != given.network.network_address:
-        return [
-            f'{path}: CIDR value "{value}" is ambiguous in this context (should be "{network}" or '
-            f'"{given.ip}/{given.network.max_prefixlen}"?)'
-        ]
-    if given.version == 6 and network != value:
-        return [f'{path}: IPv6 CIDR value "{value}" should be in RFC 5952 canonical format ("{network}")']
-    return []

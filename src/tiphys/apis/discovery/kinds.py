@@ -16,8 +16,8 @@ from tiphys.apimachinery.field_errors import (
     too_many,
 )
 from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apis.core.address_warnings import ip_warnings
 from tiphys.apis.core.addresses import IP_TEXT, special_ip_faults
-from tiphys.apis.core.service_warnings import ip_warnings
 from tiphys.apis.defaulting import each, fill_optional, peek
 from tiphys.apis.meta_validation import validate_labels
 from tiphys.apis.strategy import Strategy

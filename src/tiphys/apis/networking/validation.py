@@ -7,8 +7,8 @@ import ipaddress
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import forbidden, invalid, not_supported, required
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.address_warnings import cidr_warnings
 from tiphys.apis.core.addresses import cidr_faults
-from tiphys.apis.core.service_warnings import cidr_warnings
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.value_validation import label_selector, port_number, port_number_or_name
 

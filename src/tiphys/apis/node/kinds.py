@@ -7,6 +7,7 @@ from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import immutable, invalid_all
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.core.affinity_validation import validate_tolerations
+from tiphys.apis.core.pod_warnings import old_node_label
 from tiphys.apis.core.resource_validation import validate_resources
 from tiphys.apis.defaulting import peek
 from tiphys.apis.meta_validation import validate_labels
@@ -29,11 +30,18 @@ def validate_runtime_class_update(new: Object, old: Object) -> list[FieldError]:
     return immutable("handler", new.get("handler"), old.get("handler"))
 
 
+def runtime_class_warnings(obj: Object, _old: Object | None) -> list[str]:
+    """Return the warnings about a RuntimeClass: labels of nodes that have newer names."""
+    labels = peek(obj, "scheduling", "nodeSelector")
+    return [f"scheduling.nodeSelector: {text}" for key in sorted(labels) if (text := old_node_label(key))]
+
+
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK("node.k8s.io", "v1", "RuntimeClass"),
         validate=validate_runtime_class,
         validate_update=validate_runtime_class_update,
+        warnings=runtime_class_warnings,
         unconditional_update=False,
     ),
 )

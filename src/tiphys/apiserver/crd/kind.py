@@ -19,6 +19,7 @@ from tiphys.apimachinery.schema.validate import Validator
 from tiphys.apimachinery.schema.walk import decode_check
 from tiphys.apis import schemas
 from tiphys.apis.apiextensions.rule_checks import Rules
+from tiphys.apis.meta_validation import finalizer_warnings
 from tiphys.apis.printers.base import Printer
 from tiphys.apis.scale import BUILT_IN, ScalePaths, custom_paths
 from tiphys.apis.strategy import Strategy
@@ -63,6 +64,7 @@ class CustomKind:
             validate=self.validate,
             validate_update=self._validate_update,
             validate_status_update=self._validate_update,
+            warnings=finalizer_warnings,
             has_generation=True,
             unconditional_update=False,
             status_fields=("status",) if self.has_status else (),
