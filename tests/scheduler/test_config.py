@@ -126,7 +126,7 @@ def test_several_profiles_and_settings() -> None:
 def test_volumes_may_take_as_long_as_it_says() -> None:
     config = {"name": "VolumeBinding", "args": {"bindTimeoutSeconds": 5}}
     (settings,) = read_configuration(document(profiles=[{"pluginConfig": [config]}])).profiles
-    assert settings.bind_timeout_s == 5.0
+    assert settings.arguments.bind_timeout_s == 5.0
 
 
 FAULTS: dict[str, tuple[Any, list[str]]] = {
@@ -167,7 +167,7 @@ FAULTS: dict[str, tuple[Any, list[str]]] = {
                 {
                     "plugins": {"bind": {"disabled": [{"name": "DefaultBinder"}]}},
                     "pluginConfig": [
-                        {"name": "NodeResourcesFit", "args": {"scoringStrategy": {"type": "MostAllocated"}}},
+                        {"name": "PodTopologySpread", "args": {"defaultingType": "System"}},
                         {"name": "InterPodAffinity", "args": {"hardPodAffinityWeight": 9}},
                         {"name": "InterPodAffinity", "args": {"boats": 9}},
                     ],
@@ -177,8 +177,7 @@ FAULTS: dict[str, tuple[Any, list[str]]] = {
         [
             "extenders: not supported",
             "profiles[0].plugins.bind.disabled: not supported: turn the plugin off at multiPoint",
-            "profiles[0].pluginConfig[0].args.scoringStrategy.type: not supported: only 'LeastAllocated' is",
-            "profiles[0].pluginConfig[1].args.hardPodAffinityWeight: not supported: only 1 is",
+            "profiles[0].pluginConfig[0].args.defaultingType: not supported: only 'List' is",
             'profiles[0].pluginConfig[2]: Duplicate value: "InterPodAffinity"',
             'unknown field "profiles[0].pluginConfig[2].args.boats"',
         ],

@@ -15,7 +15,8 @@ from scheduler_builders import anti, columns, near, node, pod
 
 from tiphys.scheduler.columns import PODS_COLUMN, Columns
 from tiphys.scheduler.framework import decide, reasons_against, run_filters
-from tiphys.scheduler.plugins.demand import Demands
+from tiphys.scheduler.plugins.demand import Demands, Judgement
+from tiphys.scheduler.plugins.strategy import MOST, RATIO, Strategy
 from tiphys.scheduler.podinfo import PodInfo, pod_info
 from tiphys.scheduler.profile import default_profile
 
@@ -255,17 +256,27 @@ def test_scores_do_not_depend_on_what_was_asked_before(seed: int) -> None:
             fast.add_pod(info, fresh.node)
 
 
+JUDGEMENTS = (
+    Judgement(),
+    Judgement(Strategy(MOST, (("cpu", 3), ("memory", 1), ("pods", 2)))),
+    Judgement(Strategy(RATIO, (("cpu", 1), ("memory", 5)), ((0, 0), (40, 10), (100, 3)))),
+    Judgement(balanced=("cpu", "memory", "ephemeral-storage", "pods")),
+    Judgement(balanced=("cpu",), ignored_groups=frozenset({"example.com"})),
+)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_renewed_demands_equal_fresh_ones(seed: int) -> None:
+    judgement = JUDGEMENTS[seed]
     chance = random.Random(seed)
     naive, fast = Naive(), columns(*(random_node(chance, f"n{index}") for index in range(30)))
     info = pod_info(pod("asks", cpu="250m", memory="100Mi"))
-    kept = Demands()
+    kept = Demands(judgement)
     for step in range(60):
         for _ in range(chance.choice([1, 1, 3, 12])):
             change(chance, fast, naive)
             other = pod_info(random_pod(chance, f"p{step}"))
             fast.add_pod(other, f"n{chance.randrange(30)}")
-        renewed, fresh = kept.of(info, fast), Demands().of(info, fast)
-        for column in ("fits", "hopeless", "least", "balanced"):
+        renewed, fresh = kept.of(info, fast), Demands(judgement).of(info, fast)
+        for column in ("fits", "hopeless", "preferred", "balanced"):
             assert np.array_equal(getattr(renewed, column), getattr(fresh, column)), column

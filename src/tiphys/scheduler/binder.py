@@ -44,6 +44,8 @@ class Assumed:
     node: str
     volumes: VolumeChoice
     devices: DeviceChoice = field(default=DeviceChoice())
+    within_s: float = VOLUMES_WITHIN_S
+    """How long the pod may wait for its volumes once its node is chosen."""
 
     @property
     def info(self) -> PodInfo:
@@ -71,10 +73,8 @@ def reserved(claim: Object, allocation: dict[str, Any] | None, info: PodInfo) ->
 class Binder:
     """Binds pods. ``claims_changed`` must be called whenever a claim did."""
 
-    def __init__(self, client: Client, volumes: Volumes, within_s: float = VOLUMES_WITHIN_S) -> None:
-        """``within_s``: how long a pod may wait for its volumes once its node is chosen."""
+    def __init__(self, client: Client, volumes: Volumes) -> None:
         self._client = client
-        self._within_s = within_s
         self._volumes = volumes
         self._changed = asyncio.Event()
 
@@ -132,7 +132,7 @@ class Binder:
             patch = {"metadata": {"annotations": {SELECTED_NODE: assumed.node}}}
             await self._client.patch(PERSISTENT_VOLUME_CLAIMS, name, namespace, patch)
         try:
-            async with asyncio.timeout(self._within_s):
+            async with asyncio.timeout(assumed.within_s):
                 for key in (*(key for key, _ in choice.bind), *choice.provision):
                     await self._wait_bound(key, assumed.node)
         except TimeoutError:

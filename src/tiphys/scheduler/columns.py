@@ -70,7 +70,7 @@ class Columns:
         allocatable = (node.get("status") or {}).get("allocatable") or {}
         self.allocatable[:, row] = 0
         for resource, text in allocatable.items():
-            column = self._column(resource)
+            column = self.column(resource)
             self.allocatable[column, row] = milli_or_value(resource, text)
         self._touched.append(row)
         if previous is None or _static_part(previous) != _static_part(node):
@@ -119,7 +119,8 @@ class Columns:
         self._free += range(size * 2 - 1, size - 1, -1)
         self.static_generation += 1
 
-    def _column(self, resource: str) -> int:
+    def column(self, resource: str) -> int:
+        """Return the place of a resource in the arrays; it gets one where it has none."""
         index = self.resources.get(resource)
         if index is None:
             index = self.resources[resource] = len(self.resources)
@@ -154,7 +155,7 @@ class Columns:
 
     def _count(self, info: PodInfo, row: int, sign: int) -> None:
         for resource, amount in info.requests.items():
-            column = self._column(resource)
+            column = self.column(resource)
             self.used[column, row] += sign * amount
         self.used[PODS_COLUMN, row] += sign
         self.nonzero[0, row] += sign * info.nonzero_cpu
@@ -265,7 +266,7 @@ class Columns:
     def request_vector(self, info: PodInfo) -> Ints:
         """Return a pod's requests in the order of the resource columns, itself counted in ``pods``."""
         for resource in info.requests:
-            self._column(resource)
+            self.column(resource)
         vector = np.zeros(len(self.resources), dtype=np.int64)
         for resource, amount in info.requests.items():
             vector[self.resources[resource]] = amount

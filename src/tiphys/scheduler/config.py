@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.scheduler.arguments import Arguments, read_arguments
 
 API_VERSION = "kubescheduler.config.k8s.io/v1"
 KIND = "KubeSchedulerConfiguration"
@@ -25,25 +26,6 @@ _WORKING_POINTS = ("multiPoint", "filter", "score", "postFilter")
 _OTHER_POINTS = (
     *("preEnqueue", "queueSort", "preFilter", "preScore", "reserve", "permit", "preBind", "bind", "postBind"),
 )
-_ARGS = {
-    "NodeAffinityArgs": {"addedAffinity"},
-    "InterPodAffinityArgs": {"hardPodAffinityWeight", "ignorePreferredTermsOfExistingPods"},
-    "VolumeBindingArgs": {"bindTimeoutSeconds"},
-    "DefaultPreemptionArgs": {"minCandidateNodesPercentage", "minCandidateNodesAbsolute"},
-    "NodeResourcesFitArgs": {"scoringStrategy"},
-    "NodeResourcesBalancedAllocationArgs": {"resources"},
-    "PodTopologySpreadArgs": {"defaultingType", "defaultConstraints"},
-    "DynamicResourcesArgs": {"filterTimeout"},
-}
-_AS_IT_IS: dict[tuple[str, str], Any] = {
-    ("InterPodAffinityArgs", "hardPodAffinityWeight"): 1,
-    ("InterPodAffinityArgs", "ignorePreferredTermsOfExistingPods"): False,
-    ("DefaultPreemptionArgs", "minCandidateNodesPercentage"): 10,
-    ("DefaultPreemptionArgs", "minCandidateNodesAbsolute"): 100,
-    ("PodTopologySpreadArgs", "defaultingType"): "List",
-    ("PodTopologySpreadArgs", "defaultConstraints"): [],
-}
-"""Arguments that are accepted with this value alone: it is how the plugin works."""
 _TOP = {
     *("apiVersion", "kind", "profiles", "percentageOfNodesToScore", "podInitialBackoffSeconds"),
     *("podMaxBackoffSeconds", "leaderElection", "clientConnection", "parallelism", "delayCacheUntilActive"),
@@ -76,8 +58,7 @@ class ProfileSettings:
 
     name: str = "default-scheduler"
     points: dict[str, Switches] = field(default_factory=dict)
-    added_affinity: dict[str, Any] = field(default_factory=dict)
-    bind_timeout_s: float = 600.0
+    arguments: Arguments = field(default=Arguments())
 
     def is_on(self, plugin: str, point: str, *, usual: bool = True) -> bool:
         """Say whether a plugin works at ``filter``, ``score`` or ``postFilter``: the closer word wins."""
@@ -152,13 +133,8 @@ def _profiles(
         strange = one.keys() - {"schedulerName", "plugins", "pluginConfig", "percentageOfNodesToScore"}
         faults += [f'unknown field "{path}.{field_name}"' for field_name in sorted(strange)]
         points = _points(one.get("plugins") or {}, f"{path}.plugins", known, faults)
-        args = _arguments(one.get("pluginConfig") or (), f"{path}.pluginConfig", faults)
-        made[name] = ProfileSettings(
-            name,
-            points,
-            args.get("NodeAffinity", {}).get("addedAffinity") or {},
-            float(args.get("VolumeBinding", {}).get("bindTimeoutSeconds") or 600),
-        )
+        args = read_arguments(one.get("pluginConfig") or (), f"{path}.pluginConfig", faults)
+        made[name] = ProfileSettings(name, points, args)
     return tuple(made.values())
 
 
@@ -178,26 +154,3 @@ def _points(raw: dict[str, Any], path: str, known: frozenset[str], faults: list[
             faults.append(f"{path}.{point}.disabled: not supported: turn the plugin off at multiPoint")
         points[point] = Switches(enabled, disabled)
     return points
-
-
-def _arguments(raw: Iterable[dict[str, Any]], path: str, faults: list[str]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for index, one in enumerate(raw):
-        name, args = str(one.get("name") or ""), dict(one.get("args") or {})
-        args.pop("apiVersion", None)
-        kind = str(args.pop("kind", None) or f"{name}Args")
-        if name in found:
-            faults.append(f'{path}[{index}]: Duplicate value: "{name}"')
-        for argument, value in args.items():
-            where = f"{path}[{index}].args.{argument}"
-            if argument not in _ARGS.get(kind, ()):
-                faults.append(f'unknown field "{where}"')
-            elif (kind, argument) in _AS_IT_IS and value != _AS_IT_IS[kind, argument]:
-                faults.append(f"{where}: not supported: only {_AS_IT_IS[kind, argument]!r} is")
-            elif (
-                argument == "scoringStrategy"
-                and (value or {}).get("type", "LeastAllocated") != "LeastAllocated"
-            ):
-                faults.append(f"{where}.type: not supported: only 'LeastAllocated' is")
-        found[name] = args
-    return found

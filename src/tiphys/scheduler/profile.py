@@ -29,9 +29,11 @@ def default_profile(extra: tuple[Any, ...] = ()) -> Profile:
 
 def make_profile(settings: ProfileSettings, extra: tuple[Any, ...] = ()) -> Profile:
     """Return a fresh profile as the settings have it; ``extra`` come after the built-in plugins."""
-    taints, affinity = TaintToleration(), NodeAffinity(settings.added_affinity)
-    demands = Demands()
-    fit, spread, pods = NodeResourcesFit(demands), PodTopologySpread(), InterPodAffinity()
+    told = settings.arguments
+    taints, affinity = TaintToleration(), NodeAffinity(told.added_affinity)
+    demands = Demands(told.judgement)
+    fit, spread = NodeResourcesFit(demands), PodTopologySpread()
+    pods = InterPodAffinity(told.hard_affinity_weight, ignore_others_wishes=told.ignore_others_wishes)
     filters: list[FilterPlugin] = [
         VolumeClaims(),
         NodeUnschedulable(),

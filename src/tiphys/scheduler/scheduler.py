@@ -96,10 +96,11 @@ class Scheduler:
         self._own_informers = informers is None
         settings = self._options.settings()
         self._profiles = {one.name: make_profile(one, installed_plugins()) for one in settings.profiles}
+        self._within_s = {one.name: one.arguments.bind_timeout_s for one in settings.profiles}
         recorders = {name: recorder or client.events(component=name) for name in self._profiles}
         self._reporter = Reporter(client, recorders, self._clock)
         self._columns = Columns()
-        self._binder = Binder(client, self._columns.volumes, settings.profiles[0].bind_timeout_s)
+        self._binder = Binder(client, self._columns.volumes)
         self._queue = SchedulingQueue(
             initial_backoff_s=settings.initial_backoff_s, max_backoff_s=settings.max_backoff_s
         )
@@ -310,6 +311,7 @@ class Scheduler:
             decision.node,
             choose_volumes(info, self._columns, decision.node),
             choose_devices(info, self._columns, decision.node),
+            self._within_s[scheduler_of(info.pod)],
         )
         for key, allocation in assumed.devices.claims:
             if allocation is not None:

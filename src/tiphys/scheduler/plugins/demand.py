@@ -7,34 +7,67 @@ changes (the one that took the last pod), so asking costs that row, not the clus
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from tiphys.scheduler.columns import PODS_COLUMN, Columns
+from tiphys.scheduler.columns import BASE_RESOURCES, PODS_COLUMN, Columns
 from tiphys.scheduler.counts import Ints, Mask
 from tiphys.scheduler.framework import MAX_SCORE, Scores
+from tiphys.scheduler.plugins.strategy import Strategy
 from tiphys.scheduler.podinfo import PodInfo
 
 _DEMANDS_KEPT = 64
 _RENEW_ALL_SHARE = 4
 _ONE_BY_ONE = 6
+_NONZERO = {"cpu": 0, "memory": 1}
+"""Where a pod that asks for nothing counts as if it asked for a little: rows of ``Columns.nonzero``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """How a profile judges resources."""
+
+    strategy: Strategy = field(default=Strategy())
+    balanced: tuple[str, ...] = ("cpu", "memory")
+    ignored: frozenset[str] = frozenset()
+    ignored_groups: frozenset[str] = frozenset()
+    """What comes before the slash of extended resources that nodes need not have."""
+
+    def ignores(self, resource: str) -> bool:
+        """Say whether a node needs not have what is asked of an extended resource."""
+        group, slash, _ = resource.partition("/")
+        return bool(slash) and (resource in self.ignored or group in self.ignored_groups)
+
+    def wanted(self, info: PodInfo, columns: Columns) -> Ints:
+        """Return what a node must have left, in the order of the resource columns."""
+        vector = columns.request_vector(info)
+        if self.ignored or self.ignored_groups:
+            for resource in info.requests:
+                if self.ignores(resource):
+                    vector[columns.resources[resource]] = 0
+        return vector
 
 
 class Demand:
     """One demand's columns: does it fit, could it ever, and both scores of NodeResources plugins."""
 
-    def __init__(self, info: PodInfo) -> None:
+    def __init__(self, info: PodInfo, judgement: Judgement) -> None:
         self._info = info
+        self._judgement = judgement
+        self._strategy = judgement.strategy
         self._mark = (-1, 0)
         self.fits: Mask = np.zeros(0, dtype=np.bool_)
         self.hopeless: Mask = np.zeros(0, dtype=np.bool_)
         """An empty node would be too small."""
-        self.least: Scores = np.zeros(0)
+        self.preferred: Scores = np.zeros(0)
+        """By the profile's strategy."""
         self.balanced: Scores = np.zeros(0)
         self.wanted: Ints = np.zeros(0, dtype=np.int64)
         self._asked: Ints = np.zeros(0, dtype=np.int64)
         self._needs: list[tuple[int, int]] = []
-        self._wanted_base = (0, 0)
+        self._scored: list[tuple[int, int, int, int]] = []
+        self._shares: list[tuple[int, int]] = []
 
     def renew(self, columns: Columns) -> None:
         """Bring every row up to date."""
@@ -43,7 +76,7 @@ class Demand:
         if touched is not None and len(self.fits) == size:
             if not touched:
                 return
-            if len(touched) <= _ONE_BY_ONE:
+            if len(touched) <= _ONE_BY_ONE and len(self._shares) == 2:
                 for row in touched:
                     self._renew_row(columns, row)
                 return
@@ -51,14 +84,29 @@ class Demand:
             if len(rows) * _RENEW_ALL_SHARE < size:
                 self._renew_rows(columns, rows)
                 return
-        self.wanted = columns.request_vector(self._info)
-        self._asked = np.flatnonzero(self.wanted)
-        self._needs = [(int(index), int(self.wanted[index])) for index in self._asked]
-        self._wanted_base = (int(self.wanted[0]), int(self.wanted[1]))
+        self._find_needs(columns)
         self.fits = np.zeros(size, dtype=np.bool_)
         self.hopeless = np.zeros(size, dtype=np.bool_)
-        self.least, self.balanced = np.zeros(size), np.zeros(size)
+        self.preferred, self.balanced = np.zeros(size), np.zeros(size)
         self._renew_rows(columns, np.arange(size))
+
+    def _find_needs(self, columns: Columns) -> None:
+        requests, judgement = self._info.requests, self._judgement
+        nonzero = (self._info.nonzero_cpu, self._info.nonzero_memory)
+        self._scored = []
+        for name, weight in self._strategy.resources:
+            place = _NONZERO.get(name, -1)
+            own = nonzero[place] if place >= 0 else requests.get(name, 0)
+            if own or name in BASE_RESOURCES:  # a node is not better for devices that nobody asked for
+                self._scored.append((columns.column(name), weight, own, place))
+        self._shares = [
+            (columns.column(name), requests.get(name, 0))
+            for name in judgement.balanced
+            if requests.get(name, 0) or name in BASE_RESOURCES
+        ]
+        self.wanted = judgement.wanted(self._info, columns)
+        self._asked = np.flatnonzero(self.wanted)
+        self._needs = [(int(index), int(self.wanted[index])) for index in self._asked]
 
     def _renew_row(self, columns: Columns, row: int) -> None:
         """Do what ``_renew_rows`` does, to the last bit: for few rows plain numbers cost less than arrays."""
@@ -70,15 +118,19 @@ class Demand:
             hopeless = hopeless or (amount > offered[index] and index != PODS_COLUMN)
         self.fits[row], self.hopeless[row] = fits, hopeless
         nonzero: list[int] = columns.nonzero[:, row].tolist()
-        least, shares = 0.0, [1.0, 1.0]
-        for index, own in enumerate((self._info.nonzero_cpu, self._info.nonzero_memory)):
-            capacity = float(offered[index])
-            if capacity > 0:
-                free = max(capacity - nonzero[index] - own, 0.0)
-                least += math.floor(free * MAX_SCORE / capacity)
-                shares[index] = min((used[index] + self._wanted_base[index]) / capacity, 1.0)
-        self.least[row] = math.floor(least / 2)
-        self.balanced[row] = math.floor((1 - abs(shares[0] - shares[1]) / 2) * MAX_SCORE)
+        self.preferred[row] = self._strategy.score_one(
+            [
+                ((nonzero[place] if place >= 0 else used[index]) + own, offered[index], weight)
+                for index, weight, own, place in self._scored
+            ]
+        )
+        shares = [
+            min((used[index] + own) / offered[index], 1.0)
+            for index, own in self._shares
+            if offered[index] > 0
+        ]
+        apart = abs(shares[0] - shares[1]) / 2 if len(shares) == 2 else 0.0
+        self.balanced[row] = math.floor((1 - apart) * MAX_SCORE)
 
     def _renew_rows(self, columns: Columns, rows: Ints) -> None:
         where = np.ix_(self._asked, rows)
@@ -86,25 +138,45 @@ class Demand:
         allocatable = columns.allocatable[where]
         self.fits[rows] = (columns.used[where] + needs <= allocatable).all(axis=0)
         self.hopeless[rows] = (needs > allocatable)[self._asked != PODS_COLUMN].any(axis=0)
-        capacity = columns.allocatable[:2, rows].astype(np.float64)
-        nonzero = np.array([[self._info.nonzero_cpu], [self._info.nonzero_memory]], dtype=np.float64)
-        free = np.clip(capacity - columns.nonzero[:, rows] - nonzero, 0, None)
-        share = np.divide(free * MAX_SCORE, capacity, out=np.zeros(free.shape), where=capacity > 0)
-        self.least[rows] = np.floor(np.floor(share).mean(axis=0))
-        used = np.divide(
-            columns.used[:2, rows] + self.wanted[:2, None],
-            capacity,
-            out=np.ones(capacity.shape),
-            where=capacity > 0,
-        )
-        used = np.minimum(used, 1)
-        self.balanced[rows] = np.floor((1 - np.abs(used[0] - used[1]) / 2) * MAX_SCORE)
+        if self._scored:
+            self.preferred[rows] = self._strategy.score(
+                [
+                    (
+                        (columns.nonzero[place, rows] if place >= 0 else columns.used[index, rows]) + own,
+                        columns.allocatable[index, rows],
+                        weight,
+                    )
+                    for index, weight, own, place in self._scored
+                ]
+            )
+        self.balanced[rows] = self._evenness(columns, rows)
+
+    def _evenness(self, columns: Columns, rows: Ints) -> Scores:
+        """Say how evenly the node's resources would be used: by the deviation of their shares."""
+        indexes = [index for index, _ in self._shares]
+        own = np.array([[amount] for _, amount in self._shares], dtype=np.int64).reshape(len(indexes), 1)
+        capacity = columns.allocatable[indexes][:, rows].astype(np.float64)
+        has = capacity > 0
+        used = columns.used[indexes][:, rows] + own
+        shares = np.minimum(np.divide(used, capacity, out=np.zeros(capacity.shape), where=has), 1.0)
+        count = has.sum(axis=0)
+        mean = shares.sum(axis=0) / np.maximum(count, 1)
+        spread = np.sqrt((((shares - mean) * has) ** 2).sum(axis=0) / np.maximum(count, 1))
+        if len(indexes) >= 2:
+            low = np.where(has, shares, np.inf).min(axis=0)
+            high = np.where(has, shares, -np.inf).max(axis=0)
+            spread = np.where(count == 2, (np.where(count == 2, high - low, 0.0)) / 2, spread)
+        return np.asarray(np.floor((1 - np.where(count > 1, spread, 0.0)) * MAX_SCORE))
+
+
+_USUAL = Judgement()
 
 
 class Demands:
     """The demands seen lately; the plugins of one profile share them."""
 
-    def __init__(self) -> None:
+    def __init__(self, judgement: Judgement = _USUAL) -> None:
+        self.judgement = judgement
         self._known: dict[tuple[object, ...], Demand] = {}
         self._last: tuple[PodInfo, Demand] | None = None
 
@@ -114,7 +186,7 @@ class Demands:
             self._last[1].renew(columns)
             return self._last[1]
         key = (*info.requests.items(), info.nonzero_cpu, info.nonzero_memory)
-        demand = self._known.pop(key, None) or Demand(info)
+        demand = self._known.pop(key, None) or Demand(info, self.judgement)
         self._known[key] = demand  # the last in the order was used last
         if len(self._known) > _DEMANDS_KEPT:
             del self._known[next(iter(self._known))]

@@ -23,7 +23,7 @@ _IMAGE_MAX_BYTES = 1000 * _MIB
 
 
 class NodeResourcesFit:
-    """Requests must fit into what is allocatable; less used nodes are preferred (LeastAllocated)."""
+    """Requests must fit into what is allocatable; the profile's strategy ranks the nodes."""
 
     name = "NodeResourcesFit"
 
@@ -36,12 +36,12 @@ class NodeResourcesFit:
 
     def lacks(self, info: PodInfo, columns: Columns, row: int) -> list[str]:
         """Return the reasons against one row."""
-        wanted = columns.request_vector(info)
+        wanted = self._demands.judgement.wanted(info, columns)
         short = np.flatnonzero((wanted > 0) & (columns.used[:, row] + wanted > columns.allocatable[:, row]))
         return _lacking(columns, [int(index) for index in short])
 
     def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None:
-        return self._demands.of(info, columns).least
+        return self._demands.of(info, columns).preferred
 
 
 class _Shortages:
@@ -76,7 +76,7 @@ def _lacking(columns: Columns, indexes: list[int]) -> list[str]:
 
 
 class BalancedAllocation:
-    """Prefers nodes whose cpu and memory would be used evenly."""
+    """Prefers nodes whose resources would be used evenly; leaves pods that ask for none of them alone."""
 
     name = "NodeResourcesBalancedAllocation"
 
@@ -84,7 +84,7 @@ class BalancedAllocation:
         self._demands = demands or Demands()
 
     def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None:
-        if not info.requests:
+        if not any(info.requests.get(name) for name in self._demands.judgement.balanced):
             return None
         return self._demands.of(info, columns).balanced
 

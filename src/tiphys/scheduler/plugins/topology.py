@@ -16,7 +16,6 @@ from tiphys.scheduler.matching import tolerates
 from tiphys.scheduler.plugins.static import by_node, matches_node_affinity
 from tiphys.scheduler.podinfo import PodInfo, SpreadConstraint, Term
 
-_HARD_AFFINITY_WEIGHT = 1
 _REACHES_KEPT = 256
 
 
@@ -28,6 +27,12 @@ class InterPodAffinity:
     """Required and preferred (anti-)affinity between pods, both directions."""
 
     name = "InterPodAffinity"
+
+    def __init__(self, hard_weight: int = 1, *, ignore_others_wishes: bool = False) -> None:
+        """``hard_weight``: what required affinity of placed pods weighs. ``ignore_others_wishes``: what they
+        prefer counts only for a pod that has preferences of its own."""
+        self._hard_weight = hard_weight
+        self._ignore_others_wishes = ignore_others_wishes
 
     def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
         existing = self._existing_anti(info, columns)
@@ -64,9 +69,12 @@ class InterPodAffinity:
         return columns.labelled({term.topology_key for term in info.affinity})
 
     def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None:
+        if self._ignore_others_wishes and not info.preferred:
+            return None
         parts = [(term.weight, columns.counts.matched(term)) for term in info.preferred]
         parts += [(counts.term.weight, counts) for counts in columns.counts.holding("soft", info)]
-        parts += [(_HARD_AFFINITY_WEIGHT, counts) for counts in columns.counts.holding("hard", info)]
+        if self._hard_weight:
+            parts += [(self._hard_weight, counts) for counts in columns.counts.holding("hard", info)]
         if not any(counts.total for _, counts in parts):
             return None
         raw = _weighed(parts, columns)
