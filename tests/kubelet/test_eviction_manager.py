@@ -61,7 +61,9 @@ async def test_conditions_are_told_and_newcomers_refused(node):
         assert condition(node, "MemoryPressure")["reason"] == "KubeletHasInsufficientMemory"
         await node.create("late")
         await node.until(lambda: node.phase("late") == "Failed")
-        assert node.status("late")["message"] == "The node had condition: [MemoryPressure]. "
+        assert node.status("late")["message"] == (
+            "Pod was rejected: The node had condition: [MemoryPressure]. "
+        )
         assert node.runtime.names("run_sandbox") == []
 
 

@@ -306,7 +306,9 @@ async def test_unsafe_sysctl_is_refused(node):
         await node.create(securityContext={"sysctls": [{"name": "kernel.msgmax", "value": "1"}]})
         await node.until(lambda: node.phase() == "Failed")
         assert node.status()["reason"] == "SysctlForbidden"
-        assert node.status()["message"] == 'forbidden sysctl: "kernel.msgmax" not allowlisted'
+        why = 'forbidden sysctl: "kernel.msgmax" not allowlisted'
+        assert node.status()["message"] == f"Pod was rejected: {why}"
+        await node.until(lambda: node.events("SysctlForbidden") == [why])
 
 
 async def test_runtime_away_for_a_while(node):

@@ -20,7 +20,7 @@ from tiphys.kubelet.node_object import (
     transitions,
 )
 from tiphys.kubelet.options import KubeletOptions
-from tiphys.kubelet.runtime import Image, RuntimeInfo
+from tiphys.kubelet.runtime import Image, RuntimeHandler, RuntimeInfo
 
 MACHINE = Machine(2, 2**30, 2**40, "amd64", "6.1", "Debian", "mid", "bid", "sid")
 OPTIONS = KubeletOptions(
@@ -61,6 +61,18 @@ def test_status():
     assert made["nodeInfo"]["kubeletVersion"] == "v1.36.0"
     assert made["images"][0] == {"names": ["d", "big"], "sizeBytes": 9}
     assert made["daemonEndpoints"] == {"kubeletEndpoint": {"Port": 10250}}
+    assert not {"runtimeHandlers", "features"} & set(made)
+
+
+def test_what_the_runtime_can_do():
+    handlers = (RuntimeHandler("kata"), RuntimeHandler("", True, True))
+    able = replace(GOOD, handlers=handlers, supplemental_groups_policy=False)
+    made = node_status(MACHINE, OPTIONS, NodeFindings(able), {}, NOW)
+    assert made["features"] == {"supplementalGroupsPolicy": False}
+    assert made["runtimeHandlers"] == [
+        {"name": "", "features": {"recursiveReadOnlyMounts": True, "userNamespaces": True}},
+        {"name": "kata", "features": {"recursiveReadOnlyMounts": False, "userNamespaces": False}},
+    ]
 
 
 @pytest.mark.parametrize(

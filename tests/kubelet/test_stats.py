@@ -1,18 +1,19 @@
 """Usage as the kubelet's endpoints show it."""
 
+import shutil
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 
-from tiphys.apimachinery.clock import FakeClock
+from tiphys.apimachinery.clock import FakeClock, parse_time
 from tiphys.apimachinery.errors import NotFound
 from tiphys.apiserver.usage.samples import parse
 from tiphys.kubelet import cadvisor
 from tiphys.kubelet.options import ServerOptions
 from tiphys.kubelet.runtime import Container, ContainerState, ContainerStats, RuntimePod
 from tiphys.kubelet.server import KubeletServer
-from tiphys.kubelet.stats import render_metrics
+from tiphys.kubelet.stats import Stats, render_metrics
 from tiphys.wire.message import Request
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -70,6 +71,22 @@ def node():
         settings=SimpleNamespace(node_memory_bytes=1 << 40), cache=SimpleNamespace(all=lambda: [POD]),
         runtime=SimpleNamespace(container_stats=container_stats),
     )  # fmt: skip
+
+
+async def test_the_summary_of_a_node(tmp_path):
+    """Where the node's files lie is measured; the machine's start is a time of this age."""
+    one = node()
+    one.volumes = SimpleNamespace(root=tmp_path)
+    said = (await Stats(one).summary())["node"]
+    assert said["nodeName"] == "n1"
+    assert parse_time(said["startTime"]) > BEGAN.replace(year=2000)
+    disk = {key: value for key, value in said["fs"].items() if key != "time"}
+    assert disk["capacityBytes"] == shutil.disk_usage(tmp_path).total
+    assert disk["inodes"] == disk["inodesFree"] + disk["inodesUsed"]
+    for place in ("imageFs", "containerFs"):
+        assert said["runtime"][place]["capacityBytes"] == disk["capacityBytes"]
+    assert 0 < said["rlimit"]["curproc"] <= said["rlimit"]["maxpid"]
+    assert said["memory"]["workingSetBytes"] > 0
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from tiphys.kubelet.eviction import (
     observe_pressure,
     over_own_limits,
 )
-from tiphys.kubelet.machine import memory_available_bytes
+from tiphys.kubelet.machine import memory_available_bytes, processes
 from tiphys.kubelet.runtime import ContainerStats
 from tiphys.kubelet.sandbox import log_directory
 from tiphys.kubelet.volumes.manager import kind_of
@@ -53,8 +53,7 @@ def measure(root: Path, memory_bytes: int) -> dict[str, Observation]:
 
 
 def _processes() -> Observation:
-    most = int(Path("/proc/sys/kernel/pid_max").read_text())
-    running = int(Path("/proc/loadavg").read_text().split()[3].partition("/")[2])
+    most, running = processes()
     return Observation(max(0, most - running), most)
 
 

@@ -68,6 +68,20 @@ def memory_available_bytes() -> int:
     return 0
 
 
+def booted_at_s() -> int:
+    """Return when the machine started, in seconds since the epoch."""
+    for line in _text("/proc/stat").splitlines():
+        if line.startswith("btime "):
+            return int(line.split()[1])
+    return 0
+
+
+def processes() -> tuple[int, int]:
+    """Return how many processes there may be, and how many there are."""
+    most = int(Path("/proc/sys/kernel/pid_max").read_text())
+    return most, int(Path("/proc/loadavg").read_text().split()[3].partition("/")[2])
+
+
 def _os_image() -> str:
     for line in _text("/etc/os-release").splitlines():
         if line.startswith("PRETTY_NAME="):

@@ -155,7 +155,27 @@ def node_status(
             "architecture": machine.architecture,
         },
         "images": _images(found.images),
+        **_abilities(found.runtime),
     }
+
+
+def _abilities(runtime: RuntimeInfo | None) -> dict[str, Any]:
+    """Return what the runtime says it can do; nothing for one that does not say."""
+    said: dict[str, Any] = {}
+    if runtime is not None and runtime.handlers:
+        said["runtimeHandlers"] = [
+            {
+                "name": item.name,
+                "features": {
+                    "recursiveReadOnlyMounts": item.recursive_read_only_mounts,
+                    "userNamespaces": item.user_namespaces,
+                },
+            }
+            for item in sorted(runtime.handlers, key=lambda item: item.name)
+        ]
+    if runtime is not None and runtime.supplemental_groups_policy is not None:
+        said["features"] = {"supplementalGroupsPolicy": runtime.supplemental_groups_policy}
+    return said
 
 
 def _images(images: Iterable[Image]) -> list[dict[str, Any]]:

@@ -236,6 +236,8 @@ class PodWorker:
         rejection = self._node.admit(pod)
         if rejection is not None:
             self._reject(pod, rejection)
+            told = f"Pod was rejected: {rejection.message}"
+            self._state = replace(self._state, rejection=replace(rejection, message=told))
 
     def _reject(self, pod: Object, rejection: Rejection) -> None:
         self._state = replace(self._state, rejection=rejection)

@@ -181,8 +181,17 @@ class ExecResult:
 
 
 @dataclass(frozen=True, slots=True)
+class RuntimeHandler:
+    """A handler that runtime classes may name, and what it can do; "" is the default one."""
+
+    name: str
+    recursive_read_only_mounts: bool = False
+    user_namespaces: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeInfo:
-    """Name, version and the two conditions CRI reports."""
+    """Name, version, the two conditions CRI reports, and what newer runtimes say they can do."""
 
     name: str
     version: str
@@ -190,6 +199,9 @@ class RuntimeInfo:
     network_ready: bool
     message: str = ""
     network_message: str = ""
+    handlers: tuple[RuntimeHandler, ...] = ()
+    supplemental_groups_policy: bool | None = None
+    """None: the runtime does not say."""
 
 
 @dataclass(frozen=True, slots=True)

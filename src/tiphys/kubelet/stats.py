@@ -7,7 +7,6 @@ Source: the summary API (``k8s.io/kubelet/pkg/apis/stats/v1alpha1``), "Resource 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 from tiphys.apimachinery.clock import Clock, rfc3339
 from tiphys.kubelet import cadvisor, cgroup_usage
 from tiphys.kubelet.context import NodeContext
-from tiphys.kubelet.machine import memory_available_bytes
+from tiphys.kubelet.machine import booted_at_s, memory_available_bytes, processes
 from tiphys.kubelet.runtime import ContainerStats, RuntimePod
 
 _NANO = 1_000_000_000
@@ -61,10 +60,11 @@ class Stats:
 
     def _node_stats(self, now_ns: int) -> dict[str, Any]:
         used_ns, working_set = self.node_usage()
-        disk = shutil.disk_usage(self._node.volumes.root)
+        disk = file_system(self._node.volumes.root)
+        most, running = processes()
         return {
             "nodeName": self._node.name,
-            "startTime": _time(0),
+            "startTime": _time(booted_at_s() * _NANO),
             "cpu": {
                 "time": _time(now_ns),
                 "usageNanoCores": self._rate("node", now_ns, used_ns),
@@ -76,12 +76,13 @@ class Stats:
                 "usageBytes": working_set,
                 "workingSetBytes": working_set,
             },
-            "fs": {
-                "time": _time(now_ns),
-                "availableBytes": disk.free,
-                "capacityBytes": disk.total,
-                "usedBytes": disk.used,
+            "fs": {"time": _time(now_ns), **disk},
+            # Images and what containers write lie where the node's other files do.
+            "runtime": {
+                "imageFs": {"time": _time(now_ns), **disk},
+                "containerFs": {"time": _time(now_ns), **disk},
             },
+            "rlimit": {"time": _time(now_ns), "maxpid": most, "curproc": running},
         }
 
     def _pod_stats(self, pod: RuntimePod, items: Iterable[ContainerStats]) -> dict[str, Any]:
@@ -144,6 +145,19 @@ def _sum(containers: Iterable[Mapping[str, Any]], kind: str) -> dict[str, Any]:
         for key, value in container[kind].items():
             total[key] = value if key == "time" else total.get(key, 0) + value
     return total
+
+
+def file_system(path: Path) -> dict[str, int]:
+    """Return the summary's figures of the file system that holds a path. Blocking."""
+    found = os.statvfs(path)
+    return {
+        "availableBytes": found.f_bavail * found.f_frsize,
+        "capacityBytes": found.f_blocks * found.f_frsize,
+        "usedBytes": (found.f_blocks - found.f_bfree) * found.f_frsize,
+        "inodesFree": found.f_ffree,
+        "inodes": found.f_files,
+        "inodesUsed": found.f_files - found.f_ffree,
+    }
 
 
 def node_cpu_nanoseconds() -> int:

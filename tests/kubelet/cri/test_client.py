@@ -10,7 +10,7 @@ import pytest
 
 from tiphys.kubelet.cri.client import CriClient
 from tiphys.kubelet.cri.messages import CRI
-from tiphys.kubelet.runtime import POD_UID, ContainerState, RuntimeFailure, RuntimeUnavailable
+from tiphys.kubelet.runtime import POD_UID, ContainerState, RuntimeFailure, RuntimeHandler, RuntimeUnavailable
 
 LABELS = {POD_UID: "u", "io.kubernetes.pod.name": "p", "io.kubernetes.container.name": "c"}
 
@@ -74,6 +74,21 @@ async def test_info():
         False,
         "no cni",
     )
+
+
+async def test_what_newer_runtimes_can_do():
+    handlers = [
+        {"name": "", "features": {"recursive_read_only_mounts": True, "user_namespaces": True}},
+        {"name": "plain"},
+    ]
+    said = {"runtime_handlers": handlers, "features": {"supplemental_groups_policy": True}}
+    async with playing(Status=said) as (client, _):
+        info = await client.info()
+    assert info.handlers == (RuntimeHandler("", True, True), RuntimeHandler("plain"))
+    assert info.supplemental_groups_policy is True
+    async with playing(Status={}) as (client, _):
+        info = await client.info()
+    assert (info.handlers, info.supplemental_groups_policy) == ((), None)
 
 
 async def test_other_api_version():

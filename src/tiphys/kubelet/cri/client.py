@@ -31,6 +31,7 @@ from tiphys.kubelet.runtime import (
     ExecResult,
     Image,
     RuntimeFailure,
+    RuntimeHandler,
     RuntimeInfo,
     RuntimeUnavailable,
     Sandbox,
@@ -140,8 +141,8 @@ class CriClient:
         if version.runtime_api_version != _API_VERSION:
             text = f"the runtime speaks CRI {version.runtime_api_version}, not {_API_VERSION}"
             raise RuntimeFailure("FAILED_PRECONDITION", text)
-        status = (await self._runtime("Status", timeout_s=5)).status
-        conditions = {item.type: item for item in status.conditions}
+        answer = await self._runtime("Status", timeout_s=5)
+        conditions = {item.type: item for item in answer.status.conditions}
         runtime, network = conditions.get("RuntimeReady"), conditions.get("NetworkReady")
         return RuntimeInfo(
             name=version.runtime_name,
@@ -150,6 +151,15 @@ class CriClient:
             network_ready=bool(network and network.status),
             message=runtime.message if runtime else "",
             network_message=network.message if network else "",
+            handlers=tuple(
+                RuntimeHandler(
+                    item.name, item.features.recursive_read_only_mounts, item.features.user_namespaces
+                )
+                for item in answer.runtime_handlers
+            ),
+            supplemental_groups_policy=(
+                answer.features.supplemental_groups_policy if answer.HasField("features") else None
+            ),
         )
 
     async def list_sandboxes(self, pod_uid: str = "") -> list[Sandbox]:
