@@ -16,7 +16,15 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cluster import RunningCluster
-from images import BUSYBOX, busybox_image, data_image, entry_image, web_image
+from images import (
+    BUSYBOX,
+    busybox_image,
+    data_image,
+    entry_image,
+    named_image,
+    static_image,
+    web_image,
+)
 from kubectls import NEWEST, OLDEST, client_version, debian_kubectl, newest_tools
 from leftovers import machine
 
@@ -42,6 +50,8 @@ def session_cluster() -> Iterator[RunningCluster]:
             "web2": web_image(2),
             "entry": entry_image(),
             "data": data_image(),
+            "static": static_image(),
+            "named": named_image(),
         }
         for name, data in files.items():
             (home / f"{name}.tar").write_bytes(data)

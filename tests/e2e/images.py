@@ -10,6 +10,8 @@ from tiphys.kubelet.oci import File, ImageSpec, image_tar
 BUSYBOX = "tiphys.test/busybox:1"
 ENTRY = "tiphys.test/entry:1"
 DATA = "tiphys.test/data:1"
+STATIC = "tiphys.test/static:1"
+NAMED = "tiphys.test/named:1"
 _BINARY = Path("/bin/busybox")
 
 
@@ -55,6 +57,28 @@ def entry_image() -> bytes:
         "bin/echo": File(link="/bin/busybox", mode=0o777),
     }
     return image_tar(ImageSpec(ENTRY, files, entrypoint=["echo", "entry"], command=["default"]))
+
+
+def static_image() -> bytes:
+    """Return an archive with one program and nothing else: no users, a folder to be made at its start."""
+    files = {"app/sh": File(_BINARY.read_bytes(), mode=0o755)}
+    entry = ["/app/sh", "-c"]
+    return image_tar(
+        ImageSpec(
+            STATIC, files, entrypoint=entry, command=["id; pwd"], user="65532", working_dir="/not/there"
+        )
+    )
+
+
+def named_image() -> bytes:
+    """Return an archive whose user goes by name and is in two groups."""
+    files = {
+        "bin/busybox": File(_BINARY.read_bytes(), mode=0o755),
+        "bin/id": File(link="/bin/busybox", mode=0o777),
+        "etc/passwd": File(b"root:x:0:0:root:/root:/bin/sh\nwww:x:33:44::/:/bin/sh\n"),
+        "etc/group": File(b"root:x:0:\nwww:x:44:\nextra:x:77:www\n"),
+    }
+    return image_tar(ImageSpec(NAMED, files, entrypoint=["id"], user="www"))
 
 
 def data_image(name: str = DATA) -> bytes:

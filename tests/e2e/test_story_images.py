@@ -73,6 +73,16 @@ def test_a_pull_secret(cluster: RunningCluster, tmp_path: Path) -> None:
         cluster.ready("box")
 
 
+def test_an_imported_image_by_its_digest(cluster: RunningCluster) -> None:
+    cluster.apply(pod("tagged"))
+    cluster.ready("tagged")
+    exact = cluster.path("pod/tagged", ".status.containerStatuses[0].imageID")
+    assert exact.startswith(f"{BUSYBOX.partition(':')[0]}@sha256:")
+    cluster.apply(pod("exact", {**container(), "image": exact}))
+    cluster.ready("exact")
+    cluster.kubectl("delete", "pod", "tagged", "exact")
+
+
 def test_an_image_as_a_volume(cluster: RunningCluster, tmp_path: Path) -> None:
     """Pulled from a registry each time, as asked for, whole and in part; nothing of it can be changed."""
     with registry(cluster, tmp_path, secured=False) as address:

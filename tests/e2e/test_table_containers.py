@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from cluster import RunningCluster
-from images import ENTRY
+from images import ENTRY, NAMED, STATIC
 from manifests import Object, container, pod, service
 from pod_table import Case, Facts, Table
 
@@ -100,6 +100,16 @@ def command_cases() -> Iterator[Case]:
     yield entry("command-other-arguments", "entry other words\n", args=["other", "words"])
     yield entry("command-other", "mine\n", command=["echo", "mine"])
     yield entry("command-other-both", "mine too\n", command=["echo", "mine"], args=["too"])
+    static: Object = {"name": "main", "image": STATIC}
+    made = pod(
+        "command-without-a-system", static, restartPolicy="Never", securityContext={"runAsNonRoot": True}
+    )
+    yield Case(made, "uid=65532 gid=0 groups=0\n/not/there\n")
+    named: Object = {"name": "main", "image": NAMED}
+    yield Case(
+        pod("command-of-a-named-user", named, restartPolicy="Never"),
+        "uid=33(www) gid=44(www) groups=44(www),77(extra)\n",
+    )
     env = [
         {"name": "FOO", "value": "foo"}, {"name": "BAR", "value": "bar"},
         {"name": "BOTH", "value": "$(FOO);;$(BAR);;$$(FOO);;$(NONE)"},
