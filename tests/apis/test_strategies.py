@@ -8,6 +8,7 @@ import pytest
 
 from tiphys.apimachinery.meta import GVK, copy_object, gvk_of
 from tiphys.apis.strategies import STRATEGIES, strategy_for, validate_create
+from tiphys.apis.strategy import Strategy
 
 
 def defaulted(obj: dict[str, Any]) -> dict[str, Any]:
@@ -508,3 +509,42 @@ def test_rules_survive_empty_objects(strategy: Any) -> None:
     assert isinstance(validate_create(strategy, obj, namespaced=False), list)
     assert isinstance(strategy.validate_update(obj, old), list)
     assert isinstance(strategy.validate_status_update(obj, old), list)
+
+
+STATUSES: list[dict[str, Any]] = [
+    {}, {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+    {"capacity": {"cpu": "4"}}, {"capacity": {"cpu": "4"}, "allocatable": {"cpu": "3"}},
+    {"replicas": 2, "readyReplicas": 1},
+]  # fmt: skip
+SPECS: list[dict[str, Any]] = [
+    {}, {"template": TEMPLATE}, TEMPLATE["spec"], {"template": TEMPLATE, "selector": {}, "strategy": {}},
+    {"volumeClaimTemplates": [{"metadata": {"name": "v"}, "spec": {}}], "template": TEMPLATE},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("strategy", [s for s in STRATEGIES if s.default_status], ids=lambda s: s.gvk.kind)
+@pytest.mark.parametrize("labels", [None, {"a": "b"}])
+def test_the_default_of_a_status_is_all_that_defaults_do_to_it(strategy: Strategy, labels: Any) -> None:
+    for status in STATUSES:
+        for spec in SPECS:
+            meta = {"name": "x"} | ({"labels": labels} if labels else {})
+            obj = {"metadata": meta, "spec": copy_object(spec), "status": status}
+            whole = copy_object(obj)
+            strategy.default(whole)
+            own = {**obj, "metadata": dict(meta), "status": dict(status)}
+            assert strategy.default_status is not None
+            before = copy_object([meta, spec, status])
+            strategy.default_status(own)
+            assert (own["metadata"], own["status"]) == (whole["metadata"], whole["status"])
+            assert own["spec"] is obj["spec"]
+            assert [meta, obj["spec"], status] == before
+
+
+def test_kinds_without_defaults_have_none_of_their_status() -> None:
+    plain = strategy_for(GVK("", "v1", "ServiceAccount"))
+    status_default = plain.status_default()
+    assert status_default is not None
+    obj: dict[str, Any] = {}
+    status_default(obj)
+    assert obj == {}
+    assert strategy_for(GVK("", "v1", "PersistentVolume")).status_default() is None

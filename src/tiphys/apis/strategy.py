@@ -14,7 +14,7 @@ from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.meta import GVK, Object
 
 
-def _nothing(_obj: Object) -> None:
+def nothing(_obj: Object) -> None:
     """Leave the object as it is."""
 
 
@@ -45,8 +45,11 @@ class Strategy:
     """
 
     gvk: GVK
-    default: Callable[[Object], None] = _nothing
-    prepare_create: Callable[[Object], None] = _nothing
+    default: Callable[[Object], None] = nothing
+    default_status: Callable[[Object], None] | None = None
+    """What ``default`` does to a status and the metadata beside it, in the first level of each: it changes
+    nothing else. None: nobody has said, so that writes of a status take all of ``default``."""
+    prepare_create: Callable[[Object], None] = nothing
     """Besides what the server does for all kinds (status is dropped when there is a status subresource)."""
     prepare_update: Callable[[Object, Object], None] = _nothing_update
     """(new, old): status has already been restored from old."""
@@ -66,3 +69,9 @@ class Strategy:
     graceful_deletion: bool = False
     """Pods: DELETE sets deletionTimestamp and waits for the kubelet."""
     status_fields: tuple[str, ...] = field(default=("status",))
+
+    def status_default(self) -> Callable[[Object], None] | None:
+        """Return ``default_status``; where there are no defaults at all, that is nothing to do."""
+        if self.default_status is None and self.default is nothing:
+            return nothing
+        return self.default_status

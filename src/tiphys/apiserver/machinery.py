@@ -76,8 +76,12 @@ def in_document_order(body: bytes, faults: list[str]) -> list[str]:
     return strict_json.in_document_order(body, faults)
 
 
-def decode_in_place(obj: Object, gvk: GVK, resource: Resource | None = None) -> list[str]:
+def decode_in_place(
+    obj: Object, gvk: GVK, resource: Resource | None = None, known: Object | None = None
+) -> list[str]:
     """Bring a decoded body into the shape of its kind, in place; return the texts of unknown fields.
+
+    What a built-in kind's object has from ``known``, the live object, is in shape and stays as it is.
 
     Raises:
         BadRequest: a value has the wrong type.
@@ -85,7 +89,7 @@ def decode_in_place(obj: Object, gvk: GVK, resource: Resource | None = None) -> 
     try:
         if resource is not None and resource.definition is not None and resource.gvk == gvk:
             return resource.definition.decode(obj)  # type: ignore[no-any-return]
-        return decode_check(obj, schema_for(gvk), "Strict")
+        return decode_check(obj, schema_for(gvk), "Strict", known)
     except DecodeError as error:
         raise cannot_be_handled(gvk, str(error)) from error
 

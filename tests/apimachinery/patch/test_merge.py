@@ -31,15 +31,17 @@ def test_merge(target: Any, patch: Any, expected: Any) -> None:
     assert repr((target, patch)) == before
 
 
-def test_result_shares_nothing() -> None:
-    target: Any = {"a": {"b": [1]}, "c": {"d": {"e": [2]}}}
-    patch: Any = {"f": {"g": [3]}, "c": {"x": 1}}
+def test_result_shares_what_the_patch_does_not_reach() -> None:
+    target: Any = {"a": {"b": [1]}, "c": {"d": {"e": [2]}, "l": [4]}}
+    patch: Any = {"f": {"g": [3]}, "c": {"x": 1, "l": [5]}}
     result = apply(target, patch)
-    result["a"]["b"].append(9)
-    result["c"]["d"]["e"].append(9)
+    assert result["a"] is target["a"]
+    assert result["c"]["d"] is target["c"]["d"]
+    result["c"]["l"].append(9)
+    result["c"]["y"] = 9
     result["f"]["g"].append(9)
-    assert target == {"a": {"b": [1]}, "c": {"d": {"e": [2]}}}
-    assert patch == {"f": {"g": [3]}, "c": {"x": 1}}
+    assert target == {"a": {"b": [1]}, "c": {"d": {"e": [2]}, "l": [4]}}
+    assert patch == {"f": {"g": [3]}, "c": {"x": 1, "l": [5]}}
 
 
 @pytest.mark.parametrize("patch", [[], "x", None, 1])

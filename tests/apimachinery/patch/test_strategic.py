@@ -254,3 +254,35 @@ def test_failures(obj: Any, patch: Any, error: type[StatusError], text: str) -> 
         apply(obj, patch, ROOT)
     assert text in caught.value.message
     assert caught.value.status_code == (400 if error is BadRequest else 500)
+
+
+@pytest.mark.parametrize(("obj", "patch", "expected"), CASES.values(), ids=CASES.keys())
+def test_changing_what_the_patch_reached_leaves_the_original_alone(
+    obj: Any, patch: Any, expected: Any
+) -> None:
+    before = repr((obj, patch))
+    scribble(apply(obj, patch, ROOT), obj)
+    assert repr((obj, patch)) == before
+
+
+def scribble(value: Any, original: Any) -> None:
+    """Change everything but what is the very same as in the original."""
+    if value is original:
+        return
+    if isinstance(value, dict):
+        for key, item in value.items():
+            scribble(item, original.get(key) if isinstance(original, dict) else None)
+        value["scribbled"] = True
+    elif isinstance(value, list):
+        for item in value:
+            scribble(item, None)
+        value.append("scribbled")
+
+
+def test_what_the_patch_does_not_reach_is_the_same() -> None:
+    obj: Any = {"spec": {"deep": {"a": {"x": 1}, "b": {"y": 2}}}, "other": {"z": [3]}}
+    result = apply(obj, {"spec": {"deep": {"a": {"x": 5}}}}, ROOT)
+    assert result == {"spec": {"deep": {"a": {"x": 5}, "b": {"y": 2}}}, "other": {"z": [3]}}
+    assert result["other"] is obj["other"]
+    assert result["spec"]["deep"]["b"] is obj["spec"]["deep"]["b"]
+    assert result["spec"]["deep"]["a"] is not obj["spec"]["deep"]["a"]

@@ -143,3 +143,53 @@ def test_any_json_settles_or_is_refused(value: Any) -> None:
     settled = copy_object(value)
     assert walk.decode_check(value, POD, "Strict") == []
     assert value == settled
+
+
+LIVE: dict[str, Any] = {
+    "apiVersion": "v1", "kind": "Pod",
+    "metadata": {"name": "a", "labels": {"x": "1"}, "creationTimestamp": "2026-01-01T00:00:00Z"},
+    "spec": {"containers": [{"name": "c", "image": "i", "resources": {"limits": {"cpu": "1"}}}]},
+    "status": {
+        "phase": "Running", "startTime": "2026-01-01T00:00:00Z",
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "containerStatuses": [{"name": "c", "ready": True, "restartCount": 1, "image": "i", "imageID": ""}],
+    },
+}  # fmt: skip
+"""In shape."""
+PARTS: list[dict[str, Any]] = [
+    {}, {"metadata": {"labels": {"x": "2"}}}, {"metadata": {"labels": {"x": 5}}},
+    {"metadata": {"annotations": {"a": "b"}, "frob": 1}}, {"status": {"phase": "Failed", "frob": {}}},
+    {"status": {"startTime": "2026-01-01T01:00:00+01:00"}}, {"status": {"startTime": "soon"}},
+    {"status": {"conditions": None, "hostIPs": []}}, {"status": {"conditions": [{"type": 1}]}},
+    {"spec": {"overhead": {"memory": "1024Mi"}, "containers": []}}, {"spec": "x"}, {"status": {"phase": 1}},
+]  # fmt: skip
+
+
+def merged(live: Any, part: Any) -> Any:
+    """Return the live object with a part in it: what the part does not name is the very same."""
+    if not isinstance(live, dict) or not isinstance(part, dict):
+        return part
+    return {**live, **{key: merged(live.get(key), value) for key, value in part.items()}}
+
+
+@given(parts=st.lists(st.sampled_from(PARTS), max_size=4))
+def test_what_is_known_need_not_be_walked(parts: list[dict[str, Any]]) -> None:
+    new = LIVE
+    for part in parts:
+        new = merged(new, copy_object(part))
+    outcomes = []
+    for obj, known in ((new, LIVE), (copy_object(new), None)):
+        obj = dict(obj)
+        try:
+            outcomes.append((walk.decode_check(obj, POD, "Strict", known), obj))
+        except walk.DecodeError as error:
+            outcomes.append((str(error), None))
+    assert outcomes[0] == outcomes[1]
+
+
+def test_what_is_known_is_not_changed() -> None:
+    odd: dict[str, Any] = {"metadata": {"name": "a"}, "spec": {"overhead": {"cpu": "1000m"}}, "status": {}}
+    new = {**odd, "metadata": {"name": "a", "labels": {}}, "status": {"phase": "Running"}}
+    assert walk.decode_check(new, POD, "Strict", odd) == []
+    assert new["spec"] == {"overhead": {"cpu": "1000m"}}
+    assert new["metadata"] == {"name": "a"}

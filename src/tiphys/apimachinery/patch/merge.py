@@ -12,7 +12,9 @@ from tiphys.apimachinery.meta import Object, copy_object
 
 
 def apply(obj: Object, patch: Any) -> Object:
-    """Return a copy of ``obj`` with ``patch`` merged in; neither is changed.
+    """Return ``obj`` with ``patch`` merged in; neither is changed.
+
+    What the patch does not reach is the very same in both: whoever changes the result copies it first.
 
     Raises:
         BadRequest: the patch is not an object.
@@ -36,9 +38,6 @@ def _merged(target: Object, patch: Object) -> Object:
         else:
             # The server also drops nulls out of the objects of a list that is new.
             result[key] = _without_nulls(value) if current is None else copy_object(value)
-    for key in target:
-        if key not in patch:
-            result[key] = copy_object(target[key])
     return result
 
 

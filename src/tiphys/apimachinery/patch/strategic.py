@@ -11,7 +11,7 @@ theirs; two items whose old order is known stay in it, otherwise the patch's ite
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from tiphys.apimachinery.errors import BadRequest, StatusError
 from tiphys.apimachinery.meta import Object, copy_object
@@ -24,7 +24,9 @@ _SET_ORDER = "$setElementOrder/"
 
 
 def apply(obj: Object, patch: Any, schema: Schema) -> Object:
-    """Return a copy of ``obj`` with ``patch`` merged in as ``schema`` says; neither is changed.
+    """Return ``obj`` with ``patch`` merged in as ``schema`` says; neither is changed.
+
+    What the patch does not reach is the very same in both: whoever changes the result copies it first.
 
     Raises:
         BadRequest: a directive is malformed, or the patch has fields that its ``$retainKeys`` leaves out.
@@ -34,7 +36,21 @@ def apply(obj: Object, patch: Any, schema: Schema) -> Object:
     """
     if not isinstance(patch, dict):
         raise BadRequest("Invalid JSON Patch")
-    return _merge_map(copy_object(obj), copy_object(patch), schema)
+    return _merge_map(_opened(obj, patch), copy_object(patch), schema)
+
+
+def _opened(obj: Object, patch: Object) -> Object:
+    """Return a copy of ``obj`` as deep as a patch reaches; a directive may reach anything beside it."""
+    if any(key.startswith("$") for key in patch):
+        return cast(Object, copy_object(obj))
+    made = dict(obj)
+    for key, value in patch.items():
+        current = made.get(key)
+        if isinstance(current, dict) and isinstance(value, dict):
+            made[key] = _opened(current, value)
+        elif isinstance(current, (dict, list)):
+            made[key] = copy_object(current)
+    return made
 
 
 def _merge_map(original: Object, patch: Object, schema: Schema | None) -> Object:

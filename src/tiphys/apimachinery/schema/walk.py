@@ -76,10 +76,13 @@ def path_text(trail: _Trail, key: str) -> str:
     return ".".join(steps).replace(".[", "[")
 
 
-def decode_check(obj: dict[str, Any], schema: Schema, mode: str = "Ignore") -> list[str]:
+def decode_check(
+    obj: dict[str, Any], schema: Schema, mode: str = "Ignore", known: dict[str, Any] | None = None
+) -> list[str]:
     """Bring ``obj`` into the shape of its type, in place; return the texts of unknown fields.
 
-    ``mode`` is the request's fieldValidation; under ``Ignore`` unknown fields are dropped unnoticed.
+    ``mode`` is the request's fieldValidation; under ``Ignore`` unknown fields are dropped unnoticed. What is
+    the very same value in ``known``, an object that is in shape already, is neither looked at nor changed.
 
     Raises:
         DecodeError: a value has the wrong type.
@@ -89,7 +92,7 @@ def decode_check(obj: dict[str, Any], schema: Schema, mode: str = "Ignore") -> l
     try:
         if type(obj) is not dict:
             raise _Mismatch(_found(obj), plan.go_type)
-        plan.walk(obj, faults, None)
+        plan.walk(obj, faults, None, known)
     except _Mismatch as error:
         raise DecodeError(error.text()) from None
     return faults.texts or []
@@ -121,6 +124,10 @@ def _found(value: Any) -> str:
     return "number"
 
 
+_Walk = Callable[[Any, _Faults, _Trail, Any], None]
+"""Goes through a container, changing it; the last argument is a container in shape, or None."""
+
+
 class _Plan:
     """How to decode one node: ``exact`` is the Python type that needs no second look."""
 
@@ -131,13 +138,13 @@ class _Plan:
         self.exact: type | None = None
         self.leaf: Callable[[Any], Any] | None = None
         """Returns the value to keep; raises _Mismatch. For values that are not containers."""
-        self.walk: Callable[[Any, _Faults, _Trail], None] = _refuse
-        """Goes through a container, changing it."""
+        self.walk: _Walk = _refuse
+        """For values that are containers."""
         self.zero: Callable[[], Any] = str
         """Makes what a null inside a list or map becomes."""
 
 
-def _refuse(_value: Any, _faults: _Faults, _trail: _Trail) -> None:
+def _refuse(_value: Any, _faults: _Faults, _trail: _Trail, _known: Any = None) -> None:
     """Leave it: leaves are never walked."""
 
 
@@ -227,7 +234,7 @@ def _none() -> None:
     return None
 
 
-def _struct_walker(own: _Plan, schema: Schema) -> Callable[[Any, _Faults, _Trail], None]:
+def _struct_walker(own: _Plan, schema: Schema) -> _Walk:
     """A struct's fields are planned on first use, so that kinds that refer to themselves end."""
     fields: dict[str, _Plan] = {}
     droppable = frozenset(
@@ -238,20 +245,25 @@ def _struct_walker(own: _Plan, schema: Schema) -> Callable[[Any, _Faults, _Trail
     struct = own.go_type.rpartition(".")[2]
     pending = [True]
 
-    def walk(obj: dict[str, Any], faults: _Faults, trail: _Trail) -> None:
+    def walk(
+        obj: dict[str, Any], faults: _Faults, trail: _Trail, known: dict[str, Any] | None = None
+    ) -> None:
         if pending:
             fields.update((key, plan_for(child)) for key, child in schema.properties.items())
             pending.clear()
         drop: list[str] | None = None
         for key, value in obj.items():
             plan = fields.get(key)
+            if known is not None and value is not None and known.get(key) is value:
+                continue
             if plan is None:
                 faults.unknown(trail, key)
             elif type(value) is plan.exact:
                 continue
             elif value is not None:
+                before = known.get(key) if known is not None else None
                 try:
-                    kept_value = _decode(plan, value, faults, (trail, key))
+                    kept_value = _decode(plan, value, faults, (trail, key), before)
                 except _Mismatch as error:
                     error.struct = error.struct or struct
                     error.path.append(key)
@@ -269,16 +281,16 @@ def _struct_walker(own: _Plan, schema: Schema) -> Callable[[Any, _Faults, _Trail
 
 
 def _remembering(
-    walk: Callable[[Any, _Faults, _Trail], None],
-) -> Callable[[Any, _Faults, _Trail], None]:
+    walk: _Walk,
+) -> _Walk:
     """Walk equal content once; content with unknown fields each time, as somebody wants to know of them."""
     memory = Rewritten()
 
-    def remembered(obj: Object, faults: _Faults, trail: _Trail) -> None:
+    def remembered(obj: Object, faults: _Faults, trail: _Trail, _known: Any = None) -> None:
         def change(changed: Object) -> bool:
             found = faults.texts
             before = -1 if found is None else len(found)
-            walk(changed, faults, trail)
+            walk(changed, faults, trail, None)
             return found is not None and len(found) == before < MAX_STRICT_FAULTS
 
         memory.apply(obj, change)
@@ -286,18 +298,18 @@ def _remembering(
     return remembered
 
 
-def _decode(plan: _Plan, value: Any, faults: _Faults, trail: _Trail) -> Any:
+def _decode(plan: _Plan, value: Any, faults: _Faults, trail: _Trail, known: Any = None) -> Any:
     """Check one value that is not null; return what to keep in its place."""
     if plan.leaf is not None:
         return plan.leaf(value)
     if type(value) is not (list if plan.zero is list else dict):
         raise _Mismatch(_found(value), plan.go_type)
-    plan.walk(value, faults, trail)
+    plan.walk(value, faults, trail, known if type(known) is dict else None)
     return value
 
 
-def _map_walker(values: _Plan) -> Callable[[Any, _Faults, _Trail], None]:
-    def walk(obj: dict[str, Any], faults: _Faults, trail: _Trail) -> None:
+def _map_walker(values: _Plan) -> _Walk:
+    def walk(obj: dict[str, Any], faults: _Faults, trail: _Trail, _known: Any = None) -> None:
         for key, value in obj.items():
             if type(value) is values.exact:
                 continue
@@ -311,8 +323,8 @@ def _map_walker(values: _Plan) -> Callable[[Any, _Faults, _Trail], None]:
     return walk
 
 
-def _list_walker(items: _Plan) -> Callable[[Any, _Faults, _Trail], None]:
-    def walk(values: list[Any], faults: _Faults, trail: _Trail) -> None:
+def _list_walker(items: _Plan) -> _Walk:
+    def walk(values: list[Any], faults: _Faults, trail: _Trail, _known: Any = None) -> None:
         for index, value in enumerate(values):
             if type(value) is items.exact:
                 continue

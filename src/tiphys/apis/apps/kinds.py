@@ -12,7 +12,7 @@ from tiphys.apis.apps import (
     validation,
 )
 from tiphys.apis.core.pod_warnings import named_template_warnings, template_warnings
-from tiphys.apis.strategy import Strategy
+from tiphys.apis.strategy import Strategy, nothing
 
 
 def _apps(kind: str) -> GVK:
@@ -23,6 +23,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         _apps("Deployment"),
         default=defaults.default_deployment,
+        default_status=nothing,
         prepare_create=defaults.prepare_deployment,
         validate=validation.validate_deployment,
         validate_update=validation.validate_deployment_update,
@@ -33,6 +34,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         _apps("ReplicaSet"),
         default=defaults.default_replica_set,
+        default_status=nothing,
         prepare_create=defaults.prepare_replica_set,
         validate=validation.validate_replica_set,
         validate_update=validation.validate_replica_set_update,
@@ -43,6 +45,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         _apps("StatefulSet"),
         default=defaults.default_stateful_set,
+        default_status=nothing,
         prepare_create=defaults.prepare_stateful_set,
         validate=stateful_validation.validate_stateful_set,
         validate_update=stateful_validation.validate_stateful_set_update,
@@ -54,6 +57,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         _apps("DaemonSet"),
         default=defaults.default_daemon_set,
+        default_status=nothing,
         prepare_create=defaults.prepare_daemon_set,
         prepare_update=defaults.prepare_daemon_set_update,
         validate=daemon_validation.validate_daemon_set,

@@ -23,7 +23,7 @@ from tiphys.apis.core.pod_warnings import pod_warnings, template_warnings
 from tiphys.apis.core.service_defaults import default_endpoints, default_service
 from tiphys.apis.core.service_warnings import service_warnings
 from tiphys.apis.core.template_validation import validate_pod_template, validate_pod_template_update
-from tiphys.apis.strategy import Strategy
+from tiphys.apis.strategy import Strategy, nothing
 
 
 def _core(kind: str) -> GVK:
@@ -34,6 +34,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         _core("Pod"),
         default=default_pod,
+        default_status=nothing,
         prepare_create=prepare_pod,
         prepare_update=prepare_pod_update,
         validate=validate_pod,
@@ -104,6 +105,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         _core("Node"),
         default=objects.default_node,
+        default_status=objects.default_node,
         validate=nodes.validate_node,
         validate_update=nodes.validate_node_update,
         validate_status_update=nodes.validate_node_update,

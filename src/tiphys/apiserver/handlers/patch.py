@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import BadRequest, Invalid, NotFound, UnsupportedMediaType
-from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.patch import json_patch, merge, strategic
 from tiphys.apiserver import bodies, machinery, meta_rules, ownership, respond
 from tiphys.apiserver.call import Call
@@ -79,37 +78,46 @@ def _report(call: Call, shown: str, faults: list[str], options: WriteOptions) ->
 
 
 def apply_patch(call: Call, kind: str, patch: object, live: Object, options: WriteOptions) -> Object:
-    """Return the live object with the patch in it, checked against the schema. ``live`` is not changed."""
+    """Return the live object with the patch in it, checked against the schema.
+
+    ``live`` is not changed; what the patch does not reach is the very same in both.
+    """
     resource = call.resource
+    if resource.definition is not None:
+        live = copy_object(live)  # custom objects are pruned as a whole
+    new = _patched(call, kind, patch, live)
+    try:
+        bodies.check_kind(new, resource.gvk, call)
+        faults = machinery.decode_in_place(new, resource.gvk, resource, live)
+    except BadRequest as error:
+        _, _, text = error.message.partition(f" cannot be handled as a {resource.kind}: ")
+        raise _invalid(_shown(call, kind, patch, live), text or error.message) from error
+    if faults:
+        _report(call, _shown(call, kind, patch, live), faults, options)
+    new.setdefault("metadata", {})
+    meta_rules.check_name(new, live["metadata"]["name"])
+    meta_rules.check_namespace(new, resource, call.namespace)
+    return new
+
+
+def _patched(call: Call, kind: str, patch: object, live: Object) -> Object:
+    """Return the live object with the patch in it, not yet checked; its metadata is its own."""
+    new: Object
     if kind == JSON_PATCH:
         new = json_patch.apply(live, patch)
     elif kind == MERGE_PATCH:
         new = merge.apply(live, patch)
     else:
-        new = strategic.apply(live, patch, machinery.schema_for(resource.gvk))
-    if new is live:
-        new = copy.deepcopy(live)
-    if not isinstance(new.get("metadata"), dict):
-        new["metadata"] = {}
-    # Cheap to take now, dear to show: decoding changes the object, and hardly any patch is shown.
-    before = b"" if kind == STRATEGIC_PATCH else machinery.dumps(new)
-    try:
-        bodies.check_kind(new, resource.gvk, call)
-        faults = machinery.decode_in_place(new, resource.gvk, resource)
-    except BadRequest as error:
-        _, _, text = error.message.partition(f" cannot be handled as a {resource.kind}: ")
-        raise _invalid(_shown(kind, patch, before), text or error.message) from error
-    if faults:
-        _report(call, _shown(kind, patch, before), faults, options)
-    new.setdefault("metadata", {})
-    meta_rules.check_name(new, live["metadata"]["name"])
-    meta_rules.check_namespace(new, resource, call.namespace)
-    return new  # type: ignore[no-any-return]
+        new = strategic.apply(live, patch, machinery.schema_for(call.resource.gvk))
+    metadata = new.get("metadata")
+    return {**new, "metadata": dict(metadata) if isinstance(metadata, dict) else {}}
 
 
-def _shown(kind: str, patch: object, patched: bytes) -> str:
+def _shown(call: Call, kind: str, patch: object, live: Object) -> str:
     """Return what faults show: a strategic merge patch itself, of others what they make of the object."""
-    return strategic.go_text(patch) if kind == STRATEGIC_PATCH else patched.decode()
+    if kind == STRATEGIC_PATCH:
+        return strategic.go_text(patch)
+    return machinery.dumps(_patched(call, kind, patch, live)).decode()
 
 
 def decode_applied(call: Call, gvk: GVK, options: WriteOptions) -> Object:

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from typing import cast
 
 from tiphys.apimachinery.errors import Conflict, FieldError, Invalid, NotFound
 from tiphys.apimachinery.meta import Object, copy_object
@@ -28,7 +29,8 @@ MAX_RETRIES = 10_000
 """Attempts of writes that carry no resourceVersion of their own: as good as until they succeed."""
 
 Produce = Callable[[Object], "Object | Awaitable[Object]"]
-"""Live object in the request's version (a copy, free to change) -> the object wanted."""
+"""Live object in the request's version -> the object wanted, of which any part may be the live one's: neither
+is changed, each attempt makes its own copy."""
 Check = Callable[[Object, Object], list[FieldError]]
 
 
@@ -57,7 +59,7 @@ async def handle(call: Call) -> Response:
     strategy = machinery.strategy_for(resource)
     subresource = call.info.subresource
     change = Change(
-        produce=lambda _live: copy_object(obj),
+        produce=lambda _live: obj,
         options=options,
         subresource=subresource,
         retries=1 if obj["metadata"].get("resourceVersion") else MAX_RETRIES,
@@ -126,11 +128,10 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
     stored = backend.table.stored(resource)
     cached = await backend.store.get(stored, call.namespace, name)
     old = cached.object
-    live = copy_object(machinery.convert(old, resource.gvk))
-    produced = change.produce(live)
+    produced = change.produce(machinery.convert(old, resource.gvk))
     wanted: Object = await produced if inspect.isawaitable(produced) else produced
-    new = machinery.convert(wanted, resource.storage)
     strategy = machinery.strategy_for(resource)
+    new = _own(call, strategy, wanted, change.subresource)
     _check_version(call, new, old, unconditional=strategy.unconditional_update)
     _prepare(call, strategy, new, old, change)
     attributes = Attributes(
@@ -144,6 +145,22 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
     async with whole:
         await _check(call, attributes, change)
         return await _write(call, cached, new, change)
+
+
+def _own(call: Call, strategy: Strategy, wanted: Object, subresource: str) -> Object:
+    """Return what is wanted in the storage version, for the rest of the attempt to change.
+
+    Of a write to the status, only the first levels of metadata and status are: what else there is comes from
+    the live object anyway.
+    """
+    resource = call.resource
+    if subresource != "status" or strategy.status_default() is None or resource.gvk != resource.storage:
+        return cast(Object, copy_object(machinery.convert(wanted, resource.storage)))
+    new = {**wanted, "metadata": dict(wanted["metadata"])}
+    for key in strategy.status_fields:
+        if isinstance(new.get(key), dict):
+            new[key] = dict(new[key])
+    return new
 
 
 async def _check(call: Call, attributes: Attributes, change: Change) -> None:
@@ -188,13 +205,16 @@ def _prepare(call: Call, strategy: Strategy, new: Object, old: Object, change: C
     resource = call.resource
     meta_rules.keep_server_fields(new, old)
     if change.subresource == "status":
-        strategy.default(new)
+        (strategy.status_default() or strategy.default)(new)
         _only_status(call, strategy.status_fields, new, old)
         strategy.prepare_status_update(new, old)
     elif not change.subresource:
         if resource.subresource("status") is not None:
             for key in strategy.status_fields:
-                _restore(new, old, key)
+                if key in old:
+                    new[key] = copy_object(old[key])
+                else:
+                    new.pop(key, None)
         strategy.default(new)
         strategy.prepare_update(new, old)
         if strategy.has_generation:
@@ -207,8 +227,9 @@ def _prepare(call: Call, strategy: Strategy, new: Object, old: Object, change: C
 
 
 def _restore(new: Object, old: Object, key: str) -> None:
+    """Take a field over from the live object, which it stays part of: nothing changes it from here on."""
     if key in old:
-        new[key] = copy_object(old[key])
+        new[key] = old[key]
     else:
         new.pop(key, None)
 
@@ -220,15 +241,12 @@ def _only_status(call: Call, status_fields: tuple[str, ...], new: Object, old: O
     meta, before = new["metadata"], old["metadata"]
     if call.resource.custom:
         kept = {key: meta[key] for key in ("managedFields", "resourceVersion") if key in meta}
-        new["metadata"] = {**copy_object({k: v for k, v in before.items() if k != "managedFields"}), **kept}
+        new["metadata"] = {**{k: v for k, v in before.items() if k != "managedFields"}, **kept}
         return
     for key in (
         ("ownerReferences", "labels") if call.resource.group in ("apps", "batch") else ("ownerReferences",)
     ):
-        if key in before:
-            meta[key] = copy_object(before[key])
-        else:
-            meta.pop(key, None)
+        _restore(meta, before, key)
 
 
 async def _write(call: Call, cached: Cached, new: Object, change: Change) -> Cached | Object:

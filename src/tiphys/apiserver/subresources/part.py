@@ -14,7 +14,7 @@ from tiphys.apiserver.params import write_options
 from tiphys.wire.message import Response
 
 Merge = Callable[[Object, Object], Object]
-"""(live, wanted) -> live with the part that this subresource may write taken from wanted."""
+"""(live, wanted) -> live with the part that this subresource may write taken from wanted. Both are copies."""
 Check = Callable[[Object, Object], list[FieldError]]
 
 
@@ -30,7 +30,7 @@ async def handle_part(call: Call, merge: Merge, check: Check | None) -> Response
         meta_rules.check_namespace(body, resource, call.namespace)
 
         def produce(live: Object) -> Object:
-            return _carry(body, merge(live, copy_object(body)))
+            return _carry(body, merge(copy_object(live), copy_object(body)))
 
         retries = 1 if body["metadata"].get("resourceVersion") else MAX_RETRIES
     elif verb == "patch":
@@ -39,7 +39,7 @@ async def handle_part(call: Call, merge: Merge, check: Check | None) -> Response
 
         def produce(live: Object) -> Object:
             wanted = patch.apply_patch(call, kind, document, live, options)
-            return _carry(wanted, merge(live, wanted))
+            return _carry(wanted, merge(copy_object(live), copy_object(wanted)))
 
         retries = MAX_RETRIES
     else:
