@@ -27,13 +27,14 @@ class _Plugin:
         self._asked.append(f"{self.NAME} validates {attributes.plural}")
 
 
-def _attributes(group: str, plural: str) -> Attributes:
+def _attributes(group: str, plural: str, *, operation: str = "CREATE", subresource: str = "") -> Attributes:
     row = TABLE.by_path(group, "v1", plural)
     return Attributes(
         cast(Call, SimpleNamespace(resource=row, backend=SimpleNamespace(clock=FakeClock()))),
-        "CREATE",
+        operation,
         {},
         None,
+        subresource=subresource,
     )
 
 
@@ -80,3 +81,48 @@ def test_plugins_name_resources_that_exist() -> None:
     known = {(row.group, row.plural) for row in TABLE}
     for plugin in PLUGINS:
         assert getattr(plugin, "RESOURCES", frozenset()) <= known, plugin.NAME
+
+
+async def test_a_plugin_is_asked_about_the_operations_and_subresources_that_it_names() -> None:
+    asked: list[str] = []
+    created, objects = frozenset({"CREATE"}), frozenset({""})
+    chain = AdmissionChain([
+        _Plugin("creations", asked, ADMITS=created), _Plugin("deletions", asked, VALIDATES={"DELETE"}),
+        _Plugin("objects", asked, SUBRESOURCES=objects),
+    ])  # fmt: skip
+    for operation, subresource, admit, validate in (
+        ("CREATE", "", ["creations", "deletions", "objects"], ["creations", "objects"]),
+        ("CREATE", "binding", ["creations", "deletions"], ["creations"]),
+        ("UPDATE", "status", ["deletions"], ["creations"]),
+        ("DELETE", "", ["deletions", "objects"], ["creations", "deletions", "objects"]),
+    ):
+        attributes = _attributes("", "pods", operation=operation, subresource=subresource)
+        await chain.admit(attributes)
+        assert asked == [f"{name} admits pods" for name in admit]
+        asked.clear()
+        await chain.validate(attributes)
+        assert asked == [f"{name} validates pods" for name in validate]
+        asked.clear()
+
+
+async def test_an_idle_plugin_is_counted_and_not_asked() -> None:
+    asked: list[str] = []
+    idle = [True]
+    chain = AdmissionChain([_Plugin("one", asked, idle=lambda: idle[0])])
+    await chain.admit(_attributes("", "pods"))
+    assert asked == []
+    idle[0] = False
+    await chain.admit(_attributes("", "pods"))
+    assert asked == ["one admits pods"]
+    (family,) = chain.times.collect()
+    counts = [sample.value for sample in family.samples if sample.name.endswith("_count")]
+    assert counts == [2]
+
+
+def test_plugins_name_operations_and_subresources_that_exist() -> None:
+    known = {""} | {sub.name for row in TABLE for sub in row.subresources}
+    for plugin in PLUGINS:
+        assert getattr(plugin, "SUBRESOURCES", frozenset()) <= known, plugin.NAME
+        for kind in ("ADMITS", "VALIDATES"):
+            operations = getattr(plugin, kind, frozenset())
+            assert operations <= {"CREATE", "UPDATE", "DELETE", "CONNECT"}, plugin.NAME

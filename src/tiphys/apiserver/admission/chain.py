@@ -8,7 +8,7 @@ has its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from tiphys.apiserver.admission import (
     certificates,
@@ -44,9 +44,10 @@ _PLANS_MAX: Final = 1024
 
 
 class Plugin(Protocol):
-    """What every plugin has. It may also have ``RESOURCES``: the (group, plural) pairs it can be about.
+    """What every plugin has. It may also say what it can be about; where it does not, it is asked always.
 
-    Where it has none, it is asked about every write.
+    ``RESOURCES``: (group, plural) pairs; ``SUBRESOURCES``: their names, empty for objects themselves;
+    ``ADMITS`` and ``VALIDATES``: operations. ``idle`` tells that nothing has been configured to ask.
     """
 
     @property
@@ -97,6 +98,15 @@ PLUGINS: tuple[Plugin | type[Plugin], ...] = (
 )
 
 
+class _About(NamedTuple):
+    """What decides which plugins are asked about a write."""
+
+    group: str
+    plural: str
+    subresource: str
+    operation: str
+
+
 class AdmissionChain:
     """Runs the plugins in order. Raises what the first refusing plugin raises."""
 
@@ -108,8 +118,8 @@ class AdmissionChain:
         self._mutating = [plugin for plugin in enabled if isinstance(plugin, Mutating)]
         self._validating = [plugin for plugin in enabled if isinstance(plugin, Validating)]
         self._following = [plugin for plugin in enabled if isinstance(plugin, Following)]
-        self._admits: dict[tuple[str, str], Sequence[Timed]] = {}
-        self._validates: dict[tuple[str, str], Sequence[Timed]] = {}
+        self._admits: dict[_About, Sequence[Timed]] = {}
+        self._validates: dict[_About, Sequence[Timed]] = {}
         self.times = AdmissionTimes()
 
     def add(self, plugin: Validating) -> None:
@@ -122,12 +132,12 @@ class AdmissionChain:
         return [feed for plugin in self._following for feed in plugin.feeds(store, table)]
 
     async def admit(self, attributes: Attributes) -> None:
-        resource = attributes.call.resource
-        about = (resource.group, resource.plural)
+        about = _about(attributes)
         asked = self._admits.get(about)
         if asked is None:
             asked = [
-                self.times.of("admit", plugin, plugin.admit) for plugin in _concerned(self._mutating, about)
+                self.times.of("admit", about.operation, plugin, plugin.admit)
+                for plugin in _concerned(self._mutating, about, "ADMITS")
             ]
             _keep(self._admits, about, asked)
         await ask_all(asked, attributes)
@@ -136,31 +146,38 @@ class AdmissionChain:
             await ask_all(asked, attributes)
 
     async def validate(self, attributes: Attributes) -> None:
-        resource = attributes.call.resource
-        about = (resource.group, resource.plural)
+        about = _about(attributes)
         asked = self._validates.get(about)
         if asked is None:
             asked = [
-                self.times.of("validate", plugin, plugin.validate)
-                for plugin in _concerned(self._validating, about)
+                self.times.of("validate", about.operation, plugin, plugin.validate)
+                for plugin in _concerned(self._validating, about, "VALIDATES")
             ]
             _keep(self._validates, about, asked)
         await ask_all(asked, attributes)
 
 
-def _concerned(plugins: Iterable[_P], about: tuple[str, str]) -> list[_P]:
-    """Return the plugins that a write of this resource can be anything to, in order."""
+def _about(attributes: Attributes) -> _About:
+    resource = attributes.call.resource
+    return _About(resource.group, resource.plural, attributes.subresource, attributes.operation)
+
+
+def _concerned(plugins: Iterable[_P], about: _About, operations: str) -> list[_P]:
+    """Return the plugins that such a write can be anything to, in order."""
+    said = (
+        ("RESOURCES", (about.group, about.plural)),
+        ("SUBRESOURCES", about.subresource),
+        (operations, about.operation),
+    )
     found = []
     for plugin in plugins:
-        resources = getattr(plugin, "RESOURCES", None)
-        if resources is None or about in resources:
+        named = ((getattr(plugin, name, None), value) for name, value in said)
+        if all(values is None or value in values for values, value in named):
             found.append(plugin)
     return found
 
 
-def _keep(
-    plans: dict[tuple[str, str], Sequence[Timed]], about: tuple[str, str], asked: Sequence[Timed]
-) -> None:
+def _keep(plans: dict[_About, Sequence[Timed]], about: _About, asked: Sequence[Timed]) -> None:
     if len(plans) >= _PLANS_MAX:  # custom resources come and go
         plans.clear()
     plans[about] = asked

@@ -14,12 +14,12 @@ class DefaultIngressClass:
 
     NAME = "DefaultIngressClass"
     RESOURCES = frozenset({("networking.k8s.io", "ingresses")})
+    SUBRESOURCES = frozenset({""})
+    ADMITS = frozenset({"CREATE"})
 
     async def admit(self, attributes: Attributes) -> None:
         ingress = attributes.obj
-        if attributes.operation != "CREATE" or ingress is None or attributes.subresource:
-            return
-        if attributes.group != "networking.k8s.io" or attributes.plural != "ingresses":
+        if ingress is None:
             return
         spec = ingress.setdefault("spec", {})
         if spec.get("ingressClassName") is not None:

@@ -21,16 +21,19 @@ class LimitRanger:
 
     NAME = "LimitRanger"
     RESOURCES = frozenset({("", "pods"), ("", "persistentvolumeclaims")})
+    SUBRESOURCES = frozenset({""})
+    ADMITS = frozenset({"CREATE"})
+    VALIDATES = frozenset({"CREATE", "UPDATE"})
 
     async def admit(self, attributes: Attributes) -> None:
-        if attributes.operation != "CREATE" or not attributes.core("pods") or attributes.obj is None:
+        if not attributes.core("pods") or attributes.obj is None:
             return
         for item in await self._ranges(attributes):
             for limit in _limits(item, "Container"):
                 _default_containers(attributes.obj, limit)
 
     async def validate(self, attributes: Attributes) -> None:
-        if attributes.obj is None or attributes.operation not in ("CREATE", "UPDATE"):
+        if attributes.obj is None:
             return
         if attributes.core("pods") and attributes.operation == "CREATE":
             check: Callable[[Object, Object], list[str]] = _pod_faults

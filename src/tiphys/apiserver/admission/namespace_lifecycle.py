@@ -13,13 +13,11 @@ class NamespaceLifecycle:
     """Guards creation inside namespaces and the deletion of the three that every cluster has."""
 
     NAME = "NamespaceLifecycle"
+    ADMITS = frozenset({"CREATE"})
+    VALIDATES = frozenset({"DELETE"})
 
     async def admit(self, attributes: Attributes) -> None:
-        if (
-            attributes.operation != "CREATE"
-            or not attributes.call.resource.namespaced
-            or not attributes.namespace
-        ):
+        if not attributes.call.resource.namespaced or not attributes.namespace:
             return
         namespace = attributes.namespace
         found = await find(attributes.call.backend, "", "v1", "namespaces", namespace)
@@ -50,9 +48,5 @@ class NamespaceLifecycle:
         raise error
 
     async def validate(self, attributes: Attributes) -> None:
-        if (
-            attributes.operation == "DELETE"
-            and attributes.core("namespaces")
-            and attributes.name in _IMMORTAL
-        ):
+        if attributes.core("namespaces") and attributes.name in _IMMORTAL:
             raise attributes.refuse("this namespace may not be deleted")

@@ -39,9 +39,10 @@ class PodSecurity:
 
     NAME = "PodSecurity"
     RESOURCES = frozenset({("", "namespaces"), ("", "pods"), *_TEMPLATES})
+    VALIDATES = frozenset({"CREATE", "UPDATE"})
 
     async def validate(self, attributes: Attributes) -> None:
-        if attributes.operation not in ("CREATE", "UPDATE") or attributes.obj is None:
+        if attributes.obj is None:
             return
         if not attributes.group and attributes.plural == "namespaces":
             if not attributes.subresource:

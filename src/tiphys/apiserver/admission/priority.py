@@ -16,13 +16,15 @@ class Priority:
 
     NAME = "Priority"
     RESOURCES = frozenset({("", "pods"), (_GROUP, "priorityclasses")})
+    SUBRESOURCES = frozenset({""})
+    ADMITS = VALIDATES = frozenset({"CREATE", "UPDATE"})
 
     async def admit(self, attributes: Attributes) -> None:
         if not attributes.core("pods") or attributes.obj is None:
             return
         if attributes.operation == "CREATE":
             await self._resolve(attributes, attributes.obj)
-        elif attributes.operation == "UPDATE" and attributes.old is not None:
+        elif attributes.old is not None:
             spec, before = attributes.obj["spec"], attributes.old["spec"]
             for key in ("priority", "preemptionPolicy"):
                 if spec.get(key) is None and before.get(key) is not None:
@@ -58,9 +60,8 @@ class Priority:
         spec["priority"], spec["preemptionPolicy"] = priority, policy
 
     async def validate(self, attributes: Attributes) -> None:
-        if attributes.group != _GROUP or attributes.plural != "priorityclasses" or attributes.obj is None:
-            return
-        if attributes.operation not in ("CREATE", "UPDATE") or not attributes.obj.get("globalDefault"):
+        obj = attributes.obj
+        if attributes.group != _GROUP or obj is None or not obj.get("globalDefault"):
             return
         default = await _default_class(attributes.call.backend)
         if default is not None and default["metadata"]["name"] != attributes.name:

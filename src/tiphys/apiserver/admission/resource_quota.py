@@ -17,18 +17,17 @@ from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.objects import Cached
 
 _ATTEMPTS = 5
-_SUBRESOURCES = ("", "resize")
 
 
 class ResourceQuota:
     """Last in the list: only what everybody else let through is charged."""
 
     NAME = "ResourceQuota"
+    SUBRESOURCES = frozenset({"", "resize"})
+    VALIDATES = frozenset({"CREATE", "UPDATE"})
 
     async def validate(self, attributes: Attributes) -> None:
-        if attributes.obj is None or attributes.operation not in ("CREATE", "UPDATE"):
-            return
-        if attributes.subresource not in _SUBRESOURCES or not attributes.call.resource.namespaced:
+        if attributes.obj is None or not attributes.call.resource.namespaced:
             return
         backend = attributes.call.backend
         row = backend.table.by_path("", "v1", "resourcequotas")

@@ -12,9 +12,11 @@ class RuntimeClass:
 
     NAME = "RuntimeClass"
     RESOURCES = frozenset({("", "pods")})
+    SUBRESOURCES = frozenset({""})
+    ADMITS = frozenset({"CREATE"})
 
     async def admit(self, attributes: Attributes) -> None:
-        if attributes.operation != "CREATE" or not attributes.core("pods") or attributes.obj is None:
+        if attributes.obj is None:
             return
         spec = attributes.obj["spec"]
         name = spec.get("runtimeClassName")

@@ -23,10 +23,12 @@ class ServiceAccount:
 
     NAME = "ServiceAccount"
     RESOURCES = frozenset({("", "pods")})
+    SUBRESOURCES = frozenset({""})
+    ADMITS = frozenset({"CREATE"})
 
     async def admit(self, attributes: Attributes) -> None:
         pod = attributes.obj
-        if attributes.operation != "CREATE" or not attributes.core("pods") or pod is None:
+        if pod is None:
             return
         if _MIRROR in (pod["metadata"].get("annotations") or {}):
             self._check_mirror(attributes, pod)

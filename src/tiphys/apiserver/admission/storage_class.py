@@ -15,10 +15,10 @@ class DefaultStorageClass:
 
     NAME = "DefaultStorageClass"
     RESOURCES = frozenset({("", "persistentvolumeclaims")})
+    SUBRESOURCES = frozenset({""})
+    ADMITS = frozenset({"CREATE"})
 
     async def admit(self, attributes: Attributes) -> None:
-        if attributes.operation != "CREATE" or not attributes.core("persistentvolumeclaims"):
-            return
         claim = attributes.obj
         if claim is None or claim["spec"].get("storageClassName") is not None:
             return

@@ -15,10 +15,10 @@ class StorageObjectInUseProtection:
 
     NAME = "StorageObjectInUseProtection"
     RESOURCES = frozenset({("", plural) for plural in _FINALIZERS})
+    SUBRESOURCES = frozenset({""})
+    ADMITS = frozenset({"CREATE"})
 
     async def admit(self, attributes: Attributes) -> None:
-        if attributes.operation != "CREATE" or attributes.group or attributes.subresource:
-            return
         finalizer = _FINALIZERS.get(attributes.plural)
         if finalizer is None or attributes.obj is None:
             return

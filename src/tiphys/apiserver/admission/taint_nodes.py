@@ -12,9 +12,11 @@ class TaintNodesByCondition:
 
     NAME = "TaintNodesByCondition"
     RESOURCES = frozenset({("", "nodes")})
+    SUBRESOURCES = frozenset({""})
+    ADMITS = frozenset({"CREATE"})
 
     async def admit(self, attributes: Attributes) -> None:
-        if attributes.operation != "CREATE" or not attributes.core("nodes") or attributes.obj is None:
+        if attributes.obj is None:
             return
         taints = attributes.obj.setdefault("spec", {}).setdefault("taints", [])
         if not any(taint.get("key") == _TAINT and taint.get("effect") == "NoSchedule" for taint in taints):

@@ -22,28 +22,30 @@ _LABELS: Final = ("name", "operation", "rejected", "type")
 
 
 class Timed:
-    """A plugin's question, and how long its answers took, by operation."""
+    """A plugin's question about one operation, and how long its answers took."""
 
-    __slots__ = ("ask", "passed", "rejected")
+    __slots__ = ("ask", "idle", "passed", "rejected")
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, idle: Callable[[], bool] | None) -> None:
         self.ask = ask
-        self.passed: dict[str, Durations] = {}
-        self.rejected: dict[str, Durations] = {}
+        self.idle = idle
+        """True while it need not be asked."""
+        self.passed = Durations(_BUCKETS)
+        self.rejected = Durations(_BUCKETS)
 
 
 class AdmissionTimes:
     """All plugins of one chain."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], Timed] = {}
+        self._known: dict[tuple[str, str, str], Timed] = {}
 
-    def of(self, kind: str, plugin: object, ask: Ask) -> Timed:
+    def of(self, kind: str, operation: str, plugin: object, ask: Ask) -> Timed:
         """Return what times a plugin (``kind``: admit, validate): the same one whenever asked."""
         name = str(getattr(plugin, "NAME", type(plugin).__name__))
-        found = self._known.get((kind, name))
+        found = self._known.get((name, operation, kind))
         if found is None:
-            found = self._known[kind, name] = Timed(ask)
+            found = self._known[name, operation, kind] = Timed(ask, getattr(plugin, "idle", None))
         return found
 
     def collect(self) -> Iterator[Metric]:
@@ -51,30 +53,26 @@ class AdmissionTimes:
         family = HistogramMetricFamily(
             "apiserver_admission_controller_admission_duration_seconds", "Time of a plugin.", labels=_LABELS
         )
-        for (kind, name), timed in self._known.items():
-            for rejected, by_operation in (("false", timed.passed), ("true", timed.rejected)):
-                for operation, durations in by_operation.items():
+        for (name, operation, kind), timed in self._known.items():
+            for rejected, durations in (("false", timed.passed), ("true", timed.rejected)):
+                if any(durations.buckets):
                     durations.add_to(family, (name, operation, rejected, kind))
         yield family
 
 
 async def ask_all(asked: Sequence[Timed], attributes: Attributes) -> None:
     """Ask one plugin after the other. Raises what the first refusing one raises."""
-    clock, operation = attributes.call.backend.clock, attributes.operation
+    clock = attributes.call.backend.clock
     began = clock.monotonic()
     for timed in asked:
+        if timed.idle is not None and timed.idle():
+            timed.passed.observe(0.0)
+            continue
         try:
             await timed.ask(attributes)
         except StatusError:
-            _note(timed.rejected, operation, clock.monotonic() - began)
+            timed.rejected.observe(clock.monotonic() - began)
             raise
         ended = clock.monotonic()
-        _note(timed.passed, operation, ended - began)
+        timed.passed.observe(ended - began)
         began = ended
-
-
-def _note(durations: dict[str, Durations], operation: str, seconds: float) -> None:
-    found = durations.get(operation)
-    if found is None:
-        found = durations[operation] = Durations(_BUCKETS)
-    found.observe(seconds)

@@ -21,13 +21,11 @@ class DefaultTolerationSeconds:
 
     NAME = "DefaultTolerationSeconds"
     RESOURCES = frozenset({("", "pods")})
+    SUBRESOURCES = frozenset({""})
+    ADMITS = frozenset({"CREATE", "UPDATE"})
 
     async def admit(self, attributes: Attributes) -> None:
-        if (
-            attributes.operation not in ("CREATE", "UPDATE")
-            or not attributes.core("pods")
-            or attributes.obj is None
-        ):
+        if attributes.obj is None:
             return
         spec = attributes.obj.setdefault("spec", {})
         tolerations: list[Object] = list(spec.get("tolerations") or ())

@@ -78,6 +78,10 @@ class MutatingAdmissionPolicy:
         """Return what must be followed while the server runs."""
         return self._registry.feeds(store, table)
 
+    def idle(self) -> bool:
+        """Tell whether no policy is bound."""
+        return self._registry.is_empty
+
     async def admit(self, attributes: Attributes) -> None:
         """Change the object. Raises a refusal where a policy that may not fail has failed."""
         if attributes.obj is None or attributes.operation == "CONNECT":

@@ -65,6 +65,11 @@ class Registry(Generic[P]):
         rows = [table.by_path(_GROUP, "v1", plural) for plural in self._plurals]
         return [Feed(store, rows[0], self._observe_policy), Feed(store, rows[1], self._observe_binding)]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no policy is bound."""
+        return not self._bound
+
     def _observe_policy(self, old: Cached | None, new: Cached | None) -> None:
         if new is None:
             self._policies.pop(old.name if old is not None else "", None)

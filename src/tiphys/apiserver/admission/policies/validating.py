@@ -65,6 +65,10 @@ class ValidatingAdmissionPolicy:
         """Return what must be followed while the server runs."""
         return self._registry.feeds(store, table)
 
+    def idle(self) -> bool:
+        """Tell whether no policy is bound."""
+        return self._registry.is_empty
+
     async def validate(self, attributes: Attributes) -> None:
         """Raises the refusal of the first policy that denies; all of them are heard."""
         concerned = await self._registry.concerned(attributes)

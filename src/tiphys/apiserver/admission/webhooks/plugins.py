@@ -45,6 +45,10 @@ class _Configurations:
         row = table.by_path("admissionregistration.k8s.io", "v1", self.PLURAL)
         return [Feed(store, row, self._observe)]
 
+    def idle(self) -> bool:
+        """Tell whether there are no webhooks."""
+        return not self._ordered
+
     def _observe(self, old: Cached | None, new: Cached | None) -> None:
         if new is not None:
             self._by_name[new.name] = hooks.read_hooks(new.object)
