@@ -49,6 +49,13 @@ def test_algebra_equals_plain_sets(one: Paths, other: Paths) -> None:
 
 
 @given(SETS, SETS)
+def test_covering_equals_plain_sets(one: Paths, other: Paths) -> None:
+    a, b = to_node(one), to_node(other)
+    assert fieldset.covers(a, b) == (other <= one)
+    assert fieldset.covers(to_node(one | other), b)
+
+
+@given(SETS, SETS)
 def test_results_are_normal(one: Paths, other: Paths) -> None:
     a, b = to_node(one), to_node(other)
     for result in (

@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tiphys.apimachinery.managedfields import update
+from tiphys.apimachinery.managedfields import fieldset, update
 from tiphys.apimachinery.managedfields.fieldset import EMPTY
 from tiphys.apimachinery.meta import GVK, copy_object
 from tiphys.apis.schemas import schema_for
@@ -282,3 +285,46 @@ def test_appliers_come_first() -> None:
     new = copy_object(live)
     new["spec"]["activeDeadlineSeconds"] = 1
     assert list(fields(write(live, new, POD, "z"))) == ["a", "her", "z"]
+
+
+PHASES, VALUES = ("Pending", "Running"), ("", "1", "2")
+
+
+def a_status(phase: str, ip: str, reason: str, ready: str) -> dict[str, Any]:
+    conditions = [{"type": "Ready", "status": ready}] if ready else []
+    found = {"phase": phase, "podIP": ip, "reason": reason, "conditions": conditions}
+    return {key: value for key, value in found.items() if value}
+
+
+STATUSES = st.builds(a_status, st.sampled_from(PHASES), *[st.sampled_from(VALUES)] * 3)
+WRITES = st.tuples(st.sampled_from(("kubelet", "other")), st.sampled_from(("", "status")), STATUSES)
+
+
+@given(st.lists(WRITES, max_size=6))
+@settings(deadline=None)
+def test_changing_again_what_is_ones_own_is_what_any_change_is(
+    writes: list[tuple[str, str, dict[str, Any]]],
+) -> None:
+    outcomes = []
+    for covers in (fieldset.covers, lambda _one, _other: False):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(fieldset, "covers", covers)
+            live = write(None, pod(), POD)
+            for at, (who, subresource, status) in enumerate(writes):
+                new = {**live, "status": status}
+                if not subresource:
+                    new["spec"] = {**live["spec"], "nodeName": f"n{at}"}
+                live = write(live, new, POD, who, subresource=subresource, now=NOW + timedelta(seconds=at))
+        outcomes.append(live)
+    assert orjson.dumps(outcomes[0]) == orjson.dumps(outcomes[1])
+
+
+def test_who_changes_its_own_field_again_keeps_its_set() -> None:
+    live = write(None, pod(), POD)
+    live = write(live, {**live, "status": {"phase": "Running"}}, POD, "kubelet", subresource="status")
+    before = live["metadata"]["managedFields"]
+    again = {**live, "status": {"phase": "Failed"}}
+    live = write(live, again, POD, "kubelet", subresource="status", now=LATER)
+    after = live["metadata"]["managedFields"]
+    assert [{**entry, "time": TIME} for entry in after] == before
+    assert [entry["time"] for entry in after] == [TIME, "2026-01-02T04:04:05Z"]

@@ -33,6 +33,9 @@ _UNOWNED_META: Final = frozenset(
     )
 )  # fmt: skip
 _UNOWNED_ROOT: Final = frozenset(("apiVersion", "kind"))
+_Found = tuple[Node | None, Node | None, Node | None]
+"""What was added, removed and modified; None for nothing."""
+_SCALARS: Final = frozenset((str, int, float, bool))
 UNOWNED: Final[Node] = {
     "f:apiVersion": LEAF,
     "f:kind": LEAF,
@@ -98,8 +101,11 @@ def _compare_maps(old: Object, new: Object, shape: Shape) -> tuple[Node, Node, N
         before = old.get(key)
         if present and before == value and type(before) is type(value):
             continue
-        child = shape.child(key)
         element = "f:" + key
+        if present and type(value) in _SCALARS and type(before) in _SCALARS:
+            modified[element] = LEAF
+            continue
+        child = shape.child(key)
         if not present and key not in shape.values:
             added[element] = entire(value, child)
         elif present or value:
@@ -117,13 +123,17 @@ def _compare_maps(old: Object, new: Object, shape: Shape) -> tuple[Node, Node, N
     return added, removed, modified
 
 
-def _put(element: str, found: tuple[Node | None, ...], into: tuple[Node, Node, Node]) -> None:
-    for node, target in zip(found, into, strict=True):
-        if node is not None:
-            target[element] = node
+def _put(element: str, found: _Found, into: tuple[Node, Node, Node]) -> None:
+    added, removed, modified = found
+    if added is not None:
+        into[0][element] = added
+    if removed is not None:
+        into[1][element] = removed
+    if modified is not None:
+        into[2][element] = modified
 
 
-def _compare(old: Any, new: Any, shape: Shape) -> tuple[Node | None, Node | None, Node | None]:
+def _compare(old: Any, new: Any, shape: Shape) -> _Found:
     """Compare two values known to differ (None is null, or an unset field that is never absent)."""
     kind = dict if isinstance(new, dict) or (not new and isinstance(old, dict)) else list
     before, after = old or kind(), new or kind()

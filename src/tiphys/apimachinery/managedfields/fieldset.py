@@ -142,6 +142,28 @@ def _intersection(one: Node, other: Node) -> Node | None:
     return kept or None
 
 
+def covers(one: Node, other: Node) -> bool:
+    """Tell whether ``one`` has every path of ``other``; both are roots."""
+    for key, node in other.items():
+        mine = one.get(key)
+        if mine is None or not _covers(mine, node):
+            return False
+    return True
+
+
+def _covers(one: Node, other: Node) -> bool:
+    if one is other:
+        return True
+    if is_member(other) and not is_member(one):
+        return False
+    for key, node in other.items():
+        if key != ".":
+            mine = one.get(key)
+            if mine is None or not _covers(mine, node):
+                return False
+    return True
+
+
 def without(root: Node, paths: Node) -> Node:
     """Return the set without the members of ``paths`` and all that lies below them."""
     if not root or not paths:

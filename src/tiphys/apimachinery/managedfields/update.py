@@ -80,7 +80,6 @@ def update(
         managed = reconciled(_managers(kept, asked), versions)
         if managed or live is None:
             changed = fieldset.without(fieldset.union(difference.added, difference.modified), ignored)
-            changed = fieldset.ordered(changed)
             managed = followed(
                 managed,
                 Comparison(live or {}, new, difference, api_version, versions),
@@ -154,11 +153,16 @@ def followed(
     own = comparison.at(entry.api_version)
     if own is None or own.empty:
         return entries.cap_updaters(managed)
-    result = entries.take(managed, lost_at(comparison))
+    lost, before = lost_at(comparison), managed.get(who)
+    same = before is not None and changed and lost(entry.api_version) == (changed, {})
+    if before is not None and same and fieldset.covers(before.fields, changed):
+        # It changed again what is its own: its set stays as it is.
+        result = entries.take(managed, lost, spare=who)
+        result[who] = replace(entry, fields=before.fields)
+        return entries.cap_updaters(result)
+    result = entries.take(managed, lost)
     if changed:
         before = result.get(who)
-        if before is not None:
-            both = fieldset.union(changed, before.fields)
-            entry = replace(entry, fields=fieldset.ordered(both))
-        result[who] = entry
+        both = changed if before is None else fieldset.union(changed, before.fields)
+        result[who] = replace(entry, fields=fieldset.ordered(both))
     return entries.cap_updaters(result)
