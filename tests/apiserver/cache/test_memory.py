@@ -3,6 +3,7 @@
 import tracemalloc
 from pathlib import Path
 
+import orjson
 import pytest
 
 from tiphys.apimachinery.meta import GVK, Object
@@ -10,11 +11,18 @@ from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.cache import CachedStore
 from tiphys.apiserver.cache.entry import encode
 from tiphys.apiserver.objects import Selection
+from tiphys.storage.memory import MemoryStore
 from tiphys.storage.sqlite import SqliteStore
 
 MAPS = Resource(
     "", "v1", "ConfigMap", "configmaps", "configmap", True, (), GVK("", "v1", "ConfigMap"),
     "/registry/configmaps/",
+)  # fmt: skip
+
+
+CUSTOM = Resource(
+    "example.org", "v1", "ConfigMap", "maps", "map", True, (), GVK("example.org", "v1", "ConfigMap"),
+    "/registry/example.org/maps/", custom=True,
 )  # fmt: skip
 
 
@@ -55,3 +63,41 @@ def test_encoded_objects_weigh_what_they_are_long(size: int) -> None:
     finally:
         tracemalloc.stop()
     assert weight < 1.2 * sum(map(len, encoded)) + 20 * 200
+
+
+async def test_what_was_just_written_is_not_decoded_again() -> None:
+    store = CachedStore(MemoryStore())
+    await store.open()
+    await store.list(MAPS, Selection(namespace="default"))
+    written = config_map(0)
+    written["metadata"]["resourceVersion"] = "7"  # as a request may name it; the store's own counts
+    made = await store.create(MAPS, written)
+    assert made.object["data"] is written["data"]
+    changed = await store.update(MAPS, {**made.object, "data": {"k": "y"}}, made.revision)
+    for cached in (made, changed):
+        assert orjson.dumps(cached.object) == cached.raw
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("row", "size"), [(CUSTOM, 10), (MAPS, 20_000)], ids=["numbers that JSON has not", "large"]
+)
+async def test_what_is_decoded_all_the_same(row: Resource, size: int) -> None:
+    store = CachedStore(MemoryStore())
+    await store.open()
+    await store.list(row, Selection(namespace="default"))
+    written = {**config_map(0, size), "odd": float("nan")}
+    made = await store.create(row, written)
+    assert made.object["data"] is not written["data"]
+    assert made.object["odd"] is None
+    await store.close()
+
+
+async def test_few_written_objects_are_kept() -> None:
+    store = CachedStore(MemoryStore())
+    await store.open()
+    await store.list(MAPS, Selection(namespace="default"))
+    entries = [await store.create(MAPS, config_map(number)) for number in range(300)]
+    kept = [entry for entry in entries if entry._written is not None]  # type: ignore[attr-defined]
+    assert kept == entries[-256:]
+    await store.close()

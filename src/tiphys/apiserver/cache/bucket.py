@@ -124,8 +124,11 @@ class Bucket:
         for event in waiting:
             self.apply(event, None)
 
-    def apply(self, event: Event, obj: Object | None) -> None:
-        """Make a committed event the present and tell the watchers; ``obj`` is its object if at hand."""
+    def apply(self, event: Event, obj: Object | None, *, keep: bool = False) -> None:
+        """Make a committed event the present and tell the watchers.
+
+        ``obj`` is its object if at hand; ``keep``: reading it again need not decode the value.
+        """
         if not self.loaded:
             self.waiting.append(event)
             return
@@ -145,6 +148,8 @@ class Bucket:
             entry = self.entry_of(event.record)
             if obj is not None:
                 entry.extract(obj)
+                if keep:
+                    entry.keep(obj)
             if previous is None:
                 self._keys.add(key)
             self.entries[key] = entry

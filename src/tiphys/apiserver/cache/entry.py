@@ -17,6 +17,8 @@ from tiphys.apiserver.objects import Change
 
 _METADATA: Final = b'"metadata":{'
 _KEPT_OBJECTS: Final = 4096
+_KEPT_WRITTEN: Final = 256
+_KEPT_BYTES: Final = 16 * 1024
 _NO_LABELS: Final[Mapping[str, str]] = {}
 _LEADING: Final = ("apiVersion", "kind", "metadata")
 
@@ -39,7 +41,8 @@ class Entry:
     """A ``Cached`` over a stored value. Read-only; shared by everyone."""
 
     __slots__ = (
-        "_fields", "_labels", "_object", "_reader", "key", "lease", "name", "namespace", "revision", "value",
+        "_fields", "_labels", "_object", "_reader", "_written", "key", "lease", "name", "namespace",
+        "revision", "value",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +65,7 @@ class Entry:
         self._labels: Mapping[str, str] | None = None
         self._fields: dict[str, str] | None = None
         self._object: Object | None = None
+        self._written: Object | None = None
 
     @property
     def raw(self) -> bytes:
@@ -82,11 +86,28 @@ class Entry:
         """The decoded object, shared: never change it."""
         found = self._object
         if found is None:
-            found = self._object = orjson.loads(self.raw)
+            written, self._written = self._written, None
+            if written is None:
+                found = orjson.loads(self.raw)
+            else:
+                meta = {"resourceVersion": str(self.revision), **written["metadata"]}
+                found = {**written, "metadata": meta}
+            self._object = found
             _decoded.append(self)
             if len(_decoded) > _KEPT_OBJECTS:
                 _decoded.popleft()._object = None
         return found
+
+    def keep(self, written: Object) -> None:
+        """Take what ``ordered`` made and the value was made of: what was just written is often read next.
+
+        Nobody changes it any more.
+        """
+        if len(self.value) <= _KEPT_BYTES:
+            self._written = written
+            _kept.append(self)
+            if len(_kept) > _KEPT_WRITTEN:
+                _kept.popleft()._written = None
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -123,19 +144,33 @@ class Entry:
         return moved
 
 
+_kept: deque[Entry] = deque()
+"""Entries that hold what they were written from, oldest first."""
 _decoded: deque[Entry] = deque()
 """Entries that hold a decoded object, oldest first: memory goes to what was looked at lately."""
 
 
-def encode(obj: Object) -> bytes:
-    """Encode for the store: apiVersion, kind and metadata first, without resourceVersion."""
+def ordered(obj: Object) -> Object:
+    """Return the object as it is stored: apiVersion, kind and metadata first, without resourceVersion."""
     meta = obj["metadata"]
     if "resourceVersion" in meta:
         meta = {key: value for key, value in meta.items() if key != "resourceVersion"}
-    ordered: dict[str, Any] = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": meta}
-    ordered.update((key, value) for key, value in obj.items() if key not in _LEADING)
+    made: Object = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": meta}
+    for key, value in obj.items():
+        if key not in _LEADING:
+            made[key] = value
+    return made
+
+
+def encode(obj: Object) -> bytes:
+    """Encode for the store."""
+    return dump(ordered(obj))
+
+
+def dump(made: Object) -> bytes:
+    """Encode what ``ordered`` made."""
     # orjson leaves the room that it wrote in with the bytes, up to 32 KiB: a copy is as big as it is long.
-    return bytes(memoryview(orjson.dumps(ordered)))
+    return bytes(memoryview(orjson.dumps(made)))
 
 
 def change(type_: str, entry: Entry) -> Change:

@@ -12,6 +12,7 @@ import asyncio
 import builtins
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Final, cast
 
 from tiphys.apimachinery.clock import Clock, RealClock
@@ -21,7 +22,7 @@ from tiphys.apimachinery.resource import Resource
 from tiphys.apis.selectable import field_values
 from tiphys.apiserver.cache import versions
 from tiphys.apiserver.cache.bucket import Bucket, ReadFields, Seal
-from tiphys.apiserver.cache.entry import Entry, bookmark, change, encode
+from tiphys.apiserver.cache.entry import Entry, bookmark, change, dump, ordered
 from tiphys.apiserver.cache.leases import SharedLeases
 from tiphys.apiserver.cache.listing import page_of, select
 from tiphys.apiserver.cache.pages import KeptBytes
@@ -65,7 +66,7 @@ class CachedStore:
         self._loading: dict[str, asyncio.Lock] = {}
         # By id, as a row's hash walks all of it; the row is kept so that its id stays its own.
         self._known: dict[int, tuple[Resource, Bucket]] = {}
-        self._hints: dict[str, tuple[bytes, Object]] = {}
+        self._hints: dict[str, _Hint] = {}
         self._leases = SharedLeases(store, self._clock)
         self._applied = 0
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
@@ -123,8 +124,10 @@ class CachedStore:
             if bucket is None:
                 continue
             hint = self._hints.get(key)
-            obj = hint[1] if hint is not None and hint[0] == event.record.value else None
-            bucket.apply(event, obj)
+            if hint is not None and hint.value == event.record.value:
+                bucket.apply(event, hint.obj, keep=hint.exact)
+            else:
+                bucket.apply(event, None)
         self._applied = events[-1].record.mod_revision
         if self._waiting:
             for revision, waiter in self._waiting:
@@ -417,9 +420,10 @@ class CachedStore:
         name = meta["name"]
         key = _key(resource, meta.get("namespace", ""), name)
         lease = await self._leases.of(ttl_s) if ttl_s else 0
-        put = Put(key, encode(obj), expect=0, lease=lease)
+        hint = _hint(resource, obj)
+        put = Put(key, hint.value, expect=0, lease=lease)
         try:
-            revision = await self._commit(put, obj)
+            revision = await self._commit(put, hint)
         except CompareFailed as error:
             raise AlreadyExists.of(resource.group, resource.plural, name) from error
         return self._written(bucket, put, revision)
@@ -436,7 +440,8 @@ class CachedStore:
         meta = obj["metadata"]
         name = meta["name"]
         key = _key(resource, meta.get("namespace", ""), name)
-        value = encode(obj)
+        hint = _hint(resource, obj)
+        value = hint.value
         entry = bucket.entries.get(key)
         if (
             entry is not None
@@ -453,7 +458,7 @@ class CachedStore:
             lease = entry.lease if entry is not None else 0
         put = Put(key, value, expect=expect_revision, lease=lease)
         try:
-            revision = await self._commit(put, obj)
+            revision = await self._commit(put, hint)
         except CompareFailed as error:
             raise _refused(resource, name, error) from error
         return self._written(bucket, put, revision)
@@ -474,12 +479,10 @@ class CachedStore:
             raise _refused(resource, name, error) from error
         return entry.at(revision)
 
-    async def _commit(self, write: Put | Delete, obj: Object | None) -> int:
+    async def _commit(self, write: Put | Delete, hint: _Hint | None) -> int:
         """Write, and return once the cache shows it."""
-        hint = None
-        if obj is not None and isinstance(write, Put):
-            # The cache takes labels and fields from here and need not decode what was just encoded.
-            hint = self._hints[write.key] = (write.value, obj)
+        if hint is not None:
+            self._hints[write.key] = hint
         try:
             revision = await self._store.commit([write])
         except StoreUnavailable as error:
@@ -497,6 +500,23 @@ class CachedStore:
         if entry is not None and entry.revision == revision:
             return entry
         return bucket.entry_of(Record(put.key, put.value, revision, 0, put.lease))
+
+
+@dataclass(frozen=True, slots=True)
+class _Hint:
+    """What a value that is being written was made of: the cache need not decode what was just encoded."""
+
+    value: bytes
+    obj: Object
+    exact: bool
+    """Decoding the value gives this very object."""
+
+
+def _hint(resource: Resource, obj: Object) -> _Hint:
+    made = ordered(obj)
+    # YAML knows numbers that JSON does not, and that are written as null: where a schema lets numbers be.
+    exact = not resource.custom and resource.kind != "CustomResourceDefinition"
+    return _Hint(dump(made), made, exact)
 
 
 def _key(resource: Resource, namespace: str, name: str) -> str:
