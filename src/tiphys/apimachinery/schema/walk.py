@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from tiphys.apimachinery import quantity
@@ -398,9 +399,15 @@ def _time(value: Any) -> Any:
     if type(value) is not str:
         raise DecodeError(f"json: cannot unmarshal {_found(value)} into Go value of type string")
     try:
-        return rfc3339(parse_time(value))
+        return _canonical_time(value)
     except ValueError:
         raise DecodeError(_time_text(value, "2006-01-02T15:04:05Z07:00")) from None
+
+
+@lru_cache(maxsize=1024)
+def _canonical_time(text: str) -> str:
+    # A status says again and again when things were. Raises ValueError, which is not remembered.
+    return rfc3339(parse_time(text))
 
 
 def _micro_time(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import Any
 
 from tiphys.apimachinery.errors import FieldError
@@ -14,11 +15,16 @@ CIDR_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 
 def ip_faults(value: Any, path: str) -> list[FieldError]:
     """A valid IPv4 or IPv6 address."""
+    return [] if _is_ip(str(value)) else [invalid(path, value, IP_TEXT)]
+
+
+@lru_cache(maxsize=4096)
+def _is_ip(text: str) -> bool:
     try:
-        ipaddress.ip_address(str(value))
+        ipaddress.ip_address(text)
     except ValueError:
-        return [invalid(path, value, IP_TEXT)]
-    return []
+        return False
+    return True
 
 
 def cidr_faults(value: Any, path: str) -> list[FieldError]:
