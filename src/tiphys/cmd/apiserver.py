@@ -17,10 +17,9 @@ import click
 from prometheus_client.core import CounterMetricFamily, Metric
 
 from tiphys.apimachinery.clock import RealClock
+from tiphys.apiserver import config_files
 from tiphys.apiserver.audit.assembly import AuditOptions
 from tiphys.apiserver.audit.sinks import BatchOptions, LogOptions
-from tiphys.apiserver.authn import jwt_config
-from tiphys.apiserver.authz.config import BadAuthorization
 from tiphys.apiserver.encryption.config import BadConfiguration
 from tiphys.apiserver.options import ADDRESS_TYPES, ApiServerOptions
 from tiphys.apiserver.server import ApiServer
@@ -211,6 +210,12 @@ def _handshakes(listening: Server) -> Iterator[Metric]:
     yield CounterMetricFamily(name, text, value=listening.handshake_errors)
 
 
+_FILES = {
+    "AuthenticationConfiguration": "--authentication-config",
+    "AuthorizationConfiguration": "--authorization-config",
+}
+
+
 async def run(flags: dict[str, Any]) -> None:
     """Serve until SIGTERM or SIGINT."""
     options = options_from(flags)
@@ -219,9 +224,9 @@ async def run(flags: dict[str, Any]) -> None:
         server = ApiServer(store, options)
     except BadConfiguration as error:
         raise click.BadParameter(str(error), param_hint="--encryption-provider-config") from error
-    except jwt_config.BadConfiguration as error:
-        raise click.BadParameter(str(error), param_hint="--authentication-config") from error
-    except (BadAuthorization, ConfigError) as error:
+    except config_files.BadConfiguration as error:
+        raise click.BadParameter(str(error), param_hint=_FILES[error.kind]) from error
+    except ConfigError as error:
         raise click.UsageError(str(error)) from error
     context = pki.server_context(serving_pair(flags, options), client_authorities(options))
     stop = asyncio.Event()

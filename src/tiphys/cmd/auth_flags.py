@@ -11,6 +11,7 @@ import click
 from tiphys.apiserver.authn import jwt_config, serviceaccount, tokenfile
 from tiphys.apiserver.authn.jwt_config import ALGORITHMS, JwtConfig
 from tiphys.apiserver.authn.requestheader import RequestHeader
+from tiphys.apiserver.config_files import BadConfiguration
 from tiphys.apiserver.options import DEFAULT_ISSUER, TokenEntry
 from tiphys.cmd.duration import DURATION
 
@@ -199,5 +200,5 @@ def _oidc(flags: dict[str, Any]) -> JwtConfig | None:
         )
     try:
         return jwt_config.from_flags({**flags, "oidc_ca": _bytes(flags["oidc_ca_file"]).decode()})
-    except jwt_config.BadConfiguration as error:
+    except BadConfiguration as error:
         raise click.BadParameter(str(error), param_hint="--oidc-issuer-url") from error

@@ -12,13 +12,13 @@ import yaml
 from tiphys.apiserver.authn.anonymous import Anonymous
 from tiphys.apiserver.authn.expressions import ExpressionError, compile_expression
 from tiphys.apiserver.authn.jwt_config import (
-    BadConfiguration,
     ClaimMapping,
     JwtConfig,
     Rule,
     from_flags,
     parse,
 )
+from tiphys.apiserver.config_files import BadConfiguration
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from tiphys.apiserver.authn.expressions import compile_expression
-from tiphys.apiserver.authz.config import BadAuthorization, Webhook, parse
+from tiphys.apiserver.authz.config import Webhook, parse
 from tiphys.apiserver.authz.webhook import WebhookSettings
+from tiphys.apiserver.config_files import BadConfiguration
 
 GOOD = {
     "timeout": "3s", "authorizedTTL": "5m", "unauthorizedTTL": "30s", "subjectAccessReviewVersion": "v1",
@@ -112,14 +113,14 @@ CASES: dict[str, tuple[list[Any], str]] = {
 def test_faults(tmp_path: Path, entries: list[Any], want: str) -> None:
     file = tmp_path / "kubeconfig"
     file.touch()
-    with pytest.raises(BadAuthorization) as caught:
+    with pytest.raises(BadConfiguration) as caught:
         parse(document(*entries).replace(": F\n", f": {file}\n"), compile_expression)
     assert str(caught.value) == want
 
 
 @pytest.mark.parametrize("text", ["", "kind: Pod", "kind: AuthorizationConfiguration", "- 1", "[", "a: b: c"])
 def test_what_is_no_configuration(text: str) -> None:
-    with pytest.raises(BadAuthorization):
+    with pytest.raises(BadConfiguration):
         parse(text, compile_expression)
 
 
@@ -140,7 +141,7 @@ def test_match_conditions(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert parsed(good) == parsed(good), "a file that is read again changes nothing"
     for bad, text in (("request.nobody == 'x'", "undefined field 'nobody'"), ("request.user", "bool")):
-        with pytest.raises(BadAuthorization, match=text):
+        with pytest.raises(BadConfiguration, match=text):
             parsed(bad)
 
 

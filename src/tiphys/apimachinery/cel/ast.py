@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from tiphys.apimachinery.cel.functions import Overload
 from tiphys.apimachinery.cel.types import DYN, Type
@@ -104,3 +104,57 @@ def children(node: Node) -> list[Node]:
         case Comprehension():
             return [node.iter_range, node.accu_init, node.condition, node.step, node.result]
     return []
+
+
+R = TypeVar("R")
+
+
+class Visitor(Generic[R]):
+    """One method for each kind of node; ``visit`` finds the one for a node.
+
+    Whoever walks a tree (the checker, the estimate, the compiler) is one.
+    """
+
+    def visit(self, node: Node) -> R:
+        match node:
+            case Literal():
+                return self.literal(node)
+            case Ident():
+                return self.ident(node)
+            case Select():
+                return self.select(node)
+            case Call():
+                return self.call(node)
+            case ListNode():
+                return self.make_list(node)
+            case MapNode():
+                return self.make_map(node)
+            case StructNode():
+                return self.make_struct(node)
+            case Comprehension():
+                return self.comprehension(node)
+        raise AssertionError(node)
+
+    def literal(self, node: Literal) -> R:
+        raise NotImplementedError
+
+    def ident(self, node: Ident) -> R:
+        raise NotImplementedError
+
+    def select(self, node: Select) -> R:
+        raise NotImplementedError
+
+    def call(self, node: Call) -> R:
+        raise NotImplementedError
+
+    def make_list(self, node: ListNode) -> R:
+        raise NotImplementedError
+
+    def make_map(self, node: MapNode) -> R:
+        raise NotImplementedError
+
+    def make_struct(self, node: StructNode) -> R:
+        raise NotImplementedError
+
+    def comprehension(self, node: Comprehension) -> R:
+        raise NotImplementedError

@@ -12,7 +12,7 @@ from typing import Any
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.frame import Frame, Run
 from tiphys.apimachinery.cel.functions import Overload
-from tiphys.apimachinery.cel.runtime_cost import BY_NAME, COSTS, STRING_FACTOR, Cost
+from tiphys.apimachinery.cel.prices import Cost, read
 from tiphys.apimachinery.cel.types import Type
 from tiphys.apimachinery.cel.values import (
     Duration,
@@ -69,16 +69,17 @@ def implementation(name: str, overloads: Sequence[Overload], static: Sequence[Ty
     return pick
 
 
-def cost_of(name: str, overloads: Sequence[Overload]) -> Cost | None:
+def cost_of(overloads: Sequence[Overload]) -> Cost | None:
     """Return how a call's cost depends on its arguments; None where it is 1."""
-    if len(overloads) > 1 and name not in BY_NAME:
+    price = overloads[0].price if overloads else None
+    if price is None or (len(overloads) > 1 and not price.in_doubt):
         return None
-    return COSTS.get(name)
+    return price.runs
 
 
 def call(name: str, overloads: Sequence[Overload], static: Sequence[Type], args: Sequence[Run]) -> Run:
     """Return the closure of a call."""
-    run, cost = implementation(name, overloads, static), cost_of(name, overloads)
+    run, cost = implementation(name, overloads, static), cost_of(overloads)
     if len(args) == 2:
         fast = _fast_comparison(name, static, args)
         if fast is not None:
@@ -199,7 +200,7 @@ def _strings(compare: Callable[[Any, Any], Any], left: Run, right: Run) -> Run:
             raise
         shorter = min(len(one), len(other))
         if shorter:
-            frame.cost += 1 if shorter <= 10 else -int(-shorter * STRING_FACTOR // 1)
+            frame.cost += 1 if shorter <= 10 else read(shorter)
         return compare(one, other)
 
     return run

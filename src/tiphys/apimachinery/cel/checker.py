@@ -21,13 +21,13 @@ from tiphys.apimachinery.cel.ast import (
     Node,
     Select,
     StructNode,
+    Visitor,
     children,
 )
 from tiphys.apimachinery.cel.errors import Source
 from tiphys.apimachinery.cel.functions import FunctionTable, Overload
 from tiphys.apimachinery.cel.types import Bindings, Type, is_assignable, most_general, substitute
-from tiphys.apimachinery.cel.values import TypeValue, parse_duration, parse_timestamp
-from tiphys.apimachinery.regex import RegexError, compile_regex
+from tiphys.apimachinery.cel.values import TypeValue
 
 OPTIONAL_SELECT = "_?._"
 
@@ -44,7 +44,7 @@ class Scope:
     """Finds the type of objects that expressions may make."""
 
 
-class Checker:
+class Checker(Visitor[Type]):
     def __init__(self, source: Source, scope: Scope) -> None:
         self._source = source
         self._scope = scope
@@ -60,7 +60,7 @@ class Checker:
         Raises:
             CompileError: something does not fit.
         """
-        self._check(root)
+        self.visit(root)
         self._settle(root)
         self._source.raise_issues()
         return root.type
@@ -72,25 +72,12 @@ class Checker:
         if isinstance(node, Call):
             _check_literals(self._source, node)
 
-    def _check(self, node: Node) -> Type:
-        match node:
-            case Literal():
-                node.type = node.kind
-            case Ident():
-                node.type = self._ident(node)
-            case Select():
-                node.type = self._select(node)
-            case Call():
-                node.type = self._call(node)
-            case ListNode():
-                node.type = self._list(node)
-            case MapNode():
-                node.type = self._map(node)
-            case StructNode():
-                node.type = self._struct(node)
-            case Comprehension():
-                node.type = self._comprehension(node)
+    def visit(self, node: Node) -> Type:
+        node.type = super().visit(node)
         return node.type
+
+    def literal(self, node: Literal) -> Type:
+        return node.kind
 
     def _report(self, pos: int, message: str) -> Type:
         self._source.report(pos, message)
@@ -117,7 +104,7 @@ class Checker:
         node.constant = TypeValue(_runtime_name(named))
         return t.type_of(named)
 
-    def _ident(self, node: Ident) -> Type:
+    def ident(self, node: Ident) -> Type:
         found = self._lookup(node)
         if found is None:
             return self._report(
@@ -125,7 +112,7 @@ class Checker:
             )
         return found
 
-    def _select(self, node: Select) -> Type:
+    def select(self, node: Select) -> Type:
         name = _qualified_name(node)
         if name is not None and not node.test_only and not self._is_local(name.split(".")[0]):
             whole = Ident(node.pos, name)
@@ -138,7 +125,7 @@ class Checker:
         return t.BOOL if node.test_only else found
 
     def _field(self, pos: int, operand: Node, name: str, *, optional: bool = False) -> Type:
-        target = substitute(self._bound, self._check(operand))
+        target = substitute(self._bound, self.visit(operand))
         if target.kind == "optional":
             target, optional = target.params[0], True
         match target.kind:
@@ -158,7 +145,7 @@ class Checker:
                 found = t.DYN
         return t.optional_of(found) if optional else found
 
-    def _call(self, node: Call) -> Type:
+    def call(self, node: Call) -> Type:
         if node.function == OPTIONAL_SELECT:
             name = node.args[1]
             assert isinstance(name, Literal)
@@ -172,7 +159,7 @@ class Checker:
                 if found is not None:
                     node.function, node.target = f"{prefix}.{node.function}", None
         args = [*([node.target] if node.target is not None else []), *node.args]
-        types = [self._check(arg) for arg in args]
+        types = [self.visit(arg) for arg in args]
         node.function = node.function.lstrip(".")
         found = found or self._scope.functions.find(node.function)
         if found is None:
@@ -231,10 +218,10 @@ class Checker:
         self._report(pos, f"expected type '{before_shown}' but found '{substitute(self._bound, found)}'")
         return before
 
-    def _list(self, node: ListNode) -> Type:
+    def make_list(self, node: ListNode) -> Type:
         element: Type | None = None
         for index, item in enumerate(node.elements):
-            found = self._check(item)
+            found = self.visit(item)
             if index in node.optional:
                 found = self._unwrapped(item, found)
             element = self._join(item.pos, element, found)
@@ -248,25 +235,25 @@ class Checker:
             self._report(node.pos, f"expected type '{t.optional_of(found)}' but found '{found}'")
         return found
 
-    def _map(self, node: MapNode) -> Type:
+    def make_map(self, node: MapNode) -> Type:
         key: Type | None = None
         value: Type | None = None
         for entry in node.entries:
-            key = self._join(entry.key.pos, key, self._check(entry.key))
-            found = self._check(entry.value)
+            key = self._join(entry.key.pos, key, self.visit(entry.key))
+            found = self.visit(entry.value)
             if entry.optional:
                 found = self._unwrapped(entry.value, found)
             value = self._join(entry.value.pos, value, found)
         return t.map_of(key or self._new_variable(), value or self._new_variable())
 
-    def _struct(self, node: StructNode) -> Type:
+    def make_struct(self, node: StructNode) -> Type:
         found = self._scope.struct(node.name)
         if found is None:
             self._report(node.pos, f"undeclared reference to '{node.name}' (in container '')")
             found = t.object_of(node.name, None)
         for entry in node.entries:
             assert isinstance(entry.key, Literal)
-            given = self._check(entry.value)
+            given = self.visit(entry.value)
             if entry.optional:
                 given = self._unwrapped(entry.value, given)
             name = entry.key.value
@@ -280,9 +267,9 @@ class Checker:
                 )
         return found
 
-    def _comprehension(self, node: Comprehension) -> Type:
-        over = substitute(self._bound, self._check(node.iter_range))
-        start = self._check(node.accu_init)
+    def comprehension(self, node: Comprehension) -> Type:
+        over = substitute(self._bound, self.visit(node.iter_range))
+        start = self.visit(node.accu_init)
         first, second = self._variables_of(node, over)
         depth = len(self._locals)
         self._locals.append((node.accu_var, start))
@@ -292,12 +279,12 @@ class Checker:
         self._expect(node.condition, t.BOOL)
         self._expect(node.step, start)
         del self._locals[depth + 1 :]
-        result = self._check(node.result)
+        result = self.visit(node.result)
         del self._locals[depth:]
         return substitute(self._bound, result)
 
     def _expect(self, node: Node, wanted: Type) -> None:
-        found = self._check(node)
+        found = self.visit(node)
         if not is_assignable(self._bound, wanted, found):
             shown = substitute(self._bound, wanted)
             self._report(node.pos, f"expected type '{shown}' but found '{substitute(self._bound, found)}'")
@@ -351,17 +338,14 @@ def _qualified_name(node: Node) -> str | None:
 
 
 def _check_literals(source: Source, node: Call) -> None:
-    """Durations, times and patterns that are written out must be such."""
-    checks: dict[str, Callable[[str], object]] = {
-        "duration": parse_duration,
-        "timestamp": parse_timestamp,
-        "matches": compile_regex,
-    }
-    check = checks.get(node.function)
+    """What a function reads from a text must be readable where the text is written out."""
     argument = node.args[-1] if node.args else None
-    if check is None or not isinstance(argument, Literal) or not isinstance(argument.value, str):
+    if not isinstance(argument, Literal) or not isinstance(argument.value, str):
         return
-    try:
-        check(argument.value)
-    except (ValueError, RegexError):
-        source.report(argument.pos, f"invalid {node.function} argument")
+    for overload in node.overloads:
+        if overload.literal is not None:
+            try:
+                overload.literal(argument.value)
+            except ValueError:
+                source.report(argument.pos, f"invalid {node.function} argument")
+                return

@@ -76,7 +76,7 @@ class Environment:
                 raise ResultTypeError(f"must evaluate to {expected}")
             names = [name for name in self.variables if name in checker.used]
             compiler = Compiler(names)
-            step = compiler.compile(node)
+            step = compiler.visit(node)
         except RecursionError:
             raise CompileError("ERROR: <input>:-1:0: expression recursion limit exceeded: 250") from None
         except EvaluationError as error:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tiphys.apimachinery.cel import runtime_cost as unit
+from tiphys.apimachinery.cel import prices as unit
 from tiphys.apimachinery.cel.ast import (
     ACCUMULATOR,
     Call,
@@ -24,9 +24,11 @@ from tiphys.apimachinery.cel.ast import (
     Node,
     Select,
     StructNode,
+    Visitor,
 )
 from tiphys.apimachinery.cel.declarations import Declaration
-from tiphys.apimachinery.cel.estimate_calls import FUNCTIONS, Estimated, Operand
+from tiphys.apimachinery.cel.functions import Overload
+from tiphys.apimachinery.cel.prices import Estimated, Operand
 from tiphys.apimachinery.cel.ranges import UNKNOWN, Range
 from tiphys.apimachinery.cel.types import Type
 from tiphys.apimachinery.cel.values import MAX_UINT
@@ -59,10 +61,10 @@ class _Local:
 
 def estimate(root: Node, variables: Mapping[str, Declaration]) -> Range:
     """Return the least and the most that a checked tree costs."""
-    return Estimator(variables).cost(root)
+    return Estimator(variables).visit(root)
 
 
-class Estimator:
+class Estimator(Visitor[Range]):
     def __init__(self, variables: Mapping[str, Declaration]) -> None:
         self._variables = variables
         self._paths: dict[int, Path] = {}
@@ -70,58 +72,46 @@ class Estimator:
         self._items: dict[int, _Items] = {}
         self._locals: dict[str, list[_Local]] = {}
 
-    def cost(self, node: Node) -> Range:
-        match node:
-            case Ident():
-                return self._ident(node)
-            case Select():
-                return self._select(node)
-            case Call():
-                return self._call(node)
-            case ListNode():
-                return self._list(node)
-            case MapNode():
-                return self._map(node)
-            case StructNode():
-                parts = [self.cost(entry.value) for entry in node.entries]
-                return sum(parts, Range(unit.STRUCT, unit.STRUCT))
-            case Comprehension():
-                return self._comprehension(node)
+    def literal(self, node: Literal) -> Range:
         return _ZERO
 
-    def _ident(self, node: Ident) -> Range:
+    def make_struct(self, node: StructNode) -> Range:
+        parts = [self.visit(entry.value) for entry in node.entries]
+        return sum(parts, Range(unit.STRUCT, unit.STRUCT))
+
+    def ident(self, node: Ident) -> Range:
         if node.constant is not None:
             return _ONE
         known = self._locals.get(node.name)
         self._paths[id(node)] = known[-1].path if known else (node.name,)
         return _ONE
 
-    def _select(self, node: Select) -> Range:
+    def select(self, node: Select) -> Range:
         if node.whole is not None:
-            return self._ident(node.whole)
-        cost = self.cost(node.operand)
+            return self.ident(node.whole)
+        cost = self.visit(node.operand)
         if node.test_only:
             return cost
         self._paths[id(node)] = (*self._path(node.operand), node.name)
         return cost + _ONE if node.operand.type.kind in _SELECTED else cost
 
-    def _call(self, node: Call) -> Range:
+    def call(self, node: Call) -> Range:
         if node.function == "dyn":
-            inner = self.cost(node.args[0])
+            inner = self.visit(node.args[0])
             self._copy(node, node.args[0])
             return inner + _ONE
-        costs = [self.cost(arg) for arg in node.args]
+        costs = [self.visit(arg) for arg in node.args]
         if node.function in ("_?._", "_[?_]") and not node.overloads:
             return sum(costs, _ONE)
         if not node.overloads:
             return _ZERO
-        total = _ZERO if node.target is None else self.cost(node.target)
+        total = _ZERO if node.target is None else self.visit(node.target)
         target = None if node.target is None else self._operand(node.target)
         operands = [self._operand(arg) for arg in node.args]
         called = Range(MAX_UINT, 0)
         size: Range | None = None
         for overload in node.overloads:
-            found = self._overload(node, overload.id, target, operands, costs)
+            found = self._overload(node, overload, target, operands, costs)
             called = called.union(found.cost)
             if found.size is not None:
                 size = found.size if size is None else size.union(found.size)
@@ -137,7 +127,7 @@ class Estimator:
         return total + called
 
     def _overload(
-        self, node: Call, id_: str, target: Operand | None, args: list[Operand], costs: list[Range]
+        self, node: Call, overload: Overload, target: Operand | None, args: list[Operand], costs: list[Range]
     ) -> Estimated:
         match node.function:
             case "_||_" | "_&&_":
@@ -152,43 +142,43 @@ class Estimator:
                 one, other = self._items_of(node.args[0]), self._items_of(node.args[1])
                 if one is not None and other is not None:
                     self._items[id(node)] = one.union(other)
-        estimator = FUNCTIONS.get(node.function)
-        found = estimator(id_, target, args) if estimator is not None else None
+        price = overload.price
+        found = None if price is None or price.estimate is None else price.estimate(target, args)
         if found is None:
             return Estimated(sum(costs, _ONE))
         return Estimated(sum(costs, found.cost), found.size)
 
-    def _list(self, node: ListNode) -> Range:
+    def make_list(self, node: ListNode) -> Range:
         cost = Range(unit.LIST, unit.LIST)
         size = Range(MAX_UINT if node.elements else 0, 0)
         for element in node.elements:
-            cost += self.cost(element)
+            cost += self.visit(element)
             size = size.union(self._known_size(element))
         self._items[id(node)] = _Items(True, _ONE, size)
         return cost
 
-    def _map(self, node: MapNode) -> Range:
+    def make_map(self, node: MapNode) -> Range:
         cost = Range(unit.MAP, unit.MAP)
         key = value = Range(MAX_UINT if node.entries else 0, 0)
         for entry in node.entries:
-            cost += self.cost(entry.key) + self.cost(entry.value)
+            cost += self.visit(entry.key) + self.visit(entry.value)
             key = key.union(self._known_size(entry.key))
             value = value.union(self._known_size(entry.value))
         self._items[id(node)] = _Items(False, key, value)
         return cost
 
-    def _comprehension(self, node: Comprehension) -> Range:
+    def comprehension(self, node: Comprehension) -> Range:
         if isinstance(node.condition, Literal) and node.condition.value is False:
             return self._bind(node)
-        cost = self.cost(node.iter_range) + self.cost(node.accu_init)
+        cost = self.visit(node.iter_range) + self.visit(node.accu_init)
         self._push(node.accu_var, self._bound(node.accu_init))
         names = [node.iter_var] if node.iter_var2 is None else [node.iter_var, node.iter_var2]
         for name, local in zip(names, self._turns(node.iter_range, two=len(names) == 2), strict=True):
             self._push(name, local)
-        turn = self.cost(node.condition) + self.cost(node.step)
+        turn = self.visit(node.condition) + self.visit(node.step)
         for name in names:
             self._locals[name].pop()
-        cost += self.cost(node.result)
+        cost += self.visit(node.result)
         self._locals[node.accu_var].pop()
         count = self._known_size(node.iter_range)
         self._result_size(node, count)
@@ -206,9 +196,9 @@ class Estimator:
                 self._sizes[id(node)] = size
 
     def _bind(self, node: Comprehension) -> Range:
-        cost = self.cost(node.iter_range) + self.cost(node.accu_init)
+        cost = self.visit(node.iter_range) + self.visit(node.accu_init)
         self._push(node.accu_var, self._bound(node.accu_init))
-        cost += self.cost(node.result)
+        cost += self.visit(node.result)
         self._locals[node.accu_var].pop()
         self._copy(node, node.result)
         return cost

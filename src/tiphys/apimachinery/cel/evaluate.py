@@ -18,13 +18,14 @@ from tiphys.apimachinery.cel.ast import (
     Node,
     Select,
     StructNode,
+    Visitor,
 )
 from tiphys.apimachinery.cel.attributes import Getter
 from tiphys.apimachinery.cel.calls import call, no_such_overload
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.fold import bind, fold
 from tiphys.apimachinery.cel.frame import Frame, Run
-from tiphys.apimachinery.cel.runtime_cost import LIST, MAP, STRUCT
+from tiphys.apimachinery.cel.prices import LIST, MAP, STRUCT
 from tiphys.apimachinery.cel.values import NONE, Optional, Struct, Uint, map_key
 
 _NOTHING: Final = object()
@@ -61,7 +62,7 @@ def _constant(value: Any) -> Step:
     return Step(lambda frame: value, value)
 
 
-class Compiler:
+class Compiler(Visitor[Step]):
     """Numbers variables, outer ones first, and builds the closures."""
 
     def __init__(self, variables: Sequence[str]) -> None:
@@ -75,27 +76,13 @@ class Compiler:
     def slots(self) -> int:
         return len(self._names)
 
-    def compile(self, node: Node) -> Step:
-        match node:
-            case Literal():
-                return _constant(node.value)
-            case Ident():
-                return self._ident(node)
-            case Select():
-                return self._select(node)
-            case Call():
-                return self._call(node)
-            case ListNode():
-                return self._list(node)
-            case MapNode():
-                return self._map(node)
-            case StructNode():
-                return Step(_struct(node.name, self._entries(node.entries)))
-            case Comprehension():
-                return Step(self._comprehension(node))
-        raise AssertionError(node)
+    def literal(self, node: Literal) -> Step:
+        return _constant(node.value)
 
-    def _ident(self, node: Ident) -> Step:
+    def make_struct(self, node: StructNode) -> Step:
+        return Step(_struct(node.name, self._entries(node.entries)))
+
+    def ident(self, node: Ident) -> Step:
         if node.constant is not None:
             return _constant(node.constant)
         slot = next(index for name, index in reversed(self._scope) if name == node.name)
@@ -108,20 +95,20 @@ class Compiler:
         )
         return Step(attributes.chain(base, (), 1), base=base)
 
-    def _select(self, node: Select) -> Step:
+    def select(self, node: Select) -> Step:
         if node.whole is not None:
-            return self._ident(node.whole)
-        operand = self.compile(node.operand)
+            return self.ident(node.whole)
+        operand = self.visit(node.operand)
         if not node.test_only:
             return operand.then(attributes.field_getter(node.name))
         return Step(_presence(operand.run, node.name, 0 if operand.base is not None else 1))
 
-    def _call(self, node: Call) -> Step:
+    def call(self, node: Call) -> Step:
         special = _SPECIAL.get(node.function)
         if special is not None:
             return special(self, node)
         args = [*([node.target] if node.target is not None else []), *node.args]
-        steps = [self.compile(arg) for arg in args]
+        steps = [self.visit(arg) for arg in args]
         lazy = _LAZY.get(node.function)
         if lazy is not None and node.overloads and args[0].type.kind in ("optional", "dyn"):
             return Step(lazy(steps[0].run, steps[1].run))
@@ -135,60 +122,60 @@ class Compiler:
         return Step(run)
 
     def index(self, node: Call) -> Step:
-        operand, key = self.compile(node.args[0]), self.compile(node.args[1])
+        operand, key = self.visit(node.args[0]), self.visit(node.args[1])
         if key.is_constant:
             return operand.then(attributes.constant_getter(key.constant))
         return operand.then(attributes.index_getter(key.resolve()))
 
     def optional_index(self, node: Call) -> Step:
-        operand, key = self.compile(node.args[0]), self.compile(node.args[1])
+        operand, key = self.visit(node.args[0]), self.visit(node.args[1])
         return operand.then(attributes.optional_getter(key.resolve()))
 
     def logical(self, node: Call) -> Step:
-        left, right = self.compile(node.args[0]), self.compile(node.args[1])
+        left, right = self.visit(node.args[0]), self.visit(node.args[1])
         return Step(_logical(left.run, right.run, decided=node.function == "_||_", name=node.function))
 
     def conditional(self, node: Call) -> Step:
-        condition, then, otherwise = (self.compile(arg) for arg in node.args)
+        condition, then, otherwise = (self.visit(arg) for arg in node.args)
         base = _conditional(condition.run, then.resolve(), otherwise.resolve())
         return Step(base, base=base, own=0)
 
     def not_strictly_false(self, node: Call) -> Step:
-        return Step(_not_strictly_false(self.compile(node.args[0]).run))
+        return Step(_not_strictly_false(self.visit(node.args[0]).run))
 
-    def _list(self, node: ListNode) -> Step:
-        steps = [self.compile(element) for element in node.elements]
+    def make_list(self, node: ListNode) -> Step:
+        steps = [self.visit(element) for element in node.elements]
         if not node.optional and all(step.is_constant for step in steps):
             return _constant([step.constant for step in steps])
         return Step(_make_list([step.run for step in steps], node.optional))
 
     def _entries(self, entries: Sequence[Entry]) -> list[tuple[Step, Step, bool]]:
-        return [(self.compile(entry.key), self.compile(entry.value), entry.optional) for entry in entries]
+        return [(self.visit(entry.key), self.visit(entry.value), entry.optional) for entry in entries]
 
-    def _map(self, node: MapNode) -> Step:
+    def make_map(self, node: MapNode) -> Step:
         entries = self._entries(node.entries)
         if all(key.is_constant and value.is_constant and not optional for key, value, optional in entries):
             made = _filled(((key.constant, value.constant) for key, value, _ in entries))
             return _constant(made)
         return Step(_make_map(entries))
 
-    def _comprehension(self, node: Comprehension) -> Run:
-        over, start = self.compile(node.iter_range), self.compile(node.accu_init)
+    def comprehension(self, node: Comprehension) -> Step:
+        over, start = self.visit(node.iter_range), self.visit(node.accu_init)
         depth = len(self._scope)
         accumulator = self._declare(node.accu_var)
         self._fallible.add(accumulator)
         if isinstance(node.condition, Literal) and node.condition.value is False:
-            result = self.compile(node.result).run
+            result = self.visit(node.result).run
             del self._scope[depth:]
-            return bind(accumulator, start.run, result)
+            return Step(bind(accumulator, start.run, result))
         variables = [self._declare(name) for name in (node.iter_var, node.iter_var2) if name is not None]
-        condition = None if _is_true(node.condition) else self.compile(node.condition).run
-        step = self._collecting(node, accumulator) or self.compile(node.step).run
+        condition = None if _is_true(node.condition) else self.visit(node.condition).run
+        step = self._collecting(node, accumulator) or self.visit(node.step).run
         del self._scope[depth + 1 :]
-        result = self.compile(node.result).run
+        result = self.visit(node.result).run
         del self._scope[depth:]
         begin = _fresh(node.accu_init) or start.run
-        return fold(over.run, (accumulator, *variables), begin, condition, step, result)
+        return Step(fold(over.run, (accumulator, *variables), begin, condition, step, result))
 
     def _declare(self, name: str) -> int:
         self._names.append(name)
@@ -206,12 +193,12 @@ class Compiler:
             return None
         grow: Run
         if step.function == "_+_" and isinstance(step.args[1], ListNode):
-            grow = _append(slot, self.compile(step.args[1].elements[0]))
+            grow = _append(slot, self.visit(step.args[1].elements[0]))
         elif step.function == "cel.@mapInsert":
-            grow = _insert(slot, [self.compile(arg).run for arg in step.args[1:]])
+            grow = _insert(slot, [self.visit(arg).run for arg in step.args[1:]])
         else:
             return None
-        return grow if condition is None else _conditional(self.compile(condition).run, grow, _kept(slot))
+        return grow if condition is None else _conditional(self.visit(condition).run, grow, _kept(slot))
 
 
 def _is_true(node: Node) -> bool:

@@ -1,4 +1,8 @@
-"""Signatures of functions, and the table in which an environment looks them up."""
+"""Signatures of functions, and the table in which an environment looks them up.
+
+A row (``Overload``) says all there is of one signature: name, types, what runs, what that costs. The checker,
+the estimate and the evaluation read the same rows.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from tiphys.apimachinery.cel.prices import Price
 from tiphys.apimachinery.cel.types import Type
 
 
@@ -19,6 +24,10 @@ class Overload:
     result: Type
     run: Callable[..., Any]
     member: bool = False
+    price: Price | None = None
+    """None: a call costs 1."""
+    literal: Callable[[str], object] | None = None
+    """What the last argument is checked with where it is written out; raises ValueError."""
 
     @property
     def is_generic(self) -> bool:
@@ -29,12 +38,32 @@ def _has_param(one: Type) -> bool:
     return one.kind == "param" or any(_has_param(each) for each in one.params)
 
 
-def function(id_: str, name: str, params: Iterable[Type], result: Type, run: Callable[..., Any]) -> Overload:
-    return Overload(id_, name, tuple(params), result, run)
+def function(
+    id_: str,
+    name: str,
+    params: Iterable[Type],
+    result: Type,
+    run: Callable[..., Any],
+    price: Price | None = None,
+    *,
+    literal: Callable[[str], object] | None = None,
+) -> Overload:
+    """Declare a function: ``name(...)``."""
+    return Overload(id_, name, tuple(params), result, run, price=price, literal=literal)
 
 
-def member(id_: str, name: str, params: Iterable[Type], result: Type, run: Callable[..., Any]) -> Overload:
-    return Overload(id_, name, tuple(params), result, run, member=True)
+def member(
+    id_: str,
+    name: str,
+    params: Iterable[Type],
+    result: Type,
+    run: Callable[..., Any],
+    price: Price | None = None,
+    *,
+    literal: Callable[[str], object] | None = None,
+) -> Overload:
+    """Declare a method: ``first.name(...)``."""
+    return Overload(id_, name, tuple(params), result, run, member=True, price=price, literal=literal)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import yaml
-
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apiserver.authn.anonymous import Anonymous
 from tiphys.apiserver.authn.expressions import Compile, Expression, ExpressionError
+from tiphys.apiserver.config_files import BadConfiguration, joined, read_file
 
 ALGORITHMS: Final = ("ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512")
-_VERSIONS: Final = tuple(f"apiserver.config.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
 _MAX_ISSUERS: Final = 64
 _EMAIL_UNCHECKED: Final = (
     "claims.email_verified must be used in claimMappings.username.expression or "
@@ -29,10 +27,6 @@ _EMAIL_UNCHECKED: Final = (
     "in claimMappings.username.expression"
 )
 _RESERVED: Final = ("kubernetes.io", "k8s.io")
-
-
-class BadConfiguration(ValueError):
-    """A file that is no valid configuration; the text lists every fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +92,7 @@ def from_flags(flags: Mapping[str, Any]) -> JwtConfig | None:
             raise BadConfiguration(f'oidc: unsupported signing alg: "{algorithm}"')
     faults = _url_faults("oidc-issuer-url", url)
     if faults:
-        raise BadConfiguration(_joined(faults))
+        raise BadConfiguration(joined(faults))
     return JwtConfig(
         url,
         (client,),
@@ -116,37 +110,19 @@ def parse(text: str, compile_: Compile, own_issuers: Sequence[str] = ()) -> Auth
     Raises:
         BadConfiguration: with every fault.
     """
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BadConfiguration(f"failed decoding AuthenticationConfiguration: {error}") from error
-    if not isinstance(document, dict) or document.get("kind") != "AuthenticationConfiguration":
-        kind = document.get("kind") if isinstance(document, dict) else None
-        raise BadConfiguration(f'expected AuthenticationConfiguration, got "{kind or ""}"')
-    if document.get("apiVersion") not in _VERSIONS:
-        raise BadConfiguration(
-            f'no kind "AuthenticationConfiguration" is registered for version "{document.get("apiVersion")}"'
-        )
-    reader = _Reader(compile_, own_issuers)
-    try:
-        config = reader.read(document)
-    except (AttributeError, TypeError) as error:
-        raise BadConfiguration("a field of the AuthenticationConfiguration has the wrong type") from error
-    if reader.faults:
-        raise BadConfiguration(_joined(reader.faults))
-    return config
 
+    def read(document: Mapping[str, Any], faults: list[FieldError]) -> AuthenticationConfig:
+        return _Reader(compile_, own_issuers, faults).read(document)
 
-def _joined(faults: Sequence[FieldError]) -> str:
-    lines = list(dict.fromkeys(str(fault) for fault in faults))
-    return lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]"
+    kind = "AuthenticationConfiguration"
+    return read_file(text, kind, f"failed decoding {kind}", read)
 
 
 class _Reader:
     """Reads one document, gathering every fault."""
 
-    def __init__(self, compile_: Compile, own_issuers: Sequence[str]) -> None:
-        self.faults: list[FieldError] = []
+    def __init__(self, compile_: Compile, own_issuers: Sequence[str], faults: list[FieldError]) -> None:
+        self.faults = faults
         self._compile = compile_
         self._own_issuers = tuple(own_issuers)
 

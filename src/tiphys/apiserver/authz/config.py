@@ -13,28 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from tiphys.apimachinery import field_errors, names
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apiserver.authn.expressions import Compile, Expression, ExpressionError, compile_expression
 from tiphys.apiserver.authz.authorizer import Authorizer, Mode
 from tiphys.apiserver.authz.webhook import WebhookAuthorizer, WebhookSettings
+from tiphys.apiserver.config_files import BadConfiguration, read_file
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.remote import Remote
 from tiphys.client.kubeconfig import ConfigError
 
 log = logging.getLogger(__name__)
 _TYPES: Final = ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook")
-_VERSIONS: Final = tuple(f"apiserver.config.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
 _UNITS_S: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _MAX_CONDITIONS: Final = 64
-
-
-class BadAuthorization(ValueError):
-    """A file that is no valid configuration; the text lists every fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +41,13 @@ class Webhook:
 
 
 def parse(text: str, compile_: Compile) -> tuple[str | Webhook, ...]:
-    """Return the authorizers of a file in their order. Raises BadAuthorization."""
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BadAuthorization(f"failed to load AuthorizationConfiguration from file: {error}") from error
-    if not isinstance(document, dict) or document.get("kind") != "AuthorizationConfiguration":
-        kind = document.get("kind") if isinstance(document, dict) else None
-        raise BadAuthorization(f'expected AuthorizationConfiguration, got "{kind or ""}"')
-    if document.get("apiVersion") not in _VERSIONS:
-        version = document.get("apiVersion")
-        raise BadAuthorization(f'no kind "AuthorizationConfiguration" is registered for version "{version}"')
-    faults: list[FieldError] = []
-    try:
-        found = _authorizers(document.get("authorizers") or [], faults, compile_)
-    except (AttributeError, TypeError) as error:
-        raise BadAuthorization("a field of the AuthorizationConfiguration has the wrong type") from error
-    if faults:
-        lines = list(dict.fromkeys(str(fault) for fault in faults))
-        raise BadAuthorization(lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]")
-    return tuple(found)
+    """Return the authorizers of a file in their order. Raises BadConfiguration."""
+
+    def read(document: Mapping[str, Any], faults: list[FieldError]) -> list[str | Webhook]:
+        return _authorizers(document.get("authorizers") or [], faults, compile_)
+
+    kind = "AuthorizationConfiguration"
+    return tuple(read_file(text, kind, f"failed to load {kind} from file", read))
 
 
 def _authorizers(
@@ -221,7 +202,7 @@ class ConfiguredModes:
         self._found: tuple[str | Webhook, ...] = ()
 
     def modes(self) -> list[Mode]:
-        """Return what to ask. Raises BadAuthorization, ConfigError, OSError."""
+        """Return what to ask. Raises BadConfiguration, ConfigError, OSError."""
         options = self._options
         if options.authorization_config is not None:
             self._read = options.authorization_config.read_text()
@@ -256,7 +237,7 @@ class ConfiguredModes:
     def _from_flags(self) -> Mode:
         options = self._options
         if options.authorization_webhook_config is None:
-            raise BadAuthorization("authorization-mode Webhook's authorization config file not passed")
+            raise BadConfiguration("authorization-mode Webhook's authorization config file not passed")
         settings = WebhookSettings(
             version=options.authorization_webhook_version,
             authorized_ttl_s=options.authorization_webhook_authorized_ttl_s,

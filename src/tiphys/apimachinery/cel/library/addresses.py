@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tiphys.apimachinery.cel import prices
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.functions import Library, function, member
 from tiphys.apimachinery.cel.types import BOOL, INT, STRING, opaque
@@ -150,10 +151,15 @@ def _masked(network: CIDRValue) -> CIDRValue:
 LIBRARY = Library(
     "kubernetes.net",
     (
-        function("string_to_ip", "ip", (STRING,), IP, lambda text: IPValue(_address(text))),
-        function("is_ip", "isIP", (STRING,), BOOL, _succeeds(_address)),
+        function("string_to_ip", "ip", (STRING,), IP, lambda text: IPValue(_address(text)), prices.READ),
+        function("is_ip", "isIP", (STRING,), BOOL, _succeeds(_address), prices.READ),
         function(
-            "ip_is_canonical", "ip.isCanonical", (STRING,), BOOL, lambda text: str(_address(text)) == text
+            "ip_is_canonical",
+            "ip.isCanonical",
+            (STRING,),
+            BOOL,
+            lambda text: str(_address(text)) == text,
+            prices.READ_TWICE,
         ),
         function("ip_to_string", "string", (IP,), STRING, str),
         member("ip_family", "family", (IP,), INT, lambda value: value.address.version),
@@ -168,13 +174,29 @@ LIBRARY = Library(
             lambda value: value.address.is_link_local,
         ),
         member("ip_is_global_unicast", "isGlobalUnicast", (IP,), BOOL, _is_global_unicast),
-        function("string_to_cidr", "cidr", (STRING,), CIDR, _network),
-        function("is_cidr", "isCIDR", (STRING,), BOOL, _succeeds(_network)),
+        function("string_to_cidr", "cidr", (STRING,), CIDR, _network, prices.READ),
+        function("is_cidr", "isCIDR", (STRING,), BOOL, _succeeds(_network), prices.READ),
         function("cidr_to_string", "string", (CIDR,), STRING, str),
-        member("cidr_contains_ip_string", "containsIP", (CIDR, STRING), BOOL, _contains_ip),
-        member("cidr_contains_ip_ip", "containsIP", (CIDR, IP), BOOL, _contains_ip),
-        member("cidr_contains_cidr_string", "containsCIDR", (CIDR, STRING), BOOL, _contains_cidr),
-        member("cidr_contains_cidr", "containsCIDR", (CIDR, CIDR), BOOL, _contains_cidr),
+        member(
+            "cidr_contains_ip_string",
+            "containsIP",
+            (CIDR, STRING),
+            BOOL,
+            _contains_ip,
+            prices.CONTAINS_ADDRESS,
+        ),
+        member("cidr_contains_ip_ip", "containsIP", (CIDR, IP), BOOL, _contains_ip, prices.CONTAINS_ADDRESS),
+        member(
+            "cidr_contains_cidr_string",
+            "containsCIDR",
+            (CIDR, STRING),
+            BOOL,
+            _contains_cidr,
+            prices.CONTAINS_NETWORK,
+        ),
+        member(
+            "cidr_contains_cidr", "containsCIDR", (CIDR, CIDR), BOOL, _contains_cidr, prices.CONTAINS_NETWORK
+        ),
         member("cidr_ip", "ip", (CIDR,), IP, lambda network: IPValue(network.address)),
         member("cidr_prefix_length", "prefixLength", (CIDR,), INT, lambda network: network.bits),
         member("cidr_masked", "masked", (CIDR,), CIDR, _masked),

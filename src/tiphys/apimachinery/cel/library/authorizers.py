@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tiphys.apimachinery import names
+from tiphys.apimachinery.cel import prices
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.functions import Library, member
 from tiphys.apimachinery.cel.types import BOOL, STRING, opaque
@@ -101,14 +102,13 @@ def _check(one: Authorizer, verb: str) -> Decision:
     return one.decide(replace(one.access, verb=verb))
 
 
-_REFINED = {
-    "resourcecheck_subresource": "subresource",
-    "resourcecheck_namespace": "namespace",
-    "resourcecheck_name": "name",
-    "authorizer_fieldselector": "fieldSelector",
-    "authorizer_labelselector": "labelSelector",
-}
-_FIELDS = {"fieldSelector": "field_selector", "labelSelector": "label_selector"}
+_REFINED = (
+    ("resourcecheck_subresource", "subresource", "subresource", None),
+    ("resourcecheck_namespace", "namespace", "namespace", None),
+    ("resourcecheck_name", "name", "name", None),
+    ("authorizer_fieldselector", "fieldSelector", "field_selector", prices.SELECTOR),
+    ("authorizer_labelselector", "labelSelector", "label_selector", prices.SELECTOR),
+)
 
 LIBRARY = Library(
     "kubernetes.authz",
@@ -130,11 +130,11 @@ LIBRARY = Library(
         ),
         member("groupcheck_resource", "resource", (GROUP_CHECK, STRING), RESOURCE_CHECK, _resource),
         *(
-            member(id_, name, (RESOURCE_CHECK, STRING), RESOURCE_CHECK, _set(_FIELDS.get(name, name)))
-            for id_, name in _REFINED.items()
+            member(id_, name, (RESOURCE_CHECK, STRING), RESOURCE_CHECK, _set(field), price)
+            for id_, name, field, price in _REFINED
         ),
-        member("pathcheck_check", "check", (PATH_CHECK, STRING), DECISION, _check),
-        member("resourcecheck_check", "check", (RESOURCE_CHECK, STRING), DECISION, _check),
+        member("pathcheck_check", "check", (PATH_CHECK, STRING), DECISION, _check, prices.CHECKED),
+        member("resourcecheck_check", "check", (RESOURCE_CHECK, STRING), DECISION, _check, prices.CHECKED),
         member("decision_errored", "errored", (DECISION,), BOOL, lambda decision: decision.error is not None),
         member("decision_error", "error", (DECISION,), STRING, lambda decision: decision.error or ""),
         member("decision_allowed", "allowed", (DECISION,), BOOL, lambda decision: decision.allowed),

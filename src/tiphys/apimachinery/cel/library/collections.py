@@ -9,6 +9,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+from tiphys.apimachinery.cel import prices
 from tiphys.apimachinery.cel.arithmetic import add
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.functions import Library, Overload, function, member
@@ -80,7 +81,14 @@ def _last_index_of(items: Any, value: Any) -> int:
 def _for_each(name: str, run: Callable[[Any], Any], result: Type | None) -> list[Overload]:
     """One overload for each type that can be compared."""
     return [
-        member(f"list_{kind}_{name}", name, (list_of(kind),), kind if result is None else result, run)
+        member(
+            f"list_{kind}_{name}",
+            name,
+            (list_of(kind),),
+            kind if result is None else result,
+            run,
+            prices.WALKED,
+        )
         for kind in _COMPARABLE
     ]
 
@@ -92,11 +100,11 @@ LISTS = Library(
         *_for_each("min", _extreme("min"), None),
         *_for_each("max", _extreme("max"), None),
         *(
-            member(f"list_{kind}_sum_{kind}", "sum", (list_of(kind),), kind, _sum(zero))
+            member(f"list_{kind}_sum_{kind}", "sum", (list_of(kind),), kind, _sum(zero), prices.WALKED)
             for kind, zero in _SUMMABLE
         ),
-        member("list_a_index_of_int", "indexOf", (LIST_A, A), INT, _index_of),
-        member("list_a_last_index_of_int", "lastIndexOf", (LIST_A, A), INT, _last_index_of),
+        member("list_a_index_of_int", "indexOf", (LIST_A, A), INT, _index_of, prices.WALKED),
+        member("list_a_last_index_of_int", "lastIndexOf", (LIST_A, A), INT, _last_index_of, prices.WALKED),
     ),
 )
 

@@ -10,9 +10,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from tiphys.apimachinery.cel import prices
 from tiphys.apimachinery.cel.arithmetic import checked, checked_uint
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.functions import Overload, function
+from tiphys.apimachinery.cel.prices import Price
 from tiphys.apimachinery.cel.types import BOOL, BYTES, DOUBLE, DURATION, INT, STRING, TIMESTAMP, UINT, Type
 from tiphys.apimachinery.cel.values import (
     MAX_INT,
@@ -140,8 +142,17 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _one(id_: str, name: str, source: Type, result: Type, run: Callable[[Any], Any]) -> Overload:
-    return function(id_, name, (source,), result, run)
+def _one(
+    id_: str,
+    name: str,
+    source: Type,
+    result: Type,
+    run: Callable[[Any], Any],
+    price: Price | None = None,
+    *,
+    literal: Callable[[str], object] | None = None,
+) -> Overload:
+    return function(id_, name, (source,), result, run, price, literal=literal)
 
 
 def to_text(value: Any) -> str:
@@ -173,19 +184,20 @@ OVERLOADS: tuple[Overload, ...] = (
     _one("bool_to_bool", "bool", BOOL, BOOL, _same),
     _one("string_to_bool", "bool", STRING, BOOL, _text_to_bool),
     _one("bytes_to_bytes", "bytes", BYTES, BYTES, _same),
-    _one("string_to_bytes", "bytes", STRING, BYTES, str.encode),
+    _one("string_to_bytes", "bytes", STRING, BYTES, str.encode, prices.TEXT_TO_BYTES),
     _one("string_to_string", "string", STRING, STRING, _same),
     *(
         _one(f"{label}_to_string", "string", kind, STRING, to_text)
         for label, kind in (
-            ("bool", BOOL), ("bytes", BYTES), ("double", DOUBLE), ("duration", DURATION), ("int64", INT),
+            ("bool", BOOL), ("double", DOUBLE), ("duration", DURATION), ("int64", INT),
             ("timestamp", TIMESTAMP), ("uint64", UINT),
         )
     ),
+    _one("bytes_to_string", "string", BYTES, STRING, to_text, prices.BYTES_TO_TEXT),
     _one("timestamp_to_timestamp", "timestamp", TIMESTAMP, TIMESTAMP, _same),
-    _one("string_to_timestamp", "timestamp", STRING, TIMESTAMP, _text_to_timestamp),
+    _one("string_to_timestamp", "timestamp", STRING, TIMESTAMP, _text_to_timestamp, literal=parse_timestamp),
     _one("int64_to_timestamp", "timestamp", INT, TIMESTAMP, lambda value: timestamp(value * SECOND)),
     _one("duration_to_duration", "duration", DURATION, DURATION, _same),
-    _one("string_to_duration", "duration", STRING, DURATION, _text_to_duration),
+    _one("string_to_duration", "duration", STRING, DURATION, _text_to_duration, literal=parse_duration),
     _one("int64_to_duration", "duration", INT, DURATION, Duration),
 )  # fmt: skip

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from tiphys.apimachinery import names
+from tiphys.apimachinery.cel import prices
 from tiphys.apimachinery.cel import types as t
 from tiphys.apimachinery.cel.functions import Library, function, member
 from tiphys.apimachinery.cel.library.urls import parse_request_uri
@@ -111,7 +112,14 @@ LIBRARY = Library(
     "kubernetes.format",
     (
         function("format-named", "format.named", (STRING,), t.optional_of(FORMAT), _named),
-        member("format-validate", "validate", (FORMAT, STRING), t.optional_of(list_of(STRING)), _validate),
+        member(
+            "format-validate",
+            "validate",
+            (FORMAT, STRING),
+            t.optional_of(list_of(STRING)),
+            _validate,
+            prices.VALIDATED,
+        ),
         *(
             function(f"format.{name}", f"format.{name}", (), FORMAT, _constant(one))
             for name, one in _FORMATS.items()

@@ -5,6 +5,7 @@ Source: "Mutating Admission Policy" and RFC 6901.
 
 from __future__ import annotations
 
+from tiphys.apimachinery.cel import prices
 from tiphys.apimachinery.cel.functions import Library, function
 from tiphys.apimachinery.cel.types import STRING
 
@@ -15,5 +16,9 @@ def _escape_key(key: str) -> str:
 
 LIBRARY = Library(
     "kubernetes.jsonpatch",
-    (function("jsonpatch_escapekey_string", "jsonpatch.escapeKey", (STRING,), STRING, _escape_key),),
+    (
+        function(
+            "jsonpatch_escapekey_string", "jsonpatch.escapeKey", (STRING,), STRING, _escape_key, prices.READ
+        ),
+    ),
 )

@@ -5,6 +5,7 @@ Source: "Kubernetes regex library".
 
 from __future__ import annotations
 
+from tiphys.apimachinery.cel import prices
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.functions import Library, member
 from tiphys.apimachinery.cel.types import INT, STRING, list_of
@@ -26,8 +27,17 @@ def _find_all(text: str, pattern: str, most: int = -1) -> list[str]:
 LIBRARY = Library(
     "kubernetes.regex",
     (
-        member("string_find_string", "find", (STRING, STRING), STRING, _find),
-        member("string_find_all_string", "findAll", (STRING, STRING), list_of(STRING), _find_all),
-        member("string_find_all_string_int", "findAll", (STRING, STRING, INT), list_of(STRING), _find_all),
+        member("string_find_string", "find", (STRING, STRING), STRING, _find, prices.FOUND),
+        member(
+            "string_find_all_string", "findAll", (STRING, STRING), list_of(STRING), _find_all, prices.FOUND
+        ),
+        member(
+            "string_find_all_string_int",
+            "findAll",
+            (STRING, STRING, INT),
+            list_of(STRING),
+            _find_all,
+            prices.FOUND,
+        ),
     ),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from tiphys.apimachinery import quantity
+from tiphys.apimachinery.cel import prices
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.functions import Library, function, member
 from tiphys.apimachinery.cel.types import BOOL, DOUBLE, INT, STRING, opaque
@@ -97,8 +98,8 @@ _TWO = (QUANTITY, QUANTITY)
 LIBRARY = Library(
     "kubernetes.quantity",
     (
-        function("string_to_quantity", "quantity", (STRING,), QUANTITY, _parse),
-        function("is_quantity_string", "isQuantity", (STRING,), BOOL, _is_quantity),
+        function("string_to_quantity", "quantity", (STRING,), QUANTITY, _parse, prices.READ),
+        function("is_quantity_string", "isQuantity", (STRING,), BOOL, _is_quantity, prices.READ),
         member("quantity_sign", "sign", (QUANTITY,), INT, _sign),
         member(
             "quantity_is_greater_than",

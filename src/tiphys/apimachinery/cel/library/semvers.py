@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import cmp_to_key
 
+from tiphys.apimachinery.cel import prices
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.functions import Library, function, member
 from tiphys.apimachinery.cel.types import BOOL, INT, STRING, opaque
@@ -123,10 +124,10 @@ _TWO = (SEMVER, SEMVER)
 LIBRARY = Library(
     "kubernetes.semver",
     (
-        function("string_to_semver", "semver", (STRING,), SEMVER, _semver),
-        function("string_bool_to_semver", "semver", (STRING, BOOL), SEMVER, _semver),
-        function("is_semver_string", "isSemver", (STRING,), BOOL, _is_semver),
-        function("is_semver_string_bool", "isSemver", (STRING, BOOL), BOOL, _is_semver),
+        function("string_to_semver", "semver", (STRING,), SEMVER, _semver, prices.READ),
+        function("string_bool_to_semver", "semver", (STRING, BOOL), SEMVER, _semver, prices.READ),
+        function("is_semver_string", "isSemver", (STRING,), BOOL, _is_semver, prices.READ),
+        function("is_semver_string_bool", "isSemver", (STRING, BOOL), BOOL, _is_semver, prices.READ),
         member(
             "semver_is_greater_than", "isGreaterThan", _TWO, BOOL, lambda one, other: compare(one, other) > 0
         ),

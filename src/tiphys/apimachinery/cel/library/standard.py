@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tiphys.apimachinery.cel import macros
+from tiphys.apimachinery.cel import macros, prices
 from tiphys.apimachinery.cel import types as t
 from tiphys.apimachinery.cel.arithmetic import (
     add,
@@ -41,11 +41,24 @@ from tiphys.apimachinery.regex import RegexError, compile_regex
 
 
 def _same(
-    name: str, label: str, kinds: tuple[t.Type, ...], run: Callable[..., Any], result: t.Type | None = None
+    name: str,
+    label: str,
+    kinds: tuple[t.Type, ...],
+    run: Callable[..., Any],
+    result: t.Type | None = None,
+    *,
+    texts: prices.Price | None = None,
 ) -> list[Overload]:
-    """One overload for each type with itself."""
+    """One overload for each type with itself; ``texts`` is what it costs for strings and bytes."""
     return [
-        function(f"{label}_{_ID.get(kind.kind, kind.kind)}", name, (kind, kind), result or kind, run)
+        function(
+            f"{label}_{_ID.get(kind.kind, kind.kind)}",
+            name,
+            (kind, kind),
+            result or kind,
+            run,
+            texts if kind in (STRING, BYTES) else None,
+        )
         for kind in kinds
     ]
 
@@ -70,7 +83,7 @@ def _comparison(sign: str, label: str) -> list[Overload]:
         for other in _NUMBERS
         if one is not other
     ]
-    return [*_same(name, label, _COMPARABLE, run, BOOL), *mixed]
+    return [*_same(name, label, _COMPARABLE, run, BOOL, texts=prices.ORDERED), *mixed]
 
 
 def _not_equals(one: Any, other: Any) -> bool:
@@ -128,14 +141,14 @@ def _operators() -> list[Overload]:
         function("logical_or", "_||_", (BOOL, BOOL), BOOL, _unreachable),
         function("not_strictly_false", "@not_strictly_false", (BOOL,), BOOL, _unreachable),
         function("logical_not", "!_", (BOOL,), BOOL, _negated),
-        function("equals", "_==_", (A, A), BOOL, equals),
-        function("not_equals", "_!=_", (A, A), BOOL, _not_equals),
+        function("equals", "_==_", (A, A), BOOL, equals, prices.EQUAL),
+        function("not_equals", "_!=_", (A, A), BOOL, _not_equals, prices.NOT_EQUAL),
         *_comparison("<", "less"),
         *_comparison("<=", "less_equals"),
         *_comparison(">", "greater"),
         *_comparison(">=", "greater_equals"),
-        *_same("_+_", "add", (*_NUMBERS, STRING, BYTES, DURATION), add),
-        function("add_list", "_+_", (LIST_A, LIST_A), LIST_A, _plus),
+        *_same("_+_", "add", (*_NUMBERS, STRING, BYTES, DURATION), add, texts=prices.JOINED),
+        function("add_list", "_+_", (LIST_A, LIST_A), LIST_A, _plus, prices.JOINED_LISTS),
         *_same("_-_", "subtract", (*_NUMBERS, DURATION), subtract),
         *moments,
         *_same("_*_", "multiply", _NUMBERS, multiply),
@@ -145,7 +158,7 @@ def _operators() -> list[Overload]:
         function("negate_double", "-_", (DOUBLE,), DOUBLE, negate),
         function("index_list", "_[_]", (LIST_A, INT), A, _unreachable),
         function("index_map", "_[_]", (MAP_AB, A), t.B, _unreachable),
-        function("in_list", "@in", (A, LIST_A), BOOL, _in_list),
+        function("in_list", "@in", (A, LIST_A), BOOL, _in_list, prices.IN_LIST),
         function("in_map", "@in", (A, MAP_AB), BOOL, _in_map),
     ]
 
@@ -165,11 +178,11 @@ def _sizes() -> list[Overload]:
 def _texts() -> list[Overload]:
     two = (STRING, STRING)
     return [
-        member("contains_string", "contains", two, BOOL, lambda text, part: part in text),
-        member("starts_with_string", "startsWith", two, BOOL, str.startswith),
-        member("ends_with_string", "endsWith", two, BOOL, str.endswith),
-        function("matches", "matches", two, BOOL, matches),
-        member("matches_string", "matches", two, BOOL, matches),
+        member("contains_string", "contains", two, BOOL, lambda text, part: part in text, prices.CONTAINED),
+        member("starts_with_string", "startsWith", two, BOOL, str.startswith, prices.PREFIX),
+        member("ends_with_string", "endsWith", two, BOOL, str.endswith, prices.PREFIX),
+        function("matches", "matches", two, BOOL, matches, prices.MATCHED, literal=compile_regex),
+        member("matches_string", "matches", two, BOOL, matches, prices.MATCHED, literal=compile_regex),
     ]
 
 

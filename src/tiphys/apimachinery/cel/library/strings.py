@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tiphys.apimachinery.cel import prices
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.functions import Library, function, member
 from tiphys.apimachinery.cel.library.formatting import format_text
@@ -101,24 +102,47 @@ LIBRARY = Library(
     "cel.lib.ext.strings",
     (
         member("string_char_at_int", "charAt", (STRING, INT), STRING, _char_at),
-        member("string_index_of_string", "indexOf", (STRING, STRING), INT, _index_of),
-        member("string_index_of_string_int", "indexOf", (STRING, STRING, INT), INT, _index_of),
-        member("string_last_index_of_string", "lastIndexOf", (STRING, STRING), INT, _last_index_of),
-        member("string_last_index_of_string_int", "lastIndexOf", (STRING, STRING, INT), INT, _last_index_of),
-        member("string_lower_ascii", "lowerAscii", (STRING,), STRING, _mapped(_LOWER)),
-        member("string_upper_ascii", "upperAscii", (STRING,), STRING, _mapped(_UPPER)),
-        member("string_replace_string_string", "replace", (STRING, STRING, STRING), STRING, _replace),
+        member("string_index_of_string", "indexOf", (STRING, STRING), INT, _index_of, prices.WALKED),
+        member("string_index_of_string_int", "indexOf", (STRING, STRING, INT), INT, _index_of, prices.WALKED),
         member(
-            "string_replace_string_string_int", "replace", (STRING, STRING, STRING, INT), STRING, _replace
+            "string_last_index_of_string", "lastIndexOf", (STRING, STRING), INT, _last_index_of, prices.WALKED
         ),
-        member("string_split_string", "split", (STRING, STRING), _STRINGS, _split),
-        member("string_split_string_int", "split", (STRING, STRING, INT), _STRINGS, _split),
-        member("string_substring_int", "substring", (STRING, INT), STRING, _substring),
-        member("string_substring_int_int", "substring", (STRING, INT, INT), STRING, _substring),
-        member("string_trim", "trim", (STRING,), STRING, lambda text: text.strip(_BLANKS)),
-        member("list_join", "join", (_STRINGS,), STRING, _join),
-        member("list_join_string", "join", (_STRINGS, STRING), STRING, _join),
-        member("string_format", "format", (STRING, list_of(DYN)), STRING, format_text),
-        function("strings_quote", "strings.quote", (STRING,), STRING, _quote),
+        member(
+            "string_last_index_of_string_int",
+            "lastIndexOf",
+            (STRING, STRING, INT),
+            INT,
+            _last_index_of,
+            prices.WALKED,
+        ),
+        member("string_lower_ascii", "lowerAscii", (STRING,), STRING, _mapped(_LOWER), prices.MAPPED),
+        member("string_upper_ascii", "upperAscii", (STRING,), STRING, _mapped(_UPPER), prices.MAPPED),
+        member(
+            "string_replace_string_string",
+            "replace",
+            (STRING, STRING, STRING),
+            STRING,
+            _replace,
+            prices.REPLACED,
+        ),
+        member(
+            "string_replace_string_string_int",
+            "replace",
+            (STRING, STRING, STRING, INT),
+            STRING,
+            _replace,
+            prices.REPLACED,
+        ),
+        member("string_split_string", "split", (STRING, STRING), _STRINGS, _split, prices.SPLIT),
+        member("string_split_string_int", "split", (STRING, STRING, INT), _STRINGS, _split, prices.SPLIT),
+        member("string_substring_int", "substring", (STRING, INT), STRING, _substring, prices.MAPPED),
+        member(
+            "string_substring_int_int", "substring", (STRING, INT, INT), STRING, _substring, prices.MAPPED
+        ),
+        member("string_trim", "trim", (STRING,), STRING, lambda text: text.strip(_BLANKS), prices.MAPPED),
+        member("list_join", "join", (_STRINGS,), STRING, _join, prices.STRUNG),
+        member("list_join_string", "join", (_STRINGS, STRING), STRING, _join, prices.STRUNG),
+        member("string_format", "format", (STRING, list_of(DYN)), STRING, format_text, prices.FORMATTED),
+        function("strings_quote", "strings.quote", (STRING,), STRING, _quote, prices.QUOTED),
     ),
 )

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote
 
+from tiphys.apimachinery.cel import prices
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.functions import Library, function, member
 from tiphys.apimachinery.cel.types import BOOL, STRING, list_of, map_of, opaque
@@ -121,7 +122,7 @@ def _query(value: URLValue) -> dict[str, list[str]]:
 LIBRARY = Library(
     "kubernetes.urls",
     (
-        function("string_to_url", "url", (STRING,), URL, _url),
+        function("string_to_url", "url", (STRING,), URL, _url, prices.PARSED),
         function("is_url_string", "isURL", (STRING,), BOOL, _is_url),
         member("url_get_scheme", "getScheme", (URL,), STRING, lambda value: value.scheme),
         member("url_get_host", "getHost", (URL,), STRING, lambda value: value.host),

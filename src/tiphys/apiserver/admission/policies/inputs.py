@@ -10,7 +10,7 @@ import asyncio
 
 from tiphys.apimachinery.cel import TakesLong, excuse, hurried
 from tiphys.apimachinery.cel.library.authorizers import AccessCheck, Authorizer, Decision, resource_check
-from tiphys.apimachinery.cel.runtime_cost import AUTHORIZATION_CHECK
+from tiphys.apimachinery.cel.prices import AUTHORIZATION_CHECK
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.lookup import find

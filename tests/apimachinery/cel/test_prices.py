@@ -293,7 +293,8 @@ def test_cost(name: str, rule: str) -> None:
     declared = declare(build_custom(thing(**fields)))
     assert declared is not None
     budget = Budget()
-    assert Environment({"self": declared}).compile(rule, types.BOOL).evaluate({"self": value}, budget) is True
+    program = Environment({"self": declared}).compile(rule, types.BOOL)
+    assert program.evaluate({"self": value}, budget) is True
     assert budget.last == rules[rule]
     assert budget.remaining == 10_000_000 - rules[rule]
 
