@@ -280,7 +280,8 @@ def test_what_was_let_through_stays() -> None:
         version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
         spec = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]}
         spec["conversion"] = {"strategy": "None"}
-        return {"metadata": {"name": "foos.example.com"}, "spec": spec}
+        status = {"storedVersions": ["v1"]}
+        return {"metadata": {"name": "foos.example.com"}, "spec": spec, "status": status}
 
     assert validate_crd_update(definition(costly), definition(costly)) == []
     changed = {**costly, "description": "changed"}

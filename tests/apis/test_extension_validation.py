@@ -89,13 +89,16 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
             versions=[{**VERSION, "additionalPrinterColumns": [{"name": "A", "type": "x", "jsonPath": ".a"}]}]
         ),
         [
-            'spec.versions[0].additionalPrinterColumns[0].type: Unsupported value: "x": supported values: '
-            '"boolean", "date", "integer", "number", "string"'
+            'spec.additionalPrinterColumns[0].type: Invalid value: "x": must be one of boolean,date,integer,'
+            "number,string"
         ],
     ),
     "crd conversion": (
         crd(conversion={"strategy": "Webhook"}),
-        ["spec.conversion.webhookClientConfig: Required value: required when strategy is set to Webhook"],
+        [
+            "spec.conversion.webhookClientConfig: Required value: required when strategy is set to Webhook",
+            "spec.conversion.conversionReviewVersions: Required value",
+        ],
     ),
     "webhook": (webhooks(), []),
     "webhook name": (

@@ -88,7 +88,7 @@ async def test_status_of_a_definition(api: Any, crds: Any) -> None:
     await crds.wait("foos.example.com", "StatusUpdate")
 
 
-SCHEMA = "spec.versions[0].schema.openAPIV3Schema"
+SCHEMA = "spec.validation.openAPIV3Schema"
 FAULTS: dict[str, tuple[Any, str]] = {
     "untyped field": (
         {"type": "object", "properties": {"a": {}}},

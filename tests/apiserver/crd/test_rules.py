@@ -293,7 +293,7 @@ async def test_rules_that_are_wrong_are_refused(api: Any, crds: Any) -> None:
     ]
     answer = await api("POST", crds.path, crds.definition(made))
     assert answer.status == 422
-    place = "spec.versions[0].schema.openAPIV3Schema.properties[spec].x-kubernetes-validations"
+    place = "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations"
     assert f"{place}[0].rule: Invalid value: " in answer.message
     assert "undefined field 'nothing'" in answer.message
     assert "cel expression must evaluate to a bool" in answer.message

@@ -14,6 +14,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_update=defaults.prepare_crd_update,
         validate=validation.validate_new_crd,
         validate_update=validation.validate_crd_update,
+        validate_status_update=validation.validate_crd_status,
         has_generation=True,
         unconditional_update=False,
     ),
