@@ -186,7 +186,7 @@ def _images(images: Iterable[Image]) -> list[dict[str, Any]]:
 
 
 def _conditions(found: NodeFindings, old: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
-    before = {item["type"]: item for item in old.get("conditions") or ()}
+    before = {item.get("type"): item for item in old.get("conditions") or ()}
     wanted = [
         (kind, "True", *short) if kind in found.pressures else (kind, "False", *well)
         for kind, well, short in _PRESSURES

@@ -37,7 +37,7 @@ def status_patch(current: dict[str, Any], wanted: dict[str, Any]) -> dict[str, A
             patch[key] = [*want, {"$patch": "replace"}]
         else:
             patch[key] = want
-    have_conditions = {item["type"]: item for item in current.get("conditions") or ()}
+    have_conditions = {item.get("type"): item for item in current.get("conditions") or ()}
     own = [item for item in wanted.get("conditions") or () if item["type"] in OWN_CONDITIONS]
     if any(not _same(have_conditions.get(item["type"]), item) for item in own):
         # A field that a condition lost must be said to be gone.

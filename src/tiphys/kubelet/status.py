@@ -133,7 +133,9 @@ def _containers_ready(pod: Object, statuses: Mapping[str, dict[str, Any]], phase
 def _ready(pod: Object, containers: Condition) -> Condition:
     if not containers.value:
         return Condition("Ready", False, containers.reason, containers.message)
-    known = {item["type"]: item["status"] for item in (pod.get("status") or {}).get("conditions") or ()}
+    known = {
+        item.get("type"): item.get("status") for item in (pod.get("status") or {}).get("conditions") or ()
+    }
     problems = []
     for gate in pod["spec"].get("readinessGates") or ():
         kind = gate["conditionType"]
@@ -154,7 +156,7 @@ def _disruption(state: PodState) -> list[Condition]:
 
 def _conditions(pod: Object, wanted: Sequence[Condition], now: datetime) -> list[dict[str, Any]]:
     """Give conditions their times, and keep those that others wrote."""
-    old = {item["type"]: item for item in (pod.get("status") or {}).get("conditions") or ()}
+    old = {item.get("type"): item for item in (pod.get("status") or {}).get("conditions") or ()}
     generation = pod["metadata"].get("generation")
     result = []
     for item in wanted:

@@ -88,6 +88,24 @@ async def test_status_of_a_definition(api: Any, crds: Any) -> None:
     await crds.wait("foos.example.com", "StatusUpdate")
 
 
+async def test_conditions_of_no_type_disturb_nobody(api: Any, crds: Any) -> None:
+    await crds.make()
+    path = f"{crds.path}/foos.example.com/status"
+    crd = await api.get(path)
+    nameless = {"type": "", "status": "", "lastTransitionTime": None, "message": "updated"}
+    crd["status"]["conditions"].append(nameless)
+    updated = await api.put(path, crd)
+    assert updated["spec"] == crd["spec"]
+    assert "updated" in [one.get("message") for one in updated["status"]["conditions"]]
+    change = [{"op": "add", "path": "/status/conditions", "value": [{"message": "patched"}]}]
+    patched = await api.patch(path, change, "json")
+    assert [one["message"] for one in patched.json["status"]["conditions"]] == ["patched"]
+    settled = await crds.wait("foos.example.com", "Established")
+    types = [one.get("type", "") for one in settled["status"]["conditions"]]
+    assert types == ["", "NamesAccepted", "Established"]
+    await api.create(crds.foos, crds.foo())
+
+
 SCHEMA = "spec.validation.openAPIV3Schema"
 FAULTS: dict[str, tuple[Any, str]] = {
     "untyped field": (

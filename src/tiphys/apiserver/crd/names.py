@@ -33,8 +33,8 @@ def set_condition(crd: Object, type_: str, status: str, reason: str, message: st
     if crd["metadata"].get("generation"):
         new["observedGeneration"] = crd["metadata"]["generation"]
     for index, old in enumerate(conditions):
-        if old["type"] == type_:
-            if old["status"] == status:
+        if old.get("type") == type_:  # anybody may write conditions, without a type too
+            if old.get("status") == status:
                 new["lastTransitionTime"] = old.get("lastTransitionTime", now)
             conditions[index] = new
             return
