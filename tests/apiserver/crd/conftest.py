@@ -92,7 +92,7 @@ class Crds:
             for line in chunk.splitlines():
                 crd = orjson.loads(line)["object"]
                 for condition in (crd.get("status") or {}).get("conditions") or ():
-                    if (condition["type"], condition["status"]) == (type_, status):
+                    if (condition.get("type"), condition.get("status")) == (type_, status):
                         await response.stream.aclose()
                         return crd
         raise AssertionError("the watch ended")
