@@ -162,7 +162,7 @@ FAULTS: dict[str, tuple[Any, list[str]]] = {
     ),
     "what is not done here": (
         document(
-            extenders=[{"urlPrefix": "http://x"}],
+            extenders=[{"urlPrefix": "http://x", "preemptVerb": "preempt"}],
             profiles=[
                 {
                     "plugins": {"bind": {"disabled": [{"name": "DefaultBinder"}]}},
@@ -175,7 +175,7 @@ FAULTS: dict[str, tuple[Any, list[str]]] = {
             ],
         ),
         [
-            "extenders: not supported",
+            "extenders[0].preemptVerb: not supported",
             "profiles[0].plugins.bind.disabled: not supported: turn the plugin off at multiPoint",
             "profiles[0].pluginConfig[0].args.defaultingType: not supported: only 'List' is",
             'profiles[0].pluginConfig[2]: Duplicate value: "InterPodAffinity"',

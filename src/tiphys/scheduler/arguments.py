@@ -7,7 +7,7 @@ Source: kubescheduler.config.k8s.io/v1, the ``*Args`` kinds.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tiphys.apimachinery.names import is_qualified_name
@@ -42,6 +42,11 @@ class Arguments:
     hard_affinity_weight: int = 1
     ignore_others_wishes: bool = False
     """Preferred terms of placed pods count only for pods with such terms of their own."""
+
+    def ignoring(self, resources: frozenset[str]) -> Arguments:
+        """Return the same, with more extended resources that nodes need not have."""
+        judgement = replace(self.judgement, ignored=self.judgement.ignored | resources)
+        return replace(self, judgement=judgement)
 
 
 class _Faults:

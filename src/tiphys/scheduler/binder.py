@@ -15,6 +15,7 @@ from tiphys.apimachinery.meta import Object, object_key, split_key
 from tiphys.client.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, RESOURCE_CLAIMS
 from tiphys.client.rest import Client
 from tiphys.scheduler.devices.state import allocation_of
+from tiphys.scheduler.extenders import Extenders
 from tiphys.scheduler.plugins.dynamic import DeviceChoice, is_reserved_for
 from tiphys.scheduler.plugins.volumes import VolumeChoice, is_bound
 from tiphys.scheduler.podinfo import PodInfo
@@ -73,8 +74,9 @@ def reserved(claim: Object, allocation: dict[str, Any] | None, info: PodInfo) ->
 class Binder:
     """Binds pods. ``claims_changed`` must be called whenever a claim did."""
 
-    def __init__(self, client: Client, volumes: Volumes) -> None:
+    def __init__(self, client: Client, volumes: Volumes, extenders: Extenders | None = None) -> None:
         self._client = client
+        self._extenders = extenders or Extenders(())
         self._volumes = volumes
         self._changed = asyncio.Event()
 
@@ -86,13 +88,17 @@ class Binder:
     async def bind(self, assumed: Assumed) -> None:
         """Bind the pod's volumes, then the pod.
 
-        Raises StatusError, TransportError, VolumesNotBound or ClaimNotReserved.
+        Raises StatusError, TransportError, VolumesNotBound, ClaimNotReserved or ExtenderFailed.
         """
         info = assumed.info
         if assumed.volumes.bind or assumed.volumes.provision:
             await self._bind_volumes(assumed)
         for key, allocation in assumed.devices.claims:
             await self._reserve(key, allocation, info)
+        binder = self._extenders.binder_of(info)
+        if binder is not None:
+            await binder.bind(info, assumed.node)
+            return
         name = info.pod["metadata"]["name"]
         binding = {
             "apiVersion": "v1",

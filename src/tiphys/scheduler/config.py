@@ -7,11 +7,12 @@ Source: kubescheduler.config.k8s.io/v1.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.scheduler.arguments import Arguments, read_arguments
+from tiphys.scheduler.extender_config import ExtenderSettings, read_extenders
 
 API_VERSION = "kubescheduler.config.k8s.io/v1"
 KIND = "KubeSchedulerConfiguration"
@@ -85,6 +86,7 @@ class Configuration:
     initial_backoff_s: float = 1.0
     max_backoff_s: float = 10.0
     leader_election: dict[str, Any] = field(default_factory=dict)
+    extenders: tuple[ExtenderSettings, ...] = ()
 
 
 def read_configuration(document: Any, known: Iterable[str] = ()) -> Configuration:
@@ -100,8 +102,7 @@ def read_configuration(document: Any, known: Iterable[str] = ()) -> Configuratio
             f'no kind "{KIND}" is registered for version "{document.get("apiVersion")}" in scheme'
         )
     faults = [f'unknown field "{name}"' for name in sorted(document.keys() - _TOP)]
-    if document.get("extenders"):
-        faults.append("extenders: not supported")
+    extenders = read_extenders(document.get("extenders") or (), faults)
     percentage = document.get("percentageOfNodesToScore") or 0
     if not 0 <= percentage <= 100:
         faults.append(f"percentageOfNodesToScore: Invalid value: {percentage}: not in valid range [0-100]")
@@ -116,7 +117,14 @@ def read_configuration(document: Any, known: Iterable[str] = ()) -> Configuratio
     profiles = _profiles(document.get("profiles") or [{}], frozenset(known) | PLUGINS, faults)
     if faults:
         raise BadConfiguration("\n".join(faults))
-    return Configuration(profiles, float(initial), float(most), dict(document.get("leaderElection") or {}))
+    unchecked = frozenset(name for one in extenders for name in one.unchecked)
+    return Configuration(
+        tuple(replace(one, arguments=one.arguments.ignoring(unchecked)) for one in profiles),
+        float(initial),
+        float(most),
+        dict(document.get("leaderElection") or {}),
+        extenders,
+    )
 
 
 def _profiles(

@@ -44,7 +44,8 @@ class FilterPlugin(Protocol):
     list[str]`` (the reasons against the row; empty: it passes), which what-if questions ask instead.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def filter(self, info: PodInfo, columns: Columns) -> Filtered | None: ...
 
@@ -52,7 +53,8 @@ class FilterPlugin(Protocol):
 class ScorePlugin(Protocol):
     """Ranks feasible nodes by whole numbers from 0 to 100. Returns None when all are alike to it."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None: ...
 

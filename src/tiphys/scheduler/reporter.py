@@ -47,16 +47,19 @@ class Reporter:
         recorder = self._recorders[scheduler_of(asked.pod)]
         recorder.record(about.pod, type=type_, reason=reason, message=message)
 
-    async def unschedulable(self, info: PodInfo, message: str, nominated: str | None) -> None:
+    async def unschedulable(
+        self, info: PodInfo, message: str, nominated: str | None, why: str = "Unschedulable"
+    ) -> None:
         """Write the condition and event; ``nominated`` None leaves the promised node as it is."""
         log.info("pod unschedulable pod=%s why=%s", info.key, message)
         self._record(info, info, "Warning", "FailedScheduling", message)
         current = get_condition(info.pod, "PodScheduled") or {}
         status: dict[str, Any] = {}
-        same = current.get("status") == "False" and current.get("reason") == "Unschedulable"
+        same = current.get("status") == "False" and current.get("reason") == why
         if not same or current.get("message") != message:
             since = current.get("lastTransitionTime") if current.get("status") == "False" else None
-            status["conditions"] = [self._condition(info.pod, "PodScheduled", "False", message, since)]
+            condition = self._condition(info.pod, "PodScheduled", "False", message, since)
+            status["conditions"] = [{**condition, "reason": why}]
         written = (info.pod.get("status") or {}).get("nominatedNodeName") or ""
         if nominated is not None and nominated != written:
             status["nominatedNodeName"] = nominated or None

@@ -41,6 +41,7 @@ from tiphys.client.transport import TransportError
 from tiphys.scheduler.binder import Assumed, Binder, ClaimNotReserved, VolumesNotBound
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.config import Configuration, ProfileSettings
+from tiphys.scheduler.extenders import ExtenderFailed, Extenders
 from tiphys.scheduler.framework import Decision, Profile, decide
 from tiphys.scheduler.metrics import ERROR, SCHEDULED, UNSCHEDULABLE, SchedulerMetrics
 from tiphys.scheduler.plugins.dynamic import choose_devices, deallocatable, waits_for_claims
@@ -100,7 +101,8 @@ class Scheduler:
         recorders = {name: recorder or client.events(component=name) for name in self._profiles}
         self._reporter = Reporter(client, recorders, self._clock)
         self._columns = Columns()
-        self._binder = Binder(client, self._columns.volumes)
+        self._extenders = Extenders(settings.extenders)
+        self._binder = Binder(client, self._columns.volumes, self._extenders)
         self._queue = SchedulingQueue(
             initial_backoff_s=settings.initial_backoff_s, max_backoff_s=settings.max_backoff_s
         )
@@ -116,6 +118,12 @@ class Scheduler:
         Raises:
             LeadershipLost: another instance may work now; this one must end.
         """
+        try:
+            await self._run()
+        finally:
+            await self._extenders.close()
+
+    async def _run(self) -> None:
         if not self._options.leader_elect:
             await self._lead()
             return
@@ -302,7 +310,17 @@ class Scheduler:
         self._turn += 1
         queued.tried_at_s = self._clock.monotonic()
         profile = self._profiles[scheduler_of(info.pod)]
-        decision = decide(info, self._columns, profile, turn=self._turn)
+        asked = profile
+        if self._extenders.concern(info):
+            try:
+                asked = await self._extenders.consult(info, self._columns, profile)
+            except ExtenderFailed as error:
+                await self._fault(queued, error)
+                return
+            if queued.info.uid not in self._queue:
+                return  # deleted or bound while they were asked
+            info = queued.info
+        decision = decide(info, self._columns, asked, turn=self._turn)
         if not decision.node:
             await self._fail(queued, decision, profile)
             return
@@ -323,6 +341,12 @@ class Scheduler:
             group.create_task(self._bind(assumed))  # may wait long: it must not hold up the crew
         else:
             await self._jobs.put(partial(self._bind, assumed))
+
+    async def _fault(self, queued: Queued, error: Exception) -> None:
+        """Take a try back that failed for no fault of the pod's."""
+        self._tried(queued, ERROR)
+        self._queue.retry(queued, self._clock.monotonic())
+        await self._jobs.put(partial(self._report, queued.info, str(error), None, "SchedulerError"))
 
     async def _fail(self, queued: Queued, decision: Decision, profile: Profile) -> None:
         info = queued.info
@@ -361,9 +385,11 @@ class Scheduler:
         self._columns.nominate(info, node)
         return released
 
-    async def _report(self, info: PodInfo, message: str, nominated: str | None) -> None:
+    async def _report(
+        self, info: PodInfo, message: str, nominated: str | None, reason: str = "Unschedulable"
+    ) -> None:
         if info.uid in self._queue:  # else it was bound or deleted meanwhile
-            await self._reporter.unschedulable(info, message, nominated)
+            await self._reporter.unschedulable(info, message, nominated, reason)
 
     async def _preempt(self, info: PodInfo, preemption: Preemption) -> None:
         if not await self._reporter.preempt(info, preemption):
@@ -388,7 +414,7 @@ class Scheduler:
     async def _bind(self, assumed: Assumed) -> None:
         try:
             await self._binder.bind(assumed)
-        except (StatusError, TransportError, VolumesNotBound, ClaimNotReserved) as error:
+        except (StatusError, TransportError, VolumesNotBound, ClaimNotReserved, ExtenderFailed) as error:
             self._tried(assumed.queued, ERROR)
             self._undo(assumed, error)
             return
