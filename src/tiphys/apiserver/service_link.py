@@ -59,14 +59,24 @@ async def resolve(backend: Backend, namespace: str, name: str, port: int) -> End
     return Endpoint(host, number, server_name)
 
 
-async def _addresses(backend: Backend, namespace: str, name: str, port: str) -> list[tuple[str, int]]:
-    """Return ready (address, port) pairs, from EndpointSlices or else from Endpoints."""
+async def _slices(backend: Backend, namespace: str, name: str) -> list[Object]:
     chosen = parse_selector(f"kubernetes.io/service-name={name}")
     slices = await find_all(backend, "discovery.k8s.io", "v1", "endpointslices", namespace)
+    return [item for item in slices if chosen.matches(item["metadata"].get("labels") or {})]
+
+
+async def has_slices(backend: Backend, namespace: str, name: str) -> bool:
+    """Tell whether anything is known of what serves behind a Service, ready or not."""
+    if await _slices(backend, namespace, name):
+        return True
+    return await find(backend, "", "v1", "endpoints", name, namespace) is not None
+
+
+async def _addresses(backend: Backend, namespace: str, name: str, port: str) -> list[tuple[str, int]]:
+    """Return ready (address, port) pairs, from EndpointSlices or else from Endpoints."""
     found = [
         (endpoint["addresses"][0], int(one["port"]))
-        for item in slices
-        if chosen.matches(item["metadata"].get("labels") or {})
+        for item in await _slices(backend, namespace, name)
         for one in item.get("ports") or ()
         if (one.get("name") or "") == port and one.get("port")
         for endpoint in item.get("endpoints") or ()

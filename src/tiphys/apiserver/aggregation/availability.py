@@ -21,6 +21,7 @@ from tiphys.apiserver.service_link import (
     Endpoint,
     NoEndpoint,
     bundle_of,
+    has_slices,
     reason_of,
     resolve,
     tls_context,
@@ -28,6 +29,7 @@ from tiphys.apiserver.service_link import (
 from tiphys.wire import client
 
 _TIMEOUT_S = 5.0
+_ATTEMPTS = 5
 _HTTPS = 443
 _SELF = User("system:kube-aggregator", groups=(MASTERS,))
 
@@ -65,33 +67,46 @@ async def check(backend: Backend, service: Object, proxy: FrontProxy) -> Availab
     if found is None:
         return Availability(False, "ServiceNotFound", f"{where} is not present")
     spec = found.get("spec") or {}
-    if spec.get("type") != "ExternalName":
+    if spec.get("type") == "ClusterIP":  # what serves behind others is for the request to find out
         listening = next((one for one in spec.get("ports") or () if one.get("port") == port), None)
         if listening is None:
             return Availability(False, "ServicePortError", f"{where} is not listening on port {port}")
+        if not await has_slices(backend, namespace, name):
+            return Availability(False, "EndpointsNotFound", f"cannot find endpointslices for {where}")
         try:
-            endpoint = await resolve(backend, namespace, name, port)
+            await resolve(backend, namespace, name, port)
         except NoEndpoint:
             named = _quoted(listening.get("name") or "")
-            text = f"endpoints for {where} have no addresses with port name {named}"
+            text = f"endpointslices for {where} have no addresses with port name {named}"
             return Availability(False, "MissingEndpoints", text)
-    else:
-        endpoint = await resolve(backend, namespace, name, port)
-    return await _discover(service, endpoint, proxy)
+    return await _discover(backend, service, proxy)
 
 
-async def _discover(service: Object, endpoint: Endpoint, proxy: FrontProxy) -> Availability:
+async def _discover(backend: Backend, service: Object, proxy: FrontProxy) -> Availability:
+    """Try the discovery document: one endpoint that has it is enough."""
+    found = await _attempt(backend, service, proxy)
+    if not found.ok:
+        others = (_attempt(backend, service, proxy) for _ in range(_ATTEMPTS - 1))
+        tried = await asyncio.gather(*others)
+        found = next((one for one in tried if one.ok), found)
+    return found
+
+
+async def _attempt(backend: Backend, service: Object, proxy: FrontProxy) -> Availability:
     spec = service["spec"]
     path = f"/apis/{spec['group']}/{spec['version']}"
+    reference = spec["service"]
+    try:
+        endpoint = await resolve(backend, reference["namespace"], reference["name"], port_of(service))
+    except NoEndpoint as error:
+        return Availability(False, "FailedDiscoveryCheck", str(error))
     url = f"https://{endpoint.host}:{endpoint.port}{path}"
     try:
-        status, body = await fetch(service, endpoint, proxy, path)
+        status, body = await fetch(service, endpoint, proxy, path, verified=False)
     except client.ConnectFailed as error:
         why = f'Get "{url}": {reason_of(error, endpoint.server_name)}'
     except TimeoutError:
-        why = f'Get "{url}": context deadline exceeded'
-    except (ssl.SSLError, ValueError) as error:
-        why = f'Get "{url}": unable to load root certificates: {error}'
+        why = f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
     else:
         if 200 <= status < 300:
             v2, v3 = await _openapi(service, endpoint, proxy, path)
@@ -101,14 +116,21 @@ async def _discover(service: Object, endpoint: Endpoint, proxy: FrontProxy) -> A
     return Availability(False, "FailedDiscoveryCheck", text)
 
 
-async def fetch(service: Object, endpoint: Endpoint, proxy: FrontProxy, path: str) -> tuple[int, bytes]:
-    """GET a path of a remote API as this server itself. Raises ConnectFailed, TimeoutError, ssl.SSLError."""
+async def fetch(
+    service: Object, endpoint: Endpoint, proxy: FrontProxy, path: str, *, verified: bool = True
+) -> tuple[int, bytes]:
+    """GET a path of a remote API as this server itself; whether it is there can be asked without trust.
+
+    Raises:
+        ConnectFailed, TimeoutError, ssl.SSLError, ValueError.
+    """
     headers = headers_for(_SELF, [("Accept", "application/json")])
     headers.append(("Host", endpoint.server_name))
+    context = context_of(service, proxy) if verified else tls_context(b"", insecure=True, client=proxy.client)
     async with asyncio.timeout(_TIMEOUT_S):
         answer = await client.send(
             endpoint.host, endpoint.port, "GET", path, headers,
-            ssl_context=context_of(service, proxy), server_name=endpoint.server_name,
+            ssl_context=context, server_name=endpoint.server_name,
         )  # fmt: skip
         try:
             return answer.status, await answer.read()

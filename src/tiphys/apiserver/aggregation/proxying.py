@@ -22,14 +22,17 @@ from tiphys.wire.message import Request, Response
 async def pass_through(
     backend: Backend, service: Object, proxy: FrontProxy, request: Request, user: User
 ) -> Response:
-    """Return the remote API's answer, or a 503 where there is none."""
+    """Return the remote API's answer, or a 503 where there is none; a 500 for a bundle that is none."""
     if not is_available(service):
         return _unavailable("service unavailable")
     reference = service["spec"]["service"]
     try:
-        endpoint = await resolve(backend, reference["namespace"], reference["name"], port_of(service))
         context = context_of(service, proxy)
-    except (NoEndpoint, ssl.SSLError, ValueError):
+    except (ssl.SSLError, ValueError):
+        return _plain(500, "unable to load root certificates: unable to parse bytes as PEM block")
+    try:
+        endpoint = await resolve(backend, reference["namespace"], reference["name"], port_of(service))
+    except NoEndpoint:
         return _unavailable("service unavailable")
     headers = headers_for(user, list(request.headers.items()), upgrade=request.headers.get("upgrade", ""))
     headers.append(("Host", f"{endpoint.server_name}:{port_of(service)}"))
@@ -48,5 +51,9 @@ async def pass_through(
 
 
 def _unavailable(text: str) -> Response:
+    return _plain(503, text)
+
+
+def _plain(status: int, text: str) -> Response:
     headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
-    return Response(503, headers, f"{text}\n".encode())
+    return Response(status, headers, f"{text}\n".encode())
