@@ -53,7 +53,11 @@ def storage_class(name: str, provisioner: str = "example.com/disks", **more: Any
 def cluster(*objects: dict[str, Any]) -> Columns:
     made = columns(node("a", labels={"disk": "ssd"}), node("b", labels={"disk": "hdd"}))
     for one in objects:
-        if "provisioner" in one:
+        if "storageClassName" in one:
+            made.volumes.set_capacity(None, one)
+        elif "storageCapacity" in one.get("spec", {}):
+            made.volumes.set_driver(None, one)
+        elif "provisioner" in one:
             made.volumes.set_class(None, one)
         elif "capacity" in one["spec"]:
             made.volumes.set_volume(None, one)
@@ -65,6 +69,25 @@ def cluster(*objects: dict[str, Any]) -> Columns:
 def using(*claims: str) -> PodInfo:
     volumes = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims or ("data",)]
     return info("web", volumes=volumes)
+
+
+def left(disk: str | None, size: str = "", *, largest: str = "", kind: str = "made") -> dict[str, Any]:
+    """Return what a driver says is left on nodes with that disk (None: it does not say where)."""
+    made: dict[str, Any] = {
+        "metadata": {"name": f"{kind}-{disk}", "namespace": "csi"},
+        "storageClassName": kind,
+    }
+    if disk is not None:
+        made["nodeTopology"] = {"matchLabels": {"disk": disk}}
+    return {
+        **made,
+        **({"capacity": size} if size else {}),
+        **({"maximumVolumeSize": largest} if largest else {}),
+    }
+
+
+def driver(*, says: bool = True) -> dict[str, Any]:
+    return {"metadata": {"name": "example.com/disks"}, "spec": {"storageCapacity": says}}
 
 
 STATIC = storage_class("static", "kubernetes.io/no-provisioner")
@@ -95,11 +118,32 @@ MESSAGES: dict[str, tuple[list[dict[str, Any]], str]] = {
         [claim(kind="static", size="3Gi"), STATIC, volume("pv", kind="static")],
         "2 node(s) didn't find available persistent volumes to bind.",
     ),
+    "no space left": (
+        [
+            claim(kind="made", size="3Gi"),
+            storage_class("made"),
+            driver(),
+            left("ssd", "2Gi"),
+            left("hdd", "1Gi"),
+        ],
+        "2 node(s) did not have enough free storage.",
+    ),
+    "space elsewhere, in another class, or nowhere": (
+        [
+            claim(kind="made"), storage_class("made"), driver(),
+            left("tape", "9Gi"), left(None, "9Gi"), left("ssd", "9Gi", kind="other"), left("hdd"),
+        ],
+        "2 node(s) did not have enough free storage.",
+    ),
+    "space, but not for one volume": (
+        [claim(kind="made", size="3Gi"), storage_class("made"), driver(), left("ssd", "9Gi", largest="2Gi")],
+        "2 node(s) did not have enough free storage.",
+    ),
     "taken by another": (
         [claim(kind="static"), STATIC, volume("pv", kind="static", claimRef={"name": "x", "namespace": "y"})],
         "2 node(s) didn't find available persistent volumes to bind.",
     ),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", MESSAGES.values(), ids=MESSAGES.keys())
@@ -129,6 +173,21 @@ CHOICES: dict[str, tuple[list[dict[str, Any]], tuple[str, ...], str, VolumeChoic
         ("data", "more"),
         "a",
         VolumeChoice(bind=(("default/data", "pv3"), ("default/more", "pv5"))),
+    ),
+    "made where there is space": (
+        [
+            claim(kind="made", size="3Gi"), storage_class("made"), driver(),
+            left("hdd", "3Gi"), left("ssd", "1Gi"),
+        ],
+        ("data",),
+        "b",
+        VolumeChoice(provision=("default/data",)),
+    ),
+    "a volume that is there needs no space": (
+        [claim(kind="made"), storage_class("made"), driver(), volume("pv", disk="ssd", kind="made")],
+        ("data",),
+        "a",
+        VolumeChoice(bind=(("default/data", "pv"),)),
     ),
     "made where its class allows": (
         [
@@ -160,6 +219,18 @@ def test_masks_follow_the_volume() -> None:
     assert decide(using(), made, profile).node == "b"
     made.volumes.set_volume(None, volume("pv", disk="ssd"))
     assert decide(using(), made, profile).node == "a"
+
+
+def test_space_counts_only_for_drivers_that_speak_of_it() -> None:
+    objects = [claim(kind="made", size="3Gi"), storage_class("made"), left("ssd", "1Gi")]
+    for silent in ([], [driver(says=False)]):
+        assert decide(using(), cluster(*objects, *silent), default_profile()).node
+    made, profile = cluster(*objects, driver()), default_profile()
+    assert not decide(using(), made, profile).node
+    made.volumes.set_capacity(left("ssd", "1Gi"), left("ssd", "4Gi"))
+    assert decide(using(), made, profile).node == "a"
+    made.volumes.set_capacity(left("ssd", "4Gi"), None)
+    assert not decide(using(), made, profile).node
 
 
 def test_ephemeral_claims_must_be_the_pods_own() -> None:

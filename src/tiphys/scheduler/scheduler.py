@@ -22,7 +22,9 @@ from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.events import EventRecorder
 from tiphys.client.informer import Informer, InformerSet
 from tiphys.client.kinds import (
+    CSI_DRIVERS,
     CSI_NODES,
+    CSI_STORAGE_CAPACITIES,
     DEVICE_CLASSES,
     NAMESPACES,
     NODES,
@@ -139,6 +141,8 @@ class Scheduler:
             (self._informers.get(PERSISTENT_VOLUMES), self._on_volume),
             (self._informers.get(STORAGE_CLASSES), self._on_class),
             (self._informers.get(CSI_NODES), self._on_csi_node),
+            (self._informers.get(CSI_DRIVERS), self._on_driver),
+            (self._informers.get(CSI_STORAGE_CAPACITIES), self._on_capacity),
             (self._informers.get(VOLUME_ATTACHMENTS), self._on_attachment),
             (self._informers.get(RESOURCE_CLAIMS), self._on_resource_claim),
             (self._informers.get(RESOURCE_SLICES), self._on_slice),
@@ -194,6 +198,15 @@ class Scheduler:
     def _on_csi_node(self, old: Object | None, new: Object | None) -> None:
         self._columns.volumes.set_csi_node(old, new)
         self._moved("volume")
+
+    def _on_driver(self, old: Object | None, new: Object | None) -> None:
+        self._columns.volumes.set_driver(old, new)
+        self._moved("volume")
+
+    def _on_capacity(self, old: Object | None, new: Object | None) -> None:
+        self._columns.volumes.set_capacity(old, new)
+        if new is not None:
+            self._moved("volume")
 
     def _on_attachment(self, old: Object | None, new: Object | None) -> None:
         self._columns.volumes.set_attachment(old, new)

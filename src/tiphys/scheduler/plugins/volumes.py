@@ -25,6 +25,7 @@ from tiphys.scheduler.podinfo import PodInfo
 UNBOUND_IMMEDIATE = "pod has unbound immediate PersistentVolumeClaims"
 NODE_CONFLICT = "node(s) didn't match PersistentVolume's node affinity"
 BIND_CONFLICT = "node(s) didn't find available persistent volumes to bind"
+NOT_ENOUGH_SPACE = "node(s) did not have enough free storage"
 VOLUME_GONE = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
 
 _NO_PROVISIONER = "kubernetes.io/no-provisioner"
@@ -117,13 +118,16 @@ class VolumeBinding:
         passes = columns.alive.copy()
         for mask, _ in against:
             passes &= mask
+        lacking: dict[int, str] = {}
         if free:
             for row in np.flatnonzero(passes).tolist():
-                passes[row] = _choose(free, columns, columns.nodes[row] or {}) is not None
+                choice = _choose(free, columns, columns.nodes[row] or {})
+                if isinstance(choice, str):
+                    passes[row], lacking[row] = False, choice
 
         def reasons(row: int) -> list[str]:
             found = sorted({text for mask, text in against if not mask[row]})
-            return found or [BIND_CONFLICT]
+            return found or [lacking.get(row, BIND_CONFLICT)]
 
         return Filtered(passes, reasons, unresolvable=True)
 
@@ -149,7 +153,8 @@ def choose_volumes(info: PodInfo, columns: Columns, node_name: str) -> VolumeCho
     node = None if row is None else columns.nodes[row]
     if node is None or not info.claims:
         return VolumeChoice()
-    return _choose(_claims_of(info, columns)[1], columns, node) or VolumeChoice()
+    choice = _choose(_claims_of(info, columns)[1], columns, node)
+    return VolumeChoice() if isinstance(choice, str) else choice
 
 
 _Free = dict[str, tuple[Object, list[Object]]]
@@ -169,8 +174,8 @@ def _claims_of(info: PodInfo, columns: Columns) -> tuple[list[Object], _Free]:
     return bound, free
 
 
-def _choose(free: _Free, columns: Columns, node: Object) -> VolumeChoice | None:
-    """Give each unbound claim a volume or leave it to its provisioner; None when one can have neither."""
+def _choose(free: _Free, columns: Columns, node: Object) -> VolumeChoice | str:
+    """Give each unbound claim a volume or leave it to its provisioner; say why where one can have neither."""
     bind: dict[str, str] = {}
     provision: list[str] = []
     for key, (claim, volumes) in free.items():
@@ -183,10 +188,10 @@ def _choose(free: _Free, columns: Columns, node: Object) -> VolumeChoice | None:
         name = next(names, "")
         if name:
             bind[key] = name
-        elif _can_provision(claim, columns, node):
-            provision.append(key)
+        elif reason := _unprovisionable(claim, columns, node):
+            return reason
         else:
-            return None
+            provision.append(key)
     return VolumeChoice(tuple(bind.items()), tuple(provision))
 
 
@@ -237,13 +242,29 @@ def _storage(text: Any) -> int:
     return quantity.parse(str(text)).value() if text else 0
 
 
-def _can_provision(claim: Object, columns: Columns, node: Object) -> bool:
+def _unprovisionable(claim: Object, columns: Columns, node: Object) -> str:
+    """Say why no volume can be made for the claim on the node; nothing where one can."""
     storage_class = columns.volumes.classes.get(class_of(claim))
     if storage_class is None or storage_class.get("provisioner") in (None, "", _NO_PROVISIONER):
-        return False
+        return BIND_CONFLICT
     topologies = storage_class.get("allowedTopologies") or ()
     labels = node_labels(node)
-    return not topologies or any(
+    if topologies and not any(
         all(labels.get(one["key"]) in one["values"] for one in term.get("matchLabelExpressions") or ())
         for term in topologies
+    ):
+        return BIND_CONFLICT
+    return "" if _has_space(claim, storage_class["provisioner"], columns, labels) else NOT_ENOUGH_SPACE
+
+
+def _has_space(claim: Object, provisioner: str, columns: Columns, labels: dict[str, str]) -> bool:
+    """Ask what the driver has left there, if it is one that says so. Source: KEP-1472."""
+    wanted = ((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage")
+    driver = columns.volumes.drivers.get(provisioner) or {}
+    if not wanted or not (driver.get("spec") or {}).get("storageCapacity"):
+        return True
+    size = _storage(wanted)
+    return any(
+        one.largest >= size and one.where is not None and one.where.matches(labels)
+        for one in columns.volumes.capacities.get(class_of(claim), {}).values()
     )
