@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tiphys.apimachinery.meta import GVK, Object
-from tiphys.apis.certificates import validation
+from tiphys.apis.certificates import pod_request, validation
 from tiphys.apis.strategy import Strategy
 
 _GROUP = "certificates.k8s.io"
@@ -36,5 +36,12 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate_name=lambda _name: [],
         unconditional_update=False,
     ),
-    Strategy(GVK(_GROUP, "v1beta1", "PodCertificateRequest"), unconditional_update=False),
+    Strategy(
+        GVK(_GROUP, "v1beta1", "PodCertificateRequest"),
+        prepare_create=prepare_request,
+        validate=pod_request.validate_pod_request,
+        validate_update=pod_request.validate_pod_request_update,
+        validate_status_update=pod_request.validate_pod_request_status,
+        unconditional_update=False,
+    ),
 )

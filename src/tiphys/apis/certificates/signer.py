@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import invalid, required, too_long
+from tiphys.apimachinery.field_errors import invalid, invalid_all, required, too_long
+from tiphys.apimachinery.meta import Object
+from tiphys.apis.meta_validation import ANNOTATIONS_MAX_BYTES
 
 _DOMAIN_MAX = 253
 _NAME_MAX = 571
+_SHORTEST_S, _LONGEST_OWN_S, _LONGEST_S = 3600, 24 * 3600, 91 * 24 * 3600
 
 
 def signer_faults(name: str, path: str) -> list[FieldError]:
@@ -46,3 +49,23 @@ def bundle_name(name: str, signer: str) -> list[str]:
     if not name.startswith(prefix):
         return [f"ClusterTrustBundle for signerName {signer} must be named with prefix {prefix}"]
     return names.is_dns1123_subdomain(name.removeprefix(prefix))
+
+
+def expiration_range(signer: str) -> tuple[int, int]:
+    """Return the least and the most seconds that a pod's certificate by a signer may hold."""
+    domain = signer.partition("/")[0]
+    own = domain == "kubernetes.io" or domain.endswith(".kubernetes.io")
+    return _SHORTEST_S, _LONGEST_OWN_S if own else _LONGEST_S
+
+
+def user_annotation_faults(annotations: Object, path: str) -> list[FieldError]:
+    """Return every fault of what a user has to say to a signer: every key has a domain."""
+    faults: list[FieldError] = []
+    for key in annotations:
+        texts = names.is_qualified_name(key.lower())
+        if texts:
+            faults += invalid_all(path, key, texts)
+        elif "/" not in key:
+            faults.append(invalid(path, key, 'must be a domain-prefixed key (such as "acme.io/foo")'))
+    size = sum(len(key.encode()) + len(str(value or "").encode()) for key, value in annotations.items())
+    return faults + ([too_long(path, ANNOTATIONS_MAX_BYTES)] if size > ANNOTATIONS_MAX_BYTES else [])

@@ -17,7 +17,12 @@ from tiphys.apimachinery.field_errors import (
     required,
 )
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.certificates.signer import bundle_name, signer_faults
+from tiphys.apis.certificates.signer import (
+    bundle_name,
+    expiration_range,
+    signer_faults,
+    user_annotation_faults,
+)
 from tiphys.apis.core.env_validation import VOLUME_FIELDS, field_reference, resource_field
 from tiphys.apis.core.resource_validation import parse_amount
 from tiphys.apis.core.volume_sources import POD_ORDER, POD_SOURCES, SHOWN_TWICE, Check, long_portal
@@ -29,6 +34,8 @@ _READ_ONLY = ("Disabled", "Enabled", "IfPossible")
 _MODE_MAX = 0o777
 _MODE_TEXT = "must be a number between 0 and 0777 (octal), both inclusive"
 _TOKEN_LIFETIME = (600, 1 << 32)
+_KEY_TYPES = ("RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519")
+_KEY_FILES = ("credentialBundlePath", "keyPath", "certificateChainPath")
 
 
 def validate_volumes(spec: Object, path: str) -> tuple[list[FieldError], dict[str, Object]]:
@@ -192,7 +199,31 @@ def _projection(part: Object, path: str, whole: str, taken: set[str]) -> list[Fi
     if isinstance(bundle, dict):
         faults += _trust_bundle(bundle, f"{path}.clusterTrustBundlePEM")
         faults += _twice({"items": [bundle]}, None, whole, taken)
+    if isinstance(part.get("podCertificate"), dict):
+        faults += _pod_certificate(part["podCertificate"], f"{path}.podCertificate", taken)
     return faults
+
+
+def _pod_certificate(source: Object, path: str, taken: set[str]) -> Iterator[FieldError]:
+    """A key and its certificates, in one file or in two."""
+    signer, kind = source.get("signerName") or "", source.get("keyType") or ""
+    yield from signer_faults(signer, f"{path}.signerName")
+    yield from user_annotation_faults(peek(source, "userAnnotations"), f"{path}.userAnnotations")
+    if kind not in _KEY_TYPES:
+        yield not_supported(f"{path}.keyType", kind, _KEY_TYPES)
+    seconds, (least, most) = source.get("maxExpirationSeconds"), expiration_range(signer)
+    if seconds is not None and not least <= seconds <= most:
+        text = f"must be in the range [{least}, {most}]"
+        yield invalid(f"{path}.maxExpirationSeconds", seconds, text)
+    files = {key: source[key] for key in _KEY_FILES if source.get(key)}
+    if not files:
+        text = "specify at least one of credentialBundlePath, keyPath, and certificateChainPath"
+        yield required(path, text)
+    for key, target in files.items():
+        yield from _reserved_relative(target, f"{path}.{key}")
+        if target in taken:
+            yield invalid(f"{path}.{key}", target, "conflicting duplicate paths")
+        taken.add(target)
 
 
 def _twice(source: Object, name: str | None, path: str, taken: set[str]) -> Iterator[FieldError]:
