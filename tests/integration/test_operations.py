@@ -88,5 +88,6 @@ async def check_status(cluster, gvr, name, namespace):
         return
     patch = {"metadata": {"annotations": {"by": "status"}}, "spec": {}}
     after = await cluster.client.patch(gvr, name, namespace, patch, subresource="status")
+    assert after["metadata"]["annotations"]["by"] == "status"
     assert after.get("spec") == before.get("spec")
     assert after["metadata"].get("generation") == before["metadata"].get("generation")
