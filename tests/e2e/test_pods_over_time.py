@@ -29,9 +29,23 @@ def _restarts(cluster: RunningCluster) -> dict[str, int]:
     }
 
 
+def asking_sidecar(server: str) -> Object:
+    """A sidecar that passes on to ``server`` what it is asked: ``/cgi-bin/ask?path``."""
+    ask = f'#!/bin/sh\necho; wget -qO- "http://{server}/$QUERY_STRING"'
+    script = (
+        f"mkdir /tmp/cgi-bin; echo '{ask}' > /tmp/cgi-bin/ask; chmod +x /tmp/cgi-bin/ask;"
+        " echo ok > /tmp/health; trap 'exit 0' TERM; httpd -f -p 8080 -h /tmp & wait"
+    )
+    probe = {"httpGet": {"path": "/health?msg=startup", "port": 8080}, "periodSeconds": 1}
+    return {**container(script), "name": "beside", "restartPolicy": "Always", "startupProbe": probe}
+
+
 def test_hooks(cluster: RunningCluster) -> None:
-    """Each hook asks a server, whose log tells which came; those before the stop come before the stop."""
-    hooks = [f"{when}-{how}" for when in ("start", "stop") for how in ("exec", "http")]
+    """Each hook asks a server, whose log tells which came; those before the stop come before the stop.
+
+    The last of each kind asks its own pod, where a sidecar is there before the container and after it.
+    """
+    hooks = [f"{when}-{how}" for when in ("start", "stop") for how in ("exec", "http", "own")]
     cluster.apply(pod("server", container(_SERVE.format(files=" ".join(hooks)))))
     cluster.ready("server")
     ip = cluster.path("pod/server", ".status.podIP")
@@ -39,22 +53,33 @@ def test_hooks(cluster: RunningCluster) -> None:
     def hook(name: str) -> Object:
         if name.endswith("exec"):
             return {"exec": {"command": ["wget", "-qO-", f"http://{ip}/{name}"]}}
+        if name.endswith("own"):
+            return {"httpGet": {"port": 8080, "path": f"/cgi-bin/ask?{name}"}}
         return {"httpGet": {"host": ip, "port": 80, "path": f"/{name}"}}
 
     cluster.apply(
-        *(pod(name, container(lifecycle={_WHEN[name[:5]]: hook(name)})) for name in hooks),
+        *(
+            pod(
+                name,
+                container(lifecycle={_WHEN[name[:5]]: hook(name)}),
+                initContainers=[asking_sidecar(ip)] if name.endswith("own") else [],
+            )
+            for name in hooks
+        ),
         pod("sleeper", container(lifecycle={"preStop": {"sleep": {"seconds": 2}}})),
         pod("refused", container(lifecycle={"postStart": {"exec": {"command": ["false"]}}})),
     )
     cluster.ready(*hooks, "sleeper")
-    said = eventually(lambda: (log := cluster.kubectl("logs", "server")).count("start-") >= 2 and log)
+    said = eventually(lambda: (log := cluster.kubectl("logs", "server")).count("start-") >= 3 and log)
     assert "url:/start-exec" in said
     assert "url:/start-http" in said
+    assert "url:/start-own" in said
     assert "url:/stop-" not in said
     cluster.kubectl("delete", "pod", *hooks, "sleeper")
     said = cluster.kubectl("logs", "server")
     assert "url:/stop-exec" in said
     assert "url:/stop-http" in said
+    assert "url:/stop-own" in said
     assert "FailedPostStartHook" in cluster.kubectl("get", "events")
     assert cluster.path("pod/refused", ".status.containerStatuses[0].ready") == "false"
 
