@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 import re2
-from re2 import _re2
+from re2 import _re2  # pyright: ignore[reportAttributeAccessIssue]  (an extension without stubs)
 
 _MAX_REPEAT: Final = 1000
 _MAX_DEPTH: Final = 1000

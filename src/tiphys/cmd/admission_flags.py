@@ -7,13 +7,13 @@ from typing import Final
 
 import click
 
-from tiphys.apiserver.admission.chain import PLUGINS
+from tiphys.apiserver.admission.chain import NAMES
 
 log = logging.getLogger(__name__)
 
 _ALWAYS: Final = frozenset({"CertificateRequests", "RbacEscalation"})
 """Rules that are no plugins of their own upstream: nobody turns them off."""
-_BUILT: Final = frozenset(str(plugin.NAME) for plugin in PLUGINS) - _ALWAYS | {
+_BUILT: Final = NAMES - _ALWAYS | {
     "CertificateApproval",
     "CertificateSigning",
     "CertificateSubjectRestriction",
@@ -22,11 +22,10 @@ _BUILT: Final = frozenset(str(plugin.NAME) for plugin in PLUGINS) - _ALWAYS | {
 """What works here, under upstream's names; the certificates' plugins are one of ours."""
 _KNOWN: Final = _BUILT | {
     *("AlwaysDeny", "AlwaysPullImages", "ClusterTrustBundleAttest", "DenyServiceExternalIPs"),
-    *("EventRateLimit", "PersistentVolumeClaimResize"),
-    *("ExtendedResourceToleration", "ImagePolicyWebhook", "LimitPodHardAntiAffinityTopology"),
+    *("EventRateLimit", "ExtendedResourceToleration"),
+    *("ImagePolicyWebhook", "LimitPodHardAntiAffinityTopology"),
     *("NamespaceAutoProvision", "NamespaceExists", "NodeDeclaredFeatureValidator"),
     *("OwnerReferencesPermissionEnforcement", "PodNodeSelector", "PodTolerationRestriction"),
-    *("PodTopologyLabels",),
 }
 
 

@@ -8,16 +8,19 @@ has its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 from tiphys.apiserver.admission import (
     certificates,
+    claim_resize,
     escalation,
     ingress_class,
     limit_ranger,
     namespace_lifecycle,
     node_restriction,
+    pod_resize,
     pod_security,
+    pod_topology,
     priority,
     resource_quota,
     runtime_class,
@@ -86,16 +89,21 @@ PLUGINS: tuple[Plugin | type[Plugin], ...] = (
     tolerations.DefaultTolerationSeconds(),
     storage_class.DefaultStorageClass(),
     storage_protection.StorageObjectInUseProtection(),
+    claim_resize.PersistentVolumeClaimResize(),
     runtime_class.RuntimeClass(),
     ingress_class.DefaultIngressClass(),
     certificates.CertificateRequests(),
     escalation.RbacEscalation(),
+    pod_topology.PodTopologyLabels(),
+    pod_resize.PodResizeValidator(),
     MutatingAdmissionPolicy,
     webhooks.MutatingAdmissionWebhook,
     ValidatingAdmissionPolicy,
     webhooks.ValidatingAdmissionWebhook,
     resource_quota.ResourceQuota(),
 )
+
+NAMES: Final = frozenset(str(plugin.NAME) for plugin in cast("tuple[Any, ...]", PLUGINS))
 
 
 class _About(NamedTuple):

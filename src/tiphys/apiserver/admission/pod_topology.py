@@ -1,0 +1,42 @@
+"""A pod learns its node's zone and region as labels of its own, so that its containers can read them.
+
+Source: the "Admission Control" page, PodTopologyLabels; KEP-4742.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tiphys.apimachinery.errors import NotFound
+from tiphys.apiserver.admission.attributes import Attributes
+
+_LABELS: Final = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
+
+
+class PodTopologyLabels:
+    """Puts the labels on the Binding, which hands them to the pod, or on a pod that is made on its node."""
+
+    NAME = "PodTopologyLabels"
+    RESOURCES = frozenset({("", "pods")})
+    SUBRESOURCES = frozenset({"", "binding"})
+    ADMITS = frozenset({"CREATE"})
+
+    async def admit(self, attributes: Attributes) -> None:
+        obj = attributes.obj
+        if obj is None:
+            return
+        if attributes.subresource:
+            target = obj.get("target") or {}
+            node = target.get("name") if target.get("kind") == "Node" else None
+        else:
+            node = obj["spec"].get("nodeName")
+        if not node:
+            return
+        backend = attributes.call.backend
+        try:
+            known = (await backend.store.get(backend.table.by_path("", "v1", "nodes"), "", node)).labels
+        except NotFound:
+            return
+        learnt = {key: known[key] for key in _LABELS if key in known}
+        if learnt:
+            obj["metadata"]["labels"] = {**learnt, **(obj["metadata"].get("labels") or {})}
