@@ -39,7 +39,7 @@ class CustomResources:
         assert row is not None
         self.row: Resource = row
         """The definitions' own row."""
-        conversion = Conversion(backend.store, backend.table)
+        conversion = Conversion(backend)
         backend.custom = replace(backend, store=CustomStore(backend.store, conversion))
         self._definitions: dict[str, Object] = {}
         self._rows: dict[str, list[Resource]] = {}

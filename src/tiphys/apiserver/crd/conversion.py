@@ -7,48 +7,35 @@ Source: apiextensions.k8s.io/v1 ConversionReview; "Versions in CustomResourceDef
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import random
-import ssl
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Final
 
 import orjson
 
-from tiphys.apimachinery.errors import InternalError, NotFound, TiphysError
+from tiphys.apimachinery.errors import FieldError, InternalError, TiphysError
 from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apis.meta_validation import validate_annotations, validate_labels
+from tiphys.apiserver.call import Backend
 from tiphys.apiserver.crd.kind import CustomKind
-from tiphys.apiserver.objects import ObjectStore
-from tiphys.apiserver.service_ports import endpoint_addresses
-from tiphys.wire import client
+from tiphys.apiserver.webhook_call import NoAnswer, post
 
-_TIMEOUT_S = 30.0
-_REVIEW_VERSIONS = ("v1", "v1beta1")
-_MUTABLE = ("labels", "annotations")
+_TIMEOUT_S: Final = 30
+_GROUP: Final = "apiextensions.k8s.io"
+_REVIEW_VERSIONS: Final = ("v1", "v1beta1")
+_MUTABLE: Final = ("labels", "annotations")
+_KEPT: Final = (("name", "name"), ("namespace", "namespace"), ("uid", "UID"))
 
 
 class ConversionFailed(TiphysError):
-    """Why a webhook's conversion does not count."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Address:
-    host: str
-    port: int
-    path: str
-    server_name: str
+    """Why a webhook's conversion does not count; goes on from "conversion webhook for KIND "."""
 
 
 class Conversion:
     """The converter of one server."""
 
-    def __init__(self, objects: ObjectStore, table: Any) -> None:
-        self._objects = objects
-        self._table = table
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
 
     async def __call__(self, objects: Sequence[Object], kind: CustomKind, to: GVK) -> list[Object]:
         """Return objects at ``to``, in order; the ones given are left as they are.
@@ -61,12 +48,11 @@ class Conversion:
         if kind.conversion.get("strategy") != "Webhook":
             return [{**obj, "apiVersion": to.api_version} for obj in objects]
         try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                return await self._ask(objects, kind, to)
-        except (ConversionFailed, client.ConnectFailed, TimeoutError, NotFound) as error:
-            kind_text = f"{objects[0].get('apiVersion')}, Kind={to.kind}"
-            why = str(error) or "context deadline exceeded"
-            raise InternalError(f"conversion webhook for {kind_text} failed: {why}") from error
+            return await self._ask(objects, kind, to)
+        except ConversionFailed as error:
+            name = to.kind if len(objects) == 1 else kind.list_kind
+            shown = f"{objects[0].get('apiVersion')}, Kind={name}"
+            raise InternalError(f"conversion webhook for {shown} {error}") from error
 
     async def _ask(self, objects: Sequence[Object], kind: CustomKind, to: GVK) -> list[Object]:
         webhook = kind.conversion["webhook"]
@@ -74,101 +60,118 @@ class Conversion:
         uid = str(uuid.uuid4())
         review = {
             "kind": "ConversionReview",
-            "apiVersion": f"apiextensions.k8s.io/{version}",
+            "apiVersion": f"{_GROUP}/{version}",
             "request": {"uid": uid, "desiredAPIVersion": to.api_version, "objects": list(objects)},
         }
-        answer = await self._post(webhook["clientConfig"], orjson.dumps(review))
-        return _converted(answer, uid, objects, to)
-
-    async def _post(self, config: Object, body: bytes) -> Any:
-        address = await self._address(config)
-        context = ssl.create_default_context()
-        if config.get("caBundle"):
-            context = ssl.create_default_context(cadata=base64.b64decode(config["caBundle"]).decode())
-        headers = {
-            "content-type": "application/json",
-            "accept": "application/json",
-            "host": address.server_name,
-            "connection": "close",
-        }
-        answer = await client.send(
-            address.host,
-            address.port,
-            "POST",
-            address.path,
-            headers,
-            body=body,
-            ssl_context=context,
-            server_name=address.server_name,
-        )
         try:
-            data = await answer.read()
-        finally:
-            await answer.close()
-        if answer.status >= 300:
-            raise ConversionFailed(f"the server responded with the status code {answer.status}")
-        try:
-            return orjson.loads(data)
-        except orjson.JSONDecodeError as error:
-            raise ConversionFailed(f"unable to decode the answer: {error}") from error
-
-    async def _address(self, config: Object) -> _Address:
-        if config.get("url"):
-            parts = urlsplit(config["url"])
-            host = parts.hostname or ""
-            return _Address(host, parts.port or 443, parts.path or "/", host)
-        service = config["service"]
-        namespace, name = service["namespace"], service["name"]
-        host, port = await self._endpoint(namespace, name, int(service.get("port") or 443))
-        path = "/" + (service.get("path") or "").lstrip("/")
-        return _Address(host, port, path, f"{name}.{namespace}.svc")
-
-    async def _endpoint(self, namespace: str, name: str, port: int) -> tuple[str, int]:
-        """Return where one of a service's pods serves a port of the service."""
-        services = self._table.by_path("", "v1", "services")
-        service = (await self._objects.get(services, namespace, name)).object
-        wanted = next((one for one in service["spec"].get("ports") or () if one["port"] == port), None)
-        if wanted is None:
-            raise ConversionFailed(f'no service port {port} found for service "{name}"')
-        row = self._table.by_path("", "v1", "endpoints")
-        endpoints = (await self._objects.get(row, namespace, name)).object
-        found = endpoint_addresses(endpoints, wanted.get("name") or "")
-        if not found:
-            raise ConversionFailed(f'no endpoints available for service "{name}"')
-        return random.choice(found)
+            body = await post(
+                self._backend, webhook["clientConfig"], orjson.dumps(review), timeout_s=_TIMEOUT_S
+            )
+        except NoAnswer as error:
+            raise ConversionFailed(f"failed: {error}") from error
+        made = _answered(body, version, uid)
+        if len(made) != len(objects):
+            raise ConversionFailed(f"returned {len(made)} objects, expected {len(objects)}")
+        if len(objects) == 1:
+            return [_checked(objects[0], made[0], to, "object at index 0", "object", "metadata")]
+        return [
+            _checked(
+                old, new, to, f"converted object at index {at}", f"converted object at index {at}",
+                f"metadata in object at index {at}",
+            )
+            for at, (old, new) in enumerate(zip(objects, made, strict=True))
+        ]  # fmt: skip
 
 
-def _converted(answer: Any, uid: str, objects: Sequence[Object], to: GVK) -> list[Object]:
-    """Return what a webhook made of the objects. Raises ConversionFailed."""
-    response = answer.get("response") if isinstance(answer, dict) else None
+def _answered(body: bytes, version: str, uid: str) -> list[Any]:
+    """Return the objects in a webhook's answer. Raises ConversionFailed."""
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ConversionFailed(f"failed: couldn't get version/kind; json parse error: {error}") from error
+    answer = answer if isinstance(answer, dict) else {}
+    response = answer.get("response")
+    if version == "v1":
+        wanted = f"{_GROUP}/v1, Kind=ConversionReview"
+        found = f"{answer.get('apiVersion') or '/'}, Kind={answer.get('kind') or ''}"
+        if found != wanted:
+            raise ConversionFailed(f"failed: expected webhook response of {wanted}, got {found}")
     if not isinstance(response, dict):
-        raise ConversionFailed("the answer has no response")
-    if response.get("uid") != uid:
-        raise ConversionFailed(f'expected response.uid="{uid}", got "{response.get("uid")}"')
+        raise ConversionFailed("failed: no response provided")
+    if version == "v1" and response.get("uid") != uid:
+        raise ConversionFailed(f'failed: expected response.uid="{uid}", got "{response.get("uid") or ""}"')
     result = response.get("result") or {}
-    if result.get("status") != "Success":
-        raise ConversionFailed(result.get("message") or "unsuccessful conversion")
-    made = response.get("convertedObjects") or []
-    if len(made) != len(objects):
-        text = f"webhook returned {len(made)} objects, expected {len(objects)}"
-        raise ConversionFailed(text)
-    return [_checked(old, new, to, at) for at, (old, new) in enumerate(zip(objects, made, strict=True))]
+    status = result.get("status") or ""
+    if status != "Success":
+        text = result.get("message") or f"response.result.status was '{status}', not 'Success'"
+        raise ConversionFailed(f"failed: {text}")
+    return response.get("convertedObjects") or []
 
 
-def _checked(old: Object, new: Any, to: GVK, at: int) -> Object:
+def _checked(old: Object, new: Any, to: GVK, place: str, whole: str, meta_place: str) -> Object:
     """Return a converted object with the metadata that a webhook may not change."""
-    if not isinstance(new, dict) or new.get("apiVersion") != to.api_version:
-        found = new.get("apiVersion") if isinstance(new, dict) else None
-        text = f"invalid groupVersion (expected {to.api_version}, received {found})"
-        raise ConversionFailed(f"webhook returned invalid converted object at index {at}: {text}")
+    new = new if isinstance(new, dict) else {}
+    if new.get("apiVersion") != to.api_version:
+        text = f"invalid groupVersion (expected {to.api_version}, received {new.get('apiVersion') or ''})"
+        raise ConversionFailed(f"returned invalid {place}: {text}")
     if new.get("kind") != to.kind:
-        text = f"invalid kind (expected {to.kind}, received {new.get('kind')})"
-        raise ConversionFailed(f"webhook returned invalid converted object at index {at}: {text}")
-    meta, before = new.get("metadata") or {}, old["metadata"]
-    for key in ("name", "namespace", "uid"):
-        if (meta.get(key) or "") != (before.get(key) or ""):
-            text = f"invalid metadata of object at index {at}: metadata.{key} must be unchanged"
-            raise ConversionFailed(text)
+        text = f"invalid kind (expected {to.kind}, received {new.get('kind') or ''})"
+        raise ConversionFailed(f"returned invalid {place}: {text}")
+    before, given = old["metadata"], new.get("metadata")
+    meta = given if isinstance(given, dict) else {}
+    for key, shown in _KEPT:
+        one, other = before.get(key) or "", meta.get(key) or ""
+        if one != other:
+            text = f"must have the same {shown}: {one} != {other}"
+            raise ConversionFailed(f"returned invalid {whole}: {text}")
+    try:
+        return {**new, "metadata": _restored(before, given)}
+    except ConversionFailed as error:
+        raise ConversionFailed(f"returned invalid {meta_place}: {error}") from error
+
+
+def _restored(before: Object, given: Any) -> Object:
+    """Return an object's own metadata with the labels and annotations of what it was converted to."""
+    if given is None:
+        raise ConversionFailed("missing metadata in converted object")
     kept = {key: value for key, value in before.items() if key not in _MUTABLE}
-    kept |= {key: meta[key] for key in _MUTABLE if meta.get(key)}
-    return {**new, "metadata": kept}
+    for key in _MUTABLE:
+        texts = given.get(key)
+        if texts is None:
+            continue
+        if not isinstance(texts, dict):
+            raise ConversionFailed(f"invalid metadata.{key} of type {_go_type(texts)} in converted object")
+        for name, value in texts.items():
+            if not isinstance(value, str):
+                shown = _go_type(value)
+                raise ConversionFailed(
+                    f"metadata.{key}[{name}] must be a string, but is {shown} in converted object"
+                )
+        if texts != before.get(key):
+            _raise_faults(key, texts)
+        kept[key] = texts
+    return kept
+
+
+def _raise_faults(key: str, texts: dict[str, str]) -> None:
+    faults: list[FieldError] = (
+        validate_labels(texts, "metadata.labels")
+        if key == "labels"
+        else validate_annotations(texts, "metadata.annotation")
+    )
+    if faults:
+        lines = [str(fault) for fault in faults]
+        raise ConversionFailed(lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]")
+
+
+def _go_type(value: Any) -> str:
+    """Return a JSON value's type as Go names it."""
+    if isinstance(value, dict):
+        return "map[string]interface {}"
+    if isinstance(value, list):
+        return "[]interface {}"
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int):
+        return "int64"
+    return "float64" if isinstance(value, float) else "string" if isinstance(value, str) else "<nil>"

@@ -1,0 +1,119 @@
+"""One POST to a webhook, as its ``clientConfig`` says: for admission and for conversion.
+
+Owns: address, TLS, timeout, and upstream's texts for every way to get no answer. Refuses: what is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+import orjson
+
+from tiphys.apimachinery.errors import TiphysError
+from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.call import Backend
+from tiphys.apiserver.options import GIT_VERSION
+from tiphys.apiserver.service_link import Endpoint, NoEndpoint, bundle_of, reason_of, resolve, tls_context
+from tiphys.wire import client
+
+_HTTPS: Final = 443
+_MAX_ANSWER_BYTES: Final = 16 << 20
+_STATUS_TEXTS: Final = {
+    404: "the server could not find the requested resource",
+    401: "Unauthorized",
+    403: "forbidden: unknown",
+}
+
+
+class NoAnswer(TiphysError):
+    """The webhook was not reached, or said nothing that counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    """Where a webhook is: as messages name it, and as a connection is made."""
+
+    url: str
+    target: str
+    authority: str
+    endpoint: Endpoint
+
+
+async def post(backend: Backend, config: Object, body: bytes, *, timeout_s: int) -> bytes:
+    """Return the body of a webhook's answer.
+
+    Raises:
+        NoAnswer: there is none, or its status says that it is none.
+    """
+    address = await _address(backend, config, timeout_s)
+    endpoint = address.endpoint
+    try:
+        context = tls_context(bundle_of(config))
+    except (ssl.SSLError, ValueError) as error:
+        raise NoAnswer(f"unable to load root certificates: {error}") from error
+    headers = {
+        "Host": address.authority,
+        "Accept": "application/json, */*",
+        "Content-Type": "application/json",
+        "User-Agent": f"kube-apiserver-admission/{GIT_VERSION}",
+    }
+    try:
+        async with asyncio.timeout(timeout_s):
+            answer = await client.send(
+                endpoint.host, endpoint.port, "POST", address.target, headers, body=body,
+                ssl_context=context, server_name=endpoint.server_name, connect_timeout_s=timeout_s + 1,
+            )  # fmt: skip
+            try:
+                return await _read(answer)
+            finally:
+                await answer.close()
+    except TimeoutError as error:
+        raise NoAnswer(f'Post "{address.url}": context deadline exceeded') from error
+    except client.ConnectFailed as error:
+        why = reason_of(error, endpoint.server_name)
+        raise NoAnswer(f'Post "{address.url}": {why}') from error
+
+
+async def _address(backend: Backend, config: Object, timeout_s: int) -> _Address:
+    timeout = f"timeout={timeout_s}s"
+    service = config.get("service")
+    if service:
+        port = int(service.get("port") or _HTTPS)
+        authority = f"{service['name']}.{service['namespace']}.svc:{port}"
+        path = service.get("path") or "/"
+        target = f"{path if path.startswith('/') else '/' + path}?{timeout}"
+        url = f"https://{authority}{target}"
+        try:
+            endpoint = await resolve(backend, service["namespace"], service["name"], port)
+        except NoEndpoint as error:
+            raise NoAnswer(f'Post "{url}": {error}') from error
+        return _Address(url, target, authority, endpoint)
+    parts = urlsplit(config.get("url") or "")
+    target = f"{parts.path}?{f'{parts.query}&' if parts.query else ''}{timeout}"
+    if not parts.path:
+        target = f"/{target}"
+    endpoint = Endpoint(parts.hostname or "", parts.port or _HTTPS, parts.hostname or "")
+    shown = target if parts.path else target[1:]
+    return _Address(f"https://{parts.netloc}{shown}", target, parts.netloc, endpoint)
+
+
+async def _read(answer: client.Answer) -> bytes:
+    parts, size = [], 0
+    async for chunk in answer.body():
+        parts.append(chunk)
+        size += len(chunk)
+        if size > _MAX_ANSWER_BYTES:
+            raise NoAnswer(f"the response is larger than {_MAX_ANSWER_BYTES} bytes")
+    body = b"".join(parts)
+    if 200 <= answer.status < 300:
+        return body
+    text = _STATUS_TEXTS.get(answer.status)
+    if text is None:
+        said = body.decode(errors="replace").strip() or "unknown"
+        quoted = orjson.dumps(said).decode()
+        text = f"an error on the server ({quoted}) has prevented the request from succeeding"
+    raise NoAnswer(text)

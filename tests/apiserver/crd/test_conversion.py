@@ -1,0 +1,229 @@
+"""What is said of conversion webhooks that cannot be asked or answer wrongly."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+
+from tiphys.apimachinery.clock import RealClock
+from tiphys.apimachinery.errors import InternalError
+from tiphys.apimachinery.meta import GVK
+from tiphys.apiserver.crd.conversion import Conversion
+from tiphys.wire import pki
+from tiphys.wire.message import Request, Response
+from tiphys.wire.server import serve
+
+TO = GVK("e.com", "v2", "Foo")
+OLD: dict[str, Any] = {
+    "apiVersion": "e.com/v1",
+    "kind": "Foo",
+    "metadata": {"name": "a", "namespace": "n", "uid": "u", "labels": {"x": "1"}, "generation": 3},
+}
+META = OLD["metadata"]
+Change = Callable[[dict[str, Any]], Any]
+
+
+def made(**changes: Any) -> dict[str, Any]:
+    return {**OLD, "apiVersion": "e.com/v2", **changes}
+
+
+class Webhook:
+    """Answers what a test says, as a well-formed review otherwise."""
+
+    def __init__(self) -> None:
+        self.change: Change = lambda review: review
+        self.objects: list[Any] = [made()]
+        self.raw: Response | None = None
+        self.asked: dict[str, Any] = {}
+        self.target = ""
+
+    async def __call__(self, request: Request) -> Response:
+        if self.raw is not None:
+            return self.raw
+        self.asked = orjson.loads(request.body)
+        self.target = f"{request.path}?{request.raw_query}"
+        response = {
+            "uid": self.asked["request"]["uid"],
+            "result": {"status": "Success"},
+            "convertedObjects": self.objects,
+        }
+        answer = {"apiVersion": self.asked["apiVersion"], "kind": "ConversionReview", "response": response}
+        body = orjson.dumps(self.change(answer))
+        return Response(200, {"content-type": "application/json"}, body)
+
+
+@pytest.fixture
+async def webhook() -> AsyncIterator[tuple[Webhook, dict[str, Any]]]:
+    now = RealClock().now()
+    authority = pki.make_ca("webhook-ca", now)
+    pair = pki.issue_server(authority, "webhook", ["127.0.0.1"], now)
+    answering = Webhook()
+    async with serve(answering, ssl_context=pki.server_context(pair, None), grace_s=0.1) as server:
+        bundle = base64.b64encode(authority.certificate).decode()
+        yield answering, {"url": f"https://127.0.0.1:{server.port}/convert", "caBundle": bundle}
+
+
+def kind_of(config: dict[str, Any], version: str = "v1") -> Any:
+    webhook = {"clientConfig": config, "conversionReviewVersions": [version]}
+    return SimpleNamespace(
+        conversion={"strategy": "Webhook", "webhook": webhook}, gvk=TO, list_kind="FooList"
+    )
+
+
+async def convert(kind: Any, count: int = 1) -> list[dict[str, Any]]:
+    backend: Any = SimpleNamespace()
+    return await Conversion(backend)([OLD] * count, kind, TO)
+
+
+async def fault(kind: Any, count: int = 1) -> str:
+    with pytest.raises(InternalError) as caught:
+        await convert(kind, count)
+    return caught.value.message
+
+
+def result(**fields: Any) -> Change:
+    def change(review: dict[str, Any]) -> Any:
+        review["response"]["result"] = fields
+        return review
+
+    return change
+
+
+ONE = "conversion webhook for e.com/v1, Kind=Foo "
+MANY = "conversion webhook for e.com/v1, Kind=FooList "
+REVIEW = "apiextensions.k8s.io/v1, Kind=ConversionReview"
+ANSWERS: dict[str, tuple[Change, str]] = {
+    "refusal": (result(status="Failure", message="no"), "failed: no"),
+    "refusal without words": (
+        result(status="Failure"),
+        "failed: response.result.status was 'Failure', not 'Success'",
+    ),
+    "no result": (result(), "failed: response.result.status was '', not 'Success'"),
+    "another kind": (
+        lambda review: {**review, "kind": "Foo"},
+        f"failed: expected webhook response of {REVIEW}, got apiextensions.k8s.io/v1, Kind=Foo",
+    ),
+    "no response": (lambda review: {**review, "response": None}, "failed: no response provided"),
+    "another uid": (
+        lambda review: {**review, "response": {**review["response"], "uid": "x"}},
+        'failed: expected response.uid="',
+    ),
+    "too few": (
+        lambda review: {**review, "response": {**review["response"], "convertedObjects": []}},
+        "returned 0 objects, expected 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_bad_answers(webhook: Any, name: str) -> None:
+    answering, config = webhook
+    answering.change, wanted = ANSWERS[name]
+    assert (await fault(kind_of(config))).startswith(ONE + wanted)
+
+
+OBJECTS: dict[str, tuple[Any, str, str]] = {
+    "version": (
+        made(apiVersion="e.com/v3"),
+        "returned invalid object at index 0: invalid groupVersion (expected e.com/v2, received e.com/v3)",
+        "returned invalid converted object at index 1: invalid groupVersion (expected e.com/v2, received "
+        "e.com/v3)",
+    ),
+    "kind": (
+        made(kind="Bar"),
+        "returned invalid object at index 0: invalid kind (expected Foo, received Bar)",
+        "returned invalid converted object at index 1: invalid kind (expected Foo, received Bar)",
+    ),
+    "name": (
+        made(metadata={**META, "name": "b"}),
+        "returned invalid object: must have the same name: a != b",
+        "returned invalid converted object at index 1: must have the same name: a != b",
+    ),
+    "uid": (
+        made(metadata={**META, "uid": "w"}),
+        "returned invalid object: must have the same UID: u != w",
+        "returned invalid converted object at index 1: must have the same UID: u != w",
+    ),
+    "labels": (
+        made(metadata={**META, "labels": []}),
+        "returned invalid metadata: invalid metadata.labels of type []interface {} in converted object",
+        "returned invalid metadata in object at index 1: invalid metadata.labels of type []interface {} in "
+        "converted object",
+    ),
+    "label": (
+        made(metadata={**META, "labels": {"x": 1}}),
+        "returned invalid metadata: metadata.labels[x] must be a string, but is int64 in converted object",
+        "returned invalid metadata in object at index 1: metadata.labels[x] must be a string, but is int64 "
+        "in converted object",
+    ),
+    "label's value": (
+        made(metadata={**META, "labels": {"x": "!"}}),
+        "returned invalid metadata: metadata.labels: Invalid value: ",
+        "returned invalid metadata in object at index 1: metadata.labels: Invalid value: ",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+async def test_bad_objects(webhook: Any, name: str) -> None:
+    answering, config = webhook
+    wrong, one, many = OBJECTS[name]
+    answering.objects = [wrong]
+    assert (await fault(kind_of(config))).startswith(ONE + one)
+    answering.objects = [made(), wrong]
+    assert (await fault(kind_of(config), 2)).startswith(MANY + many)
+
+
+async def test_only_labels_and_annotations_may_change(webhook: Any) -> None:
+    answering, config = webhook
+    answering.objects = [made(metadata={**META, "labels": {"y": "2"}, "generation": 9, "finalizers": ["z"]})]
+    (converted,) = await convert(kind_of(config))
+    assert converted["metadata"] == {**META, "labels": {"y": "2"}}
+    assert answering.target == "/convert?timeout=30s"
+    assert answering.asked["request"]["objects"] == [OLD]
+
+
+async def test_older_reviews_have_no_identity(webhook: Any) -> None:
+    answering, config = webhook
+    answering.change = lambda review: {"response": {**review["response"], "uid": ""}}
+    assert len(await convert(kind_of(config, "v1beta1"))) == 1
+    assert answering.asked["apiVersion"] == "apiextensions.k8s.io/v1beta1"
+
+
+async def test_failures_of_http(webhook: Any) -> None:
+    answering, config = webhook
+    answering.raw = Response(404, {}, b"")
+    wanted = f"{ONE}failed: the server could not find the requested resource"
+    assert await fault(kind_of(config)) == wanted
+    answering.raw = Response(503, {}, b"down")
+    wanted = f'{ONE}failed: an error on the server ("down") has prevented the request from succeeding'
+    assert await fault(kind_of(config)) == wanted
+
+
+async def test_nobody_listens() -> None:
+    config = {"url": "https://127.0.0.1:1/convert"}
+    assert await fault(kind_of(config)) == (
+        f'{ONE}failed: Post "https://127.0.0.1:1/convert?timeout=30s": dial tcp 127.0.0.1:1: connect: '
+        "connection refused"
+    )
+
+
+async def test_a_certificate_of_somebody_else(webhook: Any) -> None:
+    _, config = webhook
+    other = pki.make_ca("other", RealClock().now())
+    config = {**config, "caBundle": base64.b64encode(other.certificate).decode()}
+    assert (await fault(kind_of(config))).endswith(
+        "tls: failed to verify certificate: x509: certificate signed by unknown authority"
+    )
+
+
+async def test_none_changes_the_version_alone() -> None:
+    kind: Any = SimpleNamespace(conversion={"strategy": "None"})
+    assert await convert(kind) == [made()]
+    assert await asyncio.gather(Conversion(SimpleNamespace())([], kind, TO)) == [[]]  # type: ignore[arg-type]
