@@ -1,0 +1,362 @@
+"""Workloads from creation to deletion through every endpoint, written as typed Go clients write them.
+
+Such clients send what they have, zero values too: conditions whose times are null, a status of zeros, no
+resourceVersion where an update shall be unconditional.
+"""
+
+import asyncio
+
+import pytest
+
+from tiphys.apimachinery.errors import Conflict
+from tiphys.apimachinery.meta import get_condition
+from tiphys.client.kinds import (
+    CONTROLLER_REVISIONS,
+    CRON_JOBS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    JOBS,
+    PODS,
+    REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
+    STATEFUL_SETS,
+)
+from tiphys.testing import Cluster
+
+pytestmark = pytest.mark.slow
+LABELS = {"name": "pause", "e2e": "testing"}
+SELECTOR = "e2e=testing"
+WAIT_S = 20
+
+
+def template(*containers, **spec):
+    listed = [{"name": name, "image": image} for name, image in containers or [("c", "i:1")]]
+    return {"metadata": {"labels": LABELS}, "spec": {"containers": listed, **spec}}
+
+
+def workload(kind, replicas=1, version="apps/v1", **spec):
+    selector = LABELS if kind == "ReplicationController" else {"matchLabels": LABELS}
+    body = {"selector": selector, "template": template(), "replicas": replicas, **spec}
+    if kind == "DaemonSet":
+        del body["replicas"]
+    meta = {"name": "x", "namespace": "default", "labels": LABELS, "creationTimestamp": None}
+    return {"apiVersion": version, "kind": kind, "metadata": meta, "spec": body, "status": {}}
+
+
+class Watched:
+    """Events of one kind since a moment, asked for again and again as ``watchtools.Until`` does."""
+
+    def __init__(self, client, gvr, version):
+        self._client, self._gvr, self._version = client, gvr, version
+
+    @classmethod
+    async def since_now(cls, client, gvr):
+        listed = await client.list(gvr, label_selector=SELECTOR)
+        return cls(client, gvr, listed["metadata"]["resourceVersion"])
+
+    async def until(self, holds, *types):
+        async with (
+            asyncio.timeout(WAIT_S),
+            self._client.watch(
+                self._gvr, "default", resource_version=self._version, label_selector=SELECTOR
+            ) as events,
+        ):
+            async for event in events:
+                if (not types or event.type in types) and holds(event.object):
+                    return event.object
+        raise AssertionError("the watch ended")
+
+
+def counts(**wanted):
+    return lambda item: all(
+        (item.get("status") or {}).get(name, 0) == count for name, count in wanted.items()
+    )
+
+
+async def write_status(client, gvr, name, change):
+    """Read, change and replace a status until nobody came between."""
+    for _ in range(5):
+        live = await client.get(gvr, name, "default")
+        change(live["status"])
+        try:
+            return await client.update(gvr, live, "status")
+        except Conflict:
+            continue
+    raise AssertionError("always a conflict")
+
+
+async def test_a_deployment():
+    async with Cluster(nodes=2) as cluster:
+        client = cluster.client
+        watched = await Watched.since_now(client, DEPLOYMENTS)
+        made = workload("Deployment", 2, strategy={"type": "RollingUpdate"})
+        await client.create(DEPLOYMENTS, made)
+        await watched.until(bool, "ADDED")
+        await watched.until(counts(readyReplicas=2))
+        pods = {"terminationGracePeriodSeconds": 2, "containers": [{"name": "c", "image": "i:2"}]}
+        patch = {
+            "metadata": {"labels": {"run": "patched"}},
+            "spec": {"replicas": 1, "template": {"spec": pods}},
+        }
+        await client.patch(DEPLOYMENTS, "x", "default", patch, type="strategic")
+        one = counts(readyReplicas=1, updatedReplicas=1, unavailableReplicas=0)
+        await watched.until(lambda item: one(item) and image_of(item) == "i:2")
+        watched = await Watched.since_now(client, DEPLOYMENTS)
+        made["metadata"]["labels"] = {**LABELS, "run": "updated"}
+        made["spec"]["template"]["spec"]["containers"][0]["image"] = "i:3"
+        await client.update(DEPLOYMENTS, made)
+        shown = await client.get(DEPLOYMENTS, "x", "default", subresource="status")
+        assert (image_of(shown), shown["metadata"]["labels"]["run"]) == ("i:3", "updated")
+        await watched.until(counts(readyReplicas=2, updatedReplicas=2, unavailableReplicas=0))
+        zeros = {"status": {"readyReplicas": 0, "availableReplicas": 0}}
+        await client.patch(DEPLOYMENTS, "x", "default", zeros, type="strategic", subresource="status")
+        await watched.until(counts(readyReplicas=0, availableReplicas=0), "MODIFIED")
+        shown = await client.get(DEPLOYMENTS, "x", "default", subresource="status")
+        assert (image_of(shown), shown["metadata"]["labels"]["run"]) == ("i:3", "updated")
+        await cluster.wait_for(DEPLOYMENTS, "x", "default", counts(readyReplicas=2))
+        await client.delete_collection(DEPLOYMENTS, "default", label_selector=SELECTOR)
+        await watched.until(bool, "DELETED")
+
+
+def image_of(item):
+    return item["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+STATUSES = [
+    ("Deployment", DEPLOYMENTS, {"readyReplicas": 1}),
+    ("ReplicaSet", REPLICA_SETS, {"readyReplicas": 1}),
+    ("StatefulSet", STATEFUL_SETS, {"readyReplicas": 1}),
+    ("DaemonSet", DAEMON_SETS, {"numberReady": 2}),
+]
+
+
+@pytest.mark.parametrize(("kind", "gvr", "ready"), STATUSES, ids=[one[0] for one in STATUSES])
+async def test_conditions_of_others(kind, gvr, ready):
+    async with Cluster(nodes=2) as cluster:
+        client = cluster.client
+        watched = await Watched.since_now(client, gvr)
+        await client.create(gvr, workload(kind))
+        await cluster.wait_for(gvr, "x", "default", lambda item: bool(item) and counts(**ready)(item))
+        said = {"type": "StatusUpdate", "status": "True", "reason": "E2E", "message": "Set from e2e test"}
+        if kind == "Deployment":
+            said["lastUpdateTime"] = None
+        said["lastTransitionTime"] = None
+        await write_status(client, gvr, "x", lambda now: now.setdefault("conditions", []).append(said))
+        await watched.until(lambda item: (get_condition(item, "StatusUpdate") or {}).get("reason") == "E2E")
+        patch = {"status": {"conditions": [{"type": "StatusPatched", "status": "True"}]}}
+        await client.patch(gvr, "x", "default", patch, type="merge", subresource="status")
+        await watched.until(lambda item: get_condition(item, "StatusPatched"))
+        # What follows still works: nobody was thrown by what they did not expect.
+        await client.patch(gvr, "x", "default", {"spec": {"template": template(("c", "i:2"))}})
+        await cluster.wait_for(gvr, "x", "default", lambda item: counts(**ready)(item) and followed(item))
+
+
+def followed(item):
+    return item["status"].get("observedGeneration") == item["metadata"]["generation"]
+
+
+async def revisions(cluster, count):
+    """Wait until the daemons' history is so long; return its items by number."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            found = await cluster.client.list(CONTROLLER_REVISIONS, "default", label_selector=SELECTOR)
+            if len(found["items"]) == count:
+                return sorted(found["items"], key=lambda item: item["revision"])
+            await asyncio.sleep(0.05)
+
+
+async def test_the_history_of_daemons():
+    async with Cluster(nodes=2) as cluster:
+        client = cluster.client
+        await client.create(DAEMON_SETS, workload("DaemonSet"))
+        daemons = await cluster.wait_for(
+            DAEMON_SETS, "x", "default", lambda item: bool(item) and counts(numberReady=2)(item)
+        )
+        (first,) = await revisions(cluster, 1)
+        (owner,) = first["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["uid"]) == ("DaemonSet", daemons["metadata"]["uid"])
+        name = first["metadata"]["name"]
+        label = {"metadata": {"labels": {name: "patched"}}}
+        await client.patch(CONTROLLER_REVISIONS, name, "default", label, type="strategic")
+        meta = {
+            "name": "x-5f7d49c8b8", "namespace": "default", "ownerReferences": [owner],
+            "labels": {**LABELS, "controller-revision-hash": "5f7d49c8b8"},
+            "annotations": daemons["metadata"].get("annotations"),
+        }  # fmt: skip
+        copied = {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": meta, "revision": 2}
+        await client.create(CONTROLLER_REVISIONS, {**copied, "data": first["data"]})
+        assert len(await revisions(cluster, 2)) == 2, "the one that is in use does not go"
+        await client.delete(CONTROLLER_REVISIONS, name, "default")
+        (second,) = await revisions(cluster, 1)
+        second["metadata"]["labels"]["mine"] = "updated"
+        await client.update(CONTROLLER_REVISIONS, second)
+        change = {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1}}}}
+        unknown = {"updateStrategy": {"type": "RollingUpdate"}}
+        await client.patch(DAEMON_SETS, "x", "default", change | unknown, type="strategic")
+        await revisions(cluster, 2)
+        await client.delete_collection(CONTROLLER_REVISIONS, "default", label_selector="mine=updated")
+        (third,) = await revisions(cluster, 1)
+        assert third["revision"] == 3
+
+
+def job(**spec):
+    meta = {"name": "x", "namespace": "default", "labels": LABELS}
+    pods = template(restartPolicy="Never")
+    pods["metadata"]["labels"] = {"job": "x"}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": {"template": pods, **spec}}
+
+
+async def test_a_jobs_status_is_not_the_controllers_alone():
+    async with Cluster(nodes=2) as cluster:
+        client = cluster.client
+        await client.create(JOBS, job(parallelism=2, completions=4))
+        await cluster.wait_for(JOBS, "x", "default", lambda item: bool(item) and counts(ready=2)(item))
+        own = {
+            "type": "CustomConditionType", "status": "True", "lastProbeTime": None,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }  # fmt: skip
+        patch = {"metadata": {"annotations": {"patchedstatus": "true"}}, "status": {"conditions": [own]}}
+        patched = await client.patch(JOBS, "x", "default", patch, type="merge", subresource="status")
+        assert patched["metadata"]["annotations"] == {"patchedstatus": "true"}
+        assert get_condition(patched, own["type"])["lastTransitionTime"] == own["lastTransitionTime"]
+
+        def later(status):
+            (mine,) = (one for one in status["conditions"] if one["type"] == own["type"])
+            mine["lastTransitionTime"] = "2026-01-02T00:00:00Z"
+
+        updated = await write_status(client, JOBS, "x", later)
+        assert get_condition(updated, own["type"])["lastTransitionTime"] == "2026-01-02T00:00:00Z"
+        shown = await client.get(JOBS, "x", "default", subresource="status")
+        assert shown["metadata"]["uid"] == patched["metadata"]["uid"]
+
+
+async def test_a_suspended_job_runs_and_goes():
+    async with Cluster(nodes=2) as cluster:
+        client = cluster.client
+        watched = await Watched.since_now(client, JOBS)
+        body = job(parallelism=2, completions=4, suspend=True)
+        body["spec"]["template"]["metadata"]["annotations"] = {"tiphys.dev/exit-code": "0"}
+        made = await client.create(JOBS, body)
+        patch = {"metadata": {"labels": {"x": "patched"}}}
+        patched = await client.patch(JOBS, "x", "default", patch, type="strategic")
+        versions = [int(item["metadata"]["resourceVersion"]) for item in (made, patched)]
+        assert versions[0] < versions[1]
+        await watched.until(lambda item: item["metadata"]["labels"].get("x") == "patched", "MODIFIED")
+        for _ in range(5):
+            live = await client.get(JOBS, "x", "default")
+            live["spec"]["suspend"] = False
+            live["metadata"]["annotations"] = {"updated": "true"}
+            try:
+                await client.update(JOBS, live)
+                break
+            except Conflict:
+                continue
+        done = await cluster.wait_for(JOBS, "x", "default", lambda item: get_condition(item, "Complete"))
+        assert get_condition(done, "Complete")["reason"] == "CompletionsReached"
+        status = done["status"]
+        assert (status["succeeded"], status["ready"], status["terminating"]) == (4, 0, 0)
+        await client.delete_collection(JOBS, "default", label_selector=SELECTOR)
+        await watched.until(bool, "DELETED")
+        assert not (await client.list(JOBS, label_selector=SELECTOR))["items"]
+
+
+async def test_a_replication_controller():
+    async with Cluster(nodes=2) as cluster:
+        client = cluster.client
+        watched = await Watched.since_now(client, REPLICATION_CONTROLLERS)
+        made = workload("ReplicationController", 1, "v1")
+        await client.create(REPLICATION_CONTROLLERS, made)
+        await watched.until(bool, "ADDED")
+        await watched.until(counts(readyReplicas=1))
+        label = {"metadata": {"labels": {"test-rc": "patched"}}}
+        changed = await client.patch(REPLICATION_CONTROLLERS, "x", "default", label, type="strategic")
+        assert changed["metadata"]["labels"]["test-rc"] == "patched"
+        zeros = {"status": {"readyReplicas": 0, "availableReplicas": 0}}
+        told = await client.patch(
+            REPLICATION_CONTROLLERS, "x", "default", zeros, type="strategic", subresource="status"
+        )
+        assert told["status"].get("readyReplicas", 0) == 0
+        await cluster.wait_for(REPLICATION_CONTROLLERS, "x", "default", counts(readyReplicas=1))
+        scale = {"spec": {"replicas": 2}}
+        await client.patch(
+            REPLICATION_CONTROLLERS, "x", "default", scale, type="strategic", subresource="scale"
+        )
+        await watched.until(counts(replicas=2, readyReplicas=2))
+        for _ in range(5):
+            live = await client.get(REPLICATION_CONTROLLERS, "x", "default")
+            live["spec"]["replicas"] = 3
+            try:
+                await client.update(REPLICATION_CONTROLLERS, live)
+                break
+            except Conflict:
+                continue
+        await watched.until(counts(readyReplicas=3))
+        await client.delete_collection(REPLICATION_CONTROLLERS, "default", label_selector=SELECTOR)
+        await watched.until(bool, "DELETED")
+
+
+async def test_a_scale_that_a_typed_client_patches():
+    async with Cluster(nodes=1) as cluster:
+        client = cluster.client
+        await client.create(STATEFUL_SETS, workload("StatefulSet", 1, serviceName="test"))
+        scale = await client.get(STATEFUL_SETS, "x", "default", subresource="scale")
+        scale["metadata"]["resourceVersion"], scale["spec"]["replicas"] = "", 2
+        assert (await client.update(STATEFUL_SETS, scale, "scale"))["spec"]["replicas"] == 2
+        whole = {"metadata": {"creationTimestamp": None}, "spec": {"replicas": 4}, "status": {"replicas": 0}}
+        await client.patch(STATEFUL_SETS, "x", "default", whole, type="strategic", subresource="scale")
+        assert (await client.get(STATEFUL_SETS, "x", "default"))["spec"]["replicas"] == 4
+        other = {"TerminationGracePeriodSeconds": 1, "containers": [{"name": "new", "image": "pause"}]}
+        patch = {
+            "metadata": {"labels": {"ss": "patched"}},
+            "spec": {"replicas": 2, "template": {"spec": other}},
+        }
+        changed = await client.patch(STATEFUL_SETS, "x", "default", patch, type="strategic")
+        images = [one["image"] for one in changed["spec"]["template"]["spec"]["containers"]]
+        assert images == ["pause", "i:1"], "what a patch adds comes first"
+
+
+async def test_a_cron_job():
+    async with Cluster(nodes=0, scheduler=False) as cluster:
+        client, pods = cluster.client, template(restartPolicy="OnFailure")
+        body = {
+            "apiVersion": "batch/v1", "kind": "CronJob",
+            "metadata": {"name": "x", "namespace": "default", "labels": LABELS, "creationTimestamp": None},
+            "spec": {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": pods}}}, "status": {},
+        }  # fmt: skip
+        watched = await Watched.since_now(client, CRON_JOBS)
+        await client.create(CRON_JOBS, body)
+        patch = {"metadata": {"annotations": {"patched": "true"}}}
+        await client.patch(CRON_JOBS, "x", "default", patch, type="merge")
+        live = await client.get(CRON_JOBS, "x", "default")
+        live["metadata"]["annotations"]["updated"] = "true"
+        await client.update(CRON_JOBS, live)
+        await watched.until(lambda item: "updated" in (item["metadata"].get("annotations") or {}), "MODIFIED")
+        when = "2026-01-01T00:00:00Z"
+        patch = {"metadata": {"annotations": {"patchedstatus": "true"}}, "status": {"lastScheduleTime": when}}
+        told = await client.patch(CRON_JOBS, "x", "default", patch, type="merge", subresource="status")
+        assert (told["status"]["lastScheduleTime"], told["metadata"]["annotations"]["patchedstatus"]) == (
+            when,
+            "true",
+        )
+        later = "2026-01-02T00:00:00Z"
+        told = await write_status(
+            client, CRON_JOBS, "x", lambda status: status.update(lastScheduleTime=later)
+        )
+        assert told["status"]["lastScheduleTime"] == later
+        await client.delete_collection(CRON_JOBS, "default", label_selector=SELECTOR)
+        assert not (await client.list(CRON_JOBS, label_selector=SELECTOR))["items"]
+
+
+async def test_daemons_that_fail_are_made_again():
+    async with Cluster(nodes=2) as cluster:
+        client = cluster.client
+        await client.create(DAEMON_SETS, workload("DaemonSet"))
+        await cluster.wait_for(
+            DAEMON_SETS, "x", "default", lambda item: bool(item) and counts(numberReady=2)(item)
+        )
+        victim = (await client.list(PODS, "default", label_selector=SELECTOR))["items"][0]
+        victim["metadata"]["resourceVersion"] = ""
+        victim["status"]["phase"] = "Failed"
+        await client.update(PODS, victim, "status")
+        await cluster.wait_for(PODS, victim["metadata"]["name"], "default", lambda item: item is None)
+        await cluster.wait_for(DAEMON_SETS, "x", "default", counts(numberReady=2))
