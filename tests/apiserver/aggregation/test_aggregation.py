@@ -383,3 +383,38 @@ async def test_custom_groups_come_and_go(api: Any) -> None:
         await api("DELETE", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/tests.example.com")
         while batch[0].type != "DELETED":
             batch = await anext(changes)
+
+
+async def test_an_api_service_from_first_to_last(api: Any, extension: Extension) -> None:
+    """As typed clients go about it: whole statuses, conditions whose times are null."""
+    await available(api, extension)
+    path, status = f"{SERVICES}/{NAME}", f"{SERVICES}/{NAME}/status"
+    assert (await api.get(status))["status"]["conditions"][0]["message"] == "all checks passed"
+    patched = await api.patch(path, {"spec": {"versionPriority": 400}})
+    assert patched.json["spec"]["versionPriority"] == 400
+    assert NAME in [item["metadata"]["name"] for item in (await api.get(SERVICES))["items"]]
+    labelled = await api.patch(path, {"metadata": {"labels": {"e2e": "patched"}}}, "strategic")
+    assert labelled.json["metadata"]["labels"] == {"e2e": "patched"}
+
+    def said(how: str) -> dict[str, Any]:
+        return {"type": how, "status": "True", "lastTransitionTime": None, "reason": "E2E", "message": "Set"}
+
+    live = await api.get(status)
+    live["status"]["conditions"].append(said("StatusUpdated"))
+    await api.put(status, live)
+    assert get_condition(await api.get(status), "StatusUpdated")
+    live = await api.get(path)
+    live["metadata"]["labels"] = {NAME: "updated"}
+    assert (await api.put(path, live))["metadata"]["labels"] == {NAME: "updated"}
+    conditions = [*(await api.get(status))["status"]["conditions"], said("StatusPatched")]
+    await api.patch(status, {"status": {"conditions": conditions}})
+    await api.settle()
+    shown = await api.get(status)
+    assert {one["type"] for one in shown["status"]["conditions"]} == {
+        "Available", "StatusUpdated", "StatusPatched",
+    }  # fmt: skip
+    response = await api.send("GET", f"{GROUP_VERSION}/namespaces/default/pods")
+    assert b"PodMetricsList" in b"".join([chunk async for chunk in response.stream]), "it is still asked"
+    deleted = await api("DELETE", f"{SERVICES}?labelSelector={NAME}=updated")
+    assert deleted.status == 200
+    assert (await api.get(f"{SERVICES}?labelSelector={NAME}=updated"))["items"] == []
