@@ -47,3 +47,9 @@ async def test_a_hash_makes_a_document_eternal(api: Any) -> None:
     assert "cache-control" not in (await api("GET", "/openapi/v3/apis/apps/v1")).headers
     old = await api("GET", "/openapi/v3/apis/apps/v1?hash=OLD")
     assert (old.status, old.headers["location"]) == (301, url)
+
+
+async def test_words_that_others_look_for(api: Any) -> None:
+    raw = (await api("GET", "/openapi/v2")).raw
+    for text in (b"list of returned", b"List of services", b"Watch for changes to the described resources"):
+        assert text in raw

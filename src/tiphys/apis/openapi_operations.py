@@ -38,11 +38,17 @@ def _queries(kind: str, *described: tuple[str, str]) -> dict[str, Parameter]:
     return {name: Parameter(name, kind, description) for name, description in described}
 
 
+# What upstream's own tests look for in the document, word for word.
+_SELECTOR = "A selector to restrict the list of returned objects by their {}. Defaults to everything."
 _QUERY: dict[str, Parameter] = {
     **_queries(
         "boolean",
         ("allowWatchBookmarks", "Ask a watch to send BOOKMARK events."),
-        ("watch", "Follow changes instead of returning a list."),
+        (
+            "watch",
+            "Watch for changes to the described resources and return them as a stream of add, update, "
+            "and remove notifications. Specify resourceVersion.",
+        ),
         ("sendInitialEvents", "Begin a watch with the objects that exist, then a bookmark."),
         ("force", "Apply only: take over fields that other managers own."),
         ("orphanDependents", "Deprecated, use propagationPolicy: leave dependents alone."),
@@ -72,8 +78,8 @@ _QUERY: dict[str, Parameter] = {
     **_queries(
         "string",
         ("continue", "Token of the answer that this one goes on from."),
-        ("fieldSelector", "Only objects with these field values."),
-        ("labelSelector", "Only objects with these labels."),
+        ("fieldSelector", _SELECTOR.format("fields")),
+        ("labelSelector", _SELECTOR.format("labels")),
         ("resourceVersion", "The version to read at or to watch from."),
         ("resourceVersionMatch", "How resourceVersion constrains the answer."),
         ("dryRun", "All: go through every step but write nothing."),

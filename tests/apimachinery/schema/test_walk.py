@@ -50,6 +50,29 @@ def test_wrong_types(schema: Any, obj: Any, text: str) -> None:
     assert str(caught.value) == text
 
 
+RESTORED: list[tuple[str, dict[str, Any], str]] = [
+    ("map", {"metadata": {"labels": "invalid"}}, "cannot restore map from string"),
+    ("list", {"spec": {"containers": {}}}, "cannot restore slice from map"),
+    ("struct", {"spec": []}, "cannot restore struct from: slice"),
+    ("text of a number", {"metadata": {"labels": {"a": 1}}}, "cannot convert int64 to string"),
+    ("text of a truth", {"metadata": {"labels": {"a": True}}}, "unrecognized type: string"),
+    ("number of a text", {"spec": {"priority": "3"}}, "unrecognized type: int32"),
+    ("fraction", {"spec": {"priority": 1.5}}, "cannot convert float64 to int32"),
+    ("truth", {"spec": {"hostNetwork": "yes"}}, "unrecognized type: bool"),
+    ("too large", {"spec": {"priority": 2**31}}, "json: cannot unmarshal number 2147483648 into Go"
+     " struct field PodSpec.spec.priority of type int32"),
+    ("quantity", {"spec": {"overhead": {"cpu": "x"}}},
+     "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("obj", "text"), [case[1:] for case in RESTORED], ids=[c[0] for c in RESTORED])
+def test_wrong_types_in_the_words_of_patches(obj: Any, text: str) -> None:
+    with pytest.raises(walk.DecodeError) as caught:
+        walk.decode_check(obj, POD)
+    assert caught.value.restoring == text
+
+
 KEPT: list[tuple[str, Any, dict[str, Any], dict[str, Any]]] = [
     ("quantities are canonical", POD, {"spec": {"overhead": {"cpu": "1000m", "memory": 0.5, "x": None}}},
      {"spec": {"overhead": {"cpu": "1", "memory": "500m", "x": "0"}}}),

@@ -152,6 +152,23 @@ async def test_patches(api: Any, kind: str, patch: Any) -> None:
     assert answer.json["data"] == {"x": "2", "y": "1"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("strategic", 'patch: Invalid value: "map[data:x]": cannot restore map from string'),
+        (
+            "merge",
+            "json: cannot unmarshal string into Go struct field ConfigMap.data of type map[string]string",
+        ),
+    ],
+)
+async def test_a_patch_of_the_wrong_type(api: Any, kind: str, text: str) -> None:
+    await api.create(CMS, config(x="1"))
+    answer = await api.patch(CMS + "/a", {"data": "x"}, kind)
+    assert answer.status == 422
+    assert text in answer.message
+
+
 async def test_patches_of_one_object_all_land(api: Any) -> None:
     await api.create(CMS, config())
     patches = [api.patch(CMS + "/a", {"data": {f"k{n}": "v"}}) for n in range(30)]

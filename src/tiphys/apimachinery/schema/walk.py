@@ -27,7 +27,14 @@ _INTEGERS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 
 
 class DecodeError(ValueError):
-    """A value that its Go type cannot hold; the message is the decoder's."""
+    """A value that its Go type cannot hold; the message is the decoder's.
+
+    ``restoring`` is the same in the words of the converter that puts strategic merge patches into effect.
+    """
+
+    def __init__(self, message: str, restoring: str = "") -> None:
+        super().__init__(message)
+        self.restoring = restoring or message
 
 
 class _Mismatch(Exception):
@@ -48,6 +55,22 @@ class _Mismatch(Exception):
             f"json: cannot unmarshal {self.found} into Go struct field {self.struct}.{where}"
             f" of type {self.go_type}"
         )
+
+    def restoring(self) -> str:
+        word, _, amount = self.found.partition(" ")
+        number = "float64" if "." in amount else "int64"
+        kind = {"object": "map", "array": "slice", "number": number}.get(word, word)
+        if self.go_type.startswith("map["):
+            return f"cannot restore map from {kind}"
+        if self.go_type.startswith("[]"):
+            return f"cannot restore slice from {kind}"
+        if "." in self.go_type:
+            return f"cannot restore struct from: {kind}"
+        if kind == "float64" or (kind, self.go_type) == ("int64", "string"):
+            return f"cannot convert {kind} to {self.go_type}"
+        if kind == "int64" and self.go_type == "int32":  # too large; the converter lets that wrap around
+            return self.text()
+        return f"unrecognized type: {self.go_type}"
 
 
 _Trail = tuple[Any, str] | None
@@ -95,7 +118,7 @@ def decode_check(
             raise _Mismatch(_found(obj), plan.go_type)
         plan.walk(obj, faults, None, known)
     except _Mismatch as error:
-        raise DecodeError(error.text()) from None
+        raise DecodeError(error.text(), error.restoring()) from None
     return faults.texts or []
 
 

@@ -8,6 +8,7 @@ from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import BadRequest, Invalid, NotFound, UnsupportedMediaType
 from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.patch import json_patch, merge, strategic
+from tiphys.apimachinery.schema.walk import DecodeError
 from tiphys.apiserver import bodies, machinery, meta_rules, ownership, respond
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers.create import create_object
@@ -91,6 +92,8 @@ def apply_patch(call: Call, kind: str, patch: object, live: Object, options: Wri
         faults = machinery.decode_in_place(new, resource.gvk, resource, live)
     except BadRequest as error:
         _, _, text = error.message.partition(f" cannot be handled as a {resource.kind}: ")
+        if kind == STRATEGIC_PATCH and isinstance(error.__cause__, DecodeError):
+            text = error.__cause__.restoring
         raise _invalid(_shown(call, kind, patch, live), text or error.message) from error
     if faults:
         _report(call, _shown(call, kind, patch, live), faults, options)
