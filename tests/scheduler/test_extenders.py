@@ -249,7 +249,7 @@ async def test_the_extender_binds(cluster: Cluster) -> None:
     service = Service(bind=bind)
     async with running(service) as url, scheduling(cluster, {"urlPrefix": url, "bindVerb": "bind"}):
         await add_pod(cluster, "p")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await again.wait()  # the first was refused: the pod is tried again
     found = await cluster.client.get(PODS, "p", "default")
     assert bindings[0].keys() == {"PodName", "PodNamespace", "PodUID", "Node"}
@@ -266,13 +266,13 @@ async def test_what_failed_is_said_and_tried_again(cluster: Cluster) -> None:
 
     async with running(service) as url, scheduling(cluster, {"urlPrefix": url, "filterVerb": "filter"}):
         await add_pod(cluster, "p")
-        found = await cluster.wait_for(PODS, "p", "default", told, timeout_s=10)
+        found = await cluster.wait_for(PODS, "p", "default", told)
         assert found is not None
         condition = get_condition(found, "PodScheduled")
         assert condition is not None
         assert condition["message"] == "out of order"
         service.answers["filter"] = only("a")
-        assert await cluster.wait_for(PODS, "p", "default", scheduled, timeout_s=10)
+        assert await cluster.wait_for(PODS, "p", "default", scheduled)
 
 
 # -- configuration

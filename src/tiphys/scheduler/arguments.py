@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tiphys.apimachinery.cel.values import parse_duration
 from tiphys.apimachinery.names import is_qualified_name
 from tiphys.scheduler.plugins.demand import Judgement
 from tiphys.scheduler.plugins.strategy import CORE_RESOURCES, LEAST, RATIO, STRATEGIES, Strategy
@@ -38,6 +39,8 @@ class Arguments:
 
     added_affinity: dict[str, Any] = field(default_factory=dict)
     bind_timeout_s: float = 600.0
+    device_timeout_s: float = 600.0
+    """How long devices may take to be made ready for a pod's node."""
     judgement: Judgement = field(default=Judgement())
     hard_affinity_weight: int = 1
     ignore_others_wishes: bool = False
@@ -97,6 +100,7 @@ def read_arguments(raw: Iterable[dict[str, Any]], path: str, faults: list[str]) 
     return Arguments(
         of.get("NodeAffinity", nobody)[0].get("addedAffinity") or {},
         float(timeout or 600),
+        _binding_timeout_s(*of.get("DynamicResources", nobody)),
         judgement,
         hard,
         bool(pods.get("ignorePreferredTermsOfExistingPods")),
@@ -121,6 +125,20 @@ def _by_plugin(
                 faults.append(f"{where}: not supported: only {_AS_IT_IS[kind, argument]!r} is")
         found[name] = (index, args)
     return found
+
+
+def _binding_timeout_s(args: dict[str, Any], faults: _Faults) -> float:
+    text = args.get("bindingTimeout")
+    if text is None:
+        return Arguments().device_timeout_s
+    try:
+        seconds = parse_duration(str(text)).nanoseconds / 1e9
+    except ValueError:
+        faults.at(".bindingTimeout").invalid(str(text), f'time: invalid duration "{text}"')
+        return 0.0
+    if seconds < 1:
+        faults.at(".bindingTimeout").invalid(str(text), "must be at least 1 second")
+    return seconds
 
 
 def _check_preemption(args: dict[str, Any], faults: _Faults) -> None:

@@ -10,13 +10,13 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from tiphys.apimachinery.errors import Conflict, TiphysError
+from tiphys.apimachinery.errors import Conflict, NotFound, TiphysError
 from tiphys.apimachinery.meta import Object, object_key, split_key
 from tiphys.client.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, RESOURCE_CLAIMS
 from tiphys.client.rest import Client
-from tiphys.scheduler.devices.state import allocation_of
+from tiphys.scheduler.devices.state import Devices, allocation_of
 from tiphys.scheduler.extenders import Extenders
-from tiphys.scheduler.plugins.dynamic import DeviceChoice, is_reserved_for
+from tiphys.scheduler.plugins.dynamic import DeviceChoice, is_reserved_for, readiness
 from tiphys.scheduler.plugins.volumes import VolumeChoice, is_bound
 from tiphys.scheduler.podinfo import PodInfo
 from tiphys.scheduler.queue import Queued
@@ -29,11 +29,19 @@ _TRIES = 5
 VOLUMES_WITHIN_S = 600.0
 
 
-class VolumesNotBound(TiphysError):
+class NotBound(TiphysError):
+    """What the pod needs on its node could not be had; it is tried again."""
+
+
+class VolumesNotBound(NotBound):
     """The pod's claims were not bound in time, or whoever makes volumes gave the node back."""
 
 
-class ClaimNotReserved(TiphysError):
+class DevicesNotReady(NotBound):
+    """A device was not made ready for the node, or not in time: its claim gave it back."""
+
+
+class ClaimNotReserved(NotBound):
     """A claim for devices changed while the pod was being bound."""
 
 
@@ -47,6 +55,8 @@ class Assumed:
     devices: DeviceChoice = field(default=DeviceChoice())
     within_s: float = VOLUMES_WITHIN_S
     """How long the pod may wait for its volumes once its node is chosen."""
+    devices_within_s: float = VOLUMES_WITHIN_S
+    """The same for its devices."""
 
     @property
     def info(self) -> PodInfo:
@@ -74,8 +84,15 @@ def reserved(claim: Object, allocation: dict[str, Any] | None, info: PodInfo) ->
 class Binder:
     """Binds pods. ``claims_changed`` must be called whenever a claim did."""
 
-    def __init__(self, client: Client, volumes: Volumes, extenders: Extenders | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        volumes: Volumes,
+        devices: Devices | None = None,
+        extenders: Extenders | None = None,
+    ) -> None:
         self._client = client
+        self._devices = devices or Devices()
         self._extenders = extenders or Extenders(())
         self._volumes = volumes
         self._changed = asyncio.Event()
@@ -88,13 +105,16 @@ class Binder:
     async def bind(self, assumed: Assumed) -> None:
         """Bind the pod's volumes, then the pod.
 
-        Raises StatusError, TransportError, VolumesNotBound, ClaimNotReserved or ExtenderFailed.
+        Raises StatusError, TransportError, VolumesNotBound, ClaimNotReserved, DevicesNotReady or
+        ExtenderFailed.
         """
         info = assumed.info
         if assumed.volumes.bind or assumed.volumes.provision:
             await self._bind_volumes(assumed)
         for key, allocation in assumed.devices.claims:
             await self._reserve(key, allocation, info)
+        if assumed.devices.awaited:
+            await self._wait_ready(assumed)
         binder = self._extenders.binder_of(info)
         if binder is not None:
             await binder.bind(info, assumed.node)
@@ -119,6 +139,52 @@ class Binder:
             except Conflict:
                 claim = await self._client.get(RESOURCE_CLAIMS, name, namespace)
         raise ClaimNotReserved(f"claim {key} changes too fast")
+
+    async def _wait_ready(self, assumed: Assumed) -> None:
+        """Wait until drivers have made the pod's devices ready; what fails gives its devices back."""
+        try:
+            async with asyncio.timeout(assumed.devices_within_s):
+                for key in assumed.devices.awaited:
+                    await self._wait_claim_ready(key)
+        except (TimeoutError, DevicesNotReady) as error:
+            for key in assumed.devices.awaited:
+                await self._give_back(key, assumed.info)
+            if isinstance(error, DevicesNotReady):
+                raise
+            raise DevicesNotReady(f"devices of pod {assumed.info.key} were not ready in time") from None
+
+    async def _wait_claim_ready(self, key: str) -> None:
+        while True:
+            changed = self._changed
+            claim = self._devices.claim(key)
+            if claim is None:
+                raise DevicesNotReady(f"claim {key} is gone")
+            ready, failed = readiness(claim)
+            if failed:
+                raise DevicesNotReady(f"claim {key}: {failed}")
+            if ready and allocation_of(claim) is not None:
+                return
+            await changed.wait()
+
+    async def _give_back(self, key: str, info: PodInfo) -> None:
+        """Take the pod from a claim's consumers, and the devices from the claim if nobody else uses it."""
+        namespace, name = split_key(key)
+        for _ in range(_TRIES):
+            try:
+                claim = await self._client.get(RESOURCE_CLAIMS, name, namespace)
+                status = dict(claim.get("status") or {})
+                others = [one for one in status.pop("reservedFor", None) or () if one.get("uid") != info.uid]
+                if others:
+                    status["reservedFor"] = others
+                else:
+                    status.pop("allocation", None)
+                    status.pop("devices", None)
+                await self._client.update(RESOURCE_CLAIMS, {**claim, "status": status}, "status")
+                return
+            except Conflict:
+                continue
+            except NotFound:
+                return
 
     async def _write_claim(self, claim: Object) -> None:
         status = claim["status"]

@@ -40,7 +40,7 @@ from tiphys.client.kinds import (
 from tiphys.client.leaderelection import Election, LeaderElector
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
-from tiphys.scheduler.binder import Assumed, Binder, ClaimNotReserved, VolumesNotBound
+from tiphys.scheduler.binder import Assumed, Binder, NotBound
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.config import Configuration, ProfileSettings
 from tiphys.scheduler.extenders import ExtenderFailed, Extenders
@@ -99,12 +99,12 @@ class Scheduler:
         self._own_informers = informers is None
         settings = self._options.settings()
         self._profiles = {one.name: make_profile(one, installed_plugins()) for one in settings.profiles}
-        self._within_s = {one.name: one.arguments.bind_timeout_s for one in settings.profiles}
+        self._told = {one.name: one.arguments for one in settings.profiles}
         recorders = {name: recorder or client.events(component=name) for name in self._profiles}
         self._reporter = Reporter(client, recorders, self._clock)
         self._columns = Columns()
         self._extenders = Extenders(settings.extenders)
-        self._binder = Binder(client, self._columns.volumes, self._extenders)
+        self._binder = Binder(client, self._columns.volumes, self._columns.devices, self._extenders)
         self._queue = SchedulingQueue(
             initial_backoff_s=settings.initial_backoff_s, max_backoff_s=settings.max_backoff_s
         )
@@ -215,6 +215,7 @@ class Scheduler:
 
     def _on_resource_claim(self, old: Object | None, new: Object | None) -> None:
         self._columns.devices.set_claim(old, new)
+        self._binder.claims_changed()
         self._moved("device")
 
     def _on_slice(self, old: Object | None, new: Object | None) -> None:
@@ -337,12 +338,14 @@ class Scheduler:
         if not decision.node:
             await self._fail(queued, decision, profile)
             return
+        told = self._told[scheduler_of(info.pod)]
         assumed = Assumed(
             queued,
             decision.node,
             choose_volumes(info, self._columns, decision.node),
             choose_devices(info, self._columns, decision.node),
-            self._within_s[scheduler_of(info.pod)],
+            told.bind_timeout_s,
+            told.device_timeout_s,
         )
         for key, allocation in assumed.devices.claims:
             if allocation is not None:
@@ -350,7 +353,7 @@ class Scheduler:
         self._queue.remove(info.uid)
         self._columns.nominated.pop(info.uid, None)
         self._columns.add_pod(info, decision.node)
-        if assumed.volumes.bind or assumed.volumes.provision:
+        if assumed.volumes.bind or assumed.volumes.provision or assumed.devices.awaited:
             group.create_task(self._bind(assumed))  # may wait long: it must not hold up the crew
         else:
             await self._jobs.put(partial(self._bind, assumed))
@@ -427,7 +430,7 @@ class Scheduler:
     async def _bind(self, assumed: Assumed) -> None:
         try:
             await self._binder.bind(assumed)
-        except (StatusError, TransportError, VolumesNotBound, ClaimNotReserved, ExtenderFailed) as error:
+        except (StatusError, TransportError, NotBound, ExtenderFailed) as error:
             self._tried(assumed.queued, ERROR)
             self._undo(assumed, error)
             return

@@ -7,10 +7,11 @@ turn; constraints hold over a claim's devices. Source: KEP-4381 (structured para
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from tiphys.apimachinery.meta import Object
+from tiphys.scheduler.devices.capacity import Amounts, fits
 from tiphys.scheduler.devices.inventory import Counters, Device, DeviceId, Pool
 from tiphys.scheduler.devices.selectors import split_name
 from tiphys.scheduler.matching import tolerates
@@ -41,6 +42,11 @@ class Granted:
 
     wanted: Wanted
     device: Device
+    consumed: Amounts = field(default_factory=dict)
+    """Of a device that is shared."""
+
+
+Shares: TypeAlias = Mapping[DeviceId, Sequence[Amounts]]
 
 
 class TooHard(Exception):
@@ -63,12 +69,15 @@ def allocate(
     pools: Sequence[Pool],
     classes: Mapping[str, Object],
     taken: Set[DeviceId],
+    shares: Shares | None = None,
 ) -> list[list[Granted]] | None:
     """Return what each claim gets on the node; None when they cannot all be satisfied.
 
+    ``taken`` are devices that others have alone, ``shares`` what they have of those that are shared.
     Raises SelectorError for a selector that gives no answer.
     """
     search = _Search(claims, node, pools, classes, taken)
+    search.shares = shares or {}
     try:
         found = search.requests(0)
     except TooHard:
@@ -90,6 +99,7 @@ class _Search:
         taken: Set[DeviceId],
     ) -> None:
         self.granted: list[Granted] = []
+        self.shares: Shares = {}
         self._claims = claims
         self._classes = classes
         self._taken = taken
@@ -121,7 +131,8 @@ class _Search:
         takes_all = wanted.ask.get("allocationMode") == "All"
         count = len(candidates) if takes_all else int(wanted.ask.get("count") or 1)
         have = sum(one.wanted.claim == wanted.claim for one in self.granted)
-        if not count or count > len(candidates) or have + count > MOST_DEVICES:
+        repeats = not takes_all and any(device.shared for device in candidates)
+        if not count or have + count > MOST_DEVICES or (count > len(candidates) and not repeats):
             return False
         return self._fill(at, wanted, candidates, 0, count)
 
@@ -150,21 +161,28 @@ class _Search:
     def _fill(self, at: int, wanted: Wanted, candidates: list[Device], start: int, count: int) -> bool:
         if not count:
             return self.requests(at + 1)
-        for index in range(start, len(candidates) - count + 1):
+        takes_all = wanted.ask.get("allocationMode") == "All"
+        for index in range(start, len(candidates)):
             self._left -= 1
             if self._left < 0:
                 raise TooHard
-            if self._usable(wanted, candidates[index]):
-                self.granted.append(Granted(wanted, candidates[index]))
-                if self._fill(at, wanted, candidates, index + 1, count - 1):
+            device = candidates[index]
+            consumed = device.consumed_by(wanted.ask)
+            if consumed is not None and self._usable(wanted, device, consumed):
+                self.granted.append(Granted(wanted, device, consumed if device.shared else {}))
+                # One request may have a device that is shared more than once.
+                again = device.shared and not takes_all
+                if self._fill(at, wanted, candidates, index if again else index + 1, count - 1):
                     return True
                 self.granted.pop()
         return False
 
-    def _usable(self, wanted: Wanted, device: Device) -> bool:
-        if not wanted.admin and not self._is_free(device):
+    def _usable(self, wanted: Wanted, device: Device, consumed: Amounts) -> bool:
+        if not wanted.admin and not self._is_free(device, consumed):
             return False
-        if any(one.device is device and one.wanted.name == wanted.name for one in self.granted):
+        if not device.shared and any(
+            one.device is device and one.wanted.name == wanted.name for one in self.granted
+        ):
             return False
         tolerations = wanted.ask.get("tolerations") or ()
         for taint in device.taints:
@@ -172,16 +190,23 @@ class _Search:
                 return False
         return all(self._holds(one, wanted, device) for one in self._constraints[wanted.claim])
 
-    def _is_free(self, device: Device) -> bool:
+    def _is_free(self, device: Device, consumed: Amounts) -> bool:
         own = {one.device.id for one in self.granted if not one.wanted.admin}
-        if device.id in self._taken or device.id in own:
+        if device.id in self._taken or (device.id in own and not device.shared):
             return False
+        if device.shared:
+            others = [*self.shares.get(device.id, ()), consumed]
+            others += [one.consumed for one in self.granted if one.device is device and not one.wanted.admin]
+            if not fits(device.capacities, others):
+                return False
+            if len(others) > 1:
+                return True  # it draws on shared counters already
         if not device.consumes:
             return True
         pool = self._pools[device.id[:2]]
         left: Counters = dict(pool.counters)
         for other in pool.devices:
-            if other.id in self._taken or other.id in own:
+            if other.id in self._taken or other.id in own or other.id in self.shares:
                 for key, amount in other.consumes.items():
                     left[key] = left.get(key, amount) - amount
         return all(key in left and left[key] >= amount for key, amount in device.consumes.items())

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from tiphys.apimachinery import quantity
 from tiphys.apimachinery.meta import Object
+from tiphys.scheduler.devices.capacity import Amounts, Capacity, Name, consumption, read_capacities
 from tiphys.scheduler.devices.selectors import (
     SelectorError,
     attribute_value,
@@ -39,6 +40,13 @@ class Device:
     consumes: Counters
     place: dict[str, Any]
     """``nodeName``, ``nodeSelector`` or ``allNodes``: of the slice, or of the device itself."""
+    capacities: dict[Name, Capacity] = field(default_factory=dict)
+    shared: bool = False
+    """Several requests may have it, as long as its capacities last."""
+    binds_to_node: bool = False
+    ready_when: tuple[str, ...] = ()
+    """Conditions that must hold before a pod with the device is bound."""
+    failed_when: tuple[str, ...] = ()
     _verdicts: dict[str, bool] = field(default_factory=dict)
 
     def matches(self, selectors: Sequence[Mapping[str, Any]], whose: str) -> bool:
@@ -50,6 +58,12 @@ class Device:
             except SelectorError as error:
                 raise SelectorError(f"{whose}: {error}") from error
         return self._verdicts[key]
+
+    def consumed_by(self, ask: Mapping[str, Any]) -> Amounts | None:
+        """Return what a request takes of the device; None where the device cannot give it."""
+        if not self.shared and not ask.get("capacity"):
+            return {}
+        return consumption(self.capacities, ask, self.id[0])
 
     def reaches(self, node: Object) -> bool:
         """Say whether pods on the node can use the device."""
@@ -118,6 +132,11 @@ def _device(pool: Pool, spec: Mapping[str, Any], raw: Mapping[str, Any]) -> Devi
         taints=tuple(own.get("taints") or ()),
         consumes=consumes,
         place={key: place[key] for key in ("nodeName", "nodeSelector", "allNodes") if place.get(key)},
+        capacities=read_capacities(pool.driver, own),
+        shared=bool(own.get("allowMultipleAllocations")),
+        binds_to_node=bool(own.get("bindsToNode")),
+        ready_when=tuple(own.get("bindingConditions") or ()),
+        failed_when=tuple(own.get("bindingFailureConditions") or ()),
     )
 
 

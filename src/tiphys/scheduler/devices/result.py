@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from tiphys.apimachinery.meta import Object
 from tiphys.scheduler.devices.allocate import Granted
+
+_SHARES: Final = uuid.UUID("6f3f9e0b-52c1-4c1c-9c5f-3d0f6a4b7a10")
+"""The namespace that shares are named in."""
 
 
 def allocation(
     claim: Object, granted: Sequence[Granted], classes: Mapping[str, Object], node: Object
 ) -> dict[str, Any]:
     """Return ``status.allocation`` for what a claim got on a node."""
-    devices: dict[str, Any] = {"results": [_result(one) for one in granted]}
+    uid = str(claim["metadata"].get("uid") or "")
+    devices: dict[str, Any] = {
+        "results": [_result(one, f"{uid}/{index}") for index, one in enumerate(granted)]
+    }
     config = [*_class_configs(granted, classes), *_claim_configs(claim, granted)]
     if config:
         devices["config"] = config
@@ -22,13 +29,22 @@ def allocation(
     return {**made, "nodeSelector": selector} if selector else made
 
 
-def _result(one: Granted) -> dict[str, Any]:
+def _result(one: Granted, place: str) -> dict[str, Any]:
     driver, pool, device = one.device.id
     result: dict[str, Any] = {"request": one.wanted.name, "driver": driver, "pool": pool, "device": device}
     if one.wanted.admin:
         result["adminAccess"] = True
     if one.wanted.ask.get("tolerations"):
         result["tolerations"] = one.wanted.ask["tolerations"]
+    if one.device.ready_when:
+        result["bindingConditions"] = list(one.device.ready_when)
+        result["bindingFailureConditions"] = list(one.device.failed_when)
+    if one.device.shared:
+        # Its own for each share: of the claim and the place in it, so that deciding again says the same.
+        result["shareID"] = str(uuid.uuid5(_SHARES, f"{place}/{driver}/{pool}/{device}"))
+        result["consumedCapacity"] = {
+            one.device.capacities[name].text: str(amount) for name, amount in one.consumed.items()
+        }
     return result
 
 
@@ -53,8 +69,8 @@ def _node_selector(granted: Sequence[Granted], node: Object) -> dict[str, Any] |
     """Devices of one node bind to it; those that several nodes reach bind to all of these."""
     expressions: list[Any] = []
     fields: list[Any] = []
-    for place in (one.device.place for one in granted):
-        if place.get("nodeName"):
+    for place in ({**one.device.place, "binds": one.device.binds_to_node} for one in granted):
+        if place.get("nodeName") or place.get("binds"):
             name = node["metadata"]["name"]
             only = {"key": "metadata.name", "operator": "In", "values": [name]}
             return {"nodeSelectorTerms": [{"matchFields": [only]}]}

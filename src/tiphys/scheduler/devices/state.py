@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from tiphys.apimachinery import quantity
 from tiphys.apimachinery.meta import Object, object_key
+from tiphys.scheduler.devices.capacity import Amounts
 from tiphys.scheduler.devices.inventory import DeviceId, Pool, read_pools
+from tiphys.scheduler.devices.selectors import split_name
 
 
 class Devices:
@@ -18,10 +21,11 @@ class Devices:
         self._assumed: dict[str, dict[str, Any]] = {}
         self._pools: list[Pool] | None = None
         self._taken: frozenset[DeviceId] | None = None
+        self._shares: dict[DeviceId, list[Amounts]] | None = None
 
     def set_claim(self, old: Object | None, new: Object | None) -> None:
         """Take a ResourceClaim's new state (None: it is gone)."""
-        self._taken = None
+        self._changed()
         if new is None:
             if old is not None:
                 self._claims.pop(object_key(old), None)
@@ -56,12 +60,12 @@ class Devices:
     def assume(self, key: str, allocation: dict[str, Any]) -> None:
         """Count an allocation that is being written."""
         self._assumed[key] = allocation
-        self._taken = None
+        self._changed()
 
     def forget(self, key: str) -> None:
         """Take back an assumed allocation: it could not be written."""
         self._assumed.pop(key, None)
-        self._taken = None
+        self._changed()
 
     @property
     def pools(self) -> list[Pool]:
@@ -74,14 +78,38 @@ class Devices:
     def taken(self) -> frozenset[DeviceId]:
         """The devices that claims have; what an administrator looks at is not taken."""
         if self._taken is None:
-            allocations = [*self._assumed.values(), *map(allocation_of, self._claims.values())]
             self._taken = frozenset(
                 (str(result["driver"]), str(result["pool"]), str(result["device"]))
-                for allocation in allocations
-                for result in ((allocation or {}).get("devices") or {}).get("results") or ()
-                if not result.get("adminAccess")
+                for allocation in self._allocations()
+                for result in (allocation.get("devices") or {}).get("results") or ()
+                if not result.get("adminAccess") and not result.get("shareID")
             )
         return self._taken
+
+    @property
+    def shares(self) -> dict[DeviceId, list[Amounts]]:
+        """What claims have of devices that they share."""
+        if self._shares is None:
+            self._shares = {}
+            for allocation in self._allocations():
+                for result in (allocation.get("devices") or {}).get("results") or ():
+                    if result.get("shareID") and not result.get("adminAccess"):
+                        driver = str(result["driver"])
+                        device = (driver, str(result["pool"]), str(result["device"]))
+                        consumed = {
+                            split_name(name, driver): quantity.parse(str(amount))
+                            for name, amount in (result.get("consumedCapacity") or {}).items()
+                        }
+                        self._shares.setdefault(device, []).append(consumed)
+        return self._shares
+
+    def _allocations(self) -> list[dict[str, Any]]:
+        """Return what claims have: of each once, as it is being written or as it is."""
+        known = {key: allocation_of(claim) for key, claim in self._claims.items()}
+        return [one for one in {**known, **self._assumed}.values() if one]
+
+    def _changed(self) -> None:
+        self._taken = self._shares = None
 
 
 def allocation_of(claim: Object) -> dict[str, Any] | None:

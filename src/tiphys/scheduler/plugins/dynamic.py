@@ -36,6 +36,8 @@ class DeviceChoice:
     """What must be written before a pod is bound: claims (keys) to reserve, and what they get if anything."""
 
     claims: tuple[tuple[str, dict[str, Any] | None], ...] = ()
+    awaited: tuple[str, ...] = ()
+    """Claims with devices that must be made ready for the node first."""
 
 
 def claim_keys(pod: Object) -> dict[str, bool] | None:
@@ -131,7 +133,7 @@ def _fault(info: PodInfo, claims: list[tuple[str, Object]], columns: Columns) ->
 
 def _fits(claims: list[Object], columns: Columns, node: Object) -> bool:
     devices = columns.devices
-    return allocate(claims, node, devices.pools, devices.classes, devices.taken) is not None
+    return allocate(claims, node, devices.pools, devices.classes, devices.taken, devices.shares) is not None
 
 
 def choose_devices(info: PodInfo, columns: Columns, node_name: str) -> DeviceChoice:
@@ -141,14 +143,44 @@ def choose_devices(info: PodInfo, columns: Columns, node_name: str) -> DeviceCho
     devices, claims = columns.devices, _claims(info, columns)
     node = columns.nodes[columns.rows[node_name]] or {}
     waiting = [claim for _, claim in claims if allocation_of(claim) is None]
-    granted = iter(allocate(waiting, node, devices.pools, devices.classes, devices.taken) or ())
+    granted = iter(
+        allocate(waiting, node, devices.pools, devices.classes, devices.taken, devices.shares) or ()
+    )
     chosen: list[tuple[str, dict[str, Any] | None]] = []
     for key, claim in claims:
         if allocation_of(claim) is None:
             chosen.append((key, allocation(claim, next(granted), devices.classes, node)))
         elif not is_reserved_for(claim, info.uid):
             chosen.append((key, None))
-    return DeviceChoice(tuple(chosen))
+    written = dict(chosen)
+    awaited = [key for key, claim in claims if _has_conditions(written.get(key) or allocation_of(claim))]
+    return DeviceChoice(tuple(chosen), tuple(awaited))
+
+
+def _has_conditions(allocation: dict[str, Any] | None) -> bool:
+    results = ((allocation or {}).get("devices") or {}).get("results") or ()
+    return any(one.get("bindingConditions") for one in results)
+
+
+def readiness(claim: Object) -> tuple[bool, str]:
+    """Say whether every device of an allocated claim is ready for its node, and what failed if something did.
+
+    Source: KEP-5007 (binding conditions).
+    """
+    known = {_place(one): one for one in (claim.get("status") or {}).get("devices") or ()}
+    ready = True
+    for result in ((allocation_of(claim) or {}).get("devices") or {}).get("results") or ():
+        said = (known.get(_place(result)) or {}).get("conditions") or ()
+        true = {one["type"] for one in said if one.get("status") == "True"}
+        for failed in result.get("bindingFailureConditions") or ():
+            if failed in true:
+                return False, f"device {'/'.join(_place(result)[:3])}: condition {failed} is true"
+        ready = ready and true >= set(result.get("bindingConditions") or ())
+    return ready, ""
+
+
+def _place(device: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(device.get(name) or "") for name in ("driver", "pool", "device", "shareID"))
 
 
 def deallocatable(info: PodInfo, columns: Columns) -> str:
