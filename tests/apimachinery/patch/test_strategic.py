@@ -3,6 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tiphys.apimachinery.errors import BadRequest, StatusError
 from tiphys.apimachinery.patch.strategic import apply
@@ -286,3 +288,39 @@ def test_what_the_patch_does_not_reach_is_the_same() -> None:
     assert result["other"] is obj["other"]
     assert result["spec"]["deep"]["b"] is obj["spec"]["deep"]["b"]
     assert result["spec"]["deep"]["a"] is not obj["spec"]["deep"]["a"]
+
+
+def naively_merged(original: list[Any], patch: list[Any], live: list[Any]) -> list[Any]:
+    """Merge and arrange items as the words of the module say it, item by item."""
+    merged = [dict(item) for item in original]
+    for item in patch:
+        same = next((one for one in merged if one["name"] == item["name"]), None)
+        if same is None:
+            merged.append(dict(item))
+        else:
+            same.update(item)
+    order = [item["name"] for item in patch]
+    places = [item["name"] for item in live]
+    named = sorted((one for one in merged if one["name"] in order), key=lambda one: order.index(one["name"]))
+    others = [one for one in merged if one["name"] not in order]
+    result: list[Any] = []
+    for other in others:
+        while named:
+            rival = named[0]["name"]
+            if rival in places and places.index(other["name"]) < places.index(rival):
+                break
+            result.append(named.pop(0))
+        result.append(other)
+    return result + named
+
+
+ITEMS = st.lists(
+    st.fixed_dictionaries({"name": st.sampled_from("abcde"), "value": st.integers(0, 3)}),
+    max_size=5, unique_by=lambda item: item["name"],
+)  # fmt: skip
+
+
+@given(ITEMS, ITEMS)
+def test_lists_merge_as_the_naive_way(original: list[Any], patch: list[Any]) -> None:
+    result = apply({"items": original}, {"items": patch}, ROOT)
+    assert result["items"] == naively_merged(original, patch, original)

@@ -10,7 +10,8 @@ theirs; two items whose old order is known stay in it, otherwise the patch's ite
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import Any, cast
 
 from tiphys.apimachinery.errors import BadRequest, StatusError
@@ -166,13 +167,14 @@ def _merge_list(original: list[Any], patch: list[Any], schema: Schema | None) ->
         raise StatusError(f"cannot merge lists without merge key for {schema.name or 'list'}")
     original, patch = _obey_item_directives(original, patch, key)
     merged = list(original)
+    positions = _first_places(_merge_value(item, key) for item in merged)
     for item in patch:
         wanted = _merge_value(item, key)
-        for position, current in enumerate(merged):
-            if _merge_value(current, key) == wanted:
-                merged[position] = _merge_map(current, item, schema.items)
-                break
+        position = positions.get(wanted)
+        if position is not None:
+            merged[position] = _merge_map(merged[position], item, schema.items)
         else:
+            positions[wanted] = len(merged)
             merged.append(_new_value(item))
     return _arranged(merged, patch, original, key)
 
@@ -200,23 +202,41 @@ def _obey_item_directives(original: list[Any], patch: list[Any], key: str) -> tu
 def _arranged(merged: list[Any], order: list[Any], live_order: list[Any], merge_key: str | None) -> list[Any]:
     """Put the items that ``order`` names in its order, and weave the others in by the live order."""
     identify = _identity(merge_key)
-    wanted = {identify(item): at for at, item in reversed(list(enumerate(order)))}
-    live = {identify(item): at for at, item in reversed(list(enumerate(live_order)))}
-    named = sorted((item for item in merged if identify(item) in wanted), key=lambda i: wanted[identify(i)])
-    others = [item for item in merged if identify(item) not in wanted]
-    others.sort(key=lambda item: live.get(identify(item), -1))
+    wanted = _first_places(map(identify, order))
+    live = _first_places(map(identify, live_order))
+    named: list[tuple[int, int, Any]] = []  # place in the order, in the live list (or -1), item
+    others: list[tuple[int, Any]] = []  # place in the live list (or -1), item
+    for item in merged:
+        identity = identify(item)
+        at, place = wanted.get(identity), live.get(identity, -1)
+        if at is None:
+            others.append((place, item))
+        else:
+            named.append((at, place, item))
+    named.sort(key=_first)
+    others.sort(key=_first)
     result: list[Any] = []
     at = 0
-    for other in others:
-        place = live.get(identify(other), -1)
+    for place, other in others:
         while at < len(named):
-            rival = live.get(identify(named[at]), -1)
+            rival = named[at][1]
             if place >= 0 and rival >= 0 and place < rival:
                 break
-            result.append(named[at])
+            result.append(named[at][2])
             at += 1
         result.append(other)
-    return result + named[at:]
+    return result + [item for _, _, item in named[at:]]
+
+
+_first = itemgetter(0)
+
+
+def _first_places(identities: Iterable[Any]) -> dict[Any, int]:
+    """Return where each first comes."""
+    places: dict[Any, int] = {}
+    for at, identity in enumerate(identities):
+        places.setdefault(identity, at)
+    return places
 
 
 def _identity(merge_key: str | None) -> Callable[[Any], Any]:
