@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 from typing import Any
@@ -12,6 +13,22 @@ from hypothesis import strategies as st
 from tiphys.apimachinery.meta import copy_object, generate_name, new_uid, random_suffix, stable_suffix
 
 _SUFFIX = re.compile("[bcdfghjklmnpqrstvwxz2456789]{5}")
+
+
+def test_a_forked_process_makes_uids_of_its_own() -> None:
+    new_uid()
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(write, "\n".join(new_uid() for _ in range(20)).encode())
+        os._exit(0)
+    own = {new_uid() for _ in range(20)}
+    theirs = set(os.read(read, 4096).decode().split())
+    os.waitpid(child, 0)
+    os.close(read)
+    os.close(write)
+    assert len(theirs) == 20
+    assert not own & theirs
 
 
 def test_uids_are_random_uuids() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -49,8 +50,10 @@ class FakeClock:
         self._elapsed_s += seconds
 
 
+@lru_cache(maxsize=256)
 def rfc3339(moment: datetime) -> str:
     """Format as ``metav1.Time``: whole seconds, ``Z``."""
+    # One write says its moment several times, and hashing it again is free.
     return f"{moment.astimezone(UTC).isoformat()[:19]}Z"
 
 

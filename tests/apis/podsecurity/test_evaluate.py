@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tiphys.apis.podsecurity.evaluate import details, evaluate, reasons
-from tiphys.apis.podsecurity.policy import LATEST, Standard, policy_of
+from tiphys.apis.podsecurity.policy import LATEST, Policy, Standard, policy_of
 
 HARDENED: dict[str, Any] = {
     "allowPrivilegeEscalation": False,
@@ -167,3 +167,7 @@ def test_labels_choose() -> None:
         'metadata.labels[pod-security.kubernetes.io/warn]: Invalid value: "x": must be one of '
         "privileged, baseline, restricted",
     ]
+
+
+def test_labels_of_others_ask_for_nothing() -> None:
+    assert policy_of({"app": "x"}) == policy_of({}) == policy_of(None) == (Policy(), [])

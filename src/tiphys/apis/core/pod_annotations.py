@@ -28,6 +28,8 @@ def _containers(spec: Object, path: str) -> Iterator[tuple[str, Object]]:
 
 def validate_pod_annotations(annotations: Object, spec: Object, path: str) -> list[FieldError]:
     """Return every fault of a pod's (or template's) annotations."""
+    if not annotations:
+        return []
     faults: list[FieldError] = []
     if MIRROR in annotations and not spec.get("nodeName"):
         text = "must set spec.nodeName if mirror pod annotation is set"
@@ -66,6 +68,8 @@ def _app_armor_name(key: str, value: str, known: set[str], path: str) -> list[Fi
 
 def validate_profiles_match(annotations: Object, spec: Object, path: str) -> list[FieldError]:
     """A profile in a field and in an annotation must be the same one."""
+    if not any(key == _SECCOMP_POD or key.startswith((_SECCOMP, _APP_ARMOR)) for key in annotations):
+        return []
     pod = peek(spec, "securityContext")
     at = f"{path}.securityContext.seccompProfile"
     faults = _mismatch(annotations.get(_SECCOMP_POD), pod.get("seccompProfile"), at, "seccomp")

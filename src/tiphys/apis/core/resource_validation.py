@@ -64,7 +64,7 @@ def quantity_faults(name: str, value: Any, path: str) -> list[FieldError]:
     parsed = parse_amount(value)
     if parsed is None:
         return [invalid(path, value, quantity.FORMAT_TEXT)]
-    if parsed.amount < 0:
+    if parsed.amount.numerator < 0:  # several times as fast as comparing the fraction
         return [invalid(path, str(value), NOT_NEGATIVE)]
     whole_only = is_extended(name) or name in _COUNTS
     if whole_only and parsed.amount.denominator != 1:

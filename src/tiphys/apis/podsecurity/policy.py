@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import invalid
@@ -51,16 +52,20 @@ class Policy:
     warn: Standard = Standard()
 
 
+_OPEN: Final = Policy()
+
+
 def policy_of(labels: Mapping[str, str] | None) -> tuple[Policy, list[FieldError]]:
     """Return a namespace's policy and the faults of its labels.
 
     A policy is always returned: a wrong level enforces ``restricted``, but is silent for audit and warn; a
     wrong version counts as ``latest``.
     """
+    if not labels or not any(key.startswith(_PREFIX) for key in labels):
+        return _OPEN, []
     found = {mode: Standard() for mode in ("enforce", "audit", "warn")}
     faults: list[FieldError] = []
-    for mode in found if labels else ():
-        assert labels is not None
+    for mode in found:
         level = labels.get(_PREFIX + mode)
         if level is not None:
             fallback = "restricted" if mode == "enforce" else "privileged"
