@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tiphys.apimachinery.errors import Forbidden
 from tiphys.apimachinery.meta import Object
@@ -35,6 +35,15 @@ class Reinvocation:
         self.policies_called = set()
 
 
+class About(NamedTuple):
+    """What decides which plugins are asked about a write."""
+
+    group: str
+    plural: str
+    subresource: str
+    operation: str
+
+
 @dataclass(slots=True)
 class Attributes:
     """One write. ``obj`` may be changed by mutating plugins; ``old`` never."""
@@ -47,6 +56,11 @@ class Attributes:
     subresource: str = ""
     dry_run: bool = field(default=False)
     reinvocation: Reinvocation = field(default_factory=Reinvocation)
+    about: About = field(init=False)
+
+    def __post_init__(self) -> None:
+        resource = self.call.resource
+        self.about = About(resource.group, resource.plural, self.subresource, self.operation)
 
     @property
     def group(self) -> str:

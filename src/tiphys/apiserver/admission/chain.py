@@ -8,7 +8,7 @@ has its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, runtime_checkable
 
 from tiphys.apiserver.admission import (
     certificates,
@@ -36,7 +36,7 @@ from tiphys.apiserver.admission.times import AdmissionTimes, Timed, ask_all
 from tiphys.apiserver.admission.webhooks import plugins as webhooks
 
 if TYPE_CHECKING:
-    from tiphys.apiserver.admission.attributes import Attributes
+    from tiphys.apiserver.admission.attributes import About, Attributes
     from tiphys.apiserver.feed import Feed
     from tiphys.apiserver.objects import ObjectStore
 
@@ -106,15 +106,6 @@ PLUGINS: tuple[Plugin | type[Plugin], ...] = (
 NAMES: Final = frozenset(str(plugin.NAME) for plugin in cast("tuple[Any, ...]", PLUGINS))
 
 
-class _About(NamedTuple):
-    """What decides which plugins are asked about a write."""
-
-    group: str
-    plural: str
-    subresource: str
-    operation: str
-
-
 class AdmissionChain:
     """Runs the plugins in order. Raises what the first refusing plugin raises."""
 
@@ -126,8 +117,8 @@ class AdmissionChain:
         self._mutating = [plugin for plugin in enabled if isinstance(plugin, Mutating)]
         self._validating = [plugin for plugin in enabled if isinstance(plugin, Validating)]
         self._following = [plugin for plugin in enabled if isinstance(plugin, Following)]
-        self._admits: dict[_About, Sequence[Timed]] = {}
-        self._validates: dict[_About, Sequence[Timed]] = {}
+        self._admits: dict[About, Sequence[Timed]] = {}
+        self._validates: dict[About, Sequence[Timed]] = {}
         self.times = AdmissionTimes()
 
     def add(self, plugin: Validating) -> None:
@@ -140,7 +131,7 @@ class AdmissionChain:
         return [feed for plugin in self._following for feed in plugin.feeds(store, table)]
 
     async def admit(self, attributes: Attributes) -> None:
-        about = _about(attributes)
+        about = attributes.about
         asked = self._admits.get(about)
         if asked is None:
             asked = [
@@ -154,7 +145,7 @@ class AdmissionChain:
             await ask_all(asked, attributes)
 
     async def validate(self, attributes: Attributes) -> None:
-        about = _about(attributes)
+        about = attributes.about
         asked = self._validates.get(about)
         if asked is None:
             asked = [
@@ -165,12 +156,7 @@ class AdmissionChain:
         await ask_all(asked, attributes)
 
 
-def _about(attributes: Attributes) -> _About:
-    resource = attributes.call.resource
-    return _About(resource.group, resource.plural, attributes.subresource, attributes.operation)
-
-
-def _concerned(plugins: Iterable[_P], about: _About, operations: str) -> list[_P]:
+def _concerned(plugins: Iterable[_P], about: About, operations: str) -> list[_P]:
     """Return the plugins that such a write can be anything to, in order."""
     said = (
         ("RESOURCES", (about.group, about.plural)),
@@ -185,7 +171,7 @@ def _concerned(plugins: Iterable[_P], about: _About, operations: str) -> list[_P
     return found
 
 
-def _keep(plans: dict[_About, Sequence[Timed]], about: _About, asked: Sequence[Timed]) -> None:
+def _keep(plans: dict[About, Sequence[Timed]], about: About, asked: Sequence[Timed]) -> None:
     if len(plans) >= _PLANS_MAX:  # custom resources come and go
         plans.clear()
     plans[about] = asked

@@ -12,8 +12,7 @@ import asyncio
 import builtins
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import AlreadyExists, BadRequest, Conflict, NotFound, ServiceUnavailable
@@ -502,8 +501,7 @@ class CachedStore:
         return bucket.entry_of(Record(put.key, put.value, revision, 0, put.lease))
 
 
-@dataclass(frozen=True, slots=True)
-class _Hint:
+class _Hint(NamedTuple):
     """What a value that is being written was made of: the cache need not decode what was just encoded."""
 
     value: bytes

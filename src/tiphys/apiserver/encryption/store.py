@@ -138,7 +138,7 @@ class EncryptedStore:
                 return record
         if live:
             self._sealed_by[key] = provider
-        return record if plain is record.value else replace(record, value=plain)
+        return record if plain is record.value else record._replace(value=plain)
 
     def _events(self, events: list[Event], *, live: bool = False) -> list[Event]:
         return [self._event(event, live=live) for event in events]
@@ -147,8 +147,7 @@ class EncryptedStore:
         if self._providers(event.record.key) is _PLAIN:
             return event
         previous = event.previous
-        opened = replace(
-            event,
+        opened = event._replace(
             record=self._opened(event.record, live=live),
             previous=self._opened(previous) if previous is not None else None,
         )
@@ -202,7 +201,7 @@ class EncryptedStore:
             return write
         self._sent[value] = write.value
         sent.append(value)
-        return replace(write, value=value)
+        return write._replace(value=value)
 
     async def compact(self, revision: int) -> None:
         """Forget old versions."""
