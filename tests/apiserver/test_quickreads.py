@@ -107,6 +107,17 @@ async def test_both_ways_answer_alike(api: Any, path: str, user: str) -> None:
     assert fields(head) == fields(http1.encode_lines(200, slow.headers))
 
 
+async def test_every_answer_warns_of_deprecated_kinds(api: Any) -> None:
+    path = "/api/v1/namespaces/default/endpoints"
+    await api.create(path, {"metadata": {"name": "e"}})
+    text = '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
+    client = Repeating(api)
+    assert await client.known(f"{path}/e") is None
+    for asked in (f"{path}/e", path, f"{path}/none"):
+        assert (await client.slow(asked)).headers["warning"] == text
+    assert "warning" not in (await client.slow("/api/v1/namespaces/default")).headers
+
+
 async def test_answers_are_of_this_moment(api: Any) -> None:
     await make_one(api)
     client = Repeating(api)

@@ -43,6 +43,8 @@ class Resource:
     subresources: tuple[Subresource, ...] = ()
     selectable_fields: tuple[str, ...] = ()
     """Dotted paths usable in fieldSelector beside metadata.name and metadata.namespace."""
+    deprecation: str = ""
+    """Every answer warns with this; empty where the kind is to stay."""
     custom: bool = field(default=False)
     """True for rows that a CustomResourceDefinition made."""
     gvr: GVR = field(init=False, compare=False, repr=False)

@@ -166,6 +166,7 @@ def _row(group: str, version: str, storage_version: str, facts: dict[str, Any]) 
             for name, parts in facts.get("subresources", {}).items()
         ),
         selectable_fields=tuple(facts.get("fields", ())),
+        deprecation=facts.get("deprecated", ""),
     )
 
 

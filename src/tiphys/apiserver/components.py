@@ -20,14 +20,12 @@ from tiphys.wire.message import Response
 
 _PATIENCE_S = 3.0
 _STORE = "etcd-0"
-_DEPRECATED = "v1 ComponentStatus is deprecated in v1.19+"
 
 
 async def handle(call: Call) -> Response:
     """Answer a get or a list. Raises NotFound, MethodNotAllowed."""
     if call.info.verb not in ("get", "list"):
         raise MethodNotAllowed("the server does not allow this method on the requested resource")
-    call.warn(_DEPRECATED)
     ports = dict(call.backend.options.component_ports)
     if call.info.verb == "get":
         if call.name != _STORE and call.name not in ports:
@@ -46,8 +44,9 @@ async def handle(call: Call) -> Response:
 
 async def _status(call: Call, name: str, port: int) -> Object:
     fault = call.backend.store_fault() if name == _STORE else await ask(port)
-    condition: Object = {"type": "Healthy", "status": "False" if fault else "True"}
-    condition |= {"message": fault, "error": fault} if fault else {"message": "ok"}
+    condition: Object = {"type": "Healthy", "status": "False" if fault else "True", "message": fault or "ok"}
+    if fault and name == _STORE:
+        condition["error"] = fault  # of the others a failed request is the message, not an error
     return {
         "kind": "ComponentStatus", "apiVersion": "v1", "metadata": {"name": name},
         "conditions": [condition],
@@ -63,12 +62,9 @@ async def ask(port: int) -> str:
     try:
         async with asyncio.timeout(_PATIENCE_S):
             answer = await client.send("127.0.0.1", port, "GET", "/healthz", {}, ssl_context=context)
-            try:
-                body = (await answer.read()).decode(errors="replace").strip()
-            finally:
-                await answer.close()
+            await answer.close()
     except client.ConnectFailed:
         return f'Get "{url}": dial tcp 127.0.0.1:{port}: connect: connection refused'
     except TimeoutError:
         return f'Get "{url}": context deadline exceeded'
-    return "" if answer.status == 200 else body or f"unhealthy http status code: {answer.status}"
+    return "" if answer.status == 200 else f"HTTP probe failed with statuscode: {answer.status}"

@@ -151,6 +151,8 @@ class QuickReads:
         resource: Resource | None = backend.table.by_path(info.group, info.version, info.resource)
         if resource is None or resource.custom or resource.storage != resource.gvk or info.subresource:
             return None
+        if resource.deprecation:
+            return None
         if not resource.namespaced and info.namespace and info.resource != "namespaces":
             return None
         if self._aggregation.answers(info.group, info.version) or not backend.authorizer.local:

@@ -96,6 +96,7 @@ async def route(backend: Backend, request: Request, info: RequestInfo, user: Use
     if info.resource == "namespaces" and info.namespace and info.name:
         info = replace(info, namespace=info.name)
     call = Call(backend, request, info, user, resource, query)
+    call.warn(resource.deprecation)
     try:
         handler = find_handler(resource, info)
         if info.subresource:

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from tiphys.apimachinery.clock import RealClock
-from tiphys.apiserver.crd import store
+from tiphys.apiserver.crd import rows, store
 from tiphys.wire import pki
 from tiphys.wire.message import Request, Response
 from tiphys.wire.server import serve
@@ -153,3 +153,43 @@ async def test_pages_of_what_was_converted_and_selected_are_full(
             break
         token = f"&continue={found['metadata']['continue']}"
     assert pages == [["f1", "f3", "f5"], ["f7"]]
+
+
+def deprecated(name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "served": True, "deprecated": True, **more}
+
+
+def served(name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "served": True, **more}
+
+
+@pytest.mark.parametrize(
+    ("versions", "text"),
+    [
+        pytest.param([served("v1")], "", id="stays"),
+        pytest.param([deprecated("v1")], "example.com/v1 Foo is deprecated", id="nothing better"),
+        pytest.param([deprecated("v1", deprecationWarning="go away")], "go away", id="own words"),
+        pytest.param([deprecated("v1", deprecationWarning="")], "", id="no words"),
+        pytest.param(
+            [deprecated("v1beta1"), served("v1beta2"), served("v1")],
+            "example.com/v1beta1 Foo is deprecated; use example.com/v1 Foo",
+            id="the best",
+        ),
+        pytest.param(
+            [deprecated("v1"), served("v1beta1"), served("v2", served=False), deprecated("v3")],
+            "example.com/v1 Foo is deprecated",
+            id="only lesser, unserved and deprecated ones",
+        ),
+    ],
+)
+def test_what_a_deprecated_version_warns_with(versions: list[dict[str, Any]], text: str) -> None:
+    crd = {"spec": {"group": "example.com", "names": {"kind": "Foo"}, "versions": versions}}
+    assert rows.deprecation(crd, versions[0]) == text
+
+
+async def test_deprecated_versions_warn(api: Any, crds: Any) -> None:
+    await crds.make(crds.version(deprecated=True), crds.version("v2", storage=False))
+    made = await api("POST", crds.foos, crds.foo("a"))
+    assert made.headers["warning"] == '299 - "example.com/v1 Foo is deprecated; use example.com/v2 Foo"'
+    assert "warning" in (await api("GET", crds.foos)).headers
+    assert "warning" not in (await api("GET", V2)).headers

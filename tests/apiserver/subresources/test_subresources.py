@@ -209,3 +209,14 @@ async def test_approval_only_through_its_subresource(api: Any) -> None:
     path = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
     answer = await api("GET", path + "/none/approval")
     assert answer.status == 404
+
+
+async def test_the_columns_of_a_scale(api: Any) -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    await api.create(DEPLOYMENTS, {"metadata": {"name": "d"}, "spec": spec})
+    table = await api.get(DEPLOYMENTS + "/d/scale", accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+    assert [column["name"] for column in table["columnDefinitions"]] == [
+        "Name", "Desired", "Available", "Age"
+    ]  # fmt: skip
+    assert table["rows"][0]["cells"][:3] == ["d", 1, 0]

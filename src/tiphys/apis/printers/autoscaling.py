@@ -16,6 +16,7 @@ from tiphys.apis.printers.base import (
     Printer,
     age_of,
     column,
+    integer,
     limited,
     name_of,
 )
@@ -82,6 +83,21 @@ def autoscaler_row(obj: Object, now: datetime) -> Cells:
     ]
 
 
+def scale_row(obj: Object, now: datetime) -> Cells:
+    """Return the cells of a Scale."""
+    spec, status = peek(obj, "spec"), peek(obj, "status")
+    return [name_of(obj), int(spec.get("replicas") or 0), int(status.get("replicas") or 0), age_of(obj, now)]
+
+
+SCALE = Printer(
+    (
+        NAME,
+        integer("Desired", "Pods there should be."),
+        integer("Available", "Pods there are now."),
+        AGE,
+    ),
+    scale_row,
+)
 AUTOSCALER = Printer(
     (
         NAME,

@@ -10,7 +10,7 @@ from tiphys.apimachinery.duration import human, since
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object, split_api_version
 from tiphys.apis.defaulting import each, peek
-from tiphys.apis.printers.autoscaling import AUTOSCALER
+from tiphys.apis.printers.autoscaling import AUTOSCALER, SCALE
 from tiphys.apis.printers.base import (
     AGE,
     CONTAINERS,
@@ -269,4 +269,5 @@ PRINTERS: Rows = {
         budget_row,
     ),
     ("autoscaling", "HorizontalPodAutoscaler"): AUTOSCALER,
+    ("autoscaling", "Scale"): SCALE,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource, Subresource
-from tiphys.apis.table import ALL_VERBS
+from tiphys.apis.table import ALL_VERBS, version_rank
 from tiphys.apiserver.crd.kind import CustomKind
 
 _PART_VERBS = ("get", "patch", "update")
@@ -21,6 +21,23 @@ def condition(crd: Object, type_: str) -> Object:
 
 def is_true(crd: Object, type_: str) -> bool:
     return condition(crd, type_).get("status") == "True"
+
+
+def deprecation(crd: Object, version: Object) -> str:
+    """Return what a version that is to go warns with: its own words, or what to use in its place."""
+    if not version.get("deprecated"):
+        return ""
+    own: str | None = version.get("deprecationWarning")
+    if own is not None:
+        return own
+    group, kind, name = crd["spec"]["group"], crd["spec"]["names"]["kind"], version["name"]
+    text = f"{group}/{name} {kind} is deprecated"
+    better = [
+        one["name"]
+        for one in crd["spec"]["versions"]
+        if one.get("served") and not one.get("deprecated") and version_rank(one["name"]) < version_rank(name)
+    ]
+    return f"{text}; use {group}/{min(better, key=version_rank)} {kind}" if better else text
 
 
 def rows_of(crd: Object) -> list[Resource]:
@@ -57,6 +74,7 @@ def _row(crd: Object, version: Object) -> Resource:
         selectable_fields=tuple(
             field["jsonPath"].removeprefix(".") for field in version.get("selectableFields") or ()
         ),
+        deprecation=deprecation(crd, version),
         custom=True,
         definition=kind,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from tiphys.apimachinery.errors import Invalid, MethodNotAllowed
 from tiphys.apimachinery.meta import Object, copy_object
@@ -27,7 +28,7 @@ async def handle(call: Call) -> Response:
     if verb == "get":
         cached = await call.backend.store.get(call.resource, call.namespace, call.name)
         obj = respond.at_version(cached, call.resource)
-        return respond.respond(call, _shown(call, obj, paths))
+        return _answer(call, _shown(call, obj, paths))
     if verb == "update":
         options = write_options(call, "UpdateOptions")
         wanted, retries = _replacing(call, options)
@@ -42,7 +43,13 @@ async def handle(call: Call) -> Response:
     change = Change(produce, options, "scale", retries, manages_fields=False)
     written = await update_object(call, call.name, change)
     obj = written if isinstance(written, dict) else respond.at_version(written, call.resource)
-    return respond.respond(call, _shown(call, obj, paths))
+    return _answer(call, _shown(call, obj, paths))
+
+
+def _answer(call: Call, scale: Object) -> Response:
+    """Answer with a Scale, which has columns of its own."""
+    row = replace(call.resource, group="autoscaling", version="v1", kind="Scale", definition=None)
+    return respond.respond_object(replace(call, resource=row), scale)
 
 
 def _shown(call: Call, obj: Object, paths: ScalePaths) -> Object:
