@@ -139,7 +139,7 @@ class AttachDetachController:
 
     async def _list_attached(self, node: Object, attached: list[Object], needs: list[Need]) -> None:
         name = node["metadata"]["name"]
-        before = {one["name"] for one in (node.get("status") or {}).get("volumesAttached") or ()}
+        before = {one.get("name", "") for one in (node.get("status") or {}).get("volumesAttached") or ()}
         try:
             await self._client.patch(
                 NODES, name, "", {"status": {"volumesAttached": attached}}, subresource="status"

@@ -166,7 +166,7 @@ def _volumes_attached(
     node: Object, attachments: Sequence[Object], volumes: Mapping[str, Object]
 ) -> list[Object] | None:
     """The kubelet mounts what is listed here; other attachers' volumes stay as they are."""
-    before = list((node.get("status") or {}).get("volumesAttached") or ())
+    before = [one for one in (node.get("status") or {}).get("volumesAttached") or () if one.get("name")]
     attached = {
         _unique_of(item, volumes)
         for item in attachments

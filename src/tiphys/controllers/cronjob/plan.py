@@ -118,9 +118,9 @@ def _ended(cron: Object, jobs: Sequence[Object]) -> list[tuple[str, str, str]]:
     found: list[tuple[str, str, str]] = []
     known = {job["metadata"]["uid"]: job for job in jobs}
     for ref in (cron.get("status") or {}).get("active") or ():
-        job = known.get(ref["uid"])
+        job = known.get(ref.get("uid", ""))
         if job is None:
-            found.append(("Normal", "MissingJob", f"Active job went missing: {ref['name']}"))
+            found.append(("Normal", "MissingJob", f"Active job went missing: {ref.get('name', '')}"))
             continue
         end = finished((job.get("status") or {}).get("conditions"))
         if end is not None:
@@ -144,7 +144,7 @@ def _status(cron: Object, jobs: Sequence[Object]) -> Object:
             ends.append(job["status"]["completionTime"])
     if active:
         # Which jobs run matters, not every version they go through.
-        known = {item["uid"]: item for item in before.get("active") or ()}
+        known = {item.get("uid"): item for item in before.get("active") or ()}
         status["active"] = [
             known.get(item["uid"], item) for item in sorted(active, key=lambda ref: ref["name"])
         ]
