@@ -109,7 +109,10 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
             "by dots"
         ],
     ),
-    "webhook effects": (webhooks(sideEffects=None), ["webhooks[0].sideEffects: Required value"]),
+    "webhook effects": (
+        webhooks(sideEffects=None),
+        ["webhooks[0].sideEffects: Required value: must specify one of None, NoneOnDryRun"],
+    ),
     "webhook versions": (
         webhooks(admissionReviewVersions=["v9"]),
         [

@@ -12,11 +12,16 @@ from tiphys.apis.apps import (
     validation,
 )
 from tiphys.apis.core.pod_warnings import named_template_warnings, template_warnings
+from tiphys.apis.ratchet import POD_EXCUSES, Validate, ValidateUpdate, ratcheted
 from tiphys.apis.strategy import Strategy, nothing
 
 
 def _apps(kind: str) -> GVK:
     return GVK("apps", "v1", kind)
+
+
+def _ratcheted(update: ValidateUpdate, create: Validate) -> ValidateUpdate:
+    return ratcheted(update, create, *POD_EXCUSES)
 
 
 STRATEGIES: tuple[Strategy, ...] = (
@@ -26,7 +31,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         default_status=nothing,
         prepare_create=defaults.prepare_deployment,
         validate=validation.validate_deployment,
-        validate_update=validation.validate_deployment_update,
+        validate_update=_ratcheted(validation.validate_deployment_update, validation.validate_deployment),
         validate_status_update=status_validation.validate_deployment_status,
         warnings=named_template_warnings,
         has_generation=True,
@@ -37,7 +42,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         default_status=nothing,
         prepare_create=defaults.prepare_replica_set,
         validate=validation.validate_replica_set,
-        validate_update=validation.validate_replica_set_update,
+        validate_update=_ratcheted(validation.validate_replica_set_update, validation.validate_replica_set),
         validate_status_update=status_validation.validate_replica_set_status,
         warnings=named_template_warnings,
         has_generation=True,
@@ -48,7 +53,9 @@ STRATEGIES: tuple[Strategy, ...] = (
         default_status=nothing,
         prepare_create=defaults.prepare_stateful_set,
         validate=stateful_validation.validate_stateful_set,
-        validate_update=stateful_validation.validate_stateful_set_update,
+        validate_update=_ratcheted(
+            stateful_validation.validate_stateful_set_update, stateful_validation.validate_stateful_set
+        ),
         validate_status_update=status_validation.validate_stateful_set_status,
         validate_name=names.is_dns1123_label,
         warnings=stateful_validation.stateful_set_warnings,
@@ -61,7 +68,9 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_create=defaults.prepare_daemon_set,
         prepare_update=defaults.prepare_daemon_set_update,
         validate=daemon_validation.validate_daemon_set,
-        validate_update=daemon_validation.validate_daemon_set_update,
+        validate_update=_ratcheted(
+            daemon_validation.validate_daemon_set_update, daemon_validation.validate_daemon_set
+        ),
         validate_status_update=status_validation.validate_daemon_set_status,
         warnings=template_warnings,
         has_generation=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.meta import GVK
 from tiphys.apis.batch import cron_validation, defaults, status_validation, validation
+from tiphys.apis.ratchet import POD_EXCUSES, ratcheted
 from tiphys.apis.strategy import Strategy
 
 STRATEGIES: tuple[Strategy, ...] = (
@@ -12,7 +13,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         default=defaults.default_job,
         prepare_create=defaults.prepare_job,
         validate=validation.validate_job,
-        validate_update=validation.validate_job_update,
+        validate_update=ratcheted(validation.validate_job_update, validation.validate_job, *POD_EXCUSES),
         validate_status_update=status_validation.validate_job_status,
         warnings=cron_validation.job_warnings,
         has_generation=True,
@@ -22,7 +23,9 @@ STRATEGIES: tuple[Strategy, ...] = (
         default=defaults.default_cron_job,
         prepare_create=defaults.prepare_cron_job,
         validate=cron_validation.validate_cron_job,
-        validate_update=cron_validation.validate_cron_job_update,
+        validate_update=ratcheted(
+            cron_validation.validate_cron_job_update, cron_validation.validate_cron_job, *POD_EXCUSES
+        ),
         warnings=cron_validation.cron_job_warnings,
         has_generation=True,
     ),

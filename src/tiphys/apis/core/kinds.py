@@ -23,6 +23,7 @@ from tiphys.apis.core.pod_warnings import pod_warnings, template_warnings
 from tiphys.apis.core.service_defaults import default_endpoints, default_service
 from tiphys.apis.core.service_warnings import service_warnings
 from tiphys.apis.core.template_validation import validate_pod_template, validate_pod_template_update
+from tiphys.apis.ratchet import POD_EXCUSES, SELECTOR_VALUES, ratcheted
 from tiphys.apis.strategy import Strategy, nothing
 
 
@@ -38,7 +39,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_create=prepare_pod,
         prepare_update=prepare_pod_update,
         validate=validate_pod,
-        validate_update=pod_update.validate_pod_update,
+        validate_update=ratcheted(pod_update.validate_pod_update, validate_pod, *POD_EXCUSES),
         validate_status_update=pod_status.validate_status_update,
         warnings=pod_warnings,
         has_generation=True,
@@ -60,7 +61,11 @@ STRATEGIES: tuple[Strategy, ...] = (
         default=objects.default_replication_controller,
         prepare_create=objects.prepare_replication_controller,
         validate=workloads.validate_replication_controller,
-        validate_update=workloads.validate_replication_controller_update,
+        validate_update=ratcheted(
+            workloads.validate_replication_controller_update,
+            workloads.validate_replication_controller,
+            *POD_EXCUSES,
+        ),
         validate_status_update=validate_replication_controller_status,
         warnings=template_warnings,
         has_generation=True,
@@ -69,7 +74,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         _core("PodTemplate"),
         default=objects.default_pod_template,
         validate=validate_pod_template,
-        validate_update=validate_pod_template_update,
+        validate_update=ratcheted(validate_pod_template_update, validate_pod_template, *POD_EXCUSES),
         warnings=warnings.pod_template_warnings,
         allow_create_on_update=True,
         has_generation=True,
@@ -130,7 +135,9 @@ STRATEGIES: tuple[Strategy, ...] = (
         default=objects.default_claim,
         prepare_create=objects.prepare_claim,
         validate=persistent.validate_claim,
-        validate_update=persistent.validate_claim_update,
+        validate_update=ratcheted(
+            persistent.validate_claim_update, persistent.validate_claim, SELECTOR_VALUES
+        ),
         validate_status_update=persistent.validate_claim_status,
         warnings=warnings.claim_warnings,
     ),

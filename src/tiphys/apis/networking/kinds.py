@@ -5,6 +5,7 @@ from __future__ import annotations
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.defaulting import each, fill, fill_optional, section
 from tiphys.apis.networking import addresses, ingress_validation, validation
+from tiphys.apis.ratchet import SELECTOR_VALUES, ratcheted
 from tiphys.apis.strategy import Strategy
 
 _GROUP = "networking.k8s.io"
@@ -59,7 +60,11 @@ STRATEGIES: tuple[Strategy, ...] = (
         GVK(_GROUP, "v1", "NetworkPolicy"),
         default=default_network_policy,
         validate=validation.validate_network_policy,
-        validate_update=lambda new, _old: validation.validate_network_policy(new),
+        validate_update=ratcheted(
+            lambda new, _old: validation.validate_network_policy(new),
+            validation.validate_network_policy,
+            SELECTOR_VALUES,
+        ),
         warnings=validation.network_policy_warnings,
         has_generation=True,
     ),

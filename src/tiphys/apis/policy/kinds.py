@@ -6,6 +6,7 @@ from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import Struct, invalid, not_supported, shown_selector
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.defaulting import peek
+from tiphys.apis.ratchet import SELECTOR_VALUES, ratcheted
 from tiphys.apis.strategy import Strategy
 from tiphys.apis.value_validation import (
     at_most_all,
@@ -73,7 +74,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         GVK("policy", "v1", "PodDisruptionBudget"),
         prepare_create=prepare_budget,
         validate=validate_budget,
-        validate_update=validate_budget_update,
+        validate_update=ratcheted(validate_budget_update, validate_budget, SELECTOR_VALUES),
         validate_status_update=validate_budget_status,
         has_generation=True,
         unconditional_update=False,

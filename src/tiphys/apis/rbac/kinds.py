@@ -6,6 +6,7 @@ from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.defaulting import each, fill, section
+from tiphys.apis.ratchet import SELECTOR_VALUES, ratcheted
 from tiphys.apis.rbac import validation
 from tiphys.apis.rbac.validation import GROUP
 from tiphys.apis.strategy import Strategy
@@ -43,7 +44,7 @@ def _strategy(kind: str) -> Strategy:
         GVK(GROUP, "v1", kind),
         default=default_binding if kind.endswith("Binding") else default_role,
         validate=validate,
-        validate_update=validate_update,
+        validate_update=ratcheted(validate_update, validate, SELECTOR_VALUES),
         validate_name=names.is_path_segment_name,
         allow_create_on_update=True,
     )

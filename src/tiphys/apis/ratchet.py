@@ -1,0 +1,68 @@
+"""What an object had before it may keep: faults that an update is excused because they were there already.
+
+Rules become stricter over time. An update of an object that broke a newer rule before is not held to it, so
+that its owner can still change the rest. Each kind names the rules that upstream treats so.
+
+Source: the ``Allow...`` options of k8s.io/kubernetes validation, set from the old object.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.meta import Object
+
+Validate = Callable[[Object], list[FieldError]]
+ValidateUpdate = Callable[[Object, Object], list[FieldError]]
+
+
+@dataclass(frozen=True, slots=True)
+class Excuse:
+    """Faults of one rule: the fields that they are of, and words of their texts."""
+
+    field: re.Pattern[str]
+    words: str = ""
+
+    def covers(self, fault: FieldError) -> bool:
+        return self.field.search(fault.field) is not None and self.words in fault.detail
+
+
+SELECTOR_VALUES = Excuse(re.compile(r"\.matchExpressions\[\d+\]\.values\[\d+\]$"))
+"""Values in a label selector that no label can have."""
+
+_AFFINITY = r"\.affinity\."
+POD_EXCUSES = (
+    Excuse(re.compile(_AFFINITY + r"pod(Anti)?Affinity\..*elector\.matchExpressions\[\d+\]\.values\[\d+\]$")),
+    Excuse(re.compile(_AFFINITY + r"nodeAffinity\.required.*\.matchExpressions\[\d+\]\.values\[\d+\]$")),
+    Excuse(re.compile(r"\.topologySpreadConstraints\[\d+\]\.labelSelector")),
+    Excuse(re.compile(r"\.topologySpreadConstraints\[\d+\]\.matchLabelKeys"), "exists in both"),
+    Excuse(re.compile(r"\.resources\.(limits|requests)\[hugepages-"), "is not positive integer multiple"),
+    Excuse(re.compile(r"\.securityContext\.sysctls\[\d+\]\.name$"), "may not be specified when 'host"),
+    Excuse(re.compile(r"\.volumes\[\d+\]\.projected\.path$"), "must "),
+    Excuse(re.compile(r"\.annotations\[controller\.kubernetes\.io/pod-deletion-cost\]$")),
+)
+"""What pods, and the templates of workloads, are excused."""
+
+
+def excused(
+    faults: list[FieldError], had: Callable[[], list[FieldError]], excuses: Sequence[Excuse]
+) -> list[FieldError]:
+    """Return the faults without those that the object had before; ``had`` is asked only where it matters."""
+    wanted = [excuse for excuse in excuses if any(map(excuse.covers, faults))]
+    if not wanted:
+        return faults
+    before = had()
+    known = [excuse for excuse in wanted if any(map(excuse.covers, before))]
+    return [fault for fault in faults if not any(excuse.covers(fault) for excuse in known)]
+
+
+def ratcheted(validate_update: ValidateUpdate, validate: Validate, *excuses: Excuse) -> ValidateUpdate:
+    """Return an update's validation that excuses what ``validate`` says of the old object."""
+
+    def validation(new: Object, old: Object) -> list[FieldError]:
+        return excused(validate_update(new, old), lambda: validate(old), excuses)
+
+    return validation
