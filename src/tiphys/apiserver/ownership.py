@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+import orjson
+
 from tiphys.apimachinery import managedfields
 from tiphys.apimachinery.managedfields import entries, fieldset
 from tiphys.apimachinery.managedfields.entries import Entry, Managed, Manager
@@ -56,24 +58,46 @@ class _BuiltInVersions:
         return GVK(*split_api_version(api_version), self.kind)
 
 
+Converted = dict[tuple[bytes, str], Object]
+"""What webhooks have made of objects, by their bytes and the version asked for."""
+
+
+class Unconverted(Exception):
+    """An object is needed at another version, which only a webhook can bring it to."""
+
+    def __init__(self, obj: Object, api_version: str, key: tuple[bytes, str]) -> None:
+        super().__init__(api_version)
+        self.obj = obj
+        self.api_version = api_version
+        self.key = key
+
+
 @dataclass(frozen=True, slots=True)
 class _CustomVersions:
-    """The versions of a custom kind. What a conversion webhook would move is not asked for."""
+    """The versions of a custom kind. Without ``converted`` no webhook is asked: names of fields stay."""
 
     definition: Any
+    converted: Converted | None = None
     may_change: bool = True
 
     def convert(self, obj: Object, api_version: str) -> Object | None:
-        return None if self.schema(api_version) is None else {**obj, "apiVersion": api_version}
+        if self.schema(api_version) is None:
+            return None
+        if self.converted is None or obj.get("apiVersion") == api_version:
+            return {**obj, "apiVersion": api_version}
+        key = (orjson.dumps(obj, option=orjson.OPT_SORT_KEYS), api_version)
+        if key not in self.converted:
+            raise Unconverted(obj, api_version, key)
+        return self.converted[key]
 
     def schema(self, api_version: str) -> Schema | None:
         found: Schema | None = self.definition.schema_at(api_version)
         return found
 
 
-def _versions(resource: Resource) -> Versions:
+def _versions(resource: Resource, converted: Converted | None) -> Versions:
     if resource.definition is not None:
-        return _CustomVersions(resource.definition)
+        return _CustomVersions(resource.definition, converted)
     return _BuiltInVersions(resource.kind)
 
 
@@ -87,8 +111,14 @@ def _reset(resource: Resource, subresource: str) -> Node:
     return reset_fields(subresource, has_status=resource.subresource("status") is not None)
 
 
-def manage_update(old: Object | None, new: Object, resource: Resource, write: Write) -> None:
-    """Note in ``new`` which fields this write made its manager's. Both are in the storage version."""
+def manage_update(
+    old: Object | None, new: Object, resource: Resource, write: Write, converted: Converted | None = None
+) -> None:
+    """Note in ``new`` which fields this write made its manager's. Both are in the storage version.
+
+    Raises:
+        Unconverted: ``converted`` is given, and has not what is needed. Nothing was changed.
+    """
     seen = new
     if resource.gvk != resource.storage:  # what was written is judged as its writer sees it
         old = None if old is None else conversion.convert(old, resource.gvk)
@@ -103,7 +133,7 @@ def manage_update(old: Object | None, new: Object, resource: Resource, write: Wr
         now=write.now,
         subresource=write.subresource,
         ignored=_reset(resource, write.subresource),
-        versions=_versions(resource),
+        versions=_versions(resource, converted),
     )
     if seen is not new:
         _set(new, entries.given(seen))
@@ -127,9 +157,20 @@ def check_declared(applied: Object, gvk: GVK, resource: Resource) -> None:
 
 
 def apply_managed(
-    live: Object | None, applied: Object, resource: Resource, write: Write, *, force: bool
+    live: Object | None,
+    applied: Object,
+    resource: Resource,
+    write: Write,
+    converted: Converted | None = None,
+    *,
+    force: bool,
 ) -> Object:
-    """Return the result of a server-side apply. Raises Conflict naming the fields that others own."""
+    """Return the result of a server-side apply.
+
+    Raises:
+        Conflict: naming the fields that others own.
+        Unconverted: ``converted`` is given, and has not what is needed.
+    """
     return managedfields.apply(
         live,
         applied,
@@ -140,7 +181,7 @@ def apply_managed(
         force=force,
         subresource=write.subresource,
         ignored=_reset(resource, write.subresource),
-        versions=_versions(resource),
+        versions=_versions(resource, converted),
     )
 
 

@@ -193,3 +193,62 @@ async def test_deprecated_versions_warn(api: Any, crds: Any) -> None:
     assert made.headers["warning"] == '299 - "example.com/v1 Foo is deprecated; use example.com/v2 Foo"'
     assert "warning" in (await api("GET", crds.foos)).headers
     assert "warning" not in (await api("GET", V2)).headers
+
+
+def owners(obj: Any) -> list[tuple[str, str, list[str]]]:
+    """Return who owns which fields of the spec, and at which version."""
+    return sorted(
+        (entry["manager"], entry["apiVersion"], sorted(entry["fieldsV1"].get("f:spec", {})))
+        for entry in obj["metadata"]["managedFields"]
+    )
+
+
+async def applied(api: Any, path: str, spec: Any, manager: str, *, force: bool = False) -> Any:
+    version = path.split("/")[3]
+    body = {"apiVersion": f"example.com/{version}", "kind": "Foo", "metadata": {"name": "a"}, "spec": spec}
+    query = f"?fieldManager={manager}" + ("&force=true" if force else "")
+    return await api.patch(f"{path}/a{query}", orjson.dumps(body), "apply")
+
+
+async def test_managers_of_other_versions_are_asked_through_the_webhook(
+    api: Any, crds: Any, webhook: Any
+) -> None:
+    """The field that one manager owns as ``image`` is the one that another applies as ``picture``."""
+    await crds.make(crds.version(), pictured(crds, storage=False), conversion=webhook)
+    assert (await applied(api, crds.foos, {"image": "x", "replicas": 1}, "one")).status == 201
+    refused = await applied(api, V2, {"picture": "y"}, "two")
+    assert (refused.status, refused.message) == (
+        409,
+        'Apply failed with 1 conflict: conflict with "one": .spec.image',
+    )
+    taken = (await applied(api, V2, {"picture": "y"}, "two", force=True)).json
+    assert owners(taken) == [
+        ("one", "example.com/v1", ["f:replicas"]), ("two", "example.com/v2", ["f:picture"])
+    ]  # fmt: skip
+    same = await applied(api, crds.foos, {"image": "y", "replicas": 1}, "one")
+    assert owners(same.json)[0] == ("one", "example.com/v1", ["f:image", "f:replicas"])
+
+
+async def test_updates_take_fields_from_managers_of_other_versions(api: Any, crds: Any, webhook: Any) -> None:
+    await crds.make(crds.version(), pictured(crds, storage=False), conversion=webhook)
+    await applied(api, crds.foos, {"image": "x", "replicas": 1}, "one")
+    seen = await api.get(f"{V2}/a")
+    seen["spec"]["picture"] = "z"
+    changed = await api.put(f"{V2}/a?fieldManager=editor", seen)
+    assert owners(changed) == [
+        ("editor", "example.com/v2", ["f:picture"]), ("one", "example.com/v1", ["f:replicas"])
+    ]  # fmt: skip
+
+
+async def test_updates_go_on_without_a_conversion_for_managers(api: Any, crds: Any, webhook: Any) -> None:
+    """Fields are compared by their names then: nobody loses what they cannot be told of."""
+    await crds.make(crds.version(), pictured(crds, storage=False), conversion=webhook)
+    await applied(api, V2, {"picture": "x"}, "one")
+    nowhere = {**webhook, "webhook": {**webhook["webhook"], "clientConfig": {"url": "https://127.0.0.1:1/"}}}
+    await crds.change({"spec": {"conversion": nowhere}})
+    changed = await api.patch(f"{crds.foos}/a?fieldManager=editor", {"spec": {"replicas": 3}})
+    assert changed.status == 200
+    assert ("one", "example.com/v2", ["f:picture"]) in owners(changed.json)
+    refused = await applied(api, crds.foos, {"image": "n"}, "two")
+    assert refused.status == 500
+    assert "conversion webhook for example.com/v1, Kind=Foo" in refused.message

@@ -86,7 +86,7 @@ async def _custom(attributes: Attributes, obj: Object, row: Resource) -> Object:
     if obj.get("apiVersion") == row.api_version or obj.get("kind") != row.kind:
         return obj
     backend = attributes.call.backend.custom or attributes.call.backend
-    return await backend.store.at(obj, row)  # type: ignore[attr-defined, no-any-return]
+    return await backend.store.at(obj, row.definition, row.gvk)  # type: ignore[attr-defined, no-any-return]
 
 
 def seen_as(obj: Object | None, row: Resource) -> Object | None:

@@ -122,11 +122,9 @@ class CustomStore:
     async def _view(self, cached: Cached, row: Resource) -> Cached:
         return (await self._views([cached], row))[0]
 
-    async def at(self, obj: Object, row: Resource) -> Object:
-        """Return an object in the version of a custom row; the one given stays as it is."""
-        if obj["apiVersion"] == row.api_version:
-            return obj
-        return (await self._convert([obj], row.definition, row.gvk))[0]
+    async def at(self, obj: Object, kind: CustomKind, to: GVK) -> Object:
+        """Return an object in another version of its kind; the one given stays as it is."""
+        return obj if obj["apiVersion"] == to.api_version else (await self._convert([obj], kind, to))[0]
 
     async def _stored(self, obj: Object, row: Resource) -> Object:
         kind: CustomKind = row.definition

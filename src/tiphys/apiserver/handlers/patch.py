@@ -9,7 +9,7 @@ from tiphys.apimachinery.errors import BadRequest, Invalid, NotFound, Unsupporte
 from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.patch import json_patch, merge, strategic
 from tiphys.apimachinery.schema.walk import DecodeError
-from tiphys.apiserver import bodies, machinery, meta_rules, ownership, respond
+from tiphys.apiserver import bodies, machinery, managers, meta_rules, ownership, respond
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers.create import create_object
 from tiphys.apiserver.handlers.update import MAX_RETRIES, Change, update_object
@@ -159,8 +159,8 @@ async def _apply(call: Call, options: WriteOptions) -> Response:
     resource, name = call.resource, call.name
     applied = decode_applied(call, resource.gvk, options)
 
-    def produce(live: Object) -> Object:
-        return _merge_applied(call, live, applied, options)
+    async def produce(live: Object) -> Object:
+        return await _merge_applied(call, live, applied, options)
 
     change = Change(produce, options, call.info.subresource, manages_fields=False)
     try:
@@ -169,14 +169,19 @@ async def _apply(call: Call, options: WriteOptions) -> Response:
         if call.info.subresource or applied["metadata"].get("uid"):
             raise
     await call.backend.authorizer.require(call.user, replace(call.info, verb="create"))
-    new = _merge_applied(call, None, applied, options)
+    new = await _merge_applied(call, None, applied, options)
     new["metadata"].pop("resourceVersion", None)
     return _answer(call, await create_object(call, new, options, manage_fields=False), 201)
 
 
-def _merge_applied(call: Call, live: Object | None, applied: Object, options: WriteOptions) -> Object:
+async def _merge_applied(call: Call, live: Object | None, applied: Object, options: WriteOptions) -> Object:
     write = ownership.Write(options.field_manager, call.backend.clock.now(), call.info.subresource)
-    return ownership.apply_managed(live, applied, call.resource, write, force=bool(options.force))
+    force = bool(options.force)
+    return await managers.told(
+        call,
+        lambda known: ownership.apply_managed(live, applied, call.resource, write, known, force=force),
+        strict=True,
+    )
 
 
 def _answer(call: Call, written: Cached | Object, status: int) -> Response:

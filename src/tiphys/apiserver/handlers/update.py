@@ -15,7 +15,7 @@ from typing import cast
 from tiphys.apimachinery.errors import Conflict, FieldError, Invalid, NotFound
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apis.strategy import Strategy
-from tiphys.apiserver import bodies, machinery, meta_rules, ownership, respond
+from tiphys.apiserver import bodies, machinery, managers, meta_rules, ownership, respond
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers.create import allocation, create_object
@@ -134,6 +134,8 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
     new = _own(call, strategy, wanted, change.subresource)
     _check_version(call, new, old, unconditional=strategy.unconditional_update)
     _prepare(call, strategy, new, old, change)
+    if change.manages_fields:
+        await _manage(call, new, old, change)
     attributes = Attributes(
         call, "UPDATE", new, old, subresource=change.subresource, dry_run=change.options.dry_run
     )
@@ -201,7 +203,7 @@ def _check_version(call: Call, new: Object, old: Object, *, unconditional: bool)
 
 
 def _prepare(call: Call, strategy: Strategy, new: Object, old: Object, change: Change) -> None:
-    """Restore what this update may not touch, fill in defaults, count generations, track managers."""
+    """Restore what this update may not touch, fill in defaults, count generations."""
     resource = call.resource
     meta_rules.keep_server_fields(new, old)
     if change.subresource == "status":
@@ -221,9 +223,18 @@ def _prepare(call: Call, strategy: Strategy, new: Object, old: Object, change: C
             meta_rules.bump_generation(new, old, strategy.status_fields)
     elif strategy.has_generation:
         meta_rules.bump_generation(new, old, strategy.status_fields)
-    if change.manages_fields:
-        write = ownership.Write(change.options.field_manager, call.backend.clock.now(), change.subresource)
+
+
+async def _manage(call: Call, new: Object, old: Object, change: Change) -> None:
+    """Note who manages what from now on."""
+    resource = call.resource
+    write = ownership.Write(change.options.field_manager, call.backend.clock.now(), change.subresource)
+    if resource.definition is None:
         ownership.manage_update(old, new, resource, write)
+    else:
+        await managers.told(
+            call, lambda known: ownership.manage_update(old, new, resource, write, known), strict=False
+        )
 
 
 def _restore(new: Object, old: Object, key: str) -> None:
