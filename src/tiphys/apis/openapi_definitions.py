@@ -151,16 +151,30 @@ def _render(node: Definition, *, v3: bool) -> Definition:
         else:
             out[key] = value
     if not v3:
-        return _only_v2(out)
+        return _only_v2(out, _nullable_of(node))
     if "$ref" in out and len(out) > 1:
         return {"allOf": [{"$ref": out.pop("$ref")}], **out}
     return out
 
 
-def _only_v2(node: Definition) -> Definition:
-    """Leave out what v2 cannot say; a node that it cannot say at all takes anything."""
+def _nullable_of(node: Definition) -> set[str]:
+    return {name for name, child in node.get("properties", {}).items() if child.get("nullable")}
+
+
+def _only_v2(node: Definition, nullable: set[str]) -> Definition:
+    """Leave out what v2 cannot say; a node that it cannot say at all takes anything.
+
+    So may a required field that is null: it is not required here, lest kubectl refuse what the server takes.
+    """
+    absent: set[str] = set()
     if node.get("nullable") or node.get("x-kubernetes-int-or-string"):
-        node = {key: value for key, value in node.items() if key not in ("type", "items", "properties")}
+        absent |= {"type", "items", "properties"}
     if node.get("x-kubernetes-preserve-unknown-fields"):
-        node = {key: value for key, value in node.items() if key not in ("items", "properties")}
+        absent |= {"items", "properties"} | ({"type"} if node.get("type") == "object" else set())
+    if node.get("type") == "array" and ("items" not in node or "items" in absent):
+        absent.add("type")
+    node = {key: value for key, value in node.items() if key not in absent}
+    if nullable and "required" in node:
+        required = [name for name in node.pop("required") if name not in nullable]
+        node |= {"required": required} if required else {}
     return {key: value for key, value in node.items() if key not in _V2_REFUSES}

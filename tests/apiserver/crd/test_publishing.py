@@ -85,6 +85,36 @@ async def test_unknown_fields_are_kept_in_a_field(api: Any, crds: Any) -> None:
     assert made["spec"]["free"] == {"x": {"y": 1}}
 
 
+async def test_what_v2_cannot_say_takes_anything(api: Any, crds: Any) -> None:
+    """No client of v2 refuses what the server takes, nor stumbles over lists without items."""
+    version = crds.version()
+    fields = {
+        "none": {"type": "array", "nullable": True, "items": {"type": "string"}},
+        "any": {
+            "type": "object",
+            "x-kubernetes-preserve-unknown-fields": True,
+            "properties": {"a": {"type": "string"}},
+        },
+        "named": {"type": "string"},
+    }
+    version["schema"]["openAPIV3Schema"]["properties"]["spec"] = {
+        "type": "object", "required": ["none", "named"], "properties": fields,
+    }  # fmt: skip
+    await crds.make(version)
+    spec = (await api.get("/openapi/v2"))["definitions"]["com.example.v1.Foo"]["properties"]["spec"]
+    assert spec["required"] == ["named"]
+    assert spec["properties"] == {
+        "none": {}, "any": {"x-kubernetes-preserve-unknown-fields": True}, "named": {"type": "string"},
+    }  # fmt: skip
+    only = {**fields["none"]}
+    version["schema"]["openAPIV3Schema"]["properties"]["spec"] = {
+        "type": "object", "required": ["none"], "properties": {"none": only},
+    }  # fmt: skip
+    await crds.change({"spec": {"versions": [version]}})
+    spec = (await api.get("/openapi/v2"))["definitions"]["com.example.v1.Foo"]["properties"]["spec"]
+    assert spec == {"type": "object", "properties": {"none": {}}}
+
+
 async def test_discovery_of_a_definition(api: Any, crds: Any) -> None:
     before = await api("GET", "/apis", accept=V2)
     await crds.make(crds.version(subresources={"status": {}}), names={"categories": ["all"]})
