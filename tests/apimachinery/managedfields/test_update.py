@@ -328,3 +328,19 @@ def test_who_changes_its_own_field_again_keeps_its_set() -> None:
     after = live["metadata"]["managedFields"]
     assert [{**entry, "time": TIME} for entry in after] == before
     assert [entry["time"] for entry in after] == [TIME, "2026-01-02T04:04:05Z"]
+
+
+def test_managers_that_come_back_as_they_are_need_no_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    live = write(None, pod(), POD)
+    live = write(live, {**live, "status": {"phase": "Running"}}, POD, "kubelet", subresource="status")
+    changed = {**live, "spec": {**live["spec"], "nodeName": "n"}}
+    without = copy_object(changed)
+    del without["metadata"]["managedFields"]
+    expected = write(live, without, POD, "other")
+    checked: list[Any] = []
+    monkeypatch.setattr(fieldset, "check", lambda fields: checked.append(fields) or fields)
+    assert write(live, copy_object(changed), POD, "other") == expected
+    assert checked == []
+    changed["metadata"] = {**live["metadata"], "managedFields": live["metadata"]["managedFields"][:1]}
+    assert write(live, changed, POD, "other") != expected
+    assert len(checked) == 1

@@ -103,7 +103,7 @@ def _keep(metadata: Object, kept: Any) -> None:
 
 def _managers(kept: Any, asked: Any) -> Managed:
     """Read the managers that the request names, or else those that the live object has."""
-    if asked is not None:
+    if asked is not None and asked != kept:  # as they are, they were stored by us
         if entries.is_reset(asked):
             return {}
         try:
