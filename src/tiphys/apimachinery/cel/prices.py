@@ -109,7 +109,8 @@ def _compared(target: Operand | None, args: list[Operand]) -> Estimated:
 
 def _equal(target: Operand | None, args: list[Operand]) -> Estimated:
     one, other = args[0].type, args[1].type
-    if one != other or one.kind != "opaque":
+    sized = args[0].computed is not None and args[1].computed is not None
+    if sized or one != other or one.kind != "opaque":
         return _compared(target, args)
     if one.name == "kubernetes.NamedFormat":
         return Estimated(Range(1, _MAX_FORMAT).scaled(_STRING_FACTOR))
@@ -222,12 +223,12 @@ def _strung(target: Operand | None, args: list[Operand]) -> Estimated | None:
     return Estimated(length.scaled(_STRING_FACTOR), length)
 
 
-READ = Price(_first)
-READ_TWICE = Price(_twice_first)
+READ = Price(_first, lambda target, args: Estimated(_read(args[0])))
+READ_TWICE = Price(_twice_first, lambda target, args: Estimated(args[0].size.scaled(2 * _STRING_FACTOR)))
 PREFIX = Price(_first, lambda target, args: Estimated(_read(args[0])), in_doubt=False)
 TEXT_TO_BYTES = Price(_first, _copied, in_doubt=False)
 BYTES_TO_TEXT = Price(_first, _decoded, in_doubt=False)
-QUOTED = Price(None, _quoted)
+QUOTED = Price(_first, _quoted)
 FORMATTED = Price(None, _formatted)
 PARSED = Price(_first, _parsed)
 MAPPED = Price(_first, _mapped)
@@ -311,6 +312,23 @@ def _walked(target: Operand | None, args: list[Operand]) -> Estimated | None:
 
 
 WALKED = Price(lambda args, result: _walk(args[0]), _walked)
+
+
+def _each_with_each(factor: int) -> Price:
+    """The price of comparing every item of one list with every one of another."""
+
+    def runs(args: Sequence[Any], result: Any) -> int:
+        return 1 + size(args[0]) * size(args[1]) * factor
+
+    def estimate(target: Operand | None, args: list[Operand]) -> Estimated:
+        pairs = args[0].size * args[1].size
+        return Estimated(_ONE + pairs * Range(factor, factor))
+
+    return Price(runs, estimate)
+
+
+EACH_WITH_EACH = _each_with_each(1)
+BOTH_WAYS = _each_with_each(2)
 
 
 # Addresses and rights

@@ -123,11 +123,14 @@ def _intersects(one: Any, other: Any) -> bool:
     return any(equals(each, item) for each in other for item in held)
 
 
+_TWO = (LIST_A, LIST_A)
 SETS = Library(
     "cel.lib.ext.sets",
     (
-        function("list_sets_contains_list", "sets.contains", (LIST_A, LIST_A), BOOL, _contains),
-        function("list_sets_equivalent_list", "sets.equivalent", (LIST_A, LIST_A), BOOL, _equivalent),
-        function("list_sets_intersects_list", "sets.intersects", (LIST_A, LIST_A), BOOL, _intersects),
+        function("list_sets_contains_list", "sets.contains", _TWO, BOOL, _contains, prices.EACH_WITH_EACH),
+        function("list_sets_equivalent_list", "sets.equivalent", _TWO, BOOL, _equivalent, prices.BOTH_WAYS),
+        function(
+            "list_sets_intersects_list", "sets.intersects", _TWO, BOOL, _intersects, prices.EACH_WITH_EACH
+        ),
     ),
 )
