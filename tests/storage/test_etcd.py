@@ -184,6 +184,50 @@ async def test_a_line_that_stands_still_is_left(etcd: Any, line: Line) -> None:
     assert [event.record.value for event in heard] == [b"1", b"2", b"3"]
 
 
+async def test_who_waits_for_a_slow_members_events_gets_anothers(
+    etcd: Any, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tiphys.storage.etcd._SLOW_S", 0.05)
+    url = await line.open()
+    heard: list[Event] = []
+    async with opened(url, etcd.url) as store, opened(etcd.url) as other:
+        store.subscribe(heard.extend)
+        await store.commit([Put("/slow", b"1")])
+        store._client.rotate()  # questions go to the other member, the events come over the line
+        line.moving.clear()
+        await other.commit([Put("/slow", b"2")])
+        await store.confirm()  # does not fail: it is only later
+        revision = await store.commit([Put("/slow", b"3")])
+        assert store.revision == revision
+    assert [event.record.value for event in heard if event.record.key == "/slow"] == [b"1", b"2", b"3"]
+
+
+async def test_members_that_are_all_slow_are_not_asked_again_and_again(
+    etcd: Any, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tiphys.storage.etcd._SLOW_S", 0.02)
+    url = await line.open()
+    async with opened(url, url) as store, opened(etcd.url) as other:
+        await store.commit([Put("/slow", b"1")])
+        left: list[int] = []
+        follow, present = store._follow_elsewhere, store._present
+        asked = await present()
+
+        def counted() -> None:
+            left.append(1)
+            follow()
+
+        monkeypatch.setattr(store, "_follow_elsewhere", counted)
+        line.moving.clear()
+        waiting = asyncio.create_task(store._shown(asked + 1))
+        await asyncio.sleep(0.2)
+        await other.commit([Put("/slow", b"2")])
+        line.moving.set()
+        await waiting
+        assert 1 <= len(left) <= 8  # after 0.02, 0.06, 0.14, 0.3 s; not every 0.02 s
+        assert store._patience_s == 0.02
+
+
 async def test_history_lost_while_away_is_told(etcd: Any, line: Line) -> None:
     url = await line.open()
     lost = asyncio.Event()

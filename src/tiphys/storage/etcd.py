@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 _PAGE: Final = 5000
 _SHOWN_S: Final = 3.0
+_SLOW_S: Final = 0.5
+"""A member that shows nothing new for so long, although something is awaited, is left for another."""
 _SETTLE_S: Final = (0.0, 0.1, 0.3, 0.6)
 _COMPACT_S: Final = 300.0
 
@@ -63,6 +65,8 @@ class EtcdStore:
         self._confirming: asyncio.Task[None] | None = None
         self._next_confirm: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._patience_s = _SLOW_S
+        self._lag: asyncio.TimerHandle | None = None
         self._closed = False
 
     # -- life
@@ -85,6 +89,8 @@ class EtcdStore:
         if self._closed:
             return
         self._closed = True
+        if self._lag is not None:
+            self._lag.cancel()
         tasks = [*self._tasks, *(task for task in (self._confirming, self._next_confirm) if task)]
         for task in tasks:
             task.cancel()
@@ -143,7 +149,7 @@ class EtcdStore:
             lost()
 
     def _publish(self, last: int, events: list[Event]) -> None:
-        self._seen = last
+        self._seen, self._patience_s = last, _SLOW_S
         if events:
             for subscriber, _ in list(self._subscribers):
                 subscriber(events)
@@ -168,8 +174,26 @@ class EtcdStore:
             raise StoreUnavailable("the store is closed")
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((revision, waiter))
+        self._mind_lag()
         async with asyncio.timeout(_SHOWN_S):
             await waiter
+
+    def _mind_lag(self) -> None:
+        """Look in a while whether anything has come, where there is another member to turn to."""
+        if self._lag is None and self._client.members > 1:
+            loop = asyncio.get_running_loop()
+            self._lag = loop.call_later(self._patience_s, self._check_lag, self._seen)
+
+    def _check_lag(self, seen: int) -> None:
+        self._lag = None
+        if not any(not waiter.done() for _, waiter in self._waiting):
+            return
+        if self._seen == seen:
+            # Who waits goes on waiting: events continue where they broke off. Longer each time, as a cluster
+            # that is slow altogether must not be asked again and again.
+            self._follow_elsewhere()
+            self._patience_s = min(2 * self._patience_s, _SHOWN_S)
+        self._mind_lag()
 
     async def confirm(self) -> None:
         """Wait until subscribers know all that was written before this call. Raises StoreUnavailable.

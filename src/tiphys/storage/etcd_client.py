@@ -68,6 +68,11 @@ class EtcdClient:
         return self._options.timeout_s
 
     @property
+    def members(self) -> int:
+        """How many there are to ask."""
+        return len(self._endpoints)
+
+    @property
     def is_closed(self) -> bool:
         """Nobody can be asked any more (or yet)."""
         return not self._channels
