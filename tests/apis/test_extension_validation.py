@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tiphys.apimachinery.meta import copy_object, gvk_of
+from tiphys.apimachinery.meta import GVK, copy_object, gvk_of
 from tiphys.apis.strategies import strategy_for
 
 SCHEMA = {"openAPIV3Schema": {"type": "object"}}
@@ -211,6 +211,14 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
             "inclusive"
         ],
     ),
+    "api service of this server": (
+        api_service(service=None, caBundle="YWJj", insecureSkipTLSVerify=True),
+        [
+            'spec.caBundle: Invalid value: "3 bytes": local APIServices may not have a caBundle',
+            "spec.insecureSkipTLSVerify: Invalid value: true: local APIServices may not have "
+            "insecureSkipTLSVerify",
+        ],
+    ),
     "api service priority": (
         api_service(versionPriority=0),
         ["spec.versionPriority: Invalid value: 0: must be positive and less than 1000"],
@@ -258,3 +266,11 @@ def test_storage_versions_are_remembered_and_kept() -> None:
     gone = copy_object(new)
     gone["spec"]["versions"] = [{**VERSION, "name": "v2"}]
     assert [fault.field for fault in strategy.validate_update(gone, new)] == ["status.storedVersions[0]"]
+
+
+def test_states_of_api_services() -> None:
+    strategy = strategy_for(GVK("apiregistration.k8s.io", "v1", "APIService"))
+    new = {"status": {"conditions": [{"type": "Available", "status": "yes"}, {"status": "True"}]}}
+    assert [str(fault) for fault in strategy.validate_status_update(new, new)] == [
+        'status.conditions[0].status: Unsupported value: "yes": supported values: "True", "False", "Unknown"'
+    ]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.addresses import LEGACY_TEXTS
 
 Validate = Callable[[Object], list[FieldError]]
 ValidateUpdate = Callable[[Object, Object], list[FieldError]]
@@ -25,13 +26,26 @@ class Excuse:
 
     field: re.Pattern[str]
     words: str = ""
+    same_value: bool = False
+    """Only the values that were there already are excused, wherever they are now."""
 
     def covers(self, fault: FieldError) -> bool:
         return self.field.search(fault.field) is not None and self.words in fault.detail
 
+    def excuses(self, fault: FieldError, before: list[FieldError]) -> bool:
+        """Whether the fault is one that there was among ``before`` as well."""
+        if not self.covers(fault):
+            return False
+        return any(
+            self.covers(other) and (other.detail == fault.detail or not self.same_value) for other in before
+        )
+
 
 SELECTOR_VALUES = Excuse(re.compile(r"\.matchExpressions\[\d+\]\.values\[\d+\]$"))
 """Values in a label selector that no label can have."""
+
+LEGACY_ADDRESSES = tuple(Excuse(re.compile(""), words, same_value=True) for words in LEGACY_TEXTS)
+"""Addresses and ranges that were let through before they were held to one spelling."""
 
 _AFFINITY = r"\.affinity\."
 POD_EXCUSES = (
@@ -43,6 +57,7 @@ POD_EXCUSES = (
     Excuse(re.compile(r"\.securityContext\.sysctls\[\d+\]\.name$"), "may not be specified when 'host"),
     Excuse(re.compile(r"\.volumes\[\d+\]\.projected\.path$"), "must "),
     Excuse(re.compile(r"\.annotations\[controller\.kubernetes\.io/pod-deletion-cost\]$")),
+    *LEGACY_ADDRESSES,
 )
 """What pods, and the templates of workloads, are excused."""
 
@@ -55,8 +70,7 @@ def excused(
     if not wanted:
         return faults
     before = had()
-    known = [excuse for excuse in wanted if any(map(excuse.covers, before))]
-    return [fault for fault in faults if not any(excuse.covers(fault) for excuse in known)]
+    return [fault for fault in faults if not any(excuse.excuses(fault, before) for excuse in wanted)]
 
 
 def ratcheted(validate_update: ValidateUpdate, validate: Validate, *excuses: Excuse) -> ValidateUpdate:
@@ -64,5 +78,17 @@ def ratcheted(validate_update: ValidateUpdate, validate: Validate, *excuses: Exc
 
     def validation(new: Object, old: Object) -> list[FieldError]:
         return excused(validate_update(new, old), lambda: validate(old), excuses)
+
+    return validation
+
+
+def kept_addresses(validate: Validate, key: str) -> ValidateUpdate:
+    """Return the validation of an update that excuses addresses only where all under ``key`` stays."""
+
+    def validation(new: Object, old: Object) -> list[FieldError]:
+        faults = validate(new)
+        if not faults or new.get(key) != old.get(key):
+            return faults
+        return [fault for fault in faults if not any(excuse.covers(fault) for excuse in LEGACY_ADDRESSES)]
 
     return validation

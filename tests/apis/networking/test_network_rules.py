@@ -71,7 +71,7 @@ NEW: dict[str, tuple[Body, list[str]]] = {
     ),
     "class twice": (
         obj("Ingress", annotations={CLASS: "a"}, defaultBackend=SERVICE, ingressClassName="b"),
-        [f'annotations.{CLASS}: Invalid value: "a": can not be set when the class field is also set'],
+        [f'annotations.{CLASS}: Invalid value: "a": must match `ingressClassName` when both are specified'],
     ),
     "address for a host": (
         ingress("1.2.3.4"),

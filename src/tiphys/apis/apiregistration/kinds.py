@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
+
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import invalid, invalid_all, required
+from tiphys.apimachinery.field_errors import invalid, invalid_all, not_supported, required
 from tiphys.apimachinery.meta import GVK, Object
-from tiphys.apis.defaulting import fill_optional, peek
+from tiphys.apis.defaulting import each, fill_optional, peek
 from tiphys.apis.strategy import Strategy
 
 _HTTPS = 443
+_STATES = ("True", "False", "Unknown")
 
 
 def default_api_service(obj: Object) -> None:
@@ -61,7 +64,7 @@ def validate_api_service(obj: Object) -> list[FieldError]:
     if service is None:
         if spec.get("caBundle"):
             text = "local APIServices may not have a caBundle"
-            faults.append(invalid("spec.caBundle", f"{len(spec['caBundle'])} bytes", text))
+            faults.append(invalid("spec.caBundle", f"{len(b64decode(spec['caBundle']))} bytes", text))
         if spec.get("insecureSkipTLSVerify"):
             text = "local APIServices may not have insecureSkipTLSVerify"
             faults.append(invalid("spec.insecureSkipTLSVerify", True, text))
@@ -76,6 +79,15 @@ def validate_api_service(obj: Object) -> list[FieldError]:
     return faults
 
 
+def validate_api_service_status(new: Object, _old: Object) -> list[FieldError]:
+    """Return every fault of an APIService's new status."""
+    return [
+        not_supported(f"status.conditions[{index}].status", condition.get("status") or "", _STATES)
+        for index, condition in enumerate(each(new, "status", "conditions"))
+        if condition.get("status") not in _STATES
+    ]
+
+
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK("apiregistration.k8s.io", "v1", "APIService"),
@@ -83,6 +95,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_create=prepare_api_service,
         validate=validate_api_service,
         validate_update=lambda new, _old: validate_api_service(new),
+        validate_status_update=validate_api_service_status,
         validate_name=names.is_path_segment_name,
         unconditional_update=False,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -11,34 +12,78 @@ from tiphys.apimachinery.field_errors import invalid
 
 IP_TEXT = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 CIDR_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+_ZEROS_TEXT = "must not have leading 0s"
+_MAPPED_TEXT = "an IPv4-mapped IPv6 address"
+_BITS_TEXT = "must not have bits set beyond the prefix length"
+LEGACY_TEXTS = (_ZEROS_TEXT, _MAPPED_TEXT, _BITS_TEXT)
+"""Words of the faults that older versions let pass: what was stored before may stay."""
 
-
-def ip_faults(value: Any, path: str) -> list[FieldError]:
-    """A valid IPv4 or IPv6 address."""
-    return [] if _is_ip(str(value)) else [invalid(path, value, IP_TEXT)]
+_ZEROS = re.compile(r"(?<![0-9a-fA-F:])0+(?=[0-9])")
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @lru_cache(maxsize=4096)
-def _is_ip(text: str) -> bool:
+def read_address(text: str) -> tuple[Address | None, str]:
+    """Return what an address is read as, and what makes it ambiguous."""
+    if "%" in text:
+        return None, ""
     try:
-        ipaddress.ip_address(text)
+        found = ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return True
+        if "." not in text:
+            return None, ""
+        try:
+            found = ipaddress.ip_address(_ZEROS.sub("", text))
+        except ValueError:
+            return None, ""
+        return _unmapped(found)[0], _ZEROS_TEXT
+    plain, mapped = _unmapped(found)
+    return plain, f"must not be {_MAPPED_TEXT}" if mapped else ""
+
+
+def _unmapped(address: Address) -> tuple[Address, bool]:
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (address, False) if mapped is None else (mapped, True)
+
+
+def read_cidr(value: str) -> tuple[Network | None, str]:
+    """Return what a range is read as, and what makes it ambiguous."""
+    text, slash, length = value.partition("/")
+    address, wrong = read_address(text)
+    if address is None or not slash or not (length.isascii() and length.isdecimal()):
+        return None, ""
+    embedded = 96 if address.version == 4 and ":" in text else 0
+    bits = int(length) - embedded
+    if not -embedded <= bits <= address.max_prefixlen:
+        return None, ""
+    network = ipaddress.ip_network((address, max(bits, 0)), strict=False)
+    if wrong == _ZEROS_TEXT or length != str(int(length)):
+        return network, f"{_ZEROS_TEXT} in IP or prefix length"
+    if wrong:
+        return network, f"must not have {_MAPPED_TEXT}"
+    return network, "" if address == network.network_address else _BITS_TEXT
+
+
+def ip_faults(value: Any, path: str) -> list[FieldError]:
+    """A valid IPv4 or IPv6 address, which everyone reads in the same way."""
+    address, wrong = read_address(str(value))
+    text = IP_TEXT if address is None else wrong
+    return [invalid(path, value, text)] if text else []
 
 
 def cidr_faults(value: Any, path: str) -> list[FieldError]:
-    """A valid address range."""
-    try:
-        ipaddress.ip_network(str(value), strict=False)
-    except ValueError:
-        return [invalid(path, value, CIDR_TEXT)]
-    return [] if "/" in str(value) else [invalid(path, value, CIDR_TEXT)]
+    """A valid address range, told by its first address."""
+    network, wrong = read_cidr(str(value))
+    text = CIDR_TEXT if network is None else wrong
+    return [invalid(path, value, text)] if text else []
 
 
 def special_ip_faults(value: str, path: str) -> list[FieldError]:
-    """An address (valid already) that traffic can really be sent to."""
-    parsed = ipaddress.ip_address(value)
+    """An address that traffic can really be sent to."""
+    parsed, _ = read_address(value)
+    if parsed is None:
+        return [invalid(path, value, "must be a valid IP address")]
     faults = [
         (parsed.is_unspecified, f"may not be unspecified ({parsed})"),
         (parsed.is_loopback, "may not be in the loopback range (127.0.0.0/8, ::1/128)"),

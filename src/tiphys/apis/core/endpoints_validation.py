@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import invalid, invalid_all, required
+from tiphys.apimachinery.field_errors import invalid_all, required
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.addresses import ip_faults, special_ip_faults
 from tiphys.apis.core.container_validation import PROTOCOLS
@@ -30,14 +30,11 @@ def validate_endpoints(endpoints: Object) -> list[FieldError]:
 
 def _address(address: Object, path: str) -> list[FieldError]:
     value, host, node = address.get("ip") or "", address.get("hostname"), address.get("nodeName")
-    wrong = ip_faults(value, f"{path}.ip")
-    faults = list(wrong)
+    faults = ip_faults(value, f"{path}.ip")
     if host:
         faults += invalid_all(f"{path}.hostname", host, names.is_dns1123_label(host))
     if node is not None:
         faults += invalid_all(f"{path}.nodeName", node, names.is_dns1123_subdomain(node))
-    if wrong:
-        return [*faults, invalid(f"{path}.ip", value, "must be a valid IP address")]
     return faults + special_ip_faults(value, f"{path}.ip")
 
 

@@ -23,7 +23,7 @@ from tiphys.apis.core.pod_warnings import pod_warnings, template_warnings
 from tiphys.apis.core.service_defaults import default_endpoints, default_service
 from tiphys.apis.core.service_warnings import service_warnings
 from tiphys.apis.core.template_validation import validate_pod_template, validate_pod_template_update
-from tiphys.apis.ratchet import POD_EXCUSES, SELECTOR_VALUES, ratcheted
+from tiphys.apis.ratchet import LEGACY_ADDRESSES, POD_EXCUSES, SELECTOR_VALUES, kept_addresses, ratcheted
 from tiphys.apis.strategy import Strategy, nothing
 
 
@@ -40,7 +40,11 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_update=prepare_pod_update,
         validate=validate_pod,
         validate_update=ratcheted(pod_update.validate_pod_update, validate_pod, *POD_EXCUSES),
-        validate_status_update=pod_status.validate_status_update,
+        validate_status_update=ratcheted(
+            pod_status.validate_status_update,
+            lambda old: pod_status.validate_status_update(old, old),
+            *LEGACY_ADDRESSES,
+        ),
         warnings=pod_warnings,
         has_generation=True,
         graceful_deletion=True,
@@ -50,9 +54,15 @@ STRATEGIES: tuple[Strategy, ...] = (
         default=default_service,
         prepare_create=objects.prepare_service,
         validate=services.validate_service,
-        validate_update=services.validate_service_update,
-        validate_status_update=services.validate_service_status,
-        validate_name=names.is_dns1035_label,
+        validate_update=ratcheted(
+            services.validate_service_update, services.validate_service, *LEGACY_ADDRESSES
+        ),
+        validate_status_update=ratcheted(
+            services.validate_service_status,
+            lambda old: services.validate_service_status(old, old),
+            *LEGACY_ADDRESSES,
+        ),
+        validate_name=names.is_dns1123_label,
         warnings=service_warnings,
         allow_create_on_update=True,
     ),
@@ -83,7 +93,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         _core("Endpoints"),
         default=default_endpoints,
         validate=endpoints.validate_endpoints,
-        validate_update=lambda new, _old: endpoints.validate_endpoints(new),
+        validate_update=kept_addresses(endpoints.validate_endpoints, "subsets"),
         warnings=warnings.endpoints_warnings,
         allow_create_on_update=True,
     ),
@@ -112,8 +122,8 @@ STRATEGIES: tuple[Strategy, ...] = (
         default=objects.default_node,
         default_status=objects.default_node,
         validate=nodes.validate_node,
-        validate_update=nodes.validate_node_update,
-        validate_status_update=nodes.validate_node_update,
+        validate_update=ratcheted(nodes.validate_node_update, nodes.validate_node, *LEGACY_ADDRESSES),
+        validate_status_update=ratcheted(nodes.validate_node_update, nodes.validate_node, *LEGACY_ADDRESSES),
         warnings=warnings.node_warnings,
     ),
     Strategy(

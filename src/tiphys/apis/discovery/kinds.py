@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import (
@@ -17,9 +15,10 @@ from tiphys.apimachinery.field_errors import (
 )
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.core.address_warnings import ip_warnings
-from tiphys.apis.core.addresses import IP_TEXT, special_ip_faults
+from tiphys.apis.core.addresses import IP_TEXT, read_address, special_ip_faults
 from tiphys.apis.defaulting import each, fill_optional, peek
 from tiphys.apis.meta_validation import validate_labels
+from tiphys.apis.ratchet import kept_addresses
 from tiphys.apis.strategy import Strategy
 from tiphys.apis.value_validation import one_of
 
@@ -45,11 +44,12 @@ def _address(value: str, kind: str, path: str) -> list[FieldError]:
         return _domain(value, path)
     if kind not in ("IPv4", "IPv6"):
         return []
-    try:
-        parsed = ipaddress.ip_address(value)
-    except ValueError:
+    parsed, ambiguous = read_address(value)
+    if parsed is None:
         return [invalid(path, value, IP_TEXT)]
-    wrong = [] if kind == f"IPv{parsed.version}" else [invalid(path, value, f"must be an {kind} address")]
+    wrong = [invalid(path, value, ambiguous)] if ambiguous else []
+    if kind != f"IPv{parsed.version}":
+        wrong.append(invalid(path, value, f"must be an {kind} address"))
     return wrong + special_ip_faults(value, path)
 
 
@@ -160,9 +160,12 @@ def endpoint_slice_warnings(obj: Object, _old: Object | None) -> list[str]:
     ]
 
 
+_kept_addresses = kept_addresses(validate_endpoint_slice, "endpoints")
+
+
 def validate_endpoint_slice_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of replacing an EndpointSlice; the kind of its addresses never changes."""
-    faults = validate_endpoint_slice(new)
+    faults = _kept_addresses(new, old)
     return faults + immutable("addressType", new.get("addressType"), old.get("addressType"))
 
 

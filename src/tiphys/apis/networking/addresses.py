@@ -8,17 +8,16 @@ from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import IMMUTABLE, Struct, invalid, invalid_all, required
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.core.addresses import cidr_faults
+from tiphys.apis.core.addresses import IP_TEXT, cidr_faults, read_address, read_cidr
 from tiphys.apis.defaulting import peek
 
 
 def address_name(name: str) -> list[str]:
     """An IPAddress is named by the address itself, spelled in the one canonical way."""
-    try:
-        canonical = str(ipaddress.ip_address(name))
-    except ValueError:
-        return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
-    return [] if canonical == name else [f"must be in canonical form ({canonical!r})".replace("'", '"')]
+    address, wrong = read_address(name)
+    if address is None or wrong:
+        return [wrong or IP_TEXT]
+    return [] if str(address) == name else [f'must be in canonical form ("{address}")']
 
 
 def validate_ip_address(obj: Object) -> list[FieldError]:
@@ -59,9 +58,8 @@ def validate_service_cidr(obj: Object) -> list[FieldError]:
 
 
 def _dual_stack(cidrs: list[str]) -> bool:
-    if any(cidr_faults(cidr, "") for cidr in cidrs):
-        return False
-    return len({ipaddress.ip_network(cidr, strict=False).version for cidr in cidrs}) == len(cidrs)
+    found = [read_cidr(str(cidr))[0] for cidr in cidrs]
+    return len({network.version for network in found if network is not None}) == len(cidrs)
 
 
 def _strict_cidr(cidr: str, path: str) -> list[FieldError]:
@@ -69,13 +67,8 @@ def _strict_cidr(cidr: str, path: str) -> list[FieldError]:
     faults = cidr_faults(cidr, path)
     if faults:
         return faults
-    given = ipaddress.ip_interface(cidr)
-    if given.ip != given.network.network_address:
-        text = "must not have bits set beyond the prefix length"
-        return [invalid(path, cidr, text)]
-    if str(given.network) != cidr:
-        return [invalid(path, cidr, f'must be in canonical form ("{given.network}")')]
-    return []
+    canonical = str(ipaddress.ip_network(cidr))
+    return [] if canonical == cidr else [invalid(path, cidr, f'must be in canonical form ("{canonical}")')]
 
 
 def validate_service_cidr_update(new: Object, old: Object) -> list[FieldError]:

@@ -33,8 +33,9 @@ def validate_ingress(obj: Object) -> list[FieldError]:
     """Return every fault of a new Ingress."""
     faults = _spec(peek(obj, "spec"))
     named = peek(obj, "metadata", "annotations").get(_CLASS_ANNOTATION)
-    if named is not None and peek(obj, "spec").get("ingressClassName") is not None:
-        text = "can not be set when the class field is also set"
+    chosen = peek(obj, "spec").get("ingressClassName")
+    if named is not None and chosen is not None and named != chosen:
+        text = "must match `ingressClassName` when both are specified"
         faults.append(invalid(f"annotations.{_CLASS_ANNOTATION}", named, text))
     return faults
 
@@ -133,7 +134,7 @@ def _backend(backend: Object, path: str) -> list[FieldError]:
     if not name:
         faults.append(required(f"{path}.service.name"))
     else:
-        faults += invalid_all(f"{path}.service.name", name, names.is_dns1035_label(name))
+        faults += invalid_all(f"{path}.service.name", name, names.is_dns1123_label(name))
     port = peek(service, "port")
     if port.get("name") and port.get("number"):
         faults.append(invalid(path, "", "cannot set both port name & port number"))

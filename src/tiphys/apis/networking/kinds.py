@@ -5,7 +5,7 @@ from __future__ import annotations
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.defaulting import each, fill, fill_optional, section
 from tiphys.apis.networking import addresses, ingress_validation, validation
-from tiphys.apis.ratchet import SELECTOR_VALUES, ratcheted
+from tiphys.apis.ratchet import LEGACY_ADDRESSES, SELECTOR_VALUES, ratcheted
 from tiphys.apis.strategy import Strategy
 
 _GROUP = "networking.k8s.io"
@@ -45,7 +45,11 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_create=prepare_ingress,
         validate=ingress_validation.validate_ingress,
         validate_update=ingress_validation.validate_ingress_update,
-        validate_status_update=ingress_validation.validate_ingress_status,
+        validate_status_update=ratcheted(
+            ingress_validation.validate_ingress_status,
+            lambda old: ingress_validation.validate_ingress_status(old, old),
+            *LEGACY_ADDRESSES,
+        ),
         warnings=ingress_validation.ingress_warnings,
         has_generation=True,
     ),
@@ -64,6 +68,7 @@ STRATEGIES: tuple[Strategy, ...] = (
             lambda new, _old: validation.validate_network_policy(new),
             validation.validate_network_policy,
             SELECTOR_VALUES,
+            *LEGACY_ADDRESSES,
         ),
         warnings=validation.network_policy_warnings,
         has_generation=True,

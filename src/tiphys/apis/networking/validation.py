@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import forbidden, invalid, not_supported, required
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.address_warnings import cidr_warnings
-from tiphys.apis.core.addresses import cidr_faults
+from tiphys.apis.core.addresses import Network, cidr_faults, read_cidr
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.value_validation import label_selector, port_number, port_number_or_name
 
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
 _TYPES = ("Ingress", "Egress")
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def validate_network_policy(obj: Object) -> list[FieldError]:
@@ -81,19 +78,19 @@ def _ip_block(block: Object, path: str) -> list[FieldError]:
     if not cidr:
         return [required(f"{path}.cidr")]
     faults = cidr_faults(cidr, f"{path}.cidr")
-    if faults:
+    whole, _ = read_cidr(str(cidr))
+    if whole is None:
         return faults
-    whole = ipaddress.ip_network(cidr, strict=False)
     for index, text in enumerate(block.get("except") or ()):
         at = f"{path}.except[{index}]"
-        wrong = cidr_faults(text, at)
-        faults += wrong
-        if not wrong and not _strictly_inside(ipaddress.ip_network(text, strict=False), whole):
+        faults += cidr_faults(text, at)
+        part, _ = read_cidr(str(text))
+        if part is not None and not _strictly_inside(part, whole):
             faults.append(invalid(at, text, "must be a strict subset of `cidr`"))
     return faults
 
 
-def _strictly_inside(part: _Network, whole: _Network) -> bool:
+def _strictly_inside(part: Network, whole: Network) -> bool:
     inside = part.version == whole.version and part.network_address in whole
     return inside and part.prefixlen > whole.prefixlen
 
