@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "kubelet"))
 from fake_cri import FakeRuntime
 from fake_node import NoCgroups
 
-from tiphys.apimachinery.errors import Forbidden, Invalid, NotFound
+from tiphys.apimachinery.errors import Conflict, Forbidden, Invalid, NotFound
 from tiphys.client.kinds import (
     CONFIG_MAPS,
     NODES,
@@ -125,6 +125,26 @@ async def test_five_hundred_changes(world):
     await world.wait_for(PODS, "p", "default", observed)
 
 
+async def say_not_ready(client, name):
+    """Replace the status of a pod that is ready by one that is not; return what the server made of it."""
+    while True:
+        found = await client.get(PODS, name, "default", subresource="status")
+        told = [
+            item for item in found["status"]["conditions"] if item["type"] in ("Ready", "ContainersReady")
+        ]
+        assert [item["status"] for item in told] == ["True", "True"]
+        for item in told:
+            item["status"] = "False"
+        try:
+            made = await client.update(PODS, found, subresource="status")
+        except Conflict:
+            continue
+        wanted = {item["type"] for item in told}
+        return {
+            item["type"]: item["status"] for item in made["status"]["conditions"] if item["type"] in wanted
+        }
+
+
 async def test_from_creation_to_removal(world):
     """Watched all the way: created, scheduled, running, patched, its status replaced, deleted."""
     client = world.client
@@ -140,6 +160,8 @@ async def test_from_creation_to_removal(world):
     assert (await client.list(PODS, "default", label_selector="time=later"))["items"]
     image = {"spec": {"containers": [{"name": "c", "image": "docker.io/library/img:2"}]}}
     await client.patch(PODS, "p", "default", image, type="strategic")
+    # The container starts anew, and nobody hears that it was not ready: who replaces the status finds it so.
+    assert await say_not_ready(client, "p") == {"Ready": "False", "ContainersReady": "False"}
     await world.wait_for(
         PODS, "p", "default", lambda item: item["status"]["containerStatuses"][0]["image"].endswith("img:2")
     )
