@@ -51,3 +51,20 @@ async def test_watch_frames(api: Any) -> None:
 async def test_nonsense_is_a_bad_request(api: Any) -> None:
     answer = await api("POST", CMS, b"k8s\x00\xff\xff", content_type=PROTOBUF)
     assert answer.status == 400
+
+
+async def test_times_of_the_first_year(api: Any) -> None:
+    """Go's zero time, and a little later: what a program has whose clock was never set."""
+    leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+    began, renewed = "0001-01-01T00:00:02.000000Z", "0001-01-01T00:00:05.000000Z"
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "a"},
+        "spec": {"holderIdentity": "holder", "acquireTime": began, "renewTime": renewed},
+    }
+    answer = await api("POST", leases, protobuf_codec.encode(lease), content_type=PROTOBUF, accept=PROTOBUF)
+    assert answer.status == 201
+    made = protobuf_codec.decode(answer.raw)
+    assert (made["spec"]["acquireTime"], made["spec"]["renewTime"]) == (began, renewed)
+    assert (await api.get(leases + "/a"))["spec"]["acquireTime"] == began
