@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scheduler_builders import columns, node, pod, term
 
 from tiphys.scheduler.columns import Columns
-from tiphys.scheduler.framework import Scores, decide
-from tiphys.scheduler.plugins.topology import InterPodAffinity
+from tiphys.scheduler.framework import ScorePlugin, Scores, decide
+from tiphys.scheduler.plugins.topology import InterPodAffinity, PodTopologySpread
 from tiphys.scheduler.podinfo import PodInfo, pod_info
 from tiphys.scheduler.profile import default_profile
 
@@ -73,7 +73,7 @@ def counted(info: PodInfo, cluster: Columns, feasible: list[int]) -> dict[int, i
     return raw
 
 
-def run(cluster: Columns, script: list[Any], asked: PodInfo, plugin: InterPodAffinity) -> None:
+def run(cluster: Columns, script: list[Any], asked: PodInfo, plugin: ScorePlugin) -> None:
     for index, (what, first, second) in enumerate(script):
         if what == "add":
             cluster.add_pod(made_pod(f"p{index}", first), f"n{second}")
@@ -104,6 +104,57 @@ def test_affinity_scores_equal_a_count_from_scratch(
         return
     for row in rows:
         assert scores[row] == math.floor((raw[row] - low) * (100 / (high - low)))
+
+
+spreads = st.lists(st.tuples(apps, keys, st.integers(1, 5)), min_size=1, max_size=3)
+
+
+def spread_pod(said: list[tuple[str, str, int]]) -> PodInfo:
+    constraints = [
+        {**term(app, key), "maxSkew": skew, "whenUnsatisfiable": "ScheduleAnyway"} for app, key, skew in said
+    ]
+    return pod_info(pod("asks", topologySpreadConstraints=constraints))
+
+
+@settings(max_examples=25, deadline=None)
+@given(script=steps, said=spreads, left_out=st.sets(st.integers(0, NODES - 1), max_size=NODES - 1))
+def test_spread_scores_equal_a_count_from_scratch(
+    script: list[Any], said: list[tuple[str, str, int]], left_out: set[int]
+) -> None:
+    cluster = columns(*(made_node(index, ("x", "y", None)[index % 3]) for index in range(NODES)))
+    info, plugin = spread_pod(said), PodTopologySpread()
+    run(cluster, script, info, plugin)
+    feasible = cluster.alive.copy()
+    for index in left_out:
+        feasible[cluster.rows[f"n{index}"]] = False
+
+    def labels(row: int) -> dict[str, str]:
+        return dict((cluster.nodes[row] or {})["metadata"]["labels"])
+
+    rows = [int(row) for row in np.flatnonzero(feasible)]
+    rows = [row for row in rows if all(key in labels(row) for _, key, _ in said)]
+    scores = plugin.score(info, cluster, feasible)
+    if not rows:
+        assert scores is None
+        return
+    raw = {}
+    for row in rows:
+        total = 0.0
+        for app, key, skew in said:
+            domains = {labels(other)[key] for other in rows}
+            near = sum(
+                other.labels["app"] == app and labels(cluster.rows[where]).get(key) == labels(row)[key]
+                for other, where in cluster.placed.values()
+            )
+            total += near * math.log(len(domains) + 2) + skew - 1
+        raw[row] = math.floor(total + 0.5)
+    low, high = min(raw.values()), max(raw.values())
+    assert scores is not None
+    for row in rows:
+        assert scores[row] == (100 if high == 0 else 100 * (high + low - raw[row]) // high)
+    for name, row in cluster.rows.items():
+        if any(key not in labels(row) for _, key, _ in said):
+            assert scores[row] == 0, name
 
 
 class Ranks:

@@ -213,20 +213,19 @@ class PodTopologySpread:
         soft = [constraint for constraint in info.spread if not constraint.hard]
         if not soft:
             return None
+        # A node that lacks one of the labels is nowhere: it is neither counted nor preferred.
+        labelled = columns.labelled({constraint.term.topology_key for constraint in soft})
+        scored = feasible & labelled
+        if not np.count_nonzero(scored):
+            return None
         raw = np.zeros(len(columns.names))
-        ignored = np.zeros(len(columns.names), dtype=np.bool_)
         for constraint in soft:
-            key = constraint.term.topology_key
-            codes, _ = columns.topology(key)
-            ignored |= codes < 0
-            seen = np.bincount(codes[feasible & (codes >= 0)], minlength=1)
-            weight = np.log(np.count_nonzero(seen) + 2)
+            codes, _ = columns.topology(constraint.term.topology_key)
+            weight = np.log(np.count_nonzero(np.bincount(codes[scored])) + 2)
             counts = columns.in_domain(columns.counts.matched(constraint.term))
             raw += counts * weight + (constraint.max_skew - 1)
-        scored = feasible & ~ignored
-        if not scored.any():
-            return None
+        raw = np.floor(raw + 0.5)
         low, high = raw[scored].min(), raw[scored].max()
         if high == 0:
-            return np.where(ignored, 0.0, MAX_SCORE)
-        return np.where(ignored, 0.0, np.floor(MAX_SCORE * (high + low - raw) / high))
+            return np.where(labelled, MAX_SCORE, 0.0)
+        return np.where(labelled, np.floor(MAX_SCORE * (high + low - raw) / high), 0.0)
