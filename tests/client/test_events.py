@@ -142,3 +142,38 @@ async def test_a_full_backlog_drops_the_oldest(monkeypatch: pytest.MonkeyPatch):
     await recorder.flush()
     assert sorted(event["message"] for event in gate.api.all(EVENTS)) == ["2", "3", "4"]
     await client.close()
+
+
+async def test_an_event_with_an_action_has_the_newer_form():
+    api, clock = FakeApi(), FakeClock()
+    client = Client(InProcessTransport(api.handler))
+    recorder = EventRecorder(client, "default-scheduler", "n1", clock=clock)
+    cause = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "cause", "namespace": "x"}}
+    recorder.record(POD, "Normal", "Preempted", "gone", action="Preempting", related=cause)
+    await recorder.flush()
+    (event,) = api.all(EVENTS)
+    assert event["eventTime"] == "2026-01-01T00:00:00.000000Z"
+    assert (event["action"], event["reportingComponent"], event["reportingInstance"]) == (
+        "Preempting", "default-scheduler", "default-scheduler-n1",
+    )  # fmt: skip
+    assert event["related"] == {"apiVersion": "v1", "kind": "Pod", "name": "cause", "namespace": "x"}
+    assert not {"source", "count", "firstTimestamp", "lastTimestamp", "series"} & event.keys()
+    clock.advance(5)
+    recorder.record(POD, "Normal", "Preempted", "gone", action="Preempting", related=cause)
+    await recorder.flush()
+    (event,) = api.all(EVENTS)
+    assert event["series"] == {"count": 2, "lastObservedTime": "2026-01-01T00:00:05.000000Z"}
+    assert "count" not in event
+    await client.close()
+
+
+async def test_what_repeats_before_it_was_sent_is_a_series_at_once():
+    api = FakeApi()
+    client = Client(InProcessTransport(api.handler))
+    recorder = EventRecorder(client, "default-scheduler", "n1", clock=FakeClock())
+    for _ in range(3):
+        recorder.record(POD, "Warning", "FailedScheduling", "no", action="Scheduling")
+    await recorder.flush()
+    (event,) = api.all(EVENTS)
+    assert event["series"]["count"] == 3
+    await client.close()

@@ -39,6 +39,7 @@ from tiphys.client.kinds import (
     REPLICATION_CONTROLLERS,
     RESOURCE_QUOTAS,
     SECRETS,
+    SELF_SUBJECT_ACCESS_REVIEWS,
     SERVICES,
     STATEFUL_SETS,
 )
@@ -62,7 +63,10 @@ LABELS = {"a": "b"}
 SELECTOR = {"matchLabels": LABELS}
 POD = {"containers": [{"name": "c", "image": "img:1", "ports": [{"containerPort": 80}]}]}
 TEMPLATE = {"metadata": {"labels": LABELS}, "spec": POD}
-ONCE = {"metadata": {}, "spec": {"restartPolicy": "Never", "containers": POD["containers"]}}
+ONCE = {
+    "metadata": {"annotations": {"tiphys.dev/exit-code": "0"}},
+    "spec": {"restartPolicy": "Never", "containers": POD["containers"]},
+}
 CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
 
 
@@ -151,8 +155,14 @@ def _no_right(body: bytes) -> bool:
 
 
 def strange(asked: Iterable[tuple[str, str]]) -> list[str]:
-    """Return the paths that are of no resource of the published table, nor known of themselves."""
-    plain = re.compile(r"/(api|apis|openapi/.*|version|apis/[^/]+(/[^/]+)?|api/v1)")
+    """Return the paths that are of no resource of the published table, nor known of themselves.
+
+    ``metrics.k8s.io`` is an add-on there.
+    """
+    plain = re.compile(
+        r"/(api|apis|openapi/.*|version|apis/[^/]+(/[^/]+)?|api/v1|apis/metrics\.k8s\.io/v1beta1/.*"
+        r"|api/v1/namespaces/[^/]+/(status|finalize))"
+    )
     path = re.compile(
         r"/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/[^/]+(?=/))?/(?P<plural>[^/]+)"
         r"(?:/[^/]+(?:/(?P<sub>[^/]+))?)?"
@@ -194,8 +204,10 @@ async def test_the_controllers_and_the_scheduler(monkeypatch: pytest.MonkeyPatch
         await client.delete(NODES, "node-2")
         await client.delete(NAMESPACES, "leaving")
         for gvr, name, namespace in (
-            (DEPLOYMENTS, "d", "default"), (PERSISTENT_VOLUME_CLAIMS, "pvc", "default"), (NAMESPACES, "leaving", ""),
-        ):  # fmt: skip
+            (DEPLOYMENTS, "d", "default"),
+            (PERSISTENT_VOLUME_CLAIMS, "pvc", "default"),
+            (NAMESPACES, "leaving", ""),
+        ):
             await cluster.wait_for(gvr, name, namespace, lambda obj: obj is None)
     assert recorder.faults == []
     assert strange(recorder.asked) == []
@@ -229,6 +241,7 @@ async def working(work: Any) -> AsyncIterator[None]:
 
 async def test_a_kubelet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tiphys.kubelet.kubelet.Cgroups", NoCgroups)
+    monkeypatch.setattr("tiphys.kubelet.mount.mount", lambda *_args, **_named: None)
     runtime = FakeRuntime()
     runtime.add_image("docker.io/library/img:1")
     options = KubeletOptions(
@@ -267,6 +280,20 @@ def binding(name: str, role: str) -> dict[str, Any]:
     }
 
 
+async def until_it_may(client: Client) -> None:
+    """Wait until the authorizer has heard of the bindings."""
+    asked = {"group": "certificates.k8s.io", "resource": "certificatesigningrequests", "verb": "create"}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "metadata": {},
+        "spec": {"resourceAttributes": asked},
+    }
+    async with asyncio.timeout(30):
+        while not (await client.create(SELF_SUBJECT_ACCESS_REVIEWS, review))["status"]["allowed"]:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
 async def test_a_kubelet_that_joins(tmp_path: Path) -> None:
     """It asks, is approved by the controllers, and has a certificate in its own name."""
     authority = pki.make_ca("argo", RealClock().now())
@@ -284,6 +311,7 @@ async def test_a_kubelet_that_joins(tmp_path: Path) -> None:
             ("approve", "system:certificates.k8s.io:certificatesigningrequests:nodeclient"),
         ):
             await cluster.client.create(CLUSTER_ROLE_BINDINGS, binding(name, role))
+        await until_it_may(client)
         pair = await credentials._until_answered(client)
     assert recorder.faults == []
     found = x509.load_pem_x509_certificate(pair.certificate)

@@ -225,7 +225,7 @@ async def _with_scheduler(cluster: Cluster, options: SchedulerOptions) -> None:
             await told(cluster, "lucky", "Scheduled"),
             await told(cluster, "unlucky", "FailedScheduling"),
         )
-        assert [one["source"]["component"] for one in (placed, failed)] == ["spoilt", "strict"]
+        assert [one["reportingComponent"] for one in (placed, failed)] == ["spoilt", "strict"]
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

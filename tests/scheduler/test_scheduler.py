@@ -227,7 +227,7 @@ async def test_every_scheduler_has_its_own_pods(cluster: Cluster) -> None:
         assert not bound()(await cluster.client.get(PODS, "theirs", "default"))
         async with scheduling(cluster):
             await cluster.wait_for(PODS, "theirs", "default", bound("a"))
-        assert (await wait_event(cluster, "Scheduled", "ours"))["source"]["component"] == "mine"
+        assert (await wait_event(cluster, "Scheduled", "ours"))["reportingComponent"] == "mine"
 
 
 async def test_gates_hold_a_pod_until_they_are_gone(cluster: Cluster) -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from tiphys.apimachinery.clock import Clock, RealClock, rfc3339
+from tiphys.apimachinery.clock import Clock, RealClock, rfc3339, rfc3339_micro
 from tiphys.apimachinery.errors import NotFound, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.client.kinds import EVENTS
@@ -45,6 +46,8 @@ class _Waiting:
     first: str
     last: str
     count: int = 1
+    action: str = ""
+    related: Object | None = None
 
 
 @dataclass(slots=True)
@@ -72,22 +75,36 @@ class EventRecorder:
         self._second = (0, "")
 
     def record(
-        self, obj: Object, type: str = "Normal", reason: str = "", message: str = "", *, field_path: str = ""
+        self,
+        obj: Object,
+        type: str = "Normal",
+        reason: str = "",
+        message: str = "",
+        *,
+        field_path: str = "",
+        action: str = "",
+        related: Object | None = None,
     ) -> None:
-        """Note that something happened to ``obj``; ``type`` is Normal or Warning. Never waits or fails."""
+        """Note that something happened to ``obj``; ``type`` is Normal or Warning. Never waits or fails.
+
+        With an ``action`` the event has the form of events.k8s.io/v1: its time, and a series once it repeats.
+        """
         involved = reference(obj, field_path)
         message = message[:_MESSAGE_MAX]
         # The version is left out: the same thing happening to a newer version is still the same thing.
         who = (value for field, value in involved.items() if field != "resourceVersion")
-        key = (*who, type, reason, message)
-        nanos, moment = self._moment()
+        key = (*who, type, reason, message, action)
+        nanos, moment = self._moment(exact=bool(action))
         waiting = self._backlog.get(key)
         if waiting is not None:
             waiting.count, waiting.last = waiting.count + 1, moment
             return
         # Upstream's shape: the object's name and the time in nanoseconds, in hexadecimal.
         name = f"{obj['metadata']['name']}.{nanos:x}"
-        self._backlog[key] = _Waiting(involved, type, reason, message, name, moment, moment)
+        about = reference(related) if related is not None else None
+        self._backlog[key] = _Waiting(
+            involved, type, reason, message, name, moment, moment, action=action, related=about
+        )
         if len(self._backlog) > _BACKLOG:
             del self._backlog[next(iter(self._backlog))]
         if len(self._senders) < _SENDERS:
@@ -100,17 +117,17 @@ class EventRecorder:
         while self._senders:
             await asyncio.wait(self._senders)
 
-    def _moment(self) -> tuple[int, str]:
-        """Return nanoseconds that no other event of this recorder has, and the second as text."""
+    def _moment(self, *, exact: bool) -> tuple[int, str]:
+        """Return nanoseconds that no other event of this recorder has, and the time as text."""
         now = self._clock.now()
         micros = int(now.timestamp() * 1e6)
         if self._second[0] != micros // 1_000_000:
             self._second = (micros // 1_000_000, rfc3339(now))
         self._serial += 1
-        return micros * 1000 + self._serial % 1000, self._second[1]
+        return micros * 1000 + self._serial % 1000, rfc3339_micro(now) if exact else self._second[1]
 
     def _event(self, waiting: _Waiting) -> Object:
-        return {
+        event: Object = {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
@@ -120,15 +137,33 @@ class EventRecorder:
             "involvedObject": waiting.involved,
             "reason": waiting.reason,
             "message": waiting.message,
+            "type": waiting.type,
+            "reportingComponent": self._source["component"],
+        }
+        return {**event, **(self._acted(waiting) if waiting.action else self._counted(waiting))}
+
+    def _counted(self, waiting: _Waiting) -> Object:
+        return {
             "source": self._source,
             "firstTimestamp": waiting.first,
             "lastTimestamp": waiting.last,
             "count": waiting.count,
-            "type": waiting.type,
             "eventTime": None,
-            "reportingComponent": self._source["component"],
             "reportingInstance": self._source.get("host", ""),
         }
+
+    def _acted(self, waiting: _Waiting) -> Object:
+        host = self._source.get("host") or socket.gethostname()
+        made: Object = {
+            "eventTime": waiting.first,
+            "action": waiting.action,
+            "reportingInstance": f"{self._source['component']}-{host}",
+        }
+        if waiting.related is not None:
+            made["related"] = waiting.related
+        if waiting.count > 1:
+            made["series"] = {"count": waiting.count, "lastObservedTime": waiting.last}
+        return made
 
     def _next(self) -> tuple[_Key, _Waiting] | None:
         """Take the oldest of a kind that is not just being sent: its count must be known first."""
@@ -168,11 +203,10 @@ class EventRecorder:
         now = self._clock.monotonic()
         known = self._sent.get(key)
         if known is not None and now - known.seen_at <= _WINDOW_S:
-            patch = {
-                "count": known.count + waiting.count,
-                "lastTimestamp": waiting.last,
-                "message": waiting.message,
-            }
+            count = known.count + waiting.count
+            patch: Object = {"count": count, "lastTimestamp": waiting.last, "message": waiting.message}
+            if waiting.action:
+                patch = {"series": {"count": count, "lastObservedTime": waiting.last}}
             try:
                 await self._client.patch(EVENTS, known.name, known.namespace, patch, type="strategic")
             except NotFound:

@@ -67,7 +67,7 @@ class Housekeeper:
         for uid in self._node.cgroups.known_pods() - alive:
             self._node.cgroups.remove(uid)
         logs = Path(self._node.settings.logs_dir)
-        for folder in logs.iterdir() if logs.is_dir() else ():
+        for folder in sorted(logs.iterdir()) if logs.is_dir() else ():
             if folder.name.rpartition("_")[2] not in alive and folder.name.count("_") == 2:
                 shutil.rmtree(folder, ignore_errors=True)
 

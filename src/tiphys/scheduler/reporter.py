@@ -41,18 +41,17 @@ class Reporter:
     def scheduled(self, info: PodInfo, node: str) -> None:
         """Record that the pod has its node."""
         message = f"Successfully assigned {info.key} to {node}"
-        self._record(info, info, "Normal", "Scheduled", message)
+        self._recorder(info).record(info.pod, "Normal", "Scheduled", message, action="Binding")
 
-    def _record(self, about: PodInfo, asked: PodInfo, type_: str, reason: str, message: str) -> None:
-        recorder = self._recorders[scheduler_of(asked.pod)]
-        recorder.record(about.pod, type=type_, reason=reason, message=message)
+    def _recorder(self, asked: PodInfo) -> EventRecorder:
+        return self._recorders[scheduler_of(asked.pod)]
 
     async def unschedulable(
         self, info: PodInfo, message: str, nominated: str | None, why: str = "Unschedulable"
     ) -> None:
         """Write the condition and event; ``nominated`` None leaves the promised node as it is."""
         log.info("pod unschedulable pod=%s why=%s", info.key, message)
-        self._record(info, info, "Warning", "FailedScheduling", message)
+        self._recorder(info).record(info.pod, "Warning", "FailedScheduling", message, action="Scheduling")
         current = get_condition(info.pod, "PodScheduled") or {}
         status: dict[str, Any] = {}
         same = current.get("status") == "False" and current.get("reason") == why
@@ -108,7 +107,9 @@ class Reporter:
             return False
         log.info("pod preempted pod=%s for=%s node=%s", victim.key, info.key, node)
         text = f"Preempted by pod {info.uid} on node {node}"
-        self._record(victim, info, "Normal", "Preempted", text)
+        self._recorder(info).record(
+            victim.pod, "Normal", "Preempted", text, action="Preempting", related=info.pod
+        )
         return True
 
     def _condition(

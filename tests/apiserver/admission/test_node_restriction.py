@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 PODS = "/api/v1/namespaces/default/pods"
 NODE = {"metadata": {"name": "n1", "labels": {"kubernetes.io/os": "linux"}}}
@@ -145,3 +150,36 @@ async def test_leases(api: Any, node: Any) -> None:
         "can only access node lease with the same name as the requesting node",
     )
     await api.create(path, {"metadata": {"name": "n1"}, "spec": {}}, user="node")
+
+
+def certificate_request(name: str, signer: str) -> dict[str, Any]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    pem = base64.b64encode(made.public_bytes(serialization.Encoding.PEM)).decode()
+    usages = ["digital signature", "server auth" if signer == SERVING else "client auth"]
+    return {
+        "metadata": {"generateName": "csr-"},
+        "spec": {"request": pem, "signerName": signer, "usages": usages},
+    }
+
+
+REQUESTS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+SERVING = "kubernetes.io/kubelet-serving"
+KUBELET = "kubernetes.io/kube-apiserver-client-kubelet"
+OTHER = "kubernetes.io/kube-apiserver-client"
+
+
+@pytest.mark.parametrize(
+    ("name", "signer", "allowed"),
+    [
+        ("system:node:n1", SERVING, True), ("system:node:n1", KUBELET, True), ("system:node:n2", OTHER, True),
+        ("system:node:n2", SERVING, False), ("system:node:n2", KUBELET, False), ("n1", KUBELET, False),
+    ],
+)  # fmt: skip
+async def test_certificates_in_its_own_name(api: Any, name: str, signer: str, allowed: bool) -> None:
+    body = certificate_request(name, signer)
+    if allowed:
+        await api.create(REQUESTS, body, user="node")
+    else:
+        await refused(api, "POST", REQUESTS, body, "can only create a node CSR with CN=system:node:n1")

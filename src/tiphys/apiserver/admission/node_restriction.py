@@ -5,8 +5,13 @@ Source: the "Admission Control" page, NodeRestriction; KEP-279 (labels), KEP-460
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Mapping
 from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.meta import Object
@@ -16,6 +21,7 @@ from tiphys.apiserver.authn.user import NODES
 from tiphys.apiserver.authz.graph import references
 from tiphys.apiserver.authz.node import node_of
 
+_NODE_SIGNERS = ("kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet")
 _MIRROR = "kubernetes.io/config.mirror"
 _LEASES = "kube-node-lease"
 _OWN_LABELS = frozenset(
@@ -60,6 +66,22 @@ class NodeRestriction:
             raise attributes.refuse("can only access CSINode with the same name as the requesting node")
         elif kind == ("resource.k8s.io", "resourceslices"):
             _slice(attributes, node)
+        elif kind == ("certificates.k8s.io", "certificatesigningrequests"):
+            _certificate_request(attributes, node)
+
+
+def _certificate_request(attributes: Attributes, node: str) -> None:
+    """A node asks for certificates of nodes in its own name alone."""
+    spec = (attributes.obj or {}).get("spec") or {}
+    if attributes.operation != "CREATE" or spec.get("signerName") not in _NODE_SIGNERS:
+        return
+    try:
+        parsed = x509.load_pem_x509_csr(base64.b64decode(spec.get("request") or ""))
+    except (ValueError, binascii.Error) as error:
+        raise attributes.refuse(f"unable to parse csr: {error}") from error
+    names = [str(one.value) for one in parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    if names[:1] != [f"system:node:{node}"]:
+        raise attributes.refuse(f"can only create a node CSR with CN=system:node:{node}")
 
 
 def _node(attributes: Attributes, node: str) -> None:
