@@ -48,21 +48,27 @@ def field_values(resource: Resource, obj: Object) -> dict[str, str]:
     values = {"metadata.name": meta.get("name", "")}
     if resource.namespaced:
         values["metadata.namespace"] = meta.get("namespace", "")
-    for path, section, key in _pairs(resource.selectable_fields):
+    for path, section, key, unset in _pairs(resource.selectable_fields):
         inner = obj.get(section) if key else None
-        found = inner.get(key) if type(inner) is dict else None
-        values[path] = found if type(found) is str else field_value(obj, path)
+        if type(inner) is not dict:
+            values[path] = field_value(obj, path)
+            continue
+        found = inner.get(key)
+        if type(found) is str:
+            values[path] = found
+        else:
+            values[path] = unset if found is None else field_value(obj, path)
     return values
 
 
 @lru_cache(maxsize=1024)
-def _pairs(paths: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
-    """Return paths with the two steps they consist of; without steps those that are read in another way."""
+def _pairs(paths: tuple[str, ...]) -> tuple[tuple[str, str, str, str], ...]:
+    """Return paths with the two steps they consist of, and what an unset field is; others have no steps."""
     found = []
     for path in paths:
         steps = () if path == "source" else _steps(path)
         section, key = steps if len(steps) == 2 else ("", "")
-        found.append((path, section, key))
+        found.append((path, section, key, _DEFAULTS.get(path, "")))
     return tuple(found)
 
 
