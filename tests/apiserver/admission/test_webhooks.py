@@ -153,6 +153,45 @@ async def test_equivalent_versions(api: Any, webhook: Any, policy: str, calls: i
         assert asked["requestKind"]["version"] == "v2"
 
 
+SCALING = {
+    "apiGroups": ["apps"],
+    "apiVersions": ["v1"],
+    "operations": ["UPDATE"],
+    "resources": ["deployments/scale"],
+}
+SCALE_PATH = "/apis/apps/v1/namespaces/default/deployments/d/scale"
+
+
+async def deploy(api: Any) -> None:
+    template = {
+        "metadata": {"labels": {"a": "b"}},
+        "spec": {"containers": [{"name": "c", "image": "i"}]},
+    }
+    spec = {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": template}
+    body = {"metadata": {"name": "d"}, "spec": spec}
+    await api.create("/apis/apps/v1/namespaces/default/deployments", body)
+
+
+async def test_writes_of_a_scale_show_the_scale(api: Any, webhook: Any) -> None:
+    await deploy(api)
+    await configure(api, "validating", hook(webhook.url(), rules=[SCALING]))
+    assert (await api.patch(SCALE_PATH, {"spec": {"replicas": 3}})).status == 200
+    (asked,) = webhook.asked
+    assert asked["kind"] == {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+    assert (asked["resource"]["resource"], asked["subResource"]) == ("deployments", "scale")
+    assert (asked["oldObject"]["kind"], asked["oldObject"]["spec"]) == ("Scale", {"replicas": 1})
+    assert (asked["object"]["kind"], asked["object"]["spec"]) == ("Scale", {"replicas": 3})
+
+
+async def test_a_scale_may_be_changed(api: Any, webhook: Any, webhooks: Any) -> None:
+    await deploy(api)
+    webhook.answers["/"] = webhooks.patch({"op": "replace", "path": "/spec/replicas", "value": 5})
+    await configure(api, "mutating", hook(webhook.url(), rules=[SCALING]))
+    assert (await api.patch(SCALE_PATH, {"spec": {"replicas": 3}})).json["spec"] == {"replicas": 5}
+    seen = await api.get(SCALE_PATH.removesuffix("/scale"))
+    assert seen["spec"]["replicas"] == 5
+
+
 async def test_configurations_cannot_lock_themselves(api: Any, webhook: Any) -> None:
     webhook.answers["/"] = lambda _request: {"allowed": False}
     everything = {"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*/*"]}

@@ -71,6 +71,11 @@ class Attributes:
         return self.call.resource.plural
 
     @property
+    def scales(self) -> bool:
+        """Tell whether this writes a Scale: whoever looks on from outside sees that, not the whole object."""
+        return self.operation == "UPDATE" and self.subresource == "scale"
+
+    @property
     def namespace(self) -> str:
         return self.call.info.namespace
 

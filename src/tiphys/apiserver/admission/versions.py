@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource
+from tiphys.apis.scale import apply_scale, scale_of
 from tiphys.apiserver import machinery
 from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.ownership import SCALE
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class Versions:
         return found
 
     async def _seen(self, obj: Object | None, row: Resource) -> Object | None:
+        if obj is not None and self._attributes.scales:
+            return scale_of(obj, machinery.scale_paths(self._attributes.call.resource))
         if obj is not None and row.custom:
             return await _custom(self._attributes, obj, row)
         return seen_as(obj, row)
@@ -62,6 +66,8 @@ class Versions:
         """
         obj, resource = self._attributes.obj, self._attributes.call.resource
         assert obj is not None
+        if self._attributes.scales:
+            return self._take_scale(obj, changed)
         unknown = machinery.decode_in_place(changed, row.gvk, row)
         if strict and unknown and not row.custom:
             raise BadRequest(f"strict decoding error: {', '.join(unknown)}")
@@ -74,6 +80,16 @@ class Versions:
             after = await _custom(self._attributes, changed, resource)
             machinery.decode_in_place(after, resource.gvk, resource)
         machinery.strategy_for(resource).default(after)
+        return self._replace(obj, after)
+
+    def _take_scale(self, obj: Object, scale: Object) -> bool:
+        """Bring the object's replicas to those of a Scale."""
+        machinery.decode_in_place(scale, SCALE)
+        return self._replace(
+            obj, apply_scale(obj, scale, machinery.scale_paths(self._attributes.call.resource))
+        )
+
+    def _replace(self, obj: Object, after: Object) -> bool:
         if after == obj:
             return False
         obj.clear()

@@ -76,7 +76,7 @@ def request_of(attributes: Attributes, row: Resource) -> Object:
 def _kind(row: Resource, attributes: Attributes) -> Object:
     gvk: GVK = row.gvk
     sub = row.subresource(attributes.subresource) if attributes.subresource else None
-    if sub is not None and attributes.operation in ("CONNECT", "CREATE"):
+    if sub is not None and (attributes.scales or attributes.operation in ("CONNECT", "CREATE")):
         gvk = sub.kind
     return {"group": gvk.group, "version": gvk.version, "kind": gvk.kind}
 
