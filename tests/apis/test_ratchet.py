@@ -59,6 +59,15 @@ SPECS: dict[str, dict[str, Any]] = {
         volumes=[{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "../a"}}]}}],
     ),
 }
+SPECS["a container that restarts but runs only once"] = pod_spec(
+    initContainers=[
+        {
+            "name": "i",
+            "image": "i",
+            "resizePolicy": [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}],
+        }
+    ]
+)
 CASES: dict[str, tuple[GVK, dict[str, Any]]] = {
     **{f"a pod with {what}": (POD, {"spec": spec}) for what, spec in SPECS.items()},
     "a pod that costs nothing sensible": (

@@ -57,6 +57,7 @@ POD_EXCUSES = (
     Excuse(re.compile(r"\.securityContext\.sysctls\[\d+\]\.name$"), "may not be specified when 'host"),
     Excuse(re.compile(r"\.volumes\[\d+\]\.projected\.path$"), "must "),
     Excuse(re.compile(r"\.annotations\[controller\.kubernetes\.io/pod-deletion-cost\]$")),
+    Excuse(re.compile(r"\.resizePolicy\[\d+\]\.restartPolicy$"), "for non-sidecar initContainers"),
     *LEGACY_ADDRESSES,
 )
 """What pods, and the templates of workloads, are excused."""

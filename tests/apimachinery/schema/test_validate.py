@@ -136,7 +136,30 @@ CASES: list[tuple[str, dict[str, Any], Any, list[str]]] = [
         "int32",
         {"type": "integer", "format": "int32"},
         2**31,
-        ['x: Invalid value: "2147483648": x in body must be of type int32: "2147483648"'],
+        ['<nil>: Invalid value: "": Checked value must be of type integer with format int32 in x'],
+    ),
+    (
+        "float",
+        {"type": "number", "format": "float"},
+        3.5e38,
+        ['<nil>: Invalid value: "": Checked value must be of type number with format float in x'],
+    ),
+    ("double", {"type": "number", "format": "double"}, 3.5e38, []),
+    ("a format of other types", {"type": "integer", "format": "float"}, 2**40, []),
+    (
+        "a bound beyond the format",
+        {"type": "integer", "format": "int32", "maximum": 4294967295},
+        7,
+        ['<nil>: Invalid value: "": Maximum boundary value must be of type integer with format int32 in x'],
+    ),
+    (
+        "bounds that are no integers",
+        {"type": "integer", "minimum": 0.5, "multipleOf": 0.5},
+        1,
+        [
+            '<nil>: Invalid value: "": MultipleOf value must be of type integer (default format) in x',
+            '<nil>: Invalid value: "": Minimum boundary value must be of type integer (default format) in x',
+        ],
     ),
 ]
 

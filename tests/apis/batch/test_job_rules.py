@@ -361,7 +361,7 @@ STATUS: dict[str, tuple[Body, Body, Body, list[str]]] = {
         {**DONE, "startTime": LATE, "completionTime": LATE},
         [
             f'status.completionTime: Invalid value: "{LATE}": completionTime cannot be mutated',
-            "status.startTime: Required value: startTime cannot be removed for unsuspended job",
+            'status.startTime: Invalid value: "2026-01-02T00:00:00Z": field is immutable for unsuspended job once set',
         ],
     ),
     "uncounted": (

@@ -109,6 +109,7 @@ def runs(*names: str) -> list[Pod]:
 
 SIDECAR = {"initContainers": [{"name": "s", "restartPolicy": "Always"}]}
 AGAIN = "state: Forbidden: may not be transitioned to non-terminated state"
+CLAIM = {"name": "x", "resourceClaimName": "a_b"}
 STATUS: dict[str, tuple[Pod, Pod, list[str]]] = {
     "quality of service": (
         status(qosClass="Burstable"),
@@ -157,6 +158,16 @@ STATUS: dict[str, tuple[Pod, Pod, list[str]]] = {
             "`spec.resourceClaims`"
         ],
     ),
+    "claim that cannot be": (
+        status({"resourceClaims": [{"name": "x"}]}, resourceClaimStatuses=[CLAIM]),
+        status({"resourceClaims": [{"name": "x"}]}),
+        [
+            'status.resourceClaimStatuses[0].resourceClaimName: Invalid value: "a_b": a lowercase RFC 1123 '
+            "subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
+            "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+            "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+        ],
+    ),
     "node": (
         status({"nodeName": "a"}),
         status(),
@@ -192,13 +203,63 @@ def asks(cpu: str = "1", memory: str = "1Gi", init: str = "", sidecar: str = "",
     return make(spec, resources=amounts(cpu))
 
 
+def restarting(pod: Pod) -> Pod:
+    policy = [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]
+    pod["spec"]["initContainers"][0]["resizePolicy"] = policy
+    return pod
+
+
+def whole(**resources: Any) -> Pod:
+    pod = asks()
+    pod["spec"]["resources"] = resources
+    return pod
+
+
 RESIZE: dict[str, tuple[Pod, Pod, list[str]]] = {
     "more": (asks("2"), asks(), []),
     "sidecar": (asks(sidecar="2"), asks(sidecar="1"), []),
-    "init container": (
-        asks(init="2"),
+    "init container": (asks(init="2"), asks(init="1"), []),
+    "init container that would restart": (
+        restarting(asks(init="2")),
+        restarting(asks(init="1")),
+        [
+            "spec.initContainers[0]: Forbidden: non-sidecar init containers with a resize policy of "
+            "RestartContainer cannot be resized"
+        ],
+    ),
+    "other resources of an init container": (
+        asks(init="2", **{"ephemeral-storage": "2"}),
+        asks(init="1", **{"ephemeral-storage": "1"}),
+        [
+            "spec: Forbidden: only cpu and memory resources are mutable",
+            "spec.initContainers[0]: Forbidden: only cpu and memory resources for init or sidecar "
+            "containers are mutable",
+        ],
+    ),
+    "another init container": (
         asks(init="1"),
-        ["spec: Forbidden: resources for non-sidecar init containers are immutable"],
+        asks(sidecar="1"),
+        ["spec.initContainers[0].name: Forbidden: initContainers may not be renamed or reordered on resize"],
+    ),
+    "one init container more": (
+        asks(init="1"),
+        asks(),
+        ["spec.initContainers: Forbidden: initContainers may not be added or removed on resize"],
+    ),
+    "the pod as a whole": (
+        whole(requests={"cpu": "3", "memory": "2Gi"}),
+        whole(requests={"cpu": "2", "memory": "1Gi"}),
+        [],
+    ),
+    "the pod as a whole without a limit": (
+        whole(requests={"cpu": "2", "memory": "1Gi"}, limits={"cpu": "4"}),
+        whole(requests={"cpu": "2", "memory": "1Gi"}, limits={"cpu": "4", "memory": "2Gi"}),
+        ["spec.resources.limits: Forbidden: pod-level resource limits cannot be removed"],
+    ),
+    "the pod as a whole no more": (
+        asks(),
+        whole(requests={"cpu": "2"}),
+        ["spec.resources: Forbidden: pod-level resources cannot be removed"],
     ),
     "other resources": (
         asks(**{"ephemeral-storage": "2"}),
@@ -213,7 +274,7 @@ RESIZE: dict[str, tuple[Pod, Pod, list[str]]] = {
     "another class": (
         make(resources={"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}}),
         asks(),
-        ['spec: Invalid value: "Guaranteed": Pod QOS Class may not change as a result of resizing'],
+        ['spec: Invalid value: "": Pod QOS Class may not change as a result of resizing'],
     ),
     "static pod": (
         asks("2"),

@@ -189,6 +189,27 @@ CELLS: dict[str, tuple[str, str, str, dict[str, Any], Any]] = {
     "known capacity": (_STORAGE, "CSIStorageCapacity", "Capacity", {"capacity": "1Gi"}, "1Gi"),
     "drivers of a node": (_STORAGE, "CSINode", "Drivers", {"spec": {"drivers": [{}, {}]}}, 2),
     "an attached volume": (_STORAGE, "VolumeAttachment", "Attached", {"status": {"attached": True}}, True),
+    "the kernel of a node": (
+        "",
+        "Node",
+        "Kernel-Version",
+        {"status": {"nodeInfo": {"kernelVersion": "6.1.0", "architecture": "amd64"}}},
+        "6.1.0 (amd64)",
+    ),
+    "a kernel of nobody knows what": (
+        "",
+        "Node",
+        "Kernel-Version",
+        {"status": {"nodeInfo": {"kernelVersion": "6.1.0"}}},
+        "6.1.0",
+    ),
+    "the class of ingresses that name none": (
+        "networking.k8s.io",
+        "IngressClass",
+        "Name",
+        {"metadata": {"name": "c", "annotations": {"ingressclass.kubernetes.io/is-default-class": "true"}}},
+        "c (default)",
+    ),
     "parameters in a namespace": (
         _ADMISSION,
         "ValidatingAdmissionPolicyBinding",

@@ -1,4 +1,4 @@
-"""The string and integer formats that custom resources may declare; unknown ones are not checked.
+"""The string formats that custom resources may declare; unknown ones are not checked.
 
 Source: apiextensions.k8s.io/v1, supported formats.
 """
@@ -14,15 +14,8 @@ from urllib.parse import urlsplit
 
 from tiphys.apimachinery.clock import parse_time
 
-_LIMITS = {"int32": 2**31, "int64": 2**63}
 _GO_DURATION = re.compile(r"[-+]?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+")
 _UUID = r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?%s[0-9a-fA-F]{3}-?%s[0-9a-fA-F]{3}-?[0-9a-fA-F]{12}"
-
-
-def integer_fits(format_: str | None, value: int) -> bool:
-    """Return whether a number is within int32 or int64 where that was declared."""
-    limit = _LIMITS.get(format_ or "")
-    return limit is None or -limit <= value < limit
 
 
 def valid(format_: str, text: str) -> bool:

@@ -6,7 +6,6 @@ A ``Validator`` belongs to one schema version and keeps compiled patterns and su
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,6 +18,7 @@ from tiphys.apimachinery.schema import formats
 from tiphys.apimachinery.schema.build import build_custom
 from tiphys.apimachinery.schema.correlation import partner, same
 from tiphys.apimachinery.schema.node import MISSING, Schema
+from tiphys.apimachinery.schema.numbers import broken, number_faults, place
 
 _IMPLIED = frozenset({"apiVersion", "kind", "metadata"})
 Faults = list[FieldError]
@@ -82,8 +82,10 @@ class Validator:
             return
         if schema.enum is not None and value not in schema.enum:
             faults.append(
-                field_errors.not_supported(_place(path), value, [_shown(item) for item in schema.enum])
+                field_errors.not_supported(place(path), value, [_shown(item) for item in schema.enum])
             )
+        if type(value) in (int, float):
+            faults.extend(number_faults(value, schema, path))
         if schema.constraints:
             self._constraints(value, schema, path, faults)
         if type(value) is dict:
@@ -92,8 +94,6 @@ class Validator:
             self._list(value, schema, path, faults, old)
         elif type(value) is str and schema.format and not formats.valid(schema.format, value):
             faults.append(_wrong_type(path, schema.format, value))
-        elif type(value) is int and not formats.integer_fits(schema.format, value):
-            faults.append(_wrong_type(path, schema.format or "", str(value)))
 
     def _object(
         self,
@@ -123,9 +123,7 @@ class Validator:
 
     def _constraints(self, value: Any, schema: Schema, path: str, faults: Faults) -> None:
         rules = schema.constraints
-        if type(value) in (int, float):
-            faults.extend(_number_faults(value, rules, path))
-        elif type(value) is str:
+        if type(value) is str:
             faults.extend(self._text_faults(value, rules, path))
         elif type(value) is list:
             faults.extend(_size_faults(len(value), rules, path, "Items", "items"))
@@ -136,11 +134,11 @@ class Validator:
     def _text_faults(self, value: str, rules: dict[str, Any], path: str) -> Iterable[FieldError]:
         least, most, pattern = rules.get("minLength"), rules.get("maxLength"), rules.get("pattern")
         if most is not None and len(value) > most:
-            yield field_errors.too_long(_place(path), most)
+            yield field_errors.too_long(place(path), most)
         if least is not None and len(value) < least:
-            yield _broken(path, value, f"should be at least {least} chars long")
+            yield broken(path, value, f"should be at least {least} chars long")
         if pattern is not None and not _matches(pattern, value):
-            yield _broken(path, value, f"should match '{pattern}'")
+            yield broken(path, value, f"should match '{pattern}'")
 
     def _combinations(self, value: Any, rules: dict[str, Any], path: str, faults: Faults) -> None:
         for key, judge in _COMBINATIONS.items():
@@ -149,7 +147,7 @@ class Validator:
                 results = [self._subfaults(value, part, path) for part in parts]
                 text = judge(sum(1 for result in results if not result), len(results))
                 if text:
-                    faults.append(_broken(path, "", text))
+                    faults.append(broken(path, "", text))
                     if key in ("allOf", "anyOf"):
                         faults.extend(results[0] if key == "anyOf" else [f for r in results for f in r])
 
@@ -200,49 +198,21 @@ def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def _place(path: str) -> str:
-    return path or "<nil>"
-
-
 def _shown(value: Any) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _wrong_type(path: str, wanted: str, found: str) -> FieldError:
     text = f'{path} in body must be of type {wanted}: "{found}"'
-    return field_errors.type_invalid(_place(path), found, text)
-
-
-def _broken(path: str, value: Any, rule: str) -> FieldError:
-    return field_errors.invalid(_place(path), value, f"{path} in body {rule}")
-
-
-def _number_faults(value: float, rules: dict[str, Any], path: str) -> Iterable[FieldError]:
-    least, most, step = rules.get("minimum"), rules.get("maximum"), rules.get("multipleOf")
-    if least is not None:
-        if rules.get("exclusiveMinimum") and value <= least:
-            yield _broken(path, value, f"should be greater than {_plain(least)}")
-        elif value < least:
-            yield _broken(path, value, f"should be greater than or equal to {_plain(least)}")
-    if most is not None:
-        if rules.get("exclusiveMaximum") and value >= most:
-            yield _broken(path, value, f"should be less than {_plain(most)}")
-        elif value > most:
-            yield _broken(path, value, f"should be less than or equal to {_plain(most)}")
-    if step and not math.isclose(value / step, round(value / step), abs_tol=1e-12):
-        yield _broken(path, value, f"should be a multiple of {_plain(step)}")
-
-
-def _plain(number: float) -> str:
-    return str(int(number)) if float(number).is_integer() else str(number)
+    return field_errors.type_invalid(place(path), found, text)
 
 
 def _size_faults(size: int, rules: dict[str, Any], path: str, suffix: str, noun: str) -> Iterable[FieldError]:
     least, most = rules.get(f"min{suffix}"), rules.get(f"max{suffix}")
     if most is not None and size > most:
-        yield field_errors.too_many(_place(path), size, most)
+        yield field_errors.too_many(place(path), size, most)
     if least is not None and size < least:
-        yield _broken(path, size, f"should have at least {least} {noun}")
+        yield broken(path, size, f"should have at least {least} {noun}")
 
 
 def _duplicates(values: list[Any], schema: Schema, path: str, faults: Faults) -> None:

@@ -191,7 +191,8 @@ def _changes(job: Object, old: Object) -> list[FieldError]:
         faults.append(invalid("status.completionTime", end, "completionTime cannot be mutated"))
     start, earlier = status.get("startTime"), before.get("startTime")
     if earlier and start != earlier and not peek(job, "spec").get("suspend"):
-        faults.append(required("status.startTime", "startTime cannot be removed for unsuspended job"))
+        text = "field is immutable for unsuspended job once set"
+        faults.append(invalid("status.startTime", start, text))
     if is_true(old, "SuccessCriteriaMet") and not is_true(job, "SuccessCriteriaMet"):
         text = "cannot disable the SuccessCriteriaMet=True condition"
         faults.append(invalid_unshown(_CONDITIONS, text))

@@ -175,6 +175,11 @@ def _host_port_clashes(containers: Iterable[Object], path: str) -> list[FieldErr
     return faults
 
 
+def _once(container: Object, path: str) -> bool:
+    """Whether this is an init container that ends before the others start."""
+    return ".initContainers[" in path and container.get("restartPolicy") != "Always"
+
+
 def _resize(container: Object, path: str, facts: PodFacts) -> list[FieldError]:
     faults: list[FieldError] = []
     seen: set[str] = set()
@@ -185,6 +190,9 @@ def _resize(container: Object, path: str, facts: PodFacts) -> list[FieldError]:
         seen.add(name)
         faults += one_of(name, path, ("cpu", "memory"))
         faults += one_of(restart, path, ("NotRequired", "RestartContainer"))
+        if restart == "RestartContainer" and _once(container, path):
+            text = "must not be set to 'RestartContainer' for non-sidecar initContainers"
+            faults.append(invalid(f"{path}[{index}].restartPolicy", restart, text))
         if facts.restart_policy == "Never" and restart != "NotRequired":
             text = "must be 'NotRequired' when `restartPolicy` is 'Never'"
             faults.append(invalid(path, restart, text))

@@ -83,6 +83,7 @@ def _claims(status: Object, spec: Object) -> list[FieldError]:
         seen.add(name)
         made = claim.get("resourceClaimName")
         if made is not None:
+            at = f"status.resourceClaimStatuses[{index}].resourceClaimName"
             faults += invalid_all(at, made, names.is_dns1123_subdomain(made))
     return faults
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from tiphys.apimachinery.errors import FieldError
@@ -16,6 +17,7 @@ from tiphys.apis.core.pod_validation import validate_pod_parts
 from tiphys.apis.core.qos import pod_qos
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.inside import difference, inside, inside_all
+from tiphys.apis.ratchet import POD_EXCUSES, excused
 
 _MAX_INT32 = 2**31 - 1
 _UPDATE_TEXT = (
@@ -176,7 +178,7 @@ def validate_ephemeral_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of adding ephemeral containers: those that exist stay as they are."""
     if MIRROR in _annotations(old):
         return [forbidden("", "static pods do not support ephemeral containers")]
-    faults = validate_pod_parts(new)
+    faults = excused(validate_pod_parts(new), lambda: validate_pod_parts(old), POD_EXCUSES)
     faults += validate_annotation_changes(_annotations(new), _annotations(old), "metadata.annotations")
     now = {container.get("name"): container for container in each(new, "spec", "ephemeralContainers")}
     path = "spec.ephemeralContainers"
@@ -198,29 +200,82 @@ def validate_resize(new: Object, old: Object) -> list[FieldError]:
     spec, before = peek(new, "spec"), peek(old, "spec")
     if peek(before, "os").get("name") == "windows":
         return [forbidden("", "windows pods cannot be resized")]
-    faults = validate_pod_parts(new)
+    faults = excused(validate_pod_parts(new), lambda: validate_pod_parts(old), POD_EXCUSES)
     if pod_qos(new) != (peek(old, "status").get("qosClass") or pod_qos(old)):
         text = "Pod QOS Class may not change as a result of resizing"
-        faults.append(invalid("spec", pod_qos(new), text))
+        faults.append(invalid("spec", peek(new, "status").get("qosClass") or "", text))
     if not _node_resizes(old):
         faults.append(forbidden("spec", "Pod running on node without support for resize"))
     result = copy_object(spec)
+    if _sized(before) or _sized(spec):
+        faults += _whole_pod(result, before)
+    if peek(old, "status").get("nodeAllocatableResourceClaimStatuses"):
+        text = "pods with node allocatable resource claims cannot be resized"
+        faults.append(forbidden("spec", text))
+    if moved := _other_containers(spec, before):
+        return faults + moved
     for key in ("initContainers", "containers"):
-        pairs = zip(each(result, key), each(before, key), strict=False)
-        for index, (container, earlier) in enumerate(pairs):
-            if key == "initContainers" and container.get("restartPolicy") != "Always":
-                if container != earlier:
-                    text = "resources for non-sidecar init containers are immutable"
-                    faults.append(forbidden("spec", text))
-                continue
+        for index, (container, earlier) in enumerate(_pairs(result, before, key)):
             faults += _removed(container, earlier, f"spec.{key}[{index}].resources")
-            _set_back(container, earlier)
-            if container != earlier:
-                sidecars = "only cpu and memory resources for sidecar containers are mutable"
-                faults.append(forbidden("spec", sidecars if key == "initContainers" else _RESIZE_TEXT))
-    _set_back(result, before)
+    for container, earlier in _pairs(result, before, "containers"):
+        _set_back(container, earlier)
+        if container != earlier:
+            faults.append(forbidden("spec", _RESIZE_TEXT))
+    for index, (container, earlier) in enumerate(_pairs(result, before, "initContainers")):
+        faults += _init_resize(container, earlier, f"spec.initContainers[{index}]")
     if not faults and _given(result) != _given(before):
         faults.append(forbidden("spec", f"{_RESIZE_TEXT}\n{difference('PodSpec', before, result)}"))
+    return faults
+
+
+def _pairs(new: Object, old: Object, key: str) -> Iterator[tuple[Object, Object]]:
+    return zip(each(new, key), each(old, key), strict=False)
+
+
+def _sized(spec: Object) -> bool:
+    """Whether a pod says what all of its containers get together."""
+    return any(peek(spec, "resources", kind) for kind in ("requests", "limits"))
+
+
+def _whole_pod(result: Object, before: Object) -> list[FieldError]:
+    """Return what is wrong with a change of what a pod gets as a whole, and take it back in ``result``."""
+    path, earlier = "spec.resources", before.get("resources")
+    if earlier is not None and result.get("resources") is None:
+        return [forbidden(path, "pod-level resources cannot be removed")]
+    faults = _removed(result, before, path, "pod-level resource")
+    _set_back(result, before)
+    if _given(peek(result, "resources")) != _given(earlier or {}):
+        faults.append(forbidden("spec", "only cpu and memory resources are mutable at pod-level"))
+    return faults
+
+
+def _other_containers(spec: Object, before: Object) -> list[FieldError]:
+    faults: list[FieldError] = []
+    for key in ("containers", "initContainers"):
+        now, then = ([one.get("name") for one in each(part, key)] for part in (spec, before))
+        if len(now) != len(then):
+            faults.append(forbidden(f"spec.{key}", f"{key} may not be added or removed on resize"))
+            continue
+        faults += [
+            forbidden(f"spec.{key}[{index}].name", f"{key} may not be renamed or reordered on resize")
+            for index, (name, earlier) in enumerate(zip(now, then, strict=True))
+            if name != earlier
+        ]
+    return faults
+
+
+def _init_resize(container: Object, earlier: Object, path: str) -> list[FieldError]:
+    modified, faults = container != earlier, []
+    _set_back(container, earlier)
+    if container != earlier:
+        text = "only cpu and memory resources for init or sidecar containers are mutable"
+        faults.append(forbidden(path, text))
+    restarts = any(
+        policy.get("restartPolicy") == "RestartContainer" for policy in each(container, "resizePolicy")
+    )
+    if modified and restarts and container.get("restartPolicy") != "Always":
+        text = "non-sidecar init containers with a resize policy of RestartContainer cannot be resized"
+        faults.append(forbidden(path, text))
     return faults
 
 
@@ -232,9 +287,9 @@ def _node_resizes(pod: Object) -> bool:
     return True
 
 
-def _removed(container: Object, earlier: Object, path: str) -> list[FieldError]:
+def _removed(container: Object, earlier: Object, path: str, what: str = "resource") -> list[FieldError]:
     return [
-        forbidden(f"{path}.{kind}", f"resource {kind} cannot be removed")
+        forbidden(f"{path}.{kind}", f"{what} {kind} cannot be removed")
         for kind in ("requests", "limits")
         if set(peek(earlier, "resources", kind)) - set(peek(container, "resources", kind))
     ]

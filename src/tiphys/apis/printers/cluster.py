@@ -49,6 +49,11 @@ def _node_address(node: Object, type_: str) -> str:
     return NONE
 
 
+def _kernel(info: Object) -> str:
+    version, architecture = info.get("kernelVersion") or UNKNOWN, info.get("architecture")
+    return f"{version} ({architecture})" if architecture else version
+
+
 def node_row(node: Object, now: datetime) -> Cells:
     info = peek(node, "status", "nodeInfo")
     return [
@@ -60,7 +65,7 @@ def node_row(node: Object, now: datetime) -> Cells:
         _node_address(node, "InternalIP"),
         _node_address(node, "ExternalIP"),
         info.get("osImage") or UNKNOWN,
-        info.get("kernelVersion") or UNKNOWN,
+        _kernel(info),
         info.get("containerRuntimeVersion") or UNKNOWN,
     ]
 

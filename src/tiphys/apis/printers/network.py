@@ -130,6 +130,9 @@ def ingress_row(obj: Object, now: datetime) -> Cells:
     ]
 
 
+_DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
+
+
 def ingress_class_row(obj: Object, now: datetime) -> Cells:
     spec = peek(obj, "spec")
     parameters = peek(spec, "parameters")
@@ -137,7 +140,9 @@ def ingress_class_row(obj: Object, now: datetime) -> Cells:
     if parameters:
         group = f".{parameters['apiGroup']}" if parameters.get("apiGroup") is not None else ""
         shown = f"{parameters.get('kind')}{group}/{parameters.get('name')}"
-    return [name_of(obj), spec.get("controller") or "", shown, age_of(obj, now)]
+    default = peek(obj, "metadata", "annotations").get(_DEFAULT_CLASS) == "true"
+    name = f"{name_of(obj)} (default)" if default else name_of(obj)
+    return [name, spec.get("controller") or "", shown, age_of(obj, now)]
 
 
 def network_policy_row(obj: Object, now: datetime) -> Cells:

@@ -1,0 +1,69 @@
+"""What a schema asks of numbers: that they fit their format, as its own bounds do, and the bounds themselves.
+
+Source: k8s.io/kube-openapi, number validation. A bound that does not fit is a fault of every value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from tiphys.apimachinery import field_errors
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.schema.node import Schema
+
+_FORMATS = {"integer": ("int32", "int64"), "number": ("float", "double")}
+_INTEGERS = {"int32": 2**31, "int64": 2**63}
+_LARGEST_FLOAT = (2 - 2**-24) * 2.0**127
+"""From here on a number is rounded to infinity in 32 bits."""
+
+
+def place(path: str) -> str:
+    """Return how a path is shown, also that of the whole object."""
+    return path or "<nil>"
+
+
+def broken(path: str, value: Any, rule: str) -> FieldError:
+    """A value breaks a rule of its schema."""
+    return field_errors.invalid(place(path), value, f"{path} in body {rule}")
+
+
+def number_faults(value: float, schema: Schema, path: str) -> Iterable[FieldError]:
+    """Yield every fault of a number."""
+    rules = schema.constraints
+    least, most, step = rules.get("minimum"), rules.get("maximum"), rules.get("multipleOf")
+    yield from _misfits(value, schema, "Checked", path)
+    if step:
+        yield from _misfits(step, schema, "MultipleOf", path)
+        if not math.isclose(value / step, round(value / step), abs_tol=1e-12):
+            yield broken(path, value, f"should be a multiple of {_plain(step)}")
+    if least is not None:
+        yield from _misfits(least, schema, "Minimum boundary", path)
+        if rules.get("exclusiveMinimum") and value <= least:
+            yield broken(path, value, f"should be greater than {_plain(least)}")
+        elif value < least:
+            yield broken(path, value, f"should be greater than or equal to {_plain(least)}")
+    if most is not None:
+        yield from _misfits(most, schema, "Maximum boundary", path)
+        if rules.get("exclusiveMaximum") and value >= most:
+            yield broken(path, value, f"should be less than {_plain(most)}")
+        elif value > most:
+            yield broken(path, value, f"should be less than or equal to {_plain(most)}")
+
+
+def _misfits(value: float, schema: Schema, what: str, path: str) -> Iterable[FieldError]:
+    kind = schema.type or ""
+    known = schema.format if schema.format in _FORMATS.get(kind, ()) else None
+    if kind == "integer":
+        limit = _INTEGERS[known or "int64"]
+        fits = float(value).is_integer() and -limit <= int(value) < limit
+    else:
+        fits = known != "float" or abs(value) < _LARGEST_FLOAT
+    if not fits:
+        shown = f"with format {known}" if known else "(default format)"
+        yield field_errors.invalid("<nil>", "", f"{what} value must be of type {kind} {shown} in {path}")
+
+
+def _plain(number: float) -> str:
+    return str(int(number)) if float(number).is_integer() else str(number)
