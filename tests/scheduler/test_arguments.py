@@ -127,6 +127,7 @@ def test_wishes_of_others_may_be_ignored(ignore: bool, where: set[str]) -> None:
 
 
 AT = "pluginConfig[0].args"
+RACK = {"topologyKey": "rack", "whenUnsatisfiable": "ScheduleAnyway"}
 FAULTS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "strategy": (
         "NodeResourcesFit",
@@ -213,6 +214,34 @@ FAULTS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
             f"{AT}.minCandidateNodesAbsolute: Invalid value: -1: not in valid range [0, inf)",
         ],
     ),
+    "who gives the defaults": (
+        "PodTopologySpread", {"defaultingType": "Mine"},
+        [f'{AT}.defaultingType: Unsupported value: "Mine": supported values: "System", "List"'],
+    ),
+    "defaults beside the system's": (
+        "PodTopologySpread", {"defaultConstraints": [{**RACK, "maxSkew": 1}]},
+        [f'{AT}.defaultingType: Invalid value: "System": when .defaultConstraints are not empty'],
+    ),
+    "default constraints": (
+        "PodTopologySpread",
+        {"defaultingType": "List", "defaultConstraints": [
+            {**RACK, "maxSkew": 0, "labelSelector": {}}, {**RACK, "maxSkew": 1}, {"maxSkew": 1},
+            {"maxSkew": 1, "topologyKey": "_", "whenUnsatisfiable": "Never"}]},
+        [
+            f"{AT}.defaultConstraints[0].maxSkew: Invalid value: 0: not in valid range (0, inf)",
+            f"{AT}.defaultConstraints[0].labelSelector: Forbidden: "
+            "constraint must not define a selector, as they deduced for each pod",
+            f'{AT}.defaultConstraints[1]: Duplicate value: "{{rack, ScheduleAnyway}}"',
+            f"{AT}.defaultConstraints[2].topologyKey: Required value: can not be empty",
+            f"{AT}.defaultConstraints[2].whenUnsatisfiable: Required value: can not be empty",
+            f'{AT}.defaultConstraints[3].topologyKey: Invalid value: "_": name part must consist of '
+            "alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character "
+            "(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+            "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+            f'{AT}.defaultConstraints[3].whenUnsatisfiable: Unsupported value: "Never": '
+            'supported values: "DoNotSchedule", "ScheduleAnyway"',
+        ],
+    ),
 }  # fmt: skip
 
 
@@ -229,3 +258,6 @@ def test_valid_arguments_have_no_faults() -> None:
     raw = {"minCandidateNodesPercentage": 0, "minCandidateNodesAbsolute": 5}
     read_arguments([{"name": "DefaultPreemption", "args": raw}], "pluginConfig", faults)
     assert faults == []
+    listed = {"defaultingType": "List", "defaultConstraints": [{**RACK, "maxSkew": 2}]}
+    read = read_arguments([{"name": "PodTopologySpread", "args": listed}], "pluginConfig", faults)
+    assert (faults, read.spread_defaults.constraints) == ([], ({**RACK, "maxSkew": 2},))

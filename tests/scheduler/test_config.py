@@ -167,7 +167,7 @@ FAULTS: dict[str, tuple[Any, list[str]]] = {
                 {
                     "plugins": {"bind": {"disabled": [{"name": "DefaultBinder"}]}},
                     "pluginConfig": [
-                        {"name": "PodTopologySpread", "args": {"defaultingType": "System"}},
+                        {"name": "PodTopologySpread", "args": {"defaultingType": "List"}},
                         {"name": "InterPodAffinity", "args": {"hardPodAffinityWeight": 9}},
                         {"name": "InterPodAffinity", "args": {"boats": 9}},
                     ],
@@ -177,7 +177,6 @@ FAULTS: dict[str, tuple[Any, list[str]]] = {
         [
             "extenders[0].preemptVerb: not supported",
             "profiles[0].plugins.bind.disabled: not supported: turn the plugin off at multiPoint",
-            "profiles[0].pluginConfig[0].args.defaultingType: not supported: only 'List' is",
             'profiles[0].pluginConfig[2]: Duplicate value: "InterPodAffinity"',
             'unknown field "profiles[0].pluginConfig[2].args.boats"',
         ],

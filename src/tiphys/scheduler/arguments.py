@@ -14,6 +14,7 @@ from tiphys.apimachinery.cel.values import parse_duration
 from tiphys.apimachinery.names import is_qualified_name
 from tiphys.scheduler.plugins.demand import Judgement
 from tiphys.scheduler.plugins.strategy import CORE_RESOURCES, LEAST, RATIO, STRATEGIES, Strategy
+from tiphys.scheduler.plugins.topology import SYSTEM_SPREAD, SpreadDefaults
 
 _ARGS = {
     "NodeAffinityArgs": {"addedAffinity"},
@@ -25,12 +26,8 @@ _ARGS = {
     "PodTopologySpreadArgs": {"defaultingType", "defaultConstraints"},
     "DynamicResourcesArgs": {"filterTimeout", "bindingTimeout"},
 }
-_AS_IT_IS: dict[tuple[str, str], Any] = {
-    ("PodTopologySpreadArgs", "defaultingType"): "List",
-    ("PodTopologySpreadArgs", "defaultConstraints"): [],
-}
-"""Arguments that are accepted with this value alone: it is how the plugin works."""
 _PERCENT, _SHAPE_TOP = 100, 10
+_WHEN = ("DoNotSchedule", "ScheduleAnyway")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +42,7 @@ class Arguments:
     hard_affinity_weight: int = 1
     ignore_others_wishes: bool = False
     """Preferred terms of placed pods count only for pods with such terms of their own."""
+    spread_defaults: SpreadDefaults = SYSTEM_SPREAD
 
     def ignoring(self, resources: frozenset[str]) -> Arguments:
         """Return the same, with more extended resources that nodes need not have."""
@@ -104,7 +102,39 @@ def read_arguments(raw: Iterable[dict[str, Any]], path: str, faults: list[str]) 
         judgement,
         hard,
         bool(pods.get("ignorePreferredTermsOfExistingPods")),
+        _spread_defaults(*of.get("PodTopologySpread", nobody)),
     )
+
+
+def _spread_defaults(args: dict[str, Any], faults: _Faults) -> SpreadDefaults:
+    kind, said = str(args.get("defaultingType") or "System"), args.get("defaultConstraints") or []
+    if kind not in ("System", "List"):
+        faults.at(".defaultingType").add(f'Unsupported value: "{kind}": supported values: "System", "List"')
+    elif kind == "System" and said:
+        faults.at(".defaultingType").invalid(kind, "when .defaultConstraints are not empty")
+    seen: set[tuple[str, str]] = set()
+    for index, one in enumerate(said):
+        at = faults.at(f".defaultConstraints[{index}]")
+        key, when = str(one.get("topologyKey") or ""), str(one.get("whenUnsatisfiable") or "")
+        if int(one.get("maxSkew") or 0) <= 0:
+            at.at(".maxSkew").invalid(int(one.get("maxSkew") or 0), "not in valid range (0, inf)")
+        if not key:
+            at.at(".topologyKey").add("Required value: can not be empty")
+        for text in is_qualified_name(key) if key else ():
+            at.at(".topologyKey").invalid(key, text)
+        if not when:
+            at.at(".whenUnsatisfiable").add("Required value: can not be empty")
+        elif when not in _WHEN:
+            supported = ", ".join(f'"{value}"' for value in _WHEN)
+            at.at(".whenUnsatisfiable").add(f'Unsupported value: "{when}": supported values: {supported}')
+        if one.get("labelSelector") is not None:
+            at.at(".labelSelector").add(
+                "Forbidden: constraint must not define a selector, as they deduced for each pod"
+            )
+        if (key, when) in seen:
+            at.add(f'Duplicate value: "{{{key}, {when}}}"')
+        seen.add((key, when))
+    return SYSTEM_SPREAD if kind == "System" else SpreadDefaults(tuple(said))
 
 
 def _by_plugin(
@@ -117,12 +147,10 @@ def _by_plugin(
         kind = str(args.pop("kind", None) or f"{name}Args")
         if name in found:
             faults.append(f'{path}[{index}]: Duplicate value: "{name}"')
-        for argument, value in args.items():
+        for argument in args:
             where = f"{path}[{index}].args.{argument}"
             if argument not in _ARGS.get(kind, ()):
                 faults.append(f'unknown field "{where}"')
-            elif (kind, argument) in _AS_IT_IS and value != _AS_IT_IS[kind, argument]:
-                faults.append(f"{where}: not supported: only {_AS_IT_IS[kind, argument]!r} is")
         found[name] = (index, args)
     return found
 

@@ -19,6 +19,7 @@ from tiphys.scheduler.counts import Ints, Mask, PodCounts, TermCounts
 from tiphys.scheduler.devices.state import Devices
 from tiphys.scheduler.matching import node_labels
 from tiphys.scheduler.podinfo import CPU, PodInfo, Term, milli_or_value
+from tiphys.scheduler.siblings import Siblings
 from tiphys.scheduler.volumes import Volumes
 
 BASE_RESOURCES = (CPU, "memory", "ephemeral-storage", "pods")
@@ -45,6 +46,7 @@ class Columns:
         self.nominated: dict[str, tuple[PodInfo, str]] = {}
         self.volumes = Volumes()
         self.devices = Devices()
+        self.siblings = Siblings()
         self.claim_users: Counter[str] = Counter()
         """How many placed pods use a claim, by its key."""
         self.counts = PodCounts(_FIRST_ROWS)

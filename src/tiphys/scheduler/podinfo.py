@@ -5,6 +5,7 @@ Pure. A ``PodInfo`` is made when a pod is first seen and shared by the queue, th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -209,8 +210,10 @@ def _read_affinity(text: bytes) -> _PodTerms:
     return required[0], required[1], tuple(preferred)
 
 
-def _spread(spec: dict[str, Any], namespace: str, labels: dict[str, str]) -> tuple[SpreadConstraint, ...]:
-    constraints = spec.get("topologySpreadConstraints")
+def read_spread(
+    constraints: Sequence[dict[str, Any]], namespace: str, labels: dict[str, str]
+) -> tuple[SpreadConstraint, ...]:
+    """Read ``topologySpreadConstraints`` of a pod with these labels."""
     return _read_spread(orjson.dumps([constraints, namespace, labels])) if constraints else ()
 
 
@@ -289,7 +292,7 @@ def pod_info(pod: Object) -> PodInfo:
         affinity=required,
         anti_affinity=anti,
         preferred=preferred,
-        spread=_spread(spec, namespace, labels),
+        spread=read_spread(spec.get("topologySpreadConstraints") or (), namespace, labels),
         shape=orjson.dumps([tolerations, node_selector, node_affinity], option=orjson.OPT_SORT_KEYS),
         claims=claims,
         claim_keys=tuple(f"{namespace}/{name}" for name, _ in claims),

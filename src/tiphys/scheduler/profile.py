@@ -32,7 +32,7 @@ def make_profile(settings: ProfileSettings, extra: tuple[Any, ...] = ()) -> Prof
     told = settings.arguments
     taints, affinity = TaintToleration(), NodeAffinity(told.added_affinity)
     demands = Demands(told.judgement)
-    fit, spread = NodeResourcesFit(demands), PodTopologySpread()
+    fit, spread = NodeResourcesFit(demands), PodTopologySpread(told.spread_defaults)
     pods = InterPodAffinity(told.hard_affinity_weight, ignore_others_wishes=told.ignore_others_wishes)
     filters: list[FilterPlugin] = [
         VolumeClaims(),

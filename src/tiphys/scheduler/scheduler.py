@@ -32,8 +32,12 @@ from tiphys.client.kinds import (
     PERSISTENT_VOLUMES,
     POD_DISRUPTION_BUDGETS,
     PODS,
+    REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
     RESOURCE_CLAIMS,
     RESOURCE_SLICES,
+    SERVICES,
+    STATEFUL_SETS,
     STORAGE_CLASSES,
     VOLUME_ATTACHMENTS,
 )
@@ -148,6 +152,10 @@ class Scheduler:
             (self._informers.get(RESOURCE_SLICES), self._on_slice),
             (self._informers.get(DEVICE_CLASSES), self._on_device_class),
             (self._informers.get(POD_DISRUPTION_BUDGETS), self._on_budget),
+            (self._informers.get(SERVICES), self._columns.siblings.set_service),
+            (self._informers.get(REPLICATION_CONTROLLERS), self._columns.siblings.set_controller),
+            (self._informers.get(REPLICA_SETS), self._columns.siblings.set_controller),
+            (self._informers.get(STATEFUL_SETS), self._columns.siblings.set_controller),
             (self._informers.get(PODS, field_selector=_PODS_SELECTOR), self._on_pod),
         ]
         for informer, handler in handlers:

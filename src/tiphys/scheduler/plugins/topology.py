@@ -6,6 +6,7 @@ Counts per term are columns that grow with every placed pod, so a decision sums 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from tiphys.scheduler.counts import Mask, TermCounts
 from tiphys.scheduler.framework import MAX_SCORE, Filtered, Scores
 from tiphys.scheduler.matching import tolerates
 from tiphys.scheduler.plugins.static import by_node, matches_node_affinity
-from tiphys.scheduler.podinfo import PodInfo, SpreadConstraint, Term
+from tiphys.scheduler.podinfo import PodInfo, SpreadConstraint, Term, read_spread
 
 _REACHES_KEPT = 256
 
@@ -117,6 +118,29 @@ def _nowhere_near(terms: list[TermCounts], columns: Columns) -> Mask | None:
 
 
 @dataclass(frozen=True, slots=True)
+class SpreadDefaults:
+    """Constraints (without selector) for pods that have none. ``system``: nobody asked for them."""
+
+    constraints: tuple[dict[str, Any], ...] = ()
+    system: bool = False
+
+    @property
+    def hard(self) -> bool:
+        return any(one["whenUnsatisfiable"] == "DoNotSchedule" for one in self.constraints)
+
+
+_SOFT = "ScheduleAnyway"
+SYSTEM_SPREAD = SpreadDefaults(
+    (
+        {"topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": _SOFT, "maxSkew": 3},
+        {"topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": _SOFT, "maxSkew": 5},
+    ),
+    system=True,
+)
+"""What upstream's scheduler does unless it is told otherwise. Source: KEP-1258."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Reach:
     """Which rows a constraint looks at, good for one static generation."""
 
@@ -129,16 +153,31 @@ class _Reach:
 
 
 class PodTopologySpread:
-    """maxSkew over domains, hard (filter) and soft (score)."""
+    """maxSkew over domains, hard (filter) and soft (score).
+
+    Pods without constraints of their own are held to the defaults, counting their siblings.
+    """
 
     name = "PodTopologySpread"
 
-    def __init__(self) -> None:
+    def __init__(self, defaults: SpreadDefaults = SYSTEM_SPREAD) -> None:
         self._generation = -1
         self._reaches: dict[tuple[object, ...], _Reach] = {}
+        self._defaults = defaults
+
+    def _constraints(self, info: PodInfo, columns: Columns) -> tuple[SpreadConstraint, ...]:
+        if info.spread or not self._defaults.constraints:
+            return info.spread
+        selector = columns.siblings.selector(info)
+        if not selector:
+            return ()
+        said = [{**one, "labelSelector": selector} for one in self._defaults.constraints]
+        return read_spread(said, info.namespace, info.labels)
 
     def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
-        hard = [constraint for constraint in info.spread if constraint.hard]
+        if not info.spread and not self._defaults.hard:
+            return None
+        hard = [constraint for constraint in self._constraints(info, columns) if constraint.hard]
         if not hard:
             return None
         keys = tuple(sorted({constraint.term.topology_key for constraint in hard}))
@@ -210,20 +249,27 @@ class PodTopologySpread:
         return by_node(columns, test)
 
     def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None:
-        soft = [constraint for constraint in info.spread if not constraint.hard]
+        soft = [constraint for constraint in self._constraints(info, columns) if not constraint.hard]
         if not soft:
             return None
-        # A node that lacks one of the labels is nowhere: it is neither counted nor preferred.
-        labelled = columns.labelled({constraint.term.topology_key for constraint in soft})
+        # A node that lacks one of the labels is nowhere: it is neither counted nor preferred. Only where
+        # nobody asked for the labels is such a node as good as an empty one.
+        lenient = not info.spread and self._defaults.system
+        labelled = (
+            columns.alive
+            if lenient
+            else columns.labelled({constraint.term.topology_key for constraint in soft})
+        )
         scored = feasible & labelled
         if not np.count_nonzero(scored):
             return None
         raw = np.zeros(len(columns.names))
         for constraint in soft:
             codes, _ = columns.topology(constraint.term.topology_key)
-            weight = np.log(np.count_nonzero(np.bincount(codes[scored])) + 2)
+            domains = np.count_nonzero(np.bincount(codes[scored] + 1))
             counts = columns.in_domain(columns.counts.matched(constraint.term))
-            raw += counts * weight + (constraint.max_skew - 1)
+            score = counts * np.log(domains + 2) + (constraint.max_skew - 1)
+            raw += np.where(codes >= 0, score, 0.0) if lenient else score
         raw = np.floor(raw + 0.5)
         low, high = raw[scored].min(), raw[scored].max()
         if high == 0:
