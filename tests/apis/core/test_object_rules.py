@@ -329,6 +329,13 @@ QUOTAS: dict[str, tuple[Object, list[str]]] = {
             'spec.hard[foo]: Invalid value: "foo": must be a standard resource for quota',
         ],
     ),
+    "a scope of what has none": (
+        quota({"cpu": "1"}, scopeName="BestEffort", operator="Exists"),
+        [
+            f'{AT}: Invalid value: {{"MatchExpressions":[{{"ScopeName":"BestEffort","Operator":"Exists",'
+            f'"Values":null}}]}}: {UNSUPPORTED}'
+        ],
+    ),
     "counts are whole": (
         quota({"services.nodeports": "1.5"}),
         ['spec.hard[services.nodeports]: Invalid value: "1.5": must be an integer'],

@@ -26,7 +26,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "external addresses": (
         {"type": "ClusterIP", "externalIPs": ["1.2.3.4"]},
-        ["spec.externalIPs is deprecated and may no longer be implemented in some clusters"],
+        ["spec.externalIPs is deprecated"],
     ),
     "external addresses of another name": (
         {"type": "ExternalName", "externalIPs": ["1.2.3.4"]},

@@ -243,9 +243,9 @@ CHANGED: dict[str, tuple[Body, Body, list[str]]] = {
         attributes(),
         attributes(driverName="c", parameters={}),
         [
+            "parameters: Required value: must contain at least one key/value pair",
             "driverName: Forbidden: updates to driverName are forbidden.",
             "parameters: Forbidden: updates to parameters are forbidden.",
-            "parameters: Required value: must contain at least one key/value pair",
         ],
     ),
 }

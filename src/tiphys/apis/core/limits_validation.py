@@ -18,6 +18,7 @@ from tiphys.apis.core.resource_validation import (
     resource_name_faults,
 )
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.inside import inside
 
 _TYPES = ("Container", "PersistentVolumeClaim", "Pod")
 _SCOPES = frozenset(
@@ -109,7 +110,7 @@ def _selector(spec: Object) -> list[FieldError]:
         values = requirement.get("values") or []
         if scope not in _SCOPES:
             faults.append(invalid(f"{path}.scopeName", scope, "unsupported scope"))
-        faults += _misapplied(scope, spec, path, spec["scopeSelector"])
+        faults += _misapplied(scope, spec, path, inside("ScopeSelector", spec["scopeSelector"]))
         if scope in _EXISTS_ONLY and operator != "Exists":
             faults.append(invalid(f"{path}.operator", operator, _EXISTS_TEXT))
         if operator in ("In", "NotIn"):

@@ -25,7 +25,7 @@ def service_warnings(service: Object, _old: Object | None) -> list[str]:
     for index, address in enumerate(addresses):
         found += ip_warnings(f"spec.externalIPs[{index}]", address)
     if addresses and not headless and kind != "ExternalName":
-        found.append("spec.externalIPs is deprecated and may no longer be implemented in some clusters")
+        found.append("spec.externalIPs is deprecated")
     if spec.get("loadBalancerIP"):
         found += ip_warnings("spec.loadBalancerIP", spec["loadBalancerIP"])
     for index, cidr in enumerate(spec.get("loadBalancerSourceRanges") or ()):

@@ -330,4 +330,4 @@ def validate_attributes_class_update(new: Object, old: Object) -> list[FieldErro
         for key in ("driverName", "parameters")
         if new.get(key) != old.get(key)
     ]
-    return faults + validate_attributes_class(new)
+    return validate_attributes_class(new) + faults
