@@ -86,7 +86,12 @@ async def test_a_server_names_upstreams_checks(api: Any) -> None:
     lines = answer.raw.decode().splitlines()
     assert lines[:3] == ["[+]ping ok", "[+]log ok", "[+]etcd ok"]
     for name in ("poststarthook/rbac/bootstrap-roles", "poststarthook/bootstrap-controller",
-                 "poststarthook/priority-and-fairness-config-producer", "informer-sync"):  # fmt: skip
+                 "poststarthook/priority-and-fairness-config-producer", "informer-sync",
+                 "poststarthook/start-apiextensions-informers",
+                 "poststarthook/start-apiextensions-controllers",
+                 "poststarthook/start-cluster-authentication-info-controller", "autoregister-completion",
+                 "poststarthook/apiservice-status-local-available-controller",
+                 "poststarthook/apiservice-openapi-controller"):  # fmt: skip
         assert f"[+]{name} ok" in lines
     assert lines[-2:] == ["[+]shutdown ok", "readyz check passed"]
     assert (await api("GET", "/livez/poststarthook/rbac/bootstrap-roles")).raw == b"ok"

@@ -32,6 +32,12 @@ def test_accept(accept: str, want: Format) -> None:
     assert accept_format(accept, "", "kubectl/v1.32") == want
 
 
+def test_watches_that_begin_with_a_list_are_no_tables() -> None:
+    assert accept_format(KUBECTL, "", "", watch=True, tables=False) == Format()
+    with pytest.raises(NotAcceptable):
+        accept_format(KUBECTL.removesuffix(",application/json"), "", "", watch=True, tables=False)
+
+
 def test_not_acceptable() -> None:
     with pytest.raises(NotAcceptable) as caught:
         accept_format("text/html", "", "")

@@ -10,14 +10,12 @@ import re
 
 import pytest
 
-from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.meta import GVR
 from tiphys.testing import Cluster
 
 pytestmark = pytest.mark.slow
 LABEL = "e2e-test.kubernetes.io"
 SELECTOR = f"{LABEL}=case"
-WAIT_S = 20
 REQUEST = {"requests": [{"name": "req-0", "exactly": {"deviceClassName": "dra.example.com"}}]}
 ADDED = {"metadata": {"labels": {"test.dra.example.com": "test"}}}
 ADDED_BY_JSON = [{"op": "add", "path": "/metadata/labels/test.dra.example.com", "value": "test"}]
@@ -83,8 +81,8 @@ CASES = {
         [(STRATEGIC, FOO)], None, [],
     ),
     "storage.k8s.io/v1/volumeattributesclasses": (
-        "VolumeAttributesClass", {"driverName": "e2e-fake-csi-driver", "parameters": {"foo": "bar"}}, labelled,
-        [(STRATEGIC, FOO)], None, [],
+        "VolumeAttributesClass", {"driverName": "e2e-fake-csi-driver", "parameters": {"foo": "bar"}},
+        labelled, [(STRATEGIC, FOO)], None, [],
     ),
 }  # fmt: skip
 NAMESPACED = {"ResourceClaim", "ResourceClaimTemplate"}
@@ -93,14 +91,15 @@ NAMESPACED = {"ResourceClaim", "ResourceClaimTemplate"}
 class Case:
     """One resource, its object ``test`` and the events of an informer."""
 
-    def __init__(self, client, resource, kind, body):
-        self.client = client
+    def __init__(self, cluster, resource, kind, body):
+        self.cluster, self.client = cluster, cluster.client
         self.gvr = GVR(*resource.split("/"))
         self.namespace = "default" if kind in NAMESPACED else ""
         where = {"namespace": self.namespace} if self.namespace else {}
         meta = {"name": "test", "creationTimestamp": None, "labels": {LABEL: "case"}, **where}
         self.initial = {"apiVersion": self.gvr.api_version, "kind": kind, "metadata": meta, **body}
         self.events = []
+        self.news = asyncio.Event()
         self.newest = 0
 
     @property
@@ -115,12 +114,14 @@ class Case:
         async with self.client.watch(self.gvr, label_selector=SELECTOR, resource_version=version) as watch:
             async for event in watch:
                 self.events.append(event)
+                self.news.set()
 
     async def saw(self, pattern):
         """Wait until the informer's events since the last time match; all are of one object and in order."""
         async with asyncio.timeout(5):
             while not re.fullmatch(pattern, " ".join(event.type for event in self.events)):
-                await asyncio.sleep(0.02)
+                self.news.clear()
+                await self.news.wait()
         seen, self.events = self.events, []
         for event in seen:
             assert (event.object["metadata"]["name"], event.object["kind"]) == ("test", self.initial["kind"])
@@ -147,10 +148,7 @@ class Case:
         await self.saw("(MODIFIED )*DELETED")
 
     async def gone(self):
-        with pytest.raises(NotFound):
-            async with asyncio.timeout(WAIT_S):
-                while await self.get():
-                    await asyncio.sleep(0.05)
+        await self.cluster.wait_for(self.gvr, "test", self.namespace, lambda obj: obj is None)
 
     async def patch(self, type_, patch, existing, subresource=""):
         if type_ != "json":
@@ -172,7 +170,7 @@ class Case:
 async def test_a_resource_from_first_to_last(resource):
     kind, body, update, patches, status_update, status_patches = CASES[resource]
     async with Cluster(nodes=1) as cluster:
-        case = Case(cluster.client, resource, kind, body)
+        case = Case(cluster, resource, kind, body)
         informer = asyncio.create_task(case.inform())
         served = await case.client.request("GET", f"/apis/{case.gvr.api_version}")
         assert case.gvr.resource in [entry["name"] for entry in served["resources"]]

@@ -91,11 +91,13 @@ def accept_format(
     watch: bool = False,
     protobuf: bool = True,
     transforms: bool = True,
+    tables: bool = True,
 ) -> Format:
     """Choose the answer's form.
 
     ``protobuf`` False for custom resources, which have none but for their metadata; ``transforms`` False for
-    answers that are no objects with metadata (reviews, Scale, Status).
+    answers that are no objects with metadata (reviews, Scale, Status); ``tables`` False for watches that
+    begin with a list, which are never tables.
 
     Raises:
         NotAcceptable: nothing that the client accepts is served.
@@ -110,7 +112,7 @@ def accept_format(
             group, version = clause.get("g"), clause.get("v")
             if not transforms or group != "meta.k8s.io" or version not in _META_VERSIONS:
                 continue
-            if transform not in _TRANSFORMS:
+            if transform not in _TRANSFORMS or (transform == "Table" and not tables):
                 continue
         for media_type in MEDIA_TYPES if transform else offered:
             if (media_type == PROTOBUF and transform == "Table") or (media_type == YAML and watch):

@@ -29,21 +29,24 @@ END = b"\n"
 NO_STORE = "no-cache, private"
 
 
-def call_format(call: Call, *, watch: bool = False, transforms: bool = True) -> Format:
+def call_format(call: Call, *, watch: bool = False, transforms: bool = True, tables: bool = True) -> Format:
     """Return the form that a call asks for. Raises NotAcceptable."""
     if "pretty" in call.query:
-        return _format(call, call.query["pretty"][0] or "true", watch=watch, transforms=transforms)
-    key = (call_format, watch, transforms, call.resource.custom)
+        pretty = call.query["pretty"][0] or "true"
+        return _format(call, pretty, watch=watch, transforms=transforms, tables=tables)
+    key = (call_format, watch, transforms, tables, call.resource.custom)
     form: Format | None = call.request.memo.get(key)
     if form is None:
-        form = call.request.memo[key] = _format(call, "", watch=watch, transforms=transforms)
+        form = call.request.memo[key] = _format(call, "", watch=watch, transforms=transforms, tables=tables)
     return form
 
 
-def _format(call: Call, pretty: str, *, watch: bool, transforms: bool) -> Format:
+def _format(call: Call, pretty: str, *, watch: bool, transforms: bool, tables: bool) -> Format:
     headers, protobuf = call.request.headers, not call.resource.custom
     accept, agent = headers.get("accept", ""), headers.get("user-agent", "")
-    return accept_format(accept, pretty, agent, watch=watch, protobuf=protobuf, transforms=transforms)
+    return accept_format(
+        accept, pretty, agent, watch=watch, protobuf=protobuf, transforms=transforms, tables=tables
+    )
 
 
 def encode(value: Any, form: Format) -> tuple[bytes, str]:

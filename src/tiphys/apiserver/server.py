@@ -58,17 +58,26 @@ from tiphys.wire.pki import make_signing_key
 log = logging.getLogger(__name__)
 _PRIMED = (
     "start-apiserver-admission-initializer", "generic-apiserver-start-informers",
-    "priority-and-fairness-config-consumer", "crd-informer-synced", "start-kube-aggregator-informers",
+    "priority-and-fairness-config-consumer", "start-apiextensions-informers",
+    "start-apiextensions-controllers", "crd-informer-synced", "start-kube-aggregator-informers",
 )  # fmt: skip
 _BOOTSTRAPPED = (
-    "start-system-namespaces-controller", "rbac/bootstrap-roles",
-    "scheduling/bootstrap-system-priority-classes", "bootstrap-controller",
+    "start-system-namespaces-controller",
+    "rbac/bootstrap-roles",
+    "scheduling/bootstrap-system-priority-classes",
+    "bootstrap-controller",
     "start-kubernetes-service-cidr-controller",
+    "start-legacy-token-tracking-controller",
+)
+_AGGREGATING = (
+    "start-cluster-authentication-info-controller", "apiservice-registration-controller",
+    "apiservice-status-local-available-controller", "apiservice-status-remote-available-controller",
+    "apiservice-discovery-controller", "kube-apiserver-autoregistration", "apiservice-openapi-controller",
+    "apiservice-openapiv3-controller",
 )  # fmt: skip
 _STEPS = (
     *_PRIMED, *_BOOTSTRAPPED, "priority-and-fairness-filter", "priority-and-fairness-config-producer",
-    "apiservice-registration-controller", "kube-apiserver-autoregistration",
-    "start-service-ip-repair-controllers",
+    *_AGGREGATING, "start-service-ip-repair-controllers",
 )  # fmt: skip
 """What start-up does, by the names of upstream's hooks that do the same."""
 
@@ -119,13 +128,7 @@ class ApiServer:
         metrics, self.attempts = self.backend.metrics, Attempts()
         metrics.sources += self._sources()
         self.steps = Steps(_STEPS)
-        checks: dict[str, Check] = {"ping": lambda: None, "log": _log_fault, "etcd": self._store_fault}
-        ready: dict[str, Check] = {
-            "etcd-readiness": self._store_fault,
-            "informer-sync": lambda: None if self._ready else "not all indexes are filled",
-            "shutdown": lambda: "process is shutting down" if self._ending else None,
-        }
-        health = Health(checks | self.steps.checks(), ready)
+        health = self._health()
         metrics.sources.append(health.collect)
         self.scraper = Scraper(self.backend, usage)
         self.aggregation = Aggregation(self.backend, [UsageApi(self.backend, self.scraper)])
@@ -186,6 +189,17 @@ class ApiServer:
             return None
         return cached.object
 
+    def _health(self) -> Health:
+        checks: dict[str, Check] = {"ping": lambda: None, "log": _log_fault, "etcd": self._store_fault}
+        ready: dict[str, Check] = {
+            "etcd-readiness": self._store_fault,
+            "informer-sync": lambda: None if self._ready else "not all indexes are filled",
+            "shutdown": lambda: "process is shutting down" if self._ending else None,
+        }
+        steps = self.steps.checks()
+        steps["autoregister-completion"] = steps["poststarthook/kube-apiserver-autoregistration"]
+        return Health(checks | steps, ready)
+
     async def start(self) -> None:
         """Open the store, fill the indexes, write what every cluster has. Raises StoreUnavailable."""
         await self._store.open()
@@ -209,7 +223,7 @@ class ApiServer:
         await self.traffic.prime()
         self.steps.done("priority-and-fairness-config-producer", "priority-and-fairness-filter")
         await self.aggregation.prime()
-        self.steps.done("apiservice-registration-controller", "kube-apiserver-autoregistration")
+        self.steps.done(*_AGGREGATING)
         self._ready = True
 
     def _core(self, plural: str) -> Resource:

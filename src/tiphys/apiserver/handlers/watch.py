@@ -25,7 +25,8 @@ _INITIAL_END = "k8s.io/initial-events-end"
 async def handle(call: Call) -> Response:
     """Stream the changes that the selection sees, until the time is up or the client goes."""
     options = list_options(call)
-    form = respond.call_format(call, watch=True)
+    streamed_list = bool(options.send_initial_events and options.bookmarks)
+    form = respond.call_format(call, watch=True, tables=not streamed_list)
     respond.check_form(call, form, is_list=False)
     resource = call.resource
     selection = select(
