@@ -15,6 +15,7 @@ from tiphys.client.rest import Client
 from tiphys.controllers.podtemplate import template_hash
 
 HASH_LABEL = "controller-revision-hash"
+"""Which revision a pod is of: a DaemonSet's by its hash, a StatefulSet's by its name."""
 
 
 @dataclass(slots=True)
@@ -27,17 +28,19 @@ class History:
     delete: list[Object] = field(default_factory=list)
 
 
-def plan_history(owner: Object, revisions: Sequence[Object], *, live: Collection[str] = ()) -> History:
+def plan_history(
+    owner: Object, revisions: Sequence[Object], *, live: Collection[str] = (), label: str = HASH_LABEL
+) -> History:
     """Find or build the revision of the owner's template; drop what exceeds ``revisionHistoryLimit``.
 
-    ``live`` names revisions that pods still run.
+    ``live`` names revisions that pods still run; ``label`` is where a revision bears its hash.
     """
     data = {"spec": {"template": {**copy_object(owner["spec"]["template"]), "$patch": "replace"}}}
     ordered = sorted(revisions, key=lambda item: (item.get("revision", 0), item["metadata"]["name"]))
     newest = ordered[-1].get("revision", 0) if ordered else 0
     same = [item for item in ordered if item.get("data") == data]
     if not same:
-        history = History(_build(owner, data, newest + 1), create=True)
+        history = History(_build(owner, data, newest + 1, label), create=True)
     elif same[-1].get("revision", 0) < newest:
         history = History({**same[-1], "revision": newest + 1}, renumber=True)
     else:
@@ -49,7 +52,7 @@ def plan_history(owner: Object, revisions: Sequence[Object], *, live: Collection
     return history
 
 
-def _build(owner: Object, data: Object, revision: int) -> Object:
+def _build(owner: Object, data: Object, revision: int, label: str) -> Object:
     collisions = (owner.get("status") or {}).get("collisionCount") or 0
     digest = template_hash(data, collisions)
     meta = owner["metadata"]
@@ -60,7 +63,7 @@ def _build(owner: Object, data: Object, revision: int) -> Object:
         "metadata": {
             "name": f"{meta['name']}-{digest}",
             "namespace": meta["namespace"],
-            "labels": {**labels, HASH_LABEL: digest},
+            "labels": {**labels, label: digest},
             "annotations": dict(meta.get("annotations") or {}),
             "ownerReferences": [owner_reference(owner)],
         },
@@ -74,6 +77,7 @@ def hash_of(revision: Object) -> str:
 
 
 def pod_hash(pod: Object) -> str:
+    """Return the revision that a pod is of, as its owner's kind tells it."""
     return str((pod["metadata"].get("labels") or {}).get(HASH_LABEL, ""))
 
 

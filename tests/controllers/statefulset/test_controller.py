@@ -2,7 +2,7 @@
 
 import pytest
 
-from tiphys.client.kinds import PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
+from tiphys.client.kinds import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
 from tiphys.controllers.statefulset.controller import StatefulSetController
 
 
@@ -39,6 +39,11 @@ def names(world):
 
 def images(world):
     return {pod["metadata"]["name"][-1]: pod["spec"]["containers"][0]["image"] for pod in world.api.all(PODS)}
+
+
+def revisions(world):
+    label = "controller-revision-hash"
+    return {pod["metadata"]["name"][-1]: pod["metadata"]["labels"][label] for pod in world.api.all(PODS)}
 
 
 async def change(world, **spec):
@@ -100,6 +105,18 @@ async def test_updates_go_from_the_top_one_at_a_time(world):
         await start(world, 3)
         await set_image(world, "v2")
         assert images(world) == {"0": "v1", "1": "v1", "2": "v2"}
+        # Pods bear the whole name of their revision: clients select them by what the status says.
+        status = world.api.get(STATEFUL_SETS, "db", "d")["status"]
+        old, new = status["currentRevision"], status["updateRevision"]
+        assert revisions(world) == {"0": old, "1": old, "2": new}
+        assert old != new
+        stored = {
+            item["metadata"]["name"]: item["metadata"]["labels"]
+            for item in world.api.all(CONTROLLER_REVISIONS)
+        }
+        assert set(stored) == {old, new}
+        for name, labels in stored.items():
+            assert name == f"db-{labels['controller.kubernetes.io/hash']}"
         await start(world)
         assert images(world) == {"0": "v1", "1": "v2", "2": "v2"}
         await start(world, 2)

@@ -6,11 +6,14 @@ from tiphys.apimachinery.errors import AlreadyExists, StatusError
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.kinds import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, STATEFUL_SETS
 from tiphys.controllers.context import Context
-from tiphys.controllers.history import apply_history, hash_of, plan_history, pod_hash, template_of
+from tiphys.controllers.history import apply_history, plan_history, pod_hash, template_of
 from tiphys.controllers.owned import BY_CONTROLLER, index_owned
 from tiphys.controllers.statefulset.plan import Revisions, plan
 from tiphys.controllers.statefulset.pods import build_claims, build_pod, claim_keys, claim_owners, pod_name
 from tiphys.controllers.workload import WorkloadController
+
+REVISION_HASH_LABEL = "controller.kubernetes.io/hash"
+"""On the revisions of StatefulSets; their pods bear a revision's name, not its hash."""
 
 
 class StatefulSetController(WorkloadController):
@@ -30,13 +33,13 @@ class StatefulSetController(WorkloadController):
     async def look(self, key: str, owner: Object) -> float | None:
         pods = await self._claim(owner)
         current, update = await self._keep_history(owner, pods)
-        planned = plan(owner, pods, Revisions(hash_of(current), hash_of(update)), self._clock.now())
+        planned = plan(owner, pods, Revisions(_name(current), _name(update)), self._clock.now())
         await self._write_status(key, owner, planned.status)
         await self._keep_claims(owner, pods)
-        templates = {hash_of(item): template_of(item) for item in (current, update)}
-        for ordinal, digest in planned.create:
+        templates = {_name(item): template_of(item) for item in (current, update)}
+        for ordinal, revision in planned.create:
             await self._create_claims(owner, ordinal)
-            await self._create_child(key, owner, build_pod(owner, templates[digest], ordinal, digest))
+            await self._create_child(key, owner, build_pod(owner, templates[revision], ordinal, revision))
         for event in planned.events:
             self._recorder.record(owner, *event)
         for pod in planned.delete:
@@ -48,10 +51,11 @@ class StatefulSetController(WorkloadController):
         revisions = self._revisions.by_index(BY_CONTROLLER, owner["metadata"]["uid"])
         noted = (owner.get("status") or {}).get("currentRevision")
         used = {pod_hash(pod) for pod in pods}
-        live = [item["metadata"]["name"] for item in revisions if hash_of(item) in used]
-        history = plan_history(owner, revisions, live=[*live, *([noted] if noted else [])])
+        live = [_name(item) for item in revisions if _name(item) in used]
+        kept = [*live, *([noted] if noted else [])]
+        history = plan_history(owner, revisions, live=kept, label=REVISION_HASH_LABEL)
         update = await apply_history(self._client, history)
-        current = next((item for item in revisions if item["metadata"]["name"] == noted), update)
+        current = next((item for item in revisions if _name(item) == noted), update)
         return current, update
 
     async def _create_claims(self, owner: Object, ordinal: int) -> None:
@@ -96,3 +100,7 @@ class StatefulSetController(WorkloadController):
 
 def _who(owner: Object, pod: Object) -> str:
     return f"Pod {pod['metadata']['name']} in StatefulSet {owner['metadata']['name']}"
+
+
+def _name(revision: Object) -> str:
+    return str(revision["metadata"]["name"])

@@ -18,7 +18,7 @@ from tiphys.controllers.statefulset.pods import first_ordinal, ordinal_of, repli
 
 @dataclass(frozen=True, slots=True)
 class Revisions:
-    """Hashes: ``current`` is what the set ran before the update in progress, ``update`` what it shall run."""
+    """Names: ``current`` is what the set ran before the update in progress, ``update`` what it shall run."""
 
     current: str
     update: str
@@ -26,7 +26,7 @@ class Revisions:
 
 @dataclass(slots=True)
 class Plan:
-    """``create`` pairs ordinals with the revision hash to make them at."""
+    """``create`` pairs ordinals with the name of the revision to make them at."""
 
     create: list[tuple[int, str]] = field(default_factory=list)
     delete: list[Object] = field(default_factory=list)
@@ -172,14 +172,13 @@ def _status(owner: Object, by_ordinal: dict[int, Object], revisions: Revisions, 
     if done and rolling and current != revisions.update:
         current = revisions.update
         counts["currentReplicas"] = counts["updatedReplicas"]
-    name = owner["metadata"]["name"]
     status: Object = {
         "observedGeneration": owner["metadata"].get("generation", 0),
         "replicas": len(pods),
         **{key: value for key, value in counts.items() if value},
         "availableReplicas": sum(_is_available(owner, pod, now) for pod in pods),
-        "currentRevision": f"{name}-{current}",
-        "updateRevision": f"{name}-{revisions.update}",
+        "currentRevision": current,
+        "updateRevision": revisions.update,
         "collisionCount": (owner.get("status") or {}).get("collisionCount") or 0,
     }
     return status
