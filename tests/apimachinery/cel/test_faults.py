@@ -42,7 +42,34 @@ FAULTS: dict[str, list[tuple[int, str]]] = {
         (1, f"Syntax error: extraneous input '*' expecting {EXPECTED}"),
         (2, "Syntax error: token recognition error at: '@'"),
         (5, "Syntax error: token recognition error at: '| '"),
+        (7, "Syntax error: extraneous input 'b' expecting <EOF>"),
     ],
+    "i in [1]\n&& in.😁": [
+        (13, f"Syntax error: extraneous input 'in' expecting {EXPECTED}"),
+        (16, "Syntax error: token recognition error at: '😁'"),
+        (17, "Syntax error: no viable alternative at input '.'"),
+    ],
+    "i && && i": [(6, f"Syntax error: extraneous input '&&' expecting {EXPECTED}")],
+    "--": [
+        (3, "Syntax error: no viable alternative at input '-'"),
+        (3, f"Syntax error: mismatched input '<EOF>' expecting {EXPECTED}"),
+    ],
+    "?": [(1, f"Syntax error: mismatched input '?' expecting {EXPECTED}")],
+    "in": [(1, f"Syntax error: mismatched input 'in' expecting {EXPECTED}")],
+    '{"a": 1}."a"': [(10, "Syntax error: no viable alternative at input '.\"a\"'")],
+    "{a}": [(3, "Syntax error: mismatched input '}' expecting ':'")],
+    "m[d{b}]": [(6, "Syntax error: mismatched input '}' expecting ':'")],
+    '"\\xFh"': [
+        (1, "Syntax error: token recognition error at: '\"\\xFh'"),
+        (6, "Syntax error: token recognition error at: '\"'"),
+        (7, f"Syntax error: mismatched input '<EOF>' expecting {EXPECTED}"),
+    ],
+    r'"\a\b\> x"': [
+        (1, r"""Syntax error: token recognition error at: '"\a\b\>'"""),
+        (10, "Syntax error: token recognition error at: '\"'"),
+    ],
+    "[1, 2": [(6, "Syntax error: missing ']' at '<EOF>'")],
+    "l.all(x, x > 1": [(15, "Syntax error: missing ')' at '<EOF>'")],
     "i | i": [
         (3, "Syntax error: token recognition error at: '| '"),
         (5, "Syntax error: extraneous input 'i' expecting <EOF>"),
@@ -68,6 +95,7 @@ FAULTS: dict[str, list[tuple[int, str]]] = {
     "0xFFFFFFFFFFFFFFFFFu": [(1, "invalid uint literal")],
     "1.99e90000009": [(1, "invalid double literal")],
     "i + for": [(5, "reserved identifier: for")],
+    "as + while": [(1, "reserved identifier: as"), (6, "reserved identifier: while")],
     # macros
     "has(m)": [(5, "invalid argument to has() macro")],
     "has(m['a'])": [(6, "invalid argument to has() macro")],

@@ -41,6 +41,8 @@ _ESCAPE = re.compile(
     r"|U(?P<long>[0-9a-fA-F]{8})|(?P<octal>[0-3][0-7]{2}))"
 )
 
+_BEGUN = re.compile(r"\\(?:[xX][0-9a-fA-F]{0,2}|u[0-9a-fA-F]{0,4}|U[0-9a-fA-F]{0,8}|[0-3][0-7]{0,2})?")
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -119,7 +121,9 @@ def _string(source: Source, at: int, start: re.Match[str]) -> tuple[Token | None
         if letter == "\\" and not is_raw:
             escape = _ESCAPE.match(text, position)
             part = _unescape(escape, is_bytes=is_bytes) if escape else None
-            if escape is None or part is None:
+            if escape is None:
+                return _unknown(source, at, _broken_at(text, position))
+            if part is None:
                 return _unknown(source, at, position + 1)
             parts.append(part)
             position = escape.end()
@@ -128,6 +132,13 @@ def _string(source: Source, at: int, start: re.Match[str]) -> tuple[Token | None
             position += 1
     end = position + len(quote)
     return _string_token(text[at:end], at, parts, is_bytes=is_bytes), end
+
+
+def _broken_at(text: str, position: int) -> int:
+    """Return where an escape stops being one."""
+    begun = _BEGUN.match(text, position)
+    assert begun is not None
+    return begun.end()
 
 
 def _string_token(text: str, at: int, parts: list[str | bytes], *, is_bytes: bool) -> Token:

@@ -1,7 +1,7 @@
 """Turns the text of an expression into a tree, with macros expanded on the way.
 
-Stops at the first fault of grammar; faults of tokens are all reported. Depth and length are bounded, so that
-no text can exhaust the stack.
+A token too many is skipped and one too few is made up, where that alone brings the text in order; the first
+other fault of grammar ends it. Depth and length are bounded, so that no text can exhaust the stack.
 
 Source: cel-spec, "Syntax"; the wording of faults is that of the API.
 """
@@ -102,12 +102,16 @@ class Parser:
         found = self._next
         after = self._tokens[min(self._at + 1, len(self._tokens) - 1)]
         if found.kind != lexer.EOF and after.kind == kind:
-            text = f"extraneous input '{found.text}' expecting {wanted}"
-        elif found.kind == lexer.EOF and kind in (")", "]", "}"):
-            text = f"missing {wanted} at '{found.text}'"
-        else:
-            text = f"mismatched input '{found.text}' expecting {wanted}"
-        raise self._fault(found.offset, f"Syntax error: {text}")
+            self.source.report(
+                found.offset, f"Syntax error: extraneous input '{found.text}' expecting {wanted}"
+            )
+            self._at += 2
+            return after
+        if found.kind == lexer.EOF and kind in (")", "]", "}"):
+            self.source.report(found.offset, f"Syntax error: missing {wanted} at '{found.text}'")
+            return Token(kind, f"<missing {wanted}>", found.offset)
+        text = f"Syntax error: mismatched input '{found.text}' expecting {wanted}"
+        raise self._fault(found.offset, text)
 
     def _fault(self, offset: int, message: str) -> _SyntaxFault:
         self.source.report(offset, message)
@@ -191,9 +195,7 @@ class Parser:
             if sign.kind == "-" and self._next.kind not in _START_KINDS:
                 found = self._next
                 shown = "" if found.kind == lexer.EOF else found.text
-                self.source.report(
-                    found.offset, f"Syntax error: no viable alternative at input '{'-' * count}{shown}'"
-                )
+                self.source.report(found.offset, f"Syntax error: no viable alternative at input '-{shown}'")
             node = self._member(())
             return node if count % 2 == 0 else Call(sign.offset, f"{sign.kind}_", None, [node])
         return self._member(more)
@@ -261,10 +263,14 @@ class Parser:
 
     def _name(self) -> Node:
         leading = self._take(".")
+        if leading is not None and self._next.kind != "NAME":
+            found = self._next
+            shown = "" if found.kind == lexer.EOF else found.text
+            raise self._fault(found.offset, f"Syntax error: no viable alternative at input '.{shown}'")
         name = self._need("NAME")
         text = f".{name.text}" if leading else name.text
         if name.text in lexer.RESERVED:
-            raise self._fault(name.offset, f"reserved identifier: {name.text}")
+            self.source.report(name.offset, f"reserved identifier: {name.text}")
         opened = self._take("(")
         if opened is not None:
             return self._call(opened.offset, text, None)
@@ -289,7 +295,9 @@ class Parser:
         optional: set[int] = set()
         while self._take("]") is None:
             if elements:
-                self._need(",") if self._next.kind == "," else self._need("]")
+                if self._take(",") is None:
+                    self._need("]")
+                    break
                 if self._take("]") is not None:
                     break
             if self._take("?") is not None:
@@ -301,7 +309,9 @@ class Parser:
         entries: list[Entry] = []
         while self._take("}") is None:
             if entries:
-                self._need(",") if self._next.kind == "," else self._need("}")
+                if self._take(",") is None:
+                    self._need("}")
+                    break
                 if self._take("}") is not None:
                     break
             optional = self._take("?") is not None
@@ -333,12 +343,11 @@ class Parser:
                 return Literal(token.offset, token.kind == "true", BOOL)
             case "null":
                 return Literal(token.offset, None, NULL)
-        self._at -= 1
-        verb = "mismatched"
-        if token.kind != lexer.EOF and self._tokens[self._at + 1].kind in _START_KINDS:
-            verb = "extraneous"
-        text = f"Syntax error: {verb} input '{token.text}' expecting {_expected(*more)}"
-        raise self._fault(token.offset, text)
+        text = f"input '{token.text}' expecting {_expected(*more)}"
+        if token.kind != lexer.EOF and self._next.kind in _START_KINDS:
+            self.source.report(token.offset, f"Syntax error: extraneous {text}")
+            return self._unary(())
+        raise self._fault(token.offset, f"Syntax error: mismatched {text}")
 
     def _whole_number(self, token: Token, minus: Token | None) -> Node:
         assert isinstance(token.value, int)
