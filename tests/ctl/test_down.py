@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tiphys.ctl.down import _of_node, _Proc, mounts_below
+import pytest
+
+from tiphys.ctl import down
+from tiphys.ctl.down import _groups, _members, _of_node, _Proc, mounts_below
 from tiphys.ctl.layout import Cluster
 
 MOUNTINFO = """\
@@ -34,3 +37,20 @@ def test_processes_of_a_node() -> None:
         _Proc(30, 1, 1, ["vim", socket]),
     ]
     assert sorted(item.pid for item in _of_node({row.pid: row for row in rows}, node)) == [10, 11, 12, 13]
+
+
+def test_processes_in_control_groups(tmp_path: Path) -> None:
+    pod, empty = tmp_path / "pod1", tmp_path / "pod2"
+    pod.mkdir()
+    (pod / "cgroup.procs").write_text("12\n7\n")
+    assert _members({tmp_path, pod, empty}) == {7, 12}
+
+
+def test_control_groups_of_the_cluster_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(down, "_CGROUPS", tmp_path)
+    cluster = Cluster("default", 3, Path("/x"))
+    mine = [tmp_path / base / cluster.cgroup.lstrip("/") / "node-1" for base in ("", "cpu", "memory")]
+    other = tmp_path / "cpu" / Cluster("other", 31, Path("/y")).cgroup.lstrip("/")
+    for folder in (*mine, other):
+        folder.mkdir(parents=True)
+    assert _groups(cluster) == {*mine, *(folder.parent for folder in mine)}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,29 @@ def test_stop_process() -> None:
         assert child.poll() is None
         state.stop_process(child.pid, started, grace_s=1)
         assert state.start_time(child.pid) is None
+
+
+def test_a_suspended_process_is_woken_to_end_in_order() -> None:
+    script = (
+        "import signal, sys; signal.signal(15, lambda *_: sys.exit(7)); print(flush=True); signal.pause()"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        os.kill(child.pid, signal.SIGSTOP)
+        state.stop_process(child.pid, state.start_time(child.pid) or 0, grace_s=20)
+        assert child.wait() == 7
+
+
+def test_a_process_is_found_by_its_whole_command_line() -> None:
+    argv = ["sleep", "61.25"]
+    with subprocess.Popen(argv) as child:
+        while b"61.25" not in Path(f"/proc/{child.pid}/cmdline").read_bytes():
+            os.sched_yield()
+        assert state.find(argv) == child.pid
+        assert state.find(argv[:1]) == 0
+        assert state.find([*argv, "1"]) == 0
+        child.kill()
+        while state.start_time(child.pid) is not None:
+            os.sched_yield()
+        assert state.find(argv) == 0

@@ -53,13 +53,9 @@ def down(name: str, progress: Progress, *, keep_data: bool = False) -> None:
 
 
 def _stop_supervisor(cluster: Cluster) -> None:
-    supervisor.dismiss_guard(cluster)
-    record = state.read_json(cluster.folder / "processes.json") or {}
-    pid, started = record.get("pid", 0), record.get("started", 0)
-    supervisor.ask(cluster, "stop")
-    state.stop_process(pid, started, grace_s=_STOP_S)
+    supervisor.end(cluster, _STOP_S)
     # What it recorded last: containerd, and all others when the supervisor had been killed before.
-    record = state.read_json(cluster.folder / "processes.json") or record
+    record = state.read_json(cluster.folder / "processes.json") or {}
     for entry in record.get("components", {}).values():
         state.stop_process(entry.get("pid", 0), entry.get("started", 0), grace_s=3.0)
     for file in ("processes.json", "supervisor.sock"):
@@ -106,6 +102,22 @@ def _of_node(found: dict[int, _Proc], node: Node) -> list[_Proc]:
     return list(chosen.values())
 
 
+def _groups(cluster: Cluster) -> set[Path]:
+    """Return the cluster's own control groups: the nodes' and the pods'."""
+    bases = (_CGROUPS, *(path for path in _CGROUPS.iterdir() if path.is_dir()))
+    trees = [base / cluster.cgroup.lstrip("/") for base in bases]
+    return {path for tree in trees if tree.is_dir() for path in (tree, *tree.rglob("*")) if path.is_dir()}
+
+
+def _members(groups: set[Path]) -> set[int]:
+    """Return who is in control groups: a container whose shim was killed has no parent to tell of it."""
+    found: set[int] = set()
+    for group in groups:
+        with contextlib.suppress(OSError):
+            found |= {int(pid) for pid in (group / "cgroup.procs").read_text().split()}
+    return found
+
+
 def _end_containers(cluster: Cluster) -> None:
     groups: set[Path] = set()
     for node in cluster.nodes:
@@ -121,11 +133,10 @@ def _end_containers(cluster: Cluster) -> None:
             for item in mine:
                 state.stop_process(item.pid, item.started, grace_s=0)
         _forget_containers(node)
-    for base in (_CGROUPS, *(path for path in _CGROUPS.iterdir() if path.is_dir())):
-        tree = base / cluster.cgroup.lstrip("/")
-        if tree.is_dir():
-            groups |= {tree, *(path for path in tree.rglob("*") if path.is_dir())}
-    _remove_cgroups(groups)
+    own = _groups(cluster)
+    for pid in _members(own):
+        state.stop_process(pid, state.start_time(pid) or 0, grace_s=0)
+    _remove_cgroups(groups | own)
 
 
 def _cgroups(pid: int) -> set[Path]:

@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,16 @@ def lock(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def find(argv: Sequence[str]) -> int:
+    """Return a process that was started with exactly this command line; 0 when there is none."""
+    wanted = "\0".join((*argv, "")).encode()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if path.read_bytes() == wanted and start_time(int(path.parent.name)) is not None:
+                return int(path.parent.name)
+    return 0
+
+
 def start_time(pid: int) -> int | None:
     """Return when a process began, in clock ticks since boot; None without one (or with its zombie)."""
     try:
@@ -151,10 +161,14 @@ def alive(pid: int, started: int) -> bool:
 
 
 def stop_process(pid: int, started: int, *, grace_s: float) -> None:
-    """End one recorded process: SIGTERM, and SIGKILL after ``grace_s`` (0: at once). Waits for its end."""
+    """End one recorded process: SIGTERM, and SIGKILL after ``grace_s`` (0: at once). Waits for its end.
+
+    One that was suspended goes on for it: it would not hear the first signal.
+    """
     if not alive(pid, started):
         return
     send(pid, signal.SIGTERM if grace_s else signal.SIGKILL)
+    send(pid, signal.SIGCONT)
     clock = RealClock()
     deadline = clock.monotonic() + grace_s
     while alive(pid, started):

@@ -137,6 +137,10 @@ class Supervisor:
         for child in self._children:
             entry = before.get("components", {}).get(child.component.name) or {}
             pid, started = entry.get("pid", 0), entry.get("started", 0)
+            if not state.alive(pid, started) and child.component.outlives:
+                # The last supervisor may have been killed between starting it and recording it.
+                pid = state.find(child.component.argv)
+                started = state.start_time(pid) or 0
             if not state.alive(pid, started):
                 continue
             if child.component.outlives:
@@ -290,6 +294,7 @@ class Supervisor:
         for group in groups:
             for child in group:
                 state.send(child.pid, signal.SIGTERM)
+                state.send(child.pid, signal.SIGCONT)  # a suspended one would not hear the other
             deadline = self._clock.monotonic() + _GRACE_S
             for child in group:
                 self._wait_gone(child, deadline)
@@ -327,6 +332,17 @@ def ask(cluster: Cluster, do: str, timeout_s: float = _BUSY_S) -> dict[str, Any]
         except (OSError, ValueError):
             return None
     return answer if isinstance(answer, dict) else None
+
+
+def end(cluster: Cluster, grace_s: float) -> None:
+    """End guard and supervisor, the latter in order if it can: a suspended one is woken to hear of it."""
+    dismiss_guard(cluster)
+    record = state.read_json(cluster.folder / "processes.json") or {}
+    pid, started = record.get("pid", 0), record.get("started", 0)
+    if state.alive(pid, started):
+        state.send(pid, signal.SIGCONT)
+        ask(cluster, "stop")
+        state.stop_process(pid, started, grace_s=grace_s)
 
 
 def daemonize(cluster: Cluster, supervisor: Callable[[], Supervisor]) -> None:

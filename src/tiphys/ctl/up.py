@@ -143,10 +143,7 @@ def _start(cluster: Cluster, hooks: Hooks, progress: Progress, clock: Clock) -> 
 
 def _end_remains(cluster: Cluster) -> None:
     """End what a killed supervisor left, so that it holds no port; containerd goes on with its containers."""
-    supervisor.dismiss_guard(cluster)
-    if supervisor.ask(cluster, "stop") is not None:  # the guard was quicker than we
-        record = state.read_json(cluster.folder / "processes.json") or {}
-        state.stop_process(record.get("pid", 0), record.get("started", 0), grace_s=_STOP_S)
+    supervisor.end(cluster, _STOP_S)  # the guard may have been quicker than we
     record = state.read_json(cluster.folder / "processes.json") or {}
     for name, entry in record.get("components", {}).items():
         if not name.startswith("containerd-"):
