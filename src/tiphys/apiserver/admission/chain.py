@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, runtime_c
 from tiphys.apiserver.admission import (
     certificates,
     claim_resize,
+    device_admin,
     escalation,
     ingress_class,
     limit_ranger,
@@ -94,6 +95,7 @@ PLUGINS: tuple[Plugin | type[Plugin], ...] = (
     ingress_class.DefaultIngressClass(),
     certificates.CertificateRequests(),
     escalation.RbacEscalation(),
+    device_admin.DeviceAdminAccess(),
     pod_topology.PodTopologyLabels(),
     pod_resize.PodResizeValidator(),
     MutatingAdmissionPolicy,

@@ -1,0 +1,62 @@
+"""Who may look into devices of others: claims and templates of namespaces whose label says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+BASE = "/apis/resource.k8s.io"
+LABEL = "resource.kubernetes.io/admin-access"
+TEXT = f"Forbidden: admin access to devices requires the `{LABEL}: true` label on the containing namespace"
+EXACT = {"name": "r", "exactly": {"deviceClassName": "c", "adminAccess": True}}
+FLAT = {"name": "r", "deviceClassName": "c", "adminAccess": True}
+
+
+def claim(request: dict[str, Any]) -> dict[str, Any]:
+    return {"metadata": {"name": "a"}, "spec": {"devices": {"requests": [request]}}}
+
+
+def template(request: dict[str, Any]) -> dict[str, Any]:
+    spec = {"devices": {"requests": [request]}}
+    return {"metadata": {"name": "a"}, "spec": {"spec": spec}}
+
+
+CASES = {
+    "a claim": ("v1/namespaces/default/resourceclaims", "ResourceClaim", claim(EXACT)),
+    "an older claim": ("v1beta1/namespaces/default/resourceclaims", "ResourceClaim", claim(FLAT)),
+    "a template": (
+        "v1/namespaces/default/resourceclaimtemplates",
+        "ResourceClaimTemplate",
+        template(EXACT),
+    ),
+}
+
+
+@pytest.mark.parametrize(("path", "kind", "obj"), CASES.values(), ids=CASES)
+async def test_asking(api: Any, path: str, kind: str, obj: dict[str, Any]) -> None:
+    answer = await api("POST", f"{BASE}/{path}", obj)
+    assert answer.status == 422
+    assert answer.message == (
+        f'{kind}.resource.k8s.io "a" is invalid: spec.devices.requests[0].adminAccess: {TEXT}'
+    )
+    assert (
+        await api.patch("/api/v1/namespaces/default", {"metadata": {"labels": {LABEL: "true"}}})
+    ).status == 200
+    assert (await api("POST", f"{BASE}/{path}", obj)).status == 201
+
+
+async def test_giving(api: Any) -> None:
+    path = f"{BASE}/v1/namespaces/default/resourceclaims"
+    await api.create(path, claim({"name": "r", "exactly": {"deviceClassName": "c"}}))
+    result = {"request": "r", "driver": "d.x", "pool": "p", "device": "d", "adminAccess": True}
+    status = {"status": {"allocation": {"devices": {"results": [result]}}}}
+    answer = await api.patch(f"{path}/a/status", status)
+    assert answer.status == 422
+    assert answer.message == (
+        'ResourceClaim.resource.k8s.io "a" is invalid: '
+        f"status.allocation.devices.results[0].adminAccess: {TEXT}"
+    )
+    labels = {"metadata": {"labels": {LABEL: "true"}}}
+    assert (await api.patch("/api/v1/namespaces/default", labels)).status == 200
+    assert (await api.patch(f"{path}/a/status", status)).status == 200
