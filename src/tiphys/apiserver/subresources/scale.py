@@ -28,7 +28,7 @@ async def handle(call: Call) -> Response:
     if verb == "get":
         cached = await call.backend.store.get(call.resource, call.namespace, call.name)
         obj = respond.at_version(cached, call.resource)
-        return _answer(call, _shown(call, obj, paths))
+        return _answer(call, scale_of(obj, paths))
     if verb == "update":
         options = write_options(call, "UpdateOptions")
         wanted, retries = _replacing(call, options)
@@ -43,11 +43,11 @@ async def handle(call: Call) -> Response:
     change = Change(produce, options, "scale", retries, manages_fields=False)
     written = await update_object(call, call.name, change)
     obj = written if isinstance(written, dict) else respond.at_version(written, call.resource)
-    return _answer(call, _shown(call, obj, paths))
+    return _answer(call, scale_of(obj, paths))
 
 
 def _answer(call: Call, scale: Object) -> Response:
-    """Answer with a Scale, which has columns of its own."""
+    """Answer with a Scale, which has columns of its own and, as upstream's, shows no managers."""
     row = replace(call.resource, group="autoscaling", version="v1", kind="Scale", definition=None)
     return respond.respond_object(replace(call, resource=row), scale)
 
