@@ -40,7 +40,7 @@ async def test_store_and_cache_share_the_bytes_of_an_object(tmp_path: Path) -> N
         await store.list(MAPS, Selection(namespace="default"))
         for number in () if is_restarted else range(5):
             await store.create(MAPS, config_map(number))
-        bucket = store._buckets[MAPS.storage_prefix]
+        bucket = store._feed.buckets[MAPS.storage_prefix]
         assert len(bucket.entries) == 5
         for key, entry in bucket.entries.items():
             record = await below.get(key)

@@ -95,9 +95,9 @@ async def test_any_change_of_the_kind_makes_the_page_anew(
     store: CachedStore, write: Callable[[CachedStore, int], Awaitable[None]]
 ) -> None:
     stale = [joined(await store.list(MAPS, Selection())) for _ in range(3)][-1]
-    assert store._kept.total_bytes == len(stale)
+    assert store._feed.kept.total_bytes == len(stale)
     await write(store, (await store.get(MAPS, "a", "c")).revision)
-    assert store._kept.total_bytes == 0
+    assert store._feed.kept.total_bytes == 0
     page = await store.list(MAPS, Selection())
     assert joined(page) == b",".join([item.raw for item in page.items]) != stale
 

@@ -337,7 +337,7 @@ async def test_resource_version(
 
 
 async def test_a_revision_yet_to_come(store: CachedStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tiphys.apiserver.cache.store._CATCH_UP_S", 0.01)
+    monkeypatch.setattr("tiphys.apiserver.cache.feed._CATCH_UP_S", 0.01)
     with pytest.raises(Timeout, match="Too large resource version: 100, current: 1") as caught:
         await store.list(PODS, Selection(), resource_version="100")
     assert caught.value.to_status()["details"] == {

@@ -89,7 +89,7 @@ def untouched(api: Api) -> bool:
     """Tell whether every object in memory is still what its bytes say."""
     return all(
         entry.object == orjson.loads(entry.raw)
-        for bucket in api.server.objects._buckets.values()
+        for bucket in api.server.objects._feed.buckets.values()
         for entry in bucket.entries.values()
     )
 

@@ -1,18 +1,15 @@
 """``CachedStore``: the ``ObjectStore`` of the handlers over any ``Store``.
 
-Writes go to the store; its committed events come back, in order, and are applied before the write returns, so
-that every read from memory is linearizable. A store that others write to as well has ``confirm``: reads wait
-until the cache knows all that was written before. A store that cannot call back (``subscribe``) feeds the
-cache by its watch; writes then wait until the cache has caught up with them.
+Reads and watches are answered from memory, which ``Feed`` keeps at what the store holds; writes go to the
+store.
 """
 
 from __future__ import annotations
 
-import asyncio
 import builtins
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
-from typing import Final, NamedTuple, cast
+from typing import Final
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import AlreadyExists, BadRequest, Conflict, NotFound, ServiceUnavailable
@@ -20,18 +17,17 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.selectable import field_values
 from tiphys.apiserver.cache import versions
-from tiphys.apiserver.cache.bucket import Bucket, ReadFields, Seal
-from tiphys.apiserver.cache.entry import Entry, bookmark, change, dump, ordered
+from tiphys.apiserver.cache.bucket import Bucket, ReadFields
+from tiphys.apiserver.cache.entry import Entry, bookmark, change
+from tiphys.apiserver.cache.feed import Feed, hint_of
 from tiphys.apiserver.cache.leases import SharedLeases
 from tiphys.apiserver.cache.listing import page_of, select
-from tiphys.apiserver.cache.pages import KeptBytes
 from tiphys.apiserver.cache.watchers import Outbox, Ticker, Watcher, told_of
 from tiphys.apiserver.objects import Cached, Change, Page, Selection
 from tiphys.storage.base import (
     Compacted,
     CompareFailed,
     Delete,
-    Event,
     FutureRevision,
     Put,
     Record,
@@ -41,9 +37,7 @@ from tiphys.storage.base import (
 
 _INITIAL_BATCH: Final = 500
 _HISTORY_BATCH: Final = 1000
-_CATCH_UP_S: Final = 3.0
 _BOOKMARK_S: Final = 60.0
-_RETRY_S: Final = 0.5
 
 
 class CachedStore:
@@ -58,54 +52,25 @@ class CachedStore:
         bookmark_s: float = _BOOKMARK_S,
     ) -> None:
         self._store = store
-        self._read_fields = read_fields
+        self._feed = Feed(store, read_fields)
         self._clock = clock or RealClock()
         self._bookmark_s = bookmark_s
-        self._buckets: dict[str, Bucket] = {}
-        self._loading: dict[str, asyncio.Lock] = {}
-        # By id, as a row's hash walks all of it; the row is kept so that its id stays its own.
-        self._known: dict[int, tuple[Resource, Bucket]] = {}
-        self._hints: dict[str, _Hint] = {}
         self._leases = SharedLeases(store, self._clock)
-        self._applied = 0
-        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
-        self._unsubscribe: Callable[[], None] | None = None
-        self._following: asyncio.Task[None] | None = None
-        self._confirm_store: Callable[[], Awaitable[None]] | None = getattr(store, "confirm", None)
-        self._seal = cast("Seal", store) if hasattr(store, "unseal") else None
-        self._kept = KeptBytes()
         self._outbox = Outbox()
-        self._alone = False  # nobody else writes and every event is heard at once
 
-    # -- life and feed
+    # -- life
 
     async def open(self) -> None:
         """Begin to follow the (opened) store."""
-        self._applied = self._store.revision
-        subscribe = getattr(self._store, "subscribe", None)
-        if subscribe is not None and self._confirm_store is not None:
-            self._unsubscribe = subscribe(self._apply, self._reset)
-        elif subscribe is not None:
-            self._unsubscribe = subscribe(self._apply)
-            self._alone = True
-        else:
-            self._following = asyncio.get_running_loop().create_task(self._follow())  # parent: close
+        await self._feed.open()
 
     async def close(self) -> None:
         """End every watch and stop following. The store is its owner's to close. Idempotent."""
-        if self._unsubscribe is not None:
-            self._unsubscribe()
-            self._unsubscribe = None
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.wait([self._following])
-            self._following = None
-        self._reset()
-        self._kept.close()
+        await self._feed.close()
 
     def end_watches(self, resource: Resource) -> None:
         """End the watches of a kind that is no longer served."""
-        bucket = self._buckets.get(resource.storage_prefix)
+        bucket = self._feed.buckets.get(resource.storage_prefix)
         if bucket is not None:
             for watcher in list(bucket.watchers):
                 watcher.end()
@@ -113,110 +78,13 @@ class CachedStore:
     @property
     def revision(self) -> int:
         """The newest revision that reads from here show."""
-        return self._store.revision if self._unsubscribe is not None else self._applied
-
-    def _apply(self, events: builtins.list[Event]) -> None:
-        """Take committed events over, in order."""
-        for event in events:
-            key = event.record.key
-            bucket = self._bucket_of(key)
-            if bucket is None:
-                continue
-            hint = self._hints.get(key)
-            if hint is not None and hint.value == event.record.value:
-                bucket.apply(event, hint.obj, keep=hint.exact)
-            else:
-                bucket.apply(event, None)
-        self._applied = events[-1].record.mod_revision
-        if self._waiting:
-            for revision, waiter in self._waiting:
-                if revision <= self._applied and not waiter.done():
-                    waiter.set_result(None)
-            self._waiting = [item for item in self._waiting if not item[1].done()]
-
-    def _bucket_of(self, key: str) -> Bucket | None:
-        """Find whose key it is: prefixes end two to four slashes in."""
-        at = key.find("/", 1)
-        while (at := key.find("/", at + 1)) > 0:
-            bucket = self._buckets.get(key[: at + 1])
-            if bucket is not None:
-                return bucket
-        return None
-
-    async def _follow(self) -> None:
-        """Feed the cache from the store's watch; begin anew where it breaks."""
-        while True:
-            try:
-                async with self._store.watch("", start_revision=self._applied + 1) as stream:
-                    async for events in stream:
-                        self._apply(events)
-            except (Compacted, StoreUnavailable):
-                pass
-            self._reset()
-            await asyncio.sleep(_RETRY_S)
-            self._applied = self._store.revision
-
-    def _reset(self) -> None:
-        """Forget everything: clients come back and find what is then there."""
-        for bucket in self._buckets.values():
-            for watcher in list(bucket.watchers):
-                watcher.end()
-            bucket.pages.clear()
-        self._buckets.clear()
-        self._known.clear()
-
-    async def _caught_up(self, revision: int) -> None:
-        """Wait until the cache shows ``revision``. Raises Timeout ("too large") when it takes long."""
-        if revision <= self.revision:
-            return
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((revision, waiter))
-        try:
-            async with asyncio.timeout(_CATCH_UP_S):
-                await waiter
-        except TimeoutError:
-            raise versions.too_large(revision, self.revision) from None
-
-    async def _confirm(self, bucket: Bucket) -> None:
-        """Make sure that what is read next is no older than this moment."""
-        if self._alone:
-            return
-        try:
-            if self._unsubscribe is not None and self._confirm_store is not None:
-                await self._confirm_store()
-                return
-            present = await self._store.range(bucket.prefix, limit=1)
-        except StoreUnavailable as error:
-            raise ServiceUnavailable(str(error)) from error
-        await self._caught_up(present.revision)
-
-    async def _bucket(self, resource: Resource) -> Bucket:
-        known = self._known.get(id(resource))
-        return known[1] if known is not None else await self._load(resource)
-
-    async def _load(self, resource: Resource) -> Bucket:
-        prefix = resource.storage_prefix
-        async with self._loading.setdefault(prefix, asyncio.Lock()):
-            bucket = self._buckets.get(prefix)
-            if bucket is None:
-                bucket = self._buckets[prefix] = Bucket(prefix, self._read_fields, self._kept, self._seal)
-            bucket.admit(resource)
-            if not bucket.loaded:
-                try:
-                    found = await self._store.range(prefix)
-                except StoreUnavailable as error:
-                    raise ServiceUnavailable(str(error)) from error
-                if self._buckets.get(prefix) is not bucket:  # forgotten meanwhile: no events would reach it
-                    raise ServiceUnavailable("the cache begins anew; try again")
-                bucket.load(found.records, found.revision)
-            self._known[id(resource)] = (resource, bucket)
-            return bucket
+        return self._feed.revision
 
     # -- reading
 
     def count(self, resource: Resource, namespace: str = "") -> int:
         """Return how many live objects of a kind are in memory; 0 for one that nobody has read yet."""
-        bucket = self._buckets.get(resource.storage_prefix)
+        bucket = self._feed.buckets.get(resource.storage_prefix)
         if bucket is None or not bucket.loaded:
             return 0
         root = bucket.root(Selection(namespace))
@@ -224,10 +92,10 @@ class CachedStore:
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Cached:
         """Read one object, linearizable. Raises NotFound."""
-        known = self._known.get(id(resource))
-        bucket = known[1] if known is not None else await self._load(resource)
-        if not self._alone:
-            await self._confirm(bucket)
+        known = self._feed.known.get(id(resource))
+        bucket = known[1] if known is not None else await self._feed.load(resource)
+        if not self._feed.alone:
+            await self._feed.confirm(bucket)
         entry = bucket.entries.get(_key(resource, namespace, name))
         if entry is None:
             raise NotFound.of(resource.group, resource.plural, name)
@@ -239,8 +107,8 @@ class CachedStore:
 
     def at_hand(self, resource: Resource, key: str) -> Cached | None:
         """Read one object, linearizable, without waiting; None where it is not there or others write too."""
-        known = self._known.get(id(resource))
-        return known[1].entries.get(key) if known is not None and self._alone else None
+        known = self._feed.known.get(id(resource))
+        return known[1].entries.get(key) if known is not None and self._feed.alone else None
 
     async def list(
         self,
@@ -253,10 +121,10 @@ class CachedStore:
         resource_version_match: str = "",
     ) -> Page:
         """Read a consistent page. Raises Expired, BadRequest, Timeout (a revision yet to come)."""
-        known = self._known.get(id(resource))
-        bucket = known[1] if known is not None else await self._load(resource)
-        if not self._alone:
-            await self._confirm(bucket)
+        known = self._feed.known.get(id(resource))
+        bucket = known[1] if known is not None else await self._feed.load(resource)
+        if not self._feed.alone:
+            await self._feed.confirm(bucket)
         if not (bucket.entries or continue_token or resource_version):
             return Page([], self.revision)  # admission asks on every write for kinds that few clusters have
         root = start = bucket.root(selection)
@@ -298,25 +166,18 @@ class CachedStore:
 
     async def all(self, resource: Resource, namespace: str = "") -> Sequence[Cached]:
         """Return every object as of now. What admission asks for on every write is kept until it changes."""
-        known = self._known.get(id(resource))
-        bucket = known[1] if known is not None else await self._load(resource)
-        if not self._alone:
-            await self._confirm(bucket)
+        known = self._feed.known.get(id(resource))
+        bucket = known[1] if known is not None else await self._feed.load(resource)
+        if not self._feed.alone:
+            await self._feed.confirm(bucket)
         return bucket.whole(namespace) if bucket.entries else ()
 
     async def _list_revision(self, text: str, match: str, limit: int) -> int:
         """Return the revision that a first page shows."""
         wanted = versions.parse_version(text)
-        await self._caught_up_or_refuse(wanted)
+        await self._feed.caught_up_or_refuse(wanted)
         exact = match == "Exact" or (not match and limit > 0)
         return wanted if exact and wanted else self.revision
-
-    async def _caught_up_or_refuse(self, wanted: int) -> None:
-        if wanted <= self.revision:
-            return
-        if self._unsubscribe is not None:  # all there is is known: waiting would bring nothing
-            raise versions.too_large(wanted, self.revision)
-        await self._caught_up(wanted)
 
     async def _past_on_disk(
         self, bucket: Bucket, selection: Selection, start: str, revision: int, token: versions.Token | None
@@ -347,11 +208,11 @@ class CachedStore:
     ) -> AsyncIterator[builtins.list[Change]]:
         """Yield batches until closed or cut off. Raises Expired on the first step when history is gone."""
         wanted = versions.parse_version(resource_version)
-        bucket = await self._bucket(resource)
-        await self._confirm(bucket)
+        bucket = await self._feed.bucket(resource)
+        await self._feed.confirm(bucket)
         initial = wanted == 0 if send_initial_events is None else send_initial_events
         if initial:
-            await self._caught_up_or_refuse(wanted)
+            await self._feed.caught_up_or_refuse(wanted)
         watcher = Watcher(selection, self._outbox, push)
         bucket.watchers.add(watcher)
         ticker = None
@@ -413,16 +274,16 @@ class CachedStore:
 
     async def create(self, resource: Resource, obj: Object, *, ttl_s: int = 0) -> Cached:
         """Write a new object. Raises AlreadyExists, ServiceUnavailable."""
-        known = self._known.get(id(resource))
-        bucket = known[1] if known is not None else await self._load(resource)
+        known = self._feed.known.get(id(resource))
+        bucket = known[1] if known is not None else await self._feed.load(resource)
         meta = obj["metadata"]
         name = meta["name"]
         key = _key(resource, meta.get("namespace", ""), name)
         lease = await self._leases.of(ttl_s) if ttl_s else 0
-        hint = _hint(resource, obj)
+        hint = hint_of(resource, obj)
         put = Put(key, hint.value, expect=0, lease=lease)
         try:
-            revision = await self._commit(put, hint)
+            revision = await self._feed.commit(put, hint)
         except CompareFailed as error:
             raise AlreadyExists.of(resource.group, resource.plural, name) from error
         return self._written(bucket, put, revision)
@@ -434,12 +295,12 @@ class CachedStore:
 
         Raises Conflict, NotFound, ServiceUnavailable.
         """
-        known = self._known.get(id(resource))
-        bucket = known[1] if known is not None else await self._load(resource)
+        known = self._feed.known.get(id(resource))
+        bucket = known[1] if known is not None else await self._feed.load(resource)
         meta = obj["metadata"]
         name = meta["name"]
         key = _key(resource, meta.get("namespace", ""), name)
-        hint = _hint(resource, obj)
+        hint = hint_of(resource, obj)
         value = hint.value
         entry = bucket.entries.get(key)
         if (
@@ -448,7 +309,7 @@ class CachedStore:
             and entry.value == value
             and not entry.stale
         ):
-            await self._confirm(bucket)
+            await self._feed.confirm(bucket)
             if bucket.entries.get(key) is entry:
                 return entry
         if ttl_s:
@@ -457,15 +318,15 @@ class CachedStore:
             lease = entry.lease if entry is not None else 0
         put = Put(key, value, expect=expect_revision, lease=lease)
         try:
-            revision = await self._commit(put, hint)
+            revision = await self._feed.commit(put, hint)
         except CompareFailed as error:
             raise _refused(resource, name, error) from error
         return self._written(bucket, put, revision)
 
     async def delete(self, resource: Resource, namespace: str, name: str, expect_revision: int) -> Cached:
         """Remove; return the last state as of the deletion. Raises Conflict, NotFound, ServiceUnavailable."""
-        bucket = await self._bucket(resource)
-        await self._confirm(bucket)
+        bucket = await self._feed.bucket(resource)
+        await self._feed.confirm(bucket)
         key = _key(resource, namespace, name)
         entry = bucket.entries.get(key)
         if entry is None:
@@ -473,25 +334,10 @@ class CachedStore:
         if entry.revision != expect_revision:
             raise Conflict.of(resource.group, resource.plural, name)
         try:
-            revision = await self._commit(Delete(key, expect=expect_revision), None)
+            revision = await self._feed.commit(Delete(key, expect=expect_revision), None)
         except CompareFailed as error:
             raise _refused(resource, name, error) from error
         return entry.at(revision)
-
-    async def _commit(self, write: Put | Delete, hint: _Hint | None) -> int:
-        """Write, and return once the cache shows it."""
-        if hint is not None:
-            self._hints[write.key] = hint
-        try:
-            revision = await self._store.commit([write])
-        except StoreUnavailable as error:
-            raise ServiceUnavailable(str(error)) from error
-        finally:
-            if hint is not None and self._hints.get(write.key) is hint:
-                del self._hints[write.key]
-        if self._unsubscribe is None:
-            await self._caught_up(revision)
-        return revision
 
     @staticmethod
     def _written(bucket: Bucket, put: Put, revision: int) -> Cached:
@@ -499,22 +345,6 @@ class CachedStore:
         if entry is not None and entry.revision == revision:
             return entry
         return bucket.entry_of(Record(put.key, put.value, revision, 0, put.lease))
-
-
-class _Hint(NamedTuple):
-    """What a value that is being written was made of: the cache need not decode what was just encoded."""
-
-    value: bytes
-    obj: Object
-    exact: bool
-    """Decoding the value gives this very object."""
-
-
-def _hint(resource: Resource, obj: Object) -> _Hint:
-    made = ordered(obj)
-    # YAML knows numbers that JSON does not, and that are written as null: where a schema lets numbers be.
-    exact = not resource.custom and resource.kind != "CustomResourceDefinition"
-    return _Hint(dump(made), made, exact)
 
 
 def _key(resource: Resource, namespace: str, name: str) -> str:

@@ -1,0 +1,215 @@
+"""``Feed``: keeps the kinds' buckets at what the store holds.
+
+Committed events come back from the store, in order, and are applied before the write returns, so that every
+read from memory is linearizable. A store that others write to as well has ``confirm``: reads wait until the
+cache knows all that was written before. A store that cannot call back (``subscribe``) is followed by its
+watch; writes then wait until the cache has caught up with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple, cast
+
+from tiphys.apimachinery.errors import ServiceUnavailable
+from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver.cache import versions
+from tiphys.apiserver.cache.bucket import Bucket, ReadFields, Seal
+from tiphys.apiserver.cache.entry import dump, ordered
+from tiphys.apiserver.cache.pages import KeptBytes
+from tiphys.storage.base import Compacted, Delete, Event, Put, Store, StoreUnavailable
+
+_CATCH_UP_S: Final = 3.0
+_RETRY_S: Final = 0.5
+
+
+class Hint(NamedTuple):
+    """What a value that is being written was made of: the cache need not decode what was just encoded."""
+
+    value: bytes
+    obj: Object
+    exact: bool
+    """Decoding the value gives this very object."""
+
+
+def hint_of(resource: Resource, obj: Object) -> Hint:
+    """Encode an object that is to be written."""
+    made = ordered(obj)
+    # YAML knows numbers that JSON does not, and that are written as null: where a schema lets numbers be.
+    exact = not resource.custom and resource.kind != "CustomResourceDefinition"
+    return Hint(dump(made), made, exact)
+
+
+class Feed:
+    """The buckets over one store. ``open`` first, ``close`` at the end."""
+
+    def __init__(self, store: Store, read_fields: ReadFields) -> None:
+        self._store = store
+        self._read_fields = read_fields
+        self.buckets: dict[str, Bucket] = {}
+        # By id, as a row's hash walks all of it; the row is kept so that its id stays its own.
+        self.known: dict[int, tuple[Resource, Bucket]] = {}
+        self.alone = False
+        """Nobody else writes and every event is heard at once."""
+        self.kept = KeptBytes()
+        self._loading: dict[str, asyncio.Lock] = {}
+        self._hints: dict[str, Hint] = {}
+        self._applied = 0
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._unsubscribe: Callable[[], None] | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._confirm_store: Callable[[], Awaitable[None]] | None = getattr(store, "confirm", None)
+        self._seal = cast("Seal", store) if hasattr(store, "unseal") else None
+
+    async def open(self) -> None:
+        """Begin to follow the (opened) store."""
+        self._applied = self._store.revision
+        subscribe = getattr(self._store, "subscribe", None)
+        if subscribe is not None and self._confirm_store is not None:
+            self._unsubscribe = subscribe(self._apply, self._reset)
+        elif subscribe is not None:
+            self._unsubscribe = subscribe(self._apply)
+            self.alone = True
+        else:
+            self._following = asyncio.get_running_loop().create_task(self._follow())  # parent: close
+
+    async def close(self) -> None:
+        """End every watch and stop following. The store is its owner's to close. Idempotent."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
+            self._following = None
+        self._reset()
+        self.kept.close()
+
+    @property
+    def revision(self) -> int:
+        """The newest revision that reads from here show."""
+        return self._store.revision if self._unsubscribe is not None else self._applied
+
+    def _apply(self, events: list[Event]) -> None:
+        """Take committed events over, in order."""
+        for event in events:
+            key = event.record.key
+            bucket = self._bucket_of(key)
+            if bucket is None:
+                continue
+            hint = self._hints.get(key)
+            if hint is not None and hint.value == event.record.value:
+                bucket.apply(event, hint.obj, keep=hint.exact)
+            else:
+                bucket.apply(event, None)
+        self._applied = events[-1].record.mod_revision
+        if self._waiting:
+            for revision, waiter in self._waiting:
+                if revision <= self._applied and not waiter.done():
+                    waiter.set_result(None)
+            self._waiting = [item for item in self._waiting if not item[1].done()]
+
+    def _bucket_of(self, key: str) -> Bucket | None:
+        """Find whose key it is: prefixes end two to four slashes in."""
+        at = key.find("/", 1)
+        while (at := key.find("/", at + 1)) > 0:
+            bucket = self.buckets.get(key[: at + 1])
+            if bucket is not None:
+                return bucket
+        return None
+
+    async def _follow(self) -> None:
+        """Feed the cache from the store's watch; begin anew where it breaks."""
+        while True:
+            try:
+                async with self._store.watch("", start_revision=self._applied + 1) as stream:
+                    async for events in stream:
+                        self._apply(events)
+            except (Compacted, StoreUnavailable):
+                pass
+            self._reset()
+            await asyncio.sleep(_RETRY_S)
+            self._applied = self._store.revision
+
+    def _reset(self) -> None:
+        """Forget everything: clients come back and find what is then there."""
+        for bucket in self.buckets.values():
+            for watcher in list(bucket.watchers):
+                watcher.end()
+            bucket.pages.clear()
+        self.buckets.clear()
+        self.known.clear()
+
+    async def caught_up(self, revision: int) -> None:
+        """Wait until the cache shows ``revision``. Raises Timeout ("too large") when it takes long."""
+        if revision <= self.revision:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((revision, waiter))
+        try:
+            async with asyncio.timeout(_CATCH_UP_S):
+                await waiter
+        except TimeoutError:
+            raise versions.too_large(revision, self.revision) from None
+
+    async def confirm(self, bucket: Bucket) -> None:
+        """Make sure that what is read next is no older than this moment."""
+        if self.alone:
+            return
+        try:
+            if self._unsubscribe is not None and self._confirm_store is not None:
+                await self._confirm_store()
+                return
+            present = await self._store.range(bucket.prefix, limit=1)
+        except StoreUnavailable as error:
+            raise ServiceUnavailable(str(error)) from error
+        await self.caught_up(present.revision)
+
+    async def bucket(self, resource: Resource) -> Bucket:
+        """Return the bucket of a kind, loaded. Raises ServiceUnavailable."""
+        known = self.known.get(id(resource))
+        return known[1] if known is not None else await self.load(resource)
+
+    async def load(self, resource: Resource) -> Bucket:
+        """Read a kind that is not ``known`` yet from the store. Raises ServiceUnavailable."""
+        prefix = resource.storage_prefix
+        async with self._loading.setdefault(prefix, asyncio.Lock()):
+            bucket = self.buckets.get(prefix)
+            if bucket is None:
+                bucket = self.buckets[prefix] = Bucket(prefix, self._read_fields, self.kept, self._seal)
+            bucket.admit(resource)
+            if not bucket.loaded:
+                try:
+                    found = await self._store.range(prefix)
+                except StoreUnavailable as error:
+                    raise ServiceUnavailable(str(error)) from error
+                if self.buckets.get(prefix) is not bucket:  # forgotten meanwhile: no events would reach it
+                    raise ServiceUnavailable("the cache begins anew; try again")
+                bucket.load(found.records, found.revision)
+            self.known[id(resource)] = (resource, bucket)
+            return bucket
+
+    async def caught_up_or_refuse(self, wanted: int) -> None:
+        """Wait for a revision that may come. Raises Timeout ("too large") where it cannot."""
+        if wanted <= self.revision:
+            return
+        if self._unsubscribe is not None:  # all there is is known: waiting would bring nothing
+            raise versions.too_large(wanted, self.revision)
+        await self.caught_up(wanted)
+
+    async def commit(self, write: Put | Delete, hint: Hint | None) -> int:
+        """Write, and return once the cache shows it."""
+        if hint is not None:
+            self._hints[write.key] = hint
+        try:
+            revision = await self._store.commit([write])
+        except StoreUnavailable as error:
+            raise ServiceUnavailable(str(error)) from error
+        finally:
+            if hint is not None and self._hints.get(write.key) is hint:
+                del self._hints[write.key]
+        if self._unsubscribe is None:
+            await self.caught_up(revision)
+        return revision
