@@ -60,7 +60,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 def start(cluster: Cluster, preload_s: float = 0.0) -> None:
     argv = [sys.executable, "-c", SCRIPT, str(cluster.folder), *([str(preload_s)] if preload_s else [])]
-    subprocess.run(argv, check=True, timeout=20)
+    subprocess.run(argv, check=True, timeout=60)
 
 
 def wait(check: Callable[[], Any]) -> Any:
@@ -138,3 +138,47 @@ def test_one_that_is_busy_with_imports_is_alive_and_answers_later(cluster: Clust
     assert is_alive(cluster)
     ask(cluster, "stop")
     wait(lambda: not is_alive(cluster))
+
+
+def guard(cluster: Cluster) -> dict[str, int]:
+    return state.read_json(cluster.folder / "guard.json") or {"pid": 0, "started": 0}
+
+
+def test_a_killed_guard_is_replaced_and_the_new_one_guards(cluster: Cluster) -> None:
+    start(cluster)
+    first = wait(lambda: running(cluster))
+    supervisor = state.read_json(cluster.folder / "processes.json")["pid"]
+    old = guard(cluster)
+    os.kill(old["pid"], signal.SIGKILL)
+    new = wait(lambda: (found := guard(cluster))["pid"] not in (0, old["pid"]) and found)
+    assert pids(cluster)["python"] == first["python"]
+
+    os.kill(supervisor, signal.SIGKILL)
+    second = wait(lambda: (found := running(cluster)) and found["python"] != first["python"] and found)
+    assert second["sleeper"] == first["sleeper"]
+
+    dismiss_guard(cluster)
+    ask(cluster, "stop")
+    wait(lambda: not is_alive(cluster))
+    assert state.start_time(new["pid"]) is None
+
+
+def test_a_dismissed_guard_is_not_replaced_and_a_stop_ends_it(cluster: Cluster) -> None:
+    start(cluster)
+    wait(lambda: running(cluster))
+    dismiss_guard(cluster)
+    wait(lambda: running(cluster))
+    assert guard(cluster)["pid"] == 0
+    ask(cluster, "stop")
+    wait(lambda: not is_alive(cluster))
+
+
+def test_a_new_guard_ends_with_a_supervisor_that_was_stopped(cluster: Cluster) -> None:
+    start(cluster)
+    wait(lambda: running(cluster))
+    old = guard(cluster)
+    os.kill(old["pid"], signal.SIGKILL)
+    new = wait(lambda: (found := guard(cluster))["pid"] not in (0, old["pid"]) and found)
+    ask(cluster, "stop")
+    wait(lambda: ask(cluster, "status") is None)
+    wait(lambda: not state.alive(new["pid"], new["started"]))

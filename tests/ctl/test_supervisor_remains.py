@@ -88,3 +88,45 @@ def test_one_that_is_gone_is_not_waited_for(cluster: Cluster) -> None:
     supervisor.end(cluster, grace_s=20)
     state.write_json(cluster.folder / "processes.json", {"pid": 1, "started": -1, "components": {}})
     supervisor.end(cluster, grace_s=20)
+
+
+class _Guarded(supervisor.Supervisor):
+    """Counts the guards it would make."""
+
+    made = 0
+
+    def _replace_guard(self, new_guard: object) -> None:
+        self.made += 1
+
+
+@pytest.mark.parametrize(
+    ("change", "made"),
+    [
+        ({}, 1),
+        ({"dismissed": True}, 0),
+        ({"pid": 1}, 0),  # somebody else guards already
+    ],
+    ids=["killed", "dismissed", "replaced"],
+)
+def test_a_guard_that_ends(cluster: Cluster, change: dict[str, object], made: int) -> None:
+    with subprocess.Popen(["sleep", "63"]) as guard:
+        record = {"pid": guard.pid, "started": state.start_time(guard.pid)}
+        state.write_json(cluster.folder / "guard.json", record)
+        watching = _Guarded(cluster, [], lambda *_: 0, lambda _: None)
+        watching._watch_guard(lambda _: 0)
+        watching._selector.select(0)
+        assert watching.made == 0
+        state.write_json(cluster.folder / "guard.json", {**record, **change})
+        guard.kill()
+        for key, _ in watching._selector.select(20):
+            key.data()
+    assert watching.made == made
+
+
+@pytest.mark.parametrize(("dismissed", "made"), [(False, 1), (True, 0)])
+def test_a_guard_that_ended_before_it_was_watched(cluster: Cluster, dismissed: bool, made: int) -> None:
+    record = {"pid": 2**22 + 1, "started": 5, "dismissed": dismissed}
+    state.write_json(cluster.folder / "guard.json", record)
+    watching = _Guarded(cluster, [], lambda *_: 0, lambda _: None)
+    watching._watch_guard(lambda _: 0)
+    assert watching.made == made

@@ -92,6 +92,27 @@ def fork(component: Component, become: Callable[[], int]) -> int:
         os._exit(code & 0xFF)
 
 
+def fork_apart(become: Callable[[], int]) -> int:
+    """Fork a process that outlives this one and has its log; it runs ``become``. Returns its process id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 70
+    try:
+        _plain_signals()
+        os.setsid()
+        code = become()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code & 0xFF)
+
+
+def _plain_signals() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def spawn(component: Component) -> int:
     """Fork and exec an external command. Returns its process id."""
     parent = os.getpid()
@@ -108,8 +129,7 @@ def spawn(component: Component) -> int:
 
 
 def _prepare(component: Component, parent: int) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+    _plain_signals()
     # A group of its own: signals to a terminal's or the supervisor's group are not meant for it.
     os.setpgid(0, 0)
     if not component.outlives:

@@ -82,8 +82,11 @@ class Supervisor:
         self._stopping = False
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
-    def run(self) -> None:
-        """Work until a stop is asked for or SIGTERM comes."""
+    def run(self, new_guard: Callable[[int], int] | None = None) -> None:
+        """Work until a stop is asked for or SIGTERM comes.
+
+        ``new_guard`` guards a supervisor that has lost its guard; it is run in a process of its own.
+        """
         process.become_subreaper()
         self._listen()
         signal.signal(signal.SIGTERM, self._on_signal)
@@ -91,6 +94,8 @@ class Supervisor:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self._adopt()
         process.outlive_parent()  # it listens and is on record: whoever ends the cluster finds it
+        if new_guard is not None:
+            self._watch_guard(new_guard)
         self._start_due()  # the API server and containerds begin while the rest is still being imported
         self._preload_all()
         while not self._stopping:
@@ -195,11 +200,47 @@ class Supervisor:
 
     def _become(self, component: Component) -> int:
         """In the child: let go of what is the supervisor's, then be the component."""
+        self._let_go()
+        return self._run_component(component.command, component.argv)
+
+    def _let_go(self) -> None:
         self._selector.close()
         self._control.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
-        return self._run_component(component.command, component.argv)
+
+    def _watch_guard(self, new_guard: Callable[[int], int]) -> None:
+        """Have the guard replaced when it is killed, but not when it was dismissed."""
+        record = state.read_json(self._cluster.folder / _GUARD) or {}
+        try:
+            handle = os.pidfd_open(record.get("pid", 0))
+        except (OSError, ValueError):  # killed in this very moment, or before it is on record
+            handle = -1
+        if handle < 0 or not state.alive(record.get("pid", 0), record.get("started", 0)):
+            if record and not record.get("dismissed"):
+                self._replace_guard(new_guard)
+            return
+
+        def lost() -> None:
+            self._selector.unregister(handle)
+            os.close(handle)
+            found = state.read_json(self._cluster.folder / _GUARD) or {}
+            if found.get("pid") == record["pid"] and not found.get("dismissed") and not self._stopping:
+                self._replace_guard(new_guard)
+
+        self._selector.register(handle, selectors.EVENT_READ, lost)
+
+    def _replace_guard(self, new_guard: Callable[[int], int]) -> None:
+        watched = os.getpid()
+
+        def become() -> int:
+            self._let_go()
+            return new_guard(watched)
+
+        pid = process.fork_apart(become)
+        log.warning("guard killed; another guards pid=%d", pid)
+        _record_guard(self._cluster, pid)
+        self._watch_guard(new_guard)
 
     def _on_exit(self, child: Child) -> None:
         self._selector.unregister(child.pidfd)
@@ -366,16 +407,25 @@ def daemonize(cluster: Cluster, supervisor: Callable[[], Supervisor]) -> None:
         os._exit(code)
 
 
-def _guard(cluster: Cluster, supervisor: Callable[[], Supervisor]) -> int:
-    """Run a supervisor, and another when one is killed; return when one ends by itself."""
+def _record_guard(cluster: Cluster, pid: int) -> None:
+    state.write_json(cluster.folder / _GUARD, {"pid": pid, "started": state.start_time(pid)})
+
+
+def _guard(cluster: Cluster, supervisor: Callable[[], Supervisor], watched: int = 0) -> int:
+    """Run a supervisor, and another when one is killed; return when one ends by itself.
+
+    ``watched`` is one that runs already: it has lost its guard and made this one.
+    """
     me = os.getpid()
-    record = {"pid": me, "started": state.start_time(me)}
-    state.write_json(cluster.folder / _GUARD, record)
+    if watched and not _was_killed(cluster, watched):
+        return 0
+    if not watched:
+        _record_guard(cluster, me)
     while True:
         pid = os.fork()
         if not pid:
             process.end_with_parent(me)
-            supervisor().run()
+            supervisor().run(lambda watched: _guard(cluster, supervisor, watched))
             return 0
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if code >= 0 or code == -signal.SIGTERM:
@@ -384,8 +434,20 @@ def _guard(cluster: Cluster, supervisor: Callable[[], Supervisor]) -> int:
         time.sleep(_GUARD_PAUSE_S)
 
 
+def _was_killed(cluster: Cluster, pid: int) -> bool:
+    """Wait for the end of a supervisor that is no child; one that ends by itself takes its socket along."""
+    with contextlib.suppress(ProcessLookupError), selectors.DefaultSelector() as one:
+        handle = os.pidfd_open(pid)
+        one.register(handle, selectors.EVENT_READ)
+        one.select()
+        os.close(handle)
+    return cluster.control_socket.exists()
+
+
 def dismiss_guard(cluster: Cluster) -> None:
     """End the guard, so that no other supervisor is started; one that is not yet on record goes with it."""
     record = state.read_json(cluster.folder / _GUARD) or {}
+    if record:  # a supervisor that sees it end makes no other
+        state.write_json(cluster.folder / _GUARD, {**record, "dismissed": True})
     state.stop_process(record.get("pid", 0), record.get("started", 0), grace_s=0)
     (cluster.folder / _GUARD).unlink(missing_ok=True)
