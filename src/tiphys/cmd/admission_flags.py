@@ -11,7 +11,7 @@ from tiphys.apiserver.admission.chain import NAMES
 
 log = logging.getLogger(__name__)
 
-_ALWAYS: Final = frozenset({"CertificateRequests", "DeviceAdminAccess", "RbacEscalation"})
+_ALWAYS: Final = frozenset({"CertificateRequests", "DeviceAdminAccess", "DeviceTaintTimes", "RbacEscalation"})
 """Rules that are no plugins of their own upstream: nobody turns them off."""
 _BUILT: Final = NAMES - _ALWAYS | {
     "CertificateApproval",

@@ -60,3 +60,16 @@ async def test_giving(api: Any) -> None:
     labels = {"metadata": {"labels": {LABEL: "true"}}}
     assert (await api.patch("/api/v1/namespaces/default", labels)).status == 200
     assert (await api.patch(f"{path}/a/status", status)).status == 200
+
+
+async def test_taints_say_since_when(api: Any) -> None:
+    taint = {"key": "example.com/broken", "effect": "NoSchedule"}
+    device = {"name": "d", "taints": [taint]}
+    pool = {"name": "p", "generation": 1, "resourceSliceCount": 1}
+    spec = {"driver": "d.x", "pool": pool, "nodeName": "n", "devices": [device]}
+    made = await api.create(f"{BASE}/v1/resourceslices", {"metadata": {"name": "s"}, "spec": spec})
+    since = made["spec"]["devices"][0]["taints"][0]["timeAdded"]
+    assert since == made["metadata"]["creationTimestamp"]
+    made["metadata"]["labels"] = {"a": "b"}
+    again = await api.put(f"{BASE}/v1/resourceslices/s", made)
+    assert again["spec"]["devices"][0]["taints"][0]["timeAdded"] == since
