@@ -44,6 +44,32 @@ def request(name, user, signer="kubernetes.io/kube-apiserver-client", groups=())
     }
 
 
+async def test_what_comes_with_a_verdict_stays():
+    """Annotations that are written through ``approval`` and ``status``, as clients do in one patch."""
+    async with Cluster(nodes=0, controllers=False, scheduler=False) as cluster:
+        client, gvr = cluster.client, CERTIFICATE_SIGNING_REQUESTS
+        made = await client.create(gvr, request("r", "jason", groups=["crew"]))
+        condition = {"type": "ApprovalPatch", "status": "True", "reason": "e2e"}
+        patch = {
+            "metadata": {"annotations": {"patchedapproval": "true"}},
+            "spec": {"signerName": "other.example/signer"},
+            "status": {"conditions": [condition]},
+        }
+        patched = await client.patch(gvr, "r", "", patch, subresource="approval")
+        assert [item["type"] for item in patched["status"]["conditions"]] == ["ApprovalPatch"]
+        assert patched["metadata"]["annotations"] == {"patchedapproval": "true"}
+        assert patched["spec"] == made["spec"]
+        patched["metadata"]["annotations"]["updatedapproval"] = "true"
+        patched["status"]["conditions"].append({**condition, "type": "ApprovalUpdate"})
+        updated = await client.update(gvr, patched, "approval")
+        assert set(updated["metadata"]["annotations"]) == {"patchedapproval", "updatedapproval"}
+        assert len(updated["status"]["conditions"]) == 2
+        told = {"metadata": {"annotations": {"patchedstatus": "true"}}}
+        told = await client.patch(gvr, "r", "", told, subresource="status")
+        assert told["metadata"]["annotations"]["patchedstatus"] == "true"
+        assert told["metadata"]["uid"] == made["metadata"]["uid"]
+
+
 async def test_an_approved_request_is_signed():
     authority = pki.make_ca("argo", RealClock().now())
     options = ControllerOptions(

@@ -9,9 +9,11 @@ from tiphys.apiserver.call import Call
 from tiphys.apiserver.subresources.part import handle_part
 from tiphys.wire.message import Response
 
+_USERS_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
+
 
 async def handle(call: Call) -> Response:
-    """Replace the conditions of a request."""
+    """Replace the conditions of a request, and what users write of its metadata."""
     now = rfc3339(call.backend.clock.now())
 
     def merge(live: Object, wanted: Object) -> Object:
@@ -20,6 +22,10 @@ async def handle(call: Call) -> Response:
             condition.setdefault("lastUpdateTime", now)
             condition.setdefault("lastTransitionTime", now)
         live.setdefault("status", {})["conditions"] = conditions
+        for key in _USERS_METADATA:
+            live["metadata"].pop(key, None)
+            if key in wanted["metadata"]:
+                live["metadata"][key] = wanted["metadata"][key]
         return live
 
     return await handle_part(call, merge, validate_request_approval)
