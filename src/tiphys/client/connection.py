@@ -16,7 +16,7 @@ from typing import Final, cast
 
 import httptools
 
-IDLE_S: Final = 90.0
+IDLE_S: Final = 60.0
 """A connection that was not used for so long is not used again: the server may be about to end it."""
 BUFFER_BYTES: Final = 1 << 20
 """Of a stream that nobody reads; then the server has to wait."""

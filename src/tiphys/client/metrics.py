@@ -5,12 +5,14 @@ Owns: the process' registry. Queues and transports count here; ``client.endpoint
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator
 from weakref import WeakSet
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     GCCollector,
     Histogram,
     PlatformCollector,
@@ -25,6 +27,13 @@ _BUCKETS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 REGISTRY = CollectorRegistry()
 for _collector in (ProcessCollector, PlatformCollector, GCCollector):
     _collector(registry=REGISTRY)
+
+BUILD = Gauge(
+    "kubernetes_build_info", "What this is.",
+    ["major", "minor", "git_version", "git_commit", "git_tree_state", "build_date", "go_version", "compiler",
+     "platform"], registry=REGISTRY,
+)  # fmt: skip
+BUILD.labels("1", "36", "v1.36.0", "", "clean", "", "", platform.python_implementation(), "linux").set(1)
 
 REQUESTS = Counter("rest_client_requests", "API calls made.", ["code", "method", "host"], registry=REGISTRY)
 REQUEST_SECONDS = Histogram(

@@ -161,6 +161,6 @@ def _signers(flags: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 async def _run(reach: Reach, options: ControllerOptions, endpoint: EndpointOptions) -> None:
-    async with reach.clients("tiphys-controller-manager") as (client, asking):
+    async with reach.clients("kube-controller-manager") as (client, asking):
         served = ComponentEndpoint("kube-controller-manager", asking, options=endpoint)
         await with_endpoint(served, ControllerManager(client, options).run())

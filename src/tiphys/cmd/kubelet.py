@@ -267,7 +267,7 @@ async def _run(rotation: Rotation, options: KubeletOptions) -> None:
 
     credentials = Credentials(rotation, options.node_name)
     config = await credentials.obtain()
-    client = Client(config.transport(), user_agent="tiphys-kubelet")
+    client = Client(config.transport(), user_agent="kubelet/v1.36.0 (linux) tiphys")
     try:
         async with asyncio.TaskGroup() as tasks:
             if rotation.renew:

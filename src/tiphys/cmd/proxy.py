@@ -73,5 +73,5 @@ def _parts(text: str) -> tuple[str, ...]:
 
 
 async def _run(reach: Reach, options: ProxyOptions) -> None:
-    async with reach.clients("tiphys-proxy") as (client, _):
+    async with reach.clients("kube-proxy") as (client, _):
         await Proxy(client, options).run()

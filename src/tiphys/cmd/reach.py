@@ -25,7 +25,11 @@ class Reach:
 
     @contextlib.asynccontextmanager
     async def clients(self, agent: str) -> AsyncIterator[tuple[Client, Client]]:
-        """Give the component's client and the one that asks about callers; both end with the block."""
+        """Give the component's client and the one that asks about callers; both end with the block.
+
+        ``agent`` is the component's name: what it writes belongs to the field manager of that name.
+        """
+        agent = f"{agent}/v1.36.0 (linux) tiphys"
         client = Client(self.config().transport(), user_agent=agent)
         asking = client
         try:

@@ -63,6 +63,6 @@ def options_from(scheduler_name: str, document: dict[str, Any], flags: dict[str,
 
 
 async def _run(reach: Reach, options: SchedulerOptions, endpoint: EndpointOptions) -> None:
-    async with reach.clients("tiphys-scheduler") as (client, asking):
+    async with reach.clients("kube-scheduler") as (client, asking):
         served = ComponentEndpoint("kube-scheduler", asking, options=endpoint)
         await with_endpoint(served, Scheduler(client, options).run())

@@ -91,7 +91,7 @@ class Credentials:
         if rotation.bootstrap and not self._usable():
             config = kubeconfig.load(rotation.bootstrap)
             log.info("no certificate yet, asking for one node=%s", self._node_name)
-            client = Client(config.transport(), user_agent="tiphys-kubelet")
+            client = Client(config.transport(), user_agent="kubelet/v1.36.0 (linux) tiphys")
             try:
                 pair = await self._until_answered(client)
             finally:

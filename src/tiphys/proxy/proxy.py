@@ -12,12 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from prometheus_client import Counter
+
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.informer import InformerSet
 from tiphys.client.kinds import ENDPOINT_SLICES, NODES, SERVICES
 from tiphys.client.rest import Client
-from tiphys.proxy import nft
+from tiphys.proxy import metrics, nft
 from tiphys.proxy.diff import stale_flows, transaction
 from tiphys.proxy.endpoints import NodeFacts
 from tiphys.proxy.health import HealthServer
@@ -128,6 +130,7 @@ class Proxy:
             log.warning("rules not written, starting over node=%s error=%s", self._options.node_name, error)
             for family in self._families:
                 family.written = None
+                metrics.FAILURES.labels(family.name).inc()
             self._changed.set()
             await asyncio.sleep(_RETRY_S)
 
@@ -145,7 +148,10 @@ class Proxy:
         dirty, self._dirty = self._dirty, set()
         try:
             for family in self._families:
+                began = self._clock.monotonic()
                 await self._sync_family(family, dirty)
+                metrics.DURATION.labels(family.name).observe(self._clock.monotonic() - began)
+                metrics.LAST.labels(family.name).set(self._clock.now().timestamp())
         except BaseException:
             self._dirty |= dirty
             raise
@@ -189,6 +195,7 @@ class Proxy:
 
     def on_service(self, old: Object | None, new: Object | None) -> None:
         """Informer handler."""
+        self._count(metrics.SERVICES)
         key = object_key(new or old or {})
         if new is None:
             self._services.pop(key, None)
@@ -198,6 +205,7 @@ class Proxy:
 
     def on_slice(self, old: Object | None, new: Object | None) -> None:
         """Informer handler; a slice whose label moved touches both services."""
+        self._count(metrics.ENDPOINTS)
         if old is not None:
             before = service_of(old)
             self._slices.get(before, {}).pop(object_key(old), None)
@@ -222,6 +230,11 @@ class Proxy:
             self._node = facts
             self._dirty.update(self._services)
             self._changed.set()
+
+    def _count(self, changes: Counter) -> None:
+        for family in self._families:
+            changes.labels(family.name).inc()
+            metrics.QUEUED.labels(family.name).set(self._clock.now().timestamp())
 
     def _touch(self, key: str) -> None:
         if key:

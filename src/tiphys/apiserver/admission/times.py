@@ -1,4 +1,4 @@
-"""How long admission took, plugin by plugin: upstream's ``apiserver_admission_controller_admission_*``.
+"""How long admission took, by plugin (upstream's ``apiserver_admission_controller_admission_*``) and webhook.
 
 On the path of every write: a clock reading and a few additions for each plugin that is asked.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from prometheus_client.core import HistogramMetricFamily, Metric
 
 from tiphys.apimachinery.errors import StatusError
+from tiphys.apiserver.admission.webhooks.counts import HookCounts
 from tiphys.apiserver.metrics import Durations
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class AdmissionTimes:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str, str], Timed] = {}
+        self.hooks = HookCounts()
 
     def of(self, kind: str, operation: str, plugin: object, ask: Ask) -> Timed:
         """Return what times a plugin (``kind``: admit, validate): the same one whenever asked."""
@@ -58,6 +60,7 @@ class AdmissionTimes:
                 if any(durations.buckets):
                     durations.add_to(family, (name, operation, rejected, kind))
         yield family
+        yield from self.hooks.collect()
 
 
 async def ask_all(asked: Sequence[Timed], attributes: Attributes) -> None:

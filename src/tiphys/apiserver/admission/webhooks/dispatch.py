@@ -25,7 +25,22 @@ class CallFailed(TiphysError):
 
 
 async def ask(hook: Hook, attributes: Attributes, shown: Shown, *, mutating: bool) -> review.Verdict:
-    """Return a webhook's verdict.
+    """Return a webhook's verdict, and count it. Raises what ``_ask`` raises."""
+    backend = attributes.call.backend
+    counts, began = backend.admission.times.hooks, backend.clock.monotonic()
+    about = (hook.name, "admit" if mutating else "validating", attributes.operation)
+    try:
+        verdict = await _ask(hook, attributes, shown, mutating=mutating)
+    except CallFailed:
+        counts.failed(*about, backend.clock.monotonic() - began, ignored=hook.ignores_failure)
+        raise
+    code = 0 if verdict.allowed else refusal(hook, verdict).status_code
+    counts.answered(*about, backend.clock.monotonic() - began, refused_with=code)
+    return verdict
+
+
+async def _ask(hook: Hook, attributes: Attributes, shown: Shown, *, mutating: bool) -> review.Verdict:
+    """Ask.
 
     Raises:
         CallFailed: there is none. BadRequest: dry run, and the webhook may have side effects.

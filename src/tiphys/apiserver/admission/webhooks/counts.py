@@ -1,0 +1,76 @@
+"""What webhooks were asked and how it went: upstream's ``apiserver_admission_webhook_*``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from tiphys.apiserver.metrics import Durations
+
+_BUCKETS: Final = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0, float("inf"))
+_PREFIX: Final = "apiserver_admission_webhook"
+
+
+class HookCounts:
+    """All webhooks of one server. ``kind`` is ``admit`` or ``validating``."""
+
+    def __init__(self) -> None:
+        self._times: dict[tuple[str, str, str, str], Durations] = {}
+        self._requests: Counter[tuple[str, str, str, str, str]] = Counter()
+        self._rejections: Counter[tuple[str, str, str, str, str]] = Counter()
+        self._open: Counter[tuple[str, str]] = Counter()
+
+    def answered(
+        self, name: str, kind: str, operation: str, seconds: float, *, refused_with: int = 0
+    ) -> None:
+        """Count a verdict; ``refused_with`` is the code of a refusal, 0: it was allowed."""
+        rejected = "true" if refused_with else "false"
+        self._observe((name, kind, operation, rejected), seconds, "200")
+        if refused_with:
+            self._rejections[name, kind, operation, "no_error", str(refused_with)] += 1
+
+    def failed(self, name: str, kind: str, operation: str, seconds: float, *, ignored: bool) -> None:
+        """Count a webhook that gave no verdict, and what ``failurePolicy`` made of it."""
+        self._observe((name, kind, operation, "false" if ignored else "true"), seconds, "0")
+        if ignored:
+            self._open[name, kind] += 1
+        else:
+            self._rejections[name, kind, operation, "calling_webhook_error", "0"] += 1
+
+    def _observe(self, key: tuple[str, str, str, str], seconds: float, code: str) -> None:
+        durations = self._times.get(key)
+        if durations is None:
+            durations = self._times[key] = Durations(_BUCKETS)
+        durations.observe(seconds)
+        name, kind, operation, rejected = key
+        self._requests[name, kind, operation, code, rejected] += 1
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics as they stand."""
+        times = HistogramMetricFamily(
+            f"{_PREFIX}_admission_duration_seconds", "Time of a webhook.",
+            labels=("name", "type", "operation", "rejected"),
+        )  # fmt: skip
+        for key, durations in self._times.items():
+            durations.add_to(times, key)
+        yield times
+        requests = CounterMetricFamily(
+            f"{_PREFIX}_request", "Webhooks asked.", labels=("name", "type", "operation", "code", "rejected")
+        )
+        rejections = GaugeMetricFamily(
+            f"{_PREFIX}_rejection_count", "Writes that webhooks stopped.",
+            labels=("name", "type", "operation", "error_type", "rejection_code"),
+        )  # fmt: skip
+        opened = GaugeMetricFamily(
+            f"{_PREFIX}_fail_open_count", "Failed webhooks that let writes pass.", labels=("name", "type")
+        )
+        for asked, count in self._requests.items():
+            requests.add_metric(asked, count)
+        for stopped, count in self._rejections.items():
+            rejections.add_metric(stopped, count)
+        for passed, count in self._open.items():
+            opened.add_metric(passed, count)
+        yield from (requests, rejections, opened)
