@@ -34,8 +34,8 @@ class ServerLimits:
     max_body_bytes: int = MAX_BODY_BYTES
     max_header_bytes: int = 64 * 1024
     idle_s: float = 120.0
-    """Between two requests of a connection. Go's clients end theirs after 90 s: they should be the first to do
-    so, or a request that may not be repeated can meet a connection that is just being closed."""
+    """Between two requests of a connection. Go's clients end theirs after 90 s and should be first:
+    a request that may not be repeated must not meet a connection that is being closed."""
     read_s: float = 32.0
     """Of silence inside one request."""
     stall_s: float = 60.0
