@@ -28,7 +28,9 @@ _SPLIT: dict[str, tuple[str, ...]] = {}
 def field_value(obj: Object, path: str) -> str:
     """Return the field's value as selectors compare it: ``""`` (or the field's zero) where it is unset."""
     if path == "source":
-        return _text((obj.get("source") or {}).get("component") or obj.get("reportingComponent"), "")
+        source = obj.get("source")
+        component = source.get("component") if isinstance(source, dict) else None
+        return _text(component or obj.get("reportingComponent"), "")
     steps = _SPLIT.get(path)
     if steps is None:
         steps = _SPLIT[path] = _steps(path)
