@@ -399,6 +399,10 @@ NOT_STRUCTURAL: dict[str, tuple[dict[str, Any], list[str]]] = {
             "s.properties[e].additionalProperties: Forbidden: must not be used if x-kubernetes-embedded-resource is set"
         ],
     ),
+    "number or text with a type, which counts for nothing": (
+        thing(a={"type": "string", "x-kubernetes-int-or-string": True, "pattern": "^[0-9]+$"}),
+        [],
+    ),
     "number or text or anything": (
         thing(a={"x-kubernetes-int-or-string": True, "x-kubernetes-preserve-unknown-fields": True}),
         [

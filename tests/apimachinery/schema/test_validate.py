@@ -96,6 +96,7 @@ CASES: list[tuple[str, dict[str, Any], Any, list[str]]] = [
         ['x[0].k: Invalid value: "integer": x[0].k in body must be of type boolean: "integer"'],
     ),
     ("int or string", {"x-kubernetes-int-or-string": True}, "5%", []),
+    ("int or string with a type", {"type": "string", "x-kubernetes-int-or-string": True}, 5, []),
     (
         "set",
         {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},

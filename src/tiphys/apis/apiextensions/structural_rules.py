@@ -87,8 +87,6 @@ def _type(node: Object, path: str, level: str) -> Faults:
         text = "must not be used if x-kubernetes-embedded-resource is set"
         yield forbidden(f"{path}.additionalProperties", text)
     yield from _int_or_string(node, path)
-    if kind and node.get("x-kubernetes-int-or-string"):
-        yield invalid(place, kind, "must be empty if x-kubernetes-int-or-string is true")
     if embedded and not free and not node.get("properties") and node.get("additionalProperties") is None:
         text = (
             "must not be empty if x-kubernetes-embedded-resource is true without "
