@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tiphys.ctl import images
 from tiphys.ctl.images import by_digest, import_archive, imported
 from tiphys.ctl.layout import Cluster, CtlError
 
@@ -79,4 +80,16 @@ def test_who_failed_is_said(cluster: Cluster, tmp_path: Path) -> None:
         import_archive(cluster, tmp_path / "none.tar")
     cluster.nodes[0].containerd_socket.unlink()
     with pytest.raises(CtlError, match="no containerd on node-1"):
+        import_archive(cluster, archive)
+
+
+def test_a_containerd_that_does_not_answer(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "_TIMEOUT_S", 0.05)
+    (tmp_path / "ctr").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "ctr").chmod(0o755)
+    archive = tmp_path / "a.tar"
+    archive.touch()
+    with pytest.raises(CtlError, match=r"no answer within 0.05 s \(on node-1, node-2\)"):
         import_archive(cluster, archive)

@@ -4,6 +4,7 @@ import tomllib
 
 import pytest
 
+from tiphys.kubelet import node_runtime
 from tiphys.kubelet.node_runtime import ContainerdPaths, HostFacts, containerd_arguments, containerd_config
 
 CRI = "io.containerd.grpc.v1.cri"
@@ -28,3 +29,12 @@ def test_config(tmp_path, facts, restricted, apparmor_off):
     assert cri["cni"]["conf_dir"] == str(tmp_path / "cni")
     assert cri["registry"]["config_path"] == str(tmp_path / "registry")
     assert containerd_arguments(paths) == ["containerd", "--config", str(tmp_path / "containerd.toml")]
+
+
+async def test_a_containerd_that_does_not_answer(tmp_path, monkeypatch):
+    (tmp_path / "ctr").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "ctr").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(node_runtime, "_IMPORT_TIMEOUT_S", 0.05)
+    with pytest.raises(RuntimeError, match="ctr: no answer"):
+        await node_runtime.ensure_pause_image(tmp_path / "containerd.sock")

@@ -57,7 +57,11 @@ def _on_all(nodes: Sequence[Node], command: list[str], problem: str) -> list[str
     said: list[str] = []
     failures: dict[str, list[str]] = {}
     for node, process in zip(nodes, running, strict=True):
-        out, err = process.communicate(timeout=_TIMEOUT_S)
+        try:
+            out, err = process.communicate(timeout=_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()[0], f"no answer within {_TIMEOUT_S} s"
         said.append(out)
         if process.returncode:
             failures.setdefault(err.strip(), []).append(node.name)

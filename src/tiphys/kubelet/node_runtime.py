@@ -7,6 +7,7 @@ Starting and watching the process is the supervisor's (or the caller's) business
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -186,9 +187,12 @@ async def _run(command: Sequence[str], data: bytes) -> bytes:
     try:
         async with asyncio.timeout(_IMPORT_TIMEOUT_S):
             out, err = await process.communicate(data)
-    except BaseException:
-        process.kill()
+    except BaseException as error:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
         await process.wait()
+        if isinstance(error, TimeoutError):
+            raise RuntimeError(f"{command[0]}: no answer within {_IMPORT_TIMEOUT_S:.0f} s") from None
         raise
     if process.returncode:
         raise RuntimeError(f"{command[0]}: {err.decode(errors='replace').strip()}")
