@@ -45,6 +45,19 @@ def test_what_is_put_back(live: Any, wanted: Any, mended: bool) -> None:
         assert repaired(found, wanted) is None
 
 
+def test_shares_of_what_is_exempt_are_the_users() -> None:
+    exempt = objects.priority_levels()[0]
+    assert exempt["spec"]["type"] == "Exempt"
+    live = copy.deepcopy(exempt)
+    live["metadata"]["annotations"] = {objects.AUTOUPDATE: "true"}
+    live["spec"]["exempt"] = {"nominalConcurrencyShares": 5, "lendablePercent": 50}
+    assert repaired(live, exempt) is None
+    broken = {**live, "spec": {**live["spec"], "type": "Limited"}}
+    found = repaired(broken, exempt)
+    assert found is not None
+    assert found["spec"] == live["spec"]
+
+
 def test_dangling_says_why_and_when() -> None:
     schema = objects.flow_schemas()[0]
     marked = with_dangling(schema, dangling=True, now="t1")

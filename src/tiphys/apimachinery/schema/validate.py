@@ -84,7 +84,7 @@ class Validator:
             faults.append(
                 field_errors.not_supported(place(path), value, [_shown(item) for item in schema.enum])
             )
-        if type(value) in (int, float):
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
             faults.extend(number_faults(value, schema, path))
         if schema.constraints:
             self._constraints(value, schema, path, faults)

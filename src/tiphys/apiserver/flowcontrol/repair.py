@@ -29,7 +29,8 @@ _GROUP = "flowcontrol.apiserver.k8s.io"
 def repaired(live: Object, wanted: Object) -> Object | None:
     """Return ``live`` as it has to be, None when it is right or its owner's. Pure.
 
-    Mandatory objects are always put back; suggested ones while their annotation, or nobody's change, allows.
+    Mandatory objects are always put back, but for the shares of what is exempt; suggested ones while their
+    annotation, or nobody's change, allows.
     """
     meta = live["metadata"]
     mark = (meta.get("annotations") or {}).get(objects.AUTOUPDATE)
@@ -39,6 +40,8 @@ def repaired(live: Object, wanted: Object) -> Object | None:
     if ours:
         annotations[objects.AUTOUPDATE] = "true"
     spec = wanted["spec"] if ours else live["spec"]
+    if mandatory and spec.get("exempt") and live["spec"].get("exempt"):
+        spec = {**spec, "exempt": live["spec"]["exempt"]}
     if spec == live["spec"] and annotations == (meta.get("annotations") or {}):
         return None
     changed: Object = copy_object(live)
