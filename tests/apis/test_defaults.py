@@ -1,0 +1,427 @@
+"""Defaults of every kind, one named case each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.apis.test_strategies import TEMPLATE, kind
+
+from tiphys.apimachinery.meta import copy_object, gvk_of
+from tiphys.apis.strategies import strategy_for
+
+
+def defaulted(obj: dict[str, Any]) -> dict[str, Any]:
+    copy = copy_object(obj)
+    strategy_for(gvk_of(obj)).default(copy)
+    return copy
+
+
+POD_SPEC_DEFAULTS = {
+    "restartPolicy": "Always",
+    "dnsPolicy": "ClusterFirst",
+    "schedulerName": "default-scheduler",
+    "terminationGracePeriodSeconds": 30,
+    "securityContext": {},
+    "enableServiceLinks": True,
+}
+
+WORKLOADS = {
+    "deployment": (
+        kind("apps/v1", "Deployment", spec={"template": TEMPLATE}),
+        {
+            "replicas": 1,
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"},
+            },
+            "revisionHistoryLimit": 10,
+            "progressDeadlineSeconds": 600,
+        },
+    ),
+    "deployment recreate": (
+        kind("apps/v1", "Deployment", spec={"template": TEMPLATE, "strategy": {"type": "Recreate"}}),
+        {"strategy": {"type": "Recreate"}},
+    ),
+    "deployment of zero": (
+        kind("apps/v1", "Deployment", spec={"template": TEMPLATE, "replicas": 0}),
+        {"replicas": 0},
+    ),
+    "deployment surge kept": (
+        kind(
+            "apps/v1",
+            "Deployment",
+            spec={"template": TEMPLATE, "strategy": {"rollingUpdate": {"maxSurge": 0}}},
+        ),
+        {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": "25%"}}},
+    ),
+    "replica set": (kind("apps/v1", "ReplicaSet", spec={"template": TEMPLATE}), {"replicas": 1}),
+    "daemon set": (
+        kind("apps/v1", "DaemonSet", spec={"template": TEMPLATE}),
+        {
+            "updateStrategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0},
+            },
+            "revisionHistoryLimit": 10,
+        },
+    ),
+    "stateful set": (
+        kind("apps/v1", "StatefulSet", spec={"template": TEMPLATE}),
+        {
+            "podManagementPolicy": "OrderedReady",
+            "updateStrategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"partition": 0, "maxUnavailable": 1},
+            },
+            "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
+            "replicas": 1,
+            "revisionHistoryLimit": 10,
+        },
+    ),
+    "job": (
+        kind("batch/v1", "Job", spec={"template": TEMPLATE}),
+        {
+            "completions": 1,
+            "parallelism": 1,
+            "backoffLimit": 6,
+            "completionMode": "NonIndexed",
+            "suspend": False,
+            "podReplacementPolicy": "TerminatingOrFailed",
+        },
+    ),
+    "job work queue": (
+        kind("batch/v1", "Job", spec={"template": TEMPLATE, "parallelism": 3}),
+        {"parallelism": 3},
+    ),
+    "job indexed retries": (
+        kind("batch/v1", "Job", spec={"template": TEMPLATE, "completions": 2, "backoffLimitPerIndex": 1}),
+        {"completions": 2, "parallelism": 1, "backoffLimit": 2147483647},
+    ),
+    "job failure policy": (
+        kind("batch/v1", "Job", spec={"template": TEMPLATE, "podFailurePolicy": {"rules": []}}),
+        {"podReplacementPolicy": "Failed"},
+    ),
+    "cron job": (
+        kind("batch/v1", "CronJob", spec={"jobTemplate": {"spec": {"template": TEMPLATE}}}),
+        {
+            "concurrencyPolicy": "Allow",
+            "suspend": False,
+            "successfulJobsHistoryLimit": 3,
+            "failedJobsHistoryLimit": 1,
+        },
+    ),
+    "replication controller": (
+        kind("v1", "ReplicationController", spec={"template": TEMPLATE}),
+        {"replicas": 1, "selector": {"app": "x"}},
+    ),
+}
+
+
+@pytest.mark.parametrize(("obj", "expected"), WORKLOADS.values(), ids=WORKLOADS)
+def test_workload_specs(obj: dict[str, Any], expected: dict[str, Any]) -> None:
+    spec = defaulted(obj)["spec"]
+    assert {key: spec.get(key) for key in expected} == expected
+    template = spec["template"] if "template" in spec else spec["jobTemplate"]["spec"]["template"]
+    pod = template["spec"]
+    assert {key: pod.get(key) for key in POD_SPEC_DEFAULTS} == POD_SPEC_DEFAULTS
+    assert pod["containers"] == [
+        {
+            "name": "c",
+            "image": "nginx",
+            "imagePullPolicy": "Always",
+            "terminationMessagePath": "/dev/termination-log",
+            "terminationMessagePolicy": "File",
+            "resources": {},
+        }
+    ]
+
+
+@pytest.mark.parametrize(("obj", "_expected"), WORKLOADS.values(), ids=WORKLOADS)
+def test_defaulting_settles(obj: dict[str, Any], _expected: dict[str, Any]) -> None:
+    once = defaulted(obj)
+    assert defaulted(once) == once
+
+
+def test_work_queue_job_has_no_completions() -> None:
+    assert "completions" not in defaulted(WORKLOADS["job work queue"][0])["spec"]
+
+
+OTHERS = {
+    "service": (
+        kind("v1", "Service", spec={"ports": [{"port": 80}]}),
+        {
+            "spec": {
+                "type": "ClusterIP",
+                "sessionAffinity": "None",
+                "internalTrafficPolicy": "Cluster",
+                "ports": [{"port": 80, "protocol": "TCP", "targetPort": 80}],
+            }
+        },
+    ),
+    "service load balancer": (
+        kind("v1", "Service", spec={"type": "LoadBalancer", "sessionAffinity": "ClientIP"}),
+        {
+            "spec": {
+                "type": "LoadBalancer",
+                "sessionAffinity": "ClientIP",
+                "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 10800}},
+                "internalTrafficPolicy": "Cluster",
+                "externalTrafficPolicy": "Cluster",
+                "allocateLoadBalancerNodePorts": True,
+            }
+        },
+    ),
+    "service external name": (
+        kind("v1", "Service", spec={"type": "ExternalName", "externalName": "a.b"}),
+        {"spec": {"type": "ExternalName", "externalName": "a.b", "sessionAffinity": "None"}},
+    ),
+    "secret": (kind("v1", "Secret", stringData={"a": "b"}), {"type": "Opaque", "data": {"a": "Yg=="}}),
+    "secret string data wins": (
+        kind("v1", "Secret", data={"a": "eA==", "c": "eQ=="}, stringData={"a": "b"}),
+        {"data": {"a": "Yg==", "c": "eQ=="}},
+    ),
+    "namespace": (
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}},
+        {"metadata": {"name": "n", "labels": {"kubernetes.io/metadata.name": "n"}}},
+    ),
+    "endpoints": (
+        kind("v1", "Endpoints", subsets=[{"ports": [{"port": 1}]}]),
+        {"subsets": [{"ports": [{"port": 1, "protocol": "TCP"}]}]},
+    ),
+    "persistent volume": (
+        kind("v1", "PersistentVolume", spec={"hostPath": {"path": "/x"}}),
+        {
+            "spec": {
+                "hostPath": {"path": "/x", "type": ""},
+                "persistentVolumeReclaimPolicy": "Retain",
+                "volumeMode": "Filesystem",
+            }
+        },
+    ),
+    "claim": (
+        kind("v1", "PersistentVolumeClaim", spec={}),
+        {"spec": {"volumeMode": "Filesystem", "resources": {}}},
+    ),
+    "limit range": (
+        kind(
+            "v1",
+            "LimitRange",
+            spec={"limits": [{"type": "Container", "max": {"cpu": "2"}, "min": {"memory": "1"}}]},
+        ),
+        {
+            "spec": {
+                "limits": [
+                    {
+                        "type": "Container",
+                        "max": {"cpu": "2"},
+                        "min": {"memory": "1"},
+                        "default": {"cpu": "2"},
+                        "defaultRequest": {"cpu": "2", "memory": "1"},
+                    }
+                ]
+            }
+        },
+    ),
+    "node": (
+        kind("v1", "Node", status={"capacity": {"cpu": "1"}}),
+        {"status": {"capacity": {"cpu": "1"}, "allocatable": {"cpu": "1"}}},
+    ),
+    "role binding": (
+        kind(
+            "rbac.authorization.k8s.io/v1",
+            "RoleBinding",
+            roleRef={"kind": "Role", "name": "r"},
+            subjects=[{"kind": "User", "name": "u"}, {"kind": "ServiceAccount", "name": "s"}],
+        ),
+        {
+            "roleRef": {"kind": "Role", "name": "r", "apiGroup": "rbac.authorization.k8s.io"},
+            "subjects": [
+                {"kind": "User", "name": "u", "apiGroup": "rbac.authorization.k8s.io"},
+                {"kind": "ServiceAccount", "name": "s"},
+            ],
+        },
+    ),
+    "network policy": (
+        kind("networking.k8s.io/v1", "NetworkPolicy", spec={"egress": [{"ports": [{"port": 1}]}]}),
+        {
+            "spec": {
+                "podSelector": {},
+                "egress": [{"ports": [{"port": 1, "protocol": "TCP"}]}],
+                "policyTypes": ["Ingress", "Egress"],
+            }
+        },
+    ),
+    "network policy ingress": (
+        kind("networking.k8s.io/v1", "NetworkPolicy", spec={"podSelector": {}}),
+        {"spec": {"podSelector": {}, "policyTypes": ["Ingress"]}},
+    ),
+    "storage class": (
+        kind("storage.k8s.io/v1", "StorageClass", provisioner="p"),
+        {"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"},
+    ),
+    "csi driver": (
+        kind("storage.k8s.io/v1", "CSIDriver", spec={"podInfoOnMount": True}),
+        {
+            "spec": {
+                "podInfoOnMount": True,
+                "attachRequired": True,
+                "storageCapacity": False,
+                "fsGroupPolicy": "ReadWriteOnceWithFSType",
+                "volumeLifecycleModes": ["Persistent"],
+                "requiresRepublish": False,
+                "seLinuxMount": False,
+            }
+        },
+    ),
+    "priority class": (
+        kind("scheduling.k8s.io/v1", "PriorityClass", value=5),
+        {"value": 5, "preemptionPolicy": "PreemptLowerPriority"},
+    ),
+    "endpoint slice": (
+        kind("discovery.k8s.io/v1", "EndpointSlice", ports=[{"port": 1}]),
+        {"ports": [{"port": 1, "name": "", "protocol": "TCP"}], "endpoints": None},
+    ),
+    "hpa v1": (kind("autoscaling/v1", "HorizontalPodAutoscaler", spec={}), {"spec": {"minReplicas": 1}}),
+    "hpa v2": (
+        kind(
+            "autoscaling/v2",
+            "HorizontalPodAutoscaler",
+            spec={"behavior": {"scaleDown": {"selectPolicy": "Min"}}},
+        ),
+        {
+            "spec": {
+                "minReplicas": 1,
+                "metrics": [
+                    {
+                        "type": "Resource",
+                        "resource": {
+                            "name": "cpu",
+                            "target": {"type": "Utilization", "averageUtilization": 80},
+                        },
+                    }
+                ],
+                "behavior": {
+                    "scaleUp": {
+                        "stabilizationWindowSeconds": 0,
+                        "selectPolicy": "Max",
+                        "policies": [
+                            {"type": "Pods", "value": 4, "periodSeconds": 15},
+                            {"type": "Percent", "value": 100, "periodSeconds": 15},
+                        ],
+                    },
+                    "scaleDown": {
+                        "selectPolicy": "Min",
+                        "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
+                    },
+                },
+            }
+        },
+    ),
+    "api service": (
+        kind("apiregistration.k8s.io/v1", "APIService", spec={"service": {"name": "a"}}),
+        {"spec": {"service": {"name": "a", "port": 443}}},
+    ),
+    "crd": (
+        kind("apiextensions.k8s.io/v1", "CustomResourceDefinition", spec={"names": {"kind": "Foo"}}),
+        {
+            "spec": {
+                "names": {"kind": "Foo", "singular": "foo", "listKind": "FooList"},
+                "conversion": {"strategy": "None"},
+            }
+        },
+    ),
+    "mutating webhook": (
+        kind(
+            "admissionregistration.k8s.io/v1",
+            "MutatingWebhookConfiguration",
+            webhooks=[{"clientConfig": {"service": {"name": "a"}}, "rules": [{}]}],
+        ),
+        {
+            "webhooks": [
+                {
+                    "clientConfig": {"service": {"name": "a", "port": 443}},
+                    "rules": [{"scope": "*"}],
+                    "failurePolicy": "Fail",
+                    "matchPolicy": "Equivalent",
+                    "namespaceSelector": {},
+                    "objectSelector": {},
+                    "timeoutSeconds": 10,
+                    "reinvocationPolicy": "Never",
+                }
+            ]
+        },
+    ),
+    "admission policy": (
+        kind(
+            "admissionregistration.k8s.io/v1",
+            "ValidatingAdmissionPolicy",
+            spec={"matchConstraints": {"resourceRules": [{}]}},
+        ),
+        {
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": {
+                    "resourceRules": [{"scope": "*"}],
+                    "matchPolicy": "Equivalent",
+                    "namespaceSelector": {},
+                    "objectSelector": {},
+                },
+            }
+        },
+    ),
+    "flow schema": (
+        kind("flowcontrol.apiserver.k8s.io/v1", "FlowSchema", spec={}),
+        {"spec": {"matchingPrecedence": 1000}},
+    ),
+    "priority level": (
+        kind(
+            "flowcontrol.apiserver.k8s.io/v1",
+            "PriorityLevelConfiguration",
+            spec={"type": "Limited", "limited": {"limitResponse": {"type": "Queue", "queuing": {}}}},
+        ),
+        {
+            "spec": {
+                "type": "Limited",
+                "limited": {
+                    "nominalConcurrencyShares": 30,
+                    "lendablePercent": 0,
+                    "limitResponse": {
+                        "type": "Queue",
+                        "queuing": {"handSize": 8, "queues": 64, "queueLengthLimit": 50},
+                    },
+                },
+            }
+        },
+    ),
+    "resource claim": (
+        kind(
+            "resource.k8s.io/v1",
+            "ResourceClaim",
+            spec={"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "c"}}]}},
+        ),
+        {
+            "spec": {
+                "devices": {
+                    "requests": [
+                        {
+                            "name": "r",
+                            "exactly": {"deviceClassName": "c", "allocationMode": "ExactCount", "count": 1},
+                        }
+                    ]
+                }
+            }
+        },
+    ),
+    "ingress class": (
+        kind("networking.k8s.io/v1", "IngressClass", spec={"parameters": {"kind": "K"}}),
+        {"spec": {"parameters": {"kind": "K", "scope": "Cluster"}}},
+    ),
+}
+
+
+@pytest.mark.parametrize(("obj", "expected"), OTHERS.values(), ids=OTHERS)
+def test_other_kinds(obj: dict[str, Any], expected: dict[str, Any]) -> None:
+    result = defaulted(obj)
+    assert {key: result.get(key) for key in expected} == expected
+    assert defaulted(result) == result

@@ -1,0 +1,112 @@
+"""For tests of the cache: one over every store, a few kinds, and what reads their answers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tiphys.apimachinery.clock import FakeClock
+from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver.cache import CachedStore
+from tiphys.apiserver.objects import Change, Selection
+from tiphys.storage.base import Store
+from tiphys.storage.memory import MemoryStore
+from tiphys.storage.sqlite import SqliteStore
+from tiphys.testing.etcd import ClockedEtcdStore, EtcdProcess
+
+PODS = Resource(
+    "", "v1", "Pod", "pods", "pod", True, (), GVK("", "v1", "Pod"), "/registry/pods/",
+    selectable_fields=("spec.nodeName", "status.phase"),
+)  # fmt: skip
+NODES = Resource("", "v1", "Node", "nodes", "node", False, (), GVK("", "v1", "Node"), "/registry/minions/")
+DEPLOYMENTS = Resource(
+    "apps", "v1", "Deployment", "deployments", "deployment", True, (),
+    GVK("apps", "v1", "Deployment"), "/registry/deployments/",
+)  # fmt: skip
+
+
+class FollowedStore:
+    """A store that does not call back, as etcd: the cache must follow its watch."""
+
+    def __init__(self, inner: MemoryStore) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> object:
+        if name == "subscribe":
+            raise AttributeError(name)
+        return getattr(self._inner, name)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+ETCD = pytest.param("etcd", marks=[pytest.mark.etcd, pytest.mark.slow])
+
+
+@pytest.fixture(params=["memory", "sqlite", "followed", ETCD])
+async def below(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncIterator[Store]:
+    store: Store
+    etcd = None
+    if request.param == "sqlite":
+        store = SqliteStore(tmp_path / "store.db", clock=clock)
+    elif request.param == "etcd":
+        etcd = EtcdProcess(tmp_path / "etcd")
+        await etcd.start()
+        store = ClockedEtcdStore(etcd.url, clock)
+    else:
+        store = MemoryStore(clock=clock)
+    try:
+        await store.open()
+        yield FollowedStore(store) if request.param == "followed" else store  # type: ignore[arg-type, misc]
+        await store.close()
+    finally:
+        if etcd is not None:
+            await etcd.end()
+
+
+@pytest.fixture
+async def store(below: Store, clock: FakeClock) -> AsyncIterator[CachedStore]:
+    cached = CachedStore(below, clock=clock)
+    await cached.open()
+    async with asyncio.timeout(10):
+        yield cached
+        await cached.close()
+
+
+def pod(name: str, namespace: str = "default", node: str = "", **labels: str) -> Object:
+    return {
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, **({"labels": labels} if labels else {})},
+        "apiVersion": "v1",
+        "spec": {"nodeName": node} if node else {},
+    }
+
+
+def labelled(**labels: str) -> Selection:
+    return Selection(matches=lambda cached: labels.items() <= cached.labels.items())
+
+
+def on_node(node: str) -> Selection:
+    return Selection(
+        field_equals=("spec.nodeName", node), matches=lambda c: c.fields.get("spec.nodeName") == node
+    )
+
+
+async def take(stream: AsyncIterator[list[Change]], count: int) -> list[Change]:
+    """Read ``count`` changes."""
+    seen: list[Change] = []
+    while len(seen) < count:
+        seen += await anext(stream)
+    return seen
+
+
+def told(changes: list[Change]) -> list[tuple[str, str, int]]:
+    return [(c.type, c.cached.name if c.cached else "", c.revision) for c in changes]
+
+
+def names(page: object) -> list[str]:
+    return [cached.name for cached in page.items]  # type: ignore[attr-defined]
