@@ -114,6 +114,14 @@ async def test_objects_are_counted_by_resource(api: Any) -> None:
     assert 'apiserver_resource_objects{group="events.k8s.io",resource="events"}' not in found
 
 
+async def test_what_was_built_is_told_as_version_tells_it(api: Any) -> None:
+    version = await api.get("/version")
+    ((name, value),) = (await _values(api, "kubernetes_build_info")).items()
+    assert value == 1
+    for label, key in (("git_version", "gitVersion"), ("minor", "minor"), ("platform", "platform")):
+        assert f'{label}="{version[key]}"' in name
+
+
 async def test_who_shows_a_wrong_token_is_counted(api: Any) -> None:
     name = "authentication_attempts_total"
     before = await _values(api, name)

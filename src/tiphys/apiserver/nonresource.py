@@ -6,10 +6,11 @@ Owns: the list of such paths. Called by the server's chain once the user is allo
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from tiphys.apis.openapi import OpenApi, Remotes, no_remotes
 from tiphys.apis.openapi_definitions import CustomSchemas, no_custom_schemas
@@ -101,6 +102,19 @@ def version_info() -> dict[str, str]:
         "buildDate": "2026-04-22T00:00:00Z", "goVersion": "", "compiler": platform.python_implementation(),
         "platform": f"{platform.system().lower()}/{machine}",
     }  # fmt: skip
+
+
+def build_info() -> Iterator[Metric]:
+    """Yield what ``/version`` answers as the metric that inventories look for."""
+    labels = {
+        "major": "major", "minor": "minor", "git_version": "gitVersion", "git_commit": "gitCommit",
+        "git_tree_state": "gitTreeState", "build_date": "buildDate", "go_version": "goVersion",
+        "compiler": "compiler", "platform": "platform",
+    }  # fmt: skip
+    found = version_info()
+    family = GaugeMetricFamily("kubernetes_build_info", "What this is.", labels=tuple(labels))
+    family.add_metric([found[key] for key in labels.values()], 1)
+    yield family
 
 
 def _metadata(value: Any) -> Response:

@@ -39,7 +39,7 @@ from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.health import Check, Health, Steps
 from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.metrics import Source as MetricSource
-from tiphys.apiserver.nonresource import NonResource
+from tiphys.apiserver.nonresource import NonResource, build_info
 from tiphys.apiserver.objects import Cached, ObjectStore
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.reloading import Reload, reload_forever
@@ -129,7 +129,7 @@ class ApiServer:
         metrics.sources += self._sources()
         self.steps = Steps(_STEPS)
         health = self._health()
-        metrics.sources.append(health.collect)
+        metrics.sources += [health.collect, build_info]
         self.scraper = Scraper(self.backend, usage)
         self.aggregation = Aggregation(self.backend, [UsageApi(self.backend, self.scraper)])
         nonresource = NonResource(
