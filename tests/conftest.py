@@ -6,6 +6,8 @@ import shutil
 
 import pytest
 
+from tiphys.cmd.collector import collect_seldom
+
 # What the end-to-end tests share checks things too, and should say what it saw.
 pytest.register_assert_rewrite("cluster", "pod_table")
 
@@ -19,10 +21,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             config.hook.pytest_deselected(items=lacking)
 
 
+def pytest_collection() -> None:
+    """Search nothing for garbage while items, modules and schemas are made: they stay until the end."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """Take what collecting made (items, modules, schemas) out of the garbage collector's sight: it stays.
+    """Leave what collecting made alone and look for garbage as seldom as our components do.
 
     Ten thousand items make one full collection take half a second, and a run had fifty of them.
     """
-    gc.collect()
-    gc.freeze()
+    collect_seldom()
+    gc.enable()
