@@ -8,10 +8,10 @@ from fake_cri import FakeRuntime
 from pods import container, ended, have, pod, running
 
 from tiphys.apimachinery.clock import FakeClock
+from tiphys.client.delegated import Caller
 from tiphys.kubelet.options import ServerOptions
 from tiphys.kubelet.sandbox import NodeSettings
 from tiphys.kubelet.server import KubeletServer
-from tiphys.kubelet.server_auth import Caller
 from tiphys.kubelet.streaming import parse_head, proxy_upgrade, request_head
 from tiphys.wire.message import Request
 

@@ -7,12 +7,13 @@ import pytest
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.errors import Forbidden, InternalError, StatusError, Unauthorized
+from tiphys.client.delegated import ANONYMOUS, Caller, caller_of
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.rest import Client
 from tiphys.kubelet.configz import configuration
 from tiphys.kubelet.eviction import parse_thresholds
 from tiphys.kubelet.options import AccessOptions, KubeletOptions, ServerOptions
-from tiphys.kubelet.server_auth import ANONYMOUS, Access, Caller, caller_of, subresources_of
+from tiphys.kubelet.server_auth import Access, subresources_of
 from tiphys.wire.message import Request, Response
 from tiphys.wire.pki import issue_client, make_ca
 

@@ -107,7 +107,7 @@ class DelegatedAccess:
             )
         except (StatusError, TransportError) as error:
             raise Unauthorized("Unauthorized") from error
-        caller = _reviewed(status.get("user") or {}) if status.get("authenticated") else None
+        caller = reviewed(status.get("user") or {}) if status.get("authenticated") else None
         if len(self._callers) >= _REMEMBERED:
             self._callers.clear()
         self._callers[key] = (now + self._options.token_ttl_s, caller)
@@ -146,6 +146,7 @@ class DelegatedAccess:
         return found
 
 
-def _reviewed(user: Mapping[str, Any]) -> Caller:
+def reviewed(user: Mapping[str, Any]) -> Caller:
+    """Return the user that a TokenReview names."""
     extra = {key: tuple(values) for key, values in (user.get("extra") or {}).items()}
     return Caller(user.get("username", ""), tuple(user.get("groups") or ()), user.get("uid", ""), extra)

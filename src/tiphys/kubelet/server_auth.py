@@ -8,15 +8,11 @@ Source: "Kubelet authentication/authorization"; KEP-2862, fine-grained kubelet A
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
-
-from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import Forbidden, InternalError, StatusError, Unauthorized
+from tiphys.client.delegated import ANONYMOUS, Caller, caller_of, reviewed
 from tiphys.client.kinds import SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
@@ -24,33 +20,11 @@ from tiphys.kubelet.options import AccessOptions
 from tiphys.wire.message import Request
 
 _ADMINS: Final = "system:masters"
-_AUTHENTICATED: Final = "system:authenticated"
 _VERBS: Final = {"POST": "create", "GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _FINE: Final = (("/pods", "pods"), ("/healthz", "healthz"), ("/configz", "configz"), ("/runningpods", "pods"))
 """What may be allowed by itself, beside ``nodes/proxy``, which allows all that has no name of its own."""
 _OWN: Final = (("/stats", "stats"), ("/metrics", "metrics"), ("/logs", "log"), ("/checkpoint", "checkpoint"))
 _REMEMBERED: Final = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks."""
-
-    name: str
-    groups: tuple[str, ...] = ()
-    uid: str = ""
-    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
-
-
-ANONYMOUS: Final = Caller("system:anonymous", ("system:unauthenticated",))
-
-
-def caller_of(certificate: bytes) -> Caller:
-    """Read user and groups out of a client certificate (DER), which TLS has verified already."""
-    subject = x509.load_der_x509_certificate(certificate).subject
-    names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    groups = [str(item.value) for item in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
-    return Caller(str(names[0].value) if names else "", (*groups, _AUTHENTICATED))
 
 
 def subresources_of(path: str) -> tuple[str, ...]:
@@ -124,7 +98,7 @@ class Access:
             raise Unauthorized("Unauthorized") from error
         if not status.get("authenticated"):
             raise Unauthorized("Unauthorized")
-        caller = _reviewed(status.get("user") or {})
+        caller = reviewed(status.get("user") or {})
         if len(self._callers) >= _REMEMBERED:
             self._callers.clear()
         self._callers[key] = (now + self._options.token_ttl_s, caller)
@@ -174,8 +148,3 @@ class Access:
             "metadata": {},
             "spec": spec,
         }
-
-
-def _reviewed(user: Mapping[str, Any]) -> Caller:
-    extra = {key: tuple(values) for key, values in (user.get("extra") or {}).items()}
-    return Caller(user.get("username", ""), tuple(user.get("groups") or ()), user.get("uid", ""), extra)
