@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -109,7 +110,7 @@ def children(node: Node) -> list[Node]:
 R = TypeVar("R")
 
 
-class Visitor(Generic[R]):
+class Visitor(ABC, Generic[R]):
     """One method for each kind of node; ``visit`` finds the one for a node.
 
     Whoever walks a tree (the checker, the estimate, the compiler) is one.
@@ -135,26 +136,26 @@ class Visitor(Generic[R]):
                 return self.comprehension(node)
         raise AssertionError(node)
 
-    def literal(self, node: Literal) -> R:
-        raise NotImplementedError
+    @abstractmethod
+    def literal(self, node: Literal) -> R: ...
 
-    def ident(self, node: Ident) -> R:
-        raise NotImplementedError
+    @abstractmethod
+    def ident(self, node: Ident) -> R: ...
 
-    def select(self, node: Select) -> R:
-        raise NotImplementedError
+    @abstractmethod
+    def select(self, node: Select) -> R: ...
 
-    def call(self, node: Call) -> R:
-        raise NotImplementedError
+    @abstractmethod
+    def call(self, node: Call) -> R: ...
 
-    def make_list(self, node: ListNode) -> R:
-        raise NotImplementedError
+    @abstractmethod
+    def make_list(self, node: ListNode) -> R: ...
 
-    def make_map(self, node: MapNode) -> R:
-        raise NotImplementedError
+    @abstractmethod
+    def make_map(self, node: MapNode) -> R: ...
 
-    def make_struct(self, node: StructNode) -> R:
-        raise NotImplementedError
+    @abstractmethod
+    def make_struct(self, node: StructNode) -> R: ...
 
-    def comprehension(self, node: Comprehension) -> R:
-        raise NotImplementedError
+    @abstractmethod
+    def comprehension(self, node: Comprehension) -> R: ...
