@@ -47,6 +47,15 @@ def test_equal_definitions_are_shared_and_others_renamed() -> None:
     assert merged["paths"][f"{GV}/as"] == {"get": {"schema": ref("Pod_v2")}}
 
 
+def test_parameters_that_paths_share_come_over_in_place() -> None:
+    shared = {"pretty-1": {"in": "query", "name": "pretty", "type": "string"}}
+    operation = {"parameters": [{"$ref": "#/parameters/pretty-1"}, {"$ref": "#/parameters/gone"}]}
+    document = {"paths": {f"{GV}/as": {"get": operation}}, "parameters": shared}
+    merged = merge(LOCAL, [RemoteSpec(GV, document)])
+    parameters = merged["paths"][f"{GV}/as"]["get"]["parameters"]
+    assert parameters == [shared["pretty-1"], {"$ref": "#/parameters/gone"}]
+
+
 def test_documents_that_make_no_sense_add_nothing() -> None:
     broken: list[Any] = [{}, {"paths": [], "definitions": 3}, {"paths": {f"{GV}/a": ref("Gone")}}]
     for document in broken:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 PROTO = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+PROTO_V3 = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf"
+PROTO_V3_OLD = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf"
 PROTO_ANSWER = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
 
@@ -20,7 +22,12 @@ PROTO_ANSWER = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
         ("/openapi/v2", f"{PROTO};q=0.5,application/json", 200, "application/json"),
         ("/openapi/v2", "text/html", 406, None),
         ("/openapi/v3", "application/json", 200, "application/json"),
-        ("/openapi/v3", "text/html", 406, None),
+        ("/openapi/v3", "text/html", 200, "application/json"),
+        ("/openapi/v3/api/v1", "", 200, "application/json"),
+        ("/openapi/v3/apis/apps/v1", PROTO_V3, 200, PROTO_V3),
+        ("/openapi/v3/apis/apps/v1", PROTO_V3_OLD, 200, PROTO_V3),
+        ("/openapi/v3/apis/apps/v1", f"{PROTO_V3},application/json;q=0.9", 200, PROTO_V3),
+        ("/openapi/v3/apis/metrics.k8s.io/v1beta1", PROTO_V3, 200, PROTO_V3),
         ("/openapi/v3/api/v1", "text/html", 406, None),
         ("/openapi/v3/apis/none/v1", "*/*", 404, "text/plain; charset=utf-8"),
         ("/openapi/v4", "*/*", 404, "text/plain; charset=utf-8"),
@@ -44,6 +51,9 @@ async def test_a_hash_makes_a_document_eternal(api: Any) -> None:
     answer = await api("GET", url)
     assert answer.headers["cache-control"] == "public, immutable"
     assert answer.headers["etag"].strip('"') == url.partition("hash=")[2]
+    assert answer.headers["expires"] == "Fri, 01 Jan 2027 00:00:00 UTC"
+    other = await api("GET", url, accept=PROTO_V3)
+    assert (other.headers["etag"], other.headers["vary"]) == (answer.headers["etag"], "Accept")
     assert "cache-control" not in (await api("GET", "/openapi/v3/apis/apps/v1")).headers
     old = await api("GET", "/openapi/v3/apis/apps/v1?hash=OLD")
     assert (old.status, old.headers["location"]) == (301, url)

@@ -7,12 +7,12 @@ tenths of a second of CPU, so they call it in a thread where that matters.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from tiphys.apis import openapi_proto, openapi_v2, openapi_v3
+from tiphys.apis import openapi_proto, openapi_proto_v3, openapi_v2, openapi_v3
 from tiphys.apis.openapi_definitions import CustomSchemas, no_custom_schemas, source_definitions
 from tiphys.apis.openapi_merge import RemoteSpec, merge
 from tiphys.apis.table import TABLE, ResourceTable
@@ -46,12 +46,14 @@ class OpenApi:
         self._revision = table.revision
         self._bytes: dict[str, bytes] = {}
         self._v3: dict[str, bytes] = {}
+        self._v3_protobuf: dict[str, bytes] = {}
         self._hashes: dict[str, str] = {}
 
     def changed(self) -> None:
         """Forget everything that was encoded."""
         self._bytes.clear()
         self._v3.clear()
+        self._v3_protobuf.clear()
         self._hashes.clear()
         self._revision = self._table.revision
 
@@ -80,20 +82,43 @@ class OpenApi:
                 self._hashes[path] = _hash(orjson.dumps(tree))
             index = openapi_v3.index(self._hashes)
             for remote in self._merged:
-                index["paths"][remote.path[1:]] = {"serverRelativeURL": remote.url_v3}
+                index["paths"][remote.path[1:]] = {"serverRelativeURL": self._url(remote)}
             self._bytes["index"] = orjson.dumps(index)
         return self._bytes["index"]
 
     def v3_group(self, path: str) -> bytes | None:
         """Return the document at ``api/v1`` or ``apis/apps/v1``, None for any other path."""
         self._refresh()
+        if path not in self._v3:
+            tree = self._v3_tree(path)
+            if tree is None:
+                return None
+            self._v3[path] = orjson.dumps(tree)
+        return self._v3[path]
+
+    def v3_protobuf(self, path: str) -> bytes | None:
+        """Return the same document as protobuf."""
+        body = self.v3_group(path)
+        if body is None:
+            return None
+        if path not in self._v3_protobuf:
+            self._v3_protobuf[path] = openapi_proto_v3.document(orjson.loads(body))
+        return self._v3_protobuf[path]
+
+    def _v3_tree(self, path: str) -> Mapping[str, Any] | None:
         gv = openapi_v3.paths_of(self._table).get(path)
         if gv is None:
-            return None
-        if path not in self._v3:
-            definitions = source_definitions(self._table, self._custom)
-            self._v3[path] = orjson.dumps(openapi_v3.document(self._table, definitions, gv, self._version))
-        return self._v3[path]
+            return next((one.document_v3 for one in self._merged if one.path[1:] == path), None)
+        definitions = source_definitions(self._table, self._custom)
+        return openapi_v3.document(self._table, definitions, gv, self._version)
+
+    def _url(self, remote: RemoteSpec) -> str:
+        """Return where a document is that the resource table knows nothing of."""
+        if remote.document_v3 is None:
+            return remote.url_v3
+        path = remote.path[1:]
+        digest = self._hashes[path] = _hash(orjson.dumps(remote.document_v3))
+        return openapi_v3.url_of(path, digest)
 
     def v3_hash(self, path: str) -> str | None:
         """Return the hash that the index gives a document: its ETag."""
@@ -112,7 +137,9 @@ class OpenApi:
             self._merged = remotes
             for form in ("json", "protobuf", "index"):
                 self._bytes.pop(form, None)
+            for kept in (self._v3, self._v3_protobuf, self._hashes):
+                kept.clear()
 
 
 def _hash(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest().upper()
+    return hashlib.sha512(body).hexdigest().upper()

@@ -12,6 +12,7 @@ from typing import Any
 
 Document = dict[str, Any]
 _PREFIX = "#/definitions/"
+_PARAMETERS = "#/parameters/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,10 @@ class RemoteSpec:
     path: str
     document: Mapping[str, Any]
     """Its OpenAPI v2 document, empty where it has none."""
-    url_v3: str
+    url_v3: str = ""
     """Where its OpenAPI v3 document is, with its hash."""
+    document_v3: Mapping[str, Any] | None = None
+    """Its OpenAPI v3 document, where this server answers for it."""
 
 
 def merge(local: Document, remotes: Iterable[RemoteSpec]) -> Document:
@@ -34,8 +37,9 @@ def merge(local: Document, remotes: Iterable[RemoteSpec]) -> Document:
 
 
 def _add(merged: Document, remote: RemoteSpec) -> None:
+    shared = _mapping(remote.document.get("parameters"))
     wanted = {
-        path: item
+        path: _with_parameters(item, shared)
         for path, item in _mapping(remote.document.get("paths")).items()
         if (path == remote.path or path.startswith(f"{remote.path}/")) and path not in merged["paths"]
     }
@@ -45,6 +49,18 @@ def _add(merged: Document, remote: RemoteSpec) -> None:
     for name, new in names.items():
         merged["definitions"][new] = _pointed(theirs[name], names)
     merged["paths"] |= {path: _pointed(item, names) for path, item in wanted.items()}
+
+
+def _with_parameters(node: Any, shared: Mapping[str, Any]) -> Any:
+    """Return a path item in which no parameter refers to what all paths of a document share."""
+    if isinstance(node, list):
+        return [_with_parameters(item, shared) for item in node]
+    if not isinstance(node, dict):
+        return node
+    target = node.get("$ref")
+    if isinstance(target, str) and target.startswith(_PARAMETERS):
+        return shared.get(target.removeprefix(_PARAMETERS), node)
+    return {key: _with_parameters(value, shared) for key, value in node.items()}
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -156,10 +156,16 @@ def definition_name(gvk: GVK) -> str:
     return f"{reverse}.{gvk.version}.{gvk.kind}"
 
 
-def operations(table: ResourceTable, group: str, version: str) -> Iterator[Operation]:
+Naming = Callable[[GVK], str]
+"""Tells the definition that describes a kind."""
+
+
+def operations(
+    table: ResourceTable, group: str, version: str, naming: Naming = definition_name
+) -> Iterator[Operation]:
     """Yield everything that one group version serves."""
     for row in table.resources(group, version):
-        yield from _resource(row)
+        yield from _resource(row, naming(row.gvk))
         for sub in row.subresources:
             yield from _subresource(row, sub)
 
@@ -192,9 +198,8 @@ def _pick(names: tuple[str, ...]) -> tuple[Parameter, ...]:
     return tuple(_QUERY[name] for name in (*names, "pretty"))
 
 
-def _resource(row: Resource) -> Iterator[Operation]:
+def _resource(row: Resource, own: str) -> Iterator[Operation]:
     base, scope, name = _scope(row)
-    own = definition_name(row.gvk)
     for verb, method, action, prefix, collection in _VERBS:
         if verb not in row.verbs:
             continue

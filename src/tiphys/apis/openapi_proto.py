@@ -6,62 +6,30 @@ written. Extensions and defaults travel as YAML text, for which JSON will do.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterable
-from typing import Any
-
-import orjson
-
-Node = dict[str, Any]
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def _message(number: int, payload: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(payload)) + payload
-
-
-def _text(number: int, value: str | None) -> bytes:
-    return _message(number, value.encode()) if value else b""
-
-
-def _texts(number: int, values: Iterable[str]) -> bytes:
-    return b"".join(_message(number, value.encode()) for value in values)
-
-
-def _bool(number: int, value: bool | None) -> bytes:
-    return _varint(number << 3) + b"\x01" if value else b""
-
-
-def _any(value: Any) -> bytes:
-    return _text(2, orjson.dumps(value).decode())
-
-
-def _named(number: int, pairs: Iterable[tuple[str, Any]], encode: Callable[[Any], bytes]) -> bytes:
-    """Write a map as gnostic does: repeated messages of a name (1) and a value (2)."""
-    return b"".join(_message(number, _text(1, name) + _message(2, encode(value))) for name, value in pairs)
-
-
-def _extensions(number: int, node: Node) -> bytes:
-    return _named(number, ((key, value) for key, value in node.items() if key.startswith("x-")), _any)
+from tiphys.apis.openapi_wire import (
+    Node,
+    any_value,
+    boolean,
+    counts,
+    double,
+    extensions,
+    message,
+    named,
+    text,
+    texts,
+    varint,
+)
 
 
 def document(tree: Node) -> bytes:
     """Return the encoded document."""
-    info = _text(1, tree["info"]["title"]) + _text(2, tree["info"]["version"])
+    info = text(1, tree["info"]["title"]) + text(2, tree["info"]["version"])
     return b"".join(
         (
-            _text(1, tree["swagger"]),
-            _message(2, info),
-            _message(8, _named(2, tree["paths"].items(), _path_item)),
-            _message(9, _named(1, tree["definitions"].items(), _schema)),
+            text(1, tree["swagger"]),
+            message(2, info),
+            message(8, named(2, tree["paths"].items(), _path_item)),
+            message(9, named(1, tree["definitions"].items(), _schema)),
             _security(tree),
         )
     )
@@ -69,15 +37,15 @@ def document(tree: Node) -> bytes:
 
 def _security(tree: Node) -> bytes:
     requirements = b"".join(
-        _message(12, _named(1, requirement.items(), lambda scopes: _texts(1, scopes)))
+        message(12, named(1, requirement.items(), lambda scopes: texts(1, scopes)))
         for requirement in tree["security"]
     )
-    return requirements + _message(13, _named(1, tree["securityDefinitions"].items(), _api_key))
+    return requirements + message(13, named(1, tree["securityDefinitions"].items(), _api_key))
 
 
 def _api_key(node: Node) -> bytes:
-    payload = _text(1, node["type"]) + _text(2, node["name"]) + _text(3, node["in"])
-    return _message(2, payload + _text(4, node["description"]))
+    payload = text(1, node["type"]) + text(2, node["name"]) + text(3, node["in"])
+    return message(2, payload + text(4, node["description"]))
 
 
 _METHODS = {"get": 2, "put": 3, "post": 4, "delete": 5, "options": 6, "head": 7, "patch": 8}
@@ -85,23 +53,23 @@ _METHODS = {"get": 2, "put": 3, "post": 4, "delete": 5, "options": 6, "head": 7,
 
 def _path_item(node: Node) -> bytes:
     methods = b"".join(
-        _message(number, _operation(node[method])) for method, number in _METHODS.items() if method in node
+        message(number, _operation(node[method])) for method, number in _METHODS.items() if method in node
     )
-    return methods + b"".join(_message(9, _parameter(item)) for item in node.get("parameters", ()))
+    return methods + b"".join(message(9, _parameter(item)) for item in node.get("parameters", ()))
 
 
 def _operation(node: Node) -> bytes:
     return b"".join(
         (
-            _texts(1, node["tags"]),
-            _text(3, node["description"]),
-            _text(5, node["operationId"]),
-            _texts(6, node["produces"]),
-            _texts(7, node["consumes"]),
-            b"".join(_message(8, _parameter(item)) for item in node["parameters"]),
-            _message(9, _named(1, node["responses"].items(), _response)),
-            _texts(10, node["schemes"]),
-            _extensions(13, node),
+            texts(1, node.get("tags") or ()),
+            text(3, node.get("description")),
+            text(5, node.get("operationId")),
+            texts(6, node.get("produces") or ()),
+            texts(7, node.get("consumes") or ()),
+            b"".join(message(8, _parameter(item)) for item in node.get("parameters") or ()),
+            message(9, named(1, (node.get("responses") or {}).items(), _response)),
+            texts(10, node.get("schemes") or ()),
+            extensions(13, node),
         )
     )
 
@@ -110,21 +78,22 @@ def _parameter(node: Node) -> bytes:
     """Return a ParametersItem: a body parameter, or one of query or path."""
     description = node.get("description")
     if node["in"] == "body":
-        body = _text(1, description) + _text(2, node["name"]) + _text(3, "body")
-        body += _bool(4, node.get("required")) + _message(5, _schema(node["schema"]))
-        return _message(1, _message(1, body))
+        body = text(1, description) + text(2, node["name"]) + text(3, "body")
+        body += boolean(4, node.get("required")) + message(5, _schema(node["schema"]))
+        return message(1, message(1, body))
     query = node["in"] == "query"
-    payload = _bool(1, node.get("required")) + _text(2, node["in"])
-    payload += _text(3, description) + _text(4, node["name"])
-    payload += _text(6 if query else 5, node["type"])
-    return _message(1, _message(2, _message(3 if query else 4, payload)))
+    payload = boolean(1, node.get("required")) + text(2, node["in"])
+    payload += text(3, description) + text(4, node["name"])
+    payload += text(6 if query else 5, node.get("type"))
+    payload += boolean(20 if query else 19, node.get("uniqueItems"))
+    return message(1, message(2, message(3 if query else 4, payload)))
 
 
 def _response(node: Node) -> bytes:
-    payload = _text(1, node["description"])
+    payload = text(1, node.get("description"))
     if "schema" in node:
-        payload += _message(2, _message(1, _schema(node["schema"])))
-    return _message(1, payload)
+        payload += message(2, message(1, _schema(node["schema"])))
+    return message(1, payload)
 
 
 _NUMBERS = {"multipleOf": 6, "maximum": 7, "minimum": 9}
@@ -136,28 +105,28 @@ _COUNTS = {
 
 def _schema(node: Node) -> bytes:
     parts = [
-        _text(1, node.get("$ref")),
-        _text(2, node.get("format")),
-        _text(3, node.get("title")),
-        _text(4, node.get("description")),
+        text(1, node.get("$ref")),
+        text(2, node.get("format")),
+        text(3, node.get("title")),
+        text(4, node.get("description")),
     ]
     if "default" in node:
-        parts.append(_message(5, _any(node["default"])))
+        parts.append(message(5, any_value(node["default"])))
     parts.append(_limits(node))
-    parts.append(_texts(19, node.get("required") or ()))
-    parts.extend(_message(20, _any(value)) for value in node.get("enum") or ())
+    parts.append(texts(19, node.get("required") or ()))
+    parts.extend(message(20, any_value(value)) for value in node.get("enum") or ())
     additional = node.get("additionalProperties")
     if isinstance(additional, dict):
-        parts.append(_message(21, _message(1, _schema(additional))))
+        parts.append(message(21, message(1, _schema(additional))))
     elif isinstance(additional, bool):
-        parts.append(_message(21, _varint(2 << 3) + (b"\x01" if additional else b"\x00")))
+        parts.append(message(21, varint(2 << 3) + (b"\x01" if additional else b"\x00")))
     if node.get("type"):
-        parts.append(_message(22, _text(1, node["type"])))
+        parts.append(message(22, text(1, node["type"])))
     if isinstance(node.get("items"), dict):
-        parts.append(_message(23, _message(1, _schema(node["items"]))))
+        parts.append(message(23, message(1, _schema(node["items"]))))
     if node.get("properties"):
-        parts.append(_message(25, _named(1, node["properties"].items(), _schema)))
-    parts.append(_extensions(31, node))
+        parts.append(message(25, named(1, node["properties"].items(), _schema)))
+    parts.append(extensions(31, node))
     return b"".join(parts)
 
 
@@ -165,12 +134,10 @@ def _limits(node: Node) -> bytes:
     parts = []
     for key, number in _NUMBERS.items():
         if key in node:
-            parts.append(_varint(number << 3 | 1) + struct.pack("<d", node[key]))
-    parts.append(_bool(8, node.get("exclusiveMaximum")))
-    parts.append(_bool(10, node.get("exclusiveMinimum")))
-    parts.extend(
-        _varint(number << 3) + _varint(node[key]) for key, number in _COUNTS.items() if node.get(key)
-    )
-    parts.append(_text(13, node.get("pattern")))
-    parts.append(_bool(16, node.get("uniqueItems")))
+            parts.append(double(number, node[key]))
+    parts.append(boolean(8, node.get("exclusiveMaximum")))
+    parts.append(boolean(10, node.get("exclusiveMinimum")))
+    parts.append(counts(node, _COUNTS))
+    parts.append(text(13, node.get("pattern")))
+    parts.append(boolean(16, node.get("uniqueItems")))
     return b"".join(parts)

@@ -5,10 +5,11 @@ Whole and inline: older kubectl looks for ``dryRun`` among an operation's own pa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tiphys.apis.openapi_definitions import V2_PREFIX, CustomSchemas, render_v2, source_definitions
-from tiphys.apis.openapi_operations import Operation, Parameter, operations
+from tiphys.apis.openapi_operations import Naming, Operation, Parameter, definition_name, operations
 from tiphys.apis.table import ResourceTable
 
 Document = dict[str, Any]
@@ -30,17 +31,10 @@ CODE_TEXTS = {200: "OK", 201: "Created", 202: "Accepted"}
 def document(table: ResourceTable, custom: CustomSchemas, version: str) -> Document:
     """Return the whole document; ``version`` is the server's (``v1.36.0``)."""
     definitions = source_definitions(table, custom)
-    paths: dict[str, Document] = {}
-    for group in table.groups():
-        for served in table.versions(group):
-            for operation in operations(table, group, served):
-                item = paths.setdefault(operation.path, _path_item(operation))
-                item[operation.method] = _operation(operation, definitions)
     return {
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": version},
-        "paths": paths,
-        "definitions": {name: render_v2(name, definitions[name]) for name in sorted(definitions)},
+        **parts(table, definitions),
         "securityDefinitions": {
             "BearerToken": {
                 "description": "Bearer Token authentication",
@@ -51,6 +45,20 @@ def document(table: ResourceTable, custom: CustomSchemas, version: str) -> Docum
         },
         "security": [{"BearerToken": []}],
     }
+
+
+def parts(
+    table: ResourceTable, definitions: Mapping[str, Document], naming: Naming = definition_name
+) -> Document:
+    """Return the paths and definitions of a document; a table may have definitions of its own."""
+    paths: dict[str, Document] = {}
+    for group in table.groups():
+        for served in table.versions(group):
+            for operation in operations(table, group, served, naming):
+                item = paths.setdefault(operation.path, _path_item(operation))
+                item[operation.method] = _operation(operation, definitions)
+    rendered = {name: render_v2(name, definitions[name]) for name in sorted(definitions)}
+    return {"paths": paths, "definitions": rendered}
 
 
 def _path_item(operation: Operation) -> Document:
@@ -72,7 +80,7 @@ def _parameter(parameter: Parameter) -> Document:
     return entry
 
 
-def _operation(operation: Operation, definitions: Document) -> Document:
+def _operation(operation: Operation, definitions: Mapping[str, Document]) -> Document:
     parameters: list[Document] = []
     if operation.body:
         body: Document = {"name": "body", "in": "body", "schema": _ref(operation.body, definitions)}
@@ -99,7 +107,7 @@ def _operation(operation: Operation, definitions: Document) -> Document:
     return entry
 
 
-def _ref(name: str, definitions: Document) -> Document:
+def _ref(name: str, definitions: Mapping[str, Document]) -> Document:
     return {"$ref": V2_PREFIX + name} if name in definitions else {"type": "string"}
 
 

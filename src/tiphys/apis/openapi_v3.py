@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from tiphys.apis.openapi_definitions import V3_PREFIX, Definition, closure, render_v3
-from tiphys.apis.openapi_operations import Operation, Parameter, operations
+from tiphys.apis.openapi_operations import Naming, Operation, Parameter, definition_name, operations
 from tiphys.apis.openapi_v2 import CODE_TEXTS, describe, kind_extension, produces
 from tiphys.apis.table import ResourceTable
 
@@ -26,21 +26,26 @@ def paths_of(table: ResourceTable) -> dict[str, tuple[str, str]]:
 
 def index(hashes: dict[str, str]) -> Document:
     """Return the index; ``hashes`` tells each document's content, so that clients may cache it for ever."""
-    return {
-        "paths": {
-            path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
-            for path, digest in sorted(hashes.items())
-        }
-    }
+    found = {path: {"serverRelativeURL": url_of(path, hashes[path])} for path in sorted(hashes)}
+    return {"paths": found}
+
+
+def url_of(path: str, digest: str) -> str:
+    """Return the URL of one document at one state."""
+    return f"/openapi/v3/{path}?hash={digest}"
 
 
 def document(
-    table: ResourceTable, definitions: dict[str, Definition], gv: tuple[str, str], version: str
+    table: ResourceTable,
+    definitions: dict[str, Definition],
+    gv: tuple[str, str],
+    version: str,
+    naming: Naming = definition_name,
 ) -> Document:
     """Return the document of one group version with every definition that it needs."""
     paths: dict[str, Document] = {}
     needed: set[str] = set()
-    for operation in operations(table, *gv):
+    for operation in operations(table, *gv, naming):
         item = paths.setdefault(operation.path, _path_item(operation))
         item[operation.method] = _operation(operation, definitions)
         needed.update((operation.body, operation.answer))

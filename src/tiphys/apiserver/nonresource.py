@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apis.openapi import OpenApi, Remotes, no_remotes
 from tiphys.apis.openapi_definitions import CustomSchemas, no_custom_schemas
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
@@ -36,10 +37,11 @@ class NonResource:
         custom: CustomSchemas = no_custom_schemas,
         remotes: Remotes = no_remotes,
         debug: Callable[[Request], Response | None] = lambda _request: None,
+        clock: Clock | None = None,
     ) -> None:
         address = f"{options.advertise_address}:{options.secure_port}"
         self._discovery = Discovery(table, address)
-        self._openapi = OpenApiDocs(OpenApi(table, custom, remotes=remotes))
+        self._openapi = OpenApiDocs(OpenApi(table, custom, remotes=remotes), clock or RealClock())
         self._table = table
         self._keys = keys
         self._metrics = metrics

@@ -7,23 +7,31 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from datetime import timedelta
 from typing import Final
 
+from tiphys.apimachinery.clock import Clock
 from tiphys.apis.openapi import OpenApi
+from tiphys.apis.openapi_v3 import url_of
 from tiphys.wire.message import Request, Response
 
 JSON: Final = "application/json"
 _PROTO_V2: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 """Also the answer to the older name with an ``@``, which is no valid media type."""
 _PROTO_V2_OLD: Final = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+_PROTO_V3: Final = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf"
+_PROTO_V3_OLD: Final = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf"
+_V3_TYPES: Final = (JSON, _PROTO_V3, _PROTO_V3_OLD)
 _KEPT: Final = 64
+_YEAR: Final = timedelta(days=365)
 
 
 class OpenApiDocs:
     """Answers requests below ``/openapi``."""
 
-    def __init__(self, documents: OpenApi) -> None:
+    def __init__(self, documents: OpenApi, clock: Clock) -> None:
         self._documents = documents
+        self._clock = clock
         self._tags: OrderedDict[int, tuple[bytes, str]] = OrderedDict()
 
     def handle(self, request: Request, path: str) -> Response | None:
@@ -32,8 +40,6 @@ class OpenApiDocs:
         if path == "/openapi/v2":
             return self._v2(request, _preferred(accept, (JSON, _PROTO_V2, _PROTO_V2_OLD)))
         if path == "/openapi/v3":
-            if not _preferred(accept, (JSON,)):
-                return _not_acceptable()
             return self._tagged(request, self._documents.v3_index(), JSON)
         if path.startswith("/openapi/v3/"):
             return self._v3_group(request, path[len("/openapi/v3/") :])
@@ -47,18 +53,21 @@ class OpenApiDocs:
         return self._tagged(request, self._documents.v2_protobuf(), _PROTO_V2)
 
     def _v3_group(self, request: Request, name: str) -> Response | None:
-        body = self._documents.v3_group(name)
-        if body is None:
+        media_type = _preferred(request.headers.get("accept", ""), _V3_TYPES)
+        digest = self._documents.v3_hash(name)
+        if digest is None:
             return None
-        if not _preferred(request.headers.get("accept", ""), (JSON,)):
+        if not media_type:
             return _not_acceptable()
-        digest = self._documents.v3_hash(name) or ""
         asked = request.query.get("hash", [""])[0]
         if asked and asked != digest:  # of another time: the client shall not keep this answer under it
-            return Response(301, {"location": f"/openapi/v3/{name}?hash={digest}", "vary": "Accept"})
-        response = self._tagged(request, body, JSON, digest)
+            return Response(301, {"location": url_of(name, digest), "vary": "Accept"})
+        documents = self._documents
+        body = documents.v3_group(name) if media_type == JSON else documents.v3_protobuf(name)
+        response = self._tagged(request, body or b"", JSON if media_type == JSON else _PROTO_V3, digest)
         if asked:
             response.headers["cache-control"] = "public, immutable"
+            response.headers["expires"] = f"{self._clock.now() + _YEAR:%a, %d %b %Y %H:%M:%S} UTC"
         return response
 
     def _tagged(self, request: Request, body: bytes, content_type: str, digest: str = "") -> Response:

@@ -134,7 +134,7 @@ class ApiServer:
         self.aggregation = Aggregation(self.backend, [UsageApi(self.backend, self.scraper)])
         nonresource = NonResource(
             self.table, self.options, self.keys, metrics, health, self.custom.source_of,
-            self.aggregation.openapi, self.traffic.debug,
+            self.aggregation.openapi, self.traffic.debug, self._clock,
         )  # fmt: skip
         self.auditor = assemble(self.options.audit, self._clock) if self.options.audit else None
         if self.auditor is not None:

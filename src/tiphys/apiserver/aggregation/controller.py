@@ -41,6 +41,10 @@ class LocalApi(Protocol):
     @property
     def resources(self) -> list[Object]: ...
 
+    def openapi(self) -> RemoteSpec:
+        """Describe it, as the API servers of others describe theirs."""
+        ...
+
     async def handle(self, request: Request) -> Response: ...
 
 
@@ -63,6 +67,7 @@ class Aggregation:
         self._resources: dict[str, list[Object]] = {}
         self._openapi: dict[str, availability.Availability] = {}
         self._specs: tuple[RemoteSpec, ...] = ()
+        self._specs_stale = True
         self._due: dict[str, float] = {}
         self._synced = -1
         self.changes = 0
@@ -100,7 +105,7 @@ class Aggregation:
             self._resources.pop(name, None)
             self._openapi.pop(name, None)
             self._synced = -1
-        self._publish_specs()
+        self._specs_stale = True
         self._changed.set()
 
     async def prime(self) -> None:
@@ -150,11 +155,14 @@ class Aggregation:
         return (group, version) in self._remote or (group, version) in self._local
 
     def openapi(self) -> tuple[RemoteSpec, ...]:
-        """Return what remote APIs publish of themselves: the same tuple until something of it changes."""
+        """Return what APIs beside the table publish: the same tuple until something of it changes."""
+        if self._specs_stale:
+            self._specs_stale = False
+            self._publish_specs()
         return self._specs
 
     def _publish_specs(self) -> None:
-        specs = []
+        specs = [api.openapi() for key, api in self._local.items() if key not in self._remote]
         for name in sorted(self._openapi):
             service, found = self._known.get(name), self._openapi[name]
             if service is not None and objects.is_remote(service):
@@ -240,7 +248,7 @@ class Aggregation:
         if found.ok:
             self._resources[name] = found.resources
             self._openapi[name] = found
-            self._publish_specs()
+            self._specs_stale = True
         changed = objects.with_condition(
             service, ok=found.ok, reason=found.reason, message=found.message,
             now=rfc3339(self._backend.clock.now()),

@@ -17,10 +17,12 @@ from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import BadRequest, MethodNotAllowed, NotFound
 from tiphys.apimachinery.fields import parse_field_selector
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.openapi_merge import RemoteSpec
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.negotiation import Format, accept_format
 from tiphys.apiserver.objects import Cached, Selection
 from tiphys.apiserver.requestinfo import RequestInfo, parse
+from tiphys.apiserver.usage import openapi
 from tiphys.apiserver.usage.samples import Usage
 from tiphys.apiserver.usage.scraper import Scraper
 from tiphys.wire.message import Request, Response
@@ -64,6 +66,10 @@ class UsageApi:
              "verbs": ["get", "list"]}
             for plural, kind in _KINDS.items()
         ]  # fmt: skip
+
+    def openapi(self) -> RemoteSpec:
+        """Return the documents of this group version."""
+        return openapi.spec()
 
     async def handle(self, request: Request) -> Response:
         """Answer an authorized request. Raises NotFound, MethodNotAllowed, BadRequest."""
