@@ -368,6 +368,21 @@ FAULTS: dict[str, tuple[dict[str, Any], type[StatusError], str]] = {
         "failed to create typed patch object (/g; demo.io/v1, Kind=Gadget): "
         '.spec.parts[name="x"].ports: duplicate entries for key [number=1,protocol="TCP"]',
     ),
+    "doubled keys": (
+        gadget({"parts": [{"name": "x"}, {"name": "x"}, {"name": "y"}, {"name": "y"}]}),
+        StatusError,
+        "failed to create typed patch object (/g; demo.io/v1, Kind=Gadget): errors:\n"
+        '  .spec.parts: duplicate entries for key [name="x"]\n'
+        '  .spec.parts: duplicate entries for key [name="y"]',
+    ),
+    "types": (
+        gadget({"size": "3", "parts": {"name": "x"}, "flag": {}}),
+        StatusError,
+        "failed to create typed patch object (/g; demo.io/v1, Kind=Gadget): errors:\n"
+        "  .spec.size: expected numeric (int or float), got string\n"
+        "  .spec.parts: expected list, got &{map[name:x]}\n"
+        "  .spec.flag: expected boolean, got &{map[]}",
+    ),
 }
 
 

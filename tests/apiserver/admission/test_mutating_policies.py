@@ -167,9 +167,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a wrong type": (
         apply("Object{data: Object.data{x: 1}}"),
-        'error applying patch: failed to convert patch object to typed object: ConfigMap in version "v1" '
-        "cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field "
-        "ConfigMap.data of type string",
+        "error applying patch: failed to convert patch object to typed object: .data.x: expected string, "
+        "got &value.valueUnstructured{Value:1}",
     ),
 }  # fmt: skip
 

@@ -328,6 +328,24 @@ APPLIED = {
         "failed to create typed patch object (/a; /v1, Kind=ConfigMap): errors:\n"
         "  .metadata.bogus: field not declared in schema\n  .bogus: field not declared in schema",
     ),
+    "of another type": (
+        b"data: {x: 5, y: [a, 1000000], z: {b: true}}\nimmutable: x\nbinaryData: [1]", 500,
+        "failed to create typed patch object (/a; /v1, Kind=ConfigMap): errors:\n"
+        "  .data.x: expected string, got &value.valueUnstructured{Value:5}\n"
+        '  .data.y: expected string, got &value.valueUnstructured{Value:[]interface {}{"a", 1e+06}}\n'
+        '  .data.z: expected string, got &value.valueUnstructured{Value:map[string]interface {}{"b":true}}\n'
+        "  .immutable: expected boolean, got &{x}\n"
+        "  .binaryData: expected map, got &{[1]}",
+    ),
+    "metadata of another type": (
+        b"metadata: x", 500,
+        "failed to create typed patch object (/; /v1, Kind=ConfigMap): .metadata: expected map, got &{x}",
+    ),
+    "right for the schema, wrong for its type": (
+        b"binaryData: {x: '&'}", 500,
+        "failed to convert new object (/a; /v1, Kind=ConfigMap) to proper version: unable to convert "
+        "unstructured object to /v1, Kind=ConfigMap: illegal base64 data at input byte 0",
+    ),
     "doubled": (
         b"data:\n  x: y\n  x: z\n", 400,
         "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n"

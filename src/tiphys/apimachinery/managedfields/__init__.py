@@ -3,7 +3,7 @@
 ``update`` follows creates, updates and patches; ``apply`` is server-side apply.
 """
 
-from tiphys.apimachinery.managedfields.apply import apply, claimed_fields
+from tiphys.apimachinery.managedfields.apply import apply, claimed_fields, described_object
 from tiphys.apimachinery.managedfields.update import update
 
-__all__ = ["apply", "claimed_fields", "update"]
+__all__ = ["apply", "claimed_fields", "described_object", "update"]

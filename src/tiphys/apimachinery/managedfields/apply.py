@@ -117,7 +117,9 @@ def apply(
         managed = _managers(live, base, request)
         result, managed = _applied_or_upgraded(base, managed, request, force=force)
     except FieldsError as error:
-        raise StatusError(f"failed to create typed live object ({_described(base)}): {error}") from error
+        raise StatusError(
+            f"failed to create typed live object ({described_object(base)}): {error}"
+        ) from error
     if manager == _KUBECTL:
         _renew_last_applied(result, applied)
     entries.put(result, managed)
@@ -125,16 +127,18 @@ def apply(
 
 
 def claimed_fields(applied: Object, schema: Schema | None) -> Node:
-    """Return the fields that an applied object claims. Raises StatusError for what is not in the schema."""
+    """Return the fields that an applied object claims. Raises StatusError for what the schema has not."""
     try:
         return applied_fields(applied, schema)
     except FieldsError as error:
-        described = _described(applied)
+        described = described_object(applied)
         raise StatusError(f"failed to create typed patch object ({described}): {error}") from error
 
 
-def _described(obj: Object) -> str:
+def described_object(obj: Object) -> str:
+    """Return an object's name and kind as the API's faults of apply show them."""
     metadata = obj.get("metadata") or {}
+    metadata = metadata if isinstance(metadata, dict) else {}
     version = obj.get("apiVersion", "")
     group, plain = split_api_version(version)
     kind = f"{group}/{plain}, Kind={obj.get('kind', '')}"

@@ -242,8 +242,8 @@ def applied_fields(obj: Object, schema: Schema | None) -> Node:
     """Return the fields that an applied object claims: leaves, list items and map keys.
 
     Raises:
-        FieldsError: fields that the schema does not know, or lists whose items have no or equal names; each
-            text starts with the path.
+        FieldsError: fields that the schema does not know, values of another type than it says, or lists whose
+            items have no or equal names; each text starts with the path.
     """
     faults: list[str] = []
     found = _applied(obj, root_shape(schema), "", faults)
@@ -259,6 +259,9 @@ def fields_of(obj: Object, shape: Shape) -> Node:
 
 def _applied(value: Any, shape: Shape, path: str, faults: list[str] | None) -> Node | None:
     """Return a value's node; None for an empty list, which claims nothing. ``faults`` None: no checks."""
+    if faults is not None and type(value) not in shape.types and (why := shape.refuses(value)):
+        faults.append(f"{path}: {why}")
+        return LEAF
     if isinstance(value, dict):
         if shape.walked_map:
             return _applied_map(value, shape, path, faults)
@@ -280,10 +283,11 @@ def _applied_map(value: Object, shape: Shape, path: str, faults: list[str] | Non
         if faults is not None and not shape.knows(key):
             faults.append(f"{here}: field not declared in schema")
             break  # one of each map is told
-        if item is None or item == {}:
+        child = shape.child(key)
+        if item is None or (item == {} and (faults is None or not child.refuses(item))):
             node["f:" + key] = LEAF
             continue
-        found = _applied(item, shape.child(key), here, faults)
+        found = _applied(item, child, here, faults)
         if key not in shape.declared:
             node["f:" + key] = as_member(found) if found else LEAF
         elif found is not None:
@@ -304,7 +308,6 @@ def _applied_list(value: list[Any], shape: Shape, path: str, faults: list[str] |
             break
         if faults is not None and element in node:
             faults.append(f"{path}: duplicate entries for key {element_text(element)}")
-            break
         found = _applied(item, shape.item, "" if faults is None else path + element_text(element), faults)
         node[element] = as_member(found) if found else LEAF
     return node or None

@@ -11,8 +11,10 @@ from typing import Any, Final
 
 import orjson
 
+from tiphys.apimachinery import go_text
 from tiphys.apimachinery.managedfields.fieldset import FieldsError, key_element, value_element
 from tiphys.apimachinery.memo import Memo
+from tiphys.apimachinery.schema.build import FREE_FORM
 from tiphys.apimachinery.schema.node import MISSING, Schema
 
 _VALUE_FIELDS: Final[dict[str, tuple[str, ...]]] = {
@@ -44,6 +46,17 @@ _VALUE_FIELDS: Final[dict[str, tuple[str, ...]]] = {
 """Fields that are never absent for upstream, being plain structs (or lists it writes even when empty): they
 come into being with their parent, so nobody owns them, only what is in them."""
 
+_KINDS: Final = {
+    "integer": "numeric", "number": "numeric", "boolean": "boolean", "array": "list", "object": "map"
+}  # fmt: skip
+_TYPES: Final[dict[str, frozenset[type]]] = {
+    "": frozenset(),
+    "string": frozenset((str,)),
+    "numeric": frozenset((int, float)),
+    "boolean": frozenset((bool,)),
+    "list": frozenset((list,)),
+    "map": frozenset((dict,)),
+}
 _REMEMBERED: Final = "io.k8s.api.core.v1.PodSpec"
 _ALWAYS_VALUE = frozenset(("metadata", "spec", "status"))
 
@@ -59,9 +72,11 @@ class Shape:
         "_keys",
         "_rest",
         "declared",
+        "kind",
         "list_kind",
         "memory",
         "open_map",
+        "types",
         "values",
         "walked_map",
     )
@@ -74,6 +89,9 @@ class Shape:
         self.declared = frozenset(self._fields)
         self.open_map = schema is None or schema.preserve_unknown
         """Undeclared fields are let in, and walked without a schema."""
+        self.kind = _kind(schema)
+        """What a value has to be, as faults name it; empty where anything goes."""
+        self.types = _TYPES[self.kind]
         self.walked_map = schema is None or _is_walked_map(schema)
         """False: a map is one leaf."""
         self.list_kind = ""
@@ -95,6 +113,17 @@ class Shape:
                     self._key_defaults[key] = default
         if schema is not None:
             self._rest = schema.items if schema.type == "array" else schema.additional
+
+    def refuses(self, value: Any) -> str:
+        """Say why a value is not of the schema's kind; empty when it is. Null is of every kind."""
+        if not self.types or type(value) in self.types or value is None:
+            return ""
+        if self.kind == "numeric":
+            return f"expected numeric (int or float), got {go_text.type_name(value)}"
+        value = go_text.as_floats(value)
+        if self.kind == "string":
+            return f"expected string, got &value.valueUnstructured{{Value:{go_text.syntax(value)}}}"
+        return f"expected {self.kind}, got &{{{go_text.plain(value)}}}"
 
     def child(self, key: str) -> Shape:
         """Return the shape of a field or map value."""
@@ -156,6 +185,14 @@ class Shape:
         return not isinstance(value, list) or not self.list_kind
 
 
+def _kind(schema: Schema | None) -> str:
+    if schema is None or schema.int_or_string or schema.name in FREE_FORM:
+        return ""
+    if schema.type == "string":
+        return "string" if schema.format in (None, "", "byte") else ""
+    return _KINDS.get(schema.type or "", "")
+
+
 def _is_walked_map(schema: Schema) -> bool:
     if schema.map_type == "atomic":
         return False
@@ -188,11 +225,11 @@ def _shape(schema: Schema) -> Shape:
 
 
 def _object_meta() -> Schema:
-    text = Schema(type="string")
+    text, time = Schema(type="string"), Schema(type="string", format="date-time")
     texts = Schema(type="object", additional=text)
     owner = Schema(type="object", map_type="atomic", properties={"uid": text})
     fields = dict.fromkeys(("name", "generateName", "namespace", "selfLink", "uid", "resourceVersion"), text)
-    fields |= dict.fromkeys(("creationTimestamp", "deletionTimestamp", "clusterName"), text)
+    fields |= {"creationTimestamp": time, "deletionTimestamp": time, "clusterName": text}
     fields |= {name: Schema(type="integer") for name in ("generation", "deletionGracePeriodSeconds")}
     fields |= {"labels": texts, "annotations": texts}
     fields["finalizers"] = Schema(type="array", items=text, list_type="set")

@@ -15,6 +15,7 @@ from operator import itemgetter
 from typing import Any, cast
 
 from tiphys.apimachinery.errors import BadRequest, StatusError
+from tiphys.apimachinery.go_text import plain
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.schema.node import Schema
 
@@ -249,28 +250,13 @@ def _merge_value(item: Any, key: str) -> Any:
     if not isinstance(item, dict):
         raise StatusError(f"expected a map[string]interface {{}}, but received a {type(item).__name__}")
     if key not in item:
-        raise StatusError(f"map: {_go_map(item)} does not contain declared merge key: {key}")
+        raise StatusError(f"map: {plain(item)} does not contain declared merge key: {key}")
     value = item[key]
     return repr(value) if isinstance(value, (dict, list)) else value
 
 
-def _go_map(item: Object) -> str:
-    return "map[" + " ".join(f"{key}:{go_text(item[key])}" for key in sorted(item)) + "]"
-
-
-def go_text(value: object) -> str:
-    """Return a JSON value as the API's messages print it: ``map[a:1 b:[x y]]``."""
-    if isinstance(value, dict):
-        return _go_map(value)
-    if isinstance(value, list):
-        return f"[{' '.join(map(go_text, value))}]"
-    if value is None:
-        return "<nil>"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _unknown_directive(directive: Any, patch: Object) -> StatusError:
-    return StatusError(f"unknown patch type: {directive} in map: {_go_map(patch)}")
+    return StatusError(f"unknown patch type: {directive} in map: {plain(patch)}")
 
 
 def _new_value(value: Any) -> Any:

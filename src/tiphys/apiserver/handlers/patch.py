@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tiphys.apimachinery import field_errors
-from tiphys.apimachinery.errors import BadRequest, Invalid, NotFound, UnsupportedMediaType
+from tiphys.apimachinery import field_errors, go_text, managedfields
+from tiphys.apimachinery.errors import BadRequest, Invalid, NotFound, StatusError, UnsupportedMediaType
 from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.patch import json_patch, merge, strategic
 from tiphys.apimachinery.schema.walk import DecodeError
@@ -119,7 +119,7 @@ def _patched(call: Call, kind: str, patch: object, live: Object) -> Object:
 def _shown(call: Call, kind: str, patch: object, live: Object) -> str:
     """Return what faults show: a strategic merge patch itself, of others what they make of the object."""
     if kind == STRATEGIC_PATCH:
-        return strategic.go_text(patch)
+        return go_text.plain(patch)
     return machinery.dumps(_patched(call, kind, patch, live)).decode()
 
 
@@ -140,19 +140,30 @@ def decode_applied(call: Call, gvk: GVK, options: WriteOptions) -> Object:
     if not isinstance(applied, dict) or not applied.get("kind") or not applied.get("apiVersion"):
         raise BadRequest("error decoding YAML: Object 'Kind' is missing")
     bodies.check_kind(applied, gvk, call)
-    if not isinstance(applied.setdefault("metadata", {}), dict):
-        raise BadRequest("metadata must be an object")
-    if applied["metadata"].get("managedFields"):
+    metadata = applied.get("metadata")
+    if isinstance(metadata, dict) and metadata.get("managedFields"):
         raise BadRequest("metadata.managedFields must be nil")
     ownership.check_declared(applied, gvk, call.resource)
     bodies.report_doubled(call, duplicates, options.field_validation)
-    resource = call.resource if gvk == call.resource.gvk else None
-    faults = machinery.decode_in_place(applied, gvk, resource)
-    bodies.report(call, gvk, faults, options.field_validation)
+    bodies.report(call, gvk, _decoded(call, applied, gvk), options.field_validation)
     applied.setdefault("metadata", {})
     meta_rules.check_name(applied, call.name)
     meta_rules.check_namespace(applied, call.resource, call.namespace)
     return applied
+
+
+def _decoded(call: Call, applied: Object, gvk: GVK) -> list[str]:
+    """Bring an applied object into shape; return unknown fields. A schema lets more through than a type."""
+    try:
+        return machinery.decode_in_place(applied, gvk, call.resource if gvk == call.resource.gvk else None)
+    except BadRequest as error:
+        if not isinstance(error.__cause__, DecodeError):
+            raise
+        kind = f"{gvk.group}/{gvk.version}, Kind={gvk.kind}"
+        raise StatusError(
+            f"failed to convert new object ({managedfields.described_object(applied)}) to proper version: "
+            f"unable to convert unstructured object to {kind}: {error.__cause__.restoring}"
+        ) from error
 
 
 async def _apply(call: Call, options: WriteOptions) -> Response:
