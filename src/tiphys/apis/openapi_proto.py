@@ -6,6 +6,8 @@ written. Extensions and defaults travel as YAML text, for which JSON will do.
 
 from __future__ import annotations
 
+import struct
+
 from tiphys.apis.openapi_wire import (
     Node,
     any_value,
@@ -51,6 +53,16 @@ def _api_key(node: Node) -> bytes:
 _METHODS = {"get": 2, "put": 3, "post": 4, "delete": 5, "options": 6, "head": 7, "patch": 8}
 
 
+def readable(paths: Node, definitions: Node) -> bool:
+    """Tell whether parts of a document that others wrote can be part of ours."""
+    try:
+        named(2, paths.items(), _path_item)
+        named(1, definitions.items(), _schema)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError, struct.error):
+        return False
+    return True
+
+
 def _path_item(node: Node) -> bytes:
     methods = b"".join(
         message(number, _operation(node[method])) for method, number in _METHODS.items() if method in node
@@ -62,6 +74,7 @@ def _operation(node: Node) -> bytes:
     return b"".join(
         (
             texts(1, node.get("tags") or ()),
+            text(2, node.get("summary")),
             text(3, node.get("description")),
             text(5, node.get("operationId")),
             texts(6, node.get("produces") or ()),
@@ -69,27 +82,40 @@ def _operation(node: Node) -> bytes:
             b"".join(message(8, _parameter(item)) for item in node.get("parameters") or ()),
             message(9, named(1, (node.get("responses") or {}).items(), _response)),
             texts(10, node.get("schemes") or ()),
+            boolean(11, node.get("deprecated")),
             extensions(13, node),
         )
     )
 
 
+_PLACES = {"header": 1, "formData": 2, "query": 3, "path": 4}
+
+
 def _parameter(node: Node) -> bytes:
-    """Return a ParametersItem: a body parameter, or one of query or path."""
+    """Return a ParametersItem: a body parameter, one of another place, or a reference."""
+    if "$ref" in node:
+        return _reference(node)
     description = node.get("description")
     if node["in"] == "body":
         body = text(1, description) + text(2, node["name"]) + text(3, "body")
         body += boolean(4, node.get("required")) + message(5, _schema(node["schema"]))
         return message(1, message(1, body))
-    query = node["in"] == "query"
+    place = _PLACES[node["in"]]
+    shift = node["in"] in ("formData", "query")  # these have a field more before the type
     payload = boolean(1, node.get("required")) + text(2, node["in"])
     payload += text(3, description) + text(4, node["name"])
-    payload += text(6 if query else 5, node.get("type"))
-    payload += boolean(20 if query else 19, node.get("uniqueItems"))
-    return message(1, message(2, message(3 if query else 4, payload)))
+    payload += text(5 + shift, node.get("type"))
+    payload += boolean(19 + shift, node.get("uniqueItems"))
+    return message(1, message(2, message(place, payload)))
+
+
+def _reference(node: Node) -> bytes:
+    return message(2, text(1, node["$ref"]) + text(2, node.get("description")))
 
 
 def _response(node: Node) -> bytes:
+    if "$ref" in node:
+        return _reference(node)
     payload = text(1, node.get("description"))
     if "schema" in node:
         payload += message(2, message(1, _schema(node["schema"])))
@@ -121,7 +147,8 @@ def _schema(node: Node) -> bytes:
     elif isinstance(additional, bool):
         parts.append(message(21, varint(2 << 3) + (b"\x01" if additional else b"\x00")))
     if node.get("type"):
-        parts.append(message(22, text(1, node["type"])))
+        kinds = node["type"] if isinstance(node["type"], list) else [node["type"]]
+        parts.append(message(22, texts(1, kinds)))
     if isinstance(node.get("items"), dict):
         parts.append(message(23, message(1, _schema(node["items"]))))
     if node.get("properties"):

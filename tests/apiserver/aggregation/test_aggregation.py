@@ -255,6 +255,31 @@ async def test_openapi_v2_has_remote_paths(api: Any, extension: Extension) -> No
     assert (await api("GET", "/openapi/v2")).headers["etag"] == before.headers["etag"]
 
 
+PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+
+
+async def test_openapi_v2_is_protobuf_too(api: Any, extension: Extension) -> None:
+    await available(api, extension)
+    answer = await api("GET", "/openapi/v2", accept=PROTOBUF)
+    assert answer.status == 200
+    assert f"{GROUP_VERSION}/pods".encode() in answer.raw
+
+
+@pytest.mark.parametrize(
+    "broken", [{"paths": {f"{GROUP_VERSION}/pods": {"get": {"tags": 3}}}}, {"paths": 3}, {"definitions": []}]
+)
+async def test_a_bad_document_of_a_remote_api_spoils_nothing(
+    api: Any, extension: Extension, monkeypatch: pytest.MonkeyPatch, broken: dict[str, Any]
+) -> None:
+    monkeypatch.setitem(PUBLISHED, "/openapi/v2", {"swagger": "2.0", **broken})
+    before = await api("GET", "/openapi/v2", accept=PROTOBUF)
+    await available(api, extension)
+    for accept in ("application/json", PROTOBUF):
+        answer = await api("GET", "/openapi/v2", accept=accept)
+        assert (answer.status, f"{GROUP_VERSION}/pods".encode() in answer.raw) == (200, False)
+    assert answer.raw == before.raw
+
+
 UNAVAILABLE = {
     "no service": (
         False, None, "ServiceNotFound", 'service/metrics in "kube-system" is not present'

@@ -13,6 +13,7 @@ from http import HTTPStatus
 import orjson
 
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.openapi_proto import readable
 from tiphys.apiserver.admission.lookup import find
 from tiphys.apiserver.aggregation.front_proxy import FrontProxy, headers_for
 from tiphys.apiserver.authn.user import MASTERS, User
@@ -153,7 +154,13 @@ async def _openapi(
     v2, v3 = found
     entry = (v3.get("paths") or {}).get(path.removeprefix("/")) if isinstance(v3.get("paths"), dict) else None
     url = entry.get("serverRelativeURL") if isinstance(entry, dict) else None
-    return v2 if v2.get("swagger") else None, url if isinstance(url, str) else ""
+    return v2 if _is_document(v2) else None, url if isinstance(url, str) else ""
+
+
+def _is_document(v2: Object) -> bool:
+    """Tell whether an OpenAPI v2 document can be joined with ours; one that cannot spoils nothing."""
+    parts = [v2.get(key) or {} for key in ("paths", "definitions")]
+    return bool(v2.get("swagger")) and all(isinstance(one, dict) for one in parts) and readable(*parts)
 
 
 def _resources(body: bytes) -> list[Object]:
