@@ -27,6 +27,9 @@ class NoCgroups:
     def apply(self, pod):
         pass
 
+    def memory_usage(self, pod):
+        return None
+
     def remove(self, uid):
         pass
 

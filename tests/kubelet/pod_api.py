@@ -13,6 +13,8 @@ class PodApi(FakeApi):
     def _settle(self, gvr, namespace, name, old, new):
         if gvr != PODS:
             return super()._settle(gvr, namespace, name, old, new)
+        if conditions := (new.get("status") or {}).get("conditions"):
+            new["status"]["conditions"] = [item for item in conditions if item.get("$patch") != "delete"]
         if new != old:
             self._store(gvr, (namespace, name), new, "MODIFIED")
         return copy_object(self.objects[gvr][namespace, name])

@@ -192,19 +192,19 @@ def test_backoff_grows_and_is_shown():
         pytest.param(
             PodState(unhealthy={"c0": Unhealthy("liveness")}),
             container(),
-            [Kill("c0", "c", "Container c failed liveness probe, will be restarted", 30.0)],
+            [Kill("c0", "c", "Container c failed liveness probe, will be restarted", 30.0, renew=True)],
             id="liveness",
         ),
         pytest.param(
             PodState(unhealthy={"c0": Unhealthy("startup", 3)}),
             container(),
-            [Kill("c0", "c", "Container c failed startup probe, will be restarted", 3.0)],
+            [Kill("c0", "c", "Container c failed startup probe, will be restarted", 3.0, renew=True)],
             id="startup, its own grace",
         ),
         pytest.param(
             PodState(),
             container(image="new"),
-            [Kill("c0", "c", "Container c definition changed, will be restarted", 30.0)],
+            [Kill("c0", "c", "Container c definition changed, will be restarted", 30.0, renew=True)],
             id="new image",
         ),
         pytest.param(

@@ -109,6 +109,17 @@ class Cgroups:
             return {"memory.limit_in_bytes": str(memory)}
         return {}
 
+    def memory_usage(self, pod: Object) -> int | None:
+        """Return the bytes that all of the pod uses, or None where nothing tells."""
+        parent = self.parent(pod)
+        name = "memory.current" if self.version == 2 else "memory.usage_in_bytes"
+        for tree in self._hierarchies() if parent else ():
+            try:
+                return int((tree / parent[1:] / name).read_text())
+            except (OSError, ValueError):
+                continue
+        return None
+
     def remove(self, uid: str) -> None:
         """Remove the pod's cgroup wherever it is; one that is still in use stays for the next time."""
         if not self.usable:

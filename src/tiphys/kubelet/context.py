@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.meta import Object
 from tiphys.client.rest import Client
-from tiphys.kubelet.admission import Rejection
+from tiphys.kubelet.allocator import Allocator
 from tiphys.kubelet.cgroups import Cgroups
 from tiphys.kubelet.downward import PodAddresses
 from tiphys.kubelet.images import Images, Recorder
@@ -36,7 +36,7 @@ class NodeContext:
     settings: NodeSettings
     services: Callable[[], list[Object]]
     """All Services of the cluster, for variables."""
-    admit: Callable[[Object], Rejection | None]
+    allocator: Allocator
     on_gone: Callable[[str], None]
     """A worker has finished with a pod for good: its UID."""
     node_hosts: str = "/etc/hosts"

@@ -20,7 +20,8 @@ from tiphys.apimachinery.quantity import parse
 from tiphys.client.informer import Informer, InformerSet
 from tiphys.client.kinds import PODS, SERVICES
 from tiphys.client.rest import Client
-from tiphys.kubelet.admission import NodeCapacity, Rejection, admit, finished
+from tiphys.kubelet.admission import NodeCapacity, Rejection, finished
+from tiphys.kubelet.allocator import Allocator
 from tiphys.kubelet.cgroups import Cgroups
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.cri.client import CriClient
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 
 _RUNTIME_WAIT_S = 5.0
 _TOKENS_S = 30.0
+_RESIZES_S = 180.0
 _LOGS_S = 10.0
 _IMAGES_S = 300.0
 _WORKER_RETRY_S = 2.0
@@ -121,6 +123,7 @@ class Kubelet:
             group.create_task(self._every(options.relist_s, node.cache.relist, "relist"))
             group.create_task(self._every(options.housekeeping_s, keeper.sweep, "housekeeping"))
             group.create_task(self._every(_TOKENS_S, self._renew_tokens, "tokens"))
+            group.create_task(self._every(_RESIZES_S, self._retry_resizes, "resizes"))
             group.create_task(
                 self._every(
                     _LOGS_S, lambda: keeper.rotate_logs(options.log_max_bytes, options.log_max_files), "logs"
@@ -207,7 +210,9 @@ class Kubelet:
                 node_memory_bytes=machine.memory_bytes,
             ),
             services=self._services.list,
-            admit=self._admit,
+            allocator=Allocator(
+                options.root_dir / "allocations", self._all_pods, self._capacity, recorder, self._poke
+            ),
             on_gone=self._on_gone,
             host_ips=options.node_ips,
         )
@@ -217,16 +222,14 @@ class Kubelet:
         quantity = parse(self.reporter.allocatable[name])
         return int(quantity.milli() if name == "cpu" else quantity.value())
 
-    def _admit(self, pod: Object) -> Rejection | None:
+    def _all_pods(self) -> dict[str, Object]:
+        return {uid: worker.pod for uid, worker in self.workers.items()}
+
+    def _capacity(self) -> NodeCapacity:
         assert self.reporter is not None
         allocatable = {name: self._amount(name) for name in self.reporter.allocatable}
         labels = dict(self.reporter.node["metadata"].get("labels") or {})
-        capacity = NodeCapacity(
-            allocatable, labels, self.options.allowed_unsafe_sysctls, self.reporter.pressures
-        )
-        uid = pod["metadata"]["uid"]
-        others = [worker.pod for key, worker in self.workers.items() if key != uid]
-        return admit(pod, others, capacity)
+        return NodeCapacity(allocatable, labels, self.options.allowed_unsafe_sysctls, self.reporter.pressures)
 
     async def _first_relist(self, node: NodeContext) -> None:
         while True:
@@ -303,6 +306,11 @@ class Kubelet:
             worker = self.workers.get(uid)
             if worker is not None:
                 worker.refresh_volumes()
+
+    async def _retry_resizes(self) -> None:
+        assert self.node is not None
+        self.node.allocator.sweep()
+        self.node.allocator.retry()
 
     async def _renew_tokens(self) -> None:
         for uid, worker in list(self.workers.items()):

@@ -16,15 +16,25 @@ from typing import Any
 from tiphys.apimachinery.clock import parse_time
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.admission import Rejection, finished
+from tiphys.kubelet.allocation import ResizeState
 from tiphys.kubelet.containers import container_hash
 from tiphys.kubelet.resize import Resize, Resources, plan_resizes
 from tiphys.kubelet.resources import is_sidecar
-from tiphys.kubelet.restarts import BackoffEntry, format_delay, next_backoff, should_restart, wait_left_s
+from tiphys.kubelet.restarts import (
+    BackoffEntry,
+    format_delay,
+    next_backoff,
+    restart_policy,
+    should_restart,
+    wait_left_s,
+)
 from tiphys.kubelet.runtime import CONTAINER_HASH, Container, ContainerState, RuntimePod
 from tiphys.kubelet.security import pod_text
 
 START = "start"
 """Key of ``busy`` while a sandbox is made or containers are started; kills go by container id."""
+RESIZE = "resize"
+"""Key of ``busy`` while containers are changed in place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,10 @@ class PodState:
     """Earliest next try by container name, after a failed pull or start; START for the sandbox."""
     applied: Mapping[str, Resources] = field(default_factory=dict)
     """Resources changed in place since a container's start, by its id."""
+    resize: ResizeState = field(default_factory=ResizeState)
+    """How far a change of the pod's resources has come."""
+    renewed: frozenset[str] = frozenset()
+    """Ids of containers that were killed to be started anew, however they ended."""
     rejection: Rejection | None = None
     """Refused, evicted or over its deadline: the pod is Failed whatever its containers say."""
     termination: Termination | None = None
@@ -98,6 +112,8 @@ class Kill:
     name: str
     message: str
     grace_s: float
+    renew: bool = False
+    """Another one starts in its place whatever its exit code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +240,13 @@ class _Planner:
         """Whether every container has ended for good; sidecars and debuggers do not keep a pod alive."""
         for container in self.pod["spec"]["containers"]:
             latest = self.runtime.latest(container["name"])
-            if latest is None or latest.running or should_restart(self.pod, container, latest):
+            if latest is None or latest.running or self._restarts(container, latest):
                 return False
         return True
+
+    def _restarts(self, container: dict[str, Any], latest: Container | None) -> bool:
+        renewed = latest is not None and latest.id in self.state.renewed
+        return renewed or should_restart(self.pod, container, latest)
 
     def _result(self) -> Plan:
         resizes = plan_resizes(self.pod, self.runtime, self.state.applied)
@@ -234,9 +254,13 @@ class _Planner:
         for item in resizes:
             if item.restart and item.container_id not in doomed:
                 message = f"Container {item.name} resize requires restart"
-                self.kills.append(Kill(item.container_id, item.name, message, grace_period_s(self.pod)))
+                grace = grace_period_s(self.pod)
+                self.kills.append(Kill(item.container_id, item.name, message, grace, renew=True))
+        in_place = [item for item in resizes if not item.restart and item.container_id not in doomed]
+        if in_place and self._held_back(RESIZE):
+            in_place = []
         return Plan(
-            resizes=tuple(item for item in resizes if not item.restart and item.container_id not in doomed),
+            resizes=tuple(in_place),
             kills=tuple(self.kills),
             starts=tuple(self.starts),
             remove=self._garbage(),
@@ -324,7 +348,7 @@ class _Planner:
         latest = self.runtime.latest(container["name"])
         if latest is not None and latest.running:
             self._check_running(container, latest)
-        elif should_restart(self.pod, container, latest):
+        elif self._restarts(container, latest):
             self._start(container, latest)
 
     def _check_running(self, container: dict[str, Any], running: Container) -> None:
@@ -335,13 +359,15 @@ class _Planner:
         if condemned is not None:
             message = f"Container {name} failed {condemned.probe} probe, will be restarted"
             grace = condemned.grace_s
+            renew = restart_policy(self.pod, container) != "Never"
         elif known_hash and known_hash != container_hash(container):
             message, grace = f"Container {name} definition changed, will be restarted", None
+            renew = True
         else:
             return
         if running.id not in self.state.busy:
             seconds = grace_period_s(self.pod) if grace is None else float(grace)
-            self.kills.append(Kill(running.id, name, message, seconds))
+            self.kills.append(Kill(running.id, name, message, seconds, renew))
 
     def _start(self, container: dict[str, Any], previous: Container | None) -> None:
         """Start now, or note when; ``previous`` is the last container of that name."""

@@ -14,6 +14,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.client.kinds import PODS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
+from tiphys.kubelet.allocation import RESIZE_IN_PROGRESS, RESIZE_PENDING
 from tiphys.kubelet.status import OWN_CONDITIONS
 
 log = logging.getLogger(__name__)
@@ -39,12 +40,17 @@ def status_patch(current: dict[str, Any], wanted: dict[str, Any]) -> dict[str, A
             patch[key] = want
     have_conditions = {item.get("type"): item for item in current.get("conditions") or ()}
     own = [item for item in wanted.get("conditions") or () if item["type"] in OWN_CONDITIONS]
-    if any(not _same(have_conditions.get(item["type"]), item) for item in own):
+    gone = [
+        {"type": kind, "$patch": "delete"}
+        for kind in (RESIZE_PENDING, RESIZE_IN_PROGRESS)
+        if kind in have_conditions and all(item["type"] != kind for item in own)
+    ]
+    if gone or any(not _same(have_conditions.get(item["type"]), item) for item in own):
         # A field that a condition lost must be said to be gone.
         patch["conditions"] = [
             {**{key: None for key in have_conditions.get(item["type"], {}) if key not in item}, **item}
             for item in own
-        ]
+        ] + gone
     return patch
 
 

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from tiphys.apimachinery.errors import NotFound, StatusError
@@ -20,11 +21,21 @@ from tiphys.client.transport import TransportError
 from tiphys.kubelet.admission import Rejection, finished
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.hooks import HookFailure, run_hook
-from tiphys.kubelet.lifecycle import START, Kill, Plan, PodState, Termination, grace_period_s, plan
+from tiphys.kubelet.lifecycle import (
+    RESIZE,
+    START,
+    Kill,
+    Plan,
+    PodState,
+    Termination,
+    grace_period_s,
+    plan,
+)
+from tiphys.kubelet.pod_resize import PodResizer
 from tiphys.kubelet.pod_start import PodStarter, find_container, hook_target
 from tiphys.kubelet.pod_status import StatusWriter
 from tiphys.kubelet.probes.manager import PodProbes
-from tiphys.kubelet.resize import Resize
+from tiphys.kubelet.resize import Resize, plan_resizes
 from tiphys.kubelet.resources import is_sidecar
 from tiphys.kubelet.runtime import RUNTIME_ERRORS, RuntimeFailure, RuntimePod, RuntimeUnavailable
 from tiphys.kubelet.status import StatusInputs, make_status
@@ -34,6 +45,7 @@ log = logging.getLogger(__name__)
 
 _RUNTIME_RETRY_S = 1.0
 _API_RETRY_S = 1.0
+_RESIZE_RETRY_S = 10.0
 _MIN_KILL_S = 2.0
 _LOOK_MIN_S, _LOOK_MAX_S = 0.1, 1.0
 _VOLUMES = "volumes"
@@ -53,7 +65,10 @@ class PodWorker:
         self._hooked: set[str] = set()
         self._replaced: set[str] = set()
         """Names of containers that were killed to be started anew."""
+        self._renewed: set[str] = set()
+        """Ids of those of them that start anew however they end."""
         self._starter = PodStarter(node)
+        self._resizer = PodResizer(node)
         self._writer = StatusWriter(node.client, pod)
         self._probes = PodProbes(node.runtime, node.recorder, node.clock, self.poke)
         self._removed = False
@@ -133,6 +148,8 @@ class PodWorker:
                     container.id, ready=bool(before.get("ready")), started=bool(before.get("started"))
                 )
         self._admitted = bool(runtime.sandboxes)
+        if self._admitted:
+            self._node.allocator.adopt(self._pod)
 
     async def run(self) -> None:
         """Work until the pod is gone for good."""
@@ -161,6 +178,7 @@ class PodWorker:
                 done, wait_s = False, _RUNTIME_RETRY_S
             if done:
                 self._probes.sync(group, self._pod, RuntimePod(self.uid), set(), stopping=True)
+                self._node.allocator.forget(self.uid)
                 return
 
     async def _sync(self, group: asyncio.TaskGroup) -> tuple[bool, float | None]:
@@ -171,6 +189,8 @@ class PodWorker:
         deleted = self._removed or "deletionTimestamp" in pod["metadata"]
         self._state = replace(self._state, deleted=deleted)
         stopping = deleted or self._state.rejection is not None or finished(pod)
+        pod = self._allocated(pod, runtime, stopping=stopping)
+        self._renewed &= {item.id for item in runtime.containers}
         self._hooked &= {item.id for item in runtime.containers if item.running}
         self._probes.sync(group, pod, runtime, self._hooked, stopping=stopping)
         self._state = replace(
@@ -179,6 +199,8 @@ class PodWorker:
             started=self._probes.started(self._hooked),
             ready=self._probes.ready(),
             unhealthy=self._probes.unhealthy(),
+            applied=self._node.allocator.applied(self.uid),
+            renewed=frozenset(self._renewed),
         )
         now = self._node.clock.now()
         chosen = plan(pod, runtime, now, self._state)
@@ -200,6 +222,25 @@ class PodWorker:
         if chosen.stopped and not self._busy:
             return await self._finish(pod, deleted=deleted), _API_RETRY_S if deleted else None
         return False, self._wait_s(runtime, chosen.wake_after_s)
+
+    def _allocated(self, pod: Object, runtime: RuntimePod, *, stopping: bool) -> Object:
+        """Return the pod with what the node has promised it, and note how far a resize is."""
+        allocator = self._node.allocator
+        if not stopping:
+            allocator.consider(pod)
+        view = allocator.view(pod)
+        state = allocator.state(self.uid)
+        progress = state.progress
+        if progress is not None and RESIZE not in self._busy:
+            if not plan_resizes(view, runtime, allocator.applied(self.uid)):
+                allocator.finish(pod)
+                state = allocator.state(self.uid)
+            elif progress != self._state.resize.progress and not progress.error:
+                # Another size than the one that failed is tried at once.
+                retry_at = {key: when for key, when in self._state.retry_at.items() if key != RESIZE}
+                self._state = replace(self._state, retry_at=retry_at)
+        self._state = replace(self._state, resize=state)
+        return view
 
     def _between_lives(self, runtime: RuntimePod, chosen: Plan) -> bool:
         """Whether a container that was killed to be started anew is being started.
@@ -233,7 +274,7 @@ class PodWorker:
         if self._admitted or self._removed or "deletionTimestamp" in pod["metadata"] or finished(pod):
             return
         self._admitted = True
-        rejection = self._node.admit(pod)
+        rejection = self._node.allocator.admit(pod)
         if rejection is not None:
             self._reject(pod, rejection)
             told = f"Pod was rejected: {rejection.message}"
@@ -263,13 +304,15 @@ class PodWorker:
         for kill in chosen.kills:
             if not chosen.stop:
                 self._replaced.add(kill.name)
+            if kill.renew:
+                self._renewed.add(kill.container_id)
             self._spawn(group, kill.container_id, self._kill(pod, kill))
         for sandbox_id in chosen.stop_sandboxes:
             self._spawn(group, sandbox_id, self._stop_sandbox(sandbox_id))
         for container_id in chosen.remove:
             self._spawn(group, container_id, self._remove(container_id))
         if chosen.resizes:
-            self._spawn(group, "resize", self._resize(pod, chosen.resizes))
+            self._spawn(group, RESIZE, self._resize(pod, chosen.resizes))
         if chosen.new_sandbox or chosen.starts:
             self._spawn(group, START, self._start(pod, chosen))
 
@@ -344,13 +387,11 @@ class PodWorker:
                 raise
 
     async def _resize(self, pod: Object, resizes: Sequence[Resize]) -> None:
-        """The pod's own cgroup makes room first, and is fitted again when the containers have shrunk."""
-        await asyncio.to_thread(self._node.cgroups.apply, pod)
-        for item in resizes:
-            await self._node.runtime.update_resources(item.container_id, dict(item.linux))
-            applied = {**self._state.applied, item.container_id: item.resources}
-            self._state = replace(self._state, applied=applied)
-        await asyncio.to_thread(self._node.cgroups.apply, pod)
+        fault = await self._resizer.run(pod, resizes)
+        if fault:
+            self._node.allocator.fail(pod, fault)
+            until = self._node.clock.now() + timedelta(seconds=_RESIZE_RETRY_S)
+            self._state = replace(self._state, retry_at={**self._state.retry_at, RESIZE: until})
 
     async def _stop_sandbox(self, sandbox_id: str) -> None:
         await self._node.runtime.stop_sandbox(sandbox_id)
@@ -375,6 +416,7 @@ class PodWorker:
             except OSError as error:
                 self._cleaned = False
                 log.warning("pod not cleaned up pod=%s error=%s", object_key(pod), error)
+            self._node.allocator.retry()
         if not deleted:
             return False
         await self._writer.flush()

@@ -49,6 +49,11 @@ def format_delay(seconds: float) -> str:
     return f"{whole}s" if whole < 60 else f"{whole // 60}m{whole % 60}s"
 
 
+def restart_policy(pod: Object, container: dict[str, Any]) -> str:
+    """Return the policy of one container: its own, or its pod's."""
+    return str(container.get("restartPolicy") or pod["spec"].get("restartPolicy") or "Always")
+
+
 def should_restart(
     pod: Object, container: dict[str, Any], ended: Container | None, *, init: bool = False
 ) -> bool:
@@ -60,7 +65,7 @@ def should_restart(
     for rule in container.get("restartPolicyRules") or ():
         if _rule_matches(rule.get("exitCodes") or {}, ended.exit_code):
             return bool(rule.get("action") == "Restart")
-    policy = container.get("restartPolicy") or pod["spec"].get("restartPolicy") or "Always"
+    policy = restart_policy(pod, container)
     if policy == "Never":
         return False
     if policy == "OnFailure" or (init and not is_sidecar(container)):

@@ -12,6 +12,7 @@ from typing import Any
 
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.meta import Object
+from tiphys.kubelet.allocation import ERROR, RESIZE_IN_PROGRESS, RESIZE_PENDING, ResizeState
 from tiphys.kubelet.container_status import ContainerStatuses
 from tiphys.kubelet.lifecycle import PodState
 from tiphys.kubelet.qos import qos_class
@@ -22,7 +23,7 @@ from tiphys.kubelet.runtime import ContainerState, RuntimePod
 PENDING, RUNNING, SUCCEEDED, FAILED = "Pending", "Running", "Succeeded", "Failed"
 OWN_CONDITIONS = (
     "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled",
-    "DisruptionTarget",
+    "DisruptionTarget", RESIZE_PENDING, RESIZE_IN_PROGRESS,
 )  # fmt: skip
 
 
@@ -34,6 +35,8 @@ class Condition:
     value: bool
     reason: str = ""
     message: str = ""
+    generation: int | None = None
+    """That of the pod it speaks of, where that is not the newest."""
 
 
 def phase_of(pod: Object, runtime: RuntimePod, statuses: Mapping[str, dict[str, Any]]) -> str:
@@ -154,6 +157,16 @@ def _disruption(state: PodState) -> list[Condition]:
     return [Condition("DisruptionTarget", True, "TerminationByKubelet", state.rejection.message)]
 
 
+def _resize(state: ResizeState) -> list[Condition]:
+    found = []
+    if (pending := state.pending) is not None:
+        found.append(Condition(RESIZE_PENDING, True, pending.reason, pending.message, pending.generation))
+    if (progress := state.progress) is not None:
+        reason = ERROR if progress.error else ""
+        found.append(Condition(RESIZE_IN_PROGRESS, True, reason, progress.error, progress.generation))
+    return found
+
+
 def _conditions(pod: Object, wanted: Sequence[Condition], now: datetime) -> list[dict[str, Any]]:
     """Give conditions their times, and keep those that others wrote."""
     old = {item.get("type"): item for item in (pod.get("status") or {}).get("conditions") or ()}
@@ -164,8 +177,9 @@ def _conditions(pod: Object, wanted: Sequence[Condition], now: datetime) -> list
         before = old.get(item.type)
         unchanged = before is not None and before.get("status") == value
         condition: dict[str, Any] = {"type": item.type}
-        if generation is not None:
-            condition["observedGeneration"] = generation
+        observed = generation if item.generation is None else item.generation
+        if observed is not None:
+            condition["observedGeneration"] = observed
         condition.update(
             status=value,
             lastProbeTime=None,
@@ -178,7 +192,7 @@ def _conditions(pod: Object, wanted: Sequence[Condition], now: datetime) -> list
         if item.message:
             condition["message"] = item.message
         result.append(condition)
-    made = {item.type for item in wanted}
+    made = {item.type for item in wanted} | {RESIZE_PENDING, RESIZE_IN_PROGRESS}
     foreign = [item for kind, item in old.items() if kind not in made]
     return foreign + result
 
@@ -211,6 +225,7 @@ def make_status(pod: Object, runtime: RuntimePod, given: StatusInputs) -> dict[s
         containers,
         Condition("PodScheduled", True),
         *_disruption(state),
+        *_resize(state.resize),
     ]
     status: dict[str, Any] = {"phase": phase, "conditions": _conditions(pod, wanted, given.now)}
     if (generation := pod["metadata"].get("generation")) is not None:

@@ -72,6 +72,9 @@ async def test_limit_range(api: Any, make_pod: Any) -> None:
     body["spec"]["containers"][0]["resources"] = {"limits": {"cpu": "2"}}
     answer = await api("POST", PODS, body)
     assert answer.message == 'pods "q" is forbidden: maximum cpu usage per Container is 1, but limit is 2'
+    bigger = {"spec": {"containers": [{"name": "c", "resources": {"limits": {"cpu": "3"}}}]}}
+    answer = await api.patch(f"{PODS}/p/resize", bigger, "strategic")
+    assert answer.message == 'pods "p" is forbidden: maximum cpu usage per Container is 1, but limit is 3'
 
 
 async def test_new_nodes_are_tainted(api: Any) -> None:

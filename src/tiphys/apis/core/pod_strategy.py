@@ -16,7 +16,7 @@ _GATED = {
 
 
 def refresh_status(pod: Object) -> None:
-    """Set what the status of a new pod says of its spec; call again once admission has changed the spec."""
+    """Set what the status of a new pod says of its spec; again once admission has changed it."""
     spec = section(pod, "spec")
     mirror_service_account(spec)
     status = section(pod, "status")

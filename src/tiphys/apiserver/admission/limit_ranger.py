@@ -17,11 +17,11 @@ _ANNOTATION = "kubernetes.io/limit-ranger"
 
 
 class LimitRanger:
-    """Defaults pods on creation; checks pods and claims."""
+    """Defaults pods on creation; checks pods (also their resizes) and claims."""
 
     NAME = "LimitRanger"
     RESOURCES = frozenset({("", "pods"), ("", "persistentvolumeclaims")})
-    SUBRESOURCES = frozenset({""})
+    SUBRESOURCES = frozenset({"", "resize"})
     ADMITS = frozenset({"CREATE"})
     VALIDATES = frozenset({"CREATE", "UPDATE"})
 
@@ -35,7 +35,8 @@ class LimitRanger:
     async def validate(self, attributes: Attributes) -> None:
         if attributes.obj is None:
             return
-        if attributes.core("pods") and attributes.operation == "CREATE":
+        created = attributes.core("pods") and attributes.operation == "CREATE"
+        if created or attributes.core("pods", "resize"):
             check: Callable[[Object, Object], list[str]] = _pod_faults
         elif attributes.core("persistentvolumeclaims"):
             check = _claim_faults

@@ -90,6 +90,7 @@ async def _prepare(call: Call, obj: Object, options: WriteOptions, *, manage_fie
         ownership.manage_update(None, obj, resource, ownership.Write(options.field_manager, now))
     attributes = Attributes(call, "CREATE", obj, None, dry_run=options.dry_run)
     await backend.admission.admit(attributes)
+    strategy.settle_create(obj)
     return attributes
 
 
