@@ -14,6 +14,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.lifecycle import PodState, Waiting
 from tiphys.kubelet.resize import changed_resources, resources_of
 from tiphys.kubelet.resources import is_sidecar
+from tiphys.kubelet.restarts import is_past, restart_epoch
 from tiphys.kubelet.runtime import Container, ContainerState, RuntimePod
 
 RUNTIME_SCHEME = "containerd://"
@@ -55,6 +56,7 @@ class ContainerStatuses:
         self._runtime = runtime
         self._state = state
         self._ending = ending
+        self._epoch = restart_epoch(pod, runtime)
         old = pod.get("status") or {}
         self._old: dict[str, Mapping[str, Any]] = {
             item["name"]: item
@@ -121,6 +123,8 @@ class ContainerStatuses:
         if latest.state is ContainerState.CREATED:
             return _waiting_state(waiting or self._default_waiting()), last
         terminated = {"terminated": terminated_state(latest)}
+        if is_past(latest, self._epoch) and not self._ending:
+            return _waiting_state(waiting or self._default_waiting()), terminated
         if waiting is not None:
             return _waiting_state(waiting), terminated
         return terminated, last
@@ -146,7 +150,7 @@ class ContainerStatuses:
             if latest is None:
                 terminated = ((self._old.get(container["name"]) or {}).get("state") or {}).get("terminated")
                 return bool(terminated and terminated.get("exitCode") == 0)
-            return _ended(latest) and latest.exit_code == 0
+            return _ended(latest) and latest.exit_code == 0 and not is_past(latest, self._epoch)
         if latest is None or not latest.running:
             return False
         return latest.id in self._state.started and latest.id in self._state.ready

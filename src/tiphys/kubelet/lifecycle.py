@@ -23,7 +23,9 @@ from tiphys.kubelet.resources import is_sidecar
 from tiphys.kubelet.restarts import (
     BackoffEntry,
     format_delay,
+    is_past,
     next_backoff,
+    restart_epoch,
     restart_policy,
     should_restart,
     wait_left_s,
@@ -114,6 +116,8 @@ class Kill:
     grace_s: float
     renew: bool = False
     """Another one starts in its place whatever its exit code."""
+    hook: bool = True
+    """Whether preStop is run first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +220,7 @@ class _Planner:
         self.waiting: dict[str, Waiting] = {}
         self.wake_after_s: float | None = None
         self._init_failed = False
+        self._epoch = restart_epoch(pod, runtime)
 
     def plan(self) -> Plan:
         sandbox = self.runtime.sandbox
@@ -223,6 +228,8 @@ class _Planner:
             return Plan()
         if sandbox is None or not sandbox.ready:
             return self._plan_sandbox()
+        if any(item.running and is_past(item, self._epoch) for item in self.runtime.containers):
+            return self._end_past_life()
         if self._over():
             return plan_stop(self.pod, self.runtime, self.now, self.state)
         if not self._init_containers(sandbox.id):
@@ -236,6 +243,15 @@ class _Planner:
                 self._start(container, None)
         return self._result()
 
+    def _end_past_life(self) -> Plan:
+        """The pod starts anew: what runs ends at once, without hooks and grace."""
+        kills = tuple(
+            Kill(item.id, item.name, f"Stopping container {item.name}", 0.0, hook=False)
+            for item in self.runtime.containers
+            if item.running and is_past(item, self._epoch) and item.id not in self.state.busy
+        )
+        return Plan(kills=kills)
+
     def _over(self) -> bool:
         """Whether every container has ended for good; sidecars and debuggers do not keep a pod alive."""
         for container in self.pod["spec"]["containers"]:
@@ -246,7 +262,7 @@ class _Planner:
 
     def _restarts(self, container: dict[str, Any], latest: Container | None) -> bool:
         renewed = latest is not None and latest.id in self.state.renewed
-        return renewed or should_restart(self.pod, container, latest)
+        return renewed or is_past(latest, self._epoch) or should_restart(self.pod, container, latest)
 
     def _result(self) -> Plan:
         resizes = plan_resizes(self.pod, self.runtime, self.state.applied)
@@ -274,7 +290,8 @@ class _Planner:
         surplus = []
         for item in self.runtime.containers:
             seen[item.name] = seen.get(item.name, 0) + 1
-            if seen[item.name] > 2 and not item.running and item.id not in self.state.busy:
+            of_epoch = self._epoch is not None and item.finished_at == self._epoch
+            if seen[item.name] > 2 and not item.running and item.id not in self.state.busy and not of_epoch:
                 surplus.append(item.id)
         return tuple(surplus)
 
@@ -285,7 +302,7 @@ class _Planner:
         wanted = [
             item
             for item in self.pod["spec"]["containers"]
-            if should_restart(self.pod, item, self.runtime.latest(item["name"]))
+            if self._restarts(item, self.runtime.latest(item["name"]))
         ]
         never = self.pod["spec"].get("restartPolicy") == "Never"
         if not wanted or (never and attempt and self.runtime.containers):
@@ -307,11 +324,14 @@ class _Planner:
         """Go through the init containers; False while they are not all done."""
         main = {item["name"] for item in self.pod["spec"]["containers"]}
         initialized = any(
-            item.name in main and item.sandbox_id == sandbox_id for item in self.runtime.containers
+            item.name in main and item.sandbox_id == sandbox_id and not is_past(item, self._epoch)
+            for item in self.runtime.containers
         )
         for container in self.pod["spec"].get("initContainers") or ():
             latest = self.runtime.latest(container["name"])
             current = latest if latest is not None and latest.sandbox_id == sandbox_id else None
+            if is_past(current, self._epoch):
+                current = None
             if is_sidecar(container):
                 if not self._sidecar(container, latest, current) and not initialized:
                     return False
@@ -380,7 +400,8 @@ class _Planner:
         attempt = previous.restart_count + 1
         entry = self.state.backoffs.get(name)
         ended_at = previous.finished_at
-        if ended_at is None:
+        swept_along = is_past(previous, self._epoch) and ended_at != self._epoch
+        if ended_at is None or swept_along:
             self.starts.append(Start(name, attempt, entry))
             return
         left = wait_left_s(entry, ended_at, self.now)

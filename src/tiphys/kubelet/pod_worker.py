@@ -302,7 +302,7 @@ class PodWorker:
         if chosen.stop and START in self._busy:
             self._busy[START].cancel()
         for kill in chosen.kills:
-            if not chosen.stop:
+            if not chosen.stop and kill.hook:
                 self._replaced.add(kill.name)
             if kill.renew:
                 self._renewed.add(kill.container_id)
@@ -367,7 +367,7 @@ class PodWorker:
         node.recorder.record(pod, "Normal", "Killing", kill.message, field_path=path)
         left = kill.grace_s
         handler = (container.get("lifecycle") or {}).get("preStop")
-        if handler and left > 0:
+        if handler and left > 0 and kill.hook:
             began = node.clock.monotonic()
             target = hook_target(node, pod, container, kill.container_id, node.cache.get(self.uid))
             try:
@@ -381,7 +381,8 @@ class PodWorker:
                 )
             left -= node.clock.monotonic() - began
         try:
-            await node.runtime.stop_container(kill.container_id, int(max(left, _MIN_KILL_S)))
+            grace = int(max(left, _MIN_KILL_S)) if kill.hook else 0
+            await node.runtime.stop_container(kill.container_id, grace)
         except RuntimeFailure as error:
             if error.code != "NOT_FOUND":
                 raise

@@ -12,11 +12,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tiphys.apimachinery.meta import Object
+from tiphys.kubelet.qos import spec_containers
 from tiphys.kubelet.resources import is_sidecar
-from tiphys.kubelet.runtime import Container, ContainerState
+from tiphys.kubelet.runtime import Container, ContainerState, RuntimePod
 
 INITIAL_S = 10.0
 CAP_S = 300.0
+RESTART_ALL = "RestartAllContainers"
 _FORGET_S = 2 * CAP_S
 
 
@@ -62,15 +64,59 @@ def should_restart(
         return True
     if ended.state is ContainerState.RUNNING:
         return False
-    for rule in container.get("restartPolicyRules") or ():
-        if _rule_matches(rule.get("exitCodes") or {}, ended.exit_code):
-            return bool(rule.get("action") == "Restart")
+    action = _action(container, ended.exit_code)
+    if action:
+        return action in ("Restart", RESTART_ALL)
     policy = restart_policy(pod, container)
     if policy == "Never":
         return False
     if policy == "OnFailure" or (init and not is_sidecar(container)):
         return ended.exit_code != 0
     return True
+
+
+def _action(container: dict[str, Any], exit_code: int) -> str:
+    """Return what the first rule for an exit code says is to be done, or ""."""
+    for rule in container.get("restartPolicyRules") or ():
+        if _rule_matches(rule.get("exitCodes") or {}, exit_code):
+            return str(rule.get("action") or "")
+    return ""
+
+
+def may_restart_all(pod: Object) -> bool:
+    """Whether a container's end can have the whole pod start anew."""
+    return any(
+        rule.get("action") == RESTART_ALL
+        for container in spec_containers(pod)
+        for rule in container.get("restartPolicyRules") or ()
+    )
+
+
+def restart_epoch(pod: Object, runtime: RuntimePod) -> datetime | None:
+    """Return when a container last ended in a way that has the whole pod start anew.
+
+    Containers made before it belong to the pod's past life. What the runtime still has tells it, so it is the
+    same for a kubelet that has just been started.
+    """
+    ends = [
+        ended.finished_at
+        for container in (spec_containers(pod) if may_restart_all(pod) else ())
+        for ended in runtime.all_of(container["name"])
+        if ended.state is ContainerState.EXITED
+        and ended.finished_at is not None
+        and _action(container, ended.exit_code) == RESTART_ALL
+    ]
+    return max(ends, default=None)
+
+
+def is_past(container: Container | None, epoch: datetime | None) -> bool:
+    """Whether a container belongs to the pod's past life."""
+    return container is not None and epoch is not None and container.created_at < epoch
+
+
+def restarting_all(runtime: RuntimePod, epoch: datetime | None) -> bool:
+    """Whether the past life is being ended: nothing of the new one is there yet."""
+    return epoch is not None and all(is_past(item, epoch) for item in runtime.containers)
 
 
 def _rule_matches(codes: Mapping[str, Any], exit_code: int) -> bool:

@@ -17,13 +17,14 @@ from tiphys.kubelet.container_status import ContainerStatuses
 from tiphys.kubelet.lifecycle import PodState
 from tiphys.kubelet.qos import qos_class
 from tiphys.kubelet.resources import is_sidecar
-from tiphys.kubelet.restarts import should_restart
+from tiphys.kubelet.restarts import may_restart_all, restart_epoch, restarting_all, should_restart
 from tiphys.kubelet.runtime import ContainerState, RuntimePod
 
 PENDING, RUNNING, SUCCEEDED, FAILED = "Pending", "Running", "Succeeded", "Failed"
+ALL_RESTARTING = "AllContainersRestarting"
 OWN_CONDITIONS = (
     "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled",
-    "DisruptionTarget", RESIZE_PENDING, RESIZE_IN_PROGRESS,
+    "DisruptionTarget", ALL_RESTARTING, RESIZE_PENDING, RESIZE_IN_PROGRESS,
 )  # fmt: skip
 
 
@@ -157,6 +158,18 @@ def _disruption(state: PodState) -> list[Condition]:
     return [Condition("DisruptionTarget", True, "TerminationByKubelet", state.rejection.message)]
 
 
+def _all_restarting(pod: Object, runtime: RuntimePod, phase: str) -> list[Condition]:
+    if not may_restart_all(pod):
+        return []
+    if phase in (SUCCEEDED, FAILED):
+        reason = "PodCompleted" if phase == SUCCEEDED else "PodFailed"
+        return [Condition(ALL_RESTARTING, False, reason)]
+    if not restarting_all(runtime, restart_epoch(pod, runtime)):
+        return [Condition(ALL_RESTARTING, False)]
+    text = "container exited with restart policy rule"
+    return [Condition(ALL_RESTARTING, True, "RestartAllContainersStarted", text)]
+
+
 def _resize(state: ResizeState) -> list[Condition]:
     found = []
     if (pending := state.pending) is not None:
@@ -225,6 +238,7 @@ def make_status(pod: Object, runtime: RuntimePod, given: StatusInputs) -> dict[s
         containers,
         Condition("PodScheduled", True),
         *_disruption(state),
+        *_all_restarting(pod, runtime, phase),
         *_resize(state.resize),
     ]
     status: dict[str, Any] = {"phase": phase, "conditions": _conditions(pod, wanted, given.now)}
