@@ -87,3 +87,16 @@ async def test_namespaces_carry_their_name(api: Any) -> None:
     made = await api.create("/api/v1/namespaces", {"metadata": {"name": "x"}})
     assert made["metadata"]["labels"] == {"kubernetes.io/metadata.name": "x"}
     assert (made["spec"]["finalizers"], made["status"]["phase"]) == (["kubernetes"], "Active")
+
+
+async def test_a_status_says_since_when_and_leaves_decisions(api: Any) -> None:
+    made = await api.create(CSRS, request())
+    made["status"] = {"conditions": [{"type": "Approved", "reason": "Yes", "status": "True"}]}
+    await api.put(CSRS + "/r/approval", made)
+    api.clock.advance(60)
+    changed = [{"type": "Approved", "reason": "No", "status": "True"}, {"type": "Seen", "status": "True"}]
+    answer = await api.patch(CSRS + "/r/status", {"status": {"conditions": changed}})
+    assert answer.status == 200, answer.message
+    approved, seen = answer.json["status"]["conditions"]
+    assert (approved["reason"], approved["lastTransitionTime"]) == ("Yes", "2026-01-01T00:00:00Z")
+    assert seen["lastUpdateTime"] == seen["lastTransitionTime"] == "2026-01-01T00:01:00Z"

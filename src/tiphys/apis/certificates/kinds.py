@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.certificates import pod_request, validation
+from tiphys.apis.certificates.conditions import keep_conditions
 from tiphys.apis.strategy import Strategy
 
 _GROUP = "certificates.k8s.io"
@@ -19,6 +20,14 @@ def prepare_request_update(new: Object, old: Object) -> None:
     new["spec"] = old.get("spec") or {}
 
 
+def _decisions_stay(new: Object, old: Object) -> None:
+    keep_conditions(new, old, "Approved", "Denied")
+
+
+def _answers_stay(new: Object, old: Object) -> None:
+    keep_conditions(new, old, "Issued", "Denied", "Failed")
+
+
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK(_GROUP, "v1", "CertificateSigningRequest"),
@@ -26,6 +35,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_update=prepare_request_update,
         validate=validation.validate_request,
         validate_update=validation.validate_request_update,
+        prepare_status_update=_decisions_stay,
         validate_status_update=validation.validate_request_status,
         validate_name=lambda _name: [],
     ),
@@ -41,6 +51,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_create=prepare_request,
         validate=pod_request.validate_pod_request,
         validate_update=pod_request.validate_pod_request_update,
+        prepare_status_update=_answers_stay,
         validate_status_update=pod_request.validate_pod_request_status,
         unconditional_update=False,
     ),

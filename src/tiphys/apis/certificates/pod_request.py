@@ -1,6 +1,6 @@
 """Rules of PodCertificateRequests: for whom a certificate is asked, with which key, what a signer answers.
 
-What the server's clock says of an answer is not looked at here. Source: certificates.k8s.io/v1beta1.
+What the server's clock says of an answer is for its admission. Source: certificates.k8s.io/v1beta1.
 """
 
 from __future__ import annotations
@@ -263,8 +263,9 @@ def _unquoted(path: str, value: str, detail: str) -> list[FieldError]:
     return [FieldError("FieldValueInvalid", path, f"Invalid value: {value}: {detail}")]
 
 
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} +0000 UTC"
+def moment_faults(path: str, moment: datetime, detail: str) -> list[FieldError]:
+    """A moment breaks a rule that ``detail`` tells."""
+    return _unquoted(path, f"{moment:%Y-%m-%d %H:%M:%S} +0000 UTC", detail)
 
 
 def _span(span: timedelta) -> str:
@@ -281,7 +282,7 @@ def _times(status: Object, leaf: x509.Certificate, spec: Object) -> list[FieldEr
         told = parse_time(status[key])
         if told != moment:
             text = f"must be set to the {name} time encoded in the leaf certificate"
-            return _unquoted(f"status.{key}", _moment(told), text)
+            return moment_faults(f"status.{key}", told, text)
     lifetime, most = ends - begins, spec.get("maxExpirationSeconds") or 0
     if lifetime < timedelta(hours=1):
         return _unquoted(_CHAIN, _span(lifetime), "leaf certificate lifetime must be >= 1 hour")
@@ -291,10 +292,10 @@ def _times(status: Object, leaf: x509.Certificate, spec: Object) -> list[FieldEr
     refresh = parse_time(status["beginRefreshAt"])
     if refresh < begins + _MARGIN:
         text = "must be at least 10 minutes after status.notBefore"
-        return _unquoted("status.beginRefreshAt", _moment(refresh), text)
+        return moment_faults("status.beginRefreshAt", refresh, text)
     if refresh > ends - _MARGIN:
         text = "must be at least 10 minutes before status.notAfter"
-        return _unquoted("status.beginRefreshAt", _moment(refresh), text)
+        return moment_faults("status.beginRefreshAt", refresh, text)
     return []
 
 

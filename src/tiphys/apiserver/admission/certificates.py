@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import replace
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.certificates.conditions import stamp_conditions
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.authn.user import MASTERS
 from tiphys.apiserver.requestinfo import RequestInfo
@@ -29,7 +32,12 @@ class CertificateRequests:
 
     async def admit(self, attributes: Attributes) -> None:
         request = attributes.obj
-        if not self._concerned(attributes) or request is None or attributes.subresource:
+        if not self._concerned(attributes) or request is None:
+            return
+        if attributes.subresource == "status":
+            now = rfc3339(attributes.call.backend.clock.now())
+            stamp_conditions(request, attributes.old or {}, now, updates=True)
+        if attributes.subresource:
             return
         spec = request.setdefault("spec", {})
         keys = ("username", "uid", "groups", "extra")
@@ -58,24 +66,21 @@ class CertificateRequests:
         return attributes.group == _GROUP and attributes.plural == _PLURAL
 
     async def _require(self, attributes: Attributes, verb: str) -> None:
-        """Ask for the right on this signer, or on all signers of its domain."""
         signer = str(((attributes.old or {}).get("spec") or {}).get("signerName", ""))
-        domain = signer.split("/", 1)[0]
-        authorizer, user = attributes.call.backend.authorizer, attributes.call.user
-        for name in (signer, f"{domain}/*"):
-            info = RequestInfo(
-                path="",
-                verb=verb,
-                is_resource=True,
-                group=_GROUP,
-                version="v1",
-                resource="signers",
-                name=name,
-            )
-            if (await authorizer.decide(user, info)).allowed:
-                return
+        if await may_use_signer(attributes, verb, signer):
+            return
         action = "approve requests" if verb == "approve" else "sign requests"
         raise attributes.refuse(f'user not permitted to {action} with signerName "{signer}"')
+
+
+async def may_use_signer(attributes: Attributes, verb: str, signer: str) -> bool:
+    """Tell whether the caller has a right on a signer, or on all signers of its domain."""
+    authorizer, user = attributes.call.backend.authorizer, attributes.call.user
+    info = RequestInfo("", verb, is_resource=True, group=_GROUP, version="v1", resource="signers")
+    for name in (signer, f"{signer.split('/', 1)[0]}/*"):
+        if (await authorizer.decide(user, replace(info, name=name))).allowed:
+            return True
+    return False
 
 
 def _refuse_masters(attributes: Attributes, request: Object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.certificates.conditions import keep_conditions, stamp_conditions
 from tiphys.apis.certificates.validation import validate_request_approval
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.subresources.part import handle_part
@@ -17,11 +18,9 @@ async def handle(call: Call) -> Response:
     now = rfc3339(call.backend.clock.now())
 
     def merge(live: Object, wanted: Object) -> Object:
-        conditions = (wanted.get("status") or {}).get("conditions") or []
-        for condition in conditions:
-            condition.setdefault("lastUpdateTime", now)
-            condition.setdefault("lastTransitionTime", now)
-        live.setdefault("status", {})["conditions"] = conditions
+        keep_conditions(wanted, live, "Failed")
+        stamp_conditions(wanted, live, now, updates=True)
+        live.setdefault("status", {})["conditions"] = (wanted.get("status") or {}).get("conditions") or []
         for key in _USERS_METADATA:
             live["metadata"].pop(key, None)
             if key in wanted["metadata"]:
