@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tiphys.apiserver.authn.authenticator import Authenticator
     from tiphys.apiserver.authn.serviceaccount import TokenKeys
     from tiphys.apiserver.authz.authorizer import Authorizer
+    from tiphys.apiserver.molds import Molds
     from tiphys.apiserver.services import ServiceAllocator
 
 _PASSING = frozenset({("", "events"), ("events.k8s.io", "events")})
@@ -43,6 +44,7 @@ class Backend:
     authenticator: Authenticator
     authorizer: Authorizer
     admission: AdmissionChain
+    molds: Molds
     services: ServiceAllocator
     metrics: Metrics
     store_fault: Callable[[], str | None] = field(default=lambda: None)

@@ -39,6 +39,7 @@ from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.health import Check, Health, Steps
 from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.metrics import Source as MetricSource
+from tiphys.apiserver.molds import Molds
 from tiphys.apiserver.nonresource import NonResource, build_info
 from tiphys.apiserver.objects import Cached, ObjectStore
 from tiphys.apiserver.options import ApiServerOptions
@@ -108,6 +109,7 @@ class ApiServer:
         self._modes = ConfiguredModes(self.options, self._clock)
         node = NodeAuthorizer(self._graph, node_rules())
         authorizer = Authorizer(self._modes.modes(), self.rbac, node)
+        admission = AdmissionChain(disabled=self.options.disabled_admission)
         self.backend = Backend(
             store=self.objects,
             options=self.options,
@@ -118,7 +120,8 @@ class ApiServer:
                 self.options, self.keys, self._lookup, self._mark_used, self._clock
             ),
             authorizer=authorizer,
-            admission=AdmissionChain(disabled=self.options.disabled_admission),
+            admission=admission,
+            molds=Molds(self.objects, admission),
             services=self._allocator(),
             metrics=Metrics(),
         )

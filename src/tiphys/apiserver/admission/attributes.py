@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from tiphys.apimachinery.errors import Forbidden
+from tiphys.apimachinery.errors import Forbidden, NotFound
 from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.admission.reads import Reads
 
 if TYPE_CHECKING:
     from tiphys.apiserver.call import Call
+    from tiphys.apiserver.objects import Cached
 
 
 @dataclass(slots=True)
@@ -56,6 +58,8 @@ class Attributes:
     subresource: str = ""
     dry_run: bool = field(default=False)
     reinvocation: Reinvocation = field(default_factory=Reinvocation)
+    reads: Reads | None = None
+    """Where what plugins look up is noted, when somebody wants to know."""
     about: About = field(init=False)
 
     def __post_init__(self) -> None:
@@ -89,6 +93,38 @@ class Attributes:
     def core(self, plural: str, subresource: str = "") -> bool:
         """Tell whether this is about a core resource."""
         return not self.group and self.plural == plural and self.subresource == subresource
+
+    async def find_cached(
+        self, group: str, version: str, plural: str, name: str, namespace: str = ""
+    ) -> Cached | None:
+        """Return another object's live version, None when there is none."""
+        backend = self.call.backend
+        row = backend.table.by_path(group, version, plural)
+        try:
+            cached = await backend.store.get(row, namespace, name)
+        except NotFound:
+            if self.reads is not None:
+                self.reads.complete = False
+            return None
+        if self.reads is not None:
+            self.reads.found(row, cached)
+        return cached
+
+    async def find(
+        self, group: str, version: str, plural: str, name: str, namespace: str = ""
+    ) -> Object | None:
+        """Return another object (shared, read-only), None when there is none."""
+        cached = await self.find_cached(group, version, plural, name, namespace)
+        return None if cached is None else cached.object
+
+    async def find_all(self, group: str, version: str, plural: str, namespace: str = "") -> list[Object]:
+        """Return every object of a kind (shared, read-only), in one namespace or all."""
+        backend = self.call.backend
+        row = backend.table.by_path(group, version, plural)
+        items = await backend.store.all(row, namespace)
+        if self.reads is not None:
+            self.reads.listed(row, namespace, items)
+        return [item.object for item in items]
 
     def refuse(self, why: str) -> Forbidden:
         """Return the 403 of an admission plugin."""

@@ -55,6 +55,10 @@ class Plugin(Protocol):
 
     ``RESOURCES``: (group, plural) pairs; ``SUBRESOURCES``: their names, empty for objects themselves;
     ``ADMITS`` and ``VALIDATES``: operations. ``idle`` tells that nothing has been configured to ask.
+
+    ``REPEATS``: what it does to a new pod follows from the namespace, from the pod but for its name, and from
+    what it looks up by ``Attributes.find``, where the user is no node. It is not asked again for one that is
+    like another in these (``apiserver.molds``).
     """
 
     @property
@@ -127,41 +131,64 @@ class AdmissionChain:
         self._following = [plugin for plugin in enabled if isinstance(plugin, Following)]
         self._admits: dict[About, Sequence[Timed]] = {}
         self._validates: dict[About, Sequence[Timed]] = {}
+        self._unique: dict[About, Sequence[Timed]] = {}
         self.times = AdmissionTimes()
 
     def add(self, plugin: Validating) -> None:
         """Ask one more plugin, after all others."""
         self._validating.append(plugin)
         self._validates.clear()
+        self._unique.clear()
 
     def feeds(self, store: ObjectStore, table: Any) -> list[Feed]:
         """Return what the plugins need followed while the server runs."""
         return [feed for plugin in self._following for feed in plugin.feeds(store, table)]
 
     async def admit(self, attributes: Attributes) -> None:
-        about = attributes.about
-        asked = self._admits.get(about)
-        if asked is None:
-            asked = [
-                self.times.of("admit", about.operation, plugin, plugin.admit)
-                for plugin in _concerned(self._mutating, about, "ADMITS")
-            ]
-            _keep(self._admits, about, asked)
+        asked = self._asked_to_admit(attributes.about)
         await ask_all(asked, attributes)
         if attributes.reinvocation.wanted:
             attributes.reinvocation.again = True
             await ask_all(asked, attributes)
 
+    def _asked_to_admit(self, about: About) -> Sequence[Timed]:
+        asked = self._admits.get(about)
+        if asked is None:
+            _make_room(self._admits)
+            asked = self._admits[about] = [
+                self.times.of("admit", about.operation, plugin, plugin.admit)
+                for plugin in _concerned(self._mutating, about, "ADMITS")
+            ]
+        return asked
+
+    def repeats(self, about: About) -> bool:
+        """Tell whether what is done to one object would be done to all that differ in name alone."""
+        return all(
+            not timed.unique or (timed.idle is not None and timed.idle())
+            for timed in self._asked_to_admit(about)
+        )
+
     async def validate(self, attributes: Attributes) -> None:
         about = attributes.about
         asked = self._validates.get(about)
         if asked is None:
-            asked = [
-                self.times.of("validate", about.operation, plugin, plugin.validate)
-                for plugin in _concerned(self._validating, about, "VALIDATES")
-            ]
-            _keep(self._validates, about, asked)
+            concerned = _concerned(self._validating, about, "VALIDATES")
+            asked = self._validates[about] = self._asked_to_validate(about, concerned)
         await ask_all(asked, attributes)
+
+    async def validate_unique(self, attributes: Attributes) -> None:
+        """Ask only those who may refuse one object and not another that differs in name alone."""
+        about = attributes.about
+        asked = self._unique.get(about)
+        if asked is None:
+            concerned = _concerned(self._validating, about, "VALIDATES")
+            unique = [plugin for plugin in concerned if not getattr(plugin, "REPEATS", False)]
+            asked = self._unique[about] = self._asked_to_validate(about, unique)
+        await ask_all(asked, attributes)
+
+    def _asked_to_validate(self, about: About, plugins: Sequence[Validating]) -> Sequence[Timed]:
+        _make_room(self._validates)
+        return [self.times.of("validate", about.operation, plugin, plugin.validate) for plugin in plugins]
 
 
 def _concerned(plugins: Iterable[_P], about: About, operations: str) -> list[_P]:
@@ -179,7 +206,6 @@ def _concerned(plugins: Iterable[_P], about: About, operations: str) -> list[_P]
     return found
 
 
-def _keep(plans: dict[About, Sequence[Timed]], about: About, asked: Sequence[Timed]) -> None:
+def _make_room(plans: dict[About, Sequence[Timed]]) -> None:
     if len(plans) >= _PLANS_MAX:  # custom resources come and go
         plans.clear()
-    plans[about] = asked

@@ -11,7 +11,6 @@ from typing import Any
 from tiphys.apimachinery import quantity
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.admission.lookup import find_all
 
 _ANNOTATION = "kubernetes.io/limit-ranger"
 
@@ -24,6 +23,7 @@ class LimitRanger:
     SUBRESOURCES = frozenset({"", "resize"})
     ADMITS = frozenset({"CREATE"})
     VALIDATES = frozenset({"CREATE", "UPDATE"})
+    REPEATS = True
 
     async def admit(self, attributes: Attributes) -> None:
         if not attributes.core("pods") or attributes.obj is None:
@@ -49,7 +49,7 @@ class LimitRanger:
             raise attributes.refuse(faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")
 
     async def _ranges(self, attributes: Attributes) -> list[Object]:
-        return await find_all(attributes.call.backend, "", "v1", "limitranges", attributes.namespace)
+        return await attributes.find_all("", "v1", "limitranges", attributes.namespace)
 
 
 def _limits(item: Object, kind: str) -> Iterator[Object]:

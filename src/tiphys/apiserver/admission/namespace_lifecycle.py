@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tiphys.apimachinery.errors import Forbidden, NotFound
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.admission.lookup import find
 
 _IMMORTAL = ("default", "kube-system", "kube-public")
 
@@ -15,12 +14,13 @@ class NamespaceLifecycle:
     NAME = "NamespaceLifecycle"
     ADMITS = frozenset({"CREATE"})
     VALIDATES = frozenset({"DELETE"})
+    REPEATS = True
 
     async def admit(self, attributes: Attributes) -> None:
         if not attributes.call.resource.namespaced or not attributes.namespace:
             return
         namespace = attributes.namespace
-        found = await find(attributes.call.backend, "", "v1", "namespaces", namespace)
+        found = await attributes.find("", "v1", "namespaces", namespace)
         if found is None:
             raise NotFound.of("", "namespaces", namespace)
         if (found.get("status") or {}).get("phase") != "Terminating" and not found["metadata"].get(

@@ -41,6 +41,7 @@ class NodeRestriction:
     """Refuses writes of system:nodes to what is not theirs."""
 
     NAME = "NodeRestriction"
+    REPEATS = True  # for users that are no nodes, whom alone molds serve
 
     async def admit(self, attributes: Attributes) -> None:
         user = attributes.call.user

@@ -14,7 +14,6 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apis.podsecurity.evaluate import details, evaluate, reasons
 from tiphys.apis.podsecurity.policy import Policy, Standard, policy_of
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.admission.lookup import find, find_all
 
 _MAX_PODS = 3000
 """How many existing pods a namespace's new level is tried on."""
@@ -40,6 +39,7 @@ class PodSecurity:
     NAME = "PodSecurity"
     RESOURCES = frozenset({("", "namespaces"), ("", "pods"), *_TEMPLATES})
     VALIDATES = frozenset({"CREATE", "UPDATE"})
+    REPEATS = True
 
     async def validate(self, attributes: Attributes) -> None:
         if attributes.obj is None:
@@ -55,7 +55,7 @@ class PodSecurity:
 
 async def _policy(attributes: Attributes) -> Policy | None:
     """Return the policy of the write's namespace, None when it leaves everything open."""
-    namespace = await find(attributes.call.backend, "", "v1", "namespaces", attributes.namespace)
+    namespace = await attributes.find("", "v1", "namespaces", attributes.namespace)
     if namespace is None:
         return None
     policy, faults = policy_of(namespace["metadata"].get("labels"))
@@ -119,7 +119,7 @@ async def _judge_namespace(attributes: Attributes, namespace: Object) -> None:
     new, old = policy.enforce, before.enforce
     if new == old or new.open or (new.minor == old.minor and not new.stricter_than(old)):
         return
-    pods = await find_all(attributes.call.backend, "", "v1", "pods", attributes.name)
+    pods = await attributes.find_all("", "v1", "pods", attributes.name)
     for text in _existing(attributes.name, new, pods):
         attributes.call.warn(text)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from tiphys.apimachinery.errors import NotFound
 from tiphys.apiserver.admission.attributes import Attributes
 
 _LABELS: Final = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
@@ -20,6 +19,7 @@ class PodTopologyLabels:
     RESOURCES = frozenset({("", "pods")})
     SUBRESOURCES = frozenset({"", "binding"})
     ADMITS = frozenset({"CREATE"})
+    REPEATS = True
 
     async def admit(self, attributes: Attributes) -> None:
         obj = attributes.obj
@@ -32,11 +32,10 @@ class PodTopologyLabels:
             node = obj["spec"].get("nodeName")
         if not node:
             return
-        backend = attributes.call.backend
-        try:
-            known = (await backend.store.get(backend.table.by_path("", "v1", "nodes"), "", node)).labels
-        except NotFound:
+        found = await attributes.find_cached("", "v1", "nodes", node)
+        if found is None:
             return
+        known = found.labels
         learnt = {key: known[key] for key in _LABELS if key in known}
         if learnt:
             obj["metadata"]["labels"] = {**learnt, **(obj["metadata"].get("labels") or {})}

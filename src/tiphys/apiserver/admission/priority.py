@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.admission.lookup import find, find_all
-from tiphys.apiserver.call import Backend
 
 _GROUP = "scheduling.k8s.io"
 _PREEMPT = "PreemptLowerPriority"
@@ -18,6 +16,7 @@ class Priority:
     RESOURCES = frozenset({("", "pods"), (_GROUP, "priorityclasses")})
     SUBRESOURCES = frozenset({""})
     ADMITS = VALIDATES = frozenset({"CREATE", "UPDATE"})
+    REPEATS = True
 
     async def admit(self, attributes: Attributes) -> None:
         if not attributes.core("pods") or attributes.obj is None:
@@ -31,16 +30,16 @@ class Priority:
                     spec[key] = before[key]
 
     async def _resolve(self, attributes: Attributes, pod: Object) -> None:
-        spec, backend = pod["spec"], attributes.call.backend
+        spec = pod["spec"]
         name = spec.get("priorityClassName") or ""
         priority, policy = 0, _PREEMPT
         if not name:
-            default = await _default_class(backend)
+            default = await _default_class(attributes)
             if default is not None:
                 name, priority = default["metadata"]["name"], default["value"]
                 policy = default.get("preemptionPolicy") or _PREEMPT
         else:
-            found = await find(backend, _GROUP, "v1", "priorityclasses", name)
+            found = await attributes.find(_GROUP, "v1", "priorityclasses", name)
             if found is None:
                 raise attributes.refuse(f"no PriorityClass with name {name} was found")
             priority, policy = found.get("value", 0), found.get("preemptionPolicy") or _PREEMPT
@@ -63,7 +62,7 @@ class Priority:
         obj = attributes.obj
         if attributes.group != _GROUP or obj is None or not obj.get("globalDefault"):
             return
-        default = await _default_class(attributes.call.backend)
+        default = await _default_class(attributes)
         if default is not None and default["metadata"]["name"] != attributes.name:
             raise attributes.refuse(
                 f"PriorityClass {default['metadata']['name']} is already marked as default. "
@@ -71,7 +70,7 @@ class Priority:
             )
 
 
-async def _default_class(backend: Backend) -> Object | None:
-    classes = await find_all(backend, _GROUP, "v1", "priorityclasses")
+async def _default_class(attributes: Attributes) -> Object | None:
+    classes = await attributes.find_all(_GROUP, "v1", "priorityclasses")
     found = [item for item in classes if item.get("globalDefault")]
     return min(found, key=lambda item: int(item["value"])) if found else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tiphys.apimachinery.meta import copy_object
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.admission.lookup import find
 
 
 class RuntimeClass:
@@ -14,6 +13,7 @@ class RuntimeClass:
     RESOURCES = frozenset({("", "pods")})
     SUBRESOURCES = frozenset({""})
     ADMITS = frozenset({"CREATE"})
+    REPEATS = True
 
     async def admit(self, attributes: Attributes) -> None:
         if attributes.obj is None:
@@ -26,7 +26,7 @@ class RuntimeClass:
                     "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
                 )
             return
-        found = await find(attributes.call.backend, "node.k8s.io", "v1", "runtimeclasses", name)
+        found = await attributes.find("node.k8s.io", "v1", "runtimeclasses", name)
         if found is None:
             raise attributes.refuse(f'pod rejected: RuntimeClass "{name}" not found')
         overhead = (found.get("overhead") or {}).get("podFixed")

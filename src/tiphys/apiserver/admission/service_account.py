@@ -9,7 +9,6 @@ import orjson
 
 from tiphys.apimachinery.meta import Object, copy_object, stable_suffix
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.admission.lookup import find
 
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 EXPIRATION_S = 3607
@@ -25,6 +24,7 @@ class ServiceAccount:
     RESOURCES = frozenset({("", "pods")})
     SUBRESOURCES = frozenset({""})
     ADMITS = frozenset({"CREATE"})
+    REPEATS = True
 
     async def admit(self, attributes: Attributes) -> None:
         pod = attributes.obj
@@ -36,7 +36,7 @@ class ServiceAccount:
         spec = pod["spec"]
         name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
         spec["serviceAccountName"] = spec["serviceAccount"] = name
-        account = await find(attributes.call.backend, "", "v1", "serviceaccounts", name, attributes.namespace)
+        account = await attributes.find("", "v1", "serviceaccounts", name, attributes.namespace)
         if account is None:
             raise attributes.refuse(
                 f"error looking up service account {attributes.namespace}/{name}: "

@@ -25,12 +25,14 @@ _LABELS: Final = ("name", "operation", "rejected", "type")
 class Timed:
     """A plugin's question about one operation, and how long its answers took."""
 
-    __slots__ = ("ask", "idle", "passed", "rejected")
+    __slots__ = ("ask", "idle", "passed", "rejected", "unique")
 
-    def __init__(self, ask: Ask, idle: Callable[[], bool] | None) -> None:
+    def __init__(self, ask: Ask, idle: Callable[[], bool] | None, *, unique: bool) -> None:
         self.ask = ask
         self.idle = idle
         """True while it need not be asked."""
+        self.unique = unique
+        """What it did to one object says nothing of the next."""
         self.passed = Durations(_BUCKETS)
         self.rejected = Durations(_BUCKETS)
 
@@ -47,7 +49,9 @@ class AdmissionTimes:
         name = str(getattr(plugin, "NAME", type(plugin).__name__))
         found = self._known.get((name, operation, kind))
         if found is None:
-            found = self._known[name, operation, kind] = Timed(ask, getattr(plugin, "idle", None))
+            unique = kind == "admit" and not getattr(plugin, "REPEATS", False)
+            found = Timed(ask, getattr(plugin, "idle", None), unique=unique)
+            self._known[name, operation, kind] = found
         return found
 
     def collect(self) -> Iterator[Metric]:
@@ -71,6 +75,8 @@ async def ask_all(asked: Sequence[Timed], attributes: Attributes) -> None:
         if timed.idle is not None and timed.idle():
             timed.passed.observe(0.0)
             continue
+        if timed.unique and attributes.reads is not None:
+            attributes.reads.complete = False
         try:
             await timed.ask(attributes)
         except StatusError:

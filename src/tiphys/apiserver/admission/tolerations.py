@@ -23,6 +23,7 @@ class DefaultTolerationSeconds:
     RESOURCES = frozenset({("", "pods")})
     SUBRESOURCES = frozenset({""})
     ADMITS = frozenset({"CREATE", "UPDATE"})
+    REPEATS = True
 
     async def admit(self, attributes: Attributes) -> None:
         if attributes.obj is None:

@@ -110,6 +110,13 @@ class CachedStore:
         known = self._feed.known.get(id(resource))
         return known[1].entries.get(key) if known is not None and self._feed.alone else None
 
+    def all_at_hand(self, resource: Resource, namespace: str) -> Sequence[Cached] | None:
+        """Return what ``all`` would, without waiting; None where others write too or nobody has asked yet."""
+        known = self._feed.known.get(id(resource))
+        if known is None or not self._feed.alone:
+            return None
+        return known[1].whole(namespace) if known[1].entries else ()
+
     async def list(
         self,
         resource: Resource,

@@ -9,6 +9,7 @@ from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apiserver import bodies, machinery, meta_rules, ownership, respond
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.call import Call
+from tiphys.apiserver.molds import Casting, Mold
 from tiphys.apiserver.objects import Cached
 from tiphys.apiserver.params import WriteOptions, write_options
 from tiphys.wire.message import Response
@@ -21,21 +22,44 @@ _BRING_STATUS = {("", "Node")}
 async def handle(call: Call) -> Response:
     """Create the object in the body."""
     options = write_options(call, "CreateOptions")
+    casting = call.backend.molds.casting(call, options)
+    if casting is not None and casting.mold is not None:
+        cast = await _cast(call, casting, casting.mold, options)
+        if cast is not None:
+            return respond.respond_cached(call, cast, 201)
     obj = bodies.decode(call, call.resource.gvk, options.field_validation)
     meta_rules.check_namespace(obj, call.resource, call.namespace)
-    made = await create_object(call, obj, options)
+    made = await create_object(call, obj, options, casting=casting)
     if isinstance(made, dict):
         return respond.respond_object(call, made, 201)
     return respond.respond_cached(call, made, 201)
 
 
+async def _cast(call: Call, casting: Casting, mold: Mold, options: WriteOptions) -> Cached | None:
+    """Store a pod that is like an earlier one but for its name; None: it goes the long way after all."""
+    pod = mold.cast(casting.name, options.field_manager, call.backend.clock.now())
+    await call.backend.admission.validate_unique(Attributes(call, "CREATE", pod, None))
+    try:
+        return await _store(call, pod)
+    except AlreadyExists:
+        if casting.generated:
+            return None
+        raise
+
+
 async def create_object(
-    call: Call, obj: Object, options: WriteOptions, *, manage_fields: bool = True
+    call: Call,
+    obj: Object,
+    options: WriteOptions,
+    *,
+    manage_fields: bool = True,
+    casting: Casting | None = None,
 ) -> Cached | Object:
     """Run a new object through defaults, admission and validation into the store.
 
     ``obj`` is in the request's version. Returns the stored object, or under dry run the one that would have
     been stored, in the request's version. ``manage_fields`` False: server-side apply has set them already.
+    ``casting`` learns what became of it.
     """
     resource, backend = call.resource, call.backend
     stored = backend.table.stored(resource)
@@ -48,13 +72,18 @@ async def create_object(
         if resource.storage != resource.gvk:
             candidate = machinery.convert(candidate, resource.storage)
         try:
-            attributes = await _prepare(call, candidate, options, manage_fields=manage_fields)
+            attributes = Attributes(call, "CREATE", candidate, None, dry_run=options.dry_run)
+            attributes.reads = None if casting is None else casting.reads
+            await _prepare(attributes, options, manage_fields=manage_fields)
             async with allocation(call, candidate, None, dry_run=options.dry_run):
                 await _check(call, attributes)
                 if options.dry_run:
                     await _must_not_exist(call, candidate)
                     return machinery.convert(candidate, resource.gvk)
-                return await _store(call, candidate)
+                made = await _store(call, candidate)
+            if casting is not None:
+                backend.molds.fill(casting, call, candidate, generated=generated)
+            return made
         except AlreadyExists:
             if not generated:
                 raise
@@ -76,7 +105,9 @@ def allocation(
     return call.backend.services.allocate(obj, old, dry_run=dry_run)
 
 
-async def _prepare(call: Call, obj: Object, options: WriteOptions, *, manage_fields: bool) -> Attributes:
+async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fields: bool) -> None:
+    call, obj = attributes.call, attributes.obj
+    assert obj is not None
     resource, backend = call.resource, call.backend
     strategy = machinery.strategy_for(resource)
     now = backend.clock.now()
@@ -88,10 +119,8 @@ async def _prepare(call: Call, obj: Object, options: WriteOptions, *, manage_fie
     strategy.prepare_create(obj)
     if manage_fields:
         ownership.manage_update(None, obj, resource, ownership.Write(options.field_manager, now))
-    attributes = Attributes(call, "CREATE", obj, None, dry_run=options.dry_run)
     await backend.admission.admit(attributes)
     strategy.settle_create(obj)
-    return attributes
 
 
 async def _check(call: Call, attributes: Attributes) -> None:

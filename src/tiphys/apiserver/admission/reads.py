@@ -1,0 +1,52 @@
+"""What admission has looked up on the way to an outcome, and whether it is all still there and the same.
+
+Pure bookkeeping over the cache's entries, each of which is one version of one object. ``Attributes.find``
+notes, ``apiserver.molds`` asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver.objects import Cached
+
+
+class AtHand(Protocol):
+    """The part of ``CachedStore`` that tells without waiting what is there now; None where it cannot."""
+
+    def at_hand(self, resource: Resource, key: str) -> Cached | None: ...
+
+    def all_at_hand(self, resource: Resource, namespace: str) -> Sequence[Cached] | None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Reads:
+    """The objects and lists that were read."""
+
+    objects: dict[tuple[int, str], tuple[Resource, Cached]] = field(default_factory=dict)
+    """By resource (its id: hashing a row walks all of it) and key."""
+    lists: dict[tuple[int, str], tuple[Resource, Sequence[Cached]]] = field(default_factory=dict)
+    """By resource and namespace."""
+    complete: bool = True
+    """False: the outcome depends on something else as well, or on an object that was not there."""
+
+    def found(self, resource: Resource, cached: Cached) -> None:
+        known = self.objects.setdefault((id(resource), cached.key), (resource, cached))
+        self.complete &= known[1] is cached
+
+    def listed(self, resource: Resource, namespace: str, items: Sequence[Cached]) -> None:
+        known = self.lists.setdefault((id(resource), namespace), (resource, items))
+        self.complete &= known[1] == items
+
+    def unchanged(self, store: AtHand) -> bool:
+        """Tell whether reading everything again would find the very same."""
+        for (_, key), (resource, cached) in self.objects.items():
+            if store.at_hand(resource, key) is not cached:
+                return False
+        for (_, namespace), (resource, items) in self.lists.items():
+            if store.all_at_hand(resource, namespace) != items:
+                return False
+        return True

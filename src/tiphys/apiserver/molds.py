@@ -1,0 +1,159 @@
+"""What a new pod comes to, kept for the pods whose requests differ from its own in the name alone.
+
+Clusters make pods of one template by the dozen. All that happens to one between its request and the store
+(decoding, defaults, admission, validation, who owns which field) follows from the body, from the namespace,
+and from the objects that admission looks up; nothing of it from the name. So the second pod of a template
+leaves a mold, and the next ones are cast in it, with a name, uid, time and manager of their own.
+
+Owns: when a mold may be made, and whether it still holds. Refuses: the steps themselves. ``handlers.create``
+casts and fills; admission plugins that say ``REPEATS`` read by ``Attributes.find``, so that it is known what.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, cast
+
+import orjson
+
+from tiphys.apimachinery.clock import rfc3339
+from tiphys.apimachinery.memo import Memo
+from tiphys.apimachinery.meta import Object, generate_name, new_uid
+from tiphys.apiserver.admission.attributes import About
+from tiphys.apiserver.admission.chain import AdmissionChain
+from tiphys.apiserver.admission.reads import AtHand, Reads
+from tiphys.apiserver.authn.user import NODES
+from tiphys.apiserver.call import Call
+from tiphys.apiserver.params import WriteOptions
+
+_BUDGET_BYTES: Final = 4 << 20
+_WEIGHT: Final = 10
+"""A mold weighs about so many times what the body of its request does."""
+_LARGEST_BYTES: Final = 1 << 15
+_NAME: Final = re.compile(rb'"name":\s?"([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)"')
+"""A DNS label: as a pod's name it has no fault, and there is nothing to warn of."""
+_SEEN_MAX: Final = 4096
+_PROBE: Final = "some-other-name"
+_NEW_POD: Final = About("", "pods", "", "CREATE")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mold:
+    """A pod as it was stored, and what that depended on. All that are cast in it share its parts."""
+
+    pod: Object
+    reads: Reads
+
+    def cast(self, name: str, manager: str, now: datetime) -> Object:
+        """Return another pod; without a name it gets one as ``generateName`` says."""
+        model, time = self.pod["metadata"], rfc3339(now)
+        meta = {**model, "name": name or generate_name(model["generateName"]), "uid": new_uid()}
+        meta["creationTimestamp"] = time
+        meta["managedFields"] = [{**model["managedFields"][0], "manager": manager, "time": time}]
+        return {**self.pod, "metadata": meta}
+
+
+class Casting:
+    """A creation that a mold answers, or that may leave one."""
+
+    __slots__ = ("_before", "_body", "_place", "generated", "mold", "reads")
+
+    def __init__(self, before: bytes, body: bytes, place: tuple[int, int]) -> None:
+        self._before = before
+        """What the outcome depends on besides the body."""
+        self._body = body
+        self._place = place
+        """Where the first name in the body is; mostly that is the pod's own."""
+        self.mold: Mold | None = None
+        self.generated = False
+        """The mold is of pods whose names are generated."""
+        self.reads = Reads()
+
+    @property
+    def name(self) -> str:
+        start, end = self._place
+        return "" if self.generated else self._body[start:end].decode()
+
+    @property
+    def key(self) -> bytes:
+        """What this has in common with all that have another name in that place."""
+        start, end = self._place
+        return b"%b%b\n%b" % (self._before, self._body[:start], self._body[end:])
+
+    @property
+    def key_generated(self) -> bytes:
+        """What this has in common with all whose name is generated: everything."""
+        return b"%b=%b" % (self._before, self._body)
+
+    def is_named_there(self) -> bool:
+        """Tell whether another name in that place would make just that of the body: a pod of another name."""
+        start, end = self._place
+        body = self._body
+        try:
+            own = orjson.loads(body)
+            other = orjson.loads(b"%b%b%b" % (body[:start], _PROBE.encode(), body[end:]))
+        except orjson.JSONDecodeError:  # protobuf or YAML
+            return False
+        own["metadata"]["name"] = _PROBE
+        return bool(own == other)
+
+
+class Molds:
+    """The molds of one server."""
+
+    def __init__(self, store: object, admission: AdmissionChain) -> None:
+        # Where the store cannot tell at once what there is, nobody knows whether a mold still holds.
+        self._store = cast("AtHand", store) if hasattr(store, "all_at_hand") else None
+        self._admission = admission
+        self._molds: Memo[Mold] = Memo(_BUDGET_BYTES)
+        self._seen: set[int] = set()
+        """Hashes of keys that came once: most pods that are like no other are to leave nothing."""
+
+    def casting(self, call: Call, options: WriteOptions) -> Casting | None:
+        """Look at a creation; None where molds have nothing to do with it.
+
+        What nodes create is judged by the name, too.
+        """
+        resource, body = call.resource, call.request.body
+        if (
+            self._store is None
+            or resource.kind != "Pod"
+            or resource.group
+            or options.dry_run
+            or len(body) > _LARGEST_BYTES
+            or NODES in call.user.groups
+        ):
+            return None
+        media_type = call.request.headers.get("content-type", "")
+        before = f"{call.namespace}\n{options.field_validation}\n{media_type}\n".encode()
+        found = _NAME.search(body)
+        casting = Casting(before, body, (0, 0) if found is None else found.span(1))
+        key = casting.key
+        mold = self._molds.get(key)
+        if mold is None:
+            mold = self._molds.get(casting.key_generated)
+            if mold is None:
+                return casting if self._came_before(hash(key)) else None
+            casting.generated = True
+        if mold.reads.unchanged(self._store) and self._admission.repeats(_NEW_POD):
+            casting.mold = mold
+        return casting
+
+    def _came_before(self, key: int) -> bool:
+        if key in self._seen:
+            return True
+        if len(self._seen) >= _SEEN_MAX:
+            self._seen.clear()
+        self._seen.add(key)
+        return False
+
+    def fill(self, casting: Casting, call: Call, pod: Object, *, generated: bool) -> None:
+        """Keep what a pod came to, now that it is stored and nobody changes it any more."""
+        told = call.warnings or "audit_annotations" in call.request.scope
+        if told or not casting.reads.complete or len(pod["metadata"].get("managedFields") or ()) != 1:
+            return
+        if generated or casting.is_named_there():
+            key = casting.key_generated if generated else casting.key
+            self._molds.put(key, Mold(pod, casting.reads), (_WEIGHT - 1) * len(key))
