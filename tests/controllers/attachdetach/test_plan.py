@@ -94,7 +94,7 @@ MULTI = (
     "attached to another"
 )
 HERE, ELSEWHERE = attachment("one"), attachment("one", "b")
-DONE = attachment("one", attached=True)
+DONE, GONE = attachment("one", attached=True), attachment("gone")
 LISTED = [{"name": unique("one"), "devicePath": ""}]
 ONE, TWO = need("one"), need("two", shared=True)
 
@@ -125,6 +125,11 @@ CASES = {
     "many nodes may have it": (node(), [TWO], [attachment("two", "b")], Plan(attach=[TWO])),
     "nobody needs it": (
         node(attached=[unique("one")]), [], [DONE], Plan(detach=[DONE]),
+    ),
+    "nobody needs what somebody made": (node(), [], [{**HERE, "metadata": {"name": "by-hand"}}], Plan()),
+    "nobody needs it, and its volume is gone": (node(), [], [GONE], Plan(detach=[GONE])),
+    "made by hand for a volume that is not": (
+        node(), [], [{**GONE, "metadata": {"name": "csi-by-hand"}}], Plan(),
     ),
     "the node holds on": (
         node(in_use=[unique("one")], attached=[unique("one")]), [], [DONE], Plan(),

@@ -13,7 +13,7 @@ from tiphys.client.kinds import (
     PODS,
     VOLUME_ATTACHMENTS,
 )
-from tiphys.controllers.attachdetach.plan import Need, Plan, claim_names, needs_of, plan
+from tiphys.controllers.attachdetach.plan import Need, Plan, claim_names, is_computed, needs_of, plan
 from tiphys.controllers.context import Context
 from tiphys.controllers.podstate import is_terminal
 
@@ -85,7 +85,8 @@ class AttachDetachController:
         node = self._nodes.get(key)
         if node is None:
             # What a node that is gone had attached must go, or no other node may have it.
-            await self._detach([item for item in attachments if item["spec"].get("nodeName") == key])
+            left = [item for item in attachments if item["spec"].get("nodeName") == key]
+            await self._detach([item for item in left if is_computed(item, volumes)])
             return None
         claims = {object_key(item): item for item in self._claims.list()}
         drivers = {item["metadata"]["name"]: item for item in self._drivers.list()}

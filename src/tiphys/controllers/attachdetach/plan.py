@@ -8,12 +8,14 @@ Source: storage.k8s.io/v1 VolumeAttachment; core/v1 NodeStatus ``volumesAttached
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tiphys.apimachinery.meta import Object
 from tiphys.controllers import podstate
 
+_COMPUTED = re.compile("csi-[0-9a-f]{64}")
 _SHARED_MODES = {"ReadOnlyMany", "ReadWriteMany"}
 
 
@@ -56,6 +58,19 @@ class Plan:
 def attachment_name(handle: str, driver: str, node: str) -> str:
     """Return the name that everybody computes alike, so that no volume is attached twice."""
     return "csi-" + hashlib.sha256(f"{handle}{driver}{node}".encode()).hexdigest()
+
+
+def is_computed(attachment: Object, volumes: Mapping[str, Object]) -> bool:
+    """Tell whether an attachment has the name that is computed for it: others people made, and they stay.
+
+    Of a volume that is gone only the form of the name is known.
+    """
+    name, spec = attachment["metadata"]["name"], attachment["spec"]
+    volume = volumes.get(str((spec.get("source") or {}).get("persistentVolumeName") or ""))
+    csi = ((volume or {}).get("spec") or {}).get("csi")
+    if csi:
+        return bool(name == attachment_name(csi["volumeHandle"], csi["driver"], spec["nodeName"]))
+    return volume is None and _COMPUTED.fullmatch(name) is not None
 
 
 def unique_name(driver: str, handle: str) -> str:
@@ -126,7 +141,7 @@ def plan(
     for item in mine:
         if item["metadata"]["name"] in wanted or podstate.is_deleting(item):
             continue
-        if _unique_of(item, volumes) not in in_use:
+        if is_computed(item, volumes) and _unique_of(item, volumes) not in in_use:
             result.detach.append(item)
     if node is not None:
         result.volumes_attached = _volumes_attached(node, mine, volumes)
