@@ -39,6 +39,16 @@ def test_flags():
     assert made.server.certificate is None
 
 
+def test_shutdown_periods():
+    found = options("--shutdown-grace-period=30s", "--shutdown-grace-period-critical-pods=10s")
+    assert [(one.priority, one.grace_s) for one in found.shutdown_periods] == [(0, 20), (2_000_000_000, 10)]
+    found = options("--shutdown-grace-period-by-pod-priority=0=5,1000=7")
+    assert [(one.priority, one.grace_s) for one in found.shutdown_periods] == [(0, 5), (1000, 7)]
+    for bad in ("--shutdown-grace-period-critical-pods=10s", "--shutdown-grace-period-by-pod-priority=a=b"):
+        with pytest.raises(click.BadParameter):
+            options(bad)
+
+
 def test_every_node_has_its_own_cgroups():
     assert options("--root-dir=/a").cgroup_root != options("--root-dir=/b").cgroup_root
     assert options("--cgroup-root=/x").cgroup_root == "/x"

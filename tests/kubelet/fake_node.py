@@ -58,9 +58,11 @@ class Node:
         self.kubelet = None
 
     @asynccontextmanager
-    async def running(self, measure=dict):
+    async def running(self, measure=dict, shutdowns=None):
         """``measure`` says what the machine has left: nothing that anybody could be short of."""
-        self.kubelet = Kubelet(self.client, self.options, runtime=self.runtime, measure=measure)
+        self.kubelet = Kubelet(
+            self.client, self.options, runtime=self.runtime, measure=measure, shutdowns=shutdowns
+        )
         task = asyncio.ensure_future(self.kubelet.run())
         try:
             yield self

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import importlib
+import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tiphys.cmd.election_flags import go_bool
 from tiphys.kubelet.credentials import Credentials, Rotation
 from tiphys.kubelet.eviction import DEFAULT_HARD, Threshold, parse_thresholds
 from tiphys.kubelet.options import AccessOptions, KubeletOptions, ServerOptions
+from tiphys.kubelet.shutdown import ShutdownPeriod, period_faults, periods_of
 
 
 @click.command(
@@ -69,6 +71,13 @@ from tiphys.kubelet.options import AccessOptions, KubeletOptions, ServerOptions
     default="5m",
     show_default=True,
     help="How long a condition lasts.",
+)
+@click.option("--shutdown-grace-period", type=DURATION, default="0s", help="For all pods (SIGUSR1 begins).")
+@click.option(
+    "--shutdown-grace-period-critical-pods", type=DURATION, default="0s", help="Part of it for critical ones."
+)
+@click.option(
+    "--shutdown-grace-period-by-pod-priority", default="", help="priority=seconds, separated by commas."
 )
 @click.option("--image-gc-high-threshold", default=85, show_default=True, help="Percents of the disk.")
 @click.option("--image-gc-low-threshold", default=80, show_default=True, help="Percents of the disk.")
@@ -156,6 +165,7 @@ def make_options(flags: Mapping[str, Any]) -> KubeletOptions:
         thresholds=_thresholds(flags),
         eviction_transition_s=flags["eviction_pressure_transition_period"],
         eviction_max_grace_s=flags["eviction_max_pod_grace_period"],
+        shutdown_periods=_shutdown_periods(flags),
         image_gc_percents=(flags["image_gc_high_threshold"], flags["image_gc_low_threshold"]),
         log_max_bytes=_bytes(flags["container_log_max_size"], "--container-log-max-size"),
         log_max_files=flags["container_log_max_files"],
@@ -195,6 +205,21 @@ def _thresholds(flags: Mapping[str, Any]) -> tuple[Threshold, ...]:
         )
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--eviction-hard, --eviction-soft") from error
+
+
+def _shutdown_periods(flags: Mapping[str, Any]) -> tuple[ShutdownPeriod, ...]:
+    flag = "--shutdown-grace-period-by-pod-priority"
+    try:
+        periods = tuple(
+            ShutdownPeriod(int(priority), int(seconds))
+            for priority, seconds in _pairs(flags["shutdown_grace_period_by_pod_priority"], flag).items()
+        )
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=flag) from error
+    total, critical = flags["shutdown_grace_period"], flags["shutdown_grace_period_critical_pods"]
+    if faults := period_faults(total, critical, periods):
+        raise click.BadParameter("; ".join(faults), param_hint="--shutdown-grace-period")
+    return periods or periods_of(total, critical)
 
 
 def _bytes(text: str, flag: str) -> int:
@@ -272,6 +297,16 @@ async def _run(rotation: Rotation, options: KubeletOptions) -> None:
         async with asyncio.TaskGroup() as tasks:
             if rotation.renew:
                 tasks.create_task(credentials.keep(client, config))
-            await Kubelet(client, options).run()
+            await Kubelet(client, options, shutdowns=_shutdowns()).run()
     finally:
         await client.close()
+
+
+async def _shutdowns() -> AsyncIterator[bool]:
+    """SIGUSR1 says that the machine is about to be shut down."""
+    said = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, said.set)
+    while True:
+        await said.wait()
+        said.clear()
+        yield True

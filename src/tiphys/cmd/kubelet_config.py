@@ -16,6 +16,12 @@ def _taints(value: Any) -> str:
     return comma_list(f"{one['key']}={one.get('value') or ''}:{one['effect']}" for one in value)
 
 
+def _periods(value: Any) -> str:
+    return comma_list(
+        f"{one.get('priority') or 0}={one.get('shutdownGracePeriodSeconds') or 0}" for one in value
+    )
+
+
 KIND: Final = Kind(
     "kubelet.config.k8s.io/v1beta1",
     "KubeletConfiguration",
@@ -58,6 +64,9 @@ KIND: Final = Kind(
         "containerLogMaxSize": "container_log_max_size",
         "containerLogMaxFiles": "container_log_max_files",
         "allowedUnsafeSysctls": ("allowed_unsafe_sysctls", comma_list),
+        "shutdownGracePeriod": "shutdown_grace_period",
+        "shutdownGracePeriodCriticalPods": "shutdown_grace_period_critical_pods",
+        "shutdownGracePeriodByPodPriority": ("shutdown_grace_period_by_pod_priority", _periods),
         "containerRuntimeEndpoint": "container_runtime_endpoint",
     },
     frozenset(
@@ -83,8 +92,7 @@ KIND: Final = Kind(
         }
         | {"reservedSystemCPUs", "showHiddenMetricsForVersion", "systemReservedCgroup", "kubeReservedCgroup"}
         | {"enforceNodeAllocatable", "volumePluginDir", "providerID", "kernelMemcgNotification", "logging"}
-        | {"enableSystemLogHandler", "enableSystemLogQuery", "shutdownGracePeriod", "crashLoopBackOff"}
-        | {"shutdownGracePeriodCriticalPods", "shutdownGracePeriodByPodPriority", "reservedMemory"}
+        | {"enableSystemLogHandler", "enableSystemLogQuery", "crashLoopBackOff", "reservedMemory"}
         | {"enableProfilingHandler", "enableDebugFlagsHandler", "seccompDefault", "memoryThrottlingFactor"}
         | {
             "tracing",

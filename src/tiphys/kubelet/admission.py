@@ -47,6 +47,8 @@ class NodeCapacity:
     """Allowed beyond the safe ones; a trailing ``*`` stands for anything."""
     pressures: frozenset[str] = frozenset()
     """The node's conditions that say that something is short."""
+    refuses: Rejection | None = None
+    """Why it takes no pods at all."""
 
 
 def finished(pod: Object) -> bool:
@@ -58,7 +60,8 @@ def admit(pod: Object, others: Iterable[Object], node: NodeCapacity) -> Rejectio
     """Return why the pod may not run here, or None."""
     running = [item for item in others if not finished(item)]
     return (
-        _pressure(pod, node)
+        node.refuses
+        or _pressure(pod, node)
         or _sysctls(pod, node)
         or _selector(pod, node)
         or _fit(pod, running, node)

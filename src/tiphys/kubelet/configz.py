@@ -36,6 +36,11 @@ def configuration(options: KubeletOptions) -> dict[str, Any]:
         "evictionSoftGracePeriod": {one.signal: _duration(one.grace_s or 0) for one in soft} or None,
         "evictionPressureTransitionPeriod": _duration(options.eviction_transition_s),
         "evictionMaxPodGracePeriod": int(options.eviction_max_grace_s) or None,
+        "shutdownGracePeriodByPodPriority": [
+            {"priority": one.priority, "shutdownGracePeriodSeconds": one.grace_s}
+            for one in options.shutdown_periods
+        ]
+        or None,
         "containerLogMaxSize": f"{options.log_max_bytes // (1024 * 1024)}Mi",
         "containerLogMaxFiles": options.log_max_files,
         "allowedUnsafeSysctls": list(options.allowed_unsafe_sysctls) or None,

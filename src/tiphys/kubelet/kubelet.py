@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,8 @@ from tiphys.kubelet.pleg import PodCache
 from tiphys.kubelet.pod_worker import PodWorker
 from tiphys.kubelet.runtime import RUNTIME_ERRORS, Runtime, RuntimeFailure
 from tiphys.kubelet.sandbox import NodeSettings
+from tiphys.kubelet.shutdown import REFUSED
+from tiphys.kubelet.shutdown_manager import ShutdownManager
 from tiphys.kubelet.tokens import Tokens
 from tiphys.kubelet.volumes.manager import Volumes
 
@@ -54,7 +56,10 @@ _WORKER_RETRY_S = 2.0
 
 
 class Kubelet:
-    """``run`` works until cancelled. ``runtime`` and ``measure`` replace CRI and the machine (tests)."""
+    """``run`` works until cancelled. ``runtime`` and ``measure`` replace CRI and the machine (tests).
+
+    ``shutdowns`` tells when the machine is about to be shut down (True), and when it is not after all.
+    """
 
     def __init__(
         self,
@@ -64,9 +69,11 @@ class Kubelet:
         *,
         runtime: Runtime | None = None,
         measure: Measure | None = None,
+        shutdowns: AsyncIterator[bool] | None = None,
     ) -> None:
         self.options = options
         self._measure = measure
+        self._shutdowns = shutdowns
         self.workers: dict[str, PodWorker] = {}
         self._client = client
         self._clock = clock or RealClock()
@@ -136,6 +143,8 @@ class Kubelet:
                     "images",
                 )
             )
+            if self._shutdowns is not None and options.shutdown_periods:
+                group.create_task(self._shutdown_manager(node, reporter).run(self._shutdowns))
             evictions = self._evictions(node, keeper)
             group.create_task(
                 self._every(
@@ -161,6 +170,16 @@ class Kubelet:
             transition_s=options.eviction_transition_s,
             max_grace_s=options.eviction_max_grace_s,
         )
+
+    def _shutdown_manager(self, node: NodeContext, reporter: NodeReporter) -> ShutdownManager:
+        def changed() -> None:
+            reporter.shutting_down = manager.shutting_down
+            reporter.poke()
+
+        manager = ShutdownManager(
+            reporter.reference, self.options.shutdown_periods, self.workers.values, node.recorder, changed
+        )
+        return manager
 
     def kept_images(self) -> set[str]:
         """Return the images that no container runs, but that must stay: for sandboxes, and as volumes."""
@@ -229,7 +248,13 @@ class Kubelet:
         assert self.reporter is not None
         allocatable = {name: self._amount(name) for name in self.reporter.allocatable}
         labels = dict(self.reporter.node["metadata"].get("labels") or {})
-        return NodeCapacity(allocatable, labels, self.options.allowed_unsafe_sysctls, self.reporter.pressures)
+        return NodeCapacity(
+            allocatable,
+            labels,
+            self.options.allowed_unsafe_sysctls,
+            self.reporter.pressures,
+            REFUSED if self.reporter.shutting_down else None,
+        )
 
     async def _first_relist(self, node: NodeContext) -> None:
         while True:

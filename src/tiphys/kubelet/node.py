@@ -58,6 +58,7 @@ class NodeReporter:
         """The Node as last seen."""
         self.pressures: frozenset[str] = frozenset()
         """What is short on the node; ``poke`` after a change."""
+        self.shutting_down = False
 
     @property
     def allocatable(self) -> dict[str, str]:
@@ -108,8 +109,8 @@ class NodeReporter:
             info = await self._runtime.info()
             images = await self._runtime.list_images()
         except RuntimeFailure as error:
-            return NodeFindings(None, (), str(error), pressures=self.pressures)
-        return NodeFindings(info, images, pressures=self.pressures)
+            return NodeFindings(None, (), str(error), self.shutting_down, self.pressures)
+        return NodeFindings(info, images, "", self.shutting_down, self.pressures)
 
     async def _report_loop(self) -> None:
         while True:
@@ -152,11 +153,14 @@ class NodeReporter:
         for reason in transitions(before, status):
             self._tell(reason, f"Node {self._options.node_name} status is now: {reason}")
 
-    def _tell(self, reason: str, message: str) -> None:
-        """An event of the node; they are found by its name, which stands for its UID too."""
+    @property
+    def reference(self) -> Object:
+        """What events of the node are about; they are found by its name, which stands for its UID too."""
         name = self._options.node_name
-        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": name}}
-        self._recorder.record(node, "Normal", reason, message)
+        return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": name}}
+
+    def _tell(self, reason: str, message: str) -> None:
+        self._recorder.record(self.reference, "Normal", reason, message)
 
     async def _lease_loop(self) -> None:
         while True:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tiphys.kubelet.eviction import DEFAULT_HARD, Threshold, parse_thresholds
+from tiphys.kubelet.shutdown import ShutdownPeriod
 
 VERSION = "v1.36.0"
 
@@ -80,6 +81,8 @@ class KubeletOptions:
     eviction_look_s: float = 10.0
     eviction_transition_s: float = 300.0
     eviction_max_grace_s: float = 0.0
+    shutdown_periods: tuple[ShutdownPeriod, ...] = ()
+    """How long pods may take as the node shuts down, by priority; none: they are not asked."""
     reserved: tuple[Mapping[str, str], ...] = ()
     """Taken out of what pods may have: for the system, and for Kubernetes itself."""
     log_max_bytes: int = 10 * 1024 * 1024

@@ -77,6 +77,8 @@ class PodWorker:
         self._cleaned = False
         self._delete_sent = False
         self._watchful = False
+        self.ended = asyncio.Event()
+        """Set once nothing of the pod is left to be stopped or unmounted."""
         self._adopt()
 
     @property
@@ -111,10 +113,10 @@ class PodWorker:
         """Look again soon."""
         self._wake.set()
 
-    def evict(self, rejection: Rejection) -> None:
-        """Give the pod up: stop it, and let it be Failed."""
+    def evict(self, rejection: Rejection, *, told: bool = True) -> None:
+        """Give the pod up: stop it, and let it be Failed. ``told``: with an event."""
         if self._state.rejection is None and not finished(self._pod):
-            self._reject(self._pod, rejection)
+            self._reject(self._pod, rejection, told=told)
             self.poke()
 
     def refresh_volumes(self) -> None:
@@ -280,9 +282,10 @@ class PodWorker:
             told = f"Pod was rejected: {rejection.message}"
             self._state = replace(self._state, rejection=replace(rejection, message=told))
 
-    def _reject(self, pod: Object, rejection: Rejection) -> None:
+    def _reject(self, pod: Object, rejection: Rejection, *, told: bool = True) -> None:
         self._state = replace(self._state, rejection=rejection)
-        self._node.recorder.record(pod, "Warning", rejection.reason, rejection.message)
+        if told:
+            self._node.recorder.record(pod, "Warning", rejection.reason, rejection.message)
 
     def _report(self, pod: Object, runtime: RuntimePod, chosen: Plan) -> None:
         if self._removed:
@@ -414,6 +417,7 @@ class PodWorker:
             try:
                 await self._node.volumes.teardown(self.uid)
                 await asyncio.to_thread(self._node.cgroups.remove, self.uid)
+                self.ended.set()
             except OSError as error:
                 self._cleaned = False
                 log.warning("pod not cleaned up pod=%s error=%s", object_key(pod), error)
