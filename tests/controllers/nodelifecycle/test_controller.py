@@ -71,6 +71,27 @@ async def test_silence_taints_evicts_and_heals(world):
         assert "taints" not in world.api.get(NODES, "n1")["spec"]
 
 
+async def test_a_taint_by_hand_is_borne_no_longer_than_tolerated(world):
+    """It does not say when it was added; taken away in time, it does nothing."""
+    for name, seconds in (("none", 0), ("short", 4), ("long", 12)):
+        world.api.put(PODS, pod(name, seconds))
+    async with world.running(NodeLifecycleController):
+        tainted = node()
+        tainted["spec"]["taints"] = [{"key": "x", "effect": "NoExecute"}]
+        world.api.put(NODES, tainted)
+        left = {0.1: ["long", "short"], 3: ["long", "short"], 2: ["long"]}
+        for seconds, names in left.items():
+            await world.advance(seconds)
+            assert sorted(item["metadata"]["name"] for item in world.api.all(PODS)) == names
+        world.api.put(NODES, node())
+        await world.advance(5)
+        world.api.put(NODES, tainted)
+        await world.advance(8)
+        assert [item["metadata"]["name"] for item in world.api.all(PODS)] == ["long"]
+        await world.advance(5)
+        assert world.api.all(PODS) == []
+
+
 async def test_nodes_are_announced_and_evictions_have_their_own_voice(world):
     async with world.running(NodeLifecycleController):
         world.api.put(NODES, node())

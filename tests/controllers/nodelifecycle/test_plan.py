@@ -11,6 +11,7 @@ from tiphys.controllers.nodelifecycle.plan import (
     plan_taints,
     silent_conditions,
     tolerates,
+    undated,
 )
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -113,8 +114,35 @@ TAINT = {"key": "k", "value": "v", "effect": "NoExecute", "timeAdded": T}
     ],
 )
 def test_eviction(tolerations, after_s):
-    at = evict_at({"spec": {"tolerations": tolerations}}, [TAINT], NOW)
+    at = evict_at({"spec": {"tolerations": tolerations}}, [TAINT], NOW, {})
     assert at == (None if after_s is None else NOW + timedelta(seconds=after_s))
+
+
+BY_HAND = {"key": "k", "value": "v", "effect": "NoExecute"}
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("taint", "seen", "created", "expected"),
+    [
+        pytest.param(BY_HAND, {}, None, NOW + 2 * MINUTE, id="new to us"),
+        pytest.param(BY_HAND, {"k=v:NoExecute": NOW - MINUTE}, None, NOW + MINUTE, id="seen before"),
+        pytest.param(TAINT, {"k=v:NoExecute": NOW}, None, NOW + MINUTE, id="it says when"),
+        pytest.param(TAINT, {}, NOW - 2 * MINUTE, NOW + MINUTE, id="the pod was there before"),
+        pytest.param(TAINT, {}, NOW, NOW + 2 * MINUTE, id="the pod came later"),
+    ],
+)
+def test_since_when_a_taint_is_borne(taint, seen, created, expected):
+    meta = {"creationTimestamp": created.strftime("%Y-%m-%dT%H:%M:%SZ")} if created else {}
+    spec = {"tolerations": [{"operator": "Exists", "tolerationSeconds": 120}]}
+    assert evict_at({"metadata": meta, "spec": spec}, [taint], NOW, seen) == expected
+
+
+def test_taints_are_seen_first_and_forgotten():
+    first = undated([BY_HAND, TAINT, {"key": "s", "effect": "NoSchedule"}], {}, NOW)
+    assert first == {"k=v:NoExecute": NOW}
+    assert undated([BY_HAND], first, NOW + MINUTE) == first
+    assert undated([], first, NOW + MINUTE) == {}
 
 
 @pytest.mark.parametrize(

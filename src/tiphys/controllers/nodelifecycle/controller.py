@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from functools import partial
 
 from tiphys.apimachinery.errors import Conflict, NotFound
@@ -19,6 +20,7 @@ from tiphys.controllers.nodelifecycle.plan import (
     plan_taints,
     sign_of_life,
     silent_conditions,
+    undated,
 )
 from tiphys.controllers.nodelifecycle.zones import Zones
 
@@ -38,6 +40,8 @@ class NodeLifecycleController:
         self._options = context.options
         self._recorder = context.recorder("node-controller")
         self._evictions = context.recorder("taint-eviction-controller")
+        self._seen: dict[str, dict[str, datetime]] = {}
+        """By node: since when taints are known that do not say when they were added."""
         self.queue = context.queue(self.name)
         self._nodes = context.informers.get(NODES)
         self._pods = context.informers.get(PODS)
@@ -80,6 +84,7 @@ class NodeLifecycleController:
     async def reconcile(self, key: str) -> float | None:
         node = self._nodes.get(key)
         if node is None:
+            self._seen.pop(key, None)
             return None
         now, now_s = self._clock.now(), self._clock.monotonic()
         sign = sign_of_life(node, self._leases.get(f"{LEASE_NAMESPACE}/{key}"))
@@ -128,10 +133,11 @@ class NodeLifecycleController:
         now = self._clock.now()
         due: list[Object] = []
         wait_s = float("inf")
+        seen = self._seen[name] = undated(taints, self._seen.get(name) or {}, now)
         if not any(taint.get("effect") == "NoExecute" for taint in taints):
             return wait_s
         for pod in self._pods.by_index(BY_NODE, name):
-            at = None if podstate.is_deleting(pod) else evict_at(pod, taints, now)
+            at = None if podstate.is_deleting(pod) else evict_at(pod, taints, now, seen)
             if at is not None and at <= now:
                 due.append(pod)
             elif at is not None:

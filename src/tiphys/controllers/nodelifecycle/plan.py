@@ -5,7 +5,7 @@ Source: core/v1 NodeCondition, "Taints and tolerations", and upstream's node lif
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -113,12 +113,26 @@ def _wanted(node: Object) -> set[tuple[str, str]]:
     return wanted
 
 
-def evict_at(pod: Object, taints: Sequence[Object], now: datetime) -> datetime | None:
+def undated(taints: Sequence[Object], seen: Mapping[str, datetime], now: datetime) -> dict[str, datetime]:
+    """Return when the NoExecute taints were seen first that do not say when they were added."""
+    found = (taint_id(one) for one in taints if one.get("effect") == "NoExecute" and not one.get("timeAdded"))
+    return {key: seen.get(key, now) for key in found}
+
+
+def taint_id(taint: Object) -> str:
+    """Return a taint as kubectl writes it."""
+    return f"{taint.get('key')}={taint.get('value') or ''}:{taint.get('effect')}"
+
+
+def evict_at(
+    pod: Object, taints: Sequence[Object], now: datetime, seen: Mapping[str, datetime]
+) -> datetime | None:
     """When a pod must leave for its node's NoExecute taints; None: never, ``now`` or earlier: at once.
 
     A taint that is not tolerated at all evicts at once; of limited tolerations the shortest counts, from
-    the moment the taint was added.
+    the moment the taint was added or, if it does not say, ``seen``; for later pods from their creation.
     """
+    created = (pod.get("metadata") or {}).get("creationTimestamp")
     tolerations = (pod.get("spec") or {}).get("tolerations") or ()
     times: list[datetime] = []
     for taint in taints:
@@ -129,7 +143,9 @@ def evict_at(pod: Object, taints: Sequence[Object], now: datetime) -> datetime |
             return now
         limits = [item["tolerationSeconds"] for item in matching if item.get("tolerationSeconds") is not None]
         if limits:
-            since = parse_time(taint["timeAdded"]) if taint.get("timeAdded") else now
+            added = taint.get("timeAdded")
+            since = parse_time(added) if added else seen.get(taint_id(taint), now)
+            since = max(since, parse_time(created)) if created else since
             times.append(since + timedelta(seconds=max(min(limits), 0)))
     return min(times, default=None)
 
