@@ -79,13 +79,16 @@ async def test_a_taint_by_hand_is_borne_no_longer_than_tolerated(world):
         tainted = node()
         tainted["spec"]["taints"] = [{"key": "x", "effect": "NoExecute"}]
         world.api.put(NODES, tainted)
+        await world.settle()
         left = {0.1: ["long", "short"], 3: ["long", "short"], 2: ["long"]}
         for seconds, names in left.items():
             await world.advance(seconds)
             assert sorted(item["metadata"]["name"] for item in world.api.all(PODS)) == names
         world.api.put(NODES, node())
+        await world.settle()
         await world.advance(5)
         world.api.put(NODES, tainted)
+        await world.settle()
         await world.advance(8)
         assert [item["metadata"]["name"] for item in world.api.all(PODS)] == ["long"]
         await world.advance(5)
