@@ -74,7 +74,10 @@ CREATE: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "service same port": (
         service(ports=[{"port": 80, "name": "a"}, {"port": 80, "name": "b"}]),
-        ['spec.ports[1]: Duplicate value: {"port":80,"protocol":"TCP"}'],
+        [
+            'spec.ports[1]: Duplicate value: {"Name":"","Protocol":"TCP","AppProtocol":null,"Port":80,'
+            '"TargetPort":0,"NodePort":0}'
+        ],
     ),
     "service type": (
         service(type="X"),

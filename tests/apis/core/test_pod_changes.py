@@ -321,4 +321,5 @@ def test_ephemeral_containers_have_rules_of_their_own() -> None:
         f'{at}.name: Duplicate value: "c"',
         f'{at}.targetContainerName: Not found: "y"',
         f"{at}.ports: Forbidden: cannot be set for an Ephemeral Container",
+        f"{at}.lifecycle: Forbidden: cannot be set for an Ephemeral Container",
     ]

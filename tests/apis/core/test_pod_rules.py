@@ -379,7 +379,8 @@ RESOURCES: dict[str, tuple[Pod, list[str]]] = {
     "claims of a pod": (
         make({"resourceClaims": [{"name": "a"}, {"name": "a", "resourceClaimName": "x"}]}),
         [
-            'spec.resourceClaims[0]: Invalid value: {"name":"a"}: must specify one of: `resourceClaimName`, '
+            'spec.resourceClaims[0]: Invalid value: {"Name":"a","ResourceClaimName":null,'
+            '"ResourceClaimTemplateName":null}: must specify one of: `resourceClaimName`, '
             "`resourceClaimTemplateName`",
             'spec.resourceClaims[1].name: Duplicate value: "a"',
         ],

@@ -170,7 +170,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "env resource": (make(**env(valueFrom={"resourceFieldRef": {"resource": "limits.cpu"}})), []),
     "env from": (
         make(envFrom=[{}]),
-        [f'{C}.envFrom[0]: Invalid value: "": must specify one of: `configMapRef` or `secretRef`'],
+        [f'{C}.envFrom: Invalid value: "": must specify one of: `configMapRef` or `secretRef`'],
     ),
     "request above limit": (
         make(resources={"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}),
@@ -242,8 +242,8 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "sub path": (
         make(volume(emptyDir={}), volumeMounts=[{"name": "v", "mountPath": "/x", "subPath": "/a/../b"}]),
         [
-            f'{C}.volumeMounts[0].subPath: Invalid value: "/a/../b": must be a relative path',
-            f"{C}.volumeMounts[0].subPath: Invalid value: \"/a/../b\": must not contain '..'",
+            f'{C}.volumeMounts.subPath: Invalid value: "/a/../b": must be a relative path',
+            f"{C}.volumeMounts.subPath: Invalid value: \"/a/../b\": must not contain '..'",
         ],
     ),
     "volume without a source is an emptyDir": (make(volume()), []),

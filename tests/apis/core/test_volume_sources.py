@@ -17,12 +17,13 @@ Body = dict[str, Any]
 START = "must be valid format starting with iqn, eui, or naa"
 HOSTS = "must be a host:port pair or multiple pairs separated by commas"
 BYTE = "must be between 0 and 255, inclusive"
+PARTITION = "must be between 1 and 255, inclusive"
 IQN = "iqn.2026-01.io.k8s:storage"
 BLOB = "https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd"
 MANAGED = "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}"
 
 BOTH: dict[str, tuple[str, Body, list[str]]] = {
-    "gce": ("gcePersistentDisk", {"partition": 256}, ["persistentDisk.pdName: Required value", f"persistentDisk.partition: Invalid value: 256: {BYTE}"]),
+    "gce": ("gcePersistentDisk", {"partition": 256}, ["persistentDisk.pdName: Required value", f"persistentDisk.partition: Invalid value: 256: {PARTITION}"]),
     "aws": ("awsElasticBlockStore", {}, ["awsElasticBlockStore.volumeID: Required value"]),
     "nfs": ("nfs", {}, ["nfs.server: Required value", "nfs.path: Required value", 'nfs.path: Invalid value: "": must be an absolute path']),
     "iscsi": ("iscsi", {"iqn": "x", "lun": 256}, ["iscsi.targetPortal: Required value", f'iscsi.iqn: Invalid value: "x": {START}', f"iscsi.lun: Invalid value: 256: {BYTE}"]),
@@ -165,7 +166,7 @@ def test_one_source_a_volume() -> None:
         f"{V}.downwarAPI: Forbidden: {again}",
     ]
     assert projected({"secret": {"name": "s"}, "configMap": {"name": "c"}}) == [
-        f"{P}.sources[0]: Forbidden: {again}"
+        f"{P}.sources[0]: Forbidden: {again} per source"
     ]
 
 
@@ -177,7 +178,7 @@ def test_projections() -> None:
         f"{P}.sources[0].serviceAccountToken.expirationSeconds: Invalid value: 5: may not specify a duration less than 10 minutes",
         f"{P}.path: Required value",
     ]
-    at = f"{P}.sources[0].clusterTrustBundlePEM"
+    at = f"{P}.sources[0].clusterTrustBundle"
     assert projected({"clusterTrustBundle": {"path": "p"}}) == [
         f"{at}: Required value: either name or signerName must be specified"
     ]
@@ -208,14 +209,14 @@ MOUNT = {"name": "v", "mountPath": "/x"}
         (
             {**MOUNT, "recursiveReadOnly": "X"},
             [
-                f'{M}.recursiveReadOnly: Unsupported value: "X": supported values: "Disabled", "Enabled", "IfPossible"'
+                'c.volumeMounts.recursiveReadOnly: Unsupported value: "X": supported values: "Disabled", "Enabled", "IfPossible"'
             ],
         ),
         (
             {**MOUNT, "recursiveReadOnly": "Enabled", "mountPropagation": "HostToContainer"},
             [
-                f"{M}.recursiveReadOnly: Forbidden: may only be specified when readOnly is true",
-                f"{M}.recursiveReadOnly: Forbidden: may only be specified when mountPropagation is None or not specified",
+                "c.volumeMounts.recursiveReadOnly: Forbidden: may only be specified when readOnly is true",
+                "c.volumeMounts.recursiveReadOnly: Forbidden: may only be specified when mountPropagation is None or not specified",
             ],
         ),
     ],

@@ -76,13 +76,15 @@ def _node_term(term: Object, path: str, *, any_value: bool = False) -> list[Fiel
         values = requirement.get("values") or []
         if requirement.get("operator") not in ("In", "NotIn"):
             faults.append(
-                invalid(f"{at}.operator", requirement.get("operator"), "not a valid selector operator")
+                invalid(f"{at}.operator", requirement.get("operator") or "", "not a valid selector operator")
             )
         elif len(values) != 1:
             text = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
             faults.append(required(f"{at}.values", text))
         if requirement.get("key") != "metadata.name":
-            faults.append(invalid(f"{at}.key", requirement.get("key"), "not a valid field selector key"))
+            faults.append(
+                invalid(f"{at}.key", requirement.get("key") or "", "not a valid field selector key")
+            )
             continue
         for place, value in enumerate(values):
             texts = names.is_dns1123_subdomain(str(value))

@@ -21,7 +21,12 @@ from tiphys.apis.value_validation import one_of, port_number
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _PROBES = (("livenessProbe", True), ("readinessProbe", False), ("startupProbe", True))
-_EPHEMERAL_FORBIDDEN = ("ports", "resources", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
+_EPHEMERAL_FORBIDDEN = (
+    "ports", "resources", "resizePolicy", "restartPolicy", "restartPolicyRules", "livenessProbe",
+    "readinessProbe", "startupProbe", "lifecycle",
+)  # fmt: skip
+_PLAIN = ("resources",)
+"""A struct that is never absent: empty is not given."""
 _NOT_EPHEMERAL = "cannot be set for an Ephemeral Container"
 
 
@@ -229,7 +234,9 @@ def validate_ephemeral(spec: Object, facts: PodFacts, path: str) -> list[FieldEr
         if target and target not in others:
             faults.append(not_found(f"{at}.targetContainerName", target))
         faults += [
-            forbidden(f"{at}.{key}", _NOT_EPHEMERAL) for key in _EPHEMERAL_FORBIDDEN if container.get(key)
+            forbidden(f"{at}.{key}", _NOT_EPHEMERAL)
+            for key in _EPHEMERAL_FORBIDDEN
+            if container.get(key) or (container.get(key) == {} and key not in _PLAIN)
         ]
         for place, mount in enumerate(each(container, "volumeMounts")):
             for key in ("subPath", "subPathExpr"):

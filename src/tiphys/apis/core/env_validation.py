@@ -9,6 +9,7 @@ from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import invalid, invalid_all, not_supported, required
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.meta_validation import mask_trailing_dash
 
 _ENV_FIELDS = (
     "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
@@ -17,7 +18,7 @@ _ENV_FIELDS = (
 _KNOWN_FIELDS = frozenset(
     {
         *_ENV_FIELDS, "metadata.annotations", "metadata.labels", "spec.restartPolicy", "spec.schedulerName",
-        "status.phase", "status.hostIP", "status.nominatedNodeName", "spec.hostNetwork",
+        "status.phase",
     }
 )  # fmt: skip
 VOLUME_FIELDS = (
@@ -27,7 +28,17 @@ _RESOURCES = (
     "limits.cpu", "limits.ephemeral-storage", "limits.memory", "requests.cpu", "requests.ephemeral-storage",
     "requests.memory",
 )  # fmt: skip
-_SUBSCRIPT = re.compile(r"^(metadata\.(?:annotations|labels))\['(.*)'\]$", re.DOTALL)
+_RENAMED = {"spec.host": "spec.nodeName"}
+_SUBSCRIPT = re.compile(r"^([^\[]*)\['(.*)'\]$", re.DOTALL)
+_BYTES = ("1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei")
+_DIVISORS = {
+    "cpu": (("1m", "1"), "1m and 1 are supported with the cpu resource"),
+    "memory": (_BYTES, f"{', '.join(_BYTES)} are supported with the memory resource"),
+    "ephemeral-storage": (
+        _BYTES, f"{', '.join(_BYTES)} are supported with the local ephemeral storage resource"
+    ),
+    "hugepages-": (_BYTES, f"{', '.join(_BYTES)} are supported with the hugepages resource"),
+}  # fmt: skip
 _MORE_THAN_ONE = "may not have more than one field specified at a time"
 
 
@@ -44,7 +55,7 @@ def validate_env(container: Object, path: str) -> list[FieldError]:
         if isinstance(env.get("valueFrom"), dict):
             faults += _source(env, f"{at}.valueFrom")
     for index, source in enumerate(each(container, "envFrom")):
-        faults += _whole_source(source, f"{path}.envFrom[{index}]")
+        faults += _whole_source(source, f"{path}.envFrom[{index}]", f"{path}.envFrom")
     return faults
 
 
@@ -83,24 +94,46 @@ def env_field(reference: Object, path: str) -> list[FieldError]:
 
 def field_reference(reference: Object, path: str, allowed: tuple[str, ...]) -> list[FieldError]:
     """Return every fault of a reference to one of the pod's own fields."""
-    if not reference.get("apiVersion"):
+    version, field = reference.get("apiVersion") or "", reference.get("fieldPath") or ""
+    if not version:
         return [required(f"{path}.apiVersion")]
-    field = reference.get("fieldPath") or ""
     if not field:
         return [required(f"{path}.fieldPath")]
     subscript = _SUBSCRIPT.match(field)
+    fault = _conversion_fault(version, field, subscript)
+    if fault:
+        return [invalid(f"{path}.fieldPath", field, f"error converting fieldPath: {fault}")]
     if subscript:
-        key = subscript[2]
-        checked = key.lower() if subscript[1].endswith("annotations") else key
-        return invalid_all(path, key, names.is_qualified_name(checked))
-    if field not in _KNOWN_FIELDS:
-        text = f"error converting fieldPath: field label not supported: {field}"
-        return [invalid(f"{path}.fieldPath", field, text)]
+        key = subscript[2].lower() if subscript[1].endswith("annotations") else subscript[2]
+        return invalid_all(path, key, names.is_qualified_name(key))
+    field = _RENAMED.get(field, field)
     return [] if field in allowed else [not_supported(f"{path}.fieldPath", field, allowed)]
+
+
+def _conversion_fault(version: str, field: str, subscript: re.Match[str] | None) -> str:
+    if version != "v1":
+        return f"unsupported pod version: {version}"
+    if subscript:
+        known = subscript[1] in ("metadata.annotations", "metadata.labels")
+        return "" if known else f"field label does not support subscript: {field}"
+    return "" if field in _KNOWN_FIELDS or field in _RENAMED else f"field label not supported: {field}"
 
 
 def resource_field(reference: Object, path: str, *, volume: bool = False) -> list[FieldError]:
     """Return every fault of a reference to a container's own requests or limits."""
+    return _resource(reference, path, volume=volume) + _divisor(reference, f"{path}.divisor")
+
+
+def _divisor(reference: Object, path: str) -> list[FieldError]:
+    resource, divisor = reference.get("resource") or "", str(reference.get("divisor") or "0")
+    what = resource.partition(".")[2]
+    known = _DIVISORS.get("hugepages-" if what.startswith("hugepages-") else what)
+    if known is None or divisor in known[0] or divisor == "0":
+        return []
+    return [invalid(path, resource, f"only divisor's values {known[1]}")]
+
+
+def _resource(reference: Object, path: str, *, volume: bool) -> list[FieldError]:
     if volume and not reference.get("containerName"):
         return [required(f"{path}.containerName")]
     resource = reference.get("resource") or ""
@@ -123,7 +156,7 @@ def _file_key(reference: Object, path: str) -> list[FieldError]:
     return [required(f"{path}.{key}") for key in ("key", "volumeName", "path") if not reference.get(key)]
 
 
-def _whole_source(source: Object, path: str) -> list[FieldError]:
+def _whole_source(source: Object, path: str, whole: str) -> list[FieldError]:
     faults: list[FieldError] = []
     prefix = source.get("prefix")
     if prefix:
@@ -134,9 +167,10 @@ def _whole_source(source: Object, path: str) -> list[FieldError]:
         if not name:
             faults.append(required(f"{path}.{key}.name"))
         else:
-            faults += invalid_all(f"{path}.{key}.name", name, names.is_dns1123_subdomain(name))
+            texts = names.is_dns1123_subdomain(mask_trailing_dash(name))
+            faults += invalid_all(f"{path}.{key}.name", name, texts)
     if not given:
-        faults.append(invalid(path, "", "must specify one of: `configMapRef` or `secretRef`"))
+        faults.append(invalid(whole, "", "must specify one of: `configMapRef` or `secretRef`"))
     elif len(given) > 1:
-        faults.append(invalid(path, "", _MORE_THAN_ONE))
+        faults.append(invalid(whole, "", _MORE_THAN_ONE))
     return faults

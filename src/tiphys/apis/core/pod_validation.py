@@ -15,9 +15,10 @@ from tiphys.apis.core.container_validation import padded_images, validate_contai
 from tiphys.apis.core.pod_annotations import validate_pod_annotations, validate_profiles_match
 from tiphys.apis.core.resource_validation import validate_pod_resources, validate_resources
 from tiphys.apis.core.security_validation import validate_host_users, validate_pod_security
-from tiphys.apis.core.volume_validation import validate_volumes
+from tiphys.apis.core.volume_validation import claim_name_faults, validate_volumes
 from tiphys.apis.core.windows_validation import validate_host_process, validate_os
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.inside import inside
 from tiphys.apis.meta_validation import validate_annotations, validate_labels
 from tiphys.apis.value_validation import deadline, one_of
 
@@ -101,10 +102,10 @@ def _resource_claims(spec: Object, path: str) -> list[FieldError]:
         given = [key for key in keys if claim.get(key) is not None]
         if len(given) == 2:
             text = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
-            faults.append(invalid(at, claim, text))
+            faults.append(invalid(at, inside("PodResourceClaim", claim), text))
         elif not given:
             text = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
-            faults.append(invalid(at, claim, text))
+            faults.append(invalid(at, inside("PodResourceClaim", claim), text))
         for key in given:
             faults += invalid_all(f"{at}.{key}", claim[key], names.is_dns1123_subdomain(claim[key]))
     return faults
@@ -204,7 +205,7 @@ def validate_pod_parts(pod: Object) -> list[FieldError]:
     """Return the faults of a pod's annotations and spec, whether it is new or has changed."""
     spec = peek(pod, "spec")
     faults = validate_pod_annotations(peek(pod, "metadata", "annotations"), spec, "metadata.annotations")
-    return faults + _own_spec_faults(spec)
+    return faults + _own_spec_faults(spec) + claim_name_faults(pod, "spec.volumes")
 
 
 def _spec_faults(spec: Object) -> list[FieldError]:

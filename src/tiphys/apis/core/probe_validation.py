@@ -16,14 +16,11 @@ _NUMBERS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successTh
 def validate_probe(probe: Object, path: str, *, once: bool) -> list[FieldError]:
     """Return every fault of a probe; ``once``: liveness and startup take one success as enough."""
     faults = validate_handler(probe, path) + not_negative(probe, path, *_NUMBERS)
-    grace = probe.get("terminationGracePeriodSeconds")
-    if grace is not None:
-        if not once:
-            faults.append(
-                invalid(f"{path}.terminationGracePeriodSeconds", grace, "must not be set for readinessProbes")
-            )
-        elif grace <= 0:
-            faults.append(invalid(f"{path}.terminationGracePeriodSeconds", grace, "must be greater than 0"))
+    grace, at = probe.get("terminationGracePeriodSeconds"), f"{path}.terminationGracePeriodSeconds"
+    if grace is not None and grace <= 0:
+        faults.append(invalid(at, grace, "must be greater than 0"))
+    if grace is not None and not once:
+        faults.append(invalid(at, grace, "must not be set for readinessProbes"))
     threshold = probe.get("successThreshold")
     if once and threshold not in (None, 1):
         faults.append(invalid(f"{path}.successThreshold", threshold, "must be 1"))
@@ -33,19 +30,24 @@ def validate_probe(probe: Object, path: str, *, once: bool) -> list[FieldError]:
 def validate_handler(handler: Object, path: str, grace_s: int | None = None) -> list[FieldError]:
     """Return every fault of the one action that a probe or hook has; ``grace_s`` is the pod's."""
     given = [key for key in _HANDLERS if isinstance(handler.get(key), dict)]
-    faults = [forbidden(f"{path}.{key}", "may not specify more than 1 handler type") for key in given[1:]]
     if not given:
         return [required(path, "must specify a handler type")]
-    action, at = handler[given[0]], f"{path}.{given[0]}"
-    if given[0] == "exec" and not action.get("command"):
+    return _action(given[0], handler[given[0]], f"{path}.{given[0]}", grace_s) + [
+        forbidden(f"{path}.{key}", "may not specify more than 1 handler type") for key in given[1:]
+    ]
+
+
+def _action(kind: str, action: Object, at: str, grace_s: int | None) -> list[FieldError]:
+    faults: list[FieldError] = []
+    if kind == "exec" and not action.get("command"):
         faults.append(required(f"{at}.command"))
-    elif given[0] == "httpGet":
+    elif kind == "httpGet":
         faults += _http_get(action, at)
-    elif given[0] == "tcpSocket":
+    elif kind == "tcpSocket":
         faults += port_number_or_name(action.get("port"), f"{at}.port")
-    elif given[0] == "grpc":
+    elif kind == "grpc":
         faults += port_number(action.get("port"), f"{at}.port")
-    elif given[0] == "sleep" and grace_s is not None and not 0 <= (action.get("seconds") or 0) <= grace_s:
+    elif kind == "sleep" and grace_s is not None and not 0 <= (action.get("seconds") or 0) <= grace_s:
         text = f"must be non-negative and less than terminationGracePeriodSeconds ({grace_s})"
         faults.append(invalid(at, action.get("seconds"), text))
     return faults

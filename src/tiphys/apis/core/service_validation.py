@@ -20,6 +20,7 @@ from tiphys.apis.core.addresses import cidr_faults, ip_faults, special_ip_faults
 from tiphys.apis.core.container_validation import PROTOCOLS
 from tiphys.apis.core.service_addresses import is_headless, validate_changed_addresses, validate_cluster_ips
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.inside import inside
 from tiphys.apis.meta_validation import validate_labels
 from tiphys.apis.value_validation import one_of, port_number, port_number_or_name
 
@@ -121,7 +122,8 @@ def _unique_ports(spec: Object, kind: str) -> list[FieldError]:
     for index, port in ports:
         key = (port.get("protocol"), port.get("port"))
         if key in seen:
-            faults.append(duplicate(f"spec.ports[{index}]", {"protocol": key[0], "port": key[1]}))
+            shown = {"protocol": key[0], "port": key[1], "targetPort": 0}
+            faults.append(duplicate(f"spec.ports[{index}]", inside("ServicePort", shown)))
         seen.add(key)
     return faults
 

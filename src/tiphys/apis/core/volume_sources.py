@@ -10,7 +10,14 @@ from collections.abc import Callable
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import invalid, invalid_all, not_supported, required, too_long
+from tiphys.apimachinery.field_errors import (
+    forbidden,
+    invalid,
+    invalid_all,
+    not_supported,
+    required,
+    too_long,
+)
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.claim_validation import claim_spec_faults
 from tiphys.apis.defaulting import peek
@@ -23,10 +30,17 @@ _HOST_PATH_TYPES = (
     "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket",
 )  # fmt: skip
 _DRIVER_MAX = 63
+_META = (
+    "name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation",
+    "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "ownerReferences", "finalizers",
+    "managedFields",
+)  # fmt: skip
+_META_SHOWN = {"uid": "uID"}
 _BYTE = "must be between 0 and 255, inclusive"
-_IQN = re.compile(r"iqn\.\d{4}-\d{2}\.([a-zA-Z\d.-]+)(:.*)?")
-_EUI = re.compile(r"eui\.[a-zA-Z\d]{16}")
-_NAA = re.compile(r"naa\.([a-zA-Z\d]{16}|[a-zA-Z\d]{32})")
+_PARTITION = "must be between 1 and 255, inclusive"
+_IQN = re.compile(r"iqn\.\d{4}-\d{2}\.([a-zA-Z\d.-]+)(:[^,;*&$|\s]+)", re.ASCII)
+_EUI = re.compile(r"eui.[a-zA-Z\d]{16}", re.ASCII)
+_NAA = re.compile(r"naa.[a-zA-Z\d]{32}", re.ASCII)
 _ISCSI_NAMES = {"iqn": _IQN, "eui": _EUI, "naa": _NAA}
 _ISCSI_LONG = (
     "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName "
@@ -84,7 +98,7 @@ def _git_repo(source: Object, path: str) -> list[FieldError]:
 def _partition(key: str) -> Check:
     def check(source: Object, path: str) -> list[FieldError]:
         faults, number = needs(key)(source, path), source.get("partition") or 0
-        return faults if 0 <= number <= 255 else [*faults, invalid(f"{path}.partition", number, _BYTE)]
+        return faults if 0 <= number <= 255 else [*faults, invalid(f"{path}.partition", number, _PARTITION)]
 
     return check
 
@@ -282,6 +296,15 @@ def _local(source: Object, path: str) -> list[FieldError]:
     return no_backsteps(target, f"{path}.path") if target else [required(f"{path}.path")]
 
 
+def template_meta_faults(meta: Object, path: str) -> list[FieldError]:
+    """Only labels and annotations of a template go along."""
+    return [
+        forbidden(f"{path}.{_META_SHOWN.get(key, key)}", "cannot be set")
+        for key in _META
+        if meta.get(key) not in (None, "", 0, [], {})
+    ]
+
+
 def _ephemeral(source: Object, path: str) -> list[FieldError]:
     template, at = source.get("volumeClaimTemplate"), f"{path}.volumeClaimTemplate"
     if not isinstance(template, dict):
@@ -289,6 +312,7 @@ def _ephemeral(source: Object, path: str) -> list[FieldError]:
     meta = peek(template, "metadata")
     faults = validate_annotations(peek(meta, "annotations"), f"{at}.metadata.annotations")
     faults += validate_labels(peek(meta, "labels"), f"{at}.metadata.labels")
+    faults += template_meta_faults(meta, f"{at}.metadata")
     return faults + claim_spec_faults(peek(template, "spec"), f"{at}.spec")
 
 

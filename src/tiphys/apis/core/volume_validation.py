@@ -39,23 +39,40 @@ _KEY_FILES = ("credentialBundlePath", "keyPath", "certificateChainPath")
 
 
 def validate_volumes(spec: Object, path: str) -> tuple[list[FieldError], dict[str, Object]]:
-    """Return every fault of a pod's volumes, and the volumes by name."""
+    """Return every fault of a pod's volumes, and by name those without: nobody can mount the others."""
     faults: list[FieldError] = []
     volumes: dict[str, Object] = {}
     for index, volume in enumerate(each(spec, "volumes")):
-        at = f"{path}[{index}]"
-        faults += _source_faults(volume, at)
-        name = volume.get("name") or ""
-        texts = names.is_dns1123_label(name)
+        at, name = f"{path}[{index}]", volume.get("name") or ""
+        found = _source_faults(volume, at)
         if not name:
-            faults.append(required(f"{at}.name"))
-        elif texts:
-            faults += invalid_all(f"{at}.name", name, texts)
-        elif name in volumes:
-            faults.append(duplicate(f"{at}.name", name))
+            found.append(required(f"{at}.name"))
         else:
+            found += invalid_all(f"{at}.name", name, names.is_dns1123_label(name))
+        if name in volumes:
+            found.append(duplicate(f"{at}.name", name))
+        if not found:
             volumes[name] = volume
+        faults += found
     return faults, volumes
+
+
+def claim_name_faults(pod: Object, path: str) -> list[FieldError]:
+    """Return the faults of claims that a pod's ephemeral volumes make, which are named by the pod."""
+    pod_name, faults = str(peek(pod, "metadata").get("name") or ""), list[FieldError]()
+    volumes = list(each(pod, "spec", "volumes"))
+    own = {f"{pod_name}-{one.get('name') or ''}" for one in volumes if one.get("ephemeral") is not None}
+    for index, volume in enumerate(volumes if own and pod_name else ()):
+        name, claim = volume.get("name") or "", peek(volume, "persistentVolumeClaim").get("claimName")
+        if name and volume.get("ephemeral") is not None:
+            shown = f"{pod_name}-{name}"
+            texts = names.is_dns1123_subdomain(shown)
+            told = [f'PVC name "{shown}": {text}' for text in texts]
+            faults += invalid_all(f"{path}[{index}].name", name, told)
+        if claim in own:
+            text = "must not reference a PVC that gets created for an ephemeral volume"
+            faults.append(invalid(f"{path}[{index}].persistentVolumeClaim.claimName", claim, text))
+    return faults
 
 
 def _source_faults(volume: Object, path: str) -> list[FieldError]:
@@ -178,7 +195,7 @@ def _projected(source: Object, path: str) -> list[FieldError]:
         at = f"{path}.sources[{index}]"
         faults += _projection(part, at, path, taken)
         if sum(isinstance(value, dict) for value in part.values()) > 1:
-            faults.append(forbidden(at, "may not specify more than 1 volume type"))
+            faults.append(forbidden(at, "may not specify more than 1 volume type per source"))
     return faults
 
 
@@ -197,7 +214,7 @@ def _projection(part: Object, path: str, whole: str, taken: set[str]) -> list[Fi
         faults += _token(part["serviceAccountToken"], f"{path}.serviceAccountToken", whole)
     bundle = part.get("clusterTrustBundle")
     if isinstance(bundle, dict):
-        faults += _trust_bundle(bundle, f"{path}.clusterTrustBundlePEM")
+        faults += _trust_bundle(bundle, f"{path}.clusterTrustBundle")
         faults += _twice({"items": [bundle]}, None, whole, taken)
     if isinstance(part.get("podCertificate"), dict):
         faults += _pod_certificate(part["podCertificate"], f"{path}.podCertificate", taken)
@@ -256,8 +273,12 @@ _SOURCES: dict[str, Check] = {
 
 
 def validate_mounts(container: Object, volumes: Mapping[str, Object], path: str) -> list[FieldError]:
-    """Return every fault of where a container mounts volumes and puts block devices."""
+    """Return every fault of where a container mounts volumes and puts block devices.
+
+    Some are told of the whole list, as the API does.
+    """
     faults: list[FieldError] = []
+    all_of_them = f"{path}.volumeMounts"
     mounted: set[str] = set()
     devices = [(one.get("name"), one.get("devicePath")) for one in each(container, "volumeDevices")]
     for index, mount in enumerate(each(container, "volumeMounts")):
@@ -270,14 +291,16 @@ def validate_mounts(container: Object, volumes: Mapping[str, Object], path: str)
             faults.append(invalid(f"{at}.mountPath", target, "must be unique"))
         mounted.add(target)
         faults += _shared(mount, "mountPath", devices, at, "volumeDevices")
-        faults += _sub_paths(mount, at)
+        faults += _sub_paths(mount, at, all_of_them)
         modes = ("Bidirectional", "HostToContainer", "None")
-        faults += one_of(mount.get("mountPropagation"), f"{at}.mountPropagation", modes, optional=True)
+        faults += one_of(
+            mount.get("mountPropagation"), f"{all_of_them}.mountPropagation", modes, optional=True
+        )
         privileged = peek(container, "securityContext").get("privileged")
         if mount.get("mountPropagation") == "Bidirectional" and not privileged:
             text = "Bidirectional mount propagation is available only to privileged containers"
-            faults.append(forbidden(f"{at}.mountPropagation", text))
-        faults += _read_only(mount, f"{at}.recursiveReadOnly")
+            faults.append(forbidden(f"{all_of_them}.mountPropagation", text))
+        faults += _read_only(mount, f"{all_of_them}.recursiveReadOnly")
     return faults + _devices(container, volumes, path)
 
 
@@ -314,14 +337,14 @@ def _named_volume(use: Object, volumes: Mapping[str, Object], path: str) -> list
     return faults if name in volumes else [*faults, not_found(f"{path}.name", name)]
 
 
-def _sub_paths(mount: Object, path: str) -> list[FieldError]:
+def _sub_paths(mount: Object, path: str, whole: str) -> list[FieldError]:
     sub, expression = mount.get("subPath") or "", mount.get("subPathExpr") or ""
-    faults = relative_path(sub, f"{path}.subPath") if sub else []
+    faults = relative_path(sub, f"{whole}.subPath") if sub else []
     if expression:
         if sub:
             text = "subPathExpr and subPath are mutually exclusive"
             faults.append(invalid(f"{path}.subPathExpr", expression, text))
-        faults += relative_path(expression, f"{path}.subPathExpr")
+        faults += relative_path(expression, f"{whole}.subPathExpr")
     return faults
 
 
@@ -331,11 +354,8 @@ def _devices(container: Object, volumes: Mapping[str, Object], path: str) -> lis
     named: set[str] = set()
     mounts = [(one.get("name"), one.get("mountPath")) for one in each(container, "volumeMounts")]
     for index, device in enumerate(each(container, "volumeDevices")):
-        at, name, target = (
-            f"{path}.volumeDevices[{index}]",
-            device.get("name") or "",
-            device.get("devicePath"),
-        )
+        at, name = f"{path}.volumeDevices[{index}]", device.get("name") or ""
+        target = device.get("devicePath") or ""
         faults += [] if name else [required(f"{at}.name")]
         if name in named:
             faults.append(invalid(f"{at}.name", name, "must be unique"))
@@ -347,11 +367,13 @@ def _devices(container: Object, volumes: Mapping[str, Object], path: str) -> lis
             faults.append(not_found(f"{at}.name", name))
         if not target:
             faults.append(required(f"{at}.devicePath"))
-        elif target in used:
+        if target in used:
             faults.append(invalid(f"{at}.devicePath", target, "must be unique"))
+        if no_backsteps(target, ""):
+            faults.append(invalid(f"{at}.devicePath", target, "can not contain backsteps ('..')"))
         else:
-            faults += no_backsteps(target, f"{at}.devicePath")
-        used.add(target or "")
-        named.add(name)
+            used.add(target)
+        if name:
+            named.add(name)
         faults += _shared(device, "devicePath", mounts, at, "volumeMounts")
     return faults
