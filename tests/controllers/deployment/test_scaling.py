@@ -57,6 +57,13 @@ def test_new_set_size(d, present, total, size):
         pytest.param(deployment(10, 2, 0), rs("n9", 2, 0), [rs("o1", 10)], {}, id="nothing spare"),
         pytest.param(deployment(10, 2, 0), rs("n9", 2), [rs("o1", 10)], {"o1": 8}, id="new ones are up"),
         pytest.param(
+            deployment(6, 2, 1),
+            rs("n9", 0),
+            [rs("o1", 2, 4), rs("o2", 6, 3)],
+            {"o2": 3},
+            id="a status that tells of a larger set",
+        ),
+        pytest.param(
             deployment(10, 2, 2),
             rs("n9", 2, 0),
             [rs("o1", 8, 5), rs("o2", 2)],

@@ -57,6 +57,11 @@ def available(sets: Sequence[Object]) -> int:
     return sum((rs.get("status") or {}).get("availableReplicas") or 0 for rs in sets)
 
 
+def _sure(rs: Object) -> int:
+    """Available pods that will be there when the set has its size: its status may tell of a larger one."""
+    return min(available([rs]), replicas_of(rs))
+
+
 def active(sets: Sequence[Object]) -> list[Object]:
     return [rs for rs in sets if replicas_of(rs) > 0]
 
@@ -100,7 +105,7 @@ def plan_olds(deployment: Object, new: Object | None, olds: Sequence[Object]) ->
         if step > 0:
             sizes[_name(rs)] -= step
             removable -= step
-    spare = available(everything) - least
+    spare = sum(_sure(rs) for rs in everything) - least
     for rs in by_age(olds):
         step = min(sizes[_name(rs)], spare)
         if step > 0:
