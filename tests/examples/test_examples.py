@@ -46,6 +46,7 @@ def load(name: str) -> ModuleType:
 _rollout = load("test_rollout")
 cluster = _rollout.cluster
 test_a_new_image_rolls_out = _rollout.test_a_new_image_rolls_out
+test_a_dead_nodes_pods_move = load("test_dead_node").test_a_dead_nodes_pods_move
 
 
 async def test_the_deployment(cluster: Cluster) -> None:

@@ -7,8 +7,9 @@ read-only; ``copy_object`` gives one to change.
 from __future__ import annotations
 
 import os
-import secrets
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 import orjson
@@ -96,9 +97,23 @@ def split_key(key: str) -> tuple[str, str]:
     return namespace, name
 
 
+_draw: Callable[[int], bytes] = os.urandom
 _random: list[bytes] = []
 """Random bytes of the system's for the next objects: asking for many at once takes as long as for one."""
 os.register_at_fork(after_in_child=_random.clear)
+
+
+@contextmanager
+def randomness(draw: Callable[[int], bytes]) -> Iterator[None]:
+    """Take the randomness of UIDs and generated names from ``draw``, which may be the same each time."""
+    global _draw
+    before, _draw = _draw, draw
+    _random.clear()
+    try:
+        yield
+    finally:
+        _draw = before
+        _random.clear()
 
 
 def _random_bytes() -> bytes:
@@ -106,7 +121,7 @@ def _random_bytes() -> bytes:
     try:
         return _random.pop()
     except IndexError:
-        fresh = os.urandom(16 * 128)
+        fresh = _draw(16 * 128)
         _random.extend(fresh[at : at + 16] for at in range(16, len(fresh), 16))
         return fresh[:16]
 
@@ -119,7 +134,7 @@ def new_uid() -> str:
 
 def random_suffix(length: int = _GENERATED_SUFFIX) -> str:
     """Return random characters that cannot spell words, as generated names end in."""
-    return _spell(secrets.randbits(64), length)
+    return _spell(int.from_bytes(_draw(8)), length)
 
 
 def stable_suffix(content: bytes, length: int = _GENERATED_SUFFIX) -> str:

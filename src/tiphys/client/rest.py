@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
+from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import StatusError, TooManyRequests, from_status
 from tiphys.apimachinery.meta import GVR, Object
 from tiphys.client import kubeconfig
@@ -58,8 +59,11 @@ class Client:
     Owns its transport and the senders of its event recorders: ``close`` ends them.
     """
 
-    def __init__(self, transport: Transport, *, user_agent: str = "tiphys") -> None:
+    def __init__(
+        self, transport: Transport, *, user_agent: str = "tiphys", clock: Clock | None = None
+    ) -> None:
         self.transport = transport
+        self._clock = clock
         self._user_agent = user_agent
         self._recorders: dict[tuple[str, str], EventRecorder] = {}
         self._background: set[asyncio.Task[None]] = set()
@@ -245,7 +249,7 @@ class Client:
 
         key = (component, host)
         if key not in self._recorders:
-            self._recorders[key] = EventRecorder(self, component, host)
+            self._recorders[key] = EventRecorder(self, component, host, clock=self._clock)
         return self._recorders[key]
 
     def start_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -2,5 +2,6 @@
 
 from tiphys.testing.cluster import Cluster
 from tiphys.testing.nodes import NodeShape, SimulatedNodes
+from tiphys.testing.simulation import Simulation, simulate
 
-__all__ = ["Cluster", "NodeShape", "SimulatedNodes"]
+__all__ = ["Cluster", "NodeShape", "SimulatedNodes", "Simulation", "simulate"]

@@ -14,7 +14,7 @@ import asyncio
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -29,6 +29,7 @@ from tiphys.client.informer import Informer
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import NODES, SERVICE_ACCOUNTS
 from tiphys.client.rest import Client
+from tiphys.client.transport import Transport
 from tiphys.storage.memory import MemoryStore
 from tiphys.testing.nodes import NodeShape, SimulatedNodes
 from tiphys.wire import pki
@@ -60,8 +61,10 @@ class Cluster:
         options: dict[str, Any] | None = None,
         controller_options: dict[str, Any] | None = None,
         clock: Clock | None = None,
+        network: Callable[[Transport], Transport] = lambda transport: transport,
     ) -> None:
         self._nodes = nodes
+        self._network = network
         self._with = {"controllers": controllers, "scheduler": scheduler, "listen": listen}
         self._shape = shape
         self._controller_options = controller_options or {}
@@ -71,8 +74,10 @@ class Cluster:
             TokenEntry(self._tokens[user], user, user, groups) for user, groups in _COMPONENTS.items()
         )
         settings = {"tokens": entries, "metric_resolution_s": 1.0, **(options or {})}
-        self.server = ApiServer(MemoryStore(), ApiServerOptions(**settings), self._clock, usage=self._usage)
+        store = MemoryStore(clock=self._clock)
+        self.server = ApiServer(store, ApiServerOptions(**settings), self._clock, usage=self._usage)
         self._simulated: SimulatedNodes | None = None
+        self._running: dict[str, asyncio.Task[None]] = {}
         self._stack = AsyncExitStack()
         self._parts: asyncio.Task[None] | None = None
         self._ca_pem = ""
@@ -93,8 +98,12 @@ class Cluster:
 
     def client_for(self, user: str = ADMIN) -> Client:
         """Return a client without sockets, closed with the cluster."""
+        return self._client_over(lambda transport: transport, user)
+
+    def _client_over(self, network: Callable[[Transport], Transport], user: str) -> Client:
         headers = {"Authorization": f"Bearer {self._tokens[user]}"}
-        client = Client(InProcessTransport(self.server.handler, headers=headers), user_agent=user)
+        transport = network(InProcessTransport(self.server.handler, headers=headers))
+        client = Client(transport, user_agent=user, clock=self._clock)
         self._stack.push_async_callback(client.close)
         return client
 
@@ -138,25 +147,46 @@ class Cluster:
         config = _kubeconfig(self.url, str(self.folder / "ca.crt"), self.token)
         self.kubeconfig.write_text(yaml.safe_dump(config, sort_keys=False))
 
+    @property
+    def nodes(self) -> SimulatedNodes:
+        """The simulated kubelets, which can be stopped and started one by one."""
+        if self._simulated is None:
+            raise RuntimeError("the cluster has no nodes of its own")
+        return self._simulated
+
+    async def restart(self, component: str) -> None:
+        """End ``controller-manager`` or ``scheduler`` wherever it stands and start it anew."""
+        self._running[component].cancel()
+        await asyncio.wait({self._running[component]})
+        self._running[component] = self._group.create_task(self._component(component))
+
     async def _run_parts(self) -> None:
         async with asyncio.TaskGroup() as group:
+            self._group = group
             if self._nodes:
-                client = self.client_for("tiphys:simulated-nodes")
+                client = self._component_client("tiphys:simulated-nodes")
                 nodes = SimulatedNodes(client, self._nodes, shape=self._shape, clock=self._clock)
                 self._simulated = nodes
                 await nodes.register()
                 group.create_task(nodes.run())
-            if self._with["controllers"]:
-                from tiphys.controllers.manager import ControllerManager, ControllerOptions
+            for name, wanted in (("controller-manager", "controllers"), ("scheduler", "scheduler")):
+                if self._with[wanted]:
+                    self._running[name] = group.create_task(self._component(name))
+            await asyncio.Event().wait()
 
-                client = self.client_for("system:kube-controller-manager")
-                options = ControllerOptions(**{"root_ca_pem": self._ca_pem, **self._controller_options})
-                group.create_task(ControllerManager(client, options, self._clock).run())
-            if self._with["scheduler"]:
-                from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
+    def _component(self, name: str) -> Coroutine[Any, Any, None]:
+        client = self._component_client(f"system:kube-{name}")
+        if name == "scheduler":
+            from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
 
-                client = self.client_for("system:kube-scheduler")
-                group.create_task(Scheduler(client, SchedulerOptions(), self._clock).run())
+            return Scheduler(client, SchedulerOptions(), self._clock).run()
+        from tiphys.controllers.manager import ControllerManager, ControllerOptions
+
+        options = ControllerOptions(**{"root_ca_pem": self._ca_pem, **self._controller_options})
+        return ControllerManager(client, options, self._clock).run()
+
+    def _component_client(self, user: str) -> Client:
+        return self._client_over(self._network, user)
 
     async def _usage(self, node: Object) -> str:
         """What a node uses, asked by the API server as it would ask a kubelet. Raises OSError."""

@@ -27,6 +27,7 @@ EXIT_CODE = "tiphys.dev/exit-code"
 _LEASE_NAMESPACE = "kube-node-lease"
 _LEASE_SECONDS = 40
 _RENEW_EVERY_S = 10.0
+_REGISTER_AGAIN_S = 0.2
 _WORKERS = 16
 
 
@@ -131,8 +132,9 @@ class SimulatedNodes:
         self._nodes = {node_name(index): index for index in range(1, count + 1)}
         self._informers = InformerSet(client)
         self._pods: Informer = self._informers.get(PODS, field_selector="spec.nodeName!=")
-        self._queue = WorkQueue("simulated-nodes")
+        self._queue = WorkQueue("simulated-nodes", clock=self._clock)
         self._next_address = dict.fromkeys(self._nodes, 1)
+        self._stopped: set[str] = set()
         self._meters = {name: Meters() for name in self._nodes}
 
     async def register(self) -> None:
@@ -149,6 +151,13 @@ class SimulatedNodes:
             group.create_task(run_controller(self._queue, self._reconcile, workers=_WORKERS))
 
     async def _register_one(self, index: int) -> None:
+        while True:
+            try:
+                return await self._try_to_register(index)
+            except TransportError:
+                await asyncio.sleep(_REGISTER_AGAIN_S)
+
+    async def _try_to_register(self, index: int) -> None:
         node = node_object(index, self._shape, rfc3339(self._clock.now()))
         name = node_name(index)
         try:
@@ -161,6 +170,17 @@ class SimulatedNodes:
     def has(self, name: str) -> bool:
         return name in self._nodes
 
+    def stop(self, name: str) -> None:
+        """Let a node's kubelet fall silent: no heartbeat, no answer to what becomes of its pods."""
+        self._stopped.add(name)
+
+    async def start(self, name: str) -> None:
+        """Bring a silent kubelet back: it says that it is ready and catches up on its pods."""
+        self._stopped.discard(name)
+        await self._register_one(self._nodes[name])
+        for pod in self._pods.list():
+            self._on_pod(None, pod)
+
     def usage(self, name: str) -> str:
         """Return what a node's kubelet would say at ``/metrics/resource``."""
         running = [
@@ -172,12 +192,13 @@ class SimulatedNodes:
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
         pod = new or old
-        if pod is not None and pod["spec"].get("nodeName") in self._nodes:
+        node = pod["spec"].get("nodeName") if pod is not None else None
+        if pod is not None and node in self._nodes and node not in self._stopped:
             self._queue.add(object_key(pod))
 
     async def _reconcile(self, key: str) -> float | None:
         pod = self._pods.get(key)
-        if pod is None:
+        if pod is None or pod["spec"]["nodeName"] in self._stopped:
             return None
         namespace, name = split_key(key)
         uid = pod["metadata"]["uid"]
@@ -204,7 +225,7 @@ class SimulatedNodes:
 
     async def _renew_forever(self) -> None:
         while True:
-            for name in self._nodes:
+            for name in self._nodes.keys() - self._stopped:
                 with suppress(TransportError, ServiceUnavailable):  # a lease outlives a server's restart
                     await self._renew(name)
             await asyncio.sleep(_RENEW_EVERY_S)
