@@ -19,6 +19,7 @@ _VALUE = os.urandom(2_000)
 _WRITERS = 8
 _PAUSE_S = 0.01
 _SECONDS = 4.0
+_DISK_BYTES = 16 * 1024 * 1024
 
 
 async def _fill(store: SqliteStore) -> None:
@@ -47,15 +48,42 @@ async def _measured(store: SqliteStore, while_: Awaitable[object]) -> Row:
     lasted = time.perf_counter() - began
     ending.set()
     await asyncio.gather(*writing)
+    return {"commits": len(took), "seconds": round(lasted, 2), **_spread(took)}
+
+
+def _spread(took: list[float]) -> Row:
     took.sort()
     points = {"p50_ms": 0.5, "p99_ms": 0.99, "p999_ms": 0.999}
     row: Row = {name: round(took[int(len(took) * part)] * 1e3, 2) for name, part in points.items()}
-    return {"commits": len(took), "seconds": round(lasted, 2), **row, "max_ms": round(took[-1] * 1e3, 2)}
+    return {**row, "max_ms": round(took[-1] * 1e3, 2)}
+
+
+def _disk(folder: str) -> Row:
+    """Overwrite a file with what a batch of commits writes, and sync: as fast as a commit can be."""
+    batch = os.urandom(_WRITERS * 8192)
+    took: list[float] = []
+    handle = os.open(Path(folder, "disk"), os.O_RDWR | os.O_CREAT)
+    try:
+        os.pwrite(handle, bytes(_DISK_BYTES), 0)
+        os.fsync(handle)
+        ending = time.perf_counter() + _SECONDS
+        while (began := time.perf_counter()) < ending:
+            os.pwrite(handle, batch, len(took) * len(batch) % (_DISK_BYTES - len(batch)))
+            os.fdatasync(handle)
+            took.append(time.perf_counter() - began)
+            time.sleep(_PAUSE_S)
+    finally:
+        os.close(handle)
+    return {"syncs": len(took), **_spread(took)}
 
 
 async def commit_latency() -> AsyncIterator[Row]:
-    """Milliseconds a commit takes: with nothing else going on, and while 40,000 versions are compacted."""
+    """Milliseconds a commit takes: with nothing else going on, and while 40,000 versions are compacted.
+
+    Before and after them, what the disk itself takes: a commit cannot be faster, nor steadier.
+    """
     with tempfile.TemporaryDirectory(prefix="tiphys-bench-") as folder:
+        yield {"row": "commit_latency", "while": "the disk alone", **_disk(folder)}
         path = Path(folder, "store.db")
         store = SqliteStore(path)
         await store.open()
@@ -66,6 +94,7 @@ async def commit_latency() -> AsyncIterator[Row]:
         sizes = _sizes(path)
         await store.close()
         yield {"row": "commit_latency", "while": "compaction", **row, "mb_before": before, "mb_after": sizes}
+        yield {"row": "commit_latency", "while": "the disk alone", **_disk(folder)}
 
 
 def _sizes(path: Path) -> dict[str, float]:

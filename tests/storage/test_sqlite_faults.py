@@ -17,7 +17,8 @@ from tiphys.storage.base import Compacted, Delete, Event, Put, StoreUnavailable
 from tiphys.storage.check import check_file
 from tiphys.storage.retention import Mark, Marks, Retention
 from tiphys.storage.sqlite import SqliteStore
-from tiphys.storage.upkeep import Pace
+from tiphys.storage.sqlite_upkeep import Step
+from tiphys.storage.upkeep import Pace, next_size
 
 
 async def opened(path: Path, **options: object) -> SqliteStore:
@@ -261,6 +262,78 @@ async def test_compaction_goes_in_steps_between_which_others_write(tmp_path: Pat
     await compacting
     assert len(steps) > 3
     assert len(set(steps)) > 1, "nobody wrote in between"
+    await store.close()
+
+
+async def test_what_is_freed_is_not_written_once_more(tmp_path: Path) -> None:
+    store = await opened(tmp_path / "store.db", pace=Pace(checkpoint_bytes=1 << 40, pause_s=0))
+    for number in range(100):
+        await store.commit([Put("/a", b"%d" % number * 20_000)])
+    pages, copied = store._file.checkpoint()
+    assert copied == pages > 500
+    store._file.checkpoint = lambda: (0, 0)  # type: ignore[method-assign]
+    await store.compact(store.revision)
+    written, _ = store._file.finish_checkpoint()
+    assert 0 < written < pages / 5
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("size", "took_s", "following"),
+    [
+        pytest.param(100, 0.0021, 95, id="a little long"),
+        pytest.param(400, 0.020, 40, id="ten times as long"),
+        pytest.param(20, 1.0, 16, id="never nothing"),
+        pytest.param(100, 0.0015, 100, id="as meant"),
+        pytest.param(100, 0.0005, 200, id="short"),
+        pytest.param(400, 0.0005, 512, id="never too much"),
+    ],
+)
+def test_the_size_of_steps_follows_their_time(size: int, took_s: float, following: int) -> None:
+    assert next_size(size, took_s, 0.002) == following
+
+
+async def test_a_step_moves_few_pages_at_once(tmp_path: Path) -> None:
+    store = await opened(tmp_path / "store.db", pace=Pace(checkpoint_bytes=1 << 40, pause_s=0))
+    for number in range(100):
+        await store.commit([Put("/a", b"%d" % number * 20_000)])
+    step, moved = store._file.compact_step, []
+
+    def noted(size: int) -> Step:
+        done = step(512)
+        moved.append(done.pages)
+        return done
+
+    store._file.compact_step = noted  # type: ignore[method-assign]
+    await store.compact(store.revision)
+    await store.close()
+    assert sum(moved) > 500
+    assert max(moved) == 64
+
+
+async def test_the_file_shrinks_while_the_store_serves(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = await opened(path, pace=Pace(pause_s=0))
+    for number in range(60):
+        await store.commit([Put(f"/{number % 3}", b"%d" % number * 40_000)])
+    await store._upkeep.checkpoint()
+    before = path.stat().st_size
+    await store.compact(store.revision)
+    assert before > 3_000_000 > 1_800_000 > path.stat().st_size
+    assert await store.commit([Put("/after", b"")]) == 62
+    await store.close()
+    assert check_file(path) == []
+
+
+async def test_a_write_ahead_log_that_was_long_is_cut(tmp_path: Path) -> None:
+    path, wal = tmp_path / "store.db", tmp_path / "store.db-wal"
+    store = await opened(path, pace=Pace(checkpoint_bytes=1 << 40))
+    for number in range(25):
+        await store.commit([Put("/a", b"%d" % (number % 10) * 1_000_000)])
+    assert wal.stat().st_size > 20_000_000
+    await store._upkeep.checkpoint()
+    await store.commit([Put("/b", b"")])
+    assert wal.stat().st_size == Pace().wal_pages * 4096
     await store.close()
 
 

@@ -38,10 +38,18 @@ class Pace:
     checkpoint_bytes: int = 2 * 1024 * 1024
     """Written since the last checkpoint (about) that make the next one due. Commits wait for the same disk
     beside it: small ones are not felt."""
-    wal_pages: int = 8192
-    """A write-ahead log this long is finished off, on the writer's thread, so that it can begin anew."""
+    wal_pages: int = 4096
+    """A write-ahead log this long is finished off, on the writer's thread, so that it can begin anew. After
+    that commits go where the file has been before: to sync those, its length need not be noted."""
     wal_bytes: int = 256 * 1024 * 1024
     """At this length (about) writers wait until it is: checkpoints cannot keep up with them."""
+
+
+def next_size(size: int, took_s: float, aim_s: float) -> int:
+    """Return how much the next step of compaction looks at, given how long the last one took."""
+    if took_s > aim_s:
+        return max(_SMALLEST, int(size * aim_s / took_s))
+    return min(_BIGGEST, size * 2) if took_s < aim_s / 2 else size
 
 
 class Upkeep:
@@ -146,14 +154,12 @@ class Upkeep:
         size = _SMALLEST
         while True:
             step = await self._run(self._writer, self._file.compact_step, size)
-            self._grew(_PAGE * (step.rows + step.pages))
+            self._grew(_PAGE * (step.rows // 4 + step.pages))  # rows lie together: measured, with 2 kB each
             if step.is_last:
-                return
-            if step.took_s > self._pace.step_s:
-                size = max(_SMALLEST, size // 2)
-            elif step.took_s < self._pace.step_s / 2:
-                size = min(_BIGGEST, size * 2)
+                break
+            size = next_size(size, step.took_s, self._pace.step_s)
             await asyncio.sleep(self._pace.pause_s)
+        await self.checkpoint()  # the file is cut by the one that copies all
 
     async def retain(self, revision: int) -> None:
         """Mark the present and compact what retention does not keep. Raises StoreUnavailable."""
