@@ -82,6 +82,13 @@ async def test_who_reports_of_devices(api: Any) -> None:
     assert (await write(api, {"devices": None}, user="alice")).status == 200
 
 
+async def test_who_gives_devices_back_needs_no_driver(api: Any) -> None:
+    await claim(api)
+    assert (await write(api, {"allocation": ALLOCATION, "devices": [DEVICE]})).status == 200
+    await allow(api, "binds", "resourceclaims/binding", "patch")
+    assert (await write(api, {"allocation": None, "devices": None}, user="alice")).status == 200
+
+
 async def test_a_write_that_changes_neither_needs_neither(api: Any) -> None:
     await claim(api)
     assert (await write(api, {"allocation": ALLOCATION, "devices": [DEVICE]})).status == 200

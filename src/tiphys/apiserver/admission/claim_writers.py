@@ -67,7 +67,12 @@ async def _binding(attributes: Attributes, new: Object, old: Object) -> list[Fie
 
 
 async def _devices(attributes: Attributes, new: Object, old: Object) -> list[FieldError]:
-    """What drivers report of devices: asked for each driver, by name."""
+    """What drivers report of devices: asked for each driver, by name.
+
+    Whoever may take the devices away may take away what was said of them.
+    """
+    if old.get("allocation") and not new.get("allocation") and not new.get("devices"):
+        return []
     info = attributes.call.info
     prefixes = ["arbitrary-node:"]
     if of_node(attributes.call.user, peek(new, "allocation")):
