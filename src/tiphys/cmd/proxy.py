@@ -14,6 +14,7 @@ from tiphys.cmd import proxy_config
 from tiphys.cmd.component import Component
 from tiphys.cmd.election_flags import go_bool
 from tiphys.cmd.reach import Reach
+from tiphys.proxy.enforcer import PolicyEnforcer
 from tiphys.proxy.nft import remove
 from tiphys.proxy.proxy import Proxy, ProxyOptions
 
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 )
 @click.option("--healthz-bind-address", default="0.0.0.0:10256", show_default=True, help="Empty for none.")
 @click.option("--metrics-bind-address", default="127.0.0.1:10249", show_default=True, help="Empty for none.")
+@go_bool("--network-policies", default=False, help="Enforce NetworkPolicies for the node's pods too.")
 @go_bool("--cleanup", default=False, help="Remove the rules and end.")
 def proxy(kubeconfig: str, master: str, cluster_cidr: str, proxy_mode: str, **flags: Any) -> None:
     if proxy_mode not in ("nftables", ""):
@@ -54,7 +56,10 @@ def proxy(kubeconfig: str, master: str, cluster_cidr: str, proxy_mode: str, **fl
         healthz_address=_bound(flags["healthz_bind_address"], 10256),
         metrics_address=_bound(flags["metrics_bind_address"], 10249),
     )
-    asyncio.run(remove() if flags["cleanup"] else _run(Reach(kubeconfig, master), options))
+    if flags["cleanup"]:
+        asyncio.run(remove())
+    else:
+        asyncio.run(_run(Reach(kubeconfig, master), options, policies=flags["network_policies"]))
 
 
 def _bound(text: str, port: int) -> str:
@@ -72,6 +77,8 @@ def _parts(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-async def _run(reach: Reach, options: ProxyOptions) -> None:
-    async with reach.clients("kube-proxy") as (client, _):
-        await Proxy(client, options).run()
+async def _run(reach: Reach, options: ProxyOptions, *, policies: bool) -> None:
+    async with reach.clients("kube-proxy") as (client, _), asyncio.TaskGroup() as tasks:
+        tasks.create_task(Proxy(client, options).run())
+        if policies:
+            tasks.create_task(PolicyEnforcer(client, options).run())

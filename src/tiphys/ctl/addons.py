@@ -1,4 +1,4 @@
-"""What a cluster made by ``up`` has from the start: Service kube-dns and the DNS servers' permissions.
+"""What a cluster made by ``up`` has from the start: Service kube-dns, rights of DNS and of network policies.
 
 Called by ``up`` once the API server answers; what is there already is left as it is.
 """
@@ -61,9 +61,34 @@ def addons(cluster: Cluster, ca: str) -> list[tuple[GVR, Object]]:
     return [
         (CLUSTER_ROLES, role),
         (CLUSTER_ROLE_BINDINGS, binding),
+        *_network_policies(),
         (SERVICES, service),
         (CONFIG_MAPS, auth),
     ]
+
+
+def _network_policies() -> list[tuple[GVR, Object]]:
+    """The proxies of such a cluster see to policies too: kube-proxy's own role knows nothing of them."""
+    name = "tiphys-network-policies"
+    group = "rbac.authorization.k8s.io"
+    watch = ["list", "watch"]
+    role = {
+        "apiVersion": f"{group}/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": name},
+        "rules": [
+            {"apiGroups": [""], "resources": ["pods", "namespaces"], "verbs": watch},
+            {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": watch},
+        ],
+    }
+    binding = {
+        "apiVersion": f"{group}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": "system:kube-proxy"}],
+    }
+    return [(CLUSTER_ROLES, role), (CLUSTER_ROLE_BINDINGS, binding)]
 
 
 async def create(client: Client, cluster: Cluster) -> None:

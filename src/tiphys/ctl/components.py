@@ -159,6 +159,7 @@ def _node(cluster: Cluster, node: Node, upstreams: Sequence[str]) -> list[Compon
         "node-name": node.name,
         "cluster-cidr": cluster.pod_cidr,
         "nodeport-addresses": node.ip,
+        "network-policies": "true",
     }
     dns = {
         "kubeconfig": str(pki / "dns.conf"),

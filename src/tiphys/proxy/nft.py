@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.proxy.policies import TABLE_NAME as POLICY_TABLE
 from tiphys.proxy.rules import TABLE_NAME
 from tiphys.proxy.ruleset import Table
 
@@ -50,9 +51,10 @@ async def apply(commands: Iterable[str]) -> None:
 
 
 async def remove() -> None:
-    """Delete the proxy's tables of both families, if there are any."""
+    """Delete the proxy's tables of both families, if there are any; also that of policies."""
     for family in ("ip", "ip6"):
-        await apply([f"add table {family} {TABLE_NAME}", f"delete table {family} {TABLE_NAME}"])
+        for name in (TABLE_NAME, POLICY_TABLE):
+            await apply([f"add table {family} {name}", f"delete table {family} {name}"])
 
 
 async def chain_names(table: Table) -> set[str] | None:
