@@ -72,7 +72,7 @@ WORKLOADS = {
             "podManagementPolicy": "OrderedReady",
             "updateStrategy": {
                 "type": "RollingUpdate",
-                "rollingUpdate": {"partition": 0, "maxUnavailable": 1},
+                "rollingUpdate": {"partition": 0},
             },
             "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
             "replicas": 1,

@@ -106,6 +106,7 @@ CASES: dict[str, tuple[GVK, dict[str, Any]]] = {
                 "accessModes": ["ReadWriteOnce"],
                 "resources": {"requests": {"storage": "1Gi"}},
                 "selector": BAD,
+                "dataSourceRef": {"apiGroup": "a_b", "kind": "K", "name": "n"},
             }
         },
     ),

@@ -12,6 +12,7 @@ from typing import Any
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import (
+    Struct,
     forbidden,
     immutable,
     invalid,
@@ -110,17 +111,26 @@ def validate_owner_references(references: list[Any], path: str) -> list[FieldErr
             if not reference.get(key)
         ]
         if (api_version, reference.get("kind")) == ("v1", "Event"):
-            faults.append(invalid(path, reference, "/v1, Kind=Event is disallowed from being an owner"))
+            faults.append(
+                invalid(path, _shown_owner(reference), "/v1, Kind=Event is disallowed from being an owner")
+            )
         if reference.get("controller"):
             if controller is not None:
                 text = (
                     'Only one reference can have Controller set to true. Found "true" in references for '
                     f"{controller} and {reference.get('name')}"
                 )
-                faults.append(invalid(path, references, text))
+                faults.append(invalid(path, [*map(_shown_owner, references)], text))
             else:
                 controller = str(reference.get("name"))
     return faults
+
+
+def _shown_owner(reference: Object) -> Struct:
+    keys = ("apiVersion", "kind", "name", "uid")
+    shown = Struct({key: reference.get(key) or "" for key in keys})
+    given = [key for key in ("controller", "blockOwnerDeletion") if reference.get(key) is not None]
+    return Struct({**shown, **{key: reference[key] for key in given}})
 
 
 def validate_finalizers(finalizers: Iterable[str], path: str) -> list[FieldError]:

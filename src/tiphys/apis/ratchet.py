@@ -45,6 +45,9 @@ class Excuse:
 SELECTOR_VALUES = Excuse(re.compile(r"\.matchExpressions\[\d+\]\.values\[\d+\]$"))
 """Values in a label selector that no label can have."""
 
+SOURCE_GROUPS = Excuse(re.compile(r"^spec\.dataSource(Ref)?\.apiGroup$"))
+"""Groups of what a volume is filled with, which were not asked about before."""
+
 LEGACY_ADDRESSES = tuple(Excuse(re.compile(""), words, same_value=True) for words in LEGACY_TEXTS)
 """Addresses and ranges that were let through before they were held to one spelling."""
 

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from tiphys.apimachinery.meta import GVK
+from tiphys.apis.strategies import strategy_for
+
 Body = dict[str, Any]
 
 POD = {"containers": [{"name": "c", "image": "nginx"}]}
@@ -134,8 +137,7 @@ NEW: dict[str, tuple[Body, list[str]]] = {
     "stateful set rolling": (
         rolling("StatefulSet", "updateStrategy", partition=-1, maxUnavailable=0),
         [
-            "spec.updateStrategy.rollingUpdate.partition: Invalid value: -1: must be greater than or equal to 0",
-            "spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: 0: cannot be 0",
+            "spec.updateStrategy.rollingUpdate.partition: Invalid value: -1: must be greater than or equal to 0"
         ],
     ),
     "stateful set retention": (
@@ -307,6 +309,22 @@ DOTS = (
 def test_names_that_pods_take_over(kind: str, warnings_of: Callable[[Body], list[str]]) -> None:
     assert warnings_of({**workload(kind), "metadata": {"name": "a.b"}}) == [DOTS]
     assert warnings_of({**workload(kind), "metadata": {"name": "a"}}) == []
+
+
+def test_how_many_may_be_missing() -> None:
+    """A StatefulSet keeps what it had of old; nobody asks for it anew."""
+    strategy = strategy_for(GVK("apps", "v1", "StatefulSet"))
+    new, old = (rolling("StatefulSet", "updateStrategy", partition=1, maxUnavailable=0) for _ in "12")
+    strategy.default(new)
+    strategy.default(old)
+    strategy.prepare_update(new, old)
+    assert list(map(str, strategy.validate_update(new, old))) == [
+        "spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: 0: cannot be 0"
+    ]
+    strategy.prepare_update(new, workload("StatefulSet"))
+    assert new["spec"]["updateStrategy"]["rollingUpdate"] == {"partition": 1}
+    strategy.prepare_create(old)
+    assert old["spec"]["updateStrategy"]["rollingUpdate"] == {"partition": 1}
 
 
 def test_history_without_end(warnings_of: Callable[[Body], list[str]]) -> None:

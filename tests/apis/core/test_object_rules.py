@@ -45,8 +45,8 @@ NODES: dict[str, tuple[Object, list[str]]] = {
     "taint twice": (
         node(taints=[TAINT, TAINT]),
         [
-            'metadata.taints[1]: Duplicate value: {"effect":"NoSchedule","key":"a"}: taints must be unique '
-            "by key and effect pair"
+            'metadata.taints[1]: Duplicate value: {"Key":"a","Value":"","Effect":"NoSchedule","TimeAdded":'
+            "null}: taints must be unique by key and effect pair"
         ],
     ),
     "capacity": (
@@ -65,11 +65,12 @@ def test_nodes(obj: Object, expected: list[str]) -> None:
 
 
 def test_changed_nodes() -> None:
-    old = {"spec": {"podCIDRs": ["10.0.0.0/24"], "providerID": "a"}}
+    old = {"spec": {"podCIDRs": ["10.0.0.0/24", "::/64"], "providerID": "a"}}
     address = {"type": "InternalIP", "address": "1.2.3.4"}
-    new = {"spec": {"podCIDRs": ["10.0.1.0/24"], "providerID": "b"}, "status": {"addresses": [address] * 2}}
-    assert changed("Node", new, old) == [
-        'status.addresses[1]: Duplicate value: {"address":"1.2.3.4","type":"InternalIP"}',
+    moved = {"podCIDRs": ["10.0.1.0/24", "1::/64"], "providerID": "b"}
+    assert changed("Node", {"spec": moved, "status": {"addresses": [address] * 2}}, old) == [
+        'status.addresses[1]: Duplicate value: {"Type":"InternalIP","Address":"1.2.3.4"}',
+        'spec.podCIDRs: Forbidden: node updates may not change podCIDR except from "" to valid',
         'spec.podCIDRs: Forbidden: node updates may not change podCIDR except from "" to valid',
         'spec.providerID: Forbidden: node updates may not change providerID except from "" to valid',
     ]

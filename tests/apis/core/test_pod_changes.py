@@ -110,6 +110,17 @@ def runs(*names: str) -> list[Pod]:
 SIDECAR = {"initContainers": [{"name": "s", "restartPolicy": "Always"}]}
 AGAIN = "state: Forbidden: may not be transitioned to non-terminated state"
 CLAIM = {"name": "x", "resourceClaimName": "a_b"}
+ASKED = {"requests": {"cpu": "1"}, "claims": [{"name": "x"}, {"name": "x", "request": "r"}]}
+DEVICES = {"containers": [{"name": "c", "resources": ASKED}]}
+WELL = [{"name": name, "resources": []} for name in ("cpu", "claim:x", "claim:x/r")]
+ILL = [
+    {"name": "claim:y"},
+    {
+        "name": "memory",
+        "resources": [{"resourceID": "a", "health": "Healthy"}, {"resourceID": "a", "health": "Sick"}],
+    },
+]
+GIVEN = "status.containerStatuses[0].allocatedResourcesStatus"
 STATUS: dict[str, tuple[Pod, Pod, list[str]]] = {
     "quality of service": (
         status(qosClass="Burstable"),
@@ -140,9 +151,42 @@ STATUS: dict[str, tuple[Pod, Pod, list[str]]] = {
         status(podIPs=[{"ip": "10.0.0.1"}, {"ip": "10.0.0.1"}]),
         status(),
         [
-            'status.podIPs: Invalid value: [{"ip":"10.0.0.1"},{"ip":"10.0.0.1"}]: may specify no more than '
+            'status.podIPs: Invalid value: [{"IP":"10.0.0.1"},{"IP":"10.0.0.1"}]: may specify no more than '
             "one IP for each IP family",
-            'status.podIPs[1]: Duplicate value: {"ip":"10.0.0.1"}',
+            'status.podIPs[1]: Duplicate value: {"IP":"10.0.0.1"}',
+        ],
+    ),
+    "addresses of the host": (
+        status(hostIP="::1", hostIPs=[{"ip": "::1"}, {"ip": "::1"}]),
+        status(),
+        [
+            'status.hostIPs[1]: Duplicate value: {"IP":"::1"}',
+            'status.hostIPs: Invalid value: [{"IP":"::1"},{"IP":"::1"}]: may specify no more than one IP for '
+            "each IP family",
+        ],
+    ),
+    "address of old": (status(podIPs=[{"ip": "none"}]), status(podIPs=[{"ip": "none"}]), []),
+    "devices": (
+        status(DEVICES, containerStatuses=[{"name": "c", "allocatedResourcesStatus": WELL}]),
+        status(DEVICES),
+        [],
+    ),
+    "devices of nobody": (
+        status(
+            DEVICES,
+            containerStatuses=[{"name": "c", "allocatedResourcesStatus": ILL}],
+            ephemeralContainerStatuses=[{"name": "e", "allocatedResourcesStatus": WELL}],
+        ),
+        status(DEVICES),
+        [
+            f'{GIVEN}[0].name: Invalid value: "claim:y": must match one of the container\'s resource claims '
+            "in a format 'claim:<claimName>/<request>' or 'claim:<claimName>' if request is empty",
+            f'{GIVEN}[1].name: Invalid value: "memory": must match one of the container\'s resource requests',
+            f'{GIVEN}[1].resources[1].health: Unsupported value: "Sick": supported values: "Healthy", '
+            '"Unhealthy", "Unknown"',
+            f'{GIVEN}[1].resources[1].resourceID: Duplicate value: "a"',
+            "status.ephemeralContainerStatuses[0].allocatedResourcesStatus: Forbidden: must not be specified "
+            "in container status",
         ],
     ),
     "address of the host": (
@@ -162,7 +206,7 @@ STATUS: dict[str, tuple[Pod, Pod, list[str]]] = {
         status({"resourceClaims": [{"name": "x"}]}, resourceClaimStatuses=[CLAIM]),
         status({"resourceClaims": [{"name": "x"}]}),
         [
-            'status.resourceClaimStatuses[0].resourceClaimName: Invalid value: "a_b": a lowercase RFC 1123 '
+            'status.resourceClaimStatuses[0].name: Invalid value: "a_b": a lowercase RFC 1123 '
             "subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
             "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
             "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"

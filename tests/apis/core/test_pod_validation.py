@@ -301,8 +301,11 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "privileged but not": (
         make(securityContext={"privileged": True, "allowPrivilegeEscalation": False}),
         [
-            f'{C}.securityContext: Invalid value: {{"allowPrivilegeEscalation":false,"privileged":true}}: '
-            "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
+            f'{C}.securityContext: Invalid value: {{"Capabilities":null,"Privileged":true,"SELinuxOptions":'
+            'null,"WindowsOptions":null,"RunAsUser":null,"RunAsGroup":null,"RunAsNonRoot":null,'
+            '"ReadOnlyRootFilesystem":null,"AllowPrivilegeEscalation":false,"ProcMount":null,'
+            '"SeccompProfile":null,"AppArmorProfile":null}: cannot set `allowPrivilegeEscalation` to false '
+            "and `privileged` to true"
         ],
     ),
     "user": (

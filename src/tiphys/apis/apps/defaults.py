@@ -5,7 +5,7 @@ from __future__ import annotations
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.object_defaults import default_claim
 from tiphys.apis.core.pod_defaults import default_template
-from tiphys.apis.defaulting import each, fill, fill_optional, section
+from tiphys.apis.defaulting import each, fill, fill_optional, peek, section
 
 _HISTORY = 10
 _PROGRESS_DEADLINE_S = 600
@@ -56,7 +56,6 @@ def default_stateful_set(obj: Object) -> None:
     if strategy["type"] == "RollingUpdate":
         rolling = section(strategy, "rollingUpdate")
         fill_optional(rolling, "partition", 0)
-        fill_optional(rolling, "maxUnavailable", 1)
     retention = section(spec, "persistentVolumeClaimRetentionPolicy")
     fill(retention, "whenDeleted", "Retain")
     fill(retention, "whenScaled", "Retain")
@@ -84,6 +83,16 @@ def prepare_replica_set(obj: Object) -> None:
 def prepare_stateful_set(obj: Object) -> None:
     """A new StatefulSet has no replicas."""
     obj["status"] = {"replicas": 0, "availableReplicas": 0}
+    drop_unavailable(obj, {})
+
+
+def drop_unavailable(new: Object, old: Object) -> None:
+    """How many pods a rollout may be short of is not for StatefulSets, but where they had it before.
+
+    Upstream has it behind the gate MaxUnavailableStatefulSet, which in v1.36 is off.
+    """
+    if peek(old, "spec", "updateStrategy", "rollingUpdate").get("maxUnavailable") is None:
+        peek(new, "spec", "updateStrategy", "rollingUpdate").pop("maxUnavailable", None)
 
 
 def prepare_daemon_set(obj: Object) -> None:

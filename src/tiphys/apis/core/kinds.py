@@ -23,7 +23,14 @@ from tiphys.apis.core.pod_warnings import pod_warnings, template_warnings
 from tiphys.apis.core.service_defaults import default_endpoints, default_service
 from tiphys.apis.core.service_warnings import service_warnings
 from tiphys.apis.core.template_validation import validate_pod_template, validate_pod_template_update
-from tiphys.apis.ratchet import LEGACY_ADDRESSES, POD_EXCUSES, SELECTOR_VALUES, kept_addresses, ratcheted
+from tiphys.apis.ratchet import (
+    LEGACY_ADDRESSES,
+    POD_EXCUSES,
+    SELECTOR_VALUES,
+    SOURCE_GROUPS,
+    kept_addresses,
+    ratcheted,
+)
 from tiphys.apis.strategy import Strategy, nothing
 
 
@@ -147,7 +154,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_create=objects.prepare_claim,
         validate=persistent.validate_claim,
         validate_update=ratcheted(
-            persistent.validate_claim_update, persistent.validate_claim, SELECTOR_VALUES
+            persistent.validate_claim_update, persistent.validate_claim, SELECTOR_VALUES, SOURCE_GROUPS
         ),
         validate_status_update=persistent.validate_claim_status,
         warnings=warnings.claim_warnings,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
+from collections.abc import Sequence
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
@@ -13,6 +13,7 @@ from tiphys.apis.core.addresses import cidr_faults
 from tiphys.apis.core.affinity_validation import EFFECTS
 from tiphys.apis.core.resource_validation import quantity_faults
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.inside import inside
 from tiphys.apis.value_validation import one_of
 
 _STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
@@ -31,12 +32,10 @@ def validate_node(node: Object) -> list[FieldError]:
     if len({ipaddress.ip_network(cidr, strict=False).version for cidr in ranges}) < 2 or len(ranges) > 2:
         text = "may specify no more than one CIDR for each IP family"
         faults.append(invalid("spec.podCIDRs", ranges, text))
-    return faults + _twice(ranges, "spec.podCIDRs")
-
-
-def _twice(values: list[Any], path: str) -> list[FieldError]:
-    return [
-        duplicate(f"{path}[{index}]", value) for index, value in enumerate(values) if value in values[:index]
+    return faults + [
+        duplicate(f"spec.podCIDRs[{index}]", cidr)
+        for index, cidr in enumerate(ranges)
+        if cidr in ranges[:index]
     ]
 
 
@@ -52,7 +51,8 @@ def _taints(node: Object) -> list[FieldError]:
             faults.append(invalid(f"{path}.value", value, ";".join(texts)))
         faults += one_of(effect, f"{path}.effect", EFFECTS, as_given=True)
         if (key, effect) in seen:
-            faults.append(duplicate(path, taint, "taints must be unique by key and effect pair"))
+            shown = inside("Taint", taint)
+            faults.append(duplicate(path, shown, "taints must be unique by key and effect pair"))
         seen.add((key, effect))
     return faults
 
@@ -70,10 +70,8 @@ def validate_node_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of replacing a Node or its status."""
     spec, before = peek(new, "spec"), peek(old, "spec")
     faults = _resources(new)
-    faults += _twice(list(each(new, "status", "addresses")), "status.addresses")
-    if before.get("podCIDRs") and spec.get("podCIDRs") != before["podCIDRs"]:
-        text = 'node updates may not change podCIDR except from "" to valid'
-        faults.append(forbidden("spec.podCIDRs", text))
+    faults += _addresses(list(each(new, "status", "addresses")), "status.addresses")
+    faults += _kept_ranges(spec.get("podCIDRs") or (), before.get("podCIDRs") or ())
     if before.get("providerID") and spec.get("providerID") != before["providerID"]:
         text = 'node updates may not change providerID except from "" to valid'
         faults.append(forbidden("spec.providerID", text))
@@ -81,6 +79,24 @@ def validate_node_update(new: Object, old: Object) -> list[FieldError]:
     if (spec.get("externalID") or "") != (before.get("externalID") or ""):
         faults.append(forbidden("spec.externalID", "may not be updated"))
     return faults
+
+
+def _addresses(addresses: list[Object], path: str) -> list[FieldError]:
+    shown = [inside("NodeAddress", address) for address in addresses]
+    return [
+        duplicate(f"{path}[{index}]", address)
+        for index, address in enumerate(shown)
+        if address in shown[:index]
+    ]
+
+
+def _kept_ranges(now: Sequence[str], before: Sequence[str]) -> list[FieldError]:
+    """Once a node has its ranges it keeps them; that is told once, or of each that differs."""
+    if not before:
+        return []
+    count = 1 if len(now) != len(before) else sum(map(str.__ne__, now, before))
+    text = 'node updates may not change podCIDR except from "" to valid'
+    return [forbidden("spec.podCIDRs", text)] * count
 
 
 def _finalizers(namespace: Object, path: str, *, indexed: bool) -> list[FieldError]:

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import duplicate, forbidden, immutable, invalid, invalid_all
+from tiphys.apimachinery.field_errors import (
+    duplicate,
+    forbidden,
+    immutable,
+    invalid,
+    invalid_all,
+    not_supported,
+)
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.core.addresses import ip_faults
+from tiphys.apis.core.addresses import ip_faults, read_address
 from tiphys.apis.core.pod_annotations import validate_annotation_changes
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.inside import inside
 from tiphys.apis.value_validation import user_id
 
 _SYSTEM_CONDITIONS = ("PodScheduled", "Ready", "Initialized")
 _ONE_EACH = "may specify no more than one IP for each IP family"
+_CONTAINERS = {"containerStatuses": "containers", "initContainerStatuses": "initContainers"}
+_HEALTH = ("Healthy", "Unhealthy", "Unknown")
+_ASKED_REQUEST = "must match one of the container's resource requests"
+_ASKED_CLAIM = (
+    "must match one of the container's resource claims in a format 'claim:<claimName>/<request>' or "
+    "'claim:<claimName>' if request is empty"
+)
 
 
 def validate_status_update(new: Object, old: Object) -> list[FieldError]:
@@ -38,10 +52,17 @@ def validate_status_update(new: Object, old: Object) -> list[FieldError]:
     faults += immutable("status.qosClass", status.get("qosClass") or "", before.get("qosClass") or "")
     faults += _no_revival(status, before, peek(old, "spec"))
     faults += _claims(status, spec)
-    faults += _ips(status, "podIPs") + _host_ips(status)
+    faults += _ips(status, before, "podIPs") + _host_ips(status, before)
     for key in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
         faults += _users(status, key, windows=peek(spec, "os").get("name") == "windows")
-    return faults
+    for key in _CONTAINERS:
+        faults += _health(status, spec, key)
+    text = "must not be specified in container status"
+    return faults + [
+        forbidden(f"status.ephemeralContainerStatuses[{index}].allocatedResourcesStatus", text)
+        for index, item in enumerate(each(status, "ephemeralContainerStatuses"))
+        if item.get("allocatedResourcesStatus")
+    ]
 
 
 def _no_revival(status: Object, before: Object, spec: Object) -> list[FieldError]:
@@ -83,30 +104,31 @@ def _claims(status: Object, spec: Object) -> list[FieldError]:
         seen.add(name)
         made = claim.get("resourceClaimName")
         if made is not None:
-            at = f"status.resourceClaimStatuses[{index}].resourceClaimName"
             faults += invalid_all(at, made, names.is_dns1123_subdomain(made))
     return faults
 
 
-def _ips(status: Object, key: str) -> list[FieldError]:
-    listed = list(each(status, key))
+def _ips(status: Object, before: Object, key: str) -> list[FieldError]:
+    """Addresses of a pod or of its host: those it had before are not asked about again."""
+    listed, known = list(each(status, key)), {item.get("ip") for item in each(before, key)}
     faults: list[FieldError] = []
     for index, item in enumerate(listed):
-        faults += ip_faults(item.get("ip") or "", f"status.{key}[{index}]")
+        if item.get("ip") not in known:
+            faults += ip_faults(item.get("ip") or "", f"status.{key}[{index}]")
     if faults or len(listed) < 2:
         return faults
-    versions = {ipaddress.ip_address(item["ip"]).version for item in listed}
-    if len(versions) < 2 or len(listed) > 2:
-        faults.append(invalid(f"status.{key}", listed, _ONE_EACH))
-    seen: set[str] = set()
-    for index, item in enumerate(listed):
-        if item["ip"] in seen:
-            faults.append(duplicate(f"status.{key}[{index}]", item))
-        seen.add(item["ip"])
-    return faults
+    read = [read_address(item.get("ip") or "")[0] for item in listed]
+    versions = {address.version for address in read if address}
+    shown = [inside("PodAddress", item) for item in listed]
+    if len(versions) < 2 or len(listed) > 2 or not all(read):
+        faults.append(invalid(f"status.{key}", shown, _ONE_EACH))
+    twice = [
+        duplicate(f"status.{key}[{index}]", item) for index, item in enumerate(shown) if item in shown[:index]
+    ]
+    return twice + faults if key == "hostIPs" else faults + twice
 
 
-def _host_ips(status: Object) -> list[FieldError]:
+def _host_ips(status: Object, before: Object) -> list[FieldError]:
     listed = list(each(status, "hostIPs"))
     if not listed:
         return []
@@ -114,7 +136,46 @@ def _host_ips(status: Object) -> list[FieldError]:
     first = listed[0].get("ip") or ""
     if (status.get("hostIP") or "") != first:
         faults.append(invalid("status.hostIPs[0].ip", first, "must be equal to `hostIP`"))
-    return faults + _ips(status, "hostIPs")
+    return faults + _ips(status, before, "hostIPs")
+
+
+def _health(status: Object, spec: Object, key: str) -> list[FieldError]:
+    """What a container's status says of the devices that it was given: of those it asked for."""
+    containers = {container.get("name"): container for container in each(spec, _CONTAINERS[key])}
+    faults: list[FieldError] = []
+    for index, item in enumerate(each(status, key)):
+        container = containers.get(item.get("name"))
+        for place, given in enumerate(each(item, "allocatedResourcesStatus")):
+            at = f"status.{key}[{index}].allocatedResourcesStatus[{place}]"
+            if container is not None:
+                faults += _asked_for(str(given.get("name") or ""), peek(container, "resources"), at)
+            faults += _device_health(given, at)
+    return faults
+
+
+def _asked_for(name: str, resources: Object, path: str) -> list[FieldError]:
+    if not name.startswith("claim:"):
+        asked, text = set(peek(resources, "requests")), _ASKED_REQUEST
+    else:
+        claims = [
+            (claim.get("name") or "", claim.get("request") or "") for claim in each(resources, "claims")
+        ]
+        asked, text = {f"claim:{name}/{part}".removesuffix("/") for name, part in claims}, _ASKED_CLAIM
+    return [] if name in asked else [invalid(f"{path}.name", name, text)]
+
+
+def _device_health(given: Object, path: str) -> list[FieldError]:
+    faults: list[FieldError] = []
+    seen: set[str] = set()
+    for index, device in enumerate(each(given, "resources")):
+        at, health = f"{path}.resources[{index}]", device.get("health") or ""
+        name = str(device.get("resourceID") or "")
+        if health not in _HEALTH:
+            faults.append(not_supported(f"{at}.health", health, _HEALTH))
+        if name in seen:
+            faults.append(duplicate(f"{at}.resourceID", name))
+        seen.add(name)
+    return faults
 
 
 def _users(status: Object, key: str, *, windows: bool) -> list[FieldError]:

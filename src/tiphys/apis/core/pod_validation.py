@@ -39,7 +39,7 @@ def validate_pod_spec(
     faults: list[FieldError] = []
     if spec.get("terminationGracePeriodSeconds") is None:
         faults.append(required(f"{path}.terminationGracePeriodSeconds"))
-    found, volumes = validate_volumes(spec, f"{path}.volumes")
+    found, volumes = validate_volumes(spec, f"{path}.volumes", is_pod=is_pod)
     volumes |= {name: {"persistentVolumeClaim": {}} for name in extra_volumes}
     faults += found + _resource_claims(spec, f"{path}.resourceClaims")
     faults += validate_containers(spec, volumes, path)

@@ -9,6 +9,7 @@ from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, requ
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.windows_validation import validate_windows_options
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.inside import inside
 from tiphys.apis.value_validation import one_of, relative_path, user_id
 
 _PROFILES = ("Localhost", "RuntimeDefault", "Unconfined")
@@ -83,7 +84,9 @@ def _seccomp(profile: Object | None, path: str) -> list[FieldError]:
             return [*faults, required(at, "must be set when seccomp type is Localhost")]
         return faults + relative_path(local, at)
     if local is not None:
-        faults.append(invalid(at, profile, "can only be set when seccomp type is Localhost"))
+        faults.append(
+            invalid(at, inside("Profile", profile), "can only be set when seccomp type is Localhost")
+        )
     return faults
 
 
@@ -130,12 +133,13 @@ def validate_container_security(security: Object, path: str, host_users: bool) -
 
 def _escalation(security: Object, path: str) -> list[FieldError]:
     faults: list[FieldError] = []
+    shown = inside("SecurityContext", security)
     if security.get("privileged"):
         text = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
-        faults.append(invalid(path, security, text))
+        faults.append(invalid(path, shown, text))
     if "CAP_SYS_ADMIN" in (peek(security, "capabilities").get("add") or ()):
         text = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
-        faults.append(invalid(path, security, text))
+        faults.append(invalid(path, shown, text))
     return faults
 
 

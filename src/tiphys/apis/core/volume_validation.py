@@ -38,13 +38,17 @@ _KEY_TYPES = ("RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25
 _KEY_FILES = ("credentialBundlePath", "keyPath", "certificateChainPath")
 
 
-def validate_volumes(spec: Object, path: str) -> tuple[list[FieldError], dict[str, Object]]:
+def validate_volumes(
+    spec: Object, path: str, *, is_pod: bool = False
+) -> tuple[list[FieldError], dict[str, Object]]:
     """Return every fault of a pod's volumes, and by name those without: nobody can mount the others."""
     faults: list[FieldError] = []
     volumes: dict[str, Object] = {}
     for index, volume in enumerate(each(spec, "volumes")):
         at, name = f"{path}[{index}]", volume.get("name") or ""
         found = _source_faults(volume, at)
+        if is_pod and volume.get("image") is not None and not peek(volume, "image").get("reference"):
+            found = [required(f"{at}.image.reference"), *found]
         if not name:
             found.append(required(f"{at}.name"))
         else:
