@@ -111,6 +111,29 @@ async def test_a_few_are_sent_at_a_time_and_none_is_lost():
     await client.close()
 
 
+async def test_one_at_a_time_while_something_is_more_urgent():
+    gate, urgent = Gate(), [True]
+    client = Client(InProcessTransport(gate))
+    recorder = client.events("scheduler")
+    recorder.urgent = lambda: urgent[0]
+    for index in range(20):
+        recorder.record(
+            {**POD, "metadata": {"name": f"p{index}", "namespace": "default"}}, reason="Scheduled"
+        )
+    await gate.wait_for(1)
+    assert len(gate.under_way) == 1
+    urgent[0] = False
+    first, gate.open = gate.open, asyncio.Event()
+    first.set()
+    await gate.wait_for(4)
+    assert len(gate.under_way) == 4, "once nothing is urgent there are more again, without another event"
+    urgent[0] = True
+    gate.open.set()
+    await recorder.flush()
+    assert len({event["metadata"]["name"] for event in gate.api.all(EVENTS)}) == 20
+    await client.close()
+
+
 async def test_what_repeats_itself_while_it_waits_is_one_write():
     gate, clock = Gate(), FakeClock()
     client = Client(InProcessTransport(gate))

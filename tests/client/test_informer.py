@@ -7,7 +7,7 @@ import pytest
 
 from tiphys.client import informer as informer_module
 from tiphys.client.fake_api import FakeApi
-from tiphys.client.informer import CacheMutated, InformerSet
+from tiphys.client.informer import CacheMutated, InformerSet, without_managers
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import PODS
 from tiphys.client.rest import Client
@@ -146,6 +146,20 @@ async def test_informers_are_shared_and_can_be_asked_for_while_running(api):
         await late.wait_synced()
         assert late is not informers.get(PODS)
         informers.remove(PODS)
+
+
+async def test_what_is_trimmed_is_nowhere_in_the_cache(api):
+    managed = {"metadata": {"managedFields": [{"manager": "kubectl"}]}}
+    api.put(PODS, {**pod("listed"), "metadata": {**pod("listed")["metadata"], **managed["metadata"]}})
+    pods = (informers := make(api, trim=without_managers, detect_mutation=True)).get(PODS)
+    seen = []
+    pods.add_handler(lambda old, new: seen.append(new))
+    async with running(informers):
+        api.put(PODS, {**pod("watched"), "metadata": {**pod("watched")["metadata"], **managed["metadata"]}})
+        await until(lambda: len(seen) == 2)
+    assert [one["metadata"].get("managedFields") for one in (*seen, *pods.list())] == [None] * 4
+    assert pods.get("default/watched")["metadata"]["namespace"] == "default"
+    informers.check_mutations()
 
 
 async def test_the_detector_catches_a_changed_cache(api):

@@ -29,6 +29,12 @@ def test_incremental_equals_recount(seed: int) -> None:
         elif step < 0.8:
             cluster.remove_pod(pod.uid)
             where.pop(pod.uid, None)
+        elif step < 0.85 and pod.uid in where:
+            cluster.relabel_pod({**pod.pod, "metadata": {**pod.pod["metadata"], "labels": {"app": name[:1]}}})
+            labels = {"app": f"a{chance.randrange(3)}"}
+            cluster.relabel_pod({**pod.pod, "metadata": {**pod.pod["metadata"], "labels": labels}})
+            pods[pods.index(pod)] = cluster.placed[pod.uid][0]
+            assert cluster.placed[pod.uid][0].labels == labels
         elif step < 0.9:
             cluster.remove_node(name)
         else:

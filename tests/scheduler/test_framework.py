@@ -190,6 +190,15 @@ def test_prefers_by_weight_and_avoids_soft_taints() -> None:
     }
 
 
+def test_the_best_of_the_nodes_that_fit_is_taken_though_a_full_one_scores_more() -> None:
+    cluster = columns(node("good", labels={"a": "b"}, pods="0"), node("small", cpu="1"), node("big", cpu="8"))
+    wish = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+        {"weight": 1, "preference": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}},
+    ]}}  # fmt: skip
+    decision = decide(info(cpu="500m", affinity=wish), cluster, default_profile())
+    assert decision.node == "big"
+
+
 def test_equal_nodes_take_turns() -> None:
     cluster = columns(node("a"), node("b"))
     assert {decide(info(), cluster, default_profile(), turn=turn).node for turn in range(2)} == {"a", "b"}

@@ -101,3 +101,16 @@ def test_any_event_may_help_a_plugin_that_is_not_known() -> None:
     assert queued is not None
     queue.park(queued, frozenset({"SomebodyElses"}), 0)
     assert queue.move("volume", 0) == 1
+
+
+def test_busy_while_pods_wait_for_nothing_but_their_turn() -> None:
+    queue = SchedulingQueue()
+    assert not queue.busy
+    queue.add(one := info("a"), 0)
+    assert queue.busy
+    taken = queue.pop(0)
+    assert taken is not None
+    queue.park(taken, frozenset({"NodeResourcesFit"}), 0)
+    assert not queue.busy
+    queue.remove(one.uid)
+    assert not queue.busy

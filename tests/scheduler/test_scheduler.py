@@ -147,6 +147,46 @@ async def test_binds_and_says_so(cluster: Cluster) -> None:
         assert event["type"] == "Normal"
 
 
+async def test_labels_that_a_binding_brings_count_at_once(cluster: Cluster) -> None:
+    zone = "topology.kubernetes.io/zone"
+    await add_node(cluster, "a", labels={zone: "z1"})
+    term = {"labelSelector": {"matchLabels": {zone: "z1"}}, "topologyKey": zone}
+    affinity = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    async with scheduling(cluster):
+        await add_pod(cluster, "follower", affinity=affinity)
+        assert "didn't match pod affinity rules" in await wait_message(cluster, "follower")
+        await add_pod(cluster, "leader")  # gets the label of its node's zone with its node
+        await cluster.wait_for(PODS, "follower", "default", bound("a"))
+
+
+async def test_what_has_been_read_is_told_before_the_first_decision(cluster: Cluster) -> None:
+    await add_node(cluster, "a")
+    await add_pod(cluster, "web")
+    at: list[str] = []
+    client = refusing(cluster)
+    async with scheduling(
+        cluster, client, synced=lambda: at.append("synced" if client.started.locked() else "late")
+    ):
+        await cluster.wait_for(PODS, "web", "default", bound("a"))
+    assert at == ["synced"]
+
+
+async def test_events_give_way_while_pods_wait_to_be_tried(cluster: Cluster) -> None:
+    client = refusing(cluster)
+    client.hold = asyncio.Event()
+    await add_node(cluster, "a")
+    for index in range(12):
+        await add_pod(cluster, f"p{index}")
+    async with scheduling(cluster, client):
+        await client.started.acquire()
+        recorder = client.events("default-scheduler")
+        assert recorder.urgent(), "the crew of four is busy, the rest waits"
+        client.hold.set()
+        for index in range(12):
+            await wait_event(cluster, "Scheduled", f"p{index}")
+        assert not recorder.urgent()
+
+
 async def test_unschedulable_until_a_node_comes(cluster: Cluster) -> None:
     await add_node(cluster, "small", cpu="1")
     async with scheduling(cluster):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, cast
@@ -27,6 +28,34 @@ class Unanswered(ConnectionResetError):
     """A kept connection ended before an answer began: the server may not have seen the request."""
 
 
+class Headers(Mapping[str, str]):
+    """An answer's headers by lower-case name, those that repeat joined; read when somebody asks."""
+
+    __slots__ = ("_pairs", "_read")
+
+    def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        self._pairs = pairs
+        self._read: dict[str, str] | None = None
+
+    def __getitem__(self, name: str) -> str:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def _all(self) -> dict[str, str]:
+        if self._read is None:
+            self._read = {}
+            for name, value in self._pairs:
+                key, text = _header_name(name), value.decode("latin-1")
+                known = self._read.get(key)
+                self._read[key] = text if known is None else f"{known}, {text}"
+        return self._read
+
+
 class Connection(asyncio.Protocol):
     """One connection, one exchange at a time. After an error, or a stream left early, it is no more."""
 
@@ -34,7 +63,7 @@ class Connection(asyncio.Protocol):
         self.open = False
         self.idle_since = 0.0
         self.status = 0
-        self.headers: dict[str, str] = {}
+        self._pairs: list[tuple[bytes, bytes]] = []
         self._loop = loop
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
@@ -50,6 +79,11 @@ class Connection(asyncio.Protocol):
         self._error: Exception | None = None
         self._chunks: list[bytes] = []
         self._size = 0
+
+    @property
+    def headers(self) -> Headers:
+        """The answer's headers."""
+        return Headers(self._pairs)
 
     @property
     def reusable(self) -> bool:
@@ -101,7 +135,7 @@ class Connection(asyncio.Protocol):
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
-        self.headers, self._chunks, self._size = {}, [], 0
+        self._pairs, self._chunks, self._size = [], [], 0
         self._streaming, self._bodyless = streaming, bodyless
         self._answered = self._head_done = self._done = False
         self._transport.write(request)
@@ -164,14 +198,12 @@ class Connection(asyncio.Protocol):
     # -- called by the parser
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        key, text = _header_name(name), value.decode("latin-1")
-        known = self.headers.get(key)
-        self.headers[key] = text if known is None else f"{known}, {text}"
+        self._pairs.append((name, value))
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
         if self.status < 200 and self.status != _SWITCHING:
-            self.headers = {}  # "100 Continue" and the like announce the answer
+            self._pairs = []  # "100 Continue" and the like announce the answer
             return
         self._keep = self._parser.should_keep_alive() and not self._bodyless
         self._head_done = True

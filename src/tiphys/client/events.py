@@ -1,8 +1,9 @@
 """Event objects for people: recorded at once, sent in the background, at best effort.
 
 A repeated event raises the count of the one already written; what repeats itself while it still waits is
-one write. A few are sent at a time, never two of one kind. The backlog is bounded: when the API server is
-away the oldest are dropped, as an event must never hold up the work it describes.
+one write. A few are sent at a time (one, while the component has more urgent requests), never two of one
+kind. The backlog is bounded: when the API server is away the oldest are dropped, as an event must never hold
+up the work it describes.
 Source: core/v1 Event; client-go's correlator for when events count as repeated.
 """
 
@@ -12,7 +13,9 @@ import asyncio
 import logging
 import socket
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from tiphys.apimachinery.clock import Clock, RealClock, rfc3339, rfc3339_micro
 from tiphys.apimachinery.errors import NotFound, StatusError
@@ -31,7 +34,7 @@ _WINDOW_S = 600.0
 _TRIES = 3
 _MESSAGE_MAX = 1024
 
-_Key = tuple[str, ...]
+_Key = tuple[object, ...]
 
 
 @dataclass(slots=True)
@@ -43,8 +46,8 @@ class _Waiting:
     reason: str
     message: str
     name: str
-    first: str
-    last: str
+    first: datetime
+    last: datetime
     count: int = 1
     action: str = ""
     related: Object | None = None
@@ -72,7 +75,8 @@ class EventRecorder:
         self._sent: OrderedDict[_Key, _Sent] = OrderedDict()
         self._senders: set[asyncio.Task[None]] = set()
         self._serial = 0
-        self._second = (0, "")
+        self.urgent: Callable[[], bool] = _never
+        """Says that this component has requests that matter more: then one event is sent at a time."""
 
     def record(
         self,
@@ -89,25 +93,29 @@ class EventRecorder:
 
         With an ``action`` the event has the form of events.k8s.io/v1: its time, and a series once it repeats.
         """
-        involved = reference(obj, field_path)
         message = message[:_MESSAGE_MAX]
+        meta, now = obj["metadata"], self._clock.now()
         # The version is left out: the same thing happening to a newer version is still the same thing.
-        who = (value for field, value in involved.items() if field != "resourceVersion")
-        key = (*who, type, reason, message, action)
-        nanos, moment = self._moment(exact=bool(action))
+        who = (obj.get("kind"), meta.get("namespace"), meta["name"], meta.get("uid"), field_path)
+        key = (*who, obj.get("apiVersion"), type, reason, message, action)
         waiting = self._backlog.get(key)
         if waiting is not None:
-            waiting.count, waiting.last = waiting.count + 1, moment
+            waiting.count, waiting.last = waiting.count + 1, now
             return
         # Upstream's shape: the object's name and the time in nanoseconds, in hexadecimal.
-        name = f"{obj['metadata']['name']}.{nanos:x}"
+        name = f"{meta['name']}.{self._nanos(now):x}"
         about = reference(related) if related is not None else None
         self._backlog[key] = _Waiting(
-            involved, type, reason, message, name, moment, moment, action=action, related=about
+            reference(obj, field_path), type, reason, message, name, now, now, action=action, related=about
         )
         if len(self._backlog) > _BACKLOG:
             del self._backlog[next(iter(self._backlog))]
-        if len(self._senders) < _SENDERS:
+        self._start_senders()
+
+    def _start_senders(self) -> None:
+        """See that as many send as now may."""
+        most = 1 if self.urgent() else _SENDERS
+        while len(self._senders) < min(most, len(self._backlog) + len(self._sending)):
             sender = self._client.start_background(self._drain())
             self._senders.add(sender)
             sender.add_done_callback(self._senders.discard)
@@ -117,14 +125,10 @@ class EventRecorder:
         while self._senders:
             await asyncio.wait(self._senders)
 
-    def _moment(self, *, exact: bool) -> tuple[int, str]:
-        """Return nanoseconds that no other event of this recorder has, and the time as text."""
-        now = self._clock.now()
-        micros = int(now.timestamp() * 1e6)
-        if self._second[0] != micros // 1_000_000:
-            self._second = (micros // 1_000_000, rfc3339(now))
+    def _nanos(self, now: datetime) -> int:
+        """Return nanoseconds that no other event of this recorder has."""
         self._serial += 1
-        return micros * 1000 + self._serial % 1000, rfc3339_micro(now) if exact else self._second[1]
+        return int(now.timestamp() * 1e6) * 1000 + self._serial % 1000
 
     def _event(self, waiting: _Waiting) -> Object:
         event: Object = {
@@ -145,8 +149,8 @@ class EventRecorder:
     def _counted(self, waiting: _Waiting) -> Object:
         return {
             "source": self._source,
-            "firstTimestamp": waiting.first,
-            "lastTimestamp": waiting.last,
+            "firstTimestamp": rfc3339(waiting.first),
+            "lastTimestamp": rfc3339(waiting.last),
             "count": waiting.count,
             "eventTime": None,
             "reportingInstance": self._source.get("host", ""),
@@ -155,14 +159,14 @@ class EventRecorder:
     def _acted(self, waiting: _Waiting) -> Object:
         host = self._source.get("host") or socket.gethostname()
         made: Object = {
-            "eventTime": waiting.first,
+            "eventTime": rfc3339_micro(waiting.first),
             "action": waiting.action,
             "reportingInstance": f"{self._source['component']}-{host}",
         }
         if waiting.related is not None:
             made["related"] = waiting.related
         if waiting.count > 1:
-            made["series"] = {"count": waiting.count, "lastObservedTime": waiting.last}
+            made["series"] = _series(waiting, waiting.count)
         return made
 
     def _next(self) -> tuple[_Key, _Waiting] | None:
@@ -174,13 +178,17 @@ class EventRecorder:
 
     async def _drain(self) -> None:
         try:
-            while (taken := self._next()) is not None:
+            while len(self._senders) == 1 or not self.urgent():
+                taken = self._next()
+                if taken is None:
+                    return
                 key, waiting = taken
                 self._sending.add(key)
                 try:
                     await self._try_to_send(key, waiting)
                 finally:
                     self._sending.discard(key)
+                self._start_senders()
         finally:
             # At once: an event that is recorded before the loop's next turn wants a sender of its own.
             task = asyncio.current_task()
@@ -204,9 +212,9 @@ class EventRecorder:
         known = self._sent.get(key)
         if known is not None and now - known.seen_at <= _WINDOW_S:
             count = known.count + waiting.count
-            patch: Object = {"count": count, "lastTimestamp": waiting.last, "message": waiting.message}
-            if waiting.action:
-                patch = {"series": {"count": count, "lastObservedTime": waiting.last}}
+            patch: Object = {"series": _series(waiting, count)}
+            if not waiting.action:
+                patch = {"count": count, "lastTimestamp": rfc3339(waiting.last), "message": waiting.message}
             try:
                 await self._client.patch(EVENTS, known.name, known.namespace, patch, type="strategic")
             except NotFound:
@@ -223,6 +231,14 @@ class EventRecorder:
         self._sent.move_to_end(key)
         while len(self._sent) > _REMEMBERED:
             self._sent.popitem(last=False)
+
+
+def _never() -> bool:
+    return False
+
+
+def _series(waiting: _Waiting, count: int) -> Object:
+    return {"count": count, "lastObservedTime": rfc3339_micro(waiting.last)}
 
 
 def reference(obj: Object, field_path: str = "") -> Object:

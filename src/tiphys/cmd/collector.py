@@ -13,5 +13,10 @@ def collect_seldom() -> None:
     Requests and cached objects are trees without cycles, which die by themselves; looking through ten
     thousand cached pods again and again finds nothing.
     """
-    gc.freeze()
+    leave_alone()
     gc.set_threshold(_YOUNG, _MIDDLE, _OLD)
+
+
+def leave_alone() -> None:
+    """Never look for cycles among what is there now: for state that a component has just read, and keeps."""
+    gc.freeze()

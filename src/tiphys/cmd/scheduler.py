@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from tiphys.client.endpoint import ComponentEndpoint, EndpointOptions, with_endpoint
-from tiphys.cmd.collector import collect_seldom
+from tiphys.cmd.collector import collect_seldom, leave_alone
 from tiphys.cmd.component import Component
 from tiphys.cmd.config_document import load
 from tiphys.cmd.election_flags import election_flags, read_election
@@ -58,7 +58,11 @@ def options_from(scheduler_name: str, document: dict[str, Any], flags: dict[str,
     given = configuration.leader_election if configuration else None
     lead, election = read_election(flags, "kube-scheduler", given)
     return SchedulerOptions(
-        scheduler_name=scheduler_name, configuration=configuration, leader_elect=lead, election=election
+        scheduler_name=scheduler_name,
+        configuration=configuration,
+        leader_elect=lead,
+        election=election,
+        synced=leave_alone,
     )
 
 

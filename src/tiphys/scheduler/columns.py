@@ -18,7 +18,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.scheduler.counts import Ints, Mask, PodCounts, TermCounts
 from tiphys.scheduler.devices.state import Devices
 from tiphys.scheduler.matching import node_labels
-from tiphys.scheduler.podinfo import CPU, PodInfo, Term, milli_or_value
+from tiphys.scheduler.podinfo import CPU, PodInfo, Term, milli_or_value, relabelled
 from tiphys.scheduler.siblings import Siblings
 from tiphys.scheduler.volumes import Volumes
 
@@ -142,6 +142,19 @@ class Columns:
             self._homeless.setdefault(node, {})[info.uid] = info
         else:
             self._count(info, row, 1)
+
+    def relabel_pod(self, pod: Object) -> None:
+        """Take the new labels of a placed pod that is otherwise the same."""
+        uid = pod["metadata"]["uid"]
+        before, node = self.placed[uid]
+        after = relabelled(before, pod)
+        self.placed[uid] = (after, node)
+        row = self.rows.get(node)
+        if row is None:
+            self._homeless[node][uid] = after
+        else:
+            self.pods[row][uid] = after
+            self.counts.relabel(before, after, row, self.static_generation)
 
     def remove_pod(self, uid: str) -> None:
         """Take a pod away from where it is. Unknown pods are ignored."""

@@ -96,6 +96,18 @@ class PodCounts:
 
     def count(self, info: PodInfo, row: int, sign: int, generation: int) -> None:
         """Take a pod onto a row (``sign`` 1) or off it (-1)."""
+        self._count_labels(info, row, sign, generation)
+        for kind, terms in (("anti", info.anti_affinity), ("hard", info.affinity), ("soft", info.preferred)):
+            for term in terms:
+                self._held_counts(kind, term).add(row, sign, generation)
+
+    def relabel(self, before: PodInfo, after: PodInfo, row: int, generation: int) -> None:
+        """Count a pod on a row under other labels; the terms that it holds stay."""
+        self._count_labels(before, row, -1, generation)
+        self._count_labels(after, row, 1, generation)
+
+    def _count_labels(self, info: PodInfo, row: int, sign: int, generation: int) -> None:
+        """Count a pod for the terms that speak of it."""
         group = self._groups.get(info.group)
         if group is None:
             group = self._groups[info.group] = _Group(info)
@@ -107,9 +119,6 @@ class PodCounts:
         if self._matched:
             for counts in self._matching_of(info):
                 counts.add(row, sign, generation)
-        for kind, terms in (("anti", info.anti_affinity), ("hard", info.affinity), ("soft", info.preferred)):
-            for term in terms:
-                self._held_counts(kind, term).add(row, sign, generation)
 
     def matched(self, term: Term) -> TermCounts:
         """Return the counts of placed pods that the term speaks of."""

@@ -173,7 +173,7 @@ def decide(info: PodInfo, columns: Columns, profile: Profile, *, turn: int = 0) 
     if not count:
         return Decision("", tuple(excluded), total)
     best = feasible if count == 1 else _best(feasible, _total_score(info, columns, profile, feasible))
-    rows = np.flatnonzero(best)
+    rows = best.nonzero()[0]
     return Decision(columns.names[int(rows[turn % len(rows)])], tuple(excluded), total)
 
 
@@ -217,6 +217,10 @@ def _best(feasible: Mask, total: Scores | None) -> Mask:
     """Return the feasible rows with the highest score: all of them where no plugin cares."""
     if total is None:
         return feasible
+    best = np.asarray(total == total.max())
+    best &= feasible
+    if np.count_nonzero(best):
+        return best  # mostly: full nodes seldom score best
     values = np.where(feasible, total, -np.inf)
     return np.asarray(values == values.max())
 

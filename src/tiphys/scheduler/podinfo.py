@@ -6,7 +6,7 @@ Pure. A ``PodInfo`` is made when a pod is first seen and shared by the queue, th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -99,7 +99,6 @@ class PodInfo:
     claim_keys: tuple[str, ...] = ()
     """The same claims by the key of their objects."""
     nominated: str = ""
-    volatile: dict[str, Any] = field(default_factory=dict)
 
 
 NONZERO_CPU_MILLI = 100
@@ -261,6 +260,17 @@ def _claims(pod: Object) -> tuple[tuple[str, bool], ...]:
     return tuple(found.items())
 
 
+def _group(namespace: str, labels: dict[str, str], terminating: bool) -> bytes:
+    return orjson.dumps([namespace, labels, terminating], option=orjson.OPT_SORT_KEYS)
+
+
+def relabelled(info: PodInfo, pod: Object) -> PodInfo:
+    """Return what is known of a pod, now that it has other labels and is otherwise the same."""
+    labels = pod["metadata"].get("labels") or {}
+    group = _group(info.namespace, labels, info.terminating)
+    return replace(info, pod=pod, labels=labels, group=group)
+
+
 def pod_info(pod: Object) -> PodInfo:
     """Read a pod (any phase, bound or not)."""
     spec, meta = pod["spec"], pod["metadata"]
@@ -297,6 +307,6 @@ def pod_info(pod: Object) -> PodInfo:
         claims=claims,
         claim_keys=tuple(f"{namespace}/{name}" for name, _ in claims),
         terminating=terminating,
-        group=orjson.dumps([namespace, labels, terminating], option=orjson.OPT_SORT_KEYS),
+        group=_group(namespace, labels, terminating),
         nominated=str((pod.get("status") or {}).get("nominatedNodeName") or ""),
     )

@@ -30,13 +30,15 @@ HELPS: dict[str, frozenset[str]] = {
         | {"VolumeRestrictions", "NodeVolumeLimits"}
     ),
     "pod-placed": frozenset({"InterPodAffinity", "PodTopologySpread"}),
+    "pod-relabelled": frozenset({"InterPodAffinity", "PodTopologySpread"}),
     "device": frozenset({"DynamicResources"}),
     "volume": frozenset({"VolumeBinding", "VolumeZone", "VolumeRestrictions", "NodeVolumeLimits"}),
 }
 """Which plugins' verdicts an event can turn. No plugin named (no nodes at all): every event."""
 _EVENTS = {
     "node-static": "NodeUpdate", "node-capacity": "NodeAllocatableChange", "pod-removed": "AssignedPodDelete",
-    "pod-placed": "AssignedPodAdd", "device": "ResourceClaimUpdate", "volume": "PvcUpdate",
+    "pod-placed": "AssignedPodAdd", "pod-relabelled": "AssignedPodUpdate", "device": "ResourceClaimUpdate",
+    "volume": "PvcUpdate",
 }  # fmt: skip
 """What an event is called in metrics."""
 _KNOWN = frozenset().union(*HELPS.values())
@@ -77,6 +79,11 @@ class SchedulingQueue:
 
     def __contains__(self, uid: str) -> bool:
         return uid in self._known
+
+    @property
+    def busy(self) -> bool:
+        """Whether pods wait for nothing but their turn."""
+        return bool(self._active)
 
     def add(self, info: PodInfo, now_s: float) -> None:
         """Take a new pod, or the new state of one that waits (which may help it)."""

@@ -20,7 +20,7 @@ from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import NotFound, StatusError
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.events import EventRecorder
-from tiphys.client.informer import Informer, InformerSet
+from tiphys.client.informer import Informer, InformerSet, without_managers
 from tiphys.client.kinds import (
     CSI_DRIVERS,
     CSI_NODES,
@@ -77,6 +77,8 @@ class SchedulerOptions:
     configuration: Configuration | None = None
     binders: int = 64
     leader_elect: bool = False
+    synced: Callable[[], None] | None = None
+    """Called when the cluster's state has been read, before the first decision."""
     election: Election = field(default=Election("kube-scheduler"))
 
     def settings(self) -> Configuration:
@@ -99,12 +101,14 @@ class Scheduler:
         self._client = client
         self._options = options or SchedulerOptions()
         self._clock = clock or RealClock()
-        self._informers = informers or InformerSet(client)
+        self._informers = informers or InformerSet(client, trim=without_managers)
         self._own_informers = informers is None
         settings = self._options.settings()
         self._profiles = {one.name: make_profile(one, installed_plugins()) for one in settings.profiles}
         self._told = {one.name: one.arguments for one in settings.profiles}
         recorders = {name: recorder or client.events(component=name) for name in self._profiles}
+        for one in recorders.values():
+            one.urgent = self._placing
         self._reporter = Reporter(client, recorders, self._clock)
         self._columns = Columns()
         self._extenders = Extenders(settings.extenders)
@@ -165,6 +169,8 @@ class Scheduler:
                 group.create_task(self._informers.run())
             for informer, _ in handlers:
                 await informer.wait_synced()
+            if self._options.synced is not None:
+                self._options.synced()
             for _ in range(self._options.binders):
                 group.create_task(self._work_forever())
             group.create_task(self._flush_forever())
@@ -282,7 +288,12 @@ class Scheduler:
         self._queue.remove(uid)
         self._columns.nominated.pop(uid, None)
         if placed is not None and placed[1] == node and not _resized(placed[0].pod, pod):
-            placed[0].pod = pod
+            # A Binding that comes back: the pod has a node now, and the labels of the node's zone.
+            if placed[0].labels == (pod["metadata"].get("labels") or {}):
+                placed[0].pod = pod
+            else:
+                self._columns.relabel_pod(pod)
+                self._moved("pod-relabelled")
             return
         self._columns.add_pod(pod_info(pod), node)
         self._moved("pod-placed")
@@ -295,6 +306,10 @@ class Scheduler:
             and not pod["metadata"].get("deletionTimestamp")
             and not pod["spec"].get("schedulingGates")
         )
+
+    def _placing(self) -> bool:
+        """Whether pods wait to be tried: events about others can wait longer than they."""
+        return self._queue.busy
 
     def _moved(self, event: str) -> None:
         self._queue.move(event, self._clock.monotonic())
@@ -478,7 +493,7 @@ def _allocatable(node: Object | None) -> Object:
 
 
 def _resized(old: Object, new: Object) -> bool:
+    """Say whether a pod asks for other amounts than before, or began to end."""
     before, after = old["metadata"], new["metadata"]
-    relabelled = before.get("labels") != after.get("labels")
     ends = bool(before.get("deletionTimestamp")) != bool(after.get("deletionTimestamp"))
-    return bool(relabelled or ends or old["spec"].get("containers") != new["spec"].get("containers"))
+    return ends or old["spec"].get("containers") != new["spec"].get("containers")

@@ -68,11 +68,9 @@ class NodeUnschedulable:
         self._cache = ShapeCache()
 
     def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
-        if tolerates(info.tolerations, UNSCHEDULABLE_TAINT):
-            return None
-
         def test(node: dict[str, Any]) -> bool:
-            return not (node.get("spec") or {}).get("unschedulable")
+            cordoned = (node.get("spec") or {}).get("unschedulable")
+            return not cordoned or tolerates(info.tolerations, UNSCHEDULABLE_TAINT)
 
         passes = self._cache.get_mask(info, columns, test)
         if passes is None:
