@@ -44,6 +44,13 @@ def test_nothing_said_is_the_usual_profile() -> None:
     assert (read.initial_backoff_s, read.max_backoff_s) == (1.0, 10.0)
 
 
+def test_how_many_nodes_are_scored_is_said_for_all_or_for_one_profile() -> None:
+    profiles = [{"schedulerName": "a"}, {"schedulerName": "b", "percentageOfNodesToScore": 0}]
+    read = read_configuration(document(percentageOfNodesToScore=50, profiles=profiles))
+    assert [make_profile(one).percentage for one in read.profiles] == [50, 0]
+    assert default_profile().percentage is None
+
+
 def test_a_filter_and_a_score_are_turned_off_apart() -> None:
     made = one_profile({"filter": {"disabled": named("TaintToleration")}})
     assert "TaintToleration" not in filters(made)
@@ -153,16 +160,21 @@ FAULTS: dict[str, tuple[Any, list[str]]] = {
         ["profiles[1].schedulerName: Required value"],
     ),
     "numbers out of range": (
-        document(percentageOfNodesToScore=101, podInitialBackoffSeconds=5, podMaxBackoffSeconds=2),
+        document(
+            percentageOfNodesToScore=101,
+            podInitialBackoffSeconds=5,
+            podMaxBackoffSeconds=2,
+            profiles=[{"percentageOfNodesToScore": -1}],
+        ),
         [
             "percentageOfNodesToScore: Invalid value: 101: not in valid range [0-100]",
             "podMaxBackoffSeconds: Invalid value: 2: "
             "must be greater than or equal to PodInitialBackoffSeconds",
+            "profiles[0].percentageOfNodesToScore: Invalid value: -1: not in valid range [0-100]",
         ],
     ),
     "what is not done here": (
         document(
-            extenders=[{"urlPrefix": "http://x", "preemptVerb": "preempt"}],
             profiles=[
                 {
                     "plugins": {"bind": {"disabled": [{"name": "DefaultBinder"}]}},
@@ -175,7 +187,6 @@ FAULTS: dict[str, tuple[Any, list[str]]] = {
             ],
         ),
         [
-            "extenders[0].preemptVerb: not supported",
             "profiles[0].plugins.bind.disabled: not supported: turn the plugin off at multiPoint",
             'profiles[0].pluginConfig[2]: Duplicate value: "InterPodAffinity"',
             'unknown field "profiles[0].pluginConfig[2].args.boats"',

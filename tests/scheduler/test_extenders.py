@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -12,10 +13,12 @@ import pytest
 from scheduler_builders import columns, info, node, pod
 
 from tiphys.apimachinery.meta import GVR, Object, get_condition
-from tiphys.client.kinds import NODES, PODS
+from tiphys.client.kinds import NODES, PODS, PRIORITY_CLASSES
+from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.config import API_VERSION, KIND, BadConfiguration, Configuration, read_configuration
 from tiphys.scheduler.extenders import ExtenderFailed, Extenders
 from tiphys.scheduler.framework import Decision, decide
+from tiphys.scheduler.preemption import Preemption, choose, find_candidates
 from tiphys.scheduler.profile import default_profile, make_profile
 from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
 from tiphys.testing import Cluster
@@ -55,7 +58,7 @@ def configuration(*extenders: dict[str, Any]) -> Configuration:
 async def decided(pod_: Any, cluster: Any, *extenders: dict[str, Any], turn: int = 0) -> Decision:
     made = Extenders(configuration(*extenders).extenders)
     try:
-        asked = await made.consult(pod_, cluster, default_profile())
+        asked, _ = await made.consult(pod_, cluster, default_profile())
         return decide(pod_, cluster, asked, turn=turn)
     finally:
         await made.close()
@@ -91,14 +94,35 @@ async def test_an_extender_narrows_the_nodes(caches: bool) -> None:
     assert (body["Nodes"] is None) is caches
 
 
-async def test_its_reasons_are_told_and_removing_pods_does_not_help() -> None:
-    service = Service(filter=only(a="too hot"))
-    async with running(service) as url:
-        made = {"urlPrefix": url, "filterVerb": "filter"}
-        decision = await decided(info(cpu="1"), columns(node("a"), node("full", cpu="0")), made)
-    assert decision.message() == "0/2 nodes are available: 1 Insufficient cpu, 1 too hot."
+async def test_its_reasons_are_told_and_what_removing_pods_may_help() -> None:
+    def answer(_: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "Nodes": {"items": []},
+            "FailedNodes": {"a": "too hot", "b": "overruled"},
+            "FailedAndUnresolvableNodes": {"b": "melted"},
+        }
+
+    cluster = columns(node("a"), node("b"), node("silent"), node("full", cpu="0"))
+    async with running(Service(filter=answer)) as url:
+        decision = await decided(info(cpu="1"), cluster, {"urlPrefix": url, "filterVerb": "filter"})
+    assert decision.message() == "0/4 nodes are available: 1 Insufficient cpu, 1 melted, 1 too hot."
     assert decision.plugins == ("NodeResourcesFit", url.rstrip("/"))
-    assert decision.resolvable() is None
+    helped = decision.resolvable()
+    assert helped is not None
+    assert [name for name, row in cluster.rows.items() if helped[row]] == ["a"]
+
+
+async def test_a_profile_that_is_content_with_some_nodes_asks_about_those() -> None:
+    cluster = columns(*(node(f"n{index}") for index in range(300)))
+    service = Service(filter=lambda body: {"NodeNames": body["NodeNames"]})
+    async with running(service) as url:
+        verbs = {"urlPrefix": url, "filterVerb": "filter", "nodeCacheCapable": True}
+        made = Extenders(configuration(verbs).extenders)
+        profile = replace(default_profile(), percentage=40)
+        asked, looked_at = await made.consult(info(), cluster, profile, start=250)
+        await made.close()
+    assert (len(service.asked[0][1]["NodeNames"]), looked_at) == (120, 120)
+    assert cluster.rows[decide(info(), cluster, asked).node] in {*range(250, 300), *range(70)}
 
 
 async def test_one_after_the_other_and_both_rank() -> None:
@@ -217,14 +241,22 @@ async def scheduling(cluster: Cluster, *extenders: dict[str, Any]) -> AsyncItera
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def add_pod(cluster: Cluster, name: str) -> None:
-    made = pod(name)
+async def add_pod(cluster: Cluster, name: str, **spec: Any) -> None:
+    made = pod(name, **spec)
     del made["metadata"]["uid"]
     await cluster.client.create(PODS, made)
 
 
 def scheduled(found: Object | None) -> bool:
     return bool((found or {}).get("spec", {}).get("nodeName"))
+
+
+def tried(found: Object | None) -> bool:
+    return (get_condition(found or {}, "PodScheduled") or {}).get("reason") == "Unschedulable"
+
+
+def ending(found: Object | None) -> bool:
+    return found is None or bool(found["metadata"].get("deletionTimestamp"))
 
 
 async def test_a_pod_goes_where_the_extender_lets_it(cluster: Cluster) -> None:
@@ -275,6 +307,119 @@ async def test_what_failed_is_said_and_tried_again(cluster: Cluster) -> None:
         assert await cluster.wait_for(PODS, "p", "default", scheduled)
 
 
+# -- making room
+
+
+def crowded() -> tuple[Columns, dict[str, str]]:
+    """Return three nodes with two small pods each, and the pods' uids by name."""
+    cluster, uids = columns(node("a", cpu="2"), node("b", cpu="2"), node("c", cpu="2")), {}
+    for index in range(6):
+        one = info(f"p{index}", cpu="1", priority=index)
+        cluster.add_pod(one, "abc"[index // 2])
+        uids[one.key.partition("/")[2]] = one.uid
+    return cluster, uids
+
+
+async def room(cluster: Columns, *extenders: dict[str, Any]) -> Preemption:
+    asking = info("high", cpu="2", priority=100)
+    made = Extenders(configuration(*extenders).extenders)
+    profile = default_profile()
+    found = find_candidates(asking, cluster, profile, decide(asking, cluster, profile))
+    assert isinstance(found, list)
+    try:
+        assert made.may_preempt(asking)
+        return choose(await made.preempt(asking, cluster, found))
+    finally:
+        await made.close()
+
+
+@pytest.mark.parametrize("caches", [True, False])
+async def test_an_extender_has_a_word_in_who_makes_room(caches: bool) -> None:
+    cluster, uids = crowded()
+    first = {"b": {"Pods": [{"UID": uids["p2"]}]}, "c": {"pods": [{"uid": uids["p4"]}, {"uid": uids["p5"]}]}}
+    one = Service(preempt=lambda _: {"NodeNameToMetaVictims": first})
+    two = Service(preempt=lambda body: {"nodeNameToMetaVictims": body["NodeNameToMetaVictims"]})
+    async with running(one) as url, running(two) as other:
+        made = {"urlPrefix": url, "preemptVerb": "preempt", "nodeCacheCapable": caches}
+        second = {"urlPrefix": other, "preemptVerb": "preempt", "nodeCacheCapable": True}
+        found = await room(cluster, made, second, {"urlPrefix": other, "filterVerb": "filter"})
+    assert (found.node, [pod.uid for pod in found.victims]) == ("b", [uids["p2"]])
+    (verb, body), ((_, then),) = one.asked[0], two.asked
+    assert (verb, body["Pod"]["metadata"]["name"]) == ("preempt", "high")
+    offered = body["NodeNameToMetaVictims" if caches else "NodeNameToVictims"]
+    assert sorted(offered) == ["a", "b", "c"]
+    assert offered["a"]["NumPDBViolations"] == 0
+    names = [one["UID"] if caches else one["metadata"]["uid"] for one in offered["a"]["Pods"]]
+    assert names == [uids["p1"], uids["p0"]]
+    assert sorted(then["NodeNameToMetaVictims"]) == ["b", "c"], "each extender is offered what is left"
+
+
+def nobody(_: dict[str, Any]) -> Any:
+    return {"NodeNameToMetaVictims": {"b": {"Pods": []}}}
+
+
+WRONG: dict[str, tuple[Answer, str]] = {
+    "no victims": (nobody, 'expected at least one victim pod on node "b"'),
+    "a pod that is not there": (
+        lambda _: {"NodeNameToMetaVictims": {"b": {"Pods": [{"UID": "u"}]}}},
+        "extender: {url} claims to preempt pod (UID: &{{u}}) on node: b, "
+        "but the pod is not found on that node",
+    ),
+    "a node that is not there": (
+        lambda _: {"NodeNameToMetaVictims": {"z": {"Pods": [{"UID": "u"}]}}},
+        'nodeinfo not found for node name "z"',
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG.values(), ids=WRONG.keys())
+async def test_an_answer_that_makes_no_sense(case: tuple[Answer, str]) -> None:
+    answer, text = case
+    cluster, _ = crowded()
+    async with running(Service(preempt=answer)) as url:
+        made = {"urlPrefix": url, "preemptVerb": "preempt"}
+        with pytest.raises(ExtenderFailed) as caught:
+            await room(cluster, made)
+        assert str(caught.value) == text.format(url=url.rstrip("/"))
+        ignored = await room(cluster, {**made, "ignorable": True})
+    if answer is nobody:
+        assert (ignored.node, ignored.message) == ("", "preemption: no candidate node for preemption")
+    else:
+        assert ignored.node == "a"
+
+
+async def test_room_is_made_as_the_extender_says(cluster: Cluster) -> None:
+    answer: dict[str, Any] = {}
+    service = Service(preempt=lambda _: {"NodeNameToMetaVictims": answer})
+    await cluster.client.create(
+        PRIORITY_CLASSES,
+        {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": "high"},
+            "value": 9,
+        },
+    )
+    async with running(service) as url, scheduling(cluster, {"urlPrefix": url, "preemptVerb": "preempt"}):
+        for name in ("one", "two"):
+            await add_pod(cluster, name, cpu="3")
+        places = {
+            found["spec"]["nodeName"]: found["metadata"]
+            for name in ("one", "two")
+            if (found := await cluster.wait_for(PODS, name, "default", scheduled))
+        }
+        await add_pod(cluster, "refused", cpu="3", priorityClassName="high", priority=9)
+        found = await cluster.wait_for(PODS, "refused", "default", tried)
+        assert found is not None
+        message = str((get_condition(found, "PodScheduled") or {})["message"])
+        assert message.endswith("Insufficient cpu. preemption: no candidate node for preemption")
+        answer["b"] = {"Pods": [{"UID": places["b"]["uid"]}]}
+        await add_pod(cluster, "given", cpu="3", priorityClassName="high", priority=9)
+        await cluster.wait_for(PODS, places["b"]["name"], "default", ending)
+        kept = await cluster.client.get(PODS, places["a"]["name"], "default")
+    assert not ending(kept)
+
+
 # -- configuration
 
 FAULTS: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
@@ -310,10 +455,9 @@ FAULTS: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
         ],
     ),
     "words": (
-        [{"preemptVerb": "p", "colour": 1, "httpTimeout": "soon", "tlsConfig": {"caData": "%", "ca": ""}}],
+        [{"colour": 1, "httpTimeout": "soon", "tlsConfig": {"caData": "%", "ca": ""}}],
         [
             'unknown field "extenders[0].colour"',
-            "extenders[0].preemptVerb: not supported",
             'extenders[0].httpTimeout: Invalid value: "soon": time: invalid duration "soon"',
             'unknown field "extenders[0].tlsConfig.ca"',
             "extenders[0].tlsConfig.caData: Invalid value: illegal base64 data",

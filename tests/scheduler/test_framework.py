@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -216,3 +217,33 @@ def test_extended_resources_count() -> None:
         decide(again, cluster, profile).message()
         == "0/2 nodes are available: 2 Insufficient example.com/gpu."
     )
+
+
+SHARES: dict[str, tuple[int | None, int, int]] = {
+    "nobody says: all": (None, 5000, 5000),
+    "few nodes: all": (10, 99, 99),
+    "never less than a hundred": (10, 500, 100),
+    "a share": (30, 1000, 300),
+    "all": (100, 1000, 1000),
+    "by their number": (0, 1000, 420),
+    "the more, the fewer": (0, 5000, 500),
+    "never less than a twentieth": (0, 10000, 500),
+}
+
+
+@pytest.mark.parametrize("case", SHARES.values(), ids=SHARES.keys())
+def test_how_many_nodes_are_enough(case: tuple[int | None, int, int]) -> None:
+    percentage, nodes, enough = case
+    assert replace(default_profile(), percentage=percentage).enough(nodes) == enough
+
+
+def test_a_search_that_has_enough_goes_on_there_next_time() -> None:
+    cluster = columns(*(node(f"n{index}", unschedulable=not index % 2) for index in range(400)))
+    profile = replace(default_profile(), percentage=25)
+    first = decide(info(), cluster, profile, start=150)
+    assert first.looked_at == 200, "every other node will do, a hundred are enough"
+    assert cluster.rows[first.node] in range(150, 350)
+    second = decide(info(), cluster, profile, start=350)
+    assert cluster.rows[second.node] in {*range(350, 400), *range(150)}
+    third = decide(info(nodeSelector={"x": "y"}), cluster, profile, start=7)
+    assert (third.node, third.looked_at) == ("", 400)

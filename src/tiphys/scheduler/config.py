@@ -60,6 +60,8 @@ class ProfileSettings:
     name: str = "default-scheduler"
     points: dict[str, Switches] = field(default_factory=dict)
     arguments: Arguments = field(default=Arguments())
+    percentage: int | None = None
+    """How many of a hundred nodes are scored; 0: fewer, the more there are; None, nobody says: all are."""
 
     def is_on(self, plugin: str, point: str, *, usual: bool = True) -> bool:
         """Say whether a plugin works at ``filter``, ``score`` or ``postFilter``: the closer word wins."""
@@ -103,9 +105,7 @@ def read_configuration(document: Any, known: Iterable[str] = ()) -> Configuratio
         )
     faults = [f'unknown field "{name}"' for name in sorted(document.keys() - _TOP)]
     extenders = read_extenders(document.get("extenders") or (), faults)
-    percentage = document.get("percentageOfNodesToScore") or 0
-    if not 0 <= percentage <= 100:
-        faults.append(f"percentageOfNodesToScore: Invalid value: {percentage}: not in valid range [0-100]")
+    percentage = _percentage(document, "percentageOfNodesToScore", faults)
     initial, most = document.get("podInitialBackoffSeconds") or 1, document.get("podMaxBackoffSeconds") or 10
     if initial < 0:
         faults.append(f"podInitialBackoffSeconds: Invalid value: {initial}: must be greater than 0")
@@ -114,7 +114,7 @@ def read_configuration(document: Any, known: Iterable[str] = ()) -> Configuratio
             f"podMaxBackoffSeconds: Invalid value: {most}: must be greater than or equal to "
             "PodInitialBackoffSeconds"
         )
-    profiles = _profiles(document.get("profiles") or [{}], frozenset(known) | PLUGINS, faults)
+    profiles = _profiles(document.get("profiles") or [{}], frozenset(known) | PLUGINS, percentage, faults)
     if faults:
         raise BadConfiguration("\n".join(faults))
     unchecked = frozenset(name for one in extenders for name in one.unchecked)
@@ -127,8 +127,17 @@ def read_configuration(document: Any, known: Iterable[str] = ()) -> Configuratio
     )
 
 
+def _percentage(raw: dict[str, Any], path: str, faults: list[str]) -> int | None:
+    percentage = raw.get("percentageOfNodesToScore")
+    if percentage is None:
+        return None
+    if not 0 <= percentage <= 100:
+        faults.append(f"{path}: Invalid value: {percentage}: not in valid range [0-100]")
+    return int(percentage)
+
+
 def _profiles(
-    raw: list[dict[str, Any]], known: frozenset[str], faults: list[str]
+    raw: list[dict[str, Any]], known: frozenset[str], percentage: int | None, faults: list[str]
 ) -> tuple[ProfileSettings, ...]:
     made: dict[str, ProfileSettings] = {}
     for index, one in enumerate(raw):
@@ -142,7 +151,8 @@ def _profiles(
         faults += [f'unknown field "{path}.{field_name}"' for field_name in sorted(strange)]
         points = _points(one.get("plugins") or {}, f"{path}.plugins", known, faults)
         args = read_arguments(one.get("pluginConfig") or (), f"{path}.pluginConfig", faults)
-        made[name] = ProfileSettings(name, points, args)
+        own = _percentage(one, f"{path}.percentageOfNodesToScore", faults)
+        made[name] = ProfileSettings(name, points, args, percentage if own is None else own)
     return tuple(made.values())
 
 

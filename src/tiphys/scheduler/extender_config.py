@@ -15,9 +15,8 @@ from tiphys.apimachinery.names import is_qualified_name
 
 _FIELDS = {
     *("urlPrefix", "filterVerb", "prioritizeVerb", "weight", "bindVerb", "enableHTTPS", "tlsConfig"),
-    *("httpTimeout", "nodeCacheCapable", "managedResources", "ignorable"),
+    *("httpTimeout", "nodeCacheCapable", "managedResources", "ignorable", "preemptVerb"),
 }
-_NOT_DONE = ("preemptVerb",)
 _TLS_FIELDS = {
     *("insecure", "serverName", "certFile", "keyFile", "caFile", "certData", "keyData", "caData"),
 }
@@ -42,6 +41,7 @@ class ExtenderSettings:
     url: str
     filter_verb: str = ""
     prioritize_verb: str = ""
+    preempt_verb: str = ""
     bind_verb: str = ""
     weight: int = 0
     timeout_s: float = _TIMEOUT_S
@@ -72,8 +72,7 @@ def read_extenders(raw: Iterable[dict[str, Any]], faults: list[str]) -> tuple[Ex
     names: set[str] = set()
     for index, one in enumerate(raw):
         path = f"extenders[{index}]"
-        faults += [f'unknown field "{path}.{name}"' for name in sorted(one.keys() - _FIELDS - set(_NOT_DONE))]
-        faults += [f"{path}.{name}: not supported" for name in _NOT_DONE if one.get(name)]
+        faults += [f'unknown field "{path}.{name}"' for name in sorted(one.keys() - _FIELDS)]
         _check_resources(one.get("managedResources") or (), f"{path}.managedResources", names, faults)
         weight = int(one.get("weight") or 0)
         if one.get("prioritizeVerb") and weight <= 0:
@@ -96,6 +95,7 @@ def _read(one: dict[str, Any], path: str, weight: int, faults: list[str]) -> Ext
         url=str(one.get("urlPrefix") or "").rstrip("/"),
         filter_verb=str(one.get("filterVerb") or ""),
         prioritize_verb=str(one.get("prioritizeVerb") or ""),
+        preempt_verb=str(one.get("preemptVerb") or ""),
         bind_verb=str(one.get("bindVerb") or ""),
         weight=weight,
         timeout_s=_timeout_s(one.get("httpTimeout"), f"{path}.httpTimeout", faults),

@@ -24,9 +24,10 @@ from tiphys.client.kubeconfig import ClientConfig, ConfigError
 from tiphys.client.transport import Call, HttpTransport, TransportError
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.extender_config import ExtenderSettings
-from tiphys.scheduler.framework import Profile, run_filters
+from tiphys.scheduler.framework import Profile, run_filters, search
 from tiphys.scheduler.plugins.extended import Allowed, Preferred
 from tiphys.scheduler.podinfo import PodInfo
+from tiphys.scheduler.preemption import Victims, importance
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +65,9 @@ class Extender:
                 )
         elif found.get("nodes") is not None:
             passed = frozenset(one["metadata"]["name"] for one in found["nodes"].get("items") or ())
-        failed = {**(found.get("failednodes") or {}), **(found.get("failedandunresolvablenodes") or {})}
-        return Allowed(settings.url, passed, failed)
+        final = found.get("failedandunresolvablenodes") or {}
+        failed = {**(found.get("failednodes") or {}), **final}
+        return Allowed(settings.url, passed, failed, frozenset(final))
 
     async def prioritize(
         self, pod: Object, names: Sequence[str], nodes: Sequence[Object]
@@ -86,6 +88,33 @@ class Extender:
         error = next((one for key, one in (answer or {}).items() if str(key).lower() == "error"), "")
         if error:
             raise ExtenderFailed(str(error))
+
+    async def preempt(self, pod: Object, columns: Columns, candidates: Sequence[Victims]) -> list[Victims]:
+        """Ask which of the candidates are good, and whom they really need to take. Raises ExtenderFailed."""
+        key = "NodeNameToMetaVictims" if self.settings.caches_nodes else "NodeNameToVictims"
+        offered = {one.node: _offer(one, whole=not self.settings.caches_nodes) for one in candidates}
+        answer = await self._send(self.settings.preempt_verb, {"Pod": pod, key: offered})
+        said = _lower(answer).get("nodenametometavictims") or {}
+        return [one for node in said if (one := self._victims(node, _lower(said[node]), columns)) is not None]
+
+    def _victims(self, node: str, said: dict[str, Any], columns: Columns) -> Victims | None:
+        """Read one node of an answer; None for one without victims, if such may be ignored."""
+        url, row = self.settings.url, columns.rows.get(node)
+        if row is None:
+            raise ExtenderFailed(f'nodeinfo not found for node name "{node}"')
+        uids = [str(_lower(pod).get("uid")) for pod in said.get("pods") or ()]
+        if not uids:
+            if self.settings.ignorable:
+                return None
+            raise ExtenderFailed(f'expected at least one victim pod on node "{node}"')
+        for uid in uids:
+            if uid not in columns.pods[row]:
+                raise ExtenderFailed(
+                    f"extender: {url} claims to preempt pod (UID: &{{{uid}}}) on node: {node}, "
+                    "but the pod is not found on that node"
+                )
+        pods = sorted((columns.pods[row][uid] for uid in uids), key=importance)
+        return Victims(node, tuple(pods), int(said.get("numpdbviolations") or 0))
 
     def _arguments(self, pod: Object, names: Sequence[str], nodes: Sequence[Object]) -> Object:
         if self.settings.caches_nodes:
@@ -126,6 +155,16 @@ class Extender:
             await self._transport.close()
 
 
+def _lower(answer: Any) -> dict[str, Any]:
+    """Return an object's fields by lower-case name, as Go takes them in any case."""
+    return {str(key).lower(): value for key, value in answer.items()} if isinstance(answer, dict) else {}
+
+
+def _offer(victims: Victims, *, whole: bool) -> Object:
+    pods = [one.pod if whole else {"UID": one.uid} for one in victims.pods]
+    return {"Pods": pods, "NumPDBViolations": victims.violations}
+
+
 class Extenders:
     """All of them, in the order of the configuration."""
 
@@ -147,9 +186,15 @@ class Extenders:
                 return one
         return None
 
-    async def consult(self, info: PodInfo, columns: Columns, profile: Profile) -> Profile:
-        """Return the profile with what the extenders say about this pod. Raises ExtenderFailed."""
+    async def consult(
+        self, info: PodInfo, columns: Columns, profile: Profile, *, start: int = 0
+    ) -> tuple[Profile, int]:
+        """Return the profile with what the extenders say about this pod, and how many nodes were looked at.
+
+        Raises ExtenderFailed.
+        """
         feasible, _ = run_filters(info, columns, profile)
+        feasible, looked_at = search(feasible, columns, profile, start)
         names = [columns.names[row] for row in np.flatnonzero(feasible)]
         asked = [one for one in self._all if one.settings.concerns(info.pod["spec"])]
         allowed: list[Allowed] = []
@@ -162,9 +207,31 @@ class Extenders:
                     allowed.append(said)
                     names = [name for name in names if name in said.nodes]
         preferred = await self._prioritize(asked, info, columns, names)
-        return replace(
-            profile, filters=(*profile.filters, *allowed), scores=(*profile.scores, (preferred, 1.0))
-        )
+        filters, scores = (*profile.filters, *allowed), (*profile.scores, (preferred, 1.0))
+        return replace(profile, filters=filters, scores=scores, percentage=None), looked_at
+
+    def may_preempt(self, info: PodInfo) -> bool:
+        """Say whether one of them has a word in which pods make room."""
+        return any(one.settings.preempt_verb and one.settings.concerns(info.pod["spec"]) for one in self._all)
+
+    async def preempt(
+        self, info: PodInfo, columns: Columns, candidates: Sequence[Victims]
+    ) -> Sequence[Victims]:
+        """Return the candidates that every extender agrees to, with the victims that they name.
+
+        Raises ExtenderFailed.
+        """
+        for extender in self._all:
+            if not candidates:
+                break
+            if extender.settings.preempt_verb and extender.settings.concerns(info.pod["spec"]):
+                try:
+                    candidates = await extender.preempt(info.pod, columns, candidates)
+                except ExtenderFailed as error:
+                    if not extender.settings.ignorable:
+                        raise
+                    log.info("extender ignored url=%s error=%s", extender.settings.url, error)
+        return candidates
 
     async def _filter(
         self, extender: Extender, info: PodInfo, columns: Columns, names: list[str]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol, TypeAlias
 
@@ -20,6 +20,9 @@ from tiphys.scheduler.podinfo import PodInfo
 
 Scores: TypeAlias = npt.NDArray[np.float64]
 MAX_SCORE = 100.0
+_ENOUGH_LEAST = 100
+_SHARE, _SHARE_FALLS, _SHARE_LEAST = 50, 125, 5
+"""Percent of the nodes; one less for each so many of them; never less than."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,8 @@ class Decision:
     node: str
     excluded: tuple[Excluded, ...]
     nodes: int
-    scores: dict[str, float] = field(default_factory=dict)
+    looked_at: int = 0
+    """How many nodes the search went through; the next one goes on from there."""
 
     @property
     def plugins(self) -> tuple[str, ...]:
@@ -121,6 +125,15 @@ class Profile:
     filters: tuple[FilterPlugin, ...]
     scores: tuple[tuple[ScorePlugin, float], ...]
     preempts: bool = True
+    percentage: int | None = None
+    """How large a share of the nodes is enough to choose from; 0: by their number, None: all are wanted."""
+
+    def enough(self, nodes: int) -> int:
+        """Return how many nodes that will do end the search."""
+        if self.percentage is None or nodes < _ENOUGH_LEAST:
+            return nodes
+        percentage = self.percentage or max(_SHARE - nodes // _SHARE_FALLS, _SHARE_LEAST)
+        return max(nodes * percentage // 100, _ENOUGH_LEAST)
 
 
 def run_filters(info: PodInfo, columns: Columns, profile: Profile) -> tuple[Mask, list[Excluded]]:
@@ -155,9 +168,26 @@ def reasons_against(info: PodInfo, columns: Columns, profile: Profile, row: int)
     return []
 
 
-def decide(info: PodInfo, columns: Columns, profile: Profile, *, turn: int = 0) -> Decision:
+def search(feasible: Mask, columns: Columns, profile: Profile, start: int) -> tuple[Mask, int]:
+    """Keep as many feasible rows as are enough, from the ``start``-th on; return how many it looked at."""
+    total = len(columns.rows)
+    enough = profile.enough(total)
+    if enough >= total:
+        return feasible, total
+    rows = np.flatnonzero(columns.alive)
+    order = np.roll(rows, -(start % total))
+    found = np.flatnonzero(feasible[order])
+    if len(found) <= enough:
+        return feasible, total
+    kept = np.zeros(len(feasible), dtype=np.bool_)
+    kept[order[found[:enough]]] = True
+    return kept, int(found[enough - 1]) + 1
+
+
+def decide(info: PodInfo, columns: Columns, profile: Profile, *, turn: int = 0, start: int = 0) -> Decision:
     """Choose a node. Equal scores take turns by ``turn``, so that load spreads without randomness.
 
+    A profile that is content with a share of the nodes looks for them from the ``start``-th on.
     Pods of the same or a higher priority that are promised a node (nominated) count there as if they ran. A
     pod that is promised a node itself gets it as soon as it fits.
     """
@@ -169,12 +199,13 @@ def decide(info: PodInfo, columns: Columns, profile: Profile, *, turn: int = 0) 
         promised = columns.rows.get(info.nominated)
         if promised is not None and feasible[promised]:
             return Decision(info.nominated, tuple(excluded), total)
+    feasible, looked_at = search(feasible, columns, profile, start)
     count = np.count_nonzero(feasible)
     if not count:
-        return Decision("", tuple(excluded), total)
+        return Decision("", tuple(excluded), total, looked_at)
     best = feasible if count == 1 else _best(feasible, _total_score(info, columns, profile, feasible))
     rows = best.nonzero()[0]
-    return Decision(columns.names[int(rows[turn % len(rows)])], tuple(excluded), total)
+    return Decision(columns.names[int(rows[turn % len(rows)])], tuple(excluded), total, looked_at)
 
 
 def _leave_to_nominated(info: PodInfo, columns: Columns, profile: Profile, feasible: Mask) -> list[Excluded]:

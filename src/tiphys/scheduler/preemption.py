@@ -22,6 +22,7 @@ from tiphys.scheduler.podinfo import PodInfo
 VICTIM_REASON = "PreemptionByScheduler"
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
 NO_VICTIMS = "No preemption victims found for incoming pod"
+NO_CANDIDATE = "no candidate node for preemption"
 NEVER = "not eligible due to preemptionPolicy=Never."
 STILL_TERMINATING = "not eligible due to a terminating pod on the nominated node."
 
@@ -93,12 +94,33 @@ def plan_preemption(
     turn: int = 0,
 ) -> Preemption:
     """Find the node where a place for ``info`` costs least. ``decision`` is why it fits nowhere now."""
+    found = find_candidates(info, columns, profile, decision, budgets, turn=turn)
+    return found if isinstance(found, Preemption) else choose(found)
+
+
+def find_candidates(
+    info: PodInfo,
+    columns: Columns,
+    profile: Profile,
+    decision: Decision,
+    budgets: Sequence[Budget] = (),
+    *,
+    turn: int = 0,
+) -> list[Victims] | Preemption:
+    """Return the nodes where room can be made and whom it costs; where there are none, the whole answer."""
     refusal = _not_eligible(info, columns, decision)
     if refusal:
         return Preemption(message=f"preemption: {refusal}", keeps_nomination=True)
     candidates, statuses = _candidates(info, columns, profile, decision, budgets, turn)
     if not candidates:
         return Preemption(message=f"preemption: {no_nodes_message(decision.nodes, statuses)}")
+    return candidates
+
+
+def choose(candidates: Sequence[Victims]) -> Preemption:
+    """Return the candidate that costs least."""
+    if not candidates:
+        return Preemption(message=f"preemption: {NO_CANDIDATE}", keeps_nomination=True)
     best = min(candidates, key=_cost)
     return Preemption(best.node, best.pods)
 
@@ -168,7 +190,7 @@ def _victims_on(
         with columns.as_if_placed(promised):
             return reasons_against(info, columns, profile, row)
 
-    lower.sort(key=_importance)
+    lower.sort(key=importance)
     for other in lower:
         columns.remove_pod(other.uid)
     try:
@@ -202,7 +224,7 @@ def _reprieve(
                 columns.remove_pod(other.uid)
                 victims.append(other)
                 violations += breaks_budget
-    return Victims(node, tuple(sorted(victims, key=_importance)), violations)
+    return Victims(node, tuple(sorted(victims, key=importance)), violations)
 
 
 def _violating(pods: Sequence[PodInfo], budgets: Sequence[Budget]) -> set[str]:
@@ -221,7 +243,7 @@ def _started(info: PodInfo) -> str:
     return str((info.pod.get("status") or {}).get("startTime") or _NOT_STARTED)
 
 
-def _importance(info: PodInfo) -> tuple[int, str]:
+def importance(info: PodInfo) -> tuple[int, str]:
     """Sort key: higher priority, then longer running, comes first."""
     return -info.priority, _started(info)
 

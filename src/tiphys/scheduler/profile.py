@@ -72,6 +72,7 @@ def make_profile(settings: ProfileSettings, extra: tuple[Any, ...] = ()) -> Prof
             if settings.is_on(plugin.name, "score")
         ),
         preempts=settings.is_on("DefaultPreemption", "postFilter"),
+        percentage=settings.percentage,
     )
 
 

@@ -53,7 +53,7 @@ from tiphys.scheduler.metrics import ERROR, SCHEDULED, UNSCHEDULABLE, SchedulerM
 from tiphys.scheduler.plugins.dynamic import choose_devices, deallocatable, waits_for_claims
 from tiphys.scheduler.plugins.volumes import choose_volumes
 from tiphys.scheduler.podinfo import PodInfo, pod_info
-from tiphys.scheduler.preemption import Budget, Preemption, plan_preemption, read_budget
+from tiphys.scheduler.preemption import Budget, Preemption, choose, find_candidates, read_budget
 from tiphys.scheduler.profile import installed_plugins, make_profile
 from tiphys.scheduler.queue import Queued, SchedulingQueue
 from tiphys.scheduler.reporter import Reporter, scheduler_of
@@ -121,6 +121,8 @@ class Scheduler:
         self._wake = asyncio.Event()
         self._jobs: asyncio.Queue[Job] = asyncio.Queue(maxsize=max(self._options.binders, 1))
         self._turn = 0
+        self._start = 0
+        """Where the next search begins, for profiles that are content with a share of the nodes."""
 
     async def run(self) -> None:
         """Schedule until cancelled (with ``leader_elect``: while leading).
@@ -347,17 +349,20 @@ class Scheduler:
         self._turn += 1
         queued.tried_at_s = self._clock.monotonic()
         profile = self._profiles[scheduler_of(info.pod)]
-        asked = profile
+        asked, looked_at = profile, 0
         if self._extenders.concern(info):
             try:
-                asked = await self._extenders.consult(info, self._columns, profile)
+                asked, looked_at = await self._extenders.consult(
+                    info, self._columns, profile, start=self._start
+                )
             except ExtenderFailed as error:
                 await self._fault(queued, error)
                 return
             if queued.info.uid not in self._queue:
                 return  # deleted or bound while they were asked
             info = queued.info
-        decision = decide(info, self._columns, asked, turn=self._turn)
+        decision = decide(info, self._columns, asked, turn=self._turn, start=self._start)
+        self._start = (self._start + (looked_at or decision.looked_at)) % max(decision.nodes, 1)
         if not decision.node:
             await self._fail(queued, decision, profile)
             return
@@ -392,9 +397,9 @@ class Scheduler:
         message = decision.message()
         preemption = Preemption(keeps_nomination=True)
         if decision.nodes and profile.preempts:
-            preemption = plan_preemption(
-                info, self._columns, profile, decision, list(self._budgets.values()), turn=self._turn
-            )
+            preemption = await self._make_room(info, decision, profile)
+            if info.uid not in self._queue:
+                return  # deleted or bound while extenders were asked
             self._metrics.preempted(len(preemption.victims))
         if preemption.message:
             message = f"{message} {preemption.message}"
@@ -409,6 +414,18 @@ class Scheduler:
             await self._jobs.put(partial(self._preempt, info, preemption))
         elif "DynamicResources" in decision.plugins and (key := deallocatable(info, self._columns)):
             await self._jobs.put(partial(self._reporter.deallocate, key))
+
+    async def _make_room(self, info: PodInfo, decision: Decision, profile: Profile) -> Preemption:
+        budgets = list(self._budgets.values())
+        found = find_candidates(info, self._columns, profile, decision, budgets, turn=self._turn)
+        if isinstance(found, Preemption):
+            return found
+        if self._extenders.may_preempt(info):
+            try:
+                return choose(await self._extenders.preempt(info, self._columns, found))
+            except ExtenderFailed as error:
+                return Preemption(message=f"preemption: {error}", keeps_nomination=True)
+        return choose(found)
 
     def _promise(self, info: PodInfo, preemption: Preemption) -> list[PodInfo]:
         """Promise the node; pods of lower priority lose theirs and are returned."""

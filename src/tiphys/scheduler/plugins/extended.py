@@ -23,6 +23,8 @@ class Allowed:
     name: str
     nodes: frozenset[str]
     reasons: dict[str, str] = field(default_factory=dict)
+    final: frozenset[str] = frozenset()
+    """Nodes that it would not let through with fewer pods either."""
 
     def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
         passes: Mask = np.zeros(len(columns.names), dtype=np.bool_)
@@ -35,8 +37,13 @@ class Allowed:
             text = self.reasons.get(columns.names[row], "")
             return (text,) if text else ()
 
-        # Nobody knows whether it would let a node through that has fewer pods.
-        return Filtered(passes, reasons, unresolvable=True)
+        # Of nodes that it was not asked about nothing is known: those others have ruled out already.
+        unresolvable = np.ones(len(columns.names), dtype=np.bool_)
+        for node in self.reasons.keys() - self.final:
+            row = columns.rows.get(node)
+            if row is not None:
+                unresolvable[row] = False
+        return Filtered(passes, reasons, unresolvable)
 
 
 @dataclass(frozen=True, slots=True)
