@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from tiphys.apiserver import bodies
+from tiphys.apiserver.cache.entry import encode
 
 BASE = "/api/v1/namespaces/here"
 PODS = f"{BASE}/pods"
@@ -89,6 +90,19 @@ async def test_pods_that_differ_in_name_come_to_the_same(
     assert first["metadata"]["uid"] != second["metadata"]["uid"]
     assert await api.get(f"{PODS}/other-7") == second
     assert await api.get(f"{PODS}/a") == first
+
+
+@pytest.mark.parametrize("case", BODIES)
+async def test_the_stored_bytes_are_those_of_the_object(api: Any, make_pod: Any, case: str) -> None:
+    for name in ("a", "b", "c"):
+        await api.create(PODS, BODIES[case](name, make_pod))
+    server = api.server
+    row = server.table.by_path("", "v1", "pods")
+    stored = [server.objects.at_hand(row, server.objects.key_of(row, "here", name)) for name in ("b", "c")]
+    for cached in stored:
+        assert encode(cached.object) == cached.value
+        assert orjson.loads(cached.raw) == cached.object
+    assert list(stored[0].object) == list(stored[1].object)
 
 
 async def test_time_and_manager_are_the_creators_own(api: Any, make_pod: Any, long: Long) -> None:

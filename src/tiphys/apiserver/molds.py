@@ -12,7 +12,6 @@ casts and fills; admission plugins that say ``REPEATS`` read by ``Attributes.fin
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, cast
 
@@ -25,6 +24,7 @@ from tiphys.apiserver.admission.attributes import About
 from tiphys.apiserver.admission.chain import AdmissionChain
 from tiphys.apiserver.admission.reads import AtHand, Reads
 from tiphys.apiserver.authn.user import NODES
+from tiphys.apiserver.cache.entry import LEADING
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.params import WriteOptions
 
@@ -39,20 +39,32 @@ _PROBE: Final = "some-other-name"
 _NEW_POD: Final = About("", "pods", "", "CREATE")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Mold:
     """A pod as it was stored, and what that depended on. All that are cast in it share its parts."""
 
-    pod: Object
-    reads: Reads
+    __slots__ = ("_encoded_fields", "_encoded_rest", "_pod", "reads")
 
-    def cast(self, name: str, manager: str, now: datetime) -> Object:
-        """Return another pod; without a name it gets one as ``generateName`` says."""
-        model, time = self.pod["metadata"], rfc3339(now)
+    def __init__(self, pod: Object, reads: Reads) -> None:
+        self._pod = pod
+        self.reads = reads
+        rest = {key: value for key, value in pod.items() if key not in LEADING}
+        self._encoded_rest = orjson.dumps(rest)[1:]
+        self._encoded_fields = orjson.Fragment(orjson.dumps(pod["metadata"]["managedFields"][0]["fieldsV1"]))
+
+    def cast(self, name: str, manager: str, now: datetime) -> tuple[Object, bytes]:
+        """Return another pod, and what ``cache.entry.encode`` makes of it.
+
+        Without a name it gets one as ``generateName`` says.
+        """
+        model, time = self._pod["metadata"], rfc3339(now)
         meta = {**model, "name": name or generate_name(model["generateName"]), "uid": new_uid()}
         meta["creationTimestamp"] = time
-        meta["managedFields"] = [{**model["managedFields"][0], "manager": manager, "time": time}]
-        return {**self.pod, "metadata": meta}
+        owner = {**model["managedFields"][0], "manager": manager, "time": time}
+        # Most of a pod's bytes are its spec and the names of its fields, which are the same in all.
+        meta["managedFields"] = [{**owner, "fieldsV1": self._encoded_fields}]
+        value = b'{"apiVersion":"v1","kind":"Pod","metadata":%b,%b' % (orjson.dumps(meta), self._encoded_rest)
+        meta["managedFields"] = [owner]
+        return {**self._pod, "metadata": meta}, value
 
 
 class Casting:

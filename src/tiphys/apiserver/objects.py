@@ -141,8 +141,13 @@ class ObjectStore(Protocol):
         """
         ...
 
-    async def create(self, resource: Resource, obj: Object, *, ttl_s: int = 0) -> Cached:
-        """Write a new object (complete, without resourceVersion). Raises AlreadyExists."""
+    async def create(
+        self, resource: Resource, obj: Object, *, ttl_s: int = 0, value: bytes | None = None
+    ) -> Cached:
+        """Write a new object (complete, without resourceVersion). Raises AlreadyExists.
+
+        ``value`` is the object as ``cache.entry.encode`` would write it, where the caller has that already.
+        """
         ...
 
     async def update(

@@ -163,10 +163,10 @@ class AdmissionChain:
 
     def repeats(self, about: About) -> bool:
         """Tell whether what is done to one object would be done to all that differ in name alone."""
-        return all(
-            not timed.unique or (timed.idle is not None and timed.idle())
-            for timed in self._asked_to_admit(about)
-        )
+        for timed in self._asked_to_admit(about):
+            if timed.unique and (timed.idle is None or not timed.idle()):
+                return False
+        return True
 
     async def validate(self, attributes: Attributes) -> None:
         about = attributes.about

@@ -20,7 +20,7 @@ _KEPT_OBJECTS: Final = 4096
 _KEPT_WRITTEN: Final = 256
 _KEPT_BYTES: Final = 16 * 1024
 _NO_LABELS: Final[Mapping[str, str]] = {}
-_LEADING: Final = ("apiVersion", "kind", "metadata")
+LEADING: Final = ("apiVersion", "kind", "metadata")
 
 
 class FieldReader(Protocol):
@@ -157,7 +157,7 @@ def ordered(obj: Object) -> Object:
         meta = {key: value for key, value in meta.items() if key != "resourceVersion"}
     made: Object = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": meta}
     for key, value in obj.items():
-        if key not in _LEADING:
+        if key not in LEADING:
             made[key] = value
     return made
 

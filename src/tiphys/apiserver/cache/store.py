@@ -279,7 +279,9 @@ class CachedStore:
 
     # -- writing
 
-    async def create(self, resource: Resource, obj: Object, *, ttl_s: int = 0) -> Cached:
+    async def create(
+        self, resource: Resource, obj: Object, *, ttl_s: int = 0, value: bytes | None = None
+    ) -> Cached:
         """Write a new object. Raises AlreadyExists, ServiceUnavailable."""
         known = self._feed.known.get(id(resource))
         bucket = known[1] if known is not None else await self._feed.load(resource)
@@ -287,7 +289,7 @@ class CachedStore:
         name = meta["name"]
         key = _key(resource, meta.get("namespace", ""), name)
         lease = await self._leases.of(ttl_s) if ttl_s else 0
-        hint = hint_of(resource, obj)
+        hint = hint_of(resource, obj, value)
         put = Put(key, hint.value, expect=0, lease=lease)
         try:
             revision = await self._feed.commit(put, hint)

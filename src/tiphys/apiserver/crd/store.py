@@ -214,9 +214,11 @@ class CustomStore:
             shown.append(change)
         return shown
 
-    async def create(self, resource: Resource, obj: Object, *, ttl_s: int = 0) -> Cached:
+    async def create(
+        self, resource: Resource, obj: Object, *, ttl_s: int = 0, value: bytes | None = None
+    ) -> Cached:
         if resource.definition is None:
-            return await self._objects.create(resource, obj, ttl_s=ttl_s)
+            return await self._objects.create(resource, obj, ttl_s=ttl_s, value=value)
         stored = await self._stored(obj, resource)
         return await self._view(await self._objects.create(resource, stored, ttl_s=ttl_s), resource)
 

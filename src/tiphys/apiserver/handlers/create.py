@@ -37,10 +37,10 @@ async def handle(call: Call) -> Response:
 
 async def _cast(call: Call, casting: Casting, mold: Mold, options: WriteOptions) -> Cached | None:
     """Store a pod that is like an earlier one but for its name; None: it goes the long way after all."""
-    pod = mold.cast(casting.name, options.field_manager, call.backend.clock.now())
+    pod, value = mold.cast(casting.name, options.field_manager, call.backend.clock.now())
     await call.backend.admission.validate_unique(Attributes(call, "CREATE", pod, None))
     try:
-        return await _store(call, pod)
+        return await _store(call, pod, value)
     except AlreadyExists:
         if casting.generated:
             return None
@@ -152,7 +152,7 @@ async def _must_not_exist(call: Call, obj: Object) -> None:
     raise AlreadyExists.of(call.resource.group, call.resource.plural, meta["name"])
 
 
-async def _store(call: Call, obj: Object) -> Cached:
+async def _store(call: Call, obj: Object, value: bytes | None = None) -> Cached:
     backend = call.backend
     resource = backend.table.stored(call.resource)
-    return await backend.store.create(resource, obj, ttl_s=backend.ttl_s(resource))
+    return await backend.store.create(resource, obj, ttl_s=backend.ttl_s(resource), value=value)
