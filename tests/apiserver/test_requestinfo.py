@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tiphys.apiserver.requestinfo import RequestInfo, parse
+from tiphys.apiserver.requestinfo import RequestInfo, parse, read_query
 
 RESOURCE_CASES = [
     ("GET", "/api/v1/namespaces", "", ("list", "", "", "namespaces", "", "")),
@@ -45,3 +45,15 @@ def test_other_paths(path: str) -> None:
 def test_proxy_path_keeps_its_rest() -> None:
     info = parse("GET", "/api/v1/namespaces/a/services/s:80/proxy/x/y")
     assert (info.subresource, info.name, info.rest) == ("proxy", "s:80", ("x", "y"))
+
+
+def test_queries_are_read_once_and_long_ones_not_kept() -> None:
+    short, long = "limit=5&fieldSelector=&x", "continue=" + "c" * 600
+    assert read_query(short) == {"limit": ["5"], "fieldSelector": [""], "x": [""]}
+    assert read_query(short) is read_query(short)
+    assert read_query(long) == {"continue": ["c" * 600]}
+    assert read_query(long) is not read_query(long)
+    pods = "/api/v1/namespaces/a/pods"
+    named = parse("GET", pods, f"fieldSelector=metadata.name%3Dp&{long}")
+    assert named == parse("GET", pods, "fieldSelector=metadata.name%3Dp")
+    assert named.name == "p"

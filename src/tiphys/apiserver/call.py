@@ -6,7 +6,7 @@ Owns: the two values that every handler takes. Refuses: behaviour.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -68,7 +68,8 @@ class Call:
     info: RequestInfo
     user: User
     resource: Resource
-    query: dict[str, list[str]] = field(default_factory=dict)
+    query: Mapping[str, list[str]] = field(default_factory=dict)
+    """Shared with other calls: read only."""
     warnings: list[str] = field(default_factory=list)
 
     @property

@@ -12,8 +12,8 @@ from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.meta import Object, generate_name, new_uid
 from tiphys.apimachinery.resource import Resource
 
-_SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
 _KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
+_SERVER_OWNED = frozenset((*_KEPT, "resourceVersion", "selfLink"))
 
 
 def check_namespace(obj: Object, resource: Resource, namespace: str) -> None:
@@ -51,12 +51,11 @@ def stamp_new(obj: Object, now: datetime, *, has_generation: bool) -> None:
     meta = obj["metadata"]
     if meta.get("resourceVersion") not in (None, ""):
         raise BadRequest("resourceVersion should not be set on objects to be created")
-    meta.pop("resourceVersion", None)
-    for key in _SERVER_OWNED:
-        meta.pop(key, None)
+    if not _SERVER_OWNED.isdisjoint(meta):
+        for key in _SERVER_OWNED:
+            meta.pop(key, None)
     meta["uid"] = new_uid()
     meta["creationTimestamp"] = rfc3339(now)
-    meta.pop("generation", None)
     if has_generation:
         meta["generation"] = 1
     if not meta.get("name") and meta.get("generateName"):

@@ -8,6 +8,7 @@ Source: the "API concepts" page, resource URIs; ``/watch/`` prefixes are the dep
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from urllib.parse import parse_qs
@@ -22,6 +23,8 @@ _VERBS = {
 }
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 _FALSE = ("false", "0")
+_SHORT = 512
+"""Longer queries (the tokens in them) come once, and would fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +52,29 @@ def parse(method: str, path: str, raw_query: str = "") -> RequestInfo:
     info = _parse_path(method, path)
     if not raw_query or not info.is_resource or info.verb not in ("list", "watch", "deletecollection"):
         return info
-    return _with_query(info, parse_qs(raw_query, keep_blank_values=True))
+    if len(raw_query) > _SHORT:
+        return _with_query(info, read_query(raw_query))
+    return _short_query(method, path, raw_query)
 
 
-def _with_query(info: RequestInfo, query: dict[str, list[str]]) -> RequestInfo:
+def read_query(raw_query: str) -> Mapping[str, list[str]]:
+    """Return a query's values by name: read only, as clients that send the same query share them."""
+    if len(raw_query) > _SHORT:
+        return parse_qs(raw_query, keep_blank_values=True)
+    return _read_short_query(raw_query)
+
+
+@lru_cache(maxsize=1024)
+def _read_short_query(raw_query: str) -> Mapping[str, list[str]]:
+    return parse_qs(raw_query, keep_blank_values=True)
+
+
+@lru_cache(maxsize=1024)
+def _short_query(method: str, path: str, raw_query: str) -> RequestInfo:
+    return _with_query(_parse_path(method, path), read_query(raw_query))
+
+
+def _with_query(info: RequestInfo, query: Mapping[str, list[str]]) -> RequestInfo:
     watch = query.get("watch")
     if info.verb == "list" and watch and watch[0].lower() not in _FALSE:
         info = replace(info, verb="watch")

@@ -6,7 +6,6 @@ Owns: which verbs a resource or subresource serves, and the 404s and 405s for th
 from __future__ import annotations
 
 from dataclasses import replace
-from urllib.parse import parse_qs
 
 from tiphys.apimachinery.errors import MethodNotAllowed, NotFound
 from tiphys.apimachinery.resource import Resource
@@ -15,7 +14,7 @@ from tiphys.apiserver.admission.connect import admit_connect
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.call import Backend, Call, CallHandler
 from tiphys.apiserver.handlers import create, delete, deletecollection, get, list, patch, update, watch
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.requestinfo import RequestInfo, read_query
 from tiphys.apiserver.respond import call_format
 from tiphys.apiserver.reviews import REVIEWS
 from tiphys.apiserver.subresources import SUBRESOURCES
@@ -92,7 +91,7 @@ async def route(backend: Backend, request: Request, info: RequestInfo, user: Use
     if resource.definition is not None:
         resource.definition.check(info.verb)
         backend = backend.custom or backend
-    query = parse_qs(request.raw_query, keep_blank_values=True) if request.raw_query else {}
+    query = read_query(request.raw_query) if request.raw_query else {}
     if info.resource == "namespaces" and info.namespace and info.name:
         info = replace(info, namespace=info.name)
     call = Call(backend, request, info, user, resource, query)

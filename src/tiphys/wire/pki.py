@@ -177,6 +177,9 @@ def server_context(pair: KeyPair, client_ca: bytes | None) -> ssl.SSLContext:
     """Make a TLS server context that asks for, but does not demand, a client certificate of ``client_ca``."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # All ciphers that are left are good ones, and the client knows which is the fastest for it. Ours would be
+    # AES-256 for all; Go's clients prefer AES-128, with which a large answer takes 5 % less.
+    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     load_pair(context, pair)
     if client_ca:
         context.load_verify_locations(cadata=client_ca.decode("ascii"))

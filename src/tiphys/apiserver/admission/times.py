@@ -73,7 +73,7 @@ async def ask_all(asked: Sequence[Timed], attributes: Attributes) -> None:
     began = clock.monotonic()
     for timed in asked:
         if timed.idle is not None and timed.idle():
-            timed.passed.observe(0.0)
+            timed.passed.buckets[0] += 1  # in no time
             continue
         if timed.unique and attributes.reads is not None:
             attributes.reads.complete = False

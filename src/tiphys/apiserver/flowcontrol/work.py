@@ -6,9 +6,8 @@ Source: KEP-1040, "Width of requests": a hundred objects a seat, ten seats at mo
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import parse_qs
 
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.requestinfo import RequestInfo, read_query
 
 OBJECTS_PER_SEAT = 100
 MOST_SEATS = 10
@@ -21,7 +20,7 @@ def list_seats(count: CountObjects, info: RequestInfo, raw_query: str) -> int:
     """Return the width of a list, or of a watch that begins with what exists."""
     if info.name:
         return 1
-    query = parse_qs(raw_query) if raw_query else {}
+    query = read_query(raw_query) if raw_query else {}
     if info.verb == "watch":
         from_now = query.get("resourceVersion", ["0"])[0] not in ("", "0")
         if from_now and query.get("sendInitialEvents", ["false"])[0] != "true":
