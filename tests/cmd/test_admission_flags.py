@@ -1,26 +1,40 @@
 """Which admission plugins flags turn on and off."""
+# ruff: noqa: SIM905
 
 from __future__ import annotations
-
-import logging
 
 import click
 import pytest
 
-from tiphys.cmd.admission_flags import switched_off
+from tiphys.apiserver.admission.chain import NAMES
+from tiphys.cmd.admission_flags import switched
+
+UPSTREAM = """
+    AlwaysAdmit NamespaceAutoProvision NamespaceLifecycle NamespaceExists LimitPodHardAntiAffinityTopology
+    LimitRanger ServiceAccount NodeRestriction TaintNodesByCondition AlwaysPullImages ImagePolicyWebhook
+    PodSecurity PodNodeSelector Priority DefaultTolerationSeconds PodTolerationRestriction EventRateLimit
+    ExtendedResourceToleration DefaultStorageClass StorageObjectInUseProtection
+    OwnerReferencesPermissionEnforcement PersistentVolumeClaimResize RuntimeClass CertificateApproval
+    CertificateSigning ClusterTrustBundleAttest CertificateSubjectRestriction DefaultIngressClass
+    DenyServiceExternalIPs PodTopologyLabels NodeDeclaredFeatureValidator PodResizeValidator
+    MutatingAdmissionPolicy MutatingAdmissionWebhook ValidatingAdmissionPolicy ValidatingAdmissionWebhook
+    ResourceQuota AlwaysDeny
+""".split()
+"""In the order in which they are asked."""
 
 
 @pytest.mark.parametrize(
-    ("enable", "disable", "off"),
+    ("enable", "disable", "on", "off"),
     [
-        ("", "", ()),
-        ("NodeRestriction", "", ()),
-        ("NodeRestriction,PodSecurity", "Priority,LimitRanger", ("Priority", "LimitRanger")),
-        ("", "AlwaysPullImages", ("AlwaysPullImages",)),
+        ("", "", (), ()),
+        ("NodeRestriction", "", ("NodeRestriction",), ()),
+        ("EventRateLimit,PodSecurity", "Priority,LimitRanger", ("EventRateLimit", "PodSecurity"),
+         ("Priority", "LimitRanger")),
+        ("", "AlwaysPullImages", (), ("AlwaysPullImages",)),
     ],
-)
-def test_what_is_left_out(enable: str, disable: str, off: tuple[str, ...]) -> None:
-    assert switched_off(enable, disable) == off
+)  # fmt: skip
+def test_what_is_on_and_off(enable: str, disable: str, on: tuple[str, ...], off: tuple[str, ...]) -> None:
+    assert switched(enable, disable) == (on, off)
 
 
 @pytest.mark.parametrize(
@@ -37,11 +51,10 @@ def test_what_is_left_out(enable: str, disable: str, off: tuple[str, ...]) -> No
 )  # fmt: skip
 def test_refused(enable: str, disable: str, says: str) -> None:
     with pytest.raises(click.BadParameter) as caught:
-        switched_off(enable, disable)
+        switched(enable, disable)
     assert caught.value.message == says
 
 
-def test_what_is_not_built_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        assert switched_off("EventRateLimit,NodeRestriction", "") == ()
-    assert caplog.messages == ["admission plugin EventRateLimit is not built here, it stays off"]
+def test_plugins_stand_in_upstreams_order() -> None:
+    assert [name for name in NAMES if name in UPSTREAM] == UPSTREAM
+    switched(",".join(UPSTREAM), "")

@@ -87,7 +87,11 @@ class ApiServerOptions:
     """Which of a node's addresses to call: the first of these types that it has."""
     default_tolerations_s: tuple[int, int] = (300, 300)
     """How long pods stay on a node that is not ready, and on one that is not reached."""
+    enabled_admission: tuple[str, ...] = ()
+    """Plugins beyond those that are on by themselves."""
     disabled_admission: tuple[str, ...] = ()
+    admission_config: Path | None = None
+    """An AdmissionConfiguration: what single plugins are told."""
     cluster_domain: str = "cluster.local"
     encryption_provider_config: Path | None = None
     """An EncryptionConfiguration: which resources are sealed at rest, and with which keys."""

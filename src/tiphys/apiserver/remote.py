@@ -45,10 +45,12 @@ class Remote:
         self._first_wait_s = first_wait_s
 
     @classmethod
-    def from_kubeconfig(cls, path: Path, *, timeout_s: float = 30.0) -> Remote:
+    def from_kubeconfig(
+        cls, path: Path, *, timeout_s: float = 30.0, first_wait_s: float = _FIRST_WAIT_S
+    ) -> Remote:
         """Raises kubeconfig.ConfigError."""
         config = kubeconfig.load(path)
-        return cls(config.transport(), url=config.server, timeout_s=timeout_s)
+        return cls(config.transport(), url=config.server, timeout_s=timeout_s, first_wait_s=first_wait_s)
 
     async def post(self, body: dict[str, Any]) -> dict[str, Any]:
         """Send an object and return the answer. Raises RemoteFailed."""

@@ -15,6 +15,7 @@ from tiphys.apimachinery.errors import Conflict, NotFound
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.table import TABLE
+from tiphys.apiserver.admission import configuration
 from tiphys.apiserver.admission.chain import AdmissionChain
 from tiphys.apiserver.aggregation.controller import Aggregation
 from tiphys.apiserver.audit.assembly import assemble
@@ -109,7 +110,7 @@ class ApiServer:
         self._modes = ConfiguredModes(self.options, self._clock)
         node = NodeAuthorizer(self._graph, node_rules())
         authorizer = Authorizer(self._modes.modes(), self.rbac, node)
-        admission = AdmissionChain(disabled=self.options.disabled_admission)
+        admission = _admission(self.options)
         self.backend = Backend(
             store=self.objects,
             options=self.options,
@@ -288,12 +289,21 @@ class ApiServer:
             self._background = None
         await self.backend.authenticator.close()
         await self.backend.authorizer.close()
+        await self.backend.admission.close()
         closer = getattr(self.objects, "stop", None) or getattr(self.objects, "close", None)
         if closer is not None:
             await closer()
         await self._store.close()
         if self.auditor is not None:
             await self.auditor.close()
+
+
+def _admission(options: ApiServerOptions) -> AdmissionChain:
+    """Return the plugins that are on. Raises BadConfiguration."""
+    said = configuration.read(options.admission_config)
+    return AdmissionChain(
+        enabled=options.enabled_admission, disabled=options.disabled_admission, configuration=said
+    )
 
 
 def _sealed(store: Store, options: ApiServerOptions) -> Store:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -19,6 +21,7 @@ from tiphys.apiserver.call import Backend
 from tiphys.apiserver.options import GIT_VERSION
 from tiphys.apiserver.service_link import Endpoint, NoEndpoint, bundle_of, reason_of, resolve, tls_context
 from tiphys.wire import client
+from tiphys.wire.pki import KeyPair
 
 _HTTPS: Final = 443
 _MAX_ANSWER_BYTES: Final = 16 << 20
@@ -34,6 +37,25 @@ class NoAnswer(TiphysError):
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """As whom this server shows itself."""
+
+    authorization: str = field(default="", repr=False)
+    token_file: Path | None = None
+    """Read at each call: such tokens rotate."""
+    client: KeyPair | None = field(default=None, repr=False)
+
+    def header(self) -> dict[str, str]:
+        """Raises OSError."""
+        if self.token_file is not None:
+            return {"Authorization": f"Bearer {self.token_file.read_text().strip()}"}
+        return {"Authorization": self.authorization} if self.authorization else {}
+
+
+ANONYMOUS: Final = Identity()
+
+
+@dataclass(frozen=True, slots=True)
 class _Address:
     """Where a webhook is: as messages name it, and as a connection is made."""
 
@@ -41,25 +63,39 @@ class _Address:
     target: str
     authority: str
     endpoint: Endpoint
+    host: str
+    port: int
 
 
-async def post(backend: Backend, config: Object, body: bytes, *, timeout_s: int) -> bytes:
-    """Return the body of a webhook's answer.
+async def post(
+    backend: Backend,
+    config: Object,
+    body: bytes,
+    *,
+    timeout_s: int,
+    identify: Callable[[str, int], Identity] = lambda host, port: ANONYMOUS,
+) -> bytes:
+    """Return the body of a webhook's answer; ``identify`` says who asks, by the webhook's host and port.
 
     Raises:
         NoAnswer: there is none, or its status says that it is none.
     """
     address = await _address(backend, config, timeout_s)
     endpoint = address.endpoint
+    identity = identify(address.host, address.port)
     try:
-        context = tls_context(bundle_of(config))
+        context = tls_context(bundle_of(config), client=identity.client)
+        authorization = identity.header()
     except (ssl.SSLError, ValueError) as error:
         raise NoAnswer(f"unable to load root certificates: {error}") from error
+    except OSError as error:
+        raise NoAnswer(f"unable to read the token of this webhook: {error.strerror}") from error
     headers = {
         "Host": address.authority,
         "Accept": "application/json, */*",
         "Content-Type": "application/json",
         "User-Agent": f"kube-apiserver-admission/{GIT_VERSION}",
+        **authorization,
     }
     try:
         async with asyncio.timeout(timeout_s):
@@ -83,7 +119,8 @@ async def _address(backend: Backend, config: Object, timeout_s: int) -> _Address
     service = config.get("service")
     if service:
         port = int(service.get("port") or _HTTPS)
-        authority = f"{service['name']}.{service['namespace']}.svc:{port}"
+        host = f"{service['name']}.{service['namespace']}.svc"
+        authority = f"{host}:{port}"
         path = service.get("path") or "/"
         target = f"{path if path.startswith('/') else '/' + path}?{timeout}"
         url = f"https://{authority}{target}"
@@ -91,14 +128,16 @@ async def _address(backend: Backend, config: Object, timeout_s: int) -> _Address
             endpoint = await resolve(backend, service["namespace"], service["name"], port)
         except NoEndpoint as error:
             raise NoAnswer(f'Post "{url}": {error}') from error
-        return _Address(url, target, authority, endpoint)
+        return _Address(url, target, authority, endpoint, host, port)
     parts = urlsplit(config.get("url") or "")
     target = f"{parts.path}?{f'{parts.query}&' if parts.query else ''}{timeout}"
     if not parts.path:
         target = f"/{target}"
     endpoint = Endpoint(parts.hostname or "", parts.port or _HTTPS, parts.hostname or "")
     shown = target if parts.path else target[1:]
-    return _Address(f"https://{parts.netloc}{shown}", target, parts.netloc, endpoint)
+    return _Address(
+        f"https://{parts.netloc}{shown}", target, parts.netloc, endpoint, endpoint.host, endpoint.port
+    )
 
 
 async def _read(answer: client.Answer) -> bytes:

@@ -66,6 +66,37 @@ class ClientConfig:
 def load(path: str | Path, context: str = "") -> ClientConfig:
     """Read a kubeconfig; ``context`` empty takes ``current-context``. Raises ConfigError."""
     path = Path(path)
+    config = _read(path)
+    chosen = _named(config, "contexts", "context", context or config.get("current-context") or "")
+    cluster = _named(config, "clusters", "cluster", chosen.get("cluster") or "")
+    user = _named(config, "users", "user", chosen["user"]) if chosen.get("user") else {}
+    if not cluster.get("server"):
+        raise ConfigError(f"kubeconfig {path}: the cluster has no server")
+    base = path.parent
+    return replace(
+        _user(path, user),
+        server=cluster["server"],
+        ca_pem=_material(cluster, "certificate-authority", base),
+        insecure=bool(cluster.get("insecure-skip-tls-verify")),
+        server_name=cluster.get("tls-server-name") or "",
+        namespace=chosen.get("namespace") or "default",
+    )
+
+
+def load_users(path: str | Path) -> dict[str, ClientConfig]:
+    """Read the users of a kubeconfig by their names; the current context's is also at the empty name.
+
+    Their server is empty. Raises ConfigError.
+    """
+    path = Path(path)
+    config = _read(path)
+    users = {entry["name"]: _user(path, entry.get("user") or {}) for entry in config.get("users") or ()}
+    contexts = {entry["name"]: entry.get("context") or {} for entry in config.get("contexts") or ()}
+    current = contexts.get(config.get("current-context") or "", {}).get("user")
+    return {**users, "": users[current]} if current in users else users
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         config = yaml.load(
             path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -76,23 +107,17 @@ def load(path: str | Path, context: str = "") -> ClientConfig:
         raise ConfigError(f"kubeconfig {path}: {error}") from error
     if not isinstance(config, dict):
         raise ConfigError(f"kubeconfig {path}: not a mapping")
-    chosen = _named(config, "contexts", "context", context or config.get("current-context") or "")
-    cluster = _named(config, "clusters", "cluster", chosen.get("cluster") or "")
-    user = _named(config, "users", "user", chosen["user"]) if chosen.get("user") else {}
-    if not cluster.get("server"):
-        raise ConfigError(f"kubeconfig {path}: the cluster has no server")
+    return config
+
+
+def _user(path: Path, user: dict[str, Any]) -> ClientConfig:
     if user.get("exec") or user.get("auth-provider"):
         raise ConfigError(f"kubeconfig {path}: exec and auth-provider users are not supported")
-    base = path.parent
-    token_file = user.get("tokenFile") or ""
+    base, token_file = path.parent, user.get("tokenFile") or ""
     return ClientConfig(
-        server=cluster["server"],
-        ca_pem=_material(cluster, "certificate-authority", base),
+        server="",
         cert_pem=_material(user, "client-certificate", base),
         key_pem=_material(user, "client-key", base),
-        insecure=bool(cluster.get("insecure-skip-tls-verify")),
-        server_name=cluster.get("tls-server-name") or "",
-        namespace=chosen.get("namespace") or "default",
         credentials=Credentials(
             token=user.get("token") or "",
             token_file=str(base / token_file) if token_file else "",

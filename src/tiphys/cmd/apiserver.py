@@ -24,7 +24,7 @@ from tiphys.apiserver.encryption.config import BadConfiguration
 from tiphys.apiserver.options import ADDRESS_TYPES, ApiServerOptions
 from tiphys.apiserver.server import ApiServer
 from tiphys.client.kubeconfig import ConfigError
-from tiphys.cmd.admission_flags import switched_off
+from tiphys.cmd.admission_flags import switched
 from tiphys.cmd.auth_flags import auth_flags, auth_options
 from tiphys.cmd.collector import collect_seldom
 from tiphys.cmd.component import Component
@@ -115,6 +115,7 @@ def _advertised(address: str, bind: str) -> str:
 
 def options_from(flags: dict[str, Any]) -> ApiServerOptions:
     """Turn flag values into options, reading the files that they name. Raises click.BadParameter, OSError."""
+    enabled, disabled = switched(flags["enable_admission_plugins"], flags["disable_admission_plugins"])
     return ApiServerOptions(
         **auth_options(flags),
         service_cluster_ip_ranges=tuple(flags["service_cluster_ip_range"].split(",")),
@@ -140,9 +141,9 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
             flags["default_not_ready_toleration_seconds"],
             flags["default_unreachable_toleration_seconds"],
         ),
-        disabled_admission=switched_off(
-            flags["enable_admission_plugins"], flags["disable_admission_plugins"]
-        ),
+        enabled_admission=enabled,
+        disabled_admission=disabled,
+        admission_config=flags["admission_control_config_file"],
     )
 
 
@@ -211,6 +212,7 @@ def _handshakes(listening: Server) -> Iterator[Metric]:
 
 
 _FILES = {
+    "AdmissionConfiguration": "--admission-control-config-file",
     "AuthenticationConfiguration": "--authentication-config",
     "AuthorizationConfiguration": "--authorization-config",
 }
@@ -335,6 +337,7 @@ async def run(flags: dict[str, Any]) -> None:
 )
 @click.option("--enable-admission-plugins", default="", help="those that are not on by themselves")
 @click.option("--disable-admission-plugins", default="")
+@click.option("--admission-control-config-file", type=_FILE)
 @click.option("--default-not-ready-toleration-seconds", type=int, default=300, show_default=True)
 @click.option("--default-unreachable-toleration-seconds", type=int, default=300, show_default=True)
 def apiserver(**flags: Any) -> None:

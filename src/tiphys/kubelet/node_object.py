@@ -17,6 +17,8 @@ from tiphys.kubelet.machine import Machine
 from tiphys.kubelet.options import VERSION, KubeletOptions
 from tiphys.kubelet.runtime import Image, RuntimeInfo
 
+_FEATURES = ("GuaranteedQoSPodCPUResize",)
+"""What not every kubelet can: no container has processors of its own here, so all may be resized."""
 _MAX_IMAGES = 50
 _MAX_NAMES = 5
 _PRESSURES = (
@@ -155,6 +157,7 @@ def node_status(
             "architecture": machine.architecture,
         },
         "images": _images(found.images),
+        "declaredFeatures": list(_FEATURES),
         **_abilities(found.runtime),
     }
 

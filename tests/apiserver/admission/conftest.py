@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import sys
 from collections.abc import AsyncIterator
@@ -9,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 
 def _load() -> Any:
@@ -35,3 +40,30 @@ async def webhook(webhooks: Any) -> AsyncIterator[Any]:
     """A webhook at https://127.0.0.1."""
     async with webhooks.webhook_server() as server:
         yield server
+
+
+def _csr(group: str = "dev", **spec: Any) -> dict[str, Any]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, group),
+            x509.NameAttribute(NameOID.COMMON_NAME, "u"),
+        ]
+    )
+    csr = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    pem = csr.public_bytes(serialization.Encoding.PEM)
+    return {
+        "metadata": {"name": "r"},
+        "spec": {
+            "request": base64.b64encode(pem).decode(),
+            "signerName": "kubernetes.io/kube-apiserver-client",
+            "usages": ["client auth"],
+            **spec,
+        },
+    }
+
+
+@pytest.fixture
+def make_csr() -> Any:
+    """Make a CertificateSigningRequest of a client in a group."""
+    return _csr

@@ -2,53 +2,26 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 NETWORKING = "/apis/networking.k8s.io/v1"
 
 
-def request(group: str = "dev", **spec: Any) -> dict[str, Any]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, group),
-            x509.NameAttribute(NameOID.COMMON_NAME, "u"),
-        ]
-    )
-    csr = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
-    pem = csr.public_bytes(serialization.Encoding.PEM)
-    return {
-        "metadata": {"name": "r"},
-        "spec": {
-            "request": base64.b64encode(pem).decode(),
-            "signerName": "kubernetes.io/kube-apiserver-client",
-            "usages": ["client auth"],
-            **spec,
-        },
-    }
-
-
-async def test_the_server_says_who_asked(api: Any) -> None:
-    made = await api.create(CSRS, request(username="forged", groups=["forged"]))
+async def test_the_server_says_who_asked(api: Any, make_csr: Any) -> None:
+    made = await api.create(CSRS, make_csr(username="forged", groups=["forged"]))
     assert (made["spec"]["username"], made["spec"]["uid"]) == ("admin", "1")
     assert made["spec"]["groups"] == ["system:masters", "system:authenticated"]
 
 
-async def test_masters_are_refused(api: Any) -> None:
-    answer = await api("POST", CSRS, request("system:masters"))
+async def test_masters_are_refused(api: Any, make_csr: Any) -> None:
+    answer = await api("POST", CSRS, make_csr("system:masters"))
     assert answer.status == 403
     assert "signer with system:masters group is not allowed" in answer.message
 
 
-async def test_approval_needs_a_right_on_the_signer(api: Any) -> None:
-    made = await api.create(CSRS, request())
+async def test_approval_needs_a_right_on_the_signer(api: Any, make_csr: Any) -> None:
+    made = await api.create(CSRS, make_csr())
     made["status"] = {"conditions": [{"type": "Approved", "reason": "Yes", "status": "True"}]}
     approval = ["certificatesigningrequests/approval"]
     rules = [{"apiGroups": ["certificates.k8s.io"], "resources": approval, "verbs": ["update"]}]
@@ -89,8 +62,8 @@ async def test_namespaces_carry_their_name(api: Any) -> None:
     assert (made["spec"]["finalizers"], made["status"]["phase"]) == (["kubernetes"], "Active")
 
 
-async def test_a_status_says_since_when_and_leaves_decisions(api: Any) -> None:
-    made = await api.create(CSRS, request())
+async def test_a_status_says_since_when_and_leaves_decisions(api: Any, make_csr: Any) -> None:
+    made = await api.create(CSRS, make_csr())
     made["status"] = {"conditions": [{"type": "Approved", "reason": "Yes", "status": "True"}]}
     await api.put(CSRS + "/r/approval", made)
     api.clock.advance(60)

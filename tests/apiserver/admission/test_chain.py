@@ -124,5 +124,5 @@ def test_plugins_name_operations_and_subresources_that_exist() -> None:
     for plugin in PLUGINS:
         assert getattr(plugin, "SUBRESOURCES", frozenset()) <= known, plugin.NAME
         for kind in ("ADMITS", "VALIDATES"):
-            operations = getattr(plugin, kind, frozenset())
+            operations: frozenset[str] = getattr(plugin, kind, frozenset())
             assert operations <= {"CREATE", "UPDATE", "DELETE", "CONNECT"}, plugin.NAME

@@ -51,19 +51,23 @@ class Policy:
     audit: Standard = Standard()
     warn: Standard = Standard()
 
+    def __str__(self) -> str:
+        parts = (("enforce", self.enforce), ("audit", self.audit), ("warn", self.warn))
+        return ", ".join(f"{mode}={standard}" for mode, standard in parts if not standard.open)
+
 
 _OPEN: Final = Policy()
 
 
-def policy_of(labels: Mapping[str, str] | None) -> tuple[Policy, list[FieldError]]:
-    """Return a namespace's policy and the faults of its labels.
+def policy_of(labels: Mapping[str, str] | None, defaults: Policy = _OPEN) -> tuple[Policy, list[FieldError]]:
+    """Return a namespace's policy and the faults of its labels; ``defaults`` where they say nothing.
 
     A policy is always returned: a wrong level enforces ``restricted``, but is silent for audit and warn; a
     wrong version counts as ``latest``.
     """
     if not labels or not any(key.startswith(_PREFIX) for key in labels):
-        return _OPEN, []
-    found = {mode: Standard() for mode in ("enforce", "audit", "warn")}
+        return defaults, []
+    found = {"enforce": defaults.enforce, "audit": defaults.audit, "warn": defaults.warn}
     faults: list[FieldError] = []
     for mode in found:
         level = labels.get(_PREFIX + mode)
@@ -75,14 +79,15 @@ def policy_of(labels: Mapping[str, str] | None) -> tuple[Policy, list[FieldError
                 faults.append(_fault(mode, level, f"must be one of {', '.join(LEVELS)}"))
         version = labels.get(f"{_PREFIX}{mode}-version")
         if version is not None:
-            minor = _minor(version)
+            minor = minor_of(version)
             found[mode] = replace(found[mode], minor=LATEST if minor is None else minor)
             if minor is None:
                 faults.append(_fault(f"{mode}-version", version, 'must be "latest" or "v1.x"'))
     return Policy(found["enforce"], found["audit"], found["warn"]), faults
 
 
-def _minor(version: str) -> int | None:
+def minor_of(version: str) -> int | None:
+    """Read ``latest`` or ``v1.x``; None where it is neither."""
     if version == "latest":
         return LATEST
     match = _VERSION.fullmatch(version)

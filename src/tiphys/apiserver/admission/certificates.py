@@ -1,13 +1,13 @@
-"""Certificate signing requests: who asked is the server's to say, and approving or signing needs a right.
+"""Requests for certificates: who asked is the server's to say, and approving or signing needs a right.
 
-Source: the "Certificates and Certificate Signing Requests" page.
+Source: the "Certificates and Certificate Signing Requests" page; KEP-4317.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import replace
+from typing import Any
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -15,82 +15,98 @@ from cryptography.x509.oid import NameOID
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.certificates.conditions import stamp_conditions
+from tiphys.apis.defaulting import peek
+from tiphys.apiserver.admission import signers
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.authn.user import MASTERS
-from tiphys.apiserver.requestinfo import RequestInfo
 
-_GROUP = "certificates.k8s.io"
-_PLURAL = "certificatesigningrequests"
 _CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
+_REQUESTS = frozenset({(signers.GROUP, "certificatesigningrequests")})
+_REQUESTER = ("username", "uid", "groups", "extra")
 
 
-class CertificateRequests:
-    """Stamps the requester, guards approval and signing by signer name, refuses client system:masters."""
+class CertificateRequester:
+    """Writes into requests who makes them, and since when conditions are; nobody changes that afterwards."""
 
-    NAME = "CertificateRequests"
-    RESOURCES = frozenset({(_GROUP, _PLURAL)})
+    NAME = "CertificateRequester"
+    RESOURCES = _REQUESTS
+    SUBRESOURCES = frozenset({"", "status"})
+    ADMITS = frozenset({"CREATE", "UPDATE"})
 
     async def admit(self, attributes: Attributes) -> None:
         request = attributes.obj
-        if not self._concerned(attributes) or request is None:
+        if request is None:
             return
-        if attributes.subresource == "status":
+        if attributes.subresource:
             now = rfc3339(attributes.call.backend.clock.now())
             stamp_conditions(request, attributes.old or {}, now, updates=True)
-        if attributes.subresource:
             return
         spec = request.setdefault("spec", {})
-        keys = ("username", "uid", "groups", "extra")
         source = attributes.call.user.to_info()
         if attributes.operation == "UPDATE" and attributes.old is not None:
             source = attributes.old.get("spec") or {}
-        for key in keys:
+        for key in _REQUESTER:
             if source.get(key):
                 spec[key] = source[key]
             else:
                 spec.pop(key, None)
 
+
+class CertificateApproval:
+    """Lets those approve and deny who may ``approve`` for the signer."""
+
+    NAME = "CertificateApproval"
+    RESOURCES = _REQUESTS
+    SUBRESOURCES = frozenset({"approval"})
+    VALIDATES = frozenset({"UPDATE"})
+
     async def validate(self, attributes: Attributes) -> None:
-        if not self._concerned(attributes) or attributes.obj is None:
+        signer = _signer(attributes.old)
+        if not await signers.may(attributes, "approve", signer):
+            raise attributes.refuse(f'user not permitted to approve requests with signerName "{signer}"')
+
+
+class CertificateSigning:
+    """Lets those give out certificates, and say that there will be none, who may ``sign`` for the signer."""
+
+    NAME = "CertificateSigning"
+    RESOURCES = _REQUESTS
+    SUBRESOURCES = frozenset({"status"})
+    VALIDATES = frozenset({"UPDATE"})
+
+    async def validate(self, attributes: Attributes) -> None:
+        if _said(attributes.obj) == _said(attributes.old):
             return
-        if attributes.operation == "CREATE":
-            _refuse_masters(attributes, attributes.obj)
-        elif attributes.subresource == "approval":
-            await self._require(attributes, "approve")
-        elif attributes.subresource == "status" and attributes.old is not None:
-            before = (attributes.old.get("status") or {}).get("certificate")
-            if (attributes.obj.get("status") or {}).get("certificate") != before:
-                await self._require(attributes, "sign")
+        signer = _signer(attributes.old)
+        if not await signers.may(attributes, "sign", signer):
+            raise attributes.refuse(f'user not permitted to sign requests with signerName "{signer}"')
 
-    def _concerned(self, attributes: Attributes) -> bool:
-        return attributes.group == _GROUP and attributes.plural == _PLURAL
 
-    async def _require(self, attributes: Attributes, verb: str) -> None:
-        signer = str(((attributes.old or {}).get("spec") or {}).get("signerName", ""))
-        if await may_use_signer(attributes, verb, signer):
+class CertificateSubjectRestriction:
+    """Lets nobody ask for a client certificate of ``system:masters``."""
+
+    NAME = "CertificateSubjectRestriction"
+    RESOURCES = _REQUESTS
+    SUBRESOURCES = frozenset({""})
+    VALIDATES = frozenset({"CREATE"})
+
+    async def validate(self, attributes: Attributes) -> None:
+        spec = peek(attributes.obj or {}, "spec")
+        if spec.get("signerName") != _CLIENT_SIGNER:
             return
-        action = "approve requests" if verb == "approve" else "sign requests"
-        raise attributes.refuse(f'user not permitted to {action} with signerName "{signer}"')
+        try:
+            parsed = x509.load_pem_x509_csr(base64.b64decode(spec.get("request") or ""))
+        except (ValueError, binascii.Error):
+            return
+        groups = parsed.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+        if any(group.value == MASTERS for group in groups):
+            raise attributes.refuse(f"use of {_CLIENT_SIGNER} signer with {MASTERS} group is not allowed")
 
 
-async def may_use_signer(attributes: Attributes, verb: str, signer: str) -> bool:
-    """Tell whether the caller has a right on a signer, or on all signers of its domain."""
-    authorizer, user = attributes.call.backend.authorizer, attributes.call.user
-    info = RequestInfo("", verb, is_resource=True, group=_GROUP, version="v1", resource="signers")
-    for name in (signer, f"{signer.split('/', 1)[0]}/*"):
-        if (await authorizer.decide(user, replace(info, name=name))).allowed:
-            return True
-    return False
+def _signer(request: Object | None) -> str:
+    return str(peek(request or {}, "spec").get("signerName") or "")
 
 
-def _refuse_masters(attributes: Attributes, request: Object) -> None:
-    spec = request.get("spec") or {}
-    if spec.get("signerName") != _CLIENT_SIGNER:
-        return
-    try:
-        parsed = x509.load_pem_x509_csr(base64.b64decode(spec.get("request") or ""))
-    except (ValueError, binascii.Error):
-        return
-    groups = parsed.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
-    if any(group.value == MASTERS for group in groups):
-        raise attributes.refuse(f"use of {_CLIENT_SIGNER} signer with {MASTERS} group is not allowed")
+def _said(request: Object | None) -> tuple[Any, ...]:
+    status = peek(request or {}, "status")
+    return status.get("certificate"), status.get("conditions") or []

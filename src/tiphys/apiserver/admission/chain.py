@@ -7,37 +7,53 @@ has its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, runtime_checkable
 
+from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission import (
+    always,
+    anti_affinity,
     certificates,
     claim_resize,
     claim_writers,
+    declared_features,
     device_admin,
     device_taints,
     escalation,
+    event_rate_limit,
+    extended_resources,
+    external_ips,
+    image_policy,
     ingress_class,
     limit_ranger,
+    namespace_existence,
     namespace_lifecycle,
     node_restriction,
+    node_selector,
+    owner_references,
     pod_certificates,
     pod_resize,
     pod_security,
     pod_topology,
     priority,
+    pull_images,
     resource_quota,
     runtime_class,
     service_account,
     storage_class,
     storage_protection,
     taint_nodes,
+    toleration_restriction,
     tolerations,
+    trust_bundles,
 )
+from tiphys.apiserver.admission.configuration import Configurable
 from tiphys.apiserver.admission.policies.mutating import MutatingAdmissionPolicy
 from tiphys.apiserver.admission.policies.validating import ValidatingAdmissionPolicy
 from tiphys.apiserver.admission.times import AdmissionTimes, Timed, ask_all
 from tiphys.apiserver.admission.webhooks import plugins as webhooks
+from tiphys.apiserver.config_files import BadConfiguration
 
 if TYPE_CHECKING:
     from tiphys.apiserver.admission.attributes import About, Attributes
@@ -86,49 +102,97 @@ class Following(Protocol):
     def feeds(self, store: ObjectStore, table: Any) -> list[Feed]: ...
 
 
+@runtime_checkable
+class Closable(Protocol):
+    """A plugin that keeps connections."""
+
+    async def close(self) -> None: ...
+
+
 PLUGINS: tuple[Plugin | type[Plugin], ...] = (
+    always.AlwaysAdmit(),
+    namespace_existence.NamespaceAutoProvision(),
     namespace_lifecycle.NamespaceLifecycle(),
+    namespace_existence.NamespaceExists(),
+    anti_affinity.LimitPodHardAntiAffinityTopology(),
     limit_ranger.LimitRanger(),
     service_account.ServiceAccount(),
     node_restriction.NodeRestriction(),
     taint_nodes.TaintNodesByCondition(),
-    pod_security.PodSecurity(),
+    pull_images.AlwaysPullImages(),
+    image_policy.ImagePolicyWebhook,
+    pod_security.PodSecurity,
+    node_selector.PodNodeSelector,
     priority.Priority(),
     tolerations.DefaultTolerationSeconds(),
+    toleration_restriction.PodTolerationRestriction,
+    event_rate_limit.EventRateLimit,
+    extended_resources.ExtendedResourceToleration(),
     storage_class.DefaultStorageClass(),
     storage_protection.StorageObjectInUseProtection(),
+    owner_references.OwnerReferencesPermissionEnforcement(),
     claim_resize.PersistentVolumeClaimResize(),
     runtime_class.RuntimeClass(),
-    ingress_class.DefaultIngressClass(),
-    certificates.CertificateRequests(),
+    certificates.CertificateRequester(),
+    certificates.CertificateApproval(),
+    certificates.CertificateSigning(),
     pod_certificates.PodCertificateAnswers(),
+    trust_bundles.ClusterTrustBundleAttest(),
+    certificates.CertificateSubjectRestriction(),
+    ingress_class.DefaultIngressClass(),
+    external_ips.DenyServiceExternalIPs(),
     escalation.RbacEscalation(),
     device_admin.DeviceAdminAccess(),
     claim_writers.ClaimStatusWriters(),
     device_taints.DeviceTaintTimes(),
     pod_topology.PodTopologyLabels(),
+    declared_features.NodeDeclaredFeatureValidator(),
     pod_resize.PodResizeValidator(),
     MutatingAdmissionPolicy,
     webhooks.MutatingAdmissionWebhook,
     ValidatingAdmissionPolicy,
     webhooks.ValidatingAdmissionWebhook,
     resource_quota.ResourceQuota(),
+    always.AlwaysDeny(),
 )
 
-NAMES: Final = frozenset(str(plugin.NAME) for plugin in cast("tuple[Any, ...]", PLUGINS))
+NAMES: Final = tuple(str(plugin.NAME) for plugin in cast("tuple[Any, ...]", PLUGINS))
+RULES: Final = frozenset(
+    {
+        "CertificateRequester", "DeviceAdminAccess", "DeviceTaintTimes", "PodCertificateAnswers",
+        "RbacEscalation", "ResourceClaimGranularStatusAuthorization",
+    }
+)  # fmt: skip
+"""Rules that are no plugins of their own upstream: nobody turns them off."""
+OFF: Final = frozenset(
+    {
+        "AlwaysAdmit", "AlwaysDeny", "AlwaysPullImages", "DenyServiceExternalIPs", "EventRateLimit",
+        "ExtendedResourceToleration", "ImagePolicyWebhook", "LimitPodHardAntiAffinityTopology",
+        "NamespaceAutoProvision", "NamespaceExists", "OwnerReferencesPermissionEnforcement",
+        "PodNodeSelector", "PodTolerationRestriction",
+    }
+)  # fmt: skip
+"""Plugins that are off until they are enabled."""
 
 
 class AdmissionChain:
     """Runs the plugins in order. Raises what the first refusing plugin raises."""
 
     def __init__(
-        self, plugins: Sequence[Plugin | type[Plugin]] = PLUGINS, disabled: Sequence[str] = ()
+        self,
+        plugins: Sequence[Plugin | type[Plugin]] = PLUGINS,
+        disabled: Sequence[str] = (),
+        enabled: Sequence[str] = (),
+        configuration: Mapping[str, Object] | None = None,
     ) -> None:
-        made = [plugin() if isinstance(plugin, type) else plugin for plugin in plugins]
-        enabled: list[Any] = [plugin for plugin in made if plugin.NAME not in disabled]
-        self._mutating = [plugin for plugin in enabled if isinstance(plugin, Mutating)]
-        self._validating = [plugin for plugin in enabled if isinstance(plugin, Validating)]
-        self._following = [plugin for plugin in enabled if isinstance(plugin, Following)]
+        """Make the plugins that are on. Raises BadConfiguration: a plugin's part of the file is faulty."""
+        off = {*(OFF - set(enabled)), *disabled}
+        on: list[Any] = [plugin for plugin in plugins if plugin.NAME not in off]
+        enabled_plugins = [_made(plugin, configuration or {}) for plugin in on]
+        self._mutating = [plugin for plugin in enabled_plugins if isinstance(plugin, Mutating)]
+        self._validating = [plugin for plugin in enabled_plugins if isinstance(plugin, Validating)]
+        self._following = [plugin for plugin in enabled_plugins if isinstance(plugin, Following)]
+        self._closable = [plugin for plugin in enabled_plugins if isinstance(plugin, Closable)]
         self._admits: dict[About, Sequence[Timed]] = {}
         self._validates: dict[About, Sequence[Timed]] = {}
         self._unique: dict[About, Sequence[Timed]] = {}
@@ -143,6 +207,11 @@ class AdmissionChain:
     def feeds(self, store: ObjectStore, table: Any) -> list[Feed]:
         """Return what the plugins need followed while the server runs."""
         return [feed for plugin in self._following for feed in plugin.feeds(store, table)]
+
+    async def close(self) -> None:
+        """Close the plugins' connections. Idempotent."""
+        for plugin in self._closable:
+            await plugin.close()
 
     async def admit(self, attributes: Attributes) -> None:
         asked = self._asked_to_admit(attributes.about)
@@ -189,6 +258,19 @@ class AdmissionChain:
     def _asked_to_validate(self, about: About, plugins: Sequence[Validating]) -> Sequence[Timed]:
         _make_room(self._validates)
         return [self.times.of("validate", about.operation, plugin, plugin.validate) for plugin in plugins]
+
+
+def _made(plugin: Any, configuration: Mapping[str, Object]) -> Any:
+    if not isinstance(plugin, type):
+        return plugin
+    if not isinstance(plugin, Configurable):
+        return plugin()
+    name = str(getattr(plugin, "NAME", ""))
+    try:
+        return plugin.configured(configuration.get(name))
+    except BadConfiguration as error:
+        text = f'couldn\'t init admission plugin "{name}": {error}'
+        raise BadConfiguration(text, "AdmissionConfiguration") from error
 
 
 def _concerned(plugins: Iterable[_P], about: About, operations: str) -> list[_P]:

@@ -15,10 +15,9 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apis.certificates.conditions import stamp_conditions
 from tiphys.apis.certificates.pod_request import moment_faults
 from tiphys.apis.defaulting import peek
+from tiphys.apiserver.admission import signers
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.admission.certificates import may_use_signer
 
-_GROUP: Final = "certificates.k8s.io"
 _NEAR: Final = timedelta(minutes=5)
 
 
@@ -26,7 +25,7 @@ class PodCertificateAnswers:
     """Stamps conditions; judges what only the server's clock and its authorizer know of an answer."""
 
     NAME = "PodCertificateAnswers"
-    RESOURCES = frozenset({(_GROUP, "podcertificaterequests")})
+    RESOURCES = frozenset({(signers.GROUP, "podcertificaterequests")})
     SUBRESOURCES = frozenset({"status"})
     ADMITS = frozenset({"UPDATE"})
     VALIDATES = frozenset({"UPDATE"})
@@ -41,7 +40,7 @@ class PodCertificateAnswers:
             return
         faults = self._late(attributes, new) or await self._unsigned(attributes)
         if faults:
-            raise Invalid.of(_GROUP, attributes.call.resource.kind, attributes.name, faults)
+            raise Invalid.of(signers.GROUP, attributes.call.resource.kind, attributes.name, faults)
 
     @staticmethod
     def _late(attributes: Attributes, status: Object) -> list[FieldError]:
@@ -54,7 +53,7 @@ class PodCertificateAnswers:
     @staticmethod
     async def _unsigned(attributes: Attributes) -> list[FieldError]:
         signer = str(peek(attributes.old or {}, "spec").get("signerName") or "")
-        if await may_use_signer(attributes, "sign", signer):
+        if await signers.may(attributes, "sign", signer):
             return []
         user = attributes.call.user.name
         return [

@@ -14,6 +14,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apis.podsecurity.evaluate import details, evaluate, reasons
 from tiphys.apis.podsecurity.policy import Policy, Standard, policy_of
 from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.pod_security_config import PodSecuritySettings, read_settings
 
 _MAX_PODS = 3000
 """How many existing pods a namespace's new level is tried on."""
@@ -39,58 +40,77 @@ class PodSecurity:
     NAME = "PodSecurity"
     RESOURCES = frozenset({("", "namespaces"), ("", "pods"), *_TEMPLATES})
     VALIDATES = frozenset({"CREATE", "UPDATE"})
-    REPEATS = True
+
+    def __init__(self, settings: PodSecuritySettings | None = None) -> None:
+        self._settings = settings or PodSecuritySettings()
+        self.REPEATS = not self._settings.usernames
+
+    @classmethod
+    def configured(cls, document: Object | None) -> PodSecurity:
+        """Raises BadConfiguration."""
+        return cls(read_settings(document))
 
     async def validate(self, attributes: Attributes) -> None:
         if attributes.obj is None:
             return
         if not attributes.group and attributes.plural == "namespaces":
             if not attributes.subresource:
-                await _judge_namespace(attributes, attributes.obj)
+                await _judge_namespace(attributes, attributes.obj, self._settings)
         elif not attributes.group and attributes.plural == "pods":
-            await _judge_pod(attributes, attributes.obj)
+            if attributes.subresource not in _IGNORED:
+                await self._judge_pod(attributes, attributes.obj)
         elif (attributes.group, attributes.plural) in _TEMPLATES and not attributes.subresource:
-            await _judge_template(attributes, attributes.obj)
+            await self._judge_template(attributes, attributes.obj)
 
+    async def _policy(self, attributes: Attributes) -> Policy | None:
+        """Return the policy of the write's namespace, None when it leaves everything open."""
+        namespace = await attributes.find("", "v1", "namespaces", attributes.namespace)
+        if namespace is None:
+            return None
+        policy, faults = policy_of(namespace["metadata"].get("labels"), self._settings.defaults)
+        if faults:
+            texts = ", ".join(map(str, faults))
+            attributes.annotate("pod-security.kubernetes.io/error", f"Failed to parse policy: {texts}")
+        return None if policy.enforce.open and policy.audit.open and policy.warn.open else policy
 
-async def _policy(attributes: Attributes) -> Policy | None:
-    """Return the policy of the write's namespace, None when it leaves everything open."""
-    namespace = await attributes.find("", "v1", "namespaces", attributes.namespace)
-    if namespace is None:
-        return None
-    policy, faults = policy_of(namespace["metadata"].get("labels"))
-    if faults:
-        texts = ", ".join(map(str, faults))
-        attributes.annotate("pod-security.kubernetes.io/error", f"Failed to parse policy: {texts}")
-    return None if policy.enforce.open and policy.audit.open and policy.warn.open else policy
+    def _exempt(self, attributes: Attributes, spec: Object) -> bool:
+        """Tell whether nobody looks, and say why where audits are kept."""
+        settings, why = self._settings, ""
+        if attributes.namespace in settings.namespaces:
+            why = "namespace"
+        elif attributes.call.user.name in settings.usernames:
+            why = "user"
+        elif spec.get("runtimeClassName") in settings.runtime_classes:
+            why = "runtimeClass"
+        if why:
+            attributes.annotate("pod-security.kubernetes.io/exempt", why)
+        return bool(why)
 
+    async def _judge_pod(self, attributes: Attributes, pod: Object) -> None:
+        policy = await self._policy(attributes)
+        if policy is None or not (attributes.old is None or _matters(pod, attributes.old)):
+            return
+        if self._exempt(attributes, pod["spec"]):
+            return
+        attributes.annotate("pod-security.kubernetes.io/enforce-policy", str(policy.enforce))
+        findings = evaluate(policy.enforce, pod["metadata"], pod["spec"])
+        _note(attributes, policy.audit, pod["metadata"], pod["spec"])
+        if findings:
+            raise attributes.refuse(f'violates PodSecurity "{policy.enforce}": {details(findings)}')
+        _warn(attributes, policy.warn, pod["metadata"], pod["spec"])
 
-async def _judge_pod(attributes: Attributes, pod: Object) -> None:
-    if attributes.subresource in _IGNORED:
-        return
-    policy = await _policy(attributes)
-    if policy is None or not (attributes.old is None or _matters(pod, attributes.old)):
-        return
-    attributes.annotate("pod-security.kubernetes.io/enforce-policy", str(policy.enforce))
-    findings = evaluate(policy.enforce, pod["metadata"], pod["spec"])
-    _note(attributes, policy.audit, pod["metadata"], pod["spec"])
-    if findings:
-        raise attributes.refuse(f'violates PodSecurity "{policy.enforce}": {details(findings)}')
-    _warn(attributes, policy.warn, pod["metadata"], pod["spec"])
-
-
-async def _judge_template(attributes: Attributes, obj: Object) -> None:
-    template: Any = obj
-    for key in _TEMPLATES[attributes.group, attributes.plural]:
-        template = (template or {}).get(key)
-    if not template or not template.get("spec"):
-        return
-    policy = await _policy(attributes)
-    if policy is None:
-        return
-    metadata = template.get("metadata") or {}
-    _note(attributes, policy.audit, metadata, template["spec"])
-    _warn(attributes, policy.warn, metadata, template["spec"])
+    async def _judge_template(self, attributes: Attributes, obj: Object) -> None:
+        template: Any = obj
+        for key in _TEMPLATES[attributes.group, attributes.plural]:
+            template = (template or {}).get(key)
+        if not template or not template.get("spec"):
+            return
+        policy = await self._policy(attributes)
+        if policy is None or self._exempt(attributes, template["spec"]):
+            return
+        metadata = template.get("metadata") or {}
+        _note(attributes, policy.audit, metadata, template["spec"])
+        _warn(attributes, policy.warn, metadata, template["spec"])
 
 
 def _note(attributes: Attributes, standard: Standard, metadata: Object, spec: Object) -> None:
@@ -106,20 +126,28 @@ def _warn(attributes: Attributes, standard: Standard, metadata: Object, spec: Ob
         attributes.call.warn(f'would violate PodSecurity "{standard}": {details(findings)}')
 
 
-async def _judge_namespace(attributes: Attributes, namespace: Object) -> None:
+async def _judge_namespace(attributes: Attributes, namespace: Object, settings: PodSecuritySettings) -> None:
     """Refuse labels that mean nothing; warn about pods that a stricter level would not let in."""
-    policy, faults = policy_of(namespace["metadata"].get("labels"))
-    if attributes.old is None:
-        if faults:
-            raise Invalid.of("", "Namespace", attributes.name, faults)
-        return
-    before, old_faults = policy_of(attributes.old["metadata"].get("labels"))
-    if faults and faults != old_faults:
+    policy, faults = policy_of(namespace["metadata"].get("labels"), settings.defaults)
+    before, old_faults = policy_of(
+        (attributes.old or {}).get("metadata", {}).get("labels"), settings.defaults
+    )
+    if faults and (attributes.old is None or faults != old_faults):
         raise Invalid.of("", "Namespace", attributes.name, faults)
+    if attributes.name in settings.namespaces:
+        if str(policy) and (attributes.old is None or policy != before):
+            attributes.call.warn(
+                f'namespace "{attributes.name}" is exempt from Pod Security, and the policy ({policy}) will '
+                "be ignored"
+            )
+        return
+    if attributes.old is None:
+        return
     new, old = policy.enforce, before.enforce
     if new == old or new.open or (new.minor == old.minor and not new.stricter_than(old)):
         return
     pods = await attributes.find_all("", "v1", "pods", attributes.name)
+    pods = [pod for pod in pods if pod["spec"].get("runtimeClassName") not in settings.runtime_classes]
     for text in _existing(attributes.name, new, pods):
         attributes.call.warn(text)
 

@@ -14,6 +14,7 @@ from tiphys.apimachinery.errors import BadRequest, InternalError, StatusError, T
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.versions import Shown
 from tiphys.apiserver.admission.webhooks import review
+from tiphys.apiserver.admission.webhooks.credentials import Credentials
 from tiphys.apiserver.admission.webhooks.hook import Hook
 from tiphys.apiserver.webhook_call import NoAnswer, post
 
@@ -24,13 +25,15 @@ class CallFailed(TiphysError):
     """The webhook gave no verdict; ``failurePolicy`` decides what that means."""
 
 
-async def ask(hook: Hook, attributes: Attributes, shown: Shown, *, mutating: bool) -> review.Verdict:
+async def ask(
+    hook: Hook, attributes: Attributes, shown: Shown, credentials: Credentials, *, mutating: bool
+) -> review.Verdict:
     """Return a webhook's verdict, and count it. Raises what ``_ask`` raises."""
     backend = attributes.call.backend
     counts, began = backend.admission.times.hooks, backend.clock.monotonic()
     about = (hook.name, "admit" if mutating else "validating", attributes.operation)
     try:
-        verdict = await _ask(hook, attributes, shown, mutating=mutating)
+        verdict = await _ask(hook, attributes, shown, credentials, mutating=mutating)
     except CallFailed:
         counts.failed(*about, backend.clock.monotonic() - began, ignored=hook.ignores_failure)
         raise
@@ -39,7 +42,9 @@ async def ask(hook: Hook, attributes: Attributes, shown: Shown, *, mutating: boo
     return verdict
 
 
-async def _ask(hook: Hook, attributes: Attributes, shown: Shown, *, mutating: bool) -> review.Verdict:
+async def _ask(
+    hook: Hook, attributes: Attributes, shown: Shown, credentials: Credentials, *, mutating: bool
+) -> review.Verdict:
     """Ask.
 
     Raises:
@@ -55,7 +60,10 @@ async def _ask(hook: Hook, attributes: Attributes, shown: Shown, *, mutating: bo
     uid, asked = review.question(attributes, shown)
     try:
         config = hook.spec.get("clientConfig") or {}
-        body = await post(attributes.call.backend, config, orjson.dumps(asked), timeout_s=hook.timeout_s)
+        body = await post(
+            attributes.call.backend, config, orjson.dumps(asked), timeout_s=hook.timeout_s,
+            identify=credentials.of,
+        )  # fmt: skip
     except NoAnswer as error:
         raise CallFailed(f'failed calling webhook "{hook.name}": failed to call webhook: {error}') from error
     try:

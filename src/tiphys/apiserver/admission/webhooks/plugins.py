@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Self
 
 from tiphys.apimachinery.errors import InternalError, StatusError
-from tiphys.apimachinery.meta import copy_object
+from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.patch import json_patch
 from tiphys.apiserver.admission import matching
 from tiphys.apiserver.admission.attributes import Attributes
@@ -22,6 +22,7 @@ from tiphys.apiserver.admission.policies.inputs import Rights, inputs_of
 from tiphys.apiserver.admission.versions import Shown, Versions
 from tiphys.apiserver.admission.webhooks import dispatch
 from tiphys.apiserver.admission.webhooks import hook as hooks
+from tiphys.apiserver.admission.webhooks.credentials import Credentials
 from tiphys.apiserver.admission.webhooks.hook import Hook
 from tiphys.apiserver.admission.webhooks.review import Verdict
 from tiphys.apiserver.evaluating import evaluate
@@ -36,9 +37,15 @@ class _Configurations:
 
     PLURAL = ""
 
-    def __init__(self) -> None:
+    def __init__(self, credentials: Credentials | None = None) -> None:
+        self.credentials = credentials or Credentials()
         self._by_name: dict[str, list[Hook]] = {}
         self._ordered: list[Hook] = []
+
+    @classmethod
+    def configured(cls, document: Object | None) -> Self:
+        """Raises BadConfiguration."""
+        return cls(Credentials.configured(document))
 
     def feeds(self, store: ObjectStore, table: Any) -> list[Feed]:
         """Return what must be followed while the server runs."""
@@ -132,7 +139,7 @@ class ValidatingAdmissionWebhook(_Configurations):
 
     async def _ask(self, hook: Hook, attributes: Attributes, shown: Shown) -> StatusError | None:
         try:
-            verdict = await dispatch.ask(hook, attributes, shown, mutating=False)
+            verdict = await dispatch.ask(hook, attributes, shown, self.credentials, mutating=False)
         except dispatch.CallFailed as error:
             return _failed(hook, error)
         except StatusError as error:
@@ -162,7 +169,7 @@ class MutatingAdmissionWebhook(_Configurations):
     async def _ask(self, hook: Hook, attributes: Attributes, shown: Shown, versions: Versions) -> bool:
         """Ask one webhook and apply its patch. Returns whether the object has changed."""
         try:
-            verdict = await dispatch.ask(hook, attributes, shown, mutating=True)
+            verdict = await dispatch.ask(hook, attributes, shown, self.credentials, mutating=True)
         except dispatch.CallFailed as error:
             refused = _failed(hook, error)
             if refused is not None:

@@ -1,0 +1,89 @@
+"""What ``--admission-control-config-file`` says: the configuration of each admission plugin.
+
+Owns: the ``AdmissionConfiguration``, where a plugin's part stands (within it or in a file of its own), and
+the kinds and versions of those parts. Refuses: what they mean, which is each plugin's own (``configured``).
+
+Source: the "Admission Control" page; apiserver.config.k8s.io AdmissionConfiguration.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, Protocol, runtime_checkable
+
+import yaml
+
+from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.config_files import BadConfiguration
+
+_KIND: Final = "AdmissionConfiguration"
+_VERSIONS: Final = ("apiserver.config.k8s.io/v1", "apiserver.k8s.io/v1alpha1")
+_LEGACY: Final = {"imagePolicy": "ImagePolicyWebhook", "podNodeSelectorPluginConfig": "PodNodeSelector"}
+"""A file may also be the configuration of one of these alone, known by its first field."""
+
+
+@runtime_checkable
+class Configurable(Protocol):
+    """A plugin that a file can configure."""
+
+    @classmethod
+    def configured(cls, document: Object | None) -> Any:
+        """Return a plugin; ``document`` is None where nothing is said of it. Raises BadConfiguration."""
+        ...
+
+
+def read(path: Path | None) -> dict[str, Object]:
+    """Return what a file says, by the names of plugins. Raises BadConfiguration."""
+    if path is None:
+        return {}
+    document = _load(path, "unable to read admission control configuration from")
+    version = document.get("apiVersion")
+    if document.get("kind") != _KIND or version not in _VERSIONS:
+        legacy = {_LEGACY[key]: document for key in _LEGACY if key in document}
+        if not document.get("kind") and legacy:
+            return legacy
+        raise _bad(_unregistered(document))
+    found: dict[str, Object] = {}
+    for number, entry in enumerate(document.get("plugins") or ()):
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+            raise _bad(f"plugins[{number}] has no name")
+        said = entry.get("configuration")
+        if said is None and entry.get("path"):
+            said = _load(
+                path.parent / entry["path"], f"couldn't open admission plugin {entry['name']} configuration"
+            )
+        if isinstance(said, dict):
+            found.setdefault(entry["name"], said)
+    return found
+
+
+def of_kind(document: Object | None, kind: str, *versions: str) -> Object:
+    """Return a plugin's part once its kind and version are known, an empty one for None.
+
+    Raises:
+        BadConfiguration: it is of another kind or version.
+    """
+    if document is None:
+        return {}
+    if document.get("kind") != kind or document.get("apiVersion") not in versions:
+        raise BadConfiguration(_unregistered(document), _KIND)
+    return document
+
+
+def _unregistered(document: Object) -> str:
+    kind, version = document.get("kind") or "", document.get("apiVersion") or ""
+    return f'no kind "{kind}" is registered for version "{version}"'
+
+
+def _load(path: Path, unreadable: str) -> Object:
+    try:
+        document = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise _bad(f'{unreadable} "{path}" [{error}]') from error
+    if not isinstance(document, dict):
+        raise _bad(f"{unreadable} \"{path}\" [Object 'Kind' is missing]")
+    return document
+
+
+def _bad(text: str) -> BadConfiguration:
+    return BadConfiguration(f"failed to read plugin config: {text}", _KIND)
