@@ -32,6 +32,7 @@ from tiphys.cmd.duration import DURATION
 from tiphys.cmd.loop import run as run_loop
 from tiphys.cmd.malloc import return_large_blocks
 from tiphys.storage.base import Store
+from tiphys.storage.keyspace import KEYS_ROOT
 from tiphys.wire import pki
 from tiphys.wire.server import Server, serve
 
@@ -40,10 +41,6 @@ _SWITCH_S = 0.0005
 """The store's writer asks for the interpreter after each statement: the usual 5 ms would hold up every commit
 beside a busy loop."""
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-_KEYS_ROOT = "/registry"
-"""Where keys begin (``Resource.storage_prefix``)."""
 HISTORY_S, HISTORY_MIB, ETCD_COMPACTION_S = 3600.0, 512, 300.0
 
 
@@ -80,11 +77,16 @@ def open_store(text: str, flags: Mapping[str, Any] | None = None) -> Store:
         from tiphys.storage.etcd_client import EtcdOptions
 
         options = EtcdOptions(flags.get("etcd_cafile"), flags.get("etcd_certfile"), flags.get("etcd_keyfile"))
-        root = "/" + (flags.get("etcd_prefix") or _KEYS_ROOT).strip("/")
+        root = "/" + (flags.get("etcd_prefix") or KEYS_ROOT).strip("/")
         every_s = flags.get("etcd_compaction_interval", ETCD_COMPACTION_S)
         try:
             return EtcdStore(
-                rest.split(","), root=root, base=_KEYS_ROOT, options=options, compact_every_s=every_s
+                rest.split(","),
+                root=root,
+                base=KEYS_ROOT,
+                options=options,
+                compact_every_s=every_s,
+                staged=flags.get("etcd_staged_snapshot"),
             )
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--etcd-servers") from error
@@ -265,13 +267,18 @@ async def run(flags: dict[str, Any]) -> None:
 @click.option("--etcd-cafile", type=_FILE)
 @click.option("--etcd-certfile", type=_FILE)
 @click.option("--etcd-keyfile", type=_FILE)
-@click.option("--etcd-prefix", default=_KEYS_ROOT, show_default=True, help="what keys in etcd begin with")
+@click.option("--etcd-prefix", default=KEYS_ROOT, show_default=True, help="what keys in etcd begin with")
 @click.option(
     "--etcd-compaction-interval",
     type=DURATION,
     default="5m",
     show_default=True,
     help="how often etcd's history is compacted; 0: never",
+)
+@click.option(
+    "--etcd-staged-snapshot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="a snapshot that is put back before serving, and removed then; there need not be one",
 )
 @click.option(
     "--history-age",

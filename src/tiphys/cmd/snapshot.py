@@ -1,35 +1,69 @@
 """``tiphys snapshot``: copy a cluster's objects to a file while it serves, and put them back.
 
-Works on the SQLite file itself (``storage.snapshot``); a cluster on etcd is pointed to etcd's own tool.
+Of a cluster on SQLite the file itself is copied (``storage.snapshot``), of one on etcd the keys are read and
+written (``storage.etcd_snapshot``). The files are of one kind: what was saved of one store can be put into
+the other.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import click
 
+from tiphys.apimachinery.clock import RealClock
 from tiphys.ctl import state
 from tiphys.ctl.layout import DEFAULT_NAME, Cluster, CtlError
+from tiphys.storage import etcd_snapshot
 from tiphys.storage.base import StoreError, StoreUnavailable
-from tiphys.storage.snapshot import Summary, look, save, stage
+from tiphys.storage.etcd import EtcdStore
+from tiphys.storage.keyspace import KEYS_ROOT
+from tiphys.storage.snapshot import Summary, check, look, save, stage, stage_at
 from tiphys.storage.sqlite_file import SqliteFile
 
 _STOP_S = 20.0
 _FILE = click.Path(dir_okay=False, path_type=Path)
+_STORE = "A store (PATH, sqlite:PATH or etcd:URL[,URL]) instead of a cluster's name."
 
 
-def _store_of(name: str) -> tuple[Path, Cluster]:
+def _cluster(name: str) -> Cluster:
     cluster = state.load(name)
     if cluster is None:
         raise click.ClickException(f"no cluster {name!r}")
-    if cluster.store != "sqlite":
-        raise click.ClickException(
-            f"cluster {name!r} keeps its objects in etcd, which has a tool of its own:\n"
-            f"  etcdctl --endpoints {cluster.etcd_url} snapshot save FILE\n"
-            f"  etcdctl snapshot restore FILE --data-dir DIR"
-        )
-    return cluster.folder / "store.db", cluster
+    return cluster
+
+
+def _place(cluster: Cluster | None, text: str) -> Path | list[str]:
+    """Return where objects are kept: a file, or the URLs of an etcd."""
+    if cluster is not None:
+        return [cluster.etcd_url] if cluster.store == "etcd" else cluster.folder / "store.db"
+    kind, colon, rest = text.partition(":")
+    if colon and kind == "etcd":
+        return rest.split(",")
+    return Path(rest if colon and kind == "sqlite" else text)
+
+
+@asynccontextmanager
+async def _etcd(urls: list[str]) -> AsyncIterator[EtcdStore]:
+    store = EtcdStore(urls, root=KEYS_ROOT, base=KEYS_ROOT, compact_every_s=0)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def _save_etcd(urls: list[str], file: Path) -> Summary:
+    async with _etcd(urls) as store:
+        return await etcd_snapshot.save(store, file, RealClock().now().timestamp())
+
+
+async def _put_back(file: Path, urls: list[str]) -> Summary:
+    async with _etcd(urls) as store:
+        return await etcd_snapshot.put_back(store, file, RealClock().now().timestamp())
 
 
 def _tell(did: str, found: Summary) -> None:
@@ -44,14 +78,15 @@ def snapshot() -> None:
 @snapshot.command("save", help="Copy the objects of a cluster to FILE. The cluster goes on serving.")
 @click.argument("file", type=_FILE)
 @click.option("--name", default=DEFAULT_NAME, show_default=True, help="Which cluster.")
-@click.option("--store", type=_FILE, help="A store's file, instead of a cluster's name.")
-def save_command(file: Path, name: str, store: Path | None) -> None:
-    source = store or _store_of(name)[0]
-    if not source.exists():
+@click.option("--store", default="", help=_STORE)
+def save_command(file: Path, name: str, store: str) -> None:
+    source = _place(None if store else _cluster(name), store)
+    if isinstance(source, Path) and not source.exists():
         raise click.ClickException(f"there is no store at {source}")
     try:
-        _tell(f"saved to {file}", save(source, file))
-    except StoreError as error:
+        found = save(source, file) if isinstance(source, Path) else asyncio.run(_save_etcd(source, file))
+        _tell(f"saved to {file}", found)
+    except (StoreError, ValueError) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -66,25 +101,42 @@ def status_command(file: Path) -> None:
 
 @snapshot.command(
     "restore",
-    help="Put the objects in FILE in the place of a cluster's; the old ones stay beside them as"
-    " store.db.before-restore. Resource versions jump forward, so clients list anew.",
+    help="Put the objects in FILE in the place of a cluster's. With SQLite the old ones stay beside them as"
+    " store.db.before-restore, and resource versions jump forward, so clients list anew; in etcd keys are"
+    " written like any others. No API server may use an etcd that is named with --store meanwhile.",
 )
 @click.argument("file", type=_FILE)
 @click.option("--name", default=DEFAULT_NAME, show_default=True, help="Which cluster, running or not.")
-@click.option("--store", type=_FILE, help="A store's file, instead of a cluster's name.")
-def restore_command(file: Path, name: str, store: Path | None) -> None:
-    target, cluster = (store, None) if store else _store_of(name)
+@click.option("--store", default="", help=_STORE)
+def restore_command(file: Path, name: str, store: str) -> None:
+    cluster = None if store else _cluster(name)
+    target = _place(cluster, store)
     try:
-        found = stage(file, target)
-        taken = _take(target)
-        if not taken and cluster is not None:
-            with state.lock(cluster.folder):
-                _end_api_server(cluster)
-    except (StoreError, CtlError) as error:
+        if cluster is not None:
+            found = _restore_cluster(file, cluster)
+        elif isinstance(target, Path):
+            found = stage(file, target)
+            if not _take(target):
+                click.echo(f"{target} is in use: the API server takes the snapshot when it starts next")
+        else:
+            check(file)
+            found = asyncio.run(_put_back(file, target))
+    except (StoreError, CtlError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     _tell(f"restored from {file}", found)
-    if not taken and cluster is None:
-        click.echo(f"{target} is in use: the API server takes the snapshot when it starts next")
+
+
+def _restore_cluster(file: Path, cluster: Cluster) -> Summary:
+    """Lay a snapshot down for the API server of a cluster and let it begin anew, if it runs."""
+    if cluster.store == "etcd":
+        found, taken = stage_at(file, cluster.staged_snapshot), False
+    else:
+        found = stage(file, cluster.folder / "store.db")
+        taken = _take(cluster.folder / "store.db")
+    if not taken:
+        with state.lock(cluster.folder):
+            _end_api_server(cluster)
+    return found
 
 
 def _end_api_server(cluster: Cluster) -> None:

@@ -105,6 +105,8 @@ def _apiserver(cluster: Cluster) -> Component:
             f"{name}={cluster.component_port(name)}" for name in ("controller-manager", "scheduler")
         ),
     }
+    if own_etcd:
+        flags["etcd-staged-snapshot"] = str(cluster.staged_snapshot)
     return Component("apiserver", "apiserver", _flags(flags), cluster.logs / "apiserver.log")
 
 

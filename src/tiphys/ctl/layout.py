@@ -113,6 +113,11 @@ class Cluster:
         return f"http://127.0.0.1:{_ETCD_PORT + 2 * self.index}"
 
     @property
+    def staged_snapshot(self) -> Path:
+        """What an API server on etcd puts back before it serves, if it is there."""
+        return self.folder / "etcd.restore"
+
+    @property
     def etcd_peer_url(self) -> str:
         return f"http://127.0.0.1:{_ETCD_PORT + 2 * self.index + 1}"
 

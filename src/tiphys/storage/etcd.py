@@ -13,8 +13,10 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any, Final
 
+from tiphys.apimachinery.clock import RealClock
 from tiphys.storage import etcd_wire as wire
 from tiphys.storage.base import (
     Compacted,
@@ -29,6 +31,7 @@ from tiphys.storage.base import (
     StoreUnavailable,
 )
 from tiphys.storage.etcd_client import EtcdClient, EtcdOptions, History, Unsure
+from tiphys.storage.etcd_snapshot import take_staged
 from tiphys.storage.etcd_watch import batches, between, compacted_at
 from tiphys.storage.feed import Feed, Subscriber
 
@@ -53,10 +56,12 @@ class EtcdStore:
         base: str = "",
         options: EtcdOptions | None = None,
         compact_every_s: float = _COMPACT_S,
+        staged: Path | None = None,
     ) -> None:
         self._client = EtcdClient(endpoints, options or EtcdOptions())
         self._keys = wire.Keys(root, base)
         self._compact_every_s = compact_every_s
+        self._staged = staged
         self._seen = 0
         self._losses = 0
         self._feed = Feed(self.history)
@@ -72,7 +77,10 @@ class EtcdStore:
     # -- life
 
     async def open(self) -> None:
-        """Find the cluster's revision and begin to follow it. Raises StoreUnavailable."""
+        """Find the cluster's revision and begin to follow it; put back what is staged.
+
+        Raises StoreUnavailable.
+        """
         self._client.open()
         try:
             self._seen = await self._present()
@@ -83,6 +91,12 @@ class EtcdStore:
         self._tasks = [loop.create_task(self._follow())]  # parent: close
         if self._compact_every_s:
             self._tasks.append(loop.create_task(self._compact_by_age()))  # parent: close
+        if self._staged is not None:
+            try:
+                await take_staged(self, self._staged, RealClock().now().timestamp())
+            except StoreError:
+                await self.close()
+                raise
 
     async def close(self) -> None:
         """End watches, stop following. Idempotent."""
@@ -376,6 +390,11 @@ class EtcdStore:
         """Return a lease; etcd deletes its keys when it runs out. Raises StoreUnavailable."""
         granted = await self._client.call(wire.LEASE_GRANT, wire.request(wire.LEASE_GRANT, TTL=ttl_s))
         return int(granted.ID)
+
+    async def lease_left_s(self, lease: int) -> int:
+        """Return for how long a lease still holds; 0 or less: it is over. Raises StoreUnavailable."""
+        found = await self._client.call(wire.LEASE_LEFT, wire.request(wire.LEASE_LEFT, ID=lease))
+        return int(found.TTL)
 
     async def revoke_lease(self, lease: int) -> None:
         """End a lease now: its keys are deleted. Raises StoreUnavailable."""

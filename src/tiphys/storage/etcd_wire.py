@@ -21,6 +21,7 @@ TXN: Final = "/etcdserverpb.KV/Txn"
 COMPACT: Final = "/etcdserverpb.KV/Compact"
 WATCH: Final = "/etcdserverpb.Watch/Watch"
 LEASE_GRANT: Final = "/etcdserverpb.Lease/LeaseGrant"
+LEASE_LEFT: Final = "/etcdserverpb.Lease/LeaseTimeToLive"
 LEASE_REVOKE: Final = "/etcdserverpb.Lease/LeaseRevoke"
 
 _ALL: Final = b"\0"

@@ -15,6 +15,9 @@ from tiphys.storage.base import CompareFailed, Delete, Event, Put, RangeResult, 
 FIRST_REVISION = 1
 """Of an empty store, as in etcd: the first write makes revision 2."""
 
+KEYS_ROOT = "/registry"
+"""What the keys of an API server begin with."""
+
 MAX_WRITES = 4096
 """In one transaction."""
 

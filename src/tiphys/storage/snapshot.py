@@ -7,6 +7,8 @@ the new one.
 
 A restored store goes on at a revision that nobody has seen, with all history before it compacted: a
 resourceVersion that a client remembers never means two things.
+
+Other stores write and read the same files record by record (``drafted``, ``read``; see ``etcd_snapshot``).
 """
 
 from __future__ import annotations
@@ -14,13 +16,15 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from contextlib import closing, suppress
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tiphys.storage import sqlite_upkeep as upkeep
-from tiphys.storage.base import StoreError
+from tiphys.storage.base import Record, StoreError
 from tiphys.storage.check import check_file
 from tiphys.storage.keyspace import FIRST_REVISION, MAX_WRITES
 
@@ -30,6 +34,11 @@ LEAP: Final = 1_000_000_000
 _BESIDE: Final = ("-wal", "-shm")
 _COUNT: Final = (
     "SELECT count(*) FROM log JOIN (SELECT max(id) AS id FROM log GROUP BY key) USING (id) WHERE deleted = 0"
+)
+
+_LIVE: Final = (
+    "SELECT key, value, id, create_rev, lease FROM log JOIN (SELECT max(id) AS id FROM log GROUP BY key)"
+    " USING (id) WHERE deleted = 0 ORDER BY key"
 )
 
 
@@ -46,26 +55,75 @@ class Summary:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """All that is alive in a snapshot, and until when leases hold (seconds since 1970)."""
+
+    records: list[Record]
+    leases: dict[int, float]
+
+
+class Draft:
+    """A snapshot in the making: records come in any order."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._slots: Counter[int] = Counter()
+
+    def add(self, records: Iterable[Record]) -> None:
+        for record in records:
+            revision = record.mod_revision
+            id_ = revision * MAX_WRITES + self._slots[revision]
+            self._slots[revision] += 1
+            row = (id_, record.key, record.create_revision, 0, 0, record.lease, record.value)
+            self._connection.execute("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+    def add_lease(self, lease: int, expires_at: float) -> None:
+        self._connection.execute("INSERT INTO leases VALUES (?, ?)", (lease, expires_at))
+
+
+@contextmanager
+def drafted(target: Path, revision: int) -> Iterator[Draft]:
+    """Make a snapshot of what was alive at ``revision``; it appears whole, at the end, or not at all.
+
+    Raises SnapshotError.
+    """
+    with _appearing(target, "the store") as draft, closing(sqlite3.connect(draft)) as connection:
+        upkeep.leap(connection, revision)
+        yield Draft(connection)
+        connection.commit()
+
+
 def save(store: Path, target: Path) -> Summary:
     """Copy the store as it is at this moment to ``target``, which appears whole or not at all.
 
     Raises SnapshotError.
     """
+    with (
+        _appearing(target, str(store)) as draft,
+        closing(_reading(store)) as source,
+        closing(sqlite3.connect(draft)) as copy,
+    ):
+        source.backup(copy)  # in one go: a copy in parts begins anew with every write in between
+        copy.execute("PRAGMA journal_mode = DELETE")  # all of it in the one file
+    return look(target)
+
+
+@contextmanager
+def _appearing(target: Path, of: str) -> Iterator[Path]:
+    """Yield where to write a snapshot, which gets its name once it is whole. Raises SnapshotError."""
     draft = target.with_name(f"{target.name}.part")
     try:
         draft.unlink(missing_ok=True)
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        with closing(_reading(store)) as source, closing(sqlite3.connect(draft)) as copy:
-            source.backup(copy)  # in one go: a copy in parts begins anew with every write in between
-            copy.execute("PRAGMA journal_mode = DELETE")  # all of it in the one file
-        summary = look(draft)
+        yield draft
+        look(draft)
         _settle(draft, target)
     except (sqlite3.Error, OSError) as error:
-        raise SnapshotError(f"cannot save {store} to {target}: {_reason(error)}") from error
+        raise SnapshotError(f"cannot save {of} to {target}: {_reason(error)}") from error
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
-    return summary
 
 
 def look(file: Path) -> Summary:
@@ -79,21 +137,43 @@ def look(file: Path) -> Summary:
         raise SnapshotError(f"{file} is no snapshot of a store: {_reason(error)}") from error
 
 
+def read(file: Path) -> Contents:
+    """Return what is alive in a snapshot. Raises SnapshotError."""
+    check(file)
+    with closing(_reading(file)) as connection:
+        records = [
+            Record(key, value, id_ // MAX_WRITES, created, lease)
+            for key, value, id_, created, lease in connection.execute(_LIVE)
+        ]
+        return Contents(records, dict(connection.execute("SELECT id, expires_at FROM leases")))
+
+
+def check(file: Path) -> Summary:
+    """Return what a snapshot holds after reading all of it. Raises SnapshotError: it is damaged."""
+    summary = look(file)
+    faults = check_file(file)
+    if faults:
+        raise SnapshotError(f"{file} is damaged: {faults[0]}")
+    return summary
+
+
 def stage(file: Path, store: Path) -> Summary:
     """Check a snapshot and lay it beside ``store``: it takes the store's place when that is opened next.
 
     Raises SnapshotError.
     """
-    summary = look(file)
-    faults = check_file(file)
-    if faults:
-        raise SnapshotError(f"{file} is damaged: {faults[0]}")
-    draft = _staged(store).with_name(f"{_staged(store).name}.part")
+    return stage_at(file, _staged(store))
+
+
+def stage_at(file: Path, staged: Path) -> Summary:
+    """Check a snapshot and copy it to where somebody looks for it. Raises SnapshotError."""
+    summary = check(file)
+    draft = staged.with_name(f"{staged.name}.part")
     try:
-        store.parent.mkdir(parents=True, exist_ok=True)
+        staged.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, draft)
         draft.chmod(0o600)
-        _settle(draft, _staged(store))
+        _settle(draft, staged)
     except OSError as error:
         raise SnapshotError(f"cannot write {draft}: {_reason(error)}") from error
     return summary
