@@ -16,6 +16,7 @@ from tiphys.apis import meta_validation
 from tiphys.apis.admissionregistration import kinds as admissionregistration
 from tiphys.apis.apiextensions import kinds as apiextensions
 from tiphys.apis.apiregistration import kinds as apiregistration
+from tiphys.apis.apiserverinternal import kinds as apiserverinternal
 from tiphys.apis.apps import kinds as apps
 from tiphys.apis.autoscaling import kinds as autoscaling
 from tiphys.apis.batch import kinds as batch
@@ -31,6 +32,7 @@ from tiphys.apis.rbac import kinds as rbac
 from tiphys.apis.resource import kinds as resource
 from tiphys.apis.scheduling import kinds as scheduling
 from tiphys.apis.storage import kinds as storage
+from tiphys.apis.storagemigration import kinds as storagemigration
 from tiphys.apis.strategy import Strategy
 
 GROUPS: tuple[ModuleType, ...] = (
@@ -52,6 +54,8 @@ GROUPS: tuple[ModuleType, ...] = (
     admissionregistration,
     flowcontrol,
     resource,
+    storagemigration,
+    apiserverinternal,
 )
 
 STRATEGIES: tuple[Strategy, ...] = tuple(strategy for group in GROUPS for strategy in group.STRATEGIES)

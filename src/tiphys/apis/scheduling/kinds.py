@@ -6,6 +6,7 @@ from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import forbidden, immutable
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.defaulting import fill_optional, peek
+from tiphys.apis.scheduling import workloads
 from tiphys.apis.strategy import Strategy
 from tiphys.apis.value_validation import one_of
 
@@ -60,4 +61,5 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate_update=validate_priority_class_update,
         has_generation=True,
     ),
+    *workloads.STRATEGIES,
 )

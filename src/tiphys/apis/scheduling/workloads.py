@@ -1,0 +1,175 @@
+"""Rules of Workloads and PodGroups: which pods are scheduled together, and how.
+
+Upstream generates these rules (nothing that stays is asked about again); what is behind gates that v1.36 has
+off is dropped: where groups go, the claims they share, who is preempted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tiphys.apimachinery import names
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.field_errors import (
+    Struct,
+    duplicate,
+    immutable,
+    invalid,
+    invalid_all,
+    required,
+    too_many,
+)
+from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apis.defaulting import each, peek
+from tiphys.apis.strategy import Strategy
+
+_GATED = ("schedulingConstraints", "resourceClaims", "disruptionMode", "priorityClassName", "priority")
+_TEMPLATES_MAX = 8
+
+Check = Callable[[str], list[str]]
+
+
+def _named(value: object, path: str, check: Check) -> list[FieldError]:
+    return invalid_all(path, value, check(str(value))) if value else [required(path)]
+
+
+def _one_member(obj: Object, path: str, *members: str) -> list[FieldError]:
+    """Exactly one of these is there."""
+    given = [f"`{name}`" for name in members if obj.get(name) is not None]
+    listed = ", ".join(f"`{name}`" for name in members)
+    if len(given) > 1:
+        return [invalid(path, f"{{{', '.join(given)}}}", f"must specify exactly one of: {listed}")]
+    return [] if given else [invalid(path, "", f"must specify one of: {listed}")]
+
+
+def _policy(policy: Object, path: str) -> list[FieldError]:
+    faults, gang = _one_member(policy, path, "basic", "gang"), policy.get("gang")
+    if not isinstance(gang, dict):
+        return faults
+    count, at = gang.get("minCount") or 0, f"{path}.gang.minCount"
+    if not count:
+        faults.append(required(at))
+    elif count < 1:
+        faults.append(invalid(at, count, "must be greater than or equal to 1"))
+    return faults
+
+
+def _drop(owner: Object, before: Object) -> None:
+    for key in _GATED:
+        if before.get(key) in (None, "", []):
+            owner.pop(key, None)
+
+
+def prepare_workload(obj: Object) -> None:
+    """A new Workload has nothing of what is behind a gate."""
+    for template in each(obj, "spec", "podGroupTemplates"):
+        _drop(template, {})
+
+
+def prepare_workload_update(new: Object, old: Object) -> None:
+    """Nothing behind a gate comes that was not there."""
+    before = {template.get("name"): template for template in each(old, "spec", "podGroupTemplates")}
+    for template in each(new, "spec", "podGroupTemplates"):
+        _drop(template, before.get(template.get("name")) or {})
+
+
+def validate_workload(obj: Object) -> list[FieldError]:
+    """Return every fault of a Workload."""
+    spec = peek(obj, "spec")
+    faults = _controller(spec.get("controllerRef"), "spec.controllerRef")
+    templates, path = list(each(spec, "podGroupTemplates")), "spec.podGroupTemplates"
+    if not templates:
+        return [*faults, required(path)]
+    if len(templates) > _TEMPLATES_MAX:
+        return [*faults, too_many(path, len(templates), _TEMPLATES_MAX)]
+    seen: set[str] = set()
+    for index, template in enumerate(templates):
+        name = str(template.get("name") or "")
+        if name in seen:
+            faults.append(duplicate(f"{path}[{index}]", template))
+        seen.add(name)
+    for index, template in enumerate(templates):
+        faults += _named(template.get("name"), f"{path}[{index}].name", names.is_dns1123_label)
+        faults += _policy(peek(template, "schedulingPolicy"), f"{path}[{index}].schedulingPolicy")
+    return faults
+
+
+def _controller(reference: Object | None, path: str) -> list[FieldError]:
+    if not isinstance(reference, dict):
+        return []
+    group, faults = reference.get("apiGroup"), list[FieldError]()
+    if group:
+        faults += invalid_all(f"{path}.apiGroup", group, names.is_dns1123_subdomain(group))
+    for key in ("kind", "name"):
+        faults += _named(reference.get(key), f"{path}.{key}", names.is_path_segment_name)
+    return faults
+
+
+def validate_workload_update(new: Object, old: Object) -> list[FieldError]:
+    """Return every fault of replacing a Workload: it stays what it is."""
+    spec, before = peek(new, "spec"), peek(old, "spec")
+    return [
+        fault
+        for key in ("controllerRef", "podGroupTemplates")
+        for fault in immutable(f"spec.{key}", spec.get(key), before.get(key))
+    ]
+
+
+def prepare_pod_group(obj: Object) -> None:
+    """A new PodGroup has nothing of what is behind a gate."""
+    _drop(peek(obj, "spec"), {})
+
+
+def prepare_pod_group_update(new: Object, old: Object) -> None:
+    """Nothing behind a gate comes that was not there."""
+    _drop(peek(new, "spec"), peek(old, "spec"))
+
+
+def validate_pod_group(obj: Object) -> list[FieldError]:
+    """Return every fault of a PodGroup."""
+    spec, path = peek(obj, "spec"), "spec.podGroupTemplateRef"
+    reference, faults = spec.get("podGroupTemplateRef"), list[FieldError]()
+    if isinstance(reference, dict):
+        faults += _one_member(reference, path, "workload")
+        workload = reference.get("workload")
+        if isinstance(workload, dict):
+            at = f"{path}.workload"
+            faults += _named(workload.get("workloadName"), f"{at}.workloadName", names.is_dns1123_subdomain)
+            name = workload.get("podGroupTemplateName")
+            faults += _named(name, f"{at}.podGroupTemplateName", names.is_dns1123_label)
+    return faults + _policy(peek(spec, "schedulingPolicy"), "spec.schedulingPolicy")
+
+
+def validate_pod_group_update(new: Object, old: Object) -> list[FieldError]:
+    """Return every fault of replacing a PodGroup: it stays what it is."""
+    spec, before = peek(new, "spec"), peek(old, "spec")
+    now, then = (one.get("podGroupTemplateRef") for one in (spec, before))
+    faults = immutable("spec.podGroupTemplateRef", _shown(now), _shown(then))
+    key = "schedulingPolicy"
+    return faults + immutable(f"spec.{key}", spec.get(key) or {}, before.get(key) or {})
+
+
+def _shown(reference: Object | None) -> Struct | None:
+    if not reference:
+        return None
+    workload = peek(reference, "workload")
+    keys = ("workloadName", "podGroupTemplateName")
+    return Struct(workload=Struct({key: workload.get(key) or "" for key in keys}))
+
+
+STRATEGIES: tuple[Strategy, ...] = (
+    Strategy(
+        GVK("scheduling.k8s.io", "v1alpha2", "Workload"),
+        prepare_create=prepare_workload,
+        prepare_update=prepare_workload_update,
+        validate=validate_workload,
+        validate_update=validate_workload_update,
+    ),
+    Strategy(
+        GVK("scheduling.k8s.io", "v1alpha2", "PodGroup"),
+        prepare_create=prepare_pod_group,
+        prepare_update=prepare_pod_group_update,
+        validate=validate_pod_group,
+        validate_update=validate_pod_group_update,
+    ),
+)
