@@ -56,8 +56,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "kubelet"))
 from fake_cri import FakeRuntime
 from fake_node import NoCgroups
 
-pytestmark = pytest.mark.slow
-
 JOINING = "system:bootstrappers:kubeadm:default-node-token"
 LABELS = {"a": "b"}
 SELECTOR = {"matchLabels": LABELS}
