@@ -50,6 +50,8 @@ class Chain:
     ) -> None:  # fmt: skip
         self._backend = backend
         self._auditor = auditor
+        self._impersonation = impersonation.Impersonation()
+        metrics.sources.append(self._impersonation.collect)
         self._attempts = attempts or Attempts()
         self._gate, self._flights = traffic.gate, traffic.flights
         self._nonresource = nonresource
@@ -130,9 +132,11 @@ class Chain:
         if self._auditor is not None:
             self._auditor.begin(request, info, user, self._audit_id(request))
         if impersonation.wanted(request.headers):
-            user = await impersonation.impersonate(user, request.headers, backend.authorizer)
+            user, bound = await self._impersonation.impersonate(
+                user, request.headers, info, backend.authorizer
+            )
             if self._auditor is not None:
-                self._auditor.impersonated(request, user)
+                self._auditor.impersonated(request, user, bound)
         request.scope["user"] = user
         if is_long_running(info) and info.verb != "watch":
             return await self._dispatch(request, info, user)

@@ -113,6 +113,8 @@ async def send(
         raise ConnectFailed(f"dial tcp {host}:{port}: {reason}") from error
     try:
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in pairs)]
+        if any("\r" in line or "\n" in line for line in lines):
+            raise ConnectionError("a line break in a request's head")
         if "host" not in {name.lower() for name, _ in pairs}:
             lines.append(f"Host: {host}:{port}")
         if body or method in ("POST", "PUT", "PATCH"):

@@ -28,6 +28,47 @@ class ByteStream(Protocol):
         ...
 
 
+class RepeatedHeaders(dict[str, str]):
+    """Headers some of which came several times; ``each`` has their values apart."""
+
+    __slots__ = ("each",)
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__(headers)
+        self.each: dict[str, list[str]] = {}
+
+    def repeat(self, name: str, value: str) -> None:
+        """Add one more value of a header that is there."""
+        self.each.setdefault(name, [self[name]]).append(value)
+        self[name] = f"{self[name]}, {value}"
+
+
+def values_of(headers: Mapping[str, str], name: str) -> list[str]:
+    """Return a header's values as they were sent: one that has a comma in it is still one.
+
+    Who somebody is must be read by this: a group may be called ``a, b``. Text is UTF-8 where it can be.
+    """
+    if name not in headers:
+        return []
+    apart = headers.each.get(name) if isinstance(headers, RepeatedHeaders) else None
+    return [_text(value) for value in apart or (headers[name],)]
+
+
+def _text(value: str) -> str:
+    """Read as UTF-8 what the wire took for Latin-1."""
+    if value.isascii():
+        return value
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
+
+
+def wire_text(text: str) -> str:
+    """Return what a header must hold for ``values_of`` to read this text."""
+    return text if text.isascii() else text.encode().decode("latin-1")
+
+
 @dataclass(slots=True)
 class Request:
     """One HTTP request, body read whole (the server refuses bodies over its limit with 413)."""
@@ -37,7 +78,7 @@ class Request:
     """Percent-decoded path."""
     raw_query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Lower-case names; repeated ones joined with ``, ``."""
+    """Lower-case names; repeated ones joined with ``, `` (``values_of`` has them apart)."""
     body: bytes = b""
     peer_address: str = ""
     peer_certificate: bytes | None = None

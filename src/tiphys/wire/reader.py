@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import httptools
 
 from tiphys.wire import http1
-from tiphys.wire.message import AtOnce, Handler, Request, RequestLine, Response
+from tiphys.wire.message import AtOnce, Handler, RepeatedHeaders, Request, RequestLine, Response
 
 MAX_HELD_BYTES: Final = 64 * 1024
 
@@ -195,7 +195,13 @@ class RequestReader:
         key = http1.header_name(name)
         text = value.decode("latin-1") if value else ""
         headers = self._headers
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        if key not in headers:
+            headers[key] = text
+        elif isinstance(headers, RepeatedHeaders):
+            headers.repeat(key, text)
+        else:
+            self._headers = again = RepeatedHeaders(headers)
+            again.repeat(key, text)
         self._head_bytes += len(name) + len(text) + 4
         if self._head_bytes > self._owner.max_header_bytes:
             self._refuse(http1.plain_response(431, "431 Request Header Fields Too Large"))

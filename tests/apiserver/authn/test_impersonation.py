@@ -1,111 +1,278 @@
-"""Speaking as another: which rights are asked for, and who comes of it."""
+"""Speaking as another: which rights are asked for, in which way, and who comes of it."""
 # ruff: noqa: E501
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tiphys.apimachinery.errors import InternalError
-from tiphys.apiserver.authn.impersonation import impersonate
+from tiphys.apimachinery.errors import BadRequest, Forbidden
+from tiphys.apiserver.authn.impersonation import Impersonation, read
 from tiphys.apiserver.authn.user import User
-from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.authz.attributes import Decision
+from tiphys.apiserver.requestinfo import RequestInfo, parse
+from tiphys.wire.message import RepeatedHeaders
 
 REAL = User("root")
+LIST = parse("GET", "/api/v1/namespaces/ns/pods")
+GROUP = "authentication.k8s.io"
+Question = tuple[str, ...]
 
 
 class Asked:
-    """Lets everything through and writes it down."""
+    """Writes down what is asked, and allows what a test says."""
 
-    def __init__(self) -> None:
-        self.questions: list[tuple[str, ...]] = []
+    def __init__(self, allows: Callable[[RequestInfo], bool]) -> None:
+        self.allows = allows
+        self.questions: list[Question] = []
+        self.users: list[User] = []
 
-    async def require(self, user: User, info: RequestInfo) -> None:
-        assert (user, info.verb) == (REAL, "impersonate")
-        parts = (info.group, info.namespace, info.resource, info.subresource, info.name)
+    async def decide(self, user: User, info: RequestInfo) -> Decision:
+        self.users.append(user)
+        parts = (info.verb, info.group, info.namespace, info.resource, info.subresource, info.name)
         self.questions.append(tuple(part for part in parts if part))
+        return Decision(allowed=self.allows(info))
+
+
+def headers(*pairs: tuple[str, str]) -> dict[str, str]:
+    """Headers as the wire has them, some of them sent several times."""
+    found = RepeatedHeaders({})
+    for name, value in pairs:
+        if name in found:
+            found.repeat(name, value)
+        else:
+            found[name] = value
+    return found
+
+
+def legacy(info: RequestInfo) -> bool:
+    return info.verb == "impersonate"
+
+
+def constrained(info: RequestInfo) -> bool:
+    return info.verb.startswith("impersonate")
 
 
 AUTHENTICATED = "system:authenticated"
-CASES: dict[str, tuple[dict[str, str], list[tuple[str, ...]], dict[str, Any]]] = {
-    "user": ({"impersonate-user": "bob"}, [("users", "bob")], {"username": "bob", "groups": [AUTHENTICATED]}),
-    "groups": (
-        {"impersonate-user": "bob", "impersonate-group": "x, cn=a,ou=b"},
-        [("users", "bob"), ("groups", "x"), ("groups", "cn=a,ou=b")],
-        {"username": "bob", "groups": ["x", "cn=a,ou=b", AUTHENTICATED]},
+NAME = "impersonate-user"
+LEGACY: dict[str, tuple[dict[str, str], list[Question], dict[str, Any]]] = {
+    "user": (headers((NAME, "bob")), [("users", "bob")], {"username": "bob", "groups": [AUTHENTICATED]}),
+    "groups, one with a comma": (
+        headers((NAME, "bob"), ("impersonate-group", "x"), ("impersonate-group", "cn=a, ou=b")),
+        [("users", "bob"), ("groups", "x"), ("groups", "cn=a, ou=b")],
+        {"username": "bob", "groups": ["x", "cn=a, ou=b", AUTHENTICATED]},
+    ),
+    "the first of two names": (
+        headers((NAME, "bob"), (NAME, "eve")), [("users", "bob")], {"username": "bob", "groups": [AUTHENTICATED]},
     ),
     "service account": (
-        {"impersonate-user": "system:serviceaccount:a:b"},
+        headers((NAME, "system:serviceaccount:a:b")),
         [("a", "serviceaccounts", "b")],
         {"username": "system:serviceaccount:a:b",
          "groups": ["system:serviceaccounts", "system:serviceaccounts:a", AUTHENTICATED]},
     ),
     "no service account after all": (
-        {"impersonate-user": "system:serviceaccount:a"},
+        headers((NAME, "system:serviceaccount:a")),
         [("users", "system:serviceaccount:a")],
         {"username": "system:serviceaccount:a", "groups": [AUTHENTICATED]},
     ),
+    "a node is a user like others": (
+        headers((NAME, "system:node:n")), [("users", "system:node:n")],
+        {"username": "system:node:n", "groups": [AUTHENTICATED]},
+    ),
     "anonymous": (
-        {"impersonate-user": "system:anonymous"},
+        headers((NAME, "system:anonymous")),
         [("users", "system:anonymous")],
         {"username": "system:anonymous", "groups": ["system:unauthenticated"]},
     ),
     "unauthenticated": (
-        {"impersonate-user": "bob", "impersonate-group": "system:unauthenticated"},
+        headers((NAME, "bob"), ("impersonate-group", "system:unauthenticated")),
         [("users", "bob"), ("groups", "system:unauthenticated")],
         {"username": "bob", "groups": ["system:unauthenticated"]},
     ),
+    "masters": (
+        headers((NAME, "bob"), ("impersonate-group", "system:masters")),
+        [("users", "bob"), ("groups", "system:masters")],
+        {"username": "bob", "groups": ["system:masters", AUTHENTICATED]},
+    ),
     "everything": (
-        {"impersonate-user": "bob", "impersonate-uid": "7", "impersonate-extra-acme.com%2fx": "1, 2"},
-        [("users", "bob"), ("authentication.k8s.io", "userextras", "acme.com/x", "1"),
-         ("authentication.k8s.io", "userextras", "acme.com/x", "2"), ("authentication.k8s.io", "uids", "7")],
+        headers((NAME, "bob"), ("impersonate-uid", "7"), ("impersonate-extra-acme.com%2fx", "1"), ("impersonate-extra-acme.com%2fx", "2")),
+        [("users", "bob"), (GROUP, "uids", "7"), (GROUP, "userextras", "acme.com/x", "1"),
+         (GROUP, "userextras", "acme.com/x", "2")],
         {"username": "bob", "uid": "7", "groups": [AUTHENTICATED], "extra": {"acme.com/x": ["1", "2"]}},
     ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("headers", "questions", "want"), CASES.values(), ids=CASES)
-async def test_who_comes_of_it(
-    headers: dict[str, str], questions: list[tuple[str, ...]], want: dict[str, Any]
+@pytest.mark.parametrize(("sent", "questions", "want"), LEGACY.values(), ids=LEGACY)
+async def test_the_older_way(sent: dict[str, str], questions: list[Question], want: dict[str, Any]) -> None:
+    asked = Asked(legacy)
+    user, bound = await Impersonation().impersonate(REAL, sent, LIST, asked)
+    assert (user.to_info(), bound) == (want, "")
+    assert [one[1:] for one in asked.questions if one[0] == "impersonate"] == questions
+
+
+ACCOUNT = User("system:serviceaccount:kube-system:agent", extra=(
+    ("authentication.kubernetes.io/node-name", ("n1",)), ("authentication.kubernetes.io/pod-name", ("p",)),
+))  # fmt: skip
+MANY = [("impersonate-group", f"g{number}") for number in range(4)]
+CONSTRAINED: dict[str, tuple[User, dict[str, str], str, list[Question], dict[str, Any]]] = {
+    "user": (
+        REAL, headers((NAME, "bob")), "user-info", [(GROUP, "users", "bob")],
+        {"username": "bob", "groups": [AUTHENTICATED]},
+    ),
+    "groups, uid and extra": (
+        REAL,
+        headers((NAME, "bob"), ("impersonate-uid", "7"), ("impersonate-group", "x"), ("impersonate-extra-a.b%2fc", "1")),
+        "user-info",
+        [(GROUP, "users", "bob"), (GROUP, "uids", "7"), (GROUP, "groups", "x"),
+         (GROUP, "userextras", "a.b/c", "1")],
+        {"username": "bob", "uid": "7", "groups": ["x", AUTHENTICATED], "extra": {"a.b/c": ["1"]}},
+    ),
+    "many groups are asked for at once": (
+        REAL, headers((NAME, "bob"), *MANY), "user-info", [(GROUP, "users", "bob"), (GROUP, "groups", "*")],
+        {"username": "bob", "groups": ["g0", "g1", "g2", "g3", AUTHENTICATED]},
+    ),
+    "many extras": (
+        REAL, headers((NAME, "bob"), *[("impersonate-extra-a.b%2fc", str(number)) for number in range(4)]),
+        "user-info", [(GROUP, "users", "bob"), (GROUP, "userextras", "*", "*")],
+        {"username": "bob", "groups": [AUTHENTICATED], "extra": {"a.b/c": ["0", "1", "2", "3"]}},
+    ),
+    "service account": (
+        REAL, headers((NAME, "system:serviceaccount:a:b")), "serviceaccount",
+        [(GROUP, "a", "serviceaccounts", "b")],
+        {"username": "system:serviceaccount:a:b",
+         "groups": ["system:serviceaccounts", "system:serviceaccounts:a", AUTHENTICATED]},
+    ),
+    "any node": (
+        REAL, headers((NAME, "system:node:n1")), "arbitrary-node", [(GROUP, "nodes", "n1")],
+        {"username": "system:node:n1", "groups": ["system:nodes", AUTHENTICATED]},
+    ),
+    "the node that an account runs on": (
+        ACCOUNT, headers((NAME, "system:node:n1")), "associated-node", [(GROUP, "nodes", "*")],
+        {"username": "system:node:n1", "groups": ["system:nodes", AUTHENTICATED]},
+    ),
+    "another node": (
+        ACCOUNT, headers((NAME, "system:node:n2")), "arbitrary-node", [(GROUP, "nodes", "n2")],
+        {"username": "system:node:n2", "groups": ["system:nodes", AUTHENTICATED]},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("real", "sent", "mode", "questions", "want"), CONSTRAINED.values(), ids=CONSTRAINED)
+async def test_bounded_ways(
+    real: User, sent: dict[str, str], mode: str, questions: list[Question], want: dict[str, Any]
 ) -> None:
-    asked = Asked()
-    assert (await impersonate(REAL, headers, asked)).to_info() == want
-    assert asked.questions == questions
+    asked = Asked(constrained)
+    user, bound = await Impersonation().impersonate(real, sent, LIST, asked)
+    assert (user.to_info(), bound) == (want, f"impersonate:{mode}")
+    first, *rest = asked.questions
+    assert first == (f"impersonate-on:{mode}:list", "ns", "pods")
+    assert rest == [(f"impersonate:{mode}", *question) for question in questions]
 
 
-@pytest.mark.parametrize(
-    ("headers", "text"),
-    [
-        ({"impersonate-group": "x"}, "requested [{Group  x    }] without impersonating a user"),
-        ({"impersonate-uid": "7"}, "requested [{UID  7  authentication.k8s.io/v1  }] without impersonating a user"),
-        ({"impersonate-extra-k": "v"},
-         "requested [{UserExtra  v  authentication.k8s.io/v1  k}] without impersonating a user"),
-    ],
-)  # fmt: skip
-async def test_nobody_to_be(headers: dict[str, str], text: str) -> None:
-    with pytest.raises(InternalError) as caught:
-        await impersonate(REAL, headers, Asked())
+async def test_an_account_on_its_node_is_asked_about_without_what_names_the_node() -> None:
+    asked = Asked(constrained)
+    await Impersonation().impersonate(ACCOUNT, headers((NAME, "system:node:n1")), LIST, asked)
+    keys = ("authentication.kubernetes.io/node-name", "authentication.kubernetes.io/pod-name")
+    told = (("authentication.kubernetes.io/associated-node-keys", keys),)
+    assert {user.extra for user in asked.users} == {told}
+
+
+REFUSED: dict[str, tuple[dict[str, str], str]] = {
+    "masters": (
+        headers((NAME, "bob"), ("impersonate-group", "system:masters")),
+        'groups.authentication.k8s.io "system:masters" is forbidden: User "root" cannot impersonate:user-info resource "groups" in API group "authentication.k8s.io" at the cluster scope: impersonating the system:masters group is not allowed',
+    ),
+    "a group without a name": (
+        headers((NAME, "bob"), ("impersonate-group", "")),
+        'groups.authentication.k8s.io is forbidden: User "root" cannot impersonate:user-info resource "groups" in API group "authentication.k8s.io" at the cluster scope: impersonating the empty string group is not allowed',
+    ),
+    "an extra of no domain": (
+        headers((NAME, "bob"), ("impersonate-extra-scopes", "x")),
+        'userextras.authentication.k8s.io is forbidden: User "root" cannot impersonate:user-info resource "userextras" in API group "authentication.k8s.io" at the cluster scope: impersonating an invalid key in extra is not allowed: extra.key: Invalid value: "scopes": must be a domain-prefixed path (such as "acme.io/foo")',
+    ),
+    "an extra without a value": (
+        headers((NAME, "bob"), ("impersonate-extra-a.b%2fc", "")),
+        'userextras.authentication.k8s.io is forbidden: User "root" cannot impersonate:user-info resource "userextras" in API group "authentication.k8s.io" at the cluster scope: impersonating the empty string value in extra is not allowed',
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("sent", "text"), REFUSED.values(), ids=REFUSED)
+async def test_what_is_never_taken_on_by_a_bounded_right(sent: dict[str, str], text: str) -> None:
+    asked = Asked(lambda info: info.verb != "impersonate")
+    with pytest.raises(Forbidden) as caught:
+        await Impersonation().impersonate(REAL, sent, LIST, asked)
     assert caught.value.message == text
 
 
-async def test_each_thing_needs_a_right(api: Any) -> None:
-    role = {"metadata": {"name": "i"}, "rules": [
-        {"apiGroups": [""], "resources": ["users"], "resourceNames": ["bob"], "verbs": ["impersonate"]},
-        {"apiGroups": ["authentication.k8s.io"], "resources": ["userextras/scopes"], "resourceNames": ["view"], "verbs": ["impersonate"]},
-    ]}  # fmt: skip
-    rbac = "/apis/rbac.authorization.k8s.io/v1"
-    await api.create(f"{rbac}/clusterroles", role)
-    await api.create(f"{rbac}/clusterrolebindings", {
+async def test_nodes_and_accounts_are_taken_on_alone() -> None:
+    """With a group beside it no bounded way is left, and the older one is asked for."""
+    for name in ("system:node:n1", "system:serviceaccount:a:b"):
+        asked = Asked(lambda info: False)
+        with pytest.raises(Forbidden):
+            await Impersonation().impersonate(
+                REAL, headers((NAME, name), ("impersonate-group", "x")), LIST, asked
+            )
+        assert [question[0] for question in asked.questions] == ["impersonate"]
+
+
+async def test_the_way_that_worked_is_tried_first() -> None:
+    ways, asked = Impersonation(), Asked(legacy)
+    sent = headers((NAME, "bob"))
+    await ways.impersonate(REAL, sent, LIST, asked)
+    assert [question[0] for question in asked.questions] == ["impersonate-on:user-info:list", "impersonate"]
+    asked.questions.clear()
+    await ways.impersonate(REAL, sent, LIST, asked)
+    assert [question[0] for question in asked.questions] == ["impersonate"]
+    (family,) = ways.collect()
+    counts = {tuple(sample.labels.values()): sample.value for sample in family.samples}
+    assert counts == {("user-info", "denied"): 1, ("legacy", "allowed"): 2}
+
+
+@pytest.mark.parametrize(
+    ("sent", "text"),
+    [
+        ({"impersonate-group": "x"}, 'Groups:[]string{"x"}, Extra:map[string][]string(nil)}'),
+        ({"impersonate-extra-k": "v"}, 'Groups:[]string(nil), Extra:map[string][]string{"k":[]string{"v"}}}'),
+    ],
+)
+def test_nobody_to_be(sent: dict[str, str], text: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        read(sent)
+    shown = f'&user.DefaultInfo{{Name:"", UID:"", {text}'
+    assert caught.value.message == f"requested {shown} without impersonating a user name"
+
+
+WHOAMI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+
+
+async def grant(api: Any, *rules: dict[str, Any]) -> None:
+    await api.create(f"{RBAC}/clusterroles", {"metadata": {"name": "i"}, "rules": list(rules)})
+    await api.create(f"{RBAC}/clusterrolebindings", {
         "metadata": {"name": "i"}, "subjects": [{"kind": "User", "name": "alice", "apiGroup": "rbac.authorization.k8s.io"}],
         "roleRef": {"kind": "ClusterRole", "name": "i", "apiGroup": "rbac.authorization.k8s.io"}})  # fmt: skip
     await api.settle()
-    whoami = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+
+
+def rule(group: str, resource: str, verb: str, *resource_names: str) -> dict[str, Any]:
+    names = {"resourceNames": list(resource_names)} if resource_names else {}
+    return {"apiGroups": [group], "resources": [resource], "verbs": [verb], **names}
+
+
+async def test_each_thing_needs_a_right(api: Any) -> None:
+    await grant(
+        api, rule("", "users", "impersonate", "bob"), rule(GROUP, "userextras/scopes", "impersonate", "view")
+    )
     ok = await api(
-        "POST", whoami, {}, user="alice", **{"impersonate-user": "bob", "impersonate-extra-scopes": "view"}
+        "POST", WHOAMI, {}, user="alice", **{"impersonate-user": "bob", "impersonate-extra-scopes": "view"}
     )
     assert ok.json["status"]["userInfo"]["extra"] == {"scopes": ["view"]}
-    for headers, text in (
+    for sent, text in (
         ({"impersonate-user": "eve"}, 'users "eve" is forbidden: User "alice" cannot impersonate resource "users" in API group "" at the cluster scope'),
         ({"impersonate-user": "bob", "impersonate-group": "dev"}, 'groups "dev" is forbidden: User "alice" cannot impersonate resource "groups" in API group "" at the cluster scope'),
         ({"impersonate-user": "bob", "impersonate-extra-scopes": "admin"},
@@ -113,5 +280,26 @@ async def test_each_thing_needs_a_right(api: Any) -> None:
         ({"impersonate-user": "bob", "impersonate-uid": "1"},
          'uids.authentication.k8s.io "1" is forbidden: User "alice" cannot impersonate resource "uids" in API group "authentication.k8s.io" at the cluster scope'),
     ):  # fmt: skip
-        answer = await api("POST", whoami, {}, user="alice", **headers)
+        answer = await api("POST", WHOAMI, {}, user="alice", **sent)
         assert (answer.status, answer.message) == (403, text)
+
+
+async def test_a_bounded_right_reaches_as_far_as_it_says(api: Any) -> None:
+    await grant(
+        api,
+        rule(GROUP, "users", "impersonate:user-info", "admin"),
+        rule(GROUP, "groups", "impersonate:user-info", "ops"),
+        rule("", "configmaps", "impersonate-on:user-info:list"),
+        rule("", "configmaps", "list"),
+    )
+    as_admin = {"impersonate-user": "admin", "impersonate-group": "ops"}
+    await api.create(f"{RBAC}/clusterrolebindings", {
+        "metadata": {"name": "ops"}, "subjects": [{"kind": "Group", "name": "ops", "apiGroup": "rbac.authorization.k8s.io"}],
+        "roleRef": {"kind": "ClusterRole", "name": "cluster-admin", "apiGroup": "rbac.authorization.k8s.io"}})  # fmt: skip
+    await api.settle()
+    assert (await api("GET", "/api/v1/configmaps", user="alice", **as_admin)).status == 200
+    answer = await api("GET", "/api/v1/secrets", user="alice", **as_admin)
+    assert answer.message == (
+        'secrets is forbidden: User "alice" cannot impersonate-on:user-info:list resource "secrets" in API '
+        'group "" at the cluster scope'
+    )

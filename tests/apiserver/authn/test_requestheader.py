@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apiserver.authn.requestheader import RequestHeader, common_name, is_issued_by
 from tiphys.wire import pki
-from tiphys.wire.message import Request
+from tiphys.wire.message import RepeatedHeaders, Request
 
 NOW = RealClock().now()
 PROXIES, USERS = pki.make_ca("proxies", NOW), pki.make_ca("users", NOW)
@@ -23,20 +23,25 @@ def der(ca: pki.KeyPair, name: str, *groups: str) -> bytes:
 
 
 PROXY = der(PROXIES, "front-proxy-client")
-HEADERS = {
-    "x-remote-user": "alice",
-    "x-remote-group": "dev, cn=admins,ou=groups",
-    "x-remote-uid": "7",
-    "x-remote-extra-scopes": "a, b",
-    "x-remote-extra-acme.com%2fproject": "p",
-}
+HEADERS = RepeatedHeaders(
+    {
+        "x-remote-user": "alice",
+        "x-remote-group": "dev",
+        "x-remote-uid": "7",
+        "x-remote-extra-scopes": "a",
+        "x-remote-extra-acme.com%2fproject": "p",
+    }
+)
+HEADERS.repeat("x-remote-user", "eve")
+HEADERS.repeat("x-remote-group", "cn=admins, system:masters")
+HEADERS.repeat("x-remote-extra-scopes", "b")
 TRUST = RequestHeader(PROXIES.certificate, ("front-proxy-client",), uid_headers=("X-Remote-Uid",))
 
 
 def test_whom_a_proxy_speaks_for() -> None:
     user = TRUST.user_of(HEADERS, PROXY)
     assert user is not None
-    assert (user.name, user.uid, user.groups) == ("alice", "7", ("dev", "cn=admins,ou=groups"))
+    assert (user.name, user.uid, user.groups) == ("alice", "7", ("dev", "cn=admins, system:masters"))
     assert dict(user.extra) == {"scopes": ("a", "b"), "acme.com/project": ("p",)}
 
 
@@ -78,7 +83,9 @@ def test_who_issued() -> None:
 async def test_through_the_server(serving: Any, certificate: bytes | None, want: tuple[int, str]) -> None:
     async with serving(request_header=TRUST, client_ca=USERS.certificate) as api:
         path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
-        headers = {**HEADERS, "content-type": "application/json", "accept": "application/json"}
+        kind = "application/json"
+        headers = RepeatedHeaders({**HEADERS, "content-type": kind, "accept": kind})
+        headers.each = HEADERS.each
         request = Request("POST", path, "", headers, b"{}", peer_certificate=certificate)
         response = await api.server.handler(request)
         import orjson

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.apiserver.authn.user import User
+from tiphys.wire.message import wire_text
 from tiphys.wire.pki import KeyPair, issue_client, make_ca
 
 NAME = "front-proxy-client"
@@ -94,13 +95,14 @@ def headers_for(user: User, headers: Sequence[tuple[str, str]], *, upgrade: str 
         for name, value in headers
         if name.lower() not in _DROPPED and not name.lower().startswith(("x-remote-", "impersonate-"))
     ]
-    sent.append(("X-Remote-User", user.name))
+    told = [("X-Remote-User", user.name)]
     if user.uid:
-        sent.append(("X-Remote-Uid", user.uid))
-    sent += [("X-Remote-Group", group) for group in user.groups]
+        told.append(("X-Remote-Uid", user.uid))
+    told += [("X-Remote-Group", group) for group in user.groups]
     for key, values in user.extra:
         name = f"X-Remote-Extra-{quote(key, safe='')}"
-        sent += [(name, value) for value in values]
+        told += [(name, value) for value in values]
+    sent += [(name, wire_text(value)) for name, value in told]
     if upgrade:
         sent += [("Connection", "Upgrade"), ("Upgrade", upgrade)]
     return sent

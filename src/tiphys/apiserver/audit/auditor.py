@@ -61,11 +61,13 @@ class Auditor:
         request.scope.setdefault("audit_annotations", record.annotations)
         self._emit(record, RECEIVED)
 
-    def impersonated(self, request: Request, user: User) -> None:
-        """Note as whom the user acts."""
+    def impersonated(self, request: Request, user: User, bound: str = "") -> None:
+        """Note as whom the user acts, and by which bounded right."""
         record = request.scope.get(_KEY)
         if record is not None:
             record.event["impersonatedUser"] = user.to_info()
+            if bound:
+                record.event["authenticationMetadata"] = {"impersonationConstraint": bound}
 
     def decided(self, request: Request, decision: Decision) -> None:
         """Note what authorization said."""

@@ -1,109 +1,294 @@
 """``--as``: a user who may impersonate speaks as another.
 
-Source: the "User impersonation" page; authorization asks verb ``impersonate`` on users, groups, uids,
-serviceaccounts and userextras.
+Two ways: *constrained*, where one right names the other (``impersonate:<mode>``) and one names what may be
+done as the other (``impersonate-on:<mode>:<verb>``); and the older one, ``impersonate``, without bounds.
+
+Owns: the headers, the modes, the rights that each asks for, and who comes of it.
+Source: the "User impersonation" page; KEP-5284.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Protocol
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
 from urllib.parse import unquote
 
-from tiphys.apimachinery.errors import InternalError
+from prometheus_client.core import CounterMetricFamily, Metric
+
+from tiphys.apimachinery import names
+from tiphys.apimachinery.errors import BadRequest, Forbidden
+from tiphys.apis.value_validation import domain_prefixed_path
 from tiphys.apiserver.authn.user import (
     ANONYMOUS,
     AUTHENTICATED,
+    MASTERS,
+    NODES,
     UNAUTHENTICATED,
     User,
     split_service_account,
 )
+from tiphys.apiserver.authz.attributes import Decision, forbidden
 from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.wire.message import values_of
+
+_PREFIX: Final = "impersonate-"
+_EXTRA: Final = "impersonate-extra-"
+_NODE: Final = "system:node:"
+_NODE_NAME: Final = "authentication.kubernetes.io/node-name"
+_NODE_KEYS: Final = "authentication.kubernetes.io/associated-node-keys"
+_GROUP: Final = "authentication.k8s.io"
+_MANY: Final = 4
+"""From so many groups or extras on it is first asked whether all are allowed."""
+_REMEMBERED: Final = 10_000
 
 
-class Requires(Protocol):
-    """Asks whether a user may do something. Raises Forbidden."""
+class Decides(Protocol):
+    """Says whether a user may do something."""
 
-    async def require(self, user: User, info: RequestInfo) -> None: ...
-
-
-_EXTRA = "impersonate-extra-"
+    async def decide(self, user: User, info: RequestInfo) -> Decision: ...
 
 
 def wanted(headers: Mapping[str, str]) -> bool:
     """Tell whether a request asks to speak as somebody else."""
-    return "impersonate-" in " ".join(headers) and any(name.startswith("impersonate-") for name in headers)
+    return _PREFIX in " ".join(headers) and any(name.startswith(_PREFIX) for name in headers)
 
 
-def _ask(
-    resource: str, name: str, *, group: str = "", namespace: str = "", subresource: str = ""
+def read(headers: Mapping[str, str]) -> User:
+    """Return whom the headers name, nothing added. Raises BadRequest: groups, a uid or extras of nobody."""
+    extra: dict[str, tuple[str, ...]] = {}
+    for name in headers:
+        if name.startswith(_EXTRA):
+            key = unquote(name[len(_EXTRA) :])
+            extra[key] = (*extra.get(key, ()), *values_of(headers, name))
+    found = User(
+        _first(headers, "impersonate-user"),
+        _first(headers, "impersonate-uid"),
+        tuple(values_of(headers, "impersonate-group")),
+        tuple(sorted(extra.items())),
+    )
+    if not found.name:
+        raise BadRequest(f"requested {_shown(found)} without impersonating a user name")
+    return found
+
+
+def _first(headers: Mapping[str, str], name: str) -> str:
+    return next(iter(values_of(headers, name)), "")
+
+
+def _shown(user: User) -> str:
+    """Print a user as upstream does."""
+
+    def texts(values: tuple[str, ...]) -> str:
+        return "{" + ", ".join(f'"{value}"' for value in values) + "}"
+
+    groups = "[]string" + (texts(user.groups) if user.groups else "(nil)")
+    pairs = ", ".join(f'"{key}":[]string{texts(values)}' for key, values in user.extra)
+    extra = "map[string][]string" + (f"{{{pairs}}}" if user.extra else "(nil)")
+    return f'&user.DefaultInfo{{Name:"{user.name}", UID:"{user.uid}", Groups:{groups}, Extra:{extra}}}'
+
+
+@dataclass(frozen=True, slots=True)
+class _Mode:
+    """One way to speak as another."""
+
+    name: str
+    constrained: bool = True
+
+    @property
+    def verb(self) -> str:
+        return f"impersonate:{self.name}" if self.constrained else "impersonate"
+
+    def fits(self, real: User, other: User) -> bool:
+        """Tell whether ``other`` is of the kind that this mode is for."""
+        node, account = _node(other.name), split_service_account(other.name)
+        alone = not (other.uid or other.groups or other.extra)
+        match self.name:
+            case "associated-node":
+                at_home = dict(real.extra).get(_NODE_NAME) == (node,)
+                return alone and bool(node) and at_home and split_service_account(real.name) is not None
+            case "arbitrary-node":
+                return alone and bool(node)
+            case "serviceaccount":
+                return alone and account is not None
+            case "user-info":
+                return not node and account is None
+        return True
+
+    def asking(self, real: User) -> User:
+        """Return as whom the rights are asked for: of an account on its node, whichever node that is."""
+        if self.name != "associated-node":
+            return real
+        return replace(real, extra=((_NODE_KEYS, tuple(sorted(key for key, _ in real.extra))),))
+
+
+_MODES: Final = (
+    _Mode("associated-node"),
+    _Mode("arbitrary-node"),
+    _Mode("serviceaccount"),
+    _Mode("user-info"),
+    _Mode("legacy", constrained=False),
+)
+
+
+class Impersonation:
+    """Tries the modes in order, the one that worked last for this user first."""
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[str, _Mode] = OrderedDict()
+        self._counts: dict[tuple[str, str], int] = {}
+
+    async def impersonate(
+        self, user: User, headers: Mapping[str, str], info: RequestInfo, authorizer: Decides
+    ) -> tuple[User, str]:
+        """Return who the request speaks as, and the right that bounds it (empty for the older way).
+
+        Raises:
+            BadRequest: nobody is named. Forbidden: the user may not; of several ways the first one's error.
+        """
+        other = read(headers)
+        last = self._last.get(user.name)
+        modes = _MODES if last is None else (last, *(mode for mode in _MODES if mode is not last))
+        failed: Forbidden | None = None
+        for mode in modes:
+            if not mode.fits(user, other):
+                continue
+            try:
+                await _authorize(mode, mode.asking(user), other, info, authorizer)
+            except Forbidden as error:
+                self._count(mode, "denied")
+                failed = failed or error
+                continue
+            self._count(mode, "allowed")
+            self._remember(user, mode)
+            return _become(mode, other), mode.verb if mode.constrained else ""
+        assert failed is not None  # the last mode fits everybody
+        raise failed
+
+    def _remember(self, user: User, mode: _Mode) -> None:
+        self._last[user.name] = mode
+        self._last.move_to_end(user.name)
+        if len(self._last) > _REMEMBERED:
+            self._last.popitem(last=False)
+
+    def _count(self, mode: _Mode, decision: str) -> None:
+        key = (mode.name, decision)
+        self._counts[key] = self._counts.get(key, 0) + 1
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the counter as it stands."""
+        family = CounterMetricFamily(
+            "apiserver_impersonation_attempts", "Attempts to speak as another.", labels=["mode", "decision"]
+        )
+        for labels, count in self._counts.items():
+            family.add_metric(labels, count)
+        yield family
+
+
+async def _authorize(mode: _Mode, user: User, other: User, info: RequestInfo, authorizer: Decides) -> None:
+    """Ask for every right that a mode needs. Raises Forbidden."""
+    if mode.constrained:
+        await _require(authorizer, user, replace(info, verb=f"impersonate-on:{mode.name}:{info.verb}"))
+    await _require(authorizer, user, _name_question(mode, other))
+    if other.uid:
+        await _require(authorizer, user, _question(mode, "uids", other.uid))
+    await _require_groups(mode, user, other, authorizer)
+    await _require_extra(mode, user, other, authorizer)
+
+
+async def _require_groups(mode: _Mode, user: User, other: User, authorizer: Decides) -> None:
+    group = _GROUP if mode.constrained else ""
+    if mode.constrained:
+        for name, text in (("", "the empty string"), (MASTERS, f"the {MASTERS}")):
+            if name in other.groups:
+                why = f"impersonating {text} group is not allowed"
+                raise forbidden(user, _question(mode, "groups", name), why)
+        if len(other.groups) >= _MANY and await _may(authorizer, user, _question(mode, "groups", "*")):
+            return
+    for name in other.groups:
+        await _require(authorizer, user, _question(mode, "groups", name, group=group))
+
+
+async def _require_extra(mode: _Mode, user: User, other: User, authorizer: Decides) -> None:
+    if mode.constrained:
+        why = _extra_fault(other.extra)
+        if why:
+            raise forbidden(user, _question(mode, "userextras", ""), why)
+        if max(len(other.extra), sum(len(values) for _, values in other.extra)) >= _MANY and await _may(
+            authorizer, user, replace(_question(mode, "userextras", "*"), subresource="*")
+        ):
+            return
+    for key, values in other.extra:
+        for value in values:
+            asked = replace(_question(mode, "userextras", value), subresource=key)
+            await _require(authorizer, user, asked)
+
+
+def _extra_fault(extra: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
+    """Return what keeps extras from being taken on; older impersonation takes any."""
+    for key, values in extra:
+        if not key:
+            return "impersonating the empty string key in extra is not allowed"
+        faults = domain_prefixed_path(key, "extra.key")
+        if faults:
+            return f"impersonating an invalid key in extra is not allowed: {faults[0]}"
+        if key != key.lower():
+            return f'impersonating a non-lowercase key in extra is not allowed: "{key}"'
+        if not values:
+            return "impersonating empty values in extra is not allowed"
+        if "" in values:
+            return "impersonating the empty string value in extra is not allowed"
+    return ""
+
+
+def _question(
+    mode: _Mode, resource: str, name: str, *, group: str = _GROUP, namespace: str = ""
 ) -> RequestInfo:
     return RequestInfo(
-        path="", verb="impersonate", is_resource=True, group=group, version="v1" if group else "",
-        namespace=namespace, resource=resource, subresource=subresource, name=name,
+        path="", verb=mode.verb, is_resource=True, group=group, version="v1", namespace=namespace,
+        resource=resource, name=name,
     )  # fmt: skip
 
 
-async def impersonate(user: User, headers: Mapping[str, str], authorizer: Requires) -> User:
-    """Return who the request speaks as.
-
-    Raises:
-        InternalError: groups, a uid or extras without a user. Forbidden: the real user may not.
-    """
-    name = headers.get("impersonate-user", "")
-    uid = headers.get("impersonate-uid", "")
-    groups = _values(headers.get("impersonate-group", ""))
-    extras = {
-        unquote(key[len(_EXTRA) :]): tuple(_values(values))
-        for key, values in headers.items()
-        if key.startswith(_EXTRA)
-    }
-    if not name:
-        raise InternalError(f"requested {_shown(groups, extras, uid)} without impersonating a user")
-    account = split_service_account(name)
-    for question in _questions(name, account, groups, extras, uid):
-        await authorizer.require(user, question)
-    if account and not groups:
-        groups = ["system:serviceaccounts", f"system:serviceaccounts:{account[0]}"]
-    found = User(name, uid, tuple(groups), tuple(sorted(extras.items())))
-    if name == ANONYMOUS:
-        return found if UNAUTHENTICATED in groups else replace(found, groups=(*groups, UNAUTHENTICATED))
-    if AUTHENTICATED in groups or UNAUTHENTICATED in groups:
-        return found
-    return replace(found, groups=(*groups, AUTHENTICATED))
+def _name_question(mode: _Mode, other: User) -> RequestInfo:
+    group = _GROUP if mode.constrained else ""
+    account, node = split_service_account(other.name), _node(other.name)
+    if account is not None:
+        return _question(mode, "serviceaccounts", account[1], group=group, namespace=account[0])
+    if mode.constrained and node:
+        return _question(mode, "nodes", "*" if mode.name == "associated-node" else node)
+    return _question(mode, "users", other.name, group=group)
 
 
-def _values(joined: str) -> list[str]:
-    """Split what repeated headers were joined to; a comma alone is part of a name, as LDAP has it."""
-    return [value.strip() for value in joined.split(", ") if value.strip()]
+async def _may(authorizer: Decides, user: User, info: RequestInfo) -> bool:
+    return (await authorizer.decide(user, info)).allowed
 
 
-def _questions(
-    name: str,
-    account: tuple[str, str] | None,
-    groups: Sequence[str],
-    extras: Mapping[str, Sequence[str]],
-    uid: str,
-) -> Iterator[RequestInfo]:
-    """Yield one question for each thing that is taken on."""
-    if account:
-        yield _ask("serviceaccounts", account[1], namespace=account[0])
+async def _require(authorizer: Decides, user: User, info: RequestInfo) -> None:
+    decision = await authorizer.decide(user, info)
+    if not decision.allowed:
+        parts = [text for text in (decision.error, decision.reason) if text]
+        raise forbidden(user, info, ": ".join(parts))
+
+
+def _become(mode: _Mode, other: User) -> User:
+    """Return the user whom others see: the groups that follow from a name, and the one of all users."""
+    groups, account = other.groups, split_service_account(other.name)
+    if mode.constrained and _node(other.name):
+        groups = (NODES,)
+    elif account is not None and not groups:
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{account[0]}")
+    if other.name == ANONYMOUS:
+        everybody = UNAUTHENTICATED
+    elif UNAUTHENTICATED in groups:
+        return replace(other, groups=groups)
     else:
-        yield _ask("users", name)
-    for group in groups:
-        yield _ask("groups", group)
-    for key, values in extras.items():
-        for value in values:
-            yield _ask("userextras", value, group="authentication.k8s.io", subresource=key)
-    if uid:
-        yield _ask("uids", uid, group="authentication.k8s.io")
+        everybody = AUTHENTICATED
+    return replace(other, groups=groups if everybody in groups else (*groups, everybody))
 
 
-def _shown(groups: Sequence[str], extras: Mapping[str, Sequence[str]], uid: str) -> str:
-    """Print what was asked for as upstream does: references, most of their fields empty."""
-    version = "authentication.k8s.io/v1"
-    found = [f"{{Group  {group}    }}" for group in groups]
-    found += [f"{{UserExtra  {v}  {version}  {key}}}" for key, values in extras.items() for v in values]
-    found += [f"{{UID  {uid}  {version}  }}"] if uid else []
-    return f"[{' '.join(found)}]"
+def _node(name: str) -> str:
+    """Return the node that a user name is of, empty for others."""
+    node = name[len(_NODE) :] if name.startswith(_NODE) else ""
+    return node if node and not names.is_dns1123_subdomain(node) else ""

@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
 from tiphys.apiserver.authn.user import User
+from tiphys.wire.message import values_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +38,28 @@ class RequestHeader:
         if self.allowed_names and common_name(certificate) not in self.allowed_names:
             return None
         groups = [
-            group for header in self.group_headers for group in _values(headers.get(header.lower(), ""))
+            group for header in self.group_headers for group in values_of(headers, header.lower()) if group
         ]
         return User(name, _first(headers, self.uid_headers), tuple(groups), self._extra(headers))
 
     def _extra(self, headers: Mapping[str, str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
         prefixes = tuple(prefix.lower() for prefix in self.extra_prefixes)
-        found = {
-            unquote(name[len(prefix) :]): tuple(_values(value))
-            for prefix in prefixes
-            for name, value in headers.items()
-            if name.startswith(prefix)
-        }
+        found: dict[str, tuple[str, ...]] = {}
+        for prefix in prefixes:
+            for name in headers:
+                if name.startswith(prefix):
+                    key = unquote(name[len(prefix) :])
+                    found[key] = (*found.get(key, ()), *values_of(headers, name))
         return tuple(sorted(found.items()))
 
 
 def _first(headers: Mapping[str, str], names: tuple[str, ...]) -> str:
-    return next((value for name in names if (value := headers.get(name.lower(), ""))), "")
-
-
-def _values(joined: str) -> list[str]:
-    """Split what repeated headers were joined to; a comma alone is part of a name, as LDAP has it."""
-    return [value for value in joined.split(", ") if value]
+    """Return the first value of the first header that says anything."""
+    for name in names:
+        values = values_of(headers, name.lower())
+        if values and values[0]:
+            return values[0]
+    return ""
 
 
 @lru_cache(maxsize=1024)
