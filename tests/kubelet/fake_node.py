@@ -87,7 +87,7 @@ class Node:
         return await self.client.create(PODS, pod)
 
     async def until(self, check, what="the condition"):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not check():  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 

@@ -21,7 +21,7 @@ from tiphys.storage.base import (
 async def collect(store: Store, prefix: str, start: int, count: int) -> list[Event]:
     """Read ``count`` events of a watch."""
     seen: list[Event] = []
-    async with asyncio.timeout(5), store.watch(prefix, start_revision=start) as stream:
+    async with asyncio.timeout(60), store.watch(prefix, start_revision=start) as stream:
         async for events in stream:
             seen += events
             if len(seen) >= count:
@@ -134,7 +134,7 @@ async def test_the_past(store: Store) -> None:
 
 async def test_watch_from_now(store: Store) -> None:
     await store.commit([Put("/p/old", b"")])
-    async with asyncio.timeout(5), store.watch("/p/") as stream:
+    async with asyncio.timeout(60), store.watch("/p/") as stream:
         await store.commit([Put("/p/a", b"1")])
         await store.commit([Put("/q", b"1")])
         await store.commit([Put("/p/a", b"2")])
@@ -155,7 +155,7 @@ async def test_watch_from_the_past_runs_into_the_present(store: Store) -> None:
     for number in range(5):
         await store.commit([Put("/a", b"%d" % number)])
     seen: list[Event] = []
-    async with asyncio.timeout(5), store.watch("/a", start_revision=4) as stream:
+    async with asyncio.timeout(60), store.watch("/a", start_revision=4) as stream:
         await store.commit([Delete("/a")])
         async for events in stream:
             seen += events
@@ -167,7 +167,7 @@ async def test_watch_from_the_past_runs_into_the_present(store: Store) -> None:
 
 
 async def test_watch_of_the_future_waits_for_it(store: Store) -> None:
-    async with asyncio.timeout(5), store.watch("/", start_revision=4) as stream:
+    async with asyncio.timeout(60), store.watch("/", start_revision=4) as stream:
         for number in range(4):
             await store.commit([Put("/a", b"%d" % number)])
         seen = [event async for events in first(stream) for event in events]
@@ -237,7 +237,7 @@ async def test_leases(store: Store, clock: FakeClock) -> None:
 
 
 async def test_a_closed_store_ends_watches_and_refuses_writes(store: Store) -> None:
-    async with asyncio.timeout(5), store.watch("/") as stream:
+    async with asyncio.timeout(60), store.watch("/") as stream:
         await store.commit([Put("/a", b"")])
         await store.close()
         assert len([events async for events in stream]) == 1

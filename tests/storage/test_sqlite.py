@@ -105,7 +105,7 @@ async def test_concurrent_writes_share_a_transaction(tmp_path: Path) -> None:
 async def test_a_failing_subscriber_stops_the_store_and_hangs_nobody(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with asyncio.timeout(5), opened(tmp_path / "store.db") as store:
+    async with asyncio.timeout(60), opened(tmp_path / "store.db") as store:
         store.subscribe(lambda events: 1 / 0)  # type: ignore[arg-type, return-value]
         for _ in range(2):
             with pytest.raises(StoreUnavailable, match="the store has stopped"):

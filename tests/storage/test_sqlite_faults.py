@@ -109,7 +109,7 @@ async def test_what_was_missed_and_cannot_be_taken_over_stops_the_store(tmp_path
         await store.commit([Put("/a", b"1")])
     store.subscribe(lambda events: 1 / 0)  # type: ignore[arg-type, return-value]
     for _ in range(2):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             with pytest.raises(StoreUnavailable, match="the store has stopped"):
                 await store.commit([Put("/b", b"1")])
     await store.close()
@@ -390,7 +390,7 @@ async def test_checkpoints_of_the_usual_pace_are_small(tmp_path: Path) -> None:
     for number in range(6):
         await store.commit([Put(f"/{number}", b"x" * 1_000_000)])
         if number % 3 == 2:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await copied.wait()
             copied.clear()
     await store.close()
@@ -416,7 +416,7 @@ async def test_every_task_of_the_store_goes_on_after_a_failure(
     store_loop = asyncio.get_running_loop()
     store._file.add_mark = failing(store._file.add_mark)  # type: ignore[method-assign, assignment]
     store._file.checkpoint = failing(store._file.checkpoint)  # type: ignore[method-assign, assignment]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not done.is_set():
             await store.commit([Put("/a", b"")])
     assert not any(task.done() for task in store._tasks)
