@@ -8,6 +8,7 @@ from tiphys.ctl.components import components
 from tiphys.ctl.layout import Cluster
 
 CLUSTER = Cluster("default", 0, Path("/x"), 2)
+CLUSTER_2 = Cluster("dev", 2, Path("/x"))
 
 
 def test_names_in_the_order_of_starting() -> None:
@@ -28,6 +29,23 @@ def test_only_containerd_outlives_the_supervisor() -> None:
     rows = components(CLUSTER)
     assert {row.command for row in rows if row.outlives} == {"containerd"}
     assert {row.command for row in rows if row.external} == {"containerd"}
+
+
+def test_whoever_serves_something_is_asked_whether_it_lives() -> None:
+    asked = {
+        row.name: (row.probe.host, row.probe.port, row.probe.tls)
+        for row in components(Cluster("dev", 2, Path("/x"), 1, store="etcd"))
+        if row.probe is not None
+    }
+    assert asked == {
+        "etcd": ("127.0.0.1", 12383, False),
+        "apiserver": ("127.0.0.1", 6445, True),
+        "controller-manager": ("127.0.0.1", CLUSTER_2.component_port("controller-manager"), True),
+        "scheduler": ("127.0.0.1", CLUSTER_2.component_port("scheduler"), True),
+        "kubelet-dev-node-1": ("172.29.2.2", 10250, True),
+        "proxy-dev-node-1": ("172.29.2.2", 10256, False),
+        "dns-dev-node-1": ("172.29.2.2", 53, False),
+    }
 
 
 def test_node_processes_run_in_their_namespace() -> None:

@@ -25,6 +25,7 @@ import sys, time
 from pathlib import Path
 from tiphys.ctl.components import Component
 from tiphys.ctl.layout import Cluster
+from tiphys.ctl.liveness import Pace
 from tiphys.ctl.supervisor import Supervisor, daemonize
 cluster = Cluster("t", 63, Path(sys.argv[1]))
 rows = [
@@ -36,11 +37,13 @@ def run(command, argv):
     print(command, *argv, flush=True)
     if command == "broken":
         raise RuntimeError("no")
-    time.sleep(600)
+    while True:
+        time.sleep(600)
 def preload(names):
     if len(sys.argv) > 2:
         time.sleep(float(sys.argv[2]))
-daemonize(cluster, lambda: Supervisor(cluster, rows, run, preload))
+pace = Pace(stopped_s=float(sys.argv[3]) if len(sys.argv) > 3 else 600.0)
+daemonize(cluster, lambda: Supervisor(cluster, rows, run, preload, pace=pace))
 """
 
 
@@ -58,8 +61,8 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             state.stop_process(entry["pid"], entry["started"], grace_s=0)
 
 
-def start(cluster: Cluster, preload_s: float = 0.0) -> None:
-    argv = [sys.executable, "-c", SCRIPT, str(cluster.folder), *([str(preload_s)] if preload_s else [])]
+def start(cluster: Cluster, preload_s: float = 0.0, stopped_s: float = 600.0) -> None:
+    argv = [sys.executable, "-c", SCRIPT, str(cluster.folder), str(preload_s), str(stopped_s)]
     subprocess.run(argv, check=True, timeout=60)
 
 
@@ -138,6 +141,22 @@ def test_one_that_is_busy_with_imports_is_alive_and_answers_later(cluster: Clust
     assert is_alive(cluster)
     ask(cluster, "stop")
     wait(lambda: not is_alive(cluster))
+
+
+@pytest.mark.parametrize("name", ["python", "sleeper", "guard"])
+def test_one_that_is_suspended_for_good_is_replaced(cluster: Cluster, name: str) -> None:
+    start(cluster, stopped_s=0.2)
+    first = wait(lambda: running(cluster) and {**pids(cluster), "guard": guard(cluster)["pid"]})
+    os.kill(first[name], signal.SIGSTOP)
+    second = wait(
+        lambda: (
+            (found := running(cluster))
+            and (found := {**found, "guard": guard(cluster)["pid"]})[name] not in (0, first[name])
+            and found
+        )
+    )
+    others = {"python", "sleeper", "guard"} - {name}
+    assert {one: second[one] for one in others} == {one: first[one] for one in others}
 
 
 def guard(cluster: Cluster) -> dict[str, int]:

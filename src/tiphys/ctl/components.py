@@ -17,6 +17,18 @@ _SHARED_DISK = {
     "image-gc-high-threshold": "100",
     "image-gc-low-threshold": "99",
 }
+_DNS_QUESTION = b"\0\x11\0\1\1\0\0\1\0\0\0\0\0\0\0\0\2\0\1"
+"""Over TCP: the name servers of the root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How to find out whether a component still answers: any answer but HTTP's 5xx will do."""
+
+    host: str
+    port: int
+    request: bytes
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +47,7 @@ class Component:
     """Start it only once the API server answers."""
     outlives: bool = False
     """It goes on when the supervisor dies, and is found again by the next one."""
+    probe: Probe | None = None
 
 
 def components(cluster: Cluster, upstreams: Sequence[str] = ()) -> list[Component]:
@@ -61,6 +74,7 @@ def components(cluster: Cluster, upstreams: Sequence[str] = ()) -> list[Componen
                 ),
                 log=cluster.logs / f"{name}.log",
                 needs_api=True,
+                probe=Probe("127.0.0.1", cluster.component_port(name), _get("/livez"), tls=True),
             )
         )
     for node in cluster.nodes:
@@ -79,7 +93,16 @@ def _etcd(cluster: Cluster) -> Component:
         "initial-cluster": f"{cluster.name}={cluster.etcd_peer_url}",
         "logger": "zap",
     }
-    return Component("etcd", "etcd", ("etcd", *_flags(flags)), cluster.logs / "etcd.log", external=True)
+    host, _, port = cluster.etcd_url.rpartition("//")[2].rpartition(":")
+    return Component(
+        "etcd",
+        "etcd",
+        ("etcd", *_flags(flags)),
+        cluster.logs / "etcd.log",
+        external=True,
+        # Says 503 while it has no leader, which starting it anew does not mend: an answer is enough.
+        probe=Probe(host, int(port), _get("/version")),
+    )
 
 
 def _apiserver(cluster: Cluster) -> Component:
@@ -107,7 +130,8 @@ def _apiserver(cluster: Cluster) -> Component:
     }
     if own_etcd:
         flags["etcd-staged-snapshot"] = str(cluster.staged_snapshot)
-    return Component("apiserver", "apiserver", _flags(flags), cluster.logs / "apiserver.log")
+    probe = Probe("127.0.0.1", cluster.api_port, _get("/livez"), tls=True)
+    return Component("apiserver", "apiserver", _flags(flags), cluster.logs / "apiserver.log", probe=probe)
 
 
 def _manager_flags(cluster: Cluster, name: str) -> tuple[str, ...]:
@@ -171,6 +195,11 @@ def _node(cluster: Cluster, node: Node, upstreams: Sequence[str]) -> list[Compon
         "cluster-domain": DOMAIN,
         "upstream": ",".join(upstreams) if cluster.outbound and upstreams else "none",
     }
+    probes = {
+        "kubelet": Probe(node.ip, 10250, _get("/healthz"), tls=True),  # refuses us, which is an answer
+        "proxy": Probe(node.ip, 10256, _get("/livez")),
+        "dns": Probe(node.ip, 53, _DNS_QUESTION),
+    }
     return [
         Component(
             name=f"{command}-{node.name}",
@@ -179,9 +208,14 @@ def _node(cluster: Cluster, node: Node, upstreams: Sequence[str]) -> list[Compon
             log=cluster.logs / f"{command}-{node.name}.log",
             namespace=node.namespace_path,
             needs_api=True,
+            probe=probes[command],
         )
         for command, flags in (("kubelet", kubelet), ("proxy", proxy), ("dns", dns))
     ]
+
+
+def _get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n".encode()
 
 
 def _flags(values: dict[str, str]) -> tuple[str, ...]:

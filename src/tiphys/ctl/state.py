@@ -155,6 +155,15 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
+def is_stopped(pid: int) -> bool:
+    """True while a process is suspended (SIGSTOP); one that a debugger holds is not."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return text[text.rindex(")") + 2] == "T"
+
+
 def alive(pid: int, started: int) -> bool:
     """True while the very process that was recorded lives."""
     return pid > 0 and start_time(pid) == started

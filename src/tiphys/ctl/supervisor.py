@@ -28,6 +28,7 @@ from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.ctl import process, state
 from tiphys.ctl.components import Component
 from tiphys.ctl.layout import Cluster, CtlError
+from tiphys.ctl.liveness import Liveness, Pace, outwait
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +72,15 @@ class Supervisor:
         run_component: RunComponent,
         preload: Callable[[Sequence[str]], None],
         clock: Clock | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._cluster = cluster
         self._children = [Child(component) for component in components]
         self._run_component, self._preload = run_component, preload
         self._clock = clock or RealClock()
         self._selector = selectors.DefaultSelector()
+        self._liveness = Liveness(self._selector, pace)
+        self._guard_pid = 0
         self._loaded: set[str] = set()
         self._api_ready = False
         self._stopping = False
@@ -101,6 +105,8 @@ class Supervisor:
         while not self._stopping:
             self._start_due()
             self._wait(self._next_wait_s())
+            self._kill_lifeless()
+        self._liveness.close()
         self._stop_all()
 
     def _preload_all(self) -> None:
@@ -203,7 +209,18 @@ class Supervisor:
         self._let_go()
         return self._run_component(component.command, component.argv)
 
+    def _kill_lifeless(self) -> None:
+        """End who is there and does nothing: it is started anew as whoever ends."""
+        now = self._clock.monotonic()
+        running = [(child.component.name, child.pid, child.component.probe) for child in self._children]
+        for name, pid, probe in [*running, ("guard", self._guard_pid, None)]:
+            why = self._liveness.look(name, pid, probe, now) if pid else ""
+            if why:
+                log.warning("killing component=%s pid=%d: %s", name, pid, why)
+                state.send(pid, signal.SIGKILL)
+
     def _let_go(self) -> None:
+        self._liveness.close()
         self._selector.close()
         self._control.close()
         os.close(self._wake_read)
@@ -221,7 +238,10 @@ class Supervisor:
                 self._replace_guard(new_guard)
             return
 
+        self._guard_pid = record["pid"]
+
         def lost() -> None:
+            self._guard_pid = 0
             self._selector.unregister(handle)
             os.close(handle)
             found = state.read_json(self._cluster.folder / _GUARD) or {}
@@ -249,6 +269,7 @@ class Supervisor:
         if not child.adopted:
             with contextlib.suppress(ChildProcessError):
                 code = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
+        self._liveness.forget(child.component.name)
         self._ended(child, code)
         self._save()
 
@@ -268,7 +289,7 @@ class Supervisor:
 
     def _next_wait_s(self) -> float:
         now = self._clock.monotonic()
-        waits = [5.0]
+        waits = [self._liveness.every_s]
         for child in self._children:
             if not child.pid:
                 blocked = child.component.needs_api and not self._api_ready
@@ -427,6 +448,7 @@ def _guard(cluster: Cluster, supervisor: Callable[[], Supervisor], watched: int 
             process.end_with_parent(me)
             supervisor().run(lambda watched: _guard(cluster, supervisor, watched))
             return 0
+        outwait(pid)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if code >= 0 or code == -signal.SIGTERM:
             return max(code, 0)
@@ -436,11 +458,7 @@ def _guard(cluster: Cluster, supervisor: Callable[[], Supervisor], watched: int 
 
 def _was_killed(cluster: Cluster, pid: int) -> bool:
     """Wait for the end of a supervisor that is no child; one that ends by itself takes its socket along."""
-    with contextlib.suppress(ProcessLookupError), selectors.DefaultSelector() as one:
-        handle = os.pidfd_open(pid)
-        one.register(handle, selectors.EVENT_READ)
-        one.select()
-        os.close(handle)
+    outwait(pid)
     return cluster.control_socket.exists()
 
 
