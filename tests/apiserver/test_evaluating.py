@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from tiphys.apimachinery.cel import Budget, CostExceeded, Environment, EvaluationError, declare, types
+from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.schema.build import build_custom
+from tiphys.apimachinery.schema.node import Schema
+from tiphys.apis.apiextensions.rule_checks import Rules
 from tiphys.apiserver.evaluating import UNITS, evaluate
 
 NUMBERS = build_custom({"type": "array", "items": {"type": "integer"}})
@@ -18,6 +22,13 @@ assert DECLARED is not None
 ENVIRONMENT = Environment({"self": DECLARED})
 SHORT = "self.size() > 0"
 LONG = "self.all(a, self.all(b, a + b >= 0))"
+
+
+def ruled(names: Iterable[str]) -> Schema:
+    """A schema with a rule at each of these fields, none of which may be zero."""
+    rules = [{"rule": "self > 0"}]
+    fields = {name: {"type": "integer", "x-kubernetes-validations": rules} for name in names}
+    return build_custom({"type": "object", "properties": fields})
 
 
 def running(text: str, values: list[int], budget: Budget, threads: list[str]) -> Any:
@@ -85,3 +96,25 @@ async def test_a_spent_budget_is_not_long_but_over() -> None:
     with pytest.raises(CostExceeded):
         await evaluate(running(LONG, list(range(60)), Budget(per_call=100), threads))
     assert len(threads) == 1
+
+
+async def test_rules_are_compiled_on_a_thread_where_they_are_many() -> None:
+    """A rule is compiled when it is first asked: one stays, many do not, and that once."""
+    threads: list[str] = []
+
+    async def check(count: int, rules: Rules, value: dict[str, int]) -> None:
+        def run() -> list[FieldError]:
+            threads.append(threading.current_thread().name)
+            return rules.check(value)
+
+        assert len(await evaluate(run)) == count
+
+    own = threading.current_thread().name
+    few, many = (dict.fromkeys("abcdefghijklmnop"[:count], 0) for count in (1, 16))
+    await check(1, Rules(ruled(few)), few)
+    assert threads == [own]
+    rules = Rules(ruled(many))
+    await check(16, rules, many)
+    assert (threads[1], threads[2][:8]) == (own, "evaluate")
+    await check(16, rules, many)
+    assert threads[3:] == [own]

@@ -105,7 +105,7 @@ NEW: dict[str, tuple[Body, list[str]]] = {
         [
             f'{AT}.backend.resource.apiGroup: Invalid value: "A": {SUBDOMAIN}',
             f"{AT}.backend.resource.kind: Invalid value: \"a/b\": may not contain '/'",
-            f"{AT}.backend.resource.name: Required value: name is required",
+            f"{AT}.backend.resource.name: Required value",
         ],
     ),
     "service": (
@@ -138,8 +138,8 @@ NEW: dict[str, tuple[Body, list[str]]] = {
     "parameters": (
         parameters(kind="", name="", scope="X"),
         [
-            "spec.parameters.kind: Required value: kind is required",
-            "spec.parameters.name: Required value: name is required",
+            "spec.parameters.kind: Required value",
+            "spec.parameters.name: Required value",
             'spec.parameters.scope: Unsupported value: "X": supported values: "Cluster", "Namespace"',
         ],
     ),
@@ -157,7 +157,7 @@ NEW: dict[str, tuple[Body, list[str]]] = {
     ),
     "ports backwards": (
         port(port=10, endPort=5),
-        [f"{PORT}.endPort: Invalid value: 10: must be greater than or equal to `port`"],
+        [f"{PORT}.endPort: Invalid value: 5: must be greater than or equal to `port`"],
     ),
     "ports out of range": (
         port(port=0, endPort=70000),
@@ -216,7 +216,7 @@ NEW: dict[str, tuple[Body, list[str]]] = {
     "two ranges of a family": (
         cidrs("10.0.0.0/8", "11.0.0.0/8"),
         [
-            'spec.cidrs: Invalid value: {"CIDRs":["10.0.0.0/8","11.0.0.0/8"]}: may specify no more than one IP for each IP family, '
+            'spec.cidrs: Invalid value: ["10.0.0.0/8","11.0.0.0/8"]: may specify no more than one IP for each IP family, '
             "i.e 192.168.0.0/24 and 2001:db8::/64"
         ],
     ),

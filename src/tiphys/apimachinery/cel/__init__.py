@@ -12,7 +12,7 @@ from tiphys.apimachinery.cel.environment import Environment, Program
 from tiphys.apimachinery.cel.errors import CompileError, CostExceeded, EvaluationError, ResultTypeError
 from tiphys.apimachinery.cel.frame import Budget
 from tiphys.apimachinery.cel.libraries import KUBERNETES, WITH_PATCHES
-from tiphys.apimachinery.cel.patience import TakesLong, excuse, hurried, patience
+from tiphys.apimachinery.cel.patience import TakesLong, excuse, hurried, patience, spend
 from tiphys.apimachinery.cel.to_json import to_json
 from tiphys.apimachinery.cel.types import Type
 
@@ -35,6 +35,7 @@ __all__ = [
     "hurried",
     "object_declaration",
     "patience",
+    "spend",
     "to_json",
     "types",
 ]

@@ -43,6 +43,15 @@ def hurried() -> bool:
     return PATIENCE.get() is not None
 
 
+def spend(units: int) -> None:
+    """Charge for what is about to be done besides evaluating. Raises TakesLong if that is too much."""
+    found = PATIENCE.get()
+    if found is not None:
+        found.left -= units
+        if found.left < 0:
+            raise TakesLong
+
+
 def excuse(units: int) -> None:
     """Let the runs within cost so much more: what they are charged for has taken no time."""
     found = PATIENCE.get()

@@ -66,31 +66,33 @@ class _Part:
 
 
 class Rules:
-    """The rules of one schema, by the node that they stand at."""
+    """The rules of one schema, by the node that they stand at; each is compiled when it is first asked."""
 
     def __init__(self, schema: Schema, *, root: bool = True) -> None:
         self._schema = schema
-        self._rules: dict[int, list[CompiledRule]] = {}
-        self._untyped: set[int] = set()
+        self._root = root
+        self._rules: dict[int, list[CompiledRule] | None] = {}
+        """None: the node has no type."""
         self._below: dict[int, bool] = {}
-        self._compile(schema, root=root)
+        self._look(schema)
 
     def __bool__(self) -> bool:
         return self._below[id(self._schema)]
 
-    def _compile(self, node: Schema, *, root: bool = False) -> bool:
-        """Compile the rules of a node and all below it; tell whether there are any."""
-        own = bool(rules_of(node))
-        if own:
-            declared = declare_self(node, root=root or node.embedded_resource)
-            if declared is None:
-                self._untyped.add(id(node))
-            else:
-                self._rules[id(node)] = compile_rules(node, declared)
+    def _look(self, node: Schema) -> bool:
+        """Tell whether a node, or any below it, has rules."""
         children = [*node.properties.values(), node.items, node.additional]
-        below = [self._compile(child) for child in children if child is not None]
-        found = self._below[id(node)] = own or any(below)
+        below = [self._look(child) for child in children if child is not None]
+        found = self._below[id(node)] = bool(rules_of(node)) or any(below)
         return found
+
+    def _compiled(self, node: Schema) -> list[CompiledRule] | None:
+        """Return a node's own rules, None where it has no type. Threads may both compile the same."""
+        if id(node) not in self._rules:
+            root = self._root and node is self._schema
+            declared = declare_self(node, root=root or node.embedded_resource)
+            self._rules[id(node)] = None if declared is None else compile_rules(node, declared)
+        return self._rules[id(node)]
 
     def check(
         self,
@@ -116,11 +118,12 @@ class Rules:
     def _node(self, walk: _Walk, part: _Part, node: Schema) -> None:
         if part.new is None or not self._below.get(id(node)):
             return
-        if id(node) in self._untyped:
+        rules = self._compiled(node) if rules_of(node) else []
+        if rules is None:
             why = "rule declared on schema that does not support validation rules"
             text = f"rule compiler initialization error: {why}"
             walk.faults.append(field_errors.invalid(part.place, node.type or "", text))
-        for rule in self._rules.get(id(node), ()):
+        for rule in rules or ():
             self._rule(walk, part, node, rule)
         for child, inner in _parts(part, node):
             self._node(walk, inner, child)

@@ -10,6 +10,7 @@ from tiphys.apimachinery.field_errors import IMMUTABLE, Struct, invalid, invalid
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.addresses import IP_TEXT, cidr_faults, read_address, read_cidr
 from tiphys.apis.defaulting import peek
+from tiphys.apis.inside import immutable_inside
 
 
 def address_name(name: str) -> list[str]:
@@ -36,9 +37,7 @@ def validate_ip_address(obj: Object) -> list[FieldError]:
 def validate_ip_address_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of replacing an IPAddress; whose it is never changes."""
     parent, before = (peek(part, "spec").get("parentRef") for part in (new, old))
-    if parent == before:
-        return validate_ip_address(new)
-    return [invalid("spec.parentRef", parent, "field is immutable")]
+    return immutable_inside("spec.parentRef", "ParentReference", parent, before)
 
 
 def validate_service_cidr(obj: Object) -> list[FieldError]:
@@ -46,20 +45,16 @@ def validate_service_cidr(obj: Object) -> list[FieldError]:
     cidrs = peek(obj, "spec").get("cidrs") or []
     if not cidrs:
         return [required("spec.cidrs", "at least one CIDR required")]
-    shown = Struct(CIDRs=cidrs)
     if len(cidrs) > 2:
-        return [invalid("spec.cidrs", shown, "may only hold up to 2 values")]
-    if len(cidrs) == 2 and not _dual_stack(cidrs):
-        text = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"
-        return [invalid("spec.cidrs", shown, text)]
-    return [
+        return [invalid("spec.cidrs", Struct(CIDRs=cidrs), "may only hold up to 2 values")]
+    faults = [
         fault for index, cidr in enumerate(cidrs) for fault in _strict_cidr(str(cidr), f"spec.cidrs[{index}]")
     ]
-
-
-def _dual_stack(cidrs: list[str]) -> bool:
-    found = [read_cidr(str(cidr))[0] for cidr in cidrs]
-    return len({network.version for network in found if network is not None}) == len(cidrs)
+    families = [network.version for cidr in cidrs if (network := read_cidr(str(cidr))[0]) is not None]
+    if len(families) > len(set(families)):
+        text = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"
+        faults.append(invalid("spec.cidrs", cidrs, text))
+    return faults
 
 
 def _strict_cidr(cidr: str, path: str) -> list[FieldError]:
@@ -76,7 +71,7 @@ def validate_service_cidr_update(new: Object, old: Object) -> list[FieldError]:
     cidrs, before = (peek(part, "spec").get("cidrs") or [] for part in (new, old))
     if len(cidrs) == len(before):
         return [
-            invalid(f"spec.cidrs[{index}]", cidrs[0], IMMUTABLE)
+            invalid(f"spec.cidrs[{index}]", one, IMMUTABLE)
             for index, (one, other) in enumerate(zip(cidrs, before, strict=True))
             if one != other
         ]

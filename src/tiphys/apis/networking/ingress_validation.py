@@ -155,7 +155,7 @@ def _reference(reference: Object, path: str) -> list[FieldError]:
     for key in ("kind", "name"):
         value = reference.get(key) or ""
         if not value:
-            faults.append(required(f"{path}.{key}", f"{key} is required"))
+            faults.append(required(f"{path}.{key}"))
         else:
             faults += invalid_all(f"{path}.{key}", value, names.is_path_segment_name(value))
     return faults
