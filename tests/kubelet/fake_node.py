@@ -30,6 +30,9 @@ class NoCgroups:
     def memory_usage(self, pod):
         return None
 
+    def find(self, uid):
+        return ""
+
     def remove(self, uid):
         pass
 

@@ -25,27 +25,35 @@ USED = ContainerStats("c1", "app", "u", 5_000_000_000, 1_500_000_000, 2048, 4096
 COLLECTED = [(POD, [USED])]
 
 
+MACHINE = cadvisor.Machine(4, 1 << 30)
+
+
 def lines(body):
     samples = [line for line in body.decode().splitlines() if not line.startswith("#")]
     return dict(line.rsplit(" ", 2)[:2] for line in samples)
 
 
 def test_cadvisors_names():
-    found = lines(cadvisor.render(COLLECTED))
-    labels = 'container="app",id="c1",name="c1",namespace="default",pod="web"'
-    assert found[f"container_cpu_usage_seconds_total{{{labels}}}"] == "1.5"
+    found = lines(cadvisor.render(COLLECTED, {}, MACHINE))
+    labels = 'container="app",id="/c1",image="",name="c1",namespace="default",pod="web"'
+    with_cpu = labels.replace(",id", ',cpu="total",id')
+    assert found[f"container_cpu_usage_seconds_total{{{with_cpu}}}"] == "1.5"
     assert found[f"container_memory_working_set_bytes{{{labels}}}"] == "2048"
     assert found[f"container_memory_usage_bytes{{{labels}}}"] == "4096"
     assert found[f"container_memory_rss{{{labels}}}"] == "1024"
-    assert found[f"container_fs_usage_bytes{{{labels}}}"] == "512"
-    assert found[f"container_start_time_seconds{{{labels}}}"] == str(BEGAN.timestamp())
+    on_disk = labels.replace(",id", ',device="",id')
+    assert found[f"container_fs_usage_bytes{{{on_disk}}}"] == "512"
+    text = cadvisor.render(COLLECTED, {}, MACHINE).decode()
+    assert f"container_start_time_seconds{{{labels}}} {BEGAN.timestamp()}\n" in text
+    assert "machine_cpu_cores 4\nmachine_memory_bytes" not in text
+    assert "machine_cpu_cores 4\n" in text
 
 
 def test_what_the_runtime_does_not_say_is_left_out():
     bare = [(POD, [ContainerStats("c1", "app", "u", 5)])]
-    text = cadvisor.render(bare).decode()
-    assert "container_cpu_usage_seconds_total{" not in text
-    assert "# TYPE container_cpu_usage_seconds_total counter" in text
+    text = cadvisor.render(bare, {}, MACHINE).decode()
+    assert "container_cpu_usage_seconds_total" not in text
+    assert 'container_last_seen{container="app"' in text
 
 
 def test_resource_metrics_are_what_the_metrics_api_reads():
@@ -67,7 +75,8 @@ def node():
         return [USED]
 
     return SimpleNamespace(
-        name="n1", client=None, clock=FakeClock(), cgroups=SimpleNamespace(root="/none/of/this"),
+        name="n1", client=None, clock=FakeClock(),
+        cgroups=SimpleNamespace(root="/none/of/this", find=lambda uid: ""),
         settings=SimpleNamespace(node_memory_bytes=1 << 40), cache=SimpleNamespace(all=lambda: [POD]),
         runtime=SimpleNamespace(container_stats=container_stats),
     )  # fmt: skip
@@ -77,6 +86,7 @@ async def test_the_summary_of_a_node(tmp_path):
     """Where the node's files lie is measured; the machine's start is a time of this age."""
     one = node()
     one.volumes = SimpleNamespace(root=tmp_path)
+    one.settings.logs_dir = str(tmp_path)
     said = (await Stats(one).summary())["node"]
     assert said["nodeName"] == "n1"
     assert parse_time(said["startTime"]) > BEGAN.replace(year=2000)

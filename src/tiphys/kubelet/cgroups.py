@@ -109,6 +109,16 @@ class Cgroups:
             return {"memory.limit_in_bytes": str(memory)}
         return {}
 
+    def find(self, uid: str) -> str:
+        """Return the cgroup that a pod has, or ""."""
+        for tree in self._hierarchies() if self.usable else ():
+            for kind in ("", "burstable", "besteffort"):
+                parts = [part for part in (self.root, kind, f"pod{uid}") if part]
+                path = "/".join(parts)
+                if (tree / path[1:]).is_dir():
+                    return path
+        return ""
+
     def memory_usage(self, pod: Object) -> int | None:
         """Return the bytes that all of the pod uses, or None where nothing tells."""
         parent = self.parent(pod)

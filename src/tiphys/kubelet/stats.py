@@ -6,16 +6,26 @@ Source: the summary API (``k8s.io/kubelet/pkg/apis/stats/v1alpha1``), "Resource 
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from tiphys.apimachinery.clock import Clock, rfc3339
+from tiphys.apimachinery.meta import Object
 from tiphys.kubelet import cadvisor, cgroup_usage
+from tiphys.kubelet.cgroup_counters import Counters
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.machine import booted_at_s, memory_available_bytes, processes
+from tiphys.kubelet.pod_usage import (
+    PodUsage,
+    file_system,
+    network_summary,
+    pod_usage,
+    volume_summaries,
+)
 from tiphys.kubelet.runtime import ContainerStats, RuntimePod
 
 _NANO = 1_000_000_000
@@ -30,8 +40,9 @@ def _time(nanoseconds: int) -> str:
 class Stats:
     """Asks the runtime and shapes the answer."""
 
-    def __init__(self, node: NodeContext) -> None:
+    def __init__(self, node: NodeContext, pods: Callable[[], Iterable[Object]] = tuple) -> None:
         self._node = node
+        self._pods = pods
         self._samples: dict[str, tuple[int, int]] = {}
 
     async def collect(self) -> list[tuple[RuntimePod, list[ContainerStats]]]:
@@ -44,11 +55,20 @@ class Stats:
     async def summary(self) -> dict[str, Any]:
         """Return the summary API's answer. Raises RuntimeFailure."""
         collected = await self.collect()
+        usage = await self._usage(pod for pod, _ in collected)
         now_ns = int(self._node.clock.now().timestamp() * _NANO)
         return {
             "node": self._node_stats(now_ns),
-            "pods": [self._pod_stats(pod, items) for pod, items in collected],
+            "pods": [self._pod_stats(pod, items, usage[pod.uid]) for pod, items in collected],
         }
+
+    async def _usage(self, pods: Iterable[RuntimePod]) -> dict[str, PodUsage]:
+        """Return what the machine says of pods, by UID."""
+        known = {str(pod["metadata"]["uid"]): pod for pod in self._pods()}
+        found = list(pods)
+        return await asyncio.to_thread(
+            lambda: {pod.uid: pod_usage(self._node, pod, known.get(pod.uid)) for pod in found}
+        )
 
     def _rate(self, key: str, timestamp_ns: int, used_ns: int) -> int:
         """Return nanocores since the sample before; 0 for the first."""
@@ -85,18 +105,37 @@ class Stats:
             "rlimit": {"time": _time(now_ns), "maxpid": most, "curproc": running},
         }
 
-    def _pod_stats(self, pod: RuntimePod, items: Iterable[ContainerStats]) -> dict[str, Any]:
-        containers = [self._container_stats(pod, item) for item in items]
+    def _pod_stats(self, pod: RuntimePod, items: Sequence[ContainerStats], usage: PodUsage) -> dict[str, Any]:
+        disk = file_system(self._node.volumes.root)
+        containers = [self._container_stats(pod, item, usage, disk) for item in items]
+        now = rfc3339(self._node.clock.now())
         started = pod.sandbox.created_at if pod.sandbox else self._node.clock.now()
-        return {
+        found: dict[str, Any] = {
             "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
             "startTime": rfc3339(started),
             "containers": containers,
             "cpu": _sum(containers, "cpu"),
             "memory": _sum(containers, "memory"),
         }
+        if network := network_summary(usage.interfaces, now):
+            found["network"] = network
+        if usage.volumes:
+            found["volume"] = volume_summaries(usage.volumes, pod.namespace, now)
+        local = [item for item in usage.volumes if item.local]
+        written = sum(item.filesystem_bytes or 0 for item in items) + sum(usage.log_bytes.values())
+        found["ephemeral-storage"] = {
+            "time": now,
+            **disk,
+            "usedBytes": written + sum(item.used_bytes for item in local),
+            "inodesUsed": sum(item.inodes for item in local),
+        }
+        if usage.counters.processes is not None:
+            found["process_stats"] = {"process_count": usage.counters.processes}
+        return found
 
-    def _container_stats(self, pod: RuntimePod, item: ContainerStats) -> dict[str, Any]:
+    def _container_stats(
+        self, pod: RuntimePod, item: ContainerStats, usage: PodUsage, disk: Mapping[str, int]
+    ) -> dict[str, Any]:
         running = pod.latest(item.name)
         started = running.started_at if running else None
         cpu: dict[str, Any] = {"time": _time(item.timestamp_ns)}
@@ -108,6 +147,7 @@ class Stats:
             "usageBytes": item.memory_usage_bytes,
             "workingSetBytes": item.memory_working_set_bytes,
             "rssBytes": item.memory_rss_bytes,
+            **_memory_details(usage.containers.get(item.id)),
         }
         result: dict[str, Any] = {
             "name": item.name,
@@ -116,7 +156,14 @@ class Stats:
             "memory": {key: value for key, value in memory.items() if value is not None},
         }
         if item.filesystem_bytes is not None:
-            result["rootfs"] = {"time": _time(item.timestamp_ns), "usedBytes": item.filesystem_bytes}
+            result["rootfs"] = {
+                "time": _time(item.timestamp_ns),
+                **_capacity(disk),
+                "usedBytes": item.filesystem_bytes,
+            }
+        if item.name in usage.log_bytes:
+            used = usage.log_bytes[item.name]
+            result["logs"] = {"time": _time(item.timestamp_ns), **_capacity(disk), "usedBytes": used}
         return result
 
     async def metrics(self) -> bytes:
@@ -125,7 +172,10 @@ class Stats:
 
     async def cadvisor(self) -> bytes:
         """Return ``/metrics/cadvisor``. Raises RuntimeFailure."""
-        return cadvisor.render(await self.collect())
+        collected = await self.collect()
+        usage = await self._usage(pod for pod, _ in collected)
+        machine = cadvisor.Machine(os.cpu_count() or 1, self._node.settings.node_memory_bytes)
+        return cadvisor.render(collected, usage, machine)
 
     def node_usage(self) -> tuple[int, int]:
         """Return the node's CPU time in nanoseconds and its working set in bytes.
@@ -147,17 +197,20 @@ def _sum(containers: Iterable[Mapping[str, Any]], kind: str) -> dict[str, Any]:
     return total
 
 
-def file_system(path: Path) -> dict[str, int]:
-    """Return the summary's figures of the file system that holds a path. Blocking."""
-    found = os.statvfs(path)
-    return {
-        "availableBytes": found.f_bavail * found.f_frsize,
-        "capacityBytes": found.f_blocks * found.f_frsize,
-        "usedBytes": (found.f_blocks - found.f_bfree) * found.f_frsize,
-        "inodesFree": found.f_ffree,
-        "inodes": found.f_files,
-        "inodesUsed": found.f_files - found.f_ffree,
-    }
+def _capacity(disk: Mapping[str, int]) -> dict[str, int]:
+    """What a part of a file system says of the whole."""
+    return {name: disk[name] for name in ("availableBytes", "capacityBytes", "inodesFree", "inodes")}
+
+
+def _memory_details(counted: tuple[str, Counters] | None) -> dict[str, int | None]:
+    if counted is None:
+        return {}
+    counters = counted[1]
+    found = {"pageFaults": counters.page_faults, "majorPageFaults": counters.major_page_faults}
+    if counters.memory_limit and counters.memory_usage is not None:
+        working = counters.memory_usage - (counters.memory_inactive_file or 0)
+        found["availableBytes"] = max(counters.memory_limit - max(working, 0), 0)
+    return found
 
 
 def node_cpu_nanoseconds() -> int:
