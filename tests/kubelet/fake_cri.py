@@ -176,6 +176,9 @@ class FakeRuntime:
     async def update_resources(self, container_id: str, linux: Config) -> None:
         self._call("update_resources", container_id)
 
+    async def checkpoint_container(self, container_id: str, location: str, timeout_s: int) -> None:
+        self._call("checkpoint_container", f"{container_id} {location} {timeout_s}")
+
     async def reopen_log(self, container_id: str) -> None:
         self._call("reopen_log", container_id)
 

@@ -19,7 +19,8 @@ from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kubeconfig import ClientConfig
 from tiphys.client.rest import Client
 from tiphys.controllers.certificates import signing
-from tiphys.kubelet.credentials import CURRENT, SIGNER, Credentials, Refused, Rotation
+from tiphys.kubelet.certificate_requests import Refused
+from tiphys.kubelet.credentials import CURRENT, SIGNER, Credentials, Rotation
 from tiphys.wire import pki
 from tiphys.wire.message import Request, Response
 

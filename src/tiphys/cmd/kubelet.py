@@ -30,6 +30,8 @@ from tiphys.kubelet.shutdown import ShutdownPeriod, period_faults, periods_of
 )
 @click.option("--kubeconfig", required=True, help="How to reach the API server.")
 @click.option("--bootstrap-kubeconfig", default="", help="How to ask for a certificate when there is none.")
+@go_bool("--rotate-server-certificates", default=False, help="Have the cluster sign the serving certificate.")
+@click.option("--read-only-port", default=0, show_default=True, help="Without TLS or questions; 0: none.")
 @go_bool("--rotate-certificates", default=False, help="Ask for a new certificate before the old one ends.")
 @click.option(
     "--cert-dir", default="/var/lib/kubelet/pki", show_default=True, help="Where such ones are kept."
@@ -131,7 +133,7 @@ def kubelet(kubeconfig: str, bootstrap_kubeconfig: str, cert_dir: str, **flags: 
         folder=Path(cert_dir),
         renew=flags["rotate_certificates"],
     )
-    asyncio.run(_run(rotation, make_options(flags)))
+    asyncio.run(_run(rotation, make_options({**flags, "cert_dir": cert_dir})))
 
 
 def make_options(flags: Mapping[str, Any]) -> KubeletOptions:
@@ -177,6 +179,8 @@ def make_options(flags: Mapping[str, Any]) -> KubeletOptions:
             port=flags["port"],
             certificate=_path(flags["tls_cert_file"]),
             key=_path(flags["tls_private_key_file"]),
+            bootstrap=_serving_folder(flags),
+            read_only_port=flags["read_only_port"],
             client_ca=_path(flags["client_ca_file"]),
             access=AccessOptions(
                 anonymous=flags["anonymous_auth"],
@@ -191,6 +195,12 @@ def make_options(flags: Mapping[str, Any]) -> KubeletOptions:
             healthz_port=flags["healthz_port"],
         ),
     )
+
+
+def _serving_folder(flags: Mapping[str, Any]) -> Path | None:
+    """A certificate that is given needs no signature of the cluster."""
+    asked = flags["rotate_server_certificates"] and not flags["tls_cert_file"]
+    return Path(flags["cert_dir"]) if asked else None
 
 
 def _cgroup_root(text: str) -> str:

@@ -33,6 +33,8 @@ KIND: Final = Kind(
         "tlsCertFile": "tls_cert_file",
         "tlsPrivateKeyFile": "tls_private_key_file",
         "rotateCertificates": "rotate_certificates",
+        "serverTLSBootstrap": "rotate_server_certificates",
+        "readOnlyPort": "read_only_port",
         "authentication.anonymous.enabled": "anonymous_auth",
         "authentication.webhook.enabled": "authentication_token_webhook",
         "authentication.webhook.cacheTTL": "authentication_token_webhook_cache_ttl",
@@ -71,8 +73,8 @@ KIND: Final = Kind(
     },
     frozenset(
         {"authentication", "authorization", "enableServer", "syncFrequency", "fileCheckFrequency"}
-        | {"httpCheckFrequency", "staticPodURL", "staticPodURLHeader", "readOnlyPort", "tlsCipherSuites"}
-        | {"tlsMinVersion", "tlsCurvePreferences", "serverTLSBootstrap", "registryPullQPS", "registryBurst"}
+        | {"httpCheckFrequency", "staticPodURL", "staticPodURLHeader", "tlsCipherSuites"}
+        | {"tlsMinVersion", "tlsCurvePreferences", "registryPullQPS", "registryBurst"}
         | {"imagePullCredentialsVerificationPolicy", "preloadedImagesVerificationAllowlist"}
         | {"eventRecordQPS", "eventBurst", "enableDebuggingHandlers", "enableContentionProfiling"}
         | {"oomScoreAdj", "streamingConnectionIdleTimeout", "imageMinimumGCAge", "imageMaximumGCAge"}

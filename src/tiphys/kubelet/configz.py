@@ -58,6 +58,8 @@ def _server(server: ServerOptions) -> dict[str, Any]:
     return {
         "address": server.address,
         "port": server.port,
+        "serverTLSBootstrap": True if server.bootstrap else None,
+        "readOnlyPort": server.read_only_port or None,
         "tlsCertFile": str(server.certificate) if server.certificate else None,
         "tlsPrivateKeyFile": str(server.key) if server.key else None,
         "authentication": {

@@ -14,36 +14,30 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from tiphys.apimachinery.clock import Clock, RealClock
-from tiphys.apimachinery.errors import StatusError, TiphysError
-from tiphys.apimachinery.meta import Object
 from tiphys.client import kubeconfig
-from tiphys.client.kinds import CERTIFICATE_SIGNING_REQUESTS
 from tiphys.client.kubeconfig import ClientConfig
 from tiphys.client.rest import Client
-from tiphys.client.transport import HttpTransport, TransportError
+from tiphys.client.transport import HttpTransport
+from tiphys.kubelet.certificate_requests import (
+    Pair,
+    Wanted,
+    is_valid,
+    keep_pair,
+    renewal_s,
+    until_answered,
+)
 
 log = logging.getLogger(__name__)
 SIGNER: Final = "kubernetes.io/kube-apiserver-client-kubelet"
-CURRENT: Final = "kubelet-client-current.pem"
-_LOOK_S: Final = 1.0
-_RETRY_S: Final = 10.0
-_PATIENCE_S: Final = 900.0
+_PREFIX: Final = "kubelet-client"
+CURRENT: Final = f"{_PREFIX}-current.pem"
 _RENEW_AT: Final = (0.7, 0.9)
-
-
-class Refused(TiphysError):
-    """The cluster denied or failed a certificate request, or left it without an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +48,6 @@ class Rotation:
     bootstrap: str = ""
     folder: Path = Path("/var/lib/kubelet/pki")
     renew: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A certificate with its key (PEM)."""
-
-    certificate: bytes
-    key: bytes
 
 
 class Credentials:
@@ -99,7 +85,7 @@ class Credentials:
             self._write_config(config, self._write(pair))
         found = kubeconfig.load(rotation.kubeconfig)
         current = rotation.folder / CURRENT
-        if rotation.renew and _valid(_read(current), self._clock.now()):
+        if rotation.renew and is_valid(_read(current), self._clock.now()):
             pem = _read(current)
             return replace(found, cert_pem=pem, key_pem=pem)
         return found
@@ -122,76 +108,18 @@ class Credentials:
             config = kubeconfig.load(self._rotation.kubeconfig)
         except kubeconfig.ConfigError:
             return False
-        return not config.cert_pem or _valid(config.cert_pem, self._clock.now())
+        return not config.cert_pem or is_valid(config.cert_pem, self._clock.now())
 
     def _wait_s(self, pem: bytes) -> float:
-        certificate = x509.load_pem_x509_certificate(pem)
-        life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
-        due = certificate.not_valid_before_utc + life * self._share(*_RENEW_AT)
-        return max((due - self._clock.now()).total_seconds(), 0.0)
+        return renewal_s(pem, self._clock.now(), self._share(*_RENEW_AT))
 
     async def _until_answered(self, client: Client) -> Pair:
         """Ask until the server can be reached. Raises Refused."""
-        while True:
-            try:
-                return await self._ask(client)
-            except (StatusError, TransportError) as error:
-                log.warning("certificate not asked for, trying again error=%s", error)
-                await self._sleep(_RETRY_S)
-
-    async def _ask(self, client: Client) -> Pair:
-        key = ec.generate_private_key(ec.SECP256R1())
-        made = await client.create(CERTIFICATE_SIGNING_REQUESTS, self._request(key))
-        name = made["metadata"]["name"]
-        log.info("certificate request waits for approval request=%s", name)
-        left = int(_PATIENCE_S / _LOOK_S)
-        while left:
-            status = made.get("status") or {}
-            if status.get("certificate"):
-                return Pair(base64.b64decode(status["certificate"]), _key_pem(key))
-            for condition in status.get("conditions") or ():
-                if condition["type"] in ("Denied", "Failed"):
-                    raise Refused(
-                        f"certificate signing request is {condition['type'].lower()}, "
-                        f"reason: {condition.get('reason', '')}, message: {condition.get('message', '')}"
-                    )
-            await self._sleep(_LOOK_S)
-            left -= 1
-            made = await client.get(CERTIFICATE_SIGNING_REQUESTS, name)
-        raise Refused(f"certificate signing request {name} was not answered in time")
-
-    def _request(self, key: ec.EllipticCurvePrivateKey) -> Object:
-        subject = x509.Name(
-            [
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:nodes"),
-                x509.NameAttribute(NameOID.COMMON_NAME, f"system:node:{self._node_name}"),
-            ]
-        )
-        signed = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-        pem = signed.public_bytes(serialization.Encoding.PEM)
-        return {
-            "apiVersion": "certificates.k8s.io/v1",
-            "kind": "CertificateSigningRequest",
-            "metadata": {"generateName": "csr-"},
-            "spec": {
-                "request": base64.b64encode(pem).decode(),
-                "signerName": SIGNER,
-                "usages": ["digital signature", "client auth"],
-            },
-        }
+        wanted = Wanted(self._node_name, SIGNER, ("digital signature", "client auth"))
+        return await until_answered(client, wanted, self._sleep)
 
     def _write(self, pair: Pair) -> Path:
-        """Keep a pair, and let the name of the current one point at it, at no moment at nothing."""
-        folder = self._rotation.folder
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"kubelet-client-{self._clock.now():%Y-%m-%d-%H-%M-%S}.pem"
-        path.touch(mode=0o600)
-        path.write_bytes(pair.certificate.rstrip() + b"\n" + pair.key)
-        link, fresh = folder / CURRENT, folder / f"{CURRENT}.new"
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(path)
-        fresh.rename(link)
-        return link
+        return keep_pair(self._rotation.folder, _PREFIX, pair, self._clock.now())
 
     def _write_config(self, config: ClientConfig, certificate: Path) -> None:
         cluster: dict[str, Any] = {"server": config.server}
@@ -222,21 +150,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
-
-
-def _valid(pem: bytes, now: datetime) -> bool:
-    if not pem:
-        return False
-    try:
-        certificate = x509.load_pem_x509_certificate(pem)
-    except ValueError:
-        return False
-    return certificate.not_valid_after_utc - timedelta(seconds=1) > now
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.TraditionalOpenSSL,
-        serialization.NoEncryption(),
-    )

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from tiphys.apimachinery.meta import Object, object_key
+from tiphys.kubelet.cgroup_counters import read_counters
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.eviction import (
     DISK,
@@ -168,6 +169,8 @@ class EvictionManager:
         used = {
             name: sum(item[name] for item in containers.values()) for name in ("memory", "ephemeral-storage")
         }
+        cgroup = self._node.cgroups.find(pod["metadata"]["uid"])
+        used["pids"] = (read_counters(cgroup).processes or 0) if cgroup else 0
         used["ephemeral-storage"] += sum(self._empty_dirs(pod).values())
         return PodUse(pod, used, containers)
 

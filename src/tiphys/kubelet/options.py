@@ -34,6 +34,8 @@ class ServerOptions:
     port: int = 10250
     certificate: Path | None = None
     key: Path | None = None
+    bootstrap: Path | None = None
+    """Where to keep the certificates that the cluster is asked to sign; None: it is not asked."""
     client_ca: Path | None = None
     """Signs whose certificates are believed; without it there are only bearer tokens."""
     access: AccessOptions = AccessOptions()
@@ -42,6 +44,8 @@ class ServerOptions:
     healthz_address: str = "127.0.0.1"
     healthz_port: int = 0
     """Health without TLS or questions, for whoever watches over the process; 0: none."""
+    read_only_port: int = 0
+    """Pods and figures without TLS or questions; 0: none."""
 
 
 @dataclass(frozen=True, slots=True)

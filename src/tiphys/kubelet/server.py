@@ -25,6 +25,7 @@ from tiphys.apimachinery.errors import (
 )
 from tiphys.apimachinery.meta import Object
 from tiphys.client import metrics
+from tiphys.kubelet.container_actions import ContainerActions
 from tiphys.kubelet.containers import log_path
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.logs import LogOptions, read_log
@@ -35,6 +36,7 @@ from tiphys.kubelet.probes.counts import render_probes
 from tiphys.kubelet.runtime import Container, RuntimeFailure, RuntimePod
 from tiphys.kubelet.sandbox import log_directory
 from tiphys.kubelet.server_auth import Access
+from tiphys.kubelet.serving import ServingCertificate
 from tiphys.kubelet.stats import Stats
 from tiphys.kubelet.streaming import proxy_upgrade
 from tiphys.kubelet.system_logs import SystemLogs
@@ -46,6 +48,7 @@ log = logging.getLogger(__name__)
 
 _TEXT = "text/plain"
 _READ_ONLY = frozenset({"pods", "runningpods", "logs", "containerLogs"})
+_PLAIN_PATHS = frozenset({"pods", "healthz", "stats", "metrics"})
 _TRUE = ("1", "true", "True", "t", "T", "TRUE")
 
 
@@ -66,27 +69,54 @@ class KubeletServer:
         self._options = options
         self._pods = pods
         self._access = access or Access(node.client, node.name, node.clock, options.access)
-        self._stats = Stats(node)
+        self._stats = Stats(node, pods)
         self._views = NodeViews(node, pods, configuration, looked or node.clock.monotonic)
         self._metrics_of_pods = NodeMetrics(node.name, pods, lambda: node.cache.all())
+        self._actions = ContainerActions(node, pods)
         self._system_logs = SystemLogs(options.system_logs_dir)
 
     async def run(self, on_listening: Callable[[int], None]) -> None:
         """Listen; ``on_listening`` gets the port. Raises OSError if the address is taken."""
-        pair, client_ca = await asyncio.to_thread(self._certificates)
-        context = server_context(pair, client_ca)
         options = self._options
         async with AsyncExitStack() as stack:
+            await self._open_plain_ports(stack)
+            serving = self._serving()
+            pair = await serving.obtain() if serving else await asyncio.to_thread(self._own_pair)
+            client_ca = options.client_ca.read_bytes() if options.client_ca else None
+            context = await asyncio.to_thread(server_context, pair, client_ca)
             server = await stack.enter_async_context(
                 serve(self.handle, host=options.address, port=options.port, ssl_context=context)
             )
-            if options.healthz_port:
-                await stack.enter_async_context(
-                    serve(self.handle_health, host=options.healthz_address, port=options.healthz_port)
-                )
             on_listening(server.port)
             log.info("kubelet endpoint listens port=%d", server.port)
+            if serving:
+                await serving.keep(context, pair)
             await asyncio.get_running_loop().create_future()
+
+    async def _open_plain_ports(self, stack: AsyncExitStack) -> None:
+        options = self._options
+        if options.healthz_port:
+            await stack.enter_async_context(
+                serve(self.handle_health, host=options.healthz_address, port=options.healthz_port)
+            )
+        if options.read_only_port:
+            await stack.enter_async_context(
+                serve(self.handle_read_only, host=options.address, port=options.read_only_port)
+            )
+
+    def _serving(self) -> ServingCertificate | None:
+        folder, node = self._options.bootstrap, self._node
+        if folder is None:
+            return None
+        hosts = (node.name, *node.host_ips)
+        return ServingCertificate(node.client, node.name, hosts, folder, node.clock)
+
+    async def handle_read_only(self, request: Request) -> Response:
+        """Answer one request on the plain port: what the node runs and uses, for everybody."""
+        head = next((part for part in request.path.split("/") if part), "")
+        if head not in _PLAIN_PATHS or request.method != "GET":
+            return Response(404, {"Content-Type": _TEXT}, b"404 page not found\n")
+        return await self._answered(request)
 
     async def handle_health(self, request: Request) -> Response:
         """Answer one request on the plain port, which has health and nothing else."""
@@ -98,20 +128,26 @@ class KubeletServer:
         except StatusError as error:
             return Response(error.status_code, {"Content-Type": _TEXT}, error.message.encode())
 
-    def _certificates(self) -> tuple[KeyPair, bytes | None]:
+    def _own_pair(self) -> KeyPair:
+        """Return the certificate that was given, or one that nobody else has signed."""
         options = self._options
-        client_ca = options.client_ca.read_bytes() if options.client_ca else None
         if options.certificate and options.key:
-            return KeyPair.read(options.certificate, options.key), client_ca
+            return KeyPair.read(options.certificate, options.key)
         now = self._node.clock.now()
         ca = make_ca(f"{self._node.name}-ca", now)
         hosts = [self._node.name, "127.0.0.1", *self._node.host_ips]
-        return issue_server(ca, self._node.name, hosts, now), client_ca
+        return issue_server(ca, self._node.name, hosts, now)
 
     async def handle(self, request: Request) -> Response:
         """Answer one request; errors become plain text with their code."""
         try:
             await self._access.check(request)
+        except StatusError as error:
+            return Response(error.status_code, {"Content-Type": _TEXT}, error.message.encode())
+        return await self._answered(request)
+
+    async def _answered(self, request: Request) -> Response:
+        try:
             return await self._route(request)
         except StatusError as error:
             return Response(error.status_code, {"Content-Type": _TEXT}, error.message.encode())
@@ -124,6 +160,8 @@ class KubeletServer:
             "exec": self._exec,
             "attach": self._attach,
             "portForward": self._port_forward,
+            "run": self._actions.run,
+            "checkpoint": self._actions.checkpoint,
             "pods": self._views.pods,
             "runningpods": self._views.running,
             "configz": self._views.configz,

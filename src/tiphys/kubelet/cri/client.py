@@ -232,6 +232,10 @@ class CriClient:
         """Return where to stream: ``call`` is Exec, Attach or PortForward."""
         return str((await self._runtime(call, **request)).url)
 
+    async def checkpoint_container(self, container_id: str, location: str, timeout_s: int) -> None:
+        fields: dict[str, Any] = {"container_id": container_id, "location": location, "timeout": timeout_s}
+        await self._runtime("CheckpointContainer", **fields)
+
     async def container_stats(self) -> list[ContainerStats]:
         answer = await self._runtime("ListContainerStats")
         return [_stats(item) for item in answer.stats]
