@@ -7,13 +7,17 @@ the scheduler then takes the assumed pod back. Source: core/v1 Binding, KEP-490.
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
-from tiphys.apimachinery.errors import Conflict, NotFound, TiphysError
+from tiphys.apimachinery.clock import Clock, RealClock, rfc3339
+from tiphys.apimachinery.errors import Conflict, NotFound, StatusError, TiphysError
 from tiphys.apimachinery.meta import Object, object_key, split_key
 from tiphys.client.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, RESOURCE_CLAIMS
 from tiphys.client.rest import Client
+from tiphys.client.transport import TransportError
+from tiphys.scheduler.devices.extended import UNMADE, ExtendedClaim
 from tiphys.scheduler.devices.state import Devices, allocation_of
 from tiphys.scheduler.extenders import Extenders
 from tiphys.scheduler.plugins.dynamic import DeviceChoice, is_reserved_for, readiness
@@ -22,10 +26,13 @@ from tiphys.scheduler.podinfo import PodInfo
 from tiphys.scheduler.queue import Queued
 from tiphys.scheduler.volumes import Volumes
 
+log = logging.getLogger(__name__)
+
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 FINALIZER = "resource.kubernetes.io/delete-protection"
 _TRIES = 5
+_MOMENT = "allocationTimestamp"
 VOLUMES_WITHIN_S = 600.0
 
 
@@ -62,17 +69,23 @@ class Assumed:
     def info(self) -> PodInfo:
         return self.queued.info
 
+    @property
+    def unmade(self) -> str:
+        """The key under which devices of a claim for extended resources count until it is made."""
+        return f"{UNMADE}/{self.info.uid}"
 
-def reserved(claim: Object, allocation: dict[str, Any] | None, info: PodInfo) -> Object:
-    """Return the claim with the pod as a consumer.
+
+def reserved(claim: Object, allocation: dict[str, Any] | None, info: PodInfo, moment: str) -> Object:
+    """Return the claim with the pod as a consumer; ``moment``: when it gets devices, if it does now.
 
     Raises ClaimNotReserved when the claim's devices are not those that were decided on.
     """
     status = dict(claim.get("status") or {})
     if allocation is not None:
-        if allocation_of(claim) not in (None, allocation):
+        known = {key: one for key, one in (allocation_of(claim) or {}).items() if key != _MOMENT}
+        if known not in ({}, allocation):
             raise ClaimNotReserved(f"claim {object_key(claim)} got its devices from somebody else")
-        status["allocation"] = allocation
+        status["allocation"] = {**allocation, _MOMENT: (allocation_of(claim) or {}).get(_MOMENT) or moment}
     elif allocation_of(claim) is None:
         raise ClaimNotReserved(f"claim {object_key(claim)} lost its devices")
     if not is_reserved_for(claim, info.uid):
@@ -90,8 +103,10 @@ class Binder:
         volumes: Volumes,
         devices: Devices | None = None,
         extenders: Extenders | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._client = client
+        self._clock = clock or RealClock()
         self._devices = devices or Devices()
         self._extenders = extenders or Extenders(())
         self._volumes = volumes
@@ -115,6 +130,21 @@ class Binder:
             await self._reserve(key, allocation, info)
         if assumed.devices.awaited:
             await self._wait_ready(assumed)
+        if assumed.devices.extended is None:
+            await self._write_binding(assumed)
+            return
+        key = await self._make_claim(assumed, assumed.devices.extended)
+        try:
+            await self._use_claim(assumed, assumed.devices.extended, key)
+            await self._write_binding(assumed)
+        except TiphysError as error:
+            # What became of a Binding without an answer nobody knows: the pod may be bound, and need this.
+            if not isinstance(error, TransportError):
+                await self.delete_claim(key)
+            raise
+
+    async def _write_binding(self, assumed: Assumed) -> None:
+        info = assumed.info
         binder = self._extenders.binder_of(info)
         if binder is not None:
             await binder.bind(info, assumed.node)
@@ -128,35 +158,74 @@ class Binder:
         }
         await self._client.post(PODS, name, info.namespace, "binding", binding)
 
+    async def _make_claim(self, assumed: Assumed, extended: ExtendedClaim) -> str:
+        """Make the claim for a pod's extended resources; return its key."""
+        kept = {key: one for key, one in extended.claim["metadata"].items() if key not in ("name", "uid")}
+        return object_key(await self._client.create(RESOURCE_CLAIMS, {**extended.claim, "metadata": kept}))
+
+    async def _use_claim(self, assumed: Assumed, extended: ExtendedClaim, key: str) -> None:
+        """Give the claim its devices, and tell the kubelet in the pod's status which container has which."""
+        info = assumed.info
+        await self._reserve(key, extended.allocation, info)
+        self._devices.settle(assumed.unmade, key, extended.allocation)
+        if extended.awaited:
+            await self._wait_ready(assumed, (key,))
+        said = {"requestMappings": list(extended.mappings), "resourceClaimName": split_key(key)[1]}
+        patch = {"metadata": {"uid": info.uid}, "status": {"extendedResourceClaimStatus": said}}
+        name = info.pod["metadata"]["name"]
+        await self._client.patch(PODS, name, info.namespace, patch, type="strategic", subresource="status")
+
+    async def delete_claim(self, key: str) -> None:
+        """Delete a claim that was made for extended resources of a pod that is not bound, devices and all."""
+        namespace, name = split_key(key)
+        try:
+            claim = await self._client.get(RESOURCE_CLAIMS, name, namespace)
+            kept = [one for one in claim["metadata"].get("finalizers") or () if one != FINALIZER]
+            await self._client.update(
+                RESOURCE_CLAIMS, {**claim, "metadata": {**claim["metadata"], "finalizers": kept}}
+            )
+            await self._client.delete(RESOURCE_CLAIMS, name, namespace)
+        except NotFound:
+            pass
+        except (StatusError, TransportError) as error:
+            log.warning("claim not deleted claim=%s error=%s", key, error)
+        self._devices.forget(key)
+
     async def _reserve(self, key: str, allocation: dict[str, Any] | None, info: PodInfo) -> None:
         """Make the pod a consumer of a claim, and give the claim its devices if it has none yet."""
         namespace, name = split_key(key)
         claim = await self._client.get(RESOURCE_CLAIMS, name, namespace)
         for _ in range(_TRIES):
             try:
-                await self._write_claim(reserved(claim, allocation, info))
+                await self._write_claim(reserved(claim, allocation, info, rfc3339(self._clock.now())))
                 return
             except Conflict:
                 claim = await self._client.get(RESOURCE_CLAIMS, name, namespace)
         raise ClaimNotReserved(f"claim {key} changes too fast")
 
-    async def _wait_ready(self, assumed: Assumed) -> None:
+    async def _wait_ready(self, assumed: Assumed, keys: tuple[str, ...] = ()) -> None:
         """Wait until drivers have made the pod's devices ready; what fails gives its devices back."""
+        keys = keys or assumed.devices.awaited
         try:
             async with asyncio.timeout(assumed.devices_within_s):
-                for key in assumed.devices.awaited:
+                for key in keys:
                     await self._wait_claim_ready(key)
         except (TimeoutError, DevicesNotReady) as error:
-            for key in assumed.devices.awaited:
+            for key in keys:
                 await self._give_back(key, assumed.info)
             if isinstance(error, DevicesNotReady):
                 raise
             raise DevicesNotReady(f"devices of pod {assumed.info.key} were not ready in time") from None
 
     async def _wait_claim_ready(self, key: str) -> None:
+        seen = False
         while True:
             changed = self._changed
             claim = self._devices.claim(key)
+            if claim is None and not seen:  # it has just been made
+                await changed.wait()
+                continue
+            seen = True
             if claim is None:
                 raise DevicesNotReady(f"claim {key} is gone")
             ready, failed = readiness(claim)

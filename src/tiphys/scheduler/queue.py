@@ -24,7 +24,7 @@ HELPS: dict[str, frozenset[str]] = {
         | {"InterPodAffinity", "NodeResourcesFit", "NodePorts", "VolumeBinding", "VolumeZone"}
         | {"NodeVolumeLimits", "DynamicResources"}
     ),
-    "node-capacity": frozenset({"NodeResourcesFit"}),
+    "node-capacity": frozenset({"NodeResourcesFit", "DynamicResources"}),
     "pod-removed": frozenset(
         {"NodeResourcesFit", "NodePorts", "InterPodAffinity", "PodTopologySpread"}
         | {"VolumeRestrictions", "NodeVolumeLimits"}
@@ -32,13 +32,14 @@ HELPS: dict[str, frozenset[str]] = {
     "pod-placed": frozenset({"InterPodAffinity", "PodTopologySpread"}),
     "pod-relabelled": frozenset({"InterPodAffinity", "PodTopologySpread"}),
     "device": frozenset({"DynamicResources"}),
+    "device-class": frozenset({"DynamicResources", "NodeResourcesFit"}),
     "volume": frozenset({"VolumeBinding", "VolumeZone", "VolumeRestrictions", "NodeVolumeLimits"}),
 }
 """Which plugins' verdicts an event can turn. No plugin named (no nodes at all): every event."""
 _EVENTS = {
     "node-static": "NodeUpdate", "node-capacity": "NodeAllocatableChange", "pod-removed": "AssignedPodDelete",
     "pod-placed": "AssignedPodAdd", "pod-relabelled": "AssignedPodUpdate", "device": "ResourceClaimUpdate",
-    "volume": "PvcUpdate",
+    "device-class": "DeviceClassUpdate", "volume": "PvcUpdate",
 }  # fmt: skip
 """What an event is called in metrics."""
 _KNOWN = frozenset().union(*HELPS.values())

@@ -112,7 +112,9 @@ class Scheduler:
         self._reporter = Reporter(client, recorders, self._clock)
         self._columns = Columns()
         self._extenders = Extenders(settings.extenders)
-        self._binder = Binder(client, self._columns.volumes, self._columns.devices, self._extenders)
+        self._binder = Binder(
+            client, self._columns.volumes, self._columns.devices, self._extenders, self._clock
+        )
         self._queue = SchedulingQueue(
             initial_backoff_s=settings.initial_backoff_s, max_backoff_s=settings.max_backoff_s
         )
@@ -240,7 +242,7 @@ class Scheduler:
 
     def _on_device_class(self, old: Object | None, new: Object | None) -> None:
         self._columns.devices.set_class(old, new)
-        self._moved("device")
+        self._moved("device-class")
 
     def _on_budget(self, old: Object | None, new: Object | None) -> None:
         subject = new or old
@@ -378,10 +380,12 @@ class Scheduler:
         for key, allocation in assumed.devices.claims:
             if allocation is not None:
                 self._columns.devices.assume(key, allocation)
+        if assumed.devices.extended is not None:
+            self._columns.devices.assume(assumed.unmade, assumed.devices.extended.allocation)
         self._queue.remove(info.uid)
         self._columns.nominated.pop(info.uid, None)
         self._columns.add_pod(info, decision.node)
-        if assumed.volumes.bind or assumed.volumes.provision or assumed.devices.awaited:
+        if assumed.volumes.bind or assumed.volumes.provision or assumed.devices.waits:
             group.create_task(self._bind(assumed))  # may wait long: it must not hold up the crew
         else:
             await self._jobs.put(partial(self._bind, assumed))
@@ -412,8 +416,11 @@ class Scheduler:
             await self._jobs.put(partial(self._reporter.withdraw_promise, other))
         if preemption.victims:
             await self._jobs.put(partial(self._preempt, info, preemption))
-        elif "DynamicResources" in decision.plugins and (key := deallocatable(info, self._columns)):
-            await self._jobs.put(partial(self._reporter.deallocate, key))
+        elif "DynamicResources" in decision.plugins:
+            if stale := self._columns.devices.made_for(info.pod):
+                await self._jobs.put(partial(self._binder.delete_claim, object_key(stale)))
+            elif key := deallocatable(info, self._columns):
+                await self._jobs.put(partial(self._reporter.deallocate, key))
 
     async def _make_room(self, info: PodInfo, decision: Decision, profile: Profile) -> Preemption:
         budgets = list(self._budgets.values())
@@ -491,7 +498,7 @@ class Scheduler:
         if live is not None and live["spec"].get("nodeName"):
             return
         self._columns.remove_pod(info.uid)
-        for key, _ in assumed.devices.claims:
+        for key in (assumed.unmade, *(key for key, _ in assumed.devices.claims)):
             self._columns.devices.forget(key)
         if live is not None and self._is_ours(live) and not isinstance(error, NotFound):
             again = pod_info(live)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from tiphys.apimachinery import quantity
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.scheduler.devices.capacity import Amounts
+from tiphys.scheduler.devices.extended import classes_by_resource, made_claim
 from tiphys.scheduler.devices.inventory import DeviceId, Pool, read_pools
 from tiphys.scheduler.devices.selectors import split_name
 
@@ -22,6 +24,9 @@ class Devices:
         self._pools: list[Pool] | None = None
         self._taken: frozenset[DeviceId] | None = None
         self._shares: dict[DeviceId, list[Amounts]] | None = None
+        self.serving: dict[str, str] = {}
+        """The class of devices that serves an extended resource, by the resource's name."""
+        self.serving_generation = 0
 
     def set_claim(self, old: Object | None, new: Object | None) -> None:
         """Take a ResourceClaim's new state (None: it is gone)."""
@@ -41,6 +46,18 @@ class Devices:
             self.classes[new["metadata"]["name"]] = new
         elif old is not None:
             self.classes.pop(old["metadata"]["name"], None)
+        serving = classes_by_resource(self.classes)
+        if serving != self.serving:
+            self.serving = serving
+            self.serving_generation += 1
+
+    def served(self, requests: Iterable[str]) -> tuple[str, ...]:
+        """Return those of the resources that devices may serve."""
+        return tuple(name for name in requests if name in self.serving) if self.serving else ()
+
+    def made_for(self, pod: Object) -> Object | None:
+        """Return the claim that was made for the pod's extended resources."""
+        return made_claim(pod, self._claims.values())
 
     def set_slice(self, old: Object | None, new: Object | None) -> None:
         """Take a ResourceSlice's new state (None: it is gone)."""
@@ -65,6 +82,14 @@ class Devices:
     def forget(self, key: str) -> None:
         """Take back an assumed allocation: it could not be written."""
         self._assumed.pop(key, None)
+        self._changed()
+
+    def settle(self, assumed: str, key: str, allocation: dict[str, Any]) -> None:
+        """A claim that was assumed before it was made has its name now, ``key``, and its devices."""
+        self._assumed.pop(assumed, None)
+        known = self._claims.get(key)
+        if known is None or allocation_of(known) is None:
+            self._assumed[key] = allocation
         self._changed()
 
     @property

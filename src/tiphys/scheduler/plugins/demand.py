@@ -66,6 +66,8 @@ class Demand:
         self.wanted: Ints = np.zeros(0, dtype=np.int64)
         self._asked: Ints = np.zeros(0, dtype=np.int64)
         self._needs: list[tuple[int, int]] = []
+        self.served: Ints = np.zeros(0, dtype=np.int64)
+        """Columns of extended resources that devices may serve, where a node offers none itself."""
         self._scored: list[tuple[int, int, int, int]] = []
         self._shares: list[tuple[int, int]] = []
 
@@ -107,13 +109,18 @@ class Demand:
         self.wanted = judgement.wanted(self._info, columns)
         self._asked = np.flatnonzero(self.wanted)
         self._needs = [(int(index), int(self.wanted[index])) for index in self._asked]
+        served = columns.devices.served(requests)
+        self.served = np.array([columns.column(name) for name in served], dtype=np.int64)
 
     def _renew_row(self, columns: Columns, row: int) -> None:
         """Do what ``_renew_rows`` does, to the last bit: for few rows plain numbers cost less than arrays."""
         offered: list[int] = columns.allocatable[:, row].tolist()
         used: list[int] = columns.used[:, row].tolist()
         fits, hopeless = True, False
+        served = self.served.tolist()
         for index, amount in self._needs:
+            if not offered[index] and index in served:
+                continue
             fits = fits and used[index] + amount <= offered[index]
             hopeless = hopeless or (amount > offered[index] and index != PODS_COLUMN)
         self.fits[row], self.hopeless[row] = fits, hopeless
@@ -136,8 +143,12 @@ class Demand:
         where = np.ix_(self._asked, rows)
         needs = self.wanted[self._asked, None]
         allocatable = columns.allocatable[where]
-        self.fits[rows] = (columns.used[where] + needs <= allocatable).all(axis=0)
-        self.hopeless[rows] = (needs > allocatable)[self._asked != PODS_COLUMN].any(axis=0)
+        lacking, hopeless = columns.used[where] + needs > allocatable, needs > allocatable
+        if len(self.served):
+            elsewhere = np.isin(self._asked, self.served)[:, None] & (allocatable == 0)
+            lacking, hopeless = lacking & ~elsewhere, hopeless & ~elsewhere
+        self.fits[rows] = ~lacking.any(axis=0)
+        self.hopeless[rows] = hopeless[self._asked != PODS_COLUMN].any(axis=0)
         if self._scored:
             self.preferred[rows] = self._strategy.score(
                 [
@@ -178,18 +189,20 @@ class Demands:
     def __init__(self, judgement: Judgement = _USUAL) -> None:
         self.judgement = judgement
         self._known: dict[tuple[object, ...], Demand] = {}
-        self._last: tuple[PodInfo, Demand] | None = None
+        self._last: tuple[PodInfo, Demand, int] | None = None
 
     def of(self, info: PodInfo, columns: Columns) -> Demand:
         """Return the demand of a pod, up to date."""
-        if self._last is not None and self._last[0] is info:
+        serving = columns.devices.serving_generation
+        if self._last is not None and self._last[0] is info and self._last[2] == serving:
             self._last[1].renew(columns)
             return self._last[1]
-        key = (*info.requests.items(), info.nonzero_cpu, info.nonzero_memory)
+        served = columns.devices.served(info.requests)
+        key = (*info.requests.items(), info.nonzero_cpu, info.nonzero_memory, *served)
         demand = self._known.pop(key, None) or Demand(info, self.judgement)
         self._known[key] = demand  # the last in the order was used last
         if len(self._known) > _DEMANDS_KEPT:
             del self._known[next(iter(self._known))]
         demand.renew(columns)
-        self._last = (info, demand)
+        self._last = (info, demand, serving)
         return demand

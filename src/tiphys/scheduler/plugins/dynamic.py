@@ -6,6 +6,7 @@ Source: KEP-4381 (structured parameters).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.counts import Mask
 from tiphys.scheduler.devices.allocate import allocate, alternatives
+from tiphys.scheduler.devices.extended import ExtendedClaim, requests_and_mappings, unmade_claim
 from tiphys.scheduler.devices.result import allocation
 from tiphys.scheduler.devices.selectors import SelectorError
 from tiphys.scheduler.devices.state import allocation_of
@@ -27,6 +29,8 @@ from tiphys.scheduler.podinfo import PodInfo
 CANNOT_ALLOCATE = "cannot allocate all claims"
 ELSEWHERE = "resourceclaim not available on the node"
 IN_USE = "resourceclaim in use"
+STALE = "cannot schedule extended resource claim"
+"""An earlier try made it and ended: it is deleted, as what it has may be wrong by now."""
 MOST_CONSUMERS = 256
 """As many pods may share a claim."""
 
@@ -38,6 +42,13 @@ class DeviceChoice:
     claims: tuple[tuple[str, dict[str, Any] | None], ...] = ()
     awaited: tuple[str, ...] = ()
     """Claims with devices that must be made ready for the node first."""
+    extended: ExtendedClaim | None = None
+    """A claim to make for extended resources."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether devices must be made ready first, which may take long."""
+        return bool(self.awaited or (self.extended and self.extended.awaited))
 
 
 def claim_keys(pod: Object) -> dict[str, bool] | None:
@@ -79,10 +90,13 @@ class DynamicResources:
     name = "DynamicResources"
 
     def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
-        if not info.pod["spec"].get("resourceClaims"):
+        served = columns.devices.served(info.requests)
+        if not served and not info.pod["spec"].get("resourceClaims"):
             return None
         claims = _claims(info, columns)
         fault = _fault(info, claims, columns)
+        if not fault and served and columns.devices.made_for(info.pod) is not None:
+            return Filtered(np.zeros(len(columns.names), dtype=np.bool_), lambda _row: (STALE,), True)
         if fault:
             return Filtered(np.zeros(len(columns.names), dtype=np.bool_), lambda _row: (fault,), True, fault)
         here = columns.alive.copy()
@@ -93,14 +107,30 @@ class DynamicResources:
         waiting = [claim for _, claim in claims if allocation_of(claim) is None]
         passes: Mask = here.copy()
         try:
-            for row in np.flatnonzero(here).tolist() if waiting else ():
-                passes[row] = _fits(waiting, columns, columns.nodes[row] or {})
+            for row in np.flatnonzero(here).tolist() if waiting or served else ():
+                needed = _needed(served, columns, row)
+                asked = [*waiting, _unmade(info, needed, columns)[0]] if needed else waiting
+                passes[row] = not asked or _fits(asked, columns, columns.nodes[row] or {})
         except SelectorError as error:
             text = str(error)
             return Filtered(np.zeros(len(columns.names), dtype=np.bool_), lambda _row: (text,), True, text)
         return Filtered(
             passes, lambda row: (CANNOT_ALLOCATE if here[row] else ELSEWHERE,), unresolvable=~here
         )
+
+
+def _needed(served: Sequence[str], columns: Columns, row: int) -> tuple[str, ...]:
+    """Return the resources that the node itself does not offer, so that devices must serve them."""
+    places = [columns.column(name) for name in served]
+    return tuple(name for name, at in zip(served, places, strict=True) if not columns.allocatable[at, row])
+
+
+def _unmade(
+    info: PodInfo, needed: Sequence[str], columns: Columns
+) -> tuple[Object, tuple[dict[str, str], ...]]:
+    classes = {name: columns.devices.serving[name] for name in needed}
+    requests, mappings = requests_and_mappings(info.pod["spec"], classes)
+    return unmade_claim(info.pod, requests), mappings
 
 
 def _claims(info: PodInfo, columns: Columns) -> list[tuple[str, Object]]:
@@ -138,11 +168,17 @@ def _fits(claims: list[Object], columns: Columns, node: Object) -> bool:
 
 def choose_devices(info: PodInfo, columns: Columns, node_name: str) -> DeviceChoice:
     """Say what must be written so that the pod has its claims on that node."""
-    if not info.pod["spec"].get("resourceClaims"):
+    served = columns.devices.served(info.requests)
+    if not served and not info.pod["spec"].get("resourceClaims"):
         return DeviceChoice()
     devices, claims = columns.devices, _claims(info, columns)
-    node = columns.nodes[columns.rows[node_name]] or {}
+    row = columns.rows[node_name]
+    node = columns.nodes[row] or {}
     waiting = [claim for _, claim in claims if allocation_of(claim) is None]
+    needed = _needed(served, columns, row)
+    unmade, mappings = _unmade(info, needed, columns) if needed else (None, ())
+    if unmade is not None:
+        waiting.append(unmade)
     granted = iter(
         allocate(waiting, node, devices.pools, devices.classes, devices.taken, devices.shares) or ()
     )
@@ -154,7 +190,11 @@ def choose_devices(info: PodInfo, columns: Columns, node_name: str) -> DeviceCho
             chosen.append((key, None))
     written = dict(chosen)
     awaited = [key for key, claim in claims if _has_conditions(written.get(key) or allocation_of(claim))]
-    return DeviceChoice(tuple(chosen), tuple(awaited))
+    extended: ExtendedClaim | None = None
+    if unmade is not None:
+        given = allocation(unmade, next(granted), devices.classes, node)
+        extended = ExtendedClaim(unmade, given, mappings, _has_conditions(given))
+    return DeviceChoice(tuple(chosen), tuple(awaited), extended)
 
 
 def _has_conditions(allocation: dict[str, Any] | None) -> bool:

@@ -37,6 +37,9 @@ class NodeResourcesFit:
     def lacks(self, info: PodInfo, columns: Columns, row: int) -> list[str]:
         """Return the reasons against one row."""
         wanted = self._demands.judgement.wanted(info, columns)
+        for name in columns.devices.served(info.requests):
+            if not columns.allocatable[columns.resources[name], row]:
+                wanted[columns.resources[name]] = 0  # devices serve it, or nobody: not judged here
         short = np.flatnonzero((wanted > 0) & (columns.used[:, row] + wanted > columns.allocatable[:, row]))
         return _lacking(columns, [int(index) for index in short])
 
@@ -64,7 +67,9 @@ class _Shortages:
 
     def _find(self) -> list[int]:
         wanted, used = self._demand.wanted[:, None], self._columns.used[: len(self._demand.wanted)]
-        short = (wanted > 0) & (used + wanted > self._columns.allocatable[: len(self._demand.wanted)])
+        allocatable = self._columns.allocatable[: len(self._demand.wanted)]
+        short = (wanted > 0) & (used + wanted > allocatable)
+        short[self._demand.served] &= allocatable[self._demand.served] > 0
         weights = np.left_shift(1, np.arange(len(wanted)))[:, None]
         codes: list[int] = (short * weights).sum(axis=0).tolist()
         return codes
