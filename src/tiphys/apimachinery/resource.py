@@ -50,6 +50,7 @@ class Resource:
     gvr: GVR = field(init=False, compare=False, repr=False)
     gvk: GVK = field(init=False, compare=False, repr=False)
     api_version: str = field(init=False, compare=False, repr=False)
+    _parts: dict[str, Subresource] = field(init=False, compare=False, repr=False)
     definition: Any = field(default=None, compare=False, repr=False)
     """What serves a custom row: ``apiserver.crd.kind.CustomKind``; None for built-in ones."""
 
@@ -58,9 +59,7 @@ class Resource:
         object.__setattr__(self, "gvr", GVR(self.group, self.version, self.plural))
         object.__setattr__(self, "gvk", GVK(self.group, self.version, self.kind))
         object.__setattr__(self, "api_version", self.gvk.api_version)
+        object.__setattr__(self, "_parts", {part.name: part for part in self.subresources})
 
     def subresource(self, name: str) -> Subresource | None:
-        for sub in self.subresources:
-            if sub.name == name:
-                return sub
-        return None
+        return self._parts.get(name)

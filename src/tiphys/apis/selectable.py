@@ -50,28 +50,38 @@ def field_values(resource: Resource, obj: Object) -> dict[str, str]:
     values = {"metadata.name": meta.get("name", "")}
     if resource.namespaced:
         values["metadata.namespace"] = meta.get("namespace", "")
-    for path, section, key, unset in _pairs(resource.selectable_fields):
-        inner = obj.get(section) if key else None
+    plain, others = _plan(resource.selectable_fields)
+    for section, fields in plain:
+        inner = obj.get(section)
         if type(inner) is not dict:
-            values[path] = field_value(obj, path)
+            values.update((path, field_value(obj, path)) for path, _, _ in fields)
             continue
-        found = inner.get(key)
-        if type(found) is str:
-            values[path] = found
-        else:
-            values[path] = unset if found is None else field_value(obj, path)
+        for path, key, unset in fields:
+            found = inner.get(key)
+            if type(found) is str:
+                values[path] = found
+            else:
+                values[path] = unset if found is None else field_value(obj, path)
+    for path in others:
+        values[path] = field_value(obj, path)
     return values
 
 
+_Fields = tuple[tuple[str, str, str], ...]
+
+
 @lru_cache(maxsize=1024)
-def _pairs(paths: tuple[str, ...]) -> tuple[tuple[str, str, str, str], ...]:
-    """Return paths with the two steps they consist of, and what an unset field is; others have no steps."""
-    found = []
+def _plan(paths: tuple[str, ...]) -> tuple[tuple[tuple[str, _Fields], ...], tuple[str, ...]]:
+    """Return the paths of two steps by the first (path, second step, what an unset one is), and the rest."""
+    plain: dict[str, list[tuple[str, str, str]]] = {}
+    others = []
     for path in paths:
         steps = () if path == "source" else _steps(path)
-        section, key = steps if len(steps) == 2 else ("", "")
-        found.append((path, section, key, _DEFAULTS.get(path, "")))
-    return tuple(found)
+        if len(steps) == 2:
+            plain.setdefault(steps[0], []).append((path, steps[1], _DEFAULTS.get(path, "")))
+        else:
+            others.append(path)
+    return tuple((section, tuple(fields)) for section, fields in plain.items()), tuple(others)
 
 
 def supports(resource: Resource, path: str) -> bool:

@@ -73,6 +73,21 @@ CASES: dict[str, tuple[Any, Any, Any]] = {
         {"items": items("b", "c")},
         {"items": items("a", "b", "c")},
     ),
+    "known items in the order that they have stay where they are": (
+        {"items": items("a", "b", "c", "d")},
+        {"items": [{"name": "b", "image": "2"}, {"name": "d"}]},
+        {"items": [{"name": "a"}, {"name": "b", "image": "2"}, {"name": "c"}, {"name": "d"}]},
+    ),
+    "known items in another order get that": (
+        {"items": items("a", "b", "c", "d")},
+        {"items": items("d", "b")},
+        {"items": items("a", "c", "d", "b")},
+    ),
+    "a key that looks like a directive is none": (
+        {"labels": {"a$b": "1"}},
+        {"labels": {"a$b": "2", "c": "$patch"}},
+        {"labels": {"a$b": "2", "c": "$patch"}},
+    ),
     "item deleted": (
         {"items": items("a", "b")},
         {"items": [{"name": "a", "$patch": "delete"}]},

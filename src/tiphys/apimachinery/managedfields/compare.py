@@ -36,6 +36,7 @@ _UNOWNED_ROOT: Final = frozenset(("apiVersion", "kind"))
 _Found = tuple[Node | None, Node | None, Node | None]
 """What was added, removed and modified; None for nothing."""
 _SCALARS: Final = frozenset((str, int, float, bool))
+_ABSENT: Final = object()
 UNOWNED: Final[Node] = {
     "f:apiVersion": LEAF,
     "f:kind": LEAF,
@@ -97,22 +98,24 @@ def _compare_maps(old: Object, new: Object, shape: Shape) -> tuple[Node, Node, N
     removed: Node = {}
     modified: Node = {}
     for key, value in new.items():
-        present = key in old
-        before = old.get(key)
+        before = old.get(key, _ABSENT)
+        if before is value:
+            continue
+        present = before is not _ABSENT
         if present and before == value and type(before) is type(value):
             continue
         element = "f:" + key
-        if present and type(value) in _SCALARS and type(before) in _SCALARS:
+        if type(value) in _SCALARS and type(before) in _SCALARS:
             modified[element] = LEAF
             continue
         child = shape.child(key)
         if not present and key not in shape.values:
             added[element] = entire(value, child)
         elif present or value:
+            before = before if present else None
             _put(element, _compare(before, value, child), (added, removed, modified))
-    for key, before in old.items():
-        if key in new:
-            continue
+    for key in old.keys() - new.keys():
+        before = old[key]
         child = shape.child(key)
         element = "f:" + key
         if key in shape.values:

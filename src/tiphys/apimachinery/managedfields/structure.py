@@ -162,7 +162,7 @@ class Shape:
             name = self._keys[0]
             value = item.get(name)
             if type(value) is str:
-                return f'k:{{"{name}":{orjson.dumps(value).decode()}}}'
+                return _named(name, value)
         found: dict[str, Any] = {}
         for name in self._keys:
             value = item.get(name)
@@ -191,6 +191,11 @@ def _kind(schema: Schema | None) -> str:
     if schema.type == "string":
         return "string" if schema.format in (None, "", "byte") else ""
     return _KINDS.get(schema.type or "", "")
+
+
+@lru_cache(maxsize=4096)
+def _named(name: str, value: str) -> str:
+    return f'k:{{"{name}":{orjson.dumps(value).decode()}}}'
 
 
 def _is_walked_map(schema: Schema) -> bool:

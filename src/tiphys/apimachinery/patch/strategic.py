@@ -57,13 +57,15 @@ def _opened(obj: Object, patch: Object) -> Object:
 
 def _merge_map(original: Object, patch: Object, schema: Schema | None) -> Object:
     """Merge in place; both arguments belong to this run."""
-    if _PATCH in patch:
-        return _whole_map(patch)
-    _retain_keys(original, patch)
-    for key in [key for key in patch if key.startswith(_SET_ORDER)]:
-        _merge_ordered(original, patch, key, schema)
+    directed = "$" in "".join(patch)  # one look at all keys: few patches have directives
+    if directed:
+        if _PATCH in patch:
+            return _whole_map(patch)
+        _retain_keys(original, patch)
+        for key in [key for key in patch if key.startswith(_SET_ORDER)]:
+            _merge_ordered(original, patch, key, schema)
     for key, value in patch.items():
-        if key.startswith(_DELETE_FROM):
+        if directed and key.startswith(_DELETE_FROM):
             _delete_primitives(original, key, value)
         elif value is None:
             original.pop(key, None)
@@ -169,19 +171,26 @@ def _merge_list(original: list[Any], patch: list[Any], schema: Schema | None) ->
     original, patch = _obey_item_directives(original, patch, key)
     merged = list(original)
     positions = _first_places(_merge_value(item, key) for item in merged)
+    last, in_order = 0, True
     for item in patch:
         wanted = _merge_value(item, key)
         position = positions.get(wanted)
-        if position is not None:
-            merged[position] = _merge_map(merged[position], item, schema.items)
-        else:
+        if position is None:
             positions[wanted] = len(merged)
             merged.append(_new_value(item))
-    return _arranged(merged, patch, original, key)
+            in_order = False
+        else:
+            merged[position] = _merge_map(merged[position], item, schema.items)
+            in_order = in_order and position >= last
+            last = position
+    # A status names some or all of its conditions as they stand: they stay there.
+    return merged if in_order else _arranged(merged, patch, original, key)
 
 
 def _obey_item_directives(original: list[Any], patch: list[Any], key: str) -> tuple[list[Any], list[Any]]:
     """Take items marked ``$patch`` out of the patch, doing what they say to the original."""
+    if not any(_PATCH in item for item in patch if isinstance(item, dict)):
+        return original, patch
     plain: list[Any] = []
     replace = False
     for item in patch:

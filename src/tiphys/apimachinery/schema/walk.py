@@ -261,6 +261,7 @@ def _none() -> None:
 def _struct_walker(own: _Plan, schema: Schema) -> _Walk:
     """A struct's fields are planned on first use, so that kinds that refer to themselves end."""
     fields: dict[str, _Plan] = {}
+    exact: dict[str, type] = {}  # of fields whose values need no second look: most are texts
     droppable = frozenset(
         key
         for key, child in schema.properties.items()
@@ -274,16 +275,17 @@ def _struct_walker(own: _Plan, schema: Schema) -> _Walk:
     ) -> None:
         if pending:
             fields.update((key, plan_for(child)) for key, child in schema.properties.items())
+            exact.update((key, plan.exact) for key, plan in fields.items() if plan.exact is not None)
             pending.clear()
         drop: list[str] | None = None
         for key, value in obj.items():
-            plan = fields.get(key)
+            if exact.get(key) is type(value):
+                continue
             if known is not None and value is not None and known.get(key) is value:
                 continue
+            plan = fields.get(key)
             if plan is None:
                 faults.unknown(trail, key)
-            elif type(value) is plan.exact:
-                continue
             elif value is not None:
                 before = known.get(key) if known is not None else None
                 try:
