@@ -11,13 +11,16 @@ from typing import Any
 
 import orjson
 
-from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apimachinery.schema.walk import DecodeError, decode_check
+from tiphys.apis.schemas import schema_for
 
 _PREFIX = "autoscaling.alpha.kubernetes.io/"
 _METRICS = _PREFIX + "metrics"
 _CURRENT = _PREFIX + "current-metrics"
 _CONDITIONS = _PREFIX + "conditions"
 _BEHAVIOR = _PREFIX + "behavior"
+_V2 = GVK("autoscaling", "v2", "HorizontalPodAutoscaler")
 _SHARED_SPEC = ("scaleTargetRef", "minReplicas", "maxReplicas")
 _SHARED_STATUS = ("observedGeneration", "lastScaleTime", "currentReplicas", "desiredReplicas")
 
@@ -59,13 +62,14 @@ def hpa_from_v1(obj: Object) -> Object:
     notes = (obj.get("metadata") or {}).get("annotations") or {}
     new_spec, new_status = _pick(spec, _SHARED_SPEC), _pick(status, _SHARED_STATUS)
     metrics = [_nested(metric, "target", "target") for metric in _noted(notes, _METRICS, list)]
+    metrics = _sound({"metrics": metrics}).get("metrics") or []
     cpu = spec.get("targetCPUUtilizationPercentage")
     if cpu is not None:
         target = {"type": "Utilization", "averageUtilization": cpu}
         metrics.insert(0, {"type": "Resource", "resource": {"name": "cpu", "target": target}})
     if metrics:
         new_spec["metrics"] = metrics
-    if behavior := _noted(notes, _BEHAVIOR, dict):
+    if behavior := _sound({"behavior": _noted(notes, _BEHAVIOR, dict)}).get("behavior"):
         new_spec["behavior"] = behavior
     current = [_nested(metric, "current", "current") for metric in _noted(notes, _CURRENT, list)]
     used = status.get("currentCPUUtilizationPercentage")
@@ -106,6 +110,18 @@ def _noted(notes: _Json, key: str, kind: type) -> Any:
     except orjson.JSONDecodeError:
         return kind()
     return value if isinstance(value, kind) else kind()
+
+
+def _sound(spec: _Json) -> _Json:
+    """Return what annotations say of a spec; nothing where it is not of the types of v2."""
+    if not any(spec.values()):
+        return spec
+    obj = {"apiVersion": _V2.api_version, "kind": _V2.kind, "spec": spec}
+    try:
+        decode_check(obj, schema_for(_V2), "Ignore")
+    except DecodeError:
+        return {}
+    return spec
 
 
 def _cpu(metric: _Json, side: str) -> _Json:

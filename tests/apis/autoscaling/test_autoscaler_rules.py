@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,15 @@ def behavior(**rules: Any) -> Body:
     return hpa(behavior={"scaleUp": {"policies": policies, **rules}})
 
 
+def noted(percent: int, **notes: Any) -> Body:
+    """An autoscaler of v1: what it does not know is in annotations."""
+    made = {**hpa(targetCPUUtilizationPercentage=percent), "apiVersion": "autoscaling/v1"}
+    annotations = {
+        f"autoscaling.alpha.kubernetes.io/{key}": json.dumps(value) for key, value in notes.items()
+    }
+    return {**made, "metadata": {**made["metadata"], "annotations": annotations}}
+
+
 M = "spec.metrics[0]"
 UP = "spec.behavior.scaleUp"
 TYPES = '"ContainerResource", "External", "Object", "Pods", "Resource"'
@@ -56,6 +66,23 @@ NEW: dict[str, tuple[Body, list[str]]] = {
             "spec.scaleTargetRef.name: Invalid value: \"a/b\": may not contain '/'",
             'spec.scaleTargetRef.apiVersion: Invalid value: "a/b/c": unexpected GroupVersion string: a/b/c',
         ],
+    ),
+    "v1": (noted(0), [f"{M}.resource.target.averageUtilization: Invalid value: 0: must be greater than 0"]),
+    "v1 with annotations": (
+        noted(
+            1,
+            metrics=[{"type": "Pods", "pods": {"metricName": "m", "targetAverageValue": "0"}}],
+            behavior={"scaleUp": {"selectPolicy": "X"}},
+        ),
+        [
+            'spec.metrics[1].pods.target.averageValue: Invalid value: "0": must be positive',
+            f'{UP}.selectPolicy: Unsupported value: "X": supported values: "Disabled", "Max", "Min"',
+            f"{UP}.policies: Required value: must specify at least one Policy",
+        ],
+    ),
+    "v1 with annotations of another type": (
+        noted(1, metrics=[{"type": "Pods", "pods": {"metricName": 1}}], behavior={"scaleUp": 1}),
+        [],
     ),
     "target without group": (hpa(scaleTargetRef={**TARGET, "apiVersion": "v1"}), [GROUP]),
     "replication controllers have none": (

@@ -150,6 +150,13 @@ NEW: dict[str, tuple[Body, list[str]]] = {
             "spec.nodeAllocatableUpdatePeriodSeconds: Invalid value: 9: must be greater than or equal to 10 seconds",
         ],
     ),
+    "driver tokens in secrets": (
+        driver(serviceAccountTokenInSecrets=False),
+        [
+            "spec.serviceAccountTokenInSecrets: Invalid value: false: serviceAccountTokenInSecrets is set but no "
+            "tokenRequests are specified"
+        ],
+    ),
     "driver tokens": (
         driver(tokenRequests=[{"expirationSeconds": 1}, {}, {"audience": "a", "expirationSeconds": 1 << 33}]),
         [

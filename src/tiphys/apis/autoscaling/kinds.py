@@ -21,8 +21,8 @@ STRATEGIES: tuple[Strategy, ...] = (
         GVK("autoscaling", "v1", _KIND),
         default=defaults.default_v1,
         prepare_create=defaults.prepare_v1,
-        validate=validation.validate_autoscaler,
-        validate_update=validation.validate_autoscaler_update,
+        validate=validation.validate_autoscaler_v1,
+        validate_update=validation.validate_autoscaler_v1_update,
         validate_status_update=validation.validate_autoscaler_status,
     ),
 )

@@ -8,6 +8,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apis.autoscaling.metric_validation import api_version_text, metrics_faults, reference_faults
 from tiphys.apis.core.resource_validation import parse_amount
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.hpa_conversion import hpa_from_v1
 from tiphys.apis.value_validation import not_negative
 
 _PERIOD_MAX_S = 1800
@@ -19,8 +20,18 @@ _GROUPLESS = "ReplicationController"
 
 
 def validate_autoscaler(obj: Object) -> list[FieldError]:
-    """Return every fault of a new HorizontalPodAutoscaler of either version."""
+    """Return every fault of a new HorizontalPodAutoscaler."""
     return _spec(peek(obj, "spec"), {})
+
+
+def validate_autoscaler_v1(obj: Object) -> list[FieldError]:
+    """The same for one of v1: faults are told of it as it is in v2."""
+    return validate_autoscaler(hpa_from_v1(obj))
+
+
+def validate_autoscaler_v1_update(new: Object, old: Object) -> list[FieldError]:
+    """The same for replacing one."""
+    return validate_autoscaler_update(hpa_from_v1(new), hpa_from_v1(old))
 
 
 def validate_autoscaler_update(new: Object, old: Object) -> list[FieldError]:
@@ -40,9 +51,6 @@ def _spec(spec: Object, before: Object) -> list[FieldError]:
     if least is not None and most < least:
         faults.append(invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`"))
     faults += _target(peek(spec, "scaleTargetRef"), peek(before, "scaleTargetRef"))
-    percent = spec.get("targetCPUUtilizationPercentage")
-    if percent is not None and percent < 1:
-        faults.append(invalid("spec.targetCPUUtilizationPercentage", percent, "must be greater than 0"))
     metrics, path = list(each(spec, "metrics")), "spec.metrics"
     faults += metrics_faults(metrics, path, any_reference=_had_bad_reference(before))
     if least == 0 and not any(metric.get("type") in ("Object", "External") for metric in metrics):

@@ -203,6 +203,10 @@ def validate_csi_driver(obj: Object) -> list[FieldError]:
     if period is not None and period < _PERIOD_MIN_S:
         text = f"must be greater than or equal to {_PERIOD_MIN_S} seconds"
         faults.append(invalid("spec.nodeAllocatableUpdatePeriodSeconds", period, text))
+    secret = spec.get("serviceAccountTokenInSecrets")
+    if secret is not None and not spec.get("tokenRequests"):
+        text = "serviceAccountTokenInSecrets is set but no tokenRequests are specified"
+        faults.append(invalid("spec.serviceAccountTokenInSecrets", secret, text))
     return faults
 
 
