@@ -42,7 +42,8 @@ def session_cluster() -> Iterator[RunningCluster]:
     made = RunningCluster(home)
     index = None
     try:
-        made.tiphys("up", "--nodes", "2", "--no-install")
+        store = os.environ.get("TIPHYS_E2E_STORE", "sqlite")
+        made.tiphys("up", "--nodes", "2", "--no-install", "--store", store)
         index = made.index
         files = {
             "busybox": busybox_image(),
