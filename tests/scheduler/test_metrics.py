@@ -1,5 +1,7 @@
 """What a scheduler counts: tries, who waits where, why."""
 
+from scheduler_builders import columns, node
+
 from tiphys.client import metrics
 from tiphys.client.kinds import PODS
 from tiphys.scheduler.metrics import ERROR, SCHEDULED, SchedulerMetrics
@@ -22,16 +24,16 @@ def test_the_places_of_a_queue_and_how_pods_came_there() -> None:
     queue = SchedulingQueue()
     for name in ("a", "b", "c"):
         queue.add(pod_info(pod(name)), 0.0)
-    assert queue.waiting() == {"active": 3, "backoff": 0, "unschedulable": 0}
+    assert queue.waiting() == {"active": 3, "backoff": 0, "unschedulable": 0, "gated": 0}
     for plugins in ({"NodeResourcesFit"}, {"TaintToleration"}):
         queued = queue.pop(0.0)
         assert queued is not None
         queue.park(queued, frozenset(plugins), 0.0)
-    assert queue.waiting() == {"active": 1, "backoff": 0, "unschedulable": 2}
+    assert queue.waiting() == {"active": 1, "backoff": 0, "unschedulable": 2, "gated": 0}
     queue.move("pod-removed", 0.0)
-    assert queue.waiting() == {"active": 1, "backoff": 1, "unschedulable": 1}
+    assert queue.waiting() == {"active": 1, "backoff": 1, "unschedulable": 1, "gated": 0}
     queue.flush(1000.0)
-    assert queue.waiting() == {"active": 2, "backoff": 1, "unschedulable": 0}
+    assert queue.waiting() == {"active": 2, "backoff": 1, "unschedulable": 0, "gated": 0}
     queue.remove("uid-c")
     assert queue.waiting()["active"] == 1
     assert queue.incoming == {
@@ -40,12 +42,38 @@ def test_the_places_of_a_queue_and_how_pods_came_there() -> None:
     }  # fmt: skip
 
 
+def test_who_is_gated_and_who_failed_by_which_plugin() -> None:
+    queue = SchedulingQueue()
+    queue.gate("uid-a")
+    queue.gate("uid-b")
+    assert queue.waiting() == {"active": 0, "backoff": 0, "unschedulable": 0, "gated": 2}
+    queue.add(pod_info(pod("a")), 0.0)
+    queue.remove("uid-b")
+    assert queue.waiting() == {"active": 1, "backoff": 0, "unschedulable": 0, "gated": 0}
+    queued = queue.pop(0.0)
+    assert queued is not None
+    assert not queue.failed()
+    queue.park(queued, frozenset({"NodeResourcesFit", "NodePorts"}), 0.0)
+    assert queue.failed() == [queued]
+    counts = SchedulerMetrics(queue, columns(node("n")))
+    counts.columns.add_pod(pod_info(pod("c")), "n")
+    now = values()
+    for plugin in ("NodeResourcesFit", "NodePorts"):
+        assert now[f'scheduler_unschedulable_pods{{plugin="{plugin}",profile="default-scheduler"}}'] == 1
+    assert now['scheduler_cache_size{type="nodes"}'] >= 1
+    assert now['scheduler_cache_size{type="assumed_pods"}'] >= 1
+    queue.gate("uid-a")
+    assert not queue.failed()
+
+
 def test_tries_are_counted_by_how_they_ended() -> None:
     counts = SchedulerMetrics(SchedulingQueue())
     before = values()
     counts.tried(SCHEDULED, "mine", 0.003)
     counts.tried(ERROR, "mine", 0.5)
-    counts.placed(3)
+    counts.placed(3, 0.5)
+    counts.placed(20, 700.0)
+    counts.decided(0.0015)
     counts.preempted(0)
     counts.preempted(5)
     now = values()
@@ -60,6 +88,12 @@ def test_tries_are_counted_by_how_they_ended() -> None:
     assert added(f'{name}{{le="0.004",profile="mine",result="scheduled"}}') == 1
     assert added('scheduler_pod_scheduling_attempts_bucket{le="2.0"}') == 0
     assert added('scheduler_pod_scheduling_attempts_bucket{le="4.0"}') == 1
+    assert added('scheduler_pod_scheduling_attempts_bucket{le="+Inf"}') == 2
+    sli = "scheduler_pod_scheduling_sli_duration_seconds"
+    assert added(f'{sli}_bucket{{attempts="3",le="0.32"}}') == 0
+    assert added(f'{sli}_bucket{{attempts="3",le="0.64"}}') == 1
+    assert added(f'{sli}_sum{{attempts="15+"}}') == 700
+    assert added("scheduler_scheduling_algorithm_duration_seconds_count") == 1
     assert added("scheduler_preemption_attempts_total") == 2
     assert added("scheduler_preemption_victims_sum") == 5
 

@@ -11,10 +11,8 @@ from weakref import WeakSet
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     Gauge,
     GCCollector,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     generate_latest,
@@ -22,7 +20,11 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tiphys.client.counting import Counts, Spreads
+
 _BUCKETS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+
+_CALL_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 
 REGISTRY = CollectorRegistry()
 for _collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -35,18 +37,17 @@ BUILD = Gauge(
 )  # fmt: skip
 BUILD.labels("1", "36", "v1.36.0", "", "clean", "", "", platform.python_implementation(), "linux").set(1)
 
-REQUESTS = Counter("rest_client_requests", "API calls made.", ["code", "method", "host"], registry=REGISTRY)
-REQUEST_SECONDS = Histogram(
-    "rest_client_request_duration_seconds", "Time that API calls took.", ["verb", "host"], registry=REGISTRY
+REQUESTS = Counts("rest_client_requests", "API calls made.", ["code", "method", "host"], REGISTRY)
+REQUEST_SECONDS = Spreads(
+    "rest_client_request_duration_seconds", "Time that API calls took.", ["verb", "host"], _CALL_BUCKETS,
+    REGISTRY,
+)  # fmt: skip
+QUEUE_SECONDS = Spreads(
+    "workqueue_queue_duration_seconds", "Time that a key waited.", ["name"], _BUCKETS, REGISTRY
 )
-QUEUE_SECONDS = Histogram(
-    "workqueue_queue_duration_seconds", "Time that a key waited.", ["name"], buckets=_BUCKETS,
-    registry=REGISTRY,
-)  # fmt: skip
-WORK_SECONDS = Histogram(
-    "workqueue_work_duration_seconds", "Time that work on a key took.", ["name"], buckets=_BUCKETS,
-    registry=REGISTRY,
-)  # fmt: skip
+WORK_SECONDS = Spreads(
+    "workqueue_work_duration_seconds", "Time that work on a key took.", ["name"], _BUCKETS, REGISTRY
+)
 
 
 class QueueCounts:

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
-from prometheus_client import Counter, Histogram
-
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.client.connection import Address, Connection, Pool, Unanswered
+from tiphys.client.counting import Count, Spread
 from tiphys.client.metrics import REQUEST_SECONDS, REQUESTS
 
 REQUEST_TIMEOUT_S = 60.0
@@ -125,7 +124,7 @@ class HttpTransport:
         context = (ssl_context or ssl.create_default_context()) if secure else None
         address = Address(parts.hostname or "", parts.port or (443 if secure else 80), context, server_name)
         self._pool = Pool(address, _CONNECT_TIMEOUT_S)
-        self._counters: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        self._counters: dict[tuple[str, str], tuple[Count, Spread]] = {}
         self._token = self._credentials.token
         self._token_read_at: float | None = None
 

@@ -5,49 +5,63 @@ An attempt costs two clock readings and a few additions; how many pods wait is c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 from weakref import WeakSet
 
-from prometheus_client import Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tiphys.client.counting import Count, Counts, Spread, Spreads
 from tiphys.client.metrics import REGISTRY
-from tiphys.scheduler.queue import SchedulingQueue
+from tiphys.scheduler.columns import Columns
+from tiphys.scheduler.queue import Queued, SchedulingQueue
 
 SCHEDULED: Final = "scheduled"
 UNSCHEDULABLE: Final = "unschedulable"
 ERROR: Final = "error"
 _SECONDS: Final = tuple(0.001 * 2**power for power in range(15))
-_TRIES: Final = (1, 2, 4, 8, 16)
-_VICTIMS: Final = (1, 2, 4, 8, 16, 32, 64)
+_LONG_SECONDS: Final = tuple(0.01 * 2**power for power in range(20))
+_TRIES: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
+_VICTIMS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+_MOST_TRIES: Final = 15
 
-_ATTEMPTS = Counter(
-    "scheduler_schedule_attempts", "Tries to place a pod.", ["result", "profile"], registry=REGISTRY
-)
-_DURATIONS = Histogram(
+_ATTEMPTS = Counts("scheduler_schedule_attempts", "Tries to place a pod.", ["result", "profile"], REGISTRY)
+_DURATIONS = Spreads(
     "scheduler_scheduling_attempt_duration_seconds", "Time of a try, with its binding.",
-    ["result", "profile"], buckets=_SECONDS, registry=REGISTRY,
+    ["result", "profile"], _SECONDS, REGISTRY,
 )  # fmt: skip
-_TRIES_OF_PODS = Histogram(
-    "scheduler_pod_scheduling_attempts", "Tries until a pod had its place.", buckets=_TRIES,
-    registry=REGISTRY,
+_DECISIONS = Spreads(
+    "scheduler_scheduling_algorithm_duration_seconds", "Time that a decision took.", [], _SECONDS, REGISTRY
+)
+_SLI = Spreads(
+    "scheduler_pod_scheduling_sli_duration_seconds", "Time from a pod's first try until it had its place.",
+    ["attempts"], _LONG_SECONDS, REGISTRY,
 )  # fmt: skip
-_PREEMPTIONS = Counter("scheduler_preemption_attempts", "Tries to make room.", registry=REGISTRY)
-_PREEMPTED = Histogram(
-    "scheduler_preemption_victims", "Pods that one had to make room for.", buckets=_VICTIMS,
-    registry=REGISTRY,
-)  # fmt: skip
+_TRIES_OF_PODS = Spreads(
+    "scheduler_pod_scheduling_attempts", "Tries until a pod had its place.", [], _TRIES, REGISTRY
+)
+_PREEMPTIONS = Counts("scheduler_preemption_attempts", "Tries to make room.", [], REGISTRY)
+_PREEMPTED = Spreads(
+    "scheduler_preemption_victims", "Pods that one had to make room for.", [], _VICTIMS, REGISTRY
+)
 
 
 class SchedulerMetrics:
     """The counts of one scheduler; several in a process add up."""
 
-    def __init__(self, queue: SchedulingQueue) -> None:
+    def __init__(self, queue: SchedulingQueue, columns: Columns | None = None) -> None:
         self.queue = queue
-        self._attempts: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        self.columns = columns or Columns()
+        self._attempts: dict[tuple[str, str], tuple[Count, Spread]] = {}
+        self._decisions, self._tries = _DECISIONS.labels(), _TRIES_OF_PODS.labels()
+        self._sli = {tries: _SLI.labels(str(tries)) for tries in (1, 2)}
+        _PREEMPTIONS.labels()
         _RUNNING.add(self)
+
+    def decided(self, seconds: float) -> None:
+        """Count one decision and how long it took."""
+        self._decisions.observe(seconds)
 
     def tried(self, result: str, profile: str, seconds: float) -> None:
         """Count one try and how long it took."""
@@ -58,17 +72,20 @@ class SchedulerMetrics:
         found[0].inc()
         found[1].observe(seconds)
 
-    @staticmethod
-    def placed(attempts: int) -> None:
-        """Count a pod that has its place, after so many tries."""
-        _TRIES_OF_PODS.observe(attempts)
+    def placed(self, attempts: int, seconds: float) -> None:
+        """Count a pod that has its place, after so many tries and so long since the first."""
+        self._tries.observe(attempts)
+        known = self._sli.get(attempts)
+        if known is None:
+            known = _SLI.labels(str(attempts) if attempts < _MOST_TRIES else f"{_MOST_TRIES}+")
+        known.observe(seconds)
 
     @staticmethod
     def preempted(victims: int) -> None:
         """Count a try to make room for a pod; no victims: there was none to be made."""
-        _PREEMPTIONS.inc()
+        _PREEMPTIONS.labels().inc()
         if victims:
-            _PREEMPTED.observe(victims)
+            _PREEMPTED.labels().observe(victims)
 
 
 class _Queues(Collector):
@@ -86,10 +103,44 @@ class _Queues(Collector):
                 came[key] = came.get(key, 0) + count
         for name, count in waiting.items():
             pending.add_metric([name], count)
+        yield from _States.of(_RUNNING)
         for key, count in came.items():
             incoming.add_metric(key, count)
         yield pending
         yield incoming
+
+
+class _States:
+    """What schedulers hold at the moment somebody scrapes."""
+
+    @staticmethod
+    def of(running: Iterable[SchedulerMetrics]) -> Iterator[Metric]:
+        cache = GaugeMetricFamily(
+            "scheduler_cache_size", "Nodes, pods and assumed pods that are known.", labels=["type"]
+        )
+        stuck = GaugeMetricFamily(
+            "scheduler_unschedulable_pods", "Pods that a plugin keeps waiting.", labels=["plugin", "profile"]
+        )
+        sizes = {"nodes": 0, "pods": 0, "assumed_pods": 0}
+        kept: dict[tuple[str, str], int] = {}
+        for one in running:
+            placed = one.columns.placed
+            sizes["nodes"] += len(one.columns.rows)
+            sizes["pods"] += len(placed)
+            sizes["assumed_pods"] += sum(not info.pod["spec"].get("nodeName") for info, _ in placed.values())
+            for queued in one.queue.failed():
+                for plugin in queued.plugins:
+                    key = (plugin, _profile(queued))
+                    kept[key] = kept.get(key, 0) + 1
+        for name, size in sizes.items():
+            cache.add_metric([name], size)
+        for key, count in kept.items():
+            stuck.add_metric(key, count)
+        yield from (cache, stuck)
+
+
+def _profile(queued: Queued) -> str:
+    return str(queued.info.pod["spec"].get("schedulerName") or "default-scheduler")
 
 
 _RUNNING: WeakSet[SchedulerMetrics] = WeakSet()

@@ -55,6 +55,7 @@ class Queued:
     attempts: int = 0
     failed_at_s: float = 0.0
     tried_at_s: float = 0.0
+    first_tried_at_s: float = 0.0
     plugins: frozenset[str] = frozenset()
     faulted: bool = False
     """The last try failed for a fault, not for want of a place: the backoff must be kept."""
@@ -72,6 +73,8 @@ class SchedulingQueue:
         self._delayed: list[tuple[float, int, Queued]] = []
         self._unschedulable: dict[str, Queued] = {}
         self._known: dict[str, Queued] = {}
+        self.gated: set[str] = set()
+        """Pods (by uid) that are not tried at all until their gates are gone."""
         self.incoming: dict[tuple[str, str], int] = {}
         """How many pods came into each place, and why."""
 
@@ -88,6 +91,7 @@ class SchedulingQueue:
 
     def add(self, info: PodInfo, now_s: float) -> None:
         """Take a new pod, or the new state of one that waits (which may help it)."""
+        self.gated.discard(info.uid)
         queued = self._known.get(info.uid)
         if queued is None:
             queued = self._known[info.uid] = Queued(info, next(self._order))
@@ -103,6 +107,12 @@ class SchedulingQueue:
         """Forget a pod that was bound elsewhere or deleted."""
         self._known.pop(uid, None)
         self._unschedulable.pop(uid, None)
+        self.gated.discard(uid)
+
+    def gate(self, uid: str) -> None:
+        """Note a pod that is not to be tried yet."""
+        self.remove(uid)
+        self.gated.add(uid)
 
     def restore(self, queued: Queued, info: PodInfo, now_s: float) -> None:
         """Take back a pod whose binding failed: its tries count on, and it backs off."""
@@ -187,7 +197,14 @@ class SchedulingQueue:
         known = self._known
         active = sum(known.get(one.info.uid) is one for _, one in self._active)
         backoff = sum(known.get(one.info.uid) is one for _, _, one in self._delayed)
-        return {"active": active, "backoff": backoff, "unschedulable": len(self._unschedulable)}
+        unschedulable = len(self._unschedulable)
+        return {
+            "active": active, "backoff": backoff, "unschedulable": unschedulable, "gated": len(self.gated),
+        }  # fmt: skip
+
+    def failed(self) -> list[Queued]:
+        """Return the pods whose last try plugins have ended, and that were not tried again since."""
+        return [one for one in self._known.values() if one.plugins]
 
     def _delay(self, queued: Queued, now_s: float) -> str:
         """Let a pod wait for what is left of its backoff; return the place that it came to."""

@@ -118,7 +118,7 @@ class Scheduler:
         self._queue = SchedulingQueue(
             initial_backoff_s=settings.initial_backoff_s, max_backoff_s=settings.max_backoff_s
         )
-        self._metrics = SchedulerMetrics(self._queue)
+        self._metrics = SchedulerMetrics(self._queue, self._columns)
         self._budgets: dict[str, Budget] = {}
         self._wake = asyncio.Event()
         self._jobs: asyncio.Queue[Job] = asyncio.Queue(maxsize=max(self._options.binders, 1))
@@ -265,7 +265,8 @@ class Scheduler:
         if node:
             self._take_bound(new, node)
         elif not self._is_ours(new):
-            self._queue.remove(new["metadata"]["uid"])
+            mine = scheduler_of(new) in self._profiles and not new["metadata"].get("deletionTimestamp")
+            (self._queue.gate if mine else self._queue.remove)(new["metadata"]["uid"])
             self._columns.nominated.pop(new["metadata"]["uid"], None)
         elif new["metadata"]["uid"] not in self._columns.placed:
             self._take_waiting(old, pod_info(new))
@@ -350,6 +351,8 @@ class Scheduler:
             return
         self._turn += 1
         queued.tried_at_s = self._clock.monotonic()
+        if not queued.attempts:
+            queued.first_tried_at_s = queued.tried_at_s
         profile = self._profiles[scheduler_of(info.pod)]
         asked, looked_at = profile, 0
         if self._extenders.concern(info):
@@ -364,6 +367,7 @@ class Scheduler:
                 return  # deleted or bound while they were asked
             info = queued.info
         decision = decide(info, self._columns, asked, turn=self._turn, start=self._start)
+        self._metrics.decided(self._clock.monotonic() - queued.tried_at_s)
         self._start = (self._start + (looked_at or decision.looked_at)) % max(decision.nodes, 1)
         if not decision.node:
             await self._fail(queued, decision, profile)
@@ -482,7 +486,8 @@ class Scheduler:
             self._undo(assumed, error)
             return
         self._tried(assumed.queued, SCHEDULED)
-        self._metrics.placed(assumed.queued.attempts + 1)
+        took_s = self._clock.monotonic() - assumed.queued.first_tried_at_s
+        self._metrics.placed(assumed.queued.attempts + 1, took_s)
         self._reporter.scheduled(assumed.info, assumed.node)
 
     def _tried(self, queued: Queued, result: str) -> None:
