@@ -247,3 +247,57 @@ def test_a_search_that_has_enough_goes_on_there_next_time() -> None:
     assert cluster.rows[second.node] in {*range(350, 400), *range(150)}
     third = decide(info(nodeSelector={"x": "y"}), cluster, profile, start=7)
     assert (third.node, third.looked_at) == ("", 400)
+
+
+def only_on(*terms: list[str] | None, **more: Any) -> dict[str, Any]:
+    """Return an affinity to nodes by name, a list for each term (None: a term about something else)."""
+    written: list[dict[str, Any]] = []
+    for names in terms:
+        field = {"key": "metadata.name", "operator": "In", "values": names}
+        written.append({"matchFields": [field]} if names is not None else {"matchExpressions": []})
+    written[0] |= more
+    return {
+        "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": written}}
+    }
+
+
+def test_a_pod_that_names_its_nodes_hears_of_no_others() -> None:
+    taint = {"key": "a", "effect": "NoSchedule"}
+    cluster = columns(node("a", cpu="1"), node("b", taints=[taint]), node("c"), node("d"))
+    placed = decide(info(affinity=only_on(["c", "gone"])), cluster, default_profile())
+    assert placed.node == "c"
+    full = decide(info(cpu="2", affinity=only_on(["a"])), cluster, default_profile())
+    assert full.message() == (
+        "0/4 nodes are available: 1 Insufficient cpu, 3 node(s) didn't satisfy plugin(s) [NodeAffinity]."
+    )
+    tainted = decide(info(affinity=only_on(["b"], ["gone"])), cluster, default_profile())
+    assert tainted.message() == (
+        "0/4 nodes are available: 1 node(s) had untolerated taint(s), "
+        "3 node(s) didn't satisfy plugin(s) [NodeAffinity]."
+    )
+    labels = {"matchExpressions": [{"key": "x", "operator": "Exists"}]}
+    unlike = decide(info(affinity=only_on(["c"], **labels)), cluster, default_profile())
+    assert unlike.message() == (
+        "0/4 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, "
+        "3 node(s) didn't satisfy plugin(s) [NodeAffinity]."
+    )
+    conflict = decide(info(affinity=only_on([])), cluster, default_profile())
+    assert conflict.message() == "0/4 nodes are available: pod affinity terms conflict."
+    either = decide(info(cpu="9", affinity=only_on(["c"], None, **labels)), cluster, default_profile())
+    assert "plugin(s)" not in either.message()
+
+
+def test_masks_are_kept_by_what_they_depend_on() -> None:
+    cluster = columns(node("a", taints=[{"key": "k", "effect": "NoSchedule"}]), node("b", labels={"x": "y"}))
+    profile = default_profile()
+    tolerant = [{"key": "k", "operator": "Exists"}]
+    for _ in range(2):
+        assert decide(info(), cluster, profile).node == "b"
+        assert decide(info(nodeSelector={"x": "y"}), cluster, profile).node == "b"
+        assert not decide(info(nodeSelector={"x": "z"}, tolerations=tolerant), cluster, profile).node
+        assert {decide(info(tolerations=tolerant), cluster, profile, turn=i).node for i in range(2)} == {
+            "a",
+            "b",
+        }
+        cluster.set_node(node("c"))
+        cluster.remove_node("c")

@@ -47,7 +47,7 @@ def test_who_is_gated_and_who_failed_by_which_plugin() -> None:
     queue.gate("uid-a")
     queue.gate("uid-b")
     assert queue.waiting() == {"active": 0, "backoff": 0, "unschedulable": 0, "gated": 2}
-    queue.add(pod_info(pod("a")), 0.0)
+    queue.add(pod_info(pod("a", schedulerName="one-of-a-kind")), 0.0)
     queue.remove("uid-b")
     assert queue.waiting() == {"active": 1, "backoff": 0, "unschedulable": 0, "gated": 0}
     queued = queue.pop(0.0)
@@ -59,7 +59,7 @@ def test_who_is_gated_and_who_failed_by_which_plugin() -> None:
     counts.columns.add_pod(pod_info(pod("c")), "n")
     now = values()
     for plugin in ("NodeResourcesFit", "NodePorts"):
-        assert now[f'scheduler_unschedulable_pods{{plugin="{plugin}",profile="default-scheduler"}}'] == 1
+        assert now[f'scheduler_unschedulable_pods{{plugin="{plugin}",profile="one-of-a-kind"}}'] == 1
     assert now['scheduler_cache_size{type="nodes"}'] >= 1
     assert now['scheduler_cache_size{type="assumed_pods"}'] >= 1
     queue.gate("uid-a")

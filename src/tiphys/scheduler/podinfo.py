@@ -90,8 +90,10 @@ class PodInfo:
     """Preferred affinity (positive weight) and anti-affinity (negative weight)."""
     spread: tuple[SpreadConstraint, ...] = ()
     terminating: bool = False
-    shape: bytes = b""
-    """Pods of one shape get the same static masks."""
+    tolerance: bytes = b""
+    """Pods of one tolerance are the same to every taint."""
+    reach: bytes = b""
+    """Pods of one reach (selector and node affinity) are the same to every label of nodes."""
     group: bytes = b""
     """Pods of one group are the same to every term."""
     claims: tuple[tuple[str, bool], ...] = ()
@@ -99,6 +101,11 @@ class PodInfo:
     claim_keys: tuple[str, ...] = ()
     """The same claims by the key of their objects."""
     nominated: str = ""
+
+    @property
+    def shape(self) -> tuple[bytes, bytes]:
+        """Pods of one shape get the same static masks."""
+        return self.tolerance, self.reach
 
 
 NONZERO_CPU_MILLI = 100
@@ -260,6 +267,10 @@ def _claims(pod: Object) -> tuple[tuple[str, bool], ...]:
     return tuple(found.items())
 
 
+def _reach(selector: dict[str, str], affinity: dict[str, Any]) -> bytes:
+    return orjson.dumps([selector, affinity], option=orjson.OPT_SORT_KEYS) if selector or affinity else b""
+
+
 def _group(namespace: str, labels: dict[str, str], terminating: bool) -> bytes:
     return orjson.dumps([namespace, labels, terminating], option=orjson.OPT_SORT_KEYS)
 
@@ -303,7 +314,8 @@ def pod_info(pod: Object) -> PodInfo:
         anti_affinity=anti,
         preferred=preferred,
         spread=read_spread(spec.get("topologySpreadConstraints") or (), namespace, labels),
-        shape=orjson.dumps([tolerations, node_selector, node_affinity], option=orjson.OPT_SORT_KEYS),
+        tolerance=orjson.dumps(tolerations, option=orjson.OPT_SORT_KEYS),
+        reach=_reach(node_selector, node_affinity),
         claims=claims,
         claim_keys=tuple(f"{namespace}/{name}" for name, _ in claims),
         terminating=terminating,

@@ -15,7 +15,13 @@ from tiphys.scheduler.plugins.demand import Demands
 from tiphys.scheduler.plugins.dynamic import DynamicResources
 from tiphys.scheduler.plugins.limits import NodeVolumeLimits, VolumeRestrictions, VolumeZone
 from tiphys.scheduler.plugins.resources import BalancedAllocation, ImageLocality, NodePorts, NodeResourcesFit
-from tiphys.scheduler.plugins.static import NodeAffinity, NodeName, NodeUnschedulable, TaintToleration
+from tiphys.scheduler.plugins.static import (
+    NamedNodes,
+    NodeAffinity,
+    NodeName,
+    NodeUnschedulable,
+    TaintToleration,
+)
 from tiphys.scheduler.plugins.topology import InterPodAffinity, PodTopologySpread
 from tiphys.scheduler.plugins.volumes import VolumeBinding, VolumeClaims
 
@@ -35,6 +41,7 @@ def make_profile(settings: ProfileSettings, extra: tuple[Any, ...] = ()) -> Prof
     fit, spread = NodeResourcesFit(demands), PodTopologySpread(told.spread_defaults)
     pods = InterPodAffinity(told.hard_affinity_weight, ignore_others_wishes=told.ignore_others_wishes)
     filters: list[FilterPlugin] = [
+        NamedNodes(),
         VolumeClaims(),
         NodeUnschedulable(),
         NodeName(),

@@ -16,6 +16,7 @@ _HELP = (
     (r"untolerated taint", "add a toleration to the pod, or take the taint off the node"),
     (r"unschedulable", "kubectl uncordon NODE"),
     (r"node affinity/selector", "label a node, or change spec.nodeSelector / nodeAffinity"),
+    (r"plugin\(s\) \[NodeAffinity\]", "the pod is for other nodes, which its nodeAffinity names"),
     (r"anti-affinity", "a pod that may not stand beside it is there: add nodes, or loosen podAntiAffinity"),
     (r"pod affinity", "the pods it wants to stand beside are not there: see podAffinity"),
     (r"topology spread", "more pods are needed elsewhere first: see topologySpreadConstraints"),

@@ -5,7 +5,8 @@ NodeUnschedulable, NodeName, TaintToleration and NodeAffinity, with upstream's r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -19,23 +20,28 @@ from tiphys.scheduler.podinfo import PodInfo
 UNSCHEDULABLE_TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 UNTOLERATED = "node(s) had untolerated taint(s)"
 ENFORCED = "node(s) didn't match scheduler-enforced node affinity"
+ELSEWHERE = "node(s) didn't satisfy plugin(s) [NodeAffinity]"
+CONFLICT = "pod affinity terms conflict"
 _SHAPES_KEPT = 512
 
 
 class ShapeCache:
-    """One array per pod shape, good for one static generation of the columns."""
+    """One array per pod shape, or part of it, good for one static generation of the columns."""
 
-    def __init__(self) -> None:
+    def __init__(self, part: str = "shape") -> None:
+        """``part``: ``shape``, ``tolerance`` or ``reach``; what the array depends on."""
+        self._part = attrgetter(part)
         self._generation = -1
-        self._arrays: dict[bytes, Any] = {}
+        self._arrays: dict[Any, Any] = {}
 
     def get(self, info: PodInfo, columns: Columns, make: Callable[[], Any]) -> Any:
         if self._generation != columns.static_generation or len(self._arrays) > _SHAPES_KEPT:
             self._generation = columns.static_generation
             self._arrays.clear()
-        if info.shape not in self._arrays:
-            self._arrays[info.shape] = make()
-        return self._arrays[info.shape]
+        key = self._part(info)
+        if key not in self._arrays:
+            self._arrays[key] = make()
+        return self._arrays[key]
 
     def get_mask(
         self, info: PodInfo, columns: Columns, test: Callable[[dict[str, Any]], bool]
@@ -65,7 +71,7 @@ class NodeUnschedulable:
     name = "NodeUnschedulable"
 
     def __init__(self) -> None:
-        self._cache = ShapeCache()
+        self._cache = ShapeCache("tolerance")
 
     def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
         def test(node: dict[str, Any]) -> bool:
@@ -109,8 +115,8 @@ class TaintToleration:
     _SOFT = ("PreferNoSchedule",)
 
     def __init__(self) -> None:
-        self._masks = ShapeCache()
-        self._scores = ShapeCache()
+        self._masks = ShapeCache("tolerance")
+        self._scores = ShapeCache("tolerance")
 
     def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
         passes = self._masks.get_mask(info, columns, lambda node: not _untolerated(info, node, self._HARD))
@@ -139,6 +145,54 @@ def matches_node_affinity(info: PodInfo, node: dict[str, Any]) -> bool:
     return required is None or matches_node_selector(required, node)
 
 
+def wanted_names(info: PodInfo) -> frozenset[str] | None:
+    """Return the only nodes, by name, that required affinity allows; None when it is not about names."""
+    required = info.node_affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+    if required is None:
+        return None
+    names: frozenset[str] = frozenset()
+    for term in required.get("nodeSelectorTerms") or ():
+        asked = [
+            frozenset(one.get("values") or ())
+            for one in term.get("matchFields") or ()
+            if one.get("key") == "metadata.name" and one.get("operator") == "In"
+        ]
+        if not asked:
+            return None
+        names |= frozenset.intersection(*asked)
+    return names
+
+
+def _rows_of(names: frozenset[str], columns: Columns) -> Iterator[int]:
+    for name in names:
+        row = columns.rows.get(name)
+        if row is not None:
+            yield row
+
+
+class NamedNodes:
+    """NodeAffinity's first word: a pod that names its nodes (as those of DaemonSets do) is kept to them.
+
+    The others are not looked at, so that nothing else is told of them.
+    """
+
+    name = "NodeAffinity"
+
+    def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
+        names = wanted_names(info)
+        if names is None:
+            return None
+        passes = np.zeros(len(columns.names), dtype=np.bool_)
+        for row in _rows_of(names, columns):
+            passes[row] = True
+        return Filtered(passes, lambda _row: (ELSEWHERE,), True, "" if names else CONFLICT)
+
+    def lacks(self, info: PodInfo, columns: Columns, row: int) -> list[str]:
+        """Return the reasons against one row."""
+        names = wanted_names(info)
+        return [] if names is None or columns.names[row] in names else [ELSEWHERE]
+
+
 class NodeAffinity:
     """nodeSelector and node affinity, required and preferred."""
 
@@ -149,8 +203,8 @@ class NodeAffinity:
         added = added or {}
         self._required: dict[str, Any] | None = added.get("requiredDuringSchedulingIgnoredDuringExecution")
         self._preferred = list(added.get("preferredDuringSchedulingIgnoredDuringExecution") or ())
-        self._masks = ShapeCache()
-        self._scores = ShapeCache()
+        self._masks = ShapeCache("reach")
+        self._scores = ShapeCache("reach")
 
     def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
         if not info.node_selector and not info.node_affinity and self._required is None:
@@ -163,7 +217,13 @@ class NodeAffinity:
             own = self._enforced(columns.nodes[row] or {})
             return ("node(s) didn't match Pod's node affinity/selector" if own else ENFORCED,)
 
-        passes = self._masks.get_mask(info, columns, test)
+        names = wanted_names(info)
+        if names is None:
+            passes = self._masks.get_mask(info, columns, test)
+        else:  # each pod has a shape of its own, but few nodes that matter
+            passes = np.zeros(len(columns.names), dtype=np.bool_)
+            for row in _rows_of(names, columns):
+                passes[row] = test(columns.nodes[row] or {})
         return None if passes is None else Filtered(passes, reasons, unresolvable=True)
 
     def _enforced(self, node: dict[str, Any]) -> bool:
