@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from tiphys.apimachinery.errors import InternalError
 from tiphys.apimachinery.meta import GVK, split_api_version
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.ownership import Converted, Unconverted
@@ -19,13 +18,11 @@ _MOST: Final = 32
 """Conversions for one write: two objects at each of more versions than any kind has."""
 
 
-async def told(call: Call, run: Callable[[Converted | None], T], *, strict: bool) -> T:
+async def told(call: Call, run: Callable[[Converted | None], T]) -> T:
     """Return what ``run`` returns, given the conversions that it stops for.
 
-    Where a conversion fails, field names alone are compared, unless ``strict``.
-
     Raises:
-        InternalError: a conversion failed, and ``strict``.
+        InternalError: a conversion failed.
     """
     kind = call.resource.definition
     if kind is None or kind.conversion.get("strategy") != "Webhook":
@@ -37,10 +34,5 @@ async def told(call: Call, run: Callable[[Converted | None], T], *, strict: bool
             return run(converted)
         except Unconverted as asked:
             to = GVK(*split_api_version(asked.api_version), call.resource.kind)
-            try:
-                converted[asked.key] = await store.at(asked.obj, kind, to)  # type: ignore[attr-defined]
-            except InternalError:
-                if strict:
-                    raise
-                break
+            converted[asked.key] = await store.at(asked.obj, kind, to)  # type: ignore[attr-defined]
     return run(None)

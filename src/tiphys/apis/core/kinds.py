@@ -152,6 +152,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         _core("PersistentVolumeClaim"),
         default=objects.default_claim,
         prepare_create=objects.prepare_claim,
+        prepare_update=objects.prepare_claim_update,
         validate=persistent.validate_claim,
         validate_update=ratcheted(
             persistent.validate_claim_update, persistent.validate_claim, SELECTOR_VALUES, SOURCE_GROUPS

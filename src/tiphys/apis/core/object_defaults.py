@@ -8,8 +8,9 @@ import copy
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.pod_defaults import default_template
 from tiphys.apis.core.volume_defaults import default_claim_spec, default_source
-from tiphys.apis.defaulting import drop, each, fill, fill_optional, restore, section
+from tiphys.apis.defaulting import drop, each, fill, fill_optional, peek, restore, section
 
+_OLD_SOURCES = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
 NAME_LABEL = "kubernetes.io/metadata.name"
 
 
@@ -104,7 +105,6 @@ def default_claim(claim: Object) -> None:
     """Complete a PersistentVolumeClaim."""
     spec = section(claim, "spec")
     default_claim_spec(spec)
-    _mirror_data_source(spec)
     if isinstance(claim.get("status"), dict):
         fill(claim["status"], "phase", "Pending")
 
@@ -112,19 +112,31 @@ def default_claim(claim: Object) -> None:
 def _mirror_data_source(spec: Object) -> None:
     """``dataSource`` and ``dataSourceRef`` say the same unless the latter crosses namespaces."""
     source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
-    if source and not reference:
+    if isinstance(source, dict) and not isinstance(reference, dict):
         spec["dataSourceRef"] = copy.copy(source)
-    elif reference and not source and not reference.get("namespace"):
-        known = ("PersistentVolumeClaim", "VolumeSnapshot")
-        if reference.get("kind") in known:
-            spec["dataSource"] = {
-                key: reference[key] for key in ("apiGroup", "kind", "name") if key in reference
-            }
+    elif isinstance(reference, dict) and not isinstance(source, dict) and not reference.get("namespace"):
+        spec["dataSource"] = {key: reference[key] for key in ("apiGroup", "kind", "name") if key in reference}
+
+
+def _settle_data_source(claim: Object, old: Object) -> None:
+    """``dataSource`` names claims and snapshots only, where there was none before; ``dataSourceRef`` all."""
+    spec = section(claim, "spec")
+    source = peek(spec, "dataSource")
+    known = (source.get("apiGroup") or "", source.get("kind")) in _OLD_SOURCES
+    if "dataSource" in spec and not known and not peek(old, "spec").get("dataSource"):
+        spec.pop("dataSource")
+    _mirror_data_source(spec)
 
 
 def prepare_claim(claim: Object) -> None:
     """A new claim waits for the binder."""
     claim["status"] = {"phase": "Pending"}
+    _settle_data_source(claim, {})
+
+
+def prepare_claim_update(new: Object, old: Object) -> None:
+    """What a changed claim is filled with is said in both ways."""
+    _settle_data_source(new, old)
 
 
 def default_limit_range(limits: Object) -> None:

@@ -12,6 +12,8 @@ from tiphys.apis.core.pod_requests import aggregate_requests
 from tiphys.apis.core.volume_defaults import default_volume
 from tiphys.apis.defaulting import each, fill, fill_optional, section
 
+_HUGE = "hugepages-"
+_SHARED = ("cpu", "memory")
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 
 
@@ -59,18 +61,26 @@ def _default_spec(spec: Object) -> bool:
             default_requests(container)
             if spec.get("hostNetwork"):
                 default_host_ports(container)
-    _default_pod_requests(spec)
+    _default_pod_resources(spec)
     return True
 
 
-def _default_pod_requests(spec: Object) -> None:
-    """Requests of the pod as a whole follow what its containers ask for, else its own limits."""
+def _default_pod_resources(spec: Object) -> None:
+    """What the pod as a whole is given in part follows from what its containers ask for.
+
+    Limits of huge pages do; requests of what can be shared do; all other requests are as the limits.
+    """
     resources = spec.get("resources")
-    limits = resources.get("limits") if isinstance(resources, dict) else None
-    if not limits:
+    if not isinstance(resources, dict) or not (resources.get("limits") or resources.get("requests")):
         return
-    requests = section(section(spec, "resources"), "requests")
-    wanted = {name: str(amount) for name, amount in aggregate_requests(spec).items()}
-    for name, amount in {**limits, **wanted}.items():
-        if name in ("cpu", "memory") or name.startswith("hugepages-"):
+    huge = aggregate_requests(spec, "limits").items()
+    limits = {name: str(amount) for name, amount in huge if name.startswith(_HUGE)}
+    limits |= resources.get("limits") or {}
+    wanted = {name: str(value) for name, value in aggregate_requests(spec).items() if name in _SHARED}
+    requests = {**wanted, **(resources.get("requests") or {})}
+    for name, amount in limits.items():
+        if name in _SHARED or name.startswith(_HUGE):
             requests.setdefault(name, amount)
+    for key, amounts in (("limits", limits), ("requests", requests)):
+        if amounts:
+            resources[key] = amounts

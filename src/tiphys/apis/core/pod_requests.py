@@ -10,18 +10,18 @@ from tiphys.apis.defaulting import each, peek
 Amounts = dict[str, Quantity]
 
 
-def aggregate_requests(spec: Object) -> Amounts:
-    """Add up all that runs at once; where start-up needs more than that, that."""
+def aggregate_requests(spec: Object, key: str = "requests") -> Amounts:
+    """Add up all that runs at once; where start-up needs more than that, that. ``key`` may be ``limits``."""
     running: Amounts = {}
     for container in each(spec, "containers"):
-        _add(running, container)
+        _add(running, container, key)
     sidecars: Amounts = {}
     most: Amounts = {}
     for container in each(spec, "initContainers"):
         now = dict(sidecars)
-        _add(now, container)
+        _add(now, container, key)
         if container.get("restartPolicy") == "Always":
-            _add(running, container)
+            _add(running, container, key)
             sidecars = now
         most = _larger(most, now)
     return _larger(running, most)
@@ -36,8 +36,8 @@ def _larger(one: Amounts, other: Amounts) -> Amounts:
     }
 
 
-def _add(total: Amounts, container: Object) -> None:
-    for name, value in peek(container, "resources", "requests").items():
+def _add(total: Amounts, container: Object, key: str) -> None:
+    for name, value in peek(container, "resources", key).items():
         try:
             amount = quantity.parse(str(value))
         except ValueError:

@@ -191,7 +191,6 @@ async def _merge_applied(call: Call, live: Object | None, applied: Object, optio
     return await managers.told(
         call,
         lambda known: ownership.apply_managed(live, applied, call.resource, write, known, force=force),
-        strict=True,
     )
 
 

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import cast
 
-from tiphys.apimachinery.errors import Conflict, FieldError, Invalid, NotFound
+from tiphys.apimachinery.errors import Conflict, FieldError, InternalError, Invalid, NotFound
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apis.strategy import Strategy
 from tiphys.apiserver import bodies, machinery, managers, meta_rules, ownership, respond
@@ -226,15 +226,16 @@ def _prepare(call: Call, strategy: Strategy, new: Object, old: Object, change: C
 
 
 async def _manage(call: Call, new: Object, old: Object, change: Change) -> None:
-    """Note who manages what from now on."""
+    """Note who manages what from now on; nobody anything where that cannot be told, as upstream has it."""
     resource = call.resource
     write = ownership.Write(change.options.field_manager, call.backend.clock.now(), change.subresource)
     if resource.definition is None:
         ownership.manage_update(old, new, resource, write)
-    else:
-        await managers.told(
-            call, lambda known: ownership.manage_update(old, new, resource, write, known), strict=False
-        )
+        return
+    try:
+        await managers.told(call, lambda known: ownership.manage_update(old, new, resource, write, known))
+    except InternalError:
+        new["metadata"].pop("managedFields", None)
 
 
 def _restore(new: Object, old: Object, key: str) -> None:
