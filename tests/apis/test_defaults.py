@@ -199,6 +199,14 @@ OTHERS = {
             }
         },
     ),
+    "amounts": (
+        kind("v1", "ResourceQuota", spec={"hard": {"cpu": "100u"}}, status={"used": {"cpu": "1500000n"}}),
+        {"spec": {"hard": {"cpu": "1m"}}, "status": {"used": {"cpu": "2m"}}},
+    ),
+    "amounts of a runtime class": (
+        kind("node.k8s.io/v1", "RuntimeClass", overhead={"podFixed": {"cpu": "1u", "memory": "1"}}),
+        {"overhead": {"podFixed": {"cpu": "1m", "memory": "1"}}},
+    ),
     "claim": (
         kind("v1", "PersistentVolumeClaim", spec={}),
         {"spec": {"volumeMode": "Filesystem", "resources": {}}},

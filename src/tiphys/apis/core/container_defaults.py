@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.amount_defaults import round_amounts
 from tiphys.apis.defaulting import each, fill, fill_optional, section
 
 _TAG = re.compile(r":(?P<tag>[\w][\w.-]{0,127})$")
@@ -34,7 +35,7 @@ def default_container(container: Object) -> None:
     fill(container, "terminationMessagePath", "/dev/termination-log")
     fill(container, "terminationMessagePolicy", "File")
     fill(container, "imagePullPolicy", pull_policy(container.get("image") or ""))
-    section(container, "resources")
+    round_amounts(section(container, "resources"), "limits", "requests")
     for port in each(container, "ports"):
         fill(port, "protocol", "TCP")
     for env in each(container, "env"):

@@ -162,6 +162,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         _core("ResourceQuota"),
+        default=objects.default_quota,
         validate=limits.validate_quota,
         validate_update=limits.validate_quota_update,
         validate_status_update=limits.validate_quota_status,

@@ -6,6 +6,7 @@ import base64
 import copy
 
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.amount_defaults import round_amounts
 from tiphys.apis.core.pod_defaults import default_template
 from tiphys.apis.core.volume_defaults import default_claim_spec, default_source
 from tiphys.apis.defaulting import drop, each, fill, fill_optional, peek, restore, section
@@ -84,11 +85,13 @@ def default_node(node: Object) -> None:
     status = node.get("status")
     if isinstance(status, dict) and status.get("capacity") and not status.get("allocatable"):
         status["allocatable"] = dict(status["capacity"])
+    round_amounts(status, "capacity", "allocatable")
 
 
 def default_persistent_volume(volume: Object) -> None:
     """Complete a PersistentVolume."""
     spec = section(volume, "spec")
+    round_amounts(spec, "capacity")
     fill(spec, "persistentVolumeReclaimPolicy", "Retain")
     fill_optional(spec, "volumeMode", "Filesystem")
     default_source(spec)
@@ -107,6 +110,7 @@ def default_claim(claim: Object) -> None:
     default_claim_spec(spec)
     if isinstance(claim.get("status"), dict):
         fill(claim["status"], "phase", "Pending")
+        round_amounts(claim["status"], "capacity", "allocatedResources")
 
 
 def _mirror_data_source(spec: Object) -> None:
@@ -139,9 +143,16 @@ def prepare_claim_update(new: Object, old: Object) -> None:
     _settle_data_source(new, old)
 
 
+def default_quota(quota: Object) -> None:
+    """Complete a ResourceQuota."""
+    round_amounts(quota.get("spec"), "hard")
+    round_amounts(quota.get("status"), "hard", "used")
+
+
 def default_limit_range(limits: Object) -> None:
     """Container limits left out follow from those given: maximum, then default, then minimum."""
     for item in each(limits, "spec", "limits"):
+        round_amounts(item, "max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
         if item.get("type") != "Container":
             continue
         defaults = section(item, "default")

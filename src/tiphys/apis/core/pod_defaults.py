@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.memo import Rewritten
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.amount_defaults import round_amounts
 from tiphys.apis.core.container_defaults import default_container, default_host_ports, default_requests
 from tiphys.apis.core.pod_requests import aggregate_requests
 from tiphys.apis.core.volume_defaults import default_volume
@@ -26,6 +27,8 @@ def default_pod_spec(spec: Object) -> None:
     fill_optional(spec, "securityContext", {})
     fill_optional(spec, "enableServiceLinks", True)
     mirror_service_account(spec)
+    round_amounts(spec, "overhead")
+    round_amounts(spec.get("resources"), "limits", "requests")
     for name in CONTAINER_LISTS:
         for container in each(spec, name):
             default_container(container)

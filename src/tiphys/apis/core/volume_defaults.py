@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.amount_defaults import round_amounts
 from tiphys.apis.core.container_defaults import pull_policy
 from tiphys.apis.defaulting import each, fill, fill_optional, section
 
@@ -30,7 +31,7 @@ def default_source(holder: Object) -> None:
 def default_claim_spec(spec: Object) -> None:
     """Complete a PersistentVolumeClaim's spec."""
     fill_optional(spec, "volumeMode", "Filesystem")
-    section(spec, "resources")
+    round_amounts(section(spec, "resources"), "limits", "requests")
 
 
 def _default_mode(source: Object) -> None:

@@ -7,11 +7,17 @@ from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import immutable, invalid_all
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.core.affinity_validation import validate_tolerations
+from tiphys.apis.core.amount_defaults import round_amounts
 from tiphys.apis.core.pod_warnings import old_node_label
 from tiphys.apis.core.resource_validation import validate_resources
 from tiphys.apis.defaulting import peek
 from tiphys.apis.meta_validation import validate_labels
 from tiphys.apis.strategy import Strategy
+
+
+def default_runtime_class(obj: Object) -> None:
+    """Complete a RuntimeClass."""
+    round_amounts(obj.get("overhead"), "podFixed")
 
 
 def validate_runtime_class(obj: Object) -> list[FieldError]:
@@ -39,6 +45,7 @@ def runtime_class_warnings(obj: Object, _old: Object | None) -> list[str]:
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK("node.k8s.io", "v1", "RuntimeClass"),
+        default=default_runtime_class,
         validate=validate_runtime_class,
         validate_update=validate_runtime_class_update,
         warnings=runtime_class_warnings,
