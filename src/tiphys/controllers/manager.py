@@ -54,6 +54,7 @@ from tiphys.controllers.storageprotection.controller import (
     PvcProtectionController,
     PvProtectionController,
 )
+from tiphys.controllers.tainteviction.controller import TaintEvictionController
 from tiphys.controllers.tokens.controller import ServiceAccountTokenController
 from tiphys.controllers.ttl.controller import TtlController
 from tiphys.controllers.ttlafterfinished.controller import TtlAfterFinishedController
@@ -78,6 +79,7 @@ CONTROLLERS: tuple[type, ...] = (
     NamespaceController,
     NodeIpamController,
     NodeLifecycleController,
+    TaintEvictionController,
     ServiceCidrController,
     EndpointsController,
     EndpointSliceController,

@@ -39,6 +39,7 @@ ALIASES: Final = {
     "tokencleaner": "token-cleaner-controller",
     "nodeipam": "node-ipam-controller",
     "nodelifecycle": "node-lifecycle-controller",
+    "taint-eviction": "taint-eviction-controller",
     "persistentvolume-binder": "persistentvolume-binder-controller",
     "attachdetach": "persistentvolume-attach-detach-controller",
     "clusterrole-aggregation": "clusterrole-aggregation-controller",
@@ -56,8 +57,8 @@ ALIASES: Final = {
 ELSEWHERE: Final = frozenset(
     {"service-lb-controller", "service", "node-route-controller", "route", "cloud-node-lifecycle-controller"}
     | {"cloud-node-lifecycle", "persistentvolume-expander-controller", "persistentvolume-expander"}
-    | {"kube-apiserver-serving-clustertrustbundle-publisher-controller", "taint-eviction-controller"}
-    | {"kube-apiserver-serving-clustertrustbundle-publisher", "taint-eviction", "selinux-warning-controller"}
+    | {"kube-apiserver-serving-clustertrustbundle-publisher-controller"}
+    | {"kube-apiserver-serving-clustertrustbundle-publisher", "selinux-warning-controller"}
     | {"storageversion-garbage-collector-controller", "storage-version-gc", "storage-version-migrator"}
     | {"storage-version-migrator-controller", "device-taint-eviction-controller", "device-taint-eviction"}
     | {"legacy-serviceaccount-token-cleaner-controller", "legacy-service-account-token-cleaner"}

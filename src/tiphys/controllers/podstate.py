@@ -65,3 +65,9 @@ def restarts(pod: Object) -> int:
 def earliest(times: Iterable[float | None]) -> float | None:
     """The smallest positive wait, if any."""
     return min((time for time in times if time is not None and time > 0), default=None)
+
+
+def node_of(pod: Object) -> list[str]:
+    """Return the node that a pod runs on, for an index; ended pods are on none."""
+    name = (pod.get("spec") or {}).get("nodeName")
+    return [name] if name and not is_terminal(pod) else []

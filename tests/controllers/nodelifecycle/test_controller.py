@@ -3,6 +3,7 @@
 from tiphys.client.kinds import EVENTS, LEASES, NODES, PODS
 from tiphys.controllers.conditions import find
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
+from tiphys.controllers.tainteviction.controller import TaintEvictionController
 
 
 def node(name="n1"):
@@ -49,7 +50,7 @@ async def test_silence_taints_evicts_and_heals(world):
 
     world.api.put(PODS, pod("fleeting"))
     world.api.put(PODS, pod("steady", 300))
-    async with world.running(NodeLifecycleController):
+    async with world.running(NodeLifecycleController, TaintEvictionController):
         for second in range(6):
             world.api.put(LEASES, lease(str(second + 2)))
             await wait(10, "first")
@@ -75,7 +76,7 @@ async def test_a_taint_by_hand_is_borne_no_longer_than_tolerated(world):
     """It does not say when it was added; taken away in time, it does nothing."""
     for name, seconds in (("none", 0), ("short", 4), ("long", 12)):
         world.api.put(PODS, pod(name, seconds))
-    async with world.running(NodeLifecycleController):
+    async with world.running(NodeLifecycleController, TaintEvictionController):
         tainted = node()
         tainted["spec"]["taints"] = [{"key": "x", "effect": "NoExecute"}]
         world.api.put(NODES, tainted)
@@ -96,7 +97,7 @@ async def test_a_taint_by_hand_is_borne_no_longer_than_tolerated(world):
 
 
 async def test_nodes_are_announced_and_evictions_have_their_own_voice(world):
-    async with world.running(NodeLifecycleController):
+    async with world.running(NodeLifecycleController, TaintEvictionController):
         world.api.put(NODES, node())
         await world.settle()
         world.api.put(PODS, pod("steady", 300))
@@ -120,7 +121,7 @@ async def test_nobody_is_evicted_while_every_node_is_silent(world):
         world.api.put(NODES, node(name))
         world.api.put(LEASES, lease("1", name))
     world.api.put(PODS, pod("fleeting"))
-    async with world.running(NodeLifecycleController):
+    async with world.running(NodeLifecycleController, TaintEvictionController):
         await world.advance(5)
         for _ in range(40):
             await world.advance(5)

@@ -5,14 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tiphys.controllers.nodelifecycle.plan import (
-    evict_at,
     not_ready_status,
     observe,
     plan_taints,
     silent_conditions,
-    tolerates,
-    undated,
 )
+from tiphys.controllers.tainteviction.plan import evict_at, tolerates, undated
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 T = "2026-01-01T11:59:00Z"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from tiphys.apimachinery.meta import Object, copy_object
-from tiphys.controllers.nodelifecycle.plan import tolerates
+from tiphys.controllers.tainteviction.plan import tolerates
 
 _ALWAYS = (
     ("node.kubernetes.io/not-ready", "NoExecute"),

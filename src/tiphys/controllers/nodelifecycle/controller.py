@@ -1,26 +1,22 @@
-"""Watches nodes' heartbeats, marks the silent ones, taints them, and evicts what does not tolerate that."""
+"""Watches nodes' heartbeats, marks the silent ones and taints them; ``tainteviction`` sees to their pods."""
 
 from __future__ import annotations
 
-import asyncio
-from datetime import datetime
 from functools import partial
 
 from tiphys.apimachinery.errors import Conflict, NotFound
-from tiphys.apimachinery.meta import Object, object_key
+from tiphys.apimachinery.meta import Object
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import LEASES, NODES, PODS
 from tiphys.controllers import conditions, podstate
 from tiphys.controllers.context import Context
 from tiphys.controllers.nodelifecycle.plan import (
     Health,
-    evict_at,
     not_ready_status,
     observe,
     plan_taints,
     sign_of_life,
     silent_conditions,
-    undated,
 )
 from tiphys.controllers.nodelifecycle.zones import Zones
 
@@ -39,18 +35,14 @@ class NodeLifecycleController:
         self._clock = context.clock
         self._options = context.options
         self._recorder = context.recorder("node-controller")
-        self._evictions = context.recorder("taint-eviction-controller")
-        self._seen: dict[str, dict[str, datetime]] = {}
-        """By node: since when taints are known that do not say when they were added."""
         self.queue = context.queue(self.name)
         self._nodes = context.informers.get(NODES)
         self._pods = context.informers.get(PODS)
         self._leases = context.informers.get(LEASES, namespace=LEASE_NAMESPACE)
-        self._pods.add_index(BY_NODE, _node_of)
+        self._pods.add_index(BY_NODE, podstate.node_of)
         self._health: dict[str, Health] = {}
         self._zones = Zones(self._options.eviction_rates, self._options.node_monitor_period_s)
         self._nodes.add_handler(self._node_changed)
-        self._pods.add_handler(self._pod_changed)
 
     async def run(self) -> None:
         for informer in (self._nodes, self._pods, self._leases):
@@ -72,19 +64,9 @@ class NodeLifecycleController:
         name = node["metadata"]["name"]
         self._recorder.record(node, "Normal", reason, f"Node {name} event: {text.format(name=name)}")
 
-    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
-        """A pod that comes to a tainted node must be judged."""
-        if new is None or (old is not None and _node_of(old) == _node_of(new)):
-            return
-        for name in _node_of(new):
-            node = self._nodes.get(name)
-            if node is not None and (node.get("spec") or {}).get("taints"):
-                self.queue.add(name)
-
     async def reconcile(self, key: str) -> float | None:
         node = self._nodes.get(key)
         if node is None:
-            self._seen.pop(key, None)
             return None
         now, now_s = self._clock.now(), self._clock.monotonic()
         sign = sign_of_life(node, self._leases.get(f"{LEASE_NAMESPACE}/{key}"))
@@ -104,8 +86,7 @@ class NodeLifecycleController:
             node = await self._client.update(NODES, _with_taints(node, taints))
         if not _is_ready(node):
             await self._mark_pods(key)
-        wait_s = await self._evict(key, (node.get("spec") or {}).get("taints") or [])
-        return min(wait_s, self._options.node_monitor_period_s)
+        return self._options.node_monitor_period_s
 
     async def _mark_silent(self, node: Object) -> Object:
         found = silent_conditions(node, self._clock.now())
@@ -128,44 +109,6 @@ class NodeLifecycleController:
                 continue  # its next event, or the next period, decides
             self._recorder.record(pod, "Warning", "NodeNotReady", "Node is not ready")
 
-    async def _evict(self, name: str, taints: list[Object]) -> float:
-        """Delete the pods whose time is up; return the seconds until the next one's is."""
-        now = self._clock.now()
-        due: list[Object] = []
-        wait_s = float("inf")
-        seen = self._seen[name] = undated(taints, self._seen.get(name) or {}, now)
-        if not any(taint.get("effect") == "NoExecute" for taint in taints):
-            return wait_s
-        for pod in self._pods.by_index(BY_NODE, name):
-            at = None if podstate.is_deleting(pod) else evict_at(pod, taints, now, seen)
-            if at is not None and at <= now:
-                due.append(pod)
-            elif at is not None:
-                wait_s = min(wait_s, (at - now).total_seconds())
-        await asyncio.gather(*(self._delete(pod) for pod in due))
-        return wait_s
-
-    async def _delete(self, pod: Object) -> None:
-        meta = pod["metadata"]
-        self._evictions.record(
-            pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {object_key(pod)}"
-        )
-        condition = conditions.make(
-            "DisruptionTarget",
-            "True",
-            "DeletionByTaintManager",
-            "Taint manager: deleting due to NoExecute taint",
-            self._clock.now(),
-        )
-        status = dict(pod.get("status") or {})
-        status["conditions"] = conditions.put(status.get("conditions") or [], condition)
-        try:
-            patch = {"metadata": {"uid": meta["uid"]}, "status": {"conditions": status["conditions"]}}
-            await self._client.patch(PODS, meta["name"], meta["namespace"], patch, subresource="status")
-            await self._client.delete(PODS, meta["name"], meta["namespace"], uid=meta["uid"])
-        except (NotFound, Conflict):
-            return
-
 
 def _with_taints(node: Object, taints: list[Object]) -> Object:
     spec = {**(node.get("spec") or {}), "taints": taints}
@@ -177,8 +120,3 @@ def _with_taints(node: Object, taints: list[Object]) -> Object:
 def _is_ready(node: Object) -> bool:
     found = conditions.find((node.get("status") or {}).get("conditions") or [], "Ready")
     return found is None or found.get("status") == "True"
-
-
-def _node_of(pod: Object) -> list[str]:
-    name = (pod.get("spec") or {}).get("nodeName")
-    return [name] if name and not podstate.is_terminal(pod) else []

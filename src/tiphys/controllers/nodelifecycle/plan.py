@@ -1,15 +1,15 @@
-"""Is a node alive, what taints follow, and when must its pods go? Pure.
+"""Is a node alive, and what taints follow? Pure.
 
 Source: core/v1 NodeCondition, "Taints and tolerations", and upstream's node lifecycle controller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from tiphys.apimachinery.clock import parse_time, rfc3339
+from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.meta import Object, get_condition
 
 NOT_READY = "node.kubernetes.io/not-ready"
@@ -111,54 +111,6 @@ def _wanted(node: Object) -> set[tuple[str, str]]:
         if (get_condition(node, type_) or {}).get("status") == "True":
             wanted.add((key, "NoSchedule"))
     return wanted
-
-
-def undated(taints: Sequence[Object], seen: Mapping[str, datetime], now: datetime) -> dict[str, datetime]:
-    """Return when the NoExecute taints were seen first that do not say when they were added."""
-    found = (taint_id(one) for one in taints if one.get("effect") == "NoExecute" and not one.get("timeAdded"))
-    return {key: seen.get(key, now) for key in found}
-
-
-def taint_id(taint: Object) -> str:
-    """Return a taint as kubectl writes it."""
-    return f"{taint.get('key')}={taint.get('value') or ''}:{taint.get('effect')}"
-
-
-def evict_at(
-    pod: Object, taints: Sequence[Object], now: datetime, seen: Mapping[str, datetime]
-) -> datetime | None:
-    """When a pod must leave for its node's NoExecute taints; None: never, ``now`` or earlier: at once.
-
-    A taint that is not tolerated at all evicts at once; of limited tolerations the shortest counts, from
-    the moment the taint was added or, if it does not say, ``seen``; for later pods from their creation.
-    """
-    created = (pod.get("metadata") or {}).get("creationTimestamp")
-    tolerations = (pod.get("spec") or {}).get("tolerations") or ()
-    times: list[datetime] = []
-    for taint in taints:
-        if taint.get("effect") != "NoExecute":
-            continue
-        matching = [item for item in tolerations if tolerates(item, taint)]
-        if not matching:
-            return now
-        limits = [item["tolerationSeconds"] for item in matching if item.get("tolerationSeconds") is not None]
-        if limits:
-            added = taint.get("timeAdded")
-            since = parse_time(added) if added else seen.get(taint_id(taint), now)
-            since = max(since, parse_time(created)) if created else since
-            times.append(since + timedelta(seconds=max(min(limits), 0)))
-    return min(times, default=None)
-
-
-def tolerates(toleration: Object, taint: Object) -> bool:
-    """Source: core/v1 Toleration."""
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("key") and toleration["key"] != taint.get("key"):
-        return False
-    if (toleration.get("operator") or "Equal") == "Exists":
-        return True
-    return bool(toleration.get("key")) and (toleration.get("value") or "") == (taint.get("value") or "")
 
 
 def not_ready_status(pod: Object, now: datetime) -> Object | None:
