@@ -301,6 +301,16 @@ async def test_runtime_classes_choose_the_handler(node, monkeypatch):
         assert node.phase("bad") == "Pending"
 
 
+async def test_a_user_namespace_is_refused_not_left_out(node):
+    async with node.running():
+        await node.create(hostUsers=False)
+        await node.until(lambda: node.events("FailedCreatePodSandBox"))
+        text = "can't set `spec.hostUsers: false`, runtime does not support user namespaces"
+        assert node.events("FailedCreatePodSandBox")[0] == f"Failed to create pod sandbox: {text}"
+        assert node.runtime.names("run_sandbox") == []
+        assert node.phase() == "Pending"
+
+
 async def test_unsafe_sysctl_is_refused(node):
     async with node.running():
         await node.create(securityContext={"sysctls": [{"name": "kernel.msgmax", "value": "1"}]})

@@ -31,7 +31,7 @@ from tiphys.kubelet.probes.run import Target
 from tiphys.kubelet.restarts import BackoffEntry
 from tiphys.kubelet.runtime import Config, Image, RuntimeFailure, RuntimePod, RuntimeUnavailable
 from tiphys.kubelet.sandbox import log_directory, sandbox_config
-from tiphys.kubelet.security import SecurityProblem, verify_non_root
+from tiphys.kubelet.security import SecurityProblem, no_users_of_its_own, verify_non_root
 from tiphys.kubelet.volumes.manager import Mounted
 from tiphys.kubelet.volumes.payload import VolumeProblem, secret_data
 
@@ -112,10 +112,11 @@ class PodStarter:
         await asyncio.to_thread(self._prepare, pod)
         try:
             handler = await self._handler(pod)
+            no_users_of_its_own(pod, handler)
             sandbox_id = await self._node.runtime.run_sandbox(self._sandbox_config(pod, attempt), handler)
         except RuntimeUnavailable:
             raise
-        except (RuntimeFailure, StatusError, TransportError) as error:
+        except (RuntimeFailure, StatusError, TransportError, SecurityProblem) as error:
             text = f"Failed to create pod sandbox: {error}"
             self._node.recorder.record(pod, "Warning", "FailedCreatePodSandBox", text)
             outcome.retry_at[START] = self._after(_SANDBOX_RETRY_S)

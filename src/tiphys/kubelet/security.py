@@ -50,6 +50,17 @@ def pod_text(pod: Object) -> str:
     return f"{meta['name']}_{meta['namespace']}({meta.get('uid', '')})"
 
 
+def no_users_of_its_own(pod: Object, handler: str) -> None:
+    """Refuse a pod that asks for a user namespace: it must not run as the node's root instead.
+
+    Raises SecurityProblem.
+    """
+    if pod["spec"].get("hostUsers") is not False:
+        return
+    whose = f'RuntimeClass handler "{handler}"' if handler else "runtime"
+    raise SecurityProblem(f"can't set `spec.hostUsers: false`, {whose} does not support user namespaces")
+
+
 def verify_non_root(pod: Object, container: dict[str, Any], image: Image) -> None:
     """Check ``runAsNonRoot``. Raises SecurityProblem."""
     context = effective(pod, container)
