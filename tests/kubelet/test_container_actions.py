@@ -3,10 +3,9 @@
 import json
 
 import pytest
+from endpoint import Context, Everybody, ask
 from pods import container, have, pod, running
-from test_server import Context, ask
 
-from tiphys.client.delegated import Caller
 from tiphys.kubelet.options import ServerOptions
 from tiphys.kubelet.runtime import ExecResult, RuntimeFailure
 from tiphys.kubelet.server import KubeletServer
@@ -16,11 +15,6 @@ from tiphys.wire.message import Request
 class Nobody:
     async def check(self, request):
         raise AssertionError("nobody is asked")
-
-
-class Everybody:
-    async def check(self, request):
-        return Caller("me")
 
 
 @pytest.fixture

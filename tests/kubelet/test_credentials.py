@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import stat
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
 import yaml
 from cryptography import x509
+from csr_signer import Signer
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.client import kubeconfig
@@ -21,35 +19,7 @@ from tiphys.client.rest import Client
 from tiphys.controllers.certificates import signing
 from tiphys.kubelet.certificate_requests import Refused
 from tiphys.kubelet.credentials import CURRENT, SIGNER, Credentials, Rotation
-from tiphys.wire import pki
 from tiphys.wire.message import Request, Response
-
-
-class Signer:
-    """Answers the second look at each request with a certificate, or with a condition."""
-
-    def __init__(self, clock: FakeClock, refuse: str = "") -> None:
-        self.clock, self.refuse = clock, refuse
-        self.asked: list[dict[str, Any]] = []
-        authority = pki.make_ca("test", clock.now())
-        self.authority = signing.Authority.load(authority.certificate.decode(), authority.key.decode())
-
-    async def __call__(self, request: Request) -> Response:
-        if request.method == "POST":
-            made = orjson.loads(request.body)
-            made["metadata"]["name"] = f"csr-{len(self.asked)}"
-            self.asked.append(made)
-            return Response(201, {"content-type": "application/json"}, orjson.dumps(made))
-        made = self.asked[-1]
-        if self.refuse:
-            condition = {"type": self.refuse, "reason": "No", "message": "never"}
-            status: dict[str, Any] = {"conditions": [condition]}
-        else:
-            parsed = signing.read_request(made["spec"]["request"])
-            usages = made["spec"]["usages"]
-            pem = signing.sign(self.authority, parsed, usages, timedelta(days=10), self.clock.now())
-            status = {"certificate": base64.b64encode(pem).decode()}
-        return Response(200, {"content-type": "application/json"}, orjson.dumps({**made, "status": status}))
 
 
 class World:

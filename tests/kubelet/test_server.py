@@ -4,56 +4,20 @@ import asyncio
 import json
 
 import pytest
-from fake_cri import FakeRuntime
+from endpoint import Context, Everybody, ask
 from pods import container, ended, have, pod, running
 
 from tiphys.apimachinery.clock import FakeClock
-from tiphys.client.delegated import Caller
 from tiphys.kubelet.options import ServerOptions
-from tiphys.kubelet.sandbox import NodeSettings
 from tiphys.kubelet.server import KubeletServer
 from tiphys.kubelet.streaming import parse_head, proxy_upgrade, request_head
 from tiphys.wire.message import Request
-
-
-class Everybody:
-    async def check(self, request):
-        return Caller("me")
-
-
-class Cache:
-    def __init__(self, runtime):
-        self.runtime = runtime
-
-    def get(self, uid):
-        return self.runtime
-
-    def all(self):
-        return [self.runtime]
-
-
-class Context:
-    def __init__(self, tmp_path, runtime_pod):
-        self.runtime = FakeRuntime()
-        self.cache = Cache(runtime_pod)
-        self.clock = FakeClock()
-        self.settings = NodeSettings(logs_dir=str(tmp_path))
-        self.client = None
-        self.name = "n1"
 
 
 def server(tmp_path, runtime_pod, the_pod=None, **rest):
     the_pod = the_pod or pod(container(), container("d"))
     options = ServerOptions(system_logs_dir=tmp_path / "var")
     return KubeletServer(Context(tmp_path, runtime_pod), options, lambda: [the_pod], Everybody(), **rest)
-
-
-async def ask(made, path, query="", method="GET", **headers):
-    response = await made.handle(Request(method, path, query, headers))
-    body = response.body
-    if response.stream is not None:
-        body = b"".join([piece async for piece in response.stream])
-    return response.status, body.decode()
 
 
 @pytest.mark.parametrize(

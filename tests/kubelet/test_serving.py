@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
-from test_credentials import Signer
+from csr_signer import Signer
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.client.inprocess import InProcessTransport

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from test_policies import make_pod, policy
-from test_proxy import Recorder
+from policy_made import make_pod, policy
+from recorder import Recorder
 
 from tiphys.client.fake_api import FakeApi
 from tiphys.client.inprocess import InProcessTransport

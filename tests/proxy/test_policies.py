@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from policy_made import make_pod, policy
 from policy_tracer import Connection, passes
 
 from tiphys.proxy.diff import transaction
@@ -17,15 +18,6 @@ ADDRESSES = {
 }  # fmt: skip
 
 
-def make_pod(namespace, name, ip, node="n1", phase="Running", ports=(), **spec):
-    container = {"name": "c", "ports": [{"name": known, "containerPort": port} for known, port in ports]}
-    return {
-        "metadata": {"namespace": namespace, "name": name, "labels": {"pod": name}},
-        "spec": {"nodeName": node, "containers": [container], **spec},
-        "status": {"phase": phase, "podIPs": [{"ip": ip}] if ip else []},
-    }
-
-
 PODS = [
     make_pod("x", "a", "10.1.0.1", ports=[("web", 8080)]),
     make_pod("x", "b", "10.1.0.2", ports=[("web", 9090)]),
@@ -34,13 +26,6 @@ PODS = [
     make_pod("y", "b", "10.1.0.12"),
     make_pod("z", "a", "10.1.0.21"),
 ]
-
-
-def policy(name="p", namespace="x", pods=None, **spec):
-    return {
-        "metadata": {"namespace": namespace, "name": name},
-        "spec": {"podSelector": {"matchLabels": {"pod": pods}} if pods else {}, **spec},
-    }
 
 
 def cluster(pods=PODS):
