@@ -10,6 +10,7 @@ from tiphys.apimachinery.meta import Object, object_key, split_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from tiphys.controllers.context import Context
+from tiphys.controllers.endpointslice import topology
 from tiphys.controllers.endpointslice.plan import MANAGED_BY, MANAGER, SERVICE_NAME, ZONE, Plan, plan
 from tiphys.controllers.endpointslice.trigger import TriggerTimes, marked
 from tiphys.controllers.owned import Writes
@@ -34,9 +35,14 @@ class EndpointSliceController:
         self._slices.add_index(BY_SERVICE, _service_of)
         self._writes = Writes(self._slices, context.clock)
         self._triggers = TriggerTimes()
+        self._recorder = context.recorder("endpoint-slice-controller")
+        self._told: dict[str, dict[str, str]] = {}
+        """By service: what was last told of its hints, by family."""
+        self._shares: dict[str, float] | None = None
         self._services.add_handler(self._service_changed)
         self._pods.add_handler(self._pod_changed)
         self._slices.add_handler(self._slice_changed)
+        self._nodes.add_handler(self._node_changed)
 
     async def run(self) -> None:
         for informer in (self._services, self._pods, self._slices, self._nodes):
@@ -51,6 +57,17 @@ class EndpointSliceController:
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
         enqueue_services(self.queue.add, self._services.list, old, new)
 
+    def _node_changed(self, old: Object | None, new: Object | None) -> None:
+        """Zones' shares concern only the services that ask for hints by them."""
+        if old is not None and new is not None and _weight(old) == _weight(new):
+            return
+        shares = topology.zone_shares(self._nodes.list())
+        if shares != self._shares:
+            self._shares = shares
+            for service in self._services.list():
+                if topology.wants_hints(service):
+                    self.queue.add(object_key(service))
+
     def _slice_changed(self, old: Object | None, new: Object | None) -> None:
         for item in (old, new):
             for key in _service_of(item) if item else ():
@@ -61,6 +78,7 @@ class EndpointSliceController:
         if service is None:
             self._writes.forget(key)
             self._triggers.forget(key)
+            self._told.pop(key, None)
             return None
         if not self._writes.settled(key) or not service["spec"].get("selector"):
             return None
@@ -70,7 +88,9 @@ class EndpointSliceController:
             pod for pod in self._pods.list(namespace) if selector.matches(pod["metadata"].get("labels") or {})
         ]
         slices = self._slices.by_index(BY_SERVICE, key)
-        planned = plan(service, pods, slices, self._zones(pods))
+        shares = topology.zone_shares(self._nodes.list()) if topology.wants_hints(service) else None
+        planned = plan(service, pods, slices, self._zones(pods), shares)
+        self._tell_hints(service, planned.hints)
         since = self._triggers.observe(service, pods)
         for item in (*planned.create, *planned.update):
             item["metadata"] = marked(item["metadata"], since)
@@ -80,6 +100,23 @@ class EndpointSliceController:
             if "because it is being terminated" not in error.message:
                 raise
         return None
+
+    def _tell_hints(self, service: Object, hints: dict[str, str]) -> None:
+        """Say what became of the hints, once for each change."""
+        key = object_key(service)
+        before = self._told.pop(key, {})
+        if hints:
+            self._told[key] = hints
+        for family in {*before, *hints}:
+            fault, was = hints.get(family), before.get(family)
+            if fault == was:
+                continue
+            if fault == "":
+                kind, reason, text = "Normal", "TopologyAwareHintsEnabled", topology.ENABLED
+            else:
+                kind, reason, text = "Warning", "TopologyAwareHintsDisabled", fault or topology.DISABLED
+            if fault is not None or was == "":
+                self._recorder.record(service, kind, reason, f"{text}, addressType: {family}")
 
     def _zones(self, pods: list[Object]) -> dict[str, str]:
         names = {str((pod.get("spec") or {}).get("nodeName") or "") for pod in pods}
@@ -141,6 +178,13 @@ def _matters(old: Object, new: Object) -> bool:
         )
 
     return seen(old) != seen(new)
+
+
+def _weight(node: Object) -> tuple[object, ...]:
+    """Return what of a node counts for the shares of zones."""
+    status = node.get("status") or {}
+    ready = [item.get("status") for item in status.get("conditions") or () if item.get("type") == "Ready"]
+    return node["metadata"].get("labels"), (status.get("allocatable") or {}).get("cpu"), ready
 
 
 def _service_of(item: Object) -> list[str]:

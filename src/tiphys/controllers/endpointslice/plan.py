@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tiphys.apimachinery.meta import Object, owner_reference
 from tiphys.controllers import podstate
-from tiphys.controllers.endpointslice import backends
+from tiphys.controllers.endpointslice import backends, topology
 from tiphys.controllers.endpointslice.backends import PortSet
 
 MAX_ENDPOINTS = 100
@@ -28,12 +28,21 @@ class Plan:
     create: list[Object] = field(default_factory=list)
     update: list[Object] = field(default_factory=list)
     delete: list[Object] = field(default_factory=list)
+    hints: dict[str, str] = field(default_factory=dict)
+    """By family, where hints by zones' shares were asked for: why there are none, or ""."""
 
 
 def plan(
-    service: Object, pods: Sequence[Object], slices: Sequence[Object], zones: Mapping[str, str] | None = None
+    service: Object,
+    pods: Sequence[Object],
+    slices: Sequence[Object],
+    zones: Mapping[str, str] | None = None,
+    shares: Mapping[str, float] | None = None,
 ) -> Plan:
-    """Compare; ``slices`` are the service's own, ``zones`` maps nodes to their zone."""
+    """Compare; ``slices`` are the service's own, ``zones`` maps nodes to their zone.
+
+    ``shares`` are what each zone has of all processors, where that is known.
+    """
     result = Plan()
     if podstate.is_deleting(service) or not backends.has_endpoints(service):
         return result
@@ -42,19 +51,18 @@ def plan(
         mine = [
             item for item in slices if item.get("addressType") == family and not podstate.is_deleting(item)
         ]
-        _plan_family(result, service, pods, mine, family, zones or {})
+        wanted = _wanted(service, pods, family, zones or {})
+        if topology.wants_hints(service):
+            result.hints[family] = _share_out(wanted, mine, shares)
+        _plan_family(result, service, wanted, mine, family)
     result.delete += [item for item in slices if item.get("addressType") not in families]
     return result
 
 
-def _plan_family(
-    result: Plan,
-    service: Object,
-    pods: Sequence[Object],
-    slices: list[Object],
-    family: str,
-    zones: Mapping[str, str],
-) -> None:
+def _wanted(
+    service: Object, pods: Sequence[Object], family: str, zones: Mapping[str, str]
+) -> dict[PortSet, dict[str, Object]]:
+    """Return the endpoints of a family by what they are, for each set of ports."""
     wanted: dict[PortSet, dict[str, Object]] = {}
     for pod in pods:
         if not backends.belongs(pod, terminating=True):
@@ -63,9 +71,37 @@ def _plan_family(
             if backends.ip_family(ip) == family:
                 endpoint = endpoint_of(service, pod, ip, zones)
                 wanted.setdefault(backends.ports_of(service, pod), {})[_identity(endpoint)] = endpoint
-    if not wanted:
-        # One empty slice shows that there is a service without anybody behind it.
-        wanted = {(): {}}
+    # One empty slice shows that there is a service without anybody behind it.
+    return wanted or {(): {}}
+
+
+def _share_out(
+    wanted: Mapping[PortSet, dict[str, Object]],
+    slices: Sequence[Object],
+    shares: Mapping[str, float] | None,
+) -> str:
+    """Give the endpoints their hints, in place; returns why they get none, or ""."""
+    before = {
+        one["addresses"][0]: one["hints"]["forZones"][0]["name"]
+        for item in slices
+        for one in item.get("endpoints") or ()
+        if (one.get("hints") or {}).get("forZones")
+    }
+    endpoints = [one for group in wanted.values() for one in group.values()]
+    found = topology.hints_for(endpoints, shares, before)
+    for one in endpoints:
+        if zone := found.zones.get(one["addresses"][0]):
+            one["hints"] = {"forZones": [{"name": zone}]}
+    return found.fault
+
+
+def _plan_family(
+    result: Plan,
+    service: Object,
+    wanted: Mapping[PortSet, dict[str, Object]],
+    slices: list[Object],
+    family: str,
+) -> None:
     by_ports: dict[PortSet, list[Object]] = {}
     for item in slices:
         by_ports.setdefault(_ports(item), []).append(item)
@@ -128,7 +164,8 @@ def endpoint_of(service: Object, pod: Object, ip: str, zones: Mapping[str, str])
     name = backends.hostname(service, pod)
     if name:
         endpoint["hostname"] = name
-    hints = _hints(service["spec"].get("trafficDistribution"), endpoint)
+    distribution = None if topology.wants_hints(service) else service["spec"].get("trafficDistribution")
+    hints = _hints(distribution, endpoint)
     if hints:
         endpoint["hints"] = hints
     return endpoint
