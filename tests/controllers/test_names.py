@@ -45,5 +45,5 @@ def test_unknown_names_are_refused(name: str) -> None:
 
 def test_upstreams_that_are_no_controllers_here_are_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        assert names("*", "taint-eviction-controller") == names("*")
-    assert caplog.messages == ["controller taint-eviction-controller is none of its own here"]
+        assert names("*", "selinux-warning-controller") == names("*")
+    assert caplog.messages == ["controller selinux-warning-controller is none of its own here"]

@@ -1,5 +1,7 @@
 """From a pod to an attachment, to the node's status, and back."""
 
+import pytest
+
 from tiphys.client.kinds import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, VOLUME_ATTACHMENTS
 from tiphys.controllers.attachdetach.controller import AttachDetachController
 from tiphys.controllers.attachdetach.plan import attachment_name, unique_name
@@ -73,5 +75,70 @@ async def test_a_node_that_is_gone_holds_nothing(world):
         await world.settle()
         assert world.api.all(VOLUME_ATTACHMENTS)
         world.api.remove(NODES, "a")
+        await world.settle()
+        assert not world.api.all(VOLUME_ATTACHMENTS)
+
+
+def mounted(world, name="a", **status):
+    node = world.api.get(NODES, name)
+    in_use = {"volumesInUse": [unique_name(DRIVER, "disk")], **status}
+    world.api.put(NODES, {**node, "status": {**node["status"], **in_use}})
+
+
+async def test_what_a_node_that_is_gone_had_mounted_is_waited_for(world):
+    pod = put(world)
+    async with world.running(AttachDetachController):
+        world.api.put(PODS, pod("web", "a"))
+        await world.settle()
+        mounted(world)
+        await world.settle()
+        world.api.remove(PODS, "web", "default")
+        world.api.remove(NODES, "a")
+        await world.settle()
+        await world.advance(350)
+        assert world.api.all(VOLUME_ATTACHMENTS)
+        await world.advance(20)
+        assert not world.api.all(VOLUME_ATTACHMENTS)
+
+
+async def test_nobody_knows_what_a_node_had_mounted_that_went_before(world):
+    put(world)
+    world.api.remove(NODES, "a")
+    spec = {"attacher": DRIVER, "nodeName": "a", "source": {"persistentVolumeName": "pv"}}
+    left = {"metadata": {"name": attachment_name("disk", DRIVER, "a")}, "spec": spec}
+    kind = {"apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttachment"}
+    world.api.put(VOLUME_ATTACHMENTS, {**kind, **left})
+    async with world.running(AttachDetachController):
+        await world.advance(350)
+        assert world.api.all(VOLUME_ATTACHMENTS)
+        await world.advance(20)
+        assert not world.api.all(VOLUME_ATTACHMENTS)
+
+
+@pytest.mark.parametrize(("ready", "goes"), [("True", False), ("Unknown", True)])
+async def test_only_a_node_that_is_not_well_is_not_waited_for(world, ready, goes):
+    pod = put(world)
+    async with world.running(AttachDetachController):
+        world.api.put(PODS, pod("web", "a"))
+        await world.settle()
+        mounted(world, conditions=[{"type": "Ready", "status": ready}])
+        world.api.remove(PODS, "web", "default")
+        await world.settle()
+        await world.advance(400)
+        assert bool(world.api.all(VOLUME_ATTACHMENTS)) is not goes
+
+
+async def test_a_node_out_of_service_is_not_waited_for(world):
+    pod = put(world)
+    async with world.running(AttachDetachController):
+        world.api.put(PODS, pod("web", "a"))
+        await world.settle()
+        mounted(world)
+        world.api.remove(PODS, "web", "default")
+        await world.settle()
+        assert world.api.all(VOLUME_ATTACHMENTS)
+        node = world.api.get(NODES, "a")
+        taint = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}
+        world.api.put(NODES, {**node, "spec": {"taints": [taint]}})
         await world.settle()
         assert not world.api.all(VOLUME_ATTACHMENTS)

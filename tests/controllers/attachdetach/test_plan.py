@@ -132,7 +132,7 @@ CASES = {
         node(), [], [{**GONE, "metadata": {"name": "csi-by-hand"}}], Plan(),
     ),
     "the node holds on": (
-        node(in_use=[unique("one")], attached=[unique("one")]), [], [DONE], Plan(),
+        node(in_use=[unique("one")], attached=[unique("one")]), [], [DONE], Plan(held=[DONE]),
     ),
     "it goes": (
         node(attached=[unique("one")]), [], [attachment("one", attached=True, deleting=True)],

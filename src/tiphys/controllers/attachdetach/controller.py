@@ -13,11 +13,14 @@ from tiphys.client.kinds import (
     PODS,
     VOLUME_ATTACHMENTS,
 )
-from tiphys.controllers.attachdetach.plan import Need, Plan, claim_names, is_computed, needs_of, plan
+from tiphys.controllers.attachdetach.plan import Need, Plan, claim_names, needs_of, plan, plan_gone
 from tiphys.controllers.context import Context
 from tiphys.controllers.podstate import is_terminal
 
 _BY_NODE = "node"
+_PATIENCE_S = 360.0
+"""What a node has mounted is waited for so long, unless the node is well."""
+_LOOK_S = 10.0
 
 
 class AttachDetachController:
@@ -38,6 +41,11 @@ class AttachDetachController:
         self._attachments = context.informers.get(VOLUME_ATTACHMENTS)
         self._pods.add_index(_BY_NODE, _node_of)
         self._told: dict[tuple[str, str], str] = {}
+        self._clock = context.clock
+        self._held: dict[str, float] = {}
+        """Attachments by name: since when they would have gone but for what is mounted."""
+        self._gone: dict[str, frozenset[str]] = {}
+        """Nodes that were deleted: what they had mounted."""
         self._pods.add_handler(self._pod_changed)
         self._nodes.add_handler(self._node_changed)
         self._attachments.add_handler(self._attachment_changed)
@@ -58,8 +66,15 @@ class AttachDetachController:
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
         before, after = ((one or {}).get("status") or {} for one in (old, new))
         fields = ("volumesInUse", "volumesAttached")
-        if old is None or new is None or any(before.get(key) != after.get(key) for key in fields):
-            self.queue.add((new or old or {})["metadata"]["name"])
+        name = (new or old or {})["metadata"]["name"]
+        if new is None:
+            self._gone[name] = frozenset(before.get("volumesInUse") or ())
+        else:
+            self._gone.pop(name, None)
+        taints = [((one or {}).get("spec") or {}).get("taints") for one in (old, new)]
+        changed = any(before.get(key) != after.get(key) for key in fields) or taints[0] != taints[1]
+        if old is None or new is None or changed:
+            self.queue.add(name)
 
     def _attachment_changed(self, old: Object | None, new: Object | None) -> None:
         item = new or old
@@ -85,9 +100,9 @@ class AttachDetachController:
         node = self._nodes.get(key)
         if node is None:
             # What a node that is gone had attached must go, or no other node may have it.
-            left = [item for item in attachments if item["spec"].get("nodeName") == key]
-            await self._detach([item for item in left if is_computed(item, volumes)])
-            return None
+            planned = plan_gone(key, self._gone.get(key), attachments, volumes, overdue=self._overdue())
+            await self._detach(planned.detach)
+            return self._hold(key, planned)
         claims = {object_key(item): item for item in self._claims.list()}
         drivers = {item["metadata"]["name"]: item for item in self._drivers.list()}
         needs = [
@@ -96,8 +111,30 @@ class AttachDetachController:
             if pod["spec"].get("volumes")
             for need in needs_of(pod, claims, volumes, drivers)
         ]
-        await self._apply(key, node, plan(node, needs, attachments, volumes, self._users), needs)
-        return None
+        overdue = self._overdue()
+        planned = plan(node, needs, attachments, volumes, self._users, overdue=overdue)
+        await self._apply(key, node, planned, needs)
+        return self._hold(key, planned)
+
+    def _overdue(self) -> set[str]:
+        now = self._clock.monotonic()
+        return {name for name, since in self._held.items() if now - since >= _PATIENCE_S}
+
+    def _hold(self, key: str, planned: Plan) -> float | None:
+        """Note since when attachments are held; returns when to look again."""
+        now = self._clock.monotonic()
+        held = {item["metadata"]["name"] for item in planned.held}
+        there = {
+            item["metadata"]["name"]
+            for item in self._attachments.list()
+            if item["spec"].get("nodeName") != key
+        }
+        self._held = {
+            **{name: since for name, since in self._held.items() if name in there or name in held},
+            **{name: now for name in held if name not in self._held},
+        }
+        left = [self._held[name] + _PATIENCE_S - now for name in held]
+        return max(min(left), _LOOK_S) if left else None
 
     def _users(self, need: Need) -> list[Object]:
         """Return the pods on other nodes that use a volume."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.meta import Object, get_condition
 from tiphys.controllers import podstate
 
 _COMPUTED = re.compile("csi-[0-9a-f]{64}")
+_OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 _SHARED_MODES = {"ReadOnlyMany", "ReadWriteMany"}
 
 
@@ -51,6 +52,8 @@ class Plan:
     detach: list[Object] = field(default_factory=list)
     blocked: list[tuple[Need, str]] = field(default_factory=list)
     """Volumes that another node has, with what to say."""
+    held: list[Object] = field(default_factory=list)
+    """Attachments that would go but for what the node has mounted."""
     volumes_attached: list[Object] | None = None
     """``status.volumesAttached`` of the node; None when it says so already."""
 
@@ -112,21 +115,22 @@ def _attachable(driver: Object | None) -> bool:
 
 
 def plan(
-    node: Object | None,
+    node: Object,
     needs: Sequence[Need],
     attachments: Sequence[Object],
     volumes: Mapping[str, Object],
     users: Callable[[Need], Sequence[Object]] = lambda _need: (),
+    *,
+    overdue: Container[str] = (),
 ) -> Plan:
     """Plan one node; ``needs`` are its own, ``attachments`` are all there are.
 
-    ``users`` finds the pods on other nodes that use a volume, to say so where it cannot be attached.
-
-    Without the node nothing is attached, and what was attached goes.
+    ``users`` finds the pods on other nodes that use a volume, to say so where it cannot be attached. What has
+    been held for too long (``overdue``, by name) goes if the node is not healthy.
     """
-    name = (node or {}).get("metadata", {}).get("name")
+    name = node["metadata"]["name"]
     result = Plan()
-    wanted = {need.attachment: need for need in needs} if node is not None else {}
+    wanted = {need.attachment: need for need in needs}
     present = {item["metadata"]["name"]: item for item in attachments}
     for key, need in wanted.items():
         if key in present:
@@ -136,16 +140,47 @@ def plan(
             result.blocked.append((need, text))
         else:
             result.attach.append(need)
-    in_use = set(((node or {}).get("status") or {}).get("volumesInUse") or ())
-    mine = [item for item in attachments if name and item["spec"].get("nodeName") == name]
+    in_use = set((node.get("status") or {}).get("volumesInUse") or ())
+    mine = [item for item in attachments if item["spec"].get("nodeName") == name]
+    out_of_service = any(
+        taint.get("key") == _OUT_OF_SERVICE for taint in (node.get("spec") or {}).get("taints") or ()
+    )
     for item in mine:
-        if item["metadata"]["name"] in wanted or podstate.is_deleting(item):
+        if item["metadata"]["name"] in wanted or podstate.is_deleting(item) or not is_computed(item, volumes):
             continue
-        if is_computed(item, volumes) and _unique_of(item, volumes) not in in_use:
+        late = item["metadata"]["name"] in overdue and not _healthy(node)
+        if _unique_of(item, volumes) not in in_use or out_of_service or late:
             result.detach.append(item)
-    if node is not None:
-        result.volumes_attached = _volumes_attached(node, mine, volumes)
+        else:
+            result.held.append(item)
+    result.volumes_attached = _volumes_attached(node, mine, volumes)
     return result
+
+
+def plan_gone(
+    name: str,
+    in_use: Container[str] | None,
+    attachments: Sequence[Object],
+    volumes: Mapping[str, Object],
+    *,
+    overdue: Container[str] = (),
+) -> Plan:
+    """Plan for a node that is gone: what it had mounted (None: nobody knows) is held until it is overdue."""
+    result = Plan()
+    for item in attachments:
+        if item["spec"].get("nodeName") != name or podstate.is_deleting(item):
+            continue
+        if not is_computed(item, volumes):
+            continue
+        mounted = in_use is None or _unique_of(item, volumes) in in_use
+        held = mounted and item["metadata"]["name"] not in overdue
+        (result.held if held else result.detach).append(item)
+    return result
+
+
+def _healthy(node: Object) -> bool:
+    ready = get_condition(node, "Ready")
+    return ready is not None and ready.get("status") == "True"
 
 
 def _elsewhere(need: Need, attachments: Sequence[Object], users: Callable[[Need], Sequence[Object]]) -> str:
