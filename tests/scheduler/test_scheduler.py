@@ -24,6 +24,7 @@ from tiphys.client.kinds import (
     STORAGE_CLASSES,
 )
 from tiphys.client.rest import Client
+from tiphys.scheduler.binder import SELECTED_NODE
 from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
 from tiphys.testing.cluster import Cluster
 
@@ -134,6 +135,35 @@ async def wait_event(cluster: Cluster, reason: str, pod_name: str) -> Object:
             ) as events:
                 async for _ in events:
                     break
+
+
+async def test_what_is_expected_is_taken_back_when_it_does_not_come(cluster: Cluster) -> None:
+    await add_node(cluster, "a", labels={"disk": "yes"})
+    late = {
+        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "late"},
+        "provisioner": "example.com/disks", "volumeBindingMode": "WaitForFirstConsumer",
+    }  # fmt: skip
+    await cluster.client.create(STORAGE_CLASSES, late)
+    await cluster.client.create(PERSISTENT_VOLUME_CLAIMS, claim("data", storageClassName="late"))
+    seen: list[str] = []
+    async with cluster.client.watch(PODS, "default") as events, scheduling(cluster):
+        await add_pod(
+            cluster, "web", volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+        )
+        async for event in events:
+            if event.type != "MODIFIED":
+                continue
+            seen.append((event.object["status"].get("nominatedNodeName")) or "")
+            if len(seen) == 1:  # whoever makes volumes gives the node back
+                patch = {"metadata": {"annotations": {SELECTED_NODE: None}}}
+                await cluster.wait_for(
+                    PERSISTENT_VOLUME_CLAIMS, "data", "default",
+                    lambda one: SELECTED_NODE in ((one or {})["metadata"].get("annotations") or {}),
+                )  # fmt: skip
+                await cluster.client.patch(PERSISTENT_VOLUME_CLAIMS, "data", "default", patch)
+            if len(seen) == 2:
+                break
+    assert seen == ["a", ""]
 
 
 async def test_binds_and_says_so(cluster: Cluster) -> None:
@@ -371,9 +401,12 @@ async def test_late_binding_gives_the_claim_its_volume_first(cluster: Cluster) -
             PERSISTENT_VOLUMES, "pv", "", lambda found: bool((found or {})["spec"].get("claimRef"))
         )
         assert (found or {})["spec"]["claimRef"]["name"] == "data"
-        assert not bound()(await cluster.client.get(PODS, "web", "default"))
+        waiting = await cluster.client.get(PODS, "web", "default")
+        assert not bound()(waiting)
+        assert waiting["status"]["nominatedNodeName"] == "b", "others may know where it is about to go"
         await bind_claim(cluster, "data", "pv")
-        await cluster.wait_for(PODS, "web", "default", bound("b"))
+        there = await cluster.wait_for(PODS, "web", "default", bound("b"))
+        assert "nominatedNodeName" not in (there or {})["status"]
 
 
 def claim(name: str, **spec: Any) -> Object:

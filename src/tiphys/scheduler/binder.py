@@ -70,6 +70,14 @@ class Assumed:
         return self.queued.info
 
     @property
+    def prepares(self) -> bool:
+        """Whether something must be written for the pod before its Binding, which may take its time."""
+        volumes, devices = self.volumes, self.devices
+        return bool(
+            volumes.bind or volumes.provision or devices.claims or devices.awaited or devices.extended
+        )
+
+    @property
     def unmade(self) -> str:
         """The key under which devices of a claim for extended resources count until it is made."""
         return f"{UNMADE}/{self.info.uid}"
@@ -124,6 +132,8 @@ class Binder:
         ExtenderFailed.
         """
         info = assumed.info
+        if assumed.prepares:
+            await self._announce(assumed)
         if assumed.volumes.bind or assumed.volumes.provision:
             await self._bind_volumes(assumed)
         for key, allocation in assumed.devices.claims:
@@ -158,6 +168,18 @@ class Binder:
         }
         await self._client.post(PODS, name, info.namespace, "binding", binding)
 
+    async def _announce(self, assumed: Assumed) -> None:
+        """Tell others (autoscalers, say, and the next scheduler) where the pod is about to go."""
+        try:
+            await self._write_status(assumed.info, {"nominatedNodeName": assumed.node})
+        except (StatusError, TransportError) as error:
+            log.info("expected node not written pod=%s error=%s", assumed.info.key, error)
+
+    async def _write_status(self, info: PodInfo, status: dict[str, Any]) -> None:
+        patch = {"metadata": {"uid": info.uid}, "status": status}
+        name = info.pod["metadata"]["name"]
+        await self._client.patch(PODS, name, info.namespace, patch, type="strategic", subresource="status")
+
     async def _make_claim(self, assumed: Assumed, extended: ExtendedClaim) -> str:
         """Make the claim for a pod's extended resources; return its key."""
         kept = {key: one for key, one in extended.claim["metadata"].items() if key not in ("name", "uid")}
@@ -171,9 +193,7 @@ class Binder:
         if extended.awaited:
             await self._wait_ready(assumed, (key,))
         said = {"requestMappings": list(extended.mappings), "resourceClaimName": split_key(key)[1]}
-        patch = {"metadata": {"uid": info.uid}, "status": {"extendedResourceClaimStatus": said}}
-        name = info.pod["metadata"]["name"]
-        await self._client.patch(PODS, name, info.namespace, patch, type="strategic", subresource="status")
+        await self._write_status(info, {"extendedResourceClaimStatus": said})
 
     async def delete_claim(self, key: str) -> None:
         """Delete a claim that was made for extended resources of a pod that is not bound, devices and all."""

@@ -484,6 +484,8 @@ class Scheduler:
         except (StatusError, TransportError, NotBound, ExtenderFailed) as error:
             self._tried(assumed.queued, ERROR)
             self._undo(assumed, error)
+            if assumed.prepares and assumed.info.uid in self._queue:
+                await self._reporter.withdraw_promise(assumed.info)
             return
         self._tried(assumed.queued, SCHEDULED)
         took_s = self._clock.monotonic() - assumed.queued.first_tried_at_s
@@ -507,6 +509,7 @@ class Scheduler:
             self._columns.devices.forget(key)
         if live is not None and self._is_ours(live) and not isinstance(error, NotFound):
             again = pod_info(live)
+            again.nominated = "" if assumed.prepares else again.nominated
             self._columns.nominate(again, again.nominated)
             self._queue.restore(assumed.queued, again, self._clock.monotonic())
         self._moved("pod-removed")

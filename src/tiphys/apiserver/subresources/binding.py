@@ -99,6 +99,7 @@ def _bound(call: Call, pod: Object, binding: Object) -> Object:
         if wanted.get(key):
             new_meta[key] = {**(meta.get(key) or {}), **wanted[key]}
     status = dict(pod.get("status") or {})
+    status.pop("nominatedNodeName", None)  # what was promised or expected is a fact now
     scheduled = {
         "type": "PodScheduled", "status": "True", "lastProbeTime": None,
         "lastTransitionTime": rfc3339(call.backend.clock.now()),
