@@ -295,7 +295,7 @@ REPLACE: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         binding(),
         binding(roleRef={"kind": "Role", "name": "other"}),
         [
-            'roleRef: Invalid value: {"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"other"}: '
+            'roleRef: Invalid value: {"APIGroup":"rbac.authorization.k8s.io","Kind":"Role","Name":"other"}: '
             "cannot change roleRef"
         ],
     ),

@@ -328,7 +328,7 @@ STATUS: dict[str, tuple[Body, Body, Body, list[str]]] = {
             f"{SET} Complete=True condition without the SuccessCriteriaMet=true condition",
             "status.active: Invalid value: 1: active>0 is invalid for finished job",
             "status.startTime: Required value: startTime is required for finished job",
-            'status.uncountedTerminatedPods: Invalid value: {"succeeded":["a"]}: uncountedTerminatedPods needs to be empty for finished job',
+            'status.uncountedTerminatedPods: Invalid value: {"Succeeded":["a"],"Failed":null}: uncountedTerminatedPods needs to be empty for finished job',
             "status.terminating: Invalid value: 1: terminating>0 is invalid for finished job",
         ],
     ),

@@ -10,6 +10,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apis.batch.index_ranges import MalformedIndexes, count_indexes, first_overlap
 from tiphys.apis.batch.validation import is_true
 from tiphys.apis.defaulting import peek
+from tiphys.apis.inside import inside
 from tiphys.apis.value_validation import not_negative
 
 _CONDITIONS = "status.conditions"
@@ -110,7 +111,8 @@ def _finished(job: Object, old: Object) -> list[FieldError]:
     left = uncounted.get("failed") or uncounted.get("succeeded")
     if left and (fresh or _moved(job, old, "uncountedTerminatedPods")):
         text = "uncountedTerminatedPods needs to be empty for finished job"
-        faults.append(invalid("status.uncountedTerminatedPods", uncounted, text))
+        shown = inside("UncountedTerminatedPods", uncounted)
+        faults.append(invalid("status.uncountedTerminatedPods", shown, text))
     return faults
 
 

@@ -10,9 +10,11 @@ from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import immutable, invalid, invalid_all, required
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import peek
+from tiphys.apis.inside import immutable_inside
 
 _SHORT, _NOTE = 128, 1024
 _UNSET = "needs to be unset"
+_TYPES = {"involvedObject": "ObjectReference", "related": "ObjectReference", "source": "EventSource"}
 _FROZEN = (
     "involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count", "type",
     "eventTime", "action", "related", "reportingComponent", "reportingInstance",
@@ -86,5 +88,8 @@ def validate_new_event_update(new: Object, old: Object) -> list[FieldError]:
         faults += _series(new)
     for key in _FROZEN:
         path = "reportingController" if key == "reportingComponent" else key
-        faults += immutable(path, new.get(key) or None, old.get(key) or None)
+        if key in _TYPES:
+            faults += immutable_inside(path, _TYPES[key], new.get(key), old.get(key))
+        else:
+            faults += immutable(path, new.get(key) or None, old.get(key) or None)
     return faults

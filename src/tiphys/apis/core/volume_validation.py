@@ -15,6 +15,7 @@ from tiphys.apimachinery.field_errors import (
     not_found,
     not_supported,
     required,
+    shown_selector,
 )
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.certificates.signer import (
@@ -177,9 +178,8 @@ def _trust_bundle(source: Object, path: str) -> Iterator[FieldError]:
         for text in bundle_name(name, prefix):
             yield invalid(f"{path}.name", name, f"not a valid clustertrustbundlename: {text}")
         if selector is not None:
-            yield invalid(
-                f"{path}.labelSelector", selector, "labelSelector must be unset if name is specified"
-            )
+            text = "labelSelector must be unset if name is specified"
+            yield invalid(f"{path}.labelSelector", shown_selector(selector), text)
     elif signer is not None:
         if not signer:
             yield required(f"{path}.signerName", "must be a valid signer name")

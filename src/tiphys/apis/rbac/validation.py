@@ -7,6 +7,7 @@ from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import invalid, invalid_all, not_supported, required
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.inside import inside
 from tiphys.apis.value_validation import label_selector
 
 GROUP = "rbac.authorization.k8s.io"
@@ -108,4 +109,4 @@ def same_role(new: Object, old: Object) -> list[FieldError]:
     """A binding's role never changes."""
     if new.get("roleRef") == old.get("roleRef"):
         return []
-    return [invalid("roleRef", new.get("roleRef"), "cannot change roleRef")]
+    return [invalid("roleRef", inside("RoleRef", peek(new, "roleRef")), "cannot change roleRef")]
