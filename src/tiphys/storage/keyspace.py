@@ -66,18 +66,18 @@ class Keyspace:
         if len(writes) > 1 and len({write.key for write in writes}) != len(writes):
             raise ValueError("a transaction names a key twice")
         for write in writes:
-            current = overlay[write.key] if write.key in overlay else self._records.get(write.key)
-            found = current.mod_revision if current is not None else 0
-            if write.expect is not None and (
-                write.expect != found or (current is None and isinstance(write, Delete))
-            ):
-                raise CompareFailed(write.key, current)
-            if isinstance(write, Put):
+            key, expect = write.key, write.expect
+            current = overlay[key] if key in overlay else self._records.get(key)
+            if expect is not None:
+                found = current.mod_revision if current is not None else 0
+                if expect != found or (current is None and type(write) is Delete):
+                    raise CompareFailed(key, current)
+            if type(write) is Put:
                 created = current.create_revision if current is not None else revision
-                record = Record(write.key, write.value, revision, created, write.lease)
+                record = Record(key, write.value, revision, created, write.lease)
                 events.append(Event(record, False, current))
             elif current is not None:
-                record = Record(write.key, current.value, revision, current.create_revision, current.lease)
+                record = Record(key, current.value, revision, current.create_revision, current.lease)
                 events.append(Event(record, True, current))
         for event in events:
             overlay[event.record.key] = None if event.deleted else event.record

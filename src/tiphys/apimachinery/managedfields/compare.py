@@ -75,11 +75,17 @@ def difference_of(old: Object, new: Object, schema: Schema | None) -> Difference
 
 def _owned(obj: Object) -> Object:
     """Return the object without what nobody owns."""
-    kept = {key: value for key, value in obj.items() if key not in _UNOWNED_ROOT}
+    kept = dict(obj)
+    for key in _UNOWNED_ROOT.intersection(obj):
+        del kept[key]
     metadata = obj.get("metadata")
     if isinstance(metadata, dict):
-        kept["metadata"] = {key: value for key, value in metadata.items() if key not in _UNOWNED_META}
-        if not kept["metadata"]:
+        owned = dict(metadata)
+        for key in _UNOWNED_META.intersection(metadata):
+            del owned[key]
+        if owned:
+            kept["metadata"] = owned
+        else:
             del kept["metadata"]
     return kept
 

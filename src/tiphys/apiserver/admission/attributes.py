@@ -57,7 +57,7 @@ class Attributes:
     old: Object | None
     subresource: str = ""
     dry_run: bool = field(default=False)
-    reinvocation: Reinvocation = field(default_factory=Reinvocation)
+    _reinvocation: Reinvocation | None = None
     reads: Reads | None = None
     """Where what plugins look up is noted, when somebody wants to know."""
     about: About = field(init=False)
@@ -65,6 +65,18 @@ class Attributes:
     def __post_init__(self) -> None:
         resource = self.call.resource
         self.about = About(resource.group, resource.plural, self.subresource, self.operation)
+
+    @property
+    def reinvocation(self) -> Reinvocation:
+        """Made when it is first asked for: most writes meet no webhook and no policy."""
+        if self._reinvocation is None:
+            self._reinvocation = Reinvocation()
+        return self._reinvocation
+
+    @property
+    def runs_again(self) -> bool:
+        """Tell whether all mutating plugins are to be asked a second time."""
+        return self._reinvocation is not None and self._reinvocation.wanted
 
     @property
     def group(self) -> str:

@@ -216,7 +216,7 @@ class AdmissionChain:
     async def admit(self, attributes: Attributes) -> None:
         asked = self._asked_to_admit(attributes.about)
         await ask_all(asked, attributes)
-        if attributes.reinvocation.wanted:
+        if attributes.runs_again:
             attributes.reinvocation.again = True
             await ask_all(asked, attributes)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, nullcontext
-
 from tiphys.apimachinery.errors import AlreadyExists, Invalid, NotFound, ServerTimeout
 from tiphys.apimachinery.meta import Object, copy_object
+from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver import bodies, machinery, meta_rules, ownership, respond
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.call import Call
@@ -75,12 +74,10 @@ async def create_object(
             attributes = Attributes(call, "CREATE", candidate, None, dry_run=options.dry_run)
             attributes.reads = None if casting is None else casting.reads
             await _prepare(attributes, options, manage_fields=manage_fields)
-            async with allocation(call, candidate, None, dry_run=options.dry_run):
-                await _check(call, attributes)
-                if options.dry_run:
-                    await _must_not_exist(call, candidate)
-                    return machinery.convert(candidate, resource.gvk)
-                made = await _store(call, candidate)
+            if allocates(resource):
+                async with backend.services.allocate(candidate, None, dry_run=options.dry_run):
+                    return await _finish(attributes)
+            made = await _finish(attributes)
             if casting is not None:
                 backend.molds.fill(casting, call, candidate, generated=generated)
             return made
@@ -96,13 +93,9 @@ async def create_object(
     )
 
 
-def allocation(
-    call: Call, obj: Object, old: Object | None, *, dry_run: bool
-) -> AbstractAsyncContextManager[None]:
-    """Return what goes around the validation and write of an object: Services take addresses and ports."""
-    if call.resource.group or call.resource.plural != "services":
-        return nullcontext()
-    return call.backend.services.allocate(obj, old, dry_run=dry_run)
+def allocates(resource: Resource) -> bool:
+    """Tell whether objects take addresses and ports: then that goes around their validation and write."""
+    return resource.plural == "services" and not resource.group
 
 
 async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fields: bool) -> None:
@@ -123,9 +116,19 @@ async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fiel
     strategy.settle_create(obj)
 
 
-async def _check(call: Call, attributes: Attributes) -> None:
-    resource, backend, obj = call.resource, call.backend, attributes.obj
+async def _finish(attributes: Attributes) -> Cached | Object:
+    """Validate and store; under dry run, only see that it could be."""
+    call, obj = attributes.call, attributes.obj
     assert obj is not None
+    await _check(call, attributes, obj)
+    if attributes.dry_run:
+        await _must_not_exist(call, obj)
+        return machinery.convert(obj, call.resource.gvk)
+    return await _store(call, obj)
+
+
+async def _check(call: Call, attributes: Attributes, obj: Object) -> None:
+    resource, backend = call.resource, call.backend
     strategy = machinery.strategy_for(resource)
     faults = await machinery.judge(
         call, lambda: machinery.validate_create(strategy, obj, namespaced=resource.namespaced)

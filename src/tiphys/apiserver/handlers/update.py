@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -18,7 +17,7 @@ from tiphys.apis.strategy import Strategy
 from tiphys.apiserver import bodies, machinery, managers, meta_rules, ownership, respond
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.call import Call
-from tiphys.apiserver.handlers.create import allocation, create_object
+from tiphys.apiserver.handlers.create import allocates, create_object
 from tiphys.apiserver.handlers.release import release
 from tiphys.apiserver.objects import Cached
 from tiphys.apiserver.params import WriteOptions, write_options
@@ -141,12 +140,12 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
     )
     if change.admits:
         await backend.admission.admit(attributes)
-    whole = (
-        nullcontext() if change.subresource else allocation(call, new, old, dry_run=change.options.dry_run)
-    )
-    async with whole:
-        await _check(call, attributes, change)
-        return await _write(call, cached, new, change)
+    if allocates(resource) and not change.subresource:
+        async with backend.services.allocate(new, old, dry_run=change.options.dry_run):
+            await _check(call, attributes, change)
+            return await _write(call, cached, new, change)
+    await _check(call, attributes, change)
+    return await _write(call, cached, new, change)
 
 
 def _own(call: Call, strategy: Strategy, wanted: Object, subresource: str) -> Object:
