@@ -23,6 +23,15 @@ RESOURCE_CASES = [
     ("GET", "/apis/apps/v1/deployments", "watch=true", ("watch", "apps", "", "deployments", "", "")),
     ("GET", "/api/v1/pods", "watch=1&fieldSelector=metadata.name%3Dx", ("watch", "", "", "pods", "", "x")),
     ("GET", "/api/v1/pods", "watch=false", ("list", "", "", "pods", "", "")),
+    # Rights go by the selector that handlers go by: the first one of the query.
+    ("GET", "/api/v1/secrets", "fieldSelector=&fieldSelector=metadata.name%3Dx", ("list", "", "", "secrets", "", "")),
+    ("GET", "/api/v1/secrets", "fieldSelector=metadata.name%3Dx&fieldSelector=", ("list", "", "", "secrets", "", "x")),
+    ("GET", "/api/v1/secrets", "fieldSelector=metadata.name%3Dx,metadata.name%3Dy", ("list", "", "", "secrets", "", "x")),
+    ("GET", "/api/v1/secrets", "fieldSelector=metadata.name!%3Dx", ("list", "", "", "secrets", "", "")),
+    ("GET", "/api/v1/secrets", "fieldSelector=metadata.name%3Dx%5C,y", ("list", "", "", "secrets", "", "x,y")),
+    ("GET", "/api/v1/secrets", "fieldSelector=metadata.name%3Da/b", ("list", "", "", "secrets", "", "")),
+    ("GET", "/api/v1/secrets", "fieldSelector=metadata.name%3Dx%3D", ("list", "", "", "secrets", "", "")),
+    ("DELETE", "/api/v1/namespaces/a/secrets", "fieldSelector=metadata.name%3Dx", ("deletecollection", "", "a", "secrets", "", "")),
     ("GET", "/api/v1/watch/namespaces/a/pods", "", ("watch", "", "a", "pods", "", "")),
     ("GET", "/api/v1/watch/namespaces/a/pods/b", "", ("watch", "", "a", "pods", "", "b")),
 ]  # fmt: skip

@@ -13,6 +13,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from urllib.parse import parse_qs
 
+from tiphys.apimachinery.errors import BadRequest
+from tiphys.apimachinery.fields import parse_field_selector
+from tiphys.apimachinery.names import is_path_segment_name
+
 _VERBS = {
     "POST": "create",
     "GET": "get",
@@ -78,13 +82,9 @@ def _with_query(info: RequestInfo, query: Mapping[str, list[str]]) -> RequestInf
     watch = query.get("watch")
     if info.verb == "list" and watch and watch[0].lower() not in _FALSE:
         info = replace(info, verb="watch")
-    if not info.name:
-        for selector in query.get("fieldSelector", ()):
-            for term in selector.split(","):
-                key, separator, value = term.partition("=")
-                if key.strip() == "metadata.name" and separator:
-                    info = replace(info, name=value.lstrip("=").strip())
     fields, labels = query.get("fieldSelector"), query.get("labelSelector")
+    if fields and not info.name and info.verb != "deletecollection":
+        info = replace(info, name=_selected_name(fields[0]))
     if fields or labels:
         info = replace(
             info,
@@ -92,6 +92,19 @@ def _with_query(info: RequestInfo, query: Mapping[str, list[str]]) -> RequestInf
             label_selector=labels[0] if labels else "",
         )
     return info
+
+
+def _selected_name(selector: str) -> str:
+    """Return the one object that a field selector leaves, empty for several.
+
+    Handlers go by the first selector of a query, so rights must go by no other.
+    """
+    try:
+        found = parse_field_selector(selector)
+    except BadRequest:
+        return ""
+    name = next((one.value for one in found if one.path == "metadata.name" and not one.negated), "")
+    return "" if is_path_segment_name(name) else name
 
 
 @lru_cache(maxsize=4096)

@@ -101,6 +101,8 @@ def graph() -> NodeGraph:
     found.observe_attachment(None, stored("va", spec={"nodeName": "n1"}))
     found.observe_attachment(None, stored("other", spec={"nodeName": "n2"}))
     found.observe_slice(None, stored("slice", spec={"nodeName": "n1"}))
+    found.observe_pod_certificate(None, stored("mine", "a", spec={"nodeName": "n1"}))
+    found.observe_pod_certificate(None, stored("theirs", "a", spec={"nodeName": "n2"}))
     return found
 
 
@@ -108,6 +110,7 @@ UNRELATED = "no relationship found between node 'n1' and this object"
 INDIVIDUAL = "can only get individual resources of this type"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 SLICES = "/apis/resource.k8s.io/v1/resourceslices"
+PCRS = "/apis/certificates.k8s.io/v1beta1/namespaces/a/podcertificaterequests"
 ACCOUNTS = "/api/v1/namespaces/a/serviceaccounts"
 CASES: list[tuple[str, str, str | None]] = [
     ("GET", "/api/v1/namespaces/a/secrets/vol", None),
@@ -153,6 +156,16 @@ CASES: list[tuple[str, str, str | None]] = [
     ("PUT", f"{SLICES}/x", UNRELATED),
     ("GET", f"{SLICES}?fieldSelector=spec.nodeName%3Dn1", None),
     ("GET", SLICES, "can only list/watch/deletecollection resourceslices with nodeName field selector"),
+    ("POST", PCRS, None),
+    ("GET", f"{PCRS}/mine", None),
+    ("GET", f"{PCRS}/theirs", UNRELATED),
+    ("GET", f"{PCRS}?fieldSelector=spec.nodeName%3Dn1", None),
+    ("GET", f"{PCRS}?fieldSelector=spec.nodeName%3Dn2", "can only list/watch podcertificaterequests with spec.nodeName field selector"),
+    ("GET", f"{PCRS}?fieldSelector=spec.nodeName%3Dn2&fieldSelector=spec.nodeName%3Dn1", "can only list/watch podcertificaterequests with spec.nodeName field selector"),
+    ("DELETE", f"{PCRS}/mine", "can only get, list, watch, or create a PodCertificateRequest"),
+    ("PUT", f"{PCRS}/mine/status", "cannot authorize PodCertificateRequest subresources"),
+    ("GET", "/apis/certificates.k8s.io/v1beta1/clustertrustbundles", None),
+    ("POST", "/apis/certificates.k8s.io/v1beta1/clustertrustbundles", ""),
     ("GET", "/api/v1/nodes/n1", None),
     ("GET", "/api/v1/nodes?fieldSelector=metadata.name%3Dn1&watch=1", None),
     ("GET", "/api/v1/nodes", "node 'n1' cannot read all nodes, only its own Node object"),

@@ -227,7 +227,7 @@ KUBELET_ASKS: Final = tuple(
         get(f"{WORK}/configmaps/mounted", "ConfigMap"),
         post(f"{WORK}/serviceaccounts/default/token", obj(
             "authentication.k8s.io/v1", "TokenRequest", spec={
-                "audiences": ["https://kubernetes.default.svc.cluster.local"], "expirationSeconds": 3607,
+                "audiences": [], "expirationSeconds": 3607,
                 "boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "running",
                                    "uid": "{uid:running}"}})),
         post(f"{WORK}/pods", obj(

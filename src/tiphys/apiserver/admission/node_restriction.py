@@ -17,6 +17,7 @@ from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.lookup import find
+from tiphys.apiserver.admission.node_identity import api_reference, check_audience, check_pod_certificate
 from tiphys.apiserver.authn.user import NODES
 from tiphys.apiserver.authz.graph import references
 from tiphys.apiserver.authz.node import node_of
@@ -69,6 +70,8 @@ class NodeRestriction:
             _slice(attributes, node)
         elif kind == ("certificates.k8s.io", "certificatesigningrequests"):
             _certificate_request(attributes, node)
+        elif kind == ("certificates.k8s.io", "podcertificaterequests"):
+            await check_pod_certificate(attributes, node)
 
 
 def _certificate_request(attributes: Attributes, node: str) -> None:
@@ -194,16 +197,13 @@ async def _mirror_pod(attributes: Attributes, node: str, pod: Object) -> None:
     if spec.get("nodeName") != node:
         raise attributes.refuse(f'node "{node}" can only create pods with spec.nodeName set to itself')
     await _mirror_owner(attributes, node, _owners(pod))
-    if spec.get("serviceAccountName"):
-        raise attributes.refuse(f'node "{node}" can not create pods that reference a service account')
     plain = {**pod, "metadata": {**meta, "annotations": {}}}
     mentioned = {resource for resource, name in references(plain) if name}
-    for resource in ("secrets", "configmaps", "persistentvolumeclaims", "resourceclaims"):
-        if resource in mentioned:
-            raise attributes.refuse(f'node "{node}" can not create pods that reference {resource}')
-    for volume in spec.get("volumes") or ():
-        if any("clusterTrustBundle" in one for one in (volume.get("projected") or {}).get("sources") or ()):
-            raise attributes.refuse(f'node "{node}" can not create pods that reference clustertrustbundles')
+    named: list[str] = [one for one in ("serviceaccounts", "secrets", "configmaps") if one in mentioned]
+    named += ["resourceclaims"] if spec.get("resourceClaims") else []
+    resource = named[0] if named else api_reference(pod)
+    if resource:
+        raise attributes.refuse(f'node "{node}" can not create pods that reference {resource}')
 
 
 async def _mirror_owner(attributes: Attributes, node: str, owners: list[Object]) -> None:
@@ -266,6 +266,7 @@ async def _account(attributes: Attributes, node: str) -> None:
         )
     if (pod.get("spec") or {}).get("nodeName") != node:
         raise attributes.refuse("node requested token bound to a pod scheduled on a different node")
+    await check_audience(attributes, pod)
 
 
 def _lease(attributes: Attributes, node: str) -> None:

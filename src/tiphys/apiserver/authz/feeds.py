@@ -36,10 +36,11 @@ def rbac_feeds(store: ObjectStore, table: Any, rbac: Rbac) -> list[Feed]:
 def node_feeds(store: ObjectStore, table: Any, graph: NodeGraph) -> list[Feed]:
     """Return the feeds of the node authorizer's graph."""
     followed = (
-        ("", "pods", graph.observe_pod),
-        ("", "persistentvolumes", graph.observe_volume),
-        ("storage.k8s.io", "volumeattachments", graph.observe_attachment),
-        ("resource.k8s.io", "resourceslices", graph.observe_slice),
+        ("", "v1", "pods", graph.observe_pod),
+        ("", "v1", "persistentvolumes", graph.observe_volume),
+        ("storage.k8s.io", "v1", "volumeattachments", graph.observe_attachment),
+        ("resource.k8s.io", "v1", "resourceslices", graph.observe_slice),
+        ("certificates.k8s.io", "v1beta1", "podcertificaterequests", graph.observe_pod_certificate),
     )
-    rows = ((table.by_path(group, "v1", plural), handler) for group, plural, handler in followed)
+    rows = ((table.by_path(*found), handler) for *found, handler in followed)
     return [Feed(store, row, handler) for row, handler in rows if row is not None]

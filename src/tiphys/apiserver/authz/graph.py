@@ -2,7 +2,7 @@
 
     node <- pod <- secret, config map, claim, resource claim, service account
                    claim <- volume <- secret
-    node <- volume attachment, resource slice
+    node <- volume attachment, resource slice, request for a pod's certificate
 
 Owns: the indexes, kept current by feeds. A pod is decoded when its node first asks, and then only remembered
 by what it mentions. Called by the node authorizer.
@@ -34,6 +34,7 @@ class NodeGraph:
         self._secrets_of_volume: dict[str, frozenset[_Name]] = {}
         self._attachments: dict[str, str] = {}
         self._slices: dict[str, str] = {}
+        self._pod_certificates: dict[_Name, str] = {}
 
     def observe_pod(self, old: Cached | None, new: Cached | None) -> None:
         if old is not None:
@@ -68,6 +69,13 @@ class NodeGraph:
     def observe_slice(self, old: Cached | None, new: Cached | None) -> None:
         _follow(self._slices, old, new)
 
+    def observe_pod_certificate(self, old: Cached | None, new: Cached | None) -> None:
+        if old is not None:
+            self._pod_certificates.pop((old.namespace, old.name), None)
+        if new is not None:
+            node = str((new.object.get("spec") or {}).get("nodeName") or "")
+            self._pod_certificates[new.namespace, new.name] = node
+
     def has(self, node: str, resource: str, namespace: str, name: str) -> bool:
         """Tell whether there is a path from an object to a node."""
         if resource == "pods":
@@ -79,6 +87,8 @@ class NodeGraph:
             return self._attachments.get(name) == node
         if resource == "resourceslices":
             return self._slices.get(name) == node
+        if resource == "podcertificaterequests":
+            return self._pod_certificates.get((namespace, name)) == node
         if self._mentions(node, resource, namespace, name):
             return True
         volumes = self._volumes_of_secret.get((namespace, name), ()) if resource == "secrets" else ()

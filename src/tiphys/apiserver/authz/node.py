@@ -59,6 +59,8 @@ class NodeAuthorizer:
             ("coordination.k8s.io", "leases"): self._lease,
             ("storage.k8s.io", "csinodes"): self._csi_node,
             ("resource.k8s.io", "resourceslices"): self._slice,
+            ("certificates.k8s.io", "podcertificaterequests"): self._pod_certificate,
+            ("certificates.k8s.io", "clustertrustbundles"): self._trust_bundle,
             ("", "nodes"): self._node,
             ("", "pods"): self._pod,
         }
@@ -148,6 +150,23 @@ class NodeAuthorizer:
             "only the following verbs are allowed for a ResourceSlice: "
             "get, watch, list, create, update, patch, delete, deletecollection"
         )
+
+    def _pod_certificate(self, node: str, info: RequestInfo) -> Decision:
+        if info.subresource:
+            return _no("cannot authorize PodCertificateRequest subresources")
+        if info.verb == "create":
+            return _ALLOWED  # admission sees to it that it is for a pod of this node
+        if info.verb == "get":
+            return self._related(node, info)
+        if info.verb in ("list", "watch"):
+            if _selects(info, "spec.nodeName", node):
+                return _ALLOWED
+            return _no("can only list/watch podcertificaterequests with spec.nodeName field selector")
+        return _no("can only get, list, watch, or create a PodCertificateRequest")
+
+    def _trust_bundle(self, node: str, info: RequestInfo) -> Decision:
+        """Whom to trust is no secret."""
+        return _ALLOWED if info.verb in _READ and not info.subresource else NO_OPINION
 
     def _node(self, node: str, info: RequestInfo) -> Decision:
         if not info.subresource:

@@ -43,9 +43,9 @@ async def handle(call: Call) -> Response:
     request.pop("status", None)
     spec = request.setdefault("spec", {})
     spec.setdefault("expirationSeconds", _DEFAULT_S)
+    admitted = await admission.admit(call, request, dry_run=options.dry_run)
     if not spec.get("audiences"):
         spec["audiences"] = list(call.backend.authenticator.api_audiences)
-    admitted = await admission.admit(call, request, dry_run=options.dry_run)
     faults = _faults(spec["expirationSeconds"])
     if faults:
         raise Invalid.of("authentication.k8s.io", "TokenRequest", "", faults)
