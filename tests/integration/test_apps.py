@@ -352,6 +352,24 @@ async def test_a_job_fails_early_by_its_policy():
         assert "failed with exit code 42 matching FailJob rule at index 0" in str(failed["status"])
 
 
+async def test_evicted_pods_of_a_job_are_no_failures():
+    """The rule that ignores disruptions sees them, and each index is run again."""
+    ignored = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    body = job(completions=3, parallelism=3, backoffLimit=0, podFailurePolicy={"rules": [ignored]})
+    body["spec"]["template"]["metadata"] = {}
+    async with Cluster(nodes=1) as cluster:
+        await cluster.client.create(JOBS, body)
+        await cluster.wait_for(JOBS, "x", "default", ready(3, "ready"))
+        first = (await cluster.client.list(PODS, "default", label_selector="job-name=x"))["items"]
+        for one in first:
+            name = one["metadata"]["name"]
+            eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+            await cluster.client.post(PODS, name, "default", "eviction", eviction)
+            await cluster.wait_for(PODS, name, "default", lambda item: item is None)
+        after = await cluster.wait_for(JOBS, "x", "default", ready(3, "ready"))
+        assert (after["status"].get("failed", 0), after["status"].get("conditions")) == (0, None)
+
+
 async def test_an_autoscaler_keeps_its_bounds_and_says_what_it_misses():
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}
     scaler = {

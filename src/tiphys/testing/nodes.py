@@ -2,7 +2,8 @@
 
 For tests and benchmarks of everything above the kubelet. One informer serves all simulated nodes. A pod
 becomes Running and Ready with an address of its node's range; a pod that should end (restartPolicy other
-than Always and the annotation ``tiphys.dev/exit-code``) ends with that code; a deleted pod is gone at once.
+than Always and the annotation ``tiphys.dev/exit-code``) ends with that code; a deleted pod is gone at
+once, or has failed where a finalizer holds it.
 """
 
 from __future__ import annotations
@@ -205,12 +206,20 @@ class SimulatedNodes:
         uid = pod["metadata"]["uid"]
         try:
             if pod["metadata"].get("deletionTimestamp"):
+                await self._end(pod, name, namespace)
                 await self._client.delete(PODS, name, namespace, grace_period_s=0, uid=uid)
             elif (pod.get("status") or {}).get("phase", "Pending") == "Pending":
                 await self._start(pod, name, namespace)
         except (NotFound, Conflict):
             return None
         return None
+
+    async def _end(self, pod: Object, name: str, namespace: str) -> None:
+        """Report a pod that finalizers hold as ended: it was killed."""
+        ended = (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded")
+        if pod["metadata"].get("finalizers") and not ended:
+            patch = {"metadata": {"uid": pod["metadata"]["uid"]}, "status": {"phase": "Failed"}}
+            await self._client.patch(PODS, name, namespace, patch, type="strategic", subresource="status")
 
     async def _start(self, pod: Object, name: str, namespace: str) -> None:
         node = pod["spec"]["nodeName"]

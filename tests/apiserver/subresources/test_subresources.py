@@ -99,6 +99,30 @@ async def test_eviction_without_budget(api: Any, make_pod: Any) -> None:
     assert (await api("GET", PODS + "/p")).status == 404
 
 
+async def test_an_evicted_pod_says_why(api: Any, make_pod: Any) -> None:
+    """Before it goes, and once only; a dry run and a wrong precondition say nothing."""
+    await ready_pod(api, make_pod)
+    stale = {"deleteOptions": {"preconditions": {"resourceVersion": "1"}}}
+    for query, body in (("?dryRun=All", {}), ("", stale), ("", {"deleteOptions": {"dryRun": ["All"]}})):
+        await api("POST", f"{PODS}/p/eviction{query}", EVICT | body)
+        types = [one["type"] for one in (await api.get(PODS + "/p"))["status"]["conditions"]]
+        assert "DisruptionTarget" not in types
+    version = (await api.get(PODS + "/p"))["metadata"]["resourceVersion"]
+    exact = {"deleteOptions": {"preconditions": {"resourceVersion": version}}}
+    assert (await api("POST", PODS + "/p/eviction", EVICT | exact)).status == 201
+    found = await api.get(PODS + "/p")
+    assert found["metadata"]["deletionTimestamp"]
+    condition = found["status"]["conditions"][-1]
+    assert condition.pop("lastTransitionTime")
+    assert condition == {
+        "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting", "lastProbeTime": None, "observedGeneration": 1,
+    }  # fmt: skip
+    await api("POST", PODS + "/p/eviction", EVICT)
+    again = (await api.get(PODS + "/p"))["status"]["conditions"]
+    assert [one["type"] for one in again].count("DisruptionTarget") == 1
+
+
 async def test_eviction_by_old_clients(api: Any, make_pod: Any) -> None:
     await ready_pod(api, make_pod)
     body = {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": "p"}}

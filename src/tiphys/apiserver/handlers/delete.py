@@ -82,7 +82,7 @@ async def delete_object(
     while True:
         cached = await backend.store.get(stored, where, name)
         old = cached.object
-        _check_preconditions(call, old, options)
+        check_preconditions(call, old, options)
         if admits:
             attributes = Attributes(call, "DELETE", None, old, dry_run=options.dry_run)
             await backend.admission.admit(attributes)
@@ -111,7 +111,8 @@ async def _apply(call: Call, cached: Cached, plan: _Plan, namespace: str) -> Del
     return Deleted(written.object, gone=False)
 
 
-def _check_preconditions(call: Call, old: Object, options: DeleteOptions) -> None:
+def check_preconditions(call: Call, old: Object, options: DeleteOptions) -> None:
+    """Raise Conflict for an object that is not the one that was meant."""
     meta, resource = old["metadata"], call.resource
     if options.uid and options.uid != meta["uid"]:
         why = (
