@@ -9,7 +9,7 @@ from tiphys.apimachinery.errors import ServiceUnavailable
 from tiphys.client.fake_api import FakeApi
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import LEASES
-from tiphys.client.leaderelection import LeaderElector, LeadershipLost
+from tiphys.client.leaderelection import LeaderElector, LeadershipLost, Timings
 from tiphys.client.rest import Client
 
 
@@ -71,4 +71,27 @@ async def test_failing_to_renew_cancels_the_work():
 
     with pytest.raises(LeadershipLost):
         await world.elector("a").run(lead)
+    assert cancelled
+
+
+async def test_a_server_that_never_answers_costs_the_lease_in_time(monkeypatch):
+    world = World()
+    elector, cancelled = world.elector("a"), []
+
+    async def never(*_args, **_more):
+        world.clock.advance(8)
+        await asyncio.get_running_loop().create_future()
+
+    async def lead():
+        monkeypatch.setattr(elector, "_client", type("Silent", (), {"get": never})())
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    elector._timings = Timings(lease_s=3, renew_deadline_s=0.02, retry_s=0.001)
+    with pytest.raises(LeadershipLost):
+        async with asyncio.timeout(20):
+            await elector.run(lead)
     assert cancelled

@@ -114,12 +114,20 @@ class LeaderElector:
         log.info("became leader lease=%s/%s identity=%s", self._namespace, self._name, self._identity)
 
     async def _renew(self) -> None:
-        last = self._clock.monotonic()
+        held_at = self._clock.monotonic()
         while True:
             await self._sleep(self._timings.retry_s)
-            if await self.try_hold():
-                last = self._clock.monotonic()
-            elif self._clock.monotonic() - last >= self._timings.renew_deadline_s:
+            began = self._clock.monotonic()
+            left_s = held_at + self._timings.renew_deadline_s - began
+            try:
+                # A server that never answers must not keep the lease past its time either.
+                async with asyncio.timeout(max(left_s, 0.0)):
+                    held = await self.try_hold()
+            except TimeoutError:
+                held = False
+            if held:
+                held_at = began
+            elif self._clock.monotonic() - held_at >= self._timings.renew_deadline_s:
                 self._leading = False
                 raise LeadershipLost(f"lease {self._namespace}/{self._name}")
 
