@@ -2,6 +2,7 @@
 
 import pytest
 
+from tiphys.apimachinery.errors import ServiceUnavailable
 from tiphys.client.kinds import CONFIG_MAPS, NAMESPACES, PODS, SERVICE_ACCOUNTS
 from tiphys.controllers.conditions import find
 from tiphys.controllers.namespace.controller import NamespaceController
@@ -100,3 +101,21 @@ async def test_new_namespaces_get_an_account_and_the_ca(make_world, deleting):
         await world.settle()
         assert len(world.api.all(SERVICE_ACCOUNTS, "team")) == 1
         assert world.api.get(CONFIG_MAPS, "kube-root-ca.crt", "team")["data"] == {"ca.crt": "PEM"}
+
+
+async def test_nothing_else_goes_while_nobody_knows_whether_pods_are_gone(world):
+    discovery(world)
+    world.api.put(CONFIG_MAPS, thing("ConfigMap", "a"))
+    world.api.put(NAMESPACES, namespace(deleting=True))
+
+    def refuse(request):
+        return ServiceUnavailable("down") if request.path.endswith("/pods") else None
+
+    world.api.reactors.append(refuse)
+    async with world.running(NamespaceController):
+        assert [item["metadata"]["name"] for item in world.api.all(CONFIG_MAPS)] == ["a"]
+        failed = find(
+            world.api.get(NAMESPACES, "team")["status"]["conditions"], "NamespaceDeletionContentFailure"
+        )
+        assert failed is not None
+        assert failed["status"] == "True"

@@ -6,6 +6,7 @@ from tiphys.apimachinery.errors import Conflict, MethodNotAllowed, NotFound, Sta
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import NAMESPACES, PODS
+from tiphys.client.transport import TransportError
 from tiphys.controllers.context import Context
 from tiphys.controllers.discovery import Discovered, ServedResource, discover
 from tiphys.controllers.namespace.plan import FINALIZER, Progress, finalizers_of, plan_status
@@ -74,8 +75,9 @@ class NamespaceController:
         ]
         # Pods first, and nothing else before the last is gone: they may need their secrets, policies and
         # services to the end. New ones are refused, whoever controls them.
+        pods_may_be_left = False
         for item in sorted(wanted, key=lambda found: found.gvr != PODS):
-            if item.gvr != PODS and "pods." in progress.remaining:
+            if item.gvr != PODS and pods_may_be_left:
                 break
             try:
                 await self._empty_resource(namespace, item, progress)
@@ -83,6 +85,9 @@ class NamespaceController:
                 continue
             except StatusError as error:
                 progress.deletion_faults.append(error.message)
+            except TransportError as error:
+                progress.deletion_faults.append(str(error))
+            pods_may_be_left |= item.gvr == PODS and bool(progress.remaining or progress.deletion_faults)
         return progress
 
     async def _empty_resource(self, namespace: str, item: ServedResource, progress: Progress) -> None:
