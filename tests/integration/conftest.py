@@ -7,6 +7,7 @@ import base64
 import http.client
 import json
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from tiphys.apimachinery.clock import RealClock
 from tiphys.testing import Cluster
 from tiphys.wire import pki
 
+sys.path.insert(0, str(Path(__file__).parent))
 JSON = "application/json"
 
 

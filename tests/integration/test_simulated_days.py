@@ -6,16 +6,29 @@ end.
 
 import asyncio
 import logging
-import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
+from simulated_world import (
+    LATE,
+    LOSSY,
+    World,
+    cron_job,
+    is_ready,
+    is_settled,
+    is_true,
+    job,
+    new_image,
+    room,
+    seeds,
+    service,
+    stays,
+    workload,
+    world,
+)
 
 from tiphys.apimachinery.errors import NotFound, TooManyRequests
-from tiphys.apimachinery.meta import GVR, Object, controller_of, get_condition
+from tiphys.apimachinery.meta import controller_of, get_condition
 from tiphys.client.informer import Informer
 from tiphys.client.kinds import (
     CRON_JOBS,
@@ -30,144 +43,14 @@ from tiphys.client.kinds import (
     SERVICES,
     STATEFUL_SETS,
 )
-from tiphys.testing import Cluster, Simulation, simulate
-from tiphys.testing.faults import Faults, FaultyTransport
-
-LATE = Faults(latency_s=(0.001, 0.2), streams_last_s=90)
-LOSSY = Faults(latency_s=(0.001, 0.2), requests_lost=0.02, answers_lost=0.02, streams_last_s=90)
-FEW = [1, 2]
-MANY = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 23)]
-seeds = pytest.mark.parametrize("seed", [*FEW, *MANY])
+from tiphys.testing import Simulation, simulate
+from tiphys.testing.faults import Faults
 
 
 @pytest.fixture(autouse=True)
 def quiet(caplog: pytest.LogCaptureFixture) -> None:
     """Broken watches are what these stories are about; each of them is logged."""
     caplog.set_level(logging.ERROR)
-
-
-class World:
-    """A cluster, and its pods and replica sets as of each event."""
-
-    def __init__(self, cluster: Cluster, simulation: Simulation) -> None:
-        self.cluster = cluster
-        self.client = cluster.client
-        self.chance: random.Random = simulation.chance
-        self.pods = Informer(cluster.client, PODS, namespace="default")
-        self.sets = Informer(cluster.client, REPLICA_SETS, namespace="default")
-        self.faults: list[str] = []
-        self.always: list[Callable[[], str]] = []
-        self._clock = simulation.clock
-        self.pods.add_handler(self._judge)
-        self.sets.add_handler(self._judge)
-
-    def _judge(self, _old: Object | None, _new: Object | None) -> None:
-        for rule in self.always:
-            fault = rule()
-            if fault:
-                self.faults.append(f"after {self._clock.monotonic():.3f} s: {fault}")
-
-    def of(self, app: str) -> list[Object]:
-        """Return the pods that are there and meant to stay."""
-        return [pod for pod in self.pods.list() if _app(pod) == app and _stays(pod)]
-
-    async def create(self, gvr: GVR, obj: Object) -> Object:
-        return await self.client.create(gvr, obj)
-
-    async def until(self, gvr: GVR, name: str, holds: Callable[[Object], bool]) -> None:
-        await self.cluster.wait_for(
-            gvr, name, "default", lambda obj: obj is not None and holds(obj), timeout_s=3_600
-        )
-
-    async def disturb(self, times: int, every_s: float) -> None:
-        """Restart components, now and then."""
-        for _ in range(times):
-            await asyncio.sleep(self.chance.uniform(0, 2 * every_s))
-            await self.cluster.restart(self.chance.choice(["controller-manager", "scheduler"]))
-
-
-@asynccontextmanager
-async def world(simulation: Simulation, faults: Faults, nodes: int = 3) -> AsyncIterator[World]:
-    """Yield a world, and judge what was seen of it at its end."""
-    net = simulation.chance
-    async with Cluster(
-        nodes=nodes,
-        clock=simulation.clock,
-        network=lambda transport: FaultyTransport(transport, faults, net),
-    ) as cluster:
-        made = World(cluster, simulation)
-        async with asyncio.TaskGroup() as group:
-            watching = [group.create_task(seen.run()) for seen in (made.pods, made.sets)]
-            await made.pods.wait_synced()
-            await made.sets.wait_synced()
-            yield made
-            for task in watching:
-                task.cancel()
-        assert not made.faults, made.faults[:5]
-
-
-def _app(pod: Object) -> str:
-    return str((pod["metadata"].get("labels") or {}).get("app", ""))
-
-
-def _stays(pod: Object) -> bool:
-    ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-    return not ended and "deletionTimestamp" not in pod["metadata"]
-
-
-def _is_ready(pod: Object) -> bool:
-    condition = get_condition(pod, "Ready")
-    return _stays(pod) and condition is not None and condition["status"] == "True"
-
-
-def _wanted(obj: Object) -> int:
-    return int(obj["spec"]["replicas"])
-
-
-def workload(kind: str, name: str, image: str = "i:1", **spec: Any) -> Object:
-    labels = {"app": name}
-    container = {"name": "c", "image": image, "resources": {"requests": {"cpu": "1"}}}
-    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": kind,
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {"selector": {"matchLabels": labels}, "template": template, **spec},
-    }
-
-
-def job_spec(**spec: Any) -> dict[str, Any]:
-    pod = {"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"}
-    meta = {"labels": {"app": "once"}, "annotations": {"tiphys.dev/exit-code": "0"}}
-    return {"template": {"metadata": meta, "spec": pod}, **spec}
-
-
-def new_image(number: int) -> dict[str, Any]:
-    return {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": f"i:{number}"}]}}}}
-
-
-def is_settled(obj: Object) -> bool:
-    """Say whether a workload's status is of its newest spec and all is as asked."""
-    status, wanted = obj.get("status") or {}, obj["spec"].get("replicas", 1)
-    if status.get("observedGeneration") != obj["metadata"]["generation"]:
-        return False
-    return all(status.get(field, 0) == wanted for field in ("replicas", "updatedReplicas", "readyReplicas"))
-
-
-def room(world: World, cpus: int = 8) -> Callable[[], str]:
-    """No node is ever given more than it has."""
-
-    def rule() -> str:
-        used: Counter[str] = Counter()
-        for pod in world.pods.list():
-            if _stays(pod) and pod["spec"].get("nodeName"):
-                used[pod["spec"]["nodeName"]] += sum(
-                    int(container.get("resources", {}).get("requests", {}).get("cpu", "0"))
-                    for container in pod["spec"]["containers"]
-                )
-        return "".join(f"{node} has {cpu} CPUs of {cpus} in use" for node, cpu in used.items() if cpu > cpus)
-
-    return rule
 
 
 @seeds
@@ -182,7 +65,7 @@ def test_a_rollout_keeps_its_bounds(seed: int) -> None:
             w.always.append(
                 lambda: "surge" if sum(rs["spec"]["replicas"] for rs in w.sets.list()) > 8 else ""
             )
-            w.always.append(lambda: "too few" if sum(map(_is_ready, w.of("web"))) < 5 else "")
+            w.always.append(lambda: "too few" if sum(map(is_ready, w.of("web"))) < 5 else "")
             w.always.append(room(w))
             async with asyncio.TaskGroup() as group:
                 group.create_task(w.disturb(4, every_s=3))
@@ -201,11 +84,11 @@ def test_everything_comes_to_be_over_a_bad_network(seed: int) -> None:
 
     async def story(simulation: Simulation) -> None:
         async with world(simulation, LOSSY) as w:
-            await w.create(SERVICES, _service("web"))
+            await w.create(SERVICES, service("web"))
             await w.create(DEPLOYMENTS, workload("Deployment", "web", replicas=4))
             await w.create(DAEMON_SETS, workload("DaemonSet", "each"))
             await w.create(STATEFUL_SETS, workload("StatefulSet", "db", replicas=3, serviceName="db"))
-            await w.create(JOBS, _job("once", completions=9, parallelism=4, completionMode="Indexed"))
+            await w.create(JOBS, job("once", completions=9, parallelism=4, completionMode="Indexed"))
             async with asyncio.TaskGroup() as group:
                 group.create_task(w.disturb(3, every_s=5))
                 for replicas in (7, 2, 5):
@@ -215,7 +98,7 @@ def test_everything_comes_to_be_over_a_bad_network(seed: int) -> None:
                     await w.client.patch(STATEFUL_SETS, "db", "default", patch)
             await w.until(DEPLOYMENTS, "web", is_settled)
             await w.until(STATEFUL_SETS, "db", is_settled)
-            await w.until(JOBS, "once", lambda job: _is_true(job, "Complete"))
+            await w.until(JOBS, "once", lambda job: is_true(job, "Complete"))
             await w.until(DAEMON_SETS, "each", lambda each: each["status"].get("numberReady") == 3)
             await asyncio.sleep(120)
             await _judge_the_end(w)
@@ -237,22 +120,6 @@ async def _judge_the_end(w: World) -> None:
     owners = {obj["metadata"]["uid"] for gvr in (REPLICA_SETS, DAEMON_SETS, STATEFUL_SETS, JOBS)
               for obj in (await w.client.list(gvr, "default"))["items"]}  # fmt: skip
     assert all((controller_of(pod) or {}).get("uid") in owners for pod in w.pods.list())
-
-
-def _service(name: str) -> Object:
-    meta = {"name": name, "namespace": "default", "labels": {"app": name}}
-    spec = {"selector": {"app": name}, "ports": [{"port": 80}]}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}
-
-
-def _job(name: str, **spec: Any) -> Object:
-    meta = {"name": name, "namespace": "default"}
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": job_spec(**spec)}
-
-
-def _is_true(obj: Object, type_: str) -> bool:
-    condition = get_condition(obj, type_)
-    return condition is not None and condition["status"] == "True"
 
 
 @seeds
@@ -281,7 +148,7 @@ def test_a_node_dies_and_comes_back(seed: int) -> None:
             await w.cluster.nodes.start("node-2")
             await asyncio.sleep(120)
             await w.until(STATEFUL_SETS, "db", is_settled)
-            assert all(_stays(pod) for pod in w.pods.list())
+            assert all(stays(pod) for pod in w.pods.list())
 
     simulate(story, seed=seed)
 
@@ -314,7 +181,7 @@ def test_a_budget_holds_against_impatient_drains(seed: int) -> None:
             )
             await w.create(DEPLOYMENTS, workload("Deployment", "web", replicas=5))
             await w.until(DEPLOYMENTS, "web", is_settled)
-            w.always.append(lambda: "below the budget" if sum(map(_is_ready, w.of("web"))) < 4 else "")
+            w.always.append(lambda: "below the budget" if sum(map(is_ready, w.of("web"))) < 4 else "")
             before = {pod["metadata"]["uid"] for pod in w.of("web")}
             async with asyncio.TaskGroup() as group:
                 group.create_task(evict(w))
@@ -340,19 +207,13 @@ def test_a_cron_job_misses_nothing(hours: int, seed: int) -> None:
             jobs.add_handler(lambda _old, new: names.add(new["metadata"]["name"]) if new else None)
             async with asyncio.TaskGroup() as group:
                 watching = group.create_task(jobs.run())
-                await w.create(CRON_JOBS, _cron_job("often", "*/10 * * * *"))
+                await w.create(CRON_JOBS, cron_job("often", "*/10 * * * *"))
                 group.create_task(w.disturb(5, every_s=hours * 600))
                 await asyncio.sleep(hours * 3_600 + 60)
                 watching.cancel()
             assert len(names) == hours * 6
             left = (await w.client.list(JOBS, "default"))["items"]
             assert len(left) == 3, "successfulJobsHistoryLimit"
-            assert all(_is_true(job, "Complete") for job in left)
+            assert all(is_true(job, "Complete") for job in left)
 
     simulate(story, seed=seed)
-
-
-def _cron_job(name: str, schedule: str) -> Object:
-    spec = {"schedule": schedule, "jobTemplate": {"spec": job_spec()}, "concurrencyPolicy": "Forbid"}
-    meta = {"name": name, "namespace": "default"}
-    return {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": meta, "spec": spec}

@@ -74,8 +74,8 @@ class Cluster:
             TokenEntry(self._tokens[user], user, user, groups) for user, groups in _COMPONENTS.items()
         )
         settings = {"tokens": entries, "metric_resolution_s": 1.0, **(options or {})}
-        store = MemoryStore(clock=self._clock)
-        self.server = ApiServer(store, ApiServerOptions(**settings), self._clock, usage=self._usage)
+        self.store = MemoryStore(clock=self._clock)
+        self.server = ApiServer(self.store, ApiServerOptions(**settings), self._clock, usage=self._usage)
         self._simulated: SimulatedNodes | None = None
         self._running: dict[str, asyncio.Task[None]] = {}
         self._stack = AsyncExitStack()

@@ -25,6 +25,8 @@ class Faults:
     """What was asked has been done, and whoever asked does not know."""
     streams_last_s: float = 0.0
     """On average; 0: as long as both ends want."""
+    silent: bool = False
+    """A network that drops everything: what is sent waits for its time to run out, and no event comes."""
 
 
 class FaultyTransport:
@@ -36,20 +38,20 @@ class FaultyTransport:
         self.faults = faults
 
     async def send(self, call: Call) -> Answer:
-        await self._travel()
+        await self._travel(call)
         if self._chance.random() < self.faults.requests_lost:
-            raise TransportError(f"{call.method} {call.path}: lost on its way")
+            raise _broken(call, "lost on its way")
         answer = await self._inner.send(call)
-        await self._travel()
+        await self._travel(call)
         if self._chance.random() < self.faults.answers_lost:
-            raise TransportError(f"{call.method} {call.path}: its answer was lost")
+            raise _broken(call, "its answer was lost")
         return answer
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[Stream]:
-        await self._travel()
+        await self._travel(call)
         if self._chance.random() < self.faults.requests_lost:
-            raise TransportError(f"{call.method} {call.path}: lost on its way")
+            raise _broken(call, "lost on its way")
         async with self._inner.stream(call) as stream:
             yield Stream(stream.status, stream.headers, self._pieces(stream, call))
 
@@ -61,10 +63,10 @@ class FaultyTransport:
                 async with asyncio.timeout_at(ends):
                     piece = await anext(stream.chunks, None)
             except TimeoutError as error:
-                raise TransportError(f"{call.method} {call.path}: the connection broke") from error
+                raise _broken(call, "the connection broke") from error
             if piece is None:
                 return
-            await self._travel()
+            await self._travel(call)
             yield piece
 
     def anonymous(self) -> Transport:
@@ -73,7 +75,14 @@ class FaultyTransport:
     async def close(self) -> None:
         await self._inner.close()
 
-    async def _travel(self) -> None:
+    async def _travel(self, call: Call) -> None:
         low, high = self.faults.latency_s
         if high:
             await asyncio.sleep(self._chance.uniform(low, high))
+        if self.faults.silent:
+            await asyncio.sleep(call.timeout_s)
+            raise _broken(call, "nobody answered in time")
+
+
+def _broken(call: Call, how: str) -> TransportError:
+    return TransportError(f"{call.method} {call.path}: {how}")
