@@ -5,10 +5,8 @@ Parts that all versions share are told at the top of the spec, where the API kee
 
 from __future__ import annotations
 
-from typing import Any
-
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import Struct, immutable, invalid, required
+from tiphys.apimachinery.field_errors import immutable, invalid, required
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.apiextensions.default_faults import default_faults
 from tiphys.apis.apiextensions.definition_rules import (
@@ -26,6 +24,7 @@ from tiphys.apis.apiextensions.definition_rules import (
     stored_faults,
 )
 from tiphys.apis.apiextensions.rule_faults import compile_faults
+from tiphys.apis.apiextensions.shown import shown_version
 from tiphys.apis.apiextensions.structural_rules import structural_faults
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.value_validation import one_of
@@ -98,32 +97,13 @@ def _version(
 
 def _unique(versions: list[Object], shared: set[str]) -> list[FieldError]:
     faults: list[FieldError] = []
-    shown = [_shown(version, shared) for version in versions] or None
+    shown = [shown_version(version, shared) for version in versions] or None
     if len({version.get("name") for version in versions}) != len(versions):
         faults.append(invalid("spec.versions", shown, "must contain unique version names"))
     if sum(bool(version.get("storage")) for version in versions) != 1:
         text = "must have exactly one version marked as storage version"
         faults.append(invalid("spec.versions", shown, text))
     return faults
-
-
-def _shown(version: Object, shared: set[str]) -> Struct:
-    """A version as the API has it inside; its schema as it is on the wire."""
-
-    def own(key: str) -> Any:
-        return None if key in shared else version.get(key)
-
-    return Struct(
-        Name=version.get("name") or "",
-        Served=bool(version.get("served")),
-        Storage=bool(version.get("storage")),
-        Deprecated=bool(version.get("deprecated")),
-        DeprecationWarning=version.get("deprecationWarning"),
-        Schema=own("schema"),
-        Subresources=own("subresources"),
-        AdditionalPrinterColumns=own("additionalPrinterColumns"),
-        SelectableFields=own("selectableFields"),
-    )
 
 
 def _status_faults(crd: Object) -> list[FieldError]:
