@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "kubelet"))
 from pod_api import PodApi
 
 from tiphys.client.inprocess import InProcessTransport
-from tiphys.client.kinds import CONFIG_MAPS, NODES, PODS, SECRETS
+from tiphys.client.kinds import CONFIG_MAPS, EVENTS, NODES, PODS, SECRETS
 from tiphys.client.rest import Client
 from tiphys.kubelet.cgroups import Cgroups
 from tiphys.kubelet.cri.client import CriClient
@@ -394,6 +394,13 @@ async def test_statistics(node):
     assert status == 200, text
     pods = {item["podRef"]["name"]: item for item in json.loads(text)["pods"]}
     assert pods["st"]["containers"][0]["memory"]["workingSetBytes"] > 0
+    assert pods["st"]["process_stats"]["process_count"] >= 2
+    assert pods["st"]["network"]["name"] == "eth0"
+    assert pods["st"]["ephemeral-storage"]["capacityBytes"] > 0
+    status, text = await node.request("/metrics/cadvisor")
+    for family in ("cpu_cfs_periods_total", "memory_cache", "processes", "spec_memory_limit_bytes"):
+        assert f'container_{family}{{container="c"' in text, family
+    assert 'interface="eth0",name="",namespace="default",pod="st"' in text
     status, text = await node.request("/metrics/resource")
     assert 'container_memory_working_set_bytes{container="c",namespace="default",pod="st"}' in text
     await node.delete("st")
@@ -429,6 +436,72 @@ async def test_exec_through_the_endpoint(node):
     assert received[1] == b"out\nhello\n"
     assert received[2] == b"err\n"
     await node.delete("ex")
+
+
+async def test_all_starts_anew_in_place(node):
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}
+    script = "[ -f /state/again ] && sleep 1000; touch /state/again; sleep 1; exit 42"
+    mount = {"volumeMounts": [{"name": "state", "mountPath": "/state"}]}
+    main = {"name": "main", "image": BUSYBOX, "command": ["sh", "-c", "sleep 1000"]}
+    watch = {
+        "name": "c", "image": BUSYBOX, "command": ["sh", "-c", script], "restartPolicy": "Never",
+        "restartPolicyRules": [rule], **mount,
+    }  # fmt: skip
+    setup = {"name": "setup", "image": BUSYBOX, "command": ["sh", "-c", "echo run >> /state/runs"], **mount}
+    volumes = [{"name": "state", "emptyDir": {}}]
+    spec = {"containers": [main, watch], "initContainers": [setup], "volumes": volumes}
+    pod = await node.create("anew", "", spec=spec)
+    await node.until(lambda: node.status("anew").get("podIP"))
+    before = node.status("anew")["podIP"]
+
+    def restarts():
+        status = node.status("anew")
+        found = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+        return {item["name"]: item["restartCount"] for item in found}
+
+    await node.until(lambda: restarts() == {"setup": 1, "c": 1, "main": 1}, 60)
+    await node.until(lambda: all(one["ready"] for one in node.status("anew")["containerStatuses"]))
+    state = node.options.root_dir / "pods" / pod["metadata"]["uid"] / "volumes/kubernetes.io~empty-dir/state"
+    assert (state / "runs").read_text() == "run\nrun\n"
+    assert node.status("anew")["podIP"] == before
+    found = {item["type"]: item["status"] for item in node.status("anew")["conditions"]}
+    assert found["AllContainersRestarting"] == "False"
+    await node.delete("anew")
+
+
+async def test_a_user_namespace_is_not_left_out(node):
+    await node.create("users", "sleep 1", spec={"hostUsers": False})
+    await node.until(lambda: any("user namespaces" in e["message"] for e in node.api.all(EVENTS)))
+    assert node.status("users")["phase"] == "Pending"
+    await node.delete("users")
+
+
+async def test_memory_in_use_stays(node):
+    """A limit below what is used is not set: the container would be killed."""
+    script = "dd if=/dev/zero of=/mem/big bs=1M count=40; echo full; sleep 1000"
+    volumes = [{"name": "mem", "emptyDir": {"medium": "Memory"}}]
+    limits = {"memory": "128Mi", "cpu": "100m"}
+    await node.create(
+        "full", script, resources={"limits": limits}, volumeMounts=[{"name": "mem", "mountPath": "/mem"}],
+        spec={"volumes": volumes},
+    )  # fmt: skip
+    await node.until(lambda: node.status("full").get("phase") == "Running")
+    async with asyncio.timeout(20):
+        while "full" not in await node.logs("full"):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+    pod = json.loads(json.dumps(node.api.get(PODS, "full", "default")))
+    pod["spec"]["containers"][0]["resources"] = {"limits": {**limits, "memory": "16Mi"}}
+    node.api.put(PODS, pod)
+
+    def fault():
+        found = [c for c in node.status("full")["conditions"] if c["type"] == "PodResizeInProgress"]
+        return found[0].get("message", "") if found else ""
+
+    await node.until(lambda: "below current usage" in fault())
+    assert fault().startswith("cannot decrease memory limits: ")
+    container_id = node.status("full")["containerStatuses"][0]["containerID"].rpartition("/")[2]
+    assert memory_limit(container_id) == 128 * 2**20
+    await node.delete("full")
 
 
 async def test_resize_in_place(node):
