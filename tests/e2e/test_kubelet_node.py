@@ -21,6 +21,7 @@ import pytest_asyncio
 from images import BUSYBOX, busybox_image
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "kubelet"))
+from device_plugin import GPU, Plugin
 from pod_api import PodApi
 
 from tiphys.client.inprocess import InProcessTransport
@@ -467,6 +468,23 @@ async def test_all_starts_anew_in_place(node):
     found = {item["type"]: item["status"] for item in node.status("anew")["conditions"]}
     assert found["AllContainersRestarting"] == "False"
     await node.delete("anew")
+
+
+async def test_a_device_of_a_plugin(node):
+    plugin = Plugin(node.options.root_dir / "device-plugins", "/dev/null")
+    plugin.mounts, plugin.cdi = [], []
+    await node.until(lambda: (plugin.folder / "kubelet.sock").exists())
+    await plugin.start()
+    try:
+        plugin.devices.put_nowait({"g0": "Healthy"})
+        await plugin.register()
+        await node.until(lambda: GPU in node.api.get(NODES, "n1")["status"]["allocatable"])
+        script = "test -c /dev/g && echo x > /dev/g && echo has $GPUS"
+        text = await node.finish("gpu", script, resources={"limits": {GPU: "1"}})
+        assert text.rstrip().endswith("has g0")
+        await node.delete("gpu")
+    finally:
+        await plugin.server.stop(None)
 
 
 async def test_a_user_namespace_is_not_left_out(node):

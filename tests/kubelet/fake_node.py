@@ -56,6 +56,7 @@ class Node:
             server=None,
             relist_s=0.02,
             housekeeping_s=0.05,
+            device_plugins=False,
         )
         self.options = replace(usual, **options)
         self.kubelet = None

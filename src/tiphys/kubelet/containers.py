@@ -14,6 +14,7 @@ import orjson
 
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet import runtime
+from tiphys.kubelet.devices import Extras
 from tiphys.kubelet.env import expand
 from tiphys.kubelet.qos import oom_score_adj
 from tiphys.kubelet.resources import linux_resources
@@ -32,6 +33,8 @@ class ContainerInputs:
     image: Image
     env: Mapping[str, str] = field(default_factory=dict)
     mounts: Sequence[Config] = ()
+    extras: Extras = field(default_factory=Extras)
+    """What comes with its devices."""
     target_id: str = ""
     """Container whose process namespace an ephemeral container joins."""
 
@@ -68,6 +71,7 @@ def container_config(
     """Return ``ContainerConfig``."""
     resources: Config = dict(linux_resources(container.get("resources")))
     resources["oom_score_adj"] = oom_score_adj(pod, container, node.node_memory_bytes)
+    env = {**given.extras.env, **given.env}
     # For command and arguments unknown names stay as written, as in variables.
     return {
         "metadata": {"name": container["name"], "attempt": given.attempt},
@@ -75,10 +79,15 @@ def container_config(
         "command": [expand(word, given.env) for word in container.get("command") or ()],
         "args": [expand(word, given.env) for word in container.get("args") or ()],
         "working_dir": container.get("workingDir") or "",
-        "envs": [{"key": key, "value": value.encode()} for key, value in given.env.items()],
-        "mounts": list(given.mounts),
+        "envs": [{"key": key, "value": value.encode()} for key, value in env.items()],
+        "mounts": [*given.mounts, *given.extras.mounts],
+        "devices": list(given.extras.devices),
+        "CDI_devices": [{"name": name} for name in given.extras.cdi],
         "labels": {runtime.CONTAINER_NAME: container["name"], **pod_labels(pod)},
-        "annotations": container_annotations(pod, container, given.attempt),
+        "annotations": {
+            **given.extras.annotations,
+            **container_annotations(pod, container, given.attempt),
+        },
         "log_path": log_path(container["name"], given.attempt),
         "stdin": bool(container.get("stdin")),
         "stdin_once": bool(container.get("stdinOnce")),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
+from typing import Protocol
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.meta import Object
 from tiphys.client.rest import Client
+from tiphys.kubelet.admission import Rejection
 from tiphys.kubelet.allocator import Allocator
 from tiphys.kubelet.cgroups import Cgroups
+from tiphys.kubelet.devices import Extras
 from tiphys.kubelet.downward import PodAddresses
 from tiphys.kubelet.images import Images, Recorder
 from tiphys.kubelet.objects import ObjectCache
@@ -17,6 +20,35 @@ from tiphys.kubelet.pleg import PodCache
 from tiphys.kubelet.runtime import Runtime, RuntimePod
 from tiphys.kubelet.sandbox import NodeSettings
 from tiphys.kubelet.volumes.manager import Volumes
+
+
+class Devices(Protocol):
+    """Who hands out the node's devices (``device_plugins``)."""
+
+    def counts(self) -> dict[str, tuple[int, int]]: ...
+    def assign(self, pod: Object) -> Rejection | None: ...
+    def release(self, uid: str) -> None: ...
+    def keep_only(self, uids: Set[str]) -> None: ...
+    async def extras(self, uid: str, container: str) -> Extras: ...
+
+
+class NoDevices:
+    """A node without device plugins."""
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        return {}
+
+    def assign(self, pod: Object) -> Rejection | None:
+        return None
+
+    def release(self, uid: str) -> None:
+        return None
+
+    def keep_only(self, uids: Set[str]) -> None:
+        return None
+
+    async def extras(self, uid: str, container: str) -> Extras:
+        return Extras()
 
 
 @dataclass(slots=True)
@@ -37,6 +69,7 @@ class NodeContext:
     services: Callable[[], list[Object]]
     """All Services of the cluster, for variables."""
     allocator: Allocator
+    devices: Devices
     on_gone: Callable[[str], None]
     """A worker has finished with a pod for good: its UID."""
     node_hosts: str = "/etc/hosts"

@@ -23,8 +23,9 @@ from tiphys.client.rest import Client
 from tiphys.kubelet.admission import NodeCapacity, Rejection, finished
 from tiphys.kubelet.allocator import Allocator
 from tiphys.kubelet.cgroups import Cgroups
-from tiphys.kubelet.context import NodeContext
+from tiphys.kubelet.context import Devices, NodeContext, NoDevices
 from tiphys.kubelet.cri.client import CriClient
+from tiphys.kubelet.device_plugins import DeviceManager
 from tiphys.kubelet.downward import NodeFacts
 from tiphys.kubelet.eviction import Victim
 from tiphys.kubelet.eviction_manager import EvictionManager, Measure, measure
@@ -125,6 +126,8 @@ class Kubelet:
             await self._pods.wait_synced()
             await self._services.wait_synced()
             self._pods.add_handler(self._on_pod)
+            if isinstance(node.devices, DeviceManager):
+                group.create_task(node.devices.run())
             if options.static_pod_dir is not None:
                 group.create_task(self._run_static(options.static_pod_dir))
             group.create_task(self._every(options.relist_s, node.cache.relist, "relist"))
@@ -228,6 +231,7 @@ class Kubelet:
                 resolv_conf=_read_resolv_conf(options.resolv_conf),
                 node_memory_bytes=machine.memory_bytes,
             ),
+            devices=self._devices(),
             services=self._services.list,
             allocator=Allocator(
                 options.root_dir / "allocations", self._all_pods, self._capacity, recorder, self._poke
@@ -240,6 +244,14 @@ class Kubelet:
         assert self.reporter is not None
         quantity = parse(self.reporter.allocatable[name])
         return int(quantity.milli() if name == "cpu" else quantity.value())
+
+    def _devices(self) -> Devices:
+        assert self.reporter is not None
+        if not self.options.device_plugins:
+            return NoDevices()
+        made = DeviceManager(self.options.root_dir / "device-plugins", self.reporter.poke)
+        self.reporter.devices = made.counts
+        return made
 
     def _all_pods(self) -> dict[str, Object]:
         return {uid: worker.pod for uid, worker in self.workers.items()}
@@ -336,6 +348,7 @@ class Kubelet:
         assert self.node is not None
         self.node.allocator.sweep()
         self.node.allocator.retry()
+        self.node.devices.keep_only(set(self.workers))
 
     async def _renew_tokens(self) -> None:
         for uid, worker in list(self.workers.items()):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from tiphys.apimachinery.clock import Clock, rfc3339_micro
@@ -59,11 +60,14 @@ class NodeReporter:
         self.pressures: frozenset[str] = frozenset()
         """What is short on the node; ``poke`` after a change."""
         self.shutting_down = False
+        self.devices: Callable[[], dict[str, tuple[int, int]]] = dict
+        """Of each resource of device plugins: how many there are, and how many are healthy."""
 
     @property
     def allocatable(self) -> dict[str, str]:
         """Quantities that pods may take."""
-        return allocatable(capacity(self._machine, self._options), self._options)
+        own = allocatable(capacity(self._machine, self._options), self._options)
+        return {**own, **{name: str(healthy) for name, (_, healthy) in self.devices().items()}}
 
     def poke(self) -> None:
         """Report soon: something changed."""
@@ -109,8 +113,8 @@ class NodeReporter:
             info = await self._runtime.info()
             images = await self._runtime.list_images()
         except RuntimeFailure as error:
-            return NodeFindings(None, (), str(error), self.shutting_down, self.pressures)
-        return NodeFindings(info, images, "", self.shutting_down, self.pressures)
+            return NodeFindings(None, (), str(error), self.shutting_down, self.pressures, self.devices())
+        return NodeFindings(info, images, "", self.shutting_down, self.pressures, self.devices())
 
     async def _report_loop(self) -> None:
         while True:

@@ -6,7 +6,7 @@ Source: "Node status"; well-known labels; "Reserve Compute Resources" for alloca
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -51,6 +51,8 @@ class NodeFindings:
     shutting_down: bool = False
     pressures: frozenset[str] = frozenset()
     """The conditions that say that something is short."""
+    devices: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """How many there are of each resource of device plugins, and how many are healthy."""
 
 
 def capacity(machine: Machine, options: KubeletOptions) -> dict[str, str]:
@@ -139,8 +141,11 @@ def node_status(
         runtime_version = f"{found.runtime.name}://{found.runtime.version}"
     addresses = [{"type": "InternalIP", "address": ip} for ip in options.node_ips]
     return {
-        "capacity": total,
-        "allocatable": allocatable(total, options),
+        "capacity": {**total, **{name: str(count) for name, (count, _) in found.devices.items()}},
+        "allocatable": {
+            **allocatable(total, options),
+            **{name: str(healthy) for name, (_, healthy) in found.devices.items()},
+        },
         "conditions": _conditions(found, old, now),
         "addresses": [*addresses, {"type": "Hostname", "address": options.node_name}],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": options.server.port if options.server else 0}},

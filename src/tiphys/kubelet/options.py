@@ -85,6 +85,8 @@ class KubeletOptions:
     eviction_look_s: float = 10.0
     eviction_transition_s: float = 300.0
     eviction_max_grace_s: float = 0.0
+    device_plugins: bool = True
+    """Whether plugins may register at a socket below the root."""
     shutdown_periods: tuple[ShutdownPeriod, ...] = ()
     """How long pods may take as the node shuts down, by priority; none: they are not asked."""
     reserved: tuple[Mapping[str, str], ...] = ()

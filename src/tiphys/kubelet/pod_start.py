@@ -19,6 +19,7 @@ from tiphys.client.kinds import CONFIG_MAPS, RUNTIME_CLASSES, SECRETS
 from tiphys.client.transport import TransportError
 from tiphys.kubelet.containers import ContainerInputs, container_config
 from tiphys.kubelet.context import NodeContext
+from tiphys.kubelet.devices import DeviceProblem
 from tiphys.kubelet.downward import DownwardProblem
 from tiphys.kubelet.env import EnvProblem, EnvSources, make_env, referenced
 from tiphys.kubelet.hooks import HookFailure, run_hook
@@ -264,9 +265,14 @@ class PodStarter:
         except (SecurityProblem, EnvProblem, DownwardProblem, VolumeProblem, OSError, TimeoutError) as error:
             self._node.recorder.record(pod, "Warning", "Failed", f"Error: {error}", field_path=path)
             raise StartProblem(Waiting("CreateContainerConfigError", str(error)), _RETRY_S) from error
+        try:
+            extras = await self._node.devices.extras(pod["metadata"]["uid"], container["name"])
+        except DeviceProblem as error:
+            self._node.recorder.record(pod, "Warning", "Failed", f"Error: {error}", field_path=path)
+            raise StartProblem(Waiting("CreateContainerConfigError", str(error)), _START_RETRY_S) from error
         target = container.get("targetContainerName")
         joined = runtime.latest(target) if target else None
-        inputs = ContainerInputs(start.attempt, image, env, mounts, joined.id if joined else "")
+        inputs = ContainerInputs(start.attempt, image, env, mounts, extras, joined.id if joined else "")
         return container_config(pod, container, inputs, self._node.settings)
 
     def _container_files(

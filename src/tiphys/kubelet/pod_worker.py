@@ -181,6 +181,7 @@ class PodWorker:
             if done:
                 self._probes.sync(group, self._pod, RuntimePod(self.uid), set(), stopping=True)
                 self._node.allocator.forget(self.uid)
+                self._node.devices.release(self.uid)
                 return
 
     async def _sync(self, group: asyncio.TaskGroup) -> tuple[bool, float | None]:
@@ -276,7 +277,7 @@ class PodWorker:
         if self._admitted or self._removed or "deletionTimestamp" in pod["metadata"] or finished(pod):
             return
         self._admitted = True
-        rejection = self._node.allocator.admit(pod)
+        rejection = self._node.allocator.admit(pod) or self._node.devices.assign(pod)
         if rejection is not None:
             self._reject(pod, rejection)
             told = f"Pod was rejected: {rejection.message}"
@@ -421,6 +422,7 @@ class PodWorker:
             except OSError as error:
                 self._cleaned = False
                 log.warning("pod not cleaned up pod=%s error=%s", object_key(pod), error)
+            self._node.devices.release(self.uid)
             self._node.allocator.retry()
         if not deleted:
             return False
