@@ -9,7 +9,13 @@ def pod(uid="u1", phase="Pending", **meta):
     template = {"metadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}}, "spec": SPEC}
     volumes = [{"name": "tmp", "ephemeral": {"volumeClaimTemplate": template}}, {"name": "e", "emptyDir": {}}]
     metadata = {"name": "web", "namespace": "default", "uid": uid, **meta}
-    return {"metadata": metadata, "spec": {"volumes": volumes}, "status": {"phase": phase}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": {"volumes": volumes},
+        "status": {"phase": phase},
+    }
 
 
 def test_a_claim_is_made_once():

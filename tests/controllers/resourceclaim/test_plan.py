@@ -25,6 +25,8 @@ def pod(*asked, node="", phase="Running", uid="u1", statuses=(), deleting=False)
     if node:
         spec["nodeName"] = node
     return {
+        "apiVersion": "v1",
+        "kind": "Pod",
         "metadata": meta,
         "spec": spec,
         "status": {"phase": phase, "resourceClaimStatuses": list(statuses)},

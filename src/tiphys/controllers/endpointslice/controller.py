@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tiphys.apimachinery.errors import Forbidden, NotFound
 from tiphys.apimachinery.labels import from_set
 from tiphys.apimachinery.meta import Object, object_key, split_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from tiphys.controllers.context import Context
 from tiphys.controllers.endpointslice import topology
-from tiphys.controllers.endpointslice.plan import MANAGED_BY, MANAGER, SERVICE_NAME, ZONE, Plan, plan
+from tiphys.controllers.endpointslice.apply import apply_plan
+from tiphys.controllers.endpointslice.plan import MANAGED_BY, MANAGER, SERVICE_NAME, ZONE, plan
 from tiphys.controllers.endpointslice.trigger import TriggerTimes, marked
 from tiphys.controllers.owned import Writes
 
@@ -94,11 +94,7 @@ class EndpointSliceController:
         since = self._triggers.observe(service, pods)
         for item in (*planned.create, *planned.update):
             item["metadata"] = marked(item["metadata"], since)
-        try:
-            await self._apply(key, planned)
-        except Forbidden as error:
-            if "because it is being terminated" not in error.message:
-                raise
+        await apply_plan(self._client, self._writes, key, planned)
         return None
 
     def _tell_hints(self, service: Object, hints: dict[str, str]) -> None:
@@ -126,19 +122,6 @@ class EndpointSliceController:
             if node is not None:
                 found[name] = (node["metadata"].get("labels") or {}).get(ZONE, "")
         return found
-
-    async def _apply(self, key: str, planned: Plan) -> None:
-        for item in planned.create:
-            self._writes.wrote(key, await self._client.create(ENDPOINT_SLICES, item))
-        for item in planned.update:
-            self._writes.wrote(key, await self._client.update(ENDPOINT_SLICES, item))
-        for item in planned.delete:
-            meta = item["metadata"]
-            try:
-                await self._client.delete(ENDPOINT_SLICES, meta["name"], meta["namespace"], uid=meta["uid"])
-            except NotFound:
-                continue
-            self._writes.deleted(key, item)
 
 
 def enqueue_services(

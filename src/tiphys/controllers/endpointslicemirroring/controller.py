@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tiphys.apimachinery.errors import Forbidden, NotFound
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import ENDPOINT_SLICES, ENDPOINTS, SERVICES
 from tiphys.controllers.context import Context
-from tiphys.controllers.endpointslice.plan import MANAGED_BY, SERVICE_NAME, Plan
+from tiphys.controllers.endpointslice.apply import apply_plan
+from tiphys.controllers.endpointslice.plan import MANAGED_BY, SERVICE_NAME
 from tiphys.controllers.endpointslicemirroring.plan import MIRROR, plan
 from tiphys.controllers.owned import Writes
 
@@ -52,25 +52,8 @@ class EndpointSliceMirroringController:
             return None
         mirrored = self._slices.by_index(_BY_ENDPOINTS, key)
         planned = plan(self._endpoints.get(key), self._services.get(key), mirrored)
-        try:
-            await self._apply(key, planned)
-        except Forbidden as error:
-            if "because it is being terminated" not in error.message:
-                raise
+        await apply_plan(self._client, self._writes, key, planned)
         return None
-
-    async def _apply(self, key: str, planned: Plan) -> None:
-        for item in planned.create:
-            self._writes.wrote(key, await self._client.create(ENDPOINT_SLICES, item))
-        for item in planned.update:
-            self._writes.wrote(key, await self._client.update(ENDPOINT_SLICES, item))
-        for item in planned.delete:
-            meta = item["metadata"]
-            try:
-                await self._client.delete(ENDPOINT_SLICES, meta["name"], meta["namespace"], uid=meta["uid"])
-            except NotFound:
-                continue
-            self._writes.deleted(key, item)
 
 
 def _mirrored(item: Object) -> list[str]:

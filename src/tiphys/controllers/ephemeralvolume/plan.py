@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.meta import Object, owner_reference
 from tiphys.controllers import podstate
 
 
@@ -45,20 +45,12 @@ def _is_owned(claim: Object, pod: Object) -> bool:
 
 def _claim(pod: Object, name: str, template: Object) -> Object:
     meta, own = pod["metadata"], template.get("metadata") or {}
-    owner = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "name": meta["name"],
-        "uid": meta["uid"],
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
     metadata = {
         "name": name,
         "namespace": meta["namespace"],
         "labels": dict(own.get("labels") or {}),
         "annotations": dict(own.get("annotations") or {}),
-        "ownerReferences": [owner],
+        "ownerReferences": [owner_reference(pod)],
     }
     return {
         "apiVersion": "v1",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.meta import Object, owner_reference
 from tiphys.controllers import podstate
 
 POD_CLAIM_NAME = "resource.kubernetes.io/pod-claim-name"
@@ -79,20 +79,12 @@ def new_claim(pod: Object, name: str, template: Object) -> Object:
     """Return the claim that a template makes for a pod."""
     meta, spec = pod["metadata"], template["spec"]
     own = spec.get("metadata") or {}
-    owner = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "name": meta["name"],
-        "uid": meta["uid"],
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
     metadata = {
         "generateName": f"{meta['name']}-{name}-",
         "namespace": meta["namespace"],
         "labels": dict(own.get("labels") or {}),
         "annotations": {**(own.get("annotations") or {}), POD_CLAIM_NAME: name},
-        "ownerReferences": [owner],
+        "ownerReferences": [owner_reference(pod)],
     }
     return {
         "apiVersion": "resource.k8s.io/v1",
