@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
+import pytest
 from scheduler_builders import info
 
-from tiphys.scheduler.queue import EAGER_AT_MOST, SchedulingQueue
+from tiphys.scheduler.queue import EAGER_AT_MOST, HELPS, SchedulingQueue
 
 
 def names(queue: SchedulingQueue, now_s: float) -> list[str]:
@@ -31,6 +34,53 @@ def test_parked_pods_wait_for_an_event_that_helps() -> None:
     assert names(queue, 20) == []
     assert queue.move("pod-removed", 20) == 1
     assert names(queue, 20) == ["p"]
+
+
+SETS = [
+    frozenset(names)
+    for names in (
+        (),
+        ("NodeResourcesFit",),
+        ("InterPodAffinity", "NodeResourcesFit"),
+        ("Own",),
+        ("VolumeZone",),
+    )
+]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_an_event_moves_those_that_it_may_help_whatever_happened_before(seed: int) -> None:
+    chance, queue = random.Random(seed), SchedulingQueue()
+    pods = {f"p{index}": info(f"p{index}") for index in range(12)}
+    parked: dict[str, frozenset[str]] = {}
+    for step in range(400):
+        now_s, name = step * 100.0, chance.choice(list(pods))
+        action = chance.random()
+        if action < 0.5:
+            queue.add(pods[name], now_s)
+            while (queued := queue.pop(now_s)) is not None:
+                plugins = chance.choice(SETS)
+                queue.park(queued, plugins, now_s)
+                parked[queued.info.pod["metadata"]["name"]] = plugins
+                if chance.random() < 0.2:
+                    queue.park(queued, plugins := chance.choice(SETS), now_s)
+                    parked[queued.info.pod["metadata"]["name"]] = plugins
+        elif action < 0.6:
+            queue.remove(pods[name].uid)
+            parked.pop(name, None)
+        else:
+            event = chance.choice(sorted(HELPS))
+            helped = [one for one, plugins in parked.items() if may_help(event, plugins)]
+            assert queue.move(event, now_s) == len(helped)
+            assert sorted(names(queue, now_s)) == sorted(helped)
+            for one in helped:
+                queue.remove(pods[one].uid)
+                del parked[one]
+        assert queue.waiting()["unschedulable"] == len(parked)
+
+
+def may_help(event: str, plugins: frozenset[str]) -> bool:
+    return not plugins or bool(plugins & HELPS[event]) or "Own" in plugins
 
 
 def test_backoff_doubles_up_to_ten_seconds() -> None:

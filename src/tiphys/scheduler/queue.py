@@ -72,6 +72,8 @@ class SchedulingQueue:
         self._active: list[tuple[tuple[int, int], Queued]] = []
         self._delayed: list[tuple[float, int, Queued]] = []
         self._unschedulable: dict[str, Queued] = {}
+        self._by_plugins: dict[frozenset[str], dict[str, Queued]] = {}
+        """The same pods by the plugins that failed them: an event asks a few sets, not thousands of pods."""
         self._known: dict[str, Queued] = {}
         self.gated: set[str] = set()
         """Pods (by uid) that are not tried at all until their gates are gone."""
@@ -100,13 +102,13 @@ class SchedulingQueue:
             return
         changed = queued.info.pod.get("spec") != info.pod.get("spec") or queued.info.labels != info.labels
         queued.info = info
-        if changed and self._unschedulable.pop(info.uid, None):
+        if changed and self._unpark(info.uid):
             self._came(self._delay(queued, now_s), "UnscheduledPodUpdate")
 
     def remove(self, uid: str) -> None:
         """Forget a pod that was bound elsewhere or deleted."""
         self._known.pop(uid, None)
-        self._unschedulable.pop(uid, None)
+        self._unpark(uid)
         self.gated.discard(uid)
 
     def gate(self, uid: str) -> None:
@@ -159,11 +161,13 @@ class SchedulingQueue:
         """Wait for an event that can turn one of ``plugins``."""
         if self._known.get(queued.info.uid) is not queued:
             return
+        self._unpark(queued.info.uid)
         queued.attempts += 1
         queued.failed_at_s = now_s
         queued.plugins = plugins
         queued.faulted = False
         self._unschedulable[queued.info.uid] = queued
+        self._by_plugins.setdefault(plugins, {})[queued.info.uid] = queued
         self._came("unschedulable", "ScheduleAttemptFailure")
 
     def move(self, event: str, now_s: float) -> int:
@@ -171,9 +175,11 @@ class SchedulingQueue:
         helps = HELPS[event]
         moved = [
             one
-            for one in self._unschedulable.values()
-            if not one.plugins or one.plugins & helps or one.plugins - _KNOWN
+            for plugins, pods in self._by_plugins.items()
+            if not plugins or plugins & helps or plugins - _KNOWN
+            for one in pods.values()
         ]
+        moved.sort(key=_by_age)
         self._move(moved, now_s, _EVENTS[event])
         return len(moved)
 
@@ -185,8 +191,19 @@ class SchedulingQueue:
 
     def _move(self, queued: list[Queued], now_s: float, event: str) -> None:
         for one in queued:
-            del self._unschedulable[one.info.uid]
+            self._unpark(one.info.uid)
             self._came(self._delay(one, now_s), event)
+
+    def _unpark(self, uid: str) -> bool:
+        """Take a pod from those that wait for an event; False if it was not among them."""
+        queued = self._unschedulable.pop(uid, None)
+        if queued is None:
+            return False
+        same = self._by_plugins[queued.plugins]
+        del same[uid]
+        if not same:
+            del self._by_plugins[queued.plugins]
+        return True
 
     def _came(self, place: str, event: str) -> None:
         key = (place, event)
@@ -222,3 +239,7 @@ class SchedulingQueue:
 
     def _activate(self, queued: Queued) -> None:
         heapq.heappush(self._active, ((-queued.info.priority, next(self._order)), queued))
+
+
+def _by_age(queued: Queued) -> tuple[float, int]:
+    return queued.failed_at_s, queued.order
