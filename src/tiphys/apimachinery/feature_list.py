@@ -1,0 +1,125 @@
+"""The feature gates of v1.36: stage, default, whether locked, names. Data; ``featuregates`` reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+STAGES: Final[tuple[tuple[str, bool, bool, str], ...]] = (
+    ("ALPHA", False, False,
+     "APIServingWithRoutine AllowUnsafeMalformedObjectDeletion CBORServingAndStorage "
+     "CPUManagerPolicyAlphaOptions CSIVolumeHealth ClientsAllowCBOR ClientsPreferCBOR "
+     "CloudControllerManagerWatchBasedRoutesReconciliation CloudControllerManagerWebhook "
+     "ConstrainedImpersonation ContainerStopSignals CrossNamespaceVolumeDataSource "
+     "CustomCPUCFSQuotaPeriod DRAConsumableCapacity DRADeviceBindingConditions DRADeviceTaintRules "
+     "DRADeviceTaints DRAExtendedResource DRAPartitionableDevices EventedPLEG GangScheduling "
+     "GenericWorkload HPAScaleToZero ImageVolumeWithDigest InPlacePodLevelResourcesVerticalScaling "
+     "InPlacePodVerticalScalingExclusiveCPUs InPlacePodVerticalScalingExclusiveMemory "
+     "KubeletInUserNamespace MemoryQoS MutablePVNodeAffinity MutablePodResourcesForSuspendedJobs "
+     "MutableSchedulingDirectivesForSuspendedJobs NativeHistograms NodeDeclaredFeatures "
+     "PodAndContainerStatsFromCRI PodLogsQuerySplitStreams QOSReserved "
+     "ReduceDefaultCrashLoopBackOffDecay RestartAllContainersOnContainerExits RuntimeClassInImageCriApi "
+     "StorageCapacityScoring StorageVersionAPI StrictIPCIDRValidation TaintTolerationComparisonOperators "
+     "TopologyAwareWorkloadScheduling TopologyManagerPolicyAlphaOptions "
+     "UnknownVersionInteroperabilityProxy UserNamespacesHostNetworkSupport VolumeLimitScaling "
+     "WindowsCPUAndMemoryAffinity"),
+    ("BETA", False, False,
+     "CRDObservedGenerationTracking ClusterTrustBundle ClusterTrustBundleProjection "
+     "ConcurrentWatchObjectDecode CoordinatedLeaderElection DeclarativeValidationTakeover "
+     "LocalStorageCapacityIsolationFSQuotaMonitoring NodeLogQuery PodCertificateRequest SELinuxMount "
+     "SchedulerAsyncAPICalls StorageVersionMigrator"),
+    ("BETA", True, False,
+     "APIResponseCompression APIServerIdentity AllowParsingUserUIDFromCertAuth "
+     "AuthorizePodWebsocketUpgradeCreatePermission CPUManagerPolicyBetaOptions "
+     "CSIServiceAccountTokenSecrets ClearingNominatedNodeNameAfterBinding ComponentFlagz "
+     "ComponentStatusz ContainerCheckpoint ContainerRestartRules ContextualLogging DRAAdminAccess "
+     "DRAPrioritizedList DRAResourceClaimDeviceStatus DRASchedulerFilterTimeout DeclarativeValidation "
+     "DeploymentReplicaSetTerminatingReplicas DetectCacheInconsistency DisableCPUQuotaWithExclusiveCPUs "
+     "EnvFiles ExternalServiceAccountTokenSigner GracefulNodeShutdown "
+     "GracefulNodeShutdownBasedOnPodPriority HPAConfigurableTolerance HostnameOverride ImageVolume "
+     "InOrderInformers InOrderInformersBatchProcess KubeletCrashLoopBackOffMax "
+     "KubeletEnsureSecretPulledImages KubeletPSI KubeletPodResourcesDynamicResources "
+     "KubeletPodResourcesGet KubeletSeparateDiskGC KubeletServiceAccountTokenForCredentialProviders "
+     "ListFromCacheSnapshot LoggingBetaOptions MatchLabelKeysInPodTopologySpread "
+     "MatchLabelKeysInPodTopologySpreadSelectorMerge MaxUnavailableStatefulSet "
+     "MutableCSINodeAllocatableCount NominatedNodeNameForExpectation OpenAPIEnums OpportunisticBatching "
+     "PodDeletionCost PodLevelResources PodReadyToStartContainersCondition PodTopologyLabelsAdmission "
+     "PortForwardWebsockets PreventStaticPodAPIReferences ProcMountType RelaxedServiceNameValidation "
+     "ReloadKubeletServerCertificateFile RemoteRequestHeaderUID ResourceHealthStatus "
+     "ResourceHealthStatusMessage RotateKubeletServerCertificate SELinuxChangePolicy "
+     "SELinuxMountReadWriteOncePod SchedulerAsyncPreemption SchedulerPopFromBackoffQ "
+     "ServiceAccountNodeAudienceRestriction SizeBasedListCostEstimate "
+     "StatefulSetSemanticRevisionComparison StorageVersionHash "
+     "StructuredAuthenticationConfigurationEgressSelector StructuredAuthenticationConfigurationJWKSMetrics "
+     "TokenRequestServiceAccountUIDValidation TopologyManagerPolicyBetaOptions "
+     "TranslateStreamCloseWebsocketRequests UnauthenticatedHTTP2DOSMitigation UnlockWhileProcessingFIFO "
+     "UserNamespacesSupport WatchCacheInitializationPostStartHook WatchList WatchListClient "
+     "WindowsGracefulNodeShutdown"),
+    ("", True, False, "InformerResourceVersion MutatingAdmissionPolicy"),
+    ("", True, True,
+     "APIServerTracing AnonymousAuthConfigurableEndpoints AnyVolumeDataSource AuthorizeNodeWithSelectors "
+     "AuthorizeWithSelectors BtreeWatchCache CPUManagerPolicyOptions CRDValidationRatcheting "
+     "CSIMigrationPortworx ConsistentListFromCache CustomResourceFieldSelectors DisableAllocatorDualWrite "
+     "DynamicResourceAllocation ExecProbeTimeout HonorPVReclaimPolicy ImageMaximumGCAge "
+     "InPlacePodVerticalScaling JobBackoffLimitPerIndex JobManagedBy JobPodReplacementPolicy "
+     "JobSuccessPolicy KubeletCgroupDriverFromCRI KubeletFineGrainedAuthz KubeletTracing "
+     "LogarithmicScaleDown MatchLabelKeysInPodAffinity MultiCIDRServiceAllocator NFTablesProxyMode "
+     "NodeInclusionPolicyInPodTopologySpread NodeSwap OrderedNamespaceDeletion PodLifecycleSleepAction "
+     "PodLifecycleSleepActionAllowZero PodObservedGenerationTracking PodSchedulingReadiness "
+     "PreferSameTrafficDistribution RecoverVolumeExpansionFailure RecursiveReadOnlyMounts "
+     "RelaxedDNSSearchValidation RelaxedEnvironmentVariableValidation ResilientWatchCacheInitialization "
+     "RetryGenerateName SchedulerQueueingHints SeparateTaintEvictionController ServiceAccountTokenJTI "
+     "ServiceAccountTokenNodeBinding ServiceAccountTokenNodeBindingValidation "
+     "ServiceAccountTokenPodNodeInfo SidecarContainers StreamingCollectionEncodingToJSON "
+     "StreamingCollectionEncodingToProtobuf StructuredAuthenticationConfiguration "
+     "SupplementalGroupsPolicy SystemdWatchdog TopologyManagerPolicyOptions VolumeAttributesClass WinDSR "
+     "WinOverlay"),
+    ("DEPRECATED", False, False,
+     "AllowDNSOnlyNodeCSR AllowInsecureKubeletCertificateSigningRequests "
+     "ChangeContainerStatusOnKubeletRestart GitRepoVolumeDriver InPlacePodVerticalScalingAllocatedStatus "
+     "KMSv1 KubeletRegistrationGetOnExistsOnly SeparateCacheWatchRPC WindowsHostNetwork"),
+    ("DEPRECATED", True, False,
+     "DisableNodeKubeProxyVersion KubeletPodResourcesListUseActivePods StorageNamespaceIndex"),
+    ("DEPRECATED", True, True, "AggregatedDiscoveryRemoveBetaType"),
+    ("DEPRECATED", False, True, "AllowOverwriteTerminationGracePeriodSeconds"),
+)  # fmt: skip
+
+DEPENDENCIES: Final[Mapping[str, str]] = {
+    "AuthorizeNodeWithSelectors": "AuthorizeWithSelectors",
+    "ClusterTrustBundleProjection": "ClusterTrustBundle",
+    "DRAAdminAccess": "DynamicResourceAllocation",
+    "DRAConsumableCapacity": "DynamicResourceAllocation",
+    "DRADeviceBindingConditions": "DynamicResourceAllocation DRAResourceClaimDeviceStatus",
+    "DRADeviceTaintRules": "DRADeviceTaints",
+    "DRADeviceTaints": "DynamicResourceAllocation",
+    "DRAExtendedResource": "DynamicResourceAllocation",
+    "DRAPartitionableDevices": "DynamicResourceAllocation",
+    "DRAPrioritizedList": "DynamicResourceAllocation",
+    "DRASchedulerFilterTimeout": "DynamicResourceAllocation",
+    "DeclarativeValidationTakeover": "DeclarativeValidation",
+    "DisableAllocatorDualWrite": "MultiCIDRServiceAllocator",
+    "GangScheduling": "GenericWorkload",
+    "GracefulNodeShutdownBasedOnPodPriority": "GracefulNodeShutdown",
+    "ImageVolumeWithDigest": "ImageVolume",
+    "InPlacePodLevelResourcesVerticalScaling": (
+        "InPlacePodVerticalScaling PodLevelResources NodeDeclaredFeatures"
+    ),
+    "InPlacePodVerticalScalingAllocatedStatus": "InPlacePodVerticalScaling",
+    "InPlacePodVerticalScalingExclusiveCPUs": "InPlacePodVerticalScaling",
+    "InPlacePodVerticalScalingExclusiveMemory": "InPlacePodVerticalScaling",
+    "MatchLabelKeysInPodTopologySpreadSelectorMerge": "MatchLabelKeysInPodTopologySpread",
+    "PodCertificateRequest": "AuthorizeNodeWithSelectors",
+    "PodLifecycleSleepActionAllowZero": "PodLifecycleSleepAction",
+    "ProcMountType": "UserNamespacesSupport",
+    "ResourceHealthStatus": "DynamicResourceAllocation",
+    "ResourceHealthStatusMessage": "ResourceHealthStatus",
+    "RestartAllContainersOnContainerExits": "ContainerRestartRules NodeDeclaredFeatures",
+    "ServiceAccountTokenNodeBinding": "ServiceAccountTokenNodeBindingValidation",
+    "StorageVersionAPI": "APIServerIdentity",
+    "StructuredAuthenticationConfigurationEgressSelector": "StructuredAuthenticationConfiguration",
+    "StructuredAuthenticationConfigurationJWKSMetrics": "StructuredAuthenticationConfiguration",
+    "UnknownVersionInteroperabilityProxy": "APIServerIdentity",
+    "UserNamespacesHostNetworkSupport": "UserNamespacesSupport",
+    "WindowsGracefulNodeShutdown": "GracefulNodeShutdown",
+}
+"""A feature can only be on while those that it needs are."""

@@ -1,0 +1,127 @@
+"""Feature gates: which features there are, at what stage, and what a command line makes of them. Pure.
+
+Owns: the list of v1.36 and the rules of setting gates, with upstream's words. Refuses: what a feature does;
+who has one asks ``enabled``. Called by the commands (flags and configuration files) and by what shows gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tiphys.apimachinery.feature_list import DEPENDENCIES, STAGES
+
+ALPHA: Final = "ALPHA"
+BETA: Final = "BETA"
+GA: Final = ""
+DEPRECATED: Final = "DEPRECATED"
+_ALL: Final = {"AllAlpha": ALPHA, "AllBeta": BETA}
+"""Gates that stand for every gate of a stage which is not set by itself."""
+_TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
+_FALSE: Final = ("0", "f", "F", "FALSE", "false", "False")
+COMPONENT: Final = "kube"
+"""The one component whose gates there are; a flag may name it: ``kube:Name=true``."""
+
+
+class FeatureGateError(ValueError):
+    """A gate that cannot be set as asked. Its text is upstream's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One feature: ``stage`` is empty once it is generally available."""
+
+    name: str
+    stage: str
+    default: bool
+    locked: bool = False
+
+
+def _known() -> Iterator[Gate]:
+    for stage, default, locked, names in STAGES:
+        for name in names.split():
+            yield Gate(name, stage, default, locked)
+    for name, stage in _ALL.items():
+        yield Gate(name, stage, default=False)
+
+
+KNOWN: Final[Mapping[str, Gate]] = {gate.name: gate for gate in sorted(_known(), key=lambda gate: gate.name)}
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureGates:
+    """What a component was told: ``asked`` are the gates that were set by name."""
+
+    asked: Mapping[str, bool]
+
+    def enabled(self, name: str) -> bool:
+        """Tell whether a feature is on. Raises KeyError for one that does not exist."""
+        gate = KNOWN[name]
+        if name in self.asked:
+            return self.asked[name]
+        for whole, stage in _ALL.items():
+            if gate.stage == stage and whole in self.asked and not gate.locked:
+                return self.asked[whole]
+        return gate.default
+
+    def warnings(self) -> list[str]:
+        """Return what to say of gates that need not be set any more."""
+        words = {GA: "GA", DEPRECATED: "deprecated"}
+        return [
+            f"Setting {words[KNOWN[name].stage]} feature gate {name}={_text(value)}. "
+            "It will be removed in a future release."
+            for name, value in self.asked.items()
+            if KNOWN[name].stage in words
+        ]
+
+
+def resolve(asked: Mapping[str, bool]) -> FeatureGates:
+    """Return the gates of a component. Raises FeatureGateError."""
+    faults = []
+    for name, value in asked.items():
+        gate = KNOWN.get(name)
+        if gate is None:
+            raise FeatureGateError(f"unrecognized feature gate: {name}")
+        if gate.locked and gate.default != value:
+            asked_for, locked = _text(value), _text(gate.default)
+            faults.append(f"cannot set feature gate {name} to {asked_for}, feature is locked to {locked}")
+    gates = FeatureGates(dict(asked))
+    faults += _missing(gates) if not faults else []
+    if faults:
+        raise FeatureGateError(faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")
+    return gates
+
+
+def _missing(gates: FeatureGates) -> Iterable[str]:
+    """Yield which enabled features need others that are not."""
+    for name, needed in DEPENDENCIES.items():
+        off = [one for one in needed.split() if not gates.enabled(one)]
+        if off and gates.enabled(name):
+            yield f"{name} is enabled, but depends on features that are disabled: [{' '.join(off)}]"
+
+
+def parse(text: str) -> dict[str, bool]:
+    """Read ``A=true,B=false``, each with its component before a colon or without. Raises FeatureGateError."""
+    found: dict[str, bool] = {}
+    for part in filter(None, text.split(",")):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        component, colon, gate = name.partition(":")
+        if colon and component != COMPONENT:
+            raise FeatureGateError(f"component not registered: {component}")
+        name = gate if colon else name
+        if not equals:
+            raise FeatureGateError(f"missing bool value for {name}")
+        if value not in (*_TRUE, *_FALSE):
+            raise FeatureGateError(
+                f'invalid value of {name}={value}, err: strconv.ParseBool: parsing "{value}": invalid syntax'
+            )
+        found[name] = value in _TRUE
+    return found
+
+
+def _text(value: bool) -> str:
+    return "true" if value else "false"
+
+
+DEFAULTS: Final = resolve({})

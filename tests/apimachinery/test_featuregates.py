@@ -1,0 +1,108 @@
+"""Feature gates: what a line sets, what is refused and with which words, what follows from it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tiphys.apimachinery.feature_list import DEPENDENCIES, STAGES
+from tiphys.apimachinery.featuregates import DEFAULTS, KNOWN, FeatureGateError, FeatureGates, parse, resolve
+
+
+def test_the_list_is_sound() -> None:
+    names = [name for *_, group in STAGES for name in group.split()]
+    assert len(names) == len(set(names))
+    needed = {one for text in DEPENDENCIES.values() for one in text.split()}
+    assert needed | set(DEPENDENCIES) <= set(KNOWN)
+    assert all(gate.stage != "ALPHA" or not gate.default for gate in KNOWN.values())
+    assert list(KNOWN) == sorted(KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("HPAScaleToZero", False),
+        ("WatchList", True),
+        ("SELinuxMount", False),
+        ("SidecarContainers", True),
+        ("KMSv1", False),
+        ("StorageNamespaceIndex", True),
+    ],
+)
+def test_defaults(name: str, *, expected: bool) -> None:
+    assert DEFAULTS.enabled(name) is expected
+
+
+def test_a_feature_that_does_not_exist_cannot_be_asked_about() -> None:
+    with pytest.raises(KeyError):
+        DEFAULTS.enabled("Nothing")
+
+
+LINES = [
+    ("", {}),
+    ("WatchList=false", {"WatchList": False}),
+    ("kube:WatchList=F, HPAScaleToZero=1", {"WatchList": False, "HPAScaleToZero": True}),
+    ("WatchList=true,WatchList=false", {"WatchList": False}),
+]
+
+
+@pytest.mark.parametrize(("text", "asked"), LINES)
+def test_lines(text: str, asked: dict[str, bool]) -> None:
+    assert parse(text) == asked
+
+
+REFUSED = [
+    ("Nothing=true", "unrecognized feature gate: Nothing"),
+    ("WatchList", "missing bool value for WatchList"),
+    (
+        "WatchList=maybe",
+        'invalid value of WatchList=maybe, err: strconv.ParseBool: parsing "maybe": invalid syntax',
+    ),
+    ("my:WatchList=true", "component not registered: my"),
+    (
+        "SidecarContainers=false",
+        "cannot set feature gate SidecarContainers to false, feature is locked to true",
+    ),
+    (
+        "SidecarContainers=false,WinDSR=false",
+        "[cannot set feature gate SidecarContainers to false, feature is locked to true, "
+        "cannot set feature gate WinDSR to false, feature is locked to true]",
+    ),
+    (
+        "GangScheduling=true",
+        "GangScheduling is enabled, but depends on features that are disabled: [GenericWorkload]",
+    ),
+    (
+        "UserNamespacesSupport=false",
+        "ProcMountType is enabled, but depends on features that are disabled: [UserNamespacesSupport]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED)
+def test_refusals(text: str, message: str) -> None:
+    with pytest.raises(FeatureGateError) as found:
+        resolve(parse(text))
+    assert str(found.value) == message
+
+
+WHOLE_STAGES = [
+    ("AllAlpha=true", "HPAScaleToZero", True),
+    ("AllAlpha=true,HPAScaleToZero=false", "HPAScaleToZero", False),
+    ("AllAlpha=true", "SELinuxMount", False),
+    ("AllBeta=true", "SELinuxMount", True),
+    ("AllBeta=false", "WatchList", False),
+    ("AllBeta=false", "SidecarContainers", True),
+]
+
+
+@pytest.mark.parametrize(("text", "name", "expected"), WHOLE_STAGES)
+def test_whole_stages(text: str, name: str, *, expected: bool) -> None:
+    assert FeatureGates(parse(text)).enabled(name) is expected
+
+
+def test_gates_on_their_way_out_are_told() -> None:
+    gates = resolve(parse("SidecarContainers=true,KMSv1=true,WatchList=false"))
+    assert gates.warnings() == [
+        "Setting GA feature gate SidecarContainers=true. It will be removed in a future release.",
+        "Setting deprecated feature gate KMSv1=true. It will be removed in a future release.",
+    ]
