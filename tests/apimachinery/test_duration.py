@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tiphys.apimachinery.duration import human, since
+from tiphys.apimachinery.duration import go_duration, human, since
 
 D, H, M = 86400, 3600, 60
 HUMAN = {
@@ -27,3 +27,11 @@ def test_since() -> None:
     assert since("2026-01-01T00:00:00Z", now) == "5m"
     assert since(None, now) == "<unknown>"
     assert since("rubbish", now) == "<unknown>"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (59.9, "59s"), (60, "1m0s"), (3599, "59m59s"), (3600, "1h0m0s"), (90061, "25h1m1s")],
+)
+def test_as_go_writes_it(seconds: float, text: str) -> None:
+    assert go_duration(seconds) == text

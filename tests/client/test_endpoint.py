@@ -232,3 +232,11 @@ async def test_the_endpoint_ends_with_the_work(world):
 
     await with_endpoint(endpoint, work())
     assert done == [True]
+
+
+async def test_health_by_itself_is_for_whom_may_read_metrics(world):
+    _, _, endpoint = world
+    await endpoint.handle(get("/livez/ping", "good"))
+    assert (await endpoint.handle(get("/metrics/slis"))).status in (401, 403)
+    answer = await endpoint.handle(get("/metrics/slis", "good"))
+    assert b'kubernetes_healthcheck{name="ping",type="livez"} 1.0' in answer.body

@@ -10,6 +10,7 @@ from tiphys.client.fake_api import FakeApi
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import LEASES
 from tiphys.client.leaderelection import LeaderElector, LeadershipLost, Timings
+from tiphys.client.metrics import REGISTRY
 from tiphys.client.rest import Client
 
 
@@ -49,10 +50,15 @@ async def test_the_first_holds_and_the_second_waits_until_it_runs_out():
 async def test_it_is_given_up_when_the_work_ends():
     world = World()
 
+    def leading():
+        return REGISTRY.get_sample_value("leader_election_master_status", {"name": "cm"})
+
     async def lead():
         assert world.lease["holderIdentity"] == "a"
+        assert leading() == 1
 
     await world.elector("a").run(lead)
+    assert leading() == 0
     assert world.lease["holderIdentity"] == ""
     assert await world.elector("b").try_hold()
 

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from tiphys.proxy.health import health_port, local_endpoints, metrics_reply, service_reply
+from tiphys.apimachinery.clock import FakeClock
+from tiphys.client.zpages import ZPages
+from tiphys.proxy.configz import configuration
+from tiphys.proxy.health import MetricsPort, health_port, local_endpoints, service_reply
 from tiphys.wire.message import Request
 
 
@@ -36,15 +39,31 @@ def test_reply(count: int, status: int) -> None:
     assert json.loads(reply.body)["localEndpoints"] == count  # type: ignore[arg-type]
 
 
+def metrics_port(**flags: str) -> MetricsPort:
+    clock = FakeClock()
+    pages = ZPages("kube-proxy", clock.now(), flags, MetricsPort.PATHS)
+    shown = configuration("n1", ("10.0.0.0/8",), (), "", "127.0.0.1:10249")
+    return MetricsPort(shown, pages, clock)
+
+
 @pytest.mark.parametrize(
     ("path", "status", "body"),
     [("/healthz", 200, b"ok"), ("/proxyMode", 200, b"nftables"), ("/other", 404, b"404 page not found\n")],
 )
 async def test_the_metrics_port(path: str, status: int, body: bytes) -> None:
-    reply = await metrics_reply(Request("GET", path))
+    reply = await metrics_port()(Request("GET", path))
     assert (reply.status, reply.body) == (status, body)
 
 
 async def test_metrics() -> None:
-    reply = await metrics_reply(Request("GET", "/metrics"))
+    reply = await metrics_port()(Request("GET", "/metrics"))
     assert b"rest_client_requests_total" in reply.body  # type: ignore[operator]
+
+
+async def test_what_a_proxy_shows_of_itself() -> None:
+    port = metrics_port(mode="nftables")
+    shown = json.loads((await port(Request("GET", "/configz"))).body)["kubeproxy.config.k8s.io"]  # type: ignore[arg-type]
+    assert (shown["mode"], shown["clusterCIDR"]) == ("nftables", "10.0.0.0/8")
+    assert shown["nodePortAddresses"] is None
+    assert b"\nmode=nftables\n" in (await port(Request("GET", "/flagz"))).body  # type: ignore[operator]
+    assert b"kube-proxy statusz" in (await port(Request("GET", "/statusz"))).body  # type: ignore[operator]

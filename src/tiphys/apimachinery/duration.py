@@ -61,3 +61,12 @@ def since(timestamp: str | None, now: datetime) -> str:
     except ValueError:
         return UNKNOWN
     return human((now - moment).total_seconds())
+
+
+def go_duration(seconds: float) -> str:
+    """Write a duration of whole seconds as Go does: ``10s``, ``5m0s``, ``1h0m0s``."""
+    whole = int(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -53,8 +53,13 @@ def _group(table: ResourceTable, name: str) -> Document:
     return {"name": name, "versions": versions, "preferredVersion": versions[0]}
 
 
-def resource_list(table: ResourceTable, group_name: str, version: str) -> Document | None:
-    """Return the answer to ``/api/v1`` or ``/apis/<group>/<version>``, None where nothing is served."""
+def resource_list(
+    table: ResourceTable, group_name: str, version: str, *, hashes: bool = True
+) -> Document | None:
+    """Return the answer to ``/api/v1`` or ``/apis/<group>/<version>``, None where nothing is served.
+
+    ``hashes`` says whether it tells which resources are stored alike.
+    """
     rows = table.resources(group_name, version)
     if not rows:
         return None
@@ -62,11 +67,11 @@ def resource_list(table: ResourceTable, group_name: str, version: str) -> Docume
     if group_name:
         head["apiVersion"] = "v1"
     head["groupVersion"] = f"{group_name}/{version}" if group_name else version
-    head["resources"] = [entry for row in rows for entry in _legacy_entries(row)]
+    head["resources"] = [entry for row in rows for entry in _legacy_entries(row, hashes=hashes)]
     return head
 
 
-def _legacy_entries(row: Resource) -> Iterable[Document]:
+def _legacy_entries(row: Resource, *, hashes: bool) -> Iterable[Document]:
     entry: Document = {
         "name": row.plural,
         "singularName": row.singular,
@@ -78,7 +83,7 @@ def _legacy_entries(row: Resource) -> Iterable[Document]:
         entry["shortNames"] = list(row.short_names)
     if row.categories:
         entry["categories"] = list(row.categories)
-    if row.storage_prefix:
+    if row.storage_prefix and hashes:
         entry["storageVersionHash"] = storage_version_hash(row.storage)
     yield entry
     for sub in row.subresources:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from tiphys.apis import openapi_proto, openapi_proto_v3, openapi_v2, openapi_v3
-from tiphys.apis.openapi_definitions import CustomSchemas, no_custom_schemas, source_definitions
+from tiphys.apis.openapi_definitions import CustomSchemas, Definition, no_custom_schemas, source_definitions
 from tiphys.apis.openapi_merge import RemoteSpec, merge
 from tiphys.apis.table import TABLE, ResourceTable
 
@@ -75,7 +75,7 @@ class OpenApi:
         """Return ``/openapi/v3``, with the hash of each document in its URL."""
         self._refresh()
         if "index" not in self._bytes:
-            definitions = source_definitions(self._table, self._custom)
+            definitions = self._definitions()
             for path, gv in openapi_v3.paths_of(self._table).items():
                 tree = openapi_v3.document(self._table, definitions, gv, self._version)
                 # Only the hashes stay: most documents are never asked for.
@@ -109,7 +109,7 @@ class OpenApi:
         gv = openapi_v3.paths_of(self._table).get(path)
         if gv is None:
             return next((one.document_v3 for one in self._merged if one.path[1:] == path), None)
-        definitions = source_definitions(self._table, self._custom)
+        definitions = self._definitions()
         return openapi_v3.document(self._table, definitions, gv, self._version)
 
     def _url(self, remote: RemoteSpec) -> str:
@@ -125,8 +125,11 @@ class OpenApi:
         self.v3_index()
         return self._hashes.get(path)
 
+    def _definitions(self) -> dict[str, Definition]:
+        return source_definitions(self._table, self._custom)
+
     def _v2_tree(self) -> dict[str, Any]:
-        tree = openapi_v2.document(self._table, self._custom, self._version)
+        tree = openapi_v2.document(self._table, self._definitions(), self._version)
         return merge(tree, self._merged) if self._merged else tree
 
     def _refresh(self) -> None:

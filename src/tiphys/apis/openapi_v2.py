@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tiphys.apis.openapi_definitions import V2_PREFIX, CustomSchemas, render_v2, source_definitions
+from tiphys.apis.openapi_definitions import V2_PREFIX, render_v2
 from tiphys.apis.openapi_operations import Naming, Operation, Parameter, definition_name, operations
 from tiphys.apis.table import ResourceTable
 
@@ -28,9 +28,8 @@ WATCH_TYPES = (
 CODE_TEXTS = {200: "OK", 201: "Created", 202: "Accepted"}
 
 
-def document(table: ResourceTable, custom: CustomSchemas, version: str) -> Document:
+def document(table: ResourceTable, definitions: Mapping[str, Document], version: str) -> Document:
     """Return the whole document; ``version`` is the server's (``v1.36.0``)."""
-    definitions = source_definitions(table, custom)
     return {
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": version},

@@ -47,6 +47,7 @@ class ResourceTable:
         self._orders: dict[str, list[str]] = {}
         self._equivalents: dict[GVR, tuple[Resource, ...]] = {}
         self._equivalents_at = 0
+        self._hidden: frozenset[GVR] = frozenset()
         self.revision = 0
         for row in rows:
             self.add(row)
@@ -54,6 +55,17 @@ class ResourceTable:
     def by_path(self, group: str, version: str, plural: str) -> Resource | None:
         """Return the resource served at a path, None where there is none."""
         return self._paths.get((group, version, plural))
+
+    def served_at(self, group: str, version: str, plural: str) -> Resource | None:
+        """Return the resource that requests for a path reach: None where it is hidden too."""
+        row = self._paths.get((group, version, plural))
+        return None if row is not None and row.gvr in self._hidden else row
+
+    def hide(self, rows: Iterable[GVR]) -> None:
+        """Keep rows for this server's own use: nobody finds or reaches them any more."""
+        self._hidden |= frozenset(rows)
+        self._orders.clear()
+        self.revision += 1
 
     def by_kind(self, gvk: GVK) -> Resource | None:
         return self._kinds.get(gvk)
@@ -79,20 +91,23 @@ class ResourceTable:
 
     def groups(self) -> list[str]:
         """Return the groups, core first, in the order that discovery shows them."""
-        return sorted(self._versions, key=self._position)
+        if not self._hidden:
+            return sorted(self._versions, key=self._position)
+        return sorted((group for group in self._versions if self.versions(group)), key=self._position)
 
     def versions(self, group: str) -> list[str]:
         """Return a group's versions, the preferred one first; empty for an unknown group."""
         order = self._orders.get(group)
         if order is None:
-            order = sorted(self._versions.get(group, ()), key=version_rank)
+            found = self._versions.get(group, ())
+            order = sorted((one for one in found if self.resources(group, one)), key=version_rank)
             self._orders[group] = order
         return list(order)
 
     def resources(self, group: str, version: str) -> list[Resource]:
         """Return the rows of one group version by plural."""
         rows = self._versions.get(group, {}).get(version, {})
-        return [rows[plural] for plural in sorted(rows)]
+        return [rows[plural] for plural in sorted(rows) if rows[plural].gvr not in self._hidden]
 
     def group_priority(self, group: str) -> int:
         """Return what an APIService of the group says as groupPriorityMinimum."""
@@ -125,7 +140,9 @@ class ResourceTable:
 
     def copy(self) -> ResourceTable:
         """Return a table of its own with the same rows: each API server in a process takes one."""
-        return ResourceTable(self._paths.values(), self._priorities)
+        made = ResourceTable(self._paths.values(), self._priorities)
+        made.hide(self._hidden)
+        return made
 
     def __iter__(self) -> Iterator[Resource]:
         return iter(self._paths.values())

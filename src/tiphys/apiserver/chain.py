@@ -57,6 +57,7 @@ class Chain:
         self._nonresource = nonresource
         self._metrics = metrics
         self._aggregation = aggregation
+        self._compresses = backend.options.feature_gates.enabled("APIResponseCompression")
         self._compression = Compression()
         # Random once, then counted: as unique as a UUID for each request, and four times as fast.
         self._id_prefix = str(uuid.uuid4())[:24]
@@ -106,7 +107,7 @@ class Chain:
                 self._flights.end(flight)
         if self._auditor is not None:
             self._auditor.finish(request, response)
-        if "accept-encoding" in request.headers:
+        if self._compresses and "accept-encoding" in request.headers:
             await self._compression.apply(request, response)
         headers, scope = response.headers, request.scope
         headers["audit-id"] = self._audit_id(request)
@@ -164,7 +165,7 @@ class Chain:
     def _known(self, info: RequestInfo) -> bool:
         """Whether a refused request is counted: nobody shall make labels by asking for them."""
         table = self._backend.table
-        return info.is_resource and table.by_path(info.group, info.version, info.resource) is not None
+        return info.is_resource and table.served_at(info.group, info.version, info.resource) is not None
 
     def _serves(self, info: RequestInfo) -> bool:
         """Whether a path lies in a built-in group version: its unknown resources get a Status."""

@@ -17,8 +17,9 @@ from tiphys.wire.message import Request, Response
 class Discovery:
     """Answers discovery requests; documents are encoded once for each state of the resource table."""
 
-    def __init__(self, table: Any, server_address: str) -> None:
+    def __init__(self, table: Any, server_address: str, *, hashes: bool = True) -> None:
         self._table = table
+        self._hashes = hashes
         self._address = server_address
         self._revision = -1
         self._encoded: dict[tuple[str, Format], Response] = {}
@@ -56,11 +57,11 @@ class Discovery:
             case ["apis"]:
                 return discovery_docs.group_list(self._table)
             case ["api", version]:
-                return discovery_docs.resource_list(self._table, "", version)
+                return discovery_docs.resource_list(self._table, "", version, hashes=self._hashes)
             case ["apis", group]:
                 return discovery_docs.group(self._table, group)
             case ["apis", group, version]:
-                return discovery_docs.resource_list(self._table, group, version)
+                return discovery_docs.resource_list(self._table, group, version, hashes=self._hashes)
         return None
 
 

@@ -7,11 +7,11 @@ Source: "Kubernetes API health endpoints".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import orjson
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from tiphys.client.healthcounts import HealthCounts
 from tiphys.wire.message import Request, Response
 
 Check = Callable[[], str | None]
@@ -49,8 +49,7 @@ class Health:
 
     def __init__(self, checks: dict[str, Check], only_ready: dict[str, Check]) -> None:
         self._paths = {path: dict(checks) for path in LIVE} | {"readyz": {**checks, **only_ready}}
-        self._last: dict[tuple[str, str], bool] = {}
-        self._counts: dict[tuple[str, str, str], int] = {}
+        self.counts = HealthCounts()
 
     def paths(self) -> list[str]:
         """Return every path that is served."""
@@ -95,22 +94,5 @@ class Health:
 
     def _ask(self, kind: str, name: str, check: Check) -> str | None:
         fault = check()
-        key = (name, kind, "success" if fault is None else "error")
-        self._counts[key] = self._counts.get(key, 0) + 1
-        self._last[name, kind] = fault is None
+        self.counts.note(name, kind, good=fault is None)
         return fault
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield how the checks went when they were last asked, and how often so."""
-        last = GaugeMetricFamily(
-            "kubernetes_healthcheck", "Result of a health check.", labels=["name", "type"]
-        )
-        for key, good in self._last.items():
-            last.add_metric(key, float(good))
-        counts = CounterMetricFamily(
-            "kubernetes_healthchecks", "Results of health checks.", labels=["name", "type", "status"]
-        )
-        for counted, count in self._counts.items():
-            counts.add_metric(counted, count)
-        yield last
-        yield counts

@@ -21,6 +21,7 @@ from tiphys.apiserver.health import PATHS, Health
 from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.openapi_docs import OpenApiDocs
 from tiphys.apiserver.options import GIT_VERSION, ApiServerOptions
+from tiphys.client.zpages import ZPages
 from tiphys.wire.message import Request, Response
 
 
@@ -40,7 +41,9 @@ class NonResource:
         clock: Clock | None = None,
     ) -> None:
         address = f"{options.advertise_address}:{options.secure_port}"
-        self._discovery = Discovery(table, address)
+        self._discovery = Discovery(
+            table, address, hashes=options.feature_gates.enabled("StorageVersionHash")
+        )
         self._openapi = OpenApiDocs(OpenApi(table, custom, remotes=remotes), clock or RealClock())
         self._table = table
         self._keys = keys
@@ -48,6 +51,10 @@ class NonResource:
         self._health = health
         self._options = options
         self._debug = debug
+        self._clock = clock or RealClock()
+        self._pages = ZPages(
+            "kube-apiserver", self._clock.now(), options.flags, self._paths(), options.feature_gates
+        )
 
     def handle(self, request: Request) -> Response | None:
         """Answer one request; only reads are served."""
@@ -70,6 +77,10 @@ class NonResource:
                 return _json(version_info())
             case "/metrics":
                 return Response(200, {"content-type": Metrics.CONTENT_TYPE}, self._metrics.render())
+            case "/metrics/slis":
+                return Response(200, {"content-type": Metrics.CONTENT_TYPE}, self._health.counts.render())
+            case "/flagz" | "/statusz":
+                return self._pages.answer(request, self._clock.now())
             case "/.well-known/openid-configuration":
                 return _metadata(self._keys.openid_configuration(self._jwks_uri()))
             case "/openid/v1/jwks":
@@ -85,9 +96,14 @@ class NonResource:
 
     def _paths(self) -> list[str]:
         own = [
-            "/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/metrics", "/openapi/v2",
-            "/openapi/v3", "/openid/v1/jwks", "/version",
+            "/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/metrics", "/metrics/slis",
+            "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/version",
         ]  # fmt: skip
+        own += [
+            f"/{name.removeprefix('Component').lower()}"
+            for name in ("ComponentFlagz", "ComponentStatusz")
+            if self._options.feature_gates.enabled(name)
+        ]
         groups = [f"/apis/{name}" for name in self._table.groups() if name]
         versions = [f"{path}/{one}" for path in groups for one in self._table.versions(path[6:])]
         return sorted([*own, *groups, *versions, *self._health.paths()])

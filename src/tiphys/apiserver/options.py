@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tiphys.apiserver.audit.assembly import AuditOptions
 
+from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.apiserver.authn.jwt_config import JwtConfig
 from tiphys.apiserver.authn.requestheader import RequestHeader
 
@@ -96,8 +98,11 @@ class ApiServerOptions:
     encryption_provider_config: Path | None = None
     """An EncryptionConfiguration: which resources are sealed at rest, and with which keys."""
     encryption_provider_config_automatic_reload: bool = False
-    extra: dict[str, str] = field(default_factory=dict)
-    """Command-line settings without a field of their own, kept for /flagz-like display."""
+    feature_gates: FeatureGates = DEFAULTS
+    runtime_config: Mapping[str, str] = field(default_factory=dict)
+    """Which versions and resources are not served; see ``apis.runtime_config``."""
+    flags: Mapping[str, str] = field(default_factory=dict)
+    """What ``/flagz`` shows."""
 
 
 @dataclass(frozen=True, slots=True)

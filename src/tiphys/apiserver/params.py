@@ -203,10 +203,18 @@ def list_options(call: Call) -> ListOptions:
         bookmarks=parse_bool(call, "allowWatchBookmarks") or False,
         send_initial_events=parse_bool(call, "sendInitialEvents"),
     )
-    faults = _list_faults(options, watching=call.info.verb == "watch")
+    watching = call.info.verb == "watch"
+    faults = _list_faults(options, watching=watching)
+    if watching and options.send_initial_events is not None and not _may_begin_with_what_exists(call):
+        text = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
+        faults = [field_errors.forbidden("sendInitialEvents", text)]
     if faults:
         raise Invalid.of(_META, "ListOptions", "", faults)
     return options
+
+
+def _may_begin_with_what_exists(call: Call) -> bool:
+    return bool(call.backend.options.feature_gates.enabled("WatchList"))
 
 
 def _list_faults(options: ListOptions, *, watching: bool) -> list[FieldError]:

@@ -148,7 +148,7 @@ class QuickReads:
 
     def _plan(self, user: User, info: RequestInfo) -> Plan | None:
         backend, changes = self._backend, self._changes
-        resource: Resource | None = backend.table.by_path(info.group, info.version, info.resource)
+        resource: Resource | None = backend.table.served_at(info.group, info.version, info.resource)
         if resource is None or resource.custom or resource.storage != resource.gvk or info.subresource:
             return None
         if resource.deprecation:

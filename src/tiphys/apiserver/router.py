@@ -83,7 +83,7 @@ def _find_subresource(resource: Resource, info: RequestInfo) -> CallHandler:
 
 async def route(backend: Backend, request: Request, info: RequestInfo, user: User) -> Response:
     """Serve one request for a resource."""
-    resource = backend.table.by_path(info.group, info.version, info.resource)
+    resource = backend.table.served_at(info.group, info.version, info.resource)
     if resource is None:
         raise NotFound.path()
     if not resource.namespaced and info.namespace and info.resource != "namespaces":

@@ -10,10 +10,13 @@ import asyncio
 import logging
 from typing import Any
 
+from prometheus_client.core import Metric
+
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import Conflict, NotFound
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
+from tiphys.apis.runtime_config import hidden
 from tiphys.apis.table import TABLE
 from tiphys.apiserver.admission import configuration
 from tiphys.apiserver.admission.chain import AdmissionChain
@@ -53,6 +56,7 @@ from tiphys.apiserver.stored_objects import stored_objects
 from tiphys.apiserver.traffic import TrafficControl
 from tiphys.apiserver.usage.api import UsageApi
 from tiphys.apiserver.usage.scraper import Scraper, Source
+from tiphys.client.metrics import feature_family
 from tiphys.storage.base import Store
 from tiphys.wire.message import Handler, Request, Response
 from tiphys.wire.pki import make_signing_key
@@ -82,6 +86,11 @@ _STEPS = (
     *_AGGREGATING, "start-service-ip-repair-controllers",
 )  # fmt: skip
 """What start-up does, by the names of upstream's hooks that do the same."""
+_GATED_PLUGINS = {
+    "MutatingAdmissionPolicy": "MutatingAdmissionPolicy",
+    "PodTopologyLabelsAdmission": "PodTopologyLabels",
+}
+"""Feature gate to the admission plugin that is its feature."""
 
 
 class ApiServer:
@@ -100,6 +109,7 @@ class ApiServer:
         self._clock = clock or RealClock()
         self._store = _sealed(store, self.options)
         self.table = TABLE.copy()
+        self.table.hide(hidden(self.table, self.options.runtime_config))
         self.objects: Any = objects if objects is not None else _cached_store(self._store, self._clock)
         self.keys = TokenKeys(
             (self.options.service_account_issuer, *self.options.further_service_account_issuers),
@@ -133,7 +143,7 @@ class ApiServer:
         metrics.sources += self._sources()
         self.steps = Steps(_STEPS)
         health = self._health()
-        metrics.sources += [health.collect, build_info]
+        metrics.sources += [health.counts.collect, build_info, self._features]
         self.scraper = Scraper(self.backend, usage)
         self.aggregation = Aggregation(self.backend, [UsageApi(self.backend, self.scraper)])
         nonresource = NonResource(
@@ -163,6 +173,9 @@ class ApiServer:
         """Return the parts that count for themselves what they do."""
         times, stored = self.backend.admission.times, stored_objects(self.objects, self.table)
         return [self.traffic.collect, times.collect, self.attempts.collect, stored]
+
+    def _features(self) -> list[Metric]:
+        return [feature_family(self.options.feature_gates)]
 
     def _allocator(self) -> ServiceAllocator:
         ranges = ServiceRanges(self.options.service_cluster_ip_ranges, self.options.service_node_port_range)
@@ -302,7 +315,7 @@ def _admission(options: ApiServerOptions) -> AdmissionChain:
     """Return the plugins that are on. Raises BadConfiguration."""
     said = configuration.read(options.admission_config)
     return AdmissionChain(
-        enabled=options.enabled_admission, disabled=options.disabled_admission, configuration=said
+        enabled=options.enabled_admission, disabled=_switched_off(options), configuration=said
     )
 
 
@@ -312,6 +325,12 @@ def _sealed(store: Store, options: ApiServerOptions) -> Store:
     if path is None:
         return store
     return EncryptedStore(store, config.parse(path.read_text()), path)
+
+
+def _switched_off(options: ApiServerOptions) -> tuple[str, ...]:
+    """Return the admission plugins that a flag or a feature gate turns off."""
+    gated = [plugin for gate, plugin in _GATED_PLUGINS.items() if not options.feature_gates.enabled(gate)]
+    return (*options.disabled_admission, *gated)
 
 
 def _log_fault() -> str | None:

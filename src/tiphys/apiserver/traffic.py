@@ -44,7 +44,7 @@ class TrafficControl:
         self.traffic = Traffic(flow, flights)
 
     def _count(self, info: RequestInfo) -> int:
-        row = self._backend.table.by_path(info.group, info.version, info.resource)
+        row = self._backend.table.served_at(info.group, info.version, info.resource)
         return self._backend.store.count(row, info.namespace) if row is not None else 0
 
     def _estimate(self, info: RequestInfo, raw_query: str) -> int:

@@ -1,8 +1,9 @@
 """The HTTPS endpoint of a component: health, metrics, and what it was started with.
 
-``/healthz``, ``/livez``, ``/readyz`` are open to everybody; ``/metrics``, ``/configz``, ``/flagz`` and
-``/statusz`` are for whom the API server allows (``delegated``). Certificates are self-made unless given.
-Certificates of clients are believed when the cluster's authority signed them, looked up there unless given.
+``/healthz``, ``/livez``, ``/readyz`` are open to everybody; ``/metrics``, ``/metrics/slis``, ``/configz``,
+``/flagz`` and ``/statusz`` are for whom the API server allows (``delegated``). Certificates are self-made
+unless given. Certificates of clients are believed when the cluster's authority signed them, looked up there
+unless given.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import ssl
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,25 +22,24 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import NotFound, StatusError
+from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.client import metrics
 from tiphys.client.delegated import DelegatedAccess, DelegatedOptions
+from tiphys.client.healthcounts import HealthCounts
 from tiphys.client.kinds import CONFIG_MAPS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
+from tiphys.client.zpages import ZPages
 from tiphys.wire import pki
 from tiphys.wire.message import Request, Response
 from tiphys.wire.server import serve
+from tiphys.wire.tls_options import TlsOptions
 
 log = logging.getLogger(__name__)
-_VERSION: Final = "1.36.0"
 _HEALTH: Final = ("/healthz", "/livez", "/readyz")
 _CHECKS: Final = ("ping",)
-_GUARDED: Final = ("/configz", "/flagz", "/metrics", "/statusz")
+_GUARDED: Final = ("/configz", "/flagz", "/metrics", "/metrics/slis", "/statusz")
 _LOOKUP_RETRY_S: Final = 10.0
-_WARNING: Final = (
-    "Warning: This endpoint is not meant to be machine parseable, has no formatting compatibility guarantees "
-    "and is for debugging purposes only."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +50,14 @@ class EndpointOptions:
     port: int = 0
     certificate: Path | None = None
     key: Path | None = None
-    minimum_tls: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
+    tls: TlsOptions = field(default_factory=TlsOptions)
     client_ca: bytes = b""
     """PEM of who signs client certificates; empty: the cluster's own, out of its ConfigMap."""
     look_up_client_ca: bool = True
     access: DelegatedOptions = field(default_factory=DelegatedOptions)
     flags: Mapping[str, str] = field(default_factory=dict)
     """What ``/flagz`` shows."""
+    gates: FeatureGates = DEFAULTS
     configuration: Mapping[str, Any] = field(default_factory=dict)
     """What ``/configz`` shows: the document by its API group."""
 
@@ -79,7 +79,11 @@ class ComponentEndpoint:
         self._options = options or EndpointOptions()
         self._access = DelegatedAccess(client, self._clock, self._options.access)
         self._checks = checks
-        self._started = self._clock.now()
+        self._pages = ZPages(
+            name, self._clock.now(), self._options.flags, (*_HEALTH, *_GUARDED), self._options.gates
+        )
+        self._asked = HealthCounts()
+        metrics.show_features(self._options.gates)
 
     async def run(self) -> None:
         """Listen. Raises OSError when the address is taken or a certificate cannot be read."""
@@ -87,7 +91,7 @@ class ComponentEndpoint:
         if not options.port:
             return
         context = pki.server_context(self._pair(), options.client_ca or None)
-        context.minimum_version = options.minimum_tls
+        options.tls.apply(context)
         async with (
             serve(self.handle, host=options.address, port=options.port, ssl_context=context),
             asyncio.TaskGroup() as tasks,
@@ -136,7 +140,12 @@ class ComponentEndpoint:
             if path == "/configz":
                 body = orjson.dumps(dict(self._options.configuration))
                 return Response(200, {"content-type": "application/json"}, body)
-            return _text(self._flags() if path == "/flagz" else self._status())
+            if path == "/metrics/slis":
+                return Response(200, {"content-type": CONTENT_TYPE_LATEST}, self._asked.render())
+            page = self._pages.answer(request, self._clock.now())
+            if page is None:
+                raise NotFound("404 page not found")
+            return page
         except NotFound as error:
             return _text(f"{error.message}\n", 404)
         except StatusError as error:
@@ -148,31 +157,12 @@ class ComponentEndpoint:
         kind, _, name = request.path.lstrip("/").partition("/")
         if name and name not in self._checks:
             raise NotFound("404 page not found")
+        for check in (name,) if name else self._checks:
+            self._asked.note(check, kind, good=True)
         if name or "verbose" not in request.query:
             return _text("ok")
         lines = [f"[+]{check} ok" for check in self._checks]
         return _text("\n".join([*lines, f"{kind} check passed", ""]))
-
-    def _flags(self) -> str:
-        rows = [f"{name}={value}" for name, value in sorted(self._options.flags.items())]
-        return "\n".join(["", f"{self._name} flags", _WARNING, "", *rows, ""])
-
-    def _status(self) -> str:
-        paths = " ".join(sorted((*_HEALTH, *_GUARDED)))
-        now, major_minor = self._clock.now(), _VERSION.rpartition(".")[0]
-        rows = (
-            f"Started: {self._started:%a %b %d %H:%M:%S UTC %Y}",
-            f"Up: {_up(self._started, now)}",
-            f"Binary version: {_VERSION}",
-            f"Emulation version: {major_minor}",
-            f"Paths: {paths}",
-        )
-        return "\n".join(["", f"{self._name} statusz", _WARNING, "", *rows, ""])
-
-
-def _up(started: datetime, now: datetime) -> str:
-    seconds = int(max(now - started, timedelta()).total_seconds())
-    return f"{seconds // 3600} hr {seconds // 60 % 60:02} min {seconds % 60:02} sec"
 
 
 async def with_endpoint(endpoint: ComponentEndpoint, work: Coroutine[Any, Any, None]) -> None:

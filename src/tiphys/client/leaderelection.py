@@ -17,6 +17,7 @@ from tiphys.apimachinery.clock import Clock, RealClock, rfc3339_micro
 from tiphys.apimachinery.errors import NotFound, StatusError, TiphysError
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.client.kinds import LEASES
+from tiphys.client.metrics import LEADING
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
 
@@ -71,6 +72,8 @@ class LeaderElector:
         self._seen: Object | None = None
         self._seen_at = 0.0
         self._leading = False
+        self._status = LEADING.labels(name)
+        self._status.set(0)
 
     @classmethod
     def of(cls, client: Client, election: Election, identity: str, *, clock: Clock | None = None) -> Self:
@@ -129,12 +132,14 @@ class LeaderElector:
                 held_at = began
             elif self._clock.monotonic() - held_at >= self._timings.renew_deadline_s:
                 self._leading = False
+                self._status.set(0)
                 raise LeadershipLost(f"lease {self._namespace}/{self._name}")
 
     async def _release(self) -> None:
         if not self._leading:
             return
         self._leading = False
+        self._status.set(0)
         try:
             lease = await self._client.get(LEASES, self._name, self._namespace)
             if lease["spec"].get("holderIdentity") == self._identity:
@@ -147,6 +152,7 @@ class LeaderElector:
         """Take or renew the lease once; True when it is ours now."""
         try:
             self._leading = await self._try()
+            self._status.set(int(self._leading))
         except (StatusError, TransportError) as error:
             log.debug("lease not held lease=%s/%s error=%s", self._namespace, self._name, error)
             return False

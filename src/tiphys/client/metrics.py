@@ -6,7 +6,8 @@ Owns: the process' registry. Queues and transports count here; ``client.endpoint
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 from weakref import WeakSet
 
 from prometheus_client import (
@@ -15,13 +16,17 @@ from prometheus_client import (
     GCCollector,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tiphys.apimachinery.featuregates import DEFAULTS, KNOWN, FeatureGates
 from tiphys.client.counting import Counts, Spreads
 
+disable_created_metrics()  # type: ignore[no-untyped-call]  # upstream's families have no such members
+_SIZES = (64, 256, 512, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216)
 _BUCKETS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 _CALL_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
@@ -31,22 +36,32 @@ for _collector in (ProcessCollector, PlatformCollector, GCCollector):
     _collector(registry=REGISTRY)
 
 BUILD = Gauge(
-    "kubernetes_build_info", "What this is.",
+    "kubernetes_build_info", "[ALPHA] What this is.",
     ["major", "minor", "git_version", "git_commit", "git_tree_state", "build_date", "go_version", "compiler",
      "platform"], registry=REGISTRY,
 )  # fmt: skip
 BUILD.labels("1", "36", "v1.36.0", "", "clean", "", "", platform.python_implementation(), "linux").set(1)
 
-REQUESTS = Counts("rest_client_requests", "API calls made.", ["code", "method", "host"], REGISTRY)
+REQUESTS = Counts("rest_client_requests", "[ALPHA] API calls made.", ["code", "method", "host"], REGISTRY)
 REQUEST_SECONDS = Spreads(
-    "rest_client_request_duration_seconds", "Time that API calls took.", ["verb", "host"], _CALL_BUCKETS,
+    "rest_client_request_duration_seconds", "[ALPHA] Time that API calls took.", ["verb", "host"],
+    _CALL_BUCKETS, REGISTRY,
+)  # fmt: skip
+REQUEST_BYTES = Spreads(
+    "rest_client_request_size_bytes", "[ALPHA] Bytes of what was sent.", ["verb", "host"], _SIZES, REGISTRY
+)
+RESPONSE_BYTES = Spreads(
+    "rest_client_response_size_bytes", "[ALPHA] Bytes of what was answered.", ["verb", "host"], _SIZES,
     REGISTRY,
 )  # fmt: skip
+LEADING = Gauge(
+    "leader_election_master_status", "[ALPHA] 1 while this process leads.", ["name"], registry=REGISTRY
+)
 QUEUE_SECONDS = Spreads(
-    "workqueue_queue_duration_seconds", "Time that a key waited.", ["name"], _BUCKETS, REGISTRY
+    "workqueue_queue_duration_seconds", "[ALPHA] Time that a key waited.", ["name"], _BUCKETS, REGISTRY
 )
 WORK_SECONDS = Spreads(
-    "workqueue_work_duration_seconds", "Time that work on a key took.", ["name"], _BUCKETS, REGISTRY
+    "workqueue_work_duration_seconds", "[ALPHA] Time that work on a key took.", ["name"], _BUCKETS, REGISTRY
 )
 
 
@@ -58,6 +73,8 @@ class QueueCounts:
         self.adds = 0
         self.retries = 0
         self.depth = 0
+        self.running: Callable[[], Iterable[float]] = tuple
+        """Gives for how many seconds each key has been worked on."""
         self.waited = QUEUE_SECONDS.labels(name)
         self.worked = WORK_SECONDS.labels(name)
         QUEUES.add(self)
@@ -65,23 +82,60 @@ class QueueCounts:
 
 class _Queues(Collector):
     def collect(self) -> Iterator[Metric]:
-        depth = GaugeMetricFamily("workqueue_depth", "Keys that wait.", labels=["name"])
-        adds = CounterMetricFamily("workqueue_adds", "Keys added.", labels=["name"])
-        retries = CounterMetricFamily("workqueue_retries", "Keys added again.", labels=["name"])
-        totals: dict[str, list[int]] = {}
+        depth = GaugeMetricFamily("workqueue_depth", "[ALPHA] Keys that wait.", labels=["name"])
+        adds = CounterMetricFamily("workqueue_adds", "[ALPHA] Keys added.", labels=["name"])
+        retries = CounterMetricFamily("workqueue_retries", "[ALPHA] Keys added again.", labels=["name"])
+        unfinished = GaugeMetricFamily(
+            "workqueue_unfinished_work_seconds",
+            "[ALPHA] Seconds of work that has not ended.",
+            labels=["name"],
+        )
+        longest = GaugeMetricFamily(
+            "workqueue_longest_running_processor_seconds", "[ALPHA] Seconds of the oldest such work.",
+            labels=["name"],
+        )  # fmt: skip
+        totals: dict[str, list[float]] = {}
         for queue in QUEUES:
-            total = totals.setdefault(queue.name, [0, 0, 0])
-            for at, value in enumerate((queue.depth, queue.adds, queue.retries)):
+            running = list(queue.running())
+            total = totals.setdefault(queue.name, [0, 0, 0, 0.0, 0.0])
+            for at, value in enumerate((queue.depth, queue.adds, queue.retries, sum(running))):
                 total[at] += value
+            total[4] = max(total[4], *running, 0.0)
+        families: tuple[Any, ...] = (depth, adds, retries, unfinished, longest)
         for name, values in totals.items():
-            depth.add_metric([name], values[0])
-            adds.add_metric([name], values[1])
-            retries.add_metric([name], values[2])
-        yield from (depth, adds, retries)
+            for family, value in zip(families, values, strict=True):
+                family.add_metric([name], value)
+        yield from families
+
+
+class _Features(Collector):
+    """The feature gates of this process."""
+
+    gates: FeatureGates = DEFAULTS
+
+    def collect(self) -> Iterator[Metric]:
+        yield feature_family(self.gates)
+
+
+def feature_family(gates: FeatureGates) -> GaugeMetricFamily:
+    """Return ``kubernetes_feature_enabled``: each feature with its stage."""
+    family = GaugeMetricFamily(
+        "kubernetes_feature_enabled", "[BETA] Whether a feature is enabled.", labels=["name", "stage"]
+    )
+    for gate in KNOWN.values():
+        family.add_metric([gate.name, gate.stage], float(gates.enabled(gate.name)))
+    return family
+
+
+def show_features(gates: FeatureGates) -> None:
+    """Tell which feature gates this process was started with."""
+    _FEATURES.gates = gates
 
 
 QUEUES: WeakSet[QueueCounts] = WeakSet()
 REGISTRY.register(_Queues())
+_FEATURES = _Features()
+REGISTRY.register(_FEATURES)
 
 
 def render() -> bytes:

@@ -20,7 +20,7 @@ from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.client.connection import Address, Connection, Pool, Unanswered
 from tiphys.client.counting import Count, Spread
-from tiphys.client.metrics import REQUEST_SECONDS, REQUESTS
+from tiphys.client.metrics import REQUEST_BYTES, REQUEST_SECONDS, REQUESTS, RESPONSE_BYTES
 
 REQUEST_TIMEOUT_S = 60.0
 _TOKEN_REFRESH_S = 60.0
@@ -124,7 +124,7 @@ class HttpTransport:
         context = (ssl_context or ssl.create_default_context()) if secure else None
         address = Address(parts.hostname or "", parts.port or (443 if secure else 80), context, server_name)
         self._pool = Pool(address, _CONNECT_TIMEOUT_S)
-        self._counters: dict[tuple[str, str], tuple[Count, Spread]] = {}
+        self._counters: dict[tuple[str, str], tuple[Count, tuple[Spread, ...]]] = {}
         self._token = self._credentials.token
         self._token_read_at: float | None = None
 
@@ -137,9 +137,9 @@ class HttpTransport:
         try:
             answer = await self._exchange(call)
         except (TimeoutError, OSError) as error:
-            self._count(call, "<error>", self._clock.monotonic() - began)
+            self._count(call, "<error>", self._clock.monotonic() - began, 0)
             raise TransportError(f"{self._where(call)}: {_text(error)}") from error
-        self._count(call, str(answer.status), self._clock.monotonic() - began)
+        self._count(call, str(answer.status), self._clock.monotonic() - began, len(answer.body))
         return answer
 
     async def _exchange(self, call: Call) -> Answer:
@@ -211,14 +211,20 @@ class HttpTransport:
             raise TransportError(f"{self._where(call)!r}: line break in a request's head")
         return b"%b\r\n\r\n%b" % (head.encode("latin-1"), call.body)
 
-    def _count(self, call: Call, code: str, seconds: float) -> None:
+    def _count(self, call: Call, code: str, seconds: float, answered: int) -> None:
         counters = self._counters.get((code, call.method))
         if counters is None:
             host = self._server.partition("://")[2]
-            counters = REQUESTS.labels(code, call.method, host), REQUEST_SECONDS.labels(call.method, host)
+            spread = (REQUEST_SECONDS, REQUEST_BYTES, RESPONSE_BYTES)
+            counters = (
+                REQUESTS.labels(code, call.method, host),
+                tuple(family.labels(call.method, host) for family in spread),
+            )
             self._counters[code, call.method] = counters
-        counters[0].inc()
-        counters[1].observe(seconds)
+        requests, histograms = counters
+        requests.inc()
+        for histogram, value in zip(histograms, (seconds, len(call.body), answered), strict=True):
+            histogram.observe(value)
 
     def renew(self, certificate: bytes, key: bytes) -> None:
         """Show another client certificate (PEM) from now on; connections that showed the old one end."""

@@ -87,8 +87,14 @@ class WorkQueue:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._counts = QueueCounts(name)
+        self._counts.running = self._running
         self._since: dict[str, float] = {}
         """When keys became ready, or (of those being worked on) when work began."""
+
+    def _running(self) -> list[float]:
+        """Return for how long each key has been worked on."""
+        now = self._clock.monotonic()
+        return [max(now - self._since.get(key, now), 0.0) for key in self._processing]
 
     def __len__(self) -> int:
         """Keys ready to be worked on."""

@@ -17,6 +17,7 @@ import click
 from prometheus_client.core import CounterMetricFamily, Metric
 
 from tiphys.apimachinery.clock import RealClock
+from tiphys.apis.runtime_config import RuntimeConfigError, parse
 from tiphys.apiserver import config_files
 from tiphys.apiserver.audit.assembly import AuditOptions
 from tiphys.apiserver.audit.sinks import BatchOptions, LogOptions
@@ -27,8 +28,9 @@ from tiphys.client.kubeconfig import ConfigError
 from tiphys.cmd.admission_flags import switched
 from tiphys.cmd.auth_flags import auth_flags, auth_options
 from tiphys.cmd.collector import collect_seldom
-from tiphys.cmd.component import Component
+from tiphys.cmd.component import Component, FlagError, shown_flags
 from tiphys.cmd.duration import DURATION
+from tiphys.cmd.gate_flags import gate_flags, read_gates, read_tls, tls_flags
 from tiphys.cmd.loop import run as run_loop
 from tiphys.cmd.malloc import return_large_blocks
 from tiphys.storage.base import Store
@@ -133,6 +135,9 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
         shutdown_delay_s=flags["shutdown_delay_duration"],
         audit=audit_from(flags),
         component_ports=_component_ports(flags["component_ports"]),
+        feature_gates=read_gates(flags),
+        runtime_config=parse(flags["runtime_config"]),
+        flags=shown_flags(),
         kubelet_client_certificate=flags["kubelet_client_certificate"],
         kubelet_client_key=flags["kubelet_client_key"],
         kubelet_certificate_authority=flags["kubelet_certificate_authority"],
@@ -222,10 +227,12 @@ _FILES = {
 
 async def run(flags: dict[str, Any]) -> None:
     """Serve until SIGTERM or SIGINT."""
-    options = options_from(flags)
+    tls, options = read_tls(flags), options_from(flags)
     store = open_store(flags["store"], flags)
     try:
         server = ApiServer(store, options)
+    except RuntimeConfigError as error:
+        raise FlagError(str(error)) from error
     except BadConfiguration as error:
         raise click.BadParameter(str(error), param_hint="--encryption-provider-config") from error
     except config_files.BadConfiguration as error:
@@ -233,6 +240,7 @@ async def run(flags: dict[str, Any]) -> None:
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
     context = pki.server_context(serving_pair(flags, options), client_authorities(options))
+    tls.apply(context)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -301,6 +309,9 @@ async def run(flags: dict[str, Any]) -> None:
 @click.option("--advertise-address", default="")
 @click.option("--tls-cert-file", type=_FILE)
 @click.option("--tls-private-key-file", type=_FILE)
+@tls_flags
+@gate_flags
+@click.option("--runtime-config", default="", help="api/beta=false, group/version[/resource]=false, ...")
 @click.option("--cert-dir", type=click.Path(file_okay=False, path_type=Path))
 @auth_flags
 @click.option("--service-cluster-ip-range", default="10.96.0.0/12", show_default=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from tiphys.apimachinery.duration import go_duration
 from tiphys.cmd import duration
 from tiphys.cmd.upstream_flags import flags_of
 
@@ -24,6 +25,9 @@ _BOOLS = {
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), "false"),
 }
 _META = "tiphys.cmd.component"
+
+
+_SECRET = ("token", "password")
 
 
 class FlagError(click.UsageError):
@@ -179,6 +183,26 @@ class _Line:
 
     def _refused(self, message: str) -> FlagError:
         return FlagError(message, self._ctx)
+
+
+def shown_flags() -> dict[str, str]:
+    """Return the running command's flags as ``/flagz`` shows them: by name, secrets left out."""
+    ctx = click.get_current_context(silent=True)
+    if ctx is None:
+        return {}
+    times = {param.name for param in ctx.command.params if isinstance(param.type, duration.Duration)}
+    return {
+        name.replace("_", "-"): go_duration(value)
+        if name in times and value is not None
+        else _shown(name, value)
+        for name, value in ctx.params.items()
+    }
+
+
+def _shown(name: str, value: Any) -> str:
+    if any(word in name for word in _SECRET) and isinstance(value, str):
+        return "<redacted>"
+    return str(value).lower() if isinstance(value, bool) else str("" if value is None else value)
 
 
 def _number(name: str, read: Callable[[str], Any]) -> Callable[[str], str]:

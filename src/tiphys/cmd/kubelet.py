@@ -16,9 +16,10 @@ import click
 from tiphys.apimachinery.quantity import QuantityError, parse
 from tiphys.client.rest import Client
 from tiphys.cmd import kubelet_config
-from tiphys.cmd.component import Component
+from tiphys.cmd.component import Component, shown_flags
 from tiphys.cmd.duration import DURATION
 from tiphys.cmd.election_flags import go_bool
+from tiphys.cmd.gate_flags import gate_flags, read_gates, read_tls, tls_flags
 from tiphys.kubelet.credentials import Credentials, Rotation
 from tiphys.kubelet.eviction import DEFAULT_HARD, Threshold, parse_thresholds
 from tiphys.kubelet.options import AccessOptions, KubeletOptions, ServerOptions
@@ -99,6 +100,8 @@ from tiphys.kubelet.shutdown import ShutdownPeriod, period_faults, periods_of
 @click.option("--tls-cert-file", default="", help="Certificate of the endpoint; self-signed otherwise.")
 @click.option("--tls-private-key-file", default="", help="Its key.")
 @click.option("--client-ca-file", default="", help="Signs the clients of the endpoint.")
+@tls_flags
+@gate_flags
 @go_bool("--anonymous-auth", default=False, help="Let anybody ask.")
 @go_bool("--authentication-token-webhook", default=True, help="Ask whose.")
 @click.option(
@@ -136,8 +139,8 @@ def kubelet(kubeconfig: str, bootstrap_kubeconfig: str, cert_dir: str, **flags: 
     asyncio.run(_run(rotation, make_options({**flags, "cert_dir": cert_dir})))
 
 
-def make_options(flags: Mapping[str, Any]) -> KubeletOptions:
-    """Return the options that flags (by parameter name) mean. Raises click.BadParameter."""
+def make_options(flags: dict[str, Any]) -> KubeletOptions:
+    """Return the options that flags (by parameter name) mean. Raises click.BadParameter, FlagError."""
     name = flags["hostname_override"] or socket.gethostname().lower()
     root = Path(flags["root_dir"])
     # Nodes that share a machine must not take each other's cgroups for leftovers.
@@ -193,6 +196,9 @@ def make_options(flags: Mapping[str, Any]) -> KubeletOptions:
             system_logs_dir=Path(flags["system_logs_dir"]),
             healthz_address=flags["healthz_bind_address"],
             healthz_port=flags["healthz_port"],
+            tls=read_tls(flags),
+            flags=shown_flags(),
+            gates=read_gates(flags),
         ),
     )
 

@@ -32,6 +32,9 @@ KIND: Final = Kind(
         "healthzBindAddress": "healthz_bind_address",
         "tlsCertFile": "tls_cert_file",
         "tlsPrivateKeyFile": "tls_private_key_file",
+        "tlsMinVersion": "tls_min_version",
+        "tlsCipherSuites": ("tls_cipher_suites", comma_list),
+        "featureGates": ("feature_gates", pairs()),
         "rotateCertificates": "rotate_certificates",
         "serverTLSBootstrap": "rotate_server_certificates",
         "readOnlyPort": "read_only_port",
@@ -73,8 +76,8 @@ KIND: Final = Kind(
     },
     frozenset(
         {"authentication", "authorization", "enableServer", "syncFrequency", "fileCheckFrequency"}
-        | {"httpCheckFrequency", "staticPodURL", "staticPodURLHeader", "tlsCipherSuites"}
-        | {"tlsMinVersion", "tlsCurvePreferences", "registryPullQPS", "registryBurst"}
+        | {"httpCheckFrequency", "staticPodURL", "staticPodURLHeader"}
+        | {"tlsCurvePreferences", "registryPullQPS", "registryBurst"}
         | {"imagePullCredentialsVerificationPolicy", "preloadedImagesVerificationAllowlist"}
         | {"eventRecordQPS", "eventBurst", "enableDebuggingHandlers", "enableContentionProfiling"}
         | {"oomScoreAdj", "streamingConnectionIdleTimeout", "imageMinimumGCAge", "imageMaximumGCAge"}
@@ -86,7 +89,7 @@ KIND: Final = Kind(
         | {"maxOpenFiles", "contentType", "kubeAPIQPS", "kubeAPIBurst", "serializeImagePulls"}
         | {"maxParallelImagePulls", "evictionMinimumReclaim", "mergeDefaultEvictionSettings", "podsPerCore"}
         | {"enableControllerAttachDetach", "protectKernelDefaults", "makeIPTablesUtilChains"}
-        | {"iptablesMasqueradeBit", "iptablesDropBit", "featureGates", "failSwapOn", "memorySwap"}
+        | {"iptablesMasqueradeBit", "iptablesDropBit", "failSwapOn", "memorySwap"}
         | {
             "containerLogMaxWorkers",
             "containerLogMonitorInterval",

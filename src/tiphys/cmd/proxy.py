@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from tiphys.cmd import proxy_config
-from tiphys.cmd.component import Component
+from tiphys.cmd.component import Component, shown_flags
 from tiphys.cmd.election_flags import go_bool
+from tiphys.cmd.gate_flags import gate_flags, read_gates
 from tiphys.cmd.reach import Reach
 from tiphys.proxy.enforcer import PolicyEnforcer
 from tiphys.proxy.nft import remove
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 @click.option("--healthz-bind-address", default="0.0.0.0:10256", show_default=True, help="Empty for none.")
 @click.option("--metrics-bind-address", default="127.0.0.1:10249", show_default=True, help="Empty for none.")
 @go_bool("--network-policies", default=False, help="Enforce NetworkPolicies for the node's pods too.")
+@gate_flags
 @go_bool("--cleanup", default=False, help="Remove the rules and end.")
 def proxy(kubeconfig: str, master: str, cluster_cidr: str, proxy_mode: str, **flags: Any) -> None:
     if proxy_mode not in ("nftables", ""):
@@ -55,6 +57,8 @@ def proxy(kubeconfig: str, master: str, cluster_cidr: str, proxy_mode: str, **fl
         nodeport_addresses=_parts(flags["nodeport_addresses"]),
         healthz_address=_bound(flags["healthz_bind_address"], 10256),
         metrics_address=_bound(flags["metrics_bind_address"], 10249),
+        flags=shown_flags(),
+        gates=read_gates(flags),
     )
     if flags["cleanup"]:
         asyncio.run(remove())

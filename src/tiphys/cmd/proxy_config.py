@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tiphys.cmd.config_document import Kind, comma_list, load, parameters
+from tiphys.cmd.config_document import Kind, comma_list, load, pairs, parameters
 
 KIND: Final = Kind(
     "kubeproxy.config.k8s.io/v1alpha1",
@@ -21,9 +21,10 @@ KIND: Final = Kind(
         "clusterCIDR": "cluster_cidr",
         "nodePortAddresses": ("nodeport_addresses", comma_list),
         "mode": "proxy_mode",
+        "featureGates": ("feature_gates", pairs()),
     },
     frozenset(
-        {"featureGates", "clientConnection", "logging", "bindAddress", "bindAddressHardFail"}
+        {"clientConnection", "logging", "bindAddress", "bindAddressHardFail"}
         | {"enableProfiling", "showHiddenMetricsForVersion", "iptables", "ipvs", "nftables", "winkernel"}
         | {"detectLocalMode", "detectLocal", "oomScoreAdj", "conntrack", "configSyncPeriod", "portRange"}
         | {"windowsRunAsService"}

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from tiphys.client.delegated import OPEN_PATHS, DelegatedOptions
 from tiphys.client.endpoint import EndpointOptions
+from tiphys.cmd.component import shown_flags
 from tiphys.cmd.duration import DURATION
 from tiphys.cmd.election_flags import Decorator, go_bool
-
-TLS_VERSIONS: Final = {"VersionTLS12": ssl.TLSVersion.TLSv1_2, "VersionTLS13": ssl.TLSVersion.TLSv1_3}
-_SECRET: Final = ("token", "password")
+from tiphys.cmd.gate_flags import gate_flags, read_gates, read_tls, tls_flags
 
 
 def serving_flags(port: int) -> Decorator:
@@ -27,9 +25,8 @@ def serving_flags(port: int) -> Decorator:
         ),
         click.option("--tls-cert-file", default="", help="Certificate of the endpoint; self-made otherwise."),
         click.option("--tls-private-key-file", default="", help="Its key."),
-        click.option(
-            "--tls-min-version", type=click.Choice(["VersionTLS12", "VersionTLS13"]), default="VersionTLS12"
-        ),
+        tls_flags,
+        gate_flags,
         click.option(
             "--client-ca-file", default="", help="Signs client certificates; the cluster's otherwise."
         ),
@@ -51,11 +48,7 @@ def serving_flags(port: int) -> Decorator:
 
 
 def read_serving(flags: dict[str, Any], configuration: Mapping[str, Any] | None = None) -> EndpointOptions:
-    """Return what the flags mean, and take them away. Raises click.FileError for an unreadable authority."""
-    ctx = click.get_current_context(silent=True)
-    shown = {
-        name.replace("_", "-"): _shown(name, value) for name, value in (ctx.params if ctx else {}).items()
-    }
+    """Return what the flags mean, and take them away. Raises click.FileError, FlagError."""
     authority = flags.pop("client_ca_file")
     certificate, key = flags.pop("tls_cert_file"), flags.pop("tls_private_key_file")
     paths = flags.pop("authorization_always_allow_paths")
@@ -65,7 +58,8 @@ def read_serving(flags: dict[str, Any], configuration: Mapping[str, Any] | None 
         port=flags.pop("secure_port"),
         certificate=Path(certificate) if certificate else None,
         key=Path(key) if key else None,
-        minimum_tls=TLS_VERSIONS[flags.pop("tls_min_version")],
+        tls=read_tls(flags),
+        gates=read_gates(flags),
         client_ca=_bytes(authority) if authority else b"",
         look_up_client_ca=not flags.pop("authentication_skip_lookup"),
         access=DelegatedOptions(
@@ -74,15 +68,9 @@ def read_serving(flags: dict[str, Any], configuration: Mapping[str, Any] | None 
             authorized_ttl_s=flags.pop("authorization_webhook_cache_authorized_ttl"),
             unauthorized_ttl_s=flags.pop("authorization_webhook_cache_unauthorized_ttl"),
         ),
-        flags=shown,
+        flags=shown_flags(),
         configuration=configuration or {},
     )
-
-
-def _shown(name: str, value: Any) -> str:
-    if any(word in name for word in _SECRET) and isinstance(value, str):
-        return "<redacted>"
-    return str(value).lower() if isinstance(value, bool) else str("" if value is None else value)
 
 
 def _bytes(path: str) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tiphys.apimachinery.duration import go_duration
 from tiphys.kubelet.eviction import Threshold
 from tiphys.kubelet.options import KubeletOptions, ServerOptions
 
@@ -23,8 +24,8 @@ def configuration(options: KubeletOptions) -> dict[str, Any]:
         "podLogsDir": str(options.logs_dir),
         "clusterDomain": options.cluster_domain,
         "clusterDNS": list(options.cluster_dns) or None,
-        "nodeStatusUpdateFrequency": _duration(options.status_update_s),
-        "nodeStatusReportFrequency": _duration(options.status_report_s),
+        "nodeStatusUpdateFrequency": go_duration(options.status_update_s),
+        "nodeStatusReportFrequency": go_duration(options.status_report_s),
         "nodeLeaseDurationSeconds": options.lease_duration_s,
         "imageGCHighThresholdPercent": high,
         "imageGCLowThresholdPercent": low,
@@ -33,8 +34,8 @@ def configuration(options: KubeletOptions) -> dict[str, Any]:
         "resolvConf": options.resolv_conf,
         "evictionHard": _amounts(hard),
         "evictionSoft": _amounts(soft) or None,
-        "evictionSoftGracePeriod": {one.signal: _duration(one.grace_s or 0) for one in soft} or None,
-        "evictionPressureTransitionPeriod": _duration(options.eviction_transition_s),
+        "evictionSoftGracePeriod": {one.signal: go_duration(one.grace_s or 0) for one in soft} or None,
+        "evictionPressureTransitionPeriod": go_duration(options.eviction_transition_s),
         "evictionMaxPodGracePeriod": int(options.eviction_max_grace_s) or None,
         "shutdownGracePeriodByPodPriority": [
             {"priority": one.priority, "shutdownGracePeriodSeconds": one.grace_s}
@@ -66,15 +67,15 @@ def _server(server: ServerOptions) -> dict[str, Any]:
             "x509": {"clientCAFile": str(server.client_ca)} if server.client_ca else {},
             "webhook": {
                 "enabled": access.webhook_authentication,
-                "cacheTTL": _duration(access.token_ttl_s),
+                "cacheTTL": go_duration(access.token_ttl_s),
             },
             "anonymous": {"enabled": access.anonymous},
         },
         "authorization": {
             "mode": "Webhook" if access.webhook_authorization else "AlwaysAllow",
             "webhook": {
-                "cacheAuthorizedTTL": _duration(access.authorized_ttl_s),
-                "cacheUnauthorizedTTL": _duration(access.unauthorized_ttl_s),
+                "cacheAuthorizedTTL": go_duration(access.authorized_ttl_s),
+                "cacheUnauthorizedTTL": go_duration(access.unauthorized_ttl_s),
             },
         },
         "enableDebuggingHandlers": True,
@@ -90,12 +91,3 @@ def _amounts(thresholds: Iterable[Threshold]) -> dict[str, str]:
 def _reserved(reserved: tuple[Mapping[str, str], ...]) -> dict[str, Any]:
     names = ("systemReserved", "kubeReserved")
     return {name: dict(amounts) for name, amounts in zip(names, reserved, strict=False) if amounts}
-
-
-def _duration(seconds: float) -> str:
-    """Write a duration as Go does: ``10s``, ``5m0s``, ``1h0m0s``."""
-    whole = int(seconds)
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    if hours:
-        return f"{hours}h{minutes}m{rest}s"
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -13,6 +13,7 @@ import orjson
 
 from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.meta import Object
+from tiphys.client.healthcounts import HealthCounts
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.runtime import RuntimePod
 from tiphys.wire.message import Request, Response
@@ -37,6 +38,7 @@ class NodeViews:
         self._pods = pods
         self._configuration = configuration
         self._looked = looked
+        self.counts = HealthCounts()
 
     async def pods(self, request: Request, parts: list[str]) -> Response:
         """List what this node is to run, with the status that the API has of it."""
@@ -57,6 +59,8 @@ class NodeViews:
     async def health(self, request: Request, parts: list[str]) -> Response:
         """Answer for all checks, or for the one that is named. Raises NotFound."""
         faults = {"ping": "", "log": _log_fault(), "syncloop": self._loop_fault()}
+        for name in parts if len(parts) == 1 and parts[0] in faults else faults:
+            self.counts.note(name, "healthz", good=not faults[name])
         if parts:
             if len(parts) != 1 or parts[0] not in faults:
                 raise NotFound.path()

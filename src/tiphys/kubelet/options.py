@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.kubelet.eviction import DEFAULT_HARD, Threshold, parse_thresholds
 from tiphys.kubelet.shutdown import ShutdownPeriod
+from tiphys.wire.tls_options import TlsOptions
 
 VERSION = "v1.36.0"
 
@@ -46,6 +48,10 @@ class ServerOptions:
     """Health without TLS or questions, for whoever watches over the process; 0: none."""
     read_only_port: int = 0
     """Pods and figures without TLS or questions; 0: none."""
+    tls: TlsOptions = field(default_factory=TlsOptions)
+    flags: Mapping[str, str] = field(default_factory=dict)
+    """What ``/flagz`` shows."""
+    gates: FeatureGates = DEFAULTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from tiphys.apimachinery.errors import (
 )
 from tiphys.apimachinery.meta import Object
 from tiphys.client import metrics
+from tiphys.client.zpages import ZPages
 from tiphys.kubelet.container_actions import ContainerActions
 from tiphys.kubelet.containers import log_path
 from tiphys.kubelet.context import NodeContext
@@ -49,6 +50,8 @@ log = logging.getLogger(__name__)
 _TEXT = "text/plain"
 _READ_ONLY = frozenset({"pods", "runningpods", "logs", "containerLogs"})
 _PLAIN_PATHS = frozenset({"pods", "healthz", "stats", "metrics"})
+_PATHS = ("/configz", "/flagz", "/healthz", "/metrics", "/metrics/cadvisor", "/metrics/probes",
+          "/metrics/resource", "/metrics/slis", "/pods", "/statusz")  # fmt: skip
 _TRUE = ("1", "true", "True", "t", "T", "TRUE")
 
 
@@ -74,6 +77,8 @@ class KubeletServer:
         self._metrics_of_pods = NodeMetrics(node.name, pods, lambda: node.cache.all())
         self._actions = ContainerActions(node, pods)
         self._system_logs = SystemLogs(options.system_logs_dir)
+        self._pages = ZPages("kubelet", node.clock.now(), options.flags, _PATHS, options.gates)
+        metrics.show_features(options.gates)
 
     async def run(self, on_listening: Callable[[int], None]) -> None:
         """Listen; ``on_listening`` gets the port. Raises OSError if the address is taken."""
@@ -84,6 +89,7 @@ class KubeletServer:
             pair = await serving.obtain() if serving else await asyncio.to_thread(self._own_pair)
             client_ca = options.client_ca.read_bytes() if options.client_ca else None
             context = await asyncio.to_thread(server_context, pair, client_ca)
+            options.tls.apply(context)
             server = await stack.enter_async_context(
                 serve(self.handle, host=options.address, port=options.port, ssl_context=context)
             )
@@ -169,6 +175,8 @@ class KubeletServer:
             "logs": self._node_logs,
             "stats": self._summary,
             "metrics": self._metrics,
+            "flagz": self._page,
+            "statusz": self._page,
         }
         head, *parts = [part for part in request.path.split("/") if part]
         if head not in routes:
@@ -244,6 +252,12 @@ class KubeletServer:
         fields: dict[str, Any] = {"pod_sandbox_id": runtime.sandbox.id, "port": ports}
         return await proxy_upgrade(request, await self._node.runtime.stream_url("PortForward", fields))
 
+    async def _page(self, request: Request, parts: list[str]) -> Response:
+        found = self._pages.answer(request, self._node.clock.now())
+        if found is None:
+            raise NotFound.path()
+        return found
+
     async def _node_logs(self, request: Request, parts: list[str]) -> Response:
         return await self._system_logs.answer(request.path)
 
@@ -262,6 +276,8 @@ class KubeletServer:
                 body = await self._stats.cadvisor()
             case ["probes"]:
                 body = render_probes()
+            case ["slis"]:
+                body = self._views.counts.render()
             case _:
                 raise NotFound.path()
         return Response(200, {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}, body)

@@ -11,13 +11,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from tiphys.apimachinery.clock import Clock, rfc3339
 from tiphys.apimachinery.meta import Object, split_key
 from tiphys.client import metrics
+from tiphys.client.zpages import ZPages
+from tiphys.proxy.configz import GROUP
 from tiphys.wire.message import Handler, Request, Response
 
 log = logging.getLogger(__name__)
@@ -58,22 +61,39 @@ def service_reply(key: str, count: int) -> Response:
     return Response(200 if count else 503, headers, json.dumps(body).encode())
 
 
-async def metrics_reply(request: Request) -> Response:
-    """Answer on the metrics port: what the process counts, and how it works."""
-    if request.path == "/metrics":
-        return Response(200, {"content-type": CONTENT_TYPE_LATEST}, metrics.render())
-    texts = {"/healthz": b"ok", "/proxyMode": b"nftables"}
-    found = texts.get(request.path)
-    headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
-    return Response(200, headers, found) if found else Response(404, headers, b"404 page not found\n")
+class MetricsPort:
+    """Answers on the metrics port: what the process counts, how it works, with what it was started."""
+
+    PATHS = ("/configz", "/flagz", "/healthz", "/metrics", "/proxyMode", "/statusz")
+
+    def __init__(self, configuration: Mapping[str, Any], pages: ZPages, clock: Clock) -> None:
+        self._configuration = configuration
+        self._pages = pages
+        self._clock = clock
+
+    async def __call__(self, request: Request) -> Response:
+        if request.path == "/metrics":
+            return Response(200, {"content-type": CONTENT_TYPE_LATEST}, metrics.render())
+        if request.path == "/configz":
+            body = json.dumps({GROUP: dict(self._configuration)}).encode()
+            return Response(200, {"content-type": "application/json"}, body)
+        page = self._pages.answer(request, self._clock.now())
+        if page is not None:
+            return page
+        texts = {"/healthz": b"ok", "/proxyMode": b"nftables"}
+        found = texts.get(request.path)
+        headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
+        return Response(200, headers, found) if found else Response(404, headers, b"404 page not found\n")
 
 
 class HealthServer:
     """Serves whatever ports are wanted at the moment; a port that is taken is reported and tried again."""
 
-    def __init__(self, node_name: str, healthz_address: str, metrics_address: str, clock: Clock) -> None:
+    def __init__(
+        self, node_name: str, healthz_address: str, metrics_address: str, port: MetricsPort, clock: Clock
+    ) -> None:
         self._node = node_name
-        self._own = {healthz_address: self._healthz_reply, metrics_address: metrics_reply}
+        self._own: dict[str, Handler] = {healthz_address: self._healthz_reply, metrics_address: port}
         self._clock = clock
         self._last_sync = ""
         self._wanted: dict[int, str] = {}

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from prometheus_client import Counter
 
 from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.informer import InformerSet
 from tiphys.client.kinds import ENDPOINT_SLICES, NODES, SERVICES
+from tiphys.client.metrics import show_features
 from tiphys.client.rest import Client
+from tiphys.client.zpages import ZPages
 from tiphys.proxy import metrics, nft
+from tiphys.proxy.configz import configuration
 from tiphys.proxy.diff import stale_flows, transaction
 from tiphys.proxy.endpoints import NodeFacts
-from tiphys.proxy.health import HealthServer
+from tiphys.proxy.health import HealthServer, MetricsPort
 from tiphys.proxy.rules import build, plan_service, service_of
 from tiphys.proxy.ruleset import Fragment, Table
 
@@ -46,6 +50,9 @@ class ProxyOptions:
     """``host:port`` of /healthz and /livez; empty for none."""
     metrics_address: str = ""
     """``host:port`` of /metrics and /proxyMode; empty for none."""
+    flags: Mapping[str, str] = field(default_factory=dict)
+    """What ``/flagz`` shows."""
+    gates: FeatureGates = DEFAULTS
 
 
 class Kernel(Protocol):
@@ -102,13 +109,24 @@ class Proxy:
         self._changed = asyncio.Event()
         self._informers = InformerSet(client)
         self._health = HealthServer(
-            options.node_name, options.healthz_address, options.metrics_address, self._clock
-        )
+            options.node_name, options.healthz_address, options.metrics_address, self._metrics_port(),
+            self._clock,
+        )  # fmt: skip
         self._informers.get(SERVICES).add_handler(self.on_service)
         self._informers.get(ENDPOINT_SLICES).add_handler(self.on_slice)
         self._informers.get(NODES, field_selector=f"metadata.name={options.node_name}").add_handler(
             self.on_node
         )
+
+    def _metrics_port(self) -> MetricsPort:
+        options = self._options
+        shown = configuration(
+            options.node_name, options.cluster_cidr, options.nodeport_addresses, options.healthz_address,
+            options.metrics_address,
+        )  # fmt: skip
+        show_features(options.gates)
+        pages = ZPages("kube-proxy", self._clock.now(), options.flags, MetricsPort.PATHS, options.gates)
+        return MetricsPort(shown, pages, self._clock)
 
     async def run(self) -> None:
         """Work until cancelled.

@@ -1,0 +1,44 @@
+"""How a component's health checks went: ``kubernetes_healthcheck(s)``, shown at ``/metrics/slis`` too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+
+class HealthCounts(Collector):
+    """The counts of one component. Source: KEP-3466."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str], bool] = {}
+        self._counts: dict[tuple[str, str, str], int] = {}
+
+    def note(self, name: str, kind: str, *, good: bool) -> None:
+        """Count one answer of a check, at ``kind`` (``livez``)."""
+        key = (name, kind, "success" if good else "error")
+        self._counts[key] = self._counts.get(key, 0) + 1
+        self._last[name, kind] = good
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield how the checks went when they were last asked, and how often so."""
+        last = GaugeMetricFamily(
+            "kubernetes_healthcheck", "[STABLE] Result of a health check.", labels=["name", "type"]
+        )
+        for key, good in self._last.items():
+            last.add_metric(key, float(good))
+        counts = CounterMetricFamily(
+            "kubernetes_healthchecks", "[STABLE] Results of health checks.", labels=["name", "type", "status"]
+        )
+        for counted, count in self._counts.items():
+            counts.add_metric(counted, count)
+        yield last
+        yield counts
+
+    def render(self) -> bytes:
+        """Return the text that Prometheus scrapes at ``/metrics/slis``."""
+        registry = CollectorRegistry()
+        registry.register(self)
+        return generate_latest(registry)

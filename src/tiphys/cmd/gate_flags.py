@@ -1,0 +1,50 @@
+"""Flags that every component has: ``--feature-gates``, and TLS of its endpoint."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from tiphys.apimachinery.featuregates import FeatureGateError, FeatureGates, parse, resolve
+from tiphys.cmd.component import FlagError
+from tiphys.wire.tls_options import TlsOptionError, TlsOptions, read
+
+log = logging.getLogger(__name__)
+
+
+def gate_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the flag; ``read_gates`` takes it out of the command's keywords."""
+    return click.option("--feature-gates", default="", help="Name=true or Name=false, by commas.")(command)
+
+
+def read_gates(flags: dict[str, Any]) -> FeatureGates:
+    """Return the gates, and say which of them need not be set. Raises FlagError."""
+    try:
+        gates = resolve(parse(flags.pop("feature_gates")))
+    except FeatureGateError as error:
+        raise FlagError(str(error)) from error
+    for warning in gates.warnings():
+        log.warning("%s", warning)
+    return gates
+
+
+def tls_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the flags; ``read_tls`` takes them out of the command's keywords."""
+    for flag in (
+        click.option("--tls-cipher-suites", default="", help="Of TLS up to 1.2, by commas."),
+        click.option("--tls-min-version", default="", help="VersionTLS12 when not given."),
+    ):
+        command = flag(command)
+    return command
+
+
+def read_tls(flags: dict[str, Any]) -> TlsOptions:
+    """Return which TLS to speak. Raises FlagError."""
+    suites = [one for one in flags.pop("tls_cipher_suites").split(",") if one]
+    try:
+        return read(flags.pop("tls_min_version"), suites)
+    except TlsOptionError as error:
+        raise FlagError(str(error)) from error

@@ -1,0 +1,118 @@
+"""What feature gates and ``--runtime-config`` do to a whole server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tiphys.apimachinery.featuregates import resolve
+from tiphys.apis.runtime_config import RuntimeConfigError, parse
+
+
+def gates(**asked: bool) -> Any:
+    return resolve(asked)
+
+
+async def test_versions_that_are_not_served(serving: Any) -> None:
+    config = parse("api/beta=false,api/alpha=false,apps/v1/daemonsets=false,policy/v1=false")
+    async with serving(runtime_config=config) as api:
+        groups = {group["name"]: group for group in (await api.get("/apis"))["groups"]}
+        assert "policy" not in groups
+        assert "internal.apiserver.k8s.io" not in groups
+        versions = [one["version"] for one in groups["resource.k8s.io"]["versions"]]
+        assert versions == ["v1"]
+        names = [one["name"] for one in (await api.get("/apis/apps/v1"))["resources"]]
+        assert "deployments" in names
+        assert not [name for name in names if name.startswith("daemonsets")]
+        for path in ("/apis/apps/v1/daemonsets", "/apis/policy/v1", "/apis/policy/v1/poddisruptionbudgets"):
+            assert (await api("GET", path)).status == 404
+        paths = (await api.get("/openapi/v3"))["paths"]
+        assert "apis/policy/v1" not in paths
+        assert "apis/resource.k8s.io/v1beta1" not in paths
+        document = await api.get("/openapi/v3/apis/apps/v1")
+        assert not [path for path in document["paths"] if "daemonsets" in path]
+        services = await api.get("/apis/apiregistration.k8s.io/v1/apiservices")
+        assert "v1.policy" not in [one["metadata"]["name"] for one in services["items"]]
+
+
+async def test_the_server_itself_goes_on_using_what_it_hides(serving: Any, make_pod: Any) -> None:
+    config = parse("api/all=false,/v1=true,policy/v1=false")
+    async with serving(runtime_config=config) as api:
+        account = {"metadata": {"name": "default"}}
+        await api.create("/api/v1/namespaces/default/serviceaccounts", account)
+        await api.create("/api/v1/namespaces/default/pods", make_pod("p"))
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}}
+        await api.create("/api/v1/namespaces/default/pods/p/eviction", eviction)
+
+
+async def test_a_wrong_key_is_told_at_the_start(serving: Any) -> None:
+    with pytest.raises(RuntimeConfigError, match="unknown api groups none"):
+        async with serving(runtime_config=parse("none/v1=true")):
+            pass
+
+
+@pytest.mark.parametrize("on", [True, False])
+async def test_compression(serving: Any, *, on: bool) -> None:
+    async with serving(feature_gates=gates(APIResponseCompression=on)) as api:
+        answer = await api("GET", "/openapi/v2", accept_encoding="gzip", accept="*/*") if not on else None
+        if answer is not None:
+            assert "content-encoding" not in answer.headers
+        else:
+            response = await api.send("GET", "/openapi/v2", accept_encoding="gzip")
+            assert response.headers["content-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize("on", [True, False])
+async def test_marks_of_storage(serving: Any, *, on: bool) -> None:
+    async with serving(feature_gates=gates(StorageVersionHash=on)) as api:
+        found = await api.get("/api/v1")
+        pods = next(one for one in found["resources"] if one["name"] == "pods")
+        assert ("storageVersionHash" in pods) is on
+
+
+async def test_watches_that_begin_with_what_exists(serving: Any) -> None:
+    watch = "/api/v1/pods?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
+    async with serving(feature_gates=gates(WatchList=False, WatchListClient=False)) as api:
+        answer = await api("GET", watch)
+        assert answer.status == 422
+        assert answer.message == (
+            'ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is '
+            "forbidden for watch unless the WatchList feature gate is enabled"
+        )
+
+
+@pytest.mark.parametrize(("on", "status"), [(True, 200), (False, 404)])
+async def test_pages(serving: Any, status: int, *, on: bool) -> None:
+    async with serving(feature_gates=gates(ComponentStatusz=on), flags={"secure-port": "6443"}) as api:
+        assert (await api("GET", "/statusz", accept="")).status == status
+        assert b"\nsecure-port=6443\n" in (await api("GET", "/flagz", accept="")).raw
+        assert ("/statusz" in (await api.get("/"))["paths"]) is on
+
+
+async def test_gates_are_counted(serving: Any) -> None:
+    async with serving(feature_gates=gates(HPAScaleToZero=True)) as api:
+        raw = (await api("GET", "/metrics")).raw
+        assert b'kubernetes_feature_enabled{name="HPAScaleToZero",stage="ALPHA"} 1.0' in raw
+        assert b'kubernetes_feature_enabled{name="SidecarContainers",stage=""} 1.0' in raw
+        assert b'kubernetes_feature_enabled{name="KMSv1",stage="DEPRECATED"} 0.0' in raw
+
+
+async def test_health_by_itself(api: Any) -> None:
+    await api("GET", "/livez/ping")
+    raw = (await api("GET", "/metrics/slis")).raw
+    assert b'kubernetes_healthcheck{name="ping",type="livez"} 1.0' in raw
+    assert b"apiserver_request_total" not in raw
+
+
+@pytest.mark.parametrize("on", [True, False])
+async def test_a_plugin_whose_feature_is_off(serving: Any, make_pod: Any, *, on: bool) -> None:
+    async with serving(feature_gates=gates(PodTopologyLabelsAdmission=on)) as api:
+        zone = {"topology.kubernetes.io/zone": "z"}
+        await api.create("/api/v1/nodes", {"metadata": {"name": "n", "labels": zone}})
+        await api.create("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
+        await api.create("/api/v1/namespaces/default/pods", make_pod("p"))
+        binding = {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}}
+        await api.create("/api/v1/namespaces/default/pods/p/binding", binding)
+        pod = await api.get("/api/v1/namespaces/default/pods/p")
+        assert ("topology.kubernetes.io/zone" in pod["metadata"]["labels"]) is on

@@ -1,0 +1,77 @@
+"""What a component's process counts: its queues while they work, its API calls, its leases, its gates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tiphys.apimachinery.clock import FakeClock
+from tiphys.apimachinery.featuregates import DEFAULTS, resolve
+from tiphys.client import metrics
+from tiphys.client.workqueue import WorkQueue
+
+
+def value(name: str, /, **labels: str) -> Any:
+    return metrics.REGISTRY.get_sample_value(name, labels)
+
+
+async def test_work_that_takes_long_is_seen_while_it_lasts() -> None:
+    clock = FakeClock()
+    queue = WorkQueue("long", clock=clock)
+    for key in ("a", "b", "c"):
+        queue.add(key)
+    await queue.get()
+    clock.advance(5)
+    await queue.get()
+    clock.advance(2)
+    assert value("workqueue_depth", name="long") == 1
+    assert value("workqueue_adds_total", name="long") == 3
+    assert value("workqueue_unfinished_work_seconds", name="long") == 9
+    assert value("workqueue_longest_running_processor_seconds", name="long") == 7
+    queue.done("a")
+    queue.done("b")
+    assert value("workqueue_unfinished_work_seconds", name="long") == 0
+    assert value("workqueue_work_duration_seconds_sum", name="long") == 9
+
+
+FAMILIES = [
+    ("workqueue_queue_duration_seconds", "1e-08 1e-07 1e-06 1e-05 0.0001 0.001 0.01 0.1 1.0 10.0"),
+    ("workqueue_work_duration_seconds", "1e-08 1e-07 1e-06 1e-05 0.0001 0.001 0.01 0.1 1.0 10.0"),
+    ("rest_client_request_duration_seconds", "0.005 0.025 0.1 0.25 0.5 1.0 2.0 4.0 8.0 15.0 30.0 60.0"),
+    (
+        "rest_client_request_size_bytes",
+        "64.0 256.0 512.0 1024.0 4096.0 16384.0 65536.0 262144.0 1048576.0 4194304.0 16777216.0",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "bounds"), FAMILIES)
+def test_buckets(name: str, bounds: str) -> None:
+    metrics.QueueCounts("buckets")
+    metrics.REQUEST_SECONDS.labels("GET", "h").observe(1)
+    metrics.REQUEST_BYTES.labels("GET", "h").observe(1)
+    family = next(one for one in metrics.REGISTRY.collect() if one.name == name)
+    labels = family.samples[0].labels
+    first = {key: text for key, text in labels.items() if key != "le"}
+    found = [
+        sample.labels["le"]
+        for sample in family.samples
+        if sample.name.endswith("_bucket") and {**first, "le": sample.labels["le"]} == sample.labels
+    ]
+    assert found == [*bounds.split(), "+Inf"]
+
+
+def test_no_family_tells_when_it_was_made() -> None:
+    metrics.QueueCounts("made")
+    assert b"_created" not in metrics.render()
+
+
+def test_gates() -> None:
+    try:
+        metrics.show_features(resolve({"HPAScaleToZero": True}))
+        assert value("kubernetes_feature_enabled", name="HPAScaleToZero", stage="ALPHA") == 1
+        assert value("kubernetes_feature_enabled", name="AllBeta", stage="BETA") == 0
+    finally:
+        metrics.show_features(DEFAULTS)
+    assert value("kubernetes_feature_enabled", name="HPAScaleToZero", stage="ALPHA") == 0

@@ -1,0 +1,84 @@
+"""TLS by upstream's names: what is refused, and what a handshake then agrees on."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime
+
+import pytest
+
+from tiphys.wire import pki
+from tiphys.wire.tls_options import TlsOptionError, TlsOptions, read
+
+AES = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
+READ = [
+    ("", [], TlsOptions()),
+    ("VersionTLS13", [], TlsOptions(ssl.TLSVersion.TLSv1_3)),
+    ("VersionTLS12", [AES, "TLS_AES_128_GCM_SHA256"], TlsOptions(ciphers=("ECDHE-ECDSA-AES128-GCM-SHA256",))),
+    (
+        "",
+        [
+            "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305",
+            "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+        ],
+        TlsOptions(ciphers=("ECDHE-RSA-CHACHA20-POLY1305",)),
+    ),
+]
+
+
+@pytest.mark.parametrize(("minimum", "suites", "expected"), READ)
+def test_names(minimum: str, suites: list[str], expected: TlsOptions) -> None:
+    assert read(minimum, suites) == expected
+
+
+@pytest.mark.parametrize(
+    ("minimum", "suites", "message"),
+    [
+        ("VersionTLS9", [], 'unknown tls version "VersionTLS9"'),
+        ("", ["TLS_NONE"], "Cipher suite TLS_NONE not supported or doesn't exist"),
+    ],
+)
+def test_refusals(minimum: str, suites: list[str], message: str) -> None:
+    with pytest.raises(TlsOptionError, match=message.replace("(", r"\(")):
+        read(minimum, suites)
+
+
+def shake_hands(options: TlsOptions, client: ssl.SSLContext) -> tuple[str, str]:
+    """Return version and cipher of a connection in memory. Raises ssl.SSLError."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    context = pki.server_context(pki.issue_server(pki.make_ca("ca", now), "s", ["localhost"], now), None)
+    options.apply(context)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server_side = context.wrap_bio(to_server, to_client, server_side=True)
+    client_side = client.wrap_bio(to_client, to_server)
+    open_sides = [client_side, server_side]
+    while open_sides:
+        for side in list(open_sides):
+            try:
+                side.do_handshake()
+                open_sides.remove(side)
+            except ssl.SSLWantReadError:
+                continue
+    cipher = server_side.cipher()
+    assert cipher is not None
+    return server_side.version() or "", cipher[0]
+
+
+def client(most: ssl.TLSVersion, ciphers: str = "") -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.maximum_version = most
+    if ciphers:
+        context.set_ciphers(ciphers)
+    return context
+
+
+def test_handshakes() -> None:
+    narrow = read("", ["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"])
+    agreed = shake_hands(narrow, client(ssl.TLSVersion.TLSv1_2))
+    assert agreed == ("TLSv1.2", "ECDHE-ECDSA-AES256-GCM-SHA384")
+    assert shake_hands(narrow, client(ssl.TLSVersion.TLSv1_3))[0] == "TLSv1.3"
+    with pytest.raises(ssl.SSLError):
+        shake_hands(narrow, client(ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-AES128-GCM-SHA256"))
+    with pytest.raises(ssl.SSLError):
+        shake_hands(read("VersionTLS13", []), client(ssl.TLSVersion.TLSv1_2))
