@@ -79,4 +79,6 @@ class Context:
 class Controller(Protocol):
     """Made with a ``Context``, asks for its informers in the constructor, works until cancelled."""
 
+    name: str
+
     async def run(self) -> None: ...

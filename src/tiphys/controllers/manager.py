@@ -35,6 +35,7 @@ from tiphys.controllers.endpointslicemirroring.controller import EndpointSliceMi
 from tiphys.controllers.ephemeralvolume.controller import EphemeralVolumeController
 from tiphys.controllers.garbagecollector.controller import GarbageCollector
 from tiphys.controllers.job.controller import JobController
+from tiphys.controllers.metrics import RUNNING
 from tiphys.controllers.names import ALIASES, ELSEWHERE, OFF_BY_DEFAULT
 from tiphys.controllers.namespace.controller import NamespaceController
 from tiphys.controllers.nodeipam.controller import NodeIpamController
@@ -166,8 +167,11 @@ class ControllerManager:
             async with asyncio.TaskGroup() as group:
                 group.create_task(informers.run())
                 for controller in controllers:
+                    RUNNING.labels(controller.name, "kube-controller-manager").set(1)
                     group.create_task(controller.run())
         finally:
+            for controller in controllers:
+                RUNNING.labels(controller.name, "kube-controller-manager").set(0)
             for client in clients:
                 if client is not self._client:
                     await client.close()

@@ -84,9 +84,13 @@ class WorkloadController(ABC):
         if owner is None:
             await self._gone(key)
             return None
-        if not (self._writes.settled(key) and self._own_writes.settled(key)):
+        if not self._settled(key):
             return None  # the write's own event brings the key back
         return await self.look(key, owner)
+
+    def _settled(self, key: str) -> bool:
+        """Tell whether the cache shows all that was written for an owner."""
+        return self._writes.settled(key) and self._own_writes.settled(key)
 
     @abstractmethod
     async def look(self, key: str, owner: Object) -> float | None:
@@ -112,17 +116,18 @@ class WorkloadController(ABC):
             stored = await self._client.update(self.gvr, {**owner, "status": status}, "status")
             self._own_writes.wrote(key, stored)
 
-    async def _create_child(self, key: str, owner: Object, wanted: Object) -> None:
-        """Create, and tell in an event; but not in a namespace that is on its way out."""
+    async def _create_child(self, key: str, owner: Object, wanted: Object) -> Object | None:
+        """Create, and tell in an event; None in a namespace that is on its way out."""
         try:
             stored = await self._client.create(self.children, wanted)
         except StatusError as error:
             if is_namespace_leaving(error):
-                return
+                return None
             self._recorder.record(owner, "Warning", "FailedCreate", self._create_failed(owner, wanted, error))
             raise
         self._writes.wrote(key, stored)
         self._recorder.record(owner, "Normal", "SuccessfulCreate", self._created(owner, stored))
+        return stored
 
     async def _delete_child(self, key: str, owner: Object, child: Object) -> None:
         """Delete this very child, and tell in an event."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from tiphys.apimachinery.clock import parse_time
 from tiphys.apimachinery.errors import AlreadyExists, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.client.kinds import CRON_JOBS, JOBS
-from tiphys.controllers.cronjob.plan import Plan, plan
+from tiphys.controllers.cronjob.plan import SCHEDULED_AT, Plan, plan
+from tiphys.controllers.metrics import CRONJOB_SKEW
 from tiphys.controllers.owned import BY_CONTROLLER
 from tiphys.controllers.workload import WorkloadController
 
@@ -37,7 +39,8 @@ class CronJobController(WorkloadController):
             await self._delete_child(key, cron, job)
         if planned.create is not None:
             try:
-                await self._create_child(key, cron, planned.create)
+                stored = await self._create_child(key, cron, planned.create)
+                _count_skew(stored)
             except AlreadyExists:
                 pass  # made before this run's status was written: the name says for which time
         await self._write_status(key, cron, planned.status)
@@ -52,3 +55,12 @@ class CronJobController(WorkloadController):
 
     def _deleted(self, owner: Object, child: Object) -> str:
         return f"Deleted job {child['metadata']['name']}"
+
+
+def _count_skew(job: Object | None) -> None:
+    """Count how late a job was made."""
+    meta = job["metadata"] if job is not None else {}
+    scheduled = (meta.get("annotations") or {}).get(SCHEDULED_AT)
+    if scheduled and meta.get("creationTimestamp"):
+        late = parse_time(meta["creationTimestamp"]) - parse_time(scheduled)
+        CRONJOB_SKEW.observe(max(late.total_seconds(), 0.0))

@@ -9,10 +9,11 @@ from tiphys.apimachinery.meta import Object, object_key, split_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from tiphys.controllers.context import Context
-from tiphys.controllers.endpointslice import topology
+from tiphys.controllers.endpointslice import tally, topology
 from tiphys.controllers.endpointslice.apply import apply_plan
 from tiphys.controllers.endpointslice.plan import MANAGED_BY, MANAGER, SERVICE_NAME, ZONE, plan
 from tiphys.controllers.endpointslice.trigger import TriggerTimes, marked
+from tiphys.controllers.metrics import SLICE_CHANGES, SLICE_SYNCS
 from tiphys.controllers.owned import Writes
 
 BY_SERVICE = "service"
@@ -94,7 +95,14 @@ class EndpointSliceController:
         since = self._triggers.observe(service, pods)
         for item in (*planned.create, *planned.update):
             item["metadata"] = marked(item["metadata"], since)
-        await apply_plan(self._client, self._writes, key, planned)
+        result = "error"
+        try:
+            await apply_plan(self._client, self._writes, key, planned)
+            result = "success"
+        finally:
+            SLICE_SYNCS.labels(result).inc()
+        tally.planned_endpoints(planned, slices)
+        tally.changed(SLICE_CHANGES, planned)
         return None
 
     def _tell_hints(self, service: Object, hints: dict[str, str]) -> None:

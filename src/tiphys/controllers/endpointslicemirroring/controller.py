@@ -6,9 +6,11 @@ from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import ENDPOINT_SLICES, ENDPOINTS, SERVICES
 from tiphys.controllers.context import Context
+from tiphys.controllers.endpointslice import tally
 from tiphys.controllers.endpointslice.apply import apply_plan
 from tiphys.controllers.endpointslice.plan import MANAGED_BY, SERVICE_NAME
 from tiphys.controllers.endpointslicemirroring.plan import MIRROR, plan
+from tiphys.controllers.metrics import MIRROR_CHANGES, MIRROR_SECONDS
 from tiphys.controllers.owned import Writes
 
 _BY_ENDPOINTS = "mirrored"
@@ -52,7 +54,9 @@ class EndpointSliceMirroringController:
             return None
         mirrored = self._slices.by_index(_BY_ENDPOINTS, key)
         planned = plan(self._endpoints.get(key), self._services.get(key), mirrored)
-        await apply_plan(self._client, self._writes, key, planned)
+        with MIRROR_SECONDS.time():
+            await apply_plan(self._client, self._writes, key, planned)
+        tally.changed(MIRROR_CHANGES, planned)
         return None
 
 

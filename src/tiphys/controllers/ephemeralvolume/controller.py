@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tiphys.apimachinery.errors import AlreadyExists
+from tiphys.apimachinery.errors import AlreadyExists, StatusError
 from tiphys.apimachinery.meta import Object, object_key, split_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import PERSISTENT_VOLUME_CLAIMS, PODS
 from tiphys.controllers.context import Context
 from tiphys.controllers.ephemeralvolume.plan import plan
+from tiphys.controllers.metrics import EPHEMERAL_CLAIMS, EPHEMERAL_FAILURES
 
 
 class EphemeralVolumeController:
@@ -48,8 +49,10 @@ class EphemeralVolumeController:
         claims = {one["metadata"]["name"]: one for one in self._claims.list(namespace=namespace)}
         planned = plan(pod, claims)
         for claim in planned.make:
+            EPHEMERAL_CLAIMS.inc()
             try:
-                await self._client.create(PERSISTENT_VOLUME_CLAIMS, claim)
+                with EPHEMERAL_FAILURES.count_exceptions(StatusError):
+                    await self._client.create(PERSISTENT_VOLUME_CLAIMS, claim)
             except AlreadyExists:
                 self.queue.add(key)  # the cache lags, or somebody else was faster: look again
         for fault in planned.faults:

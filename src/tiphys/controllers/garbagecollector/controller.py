@@ -20,6 +20,7 @@ from tiphys.controllers.context import Context
 from tiphys.controllers.discovery import ServedResource, discover
 from tiphys.controllers.garbagecollector.graph import FOREGROUND, ORPHAN, Graph, Node
 from tiphys.controllers.garbagecollector.plan import Situation, decide, fate_of, strange_owner
+from tiphys.controllers.metrics import GC_SYNC_ERRORS
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ class GarbageCollector:
         try:
             await self.refresh()
         except (StatusError, TransportError) as error:
+            GC_SYNC_ERRORS.inc()
             log.warning("discovery failed error=%s", error)
             return False
         return True

@@ -12,9 +12,10 @@ from tiphys.apimachinery.errors import Conflict, NotFound
 from tiphys.apimachinery.meta import Object, controller_of, split_key
 from tiphys.client.kinds import JOBS, PODS
 from tiphys.controllers.context import Context
-from tiphys.controllers.job import indexes, retries
+from tiphys.controllers.job import indexes, retries, tally
 from tiphys.controllers.job.count import TRACKING, tracked
-from tiphys.controllers.job.plan import Plan, failed_count, plan
+from tiphys.controllers.job.plan import Plan, failed_count, finished, plan
+from tiphys.controllers.metrics import JOBS_ELSEWHERE
 from tiphys.controllers.owned import slow_start
 from tiphys.controllers.podtemplate import pod_from_template
 from tiphys.controllers.workload import WorkloadController
@@ -35,14 +36,34 @@ class JobController(WorkloadController):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._failed: dict[str, tuple[int, float]] = {}
+        self._owned.add_handler(tally.pod_changed)
+
+    def _owner_changed(self, old: Object | None, new: Object | None) -> None:
+        super()._owner_changed(old, new)
+        manager = _MANAGER if new is None else new["spec"].get("managedBy", _MANAGER)
+        if old is None and manager != _MANAGER:
+            JOBS_ELSEWHERE.labels(manager).inc()
+
+    async def reconcile(self, key: str) -> float | None:
+        owner = self._owners.get(key)
+        if owner is not None and _is_ours(owner) and not self._settled(key):
+            tally.looked(owner, tally.RECONCILING, 0.0, good=True)
+        return await super().reconcile(key)
 
     async def look(self, key: str, owner: Object) -> float | None:
         if owner["spec"].get("managedBy", _MANAGER) != _MANAGER:
             return None
-        pods = await self._claim(owner)
-        backoff_s = self._backoff(key, failed_count(owner, pods))
-        planned = plan(owner, pods, self._clock.now(), backoff_s=backoff_s)
-        await self._apply(key, owner, planned)
+        began, action, good = self._clock.monotonic(), tally.TRACKING, False
+        try:
+            pods = await self._claim(owner)
+            backoff_s = self._backoff(key, failed_count(owner, pods))
+            planned = plan(owner, pods, self._clock.now(), backoff_s=backoff_s)
+            action = tally.action_of(planned)
+            await self._apply(key, owner, planned)
+            good = True
+        finally:
+            if _is_ours(owner):
+                tally.looked(owner, action, self._clock.monotonic() - began, good=good)
         return planned.recheck_s
 
     async def _gone(self, key: str) -> None:
@@ -71,6 +92,8 @@ class JobController(WorkloadController):
             planned.status["active"] = planned.status.get("active", 0) + len(planned.create)
         if planned.status != (job.get("status") or {}):
             await self._write_status(key, job, planned.status)
+            tally.failed_by_rule(job, planned)
+            tally.written(job, planned.status)
             if planned.event is not None:
                 self._recorder.record(job, *planned.event)
         await asyncio.gather(*(self._release(key, pod) for pod in planned.release))
@@ -80,7 +103,11 @@ class JobController(WorkloadController):
         async def create(number: int) -> None:
             index = planned.create[number]
             replaced = planned.replaces.get(index) if index is not None else None
-            await self._create_child(key, job, build_pod(job, index, replaced))
+            good = False
+            try:
+                good = await self._create_child(key, job, build_pod(job, index, replaced)) is not None
+            finally:
+                tally.created(job, good=good)
 
         await slow_start(len(planned.create), create)
 
@@ -101,6 +128,12 @@ class JobController(WorkloadController):
     async def _discard(self, key: str, job: Object, pod: Object) -> None:
         await self._release(key, pod)
         await self._delete_child(key, job, pod)
+
+
+def _is_ours(job: Object) -> bool:
+    """True for a job that is this controller's, and not at its end."""
+    ended = finished((job.get("status") or {}).get("conditions")) is not None
+    return not ended and job["spec"].get("managedBy", _MANAGER) == _MANAGER
 
 
 def build_pod(job: Object, index: int | None, replaced: Object | None = None) -> Object:

@@ -13,8 +13,13 @@ from tiphys.controllers import podstate
 
 def action_for(job: Object, pod: Object) -> str:
     """Return Count, Ignore, FailIndex or FailJob: what the first rule that fits a failed pod says."""
+    return matched_action(job, pod) or "Count"
+
+
+def matched_action(job: Object, pod: Object) -> str:
+    """Return the action of the first rule that fits a failed pod; empty where none does."""
     rule = _first_rule(job, pod)
-    return "Count" if rule is None else str(rule[1]["action"])
+    return "" if rule is None else str(rule[1]["action"])
 
 
 def is_ignored(job: Object, pod: Object) -> bool:

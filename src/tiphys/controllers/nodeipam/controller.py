@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from prometheus_client import Counter
+
 from tiphys.apimachinery.meta import Object
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import NODES
 from tiphys.controllers.context import Context
+from tiphys.controllers.metrics import RANGES_ALLOCATED, RANGES_RELEASED
 from tiphys.controllers.nodeipam.plan import allot, pools
 
 
@@ -22,6 +25,7 @@ class NodeIpamController:
         self._pools = pools(
             options.cluster_cidr, options.node_cidr_mask_size, options.node_cidr_mask_size_ipv6
         )
+        self._cidrs = [one.strip() for one in options.cluster_cidr.split(",") if one.strip()]
         self.queue = context.queue(self.name)
         self._nodes = context.informers.get(NODES)
         self._allotted: dict[str, list[str]] = {}
@@ -35,6 +39,8 @@ class NodeIpamController:
     def _changed(self, old: Object | None, new: Object | None) -> None:
         if new is None and old is not None:
             self._allotted.pop(old["metadata"]["name"], None)
+            if ranges_of(old):
+                self._count(RANGES_RELEASED)
         elif new is not None:
             self.queue.add(new["metadata"]["name"])
 
@@ -58,7 +64,12 @@ class NodeIpamController:
             "spec": {"podCIDR": chosen[0], "podCIDRs": chosen},
         }
         await self._client.patch(NODES, key, "", patch)
+        self._count(RANGES_ALLOCATED)
         return None
+
+    def _count(self, family: Counter) -> None:
+        for cidr in self._cidrs:
+            family.labels(cidr).inc()
 
 
 def ranges_of(node: Object) -> list[str]:

@@ -10,6 +10,7 @@ from tiphys.client.controller import run_controller
 from tiphys.client.kinds import LEASES, NODES, PODS
 from tiphys.controllers import conditions, podstate
 from tiphys.controllers.context import Context
+from tiphys.controllers.metrics import NODE_HEALTH_SECONDS
 from tiphys.controllers.nodelifecycle.plan import (
     Health,
     not_ready_status,
@@ -18,6 +19,7 @@ from tiphys.controllers.nodelifecycle.plan import (
     sign_of_life,
     silent_conditions,
 )
+from tiphys.controllers.nodelifecycle.tally import ZoneTally, tainted
 from tiphys.controllers.nodelifecycle.zones import Zones
 
 LEASE_NAMESPACE = "kube-node-lease"
@@ -42,6 +44,7 @@ class NodeLifecycleController:
         self._pods.add_index(BY_NODE, podstate.node_of)
         self._health: dict[str, Health] = {}
         self._zones = Zones(self._options.eviction_rates, self._options.node_monitor_period_s)
+        self._shown = ZoneTally()
         self._nodes.add_handler(self._node_changed)
 
     async def run(self) -> None:
@@ -53,9 +56,11 @@ class NodeLifecycleController:
         if new is None and old is not None:
             self._health.pop(old["metadata"]["name"], None)
             self._zones.remove(old["metadata"]["name"])
+            self._shown.show(self._zones.sizes())
             self._tell(old, "RemovingNode", "Removing Node {name} from Controller")
         elif new is not None:
             self._zones.put(new, self._clock.monotonic())
+            self._shown.show(self._zones.sizes())
             if old is None:
                 self._tell(new, "RegisteredNode", "Registered Node {name} in Controller")
             self.queue.add(new["metadata"]["name"])
@@ -83,7 +88,10 @@ class NodeLifecycleController:
             spare=self._zones.all_down,
         )
         if taints is not None:
-            node = await self._client.update(NODES, _with_taints(node, taints))
+            changed = await self._client.update(NODES, _with_taints(node, taints))
+            tainted(node, taints)
+            node = changed
+        NODE_HEALTH_SECONDS.observe(self._clock.monotonic() - now_s)
         if not _is_ready(node):
             await self._mark_pods(key)
         return self._options.node_monitor_period_s

@@ -73,6 +73,11 @@ class Zones:
             if not self._count[entry]:
                 del self._count[entry]
 
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Return of each zone how many nodes are ready and how many are not."""
+        zones = {zone for zone, _ in self._count}
+        return {zone: (self._count[zone, True], self._count[zone, False]) for zone in zones}
+
     @property
     def all_down(self) -> bool:
         """True if no node of the cluster is ready."""

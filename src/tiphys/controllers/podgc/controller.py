@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from tiphys.apimachinery.errors import Conflict, NotFound
 from tiphys.apimachinery.meta import Object
@@ -10,6 +11,7 @@ from tiphys.client.controller import run_controller
 from tiphys.client.kinds import NODES, PODS
 from tiphys.controllers import conditions, podstate
 from tiphys.controllers.context import Context
+from tiphys.controllers.metrics import POD_GC_DELETIONS, POD_GC_ERRORS
 from tiphys.controllers.podgc.plan import failed_status, plan
 
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
@@ -45,14 +47,20 @@ class PodGarbageCollector:
             pods, await self._believed(pods), out_of_service, self._options.terminated_pod_threshold
         )
         results = await asyncio.gather(
-            *(self._orphan(pod) for pod in planned.orphaned),
-            *(self._delete(pod) for pod in planned.delete),
+            *(self._swept(pod, reason, self._orphan) for pod, reason in planned.orphaned),
+            *(self._swept(pod, reason, self._delete) for pod, reason in planned.delete),
             return_exceptions=True,
         )
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, Conflict):
                 raise result
         return self._options.pod_gc_period_s
+
+    async def _swept(self, pod: Object, reason: str, sweep: Callable[[Object], Awaitable[None]]) -> None:
+        labels = (pod["metadata"]["namespace"], reason)
+        POD_GC_DELETIONS.labels(*labels).inc()
+        with POD_GC_ERRORS.labels(*labels).count_exceptions():
+            await sweep(pod)
 
     async def _believed(self, pods: list[Object]) -> set[str]:
         """Nodes that exist or may yet: unknown ones count until they were missing long enough."""

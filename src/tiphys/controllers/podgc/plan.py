@@ -11,10 +11,10 @@ from tiphys.controllers import podstate
 
 @dataclass(slots=True)
 class Plan:
-    """``orphaned`` pods are first marked Failed, the others only deleted."""
+    """Pods, each with why; ``orphaned`` ones are first marked Failed, the others only deleted."""
 
-    orphaned: list[Object] = field(default_factory=list)
-    delete: list[Object] = field(default_factory=list)
+    orphaned: list[tuple[Object, str]] = field(default_factory=list)
+    delete: list[tuple[Object, str]] = field(default_factory=list)
 
 
 def plan(
@@ -26,17 +26,19 @@ def plan(
     for pod in pods:
         node = _node(pod)
         deleting = podstate.is_deleting(pod)
-        if (node and node not in nodes) or (deleting and node in out_of_service):
-            result.orphaned.append(pod)
+        if node and node not in nodes:
+            result.orphaned.append((pod, "orphaned"))
+        elif deleting and node in out_of_service:
+            result.orphaned.append((pod, "out-of-service"))
         elif not node and deleting and not podstate.is_terminal(pod):
-            result.delete.append(pod)
+            result.delete.append((pod, "unscheduled"))
     finished = [pod for pod in pods if podstate.is_terminal(pod) and _node(pod) in nodes]
     surplus = len(finished) - threshold
     if threshold > 0 and surplus > 0:
         finished.sort(
             key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", pod["metadata"]["name"])
         )
-        result.delete += finished[:surplus]
+        result.delete += [(pod, "terminated") for pod in finished[:surplus]]
     return result
 
 

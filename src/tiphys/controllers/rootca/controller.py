@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tiphys.apimachinery.errors import Forbidden, NotFound
+from tiphys.apimachinery.errors import Forbidden, NotFound, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import CONFIG_MAPS, NAMESPACES
 from tiphys.controllers.context import Context
+from tiphys.controllers.metrics import ROOT_CA_SECONDS, ROOT_CA_SYNCS
 from tiphys.controllers.namespace.plan import is_active
 
 CONFIG_MAP = "kube-root-ca.crt"
@@ -39,6 +40,7 @@ class RootCaController:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
+        self._clock = context.clock
         self._pem = context.options.root_ca_pem
         self.queue = context.queue(self.name)
         self._namespaces = context.informers.get(NAMESPACES)
@@ -65,6 +67,18 @@ class RootCaController:
         namespace = self._namespaces.get(key)
         if namespace is None or not is_active(namespace) or not self._pem:
             return None
+        began, code = self._clock.monotonic(), "200"
+        try:
+            await self._publish(key)
+        except StatusError as error:
+            code = str(error.status_code)
+            raise
+        finally:
+            ROOT_CA_SYNCS.labels(code).inc()
+            ROOT_CA_SECONDS.labels(code).observe(self._clock.monotonic() - began)
+        return None
+
+    async def _publish(self, key: str) -> None:
         present = self._maps.get(f"{key}/{CONFIG_MAP}")
         wanted = desired(key, self._pem)
         try:
@@ -73,5 +87,4 @@ class RootCaController:
             elif present.get("data") != wanted["data"]:
                 await self._client.update(CONFIG_MAPS, {**present, "data": wanted["data"]})
         except (Forbidden, NotFound):
-            return None  # the namespace began to go away
-        return None
+            return  # the namespace began to go away

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from tiphys.apimachinery.errors import AlreadyExists, StatusError
-from tiphys.apimachinery.meta import Object, object_key
+from tiphys.apimachinery.meta import Object, object_key, split_key
 from tiphys.client.kinds import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, STATEFUL_SETS
 from tiphys.controllers.context import Context
 from tiphys.controllers.history import apply_history, plan_history, pod_hash, template_of
+from tiphys.controllers.metrics import STATEFULSET_ALLOWED, STATEFULSET_MISSING
 from tiphys.controllers.owned import BY_CONTROLLER, index_owned
-from tiphys.controllers.statefulset.plan import Revisions, plan
-from tiphys.controllers.statefulset.pods import build_claims, build_pod, claim_keys, claim_owners, pod_name
+from tiphys.controllers.statefulset.plan import Revisions, max_unavailable, plan
+from tiphys.controllers.statefulset.pods import (
+    build_claims,
+    build_pod,
+    claim_keys,
+    claim_owners,
+    pod_name,
+    replicas_of,
+)
 from tiphys.controllers.workload import WorkloadController
 
 REVISION_HASH_LABEL = "controller.kubernetes.io/hash"
@@ -29,12 +37,14 @@ class StatefulSetController(WorkloadController):
         self._revisions = self._follow(CONTROLLER_REVISIONS)
         self._claims = self._follow(PERSISTENT_VOLUME_CLAIMS)
         index_owned(self._revisions)
+        self._shown: dict[str, tuple[str, str, str]] = {}
 
     async def look(self, key: str, owner: Object) -> float | None:
         pods = await self._claim(owner)
         current, update = await self._keep_history(owner, pods)
         planned = plan(owner, pods, Revisions(_name(current), _name(update)), self._clock.now())
         await self._write_status(key, owner, planned.status)
+        self._show(key, owner, planned.status)
         await self._keep_claims(owner, pods)
         templates = {_name(item): template_of(item) for item in (current, update)}
         for ordinal, revision in planned.create:
@@ -45,6 +55,27 @@ class StatefulSetController(WorkloadController):
         for pod in planned.delete:
             await self._delete_child(key, owner, pod)
         return planned.recheck_s
+
+    def _show(self, key: str, owner: Object, status: Object) -> None:
+        """Set the gauges of a set, in place of those that it had under another policy."""
+        policy = owner["spec"].get("podManagementPolicy") or "OrderedReady"
+        labels = (*split_key(key), policy)
+        if self._shown.get(key) not in (None, labels):
+            self._hide(key)
+        self._shown[key] = labels
+        missing = max(replicas_of(owner) - (status.get("availableReplicas") or 0), 0)
+        STATEFULSET_ALLOWED.labels(*labels).set(max_unavailable(owner))
+        STATEFULSET_MISSING.labels(*labels).set(missing)
+
+    def _hide(self, key: str) -> None:
+        labels = self._shown.pop(key, None)
+        if labels is not None:
+            for family in (STATEFULSET_ALLOWED, STATEFULSET_MISSING):
+                family.remove(*labels)
+
+    async def _gone(self, key: str) -> None:
+        await super()._gone(key)
+        self._hide(key)
 
     async def _keep_history(self, owner: Object, pods: list[Object]) -> tuple[Object, Object]:
         """Return the revision in use and the one wanted."""

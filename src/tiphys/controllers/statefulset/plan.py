@@ -132,7 +132,7 @@ def _plan_update(
     if strategy.get("type") == "OnDelete" or result.create or result.delete:
         return
     settings = strategy.get("rollingUpdate") or {}
-    allowed = max(scaled(settings.get("maxUnavailable", 1), replicas_of(owner), round_up=True), 1)
+    allowed = max_unavailable(owner)
     down = sum(not _is_available(owner, by_ordinal[n], now) for n in wanted if n in by_ordinal)
     least = wanted.start + int(settings.get("partition") or 0)
     for number in reversed([n for n in wanted if n >= least]):
@@ -147,6 +147,12 @@ def _plan_update(
             down += not broken
         if down >= allowed:
             return
+
+
+def max_unavailable(owner: Object) -> int:
+    """Return how many pods may be missing while an update goes on."""
+    settings = (owner["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}
+    return max(scaled(settings.get("maxUnavailable", 1), replicas_of(owner), round_up=True), 1)
 
 
 def _revision_for(owner: Object, number: int, revisions: Revisions) -> str:

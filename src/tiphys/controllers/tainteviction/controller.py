@@ -11,6 +11,7 @@ from tiphys.client.controller import run_controller
 from tiphys.client.kinds import NODES, PODS
 from tiphys.controllers import conditions, podstate
 from tiphys.controllers.context import Context
+from tiphys.controllers.metrics import TAINT_DELETION_SECONDS, TAINT_DELETIONS
 from tiphys.controllers.tainteviction.plan import evict_at, undated
 
 _BY_NODE = "node"
@@ -72,9 +73,11 @@ class TaintEvictionController:
             if not podstate.is_deleting(pod)
             and (at := evict_at(pod, taints, now, self._seen[key])) is not None
         }
-        due = [pod for name, at in times.items() if at <= now and (pod := self._pods.get(name)) is not None]
+        due = [
+            (pod, at) for name, at in times.items() if at <= now and (pod := self._pods.get(name)) is not None
+        ]
         self._tell_spared(key, waiting - set(times))
-        await asyncio.gather(*(self._delete(pod) for pod in due))
+        await asyncio.gather(*(self._delete(pod, at) for pod, at in due))
         later = {name: at for name, at in times.items() if at > now}
         self._waiting[key] = set(later)
         return min(((at - now).total_seconds() for at in later.values()), default=None)
@@ -87,7 +90,7 @@ class TaintEvictionController:
                 text = f"Cancelling deletion of Pod {name}"
                 self._recorder.record(pod, "Normal", "TaintManagerEviction", text)
 
-    async def _delete(self, pod: Object) -> None:
+    async def _delete(self, pod: Object, due_at: datetime) -> None:
         meta = pod["metadata"]
         self._recorder.record(
             pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {object_key(pod)}"
@@ -106,6 +109,8 @@ class TaintEvictionController:
             await self._client.delete(PODS, meta["name"], meta["namespace"], uid=meta["uid"])
         except (NotFound, Conflict):
             return
+        TAINT_DELETIONS.inc()
+        TAINT_DELETION_SECONDS.observe((self._clock.now() - due_at).total_seconds())
 
 
 def _taints(node: Object | None) -> list[Object]:

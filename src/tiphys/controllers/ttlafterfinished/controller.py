@@ -11,6 +11,7 @@ from tiphys.client.controller import run_controller
 from tiphys.client.kinds import JOBS
 from tiphys.controllers.context import Context
 from tiphys.controllers.job.plan import finished
+from tiphys.controllers.metrics import JOB_DELETION_SECONDS
 
 
 def left_s(job: Object, now: datetime) -> float | None:
@@ -62,4 +63,5 @@ class TtlAfterFinishedController:
             )
         except NotFound:
             return None
+        JOB_DELETION_SECONDS.observe(-wait_s)
         return None

@@ -1,0 +1,159 @@
+"""What the controllers count of their work, with upstream's names, labels and buckets.
+
+Owns: the families, in their process' registry; several managers in one process add up. Controllers count
+where they act. Families about nodes and StatefulSets lose what is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from tiphys.client.metrics import REGISTRY
+
+
+def _powers(first: float, factor: float, count: int) -> tuple[float, ...]:
+    return tuple(first * factor**power for power in range(count))
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    return Counter(name, text, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, text: str, *labels: str) -> Gauge:
+    return Gauge(name, text, labels, registry=REGISTRY)
+
+
+def _histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+    return Histogram(name, text, labels, buckets=buckets, registry=REGISTRY)
+
+
+_LOOKS: Final = ("completion_mode", "result", "action")
+_ENDPOINTS: Final = _powers(2.0, 2, 15)
+_STATEFUL: Final = ("statefulset_namespace", "statefulset_name", "pod_management_policy")
+
+RUNNING = _gauge("running_managed_controllers", "[ALPHA] 1 for each controller that runs.", "name", "manager")
+
+JOB_SYNC_SECONDS = _histogram(
+    "job_controller_job_sync_duration_seconds", "[STABLE] The time it took to look after a job.",
+    _powers(0.004, 2, 15), *_LOOKS,
+)  # fmt: skip
+JOB_SYNCS = _counter("job_controller_job_syncs", "[STABLE] How often jobs were looked after.", *_LOOKS)
+JOBS_FINISHED = _counter(
+    "job_controller_jobs_finished",
+    "[STABLE] Jobs that came to an end.",
+    "completion_mode",
+    "result",
+    "reason",
+)
+JOB_PODS_FINISHED = _counter(
+    "job_controller_job_pods_finished", "[STABLE] Finished pods that are counted for good.",
+    "completion_mode", "result",
+)  # fmt: skip
+JOB_PODS_CREATED = _counter(
+    "job_controller_job_pods_creation",
+    "[ALPHA] Pods made for jobs: new, recreate_terminating_or_failed or recreate_failed.", "reason", "status",
+)  # fmt: skip
+JOB_INDEXES_FINISHED = _counter(
+    "job_controller_job_finished_indexes",
+    "[ALPHA] Completion indexes that came to an end, by kind of limit: global or perIndex.",
+    "status", "backoffLimit",
+)  # fmt: skip
+JOB_POLICY_FAILURES = _counter(
+    "job_controller_pod_failures_handled_by_failure_policy",
+    "[BETA] Failed pods that a rule of a pod failure policy matched, by its action.", "action",
+)  # fmt: skip
+JOB_TRACKED_PODS = _counter(
+    "job_controller_terminated_pods_tracking_finalizer",
+    "[BETA] Ended pods that came to bear the tracking finalizer (add), or bear it no more (delete).", "event",
+)  # fmt: skip
+JOBS_ELSEWHERE = _counter(
+    "job_controller_jobs_by_external_controller", "[ALPHA] Jobs that another controller runs.",
+    "controller_name",
+)  # fmt: skip
+CRONJOB_SKEW = _histogram(
+    "cronjob_controller_job_creation_skew_duration_seconds",
+    "[STABLE] From the time that a job was scheduled for until it was made.", _powers(1.0, 2, 10),
+)  # fmt: skip
+JOB_DELETION_SECONDS = _histogram(
+    "ttl_after_finished_controller_job_deletion_duration_seconds",
+    "[ALPHA] From when a job could go until it was deleted.", _powers(0.1, 2, 14),
+)  # fmt: skip
+
+SLICE_ADDED = _histogram(
+    "endpoint_slice_controller_endpoints_added_per_sync", "[ALPHA] Endpoints added for a service at once.",
+    _ENDPOINTS,
+)  # fmt: skip
+SLICE_REMOVED = _histogram(
+    "endpoint_slice_controller_endpoints_removed_per_sync",
+    "[ALPHA] Endpoints removed for a service at once.", _ENDPOINTS,
+)  # fmt: skip
+SLICE_SYNCS = _counter("endpoint_slice_controller_syncs", "[ALPHA] Looks at services.", "result")
+SLICE_CHANGES = _counter("endpoint_slice_controller_changes", "[ALPHA] Changes of slices.", "operation")
+MIRROR_CHANGES = _counter(
+    "endpoint_slice_mirroring_controller_changes", "[ALPHA] Changes of slices.", "operation"
+)
+MIRROR_SECONDS = _histogram(
+    "endpoint_slice_mirroring_controller_endpoints_sync_duration",
+    "[ALPHA] The time it took to mirror one Endpoints object.", _powers(0.001, 2, 15),
+)  # fmt: skip
+
+GC_SYNC_ERRORS = _counter(
+    "garbagecollector_controller_resources_sync_error", "[ALPHA] Failures to learn which resources there are."
+)
+ROOT_CA_SYNCS = _counter("root_ca_cert_publisher_sync", "[ALPHA] Namespaces looked after.", "code")
+ROOT_CA_SECONDS = _histogram(
+    "root_ca_cert_publisher_sync_duration_seconds", "[ALPHA] The time that took.", _powers(0.001, 2, 15),
+    "code",
+)  # fmt: skip
+
+NODE_EVICTIONS = _counter(
+    "node_collector_evictions", "[STABLE] Nodes whose pods were given up since this controller runs.", "zone"
+)
+ZONE_SIZE = _gauge("node_collector_zone_size", "[ALPHA] Nodes of a zone.", "zone")
+ZONE_HEALTH = _gauge(
+    "node_collector_zone_health", "[ALPHA] Percents of a zone's nodes that are well.", "zone"
+)
+ZONE_UNHEALTHY = _gauge(
+    "node_collector_unhealthy_nodes_in_zone", "[ALPHA] Nodes of a zone that are not ready.", "zone"
+)
+NODE_HEALTH_SECONDS = _histogram(
+    "node_collector_update_node_health_duration_seconds", "[ALPHA] The time it took to judge one node.",
+    _powers(0.001, 4, 8),
+)  # fmt: skip
+TAINT_DELETIONS = _counter(
+    "taint_eviction_controller_pod_deletions", "[ALPHA] Pods deleted for a taint that they do not tolerate."
+)
+TAINT_DELETION_SECONDS = _histogram(
+    "taint_eviction_controller_pod_deletion_duration_seconds",
+    "[ALPHA] From when a pod's time was up until it was deleted.",
+    (0.005, 0.025, 0.1, 0.5, 1, 2.5, 10, 30, 60, 120, 180, 240),
+)  # fmt: skip
+RANGES_ALLOCATED = _counter(
+    "node_ipam_controller_cidrset_cidrs_allocations", "[ALPHA] Ranges given to nodes.", "clusterCIDR"
+)
+RANGES_RELEASED = _counter(
+    "node_ipam_controller_cidrset_cidrs_releases", "[ALPHA] Ranges that came back.", "clusterCIDR"
+)
+
+POD_GC_DELETIONS = _counter(
+    "pod_gc_collector_force_delete_pods", "[ALPHA] Pods deleted by force.", "namespace", "reason"
+)
+POD_GC_ERRORS = _counter(
+    "pod_gc_collector_force_delete_pod_errors", "[ALPHA] Pods that could not be deleted by force.",
+    "namespace", "reason",
+)  # fmt: skip
+EPHEMERAL_CLAIMS = _counter("ephemeral_volume_controller_create", "[ALPHA] Claims asked for.")
+EPHEMERAL_FAILURES = _counter(
+    "ephemeral_volume_controller_create_failures", "[ALPHA] Claims that could not be made."
+)
+STATEFULSET_ALLOWED = _gauge(
+    "statefulset_controller_statefulset_max_unavailable",
+    "[BETA] Pods that may be missing while a StatefulSet is updated.", *_STATEFUL,
+)  # fmt: skip
+STATEFULSET_MISSING = _gauge(
+    "statefulset_controller_statefulset_unavailable_replicas",
+    "[BETA] Pods of a StatefulSet that are not available.", *_STATEFUL,
+)  # fmt: skip
