@@ -99,6 +99,14 @@ class ObjectStore(Protocol):
         """Return how many live objects of a kind are in memory; 0 for one that nobody has read yet."""
         ...
 
+    def average_bytes(self, resource: Resource) -> int:
+        """Return about how large an object of a kind is; 0 where none is in memory."""
+        ...
+
+    def interested(self, resource: Resource, namespace: str, name: str) -> int:
+        """Return about how many watchers a change of an object would be told."""
+        ...
+
     async def get(self, resource: Resource, namespace: str, name: str) -> Cached:
         """Linearizable read. Raises NotFound."""
         ...

@@ -6,6 +6,7 @@ Owns: which gate a server has by its options, and what of it follows the store. 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -15,10 +16,10 @@ from tiphys.apiserver.chain import Traffic
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.flights import Flights
 from tiphys.apiserver.flowcontrol import dump
-from tiphys.apiserver.flowcontrol.controller import FlowControl, Level
+from tiphys.apiserver.flowcontrol.controller import FlowControl, Level, Waiting
 from tiphys.apiserver.flowcontrol.inflight import MaxInFlight
 from tiphys.apiserver.flowcontrol.repair import Repair
-from tiphys.apiserver.flowcontrol.work import list_seats
+from tiphys.apiserver.flowcontrol.work import Stored, Widths
 from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.wire.message import Request, Response
 
@@ -39,16 +40,22 @@ class TrafficControl:
         if not options.priority_and_fairness:
             self.traffic = Traffic(MaxInFlight(reading, mutating), flights)
             return
-        flow = FlowControl(backend.clock, reading + mutating, options.request_timeout_s, self._estimate)
+        by_size = options.feature_gates.enabled("SizeBasedListCostEstimate")
+        widths = Widths(self._stored, self._watchers, by_size=by_size)
+        flow = FlowControl(backend.clock, reading + mutating, options.request_timeout_s, widths)
         self.flow, self._repair = flow, Repair(backend, flow)
         self.traffic = Traffic(flow, flights)
 
-    def _count(self, info: RequestInfo) -> int:
+    def _stored(self, info: RequestInfo) -> Stored:
         row = self._backend.table.served_at(info.group, info.version, info.resource)
-        return self._backend.store.count(row, info.namespace) if row is not None else 0
+        if row is None:
+            return Stored(0)
+        store = self._backend.store
+        return Stored(store.count(row, info.namespace), store.average_bytes(row))
 
-    def _estimate(self, info: RequestInfo, raw_query: str) -> int:
-        return list_seats(self._count, info, raw_query)
+    def _watchers(self, info: RequestInfo) -> int:
+        row = self._backend.table.served_at(info.group, info.version, info.resource)
+        return self._backend.store.interested(row, info.namespace, info.name) if row is not None else 0
 
     def feeds(self) -> list[Feed]:
         return self._repair.feeds() if self._repair is not None else []
@@ -77,15 +84,18 @@ class TrafficControl:
             return
         yield from _counts(self.flow)
         yield from _seats(self.flow)
+        yield from _present(self.flow)
 
 
 def _counts(flow: FlowControl) -> Iterator[Metric]:
-    dispatched = CounterMetricFamily(f"{_PREFIX}dispatched_requests", "Requests that went on.", labels=_FLOW)
+    dispatched = CounterMetricFamily(
+        f"{_PREFIX}dispatched_requests", "[BETA] Requests that went on.", labels=_FLOW
+    )
     rejected = CounterMetricFamily(
-        f"{_PREFIX}rejected_requests", "Requests turned away.", labels=[*_FLOW, "reason"]
+        f"{_PREFIX}rejected_requests", "[BETA] Requests turned away.", labels=[*_FLOW, "reason"]
     )
     waits = HistogramMetricFamily(
-        f"{_PREFIX}request_wait_duration_seconds", "Time in a queue.", labels=[*_FLOW, "execute"]
+        f"{_PREFIX}request_wait_duration_seconds", "[BETA] Time in a queue.", labels=[*_FLOW, "execute"]
     )
     for key, counts in flow.counts.items():
         dispatched.add_metric(key, counts.dispatched)
@@ -99,7 +109,7 @@ def _counts(flow: FlowControl) -> Iterator[Metric]:
 
 def _seats(flow: FlowControl) -> Iterator[Metric]:
     def gauge(name: str, text: str, values: dict[str, float]) -> Metric:
-        family = GaugeMetricFamily(f"{_PREFIX}{name}", text, labels=["priority_level"])
+        family = GaugeMetricFamily(f"{_PREFIX}{name}", f"[ALPHA] {text}", labels=["priority_level"])
         for level, value in values.items():
             family.add_metric([level], value)
         return family
@@ -107,18 +117,43 @@ def _seats(flow: FlowControl) -> Iterator[Metric]:
     levels = flow.levels.values()
     limited: list[Level] = [level for level in levels if level.queues is not None]
     queues = {level.name: level.queues for level in limited if level.queues is not None}
-    yield gauge("nominal_limit_seats", "Seats by share.", {one.name: one.bounds.nominal for one in levels})
+    nominal = GaugeMetricFamily(
+        f"{_PREFIX}nominal_limit_seats", "[BETA] Seats by share.", labels=["priority_level"]
+    )
+    for level in levels:
+        nominal.add_metric([level.name], level.bounds.nominal)
+    yield nominal
     yield gauge("lower_limit_seats", "Seats never lent.", {one.name: one.bounds.least for one in levels})
     yield gauge(
         "upper_limit_seats", "Seats with all borrowed.", {one.name: one.bounds.most for one in levels}
     )
     yield gauge("current_limit_seats", "Seats now.", {name: one.limit for name, one in queues.items()})
-    yield gauge("current_executing_seats", "Seats taken.", {name: one.in_use for name, one in queues.items()})
     yield gauge("demand_seats_smoothed", "Seats wanted.", {one.name: one.demand for one in limited})
-    executing = GaugeMetricFamily(
-        f"{_PREFIX}current_executing_requests", "Requests that run.", labels=["priority_level"]
+    yield gauge(
+        "demand_seats_high_watermark", "Most seats wanted at once since the last look.",
+        {one.name: one.high for one in limited},
+    )  # fmt: skip
+
+
+def _present(flow: FlowControl) -> Iterator[Metric]:
+    """Yield what runs and what waits now, by schema and level."""
+    families = {
+        name: GaugeMetricFamily(f"{_PREFIX}{name}", f"[BETA] {text}", labels=_FLOW)
+        for name, text in (
+            ("current_executing_requests", "Requests that run."),
+            ("current_executing_seats", "Seats taken."),
+            ("current_inqueue_requests", "Requests that wait."),
+        )
+    }
+    waiting = Counter(
+        (turn.note.flow.schema.name, level.name)
+        for level in flow.levels.values()
+        for queue in (level.queues.queues if level.queues is not None else ())
+        for turn in queue.waiting
+        if isinstance(turn.note, Waiting)
     )
-    for level in levels:
-        executing.add_metric([level.name], level.executing)
-    yield executing
-    yield gauge("current_inqueue_requests", "Requests that wait.", {k: q.waiting for k, q in queues.items()})
+    for key, counts in flow.counts.items():
+        values = (counts.executing, counts.seats, waiting[key])
+        for family, value in zip(families.values(), values, strict=True):
+            family.add_metric(key, value)
+    yield from families.values()

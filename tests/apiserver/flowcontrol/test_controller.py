@@ -13,6 +13,7 @@ from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.flowcontrol import dump, objects
 from tiphys.apiserver.flowcontrol.controller import FlowControl, Rejected
 from tiphys.apiserver.flowcontrol.inflight import MaxInFlight
+from tiphys.apiserver.flowcontrol.work import ONE, Width
 from tiphys.apiserver.requestinfo import parse
 from tiphys.wire.message import Request
 
@@ -35,7 +36,7 @@ def level(name: str, queues: int = 0, length: int = 0, shares: int = 1) -> dict[
 
 def control(seats: int = 2, *, queues: int = 0, length: int = 0, wait_s: float = 15.0) -> FlowControl:
     """One level for everybody, with all the seats."""
-    flow = FlowControl(FakeClock(), seats, wait_s * 4, lambda _info, _query: 1)
+    flow = FlowControl(FakeClock(), seats, wait_s * 4, lambda _info, _query, _most: ONE)
     for one in objects.priority_levels():
         if one["metadata"]["name"] != "exempt":
             flow.set_level(one["metadata"]["name"], None)
@@ -243,7 +244,7 @@ async def test_mandatory_objects_hold_even_when_deleted() -> None:
 
 
 async def test_idle_seats_are_lent_to_a_busy_level() -> None:
-    flow = FlowControl(FakeClock(), 600, 60.0, lambda _info, _query: 1)
+    flow = FlowControl(FakeClock(), 600, 60.0, lambda _info, _query, _most: ONE)
     tickets = [await flow.enter(GET, ALICE, "") for _ in range(49)]
     asked = [asyncio.ensure_future(flow.enter(GET, ALICE, "")) for _ in range(40)]
     await asyncio.sleep(0)
@@ -299,3 +300,37 @@ async def test_plain_limits_of_reads_and_writes() -> None:
     ticket.leave()
     (await gate.enter(GET, ALICE, "")).leave()
     assert ticket.headers == {}
+
+
+async def test_a_write_holds_its_seats_until_its_watchers_are_told() -> None:
+    flow = control(5, queues=1, length=5)
+    flow._estimate = lambda info, _query, _most: Width(1, 4, 0.001) if info.verb == "create" else ONE
+    write = await flow.enter(POST, ALICE, "")
+    read = await flow.enter(GET, ALICE, "")
+    level_now = flow.levels["global-default"]
+    assert level_now.queues is not None
+    counts = flow.counts[next(key for key in flow.counts if key[1] == "global-default")]
+    assert (level_now.queues.in_use, level_now.executing) == (5, 2)
+    assert (counts.seats, counts.executing) == (5, 2)
+    read.leave()
+    write.leave()
+    assert (level_now.queues.in_use, level_now.executing, counts.seats) == (4, 0, 4)
+    level_now.queues.limit = 4
+    flow.clock.advance(1)  # type: ignore[attr-defined]
+    async with asyncio.timeout(10):
+        (await flow.enter(GET, ALICE, "")).leave()  # waits for the seats that are held
+    assert (counts.seats, counts.executing, level_now.quick) == (0, 0, set())
+
+
+async def test_how_much_one_request_may_take_follows_the_level() -> None:
+    flow = control(100)
+    asked = []
+
+    def estimate(_info: Any, _query: str, most: int) -> Width:
+        asked.append(most)
+        return ONE
+
+    flow._estimate = estimate
+    (await flow.enter(GET, ALICE, "")).leave()
+    assert asked == [15]
+    assert flow.levels["global-default"].widest == 15

@@ -1,23 +1,76 @@
-"""How wide lists and watches are."""
+"""How wide lists, watches and writes are."""
 
 import pytest
 
-from tiphys.apiserver.flowcontrol.work import list_seats
+from tiphys.apiserver.flowcontrol.work import ONE, Stored, Width, Widths, widest
 from tiphys.apiserver.requestinfo import parse
 
 PODS = "/api/v1/pods"
 
 
+def width(info, query="", *, stored=None, watchers=0, most=1000, by_size=True):
+    measure = Widths(lambda _info: stored or Stored(0), lambda _info: watchers, by_size=by_size)
+    return measure(info, query, most)
+
+
+LISTS = [
+    ("nothing", Stored(0), "", 1),
+    ("a few small ones", Stored(100, 900), "", 1),
+    ("by bytes", Stored(101, 1000), "", 2),
+    ("what is streamed", Stored(50_000, 4000), "", 10),
+    ("a page", Stored(50_000, 1000), "limit=500", 5),
+    ("a page with a selector", Stored(50_000, 1000), "limit=500&labelSelector=a", 5),
+    ("a page of large ones", Stored(50_000, 100_000), "limit=3", 3),
+    ("a limit that is none", Stored(50_000, 1000), "limit=x", 10),
+    ("one by name", Stored(50_000, 1000), "fieldSelector=metadata.name=p", 1),
+    ("a watch from now on", Stored(50_000, 1000), "watch=1", 1),
+    ("a watch from a version", Stored(50_000, 1000), "watch=1&resourceVersion=7", 1),
+    ("a watch with what exists", Stored(50_000, 1000), "watch=1&sendInitialEvents=true", 10),
+]
+
+
 @pytest.mark.parametrize(
-    ("objects", "query", "seats"),
-    [
-        (0, "", 1), (100, "", 1), (101, "", 2), (550, "", 6), (50_000, "", 10),
-        (50_000, "limit=500", 5), (50_000, "limit=1", 1), (50_000, "limit=500&labelSelector=a", 10),
-        (50_000, "limit=x", 10), (50_000, "fieldSelector=metadata.name=p", 1),
-        (50_000, "watch=1", 10), (50_000, "watch=1&resourceVersion=7", 1),
-        (50_000, "watch=1&resourceVersion=0", 10),
-        (50_000, "watch=1&resourceVersion=7&sendInitialEvents=true", 10),
-    ],
-)  # fmt: skip
-def test_seats(objects: int, query: str, seats: int) -> None:
-    assert list_seats(lambda _info: objects, parse("GET", PODS, query), query) == seats
+    ("stored", "query", "seats"), [row[1:] for row in LISTS], ids=[row[0] for row in LISTS]
+)
+def test_lists(stored, query, seats):
+    assert width(parse("GET", PODS, query), query, stored=stored) == Width(seats)
+
+
+@pytest.mark.parametrize(
+    ("objects", "query", "seats"), [(0, "", 1), (101, "", 2), (550, "limit=5", 6), (5 * 10**6, "", 100)]
+)
+def test_lists_by_objects(objects, query, seats):
+    found = width(parse("GET", PODS, query), query, stored=Stored(objects, 10**6), by_size=False)
+    assert found == Width(seats)
+
+
+def test_no_list_takes_more_than_its_level_gives():
+    assert width(parse("GET", PODS, ""), stored=Stored(5000, 5000), most=4) == Width(4)
+
+
+WRITES = [
+    ("POST", "/api/v1/namespaces/d/pods", 9, 10, ONE),
+    ("POST", "/api/v1/namespaces/d/pods", 10, 10, Width(1, 1, 0.005)),
+    ("PUT", "/api/v1/namespaces/d/pods/p", 95, 10, Width(1, 10, 0.005)),
+    ("PATCH", "/api/v1/namespaces/d/pods/p/status", 1000, 50, Width(1, 10, 0.05)),
+    ("DELETE", "/api/v1/namespaces/d/pods/p", 1000, 2, Width(1, 2, 0.25)),
+    ("POST", "/api/v1/namespaces/d/serviceaccounts/s/token", 1000, 10, ONE),
+    ("DELETE", "/api/v1/namespaces/d/pods", 1000, 10, ONE),
+    ("GET", "/api/v1/namespaces/d/pods/p", 1000, 10, ONE),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "watchers", "most", "expected"), WRITES)
+def test_writes(method, path, watchers, most, expected):
+    found = width(parse(method, path, ""), watchers=watchers, most=most)
+    assert (found.seats, found.final) == (expected.seats, expected.final)
+    assert found.extra_s == pytest.approx(expected.extra_s)
+
+
+def test_seats_to_take():
+    assert (Width(1, 10, 0.1).most, Width(5).most) == (10, 5)
+
+
+@pytest.mark.parametrize(("nominal", "most"), [(0, 1), (1, 1), (7, 2), (100, 15), (245, 37)])
+def test_how_much_of_a_level_one_request_may_take(nominal, most):
+    assert widest(nominal) == most

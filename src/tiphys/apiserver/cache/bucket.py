@@ -24,6 +24,8 @@ from tiphys.apiserver.objects import Selection
 from tiphys.storage.base import Event, Record
 from tiphys.storage.keyspace import prefix_end
 
+_SAMPLE: Final = 8
+"""Objects that are looked at for how large one is."""
 RING_EVENTS: Final = 20_000
 RING_BYTES: Final = 16 * 1024 * 1024
 
@@ -231,6 +233,12 @@ class Bucket:
     def count(self, root: str, start: str) -> int:
         """Return how many live keys there are under ``root`` from ``start`` on."""
         return int(self._keys.bisect_left(prefix_end(root)) - self._keys.bisect_left(start))
+
+    def average_bytes(self) -> int:
+        """Return about how large an object is, by a few of them."""
+        keys = self._keys
+        sample = [keys[at] for at in range(0, len(keys), -(-len(keys) // _SAMPLE) or 1)]
+        return sum(len(self.entries[key].value) for key in sample) // len(sample) if sample else 0
 
     def page(self, root: str, start: str, limit: int) -> PageItems:
         """Return the live entries under ``root`` from ``start`` on, at most ``limit`` (0: all)."""

@@ -90,6 +90,16 @@ class CachedStore:
         root = bucket.root(Selection(namespace))
         return bucket.count(root, root)
 
+    def average_bytes(self, resource: Resource) -> int:
+        """Return about how large an object of a kind is; 0 where none is in memory."""
+        bucket = self._feed.buckets.get(resource.storage_prefix)
+        return bucket.average_bytes() if bucket is not None and bucket.loaded else 0
+
+    def interested(self, resource: Resource, namespace: str, name: str) -> int:
+        """Return about how many watchers a change of an object would be told."""
+        bucket = self._feed.buckets.get(resource.storage_prefix)
+        return bucket.watchers.interested(namespace, name) if bucket is not None else 0
+
     async def get(self, resource: Resource, namespace: str, name: str) -> Cached:
         """Read one object, linearizable. Raises NotFound."""
         known = self._feed.known.get(id(resource))

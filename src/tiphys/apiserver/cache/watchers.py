@@ -267,6 +267,15 @@ class Watchers:
         else:
             self._everything.discard(watcher)
 
+    def interested(self, namespace: str, name: str) -> int:
+        """Return about how many a change of an object would be told; each value of a field is as likely."""
+        found = len(self._everything) + len(self._by_namespace.get(namespace, ()))
+        if name and self._by_object:
+            found += sum(len(self._by_object.get((where, name), ())) for where in {namespace, ""})
+        for values in self._by_field.values():
+            found += -(-sum(map(len, values.values())) // len(values))
+        return found
+
     def tell(self, event: BucketEvent) -> None:
         """Tell everyone whom an event concerns."""
         entry = event.entry or event.previous

@@ -22,6 +22,7 @@ from tiphys.apiserver.flowcontrol.fairqueue import FairQueues, Sizes, Turn, flow
 from tiphys.apiserver.flowcontrol.matching import Schema, in_order
 from tiphys.apiserver.flowcontrol.retryafter import RetryAfter
 from tiphys.apiserver.flowcontrol.shares import NO_BOUNDS, Bounds, Claim, Share, allot, bounds_of, smoothed
+from tiphys.apiserver.flowcontrol.work import Width, widest
 from tiphys.apiserver.metrics import Durations
 from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.wire.message import Response
@@ -71,9 +72,9 @@ class Gate(Protocol):
 
 
 class Estimate(Protocol):
-    """How many seats a list or watch takes."""
+    """How wide a request is, in a level where one may take ``level_most`` seats."""
 
-    def __call__(self, info: RequestInfo, raw_query: str) -> int: ...
+    def __call__(self, info: RequestInfo, raw_query: str, level_most: int) -> Width: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -85,6 +86,8 @@ class Level:
     share: Share
     queues: FairQueues | None
     bounds: Bounds = NO_BOUNDS
+    widest: int = 1
+    """Seats that one request may take."""
     executing: int = 0
     high: int = 0
     demand: float = 0.0
@@ -126,6 +129,7 @@ class Flow:
     def leave(self) -> None:
         """Exempt requests hold nothing but their place in the count."""
         self.level.executing -= 1
+        self.counts.executing -= 1
 
 
 @dataclass(slots=True, eq=False)
@@ -133,6 +137,8 @@ class Counts:
     """What is counted for each schema and level."""
 
     dispatched: int = 0
+    executing: int = 0
+    seats: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     waits: Durations = field(default_factory=lambda: Durations(WAIT_BUCKETS))
 
@@ -140,20 +146,35 @@ class Counts:
 class Seats:
     """The seats of one request in a limited level: taken at once, or by its turn in a queue."""
 
-    __slots__ = ("_gate", "flow", "seats", "turn")
+    __slots__ = ("_extra_s", "_gate", "flow", "seats", "turn")
 
-    def __init__(self, gate: FlowControl, flow: Flow, seats: int, turn: Turn | None = None) -> None:
-        self._gate, self.flow, self.seats, self.turn = gate, flow, seats, turn
+    def __init__(self, gate: FlowControl, flow: Flow, width: Width, turn: Turn | None = None) -> None:
+        self._gate, self.flow, self.turn = gate, flow, turn
+        self.seats, self._extra_s = width.most, width.extra_s
+        flow.level.executing += 1
+        counts = flow.counts
+        counts.dispatched += 1
+        counts.executing += 1
+        counts.seats += self.seats
 
     @property
     def headers(self) -> dict[str, str]:
         return self.flow.headers
 
     def leave(self) -> None:
+        """Give the seats back: at once, or when the watchers that a write woke have been told."""
+        self.flow.level.executing -= 1
+        self.flow.counts.executing -= 1
+        if self._extra_s:
+            asyncio.get_running_loop().call_later(self._extra_s, self._release)
+        else:
+            self._release()
+
+    def _release(self) -> None:
         level = self.flow.level
         queues = level.queues
         assert queues is not None
-        level.executing -= 1
+        self.flow.counts.seats -= self.seats
         if self.turn is None:
             queues.in_use -= self.seats
             level.quick.discard(self)
@@ -171,6 +192,7 @@ class Waiting:
     flow: Flow
     user: str
     info: RequestInfo
+    width: Width
 
 
 class FlowControl:
@@ -232,6 +254,7 @@ class FlowControl:
             level = found[name]
             if level.bounds != bounds:
                 level.bounds = bounds
+                level.widest = widest(bounds.nominal)
                 if level.queues is not None:
                     level.queues.limit = bounds.nominal
         self.levels = found
@@ -275,19 +298,19 @@ class FlowControl:
         if queues is None:
             level.executing += 1
             flow.counts.dispatched += 1
+            flow.counts.executing += 1
             return flow
-        seats = self._estimate(info, raw_query) if info.verb in ("list", "watch") else 1
+        width = self._estimate(info, raw_query, level.widest)
+        seats = width.most
         wanted = queues.in_use + queues.waiting_seats + seats
         if wanted > level.high:
             level.high = wanted
         if not queues.waiting and queues.fits(seats):
             queues.in_use += seats
-            level.executing += 1
-            flow.counts.dispatched += 1
-            ticket = Seats(self, flow, seats)
+            ticket = Seats(self, flow, width)
             level.quick.add(ticket)
             return ticket
-        return await self._wait(flow, queues, seats, user, info)
+        return await self._wait(flow, queues, width, user, info)
 
     def _classify(self, key: tuple[object, ...], user: User, info: RequestInfo) -> Flow:
         found = next((schema for schema in self._schemas if schema.matches(user, info)), None)
@@ -304,12 +327,12 @@ class FlowControl:
         return flow
 
     async def _wait(
-        self, flow: Flow, queues: FairQueues, seats: int, user: User, info: RequestInfo
+        self, flow: Flow, queues: FairQueues, width: Width, user: User, info: RequestInfo
     ) -> Ticket:
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         began = self.clock.monotonic()
         self._charge(flow.level, queues, began)
-        turn = queues.join(began, flow.hash(), seats, Waiting(woken, flow, user.name, info))
+        turn = queues.join(began, flow.hash(), width.most, Waiting(woken, flow, user.name, info, width))
         if turn is None:
             why = "queue-full" if queues.queues else "concurrency-limit"
             raise self._reject(flow, why)
@@ -323,10 +346,8 @@ class FlowControl:
         except asyncio.CancelledError:
             self._give_up(queues, turn)
             raise
-        flow.level.executing += 1
-        flow.counts.dispatched += 1
         flow.counts.waits.observe(self.clock.monotonic() - began)
-        return Seats(self, flow, seats, turn)
+        return Seats(self, flow, width, turn)
 
     @staticmethod
     def _charge(level: Level, queues: FairQueues, now: float) -> None:

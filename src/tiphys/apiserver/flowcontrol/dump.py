@@ -83,7 +83,8 @@ def _requests(flow: FlowControl, *, details: bool) -> list[Sequence[object]]:
                 assert isinstance(note, Waiting)
                 came = rfc3339_micro(now - timedelta(seconds=present - turn.arrived))
                 row = [level.name, note.flow.schema.name, queue.index, place, note.flow.name, came,
-                       turn.seats, 0, "0s", "0001-01-01T00:00:00Z"]  # fmt: skip
+                       note.width.seats, note.width.final, _go_time(note.width.extra_s),
+                       "0001-01-01T00:00:00Z"]  # fmt: skip
                 if details:
                     info = note.info
                     version = f"{info.group}/{info.version}" if info.group else info.version
@@ -91,6 +92,11 @@ def _requests(flow: FlowControl, *, details: bool) -> list[Sequence[object]]:
                             info.resource, info.subresource]  # fmt: skip
                 rows.append(row)
     return rows
+
+
+def _go_time(seconds: float) -> str:
+    """Write a time below a second as Go does."""
+    return f"{seconds * 1000:.6g}ms" if seconds else "0s"
 
 
 def _table(rows: Iterable[Sequence[object]]) -> str:

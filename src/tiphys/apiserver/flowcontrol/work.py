@@ -1,32 +1,108 @@
-"""How many seats a list or watch takes: by the objects that it must read. Pure but for the count it is given.
+"""How wide requests are: lists by the bytes that they hold, writes by the watchers that they wake. Pure.
 
-Source: KEP-1040, "Width of requests": a hundred objects a seat, ten seats at most.
+Owns: upstream's figures. What there is (objects, their size, watchers) is asked of the caller.
+Source: KEP-1040, "Width of requests"; the gate SizeBasedListCostEstimate of v1.36.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qs
 
-from tiphys.apiserver.requestinfo import RequestInfo, read_query
+from tiphys.apiserver.requestinfo import RequestInfo
 
-OBJECTS_PER_SEAT = 100
-MOST_SEATS = 10
+OBJECTS_PER_SEAT: Final = 100
+BYTES_PER_SEAT: Final = 100_000
+STREAMED_BYTES: Final = 1_000_000
+"""As much of a long answer is in memory at once, at most: the rest has gone or is still to come."""
+MOST_LIST_SEATS: Final = 100
+MOST_WRITE_SEATS: Final = 10
+WATCHERS_PER_SEAT: Final = 10
+EVENT_S: Final = 0.005
+"""For so long a seat is busy with telling its share of watchers."""
+_SHARE: Final = 0.15
+"""No request takes more of its level's nominal seats."""
+_TELLING: Final = frozenset({"create", "update", "patch", "delete"})
+_SILENT: Final = ("serviceaccounts", "token")
+"""Resource and subresource whose writes nobody watches."""
 
-CountObjects = Callable[[RequestInfo], int]
-"""How many live objects of a kind (in a namespace) there are."""
+
+@dataclass(frozen=True, slots=True)
+class Width:
+    """``seats`` while a request runs; of these ``final`` are held for ``extra_s`` after it."""
+
+    seats: int = 1
+    final: int = 0
+    extra_s: float = 0.0
+
+    @property
+    def most(self) -> int:
+        """The seats to take: all that are needed at any time."""
+        return max(self.seats, self.final)
 
 
-def list_seats(count: CountObjects, info: RequestInfo, raw_query: str) -> int:
-    """Return the width of a list, or of a watch that begins with what exists."""
-    if info.name:
-        return 1
-    query = read_query(raw_query) if raw_query else {}
-    if info.verb == "watch":
-        from_now = query.get("resourceVersion", ["0"])[0] not in ("", "0")
-        if from_now and query.get("sendInitialEvents", ["false"])[0] != "true":
+ONE: Final = Width()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The objects of a resource, and how many bytes one has."""
+
+    objects: int
+    bytes_each: int = 0
+
+
+def widest(nominal: int) -> int:
+    """Return how many seats one request of a level may take."""
+    return max(1, math.ceil(nominal * _SHARE))
+
+
+class Widths:
+    """Tells each request's width. ``by_size``: lists are measured by bytes, not by objects alone."""
+
+    def __init__(
+        self,
+        stored: Callable[[RequestInfo], Stored],
+        watchers: Callable[[RequestInfo], int],
+        *,
+        by_size: bool = True,
+    ) -> None:
+        self._stored = stored
+        self._watchers = watchers
+        self._by_size = by_size
+
+    def __call__(self, info: RequestInfo, raw_query: str, level_most: int) -> Width:
+        """Return the width; ``level_most`` seats at most."""
+        if info.verb in _TELLING:
+            return self._write(info, min(level_most, MOST_WRITE_SEATS))
+        if info.verb in ("list", "watch"):
+            seats = self._list_seats(info, raw_query)
+            return Width(max(1, min(seats, level_most, MOST_LIST_SEATS)))
+        return ONE
+
+    def _write(self, info: RequestInfo, most: int) -> Width:
+        if (info.resource, info.subresource) == _SILENT:
+            return ONE
+        watchers = self._watchers(info)
+        if watchers < WATCHERS_PER_SEAT:
+            return ONE
+        busy = math.ceil(watchers / WATCHERS_PER_SEAT)
+        final = min(busy, most)
+        return Width(1, final, busy * EVENT_S / final)
+
+    def _list_seats(self, info: RequestInfo, raw_query: str) -> int:
+        query = parse_qs(raw_query) if raw_query else {}
+        if info.name:
             return 1
-    objects = count(info)
-    limit = query.get("limit", ["0"])[0]
-    if limit.isdigit() and int(limit) and not ("fieldSelector" in query or "labelSelector" in query):
-        objects = min(objects, int(limit))
-    return max(1, min(MOST_SEATS, -(-objects // OBJECTS_PER_SEAT)))
+        if info.verb == "watch" and query.get("sendInitialEvents", ["false"])[0] not in ("true", "1"):
+            return 1
+        stored = self._stored(info)
+        limit = query.get("limit", ["0"])[0]
+        limited = min(stored.objects, int(limit)) if limit.isdigit() and int(limit) else stored.objects
+        if self._by_size:
+            held = min(limited * stored.bytes_each, STREAMED_BYTES)
+            return math.ceil(held / BYTES_PER_SEAT)
+        return math.ceil(stored.objects / OBJECTS_PER_SEAT)  # all are looked at, however few are sent

@@ -1,0 +1,71 @@
+"""Flow control over a whole server: what is asked of the cache, and what is counted."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from tiphys.apiserver.requestinfo import parse
+
+PODS = "/api/v1/namespaces/default/pods"
+SECRETS = "/api/v1/namespaces/default/secrets"
+
+
+def width(api: Any, method: str, path: str, query: str = "") -> Any:
+    flow = api.server.traffic.flow
+    return flow._estimate(parse(method, path, query), query, 1000)
+
+
+async def test_lists_are_as_wide_as_what_they_hold(api: Any) -> None:
+    await api.get(SECRETS)
+    assert width(api, "GET", SECRETS).seats == 1
+    for number in range(8):
+        await api.create(SECRETS, {"metadata": {"name": f"s{number}"}, "data": {"text": "eHh4" * 15_000}})
+    assert width(api, "GET", SECRETS).seats == 5
+    assert width(api, "GET", SECRETS, "limit=2").seats == 2
+    assert width(api, "GET", "/api/v1/namespaces/other/secrets").seats == 1
+    assert width(api, "GET", "/apis/none.io/v1/things").seats == 1
+
+
+async def test_writes_are_as_wide_as_their_echo(api: Any, make_pod: Any) -> None:
+    assert width(api, "POST", PODS).most == 1
+
+    async def watch() -> None:
+        answer = await api.send("GET", f"{PODS}?watch=true")
+        async for _ in answer.stream:
+            pass
+
+    watching = [asyncio.create_task(watch()) for _ in range(25)]
+    try:
+        await api.settle()
+        found = width(api, "POST", PODS)
+        assert (found.seats, found.final, found.extra_s) == (1, 3, 0.005)
+        assert width(api, "POST", SECRETS).most == 1
+        await api.create(PODS, make_pod("p"))
+    finally:
+        for task in watching:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+FAMILIES = (
+    "current_executing_requests", "current_executing_seats", "current_inqueue_requests",
+    "dispatched_requests_total",
+)  # fmt: skip
+
+
+async def test_what_runs_is_counted_by_schema_and_level(api: Any) -> None:
+    await api.get("/api", user="alice")
+    raw = (await api("GET", "/metrics")).raw.decode()
+    lines = raw.splitlines()
+    labels = '{flow_schema="global-default",priority_level="global-default"}'
+    for name in FAMILIES:
+        assert any(line.startswith(f"apiserver_flowcontrol_{name}{labels}") for line in lines), name
+    exempt = (
+        'apiserver_flowcontrol_current_executing_requests{flow_schema="exempt",priority_level="exempt"} 1.0'
+    )
+    assert exempt in lines
+    for name in ("nominal_limit_seats", "upper_limit_seats", "demand_seats_high_watermark"):
+        assert f'apiserver_flowcontrol_{name}{{priority_level="workload-low"}}' in raw
