@@ -161,6 +161,65 @@ def pod_requests(spec: dict[str, Any]) -> dict[str, int]:
     return total
 
 
+Held = tuple[tuple[str, Any, Any], ...]
+"""By container: what its node has promised it, and what it runs with."""
+
+
+def held_resources(pod: Object) -> Held:
+    """Return what the node says that the pod's containers have."""
+    status = pod.get("status") or {}
+    return tuple(
+        (item["name"], item.get("allocatedResources"), item["resources"].get("requests"))
+        for key in ("initContainerStatuses", "containerStatuses")
+        for item in status.get(key) or ()
+        if item.get("resources") is not None
+    )
+
+
+def resize_is_infeasible(pod: Object) -> bool:
+    """Whether the node has said that it can never give what the pod asks for now."""
+    return any(
+        item.get("type") == "PodResizePending" and item.get("reason") == "Infeasible"
+        for item in (pod.get("status") or {}).get("conditions") or ()
+    )
+
+
+def occupied(pod: Object) -> dict[str, int]:
+    """Return what a pod takes of its node: while it is resized, the most of what it asks for and has.
+
+    Source: KEP-1287, scheduling of pods that are resized.
+    """
+    spec = pod["spec"]
+    asked = pod_requests(spec)
+    held = {name: (promised, actual) for name, promised, actual in held_resources(pod)}
+    if not any(_differs(spec, held, index) for index in (0, 1)):
+        return asked
+    views = [pod_requests(_as_held(spec, held, index)) for index in (0, 1)]
+    if not resize_is_infeasible(pod):
+        views.append(asked)
+    return {name: max(view.get(name, 0) for view in views) for name in {*views[0], *views[1], *views[-1]}}
+
+
+def _differs(spec: dict[str, Any], held: dict[str, tuple[Any, Any]], index: int) -> bool:
+    return any(
+        (found := held.get(item["name"], (None, None))[index]) is not None
+        and found != ((item.get("resources") or {}).get("requests") or {})
+        for key in ("initContainers", "containers")
+        for item in spec.get(key) or ()
+    )
+
+
+def _as_held(spec: dict[str, Any], held: dict[str, tuple[Any, Any]], index: int) -> dict[str, Any]:
+    """Return a spec whose containers ask for what they have; others, and what is not said, as written."""
+
+    def view(item: dict[str, Any]) -> dict[str, Any]:
+        found = held.get(item["name"], (None, None))[index]
+        return item if found is None else {**item, "resources": {"requests": found}}
+
+    keys = ("initContainers", "containers")
+    return {**spec, **{key: [view(item) for item in spec.get(key) or ()] for key in keys}}
+
+
 def _term(
     raw: dict[str, Any], namespace: str, *, weight: int = 0, labels: dict[str, str], lasting: bool = False
 ) -> Term:
@@ -289,7 +348,7 @@ def pod_info(pod: Object) -> PodInfo:
     labels = meta.get("labels") or {}
     affinity = spec.get("affinity") or {}
     required, anti, preferred = _affinity_terms(affinity, namespace, labels)
-    requests = pod_requests(spec)
+    requests = occupied(pod)
     terminating = bool(meta.get("deletionTimestamp"))
     node_affinity = affinity.get("nodeAffinity") or {}
     tolerations = spec.get("tolerations") or []

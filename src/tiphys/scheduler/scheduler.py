@@ -52,7 +52,7 @@ from tiphys.scheduler.framework import Decision, Profile, decide
 from tiphys.scheduler.metrics import ERROR, SCHEDULED, UNSCHEDULABLE, SchedulerMetrics
 from tiphys.scheduler.plugins.dynamic import choose_devices, deallocatable, waits_for_claims
 from tiphys.scheduler.plugins.volumes import choose_volumes
-from tiphys.scheduler.podinfo import PodInfo, pod_info
+from tiphys.scheduler.podinfo import PodInfo, held_resources, occupied, pod_info, resize_is_infeasible
 from tiphys.scheduler.preemption import Budget, Preemption, choose, find_candidates, read_budget
 from tiphys.scheduler.profile import installed_plugins, make_profile
 from tiphys.scheduler.queue import Queued, SchedulingQueue
@@ -525,7 +525,12 @@ def _allocatable(node: Object | None) -> Object:
 
 
 def _resized(old: Object, new: Object) -> bool:
-    """Say whether a pod asks for other amounts than before, or began to end."""
+    """Say whether a pod asks for other amounts than before, or has others, or began to end."""
     before, after = old["metadata"], new["metadata"]
     ends = bool(before.get("deletionTimestamp")) != bool(after.get("deletionTimestamp"))
-    return ends or old["spec"].get("containers") != new["spec"].get("containers")
+    if ends or old["spec"].get("containers") != new["spec"].get("containers"):
+        return True
+    has = held_resources(new)
+    # What a container is said to have first is what it asked for: nothing to count again.
+    changed = has != held_resources(old) and occupied(old) != occupied(new)
+    return changed or resize_is_infeasible(old) != resize_is_infeasible(new)
