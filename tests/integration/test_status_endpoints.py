@@ -215,3 +215,13 @@ def test_a_services_status(api: Any, namespace: str) -> None:
         ("ADDED", False, None), ("MODIFIED", True, None), ("MODIFIED", True, "patched"),
         ("DELETED", True, "patched"),
     ]  # fmt: skip
+
+
+def test_services_go_by_their_labels(api: Any, namespace: str) -> None:
+    services = Typed(api, "v1", "services", namespace)
+    for number, label in enumerate(("one", "one", "other")):
+        meta = {"name": f"s{number}", "labels": {"e2e-test-service": label}}
+        body = {"type": "ClusterIP", "ports": [{"port": 80}]}
+        services.create({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": body})
+    services.delete_collection(labelSelector="e2e-test-service=one")
+    assert [one["metadata"]["name"] for one in services.list()["items"]] == ["s2"]
