@@ -223,6 +223,15 @@ async def test_canary_phased_and_rolled_back_stateful_updates():
         def partition(number):
             return {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": number}}}
 
+        async def revisions(new):
+            """Pods of the new image wear the update's revision, the others the current one."""
+            status = (await client.get(STATEFUL_SETS, "x", "default"))["status"]
+            for pod in await pods_of(cluster):
+                is_new = pod["spec"]["containers"][0]["image"] == new
+                worn = status["updateRevision"] if is_new else status["currentRevision"]
+                assert pod["metadata"]["labels"]["controller-revision-hash"] == worn
+            return status["currentRevision"], status["updateRevision"]
+
         async def images(*expected):
             for number, image in enumerate(expected):
 
@@ -236,11 +245,23 @@ async def test_canary_phased_and_rolled_back_stateful_updates():
         await cluster.wait_for(STATEFUL_SETS, "x", "default", ready(3))
         await client.patch(STATEFUL_SETS, "x", "default", {"spec": {"template": template("j")}})
         await images("i", "i", "i")
+        first, second = await revisions("j")
+        assert first != second
         for number, expected in [(2, "iij"), (1, "ijj"), (0, "jjj")]:
             await client.patch(STATEFUL_SETS, "x", "default", {"spec": partition(number)})
             await images(*expected)
+            await revisions("j")
+        await cluster.wait_for(
+            STATEFUL_SETS, "x", "default", lambda item: item["status"]["currentRevision"] == second
+        )
         await client.patch(STATEFUL_SETS, "x", "default", {"spec": {"template": template("i")}})
         await images("i", "i", "i")
+        await cluster.wait_for(
+            STATEFUL_SETS,
+            "x",
+            "default",
+            lambda item: item["status"]["currentRevision"] == item["status"]["updateRevision"] == first,
+        )
 
 
 async def test_daemons_roll_come_back_and_leave_revisions():
