@@ -267,3 +267,13 @@ def test_statuses_are_sorted_and_start_time_stays():
     assert [item["name"] for item in made["containerStatuses"]] == ["a", "b"]
     assert made["startTime"] == "2025-01-01T00:00:00Z"
     assert ago(0) == NOW
+
+
+def test_what_others_say_of_a_pod_stays():
+    said = {
+        "resourceClaimStatuses": [{"name": "gpu", "resourceClaimName": "p-gpu"}],
+        "extendedResourceClaimStatus": {"resourceClaimName": "p-extended-resources-1", "requestMappings": []},
+    }
+    the_pod = {**pod(), "status": said}
+    made = status(the_pod, have(running()), ALL)
+    assert {key: made[key] for key in said} == said

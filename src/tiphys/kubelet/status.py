@@ -257,7 +257,7 @@ def make_status(pod: Object, runtime: RuntimePod, given: StatusInputs) -> dict[s
     ):
         status.update({key: items} if items else {})
     status["qosClass"] = old.get("qosClass") or qos_class(pod)
-    for key in ("nominatedNodeName", "resourceClaimStatuses", "resize"):
+    for key in ("nominatedNodeName", "resourceClaimStatuses", "extendedResourceClaimStatus", "resize"):
         if old.get(key):
             status[key] = old[key]
     return status
