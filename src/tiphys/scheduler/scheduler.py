@@ -21,26 +21,7 @@ from tiphys.apimachinery.errors import NotFound, StatusError
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.events import EventRecorder
 from tiphys.client.informer import Informer, InformerSet, without_managers
-from tiphys.client.kinds import (
-    CSI_DRIVERS,
-    CSI_NODES,
-    CSI_STORAGE_CAPACITIES,
-    DEVICE_CLASSES,
-    NAMESPACES,
-    NODES,
-    PERSISTENT_VOLUME_CLAIMS,
-    PERSISTENT_VOLUMES,
-    POD_DISRUPTION_BUDGETS,
-    PODS,
-    REPLICA_SETS,
-    REPLICATION_CONTROLLERS,
-    RESOURCE_CLAIMS,
-    RESOURCE_SLICES,
-    SERVICES,
-    STATEFUL_SETS,
-    STORAGE_CLASSES,
-    VOLUME_ATTACHMENTS,
-)
+from tiphys.client.kinds import NAMESPACES, NODES, POD_DISRUPTION_BUDGETS, PODS
 from tiphys.client.leaderelection import Election, LeaderElector
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
@@ -57,6 +38,7 @@ from tiphys.scheduler.preemption import Budget, Preemption, choose, find_candida
 from tiphys.scheduler.profile import installed_plugins, make_profile
 from tiphys.scheduler.queue import Queued, SchedulingQueue
 from tiphys.scheduler.reporter import Reporter, scheduler_of
+from tiphys.scheduler.surroundings import Handler, Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +47,6 @@ _PODS_SELECTOR = "status.phase!=Succeeded,status.phase!=Failed"
 _BATCH = 64
 
 Job = Callable[[], Awaitable[None]]
-Handler = Callable[[Object | None, Object | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,24 +127,12 @@ class Scheduler:
         await elector.run(self._lead)
 
     async def _lead(self) -> None:
+        given = Surroundings(self._columns, self._moved, self._binder.claims_changed)
         handlers: list[tuple[Informer, Handler]] = [
             (self._informers.get(NODES), self._on_node),
             (self._informers.get(NAMESPACES), self._on_namespace),
-            (self._informers.get(PERSISTENT_VOLUME_CLAIMS), self._on_claim),
-            (self._informers.get(PERSISTENT_VOLUMES), self._on_volume),
-            (self._informers.get(STORAGE_CLASSES), self._on_class),
-            (self._informers.get(CSI_NODES), self._on_csi_node),
-            (self._informers.get(CSI_DRIVERS), self._on_driver),
-            (self._informers.get(CSI_STORAGE_CAPACITIES), self._on_capacity),
-            (self._informers.get(VOLUME_ATTACHMENTS), self._on_attachment),
-            (self._informers.get(RESOURCE_CLAIMS), self._on_resource_claim),
-            (self._informers.get(RESOURCE_SLICES), self._on_slice),
-            (self._informers.get(DEVICE_CLASSES), self._on_device_class),
+            *((self._informers.get(resource), handler) for resource, handler in given.handlers()),
             (self._informers.get(POD_DISRUPTION_BUDGETS), self._on_budget),
-            (self._informers.get(SERVICES), self._columns.siblings.set_service),
-            (self._informers.get(REPLICATION_CONTROLLERS), self._columns.siblings.set_controller),
-            (self._informers.get(REPLICA_SETS), self._columns.siblings.set_controller),
-            (self._informers.get(STATEFUL_SETS), self._columns.siblings.set_controller),
             (self._informers.get(PODS, field_selector=_PODS_SELECTOR), self._on_pod),
         ]
         for informer, handler in handlers:
@@ -199,50 +168,6 @@ class Scheduler:
         if subject is not None:
             labels = (new["metadata"].get("labels") or {}) if new is not None else None
             self._columns.set_namespace(subject["metadata"]["name"], labels)
-
-    def _on_claim(self, old: Object | None, new: Object | None) -> None:
-        self._columns.volumes.set_claim(old, new)
-        self._binder.claims_changed()
-        self._moved("volume")
-
-    def _on_volume(self, old: Object | None, new: Object | None) -> None:
-        self._columns.volumes.set_volume(old, new)
-        self._moved("volume")
-
-    def _on_class(self, old: Object | None, new: Object | None) -> None:
-        self._columns.volumes.set_class(old, new)
-        self._moved("volume")
-
-    def _on_csi_node(self, old: Object | None, new: Object | None) -> None:
-        self._columns.volumes.set_csi_node(old, new)
-        self._moved("volume")
-
-    def _on_driver(self, old: Object | None, new: Object | None) -> None:
-        self._columns.volumes.set_driver(old, new)
-        self._moved("volume")
-
-    def _on_capacity(self, old: Object | None, new: Object | None) -> None:
-        self._columns.volumes.set_capacity(old, new)
-        if new is not None:
-            self._moved("volume")
-
-    def _on_attachment(self, old: Object | None, new: Object | None) -> None:
-        self._columns.volumes.set_attachment(old, new)
-        if new is None:
-            self._moved("volume")
-
-    def _on_resource_claim(self, old: Object | None, new: Object | None) -> None:
-        self._columns.devices.set_claim(old, new)
-        self._binder.claims_changed()
-        self._moved("device")
-
-    def _on_slice(self, old: Object | None, new: Object | None) -> None:
-        self._columns.devices.set_slice(old, new)
-        self._moved("device")
-
-    def _on_device_class(self, old: Object | None, new: Object | None) -> None:
-        self._columns.devices.set_class(old, new)
-        self._moved("device-class")
 
     def _on_budget(self, old: Object | None, new: Object | None) -> None:
         subject = new or old
