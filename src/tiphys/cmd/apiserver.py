@@ -26,10 +26,12 @@ from tiphys.apiserver.options import ADDRESS_TYPES, ApiServerOptions
 from tiphys.apiserver.server import ApiServer
 from tiphys.client.kubeconfig import ConfigError
 from tiphys.cmd.admission_flags import switched
+from tiphys.cmd.audit_flags import truncation_flags, truncation_from
 from tiphys.cmd.auth_flags import auth_flags, auth_options
 from tiphys.cmd.collector import collect_seldom
 from tiphys.cmd.component import Component, FlagError, shown_flags
 from tiphys.cmd.duration import DURATION
+from tiphys.cmd.election_flags import go_bool
 from tiphys.cmd.gate_flags import gate_flags, read_gates, read_tls, tls_flags
 from tiphys.cmd.loop import run as run_loop
 from tiphys.cmd.malloc import return_large_blocks
@@ -172,7 +174,7 @@ def audit_from(flags: dict[str, Any]) -> AuditOptions:
     if flags["audit_log_path"]:
         log_options = LogOptions(
             flags["audit_log_path"], flags["audit_log_format"], flags["audit_log_maxage"],
-            flags["audit_log_maxbackup"], flags["audit_log_maxsize"] or 100,
+            flags["audit_log_maxbackup"], flags["audit_log_maxsize"] or 100, flags["audit_log_compress"],
         )  # fmt: skip
     batch = BatchOptions(
         buffer=flags["audit_webhook_batch_buffer_size"],
@@ -180,7 +182,10 @@ def audit_from(flags: dict[str, Any]) -> AuditOptions:
         max_wait_s=flags["audit_webhook_batch_max_wait"],
         backoff_s=flags["audit_webhook_initial_backoff"],
     )
-    return AuditOptions(flags["audit_policy_file"], log_options, flags["audit_webhook_config_file"], batch)
+    return AuditOptions(
+        flags["audit_policy_file"], log_options, flags["audit_webhook_config_file"], batch,
+        truncate_log=truncation_from(flags, "log"), truncate_webhook=truncation_from(flags, "webhook"),
+    )  # fmt: skip
 
 
 def serving_pair(flags: dict[str, Any], options: ApiServerOptions) -> pki.KeyPair:
@@ -334,6 +339,8 @@ async def run(flags: dict[str, Any]) -> None:
 @click.option("--audit-log-maxage", type=int, default=0, help="days")
 @click.option("--audit-log-maxbackup", type=int, default=0, help="files")
 @click.option("--audit-log-maxsize", type=int, default=0, help="MiB before rotation; 0 is 100")
+@go_bool("--audit-log-compress", default=False, help="gzip files that are set aside")
+@truncation_flags
 @click.option("--audit-webhook-config-file", type=_FILE)
 @click.option("--audit-webhook-batch-buffer-size", type=int, default=10000, show_default=True)
 @click.option("--audit-webhook-batch-max-size", type=int, default=400, show_default=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apiserver.audit import policy
 from tiphys.apiserver.audit.auditor import Auditor
 from tiphys.apiserver.audit.sinks import BatchOptions, LogFile, LogOptions, Sink, Webhook
+from tiphys.apiserver.audit.truncate import TruncateOptions, Truncating
 from tiphys.client import kubeconfig
 from tiphys.client.transport import Call, TransportError
 
@@ -21,18 +22,27 @@ class AuditOptions:
     log: LogOptions | None = None
     webhook_config_file: Path | None = None
     batch: BatchOptions = field(default_factory=BatchOptions)
+    truncate_log: TruncateOptions | None = None
+    truncate_webhook: TruncateOptions | None = None
 
 
 def assemble(options: AuditOptions, clock: Clock) -> Auditor | None:
     """Return the auditor, None where auditing is off. Raises BadPolicy, OSError, ConfigError."""
     sinks: list[Sink] = []
     if options.log is not None:
-        sinks.append(LogFile(options.log, clock))
+        sinks.append(_cut(LogFile(options.log, clock), options.truncate_log))
     if options.webhook_config_file is not None:
-        sinks.append(Webhook(Sender(options.webhook_config_file), options.batch))
+        batch, cut = options.batch, options.truncate_webhook
+        if cut is not None:
+            batch = replace(batch, max_bytes=cut.max_batch_bytes)
+        sinks.append(_cut(Webhook(Sender(options.webhook_config_file), batch), cut))
     if options.policy_file is None or not sinks:
         return None
     return Auditor(policy.parse(options.policy_file.read_text()), sinks, clock)
+
+
+def _cut(sink: Sink, options: TruncateOptions | None) -> Sink:
+    return Truncating(sink, options) if options is not None else sink
 
 
 class Sender:

@@ -6,8 +6,10 @@ Owns: files, batches, retries. Whoever hands events over never waits for either.
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
 import os
+import shutil
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from tiphys.apiserver.audit.policy import API_VERSION
 
 log = logging.getLogger(__name__)
 _MEBIBYTE: Final = 1024 * 1024
+_GZIP: Final = ".gz"
 _STAMP: Final = "%Y-%m-%dT%H-%M-%S.%f"
 
 
@@ -46,6 +49,8 @@ class LogOptions:
     max_age_days: int = 0
     max_backups: int = 0
     max_size_mib: int = 100
+    compress: bool = False
+    """Files that are set aside become gzip's."""
 
 
 def render(event: Object, form: str) -> bytes:
@@ -118,7 +123,10 @@ class LogFile:
         self._close()
         stamp = self._clock.now().strftime(_STAMP)[:-3]
         if self._path.exists():
-            self._path.rename(self._path.with_name(f"{self._path.stem}-{stamp}{self._path.suffix}"))
+            aside = self._path.with_name(f"{self._path.stem}-{stamp}{self._path.suffix}")
+            self._path.rename(aside)
+            if self._options.compress:
+                _compress(aside)
         self._open()
         for path in self._doomed():
             path.unlink(missing_ok=True)
@@ -126,8 +134,11 @@ class LogFile:
     def _doomed(self) -> list[Path]:
         """Return the files set aside that are to go."""
         kept: list[tuple[datetime, Path]] = []
-        for path in self._path.parent.glob(f"{self._path.stem}-*{self._path.suffix}"):
-            text = path.name[len(self._path.stem) + 1 : len(path.name) - len(self._path.suffix)]
+        for path in self._path.parent.glob(f"{self._path.stem}-*"):
+            name = path.name.removesuffix(_GZIP)
+            if not name.endswith(self._path.suffix):
+                continue
+            text = name[len(self._path.stem) + 1 : len(name) - len(self._path.suffix)]
             try:
                 kept.append((datetime.strptime(text, _STAMP).replace(tzinfo=UTC), path))
             except ValueError:
@@ -153,6 +164,14 @@ class LogFile:
             self._file = None
 
 
+def _compress(path: Path) -> None:
+    """Put a file's gzip form, as private as it was, in its place. Raises OSError."""
+    with path.open("rb") as source, gzip.open(f"{path}{_GZIP}", "wb") as target:
+        os.chmod(f"{path}{_GZIP}", 0o600)
+        shutil.copyfileobj(source, target)
+    path.unlink()
+
+
 @dataclass(frozen=True, slots=True)
 class BatchOptions:
     """``--audit-webhook-batch-*`` and ``--audit-webhook-initial-backoff``."""
@@ -162,6 +181,8 @@ class BatchOptions:
     max_wait_s: float = 30.0
     retries: int = 4
     backoff_s: float = 10.0
+    max_bytes: int = 0
+    """Of one batch's events; 0: any number. One event that is larger goes alone."""
 
 
 class Send(Protocol):
@@ -204,8 +225,21 @@ class Webhook:
     async def flush(self) -> None:
         """Send all that there is."""
         while self._events:
-            batch = [self._events.popleft() for _ in range(min(len(self._events), self._options.max_size))]
-            await self._deliver(batch)
+            await self._deliver(self._batch())
+
+    def _batch(self) -> list[Object]:
+        """Take the next events to send at once."""
+        batch = [self._events.popleft()]
+        size = self._size_of(batch[0])
+        while self._events and len(batch) < self._options.max_size:
+            size += self._size_of(self._events[0])
+            if self._options.max_bytes and size > self._options.max_bytes:
+                break
+            batch.append(self._events.popleft())
+        return batch
+
+    def _size_of(self, event: Object) -> int:
+        return len(orjson.dumps(event)) if self._options.max_bytes else 0
 
     async def _deliver(self, batch: list[Object]) -> None:
         body = orjson.dumps({"kind": "EventList", "apiVersion": API_VERSION, "metadata": {}, "items": batch})
