@@ -38,6 +38,7 @@ from tiphys.apiserver.call import Backend
 from tiphys.apiserver.chain import Chain
 from tiphys.apiserver.crd.controller import CustomResources
 from tiphys.apiserver.encryption import config
+from tiphys.apiserver.encryption.kms import KmsPool
 from tiphys.apiserver.encryption.store import EncryptedStore
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.health import Check, Health, Steps
@@ -172,7 +173,10 @@ class ApiServer:
     def _sources(self) -> list[MetricSource]:
         """Return the parts that count for themselves what they do."""
         times, stored = self.backend.admission.times, stored_objects(self.objects, self.table)
-        return [self.traffic.collect, times.collect, self.attempts.collect, stored]
+        found: list[MetricSource] = [self.traffic.collect, times.collect, self.attempts.collect, stored]
+        if isinstance(self._store, EncryptedStore):
+            found.append(self._store.collect)
+        return found
 
     def _features(self) -> list[Metric]:
         return [feature_family(self.options.feature_gates)]
@@ -213,6 +217,8 @@ class ApiServer:
             "informer-sync": lambda: None if self._ready else "not all indexes are filled",
             "shutdown": lambda: "process is shutting down" if self._ending else None,
         }
+        if isinstance(self._store, EncryptedStore):
+            checks["kms-providers"] = self._store.fault
         steps = self.steps.checks()
         steps["autoregister-completion"] = steps["poststarthook/kube-apiserver-autoregistration"]
         return Health(checks | steps, ready)
@@ -272,6 +278,8 @@ class ApiServer:
             group.create_task(self.traffic.run())
             group.create_task(self.scraper.run())
             group.create_task(self._probe.run())
+            if isinstance(self._store, EncryptedStore):
+                group.create_task(self._store.run())
             if self.auditor is not None:
                 group.create_task(self.auditor.run())
             started.set()
@@ -324,7 +332,8 @@ def _sealed(store: Store, options: ApiServerOptions) -> Store:
     path = options.encryption_provider_config
     if path is None:
         return store
-    return EncryptedStore(store, config.parse(path.read_text()), path)
+    plugins = KmsPool()
+    return EncryptedStore(store, config.parse(path.read_text(), plugins.provider), path, plugins)
 
 
 def _switched_off(options: ApiServerOptions) -> tuple[str, ...]:

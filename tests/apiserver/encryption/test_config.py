@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from tiphys.apiserver.encryption.config import BadConfiguration, parse
+from tiphys.apiserver.encryption.kms import KmsSettings
+from tiphys.apiserver.encryption.providers import Identity, Provider
 
 SECRET = base64.b64encode(b"0123456789abcdef").decode()
 GCM = {"aesgcm": {"keys": [{"name": "k", "secret": SECRET}]}}
@@ -153,7 +155,50 @@ def test_what_is_no_configuration(bad: str) -> None:
         parse(bad)
 
 
-@pytest.mark.parametrize("name", ["kms", "secretbox"])
-def test_what_is_not_known_here_is_refused(name: str) -> None:
-    with pytest.raises(BadConfiguration, match="this server knows aesgcm, aescbc and identity"):
-        parse(text(entry("secrets", providers=[{name: {"keys": []}}])))
+KMS = {"apiVersion": "v2", "name": "k", "endpoint": "unix:///k.sock"}
+PLUGINS: dict[str, tuple[dict[str, Any], str]] = {
+    "no name": ({"name": ""}, "kms.name: Required value: name is a mandatory field for a provider"),
+    "a name in parts": ({"name": "a:b"}, 'kms.name: Invalid value: "a:b": invalid KMS provider name a:b, must not contain \':\''),
+    "no endpoint": ({"endpoint": ""}, 'kms.endpoint: Invalid value: "": endpoint is a mandatory field for a kms'),
+    "another endpoint": (
+        {"endpoint": "tcp://x"}, 'kms.endpoint: Invalid value: "tcp://x": unsupported scheme "tcp" for KMS provider, only unix is supported',
+    ),
+    "no time": ({"timeout": "0s"}, 'kms.timeout: Invalid value: "0s": timeout should be a positive value'),
+    "a time that is none": ({"timeout": "soon"}, 'kms.timeout: Invalid value: "soon": timeout should be a positive value'),
+    "a cache": ({"cachesize": 5}, "kms.cachesize: Invalid value: 5: cachesize is not supported in v2"),
+    "another version": (
+        {"apiVersion": "v3"}, 'kms.apiVersion: Invalid value: "v3": unsupported apiVersion apiVersion for KMS provider, only v1 and v2 are supported',
+    ),
+    "the old version": ({"apiVersion": "v1"}, "KMSv1 is deprecated"),
+    "the old version by default": ({"apiVersion": None}, "KMSv1 is deprecated"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("differs", "fault"), PLUGINS.values(), ids=PLUGINS)
+def test_plugins(differs: dict[str, Any], fault: str) -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        parse(text(entry("secrets", providers=[{"kms": {**KMS, **differs}}])))
+    assert fault in str(caught.value)
+
+
+def test_plugins_have_names_of_their_own() -> None:
+    with pytest.raises(BadConfiguration, match="duplicate KMS provider name k, names must be unique"):
+        parse(text(entry("secrets", providers=[{"kms": KMS}]), entry("configmaps", providers=[{"kms": KMS}])))
+
+
+@pytest.mark.parametrize(("given", "seconds"), [(None, 3.0), ("500ms", 0.5), ("1m30s", 90.0)])
+def test_how_a_plugin_is_made(given: str | None, seconds: float) -> None:
+    made: list[KmsSettings] = []
+
+    def make(settings: KmsSettings) -> Provider:
+        made.append(settings)
+        return Identity()
+
+    parse(text(entry("secrets", providers=[{"kms": {**KMS, "timeout": given}}])), make)
+    assert made == [KmsSettings("k", "unix:///k.sock", seconds)]
+
+
+def test_secretbox_takes_keys_of_one_length() -> None:
+    keys = [{"name": "k", "secret": SECRET}]
+    with pytest.raises(BadConfiguration, match=r"got 16, expected one of \[32\]"):
+        parse(text(entry("secrets", providers=[{"secretbox": {"keys": keys}}])))

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from tiphys.apiserver.encryption.providers import AesCbc, AesGcm, Identity, Provider, Providers, Unreadable
+from tiphys.apiserver.encryption.providers import (
+    AesCbc,
+    AesGcm,
+    Identity,
+    Provider,
+    Providers,
+    Secretbox,
+    Unreadable,
+)
 
 KEY = "/registry/secrets/default/a"
 ONE, TWO = bytes(range(32)), bytes(range(1, 33))
-GCM, CBC = AesGcm("k1", ONE), AesCbc("k1", ONE)
+GCM, CBC, BOX = AesGcm("k1", ONE), AesCbc("k1", ONE), Secretbox("k1", ONE)
 VALUES = [b"", b"{}", b"x" * 15, b"x" * 16, b"x" * 17, b"{" + b"y" * 5000]
 
 
-@pytest.mark.parametrize("provider", [GCM, CBC, Identity()], ids=["aesgcm", "aescbc", "identity"])
+@pytest.mark.parametrize(
+    "provider", [GCM, CBC, BOX, Identity()], ids=["aesgcm", "aescbc", "secretbox", "identity"]
+)
 @pytest.mark.parametrize("value", VALUES, ids=len)
 def test_there_and_back(provider: Provider, value: bytes) -> None:
     sealed = provider.seal(KEY, value)
@@ -21,7 +31,12 @@ def test_there_and_back(provider: Provider, value: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("provider", "prefix"), [(GCM, b"k8s:enc:aesgcm:v1:k1:"), (CBC, b"k8s:enc:aescbc:v1:k1:")]
+    ("provider", "prefix"),
+    [
+        (GCM, b"k8s:enc:aesgcm:v1:k1:"),
+        (CBC, b"k8s:enc:aescbc:v1:k1:"),
+        (BOX, b"k8s:enc:secretbox:v1:k1:"),
+    ],
 )
 def test_the_stored_form(provider: Provider, prefix: bytes) -> None:
     one, two = provider.seal(KEY, b"{}"), provider.seal(KEY, b"{}")
@@ -47,6 +62,9 @@ CASES: list[tuple[str, bytes, list[Provider], str]] = [
     ("cbc cut off", b"k8s:enc:aescbc:v1:k1:abc", [CBC], "the stored data was shorter than the required size"),
     ("cbc no blocks", b"k8s:enc:aescbc:v1:k1:" + b"a" * 17, [CBC],
      "the stored data is not a multiple of the block size"),
+    ("box cut off", b"k8s:enc:secretbox:v1:k1:abc", [BOX],
+     "the stored data was shorter than the required size"),
+    ("box of another secret", BOX.seal(KEY, b"{}"), [Secretbox("k1", TWO)], "decryption failed"),
     ("cbc padding", b"k8s:enc:aescbc:v1:k1:" + b"a" * 32, [CBC], "invalid padding on input"),
 ]  # fmt: skip
 

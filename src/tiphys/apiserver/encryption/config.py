@@ -1,13 +1,14 @@
 """Reads an ``EncryptionConfiguration``: which providers serve which resources.
 
 Pure. Owns: its grammar, its faults in upstream's words, and which rule a resource falls under. KMS plugins
-and secretbox are not known here and are refused by name.
+are made by who reads the file (``make_kms``); version 1 of their API is off, as it is upstream.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,11 +17,21 @@ import yaml
 
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apiserver.encryption.providers import AesCbc, AesGcm, Identity, Provider, Providers
+from tiphys.apiserver.encryption.kms import Kms, KmsSettings
+from tiphys.apiserver.encryption.providers import AesCbc, AesGcm, Identity, Provider, Providers, Secretbox
 
 _KINDS: Final = ("kms", "aesgcm", "aescbc", "secretbox", "identity")
-_AES: Final[dict[str, Callable[[str, bytes], Provider]]] = {"aesgcm": AesGcm, "aescbc": AesCbc}
-_AES_KEY_BYTES: Final = (16, 24, 32)
+_CIPHERS: Final[dict[str, Callable[[str, bytes], Provider]]] = {
+    "aesgcm": AesGcm, "aescbc": AesCbc, "secretbox": Secretbox,
+}  # fmt: skip
+_KEY_BYTES: Final = {"aesgcm": (16, 24, 32), "aescbc": (16, 24, 32), "secretbox": (32,)}
+_KMS_V1: Final = (
+    "KMSv1 is deprecated and will only receive security updates going forward. Use KMSv2 instead.  Set "
+    "--feature-gates=KMSv1=true to use the deprecated KMSv1 feature."
+)
+_TIMEOUT: Final = "3s"
+_UNITS_S: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_DURATION: Final = re.compile(r"[0-9.]+(?:h|ms|m|s|us|ns)")
 _NOT_STORED: Final = ("apiserveripinfo", "serviceipallocations", "servicenodeportallocations")
 _MORE_THAN_ONE: Final = (
     "more than one provider specified in a single element, should split into different list elements"
@@ -54,7 +65,7 @@ class Rules:
         return Providers(tuple(p for resource, found in self.rules if resource == chosen for p in found))
 
 
-def parse(text: str) -> Rules:
+def parse(text: str, make_kms: Callable[[KmsSettings], Provider] = Kms.of) -> Rules:
     """Read a configuration file. Raises BadConfiguration."""
     try:
         document = yaml.safe_load(text)
@@ -71,7 +82,7 @@ def parse(text: str) -> Rules:
     entries = document.get("resources") or []
     try:
         faults = _faults(entries)
-        rules = () if faults else tuple(_rules(entries))
+        rules = () if faults else tuple(_rules(entries, make_kms))
     except (AttributeError, TypeError, KeyError):
         raise BadConfiguration("error while parsing file: a field has the wrong type") from None
     if faults:
@@ -87,25 +98,34 @@ def _where(error: yaml.YAMLError) -> str:
     return f"yaml: line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else "yaml: cannot be read"
 
 
-def _rules(entries: list[Any]) -> list[tuple[str, tuple[Provider, ...]]]:
+def _rules(
+    entries: list[Any], make_kms: Callable[[KmsSettings], Provider]
+) -> list[tuple[str, tuple[Provider, ...]]]:
     found = []
     for entry in entries:
-        providers = tuple(made for provider in entry["providers"] for made in _made(provider))
+        providers = tuple(made for provider in entry["providers"] for made in _made(provider, make_kms))
         found += [(resource, providers) for resource in entry["resources"]]
     return found
 
 
-def _made(provider: dict[str, Any]) -> list[Provider]:
+def _made(provider: dict[str, Any], make_kms: Callable[[KmsSettings], Provider]) -> list[Provider]:
     (kind,) = [name for name in _KINDS if provider.get(name) is not None]
     if kind == "identity":
         return [Identity()]
-    return [_AES[kind](key["name"], base64.b64decode(key["secret"])) for key in provider[kind]["keys"]]
+    if kind == "kms":
+        told = provider["kms"]
+        if told.get("apiVersion") != "v2":
+            raise BadConfiguration(f"error while parsing file: {_KMS_V1}")
+        timeout_s = _seconds(str(told.get("timeout") or _TIMEOUT))
+        return [make_kms(KmsSettings(told["name"], told["endpoint"], timeout_s))]
+    return [_CIPHERS[kind](key["name"], base64.b64decode(key["secret"])) for key in provider[kind]["keys"]]
 
 
 def _faults(entries: list[Any]) -> list[FieldError]:
     if not entries:
         return [field_errors.required("resources", "at least one resources is required")]
     faults: list[FieldError] = []
+    plugins: set[str] = set()
     for number, entry in enumerate(entries):
         path = f"resources[{number}]"
         resources, providers = entry.get("resources") or [], entry.get("providers") or []
@@ -119,7 +139,7 @@ def _faults(entries: list[Any]) -> list[FieldError]:
             name = f"{path}.providers"
             faults.append(field_errors.required(name, f"at least one {name} is required"))
         for at, provider in enumerate(providers):
-            faults += _provider_faults(f"{path}.providers[{at}]", provider)
+            faults += _provider_faults(f"{path}.providers[{at}]", provider, plugins)
     return faults
 
 
@@ -165,7 +185,7 @@ def _name_faults(path: str, resource: str) -> list[FieldError]:
     return [field_errors.invalid(path, resource, text)] if text else []
 
 
-def _provider_faults(path: str, provider: dict[str, Any]) -> list[FieldError]:
+def _provider_faults(path: str, provider: dict[str, Any], plugins: set[str]) -> list[FieldError]:
     kinds = [name for name in _KINDS if provider.get(name) is not None]
     if not kinds:
         return [field_errors.invalid(path, "REDACTED", _NONE_OF)]
@@ -174,16 +194,65 @@ def _provider_faults(path: str, provider: dict[str, Any]) -> list[FieldError]:
     kind = kinds[0]
     if kind == "identity":
         return []
-    if kind not in _AES:
-        text = "this server knows aesgcm, aescbc and identity"
-        return [field_errors.not_supported(path, kind, ()), field_errors.forbidden(f"{path}.{kind}", text)]
+    if kind == "kms":
+        return _kms_faults(f"{path}.kms", provider["kms"], plugins)
     keys = provider[kind].get("keys") or []
     if not keys:
         return [field_errors.required(f"{path}.{kind}.keys", "at least one keys is required")]
-    return [fault for at, key in enumerate(keys) for fault in _key_faults(f"{path}.{kind}.keys[{at}]", key)]
+    expected = _KEY_BYTES[kind]
+    return [
+        fault
+        for at, key in enumerate(keys)
+        for fault in _key_faults(f"{path}.{kind}.keys[{at}]", key, expected)
+    ]
 
 
-def _key_faults(path: str, key: dict[str, Any]) -> list[FieldError]:
+def _kms_faults(path: str, told: dict[str, Any], plugins: set[str]) -> list[FieldError]:
+    """``plugins`` are the names that came before, to which this one's is added."""
+    faults = []
+    name, version = str(told.get("name") or ""), str(told.get("apiVersion") or "v1")
+    if not name:
+        faults.append(field_errors.required(f"{path}.name", "name is a mandatory field for a provider"))
+    if version != "v1" and ":" in name:
+        text = f"invalid KMS provider name {name}, must not contain ':'"
+        faults.append(field_errors.invalid(f"{path}.name", name, text))
+    if version != "v1" and name in plugins:
+        text = f"duplicate KMS provider name {name}, names must be unique"
+        faults.append(field_errors.invalid(f"{path}.name", name, text))
+    plugins.add(name)
+    timeout = str(told.get("timeout") or _TIMEOUT)
+    if _seconds(timeout) <= 0:
+        text = "timeout should be a positive value"
+        faults.append(field_errors.invalid(f"{path}.timeout", timeout, text))
+    endpoint = str(told.get("endpoint") or "")
+    scheme = endpoint.partition(":")[0] if ":" in endpoint else ""
+    if not endpoint:
+        text = "endpoint is a mandatory field for a kms"
+        faults.append(field_errors.invalid(f"{path}.endpoint", "", text))
+    elif scheme != "unix":
+        text = f'unsupported scheme "{scheme}" for KMS provider, only unix is supported'
+        faults.append(field_errors.invalid(f"{path}.endpoint", endpoint, text))
+    if version != "v1" and told.get("cachesize") is not None:
+        text = "cachesize is not supported in v2"
+        faults.append(field_errors.invalid(f"{path}.cachesize", told["cachesize"], text))
+    if version not in ("v1", "v2"):
+        text = "unsupported apiVersion apiVersion for KMS provider, only v1 and v2 are supported"
+        faults.append(field_errors.invalid(f"{path}.apiVersion", version, text))
+    return faults
+
+
+def _seconds(text: str) -> float:
+    """Read a duration such as ``1m30s``; what is none is -1."""
+    parts = _DURATION.findall(text)
+    if not parts or "".join(parts) != text:
+        return -1.0
+    try:
+        return sum(float(part.rstrip("hmsun")) * _UNITS_S[part.lstrip("0123456789.")] for part in parts)
+    except ValueError:
+        return -1.0
+
+
+def _key_faults(path: str, key: dict[str, Any], expected: tuple[int, ...]) -> list[FieldError]:
     faults = []
     if not key.get("name"):
         faults.append(field_errors.required(f"{path}.name", "name is a mandatory field for a key"))
@@ -193,8 +262,8 @@ def _key_faults(path: str, key: dict[str, Any]) -> list[FieldError]:
         secret = base64.b64decode(key["secret"], validate=True)
     except (binascii.Error, ValueError):
         return [*faults, field_errors.invalid(f"{path}.secret", "REDACTED", "secrets must be base64 encoded")]
-    if len(secret) not in _AES_KEY_BYTES:
-        lengths = " ".join(str(length) for length in _AES_KEY_BYTES)
+    if len(secret) not in expected:
+        lengths = " ".join(str(length) for length in expected)
         text = f"secret is not of the expected length, got {len(secret)}, expected one of [{lengths}]"
         faults.append(field_errors.invalid(f"{path}.secret", "REDACTED", text))
     return faults

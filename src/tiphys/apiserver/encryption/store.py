@@ -7,21 +7,27 @@ damaged Secret does not hide the others.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from prometheus_client.core import CounterMetricFamily, Metric
 
 from tiphys.apis.table import TABLE
 from tiphys.apiserver.encryption import config
+from tiphys.apiserver.encryption.kms import KmsPool
 from tiphys.apiserver.encryption.providers import Identity, Provider, Providers, Unreadable
 from tiphys.storage.base import CompareFailed, Delete, Event, Put, RangeResult, Record, Store
 
 log = logging.getLogger(__name__)
 _ROOT = "/registry/"
 _PLAIN = Providers((Identity(),))
+_POLL_S: Final = 60.0
+_POLL_ILL_S: Final = 10.0
 
 
 def _known_prefixes() -> dict[str, tuple[str, str]]:
@@ -38,17 +44,23 @@ def _known_prefixes() -> dict[str, tuple[str, str]]:
 class EncryptedStore:
     """Seals by the rules of a configuration, which may be replaced while serving."""
 
-    def __init__(self, store: Store, rules: config.Rules, path: Path | None = None) -> None:
+    def __init__(
+        self, store: Store, rules: config.Rules, path: Path | None = None, plugins: KmsPool | None = None
+    ) -> None:
         self._store = store
         self._rules = rules
+        self._plugins = plugins if plugins is not None else KmsPool()
+        self._next: config.Rules | None = None
+        """Rules that wait for their plugins to answer."""
+        self._reloads = {"success": 0, "failure": 0}
         self._path = path
         self._read = path.read_bytes() if path is not None else b""
         self._prefixes = _known_prefixes()
         self._by_prefix: dict[str, Providers] = {}
         self._sent: dict[bytes, bytes] = {}
         """Sealed -> plain, while a commit is under way."""
-        self._sealed_by: dict[str, Provider] = {}
-        """By key: what the live value is sealed with. Only of resources that rules cover."""
+        self._sealed_by: dict[str, object] = {}
+        """By key: the mark of what the live value is sealed with. Only of resources that rules cover."""
         if hasattr(store, "subscribe"):
             self.subscribe = self._subscribe
         if hasattr(store, "history"):
@@ -64,11 +76,48 @@ class EncryptedStore:
 
     async def open(self) -> None:
         """Open the store below. Raises StoreUnavailable."""
+        await self._poll()
         await self._store.open()
 
     async def close(self) -> None:
-        """Close the store below. Idempotent."""
+        """Close the store below and the connections to plugins. Idempotent."""
         await self._store.close()
+        self._plugins.close()
+
+    async def run(self) -> None:
+        """Ask the plugins from time to time, more often while one is not well; until cancelled."""
+        waited_s = 0.0
+        while True:
+            await asyncio.sleep(_POLL_ILL_S)
+            waited_s += _POLL_ILL_S
+            if self._plugins.fault() is not None or waited_s >= _POLL_S:
+                waited_s = 0.0
+                await self._poll()
+
+    async def _poll(self) -> None:
+        if self._plugins:
+            well = await asyncio.to_thread(self._plugins.poll)
+            if self._next is not None and well:
+                self._take_over(self._next)
+            fault = self._plugins.fault()
+            if fault:
+                log.error("a KMS plugin is not well why=%s", fault)
+
+    def fault(self) -> str | None:
+        """Return what keeps values from being sealed or opened, as health checks tell it."""
+        return self._plugins.fault()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield how often the configuration was taken over, and plugins were called."""
+        family = CounterMetricFamily(
+            "apiserver_encryption_config_controller_automatic_reloads",
+            "Reloads of the encryption configuration.",
+            labels=["status"],
+        )
+        for status, count in self._reloads.items():
+            family.add_metric([status], count)
+        yield family
+        yield from self._plugins.collect()
 
     # -- rules
 
@@ -80,14 +129,23 @@ class EncryptedStore:
             read = self._path.read_bytes()
             if read == self._read:
                 return False
-            rules = config.parse(read.decode())
+            rules = config.parse(read.decode(), self._plugins.provider)
         except (OSError, ValueError) as error:
+            self._reloads["failure"] += 1
             log.error("encryption configuration not reloaded path=%s why=%s", self._path, error)
             return False
-        self._read, self._rules = read, rules
-        self._by_prefix.clear()
-        log.info("encryption configuration reloaded path=%s", self._path)
+        self._read = read
+        if self._plugins.fault():  # not before the plugins that it names have answered
+            self._next = rules
+            return False
+        self._take_over(rules)
         return True
+
+    def _take_over(self, rules: config.Rules) -> None:
+        self._rules, self._next = rules, None
+        self._by_prefix.clear()
+        self._reloads["success"] += 1
+        log.info("encryption configuration reloaded path=%s", self._path)
 
     def _providers(self, key: str) -> Providers:
         at = key.find("/", len(_ROOT))
@@ -104,7 +162,7 @@ class EncryptedStore:
     def is_stale(self, key: str) -> bool:
         """Tell whether the live value would be sealed otherwise today: writing it again is worth it."""
         sealed_by = self._sealed_by.get(key)
-        return sealed_by is not None and sealed_by != self._providers(key).writer
+        return sealed_by is not None and sealed_by != self._providers(key).writer.mark()
 
     def unseal(self, key: str, value: bytes) -> bytes:
         """Open one value. Raises Unreadable."""
@@ -129,7 +187,7 @@ class EncryptedStore:
             return record
         plain = self._sent.get(record.value)
         if plain is not None:
-            provider = providers.writer
+            provider: Provider = providers.writer
         else:
             try:
                 plain, provider = providers.open(key, record.value)
@@ -137,7 +195,7 @@ class EncryptedStore:
                 log.error("stored value unreadable key=%s why=%s", key, error)
                 return record
         if live:
-            self._sealed_by[key] = provider
+            self._sealed_by[key] = provider.mark(record.value)
         return record if plain is record.value else record._replace(value=plain)
 
     def _events(self, events: list[Event], *, live: bool = False) -> list[Event]:

@@ -1,0 +1,364 @@
+"""KMS v2: values are sealed with keys derived from a seed, which a plugin alone can unseal.
+
+A value is stored as ``k8s:enc:kms:v2:<name>:`` and an ``EncryptedObject`` as upstream's: the sealed seed, the
+id of the plugin's key, and what the seed sealed. Each value has a key of its own: HKDF of the seed and 32
+random bytes.
+
+Owns: seeds, when there is a new one (the plugin's key has another id), how long one may write while the
+plugin does not answer, and what health checks hear. A seed that another server made is unsealed when its
+first value is opened: the server waits for the plugin then, once a seed, for the configured timeout at most.
+
+Source: KEP-3299; the "Using a KMS provider for data encryption" page.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from google.protobuf.message import DecodeError
+from prometheus_client.core import CounterMetricFamily, Metric
+
+from tiphys.apimachinery.clock import Clock, RealClock, rfc3339
+from tiphys.apimachinery.errors import InternalError
+from tiphys.apimachinery.names import is_dns1123_subdomain
+from tiphys.apiserver.encryption.kms_client import Encrypted, KmsClient, KmsFailed, Status, message
+from tiphys.apiserver.encryption.providers import Unreadable
+
+_GCM_KEY, _SEED = 0, 1
+"""How the unsealed source makes the key of a value: it is that key, or the seed of one."""
+_BYTES: Final = 32
+_NONCE_BYTES: Final = 12
+_SOURCE_MAX: Final = 1024
+_KEY_ID_MAX: Final = 1024
+_ANNOTATIONS_MAX: Final = 32 * 1024
+_WRITES_FOR: Final = timedelta(minutes=3)
+_SEEDS_MAX: Final = 4096
+_AGAIN_S: Final = 10.0
+"""A seed that could not be unsealed is tried again after this."""
+_VERSIONS: Final = ("v2", "v2beta1")
+
+
+class Service(Protocol):
+    """A KMS plugin. Every call may raise KmsFailed."""
+
+    def status(self) -> Status: ...
+    def encrypt(self, plaintext: bytes) -> Encrypted: ...
+    def decrypt(self, encrypted: Encrypted) -> bytes: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class KmsSettings:
+    """One plugin as the configuration names it."""
+
+    name: str
+    endpoint: str
+    timeout_s: float = 3.0
+
+
+class Seed:
+    """Seals each value with a key of its own."""
+
+    def __init__(self, seed: bytes) -> None:
+        self._seed = seed
+
+    def seal(self, key: str, value: bytes) -> bytes:
+        info, nonce = os.urandom(_BYTES), os.urandom(_NONCE_BYTES)
+        return b"".join((info, nonce, self._cipher(info).encrypt(nonce, value, key.encode())))
+
+    def open(self, key: str, sealed: bytes) -> bytes:
+        """Raises Unreadable."""
+        return _opened(self._cipher(sealed[:_BYTES]), key, sealed[_BYTES:])
+
+    def _cipher(self, info: bytes) -> AESGCM:
+        return AESGCM(HKDFExpand(algorithm=SHA256(), length=_BYTES, info=info).derive(self._seed))
+
+
+class PlainKey:
+    """Opens what was sealed with one key for all, as older servers did."""
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(key)
+
+    def open(self, key: str, sealed: bytes) -> bytes:
+        """Raises Unreadable."""
+        return _opened(self._cipher, key, sealed)
+
+
+def _opened(cipher: AESGCM, key: str, sealed: bytes) -> bytes:
+    if len(sealed) < _NONCE_BYTES:
+        raise Unreadable("the stored data was shorter than the required size")
+    try:
+        return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], key.encode())
+    except InvalidTag:
+        raise Unreadable("cipher: message authentication failed") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What writes are sealed with."""
+
+    seed: Seed
+    source: Encrypted
+    until: datetime
+    """While the plugin does not answer, nothing is written after this."""
+
+
+_Source = tuple[int, bytes, str, tuple[tuple[str, bytes], ...]]
+
+
+class Kms:
+    """One plugin as a provider. ``poll`` must be called from time to time, off the event loop."""
+
+    def __init__(self, name: str, service: Service, clock: Clock | None = None) -> None:
+        self.name = name
+        self.prefix = self.family = f"k8s:enc:kms:v2:{name}:".encode()
+        self._service = service
+        self._clock = clock or RealClock()
+        self._state: _State | None = None
+        self._known: OrderedDict[_Source, Seed | PlainKey] = OrderedDict()
+        self._failed: dict[_Source, tuple[float, str]] = {}
+        self._counts: dict[tuple[str, str], int] = {}
+        self.fault: str | None = f"kms provider {name} has not been asked yet"
+
+    @classmethod
+    def of(cls, settings: KmsSettings, clock: Clock | None = None) -> Kms:
+        """Make the provider of a plugin; nothing is called yet."""
+        return cls(settings.name, KmsClient(settings.endpoint, settings.timeout_s), clock)
+
+    # -- values
+
+    def seal(self, key: str, value: bytes) -> bytes:
+        """Raises InternalError: the plugin has not answered for too long, or never."""
+        state, now = self._state, self._clock.now()
+        if state is None:
+            raise InternalError.of("got unexpected nil transformer")
+        if now > state.until:
+            raise InternalError.of(
+                f'encryptedDEKSource with keyID hash "{_hash(state.source.key_id)}" expired at '
+                f"{rfc3339(state.until)} (current time is {rfc3339(now)})"
+            )
+        stored = message("EncryptedObject")(
+            encrypted_data=state.seed.seal(key, value), key_id=state.source.key_id,
+            encrypted_dek_source=state.source.ciphertext, annotations=dict(state.source.annotations),
+            encrypted_dek_source_type=_SEED,
+        )  # fmt: skip
+        return self.prefix + bytes(stored.SerializeToString(deterministic=True))
+
+    def open(self, key: str, sealed: bytes) -> bytes:
+        """Raises Unreadable."""
+        stored = self._stored(sealed)
+        return self._key_of(stored).open(key, stored.encrypted_data)
+
+    def mark(self, sealed: bytes | None = None) -> object:
+        """Return with what a value is sealed: another id of the plugin's key is another mark."""
+        if sealed is not None:
+            stored = self._stored(sealed)
+            return (self.prefix, stored.key_id, stored.encrypted_dek_source_type)
+        return (self.prefix, self._state.source.key_id if self._state is not None else "", _SEED)
+
+    def _stored(self, sealed: bytes) -> Any:
+        stored = message("EncryptedObject")()
+        try:
+            stored.ParseFromString(sealed[len(self.prefix) :])
+        except DecodeError as error:
+            raise Unreadable(f"proto: cannot parse the stored data: {error}") from None
+        if stored.encrypted_dek_source_type not in (_GCM_KEY, _SEED):
+            raise Unreadable(f"unknown encryptedDEKSourceType: {stored.encrypted_dek_source_type}")
+        fault = "encrypted data is empty" if not stored.encrypted_data else ""
+        source = Encrypted(stored.encrypted_dek_source, stored.key_id, stored.annotations)
+        if fault := fault or _source_fault(source):
+            raise Unreadable(fault)
+        return stored
+
+    def _key_of(self, stored: Any) -> Seed | PlainKey:
+        kind, annotations = stored.encrypted_dek_source_type, dict(stored.annotations)
+        source: _Source = (
+            kind, stored.encrypted_dek_source, stored.key_id, tuple(sorted(annotations.items())),
+        )  # fmt: skip
+        found = self._known.get(source)
+        if found is not None:
+            return found
+        now = self._clock.monotonic()
+        failed = self._failed.get(source)
+        if failed is not None and now < failed[0]:
+            raise Unreadable(failed[1])
+        try:
+            key = self._service.decrypt(Encrypted(stored.encrypted_dek_source, stored.key_id, annotations))
+            self._count("Decrypt", "OK")
+            made = Seed(key) if kind == _SEED else PlainKey(key)
+        except (KmsFailed, ValueError) as error:
+            self._count("Decrypt", "failed")
+            text = f"failed to decrypt DEK, error: {error}"
+            if len(self._failed) >= _SEEDS_MAX:
+                self._failed.clear()
+            self._failed[source] = (now + _AGAIN_S, text)
+            raise Unreadable(text) from None
+        self._remember(source, made)
+        return made
+
+    def _remember(self, source: _Source, key: Seed | PlainKey) -> None:
+        self._failed.pop(source, None)
+        self._known[source] = key
+        if len(self._known) > _SEEDS_MAX:
+            self._known.popitem(last=False)
+
+    # -- the plugin
+
+    def poll(self) -> bool:
+        """Ask how the plugin is, and take a new seed where its key has changed. Tell whether all is well."""
+        began = self._clock.now()
+        try:
+            status = self._service.status()
+        except KmsFailed as error:
+            self._count("Status", "failed")
+            self.fault = (
+                "failed to perform status section of the healthz check for KMS Provider "
+                f"{self.name}, error: {error}"
+            )
+            return False
+        self._count("Status", "OK")
+        self.fault = self._status_fault(status)
+        if not _key_id_fault(status.key_id):
+            self.fault = self._rotate(status.key_id, began + _WRITES_FOR) or self.fault
+        return self.fault is None
+
+    def _status_fault(self, status: Status) -> str | None:
+        faults = []
+        if status.healthz != "ok":
+            faults.append(f"got unexpected healthz status: {status.healthz}")
+        if status.version not in _VERSIONS:
+            faults.append(f"expected KMSv2 API version v2, got {status.version}")
+        if fault := _key_id_fault(status.key_id):
+            faults.append(f'got invalid KMSv2 KeyID hash "{_hash(status.key_id)}": {fault}')
+        if not faults:
+            return None
+        shown = faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]"
+        return f"kmsv2 Provider {self.name} is not healthy, error: {shown}"
+
+    def _rotate(self, key_id: str, until: datetime) -> str | None:
+        """Make sure that writes use a seed under the plugin's present key; return what kept it from that."""
+        state = self._state
+        if state is not None and state.source.key_id == key_id:
+            self._state = replace(state, until=until)
+            return None
+        seed = os.urandom(_BYTES)
+        try:
+            source = self._service.encrypt(seed)
+        except KmsFailed as error:
+            self._count("Encrypt", "failed")
+            return f"failed to rotate DEK: failed to encrypt DEK, error: {error}"
+        self._count("Encrypt", "OK")
+        if fault := _source_fault(source):
+            return f"failed to rotate DEK: {fault}"
+        made = Seed(seed)
+        annotations = tuple(sorted(source.annotations.items()))
+        self._remember((_SEED, source.ciphertext, source.key_id, annotations), made)
+        self._state = _State(made, source, until)
+        return None
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._service.close()
+
+    def _count(self, method: str, code: str) -> None:
+        self._counts[method, code] = self._counts.get((method, code), 0) + 1
+
+    def collect(self) -> Iterator[tuple[tuple[str, str, str], int]]:
+        """Yield how many calls were made: (plugin, method, outcome) and the number."""
+        for (method, code), count in self._counts.items():
+            yield (self.name, method, code), count
+
+
+def _key_id_fault(key_id: str) -> str:
+    if not key_id:
+        return "keyID is empty"
+    size = len(key_id.encode())
+    if size > _KEY_ID_MAX:
+        return f"keyID is {size} bytes, which exceeds the max size of {_KEY_ID_MAX}"
+    return ""
+
+
+def _source_fault(source: Encrypted) -> str:
+    """Return what is wrong with what a plugin made, or with what was stored of it."""
+    size, what = len(source.ciphertext), "failed to validate encrypted DEK source: encrypted DEK source"
+    if not size:
+        return f"{what} is empty"
+    if size > _SOURCE_MAX:
+        return f"{what} is {size} bytes, which exceeds the max size of {_SOURCE_MAX}"
+    if fault := _key_id_fault(source.key_id):
+        return f"failed to validate key id: {fault}"
+    if fault := _annotations_fault(source.annotations):
+        return f"failed to validate annotations: {fault}"
+    return ""
+
+
+def _annotations_fault(annotations: Mapping[str, bytes]) -> str:
+    total = 0
+    for key, value in annotations.items():
+        # A name like a host's, with a dot in it.
+        if is_dns1123_subdomain(key) or not re.search(r"[^.]\.[^.]", key):
+            rule = "should be a domain with at least two segments separated by dots"
+            return f'annotations: Invalid value: "{key}": {rule}'
+        total += len(key.encode()) + len(value)
+    if total > _ANNOTATIONS_MAX:
+        return f"total size of annotations is {total}, which exceeds the max size of {_ANNOTATIONS_MAX}"
+    return ""
+
+
+def _hash(key_id: str) -> str:
+    return f"sha256:{hashlib.sha256(key_id.encode()).hexdigest()}" if key_id else ""
+
+
+@dataclass
+class KmsPool:
+    """Every plugin that a configuration names; one that stays the same over a reload keeps its seed."""
+
+    make: Callable[[KmsSettings], Kms] = Kms.of
+    _made: dict[KmsSettings, Kms] = field(default_factory=dict)
+
+    def provider(self, settings: KmsSettings) -> Kms:
+        """Return the provider of a plugin."""
+        if settings not in self._made:
+            self._made[settings] = self.make(settings)
+        return self._made[settings]
+
+    def __bool__(self) -> bool:
+        return bool(self._made)
+
+    def poll(self) -> bool:
+        """Ask every plugin. Blocks. Tell whether all are well."""
+        well = [kms.poll() for kms in list(self._made.values())]
+        return all(well)
+
+    def fault(self) -> str | None:
+        """Return what is wrong with any of them."""
+        faults = [kms.fault for kms in self._made.values() if kms.fault]
+        return ", ".join(faults) or None
+
+    def close(self) -> None:
+        """Idempotent."""
+        for kms in self._made.values():
+            kms.close()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield how often plugins were called."""
+        family = CounterMetricFamily(
+            "apiserver_envelope_encryption_kms_operations", "Calls of KMS plugins.",
+            labels=["provider_name", "method_name", "outcome"],
+        )  # fmt: skip
+        for kms in self._made.values():
+            for labels, count in kms.collect():
+                family.add_metric(labels, count)
+        yield family
