@@ -95,6 +95,13 @@ def _owned_pod(index: int) -> dict[str, Any]:
     return pod
 
 
+def _lone_pod(index: int) -> dict[str, Any]:
+    """Return a pod that is like no other: one made by hand, say."""
+    pod = objects.pod(index, padded=False, prefix="lone")
+    pod["metadata"]["labels"]["lone"] = str(index)
+    return pod
+
+
 def _status(pod: dict[str, Any], round_: int) -> Sent:
     """Return a kubelet's patch: the first says that the pod runs, the next that it is ready or not."""
     ready, at = "True" if round_ % 2 else "False", f"2026-01-01T00:00:{round_ % 60:02d}Z"
@@ -168,6 +175,7 @@ async def _creations(admin: Client) -> AsyncIterator[Row]:
     made: list[tuple[str, str, Callable[[int], dict[str, Any]]]] = [
         ("create_configmap", maps, objects.config_map),
         ("create_pod", _PODS, _owned_pod),
+        ("create_lone_pod", _PODS, _lone_pod),
         ("create_event", events, _event),
     ]
     for name, path, make in made:
