@@ -202,6 +202,65 @@ async def test_who_waits_for_a_slow_members_events_gets_anothers(
     assert [event.record.value for event in heard if event.record.key == "/slow"] == [b"1", b"2", b"3"]
 
 
+def asked_of(store: EtcdStore) -> list[int]:
+    """Return a list that grows by each member that is asked for /a, and by ~member where that failed."""
+    client, asked = store._client, []
+    ask = client._ask
+
+    async def noted(member: int, method: str, request: Any, timeout_s: float) -> Any:
+        if getattr(request, "key", b"") != b"/a":  # the store has questions of its own
+            return await ask(member, method, request, timeout_s)
+        asked.append(member)
+        try:
+            return await ask(member, method, request, timeout_s)
+        except Exception:
+            asked.append(~member)
+            raise
+
+    client._ask = noted  # type: ignore[method-assign, assignment]
+    return asked
+
+
+async def test_a_read_of_a_slow_member_is_answered_by_another(
+    etcd: Any, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = await line.open()
+    hedge = "tiphys.storage.etcd_client._HEDGE_S"
+    async with opened(url, etcd.url) as store, opened(etcd.url) as other:
+        await other.commit([Put("/a", b"1")])
+        asked = asked_of(store)
+        for hedge_s, moving, members in (
+            (30, True, [0]),
+            (0.05, False, [0, 1]),
+            (30, False, [1]),
+            (30, True, [1]),
+        ):
+            monkeypatch.setattr(hedge, hedge_s)
+            (line.moving.set if moving else line.moving.clear)()
+            assert (await store.get("/a")).value == b"1"  # type: ignore[union-attr]
+            assert asked == members
+            asked.clear()
+
+
+async def test_a_slow_member_whose_fellow_is_gone_is_waited_for(
+    etcd: Any, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tiphys.storage.etcd_client._HEDGE_S", 0.05)
+    monkeypatch.setattr("tiphys.storage.etcd_client._TRY_S", 20.0)
+    url = await line.open()
+    async with opened(url, "http://127.0.0.1:9", options=EtcdOptions(timeout_s=25)) as store:
+        await store.commit([Put("/a", b"1")])
+        store._client._current = 0
+        asked = asked_of(store)
+        line.moving.clear()
+        reading = asyncio.create_task(store.get("/a"))
+        while ~1 not in asked:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        line.moving.set()
+        assert (await reading).value == b"1"  # type: ignore[union-attr]
+        assert asked == [0, 1, ~1]
+
+
 async def test_members_that_are_all_slow_are_not_asked_again_and_again(
     etcd: Any, line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:

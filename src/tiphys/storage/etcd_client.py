@@ -7,6 +7,7 @@ did; that is raised as ``Unsure`` and the store finds out. Called by ``storage.e
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,13 @@ import grpc
 import grpc.aio
 
 from tiphys.storage.base import FutureRevision, StoreError, StoreUnavailable
-from tiphys.storage.etcd_wire import WATCH, response_class
+from tiphys.storage.etcd_wire import RANGE, WATCH, response_class
+
+log = logging.getLogger(__name__)
 
 _TRY_S: Final = 2.0
+_HEDGE_S: Final = 0.2
+"""A read that takes longer is sent to another member, too."""
 _PAUSE_S: Final = 0.1
 _HAS_LEADER: Final = (("hasleader", "true"),)  # a member cut off from the others refuses at once
 _UNSENT: Final = ("failed to connect", "no leader", "too many requests")
@@ -144,7 +149,9 @@ class EtcdClient:
         while True:
             left = deadline - loop.time()
             try:
-                return await self._ask(method, request, min(_TRY_S, left) if several else left)
+                if several and method == RANGE:
+                    return await self._ask_two(method, request, min(_TRY_S, left))
+                return await self._ask(self._current, method, request, min(_TRY_S, left) if several else left)
             except grpc.aio.AioRpcError as error:
                 sent = _judge(error)
                 if sent and not repeatable:
@@ -158,10 +165,35 @@ class EtcdClient:
             if failed % len(self._endpoints) == 0:
                 await asyncio.sleep(_PAUSE_S)
 
-    async def _ask(self, method: str, request: Any, timeout_s: float) -> Any:
+    async def _ask_two(self, method: str, request: Any, timeout_s: float) -> Any:
+        """Ask a member, and the next one as well when the first takes long: who answers first is asked on.
+
+        A member that is slow, not dead, costs one wait, not one for each read.
+        """
+        first, second = self._current, (self._current + 1) % len(self._endpoints)
+        loop = asyncio.get_running_loop()
+        asked = {loop.create_task(self._ask(first, method, request, timeout_s))}  # parent: this call
+        try:
+            done, waiting = await asyncio.wait(asked, timeout=_HEDGE_S)
+            if not done:
+                hedge = loop.create_task(self._ask(second, method, request, timeout_s))  # parent: this call
+                asked.add(hedge)
+                done, waiting = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+                if waiting and all(task.exception() for task in done):
+                    done, waiting = await asyncio.wait(waiting)
+                if hedge in done and not hedge.exception() and self._current == first:
+                    log.warning("etcd member=%s is slow", self._endpoints[first][0])
+                    self._current = second
+            return next((task for task in done if not task.exception()), next(iter(done))).result()
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+    async def _ask(self, member: int, method: str, request: Any, timeout_s: float) -> Any:
         if not self._channels:
             raise StoreUnavailable("the store is closed")
-        call = self._channels[self._current].unary_unary(
+        call = self._channels[member].unary_unary(
             method,
             request_serializer=type(request).SerializeToString,
             response_deserializer=response_class(method).FromString,
