@@ -390,3 +390,14 @@ async def test_a_pod_that_is_like_no_other_leaves_nothing(api: Any, make_pod: An
     for index in range(3):
         await api.create(PODS, make_pod() | {"metadata": {"name": f"q{index}"}})
     assert len(molds._molds._young) == 1
+
+
+async def test_where_others_write_to_the_store_there_are_none(
+    api: Any, make_pod: Any, long: Long, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody could tell at once whether they still hold."""
+    monkeypatch.setattr(api.server.objects._feed, "alone", False)
+    for name in ("a", "b", "c"):
+        await api.create(PODS, make_pod() | {"metadata": {"name": name}})
+    assert long.taken() == 3
+    assert not api.server.backend.molds._molds._young

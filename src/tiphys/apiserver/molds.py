@@ -116,7 +116,7 @@ class Molds:
     """The molds of one server."""
 
     def __init__(self, store: object, admission: AdmissionChain) -> None:
-        # Where the store cannot tell at once what there is, nobody knows whether a mold still holds.
+        # Where it cannot be told at once what there is, nobody knows whether a mold still holds.
         self._store = cast("AtHand", store) if hasattr(store, "all_at_hand") else None
         self._admission = admission
         self._molds: Memo[Mold] = Memo(_BUDGET_BYTES)
@@ -131,6 +131,7 @@ class Molds:
         resource, body = call.resource, call.request.body
         if (
             self._store is None
+            or not self._store.alone
             or resource.kind != "Pod"
             or resource.group
             or options.dry_run

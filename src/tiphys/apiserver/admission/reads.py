@@ -17,6 +17,9 @@ from tiphys.apiserver.objects import Cached
 class AtHand(Protocol):
     """The part of ``CachedStore`` that tells without waiting what is there now; None where it cannot."""
 
+    @property
+    def alone(self) -> bool: ...
+
     def at_hand(self, resource: Resource, key: str) -> Cached | None: ...
 
     def all_at_hand(self, resource: Resource, namespace: str) -> Sequence[Cached] | None: ...

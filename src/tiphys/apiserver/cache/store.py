@@ -115,6 +115,11 @@ class CachedStore:
         """Return the key that an object of a kind is kept under."""
         return _key(resource, namespace, name)
 
+    @property
+    def alone(self) -> bool:
+        """Nobody else writes to the store: what is in memory is what there is, at every moment."""
+        return self._feed.alone
+
     def at_hand(self, resource: Resource, key: str) -> Cached | None:
         """Read one object, linearizable, without waiting; None where it is not there or others write too."""
         known = self._feed.known.get(id(resource))
