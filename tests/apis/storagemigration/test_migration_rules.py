@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tiphys.apis.apiserverinternal.kinds import STRATEGIES as STORAGE_VERSIONS
 from tiphys.apis.apiserverinternal.kinds import is_storage_version_name
 
 Body = dict[str, Any]
@@ -203,3 +204,10 @@ def test_names_of_storage_versions() -> None:
         f"the group segment {SUBDOMAIN}",
         f"the resource segment {LABEL_1035}",
     ]
+
+
+def test_a_new_storage_version_tells_of_no_servers() -> None:
+    made = {"spec": {}, "status": {"storageVersions": [{"apiServerID": "a"}]}}
+    (strategy,) = STORAGE_VERSIONS
+    strategy.prepare_create(made)
+    assert made == {"spec": {}, "status": {}}

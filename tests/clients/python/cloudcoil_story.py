@@ -17,7 +17,7 @@ from cloudcoil.resources import Resource
 
 MANIFESTS = sys.argv[1]
 NAMESPACE = "default"
-UNFIT = ("Node", "Pod", "Namespace", "Event", "StorageVersion")
+UNFIT = ("Node", "Pod", "Namespace", "Event")
 """Others write to these at the same time, or the models want what upstream leaves out."""
 
 

@@ -98,6 +98,11 @@ def _conditions(status: Object) -> list[FieldError]:
 _TOLD = ("reason", "message")
 
 
+def prepare_storage_version(obj: Object) -> None:
+    """Servers tell what they store only later; the field is there all the same, with nothing in it."""
+    obj["status"] = {}
+
+
 def validate_storage_version(obj: Object) -> list[FieldError]:
     """Return every fault of a StorageVersion: of what servers tell of how they store a resource."""
     status = peek(obj, "status")
@@ -112,6 +117,7 @@ def validate_storage_version_status(new: Object, _old: Object) -> list[FieldErro
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK("internal.apiserver.k8s.io", "v1alpha1", "StorageVersion"),
+        prepare_create=prepare_storage_version,
         validate=validate_storage_version,
         validate_status_update=validate_storage_version_status,
         validate_name=is_storage_version_name,
