@@ -3,7 +3,7 @@
 from fake_cri import FakeRuntime
 
 from tiphys.apimachinery.clock import FakeClock
-from tiphys.client.delegated import Caller
+from tiphys.client.reviews import Caller
 from tiphys.kubelet.sandbox import NodeSettings
 from tiphys.wire.message import Request
 

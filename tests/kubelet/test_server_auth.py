@@ -7,9 +7,9 @@ import pytest
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.errors import Forbidden, InternalError, StatusError, Unauthorized
-from tiphys.client.delegated import ANONYMOUS, Caller, caller_of
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.rest import Client
+from tiphys.client.reviews import ANONYMOUS, Caller, caller_of
 from tiphys.kubelet.configz import configuration
 from tiphys.kubelet.eviction import parse_thresholds
 from tiphys.kubelet.options import AccessOptions, KubeletOptions, ServerOptions
