@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,13 +24,14 @@ pytestmark = pytest.mark.slow
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from tiphys.ctl.components import Component
+from tiphys.ctl.components import Component, Probe
 from tiphys.ctl.layout import Cluster
 from tiphys.ctl.liveness import Pace
 from tiphys.ctl.supervisor import Supervisor, daemonize
 cluster = Cluster("t", 63, Path(sys.argv[1]))
+probe = Probe("127.0.0.1", int(sys.argv[4]), b"?") if len(sys.argv) > 4 else None
 rows = [
-    Component("python", "python", ("--x",), cluster.folder / "python.log"),
+    Component("python", "python", ("--x",), cluster.folder / "python.log", probe=probe),
     Component("sleeper", "sleep", ("sleep", "600"), cluster.folder / "sleep.log", external=True, outlives=True),
     Component("broken", "broken", (), cluster.folder / "broken.log"),
 ]
@@ -42,7 +44,7 @@ def run(command, argv):
 def preload(names):
     if len(sys.argv) > 2:
         time.sleep(float(sys.argv[2]))
-pace = Pace(stopped_s=float(sys.argv[3]) if len(sys.argv) > 3 else 600.0)
+pace = Pace(0.05, 0.1, failures=3, first_failures=3, stopped_s=float(sys.argv[3]))
 daemonize(cluster, lambda: Supervisor(cluster, rows, run, preload, pace=pace))
 """
 
@@ -61,8 +63,16 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             state.stop_process(entry["pid"], entry["started"], grace_s=0)
 
 
-def start(cluster: Cluster, preload_s: float = 0.0, stopped_s: float = 600.0) -> None:
-    argv = [sys.executable, "-c", SCRIPT, str(cluster.folder), str(preload_s), str(stopped_s)]
+def start(cluster: Cluster, preload_s: float = 0.0, stopped_s: float = 600.0, *more: object) -> None:
+    argv = [
+        sys.executable,
+        "-c",
+        SCRIPT,
+        str(cluster.folder),
+        str(preload_s),
+        str(stopped_s),
+        *map(str, more),
+    ]
     subprocess.run(argv, check=True, timeout=60)
 
 
@@ -157,6 +167,15 @@ def test_one_that_is_suspended_for_good_is_replaced(cluster: Cluster, name: str)
     )
     others = {"python", "sleeper", "guard"} - {name}
     assert {one: second[one] for one in others} == {one: first[one] for one in others}
+
+
+def test_one_that_answers_no_more_is_replaced(cluster: Cluster) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # takes connections, and that is all
+        start(cluster, 0.0, 600.0, deaf.getsockname()[1])
+        first = wait(lambda: running(cluster))
+        second = wait(lambda: (found := running(cluster)) and found["python"] != first["python"] and found)
+    assert second["sleeper"] == first["sleeper"]
+    assert "no answer 3 times in a row" in (cluster.logs / "supervisor.log").read_text()
 
 
 def guard(cluster: Cluster) -> dict[str, int]:
