@@ -66,6 +66,36 @@ def faults_of_status() -> Callable[[Body, Body, Body], list[str]]:
 
 
 @pytest.fixture
+def kept_of_change() -> Callable[[Body, Body], Body]:
+    """Return what is left of the second object where it replaces the first, which is there as it is."""
+
+    def check(old: Body, new: Body) -> Body:
+        before, after = _completed(old), _completed(new)
+        _strategy(new).prepare_update(after, before)
+        return after
+
+    return check
+
+
+@pytest.fixture
+def kept_of_new() -> Callable[[Body], Body]:
+    """Return what is left of an object that a client creates."""
+
+    def check(obj: Body) -> Body:
+        new = _completed(obj)
+        _strategy(obj).prepare_create(new)
+        return new
+
+    return check
+
+
+@pytest.fixture
+def warnings_of_change() -> Callable[[Body, Body], list[str]]:
+    """Return what the API says of replacing the first object with the second."""
+    return lambda old, new: _strategy(new).warnings(_completed(new), _completed(old))
+
+
+@pytest.fixture
 def warnings_of() -> Callable[[Body], list[str]]:
     """Return what the API says of a new object that it lets through."""
     return lambda obj: _strategy(obj).warnings(_completed(obj), None)

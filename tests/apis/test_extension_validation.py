@@ -139,7 +139,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "webhook no host": (
         webhooks(clientConfig={"url": "https:///a"}),
-        [f'{URL}"": host must be provided; desired format: https://host[/path]'],
+        [f'{URL}"": host must be specified; desired format: https://host[/path]'],
     ),
     "webhook service": (
         webhooks(clientConfig={"service": {"name": "s", "namespace": "n", "path": "/a/b/"}}),
@@ -148,11 +148,15 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "webhook service names": (
         webhooks(clientConfig={"service": {"port": 65536}}),
         [
-            "webhooks[0].clientConfig.service.name: Required value: service name is required",
-            "webhooks[0].clientConfig.service.namespace: Required value: service namespace is required",
+            "webhooks[0].clientConfig.service.name: Required value",
+            "webhooks[0].clientConfig.service.namespace: Required value",
             "webhooks[0].clientConfig.service.port: Invalid value: 65536: port is not valid: must be between "
             "1 and 65535, inclusive",
         ],
+    ),
+    "webhook service without a name": (
+        webhooks(clientConfig={"service": {"namespace": "n"}}),
+        ["webhooks[0].clientConfig.service.namespace: Required value"],
     ),
     "webhook path": (
         webhooks(clientConfig={"service": {"name": "s", "namespace": "n", "path": "x/y//z"}}),

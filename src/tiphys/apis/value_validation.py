@@ -5,6 +5,7 @@ Called by the validators of ``apis/<group>``; each check returns faults at the p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,6 +28,7 @@ NOT_NEGATIVE = "must be greater than or equal to 0"
 POSITIVE = "must be greater than zero"
 NOT_INTEGER = "must be an integer"
 _MAX_INT32 = 2**31 - 1
+_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _STATUSES = ("False", "True", "Unknown")
 _REASON_MAX = 1024
 _MESSAGE_MAX = 32768
@@ -87,9 +89,11 @@ def at_most_all(value: Any, path: str) -> list[FieldError]:
 
 
 def amount(value: Any) -> int:
-    """The number of an int-or-percent value, whatever its unit."""
+    """The number of an int-or-percent value, whatever its unit; of a text that is neither, what it says."""
     if isinstance(value, str):
-        return int(value[:-1]) if is_percent(value) else 0
+        if is_percent(value):
+            return int(value[:-1])
+        return int(value) if _WHOLE.fullmatch(value) else 0
     return int(value or 0)
 
 

@@ -69,7 +69,6 @@ NEW: dict[str, tuple[Body, list[str]]] = {
         [
             f'spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "x%": {PERCENT}',
             f'spec.strategy.rollingUpdate.maxSurge: Invalid value: "1": {PERCENT}',
-            'spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "x%": may not be 0 when `maxSurge` is 0',
         ],
     ),
     "all at once": (
@@ -327,7 +326,17 @@ def test_how_many_may_be_missing() -> None:
     assert old["spec"]["updateStrategy"]["rollingUpdate"] == {"partition": 1}
 
 
+def test_amounts_of_claims(
+    warnings_of: Callable[[Body], list[str]], warnings_of_change: Callable[[Body, Body], list[str]]
+) -> None:
+    claim = {"metadata": {"name": "c"}, "spec": {"resources": {"requests": {"storage": "1.5"}}}}
+    sets = workload("StatefulSet", volumeClaimTemplates=[claim])
+    text = 'resources.requests[storage]: fractional byte value "1500m" is invalid, must be an integer'
+    assert warnings_of(sets) == [f"spec.volumeClaimTemplates[0].{text}"]
+    assert warnings_of_change(sets, sets) == [f"spec.volumeClaimTemplates[0].Spec.{text}"]
+
+
 def test_history_without_end(warnings_of: Callable[[Body], list[str]]) -> None:
     assert warnings_of(workload("StatefulSet", revisionHistoryLimit=-1)) == [
-        "spec.revisionHistoryLimit: a negative value retains all historical ControllerRevisions; a value >= 0 is recommended"
+        "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"
     ]

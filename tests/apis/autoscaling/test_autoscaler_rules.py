@@ -50,6 +50,10 @@ EITHER = "must be either Utilization, Value, or AverageValue"
 GROUP = 'spec.scaleTargetRef.apiVersion: Invalid value: "v1": apiVersion must specify API group'
 NEW: dict[str, tuple[Body, list[str]]] = {
     "fine": (hpa(), []),
+    "no policies": (
+        hpa(behavior={"scaleUp": {"policies": []}, "scaleDown": {}}),
+        [f"{UP}.policies: Required value: must specify at least one Policy"],
+    ),
     "bounds": (
         hpa(minReplicas=0, maxReplicas=-1),
         [

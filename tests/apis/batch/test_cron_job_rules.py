@@ -153,9 +153,12 @@ def test_changed(
     assert faults_of_change(old, new) == expected
 
 
-def test_zone_in_the_schedule_is_warned_of(warnings_of: Callable[[Body], list[str]]) -> None:
-    assert warnings_of(cron(ZONED)) == [
-        "CRON_TZ or TZ used in spec.schedule is not officially supported, see "
+def test_zone_in_the_schedule_that_stays_is_warned_of(
+    warnings_of: Callable[[Body], list[str]], warnings_of_change: Callable[[Body, Body], list[str]]
+) -> None:
+    assert warnings_of_change(cron(ZONED), cron(ZONED)) == [
+        "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see "
         "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
     ]
-    assert warnings_of(cron()) == []
+    assert warnings_of_change(cron(ZONED), cron()) == []
+    assert warnings_of(cron(ZONED)) == []

@@ -90,6 +90,14 @@ CASES: dict[str, tuple[GVK, dict[str, Any], list[str]]] = {
         priority("system-cluster-critical", 2000000000, globalDefault=True),
         [f"{RESERVED}globalDefault of system-cluster-critical PriorityClass must be false"],
     ),
+    "empty policy": (PRIORITY, priority("a", 1, preemptionPolicy=""), ["preemptionPolicy: Required value"]),
+    "unknown policy": (
+        PRIORITY,
+        priority("a", 1, preemptionPolicy="X"),
+        [
+            'preemptionPolicy: Unsupported value: "X": supported values: "PreemptLowerPriority", "Never"',
+        ],
+    ),
     "overhead": (RUNTIME, {"handler": "runc", "overhead": {"podFixed": {"cpu": "250m"}}}, []),
     "negative overhead": (
         RUNTIME,
@@ -107,3 +115,27 @@ def test_create(kind: GVK, obj: dict[str, Any], expected: list[str]) -> None:
 def test_a_candidate_stays_with_its_lease() -> None:
     found = strategy_for(CANDIDATE).validate_update({"spec": {**GOOD, "leaseName": "m"}}, {"spec": GOOD})
     assert [str(fault) for fault in found] == ['spec.leaseName: Invalid value: "m": field is immutable']
+
+
+STRATEGY = {"strategy": OLDEST, "preferredHolder": "x"}
+
+
+def test_leases_have_no_strategy_but_where_they_had_one() -> None:
+    lease = strategy_for(LEASE)
+    new = {"spec": {"holderIdentity": "a", **STRATEGY}}
+    lease.prepare_create(new)
+    assert new == {"spec": {"holderIdentity": "a"}}
+    for old, expected in (({"spec": STRATEGY}, STRATEGY), ({"spec": {}}, {}), ({}, {})):
+        new = {"spec": {**STRATEGY}}
+        lease.prepare_update(new, old)
+        assert new == {"spec": expected}
+
+
+def test_a_runtime_class_is_looked_at_whole_again() -> None:
+    strategy = strategy_for(RUNTIME)
+    changed = {"handler": "crun", "overhead": {"podFixed": {"cpu": "-1"}}}
+    assert [str(fault) for fault in strategy.validate_update(changed, {"handler": "runc"})] == [
+        'overhead.limits[cpu]: Invalid value: "-1": must be greater than or equal to 0',
+        'handler: Invalid value: "crun": field is immutable',
+    ]
+    assert strategy.allow_create_on_update

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from tiphys.apimachinery.meta import gvk_of
+from tiphys.apis.strategies import strategy_for
+
 Body = dict[str, Any]
 
 E = "endpoints[0]"
@@ -70,11 +73,8 @@ NEW: dict[str, tuple[Body, list[str]]] = {
     ),
     "empty domain": (at("", "FQDN"), [f"{E}.addresses[0]: Required value"]),
     "names": (
-        slices(nodeName="n", hostname="A", deprecatedTopology={str(number): "" for number in range(17)}),
-        [
-            f"{E}.deprecatedTopology: Too many: 17: must have at most 16 items",
-            f'{E}.hostname: Invalid value: "A": {LABEL}',
-        ],
+        slices(nodeName="n", hostname="A"),
+        [f'{E}.hostname: Invalid value: "A": {LABEL}'],
     ),
     "zones": (zones("a", "a"), [f'{E}.hints.forZones[1].name: Duplicate value: "a"']),
     "many zones": (
@@ -107,8 +107,66 @@ def test_the_kind_of_addresses_stays(faults_of_change: Callable[[Body, Body], li
     ]
 
 
-def test_warnings(warnings_of: Callable[[Body], list[str]]) -> None:
-    assert warnings_of(at("a.b", "FQDN")) == ["addressType: FQDN endpoints are deprecated"]
+HOST = {"kubernetes.io/hostname": "n"}
+
+
+def test_where_endpoints_are_is_not_told_in_free_form(kept_of_new: Callable[[Body], Body]) -> None:
+    new = kept_of_new(slices(deprecatedTopology=HOST))
+    assert "deprecatedTopology" not in new["endpoints"][0]
+
+
+KEPT: dict[str, tuple[Body, Body, Body]] = {
+    "nothing changes": (
+        slices(deprecatedTopology=HOST),
+        slices(deprecatedTopology=HOST),
+        {"deprecatedTopology": HOST},
+    ),
+    "its node stays": (
+        slices(deprecatedTopology=HOST),
+        slices(deprecatedTopology=HOST, hostname="h"),
+        {"hostname": "h", "nodeName": "n"},
+    ),
+    "another node": (slices(), slices(deprecatedTopology=HOST), {}),
+    "a node of its own": (
+        slices(deprecatedTopology=HOST),
+        slices(deprecatedTopology=HOST, nodeName="m"),
+        {"nodeName": "m"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), KEPT.values(), ids=KEPT)
+def test_free_form_of_old(
+    old: Body, new: Body, expected: Body, kept_of_change: Callable[[Body, Body], Body]
+) -> None:
+    (endpoint,) = kept_of_change(old, new)["endpoints"]
+    assert endpoint == {"addresses": old["endpoints"][0]["addresses"], **expected}
+
+
+def test_large_free_form_that_stays() -> None:
+    large = slices(deprecatedTopology={str(number): "" for number in range(17)})
+    found = strategy_for(gvk_of(large)).validate_update(large, large)
+    assert f"{E}.deprecatedTopology: Too many: 17: must have at most 16 items" in map(str, found)
+
+
+def test_other_labels_are_a_change(kept_of_change: Callable[[Body, Body], Body]) -> None:
+    old = {**slices(), "metadata": {"name": "x", "generation": 3}}
+    new = {**slices(), "metadata": {"name": "x", "generation": 3, "labels": {"a": "b"}}}
+    assert kept_of_change(old, new)["metadata"]["generation"] == 4
+    assert kept_of_change(old, old)["metadata"]["generation"] == 3
+
+
+def test_controllers_put_addresses_right_themselves(warnings_of: Callable[[Body], list[str]]) -> None:
+    labels = {"endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}
+    assert warnings_of({**at("fd00:0::1", "IPv6"), "metadata": {"name": "x", "labels": labels}}) == []
+
+
+def test_warnings(
+    warnings_of: Callable[[Body], list[str]], warnings_of_change: Callable[[Body, Body], list[str]]
+) -> None:
+    domain = at("a.b", "FQDN")
+    assert warnings_of(domain) == ["spec.addressType: FQDN endpoints are deprecated"]
+    assert warnings_of_change(domain, domain) == []
     assert warnings_of(at("fd00:0::1", "IPv6")) == [
         'endpoints[0].addresses[0]: IPv6 address "fd00:0::1" should be in RFC 5952 canonical format ("fd00::1")'
     ]

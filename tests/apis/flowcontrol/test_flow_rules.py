@@ -44,6 +44,9 @@ def subject(**subject: Any) -> Body:
     return rule(subjects=[subject])
 
 
+ROUND_TRIP = "flowcontrol.k8s.io/v1beta3-preserve-zero-concurrency-shares"
+
+
 def level(**spec: Any) -> Body:
     return kind(
         "PriorityLevelConfiguration",
@@ -145,10 +148,14 @@ NEW: dict[str, tuple[Body, list[str]]] = {
     "level exempt": (
         level(type="Exempt", exempt={"lendablePercent": 101}),
         [
-            "spec.type: Invalid value: \"Exempt\": type must be 'Exempt' if and only if name is 'exempt'",
+            "spec.type: Invalid value: \"Exempt\": must be 'Exempt' if and only if `name` is 'exempt'",
             "spec.limited: Forbidden: must be nil if the type is not Limited",
             "spec.exempt.lendablePercent: Invalid value: 101: must be between 0 and 100, inclusive",
         ],
+    ),
+    "level annotation": (
+        {**level(), "metadata": {"name": "x", "annotations": {ROUND_TRIP: ""}}},
+        [f"metadata.annotations: Forbidden: annotation '{ROUND_TRIP}' is forbidden"],
     ),
     "level limits": (
         level(

@@ -145,3 +145,12 @@ def test_what_is_off_is_dropped_where_it_was_not() -> None:
     kept = workload(template(priorityClassName="p"), template("u", priority=1))
     workloads.prepare_update(kept, workload(template(priorityClassName="p"), template("u")))
     assert kept == workload(template(priorityClassName="p"), template("u"))
+
+
+def test_claims_of_a_group_are_told_only_where_they_were() -> None:
+    strategy = strategy_for(GVK("scheduling.k8s.io", "v1alpha2", "PodGroup"))
+    told = {"conditions": [], "resourceClaimStatuses": [{"name": "c", "resourceClaimName": "d"}]}
+    for old, expected in (({}, {"conditions": []}), ({"status": told}, told)):
+        new = {"status": {**told}}
+        strategy.prepare_status_update(new, old)
+        assert new == {"status": expected}

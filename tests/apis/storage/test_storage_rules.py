@@ -209,6 +209,8 @@ def test_new(obj: Body, expected: list[str], faults_of_new: Callable[[Body], lis
     assert faults_of_new(obj) == expected
 
 
+SAME_DRIVER = 'spec.drivers: Invalid value: {"Name":"a.b","NodeID":"n","TopologyKeys":["a","a"],"Allocatable":null}: field is immutable'
+VALUE = {"matchExpressions": [{"key": "a", "operator": "In", "values": ["a b"]}]}
 CHANGED: dict[str, tuple[Body, Body, list[str]]] = {
     "class": (
         storage_class(),
@@ -246,6 +248,22 @@ CHANGED: dict[str, tuple[Body, Body, list[str]]] = {
             'storageClassName: Invalid value: "b": field is immutable',
         ],
     ),
+    "whole class": (
+        storage_class(allowedTopologies=[topology(ZONE)]),
+        storage_class(allowedTopologies=[topology({"key": "zone"})]),
+        [f"{T}[0].matchLabelExpressions[0].values: Required value"],
+    ),
+    "rules of nodes": (
+        node(),
+        node(topologyKeys=["a", "a"]),
+        [*[f'{D}: Duplicate value: "a"'] * 2, SAME_DRIVER],
+    ),
+    "capacity below nothing": (
+        capacity(),
+        capacity(capacity="-1"),
+        ['capacity: Invalid value: "-1": must be greater than or equal to 0'],
+    ),
+    "selector of old": (capacity(nodeTopology=VALUE), capacity(nodeTopology=VALUE), []),
     "attributes": (
         attributes(),
         attributes(driverName="c", parameters={}),
@@ -271,6 +289,37 @@ def test_status_of_attachments(faults_of_status: Callable[[Body, Body, Body], li
         "status.attachError.message: Too long: may not be more than 262144 bytes",
         "status.attachError.errorCode: Invalid value: -1: must be between 0 and 2147483647, inclusive",
     ]
+
+
+GATED = {"preventPodSchedulingIfMissing": True}
+
+
+def test_drivers_keep_no_pods_from_nodes(
+    kept_of_new: Callable[[Body], Body], kept_of_change: Callable[[Body, Body], Body]
+) -> None:
+    assert "preventPodSchedulingIfMissing" not in kept_of_new(driver(**GATED))["spec"]
+    assert "preventPodSchedulingIfMissing" not in kept_of_change(driver(), driver(**GATED))["spec"]
+    assert kept_of_change(driver(**GATED), driver(**GATED))["spec"].items() >= GATED.items()
+
+
+def test_changes_of_drivers_are_counted(kept_of_change: Callable[[Body, Body], Body]) -> None:
+    assert "generation" not in kept_of_change(driver(), driver())["metadata"]
+    assert kept_of_change(driver(), driver(requiresRepublish=True))["metadata"]["generation"] == 1
+
+
+def test_tokens_that_may_be_shown(
+    warnings_of: Callable[[Body], list[str]], warnings_of_change: Callable[[Body, Body], list[str]]
+) -> None:
+    tokens = driver(tokenRequests=[{"audience": "a"}])
+    text = (
+        "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible "
+        "logging of tokens in volume attributes"
+    )
+    assert warnings_of(tokens) == [text]
+    assert warnings_of(driver()) == []
+    assert warnings_of(driver(tokenRequests=[{}], serviceAccountTokenInSecrets=False)) == []
+    assert warnings_of_change(driver(), tokens) == [text]
+    assert warnings_of_change(tokens, tokens) == []
 
 
 OLD = "failure-domain.beta.kubernetes.io/zone"

@@ -130,6 +130,15 @@ async def test_updates_go_from_the_top_one_at_a_time(world):
     [
         ({"partition": 2}, {"0": "v1", "1": "v1", "2": "v2"}),
         ({"partition": 2, "ordinals": {"start": 4}}, {"4": "v1", "5": "v1", "6": "v2"}),
+        (
+            {
+                "updateStrategy": {
+                    "type": "RollingUpdate",
+                    "rollingUpdate": {"maxUnavailable": 3, "partition": 1},
+                }
+            },
+            {"0": "v1", "1": "v2", "2": "v2"},
+        ),
         ({"updateStrategy": {"type": "OnDelete"}}, {"0": "v1", "1": "v1", "2": "v1"}),
     ],
 )
@@ -140,6 +149,27 @@ async def test_partition_and_on_delete(world, spec, after):
         await set_image(world, "v2")
         await start(world, 3)
         assert images(world) == after
+
+
+async def test_updates_are_one_at_a_time_whatever_may_be_unavailable(world):
+    rolling = {"maxUnavailable": 3, "partition": 0}
+    strategy = {"type": "RollingUpdate", "rollingUpdate": rolling}
+    world.api.put(STATEFUL_SETS, stateful(updateStrategy=strategy))
+    async with world.running(StatefulSetController):
+        await start(world, 3)
+        await set_image(world, "v2")
+        assert images(world) == {"0": "v1", "1": "v1", "2": "v2"}
+
+
+async def test_an_update_waits_for_no_pod_below(world):
+    world.api.put(STATEFUL_SETS, stateful(policy="Parallel"))
+    async with world.running(StatefulSetController):
+        await start(world, 3)
+        lowest = next(pod for pod in world.api.all(PODS) if pod["metadata"]["name"] == "db-0")
+        world.api.put(PODS, {**lowest, "status": {"phase": "Running", "conditions": []}})
+        await world.settle()
+        await set_image(world, "v2")
+        assert images(world) == {"0": "v1", "1": "v1", "2": "v2"}
 
 
 async def test_a_failed_pod_is_made_again(world):

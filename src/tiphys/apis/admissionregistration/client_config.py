@@ -34,7 +34,7 @@ def _url(url: str, path: str) -> list[FieldError]:
     if parts.scheme != "https":
         faults.append(invalid(path, parts.scheme, f"'https' is the only allowed URL scheme{_FORM}"))
     if not host:
-        faults.append(invalid(path, "", f"host must be provided{_FORM}"))
+        faults.append(invalid(path, "", f"host must be specified{_FORM}"))
     if at:
         faults.append(invalid(path, user, "user information is not permitted in the URL"))
     if parts.fragment:
@@ -45,11 +45,9 @@ def _url(url: str, path: str) -> list[FieldError]:
 
 
 def _service(service: Object, path: str) -> list[FieldError]:
-    faults = [
-        required(f"{path}.{key}", f"service {key} is required")
-        for key in ("name", "namespace")
-        if not service.get(key)
-    ]
+    # The API mistakes the one for the other.
+    told = {"namespace": "name", "name": "namespace"}
+    faults = [required(f"{path}.{at}") for key, at in told.items() if not service.get(key)]
     port = service.get("port", _HTTPS)
     if texts := names.is_port_number(port or 0):
         faults.append(invalid(f"{path}.port", port, f"port is not valid: {', '.join(texts)}"))

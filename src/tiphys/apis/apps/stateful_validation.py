@@ -15,7 +15,7 @@ from tiphys.apimachinery.field_errors import (
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.apps.validation import long_running, matched_template, parse_selector, selector_faults
 from tiphys.apis.core.claim_validation import claim_spec_faults
-from tiphys.apis.core.pod_warnings import template_warnings
+from tiphys.apis.core.pod_warnings import fractions, template_warnings
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.value_validation import amount, at_most_all, count_or_percent, not_negative
 
@@ -29,8 +29,8 @@ _FIXED = (
 )
 _ALWAYS_CHECKED = ("metadata.labels", "spec.restartPolicy", "spec.activeDeadlineSeconds")
 _NO_LIMIT = (
-    "spec.revisionHistoryLimit: a negative value retains all historical ControllerRevisions; a value >= 0 is "
-    "recommended"
+    "spec.revisionHistoryLimit: a negative value retains all historical revisions; "
+    "a value >= 0 is recommended"
 )
 
 
@@ -133,5 +133,11 @@ def _of_template(fault: FieldError) -> bool:
 def stateful_set_warnings(obj: Object, old: Object | None) -> list[str]:
     """Return the warnings about a StatefulSet."""
     found = template_warnings(obj, old)
+    for index, claim in enumerate(each(obj, "spec", "volumeClaimTemplates")):
+        # On an update, the API's own path is spelled otherwise.
+        path = f"spec.volumeClaimTemplates[{index}]" + (".Spec" if old else "")
+        for kind in ("requests", "limits"):
+            amounts = peek(claim, "spec", "resources", kind)
+            found += fractions(amounts, f"{path}.resources.{kind}", ("storage",))
     limit = peek(obj, "spec").get("revisionHistoryLimit")
     return [*found, _NO_LIMIT] if limit is not None and limit < 0 else found

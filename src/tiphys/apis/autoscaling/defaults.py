@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.defaulting import fill, fill_optional, section
+from tiphys.apis.defaulting import fill_optional, section
 
 _CPU_PERCENT = 80
 _PERIOD_S = 15
@@ -32,7 +32,7 @@ def default_v2(obj: Object) -> None:
 
 def _default_rules(rules: Object, policies: list[tuple[str, int]]) -> None:
     fill_optional(rules, "selectPolicy", "Max")
-    fill(
+    fill_optional(
         rules,
         "policies",
         [{"type": kind, "value": value, "periodSeconds": _PERIOD_S} for kind, value in policies],

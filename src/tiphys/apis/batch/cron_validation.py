@@ -82,9 +82,10 @@ def cron_job_warnings(cron: Object, old: Object | None) -> list[str]:
     if not unchanged(cron, old):
         found += _many_indexes(peek(cron, "spec", "jobTemplate", "spec"), "spec.jobTemplate.spec")
         found += template_warnings(cron, old)
-    if "TZ" in str(peek(cron, "spec").get("schedule")):
+    if old and "TZ" in str(peek(cron, "spec").get("schedule")):
+        # A new one has no such schedule. The path is spelled as the API spells it.
         found.append(
-            "CRON_TZ or TZ used in spec.schedule is not officially supported, see "
+            "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see "
             "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
         )
     return found

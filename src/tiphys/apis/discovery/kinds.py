@@ -16,7 +16,7 @@ from tiphys.apimachinery.field_errors import (
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.core.address_warnings import ip_warnings
 from tiphys.apis.core.addresses import IP_TEXT, read_address, special_ip_faults
-from tiphys.apis.defaulting import each, fill_optional, peek
+from tiphys.apis.defaulting import each, fill_optional, peek, section
 from tiphys.apis.meta_validation import validate_labels
 from tiphys.apis.ratchet import kept_addresses
 from tiphys.apis.strategy import Strategy
@@ -28,6 +28,9 @@ _MAX_PORTS = 20000
 _MAX_TOPOLOGY = 16
 _HINTS = {"forZones": 8, "forNodes": 8}
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
+_TOPOLOGY, _HOST = "deprecatedTopology", "kubernetes.io/hostname"
+_OURS = ("endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io")
+"""Controllers that put addresses right by themselves."""
 
 
 def default_endpoint_slice(obj: Object) -> None:
@@ -37,6 +40,28 @@ def default_endpoint_slice(obj: Object) -> None:
         fill_optional(port, "protocol", "TCP")
     obj.setdefault("endpoints", None)
     obj.setdefault("ports", None)
+
+
+def prepare_endpoint_slice(obj: Object) -> None:
+    """Where endpoints are is no longer told in free form."""
+    for endpoint in each(obj, "endpoints"):
+        endpoint.pop(_TOPOLOGY, None)
+
+
+def prepare_endpoint_slice_update(new: Object, old: Object) -> None:
+    """A free form goes when endpoints change; the name of a node that stood in it stays. Labels count too."""
+    meta, before = peek(new, "metadata"), peek(old, "metadata")
+    if (meta.get("labels") or {}) != (before.get("labels") or {}):
+        section(new, "metadata")["generation"] = int(before.get("generation") or 0) + 1
+    if new.get("endpoints") == old.get("endpoints"):
+        return
+    known = {peek(endpoint, _TOPOLOGY).get(_HOST) for endpoint in each(old, "endpoints")}
+    for endpoint in each(new, "endpoints"):
+        node = peek(endpoint, _TOPOLOGY).get(_HOST)
+        nameless = endpoint.get("nodeName") is None
+        if nameless and node and node in known and not names.is_dns1123_subdomain(node):
+            endpoint["nodeName"] = node
+        endpoint.pop(_TOPOLOGY, None)
 
 
 def _address(value: str, kind: str, path: str) -> list[FieldError]:
@@ -148,10 +173,12 @@ def _ports(obj: Object) -> list[FieldError]:
     return faults
 
 
-def endpoint_slice_warnings(obj: Object, _old: Object | None) -> list[str]:
-    """Return the warnings about an EndpointSlice."""
+def endpoint_slice_warnings(obj: Object, old: Object | None) -> list[str]:
+    """Return the warnings about an EndpointSlice. The first path is spelled as the API spells it."""
     if obj.get("addressType") == "FQDN":
-        return ["addressType: FQDN endpoints are deprecated"]
+        return [] if old else ["spec.addressType: FQDN endpoints are deprecated"]
+    if peek(obj, "metadata", "labels").get("endpointslice.kubernetes.io/managed-by") in _OURS:
+        return []
     return [
         text
         for index, endpoint in enumerate(each(obj, "endpoints"))
@@ -173,6 +200,8 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK("discovery.k8s.io", "v1", "EndpointSlice"),
         default=default_endpoint_slice,
+        prepare_create=prepare_endpoint_slice,
+        prepare_update=prepare_endpoint_slice_update,
         validate=validate_endpoint_slice,
         validate_update=validate_endpoint_slice_update,
         warnings=endpoint_slice_warnings,

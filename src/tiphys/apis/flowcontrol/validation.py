@@ -25,6 +25,7 @@ _HASH_BITS = 60
 _METHODS = ("ByNamespace", "ByUser")
 _VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch")
 _KINDS = {"Group": "group", "ServiceAccount": "serviceAccount", "User": "user"}
+_ROUND_TRIP = "flowcontrol.k8s.io/v1beta3-preserve-zero-concurrency-shares"
 _LOOKED_AT = ("serviceAccount", "user", "group")
 _NAMESPACE = "each member of this list must be '*' or a DNS-1123 label; "
 
@@ -171,8 +172,10 @@ def validate_priority_level(obj: Object) -> list[FieldError]:
     spec, name = peek(obj, "spec"), peek(obj, "metadata").get("name")
     kind, limited, exempt = spec.get("type") or "", spec.get("limited"), spec.get("exempt")
     faults: list[FieldError] = []
+    if _ROUND_TRIP in peek(obj, "metadata", "annotations"):
+        faults.append(forbidden("metadata.annotations", f"annotation '{_ROUND_TRIP}' is forbidden"))
     if (name == mandatory.EXEMPT) != (kind == "Exempt"):
-        text = "type must be 'Exempt' if and only if name is 'exempt'"
+        text = "must be 'Exempt' if and only if `name` is 'exempt'"
         faults.append(invalid("spec.type", kind, text))
     if kind == "Exempt":
         if limited is not None:

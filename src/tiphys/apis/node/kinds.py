@@ -33,7 +33,7 @@ def validate_runtime_class(obj: Object) -> list[FieldError]:
 
 def validate_runtime_class_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of replacing a RuntimeClass; its handler never changes."""
-    return immutable("handler", new.get("handler"), old.get("handler"))
+    return validate_runtime_class(new) + immutable("handler", new.get("handler"), old.get("handler"))
 
 
 def runtime_class_warnings(obj: Object, _old: Object | None) -> list[str]:
@@ -49,6 +49,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=validate_runtime_class,
         validate_update=validate_runtime_class_update,
         warnings=runtime_class_warnings,
+        allow_create_on_update=True,
         unconditional_update=False,
     ),
 )

@@ -31,8 +31,10 @@ def validate_priority_class(obj: Object) -> list[FieldError]:
     elif value > HIGHEST_USER_PRIORITY:
         text = f"maximum allowed value of a user defined priority is {HIGHEST_USER_PRIORITY}"
         faults.append(forbidden("value", text))
-    policies = ("Never", "PreemptLowerPriority")
-    return faults + one_of(obj.get("preemptionPolicy"), "preemptionPolicy", policies, optional=True)
+    policy = obj.get("preemptionPolicy")
+    if policy is None:
+        return faults
+    return faults + one_of(policy, "preemptionPolicy", ("PreemptLowerPriority", "Never"), as_given=True)
 
 
 def _unlike_the_systems(name: str, value: int, *, is_default: bool) -> str:

@@ -125,6 +125,12 @@ def prepare_pod_group_update(new: Object, old: Object) -> None:
     _drop(peek(new, "spec"), peek(old, "spec"))
 
 
+def prepare_pod_group_status(new: Object, old: Object) -> None:
+    """Nor does anything of the claims that a group's pods share."""
+    if not peek(old, "status").get("resourceClaimStatuses"):
+        peek(new, "status").pop("resourceClaimStatuses", None)
+
+
 def validate_pod_group(obj: Object) -> list[FieldError]:
     """Return every fault of a PodGroup."""
     spec, path = peek(obj, "spec"), "spec.podGroupTemplateRef"
@@ -169,6 +175,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         GVK("scheduling.k8s.io", "v1alpha2", "PodGroup"),
         prepare_create=prepare_pod_group,
         prepare_update=prepare_pod_group_update,
+        prepare_status_update=prepare_pod_group_status,
         validate=validate_pod_group,
         validate_update=validate_pod_group_update,
     ),

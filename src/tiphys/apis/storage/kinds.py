@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.core.volume_defaults import default_source
-from tiphys.apis.defaulting import fill, fill_optional, section
+from tiphys.apis.defaulting import fill, fill_optional, peek, section
+from tiphys.apis.ratchet import SELECTOR_VALUES, ratcheted
 from tiphys.apis.storage import validation
 from tiphys.apis.strategy import Strategy
 
 _GROUP = "storage.k8s.io"
+_GATED = "preventPodSchedulingIfMissing"
 
 
 def default_storage_class(obj: Object) -> None:
@@ -27,6 +29,21 @@ def default_csi_driver(obj: Object) -> None:
     fill(spec, "volumeLifecycleModes", ["Persistent"])
     fill_optional(spec, "requiresRepublish", False)
     fill_optional(spec, "seLinuxMount", False)
+
+
+def prepare_csi_driver(obj: Object) -> None:
+    """A new driver keeps no pods from nodes that lack it: v1.36 has the gate VolumeLimitScaling off."""
+    peek(obj, "spec").pop(_GATED, None)
+
+
+def prepare_csi_driver_update(new: Object, old: Object) -> None:
+    """What is behind the gate stays only where it was. Changes are counted, from none for a new driver."""
+    spec, before = peek(new, "spec"), peek(old, "spec")
+    if before.get(_GATED) is None:
+        spec.pop(_GATED, None)
+    if spec != before:
+        count = int(peek(old, "metadata").get("generation") or 0)
+        section(new, "metadata")["generation"] = count + 1
 
 
 def default_attachment(obj: Object) -> None:
@@ -56,8 +73,11 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         _gvk("CSIDriver"),
         default=default_csi_driver,
+        prepare_create=prepare_csi_driver,
+        prepare_update=prepare_csi_driver_update,
         validate=validation.validate_csi_driver,
         validate_update=validation.validate_csi_driver_update,
+        warnings=validation.csi_driver_warnings,
         unconditional_update=False,
     ),
     Strategy(
@@ -72,13 +92,15 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_create=prepare_attachment,
         validate=validation.validate_attachment,
         validate_update=validation.validate_attachment_update,
-        validate_status_update=validation.validate_attachment_status,
+        validate_status_update=validation.validate_attachment_update,
         unconditional_update=False,
     ),
     Strategy(
         _gvk("CSIStorageCapacity"),
         validate=validation.validate_capacity,
-        validate_update=validation.validate_capacity_update,
+        validate_update=ratcheted(
+            validation.validate_capacity_update, validation.validate_capacity, SELECTOR_VALUES
+        ),
         warnings=validation.capacity_warnings,
         unconditional_update=False,
     ),

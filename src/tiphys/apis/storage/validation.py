@@ -37,6 +37,10 @@ _GROUP_POLICIES = ("File", "None", "ReadWriteOnceWithFSType")
 _LIFECYCLES = ("Persistent", "Ephemeral")
 _TOKEN_SECONDS = (600, 1 << 32)
 _PERIOD_MIN_S = 10
+_TOKENS_SHOWN = (
+    "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent "
+    "possible logging of tokens in volume attributes"
+)
 _ONE_SOURCE = "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
 
 
@@ -102,7 +106,8 @@ def _topology(expression: Object, meant: dict[str, frozenset[str]], path: str) -
 
 def validate_storage_class_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of replacing a StorageClass; what it provisions never changes."""
-    faults = [
+    faults = validate_storage_class(new)
+    faults += [
         forbidden(key, f"updates to {key} are forbidden.")
         for key in ("parameters", "provisioner", "reclaimPolicy")
         if (new.get(key) or None) != (old.get(key) or None)
@@ -137,7 +142,7 @@ def _attachment(obj: Object) -> list[FieldError]:
     faults += _source(peek(spec, "source"), "spec.source")
     node = str(spec.get("nodeName") or "")
     faults += invalid_all("spec.nodeName", node, names.is_dns1123_subdomain(node))
-    return faults + validate_attachment_status(obj, {})
+    return faults + _attachment_status(obj)
 
 
 def _source(source: Object, path: str) -> list[FieldError]:
@@ -153,8 +158,7 @@ def _source(source: Object, path: str) -> list[FieldError]:
     return [required(f"{path}.persistentVolumeName", "must specify non empty persistentVolumeName")]
 
 
-def validate_attachment_status(obj: Object, _old: Object) -> list[FieldError]:
-    """Return every fault of an attachment's status."""
+def _attachment_status(obj: Object) -> list[FieldError]:
     status = peek(obj, "status")
     meta = peek(status, "attachmentMetadata")
     size = sum(len(str(key)) + len(str(value)) for key, value in meta.items())
@@ -170,7 +174,7 @@ def validate_attachment_status(obj: Object, _old: Object) -> list[FieldError]:
 
 
 def validate_attachment_update(new: Object, old: Object) -> list[FieldError]:
-    """Return every fault of replacing a VolumeAttachment; its spec never changes."""
+    """Return every fault of replacing a VolumeAttachment, or its status; its spec never changes."""
     return _attachment(new) + immutable_inside(
         "spec", "VolumeAttachmentSpec", peek(new, "spec"), peek(old, "spec")
     )
@@ -208,6 +212,15 @@ def validate_csi_driver(obj: Object) -> list[FieldError]:
         text = "serviceAccountTokenInSecrets is set but no tokenRequests are specified"
         faults.append(invalid("spec.serviceAccountTokenInSecrets", secret, text))
     return faults
+
+
+def csi_driver_warnings(obj: Object, old: Object | None) -> list[str]:
+    """Return the warnings about a CSIDriver that is given tokens, and has not said where it takes them."""
+    spec, before = peek(obj, "spec"), peek(old or {}, "spec")
+    requests = spec.get("tokenRequests")
+    if not requests or spec.get("serviceAccountTokenInSecrets") is not None:
+        return []
+    return [] if requests == before.get("tokenRequests") else [_TOKENS_SHOWN]
 
 
 def _token_requests(requests: list[Object], path: str) -> Iterator[FieldError]:
@@ -270,8 +283,11 @@ def _node_driver(driver: Object, seen: set[str], path: str) -> list[FieldError]:
 
 
 def validate_csi_node_update(new: Object, old: Object) -> list[FieldError]:
-    """Return every fault of replacing a CSINode; of a driver only how much it takes may change."""
-    faults = validate_csi_node(new)
+    """Return every fault of replacing a CSINode; of a driver only how much it takes may change.
+
+    As upstream does, all rules of a new one are told twice.
+    """
+    faults = validate_csi_node(new) + validate_csi_node(new)
     before = {driver.get("name"): driver for driver in each(old, "spec", "drivers")}
     for driver in each(new, "spec", "drivers"):
         now, then = (
@@ -296,7 +312,7 @@ def validate_capacity(obj: Object) -> list[FieldError]:
 def validate_capacity_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of replacing a CSIStorageCapacity; what it tells of never changes."""
     topology = new.get("nodeTopology")
-    faults: list[FieldError] = []
+    faults = validate_capacity(new)
     if topology != old.get("nodeTopology"):
         shown = shown_selector(topology) if isinstance(topology, dict) else None
         faults.append(invalid("nodeTopology", shown, IMMUTABLE))

@@ -9,7 +9,7 @@ from tiphys.controllers.context import Context
 from tiphys.controllers.history import apply_history, plan_history, pod_hash, template_of
 from tiphys.controllers.metrics import STATEFULSET_ALLOWED, STATEFULSET_MISSING
 from tiphys.controllers.owned import BY_CONTROLLER, index_owned
-from tiphys.controllers.statefulset.plan import Revisions, max_unavailable, plan
+from tiphys.controllers.statefulset.plan import MAX_UNAVAILABLE, Revisions, plan
 from tiphys.controllers.statefulset.pods import (
     build_claims,
     build_pod,
@@ -64,7 +64,7 @@ class StatefulSetController(WorkloadController):
             self._hide(key)
         self._shown[key] = labels
         missing = max(replicas_of(owner) - (status.get("availableReplicas") or 0), 0)
-        STATEFULSET_ALLOWED.labels(*labels).set(max_unavailable(owner))
+        STATEFULSET_ALLOWED.labels(*labels).set(MAX_UNAVAILABLE)
         STATEFULSET_MISSING.labels(*labels).set(missing)
 
     def _hide(self, key: str) -> None:

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tiphys.apimachinery.intstr import scaled
 from tiphys.apimachinery.meta import Object
 from tiphys.controllers import podstate
 from tiphys.controllers.history import pod_hash
 from tiphys.controllers.statefulset.pods import first_ordinal, ordinal_of, replicas_of
+
+MAX_UNAVAILABLE = 1
+"""Pods that an update takes at once, whatever `maxUnavailable` of the set says: v1.36 has the gate
+MaxUnavailableStatefulSet off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,28 +134,16 @@ def _plan_update(
     strategy = owner["spec"].get("updateStrategy") or {}
     if strategy.get("type") == "OnDelete" or result.create or result.delete:
         return
-    settings = strategy.get("rollingUpdate") or {}
-    allowed = max_unavailable(owner)
-    down = sum(not _is_available(owner, by_ordinal[n], now) for n in wanted if n in by_ordinal)
-    least = wanted.start + int(settings.get("partition") or 0)
+    least = wanted.start + int((strategy.get("rollingUpdate") or {}).get("partition") or 0)
     for number in reversed([n for n in wanted if n >= least]):
         pod = by_ordinal.get(number)
         if pod is None:
             continue
         if pod_hash(pod) != revisions.update and not podstate.is_deleting(pod):
-            broken = not _is_available(owner, pod, now)
-            if down - broken >= allowed:
-                return
             result.delete.append(pod)
-            down += not broken
-        if down >= allowed:
             return
-
-
-def max_unavailable(owner: Object) -> int:
-    """Return how many pods may be missing while an update goes on."""
-    settings = (owner["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}
-    return max(scaled(settings.get("maxUnavailable", 1), replicas_of(owner), round_up=True), 1)
+        if not _is_available(owner, pod, now):
+            return
 
 
 def _revision_for(owner: Object, number: int, revisions: Revisions) -> str:
