@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tiphys.apiserver.metrics import Metrics, labels_of
 from tiphys.apiserver.requestinfo import parse
+from tiphys.storage.memory import MemoryStore
+from tiphys.storage.sqlite import SqliteStore
 
 POD = "/api/v1/namespaces/default/pods/p"
 POD_GETS = labels_of(parse("GET", POD))
@@ -147,3 +150,43 @@ async def test_admission_is_timed_plugin_by_plugin(api: Any, make_pod: Any) -> N
     assert count("ServiceAccount", "admit", "true") == 1
     assert count("PodSecurity", "validate", "false") == 1
     assert count("ResourceQuota", "validate", "false") >= 1
+    steps = "apiserver_admission_step_admission_duration_seconds_count"
+    whole = await _values(api, steps)
+    for kind, rejected, expected in (("admit", "false", 1), ("admit", "true", 1), ("validate", "false", 1)):
+        labels = f'operation="CREATE",rejected="{rejected}",type="{kind}"'
+        assert whole[f"{steps}{{{labels}}}"] >= expected
+
+
+@pytest.mark.parametrize(
+    ("text", "release"),
+    [
+        ("x/v1beta1 X is deprecated in v1.19+, unavailable in v1.22+", "1.22"),
+        ("v1 X is deprecated in v1.19+", ""),
+    ],
+)
+def test_when_a_resource_goes(text: str, release: str) -> None:
+    metrics = Metrics()
+    metrics.deprecated(parse("GET", "/apis/x/v1beta1/namespaces/d/xs/a/status", ""), text)
+    labels = {
+        "group": "x", "version": "v1beta1", "resource": "xs", "subresource": "status",
+        "removed_release": release,
+    }  # fmt: skip
+    assert metrics._registry.get_sample_value("apiserver_requested_deprecated_apis", labels) == 1
+
+
+async def test_what_is_on_its_way_out_is_noted(api: Any) -> None:
+    name = "apiserver_requested_deprecated_apis"
+    assert await _values(api, name) == {}
+    await api.get("/api/v1/namespaces/default/endpoints")
+    labels = 'group="",removed_release="",resource="endpoints",subresource="",version="v1"'
+    assert await _values(api, name) == {f"{name}{{{labels}}}": 1.0}
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+async def test_how_large_the_store_is(serving: Any, tmp_path: Path, *, on_disk: bool) -> None:
+    name = "apiserver_storage_size_bytes"
+    store = SqliteStore(tmp_path / "store.db") if on_disk else MemoryStore()
+    async with serving(store) as api:
+        found = await _values(api, name)
+    assert list(found) == ([f'{name}{{storage_cluster_id="etcd-0"}}'] if on_disk else [])
+    assert all(size > 4096 for size in found.values())

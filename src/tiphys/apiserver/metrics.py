@@ -7,6 +7,7 @@ as ``sources``.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -36,6 +37,7 @@ _VERBS = {
     "delete": "DELETE", "deletecollection": "DELETECOLLECTION", "proxy": "CONNECT", "post": "POST",
     "put": "PUT", "head": "HEAD", "options": "OPTIONS",
 }  # fmt: skip
+_GONE = re.compile(r"unavailable in v(\d+\.\d+)")
 _CONNECT = frozenset({"attach", "exec", "portforward", "proxy"})
 Labels = tuple[str, ...]
 Source = Callable[[], Iterable[Metric]]
@@ -119,6 +121,7 @@ class Metrics(Collector):
         self._kinds: dict[Labels, Kind] = {}
         self._long: dict[Labels, LongRunning] = {}
         self.sources: list[Source] = []
+        self._deprecated: set[Labels] = set()
         self._registry = CollectorRegistry()
         self._registry.register(self)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -144,13 +147,23 @@ class Metrics(Collector):
             found = self._long[labels] = LongRunning()
         return found
 
+    def deprecated(self, info: RequestInfo, text: str) -> None:
+        """Note that a resource on its way out was asked for; ``text`` is what its clients are told."""
+        gone = _GONE.search(text)
+        release = gone.group(1) if gone is not None else ""
+        self._deprecated.add((info.group, info.version, info.resource, info.subresource, release))
+
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they stand."""
-        total = CounterMetricFamily("apiserver_request", "Requests served.", labels=[*_LABELS, "code"])
-        seconds = HistogramMetricFamily(
-            "apiserver_request_duration_seconds", "Time to answer.", labels=_LABELS
+        total = CounterMetricFamily(
+            "apiserver_request", "[STABLE] Requests served.", labels=[*_LABELS, "code"]
         )
-        sizes = HistogramMetricFamily("apiserver_response_sizes", "Bytes of answers.", labels=_LONG_LABELS)
+        seconds = HistogramMetricFamily(
+            "apiserver_request_duration_seconds", "[STABLE] Time to answer.", labels=_LABELS
+        )
+        sizes = HistogramMetricFamily(
+            "apiserver_response_sizes", "[STABLE] Bytes of answers.", labels=_LONG_LABELS
+        )
         for labels, kind in self._kinds.items():
             for code, count in kind.codes.items():
                 total.add_metric([*labels, _COMPONENT, str(code)], count)
@@ -160,13 +173,20 @@ class Metrics(Collector):
         yield total
         yield seconds
         yield sizes
+        outgoing = GaugeMetricFamily(
+            "apiserver_requested_deprecated_apis", "[STABLE] Deprecated resources that were asked for.",
+            labels=("group", "version", "resource", "subresource", "removed_release"),
+        )  # fmt: skip
+        for outdated in self._deprecated:
+            outgoing.add_metric(outdated, 1)
+        yield outgoing
         yield from self._long_families()
         for source in self.sources:
             yield from source()
 
     def _long_families(self) -> Iterator[Metric]:
         running = GaugeMetricFamily(
-            "apiserver_longrunning_requests", "Long-running requests under way.", labels=_LONG_LABELS
+            "apiserver_longrunning_requests", "[STABLE] Long-running requests under way.", labels=_LONG_LABELS
         )
         events: dict[tuple[str, str, str], int] = {}
         for labels, one in self._long.items():

@@ -95,7 +95,9 @@ async def route(backend: Backend, request: Request, info: RequestInfo, user: Use
     if info.resource == "namespaces" and info.namespace and info.name:
         info = replace(info, namespace=info.name)
     call = Call(backend, request, info, user, resource, query)
-    call.warn(resource.deprecation)
+    if resource.deprecation:
+        call.warn(resource.deprecation)
+        backend.metrics.deprecated(info, resource.deprecation)
     try:
         handler = find_handler(resource, info)
         if info.subresource:

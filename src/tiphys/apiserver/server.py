@@ -53,7 +53,7 @@ from tiphys.apiserver.services import ServiceAllocator
 from tiphys.apiserver.services.allocator import ServiceRanges
 from tiphys.apiserver.services.repair import ServiceRepair
 from tiphys.apiserver.store_probe import StoreProbe
-from tiphys.apiserver.stored_objects import stored_objects
+from tiphys.apiserver.stored_objects import stored_bytes, stored_objects
 from tiphys.apiserver.traffic import TrafficControl
 from tiphys.apiserver.usage.api import UsageApi
 from tiphys.apiserver.usage.scraper import Scraper, Source
@@ -141,7 +141,7 @@ class ApiServer:
         self.custom = CustomResources(self.backend)
         self.traffic = TrafficControl(self.backend)
         metrics, self.attempts = self.backend.metrics, Attempts()
-        metrics.sources += self._sources()
+        metrics.sources += [*self._sources(), stored_bytes(store)]
         self.steps = Steps(_STEPS)
         health = self._health()
         metrics.sources += [health.counts.collect, build_info, self._features]

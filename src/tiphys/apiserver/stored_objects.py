@@ -6,18 +6,27 @@ Counted when somebody scrapes, from the cache's own counts: nothing on the path 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from tiphys.apiserver.objects import ObjectStore
 
 
+@runtime_checkable
+class Measured(Protocol):
+    """A store whose file has a size."""
+
+    def size_bytes(self) -> int: ...
+
+
 def stored_objects(store: ObjectStore, table: Any) -> Callable[[], Iterator[Metric]]:
     """Return a source of both gauges. A resource that nobody has read yet counts 0, as after a start."""
 
     def collect() -> Iterator[Metric]:
-        older = GaugeMetricFamily("apiserver_storage_objects", "Objects by resource.", labels=["resource"])
+        older = GaugeMetricFamily(
+            "apiserver_storage_objects", "[STABLE] Objects by resource.", labels=["resource"]
+        )
         newer = GaugeMetricFamily(
             "apiserver_resource_objects", "Objects by group and resource.", labels=["group", "resource"]
         )
@@ -35,5 +44,20 @@ def stored_objects(store: ObjectStore, table: Any) -> Callable[[], Iterator[Metr
             newer.add_metric([stored.group, stored.plural], count)
         yield older
         yield newer
+
+    return collect
+
+
+def stored_bytes(store: object) -> Callable[[], Iterator[Metric]]:
+    """Return a source of how large the store's file is; of a store without one it says nothing."""
+
+    def collect() -> Iterator[Metric]:
+        if isinstance(store, Measured):
+            family = GaugeMetricFamily(
+                "apiserver_storage_size_bytes", "[STABLE] Bytes of the store's file.",
+                labels=["storage_cluster_id"],
+            )  # fmt: skip
+            family.add_metric(["etcd-0"], store.size_bytes())
+            yield family
 
     return collect

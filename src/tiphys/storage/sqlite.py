@@ -146,6 +146,11 @@ class SqliteStore:
         """The newest revision that is on disk."""
         return self._keyspace.revision
 
+    def size_bytes(self) -> int:
+        """Return how large the file is on the disk, its log of writes included."""
+        paths = (self._path, self._path.with_name(f"{self._path.name}-wal"))
+        return sum(path.stat().st_size for path in paths if path.exists())
+
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Call ``subscriber`` with every batch of events before its ``commit`` returns; gives the undo."""
         return self._feed.subscribe(subscriber)

@@ -215,10 +215,11 @@ class AdmissionChain:
 
     async def admit(self, attributes: Attributes) -> None:
         asked = self._asked_to_admit(attributes.about)
-        await ask_all(asked, attributes)
+        step = self.times.step("admit", attributes.about.operation)
+        await ask_all(asked, attributes, step)
         if attributes.runs_again:
             attributes.reinvocation.again = True
-            await ask_all(asked, attributes)
+            await ask_all(asked, attributes, step)
 
     def _asked_to_admit(self, about: About) -> Sequence[Timed]:
         asked = self._admits.get(about)
@@ -243,7 +244,7 @@ class AdmissionChain:
         if asked is None:
             concerned = _concerned(self._validating, about, "VALIDATES")
             asked = self._validates[about] = self._asked_to_validate(about, concerned)
-        await ask_all(asked, attributes)
+        await ask_all(asked, attributes, self.times.step("validate", about.operation))
 
     async def validate_unique(self, attributes: Attributes) -> None:
         """Ask only those who may refuse one object and not another that differs in name alone."""
@@ -253,7 +254,7 @@ class AdmissionChain:
             concerned = _concerned(self._validating, about, "VALIDATES")
             unique = [plugin for plugin in concerned if not getattr(plugin, "REPEATS", False)]
             asked = self._unique[about] = self._asked_to_validate(about, unique)
-        await ask_all(asked, attributes)
+        await ask_all(asked, attributes, self.times.step("validate", about.operation))
 
     def _asked_to_validate(self, about: About, plugins: Sequence[Validating]) -> Sequence[Timed]:
         _make_room(self._validates)

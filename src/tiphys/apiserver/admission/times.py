@@ -37,10 +37,21 @@ class Timed:
         self.rejected = Durations(_BUCKETS)
 
 
+class Step:
+    """All plugins together, of one kind of question and operation: how long they took."""
+
+    __slots__ = ("passed", "rejected")
+
+    def __init__(self) -> None:
+        self.passed = Durations(_BUCKETS)
+        self.rejected = Durations(_BUCKETS)
+
+
 class AdmissionTimes:
     """All plugins of one chain."""
 
     def __init__(self) -> None:
+        self._steps: dict[tuple[str, str], Step] = {}
         self._known: dict[tuple[str, str, str], Timed] = {}
         self.hooks = HookCounts()
 
@@ -54,23 +65,40 @@ class AdmissionTimes:
             self._known[name, operation, kind] = found
         return found
 
+    def step(self, kind: str, operation: str) -> Step:
+        """Return what times all plugins together (``kind``: admit, validate)."""
+        found = self._steps.get((operation, kind))
+        if found is None:
+            found = self._steps[operation, kind] = Step()
+        return found
+
     def collect(self) -> Iterator[Metric]:
-        """Yield the histogram as it stands."""
+        """Yield the histograms as they stand."""
         family = HistogramMetricFamily(
-            "apiserver_admission_controller_admission_duration_seconds", "Time of a plugin.", labels=_LABELS
-        )
+            "apiserver_admission_controller_admission_duration_seconds", "[STABLE] Time of a plugin.",
+            labels=_LABELS,
+        )  # fmt: skip
+        steps = HistogramMetricFamily(
+            "apiserver_admission_step_admission_duration_seconds", "[STABLE] Time of all plugins.",
+            labels=_LABELS[1:],
+        )  # fmt: skip
+        for (operation, kind), step in self._steps.items():
+            for rejected, durations in (("false", step.passed), ("true", step.rejected)):
+                if any(durations.buckets):
+                    durations.add_to(steps, (operation, rejected, kind))
         for (name, operation, kind), timed in self._known.items():
             for rejected, durations in (("false", timed.passed), ("true", timed.rejected)):
                 if any(durations.buckets):
                     durations.add_to(family, (name, operation, rejected, kind))
         yield family
+        yield steps
         yield from self.hooks.collect()
 
 
-async def ask_all(asked: Sequence[Timed], attributes: Attributes) -> None:
+async def ask_all(asked: Sequence[Timed], attributes: Attributes, step: Step) -> None:
     """Ask one plugin after the other. Raises what the first refusing one raises."""
     clock = attributes.call.backend.clock
-    began = clock.monotonic()
+    opened = began = clock.monotonic()
     for timed in asked:
         if timed.idle is not None and timed.idle():
             timed.passed.buckets[0] += 1  # in no time
@@ -80,8 +108,11 @@ async def ask_all(asked: Sequence[Timed], attributes: Attributes) -> None:
         try:
             await timed.ask(attributes)
         except StatusError:
-            timed.rejected.observe(clock.monotonic() - began)
+            ended = clock.monotonic()
+            timed.rejected.observe(ended - began)
+            step.rejected.observe(ended - opened)
             raise
         ended = clock.monotonic()
         timed.passed.observe(ended - began)
         began = ended
+    step.passed.observe(began - opened)
