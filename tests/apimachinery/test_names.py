@@ -28,7 +28,6 @@ CASES = [
     (names.is_label_value, "a_b.C", []),
     (names.is_config_map_key, "..", ["must not be '..'"]),
     (names.is_config_map_key, "a.b", []),
-    (names.is_env_var_name, "A.B", []),
     (names.is_relaxed_env_var_name, "A B", []),
     (names.is_c_identifier, "_a1", []),
     (names.is_port_name, "http", []),
@@ -60,7 +59,7 @@ def test_names(check, value, expected) -> None:  # type: ignore[no-untyped-def]
     ("check", "bad"),
     [
         (names.is_dns1035_label, "1a"), (names.is_qualified_name, "a/b/c"), (names.is_label_value, "a b"),
-        (names.is_env_var_name, "1A"), (names.is_relaxed_env_var_name, "a=b"), (names.is_c_identifier, "a-b"),
+        (names.is_relaxed_env_var_name, "a=b"), (names.is_c_identifier, "a-b"),
         (names.is_percent, "x%"), (names.is_http_header_name, "a b"), (names.is_http_path, "a b"),
         (names.is_condition_reason, "9"),
         (names.is_wildcard_dns1123_subdomain, "a.b"), (names.is_config_map_key, "a b"),

@@ -69,9 +69,6 @@ def test_mapping_face() -> None:
 def test_enums() -> None:
     messages = build(MESSAGES, ENUMS)
     assert messages.enum("demo.Outer.State") == {"ON": 1, "OFF": 0}
-    assert messages.enum_name("demo.Outer.State", 1) == "ON"
-    assert messages.enum_name("demo.Outer.State", 7) == "7"
-    assert messages.enum_name("base.Level", 0) == "LOW"
 
 
 @pytest.mark.parametrize(

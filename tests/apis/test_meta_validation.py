@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tiphys.apis.meta_validation import restore_system_fields, validate_meta, validate_meta_update
+from tiphys.apis.meta_validation import validate_meta, validate_meta_update
 
 SUBDOMAIN = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
@@ -124,10 +124,3 @@ UPDATE: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
 def test_update(old: dict[str, Any], change: dict[str, Any], faults: list[str]) -> None:
     new = {"metadata": {**old, **change}}
     assert [str(f) for f in validate_meta_update(new, {"metadata": old}, namespaced=False)] == faults
-
-
-def test_system_fields_may_be_left_out() -> None:
-    new: dict[str, Any] = {"metadata": {"name": "a", "resourceVersion": "1"}}
-    restore_system_fields(new, {"metadata": OLD})
-    assert new["metadata"] == OLD
-    assert validate_meta_update(new, {"metadata": OLD}, namespaced=False) == []

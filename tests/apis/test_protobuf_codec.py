@@ -398,15 +398,6 @@ def test_unknown_fields_are_skipped() -> None:
     assert codec.decode(codec.wrap(extra, GVK("", "v1", "Pod"))) == {"kind": "Pod", "apiVersion": "v1"}
 
 
-def test_lists_from_encoded_items() -> None:
-    pods = [{"metadata": {"name": f"p{at}"}} for at in range(3)]
-    items = [codec.encode_message(item, GVK("", "v1", "Pod")) for item in pods]
-    data = codec.encode_list(items, {"resourceVersion": "7"}, GVK("", "v1", "PodList"))
-    assert codec.decode(data) == {
-        "kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}, "items": pods,
-    }  # fmt: skip
-
-
 def test_watch_frames() -> None:
     obj = pod({"nodeName": "n"})
     frame = codec.watch_frame("ADDED", codec.encode(obj))

@@ -20,7 +20,6 @@ _UNDERSCORED = r"[a-z0-9]([-_a-z0-9]*[a-z0-9])?" + r"(\." + r"[a-z0-9]([-_a-z0-9
 _DNS1035 = r"[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = f"({_QUALIFIED})?"
-_ENV_NAME = r"[-._a-zA-Z][-._a-zA-Z0-9]*"
 _CONFIG_KEY = r"[-._a-zA-Z0-9]+"
 _C_IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]*"
 _PERCENT = r"[0-9]+%"
@@ -51,10 +50,6 @@ _QUALIFIED_TEXT = f"must consist of alphanumeric characters, '-', '_' or '.', {_
 _LABEL_VALUE_TEXT = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
     + _ALNUM_ENDS
-)
-_ENV_TEXT = (
-    "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.',"
-    " and must not start with a digit"
 )
 _ENV_RELAXED_TEXT = (
     "a valid environment variable name must consist only of printable ASCII characters other than '='"
@@ -99,7 +94,6 @@ _match_wildcard = _matcher(r"\*\." + _SUBDOMAIN)
 _match_1035 = _matcher(_DNS1035)
 _match_qualified = _matcher(_QUALIFIED)
 _match_label_value = _matcher(_LABEL_VALUE)
-_match_env = _matcher(_ENV_NAME)
 _match_config_key = _matcher(_CONFIG_KEY)
 _match_c_identifier = _matcher(_C_IDENTIFIER)
 _match_percent = _matcher(_PERCENT)
@@ -190,14 +184,6 @@ def is_label_value(value: str) -> list[str]:
     return _check(
         value, LABEL_MAX, _match_label_value, _LABEL_VALUE_TEXT, _LABEL_VALUE, "MyValue", "my_value", "12345"
     )
-
-
-def is_env_var_name(value: str) -> list[str]:
-    """A name that may come from a ConfigMap or Secret key."""
-    faults = []
-    if not _match_env(value):
-        faults.append(regex_error(_ENV_TEXT, _ENV_NAME, "my.env-name", "MY_ENV.NAME", "MyEnvName1"))
-    return faults + _directory_faults(value)
 
 
 def is_relaxed_env_var_name(value: str) -> list[str]:

@@ -37,10 +37,6 @@ class Messages(Mapping[str, type[Message]]):
         self._names = names
         self._classes: dict[str, type[Message]] = {}
         self._enums = {name: dict(values) for name, values in enums.items()}
-        self._enum_names = {
-            name: {number: text for text, number in reversed(values.items())}
-            for name, values in self._enums.items()
-        }
 
     def __getitem__(self, name: str) -> type[Message]:
         cls = self._classes.get(name)
@@ -60,10 +56,6 @@ class Messages(Mapping[str, type[Message]]):
     def enum(self, name: str) -> Mapping[str, int]:
         """Return the numbers of one enum by value name. Raises KeyError."""
         return self._enums[name]
-
-    def enum_name(self, name: str, number: int) -> str:
-        """Return the name of one enum value, or the number as text when it is not known."""
-        return self._enum_names[name].get(number, str(number))
 
 
 def build(messages: FieldTable, enums: EnumTable, *, syntax: str = "proto3") -> Messages:

@@ -111,9 +111,3 @@ _FROM_HUB: dict[GVK, Converter] = {
     GVK(_DRA, "v1beta1", "ResourceClaimTemplate"): _at(_TEMPLATE, _request_from_hub),
     GVK(_DRA, "v1beta1", "ResourceSlice"): _at(_SLICE, _device_from_hub),
 }
-
-
-def same_shape(a: GVK, b: GVK) -> bool:
-    """Return whether two versions of a kind differ in ``apiVersion`` only, so bytes can be patched."""
-    differing = (_TO_HUB.keys() | _FROM_HUB.keys()) & {a, b}
-    return a.kind == b.kind and (a == b or not differing)

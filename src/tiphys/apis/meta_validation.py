@@ -28,7 +28,6 @@ ANNOTATIONS_MAX_BYTES = 256 * 1024
 _FOREGROUND = "foregroundDeletion"
 _ORPHAN = "orphan"
 _STANDARD_FINALIZERS = frozenset({"kubernetes", _ORPHAN, _FOREGROUND})
-_SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 
 NameCheck = Callable[[str], list[str]]
 
@@ -147,14 +146,6 @@ def validate_finalizers(finalizers: Iterable[str], path: str) -> list[FieldError
         text = f"finalizer {_FOREGROUND} and {_ORPHAN} cannot be both set"
         faults.append(invalid(path, finalizers, text))
     return faults
-
-
-def restore_system_fields(new: Object, old: Object) -> None:
-    """Fill in from ``old`` what a client may leave out of an update and the server alone decides."""
-    meta, before = new.setdefault("metadata", {}), old.get("metadata") or {}
-    for key in _SYSTEM_FIELDS:
-        if not meta.get(key) and before.get(key) is not None:
-            meta[key] = before[key]
 
 
 def validate_meta_update(

@@ -168,12 +168,6 @@ def wrap(message: bytes, gvk: GVK) -> bytes:
     return MAGIC + delimited(_TYPE_META, type_meta) + delimited(_RAW, message) + _TAIL
 
 
-def encode_list(items: list[bytes], metadata: Object, gvk: GVK) -> bytes:
-    """Encode a list from items that ``encode_message`` made, each but once. Raises ProtobufError."""
-    head = delimited(_ONE, _codec().plans["meta.v1.ListMeta"].encode(metadata))
-    return wrap(head + b"".join(delimited(_TWO, item) for item in items), gvk)
-
-
 def decode(data: bytes, default: GVK | None = None) -> Object:
     """Decode bytes with their envelope; ``default`` is the kind for an envelope that names none.
 

@@ -124,16 +124,6 @@ def test_unknown_fields_are_named_and_dropped() -> None:
     assert walk.decode_check({"foo": 1}, POD, "Ignore") == []
 
 
-def test_error_texts() -> None:
-    gvk = GVK("apps", "v1", "Deployment")
-    error = walk.strict_error(gvk, ['unknown field "a"', 'unknown field "b"'])
-    assert error.message == (
-        'Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: '
-        'unknown field "a", unknown field "b"'
-    )
-    assert error.code == 400
-
-
 def test_self_referring_kinds() -> None:
     crd = schemas.schema_for(GVK("apiextensions.k8s.io", "v1", "CustomResourceDefinition"))
     props: dict[str, Any] = {"properties": {"a": {"properties": {"b": {"typo": 1, "type": "string"}}}}}

@@ -127,11 +127,6 @@ def cannot_be_handled(gvk: GVK, text: str) -> BadRequest:
     return BadRequest(f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: {text}')
 
 
-def strict_error(gvk: GVK, faults: list[str]) -> BadRequest:
-    """Return the 400 of fieldValidation=Strict, every fault at once."""
-    return cannot_be_handled(gvk, f"strict decoding error: {', '.join(faults)}")
-
-
 def _found(value: Any) -> str:
     """Name a JSON value as Go's decoder does."""
     match value:

@@ -56,8 +56,3 @@ def default_policy(obj: Object) -> None:
 def default_policy_binding(obj: Object) -> None:
     """Complete the binding of an admission policy."""
     _default_match(section(obj, "spec").get("matchResources"))
-
-
-def prepare_policy(obj: Object) -> None:
-    """A new policy has not been type-checked."""
-    obj["status"] = {}

@@ -88,9 +88,5 @@ class CriMessages:
         """Return the number of ``value("ContainerState", "CONTAINER_RUNNING")``. Raises KeyError."""
         return self.messages.enum(f"{PACKAGE}.{enum}")[name]
 
-    def value_name(self, enum: str, number: int) -> str:
-        """Return an enum value's name, or the number as text when it is not known."""
-        return self.messages.enum_name(f"{PACKAGE}.{enum}", number)
-
 
 CRI = CriMessages()
