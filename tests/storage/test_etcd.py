@@ -1,5 +1,6 @@
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -503,3 +504,20 @@ def read_url(url: str) -> bytes:
     with urlopen(url) as response:
         text: bytes = response.read()
         return text
+
+
+async def test_an_etcd_whose_port_was_taken_gets_another(
+    etcd_process: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        monkeypatch.setattr("tiphys.testing.etcd.free_ports", lambda count: [taken] * count)
+        process = etcd_process(tmp_path / "etcd")
+        monkeypatch.undo()
+        await process.start()
+        try:
+            assert process.url != f"http://127.0.0.1:{taken}"
+            async with opened(process.url) as store:
+                assert await store.commit([Put("/a", b"")]) == 2
+        finally:
+            await process.end()

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.storage.etcd import EtcdStore
@@ -25,11 +26,16 @@ def free_ports(count: int) -> list[int]:
         return found
 
 
+_START_S: Final = 60.0
+_TRIES: Final = 3
+_READY: Final = b"ready to serve client requests"
+
+
 class EtcdProcess:
-    """One member. ``start`` returns at once; a store's ``open`` waits for it.
+    """One member. ``start`` waits until it listens, where it is alone: several wait for each other.
 
     Raises:
-        RuntimeError: there is no etcd on PATH.
+        RuntimeError: there is no etcd on PATH, or it ends by itself.
     """
 
     def __init__(
@@ -41,17 +47,46 @@ class EtcdProcess:
         self._binary = binary
         self._folder = folder
         self._flags = tuple(flags)
+        self._log = folder / f"{name}.log"
+        self._logged = 0
+        self._scheme = scheme
         self.name = name
-        client, peer = free_ports(2)
-        self.url = f"{scheme}://127.0.0.1:{client}"
-        self.peer_url = f"http://127.0.0.1:{peer}"
+        self._choose_ports()
         self.process: asyncio.subprocess.Process | None = None
+
+    def _choose_ports(self) -> None:
+        client, peer = free_ports(2)
+        self.url = f"{self._scheme}://127.0.0.1:{client}"
+        self.peer_url = f"http://127.0.0.1:{peer}"
 
     async def start(self, cluster: Sequence[EtcdProcess] = ()) -> None:
         """Run it as a member of ``cluster`` (itself alone by default)."""
+        if cluster:
+            await self._run(cluster)
+            return
+        tries = 1 if (self._folder / self.name).exists() else _TRIES  # a known one keeps its ports
+        for _ in range(tries):
+            await self._run(())
+            if await self._serves():
+                return
+            self._choose_ports()  # somebody else took one of them meanwhile
+        raise RuntimeError(f"etcd ends by itself; see {self._log}")
+
+    async def _serves(self) -> bool:
+        """Wait until it says so (whoever answers at its port may be another); False: it has ended."""
+        assert self.process is not None
+        async with asyncio.timeout(_START_S):
+            while self.process.returncode is None:
+                if _READY in self._log.read_bytes()[self._logged :]:
+                    return True
+                await asyncio.sleep(0.02)
+        return False
+
+    async def _run(self, cluster: Sequence[EtcdProcess]) -> None:
         members = ",".join(f"{member.name}={member.peer_url}" for member in cluster or [self])
         self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / f"{self.name}.log").open("ab") as log:
+        with self._log.open("ab") as log:
+            self._logged = log.tell()
             self.process = await asyncio.create_subprocess_exec(
                 self._binary,
                 f"--name={self.name}",
