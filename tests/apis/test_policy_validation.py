@@ -376,6 +376,14 @@ def test_conditions_that_stay_are_not_judged_again() -> None:
     assert [fault.field for fault in check(new, old)] == ["spec.matchConditions[0].expression"]
 
 
+def test_conditions_are_complete() -> None:
+    obj = validating()
+    condition = {"type": "a", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    obj["status"] = {"conditions": [condition]}
+    faults = strategy_for(gvk_of(obj)).validate_status_update(obj, obj)
+    assert [str(fault) for fault in faults] == ["status.conditions[0].reason: Required value: must be set"]
+
+
 def test_status_warnings_need_their_fields() -> None:
     obj = validating()
     obj["status"] = {"typeChecking": {"expressionWarnings": [{"warning": "w", "fieldRef": "f"}, {}]}}

@@ -138,6 +138,18 @@ async def test_a_rollover_goes_straight_to_the_newest_template():
         assert images == {"k"}
 
 
+async def test_annotations_count_but_the_revision_does_not():
+    async with Cluster(nodes=2) as cluster:
+        client = cluster.client
+        await client.create(DEPLOYMENTS, workload("Deployment", 1))
+        made = await cluster.wait_for(DEPLOYMENTS, "x", "default", settled(1))
+        assert made["metadata"]["annotations"] == {"deployment.kubernetes.io/revision": "1"}
+        assert made["metadata"]["generation"] == 1
+        noted = await client.patch(DEPLOYMENTS, "x", "default", {"metadata": {"annotations": {"a": "b"}}})
+        assert noted["metadata"]["generation"] == 2
+        await cluster.wait_for(DEPLOYMENTS, "x", "default", settled(1))
+
+
 async def test_old_sets_go_beyond_the_history_limit():
     async with Cluster(nodes=1) as cluster:
         await cluster.client.create(DEPLOYMENTS, workload("Deployment", 1, revisionHistoryLimit=0))

@@ -172,7 +172,7 @@ class FakeApi:
         if expected and expected != old["metadata"]["resourceVersion"]:
             raise Conflict.of(gvr.group, gvr.resource, name)
         if subresource == "status":
-            new = {**copy_object(old), "status": body.get("status")}
+            new = _with_status(old, body)
         else:
             new = {**copy_object(body)}
             if "status" in old and not subresource:
@@ -193,7 +193,7 @@ class FakeApi:
             raise Conflict.of(gvr.group, gvr.resource, name)
         new = merge(copy_object(old), body)
         if subresource == "status":
-            new = {**copy_object(old), "status": new.get("status")}
+            new = _with_status(old, new)
         new["metadata"]["resourceVersion"] = (body.get("metadata") or {}).get(
             "resourceVersion", old["metadata"]["resourceVersion"]
         )
@@ -306,6 +306,15 @@ def _selected(obj: Object, query: dict[str, str]) -> bool:
         if (found or "") != value:
             return False
     return True
+
+
+def _with_status(old: Object, new: Object) -> Object:
+    """Return what a write of a status makes of an object: annotations go along."""
+    whole: Object = {**copy_object(old), "status": new.get("status")}
+    annotations = (new.get("metadata") or {}).get("annotations")
+    if annotations is not None:
+        whole["metadata"]["annotations"] = copy_object(annotations)
+    return whole
 
 
 def _json(value: Any, status: int = 200) -> Response:

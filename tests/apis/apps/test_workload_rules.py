@@ -340,3 +340,22 @@ def test_history_without_end(warnings_of: Callable[[Body], list[str]]) -> None:
     assert warnings_of(workload("StatefulSet", revisionHistoryLimit=-1)) == [
         "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"
     ]
+
+
+def annotated(**annotations: str) -> Body:
+    return {**deployment(), "metadata": {"name": "x", "generation": 3, "annotations": annotations}}
+
+
+def test_annotations_of_deployments_are_a_change(kept_of_change: Callable[[Body, Body], Body]) -> None:
+    assert kept_of_change(annotated(), annotated(a="b"))["metadata"]["generation"] == 4
+    assert kept_of_change(annotated(a="b"), annotated(a="b"))["metadata"]["generation"] == 3
+
+
+@pytest.mark.parametrize(("given", "expected"), [("7", "7"), ("0", "1"), ("x", "1"), (None, "1")])
+def test_the_template_starts_at_what_it_is_given(
+    given: str | None, expected: str, kept_of_new: Callable[[Body], Body]
+) -> None:
+    key = "deprecated.daemonset.template.generation"
+    metadata = {"name": "x", "annotations": {key: given} if given else {}}
+    new = kept_of_new({**workload("DaemonSet"), "metadata": metadata})
+    assert new["metadata"]["annotations"] == {key: expected}

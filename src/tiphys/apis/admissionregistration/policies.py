@@ -24,7 +24,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apis.admissionregistration.expressions import OBJECT, PATCHES, Compiled, Composition, Scope
 from tiphys.apis.admissionregistration.match import condition_faults, match_faults, operation_faults
 from tiphys.apis.defaulting import each, peek
-from tiphys.apis.value_validation import label_selector, one_of
+from tiphys.apis.value_validation import conditions, label_selector, one_of
 
 _MAX_ANNOTATIONS = 20
 _MAX_ANNOTATION_BYTES = 5 * 1024
@@ -264,7 +264,7 @@ def _actions(actions: Sequence[str], path: str) -> list[FieldError]:
 
 
 def validate_policy_status(new: Object, _old: Object) -> list[FieldError]:
-    """Return every fault of what a type check reports."""
+    """Return every fault of what a type check reports, and of conditions."""
     faults: list[FieldError] = []
     for index, warning in enumerate(each(new, "status", "typeChecking", "expressionWarnings")):
         path = f"status.typeChecking.expressionWarnings[{index}]"
@@ -272,4 +272,4 @@ def validate_policy_status(new: Object, _old: Object) -> list[FieldError]:
             faults.append(required(f"{path}.warning"))
         if not str(warning.get("fieldRef") or "").strip():
             faults.append(required(f"{path}.fieldRef"))
-    return faults
+    return faults + conditions(peek(new, "status"), "status.conditions")

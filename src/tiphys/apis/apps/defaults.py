@@ -9,6 +9,7 @@ from tiphys.apis.defaulting import each, fill, fill_optional, peek, section
 
 _HISTORY = 10
 _PROGRESS_DEADLINE_S = 600
+_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 
 
 def default_deployment(obj: Object) -> None:
@@ -75,6 +76,13 @@ def prepare_deployment(obj: Object) -> None:
     obj["status"] = {}
 
 
+def prepare_deployment_update(new: Object, old: Object) -> None:
+    """Annotations count as well: replica sets get them."""
+    meta, before = peek(new, "metadata"), peek(old, "metadata")
+    if (meta.get("annotations") or {}) != (before.get("annotations") or {}):
+        section(new, "metadata")["generation"] = int(before.get("generation") or 0) + 1
+
+
 def prepare_replica_set(obj: Object) -> None:
     """A new ReplicaSet has no replicas."""
     obj["status"] = {"replicas": 0}
@@ -96,7 +104,7 @@ def drop_unavailable(new: Object, old: Object) -> None:
 
 
 def prepare_daemon_set(obj: Object) -> None:
-    """A new DaemonSet runs nowhere; its template's generation starts at one."""
+    """A new DaemonSet runs nowhere; its template's generation starts at one, or at what it is given."""
     obj["status"] = {
         "currentNumberScheduled": 0,
         "numberMisscheduled": 0,
@@ -104,14 +112,14 @@ def prepare_daemon_set(obj: Object) -> None:
         "numberReady": 0,
     }
     annotations = section(section(obj, "metadata"), "annotations")
-    annotations["deprecated.daemonset.template.generation"] = "1"
+    given = str(annotations.get(_TEMPLATE_GENERATION) or "")
+    annotations[_TEMPLATE_GENERATION] = str(max(int(given) if given.isdecimal() else 0, 1))
 
 
 def prepare_daemon_set_update(new: Object, old: Object) -> None:
     """The template's generation grows when the template changes."""
-    key = "deprecated.daemonset.template.generation"
-    before = ((old.get("metadata") or {}).get("annotations") or {}).get(key, "0")
+    before = peek(old, "metadata", "annotations").get(_TEMPLATE_GENERATION, "0")
     count = int(before) if before.isdigit() else 0
     if (new.get("spec") or {}).get("template") != (old.get("spec") or {}).get("template"):
         count += 1
-    section(section(new, "metadata"), "annotations")[key] = str(count)
+    section(section(new, "metadata"), "annotations")[_TEMPLATE_GENERATION] = str(count)

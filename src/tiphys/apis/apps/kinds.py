@@ -30,6 +30,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         default=defaults.default_deployment,
         default_status=nothing,
         prepare_create=defaults.prepare_deployment,
+        prepare_update=defaults.prepare_deployment_update,
         validate=validation.validate_deployment,
         validate_update=_ratcheted(validation.validate_deployment_update, validation.validate_deployment),
         validate_status_update=status_validation.validate_deployment_status,

@@ -53,7 +53,6 @@ def _strategy(
         validate_update=lambda new, _old: validate(new),
         validate_status_update=validation.validate_flow_status,
         has_generation=True,
-        unconditional_update=False,
     )
 
 

@@ -7,7 +7,7 @@ from tiphys.apimachinery.field_errors import Struct, invalid, not_supported, sho
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.defaulting import peek
 from tiphys.apis.ratchet import SELECTOR_VALUES, ratcheted
-from tiphys.apis.strategy import Strategy
+from tiphys.apis.strategy import Strategy, nothing
 from tiphys.apis.value_validation import (
     at_most_all,
     conditions,
@@ -17,6 +17,7 @@ from tiphys.apis.value_validation import (
 )
 
 _POLICIES = ("AlwaysAllow", "IfHealthyBudget")
+_EMPTY = "pdb.kubernetes.io/deprecated-v1beta1-empty-selector-match"
 
 
 def prepare_budget(budget: Object) -> None:
@@ -27,6 +28,19 @@ def prepare_budget(budget: Object) -> None:
         "desiredHealthy": 0,
         "expectedPods": 0,
     }
+
+
+def default_budget(budget: Object) -> None:
+    """What v1beta1 said of empty selectors is not asked of pods, but where it is all that is asked."""
+    selector = peek(budget, "spec", "selector")
+    requirements = selector.get("matchExpressions")
+    if not requirements or selector == {"matchExpressions": [{"key": _EMPTY, "operator": "Exists"}]}:
+        return
+    left = [one for one in requirements if one.get("key") != _EMPTY]
+    if left:
+        selector["matchExpressions"] = left
+    else:
+        selector.pop("matchExpressions")
 
 
 def validate_budget(budget: Object) -> list[FieldError]:
@@ -72,6 +86,8 @@ def validate_budget_status(new: Object, _old: Object) -> list[FieldError]:
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK("policy", "v1", "PodDisruptionBudget"),
+        default=default_budget,
+        default_status=nothing,
         prepare_create=prepare_budget,
         validate=validate_budget,
         validate_update=ratcheted(validate_budget_update, validate_budget, SELECTOR_VALUES),

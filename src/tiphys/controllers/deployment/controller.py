@@ -61,7 +61,8 @@ class DeploymentController(WorkloadController):
             meta = deployment["metadata"]
             annotations = {**(meta.get("annotations") or {}), **planned.annotations}
             annotated = {**deployment, "metadata": {**meta, "annotations": annotations}}
-            deployment = await self._client.update(DEPLOYMENTS, annotated)
+            # Beside the status, so that it is no change of what is wanted.
+            deployment = await self._client.update(DEPLOYMENTS, annotated, "status")
         if planned.create is not None:
             await self._create(key, deployment, planned.create)
         for item in planned.resize:
