@@ -44,8 +44,12 @@ class Case:
     """Names where they mean something, in place of generated ones."""
 
 
+SINCE = {"lastTransitionTime": "2026-01-01T00:00:00Z"}
+
+
 def conditions(kind: str) -> Object:
-    return {"conditions": [{"type": kind, "status": "False", "reason": "e2e", "message": "Set by a test"}]}
+    told = {"type": kind, "status": "False", "reason": "e2e", "message": "Set by a test"}
+    return {"conditions": [{**told, **SINCE}]}
 
 
 PATCHED = conditions("Patched")
@@ -223,7 +227,7 @@ class Steps:
         def update(live: Object) -> None:
             if "conditions" in (case.status or {}):
                 live["status"]["conditions"].append(
-                    {"type": "StatusUpdateFailed", "status": "False", "reason": "E2E"}
+                    {"type": "StatusUpdateFailed", "status": "False", "reason": "E2E", **SINCE}
                 )
             else:
                 live["metadata"]["annotations"]["updatedstatus"] = "true"
