@@ -97,7 +97,8 @@ def _wanted(accept: str, kind: str) -> str | None:
         return ""
     for clause in accept.split(","):
         media_type, *parts = (part.strip() for part in clause.split(";"))
-        parameters = dict(part.partition("=")[::2] for part in parts)
+        pairs = (part.partition("=") for part in parts)
+        parameters = {name: value for name, _, value in pairs}
         if media_type.lower() in ("text/plain", "text/*", "*/*"):
             return ""
         named = parameters.get("g") == _GROUP and parameters.get("as") == kind

@@ -57,7 +57,7 @@ def prepare_endpoint_slice_update(new: Object, old: Object) -> None:
         return
     known = {peek(endpoint, _TOPOLOGY).get(_HOST) for endpoint in each(old, "endpoints")}
     for endpoint in each(new, "endpoints"):
-        node = peek(endpoint, _TOPOLOGY).get(_HOST)
+        node = str(peek(endpoint, _TOPOLOGY).get(_HOST) or "")
         nameless = endpoint.get("nodeName") is None
         if nameless and node and node in known and not names.is_dns1123_subdomain(node):
             endpoint["nodeName"] = node

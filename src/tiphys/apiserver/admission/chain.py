@@ -180,12 +180,15 @@ class AdmissionChain:
 
     def __init__(
         self,
-        plugins: Sequence[Plugin | type[Plugin]] = PLUGINS,
+        plugins: Sequence[Any] = PLUGINS,
         disabled: Sequence[str] = (),
         enabled: Sequence[str] = (),
         configuration: Mapping[str, Object] | None = None,
     ) -> None:
-        """Make the plugins that are on. Raises BadConfiguration: a plugin's part of the file is faulty."""
+        """Make the plugins that are on; those that are no classes are made already.
+
+        Raises BadConfiguration: a plugin's part of the file is faulty.
+        """
         off = {*(OFF - set(enabled)), *disabled}
         on: list[Any] = [plugin for plugin in plugins if plugin.NAME not in off]
         enabled_plugins = [_made(plugin, configuration or {}) for plugin in on]

@@ -237,7 +237,7 @@ class Bucket:
     def average_bytes(self) -> int:
         """Return about how large an object is, by a few of them."""
         keys = self._keys
-        sample = [keys[at] for at in range(0, len(keys), -(-len(keys) // _SAMPLE) or 1)]
+        sample = [str(keys[at]) for at in range(0, len(keys), -(-len(keys) // _SAMPLE) or 1)]
         return sum(len(self.entries[key].value) for key in sample) // len(sample) if sample else 0
 
     def page(self, root: str, start: str, limit: int) -> PageItems:
