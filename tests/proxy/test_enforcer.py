@@ -93,7 +93,7 @@ async def test_changes_that_mean_nothing_write_nothing(node):
 
 
 async def test_a_write_that_fails_is_made_anew(node, monkeypatch):
-    monkeypatch.setattr("tiphys.proxy.enforcer._RETRY_S", 0.0)
+    monkeypatch.setattr("tiphys.proxy.beat._RETRY_S", 0.0)
     await node.until(lambda: node.kernel.writes)
     node.kernel.fail = True
     node.put(NETWORK_POLICIES, policy(**PEERS))

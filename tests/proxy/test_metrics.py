@@ -10,6 +10,7 @@ from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.metrics import REGISTRY
 from tiphys.client.rest import Client
 from tiphys.proxy import nft
+from tiphys.proxy.beat import write
 from tiphys.proxy.proxy import Proxy, ProxyOptions
 
 
@@ -46,16 +47,16 @@ async def nothing(_request: Any) -> Any:
 
 
 async def test_counts(service: Any, endpoint_slice: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tiphys.proxy.proxy._RETRY_S", 0)
+    monkeypatch.setattr("tiphys.proxy.beat._RETRY_S", 0)
     kernel = Kernel()
     proxy = Proxy(Client(InProcessTransport(nothing)), ProxyOptions("n1"), kernel=kernel)
     before = [value(name) for name in NAMES]
     proxy.on_service(None, service())
     proxy.on_slice(None, endpoint_slice("10.128.1.5@n1"))
-    await proxy._sync_once()
+    await write(proxy, proxy._changed)
     kernel.broken = True
     proxy.on_service(service(), None)
-    await proxy._sync_once()
+    await write(proxy, proxy._changed)
     assert [value(name) - was for name, was in zip(NAMES, before, strict=True)] == [2, 1, 1, 1]
     assert value("last_timestamp_seconds") > 0
     assert value("last_queued_timestamp_seconds") > 0

@@ -15,6 +15,7 @@ from tiphys.client.informer import InformerSet
 from tiphys.client.kinds import NAMESPACES, NETWORK_POLICIES, PODS
 from tiphys.client.rest import Client
 from tiphys.proxy import nft
+from tiphys.proxy.beat import keep
 from tiphys.proxy.diff import transaction
 from tiphys.proxy.policies import TABLE_NAME, Cluster, plan
 from tiphys.proxy.policy_objects import Pod, Policy, pod_of, policy_of
@@ -23,7 +24,6 @@ from tiphys.proxy.ruleset import Table
 
 log = logging.getLogger(__name__)
 
-_RETRY_S = 1.0
 _FAMILY = {"IPv4": "ip", "IPv6": "ip6"}
 
 
@@ -48,26 +48,12 @@ class PolicyEnforcer:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._informers.run())
             await self._informers.wait_synced()
-            while True:
-                await self._sync_once()
-                await self._pause()
+            await keep(self, self._changed, self._options.min_interval_s, self._options.check_interval_s)
 
-    async def _sync_once(self) -> None:
-        try:
-            await self.sync()
-        except nft.NftError as error:
-            log.warning("policies not written, starting over error=%s", error)
-            self._written = dict.fromkeys(self._options.families)
-            self._changed.set()
-            await asyncio.sleep(_RETRY_S)
-
-    async def _pause(self) -> None:
-        await asyncio.sleep(self._options.min_interval_s)
-        try:
-            async with asyncio.timeout(self._options.check_interval_s):
-                await self._changed.wait()
-        except TimeoutError:
-            await self.check()
+    def start_over(self, error: nft.NftError) -> None:
+        """Forget what was written, as nobody knows what of it stands."""
+        log.warning("policies not written, starting over error=%s", error)
+        self._written = dict.fromkeys(self._options.families)
 
     async def sync(self) -> None:
         """Plan and write the difference. Raises NftError; the next call then does it all."""

@@ -23,6 +23,7 @@ from tiphys.client.metrics import show_features
 from tiphys.client.rest import Client
 from tiphys.client.zpages import ZPages
 from tiphys.proxy import metrics, nft
+from tiphys.proxy.beat import keep
 from tiphys.proxy.configz import configuration
 from tiphys.proxy.diff import stale_flows, transaction
 from tiphys.proxy.endpoints import NodeFacts
@@ -33,7 +34,6 @@ from tiphys.proxy.ruleset import Fragment, Table
 log = logging.getLogger(__name__)
 
 _ZONE_LABEL = "topology.kubernetes.io/zone"
-_RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,28 +137,14 @@ class Proxy:
             tasks.create_task(self._informers.run())
             tasks.create_task(self._health.run())
             await self._informers.wait_synced()
-            while True:
-                await self._sync_once()
-                await self._pause()
+            await keep(self, self._changed, self._options.min_interval_s, self._options.check_interval_s)
 
-    async def _sync_once(self) -> None:
-        try:
-            await self.sync()
-        except nft.NftError as error:
-            log.warning("rules not written, starting over node=%s error=%s", self._options.node_name, error)
-            for family in self._families:
-                family.written = None
-                metrics.FAILURES.labels(family.name).inc()
-            self._changed.set()
-            await asyncio.sleep(_RETRY_S)
-
-    async def _pause(self) -> None:
-        await asyncio.sleep(self._options.min_interval_s)
-        try:
-            async with asyncio.timeout(self._options.check_interval_s):
-                await self._changed.wait()
-        except TimeoutError:
-            await self.check()
+    def start_over(self, error: nft.NftError) -> None:
+        """Forget what was written, as nobody knows what of it stands."""
+        log.warning("rules not written, starting over node=%s error=%s", self._options.node_name, error)
+        for family in self._families:
+            family.written = None
+            metrics.FAILURES.labels(family.name).inc()
 
     async def sync(self) -> None:
         """Plan what changed and write the difference. Raises NftError; the next call then does it all."""
