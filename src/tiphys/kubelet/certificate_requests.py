@@ -26,6 +26,8 @@ from tiphys.client.kinds import CERTIFICATE_SIGNING_REQUESTS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
 
+RENEW_AT: Final = (0.7, 0.9)
+"""The share of a certificate's life after which it is renewed lies between these, by chance."""
 log = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
 _RETRY_S: Final = 10.0

@@ -25,6 +25,7 @@ from tiphys.client.kubeconfig import ClientConfig
 from tiphys.client.rest import Client
 from tiphys.client.transport import HttpTransport
 from tiphys.kubelet.certificate_requests import (
+    RENEW_AT,
     Pair,
     Wanted,
     is_valid,
@@ -37,7 +38,6 @@ log = logging.getLogger(__name__)
 SIGNER: Final = "kubernetes.io/kube-apiserver-client-kubelet"
 _PREFIX: Final = "kubelet-client"
 CURRENT: Final = f"{_PREFIX}-current.pem"
-_RENEW_AT: Final = (0.7, 0.9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Credentials:
         return not config.cert_pem or is_valid(config.cert_pem, self._clock.now())
 
     def _wait_s(self, pem: bytes) -> float:
-        return renewal_s(pem, self._clock.now(), self._share(*_RENEW_AT))
+        return renewal_s(pem, self._clock.now(), self._share(*RENEW_AT))
 
     async def _until_answered(self, client: Client) -> Pair:
         """Ask until the server can be reached. Raises Refused."""

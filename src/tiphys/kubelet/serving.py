@@ -17,6 +17,7 @@ from typing import Final
 from tiphys.apimachinery.clock import Clock
 from tiphys.client.rest import Client
 from tiphys.kubelet.certificate_requests import (
+    RENEW_AT,
     Pair,
     Refused,
     Wanted,
@@ -30,7 +31,6 @@ from tiphys.wire.pki import KeyPair, load_pair
 log = logging.getLogger(__name__)
 SIGNER: Final = "kubernetes.io/kubelet-serving"
 PREFIX: Final = "kubelet-server"
-_RENEW_AT: Final = (0.7, 0.9)
 _REFUSED_S: Final = 60.0
 
 
@@ -64,7 +64,7 @@ class ServingCertificate:
     async def keep(self, context: ssl.SSLContext, pair: KeyPair) -> None:
         """Renew at some point of the last third of the certificate's life, again and again."""
         while True:
-            await self._sleep(renewal_s(pair.certificate, self._clock.now(), random.uniform(*_RENEW_AT)))
+            await self._sleep(renewal_s(pair.certificate, self._clock.now(), random.uniform(*RENEW_AT)))
             pair = await self._renewed()
             # Connections that are made from now on get the new one.
             await asyncio.to_thread(load_pair, context, pair)
