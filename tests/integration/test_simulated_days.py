@@ -28,7 +28,7 @@ from simulated_world import (
 )
 
 from tiphys.apimachinery.errors import NotFound, TooManyRequests
-from tiphys.apimachinery.meta import controller_of, get_condition
+from tiphys.apimachinery.meta import Object, controller_of, get_condition
 from tiphys.client.informer import Informer
 from tiphys.client.kinds import (
     CRON_JOBS,
@@ -122,6 +122,10 @@ async def _judge_the_end(w: World) -> None:
     assert all((controller_of(pod) or {}).get("uid") in owners for pod in w.pods.list())
 
 
+def uid_of(pod: Object) -> str:
+    return str(pod["metadata"]["uid"])
+
+
 @seeds
 def test_a_node_dies_and_comes_back(seed: int) -> None:
     """Its pods are left alone for over five minutes, are then elsewhere; the old ones go as it returns."""
@@ -134,6 +138,8 @@ def test_a_node_dies_and_comes_back(seed: int) -> None:
             await w.until(DEPLOYMENTS, "web", is_settled)
             await w.until(STATEFUL_SETS, "db", is_settled)
             before = {pod["metadata"]["uid"] for pod in w.of("web")}
+            ordered = {uid_of(pod) for pod in w.of("db") if pod["spec"]["nodeName"] == "node-2"}
+            assert ordered
             w.cluster.nodes.stop("node-2")
             await asyncio.sleep(300)
             assert {pod["metadata"]["uid"] for pod in w.of("web")} == before, "moved before its time"
@@ -142,13 +148,13 @@ def test_a_node_dies_and_comes_back(seed: int) -> None:
             await asyncio.sleep(120)
             await w.until(DEPLOYMENTS, "web", is_settled)
             assert {pod["spec"]["nodeName"] for pod in w.of("web")} <= {"node-1", "node-3"}
-            # Nobody knows that the old pods are dead, so none of the same name may be made.
-            names = Counter(pod["metadata"]["name"] for pod in w.pods.list())
-            assert max(names.values()) == 1
+            # Nobody knows that the old ones are dead, so nothing may take their names.
+            assert ordered <= {uid_of(pod) for pod in w.pods.list()}
             await w.cluster.nodes.start("node-2")
             await asyncio.sleep(120)
             await w.until(STATEFUL_SETS, "db", is_settled)
             assert all(stays(pod) for pod in w.pods.list())
+            assert not ordered & {uid_of(pod) for pod in w.of("db")}
 
     simulate(story, seed=seed)
 
