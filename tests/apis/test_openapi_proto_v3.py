@@ -149,7 +149,9 @@ def without_room(node: Any) -> Any:
     return found
 
 
-@pytest.mark.parametrize("path", ["api/v1", "apis/apiextensions.k8s.io/v1", "apis/autoscaling/v2"])
+@pytest.mark.parametrize(
+    "path", ["api/v1", "apis/apiextensions.k8s.io/v1", "apis/autoscaling/v2", "openid/v1/jwks"]
+)
 def test_the_whole_document_is_there(path: str) -> None:
     api = OpenApi()
     payload = api.v3_protobuf(path)

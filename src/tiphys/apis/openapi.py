@@ -80,6 +80,8 @@ class OpenApi:
                 tree = openapi_v3.document(self._table, definitions, gv, self._version)
                 # Only the hashes stay: most documents are never asked for.
                 self._hashes[path] = _hash(orjson.dumps(tree))
+            for path, tree in openapi_v3.small_documents(self._table, definitions, self._version).items():
+                self._hashes[path] = _hash(orjson.dumps(tree))
             index = openapi_v3.index(self._hashes)
             for remote in self._merged:
                 index["paths"][remote.path[1:]] = {"serverRelativeURL": self._url(remote)}
@@ -107,10 +109,12 @@ class OpenApi:
 
     def _v3_tree(self, path: str) -> Mapping[str, Any] | None:
         gv = openapi_v3.paths_of(self._table).get(path)
-        if gv is None:
-            return next((one.document_v3 for one in self._merged if one.path[1:] == path), None)
-        definitions = self._definitions()
-        return openapi_v3.document(self._table, definitions, gv, self._version)
+        if gv is not None:
+            return openapi_v3.document(self._table, self._definitions(), gv, self._version)
+        remote = next((one.document_v3 for one in self._merged if one.path[1:] == path), None)
+        if remote is not None:
+            return remote
+        return openapi_v3.small_documents(self._table, self._definitions(), self._version).get(path)
 
     def _url(self, remote: RemoteSpec) -> str:
         """Return where a document is that the resource table knows nothing of."""

@@ -18,6 +18,14 @@ META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 STATUS = META + "Status"
 DELETE_OPTIONS = META + "DeleteOptions"
 PATCH = META + "Patch"
+WATCH_EVENT = META + "WatchEvent"
+OBJECT_TYPES = (
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+    "application/cbor",
+)
+"""What objects are read and written as."""
 _PATCH_TYPES = (
     "application/json-patch+json",
     "application/merge-patch+json",
@@ -166,6 +174,7 @@ def operations(
     """Yield everything that one group version serves."""
     for row in table.resources(group, version):
         yield from _resource(row, naming(row.gvk))
+        yield from _watches(row)
         for sub in row.subresources:
             yield from _subresource(row, sub)
 
@@ -174,14 +183,20 @@ def _root(row: Resource) -> str:
     return f"/apis/{row.group}/{row.version}" if row.group else f"/api/{row.version}"
 
 
+def group_tag(group: str) -> str:
+    """Return how a group is called in the names of operations: ``rbacAuthorization``."""
+    first, *others = (group.removesuffix(".k8s.io") or "core").split(".")
+    return first + "".join(part[:1].upper() + part[1:] for part in others)
+
+
+def version_tag(group: str, version: str) -> str:
+    """Return what the operations of one group version are filed under: ``apps_v1``."""
+    return f"{group_tag(group)}_{version}"
+
+
 def _camel(row: Resource) -> str:
-    group = row.group.removesuffix(".k8s.io") or "core"
-    return "".join(part[:1].upper() + part[1:] for part in (*group.split("."), row.version))
-
-
-def _tag(row: Resource) -> str:
-    name = _camel(row)[: -len(row.version)]
-    return f"{name[:1].lower()}{name[1:]}_{row.version}"
+    name = group_tag(row.group)
+    return f"{name[:1].upper()}{name[1:]}{row.version[:1].upper()}{row.version[1:]}"
 
 
 def _scope(row: Resource) -> tuple[str, tuple[Parameter, ...], str]:
@@ -212,6 +227,21 @@ def _resource(row: Resource, own: str) -> Iterator[Operation]:
         where = (f"{_root(row)}/{row.plural}", ())
         operation_id = f"list{_camel(row)}{row.kind}ForAllNamespaces"
         yield _operation(row, where, ("get", "list"), operation_id, row.gvk, own)
+
+
+def _watches(row: Resource) -> Iterator[Operation]:
+    """Yield the deprecated paths that watch; those of custom kinds are served, but not published."""
+    if "watch" not in row.verbs or row.custom:
+        return
+    base, scope, name = _scope(row)
+    base = base.replace(_root(row), f"{_root(row)}/watch", 1)
+    places = [(base, scope, "watchlist", f"{name}List"), (f"{base}/{{name}}", (*scope, _NAME), "watch", name)]
+    if row.namespaced:
+        everywhere = f"{_root(row)}/watch/{row.plural}"
+        places.append((everywhere, (), "watchlist", f"{row.kind}ListForAllNamespaces"))
+    for path, parameters, action, suffix in places:
+        operation_id = f"watch{_camel(row)}{suffix}"
+        yield _operation(row, (path, parameters), ("get", action), operation_id, row.gvk, "")
 
 
 def _subresource(row: Resource, sub: Subresource) -> Iterator[Operation]:
@@ -249,7 +279,7 @@ def _connects(
                 method=method,
                 action="connect",
                 id=f"connect{_camel(row)}{method.capitalize()}{name}{suffix}",
-                tag=_tag(row),
+                tag=version_tag(row.group, row.version),
                 gvk=sub.kind,
                 path_parameters=parameters,
                 queries=tuple(_QUERY[query] for query in _CONNECT[sub.name]),
@@ -271,7 +301,7 @@ def _operation(
         method=method,
         action=action,
         id=operation_id,
-        tag=_tag(row),
+        tag=version_tag(row.group, row.version),
         gvk=gvk,
         path_parameters=where[1],
         queries=_pick(queries),
@@ -286,6 +316,8 @@ _SHAPES: dict[str, tuple[tuple[str, ...], str, str, tuple[int, ...]]] = {
     "list": (_LIST, "", "{own}List", (200,)),
     "post": (_WRITE, "{own}", "{own}", (200, 201, 202)),
     "deletecollection": ((*_DELETE, *_LIST[1:-1]), DELETE_OPTIONS, STATUS, (200,)),
+    "watchlist": (_LIST, "", WATCH_EVENT, (200,)),
+    "watch": (_LIST, "", WATCH_EVENT, (200,)),
     "get": ((), "", "{own}", (200,)),
     "put": (_WRITE, "{own}", "{own}", (200, 201)),
     "delete": (_DELETE, DELETE_OPTIONS, STATUS, (200, 202)),

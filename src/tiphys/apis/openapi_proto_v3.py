@@ -38,7 +38,7 @@ def document(tree: Node) -> bytes:
 
 
 def _components(node: Node) -> bytes:
-    schemas = message(1, named(1, node["schemas"].items(), _schema_or_reference))
+    schemas = message(1, named(1, node.get("schemas", {}).items(), _schema_or_reference))
     return schemas + message(7, named(1, node["securitySchemes"].items(), _security_scheme))
 
 
@@ -62,7 +62,7 @@ def _operation(node: Node) -> bytes:
         texts(1, node["tags"]),
         text(3, node["description"]),
         text(5, node["operationId"]),
-        b"".join(message(6, _parameter(item)) for item in node["parameters"]),
+        b"".join(message(6, _parameter(item)) for item in node.get("parameters", ())),
     ]
     if "requestBody" in node:
         body = node["requestBody"]

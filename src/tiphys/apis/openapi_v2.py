@@ -9,31 +9,36 @@ from collections.abc import Mapping
 from typing import Any
 
 from tiphys.apis.openapi_definitions import V2_PREFIX, render_v2
-from tiphys.apis.openapi_operations import Naming, Operation, Parameter, definition_name, operations
+from tiphys.apis.openapi_operations import (
+    OBJECT_TYPES,
+    Naming,
+    Operation,
+    Parameter,
+    definition_name,
+    operations,
+)
+from tiphys.apis.openapi_pages import Page, group_pages, server_pages
 from tiphys.apis.table import ResourceTable
 
 Document = dict[str, Any]
 
-OBJECT_TYPES = (
-    "application/json",
-    "application/yaml",
-    "application/vnd.kubernetes.protobuf",
-    "application/cbor",
-)
 WATCH_TYPES = (
     "application/json;stream=watch",
     "application/vnd.kubernetes.protobuf;stream=watch",
     "application/cbor-seq",
 )
+_STREAMS = ("list", "watch", "watchlist")
 CODE_TEXTS = {200: "OK", 201: "Created", 202: "Accepted"}
 
 
 def document(table: ResourceTable, definitions: Mapping[str, Document], version: str) -> Document:
     """Return the whole document; ``version`` is the server's (``v1.36.0``)."""
+    made = parts(table, definitions)
+    made["paths"] |= {page.path: {"get": _page(page, definitions)} for page in server_pages()}
     return {
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": version},
-        **parts(table, definitions),
+        **made,
         "securityDefinitions": {
             "BearerToken": {
                 "description": "Bearer Token authentication",
@@ -52,6 +57,7 @@ def parts(
     """Return the paths and definitions of a document; a table may have definitions of its own."""
     paths: dict[str, Document] = {}
     for group in table.groups():
+        paths |= {page.path: {"get": _page(page, definitions)} for page in group_pages(table, group)}
         for served in table.versions(group):
             for operation in operations(table, group, served, naming):
                 item = paths.setdefault(operation.path, _path_item(operation))
@@ -106,6 +112,22 @@ def _operation(operation: Operation, definitions: Mapping[str, Document]) -> Doc
     return entry
 
 
+def _page(page: Page, definitions: Mapping[str, Document]) -> Document:
+    consumes = {"consumes": list(page.consumes)} if page.consumes else {}
+    return {
+        "description": page.description,
+        **consumes,
+        "produces": list(page.produces),
+        "schemes": ["https"],
+        "tags": [page.tag],
+        "operationId": page.id,
+        "responses": {
+            "200": {"description": "OK", "schema": _ref(page.answer, definitions)},
+            "401": {"description": "Unauthorized"},
+        },
+    }
+
+
 def _ref(name: str, definitions: Mapping[str, Document]) -> Document:
     return {"$ref": V2_PREFIX + name} if name in definitions else {"type": "string"}
 
@@ -116,12 +138,15 @@ def produces(operation: Operation) -> tuple[str, ...]:
         return ("*/*",)
     if operation.path.endswith("/log"):
         return ("text/plain", *OBJECT_TYPES)
-    return (*OBJECT_TYPES, *WATCH_TYPES) if operation.action == "list" else OBJECT_TYPES
+    return (*OBJECT_TYPES, *WATCH_TYPES) if operation.action in _STREAMS else OBJECT_TYPES
 
 
 def describe(operation: Operation) -> str:
     """Return a short sentence for people."""
-    return f"{operation.action} {operation.gvk.kind} ({operation.path.rsplit('/', 1)[-1]})"
+    text = f"{operation.action} {operation.gvk.kind} ({operation.path.rsplit('/', 1)[-1]})"
+    if operation.action in ("watch", "watchlist"):
+        return f"{text}. Deprecated: list with the parameter watch instead."
+    return text
 
 
 def kind_extension(operation: Operation) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""The OpenAPI v3 documents: an index (``/openapi/v3``) and one document for each group version.
+"""The OpenAPI v3 documents: an index (``/openapi/v3``), one document for each group version, and small ones
+for each group and for what concerns no group.
 
 ``kubectl explain`` and ``kubectl apply`` read the documents of the kinds that they meet.
 """
@@ -9,6 +10,7 @@ from typing import Any
 
 from tiphys.apis.openapi_definitions import V3_PREFIX, Definition, closure, render_v3
 from tiphys.apis.openapi_operations import Naming, Operation, Parameter, definition_name, operations
+from tiphys.apis.openapi_pages import Page, group_pages, server_pages
 from tiphys.apis.openapi_v2 import CODE_TEXTS, describe, kind_extension, produces
 from tiphys.apis.table import ResourceTable
 
@@ -16,7 +18,7 @@ Document = dict[str, Any]
 
 
 def paths_of(table: ResourceTable) -> dict[str, tuple[str, str]]:
-    """Return the index's keys (``api/v1``, ``apis/apps/v1``) with their group and version."""
+    """Return the index's keys of group versions (``api/v1``, ``apis/apps/v1``), with both."""
     return {
         f"apis/{group}/{version}" if group else f"api/{version}": (group, version)
         for group in table.groups()
@@ -43,19 +45,42 @@ def document(
     naming: Naming = definition_name,
 ) -> Document:
     """Return the document of one group version with every definition that it needs."""
-    paths: dict[str, Document] = {}
-    needed: set[str] = set()
+    key = f"apis/{gv[0]}/{gv[1]}" if gv[0] else f"api/{gv[1]}"
+    own = [page for page in group_pages(table, gv[0]) if page.document == key]
+    paths = {page.path: {"get": _page(page, definitions)} for page in own}
+    needed = {page.answer for page in own}
     for operation in operations(table, *gv, naming):
         item = paths.setdefault(operation.path, _path_item(operation))
         item[operation.method] = _operation(operation, definitions)
         needed.update((operation.body, operation.answer))
+    return _whole(paths, needed, definitions, version)
+
+
+def small_documents(
+    table: ResourceTable, definitions: dict[str, Definition], version: str
+) -> dict[str, Document]:
+    """Return the documents that are of no group version, by their keys in the index."""
+    versions = paths_of(table)
+    found = [*server_pages(), *(page for group in table.groups() for page in group_pages(table, group))]
+    return {
+        page.document: _whole(
+            {page.path: {"get": _page(page, definitions)}}, {page.answer}, definitions, version
+        )
+        for page in found
+        if page.document not in versions
+    }
+
+
+def _whole(
+    paths: dict[str, Document], needed: set[str], definitions: dict[str, Definition], version: str
+) -> Document:
     names = closure(definitions, needed)
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": version},
         "paths": paths,
         "components": {
-            "schemas": {name: render_v3(name, definitions[name]) for name in names},
+            **({"schemas": {name: render_v3(name, definitions[name]) for name in names}} if names else {}),
             "securitySchemes": {
                 "BearerToken": {
                     "type": "apiKey",
@@ -64,6 +89,19 @@ def document(
                     "in": "header",
                 }
             },
+        },
+    }
+
+
+def _page(page: Page, definitions: dict[str, Definition]) -> Document:
+    answer = {media: {"schema": _ref(page.answer, definitions)} for media in page.produces}
+    return {
+        "tags": [page.tag],
+        "description": page.description,
+        "operationId": page.id,
+        "responses": {
+            "200": {"description": "OK", "content": answer},
+            "401": {"description": "Unauthorized"},
         },
     }
 

@@ -1,0 +1,78 @@
+"""Operations of the OpenAPI documents that concern no kind: discovery, the version, token keys.
+
+Owns: which such paths there are, and in which document of v3 each stands. ``openapi_v2`` and ``openapi_v3``
+word them. Custom groups have none: clients find those by discovery alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tiphys.apis.openapi_operations import META, OBJECT_TYPES, group_tag, version_tag
+from tiphys.apis.table import ResourceTable
+
+JSON = ("application/json",)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A path that is read as it is. ``document`` is its place in v3; an empty answer is plain text."""
+
+    path: str
+    document: str
+    id: str
+    tag: str
+    description: str
+    answer: str = ""
+    consumes: tuple[str, ...] = OBJECT_TYPES
+    produces: tuple[str, ...] = OBJECT_TYPES
+
+
+_OPENID = (
+    Page(
+        "/.well-known/openid-configuration/", ".well-known/openid-configuration",
+        "getServiceAccountIssuerOpenIDConfiguration", "WellKnown",
+        "The OpenID configuration of the issuer of service account tokens.",
+        consumes=(), produces=JSON,
+    ),
+    Page(
+        "/openid/v1/jwks/", "openid/v1/jwks", "getServiceAccountIssuerOpenIDKeyset", "openid",
+        "The public keys that service account tokens are verified with.",
+        consumes=(), produces=("application/jwk-set+json",),
+    ),
+)  # fmt: skip
+_VERSION = Page(
+    "/version/", "version", "getCodeVersion", "version", "The version of this server.",
+    "io.k8s.apimachinery.pkg.version.Info", JSON, JSON,
+)  # fmt: skip
+_ROOT = "The versions of the API that are served."
+
+
+def server_pages() -> tuple[Page, ...]:
+    """Return what a whole server has beside its groups."""
+    return (
+        *_OPENID,
+        Page("/api/", "api", "getCoreAPIVersions", "core", _ROOT, f"{META}APIVersions"),
+        Page("/apis/", "apis", "getAPIVersions", "apis", _ROOT, f"{META}APIGroupList"),
+        _VERSION,
+    )
+
+
+def group_pages(table: ResourceTable, group: str) -> Iterator[Page]:
+    """Yield what tells of a group and of its versions, if it is built in."""
+    versions = table.versions(group)
+    if any(row.custom for version in versions for row in table.resources(group, version)):
+        return
+    tag, root = group_tag(group), f"apis/{group}" if group else "api"
+    name = tag[:1].upper() + tag[1:]
+    if group:
+        yield Page(
+            f"/{root}/", root, f"get{name}APIGroup", tag, "The versions of one group.", f"{META}APIGroup"
+        )
+    for version in versions:
+        yield Page(
+            f"/{root}/{version}/", f"{root}/{version}",
+            f"get{name}{version[:1].upper()}{version[1:]}APIResources", version_tag(group, version),
+            "The resources of one version.", f"{META}APIResourceList",
+        )  # fmt: skip

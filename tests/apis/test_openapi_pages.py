@@ -1,0 +1,121 @@
+"""What the documents say of paths that concern no kind, and of the deprecated paths that watch."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from tiphys.apis.openapi import OpenApi
+from tiphys.apis.table import TABLE
+
+from .test_openapi import WIDGET
+
+META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+PAGES = [
+    # document of v3, path, operation, tag, definition of the answer
+    ("version", "/version/", "getCodeVersion", "version", "io.k8s.apimachinery.pkg.version.Info"),
+    ("api", "/api/", "getCoreAPIVersions", "core", f"{META}APIVersions"),
+    ("api/v1", "/api/v1/", "getCoreV1APIResources", "core_v1", f"{META}APIResourceList"),
+    ("apis", "/apis/", "getAPIVersions", "apis", f"{META}APIGroupList"),
+    ("apis/apps", "/apis/apps/", "getAppsAPIGroup", "apps", f"{META}APIGroup"),
+    ("apis/apps/v1", "/apis/apps/v1/", "getAppsV1APIResources", "apps_v1", f"{META}APIResourceList"),
+    ("apis/internal.apiserver.k8s.io", "/apis/internal.apiserver.k8s.io/", "getInternalApiserverAPIGroup",
+     "internalApiserver", f"{META}APIGroup"),
+    (".well-known/openid-configuration", "/.well-known/openid-configuration/",
+     "getServiceAccountIssuerOpenIDConfiguration", "WellKnown", ""),
+    ("openid/v1/jwks", "/openid/v1/jwks/", "getServiceAccountIssuerOpenIDKeyset", "openid", ""),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def api() -> OpenApi:
+    return OpenApi()
+
+
+@pytest.fixture(scope="module")
+def v2(api: OpenApi) -> dict[str, Any]:
+    tree: dict[str, Any] = orjson.loads(api.v2_json())
+    return tree
+
+
+@pytest.mark.parametrize(("document", "path", "operation_id", "tag", "answer"), PAGES)
+def test_both_documents_tell(
+    api: OpenApi, v2: dict[str, Any], document: str, path: str, operation_id: str, tag: str, answer: str
+) -> None:
+    tree = orjson.loads(api.v3_group(document) or b"{}")
+    operation = tree["paths"][path]["get"]
+    assert (operation["operationId"], operation["tags"]) == (operation_id, [tag])
+    (schema, *others) = [media["schema"] for media in operation["responses"]["200"]["content"].values()]
+    assert schema == ({"$ref": f"#/components/schemas/{answer}"} if answer else {"type": "string"})
+    assert all(other == schema for other in others)
+    assert (answer in tree["components"].get("schemas", {})) == bool(answer)
+
+    older = v2["paths"][path]["get"]
+    assert (older["operationId"], older["tags"]) == (operation_id, [tag])
+    assert older["produces"] == list(operation["responses"]["200"]["content"])
+    expected = {"$ref": f"#/definitions/{answer}"} if answer else {"type": "string"}
+    assert older["responses"]["200"]["schema"] == expected
+
+
+@pytest.mark.parametrize("document", [page[0] for page in PAGES])
+def test_the_index_has_it_by_its_hash(api: OpenApi, document: str) -> None:
+    entry = orjson.loads(api.v3_index())["paths"][document]
+    assert entry["serverRelativeURL"] == f"/openapi/v3/{document}?hash={api.v3_hash(document)}"
+    assert api.v3_protobuf(document)
+
+
+def test_media_types_are_those_of_the_answers(v2: dict[str, Any]) -> None:
+    def of(path: str) -> tuple[list[str] | None, list[str]]:
+        operation = v2["paths"][path]["get"]
+        return operation.get("consumes"), operation["produces"]
+
+    objects = [
+        "application/json",
+        "application/yaml",
+        "application/vnd.kubernetes.protobuf",
+        "application/cbor",
+    ]
+    assert of("/apis/apps/") == (objects, objects)
+    assert of("/version/") == (["application/json"], ["application/json"])
+    assert of("/openid/v1/jwks/") == (None, ["application/jwk-set+json"])
+
+
+def test_custom_groups_have_only_their_kinds() -> None:
+    table = TABLE.copy()
+    table.add(WIDGET)
+    api = OpenApi(table)
+    assert {path for path in orjson.loads(api.v3_index())["paths"] if "stable" in path} == {
+        "apis/stable.example.com/v1"
+    }
+    paths = orjson.loads(api.v3_group("apis/stable.example.com/v1") or b"{}")["paths"]
+    assert "/apis/stable.example.com/v1/" not in paths
+    assert not [path for path in paths if "/watch/" in path]
+
+
+WATCHES = [
+    ("/api/v1/watch/namespaces/{namespace}/pods", "watchCoreV1NamespacedPodList", "watchlist", ["namespace"]),
+    ("/api/v1/watch/namespaces/{namespace}/pods/{name}", "watchCoreV1NamespacedPod", "watch",
+     ["namespace", "name"]),
+    ("/api/v1/watch/pods", "watchCoreV1PodListForAllNamespaces", "watchlist", []),
+    ("/api/v1/watch/nodes", "watchCoreV1NodeList", "watchlist", []),
+    ("/api/v1/watch/nodes/{name}", "watchCoreV1Node", "watch", ["name"]),
+    ("/apis/apps/v1/watch/deployments", "watchAppsV1DeploymentListForAllNamespaces", "watchlist", []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "operation_id", "action", "parameters"), WATCHES)
+def test_deprecated_watches(
+    v2: dict[str, Any], path: str, operation_id: str, action: str, parameters: list[str]
+) -> None:
+    item = v2["paths"][path]
+    operation = item["get"]
+    assert (operation["operationId"], operation["x-kubernetes-action"]) == (operation_id, action)
+    assert operation["responses"]["200"]["schema"] == {"$ref": f"#/definitions/{META}WatchEvent"}
+    assert "application/json;stream=watch" in operation["produces"]
+    assert [parameter["name"] for parameter in item.get("parameters", ())] == parameters
+    assert "Deprecated" in operation["description"]
+
+
+def test_what_cannot_be_watched_has_no_such_path(v2: dict[str, Any]) -> None:
+    assert "/api/v1/watch/componentstatuses" not in v2["paths"]
+    assert not [path for path in v2["paths"] if "/watch/" in path and "subjectaccessreviews" in path]
