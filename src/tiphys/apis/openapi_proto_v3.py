@@ -38,7 +38,9 @@ def document(tree: Node) -> bytes:
 
 
 def _components(node: Node) -> bytes:
-    schemas = message(1, named(1, node.get("schemas", {}).items(), _schema_or_reference))
+    schemas = b""
+    if "schemas" in node:
+        schemas = message(1, named(1, node["schemas"].items(), _schema_or_reference))
     return schemas + message(7, named(1, node["securitySchemes"].items(), _security_scheme))
 
 
