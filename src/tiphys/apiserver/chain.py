@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from tiphys.apimachinery.errors import InternalError, NotFound, StatusError, Unauthorized
 from tiphys.apiserver import respond
 from tiphys.apiserver.aggregation.controller import Aggregation
-from tiphys.apiserver.audit.auditor import Auditor
+from tiphys.apiserver.audit.auditor import Auditor, NotStored
 from tiphys.apiserver.authn import impersonation
 from tiphys.apiserver.authn.attempts import Attempts
 from tiphys.apiserver.authn.user import User
@@ -90,7 +90,7 @@ class Chain:
                 await self._quick.learn(request, info)
         except StatusError as error:
             if self._auditor is not None:
-                self._auditor.failed(request, info, error, self._audit_id(request))
+                await self._auditor.failed(request, info, error, self._audit_id(request))
             response = self._failure(error, request, info)
         except asyncio.CancelledError:
             late = flight.timed_out() if flight is not None else None
@@ -100,13 +100,13 @@ class Chain:
         except Exception as error:
             log.exception("request failed method=%s path=%s", request.method, request.path)
             if self._auditor is not None:
-                self._auditor.panic(request, error)
+                await self._auditor.panic(request, error)
             response = respond.failure(InternalError.of(error), request)
         finally:
             if flight is not None:
                 self._flights.end(flight)
         if self._auditor is not None:
-            self._auditor.finish(request, response)
+            await self._auditor.finish(request, response)
         if self._compresses and "accept-encoding" in request.headers:
             await self._compression.apply(request, response)
         headers, scope = response.headers, request.scope
@@ -131,7 +131,7 @@ class Chain:
             raise
         self._attempts.succeeded += 1
         if self._auditor is not None:
-            self._auditor.begin(request, info, user, self._audit_id(request))
+            await self._auditor.begin(request, info, user, self._audit_id(request))
         if impersonation.wanted(request.headers):
             user, bound = await self._impersonation.impersonate(
                 user, request.headers, info, backend.authorizer
@@ -176,6 +176,8 @@ class Chain:
     def _failure(self, error: StatusError, request: Request, info: RequestInfo) -> Response:
         if isinstance(error, Rejected):
             request.scope["flow"] = error.headers
+            return error.response()
+        if isinstance(error, NotStored):
             return error.response()
         if isinstance(error, NotFound) and error.details == {} and not self._serves(info):
             headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}

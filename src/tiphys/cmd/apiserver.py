@@ -19,19 +19,16 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apis.runtime_config import RuntimeConfigError, parse
 from tiphys.apiserver import config_files
-from tiphys.apiserver.audit.assembly import AuditOptions
-from tiphys.apiserver.audit.sinks import BatchOptions, LogOptions
 from tiphys.apiserver.encryption.config import BadConfiguration
 from tiphys.apiserver.options import ADDRESS_TYPES, ApiServerOptions
 from tiphys.apiserver.server import ApiServer
 from tiphys.client.kubeconfig import ConfigError
 from tiphys.cmd.admission_flags import switched
-from tiphys.cmd.audit_flags import truncation_flags, truncation_from
+from tiphys.cmd.audit_flags import audit_flags, audit_from
 from tiphys.cmd.auth_flags import auth_flags, auth_options
 from tiphys.cmd.collector import collect_seldom
 from tiphys.cmd.component import Component, FlagError, shown_flags
 from tiphys.cmd.duration import DURATION
-from tiphys.cmd.election_flags import go_bool
 from tiphys.cmd.gate_flags import gate_flags, read_gates, read_tls, tls_flags
 from tiphys.cmd.loop import run as run_loop
 from tiphys.cmd.malloc import return_large_blocks
@@ -166,26 +163,6 @@ def _component_ports(text: str) -> tuple[tuple[str, int], ...]:
 
 def _address_types(text: str) -> tuple[str, ...]:
     return tuple(one for one in text.split(",") if one)
-
-
-def audit_from(flags: dict[str, Any]) -> AuditOptions:
-    """Turn the ``--audit-*`` flags into options."""
-    log_options = None
-    if flags["audit_log_path"]:
-        log_options = LogOptions(
-            flags["audit_log_path"], flags["audit_log_format"], flags["audit_log_maxage"],
-            flags["audit_log_maxbackup"], flags["audit_log_maxsize"] or 100, flags["audit_log_compress"],
-        )  # fmt: skip
-    batch = BatchOptions(
-        buffer=flags["audit_webhook_batch_buffer_size"],
-        max_size=flags["audit_webhook_batch_max_size"],
-        max_wait_s=flags["audit_webhook_batch_max_wait"],
-        backoff_s=flags["audit_webhook_initial_backoff"],
-    )
-    return AuditOptions(
-        flags["audit_policy_file"], log_options, flags["audit_webhook_config_file"], batch,
-        truncate_log=truncation_from(flags, "log"), truncate_webhook=truncation_from(flags, "webhook"),
-    )  # fmt: skip
 
 
 def serving_pair(flags: dict[str, Any], options: ApiServerOptions) -> pki.KeyPair:
@@ -333,19 +310,7 @@ async def run(flags: dict[str, Any]) -> None:
     show_default=True,
     help="where componentstatuses looks",
 )
-@click.option("--audit-policy-file", type=_FILE)
-@click.option("--audit-log-path", default="", help="a file, or - for standard output")
-@click.option("--audit-log-format", type=click.Choice(["json", "legacy"]), default="json", show_default=True)
-@click.option("--audit-log-maxage", type=int, default=0, help="days")
-@click.option("--audit-log-maxbackup", type=int, default=0, help="files")
-@click.option("--audit-log-maxsize", type=int, default=0, help="MiB before rotation; 0 is 100")
-@go_bool("--audit-log-compress", default=False, help="gzip files that are set aside")
-@truncation_flags
-@click.option("--audit-webhook-config-file", type=_FILE)
-@click.option("--audit-webhook-batch-buffer-size", type=int, default=10000, show_default=True)
-@click.option("--audit-webhook-batch-max-size", type=int, default=400, show_default=True)
-@click.option("--audit-webhook-batch-max-wait", type=DURATION, default="30s", show_default=True)
-@click.option("--audit-webhook-initial-backoff", type=DURATION, default="10s", show_default=True)
+@audit_flags
 @click.option("--min-request-timeout", type=int, default=1800, show_default=True)
 @click.option("--kubelet-client-certificate", type=_FILE)
 @click.option("--kubelet-client-key", type=_FILE)

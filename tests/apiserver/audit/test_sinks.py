@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apiserver.audit.assembly import Sender
-from tiphys.apiserver.audit.sinks import BatchOptions, LogFile, LogOptions, Webhook, render
+from tiphys.apiserver.audit.sinks import LogFile, LogOptions, render
 from tiphys.wire.message import Request, Response
 from tiphys.wire.server import serve
 
@@ -81,79 +80,16 @@ def test_what_was_set_aside_goes_in_time(tmp_path: Path, options: dict[str, int]
 
 def test_a_file_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    LogFile(LogOptions(str(tmp_path / "file" / "audit.log")), FakeClock()).put(EVENT)
+    log = LogFile(LogOptions(str(tmp_path / "file" / "audit.log")), FakeClock())
+    assert not log.put(EVENT)
+    assert log.failures == {"log": 1}
 
 
-class Receiver:
-    """Takes batches; fails the first ``failures`` times."""
-
-    def __init__(self, failures: int = 0) -> None:
-        self.failures = failures
-        self.batches: list[list[str]] = []
-
-    async def close(self) -> None:
-        return
-
-    async def __call__(self, body: bytes) -> None:
-        if self.failures:
-            self.failures -= 1
-            raise OSError("refused")
-        found = orjson.loads(body)
-        assert found["kind"] == "EventList"
-        self.batches.append([item["auditID"] for item in found["items"]])
-
-
-def named(count: int) -> list[dict[str, Any]]:
-    return [{**EVENT, "auditID": str(number)} for number in range(count)]
-
-
-async def test_batches() -> None:
-    receiver = Receiver()
-    hook = Webhook(receiver, BatchOptions(max_size=2))
-    for event in named(5):
-        hook.put(event)
-    await hook.flush()
-    assert receiver.batches == [["0", "1"], ["2", "3"], ["4"]]
-
-
-async def test_a_full_batch_does_not_wait() -> None:
-    receiver = Receiver()
-    hook = Webhook(receiver, BatchOptions(max_size=2, max_wait_s=60))
-    running = asyncio.ensure_future(hook.run())
-    await asyncio.sleep(0)
-    for event in named(2):
-        hook.put(event)
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert receiver.batches == [["0", "1"]]
-    running.cancel()
-
-
-async def test_failures_are_tried_again_then_counted() -> None:
-    receiver = Receiver(failures=2)
-    hook = Webhook(receiver, BatchOptions(retries=2, backoff_s=0))
-    hook.put(EVENT)
-    await hook.flush()
-    assert (len(receiver.batches), hook.dropped) == (1, 0)
-    receiver.failures = 3
-    hook.put(EVENT)
-    await hook.flush()
-    assert (len(receiver.batches), hook.dropped) == (1, 1)
-
-
-async def test_a_full_buffer_drops() -> None:
-    hook = Webhook(Receiver(), BatchOptions(buffer=2))
-    for event in named(3):
-        hook.put(event)
-    assert hook.dropped == 1
-
-
-async def test_the_end_sends_the_rest() -> None:
-    receiver = Receiver()
-    hook = Webhook(receiver, BatchOptions())
-    hook.put(EVENT)
-    await hook.close()
-    assert receiver.batches == [["1"]]
+async def test_a_batch_is_kept_as_far_as_it_can_be(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    log = LogFile(LogOptions(str(path)), FakeClock())
+    assert await log.process([EVENT, EVENT])
+    assert len(lines(path)) == 2
 
 
 async def test_a_webhook_is_posted_to(tmp_path: Path) -> None:

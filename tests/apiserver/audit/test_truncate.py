@@ -6,15 +6,13 @@ import gzip
 from pathlib import Path
 from typing import Any
 
-import click
 import orjson
 import pytest
 
 from tiphys.apimachinery.clock import FakeClock
-from tiphys.apiserver.audit.sinks import BatchOptions, LogFile, LogOptions, Webhook
+from tiphys.apiserver.audit.batches import Batched, BatchOptions
+from tiphys.apiserver.audit.sinks import LogFile, LogOptions
 from tiphys.apiserver.audit.truncate import MARK, TruncateOptions, Truncating, truncated
-from tiphys.cmd.apiserver import apiserver, audit_from
-from tiphys.cmd.component import FlagError
 
 SMALL = {"auditID": "1", "level": "Metadata"}
 LARGE = {
@@ -43,11 +41,13 @@ class Taken:
 
     def __init__(self) -> None:
         self.events: list[Any] = []
-        self.dropped = 3
+        self.strict = True
+        self.failures = {"log": 3}
         self.closed = False
 
-    def put(self, event: Any) -> None:
+    def put(self, event: Any) -> bool:
         self.events.append(event)
+        return False
 
     async def run(self) -> None:
         return
@@ -59,34 +59,38 @@ class Taken:
 async def test_a_sink_gets_what_is_small_enough(caplog: pytest.LogCaptureFixture) -> None:
     taken = Taken()
     sink = Truncating(taken, TruncateOptions(max_event_bytes=500))
-    for event in (SMALL, LARGE, {**SMALL, "auditID": "3", "userAgent": "z" * 600}):
-        sink.put(event)
+    answers = [sink.put(one) for one in (SMALL, LARGE, {**SMALL, "auditID": "3", "userAgent": "z" * 600})]
+    assert answers == [False, False, True], "what nobody could keep stops no request"
     assert taken.events == [SMALL, WITHOUT]
-    assert sink.dropped == 1 + 3
+    assert sink.strict
+    assert sink.failures == {"truncate": 1, "log": 3}
     assert "too large even after truncating id=3" in caplog.text
     await sink.run()
     await sink.close()
     assert taken.closed
 
 
-class Receiver:
+class Kept:
+    name, failed = "webhook", 0
+
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
 
-    async def __call__(self, body: bytes) -> None:
-        self.batches.append([item["auditID"] for item in orjson.loads(body)["items"]])
+    async def process(self, events: Any) -> bool:
+        self.batches.append([item["auditID"] for item in events])
+        return True
 
     async def close(self) -> None:
         return
 
 
 async def test_batches_are_cut_by_their_size() -> None:
-    receiver = Receiver()
-    webhook = Webhook(receiver, BatchOptions(max_bytes=100, max_size=3))
+    kept = Kept()
+    sink = Batched(kept, BatchOptions(max_bytes=100, max_size=3), FakeClock())
     for number, size in enumerate((10, 10, 200, 10, 10, 10, 10)):
-        webhook.put({"auditID": str(number), "x": "x" * size})
-    await webhook.flush()
-    assert receiver.batches == [["0", "1"], ["2"], ["3", "4", "5"], ["6"]]
+        sink.put({"auditID": str(number), "x": "x" * size})
+    await sink.close()
+    assert kept.batches == [["0", "1"], ["2"], ["3", "4", "5"], ["6"]]
 
 
 def test_what_is_set_aside_is_compressed(tmp_path: Path) -> None:
@@ -100,29 +104,3 @@ def test_what_is_set_aside_is_compressed(tmp_path: Path) -> None:
     assert aside.suffix == ".gz"
     assert aside.stat().st_mode & 0o777 == 0o600
     assert orjson.loads(gzip.decompress(aside.read_bytes())) == {"auditID": "2"}
-
-
-def flags(*line: str) -> dict[str, Any]:
-    with apiserver.make_context("x", list(line)) as ctx:
-        return dict(ctx.params)
-
-
-def test_flags() -> None:
-    options = audit_from(flags("--audit-log-truncate-enabled", "--audit-webhook-truncate-max-event-size=5"))
-    assert options.truncate_log == TruncateOptions(102400, 10485760)
-    assert options.truncate_webhook is None
-    options = audit_from(
-        flags("--audit-webhook-truncate-enabled=true", "--audit-webhook-truncate-max-event-size=5")
-    )
-    assert options.truncate_webhook == TruncateOptions(5, 10485760)
-    options = audit_from(flags("--audit-log-path=-", "--audit-log-compress"))
-    assert options.log is not None
-    assert options.log.compress
-
-
-def test_sizes_that_make_no_sense() -> None:
-    line = ("--audit-log-truncate-enabled", "--audit-log-truncate-max-batch-size=5")
-    with pytest.raises(FlagError, match="must be less than max batch size"):
-        audit_from(flags(*line))
-    with pytest.raises(click.UsageError):
-        audit_from(flags("--audit-log-truncate-enabled", "--audit-log-truncate-max-event-size=-1"))

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apiserver.audit import policy
 from tiphys.apiserver.audit.auditor import Auditor
-from tiphys.apiserver.audit.sinks import BatchOptions, LogFile, LogOptions, Sink, Webhook
+from tiphys.apiserver.audit.batches import LOG_BATCHES, Batched, BatchOptions
+from tiphys.apiserver.audit.sinks import LogFile, LogOptions, Sink
 from tiphys.apiserver.audit.truncate import TruncateOptions, Truncating
+from tiphys.apiserver.audit.webhook import RetryOptions, Webhook
 from tiphys.client import kubeconfig
 from tiphys.client.transport import Call, TransportError
+
+BATCH: Final = "batch"
+BLOCKING: Final = "blocking"
+STRICT: Final = "blocking-strict"
+MODES: Final = (BATCH, BLOCKING, STRICT)
+"""Nobody waits for events; answers do; and a request whose arrival cannot be noted is not served at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,24 +30,42 @@ class AuditOptions:
     policy_file: Path | None = None
     log: LogOptions | None = None
     webhook_config_file: Path | None = None
-    batch: BatchOptions = field(default_factory=BatchOptions)
+    log_mode: str = BLOCKING
+    log_batches: BatchOptions = LOG_BATCHES
+    webhook_mode: str = BATCH
+    webhook_batches: BatchOptions = field(default_factory=BatchOptions)
+    webhook_retries: RetryOptions = field(default_factory=RetryOptions)
     truncate_log: TruncateOptions | None = None
     truncate_webhook: TruncateOptions | None = None
 
 
 def assemble(options: AuditOptions, clock: Clock) -> Auditor | None:
     """Return the auditor, None where auditing is off. Raises BadPolicy, OSError, ConfigError."""
-    sinks: list[Sink] = []
-    if options.log is not None:
-        sinks.append(_cut(LogFile(options.log, clock), options.truncate_log))
-    if options.webhook_config_file is not None:
-        batch, cut = options.batch, options.truncate_webhook
-        if cut is not None:
-            batch = replace(batch, max_bytes=cut.max_batch_bytes)
-        sinks.append(_cut(Webhook(Sender(options.webhook_config_file), batch), cut))
+    sinks = [*_log(options, clock), *_webhook(options, clock)]
     if options.policy_file is None or not sinks:
         return None
     return Auditor(policy.parse(options.policy_file.read_text()), sinks, clock)
+
+
+def _log(options: AuditOptions, clock: Clock) -> list[Sink]:
+    if options.log is None:
+        return []
+    file = LogFile(options.log, clock, strict=options.log_mode == STRICT)
+    sink: Sink = Batched(file, options.log_batches, clock) if options.log_mode == BATCH else file
+    return [_cut(sink, options.truncate_log)]
+
+
+def _webhook(options: AuditOptions, clock: Clock) -> list[Sink]:
+    if options.webhook_config_file is None:
+        return []
+    batches, cut = options.webhook_batches, options.truncate_webhook
+    if cut is not None:
+        batches = replace(batches, max_bytes=cut.max_batch_bytes)
+    hook = Webhook(
+        Sender(options.webhook_config_file), options.webhook_retries, strict=options.webhook_mode == STRICT
+    )
+    sink: Sink = Batched(hook, batches, clock) if options.webhook_mode == BATCH else hook
+    return [_cut(sink, cut)]
 
 
 def _cut(sink: Sink, options: TruncateOptions | None) -> Sink:

@@ -1,7 +1,8 @@
 """``Auditor``: follows each request that the policy keeps through its stages.
 
 Called by the chain: ``begin`` once the user is known, ``finish`` with the answer, ``panic`` where there was
-none. Costs nothing where auditing is off, since the chain then has no auditor.
+none. Each of them waits for sinks whose mode is blocking; the end of a stream waits for nobody. Costs nothing
+where auditing is off, since the chain then has no auditor.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from prometheus_client.core import CounterMetricFamily, Metric
 
 from tiphys.apimachinery.clock import Clock, rfc3339_micro
@@ -18,7 +20,7 @@ from tiphys.apimachinery.errors import InternalError, StatusError, Unauthorized
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.audit import event as events
 from tiphys.apiserver.audit.policy import COMPLETE, NONE, PANIC, RECEIVED, STARTED, Policy, Verdict
-from tiphys.apiserver.audit.sinks import Sink
+from tiphys.apiserver.audit.sinks import Kept, Sink
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import Decision
 from tiphys.apiserver.flights import is_long_running
@@ -39,6 +41,23 @@ class Record:
     annotations: dict[str, str] = field(default_factory=dict)
 
 
+class NotStored(StatusError):
+    """A request that is not served, since its arrival could not be noted: 500 in plain text."""
+
+    code = 500
+    reason = "InternalError"
+
+    def __init__(self, uri: str) -> None:
+        quoted = orjson.dumps(uri).decode()
+        for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+            quoted = quoted.replace(sign, entity)
+        super().__init__(f"Internal Server Error: {quoted}: failed to store audit event")
+
+    def response(self) -> Response:
+        headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
+        return Response(500, headers, f"{self.message}\n".encode())
+
+
 class Auditor:
     """One server's audit: a policy and the sinks that get every event."""
 
@@ -47,10 +66,11 @@ class Auditor:
         self._sinks = sinks
         self._clock = clock
         self._count = 0
+        self._rejected = 0
         self._levels: dict[str, int] = {}
 
-    def begin(self, request: Request, info: RequestInfo, user: User, audit_id: str) -> None:
-        """Note a request whose user is known."""
+    async def begin(self, request: Request, info: RequestInfo, user: User, audit_id: str) -> None:
+        """Note a request whose user is known. Raises NotStored where it may not go on unnoted."""
         verdict = self._policy.judge(user, info)
         self._levels[verdict.level] = self._levels.get(verdict.level, 0) + 1
         if verdict.level == NONE:
@@ -59,7 +79,10 @@ class Auditor:
         record = Record(verdict, event, is_long_running(info))
         request.scope[_KEY] = record
         request.scope.setdefault("audit_annotations", record.annotations)
-        self._emit(record, RECEIVED)
+        if not await self._kept(record, RECEIVED):
+            self._rejected += 1
+            del request.scope[_KEY]
+            raise NotStored(event["requestURI"])
 
     def impersonated(self, request: Request, user: User, bound: str = "") -> None:
         """Note as whom the user acts, and by which bounded right."""
@@ -75,7 +98,7 @@ class Auditor:
         if record is not None:
             _annotate_decision(record, allowed=decision.allowed, reason=decision.reason)
 
-    def failed(self, request: Request, info: RequestInfo, error: StatusError, audit_id: str) -> None:
+    async def failed(self, request: Request, info: RequestInfo, error: StatusError, audit_id: str) -> None:
         """Note a request that was refused before its record could begin: its user is not known."""
         if not isinstance(error, Unauthorized) or _KEY in request.scope:
             return
@@ -89,33 +112,33 @@ class Auditor:
         event["responseStatus"] = {
             "metadata": {}, "status": "Failure", "message": text, "reason": "Unauthorized", "code": 401
         }  # fmt: skip
-        self._emit(Record(verdict, event, long=False), STARTED)
+        await self._kept(Record(verdict, event, long=False), STARTED)
 
-    def panic(self, request: Request, error: BaseException) -> None:
+    async def panic(self, request: Request, error: BaseException) -> None:
         """Note that a request ended in a fault of ours."""
         record = request.scope.pop(_KEY, None)
         if record is None:
             return
         status = InternalError(f"APIServer panic'd: {error}").to_status()
         record.event["responseStatus"] = events.status_of(500, status)
-        self._emit(record, PANIC)
+        await self._kept(record, PANIC)
 
-    def finish(self, request: Request, response: Response) -> None:
+    async def finish(self, request: Request, response: Response) -> None:
         """Note the answer; of one that streams, its beginning now and its end when it has ended."""
         record: Record | None = request.scope.pop(_KEY, None)
         if record is None:
             return
         self._fill(record, request, response)
         if not record.long:
-            self._emit(record, COMPLETE)
+            await self._kept(record, COMPLETE)
             return
-        self._emit(record, STARTED)
+        await self._kept(record, STARTED)
         if response.stream is not None:
             response.stream = _Followed(response.stream, lambda: self._emit(record, COMPLETE))
         elif response.upgrade is not None:
             response.upgrade = self._upgraded(record, response.upgrade)
         else:
-            self._emit(record, COMPLETE)
+            await self._kept(record, COMPLETE)
 
     def _fill(self, record: Record, request: Request, response: Response) -> None:
         code = 101 if response.upgrade is not None else response.status
@@ -147,9 +170,18 @@ class Auditor:
 
         return run
 
-    def _emit(self, record: Record, stage: str) -> None:
+    async def _kept(self, record: Record, stage: str) -> bool:
+        """Hand a stage to every sink, wait for those that block; False where a strict one failed."""
+        good = True
+        for sink, kept in self._emit(record, stage):
+            found = kept if isinstance(kept, bool) else await kept
+            good = good and (found or not sink.strict)
+        return good
+
+    def _emit(self, record: Record, stage: str) -> list[tuple[Sink, Kept]]:
+        """Hand a stage to every sink; return those that failed or that have yet to say."""
         if stage in record.verdict.omit_stages:
-            return
+            return []
         self._count += 1
         event = {**record.event, "stage": stage}
         received = stage == RECEIVED
@@ -158,8 +190,8 @@ class Auditor:
         )
         if record.annotations:
             event["annotations"] = dict(record.annotations)
-        for sink in self._sinks:
-            sink.put(event)
+        answers = [(sink, sink.put(event)) for sink in self._sinks]
+        return [(sink, kept) for sink, kept in answers if kept is not True]
 
     async def run(self) -> None:
         """Let the sinks work, for ever."""
@@ -177,17 +209,29 @@ class Auditor:
         levels = CounterMetricFamily("apiserver_audit_level", "Requests by audit level.", labels=["level"])
         for level, count in self._levels.items():
             levels.add_metric([level], count)
-        dropped = sum(getattr(sink, "dropped", 0) for sink in self._sinks)
-        lost = CounterMetricFamily("apiserver_audit_requests_rejected", "Events dropped.", value=dropped)
-        yield from (total, levels, lost)
+        errors = CounterMetricFamily(
+            "apiserver_audit_error", "Events that were lost, by where.", labels=["plugin"]
+        )
+        lost: dict[str, int] = {}
+        for sink in self._sinks:
+            for plugin, count in sink.failures.items():
+                lost[plugin] = lost.get(plugin, 0) + count
+        for plugin, count in lost.items():
+            if count:
+                errors.add_metric([plugin], count)
+        refused = CounterMetricFamily(
+            "apiserver_audit_requests_rejected", "Requests not served for want of a record.",
+            value=self._rejected,
+        )  # fmt: skip
+        yield from (total, errors, levels, refused)
 
 
 class _Followed:
     """A stream as it is, with something to do once when it has ended: events are pushed past it unseen."""
 
-    def __init__(self, stream: AsyncIterator[bytes], ended: Callable[[], None]) -> None:
+    def __init__(self, stream: AsyncIterator[bytes], ended: Callable[[], object]) -> None:
         self._stream = stream
-        self._ended: Callable[[], None] | None = ended
+        self._ended: Callable[[], object] | None = ended
 
     def attach(self, write: PushTarget) -> None:
         """Hand ``write`` on to a stream that has use for it."""

@@ -1,6 +1,6 @@
-"""Where audit events go: a file that is rotated, or another server in batches.
+"""Where audit events go: what a sink is, and the file that is rotated.
 
-Owns: files, batches, retries. Whoever hands events over never waits for either.
+Owns: the log file. Other servers are ``webhook``'s, batches ``batches``'.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import gzip
 import logging
 import os
 import shutil
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,7 +20,6 @@ import orjson
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.meta import Object
-from tiphys.apiserver.audit.policy import API_VERSION
 
 log = logging.getLogger(__name__)
 _MEBIBYTE: Final = 1024 * 1024
@@ -29,10 +27,37 @@ _GZIP: Final = ".gz"
 _STAMP: Final = "%Y-%m-%dT%H-%M-%S.%f"
 
 
+Kept = bool | asyncio.Future[bool]
+"""Whether an event is in safe hands, or what to wait for to know."""
+
+
+class Backend(Protocol):
+    """Where events end. ``failed`` counts those that were lost."""
+
+    name: str
+    failed: int
+
+    async def process(self, events: Sequence[Object]) -> bool:
+        """Keep events; False where that failed."""
+        ...
+
+    async def close(self) -> None: ...
+
+
 class Sink(Protocol):
     """Takes events; ``run`` works in the background, ``close`` finishes what was taken."""
 
-    def put(self, event: Object) -> None: ...
+    @property
+    def strict(self) -> bool:
+        """A request whose arrival is not kept must not be served."""
+        ...
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """How many events each part of it has lost."""
+        ...
+
+    def put(self, event: Object) -> Kept: ...
 
     async def run(self) -> None: ...
 
@@ -85,19 +110,36 @@ def _legacy(event: Object) -> str:
 class LogFile:
     """Appends lines; a file that is full is set aside under the time of day."""
 
-    def __init__(self, options: LogOptions, clock: Clock) -> None:
+    name = "log"
+
+    def __init__(self, options: LogOptions, clock: Clock, *, strict: bool = False) -> None:
+        self.strict = strict
+        self.failed = 0
         self._options = options
         self._clock = clock
         self._path = Path(options.path)
         self._file: int | None = None
         self._size = 0
 
-    def put(self, event: Object) -> None:
+    @property
+    def failures(self) -> dict[str, int]:
+        return {self.name: self.failed}
+
+    def put(self, event: Object) -> bool:
+        """Write one event now; False where that failed."""
         line = render(event, self._options.format)
         try:
             self._write(line)
         except OSError as error:
+            self.failed += 1
             log.error("audit event not written path=%s error=%s", self._options.path, error)
+            return False
+        return True
+
+    async def process(self, events: Sequence[Object]) -> bool:
+        """Write all of them; False where one failed."""
+        written = [self.put(event) for event in events]
+        return all(written)
 
     def _write(self, line: bytes) -> None:
         if self._options.path == "-":
@@ -170,99 +212,3 @@ def _compress(path: Path) -> None:
         os.chmod(f"{path}{_GZIP}", 0o600)
         shutil.copyfileobj(source, target)
     path.unlink()
-
-
-@dataclass(frozen=True, slots=True)
-class BatchOptions:
-    """``--audit-webhook-batch-*`` and ``--audit-webhook-initial-backoff``."""
-
-    buffer: int = 10_000
-    max_size: int = 400
-    max_wait_s: float = 30.0
-    retries: int = 4
-    backoff_s: float = 10.0
-    max_bytes: int = 0
-    """Of one batch's events; 0: any number. One event that is larger goes alone."""
-
-
-class Send(Protocol):
-    """Posts one EventList. Raises OSError where that fails."""
-
-    async def __call__(self, body: bytes) -> None: ...
-
-    async def close(self) -> None: ...
-
-
-class Webhook:
-    """Gathers events and sends them on in batches. What finds the buffer full is dropped, and counted."""
-
-    def __init__(self, send: Send, options: BatchOptions) -> None:
-        self._send = send
-        self._options = options
-        self._events: deque[Object] = deque()
-        self._filled = asyncio.Event()
-        self.dropped = 0
-
-    def put(self, event: Object) -> None:
-        if len(self._events) >= self._options.buffer:
-            self.dropped += 1
-            return
-        self._events.append(event)
-        if len(self._events) >= self._options.max_size:
-            self._filled.set()
-
-    async def run(self) -> None:
-        """Send for ever, each batch when it is full or has waited long enough."""
-        while True:
-            try:
-                async with asyncio.timeout(self._options.max_wait_s):
-                    await self._filled.wait()
-            except TimeoutError:
-                pass
-            self._filled.clear()
-            await self.flush()
-
-    async def flush(self) -> None:
-        """Send all that there is."""
-        while self._events:
-            await self._deliver(self._batch())
-
-    def _batch(self) -> list[Object]:
-        """Take the next events to send at once."""
-        batch = [self._events.popleft()]
-        size = self._size_of(batch[0])
-        while self._events and len(batch) < self._options.max_size:
-            size += self._size_of(self._events[0])
-            if self._options.max_bytes and size > self._options.max_bytes:
-                break
-            batch.append(self._events.popleft())
-        return batch
-
-    def _size_of(self, event: Object) -> int:
-        return len(orjson.dumps(event)) if self._options.max_bytes else 0
-
-    async def _deliver(self, batch: list[Object]) -> None:
-        body = orjson.dumps({"kind": "EventList", "apiVersion": API_VERSION, "metadata": {}, "items": batch})
-        fault: OSError | None = None
-        for attempt in range(self._options.retries + 1):
-            try:
-                await self._send(body)
-                return
-            except OSError as error:
-                fault = error
-            if attempt < self._options.retries:
-                await asyncio.sleep(self._options.backoff_s * 1.5**attempt)
-        self.dropped += len(batch)
-        log.error("audit events dropped count=%d error=%s", len(batch), fault)
-
-    async def close(self) -> None:
-        """Send what is left, once."""
-        batch, self._events = list(self._events), deque()
-        if batch:
-            try:
-                await self._send(orjson.dumps(
-                    {"kind": "EventList", "apiVersion": API_VERSION, "metadata": {}, "items": batch}
-                ))  # fmt: skip
-            except OSError as error:
-                log.error("audit events dropped count=%d error=%s", len(batch), error)
-        await self._send.close()

@@ -13,7 +13,7 @@ from typing import Final
 import orjson
 
 from tiphys.apimachinery.meta import Object
-from tiphys.apiserver.audit.sinks import Sink
+from tiphys.apiserver.audit.sinks import Kept, Sink
 
 log = logging.getLogger(__name__)
 MARK: Final = "audit.k8s.io/truncated"
@@ -49,16 +49,21 @@ class Truncating:
         self._dropped = 0
 
     @property
-    def dropped(self) -> int:
-        return self._dropped + int(getattr(self._sink, "dropped", 0))
+    def strict(self) -> bool:
+        return self._sink.strict
 
-    def put(self, event: Object) -> None:
+    @property
+    def failures(self) -> dict[str, int]:
+        return {"truncate": self._dropped, **self._sink.failures}
+
+    def put(self, event: Object) -> Kept:
+        """Pass an event on, cut where it must be. One that is too large all the same stops no request."""
         cut = truncated(event, self._options.max_event_bytes)
         if cut is not None:
-            self._sink.put(cut)
-            return
+            return self._sink.put(cut)
         self._dropped += 1
         log.error("audit event is too large even after truncating id=%s", event.get("auditID"))
+        return True
 
     async def run(self) -> None:
         await self._sink.run()
