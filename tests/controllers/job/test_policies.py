@@ -152,6 +152,8 @@ async def test_a_disrupted_pod_is_no_failure(world):
         told_off = [{"type": "DisruptionTarget", "status": "True"}]
         world.api.put(PODS, {**pod, "status": {"phase": "Failed", "conditions": told_off}})
         await world.settle()
+        assert active(world) == {}, "it is not counted, but waited for as after any failure"
+        await world.advance(10)
         assert set(active(world)) == {0}
         assert (status(world).get("failed", 0), told(world)) == (0, {})
 

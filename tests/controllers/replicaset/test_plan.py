@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tiphys.controllers.replicaset.plan import plan, plan_status, rank_for_deletion, recheck_s
+from tiphys.controllers.replicaset.plan import plan, plan_status, recheck_s
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -54,30 +54,6 @@ def test_a_set_being_deleted_plans_nothing():
     owner = rs()
     owner["metadata"]["deletionTimestamp"] = at(0)
     assert plan(owner, []).create == 0
-
-
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        pytest.param(pod("x", node=""), pod("y", "Pending"), id="unassigned before assigned"),
-        pytest.param(pod("x", "Pending"), pod("y", "Unknown"), id="pending before unknown"),
-        pytest.param(pod("x", "Unknown"), pod("y", "Running"), id="unknown before running"),
-        pytest.param(pod("x"), pod("y", ready_s=5), id="unready before ready"),
-        pytest.param(pod("x", cost="-5"), pod("y"), id="cheaper before dearer"),
-        pytest.param(pod("x", ready_s=5), pod("y", ready_s=50), id="just ready before long ready"),
-        pytest.param(pod("x", restarts=3), pod("y"), id="restarted before steady"),
-        pytest.param(pod("x", age_s=5), pod("y", age_s=50), id="young before old"),
-    ],
-)
-def test_ranking(first, second):
-    for pods in ([first, second], [second, first]):
-        assert [item["metadata"]["name"] for item in rank_for_deletion(pods, [])] == ["x", "y"]
-
-
-def test_the_crowded_node_is_thinned_first():
-    pods = [pod("a", ready_s=5, node="lonely"), pod("b", ready_s=5, node="full")]
-    crowd = [*pods, pod("c", ready_s=5, node="full")]
-    assert rank_for_deletion(pods, crowd)[0]["metadata"]["name"] == "b"
 
 
 def test_status_counts():

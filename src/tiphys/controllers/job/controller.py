@@ -13,15 +13,16 @@ from tiphys.apimachinery.meta import Object, controller_of, split_key
 from tiphys.client.kinds import JOBS, PODS
 from tiphys.controllers.context import Context
 from tiphys.controllers.job import indexes, retries, tally
+from tiphys.controllers.job.backoff import Backoff
 from tiphys.controllers.job.count import TRACKING, tracked
-from tiphys.controllers.job.plan import Plan, failed_count, finished, plan
+from tiphys.controllers.job.plan import Plan, finished, plan
 from tiphys.controllers.metrics import JOBS_ELSEWHERE
 from tiphys.controllers.owned import slow_start
 from tiphys.controllers.podtemplate import pod_from_template
 from tiphys.controllers.workload import WorkloadController
 
-_BACKOFF_BASE_S = 10.0
-_BACKOFF_CAP_S = 600.0
+_LONGEST_PREFIX = 58
+"""Of a generated name: what is longer is cut by the API server, and the index would be lost."""
 _MANAGER = "kubernetes.io/job-controller"
 
 
@@ -35,7 +36,7 @@ class JobController(WorkloadController):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._failed: dict[str, tuple[int, float]] = {}
+        self._backoffs: dict[str, Backoff] = {}
         self._owned.add_handler(tally.pod_changed)
 
     def _owner_changed(self, old: Object | None, new: Object | None) -> None:
@@ -56,8 +57,7 @@ class JobController(WorkloadController):
         began, action, good = self._clock.monotonic(), tally.TRACKING, False
         try:
             pods = await self._claim(owner)
-            backoff_s = self._backoff(key, failed_count(owner, pods))
-            planned = plan(owner, pods, self._clock.now(), backoff_s=backoff_s)
+            planned = plan(owner, pods, self._clock.now(), self._backoffs.get(key, Backoff()))
             action = tally.action_of(planned)
             await self._apply(key, owner, planned)
             good = True
@@ -69,23 +69,12 @@ class JobController(WorkloadController):
     async def _gone(self, key: str) -> None:
         """Take the finalizer from the pods of a job that is gone: nobody counts them any more."""
         await super()._gone(key)
-        self._failed.pop(key, None)
+        self._backoffs.pop(key, None)
         namespace, name = split_key(key)
         for pod in self._owned.list(namespace):
             ref = controller_of(pod)
             if ref is not None and (ref["kind"], ref["name"]) == ("Job", name) and tracked(pod):
                 await self._release(key, pod)
-
-    def _backoff(self, key: str, failed: int) -> float:
-        """Seconds until pods may be made again: doubled for each failure, from ten seconds on."""
-        seen, at = self._failed.get(key, (0, 0.0))
-        now = self._clock.monotonic()
-        if failed > seen:
-            seen, at = self._failed[key] = (failed, now)
-        if not failed:
-            return 0.0
-        wait_s = min(_BACKOFF_BASE_S * 2.0 ** min(failed - 1, 10), _BACKOFF_CAP_S)
-        return max(at + wait_s - now, 0.0)
 
     async def _apply(self, key: str, job: Object, planned: Plan) -> None:
         if planned.create:
@@ -94,8 +83,9 @@ class JobController(WorkloadController):
             await self._write_status(key, job, planned.status)
             tally.failed_by_rule(job, planned)
             tally.written(job, planned.status)
-            if planned.event is not None:
-                self._recorder.record(job, *planned.event)
+            for event in planned.events:
+                self._recorder.record(job, *event)
+        self._backoffs[key] = planned.backoff
         await asyncio.gather(*(self._release(key, pod) for pod in planned.release))
         await asyncio.gather(*(self._delete_child(key, job, pod) for pod in planned.delete))
         await asyncio.gather(*(self._discard(key, job, pod) for pod in planned.discard))
@@ -143,7 +133,8 @@ def build_pod(job: Object, index: int | None, replaced: Object | None = None) ->
     meta["finalizers"] = [*meta.get("finalizers", ()), TRACKING]
     if index is None:
         return pod
-    meta["generateName"] = f"{job['metadata']['name']}-{index}-"
+    suffix = f"-{index}-"
+    meta["generateName"] = f"{job['metadata']['name'][: _LONGEST_PREFIX - len(suffix)]}{suffix}"
     meta.setdefault("annotations", {})[indexes.ANNOTATION] = str(index)
     if retries.per_index(job):
         meta["annotations"] |= retries.next_counts(job, replaced)

@@ -11,6 +11,8 @@ from tiphys.controllers.job import failures, indexes, retries
 
 TRACKING = "batch.kubernetes.io/job-tracking"
 _TARGETS = ("FailureTarget", "SuccessCriteriaMet")
+MOST_UNCOUNTED = 500
+"""The ledger bears no more uids than this, so that a status stays small; the rest is counted later."""
 
 
 @dataclass(slots=True)
@@ -29,20 +31,28 @@ class Count:
     held: dict[int, Object] = field(default_factory=dict)
     """The last failed pod of each index that will be tried again: it bears the count of failures."""
     indexed: bool = False
+    new_succeeded: list[Object] = field(default_factory=list)
+    new_failed: list[Object] = field(default_factory=list)
+    """Pods that ended and were in no ledger before: what the wait for new ones is reckoned from."""
+    left: list[Object] = field(default_factory=list)
+    """Ended pods for which the ledger has no room now, succeeded ones and others that count."""
 
     @property
     def succeeded(self) -> int:
         if self.indexed:
             return len(self.done_indexes)
-        return self.counted_succeeded + len(self.ledger["succeeded"])
+        left = sum(podstate.phase(pod) == "Succeeded" for pod in self.left)
+        return self.counted_succeeded + len(self.ledger["succeeded"]) + left
 
     @property
     def failed(self) -> int:
-        return self.counted_failed + len(self.ledger["failed"]) + len(self.held)
+        left = sum(podstate.phase(pod) != "Succeeded" for pod in self.left)
+        return self.counted_failed + len(self.ledger["failed"]) + len(self.held) + left
 
     @property
     def settled(self) -> bool:
-        return not (self.active or self.fresh or self.held or self.terminating or any(self.ledger.values()))
+        waiting = self.active or self.fresh or self.left or self.held or self.terminating
+        return not (waiting or any(self.ledger.values()))
 
 
 def tracked(pod: Object) -> bool:
@@ -55,7 +65,7 @@ def is_indexed(job: Object) -> bool:
 
 def only_replaces_failed(job: Object) -> bool:
     """True if a pod on its way out counts as running until it has come to its end."""
-    return bool(job["spec"].get("podReplacementPolicy") == "Failed")
+    return job["spec"].get("podReplacementPolicy") == "Failed" or bool(job["spec"].get("podFailurePolicy"))
 
 
 def decided(job: Object) -> bool:
@@ -86,12 +96,24 @@ def count_pods(job: Object, pods: Sequence[Object]) -> Count:
     held = {pod["metadata"]["uid"] for pod in count.held.values()}
     for pod in ended:
         uid = pod["metadata"]["uid"]
+        if uid not in known and not _is_outside(job, pod):
+            (count.new_succeeded if podstate.phase(pod) == "Succeeded" else count.new_failed).append(pod)
         if uid in held:
             continue
+        kind = "" if uid in known else _ledger_of(job, pod)
+        if kind and sum(map(len, count.ledger.values())) >= MOST_UNCOUNTED:
+            count.left.append(pod)
+            continue
         count.fresh.append(pod)
-        if uid not in known:
-            _note(job, pod, count)
+        if kind:
+            count.ledger[kind].append(uid)
     return count
+
+
+def _is_outside(job: Object, pod: Object) -> bool:
+    """True for a pod of an Indexed job without an index, or with one that is not asked for any more."""
+    index = indexes.of(pod)
+    return is_indexed(job) and (index is None or index >= job["spec"].get("completions", 0))
 
 
 def _start(job: Object, pods: Sequence[Object]) -> Count:
@@ -107,8 +129,8 @@ def _start(job: Object, pods: Sequence[Object]) -> Count:
         (status.get("succeeded") or 0) + settled["succeeded"],
         (status.get("failed") or 0) + settled["failed"],
         ledger,
-        done_indexes=indexes.parse(status.get("completedIndexes") or ""),
-        failed_indexes=indexes.parse(status.get("failedIndexes") or ""),
+        done_indexes=indexes.within(status.get("completedIndexes") or "", job),
+        failed_indexes=indexes.within(status.get("failedIndexes") or "", job),
         indexed=is_indexed(job),
     )
 
@@ -140,16 +162,14 @@ def _hold_back(job: Object, ended: list[Object], count: Count) -> None:
             count.held[index] = pod
 
 
-def _note(job: Object, pod: Object, count: Count) -> None:
-    """Enter a finished pod into the ledger."""
-    phase, uid = podstate.phase(pod), pod["metadata"]["uid"]
+def _ledger_of(job: Object, pod: Object) -> str:
+    """Return what a finished pod is entered as; empty if it does not count."""
+    if _is_outside(job, pod):
+        return ""
+    phase = podstate.phase(pod)
     if phase == "Succeeded":
-        index = indexes.of(pod)
-        if count.indexed and (index is None or index >= job["spec"].get("completions", 0)):
-            return
-        count.ledger["succeeded"].append(uid)
-        return
+        return "succeeded"
     found = (job.get("status") or {}).get("conditions") or []
     stopped_by_us = conditions.find(found, "SuccessCriteriaMet") is not None
-    if (phase == "Failed" or not stopped_by_us) and not failures.is_ignored(job, pod):
-        count.ledger["failed"].append(uid)
+    counts = (phase == "Failed" or not stopped_by_us) and not failures.is_ignored(job, pod)
+    return "failed" if counts else ""

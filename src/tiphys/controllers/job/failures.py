@@ -41,7 +41,7 @@ def policy_verdict(job: Object, pods: Sequence[Object]) -> tuple[str, str] | Non
 def _first_rule(job: Object, pod: Object) -> tuple[int, Object] | None:
     rules = (job["spec"].get("podFailurePolicy") or {}).get("rules") or ()
     for index, rule in enumerate(rules):
-        if _matching_container(rule, pod) is not None or _matches_condition(rule, pod):
+        if _matching_container(rule, pod) is not None or _matching_condition(rule, pod):
             return index, rule
     return None
 
@@ -60,21 +60,22 @@ def _matching_container(rule: Object, pod: Object) -> Object | None:
     return None
 
 
-def _matches_condition(rule: Object, pod: Object) -> bool:
-    found = (pod.get("status") or {}).get("conditions") or ()
-    return any(
-        condition.get("type") == wanted["type"] and condition.get("status") == wanted.get("status", "True")
-        for wanted in rule.get("onPodConditions") or ()
-        for condition in found
-    )
+def _matching_condition(rule: Object, pod: Object) -> str:
+    """Return the type of the pod's first condition that the rule is about; empty for none."""
+    for condition in (pod.get("status") or {}).get("conditions") or ():
+        for wanted in rule.get("onPodConditions") or ():
+            same = condition.get("type") == wanted["type"]
+            if same and condition.get("status") == wanted.get("status", "True"):
+                return str(condition["type"])
+    return ""
 
 
 def _message(pod: Object, index: int, rule: Object) -> str:
     who = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
     container = _matching_container(rule, pod)
     if container is None:
-        wanted = (rule.get("onPodConditions") or [{}])[0].get("type", "")
-        return f"Pod {who} has condition {wanted} matching FailJob rule at index {index}"
+        found = _matching_condition(rule, pod)
+        return f"Pod {who} has condition {found} matching FailJob rule at index {index}"
     code = container["state"]["terminated"]["exitCode"]
     return (
         f"Container {container['name']} for pod {who} failed with exit code {code} "
@@ -84,5 +85,5 @@ def _message(pod: Object, index: int, rule: Object) -> str:
 
 def _statuses(pod: Object) -> Iterable[Object]:
     status = pod.get("status") or {}
-    yield from status.get("initContainerStatuses") or ()
     yield from status.get("containerStatuses") or ()
+    yield from status.get("initContainerStatuses") or ()

@@ -19,6 +19,12 @@ def parse(text: str) -> set[int]:
     return found
 
 
+def within(text: str, job: Object) -> set[int]:
+    """Read those that a job still asks for: its number of completions may have been lowered."""
+    completions = job["spec"].get("completions") or 0
+    return {index for index in parse(text) if index < completions}
+
+
 def render(found: Iterable[int]) -> str:
     """Write indexes sorted; runs of three and more (and pairs, as upstream does) as ranges or lists."""
     parts: list[str] = []

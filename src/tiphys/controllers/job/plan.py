@@ -13,6 +13,7 @@ from tiphys.apimachinery.clock import parse_time, rfc3339
 from tiphys.apimachinery.meta import Object
 from tiphys.controllers import conditions, podstate
 from tiphys.controllers.job import indexes, retries
+from tiphys.controllers.job.backoff import Backoff, advance, left_s
 from tiphys.controllers.job.count import (
     Count,
     count_pods,
@@ -21,8 +22,10 @@ from tiphys.controllers.job.count import (
     tracked,
 )
 from tiphys.controllers.job.verdict import Verdict, judge
+from tiphys.controllers.removal import rank_for_deletion
 
 _BURST = 500
+_TOO_MANY = "Too many succeeded pods running after completion count reached"
 
 
 @dataclass(slots=True)
@@ -40,16 +43,20 @@ class Plan:
     """The failed pod that the new one of an index comes after."""
     release: list[Object] = field(default_factory=list)
     recheck_s: float | None = None
-    event: tuple[str, str, str] | None = None
+    events: list[tuple[str, str, str]] = field(default_factory=list)
+    """Told when the status is written."""
+    backoff: Backoff = field(default_factory=Backoff)
+    """What to remember of failures once the plan is carried out."""
 
 
-def plan(job: Object, pods: Sequence[Object], now: datetime, *, backoff_s: float = 0.0) -> Plan:
-    """Plan; ``backoff_s`` is how long new pods must still wait after the last failure."""
+def plan(job: Object, pods: Sequence[Object], now: datetime, backoff: Backoff = Backoff()) -> Plan:  # noqa: B008
+    """Plan; ``backoff`` is what the last plan said to remember."""
     status = job.get("status") or {}
     if finished(status.get("conditions")) is not None or podstate.is_deleting(job):
         return Plan(status=dict(status), release=[pod for pod in pods if tracked(pod)])
     count = count_pods(job, pods)
-    result = Plan(release=count.fresh, replaces=count.held)
+    record = advance(backoff, count.new_succeeded, count.new_failed, now)
+    result = Plan(release=count.fresh, replaces=count.held, backoff=record)
     verdict = judge(job, pods, count, now)
     if verdict is not None:
         _finish(result, job, count, now, verdict)
@@ -57,7 +64,7 @@ def plan(job: Object, pods: Sequence[Object], now: datetime, *, backoff_s: float
     if job["spec"].get("suspend"):
         result.discard = count.active
     else:
-        _plan_pods(result, job, count, now, backoff_s)
+        _plan_pods(result, job, count, now, left_s(record, now))
     result.status = _status(job, count, now, active=_active_after(result, count))
     _plan_suspension(result, job, now)
     deadline_s = job["spec"].get("activeDeadlineSeconds")
@@ -66,11 +73,6 @@ def plan(job: Object, pods: Sequence[Object], now: datetime, *, backoff_s: float
         left = parse_time(start) + timedelta(seconds=deadline_s) - now
         result.recheck_s = podstate.earliest([result.recheck_s, left.total_seconds()])
     return result
-
-
-def failed_count(job: Object, pods: Sequence[Object]) -> int:
-    """Failures so far, those not yet in the status included."""
-    return count_pods(job, pods).failed
 
 
 def finished(found: Sequence[Object] | None) -> Object | None:
@@ -89,12 +91,9 @@ def _plan_pods(result: Plan, job: Object, count: Count, now: datetime, backoff_s
     else:
         closed = count.succeeded + len(count.failed_indexes)
         wanted = min(parallelism, completions - closed)
-    surplus = len(count.active) - wanted
-    if surplus > 0:
-        ranked = sorted(
-            count.active, key=lambda pod: (podstate.is_ready(pod), podstate.phase(pod) == "Running")
-        )
-        result.discard = ranked[:surplus]
+    surplus = len(count.active) - max(wanted, 0)
+    result.discard = _superfluous(job, count.active, surplus)[:_BURST]
+    if result.discard:
         return
     missing = min(-surplus - (count.terminating if only_replaces_failed(job) else 0), _BURST)
     if missing <= 0:
@@ -105,6 +104,24 @@ def _plan_pods(result: Plan, job: Object, count: Count, now: datetime, backoff_s
         result.recheck_s = backoff_s
     else:
         result.create = [None] * missing
+
+
+def _superfluous(job: Object, active: list[Object], least: int) -> list[Object]:
+    """Return pods to take away: those whose index is wrong or taken, and others until ``least`` are found."""
+    wrong: list[Object] = []
+    kept = active
+    if is_indexed(job):
+        kept = []
+        by_index: dict[int | None, list[Object]] = {}
+        for pod in active:
+            by_index.setdefault(indexes.of(pod), []).append(pod)
+        for index, pods in by_index.items():
+            known = index is not None and index < (job["spec"].get("completions") or 0)
+            ranked = rank_for_deletion(pods, costs=False)
+            wrong += ranked[:-1] if known else pods
+            kept += ranked[-1:] if known else []
+    more = max(least - len(wrong), 0)
+    return wrong + (rank_for_deletion(kept, costs=False)[:more] if more else [])
 
 
 def _plan_indexes(
@@ -142,9 +159,11 @@ def _finish(result: Plan, job: Object, count: Count, now: datetime, verdict: Ver
         types.append(type_)
         if type_ == "Complete":
             status["completionTime"] = rfc3339(now)
-            result.event = ("Normal", "Completed", "Job completed")
+            if (status.get("succeeded") or 0) > (job["spec"].get("completions") or 2**31):
+                result.events.append(("Warning", "TooManySucceededPods", _TOO_MANY))
+            result.events.append(("Normal", "Completed", "Job completed"))
         else:
-            result.event = ("Warning", reason, message)
+            result.events.append(("Warning", reason, message))
     for name in types:
         stamped = {**conditions.make(name, "True", reason, message, now), "lastProbeTime": rfc3339(now)}
         status["conditions"] = conditions.put(status.get("conditions") or [], stamped)
@@ -179,11 +198,11 @@ def _plan_suspension(result: Plan, job: Object, now: datetime) -> None:
     noted = found is not None and found.get("status") == "True"
     if job["spec"].get("suspend") and not noted:
         told = ("True", "JobSuspended", "Job suspended")
-        result.event = ("Normal", "Suspended", "Job suspended")
+        result.events.append(("Normal", "Suspended", "Job suspended"))
         result.status.pop("startTime", None)
     elif noted and not job["spec"].get("suspend"):
         told = ("False", "JobResumed", "Job resumed")
-        result.event = ("Normal", "Resumed", "Job resumed")
+        result.events.append(("Normal", "Resumed", "Job resumed"))
         result.status["startTime"] = rfc3339(now)
     else:
         return

@@ -6,16 +6,13 @@ Source: batch/v1 backoffLimitPerIndex.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from tiphys.apimachinery.clock import parse_time
 from tiphys.apimachinery.meta import Object
-from tiphys.controllers.job import failures
+from tiphys.controllers.job import backoff, failures
 
 FAILURES = "batch.kubernetes.io/job-index-failure-count"
 IGNORED = "batch.kubernetes.io/job-index-ignored-failure-count"
-_BASE_S = 10.0
-_CAP_S = 600.0
 
 
 def per_index(job: Object) -> bool:
@@ -55,17 +52,7 @@ def wait_s(replaced: Object | None, now: datetime) -> float:
     """Seconds until an index may run again: ten after the first failure, doubled for each more."""
     if replaced is None:
         return 0.0
-    delay_s = min(_BASE_S * 2.0 ** min(failure_rank(replaced) - 1, 10), _CAP_S)
-    return max((_ended(replaced, now) + timedelta(seconds=delay_s) - now).total_seconds(), 0.0)
-
-
-def _ended(pod: Object, now: datetime) -> datetime:
-    states = [item.get("state") or {} for item in (pod.get("status") or {}).get("containerStatuses") or ()]
-    times = [(state.get("terminated") or {}).get("finishedAt") for state in states]
-    meta = pod["metadata"]
-    found = [time for time in times if time]
-    found = found or [meta.get("deletionTimestamp") or meta.get("creationTimestamp")]
-    return max((parse_time(time) for time in found if time), default=now)
+    return backoff.wait_s(failure_rank(replaced), backoff.ended_at(replaced, now), now)
 
 
 def _number(pod: Object, annotation: str) -> int:

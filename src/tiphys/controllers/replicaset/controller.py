@@ -36,7 +36,7 @@ class ReplicaSetController(WorkloadController):
         failure: StatusError | None = None
         planned = Plan()
         if self._writes.settled(key):
-            planned = plan(owner, pods, self._related(owner, pods))
+            planned = plan(owner, pods, self._related(owner, pods), self._clock.now())
             try:
                 await self._apply(key, owner, planned)
             except StatusError as error:

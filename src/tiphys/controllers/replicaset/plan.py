@@ -1,23 +1,19 @@
 """What a ReplicaSet wants: how many pods to make, which to delete, what its status says. Pure.
 
-Source: apps/v1 ReplicaSet and upstream's order of pods to delete.
+Source: apps/v1 ReplicaSet.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from tiphys.apimachinery.clock import parse_time
 from tiphys.apimachinery.meta import Object
 from tiphys.controllers import conditions, podstate
+from tiphys.controllers.removal import rank_for_deletion
 
 BURST = 500
-DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
-_PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +24,9 @@ class Plan:
     delete: list[Object] = field(default_factory=list)
 
 
-def plan(owner: Object, pods: Sequence[Object], related: Sequence[Object] = ()) -> Plan:
+def plan(
+    owner: Object, pods: Sequence[Object], related: Sequence[Object] = (), now: datetime | None = None
+) -> Plan:
     """Compare the wish with the active pods. ``related``: pods of the same application, for spreading."""
     active = [pod for pod in pods if podstate.is_active(pod)]
     surplus = len(active) - _replicas(owner)
@@ -36,40 +34,7 @@ def plan(owner: Object, pods: Sequence[Object], related: Sequence[Object] = ()) 
         return Plan()
     if surplus < 0:
         return Plan(create=min(-surplus, BURST))
-    return Plan(delete=rank_for_deletion(active, related or active)[: min(surplus, BURST)])
-
-
-def rank_for_deletion(pods: Sequence[Object], related: Sequence[Object]) -> list[Object]:
-    """Sort pods: those that are missed least come first."""
-    crowd = Counter(_node(pod) for pod in related if podstate.is_active(pod) and _node(pod))
-    return sorted(pods, key=lambda pod: _rank(pod, crowd[_node(pod)]))
-
-
-def _rank(pod: Object, crowd: int) -> tuple[Any, ...]:
-    ready = podstate.is_ready(pod)
-    since = podstate.ready_since(pod)
-    created = pod["metadata"].get("creationTimestamp")
-    return (
-        bool(_node(pod)),
-        _PHASES.get(podstate.phase(pod), 0),
-        ready,
-        deletion_cost(pod),
-        -crowd,
-        # The most recently ready, most restarted and youngest go first.
-        -since.timestamp() if since else float("-inf"),
-        -podstate.restarts(pod),
-        -parse_time(created).timestamp() if created else float("-inf"),
-        pod["metadata"]["name"],
-    )
-
-
-def deletion_cost(pod: Object) -> int:
-    """Read the cost annotation; what is no number counts as none, as admission refuses those."""
-    text = (pod["metadata"].get("annotations") or {}).get(DELETION_COST, "0")
-    try:
-        return int(text)
-    except ValueError:
-        return 0
+    return Plan(delete=rank_for_deletion(active, related or active, now)[: min(surplus, BURST)])
 
 
 def plan_status(
@@ -118,10 +83,6 @@ def recheck_s(owner: Object, pods: Sequence[Object], now: datetime) -> float | N
 def _replicas(owner: Object) -> int:
     replicas = owner["spec"].get("replicas")
     return 1 if replicas is None else int(replicas)
-
-
-def _node(pod: Object) -> str:
-    return str((pod.get("spec") or {}).get("nodeName") or "")
 
 
 def _has_labels(pod: Object, wanted: Object) -> bool:
