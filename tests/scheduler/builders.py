@@ -12,13 +12,14 @@ _uids = itertools.count(1)
 
 
 def node(name: str, *, cpu: str = "4", memory: str = "8Gi", pods: str = "110", **more: Any) -> dict[str, Any]:
-    """Return a node; ``labels``, ``taints``, ``unschedulable``, ``images`` and ``extended`` may be given."""
+    """Return a node with these ``labels``, ``taints``, ``images``, ``extended`` resources ... of its own."""
     return {
         "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **more.get("labels", {})}},
         "spec": {"taints": more.get("taints", []), "unschedulable": more.get("unschedulable", False)},
         "status": {
             "allocatable": {"cpu": cpu, "memory": memory, "pods": pods, **more.get("extended", {})},
             "images": more.get("images", []),
+            "declaredFeatures": more.get("declared", []),
         },
     }
 

@@ -17,7 +17,7 @@ from tiphys.kubelet.machine import Machine
 from tiphys.kubelet.options import VERSION, KubeletOptions
 from tiphys.kubelet.runtime import Image, RuntimeInfo
 
-_FEATURES = ("GuaranteedQoSPodCPUResize",)
+_FEATURES = ("GuaranteedQoSPodCPUResize", "RestartAllContainersOnContainerExits")
 """What not every kubelet can: no container has processors of its own here, so all may be resized."""
 _MAX_IMAGES = 50
 _MAX_NAMES = 5

@@ -291,5 +291,7 @@ class Columns:
 
 def _static_part(node: Object) -> tuple[Any, ...]:
     spec = node.get("spec") or {}
-    images = [image.get("names") for image in (node.get("status") or {}).get("images") or ()]
-    return node_labels(node), spec.get("taints"), spec.get("unschedulable"), images
+    status = node.get("status") or {}
+    images = [image.get("names") for image in status.get("images") or ()]
+    declared = status.get("declaredFeatures")
+    return node_labels(node), spec.get("taints"), spec.get("unschedulable"), images, declared

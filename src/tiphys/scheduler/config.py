@@ -21,7 +21,7 @@ PLUGINS = frozenset(
     {"SchedulingGates", "PrioritySort", "NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity"}
     | {"NodePorts", "NodeResourcesFit", "VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding"}
     | {"VolumeZone", "PodTopologySpread", "InterPodAffinity", "DynamicResources", "DefaultPreemption"}
-    | {"NodeResourcesBalancedAllocation", "ImageLocality", "DefaultBinder"}
+    | {"NodeResourcesBalancedAllocation", "ImageLocality", "DefaultBinder", "NodeDeclaredFeatures"}
 )
 _WORKING_POINTS = ("multiPoint", "filter", "score", "postFilter")
 _OTHER_POINTS = (

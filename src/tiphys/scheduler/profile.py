@@ -11,6 +11,7 @@ from typing import Any
 
 from tiphys.scheduler.config import ProfileSettings
 from tiphys.scheduler.framework import FilterPlugin, Profile, ScorePlugin
+from tiphys.scheduler.plugins.declared import NodeDeclaredFeatures
 from tiphys.scheduler.plugins.demand import Demands
 from tiphys.scheduler.plugins.dynamic import DynamicResources
 from tiphys.scheduler.plugins.limits import NodeVolumeLimits, VolumeRestrictions, VolumeZone
@@ -56,6 +57,7 @@ def make_profile(settings: ProfileSettings, extra: tuple[Any, ...] = ()) -> Prof
         DynamicResources(),
         spread,
         pods,
+        NodeDeclaredFeatures(),
     ]
     scores: list[tuple[ScorePlugin, float]] = [
         (taints, 3),

@@ -22,7 +22,7 @@ HELPS: dict[str, frozenset[str]] = {
     "node-static": frozenset(
         {"NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "PodTopologySpread"}
         | {"InterPodAffinity", "NodeResourcesFit", "NodePorts", "VolumeBinding", "VolumeZone"}
-        | {"NodeVolumeLimits", "DynamicResources"}
+        | {"NodeVolumeLimits", "DynamicResources", "NodeDeclaredFeatures"}
     ),
     "node-capacity": frozenset({"NodeResourcesFit", "DynamicResources"}),
     "pod-removed": frozenset(

@@ -69,7 +69,10 @@ def node_object(index: int, shape: NodeShape, now: str) -> Object:
             "allocatable": amounts,
             "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}],
             "conditions": [ready],
-            "declaredFeatures": ["GuaranteedQoSPodCPUResize", "InPlacePodLevelResourcesVerticalScaling"],
+            "declaredFeatures": [
+                "GuaranteedQoSPodCPUResize", "InPlacePodLevelResourcesVerticalScaling",
+                "RestartAllContainersOnContainerExits",
+            ],
             "nodeInfo": {
                 "architecture": "amd64", "bootID": "", "containerRuntimeVersion": "simulated://1",
                 "kernelVersion": "", "kubeProxyVersion": "", "kubeletVersion": "v1.36.0", "machineID": "",
