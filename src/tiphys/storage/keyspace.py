@@ -41,6 +41,9 @@ class Keyspace:
     def __len__(self) -> int:
         return len(self._records)
 
+    def copy(self) -> Keyspace:
+        return Keyspace(self.revision, self._records.values())
+
     def get(self, key: str) -> Record | None:
         return self._records.get(key)
 

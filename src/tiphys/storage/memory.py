@@ -49,6 +49,15 @@ class MemoryStore:
         self._expiry: asyncio.Task[None] | None = None
         self._closed = False
 
+    def copy(self) -> MemoryStore:
+        """Return an open store with the same history that goes its own way. Leases are not taken along."""
+        other = MemoryStore(clock=self._clock)
+        other._keyspace = self._keyspace.copy()
+        other._log = self._log.copy()
+        other._versions = {key: versions.copy() for key, versions in self._versions.items()}
+        other._compacted = self._compacted
+        return other
+
     async def open(self) -> None:
         """Be ready."""
 

@@ -8,7 +8,7 @@ has its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission import (
@@ -81,28 +81,24 @@ class Plugin(Protocol):
     def NAME(self) -> str: ...  # noqa: N802
 
 
-@runtime_checkable
 class Mutating(Protocol):
     """A plugin that may change the object, or refuse."""
 
     async def admit(self, attributes: Attributes) -> None: ...
 
 
-@runtime_checkable
 class Validating(Protocol):
     """A plugin that only looks and may refuse."""
 
     async def validate(self, attributes: Attributes) -> None: ...
 
 
-@runtime_checkable
 class Following(Protocol):
     """A plugin that follows some resource."""
 
     def feeds(self, store: ObjectStore, table: Any) -> list[Feed]: ...
 
 
-@runtime_checkable
 class Closable(Protocol):
     """A plugin that keeps connections."""
 
@@ -192,10 +188,11 @@ class AdmissionChain:
         off = {*(OFF - set(enabled)), *disabled}
         on: list[Any] = [plugin for plugin in plugins if plugin.NAME not in off]
         enabled_plugins = [_made(plugin, configuration or {}) for plugin in on]
-        self._mutating = [plugin for plugin in enabled_plugins if isinstance(plugin, Mutating)]
-        self._validating = [plugin for plugin in enabled_plugins if isinstance(plugin, Validating)]
-        self._following = [plugin for plugin in enabled_plugins if isinstance(plugin, Following)]
-        self._closable = [plugin for plugin in enabled_plugins if isinstance(plugin, Closable)]
+        # What a plugin is, its methods tell: asking a Protocol takes 30 times as long, at every start.
+        self._mutating: list[Mutating] = [plugin for plugin in enabled_plugins if hasattr(plugin, "admit")]
+        self._validating: list[Validating] = [plugin for plugin in enabled_plugins if hasattr(plugin, "validate")]
+        self._following: list[Following] = [plugin for plugin in enabled_plugins if hasattr(plugin, "feeds")]
+        self._closable: list[Closable] = [plugin for plugin in enabled_plugins if hasattr(plugin, "close")]
         self._admits: dict[About, Sequence[Timed]] = {}
         self._validates: dict[About, Sequence[Timed]] = {}
         self._unique: dict[About, Sequence[Timed]] = {}

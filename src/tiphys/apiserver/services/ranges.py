@@ -77,7 +77,11 @@ class PortSet:
         return self.low <= port <= self.high and bool(self.bits >> (port - self.low) & 1)
 
     def __iter__(self) -> Iterator[int]:
-        return (port for port in range(self.low, self.high + 1) if port in self)
+        left = self.bits
+        while left:
+            lowest = left & -left
+            yield self.low + lowest.bit_length() - 1
+            left ^= lowest
 
     def __str__(self) -> str:
         return f"{self.low}-{self.high}"
