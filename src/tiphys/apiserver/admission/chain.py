@@ -190,7 +190,9 @@ class AdmissionChain:
         enabled_plugins = [_made(plugin, configuration or {}) for plugin in on]
         # What a plugin is, its methods tell: asking a Protocol takes 30 times as long, at every start.
         self._mutating: list[Mutating] = [plugin for plugin in enabled_plugins if hasattr(plugin, "admit")]
-        self._validating: list[Validating] = [plugin for plugin in enabled_plugins if hasattr(plugin, "validate")]
+        self._validating: list[Validating] = [
+            plugin for plugin in enabled_plugins if hasattr(plugin, "validate")
+        ]
         self._following: list[Following] = [plugin for plugin in enabled_plugins if hasattr(plugin, "feeds")]
         self._closable: list[Closable] = [plugin for plugin in enabled_plugins if hasattr(plugin, "close")]
         self._admits: dict[About, Sequence[Timed]] = {}
