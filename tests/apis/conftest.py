@@ -66,6 +66,19 @@ def faults_of_status() -> Callable[[Body, Body, Body], list[str]]:
 
 
 @pytest.fixture
+def kept_of_status() -> Callable[[Body, Body, Body], Body]:
+    """Return what is left of a status that somebody writes, given the one that the object had before."""
+
+    def check(obj: Body, old: Body, new: Body) -> Body:
+        before, after = ({**copy_object(obj), "status": copy_object(status)} for status in (old, new))
+        _strategy(obj).prepare_status_update(after, before)
+        kept: Body = after["status"]
+        return kept
+
+    return check
+
+
+@pytest.fixture
 def kept_of_change() -> Callable[[Body, Body], Body]:
     """Return what is left of the second object where it replaces the first, which is there as it is."""
 

@@ -110,6 +110,17 @@ CASES: dict[str, tuple[GVK, dict[str, Any]]] = {
             }
         },
     ),
+    "PersistentVolume": (
+        GVK("", "v1", "PersistentVolume"),
+        {
+            "spec": {
+                "capacity": {"storage": "1Gi"},
+                "accessModes": ["ReadWriteOnce"],
+                "hostPath": {"path": "/a"},
+                "nodeAffinity": {"required": NODE_TERMS},
+            }
+        },
+    ),
     **{
         f"a webhook with {what}": (
             GVK("admissionregistration.k8s.io", "v1", "ValidatingWebhookConfiguration"),

@@ -45,6 +45,11 @@ class Excuse:
 SELECTOR_VALUES = Excuse(re.compile(r"\.matchExpressions\[\d+\]\.values\[\d+\]$"))
 """Values in a label selector that no label can have."""
 
+NODE_VALUES = Excuse(
+    re.compile(r"^spec\.nodeAffinity\.required\..*\.matchExpressions\[\d+\]\.values\[\d+\]$")
+)
+"""Values that no label of a node can have, in what a volume asks of its node."""
+
 SOURCE_GROUPS = Excuse(re.compile(r"^spec\.dataSource(Ref)?\.apiGroup$"))
 """Groups of what a volume is filled with, which were not asked about before."""
 

@@ -44,13 +44,22 @@ def not_negative(obj: Object, path: str, *keys: str) -> list[FieldError]:
 
 
 def one_of(
-    value: Any, path: str, supported: Iterable[str], *, optional: bool = False, as_given: bool = False
+    value: Any,
+    path: str,
+    supported: Iterable[str],
+    *,
+    optional: bool = False,
+    nullable: bool = False,
+    as_given: bool = False,
 ) -> list[FieldError]:
     """The value must be one of these; an empty one is missing unless ``optional``.
 
+    ``nullable`` (a pointer in the API's types): it may be left out, but an empty text is a value.
     The text lists them in order, or ``as_given`` where the API does so.
     """
-    if not value:
+    if nullable and value is None:
+        return []
+    if not value and not nullable:
         return [] if optional else [required(path)]
     choices = list(supported) if as_given else sorted(supported)
     return [] if value in choices else [not_supported(path, value, choices)]

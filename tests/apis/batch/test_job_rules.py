@@ -364,6 +364,19 @@ STATUS: dict[str, tuple[Body, Body, Body, list[str]]] = {
             'status.startTime: Invalid value: "2026-01-02T00:00:00Z": field is immutable for unsuspended job once set',
         ],
     ),
+    "started once more after a pause": (
+        job(),
+        {"startTime": EARLY, "conditions": [{"type": "Suspended", "status": "True"}]},
+        {"startTime": LATE, "conditions": [{"type": "Suspended", "status": "False"}]},
+        [],
+    ),
+    "started at another time while it is paused": (job(suspend=True), {"startTime": EARLY}, {}, []),
+    "a pause that goes on": (
+        job(),
+        {"startTime": EARLY, "conditions": [{"type": "Suspended", "status": "True"}]},
+        {"conditions": [{"type": "Suspended", "status": "True"}]},
+        ["status.startTime: Invalid value: null: field is immutable for unsuspended job once set"],
+    ),
     "uncounted": (
         job(),
         {},

@@ -327,6 +327,13 @@ CELLS: dict[str, tuple[str, str, str, dict[str, Any], Any]] = {
         {"spec": {"resource": {"group": "apps", "resource": "deployments"}}},
         "deployments.apps",
     ),
+    "a migration in the core group": (
+        "storagemigration.k8s.io",
+        "StorageVersionMigration",
+        "Resource",
+        {"spec": {"resource": {"resource": "secrets"}}},
+        "secrets.",
+    ),
     "a component that works": (
         "",
         "ComponentStatus",

@@ -424,6 +424,18 @@ CASES: dict[str, tuple[str, str, dict[str, Any], list[Any]]] = {
         {"status": {"allocation": {"devices": {}}, "reservedFor": [{}]}},
         ["allocated,reserved", "60m"],
     ),
+    "device taint": (
+        "resource.k8s.io",
+        "DeviceTaintRule",
+        {"spec": {"taint": {"key": "k", "value": "v", "effect": "NoExecute", "timeAdded": T0}}},
+        ["k", "v", "NoExecute", "60m", "60m"],
+    ),
+    "device taint of no time": (
+        "resource.k8s.io",
+        "DeviceTaintRule",
+        {"spec": {"taint": {"key": "k", "effect": "None"}}},
+        ["k", "", "None", "", "60m"],
+    ),
 }
 
 

@@ -40,7 +40,7 @@ def rule_faults(rule: Object, path: str) -> list[FieldError]:
         if not version:
             faults.append(required(f"{path}.apiVersions[{index}]"))
     faults += _resources(rule.get("resources") or [], f"{path}.resources")
-    return faults + one_of(rule.get("scope"), f"{path}.scope", ("*", "Cluster", "Namespaced"), optional=True)
+    return faults + one_of(rule.get("scope"), f"{path}.scope", ("*", "Cluster", "Namespaced"), nullable=True)
 
 
 def _listed(rule: Object, key: str, path: str) -> list[FieldError]:

@@ -155,7 +155,7 @@ def _validation(composition: Composition, rule: Object, path: str) -> list[Field
         faults.append(invalid(f"{path}.message", message, "message must be non-empty if specified"))
     elif any(end in message.strip() for end in "\n\r"):
         faults.append(invalid(f"{path}.message", message, "message must not contain line breaks"))
-    return faults + one_of(rule.get("reason"), f"{path}.reason", _REASONS, optional=True)
+    return faults + one_of(rule.get("reason"), f"{path}.reason", _REASONS, nullable=True)
 
 
 def message_scope(composition: Composition) -> Scope:

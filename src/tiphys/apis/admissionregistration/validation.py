@@ -70,9 +70,9 @@ def _webhook(webhook: Object, path: str, effects: tuple[str, ...]) -> list[Field
     faults = _qualified(webhook.get("name") or "", f"{path}.name")
     for index, rule in enumerate(each(webhook, "rules")):
         faults += rule_faults(rule, f"{path}.rules[{index}]")
-    faults += one_of(webhook.get("failurePolicy"), f"{path}.failurePolicy", ("Fail", "Ignore"), optional=True)
+    faults += one_of(webhook.get("failurePolicy"), f"{path}.failurePolicy", ("Fail", "Ignore"), nullable=True)
     matches = ("Equivalent", "Exact")
-    faults += one_of(webhook.get("matchPolicy"), f"{path}.matchPolicy", matches, optional=True)
+    faults += one_of(webhook.get("matchPolicy"), f"{path}.matchPolicy", matches, nullable=True)
     at, effect = f"{path}.sideEffects", webhook.get("sideEffects")
     if effect is None:
         faults.append(required(at, f"must specify one of {', '.join(effects)}"))
@@ -85,7 +85,7 @@ def _webhook(webhook: Object, path: str, effects: tuple[str, ...]) -> list[Field
     for key in ("namespaceSelector", "objectSelector"):
         faults += label_selector(webhook.get(key), f"{path}.{key}")
     policies = ("IfNeeded", "Never")
-    faults += one_of(webhook.get("reinvocationPolicy"), f"{path}.reinvocationPolicy", policies, optional=True)
+    faults += one_of(webhook.get("reinvocationPolicy"), f"{path}.reinvocationPolicy", policies, nullable=True)
     return faults + client_config_faults(peek(webhook, "clientConfig"), f"{path}.clientConfig")
 
 

@@ -192,7 +192,8 @@ def _changes(job: Object, old: Object) -> list[FieldError]:
     if end and earlier and end != earlier:
         faults.append(invalid("status.completionTime", end, "completionTime cannot be mutated"))
     start, earlier = status.get("startTime"), before.get("startTime")
-    if earlier and start != earlier and not peek(job, "spec").get("suspend"):
+    resumed = is_true(old, "Suspended") and not is_true(job, "Suspended")
+    if earlier and start != earlier and not resumed and not peek(job, "spec").get("suspend"):
         text = "field is immutable for unsuspended job once set"
         faults.append(invalid("status.startTime", start, text))
     if is_true(old, "SuccessCriteriaMet") and not is_true(job, "SuccessCriteriaMet"):

@@ -1,6 +1,8 @@
-"""Rules of where pods may run: affinity, tolerations, spreading."""
+"""Rules of where pods may run: affinity, tolerations and taints, spreading."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
@@ -14,6 +16,7 @@ from tiphys.apimachinery.field_errors import (
 )
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek
+from tiphys.apis.inside import inside
 from tiphys.apis.value_validation import POSITIVE, label_selector, one_of
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -235,4 +238,23 @@ def _spread_label_keys(constraint: Object, path: str) -> list[FieldError]:
         if key in known:
             text = "exists in both matchLabelKeys and labelSelector"
             faults.append(invalid(f"{path}[{index}]", key, text))
+    return faults
+
+
+def validate_taints(taints: Sequence[Object], path: str) -> list[FieldError]:
+    """Return every fault of a node's taints."""
+    faults: list[FieldError] = []
+    seen: set[tuple[str, str]] = set()
+    for index, taint in enumerate(taints):
+        at = f"{path}[{index}]"
+        key, value, effect = (taint.get(name) or "" for name in ("key", "value", "effect"))
+        faults += invalid_all(f"{at}.key", key, names.is_qualified_name(key))
+        texts = names.is_label_value(value)
+        if texts:
+            faults.append(invalid(f"{at}.value", value, ";".join(texts)))
+        faults += one_of(effect, f"{at}.effect", EFFECTS, as_given=True)
+        if (key, effect) in seen:
+            shown = inside("Taint", taint)
+            faults.append(duplicate(at, shown, "taints must be unique by key and effect pair"))
+        seen.add((key, effect))
     return faults

@@ -25,6 +25,7 @@ from tiphys.apis.core.service_warnings import service_warnings
 from tiphys.apis.core.template_validation import validate_pod_template, validate_pod_template_update
 from tiphys.apis.ratchet import (
     LEGACY_ADDRESSES,
+    NODE_VALUES,
     POD_EXCUSES,
     SELECTOR_VALUES,
     SOURCE_GROUPS,
@@ -129,6 +130,9 @@ STRATEGIES: tuple[Strategy, ...] = (
         _core("Node"),
         default=objects.default_node,
         default_status=objects.default_node,
+        prepare_create=objects.prepare_node,
+        prepare_update=objects.prepare_node_update,
+        prepare_status_update=objects.prepare_node_status,
         validate=nodes.validate_node,
         validate_update=ratcheted(nodes.validate_node_update, nodes.validate_node, *LEGACY_ADDRESSES),
         validate_status_update=ratcheted(nodes.validate_node_update, nodes.validate_node, *LEGACY_ADDRESSES),
@@ -145,7 +149,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         default=objects.default_persistent_volume,
         prepare_create=objects.prepare_persistent_volume,
         validate=persistent.validate_volume,
-        validate_update=persistent.validate_volume_update,
+        validate_update=ratcheted(persistent.validate_volume_update, persistent.validate_volume, NODE_VALUES),
         warnings=warnings.volume_warnings,
     ),
     Strategy(

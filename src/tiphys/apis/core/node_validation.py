@@ -2,59 +2,55 @@
 
 from __future__ import annotations
 
-import ipaddress
+import json
 from collections.abc import Sequence
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, invalid_all
+from tiphys.apimachinery.field_errors import duplicate, forbidden, internal, invalid, invalid_all
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.core.addresses import cidr_faults
-from tiphys.apis.core.affinity_validation import EFFECTS
+from tiphys.apis.core.addresses import cidr_faults, read_cidr
+from tiphys.apis.core.affinity_validation import validate_taints
+from tiphys.apis.core.legacy_annotations import validate_node_annotations
 from tiphys.apis.core.resource_validation import quantity_faults
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.inside import inside
-from tiphys.apis.value_validation import one_of
 
 _STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 
 
 def validate_node(node: Object) -> list[FieldError]:
     """Return every fault of a new Node."""
-    faults = _taints(node) + _resources(node)
-    ranges = list(peek(node, "spec").get("podCIDRs") or ())
-    wrong = [
-        fault for index, cidr in enumerate(ranges) for fault in cidr_faults(cidr, f"spec.podCIDRs[{index}]")
-    ]
-    faults += wrong
-    if len(ranges) < 2 or wrong:
+    faults = _annotations(node) + _taints(node) + _resources(node)
+    return faults + _ranges(list(peek(node, "spec").get("podCIDRs") or ()), "spec.podCIDRs")
+
+
+def _ranges(ranges: list[str], path: str) -> list[FieldError]:
+    """A node has a range of each family at most."""
+    faults = [fault for index, cidr in enumerate(ranges) for fault in cidr_faults(cidr, f"{path}[{index}]")]
+    if len(ranges) < 2:
         return faults
-    if len({ipaddress.ip_network(cidr, strict=False).version for cidr in ranges}) < 2 or len(ranges) > 2:
+    networks = [read_cidr(cidr)[0] for cidr in ranges]
+    families = {network.version for network in networks if network is not None}
+    if None in networks:
+        wrong = ranges[networks.index(None)]
+        text = f"failed to parse cidr value:{json.dumps(wrong)} with error:invalid CIDR address: {wrong}"
+        text = f"invalid PodCIDRs. failed to check with dual stack with error:{text}"
+        faults.append(internal(path, text))
+    if None in networks or len(families) < 2 or len(ranges) > 2:
         text = "may specify no more than one CIDR for each IP family"
-        faults.append(invalid("spec.podCIDRs", ranges, text))
+        faults.append(invalid(path, ranges, text))
     return faults + [
-        duplicate(f"spec.podCIDRs[{index}]", cidr)
-        for index, cidr in enumerate(ranges)
-        if cidr in ranges[:index]
+        duplicate(f"{path}[{index}]", cidr) for index, cidr in enumerate(ranges) if cidr in ranges[:index]
     ]
+
+
+def _annotations(node: Object) -> list[FieldError]:
+    return validate_node_annotations(peek(node, "metadata", "annotations"), "metadata.annotations")
 
 
 def _taints(node: Object) -> list[FieldError]:
-    faults: list[FieldError] = []
-    seen: set[tuple[str, str]] = set()
-    for index, taint in enumerate(each(node, "spec", "taints")):
-        path = f"metadata.taints[{index}]"
-        key, value, effect = (taint.get(name) or "" for name in ("key", "value", "effect"))
-        faults += invalid_all(f"{path}.key", key, names.is_qualified_name(key))
-        texts = names.is_label_value(value)
-        if texts:
-            faults.append(invalid(f"{path}.value", value, ";".join(texts)))
-        faults += one_of(effect, f"{path}.effect", EFFECTS, as_given=True)
-        if (key, effect) in seen:
-            shown = inside("Taint", taint)
-            faults.append(duplicate(path, shown, "taints must be unique by key and effect pair"))
-        seen.add((key, effect))
-    return faults
+    return validate_taints(list(each(node, "spec", "taints")), "metadata.taints")
 
 
 def _resources(node: Object) -> list[FieldError]:
@@ -69,7 +65,7 @@ def _resources(node: Object) -> list[FieldError]:
 def validate_node_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of replacing a Node or its status."""
     spec, before = peek(new, "spec"), peek(old, "spec")
-    faults = _resources(new)
+    faults = _annotations(new) + _resources(new)
     faults += _addresses(list(each(new, "status", "addresses")), "status.addresses")
     faults += _kept_ranges(spec.get("podCIDRs") or (), before.get("podCIDRs") or ())
     if before.get("providerID") and spec.get("providerID") != before["providerID"]:

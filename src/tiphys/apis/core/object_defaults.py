@@ -88,6 +88,23 @@ def default_node(node: Object) -> None:
     round_amounts(status, "capacity", "allocatable")
 
 
+def prepare_node(node: Object) -> None:
+    """A kubelet's configuration is no longer given through its node, so a new node has none."""
+    peek(node, "spec").pop("configSource", None)
+
+
+def prepare_node_update(new: Object, old: Object) -> None:
+    """What is there of it from earlier versions may stay and change."""
+    if not peek(old, "spec").get("configSource"):
+        prepare_node(new)
+
+
+def prepare_node_status(new: Object, old: Object) -> None:
+    """The same for what the kubelet says of it."""
+    if not peek(old, "status").get("config"):
+        peek(new, "status").pop("config", None)
+
+
 def default_persistent_volume(volume: Object) -> None:
     """Complete a PersistentVolume."""
     spec = section(volume, "spec")

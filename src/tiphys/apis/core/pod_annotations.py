@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import forbidden, invalid
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.legacy_annotations import validate_toleration_annotation
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.value_validation import relative_path
 
@@ -34,6 +35,7 @@ def validate_pod_annotations(annotations: Object, spec: Object, path: str) -> li
     if MIRROR in annotations and not spec.get("nodeName"):
         text = "must set spec.nodeName if mirror pod annotation is set"
         faults.append(invalid(f"{path}[{MIRROR}]", annotations[MIRROR], text))
+    faults += validate_toleration_annotation(annotations, path)
     cost = annotations.get(_COST)
     if cost is not None and not (_COST_TEXT(cost) and -_INT32 <= int(cost) < _INT32):
         faults.append(invalid(f"{path}[{_COST}]", cost, "must be a 32bit integer"))

@@ -22,7 +22,7 @@ def restart_faults(container: Object, path: str) -> list[FieldError]:
     """Return every fault of how a container wants to be restarted."""
     at, rules = f"{path}.restartPolicyRules", list(each(container, "restartPolicyRules"))
     policy = container.get("restartPolicy")
-    faults = one_of(policy, f"{path}.restartPolicy", _POLICIES, optional=True)
+    faults = one_of(policy, f"{path}.restartPolicy", _POLICIES, nullable=True)
     if rules and policy is None:
         text = "must specify restartPolicy when restart rules are used"
         faults.append(required(f"{path}.restartPolicy", text))

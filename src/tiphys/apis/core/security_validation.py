@@ -41,7 +41,7 @@ def validate_pod_security(spec: Object, path: str) -> list[FieldError]:
 
 
 def _choice(security: Object, path: str, key: str, supported: tuple[str, ...]) -> list[FieldError]:
-    return one_of(security.get(key), f"{path}.{key}", supported, optional=True)
+    return one_of(security.get(key), f"{path}.{key}", supported, nullable=True)
 
 
 def _sysctls(spec: Object, path: str) -> list[FieldError]:

@@ -298,7 +298,7 @@ def validate_mounts(container: Object, volumes: Mapping[str, Object], path: str)
         faults += _sub_paths(mount, at, all_of_them)
         modes = ("Bidirectional", "HostToContainer", "None")
         faults += one_of(
-            mount.get("mountPropagation"), f"{all_of_them}.mountPropagation", modes, optional=True
+            mount.get("mountPropagation"), f"{all_of_them}.mountPropagation", modes, nullable=True
         )
         privileged = peek(container, "securityContext").get("privileged")
         if mount.get("mountPropagation") == "Bidirectional" and not privileged:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from tiphys.apimachinery.duration import human
+from tiphys.apimachinery.duration import human, since
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.printers.base import (
@@ -159,6 +159,17 @@ def resource_slice_row(obj: Object, now: datetime) -> Cells:
     ]
 
 
+def device_taint_row(obj: Object, now: datetime) -> Cells:
+    taint = peek(obj, "spec", "taint")
+    added = taint.get("timeAdded")
+    return [
+        name_of(obj),
+        *(taint.get(key) or "" for key in ("key", "value", "effect")),
+        since(added, now) if added else "",
+        age_of(obj, now),
+    ]
+
+
 _BINDING = Printer(
     (
         NAME,
@@ -261,6 +272,17 @@ PRINTERS: Rows = {
             AGE,
         ),
         resource_slice_row,
+    ),
+    ("resource.k8s.io", "DeviceTaintRule"): Printer(
+        (
+            NAME,
+            column("Key", "What the taint is called."),
+            column("Value", "The taint's value."),
+            column("Effect", "What it does to pods that do not tolerate it."),
+            column("TimeAdded", "Since when it is there."),
+            AGE,
+        ),
+        device_taint_row,
     ),
     ("resource.k8s.io", "ResourceClaimTemplate"): GENERIC,
     ("resource.k8s.io", "DeviceClass"): GENERIC,

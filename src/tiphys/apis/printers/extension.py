@@ -108,8 +108,9 @@ def storage_version_row(obj: Object, now: datetime) -> Cells:
 
 
 def migration_row(obj: Object, _now: datetime) -> Cells:
+    """The core group has no name, which leaves the dot alone at the end."""
     of = peek(obj, "spec", "resource")
-    return [name_of(obj), ".".join(str(of[key]) for key in ("resource", "group") if of.get(key))]
+    return [name_of(obj), f"{of.get('resource') or ''}.{of.get('group') or ''}"]
 
 
 PRINTERS: Rows = {
