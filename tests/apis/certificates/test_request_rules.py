@@ -15,7 +15,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tiphys.apimachinery.meta import GVK
 from tiphys.apis.certificates.validation import validate_request_approval, validate_request_status
+from tiphys.apis.strategies import strategy_for
 
 Body = dict[str, Any]
 
@@ -146,6 +148,22 @@ NEW: dict[str, tuple[Callable[[], Body], list[str]]] = {
         ],
     ),
     "bundle": (lambda: bundle(anchor()), []),
+    "bundle with blanks within": (
+        lambda: bundle("\n" + anchor().replace("\n", " \t\r\n\t\n")),
+        [],
+    ),
+    "bundle with headers": (
+        lambda: bundle(anchor().replace("-----\nM", "-----\nkey: value\n\nM")),
+        [omitted("entry 0 has PEM block headers")],
+    ),
+    "bundle of one block that is whole": (
+        lambda: bundle("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n" + anchor()),
+        [],
+    ),
+    "bundle of blocks that do not end": (
+        lambda: bundle(anchor().replace("END CERTIFICATE", "END OF IT") + "-----BEGIN CERTIFICATE-----\nx"),
+        [omitted("at least one trust anchor must be provided")],
+    ),
     "empty bundle": (lambda: bundle("x"), [omitted("at least one trust anchor must be provided")]),
     "bundle of other things": (
         lambda: bundle(pem(b"x", "KEY") + pem(b"x", "CERTIFICATE") + anchor(ca=False)),
@@ -268,6 +286,20 @@ def test_status(old: Callable[[], Body], new: Callable[[], Body], expected: list
 def test_approval_issues_nothing() -> None:
     assert texts(validate_request_approval(request(certificate=anchor()), request())) == [
         "status.certificate: Forbidden: updates may not set certificate content"
+    ]
+
+
+def test_names_of_bundles_to_be_made() -> None:
+    text = anchor()
+    strategy = strategy_for(GVK("certificates.k8s.io", "v1beta1", "ClusterTrustBundle"))
+    of_signer = {
+        "metadata": {"generateName": "a.b:c:d-"},
+        "spec": {"signerName": "a.b/c", "trustBundle": text},
+    }
+    assert strategy.validate(of_signer) == []
+    of_nobody = {"metadata": {"generateName": "a:b-"}, "spec": {"trustBundle": text}}
+    assert [str(fault) for fault in strategy.validate(of_nobody)] == [
+        'metadata.generateName: Invalid value: "a:b-": ClusterTrustBundle without signer name must not have ":" in its name'
     ]
 
 

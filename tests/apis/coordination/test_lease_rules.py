@@ -67,7 +67,23 @@ CASES: dict[str, tuple[GVK, dict[str, Any], list[str]]] = {
     "no version": (
         CANDIDATE,
         {"spec": {**GOOD, "binaryVersion": "1.36"}},
-        ['spec.binaryVersion: Invalid value: "1.36": must be a valid semantic version'],
+        [
+            'spec.binaryVersion: Invalid value: "1.36": must be a valid semantic version',
+            'spec.binaryVersion: Invalid value: "1.36": must be greater than or equal to `emulationVersion`',
+        ],
+    ),
+    "emulates no version": (
+        CANDIDATE,
+        {"spec": {**GOOD, "emulationVersion": "1.x"}},
+        [
+            'spec.emulationVersion: Invalid value: "1.x": must be a valid semantic version',
+            f"spec.emulationVersion: Required value: must be specified when `strategy` is '{OLDEST}'",
+        ],
+    ),
+    "emulates the first version": (
+        CANDIDATE,
+        {"spec": {**GOOD, "emulationVersion": "0.0.0"}},
+        [f"spec.emulationVersion: Required value: must be specified when `strategy` is '{OLDEST}'"],
     ),
     "emulates nothing": (
         CANDIDATE,

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-_BLOCK = re.compile(r"-----BEGIN ([^\n-]+)-----\r?\n(.*?)-----END \1-----", re.DOTALL)
+_BEGIN = re.compile(r"-----BEGIN (.*)-----")
+_END = "-----END "
 _MALFORMED = "asn1: syntax error: data truncated"
 
 
@@ -27,15 +28,31 @@ class Block:
 
 
 def blocks(text: str) -> Iterator[Block]:
-    """Yield the blocks of a text; what is between them is of no interest."""
-    for match in _BLOCK.finditer(text):
-        head, blank, body = match.group(2).replace("\r\n", "\n").partition("\n\n")
-        headers = bool(blank) and ":" in head
-        try:
-            data = base64.b64decode("".join((body if headers else match.group(2)).split()), validate=True)
-        except binascii.Error:
+    """Yield the blocks of a text; what is between them or not well formed is of no interest."""
+    lines = [line.rstrip(" \t\r") for line in text.split("\n")]
+    at = 0
+    while at < len(lines):
+        begin = _BEGIN.fullmatch(lines[at])
+        at += 1
+        if begin is None:
             continue
-        yield Block(match.group(1), headers, data)
+        first = at
+        while first < len(lines) and ":" in lines[first]:
+            first += 1
+        end = next((index for index in range(first, len(lines)) if lines[index].startswith(_END)), None)
+        if end is None:
+            return
+        data = _body(lines[first:end])
+        if data is not None and lines[end] == f"{_END}{begin[1]}-----":
+            yield Block(begin[1], first > at, data)
+            at = end + 1
+
+
+def _body(lines: list[str]) -> bytes | None:
+    try:
+        return base64.b64decode("".join("".join(lines).split()), validate=True)
+    except binascii.Error:
+        return None
 
 
 def check_request(text: str) -> None:

@@ -21,6 +21,7 @@ from tiphys.apis.certificates.pem import MalformedPem, bundle_faults, check_chai
 from tiphys.apis.certificates.signer import bundle_name, signer_faults
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.inside import difference
+from tiphys.apis.meta_validation import mask_trailing_dash
 
 _SHORTEST_S = 600
 _DECISIONS = ("Approved", "Denied")
@@ -183,9 +184,14 @@ def validate_bundle(obj: Object) -> list[FieldError]:
 
 
 def _bundle(obj: Object, *, parse: bool) -> list[FieldError]:
-    spec, name = peek(obj, "spec"), str(peek(obj, "metadata").get("name") or "")
-    signer = spec.get("signerName") or ""
-    faults = invalid_all("metadata.name", name, bundle_name(name, signer)) if name else []
+    spec, meta = peek(obj, "spec"), peek(obj, "metadata")
+    signer, prefix, name = spec.get("signerName") or "", meta.get("generateName"), meta.get("name")
+    faults: list[FieldError] = []
+    if prefix:
+        texts = bundle_name(mask_trailing_dash(prefix), signer)
+        faults += invalid_all("metadata.generateName", prefix, texts)
+    if name:
+        faults += invalid_all("metadata.name", name, bundle_name(name, signer))
     if signer:
         faults += signer_faults(signer, "spec.signerName")
     path, anchors = "spec.trustBundle", str(spec.get("trustBundle") or "")

@@ -20,6 +20,7 @@ from tiphys.apis.value_validation import not_negative
 
 _OLDEST = "OldestEmulationVersion"
 _GATED = ("strategy", "preferredHolder")
+_NONE = parse_version("0.0.0")
 
 
 def prepare_lease(lease: Object) -> None:
@@ -57,13 +58,14 @@ def _strategy(strategy: str, path: str) -> list[FieldError]:
     return [] if strategy == _OLDEST else [not_supported(at, strategy, (_OLDEST,))]
 
 
-def _version(text: str, path: str) -> tuple[SemverValue | None, list[FieldError]]:
+def _version(text: str, path: str) -> tuple[SemverValue, list[FieldError]]:
+    """What is no version counts as the lowest one."""
     if not text:
-        return None, []
+        return _NONE, []
     try:
         return parse_version(text), []
     except ValueError:
-        return None, [invalid(path, text, "must be a valid semantic version")]
+        return _NONE, [invalid(path, text, "must be a valid semantic version")]
 
 
 def validate_lease_candidate(obj: Object) -> list[FieldError]:
@@ -75,12 +77,12 @@ def validate_lease_candidate(obj: Object) -> list[FieldError]:
     faults += wrong
     own, wrong = _version(binary, "spec.binaryVersion")
     faults += wrong if binary else [required("spec.binaryVersion")]
-    if own is not None and emulated is not None and compare(own, emulated) < 0:
+    if binary and compare(own, emulated) < 0:
         text = "must be greater than or equal to `emulationVersion`"
         faults.append(invalid("spec.binaryVersion", binary, text))
     if not strategy:
         return [*faults, required("spec.strategy")]
-    if strategy == _OLDEST and emulated is None:
+    if strategy == _OLDEST and compare(emulated, _NONE) == 0:
         text = f"must be specified when `strategy` is '{_OLDEST}'"
         faults.append(required("spec.emulationVersion", text))
     return faults + _strategy(strategy, "spec.strategy")
