@@ -71,6 +71,7 @@ class Supervisor:
         components: Sequence[Component],
         run_component: RunComponent,
         preload: Callable[[Sequence[str]], None],
+        *,
         clock: Clock | None = None,
         pace: Pace | None = None,
     ) -> None:

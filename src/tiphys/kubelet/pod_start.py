@@ -53,6 +53,19 @@ class StartProblem(Exception):
         self.retry_s = retry_s
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One container of a pod, of whatever kind, and where its spec is (events name that)."""
+
+    pod: Object
+    container: dict[str, Any]
+    path: str
+
+    @property
+    def uid(self) -> str:
+        return str(self.pod["metadata"]["uid"])
+
+
 @dataclass(slots=True)
 class Outcome:
     """What the worker must remember of a round of starts."""
@@ -149,10 +162,10 @@ class PodStarter:
     async def _start_one(
         self, pod: Object, start: Start, volumes: dict[str, Mounted], outcome: Outcome
     ) -> None:
-        container, path = find_container(pod, start.name)
+        part = _Part(pod, *find_container(pod, start.name))
         outcome.tried.add(start.name)
         try:
-            container_id = await self._start(pod, container, start, volumes, path)
+            container_id = await self._start(part, start, volumes)
         except StartProblem as problem:
             outcome.waiting[start.name] = problem.waiting
             outcome.retry_at[start.name] = self._after(problem.retry_s)
@@ -160,48 +173,53 @@ class PodStarter:
         if start.backoff is not None:
             outcome.backoffs[start.name] = start.backoff
         runtime = await self._node.cache.refresh(pod["metadata"]["uid"])
-        if await self._post_start(pod, container, container_id, runtime, path):
+        if await self._post_start(part, container_id, runtime):
             outcome.hooked.add(container_id)
         elif start.name not in outcome.waiting:
             outcome.waiting[start.name] = Waiting("PostStartHookError")
             await self._node.cache.refresh(pod["metadata"]["uid"])
 
-    async def _start(
-        self, pod: Object, container: dict[str, Any], start: Start, volumes: dict[str, Mounted], path: str
-    ) -> str:
+    async def _start(self, part: _Part, start: Start, volumes: dict[str, Mounted]) -> str:
         """Pull, create, start; returns the container's id. Raises StartProblem, RuntimeUnavailable."""
         node = self._node
-        runtime = node.cache.get(pod["metadata"]["uid"])
+        runtime = node.cache.get(part.uid)
         sandbox = runtime.sandbox
         if sandbox is None:
             raise StartProblem(Waiting("ContainerCreating"), 0.0)
-        sandbox_cri = self._sandbox_config(pod, sandbox.attempt)
-        image = await self._image(pod, container, sandbox_cri, path)
-        volumes = {**volumes, **await self._image_volumes(pod, container, sandbox_cri, path)}
-        config = await self._config(pod, container, (start, image), volumes, runtime, path)
+        sandbox_cri = self._sandbox_config(part.pod, sandbox.attempt)
+        image = await self._image(part, part.container, sandbox_cri)
+        volumes = {**volumes, **await self._image_volumes(part, sandbox_cri)}
+        config = await self._config(part, start, image, volumes, runtime)
         try:
             container_id = await node.runtime.create_container(sandbox.id, config, sandbox_cri)
         except RuntimeUnavailable:
             raise
         except RuntimeFailure as error:
-            node.recorder.record(pod, "Warning", "Failed", f"Error: {error}", field_path=path)
-            raise StartProblem(Waiting("CreateContainerError", str(error)), _START_RETRY_S) from error
-        node.recorder.record(pod, "Normal", "Created", "Container created", field_path=path)
+            raise self._failed(part, "CreateContainerError", error) from error
+        node.recorder.record(part.pod, "Normal", "Created", "Container created", field_path=part.path)
         try:
             await node.runtime.start_container(container_id)
         except RuntimeUnavailable:
             raise
         except RuntimeFailure as error:
-            node.recorder.record(pod, "Warning", "Failed", f"Error: {error}", field_path=path)
-            await node.cache.refresh(pod["metadata"]["uid"])
-            raise StartProblem(Waiting("RunContainerError", str(error)), _START_RETRY_S) from error
-        node.recorder.record(pod, "Normal", "Started", "Container started", field_path=path)
+            await node.cache.refresh(part.uid)
+            raise self._failed(part, "RunContainerError", error) from error
+        node.recorder.record(part.pod, "Normal", "Started", "Container started", field_path=part.path)
         return container_id
 
-    async def _image(self, pod: Object, container: dict[str, Any], sandbox_cri: Config, path: str) -> Image:
+    def _failed(
+        self, part: _Part, reason: str, error: Exception, retry_s: float = _START_RETRY_S
+    ) -> StartProblem:
+        """Tell people of a failure; returns what its container waits for."""
+        text = f"Error: {error}"
+        self._node.recorder.record(part.pod, "Warning", "Failed", text, field_path=part.path)
+        return StartProblem(Waiting(reason, str(error)), retry_s)
+
+    async def _image(self, part: _Part, asked: dict[str, Any], sandbox_cri: Config) -> Image:
+        """Have the image that ``asked`` names, for the container or for a volume of its."""
         secrets = []
-        for reference in pod["spec"].get("imagePullSecrets") or ():
-            key = (SECRETS, pod["metadata"]["namespace"], reference.get("name", ""))
+        for reference in part.pod["spec"].get("imagePullSecrets") or ():
+            key = (SECRETS, part.pod["metadata"]["namespace"], reference.get("name", ""))
             try:
                 secret = await self._node.objects.get(key)
             except TimeoutError:
@@ -209,84 +227,66 @@ class PodStarter:
             if secret is not None:
                 secrets.append(secret_data(secret))
         try:
-            return await self._node.images.ensure(pod, container, secrets, sandbox_cri, path)
+            return await self._node.images.ensure(part.pod, asked, secrets, sandbox_cri, part.path)
         except ImageProblem as problem:
-            self._node.recorder.record(pod, "Warning", "Failed", f"Error: {problem.reason}", field_path=path)
+            text = f"Error: {problem.reason}"
+            self._node.recorder.record(part.pod, "Warning", "Failed", text, field_path=part.path)
             raise StartProblem(Waiting(problem.reason, str(problem)), problem.retry_s) from problem
         except RuntimeUnavailable:
             raise
         except RuntimeFailure as error:
             raise StartProblem(Waiting("ImageInspectError", str(error)), _RETRY_S) from error
 
-    async def _image_volumes(
-        self, pod: Object, container: dict[str, Any], sandbox_cri: Config, path: str
-    ) -> dict[str, Mounted]:
+    async def _image_volumes(self, part: _Part, sandbox_cri: Config) -> dict[str, Mounted]:
         """Pull and mount the images that a container has as volumes. Raises StartProblem."""
-        wanted = {item["name"] for item in container.get("volumeMounts") or ()}
+        wanted = {item["name"] for item in part.container.get("volumeMounts") or ()}
         found = {}
-        for volume in pod["spec"].get("volumes") or ():
+        for volume in part.pod["spec"].get("volumes") or ():
             source = volume.get("image")
             if source is None or volume["name"] not in wanted:
                 continue
             asked = {
-                "name": f"{container['name']}/{volume['name']}",
+                "name": f"{part.container['name']}/{volume['name']}",
                 "image": source.get("reference", ""),
                 "imagePullPolicy": source.get("pullPolicy"),
             }
-            target = self._node.volumes.path_of(pod["metadata"]["uid"], "image", volume["name"])
-            image = await self._image(pod, asked, sandbox_cri, path)
+            target = self._node.volumes.path_of(part.uid, "image", volume["name"])
+            image = await self._image(part, asked, sandbox_cri)
             try:
                 if not await asyncio.to_thread(is_mount, target):
                     await self._node.runtime.mount_image(image, target)
             except RuntimeUnavailable:
                 raise
             except RuntimeFailure as error:
-                self._node.recorder.record(pod, "Warning", "Failed", f"Error: {error}", field_path=path)
-                raise StartProblem(Waiting("ImageVolumeMountFailed", str(error)), _START_RETRY_S) from error
+                raise self._failed(part, "ImageVolumeMountFailed", error) from error
             found[volume["name"]] = Mounted(target, read_only=True)
         return found
 
     async def _config(
-        self,
-        pod: Object,
-        container: dict[str, Any],
-        chosen: tuple[Start, Image],
-        volumes: dict[str, Mounted],
-        runtime: RuntimePod,
-        path: str,
+        self, part: _Part, start: Start, image: Image, volumes: dict[str, Mounted], runtime: RuntimePod
     ) -> Config:
-        start, image = chosen
+        pod, container = part.pod, part.container
         try:
             verify_non_root(pod, container, image)
             env = make_env(pod, container, await self._sources(pod, container, runtime))
-            mounts = await asyncio.to_thread(
-                self._container_files, pod, container, volumes, (env, start.attempt)
-            )
+            mounts = await asyncio.to_thread(self._container_files, part, volumes, env, start.attempt)
         except (SecurityProblem, EnvProblem, DownwardProblem, VolumeProblem, OSError, TimeoutError) as error:
-            self._node.recorder.record(pod, "Warning", "Failed", f"Error: {error}", field_path=path)
-            raise StartProblem(Waiting("CreateContainerConfigError", str(error)), _RETRY_S) from error
+            raise self._failed(part, "CreateContainerConfigError", error, _RETRY_S) from error
         try:
-            extras = await self._node.devices.extras(pod["metadata"]["uid"], container["name"])
+            extras = await self._node.devices.extras(part.uid, container["name"])
         except DeviceProblem as error:
-            self._node.recorder.record(pod, "Warning", "Failed", f"Error: {error}", field_path=path)
-            raise StartProblem(Waiting("CreateContainerConfigError", str(error)), _START_RETRY_S) from error
+            raise self._failed(part, "CreateContainerConfigError", error) from error
         target = container.get("targetContainerName")
         joined = runtime.latest(target) if target else None
         inputs = ContainerInputs(start.attempt, image, env, mounts, extras, joined.id if joined else "")
         return container_config(pod, container, inputs, self._node.settings)
 
     def _container_files(
-        self,
-        pod: Object,
-        container: dict[str, Any],
-        volumes: dict[str, Mounted],
-        given: tuple[dict[str, str], int],
+        self, part: _Part, volumes: dict[str, Mounted], env: dict[str, str], attempt: int
     ) -> list[Config]:
-        env, attempt = given
-        logs = Path(log_directory(pod, self._node.settings.logs_dir), container["name"])
+        logs = Path(log_directory(part.pod, self._node.settings.logs_dir), part.container["name"])
         logs.mkdir(parents=True, exist_ok=True)
-        pod_dir = self._node.volumes.pod_dir(pod["metadata"]["uid"])
-        return container_mounts(container, volumes, env, pod_dir, attempt)
+        return container_mounts(part.container, volumes, env, self._node.volumes.pod_dir(part.uid), attempt)
 
     async def _sources(self, pod: Object, container: dict[str, Any], runtime: RuntimePod) -> EnvSources:
         namespace = pod["metadata"]["namespace"]
@@ -301,20 +301,17 @@ class PodStarter:
             node=self._node.volumes.node,
         )
 
-    async def _post_start(
-        self, pod: Object, container: dict[str, Any], container_id: str, runtime: RuntimePod, path: str
-    ) -> bool:
-        handler = (container.get("lifecycle") or {}).get("postStart")
+    async def _post_start(self, part: _Part, container_id: str, runtime: RuntimePod) -> bool:
+        handler = (part.container.get("lifecycle") or {}).get("postStart")
         if not handler:
             return True
         try:
-            await run_hook(handler, hook_target(self._node, pod, container, container_id, runtime))
+            target = hook_target(self._node, part.pod, part.container, container_id, runtime)
+            await run_hook(handler, target)
         except HookFailure as failure:
-            self._node.recorder.record(
-                pod, "Warning", "FailedPostStartHook", f"PostStartHook failed: {failure}", field_path=path
-            )
-            text = "FailedPostStartHook"
-            self._node.recorder.record(pod, "Normal", "Killing", text, field_path=path)
+            record, text = self._node.recorder.record, f"PostStartHook failed: {failure}"
+            record(part.pod, "Warning", "FailedPostStartHook", text, field_path=part.path)
+            record(part.pod, "Normal", "Killing", "FailedPostStartHook", field_path=part.path)
             await self._node.runtime.stop_container(container_id, 30)
             return False
         return True

@@ -158,7 +158,6 @@ def _foreign(item: Object) -> bool:
 def _plan_port(fragment: Fragment, port: ServicePort, chosen: Selection, node: NodeFacts, ip: str) -> None:
     proto = port.protocol.lower()
     internal = chosen.local if port.internal_local else chosen.cluster
-    external = chosen.local if port.external_local else chosen.cluster
     needs_cluster = chosen.cluster and (
         not port.internal_local or (port.has_external and (not port.external_local or node.cluster_cidr))
     )
@@ -178,7 +177,7 @@ def _plan_port(fragment: Fragment, port: ServicePort, chosen: Selection, node: N
         rules = [*_masquerade_foreign(node, ip), f"goto {target}"]
         fragment.chains[port.chain("service")] = Chain(tuple(rules))
     if port.has_external:
-        _plan_external(fragment, port, chosen, bool(external), node, ip)
+        _plan_external(fragment, port, chosen, node, ip)
     if port.protocol == "UDP":
         inner = frozenset(item.address for item in internal)
         outer = (
@@ -209,8 +208,9 @@ def _masquerade_foreign(node: NodeFacts, ip: str) -> list[str]:
 
 
 def _plan_external(
-    fragment: Fragment, port: ServicePort, chosen: Selection, served: bool, node: NodeFacts, ip: str
+    fragment: Fragment, port: ServicePort, chosen: Selection, node: NodeFacts, ip: str
 ) -> None:
+    served = chosen.local if port.external_local else chosen.cluster
     proto = port.protocol.lower()
     chain = port.chain("external")
     rules = _external_rules(port, chosen, node, ip)

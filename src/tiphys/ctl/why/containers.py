@@ -83,7 +83,7 @@ def _waiting(pod: Object, spec: Object, status: Object, scene: Scene, *, init: b
     if reason in _STARTING:
         return []
     if reason in _PULL:
-        return [_pull(pod, status, reason, message, shown, scene)]
+        return [_pull(pod, status, shown, scene)]
     if reason == "CrashLoopBackOff":
         return [_restarted(pod, spec, status, scene, loop=shown)]
     what = "init container" if init else "container"
@@ -102,8 +102,9 @@ def _waiting(pod: Object, spec: Object, status: Object, scene: Scene, *, init: b
     ]
 
 
-def _pull(pod: Object, status: Object, reason: str, message: str, shown: str, scene: Scene) -> Finding:
-    image, name = status.get("image", ""), status["name"]
+def _pull(pod: Object, status: Object, shown: str, scene: Scene) -> Finding:
+    image, name, waiting = status.get("image", ""), status["name"], status["state"]["waiting"]
+    reason, message = waiting.get("reason", ""), one_line(waiting.get("message", ""))
     failures = [
         event
         for event in scene.events_of(pod, "Failed", "InspectFailed")
