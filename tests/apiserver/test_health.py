@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tiphys.apiserver.health import Health, Steps
+from tiphys.apimachinery.featuregates import resolve
+from tiphys.apiserver.health import Check, Health
+from tiphys.apiserver.options import ApiServerOptions
+from tiphys.apiserver.startup import AGGREGATING, BOOTSTRAPPED, PRIMED, Steps
 from tiphys.apiserver.store_probe import StoreProbe
 from tiphys.storage.base import StoreUnavailable
 from tiphys.wire.message import Request
@@ -15,7 +19,8 @@ TEXT = "text/plain; charset=utf-8"
 
 
 def health() -> Health:
-    return Health({"ping": lambda: None, "etcd": lambda: "gone"}, {"shutdown": lambda: None})
+    checks: dict[str, Check] = {"ping": lambda: None, "etcd": lambda: "gone"}
+    return Health(checks, checks, {**checks, "shutdown": lambda: None})
 
 
 @pytest.mark.parametrize(
@@ -29,7 +34,7 @@ def health() -> Health:
          "[+]ping ok\n[+]etcd excluded: ok\nlivez check passed\n"),
         ("/healthz", "exclude=etcd&exclude=x&exclude=a&verbose", 200,
          "[+]ping ok\n[+]etcd excluded: ok\n"
-         'warn: some health checks cannot be excluded: no matches for "a", "x"\nhealthz check passed\n'),
+         'warn: some health checks cannot be excluded: no matches for "a","x"\nhealthz check passed\n'),
         ("/livez/ping", "", 200, "ok"),
         ("/livez/etcd", "", 500, "internal server error: gone\n"),
         ("/readyz/shutdown", "", 200, "ok"),
@@ -48,13 +53,32 @@ def test_no_such_check(path: str) -> None:
 
 
 def test_steps_are_unhealthy_until_done() -> None:
-    steps = Steps(["a", "b/c"])
+    steps = Steps(ApiServerOptions())
     checks = steps.checks()
-    steps.done("a")
-    assert checks["poststarthook/a"]() is None
-    assert checks["poststarthook/b/c"]() == "not finished"
-    with pytest.raises(KeyError):
-        steps.done("d")
+    steps.done(PRIMED)
+    assert checks["poststarthook/crd-informer-synced"]() is None
+    assert checks["poststarthook/rbac/bootstrap-roles"]() == "not finished"
+    assert checks["autoregister-completion"]() == "not finished"
+    steps.done({**BOOTSTRAPPED, **AGGREGATING})
+    assert {check() for check in checks.values()} == {None}
+
+
+@pytest.mark.parametrize(
+    ("options", "has", "lacks"),
+    [
+        ({}, "priority-and-fairness-filter", "max-in-flight-filter"),
+        ({"priority_and_fairness": False}, "max-in-flight-filter", "priority-and-fairness-config-consumer"),
+        ({}, "storage-readiness", "aggregator-reload-proxy-client-cert"),
+        ({"proxy_client_certificate": Path("x")}, "aggregator-reload-proxy-client-cert",
+         "start-encryption-provider-config-automatic-reload"),
+        ({"feature_gates": resolve({"WatchCacheInitializationPostStartHook": False})},
+         "start-kube-apiserver-identity-lease-controller", "storage-readiness"),
+    ],
+)  # fmt: skip
+def test_steps_that_some_servers_have(options: dict[str, Any], has: str, lacks: str) -> None:
+    names = Steps(ApiServerOptions(**options)).checks()
+    assert f"poststarthook/{has}" in names
+    assert f"poststarthook/{lacks}" not in names
 
 
 class Store:
@@ -80,21 +104,54 @@ async def test_a_store_that_fails_and_recovers() -> None:
     assert probe.fault is None
 
 
-async def test_a_server_names_upstreams_checks(api: Any) -> None:
-    answer = await api("GET", "/readyz?verbose")
-    assert answer.status == 200
-    lines = answer.raw.decode().splitlines()
-    assert lines[:3] == ["[+]ping ok", "[+]log ok", "[+]etcd ok"]
-    for name in ("poststarthook/rbac/bootstrap-roles", "poststarthook/bootstrap-controller",
-                 "poststarthook/priority-and-fairness-config-producer", "informer-sync",
-                 "poststarthook/start-apiextensions-informers",
-                 "poststarthook/start-apiextensions-controllers",
-                 "poststarthook/start-cluster-authentication-info-controller", "autoregister-completion",
-                 "poststarthook/apiservice-status-local-available-controller",
-                 "poststarthook/apiservice-openapi-controller"):  # fmt: skip
-        assert f"[+]{name} ok" in lines
-    assert lines[-2:] == ["[+]shutdown ok", "readyz check passed"]
-    assert (await api("GET", "/livez/poststarthook/rbac/bootstrap-roles")).raw == b"ok"
+FIRST = ["ping", "log", "etcd"]
+BOOT = [
+    "poststarthook/start-apiserver-admission-initializer", "poststarthook/generic-apiserver-start-informers",
+    "poststarthook/priority-and-fairness-config-consumer", "poststarthook/priority-and-fairness-filter",
+    "poststarthook/storage-object-count-tracker-hook", "poststarthook/start-apiextensions-informers",
+    "poststarthook/start-apiextensions-controllers", "poststarthook/crd-informer-synced",
+    "poststarthook/start-system-namespaces-controller",
+    "poststarthook/start-cluster-authentication-info-controller",
+    "poststarthook/start-kube-apiserver-identity-lease-controller",
+    "poststarthook/start-kube-apiserver-identity-lease-garbage-collector",
+    "poststarthook/storage-readiness", "poststarthook/start-legacy-token-tracking-controller",
+    "poststarthook/start-service-ip-repair-controllers", "poststarthook/rbac/bootstrap-roles",
+    "poststarthook/scheduling/bootstrap-system-priority-classes",
+    "poststarthook/priority-and-fairness-config-producer", "poststarthook/bootstrap-controller",
+    "poststarthook/start-kubernetes-service-cidr-controller",
+    "poststarthook/start-kube-aggregator-informers",
+    "poststarthook/apiservice-status-local-available-controller",
+    "poststarthook/apiservice-status-remote-available-controller",
+    "poststarthook/apiservice-registration-controller", "poststarthook/apiservice-discovery-controller",
+    "poststarthook/kube-apiserver-autoregistration", "autoregister-completion",
+    "poststarthook/apiservice-openapi-controller", "poststarthook/apiservice-openapiv3-controller",
+]  # fmt: skip
+"""As a cluster of upstream's shows them."""
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("livez", [*FIRST, *BOOT]), ("healthz", [*FIRST, *BOOT]),
+        ("readyz", [*FIRST, "etcd-readiness", "informer-sync", *BOOT, "shutdown"]),
+    ],
+)  # fmt: skip
+async def test_a_server_names_upstreams_checks_in_their_order(api: Any, path: str, names: list[str]) -> None:
+    answer = await api("GET", f"/{path}?verbose")
+    assert answer.raw.decode().splitlines() == [*(f"[+]{name} ok" for name in names), f"{path} check passed"]
+    assert (await api("GET", f"/{path}/poststarthook/rbac/bootstrap-roles")).raw == b"ok"
+
+
+async def test_a_start_that_takes_long_does_not_kill(serving: Any) -> None:
+    async with serving(livez_grace_period_s=10.0) as api:
+        api.server.steps._done["bootstrap-controller"] = False
+        api.server.begin_shutdown()
+        assert [(await api("GET", f"/{path}")).status for path in ("livez", "healthz", "readyz")] == [
+            200, 500, 500
+        ]  # fmt: skip
+        api.clock.advance(11)
+        answer = await api("GET", "/livez")
+        assert b"[-]poststarthook/bootstrap-controller failed: reason withheld" in answer.raw
 
 
 async def test_a_server_that_ends_is_alive_but_not_ready(api: Any) -> None:

@@ -7,7 +7,7 @@ Source: "Kubernetes API health endpoints".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 import orjson
 
@@ -16,7 +16,7 @@ from tiphys.wire.message import Request, Response
 
 Check = Callable[[], str | None]
 """Returns what is wrong, None when all is well."""
-LIVE = ("healthz", "livez")
+Checks = Mapping[str, Check]
 PATHS = ("healthz", "livez", "readyz")
 _HEADERS = {
     "content-type": "text/plain; charset=utf-8",
@@ -25,30 +25,11 @@ _HEADERS = {
 }
 
 
-class Steps:
-    """What has to be done once before a server is healthy, each a ``poststarthook/...`` check."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._done = dict.fromkeys(names, False)
-
-    def done(self, *names: str) -> None:
-        for name in names:
-            if name not in self._done:
-                raise KeyError(name)
-            self._done[name] = True
-
-    def checks(self) -> dict[str, Check]:
-        return {f"poststarthook/{name}": self._check(name) for name in self._done}
-
-    def _check(self, name: str) -> Check:
-        return lambda: None if self._done[name] else "not finished"
-
-
 class Health:
-    """The checks of one server, in the order in which they are shown."""
+    """The checks of one server, in the order in which they are shown, for each of the paths."""
 
-    def __init__(self, checks: dict[str, Check], only_ready: dict[str, Check]) -> None:
-        self._paths = {path: dict(checks) for path in LIVE} | {"readyz": {**checks, **only_ready}}
+    def __init__(self, healthz: Checks, livez: Checks, readyz: Checks) -> None:
+        self._paths = dict(zip(PATHS, (healthz, livez, readyz), strict=True))
         self.counts = HealthCounts()
 
     def paths(self) -> list[str]:
@@ -71,7 +52,7 @@ class Health:
             return Response(500, dict(_HEADERS), f"internal server error: {fault}\n".encode())
         return self._all(request, kind, checks)
 
-    def _all(self, request: Request, kind: str, checks: dict[str, Check]) -> Response:
+    def _all(self, request: Request, kind: str, checks: Checks) -> Response:
         query = request.query
         excluded = dict.fromkeys(query.get("exclude", []))
         lines, good = [], True
@@ -85,7 +66,7 @@ class Health:
                 good = False
                 lines.append(f"[-]{name} failed: reason withheld")
         if excluded:
-            names = ", ".join(orjson.dumps(name).decode() for name in sorted(excluded))
+            names = ",".join(orjson.dumps(name).decode() for name in sorted(excluded))
             lines.append(f"warn: some health checks cannot be excluded: no matches for {names}")
         if good and "verbose" not in query:
             return Response(200, dict(_HEADERS), b"ok")

@@ -78,6 +78,8 @@ class ApiServerOptions:
     """Where ``componentstatuses`` asks for the health of the control plane, on this machine."""
     metric_resolution_s: float = 15.0
     """Between two looks at what nodes use (``metrics.k8s.io``)."""
+    livez_grace_period_s: float = 0.0
+    """For so long after the start ``/livez`` does not ask whether the start is finished."""
     shutdown_delay_s: float = 0.0
     """Between the end of readiness and the end of listening."""
     external_hostname: str = "kubernetes.default.svc.cluster.local"

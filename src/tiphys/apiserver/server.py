@@ -41,7 +41,8 @@ from tiphys.apiserver.encryption import config
 from tiphys.apiserver.encryption.kms import KmsPool
 from tiphys.apiserver.encryption.store import EncryptedStore
 from tiphys.apiserver.feed import Feed
-from tiphys.apiserver.health import Check, Health, Steps
+from tiphys.apiserver.health import Check, Health
+from tiphys.apiserver.identity import Identity
 from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.metrics import Source as MetricSource
 from tiphys.apiserver.molds import Molds
@@ -52,6 +53,7 @@ from tiphys.apiserver.reloading import Reload, reload_forever
 from tiphys.apiserver.services import ServiceAllocator
 from tiphys.apiserver.services.allocator import ServiceRanges
 from tiphys.apiserver.services.repair import ServiceRepair
+from tiphys.apiserver.startup import AGGREGATING, BOOTSTRAPPED, PRIMED, Steps
 from tiphys.apiserver.store_probe import StoreProbe
 from tiphys.apiserver.stored_objects import stored_bytes, stored_objects
 from tiphys.apiserver.traffic import TrafficControl
@@ -63,30 +65,6 @@ from tiphys.wire.message import Handler, Request, Response
 from tiphys.wire.pki import make_signing_key
 
 log = logging.getLogger(__name__)
-_PRIMED = (
-    "start-apiserver-admission-initializer", "generic-apiserver-start-informers",
-    "priority-and-fairness-config-consumer", "start-apiextensions-informers",
-    "start-apiextensions-controllers", "crd-informer-synced", "start-kube-aggregator-informers",
-)  # fmt: skip
-_BOOTSTRAPPED = (
-    "start-system-namespaces-controller",
-    "rbac/bootstrap-roles",
-    "scheduling/bootstrap-system-priority-classes",
-    "bootstrap-controller",
-    "start-kubernetes-service-cidr-controller",
-    "start-legacy-token-tracking-controller",
-)
-_AGGREGATING = (
-    "start-cluster-authentication-info-controller", "apiservice-registration-controller",
-    "apiservice-status-local-available-controller", "apiservice-status-remote-available-controller",
-    "apiservice-discovery-controller", "kube-apiserver-autoregistration", "apiservice-openapi-controller",
-    "apiservice-openapiv3-controller",
-)  # fmt: skip
-_STEPS = (
-    *_PRIMED, *_BOOTSTRAPPED, "priority-and-fairness-filter", "priority-and-fairness-config-producer",
-    *_AGGREGATING, "start-service-ip-repair-controllers",
-)  # fmt: skip
-"""What start-up does, by the names of upstream's hooks that do the same."""
 _GATED_PLUGINS = {
     "MutatingAdmissionPolicy": "MutatingAdmissionPolicy",
     "PodTopologyLabelsAdmission": "PodTopologyLabels",
@@ -138,11 +116,13 @@ class ApiServer:
             metrics=Metrics(),
         )
         self._repair = ServiceRepair(self.backend)
+        named = self.options.feature_gates.enabled("APIServerIdentity")
+        self._identity = Identity(self.backend) if named else None
         self.custom = CustomResources(self.backend)
         self.traffic = TrafficControl(self.backend)
         metrics, self.attempts = self.backend.metrics, Attempts()
         metrics.sources += [*self._sources(), stored_bytes(store)]
-        self.steps = Steps(_STEPS)
+        self.steps = Steps(self.options)
         health = self._health()
         metrics.sources += [health.counts.collect, build_info, self._features]
         self.scraper = Scraper(self.backend, usage)
@@ -211,17 +191,24 @@ class ApiServer:
         return cached.object
 
     def _health(self) -> Health:
-        checks: dict[str, Check] = {"ping": lambda: None, "log": _log_fault, "etcd": self._store_fault}
-        ready: dict[str, Check] = {
-            "etcd-readiness": self._store_fault,
-            "informer-sync": lambda: None if self._ready else "not all indexes are filled",
-            "shutdown": lambda: "process is shutting down" if self._ending else None,
-        }
+        first: dict[str, Check] = {"ping": lambda: None, "log": _log_fault, "etcd": self._store_fault}
+        sealed: dict[str, Check] = {}
         if isinstance(self._store, EncryptedStore):
-            checks["kms-providers"] = self._store.fault
+            sealed["kms-providers"] = self._store.fault
         steps = self.steps.checks()
-        steps["autoregister-completion"] = steps["poststarthook/kube-apiserver-autoregistration"]
-        return Health(checks | steps, ready)
+        ready: dict[str, Check] = {
+            **first, "etcd-readiness": self._store_fault, **sealed,
+            "informer-sync": lambda: None if self._ready else "not all indexes are filled",
+            **steps, "shutdown": lambda: "process is shutting down" if self._ending else None,
+        }  # fmt: skip
+        patient = {name: self._patient(check) for name, check in steps.items()}
+        return Health({**first, **sealed, **steps}, {**first, **sealed, **patient}, ready)
+
+    def _patient(self, check: Check) -> Check:
+        """Return a check that finds nothing wrong while a start may still be under way."""
+        grace_s = self.options.livez_grace_period_s
+        ends = self._clock.monotonic() + grace_s
+        return check if not grace_s else lambda: None if self._clock.monotonic() <= ends else check()
 
     async def start(self) -> None:
         """Open the store, fill the indexes, write what every cluster has. Raises StoreUnavailable."""
@@ -233,20 +220,19 @@ class ApiServer:
         feeds = self._feeds()
         for feed in feeds:
             await feed.prime()
-        self.steps.done(*_PRIMED)
+        self.steps.done(PRIMED)
         started = asyncio.Event()
         task = asyncio.create_task(self._follow(feeds, started))  # parent: start and stop
         task.add_done_callback(self._feeds_ended)
         self._background = task
         await started.wait()
         await bootstrap(self.backend)
-        self.steps.done(*_BOOTSTRAPPED)
         await self._repair.run_once()
-        self.steps.done("start-service-ip-repair-controllers")
         await self.traffic.prime()
-        self.steps.done("priority-and-fairness-config-producer", "priority-and-fairness-filter")
+        if self._identity is not None:
+            await self._identity.renew()
         await self.aggregation.prime()
-        self.steps.done(*_AGGREGATING)
+        self.steps.done({**BOOTSTRAPPED, **AGGREGATING})
         self._ready = True
 
     def _core(self, plural: str) -> Resource:
@@ -278,6 +264,8 @@ class ApiServer:
             group.create_task(self.traffic.run())
             group.create_task(self.scraper.run())
             group.create_task(self._probe.run())
+            if self._identity is not None:
+                group.create_task(self._identity.run())
             if isinstance(self._store, EncryptedStore):
                 group.create_task(self._store.run())
             if self.auditor is not None:
@@ -288,6 +276,8 @@ class ApiServer:
         """Return what looks for changes of the files that may change while serving."""
         backend = self.backend
         found: list[Reload] = [backend.authenticator.reload, lambda: self._modes.reload(backend.authorizer)]
+        if self.options.proxy_client_certificate is not None:
+            found.append(self.aggregation.reload)
         if (
             isinstance(self._store, EncryptedStore)
             and self.options.encryption_provider_config_automatic_reload

@@ -131,6 +131,7 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
         priority_and_fairness=flags["enable_priority_and_fairness"],
         max_requests_inflight=flags["max_requests_inflight"],
         max_mutating_requests_inflight=flags["max_mutating_requests_inflight"],
+        livez_grace_period_s=flags["livez_grace_period"],
         shutdown_delay_s=flags["shutdown_delay_duration"],
         audit=audit_from(flags),
         component_ports=_component_ports(flags["component_ports"]),
@@ -303,6 +304,7 @@ async def run(flags: dict[str, Any]) -> None:
 @click.option("--enable-priority-and-fairness", type=bool, default=True, show_default=True)
 @click.option("--max-requests-inflight", type=int, default=400, show_default=True)
 @click.option("--max-mutating-requests-inflight", type=int, default=200, show_default=True)
+@click.option("--livez-grace-period", type=DURATION, default="0s", show_default=True)
 @click.option("--shutdown-delay-duration", type=DURATION, default="0s", show_default=True)
 @click.option(
     "--component-ports",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apiserver.aggregation.front_proxy import NAME, FrontProxy
 from tiphys.apiserver.authn.requestheader import RequestHeader
@@ -53,3 +55,24 @@ async def test_the_files_of_the_flags_are_used(serving: Any, tmp_path: Path) -> 
     files = {"proxy_client_certificate": tmp_path / "c.crt", "proxy_client_key": tmp_path / "c.key"}
     async with serving(request_header=HEADER, **files) as api:
         assert api.server.aggregation.front_proxy.client.certificate == PAIR.certificate
+
+
+async def test_a_certificate_that_was_written_anew(
+    serving: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    PAIR.write(tmp_path / "c.crt", tmp_path / "c.key")
+    files = {"proxy_client_certificate": tmp_path / "c.crt", "proxy_client_key": tmp_path / "c.key"}
+    async with serving(request_header=HEADER, **files) as api:
+        aggregation = api.server.aggregation
+        before = aggregation.front_proxy
+        aggregation.reload()
+        assert aggregation.front_proxy is before
+        other = pki.issue_client(CA, "aggregator", [], NOW)
+        (tmp_path / "c.crt").write_bytes(other.certificate)
+        aggregation.reload()
+        assert aggregation.front_proxy is before, "its key is not there yet"
+        assert "proxy client certificate not taken over" in caplog.text
+        (tmp_path / "c.key").write_bytes(other.key)
+        aggregation.reload()
+        assert aggregation.front_proxy.client.certificate == other.certificate
+        assert b"aggregator-reload-proxy-client-cert ok" in (await api("GET", "/readyz?verbose")).raw

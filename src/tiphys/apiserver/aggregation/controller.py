@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -25,7 +26,7 @@ from tiphys.apiserver.call import Backend
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.objects import Cached
 from tiphys.wire.message import Request, Response
-from tiphys.wire.pki import KeyPair
+from tiphys.wire.pki import KeyPair, load_pair
 
 log = logging.getLogger(__name__)
 
@@ -74,16 +75,38 @@ class Aggregation:
         """Of APIServices."""
         self._changed = asyncio.Event()
         self._proxy: FrontProxy | None = None
+        self._pair: KeyPair | None = None
 
     @property
     def front_proxy(self) -> FrontProxy:
         """This server's identity towards extension servers, made when first needed."""
         if self._proxy is None:
-            options = self._backend.options
-            certificate, key = options.proxy_client_certificate, options.proxy_client_key
-            pair = KeyPair.read(certificate, key) if certificate is not None and key is not None else None
-            self._proxy = FrontProxy(self._backend.clock.now(), pair, options.request_header)
+            self._pair = self._read_pair()
+            self._proxy = FrontProxy(
+                self._backend.clock.now(), self._pair, self._backend.options.request_header
+            )
         return self._proxy
+
+    def _read_pair(self) -> KeyPair | None:
+        """Return the certificate and key that were given, None without. Raises OSError."""
+        options = self._backend.options
+        certificate, key = options.proxy_client_certificate, options.proxy_client_key
+        return KeyPair.read(certificate, key) if certificate is not None and key is not None else None
+
+    def reload(self) -> None:
+        """Take over a certificate that was written anew; while it cannot be read the one there is goes on."""
+        if self._proxy is None:
+            return
+        try:
+            pair = self._read_pair()
+            if pair is not None and pair != self._pair:
+                load_pair(ssl.create_default_context(), pair)  # both files may not be written yet
+        except OSError as error:
+            log.warning("proxy client certificate not taken over error=%s", error)
+            return
+        if pair != self._pair:
+            log.info("proxy client certificate has changed")
+            self._proxy = None
 
     def feeds(self) -> list[Feed]:
         """Return what must be followed while the server runs."""

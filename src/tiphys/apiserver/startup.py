@@ -1,0 +1,103 @@
+"""What an API server does before it is healthy: its steps, by the names of upstream's hooks, in their order.
+
+Owns: the names and which options have which steps. What a step does is whoever's ``done`` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from tiphys.apiserver.options import ApiServerOptions
+
+Has = Callable[[ApiServerOptions], bool]
+IDENTITY: Final = (
+    "start-kube-apiserver-identity-lease-controller",
+    "start-kube-apiserver-identity-lease-garbage-collector",
+)
+COMPLETION: Final = "autoregister-completion"
+"""The one check of these that is no hook's."""
+_AUTOREGISTRATION: Final = "kube-apiserver-autoregistration"
+
+
+def _gate(name: str) -> Has:
+    return lambda options: options.feature_gates.enabled(name)
+
+
+def _fair(options: ApiServerOptions) -> bool:
+    return options.priority_and_fairness
+
+
+def _always(_options: ApiServerOptions) -> bool:
+    return True
+
+
+PRIMED: Final[dict[str, Has]] = {
+    "start-encryption-provider-config-automatic-reload": lambda options: (
+        options.encryption_provider_config is not None and options.encryption_provider_config_automatic_reload
+    ),
+    "start-apiserver-admission-initializer": _always,
+    "generic-apiserver-start-informers": _always,
+    "priority-and-fairness-config-consumer": _fair,
+    "priority-and-fairness-filter": _fair,
+    "max-in-flight-filter": lambda options: not options.priority_and_fairness,
+    "storage-object-count-tracker-hook": _always,
+    "start-apiextensions-informers": _always,
+    "start-apiextensions-controllers": _always,
+    "crd-informer-synced": _always,
+}
+"""Done once every index is filled."""
+BOOTSTRAPPED: Final[dict[str, Has]] = {
+    "start-system-namespaces-controller": _always,
+    "start-cluster-authentication-info-controller": _always,
+    **dict.fromkeys(IDENTITY, _gate("APIServerIdentity")),
+    "storage-readiness": _gate("WatchCacheInitializationPostStartHook"),
+    "start-legacy-token-tracking-controller": _always,
+    "start-service-ip-repair-controllers": _always,
+    "rbac/bootstrap-roles": _always,
+    "scheduling/bootstrap-system-priority-classes": _always,
+    "priority-and-fairness-config-producer": _always,
+    "bootstrap-controller": _always,
+    "start-kubernetes-service-cidr-controller": _always,
+}
+"""Done once what every cluster has is written."""
+AGGREGATING: Final[dict[str, Has]] = {
+    "aggregator-reload-proxy-client-cert": lambda options: options.proxy_client_certificate is not None,
+    "start-kube-aggregator-informers": _always,
+    "apiservice-status-local-available-controller": _always,
+    "apiservice-status-remote-available-controller": _always,
+    "apiservice-registration-controller": _always,
+    "apiservice-discovery-controller": _always,
+    _AUTOREGISTRATION: _always,
+    "apiservice-openapi-controller": _always,
+    "apiservice-openapiv3-controller": _always,
+}
+"""Done once the APIServices are there."""
+
+
+class Steps:
+    """The steps of one server, each a ``poststarthook/...`` check."""
+
+    def __init__(self, options: ApiServerOptions) -> None:
+        self._options = options
+        self._done = dict.fromkeys(self._of({**PRIMED, **BOOTSTRAPPED, **AGGREGATING}), False)
+
+    def _of(self, names: dict[str, Has]) -> Iterator[str]:
+        return (name for name, has in names.items() if has(self._options))
+
+    def done(self, names: dict[str, Has]) -> None:
+        """Note that a group of steps is behind the server."""
+        for name in self._of(names):
+            self._done[name] = True
+
+    def checks(self) -> dict[str, Callable[[], str | None]]:
+        """Return the checks in their order."""
+        found: dict[str, Callable[[], str | None]] = {}
+        for name in self._done:
+            found[f"poststarthook/{name}"] = self._check(name)
+            if name == _AUTOREGISTRATION:
+                found[COMPLETION] = self._check(name)
+        return found
+
+    def _check(self, name: str) -> Callable[[], str | None]:
+        return lambda: None if self._done[name] else "not finished"
