@@ -8,8 +8,6 @@ Source: KEP-1205 (bound tokens), KEP-4193 (node binding, JTI), OIDC discovery fo
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,16 +23,11 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from tiphys.apimachinery.meta import Object, new_uid
 from tiphys.apiserver.authn.tokens import Refused
 from tiphys.apiserver.authn.user import User, service_account_name
+from tiphys.wire.jwt_keys import CURVES, SigningKey, algorithm, base64url, key_id
 
 _CLAIMS = "kubernetes.io"
 LEGACY_ISSUER = "kubernetes/serviceaccount"
 _LEGACY = "kubernetes.io/serviceaccount/"
-_CURVES = {
-    "secp256r1": ("P-256", "ES256", 32),
-    "secp384r1": ("P-384", "ES384", 48),
-    "secp521r1": ("P-521", "ES512", 66),
-}
-"""Curve -> its name in a JWK, the algorithm, bytes of a coordinate."""
 _MAX_CACHED = 10_000
 _LEEWAY_S = 60.0
 """Clocks of servers may differ by this much."""
@@ -113,16 +106,12 @@ class TokenKeys:
     def __init__(
         self, issuers: Sequence[str], signing_key: bytes, further_keys: Sequence[bytes] = ()
     ) -> None:
-        private = serialization.load_pem_private_key(signing_key, None)
         self.issuers = tuple(issuers)
-        self._private: Any = private
-        self._public: dict[str, PublicKeyTypes] = {}
-        public = private.public_key()
-        self._kid = _key_id(public)
-        self._public[self._kid] = public
+        self._key = SigningKey(signing_key)
+        self._public: dict[str, PublicKeyTypes] = {self._key.id: self._key.public}
         for pem in further_keys:
             for key in load_public_keys(pem):
-                self._public[_key_id(key)] = key
+                self._public[key_id(key)] = key
         self._verified: dict[str, VerifiedToken] = {}
 
     @property
@@ -152,12 +141,7 @@ class TokenKeys:
             "nbf": issued,
             "sub": service_account_name(meta["namespace"], meta["name"]),
         }
-        return jwt.encode(
-            claims,
-            self._private,
-            algorithm=_algorithm(self._private.public_key()),
-            headers={"kid": self._kid},
-        )
+        return self._key.sign(claims)
 
     def verify(self, token: str, now: datetime) -> VerifiedToken | None:
         """Check a token's signature and times; None when it is not one of ours at all.
@@ -215,7 +199,7 @@ class TokenKeys:
             "jwks_uri": jwks_uri,
             "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": sorted({_algorithm(k) for k in self._public.values()}),
+            "id_token_signing_alg_values_supported": sorted({algorithm(k) for k in self._public.values()}),
         }
 
 
@@ -223,7 +207,7 @@ def _is_signed(token: str, key: PublicKeyTypes) -> bool:
     try:
         jwt.decode(
             token, key,  # type: ignore[arg-type]
-            algorithms=[_algorithm(key)],
+            algorithms=[algorithm(key)],
             options=_SIGNATURE_ONLY,
         )  # fmt: skip
     except jwt.InvalidTokenError:
@@ -267,37 +251,20 @@ def load_public_keys(pem: bytes) -> list[PublicKeyTypes]:
     if not keys:
         raise ValueError("data does not contain any valid RSA or ECDSA public keys")
     for key in keys:
-        _algorithm(key)
+        algorithm(key)
     return keys
 
 
-def _algorithm(key: PublicKeyTypes) -> str:
-    if isinstance(key, rsa.RSAPublicKey):
-        return "RS256"
-    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVES:
-        return _CURVES[key.curve.name][1]
-    raise ValueError("service account keys must be RSA or ECDSA keys")
-
-
-def _key_id(key: PublicKeyTypes) -> str:
-    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return _base64url(hashlib.sha256(der).digest())
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
-
-
 def _integer(value: int, size: int | None = None) -> str:
-    return _base64url(value.to_bytes(size or (value.bit_length() + 7) // 8, "big"))
+    return base64url(value.to_bytes(size or (value.bit_length() + 7) // 8, "big"))
 
 
 def _jwk(kid: str, key: PublicKeyTypes) -> dict[str, Any]:
-    jwk = {"use": "sig", "kid": kid, "alg": _algorithm(key)}
+    jwk = {"use": "sig", "kid": kid, "alg": algorithm(key)}
     if isinstance(key, rsa.RSAPublicKey):
         numbers = key.public_numbers()
         return {**jwk, "kty": "RSA", "n": _integer(numbers.n), "e": _integer(numbers.e)}
     assert isinstance(key, ec.EllipticCurvePublicKey)
-    curve, _algorithm_name, size = _CURVES[key.curve.name]
+    curve, _algorithm_name, size = CURVES[key.curve.name]
     point = key.public_numbers()
     return {**jwk, "kty": "EC", "crv": curve, "x": _integer(point.x, size), "y": _integer(point.y, size)}
