@@ -22,6 +22,7 @@ from tiphys.apiserver.objects import Cached, Selection
 log = logging.getLogger(__name__)
 
 _AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
+TRACKING = "kube-apiserver-legacy-service-account-token-tracking"
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _CRITICAL = (
     (
@@ -52,13 +53,14 @@ async def _ensure(backend: Backend, obj: Object) -> None:
     try:
         existing = await backend.store.get(row, meta.get("namespace", ""), meta["name"])
     except NotFound:
-        await _create(backend, obj)
+        await create(backend, obj)
         return
     if (meta.get("annotations") or {}).get(_AUTOUPDATE) == "true":
         await _reconcile(backend, existing, obj)
 
 
-async def _create(backend: Backend, obj: Object) -> None:
+async def create(backend: Backend, obj: Object) -> None:
+    """Write an object, unless somebody else has."""
     row = backend.table.by_kind(gvk_of(obj))
     strategy = machinery.strategy_for(row)
     obj = copy_object(obj)
@@ -152,12 +154,7 @@ def _network(backend: Backend) -> list[Object]:
         "namespace": "default",
         "labels": {"component": "apiserver", "provider": "kubernetes"},
     }
-    tracking = _object(
-        "v1", "ConfigMap", "kube-apiserver-legacy-service-account-token-tracking",
-        data={"since": backend.clock.now().strftime("%Y-%m-%d")},
-    )  # fmt: skip
-    tracking["metadata"]["namespace"] = "kube-system"
-    found = [service, tracking]
+    found = [service, tracking(backend)]
     if options.client_ca:
         config = _object(
             "v1", "ConfigMap", "extension-apiserver-authentication",
@@ -165,6 +162,13 @@ def _network(backend: Backend) -> list[Object]:
         )  # fmt: skip
         config["metadata"]["namespace"] = "kube-system"
         found.append(config)
+    return found
+
+
+def tracking(backend: Backend) -> Object:
+    """Return the ConfigMap that says since when the use of tokens in Secrets is written down."""
+    found = _object("v1", "ConfigMap", TRACKING, data={"since": backend.clock.now().strftime("%Y-%m-%d")})
+    found["metadata"]["namespace"] = "kube-system"
     return found
 
 
@@ -229,7 +233,7 @@ async def _replace(backend: Backend, wanted: Object, *keys: str) -> None:
     try:
         existing = await backend.store.get(row, "default", "kubernetes")
     except NotFound:
-        await _create(backend, wanted)
+        await create(backend, wanted)
         return
     if all(existing.object.get(key) == wanted[key] for key in keys):
         return

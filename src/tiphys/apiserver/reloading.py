@@ -1,13 +1,22 @@
 """Configuration files that may change while the server runs: each is looked at again from time to time.
 
-Owns: the rhythm. What a change means, and that a faulty file changes nothing, is each file's own.
+Owns: the rhythm, and what is counted of it under upstream's metric names. What a change means, and that a
+faulty file changes nothing, is each file's own.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import base64
+import hashlib
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from tiphys.apimachinery.clock import Clock
 
 Reload = Callable[[], object]
 """Looks whether a file has changed and takes it over; raises nothing."""
@@ -20,3 +29,75 @@ async def reload_forever(reloads: Sequence[Reload], every_s: float = _EVERY_S) -
         await asyncio.sleep(every_s)
         for reload in reloads:
             reload()
+
+
+class Reloads:
+    """What is counted of one file: ``what`` is ``authentication``, ``authorization`` or ``encryption``."""
+
+    def __init__(self, what: str, clock: Clock) -> None:
+        self._what = what
+        self._clock = clock
+        self._counts = {"success": 0, "failure": 0}
+        self._last_s: dict[str, float] = {}
+        self._hash = ""
+
+    def began(self, text: str | bytes) -> None:
+        """Note with which file the server began."""
+        self._hash = _sha256(text.encode() if isinstance(text, str) else text)
+
+    def succeeded(self, text: str | bytes) -> None:
+        """Note that a changed file holds now."""
+        self.began(text)
+        self._note("success")
+
+    def failed(self) -> None:
+        """Note that a changed file could not be taken over."""
+        self._note("failure")
+
+    def _note(self, status: str) -> None:
+        self._counts[status] += 1
+        self._last_s[status] = self._clock.now().timestamp()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families as they stand."""
+        what, server = self._what, _sha256(server_identity().encode())
+        name = f"apiserver_{what}_config_controller"
+        labels = ["apiserver_id_hash", "status"]
+        reloads = CounterMetricFamily(
+            f"{name}_automatic_reloads",
+            f"[BETA] Total number of automatic reloads of {what} configuration split by status and apiserver "
+            "identity.",
+            labels=labels,
+        )
+        last = GaugeMetricFamily(
+            f"{name}_automatic_reload_last_timestamp_seconds",
+            f"[BETA] Timestamp of the last automatic reload of {what} configuration split by status and "
+            "apiserver identity.",
+            labels=labels,
+        )
+        info = GaugeMetricFamily(
+            f"{name}_last_config_info",
+            f"[ALPHA] Information about the last applied {what} configuration with hash as label, split by "
+            "apiserver identity.",
+            labels=["apiserver_id_hash", "hash"],
+        )
+        for status, count in self._counts.items():
+            if count:
+                reloads.add_metric([server, status], count)
+                last.add_metric([server, status], self._last_s[status])
+        if self._hash:
+            info.add_metric([server, self._hash], 1)
+        yield from (reloads, last, info)
+
+
+@cache
+def server_identity() -> str:
+    """Return what upstream's server would call itself on this host."""
+    parts = (socket.gethostname().encode(), b"kube-apiserver")
+    data = b"".join(len(part).to_bytes(2, "big") + part for part in parts)
+    text = base64.b32encode(hashlib.sha256(data).digest()[:16]).decode().rstrip("=").lower()
+    return f"apiserver-{text}"
+
+
+def _sha256(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"

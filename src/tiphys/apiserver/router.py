@@ -94,7 +94,7 @@ async def route(backend: Backend, request: Request, info: RequestInfo, user: Use
     query = read_query(request.raw_query) if request.raw_query else {}
     if info.resource == "namespaces" and info.namespace and info.name:
         info = replace(info, namespace=info.name)
-    call = Call(backend, request, info, user, resource, query)
+    call = Call(backend, request, info, user, resource, query, request.scope.get("warnings") or [])
     if resource.deprecation:
         call.warn(resource.deprecation)
         backend.metrics.deprecated(info, resource.deprecation)

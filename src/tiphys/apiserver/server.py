@@ -24,8 +24,8 @@ from tiphys.apiserver.aggregation.controller import Aggregation
 from tiphys.apiserver.audit.assembly import assemble
 from tiphys.apiserver.authn import assembly as authentication
 from tiphys.apiserver.authn.attempts import Attempts
+from tiphys.apiserver.authn.legacy_tokens import LAST_USED
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
-from tiphys.apiserver.authn.serviceaccount_tokens import LAST_USED
 from tiphys.apiserver.authz.authorizer import Authorizer
 from tiphys.apiserver.authz.config import ConfiguredModes
 from tiphys.apiserver.authz.defaults import node_rules
@@ -56,6 +56,7 @@ from tiphys.apiserver.services.repair import ServiceRepair
 from tiphys.apiserver.startup import AGGREGATING, BOOTSTRAPPED, PRIMED, Steps
 from tiphys.apiserver.store_probe import StoreProbe
 from tiphys.apiserver.stored_objects import stored_bytes, stored_objects
+from tiphys.apiserver.token_tracking import TokenTracking
 from tiphys.apiserver.traffic import TrafficControl
 from tiphys.apiserver.usage.api import UsageApi
 from tiphys.apiserver.usage.scraper import Scraper, Source
@@ -86,7 +87,7 @@ class ApiServer:
     ) -> None:
         self.options = options or ApiServerOptions()
         self._clock = clock or RealClock()
-        self._store = _sealed(store, self.options)
+        self._store = _sealed(store, self.options, self._clock)
         self.table = TABLE.copy()
         self.table.hide(hidden(self.table, self.options.runtime_config))
         self.objects: Any = objects if objects is not None else _cached_store(self._store, self._clock)
@@ -154,6 +155,7 @@ class ApiServer:
         """Return the parts that count for themselves what they do."""
         times, stored = self.backend.admission.times, stored_objects(self.objects, self.table)
         found: list[MetricSource] = [self.traffic.collect, times.collect, self.attempts.collect, stored]
+        found += [self.backend.authenticator.collect, self._modes.collect]
         if isinstance(self._store, EncryptedStore):
             found.append(self._store.collect)
         return found
@@ -266,6 +268,7 @@ class ApiServer:
             group.create_task(self._probe.run())
             if self._identity is not None:
                 group.create_task(self._identity.run())
+            group.create_task(TokenTracking(self.backend).run())
             if isinstance(self._store, EncryptedStore):
                 group.create_task(self._store.run())
             if self.auditor is not None:
@@ -317,13 +320,13 @@ def _admission(options: ApiServerOptions) -> AdmissionChain:
     )
 
 
-def _sealed(store: Store, options: ApiServerOptions) -> Store:
+def _sealed(store: Store, options: ApiServerOptions, clock: Clock) -> Store:
     """Put encryption at rest above a store where it is configured. Raises BadConfiguration, OSError."""
     path = options.encryption_provider_config
     if path is None:
         return store
     plugins = KmsPool()
-    return EncryptedStore(store, config.parse(path.read_text(), plugins.provider), path, plugins)
+    return EncryptedStore(store, config.parse(path.read_text(), plugins.provider), path, plugins, clock)
 
 
 def _switched_off(options: ApiServerOptions) -> tuple[str, ...]:

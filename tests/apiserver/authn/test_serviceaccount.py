@@ -15,7 +15,6 @@ import pytest
 
 from tiphys.apimachinery.clock import FakeClock, rfc3339
 from tiphys.apiserver.authn.serviceaccount import (
-    LEGACY_ISSUER,
     Binding,
     TokenKeys,
     TokenRequest,
@@ -198,92 +197,6 @@ def test_files_with_several_keys(tmp_path: Path) -> None:
         load_public_keys(b"nothing")
 
 
-def legacy(signing_key: bytes = NEW, **changes: str) -> str:
-    prefix = "kubernetes.io/serviceaccount/"
-    claims = {
-        "iss": LEGACY_ISSUER,
-        "sub": "system:serviceaccount:ns:sa",
-        f"{prefix}namespace": "ns",
-        f"{prefix}secret.name": "s",
-        f"{prefix}service-account.name": "sa",
-        f"{prefix}service-account.uid": "u1",
-    }
-    return jwt.encode({**claims, **changes}, signing_key.decode(), algorithm="ES256")
-
-
-def token_secret(text: str, **labels: str) -> dict[str, Any]:
-    return {
-        "metadata": {"name": "s", "uid": "u4", "labels": labels},
-        "type": "kubernetes.io/service-account-token",
-        "data": {"token": base64.b64encode(text.encode()).decode()},
-    }
-
-
-async def test_older_tokens_in_secrets() -> None:
-    text = legacy()
-    world = World(ALIVE, ("secrets", "ns", token_secret(text)))
-    keys = TokenKeys(("iss",), NEW)
-    tokens = ServiceAccountTokens(keys, API, world.lookup, FakeClock(NOW), world.mark)
-    found = await tokens.authenticate_token(text, API)
-    assert found is not None
-    assert (found.user.name, found.user.extra, found.audiences) == ("system:serviceaccount:ns:sa", (), API)
-    assert found.annotations == (("authentication.k8s.io/legacy-token", "system:serviceaccount:ns:sa"),)
-    assert world.used == [("s", "2026-01-01")]
-    with pytest.raises(Refused, match="is invalid for the target audiences"):
-        await tokens.authenticate_token(text, ("vault",))
-
-
-@pytest.mark.parametrize(
-    ("labels", "used"),
-    [
-        ({}, True),
-        ({"kubernetes.io/legacy-token-last-used": "2025-12-31"}, True),
-        ({"kubernetes.io/legacy-token-last-used": "2026-01-01"}, False),
-    ],
-)
-async def test_the_day_of_use_is_written_once(labels: dict[str, str], used: bool) -> None:
-    text = legacy()
-    world = World(ALIVE, ("secrets", "ns", token_secret(text, **labels)))
-    tokens = ServiceAccountTokens(TokenKeys(("i",), NEW), API, world.lookup, FakeClock(NOW), world.mark)
-    await tokens.authenticate_token(text, API)
-    assert bool(world.used) is used
-
-
-LEGACY_FAULTS: dict[str, tuple[str, list[Any], str]] = {
-    "another copy": (legacy(), [ALIVE, ("secrets", "ns", token_secret("x"))],
-                     "service account token does not match server's copy"),
-    "no secret": (legacy(), [ALIVE], INVALIDATED),
-    "marked": (
-        legacy(),
-        [ALIVE, ("secrets", "ns", token_secret("", **{"kubernetes.io/legacy-token-invalid-since": "x"}))],
-        "service account token does not match server's copy",
-    ),
-    "no name": (
-        legacy(**{"kubernetes.io/serviceaccount/secret.name": ""}), [], "secretName claim is missing"
-    ),
-    "another subject": (legacy(sub="system:serviceaccount:ns:other"), [], "sub claim is invalid"),
-    "another key": (legacy(OLD), [], "go-jose/go-jose: error in cryptographic primitive"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("text", "objects", "fault"), LEGACY_FAULTS.values(), ids=LEGACY_FAULTS)
-async def test_older_tokens_that_are_refused(text: str, objects: list[Any], fault: str) -> None:
-    tokens = ServiceAccountTokens(TokenKeys(("i",), NEW), API, World(*objects).lookup, FakeClock(NOW))
-    with pytest.raises(Refused) as caught:
-        await tokens.authenticate_token(text, API)
-    assert str(caught.value) == fault
-
-
-async def test_a_token_marked_invalid() -> None:
-    text = legacy()
-    marked = token_secret(text, **{"kubernetes.io/legacy-token-invalid-since": "2026-01-01"})
-    world = World(ALIVE, ("secrets", "ns", marked))
-    tokens = ServiceAccountTokens(TokenKeys(("i",), NEW), API, world.lookup, FakeClock(NOW), world.mark)
-    with pytest.raises(Refused, match="the token in secret ns/s for service account ns/sa has been marked"):
-        await tokens.authenticate_token(text, API)
-    assert not world.used
-
-
 async def test_borrowed_time_is_told_to_the_audit_log() -> None:
     keys = TokenKeys(("iss",), NEW)
     clock = FakeClock(NOW)
@@ -299,30 +212,3 @@ async def test_borrowed_time_is_told_to_the_audit_log() -> None:
         ("authentication.k8s.io/stale-token",
          "subject: system:serviceaccount:ns:sa, seconds after warning threshold: 10"),
     )  # fmt: skip
-
-
-async def test_since_when_use_is_written_down(api: Any) -> None:
-    name = "kube-apiserver-legacy-service-account-token-tracking"
-    found = await api.get(f"/api/v1/namespaces/kube-system/configmaps/{name}")
-    assert found["data"] == {"since": "2026-01-01"}
-
-
-async def test_last_use_through_the_server(api: Any) -> None:
-    secrets = "/api/v1/namespaces/default/secrets"
-    account = await api.get("/api/v1/namespaces/default/serviceaccounts/default")
-    made = await api.create(
-        secrets,
-        {
-            "metadata": {"name": "s", "annotations": {"kubernetes.io/service-account.name": "default"}},
-            "type": "kubernetes.io/service-account-token",
-        },
-    )
-    bound = {"kind": "Secret", "apiVersion": "v1", "name": "s", "uid": made["metadata"]["uid"]}
-    text = api.server.keys.sign(
-        TokenRequest(account, (api.server.keys.issuer,), 1 << 32, (Binding("secret", "s", bound["uid"]),)),
-        api.clock.now(),
-    )
-    for _ in range(2):
-        assert (await api("GET", "/api", user=text)).status == 200
-    labels = (await api.get(f"{secrets}/s"))["metadata"]["labels"]
-    assert labels == {"kubernetes.io/legacy-token-last-used": "2026-01-01"}

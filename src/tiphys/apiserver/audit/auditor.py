@@ -112,6 +112,8 @@ class Auditor:
         event["responseStatus"] = {
             "metadata": {}, "status": "Failure", "message": text, "reason": "Unauthorized", "code": 401
         }  # fmt: skip
+        if notes := request.scope.get("audit_annotations"):
+            event["annotations"] = {**(event.get("annotations") or {}), **notes}
         await self._kept(Record(verdict, event, long=False), STARTED)
 
     async def panic(self, request: Request, error: BaseException) -> None:

@@ -6,8 +6,10 @@ Owns: which kinds of tokens there are, and taking over a changed authentication 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from prometheus_client.core import Metric
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apiserver.authn import jwt_config
@@ -17,12 +19,14 @@ from tiphys.apiserver.authn.bootstraptoken import BootstrapTokens
 from tiphys.apiserver.authn.expressions import compile_expression
 from tiphys.apiserver.authn.jwt_config import AuthenticationConfig, JwtConfig
 from tiphys.apiserver.authn.jwt_tokens import JwtTokens
+from tiphys.apiserver.authn.legacy_tokens import MarkUsed
 from tiphys.apiserver.authn.lookup import Lookup
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
-from tiphys.apiserver.authn.serviceaccount_tokens import MarkUsed, ServiceAccountTokens
+from tiphys.apiserver.authn.serviceaccount_tokens import ServiceAccountTokens
 from tiphys.apiserver.authn.tokens import AnyAudience, Authenticated, StaticTokens, TokenAuthenticator
 from tiphys.apiserver.authn.webhook import WebhookTokens
 from tiphys.apiserver.options import ApiServerOptions
+from tiphys.apiserver.reloading import Reloads
 from tiphys.apiserver.remote import Remote
 
 log = logging.getLogger(__name__)
@@ -38,6 +42,9 @@ class JwtIssuers:
         self._path = path
         self._own = tuple(own)
         self._read = path.read_text() if path is not None else ""
+        self._reloads = Reloads("authentication", clock)
+        if path is not None:
+            self._reloads.began(self._read)
         self._by_config = {config: JwtTokens(config, clock) for config in issuers}
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
@@ -60,14 +67,19 @@ class JwtIssuers:
                 return False
             config = jwt_config.parse(read, compile_expression, self._own)
         except (OSError, ValueError) as error:
+            self._reloads.failed()
             log.error("authentication configuration not reloaded path=%s why=%s", self._path, error)
             return False
         self._read, before = read, self._by_config
         self._by_config = {
             issuer: before.get(issuer) or JwtTokens(issuer, self._clock) for issuer in config.issuers
         }
+        self._reloads.succeeded(read)
         log.info("authentication configuration reloaded path=%s", self._path)
         return True
+
+    def collect(self) -> Iterable[Metric]:
+        return self._reloads.collect() if self._path is not None else ()
 
 
 def build(

@@ -9,14 +9,16 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+
+from prometheus_client.core import Metric
 
 from tiphys.apimachinery.errors import Unauthorized
 from tiphys.apiserver.authn import x509
 from tiphys.apiserver.authn.anonymous import Anonymous
 from tiphys.apiserver.authn.requestheader import RequestHeader, is_issued_by
-from tiphys.apiserver.authn.tokens import Authenticated, Refused, TokenAuthenticator
+from tiphys.apiserver.authn.tokens import Authenticated, Notes, Refused, TokenAuthenticator
 from tiphys.apiserver.authn.user import User
 from tiphys.wire.message import Request
 
@@ -73,12 +75,14 @@ class Authenticator:
         try:
             found = await self.authenticate_token(token, self.api_audiences)
         except Refused as error:
+            _note(request, error.annotations)
             log.info("unable to authenticate the request err=%s", error)
             raise Unauthorized("Unauthorized") from None
         if found is None:
             raise Unauthorized("Unauthorized")
-        for key, value in found.annotations:
-            request.scope.setdefault("audit_annotations", {})[key] = value
+        _note(request, found.annotations)
+        if found.warnings:
+            request.scope["warnings"] = list(found.warnings)
         return found.user
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
@@ -87,12 +91,12 @@ class Authenticator:
         Raises:
             Refused: one authenticator knows it and says no; the others were asked too.
         """
-        refusals = []
+        refusals: list[Refused] = []
         for authenticator in self.tokens:
             try:
                 found = await authenticator.authenticate_token(token, audiences)
             except Refused as error:
-                refusals.append(str(error))
+                refusals.append(error)
                 continue
             if found is not None:
                 user = found.user.authenticated()
@@ -100,7 +104,8 @@ class Authenticator:
                     return found
                 return replace(found, user=user)
         if refusals:
-            raise Refused(f"[{', '.join([_INVALID, *refusals])}]")
+            notes = tuple(note for refused in refusals for note in refused.annotations)
+            raise Refused(f"[{', '.join([_INVALID, *map(str, refusals)])}]", notes)
         return None
 
     async def lasting_user(self, request: Request) -> User | None:
@@ -123,10 +128,20 @@ class Authenticator:
         for authenticator in self.tokens:
             authenticator.reload()
 
+    def collect(self) -> Iterator[Metric]:
+        """Yield what is counted of tokens and of files."""
+        for authenticator in self.tokens:
+            yield from authenticator.collect()
+
     async def close(self) -> None:
         """Close the connections of those that ask others. Idempotent."""
         for authenticator in self.tokens:
             await authenticator.close()
+
+
+def _note(request: Request, notes: Notes) -> None:
+    for key, value in notes:
+        request.scope.setdefault("audit_annotations", {})[key] = value
 
 
 def bearer_token(request: Request) -> str:

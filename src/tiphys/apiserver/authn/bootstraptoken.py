@@ -9,7 +9,10 @@ import base64
 import binascii
 import hmac
 import re
+from collections.abc import Iterable
 from datetime import datetime
+
+from prometheus_client.core import Metric
 
 from tiphys.apimachinery.clock import Clock, parse_time
 from tiphys.apimachinery.meta import Object
@@ -43,6 +46,9 @@ class BootstrapTokens:
 
     def reload(self) -> None:
         return
+
+    def collect(self) -> Iterable[Metric]:
+        return ()
 
 
 def user_of(secret: Object, token_id: str, token_secret: str, now: datetime) -> User | None:

@@ -1,32 +1,27 @@
 """Service account tokens at the door: what they are bound to must live, and be what it was.
 
-Owns: the checks after the signature, and the record of when tokens that lie in Secrets were last used.
-Source: KEP-1205 (bound tokens), KEP-2799 (tokens in Secrets), KEP-4193 (node binding).
+Owns: the checks after the signature of tokens that expire; those that lie in Secrets are ``legacy_tokens``'.
+Source: KEP-1205 (bound tokens), KEP-4193 (node binding).
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from prometheus_client.core import Metric
+
 from tiphys.apimachinery.clock import Clock, parse_time
 from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.authn.legacy_tokens import INVALIDATED, MarkUsed, SecretTokens
 from tiphys.apiserver.authn.lookup import Lookup
 from tiphys.apiserver.authn.serviceaccount import TokenKeys, VerifiedToken
+from tiphys.apiserver.authn.token_uses import TokenUses
 from tiphys.apiserver.authn.tokens import Authenticated, Refused
 
-LAST_USED = "kubernetes.io/legacy-token-last-used"
-INVALID_SINCE = "kubernetes.io/legacy-token-invalid-since"
-_INVALIDATED = "service account token has been invalidated"
 _LEEWAY = timedelta(seconds=60)
 """What was deleted this long ago is gone, though a finalizer or a grace period may hold it."""
-
-MarkUsed = Callable[[Object, str], Awaitable[None]]
-"""(Secret, date) -> writes into the Secret when its token was last used."""
 
 
 class ServiceAccountTokens:
@@ -44,7 +39,8 @@ class ServiceAccountTokens:
         self._own = api_audiences
         self._lookup = lookup
         self._clock = clock
-        self._mark_used = mark_used
+        self._uses = TokenUses()
+        self._in_secrets = SecretTokens(lookup, clock, mark_used, self._uses)
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
         verified = self._keys.verify(token, self._clock.now())
@@ -56,9 +52,12 @@ class ServiceAccountTokens:
             raise Refused(
                 f"token audiences {_quoted(named)} is invalid for the target audiences {_quoted(audiences)}"
             )
+        if verified.legacy:
+            notes, warnings = await self._in_secrets.check(verified, token)
+            return Authenticated(verified.user(), common, notes, warnings=warnings)
         await self._check_account(verified)
         if secret := verified.bound("secret"):
-            await self._check_secret(verified, secret, token)
+            await self._check_bound("secrets", verified.namespace, secret, "secret")
         if pod := verified.bound("pod"):
             await self._check_bound("pods", verified.namespace, pod, "pod")
         elif node := verified.bound("node"):
@@ -71,16 +70,20 @@ class ServiceAccountTokens:
     def reload(self) -> None:
         return
 
+    def collect(self) -> Iterable[Metric]:
+        return self._uses.collect()
+
     def _annotations(self, token: VerifiedToken) -> tuple[tuple[str, str], ...]:
         """Return what the audit log should know: tokens that live on borrowed time."""
-        subject = str(token.claims.get("sub", ""))
-        if token.legacy:
-            return (("authentication.k8s.io/legacy-token", subject),)
         warn_after = token.claims["kubernetes.io"].get("warnafter")
-        late_s = int(self._clock.now().timestamp()) - int(warn_after) if warn_after else 0
-        if late_s <= 0:
+        if not warn_after:
             return ()
-        text = f"subject: {subject}, seconds after warning threshold: {late_s}"
+        late_s = int(self._clock.now().timestamp()) - int(warn_after)
+        if late_s <= 0:
+            self._uses.valid += 1
+            return ()
+        self._uses.stale += 1
+        text = f"subject: {token.claims.get('sub', '')}, seconds after warning threshold: {late_s}"
         return (("authentication.k8s.io/stale-token", text),)
 
     async def _check_account(self, token: VerifiedToken) -> None:
@@ -94,43 +97,17 @@ class ServiceAccountTokens:
         if self._is_gone(account):
             raise Refused(f"service account {namespace}/{name} has been deleted")
 
-    async def _check_bound(self, plural: str, namespace: str, bound: Mapping[str, Any], what: str) -> Object:
+    async def _check_bound(self, plural: str, namespace: str, bound: Mapping[str, Any], what: str) -> None:
         found = await self._lookup(plural, namespace, str(bound["name"]))
         if found is None or self._is_gone(found):
-            raise Refused(_INVALIDATED)
+            raise Refused(INVALIDATED)
         uid, claimed = found["metadata"].get("uid", ""), bound.get("uid", "")
         if "uid" in bound and uid != claimed:
             raise Refused(f"{what} UID ({uid}) does not match service account {what} ref claim ({claimed})")
-        return found
-
-    async def _check_secret(self, token: VerifiedToken, bound: Mapping[str, Any], text: str) -> None:
-        secret = await self._check_bound("secrets", token.namespace, bound, "secret")
-        meta = secret["metadata"]
-        if token.legacy and not hmac.compare_digest(_stored_token(secret), text.encode()):
-            raise Refused("service account token does not match server's copy")
-        labels = meta.get("labels") or {}
-        if labels.get(INVALID_SINCE):
-            raise Refused(
-                f"the token in secret {token.namespace}/{meta['name']} for service account "
-                f"{token.namespace}/{token.account} has been marked invalid. Use tokens from the "
-                "TokenRequest API or manually created secret-based tokens, or remove the "
-                f"'{INVALID_SINCE}' label from the secret to temporarily allow use of this token"
-            )
-        today = self._clock.now().strftime("%Y-%m-%d")
-        of_type = secret.get("type") == "kubernetes.io/service-account-token"
-        if self._mark_used is not None and of_type and labels.get(LAST_USED) != today:
-            await self._mark_used(secret, today)
 
     def _is_gone(self, obj: Object) -> bool:
         deleted = obj["metadata"].get("deletionTimestamp")
         return bool(deleted) and parse_time(deleted) < self._clock.now() - _LEEWAY
-
-
-def _stored_token(secret: Object) -> bytes:
-    try:
-        return base64.b64decode((secret.get("data") or {}).get("token") or "")
-    except (binascii.Error, ValueError):
-        return b""
 
 
 def _quoted(values: tuple[str, ...]) -> str:

@@ -6,16 +6,25 @@ is ``authenticator``'s.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
+
+from prometheus_client.core import Metric
 
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.options import TokenEntry
 
+Notes = tuple[tuple[str, str], ...]
+"""Annotations of the audit log's event."""
+
 
 class Refused(Exception):
     """A token that an authenticator knows as its own and does not let in; the text names no secret."""
+
+    def __init__(self, text: str, annotations: Notes = ()) -> None:
+        super().__init__(text)
+        self.annotations = annotations
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +33,11 @@ class Authenticated:
 
     user: User
     audiences: tuple[str, ...] = ()
-    annotations: tuple[tuple[str, str], ...] = ()
+    annotations: Notes = ()
     lasting: bool = False
     """The token will always be this user's: nothing about it need be checked again."""
+    warnings: tuple[str, ...] = ()
+    """What its user is to be told with every answer."""
 
 
 class TokenAuthenticator(Protocol):
@@ -46,6 +57,10 @@ class TokenAuthenticator(Protocol):
         """Take over what has changed in a file of its own. Raises nothing."""
         ...
 
+    def collect(self) -> Iterable[Metric]:
+        """Return what it counts."""
+        ...
+
 
 class AnyAudience:
     """Tokens that name no audience are good for this API server's own, and for no other."""
@@ -62,13 +77,16 @@ class AnyAudience:
         found = await self._inner.authenticate_token(token, audiences)
         if found is None:
             return None
-        return Authenticated(found.user, common, found.annotations, found.lasting)
+        return replace(found, audiences=common)
 
     async def close(self) -> None:
         await self._inner.close()
 
     def reload(self) -> object:
         return self._inner.reload()
+
+    def collect(self) -> Iterable[Metric]:
+        return self._inner.collect()
 
 
 class StaticTokens:
@@ -90,3 +108,6 @@ class StaticTokens:
 
     def reload(self) -> None:
         return
+
+    def collect(self) -> Iterable[Metric]:
+        return ()

@@ -8,7 +8,10 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any
+
+from prometheus_client.core import Metric
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apiserver.authn.tokens import Authenticated, Refused
@@ -57,6 +60,9 @@ class WebhookTokens:
 
     def reload(self) -> None:
         return
+
+    def collect(self) -> Iterable[Metric]:
+        return ()
 
     async def _ask(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
         review = {

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from prometheus_client.core import Metric
 
 from tiphys.apimachinery import field_errors, names
 from tiphys.apimachinery.clock import Clock
@@ -21,6 +23,7 @@ from tiphys.apiserver.authz.authorizer import Authorizer, Mode
 from tiphys.apiserver.authz.webhook import WebhookAuthorizer, WebhookSettings
 from tiphys.apiserver.config_files import BadConfiguration, read_file
 from tiphys.apiserver.options import ApiServerOptions
+from tiphys.apiserver.reloading import Reloads
 from tiphys.apiserver.remote import Remote
 from tiphys.client.kubeconfig import ConfigError
 
@@ -199,6 +202,7 @@ class ConfiguredModes:
         self._options = options
         self._clock = clock
         self._read = ""
+        self._reloads = Reloads("authorization", clock)
         self._found: tuple[str | Webhook, ...] = ()
 
     def modes(self) -> list[Mode]:
@@ -207,6 +211,7 @@ class ConfiguredModes:
         if options.authorization_config is not None:
             self._read = options.authorization_config.read_text()
             self._found = parse(self._read, compile_expression)
+            self._reloads.began(self._read)
             return [self._mode(one) for one in self._found]
         return [self._from_flags() if mode == "Webhook" else mode for mode in options.authorization_modes]
 
@@ -222,11 +227,17 @@ class ConfiguredModes:
             found = parse(read, compile_expression)
             authorizer.replace([self._mode(one) for one in found])
         except (OSError, ValueError, ConfigError) as error:
+            self._reloads.failed()
             log.error("authorization configuration not reloaded path=%s why=%s", path, error)
             return False
         self._read, self._found = read, found
+        self._reloads.succeeded(read)
         log.info("authorization configuration reloaded path=%s", path)
         return True
+
+    def collect(self) -> Iterable[Metric]:
+        """Return what is counted of the file."""
+        return self._reloads.collect() if self._options.authorization_config is not None else ()
 
     def _mode(self, one: str | Webhook) -> Mode:
         if isinstance(one, str):

@@ -15,12 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import Metric
 
+from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apis.table import TABLE
 from tiphys.apiserver.encryption import config
 from tiphys.apiserver.encryption.kms import KmsPool
 from tiphys.apiserver.encryption.providers import Identity, Provider, Providers, Unreadable
+from tiphys.apiserver.reloading import Reloads
 from tiphys.storage.base import CompareFailed, Delete, Event, Put, RangeResult, Record, Store
 
 log = logging.getLogger(__name__)
@@ -45,16 +47,22 @@ class EncryptedStore:
     """Seals by the rules of a configuration, which may be replaced while serving."""
 
     def __init__(
-        self, store: Store, rules: config.Rules, path: Path | None = None, plugins: KmsPool | None = None
+        self,
+        store: Store,
+        rules: config.Rules,
+        path: Path | None = None,
+        plugins: KmsPool | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._store = store
         self._rules = rules
         self._plugins = plugins if plugins is not None else KmsPool()
         self._next: config.Rules | None = None
         """Rules that wait for their plugins to answer."""
-        self._reloads = {"success": 0, "failure": 0}
         self._path = path
         self._read = path.read_bytes() if path is not None else b""
+        self._reloads = Reloads("encryption", clock or RealClock())
+        self._reloads.began(self._read)
         self._prefixes = _known_prefixes()
         self._by_prefix: dict[str, Providers] = {}
         self._sent: dict[bytes, bytes] = {}
@@ -109,14 +117,7 @@ class EncryptedStore:
 
     def collect(self) -> Iterator[Metric]:
         """Yield how often the configuration was taken over, and plugins were called."""
-        family = CounterMetricFamily(
-            "apiserver_encryption_config_controller_automatic_reloads",
-            "Reloads of the encryption configuration.",
-            labels=["status"],
-        )
-        for status, count in self._reloads.items():
-            family.add_metric([status], count)
-        yield family
+        yield from self._reloads.collect()
         yield from self._plugins.collect()
 
     # -- rules
@@ -131,7 +132,7 @@ class EncryptedStore:
                 return False
             rules = config.parse(read.decode(), self._plugins.provider)
         except (OSError, ValueError) as error:
-            self._reloads["failure"] += 1
+            self._reloads.failed()
             log.error("encryption configuration not reloaded path=%s why=%s", self._path, error)
             return False
         self._read = read
@@ -144,7 +145,7 @@ class EncryptedStore:
     def _take_over(self, rules: config.Rules) -> None:
         self._rules, self._next = rules, None
         self._by_prefix.clear()
-        self._reloads["success"] += 1
+        self._reloads.succeeded(self._read)
         log.info("encryption configuration reloaded path=%s", self._path)
 
     def _providers(self, key: str) -> Providers:
