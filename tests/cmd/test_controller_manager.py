@@ -10,6 +10,7 @@ import pytest
 
 from tiphys.cmd.controller_manager import controller_manager, options_from
 from tiphys.controllers.context import ControllerOptions
+from tiphys.wire.pki import make_signing_key
 
 
 def options(*words: str) -> ControllerOptions:
@@ -68,3 +69,19 @@ def test_refused(words: list[str], says: Any) -> None:
     with pytest.raises(click.UsageError) as caught:
         options(*words)
     assert caught.value.message == says
+
+
+def test_the_key_of_tokens(tmp_path: Path) -> None:
+    path = tmp_path / "sa.key"
+    path.write_bytes(make_signing_key())
+    made = options(f"--service-account-private-key-file={path}")
+    assert made.service_account_key_pem == path.read_text()
+    assert made.legacy_token_clean_up_s == 365 * 86400
+    path.write_text("nothing")
+    with pytest.raises(click.BadParameter, match="error reading key for service account token controller"):
+        options(f"--service-account-private-key-file={path}")
+
+
+def test_how_long_unused_tokens_stay() -> None:
+    made = options("--legacy-service-account-token-clean-up-period=48h")
+    assert made.legacy_token_clean_up_s == 48 * 3600

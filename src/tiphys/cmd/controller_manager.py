@@ -20,6 +20,7 @@ from tiphys.cmd.reach import Reach
 from tiphys.cmd.serving_flags import read_serving, serving_flags
 from tiphys.controllers.manager import ControllerManager, ControllerOptions, UnknownController, chosen
 from tiphys.controllers.nodelifecycle.zones import Rates
+from tiphys.wire.jwt_keys import SigningKey
 
 _CONCURRENT = {
     "concurrent-cron-job-syncs": "cronjob-controller",
@@ -87,7 +88,14 @@ def _signer_files(command: Callable[..., None]) -> Callable[..., None]:
 @_syncs
 @click.option("--horizontal-pod-autoscaler-sync-period", type=DURATION, default="15s", show_default=True)
 @click.option("--terminated-pod-gc-threshold", default=12500, show_default=True)
-@click.option("--service-account-private-key-file", default="", help="Accepted; the API server signs tokens.")
+@click.option("--service-account-private-key-file", default="", help="Signs the tokens in Secrets.")
+@click.option(
+    "--legacy-service-account-token-clean-up-period",
+    type=DURATION,
+    default="8760h",
+    show_default=True,
+    help="How long an unused token in a Secret stays.",
+)
 @click.option("--cluster-signing-cert-file", default="", help="CA that signs certificate requests.")
 @click.option("--cluster-signing-key-file", default="", help="Its key.")
 @_signer_files
@@ -115,6 +123,8 @@ def options_from(flags: dict[str, Any]) -> ControllerOptions:
         leader_elect=lead,
         election=election,
         root_ca_pem=pem,
+        service_account_key_pem=_signing_key(str(flags["service_account_private_key_file"])),
+        legacy_token_clean_up_s=flags["legacy_service_account_token_clean_up_period"],
         signing_certificate_pem=_read(flags["cluster_signing_cert_file"]),
         signing_key_pem=_read(flags["cluster_signing_key_file"]),
         signers=_signers(flags),
@@ -143,6 +153,17 @@ def _read(path: str) -> str:
         return Path(path).read_text(encoding="ascii") if path else ""
     except OSError as error:
         raise click.FileError(path, error.strerror or "") from error
+
+
+def _signing_key(path: str) -> str:
+    pem = _read(path)
+    try:
+        if pem:
+            SigningKey(pem.encode())
+    except ValueError as error:
+        text = f"error reading key for service account token controller: {error}"
+        raise click.BadParameter(text, param_hint="--service-account-private-key-file") from error
+    return pem
 
 
 def _signers(flags: dict[str, Any]) -> dict[str, tuple[str, str]]:

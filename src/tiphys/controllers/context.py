@@ -27,6 +27,10 @@ class ControllerOptions:
     election: Election = field(default=Election("kube-controller-manager"))
     identity: str = ""
     root_ca_pem: str = ""
+    service_account_key_pem: str = field(default="", repr=False)
+    """Signs the tokens in Secrets; without it none are made."""
+    legacy_token_clean_up_s: float = 365 * 86400.0
+    """How long a token in a Secret may lie unused before it is marked, and then before it goes."""
     signing_certificate_pem: str = ""
     signing_key_pem: str = field(default="", repr=False)
     """The authority that signs certificate requests; without it they stay unsigned."""

@@ -35,6 +35,7 @@ from tiphys.controllers.endpointslicemirroring.controller import EndpointSliceMi
 from tiphys.controllers.ephemeralvolume.controller import EphemeralVolumeController
 from tiphys.controllers.garbagecollector.controller import GarbageCollector
 from tiphys.controllers.job.controller import JobController
+from tiphys.controllers.legacytokens.controller import LegacyTokenCleaner
 from tiphys.controllers.metrics import RUNNING
 from tiphys.controllers.names import ALIASES, ELSEWHERE, OFF_BY_DEFAULT
 from tiphys.controllers.namespace.controller import NamespaceController
@@ -68,6 +69,7 @@ log = logging.getLogger(__name__)
 CONTROLLERS: tuple[type, ...] = (
     ServiceAccountController,
     ServiceAccountTokenController,
+    LegacyTokenCleaner,
     RootCaController,
     CertificateApprover,
     CertificateSigner,

@@ -52,6 +52,7 @@ ALIASES: Final = {
     "resource-claim-controller": "resourceclaim-controller",
     "validatingadmissionpolicy-status": "validatingadmissionpolicy-status-controller",
     "service-cidr-controller": "service-cidr-controller",
+    "legacy-service-account-token-cleaner": "legacy-serviceaccount-token-cleaner-controller",
 }
 
 ELSEWHERE: Final = frozenset(
@@ -61,7 +62,6 @@ ELSEWHERE: Final = frozenset(
     | {"kube-apiserver-serving-clustertrustbundle-publisher", "selinux-warning-controller"}
     | {"storageversion-garbage-collector-controller", "storage-version-gc", "storage-version-migrator"}
     | {"storage-version-migrator-controller", "device-taint-eviction-controller", "device-taint-eviction"}
-    | {"legacy-serviceaccount-token-cleaner-controller", "legacy-service-account-token-cleaner"}
     | {"volumeattributesclass-protection-controller", "podcertificaterequest-cleaner-controller"}
 )
 """Upstream's that are part of another controller here, or not built: naming them changes nothing."""

@@ -73,7 +73,12 @@ class Cluster:
         entries = tuple(
             TokenEntry(self._tokens[user], user, user, groups) for user, groups in _COMPONENTS.items()
         )
-        settings = {"tokens": entries, "metric_resolution_s": 1.0, **(options or {})}
+        settings = {
+            "tokens": entries,
+            "metric_resolution_s": 1.0,
+            "service_account_signing_key": pki.make_signing_key(),
+            **(options or {}),
+        }
         self.store = MemoryStore(clock=self._clock)
         self.server = ApiServer(self.store, ApiServerOptions(**settings), self._clock, usage=self._usage)
         self._simulated: SimulatedNodes | None = None
@@ -182,7 +187,9 @@ class Cluster:
             return Scheduler(client, SchedulerOptions(), self._clock).run()
         from tiphys.controllers.manager import ControllerManager, ControllerOptions
 
-        options = ControllerOptions(**{"root_ca_pem": self._ca_pem, **self._controller_options})
+        key = self.server.options.service_account_signing_key.decode()
+        settings = {"root_ca_pem": self._ca_pem, "service_account_key_pem": key}
+        options = ControllerOptions(**{**settings, **self._controller_options})
         return ControllerManager(client, options, self._clock).run()
 
     def _component_client(self, user: str) -> Client:

@@ -1,33 +1,28 @@
 """Fills Secrets of type ``kubernetes.io/service-account-token``, and removes those whose account is gone.
 
-The API server holds the signing key, so the token is asked of it, bound to the Secret: it dies with it.
-Source: the "Managing Service Accounts" page.
+Without a signing key it does nothing, as upstream's.
 """
 
 from __future__ import annotations
 
-import base64
+import logging
+from typing import NamedTuple
 
 from tiphys.apimachinery.errors import Conflict, NotFound
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import SECRETS, SERVICE_ACCOUNTS
 from tiphys.controllers.context import Context
+from tiphys.controllers.tokens import plan
+from tiphys.wire.jwt_keys import SigningKey
 
-TYPE = "kubernetes.io/service-account-token"
-ACCOUNT = "kubernetes.io/service-account.name"
-ACCOUNT_UID = "kubernetes.io/service-account.uid"
-_FOREVER_S = 1 << 32
+log = logging.getLogger(__name__)
 
 
-def missing_data(secret: Object, account: Object, ca_pem: str) -> dict[str, str]:
-    """Return what a token secret lacks besides the token itself, encoded. Pure."""
-    data = secret.get("data") or {}
-    wanted = {"namespace": account["metadata"]["namespace"]}
-    if ca_pem:
-        wanted["ca.crt"] = ca_pem
-    encoded = {name: base64.b64encode(value.encode()).decode() for name, value in wanted.items()}
-    return {name: value for name, value in encoded.items() if data.get(name) != value}
+class _Owner(NamedTuple):
+    name: str
+    uid: str
+    """Empty: not known."""
 
 
 class ServiceAccountTokenController:
@@ -39,88 +34,100 @@ class ServiceAccountTokenController:
     def __init__(self, context: Context) -> None:
         self._client = context.client
         self._ca_pem = context.options.root_ca_pem
+        pem = context.options.service_account_key_pem
+        self._key = SigningKey(pem.encode()) if pem else None
         self.queue = context.queue(self.name)
+        self._gone: dict[str, _Owner] = {}  # whose Secrets were deleted, until their accounts are told
+        if self._key is None:
+            return
         self._accounts = context.informers.get(SERVICE_ACCOUNTS)
-        self._secrets = context.informers.get(SECRETS, field_selector=f"type={TYPE}")
+        self._secrets = context.informers.get(SECRETS, field_selector=f"type={plan.TYPE}")
         self._accounts.add_handler(self._account_changed)
         self._secrets.add_handler(self._secret_changed)
 
     async def run(self) -> None:
+        if self._key is None:
+            log.warning("controller is disabled because there is no private key controller=%s", self.name)
+            return
         await self._accounts.wait_synced()
         await self._secrets.wait_synced()
         await run_controller(self.queue, self.reconcile, workers=2, name=self.name)
 
     def _secret_changed(self, old: Object | None, new: Object | None) -> None:
-        if new is not None:
-            self.queue.add(object_key(new))
+        secret = new or old
+        assert secret is not None
+        key = object_key(secret)
+        if new is None:
+            self._gone[key] = _owner(secret)
+        else:
+            self._gone.pop(key, None)
+        self.queue.add(key)
 
     def _account_changed(self, old: Object | None, new: Object | None) -> None:
         account = new or old
         if account is None or (old is not None and new is not None):
             return
         for secret in self._secrets.list(account["metadata"]["namespace"]):
-            if _annotations(secret).get(ACCOUNT) == account["metadata"]["name"]:
+            if _owner(secret).name == account["metadata"]["name"]:
                 self.queue.add(object_key(secret))
 
     async def reconcile(self, key: str) -> float | None:
         secret = self._secrets.get(key)
-        if secret is None or secret["metadata"].get("deletionTimestamp"):
+        if secret is None:
+            if (owner := self._gone.get(key)) is not None:
+                await self._dereference(key, owner)
+                self._gone.pop(key, None)
+            return None
+        if secret["metadata"].get("deletionTimestamp"):
             return None
         account = await self._account_of(secret)
         if account is None:
             await self._remove(secret)
             return None
-        added = missing_data(secret, account, self._ca_pem)
-        if not (secret.get("data") or {}).get("token"):
-            added["token"] = await self._token(secret, account)
-        uid = account["metadata"]["uid"]
-        annotated = _annotations(secret).get(ACCOUNT_UID) == uid
-        if added or not annotated:
-            meta = {**secret["metadata"], "annotations": {**_annotations(secret), ACCOUNT_UID: uid}}
-            filled = {**secret, "metadata": meta, "data": {**(secret.get("data") or {}), **added}}
-            try:
-                await self._client.update(SECRETS, filled)
-            except NotFound:
-                return None
+        added = plan.missing_data(secret, self._ca_pem)
+        if plan.lacks_token(secret):
+            assert self._key is not None
+            added["token"] = plan.encoded(self._key.sign(plan.claims(secret, account)))
+        if added:
+            await self._client.update(SECRETS, plan.filled(secret, account, added))
         return None
 
     async def _account_of(self, secret: Object) -> Object | None:
         """Return the account a secret is for; the server is asked before one is taken for gone."""
-        namespace, name = secret["metadata"]["namespace"], _annotations(secret).get(ACCOUNT, "")
-        account = self._accounts.get(f"{namespace}/{name}")
-        if account is None and name:
+        namespace, owner = secret["metadata"]["namespace"], _owner(secret)
+        account = self._accounts.get(f"{namespace}/{owner.name}")
+        if (account is None or not _is(account, owner)) and owner.name:
             try:
-                account = await self._client.get(SERVICE_ACCOUNTS, name, namespace)
+                account = await self._client.get(SERVICE_ACCOUNTS, owner.name, namespace)
             except NotFound:
                 return None
-        uid = _annotations(secret).get(ACCOUNT_UID)
-        return account if account is not None and uid in (None, account["metadata"]["uid"]) else None
+        return account if account is not None and _is(account, owner) else None
 
-    async def _token(self, secret: Object, account: Object) -> str:
-        meta = secret["metadata"]
-        bound = {"apiVersion": "v1", "kind": "Secret", "name": meta["name"], "uid": meta["uid"]}
-        request = {
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenRequest",
-            "spec": {"expirationSeconds": _FOREVER_S, "boundObjectRef": bound},
-        }
-        name, namespace = account["metadata"]["name"], account["metadata"]["namespace"]
-        answer = await self._client.post(SERVICE_ACCOUNTS, name, namespace, "token", request)
-        return base64.b64encode(answer["status"]["token"].encode()).decode()
+    async def _dereference(self, key: str, owner: _Owner) -> None:
+        """Take a deleted Secret out of its account's list."""
+        namespace, _, secret = key.partition("/")
+        account = self._accounts.get(f"{namespace}/{owner.name}")
+        if account is None or not _is(account, owner):
+            return
+        changed = plan.without_reference(account, secret)
+        if changed is not None:
+            try:
+                await self._client.update(SERVICE_ACCOUNTS, changed)
+            except NotFound:
+                return
 
     async def _remove(self, secret: Object) -> None:
         meta = secret["metadata"]
         try:
-            await self._client.delete(
-                SECRETS,
-                meta["name"],
-                meta["namespace"],
-                uid=meta["uid"],
-                resource_version=meta["resourceVersion"],
-            )
+            await self._client.delete(SECRETS, meta["name"], meta["namespace"], uid=meta["uid"])
         except (NotFound, Conflict):
             return
 
 
-def _annotations(obj: Object) -> dict[str, str]:
-    return obj["metadata"].get("annotations") or {}
+def _owner(secret: Object) -> _Owner:
+    marks = plan.marks_of(secret)
+    return _Owner(marks.get(plan.ACCOUNT, ""), marks.get(plan.ACCOUNT_UID, ""))
+
+
+def _is(account: Object, owner: _Owner) -> bool:
+    return owner.uid in ("", account["metadata"]["uid"])
