@@ -91,6 +91,8 @@ class Request:
     """What handlers made of the headers alone, kept for the connection's next request with the same ones.
 
     Keys begin with the function that made the value; there must be few of them."""
+    peer_issuers: tuple[bytes, ...] = ()
+    """DER of the certificates that lead from the client's to a trusted one."""
 
     @property
     def query(self) -> dict[str, list[str]]:

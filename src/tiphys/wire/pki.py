@@ -183,6 +183,7 @@ def server_context(pair: KeyPair, client_ca: bytes | None) -> ssl.SSLContext:
     load_pair(context, pair)
     if client_ca:
         context.load_verify_locations(cadata=client_ca.decode("ascii"))
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # an intermediate authority may be all we know
         context.verify_mode = ssl.CERT_OPTIONAL
     return context
 

@@ -15,6 +15,7 @@ import httptools
 
 from tiphys.wire import http1
 from tiphys.wire.message import AtOnce, Handler, RepeatedHeaders, Request, RequestLine, Response
+from tiphys.wire.peer import PeerChains
 
 MAX_HELD_BYTES: Final = 64 * 1024
 
@@ -36,6 +37,7 @@ class Owner(Protocol):
     timed: set[Any]
     """Connections whose silence counts: none with a stream or an upgrade that its peer keeps up with."""
     lines: http1.RequestLines
+    peers: PeerChains
     buffer: memoryview
     """Where reads of every connection arrive; empty again when ``buffer_updated`` returns."""
 
@@ -65,7 +67,8 @@ class RequestReader:
 
     _transport: asyncio.Transport
     _peer: str
-    _certificate: bytes | None
+    _certificate: bytes | None = None
+    _issuers: tuple[bytes, ...] = ()
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
@@ -126,14 +129,14 @@ class RequestReader:
         path, raw_path, query = http1.split_target(match[2])
         return Request(
             match[1].decode(), path, query, self._body_block_headers, data[at + len(block) :], self._peer,
-            self._certificate, raw_path, memo=self._body_block_memo,
+            self._certificate, raw_path, memo=self._body_block_memo, peer_issuers=self._issuers,
         )  # fmt: skip
 
     def _known_request(self, line: RequestLine) -> Request:
         method, path, raw_path, query = line
         return Request(
             method, path, query, self._block_headers, b"", self._peer, self._certificate, raw_path,
-            memo=self._block_memo,
+            memo=self._block_memo, peer_issuers=self._issuers,
         )  # fmt: skip
 
     def _feed(self, data: bytes) -> None:
@@ -254,7 +257,10 @@ class RequestReader:
 
     def _make_request(self, method: str, target: bytes, headers: dict[str, str], body: bytes) -> Request:
         path, raw_path, query = http1.split_target(target)
-        return Request(method, path, query, headers, body, self._peer, self._certificate, raw_path)
+        return Request(
+            method, path, query, headers, body, self._peer, self._certificate, raw_path,
+            peer_issuers=self._issuers,
+        )  # fmt: skip
 
     def _refuse(self, response: Response) -> None:
         """Answer in place of the handler, in turn, and take nothing more."""

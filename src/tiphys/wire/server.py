@@ -20,6 +20,7 @@ from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.wire import http1, tls_listener
 from tiphys.wire.connection import Connection
 from tiphys.wire.message import AtOnce, Handler
+from tiphys.wire.peer import PeerChains
 from tiphys.wire.tls_listener import TlsListener
 
 MAX_BODY_BYTES: Final = 3 * 1024 * 1024
@@ -58,6 +59,7 @@ class Server:
         self.connections: set[Connection] = set()
         self.timed: set[Connection] = set()
         self.lines = http1.RequestLines()
+        self.peers = PeerChains()
         self.buffer = memoryview(bytearray(_READ_BYTES))
         self._chunk = self._framed = b""
         self._clock = clock or RealClock()

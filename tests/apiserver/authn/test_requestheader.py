@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from tests.wire.test_peer import make_intermediate
 
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apiserver.authn.requestheader import RequestHeader, common_name, is_issued_by
@@ -68,6 +69,36 @@ def test_who_issued() -> None:
     assert is_issued_by(der(USERS, "u"), both)
     assert not is_issued_by(der(USERS, "u"), PROXIES.certificate)
     assert common_name(PROXY) == "front-proxy-client"
+
+
+def test_who_issued_through_others() -> None:
+    middle = make_intermediate(PROXIES, "middle")
+    lower = make_intermediate(middle, "lower")
+    leaf, root = der(lower, "front-proxy-client"), PROXIES.certificate
+    issuers = tuple(
+        x509.load_pem_x509_certificate(one.certificate).public_bytes(Encoding.DER)
+        for one in (lower, middle, PROXIES)
+    )
+    assert not is_issued_by(leaf, root)
+    assert is_issued_by(leaf, root, issuers)
+    assert is_issued_by(leaf, root, issuers[:2]), "the root itself is known"
+    assert not is_issued_by(leaf, root, issuers[:1])
+    assert is_issued_by(leaf, middle.certificate, issuers), "an authority may be one that others vouch for"
+    assert not is_issued_by(leaf, USERS.certificate, issuers)
+    assert TRUST.user_of(HEADERS, leaf, issuers) is not None
+    assert TRUST.user_of(HEADERS, leaf) is None
+
+
+async def test_users_of_an_authority_below(serving: Any) -> None:
+    middle = make_intermediate(USERS, "middle")
+    async with serving(request_header=TRUST, client_ca=USERS.certificate) as api:
+        for ca, status in ((middle, 200), (make_intermediate(PROXIES, "middle"), 403)):
+            issuer = x509.load_pem_x509_certificate(ca.certificate).public_bytes(Encoding.DER)
+            request = Request(
+                "GET", "/api/v1/nodes", "", {}, b"",
+                peer_certificate=der(ca, "carol", "system:masters"), peer_issuers=(issuer,),
+            )  # fmt: skip
+            assert (await api.server.handler(request)).status == status
 
 
 @pytest.mark.parametrize(

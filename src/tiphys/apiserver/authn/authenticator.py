@@ -65,11 +65,12 @@ class Authenticator:
         proxy = self._front_proxy
         if proxy is None:
             return x509.user_of(certificate)
-        user = proxy.user_of(request.headers, certificate)
+        issuers = request.peer_issuers
+        user = proxy.user_of(request.headers, certificate, issuers)
         if user is not None:
             return user
         # TLS took certificates of both authorities; only those of one of them name users.
-        return x509.user_of(certificate) if is_issued_by(certificate, self._client_ca) else None
+        return x509.user_of(certificate) if is_issued_by(certificate, self._client_ca, issuers) else None
 
     async def _bearer(self, request: Request, token: str) -> User:
         try:

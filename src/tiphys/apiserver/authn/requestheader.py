@@ -30,10 +30,12 @@ class RequestHeader:
     group_headers: tuple[str, ...] = ("X-Remote-Group",)
     extra_prefixes: tuple[str, ...] = ("X-Remote-Extra-",)
 
-    def user_of(self, headers: Mapping[str, str], certificate: bytes) -> User | None:
+    def user_of(
+        self, headers: Mapping[str, str], certificate: bytes, issuers: tuple[bytes, ...] = ()
+    ) -> User | None:
         """Return whom a request speaks for; None when it names nobody or its sender is no proxy."""
         name = _first(headers, self.username_headers)
-        if not name or not is_issued_by(certificate, self.client_ca):
+        if not name or not is_issued_by(certificate, self.client_ca, issuers):
             return None
         if self.allowed_names and common_name(certificate) not in self.allowed_names:
             return None
@@ -70,16 +72,22 @@ def common_name(certificate: bytes) -> str:
 
 
 @lru_cache(maxsize=1024)
-def is_issued_by(certificate: bytes, bundle: bytes) -> bool:
-    """Tell whether one of the authorities in a PEM bundle has signed a DER certificate itself.
+def is_issued_by(certificate: bytes, bundle: bytes, issuers: tuple[bytes, ...] = ()) -> bool:
+    """Tell whether a PEM bundle has an authority for a DER certificate: its issuer, or that one's, and so on.
 
-    TLS has verified the chain and the dates already, against all authorities that the server knows.
+    TLS has verified all of them and the dates already, against all authorities that the server knows.
     """
-    leaf = x509.load_der_x509_certificate(certificate)
-    for authority in x509.load_pem_x509_certificates(bundle) if bundle else ():
-        try:
-            leaf.verify_directly_issued_by(authority)
-        except (ValueError, TypeError, InvalidSignature):
-            continue
-        return True
+    authorities = x509.load_pem_x509_certificates(bundle) if bundle else []
+    for link in (certificate, *issuers):
+        shown = x509.load_der_x509_certificate(link)
+        if any(shown == authority or _has_signed(authority, shown) for authority in authorities):
+            return True
     return False
+
+
+def _has_signed(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
