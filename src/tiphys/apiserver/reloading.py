@@ -7,16 +7,15 @@ faulty file changes nothing, is each file's own.
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from tiphys.apimachinery.clock import Clock
+from tiphys.apiserver.identity import hash_of, identity_of
 
 Reload = Callable[[], object]
 """Looks whether a file has changed and takes it over; raises nothing."""
@@ -60,7 +59,7 @@ class Reloads:
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families as they stand."""
-        what, server = self._what, _sha256(server_identity().encode())
+        what, server = self._what, hash_of(identity_of(socket.gethostname()))
         name = f"apiserver_{what}_config_controller"
         labels = ["apiserver_id_hash", "status"]
         reloads = CounterMetricFamily(
@@ -88,15 +87,6 @@ class Reloads:
         if self._hash:
             info.add_metric([server, self._hash], 1)
         yield from (reloads, last, info)
-
-
-@cache
-def server_identity() -> str:
-    """Return what upstream's server would call itself on this host."""
-    parts = (socket.gethostname().encode(), b"kube-apiserver")
-    data = b"".join(len(part).to_bytes(2, "big") + part for part in parts)
-    text = base64.b32encode(hashlib.sha256(data).digest()[:16]).decode().rstrip("=").lower()
-    return f"apiserver-{text}"
 
 
 def _sha256(data: bytes) -> str:
