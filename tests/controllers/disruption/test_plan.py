@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tiphys.controllers.disruption.plan import events, plan
+from tiphys.controllers.disruption.plan import counts_pods, events, failed_status, plan
 
 NOW = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
 
@@ -65,3 +65,35 @@ def test_what_people_are_told():
         '".spec.minAvailable" field of the PDB to an integer value.'
     )
     assert events({**budget, "spec": {"minAvailable": 1, "selector": {}}}, [pod("a")], 1) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "number"),
+    [
+        ({"minAvailable": 2}, True),
+        ({"minAvailable": "50%"}, False),
+        ({"maxUnavailable": 1}, False),
+        ({"maxUnavailable": "10%"}, False),
+        ({}, True),
+    ],
+)
+def test_when_it_does_not_matter_what_controllers_want(spec, number):
+    assert counts_pods({"spec": spec}) is number
+
+
+def test_nothing_may_go_while_the_wish_is_unknown():
+    budget = {
+        "metadata": {"generation": 3},
+        "spec": {},
+        "status": {"disruptionsAllowed": 2, "currentHealthy": 4},
+    }
+    status = failed_status(budget, "no idea", NOW)
+    assert (status["disruptionsAllowed"], status["currentHealthy"]) == (0, 4)
+    (condition,) = status["conditions"]
+    assert (condition["status"], condition["reason"], condition["message"]) == (
+        "False",
+        "SyncFailed",
+        "no idea",
+    )
+    recovered = plan({**budget, "status": status}, [pod("a")], 1, NOW).status["conditions"]
+    assert [(one["reason"], one["message"]) for one in recovered] == [("SufficientPods", "")]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from tiphys.apimachinery.errors import Conflict, StatusError
 from tiphys.apimachinery.labels import Selector, from_label_selector
 from tiphys.apimachinery.meta import Object, controller_of, object_key
 from tiphys.client.controller import run_controller
@@ -14,7 +17,9 @@ from tiphys.client.kinds import (
     STATEFUL_SETS,
 )
 from tiphys.controllers.context import Context
-from tiphys.controllers.disruption.plan import events, plan
+from tiphys.controllers.disruption.plan import counts_pods, events, failed_status, plan
+from tiphys.controllers.disruption.scales import NoScale, Scales
+from tiphys.controllers.disruption.stale import StaleDisruptions
 
 _SCALED = {
     "ReplicaSet": REPLICA_SETS,
@@ -38,13 +43,17 @@ class DisruptionController:
         self._budgets = context.informers.get(POD_DISRUPTION_BUDGETS)
         self._pods = context.informers.get(PODS)
         self._owners = {kind: context.informers.get(gvr) for kind, gvr in _SCALED.items()}
+        self._scales = Scales(context.client)
+        self.stale = StaleDisruptions(context, self.name)
         self._budgets.add_handler(self._budget_changed)
         self._pods.add_handler(self._pod_changed)
 
     async def run(self) -> None:
         for informer in (self._budgets, self._pods, *self._owners.values()):
             await informer.wait_synced()
-        await run_controller(self.queue, self.reconcile, workers=1, name=self.name)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run_controller(self.queue, self.reconcile, workers=1, name=self.name))
+            group.create_task(self.stale.run())
 
     def _budget_changed(self, old: Object | None, new: Object | None) -> None:
         if new is not None:
@@ -66,7 +75,13 @@ class DisruptionController:
             for pod in self._pods.list(budget["metadata"]["namespace"])
             if selector.matches(pod["metadata"].get("labels") or {})
         ]
-        expected, unmanaged = self._expected(pods)
+        try:
+            expected, unmanaged = (0, 0) if counts_pods(budget) else await self._expected(pods)
+        except Conflict:
+            raise
+        except (NoScale, StatusError) as error:
+            await self._fail(budget, str(error))
+            return None
         planned = plan(budget, pods, expected, self._clock.now())
         for event in events(budget, pods, unmanaged):
             self._recorder.record(budget, *event)
@@ -74,17 +89,37 @@ class DisruptionController:
             await self._client.update(POD_DISRUPTION_BUDGETS, {**budget, "status": planned.status}, "status")
         return planned.recheck_s
 
-    def _expected(self, pods: list[Object]) -> tuple[int, int]:
-        """Add up what the pods' controllers want, each once, and count the pods that have none."""
+    async def _fail(self, budget: Object, text: str) -> None:
+        """Let nothing go while it cannot be said what is wanted."""
+        message = f"Failed to calculate the number of expected pods: {text}"
+        self._recorder.record(budget, "Warning", "CalculateExpectedPodCountFailed", message)
+        status = failed_status(budget, text, self._clock.now())
+        if status != (budget.get("status") or {}):
+            await self._client.update(POD_DISRUPTION_BUDGETS, {**budget, "status": status}, "status")
+
+    async def _expected(self, pods: list[Object]) -> tuple[int, int]:
+        """Add up what the pods' controllers want, each once, and count the pods that have none.
+
+        Raises NoScale, StatusError, TransportError.
+        """
         wanted: dict[str, int] = {}
         unmanaged = 0
         for pod in pods:
-            owner = self._top_owner(pod)
-            if owner is None:
+            ref = controller_of(pod)
+            if ref is None:
                 unmanaged += 1
-            else:
+                continue
+            if ref["uid"] in wanted:
+                continue
+            owner = self._top_owner(pod)
+            if owner is not None:
                 replicas = owner["spec"].get("replicas")
                 wanted[owner["metadata"]["uid"]] = 1 if replicas is None else int(replicas)
+                continue
+            found = await self._scales.replicas(ref, pod["metadata"]["namespace"])
+            if found is None:
+                raise NoScale(f'found no controllers for pod "{pod["metadata"]["name"]}"')
+            wanted[ref["uid"]] = found
         return sum(wanted.values()), unmanaged
 
     def _top_owner(self, obj: Object) -> Object | None:
@@ -92,13 +127,17 @@ class DisruptionController:
         current = obj
         while True:
             ref = controller_of(current)
-            informer = self._owners.get(ref["kind"]) if ref else None
+            informer = self._owners.get(ref["kind"]) if ref and _is_built_in(ref) else None
             if ref is None or informer is None:
                 return found
             owner = informer.get(f"{obj['metadata']['namespace']}/{ref['name']}")
             if owner is None or owner["metadata"]["uid"] != ref["uid"]:
                 return found
             found = current = owner
+
+
+def _is_built_in(ref: Object) -> bool:
+    return ref.get("apiVersion") in ("apps/v1", "v1")
 
 
 def _selector(budget: Object) -> Selector:

@@ -25,10 +25,10 @@ def plan(budget: Object, pods: Sequence[Object], expected: int, now: datetime) -
     spec, before = budget["spec"], budget.get("status") or {}
     live = [pod for pod in pods if not podstate.is_terminal(pod)]
     minimum = spec.get("minAvailable")
-    if spec.get("maxUnavailable") is not None:
-        desired = max(expected - scaled(spec["maxUnavailable"], expected, round_up=True), 0)
-    elif isinstance(minimum, int) or minimum is None:
+    if counts_pods(budget):
         desired, expected = minimum or 0, len(live)
+    elif spec.get("maxUnavailable") is not None:
+        desired = max(expected - scaled(spec["maxUnavailable"], expected, round_up=True), 0)
     else:
         desired = scaled(minimum, expected, round_up=True)
     evicted, recheck_s = _pending(before, live, now)
@@ -47,19 +47,34 @@ def plan(budget: Object, pods: Sequence[Object], expected: int, now: datetime) -
         "expectedPods": expected,
         "disruptionsAllowed": allowed,
         "observedGeneration": budget["metadata"].get("generation", 0),
-        "conditions": conditions.put(list(before.get("conditions") or ()), condition),
+        "conditions": conditions.put(list(before.get("conditions") or ()), condition, on_message=True),
     }
     if evicted:
         status["disruptedPods"] = evicted
     return Plan(status, recheck_s)
 
 
+def counts_pods(budget: Object) -> bool:
+    """True if the budget is a number of pods: it does not matter then what their controllers want."""
+    spec = budget["spec"]
+    minimum = spec.get("minAvailable")
+    return spec.get("maxUnavailable") is None and (minimum is None or isinstance(minimum, int))
+
+
+def failed_status(budget: Object, message: str, now: datetime) -> Object:
+    """Return the status of a budget for which it is not known how many pods are wanted."""
+    before = budget.get("status") or {}
+    condition = conditions.make("DisruptionAllowed", "False", "SyncFailed", message, now)
+    condition["observedGeneration"] = before.get("observedGeneration", 0)
+    found = conditions.put(list(before.get("conditions") or ()), condition, on_message=True)
+    return {**before, "disruptionsAllowed": 0, "conditions": found}
+
+
 def events(budget: Object, pods: Sequence[Object], unmanaged: int) -> list[tuple[str, str, str]]:
     """Return what people should know of the pods; ``unmanaged`` is how many have no controller."""
     if not pods:
         return [("Normal", "NoPods", "No matching pods found")]
-    by_number = isinstance(budget["spec"].get("minAvailable"), int)
-    if not unmanaged or (by_number and budget["spec"].get("maxUnavailable") is None):
+    if not unmanaged or counts_pods(budget):
         return []
     text = (
         f"Pods selected by this PodDisruptionBudget (selector: {_selector_text(budget)}) were found to be "

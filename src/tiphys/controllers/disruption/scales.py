@@ -1,0 +1,68 @@
+"""How many pods a controller of any kind wants, asked of its scale subresource.
+
+Owns: which resource a kind is (asked once), and what is said of kinds that have no scale.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from tiphys.apimachinery.errors import NotFound
+from tiphys.apimachinery.meta import GVR, Object, split_api_version
+from tiphys.client.rest import Client
+from tiphys.client.transport import Call
+
+
+class NoScale(Exception):
+    """A pod's controller does not say how many pods it wants."""
+
+
+class Scales:
+    """Reads scales of objects that no informer watches."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._kinds: dict[tuple[str, str], tuple[GVR, bool]] = {}
+
+    async def replicas(self, ref: Object, namespace: str) -> int | None:
+        """Return what the controller that ``ref`` names wants; None if it is gone or another one by now.
+
+        Raises NoScale, StatusError, TransportError.
+        """
+        gvr, scalable = await self._resource(ref["apiVersion"], ref["kind"])
+        if not scalable:
+            where = f"{gvr.resource}.{gvr.group}" if gvr.group else gvr.resource
+            raise NoScale(f"{where} does not implement the scale subresource")
+        try:
+            scale = await self._client.get(gvr, ref["name"], namespace, subresource="scale")
+        except NotFound:
+            return None
+        if scale["metadata"].get("uid") != ref["uid"]:
+            return None
+        return int(scale["spec"].get("replicas") or 0)
+
+    async def _resource(self, api_version: str, kind: str) -> tuple[GVR, bool]:
+        key = (api_version, kind)
+        if key not in self._kinds or not self._kinds[key][1]:
+            # What has no scale may get one: a kind's definition can change.
+            found = await self._ask(api_version, kind)
+            if found is None:
+                raise NoScale(f'no matches for kind "{kind}" in version "{api_version}"')
+            self._kinds[key] = found
+        return self._kinds[key]
+
+    async def _ask(self, api_version: str, kind: str) -> tuple[GVR, bool] | None:
+        group, version = split_api_version(api_version)
+        path = f"/apis/{api_version}" if group else f"/api/{version}"
+        try:
+            answer = await self._client.send(Call("GET", path, headers={"Accept": "application/json"}))
+        except NotFound:
+            return None
+        served: list[dict[str, Any]] = orjson.loads(answer.body).get("resources") or []
+        names = {item["name"] for item in served}
+        for item in served:
+            if item["kind"] == kind and "/" not in item["name"]:
+                return GVR(group, version, item["name"]), f"{item['name']}/scale" in names
+        return None
