@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from tiphys.apimachinery.errors import AlreadyExists, NotFound
+from tiphys.apimachinery.errors import AlreadyExists, NotFound, TiphysError
 from tiphys.apimachinery.meta import Object, copy_object, owner_reference
 from tiphys.client.kinds import CONTROLLER_REVISIONS
 from tiphys.client.rest import Client
@@ -26,6 +26,12 @@ class History:
     create: bool = False
     renumber: bool = False
     delete: list[Object] = field(default_factory=list)
+    duplicates: list[Object] = field(default_factory=list)
+    """Other revisions of the same template."""
+
+
+class Collision(TiphysError):
+    """The name of a new revision is another one's: it must be hashed anew, with a greater collisionCount."""
 
 
 def plan_history(
@@ -45,6 +51,7 @@ def plan_history(
         history = History({**same[-1], "revision": newest + 1}, renumber=True)
     else:
         history = History(same[-1])
+    history.duplicates = same[:-1]
     limit = owner["spec"].get("revisionHistoryLimit", 10)
     keep = {history.update["metadata"]["name"], *live}
     spare = [item for item in ordered if item["metadata"]["name"] not in keep]
@@ -89,7 +96,7 @@ def template_of(revision: Object) -> Object:
 
 
 async def apply_history(client: Client, history: History) -> Object:
-    """Write the plan; return the update revision as it is stored."""
+    """Write the plan; return the update revision as it is stored. Raises Collision, StatusError."""
     meta = history.update["metadata"]
     stored = history.update
     if history.create:
@@ -97,6 +104,8 @@ async def apply_history(client: Client, history: History) -> Object:
             stored = await client.create(CONTROLLER_REVISIONS, history.update)
         except AlreadyExists:
             stored = await client.get(CONTROLLER_REVISIONS, meta["name"], meta["namespace"])
+            if stored.get("data") != history.update["data"]:
+                raise Collision(meta["name"]) from None
     elif history.renumber:
         patch = {"revision": history.update["revision"]}
         stored = await client.patch(CONTROLLER_REVISIONS, meta["name"], meta["namespace"], patch)

@@ -116,6 +116,12 @@ class WorkloadController(ABC):
             stored = await self._client.update(self.gvr, {**owner, "status": status}, "status")
             self._own_writes.wrote(key, stored)
 
+    async def _collide(self, key: str, owner: Object) -> None:
+        """Count a name that is taken by something else: the next look makes another."""
+        status = dict(owner.get("status") or {})
+        status["collisionCount"] = (status.get("collisionCount") or 0) + 1
+        await self._write_status(key, owner, status)
+
     async def _create_child(self, key: str, owner: Object, wanted: Object) -> Object | None:
         """Create, and tell in an event; None in a namespace that is on its way out."""
         try:

@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime
 
-from tiphys.controllers.cronjob.plan import plan
+import pytest
+
+from tiphys.controllers.cronjob.plan import SCHEDULED_AT, plan
 
 NOW = datetime(2026, 1, 1, 0, 10, 30, tzinfo=UTC)
 
@@ -52,3 +54,21 @@ def test_a_replaced_job_is_not_missed():
     assert planned.create is not None
     assert [one["metadata"]["name"] for one in planned.delete] == ["c"]
     assert "active" not in planned.status
+
+
+@pytest.mark.parametrize(("policy", "starts"), [("Forbid", True), ("Replace", True), ("Allow", True)])
+def test_a_job_that_somebody_made_by_hand_is_told_and_left_alone(policy, starts):
+    planned = plan(cron(policy=policy), [job("by-hand")], NOW)
+    told = "Saw a job that the controller did not create or forgot: by-hand"
+    assert ("UnexpectedJob", told) in said(planned)
+    assert planned.delete == []
+    assert (planned.create is not None) is starts
+    assert "active" not in planned.status
+
+
+def test_a_job_of_the_schedule_counts_even_if_it_was_not_noted():
+    made = job("c-1")
+    made["metadata"]["annotations"] = {SCHEDULED_AT: "2026-01-01T00:09:00Z"}
+    planned = plan(cron(policy="Forbid"), [made], NOW)
+    assert [one["name"] for one in planned.status["active"]] == ["c-1"]
+    assert planned.create is None

@@ -121,3 +121,80 @@ async def test_a_failed_daemon_is_replaced(world):
 )
 def test_should_run(template, found, verdict):
     assert should_run({"spec": template}, found) == verdict
+
+
+async def test_a_failed_daemon_is_replaced_ever_more_slowly(world):
+    world.api.put(DAEMON_SETS, daemon())
+    world.api.put(NODES, node("n1"))
+
+    async def fail():
+        (pod,) = world.api.all(PODS)
+        world.api.put(PODS, {**pod, "status": {"phase": "Failed"}})
+        await world.settle()
+        return pod["metadata"]["uid"] != world.api.all(PODS)[0]["metadata"]["uid"]
+
+    async with world.running(DaemonSetController):
+        assert await fail()
+        assert not await fail(), "it waits for a second"
+        await world.advance(1)
+        assert world.api.all(PODS)[0].get("status") is None
+    told = [reason for reason, _ in world.events() if reason == "FailedDaemonPod"]
+    assert told == ["FailedDaemonPod"] * 2
+
+
+async def test_a_daemon_that_succeeded_is_started_again(world):
+    world.api.put(DAEMON_SETS, daemon())
+    world.api.put(NODES, node("n1"))
+    async with world.running(DaemonSetController):
+        (pod,) = world.api.all(PODS)
+        world.api.put(
+            PODS, {**pod, "status": {"phase": "Succeeded"}, "spec": {**pod["spec"], "nodeName": "n1"}}
+        )
+        await world.settle()
+        (fresh,) = world.api.all(PODS)
+        assert fresh["metadata"]["uid"] != pod["metadata"]["uid"]
+        text = f"Found succeeded daemon pod d/{pod['metadata']['name']} on node n1, will try to delete it"
+        assert ("SucceededDaemonPod", text) in world.events()
+
+
+async def test_a_revisions_name_that_is_taken(world, make_world):
+    world.api.put(DAEMON_SETS, daemon())
+    world.api.put(NODES, node("n1"))
+    async with world.running(DaemonSetController):
+        (revision,) = world.api.all(CONTROLLER_REVISIONS)
+    taken = make_world()
+    alien = {
+        **revision,
+        "metadata": {"name": revision["metadata"]["name"], "namespace": "d"},
+        "data": {"x": 1},
+    }
+    taken.api.put(CONTROLLER_REVISIONS, alien)
+    taken.api.put(DAEMON_SETS, daemon())
+    taken.api.put(NODES, node("n1"))
+    async with taken.running(DaemonSetController):
+        (pod,) = taken.api.all(PODS)
+        digest = pod["metadata"]["labels"]["controller-revision-hash"]
+        assert digest != revision["metadata"]["labels"]["controller-revision-hash"]
+        assert taken.api.get(DAEMON_SETS, "agent", "d")["status"]["collisionCount"] == 1
+        assert len(taken.api.all(CONTROLLER_REVISIONS)) == 2
+
+
+async def test_of_revisions_with_the_same_template_one_is_kept(world):
+    world.api.put(DAEMON_SETS, daemon())
+    world.api.put(NODES, node("n1"))
+    async with world.running(DaemonSetController):
+        await start(world)
+        (pod,) = world.api.all(PODS)
+        (revision,) = world.api.all(CONTROLLER_REVISIONS)
+        meta = revision["metadata"]
+        labels = {**meta["labels"], "controller-revision-hash": "other"}
+        twin = {key: value for key, value in meta.items() if key not in ("uid", "resourceVersion")}
+        twin |= {"name": "agent-other", "labels": labels}
+        world.api.put(CONTROLLER_REVISIONS, {**revision, "metadata": twin, "revision": 7})
+        owner = world.api.get(DAEMON_SETS, "agent", "d")
+        world.api.put(DAEMON_SETS, {**owner, "metadata": {**owner["metadata"], "annotations": {"a": "b"}}})
+        await world.settle()
+        assert [item["metadata"]["name"] for item in world.api.all(CONTROLLER_REVISIONS)] == ["agent-other"]
+        (same,) = world.api.all(PODS)
+        assert same["metadata"]["uid"] == pod["metadata"]["uid"], "no daemon is restarted for it"
+        assert same["metadata"]["labels"]["controller-revision-hash"] == "other"

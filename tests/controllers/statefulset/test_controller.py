@@ -181,3 +181,48 @@ async def test_a_failed_pod_is_made_again(world):
         (fresh,) = world.api.all(PODS)
         assert fresh["metadata"]["uid"] != pod["metadata"]["uid"]
         assert ("RecreatingFailedPod", "StatefulSet d/db is recreating failed Pod db-0") in world.events()
+
+
+@pytest.mark.parametrize("lost", ["statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index"])
+async def test_a_pod_gets_back_what_says_which_it_is(world, lost):
+    world.api.put(STATEFUL_SETS, stateful(1))
+    async with world.running(StatefulSetController):
+        await start(world)
+        (pod,) = world.api.all(PODS)
+        labels = {key: value for key, value in pod["metadata"]["labels"].items() if key != lost}
+        world.api.put(PODS, {**pod, "metadata": {**pod["metadata"], "labels": labels}})
+        await world.settle()
+        (found,) = world.api.all(PODS)
+        assert found["metadata"]["labels"] == pod["metadata"]["labels"]
+        assert ("SuccessfulUpdate", "update Pod db-0 in StatefulSet db successful") in world.events()
+
+
+@pytest.mark.parametrize(("phase", "made"), [("Pending", 1), ("Running", 0)])
+async def test_a_pod_that_waits_gets_its_claim_again(world, phase, made):
+    template = {"metadata": {"name": "data"}, "spec": {"resources": {}}}
+    world.api.put(STATEFUL_SETS, stateful(1, volumeClaimTemplates=[template]))
+    async with world.running(StatefulSetController):
+        (pod,) = world.api.all(PODS)
+        world.api.put(PODS, {**pod, "status": {"phase": phase}})
+        world.api.remove(PERSISTENT_VOLUME_CLAIMS, "data-db-0", "d")
+        await change(world, minReadySeconds=1)
+        assert len(world.api.all(PERSISTENT_VOLUME_CLAIMS)) == made
+
+
+async def test_a_revisions_name_that_is_taken(world, make_world):
+    world.api.put(STATEFUL_SETS, stateful(1))
+    async with world.running(StatefulSetController):
+        (revision,) = world.api.all(CONTROLLER_REVISIONS)
+    taken = make_world()
+    alien = {
+        **revision,
+        "metadata": {"name": revision["metadata"]["name"], "namespace": "d"},
+        "data": {"x": 1},
+    }
+    taken.api.put(CONTROLLER_REVISIONS, alien)
+    taken.api.put(STATEFUL_SETS, stateful(1))
+    async with taken.running(StatefulSetController):
+        status = taken.api.get(STATEFUL_SETS, "db", "d")["status"]
+        assert status["collisionCount"] == 1
+        assert status["updateRevision"] != revision["metadata"]["name"]
+        assert revisions(taken) == {"0": status["updateRevision"]}

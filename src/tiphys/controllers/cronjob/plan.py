@@ -82,7 +82,8 @@ def _start(result: Plan, cron: Object, jobs: Sequence[Object], due: datetime, no
     name = f"{cron['metadata']['name']}-{int(due.timestamp()) // 60}"
     if any(job["metadata"]["name"] == name for job in jobs):
         return
-    active = [job for job in jobs if finished((job.get("status") or {}).get("conditions")) is None]
+    running = {ref["uid"] for ref in result.status.get("active") or ()}
+    active = [job for job in jobs if job["metadata"]["uid"] in running]
     policy = cron["spec"].get("concurrencyPolicy") or "Allow"
     if active and policy == "Forbid":
         message = "Not starting job because prior execution is running and concurrency policy is Forbid"
@@ -115,7 +116,15 @@ def build_job(cron: Object, due: datetime, name: str) -> Object:
 
 def _ended(cron: Object, jobs: Sequence[Object]) -> list[tuple[str, str, str]]:
     """Return what became of the jobs that ran at the last look."""
-    found: list[tuple[str, str, str]] = []
+    found = [
+        (
+            "Warning",
+            "UnexpectedJob",
+            f"Saw a job that the controller did not create or forgot: {job['metadata']['name']}",
+        )
+        for job in jobs
+        if finished((job.get("status") or {}).get("conditions")) is None and not _is_scheduled(cron, job)
+    ]
     known = {job["metadata"]["uid"]: job for job in jobs}
     for ref in (cron.get("status") or {}).get("active") or ():
         job = known.get(ref.get("uid", ""))
@@ -129,6 +138,13 @@ def _ended(cron: Object, jobs: Sequence[Object]) -> list[tuple[str, str, str]]:
     return found
 
 
+def _is_scheduled(cron: Object, job: Object) -> bool:
+    """True for a job that was started for a time of the schedule, not by hand."""
+    known = {ref.get("uid") for ref in (cron.get("status") or {}).get("active") or ()}
+    meta = job["metadata"]
+    return meta["uid"] in known or SCHEDULED_AT in (meta.get("annotations") or {})
+
+
 def _status(cron: Object, jobs: Sequence[Object]) -> Object:
     before = cron.get("status") or {}
     status = {key: before[key] for key in ("lastScheduleTime", "lastSuccessfulTime") if before.get(key)}
@@ -136,11 +152,11 @@ def _status(cron: Object, jobs: Sequence[Object]) -> Object:
     for job in jobs:
         found = finished((job.get("status") or {}).get("conditions"))
         meta = job["metadata"]
-        if found is None:
+        if found is None and _is_scheduled(cron, job):
             reference = {"kind": "Job", "apiVersion": "batch/v1", "namespace": meta["namespace"]}
             shown = {"name": meta["name"], "uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
             active.append({**reference, **shown})
-        elif found["type"] == "Complete" and job["status"].get("completionTime"):
+        elif found is not None and found["type"] == "Complete" and job["status"].get("completionTime"):
             ends.append(job["status"]["completionTime"])
     if active:
         # Which jobs run matters, not every version they go through.

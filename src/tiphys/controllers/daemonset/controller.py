@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 
+from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.meta import Object, object_key
-from tiphys.client.kinds import CONTROLLER_REVISIONS, DAEMON_SETS, NODES
+from tiphys.client.kinds import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
 from tiphys.controllers.context import Context
-from tiphys.controllers.daemonset.placement import pin
+from tiphys.controllers.daemonset.patience import Patience
+from tiphys.controllers.daemonset.placement import pin, target_node
 from tiphys.controllers.daemonset.plan import Plan, plan
-from tiphys.controllers.history import HASH_LABEL, apply_history, hash_of, plan_history, pod_hash
+from tiphys.controllers.history import (
+    HASH_LABEL,
+    Collision,
+    apply_history,
+    hash_of,
+    plan_history,
+    pod_hash,
+)
 from tiphys.controllers.owned import BY_CONTROLLER, index_owned, slow_start
 from tiphys.controllers.podtemplate import pod_from_template
 from tiphys.controllers.workload import WorkloadController
@@ -28,6 +37,7 @@ class DaemonSetController(WorkloadController):
         self._nodes = self._follow(NODES)
         self._revisions = self._follow(CONTROLLER_REVISIONS)
         index_owned(self._revisions)
+        self._patience = Patience()
         self._nodes.add_handler(self._node_changed)
 
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
@@ -41,17 +51,55 @@ class DaemonSetController(WorkloadController):
         revisions = self._revisions.by_index(BY_CONTROLLER, owner["metadata"]["uid"])
         used = {pod_hash(pod) for pod in pods}
         live = [item["metadata"]["name"] for item in revisions if hash_of(item) in used]
-        revision = await apply_history(self._client, plan_history(owner, revisions, live=live))
-        planned = plan(owner, self._nodes.list(), pods, hash_of(revision), self._clock.now())
+        history = plan_history(owner, revisions, live=live)
+        try:
+            revision = await apply_history(self._client, history)
+        except Collision:
+            await self._collide(key, owner)
+            return None
+        if history.duplicates:
+            # What the pods bear must not name a revision that goes.
+            pods = await self._relabel(key, pods, hash_of(revision))
+            for item in history.duplicates:
+                await self._forget_revision(item)
+        waits = self._patience.waits(key, owner, self._clock.monotonic())
+        planned = plan(owner, self._nodes.list(), pods, hash_of(revision), self._clock.now(), waits)
         await self._write_status(key, owner, planned.status)
         await self._apply(key, owner, planned, hash_of(revision))
         return planned.recheck_s
+
+    async def _gone(self, key: str) -> None:
+        await super()._gone(key)
+        self._patience.forget(key)
+
+    async def _relabel(self, key: str, pods: list[Object], digest: str) -> list[Object]:
+        told: list[Object] = []
+        for pod in pods:
+            stored, meta = pod, pod["metadata"]
+            if pod_hash(pod) != digest:
+                patch = {"metadata": {"uid": meta["uid"], "labels": {HASH_LABEL: digest}}}
+                stored = await self._client.patch(PODS, meta["name"], meta["namespace"], patch)
+                self._writes.wrote(key, stored)
+            told.append(stored)
+        return told
+
+    async def _forget_revision(self, revision: Object) -> None:
+        meta = revision["metadata"]
+        try:
+            await self._client.delete(CONTROLLER_REVISIONS, meta["name"], meta["namespace"], uid=meta["uid"])
+        except NotFound:
+            return
 
     async def _apply(self, key: str, owner: Object, planned: Plan, digest: str) -> None:
         for pod in planned.failed:
             node = pod["spec"].get("nodeName", "")
             message = f"Found failed daemon pod {object_key(pod)} on node {node}, will try to kill it"
             self._recorder.record(owner, "Warning", "FailedDaemonPod", message)
+            self._patience.note(key, owner, target_node(pod), self._clock.monotonic())
+        for pod in planned.succeeded:
+            node = pod["spec"].get("nodeName", "")
+            message = f"Found succeeded daemon pod {object_key(pod)} on node {node}, will try to delete it"
+            self._recorder.record(owner, "Normal", "SucceededDaemonPod", message)
         await asyncio.gather(*(self._delete_child(key, owner, pod) for pod in planned.delete))
 
         async def create(index: int) -> None:

@@ -5,7 +5,7 @@ Source: apps/v1 DaemonSet.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -23,50 +23,97 @@ class Plan:
     create: list[str] = field(default_factory=list)
     delete: list[Object] = field(default_factory=list)
     failed: list[Object] = field(default_factory=list)
-    """Those of ``delete`` that failed by themselves: to be told, and replaced with backoff."""
+    """Those of ``delete`` that failed by themselves: to be told, and to be waited for the next time."""
+    succeeded: list[Object] = field(default_factory=list)
+    """Those of ``delete`` that came to an end that daemons should not have."""
     status: Object = field(default_factory=dict)
     recheck_s: float | None = None
 
 
-def plan(owner: Object, nodes: Sequence[Object], pods: Sequence[Object], digest: str, now: datetime) -> Plan:
-    """Plan; ``digest`` is the hash of the present template's revision."""
+def plan(
+    owner: Object,
+    nodes: Sequence[Object],
+    pods: Sequence[Object],
+    digest: str,
+    now: datetime,
+    waits: Mapping[str, float] = {},
+) -> Plan:
+    """Plan; ``digest`` is the hash of the present template's revision.
+
+    ``waits``: seconds for which a failed daemon of a node is left as it is, lest it fails again and again.
+    """
     result = Plan()
     by_node: dict[str, list[Object]] = {}
-    for pod in pods:
-        by_node.setdefault(target_node(pod), []).append(pod)
+    for pod in sorted(pods, key=_seniority):
+        if not (podstate.is_terminal(pod) and podstate.is_deleting(pod)):
+            by_node.setdefault(target_node(pod), []).append(pod)
     wanted: list[str] = []
+    surges = bool(_surge(owner, 100))
     for node in nodes:
         name = node["metadata"]["name"]
         start, stay = should_run(owner["spec"]["template"], node)
         if start:
             wanted.append(name)
-        _plan_node(result, name, by_node.get(name, []), start=start, stay=stay)
+        fits = _Fits(start, stay, surges, waits.get(name, 0.0))
+        _plan_node(result, name, by_node.get(name, []), fits, digest)
     if podstate.is_deleting(owner):
         return Plan(status=_status(owner, nodes, wanted, by_node, digest, now))
     _plan_update(result, owner, wanted, by_node, digest, now)
     result.status = _status(owner, nodes, wanted, by_node, digest, now)
     min_ready_s = owner["spec"].get("minReadySeconds") or 0
-    result.recheck_s = podstate.earliest(podstate.available_in_s(pod, min_ready_s, now) for pod in pods)
+    soon = [podstate.available_in_s(pod, min_ready_s, now) for pod in pods]
+    result.recheck_s = podstate.earliest([result.recheck_s, *soon])
     return result
 
 
-def _plan_node(result: Plan, node: str, pods: list[Object], *, start: bool, stay: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class _Fits:
+    """What is to be on a node: may a daemon start, may it stay, may there be two, must a failed one wait."""
+
+    start: bool
+    stay: bool
+    surges: bool
+    wait_s: float
+
+
+def _seniority(pod: Object) -> tuple[bool, str, str]:
+    """Bound ones first, then the oldest."""
+    meta = pod["metadata"]
+    return not (pod.get("spec") or {}).get("nodeName"), meta.get("creationTimestamp") or "", meta["name"]
+
+
+def _plan_node(result: Plan, node: str, pods: list[Object], fits: _Fits, digest: str) -> None:
     live = [pod for pod in pods if not podstate.is_deleting(pod)]
-    if not stay:
+    if not fits.stay:
         result.delete += live
         return
-    failed = [pod for pod in live if podstate.phase(pod) == "Failed"]
-    result.failed += failed
-    result.delete += failed
-    running = [pod for pod in live if pod not in failed]
-    if not pods and start:
+    running = [pod for pod in live if not podstate.is_terminal(pod)]
+    for pod in live:
+        if podstate.phase(pod) == "Succeeded":
+            result.succeeded.append(pod)
+        elif podstate.phase(pod) == "Failed" and fits.wait_s > 0:
+            result.recheck_s = podstate.earliest([result.recheck_s, fits.wait_s])
+            continue
+        elif podstate.phase(pod) == "Failed":
+            result.failed.append(pod)
+        else:
+            continue
+        result.delete.append(pod)
+    if not pods and fits.start:
         result.create.append(node)
-    # Of several, the one that runs longest stays; two of different revisions are a surge, judged later.
-    if len(running) > 1 and len({pod_hash(pod) for pod in running}) == 1:
-        running.sort(
-            key=lambda pod: (not podstate.is_ready(pod), pod["metadata"].get("creationTimestamp") or "")
-        )
-        result.delete += running[1:]
+    if not fits.surges:
+        result.delete += running[1:]  # the oldest stays
+        return
+    # The oldest of each kind: which of the two goes is judged with the update.
+    for kind in (True, False):
+        result.delete += [pod for pod in running if (pod_hash(pod) == digest) is kind][1:]
+
+
+def _surge(owner: Object, nodes: int) -> int:
+    strategy = owner["spec"].get("updateStrategy") or {}
+    if (strategy.get("type") or "RollingUpdate") != "RollingUpdate":
+        return 0
+    return scaled((strategy.get("rollingUpdate") or {}).get("maxSurge") or 0, nodes, round_up=True)
 
 
 def _plan_update(
@@ -81,7 +128,7 @@ def _plan_update(
     if (strategy.get("type") or "RollingUpdate") != "RollingUpdate":
         return
     settings = strategy.get("rollingUpdate") or {}
-    surge = scaled(settings.get("maxSurge") or 0, len(wanted), round_up=True)
+    surge = _surge(owner, len(wanted))
     allowed = scaled(settings.get("maxUnavailable", 1), len(wanted), round_up=True)
     min_ready_s = owner["spec"].get("minReadySeconds") or 0
     if surge:
@@ -89,15 +136,20 @@ def _plan_update(
         return
     unavailable, old_up = 0, []
     for node in wanted:
-        pods = [pod for pod in by_node.get(node, []) if pod not in result.delete]
-        up = [pod for pod in pods if _is_available(pod, min_ready_s, now)]
-        old = [pod for pod in pods if pod_hash(pod) != digest and not podstate.is_deleting(pod)]
-        if not up:
+        pods = [
+            pod for pod in by_node.get(node, []) if pod not in result.delete and not podstate.is_deleting(pod)
+        ]
+        if len(pods) != 1:
             unavailable += 1
-            # An old pod that is down anyway costs nothing to replace.
-            result.delete += old
+            continue
+        up = _is_available(pods[0], min_ready_s, now)
+        if pod_hash(pods[0]) == digest:
+            unavailable += not up
+        elif up:
+            old_up.append(pods[0])
         else:
-            old_up += old
+            # An old pod that is down anyway costs nothing to replace.
+            result.delete.append(pods[0])
     result.delete += old_up[: max(allowed - unavailable, 0)]
 
 
@@ -143,16 +195,17 @@ def _status(
     names, chosen = [node["metadata"]["name"] for node in nodes], set(wanted)
     counts = dict.fromkeys(("current", "missched", "ready", "available", "updated"), 0)
     for name in names:
-        pods = [pod for pod in by_node.get(name, []) if podstate.is_active(pod)]
+        pods = by_node.get(name)
         if not pods:
             continue
         if name not in chosen:
             counts["missched"] += 1
             continue
+        # Of two (an update may surge) the older one is told of.
         counts["current"] += 1
-        counts["ready"] += any(podstate.is_ready(pod) for pod in pods)
-        counts["available"] += any(_is_available(pod, min_ready_s, now) for pod in pods)
-        counts["updated"] += any(pod_hash(pod) == digest for pod in pods)
+        counts["ready"] += podstate.is_ready(pods[0])
+        counts["available"] += podstate.available_in_s(pods[0], min_ready_s, now) == 0
+        counts["updated"] += pod_hash(pods[0]) == digest
     status: Object = {
         "currentNumberScheduled": counts["current"],
         "numberMisscheduled": counts["missched"],

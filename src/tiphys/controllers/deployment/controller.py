@@ -83,7 +83,7 @@ class DeploymentController(WorkloadController):
         try:
             stored = await self._client.create(REPLICA_SETS, wanted)
         except AlreadyExists:
-            await self._collide(key, deployment, wanted)
+            await self._take_or_collide(key, deployment, wanted)
             return
         except StatusError as error:
             if is_namespace_leaving(error):
@@ -97,7 +97,7 @@ class DeploymentController(WorkloadController):
         if replicas_of(stored) > 0:
             self._tell_scaled(deployment, stored, 0)
 
-    async def _collide(self, key: str, deployment: Object, wanted: Object) -> None:
+    async def _take_or_collide(self, key: str, deployment: Object, wanted: Object) -> None:
         """The name is taken: by our own earlier write, or by another template with the same hash."""
         meta = wanted["metadata"]
         found = await self._client.get(REPLICA_SETS, meta["name"], meta["namespace"])
@@ -106,9 +106,7 @@ class DeploymentController(WorkloadController):
         if ref is not None and ref["uid"] == deployment["metadata"]["uid"] and same:
             self._writes.wrote(key, found)
             return
-        status = dict(deployment.get("status") or {})
-        status["collisionCount"] = (status.get("collisionCount") or 0) + 1
-        await self._client.update(DEPLOYMENTS, {**deployment, "status": status}, "status")
+        await self._collide(key, deployment)
         raise AlreadyExists.of("apps", "replicasets", meta["name"])
 
     async def _note_failure(self, deployment: Object, message: str) -> None:

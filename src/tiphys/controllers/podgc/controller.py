@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from tiphys.apimachinery.errors import Conflict, NotFound
 from tiphys.apimachinery.meta import Object
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import NODES, PODS
-from tiphys.controllers import conditions, podstate
+from tiphys.controllers import podstate
 from tiphys.controllers.context import Context
 from tiphys.controllers.metrics import POD_GC_DELETIONS, POD_GC_ERRORS
-from tiphys.controllers.podgc.plan import failed_status, plan
+from tiphys.controllers.podgc.plan import failed_status, is_out_of_service, plan
 
-OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 _KEY = "all"
 _QUARANTINE_S = 40.0
 
@@ -42,25 +40,23 @@ class PodGarbageCollector:
 
     async def reconcile(self, _key: str) -> float | None:
         pods = self._pods.list()
-        out_of_service = {node["metadata"]["name"] for node in self._nodes.list() if _is_out(node)}
+        out_of_service = {node["metadata"]["name"] for node in self._nodes.list() if is_out_of_service(node)}
         planned = plan(
             pods, await self._believed(pods), out_of_service, self._options.terminated_pod_threshold
         )
         results = await asyncio.gather(
-            *(self._swept(pod, reason, self._orphan) for pod, reason in planned.orphaned),
-            *(self._swept(pod, reason, self._delete) for pod, reason in planned.delete),
-            return_exceptions=True,
+            *(self._swept(pod, reason) for pod, reason in planned.sweep), return_exceptions=True
         )
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, Conflict):
                 raise result
         return self._options.pod_gc_period_s
 
-    async def _swept(self, pod: Object, reason: str, sweep: Callable[[Object], Awaitable[None]]) -> None:
+    async def _swept(self, pod: Object, reason: str) -> None:
         labels = (pod["metadata"]["namespace"], reason)
         POD_GC_DELETIONS.labels(*labels).inc()
         with POD_GC_ERRORS.labels(*labels).count_exceptions():
-            await sweep(pod)
+            await self._sweep(pod, reason)
 
     async def _believed(self, pods: list[Object]) -> set[str]:
         """Nodes that exist or may yet: unknown ones count until they were missing long enough."""
@@ -81,16 +77,12 @@ class PodGarbageCollector:
             return False
         return True
 
-    async def _orphan(self, pod: Object) -> None:
+    async def _sweep(self, pod: Object, reason: str) -> None:
         if not podstate.is_terminal(pod):
-            message = "PodGC: node no longer exists"
-            condition = conditions.make(
-                "DisruptionTarget", "True", "DeletionByPodGC", message, self._clock.now()
-            )
             meta = pod["metadata"]
             patch = {
                 "metadata": {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]},
-                "status": failed_status(pod, condition),
+                "status": failed_status(pod, reason, self._clock.now()),
             }
             try:
                 await self._client.patch(PODS, meta["name"], meta["namespace"], patch, subresource="status")
@@ -106,8 +98,3 @@ class PodGarbageCollector:
             )
         except NotFound:
             return
-
-
-def _is_out(node: Object) -> bool:
-    taints = (node.get("spec") or {}).get("taints") or ()
-    return any(taint.get("key") == OUT_OF_SERVICE for taint in taints)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tiphys.apimachinery.errors import AlreadyExists, StatusError
+from tiphys.apimachinery.errors import AlreadyExists, NotFound, StatusError
 from tiphys.apimachinery.meta import Object, object_key, split_key
-from tiphys.client.kinds import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, STATEFUL_SETS
+from tiphys.client.kinds import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
 from tiphys.controllers.context import Context
-from tiphys.controllers.history import apply_history, plan_history, pod_hash, template_of
+from tiphys.controllers.history import Collision, apply_history, plan_history, pod_hash, template_of
 from tiphys.controllers.metrics import STATEFULSET_ALLOWED, STATEFULSET_MISSING
 from tiphys.controllers.owned import BY_CONTROLLER, index_owned
 from tiphys.controllers.statefulset.plan import MAX_UNAVAILABLE, Revisions, plan
@@ -15,6 +15,7 @@ from tiphys.controllers.statefulset.pods import (
     build_pod,
     claim_keys,
     claim_owners,
+    identity,
     pod_name,
     replicas_of,
 )
@@ -41,11 +42,19 @@ class StatefulSetController(WorkloadController):
 
     async def look(self, key: str, owner: Object) -> float | None:
         pods = await self._claim(owner)
-        current, update = await self._keep_history(owner, pods)
+        try:
+            current, update = await self._keep_history(owner, pods)
+        except Collision:
+            await self._collide(key, owner)
+            return None
         planned = plan(owner, pods, Revisions(_name(current), _name(update)), self._clock.now())
         await self._write_status(key, owner, planned.status)
         self._show(key, owner, planned.status)
         await self._keep_claims(owner, pods)
+        for pod in planned.rename:
+            await self._repair(key, owner, pod)
+        for ordinal in planned.claimless:
+            await self._create_claims(owner, ordinal)
         templates = {_name(item): template_of(item) for item in (current, update)}
         for ordinal, revision in planned.create:
             await self._create_claims(owner, ordinal)
@@ -106,6 +115,22 @@ class StatefulSetController(WorkloadController):
                 raise
             message = f"{words} success"
             self._recorder.record(owner, "Normal", "SuccessfulCreate", message)
+
+    async def _repair(self, key: str, owner: Object, pod: Object) -> None:
+        """Give a pod back the labels that say which one it is."""
+        meta = pod["metadata"]
+        patch = {"metadata": {"uid": meta["uid"], "labels": identity(pod)}}
+        who = _who(owner, pod)
+        try:
+            stored = await self._client.patch(PODS, meta["name"], meta["namespace"], patch)
+        except NotFound:
+            return
+        except StatusError as error:
+            text = f"update {who} failed error: {error.message}"
+            self._recorder.record(owner, "Warning", "FailedUpdate", text)
+            raise
+        self._writes.wrote(key, stored)
+        self._recorder.record(owner, "Normal", "SuccessfulUpdate", f"update {who} successful")
 
     async def _keep_claims(self, owner: Object, pods: list[Object]) -> None:
         """Before pods go, say whom their claims belong to."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from tiphys.apimachinery.meta import Object
 from tiphys.controllers import podstate
 from tiphys.controllers.history import pod_hash
-from tiphys.controllers.statefulset.pods import first_ordinal, ordinal_of, replicas_of
+from tiphys.controllers.statefulset.pods import first_ordinal, identity, ordinal_of, replicas_of
 
 MAX_UNAVAILABLE = 1
 """Pods that an update takes at once, whatever `maxUnavailable` of the set says: v1.36 has the gate
@@ -33,6 +33,10 @@ class Plan:
 
     create: list[tuple[int, str]] = field(default_factory=list)
     delete: list[Object] = field(default_factory=list)
+    rename: list[Object] = field(default_factory=list)
+    """Pods whose labels do not say any more which ones they are."""
+    claimless: list[int] = field(default_factory=list)
+    """Ordinals of pods that wait, maybe for claims that somebody deleted."""
     status: Object = field(default_factory=dict)
     events: list[tuple[str, str, str]] = field(default_factory=list)
     recheck_s: float | None = None
@@ -76,15 +80,22 @@ def _plan_wanted(
         elif podstate.is_terminal(pod) and not podstate.is_deleting(pod):
             result.delete.append(pod)
             result.events.append(_recreating(owner, pod))
-        elif podstate.is_deleting(pod) or not _is_available(owner, pod, now):
-            if ordered:
-                return True
-            continue
         else:
-            continue
+            _keep_identity(result, pod, number)
+            if not podstate.is_deleting(pod) and _is_available(owner, pod, now):
+                continue
         if ordered:
             return True
     return False
+
+
+def _keep_identity(result: Plan, pod: Object, number: int) -> None:
+    """See to it that a pod is known by its labels, and that what it waits for is there."""
+    labels = pod["metadata"].get("labels") or {}
+    if any(labels.get(key) != value for key, value in identity(pod).items()):
+        result.rename.append(pod)
+    if podstate.phase(pod) in ("", "Pending") and not podstate.is_deleting(pod):
+        result.claimless.append(number)
 
 
 def _recreating(owner: Object, pod: Object) -> tuple[str, str, str]:

@@ -34,13 +34,19 @@ def pod_name(owner: Object, ordinal: int) -> str:
     return f"{owner['metadata']['name']}-{ordinal}"
 
 
+def identity(pod: Object) -> dict[str, str]:
+    """Return the labels that tell which pod of its set this is, by its name."""
+    name = pod["metadata"]["name"]
+    return {POD_NAME: name, POD_INDEX: name.rpartition("-")[2]}
+
+
 def build_pod(owner: Object, template: Object, ordinal: int, revision: str) -> Object:
     """Build the pod of one ordinal at one revision, with its stable name and claims."""
     pod = pod_from_template(template, owner)
     meta, name = pod["metadata"], pod_name(owner, ordinal)
     del meta["generateName"]
     meta["name"] = name
-    meta["labels"].update({POD_NAME: name, POD_INDEX: str(ordinal), HASH_LABEL: revision})
+    meta["labels"].update({**identity(pod), HASH_LABEL: revision})
     pod["spec"]["hostname"] = name
     pod["spec"]["subdomain"] = owner["spec"].get("serviceName") or ""
     claims = {claim["metadata"]["name"] for claim in owner["spec"].get("volumeClaimTemplates") or ()}
