@@ -23,8 +23,8 @@ class Plan:
 def plan(
     pods: Sequence[Object], nodes: Collection[str], out_of_service: Collection[str], threshold: int
 ) -> Plan:
-    """Find pods of missing nodes, those on their way out on a node declared out of service or on none, and the
-    oldest of too many finished ones, evicted ones first (``threshold`` <= 0: never)."""
+    """Find pods of missing nodes, those on their way out on a node that is out of service or on none at all,
+    and the oldest of too many finished ones, evicted ones first (``threshold`` <= 0: never)."""
     result = Plan()
     finished: list[Object] = []
     for pod in pods:
