@@ -72,7 +72,7 @@ def test_every_strategy_is_listed_once() -> None:
 
 
 def test_versions_of_a_kind_share_rules() -> None:
-    shared = strategy_for(GVK("networking.k8s.io", "v1beta1", "IPAddress"))
+    shared = strategy_for(GVK("scheduling.k8s.io", "v1beta1", "PriorityClass"))
     assert shared.gvk.version == "v1beta1"
     assert shared.has_generation
 

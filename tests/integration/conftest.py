@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import http.client
 import json
 import ssl
@@ -16,15 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from tests.every_kind import every_kind
 
-from tiphys.apimachinery.clock import RealClock
 from tiphys.testing import Cluster
-from tiphys.wire import pki
 
 sys.path.insert(0, str(Path(__file__).parent))
 JSON = "application/json"
@@ -135,29 +128,7 @@ def namespace(api: Api, request: pytest.FixtureRequest) -> Iterator[str]:
     api("DELETE", f"/api/v1/namespaces/{name}")
 
 
-def _signing_request() -> str:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "jane")])
-    key = ec.generate_private_key(ec.SECP256R1())
-    made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-    return base64.b64encode(made.public_bytes(serialization.Encoding.PEM)).decode()
-
-
-def _fill(value: Any, words: dict[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _fill(inner, words) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_fill(inner, words) for inner in value]
-    return words.get(value, value) if isinstance(value, str) else value
-
-
 @pytest.fixture(scope="session")
 def manifests() -> Callable[[str], list[dict[str, Any]]]:
     """A small object of every kind, for the given namespace."""
-    text = (Path(__file__).parent / "manifests.yaml").read_text()
-    authority = pki.make_ca("sweep", RealClock().now()).certificate.decode()
-    words = {"@CSR@": _signing_request(), "@CA@": authority}
-
-    def for_namespace(name: str) -> list[dict[str, Any]]:
-        return [_fill(one, words | {"sweep-namespace": name}) for one in yaml.safe_load_all(text)]
-
-    return for_namespace
+    return every_kind

@@ -34,6 +34,10 @@ def _no_warnings(_obj: Object, _old: Object | None) -> list[str]:
     return []
 
 
+USERS_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
+"""What users write of an object's metadata."""
+
+
 @dataclass(frozen=True, slots=True)
 class Strategy:
     """One kind's rules, in the storage version unless ``gvk`` says otherwise.
@@ -70,7 +74,14 @@ class Strategy:
     """PUT without resourceVersion is let through."""
     graceful_deletion: bool = False
     """Pods: DELETE sets deletionTimestamp and waits for the kubelet."""
+    orphans_dependents: bool = False
+    """DELETE without a propagation policy leaves dependents alone, as it once did for all kinds."""
+    has_dependents: bool = True
+    """False: no propagation policy has any effect."""
     status_fields: tuple[str, ...] = field(default=("status",))
+    status_resets: tuple[str, ...] = USERS_METADATA
+    """What of the users' metadata a write of the status leaves as it was. All of it, as new kinds should; older
+    ones let some or all of it through."""
 
     def status_default(self) -> Callable[[Object], None] | None:
         """Return ``default_status``; where there are no defaults at all, that is nothing to do."""

@@ -13,7 +13,8 @@ from tiphys.apimachinery.meta import Object, generate_name, new_uid
 from tiphys.apimachinery.resource import Resource
 
 _KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
-_SERVER_OWNED = frozenset((*_KEPT, "resourceVersion", "selfLink"))
+_SERVER_OWNED = frozenset((*_KEPT, "resourceVersion", "selfLink")) - {"generation"}
+"""Where the server counts no generations, the one that an object comes with stays."""
 
 
 def check_namespace(obj: Object, resource: Resource, namespace: str) -> None:

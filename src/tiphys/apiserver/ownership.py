@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -18,15 +19,18 @@ from tiphys.apimachinery import managedfields
 from tiphys.apimachinery.managedfields import entries, fieldset
 from tiphys.apimachinery.managedfields.entries import Entry, Managed, Manager
 from tiphys.apimachinery.managedfields.fieldset import Node
-from tiphys.apimachinery.managedfields.update import reset_fields
+from tiphys.apimachinery.managedfields.update import SPEC, reset_fields
 from tiphys.apimachinery.managedfields.versions import Versions
 from tiphys.apimachinery.meta import GVK, Object, split_api_version
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apis import conversion, schemas
 from tiphys.apis.scale import BUILT_IN
+from tiphys.apis.strategies import strategy_for
+from tiphys.apis.strategy import USERS_METADATA
 
 SCALE: Final = GVK("autoscaling", "v1", "Scale")
+_STATUS_RESETS: Final = fieldset.from_paths(("metadata",), ("spec",))
 _SCALE_REPLICAS: Final = fieldset.from_paths(("spec", "replicas"))
 
 
@@ -108,7 +112,18 @@ def _schema(resource: Resource) -> Schema:
 
 
 def _reset(resource: Resource, subresource: str) -> Node:
+    if subresource == "status":
+        return _STATUS_RESETS if resource.custom else _status_resets(resource.storage)
     return reset_fields(subresource, has_status=resource.subresource("status") is not None)
+
+
+@lru_cache(maxsize=256)
+def _status_resets(gvk: GVK) -> Node:
+    """Return what a write of the status leaves as it was, so that its writer does not own it."""
+    kept = strategy_for(gvk).status_resets
+    if kept == USERS_METADATA:
+        return _STATUS_RESETS
+    return fieldset.union(SPEC, fieldset.from_paths(*(("metadata", key) for key in kept))) if kept else SPEC
 
 
 def manage_update(

@@ -46,6 +46,8 @@ class DeleteOptions:
     resource_version: str = ""
     propagation: str = ""
     dry_run: bool = False
+    cascades: bool = False
+    """``orphanDependents: false`` was said: only then is an answer given before the object is gone a 202."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,7 @@ def delete_options(call: Call, body: Mapping[str, Any] | None) -> DeleteOptions:
         resource_version=preconditions.get("resourceVersion") or "",
         propagation=propagation,
         dry_run=bool(dry_run),
+        cascades=orphan is False,
     )
 
 

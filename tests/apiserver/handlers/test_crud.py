@@ -363,3 +363,53 @@ async def test_what_cannot_be_applied(api: Any, name: str) -> None:
     assert (strict.status, strict.message) == (status, message)
     ignored = await api.patch(path + "Ignore", head + body, "apply")
     assert ignored.status == (500 if status == 500 else 201)
+
+
+SETS = "/apis/apps/v1/namespaces/default/replicasets"
+
+
+@pytest.mark.parametrize(
+    ("held", "options", "status"),
+    [
+        (False, None, 200),
+        (True, None, 200),
+        (False, {"orphanDependents": False}, 200),
+        (True, {"orphanDependents": False}, 202),
+        (True, {"orphanDependents": True}, 200),
+        (True, {"propagationPolicy": "Background"}, 200),
+    ],
+    ids=["gone", "held", "gone, cascading", "held, cascading", "held, orphaning", "held, in the background"],
+)
+async def test_accepted_is_answered_to_those_who_once_asked_to_cascade(
+    api: Any, held: bool, options: Any, status: int
+) -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    meta = {"name": "s", **({"finalizers": ["example.com/held"]} if held else {})}
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    await api.create(SETS, {"metadata": meta, "spec": spec})
+    answer = await api("DELETE", f"{SETS}/s", options)
+    assert answer.status == status
+    assert answer.json["kind"] == ("ReplicaSet" if held else "Status")
+
+
+async def test_the_policy_of_an_earlier_deletion_stays(api: Any) -> None:
+    """Without a policy of its own a deletion changes nothing of it, whatever the kind's default."""
+    path = "/api/v1/namespaces/default/replicationcontrollers"
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    body = {"metadata": {"name": "r"}, "spec": {"selector": {"a": "b"}, "template": template}}
+    await api.create(path, body)
+    await api("DELETE", f"{path}/r", {"propagationPolicy": "Foreground"})
+    await api("DELETE", f"{path}/r")
+    assert (await api.get(f"{path}/r"))["metadata"]["finalizers"] == ["foregroundDeletion"]
+    await api("DELETE", f"{path}/r", {"propagationPolicy": "Orphan"})
+    assert (await api.get(f"{path}/r"))["metadata"]["finalizers"] == ["orphan"]
+    assert (await api("DELETE", f"{path}/r", {"propagationPolicy": "Background"})).status == 200
+    assert (await api("GET", f"{path}/r")).status == 404
+
+
+async def test_a_namespace_is_deleted_as_often_as_anybody_likes(api: Any) -> None:
+    await api.create("/api/v1/namespaces", {"metadata": {"name": "n"}})
+    first = (await api("DELETE", "/api/v1/namespaces/n")).json
+    again = await api("DELETE", "/api/v1/namespaces/n")
+    assert (again.status, again.json["status"]["phase"]) == (200, "Terminating")
+    assert again.json["metadata"] == first["metadata"]

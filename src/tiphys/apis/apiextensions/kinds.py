@@ -15,6 +15,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=validation.validate_new_crd,
         validate_update=validation.validate_crd_update,
         validate_status_update=validation.validate_crd_status,
+        status_resets=(),
         has_generation=True,
         unconditional_update=False,
     ),

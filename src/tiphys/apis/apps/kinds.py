@@ -34,6 +34,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=validation.validate_deployment,
         validate_update=_ratcheted(validation.validate_deployment_update, validation.validate_deployment),
         validate_status_update=status_validation.validate_deployment_status,
+        status_resets=("labels",),
         warnings=named_template_warnings,
         has_generation=True,
     ),
@@ -45,6 +46,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=validation.validate_replica_set,
         validate_update=_ratcheted(validation.validate_replica_set_update, validation.validate_replica_set),
         validate_status_update=status_validation.validate_replica_set_status,
+        status_resets=(),
         warnings=named_template_warnings,
         has_generation=True,
     ),
@@ -59,6 +61,7 @@ STRATEGIES: tuple[Strategy, ...] = (
             stateful_validation.validate_stateful_set_update, stateful_validation.validate_stateful_set
         ),
         validate_status_update=status_validation.validate_stateful_set_status,
+        status_resets=(),
         validate_name=names.is_dns1123_label,
         warnings=stateful_validation.stateful_set_warnings,
         has_generation=True,
@@ -74,6 +77,7 @@ STRATEGIES: tuple[Strategy, ...] = (
             daemon_validation.validate_daemon_set_update, daemon_validation.validate_daemon_set
         ),
         validate_status_update=status_validation.validate_daemon_set_status,
+        status_resets=(),
         warnings=template_warnings,
         has_generation=True,
     ),

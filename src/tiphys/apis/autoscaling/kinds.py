@@ -16,6 +16,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=validation.validate_autoscaler,
         validate_update=validation.validate_autoscaler_update,
         validate_status_update=validation.validate_autoscaler_status,
+        status_resets=(),
     ),
     Strategy(
         GVK("autoscaling", "v1", _KIND),
@@ -24,5 +25,6 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=validation.validate_autoscaler_v1,
         validate_update=validation.validate_autoscaler_v1_update,
         validate_status_update=validation.validate_autoscaler_status,
+        status_resets=(),
     ),
 )

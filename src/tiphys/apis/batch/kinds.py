@@ -15,6 +15,8 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=validation.validate_job,
         validate_update=ratcheted(validation.validate_job_update, validation.validate_job, *POD_EXCUSES),
         validate_status_update=status_validation.validate_job_status,
+        status_resets=(),
+        orphans_dependents=True,
         warnings=cron_validation.job_warnings,
         has_generation=True,
     ),
@@ -27,6 +29,7 @@ STRATEGIES: tuple[Strategy, ...] = (
             cron_validation.validate_cron_job_update, cron_validation.validate_cron_job, *POD_EXCUSES
         ),
         warnings=cron_validation.cron_job_warnings,
+        status_resets=(),
         has_generation=True,
     ),
 )

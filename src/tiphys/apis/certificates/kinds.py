@@ -37,6 +37,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate_update=validation.validate_request_update,
         prepare_status_update=_decisions_stay,
         validate_status_update=validation.validate_request_status,
+        status_resets=(),
         validate_name=lambda _name: [],
     ),
     Strategy(

@@ -57,6 +57,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         warnings=pod_warnings,
         has_generation=True,
         graceful_deletion=True,
+        status_resets=("ownerReferences",),
     ),
     Strategy(
         _core("Service"),
@@ -74,6 +75,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate_name=names.is_dns1123_label,
         warnings=service_warnings,
         allow_create_on_update=True,
+        status_resets=(),
     ),
     Strategy(
         _core("ReplicationController"),
@@ -88,6 +90,8 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate_status_update=validate_replication_controller_status,
         warnings=template_warnings,
         has_generation=True,
+        orphans_dependents=True,
+        status_resets=(),
     ),
     Strategy(
         _core("PodTemplate"),
@@ -95,7 +99,6 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=validate_pod_template,
         validate_update=ratcheted(validate_pod_template_update, validate_pod_template, *POD_EXCUSES),
         warnings=warnings.pod_template_warnings,
-        allow_create_on_update=True,
         has_generation=True,
     ),
     Strategy(
@@ -125,6 +128,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=nodes.validate_namespace,
         validate_status_update=nodes.validate_namespace_status,
         validate_name=names.is_dns1123_label,
+        status_resets=(),
     ),
     Strategy(
         _core("Node"),
@@ -137,6 +141,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate_update=ratcheted(nodes.validate_node_update, nodes.validate_node, *LEGACY_ADDRESSES),
         validate_status_update=ratcheted(nodes.validate_node_update, nodes.validate_node, *LEGACY_ADDRESSES),
         warnings=warnings.node_warnings,
+        status_resets=(),
     ),
     Strategy(
         _core("ServiceAccount"),
@@ -151,6 +156,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=persistent.validate_volume,
         validate_update=ratcheted(persistent.validate_volume_update, persistent.validate_volume, NODE_VALUES),
         warnings=warnings.volume_warnings,
+        status_resets=(),
     ),
     Strategy(
         _core("PersistentVolumeClaim"),
@@ -163,6 +169,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         ),
         validate_status_update=persistent.validate_claim_status,
         warnings=warnings.claim_warnings,
+        status_resets=(),
     ),
     Strategy(
         _core("ResourceQuota"),
@@ -170,6 +177,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=limits.validate_quota,
         validate_update=limits.validate_quota_update,
         validate_status_update=limits.validate_quota_status,
+        status_resets=(),
     ),
     Strategy(
         _core("LimitRange"),
@@ -184,6 +192,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=events.validate_event,
         validate_update=lambda new, _old: events.validate_event(new),
         allow_create_on_update=True,
+        has_dependents=False,
     ),
     Strategy(
         GVK("events.k8s.io", "v1", "Event"),
@@ -191,5 +200,6 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=events.validate_new_event,
         validate_update=events.validate_new_event_update,
         allow_create_on_update=True,
+        has_dependents=False,
     ),
 )

@@ -52,6 +52,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         ),
         warnings=ingress_validation.ingress_warnings,
         has_generation=True,
+        status_resets=(),
     ),
     Strategy(
         GVK(_GROUP, "v1", "IngressClass"),
@@ -78,13 +79,11 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=addresses.validate_ip_address,
         validate_update=addresses.validate_ip_address_update,
         validate_name=addresses.address_name,
-        has_generation=True,
     ),
     Strategy(
         GVK(_GROUP, "v1", "ServiceCIDR"),
         prepare_create=prepare_service_cidr,
         validate=addresses.validate_service_cidr,
         validate_update=addresses.validate_service_cidr_update,
-        has_generation=True,
     ),
 )

@@ -92,6 +92,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=validate_budget,
         validate_update=ratcheted(validate_budget_update, validate_budget, SELECTOR_VALUES),
         validate_status_update=validate_budget_status,
+        status_resets=(),
         has_generation=True,
         unconditional_update=False,
     ),

@@ -5,12 +5,13 @@ Source: the "Finalizers" and "Garbage collection" pages; graceful deletion of po
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from tiphys.apimachinery.clock import parse_time, rfc3339
 from tiphys.apimachinery.errors import Conflict, NotFound
 from tiphys.apimachinery.meta import Object, copy_object
+from tiphys.apis.strategy import Strategy
 from tiphys.apiserver import bodies, machinery, respond
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.call import Call
@@ -63,7 +64,8 @@ async def handle(call: Call) -> Response:
         return respond.respond(
             call, respond.success(resource.group, resource.plural, meta["name"], meta["uid"])
         )
-    return respond.respond_object(call, machinery.convert(obj, resource.gvk))
+    status = 202 if options.cascades and not deleted.gone else 200
+    return respond.respond_object(call, machinery.convert(obj, resource.gvk), status)
 
 
 async def delete_object(
@@ -128,16 +130,17 @@ def check_preconditions(call: Call, old: Object, options: DeleteOptions) -> None
         raise Conflict.of(resource.group, resource.kind, meta["name"], why)
 
 
-def _finalizers(old: Object, options: DeleteOptions) -> list[str]:
-    """Return the finalizers after the propagation policy has had its say."""
+def _finalizers(strategy: Strategy, old: Object, options: DeleteOptions) -> list[str]:
+    """Return the finalizers after the propagation policy, or else the kind, has had its say."""
     found: list[str] = list(old["metadata"].get("finalizers") or ())
-    if not options.propagation:
-        return found
+    policy = options.propagation
+    if strategy.has_dependents and not policy:
+        if ORPHAN in found or FOREGROUND in found or not strategy.orphans_dependents:
+            return found
+        policy = "Orphan"
     found = [name for name in found if name not in (ORPHAN, FOREGROUND)]
-    if options.propagation == "Orphan":
-        found.append(ORPHAN)
-    elif options.propagation == "Foreground":
-        found.append(FOREGROUND)
+    if strategy.has_dependents:
+        found += {"Orphan": [ORPHAN], "Foreground": [FOREGROUND]}.get(policy, [])
     return found
 
 
@@ -150,7 +153,7 @@ def _plan(call: Call, old: Object, options: DeleteOptions) -> _Plan:
         graceful, pending = _grace(call, marked, options)
     if pending:
         return _Plan(None, remove=False)
-    finalizers = _finalizers(old, options)
+    finalizers = _finalizers(strategy, old, options)
     defines = (call.resource.group, call.resource.kind) == _DEFINITION
     if defines and CLEANUP not in finalizers and not old["metadata"].get("deletionTimestamp"):
         finalizers.append(CLEANUP)
@@ -210,20 +213,10 @@ def _plan_namespace(call: Call, old: Object, options: DeleteOptions) -> _Plan:
     marked = copy_object(old)
     meta = marked["metadata"]
     held = bool((old.get("spec") or {}).get("finalizers"))
-    finalizers = _finalizers(
-        old, options if options.propagation == "Orphan" else replace(options, propagation="")
-    )
+    finalizers = _finalizers(machinery.strategy_for(call.resource), old, options)
     if not held and not finalizers:
         return _Plan(None, remove=True)
     if meta.get("deletionTimestamp"):
-        if held:
-            raise Conflict.of(
-                "",
-                "namespaces",
-                meta["name"],
-                "The system is ensuring all content is removed from this namespace.  Upon completion, "
-                "this namespace will automatically be purged by the system.",
-            )
         return _Plan(None, remove=False)
     meta["deletionTimestamp"] = rfc3339(call.backend.clock.now())
     if finalizers:

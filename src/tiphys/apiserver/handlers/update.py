@@ -207,7 +207,7 @@ def _prepare(call: Call, strategy: Strategy, new: Object, old: Object, change: C
     meta_rules.keep_server_fields(new, old)
     if change.subresource == "status":
         (strategy.status_default() or strategy.default)(new)
-        _only_status(call, strategy.status_fields, new, old)
+        _only_status(call, strategy, new, old)
         strategy.prepare_status_update(new, old)
     elif not change.subresource:
         if resource.subresource("status") is not None:
@@ -245,18 +245,16 @@ def _restore(new: Object, old: Object, key: str) -> None:
         new.pop(key, None)
 
 
-def _only_status(call: Call, status_fields: tuple[str, ...], new: Object, old: Object) -> None:
-    """Leave all but the status as it was; of metadata only annotations and finalizers may go along."""
-    for key in (new.keys() | old.keys()) - {"metadata", "apiVersion", "kind", *status_fields}:
+def _only_status(call: Call, strategy: Strategy, new: Object, old: Object) -> None:
+    """Leave all but the status as it was, of metadata what the kind's strategy says."""
+    for key in (new.keys() | old.keys()) - {"metadata", "apiVersion", "kind", *strategy.status_fields}:
         _restore(new, old, key)
     meta, before = new["metadata"], old["metadata"]
     if call.resource.custom:
         kept = {key: meta[key] for key in ("managedFields", "resourceVersion") if key in meta}
         new["metadata"] = {**{k: v for k, v in before.items() if k != "managedFields"}, **kept}
         return
-    for key in (
-        ("ownerReferences", "labels") if call.resource.group in ("apps", "batch") else ("ownerReferences",)
-    ):
+    for key in strategy.status_resets:
         _restore(meta, before, key)
 
 
