@@ -80,8 +80,8 @@ class Strategy:
     """False: no propagation policy has any effect."""
     status_fields: tuple[str, ...] = field(default=("status",))
     status_resets: tuple[str, ...] = USERS_METADATA
-    """What of the users' metadata a write of the status leaves as it was. All of it, as new kinds should; older
-    ones let some or all of it through."""
+    """What of the users' metadata a write of the status leaves as it was. All of it, as new kinds should;
+    older ones let some or all of it through."""
 
     def status_default(self) -> Callable[[Object], None] | None:
         """Return ``default_status``; where there are no defaults at all, that is nothing to do."""
