@@ -190,7 +190,6 @@ async def ensure_default_cidr(backend: Backend) -> None:
     if len(wanted) == 2 and present == wanted[:1]:
         changed = copy_object(live.object)
         changed["metadata"].pop("resourceVersion", None)
-        changed["metadata"]["generation"] += 1
         changed["spec"]["cidrs"] = wanted
         try:
             live = await backend.store.update(row, changed, live.revision)

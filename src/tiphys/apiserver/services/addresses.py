@@ -38,7 +38,6 @@ def new_address(address: str, service: Object, clock: Clock) -> Object:
             "name": address,
             "uid": new_uid(),
             "creationTimestamp": rfc3339(clock.now()),
-            "generation": 1,
             "labels": {FAMILY: f"IPv{ipaddress.ip_address(address).version}", MANAGED_BY: ALLOCATOR},
         },
         "spec": {
