@@ -20,7 +20,8 @@ from tiphys.apimachinery.clock import FakeClock, RealClock
 from tiphys.apiserver.authn.expressions import ExpressionError
 from tiphys.apiserver.authn.jwks import IssuerKeys, IssuerUnavailable
 from tiphys.apiserver.authn.jwt_config import ClaimMapping, JwtConfig, Rule
-from tiphys.apiserver.authn.jwt_tokens import JwtTokens, issuer_of, map_claims
+from tiphys.apiserver.authn.jwt_tokens import JwtTokens, map_claims
+from tiphys.apiserver.authn.jwt_verifier import issuer_of
 from tiphys.apiserver.authn.tokens import Refused
 from tiphys.wire import pki
 from tiphys.wire.message import Request, Response
@@ -51,7 +52,7 @@ def claim(name: str) -> ClaimMapping:
     return ClaimMapping(expression=Fake(lambda claims: claims[name]))
 
 
-CLAIMS = {"sub": "jane", "email": "j@x", "groups": ["a", "b"], "role": "r", "n": 1, "hd": "acme"}
+CLAIMS = {"sub": "jane", "email": "j@x", "groups": ["a", "b"], "role": "r", "n": 1, "hd": "acme", "e": ""}
 USERS: dict[str, tuple[JwtConfig, dict[str, Any]]] = {
     "claim and prefix": (BASE, {"username": "oidc:jane"}),
     "groups": (replace(BASE, groups=ClaimMapping("groups", "g:")), {"username": "oidc:jane", "groups": ["g:a", "g:b"]}),
@@ -64,6 +65,7 @@ USERS: dict[str, tuple[JwtConfig, dict[str, Any]]] = {
                 extra=(("a.b/x", Fake(lambda c: ["1", "", "2"])), ("a.b/y", Fake(lambda c: "")), ("a.b/z", Fake(lambda c: None)))),
         {"username": "jane", "uid": "acme", "groups": ["a", "b"], "extra": {"a.b/x": ["1", "2"]}},
     ),
+    "an empty name by a claim": (replace(BASE, username=ClaimMapping("e")), {"username": ""}),
     "rules that hold": (
         replace(BASE, claim_rules=(Rule("hd", "acme"), Rule(expression=Fake(lambda c: c["n"] == 1))),
                 user_rules=(Rule(expression=Fake(lambda u: u["username"] == "oidc:jane")),)),
@@ -77,6 +79,12 @@ def test_users(config: JwtConfig, want: dict[str, Any]) -> None:
     assert map_claims(config, CLAIMS).to_info() == want
 
 
+@pytest.mark.parametrize(("jti", "shown"), [("7", ["JTI=7"]), ("", None), (7, None), (None, None)])
+def test_what_a_token_is_called(jti: Any, shown: list[str] | None) -> None:
+    extra = map_claims(BASE, {**CLAIMS, "jti": jti}).to_info().get("extra") or {}
+    assert extra.get("authentication.kubernetes.io/credential-id") == shown
+
+
 REFUSALS: dict[str, tuple[JwtConfig, dict[str, Any], str]] = {
     "no claim": (replace(BASE, username=ClaimMapping("x")), {}, 'oidc: parse username claims "x": claim not present'),
     "no string": (replace(BASE, username=ClaimMapping("n")), {},
@@ -87,7 +95,7 @@ REFUSALS: dict[str, tuple[JwtConfig, dict[str, Any], str]] = {
     "an expression that fails": (replace(BASE, username=claim("x")), {}, "oidc: error evaluating username claim expression: no such key: x"),
     "a name that is no string": (replace(BASE, username=claim("n")), {},
                                  "oidc: error evaluating username claim expression: username claim expression must return a string"),
-    "an empty name": (replace(BASE, username=claim("none")), {"none": ""}, "oidc: username claim is empty"),
+    "an empty name": (replace(BASE, username=claim("none")), {"none": ""}, "oidc: empty username via CEL expression is not allowed"),
     "groups that are none": (replace(BASE, groups=claim("n")), {},
                              "oidc: error evaluating group claim expression: expression must return a string or a list of strings"),
     "required": (replace(BASE, claim_rules=(Rule("x", "y"),)), {}, "oidc: required claim x not present in ID token"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ import orjson
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import TiphysError
-from tiphys.client.transport import Call, HttpTransport, TransportError
+from tiphys.client.transport import Answer, Call, HttpTransport, TransportError
 
 log = logging.getLogger(__name__)
 _WELL_KNOWN = "/.well-known/openid-configuration"
@@ -85,31 +86,34 @@ class IssuerKeys:
         log.info("oidc keys fetched issuer=%s count=%d", self._issuer, len(self._keys))
 
     async def _get(self, url: str) -> dict[str, Any]:
-        parts = urlsplit(url)
-        if parts.scheme != "https":
-            raise IssuerUnavailable(f'"{url}" is no https URL')
-        context = ssl.create_default_context(cadata=self._authority or None)
-        transport = HttpTransport(f"{parts.scheme}://{parts.netloc}", ssl_context=context)
         try:
-            answer = await transport.send(
-                Call(
-                    "GET",
-                    parts.path or "/",
-                    parts.query,
-                    {"Accept": "application/json"},
-                    timeout_s=_TIMEOUT_S,
-                )
-            )
+            answer = await fetch(url, self._authority, {"Accept": "application/json"})
             if answer.status != 200:
                 raise IssuerUnavailable(f'Get "{url}": status {answer.status}')
             found = orjson.loads(answer.body[:_MAX_BYTES])
         except (TransportError, orjson.JSONDecodeError) as error:
             raise IssuerUnavailable(f'Get "{url}": {error}') from error
-        finally:
-            await transport.close()
         if not isinstance(found, dict):
             raise IssuerUnavailable(f'Get "{url}": no JSON object')
         return found
+
+
+async def fetch(url: str, authority: str, headers: Mapping[str, str]) -> Answer:
+    """Get what an issuer serves; ``authority`` (PEM) replaces those that the machine trusts.
+
+    Raises:
+        IssuerUnavailable: it is no https URL. TransportError.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.netloc:
+        raise IssuerUnavailable(f'"{url}" is no https URL')
+    context = ssl.create_default_context(cadata=authority or None)
+    transport = HttpTransport(f"{parts.scheme}://{parts.netloc}", ssl_context=context)
+    try:
+        call = Call("GET", parts.path or "/", parts.query, dict(headers), timeout_s=_TIMEOUT_S)
+        return await transport.send(call)
+    finally:
+        await transport.close()
 
 
 def _key(document: Any) -> jwt.PyJWK | None:

@@ -1,7 +1,7 @@
 """Tokens of OpenID Connect issuers: verified with the issuer's keys, their claims mapped to a user.
 
-Owns: the checks of one token and upstream's words for what fails. The file is ``jwt_config``'s, the keys are
-``jwks``'s.
+Owns: what claims make of a user and upstream's words for what fails. Signatures and dates are
+``jwt_verifier``'s, groups that lie elsewhere ``distributed_claims``', the file is ``jwt_config``'s.
 """
 
 from __future__ import annotations
@@ -9,23 +9,21 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-import jwt
-
 from tiphys.apimachinery.clock import Clock
+from tiphys.apiserver.authn.distributed_claims import DistributedClaims, NotExpanded
 from tiphys.apiserver.authn.expressions import ExpressionError
 from tiphys.apiserver.authn.jwks import IssuerKeys, IssuerUnavailable
 from tiphys.apiserver.authn.jwt_config import ClaimMapping, JwtConfig, Rule
+from tiphys.apiserver.authn.jwt_verifier import NotVerified, Verifier, issuer_of, json_kind
 from tiphys.apiserver.authn.tokens import Authenticated, Refused
 from tiphys.apiserver.authn.user import User
 
-_GOOGLE = "accounts.google.com"
-_NOT_YET_LEEWAY_S = 300
+_CREDENTIAL = "authentication.kubernetes.io/credential-id"
 _REMEMBERED_S = 10.0
 _MAX_REMEMBERED = 4096
-_SIGNATURE_ONLY: Any = dict.fromkeys(("verify_aud", "verify_exp", "verify_nbf", "verify_iat"), False)
 
 
 class JwtTokens:
@@ -34,12 +32,15 @@ class JwtTokens:
     def __init__(self, config: JwtConfig, clock: Clock, keys: IssuerKeys | None = None) -> None:
         self._config = config
         self._clock = clock
-        self._keys = keys or IssuerKeys(
+        keys = keys or IssuerKeys(
             config.url,
             clock,
             discovery_url=config.discovery_url,
             certificate_authority=config.certificate_authority,
         )
+        self._verifier = Verifier(config.audiences, config.algorithms, keys)
+        claim = config.groups.claim
+        self._elsewhere = DistributedClaims(claim, config, clock) if claim else None
         self._remembered: OrderedDict[bytes, tuple[float, User]] = OrderedDict()
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
@@ -49,7 +50,7 @@ class JwtTokens:
         kept = self._remembered.get(key)
         now = self._clock.now()
         if kept is None or kept[0] <= now.timestamp():
-            claims = await self._verified(token, now)
+            claims = await self._claims(token, now)
             user = map_claims(self._config, claims)
             until = min(now.timestamp() + _REMEMBERED_S, float(claims["exp"]))
             kept = self._remembered[key] = (until, user)
@@ -63,64 +64,20 @@ class JwtTokens:
     def reload(self) -> None:
         return
 
-    async def _verified(self, token: str, now: datetime) -> dict[str, Any]:
-        """Return the claims of a token that the issuer has signed, for us, and that is not over."""
+    async def _claims(self, token: str, now: datetime) -> dict[str, Any]:
+        """Return what a token says, with the groups that it says lie elsewhere. Raises Refused."""
         try:
-            header = jwt.get_unverified_header(token)
-            candidates = await self._keys.candidates(str(header.get("kid") or ""))
-        except jwt.InvalidTokenError as error:
-            raise Refused(f"oidc: verify token: oidc: malformed jwt: {error}") from error
+            claims = await self._verifier.verify(token, now)
+        except NotVerified as error:
+            raise Refused(f"oidc: verify token: {error}") from error
         except IssuerUnavailable as error:
             raise Refused(f"oidc: {error}") from error
-        if header.get("alg") not in self._config.algorithms:
-            raise Refused(
-                "oidc: verify token: oidc: id token signed with unsupported algorithm, expected "
-                f'{_quoted(self._config.algorithms)} got "{header.get("alg")}"'
-            )
-        claims = next((found for key in candidates if (found := _opened(token, key, header["alg"]))), None)
-        if claims is None:
-            raise Refused(
-                "oidc: verify token: failed to verify signature: failed to verify id token signature"
-            )
-        _check_claims(self._config, claims, now)
-        return claims
-
-
-def issuer_of(token: str) -> str:
-    """Return the issuer that a token claims, unverified; empty when it is no JWT."""
-    try:
-        claims = jwt.decode(token, options={"verify_signature": False})
-    except (jwt.InvalidTokenError, ValueError):
-        return ""
-    issuer = claims.get("iss")
-    return f"https://{_GOOGLE}" if issuer == _GOOGLE else str(issuer or "")
-
-
-def _opened(token: str, key: jwt.PyJWK, algorithm: str) -> dict[str, Any] | None:
-    try:
-        found: dict[str, Any] = jwt.decode(token, key.key, algorithms=[algorithm], options=_SIGNATURE_ONLY)
-    except (jwt.InvalidTokenError, TypeError, ValueError):
-        return None
-    return found
-
-
-def _check_claims(config: JwtConfig, claims: Mapping[str, Any], now: datetime) -> None:
-    named = claims.get("aud") or []
-    audiences = [named] if isinstance(named, str) else [str(one) for one in named]
-    if not set(audiences) & set(config.audiences):
-        got, several = _quoted(audiences), len(config.audiences) > 1
-        want = f"in {_quoted(sorted(config.audiences))}" if several else f'"{config.audiences[0]}"'
-        raise Refused(f"oidc: verify token: oidc: expected audience {want} got {got}")
-    try:
-        expires, begins = float(claims["exp"]), float(claims.get("nbf") or 0)
-    except (KeyError, TypeError, ValueError):
-        raise Refused("oidc: verify token: oidc: token has no expiry") from None
-    moment = now.timestamp()
-    if moment > expires:
-        shown = datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%d %H:%M:%S +0000 UTC")
-        raise Refused(f"oidc: verify token: oidc: token is expired (Token Expiry: {shown})")
-    if begins and moment + _NOT_YET_LEEWAY_S < begins:
-        raise Refused("oidc: verify token: oidc: current time before the nbf (not before) time")
+        if self._elsewhere is None:
+            return claims
+        try:
+            return await self._elsewhere.expand(claims, now)
+        except NotExpanded as error:
+            raise Refused(f"oidc: could not expand distributed claims: {error}") from error
 
 
 def map_claims(config: JwtConfig, claims: Mapping[str, Any]) -> User:
@@ -156,7 +113,7 @@ def _username(mapping: ClaimMapping, claims: Mapping[str, Any]) -> str:
     if mapping.expression is not None:
         name = _text(mapping, claims, "username")
         if not name:
-            raise Refused("oidc: username claim is empty")
+            raise Refused("oidc: empty username via CEL expression is not allowed")
         return name
     if mapping.claim not in claims:
         raise Refused(f'oidc: parse username claims "{mapping.claim}": claim not present')
@@ -198,7 +155,9 @@ def _uid(mapping: ClaimMapping, claims: Mapping[str, Any]) -> str:
 
 
 def _extra(config: JwtConfig, claims: Mapping[str, Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    found = []
+    found: list[tuple[str, tuple[str, ...]]] = []
+    if isinstance(jti := claims.get("jti"), str) and jti:
+        found.append((_CREDENTIAL, (f"JTI={jti}",)))
     for key, expression in config.extra:
         mapping = ClaimMapping(expression=expression)
         values = _strings(_evaluate(mapping, claims, "extra"), f"extra claim expression: {expression.text}")
@@ -246,9 +205,4 @@ def _check_rules(rules: Sequence[Rule], value: Mapping[str, Any], what: str) -> 
 
 
 def _no_string(value: Any) -> str:
-    names = {bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
-    return f"json: cannot unmarshal {names.get(type(value), 'null')} into Go value of type string"
-
-
-def _quoted(values: Sequence[str]) -> str:
-    return "[" + " ".join(f'"{value}"' for value in values) + "]"
+    return f"json: cannot unmarshal {json_kind(value)} into Go value of type string"
