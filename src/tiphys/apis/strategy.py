@@ -42,7 +42,7 @@ USERS_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
 class Strategy:
     """One kind's rules, in the storage version unless ``gvk`` says otherwise.
 
-    Order on create: schema walk, ``default``, ``prepare_create``, admission, ``settle_create``, ``validate``.
+    Order on create: schema walk, ``default``, mutating admission, ``prepare_create``, ``validate``.
     Order on update: schema walk, ``default``, ``prepare_update``, admission, ``validate_update`` (which must
     itself call what of ``validate`` applies), then ``metadata.generation`` grows by one if ``spec`` (or
     anything outside metadata and status) changed and ``has_generation``.
@@ -55,8 +55,6 @@ class Strategy:
     nothing else. None: nobody has said, so that writes of a status take all of ``default``."""
     prepare_create: Callable[[Object], None] = nothing
     """Besides what the server does for all kinds (status is dropped when there is a status subresource)."""
-    settle_create: Callable[[Object], None] = nothing
-    """Fits what follows from the rest to what admission has made of it."""
     prepare_update: Callable[[Object, Object], None] = _nothing_update
     """(new, old): status has already been restored from old."""
     prepare_status_update: Callable[[Object, Object], None] = _nothing_update

@@ -14,6 +14,8 @@ from tiphys.apimachinery.fields import escape
 from tiphys.apimachinery.labels import from_label_selector
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver import bodies, respond
+from tiphys.apiserver.admission import subresource as admission
+from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.node import node_of
 from tiphys.apiserver.authz.webhook import WebhookAuthorizer
@@ -38,17 +40,25 @@ def decode(call: Call) -> Object:
     return obj
 
 
+async def admitted_review(call: Call) -> tuple[Object, Attributes]:
+    """Read a review and let admission change it; ``admission.validate`` is for when it is checked."""
+    review = decode(call)
+    dry_run = write_options(call, "CreateOptions").dry_run
+    return review, await admission.admit(call, review, dry_run=dry_run)
+
+
 async def subject_access_review(call: Call) -> Response:
     """Tell whether somebody may do something."""
-    review = decode(call)
+    review, admitted = await admitted_review(call)
     faults = [*_spec_faults(review["spec"], subject=True), *_meta_faults(review)]
     _raise(call, faults)
+    await admission.validate(admitted)
     return await _answer(call, review, _subject(review["spec"]))
 
 
 async def local_subject_access_review(call: Call) -> Response:
     """The same within one namespace."""
-    review = decode(call)
+    review, admitted = await admitted_review(call)
     spec, meta = review["spec"], review["metadata"]
     namespace = meta.setdefault("namespace", call.namespace)
     faults = [*_spec_faults(spec, subject=True), *_meta_faults(review, namespaced=True)]
@@ -63,23 +73,26 @@ async def local_subject_access_review(call: Call) -> Response:
     _raise(call, faults)
     if namespace != call.namespace:
         raise BadRequest(f"spec.resourceAttributes.namespace must match namespace: {call.namespace}")
+    await admission.validate(admitted)
     return await _answer(call, review, _subject(spec))
 
 
 async def self_subject_access_review(call: Call) -> Response:
     """Tell whether the asking user may do something."""
-    review = decode(call)
+    review, admitted = await admitted_review(call)
     faults = [*_spec_faults(review["spec"], subject=False), *_meta_faults(review)]
     _raise(call, faults)
+    await admission.validate(admitted)
     return await _answer(call, review, call.user)
 
 
 async def self_subject_rules_review(call: Call) -> Response:
     """List what the asking user may do in a namespace."""
-    review = decode(call)
+    review, admitted = await admitted_review(call)
     namespace = review["spec"].get("namespace", "")
     if not namespace:
         raise BadRequest("no namespace on request")
+    await admission.validate(admitted)
     review["status"] = rules_status(call, namespace)
     return respond.respond(call, review, 201)
 

@@ -85,6 +85,8 @@ class Chain:
         flight = None
         try:
             flight = self._flights.begin(info, request.raw_query, started)
+            if flight is not None:
+                request.scope["deadline"] = flight.deadline
             response = await self._serve(request, info)
             if again and self._quick is not None:
                 await self._quick.learn(request, info)

@@ -43,8 +43,8 @@ def check_name(obj: Object, name: str) -> None:
         )
 
 
-def stamp_new(obj: Object, now: datetime, *, has_generation: bool) -> None:
-    """Give a new object its uid, its birth and, where it asks for one, its name.
+def stamp_new(obj: Object, now: datetime) -> None:
+    """Give a new object its uid and its birth.
 
     Raises:
         BadRequest: it comes with a resourceVersion.
@@ -57,8 +57,11 @@ def stamp_new(obj: Object, now: datetime, *, has_generation: bool) -> None:
             meta.pop(key, None)
     meta["uid"] = new_uid()
     meta["creationTimestamp"] = rfc3339(now)
-    if has_generation:
-        meta["generation"] = 1
+
+
+def name_new(obj: Object) -> None:
+    """Give a new object a name where it asks for one."""
+    meta = obj["metadata"]
     if not meta.get("name") and meta.get("generateName"):
         meta["name"] = generate_name(meta["generateName"])
 

@@ -12,12 +12,13 @@ from tiphys.apimachinery.errors import Invalid
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver import respond
 from tiphys.apiserver.access_reviews import (
-    decode,
+    admitted_review,
     local_subject_access_review,
     self_subject_access_review,
     self_subject_rules_review,
     subject_access_review,
 )
+from tiphys.apiserver.admission import subresource as admission
 from tiphys.apiserver.authn.tokens import Refused
 from tiphys.apiserver.call import Call, CallHandler
 from tiphys.apiserver.subresources import binding
@@ -26,11 +27,12 @@ from tiphys.wire.message import Response
 
 async def token_review(call: Call) -> Response:
     """Tell whom a token names."""
-    review = decode(call)
+    review, admitted = await admitted_review(call)
     spec = review["spec"]
     if not spec.get("token"):
         fault = field_errors.required("spec.token", "token is required for TokenReview in authentication")
         raise Invalid.of("authentication.k8s.io", "TokenReview", "", [fault])
+    await admission.validate(admitted)
     authenticator = call.backend.authenticator
     audiences = tuple(spec.get("audiences") or authenticator.api_audiences)
     status: Object = {"user": {}}
@@ -50,7 +52,8 @@ async def token_review(call: Call) -> Response:
 
 async def self_subject_review(call: Call) -> Response:
     """Tell the asking user who it is."""
-    review = decode(call)
+    review, admitted = await admitted_review(call)
+    await admission.validate(admitted)
     review.pop("spec", None)
     review["metadata"] = {"creationTimestamp": rfc3339(call.backend.clock.now())}
     review["status"] = {"userInfo": call.user.to_info()}

@@ -33,7 +33,11 @@ _STATUS_TEXTS: Final = {
 
 
 class NoAnswer(TiphysError):
-    """The webhook was not reached, or said nothing that counts."""
+    """The webhook was not reached, or said nothing that counts; ``status`` is that of its answer, if any."""
+
+    def __init__(self, why: str, status: int = 0) -> None:
+        super().__init__(why)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,4 +159,4 @@ async def _read(answer: client.Answer) -> bytes:
         said = body.decode(errors="replace").strip() or "unknown"
         quoted = orjson.dumps(said).decode()
         text = f"an error on the server ({quoted}) has prevented the request from succeeding"
-    raise NoAnswer(text)
+    raise NoAnswer(text, answer.status)

@@ -27,12 +27,15 @@ class _Plugin:
         self._asked.append(f"{self.NAME} validates {attributes.plural}")
 
 
+_INFO = SimpleNamespace(name="", namespace="")
+
+
 def _attributes(group: str, plural: str, *, operation: str = "CREATE", subresource: str = "") -> Attributes:
     row = TABLE.by_path(group, "v1", plural)
     return Attributes(
-        cast(Call, SimpleNamespace(resource=row, backend=SimpleNamespace(clock=FakeClock()))),
+        cast(Call, SimpleNamespace(resource=row, backend=SimpleNamespace(clock=FakeClock()), info=_INFO)),
         operation,
-        {},
+        {"metadata": {}},
         None,
         subresource=subresource,
     )

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tiphys.apiserver.subresources import SUBRESOURCES
+
 GROUP = "/apis/admissionregistration.k8s.io/v1"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -357,3 +359,22 @@ async def test_discovery_has_the_resources(api: Any) -> None:
     assert (await api.get("/apis/admissionregistration.k8s.io"))["name"] == "admissionregistration.k8s.io"
     names = {one["name"] for one in (await api.get(GROUP))["resources"]}
     assert names >= {"mutatingwebhookconfigurations", "validatingwebhookconfigurations"}
+
+
+async def test_what_a_webhook_makes_of_an_exec_is_what_is_run(
+    api: Any, webhook: Any, webhooks: Any, make_pod: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.create(PODS, make_pod())
+    webhook.answers["/"] = webhooks.patch(
+        {"op": "replace", "path": "/command", "value": ["id"]}, {"op": "remove", "path": "/stdin"}
+    )
+    await configure(api, "mutating", hook(webhook.url(), rule("pods/exec", "", "CONNECT")))
+    seen: list[Any] = []
+
+    async def serve(call: Any) -> Any:
+        seen.append(dict(call.query))
+        return await SUBRESOURCES["", "pods", "log"](call)
+
+    monkeypatch.setitem(SUBRESOURCES, ("", "pods", "exec"), serve)
+    await api("GET", f"{PODS}/p/exec?command=sh&command=-c&stdin=true&stdout=true&container=c")
+    assert seen == [{"command": ["id"], "stdout": ["true"], "container": ["c"]}]

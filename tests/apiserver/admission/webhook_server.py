@@ -38,6 +38,7 @@ class Webhook:
     answers: dict[str, Answer] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+    versions: list[str] = field(default_factory=list)
     raw: dict[str, Response] = field(default_factory=dict)
     hang: bool = False
 
@@ -54,6 +55,7 @@ class Webhook:
         review = orjson.loads(request.body)
         asked = review["request"]
         self.asked.append(asked)
+        self.versions.append(review["apiVersion"])
         response = {"uid": asked["uid"], **self.answers.get(request.path, allow)(asked)}
         body = {"apiVersion": review["apiVersion"], "kind": review["kind"], "response": response}
         return Response(200, {"content-type": "application/json"}, orjson.dumps(body))

@@ -25,7 +25,9 @@ class Recorder:
         self.refuses = False
 
     async def validate(self, attributes: Attributes) -> None:
-        shown = question(attributes, await Versions(attributes).at(attributes.call.resource))[1]["request"]
+        shown = question(attributes, await Versions(attributes).at(attributes.call.resource), "v1")[1][
+            "request"
+        ]
         self.seen.append(
             (attributes.operation, attributes.plural, attributes.subresource, shown["kind"]["kind"],
              attributes.dry_run)

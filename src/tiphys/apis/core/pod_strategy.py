@@ -15,26 +15,13 @@ _GATED = {
 }
 
 
-def refresh_status(pod: Object) -> None:
-    """Set what the status of a new pod says of its spec; again once admission has changed it."""
+def prepare_pod(pod: Object) -> None:
+    """A new pod is Pending; its status says what follows from its spec."""
     spec = section(pod, "spec")
     mirror_service_account(spec)
-    status = section(pod, "status")
-    status["phase"] = "Pending"
-    status["qosClass"] = pod_qos(pod)
-    conditions = [c for c in status.get("conditions") or () if c.get("reason") != "SchedulingGated"]
+    pod["status"] = {"phase": "Pending", "qosClass": pod_qos(pod)}
     if spec.get("schedulingGates"):
-        conditions.append(dict(_GATED))
-    if conditions:
-        status["conditions"] = conditions
-    else:
-        status.pop("conditions", None)
-
-
-def prepare_pod(pod: Object) -> None:
-    """A new pod is Pending."""
-    pod["status"] = {}
-    refresh_status(pod)
+        pod["status"]["conditions"] = [dict(_GATED)]
 
 
 def prepare_pod_update(new: Object, old: Object) -> None:

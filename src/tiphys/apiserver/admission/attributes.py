@@ -60,10 +60,17 @@ class Attributes:
     _reinvocation: Reinvocation | None = None
     reads: Reads | None = None
     """Where what plugins look up is noted, when somebody wants to know."""
+    generated: bool = False
+    """The new object has got its name already, which the request does not have."""
     about: About = field(init=False)
+    request_name: str = field(init=False)
+    """The name in the request; a new object that is to get one has none, and neither has a collection."""
 
     def __post_init__(self) -> None:
         resource = self.call.resource
+        self.request_name = self.call.info.name
+        if self.operation == "CREATE" and self.obj is not None and not (self.request_name or self.generated):
+            self.request_name = str(self.obj["metadata"].get("name") or "")
         self.about = About(resource.group, resource.plural, self.subresource, self.operation)
 
     @property
@@ -93,7 +100,9 @@ class Attributes:
 
     @property
     def namespace(self) -> str:
-        return self.call.info.namespace
+        """The namespace written in; a namespace is taken to be in itself."""
+        found = self.call.info.namespace
+        return self.request_name if not found and self.core("namespaces", self.subresource) else found
 
     @property
     def name(self) -> str:
@@ -140,8 +149,19 @@ class Attributes:
 
     def refuse(self, why: str) -> Forbidden:
         """Return the 403 of an admission plugin."""
-        return Forbidden.of(self.group, self.plural, self.name, why)
+        return Forbidden.of(self.group, self.plural, self._shown_name, why)
 
-    def annotate(self, key: str, value: str) -> None:
-        """Keep an annotation of this request for whoever audits it."""
-        self.call.request.scope.setdefault("audit_annotations", {})[key] = value
+    @property
+    def _shown_name(self) -> str:
+        """What refusals call the object: before it has its name, by what that will begin with."""
+        meta = (self.obj or {}).get("metadata") or {}
+        return str(self.request_name or meta.get("name") or meta.get("generateName") or "Unknown")
+
+    def annotate(self, key: str, value: str, *, with_body: bool = False) -> None:
+        """Keep an annotation of this request for whoever audits it.
+
+        ``with_body``: it shows what the body holds, so it is kept only where bodies are.
+        """
+        scope = self.call.request.scope
+        if not with_body or scope.get("audit_bodies"):
+            scope.setdefault("audit_annotations", {})[key] = value

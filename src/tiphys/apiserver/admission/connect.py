@@ -25,9 +25,23 @@ async def admit_connect(call: Call) -> None:
     kind = _OPTIONS.get((call.resource.plural, call.info.subresource))
     if kind is None or call.resource.group:
         return
-    attributes = Attributes(call, "CONNECT", _options(call, kind), None, subresource=call.info.subresource)
+    options = _options(call, kind)
+    attributes = Attributes(call, "CONNECT", options, None, subresource=call.info.subresource)
     await call.backend.admission.admit(attributes)
+    if attributes.runs_again:
+        _take(call, options)
     await call.backend.admission.validate(attributes)
+
+
+def _take(call: Call, options: Object) -> None:
+    """Make the request's parameters what admission has made of the options; paths stay."""
+    query = dict(call.query)
+    for flag in _FLAGS:
+        query[flag] = ["true"] if options.get(flag) is True else []
+    for key in ("container", "command", "ports"):
+        value = options.get(key) or []
+        query[key] = [str(one) for one in value] if isinstance(value, list) else [str(value)]
+    call.query = {key: values for key, values in query.items() if values}
 
 
 def _options(call: Call, kind: str) -> Object:

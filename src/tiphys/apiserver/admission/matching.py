@@ -97,7 +97,7 @@ def rule_matches(rule: Object, row: Resource, attributes: Attributes) -> bool:
         and _listed(rule, "operations", attributes.operation)
         and _in_scope(rule.get("scope") or "*", attributes)
         and any(_names(text, row.plural, attributes.subresource) for text in rule.get("resources") or ())
-        and (not rule.get("resourceNames") or attributes.name in rule["resourceNames"])
+        and (not rule.get("resourceNames") or attributes.request_name in rule["resourceNames"])
     )
 
 

@@ -29,7 +29,7 @@ class NamespaceAutoProvision:
         strategy = machinery.strategy_for(row)
         namespace: Object = {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}}
         strategy.default(namespace)
-        meta_rules.stamp_new(namespace, backend.clock.now(), has_generation=strategy.has_generation)
+        meta_rules.stamp_new(namespace, backend.clock.now())
         strategy.prepare_create(namespace)
         faults = machinery.validate_create(strategy, namespace, namespaced=False)
         if faults:

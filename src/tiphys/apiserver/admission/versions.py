@@ -68,6 +68,11 @@ class Versions:
         assert obj is not None
         if self._attributes.scales:
             return self._take_scale(obj, changed)
+        own = shown_kind(self._attributes, row)
+        if own != row.gvk:  # of a subresource: it has no versions, and nobody stores it
+            if self._attributes.operation != "CONNECT":
+                machinery.decode_in_place(changed, own)
+            return self._replace(obj, changed)
         unknown = machinery.decode_in_place(changed, row.gvk, row)
         if strict and unknown and not row.custom:
             raise BadRequest(f"strict decoding error: {', '.join(unknown)}")
@@ -96,6 +101,14 @@ class Versions:
         obj.update(after)
         self._shown.clear()
         return True
+
+
+def shown_kind(attributes: Attributes, row: Resource) -> GVK:
+    """Return of which kind the objects are, in the version of a row; subresources may have their own."""
+    sub = row.subresource(attributes.subresource) if attributes.subresource else None
+    if sub is not None and (attributes.scales or attributes.operation in ("CONNECT", "CREATE")):
+        return sub.kind
+    return row.gvk
 
 
 async def _custom(attributes: Attributes, obj: Object, row: Resource) -> Object:

@@ -79,6 +79,7 @@ class Auditor:
         record = Record(verdict, event, is_long_running(info))
         request.scope[_KEY] = record
         request.scope.setdefault("audit_annotations", record.annotations)
+        request.scope["audit_bodies"] = verdict.with_request
         if not await self._kept(record, RECEIVED):
             self._rejected += 1
             del request.scope[_KEY]

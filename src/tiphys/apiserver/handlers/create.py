@@ -37,7 +37,8 @@ async def handle(call: Call) -> Response:
 async def _cast(call: Call, casting: Casting, mold: Mold, options: WriteOptions) -> Cached | None:
     """Store a pod that is like an earlier one but for its name; None: it goes the long way after all."""
     pod, value = mold.cast(casting.name, options.field_manager, call.backend.clock.now())
-    await call.backend.admission.validate_unique(Attributes(call, "CREATE", pod, None))
+    attributes = Attributes(call, "CREATE", pod, None, generated=casting.generated)
+    await call.backend.admission.validate_unique(attributes)
     try:
         return await _store(call, pod, value)
     except AlreadyExists:
@@ -105,15 +106,18 @@ async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fiel
     strategy = machinery.strategy_for(resource)
     now = backend.clock.now()
     strategy.default(obj)
-    meta_rules.stamp_new(obj, now, has_generation=strategy.has_generation)
+    meta_rules.stamp_new(obj, now)
+    if manage_fields:
+        ownership.manage_update(None, obj, resource, ownership.Write(options.field_manager, now))
+    await backend.admission.admit(attributes)
+    # What follows from the rest, and the name where it is made, comes of what admission has made of it.
+    meta_rules.name_new(obj)
+    if strategy.has_generation:
+        obj["metadata"]["generation"] = 1
     if resource.subresource("status") is not None and (resource.group, resource.kind) not in _BRING_STATUS:
         for field in strategy.status_fields:
             obj.pop(field, None)
     strategy.prepare_create(obj)
-    if manage_fields:
-        ownership.manage_update(None, obj, resource, ownership.Write(options.field_manager, now))
-    await backend.admission.admit(attributes)
-    strategy.settle_create(obj)
 
 
 async def _finish(attributes: Attributes) -> Cached | Object:

@@ -28,17 +28,24 @@ class HookCounts:
     ) -> None:
         """Count a verdict; ``refused_with`` is the code of a refusal, 0: it was allowed."""
         rejected = "true" if refused_with else "false"
-        self._observe((name, kind, operation, rejected), seconds, "200")
+        self._observe((name, kind, operation, rejected), seconds, str(refused_with or 200))
         if refused_with:
             self._rejections[name, kind, operation, "no_error", str(refused_with)] += 1
 
-    def failed(self, name: str, kind: str, operation: str, seconds: float, *, ignored: bool) -> None:
+    def failed(
+        self, name: str, kind: str, operation: str, seconds: float, code: int, *, ignored: bool
+    ) -> None:
         """Count a webhook that gave no verdict, and what ``failurePolicy`` made of it."""
-        self._observe((name, kind, operation, "false" if ignored else "true"), seconds, "0")
+        self._observe((name, kind, operation, "false" if ignored else "true"), seconds, str(code))
         if ignored:
             self._open[name, kind] += 1
         else:
-            self._rejections[name, kind, operation, "calling_webhook_error", "0"] += 1
+            self._rejections[name, kind, operation, "calling_webhook_error", str(code)] += 1
+
+    def broken(self, name: str, kind: str, operation: str, seconds: float) -> None:
+        """Count a webhook that could not be asked, or whose patch could not be applied."""
+        self._observe((name, kind, operation, "true"), seconds, "0")
+        self._rejections[name, kind, operation, "apiserver_internal_error", "0"] += 1
 
     def _observe(self, key: tuple[str, str, str, str], seconds: float, code: str) -> None:
         durations = self._times.get(key)

@@ -7,6 +7,10 @@ Owns: side effects under dry run, and what is said of answers that are none. Ref
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import orjson
 
@@ -21,57 +25,83 @@ from tiphys.apiserver.webhook_call import NoAnswer, post
 log = logging.getLogger(__name__)
 
 
+_BAD_REQUEST, _UNAVAILABLE = 400, 503
+_UNREACHED = {True: _UNAVAILABLE, False: _BAD_REQUEST}
+"""What counts as the answer of a mutating or validating webhook that gives none."""
+
+
 class CallFailed(TiphysError):
-    """The webhook gave no verdict; ``failurePolicy`` decides what that means."""
+    """The webhook gave no verdict; ``failurePolicy`` decides what that means. ``code`` is for the counts."""
+
+    def __init__(self, hook: Hook, why: str, code: int = _UNAVAILABLE) -> None:
+        super().__init__(f'failed calling webhook "{hook.name}": {why}')
+        self.code = code
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What has come of asking a webhook; ``refusal`` is what a verdict of no means to the client."""
+
+    refusal: StatusError | None = None
+
+
+@contextmanager
+def counting(hook: Hook, attributes: Attributes, *, mutating: bool) -> Iterator[Outcome]:
+    """Count a webhook that is asked, and heeded, in this context."""
+    backend, outcome = attributes.call.backend, Outcome()
+    counts, began = backend.admission.times.hooks, backend.clock.monotonic()
+    about = (hook.name, "admit" if mutating else "validating", attributes.operation)
+    try:
+        yield outcome
+    except CallFailed as error:
+        took = backend.clock.monotonic() - began
+        counts.failed(*about, took, error.code, ignored=hook.ignores_failure)
+        raise
+    except StatusError:
+        counts.broken(*about, backend.clock.monotonic() - began)
+        raise
+    code = 0 if outcome.refusal is None else outcome.refusal.status_code
+    counts.answered(*about, backend.clock.monotonic() - began, refused_with=code)
 
 
 async def ask(
     hook: Hook, attributes: Attributes, shown: Shown, credentials: Credentials, *, mutating: bool
 ) -> review.Verdict:
-    """Return a webhook's verdict, and count it. Raises what ``_ask`` raises."""
-    backend = attributes.call.backend
-    counts, began = backend.admission.times.hooks, backend.clock.monotonic()
-    about = (hook.name, "admit" if mutating else "validating", attributes.operation)
-    try:
-        verdict = await _ask(hook, attributes, shown, credentials, mutating=mutating)
-    except CallFailed:
-        counts.failed(*about, backend.clock.monotonic() - began, ignored=hook.ignores_failure)
-        raise
-    code = 0 if verdict.allowed else refusal(hook, verdict).status_code
-    counts.answered(*about, backend.clock.monotonic() - began, refused_with=code)
-    return verdict
-
-
-async def _ask(
-    hook: Hook, attributes: Attributes, shown: Shown, credentials: Credentials, *, mutating: bool
-) -> review.Verdict:
-    """Ask.
+    """Return a webhook's verdict.
 
     Raises:
         CallFailed: there is none. BadRequest: dry run, and the webhook may have side effects.
     """
     if attributes.dry_run and not hook.without_side_effects:
         raise BadRequest(f'admission webhook "{hook.name}" does not support dry run')
-    if "v1" not in (hook.spec.get("admissionReviewVersions") or ()):
-        raise CallFailed(
-            f'failed calling webhook "{hook.name}": could not create admission objects: '
-            "webhook does not accept known AdmissionReview versions (v1)"
-        )
-    uid, asked = review.question(attributes, shown)
+    version = hook.review_version
+    if version is None:
+        why = f"webhook does not accept known AdmissionReview versions ({', '.join(review.VERSIONS)})"
+        raise CallFailed(hook, f"could not create admission objects: {why}", _BAD_REQUEST)
+    uid, asked = review.question(attributes, shown, version)
     try:
         config = hook.spec.get("clientConfig") or {}
         body = await post(
-            attributes.call.backend, config, orjson.dumps(asked), timeout_s=hook.timeout_s,
+            attributes.call.backend, config, orjson.dumps(asked), timeout_s=_patience_s(hook, attributes),
             identify=credentials.of,
         )  # fmt: skip
     except NoAnswer as error:
-        raise CallFailed(f'failed calling webhook "{hook.name}": failed to call webhook: {error}') from error
+        code = error.status or _UNREACHED[mutating]
+        raise CallFailed(hook, f"failed to call webhook: {error}", code) from error
     try:
-        return review.read_answer(body, uid, mutating=mutating)
+        return review.read_answer(body, uid, version, mutating=mutating)
     except review.BadAnswer as error:
-        raise CallFailed(
-            f'failed calling webhook "{hook.name}": received invalid webhook response: {error}'
-        ) from error
+        raise CallFailed(hook, f"received invalid webhook response: {error}") from error
+
+
+def _patience_s(hook: Hook, attributes: Attributes) -> int:
+    """Return what time a webhook has, in whole seconds: its own, or what is left to the request."""
+    call = attributes.call
+    deadline: float | None = call.request.scope.get("deadline")
+    if deadline is None:
+        return hook.timeout_s
+    left = math.ceil(deadline - call.backend.clock.monotonic())
+    return max(min(hook.timeout_s, left), 1)
 
 
 def refusal(hook: Hook, verdict: review.Verdict) -> StatusError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.matching import Match, read_match
 from tiphys.apiserver.admission.policies.conditions import Conditions, read_conditions
+from tiphys.apiserver.admission.webhooks.review import VERSIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,12 @@ class Hook:
     @property
     def timeout_s(self) -> int:
         return int(self.spec.get("timeoutSeconds") or 10)
+
+    @property
+    def review_version(self) -> str | None:
+        """The version of reviews that it wants: its first one that there is."""
+        wanted = self.spec.get("admissionReviewVersions") or ()
+        return next((version for version in wanted if version in VERSIONS), None)
 
     @property
     def without_side_effects(self) -> bool:

@@ -10,7 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any, Self
+
+import orjson
 
 from tiphys.apimachinery.errors import InternalError, StatusError
 from tiphys.apimachinery.meta import Object, copy_object
@@ -24,7 +27,7 @@ from tiphys.apiserver.admission.webhooks import dispatch
 from tiphys.apiserver.admission.webhooks import hook as hooks
 from tiphys.apiserver.admission.webhooks.credentials import Credentials
 from tiphys.apiserver.admission.webhooks.hook import Hook
-from tiphys.apiserver.admission.webhooks.review import Verdict
+from tiphys.apiserver.admission.webhooks.review import BadAnswer, Verdict, decode_patch
 from tiphys.apiserver.evaluating import evaluate
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.objects import Cached, ObjectStore
@@ -65,10 +68,11 @@ class _Configurations:
 
     async def concerned(
         self, attributes: Attributes, versions: Versions
-    ) -> AsyncIterator[tuple[Hook, Shown]]:
+    ) -> AsyncIterator[tuple[int, Hook, Shown]]:
         """Yield the webhooks that a write concerns, in order, with what each is to be shown.
 
-        Each is judged when it is its turn, by what those before it have made of the object.
+        Each has its place among all webhooks, and is judged when it is its turn, by what those before it have
+        made of the object.
         """
         if not self._ordered or matching.is_exempt(attributes):
             return
@@ -76,7 +80,7 @@ class _Configurations:
         rights = Rights(attributes.call)
         labels: dict[str, str] | None = None
         read = False
-        for one in self._ordered:
+        for place, one in enumerate(self._ordered):
             row = one.match.row(attributes, others)
             if row is None:
                 continue
@@ -86,7 +90,7 @@ class _Configurations:
                 continue
             shown = await versions.at(row)
             if await _holds(one, attributes, shown, rights):
-                yield one, shown
+                yield place, one, shown
 
 
 async def _holds(hook: Hook, attributes: Attributes, shown: Shown, rights: Rights) -> bool:
@@ -127,25 +131,35 @@ class ValidatingAdmissionWebhook(_Configurations):
     PLURAL = "validatingwebhookconfigurations"
 
     async def validate(self, attributes: Attributes) -> None:
-        concerned = [pair async for pair in self.concerned(attributes, Versions(attributes))]
+        concerned = [
+            (hook, shown) async for _, hook, shown in self.concerned(attributes, Versions(attributes))
+        ]
         if not concerned:
             return
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._ask(hook, attributes, shown)) for hook, shown in concerned]
+            tasks = [
+                group.create_task(self._ask(place, hook, attributes, shown))
+                for place, (hook, shown) in enumerate(concerned)
+            ]
         for task in tasks:
             error = task.result()
             if error is not None:
                 raise error
 
-    async def _ask(self, hook: Hook, attributes: Attributes, shown: Shown) -> StatusError | None:
+    async def _ask(self, place: int, hook: Hook, attributes: Attributes, shown: Shown) -> StatusError | None:
         try:
-            verdict = await dispatch.ask(hook, attributes, shown, self.credentials, mutating=False)
+            with dispatch.counting(hook, attributes, mutating=False) as outcome:
+                verdict = await dispatch.ask(hook, attributes, shown, self.credentials, mutating=False)
+                _heed(hook, verdict, attributes)
+                outcome.refusal = None if verdict.allowed else dispatch.refusal(hook, verdict)
         except dispatch.CallFailed as error:
+            if hook.ignores_failure:
+                key = f"failed-open.validating.webhook.admission.k8s.io/round_0_index_{place}"
+                attributes.annotate(key, hook.name)
             return _failed(hook, error)
         except StatusError as error:
             return error
-        _heed(hook, verdict, attributes)
-        return None if verdict.allowed else dispatch.refusal(hook, verdict)
+        return outcome.refusal
 
 
 class MutatingAdmissionWebhook(_Configurations):
@@ -157,44 +171,97 @@ class MutatingAdmissionWebhook(_Configurations):
     async def admit(self, attributes: Attributes) -> None:
         memory = attributes.reinvocation
         versions = Versions(attributes)
-        async for hook, shown in self.concerned(attributes, versions):
+        async for place, hook, shown in self.concerned(attributes, versions):
             if memory.again and (hook.key not in memory.seen or memory.seen[hook.key] == attributes.obj):
                 continue
-            changed = await self._ask(hook, attributes, shown, versions)
+            told = _Told(attributes, hook, f"round_{int(memory.again)}_index_{place}")
+            changed = False
+            try:
+                changed = await self._ask(hook, attributes, shown, versions, told)
+            finally:
+                told.mutated(changed=changed)
             if changed:
                 memory.wanted = True
             if hook.reinvocable and not memory.again:
                 memory.seen[hook.key] = copy_object(attributes.obj)
 
-    async def _ask(self, hook: Hook, attributes: Attributes, shown: Shown, versions: Versions) -> bool:
+    async def _ask(
+        self, hook: Hook, attributes: Attributes, shown: Shown, versions: Versions, told: _Told
+    ) -> bool:
         """Ask one webhook and apply its patch. Returns whether the object has changed."""
+        changed = False
         try:
-            verdict = await dispatch.ask(hook, attributes, shown, self.credentials, mutating=True)
+            with dispatch.counting(hook, attributes, mutating=True) as outcome:
+                verdict = await dispatch.ask(hook, attributes, shown, self.credentials, mutating=True)
+                _heed(hook, verdict, attributes)
+                if not verdict.allowed:
+                    outcome.refusal = dispatch.refusal(hook, verdict)
+                elif verdict.patch:
+                    changed = await _apply(hook, shown, versions, _operations(hook, verdict), told)
         except dispatch.CallFailed as error:
+            if hook.ignores_failure:
+                told.failed_open()
             refused = _failed(hook, error)
             if refused is not None:
                 raise refused from error
             return False
-        _heed(hook, verdict, attributes)
-        if not verdict.allowed:
-            raise dispatch.refusal(hook, verdict)
-        if not verdict.patch:
-            return False
-        if attributes.obj is None or attributes.operation == "CONNECT":
-            raise InternalError.of(
-                f'admission webhook "{hook.name}" attempted to modify the object, which is not supported for '
-                "this operation"
-            )
-        return await _apply(hook, shown, versions, verdict.patch)
+        if outcome.refusal is not None:
+            raise outcome.refusal
+        return changed
 
 
-async def _apply(hook: Hook, shown: Shown, versions: Versions, patch: list[Any]) -> bool:
-    """Change the object in place as a webhook's patch says; defaults fill what it left open."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What audit is told of one mutating webhook; ``when`` is its round and place."""
+
+    attributes: Attributes
+    hook: Hook
+    when: str
+
+    def mutated(self, *, changed: bool) -> None:
+        self._annotate("mutation", {**self._who, "mutated": changed})
+
+    def patched(self, operations: list[Any]) -> None:
+        value = {**self._who, "patch": operations, "patchType": "JSONPatch"}
+        self._annotate("patch", value, with_body=True)
+
+    def failed_open(self) -> None:
+        self.attributes.annotate(f"failed-open.mutation.webhook.admission.k8s.io/{self.when}", self.hook.name)
+
+    @property
+    def _who(self) -> Object:
+        return {"configuration": self.hook.configuration, "webhook": self.hook.name}
+
+    def _annotate(self, what: str, value: Object, *, with_body: bool = False) -> None:
+        text = orjson.dumps(value).decode()
+        self.attributes.annotate(f"{what}.webhook.admission.k8s.io/{self.when}", text, with_body=with_body)
+
+
+def _operations(hook: Hook, verdict: Verdict) -> list[Any]:
+    """Return the operations of a patch. Raises CallFailed for what is none."""
     try:
-        return await versions.take(json_patch.apply(shown.obj, patch), shown.row)
+        operations = decode_patch(verdict.patch)
+    except BadAnswer as error:
+        raise dispatch.CallFailed(hook, f"received undecodable patch in webhook response: {error}") from error
+    if verdict.patch_type != "JSONPatch":
+        raise dispatch.CallFailed(hook, f'unsupported patch type "{verdict.patch_type}"')
+    return operations
+
+
+async def _apply(hook: Hook, shown: Shown, versions: Versions, operations: list[Any], told: _Told) -> bool:
+    """Change the object in place as a webhook's patch says; defaults fill what it left open."""
+    if not operations:
+        return False
+    if shown.obj is None:
+        raise InternalError.of(
+            f'admission webhook "{hook.name}" attempted to modify the object, which is not supported for '
+            "this operation"
+        )
+    try:
+        changed = await versions.take(json_patch.apply(shown.obj, operations), shown.row)
     except InternalError:
         raise
     except StatusError as error:
-        raise InternalError.of(
-            f'failed calling webhook "{hook.name}": received invalid webhook response: {error.message}'
-        ) from error
+        raise InternalError.of(str(error.__cause__ or error.message)) from error
+    told.patched(operations)
+    return changed

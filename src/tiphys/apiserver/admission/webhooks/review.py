@@ -1,7 +1,7 @@
 """AdmissionReview: the question for one webhook and the reading of its answer.
 
-Owns: the v1 form (the only one sent), and the words for answers that are none. Refuses: HTTP (``call``).
-Source: admission.k8s.io/v1.
+Owns: the forms v1 and v1beta1, and the words for answers that are none. Refuses: HTTP (``dispatch``).
+Source: admission.k8s.io.
 """
 
 from __future__ import annotations
@@ -14,14 +14,20 @@ from typing import Any
 
 import orjson
 
-from tiphys.apimachinery.errors import TiphysError
-from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apimachinery.errors import StatusError, TiphysError
+from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.admission.attributes import Attributes
-from tiphys.apiserver.admission.versions import Shown
+from tiphys.apiserver.admission.versions import Shown, shown_kind
+from tiphys.apiserver.bodies import decode_options
+from tiphys.apiserver.call import Call
+from tiphys.apiserver.params import parse_bool, parse_int
 
-API_VERSION = "admission.k8s.io/v1"
+VERSIONS = ("v1", "v1beta1")
+_GROUP = "admission.k8s.io"
+_JSON_PATCH = "JSONPatch"
 _OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
+_OF_DELETE = ("gracePeriodSeconds", "propagationPolicy", "preconditions", "orphanDependents")
 
 
 class BadAnswer(TiphysError):
@@ -34,12 +40,13 @@ class Verdict:
 
     allowed: bool
     status: Object | None = None
-    patch: list[Any] | None = None
+    patch: bytes = b""
+    patch_type: str = ""
     warnings: list[str] = field(default_factory=list)
     annotations: dict[str, str] = field(default_factory=dict)
 
 
-def question(attributes: Attributes, shown: Shown) -> tuple[str, Object]:
+def question(attributes: Attributes, shown: Shown, version: str) -> tuple[str, Object]:
     """Return a fresh uid and the review of a write, its objects in the version that they are shown in."""
     uid = str(uuid.uuid4())
     request: Object = {
@@ -48,7 +55,7 @@ def question(attributes: Attributes, shown: Shown) -> tuple[str, Object]:
         "object": shown.obj,
         "oldObject": shown.old,
     }
-    return uid, {"kind": "AdmissionReview", "apiVersion": API_VERSION, "request": request}
+    return uid, {"kind": "AdmissionReview", "apiVersion": f"{_GROUP}/{version}", "request": request}
 
 
 def request_of(attributes: Attributes, row: Resource) -> Object:
@@ -66,18 +73,15 @@ def request_of(attributes: Attributes, row: Resource) -> Object:
     }
     if attributes.subresource:
         request["subResource"] = request["requestSubResource"] = attributes.subresource
-    if attributes.name:
-        request["name"] = attributes.name
+    if attributes.request_name:
+        request["name"] = attributes.request_name
     if attributes.namespace:
         request["namespace"] = attributes.namespace
     return request
 
 
 def _kind(row: Resource, attributes: Attributes) -> Object:
-    gvk: GVK = row.gvk
-    sub = row.subresource(attributes.subresource) if attributes.subresource else None
-    if sub is not None and (attributes.scales or attributes.operation in ("CONNECT", "CREATE")):
-        gvk = sub.kind
+    gvk = shown_kind(attributes, row)
     return {"group": gvk.group, "version": gvk.version, "kind": gvk.kind}
 
 
@@ -85,16 +89,15 @@ def _resource(row: Resource) -> Object:
     return {"group": row.group, "version": row.version, "resource": row.plural}
 
 
-def _options(attributes: Attributes) -> Object:
+def _options(attributes: Attributes) -> Object | None:
+    """Return the options of what is done: a patch updates, or creates where it is applied."""
     call = attributes.call
-    kind = _OPTIONS.get(attributes.operation, "")
-    if not kind:
-        return {}
-    if call.info.verb == "patch":
-        kind = "PatchOptions"
+    kind = _OPTIONS.get(attributes.operation)
+    if kind is None:
+        return None
     options: Object = {"kind": kind, "apiVersion": "meta.k8s.io/v1"}
     if attributes.operation == "DELETE":
-        options |= _delete_body(call.request.body)
+        options |= _delete_options(call)
     for key in ("fieldManager", "fieldValidation"):
         if attributes.operation != "DELETE" and call.param(key):
             options[key] = call.param(key)
@@ -103,62 +106,91 @@ def _options(attributes: Attributes) -> Object:
     return options
 
 
-def _delete_body(body: bytes) -> Object:
+def _delete_options(call: Call) -> Object:
+    """Return what the body says, or the query where there is none."""
     try:
-        found = orjson.loads(body) if body else {}
-    except ValueError:
-        return {}
-    kept = ("gracePeriodSeconds", "propagationPolicy", "preconditions", "orphanDependents")
-    return {key: found[key] for key in kept if key in found} if isinstance(found, dict) else {}
+        found = decode_options(call)
+    except StatusError:
+        return {}  # a kind of its own, whose body this is
+    if found is not None:
+        return {key: found[key] for key in _OF_DELETE if key in found}
+    said: Object = {}
+    grace = parse_int(call, "gracePeriodSeconds")
+    if grace is not None:
+        said["gracePeriodSeconds"] = grace
+    if call.param("propagationPolicy"):
+        said["propagationPolicy"] = call.param("propagationPolicy")
+    orphans = parse_bool(call, "orphanDependents")
+    if orphans is not None:
+        said["orphanDependents"] = orphans
+    return said
 
 
-def read_answer(body: bytes, uid: str, *, mutating: bool) -> Verdict:
-    """Return what an answer says. Raises BadAnswer."""
+def read_answer(body: bytes, uid: str, version: str, *, mutating: bool) -> Verdict:
+    """Return what an answer to a question of that version says. Raises BadAnswer."""
     try:
         review = orjson.loads(body)
     except ValueError as error:
         raise BadAnswer(f"couldn't get version/kind; json parse error: {error}") from error
     if not isinstance(review, dict):
         raise BadAnswer("couldn't get version/kind; json parse error: cannot unmarshal into an object")
-    kind, version = review.get("kind") or "", review.get("apiVersion") or ""
-    if (version, kind) != (API_VERSION, "AdmissionReview"):
-        group_version = version or "/"
-        raise BadAnswer(
-            f"expected webhook response of {API_VERSION}, Kind=AdmissionReview, "
-            f"got {group_version}, Kind={kind}"
-        )
+    strict = version == "v1"
     response = review.get("response")
     if not isinstance(response, dict):
         raise BadAnswer("webhook response was absent")
-    if response.get("uid") != uid:
-        raise BadAnswer(f'expected response.uid="{uid}", got "{response.get("uid") or ""}"')
+    if strict:
+        _check_identity(review, response, uid)
+        _check_patch(response, mutating=mutating)
+    patch = _bytes(response.get("patch")) if mutating else b""
     return Verdict(
         allowed=response.get("allowed") is True,
         status=response.get("status"),
-        patch=_patch(response, mutating=mutating),
+        patch=patch,
+        patch_type=str(response.get("patchType") or "") if strict else _JSON_PATCH,
         warnings=[str(text) for text in response.get("warnings") or ()],
         annotations={str(k): str(v) for k, v in (response.get("auditAnnotations") or {}).items()},
     )
 
 
-def _patch(response: Object, *, mutating: bool) -> list[Any] | None:
+def _check_identity(review: Object, response: Object, uid: str) -> None:
+    """Raise BadAnswer for a v1 answer to another question, or of another kind."""
+    if response.get("uid") != uid:
+        raise BadAnswer(f'expected response.uid="{uid}", got "{response.get("uid") or ""}"')
+    kind, found = review.get("kind") or "", review.get("apiVersion") or ""
+    if (found, kind) != (f"{_GROUP}/v1", "AdmissionReview"):
+        raise BadAnswer(
+            f"expected webhook response of {_GROUP}/v1, Kind=AdmissionReview, got {found or '/'}, Kind={kind}"
+        )
+
+
+def _check_patch(response: Object, *, mutating: bool) -> None:
+    """Raise BadAnswer where a v1 answer has a patch without its type, or one that it may not have."""
     text, kind = response.get("patch"), response.get("patchType")
     if not mutating:
-        if text:
-            raise BadAnswer("webhook returned response.patch, which is not allowed for a validating webhook")
-        return None
-    if not text:
-        if kind:
-            raise BadAnswer(f"webhook returned response.patchType but not response.patch: {kind}")
-        return None
-    if not kind:
+        for key in ("patch", "patchType"):
+            if response.get(key) is not None:
+                raise BadAnswer(f"validating webhook may not return response.{key}")
+    elif text and kind is None:
         raise BadAnswer("webhook returned response.patch but not response.patchType")
-    if kind != "JSONPatch":
-        raise BadAnswer(f'invalid value of response.patchType: "{kind}", expected "JSONPatch"')
+    elif not text and kind is not None:
+        raise BadAnswer("webhook returned response.patchType but not response.patch")
+    elif kind == "":
+        raise BadAnswer('webhook returned invalid response.patchType of ""')
+
+
+def _bytes(text: object) -> bytes:
     try:
-        patch = orjson.loads(base64.b64decode(text))
-    except (binascii.Error, ValueError) as error:
-        raise BadAnswer(f"response.patch is no JSON patch: {error}") from error
-    if not isinstance(patch, list):
-        raise BadAnswer("response.patch is no JSON patch: it is not a list")
-    return patch
+        return base64.b64decode(str(text or ""))
+    except binascii.Error as error:
+        raise BadAnswer(f"response.patch is no base64: {error}") from error
+
+
+def decode_patch(patch: bytes) -> list[Any]:
+    """Return the operations of a patch. Raises BadAnswer."""
+    try:
+        operations = orjson.loads(patch)
+    except ValueError as error:
+        raise BadAnswer(str(error)) from error
+    if not isinstance(operations, list):
+        raise BadAnswer("json: cannot unmarshal into Go value of type jsonpatch.Patch")
+    return operations

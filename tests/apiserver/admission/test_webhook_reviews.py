@@ -1,0 +1,99 @@
+"""Reading webhooks' answers: what v1 is strict about, and v1beta1 is not."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import orjson
+import pytest
+
+from tiphys.apiserver.admission.webhooks.review import BadAnswer, decode_patch, read_answer
+
+PATCH = base64.b64encode(b'[{"op":"add","path":"/foo","value":"bar"}]').decode()
+KIND = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}
+EXPECTED = "expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got "
+
+
+def answer(**fields: Any) -> bytes:
+    return orjson.dumps({**KIND, "response": {"uid": "123", "allowed": True, **fields}})
+
+
+def of_kind(version: str, kind: str) -> bytes:
+    response = {"uid": "123", "allowed": True}
+    return orjson.dumps({"apiVersion": version, "kind": kind, "response": response})
+
+
+BAD = {
+    "no response": (orjson.dumps(KIND), True, "webhook response was absent"),
+    "another group": (
+        of_kind("admission.k8s.io2/v1", "AdmissionReview"), True,
+        EXPECTED + "admission.k8s.io2/v1, Kind=AdmissionReview",
+    ),
+    "another version": (
+        of_kind("admission.k8s.io/v2", "AdmissionReview"), True,
+        EXPECTED + "admission.k8s.io/v2, Kind=AdmissionReview",
+    ),
+    "another kind": (
+        of_kind("admission.k8s.io/v1", "Review"), True, EXPECTED + "admission.k8s.io/v1, Kind=Review"
+    ),
+    "another uid": (answer(uid="1234"), True, 'expected response.uid="123", got "1234"'),
+    "no type": (answer(patch=PATCH), True, "webhook returned response.patch but not response.patchType"),
+    "no patch": (
+        answer(patchType="JSONPatch"), True, "webhook returned response.patchType but not response.patch"
+    ),
+    "an empty type": (
+        answer(patch=PATCH, patchType=""), True, 'webhook returned invalid response.patchType of ""'
+    ),
+    "a patch to look at": (answer(patch=PATCH), False, "validating webhook may not return response.patch"),
+    "a type to look at": (
+        answer(patchType="JSONPatch"), False, "validating webhook may not return response.patchType"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_answers_that_v1_refuses(case: str) -> None:
+    body, mutating, text = BAD[case]
+    with pytest.raises(BadAnswer) as caught:
+        read_answer(body, "123", "v1", mutating=mutating)
+    assert str(caught.value) == text
+
+
+TAKEN = {
+    "nothing but the word": ({"response": {"allowed": True}}, False, b""),
+    "another kind": (
+        {"apiVersion": "a/v2", "kind": "B", "response": {"uid": "1234", "allowed": True}}, True, b""
+    ),
+    "a patch without a type": (
+        {"response": {"allowed": True, "patch": PATCH}}, True, base64.b64decode(PATCH)
+    ),
+    "a patch of another type": (
+        {"response": {"allowed": True, "patch": PATCH, "patchType": "Foo"}}, True, base64.b64decode(PATCH)
+    ),
+    "a patch to look at": ({"response": {"allowed": True, "patch": PATCH}}, False, b""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_answers_that_v1beta1_takes(case: str) -> None:
+    body, mutating, patch = TAKEN[case]
+    verdict = read_answer(orjson.dumps(body), "123", "v1beta1", mutating=mutating)
+    assert verdict.allowed
+    assert verdict.patch == patch
+    assert verdict.patch_type == "JSONPatch"
+
+
+def test_what_v1_says() -> None:
+    verdict = read_answer(
+        answer(patch=PATCH, patchType="Foo", auditAnnotations={"a": "b"}, warnings=["w"]),
+        "123", "v1", mutating=True,
+    )  # fmt: skip
+    assert (verdict.patch_type, verdict.annotations, verdict.warnings) == ("Foo", {"a": "b"}, ["w"])
+    assert decode_patch(verdict.patch) == [{"op": "add", "path": "/foo", "value": "bar"}]
+
+
+@pytest.mark.parametrize("patch", [b"{}", b"x", b"1"])
+def test_what_is_no_patch(patch: bytes) -> None:
+    with pytest.raises(BadAnswer):
+        decode_patch(patch)
