@@ -25,6 +25,7 @@ HELPS: dict[str, frozenset[str]] = {
         | {"NodeVolumeLimits", "DynamicResources", "NodeDeclaredFeatures"}
     ),
     "node-capacity": frozenset({"NodeResourcesFit", "DynamicResources"}),
+    "node-removed": frozenset({"PodTopologySpread"}),
     "pod-removed": frozenset(
         {"NodeResourcesFit", "NodePorts", "InterPodAffinity", "PodTopologySpread"}
         | {"VolumeRestrictions", "NodeVolumeLimits"}
@@ -37,9 +38,9 @@ HELPS: dict[str, frozenset[str]] = {
 }
 """Which plugins' verdicts an event can turn. No plugin named (no nodes at all): every event."""
 _EVENTS = {
-    "node-static": "NodeUpdate", "node-capacity": "NodeAllocatableChange", "pod-removed": "AssignedPodDelete",
-    "pod-placed": "AssignedPodAdd", "pod-relabelled": "AssignedPodUpdate", "device": "ResourceClaimUpdate",
-    "device-class": "DeviceClassUpdate", "volume": "PvcUpdate",
+    "node-static": "NodeUpdate", "node-capacity": "NodeAllocatableChange", "node-removed": "NodeDelete",
+    "pod-removed": "AssignedPodDelete", "pod-placed": "AssignedPodAdd", "pod-relabelled": "AssignedPodUpdate",
+    "device": "ResourceClaimUpdate", "device-class": "DeviceClassUpdate", "volume": "PvcUpdate",
 }  # fmt: skip
 """What an event is called in metrics."""
 _KNOWN = frozenset().union(*HELPS.values())

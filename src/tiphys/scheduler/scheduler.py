@@ -155,6 +155,7 @@ class Scheduler:
         if new is None:
             if old is not None:
                 self._columns.remove_node(old["metadata"]["name"])
+                self._moved("node-removed")
             return
         generation = self._columns.static_generation
         self._columns.set_node(new)
@@ -206,17 +207,30 @@ class Scheduler:
         before = str(((old or {}).get("status") or {}).get("nominatedNodeName") or "")
         if info.nominated or before:
             # Where neither names a node, a promise just made may not be written yet: it stands.
-            self._columns.nominate(info, info.nominated)
+            self._nominate(info, info.nominated)
         elif info.uid in self._columns.nominated:
             info.nominated = self._columns.nominated[info.uid][1]
         self._queue.add(info, self._clock.monotonic())
         self._wake.set()
 
+    def _nominate(self, info: PodInfo, node: str) -> None:
+        """Promise a node, or none; what was promised before is free for others again."""
+        before = self._columns.nominated.get(info.uid)
+        self._columns.nominate(info, node)
+        if before is not None and before[1] != node:
+            self._moved("pod-removed")
+
+    def _leave_promise(self, uid: str, node: str) -> None:
+        """Drop the promise of a pod that got ``node``: another node that it was promised is free again."""
+        promised = self._columns.nominated.pop(uid, None)
+        if promised is not None and promised[1] != node:
+            self._moved("pod-removed")
+
     def _take_bound(self, pod: Object, node: str) -> None:
         uid = pod["metadata"]["uid"]
         placed = self._columns.placed.get(uid)
         self._queue.remove(uid)
-        self._columns.nominated.pop(uid, None)
+        self._leave_promise(uid, node)
         if placed is not None and placed[1] == node and not _resized(placed[0].pod, pod):
             # A Binding that comes back: the pod has a node now, and the labels of the node's zone.
             if placed[0].labels == (pod["metadata"].get("labels") or {}):
@@ -312,7 +326,7 @@ class Scheduler:
         if assumed.devices.extended is not None:
             self._columns.devices.assume(assumed.unmade, assumed.devices.extended.allocation)
         self._queue.remove(info.uid)
-        self._columns.nominated.pop(info.uid, None)
+        self._leave_promise(info.uid, decision.node)
         self._columns.add_pod(info, decision.node)
         if assumed.volumes.bind or assumed.volumes.provision or assumed.devices.waits:
             group.create_task(self._bind(assumed))  # may wait long: it must not hold up the crew
@@ -374,7 +388,7 @@ class Scheduler:
         for other in released:
             self._columns.nominate(other, "")
         info.nominated = node
-        self._columns.nominate(info, node)
+        self._nominate(info, node)
         return released
 
     async def _report(
@@ -386,9 +400,9 @@ class Scheduler:
     async def _preempt(self, info: PodInfo, preemption: Preemption) -> None:
         if not await self._reporter.preempt(info, preemption):
             info.nominated = ""
-            self._columns.nominate(info, "")
+            self._nominate(info, "")
             await self._reporter.withdraw_promise(info)
-            self._moved("pod-removed")
+            self._moved("pod-removed")  # the pod itself is to try again, whatever was promised
 
     async def _flush_forever(self) -> None:
         while True:

@@ -108,6 +108,8 @@ class _Search:
             (pool, [device for device in pool.devices if device.reaches(node)]) for pool in pools
         ]
         self._left = MOST_STEPS
+        self._matching: dict[tuple[int, str], list[Device] | None] = {}
+        """What matches a request does not depend on what others got: it is asked once, not at every turn."""
         self._asked = [
             (index, request)
             for index, claim in enumerate(claims)
@@ -125,7 +127,10 @@ class _Search:
         return any(self._one(at, Wanted(claim, name, ask)) for name, ask in alternatives(request))
 
     def _one(self, at: int, wanted: Wanted) -> bool:
-        candidates = self._candidates(wanted)
+        key = (at, wanted.name)
+        if key not in self._matching:
+            self._matching[key] = self._candidates(wanted)
+        candidates = self._matching[key]
         if candidates is None:
             return False
         takes_all = wanted.ask.get("allocationMode") == "All"
