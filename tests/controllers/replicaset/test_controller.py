@@ -1,5 +1,6 @@
 """The ReplicaSet loop on the fake API."""
 
+import orjson
 import pytest
 
 from tiphys.apimachinery.errors import Forbidden
@@ -47,6 +48,22 @@ async def test_it_makes_exactly_the_pods_wanted_and_tells(world):
         assert world.api.get(REPLICA_SETS, "web", "default")["status"]["replicas"] == 3
         names = {pod["metadata"]["name"] for pod in pods}
         assert set(world.events()) == {("SuccessfulCreate", f"Created pod: {name}") for name in names}
+
+
+async def test_a_status_is_never_written_over_one_that_the_cache_does_not_show_yet(world):
+    """Each would be a conflict: a request for nothing, and a key that waits for its backoff."""
+    stale = []
+
+    def watch(request):
+        if request.method == "PUT" and request.path.endswith("/replicasets/web/status"):
+            now = world.api.get(REPLICA_SETS, "web", "default")["metadata"]["resourceVersion"]
+            stale.append(orjson.loads(request.body)["metadata"]["resourceVersion"] != now)
+
+    world.api.reactors.append(watch)
+    world.api.put(REPLICA_SETS, rs(40))
+    async with world.running(ReplicaSetController):
+        assert world.api.get(REPLICA_SETS, "web", "default")["status"]["replicas"] == 40
+        assert stale and not any(stale)
 
 
 async def test_a_second_look_writes_nothing(world):

@@ -9,7 +9,8 @@ from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object, controller_of
 from tiphys.client.kinds import REPLICA_SETS
 from tiphys.controllers import podstate
-from tiphys.controllers.owned import BY_CONTROLLER, slow_start
+from tiphys.controllers.context import Context
+from tiphys.controllers.owned import BY_CONTROLLER, index_owned, slow_start
 from tiphys.controllers.podtemplate import pod_from_template
 from tiphys.controllers.replicaset.plan import Plan, plan, plan_status, recheck_s
 from tiphys.controllers.workload import WorkloadController
@@ -22,6 +23,10 @@ class ReplicaSetController(WorkloadController):
     kind: ClassVar[str] = "ReplicaSet"
     name: ClassVar[str] = "replicaset-controller"
     account: ClassVar[str] = "replicaset-controller"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        index_owned(self._owners)
 
     async def reconcile(self, key: str) -> float | None:
         """The status is kept up even while the cache has not caught up; pods are not made or deleted then."""
@@ -53,11 +58,7 @@ class ReplicaSetController(WorkloadController):
         ref = controller_of(owner)
         if ref is None:
             return pods
-        siblings = [
-            item["metadata"]["uid"]
-            for item in self._owners.list(owner["metadata"]["namespace"])
-            if (controller_of(item) or {}).get("uid") == ref["uid"]
-        ]
+        siblings = [item["metadata"]["uid"] for item in self._owners.by_index(BY_CONTROLLER, ref["uid"])]
         return [pod for uid in siblings for pod in self._owned.by_index(BY_CONTROLLER, uid)]
 
     async def _apply(self, key: str, owner: Object, planned: Plan) -> None:
@@ -80,5 +81,7 @@ class ReplicaSetController(WorkloadController):
     ) -> None:
         if podstate.is_deleting(owner) and not owner["metadata"].get("finalizers"):
             return
+        if not self._own_writes.settled(key):
+            return  # it would only meet a conflict; our last write's event brings the key back
         text = failure.message if failure is not None else ""
         await self._write_status(key, owner, plan_status(owner, pods, self._clock.now(), text, failed_on))
