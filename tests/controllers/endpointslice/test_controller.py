@@ -1,5 +1,9 @@
 """Slices and Endpoints follow pods on the fake API."""
 
+import asyncio
+
+import orjson
+
 from tiphys.client.kinds import ENDPOINT_SLICES, ENDPOINTS, PODS, SERVICES
 from tiphys.controllers.endpoints.controller import EndpointsController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
@@ -48,6 +52,27 @@ async def test_pods_come_and_go(world):
         world.api.remove(SERVICES, "web", "d")
         await world.settle()
         assert world.api.all(ENDPOINTS) == []
+
+
+async def test_endpoints_are_never_written_over_what_the_cache_does_not_show_yet(world):
+    """Each would be a conflict: a request for nothing, and a key that waits for its backoff."""
+    stale = []
+
+    def watch(request):
+        if request.method == "PUT" and request.path.endswith("/endpoints/web"):
+            now = world.api.get(ENDPOINTS, "web", "d")["metadata"]["resourceVersion"]
+            stale.append(orjson.loads(request.body)["metadata"]["resourceVersion"] != now)
+
+    world.api.reactors.append(watch)
+    world.api.put(SERVICES, SERVICE)
+    async with world.running(EndpointsController):
+        for index in range(40):
+            world.api.put(PODS, pod(f"p{index}", f"10.1.0.{index}"))
+            await asyncio.sleep(0)
+        await world.settle()
+        (subset,) = world.api.get(ENDPOINTS, "web", "d")["subsets"]
+        assert len(subset["addresses"]) == 40
+        assert set(stale) == {False}
 
 
 async def test_writes_bear_the_time_of_what_made_them_necessary(world):

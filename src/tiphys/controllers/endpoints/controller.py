@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from tiphys.apimachinery.errors import Forbidden, NotFound
-from tiphys.apimachinery.labels import from_set
-from tiphys.apimachinery.meta import Object, object_key, split_key
+from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import ENDPOINTS, PODS, SERVICES
 from tiphys.controllers.context import Context
@@ -12,6 +11,8 @@ from tiphys.controllers.endpoints.plan import MANAGED_BY, MANAGER, plan
 from tiphys.controllers.endpointslice.backends import has_endpoints
 from tiphys.controllers.endpointslice.controller import enqueue_services
 from tiphys.controllers.endpointslice.trigger import TriggerTimes
+from tiphys.controllers.owned import Writes
+from tiphys.controllers.selected import index_pods, index_services, pods_of
 
 
 class EndpointsController:
@@ -27,6 +28,9 @@ class EndpointsController:
         self._services = context.informers.get(SERVICES)
         self._pods = context.informers.get(PODS)
         self._endpoints = context.informers.get(ENDPOINTS)
+        index_pods(self._pods)
+        index_services(self._services)
+        self._writes = Writes(self._endpoints, context.clock)
         self._triggers = TriggerTimes()
         self._services.add_handler(self._changed)
         self._endpoints.add_handler(self._changed)
@@ -43,29 +47,29 @@ class EndpointsController:
             self.queue.add(object_key(obj))
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
-        enqueue_services(self.queue.add, self._services.list, old, new)
+        enqueue_services(self.queue.add, self._services, old, new)
 
     async def reconcile(self, key: str) -> float | None:
-        namespace, _ = split_key(key)
         service, present = self._services.get(key), self._endpoints.get(key)
         if service is None:
             self._triggers.forget(key)
+            self._writes.forget(key)
             await self._clean_up(present)
             return None
         if not has_endpoints(service):
             return None
-        selector = from_set(service["spec"]["selector"])
-        pods = [
-            pod for pod in self._pods.list(namespace) if selector.matches(pod["metadata"].get("labels") or {})
-        ]
+        if not self._writes.settled(key):
+            return None  # it would only meet a conflict; the write's own event brings the key back
+        pods = pods_of(self._pods, service)
         desired = plan(service, pods, present, since=self._triggers.observe(service, pods))
         if desired is None:
             return None
         try:
             if present is None:
-                await self._client.create(ENDPOINTS, desired)
+                stored = await self._client.create(ENDPOINTS, desired)
             else:
-                await self._client.update(ENDPOINTS, desired)
+                stored = await self._client.update(ENDPOINTS, desired)
+            self._writes.wrote(key, stored)
         except Forbidden as error:
             if "because it is being terminated" not in error.message:
                 raise

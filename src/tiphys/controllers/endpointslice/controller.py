@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tiphys.apimachinery.labels import from_set
-from tiphys.apimachinery.meta import Object, object_key, split_key
+from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.controller import run_controller
+from tiphys.client.informer import Informer
 from tiphys.client.kinds import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from tiphys.controllers.context import Context
 from tiphys.controllers.endpointslice import tally, topology
@@ -15,6 +15,7 @@ from tiphys.controllers.endpointslice.plan import MANAGED_BY, MANAGER, SERVICE_N
 from tiphys.controllers.endpointslice.trigger import TriggerTimes, marked
 from tiphys.controllers.metrics import SLICE_CHANGES, SLICE_SYNCS
 from tiphys.controllers.owned import Writes
+from tiphys.controllers.selected import index_pods, index_services, pods_of, services_of
 
 BY_SERVICE = "service"
 
@@ -34,6 +35,8 @@ class EndpointSliceController:
         self._slices = context.informers.get(ENDPOINT_SLICES)
         self._nodes = context.informers.get(NODES)
         self._slices.add_index(BY_SERVICE, _service_of)
+        index_pods(self._pods)
+        index_services(self._services)
         self._writes = Writes(self._slices, context.clock)
         self._triggers = TriggerTimes()
         self._recorder = context.recorder("endpoint-slice-controller")
@@ -56,7 +59,7 @@ class EndpointSliceController:
             self.queue.add(object_key(obj))
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
-        enqueue_services(self.queue.add, self._services.list, old, new)
+        enqueue_services(self.queue.add, self._services, old, new)
 
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
         """Zones' shares concern only the services that ask for hints by them."""
@@ -83,11 +86,7 @@ class EndpointSliceController:
             return None
         if not self._writes.settled(key) or not service["spec"].get("selector"):
             return None
-        namespace, _ = split_key(key)
-        selector = from_set(service["spec"]["selector"])
-        pods = [
-            pod for pod in self._pods.list(namespace) if selector.matches(pod["metadata"].get("labels") or {})
-        ]
+        pods = pods_of(self._pods, service)
         slices = self._slices.by_index(BY_SERVICE, key)
         shares = topology.zone_shares(self._nodes.list()) if topology.wants_hints(service) else None
         planned = plan(service, pods, slices, self._zones(pods), shares)
@@ -134,7 +133,7 @@ class EndpointSliceController:
 
 def enqueue_services(
     add: Callable[[str], None],
-    services: Callable[[str], list[Object]],
+    services: Informer,
     old: Object | None,
     new: Object | None,
 ) -> None:
@@ -142,12 +141,8 @@ def enqueue_services(
     pod = new or old
     if pod is None or (old is not None and new is not None and not _matters(old, new)):
         return
-    for service in services(pod["metadata"].get("namespace") or ""):
-        chosen = service["spec"].get("selector")
-        if not chosen:
-            continue
-        selector = from_set(chosen)
-        if any(selector.matches(item["metadata"].get("labels") or {}) for item in (old, new) if item):
+    for item in (old, new):
+        for service in services_of(services, item) if item else ():
             add(object_key(service))
 
 

@@ -1,0 +1,92 @@
+"""Pods of a Service and Services of a pod: found by a label, and the same as by looking at all."""
+
+import itertools
+import random
+
+import pytest
+
+from tiphys.client.kinds import PODS, SERVICES
+from tiphys.controllers.selected import index_pods, index_services, pods_of, services_of
+
+
+def pod(name, labels, namespace="d"):
+    meta = {"name": name, "namespace": namespace, "labels": labels}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {}}
+
+
+def service(name, selector, namespace="d"):
+    meta = {"name": name, "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"selector": selector}}
+
+
+def names(objects):
+    return sorted(item["metadata"]["name"] for item in objects)
+
+
+CASES = [
+    ("one label", {"app": "web"}, ["both", "web"]),
+    ("two labels", {"app": "web", "tier": "front"}, ["both"]),
+    ("in another order", {"tier": "front", "app": "web"}, ["both"]),
+    ("another value", {"app": "db"}, ["db"]),
+    ("a label that nobody has", {"app": "web", "no": "body"}, []),
+    ("an empty value is a value", {"empty": ""}, ["empty"]),
+    ("no selector", None, []),
+    ("an empty one", {}, []),
+]
+PODS_THERE = [
+    pod("web", {"app": "web"}),
+    pod("both", {"app": "web", "tier": "front"}),
+    pod("db", {"app": "db", "tier": "back"}),
+    pod("empty", {"empty": ""}),
+    pod("bare", None),
+    pod("elsewhere", {"app": "web", "tier": "front"}, "e"),
+]
+
+
+@pytest.mark.parametrize(("selector", "expected"), [case[1:] for case in CASES], ids=[c[0] for c in CASES])
+async def test_each_finds_the_other_without_looking_at_all(world, monkeypatch, selector, expected):
+    pods, services = world.informers.get(PODS), world.informers.get(SERVICES)
+    index_pods(pods)
+    index_services(services)
+    for item in PODS_THERE:
+        world.api.put(PODS, item)
+    asked = service("asked", selector)
+    world.api.put(SERVICES, asked)
+    world.api.put(SERVICES, service("other", {"app": "other"}))
+    async with world.running():
+        monkeypatch.setattr(type(pods), "list", None)
+        assert names(pods_of(pods, asked)) == expected
+        found = [item for item in PODS_THERE if "asked" in names(services_of(services, item))]
+        assert names(found) == expected
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_it_is_what_looking_at_all_finds(world, seed):
+    dice = random.Random(seed)
+
+    def some():
+        return {key: dice.choice("12") for key in "abc" if dice.random() < 0.6}
+
+    pods, services = world.informers.get(PODS), world.informers.get(SERVICES)
+    index_pods(pods)
+    index_services(services)
+    there = [pod(f"p{index}", some(), dice.choice("de")) for index in range(20)]
+    asking = [service(f"s{index}", some(), dice.choice("de")) for index in range(20)]
+    for gvr, item in [*((PODS, one) for one in there), *((SERVICES, one) for one in asking)]:
+        world.api.put(gvr, item)
+    async with world.running():
+        for one in there[:5]:  # a change moves a pod from label to label
+            one["metadata"]["labels"] = some()
+            world.api.put(PODS, one)
+        await world.settle()
+        pairs = {
+            (one["metadata"]["name"], its["metadata"]["name"])
+            for one, its in itertools.product(there, asking)
+            if its["spec"]["selector"]
+            and one["metadata"]["namespace"] == its["metadata"]["namespace"]
+            and its["spec"]["selector"].items() <= one["metadata"]["labels"].items()
+        }
+        assert pairs == {(p, its["metadata"]["name"]) for its in asking for p in names(pods_of(pods, its))}
+        assert pairs == {
+            (one["metadata"]["name"], its) for one in there for its in names(services_of(services, one))
+        }
