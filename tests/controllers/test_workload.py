@@ -68,6 +68,16 @@ async def test_a_namespace_that_is_leaving_is_no_news(world, gvr, controller):
         assert not [event for event in world.events() if "Fail" in event[0] or "Error" in event[0]]
 
 
+@pytest.mark.parametrize("controller", [ReplicaSetController, JobController])
+async def test_a_namespace_that_is_leaving_is_asked_for_one_pod_not_for_all(world, controller):
+    world.api.reactors.append(refuse([{"reason": "NamespaceTerminating"}]))
+    owner = owner_of(controller.gvr, controller.kind)
+    owner["spec"] |= {"replicas": 40, "parallelism": 40, "completions": 40}
+    world.api.put(controller.gvr, owner)
+    async with world.running(controller):
+        assert world.api.calls.count(("POST", "/api/v1/namespaces/d/pods")) <= 2
+
+
 @pytest.mark.usefixtures("node")
 @pytest.mark.parametrize(("gvr", "controller"), ALL)
 async def test_any_other_refusal_is_told(world, gvr, controller):

@@ -153,11 +153,11 @@ class Writes:
         self._deleted.pop(key, None)
 
 
-async def slow_start(count: int, work: Callable[[int], Awaitable[None]]) -> int:
-    """Run ``work(i)`` in batches of 1, 2, 4...; stop after a batch with a failure.
+async def slow_start(count: int, work: Callable[[int], Awaitable[bool]]) -> None:
+    """Run ``work(i)`` in batches of 1, 2, 4...; stop after a batch with a failure, or one that gave False.
 
-    Returns how many succeeded. Raises the first failure. So a quota that refuses all of a thousand pods is
-    asked once.
+    Raises the first failure. So a quota that refuses all of a thousand pods is asked once, and so is a
+    namespace that takes no more.
     """
     done, batch = 0, _FIRST_BATCH
     while done < count:
@@ -166,9 +166,10 @@ async def slow_start(count: int, work: Callable[[int], Awaitable[None]]) -> int:
         failures = [result for result in results if isinstance(result, BaseException)]
         if failures:
             raise failures[0]
+        if not all(results):
+            return
         done += size
         batch *= 2
-    return done
 
 
 def _controller_uid(obj: Object) -> list[str]:

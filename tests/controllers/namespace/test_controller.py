@@ -74,6 +74,25 @@ async def test_what_has_finalizers_holds_it_and_is_told(world):
         assert world.api.all(NAMESPACES) == []
 
 
+async def test_it_goes_as_soon_as_its_last_pod_has_gone(world):
+    discovery(world)
+    for name in "ab":
+        world.api.put(PODS, thing("Pod", name, finalizers=["x.io/hold"]))
+    world.api.put(PODS, {**thing("Pod", "c"), "metadata": {"name": "c", "namespace": "other"}})
+    world.api.put(NAMESPACES, namespace(deleting=True))
+    async with world.running(NamespaceController):
+        world.api.remove(PODS, "a", "team")
+        await world.settle()
+        assert len(world.api.all(NAMESPACES)) == 1
+        looked = len(world.api.calls)
+        world.api.remove(PODS, "c", "other")
+        await world.settle()
+        assert len(world.api.calls) == looked, "not its pod"
+        world.api.remove(PODS, "b", "team")
+        await world.settle()
+        assert world.api.all(NAMESPACES) == []
+
+
 async def test_a_group_that_cannot_be_discovered_holds_it(world):
     discovery(world)
     world.api.discovery["/api"]["versions"].append("v2")

@@ -102,8 +102,9 @@ class DaemonSetController(WorkloadController):
             self._recorder.record(owner, "Normal", "SucceededDaemonPod", message)
         await asyncio.gather(*(self._delete_child(key, owner, pod) for pod in planned.delete))
 
-        async def create(index: int) -> None:
-            await self._create_child(key, owner, build_pod(owner, planned.create[index], digest))
+        async def create(index: int) -> bool:
+            pod = build_pod(owner, planned.create[index], digest)
+            return await self._create_child(key, owner, pod) is not None
 
         await slow_start(len(planned.create), create)
 

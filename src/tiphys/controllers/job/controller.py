@@ -90,7 +90,7 @@ class JobController(WorkloadController):
         await asyncio.gather(*(self._delete_child(key, job, pod) for pod in planned.delete))
         await asyncio.gather(*(self._discard(key, job, pod) for pod in planned.discard))
 
-        async def create(number: int) -> None:
+        async def create(number: int) -> bool:
             index = planned.create[number]
             replaced = planned.replaces.get(index) if index is not None else None
             good = False
@@ -98,6 +98,7 @@ class JobController(WorkloadController):
                 good = await self._create_child(key, job, build_pod(job, index, replaced)) is not None
             finally:
                 tally.created(job, good=good)
+            return good
 
         await slow_start(len(planned.create), create)
 

@@ -27,7 +27,9 @@ class NamespaceController:
         self._workers = context.options.workers_of(self.name)
         self.queue = context.queue(self.name)
         self._namespaces = context.informers.get(NAMESPACES)
+        self._pods = context.informers.get(PODS)
         self._namespaces.add_handler(self._changed)
+        self._pods.add_handler(self._pod_changed)
 
     async def run(self) -> None:
         await self._namespaces.wait_synced()
@@ -36,6 +38,14 @@ class NamespaceController:
     def _changed(self, old: Object | None, new: Object | None) -> None:
         if new is not None and new["metadata"].get("deletionTimestamp"):
             self.queue.add(new["metadata"]["name"])
+
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        """With its last pod gone a namespace need not wait for its next turn."""
+        if old is None or new is not None:
+            return
+        namespace = old["metadata"]["namespace"]
+        if not self._pods.list(namespace):
+            self._changed(None, self._namespaces.get(namespace))
 
     async def reconcile(self, key: str) -> float | None:
         try:

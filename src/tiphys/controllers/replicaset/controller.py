@@ -64,8 +64,9 @@ class ReplicaSetController(WorkloadController):
     async def _apply(self, key: str, owner: Object, planned: Plan) -> None:
         if planned.create:
 
-            async def create(_index: int) -> None:
-                await self._create_child(key, owner, pod_from_template(owner["spec"]["template"], owner))
+            async def create(_index: int) -> bool:
+                pod = pod_from_template(owner["spec"]["template"], owner)
+                return await self._create_child(key, owner, pod) is not None
 
             await slow_start(planned.create, create)
         elif planned.delete:
