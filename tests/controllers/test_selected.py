@@ -1,12 +1,13 @@
-"""Pods of a Service and Services of a pod: found by a label, and the same as by looking at all."""
+"""Who selects a pod, and whom a Service selects: found by a label, and the same as by looking at all."""
 
 import itertools
 import random
 
 import pytest
 
-from tiphys.client.kinds import PODS, SERVICES
-from tiphys.controllers.selected import index_pods, index_services, pods_of, services_of
+from tiphys.apimachinery.labels import from_label_selector
+from tiphys.client.kinds import PODS, REPLICA_SETS, SERVICES
+from tiphys.controllers.selected import Selecting, index_labels, pods_of, service_selector
 
 
 def pod(name, labels, namespace="d"):
@@ -46,8 +47,8 @@ PODS_THERE = [
 @pytest.mark.parametrize(("selector", "expected"), [case[1:] for case in CASES], ids=[c[0] for c in CASES])
 async def test_each_finds_the_other_without_looking_at_all(world, monkeypatch, selector, expected):
     pods, services = world.informers.get(PODS), world.informers.get(SERVICES)
-    index_pods(pods)
-    index_services(services)
+    index_labels(pods)
+    selecting = Selecting(services, service_selector)
     for item in PODS_THERE:
         world.api.put(PODS, item)
     asked = service("asked", selector)
@@ -56,8 +57,36 @@ async def test_each_finds_the_other_without_looking_at_all(world, monkeypatch, s
     async with world.running():
         monkeypatch.setattr(type(pods), "list", None)
         assert names(pods_of(pods, asked)) == expected
-        found = [item for item in PODS_THERE if "asked" in names(services_of(services, item))]
+        found = [item for item in PODS_THERE if "asked" in names(selecting.of(item))]
         assert names(found) == expected
+
+
+def needs(*requirements):
+    return {"matchExpressions": [{"key": k, "operator": o, "values": v} for k, o, v in requirements]}
+
+
+EXPRESSIONS = [
+    ("one value", needs(("app", "In", ["web"])), ["both", "web"]),
+    ("several", needs(("app", "In", ["web", "db"])), ["both", "db", "web"]),
+    ("after one that fixes nothing", needs(("tier", "Exists", []), ("app", "In", ["db"])), ["db"]),
+    ("nothing fixed", needs(("tier", "Exists", [])), ["both", "db"]),
+    ("not so", needs(("app", "NotIn", ["web"])), ["bare", "db", "empty"]),
+    ("no operator at all", needs(("app", "Like", ["web"])), []),
+    ("all", {}, ["bare", "both", "db", "empty", "web"]),
+    ("none", None, []),
+]
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"), [case[1:] for case in EXPRESSIONS], ids=[c[0] for c in EXPRESSIONS]
+)
+async def test_owners_select_by_expressions_too(world, selector, expected):
+    owners = world.informers.get(REPLICA_SETS)
+    selecting = Selecting(owners, lambda owner: from_label_selector(owner["spec"].get("selector")))
+    meta = {"name": "asked", "namespace": "d"}
+    world.api.put(REPLICA_SETS, {"kind": "ReplicaSet", "metadata": meta, "spec": {"selector": selector}})
+    async with world.running():
+        assert names(item for item in PODS_THERE if selecting.of(item)) == expected
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -68,8 +97,8 @@ async def test_it_is_what_looking_at_all_finds(world, seed):
         return {key: dice.choice("12") for key in "abc" if dice.random() < 0.6}
 
     pods, services = world.informers.get(PODS), world.informers.get(SERVICES)
-    index_pods(pods)
-    index_services(services)
+    index_labels(pods)
+    selecting = Selecting(services, service_selector)
     there = [pod(f"p{index}", some(), dice.choice("de")) for index in range(20)]
     asking = [service(f"s{index}", some(), dice.choice("de")) for index in range(20)]
     for gvr, item in [*((PODS, one) for one in there), *((SERVICES, one) for one in asking)]:
@@ -87,6 +116,4 @@ async def test_it_is_what_looking_at_all_finds(world, seed):
             and its["spec"]["selector"].items() <= one["metadata"]["labels"].items()
         }
         assert pairs == {(p, its["metadata"]["name"]) for its in asking for p in names(pods_of(pods, its))}
-        assert pairs == {
-            (one["metadata"]["name"], its) for one in there for its in names(services_of(services, one))
-        }
+        assert pairs == {(one["metadata"]["name"], its) for one in there for its in names(selecting.of(one))}

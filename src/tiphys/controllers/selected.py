@@ -1,33 +1,72 @@
-"""Which pods a Service's selector means, and which Services mean a pod: looked up by one label of them.
+"""Who selects whom, by labels: looked up by one label, not by holding everything against everything.
 
-With a thousand Services in a namespace, each change of a pod would otherwise be held against each of them.
-Used by the controllers of endpoints, who share the informers and so these indexes.
+With a thousand Services or Jobs in a namespace, each change of a pod would otherwise be held against each of
+them, and each look of theirs against every pod. Controllers share the informers, and so these indexes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
+from tiphys.apimachinery.errors import BadRequest
+from tiphys.apimachinery.labels import NOTHING, Selector, from_set
 from tiphys.apimachinery.meta import Object
 from tiphys.client.informer import Informer
 
 _BY_LABEL: Final = "label"
 _BY_SELECTOR: Final = "selector"
+_ANY: Final = ""
 
 
-def index_pods(pods: Informer) -> None:
-    """Make pods findable by each of their labels; needed by ``pods_of``."""
-    pods.add_index(_BY_LABEL, _labels)
+class Selecting:
+    """Finds the objects of an informer that select one with given labels, in their namespace."""
+
+    def __init__(self, informer: Informer, selector_of: Callable[[Object], Selector]) -> None:
+        self._informer = informer
+        self._selector_of = selector_of
+        informer.add_index(_BY_SELECTOR, self._asked)
+
+    def of(self, obj: Object) -> list[Object]:
+        """Return those that select ``obj``."""
+        namespace, labels = _namespace(obj), _labels_of(obj)
+        keys = [_key(namespace, _ANY), *(_key(namespace, *pair) for pair in labels.items())]
+        return [
+            owner
+            for key in keys
+            for owner in self._informer.by_index(_BY_SELECTOR, key)
+            if self._selector_of(owner).matches(labels)
+        ]
+
+    def _asked(self, owner: Object) -> list[str]:
+        """A label with its possible values is enough: who has none of these is not selected."""
+        namespace = _namespace(owner)
+        try:
+            selector = self._selector_of(owner)
+        except BadRequest:
+            return []  # its own look tells what is wrong
+        if selector.nothing:
+            return []
+        for requirement in selector.requirements:
+            if requirement.operator in ("=", "in"):
+                return [_key(namespace, requirement.key, value) for value in requirement.values]
+        return [_key(namespace, _ANY)]
 
 
-def index_services(services: Informer) -> None:
-    """Make Services findable by a label that they ask of pods; needed by ``services_of``."""
-    services.add_index(_BY_SELECTOR, _asked_label)
+def service_selector(service: Object) -> Selector:
+    """Return what a Service selects; one without a selector selects nothing."""
+    chosen = service["spec"].get("selector")
+    return from_set(chosen) if chosen else NOTHING
+
+
+def index_labels(informer: Informer) -> None:
+    """Make objects findable by each of their labels; needed by ``pods_of``."""
+    informer.add_index(_BY_LABEL, _label_keys)
 
 
 def pods_of(pods: Informer, service: Object) -> list[Object]:
     """Return the pods that a Service selects; none for one without a selector."""
-    chosen = _selector(service)
+    chosen = service["spec"].get("selector")
     if not chosen:
         return []
     namespace = _namespace(service)
@@ -35,28 +74,11 @@ def pods_of(pods: Informer, service: Object) -> list[Object]:
     return [pod for pod in fewest if chosen.items() <= _labels_of(pod).items()]
 
 
-def services_of(services: Informer, pod: Object) -> list[Object]:
-    """Return the Services that select a pod."""
-    namespace, labels = _namespace(pod), _labels_of(pod)
-    return [
-        service
-        for pair in labels.items()
-        for service in services.by_index(_BY_SELECTOR, _key(namespace, *pair))
-        if _selector(service).items() <= labels.items()
-    ]
+def _label_keys(obj: Object) -> list[str]:
+    return [_key(_namespace(obj), *pair) for pair in _labels_of(obj).items()]
 
 
-def _labels(pod: Object) -> list[str]:
-    return [_key(_namespace(pod), *pair) for pair in _labels_of(pod).items()]
-
-
-def _asked_label(service: Object) -> list[str]:
-    """One is enough: who has not this one is not selected."""
-    chosen = _selector(service)
-    return [_key(_namespace(service), *min(chosen.items()))] if chosen else []
-
-
-def _key(namespace: str, name: str, value: str) -> str:
+def _key(namespace: str, name: str, value: str = "") -> str:
     return f"{namespace}/{name}={value}"
 
 
@@ -64,9 +86,5 @@ def _namespace(obj: Object) -> str:
     return obj["metadata"].get("namespace") or ""
 
 
-def _labels_of(pod: Object) -> dict[str, Any]:
-    return pod["metadata"].get("labels") or {}
-
-
-def _selector(service: Object) -> dict[str, Any]:
-    return service["spec"].get("selector") or {}
+def _labels_of(obj: Object) -> dict[str, Any]:
+    return obj["metadata"].get("labels") or {}

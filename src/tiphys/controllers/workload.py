@@ -17,6 +17,7 @@ from tiphys.client.informer import Informer
 from tiphys.client.kinds import PODS
 from tiphys.controllers.context import Context
 from tiphys.controllers.owned import Writes, apply_claims, candidates, index_owned, plan_claims
+from tiphys.controllers.selected import Selecting
 
 
 class WorkloadController(ABC):
@@ -41,6 +42,7 @@ class WorkloadController(ABC):
         self._owners = self._follow(self.gvr)
         self._owned = self._follow(self.children)
         index_owned(self._owned)
+        self._selecting = Selecting(self._owners, self._selector)
         self._writes = Writes(self._owned, context.clock)
         self._own_writes = Writes(self._owners, context.clock)
         self._owners.add_handler(self._owner_changed)
@@ -68,9 +70,8 @@ class WorkloadController(ABC):
         for child in (old, new):
             self._add_owner_of(child)
         if new is not None and controller_of(new) is None:
-            for owner in self._owners.list(new["metadata"]["namespace"]):
-                if self._selector(owner).matches(new["metadata"].get("labels") or {}):
-                    self.queue.add(object_key(owner))
+            for owner in self._selecting.of(new):
+                self.queue.add(object_key(owner))
 
     def _add_owner_of(self, child: Object | None) -> None:
         ref = controller_of(child) if child else None

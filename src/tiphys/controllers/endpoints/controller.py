@@ -12,7 +12,7 @@ from tiphys.controllers.endpointslice.backends import has_endpoints
 from tiphys.controllers.endpointslice.controller import enqueue_services
 from tiphys.controllers.endpointslice.trigger import TriggerTimes
 from tiphys.controllers.owned import Writes
-from tiphys.controllers.selected import index_pods, index_services, pods_of
+from tiphys.controllers.selected import Selecting, index_labels, pods_of, service_selector
 
 
 class EndpointsController:
@@ -28,8 +28,8 @@ class EndpointsController:
         self._services = context.informers.get(SERVICES)
         self._pods = context.informers.get(PODS)
         self._endpoints = context.informers.get(ENDPOINTS)
-        index_pods(self._pods)
-        index_services(self._services)
+        index_labels(self._pods)
+        self._selecting = Selecting(self._services, service_selector)
         self._writes = Writes(self._endpoints, context.clock)
         self._triggers = TriggerTimes()
         self._services.add_handler(self._changed)
@@ -47,7 +47,7 @@ class EndpointsController:
             self.queue.add(object_key(obj))
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
-        enqueue_services(self.queue.add, self._services, old, new)
+        enqueue_services(self.queue.add, self._selecting, old, new)
 
     async def reconcile(self, key: str) -> float | None:
         service, present = self._services.get(key), self._endpoints.get(key)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.controller import run_controller
-from tiphys.client.informer import Informer
 from tiphys.client.kinds import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from tiphys.controllers.context import Context
 from tiphys.controllers.endpointslice import tally, topology
@@ -15,7 +14,7 @@ from tiphys.controllers.endpointslice.plan import MANAGED_BY, MANAGER, SERVICE_N
 from tiphys.controllers.endpointslice.trigger import TriggerTimes, marked
 from tiphys.controllers.metrics import SLICE_CHANGES, SLICE_SYNCS
 from tiphys.controllers.owned import Writes
-from tiphys.controllers.selected import index_pods, index_services, pods_of, services_of
+from tiphys.controllers.selected import Selecting, index_labels, pods_of, service_selector
 
 BY_SERVICE = "service"
 
@@ -35,8 +34,8 @@ class EndpointSliceController:
         self._slices = context.informers.get(ENDPOINT_SLICES)
         self._nodes = context.informers.get(NODES)
         self._slices.add_index(BY_SERVICE, _service_of)
-        index_pods(self._pods)
-        index_services(self._services)
+        index_labels(self._pods)
+        self._selecting = Selecting(self._services, service_selector)
         self._writes = Writes(self._slices, context.clock)
         self._triggers = TriggerTimes()
         self._recorder = context.recorder("endpoint-slice-controller")
@@ -59,7 +58,7 @@ class EndpointSliceController:
             self.queue.add(object_key(obj))
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
-        enqueue_services(self.queue.add, self._services, old, new)
+        enqueue_services(self.queue.add, self._selecting, old, new)
 
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
         """Zones' shares concern only the services that ask for hints by them."""
@@ -133,7 +132,7 @@ class EndpointSliceController:
 
 def enqueue_services(
     add: Callable[[str], None],
-    services: Informer,
+    services: Selecting,
     old: Object | None,
     new: Object | None,
 ) -> None:
@@ -142,7 +141,7 @@ def enqueue_services(
     if pod is None or (old is not None and new is not None and not _matters(old, new)):
         return
     for item in (old, new):
-        for service in services_of(services, item) if item else ():
+        for service in services.of(item) if item else ():
             add(object_key(service))
 
 
