@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tiphys.scheduler.podinfo import PodInfo, Term
+from tiphys.scheduler.termindex import Groups, Terms
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -82,9 +83,9 @@ class PodCounts:
     def __init__(self, rows: int) -> None:
         self._rows = rows
         self.namespace_labels: dict[str, dict[str, str]] = {}
-        self._groups: dict[bytes, _Group] = {}
-        self._matched: dict[Term, TermCounts] = {}
-        self._held: dict[str, dict[Term, TermCounts]] = {"anti": {}, "hard": {}, "soft": {}}
+        self._groups: Groups[_Group] = Groups()
+        self._matched: Terms[TermCounts] = Terms()
+        self._held: dict[str, Terms[TermCounts]] = {"anti": Terms(), "hard": Terms(), "soft": Terms()}
         self._matching: dict[bytes, list[TermCounts]] = {}
         self._holding: dict[tuple[str, bytes], list[TermCounts]] = {}
 
@@ -110,12 +111,13 @@ class PodCounts:
         """Count a pod for the terms that speak of it."""
         group = self._groups.get(info.group)
         if group is None:
-            group = self._groups[info.group] = _Group(info)
+            group = _Group(info)
+            self._groups.put(info, group)
         group.by_row[row] += sign
         if not group.by_row[row]:
             del group.by_row[row]
             if not group.by_row:
-                del self._groups[info.group]
+                self._groups.remove(info)
         if self._matched:
             for counts in self._matching_of(info):
                 counts.add(row, sign, generation)
@@ -127,8 +129,9 @@ class PodCounts:
             return counts
         if len(self._matched) >= _TERMS_KEPT:
             self._matched.clear()
-        counts = self._matched[term] = TermCounts(term, self._rows)
-        for group in self._groups.values():
+        counts = TermCounts(term, self._rows)
+        self._matched.put(term, counts)
+        for group in self._groups.maybe_of(term):
             if self.speaks_of(term, group.example):
                 for row, amount in group.by_row.items():
                     counts.add(row, amount, _NEVER - 1)
@@ -148,8 +151,8 @@ class PodCounts:
         if found is None:
             if len(self._holding) >= _GROUPS_KEPT:
                 self._holding.clear()
-            terms = self._held[kind].values()
-            found = self._holding[key] = [one for one in terms if self.speaks_of(one.term, info)]
+            terms = self._held[kind].maybe_of(info)
+            found = self._holding[key] = [one for term, one in terms if self.speaks_of(term, info)]
         return [counts for counts in found if counts.total]
 
     def set_namespace(self, name: str, labels: dict[str, str] | None) -> None:
@@ -160,8 +163,8 @@ class PodCounts:
             self.namespace_labels.pop(name, None)
         else:
             self.namespace_labels[name] = labels
-        for term in [term for term in self._matched if term.namespace_selector is not None]:
-            del self._matched[term]
+        for term in [term for term in self._matched.terms() if term.namespace_selector is not None]:
+            self._matched.remove(term)
         self._matching.clear()
         self._holding.clear()
 
@@ -179,8 +182,8 @@ class PodCounts:
         if found is None:
             if len(self._matching) >= _GROUPS_KEPT:
                 self._matching.clear()
-            found = [one for one in self._matched.values() if self.speaks_of(one.term, info)]
-            self._matching[info.group] = found
+            terms = self._matched.maybe_of(info)
+            found = self._matching[info.group] = [one for term, one in terms if self.speaks_of(term, info)]
         return found
 
     def _held_counts(self, kind: str, term: Term) -> TermCounts:
@@ -188,8 +191,9 @@ class PodCounts:
         counts = terms.get(term)
         if counts is None:
             if len(terms) >= _TERMS_KEPT:
-                for unused in [one for one, its in terms.items() if not its.total]:
-                    del terms[unused]
-            counts = terms[term] = TermCounts(term, self._rows)
+                for unused in [its.term for its in terms.values() if not its.total]:
+                    terms.remove(unused)
+            counts = TermCounts(term, self._rows)
+            terms.put(term, counts)
             self._holding.clear()
         return counts
