@@ -12,7 +12,7 @@ import pytest
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apiserver.identity import hash_of, identity_of
-from tiphys.apiserver.reloading import Reloads, reload_forever
+from tiphys.apiserver.reloading import Reloads, reload_all, reload_forever
 
 SERVER = hash_of(identity_of(socket.gethostname()))
 NAME = "apiserver_authorization_config_controller"
@@ -55,12 +55,25 @@ def test_what_is_counted() -> None:
 
 async def test_the_rhythm() -> None:
     await reload_forever([])
-    looked = asyncio.Event()
-    task = asyncio.create_task(reload_forever([looked.set], every_s=0))
-    await asyncio.wait_for(looked.wait(), 5)
+    looked, waited = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        waited.set()
+
+    task = asyncio.create_task(reload_forever([looked.set, wait], every_s=0))
+    async with asyncio.timeout(5):
+        await looked.wait()
+        await waited.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+def shown_of(text: str, what: str) -> dict[str, float]:
+    """Return how often a file was reloaded, by status; the first reading of authorizers is one of them."""
+    name = f"apiserver_{what}_config_controller_automatic_reloads_total"
+    lines = [line for line in text.splitlines() if line.startswith(name)]
+    return {line.partition('status="')[2].partition('"')[0]: float(line.rpartition(" ")[2]) for line in lines}
 
 
 RBAC = "{type: RBAC, name: rbac}"
@@ -87,9 +100,11 @@ async def test_what_the_server_tells(serving: Any, tmp_path: Path) -> None:
         server = api.server
         files["authentication"].write_text(authentication("false"))
         files["authorization"].write_text("nonsense")
-        for reload in server._reloads():
-            reload()
+        for _ in range(2):  # a faulty file is told of once
+            await reload_all(server._reloads())
         text = (await api("GET", "/metrics")).raw.decode()
+        found = {name: shown_of(text, name) for name in files}
+        assert found == {"authentication": {"success": 1}, "authorization": {"success": 1, "failure": 1}}
         for name, status in (("authentication", "success"), ("authorization", "failure")):
             family = f"apiserver_{name}_config_controller"
             labels = f'{{apiserver_id_hash="{SERVER}",status="{status}"}}'

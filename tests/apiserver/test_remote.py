@@ -31,8 +31,10 @@ class Told:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        status, body = answer
-        return Answer(status, {}, body if isinstance(body, bytes) else orjson.dumps(body))
+        status, body, *headers = answer
+        return Answer(
+            status, headers[0] if headers else {}, body if isinstance(body, bytes) else orjson.dumps(body)
+        )
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[Any]:
@@ -46,12 +48,25 @@ class Told:
         return self
 
 
-GONE = TransportError("POST x: connection refused")
+def failing(cause: OSError) -> TransportError:
+    error = TransportError(f"POST x: {cause}")
+    error.__cause__ = cause
+    return error
+
+
+GONE = failing(ConnectionRefusedError("connection refused"))
+RESET = failing(ConnectionResetError("connection reset"))
+SLOW = failing(TimeoutError("too slow"))
 
 
 @pytest.mark.parametrize(
     ("answers", "attempts"),
-    [([(200, {"a": 1})], 1), ([GONE, (200, {"a": 1})], 2), ([(503, b""), (429, b""), (201, {"a": 1})], 3)],
+    [
+        ([(200, {"a": 1})], 1),
+        ([RESET, (200, {"a": 1})], 2),
+        ([(504, b""), (500, b""), (429, b""), (201, {"a": 1})], 4),
+        ([(503, b"", {"retry-after": "1"}), (200, {"a": 1})], 2),
+    ],
 )
 async def test_passing_failures_are_tried_again(answers: list[Any], attempts: int) -> None:
     told = Told(*answers)
@@ -63,7 +78,10 @@ async def test_passing_failures_are_tried_again(answers: list[Any], attempts: in
 @pytest.mark.parametrize(
     ("answers", "text"),
     [
-        ([GONE] * 5, 'Post "https://x/y": POST x: connection refused'),
+        ([GONE], 'Post "https://x/y": connection refused'),
+        ([SLOW], 'Post "https://x/y": too slow'),
+        ([RESET] * 5, 'Post "https://x/y": connection reset'),
+        ([(503, b"")], "the server answered 503"),
         ([(500, b"")] * 5, "the server answered 500"),
         ([(403, b"")], "the server answered 403"),
         ([(200, b"no json")], "couldn't get version/kind; json parse error"),
@@ -72,9 +90,10 @@ async def test_passing_failures_are_tried_again(answers: list[Any], attempts: in
 )
 async def test_failures(answers: list[Any], text: str) -> None:
     told = Told(*answers)
-    with pytest.raises(RemoteFailed, match=text):
+    with pytest.raises(RemoteFailed, match=text) as caught:
         await Remote(told, url="https://x/y", first_wait_s=0).post({})
     assert not told.answers
+    assert caught.value.timed_out is (answers == [SLOW])
 
 
 async def test_a_service_of_a_kubeconfig(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tiphys.apiserver.audit.auditor import Auditor, NotStored
 from tiphys.apiserver.authn import impersonation
 from tiphys.apiserver.authn.attempts import Attempts
 from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.authz.authorizer import enforce
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.compression import Compression
 from tiphys.apiserver.flights import Flights, is_long_running
@@ -151,9 +152,10 @@ class Chain:
             ticket.leave()
 
     async def _dispatch(self, request: Request, info: RequestInfo, user: User) -> Response:
+        decision = await self._backend.authorizer.decide(user, info)
         if self._auditor is not None:
-            self._auditor.decided(request, await self._backend.authorizer.decide(user, info))
-        await self._backend.authorizer.require(user, info)
+            self._auditor.decided(request, decision)
+        enforce(decision, user, info)
         aggregated = await self._aggregation.answer(request, user)
         if aggregated is not None:
             return aggregated

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import inspect
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
@@ -18,7 +19,7 @@ from tiphys.apimachinery.clock import Clock
 from tiphys.apiserver.identity import hash_of, identity_of
 
 Reload = Callable[[], object]
-"""Looks whether a file has changed and takes it over; raises nothing."""
+"""Looks whether a file has changed and takes it over, at once or awaited; raises nothing."""
 _EVERY_S: Final = 10.0
 
 
@@ -26,8 +27,15 @@ async def reload_forever(reloads: Sequence[Reload], every_s: float = _EVERY_S) -
     """Call each of them again and again, until cancelled; return at once when there is none."""
     while reloads:
         await asyncio.sleep(every_s)
-        for reload in reloads:
-            reload()
+        await reload_all(reloads)
+
+
+async def reload_all(reloads: Sequence[Reload]) -> None:
+    """Call each of them once."""
+    for reload in reloads:
+        outcome = reload()
+        if inspect.isawaitable(outcome):
+            await outcome
 
 
 class Reloads:

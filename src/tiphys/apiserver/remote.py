@@ -20,14 +20,20 @@ from tiphys.client.transport import Call, Transport, TransportError
 _ATTEMPTS = 5
 _FIRST_WAIT_S = 0.5
 _FACTOR = 1.5
+_PASSING = (429, 500, 504)
+"""Answers of a service that soon does better."""
 
 
 class RemoteFailed(TiphysError):
     """No usable answer came."""
 
+    def __init__(self, text: str, *, timed_out: bool = False) -> None:
+        super().__init__(text)
+        self.timed_out = timed_out
+
 
 class Remote:
-    """One service. ``timeout_s`` is for one attempt; what network or service failed at is tried again."""
+    """One service. ``timeout_s`` is for one attempt; a failure that soon passes is tried again."""
 
     def __init__(
         self,
@@ -79,8 +85,12 @@ class Remote:
         try:
             answer = await self._transport.send(call)
         except TransportError as error:
-            raise _Passing(f'Post "{self._url}": {error.__cause__ or error}') from error
-        if answer.status >= 500 or answer.status == 429:
+            cause = error.__cause__ or error
+            # Who is away or slow is not waited for again: somebody waits for the answer meanwhile.
+            failure = _Passing if isinstance(cause, ConnectionResetError) else RemoteFailed
+            text = f'Post "{self._url}": {cause}'
+            raise failure(text, timed_out=isinstance(cause, TimeoutError)) from error
+        if answer.status in _PASSING or "retry-after" in answer.headers:
             raise _Passing(f"the server answered {answer.status}")
         if not 200 <= answer.status < 300:
             raise RemoteFailed(f"the server answered {answer.status}")

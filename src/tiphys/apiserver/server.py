@@ -99,7 +99,7 @@ class ApiServer:
         self.rbac, self._graph = Rbac(), NodeGraph()
         self._modes = ConfiguredModes(self.options, self._clock)
         node = NodeAuthorizer(self._graph, node_rules())
-        authorizer = Authorizer(self._modes.modes(), self.rbac, node)
+        authorizer = Authorizer(self._modes.modes(), self.rbac, node, self._modes.counts)
         admission = _admission(self.options)
         self.backend = Backend(
             store=self.objects,

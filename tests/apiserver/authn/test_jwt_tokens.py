@@ -282,9 +282,48 @@ async def test_through_the_server(provider: tuple[Provider, str], serving: Any, 
         assert (await api("GET", "/livez", user="")).status == 200
         assert (await api("GET", "/healthz", user="")).status == 401
         write("b:")
-        api.server.backend.authenticator.reload()
+        await api.server.backend.authenticator.reload()
         review = await api.create(whoami, {}, user=text)
         assert review["status"]["userInfo"]["username"] == "b:jane"
         path.write_text("kind: Nonsense")
-        api.server.backend.authenticator.reload()
+        await api.server.backend.authenticator.reload()
         assert (await api("POST", whoami, {}, user=text)).status == 201
+
+
+async def test_a_new_issuer_holds_once_it_has_told_its_keys(
+    provider: tuple[Provider, str], serving: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, ca = provider
+    path = tmp_path / "config.yaml"
+
+    def write(*urls: str) -> None:
+        issuers = [
+            {"issuer": {"url": url, "audiences": ["app"], "certificateAuthority": ca},
+             "claimMappings": {"username": {"claim": "sub", "prefix": ""}}}
+            for url in urls
+        ]  # fmt: skip
+        config = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration"}
+        path.write_text(yaml.safe_dump({**config, "jwt": issuers}))
+
+    async def status(api: Any) -> int:
+        text = token(iss=server.url, exp=int(api.clock.now().timestamp()) + 60)
+        return int((await api("GET", "/api", user=text)).status)
+
+    write(server.url)
+    async with serving(authentication_config=path) as api:
+        authenticator = api.server.backend.authenticator
+        assert await status(api) == 200
+        write("https://127.0.0.1:1")
+        await authenticator.reload()
+        assert await status(api) == 200, "the issuer that is not there replaces nobody"
+        assert "127.0.0.1:1" in caplog.text
+        write()
+        await authenticator.reload()
+        assert await status(api) == 401
+        server.claimed = "https://other"
+        write(server.url)
+        await authenticator.reload()
+        assert await status(api) == 401
+        server.claimed = ""
+        await authenticator.reload()
+        assert await status(api) == 200, "it is asked again until it answers"

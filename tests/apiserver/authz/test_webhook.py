@@ -13,6 +13,7 @@ from tiphys.apimachinery.errors import Forbidden, InternalError
 from tiphys.apiserver.authn.expressions import ExpressionError
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.authorizer import Authorizer
+from tiphys.apiserver.authz.counts import AuthorizerCounts
 from tiphys.apiserver.authz.graph import NodeGraph
 from tiphys.apiserver.authz.node import NodeAuthorizer
 from tiphys.apiserver.authz.rbac import Rbac
@@ -31,6 +32,8 @@ LIST = parse(
 class Service:
     """Answers with one status, or fails."""
 
+    slow = False
+
     def __init__(self, status: dict[str, Any] | None) -> None:
         self.status = status
         self.asked: list[dict[str, Any]] = []
@@ -38,7 +41,7 @@ class Service:
     async def post(self, body: dict[str, Any]) -> dict[str, Any]:
         self.asked.append(body)
         if self.status is None:
-            raise RemoteFailed("connection refused")
+            raise RemoteFailed("connection refused", timed_out=self.slow)
         return {"status": self.status}
 
     async def close(self) -> None:
@@ -188,3 +191,63 @@ def test_modes() -> None:
     assert not chain("AlwaysDeny").authorize(JANE, LIST).allowed
     assert chain("AlwaysDeny").authorize(User("x", groups=("system:masters",)), LIST).allowed
     assert chain("RBAC").authorize(JANE, RequestInfo(path="/livez", verb="get")).allowed
+
+
+def counted(counts: AuthorizerCounts) -> dict[tuple[str, ...], float]:
+    """Return what is not zero, by name and labels; of times only how many there were."""
+    samples = [sample for family in counts.collect() for sample in family.samples]
+    return {
+        (one.name.removeprefix("apiserver_authorization_"), *one.labels.values()): one.value
+        for one in samples
+        if one.value and not one.name.endswith(("_bucket", "_sum"))
+    }
+
+
+async def test_what_is_counted() -> None:
+    counts = AuthorizerCounts()
+
+    def named(name: str, status: dict[str, Any] | None, **settings: Any) -> WebhookAuthorizer:
+        remote: Any = Service(status)
+        remote.slow = name == "slow"
+        return WebhookAuthorizer(remote, WebhookSettings(name=name, **settings), FakeClock(), counts)
+
+    async def ask(*modes: Any) -> dict[tuple[str, ...], float]:
+        before = counted(counts)
+        authorizer = Authorizer(modes, Rbac(), NodeAuthorizer(NodeGraph()), counts)
+        await authorizer.decide(JANE, LIST)
+        return {
+            key: value - before.get(key, 0)
+            for key, value in counted(counts).items()
+            if value != before.get(key)
+        }
+
+    assert await ask("AlwaysAllow") == {("decisions_total", "allowed", "alwaysallow", "AlwaysAllow"): 1}
+    assert await ask("RBAC") == {}, "it had no opinion"
+    assert await ask(named("shrugs", {}), named("allows", {"allowed": True})) == {
+        ("webhook_evaluations_total", "shrugs", "success"): 1,
+        ("webhook_duration_seconds_count", "shrugs", "success"): 1,
+        ("webhook_evaluations_total", "allows", "success"): 1,
+        ("webhook_duration_seconds_count", "allows", "success"): 1,
+        ("decisions_total", "allowed", "allows", "Webhook"): 1,
+    }
+    assert await ask(named("denies", {"denied": True}), "AlwaysAllow") == {
+        ("webhook_evaluations_total", "denies", "success"): 1,
+        ("webhook_duration_seconds_count", "denies", "success"): 1,
+        ("decisions_total", "denied", "denies", "Webhook"): 1,
+    }
+    assert await ask(named("slow", None), named("strict", None, denies_on_failure=True)) == {
+        ("webhook_evaluations_total", "slow", "timeout"): 1,
+        ("webhook_duration_seconds_count", "slow", "timeout"): 1,
+        ("webhook_evaluations_fail_open_total", "slow", "timeout"): 1,
+        ("webhook_evaluations_total", "strict", "error"): 1,
+        ("webhook_duration_seconds_count", "strict", "error"): 1,
+        ("decisions_total", "denied", "strict", "Webhook"): 1,
+    }
+    assert await ask(named("others", None, conditions=(Condition("bob"),))) == {
+        ("match_condition_exclusions_total", "others", "Webhook"): 1,
+    }
+    faulty = named("faulty", None, conditions=(Condition(""),), denies_on_failure=True)
+    assert await ask(faulty) == {
+        ("match_condition_evaluation_errors_total", "faulty", "Webhook"): 1,
+        ("decisions_total", "denied", "faulty", "Webhook"): 1,
+    }

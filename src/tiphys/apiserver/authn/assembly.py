@@ -5,6 +5,7 @@ Owns: which kinds of tokens there are, and taking over a changed authentication 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from tiphys.apiserver.authn.anonymous import Anonymous
 from tiphys.apiserver.authn.authenticator import Authenticator
 from tiphys.apiserver.authn.bootstraptoken import BootstrapTokens
 from tiphys.apiserver.authn.expressions import compile_expression
+from tiphys.apiserver.authn.jwks import IssuerUnavailable
 from tiphys.apiserver.authn.jwt_config import AuthenticationConfig, JwtConfig
 from tiphys.apiserver.authn.jwt_tokens import JwtTokens
 from tiphys.apiserver.authn.legacy_tokens import MarkUsed
@@ -57,23 +59,29 @@ class JwtIssuers:
     async def close(self) -> None:
         return
 
-    def reload(self) -> bool:
-        """Take over a changed file; tell whether it was. Issuers that stay keep their keys."""
+    async def reload(self) -> bool:
+        """Take over a changed file; tell whether it was. Issuers that stay keep their keys.
+
+        Before new ones hold, all of them must have told their keys; it is tried again until they have.
+        """
         if self._path is None:
             return False
+        read = self._read
         try:
             read = self._path.read_text()
             if read == self._read:
                 return False
             config = jwt_config.parse(read, compile_expression, self._own)
-        except (OSError, ValueError) as error:
+            before = self._by_config
+            issuers = {one: before.get(one) or JwtTokens(one, self._clock) for one in config.issuers}
+            await asyncio.gather(*(issuers[one].ready() for one in issuers if one not in before))
+        except (OSError, ValueError, IssuerUnavailable) as error:
+            if isinstance(error, ValueError):
+                self._read = read  # it will not be less faulty when it is read again
             self._reloads.failed()
             log.error("authentication configuration not reloaded path=%s why=%s", self._path, error)
             return False
-        self._read, before = read, self._by_config
-        self._by_config = {
-            issuer: before.get(issuer) or JwtTokens(issuer, self._clock) for issuer in config.issuers
-        }
+        self._read, self._by_config = read, issuers
         self._reloads.succeeded(read)
         log.info("authentication configuration reloaded path=%s", self._path)
         return True

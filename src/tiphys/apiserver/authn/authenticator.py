@@ -124,10 +124,10 @@ class Authenticator:
             return None
         return found.user if found is not None and found.lasting and not found.annotations else None
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """Take over changed files."""
         for authenticator in self.tokens:
-            authenticator.reload()
+            await authenticator.reload()
 
     def collect(self) -> Iterator[Metric]:
         """Yield what is counted of tokens and of files."""

@@ -44,7 +44,7 @@ class BootstrapTokens:
     async def close(self) -> None:
         return
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         return
 
     def collect(self) -> Iterable[Metric]:

@@ -43,6 +43,7 @@ class IssuerKeys:
         self._clock = clock
         self._keys: list[jwt.PyJWK] | None = None
         self._fetched = 0.0
+        self._fault = ""
         self._lock = asyncio.Lock()
 
     async def candidates(self, key_id: str) -> list[jwt.PyJWK]:
@@ -63,6 +64,14 @@ class IssuerKeys:
             raise IssuerUnavailable("authenticator not initialized")
         return self._matching(key_id)
 
+    async def ready(self) -> None:
+        """Fetch the keys where none are known. Raises IssuerUnavailable, which says why there are none."""
+        if self._keys is None:
+            async with self._lock:
+                await self._fetch()
+        if self._keys is None:
+            raise IssuerUnavailable(f"oidc: {self._fault}")
+
     def _is_fresh(self) -> bool:
         return self._fetched > 0 and self._clock.monotonic() - self._fetched < _AGAIN_S
 
@@ -80,6 +89,7 @@ class IssuerKeys:
                 )
             found = await self._get(str(document.get("jwks_uri") or ""))
         except IssuerUnavailable as error:
+            self._fault = str(error)
             log.error("oidc keys not fetched issuer=%s why=%s", self._issuer, error)
             return
         self._keys = [key for one in found.get("keys") or () if (key := _key(one)) is not None]

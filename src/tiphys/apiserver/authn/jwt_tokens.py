@@ -32,13 +32,13 @@ class JwtTokens:
     def __init__(self, config: JwtConfig, clock: Clock, keys: IssuerKeys | None = None) -> None:
         self._config = config
         self._clock = clock
-        keys = keys or IssuerKeys(
+        self._keys = keys or IssuerKeys(
             config.url,
             clock,
             discovery_url=config.discovery_url,
             certificate_authority=config.certificate_authority,
         )
-        self._verifier = Verifier(config.audiences, config.algorithms, keys)
+        self._verifier = Verifier(config.audiences, config.algorithms, self._keys)
         claim = config.groups.claim
         self._elsewhere = DistributedClaims(claim, config, clock) if claim else None
         self._remembered: OrderedDict[bytes, tuple[float, User]] = OrderedDict()
@@ -61,8 +61,9 @@ class JwtTokens:
     async def close(self) -> None:
         return
 
-    def reload(self) -> None:
-        return
+    async def ready(self) -> None:
+        """Have the issuer's keys at hand. Raises IssuerUnavailable."""
+        await self._keys.ready()
 
     async def _claims(self, token: str, now: datetime) -> dict[str, Any]:
         """Return what a token says, with the groups that it says lie elsewhere. Raises Refused."""

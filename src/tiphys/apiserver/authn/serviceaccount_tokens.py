@@ -67,7 +67,7 @@ class ServiceAccountTokens:
     async def close(self) -> None:
         return
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         return
 
     def collect(self) -> Iterable[Metric]:

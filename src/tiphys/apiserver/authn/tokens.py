@@ -53,7 +53,7 @@ class TokenAuthenticator(Protocol):
 
     async def close(self) -> None: ...
 
-    def reload(self) -> object:
+    async def reload(self) -> object:
         """Take over what has changed in a file of its own. Raises nothing."""
         ...
 
@@ -82,8 +82,8 @@ class AnyAudience:
     async def close(self) -> None:
         await self._inner.close()
 
-    def reload(self) -> object:
-        return self._inner.reload()
+    async def reload(self) -> object:
+        return await self._inner.reload()
 
     def collect(self) -> Iterable[Metric]:
         return self._inner.collect()
@@ -106,7 +106,7 @@ class StaticTokens:
     async def close(self) -> None:
         return
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         return
 
     def collect(self) -> Iterable[Metric]:

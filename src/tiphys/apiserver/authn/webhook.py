@@ -58,7 +58,7 @@ class WebhookTokens:
     async def close(self) -> None:
         await self._remote.close()
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         return
 
     def collect(self) -> Iterable[Metric]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from tiphys.apimachinery.errors import InternalError
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import NO_OPINION, Decision, forbidden
+from tiphys.apiserver.authz.counts import WEBHOOK, AuthorizerCounts
 from tiphys.apiserver.authz.node import NodeAuthorizer
 from tiphys.apiserver.authz.rbac import Rbac, is_master
 from tiphys.apiserver.authz.webhook import WebhookAuthorizer
@@ -24,13 +25,22 @@ _ALWAYS_ALLOWED = ("/healthz", "/livez", "/readyz")
 _NOT_ASKED = Decision(reason="the webhook authorizer has not been asked")
 Mode = str | WebhookAuthorizer
 _Local = Callable[[User, RequestInfo], Decision]
+_Labels = tuple[str, str, str]
+"""Decision, name and type of an authorizer, as metrics name them."""
 
 
 class Authorizer:
     """system:masters first, then the configured authorizers until one allows or denies."""
 
-    def __init__(self, modes: Sequence[Mode], rbac: Rbac, node: NodeAuthorizer) -> None:
+    def __init__(
+        self,
+        modes: Sequence[Mode],
+        rbac: Rbac,
+        node: NodeAuthorizer,
+        counts: AuthorizerCounts | None = None,
+    ) -> None:
         self.rbac = rbac
+        self.counts = counts or AuthorizerCounts()
         self._known: dict[str, _Local] = {
             "AlwaysAllow": lambda _user, _info: _EVERYTHING,
             "AlwaysDeny": lambda _user, _info: _DENIED,
@@ -38,7 +48,7 @@ class Authorizer:
             "Node": node.authorize,
         }
         self.modes: tuple[Mode, ...] = ()
-        self._chain: list[_Local | WebhookAuthorizer] = []
+        self._chain: list[tuple[_Local | WebhookAuthorizer, _Labels, _Labels]] = []
         self.local = True
         """Nobody outside of this process is asked."""
         self.changes = 0
@@ -46,11 +56,13 @@ class Authorizer:
 
     def replace(self, modes: Sequence[Mode]) -> None:
         """Ask these from now on. Raises ValueError for a mode that is not known."""
-        chain: list[_Local | WebhookAuthorizer] = []
+        chain: list[tuple[_Local | WebhookAuthorizer, _Labels, _Labels]] = []
         for mode in modes:
             if isinstance(mode, str) and mode not in self._known:
                 raise ValueError(f'unknown authorization mode "{mode}"')
-            chain.append(self._known[mode] if isinstance(mode, str) else mode)
+            ask = self._known[mode] if isinstance(mode, str) else mode
+            name, kind = (mode.lower(), mode) if isinstance(mode, str) else (mode.name, WEBHOOK)
+            chain.append((ask, ("allowed", name, kind), ("denied", name, kind)))
         self.modes, self._chain = tuple(modes), chain
         self.changes += 1
         self.local = not any(isinstance(mode, WebhookAuthorizer) for mode in modes)
@@ -64,7 +76,7 @@ class Authorizer:
         if passes is not None:
             return passes
         reasons = _Reasons()
-        for ask in self._chain:
+        for ask, allowed, denied in self._chain:
             if isinstance(ask, WebhookAuthorizer):
                 decision = ask.known(user, info) or _NOT_ASKED
                 if decision is _NOT_ASKED:
@@ -72,6 +84,7 @@ class Authorizer:
             else:
                 decision = ask(user, info)
             if decision.allowed or decision.denied:
+                self.counts.decisions[allowed if decision.allowed else denied] += 1
                 return decision
             reasons.add(decision)
         return reasons.decision()
@@ -89,12 +102,13 @@ class Authorizer:
         if passes is not None:
             return passes
         reasons = _Reasons()
-        for ask in self._chain:
+        for ask, allowed, denied in self._chain:
             if isinstance(ask, WebhookAuthorizer):
                 decision = await ask.authorize(user, info)
             else:
                 decision = ask(user, info)
             if decision.allowed or decision.denied:
+                self.counts.decisions[allowed if decision.allowed else denied] += 1
                 return decision
             reasons.add(decision)
         return reasons.decision()
@@ -105,18 +119,26 @@ class Authorizer:
         Raises:
             Forbidden: worded as upstream, unless the user may. InternalError: nobody could tell.
         """
-        decision = await self.decide(user, info)
-        if decision.allowed:
-            return
-        if decision.error:
-            raise InternalError(f'Internal Server Error: "{info.path}": {decision.error}')
-        raise forbidden(user, info, decision.reason)
+        enforce(await self.decide(user, info), user, info)
 
     async def close(self) -> None:
         """Close the connections of those that ask others. Idempotent."""
         for mode in self.modes:
             if isinstance(mode, WebhookAuthorizer):
                 await mode.close()
+
+
+def enforce(decision: Decision, user: User, info: RequestInfo) -> None:
+    """Let a request pass or not.
+
+    Raises:
+        Forbidden: worded as upstream, unless the user may. InternalError: nobody could tell.
+    """
+    if decision.allowed:
+        return
+    if decision.error:
+        raise InternalError(f'Internal Server Error: "{info.path}": {decision.error}')
+    raise forbidden(user, info, decision.reason)
 
 
 class _Reasons:

@@ -20,6 +20,7 @@ from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apiserver.authn.expressions import Compile, Expression, ExpressionError, compile_expression
 from tiphys.apiserver.authz.authorizer import Authorizer, Mode
+from tiphys.apiserver.authz.counts import AuthorizerCounts
 from tiphys.apiserver.authz.webhook import WebhookAuthorizer, WebhookSettings
 from tiphys.apiserver.config_files import BadConfiguration, read_file
 from tiphys.apiserver.options import ApiServerOptions
@@ -203,6 +204,7 @@ class ConfiguredModes:
         self._clock = clock
         self._read = ""
         self._reloads = Reloads("authorization", clock)
+        self.counts = AuthorizerCounts()
         self._found: tuple[str | Webhook, ...] = ()
 
     def modes(self) -> list[Mode]:
@@ -211,7 +213,7 @@ class ConfiguredModes:
         if options.authorization_config is not None:
             self._read = options.authorization_config.read_text()
             self._found = parse(self._read, compile_expression)
-            self._reloads.began(self._read)
+            self._reloads.succeeded(self._read)
             return [self._mode(one) for one in self._found]
         return [self._from_flags() if mode == "Webhook" else mode for mode in options.authorization_modes]
 
@@ -224,26 +226,29 @@ class ConfiguredModes:
             read = path.read_text()
             if read == self._read:
                 return False
+            self._read = read  # one that is faulty will not be less so when it is read again
             found = parse(read, compile_expression)
             authorizer.replace([self._mode(one) for one in found])
         except (OSError, ValueError, ConfigError) as error:
             self._reloads.failed()
             log.error("authorization configuration not reloaded path=%s why=%s", path, error)
             return False
-        self._read, self._found = read, found
+        self._found = found
         self._reloads.succeeded(read)
         log.info("authorization configuration reloaded path=%s", path)
         return True
 
     def collect(self) -> Iterable[Metric]:
-        """Return what is counted of the file."""
-        return self._reloads.collect() if self._options.authorization_config is not None else ()
+        """Yield what is counted of authorizers and of the file."""
+        yield from self.counts.collect()
+        if self._options.authorization_config is not None:
+            yield from self._reloads.collect()
 
     def _mode(self, one: str | Webhook) -> Mode:
         if isinstance(one, str):
             return one
         remote = Remote.from_kubeconfig(one.kubeconfig, timeout_s=one.timeout_s)
-        return WebhookAuthorizer(remote, one.settings, self._clock)
+        return WebhookAuthorizer(remote, one.settings, self._clock, self.counts)
 
     def _from_flags(self) -> Mode:
         options = self._options
@@ -255,4 +260,4 @@ class ConfiguredModes:
             unauthorized_ttl_s=options.authorization_webhook_unauthorized_ttl_s,
         )
         remote = Remote.from_kubeconfig(options.authorization_webhook_config)
-        return WebhookAuthorizer(remote, settings, self._clock)
+        return WebhookAuthorizer(remote, settings, self._clock, self.counts)

@@ -21,6 +21,7 @@ from tiphys.apimachinery.labels import parse_selector
 from tiphys.apiserver.authn.expressions import Expression, ExpressionError
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import NO_OPINION, Decision
+from tiphys.apiserver.authz.counts import ERROR, SUCCESS, TIMEOUT, AuthorizerCounts
 from tiphys.apiserver.remote import Remote, RemoteFailed
 from tiphys.apiserver.requestinfo import RequestInfo
 
@@ -35,7 +36,7 @@ _LABEL_OPERATORS = {"in": "In", "=": "In", "==": "In", "notin": "NotIn", "!=": "
 class WebhookSettings:
     """How one webhook is asked."""
 
-    name: str = "webhook"
+    name: str = "default"
     version: str = "v1beta1"
     authorized_ttl_s: float = 300.0
     unauthorized_ttl_s: float = 30.0
@@ -47,7 +48,15 @@ class WebhookSettings:
 class WebhookAuthorizer:
     """One remote authorizer."""
 
-    def __init__(self, remote: Remote, settings: WebhookSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        remote: Remote,
+        settings: WebhookSettings,
+        clock: Clock,
+        counts: AuthorizerCounts | None = None,
+    ) -> None:
+        self.name = settings.name
+        self._counts = counts or AuthorizerCounts()
         self._remote = remote
         self._settings = settings
         self._clock = clock
@@ -68,8 +77,10 @@ class WebhookAuthorizer:
         spec = question(user, info)
         try:
             if not self._concerns(spec):
+                self._counts.excluded[self.name] += 1
                 return NO_OPINION
         except ExpressionError as error:
+            self._counts.condition_errors[self.name] += 1
             return self._failed(f"error evaluating match conditions: {error}")
         key = orjson.dumps(spec, option=orjson.OPT_SORT_KEYS)
         known = self._recall(key)
@@ -82,10 +93,16 @@ class WebhookAuthorizer:
             "spec": _as_v1beta1(spec) if self._settings.version == "v1beta1" else spec,
             "status": {"allowed": False},
         }
+        began = self._clock.monotonic()
         try:
             answer = await self._remote.post(review)
         except RemoteFailed as error:
+            result = TIMEOUT if error.timed_out else ERROR
+            self._counts.asked(self.name, result, self._clock.monotonic() - began)
+            if not self._settings.denies_on_failure:
+                self._counts.fail_open[self.name, result] += 1
             return self._failed(str(error))
+        self._counts.asked(self.name, SUCCESS, self._clock.monotonic() - began)
         decision = _decision(answer.get("status") or {})
         ttl_s = self._settings.authorized_ttl_s if decision.allowed else self._settings.unauthorized_ttl_s
         if ttl_s > 0 and len(key) < _MAX_CACHED_BYTES and not decision.error:

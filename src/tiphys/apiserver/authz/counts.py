@@ -1,0 +1,91 @@
+"""How authorizers decided and how their webhooks fared, with upstream's metric names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+
+from tiphys.apiserver.metrics import Durations
+
+WEBHOOK: Final = "Webhook"
+SUCCESS, ERROR, TIMEOUT = "success", "error", "timeout"
+_PREFIX: Final = "apiserver_authorization"
+_BUCKETS: Final = (
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, float("inf")
+)  # fmt: skip
+
+
+class AuthorizerCounts:
+    """One server's. Bare additions: they are on every request's path."""
+
+    def __init__(self) -> None:
+        self.decisions: Counter[tuple[str, str, str]] = Counter()
+        """By decision, name and type; only of authorizers that had an opinion."""
+        self.fail_open: Counter[tuple[str, str]] = Counter()
+        """By name and result: failures after which the next authorizer was asked."""
+        self.excluded: Counter[str] = Counter()
+        """By name: questions that its match conditions kept from a webhook."""
+        self.condition_errors: Counter[str] = Counter()
+        self._times: dict[tuple[str, str], Durations] = {}
+
+    def asked(self, name: str, result: str, seconds: float) -> None:
+        """Note that a webhook was asked."""
+        key = (name, result)
+        times = self._times.get(key)
+        if times is None:
+            times = self._times[key] = Durations(_BUCKETS)
+        times.observe(seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families as they stand."""
+        decisions = _counter(
+            "decisions",
+            "Total number of terminal decisions made by an authorizer split by authorizer type, name, and "
+            "decision.",
+            "decision", "name", "type",
+        )  # fmt: skip
+        for labels, count in self.decisions.items():
+            decisions.add_metric(labels, count)
+        yield decisions
+        yield from self._webhooks()
+        for name, text, counts in (
+            (
+                "match_condition_exclusions",
+                "Total number of exclusions when an authorization webhook is skipped because match "
+                "conditions exclude it.",
+                self.excluded,
+            ),
+            (
+                "match_condition_evaluation_errors",
+                "Total number of errors when an authorization webhook encounters a match condition error "
+                "split by authorizer type and name.",
+                self.condition_errors,
+            ),
+        ):
+            family = _counter(name, text, "name", "type")
+            for webhook, count in counts.items():
+                family.add_metric([webhook, WEBHOOK], count)
+            yield family
+
+    def _webhooks(self) -> Iterator[Metric]:
+        labels = ("name", "result")
+        asked = _counter("webhook_evaluations", "Round-trips to authorization webhooks.", *labels)
+        times = HistogramMetricFamily(
+            f"{_PREFIX}_webhook_duration_seconds", "[ALPHA] Request latency in seconds.", labels=labels
+        )
+        for key, durations in self._times.items():
+            asked.add_metric(key, sum(durations.buckets))
+            durations.add_to(times, key)
+        opened = _counter(
+            "webhook_evaluations_fail_open", "NoOpinion results due to webhook timeout or error.", *labels
+        )
+        for key, count in self.fail_open.items():
+            opened.add_metric(key, count)
+        yield from (asked, times, opened)
+
+
+def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(f"{_PREFIX}_{name}", f"[ALPHA] {text}", labels=labels)
