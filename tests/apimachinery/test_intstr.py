@@ -17,7 +17,7 @@ def test_scaled(value: int | str, total: int, round_up: bool, expected: int) -> 
     assert scaled(value, total, round_up=round_up) == expected
 
 
-@pytest.mark.parametrize("text", ["5", "x%", "%", "1.5%"])
+@pytest.mark.parametrize("text", ["5", "x%", "%", "1.5%", "²%", f"{'9' * 5000}%"])
 def test_refuses(text: str) -> None:
     with pytest.raises(ValueError, match="invalid value for IntOrString"):
         scaled(text, 1, round_up=True)

@@ -27,6 +27,7 @@ RANGES = {
     "2001:DB8::/64": "",
     "10.9.8.7": NOT_CIDR,
     "10.9.8.0/33": NOT_CIDR,
+    "10.9.8.0/" + "9" * 5000: NOT_CIDR,
     "10.9.8.0/255.255.255.0": NOT_CIDR,
     "fe80::%eth0/64": NOT_CIDR,
     "010.9.8.0/24": "must not have leading 0s in IP or prefix length",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tiphys.apimachinery.atoi import atoi, atoi_fault
+
 
 def scaled(value: int | str, total: int, *, round_up: bool) -> int:
     """Return the count that ``value`` means: itself, or that percentage of ``total`` rounded as told.
@@ -25,9 +27,7 @@ def percent_of(value: str) -> int:
     if not value.endswith("%"):
         raise ValueError("invalid value for IntOrString: invalid type: string is not a percentage")
     digits = value[:-1]
-    if not digits.removeprefix("-").isdecimal() or not digits.isascii():
-        raise ValueError(
-            f'invalid value for IntOrString: invalid value "{value}": '
-            f'strconv.Atoi: parsing "{digits}": invalid syntax'
-        )
-    return int(digits)
+    number = atoi(digits)
+    if number is None:
+        raise ValueError(f'invalid value for IntOrString: invalid value "{value}": {atoi_fault(digits)}')
+    return number

@@ -14,6 +14,8 @@ from functools import lru_cache
 
 _NANO = 10**9
 _MAX_BINARY = 2**63 - 1
+# The API has no such limit; nothing that a machine has is this much, and reading it would take long.
+_DIGITS_MAX = 1000
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _DECIMAL_NAMES = {exponent: name for name, exponent in _DECIMAL.items()}
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
@@ -75,6 +77,8 @@ def parse(text: str) -> Quantity:
     sign, whole, fraction, suffix = match.groups()
     scale, format_ = _scale(suffix)
     decimals = (fraction or "")[1:]
+    if len(whole) + len(decimals) > _DIGITS_MAX:
+        raise QuantityError(FORMAT_TEXT)
     amount = Fraction(int(whole + decimals or "0"), 10 ** len(decimals)) * scale
     amount = Fraction(math.ceil(amount * _NANO), _NANO)
     if format_ == BINARY_SI:

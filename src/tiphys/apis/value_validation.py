@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tiphys.apimachinery import names
+from tiphys.apimachinery.atoi import MAX_INT64, atoi
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import (
     duplicate,
@@ -92,7 +93,7 @@ def count_or_percent(value: Any, path: str) -> list[FieldError]:
 
 def at_most_all(value: Any, path: str) -> list[FieldError]:
     """A percentage may not exceed the whole."""
-    if is_percent(value) and int(value[:-1]) > 100:
+    if is_percent(value) and amount(value) > 100:
         return [invalid(path, value, "must not be greater than 100%")]
     return []
 
@@ -100,9 +101,9 @@ def at_most_all(value: Any, path: str) -> list[FieldError]:
 def amount(value: Any) -> int:
     """The number of an int-or-percent value, whatever its unit; of a text that is neither, what it says."""
     if isinstance(value, str):
-        if is_percent(value):
-            return int(value[:-1])
-        return int(value) if _WHOLE.fullmatch(value) else 0
+        digits = value[:-1] if is_percent(value) else value
+        number = atoi(digits)
+        return number if number is not None else MAX_INT64 if _WHOLE.fullmatch(digits) else 0
     return int(value or 0)
 
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import cmp_to_key
 from typing import Any
 
+from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.clock import parse_time
 from tiphys.apimachinery.meta import Object
 from tiphys.controllers import podstate
@@ -53,10 +54,7 @@ def rank_for_deletion(
 def deletion_cost(pod: Object) -> int:
     """Read the cost annotation; what is no number counts as none, as admission refuses those."""
     text = (pod["metadata"].get("annotations") or {}).get(DELETION_COST, "0")
-    try:
-        return int(text)
-    except ValueError:
-        return 0
+    return atoi(text) or 0
 
 
 def _younger(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tiphys.apimachinery import labels
+from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.eviction import refused_under
 from tiphys.kubelet.qos import qos_class
@@ -123,9 +124,8 @@ def _term(term: dict[str, object], node: NodeCapacity) -> bool:
 def _matches(item: dict[str, object], have: dict[str, str]) -> bool:
     key, operator, values = str(item["key"]), item["operator"], list(item.get("values") or ())  # type: ignore[call-overload]
     if operator in ("Gt", "Lt"):
-        try:
-            mine, bound = int(have[key]), int(values[0])
-        except (KeyError, ValueError, IndexError):
+        mine, bound = atoi(have.get(key) or ""), atoi(values[0]) if values else None
+        if mine is None or bound is None:
             return False
         return mine > bound if operator == "Gt" else mine < bound
     requirement = {"key": key, "operator": operator, "values": values}

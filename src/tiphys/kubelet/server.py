@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.clock import parse_time
 from tiphys.apimachinery.errors import (
     BadRequest,
@@ -248,7 +249,7 @@ class KubeletServer:
         _, runtime = self._find(parts)
         if runtime.sandbox is None or not runtime.sandbox.ready:
             raise NotFound(f'pod not found ("{parts[1]}_{parts[0]}")')
-        ports = [int(text) for text in request.query.get("port") or () if text.isdigit()]
+        ports = [number for text in request.query.get("port") or () if (number := atoi(text))]
         fields: dict[str, Any] = {"pod_sandbox_id": runtime.sandbox.id, "port": ports}
         return await proxy_upgrade(request, await self._node.runtime.stream_url("PortForward", fields))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.meta import Object
 
 
@@ -37,9 +38,8 @@ def _tolerates_one(toleration: dict[str, Any], taint: dict[str, Any]) -> bool:
 
 
 def _compare_numbers(operator: str, tolerated: str, tainted: str) -> bool:
-    try:
-        left, right = int(tainted), int(tolerated)
-    except ValueError:
+    left, right = atoi(tainted), atoi(tolerated)
+    if left is None or right is None:
         return False
     return left < right if operator == "Lt" else left > right
 
@@ -57,9 +57,8 @@ def _matches_requirement(requirement: dict[str, Any], have: str | None) -> bool:
     test = _SET_OPERATORS.get(operator)
     if test is not None:
         return test(have, values)
-    try:
-        left, right = int(have or ""), int(values[0])
-    except (ValueError, IndexError):
+    left, right = atoi(have or ""), atoi(values[0]) if values else None
+    if left is None or right is None:
         return False
     return left > right if operator == "Gt" else left < right
 

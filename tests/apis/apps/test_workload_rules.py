@@ -108,6 +108,12 @@ NEW: dict[str, tuple[Body, list[str]]] = {
         rolling("DaemonSet", "updateStrategy", maxUnavailable=0),
         ["spec.updateStrategy.rollingUpdate.maxUnavailable: Required value: cannot be 0 when maxSurge is 0"],
     ),
+    "daemon set far above all": (
+        rolling("DaemonSet", "updateStrategy", maxUnavailable="9" * 5000 + "%"),
+        [
+            f'spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: "{"9" * 5000}%": must not be greater than 100%'
+        ],
+    ),
     "daemon set above all": (
         rolling("DaemonSet", "updateStrategy", maxUnavailable="101%", maxSurge=-1),
         [

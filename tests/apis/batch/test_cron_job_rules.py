@@ -37,6 +37,7 @@ GOOD = [
 WRONG = {
     "* * * *": "expected exactly 5 fields, found 4: [* * * *]",
     "a * * * *": 'failed to parse int from a: strconv.Atoi: parsing "a": invalid syntax',
+    f"{'9' * 20} * * * *": f'failed to parse int from {"9" * 20}: strconv.Atoi: parsing "{"9" * 20}": value out of range',
     "60 * * * *": "end of range (60) above maximum (59): 60",
     "* 24 * * *": "end of range (24) above maximum (23): 24",
     "* * 0 * *": "beginning of range (0) below minimum (1): 0",

@@ -178,6 +178,7 @@ NEW |= {
     for indexes, text in {
         "x": 'cannot convert string to integer for index: "x"',
         "3": 'too large index: "3"',
+        "9" * 5000: f'cannot convert string to integer for index: "{"9" * 5000}"',
         "1,0": "non-increasing order, previous: 1, current: 0",
         "2-1": "non-increasing order, previous: 2, current: 1",
         "0-1-2": "the fragment \"0-1-2\" violates the requirement that an index interval can have at most two parts separated by '-'",

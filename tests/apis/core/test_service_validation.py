@@ -232,6 +232,11 @@ UPDATE: dict[str, tuple[Service, Service, list[str]]] = {
         service(type="LoadBalancer"),
         ["spec.loadBalancerClass: Invalid value: null: may not change once set"],
     ),
+    "load balancer class of no balancer, told twice": (
+        service(),
+        service(loadBalancerClass="a.b/c"),
+        [f"spec.loadBalancerClass: Forbidden: {ONLY_LB}"] * 2,
+    ),
     "health check port": (
         service(healthCheckNodePort=30001, **LOCAL),
         service(healthCheckNodePort=30002, **LOCAL),

@@ -43,7 +43,6 @@ VOLUMES: dict[str, tuple[Object, list[str]]] = {
         volume(csi={}),
         [
             "spec.csi.driver: Required value",
-            f'spec.csi.driver: Invalid value: "": {SUBDOMAIN}',
             "spec.csi.volumeHandle: Required value",
         ],
     ),

@@ -35,7 +35,6 @@ RULES: dict[str, tuple[dict[str, Any], list[str]]] = {
         rule(driver="", pool="", device="D"),
         [
             "spec.deviceSelector.driver: Required value",
-            'spec.deviceSelector.driver: Invalid value: "": a lowercase RFC 1123 subdomain',
             "spec.deviceSelector.pool: Required value",
             'spec.deviceSelector.device: Invalid value: "D": a lowercase RFC 1123 label',
         ],

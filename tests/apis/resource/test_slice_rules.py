@@ -51,10 +51,6 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         sliced(driver="", pool={**POOL, "name": "", "resourceSliceCount": 0, "generation": -1}),
         [
             "spec.driver: Required value",
-            'spec.driver: Invalid value: "": a lowercase RFC 1123 subdomain must consist of lower case '
-            "alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character "
-            "(e.g. 'example.com', regex used for validation is "
-            r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
             "spec.pool.name: Required value",
             "spec.pool.resourceSliceCount: Invalid value: 0: must be greater than zero",
             "spec.pool.generation: Invalid value: -1: must be greater than or equal to zero",

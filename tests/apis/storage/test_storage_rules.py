@@ -116,7 +116,6 @@ NEW: dict[str, tuple[Body, list[str]]] = {
             "spec.attacher: Required value",
             f'spec.nodeName: Invalid value: "": {SUBDOMAIN}',
             "spec.attacher: Required value",
-            f'spec.attacher: Invalid value: "": {SUBDOMAIN}',
         ],
     ),
     "inline": (inline(), []),

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from tiphys.apimachinery.atoi import atoi, atoi_fault
 from tiphys.apimachinery.errors import BadRequest, Invalid, RequestEntityTooLarge, TiphysError
 from tiphys.apimachinery.meta import copy_object
 
@@ -195,10 +196,9 @@ def _delete(holder: Any, key: str, path: str) -> None:
 
 def _index(holder: list[Any], key: str, size: int) -> int:
     """Read an array index below ``size``; -1 is the last of them."""
-    digits = key[1:] if key[:1] in ("-", "+") else key
-    if not digits.isascii() or not digits.isdigit():
-        raise PatchFailed(f'strconv.Atoi: parsing "{key}": invalid syntax')
-    index = int(key)
+    index = atoi(key)
+    if index is None:
+        raise PatchFailed(atoi_fault(key))
     if not -size <= index < size:
         raise PatchFailed(f"Unable to access invalid index: {index}: invalid index referenced")
     return index if index >= 0 else index + size

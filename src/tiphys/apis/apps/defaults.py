@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.object_defaults import default_claim
 from tiphys.apis.core.pod_defaults import default_template
@@ -113,13 +114,13 @@ def prepare_daemon_set(obj: Object) -> None:
     }
     annotations = section(section(obj, "metadata"), "annotations")
     given = str(annotations.get(_TEMPLATE_GENERATION) or "")
-    annotations[_TEMPLATE_GENERATION] = str(max(int(given) if given.isdecimal() else 0, 1))
+    annotations[_TEMPLATE_GENERATION] = str(max(atoi(given) or 0, 1))
 
 
 def prepare_daemon_set_update(new: Object, old: Object) -> None:
     """The template's generation grows when the template changes."""
     before = peek(old, "metadata", "annotations").get(_TEMPLATE_GENERATION, "0")
-    count = int(before) if before.isdigit() else 0
+    count = atoi(before) or 0
     if (new.get("spec") or {}).get("template") != (old.get("spec") or {}).get("template"):
         count += 1
     section(section(new, "metadata"), "annotations")[_TEMPLATE_GENERATION] = str(count)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+
+from tiphys.apimachinery.atoi import atoi
 
 
 class MalformedIndexes(ValueError):
@@ -11,11 +12,12 @@ class MalformedIndexes(ValueError):
 
 
 def _index(text: str, completions: int) -> int:
-    if not re.fullmatch(r"[+-]?[0-9]+", text):
+    index = atoi(text)
+    if index is None:
         raise MalformedIndexes(f'cannot convert string to integer for index: "{text}"')
-    if int(text) >= completions:
+    if index >= completions:
         raise MalformedIndexes(f'too large index: "{text}"')
-    return int(text)
+    return index
 
 
 def _interval(text: str, completions: int) -> tuple[int, int]:

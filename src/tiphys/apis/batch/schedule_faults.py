@@ -9,6 +9,7 @@ import re
 from functools import cache
 from zoneinfo import available_timezones
 
+from tiphys.apimachinery.atoi import atoi, atoi_fault
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import invalid, required
 
@@ -36,9 +37,9 @@ class _Malformed(Exception):
 
 
 def _number(text: str) -> int:
-    if not re.fullmatch(r"[+-]?[0-9]+", text):
-        raise _Malformed(f'failed to parse int from {text}: strconv.Atoi: parsing "{text}": invalid syntax')
-    number = int(text)
+    number = atoi(text)
+    if number is None:
+        raise _Malformed(f"failed to parse int from {text}: {atoi_fault(text)}")
     if number < 0:
         raise _Malformed(f"negative number ({number}) not allowed: {text}")
     return number

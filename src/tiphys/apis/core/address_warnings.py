@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from tiphys.apimachinery.atoi import atoi
 from tiphys.apis.core.addresses import read_address
 
 _FUTURE = "will be considered invalid in a future Kubernetes release: use"
@@ -28,9 +29,9 @@ def cidr_warnings(path: str, value: str) -> list[str]:
     """A range is written by its first address."""
     text, slash, length = str(value).partition("/")
     address, wrong = read_address(text)
-    if address is None or not slash or not length.isdecimal():
+    if address is None or not slash or (size := atoi(length)) is None:
         return []
-    bits = int(length) - (96 if address.version == 4 and ":" in text else 0)
+    bits = size - (96 if address.version == 4 and ":" in text else 0)
     if not 0 <= bits <= address.max_prefixlen:
         return []
     network = ipaddress.ip_network((address, bits), strict=False)
@@ -40,7 +41,7 @@ def cidr_warnings(path: str, value: str) -> list[str]:
         found.append(
             f'{path}: CIDR value "{value}" is ambiguous in this context (should be "{network}" or "{alone}"?)'
         )
-    if wrong or length != str(int(length)):
+    if wrong or length != str(size):
         found.append(f'{path}: non-standard CIDR value "{value}" {_FUTURE} "{network}"')
     if not found and address.version == 6 and str(network) != value:
         return [f'{path}: IPv6 CIDR value "{value}" should be in RFC 5952 canonical format ("{network}")']

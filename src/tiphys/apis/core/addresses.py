@@ -7,6 +7,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import invalid
 
@@ -49,16 +50,17 @@ def _unmapped(address: Address) -> tuple[Address, bool]:
 
 def read_cidr(value: str) -> tuple[Network | None, str]:
     """Return what a range is read as, and what makes it ambiguous."""
-    text, slash, length = value.partition("/")
+    text, _, length = value.partition("/")
     address, wrong = read_address(text)
-    if address is None or not slash or not (length.isascii() and length.isdecimal()):
+    size = atoi(length)
+    if address is None or size is None or not length.isdecimal():
         return None, ""
     embedded = 96 if address.version == 4 and ":" in text else 0
-    bits = int(length) - embedded
+    bits = size - embedded
     if not -embedded <= bits <= address.max_prefixlen:
         return None, ""
     network = ipaddress.ip_network((address, max(bits, 0)), strict=False)
-    if wrong == _ZEROS_TEXT or length != str(int(length)):
+    if wrong == _ZEROS_TEXT or length != str(size):
         return network, f"{_ZEROS_TEXT} in IP or prefix length"
     if wrong:
         return network, f"must not have {_MAPPED_TEXT}"

@@ -17,7 +17,7 @@ _COST = "controller.kubernetes.io/pod-deletion-cost"
 _SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
 _SECCOMP = "container.seccomp.security.alpha.kubernetes.io/"
 _APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/"
-_COST_TEXT = re.compile(r"(0|-?[1-9][0-9]*)").fullmatch
+_COST_TEXT = re.compile(r"(0|-?[1-9][0-9]{0,9})").fullmatch
 _INT32 = 2**31
 
 

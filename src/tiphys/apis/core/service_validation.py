@@ -168,14 +168,16 @@ def _load_balancer(spec: Object, kind: str, annotations: Object) -> list[FieldEr
         faults.append(forbidden("spec.allocateLoadBalancerNodePorts", _ONLY_BALANCED))
     if spec.get("allocateLoadBalancerNodePorts") is None and kind == "LoadBalancer":
         faults.append(required("allocateLoadBalancerNodePorts"))
-    name = spec.get("loadBalancerClass")
-    if name is not None:
-        path = "spec.loadBalancerClass"
-        if kind == "LoadBalancer":
-            faults += invalid_all(path, name, names.is_qualified_name(name))
-        else:
-            faults.append(forbidden(path, _ONLY_BALANCED))
-    return faults
+    return faults + _balancer_class(spec, kind)
+
+
+def _balancer_class(spec: Object, kind: str) -> list[FieldError]:
+    name, path = spec.get("loadBalancerClass"), "spec.loadBalancerClass"
+    if name is None:
+        return []
+    if kind != "LoadBalancer":
+        return [forbidden(path, _ONLY_BALANCED)]
+    return invalid_all(path, name, names.is_qualified_name(name))
 
 
 def _needs_health_check(spec: Object) -> bool:
@@ -218,6 +220,8 @@ def validate_service_update(new: Object, old: Object) -> list[FieldError]:
     ) != before.get("loadBalancerClass"):
         text = "may not change once set"
         faults.append(invalid("spec.loadBalancerClass", spec.get("loadBalancerClass"), text))
+    # As upstream does, the rules of the class are told here and among all others.
+    faults += _balancer_class(spec, spec.get("type") or "")
     checked = _needs_health_check(spec) and _needs_health_check(before)
     if checked and spec.get("healthCheckNodePort") != before.get("healthCheckNodePort"):
         faults.append(forbidden("spec.healthCheckNodePort", "field is immutable"))

@@ -254,9 +254,9 @@ def _storageos(source: Object, path: str) -> list[FieldError]:
 
 def driver_name(name: str, path: str) -> list[FieldError]:
     """Return every fault of the name of a CSI driver."""
-    faults = [] if name else [required(path)]
-    if len(name) > _DRIVER_MAX:
-        faults.append(too_long(path, _DRIVER_MAX))
+    if not name:
+        return [required(path)]
+    faults = [too_long(path, _DRIVER_MAX)] if len(name) > _DRIVER_MAX else []
     return faults + invalid_all(path, name, names.is_dns1123_subdomain(name.lower()))
 
 

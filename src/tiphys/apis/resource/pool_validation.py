@@ -89,7 +89,7 @@ def _not_negative(obj: Object, path: str, key: str) -> list[FieldError]:
 
 def _pool(pool: Object, path: str) -> list[FieldError]:
     driver, name, node = (pool.get(key) or "" for key in ("driver", "poolName", "nodeName"))
-    faults = driver_name(driver, f"{path}.driver") if driver else [required(f"{path}.driver")]
+    faults = driver_name(driver, f"{path}.driver")
     faults += pool_name_faults(name, f"{path}.poolName")
     if node:
         faults += invalid_all(f"{path}.nodeName", node, names.is_dns1123_subdomain(node))

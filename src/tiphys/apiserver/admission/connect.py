@@ -5,6 +5,7 @@ Called by the router before such a subresource is served.
 
 from __future__ import annotations
 
+from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.call import Call
@@ -54,7 +55,7 @@ def _options(call: Call, kind: str) -> Object:
         options["command"] = list(call.query.get("command") or ())
     if kind == "PodPortForwardOptions":
         ports = [text for value in call.query.get("ports") or () for text in value.split(",")]
-        options["ports"] = [int(text) for text in ports if text.isdigit()]
+        options["ports"] = [number for text in ports if (number := atoi(text)) is not None]
     if kind.endswith("ProxyOptions"):
         options["path"] = "/" + "/".join(call.info.rest)
     return options

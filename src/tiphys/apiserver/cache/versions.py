@@ -28,6 +28,7 @@ _TOKEN_GONE: Final = (
     "inconsistent list - objects that were created, modified, or deleted between the time the first chunk "
     "was returned and now may show up in the list."
 )
+_DIGITS_MAX: Final = 20
 _LIST_GONE: Final = "The resourceVersion for the provided list is too old."
 
 
@@ -92,7 +93,7 @@ def parse_version(text: str) -> int:
     """Read a resourceVersion; 0 for none. Raises BadRequest."""
     if not text:
         return 0
-    if not (text.isascii() and text.isdigit()) or int(text) >= 1 << 64:
+    if not (text.isascii() and text.isdigit()) or len(text) > _DIGITS_MAX or int(text) >= 1 << 64:
         raise BadRequest(
             f'invalid resource version: resourceVersion: Invalid value: "{text}": '
             f'strconv.ParseUint: parsing "{text}": invalid syntax'

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs
 
+from tiphys.apimachinery.atoi import atoi
 from tiphys.apiserver.requestinfo import RequestInfo
 
 OBJECTS_PER_SEAT: Final = 100
@@ -100,8 +101,8 @@ class Widths:
         if info.verb == "watch" and query.get("sendInitialEvents", ["false"])[0] not in ("true", "1"):
             return 1
         stored = self._stored(info)
-        limit = query.get("limit", ["0"])[0]
-        limited = min(stored.objects, int(limit)) if limit.isdigit() and int(limit) else stored.objects
+        limit = atoi(query.get("limit", ["0"])[0]) or 0
+        limited = min(stored.objects, limit) if limit > 0 else stored.objects
         if self._by_size:
             held = min(limited * stored.bytes_each, STREAMED_BYTES)
             return math.ceil(held / BYTES_PER_SEAT)

@@ -33,7 +33,7 @@ async def handle(call: Call) -> Response:
         resource, call.namespace, call.info.name, options.label_selector, options.field_selector
     )
     version = options.resource_version
-    if version and not version.isdigit():
+    if version and not (version.isascii() and version.isdigit()):
         raise BadRequest(
             f'invalid resource version: resourceVersion: Invalid value: "{version}": '
             f'strconv.ParseUint: parsing "{version}": invalid syntax'

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.controllers.tainteviction.plan import tolerates
 
@@ -106,9 +107,8 @@ def _holds(requirement: Object, values: dict[str, Any]) -> bool:
         case "DoesNotExist":
             return not present
         case "Gt" | "Lt" as operator:
-            try:
-                left, right = int(str(value)), int(wanted[0])
-            except (ValueError, IndexError):
+            left, right = atoi(str(value)), atoi(wanted[0]) if wanted else None
+            if left is None or right is None:
                 return False
             return left > right if operator == "Gt" else left < right
     return False

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.meta import Object, copy_object, owner_reference
 from tiphys.controllers.podtemplate import TEMPLATE_HASH, template_hash, without_hash
 
@@ -32,7 +33,7 @@ def annotations_of(obj: Object) -> dict[str, str]:
 def revision_of(obj: Object) -> int:
     """The revision number an object bears, 0 for none."""
     text = annotations_of(obj).get(REVISION, "0")
-    return int(text) if text.isdigit() else 0
+    return atoi(text) or 0
 
 
 def replicas_of(obj: Object) -> int:

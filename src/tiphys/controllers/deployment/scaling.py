@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.intstr import scaled
 from tiphys.apimachinery.meta import Object
 from tiphys.controllers.deployment.revisions import (
@@ -163,8 +164,7 @@ def _share(deployment: Object, rs: Object, to_add: int, added: int) -> int:
         fraction = -present
     else:
         annotated = annotations_of(rs).get(MAXIMUM, "")
-        before = int(annotated) if annotated.isdigit() else 0
-        before = before or (deployment.get("status") or {}).get("replicas") or 0
+        before = atoi(annotated) or (deployment.get("status") or {}).get("replicas") or 0
         size = replicas_of(deployment) + bounds(deployment).surge
         # Half away from zero, as upstream rounds.
         fraction = int(present * size / before + 0.5) - present if before else 0

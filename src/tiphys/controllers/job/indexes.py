@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.meta import Object
 
 ANNOTATION = "batch.kubernetes.io/job-completion-index"
@@ -47,4 +48,4 @@ def render(found: Iterable[int]) -> str:
 def of(pod: Object) -> int | None:
     """The index a pod works on."""
     text = (pod["metadata"].get("annotations") or {}).get(ANNOTATION, "")
-    return int(text) if text.isdigit() else None
+    return atoi(text)

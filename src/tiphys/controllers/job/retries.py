@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.meta import Object
 from tiphys.controllers.job import backoff, failures
 
@@ -57,4 +58,4 @@ def wait_s(replaced: Object | None, now: datetime) -> float:
 
 def _number(pod: Object, annotation: str) -> int:
     text = (pod["metadata"].get("annotations") or {}).get(annotation, "")
-    return int(text) if text.isdigit() else 0
+    return atoi(text) or 0

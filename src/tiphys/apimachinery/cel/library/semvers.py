@@ -102,7 +102,7 @@ def _compare_parts(one: str, other: str) -> int:
         return 0
     left, right = one.isdigit(), other.isdigit()
     if left and right:
-        return -1 if int(one) < int(other) else 1
+        return -1 if (len(one), one) < (len(other), other) else 1
     if left != right:
         return -1 if left else 1
     return -1 if one < other else 1
