@@ -134,11 +134,75 @@ def test_one_pod_gone_changes_one_slice_and_a_new_one_takes_its_room():
 def test_the_last_pod_gone_leaves_an_empty_slice():
     slices = kept(plan(service(), [pod(1)], []))
     planned = plan(service(), [], slices)
-    # The ports of nobody are unknown: the slice with ports goes, an empty one stands for the service.
-    assert [item["endpoints"] for item in planned.create] == [[]]
-    assert len(planned.delete) == 1
-    again = plan(service(), [], kept(planned))
+    # The ports of nobody are unknown: the slice that is left over becomes one without any.
+    (changed,) = planned.update
+    assert (planned.create, planned.delete) == ([], [])
+    assert (changed["metadata"]["name"], changed["endpoints"], changed["ports"]) == ("web-0", [], [])
+    again = plan(service(), [], [changed])
     assert (again.create, again.update, again.delete) == ([], [], [])
+
+
+def filled(*sizes):
+    """Slices with so many pods each, and those pods."""
+    slices, pods, number = [], [], 1
+    for index, size in enumerate(sizes):
+        mine = [pod(number + n) for n in range(size)]
+        (made,) = plan(service(), mine, []).create
+        made["metadata"]["name"] = f"web-{index}"
+        slices.append(made)
+        pods += mine
+        number += size
+    return slices, pods
+
+
+@pytest.mark.parametrize(
+    ("sizes", "gone", "fresh", "writes", "after"),
+    [
+        pytest.param([99, 99, 99], 0, 3, (1, 0, 0), [3, 99, 99, 99], id="no slice takes all: a new one"),
+        pytest.param([90, 95, 40], 0, 5, (0, 1, 0), [40, 90, 100], id="the fullest that takes all"),
+        pytest.param(
+            [90, 97, 40], 0, 5, (0, 1, 0), [40, 95, 97], id="the fullest that does not take all is left"
+        ),
+        pytest.param([100, 50], 1, 1, (0, 1, 0), [50, 100], id="into the slice that changes anyway"),
+        pytest.param([100, 50], 1, 10, (0, 2, 0), [59, 100], id="what is left goes into another"),
+        pytest.param([100, 100], 0, 150, (2, 0, 0), [50, 100, 100, 100], id="more than a slice takes"),
+        pytest.param([1, 60], 1, 0, (0, 0, 1), [60], id="a slice without anybody goes"),
+        pytest.param([1, 100], 1, 5, (0, 1, 0), [5, 100], id="a slice to go is used again"),
+    ],
+)
+def test_few_writes(sizes, gone, fresh, writes, after):
+    slices, pods = filled(*sizes)
+    planned = plan(service(), [*pods[gone:], *(pod(1000 + n) for n in range(fresh))], slices)
+    assert (len(planned.create), len(planned.update), len(planned.delete)) == writes
+    touched = {item["metadata"]["name"] for item in (*planned.update, *planned.delete)}
+    left = [item for item in slices if item["metadata"]["name"] not in touched]
+    found = sorted(len(item["endpoints"]) for item in (*left, *planned.update, *planned.create))
+    assert found == after
+
+
+def test_another_port_changes_slices_in_place():
+    slices, pods = filled(100, 30)
+    moved = service(ports=[{"name": "http", "port": 80, "targetPort": 9090, "protocol": "TCP"}])
+    planned = plan(moved, pods, slices)
+    assert (planned.create, planned.delete) == ([], [])
+    assert sorted((len(item["endpoints"]), item["ports"][0]["port"]) for item in planned.update) == [
+        (30, 9090),
+        (100, 9090),
+    ]
+
+
+def test_slices_of_a_former_service_are_not_used_again():
+    slices, _ = filled(2)
+    slices[0]["metadata"]["ownerReferences"][0]["uid"] = "former"
+    planned = plan(service(), [], slices)
+    assert (len(planned.create), planned.update, planned.delete) == (1, [], slices)
+
+
+def test_of_empty_slices_one_is_enough():
+    (empty,) = plan(service(), [], []).create
+    slices = [{**empty, "metadata": {**empty["metadata"], "name": f"web-{n}"}} for n in range(3)]
+    planned = plan(service(), [], slices)
+    assert (planned.create, planned.update, len(planned.delete)) == ([], [], 2)
 
 
 @pytest.mark.parametrize("spec", [{"selector": None}, {"type": "ExternalName"}])

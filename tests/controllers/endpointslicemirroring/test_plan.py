@@ -1,6 +1,6 @@
 import pytest
 
-from tiphys.controllers.endpointslicemirroring.plan import MIRROR, is_mirrored, plan
+from tiphys.controllers.endpointslicemirroring.plan import MIRROR, is_mirrored, plan, skipped_event
 
 SERVICE = {"metadata": {"name": "s", "namespace": "d"}, "spec": {}}
 
@@ -60,3 +60,14 @@ def test_it_settles_changes_and_goes():
     other = plan(endpoints([subset("10.0.0.1", port=99)]), SERVICE, [first])
     assert (len(other.create), other.delete) == (1, [first])
     assert plan(None, SERVICE, [first]).delete == [first]
+
+
+def test_addresses_that_are_too_many_are_told():
+    many = [f"10.0.{n // 250}.{n % 250 + 1}" for n in range(1003)]
+    assert skipped_event(endpoints([subset("1.1.1.1")])) is None
+    event = skipped_event(endpoints([subset(*many), subset("1.1.1.1", port=81)]))
+    text = "A max of 1000 addresses can be mirrored to EndpointSlices per Endpoints subset. 3 addresses were skipped"
+    assert event == ("Warning", "TooManyAddressesToMirror", text)
+    assert (
+        sum(len(item["endpoints"]) for item in plan(endpoints([subset(*many)]), SERVICE, []).create) == 1000
+    )

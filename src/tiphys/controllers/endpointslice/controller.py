@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import ENDPOINT_SLICES, NODES, PODS, SERVICES
@@ -97,6 +98,10 @@ class EndpointSliceController:
         try:
             await apply_plan(self._client, self._writes, key, planned)
             result = "success"
+        except StatusError as error:
+            text = f"Error updating Endpoint Slices for Service {key}: {error.message}"
+            self._recorder.record(service, "Warning", "FailedToUpdateEndpointSlices", text)
+            raise
         finally:
             SLICE_SYNCS.labels(result).inc()
         tally.planned_endpoints(planned, slices)

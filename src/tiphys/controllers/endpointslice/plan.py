@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tiphys.apimachinery.meta import Object, owner_reference
+from tiphys.apimachinery.meta import Object, controller_of, owner_reference
 from tiphys.controllers import podstate
 from tiphys.controllers.endpointslice import backends, topology
 from tiphys.controllers.endpointslice.backends import PortSet
@@ -105,9 +105,31 @@ def _plan_family(
     by_ports: dict[PortSet, list[Object]] = {}
     for item in slices:
         by_ports.setdefault(_ports(item), []).append(item)
+    plan = Plan()
     for ports, endpoints in wanted.items():
-        _plan_ports(result, service, ports, endpoints, by_ports.pop(ports, []), family)
-    result.delete += [item for group in by_ports.values() for item in group]
+        _plan_ports(plan, service, ports, endpoints, by_ports.pop(ports, []), family)
+    plan.delete += [item for group in by_ports.values() for item in group]
+    _reuse(plan, service)
+    for name in ("create", "update", "delete"):
+        getattr(result, name).extend(getattr(plan, name))
+
+
+def _reuse(plan: Plan, service: Object) -> None:
+    """Change slices that would go into ones that would be made: one write in place of two."""
+    for old in [item for item in plan.delete if _is_of(item, service)]:
+        if not plan.create:
+            return
+        new = plan.create.pop()
+        plan.delete.remove(old)
+        labels = {"labels": new["metadata"]["labels"]}
+        content = {key: new[key] for key in ("endpoints", "ports")}
+        plan.update.append({**old, **content, "metadata": {**old["metadata"], **labels}})
+
+
+def _is_of(item: Object, service: Object) -> bool:
+    """True unless a slice is that of a former service of the name, which is still to be swept up."""
+    owner = controller_of(item)
+    return owner is not None and owner.get("uid") == service["metadata"].get("uid")
 
 
 def _plan_ports(
@@ -118,28 +140,51 @@ def _plan_ports(
     slices: list[Object],
     family: str,
 ) -> None:
+    """Keep endpoints where they are; new ones go first into slices that change anyway, then into one."""
     left = dict(endpoints)
-    kept: list[tuple[Object, list[Object]]] = []
+    changed: list[tuple[Object, list[Object]]] = []
+    same: list[Object] = []
     for item in sorted(slices, key=lambda found: str(found["metadata"]["name"])):
         mine = [left.pop(key) for old in item.get("endpoints") or () if (key := _identity(old)) in left]
-        kept.append((item, mine))
+        if not mine and endpoints:
+            result.delete.append(item)
+        elif _refresh(service, item, mine) != item:
+            changed.append((item, mine))
+        else:
+            same.append(item)
     rest = list(left.values())
-    for _, mine in sorted(kept, key=lambda pair: -len(pair[1])):
+    for _, mine in sorted(changed, key=lambda pair: -len(pair[1])):
         room = MAX_ENDPOINTS - len(mine)
         mine.extend(rest[:room])
         rest = rest[room:]
-    chunks = [rest[at : at + MAX_ENDPOINTS] for at in range(0, len(rest), MAX_ENDPOINTS)]
-    filled = [pair for pair in kept if pair[1]]
-    if not filled and not chunks:
-        filled = kept[:1]
-        chunks = [] if filled else [[]]
-    result.create += [_build(service, ports, chunk, family) for chunk in chunks]
-    names = {item["metadata"]["name"] for item, _ in filled}
-    result.delete += [item for item, _ in kept if item["metadata"]["name"] not in names]
-    for item, mine in filled:
-        desired = _refresh(service, item, mine)
-        if desired != item:
-            result.update.append(desired)
+    while rest:
+        roomy = [item for item in same if len(item.get("endpoints") or ()) + len(rest) <= MAX_ENDPOINTS]
+        if not roomy:
+            result.create.append(_build(service, ports, rest[:MAX_ENDPOINTS], family))
+            rest = rest[MAX_ENDPOINTS:]
+            continue
+        fullest = max(roomy, key=lambda item: len(item.get("endpoints") or ()))
+        changed.append((fullest, [*(fullest.get("endpoints") or ()), *rest]))
+        rest = []
+    if not endpoints:
+        _keep_one(result, service, ports, changed, same, family)
+    result.update += [_refresh(service, item, mine) for item, mine in changed]
+
+
+def _keep_one(
+    result: Plan,
+    service: Object,
+    ports: PortSet,
+    changed: list[tuple[Object, list[Object]]],
+    same: list[Object],
+    family: str,
+) -> None:
+    """Of slices without endpoints one is enough, and one there must be."""
+    found = [*same, *(item for item, _ in changed)]
+    result.delete += found[1:]
+    changed[:] = [pair for pair in changed if pair[0] not in found[1:]]
+    if not found:
+        result.create.append(_build(service, ports, [], family))
 
 
 def endpoint_of(service: Object, pod: Object, ip: str, zones: Mapping[str, str]) -> Object:

@@ -9,7 +9,7 @@ from tiphys.controllers.context import Context
 from tiphys.controllers.endpointslice import tally
 from tiphys.controllers.endpointslice.apply import apply_plan
 from tiphys.controllers.endpointslice.plan import MANAGED_BY, SERVICE_NAME
-from tiphys.controllers.endpointslicemirroring.plan import MIRROR, plan
+from tiphys.controllers.endpointslicemirroring.plan import MIRROR, is_mirrored, plan, skipped_event
 from tiphys.controllers.metrics import MIRROR_CHANGES, MIRROR_SECONDS
 from tiphys.controllers.owned import Writes
 
@@ -30,6 +30,7 @@ class EndpointSliceMirroringController:
         self._slices = context.informers.get(ENDPOINT_SLICES)
         self._slices.add_index(_BY_ENDPOINTS, _mirrored)
         self._writes = Writes(self._slices, context.clock)
+        self._recorder = context.recorder(self.name)
         self._services.add_handler(self._changed)
         self._endpoints.add_handler(self._changed)
         self._slices.add_handler(self._slice_changed)
@@ -53,7 +54,12 @@ class EndpointSliceMirroringController:
         if not self._writes.settled(key):
             return None
         mirrored = self._slices.by_index(_BY_ENDPOINTS, key)
-        planned = plan(self._endpoints.get(key), self._services.get(key), mirrored)
+        endpoints, service = self._endpoints.get(key), self._services.get(key)
+        planned = plan(endpoints, service, mirrored)
+        if endpoints is not None and is_mirrored(endpoints, service):
+            event = skipped_event(endpoints)
+            if event is not None:
+                self._recorder.record(endpoints, *event)
         with MIRROR_SECONDS.time():
             await apply_plan(self._client, self._writes, key, planned)
         tally.changed(MIRROR_CHANGES, planned)

@@ -52,6 +52,21 @@ def plan(endpoints: Object | None, service: Object | None, slices: Sequence[Obje
     return result
 
 
+def skipped_event(endpoints: Object | None) -> tuple[str, str, str] | None:
+    """Say how many addresses are more than a subset may have; None where all are mirrored."""
+    skipped = 0
+    for subset in (endpoints or {}).get("subsets") or ():
+        count = sum(len(subset.get(key) or ()) for key in ("addresses", "notReadyAddresses"))
+        skipped += max(count - _MAX_ADDRESSES, 0)
+    if not skipped:
+        return None
+    text = (
+        f"A max of {_MAX_ADDRESSES} addresses can be mirrored to EndpointSlices per Endpoints subset. "
+        f"{skipped} addresses were skipped"
+    )
+    return "Warning", "TooManyAddressesToMirror", text
+
+
 def _groups(endpoints: Object) -> dict[_Group, list[Object]]:
     groups: dict[_Group, list[Object]] = {}
     for subset in endpoints.get("subsets") or ():
