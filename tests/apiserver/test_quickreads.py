@@ -271,9 +271,9 @@ async def test_nobody_is_quick_where_requests_wait_or_the_level_is_full(api: Any
     queues.in_use, queues.waiting = taken, 1
     assert client.quick(ONE) is None
     queues.waiting = 0
-    before = flow.counts["global-default", "global-default"].dispatched
+    before = flow.counts["global-default", "global-default"].passed
     assert client.quick(ONE) is not None
-    assert flow.counts["global-default", "global-default"].dispatched == before + 1
+    assert flow.counts["global-default", "global-default"].passed == before + 1
     assert queues.in_use == taken
 
 

@@ -20,7 +20,8 @@ from tiphys.apiserver.authn import impersonation
 from tiphys.apiserver.authn.user import NODES, User
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.compression import THRESHOLD_BYTES
-from tiphys.apiserver.flowcontrol.controller import Flow, FlowControl
+from tiphys.apiserver.flowcontrol.controller import FlowControl
+from tiphys.apiserver.flowcontrol.levels import Flow
 from tiphys.apiserver.handlers import get
 from tiphys.apiserver.metrics import Kind, labels_of
 from tiphys.apiserver.negotiation import JSON, accept_format

@@ -61,6 +61,7 @@ async def test_seats_run_out_and_come_back() -> None:
 
 async def test_a_refusal_reads_as_upstreams() -> None:
     flow = control(0)
+    await flow.enter(GET, ALICE, "")  # one is let in even where there is no seat
     with pytest.raises(Rejected) as refused:
         await flow.enter(GET, ALICE, "")
     answer = refused.value.response()
@@ -72,6 +73,7 @@ async def test_a_refusal_reads_as_upstreams() -> None:
 
 async def test_refusals_that_go_on_ask_for_more_patience() -> None:
     flow = control(0)
+    await flow.enter(GET, ALICE, "")
     asked = []
     for _second in range(4):
         for _ in range(20):
@@ -114,7 +116,7 @@ async def test_who_ran_before_anybody_waited_is_charged_too() -> None:
         ticket.leave()
     level_now = flow.levels["global-default"]
     assert level_now.queues is not None
-    assert (level_now.queues.in_use, level_now.executing, level_now.quick) == (0, 0, set())
+    assert (level_now.queues.in_use, level_now.executing) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -245,14 +247,17 @@ async def test_mandatory_objects_hold_even_when_deleted() -> None:
 
 async def test_idle_seats_are_lent_to_a_busy_level() -> None:
     flow = FlowControl(FakeClock(), 600, 60.0, lambda _info, _query, _most: ONE)
-    tickets = [await flow.enter(GET, ALICE, "") for _ in range(49)]
-    asked = [asyncio.ensure_future(flow.enter(GET, ALICE, "")) for _ in range(40)]
-    await asyncio.sleep(0)
+    flow.borrow()
     queues = flow.levels["global-default"].queues
     assert queues is not None
-    assert (queues.limit, queues.waiting) == (49, 40)
+    assert queues.limit == 56, "what nobody asks for is shared out even at rest"
+    tickets = [await flow.enter(GET, ALICE, "") for _ in range(56)]
+    asked = [asyncio.ensure_future(flow.enter(GET, ALICE, "")) for _ in range(40)]
+    await asyncio.sleep(0)
+    assert queues.waiting == 40
+    flow.clock.advance(10)  # type: ignore[attr-defined]
     flow.borrow()
-    assert queues.limit >= 89
+    assert queues.limit >= 96
     assert queues.waiting == 0
     for ticket in [*tickets, *await asyncio.gather(*asked)]:
         ticket.leave()
@@ -276,11 +281,20 @@ async def test_dumps() -> None:
         "ActiveQueues", "IsIdle", "IsQuiescing", "WaitingRequests", "ExecutingRequests"
     ]  # fmt: skip
     assert levels["global-default"][1:6] == ["1", "false", "false", "1", "1"]
-    assert levels["exempt"][1] == "<none>"
+    assert levels["exempt"][1:6] == ["0", "true", "false", "0", "0"]
     rows = [row for row in lines("dump_queues") if row[0] == "global-default"]
     assert sorted(row[2] for row in rows) == ["0", "1"]
-    header, row = lines("dump_requests", "includeRequestDetails=1")
+    header, row, running = lines("dump_requests", "includeRequestDetails=1")
     found = dict(zip(header, row, strict=True))
+    assert found["StartTime"] == "0001-01-01T00:00:00Z"
+    runs = dict(zip(header, running, strict=True))
+    assert (runs["RequestIndexInQueue"], runs["Verb"], runs["StartTime"]) == (
+        "-1", "get", "2026-01-01T00:00:00.000000Z"
+    )  # fmt: skip
+    exempt = await flow.enter(GET, ADMIN, "")
+    row = next(row for row in lines("dump_requests") if row[0] == "exempt")
+    assert row[2:5] == ["-1", "-1", ""]
+    exempt.leave()
     assert found["FlowDistingsher"] == "alice"
     assert found["Verb"] == "create"
     assert found["APIPath"] == "/api/v1/namespaces/default/pods"
@@ -319,7 +333,7 @@ async def test_a_write_holds_its_seats_until_its_watchers_are_told() -> None:
     flow.clock.advance(1)  # type: ignore[attr-defined]
     async with asyncio.timeout(10):
         (await flow.enter(GET, ALICE, "")).leave()  # waits for the seats that are held
-    assert (counts.seats, counts.executing, level_now.quick) == (0, 0, set())
+    assert (counts.seats, counts.executing, level_now.tickets) == (0, 0, set())
 
 
 async def test_how_much_one_request_may_take_follows_the_level() -> None:
@@ -334,3 +348,43 @@ async def test_how_much_one_request_may_take_follows_the_level() -> None:
     (await flow.enter(GET, ALICE, "")).leave()
     assert asked == [15]
     assert flow.levels["global-default"].widest == 15
+
+
+async def test_a_deleted_level_goes_when_its_last_request_has_left() -> None:
+    flow = control(1, queues=1, length=5)
+    flow.set_level("short", level("short", shares=1))
+    flow.set_schema("short", {"metadata": {"name": "short"}, "spec": {
+        "priorityLevelConfiguration": {"name": "short"}, "matchingPrecedence": 1,
+        "rules": [{"subjects": [{"kind": "User", "user": {"name": "alice"}}],
+                   "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"],
+                                      "namespaces": ["*"]}]}],
+    }})  # fmt: skip
+    ticket = await flow.enter(GET, ALICE, "")
+    assert flow.levels["short"].executing == 1
+    flow.set_level("short", None)
+    other = await flow.enter(GET, ALICE, "")
+    assert flow.levels["short"].quiescing
+    assert flow.levels["short"].bounds.nominal == 1, "it has its part until then"
+    assert flow.levels["global-default"].executing == 1, "new ones go elsewhere"
+    answer = dump.handle(flow, Request("GET", f"{dump.ROOT}dump_priority_levels"))
+    assert answer is not None
+    assert isinstance(answer.body, bytes)
+    assert any(
+        line.split()[:4] == ["short,", "0,", "false,", "true,"] for line in answer.body.decode().splitlines()
+    )
+    ticket.leave()
+    flow.borrow()
+    assert "short" not in flow.levels
+    other.leave()
+
+
+async def test_who_gives_up_waiting_is_counted() -> None:
+    flow = control(1, queues=1, length=5)
+    await flow.enter(GET, ALICE, "")
+    waiting = asyncio.ensure_future(flow.enter(GET, ALICE, ""))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    counts = flow.counts["global-default", "global-default"]
+    assert counts.rejected == {"cancelled": 1}
+    assert counts.executing == 1

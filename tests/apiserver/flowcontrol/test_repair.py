@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from tiphys.apimachinery.errors import NotFound
+from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.flowcontrol import objects
 from tiphys.apiserver.flowcontrol.repair import repaired, with_dangling
+from tiphys.apiserver.requestinfo import parse
 
 GROUP = "/apis/flowcontrol.apiserver.k8s.io/v1"
 LEVEL = objects.priority_levels()[2]
@@ -142,6 +144,7 @@ async def test_a_level_of_no_seats_turns_requests_away(api: Any) -> None:
     await api.create(f"{GROUP}/prioritylevelconfigurations", {"metadata": {"name": "shut"}, "spec": level})
     await api.create(f"{GROUP}/flowschemas", {"metadata": {"name": "shut"}, "spec": spec})
     await settled(api)
+    await api.server.traffic.flow.enter(parse("GET", "/version"), User("alice"), "")
     answer = await api("GET", "/version", user="alice")
     assert (answer.status, answer.headers["retry-after"]) == (429, "1")
     assert (await api("GET", "/version")).status == 200

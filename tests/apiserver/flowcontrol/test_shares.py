@@ -7,7 +7,7 @@ import random
 import pytest
 
 from tiphys.apiserver.flowcontrol import objects
-from tiphys.apiserver.flowcontrol.shares import Bounds, Claim, Share, allot, bounds_of, smoothed
+from tiphys.apiserver.flowcontrol.shares import Bounds, Claim, Share, allot, bounds_of
 
 
 def test_the_default_levels_divide_six_hundred_seats_as_upstream_does() -> None:
@@ -24,8 +24,8 @@ def test_the_default_levels_divide_six_hundred_seats_as_upstream_does() -> None:
 
 
 @pytest.mark.parametrize(
-    ("percent", "most"), [(None, 100), (0, 50), (20, 60), (500, 100)],
-    ids=["without bound", "none", "a fifth", "more than there is"],
+    ("percent", "most"), [(None, 150), (0, 50), (20, 60), (500, 300)],
+    ids=["all that there is", "none", "a fifth", "more than there is"],
 )  # fmt: skip
 def test_how_far_a_level_may_borrow(percent: int | None, most: int) -> None:
     found = bounds_of({"a": Share(1, 0, percent), "b": Share(1)}, 100)
@@ -34,30 +34,48 @@ def test_how_far_a_level_may_borrow(percent: int | None, most: int) -> None:
 
 def test_what_nobody_asks_for_goes_to_whoever_does() -> None:
     bounds = Bounds(nominal=50, least=10, most=100)
-    given = allot({"busy": Claim(bounds, 200.0, 200), "idle": Claim(bounds, 0.0, 0)}, 100)
-    assert given == {"busy": 90, "idle": 10}
+    given = allot({"busy": Claim(bounds, 200.0, 200), "idle": Claim(bounds, 0.0, 0)})
+    assert given.seats == {"busy": 90, "idle": 10}
+    assert given.fair == pytest.approx(0.45)
 
 
 def test_both_busy_have_their_nominal_seats() -> None:
     bounds = Bounds(50, 10, 100)
-    given = allot({"a": Claim(bounds, 300.0, 300), "b": Claim(bounds, 300.0, 300)}, 100)
-    assert given == {"a": 50, "b": 50}
+    given = allot({"a": Claim(bounds, 300.0, 300), "b": Claim(bounds, 300.0, 300)})
+    assert given.seats == {"a": 50, "b": 50}
 
 
 def test_a_bound_stops_the_borrower() -> None:
-    given = allot(
-        {"busy": Claim(Bounds(50, 50, 60), 500.0, 500), "idle": Claim(Bounds(50, 0, 100), 0.0, 0)}, 100
-    )
-    assert given["busy"] == 60
+    given = allot({"busy": Claim(Bounds(50, 50, 60), 500.0, 500), "idle": Claim(Bounds(50, 0, 100), 0.0, 0)})
+    assert given.seats == {"busy": 60, "idle": 40}
 
 
-def test_demand_rises_at_once_and_falls_slowly() -> None:
-    assert smoothed(0.0, 40) == 40.0
-    assert 39.0 < smoothed(40.0, 0) < 40.0
-    value = 40.0
-    for _ in range(30):
-        value = smoothed(value, 0)
-    assert 18.0 < value < 22.0
+def test_an_exempt_level_takes_its_own_first() -> None:
+    claims = {
+        "exempt": Claim(Bounds(30, 10, 100), 90.0, 90, exempt=True),
+        "a": Claim(Bounds(70, 0, 100), 0, 0),
+    }
+    assert allot(claims).seats == {"exempt": 30, "a": 70}
+    idle = {**claims, "exempt": Claim(Bounds(30, 10, 100), 0.0, 0, exempt=True)}
+    assert allot(idle).seats == {"exempt": 10, "a": 90}
+
+
+@pytest.mark.parametrize(
+    ("exempt", "seats"),
+    [(70, {"a": 20, "b": 10}), (80, {"a": 15, "b": 5}), (90, {"a": 10, "b": 0}), (100, {"a": 10, "b": 0})],
+    ids=["just what is needed", "half of the way to it", "the least", "not even that"],
+)
+def test_too_few_seats_are_shared_between_the_least_and_the_needed(
+    exempt: int, seats: dict[str, int]
+) -> None:
+    """Exempt levels need no leave: they may have taken what others were to have."""
+    claims = {
+        "exempt": Claim(Bounds(70, exempt, 100), 0.0, 0, exempt=True),
+        "a": Claim(Bounds(20, 10, 200), 0.0, 50), "b": Claim(Bounds(10, 0, 200), 0.0, 50),
+    }  # fmt: skip
+    found = dict(allot(claims).seats)
+    assert found.pop("exempt") == exempt
+    assert found == seats
 
 
 @pytest.mark.parametrize("seed", range(50))
@@ -69,7 +87,9 @@ def test_no_level_leaves_its_bounds(seed: int) -> None:
     }
     bounds = bounds_of(shares, 200)
     claims = {name: Claim(one, dice.random() * 300, dice.randint(0, 300)) for name, one in bounds.items()}
-    given = allot(claims, 200)
+    given = allot(claims).seats
     for name, seats in given.items():
         assert bounds[name].least <= seats <= max(bounds[name].most, bounds[name].nominal)
-    assert sum(given.values()) <= 200 + 2 * len(shares)
+    nominal = sum(one.nominal for one in bounds.values())
+    most = sum(one.most for one in bounds.values())
+    assert abs(sum(given.values()) - min(nominal, most)) <= len(shares), "every seat is somebody's"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from tiphys.apimachinery.clock import Clock
@@ -18,17 +17,16 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apis.flowcontrol import mandatory
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.flowcontrol import objects
-from tiphys.apiserver.flowcontrol.fairqueue import FairQueues, Sizes, Turn, flow_hash
+from tiphys.apiserver.flowcontrol.demand import Held
+from tiphys.apiserver.flowcontrol.fairqueue import FairQueues, Sizes, Turn
+from tiphys.apiserver.flowcontrol.levels import Counts, Flow, Free, Level, Seats, Ticket, Waiting
 from tiphys.apiserver.flowcontrol.matching import Schema, in_order
-from tiphys.apiserver.flowcontrol.retryafter import RetryAfter
-from tiphys.apiserver.flowcontrol.shares import NO_BOUNDS, Bounds, Claim, Share, allot, bounds_of, smoothed
+from tiphys.apiserver.flowcontrol.shares import Claim, Share, allot, bounds_of
 from tiphys.apiserver.flowcontrol.work import Width, widest
-from tiphys.apiserver.metrics import Durations
 from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.wire.message import Response
 
 TOO_MANY = "Too many requests, please try again later."
-WAIT_BUCKETS = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, float("inf"))
 _REMEMBERED = 4096
 _BORROW_EVERY_S = 10.0
 _ENOUGH = 1 << 30
@@ -56,15 +54,6 @@ class Rejected(StatusError):
         return Response(429, headers, f"{TOO_MANY}\n".encode())
 
 
-class Ticket(Protocol):
-    """A request that may go on. ``headers`` go on its answer."""
-
-    @property
-    def headers(self) -> dict[str, str]: ...
-
-    def leave(self) -> None: ...
-
-
 class Gate(Protocol):
     """What the chain knows of flow control. Raises Rejected."""
 
@@ -75,124 +64,6 @@ class Estimate(Protocol):
     """How wide a request is, in a level where one may take ``level_most`` seats."""
 
     def __call__(self, info: RequestInfo, raw_query: str, level_most: int) -> Width: ...
-
-
-@dataclass(slots=True, eq=False)
-class Level:
-    """A priority level at work. ``queues`` None: exempt."""
-
-    name: str
-    uid: str
-    share: Share
-    queues: FairQueues | None
-    bounds: Bounds = NO_BOUNDS
-    widest: int = 1
-    """Seats that one request may take."""
-    executing: int = 0
-    high: int = 0
-    demand: float = 0.0
-    quick: set[Seats] = field(default_factory=set)
-    """Who runs without having been in a queue: charged to one as soon as anybody must wait."""
-    retry: RetryAfter = field(default_factory=RetryAfter)
-
-
-@dataclass(slots=True, eq=False)
-class Flow:
-    """One flow of one schema, as a kind of request of a user maps to it, with its counts."""
-
-    schema: Schema
-    level: Level
-    name: str
-    counts: Counts
-    headers: dict[str, str]
-    number: int = -1
-    """Its hash, made when first needed."""
-
-    def hash(self) -> int:
-        """Return the number that deals the flow its hand of queues."""
-        if self.number < 0:
-            self.number = flow_hash(self.schema.name, self.name)
-        return self.number
-
-    def pass_by(self) -> bool:
-        """Count a request that is answered before any other can come; False where it would have to wait."""
-        level = self.level
-        queues = level.queues
-        if queues is not None:
-            if queues.waiting or not queues.fits(1):
-                return False
-            if queues.in_use >= level.high:
-                level.high = queues.in_use + 1
-        self.counts.dispatched += 1
-        return True
-
-    def leave(self) -> None:
-        """Exempt requests hold nothing but their place in the count."""
-        self.level.executing -= 1
-        self.counts.executing -= 1
-
-
-@dataclass(slots=True, eq=False)
-class Counts:
-    """What is counted for each schema and level."""
-
-    dispatched: int = 0
-    executing: int = 0
-    seats: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
-    waits: Durations = field(default_factory=lambda: Durations(WAIT_BUCKETS))
-
-
-class Seats:
-    """The seats of one request in a limited level: taken at once, or by its turn in a queue."""
-
-    __slots__ = ("_extra_s", "_gate", "flow", "seats", "turn")
-
-    def __init__(self, gate: FlowControl, flow: Flow, width: Width, turn: Turn | None = None) -> None:
-        self._gate, self.flow, self.turn = gate, flow, turn
-        self.seats, self._extra_s = width.most, width.extra_s
-        flow.level.executing += 1
-        counts = flow.counts
-        counts.dispatched += 1
-        counts.executing += 1
-        counts.seats += self.seats
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return self.flow.headers
-
-    def leave(self) -> None:
-        """Give the seats back: at once, or when the watchers that a write woke have been told."""
-        self.flow.level.executing -= 1
-        self.flow.counts.executing -= 1
-        if self._extra_s:
-            asyncio.get_running_loop().call_later(self._extra_s, self._release)
-        else:
-            self._release()
-
-    def _release(self) -> None:
-        level = self.flow.level
-        queues = level.queues
-        assert queues is not None
-        self.flow.counts.seats -= self.seats
-        if self.turn is None:
-            queues.in_use -= self.seats
-            level.quick.discard(self)
-        else:
-            queues.end(self._gate.clock.monotonic(), self.turn)
-        if queues.waiting:
-            self._gate.wake(queues)
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """The note of a turn: whom to wake, and what a dump shows."""
-
-    woken: asyncio.Future[None]
-    flow: Flow
-    user: str
-    info: RequestInfo
-    width: Width
 
 
 class FlowControl:
@@ -210,6 +81,8 @@ class FlowControl:
         self._objects = {one["metadata"]["name"]: one for one in objects.flow_schemas()}
         self._levels = {one["metadata"]["name"]: one for one in objects.priority_levels()}
         self._stale = True
+        self.fair = 0.0
+        """The part of its target that each level got at the last look."""
         self.changes = 0
         """Of the configuration; what ``flow_of`` returns holds until there is another."""
 
@@ -249,21 +122,21 @@ class FlowControl:
         for name, obj in self._levels.items():
             level = found[name] = self._level(name, obj)
             level.uid = obj["metadata"].get("uid") or ""
-            level.share = Share.of(obj)
+            level.share, level.quiescing = Share.of(obj), False
+        for name, level in self.levels.items():
+            if name not in found and not level.idle:
+                level.quiescing = True
+                found[name] = level
         for name, bounds in bounds_of({name: one.share for name, one in found.items()}, self._seats).items():
             level = found[name]
             if level.bounds != bounds:
                 level.bounds = bounds
                 level.widest = widest(bounds.nominal)
-                if level.queues is not None:
-                    level.queues.limit = bounds.nominal
         self.levels = found
         schemas = [Schema.of(obj) for obj in self._objects.values()]
-        self._schemas = in_order(schema for schema in schemas if schema.level in found)
+        self._schemas = in_order(schema for schema in schemas if schema.level in self._levels)
         self._flows.clear()
-        for level in found.values():
-            if level.queues is not None:
-                self.wake(level.queues)
+        self.borrow()
 
     def _level(self, name: str, obj: Object) -> Level:
         """Return the level that goes on: who runs or waits in it stays, in queues of the new sizes."""
@@ -276,9 +149,11 @@ class FlowControl:
         if old is not None and old.queues is None and sizes is None:
             return old
         if old is not None and old.queues is not None:  # exempt from now on: nobody need wait any more
-            old.queues.limit = _ENOUGH
+            old.queues.resize(self.clock.monotonic(), _ENOUGH)
             self.wake(old.queues)
-        return Level(name, "", Share(0), FairQueues(sizes, 0) if sizes is not None else None)
+        now = self.clock.monotonic()
+        queues = FairQueues(sizes, 0, now) if sizes is not None else None
+        return Level(name, "", Share(0), queues, own=Held(now))
 
     # -- requests
 
@@ -296,71 +171,62 @@ class FlowControl:
         level = flow.level
         queues = level.queues
         if queues is None:
-            level.executing += 1
-            flow.counts.dispatched += 1
-            flow.counts.executing += 1
-            return flow
+            return Free(self.clock, flow, info, user.name)
         width = self._estimate(info, raw_query, level.widest)
-        seats = width.most
-        wanted = queues.in_use + queues.waiting_seats + seats
-        if wanted > level.high:
-            level.high = wanted
-        if not queues.waiting and queues.fits(seats):
-            queues.in_use += seats
-            ticket = Seats(self, flow, width)
-            level.quick.add(ticket)
-            return ticket
-        return await self._wait(flow, queues, width, user, info)
+        flow.counts.wide(width)
+        turn = queues.take(self.clock.monotonic(), flow.hand, width)
+        if turn is None:
+            return await self._wait(flow, queues, width, user, info)
+        flow.counts.at_once += 1
+        return Seats(self.clock, flow, turn, info, user.name, self._freed)
 
     def _classify(self, key: tuple[object, ...], user: User, info: RequestInfo) -> Flow:
         found = next((schema for schema in self._schemas if schema.matches(user, info)), None)
         schema = found or next(one for one in self._schemas if one.name == mandatory.CATCH_ALL)
         level = self.levels[schema.level]
         counts = self.counts.setdefault((schema.name, level.name), Counts())
-        headers = {
-            "x-kubernetes-pf-flowschema-uid": schema.uid,
-            "x-kubernetes-pf-prioritylevel-uid": level.uid,
-        }
         if len(self._flows) >= _REMEMBERED:
             self._flows.clear()
-        flow = self._flows[key] = Flow(schema, level, schema.flow(user, info), counts, headers)
+        watching = info.verb == "watch"
+        flow = self._flows[key] = Flow.of(schema, level, schema.flow(user, info), counts, watching=watching)
         return flow
 
     async def _wait(
         self, flow: Flow, queues: FairQueues, width: Width, user: User, info: RequestInfo
     ) -> Ticket:
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        began = self.clock.monotonic()
-        self._charge(flow.level, queues, began)
-        turn = queues.join(began, flow.hash(), width.most, Waiting(woken, flow, user.name, info, width))
+        began, counts = self.clock.monotonic(), flow.counts
+        turn = queues.join(began, flow.hand, width, Waiting(woken, flow, user.name, info))
         if turn is None:
-            why = "queue-full" if queues.queues else "concurrency-limit"
-            raise self._reject(flow, why)
+            why = "queue-full" if queues.sizes.queues else "concurrency-limit"
+            raise self._reject(flow, why, began)
+        assert turn.queue is not None
+        counts.lengths.observe(len(turn.queue.waiting))
         self.wake(queues)
         try:
             async with asyncio.timeout(self._wait_s):
                 await woken
         except TimeoutError:
             self._give_up(queues, turn)
-            raise self._reject(flow, "time-out") from None
+            raise self._reject(flow, "time-out", began) from None
         except asyncio.CancelledError:
             self._give_up(queues, turn)
+            counts.rejected["cancelled"] = counts.rejected.get("cancelled", 0) + 1
             raise
-        flow.counts.waits.observe(self.clock.monotonic() - began)
-        return Seats(self, flow, width, turn)
-
-    @staticmethod
-    def _charge(level: Level, queues: FairQueues, now: float) -> None:
-        """Count those who run without a turn to the queues of their flows: now it matters who has what."""
-        for ticket in level.quick:
-            ticket.turn = queues.adopt(now, ticket.flow.hash(), ticket.seats)
-        level.quick.clear()
+        counts.waits.observe(self.clock.monotonic() - began)
+        return Seats(self.clock, flow, turn, info, user.name, self._freed)
 
     def _give_up(self, queues: FairQueues, turn: Turn) -> None:
-        queues.end(self.clock.monotonic(), turn)
+        now = self.clock.monotonic()
+        queues.end(now, turn)
+        if (
+            turn.started is not None and turn.width.extra_s
+        ):  # it got its seats, and nobody is there to use them
+            queues.release(now, turn)
         self.wake(queues)
 
-    def _reject(self, flow: Flow, why: str) -> Rejected:
+    def _reject(self, flow: Flow, why: str, began: float) -> Rejected:
+        flow.counts.refused_waits.observe(self.clock.monotonic() - began)
         flow.counts.rejected[why] = flow.counts.rejected.get(why, 0) + 1
         retry = flow.level.retry
         retry.refused(int(self.clock.now().timestamp()))
@@ -372,6 +238,16 @@ class FlowControl:
             assert isinstance(turn.note, Waiting)
             if not turn.note.woken.done():
                 turn.note.woken.set_result(None)
+        if queues.stuck is not None and isinstance(queues.stuck.note, Waiting):
+            queues.stuck.note.flow.counts.stuck += 1
+
+    def _freed(self, level: Level) -> None:
+        """See who goes on after a request has given its seats back; a deleted level goes with it."""
+        if level.queues is not None:
+            self.wake(level.queues)
+        if level.quiescing and level.idle:
+            self._stale = True
+            self.changes += 1
 
     # -- borrowing
 
@@ -379,20 +255,20 @@ class FlowControl:
         """Divide the seats by what was asked for since the last time."""
         if self._stale:
             self.configure()
-        limited = {level.name: level for level in self.levels.values() if level.queues is not None}
-        claims = {}
-        for name, level in limited.items():
-            assert level.queues is not None
-            level.demand = smoothed(level.demand, level.high)
-            claims[name] = Claim(level.bounds, level.demand, level.high)
-            level.high = level.queues.in_use + level.queues.waiting_seats
-        exempt = sum(level.executing for level in self.levels.values() if level.queues is None)
-        for name, seats in allot(claims, max(self._seats - exempt, 0)).items():
-            queues = limited[name].queues
-            assert queues is not None
-            queues.limit = seats
-            if queues.waiting:
-                self.wake(queues)
+            return
+        now, claims = self.clock.monotonic(), {}
+        for name, level in self.levels.items():
+            asked = level.held.end_period(now)
+            claims[name] = claim = Claim(level.bounds, asked.smoothed, asked.high, level.queues is None)
+            level.target = claim.target
+        allotment = allot(claims)
+        self.fair = allotment.fair
+        for name, seats in allotment.seats.items():
+            queues = self.levels[name].queues
+            if queues is not None and queues.limit != seats:
+                queues.resize(now, seats)
+                if queues.waiting:
+                    self.wake(queues)
 
     async def run(self) -> None:
         """Look again every ten seconds, for ever."""

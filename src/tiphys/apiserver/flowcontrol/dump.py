@@ -6,11 +6,14 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from tiphys.apimachinery.clock import rfc3339_micro
-from tiphys.apiserver.flowcontrol.controller import FlowControl, Waiting
+from tiphys.apiserver.flowcontrol.controller import FlowControl
+from tiphys.apiserver.flowcontrol.levels import Free, Seats, Waiting
+from tiphys.apiserver.flowcontrol.work import ONE, Width
 from tiphys.wire.message import Request, Response
 
 ROOT = "/debug/api_priority_and_fairness/"
-_NONE = "<none>"
+_NEVER = "0001-01-01T00:00:00Z"
+_NOWHERE = -1
 _MIN_WIDTH = 8
 
 
@@ -36,16 +39,15 @@ def _levels(flow: FlowControl) -> list[Sequence[object]]:
     ]  # fmt: skip
     for level in flow.levels.values():
         counts = [one for (_, name), one in flow.counts.items() if name == level.name]
-        sent = sum(one.dispatched for one in counts)
-        refused = sum(count for one in counts for why, count in one.rejected.items() if why != "time-out")
-        late = sum(one.rejected.get("time-out", 0) for one in counts)
-        if level.queues is None:
-            rows.append((level.name, *[_NONE] * 4, level.executing, sent, refused, late, 0))
-            continue
-        active = sum(1 for queue in level.queues.queues if queue.waiting)
-        idle = not level.executing and not level.queues.waiting
-        rows.append((level.name, active, idle, False, level.queues.waiting, level.executing, sent, refused,
-                     late, 0))  # fmt: skip
+        sent = sum(one.dispatched + one.passed for one in counts)
+        refused = sum(count for one in counts for count in one.rejected.values())
+        late, gone = (sum(one.rejected.get(why, 0) for one in counts) for why in ("time-out", "cancelled"))
+        queues = level.queues
+        active = sum(1 for queue in queues.queues if queue.waiting) if queues is not None else 0
+        waiting = queues.waiting if queues is not None else 0
+        idle = not level.executing and not waiting
+        rows.append((level.name, active, idle, level.quiescing, waiting, level.executing, sent, refused,
+                     late, gone))  # fmt: skip
     return rows
 
 
@@ -55,14 +57,11 @@ def _queues(flow: FlowControl) -> list[Sequence[object]]:
          "NextDispatchR", "InitialSeatsSum", "MaxSeatsSum", "TotalWorkSum")
     ]  # fmt: skip
     for level in flow.levels.values():
-        if level.queues is None:
-            rows.append((level.name, *[_NONE] * 8))
-            continue
         rows += [
-            (level.name, queue.index, len(queue.waiting), queue.running, queue.running_seats,
-             f"{queue.served_until:.8f}ss", queue.waiting_seats, queue.waiting_seats,
-             f"{queue.waiting_seats:.8f}ss")
-            for queue in level.queues.queues
+            (level.name, queue.index, len(queue.waiting), queue.running, queue.seats,
+             f"{queue.next_r:.8f}ss", queue.waiting_first, queue.waiting_seats,
+             f"{queue.waiting_work:.8f}ss")
+            for queue in (level.queues.queues if level.queues is not None else ())
         ]  # fmt: skip
     return rows
 
@@ -75,23 +74,43 @@ def _requests(flow: FlowControl, *, details: bool) -> list[Sequence[object]]:
         header += ["UserName", "Verb", "APIPath", "Namespace", "Name", "APIVersion", "Resource",
                    "SubResource"]  # fmt: skip
     rows: list[Sequence[object]] = [header]
-    now, present = flow.clock.now(), flow.clock.monotonic()
     for level in flow.levels.values():
-        for queue in level.queues.queues if level.queues else ():
+        for queue in level.queues.queues if level.queues is not None else ():
             for place, turn in enumerate(queue.waiting):
-                note = turn.note
-                assert isinstance(note, Waiting)
-                came = rfc3339_micro(now - timedelta(seconds=present - turn.arrived))
-                row = [level.name, note.flow.schema.name, queue.index, place, note.flow.name, came,
-                       note.width.seats, note.width.final, _go_time(note.width.extra_s),
-                       "0001-01-01T00:00:00Z"]  # fmt: skip
-                if details:
-                    info = note.info
-                    version = f"{info.group}/{info.version}" if info.group else info.version
-                    row += [note.user, info.verb, info.path, info.namespace, info.name, version,
-                            info.resource, info.subresource]  # fmt: skip
-                rows.append(row)
+                if isinstance(note := turn.note, Waiting):
+                    where = (queue.index, place)
+                    rows.append(
+                        _request(flow, note, turn.width, where, (turn.arrived, None), details=details)
+                    )
+        for ticket in level.tickets:
+            if isinstance(ticket, Free):
+                both = (ticket.started, ticket.started)
+                rows.append(_request(flow, ticket, ONE, (_NOWHERE, _NOWHERE), both, details=details))
+            else:
+                turn = ticket.turn
+                where = (turn.queue.index if turn.queue is not None else _NOWHERE, _NOWHERE)
+                span = (turn.arrived, turn.started)
+                rows.append(_request(flow, ticket, turn.width, where, span, details=details))
     return rows
+
+
+def _request(
+    flow: FlowControl, one: Waiting | Seats | Free, width: Width, place: tuple[int, int],
+    times: tuple[float, float | None], *, details: bool,
+) -> Sequence[object]:  # fmt: skip
+    """Return the row of a request that waits or runs (then its place in the queue is -1)."""
+    now, present = flow.clock.now(), flow.clock.monotonic()
+    came, began = (
+        _NEVER if at is None else rfc3339_micro(now - timedelta(seconds=present - at)) for at in times
+    )
+    row = [one.flow.level.name, one.flow.schema.name, *place, one.flow.name, came, width.seats, width.final,
+           _go_time(width.extra_s), began]  # fmt: skip
+    if details:
+        info = one.info
+        version = f"{info.group}/{info.version}" if info.group else info.version
+        row += [one.user, info.verb, info.path, info.namespace, info.name, version, info.resource,
+                info.subresource]  # fmt: skip
+    return row
 
 
 def _go_time(seconds: float) -> str:

@@ -6,7 +6,8 @@ Source: ``--max-requests-inflight``, ``--max-mutating-requests-inflight``.
 from __future__ import annotations
 
 from tiphys.apiserver.authn.user import MASTERS, User
-from tiphys.apiserver.flowcontrol.controller import Rejected, Ticket
+from tiphys.apiserver.flowcontrol.controller import Rejected
+from tiphys.apiserver.flowcontrol.levels import Ticket
 from tiphys.apiserver.requestinfo import RequestInfo
 
 READ_VERBS = frozenset({"get", "list", "watch"})

@@ -6,14 +6,13 @@ Source: KEP-1040, "Dispatching" and "Seat borrowing".
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tiphys.apimachinery.meta import Object
 
 _ROUNDS = 60
-_SMOOTHING = 0.977
-"""How much of a demand that has passed is still believed after one period: half of it after five minutes."""
+_LEAST_TARGET = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +56,10 @@ def bounds_of(shares: Mapping[str, Share], seats: int) -> dict[str, Bounds]:
     for name, share in shares.items():
         nominal = math.ceil(seats * share.shares / total)
         least = nominal - _rounded(nominal * share.lendable_percent / 100)
-        most = seats
+        borrowed = seats
         if share.borrowing_percent is not None:
-            most = min(seats, nominal + _rounded(nominal * share.borrowing_percent / 100))
-        found[name] = Bounds(nominal, least, max(most, nominal))
+            borrowed = _rounded(nominal * share.borrowing_percent / 100)
+        found[name] = Bounds(nominal, least, nominal + borrowed)
     return found
 
 
@@ -68,54 +67,74 @@ def _rounded(value: float) -> int:
     return math.floor(value + 0.5)
 
 
-def smoothed(before: float, demand: int) -> float:
-    """Return the demand to plan for: a rise is believed at once, a fall slowly."""
-    return max(float(demand), _SMOOTHING * before + (1 - _SMOOTHING) * demand)
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one level could use. ``exempt`` levels take what is theirs, and no limit holds for them."""
+
+    bounds: Bounds
+    smoothed: float
+    """Seats to plan for, see ``demand``."""
+    high: int
+    """The most seats asked for at once in the last period."""
+    exempt: bool = False
+
+    @property
+    def floor(self) -> int:
+        """The seats it has in any case: those it must not lend, and those of its own that it needs."""
+        return max(self.bounds.least, min(self.bounds.nominal, self.high))
+
+    @property
+    def target(self) -> float:
+        return max(float(self.floor), self.smoothed)
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """What one level could use."""
+class Allotment:
+    """The seats of each level until the next look. ``fair`` is the part of its target that a level gets."""
 
-    bounds: Bounds
-    demand: float
-    """Smoothed; see ``smoothed``."""
-    high: int
-    """The most seats asked for at once in the last period."""
+    seats: Mapping[str, int]
+    fair: float = 0.0
 
 
-def allot(claims: Mapping[str, Claim], seats: int) -> dict[str, int]:
-    """Give each level the seats that it may use until the next look.
-
-    Every level gets at least what it must not lend or now needs of its own; what is left goes to demand in
-    equal proportion, up to each level's bound.
-    """
-    floors = {
-        name: max(claim.bounds.least, min(claim.bounds.nominal, claim.high)) for name, claim in claims.items()
-    }
-    targets = {name: max(float(floors[name]), claim.demand) for name, claim in claims.items()}
-
-    def given(factor: float) -> dict[str, float]:
-        return {
-            name: min(float(claim.bounds.most), max(float(floors[name]), factor * targets[name]))
-            for name, claim in claims.items()
-        }
-
-    if sum(floors.values()) >= seats:
-        return floors
-    factor = _largest(lambda f: sum(given(f).values()) <= seats, _ceiling(targets.values(), seats))
-    return {name: max(floors[name], _rounded(value)) for name, value in given(factor).items()}
+def allot(claims: Mapping[str, Claim]) -> Allotment:
+    """Divide all nominal seats: what exempt levels leave goes to demand in proportion, within bounds."""
+    own = {name: claim.floor for name, claim in claims.items() if claim.exempt}
+    left = sum(claim.bounds.nominal for claim in claims.values()) - sum(own.values())
+    limited = {name: claim for name, claim in claims.items() if not claim.exempt}
+    least = sum(claim.bounds.least for claim in limited.values())
+    floors = sum(claim.floor for claim in limited.values())
+    if left <= least:
+        return Allotment({**own, **{name: claim.bounds.least for name, claim in limited.items()}})
+    if left <= floors:
+        share = (left - least) / (floors - least)
+        return Allotment({**own, **{name: _between(claim, share) for name, claim in limited.items()}})
+    fair = _fair(limited, left)
+    given = {name: _rounded(_given(claim, fair)) for name, claim in limited.items()}
+    return Allotment({**own, **given}, fair)
 
 
-def _ceiling(targets: Iterable[float], seats: int) -> float:
-    """Return a factor that would fill the server with any one level."""
-    positive = [target for target in targets if target > 0]
-    return seats / min(positive) if positive else 1.0
+def _between(claim: Claim, share: float) -> int:
+    """Return a part of the way from a level's least seats to those that it now needs."""
+    return claim.bounds.least + _rounded((claim.floor - claim.bounds.least) * share)
 
 
-def _largest(fits: Callable[[float], bool], high: float) -> float:
+def _given(claim: Claim, fair: float) -> float:
+    target = max(claim.target, _LEAST_TARGET)
+    return max(float(claim.floor), min(float(claim.bounds.most), fair * target))
+
+
+def _fair(claims: Mapping[str, Claim], seats: int) -> float:
+    """Return the part of its target that each level gets, so that all seats are given."""
+    high = max(
+        (claim.bounds.most / max(claim.target, _LEAST_TARGET) for claim in claims.values()), default=1.0
+    )
+    if sum(_given(claim, high) for claim in claims.values()) <= seats:
+        return high
     low = 0.0
     for _ in range(_ROUNDS):
         middle = (low + high) / 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
+        if sum(_given(claim, middle) for claim in claims.values()) <= seats:
+            low = middle
+        else:
+            high = middle
     return low

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -38,6 +39,8 @@ class Width:
     seats: int = 1
     final: int = 0
     extra_s: float = 0.0
+    watchers: int = -1
+    """Who would be told of a write; -1 for what is none."""
 
     @property
     def most(self) -> int:
@@ -87,12 +90,7 @@ class Widths:
     def _write(self, info: RequestInfo, most: int) -> Width:
         if (info.resource, info.subresource) == _SILENT:
             return ONE
-        watchers = self._watchers(info)
-        if watchers < WATCHERS_PER_SEAT:
-            return ONE
-        busy = math.ceil(watchers / WATCHERS_PER_SEAT)
-        final = min(busy, most)
-        return Width(1, final, busy * EVENT_S / final)
+        return _telling(self._watchers(info), most)
 
     def _list_seats(self, info: RequestInfo, raw_query: str) -> int:
         query = parse_qs(raw_query) if raw_query else {}
@@ -107,3 +105,13 @@ class Widths:
             held = min(limited * stored.bytes_each, STREAMED_BYTES)
             return math.ceil(held / BYTES_PER_SEAT)
         return math.ceil(stored.objects / OBJECTS_PER_SEAT)  # all are looked at, however few are sent
+
+
+@lru_cache(maxsize=4096)
+def _telling(watchers: int, most: int) -> Width:
+    """Return the width of a write that so many watchers are told of."""
+    if watchers < WATCHERS_PER_SEAT:
+        return Width(watchers=watchers)
+    busy = math.ceil(watchers / WATCHERS_PER_SEAT)
+    final = min(busy, most)
+    return Width(1, final, busy * EVENT_S / final, watchers)

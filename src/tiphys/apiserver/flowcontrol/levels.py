@@ -1,0 +1,237 @@
+"""Priority levels and flows at work: who runs, who waits, what is counted of them.
+
+Owns: the tickets of requests, and giving their seats back. Who gets a seat is ``fairqueue``'s to say, what a
+level has is the controller's. A ticket is on every request's path: slots and additions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from tiphys.apimachinery.clock import Clock
+from tiphys.apiserver.flowcontrol.demand import Held
+from tiphys.apiserver.flowcontrol.fairqueue import FairQueues, Turn, deal, flow_hash
+from tiphys.apiserver.flowcontrol.matching import Schema
+from tiphys.apiserver.flowcontrol.retryafter import RetryAfter
+from tiphys.apiserver.flowcontrol.shares import NO_BOUNDS, Bounds, Share
+from tiphys.apiserver.flowcontrol.work import ONE, Width
+from tiphys.apiserver.metrics import Durations
+from tiphys.apiserver.requestinfo import RequestInfo
+
+_INF: Final = float("inf")
+WAITS: Final = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, _INF)
+LENGTHS: Final = (0.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, _INF)
+SEATS: Final = (1.0, 2.0, 4.0, 10.0, _INF)
+WATCHERS: Final = (0.0, 1.0, 10.0, 100.0, 1000.0, 10000.0, _INF)
+
+
+class Ticket(Protocol):
+    """A request that may go on. ``headers`` go on its answer."""
+
+    @property
+    def headers(self) -> dict[str, str]: ...
+
+    def leave(self) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Level:
+    """A priority level at work. ``queues`` None: exempt."""
+
+    name: str
+    uid: str
+    share: Share
+    queues: FairQueues | None
+    bounds: Bounds = NO_BOUNDS
+    widest: int = 1
+    """Seats that one request may take."""
+    quiescing: bool = False
+    """Deleted, and kept while there is somebody in it."""
+    target: float = 0.0
+    """Seats that it was planned to have at the last look."""
+    tickets: set[Seats | Free] = field(default_factory=set)
+    """Who runs."""
+    retry: RetryAfter = field(default_factory=RetryAfter)
+    own: Held = field(default_factory=Held)
+    """Of an exempt level; of others their queues hold it."""
+
+    @property
+    def held(self) -> Held:
+        return self.own if self.queues is None else self.queues.held
+
+    @property
+    def executing(self) -> int:
+        return len(self.tickets)
+
+    @property
+    def idle(self) -> bool:
+        return not self.tickets and (self.queues is None or not (self.queues.waiting or self.queues.in_use))
+
+
+@dataclass(slots=True, eq=False)
+class Counts:
+    """What is counted for each schema and level."""
+
+    dispatched: int = 0
+    passed: int = 0
+    """Of these, answered before any other could come: they took no time worth a look at the clock."""
+    at_once: int = 0
+    """Of these, that found a seat without waiting."""
+    executing: int = 0
+    seats: int = 0
+    stuck: int = 0
+    """Looks that found too few seats for who was next."""
+    rejected: dict[str, int] = field(default_factory=dict)
+    waits: Durations = field(default_factory=lambda: Durations(WAITS))
+    refused_waits: Durations = field(default_factory=lambda: Durations(WAITS))
+    runs: Durations = field(default_factory=lambda: Durations(WAITS))
+    watches: Durations = field(default_factory=lambda: Durations(WAITS))
+    lengths: Durations = field(default_factory=lambda: Durations(LENGTHS))
+    """Of queues, as those saw them who joined and waited."""
+    widths: Durations = field(default_factory=lambda: Durations(SEATS))
+    watchers: Durations = field(default_factory=lambda: Durations(WATCHERS))
+
+    def wide(self, width: Width) -> None:
+        """Note how wide a request is, and how many watch what it writes."""
+        if width is not ONE:
+            self.widths.observe(width.most)
+            if width.watchers >= 0:
+                self.watchers.observe(width.watchers)
+
+
+@dataclass(slots=True, eq=False)
+class Flow:
+    """One flow of one schema, as a kind of request of a user maps to it, with its counts."""
+
+    schema: Schema
+    level: Level
+    name: str
+    counts: Counts
+    headers: dict[str, str]
+    runs: Durations
+    """Where its times are counted: watches by themselves."""
+    hand: Sequence[int] = ()
+
+    @classmethod
+    def of(cls, schema: Schema, level: Level, name: str, counts: Counts, *, watching: bool) -> Flow:
+        """Return a flow with the hand of queues that is dealt to it."""
+        headers = {
+            "x-kubernetes-pf-flowschema-uid": schema.uid,
+            "x-kubernetes-pf-prioritylevel-uid": level.uid,
+        }
+        hand: Sequence[int] = ()
+        if level.queues is not None and level.queues.sizes.queues:
+            sizes = level.queues.sizes
+            hand = deal(flow_hash(schema.name, name), sizes.queues, sizes.hand)
+        return cls(schema, level, name, counts, headers, counts.watches if watching else counts.runs, hand)
+
+    def pass_by(self) -> bool:
+        """Count a request that is answered before any other can come; False where it would have to wait."""
+        queues = self.level.queues
+        if queues is not None:
+            if queues.waiting or not queues.fits(1):
+                return False
+            held = queues.held
+            if queues.in_use >= held.high:
+                held.high = queues.in_use + 1
+        self.counts.passed += 1
+        return True
+
+
+class Free:
+    """The place of a request in an exempt level: counted, not limited."""
+
+    __slots__ = ("clock", "flow", "info", "started", "user")
+
+    def __init__(self, clock: Clock, flow: Flow, info: RequestInfo, user: str) -> None:
+        self.clock, self.flow, self.info, self.user = clock, flow, info, user
+        self.started = clock.monotonic()
+        flow.counts.dispatched += 1
+        flow.counts.executing += 1
+        flow.counts.seats += 1
+        flow.level.tickets.add(self)
+        self._note(self.started)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return self.flow.headers
+
+    def _note(self, now: float) -> None:
+        running = len(self.flow.level.tickets)
+        self.flow.level.own.note(now, (running, 0, running, 0))
+
+    def leave(self) -> None:
+        """Take the request out of the count."""
+        now = self.clock.monotonic()
+        flow = self.flow
+        flow.level.tickets.discard(self)
+        flow.counts.executing -= 1
+        flow.counts.seats -= 1
+        flow.runs.observe(now - self.started)
+        self._note(now)
+
+
+class Seats:
+    """The seats of one request in a limited level."""
+
+    __slots__ = ("_clock", "_freed", "flow", "info", "turn", "user")
+
+    def __init__(
+        self,
+        clock: Clock,
+        flow: Flow,
+        turn: Turn,
+        info: RequestInfo,
+        user: str,
+        freed: Callable[[Level], None],
+    ) -> None:
+        self._clock, self._freed = clock, freed
+        self.flow, self.turn, self.info, self.user = flow, turn, info, user
+        flow.level.tickets.add(self)
+        counts = flow.counts
+        counts.dispatched += 1
+        counts.executing += 1
+        counts.seats += turn.seats
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return self.flow.headers
+
+    def leave(self) -> None:
+        """Give the seats back: at once, or when the watchers that a write woke have been told."""
+        flow, turn, now = self.flow, self.turn, self._clock.monotonic()
+        level = flow.level
+        queues = level.queues
+        assert queues is not None
+        assert turn.started is not None
+        level.tickets.discard(self)
+        flow.counts.executing -= 1
+        flow.runs.observe(now - turn.started)
+        queues.end(now, turn)
+        if turn.width.extra_s:
+            asyncio.get_running_loop().call_later(turn.width.extra_s, self._release)
+            return
+        flow.counts.seats -= turn.seats
+        if queues.waiting or level.quiescing:
+            self._freed(level)
+
+    def _release(self) -> None:
+        level = self.flow.level
+        assert level.queues is not None
+        level.queues.release(self._clock.monotonic(), self.turn)
+        self.flow.counts.seats -= self.turn.seats
+        if level.queues.waiting or level.quiescing:
+            self._freed(level)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The note of a turn: whom to wake, and what a dump shows."""
+
+    woken: asyncio.Future[None]
+    flow: Flow
+    user: str
+    info: RequestInfo
