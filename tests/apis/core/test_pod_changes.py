@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.apis.core.test_pod_validation import POD, make
 
+from tiphys.apis.core.pod_strategy import prepare_pod_status
 from tiphys.apis.core.pod_update import validate_ephemeral_update, validate_resize
 
 Pod = dict[str, Any]
@@ -367,3 +368,12 @@ def test_ephemeral_containers_have_rules_of_their_own() -> None:
         f"{at}.ports: Forbidden: cannot be set for an Ephemeral Container",
         f"{at}.lifecycle: Forbidden: cannot be set for an Ephemeral Container",
     ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"), [({}, "Burstable"), ({"qosClass": ""}, "Burstable"), ({"qosClass": "x"}, "x")]
+)
+def test_the_class_of_service_may_be_left_out(sent: Pod, kept: str) -> None:
+    new = {"status": {"phase": "Running", **sent}}
+    prepare_pod_status(new, {"status": {"qosClass": "Burstable"}})
+    assert new["status"] == {"phase": "Running", "qosClass": kept}

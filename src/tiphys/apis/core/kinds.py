@@ -17,7 +17,7 @@ from tiphys.apis.core import persistent_validation as persistent
 from tiphys.apis.core import pod_status, pod_update
 from tiphys.apis.core import service_validation as services
 from tiphys.apis.core.pod_defaults import default_pod
-from tiphys.apis.core.pod_strategy import prepare_pod, prepare_pod_update
+from tiphys.apis.core.pod_strategy import prepare_pod, prepare_pod_status, prepare_pod_update
 from tiphys.apis.core.pod_validation import validate_pod
 from tiphys.apis.core.pod_warnings import pod_warnings, template_warnings
 from tiphys.apis.core.service_defaults import default_endpoints, default_service
@@ -46,6 +46,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         default_status=nothing,
         prepare_create=prepare_pod,
         prepare_update=prepare_pod_update,
+        prepare_status_update=prepare_pod_status,
         validate=validate_pod,
         validate_update=ratcheted(pod_update.validate_pod_update, validate_pod, *POD_EXCUSES),
         validate_status_update=ratcheted(

@@ -24,6 +24,13 @@ def prepare_pod(pod: Object) -> None:
         pod["status"]["conditions"] = [dict(_GATED)]
 
 
+def prepare_pod_status(new: Object, old: Object) -> None:
+    """The class of service is fixed at creation; kubelets that leave it out mean no other."""
+    status = section(new, "status")
+    if not status.get("qosClass"):
+        restore(status, old.get("status") or {}, "qosClass")
+
+
 def prepare_pod_update(new: Object, old: Object) -> None:
     """Status and ephemeral containers have their own subresources."""
     restore(new, old, "status")
