@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,3 +98,49 @@ def test_init_containers_count_when_they_are_hungrier() -> None:
 def test_scopes(scope: str, spec: dict[str, Any], want: bool) -> None:
     assert in_scope({"spec": {"scopes": [scope]}}, "", "pods", {"spec": spec}) is want
     assert not in_scope({"spec": {"scopes": [scope]}}, "", "services", {})
+
+
+async def test_what_is_limited_needs_a_quota(serving: Any, make_pod: Any, tmp_path: Path) -> None:
+    file = tmp_path / "admission.yaml"
+    file.write_text(
+        """
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+- name: ResourceQuota
+  configuration:
+    apiVersion: apiserver.config.k8s.io/v1
+    kind: ResourceQuotaConfiguration
+    limitedResources:
+    - resource: pods
+      matchScopes: [{scopeName: PriorityClass, operator: In, values: [high]}]
+    - {resource: configmaps, matchContains: [count/configmaps]}
+"""
+    )
+    options = {"admission_config": file, "disabled_admission": ("ServiceAccount",)}
+    async with serving(**options) as api:
+        body = {"metadata": {"name": "high"}, "value": 10}
+        await api.create("/apis/scheduling.k8s.io/v1/priorityclasses", body)
+        answer = await api("POST", BASE + "/pods", make_pod("p", priorityClassName="high"))
+        assert (answer.status, answer.message) == (
+            500, "insufficient quota to match these scopes: [{PriorityClass In [high]}]"
+        )  # fmt: skip
+        answer = await api("POST", BASE + "/configmaps", {"metadata": {"name": "m"}})
+        assert (answer.status, answer.message) == (
+            403, 'configmaps "m" is forbidden: insufficient quota to consume: count/configmaps'
+        )  # fmt: skip
+        await quota(api, **{"count/configmaps": "1"})
+        await api.create(BASE + "/configmaps", {"metadata": {"name": "m"}})
+        await api.create(BASE + "/pods", make_pod("p"))
+
+
+async def test_events_and_reviews_are_never_counted(api: Any) -> None:
+    await quota(api, **{"count/events": "0", "count/localsubjectaccessreviews.authorization.k8s.io": "0"})
+    await api.create(
+        BASE + "/events", {"metadata": {"name": "e"}, "involvedObject": {"namespace": "default"}}
+    )
+    attributes = {"verb": "get", "resource": "pods", "namespace": "default"}
+    await api.create(
+        "/apis/authorization.k8s.io/v1/namespaces/default/localsubjectaccessreviews",
+        {"spec": {"user": "u", "resourceAttributes": attributes}},
+    )

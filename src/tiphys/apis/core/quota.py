@@ -5,8 +5,8 @@ Pure. Source: the "Resource Quotas" page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from tiphys.apimachinery import quantity
 from tiphys.apimachinery.meta import Object
@@ -18,7 +18,16 @@ _ONE = quantity.parse("1")
 _PLAIN = {"configmaps", "secrets", "replicationcontrollers", "resourcequotas", "services",
           "persistentvolumeclaims", "pods"}  # fmt: skip
 _STORAGE_CLASS = ".storageclass.storage.k8s.io/"
+_CLASS_ANNOTATION: Final = "volume.beta.kubernetes.io/storage-class"
+_DEVICE_CLASS: Final = ".deviceclass.resource.k8s.io/devices"
+_MOST_DEVICES: Final = 32
+"""What a request for all devices of a class may come to."""
 _BARE = ("cpu", "memory", "ephemeral-storage")
+_POD: Final = frozenset(
+    {"pods", "count/pods", *_BARE, *(f"{part}.{name}" for part in ("requests", "limits") for name in _BARE)}
+)
+_SERVICE: Final = frozenset({"services", "count/services", "services.nodeports", "services.loadbalancers"})
+_CLAIM: Final = ("persistentvolumeclaims", "requests.storage")
 
 
 def usage_of(group: str, plural: str, obj: Object | None) -> Usage:
@@ -34,6 +43,48 @@ def usage_of(group: str, plural: str, obj: Object | None) -> Usage:
         found |= _service_usage(obj)
     if not group and plural == "persistentvolumeclaims":
         found |= _claim_usage(obj)
+    if (group, plural) == ("resource.k8s.io", "resourceclaims"):
+        _add(found, _device_usage(obj))
+    return found
+
+
+def measured(group: str, plural: str, names: Iterable[str]) -> set[str]:
+    """Return those names of a quota that are about a kind of object."""
+    counted = f"count/{plural}.{group}" if group else f"count/{plural}"
+    match group, plural:
+        case "", "pods":
+            return {name for name in names if name in _POD or _of_pods(name)}
+        case "", "services":
+            return {name for name in names if name in _SERVICE}
+        case "", "persistentvolumeclaims":
+            ends = tuple(_STORAGE_CLASS + name for name in _CLAIM)
+            return {name for name in names if name == counted or name in _CLAIM or name.endswith(ends)}
+        case "resource.k8s.io", "resourceclaims":
+            return {name for name in names if name == counted or name.endswith(_DEVICE_CLASS)}
+    own = {counted, plural} if not group and plural in _PLAIN else {counted}
+    return own.intersection(names)
+
+
+def _of_pods(name: str) -> bool:
+    """Tell whether this is of huge pages, or of what devices offer."""
+    if name.startswith(("hugepages-", "requests.hugepages-")):
+        return True
+    return name.startswith("requests.") and "/" in name and "kubernetes.io/" not in name
+
+
+def _device_usage(claim: Object) -> Usage:
+    """Return how many devices of each class a claim may get, at most."""
+    found: Usage = {}
+    for request in ((claim.get("spec") or {}).get("devices") or {}).get("requests") or ():
+        most: dict[str, int] = {}
+        for one in request.get("firstAvailable") or [request.get("exactly") or {}]:
+            name = one.get("deviceClassName")
+            if not name:
+                continue
+            exact = (one.get("allocationMode") or "ExactCount") == "ExactCount"
+            count = int(one.get("count") or 1) if exact else _MOST_DEVICES
+            most[name] = max(most.get(name, 0), count)
+        _add(found, {f"{name}{_DEVICE_CLASS}": _times(count) for name, count in most.items()})
     return found
 
 
@@ -54,16 +105,28 @@ def _service_usage(service: Object) -> Usage:
 
 def _claim_usage(claim: Object) -> Usage:
     spec = claim.get("spec") or {}
-    asked = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
+    asked = _storage(claim)
     found: Usage = {}
     if asked is not None:
-        found["requests.storage"] = quantity.parse(str(asked))
-    name = spec.get("storageClassName")
+        found["requests.storage"] = asked
+    annotated = ((claim.get("metadata") or {}).get("annotations") or {}).get(_CLASS_ANNOTATION)
+    name = annotated if annotated is not None else spec.get("storageClassName")
     if name:
         found[f"{name}{_STORAGE_CLASS}persistentvolumeclaims"] = _ONE
         if asked is not None:
             found[f"{name}{_STORAGE_CLASS}requests.storage"] = found["requests.storage"]
     return found
+
+
+def _storage(claim: Object) -> Quantity | None:
+    """Return the storage that is asked for, or that it is being expanded to; whole bytes."""
+    asked = _section(claim.get("spec") or {}, "requests").get("storage")
+    if asked is None:
+        return None
+    allocated = ((claim.get("status") or {}).get("allocatedResources") or {}).get("storage")
+    if allocated is not None:
+        asked = max(asked, quantity.parse(str(allocated)))
+    return asked if asked.amount.denominator == 1 else quantity.from_value(asked.value())
 
 
 def _pod_usage(pod: Object) -> Usage:
@@ -141,19 +204,49 @@ def missing_compute(spec: Object, constrained: set[str]) -> list[str]:
     return faults
 
 
-def in_scope(quota: Object, group: str, plural: str, obj: Object) -> bool:
-    """Tell whether a quota is about an object: quotas with scopes are about some pods only."""
+def scopes_of(quota: Object) -> list[Mapping[str, Any]]:
+    """Return what the objects of a quota must be like, as requirements."""
     spec = quota.get("spec") or {}
-    wanted = [{"scopeName": name, "operator": "Exists"} for name in spec.get("scopes") or ()]
-    wanted += (spec.get("scopeSelector") or {}).get("matchExpressions") or []
-    if not wanted:
-        return True
-    if group or plural != "pods":
-        return False
-    return all(_scope_holds(item, obj) for item in wanted)
+    wanted: list[Mapping[str, Any]] = [
+        {"scopeName": name, "operator": "Exists"} for name in spec.get("scopes") or ()
+    ]
+    return wanted + ((spec.get("scopeSelector") or {}).get("matchExpressions") or [])
 
 
-def _scope_holds(requirement: Mapping[str, Any], pod: Object) -> bool:
+def matching_scopes(
+    requirements: Iterable[Mapping[str, Any]], group: str, plural: str, obj: Object
+) -> list[Mapping[str, Any]]:
+    """Return the requirements that an object meets."""
+    return [one for one in requirements if _scope_holds(one, group, plural, obj)]
+
+
+def in_scope(quota: Object, group: str, plural: str, obj: Object) -> bool:
+    """Tell whether a quota is about an object: one with scopes is about some pods, or some claims, only."""
+    return all(_scope_holds(one, group, plural, obj) for one in scopes_of(quota))
+
+
+def _scope_holds(requirement: Mapping[str, Any], group: str, plural: str, obj: Object) -> bool:
+    if (group, plural) == ("", "pods"):
+        return _pod_scope_holds(requirement, obj)
+    if (group, plural) == ("", "persistentvolumeclaims"):
+        return requirement["scopeName"] == "VolumeAttributesClass" and any(
+            _class_matches(requirement, name) for name in _attributes_classes(obj) or [""]
+        )
+    return False
+
+
+def _attributes_classes(claim: Object) -> list[str]:
+    """Return the VolumeAttributesClasses that a claim has, wants, or is changing to."""
+    status = claim.get("status") or {}
+    names = (
+        (claim.get("spec") or {}).get("volumeAttributesClassName"),
+        status.get("currentVolumeAttributesClassName"),
+        (status.get("modifyVolumeStatus") or {}).get("targetVolumeAttributesClassName"),
+    )
+    return sorted({name for name in names if name})
+
+
+def _pod_scope_holds(requirement: Mapping[str, Any], pod: Object) -> bool:
     spec, name = pod.get("spec") or {}, requirement["scopeName"]
     match name:
         case "Terminating":

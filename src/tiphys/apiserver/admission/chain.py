@@ -148,7 +148,7 @@ PLUGINS: tuple[Plugin | type[Plugin], ...] = (
     webhooks.MutatingAdmissionWebhook,
     ValidatingAdmissionPolicy,
     webhooks.ValidatingAdmissionWebhook,
-    resource_quota.ResourceQuota(),
+    resource_quota.ResourceQuota,
     always.AlwaysDeny(),
 )
 

@@ -1,102 +1,121 @@
 """Resource quotas: nothing is created that a namespace has no room for.
 
-Owns: charging a quota (its ``status.used``) before the object is written. The quota controller recounts, so
-what was charged for a write that failed comes back.
+Owns: charging a quota (its ``status.used``) before the object is written, and the plugin's configuration.
+What a write costs is ``quota_check``'s. The quota controller recounts, so what was charged for a write that
+failed comes back.
+
+Source: the "Resource Quotas" page; apiserver.config.k8s.io ResourceQuotaConfiguration.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Self
 
-from tiphys.apimachinery import quantity
-from tiphys.apimachinery.errors import Conflict
+from tiphys.apimachinery.errors import Conflict, StatusError
+from tiphys.apimachinery.field_errors import required
 from tiphys.apimachinery.meta import Object, copy_object
-from tiphys.apimachinery.quantity import Quantity
-from tiphys.apis.core.quota import Usage, in_scope, missing_compute, usage_of
+from tiphys.apis.core.quota import Usage
 from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.configuration import of_kind
+from tiphys.apiserver.admission.quota_check import Refused, Uncovered, Write, charges
+from tiphys.apiserver.config_files import BadConfiguration, joined
 from tiphys.apiserver.objects import Cached
 
-_ATTEMPTS = 5
+_ATTEMPTS: Final = 5
+_KINDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "ResourceQuotaConfiguration": ("apiserver.config.k8s.io/v1",),
+    "Configuration": ("resourcequota.admission.k8s.io/v1alpha1", "resourcequota.admission.k8s.io/v1beta1"),
+}
+_CREATED: Final = frozenset({("", "CREATE")})
+_WRITTEN: Final = frozenset({("", "CREATE"), ("", "UPDATE")})
+_LOOKED_AT: Final = {
+    ("", "pods"): frozenset({("", "CREATE"), ("resize", "UPDATE")}),
+    ("", "services"): _WRITTEN,
+    ("", "persistentvolumeclaims"): _WRITTEN | {("status", "UPDATE")},
+    ("resource.k8s.io", "resourceclaims"): _WRITTEN,
+}
+"""Subresources and operations by which the use of a resource may grow; of all others, creation."""
+_NEVER: Final = frozenset(
+    {
+        ("", "bindings"), ("", "events"), ("authorization.k8s.io", "localsubjectaccessreviews"),
+    }
+)  # fmt: skip
+"""Namespaced resources that nobody stores, and events: no quota is about them."""
 
 
 class ResourceQuota:
     """Last in the list: only what everybody else let through is charged."""
 
     NAME = "ResourceQuota"
-    SUBRESOURCES = frozenset({"", "resize"})
+    SUBRESOURCES = frozenset({"", "resize", "status"})
     VALIDATES = frozenset({"CREATE", "UPDATE"})
 
+    def __init__(self, limited: Sequence[Object] = ()) -> None:
+        self._limited = tuple(limited)
+
+    @classmethod
+    def configured(cls, document: Object | None) -> Self:
+        """Raises BadConfiguration."""
+        kind = "Configuration" if (document or {}).get("kind") == "Configuration" else ""
+        kind = kind or "ResourceQuotaConfiguration"
+        limited = of_kind(document, kind, *_KINDS[kind]).get("limitedResources") or ()
+        faults = [
+            required(f"limitedResources[{index}].resource")
+            for index, one in enumerate(limited)
+            if not one.get("resource")
+        ]
+        if faults:
+            raise BadConfiguration(joined(faults))
+        return cls(limited)
+
     async def validate(self, attributes: Attributes) -> None:
-        if attributes.obj is None or not attributes.call.resource.namespaced:
+        """Raises what there is no room for."""
+        write = _write(attributes)
+        if write is None:
             return
         backend = attributes.call.backend
         row = backend.table.by_path("", "v1", "resourcequotas")
         for _ in range(_ATTEMPTS):
             quotas = await backend.store.all(row, attributes.namespace)
-            charges = [charge for item in quotas if (charge := _charge(attributes, item)) is not None]
-            if not charges or attributes.dry_run:
+            if not quotas and not self._limited:
                 return
+            charged = self._charges(attributes, write, quotas)
+            if not charged or attributes.dry_run:
+                return
+            updates = (
+                backend.store.update(row, _used(quotas[index], usage), quotas[index].revision)
+                for index, usage in charged.items()
+            )
             try:
-                await asyncio.gather(*(backend.store.update(row, obj, rev) for obj, rev in charges))
+                await asyncio.gather(*updates)
                 return
             except Conflict:
                 continue
         raise attributes.refuse("exceeded quota: the quota is being updated by others; try again")
 
-
-def _delta(attributes: Attributes) -> Usage:
-    """Return what this write adds; shrinking is free."""
-    after = usage_of(attributes.group, attributes.plural, attributes.obj)
-    before = usage_of(attributes.group, attributes.plural, attributes.old)
-    found: Usage = {}
-    for name, amount in after.items():
-        change = amount - before[name] if name in before else amount
-        if change.amount > 0:
-            found[name] = change
-    return found
+    def _charges(self, attributes: Attributes, write: Write, quotas: Sequence[Cached]) -> dict[int, Usage]:
+        try:
+            return charges(write, [item.object for item in quotas], self._limited)
+        except Refused as error:
+            raise attributes.refuse(str(error)) from error
+        except Uncovered as error:
+            raise StatusError(str(error)) from error
 
 
-def _charge(attributes: Attributes, cached: Cached) -> tuple[Object, int] | None:
-    """Return the quota with the write charged to it, None where it is not about the write.
-
-    Raises:
-        Forbidden: there is no room, or the object does not say what it needs.
-    """
-    quota, obj = cached.object, attributes.obj or {}
-    if not in_scope(quota, attributes.group, attributes.plural, obj):
+def _write(attributes: Attributes) -> Write | None:
+    """Return what quotas look at; None: no quota is about such a write."""
+    kind = attributes.group, attributes.plural
+    if attributes.obj is None or not attributes.call.resource.namespaced or kind in _NEVER:
         return None
-    name = quota["metadata"]["name"]
-    status = quota.get("status") or {}
-    hard = {key: quantity.parse(str(value)) for key, value in (status.get("hard") or {}).items()}
-    declared: set[str] = set((quota.get("spec") or {}).get("hard") or ())
-    if attributes.core("pods") and attributes.operation == "CREATE":
-        missing = missing_compute(obj["spec"], declared)
-        if missing:
-            raise attributes.refuse(f"failed quota: {name}: must specify {'; '.join(missing)}")
-    delta = _delta(attributes)
-    unknown = sorted(key for key in delta if key in declared and key not in hard)
-    if unknown:
-        raise attributes.refuse(f"status unknown for quota: {name}, resources: {','.join(unknown)}")
-    asked = {key: amount for key, amount in delta.items() if key in hard}
-    if not asked:
+    if (attributes.subresource, attributes.operation) not in _LOOKED_AT.get(kind, _CREATED):
         return None
-    used = {key: quantity.parse(str(value)) for key, value in (status.get("used") or {}).items()}
-    total = {key: used[key] + amount if key in used else amount for key, amount in asked.items()}
-    over = sorted(key for key in asked if total[key].amount > hard[key].amount)
-    if over:
-        zero = quantity.from_value(0)
-        raise attributes.refuse(
-            f"exceeded quota: {name}, requested: {_show({k: asked[k] for k in over})}, "
-            f"used: {_show({k: used.get(k, zero) for k in over})}, "
-            f"limited: {_show({k: hard[k] for k in over})}"
-        )
-    changed = copy_object(quota)
+    return Write(*kind, attributes.obj, attributes.old, attributes.subresource)
+
+
+def _used(cached: Cached, usage: Usage) -> Object:
+    changed: dict[str, Any] = copy_object(cached.object)
     changed["metadata"].pop("resourceVersion", None)
-    changed.setdefault("status", {}).setdefault("used", {}).update(
-        {key: str(amount) for key, amount in total.items()}
-    )
-    return changed, cached.revision
-
-
-def _show(values: dict[str, Quantity]) -> str:
-    return ",".join(f"{key}={values[key]}" for key in sorted(values))
+    changed["status"]["used"] = {name: str(amount) for name, amount in usage.items()}
+    return changed
