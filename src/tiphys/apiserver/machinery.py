@@ -118,7 +118,13 @@ async def judge(call: Call, check: Callable[[], list[FieldError]]) -> list[Field
         with collecting() as texts:
             return check(), texts
 
+    clock, times = call.backend.clock, call.backend.admission.times.expressions
+    began = clock.monotonic()
     faults, warnings = await evaluate(run)
+    if call.resource.definition is None:
+        times.compiled(clock.monotonic() - began)
+    elif call.resource.definition.has_rules:
+        times.evaluated(clock.monotonic() - began)
     for text in warnings:
         call.warn(text)
     return faults

@@ -12,6 +12,7 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apiserver.admission.webhooks.counts import HookCounts
+from tiphys.apiserver.expression_times import ExpressionTimes
 from tiphys.apiserver.metrics import Durations
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class AdmissionTimes:
         self._steps: dict[tuple[str, str], Step] = {}
         self._known: dict[tuple[str, str, str], Timed] = {}
         self.hooks = HookCounts()
+        self.expressions = ExpressionTimes()
 
     def of(self, kind: str, operation: str, plugin: object, ask: Ask) -> Timed:
         """Return what times a plugin (``kind``: admit, validate): the same one whenever asked."""
@@ -93,6 +95,7 @@ class AdmissionTimes:
         yield family
         yield steps
         yield from self.hooks.collect()
+        yield from self.expressions.collect()
 
 
 async def ask_all(asked: Sequence[Timed], attributes: Attributes, step: Step) -> None:

@@ -47,6 +47,7 @@ class CustomKind:
         self.schema = _with_metadata(self.structural)
         self._validator = Validator(self.structural)
         self._rules = Rules(self.structural)
+        self.has_rules = bool(self._rules)
         subresources: Object = version.get("subresources") or {}
         self.has_status = "status" in subresources
         scale = subresources.get("scale")

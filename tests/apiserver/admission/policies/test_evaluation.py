@@ -106,7 +106,9 @@ def conditions(*texts: str) -> Conditions:
 
 def test_errors_of_conditions_are_told_together() -> None:
     with pytest.raises(ConditionsFailed) as caught:
-        conditions("object.a == 1", "object.b == 1").hold(Inputs({"object": OBJECT}), ignore_failure=False)
+        conditions("object.a == 1", "object.b == 1").weigh(Inputs({"object": OBJECT})).holds(
+            ignore_failure=False
+        )
     assert str(caught.value) == (
         "[expression 'object.a == 1' resulted in error: no such key: a, "
         "expression 'object.b == 1' resulted in error: no such key: b]"

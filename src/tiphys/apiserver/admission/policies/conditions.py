@@ -20,20 +20,48 @@ class ConditionsFailed(TiphysError):
 
 
 @dataclass(frozen=True, slots=True)
+class Weighed:
+    """What conditions came to: ``excluded`` by one that is false, or the texts of those that failed."""
+
+    excluded: bool = False
+    errors: tuple[str, ...] = ()
+    out_of_budget: bool = False
+
+    def holds(self, *, ignore_failure: bool) -> bool:
+        """Tell whether all conditions are true; one that is false outweighs those that fail.
+
+        Raises:
+            ConditionsFailed: unless failures are to be ignored, which means that the write is not meant.
+        """
+        if self.excluded:
+            return False
+        if not self.errors:
+            return True
+        if ignore_failure:
+            return False
+        unique = list(dict.fromkeys(self.errors))
+        raise ConditionsFailed(unique[0] if len(unique) == 1 else f"[{', '.join(unique)}]")
+
+    @property
+    def failed(self) -> int:
+        """How many conditions could not be evaluated, each by itself."""
+        return 0 if self.out_of_budget else len(self.errors)
+
+
+HELD = Weighed()
+
+
+@dataclass(frozen=True, slots=True)
 class Conditions:
     """Compiled conditions, and the variables they may use."""
 
     compiled: Sequence[Compiled] = ()
     variables: Mapping[str, Compiled] = field(default_factory=dict)
 
-    def hold(self, inputs: Inputs, *, ignore_failure: bool) -> bool:
-        """Tell whether all conditions are true; one that is false outweighs those that fail.
-
-        Raises:
-            ConditionsFailed: unless failures are to be ignored, which means that the write is not meant.
-        """
+    def weigh(self, inputs: Inputs) -> Weighed:
+        """Evaluate until one is false."""
         if not self.compiled:
-            return True
+            return HELD
         run = Run(self.variables, inputs, CONDITIONS_BUDGET)
         errors: list[str] = []
         try:
@@ -42,15 +70,10 @@ class Conditions:
                 if result.error:
                     errors.append(result.error)
                 elif result.value is False:
-                    return False
+                    return Weighed(excluded=True, errors=tuple(errors))
         except OutOfBudget as error:
-            errors = [str(error)]
-        if not errors:
-            return True
-        if ignore_failure:
-            return False
-        unique = list(dict.fromkeys(errors))
-        raise ConditionsFailed(unique[0] if len(unique) == 1 else f"[{', '.join(unique)}]")
+            return Weighed(errors=(str(error),), out_of_budget=True)
+        return Weighed(errors=tuple(errors))
 
 
 def read_conditions(conditions: Sequence[Object] | None) -> Conditions:

@@ -5,11 +5,18 @@ Source: the "Validating Admission Policy" page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
-from tiphys.apiserver.admission.policies.conditions import ConditionsFailed
-from tiphys.apiserver.admission.policies.evaluation import POLICY_BUDGET, Inputs, OutOfBudget, Result, Run
+from tiphys.apiserver.admission.policies.conditions import HELD, ConditionsFailed, Weighed
+from tiphys.apiserver.admission.policies.evaluation import (
+    POLICY_BUDGET,
+    Inputs,
+    OutOfBudget,
+    Result,
+    Run,
+    no_time,
+)
 from tiphys.apiserver.admission.policies.policy import Rule, ValidatingPolicy
 
 _MAX_MESSAGE_BYTES = 5 * 1024
@@ -23,6 +30,7 @@ class Denial:
     message: str
     reason: str = "Invalid"
     index: int = 0
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,45 +39,64 @@ class Verdict:
 
     denials: tuple[Denial, ...] = ()
     annotations: tuple[tuple[str, str], ...] = ()
-    faults: tuple[str, ...] = ()
+    faults: tuple[Denial, ...] = ()
     """Annotations that could not be made: the write is refused, whatever the binding's actions are."""
+    ignored: tuple[Denial, ...] = ()
+    """What could not be evaluated, and is passed over."""
+    weighed: Weighed = HELD
+    weighing_s: float = field(default=0.0, compare=False)
 
 
-NOTHING = Verdict()
-
-
-def judge(policy: ValidatingPolicy, inputs: Inputs) -> Verdict:
-    """Return what a policy says of a write."""
+def judge(policy: ValidatingPolicy, inputs: Inputs, timer: Callable[[], float] = no_time) -> Verdict:
+    """Return what a policy says of a write; ``timer`` tells the time."""
+    began = timer()
+    weighed = policy.conditions.weigh(inputs)
+    took_s = timer() - began
     try:
-        if not policy.conditions.hold(inputs, ignore_failure=policy.ignores_failure):
-            return NOTHING
-        run = Run(policy.composition.variables, inputs, POLICY_BUDGET)
+        held = weighed.holds(ignore_failure=policy.ignores_failure)
+    except ConditionsFailed as error:
+        verdict = _failed(policy, str(error))
+    else:
+        verdict = _heard(policy, inputs, timer) if held else Verdict()
+    return verdict if weighed is HELD else replace(verdict, weighed=weighed, weighing_s=took_s)
+
+
+def _heard(policy: ValidatingPolicy, inputs: Inputs, timer: Callable[[], float]) -> Verdict:
+    """Return what the validations and annotations of a policy come to."""
+    try:
+        run = Run(policy.composition.variables, inputs, POLICY_BUDGET, timer)
         results = run.evaluate([rule.expression for rule in policy.rules])
-    except (ConditionsFailed, OutOfBudget) as error:
+    except OutOfBudget as error:
         return _failed(policy, str(error))
     # Messages see no authorizer, and pay from what the validations have left.
     seen = inputs.without("authorizer", "authorizer.requestResource")
     speaking = Run(policy.composition.variables, seen, run.remaining)
     messages = _messages(policy, speaking, results)
     denials: list[Denial] = []
+    failures: list[Denial] = []
     for index, (rule, result) in enumerate(zip(policy.rules, results, strict=True)):
         if result.error:
-            if not policy.ignores_failure:
-                denials.append(Denial(result.error, index=index))
+            failures.append(Denial(result.error, index=index, seconds=result.seconds))
         elif isinstance(messages, str):
-            if not policy.ignores_failure:
-                denials.append(Denial(f"failed messageExpression: {messages}", index=index))
+            failures.append(
+                Denial(f"failed messageExpression: {messages}", index=index, seconds=result.seconds)
+            )
         elif result.value is not True:
-            denials.append(Denial(_message(rule, messages.get(index)), rule.reason, index))
+            message = _message(rule, messages.get(index))
+            denials.append(Denial(message, rule.reason, index, result.seconds))
     try:
-        annotations, faults = _annotations(policy, inputs)
+        annotations, faults = _annotations(policy, inputs, timer)
     except OutOfBudget as error:
         return _failed(policy, str(error))
-    return Verdict(tuple(denials), annotations, faults)
+    if policy.ignores_failure:
+        return Verdict(tuple(denials), annotations, (), tuple(failures))
+    found = sorted(denials + failures, key=lambda denial: denial.index)
+    return Verdict(tuple(found), annotations, faults)
 
 
 def _failed(policy: ValidatingPolicy, why: str) -> Verdict:
-    return NOTHING if policy.ignores_failure else Verdict((Denial(why),))
+    denial = Denial(why)
+    return Verdict(ignored=(denial,)) if policy.ignores_failure else Verdict((denial,))
 
 
 def _messages(policy: ValidatingPolicy, run: Run, results: list[Result]) -> Mapping[int, Result] | str:
@@ -96,17 +123,17 @@ def _message(rule: Rule, made: Result | None) -> str:
 
 
 def _annotations(
-    policy: ValidatingPolicy, inputs: Inputs
-) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    policy: ValidatingPolicy, inputs: Inputs, timer: Callable[[], float]
+) -> tuple[tuple[tuple[str, str], ...], tuple[Denial, ...]]:
     if not policy.annotations:
         return (), ()
-    run = Run(policy.composition.variables, inputs, POLICY_BUDGET)
+    run = Run(policy.composition.variables, inputs, POLICY_BUDGET, timer)
     made: list[tuple[str, str]] = []
-    faults: list[str] = []
+    faults: list[Denial] = []
     for key, compiled in policy.annotations:
         result = run.one(compiled)
         if result.error:
-            faults += [] if policy.ignores_failure else [result.error]
+            faults.append(Denial(result.error, seconds=result.seconds))
         elif isinstance(result.value, str) and result.value.strip():
             made.append((key, _cut(result.value.strip())))
     return tuple(made), tuple(faults)

@@ -25,6 +25,7 @@ from tiphys.apiserver.admission.policies.policy import Binding, MutatingPolicy
 from tiphys.apiserver.admission.policies.registry import Concerned, Registry
 from tiphys.apiserver.admission.versions import Versions
 from tiphys.apiserver.evaluating import evaluate
+from tiphys.apiserver.expression_times import NO_ERROR, Conditioned, error_type
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.objects import ObjectStore
 
@@ -129,46 +130,72 @@ async def _invoke(invocations: list[_Invocation], attributes: Attributes, failur
         inputs = inputs_of(attributes, await versions.at(one.row), rights, namespace=namespace)
         inputs = Inputs({**inputs.values, "params": one.param})
         try:
-            if not await _holds(one.policy, inputs):
+            if not await _holds(one.policy, inputs, attributes):
                 continue
         except ConditionsFailed as error:
             failures.append(_Failure(one.policy, one.binding, str(error), "Invalid"))
             continue
         if one.policy.reinvocable:
             memory.policies_called.add(one.key)
-        if await _mutate(one, inputs, versions, failures):
+        if await _mutate(one, inputs, versions, attributes, failures):
             memory.wanted = True
             memory.call_policies_again()
     memory.policies_left = copy_object(attributes.obj)
 
 
-async def _holds(policy: MutatingPolicy, inputs: Inputs) -> bool:
-    ignore = policy.ignores_failure
-    return await evaluate(lambda: policy.conditions.hold(inputs, ignore_failure=ignore))
+async def _holds(policy: MutatingPolicy, inputs: Inputs, attributes: Attributes) -> bool:
+    """Tell whether a policy's conditions hold. Raises ConditionsFailed."""
+    if not policy.conditions.compiled:
+        return True
+    backend = attributes.call.backend
+    began = backend.clock.monotonic()
+    weighed = await evaluate(lambda: policy.conditions.weigh(inputs))
+    whose = Conditioned(policy.name, "policy", "admit", attributes.operation)
+    took_s = backend.clock.monotonic() - began
+    backend.admission.times.expressions.conditions(whose, took_s, weighed.failed)
+    return weighed.holds(ignore_failure=policy.ignores_failure)
 
 
-async def _mutate(one: _Invocation, inputs: Inputs, versions: Versions, failures: list[_Failure]) -> bool:
+async def _mutate(
+    one: _Invocation, inputs: Inputs, versions: Versions, attributes: Attributes, failures: list[_Failure]
+) -> bool:
     """Run the mutations of a policy, each on what the one before has made. Tells whether any changed it."""
     changed = False
+    backend = attributes.call.backend
     for compiled in one.policy.mutations:
-        shown = (await versions.at(one.row)).obj
-        assert shown is not None
-        own = Inputs({**inputs.values, "object": shown})
+        began, error = backend.clock.monotonic(), NO_ERROR
         try:
-            after = await evaluate(
-                lambda own=own, shown=shown, compiled=compiled: _mutated(one, own, shown, compiled)  # type: ignore[misc]
-            )
-            changed = await versions.take(after, one.row, strict=True) or changed
-        except (_MutationFailed, CannotPatch, OutOfBudget) as error:
-            failures.append(_Failure(one.policy, one.binding, str(error), "Invalid"))
-        except InternalError:
+            changed = await _mutate_once(one, inputs, versions, compiled) or changed
+        except _MutationFailed as failed:
+            error = error_type(str(failed))
+            failures.append(_Failure(one.policy, one.binding, str(failed), "Invalid"))
+        except StatusError as failed:
+            error = error_type(failed.message)
             raise
-        except StatusError as error:
-            if compiled.program is None or compiled.program.result != OBJECT:
-                raise InternalError.of(error.message) from error
-            why = f"error applying patch: failed to convert patch object to typed object: {error.message}"
-            failures.append(_Failure(one.policy, one.binding, why, "Invalid"))
+        finally:
+            took_s = backend.clock.monotonic() - began
+            backend.admission.times.expressions.mutated(one.policy.name, one.binding.name, error, took_s)
     return changed
+
+
+async def _mutate_once(one: _Invocation, inputs: Inputs, versions: Versions, compiled: Compiled) -> bool:
+    """Run one mutation. Raises _MutationFailed; InternalError where the server is to blame."""
+    shown = (await versions.at(one.row)).obj
+    assert shown is not None
+    own = Inputs({**inputs.values, "object": shown})
+    try:
+        after = await evaluate(lambda: _mutated(one, own, shown, compiled))
+        return await versions.take(after, one.row, strict=True)
+    except (CannotPatch, OutOfBudget) as error:
+        raise _MutationFailed(str(error)) from error
+    except InternalError:
+        raise
+    except StatusError as error:
+        if compiled.program is None or compiled.program.result != OBJECT:
+            raise InternalError.of(error.message) from error
+        raise _MutationFailed(
+            f"error applying patch: failed to convert patch object to typed object: {error.message}"
+        ) from error
 
 
 def _mutated(one: _Invocation, inputs: Inputs, shown: Object, compiled: Compiled) -> Object:

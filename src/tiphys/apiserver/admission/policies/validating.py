@@ -14,6 +14,7 @@ import orjson
 from tiphys.apimachinery.errors import Forbidden
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.admission.policies.conditions import HELD
 from tiphys.apiserver.admission.policies.evaluation import Inputs
 from tiphys.apiserver.admission.policies.inputs import Rights, inputs_of, namespace_of
 from tiphys.apiserver.admission.policies.judge import Denial, Verdict, judge
@@ -22,6 +23,7 @@ from tiphys.apiserver.admission.policies.policy import Binding, ValidatingPolicy
 from tiphys.apiserver.admission.policies.registry import Concerned, Registry
 from tiphys.apiserver.admission.versions import Versions
 from tiphys.apiserver.evaluating import evaluate
+from tiphys.apiserver.expression_times import Conditioned, error_type
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.objects import ObjectStore
 
@@ -94,6 +96,7 @@ async def _hear(one: Concerned[ValidatingPolicy], hearing: _Hearing) -> None:
     shown = await hearing.versions.at(one.row)
     inputs = inputs_of(attributes, shown, hearing.rights, namespace=hearing.namespace)
     annotations: dict[str, list[str]] = {}
+    timer = attributes.call.backend.clock.monotonic
     for binding in one.bindings:
         try:
             params = await find_params(row, binding, attributes)
@@ -102,7 +105,7 @@ async def _hear(one: Concerned[ValidatingPolicy], hearing: _Hearing) -> None:
             continue
         for param in params:
             own = Inputs({**inputs.values, "params": param})
-            verdict = await evaluate(lambda own=own: judge(policy, own))  # type: ignore[misc]
+            verdict = await evaluate(lambda own=own: judge(policy, own, timer))  # type: ignore[misc]
             _heed(policy, binding, verdict, hearing)
             for key, value in verdict.annotations:
                 kept = annotations.setdefault(key, [])
@@ -113,17 +116,30 @@ async def _hear(one: Concerned[ValidatingPolicy], hearing: _Hearing) -> None:
 
 
 def _heed(policy: ValidatingPolicy, binding: Binding, verdict: Verdict, hearing: _Hearing) -> None:
-    """Do what a binding says is to be done about each denial."""
-    who = _who(policy, binding)
+    """Do what a binding says is to be done about each denial, and count it."""
+    who, attributes = _who(policy, binding), hearing.attributes
+    times = attributes.call.backend.admission.times.expressions
+    if verdict.weighed is not HELD:
+        whose = Conditioned(policy.name, "policy", "validate", attributes.operation)
+        times.conditions(whose, verdict.weighing_s, verdict.weighed.failed)
+
+    def count(denial: Denial, action: str) -> None:
+        times.validated(policy.name, binding.name, error_type(denial.message), action, denial.seconds)
+
+    for denial in verdict.ignored:
+        count(denial, "allow")
     for denial in verdict.denials:
         for action in binding.actions:
+            count(denial, action.lower())
             if action == "Deny":
                 hearing.denied.append((who, denial))
             elif action == "Warn":
-                hearing.attributes.call.warn(f"Validation failed for {who}: {denial.message}")
+                attributes.call.warn(f"Validation failed for {who}: {denial.message}")
             elif action == "Audit":
-                _audit(policy, binding, denial, hearing.attributes)
-    hearing.denied += [(who, Denial(fault)) for fault in verdict.faults]
+                _audit(policy, binding, denial, attributes)
+    for fault in verdict.faults:
+        count(fault, "deny")
+        hearing.denied.append((who, fault))
 
 
 def _audit(policy: ValidatingPolicy, binding: Binding, denial: Denial, attributes: Attributes) -> None:

@@ -11,6 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from tiphys.apiserver.metrics import Durations
 
 _BUCKETS: Final = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0, float("inf"))
+_MOST: Final = 600
+"""Codes beyond are counted as this one."""
 _PREFIX: Final = "apiserver_admission_webhook"
 
 
@@ -28,6 +30,7 @@ class HookCounts:
     ) -> None:
         """Count a verdict; ``refused_with`` is the code of a refusal, 0: it was allowed."""
         rejected = "true" if refused_with else "false"
+        refused_with = min(refused_with, _MOST)
         self._observe((name, kind, operation, rejected), seconds, str(refused_with or 200))
         if refused_with:
             self._rejections[name, kind, operation, "no_error", str(refused_with)] += 1

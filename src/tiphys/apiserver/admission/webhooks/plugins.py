@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import orjson
 
-from tiphys.apimachinery.errors import InternalError, StatusError
+from tiphys.apimachinery.errors import Forbidden, InternalError, StatusError
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.patch import json_patch
 from tiphys.apiserver.admission import matching
@@ -29,6 +29,7 @@ from tiphys.apiserver.admission.webhooks.credentials import Credentials
 from tiphys.apiserver.admission.webhooks.hook import Hook
 from tiphys.apiserver.admission.webhooks.review import BadAnswer, Verdict, decode_patch
 from tiphys.apiserver.evaluating import evaluate
+from tiphys.apiserver.expression_times import Conditioned
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.objects import Cached, ObjectStore
 
@@ -39,6 +40,8 @@ class _Configurations:
     """The webhooks of one kind of configuration, by the names of the configurations."""
 
     PLURAL = ""
+    KIND = ""
+    """As metrics call these webhooks."""
 
     def __init__(self, credentials: Credentials | None = None) -> None:
         self.credentials = credentials or Credentials()
@@ -89,12 +92,12 @@ class _Configurations:
             if not one.match.selects(attributes, others, labels):
                 continue
             shown = await versions.at(row)
-            if await _holds(one, attributes, shown, rights):
+            if await _holds(one, attributes, shown, rights, self.KIND):
                 yield place, one, shown
 
 
-async def _holds(hook: Hook, attributes: Attributes, shown: Shown, rights: Rights) -> bool:
-    """Tell whether a webhook's conditions hold.
+async def _holds(hook: Hook, attributes: Attributes, shown: Shown, rights: Rights, kind: str) -> bool:
+    """Tell whether a webhook's conditions hold; ``kind`` is admit or validate.
 
     Raises:
         Forbidden: some could not be evaluated, and the webhook's failure policy is Fail.
@@ -102,11 +105,22 @@ async def _holds(hook: Hook, attributes: Attributes, shown: Shown, rights: Right
     if not hook.conditions.compiled:
         return True
     inputs = inputs_of(attributes, shown, rights)
+    backend, held = attributes.call.backend, None
+    began = backend.clock.monotonic()
+    weighed = await evaluate(lambda: hook.conditions.weigh(inputs))
+    took_s = backend.clock.monotonic() - began
     try:
-        return await evaluate(lambda: hook.conditions.hold(inputs, ignore_failure=hook.ignores_failure))
+        held = weighed.holds(ignore_failure=hook.ignores_failure)
+        return held
     except ConditionsFailed as error:
         log.warning("match conditions failed closed name=%s error=%s", hook.name, error)
-        raise attributes.refuse(str(error)) from error
+        raise Forbidden.of(
+            attributes.group, attributes.plural, attributes.request_name, str(error)
+        ) from error
+    finally:
+        whose = Conditioned(hook.name, "webhook", kind, attributes.operation)
+        times = backend.admission.times.expressions
+        times.conditions(whose, took_s, weighed.failed, excluded=held is False)
 
 
 def _heed(hook: Hook, verdict: Verdict, attributes: Attributes) -> None:
@@ -129,6 +143,7 @@ class ValidatingAdmissionWebhook(_Configurations):
 
     NAME = "ValidatingAdmissionWebhook"
     PLURAL = "validatingwebhookconfigurations"
+    KIND = "validate"
 
     async def validate(self, attributes: Attributes) -> None:
         concerned = [
@@ -167,6 +182,7 @@ class MutatingAdmissionWebhook(_Configurations):
 
     NAME = "MutatingAdmissionWebhook"
     PLURAL = "mutatingwebhookconfigurations"
+    KIND = "admit"
 
     async def admit(self, attributes: Attributes) -> None:
         memory = attributes.reinvocation
