@@ -28,6 +28,7 @@ from tiphys.controllers.context import Context, Controller, ControllerOptions
 from tiphys.controllers.cronjob.controller import CronJobController
 from tiphys.controllers.daemonset.controller import DaemonSetController
 from tiphys.controllers.deployment.controller import DeploymentController
+from tiphys.controllers.devicetainteviction.controller import DeviceTaintEvictionController
 from tiphys.controllers.disruption.controller import DisruptionController
 from tiphys.controllers.endpoints.controller import EndpointsController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
@@ -42,6 +43,7 @@ from tiphys.controllers.namespace.controller import NamespaceController
 from tiphys.controllers.nodeipam.controller import NodeIpamController
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
 from tiphys.controllers.persistentvolume.controller import PersistentVolumeController
+from tiphys.controllers.persistentvolume.expander import VolumeExpander
 from tiphys.controllers.podautoscaler.controller import HorizontalPodAutoscalerController
 from tiphys.controllers.podgc.controller import PodGarbageCollector
 from tiphys.controllers.replicaset.controller import ReplicaSetController
@@ -53,6 +55,7 @@ from tiphys.controllers.serviceaccount.controller import ServiceAccountControlle
 from tiphys.controllers.servicecidr.controller import ServiceCidrController
 from tiphys.controllers.statefulset.controller import StatefulSetController
 from tiphys.controllers.storageprotection.controller import (
+    AttributesClassProtectionController,
     PvcProtectionController,
     PvProtectionController,
 )
@@ -83,6 +86,7 @@ CONTROLLERS: tuple[type, ...] = (
     NodeIpamController,
     NodeLifecycleController,
     TaintEvictionController,
+    DeviceTaintEvictionController,
     ServiceCidrController,
     EndpointsController,
     EndpointSliceController,
@@ -100,6 +104,8 @@ CONTROLLERS: tuple[type, ...] = (
     PersistentVolumeController,
     PvcProtectionController,
     PvProtectionController,
+    AttributesClassProtectionController,
+    VolumeExpander,
     AttachDetachController,
     EphemeralVolumeController,
     ResourceClaimController,

@@ -131,6 +131,14 @@ TAINT_DELETION_SECONDS = _histogram(
     "[ALPHA] From when a pod's time was up until it was deleted.",
     (0.005, 0.025, 0.1, 0.5, 1, 2.5, 10, 30, 60, 120, 180, 240),
 )  # fmt: skip
+DEVICE_TAINT_DELETIONS = _counter(
+    "device_taint_eviction_controller_pod_deletions", "[ALPHA] Pods deleted for a taint of their devices."
+)
+DEVICE_TAINT_DELETION_SECONDS = _histogram(
+    "device_taint_eviction_controller_pod_deletion_duration_seconds",
+    "[ALPHA] From when a pod's time with its devices was up until it was deleted.",
+    (0.005, 0.025, 0.1, 0.5, 1, 2.5, 10, 30, 60, 120, 180, 240),
+)  # fmt: skip
 RANGES_ALLOCATED = _counter(
     "node_ipam_controller_cidrset_cidrs_allocations", "[ALPHA] Ranges given to nodes.", "clusterCIDR"
 )

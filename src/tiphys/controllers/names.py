@@ -39,8 +39,10 @@ ALIASES: Final = {
     "tokencleaner": "token-cleaner-controller",
     "nodeipam": "node-ipam-controller",
     "nodelifecycle": "node-lifecycle-controller",
+    "device-taint-eviction": "device-taint-eviction-controller",
     "taint-eviction": "taint-eviction-controller",
     "persistentvolume-binder": "persistentvolume-binder-controller",
+    "persistentvolume-expander": "persistentvolume-expander-controller",
     "attachdetach": "persistentvolume-attach-detach-controller",
     "clusterrole-aggregation": "clusterrole-aggregation-controller",
     "pvc-protection": "persistentvolumeclaim-protection-controller",
@@ -57,11 +59,11 @@ ALIASES: Final = {
 
 ELSEWHERE: Final = frozenset(
     {"service-lb-controller", "service", "node-route-controller", "route", "cloud-node-lifecycle-controller"}
-    | {"cloud-node-lifecycle", "persistentvolume-expander-controller", "persistentvolume-expander"}
+    | {"cloud-node-lifecycle"}
     | {"kube-apiserver-serving-clustertrustbundle-publisher-controller"}
     | {"kube-apiserver-serving-clustertrustbundle-publisher", "selinux-warning-controller"}
     | {"storageversion-garbage-collector-controller", "storage-version-gc", "storage-version-migrator"}
-    | {"storage-version-migrator-controller", "device-taint-eviction-controller", "device-taint-eviction"}
-    | {"volumeattributesclass-protection-controller", "podcertificaterequest-cleaner-controller"}
+    | {"storage-version-migrator-controller"}
+    | {"podcertificaterequest-cleaner-controller"}
 )
 """Upstream's that are part of another controller here, or not built: naming them changes nothing."""

@@ -150,3 +150,49 @@ def test_a_released_volume_that_nobody_can_reclaim(policy, reason, text):
     assert planned.volume["status"] == {"phase": "Failed", "message": text}
     assert planned.event == ("Warning", reason, text)
     assert plan_volume(planned.volume, None).event is None, "it is said once"
+
+
+def named_class(name, made="2026-01-01T00:00:00Z", default="true", **more):
+    annotations = {"storageclass.kubernetes.io/is-default-class": default}
+    return {
+        **CLASS,
+        "metadata": {"name": name, "creationTimestamp": made, "annotations": annotations},
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("wish", "classes", "given"),
+    [
+        pytest.param({}, [named_class("a")], "a", id="it said nothing"),
+        pytest.param({}, [named_class("a", default="false")], None, id="there is no default"),
+        pytest.param({"storageClassName": ""}, [named_class("a")], None, id="it wants none"),
+        pytest.param({}, [named_class("a"), named_class("b")], "a", id="of two the first by name"),
+        pytest.param(
+            {}, [named_class("a"), named_class("b", "2026-02-01T00:00:00Z")], "b", id="of two the newer one"
+        ),
+    ],
+)
+def test_a_claim_without_class_gets_a_default_that_came_later(wish, classes, given):
+    planned = plan_claim(claim(**wish), [], {item["metadata"]["name"]: item for item in classes})
+    found = planned.claim["spec"].get("storageClassName") if planned.claim else None
+    assert (found or None) == given
+
+
+def test_a_volume_without_class_comes_before_the_default():
+    planned = plan_claim(claim(), [volume()], {"a": named_class("a")})
+    assert planned.claim["spec"].get("storageClassName") is None
+    assert planned.claim["spec"]["volumeName"] == "v"
+
+
+@pytest.mark.parametrize(
+    ("pods", "told"),
+    [
+        ([], ("WaitForFirstConsumer", "waiting for first consumer to be created before binding")),
+        (["p"], ("WaitForPodScheduled", "waiting for pod p to be scheduled")),
+        (["p", "q"], ("WaitForPodScheduled", "waiting for pods p,q to be scheduled")),
+    ],
+)
+def test_whom_late_binding_waits_for(pods, told):
+    planned = plan_claim(claim(storageClassName="s"), [], {"s": WAITS}, pods)
+    assert planned.event == ("Normal", *told)

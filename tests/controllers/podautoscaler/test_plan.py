@@ -82,3 +82,29 @@ def test_the_tolerance_of_each_direction():
     assert odd.covers(1.5)
     assert not odd.covers(1.51)
     assert not odd.covers(0.99)
+
+
+@pytest.mark.parametrize(
+    ("changes", "replicas", "expected"),
+    [
+        pytest.param([(30, 2), (20, -1)], 4, 6, id="what was taken away may come back"),
+        pytest.param([(30, 9)], 10, 10, id="more than is allowed now: it does not shrink for it"),
+        pytest.param([(90, 9)], 10, 13, id="too long ago"),
+    ],
+)
+def test_the_pace_counts_changes_both_ways(changes, replicas, expected):
+    rules = {"policies": [{"type": "Pods", "value": 3, "periodSeconds": 60}]}
+    past = Past(changes=[(NOW - timedelta(seconds=ago), by) for ago, by in changes])
+    assert decide(scaler(most=50, scaleUp=rules), replicas, 40, past, NOW).replicas == expected
+
+
+def test_the_slower_way_down_never_grows():
+    rules = {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}], "stabilizationWindowSeconds": 0}
+    past = Past(changes=[(NOW - timedelta(seconds=10), -5)])
+    assert decide(scaler(scaleDown=rules), 4, 1, past, NOW).replicas == 4
+
+
+@pytest.mark.parametrize(("most", "why"), [(8, "TooManyReplicas"), (9, "ScaleUpLimit")])
+def test_a_pace_that_leads_to_the_most_is_no_limit(most, why):
+    verdict = decide(scaler(most=most, scaleUp=None), 4, 20, Past(), NOW)
+    assert (verdict.replicas, verdict.limited[1]) == (8, why)

@@ -7,6 +7,7 @@ from tiphys.apiserver.admission.attributes import Attributes
 _FINALIZERS = {
     "persistentvolumeclaims": "kubernetes.io/pvc-protection",
     "persistentvolumes": "kubernetes.io/pv-protection",
+    "volumeattributesclasses": "kubernetes.io/vac-protection",
 }
 
 
@@ -14,7 +15,10 @@ class StorageObjectInUseProtection:
     """Adds the protection finalizers on creation."""
 
     NAME = "StorageObjectInUseProtection"
-    RESOURCES = frozenset({("", plural) for plural in _FINALIZERS})
+    RESOURCES = frozenset(
+        {("", "persistentvolumeclaims"), ("", "persistentvolumes")}
+        | {("storage.k8s.io", "volumeattributesclasses")}
+    )
     SUBRESOURCES = frozenset({""})
     ADMITS = frozenset({"CREATE"})
 

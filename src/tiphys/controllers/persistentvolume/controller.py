@@ -10,14 +10,17 @@ import asyncio
 from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.meta import GVR, Object, object_key
 from tiphys.client.controller import run_controller
-from tiphys.client.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES
+from tiphys.client.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
+from tiphys.controllers import podstate
 from tiphys.controllers.context import Context
 from tiphys.controllers.owned import Writes
 from tiphys.controllers.persistentvolume.matching import class_of
 from tiphys.controllers.persistentvolume.plan import Plan, plan_claim, plan_volume
+from tiphys.controllers.storageprotection.plan import claim_names
 
 _RETRY_S = 15.0
 _VOLUME = "volume:"
+_BY_CLAIM = "claim-of-waiting"
 
 
 class PersistentVolumeController:
@@ -33,6 +36,8 @@ class PersistentVolumeController:
         self._claims = context.informers.get(PERSISTENT_VOLUME_CLAIMS)
         self._volumes = context.informers.get(PERSISTENT_VOLUMES)
         self._classes = context.informers.get(STORAGE_CLASSES)
+        self._pods = context.informers.get(PODS)
+        self._pods.add_index(_BY_CLAIM, _claims_waited_for)
         self._volume_writes = Writes(self._volumes, context.clock)
         self._claim_writes = Writes(self._claims, context.clock)
         self._told: dict[str, str] = {}
@@ -42,7 +47,7 @@ class PersistentVolumeController:
 
     async def run(self) -> None:
         await asyncio.gather(
-            *(informer.wait_synced() for informer in (self._claims, self._volumes, self._classes))
+            *(informer.wait_synced() for informer in (self._claims, self._volumes, self._classes, self._pods))
         )
         await run_controller(self.queue, self.reconcile, workers=1, name=self.name)
 
@@ -84,7 +89,8 @@ class PersistentVolumeController:
             self._told.pop(key, None)
             return None
         classes = {item["metadata"]["name"]: item for item in self._classes.list()}
-        planned = plan_claim(claim, self._volumes.list(), classes)
+        pods = sorted(pod["metadata"]["name"] for pod in self._pods.by_index(_BY_CLAIM, key))
+        planned = plan_claim(claim, self._volumes.list(), classes, pods)
         await self._apply(planned, self._volume_of(planned), claim)
         self._tell(key, claim, planned)
         waiting = not claim["spec"].get("volumeName") and planned.volume is None and class_of(claim)
@@ -142,3 +148,10 @@ class PersistentVolumeController:
         elif self._told.get(key) != planned.event[2]:
             self._told[key] = planned.event[2]
             self._recorder.record(claim, *planned.event)
+
+
+def _claims_waited_for(pod: Object) -> list[str]:
+    """Return the claims of a pod that has no node yet."""
+    if (pod.get("spec") or {}).get("nodeName") or podstate.is_terminal(pod):
+        return []
+    return [f"{pod['metadata']['namespace']}/{name}" for name in claim_names(pod)]

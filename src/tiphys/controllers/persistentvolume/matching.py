@@ -9,6 +9,10 @@ from tiphys.apimachinery import quantity
 from tiphys.apimachinery.labels import from_label_selector
 from tiphys.apimachinery.meta import Object
 
+_DEFAULTS = (
+    "storageclass.kubernetes.io/is-default-class",
+    "storageclass.beta.kubernetes.io/is-default-class",
+)
 _CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 
 
@@ -16,6 +20,23 @@ def class_of(obj: Object) -> str:
     """Return the storage class of a claim or a volume; empty for none."""
     annotated = (obj["metadata"].get("annotations") or {}).get(_CLASS_ANNOTATION)
     return str(annotated if annotated is not None else obj["spec"].get("storageClassName") or "")
+
+
+def has_no_class(claim: Object) -> bool:
+    """True for a claim that says nothing of a class; one that says "" wants none."""
+    annotated = (claim["metadata"].get("annotations") or {}).get(_CLASS_ANNOTATION)
+    return annotated is None and claim["spec"].get("storageClassName") is None
+
+
+def default_class(classes: Iterable[Object]) -> Object | None:
+    """Return the class for claims that name none: of several the newest, then the first by name."""
+    found = [
+        item
+        for item in classes
+        if any((item["metadata"].get("annotations") or {}).get(name) == "true" for name in _DEFAULTS)
+    ]
+    found.sort(key=lambda item: str(item["metadata"]["name"]))
+    return max(found, key=lambda item: str(item["metadata"].get("creationTimestamp") or ""), default=None)
 
 
 def is_ref_to(ref: dict[str, Any] | None, claim: Object) -> bool:

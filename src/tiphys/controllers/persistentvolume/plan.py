@@ -9,7 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tiphys.apimachinery.meta import Object
-from tiphys.controllers.persistentvolume.matching import best_volume, class_of, is_ref_to, misfit
+from tiphys.controllers.persistentvolume.matching import (
+    best_volume,
+    class_of,
+    default_class,
+    has_no_class,
+    is_ref_to,
+    misfit,
+)
 
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
@@ -32,8 +39,10 @@ class Plan:
     event: Event | None = None
 
 
-def plan_claim(claim: Object, volumes: Sequence[Object], classes: Mapping[str, Object]) -> Plan:
-    """Plan one claim against all volumes."""
+def plan_claim(
+    claim: Object, volumes: Sequence[Object], classes: Mapping[str, Object], waiting: Sequence[str] = ()
+) -> Plan:
+    """Plan one claim against all volumes; ``waiting`` names the pods that use it and have no node yet."""
     if claim["metadata"].get("deletionTimestamp") and not _completed(claim):
         return Plan()
     named = claim["spec"].get("volumeName")
@@ -48,7 +57,11 @@ def plan_claim(claim: Object, volumes: Sequence[Object], classes: Mapping[str, O
     found = best_volume(claim, volumes, only_given=waits and not chosen)
     if found is not None:
         return _bind(claim, found)
-    return _wait(claim, storage_class, consumer_missing=waits and not chosen)
+    default = default_class(classes.values()) if has_no_class(claim) else None
+    if default is not None:
+        spec = {**claim["spec"], "storageClassName": default["metadata"]["name"]}
+        return Plan(claim={**claim, "spec": spec})
+    return _wait(claim, storage_class, waiting if waits and not chosen else None)
 
 
 def plan_volume(volume: Object, claim: Object | None) -> Plan:
@@ -100,9 +113,15 @@ def _named(claim: Object, volume: Object | None) -> Plan:
     return _bind(claim, volume)
 
 
-def _wait(claim: Object, storage_class: Object | None, *, consumer_missing: bool) -> Plan:
+def _wait(claim: Object, storage_class: Object | None, consumers: Sequence[str] | None) -> Plan:
+    """``consumers``: the pods that the scheduler must place first; None where nobody is waited for."""
     pending = _phase(claim, "Pending")
-    if consumer_missing:
+    if consumers:
+        pods = f"pod{'s' if len(consumers) > 1 else ''} {','.join(consumers)}"
+        return Plan(
+            claim=pending, event=("Normal", "WaitForPodScheduled", f"waiting for {pods} to be scheduled")
+        )
+    if consumers is not None:
         text = "waiting for first consumer to be created before binding"
         return Plan(claim=pending, event=("Normal", "WaitForFirstConsumer", text))
     provisioner = (storage_class or {}).get("provisioner")

@@ -93,12 +93,14 @@ def _paced(spec: Object, replicas: int, calm: int, past: Past, now: datetime) ->
     if calm > replicas:
         ceiling = max(_DOUBLE * replicas, _AT_LEAST)
         if behavior is not None:
-            ceiling = _pace(replicas, past, rules.get("scaleUp") or {}, _UP, now, growing=True)
-        if wanted > ceiling:
+            pace = _pace(replicas, past, rules.get("scaleUp") or {}, _UP, now, growing=True)
+            ceiling = max(pace, replicas)
+        if wanted > ceiling and ceiling < most:
             wanted, limited = ceiling, "ScaleUpLimit"
     elif calm < replicas and behavior is not None:
-        floor = _pace(replicas, past, rules.get("scaleDown") or {}, _DOWN, now, growing=False)
-        if wanted < floor:
+        pace = _pace(replicas, past, rules.get("scaleDown") or {}, _DOWN, now, growing=False)
+        floor = min(pace, replicas)
+        if wanted < floor and floor > least:
             wanted, limited = floor, "ScaleDownLimit"
     if wanted > most:
         return most, "TooManyReplicas"
@@ -130,7 +132,7 @@ def _pace(
     limits = []
     for policy in rules.get("policies") or default:
         since = now - timedelta(seconds=policy["periodSeconds"])
-        changed = sum(by for at, by in past.changes if at >= since and (by > 0) == growing)
+        changed = sum(by for at, by in past.changes if at >= since)
         start = replicas - changed
         if policy["type"] == "Pods":
             limits.append(start + policy["value"] if growing else start - policy["value"])

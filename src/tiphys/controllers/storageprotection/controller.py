@@ -5,12 +5,19 @@ from __future__ import annotations
 from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.meta import GVR, Object, object_key
 from tiphys.client.controller import run_controller
-from tiphys.client.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from tiphys.client.kinds import (
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+    VOLUME_ATTRIBUTES_CLASSES,
+)
 from tiphys.client.rest import Client
 from tiphys.controllers.context import Context
 from tiphys.controllers.storageprotection.plan import (
+    ATTRIBUTES_FINALIZER,
     CLAIM_FINALIZER,
     VOLUME_FINALIZER,
+    attributes_of,
     claims_of,
     is_claim_used,
     is_volume_used,
@@ -18,6 +25,7 @@ from tiphys.controllers.storageprotection.plan import (
 )
 
 _BY_CLAIM = "claim"
+_BY_ATTRIBUTES = "attributes-class"
 
 
 class PvcProtectionController:
@@ -91,6 +99,45 @@ class PvProtectionController:
         if volume is not None:
             planned = planned_finalizers(volume, VOLUME_FINALIZER, used=is_volume_used(volume))
             await _write(self._client, PERSISTENT_VOLUMES, volume, planned)
+        return None
+
+
+class AttributesClassProtectionController:
+    """A key is a VolumeAttributesClass's: it stays while claims or volumes have it."""
+
+    name = "volumeattributesclass-protection-controller"
+    account = "volumeattributesclass-protection-controller"
+
+    def __init__(self, context: Context) -> None:
+        self._client = context.client
+        self.queue = context.queue(self.name)
+        self._classes = context.informers.get(VOLUME_ATTRIBUTES_CLASSES)
+        self._users = [context.informers.get(gvr) for gvr in (PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES)]
+        self._classes.add_handler(self._class_changed)
+        for informer in self._users:
+            informer.add_index(_BY_ATTRIBUTES, attributes_of)
+            informer.add_handler(self._user_changed)
+
+    async def run(self) -> None:
+        for informer in (self._classes, *self._users):
+            await informer.wait_synced()
+        await run_controller(self.queue, self.reconcile, workers=1, name=self.name)
+
+    def _class_changed(self, old: Object | None, new: Object | None) -> None:
+        if new is not None:
+            self.queue.add(object_key(new))
+
+    def _user_changed(self, old: Object | None, new: Object | None) -> None:
+        for name in attributes_of(old) if old else ():
+            if new is None or name not in attributes_of(new):
+                self.queue.add(name)
+
+    async def reconcile(self, key: str) -> float | None:
+        found = self._classes.get(key)
+        if found is not None:
+            used = any(informer.by_index(_BY_ATTRIBUTES, key) for informer in self._users)
+            planned = planned_finalizers(found, ATTRIBUTES_FINALIZER, used=used)
+            await _write(self._client, VOLUME_ATTRIBUTES_CLASSES, found, planned)
         return None
 
 

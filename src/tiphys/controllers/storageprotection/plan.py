@@ -8,6 +8,7 @@ from tiphys.apimachinery.meta import Object
 
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"
+ATTRIBUTES_FINALIZER = "kubernetes.io/vac-protection"
 
 
 def planned_finalizers(obj: Object, finalizer: str, *, used: bool) -> list[str] | None:
@@ -25,11 +26,13 @@ def claims_of(pod: Object) -> list[str]:
 
     A pod without a node uses nothing yet: no kubelet starts it on a claim that is going away.
     """
-    spec = pod.get("spec") or {}
-    if not spec.get("nodeName"):
-        return []
+    return claim_names(pod) if (pod.get("spec") or {}).get("nodeName") else []
+
+
+def claim_names(pod: Object) -> list[str]:
+    """Return the names of the claims that a pod's volumes are of, whether it runs or not."""
     names = []
-    for volume in spec.get("volumes") or ():
+    for volume in (pod.get("spec") or {}).get("volumes") or ():
         if volume.get("persistentVolumeClaim"):
             names.append(str(volume["persistentVolumeClaim"]["claimName"]))
         elif volume.get("ephemeral") is not None:
@@ -43,3 +46,15 @@ def is_claim_used(claim: Object, pods: Iterable[Object]) -> bool:
 
 def is_volume_used(volume: Object) -> bool:
     return bool((volume.get("status") or {}).get("phase") == "Bound")
+
+
+def attributes_of(obj: Object) -> list[str]:
+    """Return the VolumeAttributesClasses that a claim or a volume has, asks for, or is being given."""
+    status = obj.get("status") or {}
+    target = (status.get("modifyVolumeStatus") or {}).get("targetVolumeAttributesClassName")
+    names = (
+        obj["spec"].get("volumeAttributesClassName"),
+        status.get("currentVolumeAttributesClassName"),
+        target,
+    )
+    return sorted({str(name) for name in names if name})
