@@ -68,6 +68,38 @@ async def test_attached_listed_kept_and_detached(world):
         assert world.api.get(NODES, "a")["status"]["volumesAttached"] == []
 
 
+async def test_a_pod_without_claims_makes_nobody_look(world):
+    pod = put(world)
+    async with world.running(AttachDetachController):
+        (controller,) = world.controllers
+        asked = []
+        add = controller.queue.add
+        controller.queue.add = lambda key: asked.append(key) or add(key)
+        plain = pod("plain", "a")
+        plain["spec"]["volumes"] = [{"name": "token", "projected": {"sources": []}}]
+        world.api.put(PODS, plain)
+        await world.settle()
+        assert asked == []
+        world.api.put(PODS, pod("web", "b"))
+        await world.settle()
+        assert set(asked) == {"b"}
+
+
+async def test_a_claim_that_gets_its_volume_concerns_the_nodes_of_its_pods(world):
+    pod = put(world)
+    claim = world.api.get(PERSISTENT_VOLUME_CLAIMS, "data", "default")
+    world.api.put(PERSISTENT_VOLUME_CLAIMS, {**claim, "spec": {}})
+    world.api.put(PODS, pod("web", "a"))
+    other = pod("other", "b")
+    other["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = "another"
+    world.api.put(PODS, other)
+    async with world.running(AttachDetachController):
+        assert world.api.all(VOLUME_ATTACHMENTS) == []
+        world.api.put(PERSISTENT_VOLUME_CLAIMS, claim)
+        await world.settle()
+        assert [item["spec"]["nodeName"] for item in world.api.all(VOLUME_ATTACHMENTS)] == ["a"]
+
+
 async def test_a_node_that_is_gone_holds_nothing(world):
     pod = put(world)
     async with world.running(AttachDetachController):

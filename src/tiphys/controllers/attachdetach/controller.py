@@ -17,7 +17,8 @@ from tiphys.controllers.attachdetach.plan import Need, Plan, claim_names, needs_
 from tiphys.controllers.context import Context
 from tiphys.controllers.podstate import is_terminal
 
-_BY_NODE = "node"
+_BY_NODE = "node with claims"
+_BY_CLAIM = "claim"
 _PATIENCE_S = 360.0
 """What a node has mounted is waited for so long, unless the node is well."""
 _LOOK_S = 10.0
@@ -40,6 +41,7 @@ class AttachDetachController:
         self._drivers = context.informers.get(CSI_DRIVERS)
         self._attachments = context.informers.get(VOLUME_ATTACHMENTS)
         self._pods.add_index(_BY_NODE, _node_of)
+        self._pods.add_index(_BY_CLAIM, _claims_of)
         self._told: dict[tuple[str, str], str] = {}
         self._clock = context.clock
         self._held: dict[str, float] = {}
@@ -59,9 +61,8 @@ class AttachDetachController:
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
         for pod in (old, new):
-            if pod is not None and pod["spec"].get("volumes"):
-                for name in _node_of(pod):
-                    self.queue.add(name)
+            for name in _node_of(pod) if pod is not None else ():
+                self.queue.add(name)
 
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
         before, after = ((one or {}).get("status") or {} for one in (old, new))
@@ -91,7 +92,7 @@ class AttachDetachController:
         """A claim got its volume: its pod, placed already, may need that attached."""
         if new is None or (old or {}).get("spec", {}).get("volumeName") == new["spec"].get("volumeName"):
             return
-        for pod in self._pods.list(namespace=new["metadata"]["namespace"]):
+        for pod in self._pods.by_index(_BY_CLAIM, object_key(new)):
             self._pod_changed(None, pod)
 
     async def reconcile(self, key: str) -> float | None:
@@ -108,7 +109,6 @@ class AttachDetachController:
         needs = [
             need
             for pod in self._pods.by_index(_BY_NODE, key)
-            if pod["spec"].get("volumes")
             for need in needs_of(pod, claims, volumes, drivers)
         ]
         overdue = self._overdue()
@@ -139,12 +139,11 @@ class AttachDetachController:
     def _users(self, need: Need) -> list[Object]:
         """Return the pods on other nodes that use a volume."""
         ref = ((self._volumes.get(need.volume) or {}).get("spec") or {}).get("claimRef") or {}
+        claim = f"{ref.get('namespace') or need.pod['metadata']['namespace']}/{ref.get('name')}"
         return [
             pod
-            for pod in self._pods.list(namespace=ref.get("namespace") or need.pod["metadata"]["namespace"])
-            if pod["spec"].get("nodeName") not in (None, "", need.node)
-            and not is_terminal(pod)
-            and ref.get("name") in set(claim_names(pod))
+            for pod in self._pods.by_index(_BY_CLAIM, claim)
+            if pod["spec"].get("nodeName") not in (None, "", need.node) and not is_terminal(pod)
         ]
 
     async def _apply(self, key: str, node: Object, planned: Plan, needs: list[Need]) -> None:
@@ -200,5 +199,10 @@ class AttachDetachController:
 
 
 def _node_of(pod: Object) -> list[str]:
-    name = (pod.get("spec") or {}).get("nodeName")
-    return [name] if name else []
+    """Return the node of a pod that uses claims: no other pod needs anything attached."""
+    name = pod["spec"].get("nodeName")
+    return [name] if name and any(claim_names(pod)) else []
+
+
+def _claims_of(pod: Object) -> list[str]:
+    return [f"{pod['metadata']['namespace']}/{name}" for name in claim_names(pod)]
