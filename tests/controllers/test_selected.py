@@ -7,7 +7,7 @@ import pytest
 
 from tiphys.apimachinery.labels import from_label_selector
 from tiphys.client.kinds import PODS, REPLICA_SETS, SERVICES
-from tiphys.controllers.selected import Selecting, index_labels, pods_of, service_selector
+from tiphys.controllers.selected import Selecting, index_labels, selected_by, service_selector
 
 
 def pod(name, labels, namespace="d"):
@@ -56,7 +56,7 @@ async def test_each_finds_the_other_without_looking_at_all(world, monkeypatch, s
     world.api.put(SERVICES, service("other", {"app": "other"}))
     async with world.running():
         monkeypatch.setattr(type(pods), "list", None)
-        assert names(pods_of(pods, asked)) == expected
+        assert names(selected_by(pods, "d", service_selector(asked))) == expected
         found = [item for item in PODS_THERE if "asked" in names(selecting.of(item))]
         assert names(found) == expected
 
@@ -71,7 +71,6 @@ EXPRESSIONS = [
     ("after one that fixes nothing", needs(("tier", "Exists", []), ("app", "In", ["db"])), ["db"]),
     ("nothing fixed", needs(("tier", "Exists", [])), ["both", "db"]),
     ("not so", needs(("app", "NotIn", ["web"])), ["bare", "db", "empty"]),
-    ("no operator at all", needs(("app", "Like", ["web"])), []),
     ("all", {}, ["bare", "both", "db", "empty", "web"]),
     ("none", None, []),
 ]
@@ -83,10 +82,25 @@ EXPRESSIONS = [
 async def test_owners_select_by_expressions_too(world, selector, expected):
     owners = world.informers.get(REPLICA_SETS)
     selecting = Selecting(owners, lambda owner: from_label_selector(owner["spec"].get("selector")))
+    pods = world.informers.get(PODS)
+    index_labels(pods)
+    for item in PODS_THERE:
+        world.api.put(PODS, item)
     meta = {"name": "asked", "namespace": "d"}
     world.api.put(REPLICA_SETS, {"kind": "ReplicaSet", "metadata": meta, "spec": {"selector": selector}})
     async with world.running():
         assert names(item for item in PODS_THERE if selecting.of(item)) == expected
+        assert names(selected_by(pods, "d", from_label_selector(selector))) == expected
+
+
+async def test_a_selector_that_is_none_breaks_nobody_elses_events(world):
+    owners = world.informers.get(REPLICA_SETS)
+    selecting = Selecting(owners, lambda owner: from_label_selector(owner["spec"]["selector"]))
+    for name, operator in (("bad", "Like"), ("good", "In")):
+        spec = {"selector": needs(("app", operator, ["web"]))}
+        world.api.put(REPLICA_SETS, {"metadata": {"name": name, "namespace": "d"}, "spec": spec})
+    async with world.running():
+        assert names(selecting.of(PODS_THERE[0])) == ["good"]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -115,5 +129,11 @@ async def test_it_is_what_looking_at_all_finds(world, seed):
             and one["metadata"]["namespace"] == its["metadata"]["namespace"]
             and its["spec"]["selector"].items() <= one["metadata"]["labels"].items()
         }
-        assert pairs == {(p, its["metadata"]["name"]) for its in asking for p in names(pods_of(pods, its))}
+        chosen = [
+            (one["metadata"]["name"], its["metadata"]["name"])
+            for its in asking
+            for one in selected_by(pods, its["metadata"]["namespace"], service_selector(its))
+        ]
+        assert len(chosen) == len(pairs)
+        assert pairs == set(chosen)
         assert pairs == {(one["metadata"]["name"], its) for one in there for its in names(selecting.of(one))}

@@ -10,13 +10,15 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tiphys.apimachinery.errors import BadRequest
-from tiphys.apimachinery.labels import NOTHING, Selector, from_set
+from tiphys.apimachinery.labels import NOTHING, Requirement, Selector, from_set
 from tiphys.apimachinery.meta import Object
 from tiphys.client.informer import Informer
 
 _BY_LABEL: Final = "label"
 _BY_SELECTOR: Final = "selector"
 _ANY: Final = ""
+_FIXED: Final = ("=", "in")
+"""Operators that say which values a label may have."""
 
 
 class Selecting:
@@ -48,8 +50,8 @@ class Selecting:
         if selector.nothing:
             return []
         for requirement in selector.requirements:
-            if requirement.operator in ("=", "in"):
-                return [_key(namespace, requirement.key, value) for value in requirement.values]
+            if requirement.operator in _FIXED:
+                return [_key(namespace, *pair) for pair in _values(requirement)]
         return [_key(namespace, _ANY)]
 
 
@@ -60,18 +62,30 @@ def service_selector(service: Object) -> Selector:
 
 
 def index_labels(informer: Informer) -> None:
-    """Make objects findable by each of their labels; needed by ``pods_of``."""
+    """Make objects findable by each of their labels; needed by ``selected_by``."""
     informer.add_index(_BY_LABEL, _label_keys)
 
 
-def pods_of(pods: Informer, service: Object) -> list[Object]:
-    """Return the pods that a Service selects; none for one without a selector."""
-    chosen = service["spec"].get("selector")
-    if not chosen:
+def selected_by(informer: Informer, namespace: str, selector: Selector) -> list[Object]:
+    """Return the objects of a namespace that a selector selects."""
+    if selector.nothing:
         return []
-    namespace = _namespace(service)
-    fewest = min((pods.by_index(_BY_LABEL, _key(namespace, *pair)) for pair in chosen.items()), key=len)
-    return [pod for pod in fewest if chosen.items() <= _labels_of(pod).items()]
+    asked = [_values(requirement) for requirement in selector.requirements if requirement.operator in _FIXED]
+    if not asked:
+        found = informer.list(namespace)
+    else:
+        found = min(
+            (
+                [obj for pair in pairs for obj in informer.by_index(_BY_LABEL, _key(namespace, *pair))]
+                for pairs in asked
+            ),
+            key=len,
+        )
+    return [obj for obj in found if selector.matches(_labels_of(obj))]
+
+
+def _values(requirement: Requirement) -> list[tuple[str, str]]:
+    return [(requirement.key, value) for value in dict.fromkeys(requirement.values)]
 
 
 def _label_keys(obj: Object) -> list[str]:

@@ -20,6 +20,7 @@ from tiphys.controllers.context import Context
 from tiphys.controllers.disruption.plan import counts_pods, events, failed_status, plan
 from tiphys.controllers.disruption.scales import NoScale, Scales
 from tiphys.controllers.disruption.stale import StaleDisruptions
+from tiphys.controllers.selected import Selecting, index_labels, selected_by
 
 _SCALED = {
     "ReplicaSet": REPLICA_SETS,
@@ -45,6 +46,8 @@ class DisruptionController:
         self._owners = {kind: context.informers.get(gvr) for kind, gvr in _SCALED.items()}
         self._scales = Scales(context.client)
         self.stale = StaleDisruptions(context, self.name)
+        index_labels(self._pods)
+        self._selecting = Selecting(self._budgets, _selector)
         self._budgets.add_handler(self._budget_changed)
         self._pods.add_handler(self._pod_changed)
 
@@ -61,20 +64,14 @@ class DisruptionController:
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
         for pod in (old, new):
-            for budget in self._budgets.list(pod["metadata"]["namespace"]) if pod else ():
-                if _selector(budget).matches((pod or {})["metadata"].get("labels") or {}):
-                    self.queue.add(object_key(budget))
+            for budget in self._selecting.of(pod) if pod else ():
+                self.queue.add(object_key(budget))
 
     async def reconcile(self, key: str) -> float | None:
         budget = self._budgets.get(key)
         if budget is None:
             return None
-        selector = _selector(budget)
-        pods = [
-            pod
-            for pod in self._pods.list(budget["metadata"]["namespace"])
-            if selector.matches(pod["metadata"].get("labels") or {})
-        ]
+        pods = selected_by(self._pods, budget["metadata"]["namespace"], _selector(budget))
         try:
             expected, unmanaged = (0, 0) if counts_pods(budget) else await self._expected(pods)
         except Conflict:

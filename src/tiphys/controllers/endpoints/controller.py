@@ -12,7 +12,7 @@ from tiphys.controllers.endpointslice.backends import has_endpoints
 from tiphys.controllers.endpointslice.controller import enqueue_services
 from tiphys.controllers.endpointslice.trigger import TriggerTimes
 from tiphys.controllers.owned import Writes
-from tiphys.controllers.selected import Selecting, index_labels, pods_of, service_selector
+from tiphys.controllers.selected import Selecting, index_labels, selected_by, service_selector
 
 
 class EndpointsController:
@@ -60,7 +60,7 @@ class EndpointsController:
             return None
         if not self._writes.settled(key):
             return None  # it would only meet a conflict; the write's own event brings the key back
-        pods = pods_of(self._pods, service)
+        pods = selected_by(self._pods, service["metadata"]["namespace"], service_selector(service))
         desired = plan(service, pods, present, since=self._triggers.observe(service, pods))
         if desired is None:
             return None

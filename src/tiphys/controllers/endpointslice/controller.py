@@ -15,7 +15,7 @@ from tiphys.controllers.endpointslice.plan import MANAGED_BY, MANAGER, SERVICE_N
 from tiphys.controllers.endpointslice.trigger import TriggerTimes, marked
 from tiphys.controllers.metrics import SLICE_CHANGES, SLICE_SYNCS
 from tiphys.controllers.owned import Writes
-from tiphys.controllers.selected import Selecting, index_labels, pods_of, service_selector
+from tiphys.controllers.selected import Selecting, index_labels, selected_by, service_selector
 
 BY_SERVICE = "service"
 
@@ -86,7 +86,7 @@ class EndpointSliceController:
             return None
         if not self._writes.settled(key) or not service["spec"].get("selector"):
             return None
-        pods = pods_of(self._pods, service)
+        pods = selected_by(self._pods, service["metadata"]["namespace"], service_selector(service))
         slices = self._slices.by_index(BY_SERVICE, key)
         shares = topology.zone_shares(self._nodes.list()) if topology.wants_hints(service) else None
         planned = plan(service, pods, slices, self._zones(pods), shares)

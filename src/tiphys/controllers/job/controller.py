@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from tiphys.apimachinery.errors import Conflict, NotFound
-from tiphys.apimachinery.meta import Object, controller_of, split_key
+from tiphys.apimachinery.meta import Object, controller_of
 from tiphys.client.kinds import JOBS, PODS
 from tiphys.controllers.context import Context
 from tiphys.controllers.job import indexes, retries, tally
@@ -24,6 +24,8 @@ from tiphys.controllers.workload import WorkloadController
 _LONGEST_PREFIX = 58
 """Of a generated name: what is longer is cut by the API server, and the index would be lost."""
 _MANAGER = "kubernetes.io/job-controller"
+_BY_JOB = "job"
+"""Pods that bear our finalizer, by the job they belong to."""
 
 
 class JobController(WorkloadController):
@@ -37,6 +39,7 @@ class JobController(WorkloadController):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._backoffs: dict[str, Backoff] = {}
+        self._owned.add_index(_BY_JOB, _job_of)
         self._owned.add_handler(tally.pod_changed)
 
     def _owner_changed(self, old: Object | None, new: Object | None) -> None:
@@ -70,11 +73,8 @@ class JobController(WorkloadController):
         """Take the finalizer from the pods of a job that is gone: nobody counts them any more."""
         await super()._gone(key)
         self._backoffs.pop(key, None)
-        namespace, name = split_key(key)
-        for pod in self._owned.list(namespace):
-            ref = controller_of(pod)
-            if ref is not None and (ref["kind"], ref["name"]) == ("Job", name) and tracked(pod):
-                await self._release(key, pod)
+        for pod in self._owned.by_index(_BY_JOB, key):
+            await self._release(key, pod)
 
     async def _apply(self, key: str, job: Object, planned: Plan) -> None:
         if planned.create:
@@ -119,6 +119,13 @@ class JobController(WorkloadController):
     async def _discard(self, key: str, job: Object, pod: Object) -> None:
         await self._release(key, pod)
         await self._delete_child(key, job, pod)
+
+
+def _job_of(pod: Object) -> list[str]:
+    ref = controller_of(pod)
+    if ref is None or ref["kind"] != "Job" or not tracked(pod):
+        return []
+    return [f"{pod['metadata']['namespace']}/{ref['name']}"]
 
 
 def _is_ours(job: Object) -> bool:

@@ -9,7 +9,7 @@ from tiphys.client.controller import run_controller
 from tiphys.client.kinds import NODES
 from tiphys.controllers.context import Context
 from tiphys.controllers.metrics import RANGES_ALLOCATED, RANGES_RELEASED
-from tiphys.controllers.nodeipam.plan import allot, pools
+from tiphys.controllers.nodeipam.plan import Ledger, pools
 
 
 class NodeIpamController:
@@ -25,11 +25,11 @@ class NodeIpamController:
         self._pools = pools(
             options.cluster_cidr, options.node_cidr_mask_size, options.node_cidr_mask_size_ipv6
         )
+        services = [one.strip() for one in options.service_cidr.split(",") if one.strip()]
+        self._ledger = Ledger(self._pools, services)
         self._cidrs = [one.strip() for one in options.cluster_cidr.split(",") if one.strip()]
         self.queue = context.queue(self.name)
         self._nodes = context.informers.get(NODES)
-        self._allotted: dict[str, list[str]] = {}
-        self._services = [one.strip() for one in options.service_cidr.split(",") if one.strip()]
         self._nodes.add_handler(self._changed)
 
     async def run(self) -> None:
@@ -38,27 +38,24 @@ class NodeIpamController:
 
     def _changed(self, old: Object | None, new: Object | None) -> None:
         if new is None and old is not None:
-            self._allotted.pop(old["metadata"]["name"], None)
+            self._ledger.release(old["metadata"]["name"])
             if ranges_of(old):
                 self._count(RANGES_RELEASED)
         elif new is not None:
+            if ranges_of(new):  # what was just written may not show yet
+                self._ledger.hold(new["metadata"]["name"], ranges_of(new))
             self.queue.add(new["metadata"]["name"])
 
     async def reconcile(self, key: str) -> float | None:
         node = self._nodes.get(key)
         if node is None or not self._pools or ranges_of(node):
             return None
-        # What was just written may not show in the cache yet.
-        taken = [text for other in self._nodes.list() for text in ranges_of(other)]
-        taken += [text for name, ranges in self._allotted.items() if name != key for text in ranges]
-        taken += self._services
-        chosen = self._allotted.get(key) or allot(self._pools, taken)
+        chosen = self._ledger.held(key) or self._ledger.allot(key)
         if chosen is None:
             self._recorder.record(
                 node, "Normal", "CIDRNotAvailable", f"Node {key} status is now: CIDRNotAvailable"
             )
             return 30.0
-        self._allotted[key] = chosen
         patch = {
             "metadata": {"uid": node["metadata"]["uid"]},
             "spec": {"podCIDR": chosen[0], "podCIDRs": chosen},

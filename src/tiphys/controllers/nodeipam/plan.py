@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
+T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -29,25 +32,96 @@ def pools(cluster_cidr: str, mask: int, mask_ipv6: int) -> list[Pool]:
     return result
 
 
-def allot(all_pools: Iterable[Pool], taken: Collection[str]) -> list[str] | None:
-    """Return a node's ranges, one of each pool, or None when a pool is used up."""
-    used = [ipaddress.ip_network(text) for text in taken]
-    chosen = []
-    for pool in all_pools:
-        free = _first_free(pool, [net for net in used if net.version == pool.network.version])
-        if free is None:
+class Ledger:
+    """Who has which ranges. The first free one is found without looking at all that are taken."""
+
+    def __init__(self, all_pools: Iterable[Pool], reserved: Iterable[str] = ()) -> None:
+        self._shares = [_Shares(pool) for pool in all_pools]
+        self._held: dict[str, list[str]] = {}
+        self._book(reserved, 1)
+
+    def held(self, name: str) -> list[str]:
+        """Return a node's ranges."""
+        return self._held.get(name, [])
+
+    def hold(self, name: str, ranges: list[str]) -> None:
+        """Note what a node has, in place of what it had."""
+        if ranges != self._held.get(name):
+            self.release(name)
+            self._held[name] = ranges
+            self._book(ranges, 1)
+
+    def release(self, name: str) -> None:
+        """Let a node's ranges be given to others."""
+        self._book(self._held.pop(name, ()), -1)
+
+    def allot(self, name: str) -> list[str] | None:
+        """Give a node the first free range of each pool, or nothing when one is used up."""
+        chosen = []
+        for share in self._shares:
+            free = share.first_free()
+            if free is None:
+                return None
+            chosen.append(str(free))
+        self.hold(name, chosen)
+        return chosen
+
+    def _book(self, ranges: Iterable[str], amount: int) -> None:
+        for network in map(ipaddress.ip_network, ranges):
+            for share in self._shares:
+                share.book(network, amount)
+
+
+class _Shares:
+    """One pool as numbers: its ranges, from 0."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._network, self._mask = pool.network, pool.mask
+        self._shift = pool.network.max_prefixlen - pool.mask
+        self._numbers = 1 << (pool.mask - pool.network.prefixlen)
+        self._taken: Counter[int] = Counter()
+        self._wide: Counter[tuple[int, int]] = Counter()
+        """First and last number of what takes more than one: Services, ranges that somebody else gave."""
+        self._low = 0
+        """All numbers below are taken."""
+
+    def book(self, network: Network, amount: int) -> None:
+        """Count who has a range (1), or has it no more (-1); one outside of the pool is nobody's concern."""
+        if not _overlaps(network, self._network):
+            return
+        first, last = self._number(network.network_address), self._number(network.broadcast_address)
+        first, last = max(first, 0), min(last, self._numbers - 1)
+        if first == last:
+            _count(self._taken, first, amount)
+        else:
+            _count(self._wide, (first, last), amount)
+        if amount < 0:
+            self._low = min(self._low, first)
+
+    def first_free(self) -> Network | None:
+        number = self._low
+        while number < self._numbers:
+            end = next((last for first, last in self._wide if first <= number <= last), None)
+            if end is not None:
+                number = end + 1
+            elif number in self._taken:
+                number += 1
+            else:
+                break
+        self._low = number
+        if number >= self._numbers:
             return None
-        chosen.append(str(free))
-    return chosen
+        start = int(self._network.network_address) + (number << self._shift)
+        return type(self._network)((start, self._mask))
+
+    def _number(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
+        return (int(address) - int(self._network.network_address)) >> self._shift
 
 
-def _first_free(pool: Pool, used: list[Network]) -> Network | None:
-    same = {net for net in used if net.prefixlen == pool.mask}
-    odd = [net for net in used if net.prefixlen != pool.mask]
-    for candidate in pool.network.subnets(new_prefix=pool.mask):
-        if candidate not in same and not any(_overlaps(candidate, net) for net in odd):
-            return candidate
-    return None
+def _count(table: Counter[T], item: T, amount: int) -> None:
+    table[item] += amount
+    if not table[item]:
+        del table[item]
 
 
 def _overlaps(one: Network, other: Network) -> bool:

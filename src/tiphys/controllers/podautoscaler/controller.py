@@ -21,6 +21,7 @@ from tiphys.controllers.podautoscaler.measure import FAILURES, Measured, Target,
 from tiphys.controllers.podautoscaler.plan import Past, decide, tolerance_of
 from tiphys.controllers.podautoscaler.replicas import NoMetrics
 from tiphys.controllers.podautoscaler.sources import MetricSources
+from tiphys.controllers.selected import index_labels, selected_by
 
 _REMEMBERED = timedelta(hours=1)
 
@@ -58,6 +59,7 @@ class HorizontalPodAutoscalerController:
         self._past: dict[str, Past] = {}
         self._targets: dict[tuple[str, str], GVR] = {}
         self._selectors: dict[str, tuple[str, str]] = {}
+        index_labels(self._pods)
         self._scalers.add_handler(self._changed)
 
     async def run(self) -> None:
@@ -147,10 +149,7 @@ class HorizontalPodAutoscalerController:
             self._recorder.record(scaler, "Warning", "AmbiguousSelector", why)
             look.say("ScalingActive", "False", "AmbiguousSelector", why)
             return None
-        selector = parse_selector(text)
-        pods = [
-            pod for pod in self._pods.list(namespace) if selector.matches(pod["metadata"].get("labels") or {})
-        ]
+        pods = selected_by(self._pods, namespace, parse_selector(text))
         return Target(
             namespace, text, pods, replicas, int(status.get("replicas") or 0), tolerance_of(scaler),
             self._clock.now(),
