@@ -93,3 +93,26 @@ def test_failures_back_off_exponentially_up_to_the_cap():
 def test_many_keys_failing_share_one_bucket():
     limiter = RateLimiter(FakeClock(), per_s=10, burst=2)
     assert [limiter.delay(key) for key in "abcd"] == [0.005, 0.005, 0.1, 0.2]
+
+
+async def test_a_timer_is_set_for_the_first_that_is_due_and_not_again_for_each_look():
+    queue, loop, timers = WorkQueue(), asyncio.get_running_loop(), []
+    call_later = loop.call_later
+
+    def counted(delay, *args):
+        timers.append(delay)
+        return call_later(delay, *args)
+
+    loop.call_later = counted
+    try:
+        queue.add_after("late", 60)
+        for _ in range(5):
+            queue.poke()
+        assert len(timers) == 1
+        queue.add_after("soon", 0.01)
+        assert len(timers) == 2
+        assert await queue.get() == "soon"
+        assert len(timers) == 3, "the late one is still to come"
+    finally:
+        del loop.call_later
+        queue.close()

@@ -48,7 +48,7 @@ async def process(queue: WorkQueue, reconcile: Reconcile, key: str, name: str = 
         log.error("reconcile gave up controller=%s key=%s error=%s", name, key, error)
     except (Conflict, NotFound) as error:
         # The cache was behind: somebody changed or deleted what was to be written. It will catch up.
-        queue.add_rate_limited(key)
+        queue.add_overtaken(key)
         log.debug("reconcile overtaken controller=%s key=%s error=%s", name, key, error)
     except (TransportError, ServiceUnavailable) as error:
         queue.add_rate_limited(key)

@@ -46,13 +46,13 @@ class RateLimiter:
         self._refilled_at = clock.monotonic()
         self._failures: dict[str, int] = {}
 
-    def delay(self, key: str) -> float:
-        """Count one failure of ``key`` and return its wait in seconds."""
+    def delay(self, key: str, *, alone: bool = False) -> float:
+        """Count one failure of ``key`` and return its wait in seconds; ``alone`` heeds no rate of all keys."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         # The exponent is bounded so that a key failing for days cannot overflow a float.
         own = min(self._base_s * 2.0 ** min(failures, 64), self._cap_s)
-        return float(max(own, self._take()))
+        return own if alone else float(max(own, self._take()))
 
     def failures(self, key: str) -> int:
         return self._failures.get(key, 0)
@@ -85,6 +85,7 @@ class WorkQueue:
         self._sequence = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
         self._closed = False
         self._counts = QueueCounts(name)
         self._counts.running = self._running
@@ -138,6 +139,14 @@ class WorkQueue:
         """Make a failed key ready after its backoff."""
         self._counts.retries += 1
         self.add_after(key, self._limiter.delay(key))
+
+    def add_overtaken(self, key: str) -> None:
+        """Make a key ready that met a conflict, after its own backoff.
+
+        That a thousand objects are written by others too is no reason for the last to wait for minutes.
+        """
+        self._counts.retries += 1
+        self.add_after(key, self._limiter.delay(key, alone=True))
 
     def failures(self, key: str) -> int:
         return self._limiter.failures(key)
@@ -215,14 +224,22 @@ class WorkQueue:
                 return
 
     def _arm(self) -> None:
+        """Wake up when the first delayed key is due."""
+        due = self._delayed[0][0] if self._delayed else None
         if self._timer is not None:
+            if self._timer_due == due:
+                return
             self._timer.cancel()
             self._timer = None
-        if self._closed or not self._delayed:
+        if self._closed or due is None:
             return
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return  # filled before the loop runs; the first ``get`` arms it
-        wait_s = max(self._delayed[0][0] - self._clock.monotonic(), 0.0)
-        self._timer = loop.call_later(wait_s, self.poke)
+        self._timer_due = due
+        self._timer = loop.call_later(max(due - self._clock.monotonic(), 0.0), self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        self.poke()
