@@ -47,7 +47,7 @@ class RateLimiter:
         self._failures: dict[str, int] = {}
 
     def delay(self, key: str, *, alone: bool = False) -> float:
-        """Count one failure of ``key`` and return its wait in seconds; ``alone`` heeds no rate of all keys."""
+        """Count one failure of ``key`` and return its wait in seconds; ``alone``: by itself, not by all."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         # The exponent is bounded so that a key failing for days cannot overflow a float.
