@@ -19,6 +19,7 @@ from tiphys.controllers.persistentvolume.plan import Plan, plan_claim, plan_volu
 from tiphys.controllers.storageprotection.plan import claim_names
 
 _RETRY_S = 15.0
+_SETTLE_S = 1.0
 _VOLUME = "volume:"
 _BY_CLAIM = "claim-of-waiting"
 
@@ -40,6 +41,8 @@ class PersistentVolumeController:
         self._pods.add_index(_BY_CLAIM, _claims_waited_for)
         self._volume_writes = Writes(self._volumes, context.clock)
         self._claim_writes = Writes(self._claims, context.clock)
+        self._moved = asyncio.Event()
+        """Set by each change of a claim or a volume."""
         self._told: dict[str, str] = {}
         self._claims.add_handler(self._claim_changed)
         self._volumes.add_handler(self._volume_changed)
@@ -52,6 +55,7 @@ class PersistentVolumeController:
         await run_controller(self.queue, self.reconcile, workers=1, name=self.name)
 
     def _claim_changed(self, old: Object | None, new: Object | None) -> None:
+        self._moved.set()
         obj = new or old
         if obj is None:
             return
@@ -60,6 +64,7 @@ class PersistentVolumeController:
             self.queue.add(_VOLUME + obj["spec"]["volumeName"])
 
     def _volume_changed(self, old: Object | None, new: Object | None) -> None:
+        self._moved.set()
         obj = new or old
         if obj is None:
             return
@@ -79,9 +84,9 @@ class PersistentVolumeController:
                 self.queue.add(object_key(claim))
 
     async def reconcile(self, key: str) -> float | None:
-        if not (self._volume_writes.settled(_VOLUME) and self._claim_writes.settled(_VOLUME)):
-            # Planning on what another key's writes have changed would give one volume away twice.
-            return 0.05
+        # Planning on what another key's writes have changed would give one volume away twice.
+        if not await self._settled():
+            return _SETTLE_S
         if key.startswith(_VOLUME):
             return await self._reconcile_volume(key.removeprefix(_VOLUME))
         claim = self._claims.get(key)
@@ -95,6 +100,17 @@ class PersistentVolumeController:
         self._tell(key, claim, planned)
         waiting = not claim["spec"].get("volumeName") and planned.volume is None and class_of(claim)
         return _RETRY_S if waiting else None
+
+    async def _settled(self) -> bool:
+        """Wait, a moment at most, until the cache shows all that was written."""
+        try:
+            async with asyncio.timeout(_SETTLE_S):
+                while not (self._volume_writes.settled(_VOLUME) and self._claim_writes.settled(_VOLUME)):
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def _reconcile_volume(self, name: str) -> float | None:
         volume = self._volumes.get(name)
