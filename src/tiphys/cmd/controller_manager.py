@@ -75,7 +75,7 @@ def _signer_files(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--node-cidr-mask-size-ipv4", default=0, help="The same with two families.")
 @click.option("--node-cidr-mask-size-ipv6", default=0)
 @click.option("--node-monitor-period", type=DURATION, default="5s", show_default=True)
-@click.option("--node-monitor-grace-period", type=DURATION, default="40s", show_default=True)
+@click.option("--node-monitor-grace-period", type=DURATION, default="50s", show_default=True)
 @click.option("--node-startup-grace-period", type=DURATION, default="60s", show_default=True)
 @click.option("--node-eviction-rate", default=0.1, show_default=True, help="Nodes a second to give up.")
 @click.option("--secondary-node-eviction-rate", default=0.01, show_default=True, help="In disrupted zones.")

@@ -46,7 +46,7 @@ class ControllerOptions:
     node_cidr_mask_size_ipv6: int = 64
     allocate_node_cidrs: bool = True
     node_monitor_period_s: float = 5.0
-    node_monitor_grace_s: float = 40.0
+    node_monitor_grace_s: float = 50.0
     node_startup_grace_s: float = 60.0
     eviction_rates: Rates = field(default=Rates())
     eviction_wait_s: float = 300.0

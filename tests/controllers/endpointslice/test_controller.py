@@ -3,7 +3,9 @@
 import asyncio
 
 import orjson
+import pytest
 
+from tiphys.apimachinery.errors import Forbidden
 from tiphys.client.kinds import ENDPOINT_SLICES, ENDPOINTS, PODS, SERVICES
 from tiphys.controllers.endpoints.controller import EndpointsController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
@@ -97,3 +99,31 @@ async def test_writes_bear_the_time_of_what_made_them_necessary(world):
         world.api.remove(PODS, "a", "d")
         await world.settle()
         assert times() == [None, None], "a pod that goes leaves no time"
+
+
+@pytest.mark.parametrize(
+    ("method", "reason", "text"),
+    [
+        ("POST", "FailedToCreateEndpoint", "Failed to create endpoint for service d/web: no"),
+        ("PUT", "FailedToUpdateEndpoint", "Failed to update endpoint d/web: no"),
+    ],
+)
+async def test_endpoints_that_cannot_be_written_are_told_of(world, method, reason, text):
+    def refuse(request):
+        if request.method == method and "/endpoints" in request.path:
+            raise Forbidden("no")
+
+    world.api.put(SERVICES, SERVICE)
+    async with world.running(EndpointsController):
+        if method == "POST":
+            world.api.remove(SERVICES, "web", "d")
+            await world.settle()
+        world.api.reactors.append(refuse)
+        world.api.put(SERVICES, SERVICE)
+        world.api.put(PODS, pod("a", "10.1.0.1"))
+        await world.settle()
+        world.api.reactors.clear()
+        await world.advance(5)
+        (subset,) = world.api.get(ENDPOINTS, "web", "d")["subsets"]
+        assert len(subset["addresses"]) == 1
+    assert (reason, text) in world.events()

@@ -55,7 +55,7 @@ async def test_silence_taints_evicts_and_heals(world):
             world.api.put(LEASES, lease(str(second + 2)))
             await wait(10, "first")
         assert len(world.api.all(PODS)) == 2
-        for _ in range(9):
+        for _ in range(11):
             await wait(5, "then")
         found = world.api.get(NODES, "n1")
         assert find(found["status"]["conditions"], "Ready")["status"] == "Unknown"
@@ -144,3 +144,20 @@ async def test_nobody_is_evicted_while_every_node_is_silent(world):
             "NoExecute",
         }
         assert not world.api.all(PODS)
+
+
+async def test_a_node_that_falls_silent_is_told_of_once_and_its_labels_are_mended(world):
+    """One that said itself that it is not ready is not told of again."""
+    labelled = node()
+    labelled["metadata"]["labels"] = {"kubernetes.io/os": "linux"}
+    world.api.put(NODES, labelled)
+    ill = node("ill")
+    ill["status"]["conditions"][0]["status"] = "False"
+    world.api.put(NODES, ill)
+    async with world.running(NodeLifecycleController):
+        await world.advance(1)
+        assert world.api.get(NODES, "n1")["metadata"]["labels"]["beta.kubernetes.io/os"] == "linux"
+        for _ in range(14):
+            await world.advance(5)
+    told = [event for event in world.api.all(EVENTS) if event["reason"] == "NodeNotReady"]
+    assert [event["message"] for event in told] == ["Node n1 status is now: NodeNotReady"]

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tiphys.controllers.nodelifecycle.plan import (
+    lasting_labels,
     not_ready_status,
     observe,
     plan_taints,
@@ -23,6 +24,26 @@ def node(ready="True", taints=(), unschedulable=False, **pressure):
     if unschedulable:
         spec["unschedulable"] = True
     return {"metadata": {"name": "n1"}, "spec": spec, "status": {"conditions": conditions}}
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        pytest.param({}, None, id="none"),
+        pytest.param({"beta.kubernetes.io/os": "linux"}, None, id="only the old one"),
+        pytest.param({"kubernetes.io/os": "linux", "beta.kubernetes.io/os": "linux"}, None, id="alike"),
+        pytest.param({"kubernetes.io/os": "linux"}, {"beta.kubernetes.io/os": "linux"}, id="missing"),
+        pytest.param(
+            {"kubernetes.io/arch": "arm64", "beta.kubernetes.io/arch": "amd64", "a": "b"},
+            {"beta.kubernetes.io/arch": "arm64"},
+            id="another",
+        ),
+    ],
+)
+def test_old_labels_follow_the_new(labels, said):
+    """Upstream keeps them alike on each node that has the new ones."""
+    found = lasting_labels({"metadata": {"labels": labels}})
+    assert found == (said and {**labels, **said})
 
 
 @pytest.mark.parametrize(

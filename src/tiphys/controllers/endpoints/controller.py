@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tiphys.apimachinery.errors import Forbidden, NotFound
+from tiphys.apimachinery.errors import Forbidden, NotFound, StatusError
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import ENDPOINTS, PODS, SERVICES
@@ -23,6 +23,7 @@ class EndpointsController:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
+        self._recorder = context.recorder("endpoint-controller")
         self._workers = context.options.workers_of(self.name)
         self.queue = context.queue(self.name)
         self._services = context.informers.get(SERVICES)
@@ -70,9 +71,14 @@ class EndpointsController:
             else:
                 stored = await self._client.update(ENDPOINTS, desired)
             self._writes.wrote(key, stored)
-        except Forbidden as error:
-            if "because it is being terminated" not in error.message:
-                raise
+        except StatusError as error:
+            made = present is None
+            if made and isinstance(error, Forbidden) and "because it is being terminated" in error.message:
+                return None
+            reason = "FailedToCreateEndpoint" if made else "FailedToUpdateEndpoint"
+            what = "create endpoint for service" if made else "update endpoint"
+            self._recorder.record(desired, "Warning", reason, f"Failed to {what} {key}: {error.message}")
+            raise
         return None
 
     async def _clean_up(self, present: Object | None) -> None:

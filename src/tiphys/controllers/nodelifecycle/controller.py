@@ -13,6 +13,7 @@ from tiphys.controllers.context import Context
 from tiphys.controllers.metrics import NODE_HEALTH_SECONDS
 from tiphys.controllers.nodelifecycle.plan import (
     Health,
+    lasting_labels,
     not_ready_status,
     observe,
     plan_taints,
@@ -91,6 +92,11 @@ class NodeLifecycleController:
             changed = await self._client.update(NODES, _with_taints(node, taints))
             tainted(node, taints)
             node = changed
+        labels = lasting_labels(node)
+        if labels is not None:
+            node = await self._client.update(
+                NODES, {**node, "metadata": {**node["metadata"], "labels": labels}}
+            )
         NODE_HEALTH_SECONDS.observe(self._clock.monotonic() - now_s)
         if not _is_ready(node):
             await self._mark_pods(key)
@@ -101,7 +107,9 @@ class NodeLifecycleController:
         if found is None:
             return node
         name = node["metadata"]["name"]
-        self._recorder.record(node, "Normal", "NodeNotReady", f"Node {name} status is now: NodeNotReady")
+        if _is_ready(node):
+            text = f"Node {name} status is now: NodeNotReady"
+            self._recorder.record(node, "Normal", "NodeNotReady", text)
         status = {**(node.get("status") or {}), "conditions": found}
         return await self._client.update(NODES, {**node, "status": status}, "status")
 

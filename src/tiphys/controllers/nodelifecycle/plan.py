@@ -21,6 +21,10 @@ _PRESSURES = {
     "PIDPressure": "node.kubernetes.io/pid-pressure",
     "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
 }
+_OLD_LABELS = {
+    "kubernetes.io/os": "beta.kubernetes.io/os",
+    "kubernetes.io/arch": "beta.kubernetes.io/arch",
+}
 _HEARTBEATS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 _OURS = {NOT_READY, UNREACHABLE, UNSCHEDULABLE, *_PRESSURES.values()}
 
@@ -71,6 +75,13 @@ def silent_conditions(node: Object, now: datetime) -> list[Object] | None:
         }
         found = [fresh if item is present else item for item in found] if present else [*found, fresh]
     return found if changed else None
+
+
+def lasting_labels(node: Object) -> dict[str, str] | None:
+    """Return the labels that say system and architecture the old way as well, None if all do."""
+    labels: dict[str, str] = (node.get("metadata") or {}).get("labels") or {}
+    said = {**labels, **{old: labels[key] for key, old in _OLD_LABELS.items() if key in labels}}
+    return said if said != labels else None
 
 
 def plan_taints(
