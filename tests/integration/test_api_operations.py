@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from typed import STRATEGIC, Object, Typed, condition
+from typed import STRATEGIC, Object, Typed, condition, eventually
 
 RULES = [
     {
@@ -244,12 +244,13 @@ class Steps:
         assert dynamic.get(self.name, "status").get("spec") == spec
 
     def deleted(self, events: Any) -> None:
+        """Some wait for their protection to be lifted."""
         self.client.delete(self.name)
-        assert self.client.gone(self.name)
+        eventually(lambda: self.client.gone(self.name))
         assert any((kind, seen["metadata"]["name"]) == ("DELETED", self.name) for kind, seen in events)
         assert len(self.everywhere.list(labelSelector=self.label)["items"]) == 2
         self.client.delete_collection(labelSelector=self.label)
-        assert self.everywhere.list(labelSelector=self.label)["items"] == []
+        eventually(lambda: self.everywhere.list(labelSelector=self.label)["items"] == [])
 
 
 _STATUS_WRITES_METADATA = {"Ingress", "PodDisruptionBudget"}
