@@ -31,6 +31,10 @@ test: .venv ## tests without root or network, in a minute and a half on two core
 test-slow: .venv ## every test that needs no root, the slow ones too
 	$(BIN)/pytest -n 2 -m "not e2e"
 
+golden: .venv ## write anew the texts that tests compare with: read the difference before committing it
+	TIPHYS_GOLDEN=write $(BIN)/pytest -m golden
+	git diff --stat -- '*/golden/*'
+
 chaos: .venv ## faults at random on a real cluster: ROUNDS=10 SEED=random STORE=sqlite|etcd, needs root
 	TIPHYS_OUTBOUND=off TIPHYS_FAULTS_ROUNDS=$(or $(ROUNDS),10) TIPHYS_FAULTS_SEED=$(or $(SEED),$(shell date +%s)) \
 		TIPHYS_E2E_STORE=$(or $(STORE),sqlite) $(BIN)/pytest -s -m e2e tests/e2e/test_faults_at_random.py
@@ -46,4 +50,4 @@ bench: .venv ## the rows of docs/performance.md
 
 check: lint type test ## what CI runs before e2e
 
-.PHONY: help fmt lint type test test-slow e2e chaos conformance-table bench check
+.PHONY: help fmt lint type test test-slow golden e2e chaos conformance-table bench check

@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+from collections.abc import Callable
 
 import pytest
 
@@ -12,8 +13,26 @@ from tiphys.cmd.collector import collect_seldom
 pytest.register_assert_rewrite("cluster", "pod_table")
 
 
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compare a text with the file ``golden/NAME`` beside the test. ``make golden`` writes all of them anew."""
+    folder = request.path.parent / "golden"
+
+    def compare(name: str, text: str) -> None:
+        if os.environ.get("TIPHYS_GOLDEN") == "write":
+            folder.mkdir(exist_ok=True)
+            (folder / name).write_text(text)
+        assert text == (folder / name).read_text(), "meant so? `make golden`, and read what it changes"
+
+    return compare
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what needs etcd where there is none; with ``CI`` set it has to be there, and tests say so."""
+    for item in items:
+        if "golden" in getattr(item, "fixturenames", ()):
+            item.add_marker("golden")
     if shutil.which("etcd") is None and not os.environ.get("CI"):
         lacking = [item for item in items if item.get_closest_marker("etcd")]
         if lacking:

@@ -10,6 +10,7 @@ from policy_tracer import Connection, passes
 from tiphys.proxy.diff import transaction
 from tiphys.proxy.policies import Cluster, plan
 from tiphys.proxy.policy_objects import pod_of, policy_of
+from tiphys.proxy.ruleset import render
 
 NAMESPACES = {"x": {"team": "x"}, "y": {"team": "y"}, "z": {"team": "z"}}
 ADDRESSES = {
@@ -232,3 +233,13 @@ def test_pods_under_the_same_policies_share_a_chain():
 def test_nothing_selected_nothing_guarded():
     made = table(policy(namespace="gone", **DENY))
     assert made.elements == {}
+
+
+def test_the_table(golden):
+    """The whole table of a node by how it reads: closed, opened to some, and allowed to go out to some."""
+    made = table(
+        policy("closed", **DENY),
+        policy("web", **IN, ingress=[{"from": [pod_peer("b"), namespace_peer("y")], "ports": [{"port": "web"}]}]),
+        policy("out", **OUT, egress=[{"to": [{"ipBlock": {"cidr": "192.0.2.0/24", "except": ["192.0.2.128/25"]}}]}]),
+    )
+    golden("policies.nft", render(made))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,8 +166,8 @@ def test_service_of(endpoint_slice: Any) -> None:
     assert service_of({"metadata": {"name": "x"}}) == ""
 
 
-def test_golden(service: Any, endpoint_slice: Any) -> None:
-    """The whole table by how it reads: change the file by hand, and say why in the commit."""
+def test_the_table(service: Any, endpoint_slice: Any, golden: Any) -> None:
+    """The whole table by how it reads."""
     services = [
         service(),
         service("gone", clusterIP="10.64.0.21"),
@@ -177,5 +176,4 @@ def test_golden(service: Any, endpoint_slice: Any) -> None:
         service("sticky", clusterIP="10.64.0.23", sessionAffinity="ClientIP"),
     ]  # fmt: skip
     slices = [endpoint_slice(LOCAL, REMOTE, service=name) for name in ("web", "edge", "sticky")]
-    golden = Path(__file__).parent / "golden" / "table.nft"
-    assert render(ruleset(services, slices, NODE)) == golden.read_text()
+    golden("table.nft", render(ruleset(services, slices, NODE)))
