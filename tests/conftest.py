@@ -15,7 +15,7 @@ pytest.register_assert_rewrite("cluster", "pod_table")
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    """Compare a text with the file ``golden/NAME`` beside the test. ``make golden`` writes all of them anew."""
+    """Compare a text with the file ``golden/NAME`` beside the test. ``make golden`` writes them all anew."""
     folder = request.path.parent / "golden"
 
     def compare(name: str, text: str) -> None:

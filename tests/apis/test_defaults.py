@@ -23,7 +23,6 @@ POD_SPEC_DEFAULTS = {
     "schedulerName": "default-scheduler",
     "terminationGracePeriodSeconds": 30,
     "securityContext": {},
-    "enableServiceLinks": True,
 }
 
 WORKLOADS = {
@@ -231,10 +230,6 @@ OTHERS = {
             }
         },
     ),
-    "node": (
-        kind("v1", "Node", status={"capacity": {"cpu": "1"}}),
-        {"status": {"capacity": {"cpu": "1"}, "allocatable": {"cpu": "1"}}},
-    ),
     "role binding": (
         kind(
             "rbac.authorization.k8s.io/v1",
@@ -433,3 +428,37 @@ def test_other_kinds(obj: dict[str, Any], expected: dict[str, Any]) -> None:
     result = defaulted(obj)
     assert {key: result.get(key) for key in expected} == expected
     assert defaulted(result) == result
+
+
+def test_links_to_services_are_said_in_pods_only() -> None:
+    assert defaulted(kind("v1", "Pod", spec=TEMPLATE["spec"]))["spec"]["enableServiceLinks"] is True
+    made = defaulted(kind("apps/v1", "Deployment", spec={"template": TEMPLATE}))
+    assert "enableServiceLinks" not in made["spec"]["template"]["spec"]
+
+
+SHOWN = {
+    "what endpoints are": (
+        kind("discovery.k8s.io/v1", "EndpointSlice", endpoints=[{"addresses": ["10.0.0.1"]}]),
+        {"endpoints": [{"addresses": ["10.0.0.1"], "conditions": {}}], "ports": None},
+    ),
+    "no drivers": (kind("storage.k8s.io/v1", "CSINode", spec={"drivers": []}), {"spec": {"drivers": None}}),
+    "a driver's keys": (
+        kind("storage.k8s.io/v1", "CSINode", spec={"drivers": [{"name": "d", "nodeID": "n"}]}),
+        {"spec": {"drivers": [{"name": "d", "nodeID": "n", "topologyKeys": None}]}},
+    ),
+}
+"""What Go writes although nobody has said it."""
+
+
+@pytest.mark.parametrize(("obj", "expected"), SHOWN.values(), ids=SHOWN)
+def test_what_is_always_shown(obj: dict[str, Any], expected: dict[str, Any]) -> None:
+    found = defaulted(obj)
+    assert {key: found[key] for key in expected} == expected
+
+
+def test_a_node_always_shows_its_system() -> None:
+    given = {"nodeInfo": {"kubeletVersion": "v1.36.0"}, "capacity": {"cpu": "1"}}
+    status = defaulted(kind("v1", "Node", status=given))["status"]
+    assert status["allocatable"] == {"cpu": "1"}
+    assert status["daemonEndpoints"] == {"kubeletEndpoint": {"Port": 0}}
+    assert (status["nodeInfo"]["kubeletVersion"], status["nodeInfo"]["osImage"]) == ("v1.36.0", "")

@@ -190,7 +190,7 @@ async def test_what_else_a_write_of_the_status_writes(api: Api) -> None:
 
 async def test_the_status_is_not_written_otherwise(api: Api) -> None:
     brought = set()
-    told = {"conditions": [{"type": "Told", "status": "True", "reason": "A", "message": "",
+    told = {"conditions": [{"type": "Told", "status": "True", "reason": "A", "message": "b",
                             "lastTransitionTime": "2026-01-01T00:00:00Z"}]}  # fmt: skip
     for name, path, obj in cases(api, with_status=True):
         if name in ("persistentvolumes", "volumeattachments.storage.k8s.io", "leasecandidates"):

@@ -239,7 +239,13 @@ def test_the_table(golden):
     """The whole table of a node by how it reads: closed, opened to some, and allowed to go out to some."""
     made = table(
         policy("closed", **DENY),
-        policy("web", **IN, ingress=[{"from": [pod_peer("b"), namespace_peer("y")], "ports": [{"port": "web"}]}]),
-        policy("out", **OUT, egress=[{"to": [{"ipBlock": {"cidr": "192.0.2.0/24", "except": ["192.0.2.128/25"]}}]}]),
+        policy(
+            "web", **IN, ingress=[{"from": [pod_peer("b"), namespace_peer("y")], "ports": [{"port": "web"}]}]
+        ),
+        policy(
+            "out",
+            **OUT,
+            egress=[{"to": [{"ipBlock": {"cidr": "192.0.2.0/24", "except": ["192.0.2.128/25"]}}]}],
+        ),
     )
     golden("policies.nft", render(made))

@@ -12,7 +12,6 @@ Source: API concepts, protobuf encoding.
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
 from typing import Any, Final
 
 import orjson
@@ -30,6 +29,7 @@ from tiphys.apis.protobuf_wire import (
     skip,
     tag,
 )
+from tiphys.apis.schemas import wire_facts
 
 MAGIC: Final = b"k8s\x00"
 CONTENT_TYPE: Final = "application/vnd.kubernetes.protobuf"
@@ -44,8 +44,7 @@ class _Codec:
     """The table and its plans."""
 
     def __init__(self) -> None:
-        text = resources.files("tiphys.apis").joinpath("data/protobuf_fields.json").read_bytes()
-        facts = orjson.loads(text)
+        facts = wire_facts()
         self._kinds: dict[str, str] = facts["kinds"]
         self.plans = Plans(
             facts["messages"],

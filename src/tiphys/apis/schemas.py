@@ -8,6 +8,7 @@ touches. CRDs' schemas live with the CRD machinery. The texts of descriptions ar
 from __future__ import annotations
 
 from functools import cache
+from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,10 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 """Defaults that the published schema has and the package leaves out; apply needs those of merge keys."""
+
+_PLAIN = frozenset("sibdy")
+_SHOWN = {"apps.v1.StatefulSetStatus": frozenset({"availableReplicas"})}
+"""Fields that need not be given and are in JSON all the same when they are zero."""
 
 
 def full_definitions() -> dict[str, dict[str, Any]]:
@@ -86,8 +91,32 @@ def _names() -> dict[GVK, str]:
 
 
 @cache
+def wire_facts() -> dict[str, Any]:
+    """Read the table of kinds and of messages' fields; ``protobuf_plan`` says how it is written."""
+    facts: dict[str, Any] = orjson.loads(
+        resources.files("tiphys.apis").joinpath("data/protobuf_fields.json").read_bytes()
+    )
+    return facts
+
+
+def _omitted(name: str) -> frozenset[str]:
+    """Return the plain scalars of a definition: those that protobuf leaves out when they are zero."""
+    return _plain(".".join(name.split(".")[-3:]))
+
+
+def _plain(message: str) -> frozenset[str]:
+    found: set[str] = set()
+    for field, _, kind in wire_facts()["messages"].get(message, ()):
+        if not field:
+            found |= _plain(kind)
+        elif kind in _PLAIN:
+            found.add(field)
+    return frozenset(found - _SHOWN.get(message, frozenset()))
+
+
+@cache
 def _builder() -> SchemaBuilder:
-    return SchemaBuilder(_definitions())
+    return SchemaBuilder(_definitions(), _omitted)
 
 
 def definition_name(gvk: GVK) -> str | None:
@@ -115,6 +144,13 @@ def schema_for(gvk: GVK) -> Schema:
         KeyError: no built-in kind.
     """
     return definition(_names()[gvk])
+
+
+@cache
+def sections(gvk: GVK) -> tuple[str, ...]:
+    """Return those of ``spec`` and ``status`` that a built-in kind has. Go writes them, empty or not."""
+    properties = schema_for(gvk).properties if has_schema(gvk) else {}
+    return tuple(name for name in ("spec", "status") if name in properties)
 
 
 def object_meta() -> Schema:

@@ -47,6 +47,13 @@ def schema_for(gvk: GVK, resource: Resource | None = None) -> Schema:
     return schemas.schema_for(gvk)
 
 
+def show_sections(obj: Object, resource: Resource) -> None:
+    """Give an object of a built-in kind the ``spec`` and ``status`` that it lacks, empty."""
+    if resource.definition is None:
+        for name in schemas.sections(resource.storage):
+            obj.setdefault(name, {})
+
+
 def list_kind(resource: Resource) -> str:
     """Return the kind of a resource's lists."""
     definition = resource.definition

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -161,19 +161,26 @@ def _set(obj: Object, managed_fields: Any) -> None:
         obj["metadata"].pop("managedFields", None)
 
 
-def check_declared(applied: Object, gvk: GVK, resource: Resource) -> None:
-    """Raises StatusError for fields of an applied object that its schema has not.
+class Applied(NamedTuple):
+    """What somebody applies, and the fields that they claim by it, empty ones among them."""
 
-    Whatever ``fieldValidation`` says: nobody can be the manager of such a field.
+    object: Object
+    fields: Node
+
+
+def claimed(applied: Object, gvk: GVK, resource: Resource) -> Node:
+    """Return the fields that an applied object claims, as it was written. Raises StatusError.
+
+    It may have no field that its schema has not, whatever ``fieldValidation`` says: nobody can be the manager
+    of such a field.
     """
-    managedfields.claimed_fields(
-        applied, _schema(resource) if gvk == resource.gvk else schemas.schema_for(gvk)
-    )
+    schema = _schema(resource) if gvk == resource.gvk else schemas.schema_for(gvk)
+    return managedfields.claimed_fields(applied, schema)
 
 
 def apply_managed(
     live: Object | None,
-    applied: Object,
+    applied: Applied,
     resource: Resource,
     write: Write,
     converted: Converted | None = None,
@@ -188,8 +195,9 @@ def apply_managed(
     """
     return managedfields.apply(
         live,
-        applied,
+        applied.object,
         _schema(resource),
+        fields=applied.fields,
         manager=write.manager,
         api_version=resource.api_version,
         now=write.now,
@@ -214,12 +222,13 @@ def update_scale(live: Object, scale: Object, write: Write) -> Object:
     )
 
 
-def apply_scale(live: Object, applied: Object, write: Write, *, force: bool) -> Object:
+def apply_scale(live: Object, applied: Applied, write: Write, *, force: bool) -> Object:
     """Return the Scale that an apply makes of the live one. Raises Conflict."""
     return managedfields.apply(
         live,
-        applied,
+        applied.object,
         schemas.schema_for(SCALE),
+        fields=applied.fields,
         manager=write.manager,
         api_version=SCALE.api_version,
         now=write.now,

@@ -9,6 +9,7 @@ from tiphys.apimachinery.schema import walk
 from tiphys.apis import schemas
 
 POD = schemas.schema_for(GVK("", "v1", "Pod"))
+STATEFUL_SET = schemas.schema_for(GVK("apps", "v1", "StatefulSet"))
 DEPLOYMENT = schemas.schema_for(GVK("apps", "v1", "Deployment"))
 SECRET = schemas.schema_for(GVK("", "v1", "Secret"))
 EVENT = schemas.schema_for(GVK("events.k8s.io", "v1", "Event"))
@@ -83,6 +84,15 @@ KEPT: list[tuple[str, Any, dict[str, Any], dict[str, Any]]] = [
     ("empty lists and maps vanish", POD,
      {"metadata": {"labels": {}}, "spec": {"volumes": [], "containers": []}},
      {"metadata": {}, "spec": {"containers": []}}),
+    ("plain fields that are zero vanish", POD,
+     {"spec": {"hostNetwork": False, "hostname": "", "containers": [
+         {"name": "", "tty": False, "env": [{"name": "a", "value": ""}], "ports": [{"hostPort": 0}]}]}},
+     {"spec": {"containers": [{"name": "", "env": [{"name": "a"}], "ports": [{}]}]}}),
+    ("zeros of pointers stay", POD,
+     {"spec": {"priority": 0, "hostUsers": False, "runtimeClassName": "", "containers": []}},
+     {"spec": {"priority": 0, "hostUsers": False, "runtimeClassName": "", "containers": []}}),
+    ("zeros that are always shown stay", STATEFUL_SET, {"status": {"replicas": 0, "availableReplicas": 0}},
+     {"status": {"replicas": 0, "availableReplicas": 0}}),
     ("empty structs stay", POD, {"spec": {"volumes": [{"name": "a", "emptyDir": {}}]}},
      {"spec": {"volumes": [{"name": "a", "emptyDir": {}}]}}),
     ("times are UTC seconds", POD, {"metadata": {"creationTimestamp": "2026-01-01T02:00:00.5+02:00"}},

@@ -140,7 +140,7 @@ def test_free_form_of_old(
     old: Body, new: Body, expected: Body, kept_of_change: Callable[[Body, Body], Body]
 ) -> None:
     (endpoint,) = kept_of_change(old, new)["endpoints"]
-    assert endpoint == {"addresses": old["endpoints"][0]["addresses"], **expected}
+    assert endpoint == {"addresses": old["endpoints"][0]["addresses"], "conditions": {}, **expected}
 
 
 def test_large_free_form_that_stays() -> None:

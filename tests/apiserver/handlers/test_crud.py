@@ -413,3 +413,19 @@ async def test_a_namespace_is_deleted_as_often_as_anybody_likes(api: Any) -> Non
     again = await api("DELETE", "/api/v1/namespaces/n")
     assert (again.status, again.json["status"]["phase"]) == (200, "Terminating")
     assert again.json["metadata"] == first["metadata"]
+
+
+async def test_what_is_empty_in_go_is_owned_and_not_kept(api: Any) -> None:
+    """Plain fields that are zero are not stored, and are their manager's all the same."""
+    wanted = deployment() | {"apiVersion": "apps/v1", "kind": "Deployment"}
+    wanted["spec"] |= {"minReadySeconds": 0, "paused": False}
+    made = await api.patch(f"{DEPLOYMENTS}/d?fieldManager=one", wanted, "apply")
+    assert made.status == 201, made.raw
+    assert not {"minReadySeconds", "paused"} & made.json["spec"].keys()
+    (entry,) = made.json["metadata"]["managedFields"]
+    assert {"f:minReadySeconds", "f:paused"} <= entry["fieldsV1"]["f:spec"].keys()
+    other = {key: wanted[key] for key in ("apiVersion", "kind")} | {"spec": {"paused": True}}
+    refused = await api.patch(f"{DEPLOYMENTS}/d?fieldManager=two", other, "apply")
+    assert refused.status == 409
+    again = await api.patch(f"{DEPLOYMENTS}/d?fieldManager=one", wanted, "apply")
+    assert again.json["metadata"]["resourceVersion"] == made.json["metadata"]["resourceVersion"]

@@ -80,10 +80,14 @@ def apply(
     now: datetime,
     force: bool = False,
     subresource: str = "",
+    fields: Node | None = None,
     ignored: Node | None = None,
     versions: Versions | None = None,
 ) -> Object:
     """Return the object that results, with its managedFields; the arguments are not changed.
+
+    ``fields`` are those that the manager claims, where ``applied`` has no longer all that was written: what
+    means nothing (``""``, ``[]``) is not kept, and is somebody's all the same. None: those of ``applied``.
 
     ``live`` is None when the object does not exist. An apply that changes nothing gives back an object
     equal to ``live``. ``ignored`` is the set of fields that the endpoint resets; None takes
@@ -107,7 +111,7 @@ def apply(
         shape=root_shape(schema),
         who=entries.identity(manager, APPLY, api_version, subresource),
         api_version=api_version,
-        fields=claimed_fields(applied, schema),
+        fields=claimed_fields(applied, schema) if fields is None else fields,
         ignored=reset_fields(subresource) if ignored is None else ignored,
         time=entries.stamp(now),
         versions=versions,

@@ -6,7 +6,7 @@ schema cannot say (quantities, times, raw JSON) are told apart by ``format`` or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -44,10 +44,17 @@ _KNOWN = frozenset(
 
 
 class SchemaBuilder:
-    """Turns named definitions into nodes, each once; ``definition`` builds what it needs and no more."""
+    """Turns named definitions into nodes, each once; ``definition`` builds what it needs and no more.
 
-    def __init__(self, definitions: Mapping[str, Mapping[str, Any]]) -> None:
-        self._definitions = definitions
+    ``omitted`` tells which fields of a definition mean nothing when they are zero.
+    """
+
+    def __init__(
+        self,
+        definitions: Mapping[str, Mapping[str, Any]],
+        omitted: Callable[[str], frozenset[str]] = lambda _name: frozenset(),
+    ) -> None:
+        self._definitions, self._omitted = definitions, omitted
         self._nodes: dict[str, Schema] = {}
         self._late: list[tuple[Schema, Schema, Mapping[str, Any]]] = []
 
@@ -71,6 +78,7 @@ class SchemaBuilder:
             node = self._nodes[name] = Schema(name=name)
             if not _well_known(node):
                 self._fill(node, source)
+                node.omitted = self._omitted(name) - frozenset(node.required)
         return node
 
     def _build(self, source: Mapping[str, Any]) -> Schema:

@@ -37,6 +37,8 @@ class Schema:
     """Schema of a map's values (``additionalProperties``)."""
     items: Schema | None = None
     required: tuple[str, ...] = ()
+    omitted: frozenset[str] = frozenset()
+    """Fields that Go leaves out when they are ``""``, ``0`` or ``false``: there that means "not set"."""
     default: Any = MISSING
     enum: tuple[Any, ...] | None = None
     nullable: bool = False

@@ -1,7 +1,8 @@
 """Decodes requests of built-in kinds as Go's typed decoder does: checks types, drops unknown fields.
 
-``decode_check`` changes the object that it is given: nulls and empty lists and maps vanish, quantities and
-times become canonical. Custom resources go through ``prune`` and ``validate`` instead.
+``decode_check`` changes the object that it is given: nulls, empty lists and maps and plain fields that are
+zero vanish, quantities and times become canonical. Custom resources go through ``prune`` and ``validate``
+instead.
 
 Each schema node is compiled once into a ``_Plan``: leaves are settled by one look at ``type(value)``.
 """
@@ -257,11 +258,12 @@ def _struct_walker(own: _Plan, schema: Schema) -> _Walk:
     """A struct's fields are planned on first use, so that kinds that refer to themselves end."""
     fields: dict[str, _Plan] = {}
     exact: dict[str, type] = {}  # of fields whose values need no second look: most are texts
-    droppable = frozenset(
+    omitted = schema.omitted
+    droppable = omitted | {
         key
         for key, child in schema.properties.items()
         if (child.type == "array" or child.additional is not None) and key not in schema.required
-    )
+    }
     struct = own.go_type.rpartition(".")[2]
     pending = [True]
 
@@ -275,6 +277,9 @@ def _struct_walker(own: _Plan, schema: Schema) -> _Walk:
         drop: list[str] | None = None
         for key, value in obj.items():
             if exact.get(key) is type(value):
+                if value or key not in omitted:
+                    continue
+                drop = [key] if drop is None else [*drop, key]
                 continue
             if known is not None and value is not None and known.get(key) is value:
                 continue

@@ -13,6 +13,13 @@ from tiphys.apis.defaulting import drop, each, fill, fill_optional, peek, restor
 
 _OLD_SOURCES = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
 NAME_LABEL = "kubernetes.io/metadata.name"
+_SYSTEM = dict.fromkeys(
+    (
+        "machineID", "systemUUID", "bootID", "kernelVersion", "osImage", "containerRuntimeVersion",
+        "kubeletVersion", "kubeProxyVersion", "operatingSystem", "architecture",
+    ),
+    "",
+)  # fmt: skip
 
 
 def default_replication_controller(controller: Object) -> None:
@@ -81,11 +88,15 @@ def prepare_namespace_update(new: Object, old: Object) -> None:
 
 
 def default_node(node: Object) -> None:
-    """What a node has is what it can give, unless it says less."""
-    status = node.get("status")
-    if isinstance(status, dict) and status.get("capacity") and not status.get("allocatable"):
+    """What a node has is what it can give, unless it says less. Its system is always shown."""
+    status = section(node, "status")
+    if status.get("capacity") and not status.get("allocatable"):
         status["allocatable"] = dict(status["capacity"])
     round_amounts(status, "capacity", "allocatable")
+    status["daemonEndpoints"] = status.get("daemonEndpoints") or {"kubeletEndpoint": {"Port": 0}}
+    known = status.get("nodeInfo") or {}
+    if not _SYSTEM.keys() <= known.keys():
+        status["nodeInfo"] = _SYSTEM | known
 
 
 def prepare_node(node: Object) -> None:

@@ -25,7 +25,6 @@ def default_pod_spec(spec: Object) -> None:
     fill(spec, "schedulerName", "default-scheduler")
     fill_optional(spec, "terminationGracePeriodSeconds", 30)
     fill_optional(spec, "securityContext", {})
-    fill_optional(spec, "enableServiceLinks", True)
     mirror_service_account(spec)
     round_amounts(spec, "overhead")
     round_amounts(spec.get("resources"), "limits", "requests")
@@ -59,6 +58,7 @@ _defaulted = Rewritten()
 
 def _default_spec(spec: Object) -> bool:
     default_pod_spec(spec)
+    fill_optional(spec, "enableServiceLinks", True)  # what templates leave open, they leave to their pods
     for name in ("initContainers", "containers"):
         for container in each(spec, name):
             default_requests(container)

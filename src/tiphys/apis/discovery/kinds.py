@@ -34,10 +34,12 @@ _OURS = ("endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k
 
 
 def default_endpoint_slice(obj: Object) -> None:
-    """Ports are unnamed TCP ports unless they say otherwise; both lists are always shown."""
+    """Ports are unnamed TCP ports unless they say otherwise; conditions and both lists are always shown."""
     for port in each(obj, "ports"):
         fill_optional(port, "name", "")
         fill_optional(port, "protocol", "TCP")
+    for endpoint in each(obj, "endpoints"):
+        section(endpoint, "conditions")
     obj.setdefault("endpoints", None)
     obj.setdefault("ports", None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.core.volume_defaults import default_source
-from tiphys.apis.defaulting import fill, fill_optional, peek, section
+from tiphys.apis.defaulting import each, fill, fill_optional, peek, section
 from tiphys.apis.ratchet import SELECTOR_VALUES, ratcheted
 from tiphys.apis.storage import validation
 from tiphys.apis.strategy import Strategy
@@ -53,6 +53,14 @@ def default_attachment(obj: Object) -> None:
         default_source(inline)
 
 
+def default_csi_node(obj: Object) -> None:
+    """The list of drivers and their topology keys are always shown."""
+    spec = section(obj, "spec")
+    spec["drivers"] = spec.get("drivers") or None
+    for driver in each(obj, "spec", "drivers"):
+        driver["topologyKeys"] = driver.get("topologyKeys") or None
+
+
 def prepare_attachment(obj: Object) -> None:
     """A new attachment is not attached."""
     obj["status"] = {"attached": False}
@@ -82,6 +90,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         _gvk("CSINode"),
+        default=default_csi_node,
         validate=validation.validate_csi_node,
         validate_update=validation.validate_csi_node_update,
         unconditional_update=False,

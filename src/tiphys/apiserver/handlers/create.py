@@ -118,6 +118,7 @@ async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fiel
         for field in strategy.status_fields:
             obj.pop(field, None)
     strategy.prepare_create(obj)
+    machinery.show_sections(obj, resource)
 
 
 async def _finish(attributes: Attributes) -> Cached | Object:

@@ -123,7 +123,7 @@ def _shown(call: Call, kind: str, patch: object, live: Object) -> str:
     return machinery.dumps(_patched(call, kind, patch, live)).decode()
 
 
-def decode_applied(call: Call, gvk: GVK, options: WriteOptions) -> Object:
+def decode_applied(call: Call, gvk: GVK, options: WriteOptions) -> ownership.Applied:
     """Return the object in the body of an apply, which is of kind ``gvk`` and about this call's object.
 
     Raises:
@@ -143,13 +143,13 @@ def decode_applied(call: Call, gvk: GVK, options: WriteOptions) -> Object:
     metadata = applied.get("metadata")
     if isinstance(metadata, dict) and metadata.get("managedFields"):
         raise BadRequest("metadata.managedFields must be nil")
-    ownership.check_declared(applied, gvk, call.resource)
+    fields = ownership.claimed(applied, gvk, call.resource)
     bodies.report_doubled(call, duplicates, options.field_validation)
     bodies.report(call, gvk, _decoded(call, applied, gvk), options.field_validation)
     applied.setdefault("metadata", {})
     meta_rules.check_name(applied, call.name)
     meta_rules.check_namespace(applied, call.resource, call.namespace)
-    return applied
+    return ownership.Applied(applied, fields)
 
 
 def _decoded(call: Call, applied: Object, gvk: GVK) -> list[str]:
@@ -177,7 +177,7 @@ async def _apply(call: Call, options: WriteOptions) -> Response:
     try:
         return _answer(call, await update_object(call, name, change), 200)
     except NotFound:
-        if call.info.subresource or applied["metadata"].get("uid"):
+        if call.info.subresource or applied.object["metadata"].get("uid"):
             raise
     await call.backend.authorizer.require(call.user, replace(call.info, verb="create"))
     new = await _merge_applied(call, None, applied, options)
@@ -185,7 +185,9 @@ async def _apply(call: Call, options: WriteOptions) -> Response:
     return _answer(call, await create_object(call, new, options, manage_fields=False), 201)
 
 
-async def _merge_applied(call: Call, live: Object | None, applied: Object, options: WriteOptions) -> Object:
+async def _merge_applied(
+    call: Call, live: Object | None, applied: ownership.Applied, options: WriteOptions
+) -> Object:
     write = ownership.Write(options.field_manager, call.backend.clock.now(), call.info.subresource)
     force = bool(options.force)
     return await managers.told(
