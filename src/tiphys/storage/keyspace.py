@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sortedcontainers import SortedList
-
 from tiphys.storage.base import CompareFailed, Delete, Event, Put, RangeResult, Record
+from tiphys.storage.keyorder import KeyOrder
 
 FIRST_REVISION = 1
 """Of an empty store, as in etcd: the first write makes revision 2."""
@@ -36,7 +35,7 @@ class Keyspace:
     def __init__(self, revision: int = FIRST_REVISION, records: Iterable[Record] = ()) -> None:
         self.revision = revision
         self._records = {record.key: record for record in records}
-        self._keys = SortedList(self._records)
+        self._keys = KeyOrder(self._records)
 
     def __len__(self) -> int:
         return len(self._records)
@@ -82,20 +81,20 @@ class Keyspace:
             elif current is not None:
                 record = Record(key, current.value, revision, current.create_revision, current.lease)
                 events.append(Event(record, True, current))
-        for event in events:
-            overlay[event.record.key] = None if event.deleted else event.record
+        for record, deleted, _ in events:
+            overlay[record.key] = None if deleted else record
         return events
 
     def apply(self, events: Iterable[Event]) -> None:
         """Make planned events the present. They come in revision order."""
-        for event in events:
-            record = event.record
+        records = self._records
+        for record, deleted, _ in events:
             key = record.key
-            if event.deleted:
-                if self._records.pop(key, None) is not None:
+            if deleted:
+                if records.pop(key, None) is not None:
                     self._keys.remove(key)
             else:
-                if key not in self._records:
+                if key not in records:
                     self._keys.add(key)
-                self._records[key] = record
+                records[key] = record
             self.revision = record.mod_revision

@@ -133,6 +133,8 @@ async def test_a_past_page_is_not_of_now(store: CachedStore) -> None:
 
 
 class _Reader:
+    has_fields = False
+
     def read_fields(self, obj: Object) -> dict[str, str]:
         return {}
 

@@ -11,8 +11,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
-from sortedcontainers import SortedList
-
 from tiphys.apimachinery.errors import InternalError
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
@@ -22,6 +20,7 @@ from tiphys.apiserver.cache.watchers import BucketEvent, Watchers
 from tiphys.apiserver.encryption.providers import ENCRYPTED, Identity, Unreadable
 from tiphys.apiserver.objects import Selection
 from tiphys.storage.base import Event, Record
+from tiphys.storage.keyorder import KeyOrder
 from tiphys.storage.keyspace import prefix_end
 
 _SAMPLE: Final = 8
@@ -65,7 +64,8 @@ class Bucket:
         self.entries: dict[str, Entry] = {}
         self._read_fields = read_fields
         self._rows: list[Resource] = []
-        self._keys = SortedList()
+        self.has_fields = False
+        self._keys = KeyOrder()
         self._ring: deque[BucketEvent] = deque()
         self._ring_bytes = 0
         self._indexes: dict[str, dict[str, set[str]]] = {}
@@ -76,6 +76,7 @@ class Bucket:
         """Learn a row that is served from here."""
         if row not in self._rows:
             self._rows = [known for known in self._rows if known.gvr != row.gvr] + [row]
+            self.has_fields = any(known.selectable_fields for known in self._rows)
             for entry in self.entries.values():
                 entry.forget_fields()
 
@@ -117,7 +118,7 @@ class Bucket:
     def load(self, records: Sequence[Record], revision: int) -> None:
         """Take the state of ``revision``, then what was committed since."""
         self.entries = {record.key: self.entry_of(record) for record in records}
-        self._keys = SortedList(self.entries)
+        self._keys = KeyOrder(self.entries)
         self.sealed = {record.key for record in records if record.value.startswith(ENCRYPTED)}
         self.floor = self._loaded_at = revision
         self._wholes.clear()
@@ -232,12 +233,12 @@ class Bucket:
 
     def count(self, root: str, start: str) -> int:
         """Return how many live keys there are under ``root`` from ``start`` on."""
-        return int(self._keys.bisect_left(prefix_end(root)) - self._keys.bisect_left(start))
+        return self._keys.bisect_left(prefix_end(root)) - self._keys.bisect_left(start)
 
     def average_bytes(self) -> int:
         """Return about how large an object is, by a few of them."""
         keys = self._keys
-        sample = [str(keys[at]) for at in range(0, len(keys), -(-len(keys) // _SAMPLE) or 1)]
+        sample = [keys[at] for at in range(0, len(keys), -(-len(keys) // _SAMPLE) or 1)]
         return sum(len(self.entries[key].value) for key in sample) // len(sample) if sample else 0
 
     def page(self, root: str, start: str, limit: int) -> PageItems:

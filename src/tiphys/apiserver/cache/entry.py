@@ -26,6 +26,11 @@ LEADING: Final = ("apiVersion", "kind", "metadata")
 class FieldReader(Protocol):
     """Reads the selectable fields of the objects of one kind, and what the store could not open."""
 
+    @property
+    def has_fields(self) -> bool:
+        """Whether objects of this kind can be selected by anything but their names."""
+        ...
+
     def read_fields(self, obj: Object) -> dict[str, str]: ...
 
     def is_stale(self, key: str) -> bool:
@@ -118,15 +123,19 @@ class Entry:
     @property
     def fields(self) -> Mapping[str, str]:
         """Values of the selectable fields, metadata.name and metadata.namespace included."""
-        if self._fields is None:
-            self.extract(self.object)
-        return self._fields or {}
+        found = self._fields
+        if found is None:
+            named = {"metadata": {"name": self.name, "namespace": self.namespace}}
+            obj = self.object if self._reader.has_fields else named
+            found = self._fields = self._reader.read_fields(obj)
+        return found
 
     def extract(self, obj: Object) -> None:
-        """Take labels and fields from the object, where it is at hand anyway."""
+        """Take from the object, where it is at hand anyway, what selectors may ask for."""
         labels = obj["metadata"].get("labels")
         self._labels = dict(labels) if labels else _NO_LABELS
-        self._fields = self._reader.read_fields(obj)
+        if self._reader.has_fields:
+            self._fields = self._reader.read_fields(obj)
 
     @property
     def stale(self) -> bool:
@@ -155,10 +164,8 @@ def ordered(obj: Object) -> Object:
     meta = obj["metadata"]
     if "resourceVersion" in meta:
         meta = {key: value for key, value in meta.items() if key != "resourceVersion"}
-    made: Object = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": meta}
-    for key, value in obj.items():
-        if key not in LEADING:
-            made[key] = value
+    made: Object = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": meta, **obj}
+    made["metadata"] = meta
     return made
 
 
