@@ -186,7 +186,8 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
                 self._step(job)
             else:
                 self._respond(job.answer, job)
-        self._balance_reading()
+        if self._pending or self._held or self._reading_paused:
+            self._balance_reading()
 
     def _balance_reading(self) -> None:
         """Read on only while what was read is being served."""

@@ -92,14 +92,14 @@ def encode_head(
 
 
 def _lines(status: int, headers: Mapping[str, str]) -> str:
-    head = line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Status\r\n"
-    for name, value in headers.items():
-        head += f"{name}: {value}\r\n"
-    if head.count("\n") != len(headers) + 1 or head.count("\r") != len(headers) + 1:
-        head = line + "".join(
-            [f"{_one_line(name)}: {_one_line(value)}\r\n" for name, value in headers.items()]
-        )
-    return head
+    line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Status\r\n"
+    if not headers:
+        return line
+    fields = "\r\n".join(map(": ".join, headers.items()))
+    breaks = len(headers) - 1
+    if fields.count("\n") != breaks or fields.count("\r") != breaks:
+        fields = "\r\n".join([_one_line(f"{name}: {value}") for name, value in headers.items()])
+    return f"{line}{fields}\r\n"
 
 
 def encode_lines(status: int, headers: Mapping[str, str]) -> bytes:

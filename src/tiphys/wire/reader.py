@@ -7,6 +7,7 @@ order. Serves nothing: ``wire.connection`` takes what ``_pending`` holds.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -105,10 +106,13 @@ class RequestReader:
         block = self._block
         if block is None or self._in_message or self._last or not data.endswith(block):
             return None
-        line = data[: -len(block)]
+        return self._line(data[: -len(block)], http1.REQUEST_LINE)
+
+    def _line(self, line: bytes, plain: re.Pattern[bytes]) -> RequestLine | None:
+        """Read a request line that is ``plain``; None: any other, which is the parser's."""
         parsed = self._owner.lines.get(line)
         if parsed is None:
-            match = http1.REQUEST_LINE.fullmatch(line)
+            match = plain.fullmatch(line)
             if match is None:
                 return None
             parsed = (match[1].decode(), *http1.split_target(match[2]))
@@ -123,12 +127,12 @@ class RequestReader:
         at = len(data) - self._body_block_length - len(block)
         if at <= 0 or not data.startswith(block, at):
             return None
-        match = http1.WRITE_LINE.fullmatch(data, 0, at)
-        if match is None:
+        line = self._line(data[:at], http1.WRITE_LINE)
+        if line is None:
             return None
-        path, raw_path, query = http1.split_target(match[2])
+        method, path, raw_path, query = line
         return Request(
-            match[1].decode(), path, query, self._body_block_headers, data[at + len(block) :], self._peer,
+            method, path, query, self._body_block_headers, data[at + len(block) :], self._peer,
             self._certificate, raw_path, memo=self._body_block_memo, peer_issuers=self._issuers,
         )  # fmt: skip
 
