@@ -50,8 +50,8 @@ def validate_meta(
     name = meta.get("name")
     if not name:
         faults.append(required(f"{path}.name", "name or generateName is required"))
-    else:
-        faults += invalid_all(f"{path}.name", name, check(name))
+    elif texts := check(name):
+        faults += invalid_all(f"{path}.name", name, texts)
     faults += _validate_namespace(meta.get("namespace") or "", path, namespaced=namespaced)
     if (meta.get("generation") or 0) < 0:
         faults.append(invalid(f"{path}.generation", meta["generation"], "must be greater than or equal to 0"))
@@ -63,16 +63,21 @@ def _validate_namespace(namespace: str, path: str, *, namespaced: bool) -> list[
         return [forbidden(f"{path}.namespace", "not allowed on this type")] if namespace else []
     if not namespace:
         return [required(f"{path}.namespace")]
-    return invalid_all(f"{path}.namespace", namespace, names.is_dns1123_label(namespace))
+    texts = names.is_dns1123_label(namespace)
+    return invalid_all(f"{path}.namespace", namespace, texts) if texts else []
 
 
 def _validate_common(meta: Object, path: str) -> list[FieldError]:
-    return [
-        *validate_labels(meta.get("labels") or {}, f"{path}.labels"),
-        *validate_annotations(meta.get("annotations") or {}, f"{path}.annotations"),
-        *validate_owner_references(meta.get("ownerReferences") or [], f"{path}.ownerReferences"),
-        *validate_finalizers(meta.get("finalizers") or [], f"{path}.finalizers"),
-    ]
+    faults: list[FieldError] = []
+    if labels := meta.get("labels"):
+        faults += validate_labels(labels, f"{path}.labels")
+    if annotations := meta.get("annotations"):
+        faults += validate_annotations(annotations, f"{path}.annotations")
+    if owners := meta.get("ownerReferences"):
+        faults += validate_owner_references(owners, f"{path}.ownerReferences")
+    if finalizers := meta.get("finalizers"):
+        faults += validate_finalizers(finalizers, f"{path}.finalizers")
+    return faults
 
 
 def validate_labels(labels: Object, path: str) -> list[FieldError]:

@@ -76,17 +76,14 @@ def difference_of(old: Object, new: Object, schema: Schema | None) -> Difference
 def _owned(obj: Object) -> Object:
     """Return the object without what nobody owns."""
     kept = dict(obj)
-    for key in _UNOWNED_ROOT.intersection(obj):
-        del kept[key]
+    for key in _UNOWNED_ROOT:
+        kept.pop(key, None)
     metadata = obj.get("metadata")
     if isinstance(metadata, dict):
-        owned = dict(metadata)
-        for key in _UNOWNED_META.intersection(metadata):
-            del owned[key]
-        if owned:
-            kept["metadata"] = owned
-        else:
+        if metadata.keys() <= _UNOWNED_META:
             del kept["metadata"]
+        else:
+            kept["metadata"] = {key: value for key, value in metadata.items() if key not in _UNOWNED_META}
     return kept
 
 

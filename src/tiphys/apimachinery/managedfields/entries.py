@@ -7,7 +7,6 @@ Called by ``update`` and ``apply``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -40,8 +39,7 @@ class Manager(NamedTuple):
         return f"{text} using {self.api_version}" if self.operation == UPDATE else text
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What one manager owns."""
 
     fields: Node
@@ -167,7 +165,7 @@ def cap_updaters(managed: Managed) -> Managed:
         if manager != bucket:
             del result[manager]
             count -= 1
-        result[bucket] = replace(result[bucket], fields=fields, time=entry.time)
+        result[bucket] = result[bucket]._replace(fields=fields, time=entry.time)
     return result
 
 
@@ -191,5 +189,5 @@ def take(managed: Managed, lost: Lost, spare: Manager | None = None) -> Managed:
             if fields:
                 result[manager] = entry
         elif fields:
-            result[manager] = replace(entry, fields=fields)
+            result[manager] = entry._replace(fields=fields)
     return result

@@ -7,7 +7,6 @@ Source: KEP-555, server-side apply.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -158,11 +157,11 @@ def followed(
     if before is not None and same and fieldset.covers(before.fields, changed):
         # It changed again what is its own: its set stays as it is.
         result = entries.take(managed, lost, spare=who)
-        result[who] = replace(entry, fields=before.fields)
+        result[who] = entry._replace(fields=before.fields)
         return entries.cap_updaters(result)
     result = entries.take(managed, lost)
     if changed:
         before = result.get(who)
         both = changed if before is None else fieldset.union(changed, before.fields)
-        result[who] = replace(entry, fields=fieldset.ordered(both))
+        result[who] = entry._replace(fields=fieldset.ordered(both))
     return entries.cap_updaters(result)

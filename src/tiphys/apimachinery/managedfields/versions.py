@@ -8,7 +8,6 @@ Source: KEP-555, server-side apply.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
 
 from tiphys.apimachinery.managedfields.compare import NO_DIFFERENCE, Difference, difference_of
@@ -73,7 +72,7 @@ def reconciled(managed: Managed, versions: Versions | None) -> Managed:
     found = {}
     for manager, entry in managed.items():
         fields = _collapsed(entry.fields, root_shape(versions.schema(entry.api_version)))
-        found[manager] = entry if fields is entry.fields else replace(entry, fields=fields)
+        found[manager] = entry if fields is entry.fields else entry._replace(fields=fields)
     return found
 
 

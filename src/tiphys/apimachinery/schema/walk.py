@@ -151,15 +151,16 @@ _Walk = Callable[[Any, _Faults, _Trail, Any], None]
 class _Plan:
     """How to decode one node: ``exact`` is the Python type that needs no second look."""
 
-    __slots__ = ("exact", "go_type", "leaf", "walk", "zero")
+    __slots__ = ("container", "exact", "go_type", "leaf", "walk", "zero")
 
     def __init__(self, go_type: str) -> None:
         self.go_type = go_type
         self.exact: type | None = None
         self.leaf: Callable[[Any], Any] | None = None
         """Returns the value to keep; raises _Mismatch. For values that are not containers."""
+        self.container: type | None = None
+        """What values are that are walked: ``dict`` or ``list``."""
         self.walk: _Walk = _refuse
-        """For values that are containers."""
         self.zero: Callable[[], Any] = str
         """Makes what a null inside a list or map becomes."""
 
@@ -209,7 +210,7 @@ def _compile(plan: _Plan, schema: Schema) -> None:
         plan.leaf = _free_object if schema.type == "object" else _anything
         plan.exact, plan.zero = dict, _none
     elif schema.type == "object":
-        plan.zero = dict
+        plan.zero = plan.container = dict
         if schema.additional is not None:
             plan.walk = _map_walker(plan_for(schema.additional))
         else:
@@ -218,7 +219,7 @@ def _compile(plan: _Plan, schema: Schema) -> None:
                 plan.walk = _remembering(plan.walk)
         plan.leaf = None
     elif schema.type == "array":
-        plan.zero = list
+        plan.zero = plan.container = list
         plan.walk = _list_walker(plan_for(schema.items) if schema.items else _any_plan())
     else:
         _compile_scalar(plan, schema)
@@ -287,9 +288,13 @@ def _struct_walker(own: _Plan, schema: Schema) -> _Walk:
             if plan is None:
                 faults.unknown(trail, key)
             elif value is not None:
-                before = known.get(key) if known is not None else None
                 try:
-                    kept_value = _decode(plan, value, faults, (trail, key), before)
+                    if plan.container is type(value):
+                        before = known.get(key) if known is not None else None
+                        plan.walk(value, faults, (trail, key), before if type(before) is dict else None)
+                        kept_value = value
+                    else:
+                        kept_value = _decode(plan, value, faults, (trail, key))
                 except _Mismatch as error:
                     error.struct = error.struct or struct
                     error.path.append(key)
@@ -324,13 +329,13 @@ def _remembering(
     return remembered
 
 
-def _decode(plan: _Plan, value: Any, faults: _Faults, trail: _Trail, known: Any = None) -> Any:
+def _decode(plan: _Plan, value: Any, faults: _Faults, trail: _Trail) -> Any:
     """Check one value that is not null; return what to keep in its place."""
     if plan.leaf is not None:
         return plan.leaf(value)
-    if type(value) is not (list if plan.zero is list else dict):
+    if type(value) is not plan.container:
         raise _Mismatch(_found(value), plan.go_type)
-    plan.walk(value, faults, trail, known if type(known) is dict else None)
+    plan.walk(value, faults, trail, None)
     return value
 
 

@@ -23,7 +23,7 @@ _JSON_WORDS: dict[type, str] = {list: "array", str: "string", int: "number", flo
 def _size(data: Object, *, encoded: bool) -> int:
     if encoded:
         return sum(len(str(value or "")) * 3 // 4 for value in data.values())
-    return sum(len(key.encode()) + len(str(value or "").encode()) for key, value in data.items())
+    return len("".join([*data, *map(str, filter(None, data.values()))]).encode())
 
 
 def validate_config_map(obj: Object) -> list[FieldError]:
@@ -31,7 +31,8 @@ def validate_config_map(obj: Object) -> list[FieldError]:
     data, binary = peek(obj, "data"), peek(obj, "binaryData")
     faults: list[FieldError] = []
     for key in data:
-        faults += invalid_all(f"data[{key}]", key, names.is_config_map_key(key))
+        if texts := names.is_config_map_key(key):
+            faults += invalid_all(f"data[{key}]", key, texts)
         if key in binary:
             faults.append(invalid(f"data[{key}]", key, "duplicate of key present in binaryData"))
     for key in binary:
