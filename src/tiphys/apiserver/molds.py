@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Final, cast
+from typing import Final
 
 import orjson
 
@@ -22,10 +22,11 @@ from tiphys.apimachinery.memo import Memo
 from tiphys.apimachinery.meta import Object, generate_name, new_uid
 from tiphys.apiserver.admission.attributes import About
 from tiphys.apiserver.admission.chain import AdmissionChain
-from tiphys.apiserver.admission.reads import AtHand, Reads
+from tiphys.apiserver.admission.reads import Reads
 from tiphys.apiserver.authn.user import NODES
 from tiphys.apiserver.cache.entry import LEADING
 from tiphys.apiserver.call import Call
+from tiphys.apiserver.objects import ObjectStore
 from tiphys.apiserver.params import WriteOptions
 
 _BUDGET_BYTES: Final = 4 << 20
@@ -115,9 +116,8 @@ class Casting:
 class Molds:
     """The molds of one server."""
 
-    def __init__(self, store: object, admission: AdmissionChain) -> None:
-        # Where it cannot be told at once what there is, nobody knows whether a mold still holds.
-        self._store = cast("AtHand", store) if hasattr(store, "all_at_hand") else None
+    def __init__(self, store: ObjectStore, admission: AdmissionChain) -> None:
+        self._store = store
         self._admission = admission
         self._molds: Memo[Mold] = Memo(_BUDGET_BYTES)
         self._seen: set[int] = set()
@@ -130,10 +130,10 @@ class Molds:
         """
         resource, body = call.resource, call.request.body
         if (
-            self._store is None
-            or not self._store.alone
-            or resource.kind != "Pod"
+            resource.kind != "Pod"
             or resource.group
+            # Where it cannot be told at once what there is, nobody knows whether a mold still holds.
+            or not self._store.alone
             or options.dry_run
             or len(body) > _LARGEST_BYTES
             or NODES in call.user.groups

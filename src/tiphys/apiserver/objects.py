@@ -107,6 +107,23 @@ class ObjectStore(Protocol):
         """Return about how many watchers a change of an object would be told."""
         ...
 
+    @property
+    def alone(self) -> bool:
+        """Nobody else writes to the store: what is in memory is what there is, at every moment."""
+        ...
+
+    def key_of(self, resource: Resource, namespace: str, name: str) -> str:
+        """Return the key that an object of a kind is kept under."""
+        ...
+
+    def at_hand(self, resource: Resource, key: str) -> Cached | None:
+        """Read one object, linearizable, without waiting; None where it is not there or others write too."""
+        ...
+
+    def all_at_hand(self, resource: Resource, namespace: str) -> Sequence[Cached] | None:
+        """Return what ``all`` would, without waiting; None where others write too or nobody has asked yet."""
+        ...
+
     async def get(self, resource: Resource, namespace: str, name: str) -> Cached:
         """Linearizable read. Raises NotFound."""
         ...

@@ -111,7 +111,7 @@ async def test_a_plugin_is_asked_about_the_operations_and_subresources_that_it_n
 async def test_an_idle_plugin_is_counted_and_not_asked() -> None:
     asked: list[str] = []
     idle = [True]
-    chain = AdmissionChain([_Plugin("one", asked, idle=lambda: idle[0])])
+    chain = AdmissionChain([_Plugin("one", asked, idle=lambda _attributes: idle[0])])
     await chain.admit(_attributes("", "pods"))
     assert asked == []
     idle[0] = False

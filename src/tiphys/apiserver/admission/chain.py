@@ -70,7 +70,8 @@ class Plugin(Protocol):
     """What every plugin has. It may also say what it can be about; where it does not, it is asked always.
 
     ``RESOURCES``: (group, plural) pairs; ``SUBRESOURCES``: their names, empty for objects themselves;
-    ``ADMITS`` and ``VALIDATES``: operations. ``idle`` tells that nothing has been configured to ask.
+    ``ADMITS`` and ``VALIDATES``: operations. ``idle`` tells, before it is asked, that it has nothing to say
+    to a write, or to any write at all (``None``) as nothing has been configured.
 
     ``REPEATS``: what it does to a new pod follows from the namespace, from the pod but for its name, and from
     what it looks up by ``Attributes.find``, where the user is no node. It is not asked again for one that is
@@ -108,7 +109,7 @@ class Closable(Protocol):
 PLUGINS: tuple[Plugin | type[Plugin], ...] = (
     always.AlwaysAdmit(),
     namespace_existence.NamespaceAutoProvision(),
-    namespace_lifecycle.NamespaceLifecycle(),
+    namespace_lifecycle.NamespaceLifecycle,
     namespace_existence.NamespaceExists(),
     anti_affinity.LimitPodHardAntiAffinityTopology(),
     limit_ranger.LimitRanger(),
@@ -236,7 +237,7 @@ class AdmissionChain:
     def repeats(self, about: About) -> bool:
         """Tell whether what is done to one object would be done to all that differ in name alone."""
         for timed in self._asked_to_admit(about):
-            if timed.unique and (timed.idle is None or not timed.idle()):
+            if timed.unique and (timed.idle is None or not timed.idle(None)):
                 return False
         return True
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from tiphys.apimachinery.errors import Forbidden, NotFound
+from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.objects import Cached
 
 _IMMORTAL = ("default", "kube-system", "kube-public")
+_REMEMBERED = 4096
 
 
 class NamespaceLifecycle:
@@ -16,16 +19,32 @@ class NamespaceLifecycle:
     VALIDATES = frozenset({"DELETE"})
     REPEATS = True
 
+    def __init__(self) -> None:
+        self._alive: dict[str, Cached] = {}
+        """Namespaces as they were when something could be created in them."""
+
+    def idle(self, attributes: Attributes | None = None) -> bool:
+        """Tell whether a namespace is the very one, unchanged, that was found alive before."""
+        if attributes is None or attributes.operation != "CREATE" or attributes.reads is not None:
+            return False
+        known = self._alive.get(attributes.namespace)
+        if known is None:
+            return False
+        backend = attributes.call.backend
+        row = backend.table.by_path("", "v1", "namespaces")
+        return backend.store.at_hand(row, known.key) is known
+
     async def admit(self, attributes: Attributes) -> None:
         if not attributes.call.resource.namespaced or not attributes.namespace:
             return
         namespace = attributes.namespace
-        found = await attributes.find("", "v1", "namespaces", namespace)
-        if found is None:
+        cached = await attributes.find_cached("", "v1", "namespaces", namespace)
+        if cached is None:
             raise NotFound.of("", "namespaces", namespace)
-        if (found.get("status") or {}).get("phase") != "Terminating" and not found["metadata"].get(
-            "deletionTimestamp"
-        ):
+        if not _is_terminating(cached.object):
+            if len(self._alive) >= _REMEMBERED:
+                self._alive.clear()
+            self._alive[namespace] = cached
             return
         if attributes.plural in ("localsubjectaccessreviews", "events"):
             return
@@ -50,3 +69,8 @@ class NamespaceLifecycle:
     async def validate(self, attributes: Attributes) -> None:
         if attributes.core("namespaces") and attributes.name in _IMMORTAL:
             raise attributes.refuse("this namespace may not be deleted")
+
+
+def _is_terminating(namespace: Object) -> bool:
+    phase = (namespace.get("status") or {}).get("phase")
+    return phase == "Terminating" or bool(namespace["metadata"].get("deletionTimestamp"))

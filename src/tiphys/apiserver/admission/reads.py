@@ -8,21 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver.objects import Cached
-
-
-class AtHand(Protocol):
-    """The part of ``CachedStore`` that tells without waiting what is there now; None where it cannot."""
-
-    @property
-    def alone(self) -> bool: ...
-
-    def at_hand(self, resource: Resource, key: str) -> Cached | None: ...
-
-    def all_at_hand(self, resource: Resource, namespace: str) -> Sequence[Cached] | None: ...
+from tiphys.apiserver.objects import Cached, ObjectStore
 
 
 @dataclass(slots=True, eq=False)
@@ -44,7 +32,7 @@ class Reads:
         known = self.lists.setdefault((id(resource), namespace), (resource, items))
         self.complete &= known[1] == items
 
-    def unchanged(self, store: AtHand) -> bool:
+    def unchanged(self, store: ObjectStore) -> bool:
         """Tell whether reading everything again would find the very same."""
         for (_, key), (resource, cached) in self.objects.items():
             if store.at_hand(resource, key) is not cached:

@@ -70,6 +70,14 @@ class ResourceQuota:
             raise BadConfiguration(joined(faults))
         return cls(limited)
 
+    def idle(self, attributes: Attributes | None = None) -> bool:
+        """Tell whether there are no quotas where something is written."""
+        if attributes is None or self._limited:
+            return False
+        backend = attributes.call.backend
+        row = backend.table.by_path("", "v1", "resourcequotas")
+        return backend.store.all_at_hand(row, attributes.namespace) == ()
+
     async def validate(self, attributes: Attributes) -> None:
         """Raises what there is no room for."""
         write = _write(attributes)

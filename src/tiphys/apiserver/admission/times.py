@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tiphys.apiserver.admission.attributes import Attributes
 
 Ask: TypeAlias = "Callable[[Attributes], Awaitable[None]]"
+Idle: TypeAlias = "Callable[[Attributes | None], bool]"
 _BUCKETS: Final = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, float("inf"))
 _LABELS: Final = ("name", "operation", "rejected", "type")
 
@@ -26,16 +27,23 @@ _LABELS: Final = ("name", "operation", "rejected", "type")
 class Timed:
     """A plugin's question about one operation, and how long its answers took."""
 
-    __slots__ = ("ask", "idle", "passed", "rejected", "unique")
+    __slots__ = ("ask", "idle", "passed", "rejected", "spared", "unique")
 
-    def __init__(self, ask: Ask, idle: Callable[[], bool] | None, *, unique: bool) -> None:
+    def __init__(self, ask: Ask, idle: Idle | None, *, unique: bool) -> None:
         self.ask = ask
         self.idle = idle
-        """True while it need not be asked."""
+        """True where it need not be asked (``chain.Plugin``)."""
+        self.spared = 0
+        """How often it was not: that took no time."""
         self.unique = unique
         """What it did to one object says nothing of the next."""
         self.passed = Durations(_BUCKETS)
         self.rejected = Durations(_BUCKETS)
+
+    def settle(self) -> None:
+        """Count the times that it was spared as passed."""
+        self.passed.buckets[0] += self.spared
+        self.spared = 0
 
 
 class Step:
@@ -89,6 +97,7 @@ class AdmissionTimes:
                 if any(durations.buckets):
                     durations.add_to(steps, (operation, rejected, kind))
         for (name, operation, kind), timed in self._known.items():
+            timed.settle()
             for rejected, durations in (("false", timed.passed), ("true", timed.rejected)):
                 if any(durations.buckets):
                     durations.add_to(family, (name, operation, rejected, kind))
@@ -100,22 +109,23 @@ class AdmissionTimes:
 
 async def ask_all(asked: Sequence[Timed], attributes: Attributes, step: Step) -> None:
     """Ask one plugin after the other. Raises what the first refusing one raises."""
-    clock = attributes.call.backend.clock
-    opened = began = clock.monotonic()
+    monotonic = attributes.call.backend.clock.monotonic
+    opened = began = monotonic()
     for timed in asked:
-        if timed.idle is not None and timed.idle():
-            timed.passed.buckets[0] += 1  # in no time
+        idle = timed.idle
+        if idle is not None and idle(attributes):
+            timed.spared += 1
             continue
         if timed.unique and attributes.reads is not None:
             attributes.reads.complete = False
         try:
             await timed.ask(attributes)
         except StatusError:
-            ended = clock.monotonic()
+            ended = monotonic()
             timed.rejected.observe(ended - began)
             step.rejected.observe(ended - opened)
             raise
-        ended = clock.monotonic()
+        ended = monotonic()
         timed.passed.observe(ended - began)
         began = ended
     step.passed.observe(began - opened)

@@ -136,6 +136,19 @@ class CustomStore:
     def count(self, resource: Resource, namespace: str = "") -> int:
         return self._objects.count(resource, namespace)
 
+    @property
+    def alone(self) -> bool:
+        return self._objects.alone
+
+    def key_of(self, resource: Resource, namespace: str, name: str) -> str:
+        return self._objects.key_of(resource, namespace, name)
+
+    def at_hand(self, resource: Resource, key: str) -> Cached | None:
+        return self._objects.at_hand(resource, key) if resource.definition is None else None
+
+    def all_at_hand(self, resource: Resource, namespace: str) -> Sequence[Cached] | None:
+        return self._objects.all_at_hand(resource, namespace) if resource.definition is None else None
+
     async def get(self, resource: Resource, namespace: str, name: str) -> Cached:
         cached = await self._objects.get(resource, namespace, name)
         return cached if resource.definition is None else await self._view(cached, resource)

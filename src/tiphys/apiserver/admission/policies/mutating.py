@@ -79,7 +79,7 @@ class MutatingAdmissionPolicy:
         """Return what must be followed while the server runs."""
         return self._registry.feeds(store, table)
 
-    def idle(self) -> bool:
+    def idle(self, attributes: Attributes | None = None) -> bool:
         """Tell whether no policy is bound."""
         return self._registry.is_empty
 

@@ -58,7 +58,7 @@ class _Configurations:
         row = table.by_path("admissionregistration.k8s.io", "v1", self.PLURAL)
         return [Feed(store, row, self._observe)]
 
-    def idle(self) -> bool:
+    def idle(self, attributes: Attributes | None = None) -> bool:
         """Tell whether there are no webhooks."""
         return not self._ordered
 
