@@ -27,8 +27,9 @@ from tiphys.apiserver.flowcontrol.controller import FlowControl, Gate, Rejected
 from tiphys.apiserver.metrics import Metrics, labels_of
 from tiphys.apiserver.nonresource import NonResource
 from tiphys.apiserver.quickreads import QuickReads
+from tiphys.apiserver.regulars import Passage, Regulars
 from tiphys.apiserver.requestinfo import RequestInfo, parse
-from tiphys.apiserver.router import route
+from tiphys.apiserver.router import find_resource, make_call, serve
 from tiphys.wire.message import AtOnce, Request, Response
 
 log = logging.getLogger(__name__)
@@ -63,9 +64,10 @@ class Chain:
         # Random once, then counted: as unique as a UUID for each request, and four times as fast.
         self._id_prefix = str(uuid.uuid4())[:24]
         self._id_count = secrets.randbits(40)
+        self._regulars = Regulars(backend, self._gate, aggregation)
         self._quick: QuickReads | None = None
-        if auditor is None and isinstance(self._gate, FlowControl) and hasattr(backend.store, "at_hand"):
-            self._quick = QuickReads(backend, self._gate, aggregation, self._next_id)
+        if auditor is None and isinstance(self._gate, FlowControl):
+            self._quick = QuickReads(backend, self._gate, self._regulars, self._next_id)
         self.at_once: AtOnce | None = self._quick.answer if self._quick is not None else None
 
     def _next_id(self) -> str:
@@ -80,17 +82,13 @@ class Chain:
 
     async def __call__(self, request: Request) -> Response:
         info = parse(request.method, request.path, request.raw_query)
-        clock = self._backend.clock
-        again = bool(request.memo)  # a client that repeats itself is worth getting to know
-        started = clock.monotonic()
+        started = self._backend.clock.monotonic()
         flight = None
         try:
             flight = self._flights.begin(info, request.raw_query, started)
             if flight is not None:
                 request.scope["deadline"] = flight.deadline
             response = await self._serve(request, info)
-            if again and self._quick is not None:
-                await self._quick.learn(request, info)
         except StatusError as error:
             if self._auditor is not None:
                 await self._auditor.failed(request, info, error, self._audit_id(request))
@@ -116,19 +114,50 @@ class Chain:
         headers["audit-id"] = self._audit_id(request)
         if "flow" in scope:
             headers.update(scope["flow"])
-        if response.status < 400 or self._known(info):
-            body = response.body
-            size = len(body) if isinstance(body, bytes) and response.stream is None else -1
-            dry_run = "dryRun" in request.raw_query
-            self._metrics.observe(
-                labels_of(info, dry_run=dry_run), response.status, clock.monotonic() - started, size
-            )
+        self._count(request, info, response, started)
         return response
 
+    def _count(self, request: Request, info: RequestInfo, response: Response, started: float) -> None:
+        passage: Passage | None = request.scope.get("passage")
+        dry_run = "dryRun" in request.raw_query
+        if passage is not None and not dry_run:
+            kind = passage.kind
+        elif response.status < 400 or self._known(info):
+            kind = self._metrics.kind(labels_of(info, dry_run=dry_run))
+        else:
+            return
+        body = response.body
+        size = len(body) if isinstance(body, bytes) and response.stream is None else -1
+        kind.observe(response.status, self._backend.clock.monotonic() - started, size)
+
     async def _serve(self, request: Request, info: RequestInfo) -> Response:
-        backend = self._backend
+        """Answer a request of whoever may make it, when it is its turn."""
+        again = bool(request.memo)  # a client that repeats itself is worth getting to know
+        regular = self._regulars.known(request)
+        if regular is None:
+            regular = self._regulars.of(await self._identify(request, info))
+        else:
+            self._attempts.succeeded += 1
+            if self._auditor is not None:
+                await self._auditor.begin(request, info, regular.user, self._audit_id(request))
+        passage = self._regulars.passage(regular, info)
+        if passage is not None:
+            request.scope["passage"] = passage
+            response = await self._pass(request, info, regular.user, passage)
+        else:
+            response = await self._ask_all(request, info, regular.user)
+            if response.status < 400:
+                self._regulars.learn(regular, info)
+        if again:
+            await self._regulars.meet(request)
+            if self._quick is not None:
+                self._quick.learn(request, info)
+        return response
+
+    async def _identify(self, request: Request, info: RequestInfo) -> User:
+        """Return for whom a request speaks. Raises Unauthorized, Forbidden."""
         try:
-            user = await backend.authenticator.authenticate(request)
+            user = await self._backend.authenticator.authenticate(request)
         except Unauthorized:
             self._attempts.failed += 1
             raise
@@ -137,11 +166,28 @@ class Chain:
             await self._auditor.begin(request, info, user, self._audit_id(request))
         if impersonation.wanted(request.headers):
             user, bound = await self._impersonation.impersonate(
-                user, request.headers, info, backend.authorizer
+                user, request.headers, info, self._backend.authorizer
             )
             if self._auditor is not None:
                 self._auditor.impersonated(request, user, bound)
-        request.scope["user"] = user
+        return user
+
+    async def _pass(self, request: Request, info: RequestInfo, user: User, passage: Passage) -> Response:
+        """Serve a request that is like an earlier one of the same user."""
+        ticket = await self._gate.enter(info, user, request.raw_query, passage.flow)
+        request.scope["flow"] = ticket.headers
+        try:
+            if passage.decision is None:
+                await self._authorize(request, info, user)
+            elif self._auditor is not None:
+                self._auditor.decided(request, passage.decision)
+            call = make_call(self._backend, request, info, user, passage.resource)
+            return await serve(call, passage.handler)
+        finally:
+            ticket.leave()
+
+    async def _ask_all(self, request: Request, info: RequestInfo, user: User) -> Response:
+        """Serve a request about which everything is to be found out."""
         if is_long_running(info) and info.verb != "watch":
             return await self._dispatch(request, info, user)
         ticket = await self._gate.enter(info, user, request.raw_query)
@@ -152,19 +198,24 @@ class Chain:
             ticket.leave()
 
     async def _dispatch(self, request: Request, info: RequestInfo, user: User) -> Response:
-        decision = await self._backend.authorizer.decide(user, info)
-        if self._auditor is not None:
-            self._auditor.decided(request, decision)
-        enforce(decision, user, info)
+        await self._authorize(request, info, user)
         aggregated = await self._aggregation.answer(request, user)
         if aggregated is not None:
             return aggregated
         if info.is_resource:
-            return await route(self._backend, request, info, user)
+            resource = find_resource(self._backend, info)
+            return await serve(make_call(self._backend, request, info, user, resource))
         response = self._nonresource.handle(request)
         if response is None:
             raise NotFound.path()
         return response
+
+    async def _authorize(self, request: Request, info: RequestInfo, user: User) -> None:
+        """Raises Forbidden unless the user may."""
+        decision = await self._backend.authorizer.decide(user, info)
+        if self._auditor is not None:
+            self._auditor.decided(request, decision)
+        enforce(decision, user, info)
 
     def _known(self, info: RequestInfo) -> bool:
         """Whether a refused request is counted: nobody shall make labels by asking for them."""

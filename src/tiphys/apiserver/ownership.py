@@ -8,7 +8,7 @@ Source: KEP-555, server-side apply.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -34,8 +34,7 @@ _STATUS_RESETS: Final = fieldset.from_paths(("metadata",), ("spec",))
 _SCALE_REPLICAS: Final = fieldset.from_paths(("spec", "replicas"))
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """Who writes, when, and through which subresource."""
 
     manager: str
@@ -102,7 +101,12 @@ class _CustomVersions:
 def _versions(resource: Resource, converted: Converted | None) -> Versions:
     if resource.definition is not None:
         return _CustomVersions(resource.definition, converted)
-    return _BuiltInVersions(resource.kind)
+    return _built_in(resource.kind)
+
+
+@lru_cache(maxsize=1024)
+def _built_in(kind: str) -> Versions:
+    return _BuiltInVersions(kind)
 
 
 def _schema(resource: Resource) -> Schema:
@@ -283,7 +287,7 @@ def object_managers(obj: Object, scale: Object, resource: Resource) -> list[Obje
         ):
             managed[manager] = entry
         elif left := fieldset.difference(entry.fields, path):
-            managed[manager] = replace(entry, fields=left)
+            managed[manager] = entry._replace(fields=left)
     own = _replicas(resource, resource.api_version)
     for manager, entry in theirs.items():
         if own and fieldset.intersection(entry.fields, _SCALE_REPLICAS):

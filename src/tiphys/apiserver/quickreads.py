@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver import respond
-from tiphys.apiserver.aggregation.controller import Aggregation
-from tiphys.apiserver.authn import impersonation
 from tiphys.apiserver.authn.user import NODES, User
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.compression import THRESHOLD_BYTES
@@ -25,7 +23,7 @@ from tiphys.apiserver.flowcontrol.levels import Flow
 from tiphys.apiserver.handlers import get
 from tiphys.apiserver.metrics import Kind, labels_of
 from tiphys.apiserver.negotiation import JSON, accept_format
-from tiphys.apiserver.objects import Cached
+from tiphys.apiserver.regulars import Regulars
 from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.apiserver.router import find_handler
 from tiphys.wire import http1
@@ -34,14 +32,6 @@ from tiphys.wire.message import Request, RequestLine
 _PLANS: Final = 4096
 """Of one reader at most: then all are made anew."""
 _READERS: Final = 256
-
-
-class AtHand(Protocol):
-    """The part of ``CachedStore`` that answers without waiting; None: ask the usual way."""
-
-    def key_of(self, resource: Resource, namespace: str, name: str) -> str: ...
-
-    def at_hand(self, resource: Resource, key: str) -> Cached | None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -70,27 +60,14 @@ class QuickReads:
     """Quick answers of one server."""
 
     def __init__(
-        self, backend: Backend, flow: FlowControl, aggregation: Aggregation, next_id: Callable[[], str]
+        self, backend: Backend, flow: FlowControl, regulars: Regulars, next_id: Callable[[], str]
     ) -> None:
         self._backend = backend
-        self._store: AtHand = backend.store  # type: ignore[assignment]  # ``quick_reads`` looks
+        self._store = backend.store
         self._flow = flow
-        self._aggregation = aggregation
+        self._regulars = regulars
         self._next_id = next_id
         self._readers: dict[User, Reader] = {}
-
-    @property
-    def _changes(self) -> int:
-        """How often what decides about requests has changed: each part counts up, so does the sum."""
-        backend = self._backend
-        authorizer = backend.authorizer
-        return int(
-            authorizer.rbac.changes
-            + authorizer.changes
-            + self._flow.changes
-            + self._aggregation.changes
-            + backend.table.revision
-        )
 
     def answer(self, memo: dict[Any, Any], line: RequestLine) -> tuple[bytes, bytes] | None:
         """Answer a request that has the headers of an earlier one; None: ask the chain."""
@@ -100,7 +77,7 @@ class QuickReads:
         plan = reader.plans.get(line[2])
         if plan is None:
             return None
-        if plan.changes != self._changes:
+        if plan.changes != self._regulars.changes:
             del reader.plans[line[2]]
             return None
         monotonic = self._backend.clock.monotonic
@@ -118,13 +95,13 @@ class QuickReads:
         plan.kind.observe(200, monotonic() - started, size)
         return b"%b%b\r\n" % (plan.head, self._next_id().encode()), body
 
-    async def learn(self, request: Request, info: RequestInfo) -> None:
+    def learn(self, request: Request, info: RequestInfo) -> None:
         """Note what is needed to answer this request, which was served, quickly the next time."""
         if info.verb != "get" or request.method != "GET" or request.raw_query or not info.name:
             return
         reader = request.memo.get(QuickReads)
         if reader is None and QuickReads not in request.memo:
-            reader = request.memo[QuickReads] = await self._reader(request)
+            reader = request.memo[QuickReads] = self._reader(request)
         if reader is None:
             return
         plan = self._plan(reader.user, info)
@@ -133,22 +110,22 @@ class QuickReads:
                 reader.plans.clear()
             reader.plans[request.raw_path] = plan
 
-    async def _reader(self, request: Request) -> Reader | None:
+    def _reader(self, request: Request) -> Reader | None:
         """Return who asks, where these headers will always mean the same user and plain JSON."""
-        headers = request.headers
-        if impersonation.wanted(headers) or "audit-id" in headers:
+        headers, regular = request.headers, self._regulars.known(request)
+        if regular is None or "audit-id" in headers:
             return None
         form = accept_format(headers.get("accept", ""), "", headers.get("user-agent", ""))
-        user = await self._backend.authenticator.lasting_user(request)
+        user = regular.user
         # What a kubelet may see follows its pods: that is looked at each time.
-        if user is None or not form.plain_json or NODES in user.groups:
+        if not form.plain_json or NODES in user.groups:
             return None
         if len(self._readers) >= _READERS:
             self._readers.clear()
         return self._readers.setdefault(user, Reader(user))
 
     def _plan(self, user: User, info: RequestInfo) -> Plan | None:
-        backend, changes = self._backend, self._changes
+        backend, changes = self._backend, self._regulars.changes
         resource: Resource | None = backend.table.served_at(info.group, info.version, info.resource)
         if resource is None or resource.custom or resource.storage != resource.gvk or info.subresource:
             return None
@@ -156,7 +133,7 @@ class QuickReads:
             return None
         if not resource.namespaced and info.namespace and info.resource != "namespaces":
             return None
-        if self._aggregation.answers(info.group, info.version) or not backend.authorizer.local:
+        if self._regulars.is_elsewhere(info) or not backend.authorizer.local:
             return None
         flow = self._flow.flow_of(user, info)
         if (

@@ -81,30 +81,39 @@ def _find_subresource(resource: Resource, info: RequestInfo) -> CallHandler:
     return handler
 
 
-async def route(backend: Backend, request: Request, info: RequestInfo, user: User) -> Response:
-    """Serve one request for a resource."""
-    resource = backend.table.served_at(info.group, info.version, info.resource)
-    if resource is None:
+def find_resource(backend: Backend, info: RequestInfo) -> Resource:
+    """Return the resource that a request is about. Raises NotFound."""
+    resource: Resource | None = backend.table.served_at(info.group, info.version, info.resource)
+    if resource is None or (not resource.namespaced and info.namespace and info.resource != "namespaces"):
         raise NotFound.path()
-    if not resource.namespaced and info.namespace and info.resource != "namespaces":
-        raise NotFound.path()
+    return resource
+
+
+def make_call(backend: Backend, request: Request, info: RequestInfo, user: User, resource: Resource) -> Call:
+    """Return a request as handlers take it. Raises what a custom kind on its way out refuses with."""
     if resource.definition is not None:
         resource.definition.check(info.verb)
         backend = backend.custom or backend
     query = read_query(request.raw_query) if request.raw_query else {}
     if info.resource == "namespaces" and info.namespace and info.name:
         info = replace(info, namespace=info.name)
-    call = Call(backend, request, info, user, resource, query, request.scope.get("warnings") or [])
+    return Call(backend, request, info, user, resource, query, request.scope.get("warnings") or [])
+
+
+async def serve(call: Call, handler: CallHandler | None = None) -> Response:
+    """Answer a call; ``handler`` where it is known by what."""
+    info, resource = call.info, call.resource
     if resource.deprecation:
         call.warn(resource.deprecation)
-        backend.metrics.deprecated(info, resource.deprecation)
+        call.backend.metrics.deprecated(info, resource.deprecation)
     try:
-        handler = find_handler(resource, info)
+        if handler is None:
+            handler = find_handler(resource, info)
         if info.subresource:
             await admit_connect(call)
         elif info.verb in _WRITES:
             call_format(call)  # what cannot be answered is not done either
         return await handler(call)
     except Exception:
-        request.scope["warnings"] = call.warnings
+        call.request.scope["warnings"] = call.warnings
         raise

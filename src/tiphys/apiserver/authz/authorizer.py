@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tiphys.apimachinery.errors import InternalError
-from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.authn.user import NODES, User
 from tiphys.apiserver.authz.attributes import NO_OPINION, Decision, forbidden
 from tiphys.apiserver.authz.counts import WEBHOOK, AuthorizerCounts
 from tiphys.apiserver.authz.node import NodeAuthorizer
@@ -93,6 +93,19 @@ class Authorizer:
         """Return what ``decide`` would; None where a webhook has to be asked first."""
         decision = self.authorize(user, info)
         return None if decision is _NOT_ASKED else decision
+
+    def for_every_name(self, user: User, info: RequestInfo) -> Decision | None:
+        """Return that such requests are allowed, whatever object they name, until there are ``changes``.
+
+        None: they are not, or it depends on more, as what a node may do follows its pods.
+        """
+        passes = _passes(user, info)
+        if passes is not None:
+            return passes
+        if not self.local or NODES in user.groups or self.rbac.names_matter(user, info):
+            return None
+        decision = self.authorize(user, info)
+        return decision if decision.allowed else None
 
     async def decide(self, user: User, info: RequestInfo) -> Decision:
         """Return the first decision; reasons of the authorizers that had no opinion are joined."""

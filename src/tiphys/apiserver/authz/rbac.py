@@ -126,7 +126,7 @@ class Rbac:
         if found is None:
             if len(self._remembered) >= _MAX_REMEMBERED:
                 self._remembered.clear()
-            found = {} if self._names_matter(user, info, namespace) else self._decide(user, info, namespace)
+            found = {} if self.names_matter(user, info) else self._decide(user, info, namespace)
             self._remembered[key] = found
         if isinstance(found, Decision):
             return found
@@ -137,9 +137,9 @@ class Rbac:
             decision = found[info.name] = self._decide(user, info, namespace)
         return decision
 
-    def _names_matter(self, user: User, info: RequestInfo, namespace: str) -> bool:
+    def names_matter(self, user: User, info: RequestInfo) -> bool:
         """Tell whether a rule of the user's allows such requests for some names alone."""
-        rules = self.rules_for(user, namespace)
+        rules = self.rules_for(user, info.namespace if info.is_resource else "")
         return any(rule.names and replace(rule, names=()).allows(info) for rule in rules)
 
     def _decide(self, user: User, info: RequestInfo, namespace: str) -> Decision:

@@ -55,9 +55,18 @@ class Rejected(StatusError):
 
 
 class Gate(Protocol):
-    """What the chain knows of flow control. Raises Rejected."""
+    """What the chain knows of flow control."""
 
-    async def enter(self, info: RequestInfo, user: User, raw_query: str) -> Ticket: ...
+    changes: int
+    """Of the configuration; what ``flow_of`` returns holds until there is another."""
+
+    def flow_of(self, user: User, info: RequestInfo) -> Flow | None:
+        """Return the flow that a request belongs to; None: here there are none."""
+        ...
+
+    async def enter(self, info: RequestInfo, user: User, raw_query: str, flow: Flow | None = None) -> Ticket:
+        """Return once the request may go on; ``flow`` where it is known. Raises Rejected."""
+        ...
 
 
 class Estimate(Protocol):
@@ -84,7 +93,6 @@ class FlowControl:
         self.fair = 0.0
         """The part of its target that each level got at the last look."""
         self.changes = 0
-        """Of the configuration; what ``flow_of`` returns holds until there is another."""
 
     # -- configuration
 
@@ -165,9 +173,10 @@ class FlowControl:
         key = (user.name, user.groups, info.verb, info.group, info.resource, info.subresource, where)
         return self._flows.get(key) or self._classify(key, user, info)
 
-    async def enter(self, info: RequestInfo, user: User, raw_query: str) -> Ticket:
-        """Return once the request may go on. Raises Rejected."""
-        flow = self.flow_of(user, info)
+    async def enter(self, info: RequestInfo, user: User, raw_query: str, flow: Flow | None = None) -> Ticket:
+        """Return once the request may go on; ``flow`` where it is known. Raises Rejected."""
+        if flow is None:
+            flow = self.flow_of(user, info)
         level = flow.level
         queues = level.queues
         if queues is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tiphys.apiserver.authn.user import MASTERS, User
 from tiphys.apiserver.flowcontrol.controller import Rejected
-from tiphys.apiserver.flowcontrol.levels import Ticket
+from tiphys.apiserver.flowcontrol.levels import Flow, Ticket
 from tiphys.apiserver.requestinfo import RequestInfo
 
 READ_VERBS = frozenset({"get", "list", "watch"})
@@ -55,8 +55,13 @@ class MaxInFlight:
 
     def __init__(self, reading: int, mutating: int) -> None:
         self.reading, self.mutating = Limit(reading), Limit(mutating)
+        self.changes = 0
 
-    async def enter(self, info: RequestInfo, user: User, raw_query: str) -> Ticket:
+    def flow_of(self, user: User, info: RequestInfo) -> None:
+        """Nothing is told apart but reads and writes."""
+        return
+
+    async def enter(self, info: RequestInfo, user: User, raw_query: str, flow: Flow | None = None) -> Ticket:
         """Raises Rejected."""
         limit = self.reading if info.verb in READ_VERBS else self.mutating
         if not limit.most:
