@@ -146,7 +146,7 @@ class WorkloadController(ABC):
         except NotFound:
             return
         except StatusError as error:
-            self._recorder.record(owner, "Warning", "FailedDelete", f"Error deleting: {error.message}")
+            self._recorder.record(owner, "Warning", "FailedDelete", self._delete_failed(owner, child, error))
             raise
         self._writes.deleted(key, child)
         self._recorder.record(owner, "Normal", "SuccessfulDelete", self._deleted(owner, child))
@@ -158,6 +158,9 @@ class WorkloadController(ABC):
 
     def _created(self, owner: Object, child: Object) -> str:
         return f"Created {self.noun}: {child['metadata']['name']}"
+
+    def _delete_failed(self, owner: Object, child: Object, error: StatusError) -> str:
+        return f"Error deleting: {error.message}"
 
     def _deleted(self, owner: Object, child: Object) -> str:
         return f"Deleted {self.noun}: {child['metadata']['name']}"

@@ -226,3 +226,56 @@ async def test_a_revisions_name_that_is_taken(world, make_world):
         assert status["collisionCount"] == 1
         assert status["updateRevision"] != revision["metadata"]["name"]
         assert revisions(taken) == {"0": status["updateRevision"]}
+
+
+async def test_a_pod_waits_until_the_claims_of_the_former_are_gone(world):
+    """They go with it where the policy says so; one that is being deleted is told of."""
+    template = {"metadata": {"name": "data"}, "spec": {"resources": {}}}
+    policy = {"whenScaled": "Delete", "whenDeleted": "Retain"}
+    spec = {"volumeClaimTemplates": [template], "persistentVolumeClaimRetentionPolicy": policy}
+    former = {"apiVersion": "v1", "kind": "Pod", "name": "db-0", "uid": "gone", "controller": True}
+    meta = {"name": "data-db-0", "namespace": "d", "ownerReferences": [former]}
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta}
+    world.api.put(PERSISTENT_VOLUME_CLAIMS, claim)
+    world.api.put(STATEFUL_SETS, stateful(1, **spec))
+    async with world.running(StatefulSetController):
+        assert names(world) == []
+        leaving = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["x/y"]}
+        world.api.put(
+            PERSISTENT_VOLUME_CLAIMS,
+            {**claim, "metadata": {"name": "data-db-0", "namespace": "d", **leaving}},
+        )
+        await world.advance(1)
+        assert names(world) == []
+        text = "create Pod db-0 in StatefulSet db failed error: pvc data-db-0 is being deleted"
+        assert ("FailedCreate", text) in world.events()
+        world.api.remove(PERSISTENT_VOLUME_CLAIMS, "data-db-0", "d")
+        for _ in range(4):
+            await world.advance(10)
+        assert names(world) == ["db-0"]
+        assert len(world.api.all(PERSISTENT_VOLUME_CLAIMS)) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "counts"),
+    [
+        ({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}, (1, 1, 1, 0)),
+        (
+            {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {"phase": "Failed"}},
+            (1, 0, 0, 0),
+        ),
+        ({"status": {"phase": "Pending"}}, (1, 0, 0, 1)),
+    ],
+)
+async def test_counts(world, changes, counts):
+    """Pods that leave are ready and available as long as they are; failed ones are there."""
+    world.api.put(STATEFUL_SETS, stateful(1))
+    async with world.running(StatefulSetController):
+        await start(world)
+        (pod,) = world.api.all(PODS)
+        held = {**pod["metadata"], "finalizers": ["x/y"], **changes.get("metadata", {})}
+        world.api.put(PODS, {**pod, "metadata": held, "status": changes.get("status", pod["status"])})
+        await world.settle()
+        status = world.api.get(STATEFUL_SETS, "db", "d")["status"]
+        keys = ("replicas", "readyReplicas", "availableReplicas", "updatedReplicas")
+        assert tuple(status.get(key, 0) for key in keys) == counts

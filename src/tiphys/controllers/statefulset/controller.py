@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tiphys.apimachinery.errors import AlreadyExists, NotFound, StatusError
+from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import Object, object_key, split_key
 from tiphys.client.kinds import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
+from tiphys.controllers import podstate
 from tiphys.controllers.context import Context
 from tiphys.controllers.history import Collision, apply_history, plan_history, pod_hash, template_of
 from tiphys.controllers.metrics import STATEFULSET_ALLOWED, STATEFULSET_MISSING
@@ -15,6 +16,7 @@ from tiphys.controllers.statefulset.pods import (
     build_pod,
     claim_keys,
     claim_owners,
+    follows_a_former_pod,
     identity,
     pod_name,
     replicas_of,
@@ -23,6 +25,7 @@ from tiphys.controllers.workload import WorkloadController
 
 REVISION_HASH_LABEL = "controller.kubernetes.io/hash"
 """On the revisions of StatefulSets; their pods bear a revision's name, not its hash."""
+_CLAIM_WAIT_S = 1.0
 
 
 class StatefulSetController(WorkloadController):
@@ -57,7 +60,10 @@ class StatefulSetController(WorkloadController):
             await self._create_claims(owner, ordinal)
         templates = {_name(item): template_of(item) for item in (current, update)}
         for ordinal, revision in planned.create:
-            await self._create_claims(owner, ordinal)
+            if self._waits_for_claims(owner, ordinal):
+                planned.recheck_s = podstate.earliest((planned.recheck_s, _CLAIM_WAIT_S))
+                continue
+            await self._create_claims(owner, ordinal, with_pod=True)
             await self._create_child(key, owner, build_pod(owner, templates[revision], ordinal, revision))
         for event in planned.events:
             self._recorder.record(owner, *event)
@@ -98,9 +104,23 @@ class StatefulSetController(WorkloadController):
         current = next((item for item in revisions if _name(item) == noted), update)
         return current, update
 
-    async def _create_claims(self, owner: Object, ordinal: int) -> None:
+    def _waits_for_claims(self, owner: Object, ordinal: int) -> bool:
+        """Whether claims of the former pod are still to go with it."""
+        found = [self._claims.get(object_key(claim)) for claim in build_claims(owner, ordinal)]
+        name = pod_name(owner, ordinal)
+        return any(claim and follows_a_former_pod(owner, claim, name) for claim in found)
+
+    async def _create_claims(self, owner: Object, ordinal: int, *, with_pod: bool = False) -> None:
+        """Make the claims of an ordinal that are missing; events say so if its pod waits for them."""
         for claim in build_claims(owner, ordinal):
-            if self._claims.get(object_key(claim)) is not None:
+            present = self._claims.get(object_key(claim))
+            if present is not None and podstate.is_deleting(present):
+                text = f"pvc {claim['metadata']['name']} is being deleted"
+                if with_pod:
+                    who = f"create Pod {pod_name(owner, ordinal)} in StatefulSet {owner['metadata']['name']}"
+                    self._recorder.record(owner, "Warning", "FailedCreate", f"{who} failed error: {text}")
+                raise Conflict(text)
+            if present is not None:
                 continue
             name, who = claim["metadata"]["name"], owner["metadata"]["name"]
             words = f"create Claim {name} Pod {pod_name(owner, ordinal)} in StatefulSet {who}"
@@ -152,6 +172,9 @@ class StatefulSetController(WorkloadController):
 
     def _deleted(self, owner: Object, child: Object) -> str:
         return f"delete {_who(owner, child)} successful"
+
+    def _delete_failed(self, owner: Object, child: Object, error: StatusError) -> str:
+        return f"delete {_who(owner, child)} failed error: {error.message}"
 
 
 def _who(owner: Object, pod: Object) -> str:

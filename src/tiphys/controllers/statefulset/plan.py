@@ -167,12 +167,14 @@ def _revision_for(owner: Object, number: int, revisions: Revisions) -> str:
 
 
 def _status(owner: Object, by_ordinal: dict[int, Object], revisions: Revisions, now: datetime) -> Object:
-    pods = [pod for pod in by_ordinal.values() if not podstate.is_terminal(pod)]
+    pods = list(by_ordinal.values())
     live = [pod for pod in pods if not podstate.is_deleting(pod)]
+    ready = [pod for pod in pods if podstate.is_ready(pod) and not podstate.is_terminal(pod)]
+    min_ready_s = owner["spec"].get("minReadySeconds") or 0
     counts = {
         "currentReplicas": sum(pod_hash(pod) == revisions.current for pod in live),
         "updatedReplicas": sum(pod_hash(pod) == revisions.update for pod in live),
-        "readyReplicas": sum(podstate.is_ready(pod) for pod in pods),
+        "readyReplicas": len(ready),
     }
     current = revisions.current
     done = counts["updatedReplicas"] == replicas_of(owner) == len(pods) == counts["readyReplicas"]
@@ -184,7 +186,7 @@ def _status(owner: Object, by_ordinal: dict[int, Object], revisions: Revisions, 
         "observedGeneration": owner["metadata"].get("generation", 0),
         "replicas": len(pods),
         **{key: value for key, value in counts.items() if value},
-        "availableReplicas": sum(_is_available(owner, pod, now) for pod in pods),
+        "availableReplicas": sum(podstate.available_in_s(pod, min_ready_s, now) == 0 for pod in ready),
         "currentRevision": current,
         "updateRevision": revisions.update,
         "collisionCount": (owner.get("status") or {}).get("collisionCount") or 0,

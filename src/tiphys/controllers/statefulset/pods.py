@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from tiphys.apimachinery.meta import Object, copy_object, owner_reference
 from tiphys.controllers.history import HASH_LABEL
@@ -80,22 +81,51 @@ def build_claims(owner: Object, ordinal: int) -> list[Object]:
 def claim_owners(owner: Object, claim: Object, pod: Object) -> list[Object] | None:
     """Return the owners that the retention policy gives a pod's claim; None where they are right.
 
-    A claim follows the set when the set goes, and its pod when the pod is scaled away.
+    A claim follows the set when the set goes, and its pod when the pod is scaled away. One that somebody else
+    controls is left to them, and so is one of a former set or pod of the same name.
     """
-    ordinal = ordinal_of(owner, pod)
-    wanted_ordinals = range(first_ordinal(owner), first_ordinal(owner) + replicas_of(owner))
-    wanted: list[Object] = []
-    if ordinal not in wanted_ordinals and _policy(owner, "whenScaled") == "Delete":
-        reference = owner_reference({"apiVersion": "v1", "kind": "Pod", "metadata": pod["metadata"]})
-        wanted = [{key: value for key, value in reference.items() if key != "controller"}]
-    elif _policy(owner, "whenDeleted") == "Delete":
-        wanted = [owner_reference(owner)]
-    managed = {owner["metadata"]["uid"], pod["metadata"]["uid"]}
+    mine = (owner_reference(owner), _pod_reference(pod))
     present = list(claim["metadata"].get("ownerReferences") or ())
-    kept = [item for item in present if item.get("uid") not in managed]
-    if {item["uid"] for item in present} == {item["uid"] for item in (*kept, *wanted)}:
+    ours = [ref for ref in present if any(_same_name(ref, one) for one in mine)]
+    wanted = [] if _is_anothers(owner, present, mine) else _wanted_owners(owner, pod)
+    if [(ref["uid"], True) for ref in wanted] == [
+        (ref.get("uid"), bool(ref.get("controller"))) for ref in ours
+    ]:
         return None
-    return [*kept, *wanted]
+    return [*(ref for ref in present if ref not in ours), *wanted]
+
+
+def follows_a_former_pod(owner: Object, claim: Object, name: str) -> bool:
+    """Whether a claim is to go with a pod of this name that was scaled away: the next waits for that."""
+    if _policy(owner, "whenScaled") != "Delete":
+        return False
+    former = {"apiVersion": "v1", "kind": "Pod", "name": name}
+    return any(_same_name(ref, former) for ref in claim["metadata"].get("ownerReferences") or ())
+
+
+def _wanted_owners(owner: Object, pod: Object) -> list[Object]:
+    wanted_ordinals = range(first_ordinal(owner), first_ordinal(owner) + replicas_of(owner))
+    if ordinal_of(owner, pod) not in wanted_ordinals and _policy(owner, "whenScaled") == "Delete":
+        return [_pod_reference(pod)]
+    return [owner_reference(owner)] if _policy(owner, "whenDeleted") == "Delete" else []
+
+
+def _is_anothers(owner: Object, present: Sequence[Object], mine: Sequence[Object]) -> bool:
+    if {_policy(owner, "whenScaled"), _policy(owner, "whenDeleted")} == {"Retain"}:
+        return False
+    for ref in present:
+        same = next((one for one in mine if _same_name(ref, one)), None)
+        if same["uid"] != ref.get("uid") if same else ref.get("controller"):
+            return True
+    return False
+
+
+def _same_name(ref: Object, other: Object) -> bool:
+    return all(ref.get(key) == other[key] for key in ("apiVersion", "kind", "name"))
+
+
+def _pod_reference(pod: Object) -> Object:
+    return owner_reference({"apiVersion": "v1", "kind": "Pod", "metadata": pod["metadata"]})
 
 
 def claim_keys(owner: Object, pod: Object) -> list[str]:
