@@ -35,7 +35,7 @@ def field_getter(name: str) -> Getter:
         elif type(value) is Optional:
             return _within(value, name)
         else:
-            raise EvaluationError("no such overload")
+            found = _lookup(value, name)
         if found is ABSENT:
             raise EvaluationError(missing)
         return found
@@ -84,6 +84,7 @@ def _within(value: Optional, key: Any) -> Optional:
 
 
 def _lookup(value: Any, key: Any) -> Any:
+    """Return an item; null and whatever else has none lacks this one, too."""
     if isinstance(value, list | ListView):
         index = _position(key)
         if not 0 <= index < len(value):
@@ -91,7 +92,7 @@ def _lookup(value: Any, key: Any) -> Any:
         return value[index] if isinstance(value, list) else value.item(index)
     if isinstance(value, dict | MapView):
         return find(value, key)
-    raise EvaluationError(f"no such overload: {type_name(value)}[{type_name(key)}]")
+    return ABSENT
 
 
 def _position(key: Any) -> int:
@@ -106,9 +107,7 @@ def is_present(value: Any, name: str) -> bool:
     """What ``has`` tells of a field."""
     if type(value) is Optional:
         return value.has_value and is_present(value.value, name)
-    if isinstance(value, dict | MapView):
-        return find(value, name) is not ABSENT
-    raise EvaluationError(f"no such overload: {type_name(value)}.{name}")
+    return _lookup(value, name) is not ABSENT
 
 
 def chain(base: Run, getters: tuple[Getter, ...], own: int) -> Run:

@@ -67,10 +67,12 @@ def default_secret(secret: Object) -> None:
 
 
 def default_namespace(namespace: Object) -> None:
-    """Label a Namespace with its own name."""
+    """Label a Namespace with its own name; one that says nothing of its phase is Active."""
     meta = section(namespace, "metadata")
     if meta.get("name"):
         section(meta, "labels")[NAME_LABEL] = meta["name"]
+    status = section(namespace, "status")
+    status["phase"] = status.get("phase") or "Active"
 
 
 def prepare_namespace(namespace: Object) -> None:

@@ -55,13 +55,20 @@ class Match:
         """Tell whether the selectors let it through and no exclusion holds; ``labels`` None: no namespace."""
         if labels is not None and not self.namespaces.matches(labels):
             return False
-        if not self.every_object and not any(
-            obj is not None and self.objects.matches(_labels(obj)) for obj in (attributes.obj, attributes.old)
-        ):
+        if not self.every_object and not self._selects_object(attributes):
             return False
         if not self.excluded:
             return True
         return matched_row(self.excluded, attributes, () if self.exact else others) is None
+
+    def _selects_object(self, attributes: Attributes) -> bool:
+        """Tell whether the object as it is, or was, is selected; a Scale has no labels, options never are."""
+        if attributes.scales:
+            return self.objects.matches({})
+        return any(
+            obj is not None and "metadata" in obj and self.objects.matches(_labels(obj))
+            for obj in (attributes.obj, attributes.old)
+        )
 
 
 def read_match(spec: Object, rules: str, excluded: str = "") -> Match:
