@@ -462,3 +462,10 @@ def test_a_node_always_shows_its_system() -> None:
     assert status["allocatable"] == {"cpu": "1"}
     assert status["daemonEndpoints"] == {"kubeletEndpoint": {"Port": 0}}
     assert (status["nodeInfo"]["kubeletVersion"], status["nodeInfo"]["osImage"]) == ("v1.36.0", "")
+
+
+def test_a_pods_conditions_show_when_they_were_probed() -> None:
+    condition = {"type": "Ready", "status": "True"}
+    made = defaulted(kind("v1", "Pod", spec=TEMPLATE["spec"], status={"conditions": [condition]}))
+    assert made["status"]["conditions"] == [{"lastProbeTime": None, **condition}]
+    assert defaulted(made) == made

@@ -217,3 +217,13 @@ def test_what_is_known_is_not_changed() -> None:
     assert walk.decode_check(new, POD, "Strict", odd) == []
     assert new["spec"] == {"overhead": {"cpu": "1000m"}}
     assert new["metadata"] == {"name": "a"}
+
+
+def test_items_of_lists_that_are_known_are_not_changed() -> None:
+    kept: dict[str, Any] = {"type": "Ready", "status": "True", "lastProbeTime": None}
+    live = {"status": {"conditions": [kept]}}
+    new = {"status": {"conditions": [kept, {"type": "Other", "status": "True", "lastProbeTime": None}]}}
+    assert walk.decode_check(new, POD, "Strict", live) == []
+    assert new["status"]["conditions"] == [kept, {"type": "Other", "status": "True"}]
+    assert new["status"]["conditions"][0] is kept
+    assert "lastProbeTime" in kept

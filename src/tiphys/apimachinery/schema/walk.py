@@ -291,7 +291,8 @@ def _struct_walker(own: _Plan, schema: Schema) -> _Walk:
                 try:
                     if plan.container is type(value):
                         before = known.get(key) if known is not None else None
-                        plan.walk(value, faults, (trail, key), before if type(before) is dict else None)
+                        same_type = type(before) is plan.container
+                        plan.walk(value, faults, (trail, key), before if same_type else None)
                         kept_value = value
                     else:
                         kept_value = _decode(plan, value, faults, (trail, key))
@@ -355,9 +356,10 @@ def _map_walker(values: _Plan) -> _Walk:
 
 
 def _list_walker(items: _Plan) -> _Walk:
-    def walk(values: list[Any], faults: _Faults, trail: _Trail, _known: Any = None) -> None:
+    def walk(values: list[Any], faults: _Faults, trail: _Trail, known: list[Any] | None = None) -> None:
+        in_shape = () if known is None else set(map(id, known))
         for index, value in enumerate(values):
-            if type(value) is items.exact:
+            if type(value) is items.exact or id(value) in in_shape:
                 continue
             if value is None:
                 values[index] = items.zero()

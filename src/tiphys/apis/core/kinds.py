@@ -16,7 +16,7 @@ from tiphys.apis.core import object_warnings as warnings
 from tiphys.apis.core import persistent_validation as persistent
 from tiphys.apis.core import pod_status, pod_update
 from tiphys.apis.core import service_validation as services
-from tiphys.apis.core.pod_defaults import default_pod
+from tiphys.apis.core.pod_defaults import default_pod, default_pod_status
 from tiphys.apis.core.pod_strategy import prepare_pod, prepare_pod_status, prepare_pod_update
 from tiphys.apis.core.pod_validation import validate_pod
 from tiphys.apis.core.pod_warnings import pod_warnings, template_warnings
@@ -32,7 +32,7 @@ from tiphys.apis.ratchet import (
     kept_addresses,
     ratcheted,
 )
-from tiphys.apis.strategy import Strategy, nothing
+from tiphys.apis.strategy import Strategy
 
 
 def _core(kind: str) -> GVK:
@@ -43,7 +43,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         _core("Pod"),
         default=default_pod,
-        default_status=nothing,
+        default_status=default_pod_status,
         prepare_create=prepare_pod,
         prepare_update=prepare_pod_update,
         prepare_status_update=prepare_pod_status,

@@ -15,6 +15,7 @@ from tiphys.apis.defaulting import each, fill, fill_optional, section
 
 _HUGE = "hugepages-"
 _SHARED = ("cpu", "memory")
+_PROBED = "lastProbeTime"
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 
 
@@ -51,6 +52,15 @@ def default_template(template: Object) -> None:
 def default_pod(pod: Object) -> None:
     """Complete a pod: what a template's pod gets, and what only real pods get."""
     _defaulted.apply(section(pod, "spec"), _default_spec)
+    default_pod_status(pod)
+
+
+def default_pod_status(pod: Object) -> None:
+    """When a condition was probed is always shown; nobody ever says it."""
+    status = pod.get("status")
+    conditions = status.get("conditions") if isinstance(status, dict) else None
+    if conditions and not all(_PROBED in item for item in conditions):
+        status["conditions"] = [{_PROBED: None, **item} for item in conditions]
 
 
 _defaulted = Rewritten()
