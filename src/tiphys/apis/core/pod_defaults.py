@@ -57,8 +57,8 @@ def default_pod(pod: Object) -> None:
 
 def default_pod_status(pod: Object) -> None:
     """When a condition was probed is always shown; nobody ever says it."""
-    status = pod.get("status")
-    conditions = status.get("conditions") if isinstance(status, dict) else None
+    status: Object = pod.get("status") or {}
+    conditions = status.get("conditions")
     if conditions and not all(_PROBED in item for item in conditions):
         status["conditions"] = [{_PROBED: None, **item} for item in conditions]
 
