@@ -12,6 +12,7 @@ from tiphys.apiserver.health import Check, Health
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.startup import AGGREGATING, BOOTSTRAPPED, PRIMED, Steps
 from tiphys.apiserver.store_probe import StoreProbe
+from tiphys.apiserver.stored_objects import stored_bytes
 from tiphys.storage.base import StoreUnavailable
 from tiphys.wire.message import Request
 
@@ -88,6 +89,26 @@ class Store:
     async def get(self, _key: str) -> None:
         if self.error is not None:
             raise self.error
+
+
+class FarStore(Store):
+    size = 0
+
+    def size_bytes(self) -> int:
+        return self.size
+
+    async def measure(self) -> None:
+        self.size += 7
+
+
+async def test_a_store_far_away_is_measured_when_it_is_looked_at() -> None:
+    store = FarStore()
+    source = stored_bytes(store)
+    assert list(source()) == []
+    await StoreProbe(store).look()  # type: ignore[arg-type]
+    (family,) = source()
+    (sample,) = family.samples
+    assert (sample.name, sample.value) == ("apiserver_storage_size_bytes", 7)
 
 
 async def test_a_store_that_fails_and_recovers() -> None:

@@ -2,9 +2,10 @@
 
 from scheduler_builders import columns, node
 
+from tiphys.apimachinery.clock import FakeClock
 from tiphys.client import metrics
 from tiphys.client.kinds import PODS
-from tiphys.scheduler.metrics import ERROR, SCHEDULED, SchedulerMetrics
+from tiphys.scheduler.metrics import ERROR, SCHEDULED, SchedulerMetrics, Times
 from tiphys.scheduler.podinfo import pod_info
 from tiphys.scheduler.queue import SchedulingQueue
 from tiphys.testing import Cluster
@@ -114,3 +115,59 @@ async def test_a_cluster_counts_its_pods() -> None:
         for result in ("scheduled", "unschedulable"):
             name = f'scheduler_schedule_attempts_total{{profile="default-scheduler",result="{result}"}}'
             assert now[name] > before.get(name, 0.0)
+
+
+def test_parts_of_a_decision_are_timed_as_it_goes_on() -> None:
+    clock = FakeClock()
+    times = Times("timed", clock).begin()
+    for plugin in ("A", "B"):
+        clock.advance(0.001)
+        times.plugin("Filter", plugin)
+    times.point("Filter", good=True)
+    clock.advance(0.01)
+    times.plugin("Score", "A")
+    times.point("Score", good=True)
+    times.took("Bind", "Error", 0.05)
+    found = values()
+    point = "scheduler_framework_extension_point_duration_seconds"
+    rows = (("Filter", "Success", 0.002), ("Score", "Success", 0.01), ("Bind", "Error", 0.05))
+    for name, status, seconds in rows:
+        labels = f'{{extension_point="{name}",profile="timed",status="{status}"}}'
+        assert round(found[f"{point}_sum{labels}"], 6) == seconds
+        assert found[f"{point}_count{labels}"] == 1
+    labels = '{extension_point="Filter",le="0.0032",profile="timed",status="Success"}'
+    assert found[f"{point}_bucket{labels}"] == 1
+    labels = '{extension_point="Filter",plugin="B",status="Success"}'
+    assert found[f"scheduler_plugin_execution_duration_seconds_sum{labels}"] >= 0.001
+
+
+def test_plugins_are_timed_in_one_of_ten_decisions() -> None:
+    times = Times("sampled", FakeClock())
+    labels = '{extension_point="Filter",plugin="Z",status="Success"}'
+    name = f"scheduler_plugin_execution_duration_seconds_count{labels}"
+    for _ in range(21):
+        times.begin().plugin("Filter", "Z")
+        times.point("Filter", good=False)
+    found = values()
+    assert found[name] == 3
+    labels = '{extension_point="Filter",profile="sampled",status="Unschedulable"}'
+    assert found[f"scheduler_framework_extension_point_duration_seconds_count{labels}"] == 21
+
+
+async def test_a_scheduler_times_its_extension_points() -> None:
+    async with Cluster(nodes=1) as cluster:
+        await cluster.client.create(PODS, pod("fits"))
+        await cluster.client.create(PODS, pod("never", nodeSelector={"no": "where"}))
+        await cluster.wait_for(PODS, "fits", "default", lambda one: bool(one and one["spec"].get("nodeName")))
+        await cluster.wait_for(
+            PODS, "never", "default", lambda one: bool(one and (one.get("status") or {}).get("conditions"))
+        )
+        for point, status in (
+            ("Filter", "Success"), ("Filter", "Unschedulable"), ("PostFilter", "Unschedulable")
+        ):  # fmt: skip
+            assert _timed(point, status), (point, status)
+
+
+def _timed(point: str, status: str) -> bool:
+    labels = f'{{extension_point="{point}",profile="default-scheduler",status="{status}"}}'
+    return values().get(f"scheduler_framework_extension_point_duration_seconds_count{labels}", 0) > 0

@@ -521,3 +521,10 @@ async def test_an_etcd_whose_port_was_taken_gets_another(
                 assert await store.commit([Put("/a", b"")]) == 2
         finally:
             await process.end()
+
+
+async def test_how_large_the_file_is(etcd: Any) -> None:
+    async with opened(etcd.url) as store:
+        assert store.size_bytes() == 0
+        await store.measure()
+        assert store.size_bytes() >= 4096

@@ -16,13 +16,13 @@ from prometheus_client import (
     GCCollector,
     PlatformCollector,
     ProcessCollector,
-    generate_latest,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.client import exposition
 
 _BUCKETS = (
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
@@ -204,4 +204,4 @@ class Metrics(Collector):
 
     def render(self) -> bytes:
         """Return the text that Prometheus scrapes."""
-        return generate_latest(self._registry)
+        return exposition.render(self._registry)

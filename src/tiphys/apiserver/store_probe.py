@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from tiphys.apiserver.stored_objects import Remote
 from tiphys.storage.base import Store, StoreError
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ class StoreProbe:
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 await self._store.get(_KEY)
+                if isinstance(self._store, Remote):
+                    await self._store.measure()
         except TimeoutError:
             self.found("timed out waiting for the store")
         except StoreError as error:

@@ -15,9 +15,16 @@ from tiphys.apiserver.objects import ObjectStore
 
 @runtime_checkable
 class Measured(Protocol):
-    """A store whose file has a size."""
+    """A store whose file has a size; 0 while that is not known."""
 
     def size_bytes(self) -> int: ...
+
+
+@runtime_checkable
+class Remote(Measured, Protocol):
+    """A store that has to ask for it."""
+
+    async def measure(self) -> None: ...
 
 
 def stored_objects(store: ObjectStore, table: Any) -> Callable[[], Iterator[Metric]]:
@@ -57,7 +64,9 @@ def stored_bytes(store: object) -> Callable[[], Iterator[Metric]]:
                 "apiserver_storage_size_bytes", "[STABLE] Bytes of the store's file.",
                 labels=["storage_cluster_id"],
             )  # fmt: skip
-            family.add_metric(["etcd-0"], store.size_bytes())
-            yield family
+            size = store.size_bytes()
+            if size:
+                family.add_metric(["etcd-0"], size)
+                yield family
 
     return collect

@@ -17,12 +17,12 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
-    generate_latest,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from tiphys.apimachinery.featuregates import DEFAULTS, KNOWN, FeatureGates
+from tiphys.client import exposition
 from tiphys.client.counting import Counts, Spreads
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # upstream's families have no such members
@@ -140,4 +140,4 @@ REGISTRY.register(_FEATURES)
 
 def render() -> bytes:
     """Return the text that Prometheus scrapes."""
-    return generate_latest(REGISTRY)
+    return exposition.render(REGISTRY)

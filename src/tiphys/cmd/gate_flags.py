@@ -1,4 +1,4 @@
-"""Flags that every component has: ``--feature-gates``, and TLS of its endpoint."""
+"""Flags that every component has: ``--feature-gates``, ``--disabled-metrics``, and TLS of its endpoint."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from tiphys.apimachinery.featuregates import FeatureGateError, FeatureGates, parse, resolve
+from tiphys.client import exposition
 from tiphys.cmd.component import FlagError
 from tiphys.wire.tls_options import TlsOptionError, TlsOptions, read
 
@@ -16,12 +17,14 @@ log = logging.getLogger(__name__)
 
 
 def gate_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the flag; ``read_gates`` takes it out of the command's keywords."""
+    """Add the flags; ``read_gates`` takes them out of the command's keywords."""
+    command = click.option("--disabled-metrics", default="", help="Families not to show, by commas.")(command)
     return click.option("--feature-gates", default="", help="Name=true or Name=false, by commas.")(command)
 
 
 def read_gates(flags: dict[str, Any]) -> FeatureGates:
-    """Return the gates, and say which of them need not be set. Raises FlagError."""
+    """Return the gates, and say which of them need not be set; disable metrics. Raises FlagError."""
+    exposition.disable(name for name in flags.pop("disabled_metrics", "").split(",") if name)
     try:
         gates = resolve(parse(flags.pop("feature_gates")))
     except FeatureGateError as error:

@@ -62,6 +62,18 @@ class ScorePlugin(Protocol):
     def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None: ...
 
 
+class Laps(Protocol):
+    """Is told as a decision goes on, so that whoever has a clock may time its parts."""
+
+    def plugin(self, point: str, plugin: str) -> None:
+        """One plugin has had its turn, of those that run at ``point`` (Filter, Score)."""
+        ...
+
+    def point(self, point: str, *, good: bool) -> None:
+        """All of them have; ``good``: the pod may still have a node."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Excluded:
     """The nodes that one plugin took away."""
@@ -136,12 +148,16 @@ class Profile:
         return max(nodes * percentage // 100, _ENOUGH_LEAST)
 
 
-def run_filters(info: PodInfo, columns: Columns, profile: Profile) -> tuple[Mask, list[Excluded]]:
+def run_filters(
+    info: PodInfo, columns: Columns, profile: Profile, laps: Laps | None = None
+) -> tuple[Mask, list[Excluded]]:
     """Return the feasible rows and what took the others away."""
     feasible = columns.alive.copy()
     excluded: list[Excluded] = []
     for plugin in profile.filters:
         filtered = plugin.filter(info, columns)
+        if laps is not None:
+            laps.plugin("Filter", plugin.name)
         if filtered is None:
             continue
         failing = feasible > filtered.passes
@@ -184,7 +200,15 @@ def search(feasible: Mask, columns: Columns, profile: Profile, start: int) -> tu
     return kept, int(found[enough - 1]) + 1
 
 
-def decide(info: PodInfo, columns: Columns, profile: Profile, *, turn: int = 0, start: int = 0) -> Decision:
+def decide(
+    info: PodInfo,
+    columns: Columns,
+    profile: Profile,
+    *,
+    turn: int = 0,
+    start: int = 0,
+    laps: Laps | None = None,
+) -> Decision:
     """Choose a node. Equal scores take turns by ``turn``, so that load spreads without randomness.
 
     A profile that is content with a share of the nodes looks for them from the ``start``-th on.
@@ -192,7 +216,7 @@ def decide(info: PodInfo, columns: Columns, profile: Profile, *, turn: int = 0, 
     pod that is promised a node itself gets it as soon as it fits.
     """
     total = len(columns.rows)
-    feasible, excluded = run_filters(info, columns, profile)
+    feasible, excluded = run_filters(info, columns, profile, laps)
     if columns.nominated:
         excluded += _leave_to_nominated(info, columns, profile, feasible)
     if info.nominated:
@@ -201,9 +225,11 @@ def decide(info: PodInfo, columns: Columns, profile: Profile, *, turn: int = 0, 
             return Decision(info.nominated, tuple(excluded), total)
     feasible, looked_at = search(feasible, columns, profile, start)
     count = np.count_nonzero(feasible)
+    if laps is not None:
+        laps.point("Filter", good=bool(count))
     if not count:
         return Decision("", tuple(excluded), total, looked_at)
-    best = feasible if count == 1 else _best(feasible, _total_score(info, columns, profile, feasible))
+    best = feasible if count == 1 else _best(feasible, _total_score(info, columns, profile, feasible, laps))
     rows = best.nonzero()[0]
     return Decision(columns.names[int(rows[turn % len(rows)])], tuple(excluded), total, looked_at)
 
@@ -234,13 +260,19 @@ def _frozen(one: Excluded, rows: Mask) -> Excluded:
     return Excluded(one.plugin, rows, kept)
 
 
-def _total_score(info: PodInfo, columns: Columns, profile: Profile, feasible: Mask) -> Scores | None:
+def _total_score(
+    info: PodInfo, columns: Columns, profile: Profile, feasible: Mask, laps: Laps | None = None
+) -> Scores | None:
     total: Scores | None = None
     for plugin, weight in profile.scores:
         score = plugin.score(info, columns, feasible)
+        if laps is not None:
+            laps.plugin("Score", plugin.name)
         if score is not None:
             weighed = score if weight == 1 else weight * score
             total = weighed if total is None else total + weighed
+    if laps is not None:
+        laps.point("Score", good=True)
     return total
 
 

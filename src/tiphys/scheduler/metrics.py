@@ -12,6 +12,7 @@ from weakref import WeakSet
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tiphys.apimachinery.clock import Clock
 from tiphys.client.counting import Count, Counts, Spread, Spreads
 from tiphys.client.metrics import REGISTRY
 from tiphys.scheduler.columns import Columns
@@ -25,6 +26,10 @@ _LONG_SECONDS: Final = tuple(0.01 * 2**power for power in range(20))
 _TRIES: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
 _VICTIMS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _MOST_TRIES: Final = 15
+_POINT_SECONDS: Final = tuple(0.0001 * 2**power for power in range(12))
+_PLUGIN_SECONDS: Final = tuple(0.00001 * 1.5**power for power in range(20))
+_SAMPLED_OF: Final = 10
+SUCCESS: Final = "Success"
 
 _ATTEMPTS = Counts("scheduler_schedule_attempts", "Tries to place a pod.", ["result", "profile"], REGISTRY)
 _DURATIONS = Spreads(
@@ -45,6 +50,60 @@ _PREEMPTIONS = Counts("scheduler_preemption_attempts", "Tries to make room.", []
 _PREEMPTED = Spreads(
     "scheduler_preemption_victims", "Pods that one had to make room for.", [], _VICTIMS, REGISTRY
 )
+_POINTS = Spreads(
+    "scheduler_framework_extension_point_duration_seconds",
+    "[STABLE] Time of all plugins of an extension point.", ["extension_point", "status", "profile"],
+    _POINT_SECONDS, REGISTRY,
+)  # fmt: skip
+_PLUGINS = Spreads(
+    "scheduler_plugin_execution_duration_seconds",
+    "Time of one plugin at an extension point, in one of ten decisions.",
+    ["plugin", "extension_point", "status"], _PLUGIN_SECONDS, REGISTRY,
+)  # fmt: skip
+
+
+class Times:
+    """Times the parts of one profile's decisions as they go on; see ``framework.Laps``."""
+
+    def __init__(self, profile: str, clock: Clock) -> None:
+        self._profile = profile
+        self._clock = clock
+        self._began = self._last = 0.0
+        self._turn = -1
+        self._sampled = False
+        self._points: dict[tuple[str, str], Spread] = {}
+        self._plugins: dict[tuple[str, str], Spread] = {}
+
+    def begin(self) -> Times:
+        """Begin with a decision. Plugins are timed in one of ten, as clocks cost as much as some of them."""
+        self._turn += 1
+        self._sampled = self._turn % _SAMPLED_OF == 0
+        self._began = self._last = self._clock.monotonic()
+        return self
+
+    def plugin(self, point: str, plugin: str) -> None:
+        """Count a plugin that has had its turn."""
+        if not self._sampled:
+            return
+        now = self._clock.monotonic()
+        found = self._plugins.get((plugin, point))
+        if found is None:
+            found = self._plugins[plugin, point] = _PLUGINS.labels(plugin, point, SUCCESS)
+        found.observe(now - self._last)
+        self._last = now
+
+    def point(self, point: str, *, good: bool, bad: str = "Unschedulable") -> None:
+        """Count an extension point that is behind the pod."""
+        now = self._clock.monotonic()
+        self.took(point, SUCCESS if good else bad, now - self._began)
+        self._began = self._last = now
+
+    def took(self, point: str, status: str, seconds: float) -> None:
+        """Count an extension point that took so long."""
+        found = self._points.get((point, status))
+        if found is None:
+            found = self._points[point, status] = _POINTS.labels(point, status, self._profile)
+        found.observe(seconds)
 
 
 class SchedulerMetrics:

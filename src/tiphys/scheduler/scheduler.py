@@ -30,7 +30,7 @@ from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.config import Configuration, ProfileSettings
 from tiphys.scheduler.extenders import ExtenderFailed, Extenders
 from tiphys.scheduler.framework import Decision, Profile, decide
-from tiphys.scheduler.metrics import ERROR, SCHEDULED, UNSCHEDULABLE, SchedulerMetrics
+from tiphys.scheduler.metrics import ERROR, SCHEDULED, UNSCHEDULABLE, SchedulerMetrics, Times
 from tiphys.scheduler.plugins.dynamic import choose_devices, deallocatable, waits_for_claims
 from tiphys.scheduler.plugins.volumes import choose_volumes
 from tiphys.scheduler.podinfo import PodInfo, held_resources, occupied, pod_info, resize_is_infeasible
@@ -100,6 +100,7 @@ class Scheduler:
             initial_backoff_s=settings.initial_backoff_s, max_backoff_s=settings.max_backoff_s
         )
         self._metrics = SchedulerMetrics(self._queue, self._columns)
+        self._times = {name: Times(name, self._clock) for name in self._profiles}
         self._budgets: dict[str, Budget] = {}
         self._wake = asyncio.Event()
         self._jobs: asyncio.Queue[Job] = asyncio.Queue(maxsize=max(self._options.binders, 1))
@@ -305,7 +306,8 @@ class Scheduler:
             if queued.info.uid not in self._queue:
                 return  # deleted or bound while they were asked
             info = queued.info
-        decision = decide(info, self._columns, asked, turn=self._turn, start=self._start)
+        laps = self._times[scheduler_of(info.pod)].begin()
+        decision = decide(info, self._columns, asked, turn=self._turn, start=self._start, laps=laps)
         self._metrics.decided(self._clock.monotonic() - queued.tried_at_s)
         self._start = (self._start + (looked_at or decision.looked_at)) % max(decision.nodes, 1)
         if not decision.node:
@@ -344,7 +346,10 @@ class Scheduler:
         message = decision.message()
         preemption = Preemption(keeps_nomination=True)
         if decision.nodes and profile.preempts:
+            began = self._clock.monotonic()
             preemption = await self._make_room(info, decision, profile)
+            status = "Success" if preemption.victims else "Unschedulable"
+            self._times[scheduler_of(info.pod)].took("PostFilter", status, self._clock.monotonic() - began)
             if info.uid not in self._queue:
                 return  # deleted or bound while extenders were asked
             self._metrics.preempted(len(preemption.victims))
@@ -418,14 +423,17 @@ class Scheduler:
             await job()
 
     async def _bind(self, assumed: Assumed) -> None:
+        began, times = self._clock.monotonic(), self._times[scheduler_of(assumed.info.pod)]
         try:
             await self._binder.bind(assumed)
         except (StatusError, TransportError, NotBound, ExtenderFailed) as error:
+            times.took("Bind", "Error", self._clock.monotonic() - began)
             self._tried(assumed.queued, ERROR)
             self._undo(assumed, error)
             if assumed.prepares and assumed.info.uid in self._queue:
                 await self._reporter.withdraw_promise(assumed.info)
             return
+        times.took("Bind", "Success", self._clock.monotonic() - began)
         self._tried(assumed.queued, SCHEDULED)
         took_s = self._clock.monotonic() - assumed.queued.first_tried_at_s
         self._metrics.placed(assumed.queued.attempts + 1, took_s)

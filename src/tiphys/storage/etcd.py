@@ -73,6 +73,7 @@ class EtcdStore:
         self._patience_s = _SLOW_S
         self._lag: asyncio.TimerHandle | None = None
         self._closed = False
+        self._size_bytes = 0
 
     # -- life
 
@@ -118,6 +119,15 @@ class EtcdStore:
     def revision(self) -> int:
         """The newest revision that subscribers and watchers have been told of."""
         return self._seen
+
+    def size_bytes(self) -> int:
+        """Return how large a member's file was when it was last asked; 0 before."""
+        return self._size_bytes
+
+    async def measure(self) -> None:
+        """Ask a member how large its file is. Raises StoreError."""
+        answer = await self._client.call(wire.STATUS, wire.request(wire.STATUS))
+        self._size_bytes = answer.dbSize
 
     # -- following
 

@@ -22,6 +22,7 @@ COMPACT: Final = "/etcdserverpb.KV/Compact"
 WATCH: Final = "/etcdserverpb.Watch/Watch"
 LEASE_GRANT: Final = "/etcdserverpb.Lease/LeaseGrant"
 LEASE_LEFT: Final = "/etcdserverpb.Lease/LeaseTimeToLive"
+STATUS: Final = "/etcdserverpb.Maintenance/Status"
 LEASE_REVOKE: Final = "/etcdserverpb.Lease/LeaseRevoke"
 
 _ALL: Final = b"\0"

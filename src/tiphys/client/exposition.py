@@ -1,0 +1,66 @@
+"""What a scrape shows of a registry: its families but those that were disabled, and how many there are.
+
+Owns: ``registered_metrics_total``, ``disabled_metrics_total``, ``hidden_metrics_total``; what is disabled. A
+family says how stable it is at the beginning of its help; one that says nothing is alpha.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+_STABILITY: Final = re.compile(r"\[(ALPHA|BETA|STABLE|INTERNAL)\]")
+_ALPHA: Final = "ALPHA"
+_ENDINGS: Final = ("", "_total")
+_disabled: set[str] = set()
+
+
+def disable(names: Iterable[str]) -> None:
+    """Show these families no more in this process; other than these, all are shown."""
+    _disabled.clear()
+    _disabled.update(names)
+
+
+def render(registry: CollectorRegistry) -> bytes:
+    """Return the text that Prometheus scrapes."""
+    shown = CollectorRegistry()
+    shown.register(_Shown(registry))
+    return generate_latest(shown)
+
+
+class _Shown(Collector):
+    """The families of a registry, and what is counted of them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def describe(self) -> Iterator[Metric]:
+        """Name nothing beforehand: families come and go, and each is made but once for a scrape."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        counts: Counter[str] = Counter()
+        for family in self._registry.collect():
+            if not any(family.name + ending in _disabled for ending in _ENDINGS):
+                stability = _STABILITY.match(family.documentation)
+                counts[stability.group(1) if stability else _ALPHA] += 1
+                yield family
+        yield from _counted(counts)
+
+
+def _counted(counts: Counter[str]) -> Iterator[Metric]:
+    registered = CounterMetricFamily(
+        "registered_metrics", "[BETA] The count of registered metrics.",
+        labels=["stability_level", "deprecated_version"],
+    )  # fmt: skip
+    for stability, count in counts.items():
+        registered.add_metric([stability, ""], count)
+    yield registered
+    yield CounterMetricFamily("disabled_metrics", "[BETA] Metrics that were disabled.", value=len(_disabled))
+    yield CounterMetricFamily("hidden_metrics", "[BETA] Metrics hidden for their age.", value=0)
