@@ -18,14 +18,14 @@ STAGES: Final[tuple[tuple[str, bool, bool, str], ...]] = (
      "NativeHistograms "
      "PodAndContainerStatsFromCRI PodLogsQuerySplitStreams QOSReserved "
      "ReduceDefaultCrashLoopBackOffDecay "
-     "RuntimeClassInImageCriApi StorageCapacityScoring StorageVersionAPI StrictIPCIDRValidation "
+     "RuntimeClassInImageCriApi StorageCapacityScoring StorageVersionAPI "
      "TaintTolerationComparisonOperators TopologyAwareWorkloadScheduling "
      "TopologyManagerPolicyAlphaOptions UnknownVersionInteroperabilityProxy "
      "UserNamespacesHostNetworkSupport VolumeLimitScaling WindowsCPUAndMemoryAffinity"),
     ("BETA", False, False,
      "CRDObservedGenerationTracking ClusterTrustBundle ClusterTrustBundleProjection "
      "ConcurrentWatchObjectDecode CoordinatedLeaderElection DRADeviceTaintRules "
-     "DeclarativeValidationTakeover LocalStorageCapacityIsolationFSQuotaMonitoring "
+     "LocalStorageCapacityIsolationFSQuotaMonitoring "
      "MaxUnavailableStatefulSet NodeLogQuery PodCertificateRequest SELinuxMount SchedulerAsyncAPICalls "
      "StorageVersionMigrator"),
     ("BETA", True, False,
@@ -35,7 +35,7 @@ STAGES: Final[tuple[tuple[str, bool, bool, str], ...]] = (
      "ComponentStatusz ContainerCheckpoint ContainerRestartRules ContextualLogging "
      "DRAConsumableCapacity DRADeviceBindingConditions DRADeviceTaints DRAExtendedResource "
      "DRAPartitionableDevices DRAResourceClaimDeviceStatus DRASchedulerFilterTimeout "
-     "DeclarativeValidation DeploymentReplicaSetTerminatingReplicas DetectCacheInconsistency "
+     "DeclarativeValidationBeta DeploymentReplicaSetTerminatingReplicas DetectCacheInconsistency "
      "DisableCPUQuotaWithExclusiveCPUs EnvFiles ExternalServiceAccountTokenSigner GracefulNodeShutdown "
      "GracefulNodeShutdownBasedOnPodPriority HPAConfigurableTolerance HostnameOverride ImageVolume "
      "InOrderInformers InOrderInformersBatchProcess InPlacePodLevelResourcesVerticalScaling "
@@ -53,7 +53,7 @@ STAGES: Final[tuple[tuple[str, bool, bool, str], ...]] = (
      "RestartAllContainersOnContainerExits SELinuxChangePolicy SELinuxMountReadWriteOncePod "
      "SchedulerAsyncPreemption "
      "SchedulerPopFromBackoffQ ServiceAccountNodeAudienceRestriction SizeBasedListCostEstimate "
-     "StatefulSetSemanticRevisionComparison StorageVersionHash "
+     "StatefulSetSemanticRevisionComparison StorageVersionHash StrictIPCIDRValidation "
      "StructuredAuthenticationConfigurationEgressSelector "
      "StructuredAuthenticationConfigurationJWKSMetrics TokenRequestServiceAccountUIDValidation "
      "TopologyManagerPolicyBetaOptions TranslateStreamCloseWebsocketRequests "
@@ -64,7 +64,8 @@ STAGES: Final[tuple[tuple[str, bool, bool, str], ...]] = (
      "APIServerTracing AnonymousAuthConfigurableEndpoints AnyVolumeDataSource "
      "AuthorizeNodeWithSelectors AuthorizeWithSelectors BtreeWatchCache CPUManagerPolicyOptions "
      "CRDValidationRatcheting CSIMigrationPortworx ConsistentListFromCache "
-     "CustomResourceFieldSelectors DRAAdminAccess DisableAllocatorDualWrite DynamicResourceAllocation "
+     "CustomResourceFieldSelectors DRAAdminAccess DeclarativeValidation DisableAllocatorDualWrite "
+     "DynamicResourceAllocation "
      "ExecProbeTimeout HonorPVReclaimPolicy ImageMaximumGCAge InPlacePodVerticalScaling "
      "JobBackoffLimitPerIndex JobManagedBy JobPodReplacementPolicy JobSuccessPolicy "
      "KubeletCgroupDriverFromCRI KubeletFineGrainedAuthz KubeletTracing LogarithmicScaleDown "
@@ -81,7 +82,7 @@ STAGES: Final[tuple[tuple[str, bool, bool, str], ...]] = (
      "TopologyManagerPolicyOptions VolumeAttributesClass WinDSR WinOverlay"),
     ("DEPRECATED", False, False,
      "AllowDNSOnlyNodeCSR AllowInsecureKubeletCertificateSigningRequests "
-     "ChangeContainerStatusOnKubeletRestart GitRepoVolumeDriver "
+     "ChangeContainerStatusOnKubeletRestart DeclarativeValidationTakeover GitRepoVolumeDriver "
      "InPlacePodVerticalScalingAllocatedStatus KMSv1 KubeletRegistrationGetOnExistsOnly "
      "SeparateCacheWatchRPC WindowsHostNetwork"),
     ("DEPRECATED", True, False,

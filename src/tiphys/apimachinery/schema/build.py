@@ -82,7 +82,7 @@ class SchemaBuilder:
         return node
 
     def _build(self, source: Mapping[str, Any]) -> Schema:
-        reference = _reference(source)
+        reference = _reference(source) if self._definitions else None
         if reference is None:
             node = Schema()
             self._fill(node, source)
@@ -109,8 +109,8 @@ class SchemaBuilder:
 
 
 def build_custom(source: Mapping[str, Any]) -> Schema:
-    """Build the tree of a CRD's structural schema (which has no references)."""
-    return SchemaBuilder({"": source})._build(source)
+    """Build the tree of a CRD's schema; its references, which are refused, lead nowhere."""
+    return SchemaBuilder({})._build(source)
 
 
 def _reference(source: Mapping[str, Any]) -> str | None:

@@ -27,7 +27,8 @@ def default_crd(crd: Object) -> None:
 
 def prepare_crd(crd: Object) -> None:
     """A new definition is not established; what its storage version stores begins now."""
-    stored = [version["name"] for version in each(crd, "spec", "versions") if version.get("storage")]
+    versions = each(crd, "spec", "versions")
+    stored = [version.get("name") or "" for version in versions if version.get("storage")]
     crd["status"] = {
         "conditions": [],
         "acceptedNames": {"plural": "", "kind": ""},
@@ -40,7 +41,8 @@ def prepare_crd_update(new: Object, old: Object) -> None:
     status = dict(old.get("status") or {})
     stored = list(status.get("storedVersions") or ())
     for version in each(new, "spec", "versions"):
-        if version.get("storage") and version.get("name") not in stored:
-            stored.append(version["name"])
+        name = version.get("name") or ""
+        if version.get("storage") and name not in stored:
+            stored.append(name)
     status["storedVersions"] = stored
     new["status"] = status

@@ -269,9 +269,9 @@ def stored_faults(crd: Object, path: str) -> list[FieldError]:
     faults = [
         invalid(path, stored, f"must have the storage version {version.get('name')}")
         for version in versions
-        if version.get("storage") and version.get("name") not in stored
+        if version.get("storage") and (version.get("name") or "") not in stored
     ]
-    present = {version.get("name") for version in versions}
+    present = {version.get("name") or "" for version in versions}
     for index, name in enumerate(stored):
         if name not in present:
             text = (

@@ -29,7 +29,7 @@ def _rule(
         for key in within:
             if (status.get(key) or 0) > total:
                 text = "cannot be greater than status.replicas"
-                faults.append(invalid(f"status.{key}", status[key], text))
+                faults.append(invalid(f"status.{key}", status.get(key) or 0, text))
         available = status.get("availableReplicas") or 0
         if ready and available > (status.get("readyReplicas") or 0):
             faults.append(invalid("status.availableReplicas", available, f"cannot be greater than {ready}"))
