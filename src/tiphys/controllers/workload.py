@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from tiphys.apimachinery.errors import Forbidden, NotFound, StatusError
+from tiphys.apimachinery.errors import AlreadyExists, Forbidden, NotFound, StatusError
 from tiphys.apimachinery.labels import Selector, from_label_selector
 from tiphys.apimachinery.meta import GVR, Object, controller_of, object_key
 from tiphys.client.controller import run_controller
@@ -123,12 +123,14 @@ class WorkloadController(ABC):
         status["collisionCount"] = (status.get("collisionCount") or 0) + 1
         await self._write_status(key, owner, status)
 
-    async def _create_child(self, key: str, owner: Object, wanted: Object) -> Object | None:
-        """Create, and tell in an event; None in a namespace that is on its way out."""
+    async def _create_child(
+        self, key: str, owner: Object, wanted: Object, *, may_exist: bool = False
+    ) -> Object | None:
+        """Create, and tell in an event; None in a namespace that is on its way out, or if it may be there."""
         try:
             stored = await self._client.create(self.children, wanted)
         except StatusError as error:
-            if is_namespace_leaving(error):
+            if is_namespace_leaving(error) or (may_exist and isinstance(error, AlreadyExists)):
                 return None
             self._recorder.record(owner, "Warning", "FailedCreate", self._create_failed(owner, wanted, error))
             raise

@@ -72,3 +72,52 @@ def test_a_job_of_the_schedule_counts_even_if_it_was_not_noted():
     planned = plan(cron(policy="Forbid"), [made], NOW)
     assert [one["name"] for one in planned.status["active"]] == ["c-1"]
     assert planned.create is None
+
+
+@pytest.mark.parametrize(
+    ("zone", "said_at"),
+    [
+        (None, "2026-01-01T00:10:00Z"),
+        ("Asia/Kolkata", "2026-01-01T05:40:00+05:30"),
+        ("UTC", "2026-01-01T00:10:00Z"),
+    ],
+)
+def test_a_job_says_when_it_was_due_by_the_clocks_of_its_zone(zone, said_at):
+    planned = plan(cron(timeZone=zone), [], NOW)
+    assert planned.create["metadata"]["annotations"] == {SCHEDULED_AT: said_at}
+    assert planned.status["lastScheduleTime"] == "2026-01-01T00:10:00Z"
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "start"),
+    [
+        ({"timeZone": "Mars/Sea"}, "UnknownTimeZone", 'invalid timeZone: "Mars/Sea": unknown time zone'),
+        ({"schedule": "x"}, "UnparseableSchedule", 'unparseable schedule: "x" : expected exactly 5 fields'),
+        (
+            {"schedule": "0 0 31 2 *"}, "InvalidSchedule",
+            "invalid schedule: 0 0 31 2 * : time difference between two schedules is less than 1 second",
+        ),
+    ],
+)  # fmt: skip
+def test_schedules_that_cannot_be_kept_are_told(spec, reason, start):
+    planned = plan(cron(**spec), [], NOW)
+    ((told, text),) = said(planned)
+    assert told == reason
+    assert text.startswith(start)
+    assert planned.create is None
+
+
+@pytest.mark.parametrize(
+    ("schedule", "since", "due", "many"),
+    [
+        ("@every 7m", "2026-01-01T00:00:00Z", "2026-01-01T00:07:00Z", False),
+        ("@every 7m", "2025-12-25T00:02:00Z", "2026-01-01T00:09:00Z", True),
+        ("* * * * *", "2025-12-25T00:00:00Z", "2026-01-01T00:10:00Z", True),
+        ("0 3 * * *", "2020-01-01T00:00:00Z", "2025-12-31T03:00:00Z", True),
+    ],
+)
+def test_only_the_last_of_the_times_that_were_missed_is_made_up_for(schedule, since, due, many):
+    """What strikes at a distance keeps its beat, however long nobody looked."""
+    planned = plan({**cron(schedule=schedule), "status": {"lastScheduleTime": since}}, [], NOW)
+    assert planned.status["lastScheduleTime"] == due
+    assert [reason for reason, _ in said(planned)] == (["TooManyMissedTimes"] if many else [])

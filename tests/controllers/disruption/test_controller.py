@@ -117,3 +117,16 @@ async def test_a_number_of_pods_asks_nobody(world):
     world.api.put(POD_DISRUPTION_BUDGETS, budget(minAvailable=0))
     async with world.running(DisruptionController):
         assert world.api.get(POD_DISRUPTION_BUDGETS, "b", "d")["status"]["disruptionsAllowed"] == 1
+
+
+async def test_a_pod_that_several_budgets_guard_is_told_of(world):
+    for name in ("one", "two"):
+        guard = budget(minAvailable=0)
+        world.api.put(POD_DISRUPTION_BUDGETS, {**guard, "metadata": {**guard["metadata"], "name": name}})
+    async with world.running(DisruptionController):
+        pod = owned_pod("a")
+        del pod["metadata"]["ownerReferences"]
+        world.api.put(PODS, pod)
+        await world.settle()
+    text = 'Pod "d"/"a" matches multiple PodDisruptionBudgets. Chose "one" arbitrarily.'
+    assert world.events().count(("MultiplePodDisruptionBudgets", text)) == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tiphys.apimachinery.clock import parse_time
-from tiphys.apimachinery.errors import AlreadyExists, StatusError
+from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.client.kinds import CRON_JOBS, JOBS
 from tiphys.controllers.cronjob.plan import SCHEDULED_AT, Plan, plan
@@ -38,11 +38,8 @@ class CronJobController(WorkloadController):
         for job in planned.delete:
             await self._delete_child(key, cron, job)
         if planned.create is not None:
-            try:
-                stored = await self._create_child(key, cron, planned.create)
-                _count_skew(stored)
-            except AlreadyExists:
-                pass  # made before this run's status was written: the name says for which time
+            # One that is there was made before a run's status was written: the name says for which time.
+            _count_skew(await self._create_child(key, cron, planned.create, may_exist=True))
         await self._write_status(key, cron, planned.status)
 
     # -- words of events

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from tiphys.apimachinery.clock import parse_time, rfc3339
 from tiphys.apimachinery.meta import Object, copy_object, owner_reference
@@ -17,6 +18,7 @@ from tiphys.controllers.job.plan import finished
 
 SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 _TOO_MANY = 100
+_NEVER = "time difference between two schedules is less than 1 second"
 
 
 @dataclass(slots=True)
@@ -40,9 +42,12 @@ def plan(cron: Object, jobs: Sequence[Object], now: datetime) -> Plan:
     except ValueError as error:
         zone = "unknown time zone" in str(error)
         reason = "UnknownTimeZone" if zone else "UnparseableSchedule"
-        start = "invalid timeZone" if zone else "unparseable schedule"
-        shown = spec.get("timeZone") if zone else spec["schedule"]
-        result.events.append(("Warning", reason, f'{start}: "{shown}" : {error}'))
+        start = (
+            f'invalid timeZone: "{spec.get("timeZone")}"'
+            if zone
+            else f'unparseable schedule: "{spec["schedule"]}" '
+        )
+        result.events.append(("Warning", reason, f"{start}: {error}"))
         return result
     due, upcoming = _due(result, cron, times, now)
     result.recheck_s = (upcoming - now).total_seconds() + 0.1 if upcoming else None
@@ -61,12 +66,19 @@ def _due(
     if deadline_s is not None:
         since = max(since, now - timedelta(seconds=deadline_s))
     due, moment, missed = None, times.next(since), 0
+    if moment is None:
+        text = f"invalid schedule: {cron['spec']['schedule']} : {_NEVER}"
+        result.events.append(("Warning", "InvalidSchedule", text))
     while moment is not None and moment <= now:
         due, missed = moment, missed + 1
         if missed > _TOO_MANY:
             # Far behind: begin anew shortly before the present, the rest is lost anyway.
-            since = max(since, now - timedelta(days=1))
-            moment = times.next(max(moment, since))
+            if isinstance(times, schedule.Every):
+                due = times.last(moment, now)
+                moment = times.next(due)
+            else:
+                since = max(since, now - timedelta(days=1))
+                moment = times.next(max(moment, since))
             if missed == _TOO_MANY + 1:
                 message = (
                     "too many missed start times. Set or decrease .spec.startingDeadlineSeconds "
@@ -107,11 +119,18 @@ def build_job(cron: Object, due: datetime, name: str) -> Object:
             "name": name,
             "namespace": cron["metadata"]["namespace"],
             "labels": dict(source.get("labels") or {}),
-            "annotations": {**(source.get("annotations") or {}), SCHEDULED_AT: rfc3339(due)},
+            "annotations": {**(source.get("annotations") or {}), SCHEDULED_AT: _in_zone(due, cron)},
             "ownerReferences": [owner_reference(cron)],
         },
         "spec": template["spec"],
     }
+
+
+def _in_zone(moment: datetime, cron: Object) -> str:
+    """Say a time as the clocks of the CronJob's zone do."""
+    zone = cron["spec"].get("timeZone")
+    text = moment.astimezone(ZoneInfo(zone) if zone else UTC).isoformat(timespec="seconds")
+    return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
 
 
 def _ended(cron: Object, jobs: Sequence[Object]) -> list[tuple[str, str, str]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
@@ -24,6 +24,7 @@ _MACROS = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
+_STARS = ("*", "?")
 _EVERY = "@every "
 _DURATION_PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 _MICRO = Fraction(1, 1_000_000)
@@ -37,8 +38,7 @@ _UNIT_S: dict[str, Fraction] = {
     "m": Fraction(60),
     "h": Fraction(3600),
 }
-_HORIZON_DAYS = 366 * 8
-"""Far enough for the 29th of February over a skipped leap year."""
+_HORIZON_YEARS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +53,23 @@ class Schedule:
     zone: tzinfo
 
     def next(self, after: datetime) -> datetime | None:
-        """Return the first time after a moment, in UTC; None if the schedule names no real date."""
-        local = after.astimezone(self.zone).replace(second=0, microsecond=0, tzinfo=None)
-        moment = local + timedelta(minutes=1)
-        end = moment + timedelta(days=_HORIZON_DAYS)
-        while moment < end:
-            if moment.month not in self.months or not self._day_matches(moment):
-                moment = (moment + timedelta(days=1)).replace(hour=0, minute=0)
-            elif moment.hour not in self.hours:
-                moment = (moment + timedelta(hours=1)).replace(minute=0)
-            elif moment.minute not in self.minutes:
+        """Return the first time after a moment, in UTC; None if the schedule names no real date.
+
+        A local time that a clock change skips does not exist, one that it repeats strikes twice.
+        """
+        moment = after.astimezone(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
+        last_year = moment.year + _HORIZON_YEARS
+        while moment.year <= last_year:
+            local = moment.astimezone(self.zone)
+            if local.month not in self.months or not self._day_matches(local):
+                midnight = datetime.combine(local.date() + timedelta(days=1), time(), self.zone)
+                moment = max(midnight.astimezone(UTC), moment + timedelta(minutes=1))
+            elif local.hour not in self.hours:
+                moment += timedelta(minutes=60 - local.minute)
+            elif local.minute not in self.minutes:
                 moment += timedelta(minutes=1)
             else:
-                found = moment.replace(tzinfo=self.zone).astimezone(UTC)
-                # A local time that a clock change skips does not exist; one it repeats counts once.
-                exists = found.astimezone(self.zone).replace(tzinfo=None) == moment
-                if exists and found > after:
-                    return found
-                moment += timedelta(minutes=1)
+                return moment
         return None
 
     def _day_matches(self, moment: datetime) -> bool:
@@ -85,6 +84,10 @@ class Every:
     """Strikes again and again after the same time, a whole number of seconds and at least one."""
 
     delay: timedelta
+
+    def last(self, first: datetime, now: datetime) -> datetime:
+        """Return the latest of the times that follow from the first one; it is not after now."""
+        return first + (now - first) // self.delay * self.delay
 
     def next(self, after: datetime) -> datetime:
         """Return the time one delay after a moment, in UTC."""
@@ -118,10 +121,16 @@ def parse(text: str, time_zone: str = "") -> Schedule | Every:
         _field(fields[2], 1, 31, {}),
         _field(fields[3], 1, 12, _MONTHS),
         frozenset(day % 7 for day in weekdays),
-        any_day=fields[2].startswith(("*", "?")),
-        any_weekday=fields[4].startswith(("*", "?")),
+        any_day=_is_any(fields[2]),
+        any_weekday=_is_any(fields[4]),
         zone=zone,
     )
+
+
+def _is_any(text: str) -> bool:
+    """Whether a field restricts nothing: a star that leaves something out does."""
+    parts = (part.partition("/") for part in text.split(","))
+    return any(span.split("-")[0] in _STARS and step in ("", "1") for span, _, step in parts)
 
 
 def _field(text: str, low: int, high: int, names: dict[str, int]) -> frozenset[int]:
@@ -129,7 +138,7 @@ def _field(text: str, low: int, high: int, names: dict[str, int]) -> frozenset[i
     for part in text.split(","):
         span, slash, step_text = part.partition("/")
         step = _number(step_text, {}) if slash else 1
-        if span in ("*", "?"):
+        if span.split("-")[0] in _STARS:
             first, last = low, high
         else:
             start, dash, end = span.partition("-")

@@ -66,6 +66,16 @@ class DisruptionController:
         for pod in (old, new):
             for budget in self._selecting.of(pod) if pod else ():
                 self.queue.add(object_key(budget))
+        self._tell_budgets(new or old)
+
+    def _tell_budgets(self, pod: Object | None) -> None:
+        """Say of a pod that several budgets guard it: nobody may evict it then."""
+        budgets = self._selecting.of(pod) if pod else []
+        if pod and len(budgets) > 1:
+            chosen = min(budget["metadata"]["name"] for budget in budgets)
+            who = f'Pod "{pod["metadata"]["namespace"]}"/"{pod["metadata"]["name"]}"'
+            text = f'{who} matches multiple PodDisruptionBudgets. Chose "{chosen}" arbitrarily.'
+            self._recorder.record(pod, "Warning", "MultiplePodDisruptionBudgets", text)
 
     async def reconcile(self, key: str) -> float | None:
         budget = self._budgets.get(key)
