@@ -104,6 +104,13 @@ async def take(stream: AsyncIterator[list[Change]], count: int) -> list[Change]:
     return seen
 
 
+async def attached(store: CachedStore, resource: Resource, count: int = 1) -> None:
+    """Wait until so many watch: over etcd a watch asks for the revision before it begins."""
+    bucket = await store._feed.bucket(resource)
+    while sum(1 for _ in bucket.watchers) < count:  # noqa: ASYNC110 (nobody tells)
+        await asyncio.sleep(0.001)
+
+
 def told(changes: list[Change]) -> list[tuple[str, str, int]]:
     return [(c.type, c.cached.name if c.cached else "", c.revision) for c in changes]
 

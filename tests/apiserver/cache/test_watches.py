@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import pytest
-from tests.apiserver.cache.conftest import NODES, PODS, labelled, on_node, pod, take, told
+from tests.apiserver.cache.conftest import NODES, PODS, attached, labelled, on_node, pod, take, told
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.errors import (
@@ -103,7 +103,7 @@ async def _rest(stream: AsyncIterator[list[Change]]) -> list[Change]:
 async def test_watchers_share_one_frame(store: CachedStore) -> None:
     streams = [store.watch(PODS, Selection(), resource_version="1") for _ in range(3)]
     reading = [asyncio.ensure_future(anext(stream)) for stream in streams]
-    await asyncio.sleep(0.01)
+    await attached(store, PODS, 3)
     await store.create(PODS, pod("a"))
     changes = [(await one)[0] for one in reading]
     assert changes[0] is changes[1] is changes[2]
@@ -151,8 +151,7 @@ async def test_where_a_watch_begins(
     )
     async with asyncio.timeout(5), aclosing(stream):
         reading = asyncio.ensure_future(take(stream, len(want)))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await attached(store, PODS)
         await store.create(PODS, pod("b"))
         changes = await reading
     assert [change.type for change in changes] == want
