@@ -154,15 +154,7 @@ def _network(backend: Backend) -> list[Object]:
         "namespace": "default",
         "labels": {"component": "apiserver", "provider": "kubernetes"},
     }
-    found = [service, tracking(backend)]
-    if options.client_ca:
-        config = _object(
-            "v1", "ConfigMap", "extension-apiserver-authentication",
-            data={"client-ca-file": options.client_ca.decode("ascii")},
-        )  # fmt: skip
-        config["metadata"]["namespace"] = "kube-system"
-        found.append(config)
-    return found
+    return [service, tracking(backend)]
 
 
 def tracking(backend: Backend) -> Object:

@@ -79,6 +79,7 @@ class Regulars:
         return int(
             authorizer.rbac.changes
             + authorizer.changes
+            + backend.authenticator.changes
             + self._gate.changes
             + self._aggregation.changes
             + backend.table.revision

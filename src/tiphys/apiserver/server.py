@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any
 
 from prometheus_client.core import Metric
@@ -169,6 +170,16 @@ class ApiServer:
 
     def _store_fault(self) -> str | None:
         return self._probe.fault
+
+    async def trust(self, client_ca: bytes, proxies_ca: bytes) -> None:
+        """Believe other authorities of users and of front proxies from now on, and tell extension servers."""
+        header = self.options.request_header
+        if header is not None:
+            header = replace(header, client_ca=proxies_ca)
+        self.options = replace(self.options, client_ca=client_ca, request_header=header)
+        self.backend.options = self.options
+        self.backend.authenticator.trust(client_ca, header)
+        await self.aggregation.trust()
 
     def begin_shutdown(self) -> None:
         """Say at ``/readyz`` that no new client should come. Everything is served on until ``stop``."""

@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -32,6 +33,7 @@ from tiphys.cmd.duration import DURATION
 from tiphys.cmd.gate_flags import gate_flags, read_gates, read_tls, tls_flags
 from tiphys.cmd.loop import run as run_loop
 from tiphys.cmd.malloc import return_large_blocks
+from tiphys.cmd.serving_files import Files, Held, ServingFiles, make_context, named_pair, read
 from tiphys.storage.base import Store
 from tiphys.storage.keyspace import KEYS_ROOT
 from tiphys.wire import pki
@@ -189,11 +191,20 @@ def serving_pair(flags: dict[str, Any], options: ApiServerOptions) -> pki.KeyPai
     return pair
 
 
-def client_authorities(options: ApiServerOptions) -> bytes | None:
-    """Return the authorities whose client certificates TLS lets through: of users and of front proxies."""
-    proxies = options.request_header.client_ca if options.request_header is not None else b""
-    parts = [pem.strip() + b"\n" for pem in (options.client_ca, proxies) if pem]
-    return b"".join(parts) or None
+def serving_files(flags: dict[str, Any]) -> Files:
+    """Return the files of certificates and authorities that the flags name. Raises click.BadParameter."""
+    certificate, key, folder = flags["tls_cert_file"], flags["tls_private_key_file"], flags["cert_dir"]
+    own = (folder / "apiserver.crt", folder / "apiserver.key") if folder else None
+    try:
+        named = tuple(named_pair(text) for text in flags["tls_sni_cert_key"])
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--tls-sni-cert-key") from error
+    return Files(
+        (certificate, key) if certificate and key else own,
+        flags["client_ca_file"],
+        flags["requestheader_client_ca_file"],
+        named,
+    )
 
 
 def _handshakes(listening: Server) -> Iterator[Metric]:
@@ -222,8 +233,9 @@ async def run(flags: dict[str, Any]) -> None:
         raise click.BadParameter(str(error), param_hint=_FILES[error.kind]) from error
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
-    context = pki.server_context(serving_pair(flags, options), client_authorities(options))
-    tls.apply(context)
+    files, own = serving_files(flags), serving_pair(flags, options)
+    held = read(files, own)
+    context = make_context(held, tls)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -241,13 +253,21 @@ async def run(flags: dict[str, Any]) -> None:
             grace_s=options.request_timeout_s,
         ) as listening:
             server.backend.metrics.sources.append(partial(_handshakes, listening))
+
+            async def take_over(held: Held, context: ssl.SSLContext) -> None:
+                listening.replace_context(context)
+                await server.trust(held.client_ca, held.proxies_ca)
+
             return_large_blocks()
             tune_interpreter()
             log.info("serving address=%s port=%s", flags["bind_address"], port)
-            await stop.wait()
-            server.begin_shutdown()
-            log.info("shutting down delay_s=%s", options.shutdown_delay_s)
-            await asyncio.sleep(options.shutdown_delay_s)
+            async with asyncio.TaskGroup() as group:
+                looking = group.create_task(ServingFiles(files, held, tls, take_over).run())
+                await stop.wait()
+                server.begin_shutdown()
+                log.info("shutting down delay_s=%s", options.shutdown_delay_s)
+                await asyncio.sleep(options.shutdown_delay_s)
+                looking.cancel()
     finally:
         await server.stop()
 
@@ -292,6 +312,9 @@ async def run(flags: dict[str, Any]) -> None:
 @click.option("--advertise-address", default="")
 @click.option("--tls-cert-file", type=_FILE)
 @click.option("--tls-private-key-file", type=_FILE)
+@click.option(
+    "--tls-sni-cert-key", multiple=True, help="cert,key[:name,...]: for clients that ask for a name"
+)
 @tls_flags
 @gate_flags
 @click.option("--runtime-config", default="", help="api/beta=false, group/version[/resource]=false, ...")

@@ -115,6 +115,12 @@ class Server:
         """How many TLS handshakes failed."""
         return sum(getattr(listener, "handshake_errors", 0) for listener in self._listeners)
 
+    def replace_context(self, context: ssl.SSLContext) -> None:
+        """Speak TLS with another context from now on; connections that there are stay as they are."""
+        for listener in self._listeners:
+            if isinstance(listener, TlsListener):
+                listener.replace_context(context)
+
     def _sweep(self) -> None:
         self._set_time()
         limits = self.limits

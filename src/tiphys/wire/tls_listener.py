@@ -35,11 +35,9 @@ class TlsListener:
         make_protocol: Callable[[], asyncio.BufferedProtocol],
         handshake_s: float,
     ) -> None:
-        # A client cannot make the server do the dear half of a handshake again and again.
-        context.options |= ssl.OP_NO_RENEGOTIATION
         self._loop = loop
         self._sock = sock
-        self._context = context
+        self.replace_context(context)
         self._make_protocol = make_protocol
         self._handshake_s = handshake_s
         self._shaking: set[Handshake] = set()
@@ -65,6 +63,12 @@ class TlsListener:
         self._sock.close()
         for handshake in list(self._shaking):
             handshake.drop()
+
+    def replace_context(self, context: ssl.SSLContext) -> None:
+        """Shake hands with another context from now on."""
+        # A client cannot make the server do the dear half of a handshake again and again.
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        self._context = context
 
     def _resume(self) -> None:
         self._pause = None

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apiserver.aggregation.front_proxy import NAME, FrontProxy
 from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.wire import pki
+from tiphys.wire.message import Request
 
 NOW = RealClock().now()
-CA = pki.make_ca("proxies", NOW)
+CA, USERS = pki.make_ca("proxies", NOW), pki.make_ca("users", NOW)
 PAIR = pki.issue_client(CA, "aggregator", [], NOW)
 HEADER = RequestHeader(CA.certificate, ("aggregator",), ("X-U",), ("X-I",), ("X-G",), ("X-E-",))
 
 
 def test_its_own_authority() -> None:
     proxy = FrontProxy(NOW)
-    data = proxy.config_data()
+    data = proxy.config_data({})
     assert data["requestheader-allowed-names"] == f'["{NAME}"]'
     assert data["requestheader-uid-headers"] == '["X-Remote-Uid"]'
     assert data["requestheader-client-ca-file"] == proxy.authority.decode()
     other = FrontProxy(NOW).authority.decode()
-    assert proxy.config_data(other)["requestheader-client-ca-file"] == other + proxy.authority.decode()
+    live = {"requestheader-client-ca-file": other}
+    assert proxy.config_data(live)["requestheader-client-ca-file"] == other + proxy.authority.decode()
 
 
 def test_what_is_configured_is_told() -> None:
-    assert FrontProxy(NOW, PAIR, HEADER).config_data("anything") == {
+    assert FrontProxy(NOW, PAIR, HEADER).config_data({"requestheader-client-ca-file": "anything"}) == {
         "requestheader-allowed-names": '["aggregator"]',
         "requestheader-client-ca-file": CA.certificate.decode(),
         "requestheader-extra-headers-prefix": '["X-E-"]',
@@ -40,14 +45,68 @@ def test_what_is_configured_is_told() -> None:
 
 
 def test_a_certificate_without_its_authority() -> None:
-    assert FrontProxy(NOW, PAIR).config_data() == {}
+    assert FrontProxy(NOW, PAIR).config_data({}) == {}
 
 
 def test_proxies_that_are_believed_beside_its_own_certificate() -> None:
     proxy = FrontProxy(NOW, None, HEADER)
-    data = proxy.config_data()
+    data = proxy.config_data({})
     assert data["requestheader-allowed-names"] == f'["aggregator","{NAME}"]'
     assert data["requestheader-client-ca-file"].count("BEGIN CERTIFICATE") == 2
+
+
+def test_what_other_servers_believe_stays_believed() -> None:
+    other = pki.make_ca("other", NOW).certificate.decode()
+    old = pki.make_ca("old", NOW - timedelta(days=3), days=1).certificate.decode()
+    live = {
+        "client-ca-file": old + other,
+        "requestheader-client-ca-file": f"{other}{old}{CA.certificate.decode()}",
+        "requestheader-allowed-names": '["theirs","aggregator",7]',
+    }
+    data = FrontProxy(NOW, PAIR, HEADER).config_data(live, USERS.certificate)
+    assert data["client-ca-file"] == other + USERS.certificate.decode(), "what is over is not told"
+    assert data["requestheader-client-ca-file"] == other + CA.certificate.decode()
+    assert data["requestheader-allowed-names"] == '["theirs","aggregator"]'
+    assert FrontProxy(NOW, PAIR, HEADER).config_data({**live, **data}, USERS.certificate) == data
+
+
+@pytest.mark.parametrize("names", ["", "nonsense", "{}"])
+def test_names_that_are_none(names: str) -> None:
+    data = FrontProxy(NOW, PAIR, HEADER).config_data({"requestheader-allowed-names": names})
+    assert data["requestheader-allowed-names"] == '["aggregator"]'
+
+
+def test_headers_that_are_not_configured_are_not_told() -> None:
+    data = FrontProxy(NOW, PAIR, RequestHeader(CA.certificate)).config_data({})
+    assert "requestheader-uid-headers" not in data
+    assert data["requestheader-allowed-names"] == "[]"
+
+
+async def test_other_authorities_while_serving(serving: Any) -> None:
+    path = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
+    proxies, users = pki.make_ca("new proxies", NOW), pki.make_ca("new users", NOW)
+
+    def der(ca: pki.KeyPair, name: str) -> bytes:
+        pair = pki.issue_client(ca, name, ["system:masters"], NOW)
+        return x509.load_pem_x509_certificate(pair.certificate).public_bytes(Encoding.DER)
+
+    async with serving(request_header=HEADER, client_ca=USERS.certificate) as api:
+
+        async def status(certificate: bytes, **headers: str) -> int:
+            request = Request("GET", "/api/v1/nodes", "", headers, b"", peer_certificate=certificate)
+            return int((await api.server.handler(request)).status)
+
+        before, after = der(USERS, "carol"), der(users, "carol")
+        as_proxy = {"x-u": "alice", "x-g": "system:masters"}
+        assert (await status(before), await status(after)) == (200, 403)
+        assert await status(der(proxies, "aggregator"), **as_proxy) == 403
+        await api.server.trust(users.certificate, proxies.certificate)
+        assert (await status(before), await status(after)) == (403, 200)
+        assert await status(der(proxies, "aggregator"), **as_proxy) == 200
+        assert await status(der(CA, "aggregator"), **as_proxy) == 403
+        data = (await api.get(path))["data"]
+        assert data["client-ca-file"] == (USERS.certificate + users.certificate).decode()
+        assert data["requestheader-client-ca-file"].count("BEGIN CERTIFICATE") == 2, "and its own"
 
 
 async def test_the_files_of_the_flags_are_used(serving: Any, tmp_path: Path) -> None:

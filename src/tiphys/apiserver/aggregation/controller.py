@@ -108,6 +108,11 @@ class Aggregation:
             log.info("proxy client certificate has changed")
             self._proxy = None
 
+    async def trust(self) -> None:
+        """Tell extension servers of authorities that have changed."""
+        self.front_proxy.header = self._backend.options.request_header
+        await self._publish()
+
     def feeds(self) -> list[Feed]:
         """Return what must be followed while the server runs."""
         return [Feed(self._backend.store, self._row, self._observe)]
@@ -292,7 +297,7 @@ class Aggregation:
                 cached = await backend.store.get(row, NAMESPACE, CONFIG_MAP)
                 data = cached.object.get("data") or {}
                 changed: Object = copy_object(cached.object)
-                changed["data"] = data | proxy.config_data(data.get("requestheader-client-ca-file", ""))
+                changed["data"] = data | proxy.config_data(data, backend.options.client_ca)
                 if changed["data"] == data:
                     return
                 changed["metadata"].pop("resourceVersion", None)

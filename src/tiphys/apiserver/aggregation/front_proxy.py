@@ -7,9 +7,12 @@ configured files it makes an authority of its own, so that aggregation works as 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from urllib.parse import quote
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn.requestheader import RequestHeader
@@ -25,6 +28,8 @@ _DROPPED = frozenset(
 )
 _MAX_OTHERS = 4
 """Authorities of other servers, or of this one before it was started again, that stay believed."""
+_USERS, _PROXIES = "client-ca-file", "requestheader-client-ca-file"
+_NAMES = "requestheader-allowed-names"
 _END = "-----END CERTIFICATE-----"
 Headers = list[tuple[str, str]]
 
@@ -40,48 +45,78 @@ class FrontProxy:
             ca = make_ca("front-proxy-ca", now)
             client, self.authority = issue_client(ca, NAME, (), now, days=3650), ca.certificate
         self.client = client
-        self._header = header
+        self.header = header
+        self._now = now
 
-    def config_data(self, believed: str = "") -> dict[str, str]:
-        """Return what the ConfigMap must say for extension servers to believe the headers.
+    def config_data(self, live: Mapping[str, str], client_ca: bytes = b"") -> dict[str, str]:
+        """Return what the ConfigMap must say for extension servers to believe users and headers.
 
-        ``believed`` is the bundle that it has: other servers over the same store stay believed. Where the
-        proxies' authority is configured, what is configured is told; a configured certificate without its
-        authority tells nothing.
+        ``live`` is what it has: what other servers over the same store believe stays believed. A configured
+        certificate without its authority tells nothing of proxies.
         """
-        header = self._header
-        if header is not None and not self.authority:
-            return _told(header, header.client_ca.decode("ascii"), header.allowed_names)
+        believed = live.get(_PROXIES, "")
+        users = combined(live.get(_USERS, ""), client_ca.decode("ascii"), self._now)
+        data = {_USERS: users} if client_ca else {}
+        header = self.header
         if not self.authority:
-            return {}
+            if header is None:
+                return data
+            bundle = combined(believed, header.client_ca.decode("ascii"), self._now)
+            return data | _told(header, bundle, _union(live.get(_NAMES, ""), header.allowed_names))
         own = self.authority.decode("ascii")
         if header is not None:
             bundle = header.client_ca.decode("ascii").strip() + "\n" + own
             allowed = (*header.allowed_names, NAME) if header.allowed_names else ()
-            return _told(header, bundle, allowed)
+            return data | _told(header, bundle, allowed)
         others = [one for one in _split(believed) if one.strip() != own.strip()]
         made = RequestHeader(b"", uid_headers=("X-Remote-Uid",))
-        return _told(made, "".join([*others[-_MAX_OTHERS:], own]), (NAME,))
+        return data | _told(made, "".join([*others[-_MAX_OTHERS:], own]), (NAME,))
 
     def config_map(self, client_ca: bytes) -> Object:
         """Return the whole ConfigMap for a cluster that has none."""
-        data = self.config_data()
-        if client_ca:
-            data["client-ca-file"] = client_ca.decode("ascii")
         meta = {"name": CONFIG_MAP, "namespace": NAMESPACE}
+        data = self.config_data({}, client_ca)
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+
+
+def combined(live: str, own: str, now: datetime) -> str:
+    """Return the authorities of both texts, each once, without those whose time is over. Pure."""
+    found: dict[bytes, None] = {}
+    for text in (live, own):
+        for certificate in _certificates(text):
+            if certificate.not_valid_after_utc > now:
+                found[certificate.public_bytes(Encoding.PEM)] = None
+    return b"".join(found).decode("ascii")
+
+
+def _certificates(text: str) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(text.encode())
+    except ValueError:
+        return []  # somebody wrote there what is none
+
+
+def _union(live: str, own: Sequence[str]) -> tuple[str, ...]:
+    """Return the names that a JSON list has, and those besides."""
+    try:
+        names = json.loads(live or "[]")
+    except ValueError:
+        names = []
+    told = [one for one in names if isinstance(one, str)] if isinstance(names, list) else []
+    return tuple(dict.fromkeys([*told, *own]))
 
 
 def _told(header: RequestHeader, bundle: str, allowed: Sequence[str]) -> dict[str, str]:
     lists = {
-        "requestheader-allowed-names": allowed,
+        _NAMES: allowed,
         "requestheader-extra-headers-prefix": header.extra_prefixes,
         "requestheader-group-headers": header.group_headers,
-        "requestheader-uid-headers": header.uid_headers,
         "requestheader-username-headers": header.username_headers,
     }
+    if header.uid_headers:
+        lists["requestheader-uid-headers"] = header.uid_headers
     data = {key: json.dumps(list(values), separators=(",", ":")) for key, values in lists.items()}
-    return {**data, "requestheader-client-ca-file": bundle}
+    return {**data, _PROXIES: bundle}
 
 
 def _split(bundle: str) -> list[str]:

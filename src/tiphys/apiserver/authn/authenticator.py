@@ -45,6 +45,13 @@ class Authenticator:
         self.anonymous = anonymous or Anonymous()
         self._front_proxy = front_proxy
         self._client_ca = client_ca
+        self.changes = 0
+        """Of the authorities that are believed."""
+
+    def trust(self, client_ca: bytes, front_proxy: RequestHeader | None) -> None:
+        """Believe certificates of other authorities, and no others, from now on."""
+        self._client_ca, self._front_proxy = client_ca, front_proxy
+        self.changes += 1
 
     async def authenticate(self, request: Request) -> User:
         """Return the user. Raises Unauthorized when credentials were shown and none is good."""
@@ -62,14 +69,13 @@ class Authenticator:
 
     def _shown(self, request: Request, certificate: bytes) -> User | None:
         """Return whom a client certificate stands for: its proxy's user, or its own."""
-        proxy = self._front_proxy
-        if proxy is None:
+        proxy, issuers = self._front_proxy, request.peer_issuers
+        if proxy is None and not self._client_ca:
             return x509.user_of(certificate)
-        issuers = request.peer_issuers
-        user = proxy.user_of(request.headers, certificate, issuers)
+        user = proxy.user_of(request.headers, certificate, issuers) if proxy is not None else None
         if user is not None:
             return user
-        # TLS took certificates of both authorities; only those of one of them name users.
+        # TLS took certificates of both authorities, as they were then; only those of one name users.
         return x509.user_of(certificate) if is_issued_by(certificate, self._client_ca, issuers) else None
 
     async def _bearer(self, request: Request, token: str) -> User:
