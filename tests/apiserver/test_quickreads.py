@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from tiphys.apimachinery.clock import FakeClock
+from tiphys.apimachinery.clock import FakeClock, RealClock
 from tiphys.apiserver.options import ApiServerOptions, TokenEntry
 from tiphys.apiserver.quickreads import QuickReads
 from tiphys.apiserver.server import ApiServer
@@ -343,3 +345,20 @@ async def test_over_a_connection(api: Any) -> None:
     assert answered[-1]
     assert ids
     assert all(one == seen[0] for one in seen)
+
+
+async def test_a_certificate_that_is_believed_no_more(serving: Any) -> None:
+    now = RealClock().now()
+    users, others = pki.make_ca("users", now), pki.make_ca("others", now)
+    pair = pki.issue_client(users, "carol", ["system:masters"], now)
+    certificate = x509.load_pem_x509_certificate(pair.certificate).public_bytes(Encoding.DER)
+    async with serving(client_ca=users.certificate) as api:
+        await api.create(MAPS, {"metadata": {"name": "one"}})
+        client = Repeating(api, "", certificate)
+        assert await client.known(ONE)
+        await api.server.trust(others.certificate, b"")
+        assert client.quick(ONE) is None
+        assert (await client.slow(ONE)).status == 403
+        assert await client.known(ONE) is None
+        await api.server.trust(users.certificate, b"")
+        assert await client.known(ONE)

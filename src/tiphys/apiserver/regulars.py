@@ -94,23 +94,28 @@ class Regulars:
             found = self._by_user[user] = Regular(user)
         return found
 
-    @staticmethod
-    def known(request: Request) -> Regular | None:
+    def known(self, request: Request) -> Regular | None:
         """Return who always sends these headers on this connection; None: that is to be found out."""
-        found: Regular | None = request.memo.get(Regulars)
-        return found
+        met: tuple[int, Regular | None] | None = request.memo.get(Regulars)
+        if met is None:
+            return None
+        if met[0] != self._backend.authenticator.changes:
+            request.memo.clear()  # who it was is believed no more
+            return None
+        return met[1]
 
     async def meet(self, request: Request) -> None:
         """Note who sends these headers, where they mean one user as long as the connection lasts."""
         memo = request.memo
         if Regulars in memo:
             return
-        memo[Regulars] = None
+        changes = self._backend.authenticator.changes
+        memo[Regulars] = (changes, None)
         if impersonation.wanted(request.headers):
             return
         user = await self._backend.authenticator.lasting_user(request)
         if user is not None:
-            memo[Regulars] = self.of(user)
+            memo[Regulars] = (changes, self.of(user))
 
     def is_elsewhere(self, info: RequestInfo) -> bool:
         """Tell whether requests for such a group version are answered beside this server's own handlers."""
