@@ -400,7 +400,7 @@ async def test_who_is_asked_once_where_it_lasts(
     client = Client(api, user, **headers)
     for _ in range(3):
         assert (await client.make()).status == 201
-    assert isinstance(client.memo[Regulars], Regular) == known
+    assert isinstance(client.memo[Regulars][1], Regular) == known
 
 
 async def test_who_may_not_is_refused_however_well_known(api: Any) -> None:
