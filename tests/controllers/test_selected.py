@@ -93,6 +93,22 @@ async def test_owners_select_by_expressions_too(world, selector, expected):
         assert names(selected_by(pods, "d", from_label_selector(selector))) == expected
 
 
+async def test_a_change_concerns_who_selected_before_and_who_selects_now(world):
+    services = world.informers.get(SERVICES)
+    selecting = Selecting(services, service_selector)
+    web, both = PODS_THERE[0], PODS_THERE[1]
+    assert selecting.of_change(web, both) == [], "nobody selects anything yet"
+    for name, selector in (("web", {"app": "web"}), ("front", {"tier": "front"}), ("db", {"app": "db"})):
+        world.api.put(SERVICES, service(name, selector))
+    async with world.running():
+        assert names(selecting.of_change(None, web)) == ["web"]
+        assert names(selecting.of_change(web, None)) == ["web"]
+        assert names(selecting.of_change(web, web)) == ["web"]
+        assert set(names(selecting.of_change(both, web))) == {"front", "web"}
+        assert set(names(selecting.of_change(web, PODS_THERE[2]))) == {"db", "web"}
+        assert selecting.of_change(None, None) == []
+
+
 async def test_a_selector_that_is_none_breaks_nobody_elses_events(world):
     owners = world.informers.get(REPLICA_SETS)
     selecting = Selecting(owners, lambda owner: from_label_selector(owner["spec"]["selector"]))

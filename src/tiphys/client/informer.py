@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import orjson
 
@@ -110,6 +110,10 @@ class Informer:
     def by_index(self, name: str, value: str) -> Objects:
         """Return the objects for which the index's function gave ``value``."""
         return list(self._indexes[name].get(value, {}).values())
+
+    def index(self, name: str) -> Mapping[str, Mapping[str, Object]]:
+        """Return a whole index, read-only and live: objects by key, by value."""
+        return self._indexes[name]
 
     async def run(self) -> None:
         """List, then watch, until cancelled; failures back off and are logged."""

@@ -25,20 +25,30 @@ class Selecting:
     """Finds the objects of an informer that select one with given labels, in their namespace."""
 
     def __init__(self, informer: Informer, selector_of: Callable[[Object], Selector]) -> None:
-        self._informer = informer
         self._selector_of = selector_of
         informer.add_index(_BY_SELECTOR, self._asked)
+        self._owners = informer.index(_BY_SELECTOR)
 
     def of(self, obj: Object) -> list[Object]:
         """Return those that select ``obj``."""
+        if not self._owners:
+            return []
         namespace, labels = _namespace(obj), _labels_of(obj)
         keys = [_key(namespace, _ANY), *(_key(namespace, *pair) for pair in labels.items())]
         return [
             owner
             for key in keys
-            for owner in self._informer.by_index(_BY_SELECTOR, key)
+            if key in self._owners
+            for owner in self._owners[key].values()
             if self._selector_of(owner).matches(labels)
         ]
+
+    def of_change(self, old: Object | None, new: Object | None) -> list[Object]:
+        """Return those that select an object before or after its change; some of them twice."""
+        if old is None or new is None or _labels_of(old) == _labels_of(new):
+            present = new or old
+            return self.of(present) if present is not None else []
+        return self.of(old) + self.of(new)
 
     def _asked(self, owner: Object) -> list[str]:
         """A label with its possible values is enough: who has none of these is not selected."""

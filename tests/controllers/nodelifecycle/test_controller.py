@@ -1,5 +1,6 @@
 """A node falls silent, is marked and tainted, its pods leave, and it comes back."""
 
+from tiphys.apimachinery.errors import Conflict
 from tiphys.client.kinds import EVENTS, LEASES, NODES, PODS
 from tiphys.controllers.conditions import find
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
@@ -161,3 +162,30 @@ async def test_a_node_that_falls_silent_is_told_of_once_and_its_labels_are_mende
             await world.advance(5)
     told = [event for event in world.api.all(EVENTS) if event["reason"] == "NodeNotReady"]
     assert [event["message"] for event in told] == ["Node n1 status is now: NodeNotReady"]
+
+
+async def test_who_else_writes_a_node_brings_it_back_and_no_backoff_does(world):
+    silent = node()
+    silent["status"]["conditions"][0]["status"] = "False"
+    world.api.put(NODES, silent)
+    met = []
+
+    def overtake(request):
+        if met or request.method != "PUT":
+            return None
+        met.append(request.path)
+        world.api.put(
+            NODES, {**silent, "metadata": {**silent["metadata"], "labels": {"written": "meanwhile"}}}
+        )
+        return Conflict("the object has been modified")
+
+    world.api.reactors.append(overtake)
+    before = world.clock.monotonic()
+    async with world.running(NodeLifecycleController):
+        (controller,) = world.controllers
+        found = world.api.get(NODES, "n1")
+        assert found["metadata"]["labels"] == {"written": "meanwhile"}
+        assert {taint["key"] for taint in found["spec"]["taints"]} == {"node.kubernetes.io/not-ready"}
+        assert met
+        assert controller.queue.failures("n1") == 0
+        assert world.clock.monotonic() == before

@@ -63,9 +63,8 @@ class DisruptionController:
             self.queue.add(object_key(new))
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
-        for pod in (old, new):
-            for budget in self._selecting.of(pod) if pod else ():
-                self.queue.add(object_key(budget))
+        for budget in self._selecting.of_change(old, new):
+            self.queue.add(object_key(budget))
         self._tell_budgets(new or old)
 
     def _tell_budgets(self, pod: Object | None) -> None:

@@ -145,9 +145,8 @@ def enqueue_services(
     pod = new or old
     if pod is None or (old is not None and new is not None and not _matters(old, new)):
         return
-    for item in (old, new):
-        for service in services.of(item) if item else ():
-            add(object_key(service))
+    for service in services.of_change(old, new):
+        add(object_key(service))
 
 
 def _matters(old: Object, new: Object) -> bool:

@@ -74,7 +74,7 @@ class NodeLifecycleController:
         node = self._nodes.get(key)
         if node is None:
             return None
-        now, now_s = self._clock.now(), self._clock.monotonic()
+        now_s = self._clock.monotonic()
         sign = sign_of_life(node, self._leases.get(f"{LEASE_NAMESPACE}/{key}"))
         health = self._health[key] = observe(self._health.get(key), sign, now_s)
         grace_s = self._options.node_monitor_grace_s
@@ -82,10 +82,22 @@ class NodeLifecycleController:
             grace_s = max(grace_s, self._options.node_startup_grace_s)
         if now_s - health.seen_at >= grace_s:
             node = await self._mark_silent(node)
+        try:
+            node = await self._mark(node)
+        except Conflict:
+            # Others write nodes too: their event brings it back here.
+            return self._options.node_monitor_period_s
+        NODE_HEALTH_SECONDS.observe(self._clock.monotonic() - now_s)
+        if not _is_ready(node):
+            await self._mark_pods(key)
+        return self._options.node_monitor_period_s
+
+    async def _mark(self, node: Object) -> Object:
+        """Write the taints and labels that a node should have. Raises Conflict."""
         taints = plan_taints(
             node,
-            now,
-            may_evict=partial(self._zones.may_give_up, node, now_s),
+            self._clock.now(),
+            may_evict=partial(self._zones.may_give_up, node, self._clock.monotonic()),
             spare=self._zones.all_down,
         )
         if taints is not None:
@@ -93,14 +105,9 @@ class NodeLifecycleController:
             tainted(node, taints)
             node = changed
         labels = lasting_labels(node)
-        if labels is not None:
-            node = await self._client.update(
-                NODES, {**node, "metadata": {**node["metadata"], "labels": labels}}
-            )
-        NODE_HEALTH_SECONDS.observe(self._clock.monotonic() - now_s)
-        if not _is_ready(node):
-            await self._mark_pods(key)
-        return self._options.node_monitor_period_s
+        if labels is None:
+            return node
+        return await self._client.update(NODES, {**node, "metadata": {**node["metadata"], "labels": labels}})
 
     async def _mark_silent(self, node: Object) -> Object:
         found = silent_conditions(node, self._clock.now())
