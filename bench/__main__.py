@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 
 import uvloop
 
-from bench import binds, clusters, costs, load, memory, reads, stores, watches, writes
+from bench import binds, clusters, controllers, costs, load, memory, reads, stores, watches, writes
 
 ROWS: list[Callable[[], AsyncIterator[dict[str, object]]]] = [
     reads.get_pod,
@@ -21,6 +21,7 @@ ROWS: list[Callable[[], AsyncIterator[dict[str, object]]]] = [
     writes.create_configmap,
     writes.create_pod,
     costs.write_costs,
+    controllers.controller_costs,
     stores.commit_latency,
     watches.watch_fan_out,
     watches.idle_watches,
