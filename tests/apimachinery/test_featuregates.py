@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tiphys.apimachinery.feature_list import DEPENDENCIES, STAGES
+from tiphys.apimachinery.compatibility import Effective
+from tiphys.apimachinery.feature_list import DEPENDENCIES, EARLIER, STAGES
 from tiphys.apimachinery.featuregates import DEFAULTS, KNOWN, FeatureGateError, FeatureGates, parse, resolve
 
 
@@ -106,3 +107,42 @@ def test_gates_on_their_way_out_are_told() -> None:
         "Setting GA feature gate SidecarContainers=true. It will be removed in a future release.",
         "Setting deprecated feature gate KMSv1=true. It will be removed in a future release.",
     ]
+
+
+AT: list[tuple[str, tuple[int, int], str, bool]] = [
+    ("WatchList", (1, 33), "BETA", False),
+    ("WatchList", (1, 34), "BETA", True),
+    ("MutatingAdmissionPolicy", (1, 33), "ALPHA", False),
+    ("MutatingAdmissionPolicy", (1, 35), "BETA", False),
+    ("MutatingAdmissionPolicy", (1, 36), "", True),
+    ("ComponentFlagz", (1, 35), "ALPHA", False),
+    ("SizeBasedListCostEstimate", (1, 33), "PRE-ALPHA", False),
+    ("APIResponseCompression", (1, 33), "BETA", True),
+]
+
+
+@pytest.mark.parametrize(("name", "version", "stage", "on"), AT)
+def test_gates_are_as_the_emulated_version_had_them(
+    name: str, version: tuple[int, int], stage: str, *, on: bool
+) -> None:
+    gates = resolve({}, Effective(version, version))
+    assert (gates.known[name].stage, gates.enabled(name)) == (stage, on)
+
+
+def test_history_ends_with_what_is_now() -> None:
+    for name, history in EARLIER.items():
+        gate = KNOWN[name]
+        assert history[-1][1:] == (gate.stage, gate.default), name
+        assert [since for since, *_ in history] == sorted({since for since, *_ in history})
+
+
+def test_a_feature_that_did_not_exist_yet_cannot_be_set() -> None:
+    old = Effective((1, 33), (1, 33))
+    with pytest.raises(FeatureGateError) as caught:
+        resolve({"SizeBasedListCostEstimate": True}, old)
+    assert str(caught.value) == (
+        "cannot set feature gate SizeBasedListCostEstimate to true, "
+        "feature is PreAlpha at emulated version 1.33"
+    )
+    assert not resolve({"SizeBasedListCostEstimate": False}, old).enabled("SizeBasedListCostEstimate")
+    assert resolve({"AllAlpha": True}, old).enabled("MutatingAdmissionPolicy")

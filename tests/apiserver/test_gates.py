@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from tiphys.apimachinery.compatibility import Effective
 from tiphys.apimachinery.featuregates import resolve
+from tiphys.apis.introduced import SINCE, younger
 from tiphys.apis.runtime_config import RuntimeConfigError, parse
+from tiphys.apis.table import TABLE
 
 
 def gates(**asked: bool) -> Any:
@@ -116,3 +119,31 @@ async def test_a_plugin_whose_feature_is_off(serving: Any, make_pod: Any, *, on:
         await api.create("/api/v1/namespaces/default/pods/p/binding", binding)
         pod = await api.get("/api/v1/namespaces/default/pods/p")
         assert ("topology.kubernetes.io/zone" in pod["metadata"]["labels"]) is on
+
+
+async def test_a_server_that_behaves_as_an_older_version(serving: Any) -> None:
+    old = resolve({}, Effective((1, 34), (1, 33)))
+    async with serving(feature_gates=old) as api:
+        version = await api.get("/version")
+        assert (version["minor"], version["emulationMinor"], version["minCompatibilityMinor"]) == (
+            "36", "34", "33"
+        )  # fmt: skip
+        groups = {group["name"]: group for group in (await api.get("/apis"))["groups"]}
+        assert "storagemigration.k8s.io" not in groups
+        names = [one["name"] for one in (await api.get("/apis/admissionregistration.k8s.io/v1"))["resources"]]
+        assert "validatingadmissionpolicies" in names
+        assert "mutatingadmissionpolicies" not in names
+        admission = "/apis/admissionregistration.k8s.io"
+        assert (await api("GET", f"{admission}/v1/mutatingadmissionpolicies")).status == 404
+        assert (await api("GET", f"{admission}/v1beta1/mutatingadmissionpolicies")).status == 200
+        text = (await api("GET", "/metrics")).raw.decode()
+        assert 'kubernetes_feature_enabled{name="MutatingAdmissionPolicy",stage="BETA"} 0.0' in text
+        assert b"storage-readiness" not in (await api("GET", "/readyz?verbose")).raw
+        assert (await api("GET", "/flagz")).status == 404
+
+
+def test_every_row_that_is_named_as_younger_exists() -> None:
+    rows = {(row.group, row.version, row.plural) for row in TABLE}
+    versions = {row[:2] for row in rows}
+    assert all(key in (versions if len(key) == 2 else rows) for key in SINCE)
+    assert younger(TABLE, (1, 36)) == frozenset()

@@ -94,3 +94,12 @@ def test_a_kubelet_reads_them_from_its_file(tmp_path: Any) -> None:
     assert options.server.gates.enabled("NodeLogQuery")
     assert options.server.tls.minimum is ssl.TLSVersion.TLSv1_3
     assert options.server.tls.ciphers == ("ECDHE-RSA-AES256-GCM-SHA384",)
+
+
+def test_versions_to_behave_as() -> None:
+    flags = {"feature_gates": "", "emulated_version": "kube=1.35", "min_compatibility_version": ""}
+    gates = read_gates(flags)
+    assert gates.effective.emulated == (1, 35)
+    assert flags == {}
+    with pytest.raises(FlagError, match=r"emulation version 1\.20 is not between \[1\.33, 1\.36\.0\]"):
+        read_gates({"feature_gates": "", "emulated_version": "1.20"})

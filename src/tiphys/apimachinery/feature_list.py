@@ -91,6 +91,17 @@ STAGES: Final[tuple[tuple[str, bool, bool, str], ...]] = (
     ("DEPRECATED", False, True, "AllowOverwriteTerminationGracePeriodSeconds"),
 )  # fmt: skip
 
+EARLIER: Final[Mapping[str, tuple[tuple[int, str, bool], ...]]] = {
+    "ComponentFlagz": ((32, "ALPHA", False), (36, "BETA", True)),
+    "ComponentStatusz": ((32, "ALPHA", False), (36, "BETA", True)),
+    "MutatingAdmissionPolicy": ((32, "ALPHA", False), (34, "BETA", False), (36, "", True)),
+    "PodTopologyLabelsAdmission": ((33, "ALPHA", False), (35, "BETA", True)),
+    "SizeBasedListCostEstimate": ((34, "BETA", True),),
+    "WatchCacheInitializationPostStartHook": ((31, "BETA", False), (36, "BETA", True)),
+    "WatchList": ((32, "BETA", True), (33, "BETA", False), (34, "BETA", True)),
+}
+"""Since which minor version gates that are asked here have had a stage and default; v1.33 was otherwise."""
+
 DEPENDENCIES: Final[Mapping[str, str]] = {
     "AuthorizeNodeWithSelectors": "AuthorizeWithSelectors",
     "ClusterTrustBundleProjection": "ClusterTrustBundle",

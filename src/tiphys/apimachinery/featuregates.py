@@ -7,15 +7,18 @@ who has one asks ``enabled``. Called by the commands (flags and configuration fi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from tiphys.apimachinery.feature_list import DEPENDENCIES, STAGES
+from tiphys.apimachinery import compatibility
+from tiphys.apimachinery.compatibility import Effective, Version
+from tiphys.apimachinery.feature_list import DEPENDENCIES, EARLIER, STAGES
 
 ALPHA: Final = "ALPHA"
 BETA: Final = "BETA"
 GA: Final = ""
 DEPRECATED: Final = "DEPRECATED"
+PRE_ALPHA: Final = "PRE-ALPHA"
 _ALL: Final = {"AllAlpha": ALPHA, "AllBeta": BETA}
 """Gates that stand for every gate of a stage which is not set by itself."""
 _TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
@@ -49,15 +52,35 @@ def _known() -> Iterator[Gate]:
 KNOWN: Final[Mapping[str, Gate]] = {gate.name: gate for gate in sorted(_known(), key=lambda gate: gate.name)}
 
 
+def gates_at(version: Version) -> Mapping[str, Gate]:
+    """Return the gates as a version had them; of gates that nobody asks here, as they are now."""
+    if version == compatibility.BINARY:
+        return KNOWN
+    return {name: _at(gate, version) for name, gate in KNOWN.items()}
+
+
+def _at(gate: Gate, version: Version) -> Gate:
+    history = EARLIER.get(gate.name)
+    if history is None:
+        return gate
+    past = [(stage, default) for since, stage, default in history if since <= version[1]]
+    if not past:
+        return Gate(gate.name, PRE_ALPHA, default=False, locked=True)
+    stage, default = past[-1]
+    return Gate(gate.name, stage, default)
+
+
 @dataclass(frozen=True, slots=True)
 class FeatureGates:
     """What a component was told: ``asked`` are the gates that were set by name."""
 
     asked: Mapping[str, bool]
+    effective: Effective = compatibility.DEFAULT
+    known: Mapping[str, Gate] = field(default_factory=lambda: KNOWN)
 
     def enabled(self, name: str) -> bool:
         """Tell whether a feature is on. Raises KeyError for one that does not exist."""
-        gate = KNOWN[name]
+        gate = self.known[name]
         if name in self.asked:
             return self.asked[name]
         for whole, stage in _ALL.items():
@@ -69,24 +92,28 @@ class FeatureGates:
         """Return what to say of gates that need not be set any more."""
         words = {GA: "GA", DEPRECATED: "deprecated"}
         return [
-            f"Setting {words[KNOWN[name].stage]} feature gate {name}={_text(value)}. "
+            f"Setting {words[self.known[name].stage]} feature gate {name}={_text(value)}. "
             "It will be removed in a future release."
             for name, value in self.asked.items()
-            if KNOWN[name].stage in words
+            if self.known[name].stage in words
         ]
 
 
-def resolve(asked: Mapping[str, bool]) -> FeatureGates:
+def resolve(asked: Mapping[str, bool], effective: Effective = compatibility.DEFAULT) -> FeatureGates:
     """Return the gates of a component. Raises FeatureGateError."""
-    faults = []
+    faults, known = [], gates_at(effective.emulated)
     for name, value in asked.items():
-        gate = KNOWN.get(name)
+        gate = known.get(name)
         if gate is None:
             raise FeatureGateError(f"unrecognized feature gate: {name}")
         if gate.locked and gate.default != value:
             asked_for, locked = _text(value), _text(gate.default)
+            if gate.stage == PRE_ALPHA:
+                early = f"feature is PreAlpha at emulated version {compatibility.shown(effective.emulated)}"
+                faults.append(f"cannot set feature gate {name} to {asked_for}, {early}")
+                continue
             faults.append(f"cannot set feature gate {name} to {asked_for}, feature is locked to {locked}")
-    gates = FeatureGates(dict(asked))
+    gates = FeatureGates(dict(asked), effective, known)
     faults += _missing(gates) if not faults else []
     if faults:
         raise FeatureGateError(faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")

@@ -13,6 +13,7 @@ import orjson
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.apimachinery.compatibility import DEFAULT, Effective
 from tiphys.apis.openapi import OpenApi, Remotes, no_remotes
 from tiphys.apis.openapi_definitions import CustomSchemas, no_custom_schemas
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
@@ -74,7 +75,7 @@ class NonResource:
             case "/":
                 return _json({"paths": self._paths()})
             case "/version":
-                return _json(version_info())
+                return _json(version_info(self._options.feature_gates.effective))
             case "/metrics":
                 return Response(200, {"content-type": Metrics.CONTENT_TYPE}, self._metrics.render())
             case "/metrics/slis":
@@ -109,13 +110,15 @@ class NonResource:
         return sorted([*own, *groups, *versions, *self._health.paths()])
 
 
-def version_info() -> dict[str, str]:
+def version_info(effective: Effective = DEFAULT) -> dict[str, str]:
     """Return what ``/version`` answers."""
     major, minor, _ = GIT_VERSION.lstrip("v").split(".")
+    emulated, compatible = effective.emulated, effective.compatible
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     return {
-        "major": major, "minor": minor, "emulationMajor": major, "emulationMinor": minor,
-        "minCompatibilityMajor": major, "minCompatibilityMinor": str(int(minor) - 1),
+        "major": major, "minor": minor,
+        "emulationMajor": str(emulated[0]), "emulationMinor": str(emulated[1]),
+        "minCompatibilityMajor": str(compatible[0]), "minCompatibilityMinor": str(compatible[1]),
         "gitVersion": GIT_VERSION, "gitCommit": "", "gitTreeState": "clean",
         "buildDate": "2026-04-22T00:00:00Z", "goVersion": "", "compiler": platform.python_implementation(),
         "platform": f"{platform.system().lower()}/{machine}",

@@ -17,6 +17,7 @@ from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import Conflict, NotFound
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
+from tiphys.apis.introduced import younger
 from tiphys.apis.runtime_config import hidden
 from tiphys.apis.table import TABLE
 from tiphys.apiserver.admission import configuration
@@ -90,7 +91,8 @@ class ApiServer:
         self._clock = clock or RealClock()
         self._store = _sealed(store, self.options, self._clock)
         self.table = TABLE.copy()
-        self.table.hide(hidden(self.table, self.options.runtime_config))
+        emulated = self.options.feature_gates.effective.emulated
+        self.table.hide(hidden(self.table, self.options.runtime_config) | younger(self.table, emulated))
         self.objects: Any = objects if objects is not None else _cached_store(self._store, self._clock)
         self.keys = TokenKeys(
             (self.options.service_account_issuer, *self.options.further_service_account_issuers),

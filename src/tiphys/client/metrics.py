@@ -21,7 +21,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tiphys.apimachinery.featuregates import DEFAULTS, KNOWN, FeatureGates
+from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.client import exposition
 from tiphys.client.counting import Counts, Spreads
 
@@ -122,7 +122,7 @@ def feature_family(gates: FeatureGates) -> GaugeMetricFamily:
     family = GaugeMetricFamily(
         "kubernetes_feature_enabled", "[BETA] Whether a feature is enabled.", labels=["name", "stage"]
     )
-    for gate in KNOWN.values():
+    for gate in gates.known.values():
         family.add_metric([gate.name, gate.stage], float(gates.enabled(gate.name)))
     return family
 

@@ -14,11 +14,11 @@ from typing import Any, Final
 import orjson
 
 from tiphys.apimachinery.clock import rfc3339
+from tiphys.apimachinery.compatibility import shown
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.wire.message import Request, Response
 
 VERSION: Final = "1.36.0"
-_EMULATED: Final = "1.36"
 _GROUP: Final = "config.k8s.io"
 _VERSIONS: Final = ("v1alpha1", "v1beta1")
 _KINDS: Final = {"/flagz": "Flagz", "/statusz": "Statusz"}
@@ -72,7 +72,7 @@ class ZPages:
             f"Started: {self.started:%a %b %d %H:%M:%S UTC %Y}",
             f"Up: {_up(self.started, now)}",
             f"Binary version: {VERSION}",
-            f"Emulation version: {_EMULATED}",
+            f"Emulation version: {shown(self.gates.effective.emulated)}",
             f"Paths: {' '.join(sorted(self.paths))}",
         )
         return "\n".join(["", f"{self.component} statusz", _WARNING, "", *rows, ""])
@@ -83,7 +83,7 @@ class ZPages:
             "uptimeSeconds": _seconds(self.started, now),
             "goVersion": "",
             "binaryVersion": VERSION,
-            "emulationVersion": _EMULATED,
+            "emulationVersion": shown(self.gates.effective.emulated),
             "paths": sorted(self.paths),
         }
 

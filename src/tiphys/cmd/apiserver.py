@@ -30,7 +30,7 @@ from tiphys.cmd.auth_flags import auth_flags, auth_options
 from tiphys.cmd.collector import collect_seldom
 from tiphys.cmd.component import Component, FlagError, shown_flags
 from tiphys.cmd.duration import DURATION
-from tiphys.cmd.gate_flags import gate_flags, read_gates, read_tls, tls_flags
+from tiphys.cmd.gate_flags import emulation_flags, gate_flags, read_gates, read_tls, tls_flags
 from tiphys.cmd.loop import run as run_loop
 from tiphys.cmd.malloc import return_large_blocks
 from tiphys.cmd.serving_files import Files, Held, ServingFiles, make_context, named_pair, read
@@ -317,6 +317,7 @@ async def run(flags: dict[str, Any]) -> None:
 )
 @tls_flags
 @gate_flags
+@emulation_flags
 @click.option("--runtime-config", default="", help="api/beta=false, group/version[/resource]=false, ...")
 @click.option("--cert-dir", type=click.Path(file_okay=False, path_type=Path))
 @auth_flags

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tiphys.apimachinery.compatibility import VersionError, effective
 from tiphys.apimachinery.featuregates import FeatureGateError, FeatureGates, parse, resolve
 from tiphys.client import exposition
 from tiphys.cmd.component import FlagError
@@ -22,12 +23,26 @@ def gate_flags(command: Callable[..., None]) -> Callable[..., None]:
     return click.option("--feature-gates", default="", help="Name=true or Name=false, by commas.")(command)
 
 
+def emulation_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the flags of components that can behave as an older version of theirs."""
+    for flag in (
+        click.option("--emulated-version", default="", help="Behave as this version, as 1.35 or kube=1.35."),
+        click.option("--min-compatibility-version", default="", help="Stay compatible with this one."),
+    ):
+        command = flag(command)
+    return command
+
+
 def read_gates(flags: dict[str, Any]) -> FeatureGates:
     """Return the gates, and say which of them need not be set; disable metrics. Raises FlagError."""
     exposition.disable(name for name in flags.pop("disabled_metrics", "").split(",") if name)
+    versions = [
+        [one for one in flags.pop(name, "").split(",") if one]
+        for name in ("emulated_version", "min_compatibility_version")
+    ]
     try:
-        gates = resolve(parse(flags.pop("feature_gates")))
-    except FeatureGateError as error:
+        gates = resolve(parse(flags.pop("feature_gates")), effective(*versions))
+    except (FeatureGateError, VersionError) as error:
         raise FlagError(str(error)) from error
     for warning in gates.warnings():
         log.warning("%s", warning)

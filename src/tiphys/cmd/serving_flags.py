@@ -13,7 +13,7 @@ from tiphys.client.endpoint import EndpointOptions
 from tiphys.cmd.component import shown_flags
 from tiphys.cmd.duration import DURATION
 from tiphys.cmd.election_flags import Decorator, go_bool
-from tiphys.cmd.gate_flags import gate_flags, read_gates, read_tls, tls_flags
+from tiphys.cmd.gate_flags import emulation_flags, gate_flags, read_gates, read_tls, tls_flags
 
 
 def serving_flags(port: int) -> Decorator:
@@ -27,6 +27,7 @@ def serving_flags(port: int) -> Decorator:
         click.option("--tls-private-key-file", default="", help="Its key."),
         tls_flags,
         gate_flags,
+        emulation_flags,
         click.option(
             "--client-ca-file", default="", help="Signs client certificates; the cluster's otherwise."
         ),
