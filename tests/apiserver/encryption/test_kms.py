@@ -282,8 +282,71 @@ def test_a_pool_keeps_plugins_that_stay() -> None:
     assert pool.fault()
     assert pool.poll()
     assert pool.fault() is None
-    (family,) = pool.collect()
-    assert {sample.labels["method_name"] for sample in family.samples} == {"Status", "Encrypt"}
+    named = pool.named()
+    assert named == (first, KmsSettings("a", "unix:///a", 1.0))
+    assert pool.named() == ()
+    pool.keep([first])
+    assert pool.fault(named) is None
+    pool.provider(named[1])
+    assert len(made) == 3, "the other one was forgotten"
+
+
+def test_what_is_wrong_with_which() -> None:
+    plugins = {name: Plugin() for name in "abc"}
+    pool = KmsPool(lambda settings: Kms(settings.name, plugins[settings.name], FakeClock()))
+    named = [KmsSettings(name, f"unix:///{name}") for name in "abc"]
+    for settings in named:
+        pool.provider(settings)
+    assert pool.poll()
+    plugins["b"].down = True
+    assert not pool.poll()
+    said = "failed to perform status section of the healthz check for KMS Provider {}, error: {}"
+    down = "rpc error: code = Unavailable desc = down"
+    assert pool.fault(named) == f"kms-provider-1: {said.format('b', down)}"
+    assert pool.fault(named[:1]) is None
+    plugins["c"].down = True
+    pool.poll()
+    assert pool.fault(named) == (
+        f"[kms-provider-1: {said.format('b', down)}, kms-provider-2: {said.format('c', down)}]"
+    )
+
+
+def test_what_is_counted() -> None:
+    plugin = Plugin()
+    pool, clock = KmsPool(lambda settings: Kms(settings.name, plugin, FakeClock())), FakeClock()
+    kms = pool.provider(KmsSettings("local", "unix:///a"))
+    assert pool.poll()
+    sealed = kms.seal(KEY, b"value")
+    for _ in range(2):
+        kms.open(KEY, sealed)
+    plugin.down = True
+    pool.poll()
+    shown: dict[tuple[str, ...], float] = {}
+    for family in pool.collect():
+        for one in family.samples:
+            labels = {key: value for key, value in one.labels.items() if key != "apiserver_id_hash"}
+            if one.value and not one.name.endswith(("_bucket", "_sum")):
+                name = one.name.removeprefix("apiserver_envelope_encryption_")
+                shown[name, *sorted(labels.values())] = one.value
+    key, at = f"sha256:{hashlib.sha256(plugin.key_id.encode()).hexdigest()}", clock.now().timestamp()
+    assert shown == {
+        ("dek_source_cache_size", "local"): 1,
+        ("kms_operations_latency_seconds_count", "OK", "Status", "local"): 1,
+        ("kms_operations_latency_seconds_count", "Encrypt", "OK", "local"): 1,
+        ("kms_operations_latency_seconds_count", "Status", "Unavailable", "local"): 1,
+        ("key_id_hash_total", "local", key, "to_storage"): 1,
+        ("key_id_hash_total", "from_storage", "local", key): 2,
+        ("key_id_hash_last_timestamp_seconds", "local", key, "to_storage"): at,
+        ("key_id_hash_last_timestamp_seconds", "from_storage", "local", key): at,
+        ("key_id_hash_status_last_timestamp_seconds", "local", key): at,
+    }
+
+
+@pytest.mark.parametrize(("key_id", "error"), [("", "empty"), ("x" * 1025, "too_long")])
+def test_keys_that_are_none_are_counted(key_id: str, error: str) -> None:
+    kms = Kms("local", Plugin(key_id=key_id), FakeClock())
+    kms.poll()
+    assert kms.counts.invalid == {error: 1}
 
 
 # -- over a socket
@@ -422,3 +485,26 @@ async def test_new_rules_wait_for_their_plugin(
         record = await store.get(KEY)
         assert record is not None
         assert record.value.startswith(b"k8s:enc:kms:v2:local:")
+
+
+async def test_a_plugin_that_is_named_no_more_is_no_more_asked(
+    serving: Any, tmp_path: Path, socket: tuple[str, Plugin]
+) -> None:
+    endpoint, plugin = socket
+    path = configured(tmp_path / "e.yaml", endpoint)
+    async with serving(Kept(), encryption_provider_config=path) as api:
+        sealing = api.server._store
+        plugin.down = True
+        await sealing._poll()
+        health = await api("GET", "/readyz/kms-providers")
+        assert health.status == 500
+        assert b"kms-provider-0: failed to perform status section" in health.raw
+        path.write_text(yaml.safe_dump({
+            "apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration",
+            "resources": [{"resources": ["secrets"], "providers": [{"identity": {}}]}],
+        }))  # fmt: skip
+        assert sealing.reload()
+        assert (await api("GET", "/readyz/kms-providers")).status == 200
+        asked = len(plugin.asked)
+        await sealing._poll()
+        assert len(plugin.asked) == asked

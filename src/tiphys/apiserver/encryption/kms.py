@@ -17,7 +17,7 @@ import hashlib
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -27,12 +27,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from google.protobuf.message import DecodeError
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from tiphys.apimachinery.clock import Clock, RealClock, rfc3339
 from tiphys.apimachinery.errors import InternalError
 from tiphys.apimachinery.names import is_dns1123_subdomain
 from tiphys.apiserver.encryption.kms_client import Encrypted, KmsClient, KmsFailed, Status, message
+from tiphys.apiserver.encryption.kms_counts import FROM_STORAGE, TO_STORAGE, KmsCounts, collect
 from tiphys.apiserver.encryption.providers import Unreadable
 
 _GCM_KEY, _SEED = 0, 1
@@ -129,7 +130,7 @@ class Kms:
         self._state: _State | None = None
         self._known: OrderedDict[_Source, Seed | PlainKey] = OrderedDict()
         self._failed: dict[_Source, tuple[float, str]] = {}
-        self._counts: dict[tuple[str, str], int] = {}
+        self.counts = KmsCounts(name, self._clock)
         self.fault: str | None = f"kms provider {name} has not been asked yet"
 
     @classmethod
@@ -154,12 +155,15 @@ class Kms:
             encrypted_dek_source=state.source.ciphertext, annotations=dict(state.source.annotations),
             encrypted_dek_source_type=_SEED,
         )  # fmt: skip
+        self.counts.used(state.source.key_id, TO_STORAGE)
         return self.prefix + bytes(stored.SerializeToString(deterministic=True))
 
     def open(self, key: str, sealed: bytes) -> bytes:
         """Raises Unreadable."""
         stored = self._stored(sealed)
-        return self._key_of(stored).open(key, stored.encrypted_data)
+        opened = self._key_of(stored).open(key, stored.encrypted_data)
+        self.counts.used(stored.key_id, FROM_STORAGE)
+        return opened
 
     def mark(self, sealed: bytes | None = None) -> object:
         """Return with what a value is sealed: another id of the plugin's key is another mark."""
@@ -195,11 +199,11 @@ class Kms:
         if failed is not None and now < failed[0]:
             raise Unreadable(failed[1])
         try:
-            key = self._service.decrypt(Encrypted(stored.encrypted_dek_source, stored.key_id, annotations))
-            self._count("Decrypt", "OK")
+            with self.counts.timing("Decrypt"):
+                wanted = Encrypted(stored.encrypted_dek_source, stored.key_id, annotations)
+                key = self._service.decrypt(wanted)
             made = Seed(key) if kind == _SEED else PlainKey(key)
         except (KmsFailed, ValueError) as error:
-            self._count("Decrypt", "failed")
             text = f"failed to decrypt DEK, error: {error}"
             if len(self._failed) >= _SEEDS_MAX:
                 self._failed.clear()
@@ -213,6 +217,7 @@ class Kms:
         self._known[source] = key
         if len(self._known) > _SEEDS_MAX:
             self._known.popitem(last=False)
+        self.counts.cached = len(self._known)
 
     # -- the plugin
 
@@ -220,17 +225,19 @@ class Kms:
         """Ask how the plugin is, and take a new seed where its key has changed. Tell whether all is well."""
         began = self._clock.now()
         try:
-            status = self._service.status()
+            with self.counts.timing("Status"):
+                status = self._service.status()
         except KmsFailed as error:
-            self._count("Status", "failed")
             self.fault = (
                 "failed to perform status section of the healthz check for KMS Provider "
                 f"{self.name}, error: {error}"
             )
             return False
-        self._count("Status", "OK")
         self.fault = self._status_fault(status)
-        if not _key_id_fault(status.key_id):
+        if fault := _key_id_fault(status.key_id):
+            self.counts.invalid_key_id(fault)
+        else:
+            self.counts.told(status.key_id)
             self.fault = self._rotate(status.key_id, began + _WRITES_FOR) or self.fault
         return self.fault is None
 
@@ -255,11 +262,10 @@ class Kms:
             return None
         seed = os.urandom(_BYTES)
         try:
-            source = self._service.encrypt(seed)
+            with self.counts.timing("Encrypt"):
+                source = self._service.encrypt(seed)
         except KmsFailed as error:
-            self._count("Encrypt", "failed")
             return f"failed to rotate DEK: failed to encrypt DEK, error: {error}"
-        self._count("Encrypt", "OK")
         if fault := _source_fault(source):
             return f"failed to rotate DEK: {fault}"
         made = Seed(seed)
@@ -271,14 +277,6 @@ class Kms:
     def close(self) -> None:
         """Idempotent."""
         self._service.close()
-
-    def _count(self, method: str, code: str) -> None:
-        self._counts[method, code] = self._counts.get((method, code), 0) + 1
-
-    def collect(self) -> Iterator[tuple[tuple[str, str, str], int]]:
-        """Yield how many calls were made: (plugin, method, outcome) and the number."""
-        for (method, code), count in self._counts.items():
-            yield (self.name, method, code), count
 
 
 def _key_id_fault(key_id: str) -> str:
@@ -327,12 +325,26 @@ class KmsPool:
 
     make: Callable[[KmsSettings], Kms] = Kms.of
     _made: dict[KmsSettings, Kms] = field(default_factory=dict)
+    _named: list[KmsSettings] = field(default_factory=list)
 
     def provider(self, settings: KmsSettings) -> Kms:
         """Return the provider of a plugin."""
         if settings not in self._made:
             self._made[settings] = self.make(settings)
+        if settings not in self._named:
+            self._named.append(settings)
         return self._made[settings]
+
+    def named(self) -> tuple[KmsSettings, ...]:
+        """Return the plugins that were asked for since this was last called, in order."""
+        found, self._named = tuple(self._named), []
+        return found
+
+    def keep(self, *named: Collection[KmsSettings]) -> None:
+        """Forget all plugins but these."""
+        kept = {settings for one in named for settings in one}
+        for settings in [one for one in self._made if one not in kept]:
+            self._made.pop(settings).close()
 
     def __bool__(self) -> bool:
         return bool(self._made)
@@ -342,10 +354,17 @@ class KmsPool:
         well = [kms.poll() for kms in list(self._made.values())]
         return all(well)
 
-    def fault(self) -> str | None:
-        """Return what is wrong with any of them."""
-        faults = [kms.fault for kms in self._made.values() if kms.fault]
-        return ", ".join(faults) or None
+    def fault(self, named: Iterable[KmsSettings] | None = None) -> str | None:
+        """Return what is wrong with any of these plugins (all, if none are said), each with its number."""
+        asked = [self._made[one] for one in named if one in self._made] if named is not None else []
+        faults = [
+            f"kms-provider-{at}: {kms.fault}"
+            for at, kms in enumerate(asked if named is not None else self._made.values())
+            if kms.fault
+        ]
+        if len(faults) < 2:
+            return faults[0] if faults else None
+        return f"[{', '.join(faults)}]"
 
     def close(self) -> None:
         """Idempotent."""
@@ -353,12 +372,6 @@ class KmsPool:
             kms.close()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield how often plugins were called."""
-        family = CounterMetricFamily(
-            "apiserver_envelope_encryption_kms_operations", "Calls of KMS plugins.",
-            labels=["provider_name", "method_name", "outcome"],
-        )  # fmt: skip
-        for kms in self._made.values():
-            for labels, count in kms.collect():
-                family.add_metric(labels, count)
-        yield family
+        """Yield what is counted of calls, keys and seeds."""
+        by_name = {kms.name: kms.counts for kms in self._made.values()}  # one may be about to replace another
+        return collect(list(by_name.values()))

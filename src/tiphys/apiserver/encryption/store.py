@@ -20,7 +20,7 @@ from prometheus_client.core import Metric
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apis.table import TABLE
 from tiphys.apiserver.encryption import config
-from tiphys.apiserver.encryption.kms import KmsPool
+from tiphys.apiserver.encryption.kms import KmsPool, KmsSettings
 from tiphys.apiserver.encryption.providers import Identity, Provider, Providers, Unreadable
 from tiphys.apiserver.reloading import Reloads
 from tiphys.storage.base import CompareFailed, Delete, Event, Put, RangeResult, Record, Store
@@ -57,8 +57,9 @@ class EncryptedStore:
         self._store = store
         self._rules = rules
         self._plugins = plugins if plugins is not None else KmsPool()
-        self._next: config.Rules | None = None
-        """Rules that wait for their plugins to answer."""
+        self._named = self._plugins.named()
+        self._next: tuple[config.Rules, tuple[KmsSettings, ...]] | None = None
+        """Rules that wait for their plugins to answer, and those plugins."""
         self._path = path
         self._read = path.read_bytes() if path is not None else b""
         self._reloads = Reloads("encryption", clock or RealClock())
@@ -104,16 +105,16 @@ class EncryptedStore:
 
     async def _poll(self) -> None:
         if self._plugins:
-            well = await asyncio.to_thread(self._plugins.poll)
-            if self._next is not None and well:
-                self._take_over(self._next)
+            await asyncio.to_thread(self._plugins.poll)
+            if self._next is not None and not self._plugins.fault(self._next[1]):
+                self._take_over(*self._next)
             fault = self._plugins.fault()
             if fault:
                 log.error("a KMS plugin is not well why=%s", fault)
 
     def fault(self) -> str | None:
         """Return what keeps values from being sealed or opened, as health checks tell it."""
-        return self._plugins.fault()
+        return self._plugins.fault(self._named)
 
     def collect(self) -> Iterator[Metric]:
         """Yield how often the configuration was taken over, and plugins were called."""
@@ -133,17 +134,20 @@ class EncryptedStore:
             rules = config.parse(read.decode(), self._plugins.provider)
         except (OSError, ValueError) as error:
             self._reloads.failed()
+            self._plugins.named()
             log.error("encryption configuration not reloaded path=%s why=%s", self._path, error)
             return False
-        self._read = read
-        if self._plugins.fault():  # not before the plugins that it names have answered
-            self._next = rules
+        self._read, named = read, self._plugins.named()
+        self._plugins.keep(self._named, named)
+        if self._plugins.fault(named):  # not before the plugins that it names have answered
+            self._next = rules, named
             return False
-        self._take_over(rules)
+        self._take_over(rules, named)
         return True
 
-    def _take_over(self, rules: config.Rules) -> None:
-        self._rules, self._next = rules, None
+    def _take_over(self, rules: config.Rules, named: tuple[KmsSettings, ...]) -> None:
+        self._rules, self._named, self._next = rules, named, None
+        self._plugins.keep(named)
         self._by_prefix.clear()
         self._reloads.succeeded(self._read)
         log.info("encryption configuration reloaded path=%s", self._path)
