@@ -137,6 +137,7 @@ def has_schema(gvk: GVK) -> bool:
     return gvk in _names()
 
 
+@cache
 def schema_for(gvk: GVK) -> Schema:
     """Return the schema of a built-in kind.
 

@@ -62,9 +62,10 @@ def _parse_as(kind: str, body: bytes, media_type: str) -> tuple[Object, list[str
         found = next((name for type_, name in _GO_KINDS.items() if isinstance(value, type_)), "number")
         text = f"json: cannot unmarshal {found} into Go value of type {_TYPE_META}"
         raise _unrecognized(kind, f"{_NO_KIND}: {text}", body)
-    for word in _TYPE_FIELDS:
-        if value.get(word) is not None and not isinstance(value[word], str):
-            raise _unrecognized(kind, f"{_NO_KIND}: {_not_text(value, word)}", body)
+    if type(value.get("kind")) is not str or type(value.get("apiVersion")) is not str:
+        for word in _TYPE_FIELDS:
+            if value.get(word) is not None and not isinstance(value[word], str):
+                raise _unrecognized(kind, f"{_NO_KIND}: {_not_text(value, word)}", body)
     return value, duplicates
 
 

@@ -158,6 +158,7 @@ def _shown(offered: tuple[str, ...], *, watch: bool) -> list[str]:
     return [f"{media_type};stream=watch" if watch else media_type for media_type in offered]
 
 
+@lru_cache(maxsize=256)
 def body_media_type(content_type: str, accepted: tuple[str, ...] = MEDIA_TYPES) -> str:
     """Return the media type of a body; JSON when the client names none.
 

@@ -51,7 +51,7 @@ from tiphys.apiserver.admission import (
 from tiphys.apiserver.admission.configuration import Configurable
 from tiphys.apiserver.admission.policies.mutating import MutatingAdmissionPolicy
 from tiphys.apiserver.admission.policies.validating import ValidatingAdmissionPolicy
-from tiphys.apiserver.admission.times import AdmissionTimes, Timed, ask_all
+from tiphys.apiserver.admission.times import AdmissionTimes, Round
 from tiphys.apiserver.admission.webhooks import plugins as webhooks
 from tiphys.apiserver.config_files import BadConfiguration
 
@@ -196,9 +196,9 @@ class AdmissionChain:
         ]
         self._following: list[Following] = [plugin for plugin in enabled_plugins if hasattr(plugin, "feeds")]
         self._closable: list[Closable] = [plugin for plugin in enabled_plugins if hasattr(plugin, "close")]
-        self._admits: dict[About, Sequence[Timed]] = {}
-        self._validates: dict[About, Sequence[Timed]] = {}
-        self._unique: dict[About, Sequence[Timed]] = {}
+        self._admits: dict[About, Round] = {}
+        self._validates: dict[About, Round] = {}
+        self._unique: dict[About, Round] = {}
         self.times = AdmissionTimes()
 
     def add(self, plugin: Validating) -> None:
@@ -217,26 +217,25 @@ class AdmissionChain:
             await plugin.close()
 
     async def admit(self, attributes: Attributes) -> None:
-        asked = self._asked_to_admit(attributes.about)
-        step = self.times.step("admit", attributes.about.operation)
-        await ask_all(asked, attributes, step)
+        asked = self._admits.get(attributes.about) or self._plan_admit(attributes.about)
+        await asked.ask(attributes)
         if attributes.runs_again:
             attributes.reinvocation.again = True
-            await ask_all(asked, attributes, step)
+            await asked.ask(attributes)
 
-    def _asked_to_admit(self, about: About) -> Sequence[Timed]:
-        asked = self._admits.get(about)
-        if asked is None:
-            _make_room(self._admits)
-            asked = self._admits[about] = [
-                self.times.of("admit", about.operation, plugin, plugin.admit)
-                for plugin in _concerned(self._mutating, about, "ADMITS")
-            ]
-        return asked
+    def _plan_admit(self, about: About) -> Round:
+        _make_room(self._admits)
+        operation = about.operation
+        plugins = [
+            self.times.of("admit", operation, plugin, plugin.admit)
+            for plugin in _concerned(self._mutating, about, "ADMITS")
+        ]
+        found = self._admits[about] = Round(plugins, self.times.step("admit", operation))
+        return found
 
     def repeats(self, about: About) -> bool:
         """Tell whether what is done to one object would be done to all that differ in name alone."""
-        for timed in self._asked_to_admit(about):
+        for timed in (self._admits.get(about) or self._plan_admit(about)).plugins:
             if timed.unique and (timed.idle is None or not timed.idle(None)):
                 return False
         return True
@@ -246,8 +245,8 @@ class AdmissionChain:
         asked = self._validates.get(about)
         if asked is None:
             concerned = _concerned(self._validating, about, "VALIDATES")
-            asked = self._validates[about] = self._asked_to_validate(about, concerned)
-        await ask_all(asked, attributes, self.times.step("validate", about.operation))
+            asked = self._validates[about] = self._plan_validate(about, concerned)
+        await asked.ask(attributes)
 
     async def validate_unique(self, attributes: Attributes) -> None:
         """Ask only those who may refuse one object and not another that differs in name alone."""
@@ -256,12 +255,14 @@ class AdmissionChain:
         if asked is None:
             concerned = _concerned(self._validating, about, "VALIDATES")
             unique = [plugin for plugin in concerned if not getattr(plugin, "REPEATS", False)]
-            asked = self._unique[about] = self._asked_to_validate(about, unique)
-        await ask_all(asked, attributes, self.times.step("validate", about.operation))
+            asked = self._unique[about] = self._plan_validate(about, unique)
+        await asked.ask(attributes)
 
-    def _asked_to_validate(self, about: About, plugins: Sequence[Validating]) -> Sequence[Timed]:
+    def _plan_validate(self, about: About, plugins: Sequence[Validating]) -> Round:
         _make_room(self._validates)
-        return [self.times.of("validate", about.operation, plugin, plugin.validate) for plugin in plugins]
+        operation = about.operation
+        timed = [self.times.of("validate", operation, plugin, plugin.validate) for plugin in plugins]
+        return Round(timed, self.times.step("validate", operation))
 
 
 def _made(plugin: Any, configuration: Mapping[str, Object]) -> Any:
@@ -292,6 +293,6 @@ def _concerned(plugins: Iterable[_P], about: About, operations: str) -> list[_P]
     return found
 
 
-def _make_room(plans: dict[About, Sequence[Timed]]) -> None:
+def _make_room(plans: dict[About, Round]) -> None:
     if len(plans) >= _PLANS_MAX:  # custom resources come and go
         plans.clear()

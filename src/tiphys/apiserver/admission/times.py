@@ -56,6 +56,39 @@ class Step:
         self.rejected = Durations(_BUCKETS)
 
 
+class Round:
+    """Those who are asked about one kind of write, in order."""
+
+    __slots__ = ("_step", "plugins")
+
+    def __init__(self, plugins: Sequence[Timed], step: Step) -> None:
+        self.plugins = plugins
+        self._step = step
+
+    async def ask(self, attributes: Attributes) -> None:
+        """Ask one plugin after the other. Raises what the first refusing one raises."""
+        monotonic = attributes.call.backend.clock.monotonic
+        opened = began = monotonic()
+        for timed in self.plugins:
+            idle = timed.idle
+            if idle is not None and idle(attributes):
+                timed.spared += 1
+                continue
+            if timed.unique and attributes.reads is not None:
+                attributes.reads.complete = False
+            try:
+                await timed.ask(attributes)
+            except StatusError:
+                ended = monotonic()
+                timed.rejected.observe(ended - began)
+                self._step.rejected.observe(ended - opened)
+                raise
+            ended = monotonic()
+            timed.passed.observe(ended - began)
+            began = ended
+        self._step.passed.observe(began - opened)
+
+
 class AdmissionTimes:
     """All plugins of one chain."""
 
@@ -105,27 +138,3 @@ class AdmissionTimes:
         yield steps
         yield from self.hooks.collect()
         yield from self.expressions.collect()
-
-
-async def ask_all(asked: Sequence[Timed], attributes: Attributes, step: Step) -> None:
-    """Ask one plugin after the other. Raises what the first refusing one raises."""
-    monotonic = attributes.call.backend.clock.monotonic
-    opened = began = monotonic()
-    for timed in asked:
-        idle = timed.idle
-        if idle is not None and idle(attributes):
-            timed.spared += 1
-            continue
-        if timed.unique and attributes.reads is not None:
-            attributes.reads.complete = False
-        try:
-            await timed.ask(attributes)
-        except StatusError:
-            ended = monotonic()
-            timed.rejected.observe(ended - began)
-            step.rejected.observe(ended - opened)
-            raise
-        ended = monotonic()
-        timed.passed.observe(ended - began)
-        began = ended
-    step.passed.observe(began - opened)
