@@ -8,7 +8,7 @@ import pytest
 
 from tiphys.wire.message import Request, Response
 from tiphys.wire.reader import Job, RequestReader
-from tiphys.wire.server import Server
+from tiphys.wire.server import Server, ServerLimits
 
 
 async def handler(request: Request) -> Response:
@@ -29,7 +29,13 @@ def write(method: str, target: str, body: str, value: str = "1") -> bytes:
         pytest.param(write("PUT", "/echo?a=b", "two"), True, id="another line"),
         pytest.param(write("PATCH", "/echo/%41", "two"), True, id="an encoded path"),
         pytest.param(write("POST", "/echo", "\r\n\r"), True, id="line ends in the body"),
-        pytest.param(write("POST", "/echo", "longer"), False, id="another length"),
+        pytest.param(write("POST", "/echo", "longer"), True, id="another length"),
+        pytest.param(write("POST", "/echo", "x" * 12345), True, id="a far longer one"),
+        pytest.param(write("POST", "/echo", ""), True, id="nothing in it"),
+        pytest.param(write("POST", "/echo", "two")[:-1], False, id="not all of it has come"),
+        pytest.param(b"POST /echo HTTP/1.1\r\nhost: x\r\nx-a: 1\r\n\r\n", False, id="no length"),
+        pytest.param(write("POST", "/echo", "two").replace(b": 3", b": 0x3"), False, id="no number"),
+        pytest.param(write("POST", "/echo", "two").replace(b": 3", b": "), False, id="no digits"),
         pytest.param(write("POST", "/echo", "two", "2"), False, id="another header"),
         pytest.param(write("POST", "/echo/" + "x" * 600, "two"), False, id="a long line"),
         pytest.param(write("LOCK", "/echo", "two"), False, id="another method"),
@@ -75,4 +81,41 @@ def test_writes_that_are_not_plain_are_not_remembered(head: str) -> None:
     body = "3\r\none\r\n0\r\n\r\n" if "chunked" in head else "one"
     length = "" if "chunked" in head else "content-length: 3\r\n"
     reader._feed(f"POST /echo HTTP/1.1\r\nhost: x\r\n{length}{head}\r\n\r\n{body}".encode())
+    assert reader._body_block is None
+
+
+def known(reader: RequestReader, data: bytes) -> Request:
+    found = reader._known_write(data)
+    assert found is not None
+    return found
+
+
+async def test_what_is_known_of_a_block_stays_known_at_any_length() -> None:
+    owner: Any = Server(handler)
+    reader = RequestReader(owner)
+    reader._peer, reader._certificate = "", None
+    reader._feed(write("POST", "/echo", "one"))
+    first = known(reader, write("POST", "/echo", "two"))
+    second = known(reader, write("POST", "/echo", "longer"))
+    third = known(reader, write("POST", "/echo", "equals"))
+    assert first.memo is second.memo is third.memo
+    assert [one.headers["content-length"] for one in (first, second, third)] == ["3", "6", "6"]
+    assert second.headers is third.headers
+
+
+async def test_a_body_over_the_limit_is_the_parser_s_to_refuse() -> None:
+    owner: Any = Server(handler, limits=ServerLimits(max_body_bytes=5))
+    reader = RequestReader(owner)
+    reader._peer, reader._certificate = "", None
+    reader._feed(write("POST", "/echo", "one"))
+    assert reader._known_write(write("POST", "/echo", "fives"))
+    assert reader._known_write(write("POST", "/echo", "sixsix")) is None
+
+
+@pytest.mark.parametrize("head", ["content-length: 3\r\nContent-Length: 3", "x-content-length: 3"])
+def test_a_length_that_is_not_said_once_is_not_remembered(head: str) -> None:
+    owner: Any = Server(handler)
+    reader = RequestReader(owner)
+    reader._headers = {"content-length": "3"}
+    reader._remember(f"POST /echo HTTP/1.1\r\nhost: x\r\n{head}\r\n\r\none".encode())
     assert reader._body_block is None

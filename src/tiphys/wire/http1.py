@@ -27,6 +27,8 @@ REQUEST_LINE: Final = re.compile(rb"(GET|HEAD|DELETE|OPTIONS) (/[!-~]*) HTTP/1\.
 """A request line plain enough to be read without the parser."""
 WRITE_LINE: Final = re.compile(rb"(POST|PUT|PATCH|DELETE) (/[!-~]{0,500}) HTTP/1\.1")
 """The same of a request with a body."""
+CONTENT_LENGTH: Final = re.compile(rb"(?<=\r\n[Cc]ontent-[Ll]ength: )([0-9]+)(?=\r\n)")
+"""The length in a header block, as clients write it."""
 
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus

@@ -19,6 +19,8 @@ from tiphys.wire.message import AtOnce, Handler, RepeatedHeaders, Request, Reque
 from tiphys.wire.peer import PeerChains
 
 MAX_HELD_BYTES: Final = 64 * 1024
+_LENGTH_DIGITS: Final = 10
+"""As many bytes after the last header's name are searched for the end of a body's length."""
 
 HTTP, HELD, RAW, DISCARD = range(4)
 """What arriving bytes are: requests, kept for an upgrade that may come, raw, or nothing any more."""
@@ -92,11 +94,11 @@ class RequestReader:
         self._block: bytes | None = None
         self._block_headers: dict[str, str] = {}
         self._block_memo: dict[Any, Any] = {}
-        # The same of the last request with a body, which must be as long.
-        self._body_block: bytes | None = None
-        self._body_block_length = 0
-        self._body_block_headers: dict[str, str] = {}
-        self._body_block_memo: dict[Any, Any] = {}
+        # The same of the last request with a body: what stands before and after the digits of its length.
+        self._body_block: tuple[bytes, bytes] | None = None
+        self._body_digits = b""
+        self._body_headers: dict[str, str] = {}
+        self._body_memo: dict[Any, Any] = {}
         # Upgrades.
         self._held: list[bytes] = []
         self._upgrade_body_left = 0
@@ -120,20 +122,34 @@ class RequestReader:
         return parsed
 
     def _known_write(self, data: bytes) -> Request | None:
-        """Return a request with a body whose header block is that of the one before it; None if it is not."""
-        block = self._body_block
-        if block is None or self._in_message or self._last:
+        """Return a request with a body whose header block is that of the one before it; None if it is not.
+
+        But for the length, that is. All of the body must have come, and nothing more.
+        """
+        if self._body_block is None or self._in_message or self._last:
             return None
-        at = len(data) - self._body_block_length - len(block)
-        if at <= 0 or not data.startswith(block, at):
+        before, after = self._body_block
+        at = data.find(b"\r\n")
+        if at < 0 or not data.startswith(before, at):
+            return None
+        start = at + len(before)
+        end = data.find(b"\r\n", start, start + _LENGTH_DIGITS)
+        digits = data[start:end]
+        if end < 0 or not digits.isdigit() or not data.startswith(after, end):
+            return None
+        body = data[end + len(after) :]
+        if len(body) != int(digits) or len(body) > self._owner.max_body_bytes:
             return None
         line = self._line(data[:at], http1.WRITE_LINE)
         if line is None:
             return None
+        if digits != self._body_digits:
+            self._body_digits = digits
+            self._body_headers = {**self._body_headers, "content-length": digits.decode()}
         method, path, raw_path, query = line
         return Request(
-            method, path, query, self._body_block_headers, data[at + len(block) :], self._peer,
-            self._certificate, raw_path, memo=self._body_block_memo, peer_issuers=self._issuers,
+            method, path, query, self._body_headers, body, self._peer, self._certificate, raw_path,
+            memo=self._body_memo, peer_issuers=self._issuers,
         )  # fmt: skip
 
     def _known_request(self, line: RequestLine) -> Request:
@@ -183,9 +199,11 @@ class RequestReader:
 
     def _remember_write(self, line: bytes, rest: bytes) -> None:
         head, _, body = rest.partition(b"\r\n\r\n")
-        if body and self._headers["content-length"] == str(len(body)) and http1.WRITE_LINE.fullmatch(line):
-            self._body_block, self._body_block_length = b"\r\n%b\r\n\r\n" % head, len(body)
-            self._body_block_headers, self._body_block_memo = self._headers, {}
+        parts = http1.CONTENT_LENGTH.split(b"\r\n%b\r\n\r\n" % head)
+        if len(parts) != 3 or parts[1] != b"%d" % len(body) or not http1.WRITE_LINE.fullmatch(line):
+            return
+        self._body_block, self._body_digits = (parts[0], parts[2]), parts[1]
+        self._body_headers, self._body_memo = self._headers, {}
 
     def on_message_begin(self) -> None:
         self._target = b""
