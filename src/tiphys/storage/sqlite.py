@@ -1,9 +1,9 @@
 """The default store: one SQLite file, an append-only log, group commit.
 
-The event loop plans transactions against the keys in memory; one writer thread makes them durable, all that
-wait at that moment in one transaction with one fsync. Only then do they become the present, watchers hear of
-them, and ``commit`` returns. Reads of the present never touch the disk; the past is read in a second thread.
-Compaction and the rest of housekeeping is ``storage.upkeep``'s.
+The event loop plans transactions against the keys in memory; one writer thread makes them durable, those that
+wait at that moment (or half of them: ``storage.rhythm``) in one transaction with one fsync. Only then do they
+become the present, watchers hear of them, and ``commit`` returns. Reads of the present never touch the disk;
+the past is read in a second thread. Compaction and the rest of housekeeping is ``storage.upkeep``'s.
 
 Keeps no promise about two processes: the file is locked, a second opener is refused.
 """
@@ -36,6 +36,7 @@ from tiphys.storage.feed import Feed, Subscriber
 from tiphys.storage.keyspace import Keyspace, Overlay
 from tiphys.storage.leases import Leases
 from tiphys.storage.retention import Retention
+from tiphys.storage.rhythm import Rhythm
 from tiphys.storage.sqlite_file import LeaseChange, SqliteFile
 from tiphys.storage.upkeep import Pace, Upkeep
 
@@ -87,6 +88,7 @@ class SqliteStore:
         self._leases = Leases()
         self._next_lease = 1
         self._queue: deque[_Pending] = deque()
+        self._rhythm = Rhythm()
         self._wake = asyncio.Event()
         self._unsure = False  # after a failed write the disk may hold more than was acknowledged
         self._closing = False
@@ -238,11 +240,12 @@ class SqliteStore:
             if not self._queue:
                 if self._closing:
                     return
+                self._rhythm.rest()
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            taken = [self._queue.popleft() for _ in range(min(len(self._queue), _BATCH))]
-            await self._write(taken)
+            size = self._rhythm.size(min(len(self._queue), _BATCH), self._clock.monotonic())
+            await self._write([self._queue.popleft() for _ in range(size)])
 
     async def _write(self, taken: list[_Pending]) -> None:
         """Plan a batch, make it durable, make it the present, tell everyone."""
@@ -254,9 +257,8 @@ class SqliteStore:
             planned = self._plan(taken)
             if planned.events or planned.leases:
                 await self._upkeep.make_room()
-                await asyncio.get_running_loop().run_in_executor(
-                    self._writer, self._file.append, planned.events, planned.leases
-                )
+                loop = asyncio.get_running_loop()
+                self._rhythm.took(await loop.run_in_executor(self._writer, self._append, planned))
         except _TakeOverFailed:
             raise
         except Exception as error:
@@ -273,6 +275,12 @@ class SqliteStore:
                 pending.done.set_exception(result)
             else:
                 pending.done.set_result(result)
+
+    def _append(self, planned: _Planned) -> float:
+        """Write a batch, on the writer's thread, and return how long that took."""
+        began = self._clock.monotonic()
+        self._file.append(planned.events, planned.leases)
+        return self._clock.monotonic() - began
 
     def _plan(self, taken: list[_Pending]) -> _Planned:
         """Decide every transaction in turn, each seeing those before it in the batch."""
