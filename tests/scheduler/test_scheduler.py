@@ -383,7 +383,9 @@ async def test_claims_hold_a_pod_until_they_are_bound(cluster: Cluster) -> None:
         await cluster.wait_for(PODS, "web", "default", bound("b"))
 
 
-async def test_late_binding_gives_the_claim_its_volume_first(cluster: Cluster) -> None:
+@pytest.mark.parametrize("kept", [None, {"claimRef": {"namespace": "default", "name": "data"}}])
+async def test_late_binding_gives_the_claim_its_volume_first(cluster: Cluster, kept: Object | None) -> None:
+    """One that people keep for the claim is not marked as the controllers' own choice."""
     await add_node(cluster, "a", labels={"disk": "no"})
     await add_node(cluster, "b", labels={"disk": "yes"})
     late = {
@@ -391,16 +393,23 @@ async def test_late_binding_gives_the_claim_its_volume_first(cluster: Cluster) -
         "provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer",
     }  # fmt: skip
     await cluster.client.create(STORAGE_CLASSES, late)
-    await cluster.client.create(PERSISTENT_VOLUMES, volume("pv", "yes", storageClassName="late"))
+    await cluster.client.create(
+        PERSISTENT_VOLUMES, volume("pv", "yes", storageClassName="late", **(kept or {}))
+    )
     await cluster.client.create(PERSISTENT_VOLUME_CLAIMS, claim("data", storageClassName="late"))
     async with scheduling(cluster):
         await add_pod(
             cluster, "web", volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
         )
         found = await cluster.wait_for(
-            PERSISTENT_VOLUMES, "pv", "", lambda found: bool((found or {})["spec"].get("claimRef"))
+            PERSISTENT_VOLUMES,
+            "pv",
+            "",
+            lambda found: bool(((found or {})["spec"].get("claimRef") or {}).get("uid")),
         )
         assert (found or {})["spec"]["claimRef"]["name"] == "data"
+        marks = (found or {})["metadata"].get("annotations") or {}
+        assert ("pv.kubernetes.io/bound-by-controller" in marks) == (kept is None)
         waiting = await cluster.client.get(PODS, "web", "default")
         assert not bound()(waiting)
         assert waiting["status"]["nominatedNodeName"] == "b", "others may know where it is about to go"

@@ -154,6 +154,7 @@ def test_says_why_volumes_keep_a_pod_waiting(case: tuple[list[dict[str, Any]], s
     assert decision.resolvable() is None
 
 
+MINE = {"namespace": "default", "name": "data"}
 CHOICES: dict[str, tuple[list[dict[str, Any]], tuple[str, ...], str, VolumeChoice]] = {
     "bound volume decides the node": (
         [claim(volume="pv"), volume("pv", disk="hdd")],
@@ -173,6 +174,49 @@ CHOICES: dict[str, tuple[list[dict[str, Any]], tuple[str, ...], str, VolumeChoic
         ("data", "more"),
         "a",
         VolumeChoice(bind=(("default/data", "pv3"), ("default/more", "pv5"))),
+    ),
+    "the one kept for it, though another is smaller": (
+        [
+            claim(kind="static"), STATIC, volume("pv", disk="ssd", kind="static"),
+            volume("mine", disk="hdd", size="9Gi", kind="static", claimRef=MINE),
+        ],
+        ("data",),
+        "b",
+        VolumeChoice(bind=(("default/data", "mine"),)),
+    ),
+    "none but the one kept for it": (
+        [
+            claim(kind="made"), storage_class("made"), volume("pv", disk="hdd", kind="made"),
+            volume("mine", disk="tape", kind="made", claimRef=MINE), driver(), left("hdd", "3Gi"),
+        ],
+        ("data",),
+        "b",
+        VolumeChoice(provision=("default/data",)),
+    ),
+    "the smaller claim is served first": (
+        [claim(kind="static", size="2Gi"), claim("more", kind="static"), STATIC]
+        + [volume(f"pv{size}", disk="ssd", size=f"{size}Gi", kind="static") for size in (9, 3, 5)],
+        ("data", "more"),
+        "a",
+        VolumeChoice(bind=(("default/more", "pv3"), ("default/data", "pv5"))),
+    ),
+    "where its provisioner is at work": (
+        [
+            claim(kind="made", metadata={"annotations": {"volume.kubernetes.io/selected-node": "b"}}),
+            storage_class("made"), volume("pv", kind="made"),
+        ],
+        ("data",),
+        "b",
+        VolumeChoice(provision=("default/data",)),
+    ),
+    "attributes of another class": (
+        [
+            claim(kind="static"), STATIC, volume("pv", disk="ssd", kind="static"),
+            volume("pa", disk="hdd", size="1Gi", kind="static", volumeAttributesClassName="fast"),
+        ],
+        ("data",),
+        "a",
+        VolumeChoice(bind=(("default/data", "pv"),)),
     ),
     "made where there is space": (
         [

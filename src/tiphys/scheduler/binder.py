@@ -21,14 +21,13 @@ from tiphys.scheduler.devices.extended import UNMADE, ExtendedClaim
 from tiphys.scheduler.devices.state import Devices, allocation_of
 from tiphys.scheduler.extenders import Extenders
 from tiphys.scheduler.plugins.dynamic import DeviceChoice, is_reserved_for, readiness
-from tiphys.scheduler.plugins.volumes import VolumeChoice, is_bound
+from tiphys.scheduler.plugins.volumes import SELECTED_NODE, VolumeChoice, is_bound
 from tiphys.scheduler.podinfo import PodInfo
 from tiphys.scheduler.queue import Queued
 from tiphys.scheduler.volumes import Volumes
 
 log = logging.getLogger(__name__)
 
-SELECTED_NODE = "volume.kubernetes.io/selected-node"
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 FINALIZER = "resource.kubernetes.io/delete-protection"
 _TRIES = 5
@@ -315,10 +314,9 @@ class Binder:
             "resourceVersion": meta["resourceVersion"],
         }
         # With the version that was judged: two pods may have chosen the same volume.
-        own = {
-            "resourceVersion": volume["metadata"]["resourceVersion"],
-            "annotations": {BOUND_BY_CONTROLLER: "yes"},
-        }
+        own = {"resourceVersion": volume["metadata"]["resourceVersion"]}
+        if not volume["spec"].get("claimRef"):
+            own["annotations"] = {BOUND_BY_CONTROLLER: "yes"}
         await self._client.patch(
             PERSISTENT_VOLUMES, volume_name, "", {"metadata": own, "spec": {"claimRef": ref}}
         )

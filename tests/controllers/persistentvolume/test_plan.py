@@ -77,14 +77,26 @@ def test_what_does_not_fit(case, wish, offer):
         ("a provisioner", {"s": CLASS}, {}, "ExternalProvisioning"),
         ("nobody there", {"s": WAITS}, {}, "WaitForFirstConsumer"),
         ("node chosen", {"s": WAITS}, {SELECTED_NODE: "n"}, "ExternalProvisioning"),
-        ("by hand", {"s": {**CLASS, "provisioner": "kubernetes.io/no-provisioner"}}, {}, "FailedBinding"),
+        (
+            "by hand",
+            {"s": {**CLASS, "provisioner": "kubernetes.io/no-provisioner"}},
+            {},
+            "ProvisioningFailed",
+        ),
+        (
+            "once in the tree",
+            {"s": {**CLASS, "provisioner": "kubernetes.io/cinder"}},
+            {},
+            "ExternalProvisioning",
+        ),
     ],
 )
 def test_why_a_claim_waits(case, classes, annotations, reason):
     planned = plan_claim(claim(storageClassName="s", annotations=annotations), [], classes)
     assert planned.event[1] == reason, case
     if reason == "ExternalProvisioning":
-        assert planned.claim["metadata"]["annotations"][PROVISIONER] == "boats.example"
+        expected = "cinder.csi.openstack.org" if case == "once in the tree" else "boats.example"
+        assert planned.claim["metadata"]["annotations"][PROVISIONER] == expected
 
 
 def test_the_scheduler_chooses_for_a_class_that_waits():
@@ -111,6 +123,9 @@ def test_a_bound_claim_without_its_volume_is_lost():
     assert (planned.claim["status"]["phase"], planned.event[1]) == ("Lost", "ClaimLost")
 
 
+NO_DELETER = 'error getting deleter volume plugin for volume "v"'
+
+
 @pytest.mark.parametrize(
     ("case", "spec", "found", "phase"),
     [
@@ -134,18 +149,19 @@ def test_phases_of_a_volume(case, spec, found, phase):
 
 
 @pytest.mark.parametrize(
-    ("policy", "reason", "text"),
+    ("policy", "kind", "reason", "text"),
     [
-        ("Recycle", "VolumeFailedRecycle", "No recycler plugin found for the volume!"),
+        ("Recycle", {}, "VolumeFailedRecycle", "No recycler plugin found for the volume!"),
+        ("Delete", {"csi": {}}, "VolumeFailedDelete", f"{NO_DELETER}: no deletable volume plugin matched"),
+        ("Delete", {"iscsi": {}}, "VolumeFailedDelete", f"{NO_DELETER}: no volume plugin matched"),
         (
-            "Delete",
-            "VolumeFailedDelete",
-            'error getting deleter volume plugin for volume "v": no deletable volume plugin matched',
+            "Delete", {"hostPath": {"path": "/data"}}, "VolumeFailedDelete",
+            "host_path deleter only supports /tmp/.+ but received provided /data",
         ),
     ],
-)
-def test_a_released_volume_that_nobody_can_reclaim(policy, reason, text):
-    freed = volume(phase="Bound", claimRef=REF, persistentVolumeReclaimPolicy=policy)
+)  # fmt: skip
+def test_a_released_volume_that_nobody_can_reclaim(policy, kind, reason, text):
+    freed = volume(phase="Bound", claimRef=REF, persistentVolumeReclaimPolicy=policy, **kind)
     planned = plan_volume(freed, None)
     assert planned.volume["status"] == {"phase": "Failed", "message": text}
     assert planned.event == ("Warning", reason, text)
@@ -196,3 +212,73 @@ def test_a_volume_without_class_comes_before_the_default():
 def test_whom_late_binding_waits_for(pods, told):
     planned = plan_claim(claim(storageClassName="s"), [], {"s": WAITS}, pods)
     assert planned.event == ("Normal", *told)
+
+
+@pytest.mark.parametrize(
+    ("case", "wish", "offers", "taken"),
+    [
+        ("fewest ways to use it", {}, [volume("a"), volume("b", "9Gi", accessModes=["ReadWriteOnce"])], "b"),
+        ("then the smallest", {}, [volume("b", "9Gi"), volume("c", "3Gi"), volume("a", "3Gi")], "a"),
+        ("kept for it, any class", {}, [volume("a"), volume("b", storageClassName="s", claimRef=REF)], "b"),
+        ("kept for it, and too small", {}, [volume("a"), volume("b", "1Gi", claimRef=REF)], "a"),
+        ("other attributes", {}, [volume("a", volumeAttributesClassName="fast"), volume("b", "9Gi")], "b"),
+        (
+            "attributes asked for", {"volumeAttributesClassName": "fast"},
+            [volume("a", volumeAttributesClassName="fast"), volume("b", "1Gi")], "a",
+        ),
+        ("named and kept, though too small", {"volumeName": "b"}, [volume("b", "1Gi", claimRef=REF)], "b"),
+    ],
+)  # fmt: skip
+def test_which_volume_a_claim_takes(case, wish, offers, taken):
+    planned = plan_claim(claim(**wish), offers, {})
+    assert planned.claim["spec"]["volumeName"] == taken, case
+    current = planned.claim["status"].get("currentVolumeAttributesClassName")
+    assert current == wish.get("volumeAttributesClassName")
+
+
+@pytest.mark.parametrize(
+    ("spec", "offers", "reason", "text"),
+    [
+        (
+            {}, [], "ClaimLost",
+            "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!",
+        ),
+        (
+            {"volumeName": "v"}, [volume(claimRef={"namespace": "d", "name": "c"})], "ClaimMisbound",
+            "Two claims are bound to the same volume, this one is bound incorrectly",
+        ),
+    ],
+)  # fmt: skip
+def test_bound_claims_that_are_lost(spec, offers, reason, text):
+    planned = plan_claim(claim("Bound", {BIND_COMPLETED: "yes"}, **spec), offers, {})
+    assert planned.claim["status"]["phase"] == "Lost"
+    assert planned.event == ("Warning", reason, text)
+
+
+def test_a_volume_that_is_marked_for_deletion_is_not_bound():
+    leaving = volume()
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    text = 'Cannot bind to requested volume "v": the volume is marked for deletion "v"'
+    assert plan_claim(claim(volumeName="v"), [leaving], {}).event == ("Warning", "VolumeMismatch", text)
+    assert plan_claim(claim(), [leaving], {}).volume is None
+    leaving["spec"]["claimRef"] = REF
+    assert plan_claim(claim(), [leaving], {}).volume is None
+
+
+def test_a_volume_made_for_a_claim_that_took_another_goes():
+    made = {"pv.kubernetes.io/provisioned-by": "boats.example"}
+    spare = volume(phase="Bound", annotations=made, claimRef=REF, persistentVolumeReclaimPolicy="Delete")
+    planned = plan_volume(spare, claim(volumeName="other"))
+    assert planned.volume["status"]["phase"] == "Released"
+    assert planned.volume["spec"]["claimRef"] == REF
+
+
+def test_a_volume_that_could_not_be_reclaimed_says_so_until_it_is_free():
+    told = {"phase": "Failed", "message": "no", "lastPhaseTransitionTime": "2026-01-01T00:00:00Z"}
+    made = {"pv.kubernetes.io/provisioned-by": "boats.example"}
+    for annotations in (made, {}):
+        failed = volume(annotations=annotations, claimRef=REF, persistentVolumeReclaimPolicy="Delete")
+        planned = plan_volume({**failed, "status": told}, None)
+        assert (planned.volume, planned.event) == (None, None)
+    freed = plan_volume({**volume(), "status": told}, None).volume
+    assert freed["status"] == {"phase": "Available", "lastPhaseTransitionTime": "2026-01-01T00:00:00Z"}

@@ -13,6 +13,7 @@ _DEFAULTS = (
     "storageclass.kubernetes.io/is-default-class",
     "storageclass.beta.kubernetes.io/is-default-class",
 )
+_ATTRIBUTES = "volumeAttributesClassName"
 _CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 
 
@@ -51,10 +52,14 @@ def is_ref_to(ref: dict[str, Any] | None, claim: Object) -> bool:
 
 def misfit(volume: Object, claim: Object) -> str:
     """Say why a volume named by a claim cannot serve it; empty if it can."""
+    if volume["metadata"].get("deletionTimestamp"):
+        return f'the volume is marked for deletion "{volume["metadata"]["name"]}"'
     if _storage(volume["spec"].get("capacity")) < _storage(_requests(claim)):
         return "requested PV is too small"
     if class_of(volume) != class_of(claim):
         return "storageClassName does not match"
+    if (volume["spec"].get(_ATTRIBUTES) or "") != (claim["spec"].get(_ATTRIBUTES) or ""):
+        return "volumeAttributesClassName does not match"
     if volume["spec"].get("volumeMode", "Filesystem") != claim["spec"].get("volumeMode", "Filesystem"):
         return "incompatible volumeMode"
     if not set(claim["spec"].get("accessModes") or ()) <= set(volume["spec"].get("accessModes") or ()):
@@ -63,30 +68,42 @@ def misfit(volume: Object, claim: Object) -> str:
 
 
 def best_volume(claim: Object, volumes: Iterable[Object], *, only_given: bool) -> Object | None:
-    """Return the volume kept for the claim, else the smallest free one that fits.
+    """Return the volume kept for the claim, whatever its class, else the best free one that fits.
+
+    The best lets itself be used in the fewest ways; of these it is the smallest.
 
     ``only_given``: the scheduler chooses; a volume counts only once it was given to the claim.
     """
-    fitting = [volume for volume in volumes if not misfit(volume, claim)]
-    for volume in fitting:
-        if is_ref_to(volume["spec"].get("claimRef"), claim):
+    found = list(volumes)
+    for volume in found:
+        if is_ref_to(volume["spec"].get("claimRef"), claim) and not misfit(
+            volume, _in_class_of(volume, claim)
+        ):
             return volume
     if only_given:
         return None
     selector = from_label_selector(claim["spec"]["selector"]) if claim["spec"].get("selector") else None
     free = [
         volume
-        for volume in fitting
-        if not volume["spec"].get("claimRef")
-        and not volume["metadata"].get("deletionTimestamp")
+        for volume in found
+        if not misfit(volume, claim)
+        and not volume["spec"].get("claimRef")
         and (volume.get("status") or {}).get("phase") in (None, "", "Pending", "Available")
         and (selector is None or selector.matches(volume["metadata"].get("labels") or {}))
     ]
     return min(free, key=_rank, default=None)
 
 
-def _rank(volume: Object) -> tuple[Any, str]:
-    return _storage(volume["spec"].get("capacity")), volume["metadata"]["name"]
+def _in_class_of(volume: Object, claim: Object) -> Object:
+    """The claim as if it asked for the classes that a volume has."""
+    meta = {**claim["metadata"], "annotations": {}}
+    classes = {"storageClassName": class_of(volume), _ATTRIBUTES: volume["spec"].get(_ATTRIBUTES)}
+    return {**claim, "metadata": meta, "spec": {**claim["spec"], **classes}}
+
+
+def _rank(volume: Object) -> tuple[int, Any, str]:
+    modes = set(volume["spec"].get("accessModes") or ())
+    return len(modes), _storage(volume["spec"].get("capacity")), volume["metadata"]["name"]
 
 
 def _requests(claim: Object) -> Object:

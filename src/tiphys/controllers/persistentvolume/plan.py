@@ -5,6 +5,7 @@ Both sides name each other; whichever write is lost, the next look at either rep
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,19 @@ PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 PROVISIONER = "volume.kubernetes.io/storage-provisioner"
 PROVISIONER_BETA = "volume.beta.kubernetes.io/storage-provisioner"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
-_NO_PROVISIONER = "kubernetes.io/no-provisioner"
+_IN_TREE = "kubernetes.io/"
+_DRIVERS = {
+    "kubernetes.io/aws-ebs": "ebs.csi.aws.com",
+    "kubernetes.io/azure-disk": "disk.csi.azure.com",
+    "kubernetes.io/azure-file": "file.csi.azure.com",
+    "kubernetes.io/cinder": "cinder.csi.openstack.org",
+    "kubernetes.io/gce-pd": "pd.csi.storage.gke.io",
+    "kubernetes.io/portworx-volume": "pxd.portworx.com",
+    "kubernetes.io/vsphere-volume": "csi.vsphere.vmware.com",
+}
+"""Whom claims of provisioners that were part of Kubernetes once are left to."""
+_UNDELETABLE = ("csi", "hostPath", "local", "nfs")
+"""Kinds of volumes that are known, and that nobody here can delete."""
 
 Event = tuple[str, str, str]
 """Type, reason, message."""
@@ -75,6 +88,9 @@ def plan_volume(volume: Object, claim: Object | None) -> Plan:
         return Plan(volume=_phase(volume, "Bound"))
     if not claim["spec"].get("volumeName"):
         return Plan()  # half bound: the claim's own turn completes it
+    annotations = volume["metadata"].get("annotations") or {}
+    if PROVISIONED_BY in annotations and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete":
+        return _reclaim(volume)  # made for this claim, and nobody needs it
     return Plan(volume=_unbound(volume))
 
 
@@ -84,10 +100,11 @@ def _completed(claim: Object) -> bool:
 
 def _keep(claim: Object, volume: Object | None) -> Plan:
     if volume is None:
-        text = "Bound claim has lost its PersistentVolume. Data on the volume is lost!"
+        what = "its" if claim["spec"].get("volumeName") else "reference to"
+        text = f"Bound claim has lost {what} PersistentVolume. Data on the volume is lost!"
         return _lost(claim, ("Warning", "ClaimLost", text))
     ref = volume["spec"].get("claimRef")
-    if ref is not None and not is_ref_to(ref, claim):
+    if ref and ref.get("uid") != claim["metadata"]["uid"]:
         text = "Two claims are bound to the same volume, this one is bound incorrectly"
         return _lost(claim, ("Warning", "ClaimMisbound", text))
     return _bind(claim, volume)
@@ -106,7 +123,7 @@ def _named(claim: Object, volume: Object | None) -> Plan:
         name = volume["metadata"]["name"]
         text = f'volume "{name}" already bound to a different claim.'
         return Plan(claim=_phase(claim, "Pending"), event=("Warning", "FailedBinding", text))
-    fault = misfit(volume, claim)
+    fault = misfit(volume, claim) if ref is None else ""
     if fault:
         text = f'Cannot bind to requested volume "{volume["metadata"]["name"]}": {fault}'
         return Plan(claim=_phase(claim, "Pending"), event=("Warning", "VolumeMismatch", text))
@@ -124,13 +141,17 @@ def _wait(claim: Object, storage_class: Object | None, consumers: Sequence[str] 
     if consumers is not None:
         text = "waiting for first consumer to be created before binding"
         return Plan(claim=pending, event=("Normal", "WaitForFirstConsumer", text))
-    provisioner = (storage_class or {}).get("provisioner")
+    provisioner = str((storage_class or {}).get("provisioner"))
     if storage_class is None and class_of(claim):
         text = f'storageclass.storage.k8s.io "{class_of(claim)}" not found'
         return Plan(claim=pending, event=("Warning", "ProvisioningFailed", text))
-    if storage_class is None or provisioner == _NO_PROVISIONER:
+    if storage_class is None:
         text = "no persistent volumes available for this claim and no storage class is set"
         return Plan(claim=pending, event=("Normal", "FailedBinding", text))
+    provisioner = _DRIVERS.get(provisioner, provisioner)
+    if provisioner.startswith(_IN_TREE):
+        text = f"no volume plugin matched name: {provisioner}"
+        return Plan(claim=pending, event=("Warning", "ProvisioningFailed", text))
     meta = claim["metadata"]
     annotations = {**(meta.get("annotations") or {}), PROVISIONER: provisioner, PROVISIONER_BETA: provisioner}
     if annotations != (meta.get("annotations") or {}):
@@ -155,6 +176,8 @@ def _bind(claim: Object, volume: Object) -> Plan:
         "accessModes": volume["spec"].get("accessModes") or [],
         "capacity": volume["spec"].get("capacity") or {},
     }
+    if volume["spec"].get("volumeAttributesClassName"):
+        status["currentVolumeAttributesClassName"] = volume["spec"]["volumeAttributesClassName"]
     bound_claim = {
         **claim,
         "metadata": {**meta, "annotations": annotations},
@@ -184,22 +207,29 @@ def _bind(claim: Object, volume: Object) -> Plan:
 
 
 def _reclaim(volume: Object) -> Plan:
-    released = _phase(volume, "Released")
+    # One that could not be reclaimed stays so, for people to see.
+    failed = (volume.get("status") or {}).get("phase") == "Failed"
+    released = None if failed else _phase(volume, "Released")
     annotations = volume["metadata"].get("annotations") or {}
     policy = volume["spec"].get("persistentVolumeReclaimPolicy", "Retain")
     if policy == "Recycle":
         return _failed(volume, "VolumeFailedRecycle", "No recycler plugin found for the volume!")
-    if policy != "Delete" or annotations.get(PROVISIONED_BY) or volume["spec"].get("csi"):
+    if policy != "Delete" or annotations.get(PROVISIONED_BY):
         return Plan(volume=released)  # kept for people, or for the provisioner to delete
-    name = volume["metadata"]["name"]
-    text = f'error getting deleter volume plugin for volume "{name}": no deletable volume plugin matched'
+    known = any(kind in volume["spec"] for kind in _UNDELETABLE)
+    fault = f"no {'deletable ' if known else ''}volume plugin matched"
+    text = f'error getting deleter volume plugin for volume "{volume["metadata"]["name"]}": {fault}'
+    path = (volume["spec"].get("hostPath") or {}).get("path")
+    if path is not None and not re.search("/tmp/.+", path):
+        text = f"host_path deleter only supports /tmp/.+ but received provided {path}"
     return _failed(volume, "VolumeFailedDelete", text)
 
 
 def _failed(volume: Object, reason: str, text: str) -> Plan:
-    failed = {**volume, "status": {"phase": "Failed", "message": text}}
-    if (volume.get("status") or {}) == failed["status"]:
+    status = volume.get("status") or {}
+    if status.get("phase") == "Failed":
         return Plan()
+    failed = {**volume, "status": {**status, "phase": "Failed", "message": text}}
     return Plan(volume=failed, event=("Warning", reason, text))
 
 
@@ -223,4 +253,9 @@ def _unbound(volume: Object) -> Object:
 
 def _phase(obj: Object, phase: str) -> Object | None:
     status = obj.get("status") or {}
-    return None if status.get("phase") == phase else {**obj, "status": {**status, "phase": phase}}
+    if status.get("phase") == phase:
+        return None
+    return {
+        **obj,
+        "status": {**{key: value for key, value in status.items() if key != "message"}, "phase": phase},
+    }

@@ -29,6 +29,8 @@ NOT_ENOUGH_SPACE = "node(s) did not have enough free storage"
 VOLUME_GONE = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
 
 _NO_PROVISIONER = "kubernetes.io/no-provisioner"
+_ATTRIBUTES = "volumeAttributesClassName"
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
 _OLD_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 
 
@@ -178,7 +180,13 @@ def _choose(free: _Free, columns: Columns, node: Object) -> VolumeChoice | str:
     """Give each unbound claim a volume or leave it to its provisioner; say why where one can have neither."""
     bind: dict[str, str] = {}
     provision: list[str] = []
-    for key, (claim, volumes) in free.items():
+    for key, (claim, volumes) in sorted(free.items(), key=lambda one: _wanted_storage(one[1][0])):
+        chosen = (claim["metadata"].get("annotations") or {}).get(SELECTED_NODE)
+        if chosen is not None:
+            # Its provisioner is at work for that node.
+            if chosen != node["metadata"]["name"]:
+                return BIND_CONFLICT
+            volumes = []
         taken = bind.values()
         names = (
             volume["metadata"]["name"]
@@ -204,17 +212,28 @@ def volume_reaches(volume: Object, node: Object) -> bool:
 
 
 def _free_volumes(claim: Object, columns: Columns) -> list[Object]:
-    """Return the volumes that would serve the claim on some node, the smallest first."""
+    """Return the volumes that would serve the claim somewhere: the one kept for it, or small ones first."""
     selector = from_label_selector(claim["spec"].get("selector") or {})
-    needed = _storage(((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage"))
+    needed = _wanted_storage(claim)
     found = [
         (size, name, volume)
         for name, volume in columns.volumes.volumes.items()
         if _serves(volume, claim)
         and (size := _storage((volume["spec"].get("capacity") or {}).get("storage"))) >= needed
+    ]
+    kept = [volume for _, _, volume in found if volume["spec"].get("claimRef")]
+    if kept:
+        return kept[:1]
+    return [
+        volume
+        for _, _, volume in sorted(found, key=lambda one: one[:2])
+        if (volume["spec"].get(_ATTRIBUTES) or "") == (claim["spec"].get(_ATTRIBUTES) or "")
         and selector.matches(volume["metadata"].get("labels") or {})
     ]
-    return [volume for _, _, volume in sorted(found, key=lambda one: one[:2])]
+
+
+def _wanted_storage(claim: Object) -> int:
+    return _storage(((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage"))
 
 
 def _serves(volume: Object, claim: Object) -> bool:
@@ -259,11 +278,10 @@ def _unprovisionable(claim: Object, columns: Columns, node: Object) -> str:
 
 def _has_space(claim: Object, provisioner: str, columns: Columns, labels: dict[str, str]) -> bool:
     """Ask what the driver has left there, if it is one that says so. Source: KEP-1472."""
-    wanted = ((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage")
+    size = _wanted_storage(claim)
     driver = columns.volumes.drivers.get(provisioner) or {}
-    if not wanted or not (driver.get("spec") or {}).get("storageCapacity"):
+    if not size or not (driver.get("spec") or {}).get("storageCapacity"):
         return True
-    size = _storage(wanted)
     return any(
         one.largest >= size and one.where is not None and one.where.matches(labels)
         for one in columns.volumes.capacities.get(class_of(claim), {}).values()
