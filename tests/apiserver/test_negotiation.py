@@ -26,6 +26,9 @@ KUBECTL = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Tabl
             "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
             Format(JSON, "PartialObjectMetadata"),
         ),
+        ("application/json;pretty=1", Format(pretty=True)),
+        ("application/json;sv=v1;stream=watch", Format()),
+        ("application/yaml;stream=watch,application/json", Format()),
     ],
 )
 def test_accept(accept: str, want: Format) -> None:
@@ -45,6 +48,44 @@ def test_not_acceptable() -> None:
         "only the following media types are accepted: "
         "application/json, application/yaml, application/vnd.kubernetes.protobuf"
     )
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/json;g=meta.k8s.io;v=v1",
+        "application/json;as=;g=meta.k8s.io;v=v1",
+        "application/json;v=v1",
+        "application/json;as=Service;g=;v=v1",
+        "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1alpha1",
+        "application/json;as=PartialObjectMetadata;g=k8s.io;v=v1",
+        "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1",
+        "application/json;stream=list",
+        "application/json;sv=v2",
+        "application/yaml;stream=watch",
+    ],
+)
+@pytest.mark.parametrize("watch", [False, True], ids=["", "watch"])
+def test_what_is_asked_for_in_part_or_in_vain(accept: str, watch: bool) -> None:
+    """A watch is first refused as everything else is: with the media types of objects."""
+    with pytest.raises(
+        NotAcceptable, match=r"json, application/yaml, application/vnd\.kubernetes\.protobuf$"
+    ):
+        accept_format(accept, "", "", watch=watch)
+
+
+@pytest.mark.parametrize(
+    "accept",
+    ["application/yaml", "application/yaml;as=Table;g=meta.k8s.io;v=v1", "application/yaml,application/json"],
+)
+def test_there_is_no_stream_of_yaml(accept: str) -> None:
+    with pytest.raises(NotAcceptable) as caught:
+        accept_format(accept, "", "", watch=True)
+    assert caught.value.message == (
+        "only the following media types are accepted: "
+        "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+    )
+    assert not accept_format("application/json;pretty=1", "", "", watch=True).pretty
 
 
 def test_pretty_for_people() -> None:

@@ -13,7 +13,7 @@ import yaml
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import BadRequest, Invalid
 from tiphys.apimachinery.meta import GVK, Object, gvk_of
-from tiphys.apiserver import machinery
+from tiphys.apiserver import machinery, nesting
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.negotiation import JSON, MEDIA_TYPES, PROTOBUF, YAML, body_media_type
 
@@ -45,8 +45,18 @@ def parse_object(body: bytes, media_type: str) -> tuple[Any, list[str]]:
     if media_type == PROTOBUF:
         return machinery.decode_protobuf(body), []
     if media_type == JSON or body.lstrip()[:1] == b"{":
-        return machinery.parse_json(body)
+        return _parse_json(body)
     return _parse_yaml(body)
+
+
+def _parse_json(body: bytes) -> tuple[Any, list[str]]:
+    try:
+        value, duplicates = machinery.parse_json(body)
+    except RecursionError as error:
+        raise BadRequest("exceeded max depth") from error
+    if nesting.may_be_deep(body):
+        nesting.check(value)
+    return value, duplicates
 
 
 def _parse_as(kind: str, body: bytes, media_type: str) -> tuple[Object, list[str]]:
@@ -86,11 +96,15 @@ def _unrecognized(kind: str, text: str, body: bytes) -> BadRequest:
 def _parse_yaml(body: bytes) -> tuple[Any, list[str]]:
     """Return the value (the last of duplicate keys wins) and where keys come twice."""
     try:
+        nesting.check_yaml(body)
         loader = _YamlLoader(body)
         try:
             node = loader.get_single_node()
             duplicates = list(_duplicates(node))
-            return (None if node is None else loader.construct_document(node)), duplicates
+            value = None if node is None else loader.construct_document(node)
+            if nesting.is_deep(value):
+                raise BadRequest(f"yaml: exceeded max depth of {nesting.MAX_DEPTH}")
+            return value, duplicates
         finally:
             loader.dispose()
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:

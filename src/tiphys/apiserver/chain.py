@@ -112,6 +112,8 @@ class Chain:
             await self._compression.apply(request, response)
         headers, scope = response.headers, request.scope
         headers["audit-id"] = self._audit_id(request)
+        if "cache-control" not in headers:
+            headers["cache-control"] = respond.NO_STORE
         if "flow" in scope:
             headers.update(scope["flow"])
         self._count(request, info, response, started)

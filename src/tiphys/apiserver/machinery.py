@@ -96,9 +96,19 @@ def decode_in_place(
     try:
         if resource is not None and resource.definition is not None and resource.gvk == gvk:
             return resource.definition.decode(obj)  # type: ignore[no-any-return]
-        return decode_check(obj, schema_for(gvk), "Strict", known)
+        forgets = _forgets_managers(obj)
+        faults = decode_check(obj, schema_for(gvk), "Strict", known)
     except DecodeError as error:
         raise cannot_be_handled(gvk, str(error)) from error
+    if forgets:
+        obj["metadata"] = {**obj.get("metadata", {}), "managedFields": []}
+    return faults
+
+
+def _forgets_managers(obj: Object) -> bool:
+    """Tell whether an object names no managers on purpose: the one empty list that means something."""
+    metadata = obj.get("metadata")
+    return isinstance(metadata, dict) and metadata.get("managedFields") == []
 
 
 def validate_create(strategy: Strategy, obj: Object, *, namespaced: bool) -> list[FieldError]:

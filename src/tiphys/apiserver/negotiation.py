@@ -5,7 +5,8 @@ Pure. Source: the "API concepts" page: alternate representations, Table, ``as=..
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from tiphys.apimachinery.errors import NotAcceptable, UnsupportedMediaType
@@ -18,6 +19,7 @@ _TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 _ALL_GROUPS = "APIGroupDiscoveryList"
 _DISCOVERY_VERSIONS = ("v2", "v2beta1")
 _META_VERSIONS = ("v1", "v1beta1")
+_TRANSFORMING = ("as", "g", "v")
 PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
 
 
@@ -47,6 +49,11 @@ class _Clause:
             if key == name:
                 return value
         return ""
+
+    @property
+    def transforms(self) -> bool:
+        """Whether another kind is asked for, be it in part."""
+        return any(key in _TRANSFORMING for key, _ in self.parameters)
 
 
 def _parse_media_type(text: str) -> tuple[str, list[tuple[str, str]]]:
@@ -103,25 +110,33 @@ def accept_format(
         NotAcceptable: nothing that the client accepts is served.
     """
     is_pretty = _is_pretty(pretty, user_agent) and not watch
-    offered = tuple(t for t in MEDIA_TYPES if (t != YAML or not watch) and (t != PROTOBUF or protobuf))
+    offered = MEDIA_TYPES if protobuf else (JSON, YAML)
     if not accept.strip():
         return Format(JSON, "", "v1", is_pretty)
-    for clause in _clauses(accept):
-        transform = clause.get("as")
-        if transform:
-            group, version = clause.get("g"), clause.get("v")
-            if not transforms or group != "meta.k8s.io" or version not in _META_VERSIONS:
-                continue
-            if transform not in _TRANSFORMS or (transform == "Table" and not tables):
-                continue
-        for media_type in MEDIA_TYPES if transform else offered:
-            if (media_type == PROTOBUF and transform == "Table") or (media_type == YAML and watch):
-                continue
-            if _matches(media_type, clause.media_type):
-                return Format(media_type, transform, clause.get("v") or "v1", is_pretty)
-    raise NotAcceptable(
-        f"only the following media types are accepted: {', '.join(_shown(offered, watch=watch))}"
-    )
+    known = _TRANSFORMS if transforms and tables else _TRANSFORMS[1:] if transforms else ()
+    found = next((one for clause in _clauses(accept) for one in _formats(clause, offered, known)), None)
+    if found is None:
+        raise NotAcceptable(f"only the following media types are accepted: {', '.join(offered)}")
+    if watch and found.media_type == YAML:  # there is no stream of it, and nothing else is tried
+        streams = ", ".join(f"{one};stream=watch" for one in offered if one != YAML)
+        raise NotAcceptable(f"only the following media types are accepted: {streams}")
+    return replace(found, pretty=is_pretty or (found.pretty and not watch))
+
+
+def _formats(clause: _Clause, offered: tuple[str, ...], known: tuple[str, ...]) -> Iterator[Format]:
+    """Yield the forms that a clause takes of those offered, and of the transforms that are known."""
+    transform, version = clause.get("as"), clause.get("v")
+    if clause.transforms and not (
+        transform in known and clause.get("g") == "meta.k8s.io" and version in _META_VERSIONS
+    ):
+        return
+    if clause.get("sv") not in ("", "v1") or clause.get("stream") not in ("", "watch"):
+        return
+    for media_type in MEDIA_TYPES if transform else offered:
+        if media_type == (PROTOBUF if transform == "Table" else YAML if clause.get("stream") else ""):
+            continue
+        if _matches(media_type, clause.media_type):
+            yield Format(media_type, transform, version or "v1", clause.get("pretty") == "1")
 
 
 @lru_cache(maxsize=256)
@@ -152,10 +167,6 @@ def _is_pretty(pretty: str, user_agent: str) -> bool:
     if pretty:
         return pretty.lower() in ("1", "true", "t")
     return user_agent.startswith(PRETTY_AGENTS)
-
-
-def _shown(offered: tuple[str, ...], *, watch: bool) -> list[str]:
-    return [f"{media_type};stream=watch" if watch else media_type for media_type in offered]
 
 
 @lru_cache(maxsize=256)

@@ -124,6 +124,14 @@ async def test_continue_after_compaction(
             {"continue_token": versions.encode_token(1, "a"), "resource_version": "1"},
             "specifying resource version is not allowed when using continue",
         ),
+        (
+            {"continue_token": "!!", "resource_version": "1"},
+            "invalid continue token: continue key is not valid",
+        ),
+        (
+            {"continue_token": "!!", "resource_version": "x"},
+            "invalid continue token: continue key is not valid",
+        ),
         ({"resource_version": "x"}, "invalid resource version"),
     ],
 )

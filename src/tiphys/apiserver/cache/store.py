@@ -155,9 +155,9 @@ class CachedStore:
         token = None
         begun = int(self._clock.now().timestamp()) if limit else 0
         if continue_token:
+            token = versions.decode_token(continue_token)
             if resource_version not in ("", "0"):
                 raise BadRequest("specifying resource version is not allowed when using continue")
-            token = versions.decode_token(continue_token)
             start = root + token.start
             if token.expired(begun or int(self._clock.now().timestamp())):
                 raise versions.ContinueExpired(versions.encode_token(versions.LATEST, token.start))

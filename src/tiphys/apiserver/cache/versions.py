@@ -70,23 +70,23 @@ def decode_token(text: str) -> Token:
     try:
         token = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (binascii.Error, orjson.JSONDecodeError, ValueError) as error:
-        raise BadRequest(f"continue key is not valid: {error}") from error
+        raise _no_token(str(error)) from error
     version = token.get("v") if isinstance(token, dict) else None
     if version != _TOKEN_VERSION:
-        raise BadRequest(
-            f'continue key is not valid: server does not recognize this encoded version "{version or ""}"'
-        )
+        raise _no_token(f'server does not recognize this encoded version "{version or ""}"')
     revision, start = token.get("rv"), token.get("start")
     if not isinstance(revision, int) or revision == 0 or revision < LATEST:
-        raise BadRequest(
-            "continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)"
-        )
+        raise _no_token("incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
     if not isinstance(start, str) or not start:
-        raise BadRequest("continue key is not valid: no start key (version meta.k8s.io/v1)")
+        raise _no_token("no start key (version meta.k8s.io/v1)")
     if posixpath.normpath("/" + start) != "/" + start.rstrip("/"):
-        raise BadRequest("continue key is not valid: start key is not canonical")
+        raise _no_token("start key is not canonical")
     begun = token.get("begun")
     return Token(revision, start, begun if isinstance(begun, int) else 0)
+
+
+def _no_token(why: str) -> BadRequest:
+    return BadRequest(f"invalid continue token: continue key is not valid: {why}")
 
 
 def parse_version(text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tiphys.apimachinery.errors import AlreadyExists, Invalid, NotFound, ServerTimeout
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver import bodies, machinery, meta_rules, ownership, respond
+from tiphys.apiserver import bodies, machinery, meta_rules, owners, ownership, respond
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.molds import Casting, Mold
@@ -28,6 +28,7 @@ async def handle(call: Call) -> Response:
             return respond.respond_cached(call, cast, 201)
     obj = bodies.decode(call, call.resource.gvk, options.field_validation)
     meta_rules.check_namespace(obj, call.resource, call.namespace)
+    owners.keep_once(call, obj)
     made = await create_object(call, obj, options, casting=casting)
     if isinstance(made, dict):
         return respond.respond_object(call, made, 201)
@@ -110,6 +111,7 @@ async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fiel
     if manage_fields:
         ownership.manage_update(None, obj, resource, ownership.Write(options.field_manager, now))
     await backend.admission.admit(attributes)
+    owners.keep_once(call, obj, after_admission=True)
     # What follows from the rest, and the name where it is made, comes of what admission has made of it.
     meta_rules.name_new(obj)
     if strategy.has_generation:

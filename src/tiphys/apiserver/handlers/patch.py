@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tiphys.apimachinery import field_errors, go_text, managedfields
-from tiphys.apimachinery.errors import BadRequest, Invalid, NotFound, StatusError, UnsupportedMediaType
+from tiphys.apimachinery.errors import (
+    BadRequest,
+    Conflict,
+    Invalid,
+    NotFound,
+    StatusError,
+    UnsupportedMediaType,
+)
 from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.patch import json_patch, merge, strategic
 from tiphys.apimachinery.schema.walk import DecodeError
-from tiphys.apiserver import bodies, machinery, managers, meta_rules, ownership, respond
+from tiphys.apiserver import bodies, machinery, managers, meta_rules, nesting, ownership, respond
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers.create import create_object
 from tiphys.apiserver.handlers.update import MAX_RETRIES, Change, update_object
@@ -108,6 +115,7 @@ def _patched(call: Call, kind: str, patch: object, live: Object) -> Object:
     new: Object
     if kind == JSON_PATCH:
         new = json_patch.apply(live, patch)
+        nesting.check(new)  # operations may put one thing into another
     elif kind == MERGE_PATCH:
         new = merge.apply(live, patch)
     else:
@@ -177,8 +185,11 @@ async def _apply(call: Call, options: WriteOptions) -> Response:
     try:
         return _answer(call, await update_object(call, name, change), 200)
     except NotFound:
-        if call.info.subresource or applied.object["metadata"].get("uid"):
+        if call.info.subresource:
             raise
+    if uid := applied.object["metadata"].get("uid"):
+        why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+        raise Conflict.of(resource.group, resource.plural, name, why)
     await call.backend.authorizer.require(call.user, replace(call.info, verb="create"))
     new = await _merge_applied(call, None, applied, options)
     new["metadata"].pop("resourceVersion", None)

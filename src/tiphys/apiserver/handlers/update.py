@@ -14,7 +14,7 @@ from typing import cast
 from tiphys.apimachinery.errors import Conflict, FieldError, InternalError, Invalid, NotFound
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apis.strategy import Strategy
-from tiphys.apiserver import bodies, machinery, managers, meta_rules, ownership, respond
+from tiphys.apiserver import bodies, machinery, managers, meta_rules, owners, ownership, respond
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers.create import allocates, create_object
@@ -55,6 +55,7 @@ async def handle(call: Call) -> Response:
     obj = bodies.decode(call, resource.gvk, options.field_validation)
     meta_rules.check_name(obj, name)
     meta_rules.check_namespace(obj, resource, call.namespace)
+    owners.keep_once(call, obj)
     strategy = machinery.strategy_for(resource)
     subresource = call.info.subresource
     change = Change(
@@ -140,6 +141,7 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
     )
     if change.admits:
         await backend.admission.admit(attributes)
+    owners.keep_once(call, new, after_admission=True)
     if allocates(resource) and not change.subresource:
         async with backend.services.allocate(new, old, dry_run=change.options.dry_run):
             await _check(call, attributes, change)
