@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from tiphys.apimachinery.clock import FakeClock
@@ -99,6 +101,8 @@ async def test_events_go_when_their_time_is_over(serving: Any, tmp_path: Path, m
             await store.expire_leases()
             await api.settle()
 
+        watch = (await api.send("GET", f"{CORE}?watch=1&resourceVersion=0")).stream
+        assert b"ADDED" in await anext(watch)
         await pass_time(90)
         same = await api.get(f"{CORE}/same")
         await api.put(f"{CORE}/same", same)
@@ -112,6 +116,18 @@ async def test_events_go_when_their_time_is_over(serving: Any, tmp_path: Path, m
         await pass_time(90)
         assert (await api.get(CORE))["items"] == []
         assert (await api("GET", "/api/v1/namespaces/default/configmaps/kept")).status == 200
+        gone: dict[str, int] = {}
+        seen = 0
+        async with asyncio.timeout(5):
+            while len(gone) < 4:
+                for change in map(orjson.loads, (await anext(watch)).splitlines()):
+                    meta = change["object"]["metadata"]
+                    if change["type"] == "DELETED":
+                        gone[meta["name"]] = int(meta["resourceVersion"])
+                        assert gone[meta["name"]] >= seen
+                    seen = max(seen, int(meta["resourceVersion"]))
+        await watch.aclose()
+        assert set(list(gone)[:2]) == {"short", "same"}
 
 
 async def test_a_custom_resource_that_is_called_events_stays(serving: Any) -> None:

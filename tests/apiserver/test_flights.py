@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import orjson
 import pytest
 
 from tiphys.apimachinery.clock import FakeClock
@@ -18,17 +19,24 @@ PODS = "/api/v1/namespaces/default/pods"
 @pytest.mark.parametrize(
     ("query", "seconds"),
     [("", None), ("timeout=", None), ("limit=5&timeout=10s", 10.0), ("timeout=1m30s", 90.0),
-     ("timeout=1.5h", 5400.0), ("timeout=200ms", 0.2), ("timeout=0", 0.0),
+     ("timeout=1.5h", 5400.0), ("timeout=200ms", 0.2), ("timeout=0", 0.0), ("timeout=-1s", -1.0),
+     ("timeout=%2B2s", 2.0), ("timeout=-0", 0.0),
      ("timeoutSeconds=5", None)],
 )  # fmt: skip
 def test_timeouts_that_clients_ask_for(query: str, seconds: float | None) -> None:
     assert wanted_timeout_s(query) == seconds
 
 
-@pytest.mark.parametrize("text", ["10", "s", "ten", "1s2", "-1s"])
-def test_no_timeout_at_all(text: str) -> None:
-    with pytest.raises(BadRequest, match="invalid timeout specified in the request URL"):
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("10", "missing unit in duration"), ("s", "invalid duration"), ("ten", "invalid duration"),
+     ("1s2", "missing unit in duration"), ("1x", 'unknown unit "x" in duration'), ("-", "invalid duration"),
+     ("1s-", 'unknown unit "s-" in duration')],
+)  # fmt: skip
+def test_no_timeout_at_all(text: str, why: str) -> None:
+    with pytest.raises(BadRequest) as caught:
         wanted_timeout_s(f"timeout={text}")
+    assert caught.value.message == f'invalid timeout specified in the request URL - time: {why} "{text}"'
 
 
 @pytest.mark.parametrize(
@@ -57,9 +65,49 @@ async def test_a_request_past_its_deadline_is_answered_with_504(api: Any) -> Non
     flights.sweep()
     answer = await asking
     assert (answer.status, answer.json["reason"]) == (504, "Timeout")
-    assert answer.message == "Timeout: request did not complete within the allotted timeout"
+    assert answer.message == (
+        "Timeout: request did not complete within requested timeout - context deadline exceeded"
+    )
+    assert answer.json["kind"] == "Status"
     assert len(flights) == 0
     assert not asking.cancelled()
+
+
+async def test_a_read_past_its_deadline_is_cut_off_by_a_filter(api: Any) -> None:
+    """Which knows no kinds and no media types."""
+
+    async def never(*_: Any, **__: Any) -> None:
+        await asyncio.Event().wait()
+
+    api.server.backend.store.list = never
+    flights = api.server.traffic.traffic.flights
+    asking = asyncio.ensure_future(
+        api("GET", f"{PODS}?timeout=5s", accept="application/vnd.kubernetes.protobuf")
+    )
+    await asyncio.sleep(0)
+    api.clock.advance(6)
+    flights.sweep()
+    answer = await asking
+    assert (answer.status, answer.headers["content-type"]) == (504, "text/plain; charset=utf-8")
+    assert answer.headers["cache-control"] == "no-cache, private"
+    assert orjson.loads(answer.raw) == {
+        "metadata": {}, "status": "Failure", "reason": "Timeout", "details": {}, "code": 504,
+        "message": "Timeout: request did not complete within the allotted timeout",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "seconds"),
+    [("GET", PODS, "", 60), ("GET", PODS, "timeout=40s", 40), ("GET", PODS, "timeout=0s", 60),
+     ("GET", PODS, "timeout=-5s", 60), ("GET", PODS, "timeout=5m", 60), ("POST", PODS, "", 34),
+     ("POST", PODS, "timeout=40s", 34), ("DELETE", PODS, "", 34), ("PATCH", f"{PODS}/p", "timeout=3s", 3),
+     ("PUT", f"{PODS}/p/status", "", 34), ("POST", "/nowhere", "", 60)],
+)  # fmt: skip
+def test_how_long_a_request_may_take(method: str, path: str, query: str, seconds: float) -> None:
+    async def begun() -> Any:
+        return Flights(FakeClock(), 60.0).begin(parse(method, path), query, 0.0)
+
+    assert asyncio.run(begun()).deadline == seconds
 
 
 async def test_a_cancellation_that_is_no_deadline_goes_through(api: Any) -> None:

@@ -22,7 +22,7 @@ from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.authorizer import enforce
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.compression import Compression
-from tiphys.apiserver.flights import Flights, is_long_running
+from tiphys.apiserver.flights import Cut, Flights, is_long_running
 from tiphys.apiserver.flowcontrol.controller import FlowControl, Gate, Rejected
 from tiphys.apiserver.metrics import Metrics, labels_of
 from tiphys.apiserver.nonresource import NonResource
@@ -234,7 +234,7 @@ class Chain:
         if isinstance(error, Rejected):
             request.scope["flow"] = error.headers
             return error.response()
-        if isinstance(error, NotStored):
+        if isinstance(error, NotStored | Cut):
             return error.response()
         if isinstance(error, NotFound) and error.details == {} and not self._serves(info):
             headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
