@@ -9,6 +9,7 @@ from tiphys.apimachinery.meta import copy_object
 from tiphys.controllers.conditions import find
 from tiphys.controllers.deployment import plan as module
 from tiphys.controllers.deployment.plan import plan
+from tiphys.controllers.deployment.revisions import REVISION, REVISION_HISTORY, set_annotations
 from tiphys.controllers.deployment.scaling import bounds
 
 SERIAL = itertools.count(1)
@@ -190,3 +191,14 @@ def test_cached_sets_are_never_changed():
     before = copy_object(sets)
     module.plan(d, sets, NOW)
     assert sets == before
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "history"),
+    [("", "3", None), ("1", "3", "1"), ("3", "3", None), ("9", "9", None), ("x", "x", None)],
+)
+def test_a_revision_only_grows(before, after, history):
+    """Words that somebody wrote in its place stay."""
+    present = {REVISION: before} if before else {}
+    found = set_annotations(deployment(), present, 3, fresh=False)
+    assert (found[REVISION], found.get(REVISION_HISTORY)) == (after, history)

@@ -1,5 +1,6 @@
 """Nodes get distinct ranges and keep them."""
 
+from tiphys.apimachinery.errors import Forbidden
 from tiphys.client.kinds import NODES
 from tiphys.controllers.nodeipam.controller import NodeIpamController
 
@@ -29,3 +30,19 @@ async def test_the_ranges_of_services_are_left_alone(make_world):
     world.api.put(NODES, node("a"))
     async with world.running(NodeIpamController):
         assert world.api.get(NODES, "a")["spec"]["podCIDR"] == "10.0.2.0/24"
+
+
+async def test_a_range_that_cannot_be_given_is_told_of_and_kept(make_world):
+    world = make_world(cluster_cidr="10.0.0.0/22")
+    refusing = [True]
+
+    def refuse(request):
+        return Forbidden("no") if request.method == "PATCH" and refusing else None
+
+    world.api.reactors.append(refuse)
+    world.api.put(NODES, node("a"))
+    async with world.running(NodeIpamController):
+        assert ("CIDRAssignmentFailed", "Node a status is now: CIDRAssignmentFailed") in world.events()
+        refusing.clear()
+        await world.advance(10)
+        assert world.api.get(NODES, "a")["spec"]["podCIDR"] == "10.0.0.0/24"

@@ -8,6 +8,7 @@ from tiphys.client.kinds import DEPLOYMENTS, PODS, REPLICA_SETS
 from tiphys.controllers import conditions, podstate
 from tiphys.controllers.context import Context
 from tiphys.controllers.deployment.plan import Plan, Resize, plan
+from tiphys.controllers.deployment.progress import has_deadline
 from tiphys.controllers.deployment.revisions import replicas_of, split
 from tiphys.controllers.owned import (
     BY_CONTROLLER,
@@ -49,7 +50,7 @@ class DeploymentController(WorkloadController):
 
     def _old_pods(self, deployment: Object, sets: list[Object]) -> bool:
         _, olds = split(deployment, sets)
-        return any(
+        return any((rs.get("status") or {}).get("replicas") for rs in olds) or any(
             not podstate.is_terminal(pod)
             for rs in olds
             for pod in self._pods.by_index(BY_CONTROLLER, rs["metadata"]["uid"])
@@ -110,7 +111,7 @@ class DeploymentController(WorkloadController):
         raise AlreadyExists.of("apps", "replicasets", meta["name"])
 
     async def _note_failure(self, deployment: Object, message: str) -> None:
-        if deployment["spec"].get("progressDeadlineSeconds") is None:
+        if not has_deadline(deployment):
             return
         status = dict(deployment.get("status") or {})
         condition = conditions.make(

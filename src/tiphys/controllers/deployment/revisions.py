@@ -69,7 +69,8 @@ def set_annotations(
     own = {key: value for key, value in annotations_of(deployment).items() if key not in _NOT_COPIED}
     result = {**present, **own}
     before = result.get(REVISION, "")
-    if int(before or 0) < revision:
+    number = atoi(before or "0")
+    if number is not None and number < revision:  # what is no number is left as it is
         result[REVISION] = str(revision)
         if before and not fresh:
             history = [item for item in result.get(REVISION_HISTORY, "").split(",") if item]

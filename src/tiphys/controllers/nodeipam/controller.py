@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter
 
+from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import NODES
@@ -60,7 +61,14 @@ class NodeIpamController:
             "metadata": {"uid": node["metadata"]["uid"]},
             "spec": {"podCIDR": chosen[0], "podCIDRs": chosen},
         }
-        await self._client.patch(NODES, key, "", patch)
+        try:
+            await self._client.patch(NODES, key, "", patch)
+        except (Conflict, NotFound):
+            raise  # it is another node by now
+        except StatusError:
+            text = f"Node {key} status is now: CIDRAssignmentFailed"
+            self._recorder.record(node, "Normal", "CIDRAssignmentFailed", text)
+            raise
         self._count(RANGES_ALLOCATED)
         return None
 
