@@ -412,6 +412,15 @@ STATUS: dict[str, tuple[Body, Body, Body, list[str]]] = {
         {"ready": 2, "active": 1},
         ["status.ready: Invalid value: 2: cannot set more ready pods than active"],
     ),
+    "fewer than none that are active": (
+        job(),
+        {},
+        {"active": -1},
+        [
+            "status.active: Invalid value: -1: must be greater than or equal to 0",
+            "status.ready: Invalid value: 0: cannot set more ready pods than active",
+        ],
+    ),
     "what was so before is let through": (job(), {"ready": 2, "active": 1}, {"ready": 2, "active": 1}, []),
     "a policy for success": (
         job(**INDEXED, successPolicy={"rules": [{"succeededCount": 1}]}),

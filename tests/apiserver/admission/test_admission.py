@@ -120,3 +120,8 @@ async def test_pods_of_one_template_have_one_token_volume(api: Any, make_pod: An
     volume = {"name": names[0], "emptyDir": {}}
     made = await api.create(PODS, make_pod("d", volumes=[volume]))
     assert [item["name"] for item in made["spec"]["volumes"]] == [names[0]]
+
+
+async def test_a_volume_without_a_name_is_told_of(api: Any, make_pod: Any) -> None:
+    answer = await api("POST", PODS, make_pod(volumes=[{"emptyDir": {}}]))
+    assert (answer.status, "spec.volumes[0].name: Required value" in answer.message) == (422, True)

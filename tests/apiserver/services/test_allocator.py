@@ -133,6 +133,7 @@ async def test_a_second_range_helps_and_one_that_goes_does_not(small: Api) -> No
 
 INVALID = {
     "bad port": service(ports=[{"port": 0}]),
+    "no port": service(type="NodePort", ports=[{"nodePort": 30001}, {}]),
     "refused by validation after allocation": service(type="NodePort", externalName="x", sessionAffinity="X"),
 }
 

@@ -124,7 +124,9 @@ def _pods_left(job: Object, old: Object) -> list[FieldError]:
         text = "terminating>0 is invalid for finished job"
         faults.append(invalid("status.terminating", status["terminating"], text))
     if (status.get("ready") or 0) > (status.get("active") or 0) and _moved(job, old, "ready", "active"):
-        faults.append(invalid("status.ready", status["ready"], "cannot set more ready pods than active"))
+        faults.append(
+            invalid("status.ready", status.get("ready") or 0, "cannot set more ready pods than active")
+        )
     return faults
 
 

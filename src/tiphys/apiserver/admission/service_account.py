@@ -64,7 +64,7 @@ def _wants_token(account: Object, spec: Object) -> bool:
 def _mount_token(spec: Object) -> None:
     """Add the volume. Its name follows from the spec, so that pods of one template stay alike in all."""
     volumes = spec.get("volumes") or []
-    names = {volume["name"] for volume in volumes}
+    names = {volume.get("name") or "" for volume in volumes}
     existing = [name for name in names if name.startswith(_PREFIX)]
     name = existing[0] if existing else _PREFIX + stable_suffix(orjson.dumps(spec))
     used = False

@@ -79,11 +79,11 @@ class _Chooser:
         asked: dict[int, int] = {}
         for entry in entries:
             if entry.get("nodePort"):
-                asked.setdefault(entry["port"], entry["nodePort"])
+                asked.setdefault(entry.get("port") or 0, entry["nodePort"])
         given: dict[int, int] = {}
         numbers: list[int] = []
         for index, entry in enumerate(entries):
-            port, number = entry["port"], entry.get("nodePort") or 0
+            port, number = entry.get("port") or 0, entry.get("nodePort") or 0
             if not number and not automatic:
                 numbers.append(0)
                 continue
