@@ -35,6 +35,8 @@ def policy(*rules: dict[str, Any], **rest: Any) -> str:
         ({"namespaces": [""]}, "GET", "/livez", False),
         ({"resources": [{"group": ""}]}, "GET", POD, True),
         ({"resources": [{"group": "apps"}]}, "GET", POD, False),
+        ({"resources": [{"group": "*", "resources": ["pods"]}]}, "GET", POD, True),
+        ({"resources": [{"group": "*", "resources": ["nodes"]}]}, "GET", POD, False),
         ({"resources": [{"group": "", "resources": ["pods"]}]}, "GET", POD, True),
         ({"resources": [{"group": "", "resources": ["pods"]}]}, "GET", f"{POD}/log", False),
         ({"resources": [{"group": "", "resources": ["pods/log"]}]}, "GET", f"{POD}/log", True),

@@ -94,7 +94,7 @@ class Policy:
 
 
 def _resource_matches(wanted: Mapping[str, Any], info: RequestInfo) -> bool:
-    if wanted.get("group", "") != info.group:
+    if wanted.get("group", "") not in ("*", info.group):
         return False
     resources = wanted.get("resources") or ()
     if not resources:
