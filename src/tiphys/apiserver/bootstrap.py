@@ -14,14 +14,15 @@ from typing import Any
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, Invalid, NotFound
 from tiphys.apimachinery.meta import GVK, Object, copy_object, gvk_of, new_uid
+from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver import machinery
 from tiphys.apiserver.authz.defaults import default_policy
+from tiphys.apiserver.authz.mending import AUTOUPDATE, grown_out_of, inherited, mended
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.objects import Cached, Selection
 
 log = logging.getLogger(__name__)
 
-_AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 TRACKING = "kube-apiserver-legacy-service-account-token-tracking"
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _CRITICAL = (
@@ -42,7 +43,9 @@ _CRITICAL = (
 async def bootstrap(backend: Backend) -> None:
     """Write what is missing, every write at once so that the store can group them."""
     await asyncio.gather(*(_ensure(backend, obj) for obj in _namespaces()), ensure_default_cidr(backend))
-    rest = [*_policy(), *_priority_classes(), *_network(backend)]
+    policy = _policy()
+    await asyncio.gather(*(_take_over(backend, obj, source) for obj, source in grown_out_of(policy)))
+    rest = [*policy, *_priority_classes(), *_network(backend)]
     await asyncio.gather(*(_ensure(backend, obj) for obj in rest))
     await _kubernetes_endpoints(backend)
 
@@ -55,7 +58,7 @@ async def _ensure(backend: Backend, obj: Object) -> None:
     except NotFound:
         await create(backend, obj)
         return
-    if (meta.get("annotations") or {}).get(_AUTOUPDATE) == "true":
+    if (meta.get("annotations") or {}).get(AUTOUPDATE) == "true":
         await _reconcile(backend, existing, obj)
 
 
@@ -82,25 +85,39 @@ async def create(backend: Backend, obj: Object) -> None:
 
 
 async def _reconcile(backend: Backend, existing: Cached, wanted: Object) -> None:
-    """Give a default role or binding back the rules or subjects that it lost."""
-    live = existing.object
-    if ((live["metadata"].get("annotations") or {}).get(_AUTOUPDATE)) != "true":
+    """Give a default role or binding back what it lost."""
+    changed = mended(existing.object, wanted)
+    if changed is None:
         return
-    key = "subjects" if wanted["kind"].endswith("Binding") else "rules"
-    if wanted.get("aggregationRule") or not wanted.get(key):
-        return
-    have = live.get(key) or []
-    missing = [item for item in wanted[key] if item not in have]
-    if not missing:
-        return
-    changed = copy_object(live)
-    changed["metadata"].pop("resourceVersion", None)
-    changed[key] = [*have, *missing]
     row = backend.table.by_kind(gvk_of(wanted))
+    meta = changed["metadata"]
+    meta.pop("resourceVersion", None)
     try:
-        await backend.store.update(row, changed, existing.revision)
-    except Conflict:
+        if "uid" in meta:
+            await backend.store.update(row, changed, existing.revision)
+            return
+        await backend.store.delete(row, "", meta["name"], existing.revision)
+    except (Conflict, NotFound):
         return
+    await create(backend, changed)
+
+
+async def _take_over(backend: Backend, wanted: Object, source: str) -> None:
+    """Make a default role or binding out of the one that it was part of in earlier versions."""
+    row = backend.table.by_kind(gvk_of(wanted))
+    if await _find(backend, row, wanted["metadata"]["name"]) is not None:
+        return
+    origin = await _find(backend, row, source)
+    made = None if origin is None else inherited(wanted, origin.object)
+    if made is not None:
+        await create(backend, made)
+
+
+async def _find(backend: Backend, row: Resource, name: str) -> Cached | None:
+    try:
+        return await backend.store.get(row, "", name)
+    except NotFound:
+        return None
 
 
 def _object(api_version: str, kind: str, name: str, **rest: Any) -> Object:
