@@ -263,7 +263,10 @@ def test_what_contains_itself_ends() -> None:
     node.properties["children"] = Schema(type="array", items=node)
     declared = declare(node)
     assert declared is not None
-    assert set(declared.fields or ()) == {"name"}
+    environment = Environment({"self": declared})
+    assert environment.compile("size(self.children)").result == types.INT
+    with pytest.raises(CompileError, match="undefined field 'name'"):
+        environment.compile("self.children.all(child, child.name == self.name)")
 
 
 def test_built_in_times_are_times() -> None:

@@ -70,11 +70,11 @@ def declare(
     """Declare the values of a schema; None for those that have no type.
 
     ``root`` is true for whole resources, whose kind, apiVersion and names are always there. ``name`` is the
-    name of the object's type; those inside have it as a prefix. A schema inside of itself (``within``) has no
-    type, or there would be no end.
+    name of the object's type; those inside have it as a prefix. A schema inside of itself (``within``) is an
+    object without fields, or there would be no end.
     """
     if any(schema is outer for outer in within):
-        return None
+        return object_declaration(name, {})
     within = (*within, schema)
     if schema.int_or_string:
         limit = schema.constraints.get("maxLength")

@@ -52,6 +52,11 @@ class Source:
     def report(self, offset: int, message: str) -> None:
         self._issues.append(Issue(offset, message))
 
+    def report_once(self, offset: int, message: str) -> None:
+        """Report what may have been reported already."""
+        if Issue(offset, message) not in self._issues:
+            self.report(offset, message)
+
     @property
     def failed(self) -> bool:
         return bool(self._issues)

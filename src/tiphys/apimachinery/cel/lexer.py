@@ -69,6 +69,11 @@ def tokens(source: Source) -> list[Token]:
             found.append(token)
 
 
+def blanks(text: str) -> list[str]:
+    """Return the blanks and comments of a text between two tokens."""
+    return _BLANK.findall(text)
+
+
 def _token(source: Source, at: int) -> tuple[Token | None, int]:
     text = source.text
     start = _STRING_START.match(text, at)

@@ -1,7 +1,7 @@
 """Turns the text of an expression into a tree, with macros expanded on the way.
 
-A token too many is skipped and one too few is made up, where that alone brings the text in order; the first
-other fault of grammar ends it. Depth and length are bounded, so that no text can exhaust the stack.
+The first fault of grammar ends it, and another pass tells that and all others (``syntax_faults``). Depth and
+length are bounded, so that no text can exhaust the stack.
 
 Source: cel-spec, "Syntax"; the wording of faults is that of the API.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tiphys.apimachinery.cel import lexer
+from tiphys.apimachinery.cel import lexer, syntax_faults
 from tiphys.apimachinery.cel.ast import (
     Call,
     Entry,
@@ -36,19 +36,15 @@ Macros = Mapping[tuple[str, int, bool], Macro]
 
 _RELATIONS = frozenset(("<", "<=", ">=", ">", "==", "!=", "in"))
 _NAMES = {"in": "@in"}
-_START = ("[", "{", "(", ".", "-", "!", "true", "false", "null")
-_START_KINDS = frozenset((*_START, "NAME", "INT", "UINT", "DOUBLE", "STRING", "BYTES"))
-_ORDER = ("[", "]", "{", "}", "(", ")", ".", ",", "-", "!", "?", "true", "false", "null")
 _NUMBERS = {"INT": (-(2**63), 2**63 - 1, "int"), "UINT": (0, 2**64 - 1, "uint")}
 
 
-def _expected(*more: str) -> str:
-    signs = ", ".join(f"'{sign}'" for sign in _ORDER if sign in _START or sign in more)
-    return f"{{{signs}, NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}}"
-
-
 class _SyntaxFault(Exception):
-    """Parsing cannot go on; the fault is with the source."""
+    """What is next does not fit."""
+
+
+class _TooDeep(Exception):
+    """The expression nests too deep; the fault is with the source."""
 
 
 def parse(text: str, macros: Macros) -> tuple[Node, Source]:
@@ -66,6 +62,9 @@ def parse(text: str, macros: Macros) -> tuple[Node, Source]:
     try:
         node = parser.whole()
     except _SyntaxFault:
+        syntax_faults.report(source, parser.tokens, MAX_DEPTH)
+        node = None
+    except _TooDeep:
         node = None
     source.raise_issues()
     if node is None:
@@ -79,16 +78,16 @@ class Parser:
     def __init__(self, source: Source, macros: Macros) -> None:
         self.source = source
         self._macros = macros
-        self._tokens = lexer.tokens(source)
+        self.tokens = lexer.tokens(source)
         self._at = 0
         self._depth = 0
 
     @property
     def _next(self) -> Token:
-        return self._tokens[self._at]
+        return self.tokens[self._at]
 
     def _take(self, kind: str) -> Token | None:
-        token = self._tokens[self._at]
+        token = self.tokens[self._at]
         if token.kind != kind:
             return None
         self._at += 1
@@ -98,50 +97,37 @@ class Parser:
         token = self._take(kind)
         if token is not None:
             return token
-        wanted = kind if kind == lexer.EOF else "IDENTIFIER" if kind == "NAME" else f"'{kind}'"
-        found = self._next
-        after = self._tokens[min(self._at + 1, len(self._tokens) - 1)]
-        if found.kind != lexer.EOF and after.kind == kind:
-            self.source.report(
-                found.offset, f"Syntax error: extraneous input '{found.text}' expecting {wanted}"
-            )
-            self._at += 2
-            return after
-        if found.kind == lexer.EOF and kind in (")", "]", "}"):
-            self.source.report(found.offset, f"Syntax error: missing {wanted} at '{found.text}'")
-            return Token(kind, f"<missing {wanted}>", found.offset)
-        text = f"Syntax error: mismatched input '{found.text}' expecting {wanted}"
-        raise self._fault(found.offset, text)
+        raise _SyntaxFault
 
-    def _fault(self, offset: int, message: str) -> _SyntaxFault:
-        self.source.report(offset, message)
-        return _SyntaxFault()
+    def _too_deep(self) -> _TooDeep:
+        self.source.report(-1, f"expression recursion limit exceeded: {MAX_DEPTH}")
+        return _TooDeep()
 
     def _enter(self) -> None:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise self._fault(-1, f"expression recursion limit exceeded: {MAX_DEPTH}")
+            raise self._too_deep()
 
     def whole(self) -> Node:
         node = self._expression()
         self._need(lexer.EOF)
         return node
 
-    def _expression(self, *more: str) -> Node:
-        """A ternary or anything that binds closer; ``more`` are tokens that might stand here instead."""
+    def _expression(self) -> Node:
+        """A ternary or anything that binds closer."""
         self._enter()
-        node = self._any(more)
+        node = self._any()
         question = self._take("?")
         if question is not None:
-            then = self._any(())
+            then = self._any()
             self._need(":")
             otherwise = self._expression()
             node = Call(question.offset, "_?_:_", None, [node, then, otherwise])
         self._depth -= 1
         return node
 
-    def _any(self, more: tuple[str, ...]) -> Node:
-        return self._joined("||", "_||_", lambda: self._joined("&&", "_&&_", lambda: self._relation(more)))
+    def _any(self) -> Node:
+        return self._joined("||", "_||_", lambda: self._joined("&&", "_&&_", self._relation))
 
     def _joined(self, sign: str, name: str, part: Callable[[], Node]) -> Node:
         parts, offsets = [part()], []
@@ -150,61 +136,57 @@ class Parser:
             parts.append(part())
         return _balanced(name, parts, offsets)
 
-    def _relation(self, more: tuple[str, ...]) -> Node:
-        node = self._sum(more)
+    def _relation(self) -> Node:
+        node = self._sum()
         while self._next.kind in _RELATIONS:
             token = self._next
             self._at += 1
             name = _NAMES.get(token.kind) or f"_{token.kind}_"
-            node = self._binary(token, name, node, self._sum(()))
+            node = self._binary(token, name, node, self._sum())
         return node
 
     def _binary(self, token: Token, name: str, left: Node, right: Node) -> Node:
         return Call(token.offset, name, None, [left, right])
 
-    def _sum(self, more: tuple[str, ...]) -> Node:
-        node, links = self._product(more), 0
+    def _sum(self) -> Node:
+        node, links = self._product(), 0
         while self._next.kind in ("+", "-"):
             token = self._next
             self._at += 1
-            node = self._binary(token, f"_{token.kind}_", node, self._product(()))
+            node = self._binary(token, f"_{token.kind}_", node, self._product())
             links = self._link(links)
         return node
 
-    def _product(self, more: tuple[str, ...]) -> Node:
-        node, links = self._unary(more), 0
+    def _product(self) -> Node:
+        node, links = self._unary(), 0
         while self._next.kind in ("*", "/", "%"):
             token = self._next
             self._at += 1
-            node = self._binary(token, f"_{token.kind}_", node, self._unary(()))
+            node = self._binary(token, f"_{token.kind}_", node, self._unary())
             links = self._link(links)
         return node
 
     def _link(self, links: int) -> int:
         """Chains lean to the left: each link is one level of the tree."""
         if links + self._depth > MAX_DEPTH:
-            raise self._fault(-1, f"expression recursion limit exceeded: {MAX_DEPTH}")
+            raise self._too_deep()
         return links + 1
 
-    def _unary(self, more: tuple[str, ...]) -> Node:
+    def _unary(self) -> Node:
         sign = self._next
         if sign.kind == "!" or (sign.kind == "-" and not self._is_negative_number()):
             count = 0
             while self._take(sign.kind) is not None:
                 count += 1
-            if sign.kind == "-" and self._next.kind not in _START_KINDS:
-                found = self._next
-                shown = "" if found.kind == lexer.EOF else found.text
-                self.source.report(found.offset, f"Syntax error: no viable alternative at input '-{shown}'")
-            node = self._member(())
+            node = self._member()
             return node if count % 2 == 0 else Call(sign.offset, f"{sign.kind}_", None, [node])
-        return self._member(more)
+        return self._member()
 
     def _is_negative_number(self) -> bool:
-        return self._tokens[self._at + 1].kind in ("INT", "DOUBLE")
+        return self.tokens[self._at + 1].kind in ("INT", "DOUBLE")
 
-    def _member(self, more: tuple[str, ...]) -> Node:
-        node, links = self._primary(more), 0
+    def _member(self) -> Node:
+        node, links = self._primary(), 0
         while True:
             dot = self._take(".")
             if dot is not None:
@@ -220,11 +202,7 @@ class Parser:
 
     def _select(self, operand: Node, dot: Token) -> Node:
         optional = self._take("?") is not None
-        name = self._take("NAME")
-        if name is None:
-            found = self._next
-            shown = "" if found.kind == lexer.EOF else found.text
-            raise self._fault(found.offset, f"Syntax error: no viable alternative at input '.{shown}'")
+        name = self._need("NAME")
         if optional:
             return Call(dot.offset, "_?._", None, [operand, Literal(name.offset, name.text, STRING)])
         opened = self._take("(")
@@ -235,7 +213,7 @@ class Parser:
     def _call(self, offset: int, name: str, target: Node | None) -> Node:
         args: list[Node] = []
         if self._take(")") is None:
-            args.append(self._expression(")"))
+            args.append(self._expression())
             while self._take(",") is not None:
                 args.append(self._expression())
             self._need(")")
@@ -243,7 +221,7 @@ class Parser:
         made = macro(self, offset, target, args) if macro is not None else None
         return made if made is not None else Call(offset, name, target, args)
 
-    def _primary(self, more: tuple[str, ...]) -> Node:
+    def _primary(self) -> Node:
         token = self._next
         match token.kind:
             case "(":
@@ -259,14 +237,10 @@ class Parser:
                 return MapNode(token.offset, self._entries(fields=False))
             case "NAME" | ".":
                 return self._name()
-        return self._literal(more)
+        return self._literal()
 
     def _name(self) -> Node:
         leading = self._take(".")
-        if leading is not None and self._next.kind != "NAME":
-            found = self._next
-            shown = "" if found.kind == lexer.EOF else found.text
-            raise self._fault(found.offset, f"Syntax error: no viable alternative at input '.{shown}'")
         name = self._need("NAME")
         text = f".{name.text}" if leading else name.text
         if name.text in lexer.RESERVED:
@@ -282,17 +256,20 @@ class Parser:
     def _struct_name(self, first: str) -> Node | None:
         """Read ``a.b.C{...}``, which only the brace tells from a selection."""
         ahead, parts = self._at, [first]
-        while self._tokens[ahead].kind == "." and self._tokens[ahead + 1].kind == "NAME":
-            parts.append(self._tokens[ahead + 1].text)
+        while self.tokens[ahead].kind == "." and self.tokens[ahead + 1].kind == "NAME":
+            parts.append(self.tokens[ahead + 1].text)
             ahead += 2
-        if self._tokens[ahead].kind != "{":
+        if self.tokens[ahead].kind != "{":
             return None
         self._at = ahead + 1
-        return StructNode(self._tokens[ahead].offset, ".".join(parts), self._entries(fields=True))
+        return StructNode(self.tokens[ahead].offset, ".".join(parts), self._entries(fields=True))
 
     def _list(self, opened: Token) -> Node:
         elements: list[Node] = []
         optional: set[int] = set()
+        if self._take(",") is not None:
+            self._need("]")
+            return ListNode(opened.offset, elements, frozenset(optional))
         while self._take("]") is None:
             if elements:
                 if self._take(",") is None:
@@ -302,11 +279,14 @@ class Parser:
                     break
             if self._take("?") is not None:
                 optional.add(len(elements))
-            elements.append(self._expression("]", ",", "?"))
+            elements.append(self._expression())
         return ListNode(opened.offset, elements, frozenset(optional))
 
     def _entries(self, *, fields: bool) -> list[Entry]:
         entries: list[Entry] = []
+        if self._take(",") is not None:
+            self._need("}")
+            return entries
         while self._take("}") is None:
             if entries:
                 if self._take(",") is None:
@@ -320,12 +300,12 @@ class Parser:
                 name = self._need("NAME")
                 key = Literal(name.offset, name.text, STRING)
             else:
-                key = self._expression("}", ",", "?")
+                key = self._expression()
             colon = self._need(":")
             entries.append(Entry(colon.offset, key, self._expression(), optional))
         return entries
 
-    def _literal(self, more: tuple[str, ...]) -> Node:
+    def _literal(self) -> Node:
         minus = self._take("-")
         token = self._next
         self._at += 1
@@ -343,11 +323,7 @@ class Parser:
                 return Literal(token.offset, token.kind == "true", BOOL)
             case "null":
                 return Literal(token.offset, None, NULL)
-        text = f"input '{token.text}' expecting {_expected(*more)}"
-        if token.kind != lexer.EOF and self._next.kind in _START_KINDS:
-            self.source.report(token.offset, f"Syntax error: extraneous {text}")
-            return self._unary(())
-        raise self._fault(token.offset, f"Syntax error: mismatched {text}")
+        raise _SyntaxFault
 
     def _whole_number(self, token: Token, minus: Token | None) -> Node:
         assert isinstance(token.value, int)
