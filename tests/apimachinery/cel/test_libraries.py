@@ -352,3 +352,34 @@ def test_bindings_are_for_those_who_have_them() -> None:
 def test_what_the_api_does_not_have(expression: str) -> None:
     with pytest.raises(CompileError, match="undeclared reference"):
         ENVIRONMENT.compile(expression)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "unable to parse IP"),
+        ("a%b", "missing IPv6 address"),
+        ("1.2.3", "IPv4 address too short"),
+        ("1.2.3.4.5", "IPv4 address too long"),
+        ("1.2.03.4", "IPv4 field has octet with leading zero"),
+        ("1.2..4", 'IPv4 field must have at least one digit (at ".4")'),
+        ("1.2.3.", 'IPv4 field must have at least one digit (at ".")'),
+        ("1.2.x.4", 'unexpected character (at "x.4")'),
+        ("2001:db8:::68", 'each colon-separated field must have at least one digit (at ":68")'),
+        ("12345::", 'each group must have 4 or less digits (at "12345::")'),
+        ("1::2::3", 'multiple :: in address (at ":3")'),
+        ("1:2:3:4:5:6:7", "address string too short"),
+        ("1:2:3:4:5:6:7:8:9", 'trailing garbage after address (at "9")'),
+        ("1:2:3:4::5:6:7:8", "the :: must expand to at least one field of zeros"),
+        ("1:2:", 'colon must be followed by more characters (at ":")'),
+        ("1:2g::", 'unexpected character, want colon (at "g::")'),
+        ("1:2.3.4.5", 'embedded IPv4 address must replace the final 2 fields of the address (at "2.3.4.5")'),
+        ("::1.2.3.256", "IPv4 field has value >255"),
+        ("fe80::1%", "zone must be a non-empty string"),
+    ],
+)
+def test_why_a_text_is_no_address(text: str, fault: str) -> None:
+    with pytest.raises(EvaluationError) as caught:
+        ENVIRONMENT.compile(f"ip(dyn('{text}'))").evaluate({})
+    lead = f'IP Address "{text}" parse error during conversion from string: ParseAddr("{text}"): '
+    assert str(caught.value) == lead + fault

@@ -20,6 +20,7 @@ from tiphys.apimachinery.cel.types import BOOL, INT, STRING, opaque
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 IP = opaque("net.IP")
 CIDR = opaque("net.CIDR")
+_HEX = re.compile(r"[0-9a-fA-F]+")
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 
 
@@ -74,21 +75,79 @@ def _address(text: str) -> Address:
 
 
 def _why_not(text: str) -> str:
-    shown = f'ParseAddr("{text}")'
-    if "." not in text and ":" not in text:
-        return f"{shown}: unable to parse IP"
-    if ":" in text:
-        return f"{shown}: unable to parse IP"
-    for part in text.split("."):
-        if not part:
-            return f"{shown}: IPv4 field must have at least one digit"
-        if not (part.isascii() and part.isdigit()):
-            return f"{shown}: unexpected character"
-        if len(part) > 1 and part.startswith("0"):
-            return f"{shown}: IPv4 field has octet with leading zero"
-        if len(part) > 3 or int(part) > 255:
-            return f"{shown}: IPv4 field has value >255"
-    return f"{shown}: IPv4 address too {'short' if text.count('.') < 3 else 'long'}"
+    """Return what keeps a text from being an address: the first fault from the left."""
+    first = next((letter for letter in text if letter in ".:%"), "")
+    match first:
+        case ".":
+            fault = _no_version_4(text)
+        case ":":
+            fault = _no_version_6(text)
+        case "%":
+            fault = "missing IPv6 address"
+        case _:
+            fault = "unable to parse IP"
+    return f'ParseAddr("{text}"): {fault}'
+
+
+def _no_version_4(text: str) -> str:
+    dots = digits = value = 0
+    for index, letter in enumerate(text):
+        if letter == ".":
+            if index in (0, len(text) - 1) or text[index - 1] == ".":
+                return _at("IPv4 field must have at least one digit", text[index:])
+            if dots == 3:
+                return "IPv4 address too long"
+            dots, digits, value = dots + 1, 0, 0
+        elif letter in "0123456789":
+            if (digits, value) == (1, 0):
+                return "IPv4 field has octet with leading zero"
+            digits, value = digits + 1, value * 10 + int(letter)
+            if value > 255:
+                return "IPv4 field has value >255"
+        else:
+            return _at("unexpected character", text[index:])
+    return "IPv4 address too short"
+
+
+def _no_version_6(text: str) -> str:
+    rest, percent, zone = text.partition("%")
+    if percent and not zone:
+        return "zone must be a non-empty string"
+    groups, shortened = 0, rest.startswith("::")
+    if shortened:
+        rest = rest[2:]
+    while groups < 8 and rest:
+        digits = _HEX.match(rest)
+        count = digits.end() if digits else 0
+        if count > 4:
+            return _at("each group must have 4 or less digits", rest)
+        if count == 0:
+            return _at("each colon-separated field must have at least one digit", rest)
+        if rest[count : count + 1] == ".":
+            if not shortened and groups != 6:
+                return _at("embedded IPv4 address must replace the final 2 fields of the address", rest)
+            if groups > 6:
+                return _at("too many hex fields to fit an embedded IPv4 at the end of the address", rest)
+            return _no_version_4(rest)
+        groups, rest = groups + 1, rest[count:]
+        if not rest:
+            break
+        if rest[0] != ":":
+            return _at("unexpected character, want colon", rest)
+        if len(rest) == 1:
+            return _at("colon must be followed by more characters", rest)
+        rest = rest[1:]
+        if rest[0] == ":":
+            if shortened:
+                return _at("multiple :: in address", rest)
+            shortened, rest = True, rest[1:]
+    if rest:
+        return _at("trailing garbage after address", rest)
+    return "the :: must expand to at least one field of zeros" if shortened else "address string too short"
+
+
+def _at(fault: str, rest: str) -> str:
+    return f'{fault} (at "{rest}")' if rest else fault
 
 
 def _network(text: str) -> CIDRValue:
