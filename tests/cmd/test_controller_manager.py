@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
+from tiphys.cmd import controller_manager as module
 from tiphys.cmd.controller_manager import controller_manager, options_from
 from tiphys.controllers.context import ControllerOptions
 from tiphys.wire.pki import make_signing_key
@@ -28,6 +30,19 @@ def test_ranges_of_nodes_are_upstreams() -> None:
     assert (made.node_cidr_mask_size, made.node_cidr_mask_size_ipv6) == (26, 26)
     made = options("--node-cidr-mask-size-ipv4=25", "--node-cidr-mask-size-ipv6=80")
     assert (made.node_cidr_mask_size, made.node_cidr_mask_size_ipv6) == (25, 80)
+
+
+def test_it_looks_for_cycles_seldom_before_it_fills_its_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+
+    def run(work: Coroutine[Any, Any, None]) -> None:
+        work.close()
+        steps.append("run")
+
+    monkeypatch.setattr(module, "collect_seldom", lambda: steps.append("seldom"))
+    monkeypatch.setattr(module, "run", run)
+    controller_manager.main(["--kubeconfig=x"], standalone_mode=False)
+    assert steps == ["seldom", "run"]
 
 
 def test_how_many_at_once() -> None:

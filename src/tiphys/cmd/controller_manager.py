@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from tiphys.client.endpoint import ComponentEndpoint, EndpointOptions, with_endpoint
+from tiphys.cmd.collector import collect_seldom
 from tiphys.cmd.component import Component
 from tiphys.cmd.duration import DURATION
 from tiphys.cmd.election_flags import election_flags, go_bool, read_election
@@ -104,7 +105,9 @@ def _signer_files(command: Callable[..., None]) -> Callable[..., None]:
 def controller_manager(kubeconfig: str, master: str, **flags: Any) -> None:
     endpoint = read_serving(flags)
     asking = flags.pop("authentication_kubeconfig")
-    run(_run(Reach(kubeconfig, master, asking), options_from(flags), endpoint))
+    options = options_from(flags)
+    collect_seldom()
+    run(_run(Reach(kubeconfig, master, asking), options, endpoint))
 
 
 def options_from(flags: dict[str, Any]) -> ControllerOptions:
