@@ -121,6 +121,32 @@ async def test_a_plugin_whose_feature_is_off(serving: Any, make_pod: Any, *, on:
         assert ("topology.kubernetes.io/zone" in pod["metadata"]["labels"]) is on
 
 
+@pytest.mark.parametrize("verbs", [["get"], ["get", "create"]])
+@pytest.mark.parametrize("on", [True, False])
+async def test_websockets_into_pods_need_create(serving: Any, verbs: list[str], *, on: bool) -> None:
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    streams = ("exec", "attach", "portforward")
+    rules = [{"apiGroups": [""], "resources": [f"pods/{name}" for name in streams], "verbs": verbs}]
+    binding = {
+        "metadata": {"name": "streams"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "streams"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "alice"}],
+    }
+    async with serving(feature_gates=gates(AuthorizePodWebsocketUpgradeCreatePermission=on)) as api:
+        await api.create(f"{rbac}/clusterroles", {"metadata": {"name": "streams"}, "rules": rules})
+        await api.create(f"{rbac}/clusterrolebindings", binding)
+        await api.settle()
+        for name in streams:
+            path = f"/api/v1/namespaces/default/pods/p/{name}"
+            answer = await api("GET", path, user="alice", upgrade="websocket", connection="Upgrade")
+            if on and "create" not in verbs:
+                assert answer.status == 403
+                start = f'pods "p" is forbidden: User "alice" cannot create resource "pods/{name}" in '
+                assert answer.message.startswith(start)
+            else:
+                assert (answer.status, answer.message) == (404, 'pods "p" not found')
+
+
 async def test_a_server_that_behaves_as_an_older_version(serving: Any) -> None:
     old = resolve({}, Effective((1, 34), (1, 33)))
     async with serving(feature_gates=old) as api:

@@ -92,6 +92,7 @@ STAGES: Final[tuple[tuple[str, bool, bool, str], ...]] = (
 )  # fmt: skip
 
 EARLIER: Final[Mapping[str, tuple[tuple[int, str, bool], ...]]] = {
+    "AuthorizePodWebsocketUpgradeCreatePermission": ((35, "BETA", True),),
     "ComponentFlagz": ((32, "ALPHA", False), (36, "BETA", True)),
     "ComponentStatusz": ((32, "ALPHA", False), (36, "BETA", True)),
     "MutatingAdmissionPolicy": ((32, "ALPHA", False), (34, "BETA", False), (36, "", True)),

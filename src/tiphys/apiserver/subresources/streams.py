@@ -9,6 +9,7 @@ Source: KEP-4006 (SPDY to websockets).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from tiphys.apimachinery.errors import BadRequest
@@ -52,6 +53,14 @@ def stream_query(call: Call, *, command: bool) -> list[tuple[str, str]]:
     return query
 
 
+async def require_create(call: Call) -> None:
+    """Ask for ``create`` where a websocket's GET has been let in as ``get``. Raises Forbidden."""
+    backend = call.backend
+    asked = backend.options.feature_gates.enabled("AuthorizePodWebsocketUpgradeCreatePermission")
+    if asked and call.info.verb != "create":
+        await backend.authorizer.require(call.user, replace(call.info, verb="create"))
+
+
 async def handle_exec(call: Call) -> Response:
     return await _container_stream(call, "exec")
 
@@ -61,6 +70,7 @@ async def handle_attach(call: Call) -> Response:
 
 
 async def _container_stream(call: Call, verb: str) -> Response:
+    await require_create(call)
     pod = await find_pod(call)
     query = stream_query(call, command=verb == "exec")
     container = choose_container(pod, call.param("container"))
@@ -77,6 +87,7 @@ async def _container_stream(call: Call, verb: str) -> Response:
 
 
 async def handle_portforward(call: Call) -> Response:
+    await require_create(call)
     pod = await find_pod(call)
     kubelet = await find_node(call.backend, pod["spec"]["nodeName"])
     ports = call.query.get("ports") or []
