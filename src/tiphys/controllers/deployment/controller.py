@@ -117,7 +117,7 @@ class DeploymentController(WorkloadController):
         condition = conditions.make(
             "Progressing", "False", "ReplicaSetCreateError", message, self._clock.now(), updated=True
         )
-        status["conditions"] = conditions.put(status.get("conditions") or [], condition)
+        status["conditions"] = conditions.put_last(status.get("conditions") or [], condition)
         await self._client.update(DEPLOYMENTS, {**deployment, "status": status}, "status")
 
     async def _resize(self, key: str, deployment: Object, item: Resize) -> None:

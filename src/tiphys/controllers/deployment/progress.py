@@ -33,9 +33,9 @@ def base_conditions(deployment: Object, now: datetime) -> list[Object]:
     paused = bool(deployment["spec"].get("paused"))
     noted = progressing.get("reason") == PAUSED
     if paused and not noted:
-        return _put(found, "Progressing", "Unknown", PAUSED, "Deployment is paused", now)
+        return _progressing(found, "Unknown", PAUSED, "Deployment is paused", now)
     if noted and not paused:
-        return _put(found, "Progressing", "Unknown", RESUMED, "Deployment is resumed", now)
+        return _progressing(found, "Unknown", RESUMED, "Deployment is resumed", now)
     return found
 
 
@@ -46,13 +46,9 @@ def note_new_set(
     if not has_deadline(deployment):
         return found
     if created:
-        return _put(
-            found, "Progressing", "True", "NewReplicaSetCreated", f'Created new replica set "{name}"', now
-        )
+        return _progressing(found, "True", "NewReplicaSetCreated", f'Created new replica set "{name}"', now)
     if conditions.find(found, "Progressing") is None:
-        return _put(
-            found, "Progressing", "True", "FoundNewReplicaSet", f'Found new replica set "{name}"', now
-        )
+        return _progressing(found, "True", "FoundNewReplicaSet", f'Found new replica set "{name}"', now)
     return found
 
 
@@ -79,7 +75,7 @@ def counts(
         told = ("True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
     else:
         told = ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
-    result["conditions"] = _put(found, "Available", *told, now)
+    result["conditions"] = conditions.put_last(found, conditions.make("Available", *told, now, updated=True))
     return result
 
 
@@ -95,7 +91,7 @@ def rollout(
         listed = conditions.remove(listed, "Progressing")
     failure = _replica_failure(new, olds)
     if failure is not None:
-        listed = conditions.put(listed, {**failure, "lastUpdateTime": failure["lastTransitionTime"]})
+        listed = conditions.put_last(listed, {**failure, "lastUpdateTime": failure["lastTransitionTime"]})
     else:
         listed = conditions.remove(listed, "ReplicaFailure")
     return {**status, "conditions": listed}
@@ -112,7 +108,7 @@ def _judge(
         f'ReplicaSet "{new["metadata"]["name"]}"' if new else f'Deployment "{deployment["metadata"]["name"]}"'
     )
     if is_complete(deployment, status):
-        return _put(listed, "Progressing", "True", COMPLETE, f"{who} has successfully progressed.", now)
+        return _progressing(listed, "True", COMPLETE, f"{who} has successfully progressed.", now)
     if _moved(deployment.get("status") or {}, status):
         fresh = conditions.make(
             "Progressing", "True", "ReplicaSetUpdated", f"{who} is progressing.", now, updated=True
@@ -121,7 +117,7 @@ def _judge(
             fresh["lastTransitionTime"] = current["lastTransitionTime"]
         return [*conditions.remove(listed, "Progressing"), fresh]
     if _timed_out(deployment, current, now):
-        return _put(listed, "Progressing", "False", TIMED_OUT, f"{who} has timed out progressing.", now)
+        return _progressing(listed, "False", TIMED_OUT, f"{who} has timed out progressing.", now)
     return listed
 
 
@@ -172,10 +168,9 @@ def _replica_failure(new: Object | None, olds: Sequence[Object]) -> Object | Non
     return None
 
 
-def _put(
-    found: list[Object], type_: str, status: str, reason: str, message: str, now: datetime
-) -> list[Object]:
-    return conditions.put(found, conditions.make(type_, status, reason, message, now, updated=True))
+def _progressing(found: list[Object], status: str, reason: str, message: str, now: datetime) -> list[Object]:
+    new = conditions.make("Progressing", status, reason, message, now, updated=True)
+    return conditions.put_last(found, new)
 
 
 def _sum(sets: Sequence[Object], name: str) -> int:
