@@ -110,7 +110,7 @@ def test_sums_must_fit() -> None:
 
 def given(claims: list[Object], *slices: Object, cluster: Columns | None = None) -> list[list[str]] | None:
     shares = cluster.devices.shares if cluster else {}
-    found = allocate(claims, node("a"), read_pools(slices), CLASSES, set(), shares)
+    found = allocate(claims, node("a"), read_pools(slices), CLASSES, set(), shares=shares)
     return None if found is None else [[one.device.id[2] for one in own] for own in found]
 
 

@@ -111,7 +111,7 @@ def find_candidates(
     refusal = _not_eligible(info, columns, decision)
     if refusal:
         return Preemption(message=f"preemption: {refusal}", keeps_nomination=True)
-    candidates, statuses = _candidates(info, columns, profile, decision, budgets, turn)
+    candidates, statuses = _candidates(info, columns, profile, decision, budgets, turn=turn)
     if not candidates:
         return Preemption(message=f"preemption: {no_nodes_message(decision.nodes, statuses)}")
     return candidates
@@ -150,6 +150,7 @@ def _candidates(
     profile: Profile,
     decision: Decision,
     budgets: Sequence[Budget],
+    *,
     turn: int,
 ) -> tuple[list[Victims], Counter[str]]:
     helped = decision.resolvable()

@@ -69,6 +69,7 @@ def allocate(
     pools: Sequence[Pool],
     classes: Mapping[str, Object],
     taken: Set[DeviceId],
+    *,
     shares: Shares | None = None,
 ) -> list[list[Granted]] | None:
     """Return what each claim gets on the node; None when they cannot all be satisfied.

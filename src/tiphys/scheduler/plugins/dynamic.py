@@ -163,7 +163,10 @@ def _fault(info: PodInfo, claims: list[tuple[str, Object]], columns: Columns) ->
 
 def _fits(claims: list[Object], columns: Columns, node: Object) -> bool:
     devices = columns.devices
-    return allocate(claims, node, devices.pools, devices.classes, devices.taken, devices.shares) is not None
+    return (
+        allocate(claims, node, devices.pools, devices.classes, devices.taken, shares=devices.shares)
+        is not None
+    )
 
 
 def choose_devices(info: PodInfo, columns: Columns, node_name: str) -> DeviceChoice:
@@ -180,7 +183,7 @@ def choose_devices(info: PodInfo, columns: Columns, node_name: str) -> DeviceCho
     if unmade is not None:
         waiting.append(unmade)
     granted = iter(
-        allocate(waiting, node, devices.pools, devices.classes, devices.taken, devices.shares) or ()
+        allocate(waiting, node, devices.pools, devices.classes, devices.taken, shares=devices.shares) or ()
     )
     chosen: list[tuple[str, dict[str, Any] | None]] = []
     for key, claim in claims:
