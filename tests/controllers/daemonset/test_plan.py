@@ -84,7 +84,7 @@ def test_one_on_a_node(pods, create, delete):
 
 def test_a_failed_one_may_have_to_wait():
     pods = [pod("a", "n1", phase="Failed"), pod("b", "n2", phase="Failed")]
-    planned = plan(daemon(), nodes("n1", "n2"), pods, "new", NOW, {"n1": 7.0})
+    planned = plan(daemon(), nodes("n1", "n2"), pods, "new", NOW, waits={"n1": 7.0})
     assert (gone(planned), planned.create, planned.recheck_s) == (["b"], [], 7.0)
     assert [item["metadata"]["name"] for item in planned.failed] == ["b"]
 

@@ -63,7 +63,7 @@ class DaemonSetController(WorkloadController):
             for item in history.duplicates:
                 await self._forget_revision(item)
         waits = self._patience.waits(key, owner, self._clock.monotonic())
-        planned = plan(owner, self._nodes.list(), pods, hash_of(revision), self._clock.now(), waits)
+        planned = plan(owner, self._nodes.list(), pods, hash_of(revision), self._clock.now(), waits=waits)
         await self._write_status(key, owner, planned.status)
         await self._apply(key, owner, planned, hash_of(revision))
         return planned.recheck_s

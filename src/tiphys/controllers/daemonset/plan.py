@@ -36,6 +36,7 @@ def plan(
     pods: Sequence[Object],
     digest: str,
     now: datetime,
+    *,
     waits: Mapping[str, float] = {},
 ) -> Plan:
     """Plan; ``digest`` is the hash of the present template's revision.
@@ -56,14 +57,43 @@ def plan(
             wanted.append(name)
         fits = _Fits(start, stay, surges, waits.get(name, 0.0))
         _plan_node(result, name, by_node.get(name, []), fits, digest)
+    fleet = _Fleet(owner, wanted, by_node, digest, now)
     if podstate.is_deleting(owner):
-        return Plan(status=_status(owner, nodes, wanted, by_node, digest, now))
-    _plan_update(result, owner, wanted, by_node, digest, now)
-    result.status = _status(owner, nodes, wanted, by_node, digest, now)
-    min_ready_s = owner["spec"].get("minReadySeconds") or 0
-    soon = [podstate.available_in_s(pod, min_ready_s, now) for pod in pods]
+        return Plan(status=_status(fleet, nodes))
+    _plan_update(result, fleet)
+    result.status = _status(fleet, nodes)
+    soon = [podstate.available_in_s(pod, fleet.min_ready_s, now) for pod in pods]
     result.recheck_s = podstate.earliest([result.recheck_s, *soon])
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Fleet:
+    """The daemons there are by node, and the names of the nodes that should have one."""
+
+    owner: Object
+    wanted: list[str]
+    by_node: dict[str, list[Object]]
+    digest: str
+    now: datetime
+
+    @property
+    def min_ready_s(self) -> int:
+        return self.owner["spec"].get("minReadySeconds") or 0
+
+    def staying(self, node: str, plan: Plan) -> list[Object]:
+        """Return the daemons of a node that nobody takes away."""
+        return [
+            pod
+            for pod in self.by_node.get(node, [])
+            if pod not in plan.delete and not podstate.is_deleting(pod)
+        ]
+
+    def is_new(self, pod: Object) -> bool:
+        return pod_hash(pod) == self.digest
+
+    def is_available(self, pod: Object) -> bool:
+        return podstate.is_active(pod) and podstate.available_in_s(pod, self.min_ready_s, self.now) == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,34 +146,24 @@ def _surge(owner: Object, nodes: int) -> int:
     return scaled((strategy.get("rollingUpdate") or {}).get("maxSurge") or 0, nodes, round_up=True)
 
 
-def _plan_update(
-    result: Plan,
-    owner: Object,
-    wanted: list[str],
-    by_node: dict[str, list[Object]],
-    digest: str,
-    now: datetime,
-) -> None:
-    strategy = owner["spec"].get("updateStrategy") or {}
+def _plan_update(result: Plan, fleet: _Fleet) -> None:
+    strategy = fleet.owner["spec"].get("updateStrategy") or {}
     if (strategy.get("type") or "RollingUpdate") != "RollingUpdate":
         return
     settings = strategy.get("rollingUpdate") or {}
-    surge = _surge(owner, len(wanted))
-    allowed = scaled(settings.get("maxUnavailable", 1), len(wanted), round_up=True)
-    min_ready_s = owner["spec"].get("minReadySeconds") or 0
+    surge = _surge(fleet.owner, len(fleet.wanted))
+    allowed = scaled(settings.get("maxUnavailable", 1), len(fleet.wanted), round_up=True)
     if surge:
-        _plan_surge(result, wanted, by_node, digest, surge, min_ready_s, now)
+        _plan_surge(result, fleet, surge)
         return
     unavailable, old_up = 0, []
-    for node in wanted:
-        pods = [
-            pod for pod in by_node.get(node, []) if pod not in result.delete and not podstate.is_deleting(pod)
-        ]
+    for node in fleet.wanted:
+        pods = fleet.staying(node, result)
         if len(pods) != 1:
             unavailable += 1
             continue
-        up = _is_available(pods[0], min_ready_s, now)
-        if pod_hash(pods[0]) == digest:
+        up = fleet.is_available(pods[0])
+        if fleet.is_new(pods[0]):
             unavailable += not up
         elif up:
             old_up.append(pods[0])
@@ -153,49 +173,32 @@ def _plan_update(
     result.delete += old_up[: max(allowed - unavailable, 0)]
 
 
-def _plan_surge(
-    result: Plan,
-    wanted: list[str],
-    by_node: dict[str, list[Object]],
-    digest: str,
-    surge: int,
-    min_ready_s: int,
-    now: datetime,
-) -> None:
+def _plan_surge(result: Plan, fleet: _Fleet, surge: int) -> None:
     """Start the new pod beside the old one; stop the old one when the new is available."""
     waiting: list[str] = []
-    for node in wanted:
-        pods = [
-            pod for pod in by_node.get(node, []) if pod not in result.delete and not podstate.is_deleting(pod)
-        ]
-        new = [pod for pod in pods if pod_hash(pod) == digest]
-        old = [pod for pod in pods if pod_hash(pod) != digest]
+    for node in fleet.wanted:
+        pods = fleet.staying(node, result)
+        new = [pod for pod in pods if fleet.is_new(pod)]
+        old = [pod for pod in pods if not fleet.is_new(pod)]
         if new and old:
-            if any(_is_available(pod, min_ready_s, now) for pod in new):
+            if any(fleet.is_available(pod) for pod in new):
                 result.delete += old
             else:
                 surge -= 1
         elif old:
-            if any(_is_available(pod, min_ready_s, now) for pod in old):
+            if any(fleet.is_available(pod) for pod in old):
                 waiting.append(node)
             else:
                 result.create.append(node)
     result.create += waiting[: max(surge, 0)]
 
 
-def _status(
-    owner: Object,
-    nodes: Sequence[Object],
-    wanted: list[str],
-    by_node: dict[str, list[Object]],
-    digest: str,
-    now: datetime,
-) -> Object:
-    min_ready_s = owner["spec"].get("minReadySeconds") or 0
+def _status(fleet: _Fleet, nodes: Sequence[Object]) -> Object:
+    owner, wanted = fleet.owner, fleet.wanted
     names, chosen = [node["metadata"]["name"] for node in nodes], set(wanted)
     counts = dict.fromkeys(("current", "missched", "ready", "available", "updated"), 0)
     for name in names:
-        pods = by_node.get(name)
+        pods = fleet.by_node.get(name)
         if not pods:
             continue
         if name not in chosen:
@@ -204,8 +207,8 @@ def _status(
         # Of two (an update may surge) the older one is told of.
         counts["current"] += 1
         counts["ready"] += podstate.is_ready(pods[0])
-        counts["available"] += podstate.available_in_s(pods[0], min_ready_s, now) == 0
-        counts["updated"] += pod_hash(pods[0]) == digest
+        counts["available"] += podstate.available_in_s(pods[0], fleet.min_ready_s, fleet.now) == 0
+        counts["updated"] += fleet.is_new(pods[0])
     status: Object = {
         "currentNumberScheduled": counts["current"],
         "numberMisscheduled": counts["missched"],
@@ -220,7 +223,3 @@ def _status(
         "collisionCount": (owner.get("status") or {}).get("collisionCount"),
     }
     return {**status, **{key: value for key, value in optional.items() if value}}
-
-
-def _is_available(pod: Object, min_ready_s: int, now: datetime) -> bool:
-    return podstate.is_active(pod) and podstate.available_in_s(pod, min_ready_s, now) == 0

@@ -40,6 +40,16 @@ class Plan:
     recheck_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Rollout:
+    """A deployment and its sets: the one of the present template, if there is one, and the others."""
+
+    deployment: Object
+    new: Object | None
+    olds: list[Object]
+    now: datetime
+
+
 def plan(
     deployment: Object, sets: Sequence[Object], now: datetime, *, old_pods_running: bool = False
 ) -> Plan:
@@ -49,12 +59,13 @@ def plan(
         kept: list[Object] = list((deployment.get("status") or {}).get("conditions") or ())
         return Plan(status=progress.counts(deployment, new, olds, kept, now))
     found = progress.base_conditions(deployment, now)
+    rollout = _Rollout(deployment, new, olds, now)
     if deployment["spec"].get("paused") or scaling.is_scaling(deployment, sets):
-        return _plan_sync(deployment, new, olds, found, now)
+        return _plan_sync(rollout, found)
     if scaling.is_rolling(deployment):
-        result, found = _plan_rolling(deployment, new, olds, found, now)
+        result, found = _plan_rolling(rollout, found)
     else:
-        result, found = _plan_recreate(deployment, new, olds, found, now, old_pods_running)
+        result, found = _plan_recreate(rollout, found, old_pods_running=old_pods_running)
     result.status = progress.rollout(deployment, new, olds, found, now)
     if not result.create and not result.resize and progress.is_complete(deployment, result.status):
         result.delete = revisions.plan_cleanup(deployment, olds)
@@ -62,10 +73,9 @@ def plan(
     return result
 
 
-def _plan_sync(
-    deployment: Object, new: Object | None, olds: list[Object], found: list[Object], now: datetime
-) -> Plan:
+def _plan_sync(rollout: _Rollout, found: list[Object]) -> Plan:
     """Scale without rolling anything out."""
+    deployment, new, olds = rollout.deployment, rollout.new, rollout.olds
     result = Plan()
     if new is not None:
         _annotate(result, deployment, new, olds)
@@ -73,18 +83,16 @@ def _plan_sync(
     _resize(result, deployment, [*([new] if new else []), *olds], sizes, only_active=True)
     if deployment["spec"].get("paused"):
         result.delete = revisions.plan_cleanup(deployment, olds)
-    result.status = progress.counts(deployment, new, olds, found, now)
+    result.status = progress.counts(deployment, new, olds, found, rollout.now)
     return result
 
 
-def _plan_rolling(
-    deployment: Object, new: Object | None, olds: list[Object], found: list[Object], now: datetime
-) -> tuple[Plan, list[Object]]:
-    result = Plan()
+def _plan_rolling(rollout: _Rollout, found: list[Object]) -> tuple[Plan, list[Object]]:
+    deployment, new, olds = rollout.deployment, rollout.new, rollout.olds
     if new is None:
-        size = scaling.new_set_size(deployment, 0, scaling.total(olds))
-        return _plan_create(result, deployment, olds, size, found, now)
-    found = progress.note_new_set(deployment, found, new["metadata"]["name"], now, created=False)
+        return _plan_create(rollout, scaling.new_set_size(deployment, 0, scaling.total(olds)), found)
+    result = Plan()
+    found = progress.note_new_set(deployment, found, new["metadata"]["name"], rollout.now, created=False)
     _annotate(result, deployment, new, olds)
     sizes = scaling.plan_new(deployment, new, olds) or scaling.plan_olds(deployment, new, olds)
     _resize(result, deployment, [new, *olds], sizes)
@@ -92,13 +100,9 @@ def _plan_rolling(
 
 
 def _plan_recreate(
-    deployment: Object,
-    new: Object | None,
-    olds: list[Object],
-    found: list[Object],
-    now: datetime,
-    old_pods_running: bool,
+    rollout: _Rollout, found: list[Object], *, old_pods_running: bool
 ) -> tuple[Plan, list[Object]]:
+    deployment, new, olds = rollout.deployment, rollout.new, rollout.olds
     result = Plan()
     if new is not None:
         _annotate(result, deployment, new, olds)
@@ -108,21 +112,20 @@ def _plan_recreate(
     elif old_pods_running:
         pass  # the new ones start when the last old one is gone
     elif new is None:
-        return _plan_create(result, deployment, olds, replicas_of(deployment), found, now)
+        return _plan_create(rollout, replicas_of(deployment), found)
     else:
-        found = progress.note_new_set(deployment, found, new["metadata"]["name"], now, created=False)
+        found = progress.note_new_set(deployment, found, new["metadata"]["name"], rollout.now, created=False)
         _resize(result, deployment, [new], scaling.plan_new(deployment, new, []))
     return result, found
 
 
-def _plan_create(
-    result: Plan, deployment: Object, olds: list[Object], size: int, found: list[Object], now: datetime
-) -> tuple[Plan, list[Object]]:
-    revision = revisions.next_revision(olds)
-    result.create = revisions.build_set(deployment, revision, size, scaling.bounds(deployment).surge)
-    result.annotations = _revision(deployment, str(revision))
-    name = result.create["metadata"]["name"]
-    return result, progress.note_new_set(deployment, found, name, now, created=True)
+def _plan_create(rollout: _Rollout, size: int, found: list[Object]) -> tuple[Plan, list[Object]]:
+    deployment = rollout.deployment
+    revision = revisions.next_revision(rollout.olds)
+    made = revisions.build_set(deployment, revision, size, scaling.bounds(deployment).surge)
+    result = Plan(create=made, annotations=_revision(deployment, str(revision)))
+    name = made["metadata"]["name"]
+    return result, progress.note_new_set(deployment, found, name, rollout.now, created=True)
 
 
 def _annotate(result: Plan, deployment: Object, new: Object, olds: list[Object]) -> None:

@@ -32,6 +32,15 @@ class Plan:
     """By family, where hints by zones' shares were asked for: why there are none, or ""."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The slices of a service that have the same family and ports."""
+
+    service: Object
+    family: str
+    ports: PortSet
+
+
 def plan(
     service: Object,
     pods: Sequence[Object],
@@ -107,7 +116,7 @@ def _plan_family(
         by_ports.setdefault(_ports(item), []).append(item)
     plan = Plan()
     for ports, endpoints in wanted.items():
-        _plan_ports(plan, service, ports, endpoints, by_ports.pop(ports, []), family)
+        _plan_group(plan, _Group(service, family, ports), endpoints, by_ports.pop(ports, []))
     plan.delete += [item for group in by_ports.values() for item in group]
     _reuse(plan, service)
     for name in ("create", "update", "delete"):
@@ -132,14 +141,7 @@ def _is_of(item: Object, service: Object) -> bool:
     return owner is not None and owner.get("uid") == service["metadata"].get("uid")
 
 
-def _plan_ports(
-    result: Plan,
-    service: Object,
-    ports: PortSet,
-    endpoints: dict[str, Object],
-    slices: list[Object],
-    family: str,
-) -> None:
+def _plan_group(result: Plan, group: _Group, endpoints: dict[str, Object], slices: list[Object]) -> None:
     """Keep endpoints where they are; new ones go first into slices that change anyway, then into one."""
     left = dict(endpoints)
     changed: list[tuple[Object, list[Object]]] = []
@@ -148,7 +150,7 @@ def _plan_ports(
         mine = [left.pop(key) for old in item.get("endpoints") or () if (key := _identity(old)) in left]
         if not mine and endpoints:
             result.delete.append(item)
-        elif _refresh(service, item, mine) != item:
+        elif _refresh(group.service, item, mine) != item:
             changed.append((item, mine))
         else:
             same.append(item)
@@ -160,31 +162,29 @@ def _plan_ports(
     while rest:
         roomy = [item for item in same if len(item.get("endpoints") or ()) + len(rest) <= MAX_ENDPOINTS]
         if not roomy:
-            result.create.append(_build(service, ports, rest[:MAX_ENDPOINTS], family))
+            result.create.append(_build(group, rest[:MAX_ENDPOINTS]))
             rest = rest[MAX_ENDPOINTS:]
             continue
         fullest = max(roomy, key=lambda item: len(item.get("endpoints") or ()))
         changed.append((fullest, [*(fullest.get("endpoints") or ()), *rest]))
         rest = []
     if not endpoints:
-        _keep_one(result, service, ports, changed, same, family)
-    result.update += [_refresh(service, item, mine) for item, mine in changed]
+        _keep_one(result, group, changed, same)
+    result.update += [_refresh(group.service, item, mine) for item, mine in changed]
 
 
 def _keep_one(
     result: Plan,
-    service: Object,
-    ports: PortSet,
+    group: _Group,
     changed: list[tuple[Object, list[Object]]],
     same: list[Object],
-    family: str,
 ) -> None:
     """Of slices without endpoints one is enough, and one there must be."""
     found = [*same, *(item for item, _ in changed)]
     result.delete += found[1:]
     changed[:] = [pair for pair in changed if pair[0] not in found[1:]]
     if not found:
-        result.create.append(_build(service, ports, [], family))
+        result.create.append(_build(group, []))
 
 
 def endpoint_of(service: Object, pod: Object, ip: str, zones: Mapping[str, str]) -> Object:
@@ -241,20 +241,20 @@ def labels_of(service: Object, present: Mapping[str, str] | None = None) -> dict
     return own
 
 
-def _build(service: Object, ports: PortSet, endpoints: list[Object], family: str) -> Object:
-    meta = service["metadata"]
+def _build(group: _Group, endpoints: list[Object]) -> Object:
+    meta = group.service["metadata"]
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": {
             "generateName": f"{meta['name']}-",
             "namespace": meta["namespace"],
-            "labels": labels_of(service),
+            "labels": labels_of(group.service),
             "ownerReferences": [owner_reference({"apiVersion": "v1", "kind": "Service", "metadata": meta})],
         },
-        "addressType": family,
+        "addressType": group.family,
         "endpoints": endpoints,
-        "ports": backends.port_objects(ports),
+        "ports": backends.port_objects(group.ports),
     }
 
 

@@ -98,8 +98,8 @@ def _plan_pods(result: Plan, job: Object, count: Count, now: datetime, backoff_s
     missing = min(-surplus - (count.terminating if only_replaces_failed(job) else 0), _BURST)
     if missing <= 0:
         return
-    if is_indexed(job):
-        _plan_indexes(result, job, count, now, missing, backoff_s)
+    if is_indexed(job) and (backoff_s <= 0 or retries.per_index(job)):
+        _plan_indexes(result, job, count, now, missing)
     elif backoff_s > 0:
         result.recheck_s = backoff_s
     else:
@@ -124,12 +124,7 @@ def _superfluous(job: Object, active: list[Object], least: int) -> list[Object]:
     return wrong + (rank_for_deletion(kept, costs=False)[:more] if more else [])
 
 
-def _plan_indexes(
-    result: Plan, job: Object, count: Count, now: datetime, missing: int, backoff_s: float
-) -> None:
-    if backoff_s > 0 and not retries.per_index(job):
-        result.recheck_s = backoff_s
-        return
+def _plan_indexes(result: Plan, job: Object, count: Count, now: datetime, missing: int) -> None:
     taken = count.done_indexes | count.failed_indexes
     taken |= {index for pod in count.active if (index := indexes.of(pod)) is not None}
     for index in range(job["spec"].get("completions") or 0):

@@ -29,7 +29,8 @@ _REMEMBERED = timedelta(hours=1)
 class _Look:
     """One look at one autoscaler: its conditions and status as they come to be."""
 
-    def __init__(self, scaler: Object, now_text: str) -> None:
+    def __init__(self, key: str, scaler: Object, now_text: str) -> None:
+        self.key = key
         self.scaler = scaler
         self.status: Object = {}
         self.conditions: list[Object] = list((scaler.get("status") or {}).get("conditions") or ())
@@ -79,7 +80,7 @@ class HorizontalPodAutoscalerController:
         scaler = self._scalers.get(key)
         if scaler is None:
             return None
-        look = _Look(scaler, rfc3339(self._clock.now()))
+        look = _Look(key, scaler, rfc3339(self._clock.now()))
         namespace, target = scaler["metadata"]["namespace"], scaler["spec"]["scaleTargetRef"]
         try:
             gvr = await self._gvr(target)
@@ -92,11 +93,11 @@ class HorizontalPodAutoscalerController:
             return self._every_s
         text = "the HPA controller was able to get the target's current scale"
         look.say("AbleToScale", "True", "SucceededGetScale", text)
-        await self._scale(key, look, gvr, scale)
+        await self._scale(look, gvr, scale)
         await self._write(look)
         return self._every_s
 
-    async def _scale(self, key: str, look: _Look, gvr: GVR, scale: Object) -> None:
+    async def _scale(self, look: _Look, gvr: GVR, scale: Object) -> None:
         spec = look.scaler["spec"]
         replicas = int(scale["spec"].get("replicas") or 0)
         look.status["currentReplicas"] = int((scale.get("status") or {}).get("replicas") or 0)
@@ -111,15 +112,15 @@ class HorizontalPodAutoscalerController:
         elif replicas < least:
             wanted, why = least, "Current number of replicas below Spec.MinReplicas"
         else:
-            wanted, why = await self._by_metrics(key, look, scale, replicas)
+            wanted, why = await self._by_metrics(look, scale, replicas)
         if wanted != replicas:
-            await self._set(key, look, gvr, scale, wanted, why)
+            await self._set(look, gvr, scale, wanted, why)
 
-    async def _by_metrics(self, key: str, look: _Look, scale: Object, replicas: int) -> tuple[int, str]:
+    async def _by_metrics(self, look: _Look, scale: Object, replicas: int) -> tuple[int, str]:
         """Return what the metrics, and the pace, let it be; and why."""
         now = self._clock.now()
-        past = self._past.setdefault(key, Past(proposals=[(now, replicas)]))
-        target = self._target(key, look, scale, replicas)
+        past = self._past.setdefault(look.key, Past(proposals=[(now, replicas)]))
+        target = self._target(look, scale, replicas)
         found = await self._measure(look, target) if target is not None else None
         if found is None:
             return replicas, ""
@@ -132,7 +133,7 @@ class HorizontalPodAutoscalerController:
         above = verdict.replicas > replicas
         return verdict.replicas, f"{best.name} above target" if above else "All metrics below target"
 
-    def _target(self, key: str, look: _Look, scale: Object, replicas: int) -> Target | None:
+    def _target(self, look: _Look, scale: Object, replicas: int) -> Target | None:
         scaler = look.scaler
         namespace = scaler["metadata"]["namespace"]
         status = scale.get("status") or {}
@@ -142,7 +143,7 @@ class HorizontalPodAutoscalerController:
             missing = "the HPA target's scale is missing a selector"
             look.say("ScalingActive", "False", "InvalidSelector", missing)
             return None
-        self._selectors[key] = (namespace, text)
+        self._selectors[look.key] = (namespace, text)
         others = sorted(name for name, one in self._selectors.items() if one == (namespace, text))
         if len(others) > 1:
             why = f"pods by selector {text} are controlled by multiple HPAs: [{' '.join(others)}]"
@@ -180,7 +181,7 @@ class HorizontalPodAutoscalerController:
             return None
         return found
 
-    async def _set(self, key: str, look: _Look, gvr: GVR, scale: Object, wanted: int, why: str) -> None:
+    async def _set(self, look: _Look, gvr: GVR, scale: Object, wanted: int, why: str) -> None:
         before = int(scale["spec"].get("replicas") or 0)
         try:
             await self._client.update(gvr, {**scale, "spec": {**scale["spec"], "replicas": wanted}}, "scale")
@@ -191,7 +192,7 @@ class HorizontalPodAutoscalerController:
             look.say("AbleToScale", "False", "FailedUpdateScale", text)
             return
         now = self._clock.now()
-        past = self._past.setdefault(key, Past())
+        past = self._past.setdefault(look.key, Past())
         past.changes = [item for item in past.changes if item[0] >= now - _REMEMBERED]
         past.changes.append((now, wanted - before))
         look.status["desiredReplicas"] = wanted

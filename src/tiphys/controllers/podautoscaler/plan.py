@@ -61,10 +61,8 @@ def tolerance_of(scaler: Object) -> Tolerance:
 def decide(scaler: Object, replicas: int, proposed: int, past: Past, now: datetime) -> Verdict:
     """Return what to do with a proposal, which is remembered."""
     spec = scaler["spec"]
-    behavior = spec.get("behavior") or {}
     past.proposals.append((now, proposed))
-    up, down = behavior.get("scaleUp") or {}, behavior.get("scaleDown") or {}
-    calm = _stabilized(replicas, proposed, past, up, down, now)
+    calm = _stabilized(spec, replicas, proposed, past, now)
     wanted, limited = _paced(spec, replicas, calm, past, now)
     if limited:
         why = ("True", limited, _LIMITED[limited])
@@ -109,10 +107,11 @@ def _paced(spec: Object, replicas: int, calm: int, past: Past, now: datetime) ->
     return wanted, limited
 
 
-def _stabilized(replicas: int, proposed: int, past: Past, up: Object, down: Object, now: datetime) -> int:
+def _stabilized(spec: Object, replicas: int, proposed: int, past: Past, now: datetime) -> int:
     """Shrink to no less than the highest recent proposal; grow to no more than the lowest."""
-    up_s = up.get("stabilizationWindowSeconds") or 0
-    down_s = down.get("stabilizationWindowSeconds", _STABLE_DOWN_S)
+    rules = spec.get("behavior") or {}
+    up_s = (rules.get("scaleUp") or {}).get("stabilizationWindowSeconds") or 0
+    down_s = (rules.get("scaleDown") or {}).get("stabilizationWindowSeconds", _STABLE_DOWN_S)
     oldest = now - timedelta(seconds=max(up_s, down_s))
     past.proposals = [item for item in past.proposals if item[0] >= oldest]
     lowest = min(value for at, value in past.proposals if at >= now - timedelta(seconds=up_s))

@@ -142,9 +142,9 @@ def by_utilization(case: Case, requests: Mapping[str, int], target: int) -> Prop
         percent = total * 100 // asked
         return percent / target, percent, total // len(known)
 
-    ratio, percent, average = ratio_of(values)
+    _, percent, average = ratio_of(values)
     fallback = {name: requests.get(name, 0) * max(100, target) // 100 for name in groups.missing}
-    replicas = _settle(case, groups, values, ratio, fallback, lambda used: ratio_of(used)[0])
+    replicas = _settle(case, groups, values, fallback, lambda used: ratio_of(used)[0])
     return Proposal(replicas, average, percent)
 
 
@@ -156,7 +156,7 @@ def by_average(case: Case, target: int) -> Proposal:
         return sum(used.values()) // len(used) / target
 
     fallback = dict.fromkeys(groups.missing, target)
-    replicas = _settle(case, groups, values, ratio_of(values), fallback, ratio_of)
+    replicas = _settle(case, groups, values, fallback, ratio_of)
     return Proposal(replicas, sum(values.values()) // len(values))
 
 
@@ -172,10 +172,14 @@ def _counted(case: Case) -> tuple[Groups, dict[str, int]]:
 
 
 def _settle(
-    case: Case, groups: Groups, values: Mapping[str, int], ratio: float, fallback: Mapping[str, int],
+    case: Case,
+    groups: Groups,
+    values: Mapping[str, int],
+    fallback: Mapping[str, int],
     ratio_of: Callable[[Mapping[str, int]], float],
-) -> int:  # fmt: skip
+) -> int:
     """Let pods without a reading count against the change, and hold still where that turns it round."""
+    ratio = ratio_of(values)
     growing_young = bool(groups.unready) and ratio > 1.0
     if not growing_young and not groups.missing:
         return case.replicas if case.tolerance.covers(ratio) else math.ceil(ratio * groups.ready)

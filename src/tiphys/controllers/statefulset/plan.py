@@ -42,49 +42,60 @@ class Plan:
     recheck_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Replicas:
+    """The pods of a set by their ordinals, and the ordinals that it should have."""
+
+    owner: Object
+    by_ordinal: dict[int, Object]
+    wanted: range
+    revisions: Revisions
+    now: datetime
+
+    @property
+    def ordered(self) -> bool:
+        return (self.owner["spec"].get("podManagementPolicy") or "OrderedReady") == "OrderedReady"
+
+    @property
+    def condemned(self) -> list[int]:
+        """Ordinals that are too many, the highest first."""
+        return sorted((number for number in self.by_ordinal if number not in self.wanted), reverse=True)
+
+    def is_available(self, pod: Object) -> bool:
+        min_ready_s = self.owner["spec"].get("minReadySeconds") or 0
+        return podstate.is_active(pod) and podstate.available_in_s(pod, min_ready_s, self.now) == 0
+
+
 def plan(owner: Object, pods: Sequence[Object], revisions: Revisions, now: datetime) -> Plan:
     """Plan the next step. ``pods`` are all pods of the set, whatever their state."""
     by_ordinal = {number: pod for pod in pods if (number := ordinal_of(owner, pod)) is not None}
-    result = Plan(status=_status(owner, by_ordinal, revisions, now))
+    start = first_ordinal(owner)
+    replicas = _Replicas(owner, by_ordinal, range(start, start + replicas_of(owner)), revisions, now)
+    result = Plan(status=_status(replicas))
     min_ready_s = owner["spec"].get("minReadySeconds") or 0
     result.recheck_s = podstate.earliest(podstate.available_in_s(pod, min_ready_s, now) for pod in pods)
     if podstate.is_deleting(owner):
         return result
-    start = first_ordinal(owner)
-    wanted = range(start, start + replicas_of(owner))
-    ordered = (owner["spec"].get("podManagementPolicy") or "OrderedReady") == "OrderedReady"
-    if _plan_wanted(result, owner, by_ordinal, wanted, revisions, now, ordered=ordered):
-        return result
-    condemned = sorted((number for number in by_ordinal if number not in wanted), reverse=True)
-    if _plan_condemned(result, owner, by_ordinal, condemned, now, ordered=ordered):
-        return result
-    _plan_update(result, owner, by_ordinal, wanted, revisions, now)
+    if not _plan_wanted(result, replicas) and not _plan_condemned(result, replicas):
+        _plan_update(result, replicas)
     return result
 
 
-def _plan_wanted(
-    result: Plan,
-    owner: Object,
-    by_ordinal: dict[int, Object],
-    wanted: range,
-    revisions: Revisions,
-    now: datetime,
-    *,
-    ordered: bool,
-) -> bool:
+def _plan_wanted(result: Plan, replicas: _Replicas) -> bool:
     """Make what is missing; True when the step ends here."""
-    for number in wanted:
-        pod = by_ordinal.get(number)
+    for number in replicas.wanted:
+        pod = replicas.by_ordinal.get(number)
         if pod is None:
-            result.create.append((number, _revision_for(owner, number, revisions)))
+            revision = _revision_for(replicas.owner, number, replicas.revisions)
+            result.create.append((number, revision))
         elif podstate.is_terminal(pod) and not podstate.is_deleting(pod):
             result.delete.append(pod)
-            result.events.append(_recreating(owner, pod))
+            result.events.append(_recreating(replicas.owner, pod))
         else:
             _keep_identity(result, pod, number)
-            if not podstate.is_deleting(pod) and _is_available(owner, pod, now):
+            if not podstate.is_deleting(pod) and replicas.is_available(pod):
                 continue
-        if ordered:
+        if replicas.ordered:
             return True
     return False
 
@@ -106,20 +117,13 @@ def _recreating(owner: Object, pod: Object) -> tuple[str, str, str]:
     return "Normal", "RecreatingTerminatedPod", f"{who} is recreating terminated Pod {name}"
 
 
-def _plan_condemned(
-    result: Plan,
-    owner: Object,
-    by_ordinal: dict[int, Object],
-    condemned: list[int],
-    now: datetime,
-    *,
-    ordered: bool,
-) -> bool:
+def _plan_condemned(result: Plan, replicas: _Replicas) -> bool:
     """Take away what is too many, from the top; True when the step ends here.
 
     In order, only the lowest of the unhealthy may go while it is unhealthy: the others are waited for.
     """
-    unhealthy = [number for number in condemned if not _is_available(owner, by_ordinal[number], now)]
+    by_ordinal, condemned, ordered = replicas.by_ordinal, replicas.condemned, replicas.ordered
+    unhealthy = [number for number in condemned if not replicas.is_available(by_ordinal[number])]
     for number in condemned:
         pod = by_ordinal[number]
         if ordered and number in unhealthy[:-1] and not podstate.is_terminal(pod):
@@ -134,26 +138,20 @@ def _plan_condemned(
     return False
 
 
-def _plan_update(
-    result: Plan,
-    owner: Object,
-    by_ordinal: dict[int, Object],
-    wanted: range,
-    revisions: Revisions,
-    now: datetime,
-) -> None:
-    strategy = owner["spec"].get("updateStrategy") or {}
+def _plan_update(result: Plan, replicas: _Replicas) -> None:
+    wanted = replicas.wanted
+    strategy = replicas.owner["spec"].get("updateStrategy") or {}
     if strategy.get("type") == "OnDelete" or result.create or result.delete:
         return
     least = wanted.start + int((strategy.get("rollingUpdate") or {}).get("partition") or 0)
     for number in reversed([n for n in wanted if n >= least]):
-        pod = by_ordinal.get(number)
+        pod = replicas.by_ordinal.get(number)
         if pod is None:
             continue
-        if pod_hash(pod) != revisions.update and not podstate.is_deleting(pod):
+        if pod_hash(pod) != replicas.revisions.update and not podstate.is_deleting(pod):
             result.delete.append(pod)
             return
-        if not _is_available(owner, pod, now):
+        if not replicas.is_available(pod):
             return
 
 
@@ -166,8 +164,9 @@ def _revision_for(owner: Object, number: int, revisions: Revisions) -> str:
     return revisions.current if number < first_ordinal(owner) + partition else revisions.update
 
 
-def _status(owner: Object, by_ordinal: dict[int, Object], revisions: Revisions, now: datetime) -> Object:
-    pods = list(by_ordinal.values())
+def _status(replicas: _Replicas) -> Object:
+    owner, revisions = replicas.owner, replicas.revisions
+    pods = list(replicas.by_ordinal.values())
     live = [pod for pod in pods if not podstate.is_deleting(pod)]
     ready = [pod for pod in pods if podstate.is_ready(pod) and not podstate.is_terminal(pod)]
     min_ready_s = owner["spec"].get("minReadySeconds") or 0
@@ -186,14 +185,11 @@ def _status(owner: Object, by_ordinal: dict[int, Object], revisions: Revisions, 
         "observedGeneration": owner["metadata"].get("generation", 0),
         "replicas": len(pods),
         **{key: value for key, value in counts.items() if value},
-        "availableReplicas": sum(podstate.available_in_s(pod, min_ready_s, now) == 0 for pod in ready),
+        "availableReplicas": sum(
+            podstate.available_in_s(pod, min_ready_s, replicas.now) == 0 for pod in ready
+        ),
         "currentRevision": current,
         "updateRevision": revisions.update,
         "collisionCount": (owner.get("status") or {}).get("collisionCount") or 0,
     }
     return status
-
-
-def _is_available(owner: Object, pod: Object, now: datetime) -> bool:
-    min_ready_s = owner["spec"].get("minReadySeconds") or 0
-    return podstate.is_active(pod) and podstate.available_in_s(pod, min_ready_s, now) == 0
