@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tiphys.apimachinery import field_errors, labels
+from tiphys.apimachinery import field_errors, go_text, labels
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.meta import Object
 
@@ -67,6 +67,57 @@ def validate_scale(scale: Object) -> list[FieldError]:
     if replicas < 0:
         return [field_errors.invalid("spec.replicas", replicas, "must be greater than or equal to 0")]
     return []
+
+
+def replicas_faults(obj: Object, path: str) -> list[FieldError]:
+    """Return what is wrong with a number that a custom object's Scale shows."""
+    value, fault = _read(obj, path, int)
+    if fault:
+        return [fault]
+    if value is None or 0 <= value <= _MAX_REPLICAS:
+        return []
+    text = (
+        "should be a non-negative integer"
+        if value < 0
+        else f"should be less than or equal to {_MAX_REPLICAS}"
+    )
+    return [field_errors.invalid(f".{path}", value, text)]
+
+
+def selector_faults(obj: Object, path: str) -> list[FieldError]:
+    """Return what is wrong with the selector that a custom object's Scale shows."""
+    _, fault = _read(obj, path, str) if path else (None, None)
+    return [fault] if fault else []
+
+
+def _read(obj: Object, path: str, kind: type) -> tuple[Any, FieldError | None]:
+    """Return what is at a path, or what stands in the way."""
+    value: Any = obj
+    walked = ""
+    for step in path.split("."):
+        walked = f"{walked}.{step}"
+        if value is None:
+            return None, None
+        if not isinstance(value, dict):
+            return None, _in_the_way(path, walked, value, "map[string]interface{}", kind)
+        if step not in value:
+            return None, None
+        value = value[step]
+    if type(value) is not kind:
+        return None, _in_the_way(path, walked, value, _GO_TYPES[kind], kind)
+    return value, None
+
+
+def _in_the_way(path: str, at: str, value: Any, wanted: str, kind: type) -> FieldError:
+    found = f"{go_text.plain(value)} is of the type {_GO_TYPES[type(value)]}"
+    return field_errors.invalid(f".{path}", kind(), f"{at} accessor error: {found}, expected {wanted}")
+
+
+_MAX_REPLICAS = 2**31 - 1
+_GO_TYPES: dict[type, str] = {
+    int: "int64", float: "float64", str: "string", bool: "bool", type(None): "<nil>",
+    dict: "map[string]interface {}", list: "[]interface {}",
+}  # fmt: skip
 
 
 def _get(obj: Any, path: str) -> Any:

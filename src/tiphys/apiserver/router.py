@@ -60,7 +60,7 @@ def find_handler(resource: Resource, info: RequestInfo) -> CallHandler:
     if info.verb == "create" and info.name:
         raise _not_allowed()
     if resource.namespaced and not info.namespace and info.verb not in ("list", "watch"):
-        raise _not_allowed() if info.verb != "get" else NotFound.path()
+        raise NotFound.path() if info.verb == "get" or resource.custom else _not_allowed()
     if info.verb in ("get", "update", "patch", "delete") and not info.name:
         raise _not_allowed()
     return handler
@@ -71,7 +71,7 @@ def _find_subresource(resource: Resource, info: RequestInfo) -> CallHandler:
         ("*", "*", info.subresource)
     )
     known = resource.subresource(info.subresource)
-    if known is None:
+    if known is None or (resource.namespaced and not info.namespace):
         raise NotFound.path()
     if own is not None:
         return own

@@ -9,21 +9,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import FieldError, MethodNotAllowed
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.schema.build import build_custom
 from tiphys.apimachinery.schema.node import MISSING, Schema
 from tiphys.apimachinery.schema.structural import apply_defaults, decode_custom, prune
 from tiphys.apimachinery.schema.validate import Validator
-from tiphys.apimachinery.schema.walk import decode_check
 from tiphys.apis import schemas
 from tiphys.apis.apiextensions.rule_checks import Rules
 from tiphys.apis.meta_validation import finalizer_warnings
 from tiphys.apis.printers.base import Printer
-from tiphys.apis.scale import BUILT_IN, ScalePaths, custom_paths
+from tiphys.apis.scale import BUILT_IN, ScalePaths, custom_paths, replicas_faults, selector_faults
 from tiphys.apis.strategy import Strategy
 from tiphys.apiserver.crd.columns import printer_for
+from tiphys.apiserver.crd.embedded import embedded_faults, shape
 
 _WRITES_ON_TERMINATING = ("create",)
 _CLEAN_MAX = 100_000
@@ -51,6 +50,7 @@ class CustomKind:
         subresources: Object = version.get("subresources") or {}
         self.has_status = "status" in subresources
         scale = subresources.get("scale")
+        self.has_scale = bool(scale)
         self.scale_paths: ScalePaths = custom_paths(scale) if scale else BUILT_IN
         self.printer: Printer = printer_for(version.get("additionalPrinterColumns") or ())
         self.clean: dict[str, int] = {}
@@ -64,7 +64,7 @@ class CustomKind:
             default=self.default,
             validate=self.validate,
             validate_update=self._validate_update,
-            validate_status_update=self._validate_update,
+            validate_status_update=self._validate_status,
             warnings=finalizer_warnings,
             has_generation=True,
             unconditional_update=False,
@@ -103,12 +103,12 @@ class CustomKind:
         """Drop unknown fields, in place, and return their texts; defaults come later.
 
         Raises:
-            DecodeError: metadata has a value of the wrong type.
+            DecodeError: metadata has a value of the wrong type, or that of an embedded object has.
         """
         faults = decode_custom(obj, None, schemas.object_meta(), "Strict")
         faults += prune(obj, self.structural)
         if self._embeds:
-            _embedded(obj, self.structural, "", faults)
+            shape(obj, self.structural, faults)
         return faults
 
     def default(self, obj: Object) -> None:
@@ -119,19 +119,29 @@ class CustomKind:
 
     def validate(self, obj: Object) -> list[FieldError]:
         """Return every fault against the schema; rules are asked about what is well-formed otherwise."""
-        return self._check(obj, MISSING, _embedded_faults(obj, self.structural, ""))
+        return self._check(obj, MISSING, self._whole_faults(obj))
 
-    def _check(self, obj: Object, old: Any, embedded: list[FieldError]) -> list[FieldError]:
-        faults = self._validator.validate(obj, old) + embedded
+    def _whole_faults(self, obj: Object) -> list[FieldError]:
+        """Return what a schema does not say: of embedded objects, and of what a Scale shows."""
+        scale = self._scale_faults(obj, self.scale_paths.spec_replicas, self.scale_paths.status_replicas)
+        return scale + (embedded_faults(obj, self.structural) if self._embeds else [])
+
+    def _scale_faults(self, obj: Object, *paths: str) -> list[FieldError]:
+        if not self.has_scale:
+            return []
+        faults = [fault for path in paths for fault in replicas_faults(obj, path)]
+        return faults + (selector_faults(obj, self.scale_paths.selector) if len(paths) > 1 else [])
+
+    def _check(self, obj: Object, old: Any, others: list[FieldError]) -> list[FieldError]:
+        faults = self._validator.validate(obj, old) + others
         return faults if faults or not self._rules else self._rules.check(obj, old)
 
     def _validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        """Parts that were wrong before and are left as they are do not stop an update."""
-        embedded = _embedded_faults(new, self.structural, "")
-        if embedded:
-            before = set(_embedded_faults(old, self.structural, ""))
-            embedded = [fault for fault in embedded if fault not in before]
-        return self._check(new, old, embedded)
+        """Parts that the schema refuses do not stop an update that leaves them as they were."""
+        return self._check(new, old, self._whole_faults(new))
+
+    def _validate_status(self, new: Object, old: Object) -> list[FieldError]:
+        return self._check(new, old, self._scale_faults(new, self.scale_paths.status_replicas))
 
 
 def _with_metadata(schema: Schema, *, resource: bool = True) -> Schema:
@@ -156,37 +166,3 @@ def _nodes(schema: Schema) -> Iterator[Schema]:
     for inner in (schema.items, schema.additional):
         if inner is not None:
             yield from _nodes(inner)
-
-
-def _parts(value: Any, schema: Schema, path: str) -> Iterator[tuple[Any, Schema, str]]:
-    """Yield the parts of a container that the schema describes, with their paths."""
-    if type(value) is dict:
-        for key, item in value.items():
-            child = schema.child(key)
-            if child is not None:
-                yield item, child, f"{path}.{key}" if path else key
-    elif type(value) is list and schema.items is not None:
-        for index, item in enumerate(value):
-            yield item, schema.items, f"{path}[{index}]"
-
-
-def _embedded(value: Any, schema: Schema, path: str, faults: list[str]) -> None:
-    """Bring the metadata of embedded objects into shape, as the root's."""
-    for item, child, place in _parts(value, schema, path):
-        if child.embedded_resource and type(item) is dict and type(item.get("metadata")) is dict:
-            found = decode_check(item["metadata"], schemas.object_meta(), "Strict")
-            faults += [text.replace('"', f'"{place}.metadata.', 1) for text in found]
-        _embedded(item, child, place, faults)
-
-
-def _embedded_faults(value: Any, schema: Schema, path: str) -> list[FieldError]:
-    faults: list[FieldError] = []
-    for item, child, place in _parts(value, schema, path):
-        if child.embedded_resource and type(item) is dict:
-            faults += [
-                field_errors.required(f"{place}.{key}", "must not be empty")
-                for key in _IDENTITY
-                if not item.get(key)
-            ]
-        faults += _embedded_faults(item, child, place)
-    return faults

@@ -1,0 +1,96 @@
+"""Objects that custom objects embed (``x-kubernetes-embedded-resource``): whole, with metadata in shape.
+
+Pure. Called by ``kind``, which knows whether a schema embeds anything at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tiphys.apimachinery import field_errors, names
+from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.schema.node import Schema
+from tiphys.apimachinery.schema.walk import DecodeError, decode_check
+from tiphys.apis import schemas
+from tiphys.apis.meta_validation import validate_meta
+
+_IDENTITY = ("apiVersion", "kind")
+
+
+def shape(value: Any, schema: Schema, faults: list[str], path: str = "") -> None:
+    """Bring the metadata of embedded objects into shape, in place; add the texts of unknown fields.
+
+    Raises:
+        DecodeError: metadata is none.
+    """
+    for item, child, place in _parts(value, schema, path):
+        if child.embedded_resource and type(item) is dict and item.get("metadata") is not None:
+            found = _shaped(item["metadata"], f"{place}.metadata")
+            faults += [text.replace('"', f'"{place}.metadata.', 1) for text in found]
+        shape(item, child, faults, place)
+
+
+def _shaped(metadata: Any, place: str) -> list[str]:
+    shown = field_errors.render(metadata)
+    try:
+        if type(metadata) is not dict:
+            found = _JSON_KINDS.get(type(metadata), "number")
+            raise DecodeError(f"json: cannot unmarshal {found} into Go value of type v1.ObjectMeta")
+        return decode_check(metadata, schemas.object_meta(), "Strict")
+    except DecodeError as error:
+        raise DecodeError(f"{place}: Invalid value: {shown}: {error}") from error
+
+
+_JSON_KINDS: dict[type, str] = {list: "array", str: "string", bool: "bool"}
+
+
+def embedded_faults(value: Any, schema: Schema, path: str = "") -> list[FieldError]:
+    """Return every fault of what makes embedded objects objects."""
+    faults: list[FieldError] = []
+    for item, child, place in _parts(value, schema, path):
+        if child.embedded_resource and type(item) is dict:
+            faults += _identity_faults(item, place)
+            if isinstance(item.get("metadata"), dict):
+                faults += _metadata_faults(item["metadata"], f"{place}.metadata")
+        faults += embedded_faults(item, child, place)
+    return faults
+
+
+def _identity_faults(item: Object, place: str) -> list[FieldError]:
+    faults: list[FieldError] = []
+    for key in _IDENTITY:
+        given = item.get(key)
+        at = f"{place}.{key}"
+        if key not in item:
+            faults.append(field_errors.required(at, "must not be empty"))
+        elif not isinstance(given, str):
+            faults.append(field_errors.invalid(at, given, "must be a string"))
+        elif not given:
+            faults.append(field_errors.invalid(at, given, "must not be empty"))
+        elif key == "apiVersion":
+            if given.count("/") > 1:
+                faults.append(field_errors.invalid(at, given, f"unexpected GroupVersion string: {given}"))
+        elif texts := names.is_dns1035_label(given.lower()):
+            hint = "may have mixed case, but should otherwise match: "
+            faults.append(field_errors.invalid(at, given, hint + ",".join(texts)))
+    return faults
+
+
+def _metadata_faults(metadata: Object, place: str) -> list[FieldError]:
+    named = {"metadata": {**metadata, "name": metadata.get("name") or "fakename"}}
+    namespaced = bool(metadata.get("namespace"))
+    return validate_meta(named, namespaced=namespaced, validate_name=names.is_path_segment_name, path=place)
+
+
+def _parts(value: Any, schema: Schema, path: str) -> Iterator[tuple[Any, Schema, str]]:
+    """Yield the parts of a container that the schema describes, with their paths."""
+    if type(value) is dict:
+        for key, item in value.items():
+            child = schema.child(key)
+            if child is not None:
+                yield item, child, f"{path}.{key}" if path else key
+    elif type(value) is list and schema.items is not None:
+        for index, item in enumerate(value):
+            yield item, schema.items, f"{path}[{index}]"
