@@ -378,3 +378,28 @@ async def test_what_a_webhook_makes_of_an_exec_is_what_is_run(
     monkeypatch.setitem(SUBRESOURCES, ("", "pods", "exec"), serve)
     await api("GET", f"{PODS}/p/exec?command=sh&command=-c&stdin=true&stdout=true&container=c")
     assert seen == [{"command": ["id"], "stdout": ["true"], "container": ["c"]}]
+
+
+async def test_what_an_update_may_not_touch_no_webhook_touches(api: Any, webhook: Any, webhooks: Any) -> None:
+    path = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
+    made = {"metadata": {"name": "b"}, "spec": {"maxUnavailable": 1}}
+    await api.create(path, {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", **made})
+    webhook.answers["/"] = webhooks.patch(
+        {"op": "replace", "path": "/spec/maxUnavailable", "value": 2},
+        {"op": "add", "path": "/status/observedGeneration", "value": 77},
+        {"op": "add", "path": "/metadata/generation", "value": 99},
+    )
+    rules = rule("poddisruptionbudgets", "policy", "UPDATE"), rule("poddisruptionbudgets/status", "policy")
+    await configure(api, "mutating", hook(webhook.url(), *rules))
+    status = (await api.patch(f"{path}/b/status", {"status": {"desiredHealthy": 5}})).json
+    assert status["spec"]["maxUnavailable"] == 1
+    assert status["metadata"]["generation"] == 1
+    assert (status["status"]["observedGeneration"], status["status"]["desiredHealthy"]) == (77, 5)
+    webhook.answers["/"] = webhooks.patch(
+        {"op": "replace", "path": "/spec/maxUnavailable", "value": 2},
+        {"op": "add", "path": "/status/observedGeneration", "value": 78},
+    )
+    changed = (await api.patch(f"{path}/b", {"metadata": {"labels": {"a": "b"}}})).json
+    assert changed["spec"]["maxUnavailable"] == 2
+    assert changed["metadata"]["generation"] == 2  # nobody but the webhook changed the spec
+    assert changed["status"]["observedGeneration"] == 77

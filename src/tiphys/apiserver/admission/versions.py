@@ -99,6 +99,7 @@ class Versions:
             return False
         obj.clear()
         obj.update(after)
+        self._attributes.rewritten = True
         self._shown.clear()
         return True
 

@@ -141,6 +141,8 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
     )
     if change.admits:
         await backend.admission.admit(attributes)
+    if attributes.rewritten:
+        _prepare(call, strategy, new, old, change)
     owners.keep_once(call, new, after_admission=True)
     if allocates(resource) and not change.subresource:
         async with backend.services.allocate(new, old, dry_run=change.options.dry_run):
