@@ -23,7 +23,7 @@ from tiphys.apimachinery.cel.ast import (
 from tiphys.apimachinery.cel.attributes import Getter
 from tiphys.apimachinery.cel.calls import call, no_such_overload
 from tiphys.apimachinery.cel.errors import EvaluationError
-from tiphys.apimachinery.cel.fold import bind, fold
+from tiphys.apimachinery.cel.fold import Loop, bind, fold
 from tiphys.apimachinery.cel.frame import Frame, Run
 from tiphys.apimachinery.cel.prices import LIST, MAP, STRUCT
 from tiphys.apimachinery.cel.values import NONE, Optional, Struct, Uint, map_key
@@ -175,7 +175,7 @@ class Compiler(Visitor[Step]):
         result = self.visit(node.result).run
         del self._scope[depth:]
         begin = _fresh(node.accu_init) or start.run
-        return Step(fold(over.run, (accumulator, *variables), begin, condition, step, result))
+        return Step(fold(over.run, (accumulator, *variables), Loop(begin, condition, step, result)))
 
     def _declare(self, name: str) -> int:
         self._names.append(name)

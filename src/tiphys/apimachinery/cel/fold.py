@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.frame import Frame, Run
 from tiphys.apimachinery.cel.values import ListView, MapView, find, from_map_key, type_name
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """What a comprehension runs at its start, before and at each turn, and at its end.
+
+    Without a condition it runs to the end.
+    """
+
+    start: Run
+    condition: Run | None
+    step: Run
+    result: Run
 
 
 def _keys(value: Any) -> Iterator[Any]:
@@ -26,11 +40,12 @@ def _pairs(value: Any) -> Iterator[tuple[Any, Any]]:
     return ((key, find(value, key)) for key in _keys(value))
 
 
-def fold(over: Run, slots: tuple[int, ...], start: Run, condition: Run | None, step: Run, result: Run) -> Run:
+def fold(over: Run, slots: tuple[int, ...], loop: Loop) -> Run:
     """Return the closure of a loop; ``slots`` are the accumulator's and one or two variables'.
 
-    Without a condition it runs to the end. An error of a step is kept, for the next one may absorb it.
+    An error of a step is kept, for the next one may absorb it.
     """
+    start, condition, step, result = loop.start, loop.condition, loop.step, loop.result
     accumulator, first = slots[0], slots[1]
     second = slots[2] if len(slots) == 3 else -1
 

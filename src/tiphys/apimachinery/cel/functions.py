@@ -44,8 +44,8 @@ def function(
     params: Iterable[Type],
     result: Type,
     run: Callable[..., Any],
-    price: Price | None = None,
     *,
+    price: Price | None = None,
     literal: Callable[[str], object] | None = None,
 ) -> Overload:
     """Declare a function: ``name(...)``."""
@@ -58,8 +58,8 @@ def member(
     params: Iterable[Type],
     result: Type,
     run: Callable[..., Any],
-    price: Price | None = None,
     *,
+    price: Price | None = None,
     literal: Callable[[str], object] | None = None,
 ) -> Overload:
     """Declare a method: ``first.name(...)``."""

@@ -89,7 +89,7 @@ class Validator:
         if schema.constraints:
             self._constraints(value, schema, path, faults)
         if type(value) is dict:
-            self._object(value, schema, path, faults, old, skip)
+            self._object(value, schema, path, faults, old, skip=skip)
         elif type(value) is list:
             self._list(value, schema, path, faults, old)
         elif type(value) is str and schema.format and not formats.valid(schema.format, value):
@@ -102,6 +102,7 @@ class Validator:
         path: str,
         faults: Faults,
         old: Any,
+        *,
         skip: Iterable[str],
     ) -> None:
         before = old if type(old) is dict and schema.map_type != "atomic" else {}

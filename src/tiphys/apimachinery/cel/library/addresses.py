@@ -210,15 +210,17 @@ def _masked(network: CIDRValue) -> CIDRValue:
 LIBRARY = Library(
     "kubernetes.net",
     (
-        function("string_to_ip", "ip", (STRING,), IP, lambda text: IPValue(_address(text)), prices.READ),
-        function("is_ip", "isIP", (STRING,), BOOL, _succeeds(_address), prices.READ),
+        function(
+            "string_to_ip", "ip", (STRING,), IP, lambda text: IPValue(_address(text)), price=prices.READ
+        ),
+        function("is_ip", "isIP", (STRING,), BOOL, _succeeds(_address), price=prices.READ),
         function(
             "ip_is_canonical",
             "ip.isCanonical",
             (STRING,),
             BOOL,
             lambda text: str(_address(text)) == text,
-            prices.READ_TWICE,
+            price=prices.READ_TWICE,
         ),
         function("ip_to_string", "string", (IP,), STRING, str),
         member("ip_family", "family", (IP,), INT, lambda value: value.address.version),
@@ -233,8 +235,8 @@ LIBRARY = Library(
             lambda value: value.address.is_link_local,
         ),
         member("ip_is_global_unicast", "isGlobalUnicast", (IP,), BOOL, _is_global_unicast),
-        function("string_to_cidr", "cidr", (STRING,), CIDR, _network, prices.READ),
-        function("is_cidr", "isCIDR", (STRING,), BOOL, _succeeds(_network), prices.READ),
+        function("string_to_cidr", "cidr", (STRING,), CIDR, _network, price=prices.READ),
+        function("is_cidr", "isCIDR", (STRING,), BOOL, _succeeds(_network), price=prices.READ),
         function("cidr_to_string", "string", (CIDR,), STRING, str),
         member(
             "cidr_contains_ip_string",
@@ -242,19 +244,26 @@ LIBRARY = Library(
             (CIDR, STRING),
             BOOL,
             _contains_ip,
-            prices.CONTAINS_ADDRESS,
+            price=prices.CONTAINS_ADDRESS,
         ),
-        member("cidr_contains_ip_ip", "containsIP", (CIDR, IP), BOOL, _contains_ip, prices.CONTAINS_ADDRESS),
+        member(
+            "cidr_contains_ip_ip", "containsIP", (CIDR, IP), BOOL, _contains_ip, price=prices.CONTAINS_ADDRESS
+        ),
         member(
             "cidr_contains_cidr_string",
             "containsCIDR",
             (CIDR, STRING),
             BOOL,
             _contains_cidr,
-            prices.CONTAINS_NETWORK,
+            price=prices.CONTAINS_NETWORK,
         ),
         member(
-            "cidr_contains_cidr", "containsCIDR", (CIDR, CIDR), BOOL, _contains_cidr, prices.CONTAINS_NETWORK
+            "cidr_contains_cidr",
+            "containsCIDR",
+            (CIDR, CIDR),
+            BOOL,
+            _contains_cidr,
+            price=prices.CONTAINS_NETWORK,
         ),
         member("cidr_ip", "ip", (CIDR,), IP, lambda network: IPValue(network.address)),
         member("cidr_prefix_length", "prefixLength", (CIDR,), INT, lambda network: network.bits),

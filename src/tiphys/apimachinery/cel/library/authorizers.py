@@ -130,11 +130,13 @@ LIBRARY = Library(
         ),
         member("groupcheck_resource", "resource", (GROUP_CHECK, STRING), RESOURCE_CHECK, _resource),
         *(
-            member(id_, name, (RESOURCE_CHECK, STRING), RESOURCE_CHECK, _set(field), price)
+            member(id_, name, (RESOURCE_CHECK, STRING), RESOURCE_CHECK, _set(field), price=price)
             for id_, name, field, price in _REFINED
         ),
-        member("pathcheck_check", "check", (PATH_CHECK, STRING), DECISION, _check, prices.CHECKED),
-        member("resourcecheck_check", "check", (RESOURCE_CHECK, STRING), DECISION, _check, prices.CHECKED),
+        member("pathcheck_check", "check", (PATH_CHECK, STRING), DECISION, _check, price=prices.CHECKED),
+        member(
+            "resourcecheck_check", "check", (RESOURCE_CHECK, STRING), DECISION, _check, price=prices.CHECKED
+        ),
         member("decision_errored", "errored", (DECISION,), BOOL, lambda decision: decision.error is not None),
         member("decision_error", "error", (DECISION,), STRING, lambda decision: decision.error or ""),
         member("decision_allowed", "allowed", (DECISION,), BOOL, lambda decision: decision.allowed),

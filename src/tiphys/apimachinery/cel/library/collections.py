@@ -87,7 +87,7 @@ def _for_each(name: str, run: Callable[[Any], Any], result: Type | None) -> list
             (list_of(kind),),
             kind if result is None else result,
             run,
-            prices.WALKED,
+            price=prices.WALKED,
         )
         for kind in _COMPARABLE
     ]
@@ -100,11 +100,13 @@ LISTS = Library(
         *_for_each("min", _extreme("min"), None),
         *_for_each("max", _extreme("max"), None),
         *(
-            member(f"list_{kind}_sum_{kind}", "sum", (list_of(kind),), kind, _sum(zero), prices.WALKED)
+            member(f"list_{kind}_sum_{kind}", "sum", (list_of(kind),), kind, _sum(zero), price=prices.WALKED)
             for kind, zero in _SUMMABLE
         ),
-        member("list_a_index_of_int", "indexOf", (LIST_A, A), INT, _index_of, prices.WALKED),
-        member("list_a_last_index_of_int", "lastIndexOf", (LIST_A, A), INT, _last_index_of, prices.WALKED),
+        member("list_a_index_of_int", "indexOf", (LIST_A, A), INT, _index_of, price=prices.WALKED),
+        member(
+            "list_a_last_index_of_int", "lastIndexOf", (LIST_A, A), INT, _last_index_of, price=prices.WALKED
+        ),
     ),
 )
 
@@ -127,10 +129,19 @@ _TWO = (LIST_A, LIST_A)
 SETS = Library(
     "cel.lib.ext.sets",
     (
-        function("list_sets_contains_list", "sets.contains", _TWO, BOOL, _contains, prices.EACH_WITH_EACH),
-        function("list_sets_equivalent_list", "sets.equivalent", _TWO, BOOL, _equivalent, prices.BOTH_WAYS),
         function(
-            "list_sets_intersects_list", "sets.intersects", _TWO, BOOL, _intersects, prices.EACH_WITH_EACH
+            "list_sets_contains_list", "sets.contains", _TWO, BOOL, _contains, price=prices.EACH_WITH_EACH
+        ),
+        function(
+            "list_sets_equivalent_list", "sets.equivalent", _TWO, BOOL, _equivalent, price=prices.BOTH_WAYS
+        ),
+        function(
+            "list_sets_intersects_list",
+            "sets.intersects",
+            _TWO,
+            BOOL,
+            _intersects,
+            price=prices.EACH_WITH_EACH,
         ),
     ),
 )

@@ -148,11 +148,11 @@ def _one(
     source: Type,
     result: Type,
     run: Callable[[Any], Any],
-    price: Price | None = None,
     *,
+    price: Price | None = None,
     literal: Callable[[str], object] | None = None,
 ) -> Overload:
-    return function(id_, name, (source,), result, run, price, literal=literal)
+    return function(id_, name, (source,), result, run, price=price, literal=literal)
 
 
 def to_text(value: Any) -> str:
@@ -184,7 +184,7 @@ OVERLOADS: tuple[Overload, ...] = (
     _one("bool_to_bool", "bool", BOOL, BOOL, _same),
     _one("string_to_bool", "bool", STRING, BOOL, _text_to_bool),
     _one("bytes_to_bytes", "bytes", BYTES, BYTES, _same),
-    _one("string_to_bytes", "bytes", STRING, BYTES, str.encode, prices.TEXT_TO_BYTES),
+    _one("string_to_bytes", "bytes", STRING, BYTES, str.encode, price=prices.TEXT_TO_BYTES),
     _one("string_to_string", "string", STRING, STRING, _same),
     *(
         _one(f"{label}_to_string", "string", kind, STRING, to_text)
@@ -193,7 +193,7 @@ OVERLOADS: tuple[Overload, ...] = (
             ("timestamp", TIMESTAMP), ("uint64", UINT),
         )
     ),
-    _one("bytes_to_string", "string", BYTES, STRING, to_text, prices.BYTES_TO_TEXT),
+    _one("bytes_to_string", "string", BYTES, STRING, to_text, price=prices.BYTES_TO_TEXT),
     _one("timestamp_to_timestamp", "timestamp", TIMESTAMP, TIMESTAMP, _same),
     _one("string_to_timestamp", "timestamp", STRING, TIMESTAMP, _text_to_timestamp, literal=parse_timestamp),
     _one("int64_to_timestamp", "timestamp", INT, TIMESTAMP, lambda value: timestamp(value * SECOND)),

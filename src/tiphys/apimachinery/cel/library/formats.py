@@ -118,7 +118,7 @@ LIBRARY = Library(
             (FORMAT, STRING),
             t.optional_of(list_of(STRING)),
             _validate,
-            prices.VALIDATED,
+            price=prices.VALIDATED,
         ),
         *(
             function(f"format.{name}", f"format.{name}", (), FORMAT, _constant(one))

@@ -18,7 +18,12 @@ LIBRARY = Library(
     "kubernetes.jsonpatch",
     (
         function(
-            "jsonpatch_escapekey_string", "jsonpatch.escapeKey", (STRING,), STRING, _escape_key, prices.READ
+            "jsonpatch_escapekey_string",
+            "jsonpatch.escapeKey",
+            (STRING,),
+            STRING,
+            _escape_key,
+            price=prices.READ,
         ),
     ),
 )

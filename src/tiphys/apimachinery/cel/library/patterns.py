@@ -27,9 +27,14 @@ def _find_all(text: str, pattern: str, most: int = -1) -> list[str]:
 LIBRARY = Library(
     "kubernetes.regex",
     (
-        member("string_find_string", "find", (STRING, STRING), STRING, _find, prices.FOUND),
+        member("string_find_string", "find", (STRING, STRING), STRING, _find, price=prices.FOUND),
         member(
-            "string_find_all_string", "findAll", (STRING, STRING), list_of(STRING), _find_all, prices.FOUND
+            "string_find_all_string",
+            "findAll",
+            (STRING, STRING),
+            list_of(STRING),
+            _find_all,
+            price=prices.FOUND,
         ),
         member(
             "string_find_all_string_int",
@@ -37,7 +42,7 @@ LIBRARY = Library(
             (STRING, STRING, INT),
             list_of(STRING),
             _find_all,
-            prices.FOUND,
+            price=prices.FOUND,
         ),
     ),
 )

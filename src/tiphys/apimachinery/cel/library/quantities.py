@@ -98,8 +98,8 @@ _TWO = (QUANTITY, QUANTITY)
 LIBRARY = Library(
     "kubernetes.quantity",
     (
-        function("string_to_quantity", "quantity", (STRING,), QUANTITY, _parse, prices.READ),
-        function("is_quantity_string", "isQuantity", (STRING,), BOOL, _is_quantity, prices.READ),
+        function("string_to_quantity", "quantity", (STRING,), QUANTITY, _parse, price=prices.READ),
+        function("is_quantity_string", "isQuantity", (STRING,), BOOL, _is_quantity, price=prices.READ),
         member("quantity_sign", "sign", (QUANTITY,), INT, _sign),
         member(
             "quantity_is_greater_than",

@@ -81,16 +81,16 @@ def _normalized(text: str) -> SemverValue:
     return parse_version(".".join(parts))
 
 
-def _semver(text: str, normalize: bool = False) -> SemverValue:
+def _semver(text: str, *, normalize: bool = False) -> SemverValue:
     try:
         return _normalized(text) if normalize else parse_version(text)
     except ValueError as error:
         raise EvaluationError(str(error)) from error
 
 
-def _is_semver(text: str, normalize: bool = False) -> bool:
+def _is_semver(text: str, *, normalize: bool = False) -> bool:
     try:
-        _semver(text, normalize)
+        _semver(text, normalize=normalize)
     except EvaluationError:
         return False
     return True
@@ -124,10 +124,24 @@ _TWO = (SEMVER, SEMVER)
 LIBRARY = Library(
     "kubernetes.semver",
     (
-        function("string_to_semver", "semver", (STRING,), SEMVER, _semver, prices.READ),
-        function("string_bool_to_semver", "semver", (STRING, BOOL), SEMVER, _semver, prices.READ),
-        function("is_semver_string", "isSemver", (STRING,), BOOL, _is_semver, prices.READ),
-        function("is_semver_string_bool", "isSemver", (STRING, BOOL), BOOL, _is_semver, prices.READ),
+        function("string_to_semver", "semver", (STRING,), SEMVER, _semver, price=prices.READ),
+        function(
+            "string_bool_to_semver",
+            "semver",
+            (STRING, BOOL),
+            SEMVER,
+            lambda text, loose: _semver(text, normalize=loose),
+            price=prices.READ,
+        ),
+        function("is_semver_string", "isSemver", (STRING,), BOOL, _is_semver, price=prices.READ),
+        function(
+            "is_semver_string_bool",
+            "isSemver",
+            (STRING, BOOL),
+            BOOL,
+            lambda text, loose: _is_semver(text, normalize=loose),
+            price=prices.READ,
+        ),
         member(
             "semver_is_greater_than", "isGreaterThan", _TWO, BOOL, lambda one, other: compare(one, other) > 0
         ),

@@ -57,7 +57,7 @@ def _same(
             (kind, kind),
             result or kind,
             run,
-            texts if kind in (STRING, BYTES) else None,
+            price=texts if kind in (STRING, BYTES) else None,
         )
         for kind in kinds
     ]
@@ -141,14 +141,14 @@ def _operators() -> list[Overload]:
         function("logical_or", "_||_", (BOOL, BOOL), BOOL, _unreachable),
         function("not_strictly_false", "@not_strictly_false", (BOOL,), BOOL, _unreachable),
         function("logical_not", "!_", (BOOL,), BOOL, _negated),
-        function("equals", "_==_", (A, A), BOOL, equals, prices.EQUAL),
-        function("not_equals", "_!=_", (A, A), BOOL, _not_equals, prices.NOT_EQUAL),
+        function("equals", "_==_", (A, A), BOOL, equals, price=prices.EQUAL),
+        function("not_equals", "_!=_", (A, A), BOOL, _not_equals, price=prices.NOT_EQUAL),
         *_comparison("<", "less"),
         *_comparison("<=", "less_equals"),
         *_comparison(">", "greater"),
         *_comparison(">=", "greater_equals"),
         *_same("_+_", "add", (*_NUMBERS, STRING, BYTES, DURATION), add, texts=prices.JOINED),
-        function("add_list", "_+_", (LIST_A, LIST_A), LIST_A, _plus, prices.JOINED_LISTS),
+        function("add_list", "_+_", (LIST_A, LIST_A), LIST_A, _plus, price=prices.JOINED_LISTS),
         *_same("_-_", "subtract", (*_NUMBERS, DURATION), subtract),
         *moments,
         *_same("_*_", "multiply", _NUMBERS, multiply),
@@ -158,7 +158,7 @@ def _operators() -> list[Overload]:
         function("negate_double", "-_", (DOUBLE,), DOUBLE, negate),
         function("index_list", "_[_]", (LIST_A, INT), A, _unreachable),
         function("index_map", "_[_]", (MAP_AB, A), t.B, _unreachable),
-        function("in_list", "@in", (A, LIST_A), BOOL, _in_list, prices.IN_LIST),
+        function("in_list", "@in", (A, LIST_A), BOOL, _in_list, price=prices.IN_LIST),
         function("in_map", "@in", (A, MAP_AB), BOOL, _in_map),
     ]
 
@@ -178,11 +178,13 @@ def _sizes() -> list[Overload]:
 def _texts() -> list[Overload]:
     two = (STRING, STRING)
     return [
-        member("contains_string", "contains", two, BOOL, lambda text, part: part in text, prices.CONTAINED),
-        member("starts_with_string", "startsWith", two, BOOL, str.startswith, prices.PREFIX),
-        member("ends_with_string", "endsWith", two, BOOL, str.endswith, prices.PREFIX),
-        function("matches", "matches", two, BOOL, matches, prices.MATCHED, literal=compile_regex),
-        member("matches_string", "matches", two, BOOL, matches, prices.MATCHED, literal=compile_regex),
+        member(
+            "contains_string", "contains", two, BOOL, lambda text, part: part in text, price=prices.CONTAINED
+        ),
+        member("starts_with_string", "startsWith", two, BOOL, str.startswith, price=prices.PREFIX),
+        member("ends_with_string", "endsWith", two, BOOL, str.endswith, price=prices.PREFIX),
+        function("matches", "matches", two, BOOL, matches, price=prices.MATCHED, literal=compile_regex),
+        member("matches_string", "matches", two, BOOL, matches, price=prices.MATCHED, literal=compile_regex),
     ]
 
 

@@ -102,10 +102,22 @@ LIBRARY = Library(
     "cel.lib.ext.strings",
     (
         member("string_char_at_int", "charAt", (STRING, INT), STRING, _char_at),
-        member("string_index_of_string", "indexOf", (STRING, STRING), INT, _index_of, prices.WALKED),
-        member("string_index_of_string_int", "indexOf", (STRING, STRING, INT), INT, _index_of, prices.WALKED),
+        member("string_index_of_string", "indexOf", (STRING, STRING), INT, _index_of, price=prices.WALKED),
         member(
-            "string_last_index_of_string", "lastIndexOf", (STRING, STRING), INT, _last_index_of, prices.WALKED
+            "string_index_of_string_int",
+            "indexOf",
+            (STRING, STRING, INT),
+            INT,
+            _index_of,
+            price=prices.WALKED,
+        ),
+        member(
+            "string_last_index_of_string",
+            "lastIndexOf",
+            (STRING, STRING),
+            INT,
+            _last_index_of,
+            price=prices.WALKED,
         ),
         member(
             "string_last_index_of_string_int",
@@ -113,17 +125,17 @@ LIBRARY = Library(
             (STRING, STRING, INT),
             INT,
             _last_index_of,
-            prices.WALKED,
+            price=prices.WALKED,
         ),
-        member("string_lower_ascii", "lowerAscii", (STRING,), STRING, _mapped(_LOWER), prices.MAPPED),
-        member("string_upper_ascii", "upperAscii", (STRING,), STRING, _mapped(_UPPER), prices.MAPPED),
+        member("string_lower_ascii", "lowerAscii", (STRING,), STRING, _mapped(_LOWER), price=prices.MAPPED),
+        member("string_upper_ascii", "upperAscii", (STRING,), STRING, _mapped(_UPPER), price=prices.MAPPED),
         member(
             "string_replace_string_string",
             "replace",
             (STRING, STRING, STRING),
             STRING,
             _replace,
-            prices.REPLACED,
+            price=prices.REPLACED,
         ),
         member(
             "string_replace_string_string_int",
@@ -131,18 +143,29 @@ LIBRARY = Library(
             (STRING, STRING, STRING, INT),
             STRING,
             _replace,
-            prices.REPLACED,
+            price=prices.REPLACED,
         ),
-        member("string_split_string", "split", (STRING, STRING), _STRINGS, _split, prices.SPLIT),
-        member("string_split_string_int", "split", (STRING, STRING, INT), _STRINGS, _split, prices.SPLIT),
-        member("string_substring_int", "substring", (STRING, INT), STRING, _substring, prices.MAPPED),
+        member("string_split_string", "split", (STRING, STRING), _STRINGS, _split, price=prices.SPLIT),
         member(
-            "string_substring_int_int", "substring", (STRING, INT, INT), STRING, _substring, prices.MAPPED
+            "string_split_string_int", "split", (STRING, STRING, INT), _STRINGS, _split, price=prices.SPLIT
         ),
-        member("string_trim", "trim", (STRING,), STRING, lambda text: text.strip(_BLANKS), prices.MAPPED),
-        member("list_join", "join", (_STRINGS,), STRING, _join, prices.STRUNG),
-        member("list_join_string", "join", (_STRINGS, STRING), STRING, _join, prices.STRUNG),
-        member("string_format", "format", (STRING, list_of(DYN)), STRING, format_text, prices.FORMATTED),
-        function("strings_quote", "strings.quote", (STRING,), STRING, _quote, prices.QUOTED),
+        member("string_substring_int", "substring", (STRING, INT), STRING, _substring, price=prices.MAPPED),
+        member(
+            "string_substring_int_int",
+            "substring",
+            (STRING, INT, INT),
+            STRING,
+            _substring,
+            price=prices.MAPPED,
+        ),
+        member(
+            "string_trim", "trim", (STRING,), STRING, lambda text: text.strip(_BLANKS), price=prices.MAPPED
+        ),
+        member("list_join", "join", (_STRINGS,), STRING, _join, price=prices.STRUNG),
+        member("list_join_string", "join", (_STRINGS, STRING), STRING, _join, price=prices.STRUNG),
+        member(
+            "string_format", "format", (STRING, list_of(DYN)), STRING, format_text, price=prices.FORMATTED
+        ),
+        function("strings_quote", "strings.quote", (STRING,), STRING, _quote, price=prices.QUOTED),
     ),
 )

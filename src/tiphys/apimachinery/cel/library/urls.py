@@ -122,7 +122,7 @@ def _query(value: URLValue) -> dict[str, list[str]]:
 LIBRARY = Library(
     "kubernetes.urls",
     (
-        function("string_to_url", "url", (STRING,), URL, _url, prices.PARSED),
+        function("string_to_url", "url", (STRING,), URL, _url, price=prices.PARSED),
         function("is_url_string", "isURL", (STRING,), BOOL, _is_url),
         member("url_get_scheme", "getScheme", (URL,), STRING, lambda value: value.scheme),
         member("url_get_host", "getHost", (URL,), STRING, lambda value: value.host),
