@@ -222,11 +222,11 @@ def _resource(row: Resource, own: str) -> Iterator[Operation]:
         operation_id = f"{prefix}{_camel(row)}{name}"
         if verb == "deletecollection":
             operation_id = f"delete{_camel(row)}Collection{name}"
-        yield _operation(row, where, (method, action), operation_id, row.gvk, own)
+        yield _operation(row, where, (method, action), operation_id, row.gvk, own=own)
     if row.namespaced and "list" in row.verbs:
         where = (f"{_root(row)}/{row.plural}", ())
         operation_id = f"list{_camel(row)}{row.kind}ForAllNamespaces"
-        yield _operation(row, where, ("get", "list"), operation_id, row.gvk, own)
+        yield _operation(row, where, ("get", "list"), operation_id, row.gvk, own=own)
 
 
 def _watches(row: Resource) -> Iterator[Operation]:
@@ -241,7 +241,7 @@ def _watches(row: Resource) -> Iterator[Operation]:
         places.append((everywhere, (), "watchlist", f"{row.kind}ListForAllNamespaces"))
     for path, parameters, action, suffix in places:
         operation_id = f"watch{_camel(row)}{suffix}"
-        yield _operation(row, (path, parameters), ("get", action), operation_id, row.gvk, "")
+        yield _operation(row, (path, parameters), ("get", action), operation_id, row.gvk)
 
 
 def _subresource(row: Resource, sub: Subresource) -> Iterator[Operation]:
@@ -255,7 +255,7 @@ def _subresource(row: Resource, sub: Subresource) -> Iterator[Operation]:
     for verb, method, action, prefix, _ in _VERBS:
         if verb in sub.verbs:
             operation_id = f"{prefix}{_camel(row)}{name}{suffix}"
-            made = _operation(row, where, (method, action), operation_id, sub.kind, own)
+            made = _operation(row, where, (method, action), operation_id, sub.kind, own=own)
             if sub.name == "log":
                 made = Operation(
                     made.path, "get", "get", made.id, made.tag, made.gvk, made.path_parameters, _pick(_LOG)
@@ -292,7 +292,8 @@ def _operation(
     what: tuple[str, str],
     operation_id: str,
     gvk: GVK,
-    own: str,
+    *,
+    own: str = "",
 ) -> Operation:
     method, action = what
     queries, body, answer, codes = _SHAPES[action]

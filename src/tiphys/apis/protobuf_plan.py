@@ -91,7 +91,8 @@ class Plan:
             elif wire_type == BYTES:
                 start, at = read_length(data, at, end)
                 if shape == "{}":
-                    _add_entry(result.setdefault(name, {}), decode, data, start, at, depth)
+                    word, value = _read_entry(decode, data, start, at, depth)
+                    result.setdefault(name, {})[word] = value
                     continue
                 value = decode(data, start, at, depth)
                 if shape == "inline":
@@ -145,7 +146,7 @@ class Plan:
         self._decoders[number << 3 | BYTES] = ("", plan.decode, "inline", True)
 
 
-def _add_entry(into: dict[str, Any], decode: Any, data: bytes, at: int, end: int, depth: int) -> None:
+def _read_entry(decode: Any, data: bytes, at: int, end: int, depth: int) -> tuple[str, Any]:
     """Read one map entry; a missing value is the empty one."""
     key = ""
     start = stop = at
@@ -160,7 +161,7 @@ def _add_entry(into: dict[str, Any], decode: Any, data: bytes, at: int, end: int
         elif head >> 3 == 2:
             start, stop = first, at
     value = decode(data, start, stop, depth)
-    into[key] = None if value is ABSENT else value
+    return key, None if value is ABSENT else value
 
 
 def _field_encoder(shape: str, prefix: bytes, wire_type: int, encode: Encode) -> Encode:
