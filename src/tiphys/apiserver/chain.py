@@ -48,7 +48,7 @@ class Chain:
 
     def __init__(
         self, backend: Backend, nonresource: NonResource, metrics: Metrics, aggregation: Aggregation,
-        traffic: Traffic, auditor: Auditor | None = None, attempts: Attempts | None = None,
+        traffic: Traffic, *, auditor: Auditor | None = None, attempts: Attempts | None = None,
     ) -> None:  # fmt: skip
         self._backend = backend
         self._auditor = auditor

@@ -36,6 +36,7 @@ class NonResource:
         keys: TokenKeys,
         metrics: Metrics,
         health: Health,
+        *,
         custom: CustomSchemas = no_custom_schemas,
         remotes: Remotes = no_remotes,
         debug: Callable[[Request], Response | None] = lambda _request: None,

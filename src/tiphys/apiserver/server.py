@@ -132,15 +132,15 @@ class ApiServer:
         self.scraper = Scraper(self.backend, usage)
         self.aggregation = Aggregation(self.backend, [UsageApi(self.backend, self.scraper)])
         nonresource = NonResource(
-            self.table, self.options, self.keys, metrics, health, self.custom.source_of,
-            self.aggregation.openapi, self.traffic.debug, self._clock,
+            self.table, self.options, self.keys, metrics, health, custom=self.custom.source_of,
+            remotes=self.aggregation.openapi, debug=self.traffic.debug, clock=self._clock,
         )  # fmt: skip
         self.auditor = assemble(self.options.audit, self._clock) if self.options.audit else None
         if self.auditor is not None:
             metrics.sources.append(self.auditor.collect)
         self._chain = Chain(
-            self.backend, nonresource, metrics, self.aggregation, self.traffic.traffic, self.auditor,
-            self.attempts,
+            self.backend, nonresource, metrics, self.aggregation, self.traffic.traffic,
+            auditor=self.auditor, attempts=self.attempts,
         )  # fmt: skip
         self.backend.store_fault = self._store_fault
         self._ready = self._ending = False

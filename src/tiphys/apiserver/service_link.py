@@ -43,7 +43,7 @@ class Endpoint:
 
 async def resolve(backend: Backend, namespace: str, name: str, port: int) -> Endpoint:
     """Return a ready endpoint of a Service's port. Raises NoEndpoint."""
-    service = await find(backend, "", "v1", "services", name, namespace)
+    service = await find(backend, "", "v1", "services", name, namespace=namespace)
     if service is None:
         raise NoEndpoint(f'service "{name}" not found')
     server_name, spec = f"{name}.{namespace}.svc", service.get("spec") or {}
@@ -69,7 +69,7 @@ async def has_slices(backend: Backend, namespace: str, name: str) -> bool:
     """Tell whether anything is known of what serves behind a Service, ready or not."""
     if await _slices(backend, namespace, name):
         return True
-    return await find(backend, "", "v1", "endpoints", name, namespace) is not None
+    return await find(backend, "", "v1", "endpoints", name, namespace=namespace) is not None
 
 
 async def _addresses(backend: Backend, namespace: str, name: str, port: str) -> list[tuple[str, int]]:
@@ -84,7 +84,7 @@ async def _addresses(backend: Backend, namespace: str, name: str, port: str) -> 
     ]
     if found:
         return found
-    endpoints = await find(backend, "", "v1", "endpoints", name, namespace)
+    endpoints = await find(backend, "", "v1", "endpoints", name, namespace=namespace)
     return endpoint_addresses(endpoints, port)
 
 

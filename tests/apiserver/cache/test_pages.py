@@ -141,7 +141,7 @@ class _Reader:
 
 def page_of(kept: KeptBytes, name: str = "x") -> PageItems:
     value = b'{"kind":"A","metadata":{"name":"%b"}}' % name.encode()
-    return PageItems(kept, [Entry(_Reader(), f"/a/{name}", "", name, value, 7, 0)], more=False)
+    return PageItems(kept, [Entry(_Reader(), f"/a/{name}", "", name, value, revision=7, lease=0)], more=False)
 
 
 def ask(page: PageItems, times: int = 2) -> int:

@@ -8,7 +8,7 @@ from tiphys.apiserver.call import Backend
 
 
 async def find(
-    backend: Backend, group: str, version: str, plural: str, name: str, namespace: str = ""
+    backend: Backend, group: str, version: str, plural: str, name: str, *, namespace: str = ""
 ) -> Object | None:
     """Return one object (shared, read-only), None when there is none."""
     row = backend.table.by_path(group, version, plural)

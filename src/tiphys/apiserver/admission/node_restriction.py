@@ -167,7 +167,7 @@ async def _pods(attributes: Attributes, node: str) -> None:
 
 
 async def _existing(attributes: Attributes, name: str) -> Object:
-    pod = await find(attributes.call.backend, "", "v1", "pods", name, attributes.namespace)
+    pod = await find(attributes.call.backend, "", "v1", "pods", name, namespace=attributes.namespace)
     if pod is None:
         raise NotFound.of("", "pods", name)
     return pod

@@ -64,7 +64,7 @@ async def check(backend: Backend, service: Object, proxy: FrontProxy) -> Availab
     reference = service["spec"]["service"]
     namespace, name, port = reference["namespace"], reference["name"], port_of(service)
     where = f"service/{name} in {_quoted(namespace)}"
-    found = await find(backend, "", "v1", "services", name, namespace)
+    found = await find(backend, "", "v1", "services", name, namespace=namespace)
     if found is None:
         return Availability(False, "ServiceNotFound", f"{where} is not present")
     spec = found.get("spec") or {}

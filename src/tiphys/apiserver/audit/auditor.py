@@ -75,7 +75,7 @@ class Auditor:
         self._levels[verdict.level] = self._levels.get(verdict.level, 0) + 1
         if verdict.level == NONE:
             return
-        event = events.begin(request, info, user, verdict, audit_id, self._clock.now())
+        event = events.begin(request, info, user, verdict, audit_id=audit_id, now=self._clock.now())
         record = Record(verdict, event, is_long_running(info))
         request.scope[_KEY] = record
         request.scope.setdefault("audit_annotations", record.annotations)
@@ -106,7 +106,7 @@ class Auditor:
         verdict = self._policy.judge(_NOBODY, info)
         if verdict.level == NONE:
             return
-        event = events.begin(request, info, _NOBODY, verdict, audit_id, self._clock.now())
+        event = events.begin(request, info, _NOBODY, verdict, audit_id=audit_id, now=self._clock.now())
         kind = request.headers.get("authorization", "").partition(" ")[0].lower()
         text = f"Authentication failed, attempted: {kind}" if kind else "Authentication failed"
         event["user"] = {}

@@ -25,7 +25,7 @@ _CUT = "...TRUNCATED"
 
 
 def begin(
-    request: Request, info: RequestInfo, user: User, verdict: Verdict, audit_id: str, now: datetime
+    request: Request, info: RequestInfo, user: User, verdict: Verdict, *, audit_id: str, now: datetime
 ) -> Object:
     """Return what is known of a request when it comes in."""
     query = f"?{request.raw_query}" if request.raw_query else ""

@@ -113,7 +113,9 @@ class Bucket:
     def entry_of(self, record: Record) -> Entry:
         """Make an entry of a record; namespace and name are in its key."""
         namespace, _, name = record.key[len(self.prefix) :].rpartition("/")
-        return Entry(self, record.key, namespace, name, record.value, record.mod_revision, record.lease)
+        return Entry(
+            self, record.key, namespace, name, record.value, revision=record.mod_revision, lease=record.lease
+        )
 
     def load(self, records: Sequence[Record], revision: int) -> None:
         """Take the state of ``revision``, then what was committed since."""

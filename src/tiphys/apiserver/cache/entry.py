@@ -57,6 +57,7 @@ class Entry:
         namespace: str,
         name: str,
         value: bytes,
+        *,
         revision: int,
         lease: int,
     ) -> None:
@@ -148,7 +149,9 @@ class Entry:
 
     def at(self, revision: int) -> Entry:
         """The same state as of another revision: what a deletion shows."""
-        moved = Entry(self._reader, self.key, self.namespace, self.name, self.value, revision, self.lease)
+        moved = Entry(
+            self._reader, self.key, self.namespace, self.name, self.value, revision=revision, lease=self.lease
+        )
         moved._labels, moved._fields = self._labels, self._fields
         return moved
 

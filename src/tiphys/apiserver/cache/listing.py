@@ -20,7 +20,7 @@ def select(entries: Iterable[Entry], selection: Selection, limit: int) -> list[E
     return list(islice(found, limit + 1)) if limit else list(found)
 
 
-def page_of(bucket: Bucket, root: str, start: str, limit: int, revision: int, begun: int) -> Page:
+def page_of(bucket: Bucket, root: str, start: str, limit: int, *, revision: int, begun: int) -> Page:
     """Return a page of what is there now, narrowed by nothing. ``begun``: when its list began."""
     found = bucket.page(root, start, limit)
     if not found.more:

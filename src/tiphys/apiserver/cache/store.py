@@ -173,7 +173,7 @@ class CachedStore:
             past = bucket.past(revision, selection, start)
             entries, total = past, len(past)
         elif selection.matches is None and not selection.name and selection.field_equals is None:
-            return page_of(bucket, root, start, limit, revision, begun)
+            return page_of(bucket, root, start, limit, revision=revision, begun=begun)
         else:
             entries = bucket.candidates(selection, start)
         items: builtins.list[Cached] = [*select(entries, selection, limit)]

@@ -169,7 +169,7 @@ class CustomResources:
         while True:
             cached = await self._backend.store.get(self.row, "", name)
             new = copy_object(cached.object)
-            names.set_condition(new, "Terminating", status, reason, message, self._now())
+            names.set_condition(new, "Terminating", status, reason, message, now=self._now())
             try:
                 await self._write(cached, new, "status")
                 return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -73,14 +74,11 @@ class Conversion:
         if len(made) != len(objects):
             raise ConversionFailed(f"returned {len(made)} objects, expected {len(objects)}")
         if len(objects) == 1:
-            return [_checked(objects[0], made[0], to, "object at index 0", "object", "metadata")]
+            return [_checked(objects[0], made[0], to, _Said("object at index 0", "object", "metadata"))]
         return [
-            _checked(
-                old, new, to, f"converted object at index {at}", f"converted object at index {at}",
-                f"metadata in object at index {at}",
-            )
+            _checked(old, new, to, _Said.at(at))
             for at, (old, new) in enumerate(zip(objects, made, strict=True))
-        ]  # fmt: skip
+        ]
 
 
 def _answered(body: bytes, version: str, uid: str) -> list[Any]:
@@ -108,26 +106,41 @@ def _answered(body: bytes, version: str, uid: str) -> list[Any]:
     return response.get("convertedObjects") or []
 
 
-def _checked(old: Object, new: Any, to: GVK, place: str, whole: str, meta_place: str) -> Object:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """How faults call a converted object: by what it is, by whose it is, and its metadata."""
+
+    kind: str
+    identity: str
+    metadata: str
+
+    @classmethod
+    def at(cls, index: int) -> _Said:
+        """Call one of several objects."""
+        whole = f"converted object at index {index}"
+        return cls(whole, whole, f"metadata in object at index {index}")
+
+
+def _checked(old: Object, new: Any, to: GVK, said: _Said) -> Object:
     """Return a converted object with the metadata that a webhook may not change."""
     new = new if isinstance(new, dict) else {}
     if new.get("apiVersion") != to.api_version:
         text = f"invalid groupVersion (expected {to.api_version}, received {new.get('apiVersion') or ''})"
-        raise ConversionFailed(f"returned invalid {place}: {text}")
+        raise ConversionFailed(f"returned invalid {said.kind}: {text}")
     if new.get("kind") != to.kind:
         text = f"invalid kind (expected {to.kind}, received {new.get('kind') or ''})"
-        raise ConversionFailed(f"returned invalid {place}: {text}")
+        raise ConversionFailed(f"returned invalid {said.kind}: {text}")
     before, given = old["metadata"], new.get("metadata")
     meta = given if isinstance(given, dict) else {}
     for key, shown in _KEPT:
         one, other = before.get(key) or "", meta.get(key) or ""
         if one != other:
             text = f"must have the same {shown}: {one} != {other}"
-            raise ConversionFailed(f"returned invalid {whole}: {text}")
+            raise ConversionFailed(f"returned invalid {said.identity}: {text}")
     try:
         return {**new, "metadata": _restored(before, given)}
     except ConversionFailed as error:
-        raise ConversionFailed(f"returned invalid {meta_place}: {error}") from error
+        raise ConversionFailed(f"returned invalid {said.metadata}: {error}") from error
 
 
 def _restored(before: Object, given: Any) -> Object:

@@ -20,7 +20,7 @@ def is_protected(group: str) -> bool:
     return any(group == suffix or group.endswith(f".{suffix}") for suffix in _PROTECTED)
 
 
-def set_condition(crd: Object, type_: str, status: str, reason: str, message: str, now: str) -> None:
+def set_condition(crd: Object, type_: str, status: str, reason: str, message: str, *, now: str) -> None:
     """Set a condition; its time moves only when its status does."""
     conditions = crd["status"].setdefault("conditions", [])
     new: Object = {
@@ -50,15 +50,15 @@ def settle(crd: Object, others: Iterable[Object], now: str) -> None:
     status = crd.setdefault("status", {})
     status["acceptedNames"] = accepted
     if conflict is None:
-        set_condition(crd, "NamesAccepted", "True", "NoConflicts", "no conflicts found", now)
+        set_condition(crd, "NamesAccepted", "True", "NoConflicts", "no conflicts found", now=now)
         text = "the initial names have been accepted"
         if not is_true(crd, "Established"):
-            set_condition(crd, "Established", "True", "InitialNamesAccepted", text, now)
+            set_condition(crd, "Established", "True", "InitialNamesAccepted", text, now=now)
     else:
-        set_condition(crd, "NamesAccepted", "False", *conflict, now)
+        set_condition(crd, "NamesAccepted", "False", *conflict, now=now)
         if not condition(crd, "Established"):
             text = "not all names are accepted"
-            set_condition(crd, "Established", "False", "NotAccepted", text, now)
+            set_condition(crd, "Established", "False", "NotAccepted", text, now=now)
     _approve(crd, now)
 
 
@@ -114,13 +114,13 @@ def _approve(crd: Object, now: str) -> None:
     policy = "KubernetesAPIApprovalPolicyConformant"
     text = (crd["metadata"].get("annotations") or {}).get(APPROVED, "")
     if text.startswith("https://"):
-        set_condition(crd, policy, "True", "ApprovedAnnotation", f"approved in {text}", now)
+        set_condition(crd, policy, "True", "ApprovedAnnotation", f"approved in {text}", now=now)
     elif text.startswith("unapproved"):
         shown = f'not approved: "{text}"'
-        set_condition(crd, policy, "False", "UnapprovedAnnotation", shown, now)
+        set_condition(crd, policy, "False", "UnapprovedAnnotation", shown, now=now)
     else:
         shown = (
             f'protected groups must have approval annotation "{APPROVED}", '
             "see https://github.com/kubernetes/enhancements/pull/1111"
         )
-        set_condition(crd, policy, "False", "MissingAnnotation", shown, now)
+        set_condition(crd, policy, "False", "MissingAnnotation", shown, now=now)

@@ -187,7 +187,7 @@ class FlowControl:
         if turn is None:
             return await self._wait(flow, queues, width, user, info)
         flow.counts.at_once += 1
-        return Seats(self.clock, flow, turn, info, user.name, self._freed)
+        return Seats(flow, turn, info, user.name, clock=self.clock, freed=self._freed)
 
     def _classify(self, key: tuple[object, ...], user: User, info: RequestInfo) -> Flow:
         found = next((schema for schema in self._schemas if schema.matches(user, info)), None)
@@ -223,7 +223,7 @@ class FlowControl:
             counts.rejected["cancelled"] = counts.rejected.get("cancelled", 0) + 1
             raise
         counts.waits.observe(self.clock.monotonic() - began)
-        return Seats(self.clock, flow, turn, info, user.name, self._freed)
+        return Seats(flow, turn, info, user.name, clock=self.clock, freed=self._freed)
 
     def _give_up(self, queues: FairQueues, turn: Turn) -> None:
         now = self.clock.monotonic()

@@ -181,11 +181,12 @@ class Seats:
 
     def __init__(
         self,
-        clock: Clock,
         flow: Flow,
         turn: Turn,
         info: RequestInfo,
         user: str,
+        *,
+        clock: Clock,
         freed: Callable[[Level], None],
     ) -> None:
         self._clock, self._freed = clock, freed

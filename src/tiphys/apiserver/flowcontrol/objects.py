@@ -76,7 +76,7 @@ def _resources(
 
 
 def _schema(
-    name: str, level: str, precedence: int, by: str, subjects: list[Object],
+    name: str, level: str, precedence: int, by: str, subjects: list[Object], *,
     resources: list[Object] | None = None, paths: list[Object] | None = None,
 ) -> Object:  # fmt: skip
     """Build a FlowSchema; with neither rule it is about everything."""
@@ -107,13 +107,13 @@ def flow_schemas() -> list[Object]:
         _object("FlowSchema", EXEMPT, mandatory.SCHEMAS[EXEMPT]),
         _schema("probes", EXEMPT, 2, "", _groups(*_ANYONE), paths=[probes]),
         _schema("system-leader-election", "leader-election", 100, "ByUser",
-                [*_users(_CONTROLLERS, _SCHEDULER), *_accounts("*")], [leases]),
+                [*_users(_CONTROLLERS, _SCHEDULER), *_accounts("*")], resources=[leases]),
         _schema("endpoint-controller", "workload-high", 150, "ByUser",
-                [*_users(_CONTROLLERS), *publishers], [endpoints]),
+                [*_users(_CONTROLLERS), *publishers], resources=[endpoints]),
         _schema("workload-leader-election", "leader-election", 200, "ByUser", _accounts("*"),
-                [locks, leases]),
+                resources=[locks, leases]),
         _schema("system-node-high", "node-high", 400, "ByUser", _groups("system:nodes"),
-                [nodes, own_leases]),
+                resources=[nodes, own_leases]),
         _schema("system-nodes", "system", 500, "ByUser", _groups("system:nodes")),
         _schema("kube-controller-manager", "workload-high", 800, "ByNamespace", _users(_CONTROLLERS)),
         _schema("kube-scheduler", "workload-high", 800, "ByNamespace", _users(_SCHEDULER)),

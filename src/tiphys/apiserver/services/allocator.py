@@ -61,6 +61,7 @@ class ServiceAllocator:
         raw: Store,
         table: Any,
         clock: Clock,
+        *,
         rng: Random | None = None,
     ) -> None:
         self._families = ranges.families

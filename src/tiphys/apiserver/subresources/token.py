@@ -117,7 +117,7 @@ async def _bindings(call: Call, reference: Object | None) -> tuple[Binding, ...]
         group, _, number = version.rpartition("/")
         raise BadRequest(f"cannot bind token to object of type {group}/{number}, Kind={kind}")
     backend, plural = call.backend, _PLURALS[kind]
-    found = await find(backend, "", "v1", plural, name, "" if kind == "Node" else call.namespace)
+    found = await find(backend, "", "v1", plural, name, namespace="" if kind == "Node" else call.namespace)
     if found is None:
         raise NotFound.of("", plural, name)
     if kind == "Pod" and found["spec"].get("serviceAccountName", "") != call.name:
