@@ -16,6 +16,7 @@ PACKAGES = sorted(
 )
 MAX_FILE_LINES = 600
 MAX_FUNCTION_LINES = 60
+MAX_POSITIONAL = 5
 FORBIDDEN_MODULES = {"utils", "util", "helpers", "helper", "common", "misc"}
 
 
@@ -62,6 +63,30 @@ def test_functions_are_short() -> None:
                 if length > MAX_FUNCTION_LINES:
                     too_long.append(f"{_where(path)}: {node.name}: {length} lines")
     assert not too_long
+
+
+def _is_command(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Tell whether the command line calls a function: click gives it what was typed, by name."""
+    return any(ast.unparse(one).startswith("click.") for one in node.decorator_list)
+
+
+def test_functions_take_few_parameters() -> None:
+    faults = []
+    for path in SOURCES:
+        for node in ast.walk(_read(path)[1]):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or _is_command(node):
+                continue
+            where = f"{_where(path)}: {node.name}"
+            taken = [*node.args.posonlyargs, *node.args.args]
+            count = sum(one.arg not in ("self", "cls") for one in taken)
+            if count > MAX_POSITIONAL:
+                faults.append(f"{where}: {count} parameters; what goes along together is a dataclass")
+            faults += [
+                f"{where}: a boolean is given by keyword"
+                for one in node.args.defaults
+                if isinstance(one, ast.Constant) and isinstance(one.value, bool)
+            ]
+    assert not faults
 
 
 def test_no_orphan_tasks() -> None:
