@@ -29,7 +29,7 @@ class Health:
     """The checks of one server, in the order in which they are shown, for each of the paths."""
 
     def __init__(self, healthz: Checks, livez: Checks, readyz: Checks) -> None:
-        self._paths = dict(zip(PATHS, (healthz, livez, readyz), strict=True))
+        self._paths: dict[str, Checks] = dict(zip(PATHS, (healthz, livez, readyz), strict=True))
         self.counts = HealthCounts()
 
     def paths(self) -> list[str]:

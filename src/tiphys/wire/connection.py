@@ -89,7 +89,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         self._peer = str(peer[0]) if isinstance(peer, tuple) and peer else ""
         tls = transport.get_extra_info("ssl_object")
         leaf: bytes | None = tls.getpeercert(binary_form=True) if tls is not None else None
-        if leaf is not None:
+        if tls is not None and leaf is not None:
             self._certificate, self._issuers = leaf, self._owner.peers.issuers(tls, leaf)
         self._tls = tls is not None
         work, context = self._drive(), self._context

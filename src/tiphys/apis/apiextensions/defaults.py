@@ -39,7 +39,7 @@ def prepare_crd(crd: Object) -> None:
 def prepare_crd_update(new: Object, old: Object) -> None:
     """A version that becomes the storage version is remembered for as long as objects may be kept in it."""
     status = dict(old.get("status") or {})
-    stored = list(status.get("storedVersions") or ())
+    stored: list[str] = list(status.get("storedVersions") or ())
     for version in each(new, "spec", "versions"):
         name = version.get("name") or ""
         if version.get("storage") and name not in stored:

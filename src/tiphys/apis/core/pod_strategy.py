@@ -21,9 +21,10 @@ def prepare_pod(pod: Object) -> None:
     """A new pod is Pending; its status says what follows from its spec."""
     spec = section(pod, "spec")
     mirror_service_account(spec)
-    pod["status"] = {"phase": "Pending", "qosClass": pod_qos(pod)}
+    status: Object = {"phase": "Pending", "qosClass": pod_qos(pod)}
     if spec.get("schedulingGates"):
-        pod["status"]["conditions"] = [dict(_GATED)]
+        status["conditions"] = [dict(_GATED)]
+    pod["status"] = status
 
 
 def prepare_pod_status(new: Object, old: Object) -> None:
