@@ -25,7 +25,7 @@ type: .venv ## mypy, strict; pyright (as basedpyright, which brings its own runt
 	$(BIN)/mypy
 	$(BIN)/basedpyright
 
-test: .venv ## tests without root or network, in a minute and a half on two cores
+test: .venv ## tests without root or network, in two minutes on two cores
 	$(BIN)/pytest -n 2
 
 test-slow: .venv ## every test that needs no root, the slow ones too
