@@ -90,9 +90,8 @@ def _names() -> dict[GVK, str]:
     return names
 
 
-@cache
 def wire_facts() -> dict[str, Any]:
-    """Read the table of kinds and of messages' fields; ``protobuf_plan`` says how it is written."""
+    """Read the table of kinds and of messages' fields anew; ``protobuf_plan`` says how it is written."""
     facts: dict[str, Any] = orjson.loads(
         resources.files("tiphys.apis").joinpath("data/protobuf_fields.json").read_bytes()
     )
@@ -101,14 +100,21 @@ def wire_facts() -> dict[str, Any]:
 
 def _omitted(name: str) -> frozenset[str]:
     """Return the plain scalars of a definition: those that protobuf leaves out when they are zero."""
-    return _plain(".".join(name.split(".")[-3:]))
+    return _plain_fields().get(".".join(name.split(".")[-3:]), frozenset())
 
 
-def _plain(message: str) -> frozenset[str]:
+@cache
+def _plain_fields() -> dict[str, frozenset[str]]:
+    """Return those of each message, which is all of the table that is kept."""
+    messages = wire_facts()["messages"]
+    return {name: found for name in messages if (found := _plain(name, messages))}
+
+
+def _plain(message: str, messages: dict[str, Any]) -> frozenset[str]:
     found: set[str] = set()
-    for field, _, kind in wire_facts()["messages"].get(message, ()):
+    for field, _, kind in messages.get(message, ()):
         if not field:
-            found |= _plain(kind)
+            found |= _plain(kind, messages)
         elif kind in _PLAIN:
             found.add(field)
     return frozenset(found - _SHOWN.get(message, frozenset()))
