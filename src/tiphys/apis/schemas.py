@@ -38,7 +38,12 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 """Defaults that the published schema has and the package leaves out; apply needs those of merge keys."""
 
 _PLAIN = frozenset("sibdy")
-_SHOWN = {"apps.v1.StatefulSetStatus": frozenset({"availableReplicas"})}
+_SHOWN = {
+    "apps.v1.StatefulSetStatus": frozenset({"availableReplicas"}),
+    "policy.v1.PodDisruptionBudgetStatus": frozenset(
+        {"disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"}
+    ),
+}
 """Fields that need not be given and are in JSON all the same when they are zero."""
 
 

@@ -9,6 +9,7 @@ from tiphys.apimachinery.schema import walk
 from tiphys.apis import schemas
 
 POD = schemas.schema_for(GVK("", "v1", "Pod"))
+BUDGET = schemas.schema_for(GVK("policy", "v1", "PodDisruptionBudget"))
 STATEFUL_SET = schemas.schema_for(GVK("apps", "v1", "StatefulSet"))
 DEPLOYMENT = schemas.schema_for(GVK("apps", "v1", "Deployment"))
 SECRET = schemas.schema_for(GVK("", "v1", "Secret"))
@@ -93,6 +94,8 @@ KEPT: list[tuple[str, Any, dict[str, Any], dict[str, Any]]] = [
      {"spec": {"priority": 0, "hostUsers": False, "runtimeClassName": "", "containers": []}}),
     ("zeros that are always shown stay", STATEFUL_SET, {"status": {"replicas": 0, "availableReplicas": 0}},
      {"status": {"replicas": 0, "availableReplicas": 0}}),
+    ("so do those of a budget", BUDGET, {"status": {"disruptionsAllowed": 0, "observedGeneration": 0}},
+     {"status": {"disruptionsAllowed": 0}}),
     ("empty structs stay", POD, {"spec": {"volumes": [{"name": "a", "emptyDir": {}}]}},
      {"spec": {"volumes": [{"name": "a", "emptyDir": {}}]}}),
     ("times are UTC seconds", POD, {"metadata": {"creationTimestamp": "2026-01-01T02:00:00.5+02:00"}},
