@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,15 +26,8 @@ STORIES = {
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the clients in it, of exactly the versions that the lock file names."""
-    folder = tmp_path_factory.mktemp("clients")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    lock = ["--require-hashes", "--no-deps", "--requirement", str(HERE / "requirements.lock")]
-    done = subprocess.run([*pip, *lock, "--target", str(folder)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.fail(f"pip could not install the clients (is its index reachable?):\n{done.stderr}")
-    return folder
+def installed(install: Callable[[Path], Path]) -> Path:
+    return install(HERE / "requirements.lock")
 
 
 @pytest.mark.parametrize("name", STORIES)

@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +34,8 @@ def documents() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the tool in it, of exactly the versions that the lock file names."""
-    folder = tmp_path_factory.mktemp("schemathesis")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    lock = ["--require-hashes", "--no-deps", "--requirement", str(HERE / "requirements.lock")]
-    done = subprocess.run([*pip, *lock, "--target", str(folder)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.fail(f"pip could not install it (is its index reachable?):\n{done.stderr}")
-    return folder
+def installed(install: Callable[[Path], Path]) -> Path:
+    return install(HERE / "requirements.lock")
 
 
 def bounded(document: dict[str, Any]) -> dict[str, Any]:
