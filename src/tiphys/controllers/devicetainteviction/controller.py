@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from tiphys.apimachinery.errors import Conflict, NotFound
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import PODS, RESOURCE_CLAIMS, RESOURCE_SLICES
-from tiphys.controllers import conditions, podstate
+from tiphys.controllers import podstate
 from tiphys.controllers.context import Context
 from tiphys.controllers.devicetainteviction.plan import evict_at, pool_of, tainted_devices, uses_pool
+from tiphys.controllers.disruption_target import disrupt
 from tiphys.controllers.metrics import DEVICE_TAINT_DELETION_SECONDS, DEVICE_TAINT_DELETIONS
 
 _BY_CONSUMER = "consumer"
@@ -88,17 +88,10 @@ class DeviceTaintEvictionController:
         return None
 
     async def _evict(self, pod: Object, due_at: datetime) -> None:
-        meta, now = pod["metadata"], self._clock.now()
         self._recorder.record(pod, "Normal", "DeviceTaintManagerEviction", "Marking for deletion")
         text = "Device Taint manager: deleting due to NoExecute taint"
-        condition = conditions.make("DisruptionTarget", "True", "DeletionByDeviceTaintManager", text, now)
-        found = conditions.put((pod.get("status") or {}).get("conditions") or [], condition)
-        try:
-            patch = {"metadata": {"uid": meta["uid"]}, "status": {"conditions": found}}
-            await self._client.patch(PODS, meta["name"], meta["namespace"], patch, subresource="status")
-            await self._client.delete(PODS, meta["name"], meta["namespace"], uid=meta["uid"])
-        except (NotFound, Conflict):
-            return  # gone, or another one of its name
+        if not await disrupt(self._client, pod, "DeletionByDeviceTaintManager", text, self._clock.now()):
+            return
         DEVICE_TAINT_DELETIONS.inc()
         DEVICE_TAINT_DELETION_SECONDS.observe(max((self._clock.now() - due_at).total_seconds(), 0.0))
 

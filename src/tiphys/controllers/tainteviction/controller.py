@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 
-from tiphys.apimachinery.errors import Conflict, NotFound
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import NODES, PODS
-from tiphys.controllers import conditions, podstate
+from tiphys.controllers import podstate
 from tiphys.controllers.context import Context
+from tiphys.controllers.disruption_target import disrupt
 from tiphys.controllers.metrics import TAINT_DELETION_SECONDS, TAINT_DELETIONS
 from tiphys.controllers.tainteviction.plan import evict_at, undated
 
@@ -91,23 +91,10 @@ class TaintEvictionController:
                 self._recorder.record(pod, "Normal", "TaintManagerEviction", text)
 
     async def _delete(self, pod: Object, due_at: datetime) -> None:
-        meta = pod["metadata"]
-        self._recorder.record(
-            pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {object_key(pod)}"
-        )
-        condition = conditions.make(
-            "DisruptionTarget",
-            "True",
-            "DeletionByTaintManager",
-            "Taint manager: deleting due to NoExecute taint",
-            self._clock.now(),
-        )
-        found = conditions.put((pod.get("status") or {}).get("conditions") or [], condition)
-        try:
-            patch = {"metadata": {"uid": meta["uid"]}, "status": {"conditions": found}}
-            await self._client.patch(PODS, meta["name"], meta["namespace"], patch, subresource="status")
-            await self._client.delete(PODS, meta["name"], meta["namespace"], uid=meta["uid"])
-        except (NotFound, Conflict):
+        marking = f"Marking for deletion Pod {object_key(pod)}"
+        self._recorder.record(pod, "Normal", "TaintManagerEviction", marking)
+        text = "Taint manager: deleting due to NoExecute taint"
+        if not await disrupt(self._client, pod, "DeletionByTaintManager", text, self._clock.now()):
             return
         TAINT_DELETIONS.inc()
         TAINT_DELETION_SECONDS.observe((self._clock.now() - due_at).total_seconds())
