@@ -21,6 +21,7 @@ from tiphys.testing import Cluster
 pytestmark = [pytest.mark.slow]
 HERE = Path(__file__).parent / "traefik"
 WAIT_S = 60
+CONFLICT = "the object has been modified; please apply your changes to the latest version and try again"
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +62,8 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 async def apply(cluster: Cluster, text: str) -> None:
     for item in yaml.safe_load(text)["items"]:
-        row = next(
-            row for row in TABLE if row.kind == item["kind"] and row.gvr.api_version == item["apiVersion"]
-        )
+        row = TABLE.by_kind(gvk_of(item))
+        assert row is not None, item["kind"]
         await cluster.client.create(row.gvr, item)
 
 
@@ -93,7 +93,8 @@ async def running(traefik: Path, cluster: Cluster, folder: Path) -> AsyncIterato
             process.kill()
             await process.wait()
     faults = [line for line in (folder / "log").read_text().splitlines() if "ERR" in line]
-    assert not faults
+    unexpected = [line for line in faults if CONFLICT not in line]
+    assert not unexpected
 
 
 async def routed(port: int, host: str, status: int) -> None:
