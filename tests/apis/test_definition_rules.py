@@ -160,10 +160,37 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         fields("", ".metadata.name", ".spec.b", ".spec.list", ".spec.a", ".spec.a"),
         [
             "spec.selectableFields[0].jsonPath: Required value",
-            'spec.selectableFields[1].jsonPath: Invalid value: ".metadata.name": must not point to fields in metadata',
+            'spec.selectableFields[1].jsonPath: Invalid value: ".metadata.name": is an invalid path: does not refer to a valid field',
             'spec.selectableFields[2].jsonPath: Invalid value: ".spec.b": is an invalid path: does not refer to a valid field',
             'spec.selectableFields[3].jsonPath: Invalid value: ".spec.list": must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.',
             'spec.selectableFields[5].jsonPath: Duplicate value: ".spec.a"',
+        ],
+    ),
+    "paths of fields that are none": (
+        fields("spec.a", ".spec['a']", ".spec.", ".spec.a.b"),
+        [
+            'spec.selectableFields[0].jsonPath: Invalid value: "spec.a": is an invalid path: expected [ or . but got: spec',
+            "spec.selectableFields[1].jsonPath: Invalid value: \".spec['a']\": is an invalid path: array notation is not allowed",
+            'spec.selectableFields[2].jsonPath: Invalid value: ".spec.": is an invalid path: unexpected end of JSON path',
+            'spec.selectableFields[3].jsonPath: Invalid value: ".spec.a.b": is an invalid path: does not refer to a valid field',
+        ],
+    ),
+    "a name that is told of": (
+        crd(
+            version(
+                schema={
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "properties": {
+                            "metadata": {"type": "object", "properties": {"name": {"type": "string"}}}
+                        },
+                    }
+                },
+                selectableFields=[{"jsonPath": ".metadata.name"}],
+            )
+        ),
+        [
+            'spec.selectableFields[0].jsonPath: Invalid value: ".metadata.name": must not point to fields in metadata'
         ],
     ),
     "a hook": (hook(), []),

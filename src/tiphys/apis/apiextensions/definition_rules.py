@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -33,6 +34,7 @@ _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 _COLUMN_FORMATS = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
 _REVIEWS = ("v1", "v1beta1")
 _PROTECTED = ("k8s.io", "kubernetes.io")
+_TOKEN = re.compile(r"[.\[\]]|'(?:[^'\\]|\\.)*'|[^.\[\]]+", re.DOTALL)
 _APPROVED = "api-approved.kubernetes.io"
 _APPROVAL_PAGE = "https://github.com/kubernetes/enhancements/pull/1111"
 
@@ -147,34 +149,56 @@ def column_faults(column: Object, path: str) -> list[FieldError]:
 def selectable_faults(fields: list[Object], schema: Object, path: str) -> list[FieldError]:
     """Selectable fields lead to texts, numbers and booleans of the schema, eight at most."""
     faults: list[FieldError] = []
-    seen: set[str] = set()
+    seen: set[tuple[str, ...]] = set()
     for index, field in enumerate(fields):
         place, text = f"{path}[{index}].jsonPath", field.get("jsonPath") or ""
         if not text:
             faults.append(required(place))
             continue
-        steps = text.removeprefix(".").split(".")
-        node = schema
-        for step in steps:
-            node = peek(node, "properties", step)
-        in_metadata = steps[0] == "metadata"
-        if not node and not in_metadata:
-            faults.append(invalid(place, text, "is an invalid path: does not refer to a valid field"))
+        try:
+            steps, node = _led_to(text, schema)
+        except ValueError as why:
+            faults.append(invalid(place, text, f"is an invalid path: {why}"))
             continue
-        if in_metadata:
+        if steps[0] == "metadata":
             faults.append(invalid(place, text, "must not point to fields in metadata"))
-        elif node.get("type") not in ("string", "integer", "boolean"):
-            why = (
+        if node.get("type") not in ("string", "integer", "boolean"):
+            detail = (
                 "must point to a field of type string, boolean or integer. Enum string fields and strings "
                 "with formats are allowed."
             )
-            faults.append(invalid(place, text, why))
-        if text in seen:
+            faults.append(invalid(place, text, detail))
+        if steps in seen:
             faults.append(duplicate(place, text))
-        seen.add(text)
+        seen.add(steps)
     if len(seen) > _MAX_SELECTABLE:
         faults.append(too_many(path, len(seen), _MAX_SELECTABLE))
     return faults
+
+
+def _led_to(text: str, schema: Object) -> tuple[tuple[str, ...], Object]:
+    """Follow a path of names, each after a dot, into a schema.
+
+    Raises:
+        ValueError: it leads nowhere.
+    """
+    steps: list[str] = []
+    tokens = iter(_TOKEN.findall(text))
+    for token in tokens:
+        if token == "[":
+            raise ValueError("array notation is not allowed")
+        if token != ".":
+            raise ValueError(f"expected [ or . but got: {token}")
+        name = next(tokens, None)
+        if name is None:
+            raise ValueError("unexpected end of JSON path")
+        properties = peek(schema, "properties")
+        inner = properties.get(name) if properties else schema.get("additionalProperties")
+        if inner is None:
+            raise ValueError("does not refer to a valid field")
+        schema = inner if isinstance(inner, dict) else {}
+        steps.append(name)
+    return tuple(steps), schema
 
 
 def conversion_faults(conversion: Object, path: str, old: Object | None = None) -> list[FieldError]:

@@ -9,7 +9,7 @@ Source: apiextensions.k8s.io/v1, ``ValidationRule``; "Resource use by validation
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -64,20 +64,24 @@ def _message_faults(rule: Object, place: str) -> Faults:
         yield required(f"{place}.rule", "rule is not specified")
     elif message and not message.strip():
         yield invalid(f"{place}.message", message, "message must be non-empty if specified")
-    elif "\n" in message.strip():
+    elif _has_lines(message.strip()):
         yield invalid(f"{place}.message", message, "message must not contain line breaks")
-    elif "\n" in text.strip() and not message.strip():
+    elif _has_lines(text.strip()) and not message.strip():
         yield required(f"{place}.message", "message must be specified if rule contains line breaks")
     expression = rule.get("messageExpression") or ""
     if expression and not expression.strip():
         yield required(f"{place}.messageExpression", "messageExpression must be non-empty if specified")
 
 
+def _has_lines(text: str) -> bool:
+    return "\n" in text or "\r" in text
+
+
 def _path_faults(path: str, schema: Schema, place: str) -> Faults:
     place = f"{place}.fieldPath"
     if path and not path.strip():
         yield invalid(place, path, "fieldPath must be non-empty if specified")
-    if "\n" in path:
+    if _has_lines(path):
         yield invalid(place, path, "fieldPath must not contain line breaks")
     if path and field_path(path, schema) is None:
         yield invalid(place, path, "fieldPath must be a valid path")
@@ -89,6 +93,7 @@ class _Costs:
 
     total: int = 0
     highest: list[tuple[int, str]] = field(default_factory=list)
+    broken: tuple[str, ...] = ()
 
     def add(self, place: str, cost: int) -> None:
         self.total += cost
@@ -117,12 +122,15 @@ class _Place:
         return _Place(self.path + suffix, count, uncorrelated)
 
 
-def compile_faults(source: Object, path: str, *, limits: bool = True) -> list[FieldError]:
+def compile_faults(
+    source: Object, path: str, *, limits: bool = True, broken: Collection[str] = ()
+) -> list[FieldError]:
     """Return what is wrong with the rules of a whole structural schema.
 
-    Without ``limits`` single rules may cost what they want: they were let through before.
+    Without ``limits`` single rules may cost what they want: they were let through before. Rules of nodes
+    that are ``broken`` themselves, or have such below, are not looked at.
     """
-    costs = _Costs()
+    costs = _Costs(broken=tuple(broken))
     faults = list(_node(build_custom(source), _Place(path, root=True), costs, limits=limits))
     if costs.total > SCHEMA_LIMIT:
         share = (
@@ -136,7 +144,7 @@ def compile_faults(source: Object, path: str, *, limits: bool = True) -> list[Fi
 
 
 def _node(schema: Schema, place: _Place, costs: _Costs, *, limits: bool) -> Faults:
-    if rules_of(schema):
+    if rules_of(schema) and not any(fault.startswith(place.path) for fault in costs.broken):
         declared = declare_self(schema, root=place.root or schema.embedded_resource)
         if declared is None:
             text = (

@@ -5,7 +5,7 @@ Source: the internal types of k8s.io/apiextensions-apiserver.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from tiphys.apimachinery.field_errors import Struct
@@ -59,7 +59,16 @@ def _subresources(parts: Object) -> Struct:
     return Struct(Status=parts.get("status"), Scale=shown)
 
 
-def _schema(node: Object) -> Struct:
+def said(node: Object) -> Iterator[tuple[str, Any]]:
+    """Yield what a schema says itself, by the name that it is shown under."""
+    for name, key, kind in _SCHEMA:
+        value = node.get(key)
+        if value is not None and not (kind in (str, bool) and not value):
+            yield name, value
+
+
+def shown_schema(node: Object) -> Struct:
+    """Return a schema; what is not said is there, empty."""
     return Struct(
         {name: _value(key, node.get(key) or _PLAIN[kind], node.get(key)) for name, key, kind in _SCHEMA}
     )
@@ -70,12 +79,12 @@ def _value(key: str, filled: Any, given: Any) -> Any:
 
 
 def _optional(node: Any) -> Struct | None:
-    return _schema(node) if isinstance(node, dict) else None
+    return shown_schema(node) if isinstance(node, dict) else None
 
 
 def _either(node: Any) -> Struct:
     """A schema, or many."""
-    many = [_schema(one) for one in node] if isinstance(node, list) else None
+    many = [shown_schema(one) for one in node] if isinstance(node, list) else None
     return Struct(Schema=_optional(node), JSONSchemas=many)
 
 
@@ -85,11 +94,11 @@ def _allowed(node: Any) -> Struct:
 
 
 def _many(nodes: Any) -> list[Struct]:
-    return [_schema(node) for node in nodes]
+    return [shown_schema(node) for node in nodes]
 
 
 def _named(nodes: Any) -> dict[str, Struct]:
-    return {name: _schema(nodes[name]) for name in sorted(nodes)}
+    return {name: shown_schema(nodes[name]) for name in sorted(nodes)}
 
 
 _PARTS: dict[str, Callable[[Any], Any]] = {
@@ -97,7 +106,7 @@ _PARTS: dict[str, Callable[[Any], Any]] = {
     "allOf": _many,
     "oneOf": _many,
     "anyOf": _many,
-    "not": _schema,
+    "not": shown_schema,
     "properties": _named,
     "patternProperties": _named,
     "definitions": _named,

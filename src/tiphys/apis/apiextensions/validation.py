@@ -5,10 +5,12 @@ Parts that all versions share are told at the top of the spec, where the API kee
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import immutable, invalid, required
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.apiextensions.default_faults import default_faults
+from tiphys.apis.apiextensions.default_faults import default_faults, has_unknown_fields
 from tiphys.apis.apiextensions.definition_rules import (
     approval_faults,
     authority_faults,
@@ -24,6 +26,13 @@ from tiphys.apis.apiextensions.definition_rules import (
     stored_faults,
 )
 from tiphys.apis.apiextensions.rule_faults import compile_faults
+from tiphys.apis.apiextensions.schema_rules import (
+    Demands,
+    demands_after,
+    is_readable,
+    root_faults,
+    schema_faults,
+)
 from tiphys.apis.apiextensions.shown import shown_version
 from tiphys.apis.apiextensions.structural_rules import structural_faults
 from tiphys.apis.defaulting import each, peek
@@ -43,19 +52,43 @@ def _schemas(crd: Object) -> dict[str, Object]:
     return {version.get("name") or "": _schema_of(version) for version in each(peek(crd, "spec"), "versions")}
 
 
-def _schema_faults(schema: Object, path: str, before: Object | None) -> list[FieldError]:
-    """Rules are compiled once the schema is sound; those that stood before may cost what they do."""
-    faults = structural_faults(schema, path)
-    if faults:
-        return faults
-    new = schema != before
-    return compile_faults(schema, path, limits=new) + default_faults(schema, path, pruned=new)
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What an update comes after: the schemas by version, and what may be asked of those that follow."""
+
+    schemas: dict[str, Object]
+    demands: Demands
+    pruned: bool
+
+    @classmethod
+    def of(cls, old: Object | None) -> _Before:
+        schemas = _schemas(old) if old is not None else {}
+        pruned = not any(has_unknown_fields(schema) for schema in schemas.values())
+        return cls(schemas, demands_after(schemas.values()), pruned)
+
+
+def _schema_faults(schema: Object, path: str, name: str, before: _Before) -> list[FieldError]:
+    """Defaults are looked at once the schema is structural, and rules once the defaults are sound."""
+    faults: list[FieldError] = []
+    readable, sound = is_readable(schema), False
+    if readable:
+        faults = structural_faults(schema, path) or default_faults(schema, path, pruned=before.pruned)
+        sound = not faults
+    nodes = schema_faults(schema, path, before.demands)
+    faults += nodes
+    if not readable and not faults:
+        faults.append(invalid(path, "", "OpenAPIV3Schema 'schema' is not supported"))
+    if sound:
+        new = schema != before.schemas.get(name)
+        faults += compile_faults(schema, path, limits=new, broken=[fault.field for fault in nodes])
+    return faults
 
 
 def _spec_faults(crd: Object, old: Object | None) -> list[FieldError]:
     spec = peek(crd, "spec")
     versions = list(each(spec, "versions"))
-    before = _schemas(old) if old is not None else {}
+    before = _Before.of(old)
+    has_status = [peek(version, "subresources").get("status") is not None for version in versions]
     shared = {key for key in _SHARED if all(one.get(key) == versions[0].get(key) for one in versions)}
     faults = group_faults(spec.get("group") or "", "spec.group")
     faults += one_of(spec.get("scope"), "spec.scope", ("Cluster", "Namespaced"))
@@ -68,31 +101,43 @@ def _spec_faults(crd: Object, old: Object | None) -> list[FieldError]:
         faults += label_faults(f"{path}.name", name)
         faults += deprecation_faults(version, f"{path}.deprecationWarning")
         own = {key: value for key, value in version.items() if key not in shared}
-        faults += _version(own, _schema_of(version), f"{path}.schema", path, before.get(name))
+        faults += _version(
+            own, f"{path}.schema", path, _Known(name, _schema_of(version), has_status[index], before)
+        )
     faults += _unique(versions, shared)
     given = peek(spec, "names")
     faults += required_names(given, "spec.names") + names_faults(given, "spec.names")
     if versions:
         first = {key: versions[0][key] for key in shared if key in versions[0]}
-        name = versions[0].get("name") or ""
-        faults += _version(first, _schema_of(versions[0]), "spec.validation", "spec", before.get(name))
+        name, schema = versions[0].get("name") or "", _schema_of(versions[0])
+        known = _Known(name, schema, any(has_status), before)
+        faults += _version(first, "spec.validation", "spec", known)
     conversion, old_conversion = peek(spec, "conversion"), peek(old or {}, "spec", "conversion")
     return faults + conversion_faults(conversion, "spec.conversion", old_conversion)
 
 
-def _version(
-    part: Object, schema: Object, schema_path: str, path: str, before: Object | None
-) -> list[FieldError]:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of a version beyond itself."""
+
+    name: str
+    schema: Object
+    has_status: bool
+    before: _Before
+
+
+def _version(part: Object, schema_path: str, path: str, known: _Known) -> list[FieldError]:
     """Return the faults of a version, or of what all versions share."""
     faults: list[FieldError] = []
-    if isinstance(peek(part, "schema").get("openAPIV3Schema"), dict):
-        faults += _schema_faults(schema, f"{schema_path}.openAPIV3Schema", before)
+    schema, schema_path = peek(part, "schema").get("openAPIV3Schema"), f"{schema_path}.openAPIV3Schema"
+    if isinstance(schema, dict):
+        faults += root_faults(schema, schema_path, status=known.has_status)
+        faults += _schema_faults(schema, schema_path, known.name, known.before)
     faults += scale_faults(peek(part, "subresources").get("scale"), f"{path}.subresources.scale")
     for index, column in enumerate(each(part, "additionalPrinterColumns")):
         faults += column_faults(column, f"{path}.additionalPrinterColumns[{index}]")
-    return faults + selectable_faults(
-        list(each(part, "selectableFields")), schema, f"{path}.selectableFields"
-    )
+    fields = list(each(part, "selectableFields"))
+    return faults + selectable_faults(fields, known.schema, f"{path}.selectableFields")
 
 
 def _unique(versions: list[Object], shared: set[str]) -> list[FieldError]:
