@@ -35,6 +35,19 @@ EXPECTED = (
 )
 
 FAULTS: dict[str, list[tuple[int, str]]] = {
+    # names in backquotes, which the API leaves off
+    "o.`name`": [(3, "unsupported syntax: '`'")],
+    "o.?`a-b`.c": [(4, "unsupported syntax: '`'")],
+    "has(o.`name`)": [(7, "unsupported syntax: '`'")],
+    "`a b`": [(1, f"Syntax error: mismatched input '`a b`' expecting {EXPECTED}")],
+    "o.`name`()": [
+        (3, "unsupported syntax: '`'"),
+        (9, "Syntax error: mismatched input '(' expecting <EOF>"),
+    ],
+    "o.`$b`": [
+        (3, "Syntax error: token recognition error at: '`$'"),
+        (6, "Syntax error: token recognition error at: '`'"),
+    ],
     # syntax
     "": [(1, f"Syntax error: mismatched input '<EOF>' expecting {EXPECTED}")],
     "1 +": [(4, f"Syntax error: mismatched input '<EOF>' expecting {EXPECTED}")],

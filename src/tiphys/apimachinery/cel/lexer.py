@@ -27,6 +27,7 @@ _NUMBER = re.compile(
     r"|(?P<whole>0x[0-9a-fA-F]+|[0-9]+)(?P<unsigned>[uU]?)"
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ESCAPED_NAME = re.compile(r"`[A-Za-z0-9_./ -]*")
 _STRING_START = re.compile(r"(?P<bytes>[bB]?)(?P<raw>[rR]?)(?P<quote>\"\"\"|'''|\"|')")
 _OPERATOR = re.compile(r"==|!=|<=|>=|&&|\|\||[<>\[\]{}().,\-!?:+*/%]")
 _HALVES = "=&|"
@@ -46,7 +47,10 @@ _BEGUN = re.compile(r"\\(?:[xX][0-9a-fA-F]{0,2}|u[0-9a-fA-F]{0,4}|U[0-9a-fA-F]{0
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """``kind`` is the operator or keyword itself, or NAME, INT, UINT, DOUBLE, STRING, BYTES, <EOF>."""
+    """``kind`` is the operator or keyword itself, or NAME, INT, UINT, DOUBLE, STRING, BYTES, <EOF>.
+
+    A name in backquotes is an ESCAPED NAME.
+    """
 
     kind: str
     text: str
@@ -86,6 +90,12 @@ def _token(source: Source, at: int) -> tuple[Token | None, int]:
     if name:
         word = name.group()
         return Token(word if word in KEYWORDS else "NAME", word, at), name.end()
+    escaped = _ESCAPED_NAME.match(text, at)
+    if escaped:
+        end = escaped.end()
+        if end == at + 1 or not text.startswith("`", end):
+            return _unknown(source, at, end)
+        return Token("ESCAPED NAME", text[at : end + 1], at), end + 1
     operator = _OPERATOR.match(text, at)
     if operator:
         return Token(operator.group(), operator.group(), at), operator.end()

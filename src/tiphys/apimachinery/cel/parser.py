@@ -202,13 +202,21 @@ class Parser:
 
     def _select(self, operand: Node, dot: Token) -> Node:
         optional = self._take("?") is not None
-        name = self._need("NAME")
+        name = self._field_name()
         if optional:
             return Call(dot.offset, "_?._", None, [operand, Literal(name.offset, name.text, STRING)])
-        opened = self._take("(")
+        opened = self._take("(") if name.kind == "NAME" else None
         if opened is not None:
             return self._call(opened.offset, name.text, operand)
         return Select(dot.offset, operand, name.text)
+
+    def _field_name(self) -> Token:
+        """Fields may have names that need backquotes in the language, which the API does not turn on."""
+        escaped = self._take("ESCAPED NAME")
+        if escaped is not None:
+            self.source.report(escaped.offset, "unsupported syntax: '`'")
+            return escaped
+        return self._need("NAME")
 
     def _call(self, offset: int, name: str, target: Node | None) -> Node:
         args: list[Node] = []
@@ -297,7 +305,7 @@ class Parser:
             optional = self._take("?") is not None
             key: Node
             if fields:
-                name = self._need("NAME")
+                name = self._field_name()
                 key = Literal(name.offset, name.text, STRING)
             else:
                 key = self._expression()

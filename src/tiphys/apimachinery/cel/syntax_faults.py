@@ -286,6 +286,9 @@ class _Pass:
             self._take()
             self._take()
             self._rule(self._field, _AFTER_MEMBER, optional=True)
+        elif self._kind(1) == "ESCAPED NAME":
+            self._take()
+            self._take()
         elif self._kind(1) != "NAME":
             raise self._no_way("select", 1)
         else:
