@@ -9,6 +9,7 @@ import orjson
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from prometheus_client.core import GaugeMetricFamily
 
 from tiphys.apimachinery.clock import FakeClock, RealClock
 from tiphys.client import metrics
@@ -240,3 +241,17 @@ async def test_health_by_itself_is_for_whom_may_read_metrics(world):
     assert (await endpoint.handle(get("/metrics/slis"))).status in (401, 403)
     answer = await endpoint.handle(get("/metrics/slis", "good"))
     assert b'kubernetes_healthcheck{name="ping",type="livez"} 1.0' in answer.body
+
+
+async def test_families_apart_have_a_path_of_their_own(world):
+    reviews, clock, _ = world
+    client = Client(InProcessTransport(reviews))
+    family = GaugeMetricFamily("apart", "[STABLE] Alone.", value=1)
+    endpoint = ComponentEndpoint(
+        "kube-scheduler", client, clock, shown={"/metrics/resources": lambda: [family]}
+    )
+    assert (await endpoint.handle(get("/metrics/resources"))).status == 403
+    found = await endpoint.handle(get("/metrics/resources", "good"))
+    assert (found.status, found.body.decode().splitlines()[-1]) == (200, "apart 1.0")
+    assert "/metrics/resources" in (await endpoint.handle(get("/statusz", "good"))).body.decode()
+    await client.close()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import GaugeMetricFamily
 
 from tiphys.client import exposition
 
@@ -42,3 +43,18 @@ def test_families_that_were_disabled_are_not_shown(registry: CollectorRegistry, 
     assert not any(line.startswith("three") for line in found)
     assert 'registered_metrics_total{deprecated_version="",stability_level="STABLE"} 1.0' in found
     assert "disabled_metrics_total 2.0" in found
+
+
+def test_help_says_how_stable_a_family_is(registry: CollectorRegistry) -> None:
+    Gauge("process_things", "Made by a library.", registry=registry)
+    text = exposition.render(registry).decode()
+    assert "# HELP four [ALPHA] says nothing" in text
+    assert "# HELP two [BETA] b" in text
+    assert "# HELP process_things Made by a library." in text
+    assert 'registered_metrics_total{deprecated_version="",stability_level="ALPHA"} 1.0' in text
+
+
+def test_families_alone_are_not_counted() -> None:
+    family = GaugeMetricFamily("five", "[STABLE] e", value=5)
+    assert exposition.render_alone([family]) == b"# HELP five [STABLE] e\n# TYPE five gauge\nfive 5.0\n"
+    assert exposition.render_alone([]) == b""

@@ -141,6 +141,26 @@ def test_parts_of_a_decision_are_timed_as_it_goes_on() -> None:
     assert found[f"scheduler_plugin_execution_duration_seconds_sum{labels}"] >= 0.001
 
 
+def test_a_binding_is_timed_in_two_parts() -> None:
+    clock = FakeClock()
+    times = Times("binds", clock)
+    bound, lost = times.binding(), times.binding()
+    clock.advance(3.0)
+    bound.prepared()
+    lost.end("Error")
+    clock.advance(0.5)
+    bound.end("Success")
+    found = values()
+    name = "scheduler_framework_extension_point_duration_seconds"
+    for point, status, seconds in (
+        ("PreBind", "Success", 3),
+        ("PreBind", "Error", 3),
+        ("Bind", "Success", 0.5),
+    ):
+        labels = f'{{extension_point="{point}",profile="binds",status="{status}"}}'
+        assert (found[f"{name}_sum{labels}"], found[f"{name}_count{labels}"]) == (seconds, 1)
+
+
 def test_plugins_are_timed_in_one_of_ten_decisions() -> None:
     times = Times("sampled", FakeClock())
     labels = '{extension_point="Filter",plugin="Z",status="Success"}'
@@ -163,7 +183,8 @@ async def test_a_scheduler_times_its_extension_points() -> None:
             PODS, "never", "default", lambda one: bool(one and (one.get("status") or {}).get("conditions"))
         )
         for point, status in (
-            ("Filter", "Success"), ("Filter", "Unschedulable"), ("PostFilter", "Unschedulable")
+            ("Filter", "Success"), ("Filter", "Unschedulable"), ("PostFilter", "Unschedulable"),
+            ("Reserve", "Success"), ("PreBind", "Success"),
         ):  # fmt: skip
             assert _timed(point, status), (point, status)
 

@@ -1,7 +1,8 @@
 """The HTTPS endpoint of a component: health, metrics, and what it was started with.
 
 ``/healthz``, ``/livez``, ``/readyz`` are open to everybody; ``/metrics``, ``/metrics/slis``, ``/configz``,
-``/flagz`` and ``/statusz`` are for whom the API server allows (``delegated``). Certificates are self-made
+``/flagz``, ``/statusz`` and families that a component shows apart (``shown``) are for whom the API server allows
+(``delegated``). Certificates are self-made
 unless given. Certificates of clients are believed when the cluster's authority signed them, looked up there
 unless given.
 """
@@ -11,19 +12,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
+from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import NotFound, StatusError
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
-from tiphys.client import metrics
+from tiphys.client import exposition, metrics
 from tiphys.client.delegated import DelegatedAccess, DelegatedOptions
 from tiphys.client.healthcounts import HealthCounts
 from tiphys.client.kinds import CONFIG_MAPS
@@ -72,15 +74,19 @@ class ComponentEndpoint:
         clock: Clock | None = None,
         options: EndpointOptions | None = None,
         checks: Sequence[str] = _CHECKS,
+        shown: Mapping[str, Callable[[], Iterable[Metric]]] | None = None,
     ) -> None:
+        """``shown``: families that have a path of their own, made when somebody asks."""
         self._name = name
         self._client = client
         self._clock = clock or RealClock()
         self._options = options or EndpointOptions()
         self._access = DelegatedAccess(client, self._clock, self._options.access)
         self._checks = checks
+        self._shown = shown or {}
+        self._guarded = sorted((*_GUARDED, *self._shown))
         self._pages = ZPages(
-            name, self._clock.now(), self._options.flags, (*_HEALTH, *_GUARDED), self._options.gates
+            name, self._clock.now(), self._options.flags, (*_HEALTH, *self._guarded), self._options.gates
         )
         self._asked = HealthCounts()
         metrics.show_features(self._options.gates)
@@ -133,8 +139,11 @@ class ComponentEndpoint:
             await self._access.check(request)
             if path in _HEALTH or path.rpartition("/")[0] in _HEALTH:
                 return self._healthy(request)
-            if path not in _GUARDED:
+            if path not in self._guarded:
                 raise NotFound("404 page not found")
+            if path in self._shown:
+                body = exposition.render_alone(self._shown[path]())
+                return Response(200, {"content-type": CONTENT_TYPE_LATEST}, body)
             if path == "/metrics":
                 return Response(200, {"content-type": CONTENT_TYPE_LATEST}, metrics.render())
             if path == "/configz":

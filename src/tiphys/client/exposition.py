@@ -1,7 +1,8 @@
 """What a scrape shows of a registry: its families but those that were disabled, and how many there are.
 
 Owns: ``registered_metrics_total``, ``disabled_metrics_total``, ``hidden_metrics_total``; what is disabled. A
-family says how stable it is at the beginning of its help; one that says nothing is alpha.
+family says how stable it is at the beginning of its help; of one that says nothing it is said here that it is
+alpha, but for those that Prometheus' own library makes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from prometheus_client.registry import Collector
 _STABILITY: Final = re.compile(r"\[(ALPHA|BETA|STABLE|INTERNAL)\]")
 _ALPHA: Final = "ALPHA"
 _ENDINGS: Final = ("", "_total")
+_FOREIGN: Final = ("process_", "python_")
 _disabled: set[str] = set()
 
 
@@ -34,6 +36,27 @@ def render(registry: CollectorRegistry) -> bytes:
     return generate_latest(shown)
 
 
+def render_alone(families: Iterable[Metric]) -> bytes:
+    """Return the text of these families, without counts of them."""
+    shown = CollectorRegistry()
+    shown.register(_Given(families))
+    return generate_latest(shown)
+
+
+class _Given(Collector):
+    """Families that are there already."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def describe(self) -> Iterator[Metric]:
+        """Name nothing beforehand: they are made but once."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._families
+
+
 class _Shown(Collector):
     """The families of a registry, and what is counted of them."""
 
@@ -48,10 +71,19 @@ class _Shown(Collector):
         counts: Counter[str] = Counter()
         for family in self._registry.collect():
             if not any(family.name + ending in _disabled for ending in _ENDINGS):
-                stability = _STABILITY.match(family.documentation)
-                counts[stability.group(1) if stability else _ALPHA] += 1
+                if not family.name.startswith(_FOREIGN):
+                    counts[_stability(family)] += 1
                 yield family
         yield from _counted(counts)
+
+
+def _stability(family: Metric) -> str:
+    """Return how stable a family is, and let its help say so."""
+    said = _STABILITY.match(family.documentation)
+    if said is not None:
+        return said.group(1)
+    family.documentation = f"[{_ALPHA}] {family.documentation}"
+    return _ALPHA
 
 
 def _counted(counts: Counter[str]) -> Iterator[Metric]:

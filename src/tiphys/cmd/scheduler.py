@@ -68,5 +68,7 @@ def options_from(scheduler_name: str, document: dict[str, Any], flags: dict[str,
 
 async def _run(reach: Reach, options: SchedulerOptions, endpoint: EndpointOptions) -> None:
     async with reach.clients("kube-scheduler") as (client, asking):
-        served = ComponentEndpoint("kube-scheduler", asking, options=endpoint)
-        await with_endpoint(served, Scheduler(client, options).run())
+        made = Scheduler(client, options)
+        shown = {"/metrics/resources": made.pod_resources}
+        served = ComponentEndpoint("kube-scheduler", asking, options=endpoint, shown=shown)
+        await with_endpoint(served, made.run())

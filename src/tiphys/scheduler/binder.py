@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,8 +125,8 @@ class Binder:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def bind(self, assumed: Assumed) -> None:
-        """Bind the pod's volumes, then the pod.
+    async def bind(self, assumed: Assumed, prepared: Callable[[], None] = lambda: None) -> None:
+        """Bind the pod's volumes, then the pod; ``prepared`` is called when only the Binding is left to write.
 
         Raises StatusError, TransportError, VolumesNotBound, ClaimNotReserved, DevicesNotReady or
         ExtenderFailed.
@@ -140,11 +141,13 @@ class Binder:
         if assumed.devices.awaited:
             await self._wait_ready(assumed)
         if assumed.devices.extended is None:
+            prepared()
             await self._write_binding(assumed)
             return
         key = await self._make_claim(assumed, assumed.devices.extended)
         try:
             await self._use_claim(assumed, assumed.devices.extended, key)
+            prepared()
             await self._write_binding(assumed)
         except TiphysError as error:
             # What became of a Binding without an answer nobody knows: the pod may be bound, and need this.

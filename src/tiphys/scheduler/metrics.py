@@ -31,24 +31,26 @@ _PLUGIN_SECONDS: Final = tuple(0.00001 * 1.5**power for power in range(20))
 _SAMPLED_OF: Final = 10
 SUCCESS: Final = "Success"
 
-_ATTEMPTS = Counts("scheduler_schedule_attempts", "Tries to place a pod.", ["result", "profile"], REGISTRY)
+_ATTEMPTS = Counts(
+    "scheduler_schedule_attempts", "[STABLE] Tries to place a pod.", ["result", "profile"], REGISTRY
+)
 _DURATIONS = Spreads(
-    "scheduler_scheduling_attempt_duration_seconds", "Time of a try, with its binding.",
+    "scheduler_scheduling_attempt_duration_seconds", "[STABLE] Time of a try, with its binding.",
     ["result", "profile"], _SECONDS, REGISTRY,
 )  # fmt: skip
 _DECISIONS = Spreads(
     "scheduler_scheduling_algorithm_duration_seconds", "Time that a decision took.", [], _SECONDS, REGISTRY
 )
 _SLI = Spreads(
-    "scheduler_pod_scheduling_sli_duration_seconds", "Time from a pod's first try until it had its place.",
+    "scheduler_pod_scheduling_sli_duration_seconds", "[BETA] Time from a pod's first try until it had its place.",
     ["attempts"], _LONG_SECONDS, REGISTRY,
 )  # fmt: skip
 _TRIES_OF_PODS = Spreads(
-    "scheduler_pod_scheduling_attempts", "Tries until a pod had its place.", [], _TRIES, REGISTRY
+    "scheduler_pod_scheduling_attempts", "[STABLE] Tries until a pod had its place.", [], _TRIES, REGISTRY
 )
-_PREEMPTIONS = Counts("scheduler_preemption_attempts", "Tries to make room.", [], REGISTRY)
+_PREEMPTIONS = Counts("scheduler_preemption_attempts", "[STABLE] Tries to make room.", [], REGISTRY)
 _PREEMPTED = Spreads(
-    "scheduler_preemption_victims", "Pods that one had to make room for.", [], _VICTIMS, REGISTRY
+    "scheduler_preemption_victims", "[STABLE] Pods that one had to make room for.", [], _VICTIMS, REGISTRY
 )
 _POINTS = Spreads(
     "scheduler_framework_extension_point_duration_seconds",
@@ -98,12 +100,39 @@ class Times:
         self.took(point, SUCCESS if good else bad, now - self._began)
         self._began = self._last = now
 
+    def binding(self) -> Binding:
+        """Begin with the binding of a pod; many are under way at once."""
+        return Binding(self, self._clock)
+
     def took(self, point: str, status: str, seconds: float) -> None:
         """Count an extension point that took so long."""
         found = self._points.get((point, status))
         if found is None:
             found = self._points[point, status] = _POINTS.labels(point, status, self._profile)
         found.observe(seconds)
+
+
+class Binding:
+    """Times one binding: first what has to be written before it (PreBind), then itself (Bind)."""
+
+    __slots__ = ("_clock", "_point", "_since", "_times")
+
+    def __init__(self, times: Times, clock: Clock) -> None:
+        self._times = times
+        self._clock = clock
+        self._point = "PreBind"
+        self._since = clock.monotonic()
+
+    def prepared(self) -> None:
+        """Count what came before."""
+        self.end(SUCCESS)
+        self._point = "Bind"
+
+    def end(self, status: str) -> None:
+        """Count the point that it has come to."""
+        now = self._clock.monotonic()
+        self._times.took(self._point, status, now - self._since)
+        self._since = now
 
 
 class SchedulerMetrics:
@@ -149,9 +178,11 @@ class SchedulerMetrics:
 
 class _Queues(Collector):
     def collect(self) -> Iterator[Metric]:
-        pending = GaugeMetricFamily("scheduler_pending_pods", "Pods that wait.", labels=["queue"])
+        pending = GaugeMetricFamily("scheduler_pending_pods", "[STABLE] Pods that wait.", labels=["queue"])
         incoming = CounterMetricFamily(
-            "scheduler_queue_incoming_pods", "Pods that came into a queue.", labels=["queue", "event"]
+            "scheduler_queue_incoming_pods",
+            "[STABLE] Pods that came into a queue.",
+            labels=["queue", "event"],
         )
         waiting: dict[str, int] = {}
         came: dict[tuple[str, str], int] = {}

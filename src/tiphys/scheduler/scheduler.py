@@ -12,9 +12,11 @@ import asyncio
 import logging
 import socket
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+
+from prometheus_client.core import Metric
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import NotFound, StatusError
@@ -30,9 +32,10 @@ from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.config import Configuration, ProfileSettings
 from tiphys.scheduler.extenders import ExtenderFailed, Extenders
 from tiphys.scheduler.framework import Decision, Profile, decide
-from tiphys.scheduler.metrics import ERROR, SCHEDULED, UNSCHEDULABLE, SchedulerMetrics, Times
+from tiphys.scheduler.metrics import ERROR, SCHEDULED, SUCCESS, UNSCHEDULABLE, SchedulerMetrics, Times
 from tiphys.scheduler.plugins.dynamic import choose_devices, deallocatable, waits_for_claims
 from tiphys.scheduler.plugins.volumes import choose_volumes
+from tiphys.scheduler.pod_resources import families
 from tiphys.scheduler.podinfo import PodInfo, held_resources, occupied, pod_info, resize_is_infeasible
 from tiphys.scheduler.preemption import Budget, Preemption, choose, find_candidates, read_budget
 from tiphys.scheduler.profile import installed_plugins, make_profile
@@ -126,6 +129,11 @@ class Scheduler:
         identity = f"{socket.gethostname()}_{uuid.uuid4()}"
         elector = LeaderElector.of(self._client, self._options.election, identity, clock=self._clock)
         await elector.run(self._lead)
+
+    def pod_resources(self) -> Iterator[Metric]:
+        """Yield what pods ask for and may use; nothing while another instance schedules."""
+        pods = self._informers.get(PODS, field_selector=_PODS_SELECTOR)
+        return families(pods.list()) if pods.synced else iter(())
 
     async def _lead(self) -> None:
         given = Surroundings(self._columns, self._moved, self._binder.claims_changed)
@@ -313,6 +321,16 @@ class Scheduler:
         if not decision.node:
             await self._fail(queued, decision, profile)
             return
+        assumed = self._reserve(queued, decision)
+        laps.point("Reserve", good=True)
+        if assumed.volumes.bind or assumed.volumes.provision or assumed.devices.waits:
+            group.create_task(self._bind(assumed))  # may wait long: it must not hold up the crew
+        else:
+            await self._jobs.put(partial(self._bind, assumed))
+
+    def _reserve(self, queued: Queued, decision: Decision) -> Assumed:
+        """Count the pod on its node from now on, with the volumes and devices that it is to have there."""
+        info = queued.info
         told = self._told[scheduler_of(info.pod)]
         assumed = Assumed(
             queued,
@@ -330,10 +348,7 @@ class Scheduler:
         self._queue.remove(info.uid)
         self._leave_promise(info.uid, decision.node)
         self._columns.add_pod(info, decision.node)
-        if assumed.volumes.bind or assumed.volumes.provision or assumed.devices.waits:
-            group.create_task(self._bind(assumed))  # may wait long: it must not hold up the crew
-        else:
-            await self._jobs.put(partial(self._bind, assumed))
+        return assumed
 
     async def _fault(self, queued: Queued, error: Exception) -> None:
         """Take a try back that failed for no fault of the pod's."""
@@ -423,17 +438,17 @@ class Scheduler:
             await job()
 
     async def _bind(self, assumed: Assumed) -> None:
-        began, times = self._clock.monotonic(), self._times[scheduler_of(assumed.info.pod)]
+        laps = self._times[scheduler_of(assumed.info.pod)].binding()
         try:
-            await self._binder.bind(assumed)
+            await self._binder.bind(assumed, laps.prepared)
         except (StatusError, TransportError, NotBound, ExtenderFailed) as error:
-            times.took("Bind", "Error", self._clock.monotonic() - began)
+            laps.end("Error")
             self._tried(assumed.queued, ERROR)
             self._undo(assumed, error)
             if assumed.prepares and assumed.info.uid in self._queue:
                 await self._reporter.withdraw_promise(assumed.info)
             return
-        times.took("Bind", "Success", self._clock.monotonic() - began)
+        laps.end(SUCCESS)
         self._tried(assumed.queued, SCHEDULED)
         took_s = self._clock.monotonic() - assumed.queued.first_tried_at_s
         self._metrics.placed(assumed.queued.attempts + 1, took_s)
