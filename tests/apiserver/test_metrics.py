@@ -190,3 +190,35 @@ async def test_how_large_the_store_is(serving: Any, tmp_path: Path, *, on_disk: 
         found = await _values(api, name)
     assert list(found) == ([f'{name}{{storage_cluster_id="etcd-0"}}'] if on_disk else [])
     assert all(size > 4096 for size in found.values())
+
+
+async def test_what_the_store_was_asked_and_the_cache_heard(api: Any) -> None:
+    families = ("etcd_", "apiserver_watch_cache_", "apiserver_storage_events", "apiserver_resource_size")
+    before = await _values(api, *families)
+    await api.create("/api/v1/namespaces/default/configmaps", {"metadata": {"name": "a"}, "data": {"k": "v"}})
+    await api("DELETE", "/api/v1/namespaces/default/configmaps/a")
+    await api.create("/apis/batch/v1/namespaces/default/jobs", JOB)
+    found = await _values(api, *families)
+
+    def added(name: str) -> float:
+        return found[name] - before.get(name, 0.0)
+
+    kind = 'group="",{}resource="configmaps"'
+    for operation in ("create", "delete"):
+        labels = kind.format(f'operation="{operation}",')
+        assert added(f"etcd_requests_total{{{labels}}}") == 1
+        assert added(f"etcd_request_duration_seconds_count{{{labels}}}") == 1
+    labels = 'group="batch",operation="create",resource="jobs"'
+    assert added(f"etcd_requests_total{{{labels}}}") == 1
+    for name in ("storage_events_received", "watch_cache_events_received", "watch_cache_events_dispatched"):
+        assert added(f"apiserver_{name}_total{{{kind.format('')}}}") == 2
+    assert found[f"apiserver_watch_cache_initializations_total{{{kind.format('')}}}"] == 1
+    assert found['apiserver_watch_cache_resource_version{group="batch",resource="jobs"}'] > 1
+    assert found['apiserver_resource_size_estimate_bytes{group="batch",resource="jobs"}'] > 300
+    assert not any(name.startswith("etcd_request_errors_total") for name in found)
+
+
+JOB = {
+    "metadata": {"name": "j"},
+    "spec": {"template": {"spec": {"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"}}},
+}

@@ -10,10 +10,13 @@ from __future__ import annotations
 import builtins
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
+
+if TYPE_CHECKING:
+    from tiphys.apiserver.cache.counts import KindCounts
 
 
 class Cached(Protocol):
@@ -101,6 +104,10 @@ class ObjectStore(Protocol):
 
     def average_bytes(self, resource: Resource) -> int:
         """Return about how large an object of a kind is; 0 where none is in memory."""
+        ...
+
+    def counts(self, resource: Resource) -> KindCounts | None:
+        """Return what is counted of a kind; None for one that nobody has read yet."""
         ...
 
     def interested(self, resource: Resource, namespace: str, name: str) -> int:

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from tiphys.apimachinery.errors import InternalError
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver.cache.counts import KindCounts
 from tiphys.apiserver.cache.entry import Entry
 from tiphys.apiserver.cache.pages import KeptBytes, PageItems, Pages
 from tiphys.apiserver.cache.watchers import BucketEvent, Watchers
@@ -49,7 +50,12 @@ class Bucket:
     """Live entries by key, in key order, as of ``revision``."""
 
     def __init__(
-        self, prefix: str, read_fields: ReadFields, kept: KeptBytes, seal: Seal | None = None
+        self,
+        prefix: str,
+        read_fields: ReadFields,
+        kept: KeptBytes,
+        seal: Seal | None = None,
+        counts: KindCounts | None = None,
     ) -> None:
         self._seal = seal
         self.sealed: set[str] = set()
@@ -58,7 +64,8 @@ class Bucket:
         self.loaded = False
         self._loaded_at = 0
         self.waiting: list[Event] = []
-        self.watchers = Watchers()
+        self.counts = counts or KindCounts()
+        self.watchers = Watchers(self.counts)
         self.floor = 0
         """The ring holds every event after this revision."""
         self.entries: dict[str, Entry] = {}
@@ -125,6 +132,7 @@ class Bucket:
         self.floor = self._loaded_at = revision
         self._wholes.clear()
         self.loaded = True
+        self.counts.loads += 1
         waiting, self.waiting = self.waiting, []
         for event in waiting:
             self.apply(event, None)
@@ -139,6 +147,7 @@ class Bucket:
             return
         if event.record.mod_revision <= self._loaded_at:
             return
+        self.counts.received += 1
         if self._wholes:
             self._wholes.clear()
         key = event.record.key

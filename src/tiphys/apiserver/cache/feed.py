@@ -12,11 +12,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, cast
 
+from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import ServiceUnavailable
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.cache import versions
 from tiphys.apiserver.cache.bucket import Bucket, ReadFields, Seal
+from tiphys.apiserver.cache.counts import LIST, KindCounts
 from tiphys.apiserver.cache.entry import dump, ordered
 from tiphys.apiserver.cache.pages import KeptBytes
 from tiphys.storage.base import Compacted, Delete, Event, Put, Store, StoreUnavailable
@@ -45,8 +47,11 @@ def hint_of(resource: Resource, obj: Object, value: bytes | None = None) -> Hint
 class Feed:
     """The buckets over one store. ``open`` first, ``close`` at the end."""
 
-    def __init__(self, store: Store, read_fields: ReadFields) -> None:
+    def __init__(self, store: Store, read_fields: ReadFields, clock: Clock) -> None:
         self._store = store
+        self._monotonic = clock.monotonic
+        self.counts: dict[str, KindCounts] = {}
+        """By prefix; they stay when the buckets are forgotten."""
         self._read_fields = read_fields
         self.buckets: dict[str, Bucket] = {}
         # By id, as a row's hash walks all of it; the row is kept so that its id stays its own.
@@ -178,13 +183,19 @@ class Feed:
         async with self._loading.setdefault(prefix, asyncio.Lock()):
             bucket = self.buckets.get(prefix)
             if bucket is None:
-                bucket = self.buckets[prefix] = Bucket(prefix, self._read_fields, self.kept, self._seal)
+                counts = self.counts.setdefault(prefix, KindCounts())
+                bucket = Bucket(prefix, self._read_fields, self.kept, self._seal, counts)
+                self.buckets[prefix] = bucket
             bucket.admit(resource)
             if not bucket.loaded:
+                began = self._monotonic()
                 try:
                     found = await self._store.range(prefix)
                 except StoreUnavailable as error:
+                    bucket.counts.failed(LIST)
                     raise ServiceUnavailable(str(error)) from error
+                finally:
+                    bucket.counts.requested(LIST, self._monotonic() - began)
                 if self.buckets.get(prefix) is not bucket:  # forgotten meanwhile: no events would reach it
                     raise ServiceUnavailable("the cache begins anew; try again")
                 bucket.load(found.records, found.revision)
@@ -199,15 +210,18 @@ class Feed:
             raise versions.too_large(wanted, self.revision)
         await self.caught_up(wanted)
 
-    async def commit(self, write: Put | Delete, hint: Hint | None) -> int:
-        """Write, and return once the cache shows it."""
+    async def commit(self, bucket: Bucket, operation: str, write: Put | Delete, hint: Hint | None) -> int:
+        """Write, and return once the cache shows it. ``operation``: what it is counted as."""
+        began = self._monotonic()
         if hint is not None:
             self._hints[write.key] = hint
         try:
             revision = await self._store.commit([write])
         except StoreUnavailable as error:
+            bucket.counts.failed(operation)
             raise ServiceUnavailable(str(error)) from error
         finally:
+            bucket.counts.requested(operation, self._monotonic() - began)
             if hint is not None and self._hints.get(write.key) is hint:
                 del self._hints[write.key]
         if self._unsubscribe is None:

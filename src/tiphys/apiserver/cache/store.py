@@ -18,6 +18,7 @@ from tiphys.apimachinery.resource import Resource
 from tiphys.apis.selectable import field_values
 from tiphys.apiserver.cache import versions
 from tiphys.apiserver.cache.bucket import Bucket, ReadFields
+from tiphys.apiserver.cache.counts import CREATE, DELETE, LIST, UPDATE, KindCounts
 from tiphys.apiserver.cache.entry import Entry, bookmark, change
 from tiphys.apiserver.cache.feed import Feed, hint_of
 from tiphys.apiserver.cache.leases import SharedLeases
@@ -52,8 +53,8 @@ class CachedStore:
         bookmark_s: float = _BOOKMARK_S,
     ) -> None:
         self._store = store
-        self._feed = Feed(store, read_fields)
         self._clock = clock or RealClock()
+        self._feed = Feed(store, read_fields, self._clock)
         self._bookmark_s = bookmark_s
         self._leases = SharedLeases(store, self._clock)
         self._outbox = Outbox()
@@ -94,6 +95,10 @@ class CachedStore:
         """Return about how large an object of a kind is; 0 where none is in memory."""
         bucket = self._feed.buckets.get(resource.storage_prefix)
         return bucket.average_bytes() if bucket is not None and bucket.loaded else 0
+
+    def counts(self, resource: Resource) -> KindCounts | None:
+        """Return what is counted of a kind; None for one that nobody has read yet."""
+        return self._feed.counts.get(resource.storage_prefix)
 
     def interested(self, resource: Resource, namespace: str, name: str) -> int:
         """Return about how many watchers a change of an object would be told."""
@@ -204,6 +209,7 @@ class CachedStore:
     async def _past_on_disk(
         self, bucket: Bucket, selection: Selection, start: str, revision: int, token: versions.Token | None
     ) -> tuple[builtins.list[Entry], int]:
+        began = self._clock.monotonic()
         try:
             found = await self._store.range(bucket.root(selection), start=start, revision=revision)
         except Compacted as error:
@@ -213,7 +219,10 @@ class CachedStore:
         except FutureRevision as error:
             raise versions.too_large(revision, self.revision) from error
         except StoreUnavailable as error:
+            bucket.counts.failed(LIST)
             raise ServiceUnavailable(str(error)) from error
+        finally:
+            bucket.counts.requested(LIST, self._clock.monotonic() - began)
         return [bucket.entry_of(record) for record in found.records], found.count
 
     # -- watching
@@ -244,6 +253,7 @@ class CachedStore:
         try:
             if initial:
                 live = select(bucket.candidates(selection, bucket.root(selection)), selection, 0)
+                bucket.counts.initial += len(live)
                 for at in range(0, len(live), _INITIAL_BATCH):
                     yield [change("ADDED", entry) for entry in live[at : at + _INITIAL_BATCH]]
                 if bookmarks:
@@ -261,6 +271,7 @@ class CachedStore:
                 if fresh:
                     yield fresh
         finally:
+            bucket.counts.cut += watcher.too_slow
             bucket.watchers.remove(watcher)
             if ticker is not None:
                 ticker.cancel()
@@ -307,7 +318,7 @@ class CachedStore:
         hint = hint_of(resource, obj, value)
         put = Put(key, hint.value, expect=0, lease=lease)
         try:
-            revision = await self._feed.commit(put, hint)
+            revision = await self._feed.commit(bucket, CREATE, put, hint)
         except CompareFailed as error:
             raise AlreadyExists.of(resource.group, resource.plural, name) from error
         return self._written(bucket, put, revision)
@@ -342,7 +353,7 @@ class CachedStore:
             lease = entry.lease if entry is not None else 0
         put = Put(key, value, expect=expect_revision, lease=lease)
         try:
-            revision = await self._feed.commit(put, hint)
+            revision = await self._feed.commit(bucket, UPDATE, put, hint)
         except CompareFailed as error:
             raise _refused(resource, name, error) from error
         return self._written(bucket, put, revision)
@@ -358,7 +369,7 @@ class CachedStore:
         if entry.revision != expect_revision:
             raise Conflict.of(resource.group, resource.plural, name)
         try:
-            revision = await self._feed.commit(Delete(key, expect=expect_revision), None)
+            revision = await self._feed.commit(bucket, DELETE, Delete(key, expect=expect_revision), None)
         except CompareFailed as error:
             raise _refused(resource, name, error) from error
         return entry.at(revision)

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Final, TypeAlias, TypeVar
 
+from tiphys.apiserver.cache.counts import KindCounts
 from tiphys.apiserver.cache.entry import Entry, change
 from tiphys.apiserver.objects import Change, Selection
 
@@ -136,6 +137,7 @@ class Watcher:
         "closed",
         "push",
         "selection",
+        "too_slow",
         "waiter",
         "wanted",
     )
@@ -143,6 +145,8 @@ class Watcher:
     def __init__(self, selection: Selection, outbox: Outbox | None = None, push: Push | None = None) -> None:
         self.selection = selection
         self.closed = False
+        self.too_slow = False
+        """It was cut off, as its reader left too much unread."""
         self.waiter: asyncio.Future[None] | None = None
         self.wanted = 0
         self.push = push or _never
@@ -159,7 +163,7 @@ class Watcher:
         self._bytes += len(told.frame)
         if len(self._changes) > BUFFER_CHANGES or self._bytes > BUFFER_BYTES:
             self._changes.clear()
-            self.closed = True
+            self.closed = self.too_slow = True
         elif self._outbox is not None and self.waiter is not None and told.revision > self.wanted:
             if not self._in_outbox:
                 self._in_outbox = True
@@ -226,7 +230,8 @@ class Ticker:
 class Watchers:
     """The watchers of one kind by what can concern them."""
 
-    def __init__(self) -> None:
+    def __init__(self, counts: KindCounts | None = None) -> None:
+        self._counts = counts or KindCounts()
         self._everything: set[Watcher] = set()
         self._by_namespace: dict[str, set[Watcher]] = {}
         self._by_object: dict[tuple[str, str], set[Watcher]] = {}
@@ -281,6 +286,7 @@ class Watchers:
         entry = event.entry or event.previous
         if entry is None:
             return
+        self._counts.told += 1
         if self._everything:
             plain = event.seen_by(_EVERYTHING)
             for watcher in self._everything:
