@@ -156,8 +156,8 @@ class ApiServer:
 
     def _sources(self) -> list[MetricSource]:
         """Return the parts that count for themselves what they do."""
-        times, stored = self.backend.admission.times, stored_objects(self.objects, self.table)
-        found: list[MetricSource] = [self.traffic.collect, times.collect, self.attempts.collect, stored]
+        admission, stored = self.backend.admission, stored_objects(self.objects, self.table)
+        found: list[MetricSource] = [self.traffic.collect, admission.collect, self.attempts.collect, stored]
         found += [self.backend.authenticator.collect, self._modes.collect]
         if isinstance(self._store, EncryptedStore):
             found.append(self._store.collect)

@@ -38,6 +38,11 @@ class Standard:
         """Everything is allowed."""
         return self.level == "privileged"
 
+    @property
+    def is_latest(self) -> bool:
+        """It moves on with every version."""
+        return self.minor == LATEST
+
     def stricter_than(self, other: Standard) -> bool:
         """Compare levels alone."""
         return LEVELS.index(self.level) > LEVELS.index(other.level)
@@ -50,6 +55,11 @@ class Policy:
     enforce: Standard = Standard()
     audit: Standard = Standard()
     warn: Standard = Standard()
+
+    @property
+    def open(self) -> bool:
+        """Nothing is refused, noted or warned about."""
+        return self.enforce.open and self.audit.open and self.warn.open
 
     def __str__(self) -> str:
         parts = (("enforce", self.enforce), ("audit", self.audit), ("warn", self.warn))

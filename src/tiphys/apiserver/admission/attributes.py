@@ -159,6 +159,11 @@ class Attributes:
         meta = (self.obj or {}).get("metadata") or {}
         return str(self.request_name or meta.get("name") or meta.get("generateName") or "Unknown")
 
+    @property
+    def is_audited(self) -> bool:
+        """Whether somebody keeps annotations of this request."""
+        return "audit_annotations" in self.call.request.scope
+
     def annotate(self, key: str, value: str, *, with_body: bool = False) -> None:
         """Keep an annotation of this request for whoever audits it.
 

@@ -7,8 +7,10 @@ has its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
+
+from prometheus_client.core import Metric
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission import (
@@ -98,6 +100,12 @@ class Following(Protocol):
     """A plugin that follows some resource."""
 
     def feeds(self, store: ObjectStore, table: Any) -> list[Feed]: ...
+
+
+class Counting(Protocol):
+    """A plugin that counts for itself what it does."""
+
+    def collect(self) -> Iterator[Metric]: ...
 
 
 class Closable(Protocol):
@@ -196,6 +204,7 @@ class AdmissionChain:
         ]
         self._following: list[Following] = [plugin for plugin in enabled_plugins if hasattr(plugin, "feeds")]
         self._closable: list[Closable] = [plugin for plugin in enabled_plugins if hasattr(plugin, "close")]
+        self._counting: list[Counting] = [plugin for plugin in enabled_plugins if hasattr(plugin, "collect")]
         self._admits: dict[About, Round] = {}
         self._validates: dict[About, Round] = {}
         self._unique: dict[About, Round] = {}
@@ -210,6 +219,12 @@ class AdmissionChain:
     def feeds(self, store: ObjectStore, table: Any) -> list[Feed]:
         """Return what the plugins need followed while the server runs."""
         return [feed for plugin in self._following for feed in plugin.feeds(store, table)]
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what is counted of plugins, and what they count themselves."""
+        yield from self.times.collect()
+        for plugin in self._counting:
+            yield from plugin.collect()
 
     async def close(self) -> None:
         """Close the plugins' connections. Idempotent."""

@@ -15,7 +15,9 @@ from tiphys.apis.podsecurity.evaluate import details, evaluate, reasons
 from tiphys.apis.podsecurity.policy import Policy, Standard, policy_of
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.pod_security_config import PodSecuritySettings, read_settings
+from tiphys.apiserver.admission.pod_security_counts import PodSecurityCounts
 
+_PREFIX = "pod-security.kubernetes.io/"
 _MAX_PODS = 3000
 """How many existing pods a namespace's new level is tried on."""
 _IGNORED = frozenset({"exec", "attach", "binding", "eviction", "log", "portforward", "proxy", "status"})
@@ -44,6 +46,8 @@ class PodSecurity:
     def __init__(self, settings: PodSecuritySettings | None = None) -> None:
         self._settings = settings or PodSecuritySettings()
         self.REPEATS = not self._settings.usernames
+        self.counts = PodSecurityCounts()
+        self.collect = self.counts.collect
 
     @classmethod
     def configured(cls, document: Object | None) -> PodSecurity:
@@ -62,68 +66,87 @@ class PodSecurity:
         elif (attributes.group, attributes.plural) in _TEMPLATES and not attributes.subresource:
             await self._judge_template(attributes, attributes.obj)
 
-    async def _policy(self, attributes: Attributes) -> Policy | None:
-        """Return the policy of the write's namespace, None when it leaves everything open."""
+    async def _policy(self, attributes: Attributes) -> tuple[Policy, str] | None:
+        """Return the policy of the write's namespace, and what is wrong with how it is said."""
         namespace = await attributes.find("", "v1", "namespaces", attributes.namespace)
         if namespace is None:
             return None
         policy, faults = policy_of(namespace["metadata"].get("labels"), self._settings.defaults)
-        if faults:
-            texts = ", ".join(map(str, faults))
-            attributes.annotate("pod-security.kubernetes.io/error", f"Failed to parse policy: {texts}")
-        return None if policy.enforce.open and policy.audit.open and policy.warn.open else policy
+        return policy, ", ".join(map(str, faults))
 
-    def _exempt(self, attributes: Attributes, spec: Object) -> bool:
+    def _excused(self, attributes: Attributes, why: str) -> bool:
         """Tell whether nobody looks, and say why where audits are kept."""
-        settings, why = self._settings, ""
-        if attributes.namespace in settings.namespaces:
-            why = "namespace"
-        elif attributes.call.user.name in settings.usernames:
-            why = "user"
-        elif spec.get("runtimeClassName") in settings.runtime_classes:
-            why = "runtimeClass"
         if why:
-            attributes.annotate("pod-security.kubernetes.io/exempt", why)
+            attributes.annotate(f"{_PREFIX}exempt", why)
+            self.counts.exempted(attributes)
         return bool(why)
 
+    def _whose(self, attributes: Attributes) -> str:
+        """Return what about a request, other than its pod, makes it exempt."""
+        if attributes.namespace in self._settings.namespaces:
+            return "namespace"
+        return "user" if attributes.call.user.name in self._settings.usernames else ""
+
     async def _judge_pod(self, attributes: Attributes, pod: Object) -> None:
-        policy = await self._policy(attributes)
-        if policy is None or not (attributes.old is None or _matters(pod, attributes.old)):
+        if self._excused(attributes, self._whose(attributes)):
             return
-        if self._exempt(attributes, pod["spec"]):
+        found = await self._policy(attributes)
+        if found is None:
             return
-        attributes.annotate("pod-security.kubernetes.io/enforce-policy", str(policy.enforce))
-        findings = evaluate(policy.enforce, pod["metadata"], pod["spec"])
-        _note(attributes, policy.audit, pod["metadata"], pod["spec"])
-        if findings:
-            raise attributes.refuse(f'violates PodSecurity "{policy.enforce}": {details(findings)}')
-        _warn(attributes, policy.warn, pod["metadata"], pod["spec"])
+        policy, fault = found
+        if policy.open and not fault:
+            if attributes.is_audited:
+                attributes.annotate(f"{_PREFIX}enforce-policy", "privileged:latest")
+            self.counts.evaluated(attributes, "enforce", policy.enforce, allowed=True)
+        elif attributes.old is None or _matters(pod, attributes.old):
+            self._judge(attributes, policy, fault, (pod["metadata"], pod["spec"]), enforce=True)
 
     async def _judge_template(self, attributes: Attributes, obj: Object) -> None:
+        if self._excused(attributes, self._whose(attributes)):
+            return
+        found = await self._policy(attributes)
+        if found is None:
+            return
+        policy, fault = found
+        if policy.audit.open and policy.warn.open and not fault:
+            return
         template: Any = obj
         for key in _TEMPLATES[attributes.group, attributes.plural]:
             template = (template or {}).get(key)
-        if not template or not template.get("spec"):
+        if template and template.get("spec"):
+            subject = template.get("metadata") or {}, template["spec"]
+            self._judge(attributes, policy, fault, subject, enforce=False)
+
+    def _judge(
+        self,
+        attributes: Attributes,
+        policy: Policy,
+        fault: str,
+        subject: tuple[Object, Object],
+        *,
+        enforce: bool,
+    ) -> None:
+        """Refuse, note and warn, as the policy says. ``subject``: metadata and spec."""
+        exempt = subject[1].get("runtimeClassName") in self._settings.runtime_classes
+        if self._excused(attributes, "runtimeClass" if exempt else ""):
             return
-        policy = await self._policy(attributes)
-        if policy is None or self._exempt(attributes, template["spec"]):
-            return
-        metadata = template.get("metadata") or {}
-        _note(attributes, policy.audit, metadata, template["spec"])
-        _warn(attributes, policy.warn, metadata, template["spec"])
-
-
-def _note(attributes: Attributes, standard: Standard, metadata: Object, spec: Object) -> None:
-    findings = evaluate(standard, metadata, spec)
-    if findings:
-        text = f'would violate PodSecurity "{standard}": {details(findings)}'
-        attributes.annotate("pod-security.kubernetes.io/audit-violations", text)
-
-
-def _warn(attributes: Attributes, standard: Standard, metadata: Object, spec: Object) -> None:
-    findings = evaluate(standard, metadata, spec)
-    if findings:
-        attributes.call.warn(f'would violate PodSecurity "{standard}": {details(findings)}')
+        if fault:
+            attributes.annotate(f"{_PREFIX}error", f"Failed to parse policy: {fault}")
+            self.counts.failed(attributes, fatal=False)
+        findings = []
+        if enforce:
+            attributes.annotate(f"{_PREFIX}enforce-policy", str(policy.enforce))
+            findings = evaluate(policy.enforce, *subject)
+            self.counts.evaluated(attributes, "enforce", policy.enforce, allowed=not findings)
+        if noted := evaluate(policy.audit, *subject):
+            text = f'would violate PodSecurity "{policy.audit}": {details(noted)}'
+            attributes.annotate(f"{_PREFIX}audit-violations", text)
+            self.counts.evaluated(attributes, "audit", policy.audit, allowed=False)
+        if findings:
+            raise attributes.refuse(f'violates PodSecurity "{policy.enforce}": {details(findings)}')
+        if warned := evaluate(policy.warn, *subject):
+            attributes.call.warn(f'would violate PodSecurity "{policy.warn}": {details(warned)}')
+            self.counts.evaluated(attributes, "warn", policy.warn, allowed=False)
 
 
 async def _judge_namespace(attributes: Attributes, namespace: Object, settings: PodSecuritySettings) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.objects import Cached, ObjectStore
+from tiphys.client.counting import Count
 
 
 @dataclass(slots=True, eq=False)
@@ -21,6 +22,8 @@ class Reads:
     """By resource (its id: hashing a row walks all of it) and key."""
     lists: dict[tuple[int, str], tuple[Resource, Sequence[Cached]]] = field(default_factory=dict)
     """By resource and namespace."""
+    counted: list[Count] = field(default_factory=list)
+    """What was counted on the way: the same counts again for whoever comes to the same outcome."""
     complete: bool = True
     """False: the outcome depends on something else as well, or on an object that was not there."""
 

@@ -40,6 +40,8 @@ async def _cast(call: Call, casting: Casting, mold: Mold, options: WriteOptions)
     pod, value = mold.cast(casting.name, options.field_manager, call.backend.clock.now())
     attributes = Attributes(call, "CREATE", pod, None, generated=casting.generated)
     await call.backend.admission.validate_unique(attributes)
+    for count in mold.reads.counted:
+        count.inc()
     try:
         return await _store(call, pod, value)
     except AlreadyExists:
