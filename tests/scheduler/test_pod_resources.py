@@ -33,17 +33,18 @@ def samples(*pods: dict[str, Any]) -> dict[tuple[str, str, str], float]:
     }
 
 
+MIB = 2**20
 ONE = container({"cpu": "1", "memory": "1Mi"}, {"cpu": "1500m"})
 CASES: dict[str, tuple[dict[str, Any], dict[tuple[str, str, str], float]]] = {
     "no resources": (pod(container({})), {}),
     "zero is left out": (pod(container({"cpu": "0"})), {}),
     "cores and bytes": (
         pod(ONE),
-        {("request", "cpu", "cores"): 1, ("request", "memory", "bytes"): 2**20, ("limit", "cpu", "cores"): 1.5},
+        {("request", "cpu", "cores"): 1, ("request", "memory", "bytes"): MIB, ("limit", "cpu", "cores"): 1.5},
     ),
     "a container before the others asks for more": (
         pod(ONE, initContainers=[container({"cpu": "2", "memory": "1"})]),
-        {("request", "cpu", "cores"): 2, ("request", "memory", "bytes"): 2**20, ("limit", "cpu", "cores"): 1.5},
+        {("request", "cpu", "cores"): 2, ("request", "memory", "bytes"): MIB, ("limit", "cpu", "cores"): 1.5},
     ),
     "overhead adds to every request, and to limits that there are": (
         pod(ONE, overhead={"cpu": "250m", "memory": "1Mi"}),
@@ -71,7 +72,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[tuple[str, str, str], float]]] = {
     ),
     "pod-level": (
         pod(ONE, resources={"requests": {"cpu": "3"}, "limits": {"cpu": "4"}}),
-        {("request", "cpu", "cores"): 3, ("request", "memory", "bytes"): 2**20, ("limit", "cpu", "cores"): 4},
+        {("request", "cpu", "cores"): 3, ("request", "memory", "bytes"): MIB, ("limit", "cpu", "cores"): 4},
     ),
 }  # fmt: skip
 

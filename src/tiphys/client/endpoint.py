@@ -1,10 +1,9 @@
 """The HTTPS endpoint of a component: health, metrics, and what it was started with.
 
 ``/healthz``, ``/livez``, ``/readyz`` are open to everybody; ``/metrics``, ``/metrics/slis``, ``/configz``,
-``/flagz``, ``/statusz`` and families that a component shows apart (``shown``) are for whom the API server allows
-(``delegated``). Certificates are self-made
-unless given. Certificates of clients are believed when the cluster's authority signed them, looked up there
-unless given.
+``/flagz``, ``/statusz`` and families that a component shows apart (``shown``) are for whom the API server
+allows (``delegated``). Certificates are self-made unless given. Certificates of clients are believed when the
+cluster's authority signed them, looked up there unless given.
 """
 
 from __future__ import annotations
@@ -73,6 +72,7 @@ class ComponentEndpoint:
         client: Client,
         clock: Clock | None = None,
         options: EndpointOptions | None = None,
+        *,
         checks: Sequence[str] = _CHECKS,
         shown: Mapping[str, Callable[[], Iterable[Metric]]] | None = None,
     ) -> None:

@@ -126,7 +126,7 @@ class Binder:
         self._changed = asyncio.Event()
 
     async def bind(self, assumed: Assumed, prepared: Callable[[], None] = lambda: None) -> None:
-        """Bind the pod's volumes, then the pod; ``prepared`` is called when only the Binding is left to write.
+        """Bind the pod's volumes, then the pod; ``prepared`` is called when only the Binding is left.
 
         Raises StatusError, TransportError, VolumesNotBound, ClaimNotReserved, DevicesNotReady or
         ExtenderFailed.

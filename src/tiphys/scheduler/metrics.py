@@ -42,7 +42,7 @@ _DECISIONS = Spreads(
     "scheduler_scheduling_algorithm_duration_seconds", "Time that a decision took.", [], _SECONDS, REGISTRY
 )
 _SLI = Spreads(
-    "scheduler_pod_scheduling_sli_duration_seconds", "[BETA] Time from a pod's first try until it had its place.",
+    "scheduler_pod_scheduling_sli_duration_seconds", "[BETA] From a pod's first try until it had its place.",
     ["attempts"], _LONG_SECONDS, REGISTRY,
 )  # fmt: skip
 _TRIES_OF_PODS = Spreads(
