@@ -132,8 +132,10 @@ async def api() -> AsyncIterator[Api]:
 
 
 @asynccontextmanager
-async def _serving(store: Store | None = None, **options: Any) -> AsyncIterator[Api]:
-    clock = FakeClock()
+async def _serving(
+    store: Store | None = None, clock: FakeClock | None = None, **options: Any
+) -> AsyncIterator[Api]:
+    clock = clock or FakeClock()
     settings = {"tokens": TOKENS, "service_account_signing_key": SIGNING_KEY, **options}
     server = ApiServer(store or MemoryStore(), ApiServerOptions(**settings), clock)
     await server.start()

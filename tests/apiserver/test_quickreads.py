@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from tiphys.apimachinery.clock import FakeClock, RealClock
+from tiphys.apimachinery.clock import FakeClock
 from tiphys.apiserver.options import ApiServerOptions, TokenEntry
 from tiphys.apiserver.quickreads import QuickReads
 from tiphys.apiserver.server import ApiServer
@@ -31,7 +31,7 @@ class Repeating:
     """A client whose header block never changes, as a connection sees it."""
 
     def __init__(self, api: Any, user: str = "admin", certificate: bytes | None = None, **more: str) -> None:
-        self.api, self.memo, self.certificate = api, {}, certificate  # type: ignore[var-annotated]
+        self.api, self.memo, self.shown = api, {}, (certificate,) if certificate else ()  # type: ignore[var-annotated]
         self.headers = {"accept": "application/json", "user-agent": "test/1"}
         self.headers |= {key.replace("_", "-"): value for key, value in more.items()}
         if user:
@@ -40,7 +40,7 @@ class Repeating:
     async def slow(self, path: str, method: str = "GET") -> Any:
         raw, _, query = path.partition("?")
         request = Request(
-            method, raw, query, self.headers, b"", "", self.certificate, raw, memo=self.memo
+            method, raw, query, self.headers, b"", "", self.shown, raw, memo=self.memo
         )  # fmt: skip
         return await self.api.server.handler(request)
 
@@ -251,14 +251,18 @@ async def test_tokens_of_service_accounts_are_checked_each_time(api: Any) -> Non
     assert client.memo[QuickReads] is None
 
 
-async def test_a_certificate_lasts_as_long_as_its_connection(api: Any) -> None:
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    now = api.clock.now()
-    pair = pki.issue_client(pki.make_ca("ca", now), "root", ["system:masters"], now)
+async def test_a_certificate_is_remembered_until_it_ends(serving: Any) -> None:
+    now = FakeClock().now()
+    users = pki.make_ca("ca", now)
+    pair = pki.issue_client(users, "root", ["system:masters"], now, days=1)
     der = x509.load_pem_x509_certificate(pair.certificate).public_bytes(Encoding.DER)
-    assert await Repeating(api, "", der).known("/api/v1/namespaces/default")
+    async with serving(client_ca=users.certificate) as api:
+        client = Repeating(api, "", der)
+        assert await client.known("/api/v1/namespaces/default")
+        api.clock.advance(24 * 3600 + 1)
+        api.server.backend.authenticator._expiry._look()
+        assert client.quick("/api/v1/namespaces/default") is None
+        assert (await client.slow("/api/v1/namespaces/default")).status == 401
 
 
 async def test_nobody_is_quick_where_requests_wait_or_the_level_is_full(api: Any) -> None:
@@ -348,7 +352,7 @@ async def test_over_a_connection(api: Any) -> None:
 
 
 async def test_a_certificate_that_is_believed_no_more(serving: Any) -> None:
-    now = RealClock().now()
+    now = FakeClock().now()
     users, others = pki.make_ca("users", now), pki.make_ca("others", now)
     pair = pki.issue_client(users, "carol", ["system:masters"], now)
     certificate = x509.load_pem_x509_certificate(pair.certificate).public_bytes(Encoding.DER)
@@ -358,7 +362,7 @@ async def test_a_certificate_that_is_believed_no_more(serving: Any) -> None:
         assert await client.known(ONE)
         await api.server.trust(others.certificate, b"")
         assert client.quick(ONE) is None
-        assert (await client.slow(ONE)).status == 403
+        assert (await client.slow(ONE)).status == 401
         assert await client.known(ONE) is None
         await api.server.trust(users.certificate, b"")
         assert await client.known(ONE)

@@ -99,10 +99,10 @@ async def test_failures(answers: list[Any], text: str) -> None:
 async def test_a_service_of_a_kubeconfig(tmp_path: Path) -> None:
     now = RealClock().now()
     ca = pki.make_ca("ca", now)
-    asked: list[tuple[str, bytes | None]] = []
+    asked: list[tuple[str, tuple[bytes, ...]]] = []
 
     async def handle(request: Request) -> Response:
-        asked.append((request.path, request.peer_certificate))
+        asked.append((request.path, request.shown_certificates))
         return Response(200, {"content-type": "application/json"}, b'{"status":{"allowed":true}}')
 
     context = pki.server_context(pki.issue_server(ca, "s", ["127.0.0.1"], now), ca.certificate)

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from cryptography import x509 as certificates
 
-from tiphys.apimachinery.clock import RealClock
+from tiphys.apimachinery.clock import FakeClock, RealClock
 from tiphys.apiserver.authn import x509
 from tiphys.cmd import apiserver as command
 from tiphys.wire import pki
@@ -32,14 +32,17 @@ async def post(port: int, context: ssl.SSLContext, path: str, body: bytes) -> tu
     return int(top.split()[1]), orjson.loads(rest)
 
 
-async def test_a_client_certificate_says_who_asks(api: Any) -> None:
+async def test_a_client_certificate_says_who_asks(serving: Any) -> None:
     now = RealClock().now()
     ca = pki.make_ca("ca", now)
     server = pki.issue_server(ca, "kube-apiserver", ["127.0.0.1", "localhost"], now)
     client = pki.issue_client(ca, "carol", ["a", "b"], now)
     context = ssl.create_default_context(cadata=ca.certificate.decode())
     pki.load_pair(context, client)
-    async with serve(api.server.handler, ssl_context=pki.server_context(server, ca.certificate)) as running:
+    async with (
+        serving(clock=FakeClock(now), client_ca=ca.certificate) as api,
+        serve(api.server.handler, ssl_context=pki.server_context(server, ca.certificate)) as running,
+    ):
         status, review = await post(running.port, context, WHOAMI, b"{}")
     assert status == 201
     info = review["status"]["userInfo"]

@@ -100,11 +100,13 @@ async def test_who_shows_nothing_is_anonymous(world):
 
 
 async def test_administrators_need_no_question(world):
-    reviews, clock, endpoint = world
+    reviews, clock, _ = world
     authority = pki.make_ca("ca", clock.now())
     pair = pki.issue_client(authority, "admin", ["system:masters"], clock.now())
     der = x509.load_pem_x509_certificate(pair.certificate).public_bytes(serialization.Encoding.DER)
-    request = Request("GET", "/metrics", peer_certificate=der)
+    trusting = EndpointOptions(client_ca=authority.certificate)
+    endpoint = ComponentEndpoint("kube-scheduler", Client(InProcessTransport(reviews)), clock, trusting)
+    request = Request("GET", "/metrics", shown_certificates=(der,))
     assert (await endpoint.handle(request)).status == 200
     assert reviews.asked == 0
 

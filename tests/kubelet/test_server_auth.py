@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 
 import orjson
 import pytest
+from cryptography.x509.oid import NameOID
+from tests.wire.certificates import make, name
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.errors import Forbidden, InternalError, StatusError, Unauthorized
@@ -17,13 +19,15 @@ from tiphys.kubelet.server_auth import Access, subresources_of
 from tiphys.wire.message import Request, Response
 from tiphys.wire.pki import issue_client, make_ca
 
+NOW = datetime.now(UTC)
+CA = make_ca("ca", NOW)
+
 
 def certificate(user, *groups):
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    now = datetime.now(UTC)
-    pair = issue_client(make_ca("ca", now), user, groups, now)
+    pair = issue_client(CA, user, groups, NOW)
     return x509.load_pem_x509_certificate(pair.certificate).public_bytes(Encoding.DER)
 
 
@@ -54,14 +58,15 @@ class Reviewer:
 class Asked:
     def __init__(self, *allowed, **options):
         self.reviewer = Reviewer(*allowed)
-        self.clock = FakeClock()
+        self.clock = FakeClock(NOW)
         client = Client(InProcessTransport(self.reviewer))
         self.access = Access(client, "n1", self.clock, AccessOptions(**options))
+        self.access.trust(CA.certificate)
 
     async def __call__(self, path, method="GET", token="", who=None):
         headers = {"authorization": f"Bearer {token}"} if token else {}
         return await self.access.check(
-            Request(method, path, headers=headers, peer_certificate=certificate(who) if who else None)
+            Request(method, path, headers=headers, shown_certificates=(certificate(who),) if who else ())
         )
 
     def subresources(self):
@@ -73,7 +78,10 @@ class Asked:
 
 
 def test_caller():
-    assert caller_of(certificate("bob", "a", "b")) == Caller("bob", ("a", "b", "system:authenticated"))
+    caller = caller_of(certificate("bob", "a", "b"))
+    assert caller == Caller("bob", ("a", "b", "system:authenticated"), "", caller.extra)
+    assert list(caller.extra) == ["authentication.kubernetes.io/credential-id"]
+    assert caller_of(make(name((NameOID.ORGANIZATION_NAME, "a"))).der) is None
 
 
 @pytest.mark.parametrize(
@@ -155,9 +163,47 @@ async def test_who_is_let_in(options, token, expected):
         await ask("/pods", token=token)
 
 
+@pytest.mark.parametrize(
+    ("options", "token", "expected"),
+    [
+        ({}, "", Unauthorized),
+        ({"anonymous": True}, "", Unauthorized),
+        ({}, "stranger", Unauthorized),
+        ({}, "good", "bob"),
+        ({"webhook_authentication": False}, "good", Unauthorized),
+    ],
+)
+async def test_a_certificate_that_nobody_vouches_for(options, token, expected):
+    ask = Asked("get pods", **options)
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    request = Request("GET", "/pods", headers=headers, shown_certificates=(make("admin").der,))
+    if expected is Unauthorized:
+        with pytest.raises(Unauthorized):
+            await ask.access.check(request)
+    else:
+        assert (await ask.access.check(request)).name == expected
+
+
+async def test_a_certificate_ends_while_its_connection_does_not():
+    ask = Asked("get pods")
+    request = Request("GET", "/pods", shown_certificates=(certificate("bob"),))
+    assert (await ask.access.check(request)).name == "bob"
+    ask.clock.advance(3651 * 24 * 3600)
+    with pytest.raises(Unauthorized):
+        await ask.access.check(request)
+
+
+async def test_without_authorities_certificates_say_nothing():
+    ask = Asked(anonymous=True)
+    ask.access.trust(b"")
+    request = Request("GET", "/pods", shown_certificates=(certificate("x", "system:masters"),))
+    with pytest.raises(Forbidden, match="user=system:anonymous"):
+        await ask.access.check(request)
+
+
 async def test_administrators_need_no_question():
     ask = Asked()
-    request = Request("GET", "/exec/a/b/c", peer_certificate=certificate("x", "system:masters"))
+    request = Request("GET", "/exec/a/b/c", shown_certificates=(certificate("x", "system:masters"),))
     assert (await ask.access.check(request)).name == "x"
     assert ask.reviewer.asked == []
 

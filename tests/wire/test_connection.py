@@ -172,8 +172,8 @@ async def test_client_certificate(shown: bool, tmp_path) -> None:
         writer.close()
         with contextlib.suppress(ConnectionError, ssl.SSLError):
             await writer.wait_closed()
-    expected = ssl.PEM_cert_to_DER_cert(certificate.decode()) if shown else None
-    assert app.requests[0].peer_certificate == expected
+    expected = (ssl.PEM_cert_to_DER_cert(certificate.decode()),) if shown else ()
+    assert app.requests[0].shown_certificates == expected
 
 
 async def test_any_bytes_leave_the_server_alive() -> None:

@@ -1,4 +1,4 @@
-"""Who vouches for a client's certificate: the chain that it sends, also where a session is resumed."""
+"""What a client shows: the chain that it sends, also where a session is resumed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives import serialization
+from tests.wire.certificates import Made, make
 
 from tiphys.apimachinery.clock import RealClock
-from tiphys.wire import pki
+from tiphys.wire import openssl, pki
 from tiphys.wire.message import Request, Response
-from tiphys.wire.peer import PeerChains, verified_chain
+from tiphys.wire.peer import PeerChains
 from tiphys.wire.server import serve
 
 NOW = RealClock().now()
@@ -28,23 +27,7 @@ NOW = RealClock().now()
 def make_intermediate(ca: pki.KeyPair, name: str) -> pki.KeyPair:
     """Return an authority that another one vouches for."""
     issuer = x509.load_pem_x509_certificate(ca.certificate)
-    issuer_key: Any = serialization.load_pem_private_key(ca.key, None)
-    key = ec.generate_private_key(ec.SECP256R1())
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-        .issuer_name(issuer.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(issuer.not_valid_before_utc)
-        .not_valid_after(issuer.not_valid_after_utc)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(issuer_key, hashes.SHA256())
-    )
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return pki.KeyPair(certificate.public_bytes(serialization.Encoding.PEM), pem)
+    return make(name, Made(issuer, serialization.load_pem_private_key(ca.key, None)), ca=True).pair
 
 
 def der(pair: pki.KeyPair) -> bytes:
@@ -88,17 +71,27 @@ def shake(
     return seen[0], session
 
 
-@pytest.mark.parametrize(
-    ("trusted", "wanted"),
-    [(ROOT, [der(LEAF), der(MIDDLE), der(ROOT)]), (MIDDLE, [der(LEAF), der(MIDDLE)])],
-    ids=["the root is known", "only the middle is"],
-)
-def test_the_chain(trusted: pki.KeyPair, wanted: list[bytes]) -> None:
+@pytest.fixture(params=["accepted unseen", "verified by OpenSSL"])
+def reach(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With OpenSSL in reach, and without."""
+    if request.param != "accepted unseen":
+        monkeypatch.setattr(openssl, "_library", lambda: None)
+
+
+@pytest.mark.usefixtures("reach")
+@pytest.mark.parametrize("trusted", [ROOT, MIDDLE], ids=["the root is known", "only the middle is"])
+def test_what_was_shown(trusted: pki.KeyPair) -> None:
     server = pki.server_context(SERVER, trusted.certificate)
-    assert shake(server, client_context(SENT), verified_chain)[0] == wanted
-    assert shake(server, client_context(None), verified_chain)[0] == []
+    assert shake(server, client_context(SENT), PeerChains().shown)[0] == (der(LEAF), der(MIDDLE))
+    assert shake(server, client_context(None), PeerChains().shown)[0] == ()
 
 
+def test_nobody_is_asked_where_nobody_is_believed() -> None:
+    server = pki.server_context(SERVER, None)
+    assert shake(server, client_context(SENT), PeerChains().shown)[0] == ()
+
+
+@pytest.mark.usefixtures("reach")
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_resumed_sessions(version: ssl.TLSVersion) -> None:
     server, client = pki.server_context(SERVER, ROOT.certificate), client_context(SENT)
@@ -106,23 +99,24 @@ def test_resumed_sessions(version: ssl.TLSVersion) -> None:
     chains = PeerChains()
 
     def look(shaken: ssl.SSLSocket) -> tuple[Any, ...]:
-        leaf = shaken.getpeercert(binary_form=True)
-        assert leaf is not None
-        return bool(shaken.session_reused), chains.issuers(shaken, leaf)
+        return bool(shaken.session_reused), chains.shown(shaken)
 
     seen, session = shake(server, client, look)
-    assert seen == (False, (der(MIDDLE), der(ROOT)))
+    assert seen == (False, (der(LEAF), der(MIDDLE)))
     seen, _ = shake(server, client, look, session)
-    assert seen == (True, (der(MIDDLE), der(ROOT)))
+    assert seen == (True, (der(LEAF), der(MIDDLE)))
 
 
 def test_a_resumed_session_of_somebody_unknown() -> None:
     class Resumed:
-        def get_verified_chain(self) -> list[bytes]:
+        def getpeercert(self, binary_form: bool) -> bytes:
+            return b"leaf"
+
+        def get_unverified_chain(self) -> list[bytes]:
             return []
 
     resumed: Any = Resumed()
-    assert PeerChains().issuers(resumed, b"leaf") == ()
+    assert PeerChains().shown(resumed) == (b"leaf",)
 
 
 @pytest.mark.parametrize("shown", [SENT, None], ids=["a certificate", "none"])
@@ -144,8 +138,8 @@ async def test_through_the_server(shown: pki.KeyPair | None) -> None:
         await ask(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}")
         await ask(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}")
         writer.close()
-    wanted = (None, ()) if shown is None else (der(LEAF), (der(MIDDLE), der(ROOT)))
-    assert [(one.peer_certificate, one.peer_issuers) for one in requests] == [wanted] * 4
+    wanted = () if shown is None else (der(LEAF), der(MIDDLE))
+    assert [one.shown_certificates for one in requests] == [wanted] * 4
 
 
 async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> None:

@@ -13,7 +13,8 @@ from typing import Final
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import Forbidden, InternalError
 from tiphys.client.rest import Client
-from tiphys.client.reviews import ANONYMOUS, Caller, Lifetimes, NotReviewed, Reviews, caller_of
+from tiphys.client.reviews import ANONYMOUS, Caller, Lifetimes, NotReviewed, Reviews
+from tiphys.wire.client_certificates import ClientAuthorities
 from tiphys.wire.message import Request
 
 _ADMINS: Final = "system:masters"
@@ -43,11 +44,15 @@ class DelegatedAccess:
             Lifetimes(options.token_ttl_s, options.authorized_ttl_s, options.unauthorized_ttl_s),
         )
 
+    def trust(self, client_ca: bytes) -> None:
+        """Believe client certificates of these authorities (PEM) from now on. Raises ValueError."""
+        self._reviews.authorities = ClientAuthorities(client_ca)
+
     async def check(self, request: Request) -> None:
         """Raises Unauthorized, Forbidden, InternalError where nobody can be asked."""
         if self._is_open(request.path):
             return
-        caller = await self._authenticate(request)
+        caller = await self._reviews.identify(request) or ANONYMOUS
         verb = _VERBS.get(request.method, request.method.lower())
         if _ADMINS not in caller.groups and not await self._may(caller, verb, request.path):
             raise Forbidden(f'forbidden: User "{caller.name}" cannot {verb} path "{request.path}"')
@@ -56,14 +61,6 @@ class DelegatedAccess:
         return any(
             path.startswith(one[:-1]) if one.endswith("/*") else path == one for one in self._open_paths
         )
-
-    async def _authenticate(self, request: Request) -> Caller:
-        if request.peer_certificate:
-            return caller_of(request.peer_certificate)
-        kind, _, token = request.headers.get("authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not token.strip():
-            return ANONYMOUS
-        return await self._reviews.whose(token.strip())
 
     async def _may(self, caller: Caller, verb: str, path: str) -> bool:
         try:

@@ -82,6 +82,7 @@ class ComponentEndpoint:
         self._clock = clock or RealClock()
         self._options = options or EndpointOptions()
         self._access = DelegatedAccess(client, self._clock, self._options.access)
+        self._access.trust(self._options.client_ca)
         self._checks = checks
         self._shown = shown or {}
         self._guarded = sorted((*_GUARDED, *self._shown))
@@ -128,8 +129,8 @@ class ComponentEndpoint:
                 continue
             pem = (found.get("data") or {}).get("client-ca-file") or ""
             if pem:
-                context.load_verify_locations(cadata=pem)
-                context.verify_mode = ssl.CERT_OPTIONAL
+                pki.ask_clients(context, pem.encode())
+                self._access.trust(pem.encode())
             return
 
     async def handle(self, request: Request) -> Response:

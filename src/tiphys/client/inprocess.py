@@ -25,12 +25,10 @@ class InProcessTransport:
         *,
         headers: Mapping[str, str] | None = None,
         scope: Mapping[str, Any] | None = None,
-        peer_certificate: bytes | None = None,
     ) -> None:
         self._handler = handler
         self._headers = {name.lower(): value for name, value in (headers or {}).items()}
         self._scope = dict(scope or {})
-        self._certificate = peer_certificate
         self._closed = False
 
     async def send(self, call: Call) -> Answer:
@@ -68,7 +66,6 @@ class InProcessTransport:
             headers={**self._headers, **{name.lower(): value for name, value in call.headers.items()}},
             body=call.body,
             peer_address="127.0.0.1",
-            peer_certificate=self._certificate,
             raw_path=call.path,
             scope=dict(self._scope),
         )

@@ -7,12 +7,10 @@ Refuses: what requests are about, which each endpoint knows (``delegated``, the 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-
-from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import StatusError, TiphysError, Unauthorized
@@ -20,7 +18,10 @@ from tiphys.apimachinery.meta import GVR, Object
 from tiphys.client.kinds import SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
+from tiphys.wire.client_certificates import CREDENTIAL_ID, ClientAuthorities, NotVerified, subject_of
+from tiphys.wire.message import Request
 
+log = logging.getLogger(__name__)
 _REMEMBERED: Final = 1024
 
 
@@ -50,23 +51,47 @@ class Lifetimes:
     unauthorized_s: float = 10.0
 
 
-def caller_of(certificate: bytes) -> Caller:
-    """Read user and groups out of a client certificate (DER), which TLS has verified already."""
-    subject = x509.load_der_x509_certificate(certificate).subject
-    names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    groups = [str(item.value) for item in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
-    return Caller(str(names[0].value) if names else "", (*groups, "system:authenticated"))
+def caller_of(certificate: bytes) -> Caller | None:
+    """Return whom a verified client certificate (DER) names; None: nobody. Raises NotVerified."""
+    subject = subject_of(certificate)
+    if not subject.common_name:
+        return None
+    groups = (*subject.organizations, "system:authenticated")
+    return Caller(subject.common_name, groups, subject.uid, {CREDENTIAL_ID: (subject.credential,)})
 
 
 class Reviews:
-    """One endpoint's questions."""
+    """One endpoint's questions, and the ``authorities`` whose certificates need none."""
 
     def __init__(self, client: Client, clock: Clock, lifetimes: Lifetimes) -> None:
+        self.authorities = ClientAuthorities()
         self._client = client
         self._clock = clock
         self._lifetimes = lifetimes
         self._callers: dict[bytes, tuple[float, Caller | None]] = {}
         self._allowed: dict[tuple[object, ...], tuple[float, bool]] = {}
+
+    async def identify(self, request: Request, *, tokens: bool = True) -> Caller | None:
+        """Return who asks by certificate or bearer token; None: who shows neither.
+
+        Raises Unauthorized where some were shown and none is good. ``tokens``: whether they are looked at.
+        """
+        fault = ""
+        if request.shown_certificates and self.authorities:
+            try:
+                self.authorities.verify(request.shown_certificates, self._clock.now())
+                caller = caller_of(request.shown_certificates[0])
+            except NotVerified as error:
+                caller, fault = None, str(error)
+            if caller is not None:
+                return caller
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        if tokens and kind.lower() == "bearer" and token.strip():
+            return await self.whose(token.strip())
+        if fault:
+            log.info("unable to authenticate the request err=%s", fault)
+            raise Unauthorized("Unauthorized")
+        return None
 
     async def whose(self, token: str) -> Caller:
         """Return whom a bearer token names. Raises Unauthorized: nobody, or nobody could be asked."""

@@ -88,7 +88,8 @@ class KubeletServer:
             await self._open_plain_ports(stack)
             serving = self._serving()
             pair = await serving.obtain() if serving else await asyncio.to_thread(self._own_pair)
-            client_ca = options.client_ca.read_bytes() if options.client_ca else None
+            client_ca = options.client_ca.read_bytes() if options.client_ca else b""
+            self._access.trust(client_ca)
             context = await asyncio.to_thread(server_context, pair, client_ca)
             options.tls.apply(context)
             server = await stack.enter_async_context(

@@ -12,8 +12,9 @@ from typing import Final
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import Forbidden, InternalError, Unauthorized
 from tiphys.client.rest import Client
-from tiphys.client.reviews import ANONYMOUS, Caller, Lifetimes, NotReviewed, Reviews, caller_of
+from tiphys.client.reviews import ANONYMOUS, Caller, Lifetimes, NotReviewed, Reviews
 from tiphys.kubelet.options import AccessOptions
+from tiphys.wire.client_certificates import ClientAuthorities
 from tiphys.wire.message import Request
 
 _ADMINS: Final = "system:masters"
@@ -52,6 +53,10 @@ class Access:
             Lifetimes(options.token_ttl_s, options.authorized_ttl_s, options.unauthorized_ttl_s),
         )
 
+    def trust(self, client_ca: bytes) -> None:
+        """Believe client certificates of these authorities (PEM) from now on. Raises ValueError."""
+        self._reviews.authorities = ClientAuthorities(client_ca)
+
     async def check(self, request: Request) -> Caller:
         """Return who asks. Raises Unauthorized, Forbidden, InternalError where nobody can be asked."""
         caller = await self._authenticate(request)
@@ -67,12 +72,10 @@ class Access:
         )
 
     async def _authenticate(self, request: Request) -> Caller:
-        if request.peer_certificate:
-            return caller_of(request.peer_certificate)
-        kind, _, token = request.headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer" and token and self._options.webhook_authentication:
-            # A wrong one is refused even where anonymous callers are let in.
-            return await self._reviews.whose(token)
+        # A wrong credential is refused even where anonymous callers are let in.
+        caller = await self._reviews.identify(request, tokens=self._options.webhook_authentication)
+        if caller is not None:
+            return caller
         if self._options.anonymous:
             return ANONYMOUS
         raise Unauthorized("Unauthorized")

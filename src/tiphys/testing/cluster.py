@@ -142,7 +142,7 @@ class Cluster:
         now = self._clock.now()
         authority = pki.make_ca("tiphys", now)
         pair = pki.issue_server(authority, "kube-apiserver", ["localhost", "127.0.0.1"], now)
-        context = pki.server_context(pair, authority.certificate)
+        context = pki.server_context(pair, None)
         server = await self._stack.enter_async_context(
             serve(self.server.handler, ssl_context=context, grace_s=0.5)
         )

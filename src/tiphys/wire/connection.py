@@ -88,9 +88,8 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]) if isinstance(peer, tuple) and peer else ""
         tls = transport.get_extra_info("ssl_object")
-        leaf: bytes | None = tls.getpeercert(binary_form=True) if tls is not None else None
-        if tls is not None and leaf is not None:
-            self._certificate, self._issuers = leaf, self._owner.peers.issuers(tls, leaf)
+        if tls is not None:
+            self._certificates = self._owner.peers.shown(tls)
         self._tls = tls is not None
         work, context = self._drive(), self._context
         self.task = self._loop.create_task(work, context=context)  # parent: Server, which ends it

@@ -81,8 +81,10 @@ class Request:
     """Lower-case names; repeated ones joined with ``, `` (``values_of`` has them apart)."""
     body: bytes = b""
     peer_address: str = ""
-    peer_certificate: bytes | None = None
-    """DER of the verified client certificate, if one was shown."""
+    shown_certificates: tuple[bytes, ...] = ()
+    """What the client showed (DER): its own certificate, whose key it holds, then those sent with it.
+
+    Nobody has verified them: whom they stand for is what ``wire.client_certificates`` says."""
     raw_path: str = ""
     """As sent (still percent-encoded), for proxying."""
     scope: dict[str, Any] = field(default_factory=dict)
@@ -91,8 +93,6 @@ class Request:
     """What handlers made of the headers alone, kept for the connection's next request with the same ones.
 
     Keys begin with the function that made the value; there must be few of them."""
-    peer_issuers: tuple[bytes, ...] = ()
-    """DER of the certificates that lead from the client's to a trusted one."""
 
     @property
     def query(self) -> dict[str, list[str]]:

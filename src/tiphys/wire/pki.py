@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tiphys.wire import openssl
+
 _BACKDATE = timedelta(minutes=5)
 """Certificates start a little early: clocks of nodes differ."""
 
@@ -174,7 +176,10 @@ def public_pem(private_key: bytes) -> bytes:
 
 
 def server_context(pair: KeyPair, client_ca: bytes | None) -> ssl.SSLContext:
-    """Make a TLS server context that asks for, but does not demand, a client certificate of ``client_ca``."""
+    """Make a TLS server context that asks for, but does not demand, a client certificate of ``client_ca``.
+
+    One of another authority is taken all the same where that can be done: requests must look at it.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # All ciphers that are left are good ones, and the client knows which is the fastest for it. Ours would be
@@ -182,10 +187,19 @@ def server_context(pair: KeyPair, client_ca: bytes | None) -> ssl.SSLContext:
     context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     load_pair(context, pair)
     if client_ca:
-        context.load_verify_locations(cadata=client_ca.decode("ascii"))
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # an intermediate authority may be all we know
-        context.verify_mode = ssl.CERT_OPTIONAL
+        ask_clients(context, client_ca)
     return context
+
+
+def ask_clients(context: ssl.SSLContext, client_ca: bytes) -> None:
+    """Ask clients for a certificate of these authorities (PEM) in handshakes to come. Raises ValueError."""
+    authorities = x509.load_pem_x509_certificates(client_ca)
+    names = [one.public_bytes(serialization.Encoding.DER) for one in authorities]
+    if openssl.accept_any_certificate(context, names):
+        return
+    context.load_verify_locations(cadata=client_ca.decode("ascii"))
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # an intermediate authority may be all we know
+    context.verify_mode = ssl.CERT_OPTIONAL
 
 
 def load_pair(context: ssl.SSLContext, pair: KeyPair) -> None:

@@ -70,8 +70,7 @@ class RequestReader:
 
     _transport: asyncio.Transport
     _peer: str
-    _certificate: bytes | None = None
-    _issuers: tuple[bytes, ...] = ()
+    _certificates: tuple[bytes, ...] = ()
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
@@ -148,15 +147,15 @@ class RequestReader:
             self._body_headers = {**self._body_headers, "content-length": digits.decode()}
         method, path, raw_path, query = line
         return Request(
-            method, path, query, self._body_headers, body, self._peer, self._certificate, raw_path,
-            memo=self._body_memo, peer_issuers=self._issuers,
+            method, path, query, self._body_headers, body, self._peer, self._certificates, raw_path,
+            memo=self._body_memo,
         )  # fmt: skip
 
     def _known_request(self, line: RequestLine) -> Request:
         method, path, raw_path, query = line
         return Request(
-            method, path, query, self._block_headers, b"", self._peer, self._certificate, raw_path,
-            memo=self._block_memo, peer_issuers=self._issuers,
+            method, path, query, self._block_headers, b"", self._peer, self._certificates, raw_path,
+            memo=self._block_memo,
         )  # fmt: skip
 
     def _feed(self, data: bytes) -> None:
@@ -280,8 +279,7 @@ class RequestReader:
     def _make_request(self, method: str, target: bytes, headers: dict[str, str], body: bytes) -> Request:
         path, raw_path, query = http1.split_target(target)
         return Request(
-            method, path, query, headers, body, self._peer, self._certificate, raw_path,
-            peer_issuers=self._issuers,
+            method, path, query, headers, body, self._peer, self._certificates, raw_path,
         )  # fmt: skip
 
     def _refuse(self, response: Response) -> None:

@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from tiphys.apimachinery.clock import RealClock
+from tiphys.apimachinery.clock import FakeClock, RealClock
 from tiphys.apiserver.aggregation.front_proxy import NAME, FrontProxy
 from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.wire import pki
@@ -90,20 +90,20 @@ async def test_other_authorities_while_serving(serving: Any) -> None:
         pair = pki.issue_client(ca, name, ["system:masters"], NOW)
         return x509.load_pem_x509_certificate(pair.certificate).public_bytes(Encoding.DER)
 
-    async with serving(request_header=HEADER, client_ca=USERS.certificate) as api:
+    async with serving(clock=FakeClock(NOW), request_header=HEADER, client_ca=USERS.certificate) as api:
 
         async def status(certificate: bytes, **headers: str) -> int:
-            request = Request("GET", "/api/v1/nodes", "", headers, b"", peer_certificate=certificate)
+            request = Request("GET", "/api/v1/nodes", "", headers, b"", shown_certificates=(certificate,))
             return int((await api.server.handler(request)).status)
 
         before, after = der(USERS, "carol"), der(users, "carol")
         as_proxy = {"x-u": "alice", "x-g": "system:masters"}
-        assert (await status(before), await status(after)) == (200, 403)
-        assert await status(der(proxies, "aggregator"), **as_proxy) == 403
+        assert (await status(before), await status(after)) == (200, 401)
+        assert await status(der(proxies, "aggregator"), **as_proxy) == 401
         await api.server.trust(users.certificate, proxies.certificate)
-        assert (await status(before), await status(after)) == (403, 200)
+        assert (await status(before), await status(after)) == (401, 200)
         assert await status(der(proxies, "aggregator"), **as_proxy) == 200
-        assert await status(der(CA, "aggregator"), **as_proxy) == 403
+        assert await status(der(CA, "aggregator"), **as_proxy) == 401
         data = (await api.get(path))["data"]
         assert data["client-ca-file"] == (USERS.certificate + users.certificate).decode()
         assert data["requestheader-client-ca-file"].count("BEGIN CERTIFICATE") == 2, "and its own"

@@ -124,4 +124,5 @@ def build(
         anonymous=config.anonymous or Anonymous(options.anonymous_auth),
         front_proxy=options.request_header,
         client_ca=options.client_ca,
+        clock=clock,
     )

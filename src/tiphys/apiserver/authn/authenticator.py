@@ -14,10 +14,11 @@ from dataclasses import replace
 
 from prometheus_client.core import Metric
 
+from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import Unauthorized
-from tiphys.apiserver.authn import x509
 from tiphys.apiserver.authn.anonymous import Anonymous
-from tiphys.apiserver.authn.requestheader import RequestHeader, is_issued_by
+from tiphys.apiserver.authn.certificates import Certificates, Expiry
+from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.apiserver.authn.tokens import Authenticated, Notes, Refused, TokenAuthenticator
 from tiphys.apiserver.authn.user import User
 from tiphys.wire.message import Request
@@ -39,54 +40,53 @@ class Authenticator:
         anonymous: Anonymous | None = None,
         front_proxy: RequestHeader | None = None,
         client_ca: bytes = b"",
+        clock: Clock | None = None,
     ) -> None:
         self.tokens = tuple(tokens)
         self.api_audiences = api_audiences
         self.anonymous = anonymous or Anonymous()
-        self._front_proxy = front_proxy
-        self._client_ca = client_ca
+        clock = clock or RealClock()
+        self._certificates = Certificates(client_ca, front_proxy, clock)
+        self._expiry = Expiry(clock, self._changed)
         self.changes = 0
-        """Of the authorities that are believed."""
+        """Of what certificates that were shown are worth."""
 
     def trust(self, client_ca: bytes, front_proxy: RequestHeader | None) -> None:
         """Believe certificates of other authorities, and no others, from now on."""
-        self._client_ca, self._front_proxy = client_ca, front_proxy
+        self._certificates.trust(client_ca, front_proxy)
+        self._changed()
+
+    def _changed(self) -> None:
         self.changes += 1
 
     async def authenticate(self, request: Request) -> User:
         """Return the user. Raises Unauthorized when credentials were shown and none is good."""
-        if request.peer_certificate is not None:
-            user = self._shown(request, request.peer_certificate)
-            if user is not None:
-                return user.authenticated()
+        faults: list[str] = []
+        certified = self._certificates.identify(request, faults)
+        if certified is not None:
+            return certified.user.authenticated()
         token = bearer_token(request)
-        if token:
-            return await self._bearer(request, token)
+        found = await self._bearer(request, token, faults) if token else None
+        if found is not None:
+            return found
+        if faults:
+            log.info("unable to authenticate the request err=[%s]", ", ".join(faults))
+            raise Unauthorized("Unauthorized")
         anonymous = self.anonymous.user_for(request.path)
         if anonymous is None:
             raise Unauthorized("Unauthorized")
         return anonymous
 
-    def _shown(self, request: Request, certificate: bytes) -> User | None:
-        """Return whom a client certificate stands for: its proxy's user, or its own."""
-        proxy, issuers = self._front_proxy, request.peer_issuers
-        if proxy is None and not self._client_ca:
-            return x509.user_of(certificate)
-        user = proxy.user_of(request.headers, certificate, issuers) if proxy is not None else None
-        if user is not None:
-            return user
-        # TLS took certificates of both authorities, as they were then; only those of one name users.
-        return x509.user_of(certificate) if is_issued_by(certificate, self._client_ca, issuers) else None
-
-    async def _bearer(self, request: Request, token: str) -> User:
+    async def _bearer(self, request: Request, token: str, faults: list[str]) -> User | None:
         try:
             found = await self.authenticate_token(token, self.api_audiences)
         except Refused as error:
             _note(request, error.annotations)
-            log.info("unable to authenticate the request err=%s", error)
-            raise Unauthorized("Unauthorized") from None
+            faults.append(str(error))
+            return None
         if found is None:
-            raise Unauthorized("Unauthorized")
+            faults.append(_INVALID)
+            return None
         _note(request, found.annotations)
         if found.warnings:
             request.scope["warnings"] = list(found.warnings)
@@ -116,11 +116,14 @@ class Authenticator:
         return None
 
     async def lasting_user(self, request: Request) -> User | None:
-        """Return whom the connection's certificate or token names, where that will never change."""
-        if request.peer_certificate is not None:
-            user = self._shown(request, request.peer_certificate)
-            if user is not None:
-                return user.authenticated()
+        """Return whom the connection's certificate or token names, where that is not to change.
+
+        Where it changes after all, ``changes`` does.
+        """
+        certified = self._certificates.identify(request, [])
+        if certified is not None:
+            self._expiry.note(certified.until)
+            return certified.user.authenticated()
         token = bearer_token(request)
         if not token:
             return None
@@ -142,6 +145,7 @@ class Authenticator:
 
     async def close(self) -> None:
         """Close the connections of those that ask others. Idempotent."""
+        self._expiry.close()
         for authenticator in self.tokens:
             await authenticator.close()
 

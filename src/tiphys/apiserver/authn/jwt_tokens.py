@@ -20,8 +20,8 @@ from tiphys.apiserver.authn.jwt_config import ClaimMapping, JwtConfig, Rule
 from tiphys.apiserver.authn.jwt_verifier import NotVerified, Verifier, issuer_of, json_kind
 from tiphys.apiserver.authn.tokens import Authenticated, Refused
 from tiphys.apiserver.authn.user import User
+from tiphys.wire.client_certificates import CREDENTIAL_ID
 
-_CREDENTIAL = "authentication.kubernetes.io/credential-id"
 _REMEMBERED_S = 10.0
 _MAX_REMEMBERED = 4096
 
@@ -158,7 +158,7 @@ def _uid(mapping: ClaimMapping, claims: Mapping[str, Any]) -> str:
 def _extra(config: JwtConfig, claims: Mapping[str, Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     found: list[tuple[str, tuple[str, ...]]] = []
     if isinstance(jti := claims.get("jti"), str) and jti:
-        found.append((_CREDENTIAL, (f"JTI={jti}",)))
+        found.append((CREDENTIAL_ID, (f"JTI={jti}",)))
     for key, expression in config.extra:
         mapping = ClaimMapping(expression=expression)
         values = _strings(_evaluate(mapping, claims, "extra"), f"extra claim expression: {expression.text}")

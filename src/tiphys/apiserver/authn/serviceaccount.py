@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from tiphys.apimachinery.meta import Object, new_uid
 from tiphys.apiserver.authn.tokens import Refused
 from tiphys.apiserver.authn.user import User, service_account_name
+from tiphys.wire.client_certificates import CREDENTIAL_ID
 from tiphys.wire.jwt_keys import CURVES, SigningKey, algorithm, base64url, key_id
 
 _CLAIMS = "kubernetes.io"
@@ -83,7 +84,7 @@ class VerifiedToken:
         """Return the identity that the token carries."""
         extra: list[tuple[str, tuple[str, ...]]] = []
         if jti := self.claims.get("jti"):
-            extra.append(("authentication.kubernetes.io/credential-id", (f"JTI={jti}",)))
+            extra.append((CREDENTIAL_ID, (f"JTI={jti}",)))
         for kind in ("node", "pod") if not self.legacy else ():
             if bound := self.bound(kind):
                 extra.append((f"authentication.kubernetes.io/{kind}-name", (str(bound["name"]),)))
