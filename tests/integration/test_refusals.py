@@ -83,7 +83,7 @@ BODIES: dict[str, tuple[str, Any, int, str, str]] = {
 PATCHES: dict[str, tuple[str, str, Any, int, str, str]] = {
     "rename": (MAPS, MERGE, {"metadata": {"name": "b"}}, 400, "BadRequest", "the name of the object (b) does not match the name on the URL (seed)"),
     "stale": (MAPS, MERGE, {"metadata": {"resourceVersion": "1"}}, 409, "Conflict", 'Operation cannot be fulfilled on configmaps "seed": the object has been modified; please apply your changes to the latest version and try again'),
-    "uid": (MAPS, MERGE, {"metadata": {"uid": "z"}}, 409, "Conflict", "Precondition failed: UID in precondition: z, UID in object meta: "),
+    "uid": (MAPS, MERGE, {"metadata": {"uid": "z"}}, 422, "Invalid", 'metadata.uid: Invalid value: "z": field is immutable'),
     "bad operation": (MAPS, JSON_PATCH, [{"op": "x", "path": "/a"}], 422, "Invalid", "the server rejected our request due to an error in our request"),
     "nothing to remove": (MAPS, JSON_PATCH, [{"op": "remove", "path": "/data/no"}], 422, "Invalid", "the server rejected our request due to an error in our request"),
     "failed test": (MAPS, JSON_PATCH, [{"op": "test", "path": "/data/k", "value": "no"}], 422, "Invalid", "the server rejected our request due to an error in our request"),

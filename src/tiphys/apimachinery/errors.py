@@ -90,6 +90,14 @@ class StatusError(TiphysError):
         status["code"] = self.status_code
         return status
 
+    @property
+    def target_gone(self) -> bool:
+        """True where the object meant is no more: another has its name by now, if a uid was named."""
+        causes = (self.details or {}).get("causes") or ()
+        return isinstance(self, (NotFound, Conflict)) or any(
+            cause.get("field") == "metadata.uid" for cause in causes
+        )
+
     @classmethod
     def for_name(cls, message: str, group: str, kind: str, name: str) -> Self:
         """Build with ``details`` naming the object; ``kind`` is the plural resource name, as upstream."""

@@ -43,9 +43,9 @@ class Strategy:
     """One kind's rules, in the storage version unless ``gvk`` says otherwise.
 
     Order on create: schema walk, ``default``, mutating admission, ``prepare_create``, ``validate``.
-    Order on update: schema walk, ``default``, ``prepare_update``, admission, ``validate_update`` (which must
-    itself call what of ``validate`` applies), then ``metadata.generation`` grows by one if ``spec`` (or
-    anything outside metadata and status) changed and ``has_generation``.
+    Order on update: schema walk, ``default``, mutating admission, ``prepare_update``, then
+    ``metadata.generation`` grows by one if ``spec`` (or anything outside metadata and status) changed and
+    ``has_generation``, then ``validate_update`` (which must itself call what of ``validate`` applies).
     """
 
     gvk: GVK

@@ -12,8 +12,12 @@ from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.meta import Object, generate_name, new_uid
 from tiphys.apimachinery.resource import Resource
 
-_KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
-_SERVER_OWNED = frozenset((*_KEPT, "resourceVersion", "selfLink")) - {"generation"}
+_SERVER_OWNED = frozenset(
+    {
+        "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion",
+        "selfLink",
+    }
+)  # fmt: skip
 """Where the server counts no generations, the one that an object comes with stays."""
 
 
@@ -67,16 +71,27 @@ def name_new(obj: Object) -> None:
 
 
 def keep_server_fields(new: Object, old: Object) -> None:
-    """Restore what only the server decides, so that an update cannot change it."""
+    """Restore what only the server decides; what it is to be judged by stays, where the sender named it."""
     meta, before = new["metadata"], old["metadata"]
-    for key in _KEPT:
-        if key in before:
-            meta[key] = before[key]
-        else:
-            meta.pop(key, None)
+    _take(meta, before, "generation")
     meta.pop("selfLink", None)
+    if not meta.get("uid"):
+        meta["uid"] = before["uid"]
+    if before.get("creationTimestamp"):
+        meta["creationTimestamp"] = before["creationTimestamp"]
+    if before.get("deletionTimestamp"):
+        meta["deletionTimestamp"] = before["deletionTimestamp"]
+    if meta.get("deletionGracePeriodSeconds") is None:
+        _take(meta, before, "deletionGracePeriodSeconds")
     if not meta.get("generateName") and before.get("generateName"):
         meta["generateName"] = before["generateName"]
+
+
+def _take(meta: Object, before: Object, key: str) -> None:
+    if key in before:
+        meta[key] = before[key]
+    else:
+        meta.pop(key, None)
 
 
 def bump_generation(new: Object, old: Object, status_fields: tuple[str, ...]) -> None:

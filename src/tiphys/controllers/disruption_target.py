@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from tiphys.apimachinery.errors import Conflict, NotFound
+from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.client.kinds import PODS
 from tiphys.client.rest import Client
@@ -23,6 +23,8 @@ async def disrupt(client: Client, pod: Object, reason: str, message: str, now: d
     try:
         await client.patch(PODS, meta["name"], meta["namespace"], patch, subresource="status")
         await client.delete(PODS, meta["name"], meta["namespace"], uid=meta["uid"])
-    except (NotFound, Conflict):
-        return False
+    except StatusError as error:
+        if error.target_gone:
+            return False
+        raise
     return True

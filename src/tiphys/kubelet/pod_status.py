@@ -9,7 +9,7 @@ import asyncio
 import logging
 from typing import Any
 
-from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
+from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.client.kinds import PODS
 from tiphys.client.rest import Client
@@ -119,12 +119,10 @@ class StatusWriter:
             self._known = await self._client.patch(
                 PODS, meta["name"], meta["namespace"], body, type="strategic", subresource="status"
             )
-        except NotFound:
-            self.gone = True
-        except Conflict:
-            # The name belongs to another pod by now.
-            self.gone = True
         except (StatusError, TransportError) as error:
+            if isinstance(error, StatusError) and error.target_gone:
+                self.gone = True  # or the name belongs to another pod by now
+                return True
             log.warning("pod status not written pod=%s error=%s", meta["name"], error)
             return False
         return True

@@ -100,9 +100,9 @@ class Reporter:
         try:
             await self._write_status(victim, {"conditions": [condition]})
             await self._client.delete(PODS, name, victim.namespace, uid=victim.uid)
-        except (NotFound, Conflict):
-            return True  # it is gone, or another pod has its name by now
         except (StatusError, TransportError) as error:
+            if isinstance(error, StatusError) and error.target_gone:
+                return True  # or another pod has its name by now
             log.warning("victim not deleted pod=%s for=%s error=%s", victim.key, info.key, error)
             return False
         log.info("pod preempted pod=%s for=%s node=%s", victim.key, info.key, node)
@@ -129,9 +129,9 @@ class Reporter:
     async def _patch_status(self, info: PodInfo, status: dict[str, Any]) -> None:
         try:
             await self._write_status(info, status)
-        except (NotFound, Conflict):
-            pass
         except (StatusError, TransportError) as error:
+            if isinstance(error, StatusError) and error.target_gone:
+                return
             log.warning("pod status not written pod=%s error=%s", info.key, error)
 
     async def _write_status(self, info: PodInfo, status: dict[str, Any]) -> None:

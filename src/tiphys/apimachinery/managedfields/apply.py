@@ -201,7 +201,8 @@ def _merge(base: Object, managed: Managed, request: _Request) -> tuple[Object, M
     if last is not None and last.fields:
         result = _pruned(result, managed, last, request)
     difference = difference_of(base, result, request.schema)
-    lost = lost_at(Comparison(base, result, difference, request.api_version, request.versions))
+    compared = Comparison(base, result, difference, request.api_version, request.versions)
+    lost = lost_at(compared, request.ignored)
     conflicts = []
     for other in sorted(managed):
         found = None if other == request.who else lost(managed[other].api_version)

@@ -128,8 +128,8 @@ def _shared(node: Node) -> Node:
     return found
 
 
-def lost_at(comparison: Comparison) -> entries.Lost:
-    """Return what others lose by a write, at any version."""
+def lost_at(comparison: Comparison, ignored: Node = fieldset.EMPTY) -> entries.Lost:
+    """Return what others lose by a write, at any version; of what the endpoint resets, nothing."""
     found: dict[str, tuple[Node, Node] | None] = {}
 
     def lost(api_version: str) -> tuple[Node, Node] | None:
@@ -138,7 +138,10 @@ def lost_at(comparison: Comparison) -> entries.Lost:
             found[api_version] = (
                 None
                 if difference is None
-                else (fieldset.union(difference.added, difference.modified), difference.removed)
+                else (
+                    fieldset.without(fieldset.union(difference.added, difference.modified), ignored),
+                    fieldset.without(difference.removed, ignored),
+                )
             )
         return found[api_version]
 

@@ -62,8 +62,6 @@ class Attributes:
     """Where what plugins look up is noted, when somebody wants to know."""
     generated: bool = False
     """The new object has got its name already, which the request does not have."""
-    rewritten: bool = False
-    """A webhook or a policy has changed the new object, and may have changed what only the server decides."""
     about: About = field(init=False)
     request_name: str = field(init=False)
     """The name in the request; a new object that is to get one has none, and neither has a collection."""

@@ -99,7 +99,6 @@ class Versions:
             return False
         obj.clear()
         obj.update(after)
-        self._attributes.rewritten = True
         self._shown.clear()
         return True
 

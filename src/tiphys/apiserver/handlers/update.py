@@ -27,10 +27,14 @@ from tiphys.wire.message import Response
 MAX_RETRIES = 10_000
 """Attempts of writes that carry no resourceVersion of their own: as good as until they succeed."""
 
+_OF_THE_WRITE = ("managedFields", "resourceVersion", "uid")
+
 Produce = Callable[[Object], "Object | Awaitable[Object]"]
 """Live object in the request's version -> the object wanted, of which any part may be the live one's: neither
 is changed, each attempt makes its own copy."""
 Check = Callable[[Object, Object], list[FieldError]]
+Merge = Callable[[Object, Object], Object]
+"""(live, wanted) -> live with the part that a subresource may write taken from wanted. Both are copies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,10 @@ class Change:
     retries: int = MAX_RETRIES
     field_validation: Check | None = None
     """Replaces the strategy's own validation for subresources that change what updates may not."""
+    merge: Merge | None = None
+    """For subresources that write a part of the object and take no other."""
+    names_uid: bool = False
+    """The uid in the object says which one it is to be (PUT); elsewhere it is a field that may not change."""
     manages_fields: bool = True
     """False when ``produce`` has set managedFields itself (server-side apply)."""
     admits: bool = True
@@ -63,6 +71,7 @@ async def handle(call: Call) -> Response:
         options=options,
         subresource=subresource,
         retries=1 if obj["metadata"].get("resourceVersion") else MAX_RETRIES,
+        names_uid=True,
     )
     try:
         written = await update_object(call, name, change)
@@ -132,18 +141,20 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
     wanted: Object = await produced if inspect.isawaitable(produced) else produced
     strategy = machinery.strategy_for(resource)
     new = _own(call, strategy, wanted, change.subresource)
-    _check_version(call, new, old, unconditional=strategy.unconditional_update)
-    _prepare(call, strategy, new, old, change)
+    if change.names_uid:
+        _check_uid(call, new, old)
+    _default(strategy, new, change)
     if change.manages_fields:
         await _manage(call, new, old, change)
     attributes = Attributes(
         call, "UPDATE", new, old, subresource=change.subresource, dry_run=change.options.dry_run
     )
+    # Who may change the object sees it as it was sent. What an update cannot do is undone after that.
     if change.admits:
         await backend.admission.admit(attributes)
-    if attributes.rewritten:
-        _prepare(call, strategy, new, old, change)
     owners.keep_once(call, new, after_admission=True)
+    _check_version(call, new, old, unconditional=strategy.unconditional_update)
+    _prepare(call, strategy, new, old, change)
     if allocates(resource) and not change.subresource:
         async with backend.services.allocate(new, old, dry_run=change.options.dry_run):
             await _check(call, attributes, change)
@@ -185,12 +196,15 @@ async def _check(call: Call, attributes: Attributes, change: Change) -> None:
         call.warn(text)
 
 
+def _check_uid(call: Call, new: Object, old: Object) -> None:
+    resource, wanted, uid = call.resource, new["metadata"].get("uid"), old["metadata"]["uid"]
+    if wanted and wanted != uid:
+        why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}"
+        raise Conflict.of(resource.group, resource.plural, old["metadata"]["name"], why)
+
+
 def _check_version(call: Call, new: Object, old: Object, *, unconditional: bool) -> None:
     resource, meta, before = call.resource, new["metadata"], old["metadata"]
-    name = before["name"]
-    if meta.get("uid") and meta["uid"] != before["uid"]:
-        why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {before['uid']}"
-        raise Conflict.of(resource.group, resource.plural, name, why)
     version = meta.get("resourceVersion")
     if not version or version == "0":
         if not unconditional:
@@ -199,50 +213,70 @@ def _check_version(call: Call, new: Object, old: Object, *, unconditional: bool)
                 "metadata.resourceVersion",
                 "Invalid value: 0: must be specified for an update",
             )
-            raise Invalid.of(resource.group, resource.plural, name, [fault])
+            raise Invalid.of(resource.group, resource.plural, before["name"], [fault])
     elif version != before["resourceVersion"]:
-        raise Conflict.of(resource.group, resource.plural, name)
+        raise Conflict.of(resource.group, resource.plural, before["name"])
     meta["resourceVersion"] = before["resourceVersion"]
 
 
-def _prepare(call: Call, strategy: Strategy, new: Object, old: Object, change: Change) -> None:
-    """Restore what this update may not touch, fill in defaults, count generations."""
-    resource = call.resource
-    meta_rules.keep_server_fields(new, old)
+def _default(strategy: Strategy, new: Object, change: Change) -> None:
+    """Fill in what the sender left open."""
     if change.subresource == "status":
         (strategy.status_default() or strategy.default)(new)
-        _only_status(call, strategy, new, old)
-        strategy.prepare_status_update(new, old)
-    elif not change.subresource:
-        if resource.subresource("status") is not None:
-            for key in strategy.status_fields:
-                if key in old:
-                    new[key] = copy_object(old[key])
-                else:
-                    new.pop(key, None)
+    elif not change.subresource or change.merge is not None:
         strategy.default(new)
+
+
+def _prepare(call: Call, strategy: Strategy, new: Object, old: Object, change: Change) -> None:
+    """Restore what this update may not touch, count generations."""
+    resource = call.resource
+    meta_rules.check_namespace(new, resource, call.namespace)
+    meta_rules.keep_server_fields(new, old)
+    _keep_rest(call, strategy, new, old, change)
+    if change.subresource == "status":
+        strategy.prepare_status_update(new, old)
+        return
+    if not change.subresource:
         strategy.prepare_update(new, old)
-        if strategy.has_generation:
-            meta_rules.bump_generation(new, old, strategy.status_fields)
-    elif strategy.has_generation:
+    if strategy.has_generation:
         meta_rules.bump_generation(new, old, strategy.status_fields)
+
+
+def _keep_rest(call: Call, strategy: Strategy, new: Object, old: Object, change: Change) -> None:
+    """Take over from the live object what this endpoint does not write, in the first levels."""
+    if change.merge is not None:
+        merged = change.merge(copy_object(old), copy_object(new))
+        kept = {key: new["metadata"][key] for key in _OF_THE_WRITE if key in new["metadata"]}
+        meta = {key: value for key, value in merged["metadata"].items() if key not in _OF_THE_WRITE}
+        new.clear()
+        new.update(merged, metadata={**meta, **kept})
+    elif change.subresource == "status":
+        _only_status(call, strategy, new, old)
+    elif not change.subresource and call.resource.subresource("status") is not None:
+        for key in strategy.status_fields:
+            _restore(new, old, key)
 
 
 async def _manage(call: Call, new: Object, old: Object, change: Change) -> None:
     """Note who manages what from now on; nobody anything where that cannot be told, as upstream has it."""
     resource = call.resource
     write = ownership.Write(change.options.field_manager, call.backend.clock.now(), change.subresource)
+    seen = {**new, "metadata": dict(new["metadata"])}
+    _keep_rest(call, machinery.strategy_for(resource), seen, old, change)
     if resource.definition is None:
-        ownership.manage_update(old, new, resource, write)
-        return
-    try:
-        await managers.told(call, lambda known: ownership.manage_update(old, new, resource, write, known))
-    except InternalError:
-        new["metadata"].pop("managedFields", None)
+        ownership.manage_update(old, seen, resource, write)
+    else:
+        try:
+            await managers.told(
+                call, lambda known: ownership.manage_update(old, seen, resource, write, known)
+            )
+        except InternalError:
+            seen["metadata"].pop("managedFields", None)
+    _restore(new["metadata"], seen["metadata"], "managedFields")
 
 
 def _restore(new: Object, old: Object, key: str) -> None:
-    """Take a field over from the live object, which it stays part of: nothing changes it from here on."""
+    """Take a field over from another object, which it stays part of: nothing changes it from here on."""
     if key in old:
         new[key] = old[key]
     else:

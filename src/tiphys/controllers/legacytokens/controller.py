@@ -6,7 +6,7 @@ import logging
 from datetime import timedelta
 from typing import Final
 
-from tiphys.apimachinery.errors import Conflict, NotFound
+from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import CONFIG_MAPS, PODS, SECRETS, SERVICE_ACCOUNTS
@@ -69,8 +69,9 @@ class LegacyTokenCleaner:
         changed = {"metadata": {"uid": meta["uid"], "labels": {INVALID_SINCE: today}}}
         try:
             await self._client.patch(SECRETS, meta["name"], meta["namespace"], changed)
-        except (NotFound, Conflict):
-            return
+        except StatusError as error:
+            if not error.target_gone:
+                raise
 
     async def _delete(self, secret: Object) -> None:
         meta = secret["metadata"]

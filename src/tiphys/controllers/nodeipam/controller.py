@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter
 
-from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
+from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import NODES
@@ -63,9 +63,9 @@ class NodeIpamController:
         }
         try:
             await self._client.patch(NODES, key, "", patch)
-        except (Conflict, NotFound):
-            raise  # it is another node by now
-        except StatusError:
+        except StatusError as error:
+            if error.target_gone:
+                raise  # it is another node by now
             text = f"Node {key} status is now: CIDRAssignmentFailed"
             self._recorder.record(node, "Normal", "CIDRAssignmentFailed", text)
             raise
