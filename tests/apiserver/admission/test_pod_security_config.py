@@ -71,10 +71,16 @@ async def test_the_policy_of_an_exempt_namespace_is_ignored_and_that_is_told(
     serving: Serving, tmp_path: Path
 ) -> None:
     async with serving(admission_config=configured(tmp_path)) as api:
-        labels = {"pod-security.kubernetes.io/warn": "restricted"}
-        answer = await api.patch(f"{BASE}/kube-system", {"metadata": {"labels": labels}})
-        assert answer.status == 200
+        prefix = "pod-security.kubernetes.io/"
+        told = []
+        for labels in ({"warn": "restricted"}, {"enforce": "restricted"}, {"enforce": "baseline"}, {}):
+            named = {prefix + key: labels.get(key) for key in ("enforce", "warn")}
+            answer = await api.patch(f"{BASE}/kube-system", {"metadata": {"labels": named}})
+            assert answer.status == 200
+            told.append(answer.headers.get("warning", ""))
+        # Only a rising level is looked at, and only what labels say is shown.
+        assert [bool(text) for text in told] == [False, True, False, False]
         assert (
             'namespace \\"kube-system\\" is exempt from Pod Security, and the policy '
-            "(enforce=baseline:v1.30, warn=restricted:latest) will be ignored"
-        ) in answer.headers["warning"]
+            "(enforce=restricted:v1.30) will be ignored"
+        ) in told[1]

@@ -18,6 +18,7 @@ LEVELS = ("privileged", "baseline", "restricted")
 """From the most open to the strictest."""
 LATEST = 1_000_000
 """The minor version that ``latest`` counts as."""
+MODES = ("enforce", "audit", "warn")
 _PREFIX = "pod-security.kubernetes.io/"
 _VERSION = re.compile(r"v1\.(0|[1-9][0-9]*)")
 
@@ -47,6 +48,10 @@ class Standard:
         """Compare levels alone."""
         return LEVELS.index(self.level) > LEVELS.index(other.level)
 
+    def equivalent(self, other: Standard) -> bool:
+        """Tell whether both let in the same; open is open in any version."""
+        return self == other or (self.open and other.open)
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -61,9 +66,18 @@ class Policy:
         """Nothing is refused, noted or warned about."""
         return self.enforce.open and self.audit.open and self.warn.open
 
-    def __str__(self) -> str:
-        parts = (("enforce", self.enforce), ("audit", self.audit), ("warn", self.warn))
-        return ", ".join(f"{mode}={standard}" for mode, standard in parts if not standard.open)
+    def equivalent(self, other: Policy) -> bool:
+        """Tell whether both ask for the same."""
+        return all(getattr(self, mode).equivalent(getattr(other, mode)) for mode in MODES)
+
+    def said(self, labels: Mapping[str, str]) -> str:
+        """Return what of it labels say, in one line, but for what is open."""
+        standards = {mode: getattr(self, mode) for mode in MODES}
+        return ", ".join(
+            f"{mode}={standard}"
+            for mode, standard in standards.items()
+            if not standard.open and (_PREFIX + mode in labels or f"{_PREFIX}{mode}-version" in labels)
+        )
 
 
 _OPEN: Final = Policy()
@@ -73,7 +87,8 @@ def policy_of(labels: Mapping[str, str] | None, defaults: Policy = _OPEN) -> tup
     """Return a namespace's policy and the faults of its labels; ``defaults`` where they say nothing.
 
     A policy is always returned: a wrong level enforces ``restricted``, but is silent for audit and warn; a
-    wrong version counts as ``latest``.
+    wrong version counts as ``latest``. What is enforced is warned about as well, where labels say nothing of
+    warnings: that tells of templates whose pods would be refused.
     """
     if not labels or not any(key.startswith(_PREFIX) for key in labels):
         return defaults, []
@@ -93,7 +108,12 @@ def policy_of(labels: Mapping[str, str] | None, defaults: Policy = _OPEN) -> tup
             found[mode] = replace(found[mode], minor=LATEST if minor is None else minor)
             if minor is None:
                 faults.append(_fault(f"{mode}-version", version, 'must be "latest" or "v1.x"'))
-    return Policy(found["enforce"], found["audit"], found["warn"]), faults
+    enforce, warn = found["enforce"], found["warn"]
+    if labels.get(_PREFIX + "enforce") in LEVELS and _PREFIX + "warn" not in labels:
+        minor = warn.minor if _PREFIX + "warn-version" in labels else enforce.minor
+        if enforce.stricter_than(warn):
+            warn = Standard(enforce.level, minor)
+    return Policy(enforce, found["audit"], warn), faults
 
 
 def minor_of(version: str) -> int | None:

@@ -1,7 +1,8 @@
 """PodSecurity: pods meet the standard that their namespace's labels ask for.
 
 Owns: which writes are judged and what follows (refusal, warning, audit annotation). Refuses: the checks
-themselves (``apis.podsecurity``). Source: the "Pod Security Admission" page.
+themselves (``apis.podsecurity``), namespaces (``pod_security_namespaces``).
+Source: the "Pod Security Admission" page.
 """
 
 from __future__ import annotations
@@ -9,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tiphys.apimachinery.errors import Invalid
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.podsecurity.evaluate import details, evaluate, reasons
-from tiphys.apis.podsecurity.policy import Policy, Standard, policy_of
+from tiphys.apis.podsecurity.evaluate import details, evaluate
+from tiphys.apis.podsecurity.policy import Policy, policy_of
+from tiphys.apiserver.admission import pod_security_namespaces
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.pod_security_config import PodSecuritySettings, read_settings
 from tiphys.apiserver.admission.pod_security_counts import PodSecurityCounts
+from tiphys.apiserver.config_files import joined
 
 _PREFIX = "pod-security.kubernetes.io/"
-_MAX_PODS = 3000
-"""How many existing pods a namespace's new level is tried on."""
 _IGNORED = frozenset({"exec", "attach", "binding", "eviction", "log", "portforward", "proxy", "status"})
 _TEMPLATES: dict[tuple[str, str], tuple[str, ...]] = {
     ("", "podtemplates"): ("template",),
@@ -32,7 +32,6 @@ _TEMPLATES: dict[tuple[str, str], tuple[str, ...]] = {
     ("batch", "cronjobs"): ("spec", "jobTemplate", "spec", "template"),
 }
 """Where kinds that make pods keep the template."""
-_SECCOMP = "seccomp.security.alpha.kubernetes.io/pod"
 _SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
 
 
@@ -59,7 +58,7 @@ class PodSecurity:
             return
         if not attributes.group and attributes.plural == "namespaces":
             if not attributes.subresource:
-                await _judge_namespace(attributes, attributes.obj, self._settings)
+                await pod_security_namespaces.judge(attributes, attributes.obj, self._settings)
         elif not attributes.group and attributes.plural == "pods":
             if attributes.subresource not in _IGNORED:
                 await self._judge_pod(attributes, attributes.obj)
@@ -72,7 +71,7 @@ class PodSecurity:
         if namespace is None:
             return None
         policy, faults = policy_of(namespace["metadata"].get("labels"), self._settings.defaults)
-        return policy, ", ".join(map(str, faults))
+        return policy, joined(faults) if faults else ""
 
     def _excused(self, attributes: Attributes, why: str) -> bool:
         """Tell whether nobody looks, and say why where audits are kept."""
@@ -149,72 +148,20 @@ class PodSecurity:
             self.counts.evaluated(attributes, "warn", policy.warn, allowed=False)
 
 
-async def _judge_namespace(attributes: Attributes, namespace: Object, settings: PodSecuritySettings) -> None:
-    """Refuse labels that mean nothing; warn about pods that a stricter level would not let in."""
-    policy, faults = policy_of(namespace["metadata"].get("labels"), settings.defaults)
-    before, old_faults = policy_of(
-        (attributes.old or {}).get("metadata", {}).get("labels"), settings.defaults
-    )
-    if faults and (attributes.old is None or faults != old_faults):
-        raise Invalid.of("", "Namespace", attributes.name, faults)
-    if attributes.name in settings.namespaces:
-        if str(policy) and (attributes.old is None or policy != before):
-            attributes.call.warn(
-                f'namespace "{attributes.name}" is exempt from Pod Security, and the policy ({policy}) will '
-                "be ignored"
-            )
-        return
-    if attributes.old is None:
-        return
-    new, old = policy.enforce, before.enforce
-    if new == old or new.open or (new.minor == old.minor and not new.stricter_than(old)):
-        return
-    pods = await attributes.find_all("", "v1", "pods", attributes.name)
-    pods = [pod for pod in pods if pod["spec"].get("runtimeClassName") not in settings.runtime_classes]
-    for text in _existing(attributes.name, new, pods):
-        attributes.call.warn(text)
-
-
-def _existing(namespace: str, standard: Standard, pods: list[Object]) -> list[str]:
-    by_reason: dict[str, list[str]] = {}
-    for pod in pods[:_MAX_PODS]:
-        findings = evaluate(standard, pod["metadata"], pod["spec"])
-        if findings:
-            by_reason.setdefault(reasons(findings), []).append(pod["metadata"]["name"])
-    warnings = []
-    if len(pods) > _MAX_PODS:
-        warnings.append(
-            f"new PodSecurity enforce level only checked against the first {_MAX_PODS} of {len(pods)} "
-            "existing pods"
-        )
-    if by_reason:
-        warnings.append(
-            f'existing pods in namespace "{namespace}" violate the new PodSecurity enforce level "{standard}"'
-        )
-    return warnings + sorted(f"{_whose(names)}: {reason}" for reason, names in by_reason.items())
-
-
-def _whose(names: list[str]) -> str:
-    others = len(names) - 1
-    if not others:
-        return names[0]
-    return f"{min(names)} (and {others} other pod{'s' if others > 1 else ''})"
-
-
 def _matters(new: Object, old: Object) -> bool:
     """Tell whether an update touches what can change under a pod's checks: images, containers, seccomp."""
-    return _judged(new) != _judged(old)
+    for key in ("containers", "initContainers"):
+        if _seen(new, key) != _seen(old, key):
+            return True
+    known = dict(_seen(old, "ephemeralContainers"))
+    return any(known.get(name) != seen for name, seen in _seen(new, "ephemeralContainers"))
 
 
-def _judged(pod: Object) -> object:
+def _seen(pod: Object, key: str) -> list[tuple[str, object]]:
+    """Return by name what counts of containers."""
     annotations = pod["metadata"].get("annotations") or {}
-
-    def seen(containers: Iterable[Object]) -> list[tuple[Any, ...]]:
-        return [
-            (one["name"], one.get("image"), annotations.get(_SECCOMP_CONTAINER + one["name"]))
-            for one in containers
-        ]
-
-    spec = pod["spec"]
-    keys = ("containers", "initContainers", "ephemeralContainers")
-    return annotations.get(_SECCOMP), [seen(spec.get(key) or ()) for key in keys]
+    containers: Iterable[Object] = pod["spec"].get(key) or ()
+    return [
+        (one["name"], (one.get("image"), annotations.get(_SECCOMP_CONTAINER + one["name"])))
+        for one in containers
+    ]
