@@ -35,14 +35,7 @@ CREATE: dict[str, tuple[dict[str, Any], bool, list[str]]] = {
         False,
         ["metadata.generation: Invalid value: -1: must be greater than or equal to 0"],
     ),
-    "finalizer": (
-        {"name": "a", "finalizers": ["foo"]},
-        False,
-        [
-            'metadata.finalizers: Invalid value: "foo": name is neither a standard finalizer name nor is it '
-            "fully qualified"
-        ],
-    ),
+    "finalizer of no domain": ({"name": "a", "finalizers": ["foo"]}, False, []),
     "finalizer fine": ({"name": "a", "finalizers": ["example.com/foo", "orphan"]}, False, []),
     "both deletion finalizers": (
         {"name": "a", "finalizers": ["orphan", "foregroundDeletion"]},

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tiphys.apimachinery.meta import GVK, copy_object, gvk_of
-from tiphys.apis.strategies import STRATEGIES, strategy_for, validate_create
+from tiphys.apis.strategies import STRATEGIES, strategy_for, validate_create, validate_update
 from tiphys.apis.strategy import Strategy
 
 
@@ -64,6 +64,45 @@ def test_job_selects_its_own_pods() -> None:
         "controller-uid": "u1",
         "job-name": "x",
     }
+
+
+FINALIZERS: dict[str, tuple[str, str, list[str]]] = {
+    "secret": (
+        "v1",
+        "Secret",
+        [
+            'metadata.finalizers[1]: Invalid value: "foo": name is neither a standard finalizer name nor is '
+            "it fully qualified"
+        ],
+    ),
+    "budget": ("policy/v1", "PodDisruptionBudget", []),
+    "event": ("v1", "Event", []),
+    "lease": ("coordination.k8s.io/v1", "Lease", []),
+    "custom": ("example.com/v1", "Foo", []),
+}
+
+
+@pytest.mark.parametrize(("api_version", "name", "expected"), FINALIZERS.values(), ids=FINALIZERS)
+def test_finalizers_name_a_domain_in_most_kinds(api_version: str, name: str, expected: list[str]) -> None:
+    obj = kind(api_version, name, involvedObject={"namespace": "ns"})
+    obj["metadata"] |= {"finalizers": ["orphan", "foo", "a.b/c"], "resourceVersion": "1", "uid": "u"}
+    strategy = strategy_for(gvk_of(obj))
+    strategy.default(obj)
+    for faults in (
+        validate_create(strategy, obj, namespaced=True),
+        validate_update(strategy, obj, obj, namespaced=True),
+    ):
+        assert [str(fault) for fault in faults] == expected
+
+
+@pytest.mark.parametrize(("api_version", "name"), [("v1", "Event"), ("policy/v1", "PodDisruptionBudget")])
+def test_names_that_only_have_to_fit_a_path(api_version: str, name: str) -> None:
+    obj = kind(api_version, name, involvedObject={"namespace": "ns"})
+    obj["metadata"]["name"] = "system:Node_a.17"
+    assert validate_create(strategy_for(gvk_of(obj)), obj, namespaced=True) == []
+    obj["metadata"]["name"] = "a/b"
+    found = validate_create(strategy_for(gvk_of(obj)), obj, namespaced=True)
+    assert [str(fault) for fault in found] == ["metadata.name: Invalid value: \"a/b\": may not contain '/'"]
 
 
 def test_every_strategy_is_listed_once() -> None:

@@ -52,7 +52,7 @@ BODIES: dict[str, tuple[str, Any, int, str, str]] = {
     "bad name": (MAPS, config_map("A_b"), 422, "Invalid", f'ConfigMap "A_b" is invalid: metadata.name: Invalid value: "A_b": {SUBDOMAIN}'),
     "long name": (MAPS, config_map("a" * 254), 422, "Invalid", "must be no more than 253 bytes"),
     "bad label": (MAPS, meta(labels={"x": "y z"}), 422, "Invalid", 'metadata.labels: Invalid value: "y z": a valid label must be an empty string or consist of'),
-    "bad finalizer": (MAPS, meta(finalizers=["x"]), 422, "Invalid", 'metadata.finalizers: Invalid value: "x": name is neither a standard finalizer name nor is it fully qualified'),
+    "bad finalizer": (MAPS, meta(finalizers=["x"]), 422, "Invalid", 'metadata.finalizers[0]: Invalid value: "x": name is neither a standard finalizer name nor is it fully qualified'),
     "large annotations": (MAPS, meta(annotations={"a": "x" * 300_000}), 422, "Invalid", "metadata.annotations: Too long: may not be more than 262144 bytes"),
     "version on create": (MAPS, meta(resourceVersion="1"), 400, "BadRequest", "resourceVersion should not be set on objects to be created"),
     "other namespace": (MAPS, meta(namespace="other"), 400, "BadRequest", "the namespace of the provided object does not match the namespace sent on the request"),

@@ -138,19 +138,23 @@ def _shown_owner(reference: Object) -> Struct:
 
 
 def validate_finalizers(finalizers: Iterable[str], path: str) -> list[FieldError]:
-    """Return every fault of the finalizers: qualified names, or one of the standard ones."""
-    faults: list[FieldError] = []
+    """Return every fault of the finalizers, whatever they are of."""
     finalizers = list(finalizers)
-    for finalizer in finalizers:
-        texts = names.is_qualified_name(finalizer)
-        faults += invalid_all(path, finalizer, texts)
-        if not texts and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
-            text = "name is neither a standard finalizer name nor is it fully qualified"
-            faults.append(invalid(path, finalizer, text))
+    faults = [fault for one in finalizers for fault in invalid_all(path, one, names.is_qualified_name(one))]
     if _FOREGROUND in finalizers and _ORPHAN in finalizers:
         text = f"finalizer {_FOREGROUND} and {_ORPHAN} cannot be both set"
         faults.append(invalid(path, finalizers, text))
     return faults
+
+
+def standard_finalizers(obj: Object, path: str = "metadata.finalizers") -> list[FieldError]:
+    """Return the faults of finalizers that name no domain and are none of the standard ones."""
+    text = "name is neither a standard finalizer name nor is it fully qualified"
+    return [
+        invalid(f"{path}[{index}]", finalizer, text)
+        for index, finalizer in enumerate((obj.get("metadata") or {}).get("finalizers") or ())
+        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS
+    ]
 
 
 def validate_meta_update(

@@ -61,12 +61,15 @@ POD_EXCUSES = (
     Excuse(re.compile(_AFFINITY + r"pod(Anti)?Affinity\..*elector\.matchExpressions\[\d+\]\.values\[\d+\]$")),
     Excuse(re.compile(_AFFINITY + r"nodeAffinity\.required.*\.matchExpressions\[\d+\]\.values\[\d+\]$")),
     Excuse(re.compile(r"\.topologySpreadConstraints\[\d+\]\.labelSelector")),
-    Excuse(re.compile(r"\.topologySpreadConstraints\[\d+\]\.matchLabelKeys"), "exists in both"),
+    Excuse(re.compile(r"\.topologySpreadConstraints\[\d+\]\["), "exists in both"),
     Excuse(re.compile(r"\.resources\.(limits|requests)\[hugepages-"), "is not positive integer multiple"),
     Excuse(re.compile(r"\.securityContext\.sysctls\[\d+\]\.name$"), "may not be specified when 'host"),
     Excuse(re.compile(r"\.volumes\[\d+\]\.projected\.path$"), "must "),
     Excuse(re.compile(r"\.annotations\[controller\.kubernetes\.io/pod-deletion-cost\]$")),
     Excuse(re.compile(r"\.resizePolicy\[\d+\]\.restartPolicy$"), "for non-sidecar initContainers"),
+    Excuse(re.compile(r"\.securityContext\.seLinuxChangePolicy$"), 'value: "MountOption"'),
+    Excuse(re.compile(r"\.tolerations\[\d+\]\.operator$"), '"Gt"'),
+    Excuse(re.compile(r"\.(hostNetwork|volumeDevices)$"), "when `hostUsers` is false"),
     *LEGACY_ADDRESSES,
 )
 """What pods, and the templates of workloads, are excused."""

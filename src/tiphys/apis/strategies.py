@@ -23,6 +23,8 @@ from tiphys.apis.batch import kinds as batch
 from tiphys.apis.certificates import kinds as certificates
 from tiphys.apis.coordination import kinds as coordination
 from tiphys.apis.core import kinds as core
+from tiphys.apis.core.pod_gated import drop_gated
+from tiphys.apis.defaulting import peek
 from tiphys.apis.discovery import kinds as discovery
 from tiphys.apis.flowcontrol import kinds as flowcontrol
 from tiphys.apis.networking import kinds as networking
@@ -58,7 +60,39 @@ GROUPS: tuple[ModuleType, ...] = (
     apiserverinternal,
 )
 
-STRATEGIES: tuple[Strategy, ...] = tuple(strategy for group in GROUPS for strategy in group.STRATEGIES)
+_TEMPLATES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("apps", "Deployment"): ("spec", "template"),
+    ("apps", "ReplicaSet"): ("spec", "template"),
+    ("apps", "StatefulSet"): ("spec", "template"),
+    ("apps", "DaemonSet"): ("spec", "template"),
+    ("batch", "Job"): ("spec", "template"),
+    ("batch", "CronJob"): ("spec", "jobTemplate", "spec", "template"),
+    ("", "ReplicationController"): ("spec", "template"),
+    ("", "PodTemplate"): ("template",),
+}
+"""Where kinds that make pods have what these are made of."""
+
+
+def _without_gated(strategy: Strategy) -> Strategy:
+    """Return the strategy of a kind with a template: what is behind gates in pods is so there."""
+    path = _TEMPLATES.get((strategy.gvk.group, strategy.gvk.kind))
+    if path is None:
+        return strategy
+
+    def create(obj: Object) -> None:
+        drop_gated(peek(obj, *path, "spec"), {})
+        strategy.prepare_create(obj)
+
+    def update(new: Object, old: Object) -> None:
+        drop_gated(peek(new, *path, "spec"), peek(old, *path, "spec"))
+        strategy.prepare_update(new, old)
+
+    return replace(strategy, prepare_create=create, prepare_update=update)
+
+
+STRATEGIES: tuple[Strategy, ...] = tuple(
+    _without_gated(strategy) for group in GROUPS for strategy in group.STRATEGIES
+)
 
 _BY_GVK: dict[GVK, Strategy] = {strategy.gvk: strategy for strategy in STRATEGIES}
 _BY_KIND: dict[tuple[str, str], Strategy] = {
@@ -78,17 +112,32 @@ def strategy_for(gvk: GVK) -> Strategy:
     return Strategy(gvk, has_generation=True, unconditional_update=False)
 
 
+_ANY_FINALIZER = frozenset(
+    {
+        "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io",
+        "coordination.k8s.io", "internal.apiserver.k8s.io", "policy", "storagemigration.k8s.io",
+    }
+)  # fmt: skip
+"""Groups whose finalizers may name no domain, as those of custom resources may."""
+
+
+def _finalizers(strategy: Strategy, obj: Object) -> list[FieldError]:
+    group, kind = strategy.gvk.group, strategy.gvk.kind
+    if group in _ANY_FINALIZER or (group, kind) == ("", "Event") or (group, kind) not in _BY_KIND:
+        return []
+    return meta_validation.standard_finalizers(obj)
+
+
 def validate_create(strategy: Strategy, obj: Object, *, namespaced: bool) -> list[FieldError]:
     """Return every fault of a new object: its metadata's first, then its own."""
     faults = meta_validation.validate_meta(obj, namespaced=namespaced, validate_name=strategy.validate_name)
-    return faults + strategy.validate(obj)
+    return faults + _finalizers(strategy, obj) + strategy.validate(obj)
 
 
 def validate_update(strategy: Strategy, new: Object, old: Object, *, namespaced: bool) -> list[FieldError]:
     """Return every fault of replacing ``old`` with ``new``, metadata's first."""
-    return meta_validation.validate_meta_update(new, old, namespaced=namespaced) + strategy.validate_update(
-        new, old
-    )
+    faults = meta_validation.validate_meta_update(new, old, namespaced=namespaced)
+    return faults + _finalizers(strategy, new) + strategy.validate_update(new, old)
 
 
 def validate_status_update(
@@ -96,4 +145,4 @@ def validate_status_update(
 ) -> list[FieldError]:
     """Return every fault of writing a status, metadata's first."""
     faults = meta_validation.validate_meta_update(new, old, namespaced=namespaced)
-    return faults + strategy.validate_status_update(new, old)
+    return faults + _finalizers(strategy, new) + strategy.validate_status_update(new, old)

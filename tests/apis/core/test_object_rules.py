@@ -32,13 +32,33 @@ def node(**spec: Any) -> Object:
 
 
 TAINT = {"key": "a", "effect": "NoSchedule"}
+FEATURE = (
+    "must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., "
+    "MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes"
+)
+LONG = "X" * 254
 NODES: dict[str, tuple[Object, list[str]]] = {
     "ranges": (
         node(podCIDRs=["10.0.0.0/24", "10.0.0.0/24"]),
         [
             'spec.podCIDRs: Invalid value: ["10.0.0.0/24","10.0.0.0/24"]: may specify no more than one CIDR '
             "for each IP family",
-            'spec.podCIDRs[1]: Duplicate value: "10.0.0.0/24"',
+        ],
+    ),
+    "swap of nothing": (
+        {**node(), "status": {"nodeInfo": {"swap": {"capacity": 0}}}},
+        ["metadata.nodeSwapStatus.capacity: Invalid value: 0: must be greater than zero"],
+    ),
+    "features": ({**node(), "status": {"declaredFeatures": ["A", "A/b", "B9"]}}, []),
+    "features that are none": (
+        {**node(), "status": {"declaredFeatures": ["B", "A/", "A/", LONG]}},
+        [
+            'status.declaredFeatures[1]: Invalid value: "A/": list must be sorted alphabetically',
+            f'status.declaredFeatures[1]: Invalid value: "A/": invalid feature name "A/": {FEATURE}',
+            'status.declaredFeatures[2]: Duplicate value: "A/"',
+            f'status.declaredFeatures[2]: Invalid value: "A/": invalid feature name "A/": {FEATURE}',
+            f'status.declaredFeatures[3]: Invalid value: "{LONG}": invalid feature name "{LONG}": '
+            "must be no more than 253 characters",
         ],
     ),
     "two families": (node(podCIDRs=["10.0.0.0/24", "fd00::/64"]), []),

@@ -121,6 +121,37 @@ ILL = [
         "resources": [{"resourceID": "a", "health": "Healthy"}, {"resourceID": "a", "health": "Sick"}],
     },
 ]
+TOLD = [
+    {
+        "name": "cpu",
+        "resources": [
+            {"resourceID": "a", "health": "Healthy", "message": ""},
+            {"resourceID": "b", "health": "Healthy", "message": "x" * 1025},
+        ],
+    }
+]
+ONE = {"containers": [{"name": "c"}]}
+RULE = {"action": "Restart", "exitCodes": {"operator": "In", "values": [3]}}
+RULED = {"containers": [{"name": n, "restartPolicy": "Never", "restartPolicyRules": [RULE]} for n in "cd"]}
+ALL = {**RULE, "action": "RestartAllContainers"}
+WHOLE = {
+    "containers": [{"name": "c"}],
+    "initContainers": [{"name": "i", "restartPolicy": "Never", "restartPolicyRules": [ALL]}],
+}
+QUALIFIED = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+MAPPED = "status.extendedResourceClaimStatus.requestMappings"
+
+
+def mapped(*mappings: tuple[str, str, str], name: str = "") -> Pod:
+    keys = ("containerName", "resourceName", "requestName")
+    listed = [dict(zip(keys, mapping, strict=True)) for mapping in mappings]
+    return {"requestMappings": listed, "resourceClaimName": name}
+
+
 GIVEN = "status.containerStatuses[0].allocatedResourcesStatus"
 STATUS: dict[str, tuple[Pod, Pod, list[str]]] = {
     "quality of service": (
@@ -139,8 +170,28 @@ STATUS: dict[str, tuple[Pod, Pod, list[str]]] = {
         [],
     ),
     "failed where failures run again": (
-        status({"restartPolicy": "OnFailure"}, containerStatuses=runs("c")),
-        status({"restartPolicy": "OnFailure"}, containerStatuses=ended("c", code=1)),
+        status({"restartPolicy": "OnFailure", **ONE}, containerStatuses=runs("c")),
+        status({"restartPolicy": "OnFailure", **ONE}, containerStatuses=ended("c", code=1)),
+        [],
+    ),
+    "ended where failures run again": (
+        status({"restartPolicy": "OnFailure", **ONE}, containerStatuses=runs("c")),
+        status({"restartPolicy": "OnFailure", **ONE}, containerStatuses=ended("c")),
+        [f"status.containerStatuses[0].{AGAIN}"],
+    ),
+    "container that the pod does not have": (
+        status({"restartPolicy": "Always"}, containerStatuses=runs("c")),
+        status({"restartPolicy": "Always"}, containerStatuses=ended("c")),
+        [f"status.containerStatuses[0].{AGAIN}"],
+    ),
+    "codes with a rule": (
+        status(RULED, containerStatuses=[*runs("c"), *runs("d")]),
+        status(RULED, containerStatuses=[*ended("c", code=3), *ended("d", code=4)]),
+        [f"status.containerStatuses[1].{AGAIN}"],
+    ),
+    "rule for all": (
+        status(WHOLE, containerStatuses=runs("c"), initContainerStatuses=runs("i")),
+        status(WHOLE, containerStatuses=ended("c"), initContainerStatuses=ended("i")),
         [],
     ),
     "ephemeral container": (
@@ -154,17 +205,75 @@ STATUS: dict[str, tuple[Pod, Pod, list[str]]] = {
         [
             'status.podIPs: Invalid value: [{"IP":"10.0.0.1"},{"IP":"10.0.0.1"}]: may specify no more than '
             "one IP for each IP family",
-            'status.podIPs[1]: Duplicate value: {"IP":"10.0.0.1"}',
         ],
     ),
     "addresses of the host": (
         status(hostIP="::1", hostIPs=[{"ip": "::1"}, {"ip": "::1"}]),
         status(),
         [
-            'status.hostIPs[1]: Duplicate value: {"IP":"::1"}',
             'status.hostIPs: Invalid value: [{"IP":"::1"},{"IP":"::1"}]: may specify no more than one IP for '
             "each IP family",
         ],
+    ),
+    "address that is none beside another": (
+        status(podIPs=[{"ip": "10.0.0.1"}, {"ip": "none"}]),
+        status(podIPs=[{"ip": "none"}]),
+        [
+            "status.podIPs: Internal error: failed to check for dual stack with error:invalid IP[1]: none",
+            'status.podIPs: Invalid value: [{"IP":"10.0.0.1"},{"IP":"none"}]: may specify no more than one '
+            "IP for each IP family",
+        ],
+    ),
+    "generations": (
+        status(observedGeneration=-1, conditions=[{"type": "a b", "observedGeneration": -2}]),
+        status(),
+        [
+            "status.conditions[0].observedGeneration: Invalid value: -2: must be a non-negative integer",
+            f'status.conditions[0].Type: Invalid value: "a b": {QUALIFIED}',
+            "status.observedGeneration: Invalid value: -1: must be a non-negative integer",
+        ],
+    ),
+    "nominated where it runs": (
+        status({"nodeName": "n"}, nominatedNodeName="m"),
+        status({"nodeName": "n"}),
+        ["status.nominatedNodeName: Forbidden: may not be set on pods that are already bound to a node"],
+    ),
+    "messages of devices": (
+        status(DEVICES, containerStatuses=[{"name": "c", "allocatedResourcesStatus": TOLD}]),
+        status(DEVICES),
+        [
+            f"{GIVEN}[0].resources[0].message: Required value: must be non-empty if specified",
+            f"{GIVEN}[0].resources[1].message: Too long: may not be more than 1024 bytes",
+        ],
+    ),
+    "extended resources": (
+        status(DEVICES, extendedResourceClaimStatus=mapped(("c", "cpu", "r"), name="x")),
+        status(DEVICES),
+        [],
+    ),
+    "extended resources of nobody": (
+        status(
+            DEVICES, extendedResourceClaimStatus=mapped(("d", "cpu", "r"), ("c", "x", "r"), ("c", "x", "r"))
+        ),
+        status(DEVICES),
+        [
+            f'{MAPPED}[0].containerName: Invalid value: "d": must match the name of an entry in '
+            "spec.initContainers.name or spec.containers.name",
+            *[
+                f'{MAPPED}[{index}].resourceName: Invalid value: "x": must match the extended resource name of an '
+                "entry in spec.initContainers.resources.requests or spec.containers.resources.requests"
+                for index in (1, 2)
+            ],
+            f'{MAPPED}[2].containerName: Duplicate value: "c"',
+            f'{MAPPED}[2].resourceName: Duplicate value: "x"',
+            f'{MAPPED}[2].requestName: Duplicate value: "r"',
+            "status.extendedResourceClaimStatus.resourceClaimName: Required value",
+        ],
+    ),
+    "no extended resources": (
+        status(extendedResourceClaimStatus={"resourceClaimName": "x"}),
+        status(),
+        [f"{MAPPED}: Required value: at least one request mapping is required"],
     ),
     "address of old": (status(podIPs=[{"ip": "none"}]), status(podIPs=[{"ip": "none"}]), []),
     "devices": (
@@ -222,7 +331,7 @@ STATUS: dict[str, tuple[Pod, Pod, list[str]]] = {
         status(containerStatuses=[{"name": "c", "user": {"linux": {"uid": -1, "gid": 0}}}]),
         status(),
         [
-            "status.containerStatuses[0].linux.uid: Invalid value: -1: must be between 0 and 2147483647, "
+            "status.containerStatuses[0].user.linux.uid: Invalid value: -1: must be between 0 and 2147483647, "
             "inclusive"
         ],
     ),

@@ -93,7 +93,7 @@ CASES |= {
     "volumes": (
         whole(volumes=[{"name": "a", "gitRepo": {}}, {"name": "b", "storageos": {}}]),
         [
-            "spec.volumes[0].gitRepo: deprecated in v1.11",
+            "spec.volumes[0].gitRepo: deprecated in v1.11, and disabled by default in v1.33+",
             "spec.volumes[1].storageOS: deprecated in v1.22, non-functional in v1.25+",
         ],
     ),

@@ -36,10 +36,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "action": (
         ruled({"action": "DoNotRestart", "exitCodes": CODES}),
-        [
-            f'{RULES}[0].action: Unsupported value: "DoNotRestart": supported values: '
-            '"Restart", "RestartAllContainers"'
-        ],
+        [f'{RULES}[0].action: Unsupported value: "DoNotRestart": supported values: "Restart"'],
     ),
     "operator": (
         ruled({"action": "Restart", "exitCodes": {"values": [1]}}),

@@ -168,7 +168,7 @@ CREATE: dict[str, tuple[Service, list[str]]] = {
         service(trafficDistribution="Far"),
         [
             'spec.trafficDistribution: Unsupported value: "Far": supported values: "PreferClose", '
-            '"PreferSameNode", "PreferSameZone"'
+            '"PreferSameZone", "PreferSameNode"'
         ],
     ),
 }

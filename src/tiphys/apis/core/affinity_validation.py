@@ -23,6 +23,9 @@ _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _ACTIONS = ("DoNotSchedule", "ScheduleAnyway")
+_TOLERATES = ("Equal", "Exists")
+_COMPARES = ("Lt", "Gt")
+"""Behind the gate TaintTolerationComparisonOperators, which in v1.36 is off: known, and not supported."""
 _NODE_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")
 
 
@@ -183,7 +186,8 @@ def validate_toleration(toleration: Object, path: str) -> list[FieldError]:
             text = "value must be empty when `operator` is 'Exists'"
             faults.append(invalid(f"{path}.operator", value, text))
     else:
-        faults += one_of(operator, f"{path}.operator", ("Equal", "Exists"), as_given=True)
+        known = (*_TOLERATES, *_COMPARES) if operator in _COMPARES else _TOLERATES
+        faults.append(not_supported(f"{path}.operator", operator, known))
     return faults + one_of(effect, f"{path}.effect", EFFECTS, optional=True, as_given=True)
 
 
@@ -209,7 +213,7 @@ def validate_spread(spec: Object, path: str) -> list[FieldError]:
             value = constraint.get(name)
             if value is not None and value not in ("Honor", "Ignore"):
                 faults.append(not_supported(f"{at}.{name}", value, ("Honor", "Ignore")))
-        faults += _spread_label_keys(constraint, f"{at}.matchLabelKeys")
+        faults += _label_keys({**constraint, "mismatchLabelKeys": None}, at)
         faults += label_selector(constraint.get("labelSelector"), f"{at}.labelSelector")
     return faults
 
@@ -221,23 +225,6 @@ def _min_domains(constraint: Object, path: str, unsatisfiable: str) -> list[Fiel
     if least is not None and unsatisfiable != "DoNotSchedule":
         text = f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {unsatisfiable}"
         faults.append(invalid(f"{path}.minDomains", least, text))
-    return faults
-
-
-def _spread_label_keys(constraint: Object, path: str) -> list[FieldError]:
-    keys, selector = constraint.get("matchLabelKeys") or [], constraint.get("labelSelector")
-    if not keys:
-        return []
-    faults: list[FieldError] = []
-    if selector is None:
-        faults.append(forbidden(path, "must not be specified when labelSelector is not set"))
-    known = set(peek(selector or {}, "matchLabels"))
-    known |= {str(item.get("key")) for item in each(selector or {}, "matchExpressions")}
-    for index, key in enumerate(keys):
-        faults += invalid_all(f"{path}[{index}]", key, names.is_qualified_name(key))
-        if key in known:
-            text = "exists in both matchLabelKeys and labelSelector"
-            faults.append(invalid(f"{path}[{index}]", key, text))
     return faults
 
 

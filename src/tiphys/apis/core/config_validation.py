@@ -21,9 +21,11 @@ _JSON_WORDS: dict[type, str] = {list: "array", str: "string", int: "number", flo
 
 
 def _size(data: Object, *, encoded: bool) -> int:
+    """Return how many bytes the values have; their keys do not count."""
+    values = [str(value) for value in data.values() if value]
     if encoded:
-        return sum(len(str(value or "")) * 3 // 4 for value in data.values())
-    return len("".join([*data, *map(str, filter(None, data.values()))]).encode())
+        return sum(len(value) * 3 // 4 - value.count("=", -2) for value in values)
+    return len("".join(values).encode())
 
 
 def validate_config_map(obj: Object) -> list[FieldError]:

@@ -80,11 +80,14 @@ def _init(spec: Object, facts: PodFacts, path: str) -> list[FieldError]:
     for index, container in enumerate(each(spec, "initContainers")):
         at = f"{path}[{index}]"
         faults += _common(container, facts, at)
-        faults += restart_faults(container, at)
+        faults += restart_faults(container, at, init=True)
         faults += _unique(container, seen, at)
         faults += _host_port_clashes([container], path)
         sidecar = container.get("restartPolicy") == "Always"
-        faults += _hooks(container, facts, at) if sidecar else _no_hooks(container, at)
+        if sidecar:
+            faults += _hooks(container, facts, at)
+        else:
+            faults += _no_hooks(container, at) + _no_restart(container, f"{at}.resizePolicy")
     return faults
 
 
@@ -180,9 +183,14 @@ def _host_port_clashes(containers: Iterable[Object], path: str) -> list[FieldErr
     return faults
 
 
-def _once(container: Object, path: str) -> bool:
-    """Whether this is an init container that ends before the others start."""
-    return ".initContainers[" in path and container.get("restartPolicy") != "Always"
+def _no_restart(container: Object, path: str) -> list[FieldError]:
+    """What ends before the others start is not started again to have its size changed."""
+    text = "must not be set to 'RestartContainer' for non-sidecar initContainers"
+    return [
+        invalid(f"{path}[{index}].restartPolicy", "RestartContainer", text)
+        for index, policy in enumerate(each(container, "resizePolicy"))
+        if policy.get("restartPolicy") == "RestartContainer"
+    ]
 
 
 def _resize(container: Object, path: str, facts: PodFacts) -> list[FieldError]:
@@ -195,11 +203,8 @@ def _resize(container: Object, path: str, facts: PodFacts) -> list[FieldError]:
         seen.add(name)
         faults += one_of(name, path, ("cpu", "memory"))
         faults += one_of(restart, path, ("NotRequired", "RestartContainer"))
-        if restart == "RestartContainer" and _once(container, path):
-            text = "must not be set to 'RestartContainer' for non-sidecar initContainers"
-            faults.append(invalid(f"{path}[{index}].restartPolicy", restart, text))
         if facts.restart_policy == "Never" and restart != "NotRequired":
-            text = "must be 'NotRequired' when `restartPolicy` is 'Never'"
+            text = "must be 'NotRequired' when pod `restartPolicy` is 'Never'"
             faults.append(invalid(path, restart, text))
     return faults
 

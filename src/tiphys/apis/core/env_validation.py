@@ -6,7 +6,7 @@ import re
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import invalid, invalid_all, not_supported, required
+from tiphys.apimachinery.field_errors import invalid, invalid_all, not_found, not_supported, required
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.meta_validation import mask_trailing_dash
@@ -153,7 +153,38 @@ def _key_selector(reference: Object, path: str) -> list[FieldError]:
 
 
 def _file_key(reference: Object, path: str) -> list[FieldError]:
-    return [required(f"{path}.{key}") for key in ("key", "volumeName", "path") if not reference.get(key)]
+    checks = (
+        ("key", names.is_relaxed_env_var_name),
+        ("volumeName", names.is_dns1123_label),
+        ("path", lambda value: ["must not contain '..'"] if ".." in value.split("/") else []),
+    )
+    faults: list[FieldError] = []
+    for key, check in checks:
+        value, at = str(reference.get(key) or ""), f"{path}.{key}"
+        faults += invalid_all(at, value, check(value)) if value else [required(at)]
+    return faults
+
+
+def validate_file_volumes(spec: Object, path: str) -> list[FieldError]:
+    """Return every fault of the volumes that variables are read from: each is an ``emptyDir``."""
+    volumes = {str(volume.get("name") or ""): volume for volume in each(spec, "volumes")}
+    faults: list[FieldError] = []
+    for kind in ("initContainers", "containers", "ephemeralContainers"):
+        for index, container in enumerate(each(spec, kind)):
+            for place, env in enumerate(each(container, "env")):
+                reference = peek(env, "valueFrom").get("fileKeyRef")
+                if isinstance(reference, dict):
+                    at = f"{path}.{kind}[{index}].env[{place}].valueFrom.fileKeyRef.volumeName"
+                    faults += _empty_dir(str(reference.get("volumeName") or ""), volumes, at)
+    return faults
+
+
+def _empty_dir(name: str, volumes: dict[str, Object], path: str) -> list[FieldError]:
+    if name not in volumes:
+        return [not_found(path, name)]
+    if volumes[name].get("emptyDir") is None:
+        return [invalid(path, name, "referenced volume must be of type emptyDir")]
+    return []
 
 
 def _whole_source(source: Object, path: str, whole: str) -> list[FieldError]:

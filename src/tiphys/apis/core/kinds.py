@@ -190,6 +190,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         _core("Event"),
         default=objects.default_event,
         validate=events.validate_event,
+        validate_name=names.is_path_segment_name,
         validate_update=lambda new, _old: events.validate_event(new),
         allow_create_on_update=True,
         has_dependents=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 from tiphys.apimachinery import names
@@ -12,17 +13,45 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.addresses import cidr_faults, read_cidr
 from tiphys.apis.core.affinity_validation import validate_taints
 from tiphys.apis.core.legacy_annotations import validate_node_annotations
+from tiphys.apis.core.legacy_node_config import node_config_faults
 from tiphys.apis.core.resource_validation import quantity_faults
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.inside import inside
+from tiphys.apis.value_validation import POSITIVE
 
+_IS_FEATURE = re.compile(r"[A-Z][a-zA-Z0-9]*(/[a-zA-Z][a-zA-Z0-9]*)*").fullmatch
+_FEATURE_TEXT = (
+    "start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or "
+    "MyFeature/mySubFeature), and contain only alphanumeric characters and slashes"
+)
 _STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 
 
 def validate_node(node: Object) -> list[FieldError]:
     """Return every fault of a new Node."""
     faults = _annotations(node) + _taints(node) + _resources(node)
+    swap = peek(node, "status", "nodeInfo", "swap").get("capacity")
+    if swap is not None and swap <= 0:
+        faults.append(invalid("metadata.nodeSwapStatus.capacity", swap, POSITIVE))
+    faults += _features(list(peek(node, "status").get("declaredFeatures") or ()))
     return faults + _ranges(list(peek(node, "spec").get("podCIDRs") or ()), "spec.podCIDRs")
+
+
+def _features(declared: list[str]) -> list[FieldError]:
+    """What a node says it can do: names in order, each once."""
+    faults: list[FieldError] = []
+    for index, name in enumerate(declared):
+        path = f"status.declaredFeatures[{index}]"
+        if index and name == declared[index - 1]:
+            faults.append(duplicate(path, name))
+        elif index and name < declared[index - 1]:
+            faults.append(invalid(path, name, "list must be sorted alphabetically"))
+        shown = f"invalid feature name {json.dumps(name)}: must"
+        if len(name) > names.SUBDOMAIN_MAX:
+            faults.append(invalid(path, name, f"{shown} be no more than {names.SUBDOMAIN_MAX} characters"))
+        elif not _IS_FEATURE(name):
+            faults.append(invalid(path, name, f"{shown} {_FEATURE_TEXT}"))
+    return faults
 
 
 def _ranges(ranges: list[str], path: str) -> list[FieldError]:
@@ -33,16 +62,14 @@ def _ranges(ranges: list[str], path: str) -> list[FieldError]:
     networks = [read_cidr(cidr)[0] for cidr in ranges]
     families = {network.version for network in networks if network is not None}
     if None in networks:
-        wrong = ranges[networks.index(None)]
-        text = f"failed to parse cidr value:{json.dumps(wrong)} with error:invalid CIDR address: {wrong}"
+        place = networks.index(None)
+        text = f"invalid CIDR[{place}]: <nil> (invalid CIDR address: {ranges[place]})"
         text = f"invalid PodCIDRs. failed to check with dual stack with error:{text}"
         faults.append(internal(path, text))
     if None in networks or len(families) < 2 or len(ranges) > 2:
         text = "may specify no more than one CIDR for each IP family"
         faults.append(invalid(path, ranges, text))
-    return faults + [
-        duplicate(f"{path}[{index}]", cidr) for index, cidr in enumerate(ranges) if cidr in ranges[:index]
-    ]
+    return faults
 
 
 def _annotations(node: Object) -> list[FieldError]:
@@ -66,12 +93,13 @@ def validate_node_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of replacing a Node or its status."""
     spec, before = peek(new, "spec"), peek(old, "spec")
     faults = _annotations(new) + _resources(new)
+    faults += _features(list(peek(new, "status").get("declaredFeatures") or ()))
     faults += _addresses(list(each(new, "status", "addresses")), "status.addresses")
     faults += _kept_ranges(spec.get("podCIDRs") or (), before.get("podCIDRs") or ())
     if before.get("providerID") and spec.get("providerID") != before["providerID"]:
         text = 'node updates may not change providerID except from "" to valid'
         faults.append(forbidden("spec.providerID", text))
-    faults += _taints(new)
+    faults += node_config_faults(new) + _taints(new)
     if (spec.get("externalID") or "") != (before.get("externalID") or ""):
         faults.append(forbidden("spec.externalID", "may not be updated"))
     return faults

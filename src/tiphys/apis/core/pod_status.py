@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import (
     duplicate,
     forbidden,
     immutable,
+    internal,
     invalid,
     invalid_all,
     not_supported,
+    required,
+    too_long,
 )
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.addresses import ip_faults, read_address
 from tiphys.apis.core.pod_annotations import validate_annotation_changes
+from tiphys.apis.core.pod_restarts import restarts_all, starts_again
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.inside import inside
 from tiphys.apis.value_validation import user_id
@@ -24,6 +26,13 @@ from tiphys.apis.value_validation import user_id
 _SYSTEM_CONDITIONS = ("PodScheduled", "Ready", "Initialized")
 _ONE_EACH = "may specify no more than one IP for each IP family"
 _CONTAINERS = {"containerStatuses": "containers", "initContainerStatuses": "initContainers"}
+_MAPPING = ("containerName", "resourceName", "requestName")
+_NO_CONTAINER = "must match the name of an entry in spec.initContainers.name or spec.containers.name"
+_NO_REQUEST = (
+    "must match the extended resource name of an entry in spec.initContainers.resources.requests or "
+    "spec.containers.resources.requests"
+)
+_MESSAGE_MAX = 1024
 _HEALTH = ("Healthy", "Unhealthy", "Unknown")
 _ASKED_REQUEST = "must match one of the container's resource requests"
 _ASKED_CLAIM = (
@@ -38,20 +47,15 @@ def validate_status_update(new: Object, old: Object) -> list[FieldError]:
     faults = validate_annotation_changes(
         peek(new, "metadata", "annotations"), peek(old, "metadata", "annotations"), "metadata.annotations"
     )
-    for index, condition in enumerate(each(status, "conditions")):
-        kind = condition.get("type") or ""
-        if kind not in _SYSTEM_CONDITIONS:
-            texts = names.is_qualified_name(kind)
-            faults += invalid_all(f"metadata.conditions[{index}].Type", kind, texts)
+    faults += _conditions(status, "status.conditions")
     if spec.get("nodeName") != peek(old, "spec").get("nodeName"):
         faults.append(forbidden("status.nodeName", "may not be changed directly"))
-    nominated = status.get("nominatedNodeName")
-    if nominated and nominated != before.get("nominatedNodeName"):
-        texts = names.is_dns1123_subdomain(nominated)
-        faults += invalid_all("status.nominatedNodeName", nominated, texts)
+    faults += _nominated(status, before, bound=bool(peek(old, "spec").get("nodeName")))
+    faults += _generation(status, "status")
     faults += immutable("status.qosClass", status.get("qosClass") or "", before.get("qosClass") or "")
     faults += _no_revival(status, before, peek(old, "spec"))
     faults += _claims(status, spec)
+    faults += _extended(status.get("extendedResourceClaimStatus"), spec, "status.extendedResourceClaimStatus")
     faults += _ips(status, before, "podIPs") + _host_ips(status, before)
     for key in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
         faults += _users(status, key, windows=peek(spec, "os").get("name") == "windows")
@@ -65,26 +69,53 @@ def validate_status_update(new: Object, old: Object) -> list[FieldError]:
     ]
 
 
+def _generation(obj: Object, path: str) -> list[FieldError]:
+    seen = obj.get("observedGeneration") or 0
+    text = "must be a non-negative integer"
+    return [invalid(f"{path}.observedGeneration", seen, text)] if seen < 0 else []
+
+
+def _conditions(status: Object, path: str) -> list[FieldError]:
+    faults: list[FieldError] = []
+    for index, condition in enumerate(each(status, "conditions")):
+        kind = condition.get("type") or ""
+        faults += _generation(condition, f"{path}[{index}]")
+        if kind not in _SYSTEM_CONDITIONS:
+            faults += invalid_all(f"{path}[{index}].Type", kind, names.is_qualified_name(kind))
+    return faults
+
+
+def _nominated(status: Object, before: Object, *, bound: bool) -> list[FieldError]:
+    """A node is named for a pod that has none yet."""
+    name, path = status.get("nominatedNodeName"), "status.nominatedNodeName"
+    if not name or name == before.get("nominatedNodeName"):
+        return []
+    faults = invalid_all(path, name, names.is_dns1123_subdomain(name))
+    text = "may not be set on pods that are already bound to a node"
+    return [*faults, forbidden(path, text)] if bound else faults
+
+
 def _no_revival(status: Object, before: Object, spec: Object) -> list[FieldError]:
     """Containers that ended for good do not run again."""
-    policy = spec.get("restartPolicy")
-    own = {c.get("name") for c in each(spec, "containers") if c.get("restartPolicy")}
-    sidecars = {c.get("name") for c in each(spec, "initContainers") if c.get("restartPolicy")}
     faults: list[FieldError] = []
-    if policy != "Always":
-        faults += _revived(status, before, "containerStatuses", policy, own)
-        faults += _revived(status, before, "initContainerStatuses", policy, sidecars)
-    return faults + _revived(status, before, "ephemeralContainerStatuses", "Never", set())
+    if not restarts_all(spec):
+        for key, kind in _CONTAINERS.items():
+            known = {str(one.get("name")): one for one in each(spec, kind)}
+            faults += _revived(status, before, key, known, spec)
+    return faults + _revived(status, before, "ephemeralContainerStatuses", {}, spec)
 
 
-def _revived(status: Object, before: Object, key: str, policy: Any, free: set[Any]) -> list[FieldError]:
+def _revived(
+    status: Object, before: Object, key: str, known: dict[str, Object], spec: Object
+) -> list[FieldError]:
     now = {item.get("name"): peek(item, "state") for item in each(status, key)}
     faults: list[FieldError] = []
     for index, earlier in enumerate(each(before, key)):
-        name, ended = earlier.get("name"), peek(earlier, "state").get("terminated")
-        if not ended or name in free or (policy == "OnFailure" and ended.get("exitCode")):
+        name, ended = str(earlier.get("name")), peek(earlier, "state").get("terminated")
+        if not isinstance(ended, dict) or name not in now:
             continue
-        if name in now and not now[name].get("terminated"):
+        again = name in known and starts_again(known[name], spec, ended.get("exitCode") or 0)
+        if not again and now[name].get("terminated") is None:
             text = "may not be transitioned to non-terminated state"
             faults.append(forbidden(f"status.{key}[{index}].state", text))
     return faults
@@ -108,6 +139,37 @@ def _claims(status: Object, spec: Object) -> list[FieldError]:
     return faults
 
 
+def _extended(given: Object | None, spec: Object, path: str) -> list[FieldError]:
+    """The claim that was made for what containers ask for as extended resources."""
+    if not isinstance(given, dict):
+        return []
+    asked = {
+        str(container.get("name")): peek(container, "resources", "requests")
+        for kind in ("initContainers", "containers")
+        for container in each(spec, kind)
+    }
+    mappings, at = list(each(given, "requestMappings")), f"{path}.requestMappings"
+    faults = [] if mappings else [required(at, "at least one request mapping is required")]
+    seen: set[tuple[str, ...]] = set()
+    for index, mapping in enumerate(mappings):
+        one = tuple(str(mapping.get(key) or "") for key in _MAPPING)
+        if one[0] not in asked:
+            faults.append(invalid(f"{at}[{index}].containerName", one[0], _NO_CONTAINER))
+        elif one[1] not in asked[one[0]]:
+            faults.append(invalid(f"{at}[{index}].resourceName", one[1], _NO_REQUEST))
+        # The API's own path leaves out which one it is.
+        faults += invalid_all(f"{path}.requestName", one[2], names.is_dns1123_label(one[2]))
+        if one in seen:
+            faults += [
+                duplicate(f"{at}[{index}].{key}", value) for key, value in zip(_MAPPING, one, strict=True)
+            ]
+        seen.add(one)
+    name = given.get("resourceClaimName") or ""
+    if not name:
+        return [*faults, required(f"{path}.resourceClaimName")]
+    return faults + invalid_all(f"{path}.resourceClaimName", name, names.is_dns1123_subdomain(name))
+
+
 def _ips(status: Object, before: Object, key: str) -> list[FieldError]:
     """Addresses of a pod or of its host: those it had before are not asked about again."""
     listed, known = list(each(status, key)), {item.get("ip") for item in each(before, key)}
@@ -115,17 +177,18 @@ def _ips(status: Object, before: Object, key: str) -> list[FieldError]:
     for index, item in enumerate(listed):
         if item.get("ip") not in known:
             faults += ip_faults(item.get("ip") or "", f"status.{key}[{index}]")
-    if faults or len(listed) < 2:
+    if len(listed) < 2:
         return faults
     read = [read_address(item.get("ip") or "")[0] for item in listed]
+    if None in read:
+        place = read.index(None)
+        text = f"invalid IP[{place}]: {listed[place].get('ip') or ''}"
+        faults.append(internal(f"status.{key}", f"failed to check for dual stack with error:{text}"))
     versions = {address.version for address in read if address}
-    shown = [inside("PodAddress", item) for item in listed]
-    if len(versions) < 2 or len(listed) > 2 or not all(read):
+    if len(versions) < 2 or len(listed) > 2 or None in read:
+        shown = [inside("PodAddress", item) for item in listed]
         faults.append(invalid(f"status.{key}", shown, _ONE_EACH))
-    twice = [
-        duplicate(f"status.{key}[{index}]", item) for index, item in enumerate(shown) if item in shown[:index]
-    ]
-    return twice + faults if key == "hostIPs" else faults + twice
+    return faults
 
 
 def _host_ips(status: Object, before: Object) -> list[FieldError]:
@@ -169,9 +232,13 @@ def _device_health(given: Object, path: str) -> list[FieldError]:
     seen: set[str] = set()
     for index, device in enumerate(each(given, "resources")):
         at, health = f"{path}.resources[{index}]", device.get("health") or ""
-        name = str(device.get("resourceID") or "")
+        name, told = str(device.get("resourceID") or ""), device.get("message")
         if health not in _HEALTH:
             faults.append(not_supported(f"{at}.health", health, _HEALTH))
+        if told == "":
+            faults.append(required(f"{at}.message", "must be non-empty if specified"))
+        elif told is not None and len(told.encode()) > _MESSAGE_MAX:
+            faults.append(too_long(f"{at}.message", _MESSAGE_MAX))
         if name in seen:
             faults.append(duplicate(f"{at}.resourceID", name))
         seen.add(name)
@@ -181,7 +248,7 @@ def _device_health(given: Object, path: str) -> list[FieldError]:
 def _users(status: Object, key: str, *, windows: bool) -> list[FieldError]:
     faults: list[FieldError] = []
     for index, item in enumerate(each(status, key)):
-        linux, at = peek(item, "user").get("linux"), f"status.{key}[{index}].linux"
+        linux, at = peek(item, "user").get("linux"), f"status.{key}[{index}].user.linux"
         if not isinstance(linux, dict):
             continue
         if windows:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.pod_creation import adopt_profiles, merge_label_keys
 from tiphys.apis.core.pod_defaults import mirror_service_account
+from tiphys.apis.core.pod_gated import drop_gated
 from tiphys.apis.core.qos import pod_qos
-from tiphys.apis.defaulting import restore, section
+from tiphys.apis.defaulting import each, peek, restore, section
 
+_SEEN = "observedGeneration"
 _GATED = {
     "type": "PodScheduled",
     "status": "False",
@@ -25,16 +28,43 @@ def prepare_pod(pod: Object) -> None:
     if spec.get("schedulingGates"):
         status["conditions"] = [dict(_GATED)]
     pod["status"] = status
+    drop_gated(spec, {})
+    merge_label_keys(pod)
+    adopt_profiles(pod)
 
 
 def prepare_pod_status(new: Object, old: Object) -> None:
-    """The class of service is fixed at creation; kubelets that leave it out mean no other."""
-    status = section(new, "status")
-    if not status.get("qosClass"):
-        restore(status, old.get("status") or {}, "qosClass")
+    """The class of service is fixed at creation; kubelets that leave it out mean no other.
+
+    Nor does who leaves out which generation was seen unsee it, in the status and in each condition.
+    """
+    status, before = section(new, "status"), peek(old, "status")
+    for key in ("qosClass", _SEEN):
+        if not status.get(key):
+            restore(status, before, key)
+    if not before.get("nodeAllocatableResourceClaimStatuses"):
+        # Behind the gate DRANodeAllocatableResources, which in v1.36 is off.
+        status.pop("nodeAllocatableResourceClaimStatuses", None)
+    if any(_SEEN in condition for condition in each(before, "conditions")):
+        status["conditions"] = _seen(status, before)
+
+
+def _seen(status: Object, before: Object) -> list[Object]:
+    """Return the conditions of a status; of several of one type each follows its own."""
+    known: dict[object, list[object]] = {}
+    for condition in each(before, "conditions"):
+        known.setdefault(condition.get("type"), []).append(condition.get(_SEEN))
+    found: list[Object] = []
+    for condition in each(status, "conditions"):
+        earlier = known.get(condition.get("type"))
+        seen = earlier.pop(0) if earlier else None
+        found.append({**condition, _SEEN: seen} if seen and not condition.get(_SEEN) else condition)
+    return found
 
 
 def prepare_pod_update(new: Object, old: Object) -> None:
     """Status and ephemeral containers have their own subresources."""
     restore(new, old, "status")
-    restore(section(new, "spec"), old.get("spec") or {}, "ephemeralContainers")
+    spec, before = section(new, "spec"), old.get("spec") or {}
+    restore(spec, before, "ephemeralContainers")
+    drop_gated(spec, before)

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, invalid_all, required
+from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, invalid_all, required, too_long
 from tiphys.apimachinery.memo import Checked
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.addresses import ip_faults
 from tiphys.apis.core.affinity_validation import validate_affinity, validate_spread, validate_tolerations
 from tiphys.apis.core.container_validation import padded_images, validate_containers
+from tiphys.apis.core.env_validation import validate_file_volumes
 from tiphys.apis.core.pod_annotations import validate_pod_annotations, validate_profiles_match
 from tiphys.apis.core.resource_validation import validate_pod_resources, validate_resources
 from tiphys.apis.core.security_validation import validate_host_users, validate_pod_security
@@ -27,6 +28,7 @@ _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _MAX_NAMESERVERS = 3
 _MAX_SEARCH_PATHS = 32
 _MAX_SEARCH_CHARS = 2048
+_MAX_HOST_NAME = 64
 
 
 def validate_pod_spec(
@@ -54,7 +56,7 @@ def validate_pod_spec(
     faults += _gates(spec, path)
     faults += validate_spread(spec, f"{path}.topologySpreadConstraints")
     faults += validate_host_process(spec, path)
-    faults += validate_host_users(spec, path)
+    faults += validate_host_users(spec, path) + _host_name(spec, f"{path}.hostnameOverride")
     return faults + _rest(spec, path)
 
 
@@ -74,7 +76,22 @@ def _rest(spec: Object, path: str) -> list[FieldError]:
         faults += one_of(preemption, f"{path}.preemptionPolicy", supported, as_given=True)
     if spec.get("overhead") is not None:
         faults += validate_resources({"limits": spec["overhead"]}, f"{path}.overhead")
-    return faults + validate_os(spec, path)
+    return faults + validate_os(spec, path) + validate_file_volumes(spec, path)
+
+
+def _host_name(spec: Object, path: str) -> list[FieldError]:
+    """The whole name of a pod's host, where it is said."""
+    name = spec.get("hostnameOverride")
+    if name is None:
+        return []
+    faults = [
+        forbidden(path, f"may not be specified when {key} is true")
+        for key in ("setHostnameAsFQDN", "hostNetwork")
+        if spec.get(key)
+    ]
+    if len(name) > _MAX_HOST_NAME:
+        faults.append(too_long(path, _MAX_HOST_NAME))
+    return faults + invalid_all(path, name, names.is_dns1123_subdomain(name))
 
 
 def _names(spec: Object, path: str, keys: tuple[str, ...], check: names.Check) -> list[FieldError]:

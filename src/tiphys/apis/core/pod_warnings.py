@@ -9,6 +9,7 @@ from tiphys.apimachinery.memo import Checked
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.address_warnings import ip_warnings
 from tiphys.apis.core.path_warnings import overlapping_paths
+from tiphys.apis.core.pod_creation import APP_ARMOR
 from tiphys.apis.core.resource_validation import parse_amount
 from tiphys.apis.defaulting import each, peek
 
@@ -28,7 +29,7 @@ _OLD_ANNOTATIONS = {
 }  # fmt: skip
 _OLD_VOLUMES = {
     "photonPersistentDisk": "deprecated in v1.11, non-functional in v1.16+",
-    "gitRepo": "deprecated in v1.11",
+    "gitRepo": "deprecated in v1.11, and disabled by default in v1.33+",
     "scaleIO": "deprecated in v1.16, non-functional in v1.22+",
     "flocker": "deprecated in v1.22, non-functional in v1.25+",
     "storageos": "deprecated in v1.22, non-functional in v1.25+",
@@ -40,7 +41,6 @@ _OLD_VOLUMES = {
 _SHOWN = {"storageos": "storageOS"}
 _SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
 _SECCOMP = "container.seccomp.security.alpha.kubernetes.io/"
-_APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/"
 _USE_FIELD = 'non-functional in v1.27+; use the "seccompProfile" field instead'
 _POD_NAMES = (
     "this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is "
@@ -138,9 +138,10 @@ def _profiles(spec: Object, annotations: Object, path: str, at: str) -> Iterator
         key = f"{_SECCOMP}{name}"
         if key in annotations and security.get("seccompProfile") is None:
             yield f"{at}[{key}]: {_USE_FIELD}"
-        key = f"{_APP_ARMOR}{name}"
+        key = f"{APP_ARMOR}{name}"
         given = security.get("appArmorProfile") or pod.get("appArmorProfile")
-        if key in annotations and given is None:
+        # Of a new pod that is told where the annotation becomes a field.
+        if path != "spec" and key in annotations and given is None:
             yield f'{at}[{key}]: deprecated since v1.30; use the "appArmorProfile" field instead'
         yield from _container(container, where)
 

@@ -160,18 +160,16 @@ def validate_pod_resources(spec: Object, path: str) -> list[FieldError]:
     whole = spec.get("resources")
     if not isinstance(whole, dict):
         return []
+    if peek(spec, "os").get("name") == "windows":
+        return [forbidden(path, "may not be set for a windows pod")]
     faults: list[FieldError] = []
     if whole.get("claims") is not None:
-        text = "claims cannot be set for Resources at pod-level"
+        text = "claims may not be set for Resources at pod-level"
         faults.append(forbidden(f"{path}.claims", text))
     faults += validate_resources(whole, path, _pod_resource_name)
-    for name, asked in aggregate_requests(spec).items():
-        given = str(peek(whole, "requests").get(name) or "0")
-        parsed = parse_amount(given)
-        if parsed is not None and asked.amount > parsed.amount:
-            text = f"must be greater than or equal to aggregate container requests of {asked}"
-            faults.append(invalid(f"{path}.requests[{name}]", given, text))
     limits = peek(whole, "limits")
+    faults += _enough(spec, "requests", peek(whole, "requests"), path)
+    faults += _enough(spec, "limits", {k: v for k, v in limits.items() if k.startswith(_HUGE_PAGES)}, path)
     for index, container in enumerate(each(spec, "containers")):
         for name, value in peek(container, "resources", "limits").items():
             own, most = parse_amount(value), parse_amount(limits.get(name)) if name in limits else None
@@ -179,6 +177,17 @@ def validate_pod_resources(spec: Object, path: str) -> list[FieldError]:
                 at = f"{path}.containers[{index}][{name}].limits"
                 text = f"must be less than or equal to pod limits of {limits[name]}"
                 faults.append(invalid(at, str(value), text))
+    return faults
+
+
+def _enough(spec: Object, kind: str, given: Object, path: str) -> list[FieldError]:
+    """Of what the pod as a whole is given, its containers may not ask for more."""
+    faults: list[FieldError] = []
+    for name, asked in aggregate_requests(spec, kind).items():
+        parsed = parse_amount(given[name]) if name in given else None
+        if parsed is not None and asked.amount > parsed.amount:
+            text = f"must be greater than or equal to aggregate container {kind} of {asked}"
+            faults.append(invalid(f"{path}.{kind}[{name}]", str(given[name]), text))
     return faults
 
 

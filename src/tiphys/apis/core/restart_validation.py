@@ -18,14 +18,19 @@ _MOST_RULES = 20
 _MOST_CODES = 255
 
 
-def restart_faults(container: Object, path: str) -> list[FieldError]:
-    """Return every fault of how a container wants to be restarted."""
+def restart_faults(container: Object, path: str, *, init: bool = False) -> list[FieldError]:
+    """Return every fault of how a container wants to be restarted.
+
+    ``init``: rules of init containers without a policy are not looked at.
+    """
     at, rules = f"{path}.restartPolicyRules", list(each(container, "restartPolicyRules"))
     policy = container.get("restartPolicy")
     faults = one_of(policy, f"{path}.restartPolicy", _POLICIES, nullable=True)
     if rules and policy is None:
         text = "must specify restartPolicy when restart rules are used"
         faults.append(required(f"{path}.restartPolicy", text))
+        if init:
+            return faults
     if len(rules) > _MOST_RULES:
         faults.append(too_many(at, len(rules), _MOST_RULES))
     for index, rule in enumerate(rules):
@@ -37,7 +42,8 @@ def _rule(rule: Object, path: str) -> list[FieldError]:
     faults: list[FieldError] = []
     action, codes = rule.get("action") or "", rule.get("exitCodes")
     if action not in _ACTIONS:
-        faults.append(not_supported(f"{path}.action", action, _ACTIONS))
+        # The API names but the first of them.
+        faults.append(not_supported(f"{path}.action", action, _ACTIONS[:1]))
     if not isinstance(codes, dict):
         return [*faults, required(f"{path}.exitCodes", "must be specified")]
     operator, count = codes.get("operator") or "", len(codes.get("values") or ())

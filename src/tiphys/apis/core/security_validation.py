@@ -35,9 +35,10 @@ def validate_pod_security(spec: Object, path: str) -> list[FieldError]:
     faults += _choice(security, at, "fsGroupChangePolicy", ("Always", "OnRootMismatch"))
     faults += _seccomp(security.get("seccompProfile"), f"{at}.seccompProfile")
     faults += validate_windows_options(security.get("windowsOptions"), f"{at}.windowsOptions")
-    faults += _app_armor(security.get("appArmorProfile"), f"{at}.appArmorProfile")
+    faults += validate_app_armor(security.get("appArmorProfile"), f"{at}.appArmorProfile")
     faults += _choice(security, at, "supplementalGroupsPolicy", ("Merge", "Strict"))
-    return faults + _choice(security, at, "seLinuxChangePolicy", ("MountOption", "Recursive"))
+    # Upstream has the other policy, MountOption, behind the gate SELinuxMount, which in v1.36 is off.
+    return faults + _choice(security, at, "seLinuxChangePolicy", ("Recursive",))
 
 
 def _choice(security: Object, path: str, key: str, supported: tuple[str, ...]) -> list[FieldError]:
@@ -90,7 +91,8 @@ def _seccomp(profile: Object | None, path: str) -> list[FieldError]:
     return faults
 
 
-def _app_armor(profile: Object | None, path: str) -> list[FieldError]:
+def validate_app_armor(profile: Object | None, path: str) -> list[FieldError]:
+    """Return every fault of a profile of AppArmor."""
     if not isinstance(profile, dict):
         return []
     kind, local, at = profile.get("type") or "", profile.get("localhostProfile"), f"{path}.localhostProfile"
@@ -128,7 +130,7 @@ def validate_container_security(security: Object, path: str, host_users: bool) -
     if security.get("allowPrivilegeEscalation") is False:
         faults += _escalation(security, path)
     faults += validate_windows_options(security.get("windowsOptions"), f"{path}.windowsOptions")
-    return faults + _app_armor(security.get("appArmorProfile"), f"{path}.appArmorProfile")
+    return faults + validate_app_armor(security.get("appArmorProfile"), f"{path}.appArmorProfile")
 
 
 def _escalation(security: Object, path: str) -> list[FieldError]:
@@ -144,11 +146,18 @@ def _escalation(security: Object, path: str) -> list[FieldError]:
 
 
 def validate_host_users(spec: Object, path: str) -> list[FieldError]:
-    """A pod with users of its own has no other namespace of the host's."""
+    """A pod with users of its own has no other namespace of the host's, nor its block devices."""
     if spec.get("hostUsers") is not False:
         return []
-    return [
-        forbidden(f"{path}.{shown}", "when `pod.Spec.HostUsers` is false")
+    text = "when `hostUsers` is false"
+    faults = [
+        forbidden(f"{path}.{shown}", text)
         for key, shown in (("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC"))
         if spec.get(key)
+    ]
+    return faults + [
+        forbidden(f"{path}.{kind}[{index}].volumeDevices", text)
+        for kind in ("initContainers", "containers", "ephemeralContainers")
+        for index, container in enumerate(each(spec, kind))
+        if container.get("volumeDevices")
     ]

@@ -108,7 +108,7 @@ def validate_os(spec: Object, path: str) -> list[FieldError]:
         return []
     name = system.get("name") or ""
     if not name:
-        return [required(f"{path}.os.name", "cannot be empty")]
+        return [required(f"{path}.os.name")]
     if name == "linux":
         return _linux(spec, path)
     if name == "windows":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import Struct, invalid, not_supported, shown_selector
 from tiphys.apimachinery.meta import GVK, Object
@@ -90,6 +91,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         default_status=nothing,
         prepare_create=prepare_budget,
         validate=validate_budget,
+        validate_name=names.is_path_segment_name,
         validate_update=ratcheted(validate_budget_update, validate_budget, SELECTOR_VALUES),
         validate_status_update=validate_budget_status,
         status_resets=(),

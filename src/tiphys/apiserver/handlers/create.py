@@ -5,6 +5,7 @@ from __future__ import annotations
 from tiphys.apimachinery.errors import AlreadyExists, Invalid, NotFound, ServerTimeout
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
+from tiphys.apimachinery.warnings import collecting
 from tiphys.apiserver import bodies, machinery, meta_rules, owners, ownership, respond
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.call import Call
@@ -121,7 +122,10 @@ async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fiel
     if resource.subresource("status") is not None and (resource.group, resource.kind) not in _BRING_STATUS:
         for field in strategy.status_fields:
             obj.pop(field, None)
-    strategy.prepare_create(obj)
+    with collecting() as told:
+        strategy.prepare_create(obj)
+    for text in told:
+        call.warn(text)
     machinery.show_sections(obj, resource)
 
 

@@ -1,0 +1,227 @@
+"""What a new pod gets of its own labels and annotations, and what of it is behind gates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.apis.core.test_pod_validation import make
+
+from tiphys.apimachinery.meta import copy_object, gvk_of
+from tiphys.apimachinery.warnings import collecting
+from tiphys.apis.core.pod_creation import adopt_profiles, merge_label_keys
+from tiphys.apis.core.pod_gated import drop_gated
+from tiphys.apis.core.pod_strategy import prepare_pod, prepare_pod_status, prepare_pod_update
+from tiphys.apis.strategies import strategy_for
+
+Pod = dict[str, Any]
+
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+KEY = "container.apparmor.security.beta.kubernetes.io/"
+TEXT = 'deprecated since v1.30; use the "appArmorProfile" field instead'
+
+
+def asked(operator: str, key: str, value: str) -> Pod:
+    return {"key": key, "operator": operator, "values": [value]}
+
+
+SELECTORS: dict[str, tuple[Pod, list[Pod] | None]] = {
+    "keys": (
+        {"labelSelector": {}, "matchLabelKeys": ["b", "a"]},
+        [asked("In", "b", "2"), asked("In", "a", "1")],
+    ),
+    "keys that the pod lacks": ({"labelSelector": {}, "matchLabelKeys": ["z"]}, None),
+    "after what is asked already": (
+        {"labelSelector": {"matchExpressions": [asked("In", "c", "3")]}, "matchLabelKeys": ["a"]},
+        [asked("In", "c", "3"), asked("In", "a", "1")],
+    ),
+    "none to add to": ({"matchLabelKeys": ["a"]}, None),
+    "others": (
+        {"labelSelector": {}, "matchLabelKeys": ["a"], "mismatchLabelKeys": ["b"]},
+        [asked("In", "a", "1"), asked("NotIn", "b", "2")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("term", "expected"), SELECTORS.values(), ids=SELECTORS)
+def test_label_keys(term: Pod, expected: list[Pod] | None) -> None:
+    given = {key: copy_object(term) for key in ("affinity", "weighted", "anti", "spread")}
+    affinity = {
+        "podAffinity": {REQUIRED: [given["affinity"]], PREFERRED: [{"podAffinityTerm": given["weighted"]}]},
+        "podAntiAffinity": {REQUIRED: [given["anti"]]},
+    }
+    pod = make({"affinity": affinity, "topologySpreadConstraints": [given["spread"]]})
+    pod["metadata"]["labels"] = {"a": "1", "b": "2"}
+    merge_label_keys(pod)
+    near, far = (pod["spec"]["affinity"][key] for key in ("podAffinity", "podAntiAffinity"))
+    for made in (
+        near[REQUIRED][0],
+        near[PREFERRED][0]["podAffinityTerm"],
+        far[REQUIRED][0],
+        pod["spec"]["topologySpreadConstraints"][0],
+    ):
+        assert made.get("labelSelector", {}).get("matchExpressions") == expected
+
+
+def test_a_merged_selector_has_no_fault(faults_of_new: Callable[[Pod], list[str]]) -> None:
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "zone",
+        "whenUnsatisfiable": "DoNotSchedule",
+        "matchLabelKeys": ["a"],
+    }
+    pod = make({"topologySpreadConstraints": [{**spread, "labelSelector": {}}]})
+    pod |= {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": {"a": "1"}}}
+    assert faults_of_new(pod) == []
+    twice = copy_object(pod)
+    twice["spec"]["topologySpreadConstraints"][0]["labelSelector"] = {"matchLabels": {"a": "1"}}
+    assert faults_of_new(twice) == [
+        'spec.topologySpreadConstraints[0][0]: Invalid value: "a": exists in both matchLabelKeys and '
+        "labelSelector"
+    ]
+
+
+PROFILES: dict[str, tuple[str, Pod, Pod | None, bool]] = {
+    "default": ("runtime/default", {}, {"type": "RuntimeDefault"}, True),
+    "unconfined": ("unconfined", {}, {"type": "Unconfined"}, True),
+    "local": ("localhost/x", {}, {"type": "Localhost", "localhostProfile": "x"}, True),
+    "local of no name": ("localhost/", {}, None, True),
+    "padded": ("localhost/ x", {}, None, True),
+    "unknown": ("x", {}, None, True),
+    "as the pod": (
+        "unconfined",
+        {"securityContext": {"appArmorProfile": {"type": "Unconfined"}}},
+        None,
+        False,
+    ),
+    "windows": ("unconfined", {"os": {"name": "windows"}}, None, False),
+}
+
+
+@pytest.mark.parametrize(("annotation", "spec", "profile", "told"), PROFILES.values(), ids=PROFILES)
+def test_profiles_in_annotations(annotation: str, spec: Pod, profile: Pod | None, told: bool) -> None:
+    pod = make(spec)
+    name = pod["spec"]["containers"][0]["name"]
+    pod["metadata"]["annotations"] = {KEY + name: annotation}
+    with collecting() as texts:
+        adopt_profiles(pod)
+    found = pod["spec"]["containers"][0].get("securityContext", {}).get("appArmorProfile")
+    assert found == profile
+    assert texts == ([f"metadata.annotations[{KEY}{name}]: {TEXT}"] if told else [])
+
+
+def test_a_profile_of_its_own_stays() -> None:
+    own = {"type": "Unconfined"}
+    pod = make({}, securityContext={"appArmorProfile": own})
+    pod["metadata"]["annotations"] = {KEY + pod["spec"]["containers"][0]["name"]: "runtime/default"}
+    with collecting() as texts:
+        adopt_profiles(pod)
+    assert pod["spec"]["containers"][0]["securityContext"] == {"appArmorProfile": own}
+    assert texts == []
+
+
+def gated() -> Pod:
+    certificate = {"podCertificate": {"signerName": "a.b/c"}}
+    return {
+        "schedulingGroup": {"podGroupName": "g"},
+        "containers": [
+            {"name": "c", "lifecycle": {"stopSignal": "SIGHUP"}},
+            {"name": "d", "lifecycle": {"stopSignal": "SIGHUP", "preStop": {}}},
+        ],
+        "volumes": [{"name": "v", "projected": {"sources": [certificate, {"secret": {"name": "s"}}]}}],
+    }
+
+
+BARE: Pod = {
+    "containers": [{"name": "c"}, {"name": "d", "lifecycle": {"preStop": {}}}],
+    "volumes": [{"name": "v", "projected": {"sources": [{}, {"secret": {"name": "s"}}]}}],
+}
+
+
+def test_what_is_behind_gates_is_dropped_where_it_was_not_before() -> None:
+    spec = gated()
+    drop_gated(spec, {})
+    assert spec == BARE
+    spec = gated()
+    drop_gated(spec, gated())
+    assert spec == gated()
+
+
+KINDS = {
+    "Pod": ("v1", ("spec",)),
+    "PodTemplate": ("v1", ("template", "spec")),
+    "ReplicationController": ("v1", ("spec", "template", "spec")),
+    "Deployment": ("apps/v1", ("spec", "template", "spec")),
+    "ReplicaSet": ("apps/v1", ("spec", "template", "spec")),
+    "StatefulSet": ("apps/v1", ("spec", "template", "spec")),
+    "DaemonSet": ("apps/v1", ("spec", "template", "spec")),
+    "Job": ("batch/v1", ("spec", "template", "spec")),
+    "CronJob": ("batch/v1", ("spec", "jobTemplate", "spec", "template", "spec")),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_that_makes_pods_drops_it(kind: str) -> None:
+    version, path = KINDS[kind]
+
+    def whole() -> Pod:
+        obj: Pod = gated()
+        for key in reversed(path):
+            obj = {key: obj}
+        return {"apiVersion": version, "kind": kind, "metadata": {"name": "x", "uid": "u"}, **obj}
+
+    def kept(obj: Pod) -> bool:
+        for key in path:
+            obj = obj[key]
+        return "schedulingGroup" in obj
+
+    strategy, made, changed = strategy_for(gvk_of(whole())), whole(), whole()
+    strategy.prepare_create(made)
+    assert not kept(made)
+    strategy.prepare_update(changed, made)
+    assert not kept(changed)
+    strategy.prepare_update(changed := whole(), whole())
+    assert kept(changed)
+
+
+def test_a_new_pod_has_it_all_done() -> None:
+    term = {"labelSelector": {}, "topologyKey": "a", "matchLabelKeys": ["a"]}
+    pod = make({"affinity": {"podAffinity": {REQUIRED: [term]}}, "schedulingGroup": {}})
+    pod["metadata"] |= {
+        "labels": {"a": "1"},
+        "annotations": {KEY + pod["spec"]["containers"][0]["name"]: "unconfined"},
+    }
+    prepare_pod(pod)
+    spec = pod["spec"]
+    assert spec["affinity"]["podAffinity"][REQUIRED][0]["labelSelector"] == {
+        "matchExpressions": [asked("In", "a", "1")]
+    }
+    assert spec["containers"][0]["securityContext"] == {"appArmorProfile": {"type": "Unconfined"}}
+    assert "schedulingGroup" not in spec
+    later = copy_object(pod)
+    later["spec"]["schedulingGroup"] = {"podGroupName": "g"}
+    prepare_pod_update(later, pod)
+    assert later["spec"] == spec
+
+
+def test_what_was_seen_stays_seen() -> None:
+    def condition(kind: str, **seen: int) -> Pod:
+        return {"type": kind, "status": "True", **seen}
+
+    conditions = [condition("A", observedGeneration=1), condition("A", observedGeneration=2), condition("B")]
+    old = {"status": {"qosClass": "Burstable", "observedGeneration": 3, "conditions": conditions}}
+    written = [condition("B"), condition("A"), condition("A", observedGeneration=5), condition("A")]
+    new: Pod = {"status": {"conditions": written, "nodeAllocatableResourceClaimStatuses": []}}
+    prepare_pod_status(new, old)
+    assert new["status"] == {
+        "qosClass": "Burstable",
+        "observedGeneration": 3,
+        "conditions": [
+            condition("B"),
+            condition("A", observedGeneration=1),
+            condition("A", observedGeneration=5),
+            condition("A"),
+        ],
+    }
