@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from prometheus_client.core import GaugeMetricFamily
 
 from tiphys.apimachinery.clock import FakeClock, RealClock
+from tiphys.client import endpoint as endpoints
 from tiphys.client import metrics
 from tiphys.client.delegated import DelegatedOptions
 from tiphys.client.endpoint import ComponentEndpoint, EndpointOptions, with_endpoint
@@ -19,7 +20,7 @@ from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
 from tiphys.client.workqueue import WorkQueue
-from tiphys.wire import pki
+from tiphys.wire import pki, serving_files
 from tiphys.wire.message import Request, Response
 
 
@@ -100,12 +101,11 @@ async def test_who_shows_nothing_is_anonymous(world):
 
 
 async def test_administrators_need_no_question(world):
-    reviews, clock, _ = world
+    reviews, clock, endpoint = world
     authority = pki.make_ca("ca", clock.now())
     pair = pki.issue_client(authority, "admin", ["system:masters"], clock.now())
     der = x509.load_pem_x509_certificate(pair.certificate).public_bytes(serialization.Encoding.DER)
-    trusting = EndpointOptions(client_ca=authority.certificate)
-    endpoint = ComponentEndpoint("kube-scheduler", Client(InProcessTransport(reviews)), clock, trusting)
+    endpoint.trust(authority.certificate)
     request = Request("GET", "/metrics", shown_certificates=(der,))
     assert (await endpoint.handle(request)).status == 200
     assert reviews.asked == 0
@@ -156,15 +156,19 @@ async def test_health_says_what_was_looked_at(world):
     assert answer.body == b"[+]ping ok\nreadyz check passed\n"
 
 
-async def test_the_clusters_client_certificates_are_believed():
+async def test_the_clusters_client_certificates_are_believed(monkeypatch):
     """The authority is in a ConfigMap; a handshake before it was read just has no client certificate."""
+    monkeypatch.setattr(endpoints, "_LOOKUP_S", 0.005)
     clock = RealClock()
-    authority = pki.make_ca("clients", clock.now())
-    pair = pki.issue_client(authority, "admin", ["system:masters"], clock.now())
+    authority, other = (pki.make_ca("clients", clock.now()) for _ in range(2))
+    pair, later = (
+        pki.issue_client(one, "admin", ["system:masters"], clock.now()) for one in (authority, other)
+    )
+    told = [authority]
 
     async def cluster(request):
         assert request.path.endswith("/namespaces/kube-system/configmaps/extension-apiserver-authentication")
-        body = orjson.dumps({"data": {"client-ca-file": authority.certificate.decode()}})
+        body = orjson.dumps({"data": {"client-ca-file": told[0].certificate.decode()}})
         return Response(200, {"content-type": "application/json"}, body)
 
     with socket.socket() as probe:
@@ -172,19 +176,65 @@ async def test_the_clusters_client_certificates_are_believed():
         port = probe.getsockname()[1]
     client = Client(InProcessTransport(cluster))
     endpoint = ComponentEndpoint("kube-scheduler", client, clock, EndpointOptions(port=port))
-    shown = ssl.create_default_context()
-    shown.check_hostname, shown.verify_mode = False, ssl.CERT_NONE
-    pki.load_pair(shown, pair)
     running = asyncio.create_task(endpoint.run())
     try:
-        async with asyncio.timeout(10):
-            while await _status(port, shown) != b"200":  # noqa: ASYNC110 - another process would poll too
-                await asyncio.sleep(0.01)
+        await _until(port, _shows(pair), b"200")
+        told[0] = other
+        await _until(port, _shows(later), b"200")
+        assert await _status(port, _shows(pair)) == b"401"
     finally:
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
         await client.close()
+
+
+async def test_files_that_are_written_anew(tmp_path, monkeypatch):
+    """Another certificate is shown, other clients are believed, without a restart."""
+    monkeypatch.setattr(serving_files, "_LOOK_S", 0.005)
+    clock = RealClock()
+    authority, other = (pki.make_ca(name, clock.now()) for name in ("one", "other"))
+    pair, later = (
+        pki.issue_client(one, "admin", ["system:masters"], clock.now()) for one in (authority, other)
+    )
+    certificate, key, bundle = (tmp_path / name for name in ("tls.crt", "tls.key", "ca.crt"))
+    pki.issue_server(authority, "localhost", ["localhost"], clock.now()).write(certificate, key)
+    bundle.write_bytes(authority.certificate)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    client = Client(InProcessTransport(None))
+    options = EndpointOptions(port=port, certificate=certificate, key=key, client_ca=bundle)
+    running = asyncio.create_task(ComponentEndpoint("kube-scheduler", client, clock, options).run())
+    try:
+        await _until(port, _shows(pair), b"200")
+        assert await _status(port, _shows(later)) == b"401"
+        bundle.write_bytes(other.certificate)
+        await _until(port, _shows(later), b"200")
+        assert await _status(port, _shows(pair)) == b"401"
+        pki.issue_server(other, "localhost", ["localhost"], clock.now()).write(certificate, key)
+        demanding = ssl.create_default_context(cadata=other.certificate.decode())
+        demanding.check_hostname = False
+        pki.load_pair(demanding, later)
+        await _until(port, demanding, b"200")
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        await client.close()
+
+
+def _shows(pair):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    pki.load_pair(context, pair)
+    return context
+
+
+async def _until(port, context, status):
+    async with asyncio.timeout(10):
+        while await _status(port, context) != status:  # noqa: ASYNC110 - another process would poll too
+            await asyncio.sleep(0.01)
 
 
 async def _status(port, context):
@@ -246,7 +296,7 @@ async def test_health_by_itself_is_for_whom_may_read_metrics(world):
 
 
 async def test_families_apart_have_a_path_of_their_own(world):
-    reviews, clock, _ = world
+    reviews, clock, endpoint = world
     client = Client(InProcessTransport(reviews))
     family = GaugeMetricFamily("apart", "[STABLE] Alone.", value=1)
     endpoint = ComponentEndpoint(

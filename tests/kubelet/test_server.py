@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import ssl
 
 import pytest
 from endpoint import Context, Everybody, ask
 from pods import container, ended, have, pod, running
 
-from tiphys.apimachinery.clock import FakeClock
-from tiphys.kubelet.options import ServerOptions
+from tiphys.apimachinery.clock import FakeClock, RealClock
+from tiphys.kubelet.options import AccessOptions, ServerOptions
 from tiphys.kubelet.server import KubeletServer
+from tiphys.kubelet.server_auth import Access
 from tiphys.kubelet.streaming import parse_head, proxy_upgrade, request_head
+from tiphys.wire import pki, serving_files
 from tiphys.wire.message import Request
 
 
@@ -40,6 +43,55 @@ async def test_routes(tmp_path, path, query, status, text):
     (folder / "1.log").write_text("2026-01-01T00:00:00Z stdout F now\n")
     made = server(tmp_path, have(running(attempt=1), ended()))
     assert await ask(made, path, query) == (status, text)
+
+
+async def test_files_that_are_written_anew(tmp_path, monkeypatch):
+    """Who is believed and what is shown follow the files, connections stay as they are."""
+    monkeypatch.setattr(serving_files, "_LOOK_S", 0.005)
+    now = RealClock().now()
+    old, new = (pki.make_ca(name, now) for name in ("old", "new"))
+    bundle, certificate, key = (tmp_path / name for name in ("ca.crt", "tls.crt", "tls.key"))
+    bundle.write_bytes(old.certificate)
+    pki.issue_server(old, "n1", ["localhost"], now).write(certificate, key)
+    options = ServerOptions(
+        address="127.0.0.1", port=0, client_ca=bundle, certificate=certificate, key=key,
+        access=AccessOptions(webhook_authorization=False),
+    )  # fmt: skip
+    context = Context(tmp_path, have(running()))
+    context.clock = FakeClock(now)
+    access = Access(None, "n1", context.clock, options.access)
+    listening = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(KubeletServer(context, options, list, access).run(listening.set_result))
+    port = await listening
+
+    async def status(believed, shown):
+        client = ssl.create_default_context(cadata=believed.certificate.decode())
+        client.check_hostname = False
+        pki.load_pair(client, pki.issue_client(shown, "me", (), now))
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
+            writer.write(b"GET /pods HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            line = await reader.readline()
+            writer.close()
+        except ssl.SSLCertVerificationError:
+            return "another server"
+        return int(line.split()[1])
+
+    async def until(believed, shown, wanted):
+        async with asyncio.timeout(10):
+            while await status(believed, shown) != wanted:  # noqa: ASYNC110 - as a client sees it
+                await asyncio.sleep(0.005)
+
+    try:
+        assert (await status(old, old), await status(old, new)) == (200, 401)
+        bundle.write_bytes(new.certificate)
+        await until(old, new, 200)
+        assert (await status(old, old), await status(new, new)) == (401, "another server")
+        pki.issue_server(new, "n1", ["localhost"], now).write(certificate, key)
+        await until(new, new, 200)
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 async def test_no_previous_container(tmp_path):

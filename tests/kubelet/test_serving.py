@@ -10,7 +10,6 @@ from tiphys.apimachinery.clock import FakeClock
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.rest import Client
 from tiphys.kubelet.serving import SIGNER, ServingCertificate
-from tiphys.wire.pki import server_context
 
 
 class Enough(Exception):
@@ -66,14 +65,20 @@ async def test_what_is_there_is_used_again(tmp_path):
     assert len(late.signer.asked) == 1
 
 
-async def test_is_renewed_in_the_context(tmp_path):
+async def test_is_renewed(tmp_path):
     world = World(tmp_path)
     pair = await world.serving.obtain()
-    context = server_context(pair, None)
+    shown = []
+
+    async def show(pair):
+        shown.append(pair)
+
     world.enough = len(world.slept) + 4
     with pytest.raises(Enough):
-        await world.serving.keep(context, pair)
+        await world.serving.keep(show, pair)
     assert len(world.signer.asked) >= 2
+    assert shown
+    assert pair not in shown
 
 
 async def test_a_refusal_is_no_end(tmp_path):

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, cast
 
@@ -245,8 +245,12 @@ class Address:
 class Pool:
     """Connections to one address: idle ones are used again, the latest first."""
 
-    def __init__(self, address: Address, connect_timeout_s: float) -> None:
+    def __init__(
+        self, address: Address, connect_timeout_s: float, before: Callable[[], None] | None = None
+    ) -> None:
+        """``before`` is called before each new connection."""
         self._address = address
+        self._before = before
         self._connect_timeout_s = connect_timeout_s
         self._idle: deque[Connection] = deque()
         self._busy: set[Connection] = set()
@@ -288,6 +292,11 @@ class Pool:
         while self._idle:
             self._idle.pop().abort()
 
+    def use(self, context: ssl.SSLContext) -> None:
+        """Make connections with another context from now on, and end those of the old one."""
+        self._address = replace(self._address, ssl_context=context)
+        self.drain()
+
     def close(self) -> None:
         """End every connection, those in use too."""
         self._closed = True
@@ -299,6 +308,8 @@ class Pool:
     async def _connect(self) -> Connection:
         if self._closed:
             raise ConnectionError("the client is closed")
+        if self._before is not None:
+            self._before()
         loop, address = asyncio.get_running_loop(), self._address
         name = (address.server_name or address.host) if address.ssl_context is not None else None
         async with asyncio.timeout(self._connect_timeout_s):

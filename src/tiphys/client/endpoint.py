@@ -31,9 +31,10 @@ from tiphys.client.kinds import CONFIG_MAPS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
 from tiphys.client.zpages import ZPages
-from tiphys.wire import pki
+from tiphys.wire import pki, serving_files
 from tiphys.wire.message import Request, Response
 from tiphys.wire.server import serve
+from tiphys.wire.serving_files import Files, Held, ServingFiles
 from tiphys.wire.tls_options import TlsOptions
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ _HEALTH: Final = ("/healthz", "/livez", "/readyz")
 _CHECKS: Final = ("ping",)
 _GUARDED: Final = ("/configz", "/flagz", "/metrics", "/metrics/slis", "/statusz")
 _LOOKUP_RETRY_S: Final = 10.0
+_LOOKUP_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,8 @@ class EndpointOptions:
     certificate: Path | None = None
     key: Path | None = None
     tls: TlsOptions = field(default_factory=TlsOptions)
-    client_ca: bytes = b""
-    """PEM of who signs client certificates; empty: the cluster's own, out of its ConfigMap."""
+    client_ca: Path | None = None
+    """PEM of who signs client certificates; None: the cluster's own, out of its ConfigMap."""
     look_up_client_ca: bool = True
     access: DelegatedOptions = field(default_factory=DelegatedOptions)
     flags: Mapping[str, str] = field(default_factory=dict)
@@ -61,6 +63,11 @@ class EndpointOptions:
     gates: FeatureGates = DEFAULTS
     configuration: Mapping[str, Any] = field(default_factory=dict)
     """What ``/configz`` shows: the document by its API group."""
+
+    @property
+    def pair(self) -> tuple[Path, Path] | None:
+        """The files of the certificate that was given."""
+        return (self.certificate, self.key) if self.certificate and self.key else None
 
 
 class ComponentEndpoint:
@@ -82,7 +89,6 @@ class ComponentEndpoint:
         self._clock = clock or RealClock()
         self._options = options or EndpointOptions()
         self._access = DelegatedAccess(client, self._clock, self._options.access)
-        self._access.trust(self._options.client_ca)
         self._checks = checks
         self._shown = shown or {}
         self._guarded = sorted((*_GUARDED, *self._shown))
@@ -97,41 +103,49 @@ class ComponentEndpoint:
         options = self._options
         if not options.port:
             return
-        context = pki.server_context(self._pair(), options.client_ca or None)
-        options.tls.apply(context)
-        async with (
-            serve(self.handle, host=options.address, port=options.port, ssl_context=context),
-            asyncio.TaskGroup() as tasks,
-        ):
+        files = Files(options.pair, options.client_ca)
+        held = await asyncio.to_thread(serving_files.read, files, Held(self._own_pair()))
+        context = await asyncio.to_thread(serving_files.make_context, held, options.tls)
+        self.trust(held.client_ca)
+        async with serve(self.handle, host=options.address, port=options.port, ssl_context=context) as server:
             log.info("endpoint listens component=%s port=%d", self._name, options.port)
-            if not options.client_ca and options.look_up_client_ca:
-                tasks.create_task(self._look_up_client_ca(context))
-            await asyncio.get_running_loop().create_future()
 
-    def _pair(self) -> pki.KeyPair:
-        options = self._options
-        if options.certificate is not None and options.key is not None:
-            return pki.KeyPair.read(options.certificate, options.key)
+            async def take_over(held: Held, context: ssl.SSLContext) -> None:
+                server.replace_context(context)
+                self.trust(held.client_ca)
+
+            looking = ServingFiles(files, held, options.tls, take_over)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(looking.run())
+                if options.client_ca is None and options.look_up_client_ca:
+                    tasks.create_task(self._look_up_client_ca(looking))
+                await asyncio.get_running_loop().create_future()
+
+    def trust(self, client_ca: bytes) -> None:
+        """Believe client certificates of these authorities (PEM) from now on. Raises ValueError."""
+        self._access.trust(client_ca)
+
+    def _own_pair(self) -> pki.KeyPair:
+        """Make what is shown where no certificate was given."""
         now = self._clock.now()
         authority = pki.make_ca(f"{self._name}-ca", now)
         return pki.issue_server(authority, self._name, ["localhost", "127.0.0.1"], now)
 
-    async def _look_up_client_ca(self, context: ssl.SSLContext) -> None:
-        """Believe the cluster's client certificates from now on; handshakes to come ask for one."""
+    async def _look_up_client_ca(self, looking: ServingFiles) -> None:
+        """Believe the cluster's client certificates, as its authorities are now and after each change."""
+        believed = ""
         while True:
             try:
                 found = await self._client.get(
                     CONFIG_MAPS, "extension-apiserver-authentication", "kube-system"
                 )
-            except (StatusError, TransportError) as error:
+                pem = (found.get("data") or {}).get("client-ca-file") or ""
+                if pem != believed:
+                    await looking.believe(pem.encode())
+                    believed = pem
+            except (StatusError, TransportError, ValueError) as error:
                 log.debug("client authority not read error=%s", error)
-                await asyncio.sleep(_LOOKUP_RETRY_S)
-                continue
-            pem = (found.get("data") or {}).get("client-ca-file") or ""
-            if pem:
-                pki.ask_clients(context, pem.encode())
-                self._access.trust(pem.encode())
-            return
+            await asyncio.sleep(_LOOKUP_S if believed else _LOOKUP_RETRY_S)
 
     async def handle(self, request: Request) -> Response:
         """Answer one request; refusals are ``Status`` objects, as the API server's are."""

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.client.tls_files import TlsFiles
 from tiphys.client.transport import Credentials, HttpTransport, load_chain
 
 SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -37,16 +38,40 @@ class ClientConfig:
     server_name: str = ""
     namespace: str = "default"
     credentials: Credentials = field(default_factory=Credentials)
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    """Where the PEM was read, and is read again when it changes; None: it stands in the config itself."""
 
     def transport(self) -> HttpTransport:
         """Make the transport that this config describes. Raises ConfigError for unusable PEM."""
+        paths = [path for path in (self.ca_file, self.cert_file, self.key_file) if path is not None]
         return HttpTransport(
             self.server,
             ssl_context=self._ssl_context(),
-            anonymous_ssl=replace(self, cert_pem=b"", key_pem=b"")._ssl_context,
+            files=TlsFiles(paths, self._reread) if paths else None,
+            anonymous=self._anonymous().transport,
             credentials=self.credentials,
             server_name=self.server_name,
         )
+
+    def _anonymous(self) -> ClientConfig:
+        return ClientConfig(
+            self.server,
+            self.ca_pem,
+            insecure=self.insecure,
+            server_name=self.server_name,
+            ca_file=self.ca_file,
+        )
+
+    def _reread(self) -> ssl.SSLContext | None:
+        """Return a context of what the files hold now. Raises OSError, ConfigError."""
+        return replace(
+            self,
+            ca_pem=self.ca_file.read_bytes() if self.ca_file else self.ca_pem,
+            cert_pem=self.cert_file.read_bytes() if self.cert_file else self.cert_pem,
+            key_pem=self.key_file.read_bytes() if self.key_file else self.key_pem,
+        )._ssl_context()
 
     def _ssl_context(self) -> ssl.SSLContext | None:
         if not self.server.startswith("https:"):
@@ -77,6 +102,7 @@ def load(path: str | Path, context: str = "") -> ClientConfig:
         _user(path, user),
         server=cluster["server"],
         ca_pem=_material(cluster, "certificate-authority", base),
+        ca_file=_file(cluster, "certificate-authority", base),
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
         server_name=cluster.get("tls-server-name") or "",
         namespace=chosen.get("namespace") or "default",
@@ -118,6 +144,8 @@ def _user(path: Path, user: dict[str, Any]) -> ClientConfig:
         server="",
         cert_pem=_material(user, "client-certificate", base),
         key_pem=_material(user, "client-key", base),
+        cert_file=_file(user, "client-certificate", base),
+        key_file=_file(user, "client-key", base),
         credentials=Credentials(
             token=user.get("token") or "",
             token_file=str(base / token_file) if token_file else "",
@@ -142,6 +170,7 @@ def in_cluster(directory: Path = SERVICE_ACCOUNT_DIR) -> ClientConfig:
     return ClientConfig(
         server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
         ca_pem=ca_pem,
+        ca_file=directory / "ca.crt",
         namespace=namespace.read_text().strip() if namespace.exists() else "default",
         credentials=Credentials(token_file=str(directory / "token")),
     )
@@ -152,6 +181,11 @@ def _named(config: dict[str, Any], section: str, item: str, name: str) -> dict[s
         if entry.get("name") == name:
             return dict(entry.get(item) or {})
     raise ConfigError(f"kubeconfig: {item} {name!r} is not defined")
+
+
+def _file(entry: dict[str, Any], name: str, base: Path) -> Path | None:
+    """Return the file that ``_material`` reads, None where the config has the bytes itself, or nobody has."""
+    return base / str(entry[name]) if entry.get(name) and not entry.get(f"{name}-data") else None
 
 
 def _material(entry: dict[str, Any], name: str, base: Path) -> bytes:

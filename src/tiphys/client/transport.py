@@ -6,6 +6,7 @@ A refused or broken connection becomes ``TransportError``; HTTP statuses are ans
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import ssl
 import tempfile
@@ -21,10 +22,13 @@ from tiphys.apimachinery.errors import TiphysError
 from tiphys.client.connection import Address, Connection, Pool, Unanswered
 from tiphys.client.counting import Count, Spread
 from tiphys.client.metrics import REQUEST_BYTES, REQUEST_SECONDS, REQUESTS, RESPONSE_BYTES
+from tiphys.client.tls_files import TlsFiles
 
 REQUEST_TIMEOUT_S = 60.0
 _TOKEN_REFRESH_S = 60.0
 _CONNECT_TIMEOUT_S = 10.0
+FILES_S: Final = 60.0
+"""How often the files of certificates are looked at; upstream's clients do so every five minutes."""
 _REPEATABLE: Final = frozenset(("GET", "HEAD", "PUT", "DELETE"))
 """Sent again when a kept connection turns out to have ended: doing them twice is doing them once."""
 _UNPACKED: Final = "Accept-Encoding: identity"
@@ -108,14 +112,17 @@ class HttpTransport:
         ssl_context: ssl.SSLContext | None = None,
         credentials: Credentials | None = None,
         server_name: str = "",
-        anonymous_ssl: Callable[[], ssl.SSLContext | None] | None = None,
+        files: TlsFiles | None = None,
+        anonymous: Callable[[], HttpTransport] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._server = server.rstrip("/")
         self._ssl = ssl_context
         self._credentials = credentials or Credentials()
         self._server_name = server_name
-        self._anonymous_ssl = anonymous_ssl
+        self._files = files
+        self._look_again: asyncio.TimerHandle | None = None
+        self._make_anonymous = anonymous
         self._anonymous: HttpTransport | None = None
         self._clock = clock or RealClock()
         parts = urlsplit(self._server)
@@ -123,7 +130,7 @@ class HttpTransport:
         self._prefix, self._host = parts.path, parts.netloc.rpartition("@")[2]
         context = (ssl_context or ssl.create_default_context()) if secure else None
         address = Address(parts.hostname or "", parts.port or (443 if secure else 80), context, server_name)
-        self._pool = Pool(address, _CONNECT_TIMEOUT_S)
+        self._pool = Pool(address, _CONNECT_TIMEOUT_S, self._look if files is not None else None)
         self._counters: dict[tuple[str, str], tuple[Count, tuple[Spread, ...]]] = {}
         self._token = self._credentials.token
         self._token_read_at: float | None = None
@@ -232,16 +239,31 @@ class HttpTransport:
             load_chain(self._ssl, certificate, key)
             self._pool.drain()
 
+    def _look(self) -> None:
+        """Take over files that were written anew: before each connection, and while there may be some."""
+        assert self._files is not None
+        context = self._files.changed()
+        if context is not None:
+            self._ssl = context
+            self._pool.use(context)
+        if self._look_again is not None:
+            self._look_again.cancel()
+        self._look_again = asyncio.get_running_loop().call_later(FILES_S, self._look)
+
     def anonymous(self) -> Transport:
         """One for all who ask; it is closed with this one."""
         if self._anonymous is None:
-            context = self._anonymous_ssl() if self._anonymous_ssl is not None else self._ssl
-            self._anonymous = HttpTransport(
-                self._server, ssl_context=context, server_name=self._server_name, clock=self._clock
-            )
+            self._anonymous = self._make_anonymous() if self._make_anonymous else self._bare()
         return self._anonymous
 
+    def _bare(self) -> HttpTransport:
+        return HttpTransport(
+            self._server, ssl_context=self._ssl, server_name=self._server_name, clock=self._clock
+        )
+
     async def close(self) -> None:
+        if self._look_again is not None:
+            self._look_again.cancel()
         if self._anonymous is not None:
             await self._anonymous.close()
         self._pool.close()

@@ -33,11 +33,11 @@ from tiphys.cmd.duration import DURATION
 from tiphys.cmd.gate_flags import emulation_flags, gate_flags, read_gates, read_tls, tls_flags
 from tiphys.cmd.loop import run as run_loop
 from tiphys.cmd.malloc import return_large_blocks
-from tiphys.cmd.serving_files import Files, Held, ServingFiles, make_context, named_pair, read
 from tiphys.storage.base import Store
 from tiphys.storage.keyspace import KEYS_ROOT
 from tiphys.wire import pki
 from tiphys.wire.server import Server, serve
+from tiphys.wire.serving_files import Files, Held, ServingFiles, make_context, named_pair, read
 
 log = logging.getLogger(__name__)
 _SWITCH_S = 0.0005
@@ -234,7 +234,7 @@ async def run(flags: dict[str, Any]) -> None:
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
     files, own = serving_files(flags), serving_pair(flags, options)
-    held = read(files, own)
+    held = read(files, Held(own))
     context = make_context(held, tls)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

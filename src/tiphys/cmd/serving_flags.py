@@ -61,7 +61,7 @@ def read_serving(flags: dict[str, Any], configuration: Mapping[str, Any] | None 
         key=Path(key) if key else None,
         tls=read_tls(flags),
         gates=read_gates(flags),
-        client_ca=_bytes(authority) if authority else b"",
+        client_ca=_readable(authority) if authority else None,
         look_up_client_ca=not flags.pop("authentication_skip_lookup"),
         access=DelegatedOptions(
             open_paths=tuple(one for one in paths.split(",") if one),
@@ -74,8 +74,9 @@ def read_serving(flags: dict[str, Any], configuration: Mapping[str, Any] | None 
     )
 
 
-def _bytes(path: str) -> bytes:
+def _readable(path: str) -> Path:
     try:
-        return Path(path).read_bytes()
+        Path(path).read_bytes()
     except OSError as error:
         raise click.FileError(path, error.strerror or "") from error
+    return Path(path)

@@ -87,7 +87,7 @@ class Credentials:
         current = rotation.folder / CURRENT
         if rotation.renew and is_valid(_read(current), self._clock.now()):
             pem = _read(current)
-            return replace(found, cert_pem=pem, key_pem=pem)
+            return replace(found, cert_pem=pem, key_pem=pem, cert_file=current, key_file=current)
         return found
 
     async def keep(self, client: Client, config: ClientConfig) -> None:

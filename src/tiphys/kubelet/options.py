@@ -53,6 +53,11 @@ class ServerOptions:
     """What ``/flagz`` shows."""
     gates: FeatureGates = DEFAULTS
 
+    @property
+    def pair(self) -> tuple[Path, Path] | None:
+        """The files of the certificate that was given."""
+        return (self.certificate, self.key) if self.certificate and self.key else None
+
 
 @dataclass(frozen=True, slots=True)
 class KubeletOptions:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -42,9 +43,11 @@ from tiphys.kubelet.serving import ServingCertificate
 from tiphys.kubelet.stats import Stats
 from tiphys.kubelet.streaming import proxy_upgrade
 from tiphys.kubelet.system_logs import SystemLogs
+from tiphys.wire import serving_files
 from tiphys.wire.message import Request, Response
-from tiphys.wire.pki import KeyPair, issue_server, make_ca, server_context
+from tiphys.wire.pki import KeyPair, issue_server, make_ca
 from tiphys.wire.server import serve
+from tiphys.wire.serving_files import Files, Held, ServingFiles
 
 log = logging.getLogger(__name__)
 
@@ -88,18 +91,26 @@ class KubeletServer:
             await self._open_plain_ports(stack)
             serving = self._serving()
             pair = await serving.obtain() if serving else await asyncio.to_thread(self._own_pair)
-            client_ca = options.client_ca.read_bytes() if options.client_ca else b""
-            self._access.trust(client_ca)
-            context = await asyncio.to_thread(server_context, pair, client_ca)
-            options.tls.apply(context)
+            files = Files(options.pair, options.client_ca)
+            held = await asyncio.to_thread(serving_files.read, files, Held(pair))
+            context = await asyncio.to_thread(serving_files.make_context, held, options.tls)
+            self._access.trust(held.client_ca)
             server = await stack.enter_async_context(
                 serve(self.handle, host=options.address, port=options.port, ssl_context=context)
             )
             on_listening(server.port)
             log.info("kubelet endpoint listens port=%d", server.port)
-            if serving:
-                await serving.keep(context, pair)
-            await asyncio.get_running_loop().create_future()
+
+            async def take_over(held: Held, context: ssl.SSLContext) -> None:
+                server.replace_context(context)
+                self._access.trust(held.client_ca)
+
+            looking = ServingFiles(files, held, options.tls, take_over)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(looking.run())
+                if serving:
+                    tasks.create_task(serving.keep(looking.show, pair))
+                await asyncio.get_running_loop().create_future()
 
     async def _open_plain_ports(self, stack: AsyncExitStack) -> None:
         options = self._options
@@ -138,9 +149,8 @@ class KubeletServer:
 
     def _own_pair(self) -> KeyPair:
         """Return the certificate that was given, or one that nobody else has signed."""
-        options = self._options
-        if options.certificate and options.key:
-            return KeyPair.read(options.certificate, options.key)
+        if self._options.pair is not None:
+            return KeyPair.read(*self._options.pair)
         now = self._node.clock.now()
         ca = make_ca(f"{self._node.name}-ca", now)
         hosts = [self._node.name, "127.0.0.1", *self._node.host_ips]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -26,7 +25,7 @@ from tiphys.kubelet.certificate_requests import (
     renewal_s,
     until_answered,
 )
-from tiphys.wire.pki import KeyPair, load_pair
+from tiphys.wire.pki import KeyPair
 
 log = logging.getLogger(__name__)
 SIGNER: Final = "kubernetes.io/kubelet-serving"
@@ -35,7 +34,7 @@ _REFUSED_S: Final = 60.0
 
 
 class ServingCertificate:
-    """``obtain`` waits for one that works; ``keep`` renews it in a server's context until cancelled."""
+    """``obtain`` waits for one that works; ``keep`` renews it until cancelled."""
 
     def __init__(
         self,
@@ -61,13 +60,12 @@ class ServingCertificate:
             return KeyPair(pem, pem)
         return await self._renewed()
 
-    async def keep(self, context: ssl.SSLContext, pair: KeyPair) -> None:
+    async def keep(self, show: Callable[[KeyPair], Awaitable[None]], pair: KeyPair) -> None:
         """Renew at some point of the last third of the certificate's life, again and again."""
         while True:
             await self._sleep(renewal_s(pair.certificate, self._clock.now(), random.uniform(*RENEW_AT)))
             pair = await self._renewed()
-            # Connections that are made from now on get the new one.
-            await asyncio.to_thread(load_pair, context, pair)
+            await show(pair)  # to connections that are made from now on
             log.info("serving certificate renewed node=%s", self._wanted.node_name)
 
     async def _renewed(self) -> KeyPair:

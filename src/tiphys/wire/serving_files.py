@@ -1,4 +1,4 @@
-"""The certificates that the API server shows and the authorities that it believes, as files have them.
+"""The certificates that a server shows and the authorities that it believes, as files have them.
 
 Owns: reading them, the TLS context that they make, and looking whether they were written anew while it
 serves: they are taken over for new connections, without a restart. Files that do not fit each other change
@@ -11,7 +11,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
@@ -78,16 +78,16 @@ def named_pair(text: str) -> NamedPair:
     return NamedPair((Path(certificate), Path(key)), wanted)
 
 
-def read(files: Files, own: pki.KeyPair) -> Held:
-    """Return what files hold; ``own`` is shown where no certificate was given. Raises OSError, ValueError."""
+def read(files: Files, own: Held) -> Held:
+    """Return what files hold, and of ``own`` what stands in none. Raises OSError, ValueError."""
     named = []
     for one in files.named:
         pair = pki.KeyPair.read(*one.paths)
         named.append((one.names or _names_of(pair), pair))
     return Held(
-        pki.KeyPair.read(*files.pair) if files.pair is not None else own,
-        _bytes(files.client_ca),
-        _bytes(files.proxies_ca),
+        pki.KeyPair.read(*files.pair) if files.pair is not None else own.pair,
+        files.client_ca.read_bytes() if files.client_ca is not None else own.client_ca,
+        files.proxies_ca.read_bytes() if files.proxies_ca is not None else own.proxies_ca,
         tuple(named),
     )
 
@@ -140,10 +140,6 @@ def _names_of(pair: pki.KeyPair) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one.lower() for one in [*common, *names]))
 
 
-def _bytes(path: Path | None) -> bytes:
-    return path.read_bytes() if path is not None else b""
-
-
 class ServingFiles:
     """Looks at the files again and again; ``take_over`` is given what holds from then on."""
 
@@ -166,13 +162,27 @@ class ServingFiles:
             await asyncio.sleep(_LOOK_S)
             await self.look()
 
+    async def show(self, pair: pki.KeyPair) -> None:
+        """Take over a pair that stands in no file. Raises OSError where it does not fit."""
+        held = replace(self._held, pair=pair)
+        context = await asyncio.to_thread(make_context, held, self._tls)
+        self._held = held
+        await self._take_over(held, context)
+
+    async def believe(self, client_ca: bytes) -> None:
+        """Take over authorities (PEM) that stand in no file. Raises ValueError."""
+        held = replace(self._held, client_ca=client_ca)
+        context = await asyncio.to_thread(make_context, held, self._tls)
+        self._held = held
+        await self._take_over(held, context)
+
     async def look(self) -> bool:
         """Take over what was written anew; tell whether it was."""
         signs = self._signs()
         if signs == self._seen:
             return False
         try:
-            held = await asyncio.to_thread(read, self._files, self._held.pair)
+            held = await asyncio.to_thread(read, self._files, self._held)
             context = await asyncio.to_thread(make_context, held, self._tls)
         except (OSError, ValueError) as error:
             log.warning("certificates not taken over error=%s", error)

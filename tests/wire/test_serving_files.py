@@ -14,7 +14,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from tiphys.apimachinery.clock import RealClock
 from tiphys.cmd import apiserver as command
-from tiphys.cmd.serving_files import (
+from tiphys.wire import pki
+from tiphys.wire.message import Request, Response
+from tiphys.wire.server import serve
+from tiphys.wire.serving_files import (
     Files,
     Held,
     NamedPair,
@@ -24,9 +27,6 @@ from tiphys.cmd.serving_files import (
     named_pair,
     read,
 )
-from tiphys.wire import pki
-from tiphys.wire.message import Request, Response
-from tiphys.wire.server import serve
 from tiphys.wire.tls_options import read as read_tls
 
 NOW = RealClock().now()
@@ -106,7 +106,7 @@ async def test_names(tmp_path: Path) -> None:
         return tmp_path / f"{name}.crt", tmp_path / f"{name}.key"
 
     files = Files(paths("own"), named=(NamedPair(paths("foo"), ("said",)), NamedPair(paths("bar"))))
-    held = await asyncio.to_thread(read, files, OWN)
+    held = await asyncio.to_thread(read, files, Held(OWN))
     async with serve(ok, ssl_context=make_context(held, TLS), grace_s=0.1) as server:
         asked = {
             name: await shown(server.port, name)
@@ -138,7 +138,7 @@ async def test_what_was_written_anew_is_taken_over(files: Files, caplog: pytest.
     assert files.pair is not None
     assert files.client_ca is not None
     certificate, key = files.pair
-    held, taken = read(files, OWN), Taken()
+    held, taken = read(files, Held(OWN)), Taken()
     assert held.authorities == CA.certificate
     looking = ServingFiles(files, held, TLS, taken)
     assert not await looking.look()
@@ -163,12 +163,12 @@ async def test_without_files_nothing_is_looked_at() -> None:
 
 
 async def test_new_connections_are_shown_the_new_one(files: Files) -> None:
-    async with serve(ok, ssl_context=make_context(read(files, OWN), TLS), grace_s=0.1) as server:
+    async with serve(ok, ssl_context=make_context(read(files, Held(OWN)), TLS), grace_s=0.1) as server:
 
         async def take_over(_held: Held, context: ssl.SSLContext) -> None:
             server.replace_context(context)
 
-        looking = ServingFiles(files, read(files, OWN), TLS, take_over)
+        looking = ServingFiles(files, read(files, Held(OWN)), TLS, take_over)
         assert await shown(server.port, "localhost") == der(OWN)
         assert files.pair is not None
         OTHER.write(*files.pair)
