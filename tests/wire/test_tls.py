@@ -10,7 +10,14 @@ import pytest
 
 from tiphys.apimachinery.clock import RealClock
 from tiphys.wire import pki
-from tiphys.wire.tls import HIGH_WATER_BYTES, RECORD_BYTES, SLICE_BYTES, TURN_BYTES, TlsTransport
+from tiphys.wire.tls import (
+    GATHER_BYTES,
+    HIGH_WATER_BYTES,
+    RECORD_BYTES,
+    SLICE_BYTES,
+    TURN_BYTES,
+    TlsTransport,
+)  # fmt: skip
 
 WANTS_ROOM = ssl.SSLWantWriteError()
 
@@ -210,6 +217,80 @@ def test_a_joined_piece_is_repeated_too(made: Made) -> None:
         assert loop.writer is not None
         loop.writer()
     assert sock.sent == [b"begun", b"ab"]
+
+
+class FakeBuffer:
+    """In a scripted connection: takes all, and gives the kernel what ``room`` allows at a flush."""
+
+    def __init__(self, sock: ScriptedSocket) -> None:
+        self.sock = sock
+        self.left = False
+        self.held = 0
+        self.room = 0
+
+    def pending(self) -> int:
+        return self.held
+
+    def flush(self) -> None:
+        self.held -= min(self.held, self.room)
+        if self.held:
+            raise WANTS_ROOM
+
+    def leave(self) -> None:
+        assert not self.left
+        self.left = True
+
+
+@pytest.fixture
+def buffered(made: Made, monkeypatch: pytest.MonkeyPatch) -> FakeBuffer:
+    """A large answer has been written whole into the buffer; the peer has taken nothing."""
+    _, sock, _, transport = made
+    buffer = FakeBuffer(sock)
+    monkeypatch.setattr("tiphys.wire.tls.gather.lend", lambda session: buffer)
+    sock.room = 1 << 30
+    buffer.held = 100_000
+    transport.write(b"small")
+    assert transport._buffer is None
+    transport.write(bytes(GATHER_BYTES))
+    return buffer
+
+
+def test_what_is_collected_is_unsent_until_it_is_flushed(made: Made, buffered: FakeBuffer) -> None:
+    loop, sock, protocol, transport = made
+    assert protocol.told == ["pause"]
+    assert transport.get_write_buffer_size() == 100_000
+    transport.write(b"behind")
+    assert sock.sent[-1] != b"behind"
+    buffered.room = 1
+    assert loop.writer is not None
+    loop.writer()
+    assert sock.sent[-1] == b"behind"
+    assert (transport.get_write_buffer_size(), protocol.told) == (99_999, ["pause"])
+    buffered.room = 1 << 20
+    loop.writer()
+    assert (buffered.left, protocol.told) == (True, ["pause", "resume"])
+    assert loop.writer is None
+    assert transport.get_write_buffer_size() == 0
+
+
+def test_closing_waits_for_what_is_collected(made: Made, buffered: FakeBuffer) -> None:
+    loop, sock, _, transport = made
+    transport.close()
+    loop.turn()
+    assert sock.calls == []
+    buffered.room = 1 << 20
+    assert loop.writer is not None
+    loop.writer()
+    assert (buffered.left, sock.calls) == (True, ["unwrap", "shutdown"])
+
+
+def test_an_abort_takes_the_buffer_back(made: Made, buffered: FakeBuffer) -> None:
+    loop, sock, protocol, transport = made
+    transport.abort()
+    loop.turn()
+    assert (buffered.left, sock.calls) == (True, ["close"])
+    assert loop.writer is None
+    assert protocol.told == ["pause", "lost"]
 
 
 def test_large_writes_are_sliced_and_take_turns(made: Made) -> None:

@@ -28,7 +28,9 @@ _MAX_NAMES_BYTES: Final = 32 * 1024
 """What is told of authorities shares one message of 64 KiB with nothing else."""
 _VERIFY: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _POINTER: Final = ctypes.c_void_p
-_PROTOTYPES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
+Prototypes = dict[str, tuple[Any, tuple[Any, ...]]]
+"""Results and arguments by name."""
+_PROTOTYPES: Final[Prototypes] = {
     "OpenSSL_version_num": (ctypes.c_ulong, ()),
     "SSL_CTX_get_options": (ctypes.c_uint64, (_POINTER,)),
     "SSL_CTX_set_cert_verify_callback": (None, (_POINTER, _VERIFY, _POINTER)),
@@ -55,7 +57,7 @@ def accept_any_certificate(context: ssl.SSLContext, authorities: Iterable[bytes]
     library = _library()
     if library is None:
         return False
-    inner = _inner(context)
+    inner = address_of(context)
     context.verify_mode = ssl.CERT_OPTIONAL
     library.SSL_CTX_set_cert_verify_callback(inner, _ACCEPT, None)
     library.SSL_CTX_set_client_CA_list(inner, None)
@@ -76,13 +78,18 @@ def prefer_suites(context: ssl.SSLContext, suites: Iterable[str]) -> bool:
     library = _library()
     if library is None:
         return False
-    if library.SSL_CTX_set_ciphersuites(_inner(context), ":".join(suites).encode()) != 1:
+    if library.SSL_CTX_set_ciphersuites(address_of(context), ":".join(suites).encode()) != 1:
         return False
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE | _PRIORITIZE_CHACHA
     return True
 
 
-def _inner(context: ssl.SSLContext) -> int:
+def functions(prototypes: Prototypes) -> Any:
+    """Return more of OpenSSL's functions; None: they cannot be reached safely. Raises AttributeError."""
+    return None if _library() is None else _functions(prototypes)
+
+
+def address_of(context: ssl.SSLContext) -> int:
     """Return the address of OpenSSL's own context."""
     return ctypes.c_void_p.from_address(id(context) + object.__basicsize__).value or 0
 
@@ -91,24 +98,24 @@ def _inner(context: ssl.SSLContext) -> int:
 def _library() -> Any:
     """Return OpenSSL's functions, or None where they cannot be reached safely."""
     try:
-        library = _functions()
+        library = _functions(_PROTOTYPES)
         _check(library)
     except (OSError, AttributeError, RuntimeError) as error:
         log.warning(
             "OpenSSL is not reached: handshakes refuse certificates of unknown authorities, "
-            "and clients choose the cipher why=%s",
+            "clients choose the cipher, large answers take longer why=%s",
             error,
         )
         return None
     return library
 
 
-def _functions() -> Any:
-    """Look the functions up where ``_ssl`` has its own. Raises OSError, AttributeError, RuntimeError."""
+def _functions(prototypes: Prototypes) -> Any:
+    """Look functions up where ``_ssl`` has its own. Raises OSError, AttributeError, RuntimeError."""
     if sys.implementation.name != "cpython" or not KNOWN[0] <= sys.version_info[:2] <= KNOWN[1]:
         raise RuntimeError(f"{sys.implementation.name} {sys.version.split()[0]} is not known")
     library = ctypes.CDLL(_ssl.__file__)  # a name is looked up in what it is linked to as well
-    for name, (result, arguments) in _PROTOTYPES.items():
+    for name, (result, arguments) in prototypes.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library
@@ -123,5 +130,5 @@ def _check(library: Any) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     for option in (0, ssl.OP_NO_TICKET, ssl.OP_NO_COMPRESSION):
         context.options ^= option
-        if library.SSL_CTX_get_options(_inner(context)) != context.options:
+        if library.SSL_CTX_get_options(address_of(context)) != context.options:
             raise RuntimeError("a context does not begin with OpenSSL's")

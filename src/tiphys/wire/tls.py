@@ -18,10 +18,14 @@ from collections.abc import Callable, Iterable
 from socket import SHUT_WR
 from typing import Any, Final, cast
 
+from tiphys.wire import gather
+
 RECORD_BYTES: Final = 16 * 1024
 """What one TLS record holds at most, and so one read."""
 SLICE_BYTES: Final = 128 * 1024
 """OpenSSL takes a write whole or not at all; this much is asked of it at once."""
+GATHER_BYTES: Final = 256 * 1024
+"""Of so much that waits at once, records are collected (``wire.gather``)."""
 TURN_BYTES: Final = 1024 * 1024
 """What one connection may write before the others have their turn."""
 HIGH_WATER_BYTES: Final = 64 * 1024
@@ -35,9 +39,9 @@ class TlsTransport(asyncio.Transport):
     """One connection. ``sock`` is non-blocking and has shaken hands."""
 
     __slots__ = (
-        "_backlog", "_backlog_bytes", "_closing", "_fd", "_finished", "_get_buffer", "_loop", "_lost",
-        "_paused", "_peer", "_protocol", "_read", "_reading", "_repeat", "_sock", "_timer", "_write",
-        "_writing",
+        "_backlog", "_backlog_bytes", "_buffer", "_closing", "_fd", "_finished", "_get_buffer", "_loop",
+        "_lost", "_paused", "_peer", "_protocol", "_read", "_reading", "_repeat", "_session", "_sock",
+        "_timer", "_write", "_writing",
     )  # fmt: skip
 
     def __init__(
@@ -53,7 +57,7 @@ class TlsTransport(asyncio.Transport):
         self._fd = sock.fileno()
         # OpenSSL's own calls: an SSLSocket's check first what a transport knows. They raise SSLEOFError
         # where the peer has gone without saying so.
-        session = cast(Any, sock)._sslobj
+        self._session = session = cast(Any, sock)._sslobj
         self._read: Callable[[int, memoryview], int] = session.read
         self._write: Callable[[bytes | bytearray | memoryview], int] = session.write
         self._protocol = protocol
@@ -61,6 +65,7 @@ class TlsTransport(asyncio.Transport):
         self._peer = peer
         self._backlog: deque[memoryview] = deque()
         self._backlog_bytes = 0
+        self._buffer: gather.Buffer | None = None
         self._repeat = False  # OpenSSL has begun with the first of the backlog and must be given it again
         self._paused = False  # the protocol has been told to stop writing
         self._reading = False
@@ -97,7 +102,7 @@ class TlsTransport(asyncio.Transport):
         return False
 
     def get_write_buffer_size(self) -> int:
-        return self._backlog_bytes
+        return self._backlog_bytes + (self._buffer.pending() if self._buffer is not None else 0)
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
         return LOW_WATER_BYTES, HIGH_WATER_BYTES
@@ -153,7 +158,7 @@ class TlsTransport(asyncio.Transport):
         """Send, or keep what the peer does not take yet."""
         if self._closing or not data:
             return
-        if self._backlog:
+        if self._backlog or self._buffer is not None:
             self._keep(data)
         elif len(data) > SLICE_BYTES:
             self._keep(data)
@@ -169,7 +174,7 @@ class TlsTransport(asyncio.Transport):
             except OSError as error:
                 self._drop(error)
                 return
-        if self._backlog_bytes > HIGH_WATER_BYTES and not self._paused:
+        if (self._backlog_bytes > HIGH_WATER_BYTES or self._buffer is not None) and not self._paused:
             self._paused = True
             self._protocol.pause_writing()
 
@@ -190,23 +195,39 @@ class TlsTransport(asyncio.Transport):
 
     def _flush(self) -> None:
         """Hand the backlog to OpenSSL as far as the peer takes it, for one turn."""
+        if self._backlog_bytes >= GATHER_BYTES and self._buffer is None:
+            self._buffer = gather.lend(self._session)
+        try:
+            self._send_backlog()
+            if self._buffer is not None and not self._backlog:
+                self._buffer.flush()
+                self._give_back()
+        except ssl.SSLWantWriteError:
+            pass
+        except OSError as error:
+            self._drop(error)
+            return
+        if self._unsent():
+            self._await_writable()
+
+    def _send_backlog(self) -> None:
         backlog, left = self._backlog, TURN_BYTES
         while backlog and left > 0:
             piece = backlog[0] if self._repeat else self._first_of_backlog()
-            try:
-                self._write(piece)
-            except ssl.SSLWantWriteError:
-                self._repeat = True
-                break
-            except OSError as error:
-                self._drop(error)
-                return
+            self._repeat = True
+            self._write(piece)
             self._repeat = False
             backlog.popleft()
             left -= len(piece)
             self._backlog_bytes -= len(piece)
-        if backlog:
-            self._await_writable()
+
+    def _unsent(self) -> bool:
+        return bool(self._backlog) or self._buffer is not None
+
+    def _give_back(self) -> None:
+        if self._buffer is not None:
+            self._buffer.leave()
+            self._buffer = None
 
     def _first_of_backlog(self) -> memoryview:
         """Return what to send next; small pieces that wait together share a record."""
@@ -224,13 +245,13 @@ class TlsTransport(asyncio.Transport):
 
     def _writable(self) -> None:
         self._flush()
-        if not self._backlog and self._writing:
+        if self._writing and not self._unsent():
             self._writing = False
             self._loop.remove_writer(self._fd)
-        if self._paused and self._backlog_bytes <= LOW_WATER_BYTES and not self._lost:
+        if self._paused and self._backlog_bytes <= LOW_WATER_BYTES and not (self._buffer or self._lost):
             self._paused = False
             self._protocol.resume_writing()
-        if self._closing and not self._backlog:
+        if self._closing and not self._unsent():
             self._finish()
 
     # -- the end
@@ -241,7 +262,7 @@ class TlsTransport(asyncio.Transport):
             return
         self.pause_reading()
         self._closing = True
-        if not self._backlog:
+        if not self._unsent():
             self._loop.call_soon(self._finish)
 
     def abort(self) -> None:
@@ -292,6 +313,7 @@ class TlsTransport(asyncio.Transport):
             self._timer.cancel()
         self._backlog.clear()
         self._backlog_bytes = 0
+        self._give_back()
         self._let_go()
         self._loop.call_soon(self._gone, error)
 
