@@ -131,6 +131,9 @@ def test_restricted(name: str) -> None:
         (spec({"capabilities": {}}, os={"name": "windows"}), "restricted", 25, True),
         (spec({"runAsUser": 0}), "restricted", 22, True),
         (spec({"runAsUser": 0}, hostUsers=False), "restricted", 34, False),
+        (spec({"procMount": "Unmasked"}, hostUsers=False), "baseline", 34, False),
+        (spec({"procMount": "Unmasked"}, hostUsers=False), "baseline", 35, True),
+        (spec({"procMount": "Unmasked"}, hostUsers=False), "restricted", LATEST, False),
         (spec(livenessProbe={"tcpSocket": {"host": "x"}}), "baseline", 33, True),
     ],
 )
@@ -146,6 +149,14 @@ def test_annotations_of_old_versions() -> None:
     assert judge("baseline", spec(), 19, seccomp) == ""
     apparmor = {"container.apparmor.security.beta.kubernetes.io/c": "unconfined"}
     assert "forbidden AppArmor profile (annotation must not" in judge("baseline", spec(), LATEST, apparmor)
+    key = "container.apparmor.security.beta.kubernetes.io/"
+    found = {f"{key}{name}": value for name, value in (
+        ("", "bogus"), ("a", ""), ("b", "runtime/default"), ("c", "localhost/"), ("e", "unconfined"),
+    )}  # fmt: skip
+    assert judge("baseline", spec(), LATEST, found) == (
+        "forbidden AppArmor profiles (annotations must not set AppArmor profile type to "
+        f'"{key}="bogus"", "{key}e="unconfined"")'
+    )
 
 
 def test_reasons_are_short() -> None:

@@ -57,6 +57,7 @@ _RESTRICTED = (
     _Row(
         "capabilities_restricted", 25, unless(_on_windows, restricted.capabilities), "capabilities_baseline"
     ),
+    _Row("procMount_restricted", 35, baseline.proc_mount, "procMount"),
     _Row("restrictedVolumes", 0, restricted.volumes, "hostPathVolumes"),
     _Row("runAsNonRoot", 0, restricted.non_root),
     _Row("runAsNonRoot", 35, unless(_in_user_namespace, restricted.non_root)),

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tiphys.apimachinery.field_errors import render
 from tiphys.apimachinery.meta import Object
 
 
@@ -74,8 +73,8 @@ def plural(word: str, count: int) -> str:
 
 
 def quoted(values: Iterable[Any]) -> str:
-    """Return ``"a", "b"``."""
-    return ", ".join(render(str(value)) for value in values)
+    """Return ``"a", "b"``; what is in them stays as it is."""
+    return ", ".join(f'"{value}"' for value in values)
 
 
 def counted(word: str, values: Sequence[str]) -> str:
