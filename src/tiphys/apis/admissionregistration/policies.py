@@ -226,7 +226,7 @@ def validate_policy_binding(obj: Object) -> list[FieldError]:
         faults += _param_ref(spec["paramRef"], "spec.paramRef")
     match = spec.get("matchResources")
     if match is not None:
-        faults += match_faults(match, "spec.matchResouces")  # the API spells it so
+        faults += match_faults(match, "spec.matchResources")
         faults += operation_faults(match, "spec.matchResources") if mutating else []
     if not mutating:
         faults += _actions(spec.get("validationActions") or [], "spec.validationActions")
@@ -236,9 +236,10 @@ def validate_policy_binding(obj: Object) -> list[FieldError]:
 def _param_ref(ref: Object, path: str) -> list[FieldError]:
     name, selector = ref.get("name") or "", ref.get("selector")
     faults = invalid_all(f"{path}.name", name, names.is_path_segment_name(name))
-    if name and selector is not None:
-        faults += [forbidden(f"{path}.name", _TWICE), forbidden(f"{path}.selector", _TWICE)]
+    twice = bool(name) and selector is not None
+    faults += [forbidden(f"{path}.name", _TWICE)] if twice else []
     faults += label_selector(selector, f"{path}.selector")
+    faults += [forbidden(f"{path}.selector", _TWICE)] if twice else []
     if not name and selector is None:
         faults.append(required(path, "one of name or selector must be specified"))
     at, actions = f"{path}.parameterNotFoundAction", ("Deny", "Allow")

@@ -38,6 +38,7 @@ from tiphys.apiserver.admission import (
     pod_resize,
     pod_security,
     pod_topology,
+    policy_params,
     priority,
     pull_images,
     resource_quota,
@@ -147,6 +148,7 @@ PLUGINS: tuple[Plugin | type[Plugin], ...] = (
     ingress_class.DefaultIngressClass(),
     external_ips.DenyServiceExternalIPs(),
     escalation.RbacEscalation(),
+    policy_params.PolicyParamsAuthorization(),
     device_admin.DeviceAdminAccess(),
     claim_writers.ClaimStatusWriters(),
     device_taints.DeviceTaintTimes(),
@@ -165,7 +167,7 @@ NAMES: Final = tuple(str(plugin.NAME) for plugin in cast("tuple[Any, ...]", PLUG
 RULES: Final = frozenset(
     {
         "CertificateRequester", "DeviceAdminAccess", "DeviceTaintTimes", "PodCertificateAnswers",
-        "RbacEscalation", "ResourceClaimGranularStatusAuthorization",
+        "PolicyParamsAuthorization", "RbacEscalation", "ResourceClaimGranularStatusAuthorization",
     }
 )  # fmt: skip
 """Rules that are no plugins of their own upstream: nobody turns them off."""
