@@ -21,6 +21,7 @@ from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.walk import DecodeError, cannot_be_handled, decode_check
 from tiphys.apimachinery.warnings import collecting
 from tiphys.apis import conversion, schemas, strategies
+from tiphys.apis.meta_validation import validate_meta_update
 from tiphys.apis.scale import BUILT_IN, ScalePaths
 from tiphys.apis.strategy import Strategy
 from tiphys.apiserver.evaluating import evaluate
@@ -116,8 +117,13 @@ def validate_create(strategy: Strategy, obj: Object, *, namespaced: bool) -> lis
     return strategies.validate_create(strategy, obj, namespaced=namespaced)
 
 
-def update_check(strategy: Strategy, subresource: str, *, namespaced: bool) -> UpdateCheck:
-    """Return the validation of an update of the object or its status."""
+def update_check(
+    strategy: Strategy, subresource: str, *, namespaced: bool, fields: UpdateCheck | None = None
+) -> UpdateCheck:
+    """Return the validation of an update of the object, of its status, or of ``fields`` alone."""
+    if fields is not None:
+        check = fields
+        return lambda new, old: validate_meta_update(new, old, namespaced=namespaced) + check(new, old)
     if subresource == "status":
         return lambda new, old: strategies.validate_status_update(strategy, new, old, namespaced=namespaced)
     return lambda new, old: strategies.validate_update(strategy, new, old, namespaced=namespaced)

@@ -22,11 +22,10 @@ _SERVER_OWNED = frozenset(
 
 
 def check_namespace(obj: Object, resource: Resource, namespace: str) -> None:
-    """Fill in or compare the namespace. Raises BadRequest."""
+    """Fill in or compare the namespace; what is in none forgets the one it was given. Raises BadRequest."""
     meta = obj["metadata"]
     if not resource.namespaced:
-        if not meta.get("namespace"):
-            meta.pop("namespace", None)
+        meta.pop("namespace", None)
         return
     if not meta.get("namespace"):
         meta["namespace"] = namespace
@@ -48,14 +47,8 @@ def check_name(obj: Object, name: str) -> None:
 
 
 def stamp_new(obj: Object, now: datetime) -> None:
-    """Give a new object its uid and its birth.
-
-    Raises:
-        BadRequest: it comes with a resourceVersion.
-    """
+    """Give a new object its uid and its birth, and nothing of an earlier life."""
     meta = obj["metadata"]
-    if meta.get("resourceVersion") not in (None, ""):
-        raise BadRequest("resourceVersion should not be set on objects to be created")
     if not _SERVER_OWNED.isdisjoint(meta):
         for key in _SERVER_OWNED:
             meta.pop(key, None)
@@ -79,8 +72,8 @@ def keep_server_fields(new: Object, old: Object) -> None:
         meta["uid"] = before["uid"]
     if before.get("creationTimestamp"):
         meta["creationTimestamp"] = before["creationTimestamp"]
-    if before.get("deletionTimestamp"):
-        meta["deletionTimestamp"] = before["deletionTimestamp"]
+    if before.get("deletionTimestamp") or meta.get("deletionTimestamp") is None:
+        _take(meta, before, "deletionTimestamp")
     if meta.get("deletionGracePeriodSeconds") is None:
         _take(meta, before, "deletionGracePeriodSeconds")
     if not meta.get("generateName") and before.get("generateName"):

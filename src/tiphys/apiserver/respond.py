@@ -13,7 +13,7 @@ import orjson
 import yaml
 
 from tiphys.apimachinery import field_errors
-from tiphys.apimachinery.errors import BadRequest, NotAcceptable, StatusError, TooManyRequests
+from tiphys.apimachinery.errors import BadRequest, NotAcceptable, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver import machinery
@@ -248,8 +248,6 @@ def failure(error: StatusError, request: Request, warnings: Sequence[str] = ()) 
         form = Format(YAML)
     body, content_type = encode(status, form)
     headers = headers_of(warnings, content_type)
-    if isinstance(error, TooManyRequests):
-        headers["retry-after"] = str(error.retry_after_s)
-    elif error.details and error.details.get("retryAfterSeconds"):
+    if error.details and error.details.get("retryAfterSeconds"):
         headers["retry-after"] = str(error.details["retryAfterSeconds"])
     return Response(error.status_code, headers, body)

@@ -132,7 +132,7 @@ def test_unknown_fields_are_named_and_dropped() -> None:
     ]
     assert obj == {
         "metadata": {"name": "a"},
-        "spec": {"containers": [{"name": "c"}, {"name": "d", "env": [{}]}]},
+        "spec": {"containers": [{"name": "c"}, {"name": "d", "env": [{"name": ""}]}]},
     }
     assert walk.decode_check({"foo": 1}, POD, "Ignore") == []
 

@@ -54,6 +54,8 @@ def apply(document: Any, patch: Any) -> Any:
 
 
 def _checked(patch: Any) -> list[dict[str, Any]]:
+    if patch is None:
+        return []
     if not isinstance(patch, list):
         raise BadRequest(f"json: cannot unmarshal {_json_type(patch)} into Go value of type jsonpatch.Patch")
     for operation in patch:

@@ -37,8 +37,15 @@ def _refuse(body: bytes, at: int, where: str) -> None:
     if at >= len(body):
         raise _Fault(_ENDS)
     char = chr(body[at])
-    quoted = {"'": "'\\''", '"': "'\"'"}.get(char) or f"'{char.encode('unicode_escape').decode()}'"
+    quoted = {"'": "'\\''", '"': "'\"'"}.get(char) or f"'{_escaped(char)}'"
     raise _Fault(f"invalid character {quoted} {where}")
+
+
+def _escaped(char: str) -> str:
+    """Show one byte as Go quotes it: what cannot be printed by its number, short for ASCII."""
+    if char >= "\x7f" and not char.isprintable():
+        return "\\x7f" if char == "\x7f" else f"\\u{ord(char):04x}"
+    return char if char > "\x7f" else char.encode("unicode_escape").decode()
 
 
 def _skip(body: bytes, at: int) -> int:

@@ -116,7 +116,7 @@ def decode_check(
     plan = plan_for(schema)
     try:
         if type(obj) is not dict:
-            raise _Mismatch(_found(obj), plan.go_type)
+            raise _Mismatch(json_kind(obj), plan.go_type)
         plan.walk(obj, faults, None, known)
     except _Mismatch as error:
         raise DecodeError(error.text(), error.restoring()) from None
@@ -128,7 +128,7 @@ def cannot_be_handled(gvk: GVK, text: str) -> BadRequest:
     return BadRequest(f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: {text}')
 
 
-def _found(value: Any) -> str:
+def json_kind(value: Any) -> str:
     """Name a JSON value as Go's decoder does."""
     match value:
         case bool():
@@ -220,7 +220,8 @@ def _compile(plan: _Plan, schema: Schema) -> None:
         plan.leaf = None
     elif schema.type == "array":
         plan.zero = plan.container = list
-        plan.walk = _list_walker(plan_for(schema.items) if schema.items else _any_plan())
+        items = plan_for(schema.items) if schema.items else _any_plan()
+        plan.walk = _list_walker(items, _text_keys(schema))
     else:
         _compile_scalar(plan, schema)
 
@@ -335,7 +336,7 @@ def _decode(plan: _Plan, value: Any, faults: _Faults, trail: _Trail) -> Any:
     if plan.leaf is not None:
         return plan.leaf(value)
     if type(value) is not plan.container:
-        raise _Mismatch(_found(value), plan.go_type)
+        raise _Mismatch(json_kind(value), plan.go_type)
     plan.walk(value, faults, trail, None)
     return value
 
@@ -355,7 +356,22 @@ def _map_walker(values: _Plan) -> _Walk:
     return walk
 
 
-def _list_walker(items: _Plan) -> _Walk:
+def _text_keys(schema: Schema) -> tuple[str, ...]:
+    """Return which keys of a list's items Go writes out as empty texts where they are not given.
+
+    Without them nobody could tell whose the item is.
+    """
+    items = schema.items
+    if items is None or schema.list_type != "map":
+        return ()
+    return tuple(
+        key
+        for key in schema.list_map_keys
+        if key in items.required and key in items.properties and items.properties[key].type == "string"
+    )
+
+
+def _list_walker(items: _Plan, keys: tuple[str, ...]) -> _Walk:
     def walk(values: list[Any], faults: _Faults, trail: _Trail, known: list[Any] | None = None) -> None:
         in_shape = () if known is None else set(map(id, known))
         for index, value in enumerate(values):
@@ -365,6 +381,8 @@ def _list_walker(items: _Plan) -> _Walk:
                 values[index] = items.zero()
                 continue
             kept_value = _decode(items, value, faults, (trail, f"[{index}]"))
+            for key in keys:
+                kept_value.setdefault(key, "")
             if kept_value is not value:
                 values[index] = kept_value
 
@@ -373,7 +391,7 @@ def _list_walker(items: _Plan) -> _Walk:
 
 def _wrong(go_type: str) -> Callable[[Any], Any]:
     def refuse(value: Any) -> Any:
-        raise _Mismatch(_found(value), go_type)
+        raise _Mismatch(json_kind(value), go_type)
 
     return refuse
 
@@ -384,7 +402,7 @@ def _integer(go_type: str) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
         if type(value) is int and low <= value <= high:
             return value
-        found = f"number {value}" if type(value) in (int, float) else _found(value)
+        found = f"number {value}" if type(value) in (int, float) else json_kind(value)
         raise _Mismatch(found, go_type)
 
     return check
@@ -393,7 +411,7 @@ def _integer(go_type: str) -> Callable[[Any], Any]:
 def _number(value: Any) -> Any:
     if type(value) in (int, float):
         return value
-    raise _Mismatch(_found(value), "float64")
+    raise _Mismatch(json_kind(value), "float64")
 
 
 def _int_or_string(value: Any) -> Any:
@@ -403,7 +421,7 @@ def _int_or_string(value: Any) -> Any:
         return value
     if type(value) in (int, float):
         raise DecodeError(f"json: cannot unmarshal number {value} into Go value of type int32")
-    raise DecodeError(f"json: cannot unmarshal {_found(value)} into Go value of type int32")
+    raise DecodeError(f"json: cannot unmarshal {json_kind(value)} into Go value of type int32")
 
 
 def _anything(value: Any) -> Any:
@@ -412,7 +430,7 @@ def _anything(value: Any) -> Any:
 
 def _free_object(value: Any) -> Any:
     if type(value) is not dict:
-        raise _Mismatch(_found(value), "runtime.RawExtension")
+        raise _Mismatch(json_kind(value), "runtime.RawExtension")
     return value
 
 
@@ -429,7 +447,7 @@ def _quantity(value: Any) -> Any:
 
 def _time(value: Any) -> Any:
     if type(value) is not str:
-        raise DecodeError(f"json: cannot unmarshal {_found(value)} into Go value of type string")
+        raise DecodeError(f"json: cannot unmarshal {json_kind(value)} into Go value of type string")
     try:
         return _canonical_time(value)
     except ValueError:
@@ -444,7 +462,7 @@ def _canonical_time(text: str) -> str:
 
 def _micro_time(value: Any) -> Any:
     if type(value) is not str:
-        raise DecodeError(f"json: cannot unmarshal {_found(value)} into Go value of type string")
+        raise DecodeError(f"json: cannot unmarshal {json_kind(value)} into Go value of type string")
     try:
         return rfc3339_micro(parse_time(value))
     except ValueError:
@@ -457,7 +475,7 @@ def _time_text(value: str, layout: str) -> str:
 
 def _base64(value: Any) -> Any:
     if type(value) is not str:
-        raise _Mismatch(_found(value), "[]uint8")
+        raise _Mismatch(json_kind(value), "[]uint8")
     text = value.replace("\n", "").replace("\r", "") if "\n" in value or "\r" in value else value
     try:
         binascii.a2b_base64(text, strict_mode=True)

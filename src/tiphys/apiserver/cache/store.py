@@ -13,7 +13,9 @@ from typing import Final
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import AlreadyExists, BadRequest, Conflict, NotFound, ServiceUnavailable
+from tiphys.apimachinery.field_errors import render
 from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.names import is_path_segment_name
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.selectable import field_values
 from tiphys.apiserver.cache import versions
@@ -113,7 +115,7 @@ class CachedStore:
             await self._feed.confirm(bucket)
         entry = bucket.entries.get(_key(resource, namespace, name))
         if entry is None:
-            raise NotFound.of(resource.group, resource.plural, name)
+            raise _missing(resource, name)
         return entry
 
     def key_of(self, resource: Resource, namespace: str, name: str) -> str:
@@ -365,7 +367,7 @@ class CachedStore:
         key = _key(resource, namespace, name)
         entry = bucket.entries.get(key)
         if entry is None:
-            raise NotFound.of(resource.group, resource.plural, name)
+            raise _missing(resource, name)
         if entry.revision != expect_revision:
             raise Conflict.of(resource.group, resource.plural, name)
         try:
@@ -385,6 +387,13 @@ class CachedStore:
 def _key(resource: Resource, namespace: str, name: str) -> str:
     prefix = resource.storage_prefix
     return f"{prefix}{namespace}/{name}" if namespace and resource.namespaced else prefix + name
+
+
+def _missing(resource: Resource, name: str) -> NotFound | BadRequest:
+    """Say that an object is not there, or cannot be."""
+    if faults := is_path_segment_name(name):
+        return BadRequest(f"Name parameter invalid: {render(name)}: {';'.join(faults)}")
+    return NotFound.of(resource.group, resource.plural, name)
 
 
 def _refused(resource: Resource, name: str, error: CompareFailed) -> Conflict | NotFound:

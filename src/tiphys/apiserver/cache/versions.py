@@ -6,13 +6,14 @@ Pure. Source: the API concepts on resource versions and chunked lists.
 from __future__ import annotations
 
 import base64
-import binascii
 import posixpath
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from tiphys.apimachinery.errors import BadRequest, Expired, Timeout
+from tiphys.apimachinery.schema import strict_json
+from tiphys.apimachinery.schema.walk import json_kind
 
 _TOKEN_VERSION: Final = "meta.k8s.io/v1"
 LATEST: Final = -1
@@ -29,6 +30,12 @@ _TOKEN_GONE: Final = (
     "was returned and now may show up in the list."
 )
 _DIGITS_MAX: Final = 20
+_BASE64: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+_TOKEN_FIELDS: Final[dict[str, tuple[type, str]]] = {
+    "v": (str, "string"),
+    "rv": (int, "int64"),
+    "start": (str, "string"),
+}
 _LIST_GONE: Final = "The resourceVersion for the provided list is too old."
 
 
@@ -67,33 +74,62 @@ def encode_token(revision: int, start: str, begun: int = 0) -> str:
 
 def decode_token(text: str) -> Token:
     """Read a continue token. Raises BadRequest."""
-    try:
-        token = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (binascii.Error, orjson.JSONDecodeError, ValueError) as error:
-        raise _no_token(str(error)) from error
-    version = token.get("v") if isinstance(token, dict) else None
+    token = _fields_of(text)
+    version = token.get("v") or ""
     if version != _TOKEN_VERSION:
-        raise _no_token(f'server does not recognize this encoded version "{version or ""}"')
-    revision, start = token.get("rv"), token.get("start")
-    if not isinstance(revision, int) or revision == 0 or revision < LATEST:
+        raise _no_token(f"server does not recognize this encoded version {version}")
+    revision, start = token.get("rv") or 0, token.get("start") or ""
+    if revision == 0:
         raise _no_token("incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
-    if not isinstance(start, str) or not start:
-        raise _no_token("no start key (version meta.k8s.io/v1)")
-    if posixpath.normpath("/" + start) != "/" + start.rstrip("/"):
-        raise _no_token("start key is not canonical")
+    if not start:
+        raise _no_token("encoded start key empty (version meta.k8s.io/v1)")
+    key = start if start.startswith("/") else "/" + start
+    if key.startswith("//") or posixpath.normpath(key) != key:
+        raise _no_token(start)
     begun = token.get("begun")
-    return Token(revision, start, begun if isinstance(begun, int) else 0)
+    return Token(max(revision, LATEST), key[1:], begun if isinstance(begun, int) else 0)
+
+
+def _fields_of(text: str) -> dict[str, Any]:
+    """Return what is encoded in a token, each field of its type. Raises BadRequest."""
+    bad = next((at for at, char in enumerate(text) if char not in _BASE64), None)
+    if bad is None and len(text) % 4 == 1:
+        bad = len(text) - 1
+    if bad is not None:
+        raise _no_token(f"illegal base64 data at input byte {bad}")
+    try:
+        token = strict_json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except strict_json.JsonError as error:
+        raise _no_token(str(error)) from error
+    if token is None:
+        return {}
+    if not isinstance(token, dict):
+        kind = json_kind(token)
+        raise _no_token(f"json: cannot unmarshal {kind} into Go value of type storage.continueToken")
+    for name, (type_, go_type) in _TOKEN_FIELDS.items():
+        value = token.get(name)
+        if value is not None and type(value) is not type_:
+            shown = f"number {value}" if type(value) is float else json_kind(value)
+            raise _no_token(
+                f"json: cannot unmarshal {shown} into Go struct field continueToken.{name} of type {go_type}"
+            )
+    return token
 
 
 def _no_token(why: str) -> BadRequest:
     return BadRequest(f"invalid continue token: continue key is not valid: {why}")
 
 
+def is_number(text: str) -> bool:
+    """Tell whether a text is a number as large as a resourceVersion can be."""
+    return text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX and int(text) < 1 << 64
+
+
 def parse_version(text: str) -> int:
     """Read a resourceVersion; 0 for none. Raises BadRequest."""
     if not text:
         return 0
-    if not (text.isascii() and text.isdigit()) or len(text) > _DIGITS_MAX or int(text) >= 1 << 64:
+    if not is_number(text):
         raise BadRequest(
             f'invalid resource version: resourceVersion: Invalid value: "{text}": '
             f'strconv.ParseUint: parsing "{text}": invalid syntax'

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from tiphys.apimachinery.errors import AlreadyExists, Invalid, NotFound, ServerTimeout
+from tiphys.apimachinery.errors import (
+    AlreadyExists,
+    Invalid,
+    NotFound,
+    StatusError,
+    object_details,
+    qualified,
+)
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.warnings import collecting
 from tiphys.apiserver import bodies, machinery, meta_rules, owners, ownership, respond
 from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.cache import versions
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.molds import Casting, Mold
 from tiphys.apiserver.objects import Cached
@@ -45,10 +53,10 @@ async def _cast(call: Call, casting: Casting, mold: Mold, options: WriteOptions)
         count.inc()
     try:
         return await _store(call, pod, value)
-    except AlreadyExists:
+    except AlreadyExists as error:
         if casting.generated:
             return None
-        raise
+        raise await _taken(call, pod, error) from error
 
 
 async def create_object(
@@ -66,12 +74,12 @@ async def create_object(
     ``casting`` learns what became of it.
     """
     resource, backend = call.resource, call.backend
-    stored = backend.table.stored(resource)
     meta = obj["metadata"]
     generated = not meta.get("name") and bool(meta.get("generateName"))
     if manage_fields:
         meta.pop("managedFields", None)
-    for _ in range(_GENERATE_ATTEMPTS if generated else 1):
+    versioned = _says_version(meta)
+    for attempt in range(_GENERATE_ATTEMPTS if generated else 1):
         candidate = copy_object(obj) if generated else obj
         if resource.storage != resource.gvk:
             candidate = machinery.convert(candidate, resource.storage)
@@ -81,21 +89,40 @@ async def create_object(
             await _prepare(attributes, options, manage_fields=manage_fields)
             if allocates(resource):
                 async with backend.services.allocate(candidate, None, dry_run=options.dry_run):
-                    return await _finish(attributes)
-            made = await _finish(attributes)
+                    return await _finish(attributes, versioned=versioned)
+            made = await _finish(attributes, versioned=versioned)
             if casting is not None:
                 backend.molds.fill(casting, call, candidate, generated=generated)
             return made
-        except AlreadyExists:
-            if not generated:
-                raise
-    raise ServerTimeout.for_name(
-        f'{stored.plural} "{meta["generateName"]}" already exists, the server was not able to generate a '
-        "unique name for the object",
-        resource.group,
-        resource.plural,
-        meta["generateName"],
-    )
+        except AlreadyExists as error:
+            if not generated or attempt == _GENERATE_ATTEMPTS - 1:
+                raise await _taken(call, candidate, error) from error
+    raise AssertionError("every attempt returns or raises")
+
+
+def _says_version(meta: Object) -> bool:
+    version = meta.get("resourceVersion") or ""
+    return versions.is_number(version) and int(version) != 0
+
+
+async def _taken(call: Call, obj: Object, error: AlreadyExists) -> AlreadyExists:
+    """Return what a client is told whose object has the name of another."""
+    meta, resource = obj["metadata"], call.resource
+    if meta.get("generateName"):
+        name = f'{qualified(resource.plural, resource.group)} "{meta["name"]}"'
+        details = object_details(resource.group, resource.plural, meta["name"])
+        error = AlreadyExists(
+            f"{name} already exists, the server was not able to generate a unique name for the object",
+            details={**details, "retryAfterSeconds": 1},
+        )
+    stored = call.backend.table.stored(resource)
+    try:
+        found = await call.backend.store.get(stored, meta.get("namespace", ""), meta["name"])
+    except StatusError:
+        return error
+    if found.object["metadata"].get("deletionTimestamp"):
+        error.message = f"object is being deleted: {error.message}"
+    return error
 
 
 def allocates(resource: Resource) -> bool:
@@ -129,14 +156,19 @@ async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fiel
     machinery.show_sections(obj, resource)
 
 
-async def _finish(attributes: Attributes) -> Cached | Object:
-    """Validate and store; under dry run, only see that it could be."""
+async def _finish(attributes: Attributes, *, versioned: bool) -> Cached | Object:
+    """Validate and store; under dry run, only see that it could be.
+
+    ``versioned``: the object came with a version, as if it were stored already.
+    """
     call, obj = attributes.call, attributes.obj
     assert obj is not None
     await _check(call, attributes, obj)
     if attributes.dry_run:
         await _must_not_exist(call, obj)
         return machinery.convert(obj, call.resource.gvk)
+    if versioned:
+        raise StatusError("resourceVersion should not be set on objects to be created")
     return await _store(call, obj)
 
 

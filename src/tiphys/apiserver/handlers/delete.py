@@ -158,7 +158,7 @@ def _plan(call: Call, old: Object, options: DeleteOptions) -> _Plan:
     if defines and CLEANUP not in finalizers and not old["metadata"].get("deletionTimestamp"):
         finalizers.append(CLEANUP)
     meta = marked["metadata"]
-    if finalizers != list(old["metadata"].get("finalizers") or ()):
+    if set(finalizers) != set(old["metadata"].get("finalizers") or ()):
         meta["finalizers"] = finalizers
         if not finalizers:
             del meta["finalizers"]
@@ -177,7 +177,7 @@ def _grace(call: Call, pod: Object, options: DeleteOptions) -> tuple[bool, bool]
     wanted = options.grace_period_s
     if meta.get("deletionTimestamp"):
         left = meta.get("deletionGracePeriodSeconds")
-        if left is None:
+        if not left:
             return False, False
         if wanted is None or wanted >= left:
             return False, True

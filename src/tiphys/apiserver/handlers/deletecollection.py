@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tiphys.apiserver import bodies, machinery, respond
+from tiphys.apiserver import bodies, respond
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers.delete import delete_quietly
 from tiphys.apiserver.params import delete_options, list_options
@@ -11,7 +11,7 @@ from tiphys.wire.message import Response
 
 
 async def handle(call: Call) -> Response:
-    """Delete what is selected and answer with the list of it."""
+    """Delete what is selected and answer with the list of it, as it was."""
     form = respond.call_format(call)
     respond.check_form(call, form, is_list=True)
     options = delete_options(call, bodies.decode_options(call))
@@ -19,13 +19,16 @@ async def handle(call: Call) -> Response:
     resource = call.resource
     selection = select(resource, call.namespace, "", wanted.label_selector, wanted.field_selector)
     page = await call.backend.store.list(
-        resource, selection, limit=wanted.limit, continue_token=wanted.continue_token
+        resource,
+        selection,
+        limit=wanted.limit,
+        continue_token=wanted.continue_token,
+        resource_version=wanted.resource_version,
+        resource_version_match=wanted.resource_version_match,
     )
-    objects = []
     for item in page.items:
-        deleted = await delete_quietly(call, item.name, options, item.namespace)
-        if deleted is not None:
-            objects.append(machinery.convert(deleted.obj, resource.gvk))
+        await delete_quietly(call, item.name, options, item.namespace)
+    objects = [respond.at_version(item, resource) for item in page.items]
     value = respond.list_value(call, form, objects, respond.list_meta(page))
     body, content_type = respond.encode(value, form)
     return Response(200, respond.headers_of(call.warnings, content_type), body)

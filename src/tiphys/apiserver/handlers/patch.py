@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from tiphys.apimachinery import field_errors, go_text, managedfields
 from tiphys.apimachinery.errors import (
@@ -15,7 +17,7 @@ from tiphys.apimachinery.errors import (
 )
 from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.patch import json_patch, merge, strategic
-from tiphys.apimachinery.schema.walk import DecodeError
+from tiphys.apimachinery.schema.walk import MAX_STRICT_FAULTS, DecodeError, json_kind
 from tiphys.apiserver import bodies, machinery, managers, meta_rules, nesting, ownership, respond
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers.create import create_object
@@ -29,6 +31,9 @@ JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+_GO_MAP = "map[string]interface {}"
+_NO_MERGE_PATCH = "Invalid JSON Patch"
+_OPERATION = ("op", "path", "from", "value")
 
 
 def patch_type(call: Call) -> str:
@@ -53,31 +58,82 @@ async def handle(call: Call) -> Response:
     if options.force is not None:
         fault = field_errors.forbidden("force", "may not be specified for non-apply patch")
         raise Invalid.of("meta.k8s.io", "PatchOptions", "", [fault])
-    patch, duplicates = _parse(call, kind)
-    if duplicates:
-        _report(call, machinery.dumps(patch).decode(), duplicates, options)
+    patch = parse_patch(call, kind, options)
 
     def produce(live: Object) -> Object:
         return apply_patch(call, kind, patch, live, options)
 
-    named = isinstance(patch, dict) and (patch.get("metadata") or {}).get("resourceVersion")
+    named = isinstance(patch, Patch) and patch.names_version
     change = Change(produce, options, call.info.subresource, retries=1 if named else MAX_RETRIES)
     written = await update_object(call, call.name, change)
     return _answer(call, written, 200)
 
 
-def _parse(call: Call, kind: str) -> tuple[object, list[str]]:
-    value, duplicates = bodies.parse_object(call.request.body, JSON)
-    if kind != JSON_PATCH and not isinstance(value, dict):
-        raise BadRequest("json: cannot unmarshal into Go value of type map[string]interface {}")
-    return value, duplicates
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A patch as it was sent; ``faults`` are its duplicate and unknown fields."""
+
+    value: object
+    faults: tuple[str, ...] = ()
+
+    @property
+    def names_version(self) -> bool:
+        """Whether it is meant for one version of the object."""
+        meta = self.value.get("metadata") if isinstance(self.value, dict) else None
+        return isinstance(meta, dict) and bool(meta.get("resourceVersion"))
+
+
+def parse_patch(call: Call, kind: str, options: WriteOptions) -> Patch | StatusError:
+    """Return the patch in the body, or what is wrong with it: that is told once the object was found."""
+    lenient = options.field_validation == "Ignore"
+    prefix = "" if lenient or kind == STRATEGIC_PATCH else "error decoding patch: "
+    try:
+        value, duplicates = bodies.parse_object(call.request.body, JSON)
+        if kind == JSON_PATCH:
+            return Patch(value, () if lenient else _operation_faults(value, duplicates))
+        if value is not None and not isinstance(value, dict):
+            found = json_kind(value)
+            raise BadRequest(f"json: cannot unmarshal {found} into Go value of type {_GO_MAP}")
+    except BadRequest as error:
+        if lenient and kind == MERGE_PATCH:
+            return BadRequest(_NO_MERGE_PATCH)
+        return BadRequest(prefix + error.message)
+    if value is None and kind == MERGE_PATCH:
+        return BadRequest(_NO_MERGE_PATCH)
+    return Patch(value or {}, () if lenient else tuple(duplicates))
+
+
+def _operation_faults(value: Any, duplicates: list[str]) -> tuple[str, ...]:
+    """Return the fields of a JSON patch that no operation has, or that come twice.
+
+    Raises:
+        BadRequest: it has another shape than operations have.
+    """
+    if value is not None and not isinstance(value, list):
+        kind = json_kind(value)
+        raise BadRequest(f"json: cannot unmarshal {kind} into Go value of type []handlers.jsonPatchOp")
+    faults = list(duplicates)
+    for index, operation in enumerate(value or ()):
+        if operation is None:
+            continue
+        if not isinstance(operation, dict):
+            kind = json_kind(operation)
+            raise BadRequest(f"json: cannot unmarshal {kind} into Go value of type handlers.jsonPatchOp")
+        for word in ("op", "path", "from"):
+            if operation.get(word) is not None and not isinstance(operation[word], str):
+                kind = json_kind(operation[word])
+                raise BadRequest(
+                    f"json: cannot unmarshal {kind} into Go struct field jsonPatchOp.{word} of type string"
+                )
+        faults += [f'unknown field "[{index}].{key}"' for key in operation if key not in _OPERATION]
+    return tuple(f"json patch {fault}" for fault in faults[:MAX_STRICT_FAULTS])
 
 
 def _invalid(shown: str, text: str) -> Invalid:
     return Invalid.of("", "", "", [field_errors.invalid("patch", shown, text)])
 
 
-def _report(call: Call, shown: str, faults: list[str], options: WriteOptions) -> None:
+def _report(call: Call, shown: str, faults: Sequence[str], options: WriteOptions) -> None:
     if options.field_validation == "Strict":
         raise _invalid(shown, f"strict decoding error: {', '.join(faults)}")
     if options.field_validation == "Warn":
@@ -85,15 +141,19 @@ def _report(call: Call, shown: str, faults: list[str], options: WriteOptions) ->
             call.warn(fault)
 
 
-def apply_patch(call: Call, kind: str, patch: object, live: Object, options: WriteOptions) -> Object:
+def apply_patch(
+    call: Call, kind: str, patch: Patch | StatusError, live: Object, options: WriteOptions
+) -> Object:
     """Return the live object with the patch in it, checked against the schema.
 
     ``live`` is not changed; what the patch does not reach is the very same in both.
     """
+    if isinstance(patch, StatusError):
+        raise patch
     resource = call.resource
     if resource.definition is not None:
         live = copy_object(live)  # custom objects are pruned as a whole
-    new = _patched(call, kind, patch, live)
+    new = _patched(call, kind, patch.value, live)
     try:
         bodies.check_kind(new, resource.gvk, call)
         faults = machinery.decode_in_place(new, resource.gvk, resource, live)
@@ -101,9 +161,9 @@ def apply_patch(call: Call, kind: str, patch: object, live: Object, options: Wri
         _, _, text = error.message.partition(f" cannot be handled as a {resource.kind}: ")
         if kind == STRATEGIC_PATCH and isinstance(error.__cause__, DecodeError):
             text = error.__cause__.restoring
-        raise _invalid(_shown(call, kind, patch, live), text or error.message) from error
-    if faults:
-        _report(call, _shown(call, kind, patch, live), faults, options)
+        raise _invalid(_shown(call, kind, patch.value, live), text or error.message) from error
+    if faults or patch.faults:
+        _report(call, _shown(call, kind, patch.value, live), [*patch.faults, *faults], options)
     new.setdefault("metadata", {})
     meta_rules.check_name(new, live["metadata"]["name"])
     meta_rules.check_namespace(new, resource, call.namespace)

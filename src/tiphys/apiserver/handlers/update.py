@@ -11,11 +11,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import cast
 
-from tiphys.apimachinery.errors import Conflict, FieldError, InternalError, Invalid, NotFound
+from tiphys.apimachinery.errors import Conflict, FieldError, InternalError, Invalid, NotFound, StatusError
 from tiphys.apimachinery.meta import Object, copy_object
+from tiphys.apimachinery.resource import Resource
 from tiphys.apis.strategy import Strategy
 from tiphys.apiserver import bodies, machinery, managers, meta_rules, owners, ownership, respond
 from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.cache import versions
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers.create import allocates, create_object
 from tiphys.apiserver.handlers.release import release
@@ -184,8 +186,8 @@ async def _check(call: Call, attributes: Attributes, change: Change) -> None:
     assert new is not None
     assert old is not None
     strategy = machinery.strategy_for(resource)
-    check = change.field_validation or machinery.update_check(
-        strategy, change.subresource, namespaced=resource.namespaced
+    check = machinery.update_check(
+        strategy, change.subresource, namespaced=resource.namespaced, fields=change.field_validation
     )
     faults = await machinery.judge(call, lambda: check(new, old))
     if faults:
@@ -196,17 +198,40 @@ async def _check(call: Call, attributes: Attributes, change: Change) -> None:
         call.warn(text)
 
 
+def unmet(resource: Resource, old: Object, word: str, wanted: str) -> Conflict:
+    """Return what a write is told that is meant for another object, or for another version of it.
+
+    ``word``: UID or ResourceVersion. The text is the store's.
+    """
+    meta = old["metadata"]
+    found = meta["uid"] if word == "UID" else meta["resourceVersion"]
+    where = f"{meta['namespace']}/{meta['name']}" if resource.namespaced else meta["name"]
+    why = (
+        f"StorageError: invalid object, Code: 4, Key: {resource.storage_prefix}{where}, ResourceVersion: 0, "
+        f"AdditionalErrorMsg: Precondition failed: {word} in precondition: {wanted}, "
+        f"{word} in object meta: {found}"
+    )
+    return Conflict.of(resource.group, resource.plural, meta["name"], why)
+
+
 def _check_uid(call: Call, new: Object, old: Object) -> None:
-    resource, wanted, uid = call.resource, new["metadata"].get("uid"), old["metadata"]["uid"]
-    if wanted and wanted != uid:
-        why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}"
-        raise Conflict.of(resource.group, resource.plural, old["metadata"]["name"], why)
+    """Raise Conflict for an object that is not the one that was meant."""
+    uid = new["metadata"].get("uid")
+    if uid and uid != old["metadata"]["uid"]:
+        raise unmet(call.resource, old, "UID", uid)
 
 
 def _check_version(call: Call, new: Object, old: Object, *, unconditional: bool) -> None:
+    """Compare the version that a write begins from with the live one, and take that over.
+
+    Raises:
+        Conflict, Invalid (it must say one). StatusError: what it says is no number.
+    """
     resource, meta, before = call.resource, new["metadata"], old["metadata"]
     version = meta.get("resourceVersion")
-    if not version or version == "0":
+    if version and not versions.is_number(version):
+        raise StatusError(f'strconv.ParseUint: parsing "{version}": invalid syntax')
+    if not version or int(version) == 0:
         if not unconditional:
             fault = FieldError(
                 "FieldValueInvalid",
@@ -214,7 +239,7 @@ def _check_version(call: Call, new: Object, old: Object, *, unconditional: bool)
                 "Invalid value: 0: must be specified for an update",
             )
             raise Invalid.of(resource.group, resource.plural, before["name"], [fault])
-    elif version != before["resourceVersion"]:
+    elif int(version) != int(before["resourceVersion"]):
         raise Conflict.of(resource.group, resource.plural, before["name"])
     meta["resourceVersion"] = before["resourceVersion"]
 
@@ -232,6 +257,8 @@ def _prepare(call: Call, strategy: Strategy, new: Object, old: Object, change: C
     resource = call.resource
     meta_rules.check_namespace(new, resource, call.namespace)
     meta_rules.keep_server_fields(new, old)
+    if change.subresource:
+        _restore(new["metadata"], old["metadata"], "deletionTimestamp")
     _keep_rest(call, strategy, new, old, change)
     if change.subresource == "status":
         strategy.prepare_status_update(new, old)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.clock import rfc3339
-from tiphys.apimachinery.errors import Conflict, FieldError, Invalid
+from tiphys.apimachinery.errors import BadRequest, Conflict, FieldError, StatusError
 from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver import bodies, meta_rules, respond
 from tiphys.apiserver.admission import subresource as admission
 from tiphys.apiserver.call import Call
-from tiphys.apiserver.handlers.update import MAX_RETRIES
+from tiphys.apiserver.handlers.update import MAX_RETRIES, unmet
 from tiphys.apiserver.params import write_options
 from tiphys.wire.message import Response
 
@@ -30,26 +31,28 @@ async def bind(call: Call, name: str) -> Response:
     """Set a pod's node and its PodScheduled condition.
 
     Raises:
-        Invalid: the target is no node. Conflict: the pod has a node, is going, or is gated.
+        BadRequest: it names another pod. StatusError: the target is no node.
+        Conflict: the pod has a node, is going, or is gated.
     """
     options = write_options(call, "CreateOptions")
     binding = bodies.decode(call, _BINDING, options.field_validation)
     pods = call.backend.table.by_path("", "v1", "pods")
-    if name:
-        meta_rules.check_name(binding, name)
+    if name and name != binding["metadata"].get("name"):
+        raise BadRequest("name in URL does not match name in Binding object")
     namespace = call.info.namespace
     meta_rules.check_namespace(binding, pods, namespace)
     name = binding["metadata"].get("name", "")
     admitted = await admission.admit(call, binding, dry_run=options.dry_run)
     faults = _faults(binding)
-    if faults:
-        raise Invalid.of("", "Binding", name, faults)
+    if faults:  # upstream takes them for a fault of its own
+        texts = [str(fault) for fault in faults]
+        raise StatusError(texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
     await admission.validate(admitted)
     store, attempt = call.backend.store, 0
     while True:
         attempt += 1
         cached = await store.get(pods, namespace, name)
-        bound = _bound(call, cached.object, binding)
+        bound = _bound(call, pods, cached.object, binding)
         if options.dry_run:
             break
         try:
@@ -72,22 +75,15 @@ def _faults(binding: Object) -> list[FieldError]:
     return faults
 
 
-def _bound(call: Call, pod: Object, binding: Object) -> Object:
+def _bound(call: Call, pods: Resource, pod: Object, binding: Object) -> Object:
     """Return a copy of the pod on its node; the cached pod itself is shared and stays as it is."""
     meta, spec = pod["metadata"], pod["spec"]
     name, node = meta["name"], binding["target"]["name"]
     wanted = binding["metadata"]
     if wanted.get("uid") and wanted["uid"] != meta["uid"]:
-        raise _conflict(
-            name,
-            f"Precondition failed: UID in precondition: {wanted['uid']}, UID in object meta: {meta['uid']}",
-        )
+        raise unmet(pods, pod, "UID", wanted["uid"])
     if wanted.get("resourceVersion") and wanted["resourceVersion"] != meta["resourceVersion"]:
-        raise _conflict(
-            name,
-            f"Precondition failed: ResourceVersion in precondition: {wanted['resourceVersion']}, "
-            f"ResourceVersion in object meta: {meta['resourceVersion']}",
-        )
+        raise unmet(pods, pod, "ResourceVersion", wanted["resourceVersion"])
     if meta.get("deletionTimestamp"):
         raise _conflict(name, f"pod {name} is being deleted, cannot be assigned to a host")
     if spec.get("nodeName"):
@@ -106,9 +102,10 @@ def _bound(call: Call, pod: Object, binding: Object) -> Object:
     }  # fmt: skip
     if meta.get("generation"):
         scheduled["observedGeneration"] = meta["generation"]
-    status["conditions"] = [
-        *(c for c in status.get("conditions") or () if c.get("type") != "PodScheduled"), scheduled
-    ]  # fmt: skip
+    conditions = status.get("conditions") or ()
+    status["conditions"] = [scheduled if c.get("type") == "PodScheduled" else c for c in conditions]
+    if scheduled not in status["conditions"]:
+        status["conditions"].append(scheduled)
     return {**pod, "metadata": new_meta, "spec": {**spec, "nodeName": node}, "status": status}
 
 

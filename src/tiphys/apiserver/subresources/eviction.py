@@ -8,19 +8,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tiphys.apimachinery.clock import rfc3339
-from tiphys.apimachinery.errors import Conflict, Forbidden, InternalError, TooManyRequests
+from tiphys.apimachinery.errors import BadRequest, Conflict, Forbidden, StatusError, TooManyRequests
 from tiphys.apimachinery.labels import from_label_selector
 from tiphys.apimachinery.meta import GVK, Object, copy_object, get_condition
-from tiphys.apiserver import bodies, meta_rules, respond
+from tiphys.apiserver import bodies, respond
 from tiphys.apiserver.admission import subresource as admission
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers.delete import check_preconditions, delete_object
-from tiphys.apiserver.objects import Cached, Selection
+from tiphys.apiserver.objects import Selection
 from tiphys.apiserver.params import DeleteOptions, delete_options, write_options
 from tiphys.wire.message import Response
 
 _EVICTION = GVK("policy", "v1", "Eviction")
 _MAX_DISRUPTED = 2000
+_ATTEMPTS = 20
 _CONDITION = {
     "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
     "message": "Eviction API: evicting",
@@ -32,26 +33,71 @@ async def handle(call: Call) -> Response:
     """Evict one pod.
 
     Raises:
-        TooManyRequests: its budget allows no disruption now. InternalError: it has several budgets.
+        BadRequest: the body names another pod. TooManyRequests: its budget allows no disruption now.
+        StatusError: it has several budgets.
     """
     options = write_options(call, "CreateOptions")
     eviction = bodies.decode(call, _EVICTION, options.field_validation)
-    meta_rules.check_name(eviction, call.name)
+    if eviction["metadata"].get("name") != call.name:
+        raise BadRequest("name in URL does not match name in Eviction object")
     admitted = await admission.admit(call, eviction, dry_run=options.dry_run)
     await admission.validate(admitted)
-    pods = call.backend.table.by_path("", "v1", "pods")
     wanted = delete_options(call, eviction.get("deleteOptions") or {})
     if options.dry_run:
         wanted = replace(wanted, dry_run=True)
-    pod = (await call.backend.store.get(pods, call.namespace, call.name)).object
-    if not _needs_no_budget(pod):
-        await _take_disruption(call, pod, dry_run=wanted.dry_run)
-        wanted = replace(wanted, uid=wanted.uid or pod["metadata"]["uid"])
+    pod = await _evict_unguarded(call, wanted)
+    if pod is not None:
+        await _evict_guarded(call, pod, wanted)
+    status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+    return respond.respond(call, status, 201)
+
+
+async def _evict_unguarded(call: Call, wanted: DeleteOptions) -> Object | None:
+    """Delete a pod that no budget counts; return one that needs a budget's leave.
+
+    One that has not run yet goes only while that is so, unless the client named a version itself.
+    """
+    pods = call.backend.table.by_path("", "v1", "pods")
+    for attempt in range(_ATTEMPTS):
+        pod: Object = (await call.backend.store.get(pods, call.namespace, call.name)).object
+        if not _needs_no_budget(pod):
+            return pod
+        options = wanted
+        if (pod.get("status") or {}).get("phase") == "Pending" and not wanted.resource_version:
+            options = _as_it_is(wanted, pod)
+        try:
+            await _delete(call, options)
+        except Conflict:
+            if wanted.resource_version or attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            return None
+    raise AssertionError("every attempt returns or raises")
+
+
+async def _evict_guarded(call: Call, pod: Object, wanted: DeleteOptions) -> None:
+    """Delete a pod when its budget lets it go.
+
+    One that does not count, as it is not ready, goes only while that is so.
+    """
+    spared = await _take_disruption(call, pod, dry_run=wanted.dry_run)
+    if spared is None or wanted.resource_version:
+        await _delete(call, replace(wanted, uid=wanted.uid or pod["metadata"]["uid"]))
+        return
+    try:
+        await _delete(call, _as_it_is(wanted, pod))
+    except Conflict as error:
+        raise _processed(spared) from error
+
+
+def _as_it_is(wanted: DeleteOptions, pod: Object) -> DeleteOptions:
+    return replace(wanted, resource_version=pod["metadata"]["resourceVersion"])
+
+
+async def _delete(call: Call, wanted: DeleteOptions) -> None:
     if not wanted.dry_run:
         wanted = await _say_why(call, wanted)
     await delete_object(call, call.name, wanted, admits=False)
-    status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
-    return respond.respond(call, status, 201)
 
 
 async def _say_why(call: Call, wanted: DeleteOptions) -> DeleteOptions:
@@ -96,7 +142,12 @@ def _ready(pod: Object) -> bool:
     return condition is not None and condition.get("status") == "True"
 
 
-async def _take_disruption(call: Call, pod: Object, *, dry_run: bool) -> None:
+async def _take_disruption(call: Call, pod: Object, *, dry_run: bool) -> str | None:
+    """Take a disruption from the pod's budget; return the budget's name where that spares it.
+
+    Raises:
+        TooManyRequests, Forbidden: the budget has none to give. StatusError: there are several budgets.
+    """
     store = call.backend.store
     row = call.backend.table.by_path("policy", "v1", "poddisruptionbudgets")
     while True:
@@ -109,55 +160,83 @@ async def _take_disruption(call: Call, pod: Object, *, dry_run: bool) -> None:
             and from_label_selector(selector).matches(labels)
         ]
         if not matching:
-            return
+            return None
         if len(matching) > 1:
-            raise InternalError(
+            raise StatusError(
                 "This pod has more than one PodDisruptionBudget, "
                 "which the eviction subresource does not support."
             )
-        changed = _plan(call, matching[0], pod)
-        if changed is None or dry_run:
-            return
+        if _is_spared(matching[0].object, pod):
+            return matching[0].name
+        changed = _decremented(call, matching[0].object, pod)
+        if dry_run:
+            return None
         try:
             await store.update(row, changed, matching[0].revision)
-            return
         except Conflict:
             continue
+        return None
 
 
-def _plan(call: Call, cached: Cached, pod: Object) -> Object | None:
-    """Return the budget with one disruption taken, None when the pod is let go without one."""
-    budget = cached.object
+def _is_spared(budget: Object, pod: Object) -> bool:
+    """Tell whether a budget has nothing to say: the pod is not ready, and there are enough others."""
+    if _ready(pod):
+        return False
+    if budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
+        return True
+    status = budget.get("status") or {}
+    desired: int = status.get("desiredHealthy", 0)
+    healthy: int = status.get("currentHealthy", 0)
+    return healthy >= desired > 0
+
+
+def _decremented(call: Call, budget: Object, pod: Object) -> Object:
+    """Return the budget with one disruption taken. Raises TooManyRequests, Forbidden."""
     status, name = budget.get("status") or {}, budget["metadata"]["name"]
-    healthy, desired = status.get("currentHealthy", 0), status.get("desiredHealthy", 0)
-    if not _ready(pod):
-        if budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
-            return None
-        if healthy >= desired > 0:
-            return None
     if (status.get("observedGeneration") or 0) < (budget["metadata"].get("generation") or 0):
-        raise _refused(name, f"The disruption budget {name} is still being processed by the server.", 10)
+        raise _processed(name)
     allowed = status.get("disruptionsAllowed", 0)
     if allowed < 0:
-        raise Forbidden.of("policy", "poddisruptionbudgets", name, "pdb disruptions allowed is negative")
+        raise Forbidden.of("policy", "poddisruptionbudget", name, "pdb disruptions allowed is negative")
     if len(status.get("disruptedPods") or {}) > _MAX_DISRUPTED:
-        raise Forbidden.of(
-            "policy", "poddisruptionbudgets", name,
-            "DisruptedPods map too big - too many evictions not confirmed by PDB controller",
-        )  # fmt: skip
+        why = "DisruptedPods map too big - too many evictions not confirmed by PDB controller"
+        raise Forbidden.of("policy", "poddisruptionbudget", name, why)
     if allowed == 0:
+        desired, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
         raise _refused(
-            name, f"The disruption budget {name} needs {desired} healthy pods and has {healthy} currently", 0
+            f"The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"
         )
-    changed = copy_object(budget)
+    changed: Object = copy_object(budget)
     changed["metadata"].pop("resourceVersion", None)
+    now = rfc3339(call.backend.clock.now())
     changed["status"]["disruptionsAllowed"] = allowed - 1
-    disrupted = changed["status"].setdefault("disruptedPods", {})
-    disrupted[pod["metadata"]["name"]] = rfc3339(call.backend.clock.now())
-    return changed  # type: ignore[no-any-return]
+    changed["status"].setdefault("disruptedPods", {})[pod["metadata"]["name"]] = now
+    if allowed == 1:
+        _say_used_up(changed, now)
+    return changed
 
 
-def _refused(name: str, why: str, retry_after_s: int) -> TooManyRequests:
+def _say_used_up(budget: Object, now: str) -> None:
+    """Have the budget's condition say that no pod may go."""
+    status = budget["status"]
+    old = get_condition(budget, "DisruptionAllowed") or {}
+    condition = {
+        "type": "DisruptionAllowed", "status": "False", "reason": "InsufficientPods", "message": "",
+        "lastTransitionTime": old["lastTransitionTime"] if old.get("status") == "False" else now,
+    }  # fmt: skip
+    if observed := status.get("observedGeneration"):
+        condition["observedGeneration"] = observed
+    others = status.get("conditions") or []
+    status["conditions"] = [condition if one == old else one for one in others]
+    if not old:
+        status["conditions"].append(condition)
+
+
+def _processed(name: str) -> TooManyRequests:
+    return _refused(f"The disruption budget {name} is still being processed by the server.", 10)
+
+
+def _refused(why: str, retry_after_s: int = 0) -> TooManyRequests:
     causes = [{"reason": "DisruptionBudget", "message": why}]
     error = TooManyRequests(_REFUSED, retry_after_s=retry_after_s, details={"causes": causes})
     if not retry_after_s and error.details:

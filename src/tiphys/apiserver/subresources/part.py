@@ -29,7 +29,7 @@ async def handle_part(call: Call, merge: Merge, check: Check | None) -> Response
         retries = 1 if body["metadata"].get("resourceVersion") else MAX_RETRIES
     elif verb == "patch":
         options, kind = write_options(call, "PatchOptions"), patch.patch_type(call)
-        document, _ = bodies.parse_object(call.request.body, "application/json")
+        document = patch.parse_patch(call, kind, options)
 
         def produce(live: Object) -> Object:
             return patch.apply_patch(call, kind, document, live, options)

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from tiphys.apimachinery.errors import Invalid, MethodNotAllowed
 from tiphys.apimachinery.meta import Object, copy_object
-from tiphys.apimachinery.patch import json_patch, merge, strategic
 from tiphys.apis.scale import ScalePaths, apply_scale, scale_of, validate_scale
 from tiphys.apiserver import bodies, machinery, meta_rules, ownership, respond
 from tiphys.apiserver.call import Call
@@ -40,7 +39,7 @@ async def handle(call: Call) -> Response:
     else:
         raise MethodNotAllowed("the server does not allow this method on the requested resource")
     produce = _produce(call, wanted, paths)
-    change = Change(produce, options, "scale", retries, manages_fields=False)
+    change = Change(produce, options, "scale", retries, manages_fields=False, names_uid=verb == "update")
     written = await update_object(call, call.name, change)
     obj = written if isinstance(written, dict) else respond.at_version(written, call.resource)
     return _answer(call, scale_of(obj, paths))
@@ -48,8 +47,13 @@ async def handle(call: Call) -> Response:
 
 def _answer(call: Call, scale: Object) -> Response:
     """Answer with a Scale, which has columns of its own and, as upstream's, shows no managers."""
+    return respond.respond_object(_about_scale(call), scale)
+
+
+def _about_scale(call: Call) -> Call:
+    """Return the call as one about a resource whose kind is Scale."""
     row = replace(call.resource, group="autoscaling", version="v1", kind="Scale", definition=None)
-    return respond.respond_object(replace(call, resource=row), scale)
+    return replace(call, resource=row)
 
 
 def _shown(call: Call, obj: Object, paths: ScalePaths) -> Object:
@@ -95,19 +99,11 @@ def _replacing(call: Call, options: WriteOptions) -> tuple[_Wanted, int]:
 
 def _patching(call: Call, options: WriteOptions) -> _Wanted:
     kind = patch.patch_type(call)
-    document, _ = bodies.parse_object(call.request.body, "application/json")
-    write = _write(call, options)
+    document = patch.parse_patch(call, kind, options)
+    write, scales = _write(call, options), _about_scale(call)
 
     def wanted(live: Object) -> Object:
-        if kind == patch.JSON_PATCH:
-            new = json_patch.apply(live, document)
-        elif kind == patch.STRATEGIC_PATCH:
-            new = strategic.apply(live, document, machinery.schema_for(SCALE))
-        else:
-            new = merge.apply(live, document)
-        new = copy_object(new)
-        bodies.report(call, SCALE, machinery.decode_in_place(new, SCALE), options.field_validation)
-        new.setdefault("metadata", {})
+        new = copy_object(patch.apply_patch(scales, kind, document, live, options))
         return ownership.update_scale(live, new, write)
 
     return wanted

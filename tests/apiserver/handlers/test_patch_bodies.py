@@ -1,0 +1,119 @@
+"""What a PATCH may say, and the words in which another is refused: cases of upstream's patch handler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+CMS = "/api/v1/namespaces/default/configmaps"
+GO_MAP = "json: cannot unmarshal {} into Go value of type map[string]interface {{}}"
+OPERATIONS = "error decoding patch: json: cannot unmarshal {} into Go value of type {}"
+NO_JSON = "invalid character 'b' looking for beginning of value"
+ADD = b'{"op":"add","path":"/data","value":{"a":"b"}'
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "message"),
+    [
+        ("json", b"bad", f"error decoding patch: {NO_JSON}"),
+        ("json", {"op": "add"}, OPERATIONS.format("object", "[]handlers.jsonPatchOp")),
+        ("json", [1], OPERATIONS.format("number", "handlers.jsonPatchOp")),
+        ("json", [{"op": 1}],
+         "error decoding patch: json: cannot unmarshal number into Go struct field jsonPatchOp.op "
+         "of type string"),
+        ("merge", b"bad", f"error decoding patch: {NO_JSON}"),
+        ("merge", [], "error decoding patch: " + GO_MAP.format("array")),
+        ("merge", b'"text"', "error decoding patch: " + GO_MAP.format("string")),
+        ("merge", b"null", "Invalid JSON Patch"),
+        ("strategic", b"bad", NO_JSON),
+        ("strategic", [], GO_MAP.format("array")),
+    ],
+)  # fmt: skip
+async def test_bodies_that_are_no_patches(api: Any, kind: str, body: Any, message: str) -> None:
+    await api.create(CMS, {"metadata": {"name": "c"}})
+    answer = await api.patch(f"{CMS}/c", body, kind)
+    assert (answer.status, answer.json["reason"], answer.message) == (400, "BadRequest", message)
+    assert (await api.patch(f"{CMS}/missing", body, kind)).status == 404
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "message"),
+    [
+        ("json", b"bad", NO_JSON),
+        ("json", {"op": "add"}, "json: cannot unmarshal object into Go value of type jsonpatch.Patch"),
+        ("merge", b"bad", "Invalid JSON Patch"),
+        ("merge", b"1", "Invalid JSON Patch"),
+        ("strategic", b"bad", NO_JSON),
+    ],
+)
+async def test_bodies_that_nobody_validates(api: Any, kind: str, body: Any, message: str) -> None:
+    await api.create(CMS, {"metadata": {"name": "c"}})
+    answer = await api.patch(f"{CMS}/c?fieldValidation=Ignore", body, kind)
+    assert (answer.status, answer.message) == (400, message)
+
+
+@pytest.mark.parametrize("kind", ["json", "strategic"])
+async def test_a_patch_of_nothing_changes_nothing(api: Any, kind: str) -> None:
+    made = await api.create(CMS, {"metadata": {"name": "c"}})
+    answer = await api.patch(f"{CMS}/c", b"null", kind)
+    assert (answer.status, answer.json) == (200, made)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "faults"),
+    [
+        ("json", b"[" + ADD + b',"foo":1}]', ['json patch unknown field "[0].foo"']),
+        ("json", b"[" + ADD + b',"op":"add"}]', ['json patch duplicate field "[0].op"']),
+        ("json", b'[{"op":"add","path":"/zata","value":{},"foo":1}]',
+         ['json patch unknown field "[0].foo"', 'unknown field "zata"']),
+        ("merge", b'{"data":{"a":"b"},"data":{"a":"c"},"zata":1}',
+         ['duplicate field "data"', 'unknown field "zata"']),
+        ("strategic", b'{"data":{"a":"b"},"data":{"a":"c"},"zata":1}',
+         ['duplicate field "data"', 'unknown field "zata"']),
+    ],
+)  # fmt: skip
+async def test_fields_that_do_not_belong(api: Any, kind: str, body: bytes, faults: list[str]) -> None:
+    """Those of the patch and of what it makes are told together; what it makes is shown."""
+    await api.create(CMS, {"metadata": {"name": "c"}})
+    strict = await api.patch(f"{CMS}/c?fieldValidation=Strict", body, kind)
+    cause = strict.json["details"]["causes"][0]["message"]
+    assert strict.status == 422
+    assert cause.endswith(f": strict decoding error: {', '.join(faults)}")
+    shown = "map[data:map[a:c] zata:1]" if kind == "strategic" else '\\"kind\\":\\"ConfigMap\\"'
+    assert shown in cause
+    warned = await api.patch(f"{CMS}/c", body, kind)
+    quoted = [fault.replace('"', '\\"') for fault in faults]
+    assert warned.headers["warning"] == ", ".join(f'299 - "{fault}"' for fault in quoted)
+
+
+@pytest.mark.parametrize("kind", ["merge", "strategic"])
+async def test_a_patch_of_another_uid_changes_what_cannot_be(api: Any, kind: str) -> None:
+    """Only a PUT says by its uid which object it means."""
+    made = await api.create(CMS, {"metadata": {"name": "c"}})
+    other = {"metadata": {"uid": "other"}}
+    patched = await api.patch(f"{CMS}/c", other, kind)
+    assert patched.status == 422
+    assert patched.message.endswith('metadata.uid: Invalid value: "other": field is immutable')
+    put = await api("PUT", f"{CMS}/c", {"metadata": {**made["metadata"], **other["metadata"]}})
+    assert put.status == 409
+    assert put.message == (
+        'Operation cannot be fulfilled on configmaps "c": StorageError: invalid object, Code: 4, '
+        "Key: /registry/configmaps/default/c, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: "
+        f"UID in precondition: other, UID in object meta: {made['metadata']['uid']}"
+    )
+
+
+async def test_patches_of_a_scale_are_read_the_same_way(api: Any) -> None:
+    labels = {"app": "d"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    path = "/apis/apps/v1/namespaces/default/deployments"
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    await api.create(path, {"metadata": {"name": "d"}, "spec": spec})
+    answer = await api.patch(f"{path}/d/scale", b"bad")
+    assert (answer.status, answer.message) == (400, f"error decoding patch: {NO_JSON}")
+    answer = await api.patch(f"{path}/d/scale?fieldValidation=Strict", {"spec": {"replica": 2}})
+    assert (answer.status, answer.json["details"]["causes"][0]["field"]) == (422, "patch")
+    answer = await api.patch(f"{path}/d/scale", {"metadata": {"uid": "other"}, "spec": {"replicas": 2}})
+    assert answer.status == 422
+    assert (await api.patch(f"{path}/d/scale", {"spec": {"replicas": 2}})).json["spec"]["replicas"] == 2
