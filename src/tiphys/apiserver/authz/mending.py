@@ -16,6 +16,7 @@ _AGGREGATED = {f"system:aggregate-to-{name}": name for name in ("admin", "edit",
 """Roles that hold the rules of other roles, which these held themselves before aggregation."""
 _SPLIT = {"system:public-info-viewer": "system:discovery"}
 """Bindings that were part of other bindings."""
+_MAPS = ("annotations", "labels")
 
 
 def grown_out_of(policy: Iterable[Object]) -> Iterator[tuple[Object, str]]:
@@ -36,9 +37,11 @@ def mended(live: Object, wanted: Object) -> Object | None:
     if wanted.get("roleRef") != live.get("roleRef"):
         whole: Object = copy_object(wanted)
         return whole
+    if _lacks_nothing(live, wanted):
+        return None
     changed: Object = copy_object(live)
     meta = changed["metadata"]
-    for key in ("annotations", "labels"):
+    for key in _MAPS:
         if merged := {**(wanted["metadata"].get(key) or {}), **(meta.get(key) or {})}:
             meta[key] = merged
     if "roleRef" in wanted:
@@ -52,6 +55,15 @@ def mended(live: Object, wanted: Object) -> Object | None:
         _add(changed, "rules", [rule.to_object() for rule in missing])
         _mend_aggregation(changed, wanted)
     return changed if changed != live else None
+
+
+def _lacks_nothing(live: Object, wanted: Object) -> bool:
+    """Tell at a glance of an object that is as it was made, as nearly all are at a start."""
+    lists = ("rules", "subjects", "aggregationRule")
+    if any(live.get(key) != wanted.get(key) for key in lists):
+        return False
+    has, wants = live["metadata"], wanted["metadata"]
+    return all((wants.get(key) or {}).keys() <= (has.get(key) or {}).keys() for key in _MAPS)
 
 
 def _add(obj: Object, key: str, items: list[Object]) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn.user import MASTERS, User, service_account_name
 from tiphys.apiserver.authz.attributes import NO_OPINION, Decision
-from tiphys.apiserver.authz.rules import Rule, rules_of
+from tiphys.apiserver.authz.rules import Rule
 from tiphys.apiserver.requestinfo import RequestInfo
 
 _MAX_REMEMBERED = 50_000
@@ -43,7 +43,8 @@ class Rbac:
     """Roles and bindings by subject."""
 
     def __init__(self) -> None:
-        self._roles: dict[_RoleKey, tuple[Rule, ...]] = {}
+        self._roles: dict[_RoleKey, tuple[Rule, ...] | list[Object]] = {}
+        """Rules are read when first asked for: most default roles never are."""
         self._bindings: dict[_RoleKey, list[str]] = {}
         self._by_subject: dict[str, dict[_RoleKey, _Bound]] = {}
         self.changes = 0
@@ -58,7 +59,7 @@ class Rbac:
     def set_role(self, role: Object) -> None:
         """Take in a Role or ClusterRole."""
         meta = role["metadata"]
-        self._roles[(meta.get("namespace", ""), meta["name"])] = rules_of(role)
+        self._roles[(meta.get("namespace", ""), meta["name"])] = role.get("rules") or []
         self._forget()
 
     def remove_role(self, namespace: str, name: str) -> None:
@@ -93,12 +94,15 @@ class Rbac:
 
     def role_rules(self, namespace: str, name: str) -> tuple[Rule, ...] | None:
         """Return a role's rules (empty namespace: a ClusterRole), None when there is none of that name."""
-        return self._roles.get((namespace, name))
+        found = self._roles.get((namespace, name))
+        if isinstance(found, list):
+            found = self._roles[(namespace, name)] = tuple(Rule.of(rule) for rule in found)
+        return found
 
     def rules_for(self, user: User, namespace: str) -> Iterator[Rule]:
         """Yield every rule that binds the user cluster-wide or in ``namespace``."""
         for bound in self._bound(user, namespace):
-            yield from self._roles.get(bound.role, ())
+            yield from self.role_rules(*bound.role) or ()
 
     def faults_for(self, user: User, namespace: str) -> list[str]:
         """Return what keeps the user's rules from being complete: roles that are bound and not there."""
@@ -144,7 +148,7 @@ class Rbac:
 
     def _decide(self, user: User, info: RequestInfo, namespace: str) -> Decision:
         for bound in self._bound(user, namespace):
-            if any(rule.allows(info) for rule in self._roles.get(bound.role, ())):
+            if any(rule.allows(info) for rule in self.role_rules(*bound.role) or ()):
                 return Decision(allowed=True, reason=f"RBAC: allowed by {bound.source}")
         faults = self.faults_for(user, namespace)
         if not faults:
