@@ -26,6 +26,16 @@ def _read(path: pathlib.Path) -> tuple[str, ast.Module]:
     return text, ast.parse(text)
 
 
+@functools.cache
+def _functions() -> list[tuple[pathlib.Path, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    return [
+        (path, node)
+        for path in SOURCES
+        for node in ast.walk(_read(path)[1])
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+
 def _where(path: pathlib.Path) -> str:
     return str(path.relative_to(ROOT))
 
@@ -53,15 +63,13 @@ def test_package_has_a_readme(package: pathlib.Path) -> None:
 
 def test_functions_are_short() -> None:
     too_long = []
-    for path in SOURCES:
-        for node in ast.walk(_read(path)[1]):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                body = node.body[1:] if ast.get_docstring(node) else node.body
-                if not body or node.end_lineno is None:
-                    continue
-                length = node.end_lineno - body[0].lineno + 1
-                if length > MAX_FUNCTION_LINES:
-                    too_long.append(f"{_where(path)}: {node.name}: {length} lines")
+    for path, node in _functions():
+        body = node.body[1:] if ast.get_docstring(node) else node.body
+        if not body or node.end_lineno is None:
+            continue
+        length = node.end_lineno - body[0].lineno + 1
+        if length > MAX_FUNCTION_LINES:
+            too_long.append(f"{_where(path)}: {node.name}: {length} lines")
     assert not too_long
 
 
@@ -72,20 +80,19 @@ def _is_command(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 def test_functions_take_few_parameters() -> None:
     faults = []
-    for path in SOURCES:
-        for node in ast.walk(_read(path)[1]):
-            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or _is_command(node):
-                continue
-            where = f"{_where(path)}: {node.name}"
-            taken = [*node.args.posonlyargs, *node.args.args]
-            count = sum(one.arg not in ("self", "cls") for one in taken)
-            if count > MAX_POSITIONAL:
-                faults.append(f"{where}: {count} parameters; what goes along together is a dataclass")
-            faults += [
-                f"{where}: a boolean is given by keyword"
-                for one in node.args.defaults
-                if isinstance(one, ast.Constant) and isinstance(one.value, bool)
-            ]
+    for path, node in _functions():
+        if _is_command(node):
+            continue
+        where = f"{_where(path)}: {node.name}"
+        taken = [*node.args.posonlyargs, *node.args.args]
+        count = sum(one.arg not in ("self", "cls") for one in taken)
+        if count > MAX_POSITIONAL:
+            faults.append(f"{where}: {count} parameters; what goes along together is a dataclass")
+        faults += [
+            f"{where}: a boolean is given by keyword"
+            for one in node.args.defaults
+            if isinstance(one, ast.Constant) and isinstance(one.value, bool)
+        ]
     assert not faults
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 import pytest
+import pytest_asyncio
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apiserver.options import ApiServerOptions, TokenEntry
@@ -25,6 +26,7 @@ TOKENS = (
     TokenEntry("alice", "alice", "2", ("dev",)),
     TokenEntry("node", "system:node:n1", "3", ("system:nodes",)),
 )
+OPTIONS = ApiServerOptions(tokens=TOKENS, service_account_signing_key=SIGNING_KEY)
 JSON = "application/json"
 
 
@@ -109,10 +111,10 @@ _furnished: list[MemoryStore] = []
 """What the first server wrote at its start. The others find it written: that takes half the time."""
 
 
-async def _furnish(options: ApiServerOptions) -> MemoryStore:
+async def _furnish() -> MemoryStore:
     if not _furnished:
         store, clock = MemoryStore(), FakeClock()
-        server = ApiServer(store, options, clock)
+        server = ApiServer(store, OPTIONS, clock)
         await server.start()
         account = {"metadata": {"name": "default"}}
         await Api(server, clock).create("/api/v1/namespaces/default/serviceaccounts", account)
@@ -121,23 +123,42 @@ async def _furnish(options: ApiServerOptions) -> MemoryStore:
     return _furnished[0].copy()
 
 
+@asynccontextmanager
+async def _furnished_server() -> AsyncIterator[Api]:
+    clock = FakeClock()
+    server = ApiServer(await _furnish(), OPTIONS, clock)
+    await server.start()
+    try:
+        yield Api(server, clock)
+    finally:
+        await server.stop()
+
+
 @pytest.fixture
 async def api() -> AsyncIterator[Api]:
-    clock = FakeClock()
-    options = ApiServerOptions(tokens=TOKENS, service_account_signing_key=SIGNING_KEY)
-    server = ApiServer(await _furnish(options), options, clock)
-    await server.start()
-    yield Api(server, clock)
-    await server.stop()
+    async with _furnished_server() as api:
+        yield api
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def module_api() -> AsyncIterator[Api]:
+    """One server for all tests of a module, which only read: let its ``api`` be this one.
+
+    They share its loop: ``pytestmark = pytest.mark.asyncio(loop_scope="module")``
+    """
+    async with _furnished_server() as api:
+        yield api
 
 
 @asynccontextmanager
 async def _serving(
-    store: Store | None = None, clock: FakeClock | None = None, **options: Any
+    store: Store | None = None, clock: FakeClock | None = None, *, furnished: bool = False, **options: Any
 ) -> AsyncIterator[Api]:
     clock = clock or FakeClock()
-    settings = {"tokens": TOKENS, "service_account_signing_key": SIGNING_KEY, **options}
-    server = ApiServer(store or MemoryStore(), ApiServerOptions(**settings), clock)
+    settings = replace(OPTIONS, **options)
+    if furnished:
+        store = await _furnish()
+    server = ApiServer(store or MemoryStore(), settings, clock)
     await server.start()
     try:
         yield Api(server, clock)
@@ -147,7 +168,10 @@ async def _serving(
 
 @pytest.fixture
 def serving() -> Callable[..., AbstractAsyncContextManager[Api]]:
-    """Run a server with options of a test's own: ``async with serving(anonymous_auth=False) as api``."""
+    """Run a server with options of a test's own: ``async with serving(anonymous_auth=False) as api``.
+
+    ``furnished``: over what the ``api`` of other tests finds written, which starts sooner.
+    """
     return _serving
 
 

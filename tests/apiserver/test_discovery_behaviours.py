@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 FORM = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
 V2, V2BETA1 = FORM.format("v2"), FORM.format("v2beta1")
 LEGACY = "application/json"
+
+
+@pytest.fixture
+def api(module_api: Any) -> Any:
+    """Nothing is written here."""
+    return module_api
 
 
 async def test_the_servers_version(api: Any) -> None:

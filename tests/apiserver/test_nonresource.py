@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
+
+
+@pytest.fixture
+def api(module_api: Any) -> Any:
+    """Nothing is written here."""
+    return module_api
 
 
 async def test_discovery(api: Any) -> None:

@@ -6,10 +6,17 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 PROTO = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 PROTO_V3 = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf"
 PROTO_V3_OLD = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf"
 PROTO_ANSWER = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+
+
+@pytest.fixture
+def api(module_api: Any) -> Any:
+    """Documents are made once for all."""
+    return module_api
 
 
 @pytest.mark.parametrize(

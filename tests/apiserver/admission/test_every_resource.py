@@ -144,7 +144,9 @@ async def walk(serving: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[W
     first: dict[str, Resource] = {}
     for row in ROWS:
         first.setdefault(row.plural, row)
-    async with serving(disabled_admission=("ServiceAccount", "StorageObjectInUseProtection")) as api:
+    async with serving(
+        furnished=True, disabled_admission=("ServiceAccount", "StorageObjectInUseProtection")
+    ) as api:
         walk = Walk(api)
         monkeypatch.setattr(dispatch, "post", walk.post)
         await api.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})

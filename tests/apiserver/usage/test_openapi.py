@@ -8,8 +8,15 @@ import pytest
 
 from tiphys.apiserver.usage import openapi
 
+in_one_loop = pytest.mark.asyncio(loop_scope="module")
 PATH = "apis/metrics.k8s.io/v1beta1"
 PACKAGE = "io.k8s.metrics.pkg.apis.metrics.v1beta1."
+
+
+@pytest.fixture
+def api(module_api: Any) -> Any:
+    """Documents are made once for all."""
+    return module_api
 
 
 def references(node: Any) -> set[str]:
@@ -39,6 +46,7 @@ OPERATIONS = [
 ]  # fmt: skip
 
 
+@in_one_loop
 @pytest.mark.parametrize(("path", "operation_id", "answer"), OPERATIONS)
 async def test_operations(api: Any, path: str, operation_id: str, answer: str) -> None:
     v3 = await api.get(f"/openapi/v3/{PATH}")
@@ -49,6 +57,7 @@ async def test_operations(api: Any, path: str, operation_id: str, answer: str) -
     assert schema == {"$ref": f"#/components/schemas/{PACKAGE}{answer}"}
 
 
+@in_one_loop
 async def test_the_merged_document_has_its_kinds(api: Any) -> None:
     v2 = await api.get("/openapi/v2")
     node = v2["definitions"][f"{PACKAGE}NodeMetrics"]
@@ -62,6 +71,7 @@ async def test_the_merged_document_has_its_kinds(api: Any) -> None:
     assert f"{PACKAGE}PodMetricsList".encode() in (await api("GET", "/openapi/v2", accept=proto)).raw
 
 
+@in_one_loop
 async def test_who_walks_the_index_finds_it(api: Any) -> None:
     url = (await api.get("/openapi/v3"))["paths"][PATH]["serverRelativeURL"]
     answer = await api("GET", url)
@@ -73,13 +83,13 @@ async def test_who_walks_the_index_finds_it(api: Any) -> None:
     assert (old.status, old.headers["location"]) == (301, url)
 
 
-async def test_another_server_for_the_group_version_takes_its_place(api: Any) -> None:
-    service = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io"
-    await api.get("/openapi/v3")
-    answer = await api.patch(service, {
-        "spec": {"service": {"namespace": "kube-system", "name": "metrics"}, "insecureSkipTLSVerify": True},
-    })  # fmt: skip
-    assert answer.status == 200
-    await api.settle()
-    assert PATH not in (await api.get("/openapi/v3"))["paths"]
-    assert (await api("GET", f"/openapi/v3/{PATH}")).status == 503
+async def test_another_server_for_the_group_version_takes_its_place(serving: Any) -> None:
+    async with serving(furnished=True) as api:
+        service = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io"
+        await api.get("/openapi/v3")
+        where = {"namespace": "kube-system", "name": "metrics"}
+        answer = await api.patch(service, {"spec": {"service": where, "insecureSkipTLSVerify": True}})
+        assert answer.status == 200
+        await api.settle()
+        assert PATH not in (await api.get("/openapi/v3"))["paths"]
+        assert (await api("GET", f"/openapi/v3/{PATH}")).status == 503
