@@ -11,6 +11,8 @@ from tiphys.cmd.collector import collect_seldom
 
 # What the end-to-end tests share checks things too, and should say what it saw.
 pytest.register_assert_rewrite("cluster", "pod_table")
+PROGRAMS = ("etcd", "kubectl")
+"""Markers of tests that run what a machine may not have."""
 
 
 @pytest.fixture
@@ -29,15 +31,14 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs etcd where there is none; with ``CI`` set it has to be there, and tests say so."""
+    """Leave out what needs a program that is not there; with ``CI`` set it has to be, and tests say so."""
     for item in items:
         if "golden" in getattr(item, "fixturenames", ()):
             item.add_marker("golden")
-    if shutil.which("etcd") is None and not os.environ.get("CI"):
-        lacking = [item for item in items if item.get_closest_marker("etcd")]
-        if lacking:
-            items[:] = [item for item in items if not item.get_closest_marker("etcd")]
-            config.hook.pytest_deselected(items=lacking)
+    missing = [] if os.environ.get("CI") else [name for name in PROGRAMS if shutil.which(name) is None]
+    if lacking := [item for item in items if any(map(item.get_closest_marker, missing))]:
+        items[:] = [item for item in items if not any(map(item.get_closest_marker, missing))]
+        config.hook.pytest_deselected(items=lacking)
 
 
 def pytest_collection() -> None:

@@ -10,17 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.kubectls import newest_tools
 
-HELM = shutil.which("helm") or ""
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not HELM, reason="no helm on this machine")]
+pytestmark = pytest.mark.slow
 
 
-def test_the_life_of_a_release(api: Any, namespace: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def binary() -> str:
+    """Return the helm on PATH, or one that is downloaded once for this machine."""
+    return shutil.which("helm") or str(newest_tools() / "helm")
+
+
+def test_the_life_of_a_release(api: Any, binary: str, namespace: str, tmp_path: Path) -> None:
     environment = {**os.environ, "HOME": str(tmp_path), "KUBECONFIG": api.kubeconfig}
 
     def helm(*words: str) -> str:
         done = subprocess.run(
-            [HELM, *words], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120,
+            [binary, *words], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120,
             check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr

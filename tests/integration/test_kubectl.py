@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 KUBECTL = shutil.which("kubectl") or ""
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not KUBECTL, reason="no kubectl on this machine")]
+pytestmark = [pytest.mark.slow, pytest.mark.kubectl]
 SHOWN = ("wide", "yaml", "name", "jsonpath={.metadata.name}")
 REPLACE_REFUSED = {"Pod", "Job"}
 """What the server fills in on creation cannot be left out later."""

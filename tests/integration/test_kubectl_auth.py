@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 KUBECTL = shutil.which("kubectl") or ""
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not KUBECTL, reason="no kubectl on this machine")]
+pytestmark = [pytest.mark.slow, pytest.mark.kubectl]
 
 
 @pytest.fixture

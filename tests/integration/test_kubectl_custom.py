@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 KUBECTL = shutil.which("kubectl") or ""
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not KUBECTL, reason="no kubectl on this machine")]
+pytestmark = [pytest.mark.slow, pytest.mark.kubectl]
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 SCHEMA = {
     "type": "object",

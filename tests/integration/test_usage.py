@@ -1,7 +1,6 @@
 """``kubectl top`` and ``metrics.k8s.io`` over simulated nodes."""
 
 import asyncio
-import os
 import shutil
 import subprocess
 
@@ -37,7 +36,7 @@ async def measured(cluster, gvr, namespace, count):
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.skipif(not KUBECTL and not os.environ.get("CI"), reason="no kubectl on this machine")
+@pytest.mark.kubectl
 async def test_kubectl_top():
     async with Cluster(nodes=2, listen=True, options={"metric_resolution_s": 0.1}) as cluster:
         await cluster.client.create(
