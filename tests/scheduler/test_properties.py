@@ -107,9 +107,9 @@ class Naive:
             return True
         nowhere = not any(
             other["metadata"]["labels"].get("app") == app_
-            for app_, _ in wants
+            for app_, key in wants
             for other, where in self.where.values()
-            if where in self.nodes
+            if self.domain(where, key) is not None
         )
         return nowhere and all(app_ == app for app_, _ in wants)
 

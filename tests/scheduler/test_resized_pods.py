@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from tiphys.scheduler.podinfo import occupied
-from tiphys.scheduler.scheduler import _resized
+from tiphys.scheduler.podinfo import is_resized, occupied
 
 
 def pod(
@@ -68,4 +67,4 @@ def test_sidecars_count_as_they_are() -> None:
     ids=["it starts", "asks for more", "has shrunk", "is told it never can"],
 )
 def test_when_it_is_counted_anew(old: dict[str, Any], new: dict[str, Any], expected: bool) -> None:
-    assert _resized(old, new) is expected
+    assert is_resized(old, new) is expected

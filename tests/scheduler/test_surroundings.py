@@ -21,6 +21,7 @@ from tiphys.client.kinds import (
     VOLUME_ATTACHMENTS,
 )
 from tiphys.scheduler.columns import Columns
+from tiphys.scheduler.hints import Change
 from tiphys.scheduler.queue import HELPS
 from tiphys.scheduler.surroundings import Surroundings
 
@@ -47,7 +48,9 @@ CASES: dict[str, tuple[GVR, list[str], list[str]]] = {
 def test_what_is_told(case: tuple[GVR, list[str], list[str]]) -> None:
     resource, on_add, on_delete = case
     told: list[str] = []
-    surroundings = Surroundings(Columns(), told.append, lambda: told.append("claims"))
+    surroundings = Surroundings(
+        Columns(), lambda change: told.append(change.event), lambda: told.append("claims")
+    )
     handler = dict(surroundings.handlers())[resource]
     handler(None, PLAIN)
     assert told == on_add
@@ -55,6 +58,15 @@ def test_what_is_told(case: tuple[GVR, list[str], list[str]]) -> None:
     handler(PLAIN, None)
     assert told == on_delete
     assert set(told) - {"claims"} <= HELPS.keys()
+
+
+@pytest.mark.parametrize("resource", [PERSISTENT_VOLUMES, CSI_STORAGE_CAPACITIES, RESOURCE_CLAIMS])
+def test_what_changed_is_told_with_it(resource: GVR) -> None:
+    told: list[Change] = []
+    handler = dict(Surroundings(Columns(), told.append, lambda: None).handlers())[resource]
+    other = {**PLAIN, "spec": {"changed": True}}
+    handler(PLAIN, other)
+    assert [(one.old, one.new, one.resource) for one in told] == [(PLAIN, other, resource.resource)]
 
 
 def test_the_columns_know_of_it() -> None:

@@ -163,7 +163,7 @@ class PodCounts:
             self.namespace_labels.pop(name, None)
         else:
             self.namespace_labels[name] = labels
-        for term in [term for term in self._matched.terms() if term.namespace_selector is not None]:
+        for term in [term for term in self._matched.terms() if term.looks_at_namespaces]:
             self._matched.remove(term)
         self._matching.clear()
         self._holding.clear()

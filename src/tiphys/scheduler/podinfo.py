@@ -36,6 +36,13 @@ class Term:
     weight: int = 0
     lasting: bool = False
     """Pods that are being deleted do not count (topology spread)."""
+    also: tuple[Term, ...] = ()
+    """Terms that must speak of the same pod (required affinity with several terms)."""
+
+    @property
+    def looks_at_namespaces(self) -> bool:
+        """Whether it depends on labels of namespaces."""
+        return self.namespace_selector is not None or any(one.looks_at_namespaces for one in self.also)
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -51,7 +58,21 @@ class Term:
             selector = self.namespace_selector
             if selector is None or not selector.matches(namespace_labels.get(namespace, {})):
                 return False
-        return self.selector.matches(labels)
+        return self.selector.matches(labels) and all(
+            one.matches(namespace, labels, namespace_labels) for one in self.also
+        )
+
+
+@lru_cache(maxsize=_READ_KEPT)
+def jointly(terms: tuple[Term, ...]) -> tuple[Term, ...]:
+    """Return the terms, each of which speaks only of pods that all of them speak of."""
+    if len(terms) < 2:
+        return terms
+    whole = b"\0".join(term.id for term in terms)
+    return tuple(
+        replace(term, id=b"%b\n%b" % (term.id, whole), also=tuple(one for one in terms if one is not term))
+        for term in terms
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +221,18 @@ def occupied(pod: Object) -> dict[str, int]:
     return {name: max(view.get(name, 0) for view in views) for name in {*views[0], *views[1], *views[-1]}}
 
 
+def is_resized(old: Object, new: Object) -> bool:
+    """Say whether a pod asks for other amounts than before, or has others, or began to end."""
+    before, after = old["metadata"], new["metadata"]
+    ends = bool(before.get("deletionTimestamp")) != bool(after.get("deletionTimestamp"))
+    if ends or old["spec"].get("containers") != new["spec"].get("containers"):
+        return True
+    has = held_resources(new)
+    # What a container is said to have first is what it asked for: nothing to count again.
+    changed = has != held_resources(old) and occupied(old) != occupied(new)
+    return changed or resize_is_infeasible(old) != resize_is_infeasible(new)
+
+
 def _differs(spec: dict[str, Any], held: dict[str, tuple[Any, Any]], index: int) -> bool:
     return any(
         (found := held.get(item["name"], (None, None))[index]) is not None
@@ -299,11 +332,23 @@ def _read_spread(text: bytes) -> tuple[SpreadConstraint, ...]:
 
 
 def _ports(spec: dict[str, Any]) -> frozenset[tuple[str, str, int]]:
+    """Return the host ports of what runs as long as the pod does."""
+    sidecars = [one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"]
     return frozenset(
         (port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", int(port["hostPort"]))
-        for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+        for container in [*(spec.get("containers") or ()), *sidecars]
         for port in container.get("ports") or ()
         if port.get("hostPort")
+    )
+
+
+def _images(spec: dict[str, Any]) -> tuple[str, ...]:
+    """Return all that a node must have pulled before the pod runs there."""
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    volumes = [volume["image"] for volume in spec.get("volumes") or () if volume.get("image")]
+    return (
+        *(container.get("image") or "" for container in containers),
+        *(image.get("reference") or "" for image in volumes),
     )
 
 
@@ -368,7 +413,7 @@ def pod_info(pod: Object) -> PodInfo:
         node_selector=node_selector,
         node_affinity=node_affinity,
         ports=_ports(spec),
-        images=tuple(container.get("image") or "" for container in spec.get("containers") or ()),
+        images=_images(spec),
         affinity=required,
         anti_affinity=anti,
         preferred=preferred,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tiphys.scheduler.podinfo import PodInfo
@@ -171,15 +172,18 @@ class SchedulingQueue:
         self._by_plugins.setdefault(plugins, {})[queued.info.uid] = queued
         self._came("unschedulable", "ScheduleAttemptFailure")
 
-    def move(self, event: str, now_s: float) -> int:
-        """Let pods try again that ``event`` (a key of HELPS) may help. Returns how many."""
-        helps = HELPS[event]
-        moved = [
-            one
-            for plugins, pods in self._by_plugins.items()
-            if not plugins or plugins & helps or plugins - _KNOWN
-            for one in pods.values()
-        ]
+    def move(self, event: str, now_s: float, hint: Callable[[str, PodInfo], bool] | None = None) -> int:
+        """Let pods try again that ``event`` (a key of HELPS) may help. Returns how many.
+
+        ``hint`` is asked whether it may turn the verdict of a plugin that it concerns.
+        """
+        moved: list[Queued] = []
+        for plugins, pods in self._by_plugins.items():
+            concerned = plugins & HELPS[event]
+            if not plugins or plugins - _KNOWN or (concerned and hint is None):
+                moved += pods.values()
+            elif concerned and hint is not None:
+                moved += [one for one in pods.values() if any(hint(plugin, one.info) for plugin in concerned)]
         moved.sort(key=_by_age)
         self._move(moved, now_s, _EVENTS[event])
         return len(moved)

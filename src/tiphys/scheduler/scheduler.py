@@ -32,11 +32,12 @@ from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.config import Configuration, ProfileSettings
 from tiphys.scheduler.extenders import ExtenderFailed, Extenders
 from tiphys.scheduler.framework import Decision, Profile, decide
+from tiphys.scheduler.hints import Change, Hints
 from tiphys.scheduler.metrics import ERROR, SCHEDULED, SUCCESS, UNSCHEDULABLE, SchedulerMetrics, Times
 from tiphys.scheduler.plugins.dynamic import choose_devices, deallocatable, waits_for_claims
 from tiphys.scheduler.plugins.volumes import choose_volumes
 from tiphys.scheduler.pod_resources import families
-from tiphys.scheduler.podinfo import PodInfo, held_resources, occupied, pod_info, resize_is_infeasible
+from tiphys.scheduler.podinfo import PodInfo, is_resized, pod_info
 from tiphys.scheduler.preemption import Budget, Preemption, choose, find_candidates, read_budget
 from tiphys.scheduler.profile import installed_plugins, make_profile
 from tiphys.scheduler.queue import Queued, SchedulingQueue
@@ -95,6 +96,7 @@ class Scheduler:
             one.urgent = self._placing
         self._reporter = Reporter(client, recorders, self._clock)
         self._columns = Columns()
+        self._hints = Hints(self._profiles, scheduler_of, self._columns)
         self._extenders = Extenders(settings.extenders)
         self._binder = Binder(
             client, self._columns.volumes, self._columns.devices, self._extenders, self._clock
@@ -164,14 +166,14 @@ class Scheduler:
         if new is None:
             if old is not None:
                 self._columns.remove_node(old["metadata"]["name"])
-                self._moved("node-removed")
+                self._moved(Change("node-removed", old=old))
             return
         generation = self._columns.static_generation
         self._columns.set_node(new)
         if self._columns.static_generation != generation:
-            self._moved("node-static")
+            self._moved(Change("node-static", old=old, new=new))
         elif _allocatable(old) != _allocatable(new):
-            self._moved("node-capacity")
+            self._moved(Change("node-capacity", old=old, new=new))
 
     def _on_namespace(self, old: Object | None, new: Object | None) -> None:
         subject = new or old
@@ -207,10 +209,13 @@ class Scheduler:
             self._take_waiting(old, pod_info(new))
 
     def _forget(self, uid: str) -> None:
+        """A pod is gone: what it had of a node, or was promised, is there for others."""
         self._queue.remove(uid)
+        held = self._columns.placed.get(uid) or self._columns.nominated.get(uid)
         self._columns.remove_pod(uid)
         self._columns.nominated.pop(uid, None)
-        self._moved("pod-removed")
+        if held is not None:
+            self._moved(Change("pod-removed", before=held[0]))
 
     def _take_waiting(self, old: Object | None, info: PodInfo) -> None:
         before = str(((old or {}).get("status") or {}).get("nominatedNodeName") or "")
@@ -227,31 +232,41 @@ class Scheduler:
         before = self._columns.nominated.get(info.uid)
         self._columns.nominate(info, node)
         if before is not None and before[1] != node:
-            self._moved("pod-removed")
+            self._moved(Change("pod-removed", before=before[0]))
 
     def _leave_promise(self, uid: str, node: str) -> None:
         """Drop the promise of a pod that got ``node``: another node that it was promised is free again."""
         promised = self._columns.nominated.pop(uid, None)
         if promised is not None and promised[1] != node:
-            self._moved("pod-removed")
+            self._moved(Change("pod-removed", before=promised[0]))
 
     def _take_bound(self, pod: Object, node: str) -> None:
         uid = pod["metadata"]["uid"]
         placed = self._columns.placed.get(uid)
         self._queue.remove(uid)
         self._leave_promise(uid, node)
-        if placed is not None and placed[1] == node and not _resized(placed[0].pod, pod):
-            # A Binding that comes back: the pod has a node now, and the labels of the node's zone.
-            if placed[0].labels == (pod["metadata"].get("labels") or {}):
-                placed[0].pod = pod
-            else:
-                self._columns.relabel_pod(pod)
-                self._moved("pod-relabelled")
+        if placed is not None and placed[1] == node and not is_resized(placed[0].pod, pod):
+            self._take_again(placed[0], pod)
             return
-        self._columns.add_pod(pod_info(pod), node)
-        self._moved("pod-placed")
-        if placed is not None:
-            self._moved("pod-removed")  # it may need less than before, or another node
+        info = pod_info(pod)
+        self._columns.add_pod(info, node)
+        self._moved(Change("pod-placed", after=info))
+        if placed is not None:  # it may need less than before, or have another node
+            after = info if placed[1] == node else None
+            self._moved(Change("pod-removed", before=placed[0], after=after))
+
+    def _take_again(self, before: PodInfo, pod: Object) -> None:
+        """Take a new state of a pod that counts already: a Binding has come back, or labels are others."""
+        fresh = not before.pod["spec"].get("nodeName")
+        if before.labels == (pod["metadata"].get("labels") or {}):
+            before.pod = pod
+            after = before
+        else:  # it has those of the node's zone now, for one
+            self._columns.relabel_pod(pod)
+            after = self._columns.placed[before.uid][0]
+            self._moved(Change("pod-relabelled", before=before, after=after))
+        if fresh:
+            self._moved(Change("pod-placed", after=after))
 
     def _is_ours(self, pod: Object) -> bool:
         return (
@@ -264,8 +279,8 @@ class Scheduler:
         """Whether pods wait to be tried: events about others can wait longer than they."""
         return self._queue.busy
 
-    def _moved(self, event: str) -> None:
-        self._queue.move(event, self._clock.monotonic())
+    def _moved(self, change: Change) -> None:
+        self._queue.move(change.event, self._clock.monotonic(), self._hints.of(change))
         self._wake.set()
 
     # -- deciding
@@ -422,7 +437,7 @@ class Scheduler:
             info.nominated = ""
             self._nominate(info, "")
             await self._reporter.withdraw_promise(info)
-            self._moved("pod-removed")  # the pod itself is to try again, whatever was promised
+            self._moved(Change("pod-removed"))  # the pod itself is to try again, whatever was promised
 
     async def _flush_forever(self) -> None:
         while True:
@@ -474,7 +489,7 @@ class Scheduler:
             again.nominated = "" if assumed.prepares else again.nominated
             self._columns.nominate(again, again.nominated)
             self._queue.restore(assumed.queued, again, self._clock.monotonic())
-        self._moved("pod-removed")
+        self._moved(Change("pod-removed", before=info))
 
 
 def _finished(pod: Object) -> bool:
@@ -484,15 +499,3 @@ def _finished(pod: Object) -> bool:
 def _allocatable(node: Object | None) -> Object:
     allocatable: Object = ((node or {}).get("status") or {}).get("allocatable") or {}
     return allocatable
-
-
-def _resized(old: Object, new: Object) -> bool:
-    """Say whether a pod asks for other amounts than before, or has others, or began to end."""
-    before, after = old["metadata"], new["metadata"]
-    ends = bool(before.get("deletionTimestamp")) != bool(after.get("deletionTimestamp"))
-    if ends or old["spec"].get("containers") != new["spec"].get("containers"):
-        return True
-    has = held_resources(new)
-    # What a container is said to have first is what it asked for: nothing to count again.
-    changed = has != held_resources(old) and occupied(old) != occupied(new)
-    return changed or resize_is_infeasible(old) != resize_is_infeasible(new)

@@ -25,6 +25,7 @@ from tiphys.client.kinds import (
     VOLUME_ATTACHMENTS,
 )
 from tiphys.scheduler.columns import Columns
+from tiphys.scheduler.hints import Change
 
 Handler = Callable[[Object | None, Object | None], None]
 
@@ -33,9 +34,9 @@ class Surroundings:
     """Hears of everything but nodes and pods."""
 
     def __init__(
-        self, columns: Columns, moved: Callable[[str], None], claims_changed: Callable[[], None]
+        self, columns: Columns, moved: Callable[[Change], None], claims_changed: Callable[[], None]
     ) -> None:
-        """``moved`` is told the name of an event, ``claims_changed`` of each change of a claim."""
+        """``moved`` is told what happened, ``claims_changed`` of each change of a claim."""
         self._columns = columns
         self._moved = moved
         self._claims_changed = claims_changed
@@ -43,35 +44,40 @@ class Surroundings:
     def handlers(self) -> Iterator[tuple[GVR, Handler]]:
         """Yield each resource with what is to be called when one of its objects changes."""
         volumes, devices, siblings = self._columns.volumes, self._columns.devices, self._columns.siblings
-        yield PERSISTENT_VOLUME_CLAIMS, self._then("volume", volumes.set_claim, self._claims_changed)
-        yield PERSISTENT_VOLUMES, self._then("volume", volumes.set_volume)
-        yield STORAGE_CLASSES, self._then("volume", volumes.set_class)
-        yield CSI_NODES, self._then("volume", volumes.set_csi_node)
-        yield CSI_DRIVERS, self._then("volume", volumes.set_driver)
+        followed: tuple[tuple[GVR, str, Handler], ...] = (
+            (PERSISTENT_VOLUME_CLAIMS, "volume", volumes.set_claim),
+            (PERSISTENT_VOLUMES, "volume", volumes.set_volume),
+            (STORAGE_CLASSES, "volume", volumes.set_class),
+            (CSI_NODES, "volume", volumes.set_csi_node),
+            (CSI_DRIVERS, "volume", volumes.set_driver),
+            (RESOURCE_CLAIMS, "device", devices.set_claim),
+            (RESOURCE_SLICES, "device", devices.set_slice),
+            (DEVICE_CLASSES, "device-class", devices.set_class),
+        )
+        for gvr, event, take in followed:
+            tell = (self._claims_changed,) if gvr in (PERSISTENT_VOLUME_CLAIMS, RESOURCE_CLAIMS) else ()
+            yield gvr, self._then(event, gvr.resource, take, *tell)
         yield CSI_STORAGE_CAPACITIES, self._on_capacity
         yield VOLUME_ATTACHMENTS, self._on_attachment
-        yield RESOURCE_CLAIMS, self._then("device", devices.set_claim, self._claims_changed)
-        yield RESOURCE_SLICES, self._then("device", devices.set_slice)
-        yield DEVICE_CLASSES, self._then("device-class", devices.set_class)
         yield SERVICES, siblings.set_service
         for controllers in (REPLICATION_CONTROLLERS, REPLICA_SETS, STATEFUL_SETS):
             yield controllers, siblings.set_controller
 
-    def _then(self, event: str, take: Handler, *tell: Callable[[], None]) -> Handler:
+    def _then(self, event: str, resource: str, take: Handler, *tell: Callable[[], None]) -> Handler:
         def handle(old: Object | None, new: Object | None) -> None:
             take(old, new)
             for one in tell:
                 one()
-            self._moved(event)
+            self._moved(Change(event, old=old, new=new, resource=resource))
 
         return handle
 
     def _on_capacity(self, old: Object | None, new: Object | None) -> None:
         self._columns.volumes.set_capacity(old, new)
         if new is not None:
-            self._moved("volume")
+            self._moved(Change("volume", old=old, new=new, resource=CSI_STORAGE_CAPACITIES.resource))
 
     def _on_attachment(self, old: Object | None, new: Object | None) -> None:
         self._columns.volumes.set_attachment(old, new)
         if new is None:
-            self._moved("volume")
+            self._moved(Change("volume", old=old, resource=VOLUME_ATTACHMENTS.resource))

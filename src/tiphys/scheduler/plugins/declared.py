@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.framework import Filtered
+from tiphys.scheduler.hints import Change
 from tiphys.scheduler.plugins.static import by_node
 from tiphys.scheduler.podinfo import PodInfo
 
@@ -50,6 +51,13 @@ class NodeDeclaredFeatures:
 
         passes = by_node(columns, lambda node: not any(_lacking(needed, node)))
         return Filtered(passes, reasons, unresolvable=True)
+
+    def turns(self, info: PodInfo, change: Change, columns: Columns) -> bool:
+        """A node helps that has all that is needed, and had not before."""
+        needed = needed_features(info.pod["spec"])
+        if change.new is None or any(_lacking(needed, change.new)):
+            return False
+        return change.old is None or any(_lacking(needed, change.old))
 
 
 def _lacking(needed: tuple[str, ...], node: dict[str, Any] | None) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.meta import Object, object_key
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.counts import Mask
 from tiphys.scheduler.devices.allocate import allocate, alternatives
@@ -22,6 +22,7 @@ from tiphys.scheduler.devices.result import allocation
 from tiphys.scheduler.devices.selectors import SelectorError
 from tiphys.scheduler.devices.state import allocation_of
 from tiphys.scheduler.framework import Filtered
+from tiphys.scheduler.hints import Change
 from tiphys.scheduler.matching import matches_node_selector
 from tiphys.scheduler.plugins.static import by_node
 from tiphys.scheduler.podinfo import PodInfo
@@ -117,6 +118,18 @@ class DynamicResources:
         return Filtered(
             passes, lambda row: (CANNOT_ALLOCATE if here[row] else ELSEWHERE,), unresolvable=~here
         )
+
+    def turns(self, info: PodInfo, change: Change, columns: Columns) -> bool:
+        """Its own claims help, devices that others give back, and whatever offers devices."""
+        if change.event == "node-static":
+            return change.relabelled
+        if change.resource != "resourceclaims":
+            return True
+        claim = change.new or change.old
+        if claim is not None and object_key(claim) in (claim_keys(info.pod) or ()):
+            return True
+        had = change.old is not None and allocation_of(change.old) is not None
+        return had and (change.new is None or allocation_of(change.new) is None)
 
 
 def _needed(served: Sequence[str], columns: Columns, row: int) -> tuple[str, ...]:

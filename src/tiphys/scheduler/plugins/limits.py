@@ -6,6 +6,7 @@ Source: KEP-2485 (ReadWriteOncePod), storage.k8s.io/v1 CSINode.
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,9 +15,10 @@ from tiphys.apimachinery.meta import Object
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.counts import Mask
 from tiphys.scheduler.framework import Filtered
+from tiphys.scheduler.hints import Change
 from tiphys.scheduler.matching import node_labels
 from tiphys.scheduler.plugins.static import by_node
-from tiphys.scheduler.plugins.volumes import class_of
+from tiphys.scheduler.plugins.volumes import class_of, is_claim_of
 from tiphys.scheduler.podinfo import PodInfo
 
 ONCE_POD = "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
@@ -47,6 +49,13 @@ class VolumeRestrictions:
         """Return the reasons against one row."""
         return [ONCE_POD] if self._taken(info, columns) else []
 
+    def turns(self, info: PodInfo, change: Change, columns: Columns) -> bool:
+        """A pod helps that used one of the claims, and a claim of the pod's own."""
+        if change.event == "volume":
+            return is_claim_of(info, change)
+        before = change.before
+        return before is None or not set(before.claim_keys).isdisjoint(info.claim_keys)
+
     def _taken(self, info: PodInfo, columns: Columns) -> bool:
         for key in info.claim_keys:
             claim = columns.volumes.claims.get(key)
@@ -73,6 +82,14 @@ class VolumeZone:
             return None
         passes = by_node(columns, lambda node: _in_zones(node_labels(node), wanted))
         return Filtered(passes, lambda _row: (WRONG_ZONE,), unresolvable=True)
+
+    def turns(self, info: PodInfo, change: Change, columns: Columns) -> bool:
+        """Labels of nodes help, and all that says where a volume of the pod's is."""
+        if change.is_node:
+            return change.relabelled
+        if change.resource == "persistentvolumeclaims":
+            return is_claim_of(info, change)
+        return change.resource in ("persistentvolumes", "storageclasses")
 
     def _volume_labels(self, info: PodInfo, columns: Columns) -> list[dict[str, str]]:
         found = []
@@ -121,6 +138,19 @@ class NodeVolumeLimits:
         """Return the reasons against one row."""
         wanted = attached_by(info, columns) if info.claims else set()
         return [] if not wanted or self._fits(wanted, columns, row) else [TOO_MANY]
+
+    def turns(self, info: PodInfo, change: Change, columns: Columns) -> bool:
+        """A new node helps, a higher limit, an end of an attachment, a pod that had volumes."""
+        if change.is_node:
+            return change.old is None
+        if change.event == "pod-removed":
+            return change.before is None or bool(change.before.claims)
+        if change.resource == "persistentvolumeclaims":
+            return is_claim_of(info, change)
+        if change.resource == "csinodes":
+            before, after = _limits(change.old), _limits(change.new)
+            return change.old is None or any(after.get(one, math.inf) > before[one] for one in before)
+        return change.resource != "csidrivers"
 
     def _fits(self, wanted: set[Attached], columns: Columns, row: int) -> bool:
         limits = _limits(columns.volumes.csi_nodes.get(columns.names[row]))

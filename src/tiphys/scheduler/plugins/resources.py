@@ -5,15 +5,18 @@ NodeResourcesFit, NodeResourcesBalancedAllocation, NodePorts and ImageLocality, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from tiphys.apimachinery.meta import Object
 from tiphys.scheduler.columns import PODS_COLUMN, Columns
 from tiphys.scheduler.counts import Mask
 from tiphys.scheduler.framework import MAX_SCORE, Filtered, Scores
+from tiphys.scheduler.hints import Change
 from tiphys.scheduler.plugins.demand import Demand, Demands
-from tiphys.scheduler.podinfo import PodInfo
+from tiphys.scheduler.podinfo import PodInfo, milli_or_value
 
 _SCORES_KEPT = 256
 _WILDCARD = "0.0.0.0"
@@ -43,8 +46,32 @@ class NodeResourcesFit:
         short = np.flatnonzero((wanted > 0) & (columns.used[:, row] + wanted > columns.allocatable[:, row]))
         return _lacking(columns, [int(index) for index in short])
 
+    def turns(self, info: PodInfo, change: Change, columns: Columns) -> bool:
+        """A node helps that is large enough and offers more than before; a pod that leaves something."""
+        if change.is_node:
+            return change.new is not None and self._offers(info, change.old, change.new, columns)
+        if change.before is None or change.after is None:
+            return True
+        before, after = change.before.requests, change.after.requests
+        return any(before.get(name, 0) > after.get(name, 0) for name in info.requests)
+
+    def _offers(self, info: PodInfo, old: Object | None, new: Object, columns: Columns) -> bool:
+        served = columns.devices.served(info.requests)
+        asked = {"pods": 1, **{name: amount for name, amount in info.requests.items() if name not in served}}
+        asked = {name: amount for name, amount in asked.items() if not self._demands.judgement.ignores(name)}
+        offered = _allocatable(new, asked)
+        if any(offered[name] < amount for name, amount in asked.items()):
+            return False
+        before = _allocatable(old or {}, asked)
+        return old is None or bool(served) or any(offered[name] > before[name] for name in asked)
+
     def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None:
         return self._demands.of(info, columns).preferred
+
+
+def _allocatable(node: Object, names: Iterable[str]) -> dict[str, int]:
+    offered = (node.get("status") or {}).get("allocatable") or {}
+    return {name: milli_or_value(name, offered.get(name, "0")) for name in names}
 
 
 class _Shortages:
@@ -116,6 +143,14 @@ class NodePorts:
                 passes[row] = False
         return Filtered(passes, lambda _row: ("node(s) didn't have free ports for the requested pod ports",))
 
+    def turns(self, info: PodInfo, change: Change, columns: Columns) -> bool:
+        """A new node helps, and a pod that had one of the ports."""
+        if change.is_node:
+            return change.old is None
+        if change.before is None:
+            return True
+        return any(_clashes(port, change.before.ports) for port in info.ports)
+
 
 class ImageLocality:
     """Prefers nodes that have the pod's images already, larger ones the more."""
@@ -142,7 +177,7 @@ class ImageLocality:
         for image in images:
             rows = self._images.get(_tagged(image)) or {}
             for row, size_bytes in rows.items():
-                sums[row] += size_bytes * len(rows) / total
+                sums[row] += size_bytes * len(rows) // total
         if not sums.any():
             return None
         ceiling = _IMAGE_MAX_BYTES * max(len(images), 1)

@@ -14,6 +14,7 @@ import numpy as np
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.counts import Mask
 from tiphys.scheduler.framework import Filtered, Scores, normalize
+from tiphys.scheduler.hints import Change
 from tiphys.scheduler.matching import matches_node_selector, matches_node_term, node_labels, tolerates
 from tiphys.scheduler.podinfo import PodInfo
 
@@ -65,6 +66,10 @@ def by_node(columns: Columns, test: Callable[[dict[str, Any]], bool]) -> Mask:
     return mask
 
 
+def _cordoned(node: dict[str, Any] | None) -> bool:
+    return bool(((node or {}).get("spec") or {}).get("unschedulable"))
+
+
 class NodeUnschedulable:
     """Keeps pods off cordoned nodes."""
 
@@ -75,13 +80,16 @@ class NodeUnschedulable:
 
     def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
         def test(node: dict[str, Any]) -> bool:
-            cordoned = (node.get("spec") or {}).get("unschedulable")
-            return not cordoned or tolerates(info.tolerations, UNSCHEDULABLE_TAINT)
+            return not _cordoned(node) or tolerates(info.tolerations, UNSCHEDULABLE_TAINT)
 
         passes = self._cache.get_mask(info, columns, test)
         if passes is None:
             return None
         return Filtered(passes, lambda _row: ("node(s) were unschedulable",), unresolvable=True)
+
+    def turns(self, info: PodInfo, change: Change, columns: Columns) -> bool:
+        """A node that was not cordoned before is no news."""
+        return not _cordoned(change.new) and (change.old is None or _cordoned(change.old))
 
 
 class NodeName:
@@ -97,6 +105,11 @@ class NodeName:
         return Filtered(
             passes, lambda _row: ("node(s) didn't match the requested node name",), unresolvable=True
         )
+
+    def turns(self, info: PodInfo, change: Change, columns: Columns) -> bool:
+        """Only the node itself helps, when it comes."""
+        wanted = info.pod["spec"].get("nodeName")
+        return change.old is None and change.new is not None and change.new["metadata"]["name"] == wanted
 
 
 def _untolerated(info: PodInfo, node: dict[str, Any], effects: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -124,6 +137,12 @@ class TaintToleration:
             return None
 
         return Filtered(passes, lambda _row: (UNTOLERATED,), unresolvable=True)
+
+    def turns(self, info: PodInfo, change: Change, columns: Columns) -> bool:
+        """A node helps that is tolerated, and was not before."""
+        if change.new is None or _untolerated(info, change.new, self._HARD):
+            return False
+        return change.old is None or bool(_untolerated(info, change.old, self._HARD))
 
     def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None:
         def make() -> Scores | None:
@@ -192,6 +211,11 @@ class NamedNodes:
         names = wanted_names(info)
         return [] if names is None or columns.names[row] in names else [ELSEWHERE]
 
+    def turns(self, info: PodInfo, change: Change, columns: Columns) -> bool:
+        """A pod that failed for this waits for one of its nodes to come."""
+        names = wanted_names(info) or ()
+        return change.old is None and change.new is not None and change.new["metadata"]["name"] in names
+
 
 class NodeAffinity:
     """nodeSelector and node affinity, required and preferred."""
@@ -211,7 +235,7 @@ class NodeAffinity:
             return None
 
         def test(node: dict[str, Any]) -> bool:
-            return self._enforced(node) and matches_node_affinity(info, node)
+            return self._matches(info, node)
 
         def reasons(row: int) -> tuple[str]:
             own = self._enforced(columns.nodes[row] or {})
@@ -225,6 +249,15 @@ class NodeAffinity:
             for row in _rows_of(names, columns):
                 passes[row] = test(columns.nodes[row] or {})
         return None if passes is None else Filtered(passes, reasons, unresolvable=True)
+
+    def turns(self, info: PodInfo, change: Change, columns: Columns) -> bool:
+        """A node helps that matches, and did not before."""
+        if change.new is None or not self._matches(info, change.new):
+            return False
+        return change.old is None or not self._matches(info, change.old)
+
+    def _matches(self, info: PodInfo, node: dict[str, Any]) -> bool:
+        return self._enforced(node) and matches_node_affinity(info, node)
 
     def _enforced(self, node: dict[str, Any]) -> bool:
         return self._required is None or matches_node_selector(self._required, node)

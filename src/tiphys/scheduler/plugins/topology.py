@@ -13,9 +13,10 @@ import numpy as np
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.counts import Mask, TermCounts
 from tiphys.scheduler.framework import MAX_SCORE, Filtered, Scores
-from tiphys.scheduler.matching import tolerates
+from tiphys.scheduler.hints import Change
+from tiphys.scheduler.matching import node_labels, tolerates
 from tiphys.scheduler.plugins.static import by_node, matches_node_affinity
-from tiphys.scheduler.podinfo import PodInfo, SpreadConstraint, Term, read_spread
+from tiphys.scheduler.podinfo import PodInfo, SpreadConstraint, Term, jointly, read_spread
 
 _REACHES_KEPT = 256
 
@@ -62,12 +63,47 @@ class InterPodAffinity:
     def _own_affinity(self, info: PodInfo, columns: Columns) -> Mask | None:
         if not info.affinity:
             return None
-        counts = [columns.counts.matched(term) for term in info.affinity]
-        if any(count.total for count in counts) or not all(
-            _speaks_of(term, info, columns) for term in info.affinity
-        ):
+        counts = [columns.counts.matched(term) for term in jointly(info.affinity)]
+        somewhere = any(count.total and columns.domain_sums(count)[0].any() for count in counts)
+        if somewhere or not self._is_its_own_kind(info, columns):
             return _all_of([columns.near(count) for count in counts])
         return columns.labelled({term.topology_key for term in info.affinity})
+
+    @staticmethod
+    def _is_its_own_kind(info: PodInfo, columns: Columns) -> bool:
+        """Whether the pod wants to be near pods like itself: the first of them may be anywhere."""
+        return all(_speaks_of(term, info, columns) for term in info.affinity)
+
+    def turns(self, info: PodInfo, change: Change, columns: Columns) -> bool:
+        """Labels of nodes help, pods that come near or go away, and other labels of theirs."""
+        if change.is_node:
+            return self._after_node(info, change, columns)
+
+        def all_speak(one: PodInfo | None) -> bool:
+            return one is not None and all(_speaks_of(term, one, columns) for term in info.affinity)
+
+        before, after = change.before, change.after
+        if info.affinity and all_speak(before) != all_speak(after):
+            # The last pod that matched is gone: the pod may be the first of its kind.
+            return all_speak(after) or self._is_its_own_kind(info, columns)
+        if before is None:
+            return False
+        gone = any(
+            _speaks_of(term, before, columns) and not (after is not None and _speaks_of(term, after, columns))
+            for term in info.anti_affinity
+        )
+        return gone or (after is None and any(_speaks_of(one, info, columns) for one in before.anti_affinity))
+
+    @staticmethod
+    def _after_node(info: PodInfo, change: Change, columns: Columns) -> bool:
+        old, new = node_labels(change.old), node_labels(change.new)
+        wanted = {term.topology_key for term in info.affinity}
+        if change.old is None:
+            return wanted <= new.keys()
+        shunned = {term.topology_key for term in info.anti_affinity}
+        shunned |= {counts.term.topology_key for counts in columns.counts.holding("anti", info)}
+        changed = {key for key in wanted | shunned if old.get(key) != new.get(key)}
+        return not changed.isdisjoint((wanted & new.keys()) | (shunned & old.keys()))
 
     def score(self, info: PodInfo, columns: Columns, feasible: Mask) -> Scores | None:
         if self._ignore_others_wishes and not info.preferred:
@@ -189,6 +225,20 @@ class PodTopologySpread:
         missing = "node(s) didn't match pod topology spread constraints (missing required label)"
         skewed = "node(s) didn't match pod topology spread constraints"
         return Filtered(passes, lambda row: (skewed if labelled[row] else missing,), ~labelled)
+
+    def turns(self, info: PodInfo, change: Change, columns: Columns) -> bool:
+        """Nodes with all the labels help, and pods that begin to count for a constraint, or cease to."""
+        hard = [constraint.term for constraint in self._constraints(info, columns) if constraint.hard]
+        if change.is_node:
+            keys = {term.topology_key for term in hard}
+            return any(
+                node is not None and keys <= node_labels(node).keys() for node in (change.old, change.new)
+            )
+
+        def counts(term: Term, one: PodInfo | None) -> bool:
+            return one is not None and _speaks_of(term, one, columns)
+
+        return any(counts(term, change.before) != counts(term, change.after) for term in hard)
 
     def _in_skew(self, info: PodInfo, columns: Columns, constraint: SpreadConstraint, reach: _Reach) -> Mask:
         counts = columns.counts.matched(constraint.term)

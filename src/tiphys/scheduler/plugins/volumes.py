@@ -14,10 +14,11 @@ import numpy as np
 
 from tiphys.apimachinery import quantity
 from tiphys.apimachinery.labels import from_label_selector
-from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.meta import Object, object_key
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.counts import Mask
 from tiphys.scheduler.framework import Filtered
+from tiphys.scheduler.hints import Change
 from tiphys.scheduler.matching import matches_node_term, node_labels
 from tiphys.scheduler.plugins.static import by_node
 from tiphys.scheduler.podinfo import PodInfo
@@ -53,6 +54,21 @@ def is_bound(claim: Object) -> bool:
     return bool(claim["spec"].get("volumeName")) and "pv.kubernetes.io/bind-completed" in annotations
 
 
+def is_claim_of(info: PodInfo, change: Change) -> bool:
+    """Say whether what changed is one of the pod's PersistentVolumeClaims."""
+    claim = change.new or change.old
+    return change.resource == "persistentvolumeclaims" and (
+        claim is None or object_key(claim) in info.claim_keys
+    )
+
+
+def _may_help(info: PodInfo, change: Change) -> bool:
+    """Say whether a pod may have its volumes now: others' claims do not matter, what they leave does."""
+    if change.is_node:
+        return change.relabelled
+    return change.resource != "persistentvolumeclaims" or is_claim_of(info, change)
+
+
 def class_of(obj: Object) -> str:
     """Return the storage class that a claim or volume names ('' for none)."""
     annotations = obj["metadata"].get("annotations") or {}
@@ -75,6 +91,9 @@ class VolumeClaims:
     """Turns away pods whose claims are missing, lost, or should have been bound already."""
 
     name = "VolumeBinding"
+
+    def turns(self, info: PodInfo, change: Change, columns: Columns) -> bool:
+        return _may_help(info, change)
 
     def filter(self, info: PodInfo, columns: Columns) -> Filtered | None:
         fault = self._fault(info, columns) if info.claims else ""
@@ -132,6 +151,9 @@ class VolumeBinding:
             return found or [lacking.get(row, BIND_CONFLICT)]
 
         return Filtered(passes, reasons, unresolvable=True)
+
+    def turns(self, info: PodInfo, change: Change, columns: Columns) -> bool:
+        return _may_help(info, change)
 
     def _against(self, claim: Object, columns: Columns) -> tuple[Mask, str] | None:
         name = claim["spec"]["volumeName"]
