@@ -283,6 +283,35 @@ async def test_nobody_is_quick_where_requests_wait_or_the_level_is_full(api: Any
     assert queues.in_use == taken
 
 
+def decisions(api: Any) -> float:
+    found = re.search(
+        r'apiserver_authorization_decisions_total\{decision="allowed",name="rbac",type="RBAC"\} (\S+)',
+        api.server.backend.metrics.render().decode(),
+    )
+    return float(found[1]) if found else 0.0
+
+
+async def test_each_request_is_a_decision_of_its_authorizer(api: Any) -> None:
+    """Also of one that was remembered; what is looked at to remember it is none."""
+    await make_one(api)
+    await may_read(api)
+    client = Repeating(api, "alice")
+    before = decisions(api)
+    for _ in range(4):
+        await client.slow(ONE)
+    assert decisions(api) == before + 4
+    for _ in range(3):
+        assert client.quick(ONE) is not None
+    assert decisions(api) == before + 7
+
+
+async def test_who_passes_unasked_is_no_decision(api: Any) -> None:
+    await make_one(api)
+    before = decisions(api)
+    assert await Repeating(api).known(ONE)
+    assert decisions(api) == before
+
+
 async def test_quick_answers_are_counted(api: Any) -> None:
     await make_one(api)
     client = Repeating(api)

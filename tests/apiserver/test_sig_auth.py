@@ -27,6 +27,23 @@ async def bound_token(api: Any, make_pod: Any, **spec: Any) -> str:
     return str(made["status"]["token"])
 
 
+@pytest.mark.parametrize(
+    ("options", "want"),
+    [
+        ({}, "https://127.0.0.1:6443/openid/v1/jwks"),
+        ({"advertise_address": "fd00::1"}, "https://[fd00::1]:6443/openid/v1/jwks"),
+        ({"external_hostname": "api.example.com"}, "https://api.example.com:6443/openid/v1/jwks"),
+        ({"external_hostname": "api.example.com:443"}, "https://api.example.com:443/openid/v1/jwks"),
+        ({"external_hostname": "[fd00::2]:1"}, "https://[fd00::2]:1/openid/v1/jwks"),
+        ({"service_account_jwks_uri": "https://a/keys"}, "https://a/keys"),
+    ],
+)
+async def test_where_keys_are_told_to_be(serving: Any, options: dict[str, str], want: str) -> None:
+    async with serving(**options) as api:
+        found = await api("GET", "/.well-known/openid-configuration")
+        assert found.json["jwks_uri"] == want
+
+
 async def test_a_pod_verifies_its_token_by_discovery(api: Any, make_pod: Any) -> None:
     token = await bound_token(api, make_pod, audiences=["oidc-discovery-test"])
     own = await bound_token_for_api(api)

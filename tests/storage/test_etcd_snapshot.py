@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from tiphys.apimachinery.clock import RealClock
 from tiphys.cmd.snapshot import snapshot
 from tiphys.ctl import state
 from tiphys.ctl.components import components
@@ -17,10 +18,12 @@ from tiphys.ctl.layout import Cluster
 from tiphys.storage.base import Delete, Event, Put, StoreUnavailable
 from tiphys.storage.check import check_file
 from tiphys.storage.etcd import EtcdStore
+from tiphys.storage.etcd_client import EtcdOptions
 from tiphys.storage.etcd_snapshot import put_back, save
 from tiphys.storage.snapshot import SnapshotError, look, read, stage
 from tiphys.storage.snapshot import save as save_file
 from tiphys.storage.sqlite import SqliteStore
+from tiphys.wire import pki
 
 pytestmark = pytest.mark.etcd
 NOW = 1_800_000_000.0
@@ -229,6 +232,39 @@ async def test_the_command_on_a_named_etcd(etcd: Any, tmp_path: Path) -> None:
     assert (code, "is no snapshot of a store" in text) == (1, True)
     code, text = await asyncio.to_thread(run, "save", file, "--store", "etcd:ftp://x")
     assert (code, text) == (1, "Error: not an etcd URL: 'ftp://x'\n")
+
+
+@pytest.mark.parametrize(
+    "names", [("etcd-cafile", "etcd-certfile", "etcd-keyfile"), ("cacert", "cert", "key")]
+)
+async def test_the_command_on_an_etcd_with_certificates(
+    tmp_path: Path, etcd_process: type[Any], names: tuple[str, ...]
+) -> None:
+    now = RealClock().now()
+    authority = pki.make_ca("etcd", now)
+    files = [tmp_path / name for name in ("ca.crt", "client.crt", "client.key")]
+    files[0].write_bytes(authority.certificate)
+    pki.issue_client(authority, "store", [], now).write(*files[1:])
+    pki.issue_server(authority, "etcd", ["127.0.0.1"], now).write(tmp_path / "crt", tmp_path / "key")
+    flags = [
+        f"--cert-file={tmp_path / 'crt'}", f"--key-file={tmp_path / 'key'}",
+        f"--trusted-ca-file={files[0]}", "--client-cert-auth",
+    ]  # fmt: skip
+    process = etcd_process(tmp_path / "etcd", scheme="https", flags=flags)
+    await process.start()
+    try:
+        shown = [f"--{name}={path}" for name, path in zip(names, files, strict=True)]
+        reached = [f"--store=etcd:{process.url}", "--etcd-prefix=/other", *shown]
+        options = EtcdOptions(*files)
+        async with opened(process.url, root="/other", options=options) as store:
+            await store.commit([Put(key("a"), b"1")])
+            assert (await asyncio.to_thread(run, "save", tmp_path / "saved", *reached))[0] == 0
+            await store.commit([Put(key("a"), b"2")])
+            assert (await asyncio.to_thread(run, "restore", tmp_path / "saved", *reached))[0] == 0
+            await store.confirm()
+            assert await values(store) == {key("a"): b"1"}
+    finally:
+        await process.end()
 
 
 async def test_a_cluster_that_keeps_its_objects_in_etcd(

@@ -47,7 +47,8 @@ async def bootstrap(backend: Backend) -> None:
     await asyncio.gather(*(_take_over(backend, obj, source) for obj, source in grown_out_of(policy)))
     rest = [*policy, *_priority_classes(), *_network(backend)]
     await asyncio.gather(*(_ensure(backend, obj) for obj in rest))
-    await _kubernetes_endpoints(backend)
+    if backend.options.publishes_endpoints:
+        await _kubernetes_endpoints(backend)
 
 
 async def _ensure(backend: Backend, obj: Object) -> None:

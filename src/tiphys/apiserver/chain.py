@@ -179,10 +179,12 @@ class Chain:
         ticket = await self._gate.enter(info, user, request.raw_query, passage.flow)
         request.scope["flow"] = ticket.headers
         try:
-            if passage.decision is None:
+            if passage.allowed is None:
                 await self._authorize(request, info, user)
-            elif self._auditor is not None:
-                self._auditor.decided(request, passage.decision)
+            else:
+                passage.allowed.tally.count += 1
+                if self._auditor is not None:
+                    self._auditor.decided(request, passage.allowed.decision)
             call = make_call(self._backend, request, info, user, passage.resource)
             return await serve(call, passage.handler)
         finally:

@@ -93,8 +93,12 @@ class NonResource:
 
     def _jwks_uri(self) -> str:
         options = self._options
-        own = f"https://{options.advertise_address}:{options.secure_port}/openid/v1/jwks"
-        return options.service_account_jwks_uri or own
+        host = options.external_hostname or options.advertise_address
+        has_port = host.rpartition(":")[2].isdigit() and (host.count(":") == 1 or "]:" in host)
+        if not has_port:
+            host = f"[{host}]" if ":" in host and not host.startswith("[") else host
+            host = f"{host}:{options.secure_port}"
+        return options.service_account_jwks_uri or f"https://{host}/openid/v1/jwks"
 
     def _paths(self) -> list[str]:
         own = [

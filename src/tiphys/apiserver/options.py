@@ -60,6 +60,8 @@ class ApiServerOptions:
     api_audiences: tuple[str, ...] = ()
     """Empty: the issuer."""
     service_account_extend_token_expiration: bool = True
+    service_account_lookup: bool = True
+    """Tokens that lie in Secrets are good while they do; False: as long as their key is."""
     service_cluster_ip_ranges: tuple[str, ...] = ("10.96.0.0/12",)
     service_node_port_range: tuple[int, int] = (30000, 32767)
     advertise_address: str = "127.0.0.1"
@@ -82,7 +84,14 @@ class ApiServerOptions:
     """For so long after the start ``/livez`` does not ask whether the start is finished."""
     shutdown_delay_s: float = 0.0
     """Between the end of readiness and the end of listening."""
-    external_hostname: str = "kubernetes.default.svc.cluster.local"
+    external_hostname: str = ""
+    """In URLs of this server, a port with it or not; empty: the advertised address."""
+    publishes_endpoints: bool = True
+    """Whether the Service ``kubernetes`` leads to this server."""
+    cors_allowed_origins: tuple[str, ...] = ()
+    """Regular expressions of origins whose pages may read answers."""
+    strict_transport_security: tuple[str, ...] = ()
+    """Directives for browsers that came over TLS."""
     kubelet_client_certificate: Path | None = None
     kubelet_client_key: Path | None = None
     kubelet_certificate_authority: Path | None = None

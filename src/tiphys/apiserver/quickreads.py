@@ -16,6 +16,7 @@ from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver import respond
 from tiphys.apiserver.authn.user import NODES, User
+from tiphys.apiserver.authz.counts import Tally
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.compression import THRESHOLD_BYTES
 from tiphys.apiserver.flowcontrol.controller import FlowControl
@@ -43,6 +44,7 @@ class Plan:
     resource: Resource
     key: str
     flow: Flow
+    tally: Tally
     kind: Kind
     head: bytes
     """The answer's head up to the audit id."""
@@ -92,6 +94,7 @@ class QuickReads:
         size = len(body)
         if size > THRESHOLD_BYTES or not plan.flow.pass_by():
             return None
+        plan.tally.count += 1
         plan.kind.observe(200, monotonic() - started, size)
         return b"%b%b\r\n" % (plan.head, self._next_id().encode()), body
 
@@ -136,10 +139,8 @@ class QuickReads:
         if self._regulars.is_elsewhere(info) or not backend.authorizer.local:
             return None
         flow = self._flow.flow_of(user, info)
-        if (
-            find_handler(resource, info) is not get.handle
-            or not backend.authorizer.authorize(user, info).allowed
-        ):
+        allowed = backend.authorizer.allowed(user, info)
+        if allowed is None or find_handler(resource, info) is not get.handle:
             return None
         headers = {**respond.headers_of((), JSON), **flow.headers}
         return Plan(
@@ -147,6 +148,7 @@ class QuickReads:
             resource=resource,
             key=self._store.key_of(resource, info.namespace if resource.namespaced else "", info.name),
             flow=flow,
+            tally=allowed.tally,
             kind=backend.metrics.kind(labels_of(info)),
             head=http1.encode_lines(200, headers) + b"audit-id: ",
         )

@@ -18,7 +18,7 @@ from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.authn import impersonation
 from tiphys.apiserver.authn.user import User
-from tiphys.apiserver.authz.attributes import Decision
+from tiphys.apiserver.authz.attributes import Lasting
 from tiphys.apiserver.call import Backend, CallHandler
 from tiphys.apiserver.flights import is_long_running
 from tiphys.apiserver.metrics import Kind, labels_of
@@ -45,7 +45,7 @@ class Passage:
 
     changes: int
     """As many changes of what decides had there been when it was found out."""
-    decision: Decision | None
+    allowed: Lasting | None
     """That they may; None: that depends on the object, or on something else, and is looked at each time."""
     flow: Flow | None
     resource: Resource
@@ -144,7 +144,7 @@ class Regulars:
             regular.passages.clear()
         regular.passages[_key(info)] = Passage(
             changes=self.changes,
-            decision=backend.authorizer.for_every_name(regular.user, info),
+            allowed=backend.authorizer.for_every_name(regular.user, info),
             flow=gate.flow_of(regular.user, info),
             resource=resource,
             handler=handler,

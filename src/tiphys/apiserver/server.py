@@ -36,6 +36,7 @@ from tiphys.apiserver.authz.graph import NodeGraph
 from tiphys.apiserver.authz.node import NodeAuthorizer
 from tiphys.apiserver.authz.rbac import Rbac
 from tiphys.apiserver.bootstrap import bootstrap
+from tiphys.apiserver.browsers import Browsers
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.chain import Chain
 from tiphys.apiserver.crd.controller import CustomResources
@@ -142,6 +143,7 @@ class ApiServer:
             self.backend, nonresource, metrics, self.aggregation, self.traffic.traffic,
             auditor=self.auditor, attempts=self.attempts,
         )  # fmt: skip
+        self._handler = self._for_browsers(self._chain)
         self.backend.store_fault = self._store_fault
         self._ready = self._ending = False
         self._probe = StoreProbe(store)
@@ -149,10 +151,10 @@ class ApiServer:
 
     @property
     def handler(self) -> Handler:
-        return self._chain
+        return self._handler
 
     async def __call__(self, request: Request) -> Response:
-        return await self._chain(request)
+        return await self._handler(request)
 
     def _sources(self) -> list[MetricSource]:
         """Return the parts that count for themselves what they do."""
@@ -169,6 +171,12 @@ class ApiServer:
     def _allocator(self) -> ServiceAllocator:
         ranges = ServiceRanges(self.options.service_cluster_ip_ranges, self.options.service_node_port_range)
         return ServiceAllocator(ranges, self.objects, self._store, self.table, self._clock)
+
+    def _for_browsers(self, chain: Chain) -> Handler:
+        origins, strict = self.options.cors_allowed_origins, self.options.strict_transport_security
+        if not origins and not strict:
+            return chain
+        return Browsers(chain, origins=origins, strict_transport=strict)
 
     def _store_fault(self) -> str | None:
         return self._probe.fault

@@ -31,6 +31,7 @@ from tiphys.cmd.collector import collect_seldom
 from tiphys.cmd.component import Component, FlagError, shown_flags
 from tiphys.cmd.duration import DURATION
 from tiphys.cmd.gate_flags import emulation_flags, gate_flags, read_gates, read_tls, tls_flags
+from tiphys.cmd.http_flags import http_flags, http_options
 from tiphys.cmd.loop import run as run_loop
 from tiphys.cmd.malloc import return_large_blocks
 from tiphys.storage.base import Store
@@ -123,6 +124,7 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
     enabled, disabled = switched(flags["enable_admission_plugins"], flags["disable_admission_plugins"])
     return ApiServerOptions(
         **auth_options(flags),
+        **http_options(flags),
         service_cluster_ip_ranges=tuple(flags["service_cluster_ip_range"].split(",")),
         service_node_port_range=_port_range(flags["service_node_port_range"]),
         advertise_address=_advertised(flags["advertise_address"], flags["bind_address"].split(",")[0]),
@@ -337,6 +339,7 @@ async def run(flags: dict[str, Any]) -> None:
     help="where componentstatuses looks",
 )
 @audit_flags
+@http_flags
 @click.option("--min-request-timeout", type=int, default=1800, show_default=True)
 @click.option("--kubelet-client-certificate", type=_FILE)
 @click.option("--kubelet-client-key", type=_FILE)

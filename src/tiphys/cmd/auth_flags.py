@@ -113,6 +113,7 @@ def auth_options(flags: dict[str, Any]) -> dict[str, Any]:
         "service_account_public_keys": _public_keys(flags["service_account_key_file"]),
         "service_account_extend_token_expiration": flags["service_account_extend_token_expiration"],
         "service_account_max_token_expiration_s": int(flags["service_account_max_token_expiration"]),
+        "service_account_lookup": flags["service_account_lookup"],
         "api_audiences": flags["api_audiences"],
         "oidc": _oidc(flags),
     }

@@ -8,9 +8,11 @@ the other.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -20,12 +22,17 @@ from tiphys.ctl.layout import DEFAULT_NAME, Cluster, CtlError
 from tiphys.storage import etcd_snapshot
 from tiphys.storage.base import StoreError, StoreUnavailable
 from tiphys.storage.etcd import EtcdStore
+from tiphys.storage.etcd_client import EtcdOptions
 from tiphys.storage.keyspace import KEYS_ROOT
 from tiphys.storage.snapshot import Summary, check, look, save, stage, stage_at
 from tiphys.storage.sqlite_file import SqliteFile
 
 _STOP_S = 20.0
 _FILE = click.Path(dir_okay=False, path_type=Path)
+_GIVEN = click.Path(exists=True, dir_okay=False, path_type=Path)
+_PREFIX = "What the keys of that etcd begin with."
+_F = TypeVar("_F", bound=Callable[..., Any])
+_EtcdFlags = Mapping[str, Any]
 _STORE = "A store (PATH, sqlite:PATH or etcd:URL[,URL]) instead of a cluster's name."
 
 
@@ -36,19 +43,29 @@ def _cluster(name: str) -> Cluster:
     return cluster
 
 
-def _place(cluster: Cluster | None, text: str) -> Path | list[str]:
-    """Return where objects are kept: a file, or the URLs of an etcd."""
+@dataclass(frozen=True, slots=True)
+class _Etcd:
+    """Where an etcd is, and how to reach what in it."""
+
+    urls: tuple[str, ...]
+    options: EtcdOptions = field(default_factory=EtcdOptions)
+    root: str = KEYS_ROOT
+
+
+def _place(cluster: Cluster | None, text: str, etcd: _EtcdFlags) -> Path | _Etcd:
+    """Return where objects are kept: a file, or an etcd."""
     if cluster is not None:
-        return [cluster.etcd_url] if cluster.store == "etcd" else cluster.folder / "store.db"
+        return _Etcd((cluster.etcd_url,)) if cluster.store == "etcd" else cluster.folder / "store.db"
     kind, colon, rest = text.partition(":")
     if colon and kind == "etcd":
-        return rest.split(",")
+        options = EtcdOptions(etcd["etcd_cafile"], etcd["etcd_certfile"], etcd["etcd_keyfile"])
+        return _Etcd(tuple(rest.split(",")), options, "/" + etcd["etcd_prefix"].strip("/"))
     return Path(rest if colon and kind == "sqlite" else text)
 
 
 @asynccontextmanager
-async def _etcd(urls: list[str]) -> AsyncIterator[EtcdStore]:
-    store = EtcdStore(urls, root=KEYS_ROOT, base=KEYS_ROOT, compact_every_s=0)
+async def _etcd(place: _Etcd) -> AsyncIterator[EtcdStore]:
+    store = EtcdStore(place.urls, root=place.root, base=KEYS_ROOT, options=place.options, compact_every_s=0)
     await store.open()
     try:
         yield store
@@ -56,18 +73,31 @@ async def _etcd(urls: list[str]) -> AsyncIterator[EtcdStore]:
         await store.close()
 
 
-async def _save_etcd(urls: list[str], file: Path) -> Summary:
-    async with _etcd(urls) as store:
+async def _save_etcd(place: _Etcd, file: Path) -> Summary:
+    async with _etcd(place) as store:
         return await etcd_snapshot.save(store, file, RealClock().now().timestamp())
 
 
-async def _put_back(file: Path, urls: list[str]) -> Summary:
-    async with _etcd(urls) as store:
+async def _put_back(file: Path, place: _Etcd) -> Summary:
+    async with _etcd(place) as store:
         return await etcd_snapshot.put_back(store, file, RealClock().now().timestamp())
 
 
 def _tell(did: str, found: Summary) -> None:
     click.echo(f"{did}: revision {found.revision}, {found.keys} keys, {found.size_bytes} bytes")
+
+
+def _etcd_flags(command: _F) -> _F:
+    """Give a command the API server's flags of etcd, by etcdctl's names as well."""
+    for flag, other, text in reversed(
+        (
+            ("--etcd-cafile", "--cacert", "Of an etcd with certificates: who signs its own."),
+            ("--etcd-certfile", "--cert", "What it is shown."),
+            ("--etcd-keyfile", "--key", "The key of that."),
+        )
+    ):
+        command = click.option(flag, other, flag[2:].replace("-", "_"), type=_GIVEN, help=text)(command)
+    return click.option("--etcd-prefix", default=KEYS_ROOT, show_default=True, help=_PREFIX)(command)
 
 
 @click.group(help="Save a cluster's objects to a file and put them back.")
@@ -79,8 +109,9 @@ def snapshot() -> None:
 @click.argument("file", type=_FILE)
 @click.option("--name", default=DEFAULT_NAME, show_default=True, help="Which cluster.")
 @click.option("--store", default="", help=_STORE)
-def save_command(file: Path, name: str, store: str) -> None:
-    source = _place(None if store else _cluster(name), store)
+@_etcd_flags
+def save_command(file: Path, name: str, store: str, **etcd: Any) -> None:
+    source = _place(None if store else _cluster(name), store, etcd)
     if isinstance(source, Path) and not source.exists():
         raise click.ClickException(f"there is no store at {source}")
     try:
@@ -108,9 +139,10 @@ def status_command(file: Path) -> None:
 @click.argument("file", type=_FILE)
 @click.option("--name", default=DEFAULT_NAME, show_default=True, help="Which cluster, running or not.")
 @click.option("--store", default="", help=_STORE)
-def restore_command(file: Path, name: str, store: str) -> None:
+@_etcd_flags
+def restore_command(file: Path, name: str, store: str, **etcd: Any) -> None:
     cluster = None if store else _cluster(name)
-    target = _place(cluster, store)
+    target = _place(cluster, store, etcd)
     try:
         if cluster is not None:
             found = _restore_cluster(file, cluster)

@@ -81,6 +81,17 @@ class World:
         }
 
 
+async def test_nothing_is_looked_up_where_nobody_wants_it() -> None:
+    world = World(None, None)
+    keys, clock = TokenKeys(("iss",), NEW), FakeClock(NOW)
+    tokens = ServiceAccountTokens(keys, API, world.lookup, clock, world.mark, looks_up=False)
+    found = await tokens.authenticate_token(TEXT, API)
+    assert found is not None
+    assert (found.user.name, found.annotations, world.used) == (SUBJECT, (), [])
+    with pytest.raises(Refused, match="is invalid for the target audiences"):
+        await tokens.authenticate_token(TEXT, ("other",))
+
+
 async def test_one_made_by_hand() -> None:
     world = World(account("other"), secret())
     found = await world.tokens.authenticate_token(TEXT, API)

@@ -103,7 +103,11 @@ def build(
     tokens: list[TokenAuthenticator] = []
     if options.tokens:
         tokens.append(AnyAudience(StaticTokens(options.tokens), audiences))
-    tokens.append(ServiceAccountTokens(keys, audiences, lookup, clock, mark_used))
+    tokens.append(
+        ServiceAccountTokens(
+            keys, audiences, lookup, clock, mark_used, looks_up=options.service_account_lookup
+        )
+    )
     if options.enable_bootstrap_token_auth:
         tokens.append(AnyAudience(BootstrapTokens(lookup, clock), audiences))
     if issuers or path is not None:

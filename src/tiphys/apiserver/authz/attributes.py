@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tiphys.apimachinery.errors import Forbidden
 from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.authz.counts import Tally
 from tiphys.apiserver.requestinfo import RequestInfo
 
 
@@ -21,6 +22,14 @@ class Decision:
 
 
 NO_OPINION = Decision()
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """A decision that holds until there are changes; ``tally`` counts each request that it lets pass."""
+
+    decision: Decision
+    tally: Tally
 
 
 def forbidden(user: User, info: RequestInfo, reason: str = "") -> Forbidden:

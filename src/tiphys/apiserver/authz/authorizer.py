@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 from tiphys.apimachinery.errors import InternalError
 from tiphys.apiserver.authn.user import NODES, User
-from tiphys.apiserver.authz.attributes import NO_OPINION, Decision, forbidden
-from tiphys.apiserver.authz.counts import WEBHOOK, AuthorizerCounts
+from tiphys.apiserver.authz.attributes import NO_OPINION, Decision, Lasting, forbidden
+from tiphys.apiserver.authz.counts import WEBHOOK, AuthorizerCounts, Tally
 from tiphys.apiserver.authz.node import NodeAuthorizer
 from tiphys.apiserver.authz.rbac import Rbac, is_master
 from tiphys.apiserver.authz.webhook import WebhookAuthorizer
@@ -25,8 +25,10 @@ _ALWAYS_ALLOWED = ("/healthz", "/livez", "/readyz")
 _NOT_ASKED = Decision(reason="the webhook authorizer has not been asked")
 Mode = str | WebhookAuthorizer
 _Local = Callable[[User, RequestInfo], Decision]
-_Labels = tuple[str, str, str]
-"""Decision, name and type of an authorizer, as metrics name them."""
+_Link = tuple[_Local | WebhookAuthorizer, Tally, Tally]
+"""An authorizer, and what counts that it allows and that it denies."""
+_UNCOUNTED = Tally()
+"""Of those who pass without anybody having been asked."""
 
 
 class Authorizer:
@@ -48,7 +50,7 @@ class Authorizer:
             "Node": node.authorize,
         }
         self.modes: tuple[Mode, ...] = ()
-        self._chain: list[tuple[_Local | WebhookAuthorizer, _Labels, _Labels]] = []
+        self._chain: list[_Link] = []
         self.local = True
         """Nobody outside of this process is asked."""
         self.changes = 0
@@ -56,13 +58,14 @@ class Authorizer:
 
     def replace(self, modes: Sequence[Mode]) -> None:
         """Ask these from now on. Raises ValueError for a mode that is not known."""
-        chain: list[tuple[_Local | WebhookAuthorizer, _Labels, _Labels]] = []
+        chain: list[_Link] = []
         for mode in modes:
             if isinstance(mode, str) and mode not in self._known:
                 raise ValueError(f'unknown authorization mode "{mode}"')
             ask = self._known[mode] if isinstance(mode, str) else mode
             name, kind = (mode.lower(), mode) if isinstance(mode, str) else (mode.name, WEBHOOK)
-            chain.append((ask, ("allowed", name, kind), ("denied", name, kind)))
+            tally = self.counts.tally
+            chain.append((ask, tally("allowed", name, kind), tally("denied", name, kind)))
         self.modes, self._chain = tuple(modes), chain
         self.changes += 1
         self.local = not any(isinstance(mode, WebhookAuthorizer) for mode in modes)
@@ -72,40 +75,48 @@ class Authorizer:
 
         Where one would have to be asked, nothing is allowed by those behind it.
         """
+        found = self._look(user, info)
+        found.tally.count += 1
+        return found.decision
+
+    def _look(self, user: User, info: RequestInfo) -> Lasting:
         passes = _passes(user, info)
         if passes is not None:
-            return passes
+            return Lasting(passes, _UNCOUNTED)
         reasons = _Reasons()
         for ask, allowed, denied in self._chain:
             if isinstance(ask, WebhookAuthorizer):
                 decision = ask.known(user, info) or _NOT_ASKED
                 if decision is _NOT_ASKED:
-                    return decision
+                    return Lasting(decision, _UNCOUNTED)
             else:
                 decision = ask(user, info)
             if decision.allowed or decision.denied:
-                self.counts.decisions[allowed if decision.allowed else denied] += 1
-                return decision
+                return Lasting(decision, allowed if decision.allowed else denied)
             reasons.add(decision)
-        return reasons.decision()
+        return Lasting(reasons.decision(), _UNCOUNTED)
 
     def decide_nowait(self, user: User, info: RequestInfo) -> Decision | None:
         """Return what ``decide`` would; None where a webhook has to be asked first."""
         decision = self.authorize(user, info)
         return None if decision is _NOT_ASKED else decision
 
-    def for_every_name(self, user: User, info: RequestInfo) -> Decision | None:
+    def allowed(self, user: User, info: RequestInfo) -> Lasting | None:
+        """Return that a request is allowed until there are ``changes``; None: it is not. Counts nothing."""
+        found = self._look(user, info)
+        return found if found.decision.allowed else None
+
+    def for_every_name(self, user: User, info: RequestInfo) -> Lasting | None:
         """Return that such requests are allowed, whatever object they name, until there are ``changes``.
 
-        None: they are not, or it depends on more, as what a node may do follows its pods.
+        None: they are not, or it depends on more, as what a node may do follows its pods. Counts nothing.
         """
         passes = _passes(user, info)
         if passes is not None:
-            return passes
+            return Lasting(passes, _UNCOUNTED)
         if not self.local or NODES in user.groups or self.rbac.names_matter(user, info):
             return None
-        decision = self.authorize(user, info)
-        return decision if decision.allowed else None
+        return self.allowed(user, info)
 
     async def decide(self, user: User, info: RequestInfo) -> Decision:
         """Return the first decision; reasons of the authorizers that had no opinion are joined."""
@@ -121,7 +132,7 @@ class Authorizer:
             else:
                 decision = ask(user, info)
             if decision.allowed or decision.denied:
-                self.counts.decisions[allowed if decision.allowed else denied] += 1
+                (allowed if decision.allowed else denied).count += 1
                 return decision
             reasons.add(decision)
         return reasons.decision()

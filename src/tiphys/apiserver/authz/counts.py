@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -18,18 +19,28 @@ _BUCKETS: Final = (
 )  # fmt: skip
 
 
+@dataclass(slots=True, eq=False)
+class Tally:
+    """How often one authorizer has decided so. Whoever remembers its decision counts each use of it."""
+
+    count: int = 0
+
+
 class AuthorizerCounts:
     """One server's. Bare additions: they are on every request's path."""
 
     def __init__(self) -> None:
-        self.decisions: Counter[tuple[str, str, str]] = Counter()
-        """By decision, name and type; only of authorizers that had an opinion."""
+        self._decisions: dict[tuple[str, str, str], Tally] = {}
         self.fail_open: Counter[tuple[str, str]] = Counter()
         """By name and result: failures after which the next authorizer was asked."""
         self.excluded: Counter[str] = Counter()
         """By name: questions that its match conditions kept from a webhook."""
         self.condition_errors: Counter[str] = Counter()
         self._times: dict[tuple[str, str], Durations] = {}
+
+    def tally(self, decision: str, name: str, kind: str) -> Tally:
+        """Return what counts such decisions of an authorizer; only of those that had an opinion."""
+        return self._decisions.setdefault((decision, name, kind), Tally())
 
     def asked(self, name: str, result: str, seconds: float) -> None:
         """Note that a webhook was asked."""
@@ -47,8 +58,9 @@ class AuthorizerCounts:
             "decision.",
             "decision", "name", "type",
         )  # fmt: skip
-        for labels, count in self.decisions.items():
-            decisions.add_metric(labels, count)
+        for labels, tally in self._decisions.items():
+            if tally.count:
+                decisions.add_metric(labels, tally.count)
         yield decisions
         yield from self._webhooks()
         for name, text, counts in (

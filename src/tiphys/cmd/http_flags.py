@@ -1,0 +1,81 @@
+"""The API server's flags about what clients of HTTP, browsers above all, are told; checked as upstream's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from tiphys.cmd.auth_flags import CommaList
+from tiphys.cmd.component import FlagError
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_STRICT = (
+    "--strict-transport-security-directives invalid, allowed values: max-age=expireTime, includeSubDomains, "
+    "preload. see https://tools.ietf.org/html/rfc6797#section-6.1 for more information"
+)
+_RECONCILERS = ("lease", "master-count", "none")
+_OPTIONS = (
+    click.option("--cors-allowed-origins", type=CommaList(), default="", help="regular expressions"),
+    click.option(
+        "--strict-transport-security-directives",
+        default=None,
+        help="max-age=SECONDS, includeSubDomains, preload: what browsers are told",
+    ),
+    click.option("--external-hostname", default="", help="in URLs of this server; the advertised one else"),
+    click.option(
+        "--endpoint-reconciler-type",
+        default="lease",
+        show_default=True,
+        help="none: the Service kubernetes gets no endpoints of this server",
+    ),
+)
+
+
+def http_flags(command: _F) -> _F:
+    """Give a command these flags."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def http_options(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that the flags mean. Raises FlagError."""
+    reconciler = flags["endpoint_reconciler_type"]
+    if reconciler not in _RECONCILERS:
+        raise FlagError(f"--endpoint-reconciler-type must be one of {', '.join(_RECONCILERS)}")
+    for origin in flags["cors_allowed_origins"]:
+        if fault := _fault(origin):
+            raise FlagError(f"--cors-allowed-origins has an invalid regular expression: {fault}")
+    return {
+        "cors_allowed_origins": flags["cors_allowed_origins"],
+        "strict_transport_security": _directives(flags["strict_transport_security_directives"]),
+        "external_hostname": flags["external_hostname"],
+        "publishes_endpoints": reconciler != "none",
+    }
+
+
+def _fault(origin: str) -> str:
+    """Say what is wrong with a pattern: one that fits a part of a host's name would let strangers in."""
+    try:
+        re.compile(origin)
+    except re.error as error:
+        return str(error)
+    pins = any(mark in origin for mark in ("^", "//")) and any(mark in origin for mark in ("$", ":"))
+    return "" if pins else "regular expression does not pin to start/end of host in the origin header"
+
+
+def _directives(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    directives = tuple(text.split(","))
+    for directive in directives:
+        if not directive.strip():
+            raise FlagError("empty value in strict-transport-security-directives")
+        name, equals, _ = directive.partition("=")
+        max_age = bool(equals) and name == "max-age" and directive.count("=") == 1
+        if directive not in ("includeSubDomains", "preload") and not max_age:
+            raise FlagError(_STRICT)
+    return directives
