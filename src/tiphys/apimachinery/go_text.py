@@ -1,8 +1,9 @@
-"""How Go prints JSON values, for messages that show them so: ``plain`` (``%v``) and ``syntax`` (``%#v``)."""
+"""How Go prints JSON values, where they are shown so: as ``%v``, as ``%#v``, and as JSON."""
 
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 
@@ -27,6 +28,30 @@ def _float(value: float) -> str:
             if float(short) == value:
                 return short
     return str(int(value)) if value.is_integer() else repr(value)
+
+
+_ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_LEAST_PLAIN, _MOST_PLAIN = 1e-6, 1e21
+
+
+def encoded(value: object) -> str:
+    """Return a value as Go encodes it: compact, keys in order, safe in HTML."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{encoded(key)}:{encoded(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, list):
+        return f"[{','.join(map(encoded, value))}]"
+    if isinstance(value, float):
+        return _number(value)
+    text = json.dumps(value, ensure_ascii=False)
+    for letter, escaped in _ESCAPED.items():
+        text = text.replace(letter, escaped)
+    return text
+
+
+def _number(value: float) -> str:
+    if value and not _LEAST_PLAIN <= abs(value) < _MOST_PLAIN:
+        return _float(value).replace("e-0", "e-")
+    return str(int(value)) if value.is_integer() else f"{Decimal(repr(value)):f}"
 
 
 def as_floats(value: object) -> object:

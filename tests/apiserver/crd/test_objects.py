@@ -152,6 +152,21 @@ async def test_tables(api: Any, crds: Any) -> None:
     assert table["rows"][0]["cells"] == ["a", "x", 2, "0s", None]
 
 
+async def test_whole_numbers_are_shown_whole(api: Any, crds: Any) -> None:
+    made = crds.version()
+    fields = made["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    fields["free"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    await crds.make(made)
+    written = orjson.dumps(crds.foo(replicas=7)).replace(b":7", b':3.0,"free":{"l":[1e2,1.5,-2.0]}')
+    made = await api.create(crds.foos, written)
+    assert b'"replicas":3,"free":{"l":[100,1.5,-2]}' in orjson.dumps(made["spec"])
+    raw = (await api("GET", f"{crds.foos}/a")).raw
+    assert b'"free":{"l":[100,1.5,-2]}' in raw
+    patched = await api.patch(f"{crds.foos}/a", b'{"spec":{"replicas":4.0}}')
+    assert b'"replicas":4' in patched.raw
+    assert b"4.0" not in patched.raw
+
+
 async def test_selectable_fields(api: Any, crds: Any) -> None:
     await crds.make(crds.version(selectableFields=[{"jsonPath": ".spec.image"}]))
     await api.create(crds.foos, crds.foo("a"))

@@ -16,6 +16,7 @@ from tiphys.apimachinery.schema.node import MISSING, Schema
 from tiphys.apimachinery.schema.walk import MAX_STRICT_FAULTS, decode_check, path_text
 
 _Trail = tuple[Any, str] | None
+_MOST_WHOLE = 2**63
 _IMPLIED = frozenset({"apiVersion", "kind", "metadata"})
 
 
@@ -44,6 +45,23 @@ def decode_custom(
 @lru_cache(maxsize=8)
 def _object(object_meta: Schema) -> Schema:
     return Schema(name=".Object", type="object", properties={"metadata": object_meta})
+
+
+def settle_numbers(value: Any) -> None:
+    """Make whole numbers of those that were written with a point or an exponent, in place.
+
+    The API keeps what a number is, not how it was written: clients read ``2.0`` into integers.
+    """
+    items = value.items() if type(value) is dict else enumerate(value) if type(value) is list else ()
+    whole: list[tuple[Any, int]] = []
+    for key, item in items:
+        kind = type(item)
+        if kind is dict or kind is list:
+            settle_numbers(item)
+        elif kind is float and item.is_integer() and abs(item) < _MOST_WHOLE:
+            whole.append((key, int(item)))
+    for key, number in whole:
+        value[key] = number
 
 
 def prune(obj: dict[str, Any], schema: Schema, *, root: bool = True) -> list[str]:

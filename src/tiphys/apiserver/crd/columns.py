@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 
-import orjson
-
-from tiphys.apimachinery.duration import since
+from tiphys.apimachinery import go_text
+from tiphys.apimachinery.duration import INVALID, UNKNOWN, since
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.printers.base import NAME, Cells, Printer, name_of
 from tiphys.apiserver.crd import jsonpath
@@ -27,13 +27,22 @@ _AGE_TEXT = (
 
 
 def printer_for(columns: Sequence[Object]) -> Printer:
-    """Return the printer of a version."""
+    """Return the printer of a version; columns end before the first whose path is none."""
     wanted = list(columns) or [{**_AGE, "description": _AGE_TEXT}]
+    readable = list(takewhile(lambda column: _is_path(column["jsonPath"]), wanted))
 
     def row(obj: Object, now: datetime) -> Cells:
-        return [name_of(obj), *(cell(obj, column, now) for column in wanted)]
+        return [name_of(obj), *(cell(obj, column, now) for column in readable)]
 
-    return Printer((NAME, *(_definition(column) for column in wanted)), row)
+    return Printer((NAME, *(_definition(column) for column in readable)), row)
+
+
+def _is_path(path: str) -> bool:
+    try:
+        jsonpath.parse(path)
+    except jsonpath.PathError:
+        return False
+    return True
 
 
 def _definition(column: Object) -> Object:
@@ -50,31 +59,34 @@ def _definition(column: Object) -> Object:
 
 
 def cell(obj: Object, column: Object, now: datetime) -> Any:
-    """Return what one column shows of an object; None where there is nothing of its type."""
+    """Return what one column shows of an object: the first value, None where there is none of its type."""
     try:
         found = jsonpath.find(obj, column["jsonPath"])
-    except jsonpath.PathError:
+    except jsonpath.Misfit:
         return None
-    if not found or found[0] is None:
+    if not found:
         return None
     value = found[0]
     match column["type"]:
+        case "string":
+            return _text(value)
         case "integer":
             return int(value) if type(value) in (int, float) else None
         case "number":
-            return float(value) if type(value) in (int, float) else None
+            return value if type(value) in (int, float) else None
         case "boolean":
             return value if type(value) is bool else None
         case "date":
-            return since(value, now) if isinstance(value, str) else "<unknown>"
-    if len(found) > 1:
-        return ",".join(_text(item) for item in found)
-    return _text(value)
+            return _age(value, now) if isinstance(value, str) else None
+    return None
+
+
+def _age(value: str, now: datetime) -> str:
+    shown = since(value, now)
+    return INVALID if value and shown == UNKNOWN else shown
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (dict, list, bool)):
-        return orjson.dumps(value).decode()
-    return str(value)
+    if value is None:
+        return "<no value>"
+    return go_text.encoded(value) if isinstance(value, (dict, list)) else go_text.plain(value)
