@@ -313,6 +313,24 @@ def test_unknown_fields_count_in_comparisons() -> None:
         assert environment.compile(f"self.all{rule}").evaluate({"self": value}) is wanted
 
 
+NAMES_OF_TYPES: list[tuple[dict[str, Any], str, int]] = [
+    (EITHER, "type(self) == int", 314_576),
+    (EITHER, "string == type(self)", 314_576),
+    ({**TEXT, "maxLength": 1000}, "type(self) == string", 403),
+    (thing(either=EITHER), "type(self.either) == int", 4),
+    (EITHER, "type(self) == type(1)", 1844674407370955267),
+]
+
+
+@pytest.mark.parametrize(("schema", "rule", "most"), NAMES_OF_TYPES)
+def test_names_of_types_are_as_large_as_what_the_rule_stands_at(
+    schema: dict[str, Any], rule: str, most: int
+) -> None:
+    declared = declare(build_custom(schema))
+    assert declared is not None
+    assert Environment({"self": declared, "oldSelf": declared}).compile(rule).cost_estimate().most == most
+
+
 def test_one_call_may_not_cost_too_much() -> None:
     program = Environment({"l": types.list_of(types.INT)}).compile(
         "l.all(x, l.all(y, l.all(z, x + y + z >= 0)))"

@@ -282,6 +282,48 @@ def test_nothing_to_do_without_rules() -> None:
     assert Rules(build_custom(schema([{"rule": "true"}], a=NUMBER)))
 
 
+NOT_ASKED = (
+    "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; "
+    "correct the existing errors to complete validation"
+)
+FIRST = {
+    "too long": ({"extra": "skip"}, ["spec.extra: Too long: may not be more than 2 bytes", NOT_ASKED]),
+    "too many": ({"l": [1, 2]}, ["spec.l: Too many: 2: must have at most 1 item", NOT_ASKED]),
+    "missing": ({"image": None}, ["spec.image: Required value", NOT_ASKED]),
+    "another type": (
+        {"extra": 1},
+        [
+            'spec.extra: Invalid value: "integer": spec.extra in body must be of type string: "integer"',
+            NOT_ASKED,
+        ],
+    ),
+    "no choice": ({"e": "c"}, ['spec.e: Unsupported value: "c": supported values: "a", "b"', NOT_ASKED]),
+    "what rules can live with": (
+        {"replicas": -1},
+        [
+            "spec.replicas: Invalid value: -1: spec.replicas in body should be greater than or equal to 0",
+            "spec: Invalid value: never",
+        ],
+    ),
+}
+
+
+async def test_rules_are_asked_about_what_has_its_types_and_bounds(api: Any, crds: Any) -> None:
+    made = crds.version()
+    spec = made["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["x-kubernetes-validations"] = [{"rule": "false", "message": "never"}]
+    spec["properties"] |= {
+        "extra": {"type": "string", "maxLength": 2},
+        "l": {"type": "array", "maxItems": 1, "items": NUMBER},
+        "e": {"type": "string", "enum": ["a", "b"]},
+    }
+    await crds.make(made)
+    for name, (more, wanted) in FIRST.items():
+        answer = await api("POST", crds.foos, crds.foo(**more))
+        told = [f"{one['field']}: {one['message']}" for one in answer.json["details"]["causes"]]
+        assert told == wanted, name
+
+
 async def test_rules_that_are_wrong_are_refused(api: Any, crds: Any) -> None:
     made = crds.version()
     spec = made["schema"]["openAPIV3Schema"]["properties"]["spec"]

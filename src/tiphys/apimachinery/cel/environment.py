@@ -82,9 +82,12 @@ class Environment:
         except EvaluationError as error:
             raise CompileError(f"program instantiation failed: {error}") from error
         used = {name: self.variables[name] for name in names}
-        return Program(expression, node, used, step.run, compiler.slots)
+        bounds = estimate.Bounds(used, self.variables.get(_NAMES_LIKE))
+        return Program(expression, node, bounds, step.run, compiler.slots)
 
 
+_NAMES_LIKE = "self"
+"""Where rules stand at a value, the API takes the names of types for as large as it."""
 _Tables = tuple[FunctionTable, Macros, Mapping[str, Type]]
 _made: dict[tuple[str, ...], _Tables] = {}
 
@@ -103,13 +106,12 @@ def _tables(libraries: tuple[Library, ...]) -> _Tables:
 class Program:
     """A compiled expression; evaluate it as often as needed, from any one thread at a time."""
 
-    def __init__(
-        self, expression: str, node: Node, variables: Mapping[str, Declaration], run: Run, slots: int
-    ) -> None:
+    def __init__(self, expression: str, node: Node, bounds: estimate.Bounds, run: Run, slots: int) -> None:
         self.expression = expression
         self.result: Type = node.type
         self._node = node
-        self._variables = variables
+        self._bounds = bounds
+        self._variables = bounds.variables
         self._run = run
         self._empty = [ABSENT] * slots
 
@@ -120,7 +122,7 @@ class Program:
 
     def cost_estimate(self) -> Range:
         """Return the least and the most that it can cost, by the bounds of its variables' declarations."""
-        return estimate.estimate(self._node, self._variables)
+        return estimate.estimate(self._node, self._bounds)
 
     def evaluate(self, activation: Mapping[str, Any], budget: Budget | None = None) -> Any:
         """Return the value for these variables (JSON where they are declared by schema).

@@ -59,14 +59,23 @@ class _Local:
     items: _Items | None = None
 
 
-def estimate(root: Node, variables: Mapping[str, Declaration]) -> Range:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How large the variables of an expression can be, and what has a name and is none: types."""
+
+    variables: Mapping[str, Declaration]
+    names: Declaration | None = None
+
+
+def estimate(root: Node, bounds: Bounds) -> Range:
     """Return the least and the most that a checked tree costs."""
-    return Estimator(variables).visit(root)
+    return Estimator(bounds).visit(root)
 
 
 class Estimator(Visitor[Range]):
-    def __init__(self, variables: Mapping[str, Declaration]) -> None:
-        self._variables = variables
+    def __init__(self, bounds: Bounds) -> None:
+        self._variables = bounds.variables
+        self._names = bounds.names
         self._paths: dict[int, Path] = {}
         self._sizes: dict[int, Range] = {}
         self._items: dict[int, _Items] = {}
@@ -246,6 +255,8 @@ class Estimator(Visitor[Range]):
         size = self._sizes.get(id(node)) or _written_size(node)
         if size is not None:
             return size
+        if self._names is not None and isinstance(node, Ident) and node.constant is not None:
+            return Range(0, self._names.size)
         declared = self._declared(self._path(node))
         if declared is not None:
             return Range(0, declared.size)

@@ -255,31 +255,38 @@ def authority_faults(conversion: Object, path: str) -> list[FieldError]:
     return [invalid(f"{path}.webhookClientConfig.caBundle", bundle, text)]
 
 
-def _approval(crd: Object) -> str:
+def is_protected(group: str) -> bool:
+    """Tell whether a group belongs to the Kubernetes community."""
+    return any(group == suffix or group.endswith(f".{suffix}") for suffix in _PROTECTED)
+
+
+def approval(crd: Object) -> tuple[str, str]:
+    """Return whether an API is Approved, Unapproved, its approval Missing or Invalid, and why."""
     text = peek(crd, "metadata", "annotations").get(_APPROVED) or ""
+    lead = f'protected groups must have approval annotation "{_APPROVED}"'
     if not text:
-        return "missing"
+        return "Missing", f"{lead}, see {_APPROVAL_PAGE}"
     if text.startswith("unapproved"):
-        return "bypassed"
+        return "Unapproved", f'not approved: "{text}"'
     parts = urlsplit(text)
-    return "approved" if parts.scheme and parts.netloc else "invalid"
+    if parts.scheme and parts.netloc:
+        return "Approved", f"approved in {text}"
+    why = 'with either a URL or a reason starting with "unapproved"'
+    return "Invalid", f"{lead} {why}, see {_APPROVAL_PAGE}"
 
 
 def approval_faults(crd: Object, old: Object | None = None) -> list[FieldError]:
     """Groups of the community need a word that the API was approved; what stood before may stay."""
-    group = peek(crd, "spec").get("group") or ""
-    if not any(group == suffix or group.endswith(f".{suffix}") for suffix in _PROTECTED):
+    if not is_protected(peek(crd, "spec").get("group") or ""):
         return []
-    state = _approval(crd)
-    if old is not None and _approval(old) == state:
+    state, why = approval(crd)
+    if old is not None and approval(old)[0] == state:
         return []
-    place, why = f"metadata.annotations[{_APPROVED}]", "protected groups must have approval annotation"
-    if state == "missing":
-        return [required(place, f'{why} "{_APPROVED}", see {_APPROVAL_PAGE}')]
-    if state == "invalid":
-        text = peek(crd, "metadata", "annotations")[_APPROVED]
-        shown = f'{why} "{_APPROVED}" with either a URL or a reason starting with "unapproved", '
-        return [invalid(place, text, f"{shown}see {_APPROVAL_PAGE}")]
+    place = f"metadata.annotations[{_APPROVED}]"
+    if state == "Missing":
+        return [required(place, why)]
+    if state == "Invalid":
+        return [invalid(place, peek(crd, "metadata", "annotations")[_APPROVED], why)]
     return []
 
 

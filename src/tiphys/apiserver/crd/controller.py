@@ -39,6 +39,7 @@ class CustomResources:
         assert row is not None
         self.row: Resource = row
         """The definitions' own row."""
+        self._tracks = backend.options.feature_gates.enabled("CRDObservedGenerationTracking")
         conversion = Conversion(backend)
         backend.custom = replace(backend, store=CustomStore(backend.store, conversion))
         self._definitions: dict[str, Object] = {}
@@ -60,12 +61,16 @@ class CustomResources:
         if new is None:
             self._definitions.pop(name, None)
             self._serve(name, None)
-            for other in self._same_group(cached.object):
-                self._pending.put_nowait(other["metadata"]["name"])
+            self._judge_others(cached.object)
         else:
             self._definitions[name] = new.object
             self._serve(name, new.object)
             self._pending.put_nowait(name)
+
+    def _judge_others(self, crd: Object) -> None:
+        """What a definition gives up, another may have waited for."""
+        for other in self._same_group(crd):
+            self._pending.put_nowait(other["metadata"]["name"])
 
     def _same_group(self, crd: Object) -> list[Object]:
         group, name = crd["spec"]["group"], crd["metadata"]["name"]
@@ -124,11 +129,13 @@ class CustomResources:
                 task.add_done_callback(lambda _task: self._cleaning.pop(name, None))
             return
         new = copy_object(crd)
-        names.settle(new, self._same_group(crd), self._now())
+        names.settle(new, self._same_group(crd), self._now(), tracks=self._tracks)
         if new != crd:
             await self._write(cached, new, "status")
             # The next definition is judged by what this one got, seen by the feed or not.
             self._definitions[name] = new
+            if new["status"]["acceptedNames"] != (crd.get("status") or {}).get("acceptedNames"):
+                self._judge_others(new)
 
     def _now(self) -> str:
         return rfc3339(self._backend.clock.now())

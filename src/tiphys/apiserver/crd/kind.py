@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import FieldError, MethodNotAllowed
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.schema.build import build_custom
@@ -26,6 +27,14 @@ from tiphys.apiserver.crd.embedded import embedded_faults, shape
 
 _WRITES_ON_TERMINATING = ("create",)
 _CLEAN_MAX = 100_000
+_BLOCKING = frozenset(
+    f"FieldValue{kind}" for kind in ("NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid")
+)
+"""Faults of objects that rules are not asked about: types, and what rules may cost, rest on the schema."""
+_NOT_ASKED = (
+    "some validation rules were not checked because the object was invalid; correct the existing errors to "
+    "complete validation"
+)
 _IDENTITY = ("apiVersion", "kind")
 
 
@@ -135,7 +144,11 @@ class CustomKind:
 
     def _check(self, obj: Object, old: Any, others: list[FieldError]) -> list[FieldError]:
         faults = self._validator.validate(obj, old) + others
-        return faults if faults or not self._rules else self._rules.check(obj, old)
+        if not self._rules:
+            return faults
+        if any(fault.type in _BLOCKING for fault in faults):
+            return [*faults, field_errors.invalid("<nil>", None, _NOT_ASKED)]
+        return faults + self._rules.check(obj, old)
 
     def _validate_update(self, new: Object, old: Object) -> list[FieldError]:
         """Parts that the schema refuses do not stop an update that leaves them as they were."""

@@ -9,15 +9,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.apiextensions.definition_rules import approval, is_protected
 from tiphys.apiserver.crd.rows import condition, is_true
 
-APPROVED = "api-approved.kubernetes.io"
-_PROTECTED = ("k8s.io", "kubernetes.io")
-
-
-def is_protected(group: str) -> bool:
-    """Tell whether a group belongs to the Kubernetes community."""
-    return any(group == suffix or group.endswith(f".{suffix}") for suffix in _PROTECTED)
+_CONFORMS = "KubernetesAPIApprovalPolicyConformant"
 
 
 def set_condition(crd: Object, type_: str, status: str, reason: str, message: str, *, now: str) -> None:
@@ -30,8 +25,6 @@ def set_condition(crd: Object, type_: str, status: str, reason: str, message: st
         "reason": reason,
         "message": message,
     }
-    if crd["metadata"].get("generation"):
-        new["observedGeneration"] = crd["metadata"]["generation"]
     for index, old in enumerate(conditions):
         if old.get("type") == type_:  # anybody may write conditions, without a type too
             if old.get("status") == status:
@@ -41,10 +34,11 @@ def set_condition(crd: Object, type_: str, status: str, reason: str, message: st
     conditions.append(new)
 
 
-def settle(crd: Object, others: Iterable[Object], now: str) -> None:
+def settle(crd: Object, others: Iterable[Object], now: str, *, tracks: bool = False) -> None:
     """Bring a definition's accepted names and conditions up to date, in place.
 
-    ``others`` are the other definitions of its group.
+    ``others`` are the other definitions of its group. Where it ``tracks``, conditions tell the generation
+    that they speak of.
     """
     accepted, conflict = _accept(crd, _taken(others))
     status = crd.setdefault("status", {})
@@ -60,6 +54,11 @@ def settle(crd: Object, others: Iterable[Object], now: str) -> None:
             text = "not all names are accepted"
             set_condition(crd, "Established", "False", "NotAccepted", text, now=now)
     _approve(crd, now)
+    for one in status["conditions"]:
+        if tracks:
+            one["observedGeneration"] = crd["metadata"].get("generation", 0)
+        else:
+            one.pop("observedGeneration", None)
 
 
 def _taken(others: Iterable[Object]) -> dict[str, set[str]]:
@@ -87,7 +86,8 @@ def _accept(crd: Object, taken: dict[str, set[str]]) -> tuple[Object, tuple[str,
         ("listKind", "kind", "ListKindConflict"),
     ):
         value: Any = wanted.get(key)
-        clashes = [name for name in _listed(value) if name in taken[space]]
+        own = set(_listed(before.get(key)))
+        clashes = [name for name in _listed(value) if name in taken[space] - own]
         if clashes:
             shown = ", ".join(f'"{name}" is already in use' for name in clashes)
             conflict = (reason, f"[{shown}]" if len(clashes) > 1 else shown)
@@ -108,19 +108,7 @@ def _listed(value: Any) -> list[str]:
 
 def _approve(crd: Object, now: str) -> None:
     """Say whether a definition in a protected group was approved."""
-    group = crd["spec"]["group"]
-    if not is_protected(group):
-        return
-    policy = "KubernetesAPIApprovalPolicyConformant"
-    text = (crd["metadata"].get("annotations") or {}).get(APPROVED, "")
-    if text.startswith("https://"):
-        set_condition(crd, policy, "True", "ApprovedAnnotation", f"approved in {text}", now=now)
-    elif text.startswith("unapproved"):
-        shown = f'not approved: "{text}"'
-        set_condition(crd, policy, "False", "UnapprovedAnnotation", shown, now=now)
-    else:
-        shown = (
-            f'protected groups must have approval annotation "{APPROVED}", '
-            "see https://github.com/kubernetes/enhancements/pull/1111"
-        )
-        set_condition(crd, policy, "False", "MissingAnnotation", shown, now=now)
+    if is_protected(crd["spec"]["group"]):
+        state, why = approval(crd)
+        status = "True" if state == "Approved" else "False"
+        set_condition(crd, _CONFORMS, status, f"{state}Annotation", why, now=now)
