@@ -86,7 +86,7 @@ async def test_mirror_pods(api: Any, node: Any) -> None:
         (mirror(uid, ownerReferences=[{**owner, "controller": False}]), 'node "n1" can only create pods with a controller owner reference set to itself'),
         (mirror(uid, ownerReferences=[{**owner, "blockOwnerDeletion": True}]), 'node "n1" must not set blockOwnerDeletion on an owner reference'),
         (mirror("other"), f"node n1 UID mismatch: expected other got {uid}"),
-        (mirror(uid, spec={"containers": [{"name": "c", "image": "i", "envFrom": [{"secretRef": {"name": "s"}}]}]}), 'node "n1" can not create pods that reference secrets'),
+        (mirror(uid, spec={"containers": [{"name": "c", "image": "i", "envFrom": [{"secretRef": {"name": "s"}}]}]}), 'a mirror pod may not reference secrets'),
         (mirror(uid, spec={"volumes": [{"name": "v", "configMap": {"name": "s"}}]}), 'node "n1" can not create pods that reference configmaps'),
         (mirror(uid, spec={"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "s"}}]}), 'node "n1" can not create pods that reference persistentvolumeclaims'),
     ]  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 
 from tiphys.apimachinery import quantity
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.pod_requests import aggregate_requests
 from tiphys.apiserver.admission.attributes import Attributes
 
 _ANNOTATION = "kubernetes.io/limit-ranger"
@@ -34,6 +35,8 @@ class LimitRanger:
 
     async def validate(self, attributes: Attributes) -> None:
         if attributes.obj is None:
+            return
+        if (attributes.old or {}).get("metadata", {}).get("deletionTimestamp"):
             return
         created = attributes.core("pods") and attributes.operation == "CREATE"
         if created or attributes.core("pods", "resize"):
@@ -61,7 +64,7 @@ def _limits(item: Object, kind: str) -> Iterator[Object]:
 def _default_containers(pod: Object, limit: Object) -> None:
     limits, requests = limit.get("default") or {}, limit.get("defaultRequest") or {}
     notes = []
-    for key in ("initContainers", "containers"):
+    for key in ("containers", "initContainers"):
         kind = "init container" if key == "initContainers" else "container"
         for container in pod["spec"].get(key) or ():
             resources = container.setdefault("resources", {})
@@ -108,16 +111,13 @@ def _bounds(limit: Object, kind: str, requests: Object, limits: Object) -> list[
             faults.append(f"maximum {name} usage per {kind} is {bound}, but request is {request}")
     for name, bound in (limit.get("maxLimitRequestRatio") or {}).items():
         request, top = requests.get(name), limits.get(name)
-        if request is None or top is None:
-            faults.append(
-                f"{name} max limit to request ratio per {kind} is {bound}, "
-                "but no request is specified or request is 0"
-            )
-        elif _parse(top).milli() > _parse(request).milli() * _parse(bound).milli() / 1000:
-            ratio = _parse(top).milli() / max(_parse(request).milli(), 1)
-            faults.append(
-                f"{name} max limit to request ratio per {kind} is {bound}, but provided ratio is {ratio:f}"
-            )
+        about = f"{name} max limit to request ratio per {kind} is {bound}, but"
+        if request is None or not _parse(request).amount:
+            faults.append(f"{about} no request is specified or request is 0")
+        elif top is None or not _parse(top).amount:
+            faults.append(f"{about} no limit is specified or limit is 0")
+        elif _parse(top).amount > _parse(request).amount * _parse(bound).amount:
+            faults.append(f"{about} provided ratio is {float(_parse(top).amount / _parse(request).amount):f}")
     return faults
 
 
@@ -125,7 +125,7 @@ def _pod_faults(pod: Object, item: Object) -> list[str]:
     faults: list[str] = []
     spec = pod["spec"]
     for limit in _limits(item, "Container"):
-        for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
+        for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
             resources = container.get("resources") or {}
             faults += _bounds(
                 limit, "Container", resources.get("requests") or {}, resources.get("limits") or {}
@@ -136,11 +136,12 @@ def _pod_faults(pod: Object, item: Object) -> list[str]:
 
 
 def _sum(spec: Object, section: str) -> Object:
-    totals: dict[str, int] = {}
-    for container in spec.get("containers") or ():
-        for name, value in ((container.get("resources") or {}).get(section) or {}).items():
-            totals[name] = totals.get(name, 0) + _parse(value).milli()
-    return {name: f"{milli}m" if milli % 1000 else str(milli // 1000) for name, milli in totals.items()}
+    """Return what a pod asks for: its containers together, or what it says itself as a whole."""
+    total: Object = {name: str(amount) for name, amount in aggregate_requests(spec, section).items()}
+    for name, value in ((spec.get("resources") or {}).get(section) or {}).items():
+        if name in ("cpu", "memory") or name.startswith("hugepages-"):
+            total[name] = value
+    return total
 
 
 def _claim_faults(claim: Object, item: Object) -> list[str]:
@@ -149,12 +150,11 @@ def _claim_faults(claim: Object, item: Object) -> list[str]:
     for limit in _limits(item, "PersistentVolumeClaim"):
         for word, below in (("minimum", True), ("maximum", False)):
             for name, bound in (limit.get(word[:3]) or {}).items():
+                about = f"{word} {name} usage per PersistentVolumeClaim is {bound}"
                 if name not in requests:
+                    faults.append(f"{about}.  No request is specified")
                     continue
                 asked, allowed = _parse(requests[name]), _parse(bound)
                 if asked < allowed if below else asked > allowed:
-                    faults.append(
-                        f"{word} {name} usage per PersistentVolumeClaim is {bound}, "
-                        f"but request is {requests[name]}"
-                    )
+                    faults.append(f"{about}, but request is {requests[name]}")
     return faults

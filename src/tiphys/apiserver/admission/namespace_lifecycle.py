@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tiphys.apimachinery.errors import Forbidden, NotFound
+from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.objects import Cached
 
 _IMMORTAL = ("default", "kube-system", "kube-public")
+_REVIEWS = ("authorization.k8s.io", "localsubjectaccessreviews")
 _REMEMBERED = 4096
 
 
@@ -37,6 +38,8 @@ class NamespaceLifecycle:
     async def admit(self, attributes: Attributes) -> None:
         if not attributes.call.resource.namespaced or not attributes.namespace:
             return
+        if (attributes.group, attributes.plural) == _REVIEWS:
+            return  # the answer tells nothing of the namespace
         namespace = attributes.namespace
         cached = await attributes.find_cached("", "v1", "namespaces", namespace)
         if cached is None:
@@ -46,13 +49,8 @@ class NamespaceLifecycle:
                 self._alive.clear()
             self._alive[namespace] = cached
             return
-        if attributes.plural in ("localsubjectaccessreviews", "events"):
-            return
-        error = Forbidden.of(
-            attributes.group,
-            attributes.plural,
-            attributes.name,
-            f"unable to create new content in namespace {namespace} because it is being terminated",
+        error = attributes.refuse(
+            f"unable to create new content in namespace {namespace} because it is being terminated"
         )
         error.details = {
             **(error.details or {}),

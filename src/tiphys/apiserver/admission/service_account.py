@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import orjson
 
+from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object, copy_object, stable_suffix
+from tiphys.apis.defaulting import each
+from tiphys.apiserver.admission import mountable_secrets
 from tiphys.apiserver.admission.attributes import Attributes
+from tiphys.apiserver.authz.graph import references
 
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 EXPIRATION_S = 3607
@@ -22,37 +26,74 @@ class ServiceAccount:
 
     NAME = "ServiceAccount"
     RESOURCES = frozenset({("", "pods")})
-    SUBRESOURCES = frozenset({""})
+    SUBRESOURCES = frozenset({"", "ephemeralcontainers"})
     ADMITS = frozenset({"CREATE"})
+    VALIDATES = frozenset({"CREATE", "UPDATE"})
     REPEATS = True
 
     async def admit(self, attributes: Attributes) -> None:
         pod = attributes.obj
-        if pod is None:
+        if pod is None or attributes.subresource:
             return
-        if _MIRROR in (pod["metadata"].get("annotations") or {}):
-            self._check_mirror(attributes, pod)
+        if _is_mirror(pod):
+            _check_mirror(attributes, pod)
             return
         spec = pod["spec"]
         name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
         spec["serviceAccountName"] = spec["serviceAccount"] = name
-        account = await attributes.find("", "v1", "serviceaccounts", name, attributes.namespace)
-        if account is None:
-            raise attributes.refuse(
-                f"error looking up service account {attributes.namespace}/{name}: "
-                f'serviceaccount "{name}" not found'
-            )
+        account = await _account(attributes, name)
         if _wants_token(account, spec):
             _mount_token(spec)
         if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
             spec["imagePullSecrets"] = copy_object(account["imagePullSecrets"])
 
-    def _check_mirror(self, attributes: Attributes, pod: Object) -> None:
-        spec = pod["spec"]
-        if spec.get("serviceAccountName"):
-            raise attributes.refuse("a mirror pod may not reference service accounts")
-        if any(volume.get("secret") for volume in spec.get("volumes") or ()):
-            raise attributes.refuse("a mirror pod may not reference secrets")
+    async def validate(self, attributes: Attributes) -> None:
+        """Judge a new pod as all plugins have left it, and containers that join one later."""
+        pod = attributes.obj
+        if pod is None or (attributes.operation == "UPDATE") is not bool(attributes.subresource):
+            return
+        if not attributes.subresource and _is_mirror(pod):
+            _check_mirror(attributes, pod)
+            return
+        name = pod["spec"].get("serviceAccountName") or ""
+        if not name:
+            raise attributes.refuse(
+                f"no service account specified for pod {attributes.namespace}/{attributes.name}"
+            )
+        account = await _account(attributes, name)
+        if not mountable_secrets.are_enforced(account):
+            return
+        if attributes.subresource:
+            if why := mountable_secrets.joining(account, pod["spec"]):
+                raise StatusError(why, code=500)  # the API takes it for a failure of its own
+        elif why := mountable_secrets.refused(account, pod["spec"]):
+            raise attributes.refuse(why)
+
+
+async def _account(attributes: Attributes, name: str) -> Object:
+    account = await attributes.find("", "v1", "serviceaccounts", name, attributes.namespace)
+    if account is None:
+        raise attributes.refuse(
+            f"error looking up service account {attributes.namespace}/{name}: "
+            f'serviceaccount "{name}" not found'
+        )
+    return account
+
+
+def _is_mirror(pod: Object) -> bool:
+    return _MIRROR in (pod["metadata"].get("annotations") or {})
+
+
+def _check_mirror(attributes: Attributes, pod: Object) -> None:
+    spec = pod["spec"]
+    if spec.get("serviceAccountName"):
+        raise attributes.refuse("a mirror pod may not reference service accounts")
+    plain = {**pod, "metadata": {**pod["metadata"], "annotations": {}}}
+    if any(resource == "secrets" and name for resource, name in references(plain)):
+        raise attributes.refuse("a mirror pod may not reference secrets")
+    for volume in each(pod, "spec", "volumes"):
+        if any(source.get("serviceAccountToken") for source in each(volume, "projected", "sources")):
+            raise attributes.refuse("a mirror pod may not use ServiceAccountToken volume projections")
 
 
 def _wants_token(account: Object, spec: Object) -> bool:
