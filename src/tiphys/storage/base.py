@@ -104,6 +104,11 @@ class Store(Protocol):
         """The newest revision known to be committed."""
         ...
 
+    @property
+    def compacted(self) -> int:
+        """The revision before which history is gone, as far as this process knows."""
+        ...
+
     async def get(self, key: str, *, revision: int = 0) -> Record | None:
         """Read a key now, or as it was at ``revision``. Raises Compacted, FutureRevision."""
         ...

@@ -63,6 +63,7 @@ class EtcdStore:
         self._compact_every_s = compact_every_s
         self._staged = staged
         self._seen = 0
+        self._compacted = 0
         self._losses = 0
         self._feed = Feed(self.history)
         self._subscribers: list[tuple[Subscriber, Callable[[], None]]] = []
@@ -119,6 +120,11 @@ class EtcdStore:
     def revision(self) -> int:
         """The newest revision that subscribers and watchers have been told of."""
         return self._seen
+
+    @property
+    def compacted(self) -> int:
+        """The revision before which history is gone, as this process has learned."""
+        return self._compacted
 
     def size_bytes(self) -> int:
         """Return how large a member's file was when it was last asked; 0 before."""
@@ -415,7 +421,9 @@ class EtcdStore:
         try:
             await self._client.call(wire.COMPACT, wire.request(wire.COMPACT, revision=revision))
         except History as error:
-            raise Compacted(await compacted_at(self._client) or revision) from error
+            self._compacted = max(self._compacted, await compacted_at(self._client) or revision)
+            raise Compacted(self._compacted) from error
+        self._compacted = max(self._compacted, revision)
 
     async def _compact_by_age(self) -> None:
         """Keep between one and two spans of history; several API servers may do so at once."""

@@ -76,6 +76,11 @@ class MemoryStore:
         """The newest revision."""
         return self._keyspace.revision
 
+    @property
+    def compacted(self) -> int:
+        """The revision before which history is gone."""
+        return self._compacted
+
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Call ``subscriber`` with every batch of events before its ``commit`` returns; gives the undo."""
         return self._feed.subscribe(subscriber)

@@ -148,6 +148,11 @@ class SqliteStore:
         """The newest revision that is on disk."""
         return self._keyspace.revision
 
+    @property
+    def compacted(self) -> int:
+        """The revision before which history is gone."""
+        return self._upkeep.compacted
+
     def size_bytes(self) -> int:
         """Return how large the file is on the disk, its log of writes included."""
         paths = (self._path, self._path.with_name(f"{self._path.name}-wal"))

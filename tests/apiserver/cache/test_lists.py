@@ -94,10 +94,12 @@ async def test_continue_token_is_upstreams(store: CachedStore) -> None:
     assert token == {"v": "meta.k8s.io/v1", "rv": 3, "start": "default/a\0"}
 
 
+@pytest.mark.parametrize("remembered", [0, 100])
 async def test_continue_after_compaction(
-    below: Store, store: CachedStore, monkeypatch: pytest.MonkeyPatch
+    below: Store, store: CachedStore, monkeypatch: pytest.MonkeyPatch, remembered: int
 ) -> None:
-    monkeypatch.setattr(bucket, "RING_EVENTS", 0)
+    """What the store has forgotten is not told from memory either."""
+    monkeypatch.setattr(bucket, "RING_EVENTS", remembered)
     for name in "abcd":
         await store.create(PODS, pod(name))
     page = await store.list(PODS, Selection(), limit=2)

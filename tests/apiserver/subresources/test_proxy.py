@@ -12,6 +12,7 @@ import orjson
 import pytest
 from tests.apiserver.subresources.test_streams import read
 
+from tiphys.apiserver.subresources import proxy
 from tiphys.apiserver.subresources.proxy import split_path
 from tiphys.wire import pki
 from tiphys.wire.message import Request, Response
@@ -48,8 +49,9 @@ class Ports:
 
 
 @pytest.fixture
-async def ports(api: Any, make_pod: Any) -> AsyncIterator[Ports]:
-    """A pod and a Service that stand for two servers on loopback."""
+async def ports(api: Any, make_pod: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ports]:
+    """A pod and a Service that stand for two servers on loopback, where nobody is led otherwise."""
+    monkeypatch.setattr(proxy, "is_reachable", bool)
     now = datetime.now(UTC)
     authority = pki.make_ca("test", now)
     context = pki.server_context(pki.issue_server(authority, "x", ["localhost"], now), authority.certificate)
@@ -63,7 +65,8 @@ async def ports(api: Any, make_pod: Any) -> AsyncIterator[Ports]:
         entries = [{"name": "http", "port": 80}, {"name": "tls", "port": 443}]
         await api.create(SERVICES, {"metadata": {"name": "web"}, "spec": {"ports": entries}})
         served = [{"name": "http", "port": found.plain}, {"name": "tls", "port": found.secure}]
-        subset = {"addresses": [{"ip": "127.0.0.1"}], "ports": served}
+        pod = {"kind": "Pod", "namespace": "default", "name": "web"}
+        subset = {"addresses": [{"ip": "127.0.0.1", "targetRef": pod}], "ports": served}
         # Loopback is no address that clients may write: the object is there as an old one would be.
         row = api.server.table.by_path("", "v1", "endpoints")
         meta = {"name": "web", "namespace": "default", "uid": "u"}
@@ -159,10 +162,12 @@ async def test_objects_that_are_called_proxy(api: Any, ports: Ports, make_pod: A
 
 
 NOWHERE = {
-    "no such port": (f"{SERVICES}/web:other/proxy/", 503, 'no service port "other" found for service "web"'),
-    "which of the ports": (f"{SERVICES}/web/proxy/", 503, 'no service port "" found for service "web"'),
+    "no such port": (f"{SERVICES}/web:other/proxy/", 503, 'no endpoints available for service "web:other"'),
+    "which of the ports": (f"{SERVICES}/web/proxy/", 503, 'no endpoints available for service "web"'),
     "scheme": (f"{SERVICES}/ftp:web:80/proxy/", 400, 'invalid service request "ftp:web:80"'),
-    "nobody": (f"{SERVICES}/none/proxy/", 404, 'services "none" not found'),
+    "no such number": (f"{SERVICES}/web:81/proxy/", 503, 'no service port 81 found for service "web"'),
+    "nobody": (f"{SERVICES}/none/proxy/", 404, 'endpoints "none" not found'),
+    "nobody's port": (f"{SERVICES}/none:80/proxy/", 404, 'services "none" not found'),
 }
 
 
@@ -170,3 +175,46 @@ NOWHERE = {
 async def test_nowhere(api: Any, ports: Ports, path: str, status: int, text: str) -> None:
     answer = await api("GET", path)
     assert (answer.status, answer.message) == (status, text)
+
+
+ADDRESSES = {
+    "10.1.2.3": True, "2001:db8::1": True, "": False, "web": False, "127.0.0.1": False, "::1": False,
+    "169.254.169.254": False, "fe80::1": False, "224.0.0.1": False, "255.255.255.255": False,
+    "0.0.0.0": False, "::": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("address", "reachable"), ADDRESSES.items())
+def test_where_clients_are_led(address: str, reachable: bool) -> None:
+    assert proxy.is_reachable(address) is reachable
+
+
+async def test_a_pod_that_says_it_is_the_server(api: Any, make_pod: Any) -> None:
+    made = await api.create(PODS, make_pod("web", nodeName="n1"))
+    made["status"] |= {"podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}
+    await api.put(PODS + "/web/status", made)
+    answer = await api("GET", f"{PODS}/web/proxy/")
+    assert (answer.status, answer.message) == (400, "address not allowed")
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        None,
+        {"kind": "Pod", "namespace": "other", "name": "web"},
+        {"kind": "Pod", "namespace": "default", "name": "none"},
+        {"kind": "Pod", "namespace": "default", "name": "moved"},
+    ],
+    ids=["nobody", "another namespace", "no pod", "another address"],
+)
+async def test_endpoints_that_are_no_pods(api: Any, make_pod: Any, reference: Any) -> None:
+    """Who may write endpoints has not thereby a way to whatever address the server reaches."""
+    made = await api.create(PODS, make_pod("moved", nodeName="n1"))
+    made["status"] |= {"podIP": "10.1.2.4", "podIPs": [{"ip": "10.1.2.4"}]}
+    await api.put(PODS + "/moved/status", made)
+    address = {"ip": "10.1.2.3"} | ({"targetRef": reference} if reference else {})
+    subsets = [{"addresses": [address], "ports": [{"port": 80}]}]
+    path = "/api/v1/namespaces/default/endpoints"
+    await api.create(path, {"metadata": {"name": "web"}, "subsets": subsets})
+    answer = await api("GET", f"{SERVICES}/web/proxy/")
+    assert (answer.status, answer.message) == (503, 'no endpoints available for service "web"')

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from tiphys.apimachinery.clock import RealClock
+from tiphys.apimachinery.errors import BadRequest
+from tiphys.apiserver.subresources import proxy
+from tiphys.apiserver.subresources.kubelet_link import choose_container
 from tiphys.wire import pki
 from tiphys.wire.client import ConnectFailed, send
 from tiphys.wire.message import ByteStream, Request, Response
@@ -106,7 +109,24 @@ async def test_log(api: Any, kubelet: Kubelet) -> None:
         ("container=none", 400, "container none is not valid for pod p"),
         ("tailLines=-1", 422, "tailLines: Invalid value: -1: must be greater than or equal to 0"),
         ("sinceSeconds=0", 422, "sinceSeconds: Invalid value: 0: must be greater than 0"),
+        ("tailLines=abc", 400, 'strconv.ParseInt: parsing "abc": invalid syntax'),
+        (
+            "limitBytes=0&tailLines=-1",
+            422,
+            "[tailLines: Invalid value: -1: must be greater than or equal to 0, "
+            "limitBytes: Invalid value: 0: must be greater than 0]",
+        ),
+        (
+            "sinceSeconds=0&sinceTime=2020-01-01T00:00:00Z",
+            422,
+            "is invalid: : Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
+        ),
         ("stream=Both", 422, 'stream: Unsupported value: "Both"'),
+        (
+            "stream=Stdout&tailLines=1",
+            422,
+            "Forbidden: `tailLines` and specific `stream` are mutually exclusive for now",
+        ),
     ],
 )
 async def test_log_refusals(api: Any, kubelet: Kubelet, query: str, status: int, text: str) -> None:
@@ -118,7 +138,34 @@ async def test_log_refusals(api: Any, kubelet: Kubelet, query: str, status: int,
 async def test_a_pod_without_node(api: Any, kubelet: Kubelet, make_pod: Any) -> None:
     await api.create("/api/v1/namespaces/default/pods", make_pod("q"))
     answer = await api("GET", POD[:-1] + "q/log")
-    assert (answer.status, answer.message) == (400, "pod q does not have a host assigned")
+    assert (answer.status, answer.raw) == (204, b"")
+    for stream in ("exec?command=ls&stdout=1", "attach?stdout=1", "portforward"):
+        answer = await api("POST", f"{POD[:-1]}q/{stream}")
+        assert (answer.status, answer.message) == (400, "pod q does not have a host assigned")
+
+
+@pytest.mark.parametrize(
+    ("containers", "named", "chosen"),
+    [
+        ({"containers": ["c"]}, "", "c"),
+        ({"containers": ["c"], "initContainers": ["i"]}, "", "c"),
+        ({"containers": ["c", "d"], "initContainers": ["i"], "ephemeralContainers": ["e"]}, "e", "e"),
+        ({"containers": ["c", "d"]}, "", "choose one of: [c d]"),
+        ({"containers": ["c", "d"], "initContainers": ["i"], "ephemeralContainers": ["e"]}, "",
+         "choose one of: [i c d e]"),
+        ({"containers": ["c", "d"]}, "x", "container x is not valid for pod p"),
+    ],
+)  # fmt: skip
+def test_which_container(containers: dict[str, list[str]], named: str, chosen: str) -> None:
+    """That one is the default is for clients to know."""
+    annotations = {"kubectl.kubernetes.io/default-container": "c"}
+    spec = {kind: [{"name": name} for name in names] for kind, names in containers.items()}
+    pod = {"metadata": {"name": "p", "annotations": annotations}, "spec": spec}
+    try:
+        found = choose_container(pod, named)
+    except BadRequest as error:
+        found = error.message
+    assert found.endswith(chosen)
 
 
 async def test_refusals_of_the_kubelet_come_through(api: Any, kubelet: Kubelet) -> None:
@@ -257,7 +304,8 @@ async def test_proxy_paths_end_in_a_slash(api: Any, kubelet: Kubelet) -> None:
     assert (response.status, response.headers["Location"]) == (301, "/api/v1/nodes/n1/proxy/")
 
 
-async def test_pod_proxy(api: Any, make_pod: Any) -> None:
+async def test_pod_proxy(api: Any, make_pod: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy, "is_reachable", bool)
     async with serve(Kubelet(), grace_s=0.1) as server:
         made = await api.create("/api/v1/namespaces/default/pods", make_pod("web", nodeName="n1"))
         made["status"] |= {"phase": "Running", "podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}
@@ -272,7 +320,7 @@ async def test_pods_that_cannot_be_reached(api: Any, make_pod: Any) -> None:
     answer = await api("GET", "/api/v1/namespaces/default/pods/web/proxy/")
     assert (answer.status, answer.message) == (400, "address not allowed")
     answer = await api("GET", "/api/v1/namespaces/default/services/none/proxy/")
-    assert (answer.status, answer.message) == (404, 'services "none" not found')
+    assert (answer.status, answer.message) == (404, 'endpoints "none" not found')
 
 
 async def test_client_to_nobody() -> None:

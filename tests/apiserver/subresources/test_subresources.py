@@ -244,3 +244,21 @@ async def test_the_columns_of_a_scale(api: Any) -> None:
         "Name", "Desired", "Available", "Age"
     ]  # fmt: skip
     assert table["rows"][0]["cells"][:3] == ["d", 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ["other"],
+            "spec.containers[0].name: Forbidden: containers may not be renamed or reordered on resize",
+        ),
+        (["c", "d"], "spec.containers: Forbidden: containers may not be added or removed on resize"),
+    ],
+)
+async def test_a_resize_of_other_containers(api: Any, make_pod: Any, names: list[str], message: str) -> None:
+    made = await api.create(PODS, make_pod())
+    (container,) = made["spec"]["containers"]
+    made["spec"]["containers"] = [{**container, "name": name} for name in names]
+    answer = await api("PUT", PODS + "/p/resize", made)
+    assert (answer.status, message in answer.message) == (422, True), answer.message

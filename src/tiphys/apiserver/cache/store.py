@@ -12,7 +12,14 @@ from contextlib import aclosing
 from typing import Final
 
 from tiphys.apimachinery.clock import Clock, RealClock
-from tiphys.apimachinery.errors import AlreadyExists, BadRequest, Conflict, NotFound, ServiceUnavailable
+from tiphys.apimachinery.errors import (
+    AlreadyExists,
+    BadRequest,
+    Conflict,
+    Expired,
+    NotFound,
+    ServiceUnavailable,
+)
 from tiphys.apimachinery.field_errors import render
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.names import is_path_segment_name
@@ -167,11 +174,13 @@ class CachedStore:
                 raise BadRequest("specifying resource version is not allowed when using continue")
             start = root + token.start
             if token.expired(begun or int(self._clock.now().timestamp())):
-                raise versions.ContinueExpired(versions.encode_token(versions.LATEST, token.start))
+                raise _too_old(token)
             begun = begun if token.revision == versions.LATEST else token.begun
             revision = self.revision if token.revision == versions.LATEST else token.revision
         else:
             revision = await self._list_revision(resource_version, resource_version_match, limit)
+        if revision < min(self._store.compacted, self.revision):
+            raise _too_old(token)
         entries: Iterable[Entry]
         total: int | None = None
         if revision < bucket.floor and revision < self.revision:
@@ -215,9 +224,7 @@ class CachedStore:
         try:
             found = await self._store.range(bucket.root(selection), start=start, revision=revision)
         except Compacted as error:
-            if token is None:
-                raise versions.list_expired() from error
-            raise versions.ContinueExpired(versions.encode_token(versions.LATEST, token.start)) from error
+            raise _too_old(token) from error
         except FutureRevision as error:
             raise versions.too_large(revision, self.revision) from error
         except StoreUnavailable as error:
@@ -387,6 +394,13 @@ class CachedStore:
 def _key(resource: Resource, namespace: str, name: str) -> str:
     prefix = resource.storage_prefix
     return f"{prefix}{namespace}/{name}" if namespace and resource.namespaced else prefix + name
+
+
+def _too_old(token: versions.Token | None) -> Expired:
+    """Say that a list cannot be shown as it was, however much of that is still in memory."""
+    if token is None:
+        return versions.list_expired()
+    return versions.ContinueExpired(versions.encode_token(versions.LATEST, token.start))
 
 
 def _missing(resource: Resource, name: str) -> NotFound | BadRequest:

@@ -83,6 +83,11 @@ class EncryptedStore:
         """The newest revision known to be committed."""
         return self._store.revision
 
+    @property
+    def compacted(self) -> int:
+        """The revision before which history is gone."""
+        return self._store.compacted
+
     async def open(self) -> None:
         """Open the store below. Raises StoreUnavailable."""
         await self._poll()

@@ -70,35 +70,32 @@ async def find_node(backend: Backend, name: str) -> Kubelet:
 
 
 async def find_pod(call: Call) -> Object:
-    """Return the pod that a call is about, once it has a node. Raises NotFound, BadRequest."""
+    """Return the pod that a call is about. Raises NotFound."""
     pods = call.backend.table.by_path("", "v1", "pods")
-    pod = (await call.backend.store.get(pods, call.namespace, call.name)).object
-    if not pod["spec"].get("nodeName"):
-        raise BadRequest(f"pod {call.name} does not have a host assigned")
-    return pod
+    return (await call.backend.store.get(pods, call.namespace, call.name)).object
+
+
+def node_of(pod: Object) -> str:
+    """Return the node that a pod runs on. Raises BadRequest."""
+    node: str = pod["spec"].get("nodeName") or ""
+    if not node:
+        raise BadRequest(f"pod {pod['metadata']['name']} does not have a host assigned")
+    return node
 
 
 def choose_container(pod: Object, wanted: str) -> str:
     """Return the container that is meant. Raises BadRequest in upstream's words."""
     spec, name = pod["spec"], pod["metadata"]["name"]
-    regular = [one["name"] for one in spec.get("containers") or ()]
-    first = [one["name"] for one in spec.get("initContainers") or ()]
-    ephemeral = [one["name"] for one in spec.get("ephemeralContainers") or ()]
+    kinds = ("initContainers", "containers", "ephemeralContainers")
+    names = [str(one["name"]) for kind in kinds for one in spec.get(kind) or ()]
     if wanted:
-        if wanted not in (*regular, *first, *ephemeral):
+        if wanted not in names:
             raise BadRequest(f"container {wanted} is not valid for pod {name}")
         return wanted
-    if len(regular) == 1 and not first:
-        return str(regular[0])
-    default = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
-    if default in regular:
-        return str(default)
-    text = f"a container name must be specified for pod {name}, choose one of: {_go_list(regular)}"
-    if first:
-        text += f" or one of the init containers: {_go_list(first)}"
-    if ephemeral:
-        text += f" or one of the ephemeral containers: {_go_list(ephemeral)}"
-    raise BadRequest(text)
+    regular = spec.get("containers") or ()
+    if len(regular) == 1:
+        return str(regular[0]["name"])
+    raise BadRequest(f"a container name must be specified for pod {name}, choose one of: {_go_list(names)}")
 
 
 def _go_list(names: list[str]) -> str:

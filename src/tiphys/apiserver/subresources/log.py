@@ -9,13 +9,16 @@ import base64
 from collections.abc import AsyncIterator
 from urllib.parse import urlencode
 
+from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import BadRequest, FieldError, Invalid
 from tiphys.apiserver.call import Call
+from tiphys.apiserver.params import parse_int
 from tiphys.apiserver.subresources.kubelet_link import (
     ask,
     choose_container,
     find_node,
     find_pod,
+    node_of,
     raise_refusal,
 )
 from tiphys.wire.client import Answer
@@ -31,55 +34,58 @@ from tiphys.wire.websocket import (
 )
 
 _FLAGS = ("follow", "previous", "timestamps")
-_NUMBERS = {"tailLines": 0, "sinceSeconds": 1, "limitBytes": 1}
-_STREAMS = ("All", "Stdout", "Stderr")
+_NUMBERS = {"tailLines": 0, "limitBytes": 1, "sinceSeconds": 1}
+_STREAMS = ("All", "Stderr", "Stdout")
 _BASE64 = "base64.binary.k8s.io"
 _PROTOCOLS = ("binary.k8s.io", _BASE64)
 
 
 def log_query(call: Call) -> dict[str, str]:
-    """Return the options to pass on. Raises Invalid with every fault."""
+    """Return the options to pass on.
+
+    Raises:
+        BadRequest: a number is none. Invalid: every other fault.
+    """
     query: dict[str, str] = {}
     faults: list[FieldError] = []
     for name in _FLAGS:
         if call.param(name).lower() in ("true", "1"):
             query[name] = "true"
     for name, least in _NUMBERS.items():
-        text = call.param(name)
-        if not text:
+        value = parse_int(call, name)
+        if value is None:
             continue
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if value < least:
-            words = (
-                "must be greater than or equal to 0" if least == 0 else f"must be greater than {least - 1}"
-            )
-            faults.append(FieldError("FieldValueInvalid", name, f"Invalid value: {text}: {words}"))
-        query[name] = text
+        query[name] = str(value)
+        if name == "sinceSeconds" and call.param("sinceTime"):
+            text = "at most one of `sinceTime` or `sinceSeconds` may be specified"
+            faults.append(field_errors.forbidden("", text))
+        elif value < least:
+            words = "must be greater than 0" if least else "must be greater than or equal to 0"
+            faults.append(field_errors.invalid(name, value, words))
     if since := call.param("sinceTime"):
         query["sinceTime"] = since
-        if "sinceSeconds" in query:
-            words = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"
-            faults.append(FieldError("FieldValueForbidden", "", words))
     stream = call.param("stream")
     if stream and stream not in _STREAMS:
-        words = f'Unsupported value: "{stream}": supported values: "All", "Stderr", "Stdout"'
-        faults.append(FieldError("FieldValueNotSupported", "stream", words))
+        faults.append(field_errors.not_supported("stream", stream, _STREAMS))
     elif stream:
         query["stream"] = stream
+    if stream not in ("", "All") and "tailLines" in query:
+        text = "`tailLines` and specific `stream` are mutually exclusive for now"
+        faults.append(field_errors.forbidden("", text))
     if faults:
         raise Invalid.of("", "PodLogOptions", call.name, faults)
     return query
 
 
 async def handle(call: Call) -> Response:
+    """Pass on what a container wrote; nothing where its pod has no node yet."""
     query = log_query(call)
     protocol = _protocol(call)
     pod = await find_pod(call)
     container = choose_container(pod, call.param("container"))
-    kubelet = await find_node(call.backend, pod["spec"]["nodeName"])
+    if not pod["spec"].get("nodeName"):
+        return Response(204)
+    kubelet = await find_node(call.backend, node_of(pod))
     target = f"/containerLogs/{call.namespace}/{call.name}/{container}?{urlencode(query)}"
     answer = await ask(kubelet, "GET", target, {"Accept": "*/*"})
     if answer.status != 200:

@@ -32,16 +32,23 @@ def _merge_ephemeral(live: Object, wanted: Object) -> Object:
 
 
 def _merge_resize(live: Object, wanted: Object) -> Object:
+    """Take over what containers ask for; whether they are those of the pod is for validation to see."""
     spec = wanted.get("spec") or {}
     for key in ("containers", "initContainers"):
-        by_name = {container.get("name"): container for container in spec.get(key) or ()}
-        for container in live["spec"].get(key) or ():
-            found = by_name.get(container["name"])
-            if found is None:
-                continue
+        if _names(spec, key) != _names(live["spec"], key):
+            live["spec"] = spec
+            return live
+    for key in ("containers", "initContainers"):
+        for container, found in zip(live["spec"].get(key) or (), spec.get(key) or (), strict=True):
             container["resources"] = found.get("resources") or {}
             if found.get("resizePolicy"):
                 container["resizePolicy"] = found["resizePolicy"]
+            else:
+                container.pop("resizePolicy", None)
     if "resources" in spec:
         live["spec"]["resources"] = spec["resources"]
     return live
+
+
+def _names(spec: Object, key: str) -> list[str]:
+    return [container.get("name", "") for container in spec.get(key) or ()]

@@ -12,11 +12,11 @@ import ssl
 import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from ipaddress import ip_address
 
-from tiphys.apimachinery.errors import BadRequest, ServiceUnavailable
+from tiphys.apimachinery.errors import BadRequest, NotFound, ServiceUnavailable
+from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.call import Call
-from tiphys.apiserver.service_ports import endpoint_addresses
 from tiphys.apiserver.subresources.kubelet_link import find_node, forwarded_headers
 from tiphys.apiserver.subresources.proxied_links import LinkRewriter, Origin, rewrite_url
 from tiphys.wire import client
@@ -26,6 +26,7 @@ from tiphys.wire.relay import relay
 _ANSWER_HOP = frozenset(
     {"connection", "keep-alive", "transfer-encoding", "content-length", "trailer", "upgrade"}
 )
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _PROXIED = re.compile(r"(/+api/+v1(?:/+namespaces/+[^/]+)?/+[^/]+/+[^/]+/+proxy)(?![^/])(.*)", re.DOTALL)
 
 
@@ -58,11 +59,21 @@ def _unverified() -> ssl.SSLContext:
     return context
 
 
+def is_reachable(address: str) -> bool:
+    """Tell whether clients may be led to an address: never to the server's own machine or link."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    inside = found.is_loopback or found.is_link_local or found.is_multicast or found.is_unspecified
+    return not inside and address != "255.255.255.255"
+
+
 async def _pod_target(call: Call, scheme: str, name: str, port: str) -> Target:
     resource = call.backend.table.by_path("", "v1", "pods")
     pod = (await call.backend.store.get(resource, call.namespace, name)).object
-    address = (pod.get("status") or {}).get("podIP")
-    if not address:
+    address = (pod.get("status") or {}).get("podIP") or ""
+    if not is_reachable(address):
         raise BadRequest("address not allowed")
     ports = [one for container in pod["spec"]["containers"] for one in container.get("ports") or ()]
     if not port and ports:
@@ -76,26 +87,49 @@ async def _pod_target(call: Call, scheme: str, name: str, port: str) -> Target:
     return Target(address, number, _unverified() if scheme == "https" else None)
 
 
-def _service_port(service: dict[str, Any], port: str) -> dict[str, Any]:
-    ports = service["spec"].get("ports") or []
-    if not port and len(ports) == 1:
-        return dict(ports[0])
-    for one in ports:
-        if port and port in (one.get("name"), str(one["port"])):
-            return dict(one)
-    raise ServiceUnavailable(f'no service port "{port}" found for service "{service["metadata"]["name"]}"')
+async def _port_name(call: Call, name: str, port: str) -> str:
+    """Return the name of a Service's port that is given by its name or number."""
+    if not _NUMBER.fullmatch(port):
+        return port
+    services = call.backend.table.by_path("", "v1", "services")
+    service = (await call.backend.store.get(services, call.namespace, name)).object
+    for one in service["spec"].get("ports") or ():
+        if one["port"] == int(port):
+            return str(one.get("name") or "")
+    raise ServiceUnavailable(f'no service port {int(port)} found for service "{name}"')
 
 
 async def _service_target(call: Call, scheme: str, name: str, port: str) -> Target:
-    store, table = call.backend.store, call.backend.table
-    service = (await store.get(table.by_path("", "v1", "services"), call.namespace, name)).object
-    wanted = _service_port(service, port)
-    endpoints = (await store.get(table.by_path("", "v1", "endpoints"), call.namespace, name)).object
-    found = endpoint_addresses(endpoints, wanted.get("name") or "")
-    if not found:
-        raise ServiceUnavailable(f'no endpoints available for service "{call.name}"')
-    host, number = random.choice(found)
-    return Target(host, number, _unverified() if scheme == "https" else None)
+    """Return one of a Service's pods, and nothing else that its endpoints may name."""
+    port_name = await _port_name(call, name, port)
+    row = call.backend.table.by_path("", "v1", "endpoints")
+    endpoints = (await call.backend.store.get(row, call.namespace, name)).object
+    subsets = endpoints.get("subsets") or []
+    if not subsets:
+        raise ServiceUnavailable(f'no endpoints available for service "{name}"')
+    for subset in random.sample(subsets, len(subsets)):
+        addresses = subset.get("addresses") or []
+        for one in subset.get("ports") or ():
+            if (one.get("name") or "") != port_name:
+                continue
+            for address in random.sample(addresses, len(addresses)):
+                if await _is_pods(call, address):
+                    context = _unverified() if scheme == "https" else None
+                    return Target(address["ip"], int(one["port"]), context)
+    raise ServiceUnavailable(f'no endpoints available for service "{call.name}"')
+
+
+async def _is_pods(call: Call, address: Object) -> bool:
+    """Tell whether an endpoint's address is that of the pod that it says it is."""
+    target = address.get("targetRef") or {}
+    if target.get("namespace") != call.namespace:
+        return False
+    pods = call.backend.table.by_path("", "v1", "pods")
+    try:
+        pod = (await call.backend.store.get(pods, call.namespace, target.get("name") or "")).object
+    except (NotFound, BadRequest):
+        return False
+    return any(one.get("ip") == address["ip"] for one in (pod.get("status") or {}).get("podIPs") or ())
 
 
 async def _node_target(call: Call, name: str) -> Target:

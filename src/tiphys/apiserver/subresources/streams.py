@@ -22,6 +22,7 @@ from tiphys.apiserver.subresources.kubelet_link import (
     find_node,
     find_pod,
     forwarded_headers,
+    node_of,
     raise_refusal,
 )
 from tiphys.wire.client import Answer
@@ -74,7 +75,7 @@ async def _container_stream(call: Call, verb: str) -> Response:
     pod = await find_pod(call)
     query = stream_query(call, command=verb == "exec")
     container = choose_container(pod, call.param("container"))
-    kubelet = await find_node(call.backend, pod["spec"]["nodeName"])
+    kubelet = await find_node(call.backend, node_of(pod))
     target = f"/{verb}/{call.namespace}/{call.name}/{container}?{urlencode(query)}"
     request = call.request
     protocols = offered_protocols(request) if is_websocket(request) else []
@@ -89,7 +90,7 @@ async def _container_stream(call: Call, verb: str) -> Response:
 async def handle_portforward(call: Call) -> Response:
     await require_create(call)
     pod = await find_pod(call)
-    kubelet = await find_node(call.backend, pod["spec"]["nodeName"])
+    kubelet = await find_node(call.backend, node_of(pod))
     ports = call.query.get("ports") or []
     query = f"?{urlencode([('port', port) for port in ports])}" if ports else ""
     target = f"/portForward/{call.namespace}/{call.name}{query}"
