@@ -13,6 +13,7 @@ import yaml
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import BadRequest, Invalid
 from tiphys.apimachinery.meta import GVK, Object, gvk_of
+from tiphys.apimachinery.schema.walk import json_kind
 from tiphys.apiserver import machinery, nesting
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.negotiation import JSON, MEDIA_TYPES, PROTOBUF, YAML, body_media_type
@@ -162,10 +163,8 @@ def decode(call: Call, gvk: GVK, validation: str) -> Object:
     check_kind(obj, gvk, call)
     if not isinstance(obj.setdefault("metadata", {}), dict):
         if obj["metadata"] is not None:
-            raise BadRequest(
-                f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: '
-                "json: cannot unmarshal into Go struct field .metadata of type v1.ObjectMeta"
-            )
+            where = f"Go struct field {gvk.kind}.metadata of type v1.ObjectMeta"
+            raise _cannot(gvk, gvk, f"json: cannot unmarshal {json_kind(obj['metadata'])} into {where}")
         obj["metadata"] = {}
     unknown = machinery.decode_in_place(obj, gvk, call.resource)
     faults = duplicates + unknown

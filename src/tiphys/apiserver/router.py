@@ -31,6 +31,7 @@ _HANDLERS: dict[str, CallHandler] = {
     "deletecollection": deletecollection.handle,
 }
 _PLAIN_SUBRESOURCE = {"get": get.handle, "update": update.handle, "patch": patch.handle}
+_READING = ("GET", "HEAD")
 _WRITES = ("create", "update", "patch", "delete")
 _ON_COLLECTION = ("create", "list", "watch", "deletecollection")
 
@@ -109,6 +110,8 @@ async def serve(call: Call, handler: CallHandler | None = None) -> Response:
     try:
         if handler is None:
             handler = find_handler(resource, info)
+        if info.verb == "watch" and call.request.method not in _READING:
+            raise _not_allowed()
         if info.subresource:
             await admit_connect(call)
         elif info.verb in _WRITES:

@@ -116,6 +116,14 @@ class WebSocket:
                     return b"".join(parts)
         return None
 
+    async def ignore(self) -> None:
+        """Read messages that nobody wants until the peer is gone."""
+        try:
+            while await self.receive() is not None:
+                pass
+        except (ConnectionError, WebSocketError):
+            return
+
     async def send(self, data: bytes, *, text: bool = False) -> None:
         """Send one message. Raises ConnectionError when the peer is gone."""
         await self._write(encode_frame(TEXT if text else BINARY, data))

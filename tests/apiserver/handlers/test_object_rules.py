@@ -155,3 +155,15 @@ async def test_conditions_without_a_type(api: Any) -> None:
     body["status"] = {"conditions": [{"type": "A", "status": "True"}]}  # type: ignore[assignment]
     applied = await api.patch(f"{path}/d/status?fieldManager=m", body, "apply")
     assert [one["type"] for one in applied.json["status"]["conditions"]] == ["", "A"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "kind"), [(1, "number"), ([], "array"), ("m", "string"), (True, "bool")]
+)
+async def test_metadata_that_is_none(api: Any, metadata: Any, kind: str) -> None:
+    answer = await api("POST", CMS, {"metadata": metadata})
+    assert (answer.status, answer.message) == (
+        400,
+        'ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal '
+        f"{kind} into Go struct field ConfigMap.metadata of type v1.ObjectMeta",
+    )

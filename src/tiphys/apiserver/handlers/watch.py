@@ -17,8 +17,12 @@ from tiphys.apiserver.negotiation import JSON, PROTOBUF, Format
 from tiphys.apiserver.objects import Change
 from tiphys.apiserver.params import ListOptions, list_options
 from tiphys.apiserver.selection import select
-from tiphys.wire.message import PushTarget, Response
+from tiphys.wire.message import ByteStream, PushTarget, Response
+from tiphys.wire.relay import first_of
+from tiphys.wire.websocket import WebSocket, accept_headers, is_websocket, offered_protocols
 
+_LENGTH_BYTES = 4
+"""Before each event in protobuf, where messages do not say themselves how long they are."""
 _INITIAL_END = "k8s.io/initial-events-end"
 
 
@@ -51,6 +55,9 @@ async def handle(call: Call) -> Response:
     )
     content_type = f"{PROTOBUF};stream=watch" if form.media_type == PROTOBUF else JSON
     encoder = None if raw else _Encoder(call, form)
+    if is_websocket(call.request):
+        events = _stream(changes, encoder, _timeout_s(call, options), counted, joined=False)
+        return _over_websocket(call, events, text=form.media_type != PROTOBUF)
     stream.chunks = _stream(changes, encoder, _timeout_s(call, options), counted)
     return Response(200, respond.headers_of(call.warnings, content_type), stream=stream)
 
@@ -59,6 +66,28 @@ def _timeout_s(call: Call, options: ListOptions) -> float:
     if options.timeout_s:
         return options.timeout_s
     return call.backend.options.min_watch_timeout_s * (1 + random.random())
+
+
+def _over_websocket(call: Call, events: AsyncGenerator[bytes, None], *, text: bool) -> Response:
+    """Answer with a websocket of one message an event; what the client sends is ignored."""
+
+    async def run(connection: ByteStream) -> None:
+        socket = WebSocket(connection)
+
+        async def outward() -> None:
+            try:
+                async for event in events:
+                    await socket.send(event if text else event[_LENGTH_BYTES:], text=text)
+                await socket.close()
+            except ConnectionError:
+                return
+            finally:
+                await events.aclose()
+
+        await first_of(outward(), socket.ignore())
+
+    protocol = next(iter(offered_protocols(call.request)), "")
+    return Response(101, accept_headers(call.request, protocol), upgrade=run)
 
 
 class WatchStream:
@@ -93,9 +122,14 @@ class WatchStream:
 
 
 async def _stream(
-    changes: AsyncIterator[list[Change]], encoder: _Encoder | None, timeout_s: float, counted: LongRunning
+    changes: AsyncIterator[list[Change]],
+    encoder: _Encoder | None,
+    timeout_s: float,
+    counted: LongRunning,
+    *,
+    joined: bool = True,
 ) -> AsyncGenerator[bytes, None]:
-    """Yield frames until the time is up; without an ``encoder`` the shared ones."""
+    """Yield frames until the time is up; without an ``encoder`` the shared ones. ``joined``: many at once."""
     deadline = asyncio.get_running_loop().time() + timeout_s
     counted.running += 1
     try:
@@ -106,7 +140,10 @@ async def _stream(
             except (TimeoutError, StopAsyncIteration):
                 return
             counted.events += len(batch)
-            if encoder is None:
+            if not joined:
+                for change in batch:
+                    yield change.frame if encoder is None else encoder.encode(change)
+            elif encoder is None:
                 yield batch[0].frame if len(batch) == 1 else b"".join([change.frame for change in batch])
             else:
                 yield b"".join([encoder.encode(change) for change in batch])

@@ -26,7 +26,6 @@ from tiphys.wire.message import ByteStream, Response
 from tiphys.wire.relay import first_of
 from tiphys.wire.websocket import (
     WebSocket,
-    WebSocketError,
     accept_headers,
     choose_protocol,
     is_websocket,
@@ -119,14 +118,7 @@ async def _send(socket: WebSocket, answer: Answer, *, encoded: bool) -> None:
         except ConnectionError:
             return
 
-    async def until_gone() -> None:
-        try:
-            while await socket.receive() is not None:
-                pass
-        except (ConnectionError, WebSocketError):
-            return
-
-    await first_of(outward(), until_gone())
+    await first_of(outward(), socket.ignore())
 
 
 async def _closing(answer: Answer) -> AsyncIterator[bytes]:
