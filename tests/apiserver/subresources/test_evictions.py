@@ -11,7 +11,7 @@ from tiphys.apiserver.subresources import eviction
 PODS = "/api/v1/namespaces/default/pods"
 BUDGETS = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
 EVICT = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}}
-GUARDED = {"disruptionsAllowed": 0, "currentHealthy": 2, "desiredHealthy": 2}
+GUARDED: dict[str, Any] = {"disruptionsAllowed": 0, "currentHealthy": 2, "desiredHealthy": 2}
 
 
 async def pod_in(api: Any, make_pod: Any, phase: str, *, ready: bool = False) -> None:

@@ -113,7 +113,7 @@ def _operation_faults(value: Any, duplicates: list[str]) -> tuple[str, ...]:
         kind = json_kind(value)
         raise BadRequest(f"json: cannot unmarshal {kind} into Go value of type []handlers.jsonPatchOp")
     faults = list(duplicates)
-    for index, operation in enumerate(value or ()):
+    for index, operation in enumerate(value or []):
         if operation is None:
             continue
         if not isinstance(operation, dict):

@@ -92,7 +92,7 @@ def choose_container(pod: Object, wanted: str) -> str:
         if wanted not in names:
             raise BadRequest(f"container {wanted} is not valid for pod {name}")
         return wanted
-    regular = spec.get("containers") or ()
+    regular = spec.get("containers") or []
     if len(regular) == 1:
         return str(regular[0]["name"])
     raise BadRequest(f"a container name must be specified for pod {name}, choose one of: {_go_list(names)}")
