@@ -18,6 +18,7 @@ from tiphys.apimachinery.meta import GVR, Object
 from tiphys.client.kinds import SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
+from tiphys.wire import bearer
 from tiphys.wire.client_certificates import CREDENTIAL_ID, ClientAuthorities, NotVerified, subject_of
 from tiphys.wire.message import Request
 
@@ -85,9 +86,18 @@ class Reviews:
                 caller, fault = None, str(error)
             if caller is not None:
                 return caller
-        kind, _, token = request.headers.get("authorization", "").partition(" ")
-        if tokens and kind.lower() == "bearer" and token.strip():
-            return await self.whose(token.strip())
+        shown = []
+        if tokens:
+            shown.append(bearer.header_token(request.headers))
+            try:
+                shown.append(bearer.websocket_token(request.headers))
+            except ValueError as error:
+                fault = str(error)
+        for token in filter(None, shown):
+            try:
+                return await self.whose(token)
+            except Unauthorized:
+                fault = "invalid bearer token"
         if fault:
             log.info("unable to authenticate the request err=%s", fault)
             raise Unauthorized("Unauthorized")

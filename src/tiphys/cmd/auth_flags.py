@@ -159,7 +159,7 @@ def _tokens(path: Path | None) -> tuple[TokenEntry, ...]:
     if path is None:
         return ()
     try:
-        return tokenfile.parse(path.read_text())
+        return tokenfile.parse(path.read_text(), str(path))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--token-auth-file") from error
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -64,16 +65,19 @@ async def test_token_review(api: Any) -> None:
         ("t,u,1\n", [TokenEntry("t", "u", "1")]),
         ('t,u,1,"a,b"\n\n', [TokenEntry("t", "u", "1", ("a", "b"))]),
         ("", []),
+        ("\nt,u,1,g,other\n", [TokenEntry("t", "u", "1", ("g",))]),
+        (",u,1\nt,u,1\n", [TokenEntry("t", "u", "1")]),
     ],
 )
 def test_token_file(text: str, want: list[TokenEntry]) -> None:
     assert list(tokenfile.parse(text)) == want
 
 
-@pytest.mark.parametrize("text", ["a,b\n", ",u,1\n"])
-def test_bad_token_file(text: str) -> None:
-    with pytest.raises(ValueError, match="token file line 1"):
-        tokenfile.parse(text)
+@pytest.mark.parametrize(("text", "found"), [("t,u,1\na,b\n", 2), ("a\n", 1)])
+def test_bad_token_file(text: str, found: int) -> None:
+    wanted = f"token file 'f' must have at least 3 columns (token, user name, user uid), found {found}"
+    with pytest.raises(ValueError, match=re.escape(wanted)):
+        tokenfile.parse(text, "f")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.authn.credentials import without_credentials
 from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.apiserver.authn.user import User
 from tiphys.wire.message import wire_text
@@ -23,7 +24,7 @@ from tiphys.wire.pki import KeyPair, issue_client, make_ca
 NAME = "front-proxy-client"
 NAMESPACE, CONFIG_MAP = "kube-system", "extension-apiserver-authentication"
 _DROPPED = frozenset(
-    {"authorization", "connection", "keep-alive", "transfer-encoding", "content-length", "te", "trailer"}
+    {"connection", "keep-alive", "transfer-encoding", "content-length", "te", "trailer"}
     | {"proxy-authenticate", "upgrade", "host"}
 )
 _MAX_OTHERS = 4
@@ -123,12 +124,21 @@ def _split(bundle: str) -> list[str]:
     return [f"{part.strip()}\n{_END}\n" for part in bundle.split(_END) if part.strip()]
 
 
-def headers_for(user: User, headers: Sequence[tuple[str, str]], *, upgrade: str = "") -> Headers:
-    """Return a request's headers with its user in the place of its credentials."""
+def headers_for(
+    user: User,
+    headers: Sequence[tuple[str, str]],
+    header: RequestHeader | None = None,
+    *,
+    upgrade: str = "",
+) -> Headers:
+    """Return a request's headers with its user in the place of its credentials.
+
+    ``header``: under which other names extension servers are told to believe this server.
+    """
     sent = [
         (name, value)
-        for name, value in headers
-        if name.lower() not in _DROPPED and not name.lower().startswith(("x-remote-", "impersonate-"))
+        for name, value in without_credentials(headers, header)
+        if name.lower() not in _DROPPED and not name.lower().startswith("x-remote-")
     ]
     told = [("X-Remote-User", user.name)]
     if user.uid:

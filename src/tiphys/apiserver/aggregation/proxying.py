@@ -34,7 +34,9 @@ async def pass_through(
         endpoint = await resolve(backend, reference["namespace"], reference["name"], port_of(service))
     except NoEndpoint:
         return _unavailable("service unavailable")
-    headers = headers_for(user, list(request.headers.items()), upgrade=request.headers.get("upgrade", ""))
+    headers = headers_for(
+        user, list(request.headers.items()), proxy.header, upgrade=request.headers.get("upgrade", "")
+    )
     headers.append(("Host", f"{endpoint.server_name}:{port_of(service)}"))
     if request.peer_address:
         headers.append(("X-Forwarded-For", request.peer_address))

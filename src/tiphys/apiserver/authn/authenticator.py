@@ -6,8 +6,6 @@ Owns: the order, as upstream's union has it, and what counts as a failed attempt
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,12 +19,12 @@ from tiphys.apiserver.authn.certificates import Certificates, Expiry
 from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.apiserver.authn.tokens import Authenticated, Notes, Refused, TokenAuthenticator
 from tiphys.apiserver.authn.user import User
+from tiphys.wire import bearer
 from tiphys.wire.message import Request
 
 log = logging.getLogger(__name__)
 
 _INVALID = "invalid bearer token"
-_PROTOCOL_PREFIX = "base64url.bearer.authorization.k8s.io."
 
 
 class Authenticator:
@@ -65,10 +63,10 @@ class Authenticator:
         certified = self._certificates.identify(request, faults)
         if certified is not None:
             return certified.user.authenticated()
-        token = bearer_token(request)
-        found = await self._bearer(request, token, faults) if token else None
-        if found is not None:
-            return found
+        for token in _tokens(request, faults):
+            found = await self._bearer(request, token, faults)
+            if found is not None:
+                return found
         if faults:
             log.info("unable to authenticate the request err=[%s]", ", ".join(faults))
             raise Unauthorized("Unauthorized")
@@ -124,7 +122,7 @@ class Authenticator:
         if certified is not None:
             self._expiry.note(certified.until)
             return certified.user.authenticated()
-        token = bearer_token(request)
+        token = bearer.header_token(request.headers)
         if not token:
             return None
         try:
@@ -150,24 +148,19 @@ class Authenticator:
             await authenticator.close()
 
 
+def _tokens(request: Request, faults: list[str]) -> list[str]:
+    """Return what may be a user's token, in the order in which they are tried."""
+    headers = request.headers
+    found = [bearer.header_token(headers)]
+    if not found[0] and bearer.has_extra_space(headers):
+        request.scope["warnings"] = [bearer.EXTRA_SPACE]
+    try:
+        found.append(bearer.websocket_token(headers))
+    except ValueError as error:
+        faults.append(str(error))
+    return [token for token in found if token]
+
+
 def _note(request: Request, notes: Notes) -> None:
     for key, value in notes:
         request.scope.setdefault("audit_annotations", {})[key] = value
-
-
-def bearer_token(request: Request) -> str:
-    """Return the bearer token of a request: of the header, or as browsers send it over a websocket."""
-    header = request.headers.get("authorization", "")
-    scheme, _, token = header.partition(" ")
-    if scheme.lower() == "bearer":
-        return token.strip()
-    protocols = request.headers.get("sec-websocket-protocol", "")
-    for protocol in protocols.split(",") if _PROTOCOL_PREFIX in protocols else ():
-        encoded = protocol.strip().removeprefix(_PROTOCOL_PREFIX)
-        if encoded == protocol.strip():
-            continue
-        try:
-            return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode("utf-8", "replace")
-        except (binascii.Error, ValueError):
-            return ""
-    return ""

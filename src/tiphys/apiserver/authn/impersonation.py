@@ -13,7 +13,6 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
-from urllib.parse import unquote
 
 from prometheus_client.core import CounterMetricFamily, Metric
 
@@ -27,6 +26,7 @@ from tiphys.apiserver.authn.user import (
     NODES,
     UNAUTHENTICATED,
     User,
+    extra_key,
     split_service_account,
 )
 from tiphys.apiserver.authz.attributes import Decision, forbidden
@@ -60,7 +60,7 @@ def read(headers: Mapping[str, str]) -> User:
     extra: dict[str, tuple[str, ...]] = {}
     for name in headers:
         if name.startswith(_EXTRA):
-            key = unquote(name[len(_EXTRA) :])
+            key = extra_key(name[len(_EXTRA) :])
             extra[key] = (*extra.get(key, ()), *values_of(headers, name))
     found = User(
         _first(headers, "impersonate-user"),

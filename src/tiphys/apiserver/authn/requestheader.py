@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote
 
-from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.authn.user import User, extra_key
 from tiphys.wire.message import values_of
 
 
@@ -41,7 +40,7 @@ class RequestHeader:
         for prefix in prefixes:
             for name in headers:
                 if name.startswith(prefix):
-                    key = unquote(name[len(prefix) :])
+                    key = extra_key(name[len(prefix) :])
                     found[key] = (*found.get(key, ()), *values_of(headers, name))
         return tuple(sorted(found.items()))
 

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 
 from tiphys.apiserver.options import TokenEntry
 
+log = logging.getLogger(__name__)
 
-def parse(text: str) -> tuple[TokenEntry, ...]:
-    """Read a token file.
+
+def parse(text: str, path: str = "") -> tuple[TokenEntry, ...]:
+    """Read a token file; lines without a token name nobody.
 
     Raises:
-        ValueError: a line has fewer than three columns or an empty token.
+        ValueError: a line has fewer than three columns.
     """
     entries = []
     for number, row in enumerate(csv.reader(io.StringIO(text), skipinitialspace=True), 1):
-        if not row or not any(cell.strip() for cell in row):
+        if not row:
             continue
         if len(row) < 3:
-            raise ValueError(f"token file line {number}: expected at least 3 columns (token, user, uid)")
+            raise ValueError(
+                f"token file '{path}' must have at least 3 columns (token, user name, user uid), "
+                f"found {len(row)}"
+            )
         token, user, uid = (cell.strip() for cell in row[:3])
         if not token:
-            raise ValueError(f"token file line {number}: empty token")
+            log.warning("empty token has been found in token file path=%s record=%d", path, number)
+            continue
         groups = tuple(group.strip() for group in row[3].split(",") if group.strip()) if len(row) > 3 else ()
         entries.append(TokenEntry(token, user, uid, groups))
     return tuple(entries)

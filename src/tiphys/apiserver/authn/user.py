@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 ANONYMOUS = "system:anonymous"
 UNAUTHENTICATED = "system:unauthenticated"
 AUTHENTICATED = "system:authenticated"
 MASTERS = "system:masters"
 NODES = "system:nodes"
+_BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 
 
@@ -48,6 +51,11 @@ def _authenticated(user: User) -> User:
 
 
 ANONYMOUS_USER = User(name=ANONYMOUS, groups=(UNAUTHENTICATED,))
+
+
+def extra_key(name: str) -> str:
+    """Return the key of an extra out of the end of a header's name: decoded, unless it is badly encoded."""
+    return name if _BAD_ESCAPE.search(name) else unquote(name)
 
 
 def service_account_name(namespace: str, name: str) -> str:

@@ -14,13 +14,15 @@ from typing import Any
 
 from tiphys.apimachinery.errors import BadRequest, InternalError, StatusError
 from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.authn.credentials import without_credentials
+from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.apiserver.call import Backend, Call
 from tiphys.wire import client
 
 KUBELET_PORT = 10250
 _HOP_HEADERS = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade"}
-    | {"content-length", "authorization", "host", "date"}
+    | {"content-length", "host", "date"}
 )
 
 
@@ -102,9 +104,12 @@ def _go_list(names: list[str]) -> str:
     return f"[{' '.join(names)}]"
 
 
-def forwarded_headers(headers: Mapping[str, str], *, upgrade: bool = False) -> dict[str, str]:
+def forwarded_headers(
+    headers: Mapping[str, str], front_proxy: RequestHeader | None = None, *, upgrade: bool = False
+) -> dict[str, str]:
     """Return the headers to pass on: without credentials and what belongs to the first hop."""
-    kept = {name: value for name, value in headers.items() if name.lower() not in _HOP_HEADERS}
+    passed = without_credentials(headers.items(), front_proxy)
+    kept = {name: value for name, value in passed if name.lower() not in _HOP_HEADERS}
     if upgrade:
         kept["Connection"] = "Upgrade"
         kept["Upgrade"] = headers.get("upgrade", "")

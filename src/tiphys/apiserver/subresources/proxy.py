@@ -166,7 +166,7 @@ async def handle(call: Call) -> Response:
     if not rest and not upgrade and request.method in ("GET", "HEAD"):
         return Response(301, {"Location": f"{prefix}/{query}"})
     target = await find_target(call)
-    headers = forwarded_headers(request.headers, upgrade=upgrade)
+    headers = forwarded_headers(request.headers, call.backend.options.request_header, upgrade=upgrade)
     headers["X-Forwarded-Uri"] = prefix + rest
     try:
         answer = await client.send(

@@ -106,7 +106,7 @@ def _must_upgrade(request: Request) -> None:
 
 async def _pass_on(call: Call, kubelet: Kubelet, target: str) -> Response:
     _must_upgrade(call.request)
-    headers = forwarded_headers(call.request.headers, upgrade=True)
+    headers = forwarded_headers(call.request.headers, call.backend.options.request_header, upgrade=True)
     method = "GET" if is_websocket(call.request) else "POST"
     answer = await ask(kubelet, method, target, headers)
     if answer.status != 101:
