@@ -1,5 +1,8 @@
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
+from tiphys.apimachinery.clock import rfc3339
 from tiphys.controllers.resourcequota.plan import (
     differs,
     frees_room,
@@ -9,6 +12,9 @@ from tiphys.controllers.resourcequota.plan import (
 )
 
 PODS = ("", "pods")
+CLAIMS = ("resource.k8s.io", "resourceclaims")
+DEVICES = "gpu.deviceclass.resource.k8s.io/devices"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def pod(phase="Running", cpu=None, **spec):
@@ -38,6 +44,7 @@ def quota(hard, **spec):
         ("secrets", ("", "secrets")),
         ("count/replicasets.apps", ("apps", "replicasets")),
         ("count/secrets", ("", "secrets")),
+        (DEVICES, CLAIMS),
         ("fruit", None),
     ],
 )
@@ -50,19 +57,37 @@ def test_kinds_counted_skips_the_unknown():
 
 
 def test_everything_declared_is_counted_from_zero():
-    status = plan_status(quota({"pods": "5", "cpu": "1", "memory": "1Gi", "fruit": "2"}), {PODS: []})
+    status = plan_status(quota({"pods": "5", "cpu": "1", "memory": "1Gi", "fruit": "2"}), {PODS: []}, NOW)
     assert status["used"] == {"cpu": "0", "memory": "0", "pods": "0"}
 
 
 def test_ended_pods_hold_no_room():
     pods = [pod(cpu="100m"), pod(cpu="200m"), pod("Succeeded", cpu="1")]
-    assert plan_status(quota({"pods": "5", "cpu": "1"}), {PODS: pods})["used"] == {"cpu": "300m", "pods": "2"}
+    assert plan_status(quota({"pods": "5", "cpu": "1"}), {PODS: pods}, NOW)["used"] == {
+        "cpu": "300m",
+        "pods": "2",
+    }
+
+
+@pytest.mark.parametrize(("late_s", "grace_s", "count"), [(31, 30, "0"), (29, 30, "1"), (31, None, "1")])
+def test_pods_of_lost_nodes_hold_no_room(late_s, grace_s, count):
+    meta = {"deletionTimestamp": rfc3339(NOW - timedelta(seconds=late_s))}
+    if grace_s is not None:
+        meta["deletionGracePeriodSeconds"] = grace_s
+    item = {**pod(), "metadata": {"name": "p", **meta}}
+    hard = {"pods": "5", "count/pods": "5"}
+    assert plan_status(quota(hard), {PODS: [item]}, NOW)["used"] == {"pods": count, "count/pods": "1"}
+
+
+def test_devices_are_counted():
+    claim = {"spec": {"devices": {"requests": [{"exactly": {"deviceClassName": "gpu", "count": 2}}]}}}
+    assert plan_status(quota({DEVICES: "5"}), {CLAIMS: [claim]}, NOW)["used"] == {DEVICES: "2"}
 
 
 def test_scopes():
     pods = [pod(cpu="100m"), pod(), pod(activeDeadlineSeconds=10)]
     for scope, count in {"BestEffort": "2", "NotBestEffort": "1", "Terminating": "1"}.items():
-        counted = plan_status(quota({"pods": "5"}, scopes=[scope]), {PODS: pods})
+        counted = plan_status(quota({"pods": "5"}, scopes=[scope]), {PODS: pods}, NOW)
         assert counted["used"] == {"pods": count}
 
 

@@ -6,9 +6,11 @@ Pure. Source: the "Resource Quotas" page.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from tiphys.apimachinery import quantity
+from tiphys.apimachinery.clock import parse_time
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.quantity import Quantity
 from tiphys.apis.core.qos import pod_qos
@@ -30,12 +32,12 @@ _SERVICE: Final = frozenset({"services", "count/services", "services.nodeports",
 _CLAIM: Final = ("persistentvolumeclaims", "requests.storage")
 
 
-def usage_of(group: str, plural: str, obj: Object | None) -> Usage:
-    """Return what an object uses; nothing for None."""
+def usage_of(group: str, plural: str, obj: Object | None, now: datetime | None = None) -> Usage:
+    """Return what an object uses; nothing for None. ``now`` tells which pods should have gone by now."""
     if obj is None:
         return {}
     if not group and plural == "pods":
-        return _pod_usage(obj)
+        return _pod_usage(obj, now)
     found: Usage = {f"count/{plural}.{group}" if group else f"count/{plural}": _ONE}
     if not group and plural in _PLAIN:
         found[plural] = _ONE
@@ -93,12 +95,14 @@ def _times(number: int) -> Quantity:
 
 
 def _service_usage(service: Object) -> Usage:
+    """Ports that get none by themselves are counted where they name one."""
     spec = service.get("spec") or {}
     kind, ports = spec.get("type"), len(spec.get("ports") or ())
+    named = sum(1 for port in spec.get("ports") or () if port.get("nodePort"))
     if kind == "NodePort":
         return {"services.nodeports": _times(ports)}
     if kind == "LoadBalancer":
-        held = ports if spec.get("allocateLoadBalancerNodePorts", True) else 0
+        held = ports if spec.get("allocateLoadBalancerNodePorts", True) else named
         return {"services.nodeports": _times(held), "services.loadbalancers": _ONE}
     return {}
 
@@ -129,9 +133,18 @@ def _storage(claim: Object) -> Quantity | None:
     return asked if asked.amount.denominator == 1 else quantity.from_value(asked.value())
 
 
-def _pod_usage(pod: Object) -> Usage:
+def _is_overdue(pod: Object, now: datetime | None) -> bool:
+    """Tell whether a pod waits to go for longer than it had time; nobody pays for a node that is lost."""
+    meta = pod.get("metadata") or {}
+    since, grace_s = meta.get("deletionTimestamp"), meta.get("deletionGracePeriodSeconds")
+    if now is None or not since or grace_s is None:
+        return False
+    return now > parse_time(since) + timedelta(seconds=int(grace_s))
+
+
+def _pod_usage(pod: Object, now: datetime | None) -> Usage:
     found: Usage = {"count/pods": _ONE}
-    if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+    if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed") or _is_overdue(pod, now):
         return found
     found["pods"] = _ONE
     spec = pod.get("spec") or {}
@@ -177,8 +190,7 @@ def pod_total(spec: Object, section: str) -> Usage:
     if spec.get("resources"):
         total |= _section(spec, section)
     overhead = {name: quantity.parse(str(value)) for name, value in (spec.get("overhead") or {}).items()}
-    if section == "requests" or total:
-        _add(total, overhead)
+    _add(total, {name: value for name, value in overhead.items() if section == "requests" or name in total})
     return total
 
 

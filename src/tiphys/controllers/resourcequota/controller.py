@@ -33,7 +33,8 @@ class ResourceQuotaController:
         self._informers = context.informers
         self.queue = context.queue(self.name)
         self._quotas = context.informers.get(RESOURCE_QUOTAS)
-        self._writes = Writes(self._quotas, context.clock)
+        self._clock = context.clock
+        self._writes = Writes(self._quotas, self._clock)
         self._served: dict[Kind, GVR] = {}
         self._watched: dict[Kind, Informer] = {}
         self._quotas.add_handler(self._quota_changed)
@@ -78,7 +79,7 @@ class ResourceQuotaController:
             informer = self._watch(kind, gvr)
             await informer.wait_synced()
             objects[kind] = list(informer.list(namespace))
-        planned = plan_status(quota, objects)
+        planned = plan_status(quota, objects, self._clock.now())
         if differs(quota.get("status") or {}, planned):
             try:
                 stored = await self._client.update(RESOURCE_QUOTAS, {**quota, "status": planned}, "status")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from tiphys.apimachinery import quantity
 from tiphys.apimachinery.meta import Object
@@ -14,7 +15,9 @@ Kind = tuple[str, str]
 PODS: Kind = ("", "pods")
 SERVICES: Kind = ("", "services")
 CLAIMS: Kind = ("", "persistentvolumeclaims")
+DEVICE_CLAIMS: Kind = ("resource.k8s.io", "resourceclaims")
 _CLASS_MARK = ".storageclass.storage.k8s.io/"
+_DEVICES_MARK = ".deviceclass.resource.k8s.io/devices"
 _PLAIN = ("configmaps", "secrets", "replicationcontrollers", "resourcequotas")
 _POD_NAMES = ("pods", "cpu", "memory", "ephemeral-storage")
 _POD_PREFIXES = ("requests.", "limits.", "hugepages-")
@@ -31,6 +34,8 @@ def kind_counted(name: str) -> Kind | None:
         return SERVICES
     if name in ("persistentvolumeclaims", "requests.storage") or _CLASS_MARK in name:
         return CLAIMS
+    if name.endswith(_DEVICES_MARK):
+        return DEVICE_CLAIMS
     if name in _POD_NAMES or name.startswith(_POD_PREFIXES):
         return PODS
     return None
@@ -42,14 +47,14 @@ def kinds_counted(quota: Object) -> set[Kind]:
     return {kind for name in names if (kind := kind_counted(name)) is not None}
 
 
-def plan_status(quota: Object, objects: Mapping[Kind, Sequence[Object]]) -> Object:
+def plan_status(quota: Object, objects: Mapping[Kind, Sequence[Object]], now: datetime) -> Object:
     """Return the status; ``objects`` holds the namespace's objects by kind, for each kind counted."""
     hard = dict(quota["spec"].get("hard") or {})
     used = {name: quantity.ZERO for name in hard if kind_counted(name) in objects}
     for (group, plural), items in objects.items():
         for item in items:
             if in_scope(quota, group, plural, item):
-                _add(used, usage_of(group, plural, item))
+                _add(used, usage_of(group, plural, item, now))
     return {"hard": hard, "used": {name: str(amount) for name, amount in sorted(used.items())}}
 
 
