@@ -380,6 +380,47 @@ async def test_what_a_webhook_makes_of_an_exec_is_what_is_run(
     assert seen == [{"command": ["id"], "stdout": ["true"], "container": ["c"]}]
 
 
+@pytest.mark.parametrize(("path", "kept"), [("/other", "/other"), (None, "")])
+async def test_changed_paths_of_proxies(
+    api: Any,
+    webhook: Any,
+    webhooks: Any,
+    make_pod: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    path: Any,
+    kept: str,
+) -> None:
+    await api.create(PODS, make_pod())
+    change = {"op": "remove", "path": "/path"} if path is None else {
+        "op": "replace", "path": "/path", "value": path
+    }  # fmt: skip
+    webhook.answers["/"] = webhooks.patch(change)
+    await configure(api, "mutating", hook(webhook.url(), rule("pods/proxy", "", "CONNECT")))
+    seen: list[Any] = []
+
+    async def serve(call: Any) -> Any:
+        seen.append(call.request.scope.get("proxied_path"))
+        return await SUBRESOURCES["", "pods", "log"](call)
+
+    monkeypatch.setitem(SUBRESOURCES, ("", "pods", "proxy"), serve)
+    await api("GET", f"{PODS}/p/proxy/some/path")
+    assert seen == [kept]
+
+
+async def test_namespaces_are_chosen_by_the_labels_that_they_have(api: Any, webhook: Any) -> None:
+    path = "/api/v1/namespaces"
+    chosen = {"namespaceSelector": {"matchLabels": {"team": "a"}}}
+    parts = hook(webhook.url(), rule("namespaces/*", "", "UPDATE"), **chosen)
+    await configure(api, "validating", parts)
+    for name, labels in (("mine", {"team": "a"}), ("other", {})):
+        made = await api.create(path, {"metadata": {"name": name, "labels": labels}})
+        made["metadata"]["labels"]["team"] = "a"
+        await api.put(f"{path}/{name}/status", made)
+        await api.put(f"{path}/{name}/finalize", await api.get(f"{path}/{name}"))
+    asked = [(one["name"], one["subResource"]) for one in webhook.asked]
+    assert asked == [("mine", "status"), ("mine", "finalize"), ("other", "finalize")]
+
+
 async def test_what_an_update_may_not_touch_no_webhook_touches(api: Any, webhook: Any, webhooks: Any) -> None:
     path = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
     made = {"metadata": {"name": "b"}, "spec": {"maxUnavailable": 1}}

@@ -13,7 +13,7 @@ import pytest
 from tests.apiserver.subresources.test_streams import read
 
 from tiphys.apiserver.subresources import proxy
-from tiphys.apiserver.subresources.proxy import split_path
+from tiphys.apiserver.subresources.proxy import passed_path, split_path
 from tiphys.wire import pki
 from tiphys.wire.message import Request, Response
 from tiphys.wire.server import serve
@@ -146,6 +146,17 @@ SPLIT = {
 @pytest.mark.parametrize(("prefix", "rest"), SPLIT.values(), ids=SPLIT)
 def test_what_is_passed_on(prefix: str, rest: str) -> None:
     assert split_path(prefix + rest) == (prefix, rest)
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "path"),
+    [(None, "/a%20b", "/a%20b"), (None, "", "/"), ("/c d", "/a", "/c%20d"), ("c", "", "/c"), ("", "/a", "/")],
+)
+def test_the_path_that_admission_says(said: str | None, asked: str, path: str) -> None:
+    request = Request("GET", "/x", "", {}, b"")
+    if said is not None:
+        request.scope["proxied_path"] = said
+    assert passed_path(request, asked) == path
 
 
 async def test_objects_that_are_called_proxy(api: Any, ports: Ports, make_pod: Any) -> None:

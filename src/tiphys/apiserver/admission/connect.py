@@ -5,6 +5,8 @@ Called by the router before such a subresource is served.
 
 from __future__ import annotations
 
+from typing import Final
+
 from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes
@@ -18,6 +20,8 @@ _OPTIONS = {
     ("services", "proxy"): "ServiceProxyOptions",
     ("nodes", "proxy"): "NodeProxyOptions",
 }
+PROXIED_PATH: Final = "proxied_path"
+"""In a request's scope: the path that admission has put in place of the one asked for."""
 _FLAGS = ("stdin", "stdout", "stderr", "tty")
 
 
@@ -28,14 +32,17 @@ async def admit_connect(call: Call) -> None:
         return
     options = _options(call, kind)
     attributes = Attributes(call, "CONNECT", options, None, subresource=call.info.subresource)
+    path = options.get("path")
     await call.backend.admission.admit(attributes)
     if attributes.runs_again:
         _take(call, options)
+        if options.get("path") != path:
+            call.request.scope[PROXIED_PATH] = str(options.get("path") or "")
     await call.backend.admission.validate(attributes)
 
 
 def _take(call: Call, options: Object) -> None:
-    """Make the request's parameters what admission has made of the options; paths stay."""
+    """Make the request's parameters what admission has made of the options."""
     query = dict(call.query)
     for flag in _FLAGS:
         query[flag] = ["true"] if options.get(flag) is True else []

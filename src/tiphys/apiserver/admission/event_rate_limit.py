@@ -96,6 +96,8 @@ class EventRateLimit:
         )
 
     async def validate(self, attributes: Attributes) -> None:
+        if attributes.dry_run:
+            return
         now = attributes.call.backend.clock.monotonic()
         refused = ""
         for buckets in self._limits:

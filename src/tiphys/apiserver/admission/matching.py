@@ -135,9 +135,13 @@ def equivalents(attributes: Attributes) -> Sequence[Resource]:
 
 
 async def namespace_labels(attributes: Attributes) -> dict[str, str] | None:
-    """Return the labels of the namespace written in, or of the namespace written; None for neither."""
-    if attributes.core("namespaces"):
-        obj = attributes.obj if attributes.obj is not None else attributes.old
+    """Return the labels of the namespace written in, or of the namespace written; None for neither.
+
+    A namespace whose status is written, say, is judged by the labels that it has.
+    """
+    if not attributes.group and attributes.plural == "namespaces":
+        whole = attributes.obj is not None and not attributes.subresource
+        obj = attributes.obj if whole else attributes.old
         return dict((obj or {"metadata": {}})["metadata"].get("labels") or {})
     if not attributes.call.resource.namespaced:
         return None

@@ -13,14 +13,16 @@ import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from ipaddress import ip_address
+from urllib.parse import quote
 
 from tiphys.apimachinery.errors import BadRequest, NotFound, ServiceUnavailable
 from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.admission.connect import PROXIED_PATH
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.subresources.kubelet_link import find_node, forwarded_headers
 from tiphys.apiserver.subresources.proxied_links import LinkRewriter, Origin, rewrite_url
 from tiphys.wire import client
-from tiphys.wire.message import ByteStream, Response
+from tiphys.wire.message import ByteStream, Request, Response
 from tiphys.wire.relay import relay
 
 _ANSWER_HOP = frozenset(
@@ -158,6 +160,12 @@ def split_path(path: str) -> tuple[str, str]:
     return found[1], found[2]
 
 
+def passed_path(request: Request, asked: str) -> str:
+    """Return the path that is asked of the other server: the rest of the request's, unless admission says."""
+    said = request.scope.get(PROXIED_PATH)
+    return (asked if said is None else quote("/" + said.removeprefix("/"))) or "/"
+
+
 async def handle(call: Call) -> Response:
     request = call.request
     prefix, rest = split_path(request.raw_path.partition("?")[0] or request.path)
@@ -173,7 +181,7 @@ async def handle(call: Call) -> Response:
             target.host,
             target.port,
             request.method,
-            (rest or "/") + query,
+            passed_path(request, rest) + query,
             headers,
             body=request.body,
             ssl_context=target.context,

@@ -157,9 +157,10 @@ def _check_identity(review: Object, response: Object, uid: str) -> None:
     if response.get("uid") != uid:
         raise BadAnswer(f'expected response.uid="{uid}", got "{response.get("uid") or ""}"')
     kind, found = review.get("kind") or "", review.get("apiVersion") or ""
+    shown = found if "/" in found else f"/{found}"
     if (found, kind) != (f"{_GROUP}/v1", "AdmissionReview"):
         raise BadAnswer(
-            f"expected webhook response of {_GROUP}/v1, Kind=AdmissionReview, got {found or '/'}, Kind={kind}"
+            f"expected webhook response of {_GROUP}/v1, Kind=AdmissionReview, got {shown}, Kind={kind}"
         )
 
 
@@ -168,7 +169,7 @@ def _check_patch(response: Object, *, mutating: bool) -> None:
     text, kind = response.get("patch"), response.get("patchType")
     if not mutating:
         for key in ("patch", "patchType"):
-            if response.get(key) is not None:
+            if response.get(key) if key == "patch" else response.get(key) is not None:
                 raise BadAnswer(f"validating webhook may not return response.{key}")
     elif text and kind is None:
         raise BadAnswer("webhook returned response.patch but not response.patchType")
