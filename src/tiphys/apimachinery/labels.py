@@ -5,7 +5,7 @@ A ``Selector`` is immutable and cheap to match; ``parse_selector`` keeps the las
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -30,10 +30,11 @@ class Requirement:
     key: str
     operator: str
     values: tuple[str, ...] = ()
-    _set: frozenset[str] = field(init=False, repr=False, compare=False)
+    _set: Collection[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_set", frozenset(self.values))
+        few = len(self.values) < 4  # most have one, and a set of it would cost more than it saves
+        object.__setattr__(self, "_set", self.values if few else frozenset(self.values))
 
     def matches(self, labels: Labels) -> bool:
         value = labels.get(self.key)

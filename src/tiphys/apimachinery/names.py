@@ -147,6 +147,8 @@ def is_dns1035_label(value: str) -> list[str]:
 
 def is_qualified_name(value: str) -> list[str]:
     """A label key: an optional DNS subdomain prefix and a slash, then a name."""
+    if len(value) <= LABEL_MAX and _match_qualified(value):
+        return []  # a name alone; an object may have 100,000 of them, which are not worth keeping
     return list(_qualified_faults(value))
 
 

@@ -84,8 +84,10 @@ def validate_labels(labels: Object, path: str) -> list[FieldError]:
     """Return every fault of a label map."""
     faults: list[FieldError] = []
     for key, value in labels.items():
-        faults += invalid_all(path, key, names.is_qualified_name(key))
-        faults += invalid_all(path, value, names.is_label_value(str(value or "")))
+        if texts := names.is_qualified_name(key):
+            faults += invalid_all(path, key, texts)
+        if texts := names.is_label_value(str(value or "")):
+            faults += invalid_all(path, value, texts)
     return faults
 
 
@@ -94,7 +96,8 @@ def validate_annotations(annotations: Object, path: str) -> list[FieldError]:
     faults: list[FieldError] = []
     size = 0
     for key, value in annotations.items():
-        faults += invalid_all(path, key, names.is_qualified_name(key.lower()))
+        if texts := names.is_qualified_name(key.lower()):
+            faults += invalid_all(path, key, texts)
         size += len(key.encode()) + len(str(value or "").encode())
     if size > ANNOTATIONS_MAX_BYTES:
         faults.append(too_long(path, ANNOTATIONS_MAX_BYTES))
