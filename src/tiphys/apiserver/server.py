@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client.core import Metric
 
@@ -40,9 +40,6 @@ from tiphys.apiserver.browsers import Browsers
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.chain import Chain
 from tiphys.apiserver.crd.controller import CustomResources
-from tiphys.apiserver.encryption import config
-from tiphys.apiserver.encryption.kms import KmsPool
-from tiphys.apiserver.encryption.store import EncryptedStore
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.health import Check, Health
 from tiphys.apiserver.identity import Identity
@@ -68,6 +65,9 @@ from tiphys.storage.base import Store
 from tiphys.wire.message import Handler, Request, Response
 from tiphys.wire.pki import make_signing_key
 
+if TYPE_CHECKING:
+    from tiphys.apiserver.encryption.store import EncryptedStore
+
 log = logging.getLogger(__name__)
 _GATED_PLUGINS = {
     "MutatingAdmissionPolicy": "MutatingAdmissionPolicy",
@@ -90,7 +90,8 @@ class ApiServer:
     ) -> None:
         self.options = options or ApiServerOptions()
         self._clock = clock or RealClock()
-        self._store = _sealed(store, self.options, self._clock)
+        self._encrypted = _encrypted(store, self.options, self._clock)
+        self._store: Store = store if self._encrypted is None else self._encrypted
         self.table = TABLE.copy()
         emulated = self.options.feature_gates.effective.emulated
         self.table.hide(hidden(self.table, self.options.runtime_config) | younger(self.table, emulated))
@@ -161,8 +162,8 @@ class ApiServer:
         admission, stored = self.backend.admission, stored_objects(self.objects, self.table)
         found: list[MetricSource] = [self.traffic.collect, admission.collect, self.attempts.collect, stored]
         found += [self.backend.authenticator.collect, self._modes.collect]
-        if isinstance(self._store, EncryptedStore):
-            found.append(self._store.collect)
+        if self._encrypted is not None:
+            found.append(self._encrypted.collect)
         return found
 
     def _features(self) -> list[Metric]:
@@ -216,8 +217,8 @@ class ApiServer:
     def _health(self) -> Health:
         first: dict[str, Check] = {"ping": lambda: None, "log": _log_fault, "etcd": self._store_fault}
         sealed: dict[str, Check] = {}
-        if isinstance(self._store, EncryptedStore):
-            sealed["kms-providers"] = self._store.fault
+        if self._encrypted is not None:
+            sealed["kms-providers"] = self._encrypted.fault
         steps = self.steps.checks()
         ready: dict[str, Check] = {
             **first, "etcd-readiness": self._store_fault, **sealed,
@@ -290,8 +291,8 @@ class ApiServer:
             if self._identity is not None:
                 group.create_task(self._identity.run())
             group.create_task(TokenTracking(self.backend).run())
-            if isinstance(self._store, EncryptedStore):
-                group.create_task(self._store.run())
+            if self._encrypted is not None:
+                group.create_task(self._encrypted.run())
             if self.auditor is not None:
                 group.create_task(self.auditor.run())
             started.set()
@@ -302,11 +303,8 @@ class ApiServer:
         found: list[Reload] = [backend.authenticator.reload, lambda: self._modes.reload(backend.authorizer)]
         if self.options.proxy_client_certificate is not None:
             found.append(self.aggregation.reload)
-        if (
-            isinstance(self._store, EncryptedStore)
-            and self.options.encryption_provider_config_automatic_reload
-        ):
-            found.append(self._store.reload)
+        if self._encrypted is not None and self.options.encryption_provider_config_automatic_reload:
+            found.append(self._encrypted.reload)
         return found
 
     def _feeds_ended(self, task: asyncio.Task[None]) -> None:
@@ -341,11 +339,16 @@ def _admission(options: ApiServerOptions) -> AdmissionChain:
     )
 
 
-def _sealed(store: Store, options: ApiServerOptions, clock: Clock) -> Store:
+def _encrypted(store: Store, options: ApiServerOptions, clock: Clock) -> EncryptedStore | None:
     """Put encryption at rest above a store where it is configured. Raises BadConfiguration, OSError."""
     path = options.encryption_provider_config
     if path is None:
-        return store
+        return None
+    # Ciphers, KMS and its protobuf are loaded only by servers that encrypt.
+    from tiphys.apiserver.encryption import config
+    from tiphys.apiserver.encryption.kms import KmsPool
+    from tiphys.apiserver.encryption.store import EncryptedStore
+
     plugins = KmsPool()
     return EncryptedStore(store, config.parse(path.read_text(), plugins.provider), path, plugins, clock)
 

@@ -20,7 +20,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apis.runtime_config import RuntimeConfigError, parse
 from tiphys.apiserver import config_files
-from tiphys.apiserver.encryption.config import BadConfiguration
+from tiphys.apiserver.encryption.providers import BadConfiguration
 from tiphys.apiserver.options import ADDRESS_TYPES, ApiServerOptions
 from tiphys.apiserver.server import ApiServer
 from tiphys.client.kubeconfig import ConfigError

@@ -11,6 +11,9 @@ With ``listen=True`` it serves HTTPS on loopback too, and ``kubeconfig`` is a fi
 from __future__ import annotations
 
 import asyncio
+import functools
+import gc
+import importlib
 import secrets
 import shutil
 import tempfile
@@ -42,6 +45,7 @@ _COMPONENTS = {
     "system:kube-scheduler": (),
     "tiphys:simulated-nodes": ("system:masters",),
 }
+_LOADED_LATE = {"controllers": "tiphys.controllers.manager", "scheduler": "tiphys.scheduler.scheduler"}
 
 
 class Cluster:
@@ -66,6 +70,9 @@ class Cluster:
         self._nodes = nodes
         self._network = network
         self._with = {"controllers": controllers, "scheduler": scheduler, "listen": listen}
+        for part, module in _LOADED_LATE.items():
+            if self._with[part]:
+                _load(module)
         self._shape = shape
         self._controller_options = controller_options or {}
         self._clock = clock or RealClock()
@@ -253,6 +260,23 @@ class Cluster:
         finally:
             waiting.cancel()
         changed.clear()
+
+
+@functools.cache
+def _load(module: str) -> None:
+    """Import what a part of the cluster is made of, in a process that has not done so.
+
+    Modules live as long as the process: the collector neither walks over them while they come, which it would
+    do a hundred times, nor with each collection from then on.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        importlib.import_module(module)
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()
 
 
 def _kubeconfig(url: str, ca_file: str, token: str) -> dict[str, Any]:

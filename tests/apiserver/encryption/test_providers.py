@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tiphys.apiserver.encryption.providers import (
-    AesCbc,
-    AesGcm,
-    Identity,
-    Provider,
-    Providers,
-    Secretbox,
-    Unreadable,
-)
+from tiphys.apiserver.encryption.ciphers import AesCbc, AesGcm, Secretbox
+from tiphys.apiserver.encryption.providers import Identity, Provider, Providers, Unreadable
 
 KEY = "/registry/secrets/default/a"
 ONE, TWO = bytes(range(32)), bytes(range(1, 33))

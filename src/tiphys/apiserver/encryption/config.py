@@ -17,8 +17,9 @@ import yaml
 
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apiserver.encryption.ciphers import AesCbc, AesGcm, Secretbox
 from tiphys.apiserver.encryption.kms import Kms, KmsSettings
-from tiphys.apiserver.encryption.providers import AesCbc, AesGcm, Identity, Provider, Providers, Secretbox
+from tiphys.apiserver.encryption.providers import BadConfiguration, Identity, Provider, Providers
 
 _KINDS: Final = ("kms", "aesgcm", "aescbc", "secretbox", "identity")
 _CIPHERS: Final[dict[str, Callable[[str, bytes], Provider]]] = {
@@ -43,10 +44,6 @@ _OVERLAP: Final = (
     "using overlapping resources such as 'secrets' and '*.' in the same resource list is not allowed "
     "as they will be masked"
 )
-
-
-class BadConfiguration(ValueError):
-    """A file that is no valid configuration; the text lists every fault and no secret."""
 
 
 @dataclass(frozen=True, slots=True)
