@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tiphys.cmd.collector import collect_seldom
+from tiphys.apimachinery.collector import collect_seldom
 
 # What the end-to-end tests share checks things too, and should say what it saw.
 pytest.register_assert_rewrite("cluster", "pod_table")

@@ -33,4 +33,4 @@ def test_help_imports_no_component() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert all(name in out for name in COMMANDS)
-    assert "['tiphys.cmd', 'tiphys.cmd.main']" in out
+    assert "['tiphys.cmd', 'tiphys.apimachinery', 'tiphys.apimachinery.collector', 'tiphys.cmd.main']" in out

@@ -18,6 +18,7 @@ import click
 from prometheus_client.core import CounterMetricFamily, Metric
 
 from tiphys.apimachinery.clock import RealClock
+from tiphys.apimachinery.collector import collect_seldom
 from tiphys.apis.runtime_config import RuntimeConfigError, parse
 from tiphys.apiserver import config_files
 from tiphys.apiserver.encryption.providers import BadConfiguration
@@ -27,7 +28,6 @@ from tiphys.client.kubeconfig import ConfigError
 from tiphys.cmd.admission_flags import switched
 from tiphys.cmd.audit_flags import audit_flags, audit_from
 from tiphys.cmd.auth_flags import auth_flags, auth_options
-from tiphys.cmd.collector import collect_seldom
 from tiphys.cmd.component import Component, FlagError, shown_flags
 from tiphys.cmd.duration import DURATION
 from tiphys.cmd.gate_flags import emulation_flags, gate_flags, read_gates, read_tls, tls_flags

@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
+from tiphys.apimachinery.collector import collect_seldom
 from tiphys.client.endpoint import ComponentEndpoint, EndpointOptions, with_endpoint
-from tiphys.cmd.collector import collect_seldom
 from tiphys.cmd.component import Component
 from tiphys.cmd.duration import DURATION
 from tiphys.cmd.election_flags import election_flags, go_bool, read_election

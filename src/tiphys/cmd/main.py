@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 import click
 
+from tiphys.apimachinery.collector import unseen
+
 COMPONENTS = {
     "apiserver": "Serve the Kubernetes API.",
     "controller-manager": "Run the controllers.",
@@ -35,7 +37,8 @@ COMMANDS = {
 def load(name: str) -> click.Command:
     """Return a subcommand, importing its module. Raises ImportError."""
     attribute = name.replace("-", "_")
-    module = importlib.import_module(f"tiphys.cmd.{attribute}")
+    with unseen():
+        module = importlib.import_module(f"tiphys.cmd.{attribute}")
     command = getattr(module, attribute)
     if not isinstance(command, click.Command):
         raise ImportError(f"tiphys.cmd.{attribute} has no command of that name")

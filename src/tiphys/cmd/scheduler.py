@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
+from tiphys.apimachinery.collector import collect_seldom, leave_alone
 from tiphys.client.endpoint import ComponentEndpoint, EndpointOptions, with_endpoint
-from tiphys.cmd.collector import collect_seldom, leave_alone
 from tiphys.cmd.component import Component
 from tiphys.cmd.config_document import load
 from tiphys.cmd.election_flags import election_flags, read_election

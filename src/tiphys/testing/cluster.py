@@ -11,11 +11,10 @@ With ``listen=True`` it serves HTTPS on loopback too, and ``kubeconfig`` is a fi
 from __future__ import annotations
 
 import asyncio
-import functools
-import gc
 import importlib
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -25,6 +24,7 @@ from typing import Any, Self
 import yaml
 
 from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.apimachinery.collector import unseen
 from tiphys.apimachinery.meta import GVR, Object
 from tiphys.apiserver.options import ApiServerOptions, TokenEntry
 from tiphys.apiserver.server import ApiServer
@@ -262,21 +262,11 @@ class Cluster:
         changed.clear()
 
 
-@functools.cache
 def _load(module: str) -> None:
-    """Import what a part of the cluster is made of, in a process that has not done so.
-
-    Modules live as long as the process: the collector neither walks over them while they come, which it would
-    do a hundred times, nor with each collection from then on.
-    """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        importlib.import_module(module)
-    finally:
-        gc.freeze()
-        if collecting:
-            gc.enable()
+    """Import what a part of the cluster is made of, in a process that has not done so."""
+    if module not in sys.modules:
+        with unseen():
+            importlib.import_module(module)
 
 
 def _kubeconfig(url: str, ca_file: str, token: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """How one value is sealed and opened: providers, and the order in which they are tried.
 
 Pure; the ciphers are in ``encryption.ciphers`` and ``encryption.kms``. The stored form is upstream's,
-``k8s:enc:<cipher>:v1:<key name>:`` and then the cipher's bytes, so that either server reads what the other has
-written. AES-GCM binds a value to its storage key.
+``k8s:enc:<cipher>:v1:<key name>:`` and then the cipher's bytes, so that either server reads what the other
+has written. AES-GCM binds a value to its storage key.
 
 Source: the "Encrypting Confidential Data at Rest" page.
 """
