@@ -96,11 +96,7 @@ class ApiServer:
         emulated = self.options.feature_gates.effective.emulated
         self.table.hide(hidden(self.table, self.options.runtime_config) | younger(self.table, emulated))
         self.objects: Any = objects if objects is not None else _cached_store(self._store, self._clock)
-        self.keys = TokenKeys(
-            (self.options.service_account_issuer, *self.options.further_service_account_issuers),
-            self.options.service_account_signing_key or make_signing_key(),
-            self.options.service_account_public_keys,
-        )
+        self.keys = _token_keys(self.options)
         self.rbac, self._graph = Rbac(), NodeGraph()
         self._modes = ConfiguredModes(self.options, self._clock)
         node = NodeAuthorizer(self._graph, node_rules())
@@ -329,6 +325,14 @@ class ApiServer:
         await self._store.close()
         if self.auditor is not None:
             await self.auditor.close()
+
+
+def _token_keys(options: ApiServerOptions) -> TokenKeys:
+    return TokenKeys(
+        (options.service_account_issuer, *options.further_service_account_issuers),
+        options.service_account_signing_key or make_signing_key(),
+        options.service_account_public_keys,
+    )
 
 
 def _admission(options: ApiServerOptions) -> AdmissionChain:
