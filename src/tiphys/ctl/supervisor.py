@@ -319,6 +319,8 @@ class Supervisor:
         with peer, contextlib.suppress(OSError, ValueError):
             peer.settimeout(1.0)
             asked = json.loads(peer.makefile("r").readline() or "{}")
+            if not isinstance(asked, dict):
+                return
             if asked.get("do") == "stop":
                 self._stopping = True
             peer.sendall(json.dumps(self._status()).encode() + b"\n")
