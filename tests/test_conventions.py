@@ -88,10 +88,11 @@ def test_functions_take_few_parameters() -> None:
         count = sum(one.arg not in ("self", "cls") for one in taken)
         if count > MAX_POSITIONAL:
             faults.append(f"{where}: {count} parameters; what goes along together is a dataclass")
+        # What turns a boolean into something else takes it as its ``value``.
         faults += [
             f"{where}: a boolean is given by keyword"
-            for one in node.args.defaults
-            if isinstance(one, ast.Constant) and isinstance(one.value, bool)
+            for one in taken
+            if one.annotation is not None and ast.unparse(one.annotation) == "bool" and one.arg != "value"
         ]
     assert not faults
 

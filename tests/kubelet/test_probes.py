@@ -28,7 +28,7 @@ def test_verdicts(initial, answers, thresholds, verdicts):
     times = ProbeTimes(0, 10, 1, *thresholds)
     state, seen = ProbeState(initial), ""
     for answer in answers:
-        state = step(state, answer == "y", times)
+        state = step(state, times, answer=answer == "y")
         seen += {True: "T", False: "F", None: "-"}[state.verdict]
     assert seen == verdicts
 

@@ -375,14 +375,14 @@ def _reach(selector: dict[str, str], affinity: dict[str, Any]) -> bytes:
     return orjson.dumps([selector, affinity], option=orjson.OPT_SORT_KEYS) if selector or affinity else b""
 
 
-def _group(namespace: str, labels: dict[str, str], terminating: bool) -> bytes:
+def _group(namespace: str, labels: dict[str, str], *, terminating: bool) -> bytes:
     return orjson.dumps([namespace, labels, terminating], option=orjson.OPT_SORT_KEYS)
 
 
 def relabelled(info: PodInfo, pod: Object) -> PodInfo:
     """Return what is known of a pod, now that it has other labels and is otherwise the same."""
     labels = pod["metadata"].get("labels") or {}
-    group = _group(info.namespace, labels, info.terminating)
+    group = _group(info.namespace, labels, terminating=info.terminating)
     return replace(info, pod=pod, labels=labels, group=group)
 
 
@@ -423,6 +423,6 @@ def pod_info(pod: Object) -> PodInfo:
         claims=claims,
         claim_keys=tuple(f"{namespace}/{name}" for name, _ in claims),
         terminating=terminating,
-        group=_group(namespace, labels, terminating),
+        group=_group(namespace, labels, terminating=terminating),
         nominated=str((pod.get("status") or {}).get("nominatedNodeName") or ""),
     )

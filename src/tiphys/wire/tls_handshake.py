@@ -41,9 +41,9 @@ class Handshake:
         try:
             self._sock.do_handshake()
         except ssl.SSLWantReadError:
-            self._await_writable(False)
+            self._await_writable(wanted=False)
         except ssl.SSLWantWriteError:
-            self._await_writable(True)
+            self._await_writable(wanted=True)
         except OSError as error:
             log.debug("TLS handshake failed peer=%s error=%s", self.peer, error)
             self.error = error
@@ -63,7 +63,7 @@ class Handshake:
         except OSError:
             pass
 
-    def _await_writable(self, wanted: bool) -> None:
+    def _await_writable(self, *, wanted: bool) -> None:
         if wanted is not self._writing:
             self._writing = wanted
             if wanted:
@@ -74,7 +74,7 @@ class Handshake:
     def _let_go(self) -> None:
         self._timer.cancel()
         self._loop.remove_reader(self._fd)
-        self._await_writable(False)
+        self._await_writable(wanted=False)
 
     def drop(self) -> None:
         """Give up: refused, late, or the listener closes."""

@@ -123,7 +123,9 @@ def _common(container: Object, facts: PodFacts, path: str) -> list[FieldError]:
     faults += validate_claim_names(resources, facts.claims, f"{path}.resources.claims")
     faults += _resize(container, f"{path}.resizePolicy", facts)
     security = peek(container, "securityContext")
-    return faults + validate_container_security(security, f"{path}.securityContext", facts.host_users)
+    return faults + validate_container_security(
+        security, f"{path}.securityContext", host_users=facts.host_users
+    )
 
 
 def _hooks(container: Object, facts: PodFacts, path: str) -> list[FieldError]:

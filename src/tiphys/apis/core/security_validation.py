@@ -115,7 +115,7 @@ def validate_app_armor(profile: Object | None, path: str) -> list[FieldError]:
     return faults
 
 
-def validate_container_security(security: Object, path: str, host_users: bool) -> list[FieldError]:
+def validate_container_security(security: Object, path: str, *, host_users: bool) -> list[FieldError]:
     """Return every fault of a container's security context."""
     faults: list[FieldError] = []
     for key in ("runAsUser", "runAsGroup"):

@@ -75,7 +75,7 @@ def apparmor(pod: Pod) -> Finding | None:
         and value not in ("", "runtime/default")
         and not value.startswith("localhost/")
     )
-    who = setters(itself, containers)
+    who = setters(containers, pod_itself=itself)
     if annotated:
         values += annotated
         who = " and ".join(part for part in (who, plural("annotation", len(annotated))) if part)
@@ -197,7 +197,7 @@ def selinux(minor: int) -> Check:
             given.update(custom)
             return bool(wrong or custom)
 
-        who = setters(bad(pod.security), names_where(pod, lambda one: bad(context(one))))
+        who = setters(names_where(pod, lambda one: bad(context(one))), pod_itself=bad(pod.security))
         if not who:
             return None
         data = [counted("type", sorted(types))] if types else []
@@ -229,7 +229,7 @@ def seccomp_annotations(pod: Pod) -> Finding | None:
 def seccomp(pod: Pod) -> Finding | None:
     """Nobody turns seccomp off."""
     itself, containers, values = bad_profiles(pod, "seccompProfile")
-    who = setters(itself, containers)
+    who = setters(containers, pod_itself=itself)
     if not who:
         return None
     text = f"{who} must not set securityContext.seccompProfile.type to {quoted(values)}"
@@ -253,7 +253,7 @@ def windows_host_process(pod: Pod) -> Finding | None:
     def bad(holder: Object) -> bool:
         return (holder.get("windowsOptions") or {}).get("hostProcess") is True
 
-    who = setters(bad(pod.security), names_where(pod, lambda one: bad(context(one))))
+    who = setters(names_where(pod, lambda one: bad(context(one))), pod_itself=bad(pod.security))
     text = "must not set securityContext.windowsOptions.hostProcess=true"
     return Finding("hostProcess", f"{who} {text}") if who else None
 

@@ -82,7 +82,7 @@ def counted(word: str, values: Sequence[str]) -> str:
     return f"{plural(word, len(values))} {quoted(values)}"
 
 
-def setters(pod_itself: bool, containers: Sequence[str]) -> str:
+def setters(containers: Sequence[str], *, pod_itself: bool) -> str:
     """Return ``pod and container "a"``: who set a field; empty when nobody did."""
     parts = ["pod"] if pod_itself else []
     if containers:

@@ -56,7 +56,7 @@ def non_root(pod: Pod) -> Finding | None:
     """Containers promise to run as somebody else than root."""
     of_pod = pod.security.get("runAsNonRoot")
     explicit = names_where(pod, lambda one: context(one).get("runAsNonRoot") is False)
-    who = setters(of_pod is False, explicit)
+    who = setters(explicit, pod_itself=of_pod is False)
     if who:
         return Finding("runAsNonRoot != true", f"{who} must not set securityContext.runAsNonRoot=false")
     implicit = names_where(pod, lambda one: context(one).get("runAsNonRoot") is None and of_pod is not True)
@@ -68,9 +68,8 @@ def non_root(pod: Pod) -> Finding | None:
 
 def user_id(pod: Pod) -> Finding | None:
     """Nobody names root as the user."""
-    who = setters(
-        pod.security.get("runAsUser") == 0, names_where(pod, lambda one: context(one).get("runAsUser") == 0)
-    )
+    containers = names_where(pod, lambda one: context(one).get("runAsUser") == 0)
+    who = setters(containers, pod_itself=pod.security.get("runAsUser") == 0)
     return Finding("runAsUser=0", f"{who} must not set runAsUser=0") if who else None
 
 

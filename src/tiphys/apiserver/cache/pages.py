@@ -24,7 +24,7 @@ class PageItems:
 
     __slots__ = ("_asked", "_joined", "_kept", "entries", "more")
 
-    def __init__(self, kept: KeptBytes, entries: list[Entry], more: bool) -> None:
+    def __init__(self, kept: KeptBytes, entries: list[Entry], *, more: bool) -> None:
         self._kept = kept
         self._joined: bytes | None = None
         self._asked = False
@@ -120,7 +120,7 @@ class Pages:
         """Remember a page that was just found."""
         if len(self._pages) >= PAGES:
             self.clear()
-        page = self._pages[(root, start, limit)] = PageItems(self._kept, entries, more)
+        page = self._pages[(root, start, limit)] = PageItems(self._kept, entries, more=more)
         return page
 
     def clear(self) -> None:

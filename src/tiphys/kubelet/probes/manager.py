@@ -145,7 +145,7 @@ class PodProbes:
                     field_path=f"spec.containers{{{container['name']}}}",
                 )
             before = self._states.get(key, ProbeState(INITIAL[kind]))
-            after = self._states[key] = step(before, answer.ok, times)
+            after = self._states[key] = step(before, times, answer=answer.ok)
             if after.verdict is not before.verdict:
                 self._on_change()
                 if kind == "startup" or (kind == "liveness" and not after.verdict):

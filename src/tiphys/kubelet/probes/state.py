@@ -44,7 +44,7 @@ class ProbeState:
 INITIAL: dict[str, bool | None] = {"liveness": True, "readiness": False, "startup": None}
 
 
-def step(state: ProbeState, answer: bool, times: ProbeTimes) -> ProbeState:
+def step(state: ProbeState, times: ProbeTimes, *, answer: bool) -> ProbeState:
     """Return the state after one more answer."""
     run = state.run + 1 if state.last is answer else 1
     threshold = times.success_threshold if answer else times.failure_threshold
