@@ -22,7 +22,12 @@ MANIFESTS = Path(__file__).parent / "integration" / "manifests.yaml"
 def every_kind(namespace: str) -> list[dict[str, Any]]:
     """Return the objects, which are the caller's own; what they say of a namespace is of the given one."""
     words = {**_made(), "sweep-namespace": namespace}
-    return [_fill(one, words) for one in yaml.safe_load_all(MANIFESTS.read_text())]
+    return [_fill(one, words) for one in _read()]
+
+
+@cache
+def _read() -> list[Any]:
+    return list(yaml.load_all(MANIFESTS.read_text(), yaml.CSafeLoader))
 
 
 @cache
