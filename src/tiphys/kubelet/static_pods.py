@@ -7,6 +7,7 @@ Source: "Create static Pods".
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 from pathlib import Path
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import yaml
 
-from tiphys.apimachinery.errors import AlreadyExists, StatusError
-from tiphys.apimachinery.meta import Object, copy_object
+from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
+from tiphys.apimachinery.meta import Object
 from tiphys.client.kinds import NODES, PODS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
@@ -36,22 +37,38 @@ def static_pod(manifest: dict[str, Any], node_name: str) -> Object:
     """Return the mirror pod for a manifest: named after its node, marked, bound. Raises ValueError."""
     if not isinstance(manifest, dict) or manifest.get("kind") != "Pod" or not manifest.get("spec"):
         raise ValueError("not a Pod manifest")
-    pod: Object = copy_object(manifest)
-    digest = hashlib.md5(
-        orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS) + node_name.encode(), usedforsecurity=False
-    )
-    meta = pod.setdefault("metadata", {})
+    try:
+        text = orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS)
+    except TypeError as error:
+        raise ValueError(f"the manifest is no JSON: {error}") from error
+    pod: Object = orjson.loads(text)
+    digest = hashlib.md5(text + node_name.encode(), usedforsecurity=False)
+    _complete(pod)
+    meta = pod["metadata"]
     if not meta.get("name"):
         raise ValueError("the Pod has no name")
     meta["name"] = f"{meta['name']}-{node_name}"
     meta.setdefault("namespace", "default")
-    annotations = meta.setdefault("annotations", {})
-    annotations.update({SOURCE: "file", HASH: digest.hexdigest(), MIRROR: digest.hexdigest()})
+    meta["annotations"].update({SOURCE: "file", HASH: digest.hexdigest(), MIRROR: digest.hexdigest()})
     pod["spec"]["nodeName"] = node_name
-    tolerations = pod["spec"].setdefault("tolerations", [])
-    tolerations.append({"operator": "Exists", "effect": "NoExecute"})
+    pod["spec"]["tolerations"].append({"operator": "Exists", "effect": "NoExecute"})
     pod.pop("status", None)
     return pod
+
+
+def _complete(pod: Object) -> None:
+    """Make what is about to be added to, where it is missing or null. Raises ValueError."""
+    for key in ("metadata", "spec"):
+        _hold(pod, key, dict)
+    _hold(pod["metadata"], "annotations", dict)
+    _hold(pod["spec"], "tolerations", list)
+
+
+def _hold(holder: Object, key: str, kind: type) -> None:
+    if holder.get(key) is None:
+        holder[key] = kind()
+    if not isinstance(holder[key], kind):
+        raise ValueError(f"{key} is no {'map' if kind is dict else 'list'}")
 
 
 class StaticPods:
@@ -78,7 +95,7 @@ class StaticPods:
                 continue
             try:
                 pod = static_pod(yaml.safe_load(path.read_text()), self._kubelet.options.node_name)
-            except (ValueError, yaml.YAMLError) as error:
+            except (OSError, ValueError, yaml.YAMLError) as error:  # the others shall run all the same
                 log.warning("static pod manifest refused file=%s error=%s", path, error)
                 continue
             found[f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"] = pod
@@ -96,16 +113,20 @@ class StaticPods:
                 key in wanted and wanted[key]["metadata"]["annotations"][HASH] == meta["annotations"][MIRROR]
             )
             if not same and "deletionTimestamp" not in meta:
-                await self._client.delete(PODS, meta["name"], meta["namespace"], uid=meta["uid"])
+                with contextlib.suppress(NotFound, Conflict):  # it has gone meanwhile
+                    await self._client.delete(PODS, meta["name"], meta["namespace"], uid=meta["uid"])
         for key, pod in wanted.items():
             if key not in mirrors:
-                try:
-                    await self._client.create(PODS, owned(pod, await self._node()))
-                except AlreadyExists:
-                    continue  # the old one is still going
+                await self._make(key, pod)
 
-    async def _node(self) -> Object:
-        return await self._client.get(NODES, self._kubelet.options.node_name)
+    async def _make(self, key: str, pod: Object) -> None:
+        node = await self._client.get(NODES, self._kubelet.options.node_name)
+        try:
+            await self._client.create(PODS, owned(pod, node))
+        except AlreadyExists:
+            return  # the old one is still going
+        except StatusError as error:  # the others shall run all the same
+            log.warning("static pod not made pod=%s error=%s", key, error)
 
 
 def owned(pod: Object, node: Object) -> Object:

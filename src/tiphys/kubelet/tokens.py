@@ -5,14 +5,19 @@ Source: TokenRequest API; tokens are renewed at 80% of their life, or after a da
 
 from __future__ import annotations
 
+import logging
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tiphys.apimachinery.clock import Clock, parse_time
+from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.client.kinds import SERVICE_ACCOUNTS
 from tiphys.client.rest import Client
+from tiphys.client.transport import TransportError
+
+log = logging.getLogger(__name__)
 
 _RENEW_PART = 0.8
 _MAX_AGE = timedelta(hours=24)
@@ -37,7 +42,10 @@ class Tokens:
         self._tokens: dict[_Key, _Token] = {}
 
     async def get(self, pod: Object, audience: str, expiration_s: int) -> bytes:
-        """Return a token of good remaining life. Raises StatusError, TransportError if none can be had."""
+        """Return a token that holds, renewed when most of its life is over and the API answers.
+
+        Raises StatusError, TransportError if none can be had.
+        """
         meta = pod["metadata"]
         account = pod["spec"].get("serviceAccountName") or "default"
         key = (meta["uid"], account, audience, expiration_s)
@@ -60,7 +68,13 @@ class Tokens:
                 },
             },
         }
-        answer = await self._client.post(SERVICE_ACCOUNTS, account, meta["namespace"], "token", request)
+        try:
+            answer = await self._client.post(SERVICE_ACCOUNTS, account, meta["namespace"], "token", request)
+        except (StatusError, TransportError) as error:
+            if known is None or now >= known.expires_at:
+                raise
+            log.warning("token not renewed pod=%s/%s error=%s", meta["namespace"], meta["name"], error)
+            return known.value
         status = answer["status"]
         expires_at = parse_time(status["expirationTimestamp"])
         life = (expires_at - now) * _RENEW_PART

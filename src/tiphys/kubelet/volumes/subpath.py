@@ -32,12 +32,7 @@ def bind_sub_path(volume: Path, sub_path: str, target: Path) -> Path:
     check_sub_path(sub_path)
     if is_mount(target):
         return target
-    root = volume.resolve()
-    _make_folders(root, sub_path)
-    full = (root / sub_path).resolve()
-    if full != root and root not in full.parents:
-        raise VolumeProblem(f'subpath "{sub_path}" not within volume path')
-    handle = _open_below(root, str(full.relative_to(root)))
+    handle = _open_below(volume.resolve(), sub_path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if stat.S_ISDIR(os.fstat(handle).st_mode):
@@ -50,31 +45,42 @@ def bind_sub_path(volume: Path, sub_path: str, target: Path) -> Path:
     return target
 
 
-def _make_folders(root: Path, sub_path: str) -> None:
-    """Make what is missing, step by step, without following a link out."""
-    current = root
-    for part in (part for part in sub_path.split("/") if part not in ("", ".")):
-        step = current / part
-        resolved = step.resolve()
-        if resolved != root and root not in resolved.parents:
-            raise VolumeProblem(f'subpath "{sub_path}" not within volume path')
-        if not resolved.exists():
-            mode = stat.S_IMODE(current.stat().st_mode) or _DIRECTORY_MODE
-            resolved.mkdir()
-            os.chown(resolved, current.stat().st_uid, current.stat().st_gid)
-            resolved.chmod(mode)
-        current = resolved
+def _open_below(root: Path, sub_path: str) -> int:
+    """Open a path and make what is missing of it. Links count as they are now, if they stay below ``root``.
 
-
-def _open_below(root: Path, relative: str) -> int:
+    What is opened and made is found from the folder above, which is open: nobody can move it away meanwhile.
+    """
+    try:
+        full = (root / sub_path).resolve()
+    except RuntimeError as error:  # links that lead to each other
+        raise VolumeProblem(f'subpath "{sub_path}" is a loop of links') from error
+    if full != root and root not in full.parents:
+        raise VolumeProblem(f'subpath "{sub_path}" not within volume path')
     handle = os.open(root, os.O_PATH | os.O_DIRECTORY)
-    for part in (part for part in relative.split("/") if part not in ("", ".")):
+    for part in full.relative_to(root).parts:
         try:
-            step = os.open(part, os.O_PATH | os.O_NOFOLLOW, dir_fd=handle)
+            step = _open_or_make(handle, part)
         finally:
             os.close(handle)
         handle = step
         if stat.S_ISLNK(os.fstat(handle).st_mode):
             os.close(handle)
             raise VolumeProblem("a subpath changed while it was opened")
+    return handle
+
+
+def _open_or_make(above: int, name: str) -> int:
+    """Open what a folder has, or make a folder that is its owner's as well."""
+    try:
+        return os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=above)
+    except FileNotFoundError:
+        os.mkdir(name, dir_fd=above)
+    handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
+    try:
+        like = os.fstat(above)
+        os.fchown(handle, like.st_uid, like.st_gid)
+        os.fchmod(handle, stat.S_IMODE(like.st_mode) or _DIRECTORY_MODE)
+    except OSError:
+        os.close(handle)
+        raise
     return handle
