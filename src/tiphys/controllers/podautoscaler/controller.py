@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tiphys.apimachinery.clock import rfc3339
-from tiphys.apimachinery.errors import NotFound, StatusError
+from tiphys.apimachinery.errors import BadRequest, NotFound, StatusError
 from tiphys.apimachinery.labels import parse_selector
 from tiphys.apimachinery.meta import GVR, Object, object_key, split_api_version
 from tiphys.client.controller import run_controller
@@ -143,6 +143,13 @@ class HorizontalPodAutoscalerController:
             missing = "the HPA target's scale is missing a selector"
             look.say("ScalingActive", "False", "InvalidSelector", missing)
             return None
+        try:
+            selector = parse_selector(text)
+        except BadRequest as error:
+            why = f"couldn't convert selector into a corresponding internal selector object: {error.message}"
+            self._recorder.record(scaler, "Warning", "InvalidSelector", why)
+            look.say("ScalingActive", "False", "InvalidSelector", why)
+            return None
         self._selectors[look.key] = (namespace, text)
         others = sorted(name for name, one in self._selectors.items() if one == (namespace, text))
         if len(others) > 1:
@@ -150,7 +157,7 @@ class HorizontalPodAutoscalerController:
             self._recorder.record(scaler, "Warning", "AmbiguousSelector", why)
             look.say("ScalingActive", "False", "AmbiguousSelector", why)
             return None
-        pods = selected_by(self._pods, namespace, parse_selector(text))
+        pods = selected_by(self._pods, namespace, selector)
         return Target(
             namespace, text, pods, replicas, int(status.get("replicas") or 0), tolerance_of(scaler),
             self._clock.now(),

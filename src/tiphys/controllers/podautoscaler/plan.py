@@ -114,8 +114,10 @@ def _stabilized(spec: Object, replicas: int, proposed: int, past: Past, now: dat
     down_s = (rules.get("scaleDown") or {}).get("stabilizationWindowSeconds", _STABLE_DOWN_S)
     oldest = now - timedelta(seconds=max(up_s, down_s))
     past.proposals = [item for item in past.proposals if item[0] >= oldest]
-    lowest = min(value for at, value in past.proposals if at >= now - timedelta(seconds=up_s))
-    highest = max(value for at, value in past.proposals if at >= now - timedelta(seconds=down_s))
+    recent = [(now - at, value) for at, value in past.proposals]
+    # What an autoscaler starts from is a proposal of this very moment: a window of nothing has it not.
+    lowest = min((value for age, value in recent if age < timedelta(seconds=up_s)), default=proposed)
+    highest = max((value for age, value in recent if age < timedelta(seconds=down_s)), default=proposed)
     if proposed > replicas:
         return max(lowest, replicas)
     return min(max(highest, proposed), replicas)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
+from tiphys.apimachinery.errors import NotFound, StatusError
 from tiphys.apimachinery.meta import Object, object_key, split_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import PODS, RESOURCE_CLAIM_TEMPLATES, RESOURCE_CLAIMS
@@ -137,8 +137,8 @@ class ResourceClaimController:
                 )  # fmt: skip
             for name in planned.reserve:
                 await self._reserve(pod, name)
-        except (NotFound, Conflict):
-            return  # another pod, or none, has the name by now
+        except NotFound:
+            return
 
     async def _reserve(self, pod: Object, name: str) -> None:
         claim = self._claims.get(f"{pod['metadata']['namespace']}/{name}")
