@@ -137,6 +137,20 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
             f'{URL}"c=d": query parameters are not permitted in the URL',
         ],
     ),
+    "webhook url that is none": (
+        webhooks(clientConfig={"url": "https://a:x/"}),
+        [
+            "webhooks[0].clientConfig.url: Required value: url must be a valid URL: parse "
+            '"https://a:x/": invalid port ":x" after host; desired format: https://host[/path]'
+        ],
+    ),
+    "webhook url that leads nowhere": (
+        webhooks(clientConfig={"url": "a/b"}),
+        [
+            f"{URL}\"\": 'https' is the only allowed URL scheme; desired format: https://host[/path]",
+            f'{URL}"": host must be specified; desired format: https://host[/path]',
+        ],
+    ),
     "webhook no host": (
         webhooks(clientConfig={"url": "https:///a"}),
         [f'{URL}"": host must be specified; desired format: https://host[/path]'],

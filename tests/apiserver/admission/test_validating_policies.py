@@ -280,7 +280,8 @@ async def test_warnings_and_audit(api: Any) -> None:
 
 
 async def test_audit_annotations_reach_the_request(api: Any) -> None:
-    made = policy({"expression": "false", "message": "no"}, auditAnnotations=[
+    rules = [{"expression": "false", "message": text} for text in ("no", "nor this: the first stays")]
+    made = policy(*rules, auditAnnotations=[
         {"key": "app", "valueExpression": "string(object.metadata.labels.app)"}
     ])  # fmt: skip
     await install(api, made, binding("b", "p", "Audit"))

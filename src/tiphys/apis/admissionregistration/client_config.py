@@ -8,12 +8,14 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from tiphys.apimachinery import names
+from tiphys.apimachinery.cel.library.urls import parse_request_uri
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import invalid, required
 from tiphys.apimachinery.meta import Object
 
 _FORM = "; desired format: https://host[/path]"
 _HTTPS = 443
+_RELATIVE = ("empty url", "invalid URI for request")
 
 
 def client_config_faults(client: Object, path: str) -> list[FieldError]:
@@ -25,10 +27,9 @@ def client_config_faults(client: Object, path: str) -> list[FieldError]:
 
 
 def _url(url: str, path: str) -> list[FieldError]:
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        return [required(path, f"url must be a valid URL: {error}{_FORM}")]
+    if (why := _unreadable(url)) is not None:
+        return [required(path, f"url must be a valid URL: {why}{_FORM}")]
+    parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     faults: list[FieldError] = []
     if parts.scheme != "https":
@@ -42,6 +43,17 @@ def _url(url: str, path: str) -> list[FieldError]:
     if parts.query:
         faults.append(invalid(path, parts.query, "query parameters are not permitted in the URL"))
     return faults
+
+
+def _unreadable(url: str) -> str | None:
+    """Return why a URL cannot be read at all; one that leads nowhere can."""
+    try:
+        parse_request_uri(url)
+        urlsplit(url)
+    except ValueError as error:
+        if not str(error).endswith(_RELATIVE):
+            return str(error)
+    return None
 
 
 def _service(service: Object, path: str) -> list[FieldError]:

@@ -163,10 +163,10 @@ class Attributes:
         return "audit_annotations" in self.call.request.scope
 
     def annotate(self, key: str, value: str, *, with_body: bool = False) -> None:
-        """Keep an annotation of this request for whoever audits it.
+        """Keep an annotation of this request for whoever audits it; what is said of a key first stays.
 
         ``with_body``: it shows what the body holds, so it is kept only where bodies are.
         """
         scope = self.call.request.scope
         if not with_body or scope.get("audit_bodies"):
-            scope.setdefault("audit_annotations", {})[key] = value
+            scope.setdefault("audit_annotations", {}).setdefault(key, value)
