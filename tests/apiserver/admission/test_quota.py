@@ -94,6 +94,21 @@ def test_init_containers_count_when_they_are_hungrier() -> None:
     assert missing_compute(spec, {"limits.cpu", "requests.cpu"}) == ["limits.cpu for: a,b,i,s"]
 
 
+WHOLE: dict[str, tuple[dict[str, Any], list[str]]] = {
+    # what the pod says as a whole -> what its containers leave out
+    "memory": ({"requests": {"memory": "1Gi"}}, []),
+    "a limit": ({"limits": {"hugepages-2Mi": "2Mi"}}, []),
+    "nothing": ({"requests": {}}, ["cpu for: c"]),
+    "something else": ({"requests": {"example.com/a": "1"}}, ["cpu for: c"]),
+}
+
+
+@pytest.mark.parametrize(("resources", "missing"), WHOLE.values(), ids=WHOLE)
+def test_pods_that_ask_as_a_whole(resources: dict[str, Any], missing: list[str]) -> None:
+    spec = {"containers": [{"name": "c"}], "resources": resources}
+    assert missing_compute(spec, {"cpu"}) == missing
+
+
 @pytest.mark.parametrize(
     ("scope", "spec", "want"),
     [

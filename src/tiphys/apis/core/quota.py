@@ -195,15 +195,18 @@ def pod_total(spec: Object, section: str) -> Usage:
 
 
 def missing_compute(spec: Object, constrained: set[str]) -> list[str]:
-    """Return ``requests.cpu for: c``-like texts of what a quota demands and containers leave out."""
+    """Return ``requests.cpu for: c``-like texts of what a quota demands and containers leave out.
+
+    Containers need not say anything where their pod does as a whole, of whatever.
+    """
+    if any(_of_whole_pods(name) for part in ("requests", "limits") for name in _section(spec, part)):
+        return []
     faults = []
     for name in sorted(constrained):
         section, _, resource = name.rpartition(".")
         if name in ("cpu", "memory"):
             section, resource = "requests", name
         if section not in ("requests", "limits") or resource not in ("cpu", "memory"):
-            continue
-        if resource in _section(spec, section):
             continue
         lacking = sorted(
             container["name"]
@@ -214,6 +217,10 @@ def missing_compute(spec: Object, constrained: set[str]) -> list[str]:
         if lacking:
             faults.append(f"{name} for: {','.join(lacking)}")
     return faults
+
+
+def _of_whole_pods(name: str) -> bool:
+    return name in ("cpu", "memory") or name.startswith("hugepages-")
 
 
 def scopes_of(quota: Object) -> list[Mapping[str, Any]]:
