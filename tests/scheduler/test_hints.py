@@ -231,6 +231,12 @@ def limits(**counts: int) -> Object:
     return {"metadata": {"name": "n"}, "spec": {"drivers": drivers}}
 
 
+def made_for(waiting: PodInfo) -> Object:
+    made = claim("made")
+    made["metadata"]["ownerReferences"] = [{"uid": waiting.uid, "controller": True}]
+    return made
+
+
 MINE, DEVICE = info(**CLAIM), info(resourceClaims=[{"name": "d", "resourceClaimName": "mine"}])
 GIVEN = {"allocation": {"devices": {}}}
 OTHERS: dict[str, tuple[str, PodInfo, str, Object | None, Object | None, bool]] = {
@@ -260,6 +266,9 @@ OTHERS: dict[str, tuple[str, PodInfo, str, Object | None, Object | None, bool]] 
     ),
     "devices: another gets some": (
         "DynamicResources", DEVICE, "resourceclaims", claim("other"), claim("other", **GIVEN), False,
+    ),
+    "devices: it was made for the pod": (
+        "DynamicResources", DEVICE, "resourceclaims", None, made_for(DEVICE), True,
     ),
     "devices: more are offered": ("DynamicResources", DEVICE, "resourceslices", None, {}, True),
 }  # fmt: skip

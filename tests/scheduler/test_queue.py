@@ -7,6 +7,7 @@ import random
 import pytest
 from scheduler_builders import info
 
+from tiphys.scheduler.podinfo import pod_info
 from tiphys.scheduler.queue import EAGER_AT_MOST, HELPS, SchedulingQueue
 
 
@@ -81,6 +82,21 @@ def test_an_event_moves_those_that_it_may_help_whatever_happened_before(seed: in
 
 def may_help(event: str, plugins: frozenset[str]) -> bool:
     return not plugins or bool(plugins & HELPS[event]) or "Own" in plugins
+
+
+@pytest.mark.parametrize(
+    ("change", "helps"),
+    [({"status": {"resourceClaimStatuses": [{"name": "c", "resourceClaimName": "x"}]}}, True),
+     ({"status": {"conditions": []}}, False), ({"spec": {"containers": []}}, True)],
+)  # fmt: skip
+def test_a_pod_that_changes_may_be_tried_again(change: dict[str, object], *, helps: bool) -> None:
+    queue, made = SchedulingQueue(), info("p")
+    queue.add(made, 0)
+    queued = queue.pop(0)
+    assert queued is not None
+    queue.park(queued, frozenset({"DynamicResources"}), 0)
+    queue.add(pod_info({**made.pod, **change}), 20)
+    assert bool(names(queue, 20)) is helps
 
 
 def test_backoff_doubles_up_to_ten_seconds() -> None:

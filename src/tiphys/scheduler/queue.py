@@ -102,7 +102,7 @@ class SchedulingQueue:
             self._activate(queued)
             self._came("active", "UnscheduledPodAdd")
             return
-        changed = queued.info.pod.get("spec") != info.pod.get("spec") or queued.info.labels != info.labels
+        changed = _matters(queued.info) != _matters(info)
         queued.info = info
         if changed and self._unpark(info.uid):
             self._came(self._delay(queued, now_s), "UnscheduledPodUpdate")
@@ -244,6 +244,12 @@ class SchedulingQueue:
 
     def _activate(self, queued: Queued) -> None:
         heapq.heappush(self._active, ((-queued.info.priority, next(self._order)), queued))
+
+
+def _matters(info: PodInfo) -> tuple[object, ...]:
+    """Return what of a pod that waits may help it when it changes."""
+    claims = (info.pod.get("status") or {}).get("resourceClaimStatuses")
+    return info.pod.get("spec"), info.labels, claims
 
 
 def _by_age(queued: Queued) -> tuple[float, int]:

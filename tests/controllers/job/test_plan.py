@@ -82,6 +82,13 @@ def test_pods_that_started_least_go_first():
     assert plan(job(0, 5), pods, NOW).status["ready"] == 0
 
 
+def test_pods_that_are_to_go_are_neither_active_nor_ready():
+    pods = [pod(name, conditions=[{"type": "Ready", "status": "True"}]) for name in "abc"]
+    planned = plan(job(1, 5), pods, NOW)
+    assert len(planned.discard) == 2
+    assert (planned.status["active"], planned.status["ready"]) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("completions", "done", "text", "count"),
     [

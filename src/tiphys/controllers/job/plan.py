@@ -65,7 +65,7 @@ def plan(job: Object, pods: Sequence[Object], now: datetime, backoff: Backoff = 
         result.discard = count.active
     else:
         _plan_pods(result, job, count, now, left_s(record, now))
-    result.status = _status(job, count, now, active=_active_after(result, count))
+    result.status = _status(job, count, now, _staying(result, count))
     _plan_suspension(result, job, now)
     deadline_s = job["spec"].get("activeDeadlineSeconds")
     start = result.status.get("startTime")
@@ -139,8 +139,10 @@ def _plan_indexes(result: Plan, job: Object, count: Count, now: datetime, missin
             result.create.append(index)
 
 
-def _active_after(result: Plan, count: Count) -> int:
-    return len(count.active) - len(result.delete) - len(result.discard)
+def _staying(result: Plan, count: Count) -> list[Object]:
+    """Return the active pods that are not about to be deleted."""
+    going = {id(pod) for pod in (*result.delete, *result.discard)}
+    return [pod for pod in count.active if id(pod) not in going]
 
 
 def _finish(result: Plan, job: Object, count: Count, now: datetime, verdict: Verdict) -> None:
@@ -148,7 +150,7 @@ def _finish(result: Plan, job: Object, count: Count, now: datetime, verdict: Ver
     type_, reason, message = verdict
     result.delete = count.active
     result.release = [*count.fresh, *count.held.values()]
-    status = _status(job, count, now, active=len(count.active))
+    status = _status(job, count, now, count.active)
     types = ["FailureTarget" if type_ == "Failed" else "SuccessCriteriaMet"]
     if count.settled:
         types.append(type_)
@@ -165,11 +167,11 @@ def _finish(result: Plan, job: Object, count: Count, now: datetime, verdict: Ver
     result.status = status
 
 
-def _status(job: Object, count: Count, now: datetime, *, active: int) -> Object:
+def _status(job: Object, count: Count, now: datetime, active: Sequence[Object]) -> Object:
     before = job.get("status") or {}
-    ready = sum(podstate.is_ready(pod) for pod in count.active) if active else 0
+    ready = sum(podstate.is_ready(pod) for pod in active)
     result: Object = {
-        "active": active,
+        "active": len(active),
         "succeeded": len(count.done_indexes) if count.indexed else count.counted_succeeded,
         "failed": count.counted_failed,
         "completedIndexes": indexes.render(count.done_indexes) if is_indexed(job) else "",

@@ -126,10 +126,15 @@ class DynamicResources:
         if change.resource != "resourceclaims":
             return True
         claim = change.new or change.old
-        if claim is not None and object_key(claim) in (claim_keys(info.pod) or ()):
+        if claim is not None and (object_key(claim) in (claim_keys(info.pod) or ()) or _is_for(claim, info)):
             return True
         had = change.old is not None and allocation_of(change.old) is not None
         return had and (change.new is None or allocation_of(change.new) is None)
+
+
+def _is_for(claim: Object, info: PodInfo) -> bool:
+    """Say whether the claim was made for the pod, which may not name it yet."""
+    return any(one.get("uid") == info.uid for one in claim["metadata"].get("ownerReferences") or ())
 
 
 def _needed(served: Sequence[str], columns: Columns, row: int) -> tuple[str, ...]:
