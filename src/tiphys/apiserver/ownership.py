@@ -8,10 +8,11 @@ Source: KEP-555, server-side apply.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
 
@@ -165,11 +166,16 @@ def _set(obj: Object, managed_fields: Any) -> None:
         obj["metadata"].pop("managedFields", None)
 
 
+Settle: TypeAlias = Callable[[Object], object]
+
+
 class Applied(NamedTuple):
     """What somebody applies, and the fields that they claim by it, empty ones among them."""
 
     object: Object
     fields: Node
+    settle: Settle | None = None
+    """Brings what it leads to into the kind's shape."""
 
 
 def claimed(applied: Object, gvk: GVK, resource: Resource) -> Node:
@@ -202,6 +208,7 @@ def apply_managed(
         applied.object,
         _schema(resource),
         fields=applied.fields,
+        settle=applied.settle,
         manager=write.manager,
         api_version=resource.api_version,
         now=write.now,
@@ -233,6 +240,7 @@ def apply_scale(live: Object, applied: Applied, write: Write, *, force: bool) ->
         applied.object,
         schemas.schema_for(SCALE),
         fields=applied.fields,
+        settle=applied.settle,
         manager=write.manager,
         api_version=SCALE.api_version,
         now=write.now,

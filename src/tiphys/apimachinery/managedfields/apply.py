@@ -8,9 +8,10 @@ Source: KEP-555, server-side apply.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -18,6 +19,7 @@ from tiphys.apimachinery.errors import BadRequest, Conflict, StatusError
 from tiphys.apimachinery.managedfields import entries, fieldset
 from tiphys.apimachinery.managedfields.compare import (
     UNOWNED,
+    Difference,
     applied_fields,
     difference_of,
     fields_of,
@@ -33,6 +35,7 @@ from tiphys.apimachinery.meta import Object, copy_object, split_api_version
 from tiphys.apimachinery.schema.node import Schema
 
 BEFORE_FIRST_APPLY: Final = "before-first-apply"
+Settle: TypeAlias = Callable[[Object], object]
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _KUBECTL = "kubectl"
 _ANNOTATIONS_MAX_BYTES = 256 * 1024
@@ -51,6 +54,7 @@ class _Request:
     ignored: Node
     time: str
     versions: Versions | None
+    settle: Settle | None
 
     def at(self, obj: Object, api_version: str) -> Object | None:
         """Return an object of the request's version at another one, None when that is served no more."""
@@ -83,11 +87,14 @@ def apply(
     fields: Node | None = None,
     ignored: Node | None = None,
     versions: Versions | None = None,
+    settle: Settle | None = None,
 ) -> Object:
     """Return the object that results, with its managedFields; the arguments are not changed.
 
-    ``fields`` are those that the manager claims, where ``applied`` has no longer all that was written: what
-    means nothing (``""``, ``[]``) is not kept, and is somebody's all the same. None: those of ``applied``.
+    ``fields`` are those that the manager claims, where ``applied`` has no longer all that was written (a null
+    is not kept, and is somebody's all the same). None: those of ``applied``. ``settle`` brings what results
+    into its kind's shape, in place: what means nothing (``""``, ``[]``) replaces what was there, and is not
+    kept itself.
 
     ``live`` is None when the object does not exist. An apply that changes nothing gives back an object
     equal to ``live``. ``ignored`` is the set of fields that the endpoint resets; None takes
@@ -115,6 +122,7 @@ def apply(
         ignored=reset_fields(subresource) if ignored is None else ignored,
         time=entries.stamp(now),
         versions=versions,
+        settle=settle,
     )
     base = _bare(live) if live is not None else _new_object(applied)
     try:
@@ -201,6 +209,9 @@ def _merge(base: Object, managed: Managed, request: _Request) -> tuple[Object, M
     if last is not None and last.fields:
         result = _pruned(result, managed, last, request)
     difference = difference_of(base, result, request.schema)
+    if request.settle is not None:
+        request.settle(result)
+        difference = _settled(difference, difference_of(base, result, request.schema))
     compared = Comparison(base, result, difference, request.api_version, request.versions)
     lost = lost_at(compared, request.ignored)
     conflicts = []
@@ -218,6 +229,16 @@ def _merge(base: Object, managed: Managed, request: _Request) -> tuple[Object, M
     else:
         after.pop(request.who, None)
     return result, after, conflicts
+
+
+def _settled(said: Difference, left: Difference) -> Difference:
+    """Return what an apply changes: a value that nothing has replaced is modified, not removed."""
+    replaced = fieldset.intersection(said.modified, left.removed)
+    if not replaced:
+        return left
+    return Difference(
+        left.added, fieldset.difference(left.removed, replaced), fieldset.union(left.modified, replaced)
+    )
 
 
 def _pruned(result: Object, managed: Managed, last: Entry, request: _Request) -> Object:

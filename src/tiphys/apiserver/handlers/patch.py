@@ -213,11 +213,30 @@ def decode_applied(call: Call, gvk: GVK, options: WriteOptions) -> ownership.App
         raise BadRequest("metadata.managedFields must be nil")
     fields = ownership.claimed(applied, gvk, call.resource)
     bodies.report_doubled(call, duplicates, options.field_validation)
+    written = copy_object(applied)
     bodies.report(call, gvk, _decoded(call, applied, gvk), options.field_validation)
     applied.setdefault("metadata", {})
     meta_rules.check_name(applied, call.name)
     meta_rules.check_namespace(applied, call.resource, call.namespace)
-    return ownership.Applied(applied, fields)
+    if (call.resource.custom and gvk == call.resource.gvk) or not _put_zeros_back(applied, written):
+        return ownership.Applied(applied, fields)
+    return ownership.Applied(applied, fields, lambda result: machinery.decode_in_place(result, gvk))
+
+
+def _put_zeros_back(decoded: Any, written: Any) -> bool:
+    """Put back what a typed object does not keep and an applied one says: no, nothing, zero."""
+    found = False
+    if isinstance(decoded, dict) and isinstance(written, dict):
+        for key, value in written.items():
+            if key in decoded:
+                found |= _put_zeros_back(decoded[key], value)
+            elif value is not None and not value:
+                decoded[key] = value
+                found = True
+    elif isinstance(decoded, list) and isinstance(written, list) and len(decoded) == len(written):
+        for mine, theirs in zip(decoded, written, strict=True):
+            found |= _put_zeros_back(mine, theirs)
+    return found
 
 
 def _decoded(call: Call, applied: Object, gvk: GVK) -> list[str]:
