@@ -26,11 +26,10 @@ class Clock(Protocol):
 class RealClock:
     """The machine's own clock."""
 
+    monotonic = staticmethod(time.monotonic)  # asked nine times a request: no step between
+
     def now(self) -> datetime:
         return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
 
 
 class FakeClock:

@@ -5,22 +5,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 
 _WARNINGS: ContextVar[list[str] | None] = ContextVar("warnings", default=None)
 
 
-@contextmanager
-def collecting() -> Iterator[list[str]]:
-    """Collect the warnings given within, in order."""
-    texts: list[str] = []
-    token = _WARNINGS.set(texts)
-    try:
-        yield texts
-    finally:
-        _WARNINGS.reset(token)
+class collecting:  # noqa: N801
+    """Collect the warnings given within, in order. On the path of every write, so not a generator."""
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> list[str]:
+        texts: list[str] = []
+        self._token = _WARNINGS.set(texts)
+        return texts
+
+    def __exit__(self, *_: object) -> None:
+        _WARNINGS.reset(self._token)
 
 
 def warn(text: str) -> None:
