@@ -86,6 +86,14 @@ def test_front_proxies(tmp_path: Path) -> None:
         (["--authorization-webhook-config-file=F"], "without mode Webhook"),
         (["--proxy-client-cert-file=F"], "must be specified together"),
         (["--service-account-key-file=F"], "data does not contain any valid RSA or ECDSA public keys"),
+        (
+            ["--service-account-signing-key-file=F", "--service-account-signing-endpoint=s"],
+            "--service-account-signing-key-file and --service-account-signing-endpoint are mutually",
+        ),
+        (
+            ["--service-account-key-file=F", "--service-account-signing-endpoint=s"],
+            "--service-account-key-file and --service-account-signing-endpoint are mutually exclusive",
+        ),
         (["--token-auth-file=F"], "must have at least 3 columns (token, user name, user uid), found 1"),
         (["--requestheader-client-ca-file=F"], "requestheader-username-headers must be specified"),
         (["--authentication-token-webhook-cache-ttl=soon"], 'invalid duration "soon"'),

@@ -84,9 +84,9 @@ class NonResource:
             case "/flagz" | "/statusz":
                 return self._pages.answer(request, self._clock.now())
             case "/.well-known/openid-configuration":
-                return _metadata(self._keys.openid_configuration(self._jwks_uri()))
+                return _metadata(self._keys.openid_configuration(self._jwks_uri()), self._keys.max_age_s)
             case "/openid/v1/jwks":
-                response = _metadata(self._keys.jwks())
+                response = _metadata(self._keys.jwks(), self._keys.max_age_s)
                 response.headers["content-type"] = "application/jwk-set+json"
                 return response
         return None
@@ -143,9 +143,9 @@ def build_info() -> Iterator[Metric]:
     yield family
 
 
-def _metadata(value: Any) -> Response:
-    """Answer with a document for other issuers of tokens: compact, kept for an hour."""
-    headers = {"content-type": "application/json", "cache-control": "public, max-age=3600"}
+def _metadata(value: Any, max_age_s: int) -> Response:
+    """Answer with a document for other issuers of tokens: compact, kept for a while."""
+    headers = {"content-type": "application/json", "cache-control": f"public, max-age={max_age_s}"}
     return Response(200, headers, orjson.dumps(value))
 
 

@@ -38,6 +38,8 @@ class ApiServerOptions:
     service_account_issuer: str = DEFAULT_ISSUER
     service_account_signing_key: bytes = b""
     """PEM; a fresh one is made when empty."""
+    service_account_signing_endpoint: str = ""
+    """The socket of a signer that holds the keys instead."""
     further_service_account_issuers: tuple[str, ...] = ()
     """Issuers of older tokens, still taken."""
     service_account_public_keys: tuple[bytes, ...] = ()

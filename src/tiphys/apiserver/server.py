@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client.core import Metric
 
 from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.apimachinery.duration import go_duration
 from tiphys.apimachinery.errors import Conflict, NotFound
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
@@ -26,8 +27,10 @@ from tiphys.apiserver.aggregation.controller import Aggregation
 from tiphys.apiserver.audit.assembly import assemble
 from tiphys.apiserver.authn import assembly as authentication
 from tiphys.apiserver.authn.attempts import Attempts
+from tiphys.apiserver.authn.external_keys import ExternalTokenKeys
 from tiphys.apiserver.authn.legacy_tokens import LAST_USED
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
+from tiphys.apiserver.authn.signer_client import SignerClient, SignerFailed
 from tiphys.apiserver.authz.authorizer import Authorizer
 from tiphys.apiserver.authz.config import ConfiguredModes
 from tiphys.apiserver.authz.defaults import node_rules
@@ -96,7 +99,7 @@ class ApiServer:
         emulated = self.options.feature_gates.effective.emulated
         self.table.hide(hidden(self.table, self.options.runtime_config) | younger(self.table, emulated))
         self.objects: Any = objects if objects is not None else _cached_store(self._store, self._clock)
-        self.keys = _token_keys(self.options)
+        self.keys = _token_keys(self.options, self._clock)
         self.rbac, self._graph = Rbac(), NodeGraph()
         self._modes = ConfiguredModes(self.options, self._clock)
         node = NodeAuthorizer(self._graph, node_rules())
@@ -157,6 +160,7 @@ class ApiServer:
         """Return the parts that count for themselves what they do."""
         admission, stored = self.backend.admission, stored_objects(self.objects, self.table)
         found: list[MetricSource] = [self.traffic.collect, admission.collect, self.attempts.collect, stored]
+        found.append(self.keys.collect)
         found += [self.backend.authenticator.collect, self._modes.collect]
         if self._encrypted is not None:
             found.append(self._encrypted.collect)
@@ -231,7 +235,12 @@ class ApiServer:
         return check if not grace_s else lambda: None if self._clock.monotonic() <= ends else check()
 
     async def start(self) -> None:
-        """Open the store, fill the indexes, write what every cluster has. Raises StoreUnavailable."""
+        """Open the store, fill the indexes, write what every cluster has.
+
+        Raises StoreUnavailable; SignerFailed: there is no one to sign tokens, or not for so long.
+        """
+        await self.keys.begin()
+        _check_lifetime(self.options.service_account_max_token_expiration_s, self.keys.longest_s)
         await self._store.open()
         opener = getattr(self.objects, "start", None) or getattr(self.objects, "open", None)
         if opener is not None:
@@ -284,6 +293,7 @@ class ApiServer:
             group.create_task(self.traffic.run())
             group.create_task(self.scraper.run())
             group.create_task(self._probe.run())
+            group.create_task(self.keys.run())
             if self._identity is not None:
                 group.create_task(self._identity.run())
             group.create_task(TokenTracking(self.backend).run())
@@ -316,6 +326,7 @@ class ApiServer:
             self._background.cancel()
             await asyncio.gather(self._background, return_exceptions=True)
             self._background = None
+        await self.keys.close()
         await self.backend.authenticator.close()
         await self.backend.authorizer.close()
         await self.backend.admission.close()
@@ -327,20 +338,28 @@ class ApiServer:
             await self.auditor.close()
 
 
-def _token_keys(options: ApiServerOptions) -> TokenKeys:
-    return TokenKeys(
-        (options.service_account_issuer, *options.further_service_account_issuers),
-        options.service_account_signing_key or make_signing_key(),
-        options.service_account_public_keys,
-    )
-
-
 def _admission(options: ApiServerOptions) -> AdmissionChain:
     """Return the plugins that are on. Raises BadConfiguration."""
     said = configuration.read(options.admission_config)
     return AdmissionChain(
         enabled=options.enabled_admission, disabled=_switched_off(options), configuration=said
     )
+
+
+def _token_keys(options: ApiServerOptions, clock: Clock) -> TokenKeys:
+    issuers = (options.service_account_issuer, *options.further_service_account_issuers)
+    if options.service_account_signing_endpoint:
+        return ExternalTokenKeys(issuers, SignerClient(options.service_account_signing_endpoint), clock)
+    own = options.service_account_signing_key or make_signing_key()
+    return TokenKeys(issuers, own, options.service_account_public_keys)
+
+
+def _check_lifetime(most_s: int, longest_s: int) -> None:
+    if longest_s and most_s > longest_s:
+        raise SignerFailed(
+            "service-account-max-token-expiration cannot be set longer than the token expiration supported "
+            f"by service-account-signing-endpoint: {go_duration(most_s)} > {go_duration(longest_s)}"
+        )
 
 
 def _encrypted(store: Store, options: ApiServerOptions, clock: Clock) -> EncryptedStore | None:

@@ -21,6 +21,7 @@ from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.collector import collect_seldom
 from tiphys.apis.runtime_config import RuntimeConfigError, parse
 from tiphys.apiserver import config_files
+from tiphys.apiserver.authn.signer_client import SignerFailed
 from tiphys.apiserver.encryption.providers import BadConfiguration
 from tiphys.apiserver.options import ADDRESS_TYPES, ApiServerOptions
 from tiphys.apiserver.server import ApiServer
@@ -242,7 +243,11 @@ async def run(flags: dict[str, Any]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await server.start()
+    try:
+        await server.start()
+    except SignerFailed as error:
+        await server.stop()
+        raise click.ClickException(str(error)) from error
     first, *others = flags["bind_address"].split(",")
     port = options.secure_port
     try:

@@ -57,6 +57,7 @@ _OPTIONS = (
     click.option("--service-account-jwks-uri", default=""),
     click.option("--service-account-signing-key-file", type=_FILE),
     click.option("--service-account-key-file", type=_FILE, multiple=True),
+    click.option("--service-account-signing-endpoint", default="", help="socket of an external signer"),
     click.option("--service-account-extend-token-expiration", type=bool, default=True, show_default=True),
     click.option("--service-account-max-token-expiration", type=DURATION, default="0"),
     click.option("--service-account-lookup", type=bool, default=True, show_default=True),
@@ -110,6 +111,7 @@ def auth_options(flags: dict[str, Any]) -> dict[str, Any]:
         "further_service_account_issuers": tuple(further),
         "service_account_jwks_uri": flags["service_account_jwks_uri"],
         "service_account_signing_key": _bytes(flags["service_account_signing_key_file"]),
+        "service_account_signing_endpoint": flags["service_account_signing_endpoint"],
         "service_account_public_keys": _public_keys(flags["service_account_key_file"]),
         "service_account_extend_token_expiration": flags["service_account_extend_token_expiration"],
         "service_account_max_token_expiration_s": int(flags["service_account_max_token_expiration"]),
@@ -144,6 +146,12 @@ def _check(flags: dict[str, Any]) -> None:
             "authorization-mode Webhook's authorization config file not passed",
             param_hint="--authorization-mode",
         )
+    for name in ("key", "signing_key") if flags["service_account_signing_endpoint"] else ():
+        flag = f"--service-account-{name.replace('_', '-')}-file"
+        if flags[f"service_account_{name}_file"]:
+            raise click.BadParameter(
+                f"{flag} and --service-account-signing-endpoint are mutually exclusive", param_hint=flag
+            )
     if bool(flags["proxy_client_cert_file"]) != bool(flags["proxy_client_key_file"]):
         raise click.BadParameter(
             "--proxy-client-cert-file and --proxy-client-key-file must be specified together",

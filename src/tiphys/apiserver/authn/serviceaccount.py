@@ -9,7 +9,7 @@ Source: KEP-1205 (bound tokens), KEP-4193 (node binding, JTI), OIDC discovery fo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from prometheus_client.core import Metric
 
 from tiphys.apimachinery.meta import Object, new_uid
 from tiphys.apiserver.authn.tokens import Refused
@@ -101,27 +102,61 @@ class VerifiedToken:
 class TokenKeys:
     """The signing key and every key that verifies. Verified signatures are remembered, expiry is not.
 
-    The first issuer is written into new tokens; tokens of all of them are taken.
+    The first issuer is written into new tokens; tokens of all of them are taken. Without a signing key
+    ``external_keys`` knows who signs.
     """
 
+    longest_s: int = 0
+    """How long a token may last whatever the server allows; 0: as long as that."""
+
     def __init__(
-        self, issuers: Sequence[str], signing_key: bytes, further_keys: Sequence[bytes] = ()
+        self, issuers: Sequence[str], signing_key: bytes | None, further_keys: Sequence[bytes] = ()
     ) -> None:
         self.issuers = tuple(issuers)
-        self._key = SigningKey(signing_key)
-        self._public: dict[str, PublicKeyTypes] = {self._key.id: self._key.public}
+        self._key = SigningKey(signing_key) if signing_key is not None else None
+        self._public: dict[str, PublicKeyTypes] = {}
+        self._hidden: frozenset[str] = frozenset()
+        if self._key is not None:
+            self._public[self._key.id] = self._key.public
         for pem in further_keys:
             for key in load_public_keys(pem):
                 self._public[key_id(key)] = key
         self._verified: dict[str, VerifiedToken] = {}
 
     @property
+    def max_age_s(self) -> int:
+        """For how long others may keep the public keys."""
+        return 3600
+
+    @property
     def issuer(self) -> str:
         """Whom new tokens name."""
         return self.issuers[0]
 
+    async def begin(self) -> None:
+        """Get ready to sign and verify."""
+
+    async def run(self) -> None:
+        """Keep the keys current until cancelled; keys of one's own are."""
+
+    async def close(self) -> None:
+        """Let go of who signs. Idempotent."""
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield what is counted of who signs elsewhere."""
+        return ()
+
+    async def issue(self, request: TokenRequest, now: datetime) -> str:
+        """Return a signed token, whoever signs it. Raises InternalError."""
+        return self.sign(request, now)
+
     def sign(self, request: TokenRequest, now: datetime) -> str:
-        """Return a signed token."""
+        """Return a token that the own key has signed."""
+        assert self._key is not None
+        return self._key.sign(self.claims(request, now))
+
+    def claims(self, request: TokenRequest, now: datetime) -> dict[str, Any]:
+        """Return what a token says."""
         meta = request.service_account["metadata"]
         issued = int(now.timestamp())
         private: dict[str, Any] = {
@@ -132,7 +167,7 @@ class TokenKeys:
             private[binding.kind] = {"name": binding.name} | ({"uid": binding.uid} if binding.uid else {})
         if request.warn_after_s:
             private["warnafter"] = issued + request.warn_after_s
-        claims = {
+        return {
             "aud": list(request.audiences),
             "exp": issued + request.lifetime_s,
             "iat": issued,
@@ -142,7 +177,10 @@ class TokenKeys:
             "nbf": issued,
             "sub": service_account_name(meta["namespace"], meta["name"]),
         }
-        return self._key.sign(claims)
+
+    async def check(self, token: str, now: datetime) -> VerifiedToken | None:
+        """As ``verify``, with the keys that hold now."""
+        return self.verify(token, now)
 
     def verify(self, token: str, now: datetime) -> VerifiedToken | None:
         """Check a token's signature and times; None when it is not one of ours at all.
@@ -174,9 +212,7 @@ class TokenKeys:
         legacy = claims.get("iss") == LEGACY_ISSUER
         if not legacy and claims.get("iss") not in self.issuers:
             return None
-        kid = header.get("kid")
-        keys = [self._public[kid]] if kid in self._public else list(self._public.values())
-        if not any(_is_signed(token, key) for key in keys):
+        if not any(_is_signed(token, key) for key in self._keys_for(header.get("kid") or "")):
             raise Refused("go-jose/go-jose: error in cryptographic primitive")
         if legacy:
             claims = {**claims, _CLAIMS: _legacy_claims(claims)}
@@ -189,9 +225,23 @@ class TokenKeys:
             claims, tuple([audiences] if isinstance(audiences, str) else audiences), legacy=legacy
         )
 
+    def _keys_for(self, kid: str) -> list[PublicKeyTypes]:
+        return [self._public[kid]] if kid in self._public else list(self._public.values())
+
+    def _is_ours(self, token: str) -> bool:
+        """Tell whether a token claims to be of a service account here: its signature is not looked at."""
+        try:
+            issuer = jwt.decode(token, options={"verify_signature": False}).get("iss")
+        except jwt.InvalidTokenError:
+            return False
+        return issuer == LEGACY_ISSUER or issuer in self.issuers
+
+    def _shown(self) -> dict[str, PublicKeyTypes]:
+        return {kid: key for kid, key in self._public.items() if kid not in self._hidden}
+
     def jwks(self) -> dict[str, Any]:
         """Return the public keys as a JSON Web Key Set."""
-        return {"keys": [_jwk(kid, key) for kid, key in self._public.items()]}
+        return {"keys": [_jwk(kid, key) for kid, key in self._shown().items()]}
 
     def openid_configuration(self, jwks_uri: str) -> dict[str, Any]:
         """Return the OIDC discovery document."""
@@ -200,7 +250,7 @@ class TokenKeys:
             "jwks_uri": jwks_uri,
             "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": sorted({algorithm(k) for k in self._public.values()}),
+            "id_token_signing_alg_values_supported": sorted({algorithm(k) for k in self._shown().values()}),
         }
 
 

@@ -47,7 +47,7 @@ class ServiceAccountTokens:
         self._in_secrets = SecretTokens(lookup, clock, mark_used, self._uses)
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
-        verified = self._keys.verify(token, self._clock.now())
+        verified = await self._keys.check(token, self._clock.now())
         if verified is None:
             return None
         named = verified.audiences or (self._own if verified.legacy else ())

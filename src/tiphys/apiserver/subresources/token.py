@@ -59,7 +59,7 @@ async def handle(call: Call) -> Response:
     # The client is told the time that it asked for, also where the token itself lasts longer.
     until = now + timedelta(seconds=spec["expirationSeconds"])
     request["status"] = {
-        "token": "" if options.dry_run else call.backend.keys.sign(asked, now),
+        "token": "" if options.dry_run else await call.backend.keys.issue(asked, now),
         "expirationTimestamp": rfc3339(until),
     }
     return respond.respond(call, request, 201)
@@ -78,7 +78,9 @@ def _check_names(call: Call, request: Object) -> None:
 def _asked(call: Call, account: Object, spec: Object, bindings: tuple[Binding, ...]) -> TokenRequest:
     """Return what to sign: no longer than the server allows, longer for its own projected volumes."""
     options, own = call.backend.options, call.backend.authenticator.api_audiences
+    longest_s = call.backend.keys.longest_s
     lifetime_s, most_s = int(spec["expirationSeconds"]), options.service_account_max_token_expiration_s
+    most_s = most_s or longest_s
     if 0 < most_s < lifetime_s:
         call.warn(f"requested expiration of {lifetime_s} seconds shortened to {most_s} seconds")
         lifetime_s = most_s
@@ -92,7 +94,7 @@ def _asked(call: Call, account: Object, spec: Object, bindings: tuple[Binding, .
     return TokenRequest(
         account,
         audiences,
-        _EXTENDED_S if extended else lifetime_s,
+        min(_EXTENDED_S, longest_s or _EXTENDED_S) if extended else lifetime_s,
         bindings,
         warn_after_s=lifetime_s if extended else 0,
         credential_id=new_uid(),
