@@ -93,7 +93,35 @@ def test_what_v1_says() -> None:
     assert decode_patch(verdict.patch) == [{"op": "add", "path": "/foo", "value": "bar"}]
 
 
-@pytest.mark.parametrize("patch", [b"{}", b"x", b"1"])
-def test_what_is_no_patch(patch: bytes) -> None:
-    with pytest.raises(BadAnswer):
+NO_PATCHES = {
+    b"{}": "json: cannot unmarshal object into Go value of type jsonpatch.Patch",
+    b"1": "json: cannot unmarshal number into Go value of type jsonpatch.Patch",
+    b"true": "json: cannot unmarshal bool into Go value of type jsonpatch.Patch",
+    b'"a"': "json: cannot unmarshal string into Go value of type jsonpatch.Patch",
+    b"x": "invalid character 'x' looking for beginning of value",
+}
+
+
+@pytest.mark.parametrize(("patch", "text"), NO_PATCHES.items())
+def test_what_is_no_patch(patch: bytes, text: str) -> None:
+    with pytest.raises(BadAnswer) as caught:
         decode_patch(patch)
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"<html>", "invalid character '<' looking for beginning of value"),
+        (b"", "unexpected end of JSON input"),
+        (
+            b"[]",
+            'json: cannot unmarshal array into Go value of type struct { APIVersion string "json:'
+            '\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }',
+        ),
+    ],
+)
+def test_what_is_no_review(body: bytes, text: str) -> None:
+    with pytest.raises(BadAnswer) as caught:
+        read_answer(body, "1", "v1", mutating=False)
+    assert str(caught.value) == f"couldn't get version/kind; json parse error: {text}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from tiphys.apiserver.admission.webhooks.hook import read_hooks
-from tiphys.wire.message import Response
+from tiphys.wire.message import Request, Response
 
 GROUP = "/apis/admissionregistration.k8s.io/v1"
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -344,3 +345,14 @@ async def test_a_webhook_is_told_what_time_the_request_has(
     await configure(api, "validating", hook(webhook.url()))
     await api.create(f"{MAPS}{query}", config_map())
     assert webhook.paths == [f"/?timeout={told}s"]
+
+
+async def test_what_webhooks_note_for_audits_has_names(api: Any, webhook: Any) -> None:
+    noted = {"key": "v", "bad*key": "v", "a/b": "v"}
+    webhook.answers["/"] = lambda _request: {"allowed": True, "auditAnnotations": noted}
+    await configure(api, "validating", hook(webhook.url()))
+    headers = {"authorization": "Bearer admin", "content-type": "application/json"}
+    request = Request("POST", MAPS, "", headers, orjson.dumps(config_map()))
+    kept = request.scope["audit_annotations"] = {}
+    assert (await api.server.handler(request)).status == 201
+    assert [key for key in kept if "example.com" in key] == ["one.example.com/key"]

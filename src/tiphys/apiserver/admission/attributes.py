@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import Forbidden, NotFound
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.reads import Reads
@@ -165,8 +166,11 @@ class Attributes:
     def annotate(self, key: str, value: str, *, with_body: bool = False) -> None:
         """Keep an annotation of this request for whoever audits it; what is said of a key first stays.
 
-        ``with_body``: it shows what the body holds, so it is kept only where bodies are.
+        A key is a name with a domain before it; others come to nothing. ``with_body``: it shows what the body
+        holds, so it is kept only where bodies are.
         """
+        if "/" not in key or names.is_qualified_name(key):
+            return
         scope = self.call.request.scope
         if not with_body or scope.get("audit_bodies"):
             scope.setdefault("audit_annotations", {}).setdefault(key, value)

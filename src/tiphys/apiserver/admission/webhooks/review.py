@@ -17,6 +17,7 @@ import orjson
 from tiphys.apimachinery.errors import StatusError, TiphysError
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
+from tiphys.apimachinery.schema.strict_json import JsonError, loads_strict
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.versions import Shown, shown_kind
 from tiphys.apiserver.bodies import decode_options
@@ -26,6 +27,10 @@ from tiphys.apiserver.params import parse_bool, parse_int
 VERSIONS = ("v1", "v1beta1")
 _GROUP = "admission.k8s.io"
 _JSON_PATCH = "JSONPatch"
+_HEAD = (
+    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+)
+_NOUNS = {str: "string", list: "array", dict: "object"}
 _OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
 _OF_DELETE = ("gracePeriodSeconds", "propagationPolicy", "preconditions", "orphanDependents")
 
@@ -129,11 +134,9 @@ def _delete_options(call: Call) -> Object:
 def read_answer(body: bytes, uid: str, version: str, *, mutating: bool) -> Verdict:
     """Return what an answer to a question of that version says. Raises BadAnswer."""
     try:
-        review = orjson.loads(body)
-    except ValueError as error:
+        review = _parsed(body, _HEAD)
+    except JsonError as error:
         raise BadAnswer(f"couldn't get version/kind; json parse error: {error}") from error
-    if not isinstance(review, dict):
-        raise BadAnswer("couldn't get version/kind; json parse error: cannot unmarshal into an object")
     strict = version == "v1"
     response = review.get("response")
     if not isinstance(response, dict):
@@ -189,9 +192,24 @@ def _bytes(text: object) -> bytes:
 def decode_patch(patch: bytes) -> list[Any]:
     """Return the operations of a patch. Raises BadAnswer."""
     try:
-        operations = orjson.loads(patch)
-    except ValueError as error:
+        operations: list[Any] = _parsed(patch, "jsonpatch.Patch", list)
+    except JsonError as error:
         raise BadAnswer(str(error)) from error
-    if not isinstance(operations, list):
-        raise BadAnswer("json: cannot unmarshal into Go value of type jsonpatch.Patch")
     return operations
+
+
+def _parsed(text: bytes, go_type: str, wanted: type = dict) -> Any:
+    """Read JSON; what is wrong with it is told as Go tells it. Raises JsonError."""
+    try:
+        value = orjson.loads(text)
+    except ValueError:
+        value = loads_strict(text)[0]  # says why not
+    if not isinstance(value, wanted):
+        raise JsonError(f"json: cannot unmarshal {_noun(value)} into Go value of type {go_type}")
+    return value
+
+
+def _noun(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return "bool" if value is not None else "null"
+    return next((noun for kind, noun in _NOUNS.items() if isinstance(value, kind)), "number")
