@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+
+from tiphys.apiserver.admission import service_account
 
 PODS = "/api/v1/namespaces/default/pods"
 CLAIMS = "/api/v1/namespaces/default/persistentvolumeclaims"
@@ -240,3 +243,24 @@ async def test_nothing_new_in_a_namespace_that_ends(api: Any) -> None:
         body["spec"]["resourceAttributes"]["namespace"] = namespace
         path = f"/apis/authorization.k8s.io/v1/namespaces/{namespace}/localsubjectaccessreviews"
         assert (await api("POST", path, body)).status == 201
+
+
+async def test_the_account_of_a_new_namespace_is_waited_for(api: Any) -> None:
+    base = "/api/v1/namespaces"
+    await api.create(base, {"metadata": {"name": "n"}})
+    async with asyncio.TaskGroup() as group:
+        asked = group.create_task(api("POST", f"{base}/n/pods", pod()))
+        await asyncio.sleep(0)
+        await api.create(f"{base}/n/serviceaccounts", {"metadata": {"name": "default"}})
+    assert asked.result().status == 201
+
+
+async def test_accounts_that_never_come(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_account, "ATTEMPTS", 1)
+    await api.create("/api/v1/namespaces", {"metadata": {"name": "n"}})
+    for name in ("default", "other"):
+        answer = await api("POST", "/api/v1/namespaces/n/pods", pod(serviceAccountName=name))
+        assert answer.message == (
+            f'pods "p" is forbidden: error looking up service account n/{name}: serviceaccount "{name}" not '
+            "found"
+        )

@@ -5,6 +5,8 @@ Source: the "Managing Service Accounts" page; the projected volume is the one th
 
 from __future__ import annotations
 
+import asyncio
+
 import orjson
 
 from tiphys.apimachinery.errors import StatusError
@@ -17,6 +19,9 @@ from tiphys.apiserver.authz.graph import references
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 EXPIRATION_S = 3607
 """An odd number, by which the server knows tokens that it asked for itself."""
+ATTEMPTS = 10
+"""How often the account is looked for that every namespace gets."""
+_AGAIN_S = 0.1
 _PREFIX = "kube-api-access-"
 _MIRROR = "kubernetes.io/config.mirror"
 
@@ -71,7 +76,13 @@ class ServiceAccount:
 
 
 async def _account(attributes: Attributes, name: str) -> Object:
+    """Return an account; a new namespace's own is waited for a little. Raises Forbidden."""
     account = await attributes.find("", "v1", "serviceaccounts", name, attributes.namespace)
+    for _ in range(ATTEMPTS - 1 if name == "default" else 0):
+        if account is not None:
+            break
+        await asyncio.sleep(_AGAIN_S)
+        account = await attributes.find("", "v1", "serviceaccounts", name, attributes.namespace)
     if account is None:
         raise attributes.refuse(
             f"error looking up service account {attributes.namespace}/{name}: "
