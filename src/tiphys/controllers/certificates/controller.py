@@ -21,6 +21,7 @@ from tiphys.controllers.context import Context
 log = logging.getLogger(__name__)
 
 _APPROVED_SELF = "Auto approving self kubelet client certificate after SubjectAccessReview."
+_ASK_AGAIN_S = 30.0
 _APPROVED = "Auto approving kubelet client certificate after SubjectAccessReview."
 
 
@@ -84,7 +85,7 @@ class CertificateApprover(CertificatesController):
                 condition = conditions.make("Approved", "True", "AutoApproved", message, self._clock.now())
                 await self._write(request, condition, "approval")
                 return None
-        return None
+        return _ASK_AGAIN_S  # the right to it may be given while the request waits
 
     async def _may(self, request: Object, subresource: str) -> bool:
         spec = request["spec"]
