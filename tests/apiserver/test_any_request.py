@@ -164,7 +164,7 @@ def operations(document: Any) -> list[tuple[str, str, Any]]:
 
 async def fill(api: Any) -> None:
     """Make an object called ``a`` of every kind that can be made so."""
-    for obj in yaml.safe_load_all(MANIFESTS.read_text()):
+    for obj in yaml.load_all(MANIFESTS.read_text(), yaml.CSafeLoader):
         row = api.server.table.by_kind(gvk_of(obj))
         obj["metadata"] |= {"name": "a", "namespace": "default"} if row.namespaced else {"name": "a"}
         where = f"/apis/{obj['apiVersion']}" if row.group else "/api/v1"

@@ -24,7 +24,7 @@ def _columns(rows: list[tuple[str, ...]]) -> str:
 
 
 def _manifests() -> Iterator[dict[str, Any]]:
-    for one in yaml.safe_load_all(MANIFESTS.read_text().replace("sweep-namespace", "default")):
+    for one in yaml.load_all(MANIFESTS.read_text().replace("sweep-namespace", "default"), yaml.CSafeLoader):
         if one["kind"] not in RANDOM:
             yield one
 

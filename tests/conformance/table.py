@@ -15,7 +15,9 @@ FOLDER = Path(__file__).parent
 
 def read() -> dict[str, dict[str, str | None]]:
     """Return the tables by area: codename to test, or None."""
-    return {path.stem: yaml.safe_load(path.read_text()) for path in sorted(FOLDER.glob("*.yaml"))}
+    return {
+        path.stem: yaml.load(path.read_text(), yaml.CSafeLoader) for path in sorted(FOLDER.glob("*.yaml"))
+    }
 
 
 def render(tables: dict[str, dict[str, str | None]]) -> list[str]:

@@ -72,14 +72,19 @@ class Api:
         if data is not None:
             sent["Content-Type"] = content_type
         try:
-            self._connection.request(method, path, data, sent)
-            response = self._connection.getresponse()
-        except http.client.RemoteDisconnected:  # idle for so long that the server closed it
-            self._connection.close()
-            self._connection.request(method, path, data, sent)
-            response = self._connection.getresponse()
+            response = self._ask(method, path, data, sent)
+        except (ConnectionError, ssl.SSLEOFError):  # idle for so long that the server closed it
+            response = self._ask(method, path, data, sent)
         raw = response.read()
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, raw)
+
+    def _ask(self, method: str, path: str, data: bytes | None, headers: Any) -> http.client.HTTPResponse:
+        try:
+            self._connection.request(method, path, data, headers)
+            return self._connection.getresponse()
+        except Exception:
+            self._connection.close()  # the next request gets a new one
+            raise
 
     def close(self) -> None:
         self._connection.close()
@@ -99,9 +104,9 @@ def _serve(box: list[Any], ready: threading.Event) -> None:
         ready.set()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def api() -> Iterator[Api]:
-    """The cluster; three simulated nodes, every controller."""
+    """The cluster; three simulated nodes, every controller. It ends with these tests: others follow."""
     box: list[Any] = []
     ready = threading.Event()
     thread = threading.Thread(target=_serve, args=(box, ready), name="cluster")

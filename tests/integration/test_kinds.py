@@ -18,7 +18,7 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 def _served() -> Iterator[Any]:
     """Every kind of the manifests; of each group the first belongs to the quick tests."""
     groups = set()
-    for one in yaml.safe_load_all((Path(__file__).parent / "manifests.yaml").read_text()):
+    for one in yaml.load_all((Path(__file__).parent / "manifests.yaml").read_text(), yaml.CSafeLoader):
         group = one["apiVersion"].rpartition("/")[0]
         slow = [pytest.mark.slow] if group in groups else []
         groups.add(group)

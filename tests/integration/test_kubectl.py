@@ -22,7 +22,7 @@ REPLACE_REFUSED = {"Pod", "Job"}
 """What the server fills in on creation cannot be left out later."""
 KINDS = [
     f"{one['apiVersion']} {one['kind']}"
-    for one in yaml.safe_load_all((Path(__file__).parent / "manifests.yaml").read_text())
+    for one in yaml.load_all((Path(__file__).parent / "manifests.yaml").read_text(), yaml.CSafeLoader)
 ]
 STEPS = """
 create deployment web --image=nginx:1 --replicas=2

@@ -24,8 +24,9 @@ WITHOUT_COLLECTION = {"Namespace", "Service"}
 ELSEWHERE = {"Event", "Pod", "CertificateSigningRequest"}
 MANIFESTS = [
     item
-    for item in yaml.safe_load_all(
-        (Path(__file__).parent / "manifests.yaml").read_text().replace("sweep-namespace", "default")
+    for item in yaml.load_all(
+        (Path(__file__).parent / "manifests.yaml").read_text().replace("sweep-namespace", "default"),
+        yaml.CSafeLoader,
     )
     if item["apiVersion"].split("/")[0] in GROUPS and item["kind"] not in ELSEWHERE
 ]

@@ -41,7 +41,7 @@ BY_VERSION = {
 }  # fmt: skip
 TYPED = [
     f"{one['apiVersion']} {one['kind']}"
-    for one in yaml.safe_load_all((Path(__file__).parent / "manifests.yaml").read_text())
+    for one in yaml.load_all((Path(__file__).parent / "manifests.yaml").read_text(), yaml.CSafeLoader)
     if one["apiVersion"] in BY_VERSION
 ]
 CONTROLLED = ("Pod", "Job", "Deployment", "DaemonSet", "ReplicaSet", "StatefulSet", "ReplicationController")

@@ -15,8 +15,9 @@ from tiphys.testing import Cluster
 from tiphys.wire.message import Request
 
 pytestmark = pytest.mark.slow
-MANIFESTS = yaml.safe_load_all(
-    (Path(__file__).parent / "manifests.yaml").read_text().replace("sweep-namespace", "default")
+MANIFESTS = yaml.load_all(
+    (Path(__file__).parent / "manifests.yaml").read_text().replace("sweep-namespace", "default"),
+    yaml.CSafeLoader,
 )
 IN_THE_WAY = ("admissionregistration.k8s.io/v1", "admissionregistration.k8s.io/v1beta1")
 """Webhooks and policies would refuse what follows."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from tiphys.wire.message import ByteStream, Request, Response
 from tiphys.wire.server import Server, serve
 
-DEADLINE_S = 10
+DEADLINE_S = 60
 
 
 class Pushed:

@@ -8,7 +8,7 @@ from tiphys.apimachinery.errors import NotFound, TooManyRequests
 from tiphys.wire.message import ByteStream, Request, Response
 from tiphys.wire.server import Server, serve
 
-DEADLINE_S = 10
+DEADLINE_S = 60
 
 
 class App:

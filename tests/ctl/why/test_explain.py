@@ -18,7 +18,7 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 CASES = [
     pytest.param(case, id=f"{path.stem}: {case['case']}")
     for path in sorted((Path(__file__).parent / "cases").glob("*.yaml"))
-    for case in yaml.safe_load(path.read_text())
+    for case in yaml.load(path.read_text(), yaml.CSafeLoader)
 ]
 PLURALS = {kind.names[0]: kind.gvr.resource for kind in KINDS} | {
     "configmap": "configmaps", "secret": "secrets", "lease": "leases", "storageclass": "storageclasses",
