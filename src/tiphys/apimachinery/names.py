@@ -34,6 +34,7 @@ _SUBDOMAIN_TEXT = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
     + _ALNUM_ENDS
 )
+_CASELESS_TEXT = f"an RFC 1123 subdomain must consist of alphanumeric characters, '-' or '.', {_ALNUM_ENDS}"
 _UNDERSCORE_TEXT = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', "
     + _ALNUM_ENDS
@@ -129,6 +130,18 @@ def is_dns1123_subdomain(value: str) -> list[str]:
     if len(value) <= SUBDOMAIN_MAX and _match_subdomain(value):
         return []
     return _check(value, SUBDOMAIN_MAX, _match_subdomain, _SUBDOMAIN_TEXT, _SUBDOMAIN, "example.com")
+
+
+def is_dns1123_subdomain_caseless(value: str) -> list[str]:
+    """A subdomain in letters of either case, as names of drivers may be."""
+    return _check(
+        value,
+        SUBDOMAIN_MAX,
+        lambda given: _match_subdomain(given.lower()),
+        _CASELESS_TEXT,
+        _SUBDOMAIN,
+        "Example.com",
+    )
 
 
 def is_dns1123_subdomain_with_underscore(value: str) -> list[str]:

@@ -12,7 +12,6 @@ from tiphys.apis.strategies import strategy_for
 RULE = strategy_for(GVK("resource.k8s.io", "v1beta2", "DeviceTaintRule"))
 REQUEST = strategy_for(GVK("resource.k8s.io", "v1alpha3", "ResourcePoolStatusRequest"))
 TAINT = {"key": "k", "effect": "NoSchedule"}
-POOL = {"driver": "d.example.com", "poolName": "p", "sliceCount": 1}
 P = "status.pools[0]"
 
 
@@ -84,12 +83,34 @@ def test_a_new_rule_has_no_status() -> None:
     assert obj["status"] == {}
 
 
+SUBDOMAIN = (
+    "an RFC 1123 subdomain must consist of alphanumeric characters, '-' or '.', and must start and end with "
+    "an alphanumeric character (e.g. 'Example.com', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
 REQUESTS: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "all pools": (request(), []),
+    "all pools": (request(limit=100), []),
     "one pool": (request(poolName="p/q", limit=1), []),
-    "of no driver": (request(driver=""), ["spec.driver: Required value: driver name is required"]),
-    "none": (request(limit=0), ["spec.limit: Invalid value: 0: must be at least 1"]),
-    "very many": (request(limit=1001), ["spec.limit: Invalid value: 1001: must not exceed 1000"]),
+    "of a driver in capitals": (request(driver="D.Example.com", limit=1), []),
+    "of no driver": (request(driver="", limit=1), ["spec.driver: Required value"]),
+    "of an odd driver": (
+        request(driver="d!", limit=1),
+        [f'spec.driver: Invalid value: "d!": {SUBDOMAIN}'],
+    ),
+    "of an empty pool": (
+        request(poolName="", limit=1),
+        ['spec.poolName: Invalid value: "": segment 0: must not be empty'],
+    ),
+    "of half a pool": (
+        request(poolName="p/", limit=1),
+        ['spec.poolName: Invalid value: "p/": segment 1: must not be empty'],
+    ),
+    "nobody knows how many": (request(), ["spec.limit: Required value"]),
+    "none": (request(limit=0), ["spec.limit: Invalid value: 0: must be greater than or equal to 1"]),
+    "very many": (
+        request(limit=1001),
+        ["spec.limit: Invalid value: 1001: must be less than or equal to 1000"],
+    ),
 }
 
 
@@ -98,29 +119,58 @@ def test_request(obj: dict[str, Any], expected: list[str]) -> None:
     assert [str(fault) for fault in REQUEST.validate(obj)] == expected
 
 
+def test_a_new_request_asks_for_some_and_is_not_answered() -> None:
+    obj = answered(poolCount=1)
+    REQUEST.default(obj)
+    REQUEST.prepare_create(obj)
+    assert obj == request(limit=100)
+
+
 def test_a_request_stays_as_it_was_asked() -> None:
     assert [str(fault) for fault in REQUEST.validate_update(request(limit=2), request())] == [
         'spec: Invalid value: {"Driver":"d.example.com","PoolName":null,"Limit":2}: field is immutable'
     ]
 
 
+POOL = {"driver": "d.example.com", "poolName": "p", "generation": 1}
+LESS = {"generation": -3, "resourceSliceCount": 0, "totalDevices": -1, "unavailableDevices": -2}
+READY = {
+    "type": "Complete",
+    "status": "True",
+    "reason": "R",
+    "lastTransitionTime": "2026-01-01T00:00:00Z",
+}
 ANSWERS: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "one pool": (answered(pools=[POOL], totalMatchingPools=1), []),
+    "no answer": (request(), []),
+    "one pool": (answered(pools=[{**POOL, "resourceSliceCount": 1}], poolCount=1, conditions=[READY]), []),
+    "a pool that nobody understands": (
+        answered(pools=[{**POOL, "validationError": "x" * 257}], poolCount=1),
+        [f"{P}.validationError: Too long: may not be more than 256 bytes"],
+    ),
     "an empty pool": (
-        answered(pools=[{}], totalMatchingPools=-1),
+        answered(pools=[{}], poolCount=-1),
         [
+            "status.poolCount: Invalid value: -1: must be greater than or equal to 0",
             f"{P}.driver: Required value",
             f"{P}.poolName: Required value",
-            f"{P}.sliceCount: Invalid value: 0: must be at least 1",
-            "status.totalMatchingPools: Invalid value: -1: must be non-negative",
+            f"{P}.generation: Required value",
         ],
     ),
     "less than nothing": (
-        answered(pools=[{**POOL, "totalDevices": -1, "unavailableDevices": -2, "generation": -3}]),
+        answered(pools=[{**POOL, **LESS}], poolCount=0),
         [
-            f"{P}.totalDevices: Invalid value: -1: must be non-negative",
-            f"{P}.unavailableDevices: Invalid value: -2: must be non-negative",
-            f"{P}.generation: Invalid value: -3: must be non-negative",
+            f"{P}.generation: Invalid value: -3: must be greater than or equal to 0",
+            f"{P}.resourceSliceCount: Invalid value: 0: must be greater than or equal to 1",
+            f"{P}.totalDevices: Invalid value: -1: must be greater than or equal to 0",
+            f"{P}.unavailableDevices: Invalid value: -2: must be greater than or equal to 0",
+        ],
+    ),
+    "too much": (
+        answered(pools=[{}] * 1001, conditions=[{**READY, "type": f"t{number}"} for number in range(11)]),
+        [
+            "status.poolCount: Required value",
+            "status.pools: Too many: 1001: must have at most 1000 items",
+            "status.conditions: Too many: 11: must have at most 10 items",
         ],
     ),
 }
@@ -132,7 +182,7 @@ def test_answer(new: dict[str, Any], expected: list[str]) -> None:
 
 
 def test_a_request_is_answered_once() -> None:
-    old = answered(observationTime="2026-01-01T00:00:00Z")
+    old = answered(poolCount=0)
     assert REQUEST.validate_status_update(old, old) == []
-    new = answered(observationTime="2026-01-01T00:00:00Z", totalMatchingPools=1)
+    new = answered(poolCount=1)
     assert [fault.field for fault in REQUEST.validate_status_update(new, old)] == ["status"]

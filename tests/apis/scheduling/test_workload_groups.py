@@ -111,6 +111,16 @@ CHANGED: dict[str, tuple[Body, Body, list[str]]] = {
             f'{PATH}: Invalid value: [{{"name":"u","schedulingPolicy":{{"basic":{{}}}}}}]: field is immutable',
         ],
     ),
+    "workload without templates": (
+        workload(template()),
+        workload(),
+        [f"{PATH}: Invalid value: []: field is immutable", f"{PATH}: Required value"],
+    ),
+    "group of no workload": (
+        group(podGroupTemplateRef=of("w", "t")),
+        group(podGroupTemplateRef={}),
+        ["spec.podGroupTemplateRef: Invalid value: {}: field is immutable"],
+    ),
     "group": (
         group(podGroupTemplateRef=of("w", "t")),
         group({"gang": {"minCount": 1}}, podGroupTemplateRef=of("w", "u")),
@@ -154,3 +164,16 @@ def test_claims_of_a_group_are_told_only_where_they_were() -> None:
         new = {"status": {**told}}
         strategy.prepare_status_update(new, old)
         assert new == {"status": expected}
+
+
+def test_conditions_of_a_group(faults_of_status: Callable[[Body, Body, Body], list[str]]) -> None:
+    scheduled = {
+        "type": "PodGroupScheduled",
+        "status": "True",
+        "reason": "R",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    assert faults_of_status(group(), {}, {"conditions": [scheduled]}) == []
+    assert faults_of_status(group(), {}, {"conditions": [scheduled, scheduled]}) == [
+        'status.conditions[1].type: Duplicate value: "PodGroupScheduled"'
+    ]

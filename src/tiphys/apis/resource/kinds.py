@@ -55,8 +55,13 @@ def default_claim_template(obj: Object) -> None:
 
 
 def without_status(obj: Object) -> None:
-    """Nothing is known of a new object: a claim is not allocated, a request not answered."""
+    """Nothing is known of a new object: a claim is not allocated, a rule not in force."""
     obj["status"] = {}
+
+
+def unanswered(obj: Object) -> None:
+    """A new request has no status at all."""
+    obj.pop("status", None)
 
 
 def default_device_class(obj: Object) -> None:
@@ -133,7 +138,8 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         GVK(_GROUP, "v1alpha3", "ResourcePoolStatusRequest"),
-        prepare_create=without_status,
+        default=pool_validation.default_pool_request,
+        prepare_create=unanswered,
         validate=pool_validation.validate_pool_request,
         validate_update=pool_validation.validate_pool_request_update,
         validate_status_update=pool_validation.validate_pool_request_status,

@@ -1,5 +1,6 @@
 """Rules of DeviceTaintRules and ResourcePoolStatusRequests: what they are about, and what is reported of it.
 
+Rules of the second kind are those that upstream generates; what is written by hand is of its status alone.
 Source: resource.k8s.io/v1beta2 DeviceTaintRule, v1alpha3 ResourcePoolStatusRequest.
 """
 
@@ -7,10 +8,10 @@ from __future__ import annotations
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import immutable, invalid, invalid_all, required, too_many
+from tiphys.apimachinery.field_errors import immutable, invalid, invalid_all, required, too_long, too_many
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.volume_sources import driver_name
-from tiphys.apis.defaulting import each, peek
+from tiphys.apis.defaulting import each, fill_optional, peek, section
 from tiphys.apis.inside import immutable_inside
 from tiphys.apis.resource.device_values import label_faults, pool_name_faults, taint_faults
 from tiphys.apis.value_validation import conditions
@@ -18,7 +19,10 @@ from tiphys.apis.value_validation import conditions
 _MOST_CONDITIONS = 8
 _MOST_POOLS = 1000
 _COUNTS = ("totalDevices", "allocatedDevices", "availableDevices", "unavailableDevices")
-_NEGATIVE = "must be non-negative"
+_MOST_ANSWERS = 10
+_POOLS_UNLESS_TOLD = 100
+_POOL_NAME_MAX = 253
+_ERROR_MAX = 256
 
 
 def validate_taint_rule(rule: Object) -> list[FieldError]:
@@ -50,18 +54,39 @@ def validate_taint_rule_status(new: Object, _old: Object) -> list[FieldError]:
     return faults + ([too_many(path, count, _MOST_CONDITIONS)] if count > _MOST_CONDITIONS else [])
 
 
+def default_pool_request(request: Object) -> None:
+    """Some pools are reported unless more, or fewer, are asked for."""
+    fill_optional(section(request, "spec"), "limit", _POOLS_UNLESS_TOLD)
+
+
 def validate_pool_request(request: Object) -> list[FieldError]:
     """Return every fault of a ResourcePoolStatusRequest."""
     spec = peek(request, "spec")
-    driver, pool, limit = spec.get("driver") or "", spec.get("poolName") or "", spec.get("limit")
-    faults = (
-        driver_name(driver, "spec.driver") if driver else [required("spec.driver", "driver name is required")]
-    )
-    faults += pool_name_faults(pool, "spec.poolName") if pool else []
-    if limit is not None and limit < 1:
-        faults.append(invalid("spec.limit", limit, "must be at least 1"))
-    if limit is not None and limit > _MOST_POOLS:
-        faults.append(invalid("spec.limit", limit, f"must not exceed {_MOST_POOLS}"))
+    faults = _driver(spec, "spec.driver")
+    if spec.get("poolName") is not None:
+        faults += _pool_name(spec["poolName"], "spec.poolName")
+    limit, at = spec.get("limit"), "spec.limit"
+    if limit is None:
+        return [*faults, required(at)]
+    if limit > _MOST_POOLS:
+        faults.append(invalid(at, limit, f"must be less than or equal to {_MOST_POOLS}"))
+    return faults + _at_least(spec, "spec", "limit", 1)
+
+
+def _driver(obj: Object, path: str) -> list[FieldError]:
+    name = obj.get("driver") or ""
+    if not name:
+        return [required(path)]
+    return invalid_all(path, name, names.is_dns1123_subdomain_caseless(name))
+
+
+def _pool_name(name: str, path: str) -> list[FieldError]:
+    """Subdomains with slashes between; what is wrong is told of which."""
+    faults = [too_long(path, _POOL_NAME_MAX)] if len(name) > _POOL_NAME_MAX else []
+    for index, part in enumerate(name.split("/")):
+        texts = names.is_dns1123_subdomain(part) if part else ["must not be empty"]
+        shown = part or name
+        faults += invalid_all(path, shown, [f"segment {index}: {text}" for text in texts])
     return faults
 
 
@@ -73,29 +98,45 @@ def validate_pool_request_update(new: Object, old: Object) -> list[FieldError]:
 def validate_pool_request_status(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of answering a request, which is done once."""
     status, before = peek(new, "status"), peek(old, "status")
-    if before.get("observationTime") is not None:
+    if before:
         return immutable("status", status, before)
-    faults: list[FieldError] = []
-    for index, pool in enumerate(each(status, "pools")):
-        faults += _pool(pool, f"status.pools[{index}]")
-    faults += conditions(status, "status.conditions")
-    return faults + _not_negative(status, "status", "totalMatchingPools")
+    if not status:
+        return []
+    faults = conditions(status, "status.conditions")
+    if status.get("poolCount") is None:
+        faults.append(required("status.poolCount"))
+    faults += _at_least(status, "status", "poolCount", 0)
+    faults += _counted(status, "pools", _MOST_POOLS)
+    if len(status.get("pools") or ()) <= _MOST_POOLS:
+        for index, pool in enumerate(each(status, "pools")):
+            faults += _pool(pool, f"status.pools[{index}]")
+    return faults + _counted(status, "conditions", _MOST_ANSWERS)
 
 
-def _not_negative(obj: Object, path: str, key: str) -> list[FieldError]:
-    value = obj.get(key) or 0
-    return [invalid(f"{path}.{key}", value, _NEGATIVE)] if value < 0 else []
+def _counted(status: Object, key: str, most: int) -> list[FieldError]:
+    count = len(status.get(key) or ())
+    return [too_many(f"status.{key}", count, most)] if count > most else []
+
+
+def _at_least(obj: Object, path: str, key: str, least: int) -> list[FieldError]:
+    value = obj.get(key)
+    if value is None or value >= least:
+        return []
+    return [invalid(f"{path}.{key}", value, f"must be greater than or equal to {least}")]
 
 
 def _pool(pool: Object, path: str) -> list[FieldError]:
-    driver, name, node = (pool.get(key) or "" for key in ("driver", "poolName", "nodeName"))
-    faults = driver_name(driver, f"{path}.driver")
-    faults += pool_name_faults(name, f"{path}.poolName")
-    if node:
-        faults += invalid_all(f"{path}.nodeName", node, names.is_dns1123_subdomain(node))
+    faults, name = _driver(pool, f"{path}.driver"), pool.get("poolName") or ""
+    faults += _pool_name(name, f"{path}.poolName") if name else [required(f"{path}.poolName")]
+    if pool.get("generation") is None:
+        faults.append(required(f"{path}.generation"))
+    faults += _at_least(pool, path, "generation", 0)
+    faults += _at_least(pool, path, "resourceSliceCount", 1)
     for key in _COUNTS:
-        faults += _not_negative(pool, path, key)
-    slices = pool.get("sliceCount") or 0
-    if slices < 1:
-        faults.append(invalid(f"{path}.sliceCount", slices, "must be at least 1"))
-    return faults + _not_negative(pool, path, "generation")
+        faults += _at_least(pool, path, key, 0)
+    node, error = pool.get("nodeName"), pool.get("validationError") or ""
+    if node is not None:
+        faults += invalid_all(f"{path}.nodeName", node, names.is_dns1123_subdomain(node))
+    if len(error.encode()) > _ERROR_MAX:
+        faults.append(too_long(f"{path}.validationError", _ERROR_MAX))
+    return faults

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import (
+    IMMUTABLE,
     Struct,
     duplicate,
     immutable,
@@ -22,6 +23,7 @@ from tiphys.apimachinery.field_errors import (
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.strategy import Strategy
+from tiphys.apis.value_validation import conditions
 
 _GATED = ("schedulingConstraints", "resourceClaims", "disruptionMode", "priorityClassName", "priority")
 _TEMPLATES_MAX = 8
@@ -78,10 +80,8 @@ def validate_workload(obj: Object) -> list[FieldError]:
     spec = peek(obj, "spec")
     faults = _controller(spec.get("controllerRef"), "spec.controllerRef")
     templates, path = list(each(spec, "podGroupTemplates")), "spec.podGroupTemplates"
-    if not templates:
-        return [*faults, required(path)]
-    if len(templates) > _TEMPLATES_MAX:
-        return [*faults, too_many(path, len(templates), _TEMPLATES_MAX)]
+    if miscounted := _template_count(len(templates), path):
+        return faults + miscounted
     seen: set[str] = set()
     for index, template in enumerate(templates):
         name = str(template.get("name") or "")
@@ -108,11 +108,18 @@ def _controller(reference: Object | None, path: str) -> list[FieldError]:
 def validate_workload_update(new: Object, old: Object) -> list[FieldError]:
     """Return every fault of replacing a Workload: it stays what it is."""
     spec, before = peek(new, "spec"), peek(old, "spec")
-    return [
-        fault
-        for key in ("controllerRef", "podGroupTemplates")
-        for fault in immutable(f"spec.{key}", spec.get(key), before.get(key))
-    ]
+    faults = immutable("spec.controllerRef", spec.get("controllerRef"), before.get("controllerRef"))
+    path, key = "spec.podGroupTemplates", "podGroupTemplates"
+    templates = spec.get(key)
+    if (templates or []) == (before.get(key) or []):
+        return faults
+    return [*faults, invalid(path, templates, IMMUTABLE), *_template_count(len(templates or ()), path)]
+
+
+def _template_count(count: int, path: str) -> list[FieldError]:
+    if count > _TEMPLATES_MAX:
+        return [too_many(path, count, _TEMPLATES_MAX)]
+    return [] if count else [required(path)]
 
 
 def prepare_pod_group(obj: Object) -> None:
@@ -129,6 +136,11 @@ def prepare_pod_group_status(new: Object, old: Object) -> None:
     """Nor does anything of the claims that a group's pods share."""
     if not peek(old, "status").get("resourceClaimStatuses"):
         peek(new, "status").pop("resourceClaimStatuses", None)
+
+
+def validate_pod_group_status(new: Object, _old: Object) -> list[FieldError]:
+    """Return every fault of a PodGroup's conditions."""
+    return conditions(peek(new, "status"), "status.conditions")
 
 
 def validate_pod_group(obj: Object) -> list[FieldError]:
@@ -156,9 +168,11 @@ def validate_pod_group_update(new: Object, old: Object) -> list[FieldError]:
 
 
 def _shown(reference: Object | None) -> Struct | None:
-    if not reference:
+    if reference is None:
         return None
-    workload = peek(reference, "workload")
+    workload = reference.get("workload")
+    if not isinstance(workload, dict):
+        return Struct()
     keys = ("workloadName", "podGroupTemplateName")
     return Struct(workload=Struct({key: workload.get(key) or "" for key in keys}))
 
@@ -178,5 +192,6 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_status_update=prepare_pod_group_status,
         validate=validate_pod_group,
         validate_update=validate_pod_group_update,
+        validate_status_update=validate_pod_group_status,
     ),
 )

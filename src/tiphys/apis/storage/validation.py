@@ -161,11 +161,11 @@ def _source(source: Object, path: str) -> list[FieldError]:
 def _attachment_status(obj: Object) -> list[FieldError]:
     status = peek(obj, "status")
     meta = peek(status, "attachmentMetadata")
-    size = sum(len(str(key)) + len(str(value)) for key, value in meta.items())
+    size = sum(len(str(key).encode()) + len(str(value).encode()) for key, value in meta.items())
     faults = [too_long("status.attachmentMetadata", _SIZE_MAX)] if size > _SIZE_MAX else []
     for key in ("attachError", "detachError"):
         error, path = peek(status, key), f"status.{key}"
-        if len(str(error.get("message") or "")) > _MESSAGE_MAX:
+        if len(str(error.get("message") or "").encode()) > _MESSAGE_MAX:
             faults.append(too_long(f"{path}.message", _SIZE_MAX))
         if (error.get("errorCode") or 0) < 0:
             text = "must be between 0 and 2147483647, inclusive"
@@ -174,10 +174,13 @@ def _attachment_status(obj: Object) -> list[FieldError]:
 
 
 def validate_attachment_update(new: Object, old: Object) -> list[FieldError]:
-    """Return every fault of replacing a VolumeAttachment, or its status; its spec never changes."""
-    return _attachment(new) + immutable_inside(
-        "spec", "VolumeAttachmentSpec", peek(new, "spec"), peek(old, "spec")
-    )
+    """Return every fault of replacing a VolumeAttachment, or its status; its spec never changes.
+
+    As upstream does, all rules of an attachment are told twice.
+    """
+    spec, before = peek(new, "spec"), peek(old, "spec")
+    changed = immutable_inside("spec", "VolumeAttachmentSpec", spec, before)
+    return _attachment(new) * 2 + changed
 
 
 def validate_csi_driver(obj: Object) -> list[FieldError]:
@@ -350,4 +353,4 @@ def validate_attributes_class_update(new: Object, old: Object) -> list[FieldErro
         for key in ("driverName", "parameters")
         if new.get(key) != old.get(key)
     ]
-    return validate_attributes_class(new) + faults
+    return faults + validate_attributes_class(new)
