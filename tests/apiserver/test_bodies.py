@@ -101,3 +101,14 @@ async def test_numbers_that_are_out_of_range(api: Any) -> None:
     text = f'strconv.ParseInt: parsing "{1 << 70}": value out of range'
     assert (answer.status, answer.message) == (400, text)
     assert (await api("GET", "/api/v1/pods?limit=1_0")).status == 400
+
+
+async def test_addresses_in_a_status_are_warned_of(api: Any) -> None:
+    services = "/api/v1/namespaces/default/services"
+    await api.create(
+        services, {"metadata": {"name": "s"}, "spec": {"type": "LoadBalancer", "ports": [{"port": 1}]}}
+    )
+    status = {"status": {"loadBalancer": {"ingress": [{"ip": "FD00::1"}]}}}
+    answer = await api("PATCH", f"{services}/s/status", status, content_type="application/merge-patch+json")
+    assert answer.status == 200
+    assert 'status.loadBalancer.ingress[0]: IPv6 address \\"FD00::1\\"' in answer.headers["warning"]

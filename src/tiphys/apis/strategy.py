@@ -65,6 +65,8 @@ class Strategy:
     validate_name: Callable[[str], list[str]] | None = None
     """Texts of what is wrong with a name; None: DNS subdomain."""
     warnings: Callable[[Object, Object | None], list[str]] = _no_warnings
+    status_warnings: Callable[[Object], list[str]] = lambda _new: []
+    """What to say of an object whose status was written."""
     has_generation: bool = False
     allow_create_on_update: bool = False
     """PUT of a name that does not exist creates it (leases, endpoints, and so on)."""

@@ -94,6 +94,15 @@ CASES: dict[str, tuple[str, str, dict[str, Any], list[str]]] = {
             '("fd00::1")'
         ],
     ),
+    "endpoints of their controller": (
+        "",
+        "Endpoints",
+        {
+            "metadata": {"labels": {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}},
+            "subsets": [{"addresses": [{"ip": "FD00::1"}]}],
+        },
+        [],
+    ),
     "a pod template": (
         "",
         "PodTemplate",
@@ -291,3 +300,30 @@ def test_finalizers_of_custom_resources() -> None:
         "accidental conflicts with other finalizer writers"
     ]
     assert finalizer_warnings(obj("a.b"), obj("a.b")) == []
+
+
+STATUSES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
+    "a pod": (
+        "Pod",
+        {"podIPs": [{"ip": "10.0.0.1"}, {"ip": "FD00::1"}], "hostIPs": [{"ip": "010.0.0.1"}]},
+        [
+            'status.podIPs[1].ip: IPv6 address "FD00::1" should be in RFC 5952 canonical format ("fd00::1")',
+            'status.hostIPs[0].ip: non-standard IP address "010.0.0.1" will be considered invalid in a future '
+            'Kubernetes release: use "10.0.0.1"',
+        ],
+    ),
+    "a service": (
+        "Service",
+        {"loadBalancer": {"ingress": [{"hostname": "h"}, {"ip": "FD00::1"}]}},
+        [
+            'status.loadBalancer.ingress[1]: IPv6 address "FD00::1" should be in RFC 5952 canonical format '
+            '("fd00::1")'
+        ],
+    ),
+    "a namespace": ("Namespace", {"phase": "Active"}, []),
+}
+
+
+@pytest.mark.parametrize(("kind", "status", "expected"), STATUSES.values(), ids=STATUSES)
+def test_statuses(kind: str, status: dict[str, Any], expected: list[str]) -> None:
+    assert strategy_for(GVK("", "v1", kind)).status_warnings({"status": status}) == expected

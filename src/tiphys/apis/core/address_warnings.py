@@ -8,7 +8,9 @@ from __future__ import annotations
 import ipaddress
 
 from tiphys.apimachinery.atoi import atoi
+from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.addresses import read_address
+from tiphys.apis.defaulting import each, peek
 
 _FUTURE = "will be considered invalid in a future Kubernetes release: use"
 
@@ -23,6 +25,27 @@ def ip_warnings(path: str, value: str) -> list[str]:
     if found.version == 6 and str(found) != value:
         return [f'{path}: IPv6 address "{value}" should be in RFC 5952 canonical format ("{found}")']
     return []
+
+
+def pod_status_warnings(pod: Object) -> list[str]:
+    """Return the warnings about the addresses that a pod, and its node, are said to have."""
+    status = peek(pod, "status")
+    return [
+        text
+        for key in ("podIPs", "hostIPs")
+        for index, entry in enumerate(each(status, key))
+        for text in ip_warnings(f"status.{key}[{index}].ip", str(entry.get("ip") or ""))
+    ]
+
+
+def balancer_warnings(service: Object) -> list[str]:
+    """Return the warnings about the addresses of a Service's load balancer; their paths end at the entry."""
+    path = "status.loadBalancer.ingress"
+    return [
+        text
+        for index, entry in enumerate(each(service, "status", "loadBalancer", "ingress"))
+        for text in ip_warnings(f"{path}[{index}]", str(entry.get("ip") or ""))
+    ]
 
 
 def cidr_warnings(path: str, value: str) -> list[str]:

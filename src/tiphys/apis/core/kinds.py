@@ -16,6 +16,7 @@ from tiphys.apis.core import object_warnings as warnings
 from tiphys.apis.core import persistent_validation as persistent
 from tiphys.apis.core import pod_status, pod_update
 from tiphys.apis.core import service_validation as services
+from tiphys.apis.core.address_warnings import balancer_warnings, pod_status_warnings
 from tiphys.apis.core.pod_defaults import default_pod, default_pod_status
 from tiphys.apis.core.pod_strategy import prepare_pod, prepare_pod_status, prepare_pod_update
 from tiphys.apis.core.pod_validation import validate_pod
@@ -55,6 +56,7 @@ STRATEGIES: tuple[Strategy, ...] = (
             *LEGACY_ADDRESSES,
         ),
         warnings=pod_warnings,
+        status_warnings=pod_status_warnings,
         has_generation=True,
         graceful_deletion=True,
         status_resets=("ownerReferences",),
@@ -74,6 +76,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         ),
         validate_name=names.is_dns1123_label,
         warnings=service_warnings,
+        status_warnings=balancer_warnings,
         allow_create_on_update=True,
         status_resets=(),
     ),

@@ -21,6 +21,7 @@ _OLD_VOLUMES = {
     "glusterfs": ("glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
     "rbd": ("rbd", "deprecated in v1.28, non-functional in v1.31+"),
 }
+_MANAGED_BY, _MANAGER = "endpoints.kubernetes.io/managed-by", "endpoint-controller"
 _ENFORCE = "kubernetes.io/enforce-mountable-secrets"
 
 
@@ -73,7 +74,9 @@ def account_warnings(account: Object, old: Object | None) -> list[str]:
 
 
 def endpoints_warnings(endpoints: Object, _old: Object | None) -> list[str]:
-    """Return the warnings about the addresses of Endpoints."""
+    """Return the warnings about the addresses of Endpoints; a controller puts its own right by itself."""
+    if peek(endpoints, "metadata", "labels").get(_MANAGED_BY) == _MANAGER:
+        return []
     return list(_endpoint_addresses(endpoints))
 
 

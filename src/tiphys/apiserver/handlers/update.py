@@ -194,7 +194,7 @@ async def _check(call: Call, attributes: Attributes, change: Change) -> None:
         raise Invalid.of(resource.group, resource.kind, old["metadata"]["name"], faults)
     if change.admits:
         await backend.admission.validate(attributes)
-    for text in strategy.warnings(new, old) if not change.subresource else ():
+    for text in _warnings(strategy, change.subresource, new, old):
         call.warn(text)
 
 
@@ -212,6 +212,12 @@ def unmet(resource: Resource, old: Object, word: str, wanted: str) -> Conflict:
         f"{word} in object meta: {found}"
     )
     return Conflict.of(resource.group, resource.plural, meta["name"], why)
+
+
+def _warnings(strategy: Strategy, subresource: str, new: Object, old: Object) -> list[str]:
+    if subresource == "status":
+        return strategy.status_warnings(new)
+    return [] if subresource else strategy.warnings(new, old)
 
 
 def _check_uid(call: Call, new: Object, old: Object) -> None:
