@@ -45,6 +45,7 @@ BODIES: dict[str, tuple[str, Any, int, str, str]] = {
     "number as text": (MAPS, config_map(data={"a": 1}), 400, "BadRequest", f"ConfigMap {CANNOT} ConfigMap: {UNMARSHAL} number into Go struct field ConfigMap.data of type string"),
     "text as number": (DEPLOYMENTS, deployment(replicas="3"), 400, "BadRequest", f"Deployment {CANNOT} Deployment: {UNMARSHAL} string into Go struct field DeploymentSpec.spec.replicas of type int32"),
     "fraction": (DEPLOYMENTS, deployment(replicas=3.5), 400, "BadRequest", f"{UNMARSHAL} number 3.5 into Go struct field DeploymentSpec.spec.replicas of type int32"),
+    "list as any data": (DEPLOYMENTS.replace("deployments", "controllerrevisions"), {"metadata": {"name": "r"}, "data": []}, 422, "Invalid", "data: Required value: data must be a valid JSON object"),
     "object as list": (PODS, pod(containers={}), 400, "BadRequest", f"{UNMARSHAL} object into Go struct field PodSpec.spec.containers of type []v1.Container"),
     "quantity": (PODS, pod(containers=[{"name": "c", "image": "i", "resources": {"limits": {"cpu": "x"}}}]), 400, "BadRequest", "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"),
     "base64": (CORE + "/secrets", {"metadata": {"name": "s"}, "data": {"a": "%%%"}}, 400, "BadRequest", f"Secret {CANNOT} Secret: illegal base64 data at input byte 0"),

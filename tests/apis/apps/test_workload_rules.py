@@ -44,6 +44,10 @@ def rolling(kind: str, key: str, **rolling: Any) -> Body:
     return workload(kind, **{key: {"type": "RollingUpdate", "rollingUpdate": rolling}})
 
 
+def revision(**fields: Any) -> Body:
+    return {"apiVersion": "apps/v1", "kind": "ControllerRevision", "data": {}, **fields}
+
+
 NEW: dict[str, tuple[Body, list[str]]] = {
     "unreadable selector": (
         deployment(selector=UNREADABLE),
@@ -183,16 +187,13 @@ NEW: dict[str, tuple[Body, list[str]]] = {
             "revision: Invalid value: -1: must be greater than or equal to 0",
         ],
     ),
+    "revision of a list": (revision(data=[]), ["data: Required value: data must be a valid JSON object"]),
 }
 
 
 @pytest.mark.parametrize(("obj", "expected"), NEW.values(), ids=NEW)
 def test_new(obj: Body, expected: list[str], faults_of_new: Callable[[Body], list[str]]) -> None:
     assert faults_of_new(obj) == expected
-
-
-def revision(**fields: Any) -> Body:
-    return {"apiVersion": "apps/v1", "kind": "ControllerRevision", "data": {}, **fields}
 
 
 MOVED = {"matchLabels": {"app": "y"}}

@@ -207,8 +207,7 @@ def _compile(plan: _Plan, schema: Schema) -> None:
     if schema.int_or_string:
         plan.exact, plan.leaf, plan.zero = str, _int_or_string, int
     elif schema.preserve_unknown or schema.type is None:
-        plan.leaf = _free_object if schema.type == "object" else _anything
-        plan.exact, plan.zero = dict, _none
+        plan.leaf, plan.exact, plan.zero = _anything, dict, _none
     elif schema.type == "object":
         plan.zero = plan.container = dict
         if schema.additional is not None:
@@ -425,12 +424,6 @@ def _int_or_string(value: Any) -> Any:
 
 
 def _anything(value: Any) -> Any:
-    return value
-
-
-def _free_object(value: Any) -> Any:
-    if type(value) is not dict:
-        raise _Mismatch(json_kind(value), "runtime.RawExtension")
     return value
 
 

@@ -75,7 +75,10 @@ def validate_daemon_set_update(new: Object, old: Object) -> list[FieldError]:
 
 def validate_revision(obj: Object) -> list[FieldError]:
     """Return every fault of a ControllerRevision."""
-    faults = [] if obj.get("data") is not None else [required("data", "data is mandatory")]
+    data, faults = obj.get("data"), list[FieldError]()
+    if not isinstance(data, dict):
+        text = "data is mandatory" if data is None else "data must be a valid JSON object"
+        faults.append(required("data", text))
     revision = obj.get("revision") or 0
     return faults + ([invalid("revision", revision, NOT_NEGATIVE)] if revision < 0 else [])
 
