@@ -103,6 +103,9 @@ def wire_facts() -> dict[str, Any]:
     return facts
 
 
+_UNANSWERED = "ResourcePoolStatusRequest"
+
+
 def _omitted(name: str) -> frozenset[str]:
     """Return the plain scalars of a definition: those that protobuf leaves out when they are zero."""
     return _plain_fields().get(".".join(name.split(".")[-3:]), frozenset())
@@ -160,9 +163,13 @@ def schema_for(gvk: GVK) -> Schema:
 
 @cache
 def sections(gvk: GVK) -> tuple[str, ...]:
-    """Return those of ``spec`` and ``status`` that a built-in kind has. Go writes them, empty or not."""
+    """Return those of ``spec`` and ``status`` that a built-in kind has. Go writes them, empty or not.
+
+    It does not where a status is a pointer: nothing has been said yet.
+    """
     properties = schema_for(gvk).properties if has_schema(gvk) else {}
-    return tuple(name for name in ("spec", "status") if name in properties)
+    names = ("spec",) if gvk.kind == _UNANSWERED else ("spec", "status")
+    return tuple(name for name in names if name in properties)
 
 
 def object_meta() -> Schema:
