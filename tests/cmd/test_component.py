@@ -80,7 +80,7 @@ def test_the_flags_of_kubeadm(name: str, tmp_path: Any) -> None:
     assert idle(parsed(COMMANDS[name], *words)) == IDLE[name]
 
 
-VALUES = {"bool": "true", "int": "1", "float": "1", "duration": "1s", "map": "a=b"}
+VALUES = {"bool": "true", "int": "1", "float": "1", "duration": "1s", "map": "a=b", "modules": "a=1"}
 CHOSEN = {
     "tls-min-version": "VersionTLS13", "audit-log-format": "json", "leader-elect-resource-lock": "leases",
     "authorization-mode": "Webhook", "config": "", "cert-dir": "/nowhere",

@@ -127,6 +127,18 @@ def test_no_nodes_takes_every_event_and_nothing_waits_forever() -> None:
     assert queue.pop(302) is queued
 
 
+def test_how_long_a_pod_waits_at_most_can_be_said() -> None:
+    queue = SchedulingQueue(unschedulable_at_most_s=60)
+    queue.add(info("p"), 0)
+    queued = queue.pop(0)
+    assert queued is not None
+    queue.park(queued, frozenset({"NodeName"}), 0)
+    queue.flush(59)
+    assert queue.waiting()["unschedulable"] == 1
+    queue.flush(60)
+    assert names(queue, 60) == ["p"]
+
+
 def test_removed_pods_are_not_tried() -> None:
     queue = SchedulingQueue()
     pod = info("p")

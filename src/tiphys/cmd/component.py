@@ -14,12 +14,11 @@ from typing import Any
 import click
 
 from tiphys.apimachinery.duration import go_duration
-from tiphys.cmd import duration
+from tiphys.cmd import duration, log_lines
 from tiphys.cmd.upstream_flags import flags_of
 
 log = logging.getLogger(__name__)
 VERSION = "v1.36.0"
-_DEBUG_FROM = 4
 _BOOLS = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), "true"),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), "false"),
@@ -70,8 +69,10 @@ class Component(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Say what has no effect, then run."""
         line: _Line = ctx.meta[_META]
-        if line.verbosity >= _DEBUG_FROM:
-            logging.getLogger().setLevel(logging.DEBUG)
+        try:
+            log_lines.set_up(line.verbosity, line.log_format, line.patterns)
+        except log_lines.LogFlagError as error:
+            raise FlagError(str(error), ctx) from error
         for name in line.idle:
             log.warning("flag --%s has no effect here", name)
         return super().invoke(ctx)
@@ -95,6 +96,8 @@ class _Line:
         self.idle: list[str] = []
         """Flags that were given and mean nothing here, each once."""
         self.verbosity = 0
+        self.log_format = "text"
+        self.patterns: list[log_lines.Pattern] = []
         self.files: dict[str, str] = {}
         """Configuration files that are named."""
 
@@ -151,6 +154,10 @@ class _Line:
             self.files[name] = value
         if name == "v":
             self.verbosity = int(value)
+        elif name == "logging-format":
+            self.log_format = value
+        elif name == "vmodule":
+            self.patterns = log_lines.read_patterns(value)
         elif name not in self._own:
             if name not in self.idle:
                 self.idle.append(name)
@@ -220,9 +227,18 @@ def _bool(value: str) -> str:
     return "" if value in _BOOLS else f'strconv.ParseBool: parsing "{value}": invalid syntax'
 
 
+def _modules(value: str) -> str:
+    try:
+        log_lines.read_patterns(value)
+    except log_lines.LogFlagError as error:
+        return str(error)
+    return ""
+
+
 _CHECKS: dict[str, Callable[[str], str]] = {
     "bool": _bool,
     "int": _number("ParseInt", lambda value: int(value, 0)),
     "float": _number("ParseFloat", float),
     "duration": duration.fault,
+    "modules": _modules,
 }

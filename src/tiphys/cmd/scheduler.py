@@ -10,6 +10,7 @@ from tiphys.apimachinery.collector import collect_seldom, leave_alone
 from tiphys.client.endpoint import ComponentEndpoint, EndpointOptions, with_endpoint
 from tiphys.cmd.component import Component
 from tiphys.cmd.config_document import load
+from tiphys.cmd.duration import DURATION
 from tiphys.cmd.election_flags import election_flags, read_election
 from tiphys.cmd.loop import run
 from tiphys.cmd.reach import Reach
@@ -22,6 +23,7 @@ from tiphys.scheduler.config import (
     read_configuration,
 )
 from tiphys.scheduler.profile import installed_plugins
+from tiphys.scheduler.queue import UNSCHEDULABLE_AT_MOST_S
 from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
 
 
@@ -30,6 +32,13 @@ from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
 @click.option("--master", default="", help="The API server's address, in place of the kubeconfig's.")
 @click.option("--config", default="", help="A KubeSchedulerConfiguration: profiles, plugins, backoff.")
 @click.option("--scheduler-name", default="default-scheduler", show_default=True, help="Whose pods to place.")
+@click.option(
+    "--pod-max-in-unschedulable-pods-duration",
+    type=DURATION,
+    default="5m",
+    show_default=True,
+    help="After so long a pod that found no place is tried again, whatever happened.",
+)
 @election_flags
 @serving_flags(10259)
 def scheduler(kubeconfig: str, master: str, config: str, scheduler_name: str, **flags: Any) -> None:
@@ -60,6 +69,7 @@ def options_from(scheduler_name: str, document: dict[str, Any], flags: dict[str,
     return SchedulerOptions(
         scheduler_name=scheduler_name,
         configuration=configuration,
+        unschedulable_at_most_s=flags.get("pod_max_in_unschedulable_pods_duration", UNSCHEDULABLE_AT_MOST_S),
         leader_elect=lead,
         election=election,
         synced=leave_alone,

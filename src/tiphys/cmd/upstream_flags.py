@@ -11,7 +11,8 @@ Kinds = Mapping[str, str]
 LOGGING: Final[Kinds] = {
     "bool": "log-json-split-stream log-text-split-stream",
     "int": "v",
-    "text": "logging-format log-json-info-buffer-size log-text-info-buffer-size version vmodule",
+    "modules": "vmodule",
+    "text": "logging-format log-json-info-buffer-size log-text-info-buffer-size version",
     "duration": "log-flush-frequency",
 }
 METRICS: Final[Kinds] = {

@@ -67,9 +67,14 @@ class SchedulingQueue:
     """One owner: the scheduler's loop. Each pod (by uid) is in at most one place."""
 
     def __init__(
-        self, *, initial_backoff_s: float = INITIAL_BACKOFF_S, max_backoff_s: float = MAX_BACKOFF_S
+        self,
+        *,
+        initial_backoff_s: float = INITIAL_BACKOFF_S,
+        max_backoff_s: float = MAX_BACKOFF_S,
+        unschedulable_at_most_s: float = UNSCHEDULABLE_AT_MOST_S,
     ) -> None:
         self._initial_s, self._max_s = initial_backoff_s, max_backoff_s
+        self._unschedulable_at_most_s = unschedulable_at_most_s
         self._order = itertools.count()
         self._active: list[tuple[tuple[int, int], Queued]] = []
         self._delayed: list[tuple[float, int, Queued]] = []
@@ -189,8 +194,8 @@ class SchedulingQueue:
         return len(moved)
 
     def flush(self, now_s: float) -> None:
-        """Let pods try again that have waited five minutes, in case an event was missed."""
-        limit = now_s - UNSCHEDULABLE_AT_MOST_S
+        """Let pods try again that have waited long (five minutes, by default): an event may be missed."""
+        limit = now_s - self._unschedulable_at_most_s
         late = [one for one in self._unschedulable.values() if one.failed_at_s <= limit]
         self._move(late, now_s, "UnschedulableTimeout")
 

@@ -40,7 +40,7 @@ from tiphys.scheduler.pod_resources import families
 from tiphys.scheduler.podinfo import PodInfo, is_resized, pod_info
 from tiphys.scheduler.preemption import Budget, Preemption, choose, find_candidates, read_budget
 from tiphys.scheduler.profile import installed_plugins, make_profile
-from tiphys.scheduler.queue import Queued, SchedulingQueue
+from tiphys.scheduler.queue import UNSCHEDULABLE_AT_MOST_S, Queued, SchedulingQueue
 from tiphys.scheduler.reporter import Reporter, scheduler_of
 from tiphys.scheduler.surroundings import Handler, Surroundings
 
@@ -60,6 +60,8 @@ class SchedulerOptions:
     scheduler_name: str = "default-scheduler"
     """Whose pods to place, where ``configuration`` names no profiles."""
     configuration: Configuration | None = None
+    unschedulable_at_most_s: float = UNSCHEDULABLE_AT_MOST_S
+    """After so long a pod is tried again, whatever happened."""
     binders: int = 64
     leader_elect: bool = False
     synced: Callable[[], None] | None = None
@@ -102,7 +104,9 @@ class Scheduler:
             client, self._columns.volumes, self._columns.devices, self._extenders, self._clock
         )
         self._queue = SchedulingQueue(
-            initial_backoff_s=settings.initial_backoff_s, max_backoff_s=settings.max_backoff_s
+            initial_backoff_s=settings.initial_backoff_s,
+            max_backoff_s=settings.max_backoff_s,
+            unschedulable_at_most_s=self._options.unschedulable_at_most_s,
         )
         self._metrics = SchedulerMetrics(self._queue, self._columns)
         self._times = {name: Times(name, self._clock) for name in self._profiles}
