@@ -101,6 +101,8 @@ class ClientAuthorities:
         if until is not None and now <= until:
             return until
         until = self._verified(shown, now)
+        if now > until:  # by less than the second that the library knows
+            raise NotVerified("x509: certificate has expired or is not yet valid")
         self._until[shown] = until
         if len(self._until) > _MAX_REMEMBERED:
             self._until.popitem(last=False)

@@ -146,6 +146,16 @@ async def test_what_is_remembered_ends_with_the_certificate() -> None:
     await asked.close()
 
 
+async def test_a_clock_that_stands_still_at_the_end_is_no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "call_later", lambda delay_s, _call: waits.append(delay_s))
+    expiry = Expiry(FakeClock(NOW), lambda: None)
+    for until in (NOW + timedelta(days=9), NOW + timedelta(seconds=5), NOW, NOW - timedelta(days=1)):
+        expiry.note(until)
+    assert waits == [30.0, 5.01, 0.01, 0.01]
+
+
 async def test_expiry_follows_the_clock() -> None:
     clock, ended = FakeClock(NOW), []
     expiry = Expiry(clock, lambda: ended.append(clock.now()))

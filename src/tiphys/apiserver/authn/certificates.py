@@ -21,6 +21,8 @@ from tiphys.wire.message import Request
 
 _LOOK_S: Final = 30.0
 """The clock may jump: it is looked at this often at least."""
+_AFTER_S: Final = 0.01
+"""What ends at a moment is still good in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ class Expiry:
         assert self._until is not None
         left_s = (self._until - self._clock.now()).total_seconds()
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(min(max(left_s, 0.0), _LOOK_S), self._look)
+        self._timer = loop.call_later(min(max(left_s, 0.0) + _AFTER_S, _LOOK_S), self._look)
 
     def _look(self) -> None:
         if self._until is not None and self._clock.now() > self._until:
