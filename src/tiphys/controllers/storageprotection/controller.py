@@ -53,8 +53,12 @@ class PvcProtectionController:
             self.queue.add(object_key(new))
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
-        for key in _claim_keys(old) if old else ():
-            if new is None or new["metadata"]["uid"] != (old or {})["metadata"]["uid"]:
+        if old is None:
+            return
+        same = new is not None and new["metadata"]["uid"] == old["metadata"]["uid"]
+        used = _claim_keys(new) if new is not None and same else []
+        for key in _claim_keys(old):
+            if key not in used:
                 self.queue.add(key)
 
     async def reconcile(self, key: str) -> float | None:

@@ -24,18 +24,23 @@ def planned_finalizers(obj: Object, finalizer: str, *, used: bool) -> list[str] 
 def claims_of(pod: Object) -> list[str]:
     """Return the names of the claims a pod uses, made for its ephemeral volumes or by people.
 
-    A pod without a node uses nothing yet: no kubelet starts it on a claim that is going away.
+    A pod without a node uses nothing yet: no kubelet starts it on a claim that is going away. One that its
+    kubelet has ended no longer holds its own claims: deleted in the foreground, it waits for them to go.
     """
-    return claim_names(pod) if (pod.get("spec") or {}).get("nodeName") else []
+    if not (pod.get("spec") or {}).get("nodeName"):
+        return []
+    meta = pod["metadata"]
+    ended = bool(meta.get("deletionTimestamp")) and meta.get("deletionGracePeriodSeconds") == 0
+    return claim_names(pod, own=not ended)
 
 
-def claim_names(pod: Object) -> list[str]:
-    """Return the names of the claims that a pod's volumes are of, whether it runs or not."""
+def claim_names(pod: Object, *, own: bool = True) -> list[str]:
+    """Return the names of the claims that a pod's volumes are of, with or without those made for it."""
     names = []
     for volume in (pod.get("spec") or {}).get("volumes") or ():
         if volume.get("persistentVolumeClaim"):
             names.append(str(volume["persistentVolumeClaim"]["claimName"]))
-        elif volume.get("ephemeral") is not None:
+        elif own and volume.get("ephemeral") is not None:
             names.append(f"{pod['metadata']['name']}-{volume['name']}")
     return names
 
