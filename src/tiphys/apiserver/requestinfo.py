@@ -109,7 +109,7 @@ def _selected_name(selector: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _parse_path(method: str, path: str) -> RequestInfo:
-    verb = _VERBS.get(method, method.lower())
+    verb = _VERBS.get(method, "")
     parts = [part for part in path.split("/") if part]
     nonresource = RequestInfo(path=path, verb=method.lower() if verb != "get" else "get")
     if len(parts) >= 3 and parts[0] == "api":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tiphys.apimachinery.errors import MethodNotAllowed, NotFound
+from tiphys.apimachinery.errors import MethodNotAllowed, NotFound, qualified
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver import components
 from tiphys.apiserver.admission.connect import admit_connect
@@ -33,7 +33,8 @@ _HANDLERS: dict[str, CallHandler] = {
 _PLAIN_SUBRESOURCE = {"get": get.handle, "update": update.handle, "patch": patch.handle}
 _READING = ("GET", "HEAD")
 _WRITES = ("create", "update", "patch", "delete")
-_ON_COLLECTION = ("create", "list", "watch", "deletecollection")
+_ON_OBJECT = ("get", "update", "patch", "delete")
+_READS_ALL = ("list", "watch")
 
 
 def _not_allowed() -> MethodNotAllowed:
@@ -44,27 +45,61 @@ def find_handler(resource: Resource, info: RequestInfo) -> CallHandler:
     """Return what serves a verb on a resource.
 
     Raises:
-        NotFound: no such subresource. MethodNotAllowed: it does not serve the verb.
+        NotFound: there is no such path. MethodNotAllowed: it does not serve the verb.
     """
+    if resource.custom:
+        return _find_custom(resource, info)
     if info.subresource:
         return _find_subresource(resource, info)
     if not resource.group and resource.plural == "componentstatuses":
         return components.handle
-    review = REVIEWS.get((resource.group, resource.plural))
-    if review is not None:
-        if info.verb != "create":
-            raise _not_allowed()
-        return review
-    handler = _HANDLERS.get(info.verb)
-    if handler is None or info.verb not in resource.verbs:
+    _check_path(resource, info)
+    handler = REVIEWS.get((resource.group, resource.plural)) or _HANDLERS.get(info.verb)
+    if handler is None or info.verb not in resource.verbs or _misplaced(info):
         raise _not_allowed()
-    if info.verb == "create" and info.name:
-        raise _not_allowed()
-    if resource.namespaced and not info.namespace and info.verb not in ("list", "watch"):
-        raise NotFound.path() if info.verb == "get" or resource.custom else _not_allowed()
-    if info.verb in ("get", "update", "patch", "delete") and not info.name:
+    if resource.namespaced and not info.namespace and info.verb not in _READS_ALL:
         raise _not_allowed()
     return handler
+
+
+def _misplaced(info: RequestInfo) -> bool:
+    """Whether a verb of collections is on one object, or the other way round."""
+    return bool(info.name) if info.verb == "create" else not info.name and info.verb in _ON_OBJECT
+
+
+def _check_path(resource: Resource, info: RequestInfo) -> None:
+    """Raise NotFound for a path that upstream has no route for, whatever the verb."""
+    if info.name:
+        exists = any(verb in resource.verbs for verb in _ON_OBJECT) and (
+            bool(info.namespace) or not resource.namespaced
+        )
+    else:
+        exists = bool(info.namespace) or not resource.namespaced or "list" in resource.verbs
+    if info.verb == "proxy" or (not exists and info.verb not in _READS_ALL):
+        raise NotFound.path()
+
+
+def _find_custom(resource: Resource, info: RequestInfo) -> CallHandler:
+    """Custom kinds share one route: what it does not serve, it names."""
+    if resource.namespaced and not info.namespace and info.verb not in _READS_ALL:
+        raise NotFound.path()
+    if info.subresource:
+        if resource.subresource(info.subresource) is None:
+            raise NotFound.of(resource.group, resource.plural, info.name)
+        own = SUBRESOURCES.get(("*", "*", info.subresource))
+        handler = _PLAIN_SUBRESOURCE.get(info.verb) and (own or _PLAIN_SUBRESOURCE[info.verb])
+    else:
+        handler = _HANDLERS.get(info.verb)
+    if handler is None:
+        raise _unsupported(resource, info.verb)
+    if not info.subresource and _misplaced(info):
+        raise _not_allowed()
+    return handler
+
+
+def _unsupported(resource: Resource, verb: str) -> MethodNotAllowed:
+    text = f'{verb} is not supported on resources of kind "{qualified(resource.plural, resource.group)}"'
+    return MethodNotAllowed(text, details={"group": resource.group, "kind": resource.plural})
 
 
 def _find_subresource(resource: Resource, info: RequestInfo) -> CallHandler:
@@ -74,10 +109,10 @@ def _find_subresource(resource: Resource, info: RequestInfo) -> CallHandler:
     known = resource.subresource(info.subresource)
     if known is None or (resource.namespaced and not info.namespace):
         raise NotFound.path()
-    if own is not None:
-        return own
-    handler = _PLAIN_SUBRESOURCE.get(info.verb)
-    if info.subresource != "status" or handler is None:
+    if info.subresource != "proxy" and info.verb not in known.verbs:
+        raise _not_allowed()
+    handler = own or (_PLAIN_SUBRESOURCE.get(info.verb) if info.subresource == "status" else None)
+    if handler is None:
         raise _not_allowed()
     return handler
 

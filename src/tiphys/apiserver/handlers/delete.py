@@ -37,6 +37,18 @@ _RETURN_OBJECT = {
 """Kinds whose last state is the answer; the others answer with a Status."""
 
 
+_LEFT_BEHIND = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove "
+    "them or set propagationPolicy=Orphan to suppress this warning"
+)
+
+
+def warn_of_orphans(call: Call, options: DeleteOptions) -> None:
+    """Jobs leave their pods behind unless they are told what to do: few expect it."""
+    if (call.resource.group, call.resource.plural) == ("batch", "jobs") and not options.propagation:
+        call.warn(_LEFT_BEHIND)
+
+
 @dataclass(frozen=True, slots=True)
 class Deleted:
     """What became of an object: ``gone`` or marked as being deleted."""
@@ -56,6 +68,7 @@ class _Plan:
 async def handle(call: Call) -> Response:
     """Delete one object, now or once everybody has let go of it."""
     options = delete_options(call, bodies.decode_options(call))
+    warn_of_orphans(call, options)
     deleted = await delete_object(call, call.name, options)
     resource = call.resource
     obj = deleted.obj

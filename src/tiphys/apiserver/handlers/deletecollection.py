@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tiphys.apiserver import bodies, respond
 from tiphys.apiserver.call import Call
-from tiphys.apiserver.handlers.delete import delete_quietly
+from tiphys.apiserver.handlers.delete import delete_quietly, warn_of_orphans
 from tiphys.apiserver.params import delete_options, list_options
 from tiphys.apiserver.selection import select
 from tiphys.wire.message import Response
@@ -15,6 +15,7 @@ async def handle(call: Call) -> Response:
     form = respond.call_format(call)
     respond.check_form(call, form, is_list=True)
     options = delete_options(call, bodies.decode_options(call))
+    warn_of_orphans(call, options)
     wanted = list_options(call)
     resource = call.resource
     selection = select(resource, call.namespace, "", wanted.label_selector, wanted.field_selector)
