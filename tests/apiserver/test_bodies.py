@@ -70,6 +70,8 @@ async def test_duplicates_in_yaml(api: Any) -> None:
          "orphanDependents and deletionPropagation cannot be both set"),
         ("DELETE", CMS + "/a", {"kind": "Pod", "apiVersion": "v1"}, 400, 'Pod in version "v1" cannot be handled as a DeleteOptions: '),
         ("POST", CMS + "?fieldManager=" + "x" * 129, {"metadata": {"name": "a"}}, 422, "fieldManager: Too long"),
+        ("POST", CMS + "?fieldManager=é%07x%E2%80%8B", {"metadata": {"name": "a"}}, 422,
+         "invalid character U+0007 (at position 2), "),
         ("POST", CMS + "?fieldValidation=Maybe", {"metadata": {"name": "a"}}, 422, "fieldValidation: Unsupported"),
         ("POST", CMS, [], 400,
          "(must be of type ConfigMap): couldn't get version/kind; json parse error: json: cannot unmarshal array into"),

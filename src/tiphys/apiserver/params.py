@@ -102,12 +102,10 @@ def write_options(call: Call, kind: str) -> WriteOptions:
     dry_run = [value for value in call.query.get("dryRun", ()) if value]
     faults = _dry_run_faults(dry_run)
     manager = call.param("fieldManager")
-    if len(manager) > _MAX_MANAGER:
+    if len(manager.encode()) > _MAX_MANAGER:
         faults.append(field_errors.too_long("fieldManager", _MAX_MANAGER))
-    elif not manager.isprintable():
-        faults.append(
-            field_errors.invalid("fieldManager", manager, "should only contain printable characters")
-        )
+    if not manager.isprintable():
+        faults += _unprintable_faults(manager)
     validation = call.param("fieldValidation")
     if validation and validation not in VALIDATIONS:
         faults.append(field_errors.not_supported("fieldValidation", validation, VALIDATIONS))
@@ -119,6 +117,19 @@ def write_options(call: Call, kind: str) -> WriteOptions:
         field_validation=validation or "Warn",
         force=parse_bool(call, "force"),
     )
+
+
+def _unprintable_faults(manager: str) -> list[FieldError]:
+    """Every character that cannot be shown is told with its place, counted in bytes."""
+    return [
+        field_errors.invalid(
+            "fieldManager",
+            manager,
+            f"invalid character U+{ord(char):04X} (at position {len(manager[:index].encode())})",
+        )
+        for index, char in enumerate(manager)
+        if not char.isprintable()
+    ]
 
 
 @lru_cache(maxsize=256)

@@ -16,7 +16,8 @@ _SHORT, _NOTE = 128, 1024
 _UNSET = "needs to be unset"
 _TYPES = {"involvedObject": "ObjectReference", "related": "ObjectReference", "source": "EventSource"}
 _FROZEN = (
-    "involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count", "type",
+    "involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count", "reason",
+    "type",
     "eventTime", "action", "related", "reportingComponent", "reportingInstance",
 )  # fmt: skip
 
