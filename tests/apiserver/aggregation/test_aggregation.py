@@ -51,6 +51,7 @@ class Extension:
     port: int = 0
     asked: list[Request] = field(default_factory=list)
     status: int = 200
+    location: str = ""
 
     async def __call__(self, request: Request) -> Response:
         if request.path in PUBLISHED:
@@ -68,7 +69,10 @@ class Extension:
                 "groupVersion": "samples.example.com/v1beta1",
                 "resources": RESOURCES,
             }
-        return Response(self.status, {"content-type": "application/json"}, orjson.dumps(body))
+        headers = {"content-type": "application/json"} | (
+            {"Location": self.location} if self.location else {}
+        )
+        return Response(self.status, headers, orjson.dumps(body))
 
     async def _events(self) -> AsyncIterator[bytes]:
         yield b'{"type":"ADDED"}\n'
@@ -167,6 +171,36 @@ async def test_requests_are_passed_on_with_their_user(api: Any, extension: Exten
     assert asked.headers["x-remote-user"] == "admin"
     assert asked.headers["x-remote-group"] == "system:masters, system:authenticated"
     assert "authorization" not in asked.headers
+
+
+async def test_servers_behind_learn_of_the_way(api: Any, extension: Extension) -> None:
+    await available(api, extension)
+    path = f"{GROUP_VERSION}/namespaces/default/pods"
+    given = {"x-forwarded-for": "10.0.0.9", "x-forwarded-host": "a.example", "x-forwarded-uri": "/elsewhere"}
+    response = await api.send("GET", f"{path}?limit=5", **given)
+    assert [chunk async for chunk in response.stream]
+    (asked,) = extension.asked
+    told = {name: value for name, value in asked.headers.items() if name.startswith("x-forwarded-")}
+    assert told == {
+        "x-forwarded-for": "10.0.0.9", "x-forwarded-host": f"127.0.0.1:{extension.port}",
+        "x-forwarded-proto": "https", "x-forwarded-uri": path,
+    }  # fmt: skip
+
+
+async def test_servers_behind_may_not_lead_elsewhere(api: Any, extension: Extension) -> None:
+    await available(api, extension)
+    extension.location = "https://evil.example/"
+    for status in (302, 304, 399):
+        extension.status = status
+        answer = await api("GET", f"{GROUP_VERSION}/pods")
+        assert answer.status == 502
+        assert answer.raw == b"the backend attempted to redirect this request, which is not permitted"
+        assert "location" not in answer.headers
+    for status, extension.location in ((201, "/made"), (300, "")):
+        extension.status = status
+        response = await api.send("GET", f"{GROUP_VERSION}/pods")
+        assert b"PodMetricsList" in b"".join([chunk async for chunk in response.stream])
+        assert response.status == status
 
 
 async def test_users_need_rights(api: Any, extension: Extension) -> None:
@@ -408,6 +442,46 @@ async def test_custom_groups_come_and_go(api: Any) -> None:
         await api("DELETE", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/tests.example.com")
         while batch[0].type != "DELETED":
             batch = await anext(changes)
+
+
+async def test_what_became_local_is_there(api: Any) -> None:
+    await api.create(SERVICES, api_service())
+    assert (await condition(api, "False"))["reason"] == "ServiceNotFound"
+    await api.patch(f"{SERVICES}/{NAME}", {"spec": {"service": None}})
+    found = await condition(api, "True")
+    assert (found["reason"], found["message"]) == ("Local", "Local APIServices are always available")
+
+
+async def test_local_services_are_kept_as_far_as_they_are_managed(api: Any) -> None:
+    """Those of the start are made once; those of definitions are put right whenever they change."""
+    row = api.server.table.by_path("apiregistration.k8s.io", "v1", "apiservices")
+    definition = {
+        "metadata": {"name": "tests.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced",
+            "names": {"plural": "tests", "singular": "test", "kind": "Test", "listKind": "TestList"},
+            "versions": [
+                {
+                    "name": "v1", "served": True, "storage": True,
+                    "schema": {"openAPIV3Schema": {"type": "object"}},
+                }
+            ],
+        },
+    }  # fmt: skip
+    await api.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+    custom = api.server.objects.watch(row, Selection(name="v1.example.com"))
+    async with asyncio.timeout(WAIT_S):
+        await anext(custom)
+        await api("DELETE", f"{SERVICES}/v1.apps")
+        await api.patch(f"{SERVICES}/v1.batch", {"spec": {"versionPriority": 77}})
+        await api.patch(f"{SERVICES}/v1.example.com", {"spec": {"versionPriority": 77}})
+        seen: list[int] = []
+        while len(seen) < 2:
+            seen += [change.cached.object["spec"]["versionPriority"] for change in await anext(custom)]
+    assert seen == [77, 100]
+    assert (await api("GET", f"{SERVICES}/v1.apps")).status == 404
+    assert (await api.get("/apis/apps/v1/deployments"))["items"] == []
+    assert (await api.get(f"{SERVICES}/v1.batch"))["spec"]["versionPriority"] == 77
 
 
 async def test_an_api_service_from_first_to_last(api: Any, extension: Extension) -> None:

@@ -71,6 +71,9 @@ class Aggregation:
         self._specs_stale = True
         self._due: dict[str, float] = {}
         self._synced = -1
+        self._at_start: frozenset[str] | None = None
+        self._done: set[str] = set()
+        """Local APIServices that were in order since the start."""
         self.changes = 0
         """Of APIServices."""
         self._changed = asyncio.Event()
@@ -129,6 +132,7 @@ class Aggregation:
                 self._remote[_key(new.object)] = new.object
             if before is None or before.get("spec") != new.object.get("spec"):
                 self._due.pop(name, None)
+                self._synced = -1 if before is not None else self._synced
         else:
             self._resources.pop(name, None)
             self._openapi.pop(name, None)
@@ -152,6 +156,7 @@ class Aggregation:
             self._changed.clear()
             try:
                 await self._sync_local()
+                await self._check_local()
                 await self._check_remote()
             except Exception:
                 # The server's indexes live in the same group of tasks: no remote API may end them.
@@ -230,12 +235,33 @@ class Aggregation:
         for api in self._local.values():
             made = objects.in_process_service(api.spec)
             wanted[made["metadata"]["name"]] = made
-        missing = [service for name, service in wanted.items() if name not in self._known]
-        await asyncio.gather(*(self._create(service) for service in missing))
-        for name, service in list(self._known.items()):
-            if name not in wanted and objects.is_managed(service) and not objects.is_remote(service):
-                await self._delete(name)
+        if self._at_start is None:
+            self._at_start = frozenset(self._known)
+        steps = (self._step(name, wanted.get(name)) for name in sorted({*wanted, *self._known}))
+        await asyncio.gather(*steps)
         self._synced = revision
+
+    async def _step(self, name: str, wanted: Object | None) -> None:
+        """Bring one APIService in line with what this server serves itself."""
+        current, done = self._known.get(name), name in self._done
+        if current is not None and objects.is_remote(current) and _key(current) in self._local:
+            return  # an extension server took over what this one answers without any
+        step = objects.next_step(current, wanted, at_start=name in (self._at_start or ()), done=done)
+        if step == "create" and wanted is not None:
+            await self._create(wanted)
+        elif step == "update" and current is not None and wanted is not None:
+            await self._write({**copy_object(current), "spec": wanted["spec"]}, current)
+        elif step == "delete":
+            await self._delete(name)
+        if wanted is not None:
+            self._done.add(name)
+
+    async def _write(self, changed: Object, current: Object) -> None:
+        changed["metadata"].pop("resourceVersion", None)
+        try:
+            await self._backend.store.update(self._row, changed, int(current["metadata"]["resourceVersion"]))
+        except (NotFound, Conflict):
+            return
 
     async def _create(self, service: Object) -> None:
         strategy = machinery.strategy_for(self._row)
@@ -281,12 +307,20 @@ class Aggregation:
             service, ok=found.ok, reason=found.reason, message=found.message,
             now=rfc3339(self._backend.clock.now()),
         )  # fmt: skip
-        if changed is None:
-            return
-        try:
-            await self._backend.store.update(self._row, changed, int(service["metadata"]["resourceVersion"]))
-        except (NotFound, Conflict):
-            return
+        if changed is not None:
+            await self._write(changed, service)
+
+    async def _check_local(self) -> None:
+        """Local APIs are there, whatever their APIServices said while they were remote."""
+        now = rfc3339(self._backend.clock.now())
+        for service in list(self._known.values()):
+            changed = None
+            if not objects.is_remote(service):
+                changed = objects.with_condition(
+                    service, ok=True, reason="Local", message=objects.LOCAL, now=now
+                )
+            if changed is not None:
+                await self._write(changed, service)
 
     async def _publish(self) -> None:
         """Tell extension servers, through the ConfigMap that they read, which certificate to believe."""

@@ -27,6 +27,8 @@ _DROPPED = frozenset(
     {"connection", "keep-alive", "transfer-encoding", "content-length", "te", "trailer"}
     | {"proxy-authenticate", "upgrade", "host"}
 )
+_TOKEN = "!#$&'*+-.^_`|~"
+"""What names of headers may have beside letters and digits."""
 _MAX_OTHERS = 4
 """Authorities of other servers, or of this one before it was started again, that stay believed."""
 _USERS, _PROXIES = "client-ca-file", "requestheader-client-ca-file"
@@ -145,7 +147,7 @@ def headers_for(
         told.append(("X-Remote-Uid", user.uid))
     told += [("X-Remote-Group", group) for group in user.groups]
     for key, values in user.extra:
-        name = f"X-Remote-Extra-{quote(key, safe='')}"
+        name = f"X-Remote-Extra-{quote(key, safe=_TOKEN)}"
         told += [(name, value) for value in values]
     sent += [(name, wire_text(value)) for name, value in told]
     if upgrade:

@@ -11,6 +11,8 @@ from typing import Any
 from tiphys.apimachinery.meta import Object, copy_object, get_condition
 
 AUTOMANAGED = "kube-aggregator.kubernetes.io/automanaged"
+LOCAL = "Local APIServices are always available"
+ALWAYS, ON_START = "true", "onstart"
 _CUSTOM_GROUP_PRIORITY = 1000
 _CUSTOM_VERSION_PRIORITY = 100
 
@@ -26,7 +28,7 @@ def local_services(table: Any) -> Iterator[Object]:
                 "kind": "APIService",
                 "metadata": {
                     "name": f"{version}.{group}",
-                    "labels": {AUTOMANAGED: "true" if custom else "onstart"},
+                    "labels": {AUTOMANAGED: ALWAYS if custom else ON_START},
                 },
                 "spec": {
                     **({"group": group} if group else {}),
@@ -44,7 +46,7 @@ def in_process_service(spec: Object) -> Object:
     return {
         "apiVersion": "apiregistration.k8s.io/v1",
         "kind": "APIService",
-        "metadata": {"name": f"{spec['version']}.{spec['group']}", "labels": {AUTOMANAGED: "onstart"}},
+        "metadata": {"name": f"{spec['version']}.{spec['group']}", "labels": {AUTOMANAGED: ON_START}},
         "spec": dict(spec),
     }
 
@@ -58,13 +60,27 @@ def _priority(group: str, versions: list[str], position: int) -> int:
     return max(1, 15 - position * 3)
 
 
+def next_step(current: Object | None, wanted: Object | None, *, at_start: bool, done: bool) -> str:
+    """Return what to do about a local APIService: ``create``, ``update``, ``delete`` or nothing.
+
+    ``at_start`` are those that were there as the server started, ``done`` those that were in order since.
+    What has no label, or came since with the label of the start, is somebody's own.
+    """
+    label = "" if current is None else (current["metadata"].get("labels") or {}).get(AUTOMANAGED, "")
+    once = wanted is not None and wanted["metadata"]["labels"][AUTOMANAGED] == ON_START
+    if current is None:
+        return "" if wanted is None or (once and done) else "create"
+    if label not in (ALWAYS, ON_START) or (label == ON_START and not at_start):
+        return ""
+    if wanted is None:
+        return "" if label == ON_START and done else "delete"
+    if done and (label == ON_START or once):
+        return ""
+    return "update" if current.get("spec") != wanted["spec"] else ""
+
+
 def is_remote(service: Object) -> bool:
     return (service.get("spec") or {}).get("service") is not None
-
-
-def is_managed(service: Object) -> bool:
-    """Tell whether this server made the object and may take it away."""
-    return (service["metadata"].get("labels") or {}).get(AUTOMANAGED) == "true"
 
 
 def is_available(service: Object) -> bool:

@@ -9,7 +9,7 @@ import ssl
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.aggregation.availability import context_of, port_of
-from tiphys.apiserver.aggregation.front_proxy import FrontProxy, headers_for
+from tiphys.apiserver.aggregation.front_proxy import FrontProxy, Headers, headers_for
 from tiphys.apiserver.aggregation.objects import is_available
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.call import Backend
@@ -17,6 +17,9 @@ from tiphys.apiserver.service_link import NoEndpoint, reason_of, resolve
 from tiphys.apiserver.subresources.proxy import pass_on
 from tiphys.wire import client
 from tiphys.wire.message import Request, Response
+
+_FORWARDED = frozenset(f"x-forwarded-{part}" for part in ("for", "host", "proto", "uri"))
+_REDIRECTS = b"the backend attempted to redirect this request, which is not permitted"
 
 
 async def pass_through(
@@ -37,10 +40,9 @@ async def pass_through(
     headers = headers_for(
         user, list(request.headers.items()), proxy.header, upgrade=request.headers.get("upgrade", "")
     )
-    headers.append(("Host", f"{endpoint.server_name}:{port_of(service)}"))
-    if request.peer_address:
-        headers.append(("X-Forwarded-For", request.peer_address))
     path = request.raw_path.partition("?")[0] or request.path
+    headers = [*_forwarded(headers, request, path), ("Host", f"{endpoint.server_name}:{port_of(service)}")]
+    headers.append(("X-Forwarded-Host", f"{endpoint.host}:{endpoint.port}"))
     target = f"{path}?{request.raw_query}" if request.raw_query else path
     try:
         answer = await client.send(
@@ -49,7 +51,21 @@ async def pass_through(
         )  # fmt: skip
     except client.ConnectFailed as error:
         return _unavailable(f"error trying to reach service: {reason_of(error, endpoint.server_name)}")
+    if 300 <= answer.status < 400 and answer.header("location"):
+        await answer.close()
+        return Response(502, {}, _REDIRECTS)
     return pass_on(answer)
+
+
+def _forwarded(headers: Headers, request: Request, path: str) -> Headers:
+    """Return the headers with what tells of the way that a request came."""
+    before = [value for name, value in headers if name.lower() == "x-forwarded-for"]
+    kept = [(name, value) for name, value in headers if name.lower() not in _FORWARDED]
+    if request.peer_address:
+        before.append(request.peer_address)
+    if before:
+        kept.append(("X-Forwarded-For", ", ".join(before)))
+    return [*kept, ("X-Forwarded-Proto", "https"), ("X-Forwarded-Uri", path)]
 
 
 def _unavailable(text: str) -> Response:
