@@ -55,11 +55,11 @@ def test_unknown_fields_are_pruned_and_named() -> None:
     faults = decode_custom(obj, SCHEMA, object_meta(), "Strict")
     assert faults == [
         'unknown field "metadata.typo"',
+        'unknown field "extra"',
         'unknown field "spec.items[1].z"',
         'unknown field "spec.map.k.z"',
         'unknown field "spec.open.shut.z"',
         'unknown field "spec.template.spec"',
-        'unknown field "extra"',
     ]
     assert obj == {
         "apiVersion": "e/v1",

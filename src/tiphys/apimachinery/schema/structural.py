@@ -65,9 +65,10 @@ def settle_numbers(value: Any) -> None:
 
 
 def prune(obj: dict[str, Any], schema: Schema, *, root: bool = True) -> list[str]:
-    """Drop the fields that the schema does not specify; return their texts."""
+    """Drop the fields that the schema does not specify; return their texts, in order."""
     faults: list[str] = []
     _prune(obj, schema, faults, None, resource=root or schema.embedded_resource)
+    faults.sort()
     return faults
 
 

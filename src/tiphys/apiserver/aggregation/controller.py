@@ -226,11 +226,11 @@ class Aggregation:
         ]
 
     async def _sync_local(self) -> None:
-        """Make what is missing of the local APIServices, take away those of custom groups that went."""
+        """Bring local APIServices in line with the table, where either changed since the last time."""
         table = self._backend.table
         if self._synced == table.revision:
             return
-        revision = table.revision
+        self._synced = table.revision  # what changes from here on makes it go over them again
         wanted = {service["metadata"]["name"]: service for service in objects.local_services(table)}
         for api in self._local.values():
             made = objects.in_process_service(api.spec)
@@ -238,8 +238,11 @@ class Aggregation:
         if self._at_start is None:
             self._at_start = frozenset(self._known)
         steps = (self._step(name, wanted.get(name)) for name in sorted({*wanted, *self._known}))
-        await asyncio.gather(*steps)
-        self._synced = revision
+        try:
+            await asyncio.gather(*steps)
+        except BaseException:
+            self._synced = -1
+            raise
 
     async def _step(self, name: str, wanted: Object | None) -> None:
         """Bring one APIService in line with what this server serves itself."""
