@@ -84,13 +84,17 @@ def test_patterns_that_are_none(text: str, fault: str) -> None:
 
 @pytest.fixture
 def root() -> Iterator[io.StringIO]:
-    """The text of a log of its own."""
+    """The text of a log of its own; the handlers of other tests, which see it too, stay as they are."""
     logger, written = logging.getLogger(), io.StringIO()
     before, level = logger.handlers, logger.level
+    kept = [(handler, handler.formatter, list(handler.filters)) for handler in before]
     logger.handlers = [logging.StreamHandler(written)]
     yield written
     logger.handlers = before
     logger.setLevel(level)
+    for handler, formatter, filters in kept:
+        handler.setFormatter(formatter)
+        handler.filters = filters
 
 
 @click.command("thing", cls=Component, upstream="kube-scheduler")
