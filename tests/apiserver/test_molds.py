@@ -352,6 +352,14 @@ async def test_what_was_told_once_is_told_again(api: Any, make_pod: Any, long: L
     assert long.taken() == 3
 
 
+async def test_what_nobody_audits_is_not_in_the_way(api: Any, make_pod: Any, long: Long) -> None:
+    """A standard that is enforced is noted for audits, and here there are none."""
+    await api.patch(BASE, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "baseline"}}})
+    for name in ("a", "b", "c"):
+        await api.create(PODS, make_pod() | {"metadata": {"name": name}})
+    assert long.taken() == 2
+
+
 async def test_a_quota_is_charged_for_each(api: Any, make_pod: Any, long: Long) -> None:
     path, hard = f"{BASE}/resourcequotas", {"pods": "4"}
     made = await api.create(path, {"metadata": {"name": "q"}, "spec": {"hard": hard}})

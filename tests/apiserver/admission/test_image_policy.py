@@ -82,15 +82,21 @@ async def test_refusals(status: dict[str, Any] | None, why: str) -> None:
     assert caught.value.message == f'pods "p" is forbidden: {why}'
 
 
+def audited() -> Attributes:
+    made = attributes(FakeClock())
+    made.call.request.scope["audit_annotations"] = {}
+    return made
+
+
 async def test_no_answer_may_mean_yes_and_is_noted() -> None:
-    asked = attributes(FakeClock())
+    asked = audited()
     await plugin(Service(None), default_allow=True).validate(asked)
     noted = asked.call.request.scope["audit_annotations"]
     assert noted == {"imagepolicywebhook.image-policy.k8s.io/failed-open": "true"}
 
 
 async def test_what_the_service_notes() -> None:
-    asked = attributes(FakeClock())
+    asked = audited()
     await plugin(Service({"allowed": True, "auditAnnotations": {"k": "v"}})).validate(asked)
     assert asked.call.request.scope["audit_annotations"] == {"imagepolicywebhook.image-policy.k8s.io/k": "v"}
 

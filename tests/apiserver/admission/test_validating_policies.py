@@ -287,6 +287,7 @@ async def test_audit_annotations_reach_the_request(api: Any) -> None:
     await install(api, made, binding("b", "p", "Audit"))
     head = {"authorization": "Bearer admin", "content-type": "application/json"}
     request = Request("POST", MAPS, "", head, orjson.dumps(config_map()))
+    request.scope["audit_annotations"] = {}
     assert (await api.server.handler(request)).status == 201
     assert request.scope["audit_annotations"] == {
         "p/app": "x",

@@ -169,7 +169,7 @@ class Attributes:
         A key is a name with a domain before it; others come to nothing. ``with_body``: it shows what the body
         holds, so it is kept only where bodies are.
         """
-        if "/" not in key or names.is_qualified_name(key):
+        if not self.is_audited or "/" not in key or names.is_qualified_name(key):
             return
         scope = self.call.request.scope
         if not with_body or scope.get("audit_bodies"):
