@@ -7,10 +7,11 @@ from typing import Any
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import get_condition
 from tiphys.client.kinds import NODES
+from tiphys.client.kubeconfig import ConfigError
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
 from tiphys.ctl import supervisor
-from tiphys.ctl.layout import Cluster, CtlError
+from tiphys.ctl.layout import Cluster
 
 
 def _duration(seconds: float) -> str:
@@ -24,7 +25,7 @@ async def node_states(cluster: Cluster) -> dict[str, str]:
     """Return every node's name and ``Ready``, ``NotReady`` or ``Unknown``; empty without an answer."""
     try:
         client = Client.from_kubeconfig(cluster.kubeconfig)
-    except (OSError, CtlError):
+    except ConfigError:  # not written yet, or damaged: the processes can be told of all the same
         return {}
     try:
         found = await client.list(NODES)
