@@ -4,6 +4,7 @@ import pytest
 
 from tiphys.apimachinery.schema.build import build_custom
 from tiphys.apimachinery.schema.structural import apply_defaults, decode_custom
+from tiphys.apimachinery.schema.validate import Validator
 from tiphys.apimachinery.schema.walk import DecodeError
 from tiphys.apis.schemas import object_meta
 
@@ -97,3 +98,33 @@ def test_without_a_schema_everything_stays() -> None:
 def test_metadata_is_typed() -> None:
     with pytest.raises(DecodeError, match=r"ObjectMeta\.metadata\.name of type string"):
         decode_custom({"metadata": {"name": 5}}, SCHEMA, object_meta())
+
+
+def test_nulls_in_lists_become_the_default_of_items() -> None:
+    for items, wanted in (
+        ({"default": "A"}, ["A"]),
+        ({"default": "A", "nullable": True}, [None]),
+        ({}, [None]),
+    ):
+        value: list[Any] = [None]
+        apply_defaults(value, build_custom({"type": "array", "items": items}))
+        assert value == wanted
+
+
+def test_items_of_which_there_are_many_are_told_once() -> None:
+    keyed = {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["a"]}
+    items = {"type": "object", "nullable": True, "additionalProperties": {"type": "string"}}
+    schema = {
+        "type": "object",
+        "properties": {
+            "set": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
+            "map": {**keyed, "items": items},
+        },
+    }
+    value = {"set": ["a", "b", "a", "a", "b"], "map": [None, {"a": "1"}, {"b": "2"}, {"a": "1"}, {"a": "1"}]}
+    assert [str(fault) for fault in Validator(build_custom(schema)).validate(value)] == [
+        'set[2]: Duplicate value: "a"',
+        'set[4]: Duplicate value: "b"',
+        "map[2]: Duplicate value: {}",
+        'map[3]: Duplicate value: {"a":"1"}',
+    ]

@@ -112,8 +112,11 @@ def apply_defaults(value: Any, schema: Schema) -> None:
             if inner is not None and (type(item) is dict or type(item) is list):
                 apply_defaults(item, inner)
     elif type(value) is list and schema.items is not None:
-        for item in value:
-            apply_defaults(item, schema.items)
+        for index, item in enumerate(value):
+            if item is None and schema.items.default is not MISSING and not schema.items.nullable:
+                value[index] = copy_object(schema.items.default)
+            else:
+                apply_defaults(item, schema.items)
 
 
 def _settle_nulls(value: dict[str, Any], schema: Schema) -> None:

@@ -217,14 +217,15 @@ def _size_faults(size: int, rules: dict[str, Any], path: str, suffix: str, noun:
 
 
 def _duplicates(values: list[Any], schema: Schema, path: str, faults: Faults) -> None:
-    seen: set[bytes] = set()
+    """Tell of the second of a kind, not of those after it. Without an item there is no key either."""
+    seen: dict[bytes, int] = {}
     for index, item in enumerate(values):
         shown = item
         if schema.list_type == "map":
-            if type(item) is not dict:
+            if item is not None and type(item) is not dict:
                 continue
-            shown = {key: item[key] for key in schema.list_map_keys if key in item}
+            shown = {key: item[key] for key in schema.list_map_keys if key in item} if item else {}
         identity = orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)
-        if identity in seen:
+        seen[identity] = seen.get(identity, 0) + 1
+        if seen[identity] == 2:
             faults.append(field_errors.duplicate(f"{path}[{index}]", shown))
-        seen.add(identity)
