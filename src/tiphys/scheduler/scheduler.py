@@ -20,7 +20,7 @@ from prometheus_client.core import Metric
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import NotFound, StatusError
-from tiphys.apimachinery.meta import Object, object_key
+from tiphys.apimachinery.meta import object_key
 from tiphys.client.events import EventRecorder
 from tiphys.client.informer import Informer, InformerSet, without_managers
 from tiphys.client.kinds import NAMESPACES, NODES, POD_DISRUPTION_BUDGETS, PODS
@@ -33,12 +33,13 @@ from tiphys.scheduler.config import Configuration, ProfileSettings
 from tiphys.scheduler.extenders import ExtenderFailed, Extenders
 from tiphys.scheduler.framework import Decision, Profile, decide
 from tiphys.scheduler.hints import Change, Hints
+from tiphys.scheduler.intake import Intake
 from tiphys.scheduler.metrics import ERROR, SCHEDULED, SUCCESS, UNSCHEDULABLE, SchedulerMetrics, Times
 from tiphys.scheduler.plugins.dynamic import choose_devices, deallocatable, waits_for_claims
 from tiphys.scheduler.plugins.volumes import choose_volumes
 from tiphys.scheduler.pod_resources import families
-from tiphys.scheduler.podinfo import PodInfo, is_resized, pod_info
-from tiphys.scheduler.preemption import Budget, Preemption, choose, find_candidates, read_budget
+from tiphys.scheduler.podinfo import PodInfo, pod_info
+from tiphys.scheduler.preemption import Preemption, choose, find_candidates
 from tiphys.scheduler.profile import installed_plugins, make_profile
 from tiphys.scheduler.queue import UNSCHEDULABLE_AT_MOST_S, Queued, SchedulingQueue
 from tiphys.scheduler.reporter import Reporter, scheduler_of
@@ -98,7 +99,7 @@ class Scheduler:
             one.urgent = self._placing
         self._reporter = Reporter(client, recorders, self._clock)
         self._columns = Columns()
-        self._hints = Hints(self._profiles, scheduler_of, self._columns)
+        hints = Hints(self._profiles, scheduler_of, self._columns)
         self._extenders = Extenders(settings.extenders)
         self._binder = Binder(
             client, self._columns.volumes, self._columns.devices, self._extenders, self._clock
@@ -108,10 +109,9 @@ class Scheduler:
             max_backoff_s=settings.max_backoff_s,
             unschedulable_at_most_s=self._options.unschedulable_at_most_s,
         )
+        self._intake = Intake(self._columns, self._queue, hints, self._profiles, self._clock)
         self._metrics = SchedulerMetrics(self._queue, self._columns)
         self._times = {name: Times(name, self._clock) for name in self._profiles}
-        self._budgets: dict[str, Budget] = {}
-        self._wake = asyncio.Event()
         self._jobs: asyncio.Queue[Job] = asyncio.Queue(maxsize=max(self._options.binders, 1))
         self._turn = 0
         self._start = 0
@@ -142,13 +142,13 @@ class Scheduler:
         return families(pods.list()) if pods.synced else iter(())
 
     async def _lead(self) -> None:
-        given = Surroundings(self._columns, self._moved, self._binder.claims_changed)
+        given = Surroundings(self._columns, self._intake.moved, self._binder.claims_changed)
         handlers: list[tuple[Informer, Handler]] = [
-            (self._informers.get(NODES), self._on_node),
-            (self._informers.get(NAMESPACES), self._on_namespace),
+            (self._informers.get(NODES), self._intake.on_node),
+            (self._informers.get(NAMESPACES), self._intake.on_namespace),
             *((self._informers.get(resource), handler) for resource, handler in given.handlers()),
-            (self._informers.get(POD_DISRUPTION_BUDGETS), self._on_budget),
-            (self._informers.get(PODS, field_selector=_PODS_SELECTOR), self._on_pod),
+            (self._informers.get(POD_DISRUPTION_BUDGETS), self._intake.on_budget),
+            (self._informers.get(PODS, field_selector=_PODS_SELECTOR), self._intake.on_pod),
         ]
         for informer, handler in handlers:
             informer.add_handler(handler)
@@ -164,134 +164,15 @@ class Scheduler:
             group.create_task(self._flush_forever())
             group.create_task(self._schedule_forever(group))
 
-    # -- what the cluster says
-
-    def _on_node(self, old: Object | None, new: Object | None) -> None:
-        if new is None:
-            if old is not None:
-                self._columns.remove_node(old["metadata"]["name"])
-                self._moved(Change("node-removed", old=old))
-            return
-        generation = self._columns.static_generation
-        self._columns.set_node(new)
-        if self._columns.static_generation != generation:
-            self._moved(Change("node-static", old=old, new=new))
-        elif _allocatable(old) != _allocatable(new):
-            self._moved(Change("node-capacity", old=old, new=new))
-
-    def _on_namespace(self, old: Object | None, new: Object | None) -> None:
-        subject = new or old
-        if subject is not None:
-            labels = (new["metadata"].get("labels") or {}) if new is not None else None
-            self._columns.set_namespace(subject["metadata"]["name"], labels)
-
-    def _on_budget(self, old: Object | None, new: Object | None) -> None:
-        subject = new or old
-        if subject is not None:
-            budget = read_budget(new) if new is not None else None
-            if budget is None:
-                self._budgets.pop(object_key(subject), None)
-            else:
-                self._budgets[object_key(subject)] = budget
-
-    def _on_pod(self, old: Object | None, new: Object | None) -> None:
-        if new is None or _finished(new):
-            gone = new or old
-            if gone is not None:
-                self._forget(gone["metadata"]["uid"])
-            return
-        if old is not None and old["metadata"]["uid"] != new["metadata"]["uid"]:
-            self._forget(old["metadata"]["uid"])
-        node = new["spec"].get("nodeName")
-        if node:
-            self._take_bound(new, node)
-        elif not self._is_ours(new):
-            mine = scheduler_of(new) in self._profiles and not new["metadata"].get("deletionTimestamp")
-            (self._queue.gate if mine else self._queue.remove)(new["metadata"]["uid"])
-            self._columns.nominated.pop(new["metadata"]["uid"], None)
-        elif new["metadata"]["uid"] not in self._columns.placed:
-            self._take_waiting(old, pod_info(new))
-
-    def _forget(self, uid: str) -> None:
-        """A pod is gone: what it had of a node, or was promised, is there for others."""
-        self._queue.remove(uid)
-        held = self._columns.placed.get(uid) or self._columns.nominated.get(uid)
-        self._columns.remove_pod(uid)
-        self._columns.nominated.pop(uid, None)
-        if held is not None:
-            self._moved(Change("pod-removed", before=held[0]))
-
-    def _take_waiting(self, old: Object | None, info: PodInfo) -> None:
-        before = str(((old or {}).get("status") or {}).get("nominatedNodeName") or "")
-        if info.nominated or before:
-            # Where neither names a node, a promise just made may not be written yet: it stands.
-            self._nominate(info, info.nominated)
-        elif info.uid in self._columns.nominated:
-            info.nominated = self._columns.nominated[info.uid][1]
-        self._queue.add(info, self._clock.monotonic())
-        self._wake.set()
-
-    def _nominate(self, info: PodInfo, node: str) -> None:
-        """Promise a node, or none; what was promised before is free for others again."""
-        before = self._columns.nominated.get(info.uid)
-        self._columns.nominate(info, node)
-        if before is not None and before[1] != node:
-            self._moved(Change("pod-removed", before=before[0]))
-
-    def _leave_promise(self, uid: str, node: str) -> None:
-        """Drop the promise of a pod that got ``node``: another node that it was promised is free again."""
-        promised = self._columns.nominated.pop(uid, None)
-        if promised is not None and promised[1] != node:
-            self._moved(Change("pod-removed", before=promised[0]))
-
-    def _take_bound(self, pod: Object, node: str) -> None:
-        uid = pod["metadata"]["uid"]
-        placed = self._columns.placed.get(uid)
-        self._queue.remove(uid)
-        self._leave_promise(uid, node)
-        if placed is not None and placed[1] == node and not is_resized(placed[0].pod, pod):
-            self._take_again(placed[0], pod)
-            return
-        info = pod_info(pod)
-        self._columns.add_pod(info, node)
-        self._moved(Change("pod-placed", after=info))
-        if placed is not None:  # it may need less than before, or have another node
-            after = info if placed[1] == node else None
-            self._moved(Change("pod-removed", before=placed[0], after=after))
-
-    def _take_again(self, before: PodInfo, pod: Object) -> None:
-        """Take a new state of a pod that counts already: a Binding has come back, or labels are others."""
-        fresh = not before.pod["spec"].get("nodeName")
-        if before.labels == (pod["metadata"].get("labels") or {}):
-            before.pod = pod
-            after = before
-        else:  # it has those of the node's zone now, for one
-            self._columns.relabel_pod(pod)
-            after = self._columns.placed[before.uid][0]
-            self._moved(Change("pod-relabelled", before=before, after=after))
-        if fresh:
-            self._moved(Change("pod-placed", after=after))
-
-    def _is_ours(self, pod: Object) -> bool:
-        return (
-            scheduler_of(pod) in self._profiles
-            and not pod["metadata"].get("deletionTimestamp")
-            and not pod["spec"].get("schedulingGates")
-        )
-
     def _placing(self) -> bool:
         """Whether pods wait to be tried: events about others can wait longer than they."""
         return self._queue.busy
-
-    def _moved(self, change: Change) -> None:
-        self._queue.move(change.event, self._clock.monotonic(), self._hints.of(change))
-        self._wake.set()
 
     # -- deciding
 
     async def _schedule_forever(self, group: asyncio.TaskGroup) -> None:
         while True:
-            self._wake.clear()
+            self._intake.wake.clear()
             tried = 0
             while (queued := self._queue.pop(self._clock.monotonic())) is not None:
                 await self._schedule(queued, group)
@@ -303,11 +184,11 @@ class Scheduler:
     async def _sleep_until_due(self) -> None:
         due_s = self._queue.next_due_s()
         if due_s is None:
-            await self._wake.wait()
+            await self._intake.wake.wait()
             return
         try:
             async with asyncio.timeout(max(due_s - self._clock.monotonic(), 0.001)):
-                await self._wake.wait()
+                await self._intake.wake.wait()
         except TimeoutError:
             pass
 
@@ -365,7 +246,7 @@ class Scheduler:
         if assumed.devices.extended is not None:
             self._columns.devices.assume(assumed.unmade, assumed.devices.extended.allocation)
         self._queue.remove(info.uid)
-        self._leave_promise(info.uid, decision.node)
+        self._intake.leave_promise(info.uid, decision.node)
         self._columns.add_pod(info, decision.node)
         return assumed
 
@@ -405,7 +286,7 @@ class Scheduler:
                 await self._jobs.put(partial(self._reporter.deallocate, key))
 
     async def _make_room(self, info: PodInfo, decision: Decision, profile: Profile) -> Preemption:
-        budgets = list(self._budgets.values())
+        budgets = list(self._intake.budgets.values())
         found = find_candidates(info, self._columns, profile, decision, budgets, turn=self._turn)
         if isinstance(found, Preemption):
             return found
@@ -427,7 +308,7 @@ class Scheduler:
         for other in released:
             self._columns.nominate(other, "")
         info.nominated = node
-        self._nominate(info, node)
+        self._intake.nominate(info, node)
         return released
 
     async def _report(
@@ -439,15 +320,15 @@ class Scheduler:
     async def _preempt(self, info: PodInfo, preemption: Preemption) -> None:
         if not await self._reporter.preempt(info, preemption):
             info.nominated = ""
-            self._nominate(info, "")
+            self._intake.nominate(info, "")
             await self._reporter.withdraw_promise(info)
-            self._moved(Change("pod-removed"))  # the pod itself is to try again, whatever was promised
+            self._intake.moved(Change("pod-removed"))  # the pod itself is to try again, whatever was promised
 
     async def _flush_forever(self) -> None:
         while True:
             await asyncio.sleep(_FLUSH_EVERY_S)
             self._queue.flush(self._clock.monotonic())
-            self._wake.set()
+            self._intake.wake.set()
 
     # -- writing
 
@@ -488,18 +369,9 @@ class Scheduler:
         self._columns.remove_pod(info.uid)
         for key in (assumed.unmade, *(key for key, _ in assumed.devices.claims)):
             self._columns.devices.forget(key)
-        if live is not None and self._is_ours(live) and not isinstance(error, NotFound):
+        if live is not None and self._intake.is_ours(live) and not isinstance(error, NotFound):
             again = pod_info(live)
             again.nominated = "" if assumed.prepares else again.nominated
             self._columns.nominate(again, again.nominated)
             self._queue.restore(assumed.queued, again, self._clock.monotonic())
-        self._moved(Change("pod-removed", before=info))
-
-
-def _finished(pod: Object) -> bool:
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-
-
-def _allocatable(node: Object | None) -> Object:
-    allocatable: Object = ((node or {}).get("status") or {}).get("allocatable") or {}
-    return allocatable
+        self._intake.moved(Change("pod-removed", before=info))
