@@ -24,6 +24,7 @@ from tiphys.apiserver.objects import Cached, Selection
 log = logging.getLogger(__name__)
 
 TRACKING = "kube-apiserver-legacy-service-account-token-tracking"
+_RBAC = "rbac.authorization.k8s.io"
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _CRITICAL = (
     (
@@ -43,9 +44,9 @@ _CRITICAL = (
 async def bootstrap(backend: Backend) -> None:
     """Write what is missing, every write at once so that the store can group them."""
     await asyncio.gather(*(_ensure(backend, obj) for obj in _namespaces()), ensure_default_cidr(backend))
-    policy = _policy()
-    await asyncio.gather(*(_take_over(backend, obj, source) for obj, source in grown_out_of(policy)))
-    rest = [*policy, *_priority_classes(), *_network(backend)]
+    roles = policy()
+    await asyncio.gather(*(_take_over(backend, obj, source) for obj, source in grown_out_of(roles)))
+    rest = [*roles, *_priority_classes(), *_network(backend)]
     await asyncio.gather(*(_ensure(backend, obj) for obj in rest))
     if backend.options.publishes_endpoints:
         await _kubernetes_endpoints(backend)
@@ -67,8 +68,11 @@ async def create(backend: Backend, obj: Object) -> None:
     """Write an object, unless somebody else has."""
     row = backend.table.by_kind(gvk_of(obj))
     strategy = machinery.strategy_for(row)
-    obj = copy_object(obj)
-    strategy.default(obj)
+    if row.group == _RBAC:  # long, and whole as they are: shared, but for the metadata
+        obj = {**obj, "metadata": dict(obj["metadata"])}
+    else:
+        obj = copy_object(obj)
+        strategy.default(obj)
     obj["metadata"]["uid"] = new_uid()
     obj["metadata"]["creationTimestamp"] = rfc3339(backend.clock.now())
     if strategy.has_generation:
@@ -136,14 +140,15 @@ def _namespaces() -> list[Object]:
     return found
 
 
-def _policy() -> list[Object]:
+def policy() -> list[Object]:
+    """Return the default roles and bindings, with all that defaults would add. Shared: read only."""
     reader = _object(
-        "rbac.authorization.k8s.io/v1", "ClusterRole", "system:aggregated-metrics-reader",
+        f"{_RBAC}/v1", "ClusterRole", "system:aggregated-metrics-reader",
         rules=[{"apiGroups": ["metrics.k8s.io"], "resources": ["pods", "nodes"],
                 "verbs": ["get", "list", "watch"]}],
     )  # fmt: skip
     into = ("admin", "edit", "view")
-    reader["metadata"]["labels"] = {f"rbac.authorization.k8s.io/aggregate-to-{role}": "true" for role in into}
+    reader["metadata"]["labels"] = {f"{_RBAC}/aggregate-to-{role}": "true" for role in into}
     return [*default_policy(), reader]
 
 

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from tiphys.apimachinery.meta import copy_object, gvk_of
+from tiphys.apis.table import TABLE
+from tiphys.apiserver import bootstrap, machinery
 from tiphys.apiserver.authz.defaults import default_policy, node_rules
 from tiphys.apiserver.authz.rules import rules_of, uncovered
 
@@ -72,3 +75,13 @@ async def test_what_was_taken_away_comes_back(serving: Any, path: str, key: str)
         await api.put(path, {**live, key: [added]})
     async with serving(store) as api:
         assert (await api.get(path))[key] == [added], "unless its owner says so"
+
+
+def test_nothing_is_added_by_defaults() -> None:
+    """They are stored as they are, and shared by the servers of a process."""
+    for obj in bootstrap.policy():
+        row = TABLE.by_kind(gvk_of(obj))
+        assert row is not None
+        filled = copy_object(obj)
+        machinery.strategy_for(row).default(filled)
+        assert filled == obj
