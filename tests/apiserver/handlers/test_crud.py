@@ -45,7 +45,7 @@ async def test_create_fills_in_metadata(api: Any) -> None:
     [
         ({"metadata": {"name": "a", "namespace": "other"}}, 400,
          "the namespace of the provided object does not match the namespace sent on the request"),
-        ({"metadata": {"name": "a", "resourceVersion": "5"}}, 500,
+        ({"metadata": {"name": "a", "resourceVersion": "5"}}, 400,
          "resourceVersion should not be set on objects to be created"),
         ({"apiVersion": "apps/v1", "kind": "ConfigMap", "metadata": {"name": "a"}}, 400,
          'ConfigMap in version "v1" cannot be handled as a ConfigMap: no kind "ConfigMap" is registered for '

@@ -16,8 +16,8 @@ IMMUTABLE = 'ConfigMap "c" is invalid: metadata.{}: Invalid value: {}: field is 
         ({"deletionTimestamp": "2020-01-01T00:00:00Z"}, 422,
          IMMUTABLE.format("deletionTimestamp", '"2020-01-01T00:00:00Z"')),
         ({"deletionGracePeriodSeconds": 3}, 422, IMMUTABLE.format("deletionGracePeriodSeconds", 3)),
-        ({"resourceVersion": "zz"}, 500, 'strconv.ParseUint: parsing "zz": invalid syntax'),
-        ({"resourceVersion": "-1"}, 500, 'strconv.ParseUint: parsing "-1": invalid syntax'),
+        ({"resourceVersion": "zz"}, 400, 'strconv.ParseUint: parsing "zz": invalid syntax'),
+        ({"resourceVersion": "-1"}, 400, 'strconv.ParseUint: parsing "-1": invalid syntax'),
         ({"creationTimestamp": "2020-01-01T00:00:00Z", "generation": 7, "selfLink": "x"}, 200, ""),
         ({"resourceVersion": "0"}, 200, ""),
         ({"uid": "", "creationTimestamp": None, "deletionTimestamp": None}, 200, ""),
@@ -85,12 +85,12 @@ async def test_a_name_that_cannot_be_made(api: Any, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(
     ("version", "query", "status"),
-    [("5", "", 500), ("5", "?dryRun=All", 201), ("0", "", 201), ("junk", "", 201)],
+    [("5", "", 400), ("5", "?dryRun=All", 201), ("0", "", 201), ("junk", "", 201)],
 )
 async def test_a_new_object_with_a_version(api: Any, version: str, query: str, status: int) -> None:
     answer = await api("POST", CMS + query, {"metadata": {"name": "c", "resourceVersion": version}})
     assert answer.status == status
-    if status == 500:
+    if status == 400:
         assert answer.message == "resourceVersion should not be set on objects to be created"
 
 

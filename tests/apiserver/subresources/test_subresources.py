@@ -43,7 +43,7 @@ async def test_legacy_bindings_resource(api: Any, make_pod: Any) -> None:
 async def test_binding_needs_a_target(api: Any, make_pod: Any) -> None:
     await api.create(PODS, make_pod())
     answer = await api("POST", PODS + "/p/binding", binding("p", ""))
-    assert (answer.status, answer.message) == (500, "target.name: Required value")
+    assert (answer.status, answer.message) == (400, "target.name: Required value")
 
 
 async def ready_pod(api: Any, make_pod: Any, name: str = "p") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.errors import (
     AlreadyExists,
+    BadRequest,
     Invalid,
     NotFound,
     StatusError,
@@ -168,7 +169,8 @@ async def _finish(attributes: Attributes, *, versioned: bool) -> Cached | Object
         await _must_not_exist(call, obj)
         return machinery.convert(obj, call.resource.gvk)
     if versioned:
-        raise StatusError("resourceVersion should not be set on objects to be created")
+        # Upstream takes it for a failure of its own (500).
+        raise BadRequest("resourceVersion should not be set on objects to be created")
     return await _store(call, obj)
 
 

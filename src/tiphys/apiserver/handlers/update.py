@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import cast
 
-from tiphys.apimachinery.errors import Conflict, FieldError, InternalError, Invalid, NotFound, StatusError
+from tiphys.apimachinery.errors import BadRequest, Conflict, FieldError, InternalError, Invalid, NotFound
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.strategy import Strategy
@@ -231,12 +231,12 @@ def _check_version(call: Call, new: Object, old: Object, *, unconditional: bool)
     """Compare the version that a write begins from with the live one, and take that over.
 
     Raises:
-        Conflict, Invalid (it must say one). StatusError: what it says is no number.
+        Conflict, Invalid (it must say one). BadRequest: what it says is no number (upstream: 500).
     """
     resource, meta, before = call.resource, new["metadata"], old["metadata"]
     version = meta.get("resourceVersion")
     if version and not versions.is_number(version):
-        raise StatusError(f'strconv.ParseUint: parsing "{version}": invalid syntax')
+        raise BadRequest(f'strconv.ParseUint: parsing "{version}": invalid syntax')
     if not version or int(version) == 0:
         if not unconditional:
             fault = FieldError(

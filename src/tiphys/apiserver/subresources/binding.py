@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.clock import rfc3339
-from tiphys.apimachinery.errors import BadRequest, Conflict, FieldError, StatusError
+from tiphys.apimachinery.errors import BadRequest, Conflict, FieldError
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver import bodies, meta_rules, respond
@@ -31,7 +31,7 @@ async def bind(call: Call, name: str) -> Response:
     """Set a pod's node and its PodScheduled condition.
 
     Raises:
-        BadRequest: it names another pod. StatusError: the target is no node.
+        BadRequest: it names another pod, or the target is no node (which upstream answers with 500).
         Conflict: the pod has a node, is going, or is gated.
     """
     options = write_options(call, "CreateOptions")
@@ -44,9 +44,9 @@ async def bind(call: Call, name: str) -> Response:
     name = binding["metadata"].get("name", "")
     admitted = await admission.admit(call, binding, dry_run=options.dry_run)
     faults = _faults(binding)
-    if faults:  # upstream takes them for a fault of its own
+    if faults:
         texts = [str(fault) for fault in faults]
-        raise StatusError(texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
+        raise BadRequest(texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
     await admission.validate(admitted)
     store, attempt = call.backend.store, 0
     while True:
