@@ -50,10 +50,11 @@ _PROTOTYPES: Final[openssl.Prototypes] = {
 class Buffer:
     """A buffer that is in a connection, until ``leave``. One thread at a time, as with the connection."""
 
-    __slots__ = ("_bio", "_connection", "_library")
+    __slots__ = ("_bio", "_connection", "_library", "_session")
 
-    def __init__(self, library: Any, connection: int, bio: int) -> None:
+    def __init__(self, library: Any, session: Any, connection: int, bio: int) -> None:
         self._library = library
+        self._session = session  # while it lives, so does the connection
         self._connection = connection
         self._bio = bio
         socket = library.SSL_get_wbio(connection)
@@ -103,7 +104,7 @@ def lend(session: Any) -> Buffer | None:
     if not bio:
         return None
     _lent.add(bio)
-    return Buffer(library, connection, bio)
+    return Buffer(library, session, connection, bio)
 
 
 def _new(library: Any) -> int:
