@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.wire.file_signs import signs_of
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +24,11 @@ class TlsFiles:
     def __init__(self, paths: Iterable[Path], make: Callable[[], ssl.SSLContext | None]) -> None:
         self._paths = tuple(paths)
         self._make = make
-        self._seen = self._signs()
+        self._seen = signs_of(self._paths)
 
     def changed(self) -> ssl.SSLContext | None:
         """Return a context of what was written since the last one; None: nothing was, or nothing good."""
-        signs = self._signs()
+        signs = signs_of(self._paths)
         if signs == self._seen:
             return None
         try:
@@ -38,15 +39,3 @@ class TlsFiles:
         self._seen = signs
         log.info("certificates taken over files=%s", ",".join(map(str, self._paths)))
         return context
-
-    def _signs(self) -> tuple[object, ...]:
-        """Return what changes when a file is written, or a link to one is."""
-        return tuple(_sign(path) for path in self._paths)
-
-
-def _sign(path: Path) -> object:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino, found.st_size

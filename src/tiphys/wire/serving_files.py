@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from tiphys.wire import pki
+from tiphys.wire.file_signs import signs_of
 from tiphys.wire.tls_options import TlsOptions
 
 log = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ class ServingFiles:
         self._held = held
         self._tls = tls
         self._take_over = take_over
-        self._seen = self._signs()
+        self._seen = signs_of(self._files.paths)
 
     async def run(self) -> None:
         """Look until cancelled; return at once when there are no files."""
@@ -178,7 +179,7 @@ class ServingFiles:
 
     async def look(self) -> bool:
         """Take over what was written anew; tell whether it was."""
-        signs = self._signs()
+        signs = signs_of(self._files.paths)
         if signs == self._seen:
             return False
         try:
@@ -194,15 +195,3 @@ class ServingFiles:
         await self._take_over(held, context)
         log.info("certificates taken over")
         return True
-
-    def _signs(self) -> tuple[object, ...]:
-        """Return what changes when a file is written."""
-        return tuple(_sign(path) for path in self._files.paths)
-
-
-def _sign(path: Path) -> object:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
