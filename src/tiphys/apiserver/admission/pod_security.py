@@ -86,10 +86,14 @@ class PodSecurity:
             return "namespace"
         return "user" if attributes.call.user.name in self._settings.usernames else ""
 
-    async def _judge_pod(self, attributes: Attributes, pod: Object) -> None:
+    async def _applying(self, attributes: Attributes) -> tuple[Policy, str] | None:
+        """Return the policy that a request is held to, as ``_policy`` does; None also where it is exempt."""
         if self._excused(attributes, self._whose(attributes)):
-            return
-        found = await self._policy(attributes)
+            return None
+        return await self._policy(attributes)
+
+    async def _judge_pod(self, attributes: Attributes, pod: Object) -> None:
+        found = await self._applying(attributes)
         if found is None:
             return
         policy, fault = found
@@ -101,9 +105,7 @@ class PodSecurity:
             self._judge(attributes, policy, fault, (pod["metadata"], pod["spec"]), enforce=True)
 
     async def _judge_template(self, attributes: Attributes, obj: Object) -> None:
-        if self._excused(attributes, self._whose(attributes)):
-            return
-        found = await self._policy(attributes)
+        found = await self._applying(attributes)
         if found is None:
             return
         policy, fault = found
