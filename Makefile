@@ -42,7 +42,7 @@ chaos: .venv ## faults at random on a real cluster: ROUNDS=10 SEED=random STORE=
 		TIPHYS_E2E_STORE=$(or $(STORE),sqlite) $(BIN)/pytest -s -m e2e tests/e2e/test_faults_at_random.py
 
 e2e: .venv ## real containers, needs root
-	TIPHYS_OUTBOUND=off $(BIN)/pytest -m e2e -o faulthandler_timeout=300 tests
+	TIPHYS_OUTBOUND=off $(BIN)/pytest -m e2e --timeout 900 tests
 
 conformance-table: ## which conformance behaviours a test of ours shows
 	$(PY) tests/conformance/table.py
