@@ -1,4 +1,4 @@
-"""Images of an API server behind the aggregation layer: a Python program with what it imports, and etcd."""
+"""Images of programs that people bring to a cluster: a Python program with what it imports, and etcd."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from pathlib import Path
 from tiphys.kubelet.oci import File, ImageSpec, image_tar
 
 SAMPLE = "tiphys.test/sample-apiserver:1"
+WEBHOOK = "tiphys.test/sample-webhook:1"
 ETCD = "tiphys.test/etcd:1"
-PROGRAM = Path(__file__).with_name("sample_apiserver.py")
+_PROGRAMS = {SAMPLE: "sample_apiserver.py", WEBHOOK: "sample_webhook.py"}
 _PYTHON = Path("/usr/bin/python3")
 _WHAT_IT_IMPORTS = """
 import importlib.util, json, sys
 import encodings.idna, encodings.latin_1, encodings.ascii
-spec = importlib.util.spec_from_file_location("sample_apiserver", sys.argv[1])
+spec = importlib.util.spec_from_file_location("program", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
-sys.modules["sample_apiserver"] = module
+sys.modules["program"] = module
 spec.loader.exec_module(module)
 import runpy
 named = {getattr(one, "__file__", None) for one in list(sys.modules.values())}
@@ -27,28 +28,29 @@ print(json.dumps(sorted(named - {None})))
 """
 
 
-def sample_image() -> bytes:
-    """Return an archive with Debian's Python, the program, and the modules and libraries that it loads."""
+def sample_image(name: str) -> bytes:
+    """Return an archive with Debian's Python, a program, and the modules and libraries that it loads."""
+    program = Path(__file__).with_name(_PROGRAMS[name])
     # Python of Debian by its own path: one of a virtual environment brings half a home folder.
     binary = _PYTHON.resolve()
     listing = subprocess.run(
-        [binary, "-I", "-S", "-B", "-c", _WHAT_IT_IMPORTS, PROGRAM],
+        [binary, "-I", "-S", "-B", "-c", _WHAT_IT_IMPORTS, program],
         capture_output=True,
         check=True,
         text=True,
     )
     files = {str(binary): binary, **_libraries(binary)}
-    for name in json.loads(listing.stdout):
-        if Path(name) != PROGRAM:
-            files[name] = Path(name)
-            files |= _libraries(Path(name)) if name.endswith(".so") else {}
+    for path in json.loads(listing.stdout):
+        if Path(path) != program:
+            files[path] = Path(path)
+            files |= _libraries(Path(path)) if path.endswith(".so") else {}
     layer = {path.lstrip("/"): File(source.read_bytes(), mode=0o755) for path, source in files.items()}
-    layer["app/main.py"] = File(PROGRAM.read_bytes())
+    layer["app/main.py"] = File(program.read_bytes())
     layer["etc/passwd"] = File(b"root:x:0:0:root:/root:/bin/sh\n")
     layer["etc/nsswitch.conf"] = File(b"hosts: files dns\n")
     layer["tmp"] = File(mode=0o1777)
     entry = [str(binary), "-I", "-S", "-B", "-u", "/app/main.py"]
-    return image_tar(ImageSpec(SAMPLE, layer, entrypoint=entry))
+    return image_tar(ImageSpec(name, layer, entrypoint=entry))
 
 
 def etcd_image() -> bytes:

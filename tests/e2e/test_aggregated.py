@@ -91,7 +91,7 @@ def _api_service(namespace: str, bundle: bytes) -> Object:
 def deployed(session_cluster: RunningCluster, new_kubectl: str) -> Iterator[tuple[RunningCluster, Object]]:
     """The sample API server in a namespace of its own, ready; and its APIService, not yet made."""
     it, now = replace(session_cluster, namespace="sample-system", binary=new_kubectl), datetime.now(UTC)
-    for name, data in (("sample", sample_image()), ("etcd", etcd_image())):
+    for name, data in (("sample", sample_image(SAMPLE)), ("etcd", etcd_image())):
         (it.home / f"{name}.tar").write_bytes(data)
         it.tiphys("images", "import", str(it.home / f"{name}.tar"))
     authority = pki.make_ca("e2e-sampleapiserver-ca", now)
