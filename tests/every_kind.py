@@ -25,6 +25,11 @@ def every_kind(namespace: str) -> list[dict[str, Any]]:
     return [_fill(one, words) for one in _read()]
 
 
+def filled(obj: Any, words: dict[str, str]) -> Any:
+    """Return a copy of what a manifest says, with its words replaced."""
+    return _fill(obj, {**_made(), **words})
+
+
 @cache
 def _read() -> list[Any]:
     return list(yaml.load_all(MANIFESTS.read_text(), yaml.CSafeLoader))

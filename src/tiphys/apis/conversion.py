@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tiphys.apimachinery.meta import GVK, Object, gvk_of
+from tiphys.apis.apiextensions.legacy_form import definition_from_v1beta1
 from tiphys.apis.hpa_conversion import hpa_from_v1, hpa_to_v1
 
 Converter = Callable[[Object], Object]
@@ -98,6 +99,7 @@ _DRA = "resource.k8s.io"
 _TO_HUB: dict[GVK, Converter] = {
     GVK("autoscaling", "v1", "HorizontalPodAutoscaler"): hpa_from_v1,
     GVK("events.k8s.io", "v1", "Event"): _event_to_core,
+    GVK("apiextensions.k8s.io", "v1beta1", "CustomResourceDefinition"): definition_from_v1beta1,
     GVK(_DRA, "v1beta1", "ResourceClaim"): _at(_CLAIM, _request_to_hub),
     GVK(_DRA, "v1beta1", "ResourceClaimTemplate"): _at(_TEMPLATE, _request_to_hub),
     GVK(_DRA, "v1beta1", "ResourceSlice"): _at(_SLICE, _device_to_hub),

@@ -41,12 +41,11 @@ async def test_cluster_scoped(store: CachedStore) -> None:
 
 
 async def test_what_was_there_before_is_read_from_the_store(below: Store, store: CachedStore) -> None:
-    await below.commit(
-        [Put("/registry/pods/ns/x", b'{"metadata":{"name":"x","labels":{"a":"b"}},"spec":{}}')]
-    )
+    head = b'{"apiVersion":"v1","kind":"Pod","metadata":{'
+    await below.commit([Put("/registry/pods/ns/x", head + b'"name":"x","labels":{"a":"b"}},"spec":{}}')])
     got = await store.get(PODS, "ns", "x")
     assert got.labels == {"a": "b"}
-    assert got.raw == b'{"metadata":{"resourceVersion":"2","name":"x","labels":{"a":"b"}},"spec":{}}'
+    assert got.raw == head + b'"resourceVersion":"2","name":"x","labels":{"a":"b"}},"spec":{}}'
 
 
 async def test_refusals(store: CachedStore) -> None:

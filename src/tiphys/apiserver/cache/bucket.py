@@ -6,6 +6,7 @@ Applies committed events in order, answers lists of now and of a moment ago from
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,8 @@ from tiphys.apimachinery.errors import InternalError
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.cache.counts import KindCounts
-from tiphys.apiserver.cache.entry import Entry
+from tiphys.apiserver.cache.entry import ClosedEntry, Entry
+from tiphys.apiserver.cache.foreign import NotStored, StoredForm
 from tiphys.apiserver.cache.pages import KeptBytes, PageItems, Pages
 from tiphys.apiserver.cache.watchers import BucketEvent, Watchers
 from tiphys.apiserver.encryption.providers import ENCRYPTED, Identity, Unreadable
@@ -23,6 +25,8 @@ from tiphys.apiserver.objects import Selection
 from tiphys.storage.base import Event, Record
 from tiphys.storage.keyorder import KeyOrder
 from tiphys.storage.keyspace import prefix_end
+
+log = logging.getLogger(__name__)
 
 _SAMPLE: Final = 8
 """Objects that are looked at for how large one is."""
@@ -58,8 +62,11 @@ class Bucket:
         counts: KindCounts | None = None,
     ) -> None:
         self._seal = seal
+        self._form: StoredForm | None = None
         self.sealed: set[str] = set()
         """Keys whose values did not come open: no list can be told while there is one."""
+        self._foreign: set[str] = set()
+        """Keys whose values lie in the store in another form than they would be written in."""
         self.prefix = prefix
         self.loaded = False
         self._loaded_at = 0
@@ -83,6 +90,7 @@ class Bucket:
         """Learn a row that is served from here."""
         if row not in self._rows:
             self._rows = [known for known in self._rows if known.gvr != row.gvr] + [row]
+            self._form = StoredForm(row)
             self.has_fields = any(known.selectable_fields for known in self._rows)
             for entry in self.entries.values():
                 entry.forget_fields()
@@ -96,13 +104,14 @@ class Bucket:
 
     def is_stale(self, key: str) -> bool:
         """Tell whether the stored form of a key's value is out of date."""
-        return self._seal is not None and self._seal.is_stale(key)
+        return key in self._foreign or (self._seal is not None and self._seal.is_stale(key))
 
     def unseal(self, key: str, value: bytes) -> bytes:
         """Open what came sealed: other keys may have been configured since. Raises InternalError."""
         try:
-            return Identity().open(key, value) if self._seal is None else self._seal.unseal(key, value)
-        except Unreadable as error:
+            found = Identity().open(key, value) if self._seal is None else self._seal.unseal(key, value)
+            return found if self._form is None else self._form.read(found)
+        except (Unreadable, NotStored) as error:
             raise InternalError.of(error) from error
 
     def refuse_sealed(self, root: str) -> None:
@@ -120,15 +129,31 @@ class Bucket:
     def entry_of(self, record: Record) -> Entry:
         """Make an entry of a record; namespace and name are in its key."""
         namespace, _, name = record.key[len(self.prefix) :].rpartition("/")
-        return Entry(
-            self, record.key, namespace, name, record.value, revision=record.mod_revision, lease=record.lease
-        )
+        value, kind = record.value, Entry
+        if not self._is_own(value):
+            value = self._own(record.key, value)
+            kind = Entry if self._is_own(value) else ClosedEntry
+        revision, lease = record.mod_revision, record.lease
+        return kind(self, record.key, namespace, name, value, revision=revision, lease=lease)
+
+    def _is_own(self, value: bytes) -> bool:
+        return self._form is None or self._form.is_own(value)
+
+    def _own(self, key: str, value: bytes) -> bytes:
+        """Return a value in this server's form; as it is where it cannot be read."""
+        try:
+            return value if self._form is None or value.startswith(ENCRYPTED) else self._form.read(value)
+        except NotStored as error:
+            log.error("stored value unreadable key=%s why=%s", key, error)
+            return value
 
     def load(self, records: Sequence[Record], revision: int) -> None:
         """Take the state of ``revision``, then what was committed since."""
         self.entries = {record.key: self.entry_of(record) for record in records}
         self._keys = KeyOrder(self.entries)
-        self.sealed = {record.key for record in records if record.value.startswith(ENCRYPTED)}
+        entries = self.entries
+        self._foreign = {one.key for one in records if entries[one.key].value is not one.value}
+        self.sealed = {key for key, entry in self.entries.items() if isinstance(entry, ClosedEntry)}
         self.floor = self._loaded_at = revision
         self._wholes.clear()
         self.loaded = True
@@ -158,8 +183,13 @@ class Bucket:
                 return
             del self.entries[key]
             self._keys.remove(key)
+            self._foreign.discard(key)
         else:
             entry = self.entry_of(event.record)
+            if entry.value is not event.record.value or isinstance(entry, ClosedEntry):
+                self._foreign.add(key)
+            elif self._foreign:
+                self._foreign.discard(key)
             if obj is not None:
                 entry.extract(obj)
                 if keep:
@@ -167,7 +197,7 @@ class Bucket:
             if previous is None:
                 self._keys.add(key)
             self.entries[key] = entry
-        if key in self.sealed or (entry is not None and obj is None and entry.value.startswith(ENCRYPTED)):
+        if key in self.sealed or isinstance(entry, ClosedEntry):
             self._apply_sealed(key, entry, event.record.mod_revision)
             return
         self._reindex(key, entry, previous)
@@ -178,7 +208,7 @@ class Bucket:
 
     def _apply_sealed(self, key: str, entry: Entry | None, revision: int) -> None:
         """A value came that cannot be opened, or went: nobody can be told what it was, so watches end."""
-        if entry is not None and entry.value.startswith(ENCRYPTED):
+        if isinstance(entry, ClosedEntry):
             self.sealed.add(key)
         else:
             self.sealed.discard(key)

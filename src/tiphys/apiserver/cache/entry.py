@@ -80,11 +80,7 @@ class Entry:
         Spliced when asked for: keeping it too would double what the cache weighs.
         """
         value = self.value
-        at = value.find(_METADATA)
-        if at < 0:
-            value = self.value = self._reader.unseal(self.key, value)
-            at = value.index(_METADATA)
-        at += len(_METADATA)
+        at = value.index(_METADATA) + len(_METADATA)
         return b'%b"resourceVersion":"%d",%b' % (value[:at], self.revision, value[at:])
 
     @property
@@ -149,11 +145,25 @@ class Entry:
 
     def at(self, revision: int) -> Entry:
         """The same state as of another revision: what a deletion shows."""
-        moved = Entry(
+        moved = type(self)(
             self._reader, self.key, self.namespace, self.name, self.value, revision=revision, lease=self.lease
         )
         moved._labels, moved._fields = self._labels, self._fields
         return moved
+
+
+class ClosedEntry(Entry):
+    """One whose value could not be read when it came: whoever wants it tries again."""
+
+    __slots__ = ("_opened",)
+
+    @property
+    def raw(self) -> bytes:
+        """The object's JSON. Raises InternalError while it cannot be read."""
+        if not hasattr(self, "_opened"):
+            self.value = self._reader.unseal(self.key, self.value)
+            self._opened = True
+        return super().raw
 
 
 _kept: deque[Entry] = deque()

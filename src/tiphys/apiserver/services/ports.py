@@ -19,6 +19,7 @@ import orjson
 from tiphys.apimachinery.errors import FieldError, InternalError, Invalid, ServiceUnavailable
 from tiphys.apimachinery.field_errors import invalid
 from tiphys.apimachinery.meta import Object
+from tiphys.apiserver.cache.foreign import decode
 from tiphys.apiserver.services.fields import has_health_port, has_node_ports, node_ports
 from tiphys.apiserver.services.ranges import PortSet
 from tiphys.storage.base import CompareFailed, Put, Record, Store, StoreUnavailable
@@ -225,9 +226,9 @@ class PortAllocator:
         ports = PortSet(self.low, self.high)
         if record is None:
             return ports
-        allocation = orjson.loads(record.value)
+        allocation = decode(record.value)
         low, high = (int(part) for part in allocation["range"].split("-"))
-        stored = PortSet(low, high, int.from_bytes(base64.b64decode(allocation["data"] or "")))
+        stored = PortSet(low, high, int.from_bytes(base64.b64decode(allocation.get("data") or "")))
         if (low, high) == (self.low, self.high):
             return stored
         for port in stored:

@@ -1,0 +1,77 @@
+"""Values that lie in the store in another form than this server writes: upstream's, or an older version's.
+
+Upstream keeps built-in kinds as protobuf, definitions at v1beta1, and orders JSON its own way; a server keeps
+a kind at another version than its predecessor did. What is read so is brought into this server's form, in
+memory; in the store it stays as it is until somebody writes it. Pure. Called by ``bucket``.
+"""
+
+from __future__ import annotations
+
+import re
+
+import orjson
+
+from tiphys.apimachinery.meta import Object, gvk_of
+from tiphys.apimachinery.resource import Resource
+from tiphys.apimachinery.schema.walk import DecodeError, decode_check
+from tiphys.apis import protobuf_codec
+from tiphys.apis.conversion import convert
+from tiphys.apis.protobuf_wire import ProtobufError
+from tiphys.apis.schemas import schema_for, sections
+from tiphys.apis.strategies import strategy_for
+from tiphys.apiserver.cache.entry import encode
+
+
+class NotStored(ValueError):
+    """Bytes that are no object of the kind; the text says why, as upstream's decoder does."""
+
+
+def decode(value: bytes) -> Object:
+    """Read a stored object in any form but a sealed one. Raises NotStored."""
+    try:
+        if value.startswith(protobuf_codec.MAGIC):
+            return protobuf_codec.decode(value)
+        found = orjson.loads(value)
+    except (ProtobufError, ValueError) as error:
+        raise NotStored(str(error)) from error
+    if not isinstance(found, dict):
+        raise NotStored("the stored value is no object")
+    return found
+
+
+class StoredForm:
+    """How the objects of one kind lie in the store when this server writes them."""
+
+    def __init__(self, row: Resource) -> None:
+        self._storage = row.storage
+        self._custom = row.custom
+        group = re.escape(row.storage.group)
+        version = f'{group}/[^"/]*' if row.custom else re.escape(row.storage.api_version)
+        head = f'\\{{"apiVersion":"{version}","kind":"{re.escape(row.storage.kind)}","metadata":\\{{'
+        self._is_own = re.compile(head.encode()).match
+
+    def is_own(self, value: bytes) -> bool:
+        """Whether a value begins as what is written here begins."""
+        return self._is_own(value) is not None
+
+    def read(self, value: bytes) -> bytes:
+        """Return a value in the form it is written in here. Raises NotStored."""
+        if self._is_own(value) is not None:
+            return value
+        obj = decode(value)
+        if not isinstance(obj.get("metadata"), dict):
+            raise NotStored("the stored object has no metadata")
+        if gvk_of(obj).kind != self._storage.kind:
+            raise NotStored(f"the stored object is a {gvk_of(obj).kind}, not a {self._storage.kind}")
+        return encode(obj if self._custom else self._shaped(convert(obj, self._storage)))
+
+    def _shaped(self, obj: Object) -> Object:
+        """Complete an object as a write of it would: what is always shown, and defaults younger than it."""
+        try:
+            decode_check(obj, schema_for(self._storage))
+        except DecodeError as error:
+            raise NotStored(str(error)) from error
+        strategy_for(self._storage).default(obj)
+        for name in sections(self._storage):
+            obj.setdefault(name, {})
+        return obj
