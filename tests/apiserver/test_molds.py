@@ -194,6 +194,16 @@ async def test_a_first_name_that_is_not_the_pods_makes_no_mold(api: Any, long: L
     assert long.taken() == 3
 
 
+async def test_a_pod_of_the_same_name_may_differ_in_another(api: Any, long: Long) -> None:
+    """In that case the name that differs is not the pod's, though all else is alike."""
+    body = b'{"spec":{"containers":[{"name":"NAME","image":"i"}]},"metadata":{"name":"pod"}}'
+    for name in (b"one", b"two", b"three"):
+        made = await api.create(PODS, body.replace(b"NAME", name))
+        assert (made["metadata"]["name"], made["spec"]["containers"][0]["name"]) == ("pod", name.decode())
+        assert (await api("DELETE", f"{PODS}/pod", {"gracePeriodSeconds": 0})).status == 200
+    assert long.taken() == 3
+
+
 async def test_another_body_namespace_or_validation_is_another_mold(
     api: Any, make_pod: Any, long: Long
 ) -> None:

@@ -178,7 +178,8 @@ class ObjectStore(Protocol):
     ) -> Cached:
         """Write a new object (complete, without resourceVersion). Raises AlreadyExists.
 
-        ``value`` is the object as ``cache.entry.encode`` would write it, where the caller has that already.
+        ``value`` is what ``cache.entry.encode`` would write, where the caller has that already; then the
+        object is as ``cache.entry.ordered`` would make it.
         """
         ...
 

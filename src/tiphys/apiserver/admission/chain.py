@@ -76,9 +76,9 @@ class Plugin(Protocol):
     ``ADMITS`` and ``VALIDATES``: operations. ``idle`` tells, before it is asked, that it has nothing to say
     to a write, or to any write at all (``None``) as nothing has been configured.
 
-    ``REPEATS``: what it does to a new pod follows from the namespace, from the pod but for its name, and from
-    what it looks up by ``Attributes.find``, where the user is no node. It is not asked again for one that is
-    like another in these (``apiserver.molds``).
+    ``REPEATS``: what it does to a new object follows from the namespace, from the object but for its name and
+    what else is its own (``apiserver.likeness``), and from what it looks up by ``Attributes.find``, where the
+    user is no node. It is not asked again for one that is like another in these (``apiserver.molds``).
     """
 
     @property

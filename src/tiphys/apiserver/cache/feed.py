@@ -38,7 +38,7 @@ class Hint(NamedTuple):
 
 def hint_of(resource: Resource, obj: Object, value: bytes | None = None) -> Hint:
     """Encode an object that is to be written, where that has not been done (``value``)."""
-    made = ordered(obj)
+    made = ordered(obj) if value is None else obj
     # YAML knows numbers that JSON does not, and that are written as null: where a schema lets numbers be.
     exact = not resource.custom and resource.kind != "CustomResourceDefinition"
     return Hint(dump(made) if value is None else value, made, exact)

@@ -46,18 +46,19 @@ async def handle(call: Call) -> Response:
 
 
 async def _cast(call: Call, casting: Casting, mold: Mold, options: WriteOptions) -> Cached | None:
-    """Store a pod that is like an earlier one but for its name; None: it goes the long way after all."""
-    pod, value = mold.cast(casting.name, options.field_manager, call.backend.clock.now())
-    attributes = Attributes(call, "CREATE", pod, None, generated=casting.generated)
+    """Store an object that is like an earlier one; None: it goes the long way after all."""
+    own, now = casting.likeness.own, call.backend.clock.now()
+    obj, value = mold.cast(casting.name, own, options.field_manager, now)
+    attributes = Attributes(call, "CREATE", obj, None, generated=casting.generated)
     await call.backend.admission.validate_unique(attributes)
     for count in mold.reads.counted:
         count.inc()
     try:
-        return await _store(call, pod, value)
+        return await _store(call, obj, value)
     except AlreadyExists as error:
         if casting.generated:
             return None
-        raise await _taken(call, pod, error) from error
+        raise await _taken(call, obj, error) from error
 
 
 async def create_object(
