@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tiphys.apimachinery.duration import go_duration, human, since
+from tiphys.apimachinery.duration import go_duration, human, parse_go_duration, since
 
 D, H, M = 86400, 3600, 60
 HUMAN = {
@@ -31,7 +31,28 @@ def test_since() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0s"), (59.9, "59s"), (60, "1m0s"), (3599, "59m59s"), (3600, "1h0m0s"), (90061, "25h1m1s")],
+    [(0, "0s"), (59.9, "59.9s"), (60, "1m0s"), (3599, "59m59s"), (3600, "1h0m0s"), (90061, "25h1m1s")],
 )
 def test_as_go_writes_it(seconds: float, text: str) -> None:
     assert go_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "written"),
+    [("0", 0, "0s"), ("60s", 60, "1m0s"), ("1h", 3600, "1h0m0s"), ("-90s", -90, "-1m30s"),
+     ("1.5s", 1.5, "1.5s"), ("250ms", 0.25, "250ms"), ("1m0.5s", 60.5, "1m0.5s"), ("+3us", 3e-6, "3µs")],
+)  # fmt: skip
+def test_go_durations(text: str, seconds: float, written: str) -> None:
+    assert parse_go_duration(text) == pytest.approx(seconds)
+    assert go_duration(parse_go_duration(text)) == written
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("soon", 'time: invalid duration "soon"'), ("", 'time: invalid duration ""'),
+     ("5", 'time: missing unit in duration "5"'),
+     (5, "json: cannot unmarshal number into Go value of type string")],
+)  # fmt: skip
+def test_what_is_no_go_duration(text: object, why: str) -> None:
+    with pytest.raises(ValueError, match=f"^{why}$"):
+        parse_go_duration(text)

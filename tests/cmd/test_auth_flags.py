@@ -69,12 +69,56 @@ def test_front_proxies(tmp_path: Path) -> None:
     assert found["request_header"] == RequestHeader(ca, ("a", "b"), ("X-U",), ("X-I",), ("X-G",), ("X-E-",))
 
 
+@pytest.mark.parametrize("allowed", ["", "front"])
+def test_one_authority_for_clients_and_proxies(tmp_path: Path, allowed: str) -> None:
+    one, two = tmp_path / "ca.crt", tmp_path / "proxies.crt"
+    one.write_bytes(pki.make_ca("p", RealClock().now()).certificate)
+    two.write_bytes(pki.make_ca("q", RealClock().now()).certificate + one.read_bytes())
+    found, said = run(
+        f"--client-ca-file={one}", f"--requestheader-client-ca-file={two}",
+        f"--requestheader-allowed-names={allowed}", "--requestheader-username-headers=X-U",
+    )  # fmt: skip
+    assert bool(found) == bool(allowed)
+    assert ("contain overlapping certificates" in " ".join(said.split())) != bool(allowed)
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
         (["--oidc-issuer-url=https://i"], "oidc-issuer-url and oidc-client-id must be specified together"),
-        (["--oidc-signing-algs=HS256"], 'oidc: unsupported signing alg: "HS256"'),
+        (["--oidc-username-claim=sub"], "must be specified together when any oidc-* flags are set"),
+        (
+            ["--oidc-client-id=c", "--oidc-username-claim=x"],
+            "must be specified together when any oidc-* flags",
+        ),
+        (
+            ["--oidc-issuer-url=https://i", "--oidc-client-id=c", "--oidc-signing-algs=HS256"],
+            'oidc: unsupported signing alg: "HS256"',
+        ),
+        (
+            ["--oidc-issuer-url=https://i", "--oidc-client-id=c", "--service-account-issuer=https://i"],
+            "URL must not overlap with disallowed issuers: [https://i]",
+        ),
         (["--authentication-config=F", "--oidc-issuer-url=https://i"], "mutually exclusive"),
+        (["--authentication-config=F", "--oidc-username-claim=sub"], "mutually exclusive"),
+        (["--authentication-config=F", "--oidc-required-claim=a=b"], "mutually exclusive"),
+        (["--service-account-issuer="], "service-account-issuer should not be an empty string"),
+        (
+            ["--service-account-issuer=http://a", "--service-account-issuer=http://a"],
+            'service-account-issuer "http://a" is already specified',
+        ),
+        (
+            ["--service-account-issuer=http://[::1]:namedport"],
+            "service-account-issuer \"http://[::1]:namedport\" contained a ':' but was not a valid URL",
+        ),
+        (
+            ["--service-account-jwks-uri=https://host:port"],
+            'service-account-jwks-uri must be a valid URL: parse "https://host:port": invalid port ":port"',
+        ),
+        (
+            ["--service-account-jwks-uri=http://baz.com"],
+            "service-account-jwks-uri requires https scheme, parsed as: http://baz.com",
+        ),
         (
             ["--authorization-config=F", "--authorization-mode=RBAC"],
             "--authorization-config can not be specified",

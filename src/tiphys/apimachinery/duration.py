@@ -5,7 +5,9 @@ Source: the AGE column of every table the API prints.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
+from typing import Final
 
 from tiphys.apimachinery.clock import parse_time
 
@@ -64,9 +66,32 @@ def since(timestamp: str | None, now: datetime) -> str:
 
 
 def go_duration(seconds: float) -> str:
-    """Write a duration of whole seconds as Go does: ``10s``, ``5m0s``, ``1h0m0s``."""
+    """Write a duration as Go does: ``10s``, ``5m0s``, ``1h0m0s``, ``1.5s``, ``250ms``."""
+    if seconds < 0:
+        return f"-{go_duration(-seconds)}"
+    if 0 < seconds < 1:
+        small = round(seconds * 1000, 6)
+        return f"{small:g}ms" if small >= 1 else f"{round(small * 1000, 3):g}µs"
     whole = int(seconds)
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    hours, minutes = whole // 3600, whole // 60 % 60
+    rest = f"{round(seconds - whole + whole % 60, 9):.9g}s"
     if hours:
-        return f"{hours}h{minutes}m{rest}s"
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+        return f"{hours}h{minutes}m{rest}"
+    return f"{minutes}m{rest}" if minutes else rest
+
+
+_UNITS_S: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART: Final = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)", re.ASCII)
+_WHOLE: Final = re.compile(rf"[-+]?(?:0|(?:{_PART.pattern})+)", re.ASCII)
+_BARE: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)", re.ASCII)
+
+
+def parse_go_duration(text: object) -> float:
+    """Read what ``go_duration`` writes. Raises ValueError with Go's words for anything else."""
+    if not isinstance(text, str):
+        raise ValueError("json: cannot unmarshal number into Go value of type string")
+    if _WHOLE.fullmatch(text):
+        size = sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(text))
+        return -size if text.startswith("-") else size
+    what = "missing unit in" if _BARE.fullmatch(text) else "invalid"
+    raise ValueError(f'time: {what} duration "{text}"')

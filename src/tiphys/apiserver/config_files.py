@@ -1,19 +1,25 @@
-"""Configuration files of ``apiserver.config.k8s.io``: what those of authentication and authorization share.
+"""Configuration files of ``apiserver.config.k8s.io``: what those of the API server's parts share.
 
-Owns: YAML, kind and version, wrong types, and how several faults are told in one text. Pure.
+Owns: YAML, kind and version, fields that there are not, wrong types, what is no URL, and how several faults
+are told in one text. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import yaml
 
+from tiphys.apimachinery.cel.library.urls import parse_request_uri
 from tiphys.apimachinery.errors import FieldError
 
 _VERSIONS: Final = tuple(f"apiserver.config.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
+_HEAD: Final = ("apiVersion", "kind")
 T = TypeVar("T")
+Fields = Mapping[str, "Fields | None"]
+"""The fields of a kind by name, None where nothing is below. A list has those of its elements."""
 
 
 class BadConfiguration(ValueError):
@@ -24,35 +30,123 @@ class BadConfiguration(ValueError):
         self.kind = kind
 
 
-def read_file(
-    text: str, kind: str, unreadable: str, read: Callable[[dict[str, Any], list[FieldError]], T]
-) -> T:
-    """Return what ``read`` makes of a file's document; it appends the faults that it finds to its list.
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of configuration: its fields, and what introduces the faults of a file.
 
-    ``unreadable`` introduces what is said of a text that is no YAML.
+    ``unreadable`` introduces those of a text that cannot be decoded, ``invalid`` all others. ``secret`` texts
+    are not quoted.
+    """
+
+    name: str
+    fields: Fields
+    unreadable: str = ""
+    invalid: str = ""
+    versions: tuple[str, ...] = _VERSIONS
+    also: tuple[str, str] = ("", "")
+    """Another kind and version that such files may give themselves."""
+    secret: bool = False
+
+
+def fields(*leaves: str, **nested: Fields) -> Fields:
+    """Return fields: some without anything below, some with."""
+    return {**dict.fromkeys(leaves), **nested}
+
+
+def read_file(text: str, kind: Kind, read: Callable[[dict[str, Any], list[FieldError]], T]) -> T:
+    """Return what ``read`` makes of a file's document; it appends the faults that it finds to its list.
 
     Raises:
         BadConfiguration: with every fault.
     """
     try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BadConfiguration(f"{unreadable}: {error}", kind) from error
-    if not isinstance(document, dict) or document.get("kind") != kind:
-        found = document.get("kind") if isinstance(document, dict) else None
-        raise BadConfiguration(f'expected {kind}, got "{found or ""}"', kind)
-    if document.get("apiVersion") not in _VERSIONS:
-        raise BadConfiguration(
-            f'no kind "{kind}" is registered for version "{document.get("apiVersion")}"', kind
-        )
+        document = _decoded(text, kind)
+    except ValueError as error:
+        raise BadConfiguration(f"{kind.unreadable}{error}", kind.name) from error
     faults: list[FieldError] = []
     try:
         made = read(document, faults)
-    except (AttributeError, TypeError) as error:
-        raise BadConfiguration(f"a field of the {kind} has the wrong type", kind) from error
+    except BadConfiguration:
+        raise
+    except ValueError as error:
+        raise BadConfiguration(f"{kind.unreadable}{error}", kind.name) from error
+    except (AttributeError, TypeError, KeyError) as error:
+        text = f"{kind.unreadable}a field of the {kind.name} has the wrong type"
+        raise BadConfiguration(text, kind.name) from error
     if faults:
-        raise BadConfiguration(joined(faults), kind)
+        raise BadConfiguration(f"{kind.invalid}{joined(faults)}", kind.name)
     return made
+
+
+def _decoded(text: str, kind: Kind) -> dict[str, Any]:
+    """Return the document of a file. Raises ValueError where it is none of that kind."""
+    shown = "" if kind.secret else f" in '{text}'"
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(_where(error)) from error
+    if not isinstance(document, dict):
+        raise ValueError("couldn't get version/kind; json parse error: the document is no object")
+    found, version = document.get("kind"), document.get("apiVersion")
+    if not found:
+        raise ValueError(f"Object 'Kind' is missing{shown}")
+    if not version:
+        raise ValueError(f"Object 'apiVersion' is missing{shown}")
+    if (found != kind.name or version not in kind.versions) and (found, version) != kind.also:
+        raise ValueError(f'no kind "{found}" is registered for version "{version}"')
+    strange = [*_repeated(text), *_unknown(document, {**dict.fromkeys(_HEAD), **kind.fields}, "")]
+    if strange:
+        raise ValueError(f"strict decoding error: {', '.join(strange)}")
+    return document
+
+
+def _where(error: yaml.YAMLError) -> str:
+    """Say where the YAML breaks without quoting it: the line may hold a key."""
+    mark = getattr(error, "problem_mark", None)
+    return f"yaml: line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else "yaml: cannot be read"
+
+
+def _repeated(text: str) -> list[str]:
+    """Tell of the first keys that one object has twice, as Go's reader of YAML does."""
+    waiting, found = [yaml.compose(text, Loader=yaml.SafeLoader)], []
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.SequenceNode):
+            waiting += reversed(node.value)
+        elif isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, value in node.value:
+                if key.value in seen:
+                    found.append(f'  line {key.start_mark.line + 1}: key "{key.value}" already set in map')
+                seen.add(key.value)
+                waiting.append(value)
+    return ["yaml: unmarshal errors:\n" + "\n".join(found)] if found else []
+
+
+def _unknown(value: Any, fields: Fields, path: str) -> list[str]:
+    if isinstance(value, list):
+        return [text for at, one in enumerate(value) for text in _unknown(one, fields, f"{path}[{at}]")]
+    if not isinstance(value, dict):
+        return []
+    found: list[str] = []
+    for key, below in value.items():
+        where = f"{path}.{key}" if path else str(key)
+        if key not in fields:
+            found.append(f'unknown field "{where}"')
+        elif (nested := fields[key]) is not None:
+            found += _unknown(below, nested, where)
+    return found
+
+
+def url_fault(url: str) -> str:
+    """Say why a text is no URL, in Go's words; nothing where it is one, or names no host."""
+    if "://" not in url and not url.startswith(":"):
+        return ""
+    try:
+        parse_request_uri(url)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def joined(faults: Iterable[FieldError]) -> str:

@@ -373,7 +373,8 @@ def _encrypted(store: Store, options: ApiServerOptions, clock: Clock) -> Encrypt
     from tiphys.apiserver.encryption.store import EncryptedStore
 
     plugins = KmsPool()
-    return EncryptedStore(store, config.parse(path.read_text(), plugins.provider), path, plugins, clock)
+    rules = config.parse(path.read_text(), plugins.provider, str(path))
+    return EncryptedStore(store, rules, path, plugins, clock)
 
 
 def _switched_off(options: ApiServerOptions) -> tuple[str, ...]:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import click
+from click.core import ParameterSource
 
 from tiphys.apiserver.authn import jwt_config, serviceaccount, tokenfile
-from tiphys.apiserver.authn.jwt_config import ALGORITHMS, JwtConfig
+from tiphys.apiserver.authn.jwt_config import ALGORITHMS, UNPAIRED, JwtConfig
 from tiphys.apiserver.authn.requestheader import RequestHeader
-from tiphys.apiserver.config_files import BadConfiguration
+from tiphys.apiserver.config_files import BadConfiguration, url_fault
 from tiphys.apiserver.options import DEFAULT_ISSUER, TokenEntry
 from tiphys.cmd.duration import DURATION
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
+_OVERLAPPING: Final = (
+    "--requestheader-client-ca-file and --client-ca-file contain overlapping certificates; "
+    "--requestheader-allowed-names must be specified to ensure regular client certificates cannot set "
+    "authenticating proxy headers for arbitrary users"
+)
 
 
 class CommaList(click.ParamType[tuple[str, ...]]):
@@ -123,12 +132,8 @@ def auth_options(flags: dict[str, Any]) -> dict[str, Any]:
 
 def _check(flags: dict[str, Any]) -> None:
     """Refuse what does not go together, as upstream does."""
-    oidc = [name for name in ("issuer_url", "client_id") if flags[f"oidc_{name}"]]
-    if flags["authentication_config"] and oidc:
-        raise click.BadParameter(
-            "authentication-config file and oidc-* flags are mutually exclusive",
-            param_hint="--authentication-config",
-        )
+    _check_oidc(flags)
+    _check_service_accounts(flags)
     if flags["authorization_config"] and flags["authorization_mode"]:
         raise click.BadParameter(
             "--authorization-config can not be specified when --authorization-mode or "
@@ -146,17 +151,58 @@ def _check(flags: dict[str, Any]) -> None:
             "authorization-mode Webhook's authorization config file not passed",
             param_hint="--authorization-mode",
         )
+    if bool(flags["proxy_client_cert_file"]) != bool(flags["proxy_client_key_file"]):
+        raise click.BadParameter(
+            "--proxy-client-cert-file and --proxy-client-key-file must be specified together",
+            param_hint="--proxy-client-cert-file",
+        )
+
+
+def _check_oidc(flags: dict[str, Any]) -> None:
+    context = click.get_current_context()
+    said = [
+        name
+        for name in flags
+        if name.startswith("oidc_") and context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    ]
+    if flags["authentication_config"] and said:
+        raise click.BadParameter(
+            "authentication-config file and oidc-* flags are mutually exclusive",
+            param_hint="--authentication-config",
+        )
+    if said and not (flags["oidc_issuer_url"] and flags["oidc_client_id"]):
+        raise click.BadParameter(UNPAIRED, param_hint=f"--{said[0].replace('_', '-')}")
+
+
+def _check_service_accounts(flags: dict[str, Any]) -> None:
+    hint = "--service-account-issuer"
+    seen: set[str] = set()
+    for issuer in flags["service_account_issuer"]:
+        if not issuer:
+            raise click.BadParameter("service-account-issuer should not be an empty string", param_hint=hint)
+        fault = url_fault(issuer)
+        if fault:
+            text = f"service-account-issuer \"{issuer}\" contained a ':' but was not a valid URL: {fault}"
+            raise click.BadParameter(text, param_hint=hint)
+        if issuer in seen:
+            raise click.BadParameter(
+                f'service-account-issuer "{issuer}" is already specified', param_hint=hint
+            )
+        seen.add(issuer)
+    keys = flags["service_account_jwks_uri"]
+    text = ""
+    if fault := url_fault(keys):
+        text = f"service-account-jwks-uri must be a valid URL: {fault}"
+    elif keys and urlsplit(keys).scheme != "https":
+        text = f"service-account-jwks-uri requires https scheme, parsed as: {keys}"
+    if text:
+        raise click.BadParameter(text, param_hint="--service-account-jwks-uri")
     for name in ("key", "signing_key") if flags["service_account_signing_endpoint"] else ():
         flag = f"--service-account-{name.replace('_', '-')}-file"
         if flags[f"service_account_{name}_file"]:
             raise click.BadParameter(
                 f"{flag} and --service-account-signing-endpoint are mutually exclusive", param_hint=flag
             )
-    if bool(flags["proxy_client_cert_file"]) != bool(flags["proxy_client_key_file"]):
-        raise click.BadParameter(
-            "--proxy-client-cert-file and --proxy-client-key-file must be specified together",
-            param_hint="--proxy-client-cert-file",
-        )
 
 
 def _bytes(path: Path | None) -> bytes:
@@ -187,10 +233,15 @@ def _public_keys(paths: tuple[Path, ...]) -> tuple[bytes, ...]:
 def _request_header(flags: dict[str, Any]) -> RequestHeader | None:
     if flags["requestheader_client_ca_file"] is None:
         return None
+    hint = "--requestheader-client-ca-file"
     if not flags["requestheader_username_headers"]:
-        raise click.BadParameter(
-            "requestheader-username-headers must be specified", param_hint="--requestheader-client-ca-file"
-        )
+        raise click.BadParameter("requestheader-username-headers must be specified", param_hint=hint)
+    clients, proxies = (
+        {b"".join(found.split()) for found in _CERTIFICATE.findall(_bytes(flags[name]))}
+        for name in ("client_ca_file", "requestheader_client_ca_file")
+    )
+    if clients & proxies and not flags["requestheader_allowed_names"]:
+        raise click.BadParameter(_OVERLAPPING, param_hint=hint)
     return RequestHeader(
         _bytes(flags["requestheader_client_ca_file"]),
         flags["requestheader_allowed_names"],
@@ -208,6 +259,7 @@ def _oidc(flags: dict[str, Any]) -> JwtConfig | None:
             f'oidc: unsupported signing alg: "{unknown[0]}"', param_hint="--oidc-signing-algs"
         )
     try:
-        return jwt_config.from_flags({**flags, "oidc_ca": _bytes(flags["oidc_ca_file"]).decode()})
+        told = {**flags, "oidc_ca": _bytes(flags["oidc_ca_file"]).decode()}
+        return jwt_config.from_flags(told, flags["service_account_issuer"])
     except BadConfiguration as error:
         raise click.BadParameter(str(error), param_hint="--oidc-issuer-url") from error

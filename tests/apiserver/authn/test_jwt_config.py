@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,9 @@ class Text:
     """An expression that is only looked at."""
 
     text: str
+
+    def selects(self, field: str) -> bool:
+        return field in re.split(r"\W+", self.text)
 
     def evaluate(self, value: Any) -> Any:
         raise AssertionError
@@ -132,6 +136,22 @@ FAULTS: dict[str, tuple[str, str]] = {
         document(entry(issuer_=issuer(certificateAuthority="x"))),
         'jwt[0].issuer.certificateAuthority: Invalid value: "<omitted>": data does not contain any valid RSA or ECDSA certificates',
     ),
+    "no port": (
+        document(entry(issuer_=issuer(url="https://i:x"))),
+        'jwt[0].issuer.url: Invalid value: "https://i:x": parse "https://i:x": invalid port ":x" after host',
+    ),
+    "another way out": (
+        document(entry(issuer_=issuer(egressSelectorType="x"))),
+        'jwt[0].issuer.egressSelectorType: Invalid value: "x": egress selector must be either controlplane or cluster',
+    ),
+    "faults in the order of issuers": (
+        document(
+            entry(issuer_=issuer(url="")), entry(issuer_=issuer(url="")), entry(claimValidationRules=[{}])
+        ),
+        "[jwt[0].issuer.url: Required value, jwt[1].issuer.url: Required value, "
+        'jwt[1].issuer.url: Duplicate value: "", '
+        "jwt[2].claimValidationRules[0]: Required value: claim or expression is required]",
+    ),
     "twice": (document(entry(), entry()), 'jwt[1].issuer.url: Duplicate value: "https://i.example"'),
     "no username": (
         document(entry({"groups": {"claim": "g", "prefix": ""}})),
@@ -190,15 +210,6 @@ FAULTS: dict[str, tuple[str, str]] = {
         'anonymous.conditions: Invalid value: [{"path":"/x"}]: enabled should be set to true when conditions are defined',
     ),
     "too many": (document(*[entry()] * 65), "jwt: Too many: 65: must have at most 64 items"),
-    "another kind": ("kind: Pod", 'expected AuthenticationConfiguration, got "Pod"'),
-    "another version": (
-        "kind: AuthenticationConfiguration\napiVersion: v1",
-        'no kind "AuthenticationConfiguration" is registered for version "v1"',
-    ),
-    "wrong type": (
-        document(entry(issuer_="x")),
-        "a field of the AuthenticationConfiguration has the wrong type",
-    ),
 }
 
 
@@ -206,13 +217,51 @@ FAULTS: dict[str, tuple[str, str]] = {
 def test_faults(text: str, want: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
         parse(text, compiled, ["https://own"])
-    assert str(caught.value) == want
+    assert str(caught.value) == f"invalid authentication configuration: {want}"
 
 
 def test_all_faults_at_once() -> None:
     with pytest.raises(BadConfiguration) as caught:
         parse(document(entry({"username": {}}, issuer(url="", audiences=[]))), compiled)
     assert str(caught.value).count("Required value") == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("", "empty config data"),
+        ("kind: Pod\napiVersion: v1", 'no kind "Pod" is registered for version "v1"'),
+        (document(entry(issuer_="x")), "a field of the AuthenticationConfiguration has the wrong type"),
+        (
+            document({**entry(), "claimValidationRule": []}),
+            'strict decoding error: unknown field "jwt[0].claimValidationRule"',
+        ),
+    ],
+)
+def test_what_cannot_be_read(text: str, want: str) -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        parse(text, compiled, file="f.yaml")
+    assert str(caught.value) == f'failed to load authentication configuration from file "f.yaml": {want}'
+
+
+EMAIL = {
+    "claims.email": True, "claims.?email.orValue('')": True, "claims.email_": False, "claims.sub": False,
+    "['yay', string(claims.email), 'panda'].join(' ')": True, "{claims.email: 'panda'}.size() > 0 ? 'a' : 'b'": True,
+    "{'fancy': claims.?email}": True, "['a'].map(i, i + claims.email)": True, "has(claims.email) ? 'a' : 'b'": True,
+    "claims.email.trim()": True, "claims.other.claims.email": False, "'claims.email'": False,
+    "claims.?email_verified.orValue(true) ? claims.email : claims.sub": False,
+}  # fmt: skip
+"""Expressions of a name, and whether they need that an email is verified."""
+
+
+@pytest.mark.parametrize(("text", "refused"), EMAIL.items(), ids=EMAIL)
+def test_names_from_emails(text: str, refused: bool) -> None:
+    written = document(entry({"username": {"expression": text}}))
+    if not refused:
+        assert parse(written, compile_expression).issuers
+        return
+    with pytest.raises(BadConfiguration, match=r"claims\.email_verified must be used"):
+        parse(written, compile_expression)
 
 
 def test_an_email_that_is_checked_elsewhere() -> None:
@@ -257,12 +306,15 @@ def test_flags(flags: dict[str, Any], want: JwtConfig | None) -> None:
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        ({"oidc_issuer_url": "https://i"}, "oidc-issuer-url and oidc-client-id must be specified together"),
-        ({"oidc_issuer_url": "http://i", "oidc_client_id": "c"}, "URL scheme must be https"),
+        ({"oidc_issuer_url": "https://i"}, "oidc-issuer-url and oidc-client-id must be specified together when any"),
+        ({"oidc_issuer_url": "http://i", "oidc_client_id": "c"},
+         r'^invalid authentication configuration: jwt\[0\]\.issuer\.url: Invalid value: "http://i": URL scheme must be https$'),
+        ({"oidc_issuer_url": "https://own", "oidc_client_id": "c"}, "URL must not overlap with disallowed issuers"),
+        ({"oidc_issuer_url": "https://i", "oidc_client_id": "c", "oidc_ca": "x"}, "data does not contain any valid"),
         ({"oidc_issuer_url": "https://i", "oidc_client_id": "c", "oidc_signing_algs": ("HS256",)},
          'oidc: unsupported signing alg: "HS256"'),
     ],
 )  # fmt: skip
 def test_bad_flags(flags: dict[str, Any], text: str) -> None:
     with pytest.raises(BadConfiguration, match=text):
-        from_flags(flags)
+        from_flags(flags, ("https://own",))

@@ -35,7 +35,8 @@ def hook(file: Any, **changes: Any) -> dict[str, Any]:
     return {"type": "Webhook", "name": "w", "webhook": {k: v for k, v in spec.items() if v is not None}}
 
 
-RBAC = {"type": "RBAC", "name": "rbac"}
+RBAC, NODE = {"type": "RBAC", "name": "rbac"}, {"type": "Node", "name": "node"}
+ALL = {"type": "AlwaysAllow", "name": "alwaysallow"}
 
 
 def test_a_whole_file(tmp_path: Path) -> None:
@@ -79,6 +80,42 @@ CASES: dict[str, tuple[list[Any], str]] = {
         [hook("F", timeout="31s")],
         'authorizers[0].timeout: Invalid value: "31s": must be > 0s and <= 30s',
     ),
+    "a minute": (
+        [hook("F", timeout="60s")],
+        'authorizers[0].timeout: Invalid value: "1m0s": must be > 0s and <= 30s',
+    ),
+    "a time before now": (
+        [hook("F", authorizedTTL="-30s")],
+        'authorizers[0].authorizedTTL: Invalid value: "-30s": must be > 0s',
+    ),
+    "no time": ([hook("F", unauthorizedTTL="0")], "authorizers[0].unauthorizedTTL: Required value"),
+    "what is no time": (
+        [hook("F", timeout="soon")],
+        'failed to load AuthorizationConfiguration from file: time: invalid duration "soon"',
+    ),
+    "a name in capitals": (
+        [{"type": "Webhook", "name": "FOO.example.domain"}],
+        '[authorizers[0].name: Invalid value: "FOO.example.domain": authorizer name is invalid: a lowercase '
+        "RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
+        "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+        "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*'), "
+        "authorizers[0].webhook: Required value: required when type=Webhook]",
+    ),
+    "names that are not the types'": (
+        [{**RBAC, "name": "x"}, {**NODE, "name": "y"}],
+        "[expected name rbac for authorizer RBAC instead of x, expected name node for authorizer Node "
+        "instead of y]",
+    ),
+    "a condition that is not as it is written": (
+        [hook("F", matchConditionSubjectAccessReviewVersion="v1", matchConditions=[{"expression": " x"}])],
+        'authorizers[0].matchConditions[0].expression: Invalid value: " x": compilation failed: ERROR: '
+        "<input>:1:2: undeclared reference to 'x' (in container '')\n |  x\n | .^",
+    ),
+    "an unknown field": (
+        [hook("F", timeoutt="3s")],
+        "failed to load AuthorizationConfiguration from file: strict decoding error: unknown field "
+        '"authorizers[0].webhook.timeoutt"',
+    ),
     "no policy": ([hook("F", failurePolicy=None)], "authorizers[0].failurePolicy: Required value"),
     "another policy": (
         [hook("F", failurePolicy="X")],
@@ -118,7 +155,19 @@ def test_faults(tmp_path: Path, entries: list[Any], want: str) -> None:
     assert str(caught.value) == want
 
 
-@pytest.mark.parametrize("text", ["", "kind: Pod", "kind: AuthorizationConfiguration", "- 1", "[", "a: b: c"])
+def test_a_file_without_a_text() -> None:
+    with pytest.raises(
+        BadConfiguration, match=r"^authorizers: Required value: at least one authorization mode"
+    ):
+        parse("", compile_expression)
+
+
+def test_types_that_may_not_go() -> None:
+    with pytest.raises(BadConfiguration, match=r"^missing required types: \[Node RBAC\]$"):
+        parse(document(ALL), compile_expression, ("RBAC", "Node", "AlwaysAllow"))
+
+
+@pytest.mark.parametrize("text", ["kind: Pod", "kind: AuthorizationConfiguration", "- 1", "[", "a: b: c"])
 def test_what_is_no_configuration(text: str) -> None:
     with pytest.raises(BadConfiguration):
         parse(text, compile_expression)
@@ -151,7 +200,11 @@ async def test_a_file_that_changes(serving: Any, tmp_path: Path) -> None:
     async with serving(authorization_config=path) as api:
         pods = "/api/v1/namespaces/default/pods"
         assert (await api("GET", pods, user="alice")).status == 403
-        path.write_text(document({"type": "AlwaysAllow", "name": "all"}))
+        for refused in (document(ALL), document({**RBAC, "name": "other"}), document(RBAC, NODE)):
+            path.write_text(refused)
+            assert not api.server._modes.reload(api.server.backend.authorizer)
+        assert (await api("GET", pods, user="alice")).status == 403
+        path.write_text(document(ALL, RBAC))
         assert api.server._modes.reload(api.server.backend.authorizer)
         assert (await api("GET", pods, user="alice")).status == 200
         path.write_text("nonsense")

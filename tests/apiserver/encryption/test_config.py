@@ -98,6 +98,12 @@ FAULTS = {
         'resources[0].resources: Invalid value: ["secrets","*."]: using overlapping resources such as '
         "'secrets' and '*.' in the same resource list is not allowed as they will be masked",
     ),
+    "all of everything twice": (
+        (entry("*.*", "*.*"),),
+        '[resources[0].resources: Invalid value: ["*.*","*.*"]: the same resource cannot be specified multiple times, '
+        'resources[0].resources: Invalid value: ["*.*","*.*"]: using overlapping resources such as '
+        "'secrets' and '*.' in the same resource list is not allowed as they will be masked]",
+    ),
     "across groups": (
         (entry("secrets.*"),),
         'resources[0].resources[0]: Invalid value: "secrets.*": encrypting the same resource across groups is '
@@ -164,12 +170,16 @@ PLUGINS: dict[str, tuple[dict[str, Any], str]] = {
         {"endpoint": "tcp://x"}, 'kms.endpoint: Invalid value: "tcp://x": unsupported scheme "tcp" for KMS provider, only unix is supported',
     ),
     "no time": ({"timeout": "0s"}, 'kms.timeout: Invalid value: "0s": timeout should be a positive value'),
-    "a time that is none": ({"timeout": "soon"}, 'kms.timeout: Invalid value: "soon": timeout should be a positive value'),
+    "a time that is none": ({"timeout": "soon"}, 'error decoding encryption provider configuration file "": time: invalid duration "soon"'),
+    "a time before now": ({"timeout": "-90s"}, 'kms.timeout: Invalid value: "-1m30s": timeout should be a positive value'),
+    "no URL": ({"endpoint": "unix://a:b:c"}, 'kms.endpoint: Invalid value: "unix://a:b:c": invalid endpoint for kms provider, error: parse "unix://a:b:c": invalid port ":c" after host'),
+    "an old one without a cache": ({"apiVersion": "v1", "cachesize": 0}, "kms.cachesize: Invalid value: 0: cachesize should be a positive value, or negative to disable"),
+    "a field that there is not": ({"pandas": 1}, 'strict decoding error: unknown field "resources[0].providers[0].kms.pandas"'),
     "a cache": ({"cachesize": 5}, "kms.cachesize: Invalid value: 5: cachesize is not supported in v2"),
     "another version": (
         {"apiVersion": "v3"}, 'kms.apiVersion: Invalid value: "v3": unsupported apiVersion apiVersion for KMS provider, only v1 and v2 are supported',
     ),
-    "the old version": ({"apiVersion": "v1"}, "KMSv1 is deprecated"),
+    "the old version": ({"apiVersion": "v1"}, "error while building transformers: KMSv1 is deprecated"),
     "the old version by default": ({"apiVersion": None}, "KMSv1 is deprecated"),
 }  # fmt: skip
 
@@ -196,6 +206,31 @@ def test_how_a_plugin_is_made(given: str | None, seconds: float) -> None:
 
     parse(text(entry("secrets", providers=[{"kms": {**KMS, "timeout": given}}])), make)
     assert made == [KmsSettings("k", "unix:///k.sock", seconds)]
+
+
+def test_the_kind_that_early_documents_named() -> None:
+    named = text(entry("secrets")).replace("apiserver.config.k8s.io/v1", "v1")
+    assert parse(named.replace("EncryptionConfiguration", "EncryptionConfig")).rules
+    with pytest.raises(
+        BadConfiguration, match='no kind "EncryptionConfiguration" is registered for version "v1"'
+    ):
+        parse(named)
+
+
+@pytest.mark.parametrize(
+    ("given", "want"),
+    [
+        ("", 'error while loading file: encryption provider configuration file "F" is empty'),
+        ("apiVersion: v1", "Object 'Kind' is missing"),
+        ("kind: EncryptionConfig", "Object 'apiVersion' is missing"),
+        (f"kind: {SECRET}\n  {SECRET}: [", "yaml: line 2: mapping values are not allowed here"),
+    ],
+)
+def test_what_cannot_be_read_is_not_quoted(given: str, want: str) -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        parse(given, file="F")
+    decoding = "" if not given else 'error decoding encryption provider configuration file "F": '
+    assert str(caught.value) == f"error while parsing file: {decoding}{want}"
 
 
 def test_secretbox_takes_keys_of_one_length() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tiphys.apimachinery.cel import estimate, types
-from tiphys.apimachinery.cel.ast import Node
+from tiphys.apimachinery.cel.ast import Call, Ident, Literal, Node, Select, children
 from tiphys.apimachinery.cel.checker import Checker, Scope
 from tiphys.apimachinery.cel.declarations import Declaration, plain
 from tiphys.apimachinery.cel.errors import CompileError, CostExceeded, EvaluationError, ResultTypeError
@@ -119,6 +119,22 @@ class Program:
     def variables(self) -> frozenset[str]:
         """Names of the declared variables that the expression refers to."""
         return frozenset(self._variables)
+
+    def selects(self, variable: str, name: str) -> bool:
+        """Tell whether the field of that name of a variable is selected anywhere, optionally too."""
+        waiting = [self._node]
+        while waiting:
+            node = waiting.pop()
+            match node:
+                case Select(operand=Ident(name=whose), name=field) if (whose, field) == (variable, name):
+                    return True
+                case Call(function="_?._", args=[Ident(name=whose), Literal(value=field)]) if (
+                    whose,
+                    field,
+                ) == (variable, name):
+                    return True
+            waiting += children(node)
+        return False
 
     def cost_estimate(self) -> Range:
         """Return the least and the most that it can cost, by the bounds of its variables' declarations."""

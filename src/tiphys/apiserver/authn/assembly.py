@@ -71,7 +71,7 @@ class JwtIssuers:
             read = self._path.read_text()
             if read == self._read:
                 return False
-            config = jwt_config.parse(read, compile_expression, self._own)
+            config = jwt_config.parse(read, compile_expression, self._own, str(self._path))
             before = self._by_config
             issuers = {one: before.get(one) or JwtTokens(one, self._clock) for one in config.issuers}
             await asyncio.gather(*(issuers[one].ready() for one in issuers if one not in before))
@@ -98,7 +98,7 @@ def build(
     config = AuthenticationConfig()
     path = options.authentication_config
     if path is not None:
-        config = jwt_config.parse(path.read_text(), compile_expression, keys.issuers)
+        config = jwt_config.parse(path.read_text(), compile_expression, keys.issuers, str(path))
     issuers = [*config.issuers, *([options.oidc] if options.oidc is not None else [])]
     tokens: list[TokenAuthenticator] = []
     if options.tokens:

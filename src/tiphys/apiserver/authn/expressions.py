@@ -34,6 +34,10 @@ class Expression(Protocol):
     @property
     def text(self) -> str: ...
 
+    def selects(self, field: str) -> bool:
+        """Tell whether it reads that field of its variable."""
+        ...
+
     def evaluate(self, value: Any) -> Any:
         """Return a plain value for the value of the expression's variable. Raises ExpressionError."""
         ...
@@ -55,6 +59,9 @@ class CelExpression:
 
     def __hash__(self) -> int:
         return hash((self.text, self._variable))
+
+    def selects(self, field: str) -> bool:
+        return self._program.selects(self._variable, field)
 
     def evaluate(self, value: Any) -> Any:
         try:

@@ -6,10 +6,9 @@ Source: the "Authenticating" page, "Using Authentication Configuration".
 
 from __future__ import annotations
 
-import re
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -17,7 +16,7 @@ from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apiserver.authn.anonymous import Anonymous
 from tiphys.apiserver.authn.expressions import Compile, Expression, ExpressionError
-from tiphys.apiserver.config_files import BadConfiguration, joined, read_file
+from tiphys.apiserver.config_files import BadConfiguration, Kind, fields, joined, read_file, url_fault
 
 ALGORITHMS: Final = ("ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512")
 _MAX_ISSUERS: Final = 64
@@ -27,6 +26,31 @@ _EMAIL_UNCHECKED: Final = (
     "in claimMappings.username.expression"
 )
 _RESERVED: Final = ("kubernetes.io", "k8s.io")
+_EGRESS: Final = ("controlplane", "cluster")
+UNPAIRED: Final = (
+    "oidc-issuer-url and oidc-client-id must be specified together when any oidc-* flags are set"
+)
+_INVALID: Final = "invalid authentication configuration: "
+_PREFIXED: Final = fields("claim", "prefix", "expression")
+_KIND: Final = Kind(
+    "AuthenticationConfiguration",
+    fields(
+        jwt=fields(
+            issuer=fields(
+                "url", "discoveryURL", "certificateAuthority", "audiences", "audienceMatchPolicy",
+                "egressSelectorType",
+            ),
+            claimValidationRules=fields("claim", "requiredValue", "expression", "message"),
+            claimMappings=fields(
+                username=_PREFIXED, groups=_PREFIXED, uid=fields("claim", "expression"),
+                extra=fields("key", "valueExpression"),
+            ),
+            userValidationRules=fields("expression", "message"),
+        ),
+        anonymous=fields("enabled", conditions=fields("path")),
+    ),
+    invalid=_INVALID,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,49 +97,66 @@ class AuthenticationConfig:
     anonymous: Anonymous | None = None
 
 
-def from_flags(flags: Mapping[str, Any]) -> JwtConfig | None:
+def from_flags(flags: Mapping[str, Any], own_issuers: Sequence[str] = ()) -> JwtConfig | None:
     """Return the issuer that ``--oidc-*`` flags name, None without one. Raises BadConfiguration."""
     url, client = flags.get("oidc_issuer_url") or "", flags.get("oidc_client_id") or ""
     if bool(url) != bool(client):
-        raise BadConfiguration("oidc-issuer-url and oidc-client-id must be specified together")
+        raise BadConfiguration(UNPAIRED)
     if not url:
         return None
-    claim = flags.get("oidc_username_claim") or "sub"
-    prefix = flags.get("oidc_username_prefix") or ""
-    if not prefix and claim != "email":
-        prefix = f"{url}#"
-    groups = flags.get("oidc_groups_claim") or ""
-    required = dict(one.partition("=")[::2] for one in flags.get("oidc_required_claim") or ())
     algorithms = tuple(flags.get("oidc_signing_algs") or ("RS256",))
     for algorithm in algorithms:
         if algorithm not in ALGORITHMS:
             raise BadConfiguration(f'oidc: unsupported signing alg: "{algorithm}"')
-    faults = _url_faults("oidc-issuer-url", url)
+    faults: list[FieldError] = []
+    document = {"jwt": [_entry_of(flags, url, client)]}
+    config = _Reader(_no_expressions, own_issuers, faults).read(document)
     if faults:
-        raise BadConfiguration(joined(faults))
-    return JwtConfig(
-        url,
-        (client,),
-        ClaimMapping(claim, "" if prefix == "-" else prefix),
-        certificate_authority=flags.get("oidc_ca") or "",
-        groups=ClaimMapping(groups, flags.get("oidc_groups_prefix") or "") if groups else ClaimMapping(),
-        claim_rules=tuple(Rule(name, value) for name, value in required.items()),
-        algorithms=algorithms,
-    )
+        raise BadConfiguration(f"{_INVALID}{joined(faults)}")
+    return replace(config.issuers[0], algorithms=algorithms)
 
 
-def parse(text: str, compile_: Compile, own_issuers: Sequence[str] = ()) -> AuthenticationConfig:
-    """Read a file; ``own_issuers`` sign service accounts' tokens and may not be named.
+def _entry_of(flags: Mapping[str, Any], url: str, client: str) -> dict[str, Any]:
+    """Return what a file would have to say to mean the same as the flags."""
+    claim = flags.get("oidc_username_claim") or "sub"
+    prefix = flags.get("oidc_username_prefix") or ""
+    if not prefix and claim != "email":
+        prefix = f"{url}#"
+    mappings = {"username": {"claim": claim, "prefix": "" if prefix == "-" else prefix}}
+    if flags.get("oidc_groups_claim"):
+        mappings["groups"] = {
+            "claim": flags["oidc_groups_claim"],
+            "prefix": flags.get("oidc_groups_prefix") or "",
+        }
+    required = dict(one.partition("=")[::2] for one in flags.get("oidc_required_claim") or ())
+    return {
+        "issuer": {"url": url, "audiences": [client], "certificateAuthority": flags.get("oidc_ca") or ""},
+        "claimMappings": mappings,
+        "claimValidationRules": [{"claim": name, "requiredValue": value} for name, value in required.items()],
+    }
+
+
+def _no_expressions(text: str, variable: str, *, boolean: bool = False) -> Expression:
+    raise ExpressionError(f"flags have no expressions: {text}")
+
+
+def parse(
+    text: str, compile_: Compile, own_issuers: Sequence[str] = (), file: str = ""
+) -> AuthenticationConfig:
+    """Read a file's text; ``own_issuers`` sign service accounts' tokens and may not be named.
 
     Raises:
-        BadConfiguration: with every fault.
+        BadConfiguration: with every fault, and with the name of the file where it cannot be read.
     """
 
     def read(document: Mapping[str, Any], faults: list[FieldError]) -> AuthenticationConfig:
         return _Reader(compile_, own_issuers, faults).read(document)
 
-    kind = "AuthenticationConfiguration"
-    return read_file(text, kind, f"failed decoding {kind}", read)
+    unreadable = f'failed to load authentication configuration from file "{file}": '
+    kind = replace(_KIND, unreadable=unreadable)
+    if not text:
+        raise BadConfiguration(f"{kind.unreadable}empty config data", kind.name)
+    return read_file(text, kind, read)
 
 
 class _Reader:
@@ -132,15 +173,16 @@ class _Reader:
             text = f"Too many: {len(entries)}: must have at most {_MAX_ISSUERS} items"
             self.faults.append(FieldError("FieldValueTooMany", "jwt", text))
             return AuthenticationConfig()
-        issuers = tuple(self._issuer(f"jwt[{at}]", entry) for at, entry in enumerate(entries))
-        for key in ("url", "discoveryURL"):
-            seen: set[str] = set()
-            for at, entry in enumerate(entries):
+        seen: dict[str, set[str]] = {"url": set(), "discoveryURL": set()}
+        issuers = []
+        for at, entry in enumerate(entries):
+            issuers.append(self._issuer(f"jwt[{at}]", entry))
+            for key, values in seen.items():
                 value = (entry.get("issuer") or {}).get(key) or ""
-                if value and value in seen:
+                if value in values and (value or key == "url"):
                     self.faults.append(field_errors.duplicate(f"jwt[{at}].issuer.{key}", value))
-                seen.add(value)
-        return AuthenticationConfig(issuers, self._anonymous(document.get("anonymous")))
+                values.add(value)
+        return AuthenticationConfig(tuple(issuers), self._anonymous(document.get("anonymous")))
 
     def _anonymous(self, spec: Mapping[str, Any] | None) -> Anonymous | None:
         if spec is None:
@@ -196,6 +238,10 @@ class _Reader:
         if authority and not _is_bundle(authority):
             text = "data does not contain any valid RSA or ECDSA certificates"
             self.faults.append(field_errors.invalid(f"{path}.certificateAuthority", "<omitted>", text))
+        egress = issuer.get("egressSelectorType") or ""
+        if egress and egress not in _EGRESS:
+            text = "egress selector must be either controlplane or cluster"
+            self.faults.append(field_errors.invalid(f"{path}.egressSelectorType", egress, text))
 
     def _compiled(self, path: str, text: str, variable: str, *, boolean: bool = False) -> Expression | None:
         try:
@@ -292,18 +338,17 @@ class _Reader:
     def _check_email(self, path: str, username: ClaimMapping, others: Sequence[Expression | None]) -> None:
         """Who takes names from ``claims.email`` must look at ``claims.email_verified`` somewhere."""
         own = username.expression
-        if own is None or not _reads(own, "email"):
+        if own is None or not own.selects("email"):
             return
-        if not any(one is not None and _reads(one, "email_verified") for one in (own, *others)):
+        if not any(one is not None and one.selects("email_verified") for one in (own, *others)):
             text = _EMAIL_UNCHECKED
             self.faults.append(field_errors.invalid(f"{path}.username.expression", own.text, text))
 
 
-def _reads(expression: Expression, claim: str) -> bool:
-    return re.search(rf"\bclaims\s*\.\s*\??\s*{claim}\b", expression.text) is not None
-
-
 def _url_faults(path: str, url: str) -> list[FieldError]:
+    fault = url_fault(url)
+    if fault:
+        return [field_errors.invalid(path, url, fault)]
     parts = urlsplit(url)
     checks = (
         (parts.scheme != "https", "URL scheme must be https"),

@@ -7,7 +7,6 @@ Source: the "Authorization" page, "Configuring the API Server using an Authoriza
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,13 @@ from prometheus_client.core import Metric
 
 from tiphys.apimachinery import field_errors, names
 from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.duration import go_duration, parse_go_duration
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apiserver.authn.expressions import Compile, Expression, ExpressionError, compile_expression
 from tiphys.apiserver.authz.authorizer import Authorizer, Mode
 from tiphys.apiserver.authz.counts import AuthorizerCounts
 from tiphys.apiserver.authz.webhook import WebhookAuthorizer, WebhookSettings
-from tiphys.apiserver.config_files import BadConfiguration, read_file
+from tiphys.apiserver.config_files import BadConfiguration, Kind, fields, read_file
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.reloading import Reloads
 from tiphys.apiserver.remote import Remote
@@ -30,9 +30,26 @@ from tiphys.client.kubeconfig import ConfigError
 
 log = logging.getLogger(__name__)
 _TYPES: Final = ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook")
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
-_UNITS_S: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_STARTED: Final = ("Node", "RBAC")
+"""Types that need what a server only has where they were there from its start."""
 _MAX_CONDITIONS: Final = 64
+_KIND: Final = Kind(
+    "AuthorizationConfiguration",
+    fields(
+        authorizers=fields(
+            "type", "name",
+            webhook=fields(
+                "authorizedTTL", "cacheAuthorizedRequests", "unauthorizedTTL", "cacheUnauthorizedRequests",
+                "timeout", "subjectAccessReviewVersion", "matchConditionSubjectAccessReviewVersion",
+                "failurePolicy", connectionInfo=fields("type", "kubeConfigFile"),
+                matchConditions=fields("expression"),
+            ),
+        )
+    ),
+    unreadable="failed to load AuthorizationConfiguration from file: ",
+)  # fmt: skip
+_EMPTY: Final = "{apiVersion: apiserver.config.k8s.io/v1, kind: AuthorizationConfiguration}"
+"""What a file without a text means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +61,34 @@ class Webhook:
     timeout_s: float
 
 
-def parse(text: str, compile_: Compile) -> tuple[str | Webhook, ...]:
-    """Return the authorizers of a file in their order. Raises BadConfiguration."""
+def parse(text: str, compile_: Compile, required: Iterable[str] = ()) -> tuple[str | Webhook, ...]:
+    """Return the authorizers of a file in their order; ``required`` are types that may not be missing.
 
-    def read(document: Mapping[str, Any], faults: list[FieldError]) -> list[str | Webhook]:
-        return _authorizers(document.get("authorizers") or [], faults, compile_)
+    Raises:
+        BadConfiguration: with every fault.
+    """
 
-    kind = "AuthorizationConfiguration"
-    return tuple(read_file(text, kind, f"failed to load {kind} from file", read))
+    def read(document: Mapping[str, Any], faults: list[FieldError]) -> tuple[list[str | Webhook], list[str]]:
+        entries = document.get("authorizers") or []
+        found = _authorizers(entries, faults, compile_)
+        return found, [] if faults else _misnamed(entries, frozenset(required))
+
+    found, wrong = read_file(text or _EMPTY, _KIND, read)
+    if wrong:
+        raise BadConfiguration(wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]", _KIND.name)
+    return tuple(found)
+
+
+def _misnamed(entries: Sequence[Mapping[str, Any]], required: frozenset[str]) -> list[str]:
+    """Return what is said of types that go by another name than their own, and of those that are missing."""
+    own = [(str(one["type"]), str(one["name"])) for one in entries if one["type"] != "Webhook"]
+    texts = [
+        f"expected name {kind.lower()} for authorizer {kind} instead of {name}"
+        for kind, name in own
+        if name != kind.lower()
+    ]
+    missing = sorted(required - {kind for kind, _ in own})
+    return [*texts, f"missing required types: [{' '.join(missing)}]"] if missing else texts
 
 
 def _authorizers(
@@ -132,14 +169,11 @@ def _webhook(
 
 
 def _duration(path: str, value: Any, faults: list[FieldError], rule: str, most_s: float = 0.0) -> float:
-    if value in (None, "", "0s", 0):
+    seconds = 0.0 if value is None else parse_go_duration(value)
+    if not seconds:
         faults.append(field_errors.required(path))
-        return 0.0
-    text = str(value)
-    found = _DURATION.findall(text)
-    seconds = sum(float(number) * _UNITS_S[unit] for number, unit in found)
-    if not found or _DURATION.sub("", text) or (most_s and seconds > most_s):
-        faults.append(field_errors.invalid(path, text, rule))
+    elif seconds < 0 or (most_s and seconds > most_s):
+        faults.append(field_errors.invalid(path, go_duration(seconds), rule))
     return seconds
 
 
@@ -162,8 +196,8 @@ def _conditions(
     found: list[Expression] = []
     seen: set[str] = set()
     for at, condition in enumerate(conditions):
-        where, text = f"{path}[{at}].expression", str(condition.get("expression") or "").strip()
-        if not text:
+        where, text = f"{path}[{at}].expression", str(condition.get("expression") or "")
+        if not text.strip():
             faults.append(field_errors.required(where))
         elif text in seen:
             faults.append(field_errors.duplicate(where, text))
@@ -206,6 +240,8 @@ class ConfiguredModes:
         self._reloads = Reloads("authorization", clock)
         self.counts = AuthorizerCounts()
         self._found: tuple[str | Webhook, ...] = ()
+        self._types: frozenset[str] = frozenset()
+        """What the file had at the start, and must keep: no change of it takes away what guards the API."""
 
     def modes(self) -> list[Mode]:
         """Return what to ask. Raises BadConfiguration, ConfigError, OSError."""
@@ -214,6 +250,7 @@ class ConfiguredModes:
             self._read = options.authorization_config.read_text()
             self._found = parse(self._read, compile_expression)
             self._reloads.succeeded(self._read)
+            self._types = frozenset(one for one in self._found if isinstance(one, str))
             return [self._mode(one) for one in self._found]
         return [self._from_flags() if mode == "Webhook" else mode for mode in options.authorization_modes]
 
@@ -227,7 +264,8 @@ class ConfiguredModes:
             if read == self._read:
                 return False
             self._read = read  # one that is faulty will not be less so when it is read again
-            found = parse(read, compile_expression)
+            found = parse(read, compile_expression, self._types)
+            self._check_new(found)
             authorizer.replace([self._mode(one) for one in found])
         except (OSError, ValueError, ConfigError) as error:
             self._reloads.failed()
@@ -237,6 +275,13 @@ class ConfiguredModes:
         self._reloads.succeeded(read)
         log.info("authorization configuration reloaded path=%s", path)
         return True
+
+    def _check_new(self, found: Iterable[str | Webhook]) -> None:
+        """Raise BadConfiguration for types that can only be there from the start, and were not."""
+        for one in found:
+            if isinstance(one, str) and one in _STARTED and one not in self._types:
+                text = f"authorizer type {one} is not allowed if it was not enabled at initial server startup"
+                raise BadConfiguration(text, _KIND.name)
 
     def collect(self) -> Iterable[Metric]:
         """Yield what is counted of authorizers and of the file."""

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import Any, Final
 
-import yaml
-
 from tiphys.apimachinery import field_errors
+from tiphys.apimachinery.duration import go_duration, parse_go_duration
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apiserver import config_files
+from tiphys.apiserver.config_files import Kind, fields, read_file, url_fault
 from tiphys.apiserver.encryption.ciphers import AesCbc, AesGcm, Secretbox
 from tiphys.apiserver.encryption.kms import Kms, KmsSettings
 from tiphys.apiserver.encryption.providers import BadConfiguration, Identity, Provider, Providers
@@ -31,8 +32,6 @@ _KMS_V1: Final = (
     "--feature-gates=KMSv1=true to use the deprecated KMSv1 feature."
 )
 _TIMEOUT: Final = "3s"
-_UNITS_S: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-_DURATION: Final = re.compile(r"[0-9.]+(?:h|ms|m|s|us|ns)")
 _NOT_STORED: Final = ("apiserveripinfo", "serviceipallocations", "servicenodeportallocations")
 _MORE_THAN_ONE: Final = (
     "more than one provider specified in a single element, should split into different list elements"
@@ -46,11 +45,29 @@ _OVERLAP: Final = (
 )
 
 
+_Rule = tuple[str, tuple[Provider, ...]]
+_PARSING: Final = "error while parsing file: "
+_KEYS: Final = fields(keys=fields("name", "secret"))
+_KIND: Final = Kind(
+    "EncryptionConfiguration",
+    fields(
+        resources=fields(
+            "resources",
+            providers=fields(
+                kms=fields("apiVersion", "name", "cachesize", "endpoint", "timeout"),
+                aesgcm=_KEYS, aescbc=_KEYS, secretbox=_KEYS, identity=fields(),
+            ),
+        )
+    ),
+    invalid=_PARSING, versions=("apiserver.config.k8s.io/v1",), also=("EncryptionConfig", "v1"), secret=True,
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """Rules in the order of the file: (resource as written, its providers)."""
 
-    rules: tuple[tuple[str, tuple[Provider, ...]], ...] = ()
+    rules: tuple[_Rule, ...] = ()
 
     def providers_for(self, group: str, plural: str) -> Providers | None:
         """Return what seals a resource; None where nothing does. The first rule that covers it counts."""
@@ -62,42 +79,25 @@ class Rules:
         return Providers(tuple(p for resource, found in self.rules if resource == chosen for p in found))
 
 
-def parse(text: str, make_kms: Callable[[KmsSettings], Provider] = Kms.of) -> Rules:
-    """Read a configuration file. Raises BadConfiguration."""
+def parse(text: str, make_kms: Callable[[KmsSettings], Provider] = Kms.of, file: str = "") -> Rules:
+    """Read a configuration file's text. Raises BadConfiguration."""
+    if not text:
+        why = f'{_PARSING}error while loading file: encryption provider configuration file "{file}" is empty'
+        raise BadConfiguration(why)
+
+    def read(document: dict[str, Any], faults: list[FieldError]) -> tuple[_Rule, ...]:
+        entries = document.get("resources") or []
+        faults += _faults(entries)
+        return () if faults else tuple(_rules(entries, make_kms))
+
+    unreadable = f'{_PARSING}error decoding encryption provider configuration file "{file}": '
     try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BadConfiguration(f"error while parsing file: {_where(error)}") from None
-    if not document:
-        raise BadConfiguration("error while parsing file: encryption provider configuration file is empty")
-    kind = document.get("kind") if isinstance(document, dict) else None
-    version = document.get("apiVersion") if isinstance(document, dict) else None
-    if kind != "EncryptionConfiguration" or version != "apiserver.config.k8s.io/v1":
-        raise BadConfiguration(
-            f'error while parsing file: no kind "{kind}" is registered for version "{version}"'
-        )
-    entries = document.get("resources") or []
-    try:
-        faults = _faults(entries)
-        rules = () if faults else tuple(_rules(entries, make_kms))
-    except (AttributeError, TypeError, KeyError):
-        raise BadConfiguration("error while parsing file: a field has the wrong type") from None
-    if faults:
-        lines = [str(fault) for fault in faults]
-        shown = lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]"
-        raise BadConfiguration(f"error while parsing file: {shown}")
-    return Rules(rules)
+        return Rules(read_file(text, replace(_KIND, unreadable=unreadable), read))
+    except config_files.BadConfiguration as error:
+        raise BadConfiguration(str(error)) from None
 
 
-def _where(error: yaml.YAMLError) -> str:
-    """Say where the YAML breaks without quoting it: the line may hold a key."""
-    mark = getattr(error, "problem_mark", None)
-    return f"yaml: line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else "yaml: cannot be read"
-
-
-def _rules(
-    entries: list[Any], make_kms: Callable[[KmsSettings], Provider]
-) -> list[tuple[str, tuple[Provider, ...]]]:
+def _rules(entries: list[Any], make_kms: Callable[[KmsSettings], Provider]) -> list[_Rule]:
     found = []
     for entry in entries:
         providers = tuple(made for provider in entry["providers"] for made in _made(provider, make_kms))
@@ -112,8 +112,8 @@ def _made(provider: dict[str, Any], make_kms: Callable[[KmsSettings], Provider])
     if kind == "kms":
         told = provider["kms"]
         if told.get("apiVersion") != "v2":
-            raise BadConfiguration(f"error while parsing file: {_KMS_V1}")
-        timeout_s = _seconds(str(told.get("timeout") or _TIMEOUT))
+            raise BadConfiguration(f"error while building transformers: {_KMS_V1}")
+        timeout_s = parse_go_duration(told.get("timeout") or _TIMEOUT)
         return [make_kms(KmsSettings(told["name"], told["endpoint"], timeout_s))]
     return [_CIPHERS[kind](key["name"], base64.b64decode(key["secret"])) for key in provider[kind]["keys"]]
 
@@ -146,17 +146,18 @@ def _split(resource: str) -> tuple[str, str]:
 
 
 def _overlap_faults(path: str, resources: list[str]) -> list[FieldError]:
+    pairs = [_split(resource) for resource in resources]
+    twice = masked = False
+    for one, other in permutations(pairs, 2):
+        if one == other and not twice:
+            twice = True
+        elif one == ("*", "*") or (one[1] == other[1] and "*" in (one[0], other[0])):
+            masked = True  # a wildcard beside what it covers
     faults = []
-    if len(set(resources)) < len(resources):
+    if twice:
         text = "the same resource cannot be specified multiple times"
         faults.append(field_errors.invalid(path, resources, text))
-    pairs = [_split(resource) for resource in resources]
-    others = [
-        (one, two) for at, one in enumerate(pairs) for two in pairs[:at] + pairs[at + 1 :] if one != two
-    ]
-    if any(
-        one == ("*", "*") or (one[1] == two[1] and "*" in (one[0], two[0])) for one, two in others
-    ):  # a wildcard beside what it covers
+    if masked:
         faults.append(field_errors.invalid(path, resources, _OVERLAP))
     return faults
 
@@ -217,36 +218,31 @@ def _kms_faults(path: str, told: dict[str, Any], plugins: set[str]) -> list[Fiel
         text = f"duplicate KMS provider name {name}, names must be unique"
         faults.append(field_errors.invalid(f"{path}.name", name, text))
     plugins.add(name)
-    timeout = str(told.get("timeout") or _TIMEOUT)
-    if _seconds(timeout) <= 0:
+    timeout_s = parse_go_duration(told.get("timeout") or _TIMEOUT)
+    if timeout_s <= 0:
         text = "timeout should be a positive value"
-        faults.append(field_errors.invalid(f"{path}.timeout", timeout, text))
+        faults.append(field_errors.invalid(f"{path}.timeout", go_duration(timeout_s), text))
     endpoint = str(told.get("endpoint") or "")
     scheme = endpoint.partition(":")[0] if ":" in endpoint else ""
     if not endpoint:
         text = "endpoint is a mandatory field for a kms"
         faults.append(field_errors.invalid(f"{path}.endpoint", "", text))
+    elif fault := url_fault(endpoint):
+        text = f"invalid endpoint for kms provider, error: {fault}"
+        faults.append(field_errors.invalid(f"{path}.endpoint", endpoint, text))
     elif scheme != "unix":
         text = f'unsupported scheme "{scheme}" for KMS provider, only unix is supported'
         faults.append(field_errors.invalid(f"{path}.endpoint", endpoint, text))
     if version != "v1" and told.get("cachesize") is not None:
         text = "cachesize is not supported in v2"
         faults.append(field_errors.invalid(f"{path}.cachesize", told["cachesize"], text))
+    if version == "v1" and told.get("cachesize") == 0:
+        text = "cachesize should be a positive value, or negative to disable"
+        faults.append(field_errors.invalid(f"{path}.cachesize", 0, text))
     if version not in ("v1", "v2"):
         text = "unsupported apiVersion apiVersion for KMS provider, only v1 and v2 are supported"
         faults.append(field_errors.invalid(f"{path}.apiVersion", version, text))
     return faults
-
-
-def _seconds(text: str) -> float:
-    """Read a duration such as ``1m30s``; what is none is -1."""
-    parts = _DURATION.findall(text)
-    if not parts or "".join(parts) != text:
-        return -1.0
-    try:
-        return sum(float(part.rstrip("hmsun")) * _UNITS_S[part.lstrip("0123456789.")] for part in parts)
-    except ValueError:
-        return -1.0
 
 
 def _key_faults(path: str, key: dict[str, Any], expected: tuple[int, ...]) -> list[FieldError]:

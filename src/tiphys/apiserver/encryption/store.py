@@ -136,7 +136,7 @@ class EncryptedStore:
             read = self._path.read_bytes()
             if read == self._read:
                 return False
-            rules = config.parse(read.decode(), self._plugins.provider)
+            rules = config.parse(read.decode(), self._plugins.provider, str(self._path))
         except (OSError, ValueError) as error:
             self._reloads.failed()
             self._plugins.named()
