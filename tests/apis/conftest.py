@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from tiphys.apimachinery.featuregates import DEFAULTS
 from tiphys.apimachinery.meta import copy_object, gvk_of
+from tiphys.apis.field_gates import FieldGates
 from tiphys.apis.strategies import strategy_for
 from tiphys.apis.strategy import Strategy
 
@@ -16,6 +18,11 @@ Body = dict[str, Any]
 
 def _strategy(obj: Body) -> Strategy:
     return strategy_for(gvk_of(obj))
+
+
+def _drop_gated(new: Body, old: Body | None) -> None:
+    gvk = gvk_of(new)
+    FieldGates(DEFAULTS).drop((gvk.group, gvk.kind), new, old)
 
 
 def _completed(obj: Body) -> Body:
@@ -31,6 +38,7 @@ def faults_of_new() -> Callable[[Body], list[str]]:
 
     def check(obj: Body) -> list[str]:
         new = _completed(obj)
+        _drop_gated(new, None)
         _strategy(obj).prepare_create(new)
         return [str(fault) for fault in _strategy(obj).validate(new)]
 
@@ -43,9 +51,11 @@ def faults_of_change() -> Callable[[Body, Body], list[str]]:
 
     def check(old: Body, new: Body) -> list[str]:
         before, after = _completed(old), _completed(new)
+        _drop_gated(before, None)
         _strategy(old).prepare_create(before)
         if "status" in old:
             before["status"] = old["status"]
+        _drop_gated(after, before)
         _strategy(new).prepare_create(after)
         _strategy(new).prepare_update(after, before)
         return [str(fault) for fault in _strategy(new).validate_update(after, before)]
@@ -71,6 +81,7 @@ def kept_of_status() -> Callable[[Body, Body, Body], Body]:
 
     def check(obj: Body, old: Body, new: Body) -> Body:
         before, after = ({**copy_object(obj), "status": copy_object(status)} for status in (old, new))
+        _drop_gated(after, before)
         _strategy(obj).prepare_status_update(after, before)
         kept: Body = after["status"]
         return kept
@@ -84,6 +95,7 @@ def kept_of_change() -> Callable[[Body, Body], Body]:
 
     def check(old: Body, new: Body) -> Body:
         before, after = _completed(old), _completed(new)
+        _drop_gated(after, before)
         _strategy(new).prepare_update(after, before)
         return after
 
@@ -96,6 +108,7 @@ def kept_of_new() -> Callable[[Body], Body]:
 
     def check(obj: Body) -> Body:
         new = _completed(obj)
+        _drop_gated(new, None)
         _strategy(obj).prepare_create(new)
         return new
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tiphys.apimachinery.compatibility import Effective
-from tiphys.apimachinery.featuregates import resolve
+from tiphys.apimachinery.featuregates import DEFAULTS, resolve
+from tiphys.apis.field_gates import FieldGates
 from tiphys.apis.introduced import SINCE, younger
 from tiphys.apis.runtime_config import RuntimeConfigError, parse
 from tiphys.apis.table import TABLE
@@ -173,3 +174,38 @@ def test_every_row_that_is_named_as_younger_exists() -> None:
     versions = {row[:2] for row in rows}
     assert all(key in (versions if len(key) == 2 else rows) for key in SINCE)
     assert younger(TABLE, (1, 36)) == frozenset()
+
+
+PODS = "/api/v1/namespaces/default/pods"
+GROUP = {"podGroupName": "g"}
+
+
+@pytest.mark.parametrize("on", [True, False])
+async def test_fields_of_gates(serving: Any, make_pod: Any, *, on: bool) -> None:
+    async with serving(feature_gates=gates(GenericWorkload=on, EnvFiles=on)) as api:
+        account = {"metadata": {"name": "default"}}
+        await api.create("/api/v1/namespaces/default/serviceaccounts", account)
+        answer = await api("POST", PODS, make_pod("p", schedulingGroup=GROUP))
+        assert (answer.status, answer.headers.get("warning")) == (201, None)
+        assert answer.json["spec"].get("schedulingGroup") == (GROUP if on else None)
+        written = {"metadata": {"name": "r"}, "spec": {"selector": {"matchLabels": {"a": "b"}}}}
+        written["spec"] |= {"template": {"metadata": {"labels": {"a": "b"}}, "spec": make_pod("p")["spec"]}}
+        sets = "/apis/apps/v1/namespaces/default/replicasets"
+        first = await api.create(sets, written)
+        change = {"spec": {"template": {"spec": {"schedulingGroup": GROUP}}}}
+        changed = (await api.patch(f"{sets}/r", change)).json
+        assert changed["spec"]["template"]["spec"].get("schedulingGroup") == (GROUP if on else None)
+        assert changed["metadata"]["generation"] == first["metadata"]["generation"] + on
+
+
+async def test_what_was_stored_with_a_gate_on_stays(serving: Any, make_pod: Any) -> None:
+    leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+    async with serving(feature_gates=gates(CoordinatedLeaderElection=True)) as api:
+        spec = {"strategy": "OldestEmulationVersion", "preferredHolder": "x", "holderIdentity": "y"}
+        stored = await api.create(leases, {"metadata": {"name": "l"}, "spec": spec})
+        assert stored["spec"] == spec
+        api.server.backend.field_gates = FieldGates(DEFAULTS)
+        change = {"spec": {"preferredHolder": "z"}}
+        assert (await api.patch(f"{leases}/l", change)).json["spec"] == {**spec, "preferredHolder": "z"}
+        await api.patch(f"{leases}/l", {"spec": {"preferredHolder": None, "strategy": None}})
+        assert (await api.patch(f"{leases}/l", {"spec": spec})).json["spec"] == {"holderIdentity": "y"}

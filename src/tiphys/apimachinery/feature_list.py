@@ -21,7 +21,8 @@ STAGES: Final[tuple[tuple[str, bool, bool, str], ...]] = (
      "RuntimeClassInImageCriApi StorageCapacityScoring StorageVersionAPI "
      "TaintTolerationComparisonOperators TopologyAwareWorkloadScheduling "
      "TopologyManagerPolicyAlphaOptions UnknownVersionInteroperabilityProxy "
-     "UserNamespacesHostNetworkSupport VolumeLimitScaling WindowsCPUAndMemoryAffinity"),
+     "UserNamespacesHostNetworkSupport VolumeLimitScaling WindowsCPUAndMemoryAffinity "
+     "WorkloadAwarePreemption WorkloadWithJob"),
     ("BETA", False, False,
      "CRDObservedGenerationTracking ClusterTrustBundle ClusterTrustBundleProjection "
      "ConcurrentWatchObjectDecode CoordinatedLeaderElection DRADeviceTaintRules "
@@ -137,8 +138,11 @@ DEPENDENCIES: Final[Mapping[str, str]] = {
     "StorageVersionAPI": "APIServerIdentity",
     "StructuredAuthenticationConfigurationEgressSelector": "StructuredAuthenticationConfiguration",
     "StructuredAuthenticationConfigurationJWKSMetrics": "StructuredAuthenticationConfiguration",
+    "TopologyAwareWorkloadScheduling": "GenericWorkload",
     "UnknownVersionInteroperabilityProxy": "APIServerIdentity",
     "UserNamespacesHostNetworkSupport": "UserNamespacesSupport",
     "WindowsGracefulNodeShutdown": "GracefulNodeShutdown",
+    "WorkloadAwarePreemption": "GangScheduling",
+    "WorkloadWithJob": "GenericWorkload",
 }
 """A feature can only be on while those that it needs are."""

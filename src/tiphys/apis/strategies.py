@@ -23,8 +23,6 @@ from tiphys.apis.batch import kinds as batch
 from tiphys.apis.certificates import kinds as certificates
 from tiphys.apis.coordination import kinds as coordination
 from tiphys.apis.core import kinds as core
-from tiphys.apis.core.pod_gated import drop_gated
-from tiphys.apis.defaulting import peek
 from tiphys.apis.discovery import kinds as discovery
 from tiphys.apis.flowcontrol import kinds as flowcontrol
 from tiphys.apis.networking import kinds as networking
@@ -60,39 +58,7 @@ GROUPS: tuple[ModuleType, ...] = (
     apiserverinternal,
 )
 
-_TEMPLATES: dict[tuple[str, str], tuple[str, ...]] = {
-    ("apps", "Deployment"): ("spec", "template"),
-    ("apps", "ReplicaSet"): ("spec", "template"),
-    ("apps", "StatefulSet"): ("spec", "template"),
-    ("apps", "DaemonSet"): ("spec", "template"),
-    ("batch", "Job"): ("spec", "template"),
-    ("batch", "CronJob"): ("spec", "jobTemplate", "spec", "template"),
-    ("", "ReplicationController"): ("spec", "template"),
-    ("", "PodTemplate"): ("template",),
-}
-"""Where kinds that make pods have what these are made of."""
-
-
-def _without_gated(strategy: Strategy) -> Strategy:
-    """Return the strategy of a kind with a template: what is behind gates in pods is so there."""
-    path = _TEMPLATES.get((strategy.gvk.group, strategy.gvk.kind))
-    if path is None:
-        return strategy
-
-    def create(obj: Object) -> None:
-        drop_gated(peek(obj, *path, "spec"), {})
-        strategy.prepare_create(obj)
-
-    def update(new: Object, old: Object) -> None:
-        drop_gated(peek(new, *path, "spec"), peek(old, *path, "spec"))
-        strategy.prepare_update(new, old)
-
-    return replace(strategy, prepare_create=create, prepare_update=update)
-
-
-STRATEGIES: tuple[Strategy, ...] = tuple(
-    _without_gated(strategy) for group in GROUPS for strategy in group.STRATEGIES
-)
+STRATEGIES: tuple[Strategy, ...] = tuple(strategy for group in GROUPS for strategy in group.STRATEGIES)
 
 _BY_GVK: dict[GVK, Strategy] = {strategy.gvk: strategy for strategy in STRATEGIES}
 _BY_KIND: dict[tuple[str, str], Strategy] = {

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.resource import Resource
+from tiphys.apis.field_gates import FieldGates
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.objects import ObjectStore
@@ -47,6 +48,8 @@ class Backend:
     molds: Molds
     services: ServiceAllocator
     metrics: Metrics
+    field_gates: FieldGates
+    """What of objects is behind gates that are off."""
     store_fault: Callable[[], str | None] = field(default=lambda: None)
     """What is wrong with the store, as health checks see it."""
     custom: Backend | None = None

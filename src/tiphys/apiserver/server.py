@@ -18,6 +18,7 @@ from tiphys.apimachinery.duration import go_duration
 from tiphys.apimachinery.errors import Conflict, NotFound
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
+from tiphys.apis.field_gates import FieldGates
 from tiphys.apis.introduced import younger
 from tiphys.apis.runtime_config import hidden
 from tiphys.apis.table import TABLE
@@ -119,6 +120,7 @@ class ApiServer:
             molds=Molds(self.objects, admission),
             services=self._allocator(),
             metrics=Metrics(),
+            field_gates=FieldGates(self.options.feature_gates),
         )
         self._repair = ServiceRepair(self.backend)
         named = self.options.feature_gates.enabled("APIServerIdentity")

@@ -317,20 +317,18 @@ def test_names_that_pods_take_over(kind: str, warnings_of: Callable[[Body], list
     assert warnings_of({**workload(kind), "metadata": {"name": "a"}}) == []
 
 
-def test_how_many_may_be_missing() -> None:
+def test_how_many_may_be_missing(
+    kept_of_new: Callable[[Body], Body], kept_of_change: Callable[[Body, Body], Body]
+) -> None:
     """A StatefulSet keeps what it had of old; nobody asks for it anew."""
     strategy = strategy_for(GVK("apps", "v1", "StatefulSet"))
     new, old = (rolling("StatefulSet", "updateStrategy", partition=1, maxUnavailable=0) for _ in "12")
-    strategy.default(new)
-    strategy.default(old)
-    strategy.prepare_update(new, old)
-    assert list(map(str, strategy.validate_update(new, old))) == [
+    kept = kept_of_change(old, new)
+    assert list(map(str, strategy.validate_update(kept, kept))) == [
         "spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: 0: cannot be 0"
     ]
-    strategy.prepare_update(new, workload("StatefulSet"))
-    assert new["spec"]["updateStrategy"]["rollingUpdate"] == {"partition": 1}
-    strategy.prepare_create(old)
-    assert old["spec"]["updateStrategy"]["rollingUpdate"] == {"partition": 1}
+    for gone in (kept_of_change(workload("StatefulSet"), new), kept_of_new(old)):
+        assert gone["spec"]["updateStrategy"]["rollingUpdate"] == {"partition": 1}
 
 
 def test_amounts_of_claims(

@@ -133,20 +133,6 @@ def test_a_candidate_stays_with_its_lease() -> None:
     assert [str(fault) for fault in found] == ['spec.leaseName: Invalid value: "m": field is immutable']
 
 
-STRATEGY = {"strategy": OLDEST, "preferredHolder": "x"}
-
-
-def test_leases_have_no_strategy_but_where_they_had_one() -> None:
-    lease = strategy_for(LEASE)
-    new = {"spec": {"holderIdentity": "a", **STRATEGY}}
-    lease.prepare_create(new)
-    assert new == {"spec": {"holderIdentity": "a"}}
-    for old, expected in (({"spec": STRATEGY}, STRATEGY), ({"spec": {}}, {}), ({}, {})):
-        new = {"spec": {**STRATEGY}}
-        lease.prepare_update(new, old)
-        assert new == {"spec": expected}
-
-
 def test_a_runtime_class_is_looked_at_whole_again() -> None:
     strategy = strategy_for(RUNTIME)
     changed = {"handler": "crun", "overhead": {"podFixed": {"cpu": "-1"}}}

@@ -8,12 +8,10 @@ from typing import Any
 import pytest
 from tests.apis.core.test_pod_validation import make
 
-from tiphys.apimachinery.meta import copy_object, gvk_of
+from tiphys.apimachinery.meta import copy_object
 from tiphys.apimachinery.warnings import collecting
 from tiphys.apis.core.pod_creation import adopt_profiles, merge_label_keys
-from tiphys.apis.core.pod_gated import drop_gated
 from tiphys.apis.core.pod_strategy import prepare_pod, prepare_pod_status, prepare_pod_update
-from tiphys.apis.strategies import strategy_for
 
 Pod = dict[str, Any]
 
@@ -122,73 +120,9 @@ def test_a_profile_of_its_own_stays() -> None:
     assert texts == []
 
 
-def gated() -> Pod:
-    certificate = {"podCertificate": {"signerName": "a.b/c"}}
-    return {
-        "schedulingGroup": {"podGroupName": "g"},
-        "containers": [
-            {"name": "c", "lifecycle": {"stopSignal": "SIGHUP"}},
-            {"name": "d", "lifecycle": {"stopSignal": "SIGHUP", "preStop": {}}},
-        ],
-        "volumes": [{"name": "v", "projected": {"sources": [certificate, {"secret": {"name": "s"}}]}}],
-    }
-
-
-BARE: Pod = {
-    "containers": [{"name": "c"}, {"name": "d", "lifecycle": {"preStop": {}}}],
-    "volumes": [{"name": "v", "projected": {"sources": [{}, {"secret": {"name": "s"}}]}}],
-}
-
-
-def test_what_is_behind_gates_is_dropped_where_it_was_not_before() -> None:
-    spec = gated()
-    drop_gated(spec, {})
-    assert spec == BARE
-    spec = gated()
-    drop_gated(spec, gated())
-    assert spec == gated()
-
-
-KINDS = {
-    "Pod": ("v1", ("spec",)),
-    "PodTemplate": ("v1", ("template", "spec")),
-    "ReplicationController": ("v1", ("spec", "template", "spec")),
-    "Deployment": ("apps/v1", ("spec", "template", "spec")),
-    "ReplicaSet": ("apps/v1", ("spec", "template", "spec")),
-    "StatefulSet": ("apps/v1", ("spec", "template", "spec")),
-    "DaemonSet": ("apps/v1", ("spec", "template", "spec")),
-    "Job": ("batch/v1", ("spec", "template", "spec")),
-    "CronJob": ("batch/v1", ("spec", "jobTemplate", "spec", "template", "spec")),
-}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_that_makes_pods_drops_it(kind: str) -> None:
-    version, path = KINDS[kind]
-
-    def whole() -> Pod:
-        obj: Pod = gated()
-        for key in reversed(path):
-            obj = {key: obj}
-        return {"apiVersion": version, "kind": kind, "metadata": {"name": "x", "uid": "u"}, **obj}
-
-    def kept(obj: Pod) -> bool:
-        for key in path:
-            obj = obj[key]
-        return "schedulingGroup" in obj
-
-    strategy, made, changed = strategy_for(gvk_of(whole())), whole(), whole()
-    strategy.prepare_create(made)
-    assert not kept(made)
-    strategy.prepare_update(changed, made)
-    assert not kept(changed)
-    strategy.prepare_update(changed := whole(), whole())
-    assert kept(changed)
-
-
 def test_a_new_pod_has_it_all_done() -> None:
     term = {"labelSelector": {}, "topologyKey": "a", "matchLabelKeys": ["a"]}
-    pod = make({"affinity": {"podAffinity": {REQUIRED: [term]}}, "schedulingGroup": {}})
+    pod = make({"affinity": {"podAffinity": {REQUIRED: [term]}}})
     pod["metadata"] |= {
         "labels": {"a": "1"},
         "annotations": {KEY + pod["spec"]["containers"][0]["name"]: "unconfined"},
@@ -199,9 +133,8 @@ def test_a_new_pod_has_it_all_done() -> None:
         "matchExpressions": [asked("In", "a", "1")]
     }
     assert spec["containers"][0]["securityContext"] == {"appArmorProfile": {"type": "Unconfined"}}
-    assert "schedulingGroup" not in spec
     later = copy_object(pod)
-    later["spec"]["schedulingGroup"] = {"podGroupName": "g"}
+    later["spec"]["ephemeralContainers"] = [{"name": "e"}]
     prepare_pod_update(later, pod)
     assert later["spec"] == spec
 
@@ -213,7 +146,7 @@ def test_what_was_seen_stays_seen() -> None:
     conditions = [condition("A", observedGeneration=1), condition("A", observedGeneration=2), condition("B")]
     old = {"status": {"qosClass": "Burstable", "observedGeneration": 3, "conditions": conditions}}
     written = [condition("B"), condition("A"), condition("A", observedGeneration=5), condition("A")]
-    new: Pod = {"status": {"conditions": written, "nodeAllocatableResourceClaimStatuses": []}}
+    new: Pod = {"status": {"conditions": written}}
     prepare_pod_status(new, old)
     assert new["status"] == {
         "qosClass": "Burstable",

@@ -174,23 +174,3 @@ def test_capacity_and_taints_that_stay_are_let_through() -> None:
     old = sliced(device(taints=[{}], capacity={"m": {"value": "1", "requestPolicy": {}}}))
     assert SLICE.validate_update(old, old) == []
     assert SLICE.validate_update(sliced(device(taints=[{}, {}])), old)
-
-
-LISTS = {"bools": [True], "ints": [1], "strings": ["x"], "versions": ["1.0.0"]}
-
-
-def in_version(version: str, value: dict[str, Any]) -> dict[str, Any]:
-    own: dict[str, Any] = {"attributes": {"a": {**value}, "b": {"int": 1}}}
-    return {"spec": {"devices": [{"name": "d", "basic": own} if version == "v1beta1" else own]}}
-
-
-@pytest.mark.parametrize("version", ["v1", "v1beta2", "v1beta1"])
-def test_lists_come_only_where_they_were(version: str) -> None:
-    strategy = strategy_for(GVK("resource.k8s.io", version, "ResourceSlice"))
-    new = in_version(version, {"string": "x", **LISTS})
-    strategy.prepare_create(new)
-    assert new == in_version(version, {"string": "x"})
-    for old, kept in (({"strings": ["y"]}, LISTS), ({"string": "x"}, {})):
-        new = in_version(version, LISTS)
-        strategy.prepare_update(new, in_version(version, old))
-        assert new == in_version(version, kept)

@@ -9,9 +9,6 @@ from typing import Any
 
 import pytest
 
-from tiphys.apimachinery.meta import GVK
-from tiphys.apis.strategies import strategy_for
-
 Body = dict[str, Any]
 BASIC: Body = {"basic": {}}
 LABEL = (
@@ -138,32 +135,6 @@ def test_changed(
     old: Body, new: Body, expected: list[str], faults_of_change: Callable[[Body, Body], list[str]]
 ) -> None:
     assert faults_of_change(old, new) == expected
-
-
-def test_what_is_off_is_dropped_where_it_was_not() -> None:
-    groups = strategy_for(GVK("scheduling.k8s.io", "v1alpha2", "PodGroup"))
-    made = group(priority=5, disruptionMode="Pod")
-    groups.prepare_create(made)
-    assert made == group()
-    kept = group(priority=6, disruptionMode="Pod")
-    groups.prepare_update(kept, group(priority=5))
-    assert kept == group(priority=6)
-    workloads = strategy_for(GVK("scheduling.k8s.io", "v1alpha2", "Workload"))
-    made = workload(template(priorityClassName="p"), template("u"))
-    workloads.prepare_create(made)
-    assert made == workload(template(), template("u"))
-    kept = workload(template(priorityClassName="p"), template("u", priority=1))
-    workloads.prepare_update(kept, workload(template(priorityClassName="p"), template("u")))
-    assert kept == workload(template(priorityClassName="p"), template("u"))
-
-
-def test_claims_of_a_group_are_told_only_where_they_were() -> None:
-    strategy = strategy_for(GVK("scheduling.k8s.io", "v1alpha2", "PodGroup"))
-    told = {"conditions": [], "resourceClaimStatuses": [{"name": "c", "resourceClaimName": "d"}]}
-    for old, expected in (({}, {"conditions": []}), ({"status": told}, told)):
-        new = {"status": {**told}}
-        strategy.prepare_status_update(new, old)
-        assert new == {"status": expected}
 
 
 def test_conditions_of_a_group(faults_of_status: Callable[[Body, Body, Body], list[str]]) -> None:

@@ -294,17 +294,6 @@ def test_status_of_attachments(faults_of_status: Callable[[Body, Body, Body], li
     )
 
 
-GATED = {"preventPodSchedulingIfMissing": True}
-
-
-def test_drivers_keep_no_pods_from_nodes(
-    kept_of_new: Callable[[Body], Body], kept_of_change: Callable[[Body, Body], Body]
-) -> None:
-    assert "preventPodSchedulingIfMissing" not in kept_of_new(driver(**GATED))["spec"]
-    assert "preventPodSchedulingIfMissing" not in kept_of_change(driver(), driver(**GATED))["spec"]
-    assert kept_of_change(driver(**GATED), driver(**GATED))["spec"].items() >= GATED.items()
-
-
 def test_changes_of_drivers_are_counted(kept_of_change: Callable[[Body, Body], Body]) -> None:
     assert "generation" not in kept_of_change(driver(), driver())["metadata"]
     assert kept_of_change(driver(), driver(requiresRepublish=True))["metadata"]["generation"] == 1

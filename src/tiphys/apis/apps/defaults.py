@@ -92,16 +92,6 @@ def prepare_replica_set(obj: Object) -> None:
 def prepare_stateful_set(obj: Object) -> None:
     """A new StatefulSet has no replicas."""
     obj["status"] = {"replicas": 0, "availableReplicas": 0}
-    drop_unavailable(obj, {})
-
-
-def drop_unavailable(new: Object, old: Object) -> None:
-    """How many pods a rollout may be short of is not for StatefulSets, but where they had it before.
-
-    Upstream has it behind the gate MaxUnavailableStatefulSet, which in v1.36 is off.
-    """
-    if peek(old, "spec", "updateStrategy", "rollingUpdate").get("maxUnavailable") is None:
-        peek(new, "spec", "updateStrategy", "rollingUpdate").pop("maxUnavailable", None)
 
 
 def prepare_daemon_set(obj: Object) -> None:

@@ -55,7 +55,6 @@ STRATEGIES: tuple[Strategy, ...] = (
         default=defaults.default_stateful_set,
         default_status=nothing,
         prepare_create=defaults.prepare_stateful_set,
-        prepare_update=defaults.drop_unavailable,
         validate=stateful_validation.validate_stateful_set,
         validate_update=_ratcheted(
             stateful_validation.validate_stateful_set_update, stateful_validation.validate_stateful_set

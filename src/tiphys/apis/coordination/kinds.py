@@ -14,24 +14,12 @@ from tiphys.apimachinery.field_errors import (
     required,
 )
 from tiphys.apimachinery.meta import GVK, Object
-from tiphys.apis.defaulting import drop, peek
+from tiphys.apis.defaulting import peek
 from tiphys.apis.strategy import Strategy
 from tiphys.apis.value_validation import not_negative
 
 _OLDEST = "OldestEmulationVersion"
-_GATED = ("strategy", "preferredHolder")
 _NONE = parse_version("0.0.0")
-
-
-def prepare_lease(lease: Object) -> None:
-    """A new Lease has no strategy: v1.36 has the gate CoordinatedLeaderElection off."""
-    drop(peek(lease, "spec"), *_GATED)
-
-
-def prepare_lease_update(new: Object, old: Object) -> None:
-    """Nothing behind the gate comes that was not there."""
-    before = peek(old, "spec")
-    drop(peek(new, "spec"), *(key for key in _GATED if before.get(key) is None))
 
 
 def validate_lease(lease: Object) -> list[FieldError]:
@@ -102,8 +90,6 @@ def validate_lease_update(new: Object, _old: Object) -> list[FieldError]:
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK("coordination.k8s.io", "v1", "Lease"),
-        prepare_create=prepare_lease,
-        prepare_update=prepare_lease_update,
         validate=validate_lease,
         validate_update=validate_lease_update,
         allow_create_on_update=True,

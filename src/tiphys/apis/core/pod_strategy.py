@@ -5,7 +5,6 @@ from __future__ import annotations
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.pod_creation import adopt_profiles, merge_label_keys
 from tiphys.apis.core.pod_defaults import mirror_service_account
-from tiphys.apis.core.pod_gated import drop_gated
 from tiphys.apis.core.qos import pod_qos
 from tiphys.apis.defaulting import each, peek, restore, section
 
@@ -28,7 +27,6 @@ def prepare_pod(pod: Object) -> None:
     if spec.get("schedulingGates"):
         status["conditions"] = [dict(_GATED)]
     pod["status"] = status
-    drop_gated(spec, {})
     merge_label_keys(pod)
     adopt_profiles(pod)
 
@@ -42,9 +40,6 @@ def prepare_pod_status(new: Object, old: Object) -> None:
     for key in ("qosClass", _SEEN):
         if not status.get(key):
             restore(status, before, key)
-    if not before.get("nodeAllocatableResourceClaimStatuses"):
-        # Behind the gate DRANodeAllocatableResources, which in v1.36 is off.
-        status.pop("nodeAllocatableResourceClaimStatuses", None)
     if any(_SEEN in condition for condition in each(before, "conditions")):
         status["conditions"] = _seen(status, before)
 
@@ -65,6 +60,4 @@ def _seen(status: Object, before: Object) -> list[Object]:
 def prepare_pod_update(new: Object, old: Object) -> None:
     """Status and ephemeral containers have their own subresources."""
     restore(new, old, "status")
-    spec, before = section(new, "spec"), old.get("spec") or {}
-    restore(spec, before, "ephemeralContainers")
-    drop_gated(spec, before)
+    restore(section(new, "spec"), old.get("spec") or {}, "ephemeralContainers")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tiphys.apimachinery.meta import GVK, Object
-from tiphys.apis.defaulting import drop, each, fill, peek, section
+from tiphys.apis.defaulting import each, fill, section
 from tiphys.apis.resource import pool_validation
 from tiphys.apis.resource.claim_validation import (
     same_spec,
@@ -19,7 +19,6 @@ from tiphys.apis.resource.status_validation import drop_deallocated, validate_cl
 from tiphys.apis.strategy import Strategy
 
 _GROUP = "resource.k8s.io"
-_LISTS = ("bools", "ints", "strings", "versions")
 
 
 def _exact_requests(spec: Object) -> Iterator[Object]:
@@ -69,28 +68,6 @@ def default_device_class(obj: Object) -> None:
     section(obj, "spec")
 
 
-def _attribute_lists(obj: Object) -> Iterator[tuple[Object, list[str]]]:
-    """Yield every attribute of a slice's devices that has lists, and which."""
-    for device in each(obj, "spec", "devices"):
-        own = peek(device, "basic") if isinstance(device.get("basic"), dict) else device
-        for value in peek(own, "attributes").values():
-            given = [key for key in _LISTS if value.get(key) is not None]
-            if given:
-                yield value, given
-
-
-def drop_attribute_lists(obj: Object) -> None:
-    """Attributes have one value each: v1.36 has the gate DRAListTypeAttributes off."""
-    for value, given in list(_attribute_lists(obj)):
-        drop(value, *given)
-
-
-def drop_new_attribute_lists(new: Object, old: Object) -> None:
-    """A slice that has lists may have others."""
-    if next(_attribute_lists(old), None) is None:
-        drop_attribute_lists(new)
-
-
 def _of_version(version: str) -> Iterator[Strategy]:
     yield Strategy(
         GVK(_GROUP, version, "ResourceClaim"),
@@ -109,8 +86,6 @@ def _of_version(version: str) -> Iterator[Strategy]:
     )
     yield Strategy(
         GVK(_GROUP, version, "ResourceSlice"),
-        prepare_create=drop_attribute_lists,
-        prepare_update=drop_new_attribute_lists,
         validate=validate_slice,
         validate_update=validate_slice_update,
         has_generation=True,

@@ -1,7 +1,6 @@
 """Rules of Workloads and PodGroups: which pods are scheduled together, and how.
 
-Upstream generates these rules (nothing that stays is asked about again); what is behind gates that v1.36 has
-off is dropped: where groups go, the claims they share, who is preempted.
+Upstream generates these rules: nothing that stays is asked about again.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from tiphys.apis.defaulting import each, peek
 from tiphys.apis.strategy import Strategy
 from tiphys.apis.value_validation import conditions
 
-_GATED = ("schedulingConstraints", "resourceClaims", "disruptionMode", "priorityClassName", "priority")
 _TEMPLATES_MAX = 8
 
 Check = Callable[[str], list[str]]
@@ -54,25 +52,6 @@ def _policy(policy: Object, path: str) -> list[FieldError]:
     elif count < 1:
         faults.append(invalid(at, count, "must be greater than or equal to 1"))
     return faults
-
-
-def _drop(owner: Object, before: Object) -> None:
-    for key in _GATED:
-        if before.get(key) in (None, "", []):
-            owner.pop(key, None)
-
-
-def prepare_workload(obj: Object) -> None:
-    """A new Workload has nothing of what is behind a gate."""
-    for template in each(obj, "spec", "podGroupTemplates"):
-        _drop(template, {})
-
-
-def prepare_workload_update(new: Object, old: Object) -> None:
-    """Nothing behind a gate comes that was not there."""
-    before = {template.get("name"): template for template in each(old, "spec", "podGroupTemplates")}
-    for template in each(new, "spec", "podGroupTemplates"):
-        _drop(template, before.get(template.get("name")) or {})
 
 
 def validate_workload(obj: Object) -> list[FieldError]:
@@ -122,22 +101,6 @@ def _template_count(count: int, path: str) -> list[FieldError]:
     return [] if count else [required(path)]
 
 
-def prepare_pod_group(obj: Object) -> None:
-    """A new PodGroup has nothing of what is behind a gate."""
-    _drop(peek(obj, "spec"), {})
-
-
-def prepare_pod_group_update(new: Object, old: Object) -> None:
-    """Nothing behind a gate comes that was not there."""
-    _drop(peek(new, "spec"), peek(old, "spec"))
-
-
-def prepare_pod_group_status(new: Object, old: Object) -> None:
-    """Nor does anything of the claims that a group's pods share."""
-    if not peek(old, "status").get("resourceClaimStatuses"):
-        peek(new, "status").pop("resourceClaimStatuses", None)
-
-
 def validate_pod_group_status(new: Object, _old: Object) -> list[FieldError]:
     """Return every fault of a PodGroup's conditions."""
     return conditions(peek(new, "status"), "status.conditions")
@@ -180,16 +143,11 @@ def _shown(reference: Object | None) -> Struct | None:
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK("scheduling.k8s.io", "v1alpha2", "Workload"),
-        prepare_create=prepare_workload,
-        prepare_update=prepare_workload_update,
         validate=validate_workload,
         validate_update=validate_workload_update,
     ),
     Strategy(
         GVK("scheduling.k8s.io", "v1alpha2", "PodGroup"),
-        prepare_create=prepare_pod_group,
-        prepare_update=prepare_pod_group_update,
-        prepare_status_update=prepare_pod_group_status,
         validate=validate_pod_group,
         validate_update=validate_pod_group_update,
         validate_status_update=validate_pod_group_status,

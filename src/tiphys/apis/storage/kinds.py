@@ -10,7 +10,6 @@ from tiphys.apis.storage import validation
 from tiphys.apis.strategy import Strategy
 
 _GROUP = "storage.k8s.io"
-_GATED = "preventPodSchedulingIfMissing"
 
 
 def default_storage_class(obj: Object) -> None:
@@ -31,17 +30,9 @@ def default_csi_driver(obj: Object) -> None:
     fill_optional(spec, "seLinuxMount", False)
 
 
-def prepare_csi_driver(obj: Object) -> None:
-    """A new driver keeps no pods from nodes that lack it: v1.36 has the gate VolumeLimitScaling off."""
-    peek(obj, "spec").pop(_GATED, None)
-
-
 def prepare_csi_driver_update(new: Object, old: Object) -> None:
-    """What is behind the gate stays only where it was. Changes are counted, from none for a new driver."""
-    spec, before = peek(new, "spec"), peek(old, "spec")
-    if before.get(_GATED) is None:
-        spec.pop(_GATED, None)
-    if spec != before:
+    """Changes are counted, from none for a new driver."""
+    if peek(new, "spec") != peek(old, "spec"):
         count = int(peek(old, "metadata").get("generation") or 0)
         section(new, "metadata")["generation"] = count + 1
 
@@ -81,7 +72,6 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         _gvk("CSIDriver"),
         default=default_csi_driver,
-        prepare_create=prepare_csi_driver,
         prepare_update=prepare_csi_driver_update,
         validate=validation.validate_csi_driver,
         validate_update=validation.validate_csi_driver_update,

@@ -151,6 +151,7 @@ async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fiel
     if resource.subresource("status") is not None and (resource.group, resource.kind) not in _BRING_STATUS:
         for field in strategy.status_fields:
             obj.pop(field, None)
+    backend.field_gates.drop((resource.group, resource.kind), obj, None)
     with collecting() as told:
         strategy.prepare_create(obj)
     for text in told:

@@ -266,6 +266,7 @@ def _prepare(call: Call, strategy: Strategy, new: Object, old: Object, change: C
     if change.subresource:
         _restore(new["metadata"], old["metadata"], "deletionTimestamp")
     _keep_rest(call, strategy, new, old, change)
+    call.backend.field_gates.drop((resource.group, resource.kind), new, old)
     if change.subresource == "status":
         strategy.prepare_status_update(new, old)
         return
