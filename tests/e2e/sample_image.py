@@ -12,8 +12,9 @@ from tiphys.kubelet.oci import File, ImageSpec, image_tar
 
 SAMPLE = "tiphys.test/sample-apiserver:1"
 WEBHOOK = "tiphys.test/sample-webhook:1"
+VISITOR = "tiphys.test/sample-visitor:1"
 ETCD = "tiphys.test/etcd:1"
-_PROGRAMS = {SAMPLE: "sample_apiserver.py", WEBHOOK: "sample_webhook.py"}
+_PROGRAMS = {SAMPLE: "sample_apiserver.py", WEBHOOK: "sample_webhook.py", VISITOR: "sample_visitor.py"}
 _PYTHON = Path("/usr/bin/python3")
 _WHAT_IT_IMPORTS = """
 import importlib.util, json, sys
