@@ -116,3 +116,16 @@ def test_equivalents_are_other_versions_and_groups_of_the_same_objects() -> None
     assert table.equivalents(events) is found
     table.remove(found[0].gvr)
     assert table.equivalents(events) == ()
+
+
+def test_changes_are_told_of_and_copies_tell_nobody() -> None:
+    table, told = ResourceTable(), []
+    table.on_change = lambda: told.append(table.revision)
+    row = next(iter(TABLE))
+    table.add(row)
+    table.copy().remove(row.gvr)
+    assert told == [1]
+    table.hide([row.gvr])
+    table.remove(row.gvr)
+    table.remove(row.gvr)
+    assert told == [1, 2, 3]

@@ -72,6 +72,7 @@ async def world(simulation: Simulation, faults: Faults, nodes: int = 3) -> Async
     async with Cluster(
         nodes=nodes,
         clock=simulation.clock,
+        options={"metric_resolution_s": 15.0},  # as a server of its own: tests of autoscaling want it sooner
         network=lambda transport: FaultyTransport(transport, faults, net),
     ) as cluster:
         made = World(cluster, simulation)

@@ -8,7 +8,7 @@ machinery changes it (on the event loop).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import resources as package_files
 from typing import Any
 
@@ -35,8 +35,15 @@ def version_rank(version: str) -> tuple[int, ...]:
     return (0, -_STAGES[stage], -int(major), -int(minor or 0))
 
 
+def _nobody() -> None:
+    return
+
+
 class ResourceTable:
-    """Rows by path and by kind. ``revision`` grows with every change, so caches know when they are stale."""
+    """Rows by path and by kind. ``revision`` grows with every change, so caches know when they are stale.
+
+    ``on_change`` is called after each one, for who must act on it without being asked; copies have none.
+    """
 
     def __init__(self, rows: Iterable[Resource] = (), priorities: dict[str, int] | None = None) -> None:
         self._paths: dict[tuple[str, str, str], Resource] = {}
@@ -49,6 +56,7 @@ class ResourceTable:
         self._equivalents_at = 0
         self._hidden: frozenset[GVR] = frozenset()
         self.revision = 0
+        self.on_change: Callable[[], None] = _nobody
         for row in rows:
             self.add(row)
 
@@ -65,7 +73,7 @@ class ResourceTable:
         """Keep rows for this server's own use: nobody finds or reaches them any more."""
         self._hidden |= frozenset(rows)
         self._orders.clear()
-        self.revision += 1
+        self._changed()
 
     def by_kind(self, gvk: GVK) -> Resource | None:
         return self._kinds.get(gvk)
@@ -120,7 +128,7 @@ class ResourceTable:
         self._kinds[(row.group, row.version, row.kind)] = row
         self._versions.setdefault(row.group, {}).setdefault(row.version, {})[row.plural] = row
         self._orders.pop(row.group, None)
-        self.revision += 1
+        self._changed()
 
     def remove(self, gvr: GVR) -> None:
         """Serve a path no more; nothing happens where it is unknown."""
@@ -136,7 +144,11 @@ class ResourceTable:
         if not versions:
             del self._versions[row.group]
         self._orders.pop(row.group, None)
+        self._changed()
+
+    def _changed(self) -> None:
         self.revision += 1
+        self.on_change()
 
     def copy(self) -> ResourceTable:
         """Return a table of its own with the same rows: each API server in a process takes one."""

@@ -13,9 +13,10 @@ import orjson
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import GVK, GVR, split_api_version
 from tiphys.client.rest import Client
-from tiphys.client.transport import Call
+from tiphys.client.transport import Answer, Call
 
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
+_NOT_MODIFIED = 304
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +46,62 @@ class Discovered:
         return list(found.values())
 
 
+class Discovery:
+    """What a server serves, by the ETags of its documents: what is unchanged is neither sent nor read."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._parts: dict[str, tuple[str, Discovered]] = {}
+        self._whole: tuple[list[Discovered], Discovered] | None = None
+
+    async def look(self) -> Discovered:
+        """Ask the server; the very same answer while it tells of no change.
+
+        Raises StatusError, TransportError when even the lists of groups cannot be read.
+        """
+        parts = [await self._part("/api"), await self._part("/apis")]
+        if self._whole is None or any(new is not old for new, old in zip(parts, self._whole[0], strict=True)):
+            resources = tuple(item for part in parts for item in part.resources)
+            failed = tuple(name for part in parts for name in part.failed)
+            self._whole = parts, Discovered(resources, failed)
+        return self._whole[1]
+
+    async def _part(self, path: str) -> Discovered:
+        tag, known = self._parts.get(path, ("", None))
+        answer = await _ask(self._client, path, tag)
+        if answer.status == _NOT_MODIFIED and known is not None:
+            return known
+        part = await _read(self._client, path, orjson.loads(answer.body))
+        if tag := answer.headers.get("etag", ""):
+            self._parts[path] = tag, part
+        else:
+            self._parts.pop(path, None)
+        return part
+
+
 async def discover(client: Client) -> Discovered:
-    """Ask the server. Raises StatusError, TransportError when even the lists of groups cannot be read."""
+    """Ask the server once. Raises StatusError, TransportError as ``Discovery.look``."""
+    return await Discovery(client).look()
+
+
+async def _read(client: Client, path: str, document: dict[str, Any]) -> Discovered:
     resources: list[ServedResource] = []
     failed: list[str] = []
-    for path in ("/api", "/apis"):
-        document = await _get(client, path)
-        if document.get("kind") == "APIGroupDiscoveryList":
-            _read_aggregated(document, resources, failed)
-        elif path == "/api":
-            for version in document.get("versions") or ():
-                await _read_version(client, f"/api/{version}", resources, failed)
-        else:
-            for group in document.get("groups") or ():
-                for version in _preferred_first(group):
-                    await _read_version(client, f"/apis/{version}", resources, failed)
+    if document.get("kind") == "APIGroupDiscoveryList":
+        _read_aggregated(document, resources, failed)
+    elif path == "/api":
+        for version in document.get("versions") or ():
+            await _read_version(client, f"/api/{version}", resources, failed)
+    else:
+        for group in document.get("groups") or ():
+            for version in _preferred_first(group):
+                await _read_version(client, f"/apis/{version}", resources, failed)
     return Discovered(tuple(resources), tuple(failed))
 
 
-async def _get(client: Client, path: str) -> dict[str, Any]:
-    answer = await client.send(Call("GET", path, headers={"Accept": _AGGREGATED}))
-    document: dict[str, Any] = orjson.loads(answer.body)
-    return document
+async def _ask(client: Client, path: str, tag: str = "") -> Answer:
+    headers = {"Accept": _AGGREGATED} | ({"If-None-Match": tag} if tag else {})
+    return await client.send(Call("GET", path, headers=headers))
 
 
 def _preferred_first(group: dict[str, Any]) -> list[str]:
@@ -79,10 +114,11 @@ async def _read_version(
     client: Client, path: str, resources: list[ServedResource], failed: list[str]
 ) -> None:
     try:
-        document = await _get(client, path)
+        answer = await _ask(client, path)
     except StatusError:
         failed.append(path.removeprefix("/apis/").removeprefix("/api/"))
         return
+    document = orjson.loads(answer.body)
     group, version = split_api_version(document["groupVersion"])
     for item in document.get("resources") or ():
         if "/" not in item["name"]:

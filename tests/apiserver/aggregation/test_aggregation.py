@@ -13,7 +13,7 @@ import pytest
 
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.meta import get_condition
-from tiphys.apiserver.aggregation import availability
+from tiphys.apiserver.aggregation import availability, controller
 from tiphys.apiserver.objects import Selection
 from tiphys.apiserver.service_link import Endpoint
 from tiphys.wire.message import ByteStream, Request, Response
@@ -442,6 +442,54 @@ async def test_custom_groups_come_and_go(api: Any) -> None:
         await api("DELETE", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/tests.example.com")
         while batch[0].type != "DELETED":
             batch = await anext(changes)
+
+
+async def test_without_remote_apis_nothing_is_looked_at_until_something_changes(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.settle()
+    monkeypatch.setattr(controller, "_TICK_S", 0.0)
+    looked = []
+
+    async def look(self: controller.Aggregation) -> None:
+        looked.append(len(looked))
+
+    monkeypatch.setattr(controller.Aggregation, "_check_remote", look)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not looked
+    api.server.table.hide([])
+    await api.settle()
+    assert looked == [0]
+
+
+async def test_what_failed_is_tried_again(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    await api.settle()
+    monkeypatch.setattr(controller, "_TICK_S", 0.0)
+    tried = asyncio.Semaphore(0)
+
+    async def fail(self: controller.Aggregation) -> None:
+        tried.release()
+        raise OSError("no such store")
+
+    monkeypatch.setattr(controller.Aggregation, "_check_remote", fail)
+    api.server.table.hide([])
+    async with asyncio.timeout(WAIT_S):
+        for _ in range(3):
+            await tried.acquire()
+
+
+async def test_discovery_is_encoded_once_until_something_changes(api: Any) -> None:
+    accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+    first, again = [await api("GET", "/apis", accept=accept) for _ in range(2)]
+    assert again.raw is first.raw
+    known = await api("GET", "/apis", accept=accept, if_none_match=first.headers["etag"])
+    assert (known.status, known.raw) == (304, b"")
+    await api.create(SERVICES, api_service())
+    await api.settle()
+    changed = await api("GET", "/apis", accept=accept)
+    assert changed.headers["etag"] != first.headers["etag"]
+    assert "samples.example.com" in {item["metadata"]["name"] for item in changed.json["items"]}
 
 
 async def test_what_became_local_is_there(api: Any) -> None:

@@ -93,3 +93,26 @@ def test_no_level_leaves_its_bounds(seed: int) -> None:
     nominal = sum(one.nominal for one in bounds.values())
     most = sum(one.most for one in bounds.values())
     assert abs(sum(given.values()) - min(nominal, most)) <= len(shares), "every seat is somebody's"
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_all_seats_are_given_as_far_as_bounds_allow(seed: int) -> None:
+    """A larger part would give more than there is, unless nobody may take more."""
+    dice = random.Random(seed)
+    bounds = [Bounds(nominal, nominal // 2, nominal + dice.choice([0, 10, 200])) for nominal in (5, 20, 60)]
+    claims = {
+        str(at): Claim(one, dice.choice([0.0, dice.random() * 90]), dice.randint(0, 90))
+        for at, one in enumerate(bounds)
+    }
+    fair = allot(claims).fair
+
+    def given(part: float) -> float:
+        return sum(
+            max(claim.floor, min(claim.bounds.most, part * max(claim.target, 0.001)))
+            for claim in claims.values()
+        )
+
+    if sum(claim.floor for claim in claims.values()) < 85:
+        most = sum(one.most for one in bounds)
+        assert given(fair) == pytest.approx(min(85, most))
+        assert given(fair * 1.01 + 0.01) > 85 or given(fair * 2 + 1) == given(fair) == most

@@ -50,6 +50,7 @@ class LocalApi(Protocol):
 
 
 _TICK_S = 1.0
+"""How often remote APIs are looked at, and until what failed is tried again."""
 _RECHECK_S = 30.0
 """Between two checks of a remote API that answered; one that did not is tried at every tick."""
 
@@ -72,11 +73,15 @@ class Aggregation:
         self._due: dict[str, float] = {}
         self._synced = -1
         self._at_start: frozenset[str] | None = None
+        self._unchecked: set[str] = set()
+        """Local APIServices that were written since their condition was looked at."""
+        self._documents = discovery.Documents(backend.table, self._remotes)
         self._done: set[str] = set()
         """Local APIServices that were in order since the start."""
         self.changes = 0
         """Of APIServices."""
         self._changed = asyncio.Event()
+        backend.table.on_change = self._changed.set
         self._proxy: FrontProxy | None = None
         self._pair: KeyPair | None = None
 
@@ -128,6 +133,7 @@ class Aggregation:
             self._remote.pop(_key(before), None)
         if new is not None:
             self._known[name] = new.object
+            self._unchecked.add(name)
             if objects.is_remote(new.object):
                 self._remote[_key(new.object)] = new.object
             if before is None or before.get("spec") != new.object.get("spec"):
@@ -138,6 +144,7 @@ class Aggregation:
             self._openapi.pop(name, None)
             self._synced = -1
         self._specs_stale = True
+        self._documents.forget()
         self._changed.set()
 
     async def prime(self) -> None:
@@ -146,10 +153,14 @@ class Aggregation:
         await self._publish()
 
     async def run(self) -> None:
-        """Follow the resource table and the health of remote APIs for ever."""
+        """Follow the resource table, the APIServices and the health of remote APIs for ever.
+
+        Without remote APIs nothing is looked at that has not changed.
+        """
+        failed = False
         while True:
             try:
-                async with asyncio.timeout(_TICK_S):
+                async with asyncio.timeout(_TICK_S if failed or self._remote else None):
                     await self._changed.wait()
             except TimeoutError:
                 pass
@@ -158,9 +169,11 @@ class Aggregation:
                 await self._sync_local()
                 await self._check_local()
                 await self._check_remote()
+                failed = False
             except Exception:
                 # The server's indexes live in the same group of tasks: no remote API may end them.
                 log.exception("aggregation will be tried again")
+                failed = True
 
     async def answer(self, request: Request, user: User) -> Response | None:
         """Return the answer to a request that aggregation concerns, None for all others."""
@@ -175,7 +188,7 @@ class Aggregation:
         if len(parts) <= 2:
             if request.method not in ("GET", "HEAD"):
                 return None
-            return discovery.answer(request, parts[1:], self._backend.table, self._remotes())
+            return self._documents.answer(request, parts[1:])
         key = (parts[1], parts[2])
         service = self._remote.get(key)
         if service is not None:
@@ -306,6 +319,7 @@ class Aggregation:
             self._resources[name] = found.resources
             self._openapi[name] = found
             self._specs_stale = True
+            self._documents.forget()
         changed = objects.with_condition(
             service, ok=found.ok, reason=found.reason, message=found.message,
             now=rfc3339(self._backend.clock.now()),
@@ -316,14 +330,16 @@ class Aggregation:
     async def _check_local(self) -> None:
         """Local APIs are there, whatever their APIServices said while they were remote."""
         now = rfc3339(self._backend.clock.now())
-        for service in list(self._known.values()):
-            changed = None
-            if not objects.is_remote(service):
+        for name in sorted(self._unchecked):
+            service = self._known.get(name)
+            if service is not None and not objects.is_remote(service):
                 changed = objects.with_condition(
                     service, ok=True, reason="Local", message=objects.LOCAL, now=now
                 )
-            if changed is not None:
-                await self._write(changed, service)
+                if changed is not None:
+                    await self._write(changed, service)  # whoever was faster is heard of, and looked at
+            if self._known.get(name) is service:
+                self._unchecked.discard(name)
 
     async def _publish(self) -> None:
         """Tell extension servers, through the ConfigMap that they read, which certificate to believe."""

@@ -1,10 +1,12 @@
 """``/apis`` and ``/apis/<group>`` where some groups are served elsewhere: local and remote ones together.
 
-Pure. Refuses: ``/apis/<group>/<version>`` of remote APIs, which is passed on to them.
+Owns: the documents and their encoding. Refuses: ``/apis/<group>/<version>`` of remote APIs, which is passed
+on to them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apis import discovery_docs
 from tiphys.apis.table import ResourceTable, version_rank
 from tiphys.apiserver.discovery import encoded, format_of, unless_known
+from tiphys.apiserver.negotiation import Format
 from tiphys.wire.message import Request, Response
 
 
@@ -32,18 +35,45 @@ class Remote:
         return str(self.spec["version"])
 
 
-def answer(request: Request, rest: list[str], table: ResourceTable, remotes: list[Remote]) -> Response | None:
-    """Answer ``/apis`` (``rest`` empty) or ``/apis/<group>``; None where no remote API is concerned."""
-    if rest and all(remote.group != rest[0] for remote in remotes):
-        return None
-    form = format_of(request, aggregated=not rest)
-    if rest:
-        found = next(item for item in _groups(table, remotes) if item["name"] == rest[0])
-        return encoded({"kind": "APIGroup", "apiVersion": "v1", **found}, form)
+class Documents:
+    """Answers of a server with remote APIs, each encoded once until something of it changes."""
+
+    def __init__(self, table: ResourceTable, remotes: Callable[[], list[Remote]]) -> None:
+        self._table = table
+        self._find = remotes
+        self._remotes: list[Remote] = []
+        self._revision = -1
+        self._encoded: dict[tuple[str, Format], Response] = {}
+
+    def forget(self) -> None:
+        """Begin anew: remote APIs are others now."""
+        self._revision = -1
+
+    def answer(self, request: Request, rest: list[str]) -> Response | None:
+        """Answer ``/apis`` (``rest`` empty) or ``/apis/<group>``; None where no remote API is concerned."""
+        if self._revision != self._table.revision:
+            self._encoded.clear()
+            self._remotes = self._find()
+            self._revision = self._table.revision
+        name = rest[0] if rest else ""
+        if name and all(remote.group != name for remote in self._remotes):
+            return None
+        form = format_of(request, aggregated=not name)
+        found = self._encoded.get((name, form))
+        if found is None:
+            found = self._encoded[name, form] = encoded(
+                _document(self._table, self._remotes, name, form), form
+            )
+        return unless_known(request, found)
+
+
+def _document(table: ResourceTable, remotes: list[Remote], name: str, form: Format) -> Object:
+    if name:
+        group = next(item for item in _groups(table, remotes) if item["name"] == name)
+        return {"kind": "APIGroup", "apiVersion": "v1", **group}
     if form.transform:
-        document = _aggregated(table, remotes, form.transform_version)
-        return unless_known(request, encoded(document, form))
-    return encoded({"kind": "APIGroupList", "apiVersion": "v1", "groups": _groups(table, remotes)}, form)
+        return _aggregated(table, remotes, form.transform_version)
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": _groups(table, remotes)}
 
 
 def _by_group(remotes: list[Remote]) -> dict[str, list[Remote]]:

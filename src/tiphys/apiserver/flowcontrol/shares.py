@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from tiphys.apimachinery.meta import Object
 
-_ROUNDS = 60
 _LEAST_TARGET = 0.001
 
 
@@ -124,17 +123,20 @@ def _given(claim: Claim, fair: float) -> float:
 
 
 def _fair(claims: Mapping[str, Claim], seats: int) -> float:
-    """Return the part of its target that each level gets, so that all seats are given."""
-    high = max(
-        (claim.bounds.most / max(claim.target, _LEAST_TARGET) for claim in claims.values()), default=1.0
-    )
-    if sum(_given(claim, high) for claim in claims.values()) <= seats:
-        return high
-    low = 0.0
-    for _ in range(_ROUNDS):
-        middle = (low + high) / 2
-        if sum(_given(claim, middle) for claim in claims.values()) <= seats:
-            low = middle
-        else:
-            high = middle
-    return low
+    """Return the part of its target that each level gets, so that all seats are given.
+
+    What is given grows with the part: each level's share from its floor up to its most. Between two such
+    edges the growth is steady, so the answer lies where the line that reaches ``seats`` crosses it.
+    """
+    edges: list[tuple[float, float, int]] = []
+    fixed, slope, reached = 0, 0.0, 0.0
+    for claim in claims.values():
+        target = max(claim.target, _LEAST_TARGET)
+        edges.append((claim.floor / target, target, -claim.floor))
+        edges.append((claim.bounds.most / target, -target, claim.bounds.most))
+        fixed += claim.floor
+    for edge, steeper, settled in sorted(edges):
+        if slope > 0.0 and fixed + slope * edge > seats:
+            return min(max((seats - fixed) / slope, reached), edge)
+        fixed, slope, reached = fixed + settled, slope + steeper, edge
+    return reached if edges else 1.0

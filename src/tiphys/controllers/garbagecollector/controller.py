@@ -17,7 +17,7 @@ from tiphys.client.controller import run_controller
 from tiphys.client.informer import Handler
 from tiphys.client.transport import TransportError
 from tiphys.controllers.context import Context
-from tiphys.controllers.discovery import ServedResource, discover
+from tiphys.controllers.discovery import Discovered, Discovery, ServedResource
 from tiphys.controllers.garbagecollector.graph import FOREGROUND, ORPHAN, Graph, Node
 from tiphys.controllers.garbagecollector.plan import Situation, decide, fate_of, strange_owner
 from tiphys.controllers.metrics import GC_SYNC_ERRORS
@@ -45,6 +45,8 @@ class GarbageCollector:
         self._recorder = context.recorder(self.name)
         self.queue = context.queue(self.name)
         self.graph = Graph()
+        self._discovery = Discovery(context.client)
+        self._discovered: Discovered | None = None
         self._served: dict[GVR, ServedResource] = {}
         self._handlers: dict[GVR, Handler] = {}
         self._by_kind: dict[tuple[str, str], ServedResource] = {}
@@ -90,7 +92,9 @@ class GarbageCollector:
 
     async def refresh(self) -> None:
         """Begin to watch new resources and leave those that are no longer served."""
-        discovered = await discover(self._client)
+        discovered = await self._discovery.look()
+        if discovered is self._discovered:
+            return
         self._by_kind = {(item.gvk.api_version, item.kind): item for item in discovered.resources}
         wanted = {
             item.gvr: item
@@ -108,6 +112,7 @@ class GarbageCollector:
             self._handlers[gvr] = self._handler_for(gvr)
             self._informers.get(gvr).add_handler(self._handlers[gvr])
         self._served = wanted
+        self._discovered = discovered
 
     def _handler_for(self, gvr: GVR) -> Handler:
         def handle(old: Object | None, new: Object | None) -> None:

@@ -8,7 +8,7 @@ from tiphys.client.controller import run_controller
 from tiphys.client.kinds import NAMESPACES, PODS
 from tiphys.client.transport import TransportError
 from tiphys.controllers.context import Context
-from tiphys.controllers.discovery import Discovered, ServedResource, discover
+from tiphys.controllers.discovery import Discovered, Discovery, ServedResource
 from tiphys.controllers.namespace.plan import FINALIZER, Progress, finalizers_of, plan_status
 
 _AGAIN_S = 1.0
@@ -28,6 +28,7 @@ class NamespaceController:
         self.queue = context.queue(self.name)
         self._namespaces = context.informers.get(NAMESPACES)
         self._pods = context.informers.get(PODS)
+        self._discovery = Discovery(context.client)
         self._namespaces.add_handler(self._changed)
         self._pods.add_handler(self._pod_changed)
 
@@ -55,7 +56,7 @@ class NamespaceController:
         if not namespace["metadata"].get("deletionTimestamp") or FINALIZER not in finalizers_of(namespace):
             return None
         namespace = await self._mark(namespace)
-        progress = await self._empty(key, await discover(self._client))
+        progress = await self._empty(key, await self._discovery.look())
         status = plan_status(namespace, progress, self._clock.now())
         if status != namespace.get("status"):
             namespace = await self._client.update(NAMESPACES, {**namespace, "status": status}, "status")
