@@ -45,3 +45,21 @@ def test_all_numbers_read_as_floats() -> None:
 def test_types() -> None:
     found = [go_text.type_name(value) for value in ("a", True, [], {})]
     assert found == ["string", "bool", "[]interface {}", "map[string]interface {}"]
+
+
+SELECTORS = {
+    "none": (None, "nil"),
+    "empty": ({}, "&LabelSelector{MatchLabels:map[string]string{},MatchExpressions:[]LabelSelectorRequirement{},}"),
+    "both": (
+        {"matchLabels": {"b": "2", "a": "1"}, "matchExpressions": [
+            {"key": "k", "operator": "In", "values": ["x", "y"]}]},
+        "&LabelSelector{MatchLabels:map[string]string{a: 1,b: 2,},MatchExpressions:[]LabelSelectorRequirement"
+        "{LabelSelectorRequirement{Key:k,Operator:In,Values:[x y],},},}",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_label_selectors(name: str) -> None:
+    selector, expected = SELECTORS[name]
+    assert go_text.label_selector(selector) == expected

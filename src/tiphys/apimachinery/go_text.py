@@ -75,6 +75,23 @@ def syntax(value: object) -> str:
     return _quoted(value) if isinstance(value, str) else plain(value)
 
 
+def label_selector(selector: dict[str, Any] | None) -> str:
+    """Return a label selector as upstream's own type writes itself out."""
+    if selector is None:
+        return "nil"
+    pairs = selector.get("matchLabels") or {}
+    labels = "".join(f"{key}: {pairs[key]}," for key in sorted(pairs))
+    expressions = "".join(
+        f"LabelSelectorRequirement{{Key:{one.get('key') or ''},Operator:{one.get('operator') or ''},"
+        f"Values:[{' '.join(one.get('values') or ())}],}},"
+        for one in selector.get("matchExpressions") or ()
+    )
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+    )
+
+
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 

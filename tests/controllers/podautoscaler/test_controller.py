@@ -261,7 +261,7 @@ async def test_a_scale_that_cannot_be_written(world):
         text = "the HPA controller was unable to update the target scale: no"
         assert told(world)["AbleToScale"] == ("False", "FailedUpdateScale", text)
         assert "lastScaleTime" not in status(world)
-        assert status(world)["desiredReplicas"] == 2
+        assert status(world)["desiredReplicas"] == 0, "as it was before"
         (failed,) = [text for reason, text in world.events() if reason == "FailedRescale"]
         assert failed.startswith("New size: 3; reason: ")
         assert failed.endswith("; error: no")
@@ -269,6 +269,77 @@ async def test_a_scale_that_cannot_be_written(world):
         await world.advance(EVERY_S)
         assert replicas(world) == 3
         assert told(world)["AbleToScale"][:2] == ("True", "SucceededRescale")
+
+
+async def test_a_scale_that_somebody_else_wrote_meanwhile_is_written_anew(world):
+    put_target(world)
+    put_scaler(world)
+    put_pods(world, used_milli=75)
+    lost = []
+
+    def react(request):
+        if request.method == "PUT" and request.path.endswith("/scale") and len(lost) < 2:
+            lost.append(request)
+            return Conflict("changed meanwhile")
+        return None
+
+    world.api.reactors.append(react)
+    async with world.running(HorizontalPodAutoscalerController):
+        assert replicas(world) == 3
+        assert told(world)["AbleToScale"][:2] == ("True", "SucceededRescale")
+        assert "FailedRescale" not in [reason for reason, _ in world.events()]
+
+
+MEMORY = {"type": "Resource", "resource": {"name": "memory", "target": HALF}}
+
+
+async def test_a_metric_that_fails_keeps_its_place_among_those_shown(world):
+    put_target(world)
+    put_scaler(world, metrics=[MEMORY, CPU])
+    put_pods(world, used_milli=75)
+    async with world.running(HorizontalPodAutoscalerController):
+        assert replicas(world) == 3
+        shown = status(world)["currentMetrics"]
+        assert [one["type"] for one in shown] == ["", "Resource"]
+        assert told(world)["ScalingActive"][:2] == ("True", "ValidMetricFound")
+        (why,) = {text for reason, text in world.events() if reason == "FailedGetResourceMetric"}
+        assert why.startswith("failed to get memory utilization: ")
+
+
+async def test_what_was_measured_is_forgotten_where_nothing_is(world):
+    put_target(world)
+    put_scaler(world)
+    put_pods(world, used_milli=50)
+    async with world.running(HorizontalPodAutoscalerController):
+        assert status(world)["currentMetrics"]
+        put_target(world, replicas=0)
+        await world.advance(EVERY_S)
+        assert "currentMetrics" not in status(world)
+        assert (status(world)["currentReplicas"], status(world)["desiredReplicas"]) == (0, 0)
+
+
+async def test_failures_keep_what_was_wanted_last(world):
+    put_target(world)
+    put_scaler(world)
+    put_pods(world, used_milli=75)
+    async with world.running(HorizontalPodAutoscalerController):
+        assert status(world)["desiredReplicas"] == 3
+        put_target(world, replicas=5, selector="")
+        await world.advance(EVERY_S)
+        assert (status(world)["currentReplicas"], status(world)["desiredReplicas"]) == (5, 3)
+        assert ("FailedComputeMetricsReplicas", "selector is required") in world.events()
+
+
+async def test_who_shares_some_of_the_pods_is_in_the_way_too(world):
+    put_target(world)
+    put_target(world, name="other", selector="app in (web,api)")
+    put_scaler(world)
+    put_scaler(world, name="second", target="other")
+    put_pods(world, used_milli=75)
+    async with world.running(HorizontalPodAutoscalerController):
+        await world.advance(EVERY_S)
+        assert told(world)["ScalingActive"][1] == "AmbiguousSelector"
+        assert told(world, "second")["ScalingActive"][1] == "AmbiguousSelector"
 
 
 async def test_a_status_that_somebody_else_wrote_meanwhile_is_written_again(world):

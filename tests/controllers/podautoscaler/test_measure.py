@@ -116,11 +116,12 @@ async def test_pods():
 
 
 @pytest.mark.parametrize(
-    ("target", "replicas", "current"),
-    [({"type": "Value", "value": "100"}, 6, {"value": "300"}),
-     ({"type": "AverageValue", "averageValue": "100"}, 3, {"averageValue": "150"})],
+    ("target", "replicas", "current", "name"),
+    [({"type": "Value", "value": "100"}, 6, {"value": "300"}, "Ingress metric rps"),
+     ({"type": "AverageValue", "averageValue": "100"}, 3, {"averageValue": "150"},
+      "external metric rps(nil)")],
 )  # fmt: skip
-async def test_object(target, replicas, current):
+async def test_object(target, replicas, current, name):
     answers = {
         "/apis/networking.k8s.io/v1": {"resources": [{"name": "ingresses", "kind": "Ingress"}]},
         f"{CUSTOM}/ingresses.networking.k8s.io/main/rps": {"items": [{"value": "300"}]},
@@ -128,7 +129,7 @@ async def test_object(target, replicas, current):
     described = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "main"}
     part = {"metric": {"name": "rps"}, "describedObject": described, "target": target}
     found, _ = await measured(answers, {"type": "Object", "object": part})
-    assert (found.replicas, found.name) == (replicas, "Ingress metric rps")
+    assert (found.replicas, found.name) == (replicas, name)
     assert found.status["object"]["current"] == current
 
 
@@ -137,7 +138,8 @@ async def test_external():
     part = {"metric": {"name": "queue", "selector": {"matchLabels": {"q": "a"}}},
             "target": {"type": "AverageValue", "averageValue": "10"}}  # fmt: skip
     found, apis = await measured(answers, {"type": "External", "external": part})
-    assert found.replicas == 5
+    selector = "&LabelSelector{MatchLabels:map[string]string{q: a,},MatchExpressions:[]LabelSelectorRequirement{},}"
+    assert (found.replicas, found.name) == (5, f"external metric queue({selector})")
     assert apis.asked[0][1] == {"labelSelector": "q=a"}
 
 
@@ -145,14 +147,34 @@ async def test_external():
     ("answers", "metric", "text"),
     [
         ({}, {"type": "Resource", "resource": {"name": "cpu", "target": utilization(50)}},
-         "failed to get cpu utilization: unable to get metrics for resource cpu: "
-         "unable to fetch metrics from resource metrics API: gone"),
+         "failed to get cpu resource metric value: failed to get cpu utilization: "
+         "unable to get metrics for resource cpu: unable to fetch metrics from resource metrics API: gone"),
         ({RESOURCE: {"items": []}},
          {"type": "Resource", "resource": {"name": "cpu", "target": utilization(50)}},
-         "failed to get cpu utilization: unable to get metrics for resource cpu: "
-         "no metrics returned from resource metrics API"),
+         "failed to get cpu resource metric value: failed to get cpu utilization: "
+         "unable to get metrics for resource cpu: no metrics returned from resource metrics API"),
+        ({}, {"type": "ContainerResource", "containerResource": {
+            "name": "cpu", "container": "side", "target": utilization(50)}},
+         "failed to get side container metric value: failed to get cpu utilization: "),
         ({}, {"type": "External", "external": {"metric": {"name": "q"}, "target": {"type": "Value"}}},
-         "failed to get q external metric value: unable to get external metric ns/q/None"),
+         "failed to get q external metric value: failed to get external metric q: "
+         "unable to get external metric ns/q/nil: unable to fetch metrics from external metrics API: gone"),
+        ({}, {"type": "External", "external": {
+            "metric": {"name": "q", "selector": {"matchLabels": {"a": "b"}}},
+            "target": {"type": "AverageValue"}}},
+         "failed to get q external metric value: failed to get q external metric: unable to get external "
+         "metric ns/q/&LabelSelector{MatchLabels:map[string]string{a: b,},MatchExpressions:"),
+        ({f"{CUSTOM}/pods/*/rps": {"items": []}}, {"type": "Pods", "pods": {
+            "metric": {"name": "rps"}, "target": {"type": "AverageValue", "averageValue": "1"}}},
+         "failed to get pods metric value: unable to get metric rps: "
+         "no metrics returned from custom metrics API"),
+        ({"/api/v1": {"resources": [{"name": "services", "kind": "Service"}]},
+          f"{CUSTOM}/services/main/rps": {"items": []}}, {"type": "Object", "object": {
+            "metric": {"name": "rps"}, "describedObject": {"kind": "Service", "name": "main"},
+            "target": {"type": "AverageValue", "averageValue": "1"}}},
+         "failed to get object metric value: failed to get rps object metric: unable to get metric rps on "
+         "Service ns/main: unable to fetch metrics from custom metrics API: the custom metrics API server "
+         "returned 0 results when we asked for exactly one"),
         ({}, {"type": "Odd"}, 'unknown metric source type "Odd"'),
     ],
 )  # fmt: skip

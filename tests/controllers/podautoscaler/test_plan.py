@@ -52,6 +52,28 @@ def test_it_shrinks_only_after_five_quiet_minutes():
     assert decide(scaler(), 8, 2, past, NOW + timedelta(seconds=301)).replicas == 2
 
 
+@pytest.mark.parametrize(
+    ("earlier", "replicas", "proposed", "expected"),
+    [
+        pytest.param(10, 4, 5, (8, "ScaleDownStabilized", "ScaleUpLimit"), id="more was wanted: it grows on"),
+        pytest.param(6, 4, 2, (6, "ScaleDownStabilized", "DesiredWithinRange"), id="though less is now"),
+        pytest.param(3, 4, 5, (5, "ReadyForNewScale", "DesiredWithinRange"), id="less was wanted"),
+    ],
+)
+def test_without_rules_the_highest_recent_proposal_counts(earlier, replicas, proposed, expected):
+    past = Past(proposals=[(NOW - timedelta(seconds=300), earlier)])
+    found = decide(scaler(), replicas, proposed, past, NOW)
+    assert (found.replicas, found.able[1], found.limited[1]) == expected
+    with_rules = decide(scaler(scaleDown={}), replicas, proposed, Past(proposals=[(NOW, earlier)]), NOW)
+    assert with_rules.replicas in (proposed, replicas)
+
+
+def test_a_change_that_is_as_old_as_the_period_counts_no_more():
+    rules = {"policies": [{"type": "Pods", "value": 3, "periodSeconds": 60}]}
+    past = Past(changes=[(NOW - timedelta(seconds=60), 2)])
+    assert decide(scaler(scaleUp=rules), 4, 9, past, NOW).replicas == 7
+
+
 def test_it_grows_when_told_to_wait_only_after_that():
     rules = scaler(scaleUp={"stabilizationWindowSeconds": 60})
     past = Past()

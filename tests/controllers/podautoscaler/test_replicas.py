@@ -142,12 +142,12 @@ def test_memory_does_not_ask_for_age():
     [(200, 100, 3, 3, 6), (105, 100, 3, 3, 3), (200, 100, 3, 2, 4), (250, 100, 0, 0, 3)],
 )
 def test_by_value(usage, target, replicas, ready, expected):
-    assert by_value(usage, target, replicas, ready, Tolerance()).replicas == expected
+    assert by_value(usage, target, replicas, pods(ready), Tolerance()).replicas == expected
 
 
 @pytest.mark.parametrize(
     ("usage", "target", "replicas", "expected", "average"),
-    [(1000, 100, 5, 10, 200), (520, 100, 5, 5, 104), (90, 100, 5, 1, 18), (300, 100, 0, 3, 300)],
+    [(1000, 100, 5, 10, 200), (520, 100, 5, 5, 104), (90, 100, 5, 1, 18), (300, 100, 0, 3, 0)],
 )
 def test_by_value_per_pod(usage, target, replicas, expected, average):
     found = by_value_per_pod(usage, target, replicas, Tolerance())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from tiphys.apimachinery.go_text import label_selector
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.printers.base import (
@@ -53,21 +54,6 @@ def _policy_row(rules: str) -> RowOf:
     return row
 
 
-def _selector(selector: Object) -> str:
-    """A label selector as upstream's own type writes itself out."""
-    pairs = selector.get("matchLabels") or {}
-    labels = "".join(f"{key}: {pairs[key]}," for key in sorted(pairs))
-    wanted = "".join(
-        f"LabelSelectorRequirement{{Key:{part.get('key')},Operator:{part.get('operator')},"
-        f"Values:[{' '.join(part.get('values') or ())}],}},"
-        for part in each(selector, "matchExpressions")
-    )
-    return (
-        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
-        f"MatchExpressions:[]LabelSelectorRequirement{{{wanted}}},}}"
-    )
-
-
 def policy_binding_row(obj: Object, now: datetime) -> Cells:
     spec = peek(obj, "spec")
     reference = peek(spec, "paramRef")
@@ -75,7 +61,7 @@ def policy_binding_row(obj: Object, now: datetime) -> Cells:
     if reference.get("name"):
         shown = f"{reference.get('namespace') or '*'}/{reference['name']}"
     elif reference.get("selector") is not None:
-        shown = _selector(reference["selector"])
+        shown = label_selector(reference["selector"])
     return [name_of(obj), spec.get("policyName") or "", shown, age_of(obj, now)]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tiphys.apimachinery.clock import parse_time
+from tiphys.apimachinery.go_text import label_selector
 from tiphys.apimachinery.intstr import scaled
 from tiphys.apimachinery.meta import Object
 from tiphys.controllers import conditions, podstate
@@ -76,28 +77,14 @@ def events(budget: Object, pods: Sequence[Object], unmanaged: int) -> list[tuple
         return [("Normal", "NoPods", "No matching pods found")]
     if not unmanaged or counts_pods(budget):
         return []
+    selector = label_selector(budget["spec"].get("selector") or {})
     text = (
-        f"Pods selected by this PodDisruptionBudget (selector: {_selector_text(budget)}) were found to be "
+        f"Pods selected by this PodDisruptionBudget (selector: {selector}) were found to be "
         "unmanaged. As a result, the status of the PDB cannot be calculated correctly, which may result in "
         'undefined behavior. To account for these pods please set ".spec.minAvailable" field of the PDB to '
         "an integer value."
     )
     return [("Warning", "UnmanagedPods", text)]
-
-
-def _selector_text(budget: Object) -> str:
-    """The selector as upstream prints it."""
-    selector = budget["spec"].get("selector") or {}
-    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
-    expressions = "".join(
-        f"LabelSelectorRequirement{{Key:{one['key']},Operator:{one['operator']},"
-        f"Values:[{' '.join(one.get('values') or ())}],}},"
-        for one in selector.get("matchExpressions") or ()
-    )
-    return (
-        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
-        f"MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
-    )
 
 
 def _pending(before: Object, pods: Sequence[Object], now: datetime) -> tuple[dict[str, str], float | None]:

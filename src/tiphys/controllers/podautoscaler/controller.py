@@ -9,8 +9,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tiphys.apimachinery.clock import rfc3339
-from tiphys.apimachinery.errors import BadRequest, NotFound, StatusError
-from tiphys.apimachinery.labels import parse_selector
+from tiphys.apimachinery.errors import BadRequest, Conflict, NotFound, StatusError
+from tiphys.apimachinery.labels import Selector, parse_selector
 from tiphys.apimachinery.meta import GVR, Object, object_key, split_api_version
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import HORIZONTAL_POD_AUTOSCALERS, PODS
@@ -24,6 +24,8 @@ from tiphys.controllers.podautoscaler.sources import MetricSources
 from tiphys.controllers.selected import index_labels, selected_by
 
 _REMEMBERED = timedelta(hours=1)
+_CONFLICTS = 5
+"""How often a scale is written before a conflict is told."""
 
 
 class _Look:
@@ -32,7 +34,7 @@ class _Look:
     def __init__(self, key: str, scaler: Object, now_text: str) -> None:
         self.key = key
         self.scaler = scaler
-        self.status: Object = {}
+        self.status: Object = dict(scaler.get("status") or {})
         self.conditions: list[Object] = list((scaler.get("status") or {}).get("conditions") or ())
         self._now = now_text
 
@@ -59,7 +61,7 @@ class HorizontalPodAutoscalerController:
         self._pods = context.informers.get(PODS)
         self._past: dict[str, Past] = {}
         self._targets: dict[tuple[str, str], GVR] = {}
-        self._selectors: dict[str, tuple[str, str]] = {}
+        self._selectors: dict[str, tuple[str, Selector]] = {}
         index_labels(self._pods)
         self._scalers.add_handler(self._changed)
 
@@ -100,8 +102,9 @@ class HorizontalPodAutoscalerController:
     async def _scale(self, look: _Look, gvr: GVR, scale: Object) -> None:
         spec = look.scaler["spec"]
         replicas = int(scale["spec"].get("replicas") or 0)
-        look.status["currentReplicas"] = int((scale.get("status") or {}).get("replicas") or 0)
-        look.status["desiredReplicas"] = replicas
+        look.status["currentReplicas"] = replicas
+        look.status["currentMetrics"] = []
+        look.status.setdefault("desiredReplicas", 0)
         least, most = spec.get("minReplicas", 1), spec["maxReplicas"]
         wanted, why = replicas, ""
         if replicas == 0 and least != 0:
@@ -112,28 +115,35 @@ class HorizontalPodAutoscalerController:
         elif replicas < least:
             wanted, why = least, "Current number of replicas below Spec.MinReplicas"
         else:
-            wanted, why = await self._by_metrics(look, scale, replicas)
-        if wanted != replicas:
-            await self._set(look, gvr, scale, wanted, why)
+            try:
+                wanted, why = await self._by_metrics(look, scale, replicas)
+            except NoMetrics as error:
+                self._recorder.record(look.scaler, "Warning", "FailedComputeMetricsReplicas", str(error))
+                return
+        if wanted == replicas or await self._set(look, gvr, scale, wanted, why):
+            look.status["desiredReplicas"] = wanted
 
     async def _by_metrics(self, look: _Look, scale: Object, replicas: int) -> tuple[int, str]:
-        """Return what the metrics, and the pace, let it be; and why."""
+        """Return what the metrics, and the pace, let it be; and why. Raises NoMetrics."""
         now = self._clock.now()
         past = self._past.setdefault(look.key, Past(proposals=[(now, replicas)]))
         target = self._target(look, scale, replicas)
-        found = await self._measure(look, target) if target is not None else None
-        if found is None:
-            return replicas, ""
+        found = await self._measure(look, target)
         best = max(found, key=lambda one: one.replicas)
         good = f"the HPA was able to successfully calculate a replica count from {best.name}"
         look.say("ScalingActive", "True", "ValidMetricFound", good)
         verdict = decide(look.scaler, replicas, best.replicas, past, now)
         look.say("AbleToScale", *verdict.able)
         look.say("ScalingLimited", *verdict.limited)
-        above = verdict.replicas > replicas
-        return verdict.replicas, f"{best.name} above target" if above else "All metrics below target"
+        why = ""
+        if best.replicas > replicas:
+            why = f"{best.name} above target"
+        elif best.replicas < replicas:
+            why = "All metrics below target"
+        return verdict.replicas, why
 
-    def _target(self, look: _Look, scale: Object, replicas: int) -> Target | None:
+    def _target(self, look: _Look, scale: Object, replicas: int) -> Target:
+        """Find the pods that are scaled. Raises NoMetrics where it cannot be known which they are."""
         scaler = look.scaler
         namespace = scaler["metadata"]["namespace"]
         status = scale.get("status") or {}
@@ -142,72 +152,96 @@ class HorizontalPodAutoscalerController:
             self._recorder.record(scaler, "Warning", "SelectorRequired", "selector is required")
             missing = "the HPA target's scale is missing a selector"
             look.say("ScalingActive", "False", "InvalidSelector", missing)
-            return None
+            raise NoMetrics("selector is required")
         try:
             selector = parse_selector(text)
         except BadRequest as error:
             why = f"couldn't convert selector into a corresponding internal selector object: {error.message}"
             self._recorder.record(scaler, "Warning", "InvalidSelector", why)
             look.say("ScalingActive", "False", "InvalidSelector", why)
-            return None
-        self._selectors[look.key] = (namespace, text)
-        others = sorted(name for name, one in self._selectors.items() if one == (namespace, text))
+            raise NoMetrics(why) from error
+        self._selectors[look.key] = (namespace, selector)
+        pods = selected_by(self._pods, namespace, selector)
+        others = self._controlling(namespace, pods)
         if len(others) > 1:
             why = f"pods by selector {text} are controlled by multiple HPAs: [{' '.join(others)}]"
             self._recorder.record(scaler, "Warning", "AmbiguousSelector", why)
             look.say("ScalingActive", "False", "AmbiguousSelector", why)
-            return None
-        pods = selected_by(self._pods, namespace, selector)
+            raise NoMetrics(why)
         return Target(
             namespace, text, pods, replicas, int(status.get("replicas") or 0), tolerance_of(scaler),
             self._clock.now(),
         )  # fmt: skip
 
-    async def _measure(self, look: _Look, target: Target) -> list[Measured] | None:
-        """Measure every metric; None where too little is known to act."""
+    def _controlling(self, namespace: str, pods: list[Object]) -> list[str]:
+        """Return who scales any of these pods."""
+        labels = [pod["metadata"].get("labels") or {} for pod in pods]
+        return sorted(
+            key
+            for key, (within, selector) in self._selectors.items()
+            if within == namespace and any(map(selector.matches, labels))
+        )
+
+    async def _measure(self, look: _Look, target: Target) -> list[Measured]:
+        """Measure every metric. Raises NoMetrics where too little is known to act."""
         scaler = look.scaler
         wanted = scaler["spec"].get("metrics") or []
         found: list[Measured] = []
-        failures: list[tuple[str, str]] = []
+        failures: list[tuple[str, NoMetrics]] = []
         for metric in wanted:
             try:
                 found.append(await measure(self._sources, metric, target))
+                look.status["currentMetrics"].append(found[-1].status)
             except NoMetrics as error:
                 reason = FAILURES.get(metric["type"], "InvalidMetricSourceType")
-                self._recorder.record(scaler, "Warning", reason, str(error))
-                failures.append((reason, str(error)))
-        look.status["currentMetrics"] = [one.status for one in found]
+                self._recorder.record(scaler, "Warning", reason, error.told)
+                failures.append((reason, error))
+                # Entries stand in the order of the rules: what failed is there, and says nothing.
+                look.status["currentMetrics"].append({"type": ""})
         shrinks = not found or max(one.replicas for one in found) < target.replicas
         if failures and shrinks:
             reason, first = failures[0]
-            text = f"the HPA was unable to compute the replica count: {first}"
+            text = f"the HPA was unable to compute the replica count: {first.told}"
             look.say("ScalingActive", "False", reason, text)
             bad = f"{len(failures)} invalid out of {len(wanted)}"
-            whole = f"invalid metrics ({bad}), first error is: {first}"
-            self._recorder.record(scaler, "Warning", "FailedComputeMetricsReplicas", whole)
-            return None
+            raise NoMetrics(f"invalid metrics ({bad}), first error is: {first}")
         return found
 
-    async def _set(self, look: _Look, gvr: GVR, scale: Object, wanted: int, why: str) -> None:
+    async def _set(self, look: _Look, gvr: GVR, scale: Object, wanted: int, why: str) -> bool:
+        """Write the scale; say whether that was possible."""
         before = int(scale["spec"].get("replicas") or 0)
         try:
-            await self._client.update(gvr, {**scale, "spec": {**scale["spec"], "replicas": wanted}}, "scale")
+            await self._write_scale(gvr, scale, wanted)
         except StatusError as error:
             text = f"New size: {wanted}; reason: {why}; error: {error.message}"
             self._recorder.record(look.scaler, "Warning", "FailedRescale", text)
             text = f"the HPA controller was unable to update the target scale: {error.message}"
             look.say("AbleToScale", "False", "FailedUpdateScale", text)
-            return
+            return False
         now = self._clock.now()
         past = self._past.setdefault(look.key, Past())
         past.changes = [item for item in past.changes if item[0] >= now - _REMEMBERED]
-        past.changes.append((now, wanted - before))
-        look.status["desiredReplicas"] = wanted
+        if look.scaler["spec"].get("behavior") is not None:
+            past.changes.append((now, wanted - before))
         look.status["lastScaleTime"] = rfc3339(now)
         text = f"the HPA controller was able to update the target scale to {wanted}"
         look.say("AbleToScale", "True", "SucceededRescale", text)
         text = f"New size: {wanted}; reason: {why}"
         self._recorder.record(look.scaler, "Normal", "SuccessfulRescale", text)
+        return True
+
+    async def _write_scale(self, gvr: GVR, scale: Object, wanted: int) -> None:
+        """Set the replicas, on the newest state where somebody else wrote meanwhile."""
+        for left in reversed(range(_CONFLICTS)):
+            try:
+                changed = {**scale, "spec": {**scale["spec"], "replicas": wanted}}
+                await self._client.update(gvr, changed, "scale")
+                return
+            except Conflict:
+                if not left:
+                    raise
+                meta = scale["metadata"]
+                scale = await self._client.get(gvr, meta["name"], meta["namespace"], subresource="scale")
 
     async def _gvr(self, target: Object) -> GVR:
         """Find the resource of a kind. Raises NotFound for one that is not served."""
@@ -223,7 +257,9 @@ class HorizontalPodAutoscalerController:
         scaler = look.scaler
         before = scaler.get("status") or {}
         generation = scaler["metadata"].get("generation", 0)
-        merged = {**before, **look.status, "conditions": look.conditions, "observedGeneration": generation}
+        merged = {**look.status, "conditions": look.conditions, "observedGeneration": generation}
+        if not merged.get("currentMetrics"):
+            merged.pop("currentMetrics", None)
         if merged == before:
             return
         try:

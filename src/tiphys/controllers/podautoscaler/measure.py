@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tiphys.apimachinery import quantity
+from tiphys.apimachinery.go_text import label_selector
 from tiphys.apimachinery.meta import Object
-from tiphys.controllers import podstate
 from tiphys.controllers.podautoscaler import replicas as calc
 from tiphys.controllers.podautoscaler.replicas import Case, NoMetrics, Proposal, Reading, Tolerance
 from tiphys.controllers.podautoscaler.sources import MetricSources
@@ -37,10 +37,6 @@ class Target:
     status_replicas: int
     tolerance: Tolerance
     now: datetime
-
-    @property
-    def ready(self) -> int:
-        return sum(podstate.is_ready(pod) and podstate.phase(pod) == "Running" for pod in self.pods)
 
     def case(self, readings: dict[str, Reading], resource: str = "") -> Case:
         return Case(self.pods, readings, self.replicas, self.tolerance, self.now, resource)
@@ -74,7 +70,6 @@ async def measure(sources: MetricSources, metric: Object, target: Target) -> Mea
 
 async def _resource(sources: MetricSources, part: Object, target: Target, container: str) -> Measured:
     resource, wanted = part["name"], part["target"]
-    what = "container resource" if container else "resource"
     percent = wanted["type"] == "Utilization"
     try:
         readings = await sources.resource(resource, target.namespace, target.selector, container)
@@ -85,9 +80,13 @@ async def _resource(sources: MetricSources, part: Object, target: Target, contai
         else:
             proposal = calc.by_average(case, _milli(wanted["averageValue"]))
     except NoMetrics as error:
-        kind = "utilization" if percent else "usage"
-        raise NoMetrics(f"failed to get {resource} {kind}: {error}") from error
-    name = f"{resource} {what} utilization (percentage of request)" if percent else f"{resource} {what}"
+        told = f"failed to get {resource} {'utilization' if percent else 'usage'}: {error}"
+        whole = f"{container} container" if container else f"{resource} resource"
+        raise NoMetrics(f"failed to get {whole} metric value: {told}", told) from error
+    name = f"{resource} resource"
+    if percent:
+        what = "container resource" if container else "resource"
+        name = f"{resource} {what} utilization (percentage of request)"
     current = _current(proposal)
     if container:
         shown = {"name": resource, "container": container, "current": current}
@@ -102,7 +101,7 @@ async def _pods(sources: MetricSources, part: Object, target: Target) -> Measure
         readings = await sources.pods(metric, target.namespace, target.selector)
         proposal = calc.by_average(target.case(readings), wanted)
     except NoMetrics as error:
-        raise NoMetrics(f"failed to get pods metric value: {error}") from error
+        raise NoMetrics(f"failed to get pods metric value: {error}", str(error)) from error
     status = {"type": "Pods", "pods": {"metric": metric, "current": _current(proposal)}}
     return Measured(proposal.replicas, f"pods metric {metric['name']}", status)
 
@@ -111,11 +110,14 @@ async def _object(sources: MetricSources, part: Object, target: Target) -> Measu
     metric, described, wanted = part["metric"], part["describedObject"], part["target"]
     try:
         usage = await sources.of_object(metric, target.namespace, described)
+        proposal, current = _by_number(usage, wanted, target)
     except NoMetrics as error:
-        raise NoMetrics(f"failed to get object metric value: {error}") from error
-    proposal, current = _by_number(usage, wanted, target)
+        within = "" if wanted["type"] == "Value" else f"failed to get {metric['name']} object metric: "
+        raise NoMetrics(f"failed to get object metric value: {within}{error}", str(error)) from error
     shown = {"metric": metric, "describedObject": described, "current": current}
-    name = f"{described['kind']} metric {metric['name']}"
+    name = _external_name(metric)
+    if wanted["type"] == "Value":
+        name = f"{described['kind']} metric {metric['name']}"
     return Measured(proposal.replicas, name, {"type": "Object", "object": shown})
 
 
@@ -123,19 +125,24 @@ async def _external(sources: MetricSources, part: Object, target: Target) -> Mea
     metric, wanted = part["metric"], part["target"]
     try:
         usage = sum(await sources.external(metric, target.namespace))
+        proposal, current = _by_number(usage, wanted, target)
     except NoMetrics as error:
-        raise NoMetrics(f"failed to get {metric['name']} external metric value: {error}") from error
-    proposal, current = _by_number(usage, wanted, target)
-    name = f"external metric {metric['name']}({metric.get('selector') or 'nil'})"
-    return Measured(
-        proposal.replicas, name, {"type": "External", "external": {"metric": metric, "current": current}}
-    )
+        called = metric["name"]
+        what = f"external metric {called}" if wanted["type"] == "Value" else f"{called} external metric"
+        whole = f"failed to get {called} external metric value: failed to get {what}: {error}"
+        raise NoMetrics(whole, str(error)) from error
+    status = {"type": "External", "external": {"metric": metric, "current": current}}
+    return Measured(proposal.replicas, _external_name(metric), status)
+
+
+def _external_name(metric: Object) -> str:
+    return f"external metric {metric['name']}({label_selector(metric.get('selector'))})"
 
 
 def _by_number(usage: int, wanted: Object, target: Target) -> tuple[Proposal, Object]:
     if wanted["type"] == "Value":
         proposal = calc.by_value(
-            usage, _milli(wanted["value"]), target.replicas, target.ready, target.tolerance
+            usage, _milli(wanted["value"]), target.replicas, target.pods, target.tolerance
         )
         return proposal, {"value": _text(usage)}
     proposal = calc.by_value_per_pod(

@@ -62,7 +62,10 @@ def decide(scaler: Object, replicas: int, proposed: int, past: Past, now: dateti
     """Return what to do with a proposal, which is remembered."""
     spec = scaler["spec"]
     past.proposals.append((now, proposed))
-    calm = _stabilized(spec, replicas, proposed, past, now)
+    if spec.get("behavior") is None:
+        calm = _highest(proposed, past, now)
+    else:
+        calm = _stabilized(spec["behavior"], replicas, proposed, past, now)
     wanted, limited = _paced(spec, replicas, calm, past, now)
     if limited:
         why = ("True", limited, _LIMITED[limited])
@@ -107,9 +110,15 @@ def _paced(spec: Object, replicas: int, calm: int, past: Past, now: datetime) ->
     return wanted, limited
 
 
-def _stabilized(spec: Object, replicas: int, proposed: int, past: Past, now: datetime) -> int:
+def _highest(proposed: int, past: Past, now: datetime) -> int:
+    """Without rules the highest recent proposal counts, also where it is more than there is now."""
+    oldest = now - timedelta(seconds=_STABLE_DOWN_S)
+    past.proposals = [item for item in past.proposals if item[0] >= oldest]
+    return max((value for _, value in past.proposals), default=proposed)
+
+
+def _stabilized(rules: Object, replicas: int, proposed: int, past: Past, now: datetime) -> int:
     """Shrink to no less than the highest recent proposal; grow to no more than the lowest."""
-    rules = spec.get("behavior") or {}
     up_s = (rules.get("scaleUp") or {}).get("stabilizationWindowSeconds") or 0
     down_s = (rules.get("scaleDown") or {}).get("stabilizationWindowSeconds", _STABLE_DOWN_S)
     oldest = now - timedelta(seconds=max(up_s, down_s))
@@ -133,7 +142,7 @@ def _pace(
     limits = []
     for policy in rules.get("policies") or default:
         since = now - timedelta(seconds=policy["periodSeconds"])
-        changed = sum(by for at, by in past.changes if at >= since)
+        changed = sum(by for at, by in past.changes if at > since)
         start = replicas - changed
         if policy["type"] == "Pods":
             limits.append(start + policy["value"] if growing else start - policy["value"])

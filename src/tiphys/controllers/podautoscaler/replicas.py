@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from tiphys.apimachinery import quantity
 from tiphys.apimachinery.clock import parse_time
 from tiphys.apimachinery.meta import Object, get_condition
+from tiphys.apis.core.pod_requests import aggregate_requests
 from tiphys.controllers import podstate
 
 TOLERANCE = 0.1
@@ -21,7 +22,11 @@ READINESS_DELAY = timedelta(seconds=30)
 
 
 class NoMetrics(Exception):
-    """A metric cannot be had; the message says why."""
+    """A metric cannot be had; the message says why, and ``told`` what conditions and events say of it."""
+
+    def __init__(self, text: str, told: str = "") -> None:
+        super().__init__(text)
+        self.told = told or text
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ def group(pods: Iterable[Object], readings: Mapping[str, Reading], resource: str
     unready, missing, ignored = set[str](), set[str](), set[str]()
     for pod in pods:
         name = pod["metadata"]["name"]
-        if podstate.is_deleting(pod) or podstate.phase(pod) == "Failed":
+        if not podstate.is_active(pod):
             ignored.add(name)
         elif podstate.phase(pod) == "Pending":
             unready.add(name)
@@ -100,21 +105,34 @@ def _is_young(pod: Object, reading: Reading, now: datetime) -> bool:
 
 def requests_of(pods: Iterable[Object], resource: str, container: str = "") -> dict[str, int]:
     """Return what pods (or one container of each) request. Raises NoMetrics where one requests nothing."""
-    found = {}
-    for pod in pods:
-        name, total, seen = pod["metadata"]["name"], 0, False
-        spec = pod["spec"]
-        sidecars = [one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"]
-        for one in [*(spec.get("containers") or ()), *sidecars]:
-            if container and one["name"] != container:
-                continue
-            asked = ((one.get("resources") or {}).get("requests") or {}).get(resource)
-            if asked is None:
-                raise NoMetrics(f"missing request for {resource} in container {one['name']} of Pod {name}")
-            total, seen = total + quantity.parse(str(asked)).milli(), True
-        if seen:
-            found[name] = total
-    return found
+    return {pod["metadata"]["name"]: _request_of(pod, resource, container) for pod in pods}
+
+
+def _request_of(pod: Object, resource: str, container: str) -> int:
+    name, spec = pod["metadata"]["name"], pod["spec"]
+    whole = (spec.get("resources") or {}).get("requests")
+    if whole and not container:
+        asked = whole.get(resource) or aggregate_requests(spec).get(resource)
+        if asked is None:
+            raise NoMetrics(f"missing pod-level request for {resource} in Pod {name}")
+        overhead = (spec.get("overhead") or {}).get(resource, "0")
+        return _milli(asked) + _milli(overhead)
+    sidecars = [one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"]
+    total, seen = 0, False
+    for one in [*(spec.get("containers") or ()), *sidecars]:
+        if container and one["name"] != container:
+            continue
+        asked = ((one.get("resources") or {}).get("requests") or {}).get(resource)
+        if asked is None:
+            raise NoMetrics(f"missing request for {resource} in container {one['name']} of Pod {name}")
+        total, seen = total + _milli(asked), True
+    if container and not seen:
+        raise NoMetrics(f"container {container} not found in Pod {name}")
+    return total
+
+
+def _milli(amount: object) -> int:
+    return quantity.parse(str(amount)).milli()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +217,20 @@ def _settle(
     return proposed
 
 
-def by_value(usage: int, target: int, replicas: int, ready: int, tolerance: Tolerance) -> Proposal:
-    """Propose by one number against the value that it should have."""
+def by_value(
+    usage: int, target: int, replicas: int, pods: Sequence[Object], tolerance: Tolerance
+) -> Proposal:
+    """Propose by one number against the value that it should have. Raises NoMetrics where no pod is known."""
     ratio = usage / target
     if replicas == 0:
         return Proposal(math.ceil(ratio))
-    return Proposal(replicas if tolerance.covers(ratio) else math.ceil(ratio * ready))
+    if tolerance.covers(ratio):
+        return Proposal(replicas)
+    if not pods:
+        text = "no pods returned by selector while calculating replica count"
+        raise NoMetrics(f"unable to calculate ready pods: {text}")
+    ready = sum(podstate.is_ready(pod) and podstate.phase(pod) == "Running" for pod in pods)
+    return Proposal(math.ceil(ratio * ready))
 
 
 def by_value_per_pod(usage: int, target: int, replicas: int, tolerance: Tolerance) -> Proposal:
@@ -212,4 +238,4 @@ def by_value_per_pod(usage: int, target: int, replicas: int, tolerance: Toleranc
     proposed = replicas
     if not replicas or not tolerance.covers(usage / (target * replicas)):
         proposed = math.ceil(usage / target)
-    return Proposal(proposed, math.ceil(usage / replicas) if replicas else usage)
+    return Proposal(proposed, math.ceil(usage / replicas) if replicas else 0)

@@ -11,6 +11,7 @@ from datetime import datetime
 from tiphys.apimachinery import quantity
 from tiphys.apimachinery.clock import parse_time
 from tiphys.apimachinery.errors import StatusError
+from tiphys.apimachinery.go_text import label_selector
 from tiphys.apimachinery.labels import from_label_selector
 from tiphys.apimachinery.meta import GVR, Object
 from tiphys.client.rest import Client
@@ -50,7 +51,12 @@ class MetricSources:
 
     async def pods(self, metric: Mapping[str, object], namespace: str, selector: str) -> dict[str, Reading]:
         """Return a custom metric of pods, by pod."""
-        found = await self._custom(f"{_CUSTOM}/namespaces/{namespace}/pods/*", metric, selector)
+        try:
+            found = await self._custom(f"{_CUSTOM}/namespaces/{namespace}/pods/*", metric, selector)
+            if not found:
+                raise NoMetrics("no metrics returned from custom metrics API")
+        except NoMetrics as error:
+            raise NoMetrics(f"unable to get metric {metric['name']}: {error}") from error
         return {
             item["describedObject"]["name"]: Reading(
                 _milli(item["value"]), _moment(item.get("timestamp")), float(item.get("windowSeconds") or 60)
@@ -60,25 +66,31 @@ class MetricSources:
 
     async def of_object(self, metric: Mapping[str, object], namespace: str, described: Object) -> int:
         """Return a custom metric of one object."""
+        try:
+            found = await self._custom(await self._path_of(described, namespace), metric, "")
+            if len(found) != 1:
+                text = f"the custom metrics API server returned {len(found)} results"
+                why = f"{text} when we asked for exactly one"
+                raise NoMetrics(f"unable to fetch metrics from custom metrics API: {why}")
+        except NoMetrics as error:
+            which = f"{described['kind']} {namespace}/{described['name']}"
+            raise NoMetrics(f"unable to get metric {metric['name']} on {which}: {error}") from error
+        return _milli(found[0]["value"])
+
+    async def _path_of(self, described: Object, namespace: str) -> str:
         kind = str(described["kind"])
         group = str(described.get("apiVersion") or "v1").rpartition("/")[0]
         if kind == "Namespace" and not group:
-            path = f"{_CUSTOM}/namespaces/{described['name']}/metrics"
-        else:
-            plural = await self._plural(described, group)
-            resource = f"{plural}.{group}" if group else plural
-            path = f"{_CUSTOM}/namespaces/{namespace}/{resource}/{described['name']}"
-        found = await self._custom(path, metric, "")
-        if not found:
-            text = "no metrics returned from custom metrics API"
-            raise NoMetrics(f"unable to get metric {metric['name']}: {text}")
-        return _milli(found[0]["value"])
+            return f"{_CUSTOM}/namespaces/{namespace}/metrics"
+        plural = await self._plural(described, group)
+        resource = f"{plural}.{group}" if group else plural
+        return f"{_CUSTOM}/namespaces/{namespace}/{resource}/{described['name']}"
 
     async def external(self, metric: Mapping[str, object], namespace: str) -> list[int]:
         """Return the values of an external metric."""
         name, wanted = str(metric["name"]), metric.get("selector")
         selector = str(from_label_selector(wanted)) if isinstance(wanted, dict) else ""
-        where = f"{namespace}/{name}/{wanted}"
+        where = f"{namespace}/{name}/{label_selector(wanted if isinstance(wanted, dict) else None)}"
         try:
             answer = await self._client.request(
                 "GET", f"{_EXTERNAL}/namespaces/{namespace}/{name}", query={"labelSelector": selector}
@@ -101,7 +113,7 @@ class MetricSources:
             answer = await self._client.request("GET", f"{path}/{name}", query=query)
         except StatusError as error:
             text = f"unable to fetch metrics from custom metrics API: {error.message}"
-            raise NoMetrics(f"unable to get metric {name}: {text}") from error
+            raise NoMetrics(text) from error
         items: list[Object] = answer.get("items") or []
         return items
 
