@@ -68,7 +68,8 @@ def counts(
         "unavailableReplicas": max(total(sets) - ready, 0),
     }
     result = {key: value for key, value in result.items() if value}
-    result["terminatingReplicas"] = _sum(sets, "terminatingReplicas")
+    if all(map(_tells_of_leaving, sets)):
+        result["terminatingReplicas"] = _sum(sets, "terminatingReplicas")
     if status.get("collisionCount"):
         result["collisionCount"] = status["collisionCount"]
     if ready >= replicas_of(deployment) - bounds(deployment).unavailable:
@@ -77,6 +78,12 @@ def counts(
         told = ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
     result["conditions"] = conditions.put_last(found, conditions.make("Available", *told, now, updated=True))
     return result
+
+
+def _tells_of_leaving(rs: Object) -> bool:
+    """Whether it is known how many pods of a set are leaving: a set that nobody looked at yet has none."""
+    status = rs.get("status") or {}
+    return status.get("terminatingReplicas") is not None or not status.get("observedGeneration")
 
 
 def rollout(

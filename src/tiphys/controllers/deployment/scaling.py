@@ -18,7 +18,6 @@ from tiphys.controllers.deployment.revisions import (
     annotations_of,
     by_age,
     replicas_of,
-    revision_of,
 )
 
 Sizes = dict[str, int]
@@ -117,8 +116,13 @@ def plan_olds(deployment: Object, new: Object | None, olds: Sequence[Object]) ->
 
 def is_scaling(deployment: Object, sets: Sequence[Object]) -> bool:
     """True when ``spec.replicas`` was changed since the sets were last sized."""
-    wanted = str(replicas_of(deployment))
-    return any(annotations_of(rs).get(DESIRED, wanted) != wanted for rs in active(sets))
+    wanted = replicas_of(deployment)
+    return any(_desired(rs) not in (None, wanted) for rs in active(sets))
+
+
+def _desired(rs: Object) -> int | None:
+    """The size of the deployment that a set was made for, where it bears one."""
+    return atoi(annotations_of(rs).get(DESIRED, ""))
 
 
 def plan_scale(deployment: Object, new: Object | None, olds: Sequence[Object]) -> Sizes:
@@ -180,13 +184,12 @@ def _active_or_latest(new: Object | None, olds: Sequence[Object]) -> Object | No
         return None
     if new is not None:
         return new
-    return max(olds, key=revision_of) if olds else None
+    return by_age(olds)[-1] if olds else None
 
 
 def _is_saturated(deployment: Object, rs: Object) -> bool:
     wanted = replicas_of(deployment)
-    desired = annotations_of(rs).get(DESIRED)
-    return replicas_of(rs) == wanted and desired == str(wanted) and available([rs]) == wanted
+    return replicas_of(rs) == wanted and _desired(rs) == wanted and available([rs]) == wanted
 
 
 def _name(rs: Object) -> str:
