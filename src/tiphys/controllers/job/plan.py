@@ -52,7 +52,7 @@ class Plan:
 def plan(job: Object, pods: Sequence[Object], now: datetime, backoff: Backoff = Backoff()) -> Plan:  # noqa: B008
     """Plan; ``backoff`` is what the last plan said to remember."""
     status = job.get("status") or {}
-    if finished(status.get("conditions")) is not None or podstate.is_deleting(job):
+    if finished(status.get("conditions")) is not None:
         return Plan(status=dict(status), release=[pod for pod in pods if tracked(pod)])
     count = count_pods(job, pods)
     record = advance(backoff, count.new_succeeded, count.new_failed, now)
@@ -60,11 +60,21 @@ def plan(job: Object, pods: Sequence[Object], now: datetime, backoff: Backoff = 
     verdict = judge(job, pods, count, now)
     if verdict is not None:
         _finish(result, job, count, now, verdict)
-        return result
+    elif podstate.is_deleting(job):
+        result.status = _status(job, count, now, count.active)
+    else:
+        _go_on(result, job, count, now)
+    if podstate.is_deleting(job):
+        result.release = [pod for pod in pods if tracked(pod)]
+    return result
+
+
+def _go_on(result: Plan, job: Object, count: Count, now: datetime) -> None:
+    """Make or stop pods, as the job is to run or to be suspended."""
     if job["spec"].get("suspend"):
         result.discard = count.active
     else:
-        _plan_pods(result, job, count, now, left_s(record, now))
+        _plan_pods(result, job, count, now, left_s(result.backoff, now))
     result.status = _status(job, count, now, _staying(result, count))
     _plan_suspension(result, job, now)
     deadline_s = job["spec"].get("activeDeadlineSeconds")
@@ -72,7 +82,6 @@ def plan(job: Object, pods: Sequence[Object], now: datetime, backoff: Backoff = 
     if deadline_s is not None and start and not job["spec"].get("suspend"):
         left = parse_time(start) + timedelta(seconds=deadline_s) - now
         result.recheck_s = podstate.earliest([result.recheck_s, left.total_seconds()])
-    return result
 
 
 def finished(found: Sequence[Object] | None) -> Object | None:
