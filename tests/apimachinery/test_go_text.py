@@ -49,7 +49,8 @@ def test_types() -> None:
 
 SELECTORS = {
     "none": (None, "nil"),
-    "empty": ({}, "&LabelSelector{MatchLabels:map[string]string{},MatchExpressions:[]LabelSelectorRequirement{},}"),
+    "empty": (
+        {}, "&LabelSelector{MatchLabels:map[string]string{},MatchExpressions:[]LabelSelectorRequirement{},}"),
     "both": (
         {"matchLabels": {"b": "2", "a": "1"}, "matchExpressions": [
             {"key": "k", "operator": "In", "values": ["x", "y"]}]},

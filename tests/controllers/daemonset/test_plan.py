@@ -143,6 +143,58 @@ def test_updates_with_a_surge(pods, create, delete):
     assert (planned.create, gone(planned)) == (create, delete)
 
 
+def tainted(name):
+    return {"metadata": {"name": name}, "spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "create", "delete"),
+    [
+        pytest.param(
+            {"ready_s": None}, {"ready_s": None}, [], ["a"], id="neither is ready: the new one stays"
+        ),
+        pytest.param({}, {"ready_s": 5}, [], [], id="the new one is ready, but not for long enough"),
+        pytest.param({"ready_s": 5}, {"ready_s": 5}, [], [], id="both are ready, but not for long enough"),
+        pytest.param({}, {"ready_s": 60}, [], ["a"], id="the new one is available"),
+    ],
+)
+def test_of_two_one_goes(old, new, create, delete):
+    pods = [pod("a", "n1", digest="old", **old), pod("b", "n1", **new)]
+    planned = plan(daemon(0, 1, minReadySeconds=30), nodes("n1"), pods, "new", NOW)
+    assert (planned.create, gone(planned)) == (create, delete)
+
+
+@pytest.mark.parametrize(
+    ("surge", "pods", "create", "delete"),
+    [
+        pytest.param(0, [pod("a", "n1"), pod("b", "n2", digest="old")], [], ["b"], id="in place"),
+        pytest.param(
+            0, [pod("a", "n1", ready_s=None), pod("b", "n2", digest="old")], [], [], id="in place, no room"
+        ),
+        pytest.param(1, [pod("a", "n1"), pod("b", "n2", digest="old")], [], ["b"], id="surge: one is spare"),
+        pytest.param(
+            1, [pod("a", "n1", ready_s=None), pod("b", "n2", digest="old")], [], [], id="surge: none is spare"
+        ),
+    ],
+)
+def test_old_ones_go_too_where_no_new_one_may_start(surge, pods, create, delete):
+    planned = plan(daemon(1 - surge, surge), [*nodes("n1"), tainted("n2")], pods, "new", NOW)
+    assert (planned.create, gone(planned)) == (create, delete)
+
+
+def test_an_update_that_could_never_move_takes_one_at_a_time():
+    pods = [pod("a", "n1", digest="old"), pod("b", "n2", digest="old")]
+    assert gone(plan(daemon("0%", 0), nodes("n1", "n2"), pods, "new", NOW)) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "delete"), [({"bound": False}, ["a"]), ({"bound": False, "deleting": True}, []), ({}, [])]
+)
+def test_what_waits_for_a_node_that_is_gone_goes(waiting, delete):
+    pods = [pod("a", "n9", **waiting), pod("b", "n1")]
+    assert gone(plan(daemon(), nodes("n1"), pods, "new", NOW)) == delete
+
+
 def counts(pods, *names, **spec):
     status = plan(daemon(strategy="OnDelete", **spec), nodes(*names), pods, "new", NOW).status
     fields = ("currentNumberScheduled", "numberReady", "numberAvailable", "updatedNumberScheduled")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-
 from tests.controllers.deployment.test_scaling import deployment, rs
+
 from tiphys.controllers.deployment import progress, revisions, scaling
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
-# Deployment's size after and before, surge after and before; the new set (None: none); old ones, newest first;
-# what each of them is then.
+# Deployment's size after and before, surge after and before; the new set (None: none); old ones, newest
+# first; what each of them is then.
 CASES = [
     ("10 to 12", (12, 10, 0, 0), 10, [], 12, []),
     ("10 to 5", (5, 10, 0, 0), 10, [], 5, []),

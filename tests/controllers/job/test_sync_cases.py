@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
-
 from tests.controllers.job.test_plan import BEGAN, job, pod
+
 from tiphys.controllers.job.backoff import Backoff
 from tiphys.controllers.job.indexes import ANNOTATION
 from tiphys.controllers.job.plan import plan
@@ -132,7 +132,8 @@ CASES = {
         Given(2, 5, "R S F x:R x:S x:F x:P 0:S 1:R 2:R", spec=INDEXED), [], 3, "a2 s1"),
     "suspended": (Given(2, 4, "R R", 2, spec={"suspend": True}), 0, 2, "", SUSPENDED),
     "goes on": (
-        Given(2, 4, status={"conditions": [{"type": "Suspended", "status": "True", "reason": "JobSuspended"}]}),
+        Given(2, 4, status={"conditions": [
+            {"type": "Suspended", "status": "True", "reason": "JobSuspended"}]}),
         2, 0, "a2", ["Suspended=False JobResumed"]),
     "said by hand not to have failed": (
         Given(1, 1, "R", 1, status={"conditions": [{"type": "FailureTarget", **BY_HAND}]}),

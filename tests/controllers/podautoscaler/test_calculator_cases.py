@@ -1,4 +1,4 @@
-"""How many replicas each kind of metric proposes, case by case: two containers a pod, levels for each of them."""
+"""How many replicas each kind of metric proposes, case by case: pods of two containers, levels for each."""
 
 from __future__ import annotations
 

@@ -138,7 +138,9 @@ async def test_external():
     part = {"metric": {"name": "queue", "selector": {"matchLabels": {"q": "a"}}},
             "target": {"type": "AverageValue", "averageValue": "10"}}  # fmt: skip
     found, apis = await measured(answers, {"type": "External", "external": part})
-    selector = "&LabelSelector{MatchLabels:map[string]string{q: a,},MatchExpressions:[]LabelSelectorRequirement{},}"
+    selector = (
+        "&LabelSelector{MatchLabels:map[string]string{q: a,},MatchExpressions:[]LabelSelectorRequirement{},}"
+    )
     assert (found.replicas, found.name) == (5, f"external metric queue({selector})")
     assert apis.asked[0][1] == {"labelSelector": "q=a"}
 

@@ -69,24 +69,16 @@ def _due(
     if moment is None:
         text = f"invalid schedule: {cron['spec']['schedule']} : {_NEVER}"
         result.events.append(("Warning", "InvalidSchedule", text))
-    while moment is not None and moment <= now:
+    while moment is not None and moment <= now and missed <= _TOO_MANY:
         due, missed = moment, missed + 1
-        if missed > _TOO_MANY:
-            # Far behind: begin anew shortly before the present, the rest is lost anyway.
-            if isinstance(times, schedule.Every):
-                due = times.last(moment, now)
-                moment = times.next(due)
-            else:
-                since = max(since, now - timedelta(days=1))
-                moment = times.next(max(moment, since))
-            if missed == _TOO_MANY + 1:
-                message = (
-                    "too many missed start times. Set or decrease .spec.startingDeadlineSeconds "
-                    "or check clock skew"
-                )
-                result.events.append(("Warning", "TooManyMissedTimes", message))
-            continue
         moment = times.next(moment)
+    if due is not None and missed > _TOO_MANY:
+        message = (
+            "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
+        )
+        result.events.append(("Warning", "TooManyMissedTimes", message))
+        due = times.last(due, now)
+        moment = times.next(due)
     return due, moment
 
 
@@ -188,6 +180,12 @@ def _status(cron: Object, jobs: Sequence[Object]) -> Object:
     return status
 
 
+def _began(job: Object) -> tuple[bool, str, str]:
+    """What finished jobs are sorted by: one that never began counts as the youngest."""
+    start = job["status"].get("startTime") or ""
+    return not start, start, job["metadata"]["name"]
+
+
 def _history(cron: Object, jobs: Sequence[Object]) -> list[Object]:
     """Return the finished jobs beyond the limits, oldest first."""
     result: list[Object] = []
@@ -200,6 +198,6 @@ def _history(cron: Object, jobs: Sequence[Object]) -> list[Object]:
             for job in jobs
             if (finished((job.get("status") or {}).get("conditions")) or {}).get("type") == type_
         ]
-        done.sort(key=lambda job: ((job["status"].get("startTime") or ""), job["metadata"]["name"]))
+        done.sort(key=_began)
         result += done[: max(len(done) - limit, 0)]
     return result

@@ -39,6 +39,7 @@ _UNIT_S: dict[str, Fraction] = {
     "h": Fraction(3600),
 }
 _HORIZON_YEARS = 5
+_LOOK_BACK_DAYS = (1, 8, 32, 366, 366 * _HORIZON_YEARS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,17 @@ class Schedule:
             else:
                 return moment
         return None
+
+    def last(self, known: datetime, now: datetime) -> datetime:
+        """Return the latest of the times up to now; ``known`` is one of them."""
+        for days in _LOOK_BACK_DAYS:
+            found = self.next(max(known, now - timedelta(days=days)))
+            if found is None or found > now:
+                continue
+            while found is not None and found <= now:
+                known, found = found, self.next(found)
+            break
+        return known
 
     def _day_matches(self, moment: datetime) -> bool:
         day = moment.day in self.days

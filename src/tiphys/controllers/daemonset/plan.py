@@ -57,6 +57,7 @@ def plan(
             wanted.append(name)
         fits = _Fits(start, stay, surges, waits.get(name, 0.0))
         _plan_node(result, name, by_node.get(name, []), fits, digest)
+    result.delete += _without_node(by_node, nodes)
     fleet = _Fleet(owner, wanted, by_node, digest, now)
     if podstate.is_deleting(owner):
         return Plan(status=_status(fleet, nodes))
@@ -65,6 +66,18 @@ def plan(
     soon = [podstate.available_in_s(pod, fleet.min_ready_s, now) for pod in pods]
     result.recheck_s = podstate.earliest([result.recheck_s, *soon])
     return result
+
+
+def _without_node(by_node: Mapping[str, Sequence[Object]], nodes: Sequence[Object]) -> list[Object]:
+    """Return the pods that wait for a node which is gone: nobody else takes them away."""
+    present = {node["metadata"]["name"] for node in nodes}
+    return [
+        pod
+        for name, pods in by_node.items()
+        if name not in present
+        for pod in pods
+        if not (pod.get("spec") or {}).get("nodeName") and not podstate.is_deleting(pod)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +89,11 @@ class _Fleet:
     by_node: dict[str, list[Object]]
     digest: str
     now: datetime
+
+    @property
+    def nodes(self) -> list[str]:
+        """Nodes that should have a daemon, and those that have one."""
+        return [*self.wanted, *(node for node in self.by_node if node and node not in self.wanted)]
 
     @property
     def min_ready_s(self) -> int:
@@ -152,12 +170,13 @@ def _plan_update(result: Plan, fleet: _Fleet) -> None:
         return
     settings = strategy.get("rollingUpdate") or {}
     surge = _surge(fleet.owner, len(fleet.wanted))
+    # Of neither would never move.
     allowed = scaled(settings.get("maxUnavailable", 1), len(fleet.wanted), round_up=True)
     if surge:
         _plan_surge(result, fleet, surge)
         return
     unavailable, old_up = 0, []
-    for node in fleet.wanted:
+    for node in fleet.nodes:
         pods = fleet.staying(node, result)
         if len(pods) != 1:
             unavailable += 1
@@ -170,27 +189,36 @@ def _plan_update(result: Plan, fleet: _Fleet) -> None:
         else:
             # An old pod that is down anyway costs nothing to replace.
             result.delete.append(pods[0])
-    result.delete += old_up[: max(allowed - unavailable, 0)]
+    result.delete += old_up[: max(max(allowed, 1) - unavailable, 0)]
 
 
 def _plan_surge(result: Plan, fleet: _Fleet, surge: int) -> None:
-    """Start the new pod beside the old one; stop the old one when the new is available."""
+    """Start the new pod beside the old one; stop the old one when the new is available, or it is not ready.
+
+    Old ones where no new one may start go as others are available in their place.
+    """
     waiting: list[str] = []
-    for node in fleet.wanted:
+    superfluous: list[Object] = []
+    available = 0
+    for node in fleet.nodes:
         pods = fleet.staying(node, result)
         new = [pod for pod in pods if fleet.is_new(pod)]
         old = [pod for pod in pods if not fleet.is_new(pod)]
+        available += any(map(fleet.is_available, old or new))
         if new and old:
-            if any(fleet.is_available(pod) for pod in new):
+            if any(map(fleet.is_available, new)) or not any(map(podstate.is_ready, old)):
                 result.delete += old
             else:
                 surge -= 1
+        elif old and node not in fleet.wanted:
+            superfluous += old
         elif old:
-            if any(fleet.is_available(pod) for pod in old):
+            if any(map(fleet.is_available, old)):
                 waiting.append(node)
             else:
                 result.create.append(node)
     result.create += waiting[: max(surge, 0)]
+    result.delete += superfluous[: max(available - len(fleet.wanted), 0)]
 
 
 def _status(fleet: _Fleet, nodes: Sequence[Object]) -> Object:

@@ -63,7 +63,11 @@ class _Replicas:
 
     def is_available(self, pod: Object) -> bool:
         min_ready_s = self.owner["spec"].get("minReadySeconds") or 0
-        return podstate.is_active(pod) and podstate.available_in_s(pod, min_ready_s, self.now) == 0
+        return _runs(pod) and podstate.available_in_s(pod, min_ready_s, self.now) == 0
+
+
+def _runs(pod: Object) -> bool:
+    return podstate.phase(pod) == "Running" and not podstate.is_deleting(pod)
 
 
 def plan(owner: Object, pods: Sequence[Object], revisions: Revisions, now: datetime) -> Plan:
@@ -168,7 +172,7 @@ def _status(replicas: _Replicas) -> Object:
     owner, revisions = replicas.owner, replicas.revisions
     pods = list(replicas.by_ordinal.values())
     live = [pod for pod in pods if not podstate.is_deleting(pod)]
-    ready = [pod for pod in pods if podstate.is_ready(pod) and not podstate.is_terminal(pod)]
+    ready = [pod for pod in pods if podstate.is_ready(pod) and podstate.phase(pod) == "Running"]
     min_ready_s = owner["spec"].get("minReadySeconds") or 0
     counts = {
         "currentReplicas": sum(pod_hash(pod) == revisions.current for pod in live),
