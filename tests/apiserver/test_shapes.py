@@ -9,8 +9,9 @@ import orjson
 import pytest
 
 from tiphys.apiserver import bodies
+from tiphys.apiserver.admission.attributes import About
 from tiphys.apiserver.cache.entry import encode
-from tiphys.apiserver.likeness import KINDS, ByShape
+from tiphys.apiserver.likeness import KINDS, ByShape, Kind
 
 BASE = "/api/v1/namespaces/here"
 MAPS = f"{BASE}/configmaps"
@@ -161,7 +162,8 @@ async def test_another_shape_namespace_or_validation_is_another_mold(api: Any, l
 
 async def test_another_kind_is_another_mold(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kind is in the path, and need not be in the body."""
-    monkeypatch.setitem(KINDS, ("", "serviceaccounts"), lambda body: ByShape.of(body, "data"))
+    other = Kind(lambda body: ByShape.of(body, "data"), About("", "serviceaccounts", "", "CREATE"))
+    monkeypatch.setitem(KINDS, ("", "serviceaccounts"), other)
     for name in ("a", "b", "c"):
         await api.create(MAPS, config(name))
     for name in ("a", "b"):

@@ -23,6 +23,7 @@ from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.wire.message import Response
 
 _SWEEP_S = 0.5
+_LASTING = frozenset({"watch", "proxy"})
 _LONG = frozenset({"attach", "exec", "proxy", "log", "portforward"})
 _READING = frozenset({"get", "list", "watch"})
 _WRITING = frozenset({"create", "update", "patch", "delete", "deletecollection"})
@@ -33,7 +34,7 @@ _PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([^\d.]*)")
 
 def is_long_running(info: RequestInfo) -> bool:
     """Tell whether a request may last: watches, and whatever streams to or from pods."""
-    return info.verb in ("watch", "proxy") or info.subresource in _LONG
+    return info.verb in _LASTING or info.subresource in _LONG
 
 
 def wanted_timeout_s(raw_query: str) -> float | None:
@@ -109,15 +110,16 @@ class Flights:
 
     def begin(self, info: RequestInfo, raw_query: str, now: float) -> Flight | None:
         """Note a request; None for one that may last. Raises BadRequest for a bad ``timeout``."""
-        if is_long_running(info):
+        verb = info.verb
+        if verb in _LASTING or info.subresource in _LONG:
             return None
         seconds = self._timeout_s
         if raw_query and (wanted := wanted_timeout_s(raw_query)) and wanted > 0:
             seconds = min(seconds, wanted)
-        writing = info.is_resource and info.verb in _WRITING
-        if writing:
-            seconds = min(seconds, _WRITE_TIMEOUT_S)
-        flight = Flight(now + seconds, asyncio.current_task(), info.verb in _READING, writing)
+        writing = verb in _WRITING and info.is_resource
+        if writing and seconds > _WRITE_TIMEOUT_S:
+            seconds = _WRITE_TIMEOUT_S
+        flight = Flight(now + seconds, asyncio.current_task(), verb in _READING, writing)
         self._flights[flight] = None
         return flight
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import orjson
 
@@ -20,6 +20,7 @@ from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver import machinery
+from tiphys.apiserver.admission.attributes import About
 
 _NAME: Final = re.compile(rb'"name":\s?"([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)"')
 """A DNS label: as a pod's name it has no fault, and there is nothing to warn of."""
@@ -123,11 +124,18 @@ class ByShape:
         return bool(obj["metadata"]["name"] == self.name and obj.get(self._texts) == self.own[self._texts])
 
 
+class Kind(NamedTuple):
+    """One kind that may have molds."""
+
+    look: Callable[[bytes], Likeness | None]
+    creation: About
+
+
 _TEXTS: Final = {str}
-KINDS: Final[Mapping[tuple[str, str], Callable[[bytes], Likeness | None]]] = {
-    ("", "pods"): ByName,
+KINDS: Final[Mapping[tuple[str, str], Kind]] = {
+    ("", "pods"): Kind(ByName, About("", "pods", "", "CREATE")),
     # What is under a key may be any text; how much there is of it, no body is large enough to exceed.
-    ("", "configmaps"): lambda body: ByShape.of(body, "data"),
+    ("", "configmaps"): Kind(lambda body: ByShape.of(body, "data"), About("", "configmaps", "", "CREATE")),
 }
 """Kinds that may have molds: nothing that becomes of a new object of theirs depends on its name, or on what
 else is its own. Quotas, webhooks and policies are not meant: they see every object."""

@@ -8,8 +8,9 @@ as ``sources``.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from weakref import WeakSet
 
 from prometheus_client import (
     CollectorRegistry,
@@ -44,19 +45,57 @@ Source = Callable[[], Iterable[Metric]]
 
 
 class Durations:
-    """How many took how long, each bucket by itself."""
+    """How many took how long, each bucket by itself.
 
-    __slots__ = ("bounds", "buckets", "total_s")
+    A request notes some of these on its way, so that is no more than an entry in a list. They come into their
+    buckets when somebody looks, or some thousands at once (``settle_all``).
+    """
+
+    __slots__ = ("__weakref__", "_buckets", "_fresh", "_total_s", "bounds", "observe")
 
     def __init__(self, bounds: Sequence[float] = _BUCKETS) -> None:
         self.bounds = bounds
-        self.buckets = [0] * len(bounds)
-        self.total_s = 0.0
+        self._buckets = [0] * len(bounds)
+        self._total_s = 0.0
+        self._fresh: list[float] = []
+        self.observe: Callable[[float], None] = self._fresh.append
+        _kept.add(self)
 
-    def observe(self, seconds: float) -> None:
-        # Nearly everything is in the first bucket: that is quicker to see than to search.
-        self.buckets[0 if seconds <= self.bounds[0] else bisect_left(self.bounds, seconds)] += 1
-        self.total_s += seconds
+    @property
+    def buckets(self) -> list[int]:
+        self.settle()
+        return self._buckets
+
+    @property
+    def total_s(self) -> float:
+        self.settle()
+        return self._total_s
+
+    def add(self, bucket: int, count: int, each: float = 0.0) -> None:
+        """Count some that took the same, given where they belong."""
+        self._buckets[bucket] += count
+        self._total_s += count * each
+
+    def plus(self, bucket: int, count: int, each: float = 0.0) -> Durations:
+        """Return these and some more."""
+        more = Durations(self.bounds)
+        more._buckets, more._total_s = list(self.buckets), self._total_s
+        more.add(bucket, count, each)
+        return more
+
+    def settle(self) -> None:
+        """Put what was observed into its buckets."""
+        if not self._fresh:
+            return
+        taken = self._fresh[:]
+        del self._fresh[: len(taken)]  # another thread may have added to it
+        self._total_s += sum(taken)
+        taken.sort()
+        done = 0
+        for index, bound in enumerate(self.bounds):
+            upto = bisect_right(taken, bound, done)
+            self._buckets[index] += upto - done
+            done = upto
 
     def add_to(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
         """Put these numbers into a family, cumulative as Prometheus wants them."""
@@ -65,6 +104,15 @@ class Durations:
             running += count
             buckets.append(("+Inf" if bound == float("inf") else str(bound), running))
         family.add_metric(labels, buckets, self.total_s)
+
+
+_kept: WeakSet[Durations] = WeakSet()
+
+
+def settle_all() -> None:
+    """Put all that was observed into its buckets, so that it does not pile up."""
+    for durations in list(_kept):
+        durations.settle()
 
 
 class Kind:

@@ -20,7 +20,6 @@ import orjson
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.memo import Memo
 from tiphys.apimachinery.meta import Object, generate_name, new_uid
-from tiphys.apiserver.admission.attributes import About
 from tiphys.apiserver.admission.chain import AdmissionChain
 from tiphys.apiserver.admission.reads import Reads
 from tiphys.apiserver.authn.user import NODES
@@ -71,17 +70,21 @@ class Mold:
 class Casting:
     """A creation that a mold answers, or that may leave one."""
 
-    __slots__ = ("generated", "key", "key_generated", "likeness", "mold", "reads")
+    __slots__ = ("_before", "generated", "key", "likeness", "mold", "reads")
 
     def __init__(self, likeness: Likeness, before: bytes) -> None:
         """``before``: what the outcome depends on besides the body."""
         self.likeness = likeness
+        self._before = before
         self.key = before + likeness.key
-        self.key_generated = before + likeness.key_generated
         self.mold: Mold | None = None
         self.generated = False
         """The mold is of objects whose names are generated."""
         self.reads = Reads()
+
+    @property
+    def key_generated(self) -> bytes:
+        return self._before + self.likeness.key_generated
 
     @property
     def name(self) -> str:
@@ -104,9 +107,9 @@ class Molds:
         What nodes create is judged by the name, too.
         """
         resource, body = call.resource, call.request.body
-        look = KINDS.get((resource.group, resource.plural))
+        kind = KINDS.get((resource.group, resource.plural))
         if (
-            look is None
+            kind is None
             # Where it cannot be told at once what there is, nobody knows whether a mold still holds.
             or not self._store.alone
             or options.dry_run
@@ -116,7 +119,7 @@ class Molds:
             or "audit_annotations" in call.request.scope
         ):
             return None
-        likeness = look(body)
+        likeness = kind.look(body)
         if likeness is None:
             return None
         media_type = call.request.headers.get("content-type", "")
@@ -128,8 +131,7 @@ class Molds:
             if mold is None:
                 return casting if self._came_before(hash(casting.key)) else None
             casting.generated = True
-        about = About(resource.group, resource.plural, "", "CREATE")
-        if mold.reads.unchanged(self._store) and self._admission.repeats(about):
+        if mold.reads.unchanged(self._store) and self._admission.repeats(kind.creation):
             casting.mold = mold
         return casting
 

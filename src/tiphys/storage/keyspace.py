@@ -63,10 +63,11 @@ class Keyspace:
         Raises CompareFailed, with ``overlay`` untouched.
         """
         events: list[Event] = []
-        if len(writes) > MAX_WRITES:
-            raise ValueError(f"a transaction has more than {MAX_WRITES} writes")
-        if len(writes) > 1 and len({write.key for write in writes}) != len(writes):
-            raise ValueError("a transaction names a key twice")
+        if len(writes) > 1:
+            if len(writes) > MAX_WRITES:
+                raise ValueError(f"a transaction has more than {MAX_WRITES} writes")
+            if len({write.key for write in writes}) != len(writes):
+                raise ValueError("a transaction names a key twice")
         for write in writes:
             key, expect = write.key, write.expect
             current = overlay[key] if key in overlay else self._records.get(key)

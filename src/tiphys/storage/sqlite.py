@@ -219,13 +219,13 @@ class SqliteStore:
         """
         return await self._enqueue(writes)
 
-    async def _enqueue(self, writes: Sequence[Put | Delete], *leases: LeaseChange) -> int:
+    def _enqueue(self, writes: Sequence[Put | Delete], *leases: LeaseChange) -> asyncio.Future[int]:
         if self._closing or self._stopped or not self._tasks:
             raise StoreUnavailable("the store has stopped" if self._stopped else "the store is closed")
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._queue.append(_Pending(writes, done, leases))
         self._wake.set()
-        return await done
+        return done
 
     async def _run_writer(self) -> None:
         """Write until closed. Should that fail, whoever waits or comes later is told; nobody hangs."""

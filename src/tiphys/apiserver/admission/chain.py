@@ -252,8 +252,8 @@ class AdmissionChain:
 
     def repeats(self, about: About) -> bool:
         """Tell whether what is done to one object would be done to all that differ in name alone."""
-        for timed in (self._admits.get(about) or self._plan_admit(about)).plugins:
-            if timed.unique and (timed.idle is None or not timed.idle(None)):
+        for timed in (self._admits.get(about) or self._plan_admit(about)).unique:
+            if timed.idle is None or not timed.idle(None):
                 return False
         return True
 

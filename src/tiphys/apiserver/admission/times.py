@@ -42,7 +42,7 @@ class Timed:
 
     def settle(self) -> None:
         """Count the times that it was spared as passed."""
-        self.passed.buckets[0] += self.spared
+        self.passed.add(0, self.spared)
         self.spared = 0
 
 
@@ -59,10 +59,11 @@ class Step:
 class Round:
     """Those who are asked about one kind of write, in order."""
 
-    __slots__ = ("_step", "plugins")
+    __slots__ = ("_step", "plugins", "unique")
 
     def __init__(self, plugins: Sequence[Timed], step: Step) -> None:
         self.plugins = plugins
+        self.unique = tuple(plugin for plugin in plugins if plugin.unique)
         self._step = step
 
     async def ask(self, attributes: Attributes) -> None:

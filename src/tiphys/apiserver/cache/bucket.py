@@ -200,7 +200,8 @@ class Bucket:
         if key in self.sealed or isinstance(entry, ClosedEntry):
             self._apply_sealed(key, entry, event.record.mod_revision)
             return
-        self._reindex(key, entry, previous)
+        if self._indexes:
+            self._reindex(key, entry, previous)
         self.pages.clear()
         happened = BucketEvent(key, event.record.mod_revision, entry, previous)
         self._remember(happened)
@@ -220,10 +221,12 @@ class Bucket:
             watcher.end()
 
     def _remember(self, event: BucketEvent) -> None:
-        self._ring.append(event)
-        self._ring_bytes += event.weight
-        while len(self._ring) > RING_EVENTS or self._ring_bytes > RING_BYTES:
-            oldest = self._ring.popleft()
+        ring = self._ring
+        ring.append(event)
+        if event.previous is not None:
+            self._ring_bytes += event.weight
+        while len(ring) > RING_EVENTS or self._ring_bytes > RING_BYTES:
+            oldest = ring.popleft()
             self._ring_bytes -= oldest.weight
             self.floor = oldest.revision
 

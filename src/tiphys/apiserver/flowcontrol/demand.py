@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -57,7 +58,7 @@ class Held:
     __slots__ = ("_looked", "_state", "demand", "high", "past", "times")
 
     def __init__(self, now: float = 0.0) -> None:
-        self.times: dict[_Key, float] = {}
+        self.times: defaultdict[_Key, float] = defaultdict(float)
         self.past: dict[_Key, float] = {}
         """Of periods that have ended."""
         self.demand = Demand()
@@ -67,10 +68,8 @@ class Held:
 
     def note(self, now: float, state: _Key) -> None:
         """Take over a new state: (seats, seats waiting, executing, waiting)."""
-        passed = now - self._looked
-        if passed > 0.0:
-            times, old = self.times, self._state
-            times[old] = times.get(old, 0.0) + passed
+        if now > self._looked:
+            self.times[self._state] += now - self._looked
             self._looked = now
         self._state = state
         asked = state[0] + state[1]
@@ -89,7 +88,7 @@ class Held:
             )
         for key, held in self.times.items():
             self.past[key] = self.past.get(key, 0.0) + held
-        self.times = {}
+        self.times.clear()
         self.high = self._state[0] + self._state[1]
         return self.demand
 

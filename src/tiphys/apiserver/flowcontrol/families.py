@@ -62,15 +62,6 @@ def _histogram(
     return family
 
 
-def _with(found: Durations, bucket: int, count: int, each: float = 0.0) -> Durations:
-    """Return what was observed, and ``count`` more of one bucket."""
-    more = Durations(found.bounds)
-    more.buckets = list(found.buckets)
-    more.buckets[bucket] += count
-    more.total_s = found.total_s + count * each
-    return more
-
-
 _Counted = Mapping[tuple[str, str], Counts]
 
 
@@ -115,7 +106,7 @@ def _times(counts: _Counted) -> Iterator[Metric]:
         row
         for key, one in counts.items()
         for row in (
-            ((*key, "true"), _with(one.waits, _SHORT, one.at_once)),
+            ((*key, "true"), one.waits.plus(_SHORT, one.at_once)),
             ((*key, "false"), one.refused_waits),
         )
     )
@@ -124,7 +115,7 @@ def _times(counts: _Counted) -> Iterator[Metric]:
         row
         for key, one in counts.items()
         for row in (
-            ((*key, "regular"), _with(one.runs, _SHORT, one.passed)), ((*key, "watch"), one.watches)
+            ((*key, "regular"), one.runs.plus(_SHORT, one.passed)), ((*key, "watch"), one.watches)
         )
     )  # fmt: skip
     yield _histogram("request_execution_seconds", "Time of requests' execution.", (*_FLOW, "type"), runs)
@@ -133,11 +124,11 @@ def _times(counts: _Counted) -> Iterator[Metric]:
 def _sizes(counts: _Counted) -> Iterator[Metric]:
     yield _histogram(
         "request_queue_length_after_enqueue", "Lengths of queues, as who joined saw them.", _FLOW,
-        ((key, _with(one.lengths, 1, one.at_once, 1.0)) for key, one in counts.items()),
+        ((key, one.lengths.plus(1, one.at_once, 1.0)) for key, one in counts.items()),
     )  # fmt: skip
     yield _histogram(
         "work_estimated_seats", "Seats of requests, as estimated.", _FLOW,
-        ((key, _with(one.widths, 0, _narrow(one), 1.0)) for key, one in counts.items()),
+        ((key, one.widths.plus(0, _narrow(one), 1.0)) for key, one in counts.items()),
     )  # fmt: skip
     yield _histogram(
         "watch_count_samples", "Watchers of what requests write.", _FLOW,

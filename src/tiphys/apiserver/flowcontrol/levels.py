@@ -148,30 +148,31 @@ class Free:
 
     def __init__(self, clock: Clock, flow: Flow, info: RequestInfo, user: str) -> None:
         self.clock, self.flow, self.info, self.user = clock, flow, info, user
-        self.started = clock.monotonic()
-        flow.counts.dispatched += 1
-        flow.counts.executing += 1
-        flow.counts.seats += 1
-        flow.level.tickets.add(self)
-        self._note(self.started)
+        now = self.started = clock.monotonic()
+        counts, level = flow.counts, flow.level
+        counts.dispatched += 1
+        counts.executing += 1
+        counts.seats += 1
+        tickets = level.tickets
+        tickets.add(self)
+        running = len(tickets)
+        level.own.note(now, (running, 0, running, 0))
 
     @property
     def headers(self) -> dict[str, str]:
         return self.flow.headers
 
-    def _note(self, now: float) -> None:
-        running = len(self.flow.level.tickets)
-        self.flow.level.own.note(now, (running, 0, running, 0))
-
     def leave(self) -> None:
         """Take the request out of the count."""
-        now = self.clock.monotonic()
-        flow = self.flow
-        flow.level.tickets.discard(self)
-        flow.counts.executing -= 1
-        flow.counts.seats -= 1
+        now, flow = self.clock.monotonic(), self.flow
+        counts, level = flow.counts, flow.level
+        tickets = level.tickets
+        tickets.discard(self)
+        counts.executing -= 1
+        counts.seats -= 1
         flow.runs.observe(now - self.started)
-        self._note(now)
+        running = len(tickets)
+        level.own.note(now, (running, 0, running, 0))
 
 
 class Seats:
