@@ -14,6 +14,7 @@ NONE: dict[str, Any] = {
     "strict_transport_security_directives": None,
     "external_hostname": "",
     "endpoint_reconciler_type": "lease",
+    "tracing_config_file": "",
 }
 _PIN = "regular expression does not pin to start/end of host in the origin header"
 _ALLOWED = "allowed values: max-age=expireTime, includeSubDomains, preload"
@@ -24,6 +25,7 @@ def test_usual() -> None:
         "cors_allowed_origins": (),
         "strict_transport_security": (),
         "external_hostname": "",
+        "tracing": None,
         "publishes_endpoints": True,
     }
 

@@ -166,12 +166,20 @@ class Chain:
 
     async def _identify(self, request: Request, info: RequestInfo) -> User:
         """Return for whom a request speaks. Raises Unauthorized, Forbidden."""
+        return await self._speaks_for(request, info, await self._authenticate(request))
+
+    async def _authenticate(self, request: Request) -> User:
+        """Return who asks. Raises Unauthorized."""
         try:
             user = await self._backend.authenticator.authenticate(request)
         except Unauthorized:
             self._attempts.failed += 1
             raise
         self._attempts.succeeded += 1
+        return user
+
+    async def _speaks_for(self, request: Request, info: RequestInfo, user: User) -> User:
+        """Return as whom a user wants to be taken, mostly as itself. Raises Forbidden."""
         if self._auditor is not None:
             await self._auditor.begin(request, info, user, self._audit_id(request))
         if impersonation.wanted(request.headers):
@@ -211,6 +219,10 @@ class Chain:
 
     async def _dispatch(self, request: Request, info: RequestInfo, user: User) -> Response:
         await self._authorize(request, info, user)
+        return await self._handle(request, info, user)
+
+    async def _handle(self, request: Request, info: RequestInfo, user: User) -> Response:
+        """Answer what may be asked."""
         aggregated = await self._aggregation.answer(request, user)
         if aggregated is not None:
             return aggregated

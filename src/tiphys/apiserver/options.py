@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tiphys.apiserver.audit.assembly import AuditOptions
 
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
+from tiphys.apimachinery.tracing_config import TracingOptions
 from tiphys.apiserver.authn.jwt_config import JwtConfig
 from tiphys.apiserver.authn.requestheader import RequestHeader
 
@@ -116,6 +117,8 @@ class ApiServerOptions:
     """Which versions and resources are not served; see ``apis.runtime_config``."""
     flags: Mapping[str, str] = field(default_factory=dict)
     """What ``/flagz`` shows."""
+    tracing: TracingOptions | None = None
+    """Where spans go; None: there are none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ from tiphys.apiserver.chain import Chain
 from tiphys.apiserver.crd.controller import CustomResources
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.health import Check, Health
-from tiphys.apiserver.identity import Identity
+from tiphys.apiserver.identity import Identity, identity_of
 from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.metrics import Source as MetricSource
 from tiphys.apiserver.molds import Molds
@@ -61,6 +62,7 @@ from tiphys.apiserver.startup import AGGREGATING, BOOTSTRAPPED, PRIMED, Steps
 from tiphys.apiserver.store_probe import StoreProbe
 from tiphys.apiserver.stored_objects import stored_bytes, stored_objects
 from tiphys.apiserver.token_tracking import TokenTracking
+from tiphys.apiserver.tracing import Tracing
 from tiphys.apiserver.traffic import TrafficControl
 from tiphys.apiserver.usage.api import UsageApi
 from tiphys.apiserver.usage.scraper import Scraper, Source
@@ -106,8 +108,9 @@ class ApiServer:
         node = NodeAuthorizer(self._graph, node_rules())
         authorizer = Authorizer(self._modes.modes(), self.rbac, node, self._modes.counts)
         admission = _admission(self.options)
+        self.tracing = _tracing(self.options, self._clock)
         self.backend = Backend(
-            store=self.objects,
+            store=self.objects if self.tracing is None else self.tracing.store(self.objects),
             options=self.options,
             clock=self._clock,
             table=self.table,
@@ -141,7 +144,8 @@ class ApiServer:
         self.auditor = assemble(self.options.audit, self._clock) if self.options.audit else None
         if self.auditor is not None:
             metrics.sources.append(self.auditor.collect)
-        self._chain = Chain(
+        make_chain = Chain if self.tracing is None else self.tracing.chain
+        self._chain = make_chain(
             self.backend, nonresource, metrics, self.aggregation, self.traffic.traffic,
             auditor=self.auditor, attempts=self.attempts,
         )  # fmt: skip
@@ -303,6 +307,8 @@ class ApiServer:
                 group.create_task(self._encrypted.run())
             if self.auditor is not None:
                 group.create_task(self.auditor.run())
+            if self.tracing is not None:
+                group.create_task(self.tracing.run())
             started.set()
 
     def _reloads(self) -> list[Reload]:
@@ -354,6 +360,13 @@ def _token_keys(options: ApiServerOptions, clock: Clock) -> TokenKeys:
         return ExternalTokenKeys(issuers, SignerClient(options.service_account_signing_endpoint), clock)
     own = options.service_account_signing_key or make_signing_key()
     return TokenKeys(issuers, own, options.service_account_public_keys)
+
+
+def _tracing(options: ApiServerOptions, clock: Clock) -> Tracing | None:
+    if options.tracing is None:
+        return None
+    named = options.feature_gates.enabled("APIServerIdentity")
+    return Tracing(options.tracing, clock, identity_of(socket.gethostname()) if named else "")
 
 
 def _check_lifetime(most_s: int, longest_s: int) -> None:

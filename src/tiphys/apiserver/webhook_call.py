@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from tiphys.apimachinery import tracing
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.call import Backend
@@ -102,15 +103,17 @@ async def post(
         **authorization,
     }
     try:
-        async with asyncio.timeout(timeout_s):
-            answer = await client.send(
-                endpoint.host, endpoint.port, "POST", address.target, headers, body=body,
-                ssl_context=context, server_name=endpoint.server_name, connect_timeout_s=timeout_s + 1,
-            )  # fmt: skip
-            try:
-                return await _read(answer)
-            finally:
-                await answer.close()
+        with tracing.step("HTTP POST", {"url.full": address.url}, kind=tracing.CLIENT):
+            headers |= tracing.headers()
+            async with asyncio.timeout(timeout_s):
+                answer = await client.send(
+                    endpoint.host, endpoint.port, "POST", address.target, headers, body=body,
+                    ssl_context=context, server_name=endpoint.server_name, connect_timeout_s=timeout_s + 1,
+                )  # fmt: skip
+                try:
+                    return await _read(answer)
+                finally:
+                    await answer.close()
     except TimeoutError as error:
         raise NoAnswer(f'Post "{address.url}": context deadline exceeded') from error
     except client.ConnectFailed as error:

@@ -10,6 +10,7 @@ import click
 
 from tiphys.cmd.auth_flags import CommaList
 from tiphys.cmd.component import FlagError
+from tiphys.cmd.tracing_flags import tracing_from
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _STRICT = (
@@ -24,6 +25,7 @@ _OPTIONS = (
         default=None,
         help="max-age=SECONDS, includeSubDomains, preload: what browsers are told",
     ),
+    click.option("--tracing-config-file", default="", help="a TracingConfiguration: where spans go"),
     click.option("--external-hostname", default="", help="in URLs of this server; the advertised one else"),
     click.option(
         "--endpoint-reconciler-type",
@@ -53,6 +55,7 @@ def http_options(flags: Mapping[str, Any]) -> dict[str, Any]:
         "cors_allowed_origins": flags["cors_allowed_origins"],
         "strict_transport_security": _directives(flags["strict_transport_security_directives"]),
         "external_hostname": flags["external_hostname"],
+        "tracing": tracing_from(flags["tracing_config_file"]),
         "publishes_endpoints": reconciler != "none",
     }
 

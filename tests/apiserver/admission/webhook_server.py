@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +39,7 @@ class Webhook:
     asked: list[dict[str, Any]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     versions: list[str] = field(default_factory=list)
+    headers: list[Mapping[str, str]] = field(default_factory=list)
     raw: dict[str, Response] = field(default_factory=dict)
     hang: bool = False
 
@@ -48,6 +49,7 @@ class Webhook:
 
     async def __call__(self, request: Request) -> Response:
         self.paths.append(f"{request.path}?{request.raw_query}")
+        self.headers.append(request.headers)
         if self.hang:
             await asyncio.Event().wait()
         if request.path in self.raw:

@@ -6,7 +6,9 @@ Watches are streamed and upgrades carried. Refuses: APIs that are not available 
 from __future__ import annotations
 
 import ssl
+from typing import Final
 
+from tiphys.apimachinery import tracing
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.aggregation.availability import context_of, port_of
 from tiphys.apiserver.aggregation.front_proxy import FrontProxy, Headers, headers_for
@@ -18,6 +20,7 @@ from tiphys.apiserver.subresources.proxy import pass_on
 from tiphys.wire import client
 from tiphys.wire.message import Request, Response
 
+_TRACE: Final = ("traceparent", "tracestate")
 _FORWARDED = frozenset(f"x-forwarded-{part}" for part in ("for", "host", "proto", "uri"))
 _REDIRECTS = b"the backend attempted to redirect this request, which is not permitted"
 
@@ -45,16 +48,25 @@ async def pass_through(
     headers.append(("X-Forwarded-Host", f"{endpoint.host}:{endpoint.port}"))
     target = f"{path}?{request.raw_query}" if request.raw_query else path
     try:
-        answer = await client.send(
-            endpoint.host, endpoint.port, request.method, target, headers, body=request.body,
-            ssl_context=context, server_name=endpoint.server_name,
-        )  # fmt: skip
+        with tracing.step(f"HTTP {request.method}", {"url.path": path}, kind=tracing.CLIENT):
+            answer = await client.send(
+                endpoint.host, endpoint.port, request.method, target, _traced(headers), body=request.body,
+                ssl_context=context, server_name=endpoint.server_name,
+            )  # fmt: skip
     except client.ConnectFailed as error:
         return _unavailable(f"error trying to reach service: {reason_of(error, endpoint.server_name)}")
     if 300 <= answer.status < 400 and answer.header("location"):
         await answer.close()
         return Response(502, {}, _REDIRECTS)
     return pass_on(answer)
+
+
+def _traced(headers: Headers) -> Headers:
+    """Return the headers with the span that the other side is to go on with, where there is one."""
+    own = tracing.headers()
+    if not own:
+        return headers
+    return [*((name, value) for name, value in headers if name.lower() not in _TRACE), *own.items()]
 
 
 def _forwarded(headers: Headers, request: Request, path: str) -> Headers:

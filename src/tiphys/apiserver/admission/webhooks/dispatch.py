@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import orjson
 
 from tiphys.apimachinery.errors import BadRequest, InternalError, StatusError, TiphysError
+from tiphys.apimachinery.tracing import step
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.versions import Shown
 from tiphys.apiserver.admission.webhooks import review
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 _BAD_REQUEST, _UNAVAILABLE = 400, 503
 _UNREACHED = {True: _UNAVAILABLE, False: _BAD_REQUEST}
 """What counts as the answer of a mutating or validating webhook that gives none."""
+
+_STEPS = {True: "Call mutating webhook", False: "Call validating webhook"}
 
 
 class CallFailed(TiphysError):
@@ -81,10 +84,11 @@ async def ask(
     uid, asked = review.question(attributes, shown, version)
     try:
         config = hook.spec.get("clientConfig") or {}
-        body = await post(
-            attributes.call.backend, config, orjson.dumps(asked), timeout_s=_patience_s(hook, attributes),
-            identify=credentials.of,
-        )  # fmt: skip
+        with step(_STEPS[mutating], _named(hook, attributes, uid)):
+            body = await post(
+                attributes.call.backend, config, orjson.dumps(asked), timeout_s=_patience_s(hook, attributes),
+                identify=credentials.of,
+            )  # fmt: skip
     except NoAnswer as error:
         code = error.status or _UNREACHED[mutating]
         raise CallFailed(hook, f"failed to call webhook: {error}", code) from error
@@ -92,6 +96,14 @@ async def ask(
         return review.read_answer(body, uid, version, mutating=mutating)
     except review.BadAnswer as error:
         raise CallFailed(hook, f"received invalid webhook response: {error}") from error
+
+
+def _named(hook: Hook, attributes: Attributes, uid: str) -> dict[str, str]:
+    about = attributes.about
+    return {
+        "configuration": hook.configuration, "webhook": hook.name, "resource": about.plural,
+        "subresource": about.subresource, "operation": about.operation, "UID": uid,
+    }  # fmt: skip
 
 
 def _patience_s(hook: Hook, attributes: Attributes) -> int:

@@ -1,0 +1,216 @@
+"""Tracing of one API server: a span for each request, others for what is done for it, by upstream's names.
+
+Owns: the chain, gate and store that make spans around the bare ones, put in their place where
+``--tracing-config-file`` is given: without it nothing of this is there. Refuses: spans themselves
+(``apimachinery.tracing``) and sending them (``wire.otlp``).
+
+Whoever calls may only continue a trace of its own when its user is privileged; the spans of all others begin
+traces, linked to where the request says it comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.errors import StatusError, qualified
+from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.resource import Resource
+from tiphys.apimachinery.tracing import SERVER, Span, SpanContext, Tracer, present, read_headers, step
+from tiphys.apimachinery.tracing_config import TracingOptions
+from tiphys.apiserver.aggregation.controller import Aggregation
+from tiphys.apiserver.audit.auditor import Auditor
+from tiphys.apiserver.authn.attempts import Attempts
+from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.call import Backend
+from tiphys.apiserver.chain import Chain, Traffic
+from tiphys.apiserver.flowcontrol.controller import Gate
+from tiphys.apiserver.flowcontrol.levels import Flow, Ticket
+from tiphys.apiserver.metrics import Metrics
+from tiphys.apiserver.nonresource import NonResource
+from tiphys.apiserver.objects import Cached, Page, Selection
+from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.wire.message import Request, Response
+from tiphys.wire.otlp import Exporter
+
+_PRIVILEGED: Final = frozenset({"system:masters", "system:monitoring"})
+_STEPS: Final = {
+    "create": "Create", "get": "Get", "list": "List", "watch": "List", "update": "Update", "patch": "Patch",
+    "delete": "Delete", "deletecollection": "Delete",
+}  # fmt: skip
+_INTERNAL_ERROR: Final = 500
+
+
+def name_of(method: str, info: RequestInfo) -> str:
+    """Return the name of a request's span: its route, or for what is no resource its method."""
+    if not info.is_resource:
+        return method
+    parts = ["apis" if info.group else "api", info.group, info.version]
+    parts += ["namespaces/{:namespace}"] if info.namespace else []
+    parts += [info.resource, "{:name}" if info.name else "", info.subresource]
+    return f"{method} /{'/'.join(filter(None, parts))}"
+
+
+class Tracing:
+    """What a server that traces has beside the others. ``run`` sends."""
+
+    def __init__(self, options: TracingOptions, clock: Clock, identity: str) -> None:
+        resource = {"service.name": "apiserver", **({"service.instance.id": identity} if identity else {})}
+        self.exporter = Exporter(options.endpoint, resource)
+        self._tracer = Tracer(options.per_million, clock, self.exporter.take)
+
+    def store(self, store: Any) -> Any:
+        return TracedStore(store)
+
+    def chain(
+        self, backend: Backend, nonresource: NonResource, metrics: Metrics, aggregation: Aggregation,
+        traffic: Traffic, *, auditor: Auditor | None = None, attempts: Attempts | None = None,
+    ) -> Chain:  # fmt: skip
+        traffic = Traffic(cast(Gate, TracedGate(traffic.gate)), traffic.flights)
+        return TracedChain(
+            self._tracer, backend, nonresource, metrics, aggregation, traffic,
+            auditor=auditor, attempts=attempts,
+        )  # fmt: skip
+
+    async def run(self) -> None:
+        await self.exporter.run()
+
+
+class TracedChain(Chain):
+    """The filters of a server that traces. It takes no short cuts: each request is asked about anew."""
+
+    def __init__(self, tracer: Tracer, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._tracer = tracer
+
+    async def _serve(self, request: Request, info: RequestInfo) -> Response:
+        with self._tracer.span("authentication") as known:
+            user = await self._authenticate(request)
+        span = self._begin(request, info, user, known.context)
+        try:
+            with present(span):
+                who = await self._speaks_for(request, info, user)
+                response = await self._ask_all(request, info, who)
+        except StatusError as error:
+            self._end(span, error.status_code)
+            raise
+        except BaseException:
+            self._end(span, _INTERNAL_ERROR)
+            raise
+        if response.stream is None:
+            self._end(span, response.status)
+        else:
+            response.stream = _Stream(response.stream, lambda: self._end(span, response.status))
+        return response
+
+    def _begin(self, request: Request, info: RequestInfo, user: User, known: SpanContext) -> Span:
+        remote = read_headers(request.headers)
+        trusted = not _PRIVILEGED.isdisjoint(user.groups)
+        parent, link = (remote or known, None) if trusted else (None, remote)
+        span = self._tracer.begin(name_of(request.method, info), parent=parent, kind=SERVER, link=link)
+        if span.context.sampled:
+            target = request.raw_path or request.path
+            span.attributes |= {
+                "http.request.method": request.method,
+                "url.scheme": "https",
+                "url.path": request.path,
+                "server.address": request.headers.get("host", ""),
+                "client.address": request.peer_address,
+                "user_agent.original": request.headers.get("user-agent", ""),
+                "http.target": f"{target}?{request.raw_query}" if request.raw_query else target,
+                "audit-id": self._audit_id(request),
+            }
+        return span
+
+    def _end(self, span: Span, status: int) -> None:
+        span.set({"http.response.status_code": status})
+        if status >= _INTERNAL_ERROR:
+            span.fail()
+        self._tracer.end(span)
+
+    async def _speaks_for(self, request: Request, info: RequestInfo, user: User) -> User:
+        with step("impersonation"):
+            return await super()._speaks_for(request, info, user)
+
+    async def _authorize(self, request: Request, info: RequestInfo, user: User) -> None:
+        with step("authorization"):
+            await super()._authorize(request, info, user)
+
+    async def _handle(self, request: Request, info: RequestInfo, user: User) -> Response:
+        name = _STEPS.get(info.verb) if info.is_resource else None
+        if name is None:
+            return await super()._handle(request, info, user)
+        with step(name, {"audit-id": self._audit_id(request), "resource": info.resource}):
+            return await super()._handle(request, info, user)
+
+
+class _Stream:
+    """What is sent for long: its request's span ends with it."""
+
+    def __init__(self, stream: Any, end: Callable[[], None]) -> None:
+        self._stream = stream
+        self._end: Callable[[], None] | None = end
+        if hasattr(stream, "attach"):
+            self.attach = stream.attach
+
+    def __aiter__(self) -> _Stream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return cast(bytes, await anext(self._stream))
+        except BaseException:
+            self._over()
+            raise
+
+    async def aclose(self) -> None:
+        self._over()
+        await self._stream.aclose()
+
+    def _over(self) -> None:
+        end, self._end = self._end, None
+        if end is not None:
+            end()
+
+
+class TracedGate:
+    """Flow control whose waiting can be seen."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._gate, name)
+
+    async def enter(self, info: RequestInfo, user: User, raw_query: str, flow: Flow | None = None) -> Ticket:
+        """Raises Rejected."""
+        with step("priorityandfairness"):
+            return await self._gate.enter(info, user, raw_query, flow)
+
+
+class TracedStore:
+    """The objects of a server; what takes time is told by upstream's names for its own store."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def create(self, resource: Resource, obj: Object, **more: Any) -> Cached:
+        with step("Create etcd3", _about(resource)):
+            return cast(Cached, await self._store.create(resource, obj, **more))
+
+    async def update(self, resource: Resource, obj: Object, expect_revision: int, **more: Any) -> Cached:
+        with step("GuaranteedUpdate etcd3", _about(resource)):
+            return cast(Cached, await self._store.update(resource, obj, expect_revision, **more))
+
+    async def list(self, resource: Resource, selection: Selection, **more: Any) -> Page:
+        with step("cacher.GetList", _about(resource)):
+            return cast(Page, await self._store.list(resource, selection, **more))
+
+
+def _about(resource: Resource) -> dict[str, str]:
+    name = qualified(resource.plural, resource.group)
+    return {"type": resource.kind, "resource": name}

@@ -1,0 +1,153 @@
+"""Spans to a collector: OpenTelemetry's protocol over gRPC, without TLS, as upstream's components speak it.
+
+Owns: the wire form, batches, and what is dropped when the collector is slow or away. Refuses: which spans
+there are (``apimachinery.tracing``). gRPC is loaded when spans are first sent.
+Source: opentelemetry-proto 1.x (``trace/v1``, ``collector/trace/v1``); OpenTelemetry's batching defaults.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+from collections import deque
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from tiphys.apimachinery.tracing import Span, Value
+
+log = logging.getLogger(__name__)
+DEFAULT_ENDPOINT: Final = "localhost:4317"
+_METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+_QUEUE: Final = 2048
+_BATCH: Final = 512
+_EVERY_S: Final = 5.0
+_SEND_S: Final = 10.0
+_LAST_S: Final = 2.0
+_ERROR: Final = 2
+_SCOPE: Final = "k8s.io/component-base/tracing"
+
+
+class Exporter:
+    """Takes spans at once and sends them in batches while ``run`` runs."""
+
+    def __init__(self, endpoint: str, resource: Mapping[str, Value], *, every_s: float = _EVERY_S) -> None:
+        self._endpoint = endpoint or DEFAULT_ENDPOINT
+        self._resource = b"".join(_attributes(1, resource))
+        self._every_s = every_s
+        self._waiting: deque[Span] = deque()
+        self._full = asyncio.Event()
+        self._channel: Any = None
+        self._silent = False
+        self.dropped = 0
+
+    def take(self, span: Span) -> None:
+        """Queue a span; when too many wait already, it is dropped."""
+        if len(self._waiting) >= _QUEUE:
+            self.dropped += 1
+            return
+        self._waiting.append(span)
+        if len(self._waiting) >= _BATCH:
+            self._full.set()
+
+    async def run(self) -> None:
+        """Send until cancelled, and then what is left."""
+        try:
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._every_s):
+                        await self._full.wait()
+                self._full.clear()
+                await self._flush(_SEND_S)
+        finally:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_S):
+                    await self._flush(_LAST_S)
+            if self._channel is not None:
+                await self._channel.close()
+                self._channel = None
+
+    async def _flush(self, timeout_s: float) -> None:
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            await self._send(encode(self._resource, batch), len(batch), timeout_s)
+
+    async def _send(self, body: bytes, count: int, timeout_s: float) -> None:
+        import grpc.aio  # a large package that few processes need
+
+        if self._channel is None:
+            settings = [("grpc.enable_http_proxy", 0)]
+            self._channel = grpc.aio.insecure_channel(self._endpoint, options=settings)
+        try:
+            await self._channel.unary_unary(_METHOD)(body, timeout=timeout_s, wait_for_ready=True)
+            self._silent = False
+        except grpc.aio.AioRpcError as error:
+            self.dropped += count
+            if not self._silent:
+                log.warning("spans were not taken endpoint=%s error=%s", self._endpoint, error.details())
+            self._silent = True
+
+
+def encode(resource: bytes, spans: Iterable[Span]) -> bytes:
+    """Return an ExportTraceServiceRequest; ``resource`` is an encoded Resource."""
+    scope = _bytes(1, _bytes(1, _SCOPE.encode()))
+    body = b"".join(_bytes(2, _span(span)) for span in spans)
+    return _bytes(1, _bytes(1, resource) + _bytes(2, scope + body))
+
+
+def _span(span: Span) -> bytes:
+    context, link = span.context, span.link
+    parts = [
+        _bytes(1, context.trace_id), _bytes(2, context.span_id), _text(3, context.state),
+        _bytes(4, span.parent.span_id) if span.parent is not None else b"",
+        _text(5, span.name), _number(6, span.kind), _fixed(7, span.started_ns), _fixed(8, span.ended_ns),
+        *_attributes(9, span.attributes),
+        _link(link.trace_id, link.span_id, link.state) if link is not None else b"",
+        _bytes(15, _text(2, span.error) + _number(3, _ERROR)) if span.error is not None else b"",
+    ]  # fmt: skip
+    return b"".join(parts)
+
+
+def _link(trace_id: bytes, span_id: bytes, state: str) -> bytes:
+    return _bytes(13, _bytes(1, trace_id) + _bytes(2, span_id) + _text(3, state))
+
+
+def _attributes(number: int, values: Mapping[str, Value]) -> Iterable[bytes]:
+    return (_bytes(number, _text(1, key) + _bytes(2, _value(value))) for key, value in values.items())
+
+
+def _value(value: Value) -> bytes:
+    """Return an AnyValue: one of its kinds, written even where it is nothing."""
+    if isinstance(value, bool):
+        return b"\x10\x01" if value else b"\x10\x00"
+    if isinstance(value, int):
+        return b"\x18" + _varint(value & 0xFFFFFFFFFFFFFFFF)
+    if isinstance(value, float):
+        return b"\x21" + struct.pack("<d", value)
+    return _bytes(1, value.encode())
+
+
+def _text(number: int, text: str) -> bytes:
+    return _bytes(number, text.encode()) if text else b""
+
+
+def _bytes(number: int, body: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(body)) + body
+
+
+def _number(number: int, value: int) -> bytes:
+    return _varint(number << 3) + _varint(value) if value else b""
+
+
+def _fixed(number: int, value: int) -> bytes:
+    return _varint(number << 3 | 1) + struct.pack("<Q", value)
+
+
+def _varint(value: int) -> bytes:
+    found = bytearray()
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    found.append(value)
+    return bytes(found)

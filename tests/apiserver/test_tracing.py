@@ -1,0 +1,150 @@
+"""A server that traces: which spans there are of a request, and whose trace it goes on with."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from tests.wire.collector import Collector, attributes, collecting
+
+from tiphys.apimachinery.tracing import MILLION, current
+from tiphys.apimachinery.tracing_config import TracingOptions
+from tiphys.apiserver.options import TokenEntry
+from tiphys.apiserver.requestinfo import parse
+from tiphys.apiserver.tracing import name_of
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+FROM = {"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "a=b"}
+MAPS = "/api/v1/namespaces/default/configmaps"
+TOKENS = (
+    TokenEntry("admin", "admin", "1", ("system:masters",)),
+    TokenEntry("watcher", "watcher", "2", ("system:monitoring",)),
+    TokenEntry("alice", "alice", "3", ("dev",)),
+)
+
+NAMES = {
+    ("GET", "/api/v1/namespaces/n/pods/p"): "GET /api/v1/namespaces/{:namespace}/pods/{:name}",
+    ("GET", "/api/v1/pods"): "GET /api/v1/pods",
+    ("PUT", "/apis/apps/v1/namespaces/n/deployments/d/status"): (
+        "PUT /apis/apps/v1/namespaces/{:namespace}/deployments/{:name}/status"
+    ),
+    ("POST", "/api/v1/namespaces"): "POST /api/v1/namespaces",
+    ("GET", "/healthz"): "GET",
+    ("GET", "/apis"): "GET",
+}
+
+
+@pytest.mark.parametrize(("method", "path"), NAMES)
+def test_a_span_is_called_by_its_route(method: str, path: str) -> None:
+    assert name_of(method, parse(method, path)) == NAMES[method, path]
+
+
+@asynccontextmanager
+async def traced(serving: Any, per_million: int = MILLION) -> AsyncIterator[tuple[Any, Collector]]:
+    async with collecting() as collector:
+        options = TracingOptions(f"127.0.0.1:{collector.port}", per_million)
+        async with serving(furnished=True, tracing=options, tokens=TOKENS) as api:
+            yield api, collector
+
+
+async def test_what_there_is_of_a_request(serving: Any) -> None:
+    async with traced(serving) as (api, collector):
+        made = await api("POST", f"{MAPS}?dryRun=", {"metadata": {"name": "m"}})
+        assert made.status == 201
+        await api.server.stop()
+        name = "POST /api/v1/namespaces/{:namespace}/configmaps"
+        whole, known = collector.named(name), collector.named("authentication")
+        assert (whole.kind, whole.parent_span_id, known.parent_span_id) == (2, known.span_id, b"")
+        assert whole.trace_id == known.trace_id
+        said = attributes(whole.attributes)
+        assert said["http.target"] == f"{MAPS}?dryRun="
+        assert said["http.response.status_code"] == 201
+        assert said["http.request.method"] == "POST"
+        assert said["user_agent.original"] == "test/1"
+        assert said["audit-id"] == made.headers["audit-id"]
+        children = {span.name for span in collector.spans if span.parent_span_id == whole.span_id}
+        assert children == {"impersonation", "priorityandfairness", "authorization", "Create"}
+        stored = collector.named("Create etcd3")
+        assert stored.parent_span_id == collector.named("Create").span_id
+        assert attributes(stored.attributes) == {"type": "ConfigMap", "resource": "configmaps"}
+        assert collector.resource["service.name"] == "apiserver"
+        assert collector.resource["service.instance.id"].startswith("apiserver-")
+    assert current() is None
+
+
+async def test_every_request_has_its_own_trace_and_steps(serving: Any) -> None:
+    async with traced(serving) as (api, collector):
+        await api.create(MAPS, {"metadata": {"name": "m"}})
+        for _ in range(3):
+            await api.get(f"{MAPS}/m")
+        await api.get(MAPS)
+        await api.patch(f"{MAPS}/m", {"data": {"a": "b"}})
+        await api("DELETE", f"{MAPS}/m")
+        await api.server.stop()
+        gets = [span for span in collector.spans if span.name.startswith("GET /api/v1")]
+        assert len({span.trace_id for span in gets}) == len(gets) == 4
+        names = [span.name for span in collector.spans]
+        counts = {name: names.count(name) for name in ("Get", "List", "cacher.GetList", "Patch", "Delete")}
+        assert counts == {"Get": 3, "List": 1, "cacher.GetList": 1, "Patch": 1, "Delete": 1}
+        assert names.count("GuaranteedUpdate etcd3") == 1
+
+
+@pytest.mark.parametrize("user", ["admin", "watcher", "alice", ""])
+async def test_whose_trace_is_gone_on_with(serving: Any, user: str) -> None:
+    privileged = user in ("admin", "watcher")
+    async with traced(serving, per_million=0 if privileged else MILLION) as (api, collector):
+        await api("GET", "/version", user=user, **FROM)
+        await api.server.stop()
+        span = collector.named("GET")
+        if privileged:
+            assert (span.trace_id.hex(), span.parent_span_id.hex(), span.trace_state) == (TRACE, SPAN, "a=b")
+            assert not span.links
+            return
+        assert span.trace_id.hex() != TRACE
+        assert span.parent_span_id == b""
+        (link,) = span.links
+        assert (link.trace_id.hex(), link.span_id.hex()) == (TRACE, SPAN)
+
+
+async def test_who_is_told_no_has_a_span_too(serving: Any) -> None:
+    async with traced(serving) as (api, collector):
+        assert (await api("GET", f"{MAPS}/m", user="alice")).status == 403
+        assert (await api("GET", f"{MAPS}/none")).status == 404
+        assert (await api("GET", f"{MAPS}/m", user="nobody")).status == 401
+        await api.server.stop()
+        spans = [span for span in collector.spans if span.name.startswith("GET ")]
+        codes = [attributes(span.attributes)["http.response.status_code"] for span in spans]
+        assert codes == [403, 404]
+        assert not [span for span in spans if span.HasField("status")]
+        failed = [
+            span for span in collector.spans if span.name == "authentication" and span.HasField("status")
+        ]
+        assert [span.status.code for span in failed] == [2]
+
+
+async def test_a_watch_ends_with_its_stream(serving: Any) -> None:
+    async with traced(serving) as (api, collector):
+        response = await api.send("GET", f"{MAPS}?watch=1")
+        await api.create(MAPS, {"metadata": {"name": "m"}})
+        assert await anext(response.stream)
+        await response.stream.aclose()
+        await response.stream.aclose()
+        await api.server.stop()
+        names = [span.name for span in collector.spans if span.kind == 2]
+        route = "/api/v1/namespaces/{:namespace}/configmaps"
+        assert names == [f"POST {route}", f"GET {route}"]
+
+
+async def test_nothing_is_sent_of_what_is_not_sampled(serving: Any) -> None:
+    async with traced(serving, per_million=0) as (api, collector):
+        await api.get(MAPS)
+        await api.server.stop()
+        assert collector.requests == []
+
+
+async def test_without_it_nothing_is_in_between(api: Any) -> None:
+    assert api.server.tracing is None
+    assert api.server.backend.store is api.server.objects
+    assert api.server.handler.at_once is not None
