@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiphys.apis.openapi_merge import RemoteSpec, merge
+from tiphys.apis.openapi_merge import RemoteSpec, additions
 
 LOCAL: dict[str, Any] = {
     "swagger": "2.0",
@@ -20,6 +20,15 @@ def ref(name: str) -> dict[str, str]:
 
 def remote(paths: dict[str, Any], definitions: dict[str, Any]) -> RemoteSpec:
     return RemoteSpec(GV, {"paths": paths, "definitions": definitions}, "")
+
+
+def merge(local: dict[str, Any], remotes: list[RemoteSpec]) -> dict[str, Any]:
+    joined = additions(local["paths"].__contains__, local["definitions"], remotes)
+    assert not joined.definitions.keys() & local["definitions"].keys()
+    return {
+        "paths": {**local["paths"], **joined.paths},
+        "definitions": {**local["definitions"], **joined.definitions},
+    }
 
 
 def test_only_paths_of_the_group_version_come_over() -> None:

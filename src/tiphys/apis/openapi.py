@@ -1,26 +1,38 @@
-"""OpenAPI documents of one server, encoded on first demand and kept until the resource table changes.
+"""OpenAPI documents of one server, made when they are asked for and kept while what they tell is the same.
 
-The handlers of ``/openapi/v2`` and ``/openapi/v3`` hold one ``OpenApi``; encoding a document takes some
-tenths of a second of CPU, so they call it in a thread where that matters.
+Owns: which documents there are, and their hashes. A document of built-in kinds is named by the hash of what
+it says. One of custom kinds is named by what it is made of: to list hundreds of them takes only knowing
+their definitions. The handlers of ``/openapi/v2`` and ``/openapi/v3`` hold one ``OpenApi``; they take the
+steps to a document one at a time.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, Final
 
 import orjson
 
-from tiphys.apis import openapi_proto, openapi_proto_v3, openapi_v2, openapi_v3
-from tiphys.apis.openapi_definitions import CustomSchemas, Definition, no_custom_schemas, source_definitions
-from tiphys.apis.openapi_merge import RemoteSpec, merge
-from tiphys.apis.table import TABLE, ResourceTable
+from tiphys.apimachinery.meta import GVK
+from tiphys.apimachinery.resource import Resource, Subresource
+from tiphys.apis import openapi_proto_v3, openapi_v3
+from tiphys.apis.openapi_definitions import CustomSchemas, built_in, no_custom_schemas
+from tiphys.apis.openapi_merge import Joined, RemoteSpec, additions
+from tiphys.apis.openapi_pages import Page, group_pages, server_pages
+from tiphys.apis.openapi_pieces import Basis, GroupVersion, Pieces, definitions_for, with_built_in
+from tiphys.apis.table import ALL_VERBS, TABLE, ResourceTable
 
 V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 V2_PROTOBUF_OLD = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 Remotes = Callable[[], Sequence[RemoteSpec]]
 """What aggregated API servers publish: the same sequence object until something of it changes."""
+Digests = Callable[[GVK], bytes]
+"""Tells one state of a custom kind's schema from others."""
+_KEPT_BYTES: Final = 24 * 1024 * 1024
+"""Of v3 documents, in both forms."""
 
 
 def no_remotes() -> Sequence[RemoteSpec]:
@@ -29,7 +41,7 @@ def no_remotes() -> Sequence[RemoteSpec]:
 
 
 class OpenApi:
-    """Documents as bytes. ``changed`` forgets them when a CRD's schema changed without its row changing."""
+    """Documents as bytes."""
 
     def __init__(
         self,
@@ -37,116 +49,194 @@ class OpenApi:
         custom: CustomSchemas = no_custom_schemas,
         version: str = "v1.36.0",
         remotes: Remotes = no_remotes,
+        digests: Digests | None = None,
     ) -> None:
         self._table = table
         self._custom = custom
         self._version = version
         self._remotes = remotes
+        self._digest_of = digests or (lambda gvk: orjson.dumps(custom(gvk)))
         self._merged: Sequence[RemoteSpec] = ()
         self._revision = table.revision
+        self._pieces = Pieces(table, custom, version)
         self._bytes: dict[str, bytes] = {}
-        self._v3: dict[str, bytes] = {}
-        self._v3_protobuf: dict[str, bytes] = {}
         self._hashes: dict[str, str] = {}
+        self._known: dict[str, tuple[Basis, str]] = {}
+        """Of each group version's document what it was made of and its hash."""
+        self._pages: dict[Page, str] = {}
+        self._documents: OrderedDict[tuple[str, str, str], bytes] = OrderedDict()
 
-    def changed(self) -> None:
-        """Forget everything that was encoded."""
-        self._bytes.clear()
-        self._v3.clear()
-        self._v3_protobuf.clear()
-        self._hashes.clear()
-        self._revision = self._table.revision
+    def steps(self, form: str) -> Iterator[None]:
+        """Do what the index (``v3``) or a v2 document (``json``, ``protobuf``) takes, a little at a time."""
+        self._refresh()
+        if form in self._bytes:
+            return
+        if form != "v3":
+            yield from self._pieces.steps(form)
+            return
+        for path, gv in openapi_v3.paths_of(self._table).items():
+            known = self._known.get(path)
+            if known is None or not known[0].is_of(self._table, gv):
+                self._version_hash(path, gv)
+                yield
 
     def v2_json(self) -> bytes:
-        self._refresh()
-        if "json" not in self._bytes:
-            tree = self._v2_tree()
-            self._bytes["json"] = orjson.dumps(tree)
-        return self._bytes["json"]
+        return self._v2("json")
 
     def v2_protobuf(self) -> bytes:
+        return self._v2("protobuf")
+
+    def _v2(self, form: str) -> bytes:
         self._refresh()
-        if "protobuf" not in self._bytes:
-            tree = self._v2_tree()
-            self._bytes["protobuf"] = openapi_proto.document(tree)
-        return self._bytes["protobuf"]
+        if form not in self._bytes:
+            pieces = self._pieces
+            joined = Joined()
+            if self._merged:
+                joined = additions(pieces.has_path, pieces.definitions(), self._merged)
+            self._bytes[form] = pieces.document(form, joined)
+        return self._bytes[form]
 
     def v3_index(self) -> bytes:
         """Return ``/openapi/v3``, with the hash of each document in its URL."""
         self._refresh()
-        if "index" not in self._bytes:
-            definitions = self._definitions()
-            for path, gv in openapi_v3.paths_of(self._table).items():
-                tree = openapi_v3.document(self._table, definitions, gv, self._version)
-                # Only the hashes stay: most documents are never asked for.
-                self._hashes[path] = _hash(orjson.dumps(tree))
-            for path, tree in openapi_v3.small_documents(self._table, definitions, self._version).items():
-                self._hashes[path] = _hash(orjson.dumps(tree))
-            index = openapi_v3.index(self._hashes)
+        if "v3" not in self._bytes:
+            paths = openapi_v3.paths_of(self._table)
+            self._known = {path: known for path, known in self._known.items() if path in paths}
+            hashes = {path: self._version_hash(path, gv) for path, gv in paths.items()}
+            for page in self._small_pages():
+                hashes.setdefault(page.document, self._page_hash(page))
+            index = openapi_v3.index(hashes)
             for remote in self._merged:
-                index["paths"][remote.path[1:]] = {"serverRelativeURL": self._url(remote)}
-            self._bytes["index"] = orjson.dumps(index)
-        return self._bytes["index"]
+                path, url = remote.path[1:], remote.url_v3
+                if remote.document_v3 is not None:
+                    digest = hashes[path] = _hash(orjson.dumps(remote.document_v3))
+                    url = openapi_v3.url_of(path, digest)
+                index["paths"][path] = {"serverRelativeURL": url}
+            self._hashes = hashes
+            self._bytes["v3"] = orjson.dumps(index)
+        return self._bytes["v3"]
 
     def v3_group(self, path: str) -> bytes | None:
         """Return the document at ``api/v1`` or ``apis/apps/v1``, None for any other path."""
-        self._refresh()
-        if path not in self._v3:
-            tree = self._v3_tree(path)
-            if tree is None:
-                return None
-            self._v3[path] = orjson.dumps(tree)
-        return self._v3[path]
+        return self._v3(path, "json", lambda tree: orjson.dumps(tree))
 
     def v3_protobuf(self, path: str) -> bytes | None:
         """Return the same document as protobuf."""
-        body = self.v3_group(path)
-        if body is None:
-            return None
-        if path not in self._v3_protobuf:
-            self._v3_protobuf[path] = openapi_proto_v3.document(orjson.loads(body))
-        return self._v3_protobuf[path]
-
-    def _v3_tree(self, path: str) -> Mapping[str, Any] | None:
-        gv = openapi_v3.paths_of(self._table).get(path)
-        if gv is not None:
-            return openapi_v3.document(self._table, self._definitions(), gv, self._version)
-        remote = next((one.document_v3 for one in self._merged if one.path[1:] == path), None)
-        if remote is not None:
-            return remote
-        return openapi_v3.small_documents(self._table, self._definitions(), self._version).get(path)
-
-    def _url(self, remote: RemoteSpec) -> str:
-        """Return where a document is that the resource table knows nothing of."""
-        if remote.document_v3 is None:
-            return remote.url_v3
-        path = remote.path[1:]
-        digest = self._hashes[path] = _hash(orjson.dumps(remote.document_v3))
-        return openapi_v3.url_of(path, digest)
+        return self._v3(path, "protobuf", openapi_proto_v3.document)
 
     def v3_hash(self, path: str) -> str | None:
         """Return the hash that the index gives a document: its ETag."""
         self.v3_index()
         return self._hashes.get(path)
 
-    def _definitions(self) -> dict[str, Definition]:
-        return source_definitions(self._table, self._custom)
+    def _v3(self, path: str, form: str, encode: Callable[[Any], bytes]) -> bytes | None:
+        digest = self.v3_hash(path)
+        if digest is None:
+            return None
+        key = (path, form, digest)
+        body = self._documents.get(key)
+        if body is None:
+            body = self._documents[key] = encode(self._v3_tree(path))
+            while len(self._documents) > 1 and sum(map(len, self._documents.values())) > _KEPT_BYTES:
+                self._documents.popitem(last=False)
+        self._documents.move_to_end(key)
+        return body
 
-    def _v2_tree(self) -> dict[str, Any]:
-        tree = openapi_v2.document(self._table, self._definitions(), self._version)
-        return merge(tree, self._merged) if self._merged else tree
+    def _v3_tree(self, path: str) -> Mapping[str, Any]:
+        gv = openapi_v3.paths_of(self._table).get(path)
+        if gv is not None:
+            return self._version_document(gv)
+        for remote in self._merged:
+            if remote.path[1:] == path and remote.document_v3 is not None:
+                return remote.document_v3
+        page = next(page for page in self._small_pages() if page.document == path)
+        return openapi_v3.page_document(page, built_in(), self._version)
+
+    def _version_document(self, gv: GroupVersion) -> Mapping[str, Any]:
+        own = definitions_for(self._table.resources(*gv), self._custom, v3=True)
+        return openapi_v3.document(self._table, with_built_in(own), gv, self._version)
+
+    def _version_hash(self, path: str, gv: GroupVersion) -> str:
+        known = self._known.get(path)
+        if known is not None and known[0].is_of(self._table, gv):
+            return known[1]
+        rows = self._table.resources(*gv)
+        if all(row.custom for row in rows):
+            parts = [f"{row!r}".encode() + b"\0" + self._digest_of(row.gvk) for row in rows]
+            digest = _hash(b"\0".join((_rendering(self._version), *parts)))
+        else:
+            digest = _hash(orjson.dumps(self._version_document(gv)))
+        self._known[path] = (Basis(self._table, gv), digest)
+        return digest
+
+    def _small_pages(self) -> Iterator[Page]:
+        """Yield the pages whose documents are of no group version."""
+        yield from server_pages()
+        versions = openapi_v3.paths_of(self._table)
+        for group in self._table.groups():
+            for page in group_pages(self._table, group):
+                if page.document not in versions:
+                    yield page
+
+    def _page_hash(self, page: Page) -> str:
+        if page not in self._pages:
+            tree = openapi_v3.page_document(page, built_in(), self._version)
+            self._pages[page] = _hash(orjson.dumps(tree))
+        return self._pages[page]
 
     def _refresh(self) -> None:
-        if self._revision != self._table.revision:
-            self.changed()
         remotes = self._remotes()
-        if remotes is not self._merged:
-            self._merged = remotes
-            for form in ("json", "protobuf", "index"):
-                self._bytes.pop(form, None)
-            for kept in (self._v3, self._v3_protobuf, self._hashes):
-                kept.clear()
+        if self._revision != self._table.revision or remotes is not self._merged:
+            self._revision, self._merged = self._table.revision, remotes
+            self._bytes.clear()
+            self._hashes.clear()
 
 
 def _hash(body: bytes) -> str:
     return hashlib.sha512(body).hexdigest().upper()
+
+
+@cache
+def _rendering(version: str) -> bytes:
+    """Return what tells how this release words documents of custom kinds: that of a kind with everything."""
+    gvk = GVK("sample.example.com", "v1", "Sample")
+    parts = tuple(
+        Subresource(name, ("get", "patch", "update"), spoken)
+        for name, spoken in (("scale", GVK("autoscaling", "v1", "Scale")), ("status", gvk))
+    )
+    row = Resource(
+        *(gvk.group, gvk.version, gvk.kind, "samples", "sample"),
+        namespaced=True, verbs=ALL_VERBS, storage=gvk, storage_prefix="", subresources=parts,
+        selectable_fields=("spec.text",), custom=True,
+    )  # fmt: skip
+    table = ResourceTable((row,))
+    own = definitions_for((row,), lambda _gvk: _SAMPLE, v3=True)
+    tree = openapi_v3.document(table, with_built_in(own), (gvk.group, gvk.version), version)
+    return hashlib.sha512(orjson.dumps(tree)).digest()
+
+
+_SAMPLE: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "Every way to say something.",
+    "properties": {
+        "spec": {
+            "type": "object",
+            "required": ["text"],
+            "properties": {
+                "text": {"type": "string", "nullable": True, "default": "a", "maxLength": 9},
+                "number": {"x-kubernetes-int-or-string": True},
+                "list": {
+                    "type": "array",
+                    "items": {"type": "object", "additionalProperties": {"type": "string"}},
+                },
+                "embedded": {
+                    "type": "object",
+                    "x-kubernetes-embedded-resource": True,
+                    "x-kubernetes-preserve-unknown-fields": True,
+                },
+                "either": {"type": "integer", "oneOf": [{"minimum": 3}, {"not": {"maximum": 5}}]},
+            },
+            "x-kubernetes-validations": [{"rule": "true"}],
+        }
+    },
+}

@@ -6,14 +6,17 @@ stand beside a reference, and in how they say "number or text".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any, Final
+
+import orjson
 
 from tiphys.apimachinery.meta import GVK
+from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema.build import INT_OR_STRING, QUANTITY
 from tiphys.apis import schemas
-from tiphys.apis.openapi_operations import META, definition_name
-from tiphys.apis.table import ResourceTable
+from tiphys.apis.openapi_operations import META, definition_name, list_kind
 
 Definition = dict[str, Any]
 CustomSchemas = Callable[[GVK], Mapping[str, Any] | None]
@@ -33,6 +36,7 @@ _V3_WELL_KNOWN: dict[str, Definition] = {
     INT_OR_STRING: {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]},
 }
 _GVK = "x-kubernetes-group-version-kind"
+_SELECTABLE = "x-kubernetes-selectable-fields"
 _V2_REFUSES = ("oneOf", "anyOf", "allOf", "not", "nullable")
 
 
@@ -40,64 +44,110 @@ def no_custom_schemas(_gvk: GVK) -> None:
     """Know no custom kinds."""
 
 
-def source_definitions(table: ResourceTable, custom: CustomSchemas) -> dict[str, Definition]:
-    """Return all definitions, those of the table's custom kinds included."""
-    definitions = schemas.full_definitions()
-    for name, definition in definitions.items():
-        # The package narrows apiVersion and kind to one value; the published schema does not.
-        if _GVK in definition:
-            for field in ("apiVersion", "kind"):
-                definition.get("properties", {}).get(field, {}).pop("enum", None)
-        if name in _V2_WELL_KNOWN:
-            definition.pop("oneOf", None)
-    known = definitions[_ANY_KIND]["properties"]
-    common = {key: known[key].get("description", "") for key in ("apiVersion", "kind")}
-    for row in table:
-        if row.custom:
-            definitions |= _custom_definitions(row.gvk, custom(row.gvk), common)
-    return definitions
+class BuiltIn(Mapping[str, Definition]):
+    """The definitions of built-in kinds, each decoded when it is asked for: a tree of one's own.
+
+    All of them as trees weigh ten times what their bytes do, and most documents need a few.
+    """
+
+    def __init__(self) -> None:
+        definitions = schemas.full_definitions()
+        for name, definition in definitions.items():
+            # The package narrows apiVersion and kind to one value; the published schema does not.
+            if _GVK in definition:
+                for field in ("apiVersion", "kind"):
+                    definition.get("properties", {}).get(field, {}).pop("enum", None)
+            if name in _V2_WELL_KNOWN:
+                definition.pop("oneOf", None)
+        self._texts = {name: orjson.dumps(definition) for name, definition in definitions.items()}
+
+    def __getitem__(self, name: str) -> Definition:
+        found: Definition = orjson.loads(self._texts[name])
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._texts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
 
 
-def _custom_definitions(
-    gvk: GVK, schema: Mapping[str, Any] | None, common: Mapping[str, str]
-) -> dict[str, Definition]:
-    name = definition_name(gvk)
+@cache
+def built_in() -> BuiltIn:
+    """Return the definitions of built-in kinds, read once."""
+    return BuiltIn()
+
+
+def custom_definitions(row: Resource, schema: Mapping[str, Any] | None, *, v3: bool) -> dict[str, Definition]:
+    """Return what a custom kind adds: itself and its list."""
+    gvk = row.gvk
+    name, listing = definition_name(gvk), definition_name(gvk._replace(kind=list_kind(row)))
     kind = {"group": gvk.group, "version": gvk.version, "kind": gvk.kind}
-    head: Definition = {key: {"type": "string", "description": text} for key, text in common.items()}
-    own: Definition = dict(schema or {"type": "object", "x-kubernetes-preserve-unknown-fields": True})
-    own = _with_embedded(own, head)
-    properties = {
-        **own.get("properties", {}),
-        **head,
-        "metadata": {"$ref": f"{_DEFS}{META}ObjectMeta", "description": "Standard object's metadata."},
-    }
+    own = _published(schema or {"type": "object", "x-kubernetes-preserve-unknown-fields": True}, v3=v3)
+    own["properties"] = own.get("properties", {}) | _head() | _metadata("ObjectMeta")
+    own[_GVK] = [kind]
+    if row.selectable_fields:
+        own[_SELECTABLE] = [{"fieldPath": path} for path in row.selectable_fields]
     items = {"type": "array", "description": f"List of {gvk.kind}.", "items": {"$ref": _DEFS + name}}
-    listing = {
-        "description": f"{gvk.kind}List is a list of {gvk.kind}",
+    list_definition = {
+        "description": f"{list_kind(row)} is a list of {gvk.kind}",
         "type": "object",
         "required": ["items"],
-        "properties": {**head, "items": items, "metadata": {"$ref": f"{_DEFS}{META}ListMeta"}},
-        _GVK: [{**kind, "kind": f"{gvk.kind}List"}],
+        "properties": {**_head(), "items": items, "metadata": {"$ref": f"{_DEFS}{META}ListMeta"}},
+        _GVK: [{**kind, "kind": list_kind(row)}],
     }
+    return {name: own, listing: list_definition}
+
+
+@cache
+def _head() -> Definition:
+    known = built_in()[_ANY_KIND]["properties"]
     return {
-        name: {**own, "properties": properties, _GVK: [kind]},
-        f"{name}List": listing,
+        key: {"type": "string", "description": known[key].get("description", "")}
+        for key in ("apiVersion", "kind")
     }
 
 
-def _with_embedded(node: Definition, head: Definition) -> Definition:
-    """Return a custom schema in which embedded resources have what every object has."""
+def _metadata(kind: str) -> Definition:
+    return {"metadata": {"$ref": f"{_DEFS}{META}{kind}", "description": "Standard object's metadata."}}
+
+
+def _published(node: Mapping[str, Any], *, v3: bool) -> Definition:
+    """Return a custom schema that says what its extensions imply.
+
+    Embedded resources have what every object has. Clients of v2 read listed properties as the only ones:
+    there a resource that keeps anything lists none.
+    """
     made = dict(node)
     if isinstance(node.get("properties"), dict):
-        made["properties"] = {key: _with_embedded(one, head) for key, one in node["properties"].items()}
+        made["properties"] = {key: _published(one, v3=v3) for key, one in node["properties"].items()}
     for key in ("items", "additionalProperties"):
         if isinstance(node.get(key), dict):
-            made[key] = _with_embedded(node[key], head)
-    if node.get("x-kubernetes-embedded-resource"):
-        meta = {"$ref": f"{_DEFS}{META}ObjectMeta", "description": "Standard object's metadata."}
-        made["properties"] = {**made.get("properties", {}), **head, "metadata": meta}
-        made["required"] = sorted({*made.get("required", ()), "apiVersion", "kind"})
+            made[key] = _published(node[key], v3=v3)
+    if v3 and node.get("x-kubernetes-int-or-string"):
+        made |= _either(node)
+    keeps = node.get("x-kubernetes-preserve-unknown-fields")
+    if node.get("x-kubernetes-embedded-resource") and (v3 or not keeps):
+        made["properties"] = made.get("properties", {}) | _head() | _metadata("ObjectMeta")
+        required = list(made.get("required") or ())
+        made["required"] = required + [key for key in ("kind", "apiVersion") if key not in required]
     return made
+
+
+_INTEGER_OR_TEXT: Final = [{"type": "integer"}, {"type": "string"}]
+
+
+def _either(node: Mapping[str, Any]) -> Definition:
+    """Return what says that a number or a text is meant, where a schema does not say so itself."""
+    either, every = node.get("anyOf"), node.get("allOf") or []
+    if either == _INTEGER_OR_TEXT or (every and every[0].get("anyOf") == _INTEGER_OR_TEXT):
+        return {}
+    if not either:
+        return {"anyOf": _INTEGER_OR_TEXT}
+    return {"allOf": [{"anyOf": _INTEGER_OR_TEXT}, *every]}
 
 
 def closure(definitions: Mapping[str, Definition], names: Iterable[str]) -> list[str]:
@@ -127,7 +177,7 @@ def _references(node: Any) -> Iterable[str]:
 def render_v2(name: str, definition: Definition) -> Definition:
     if _GVK in definition and definition.get("x-kubernetes-preserve-unknown-fields"):
         # Clients of v2 read listed properties as the only ones: a kind that keeps anything lists none.
-        return {"type": "object", _GVK: definition[_GVK]}
+        return {"type": "object"} | {key: definition[key] for key in (_GVK, _SELECTABLE) if key in definition}
     return _render(definition, v3=False) | _V2_WELL_KNOWN.get(name, {})
 
 
@@ -151,17 +201,13 @@ def _render(node: Definition, *, v3: bool) -> Definition:
         else:
             out[key] = value
     if not v3:
-        return _only_v2(out, _nullable_of(node))
+        return _only_v2(out, node)
     if "$ref" in out and len(out) > 1:
         return {"allOf": [{"$ref": out.pop("$ref")}], **out}
     return out
 
 
-def _nullable_of(node: Definition) -> set[str]:
-    return {name for name, child in node.get("properties", {}).items() if child.get("nullable")}
-
-
-def _only_v2(node: Definition, nullable: set[str]) -> Definition:
+def _only_v2(node: Definition, given: Definition) -> Definition:
     """Leave out what v2 cannot say; a node that it cannot say at all takes anything.
 
     So may a required field that is null: it is not required here, lest kubectl refuse what the server takes.
@@ -174,7 +220,18 @@ def _only_v2(node: Definition, nullable: set[str]) -> Definition:
     if node.get("type") == "array" and ("items" not in node or "items" in absent):
         absent.add("type")
     node = {key: value for key, value in node.items() if key not in absent}
-    if nullable and "required" in node:
-        required = [name for name in node.pop("required") if name not in nullable]
-        node |= {"required": required} if required else {}
+    if "required" in node:
+        required = _required_v2(node, given)
+        node = {**node, "required": required}
+        if not required:
+            del node["required"]
     return {key: value for key, value in node.items() if key not in _V2_REFUSES}
+
+
+def _required_v2(node: Definition, given: Definition) -> list[str]:
+    """Return the fields that are required; ``given`` still tells which of them may be null."""
+    values = given.get("additionalProperties")
+    if isinstance(values, dict) and values.get("nullable"):
+        return []
+    fields = given.get("properties", {}) if "properties" in node else {}
+    return [name for name in node["required"] if not fields.get(name, {}).get("nullable")]

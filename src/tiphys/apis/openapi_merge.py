@@ -6,8 +6,9 @@ need. Two definitions of one name that differ are kept both: the remote one gets
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 Document = dict[str, Any]
@@ -28,27 +29,46 @@ class RemoteSpec:
     """Its OpenAPI v3 document, where this server answers for it."""
 
 
-def merge(local: Document, remotes: Iterable[RemoteSpec]) -> Document:
-    """Return the local document with the remote paths and definitions in it; ``local`` is not changed."""
-    merged = {**local, "paths": dict(local["paths"]), "definitions": dict(local["definitions"])}
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What remote documents add to a local one."""
+
+    paths: Document = field(default_factory=dict)
+    definitions: Document = field(default_factory=dict)
+
+
+def additions(
+    has_path: Callable[[str], bool], ours: Mapping[str, Document], remotes: Iterable[RemoteSpec]
+) -> Joined:
+    """Return the remote paths that there are not, and the definitions that they need.
+
+    ``ours`` are the local definitions: of each only that is looked at which a remote one has the name of.
+    """
+    joined = Joined()
     for remote in remotes:
-        _add(merged, remote)
-    return merged
+        _add(joined, has_path, ours, remote)
+    return joined
 
 
-def _add(merged: Document, remote: RemoteSpec) -> None:
+def _add(
+    joined: Joined, has_path: Callable[[str], bool], ours: Mapping[str, Document], remote: RemoteSpec
+) -> None:
     shared = _mapping(remote.document.get("parameters"))
     wanted = {
         path: _with_parameters(item, shared)
         for path, item in _mapping(remote.document.get("paths")).items()
-        if (path == remote.path or path.startswith(f"{remote.path}/")) and path not in merged["paths"]
+        if (path == remote.path or path.startswith(f"{remote.path}/"))
+        and path not in joined.paths
+        and not has_path(path)
     }
     theirs = _mapping(remote.document.get("definitions"))
     needed = _closure(wanted, theirs)
-    names = _renamed({name: theirs[name] for name in needed if name in theirs}, merged["definitions"])
+    found = {name: theirs[name] for name in needed if name in theirs}
+    names = _renamed(found, ChainMap(joined.definitions, ours))  # type: ignore[arg-type]
     for name, new in names.items():
-        merged["definitions"][new] = _pointed(theirs[name], names)
-    merged["paths"] |= {path: _pointed(item, names) for path, item in wanted.items()}
+        if new not in ours:
+            joined.definitions[new] = _pointed(theirs[name], names)
+    joined.paths.update({path: _pointed(item, names) for path, item in wanted.items()})
 
 
 def _with_parameters(node: Any, shared: Mapping[str, Any]) -> Any:

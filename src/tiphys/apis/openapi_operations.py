@@ -164,6 +164,11 @@ def definition_name(gvk: GVK) -> str:
     return f"{reverse}.{gvk.version}.{gvk.kind}"
 
 
+def list_kind(row: Resource) -> str:
+    """Return what a list of a row's objects is called: definitions may say so."""
+    return getattr(row.definition, "list_kind", "") or f"{row.kind}List"
+
+
 Naming = Callable[[GVK], str]
 """Tells the definition that describes a kind."""
 
@@ -307,14 +312,14 @@ def _operation(
         path_parameters=where[1],
         queries=_pick(queries),
         body=body.format(own=own),
-        answer=answer.format(own=own),
+        answer=answer.format(own=own, listing=f"{own.rpartition('.')[0]}.{list_kind(row)}"),
         consumes=_patch_types(row) if action == "patch" else (),
         codes=codes,
     )
 
 
 _SHAPES: dict[str, tuple[tuple[str, ...], str, str, tuple[int, ...]]] = {
-    "list": (_LIST, "", "{own}List", (200,)),
+    "list": (_LIST, "", "{listing}", (200,)),
     "post": (_WRITE, "{own}", "{own}", (200, 201, 202)),
     "deletecollection": ((*_DELETE, *_LIST[1:-1]), DELETE_OPTIONS, STATUS, (200,)),
     "watchlist": (_LIST, "", WATCH_EVENT, (200,)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 
 from tiphys.apis.openapi_wire import (
+    Buffer,
     Node,
     any_value,
     boolean,
@@ -17,6 +18,7 @@ from tiphys.apis.openapi_wire import (
     extensions,
     message,
     named,
+    prefix,
     text,
     texts,
     varint,
@@ -25,16 +27,27 @@ from tiphys.apis.openapi_wire import (
 
 def document(tree: Node) -> bytes:
     """Return the encoded document."""
-    info = text(1, tree["info"]["title"]) + text(2, tree["info"]["version"])
-    return b"".join(
-        (
-            text(1, tree["swagger"]),
-            message(2, info),
-            message(8, named(2, tree["paths"].items(), _path_item)),
-            message(9, named(1, tree["definitions"].items(), _schema)),
-            _security(tree),
-        )
-    )
+    return b"".join(framed(tree, [encode_paths(tree["paths"])], [encode_definitions(tree["definitions"])]))
+
+
+def framed(head: Node, paths: list[Buffer], definitions: list[Buffer]) -> list[Buffer]:
+    """Return the chunks of a document whose paths and definitions are encoded already, piece by piece."""
+    info = text(1, head["info"]["title"]) + text(2, head["info"]["version"])
+    start = text(1, head["swagger"]) + message(2, info)
+    return [
+        start, prefix(8, sum(map(len, paths))), *paths, prefix(9, sum(map(len, definitions))), *definitions,
+        _security(head),
+    ]  # fmt: skip
+
+
+def encode_paths(paths: Node) -> bytes:
+    """Return some of a document's paths; what is put one behind the other is all of them."""
+    return named(2, paths.items(), _path_item)
+
+
+def encode_definitions(definitions: Node) -> bytes:
+    """Return some of a document's definitions."""
+    return named(1, definitions.items(), _schema)
 
 
 def _security(tree: Node) -> bytes:
@@ -56,8 +69,8 @@ _METHODS = {"get": 2, "put": 3, "post": 4, "delete": 5, "options": 6, "head": 7,
 def readable(paths: Node, definitions: Node) -> bool:
     """Tell whether parts of a document that others wrote can be part of ours."""
     try:
-        named(2, paths.items(), _path_item)
-        named(1, definitions.items(), _schema)
+        encode_paths(paths)
+        encode_definitions(definitions)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError, struct.error):
         return False
     return True

@@ -31,22 +31,16 @@ _STREAMS = ("list", "watch", "watchlist")
 CODE_TEXTS = {200: "OK", 201: "Created", 202: "Accepted"}
 
 
-def document(table: ResourceTable, definitions: Mapping[str, Document], version: str) -> Document:
-    """Return the whole document; ``version`` is the server's (``v1.36.0``)."""
-    made = parts(table, definitions)
-    made["paths"] |= {page.path: {"get": _page(page, definitions)} for page in server_pages()}
+def head(version: str) -> Document:
+    """Return what comes before paths and definitions; ``version`` is the server's (``v1.36.0``)."""
+    return {"swagger": "2.0", "info": {"title": "Kubernetes", "version": version}}
+
+
+def tail() -> Document:
+    """Return what comes after them."""
+    token = {"description": "Bearer Token authentication", "type": "apiKey", "name": "authorization"}
     return {
-        "swagger": "2.0",
-        "info": {"title": "Kubernetes", "version": version},
-        **made,
-        "securityDefinitions": {
-            "BearerToken": {
-                "description": "Bearer Token authentication",
-                "type": "apiKey",
-                "name": "authorization",
-                "in": "header",
-            }
-        },
+        "securityDefinitions": {"BearerToken": {**token, "in": "header"}},
         "security": [{"BearerToken": []}],
     }
 
@@ -57,13 +51,40 @@ def parts(
     """Return the paths and definitions of a document; a table may have definitions of its own."""
     paths: dict[str, Document] = {}
     for group in table.groups():
-        paths |= {page.path: {"get": _page(page, definitions)} for page in group_pages(table, group)}
         for served in table.versions(group):
-            for operation in operations(table, group, served, naming):
-                item = paths.setdefault(operation.path, _path_item(operation))
-                item[operation.method] = _operation(operation, definitions)
-    rendered = {name: render_v2(name, definitions[name]) for name in sorted(definitions)}
-    return {"paths": paths, "definitions": rendered}
+            paths |= version_paths(table, (group, served), definitions, naming)
+    return {"paths": paths, "definitions": rendered(definitions)}
+
+
+def rendered(definitions: Mapping[str, Document]) -> Document:
+    """Return definitions in the words of this version, by name."""
+    return {name: render_v2(name, definitions[name]) for name in sorted(definitions)}
+
+
+def server_paths(definitions: Mapping[str, Document]) -> dict[str, Document]:
+    """Return the paths that are of no group."""
+    return {page.path: {"get": _page(page, definitions)} for page in server_pages()}
+
+
+def version_paths(
+    table: ResourceTable,
+    gv: tuple[str, str],
+    definitions: Mapping[str, Document],
+    naming: Naming = definition_name,
+) -> dict[str, Document]:
+    """Return the paths of one group version; those of the group are with its first version."""
+    group, served = gv
+    own = f"apis/{group}/{served}" if group else f"api/{served}"
+    first = table.versions(group)[0] == served
+    paths = {
+        page.path: {"get": _page(page, definitions)}
+        for page in group_pages(table, group)
+        if page.document == own or (first and page.document == f"apis/{group}")
+    }
+    for operation in operations(table, group, served, naming):
+        item = paths.setdefault(operation.path, _path_item(operation))
+        item[operation.method] = _operation(operation, definitions)
+    return paths
 
 
 def _path_item(operation: Operation) -> Document:

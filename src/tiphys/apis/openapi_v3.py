@@ -6,11 +6,12 @@ for each group and for what concerns no group.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tiphys.apis.openapi_definitions import V3_PREFIX, Definition, closure, render_v3
 from tiphys.apis.openapi_operations import Naming, Operation, Parameter, definition_name, operations
-from tiphys.apis.openapi_pages import Page, group_pages, server_pages
+from tiphys.apis.openapi_pages import Page, group_pages
 from tiphys.apis.openapi_v2 import CODE_TEXTS, describe, kind_extension, produces
 from tiphys.apis.table import ResourceTable
 
@@ -39,7 +40,7 @@ def url_of(path: str, digest: str) -> str:
 
 def document(
     table: ResourceTable,
-    definitions: dict[str, Definition],
+    definitions: Mapping[str, Definition],
     gv: tuple[str, str],
     version: str,
     naming: Naming = definition_name,
@@ -56,23 +57,14 @@ def document(
     return _whole(paths, needed, definitions, version)
 
 
-def small_documents(
-    table: ResourceTable, definitions: dict[str, Definition], version: str
-) -> dict[str, Document]:
-    """Return the documents that are of no group version, by their keys in the index."""
-    versions = paths_of(table)
-    found = [*server_pages(), *(page for group in table.groups() for page in group_pages(table, group))]
-    return {
-        page.document: _whole(
-            {page.path: {"get": _page(page, definitions)}}, {page.answer}, definitions, version
-        )
-        for page in found
-        if page.document not in versions
-    }
+def page_document(page: Page, definitions: Mapping[str, Definition], version: str) -> Document:
+    """Return a document of a single page, which is of no group version."""
+    paths = {page.path: {"get": _page(page, definitions)}}
+    return _whole(paths, {page.answer}, definitions, version)
 
 
 def _whole(
-    paths: dict[str, Document], needed: set[str], definitions: dict[str, Definition], version: str
+    paths: dict[str, Document], needed: set[str], definitions: Mapping[str, Definition], version: str
 ) -> Document:
     names = closure(definitions, needed)
     return {
@@ -93,7 +85,7 @@ def _whole(
     }
 
 
-def _page(page: Page, definitions: dict[str, Definition]) -> Document:
+def _page(page: Page, definitions: Mapping[str, Definition]) -> Document:
     answer = {media: {"schema": _ref(page.answer, definitions)} for media in page.produces}
     return {
         "tags": [page.tag],
@@ -124,7 +116,7 @@ def _parameter(parameter: Parameter) -> Document:
     return entry
 
 
-def _operation(operation: Operation, definitions: dict[str, Definition]) -> Document:
+def _operation(operation: Operation, definitions: Mapping[str, Definition]) -> Document:
     answer = {media: {"schema": _ref(operation.answer, definitions)} for media in produces(operation)}
     entry: Document = {
         "tags": [operation.tag],
@@ -147,5 +139,5 @@ def _operation(operation: Operation, definitions: dict[str, Definition]) -> Docu
     return entry
 
 
-def _ref(name: str, definitions: dict[str, Definition]) -> Document:
+def _ref(name: str, definitions: Mapping[str, Definition]) -> Document:
     return {"$ref": V3_PREFIX + name} if name in definitions else {"type": "string"}

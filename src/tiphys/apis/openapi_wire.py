@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 Node = dict[str, Any]
+Buffer = bytes | memoryview
 
 
 def varint(number: int) -> bytes:
@@ -24,8 +25,13 @@ def varint(number: int) -> bytes:
     return bytes(out)
 
 
+def prefix(number: int, size: int) -> bytes:
+    """Return what stands before so many bytes of a message."""
+    return varint(number << 3 | 2) + varint(size)
+
+
 def message(number: int, payload: bytes) -> bytes:
-    return varint(number << 3 | 2) + varint(len(payload)) + payload
+    return prefix(number, len(payload)) + payload
 
 
 def text(number: int, value: str | None) -> bytes:

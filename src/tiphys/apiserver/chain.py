@@ -229,7 +229,7 @@ class Chain:
         if info.is_resource:
             resource = find_resource(self._backend, info)
             return await serve(make_call(self._backend, request, info, user, resource))
-        response = self._nonresource.handle(request)
+        response = await self._nonresource.answer(request)
         if response is None:
             raise NotFound.path()
         return response

@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.compatibility import DEFAULT, Effective
-from tiphys.apis.openapi import OpenApi, Remotes, no_remotes
+from tiphys.apis.openapi import Digests, OpenApi, Remotes, no_remotes
 from tiphys.apis.openapi_definitions import CustomSchemas, no_custom_schemas
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
 from tiphys.apiserver.discovery import Discovery
@@ -38,6 +38,7 @@ class NonResource:
         health: Health,
         *,
         custom: CustomSchemas = no_custom_schemas,
+        digests: Digests | None = None,
         remotes: Remotes = no_remotes,
         debug: Callable[[Request], Response | None] = lambda _request: None,
         clock: Clock | None = None,
@@ -46,7 +47,9 @@ class NonResource:
         self._discovery = Discovery(
             table, address, hashes=options.feature_gates.enabled("StorageVersionHash")
         )
-        self._openapi = OpenApiDocs(OpenApi(table, custom, remotes=remotes), clock or RealClock())
+        self._openapi = OpenApiDocs(
+            OpenApi(table, custom, remotes=remotes, digests=digests), clock or RealClock()
+        )
         self._table = table
         self._keys = keys
         self._metrics = metrics
@@ -58,18 +61,21 @@ class NonResource:
             "kube-apiserver", self._clock.now(), options.flags, self._paths(), options.feature_gates
         )
 
-    def handle(self, request: Request) -> Response | None:
+    async def answer(self, request: Request) -> Response | None:
         """Answer one request; only reads are served."""
         if request.method not in ("GET", "HEAD"):
             return None
         path = request.path.rstrip("/") or "/"
         first = path.split("/")[1]
+        if first == "openapi":
+            return await self._openapi.answer(request, path)
+        return self._answer(request, path, first)
+
+    def _answer(self, request: Request, path: str, first: str) -> Response | None:
         if first in ("api", "apis"):
             return self._discovery.handle(request)
         if first in PATHS:
             return self._health.handle(request, path)
-        if first == "openapi":
-            return self._openapi.handle(request, path)
         if first == "debug":
             return self._debug(request)
         match path:

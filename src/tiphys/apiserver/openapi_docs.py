@@ -5,6 +5,7 @@ Owns: the HTTP side of the documents that ``apis.openapi`` builds. Called by ``n
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from datetime import timedelta
@@ -21,6 +22,7 @@ _PROTO_V2: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _PROTO_V2_OLD: Final = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 _PROTO_V3: Final = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf"
 _PROTO_V3_OLD: Final = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf"
+_V2_TYPES: Final = (JSON, _PROTO_V2, _PROTO_V2_OLD)
 _V3_TYPES: Final = (JSON, _PROTO_V3, _PROTO_V3_OLD)
 _KEPT: Final = 64
 _YEAR: Final = timedelta(days=365)
@@ -34,11 +36,24 @@ class OpenApiDocs:
         self._clock = clock
         self._tags: OrderedDict[int, tuple[bytes, str]] = OrderedDict()
 
-    def handle(self, request: Request, path: str) -> Response | None:
-        """Answer, or None where there is no such document."""
+    async def answer(self, request: Request, path: str) -> Response | None:
+        """Answer, or None where there is no such document.
+
+        What has to be made for it is made step by step: hundreds of definitions take seconds.
+        """
+        for _ in self._documents.steps(self._form(request, path)):
+            await asyncio.sleep(0)
+        return self._answer(request, path)
+
+    def _form(self, request: Request, path: str) -> str:
+        if path != "/openapi/v2":
+            return "v3"
+        return "json" if _preferred(request.headers.get("accept", ""), _V2_TYPES) == JSON else "protobuf"
+
+    def _answer(self, request: Request, path: str) -> Response | None:
         accept = request.headers.get("accept", "")
         if path == "/openapi/v2":
-            return self._v2(request, _preferred(accept, (JSON, _PROTO_V2, _PROTO_V2_OLD)))
+            return self._v2(request, _preferred(accept, _V2_TYPES))
         if path == "/openapi/v3":
             return self._tagged(request, self._documents.v3_index(), JSON)
         if path.startswith("/openapi/v3/"):

@@ -251,6 +251,6 @@ async def test_embedded_objects_are_published_whole(api: Any, crds: Any) -> None
     foo = v3["components"]["schemas"]["com.example.v1.Foo"]
     template = foo["properties"]["spec"]["properties"]["template"]
     assert sorted(template["properties"]) == ["apiVersion", "kind", "metadata"]
-    assert template["required"] == ["apiVersion", "kind"]
+    assert template["required"] == ["kind", "apiVersion"]
     v2 = (await api.get("/openapi/v2"))["definitions"]["com.example.v1.Foo"]
     assert "properties" not in v2["properties"]["spec"]["properties"]["template"]

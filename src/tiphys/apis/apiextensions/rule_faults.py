@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import orjson
+
 from tiphys.apimachinery.cel import Declaration
 from tiphys.apimachinery.cel.declarations import MAX_REQUEST_BYTES
 from tiphys.apimachinery.cel.ranges import product
@@ -130,6 +132,8 @@ def compile_faults(
     Without ``limits`` single rules may cost what they want: they were let through before. Rules of nodes
     that are ``broken`` themselves, or have such below, are not looked at.
     """
+    if KEY.encode() not in orjson.dumps(source):  # most schemas have no rules, and are large
+        return []
     costs = _Costs(broken=tuple(broken))
     faults = list(_node(build_custom(source), _Place(path, root=True), costs, limits=limits))
     if costs.total > SCHEMA_LIMIT:

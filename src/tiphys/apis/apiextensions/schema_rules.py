@@ -22,7 +22,7 @@ _TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _META_FIELDS = ("metadata", "kind", "apiVersion")
 _UNSUPPORTED = ("id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref")
 _SET_EVEN_IF_EMPTY = ("additionalItems", "dependencies", "$ref")
-_UNREADABLE = ("id", "$schema", "$ref", "patternProperties", "dependencies", "definitions")
+_UNREADABLE = frozenset({"id", "$schema", "$ref", "patternProperties", "dependencies", "definitions"})
 _ROOT_WITH_STATUS = (
     "Description", "Type", "Format", "Title", "Maximum", "ExclusiveMaximum", "Minimum", "ExclusiveMinimum",
     "MaxLength", "MinLength", "Pattern", "MaxItems", "MinItems", "UniqueItems", "MultipleOf", "Required",
@@ -74,12 +74,15 @@ def root_faults(schema: Object, path: str, *, status: bool) -> list[FieldError]:
 
 def is_readable(schema: Object) -> bool:
     """Tell whether a schema can be looked at as a structure at all; what stops it is refused elsewhere."""
-    return not any(
-        any(node.get(key) for key in _UNREADABLE)
+    return not any(map(_is_unreadable, _all(schema)))
+
+
+def _is_unreadable(node: Object) -> bool:
+    return bool(
+        (not _UNREADABLE.isdisjoint(node) and any(node.get(key) for key in _UNREADABLE))
         or node.get("additionalItems") is not None
         or (isinstance(node.get("items"), list) and node["items"])
         or node.get("x-kubernetes-preserve-unknown-fields") is False
-        for node in _all(schema)
     )
 
 
@@ -124,8 +127,13 @@ def _below(node: Object, stand: _Stand, *, root: bool) -> Iterator[tuple[Object,
         yield child, step, stand
 
 
+_HOLDERS = frozenset({"not", "allOf", "oneOf", "anyOf", "definitions", "items", "dependencies"})
+
+
 def _inner(node: Object) -> Iterator[tuple[str, Object]]:
     """Yield the schemas in a node that stand where the node itself does."""
+    if _HOLDERS.isdisjoint(node):
+        return
     if isinstance(node.get("not"), dict):
         yield ".not", node["not"]
     for junctor in ("allOf", "oneOf", "anyOf"):
@@ -143,11 +151,16 @@ def _inner(node: Object) -> Iterator[tuple[str, Object]]:
             yield f".dependencies[{key}]", child
 
 
-def _all(node: Object) -> Iterator[Object]:
+def _all(root: Object) -> Iterator[Object]:
     """Yield a node and all below it."""
-    yield node
-    for inner, _, _ in _below(node, _Stand(), root=False):
-        yield from _all(inner)
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting.extend((node.get("properties") or {}).values())
+        if isinstance(node.get("additionalProperties"), dict):
+            waiting.append(node["additionalProperties"])
+        waiting.extend(child for _, child in _inner(node))
 
 
 def _refused(node: Object, path: str, stand: _Stand, demands: Demands) -> Faults:

@@ -19,6 +19,9 @@ _METADATA: Final = b'"metadata":{'
 _KEPT_OBJECTS: Final = 4096
 _KEPT_WRITTEN: Final = 256
 _KEPT_BYTES: Final = 16 * 1024
+_LARGE_BYTES: Final = 32 * 1024
+_KEPT_LARGE: Final = 32
+"""A definition of a custom kind takes a megabyte once it is decoded; there may be hundreds."""
 _NO_LABELS: Final[Mapping[str, str]] = {}
 LEADING: Final = ("apiVersion", "kind", "metadata")
 
@@ -95,9 +98,14 @@ class Entry:
                 meta = {"resourceVersion": str(self.revision), **written["metadata"]}
                 found = {**written, "metadata": meta}
             self._object = found
-            _decoded.append(self)
-            if len(_decoded) > _KEPT_OBJECTS:
-                _decoded.popleft()._object = None
+            kept, most = (
+                (_decoded, _KEPT_OBJECTS)
+                if len(self.value) <= _LARGE_BYTES
+                else (_decoded_large, _KEPT_LARGE)
+            )
+            kept.append(self)
+            if len(kept) > most:
+                kept.popleft()._object = None
         return found
 
     def keep(self, written: Object) -> None:
@@ -169,6 +177,7 @@ class ClosedEntry(Entry):
 _kept: deque[Entry] = deque()
 """Entries that hold what they were written from, oldest first."""
 _decoded: deque[Entry] = deque()
+_decoded_large: deque[Entry] = deque()
 """Entries that hold a decoded object, oldest first: memory goes to what was looked at lately."""
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from typing import Any
+
+import orjson
 
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
@@ -21,6 +24,7 @@ from tiphys.apiserver.crd.cleanup import remove_objects
 from tiphys.apiserver.crd.conversion import Conversion
 from tiphys.apiserver.crd.rows import is_true, rows_of
 from tiphys.apiserver.crd.store import CustomStore
+from tiphys.apiserver.crd.text import Text, outline
 from tiphys.apiserver.handlers.delete import CLEANUP
 from tiphys.apiserver.objects import Cached
 
@@ -43,9 +47,14 @@ class CustomResources:
         conversion = Conversion(backend)
         backend.custom = replace(backend, store=CustomStore(backend.store, conversion))
         self._definitions: dict[str, Object] = {}
+        """What names are settled by; see ``text.outline``."""
+        self._groups: dict[str, dict[str, Object]] = {}
+        """The same by group."""
         self._rows: dict[str, list[Resource]] = {}
         self._served: dict[str, Object] = {}
         self._pending: asyncio.Queue[str] = asyncio.Queue()
+        self._waiting: set[str] = set()
+        """What is in the queue: once is enough."""
         self._cleaning: dict[str, asyncio.Task[None]] = {}
 
     def source_of(self, gvk: GVK) -> Object | None:
@@ -53,40 +62,57 @@ class CustomResources:
         row = self._backend.table.by_kind(gvk)
         return None if row is None or row.definition is None else row.definition.source
 
+    def digest_of(self, gvk: GVK) -> bytes:
+        """Return what tells one state of a custom kind's schema from others."""
+        row = self._backend.table.by_kind(gvk)
+        return b"" if row is None or row.definition is None else row.definition.digest
+
     def observe(self, old: Cached | None, new: Cached | None) -> None:
         """Take in one change of a definition."""
         cached = new or old
         assert cached is not None
         name = cached.name
         if new is None:
-            self._definitions.pop(name, None)
-            self._serve(name, None)
-            self._judge_others(cached.object)
-        else:
-            self._definitions[name] = new.object
-            self._serve(name, new.object)
+            self._serve(name, None, None)
+            gone = self._definitions.pop(name, None)
+            if gone is not None:
+                del self._groups[gone["spec"]["group"]][name]
+                self._judge_others(gone)
+            return
+        # Decoded here, not by the cache, which would keep it.
+        crd: Object = orjson.loads(cached.raw)
+        self._know(outline(crd))
+        self._serve(name, crd, Text(cached, crd))
+        self._ask_for(name)
+
+    def _know(self, definition: Object) -> None:
+        name, group = definition["metadata"]["name"], definition["spec"]["group"]
+        self._definitions[name] = definition
+        self._groups.setdefault(group, {})[name] = definition
+
+    def _ask_for(self, name: str) -> None:
+        if name not in self._waiting:
+            self._waiting.add(name)
             self._pending.put_nowait(name)
 
     def _judge_others(self, crd: Object) -> None:
         """What a definition gives up, another may have waited for."""
         for other in self._same_group(crd):
-            self._pending.put_nowait(other["metadata"]["name"])
+            if not is_true(other, "NamesAccepted"):
+                self._ask_for(other["metadata"]["name"])
 
     def _same_group(self, crd: Object) -> list[Object]:
-        group, name = crd["spec"]["group"], crd["metadata"]["name"]
-        return [
-            other
-            for other in self._definitions.values()
-            if other["spec"]["group"] == group and other["metadata"]["name"] != name
-        ]
+        name = crd["metadata"]["name"]
+        group = self._groups.get(crd["spec"]["group"], {})
+        return [other for key, other in group.items() if key != name]
 
-    def _serve(self, name: str, crd: Object | None) -> None:
+    def _serve(self, name: str, crd: Object | None, text: Text | None) -> None:
         """Bring the resource table in line with a definition, where anything that it shows changed."""
-        shown = None if crd is None else _shown(crd)
+        shown = None if crd is None or text is None else _shown(crd, text)
         if shown == self._served.get(name):
             return
         table, before = self._backend.table, self._rows.pop(name, [])
-        rows = [] if crd is None else rows_of(crd)
+        rows = [] if crd is None else rows_of(crd, text)
         kept = {row.gvr for row in rows}
         for row in before:
             if row.gvr not in kept:
@@ -111,31 +137,42 @@ class CustomResources:
         async with asyncio.TaskGroup() as group:
             while True:
                 name = await self._pending.get()
+                self._waiting.discard(name)
                 try:
                     await self._settle(name, group)
                 except (NotFound, Conflict):
                     continue  # Whatever came in between is observed on its own.
                 except StatusError as error:
                     log.warning("definition not settled name=%s: %s", name, error)
-                    asyncio.get_running_loop().call_later(_RETRY_S, self._pending.put_nowait, name)
+                    asyncio.get_running_loop().call_later(_RETRY_S, self._ask_for, name)
 
     async def _settle(self, name: str, group: asyncio.TaskGroup) -> None:
-        cached = await self._backend.store.get(self.row, "", name)
-        crd = cached.object
-        if crd["metadata"].get("deletionTimestamp"):
-            if CLEANUP in (crd["metadata"].get("finalizers") or ()) and name not in self._cleaning:
+        known = self._definitions.get(name)
+        if known is None:
+            return
+        if known["metadata"].get("deletionTimestamp"):
+            if CLEANUP in (known["metadata"].get("finalizers") or ()) and name not in self._cleaning:
                 task = group.create_task(self._clean_up(name))
                 self._cleaning[name] = task
                 task.add_done_callback(lambda _task: self._cleaning.pop(name, None))
             return
-        new = copy_object(crd)
-        names.settle(new, self._same_group(crd), self._now(), tracks=self._tracks)
-        if new != crd:
-            await self._write(cached, new, "status")
-            # The next definition is judged by what this one got, seen by the feed or not.
-            self._definitions[name] = new
-            if new["status"]["acceptedNames"] != (crd.get("status") or {}).get("acceptedNames"):
-                self._judge_others(new)
+        if self._settled(known) == known:
+            return
+        cached = await self._backend.store.get(self.row, "", name)
+        before = outline(cached.object)
+        new = self._settled(before)
+        if new == before:
+            return
+        await self._write(cached, _with_status(cached.object, new["status"]), "status")
+        # The next definition is judged by what this one got, seen by the feed or not.
+        self._know(new)
+        if new["status"]["acceptedNames"] != (before.get("status") or {}).get("acceptedNames"):
+            self._judge_others(new)
+
+    def _settled(self, definition: Object) -> Object:
+        new: Object = copy_object(definition)
+        names.settle(new, self._same_group(definition), self._now(), tracks=self._tracks)
+        return new
 
     def _now(self) -> str:
         return rfc3339(self._backend.clock.now())
@@ -152,7 +189,7 @@ class CustomResources:
             try:
                 text = "CustomResource deletion is in progress"
                 await self._terminating(name, "True", "InstanceDeletionInProgress", text)
-                rows = self._rows.get(name) or self._hidden_rows(name)
+                rows = self._rows.get(name) or await self._hidden_rows(name)
                 if rows:
                     await remove_objects(self._backend.custom or self._backend, rows[0])
                 await self._terminating(name, "False", "InstanceDeletionCompleted", "removed all instances")
@@ -164,18 +201,16 @@ class CustomResources:
                 log.warning("clean-up not done name=%s: %s", name, error)
                 await asyncio.sleep(_RETRY_S)
 
-    def _hidden_rows(self, name: str) -> list[Resource]:
+    async def _hidden_rows(self, name: str) -> list[Resource]:
         """Return rows to find objects by, where no version is served any more."""
-        crd = self._definitions.get(name)
-        if crd is None or not is_true(crd, "Established"):
-            return []
+        crd = (await self._backend.store.get(self.row, "", name)).object
         versions = [{**one, "served": True} for one in crd["spec"]["versions"]]
         return rows_of({**crd, "spec": {**crd["spec"], "versions": versions}})
 
     async def _terminating(self, name: str, status: str, reason: str, message: str) -> None:
         while True:
             cached = await self._backend.store.get(self.row, "", name)
-            new = copy_object(cached.object)
+            new = _with_status(cached.object, copy_object(cached.object.get("status") or {}))
             names.set_condition(new, "Terminating", status, reason, message, now=self._now())
             try:
                 await self._write(cached, new, "status")
@@ -187,7 +222,7 @@ class CustomResources:
         """Take the finalizer off; the definition goes with its last one."""
         while True:
             cached = await self._backend.store.get(self.row, "", name)
-            new = copy_object(cached.object)
+            new = _with_status(cached.object, cached.object.get("status"))
             left = [one for one in new["metadata"].get("finalizers") or () if one != CLEANUP]
             try:
                 if not left:
@@ -200,11 +235,20 @@ class CustomResources:
                 continue
 
 
-def _shown(crd: Object) -> Object:
+def _with_status(crd: Object, status: Any) -> Object:
+    """Return a definition to write: its metadata is the caller's own, its spec is shared."""
+    new = {**crd, "metadata": dict(crd["metadata"])}
+    if status is not None:
+        new["status"] = status
+    return new
+
+
+def _shown(crd: Object, text: Text) -> Object:
     """Return all of a definition that its rows depend on."""
     status = crd.get("status") or {}
     return {
-        "spec": crd["spec"],
+        "spec": text.digest,
+        "uid": crd["metadata"].get("uid"),
         "names": status.get("acceptedNames"),
         "established": is_true(crd, "Established"),
         "terminating": bool(crd["metadata"].get("deletionTimestamp")),

@@ -5,8 +5,9 @@ Built by ``rows`` from a definition; rows of the resource table carry it. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from tiphys.apimachinery import field_errors
@@ -24,6 +25,7 @@ from tiphys.apis.scale import BUILT_IN, ScalePaths, custom_paths, replicas_fault
 from tiphys.apis.strategy import Strategy
 from tiphys.apiserver.crd.columns import printer_for
 from tiphys.apiserver.crd.embedded import embedded_faults, shape
+from tiphys.apiserver.crd.text import Text
 
 _WRITES_ON_TERMINATING = ("create",)
 _CLEAN_MAX = 100_000
@@ -39,33 +41,71 @@ _IDENTITY = ("apiVersion", "kind")
 
 
 class CustomKind:
-    """Schema, defaults, validation and printing of one version of a definition."""
+    """Schema, defaults, validation and printing of one version of a definition.
 
-    def __init__(self, crd: Object, version: Object) -> None:
+    What the schema says is worked out when it is first asked for.
+    """
+
+    def __init__(self, crd: Object, version: Object, text: Text) -> None:
         spec = crd["spec"]
+        self._text = text
         self.gvk = GVK(spec["group"], version["name"], spec["names"]["kind"])
         self.list_kind: str = spec["names"].get("listKind") or f"{self.gvk.kind}List"
         self.terminating = bool(crd["metadata"].get("deletionTimestamp"))
-        self.source: Object = (version.get("schema") or {}).get("openAPIV3Schema") or {}
         self.conversion: Object = spec.get("conversion") or {}
         self.storage_version = next(one["name"] for one in spec["versions"] if one.get("storage"))
-        self._versions: dict[str, Object] = {one["name"]: one for one in spec["versions"]}
+        self._subresources: dict[str, Object] = {
+            one["name"]: one.get("subresources") or {} for one in spec["versions"]
+        }
+        """Of all versions."""
         self._schemas: dict[str, Schema | None] = {}
-        self.structural = build_custom(self.source)
-        self.schema = _with_metadata(self.structural)
-        self._validator = Validator(self.structural)
-        self._rules = Rules(self.structural)
-        self.has_rules = bool(self._rules)
-        subresources: Object = version.get("subresources") or {}
+        self._columns: Sequence[Object] = version.get("additionalPrinterColumns") or ()
+        subresources = self._subresources[self.gvk.version]
         self.has_status = "status" in subresources
         scale = subresources.get("scale")
         self.has_scale = bool(scale)
         self.scale_paths: ScalePaths = custom_paths(scale) if scale else BUILT_IN
-        self.printer: Printer = printer_for(version.get("additionalPrinterColumns") or ())
         self.clean: dict[str, int] = {}
         """Keys and revisions of stored objects that reading does not change."""
-        self._embeds = any(node.embedded_resource for node in _nodes(self.structural))
         self.strategy = self._strategy()
+
+    @property
+    def source(self) -> Object:
+        """The ``openAPIV3Schema`` as it was written: read anew for every caller."""
+        return self._text.schema(self.gvk.version)
+
+    @property
+    def digest(self) -> bytes:
+        """Tells one state of the definition from others."""
+        return self._text.digest
+
+    @cached_property
+    def structural(self) -> Schema:
+        return build_custom(self.source)
+
+    @cached_property
+    def schema(self) -> Schema:
+        return _with_metadata(self.structural)
+
+    @cached_property
+    def _validator(self) -> Validator:
+        return Validator(self.structural)
+
+    @cached_property
+    def _rules(self) -> Rules:
+        return Rules(self.structural)
+
+    @property
+    def has_rules(self) -> bool:
+        return bool(self._rules)
+
+    @cached_property
+    def _embeds(self) -> bool:
+        return any(node.embedded_resource for node in _nodes(self.structural))
+
+    @cached_property
+    def printer(self) -> Printer:
+        return printer_for(self._columns)
 
     def _strategy(self) -> Strategy:
         return Strategy(
@@ -92,15 +132,15 @@ class CustomKind:
             return self.schema
         if api_version not in self._schemas:
             group, _, name = api_version.rpartition("/")
-            found = self._versions.get(name) if group == self.gvk.group else None
-            source: Object = ((found or {}).get("schema") or {}).get("openAPIV3Schema") or {}
-            self._schemas[api_version] = None if found is None else _with_metadata(build_custom(source))
+            found = None
+            if group == self.gvk.group and name in self._subresources:
+                found = _with_metadata(build_custom(self._text.schema(name)))
+            self._schemas[api_version] = found
         return self._schemas[api_version]
 
     def scale_paths_at(self, api_version: str) -> ScalePaths | None:
         """Return where a version keeps what a Scale shows, None where it has no Scale."""
-        found = self._versions.get(api_version.rpartition("/")[2]) or {}
-        scale = (found.get("subresources") or {}).get("scale")
+        scale = self._subresources.get(api_version.rpartition("/")[2], {}).get("scale")
         return custom_paths(scale) if scale else None
 
     def check(self, verb: str) -> None:
@@ -158,18 +198,30 @@ class CustomKind:
         return self._check(new, old, self._scale_faults(new, self.scale_paths.status_replicas))
 
 
-def _with_metadata(schema: Schema, *, resource: bool = True) -> Schema:
+def _with_metadata(schema: Schema) -> Schema:
     """Return the schema with what every object has, in embedded ones too."""
-    fields = {key: _with_metadata(one, resource=False) for key, one in schema.properties.items()}
-    if resource or schema.embedded_resource:
-        text = Schema(type="string")
-        fields |= {"apiVersion": text, "kind": text, "metadata": schemas.object_meta()}
+    return replace(_embedding(schema), type="object", properties=_with_identity(_embedding(schema)))
+
+
+def _with_identity(schema: Schema) -> dict[str, Schema]:
+    text = Schema(type="string")
+    identity = {"apiVersion": text, "kind": text, "metadata": schemas.object_meta()}
+    return schema.properties | identity
+
+
+def _embedding(schema: Schema) -> Schema:
+    """Return the node, or a copy of it where an embedded object is in it."""
+    fields = {key: _embedding(one) for key, one in schema.properties.items()}
     items, additional = (
-        None if inner is None else _with_metadata(inner, resource=False)
-        for inner in (schema.items, schema.additional)
+        None if inner is None else _embedding(inner) for inner in (schema.items, schema.additional)
     )
-    kind = "object" if resource else schema.type
-    return replace(schema, type=kind, properties=fields, items=items, additional=additional)
+    same = all(one is schema.properties[key] for key, one in fields.items())
+    if same and items is schema.items and additional is schema.additional and not schema.embedded_resource:
+        return schema
+    made = replace(schema, properties=fields, items=items, additional=additional)
+    if schema.embedded_resource:
+        made.properties = _with_identity(made)
+    return made
 
 
 def _nodes(schema: Schema) -> Iterator[Schema]:

@@ -6,6 +6,7 @@ from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource, Subresource
 from tiphys.apis.table import ALL_VERBS, version_rank
 from tiphys.apiserver.crd.kind import CustomKind
+from tiphys.apiserver.crd.text import Given, Text
 
 _PART_VERBS = ("get", "patch", "update")
 _SCALE = GVK("autoscaling", "v1", "Scale")
@@ -40,18 +41,22 @@ def deprecation(crd: Object, version: Object) -> str:
     return f"{text}; use {group}/{min(better, key=version_rank)} {kind}" if better else text
 
 
-def rows_of(crd: Object) -> list[Resource]:
-    """Return the rows of an established definition, none of one that is not."""
+def rows_of(crd: Object, text: Text | None = None) -> list[Resource]:
+    """Return the rows of an established definition, none of one that is not.
+
+    ``text`` is where the definition lies, if it lies anywhere. Nothing of ``crd`` is kept but small parts.
+    """
     if not is_true(crd, "Established"):
         return []
-    return [_row(crd, version) for version in crd["spec"]["versions"] if version.get("served")]
+    text = text or Text(Given(crd), crd)
+    return [_row(crd, version, text) for version in crd["spec"]["versions"] if version.get("served")]
 
 
-def _row(crd: Object, version: Object) -> Resource:
+def _row(crd: Object, version: Object, text: Text) -> Resource:
     spec = crd["spec"]
     # What is accepted is served, even while other names are asked for.
     names = crd["status"].get("acceptedNames") or spec["names"]
-    kind = CustomKind(crd, version)
+    kind = CustomKind(crd, version, text)
     gvk = GVK(spec["group"], version["name"], names["kind"])
     subresources = []
     for name, spoken in (("scale", _SCALE), ("status", gvk)):

@@ -12,7 +12,7 @@ from tiphys.apimachinery.meta import GVK
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema.build import QUANTITY
 from tiphys.apis import openapi_v2, openapi_v3
-from tiphys.apis.openapi_definitions import Definition, closure, no_custom_schemas, source_definitions
+from tiphys.apis.openapi_definitions import Definition, built_in, closure
 from tiphys.apis.openapi_merge import RemoteSpec
 from tiphys.apis.openapi_operations import META
 from tiphys.apis.table import ResourceTable
@@ -111,7 +111,7 @@ def spec() -> RemoteSpec:
     """Return both documents; they never change."""
     rows = (_row("NodeMetrics", "nodes", namespaced=False), _row("PodMetrics", "pods", namespaced=True))
     table = ResourceTable(rows)
-    known = source_definitions(ResourceTable(), no_custom_schemas)
+    known = dict(built_in())
     own = definitions(known)
     known |= own
     wanted = {name: known[name] for name in closure(known, own)}

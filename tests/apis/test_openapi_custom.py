@@ -1,0 +1,213 @@
+"""What the documents say of custom kinds, and that a changed kind makes only its own part anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+
+from tiphys.apimachinery.meta import GVK
+from tiphys.apis import openapi_v2
+from tiphys.apis.openapi import OpenApi
+from tiphys.apis.openapi_definitions import custom_definitions, render_v2, render_v3
+from tiphys.apis.table import TABLE
+
+from .test_openapi import WIDGET
+
+EITHER = [{"type": "integer"}, {"type": "string"}]
+LEAST = {"minimum": 42.0}
+NUMBER = {"x-kubernetes-int-or-string": True}
+KEEPS = {"x-kubernetes-preserve-unknown-fields": True}
+EMBEDDED = {"type": "object", "x-kubernetes-embedded-resource": True}
+MAYBE = {"type": "string", "nullable": True}
+WHOLE = {"required": ["kind", "apiVersion"], "properties": {"apiVersion", "kind", "metadata"}}
+WITH_SPEC = {**EMBEDDED, **WHOLE, "properties": {"apiVersion", "kind", "metadata", "spec"}}
+
+FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    # the schema of a field, what v2 says of it, what v3 says
+    "says it": ({**NUMBER, "anyOf": EITHER}, NUMBER, {**NUMBER, "anyOf": EITHER}),
+    "says it first": (
+        {**NUMBER, "allOf": [{"anyOf": EITHER}, {"anyOf": [LEAST]}]},
+        NUMBER,
+        {**NUMBER, "allOf": [{"anyOf": EITHER}, {"anyOf": [LEAST]}]},
+    ),
+    "says it beside others": (
+        {**NUMBER, "anyOf": EITHER, "allOf": [{"anyOf": [LEAST]}]},
+        NUMBER,
+        {**NUMBER, "anyOf": EITHER, "allOf": [{"anyOf": [LEAST]}]},
+    ),
+    "alternatives of its own": (
+        {**NUMBER, "anyOf": [LEAST]},
+        NUMBER,
+        {**NUMBER, "anyOf": [LEAST], "allOf": [{"anyOf": EITHER}]},
+    ),
+    "alternatives and demands of its own": (
+        {**NUMBER, "anyOf": [LEAST], "allOf": [LEAST]},
+        NUMBER,
+        {**NUMBER, "anyOf": [LEAST], "allOf": [{"anyOf": EITHER}, LEAST]},
+    ),
+    "number or text": (NUMBER, NUMBER, {**NUMBER, "anyOf": EITHER}),
+    "anything": (KEEPS, KEEPS, KEEPS),
+    "a list of anything": (
+        {"type": "array", **KEEPS, "items": {"type": "string"}},
+        KEEPS,
+        {"type": "array", **KEEPS, "items": {"type": "string"}},
+    ),
+    "maybe null": (
+        {"type": "object", "nullable": True, "required": ["a"], "properties": {"a": MAYBE}},
+        {"required": ["a"]},
+        {"type": "object", "nullable": True, "required": ["a"], "properties": {"a": MAYBE}},
+    ),
+    "required, maybe null": (
+        {"type": "object", "required": ["a", "b"], "properties": {"a": MAYBE, "b": {"type": "string"}}},
+        {"type": "object", "required": ["b"], "properties": {"a": {}, "b": {"type": "string"}}},
+        {"type": "object", "required": ["a", "b"], "properties": {"a": MAYBE, "b": {"type": "string"}}},
+    ),
+    "a map whose values may be null": (
+        {"type": "object", "required": ["a"], "additionalProperties": MAYBE},
+        {"type": "object", "additionalProperties": {}},
+        {"type": "object", "required": ["a"], "additionalProperties": MAYBE},
+    ),
+    "an embedded object that keeps anything": (
+        {**EMBEDDED, **KEEPS},
+        {"x-kubernetes-embedded-resource": True, **KEEPS},
+        {**EMBEDDED, **KEEPS, **WHOLE},
+    ),
+    "an embedded object": (
+        {**EMBEDDED, "required": ["kind"], "properties": {"spec": {"type": "object"}}},
+        WITH_SPEC,
+        WITH_SPEC,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_fields(name: str) -> None:
+    field, second, third = FIELDS[name]
+    schema = {"type": "object", "properties": {"field": field}}
+    for v3, render, expected in ((False, render_v2, second), (True, render_v3, third)):
+        made = custom_definitions(WIDGET, schema, v3=v3)
+        shown = render("w", made["com.example.stable.v1.Widget"])["properties"]["field"]
+        if isinstance(expected.get("properties"), set):
+            shown = {**shown, "properties": set(shown["properties"])}
+        assert shown == expected, v3
+
+
+def test_lists_are_called_as_definitions_say() -> None:
+    row = replace(WIDGET, definition=SimpleNamespace(list_kind="Widgets"))
+    made = custom_definitions(row, None, v3=True)
+    assert set(made) == {"com.example.stable.v1.Widget", "com.example.stable.v1.Widgets"}
+    table = TABLE.copy()
+    table.add(row)
+    tree = orjson.loads(OpenApi(table).v3_group("apis/stable.example.com/v1") or b"")
+    listed = tree["paths"]["/apis/stable.example.com/v1/widgets"]["get"]["responses"]["200"]["content"]
+    ref = listed["application/json"]["schema"]["$ref"]
+    assert ref == "#/components/schemas/com.example.stable.v1.Widgets"
+    (kind,) = tree["components"]["schemas"]["com.example.stable.v1.Widgets"][
+        "x-kubernetes-group-version-kind"
+    ]
+    assert kind["kind"] == "Widgets"
+
+
+@pytest.mark.parametrize("schema", [{"type": "object"}, {"type": "object", **KEEPS}])
+def test_selectable_fields_are_told(schema: dict[str, Any]) -> None:
+    row = replace(WIDGET, selectable_fields=("spec.color", "spec.size"))
+    expected = [{"fieldPath": "spec.color"}, {"fieldPath": "spec.size"}]
+    for v3, render in ((False, render_v2), (True, render_v3)):
+        made = render("w", custom_definitions(row, schema, v3=v3)["com.example.stable.v1.Widget"])
+        assert made["x-kubernetes-selectable-fields"] == expected
+
+
+class World:
+    """A table with some custom groups, and how often each kind's schema was read."""
+
+    def __init__(self) -> None:
+        self.table = TABLE.copy()
+        self.reads: list[str] = []
+        self.states = {"Cat": b"1", "Dog": b"1"}
+        for kind in self.states:
+            self.change(kind)
+        self.api = OpenApi(self.table, self.schema, digests=lambda gvk: self.states[gvk.kind])
+
+    def change(self, kind: str, state: bytes = b"1") -> None:
+        self.states[kind] = state
+        group, plural = f"{kind.lower()}.example.com", f"{kind.lower()}s"
+        gvk = GVK(group, "v1", kind)
+        self.table.add(replace(WIDGET, group=group, kind=kind, plural=plural, storage=gvk))
+
+    def schema(self, gvk: GVK) -> dict[str, Any]:
+        self.reads.append(gvk.kind)
+        return {"type": "object", "description": f"{gvk.kind} {self.states[gvk.kind].decode()}"}
+
+    def take(self) -> list[str]:
+        found, self.reads = self.reads, []
+        return found
+
+
+def test_only_what_changed_is_made_anew() -> None:
+    world = World()
+    body = world.api.v2_json()
+    assert world.take() == ["Cat", "Dog"]
+    assert world.api.v2_json() is body
+    world.change("Dog", b"2")
+    assert world.take() == []
+    changed = orjson.loads(world.api.v2_json())
+    assert world.take() == ["Dog"]
+    before = orjson.loads(body)
+    name = "com.example.dog.v1.Dog"
+    texts = [tree["definitions"].pop(name)["description"] for tree in (before, changed)]
+    assert texts == ["Dog 1", "Dog 2"]
+    assert changed == before
+
+
+def test_the_index_reads_no_schema() -> None:
+    world = World()
+    before = orjson.loads(world.api.v3_index())["paths"]
+    world.change("Cat", b"2")
+    after = orjson.loads(world.api.v3_index())["paths"]
+    assert [path for path in before if before[path] != after[path]] == ["apis/cat.example.com/v1"]
+    assert world.take() == []
+    assert b"Cat 2" in (world.api.v3_group("apis/cat.example.com/v1") or b"")
+    assert world.take() == ["Cat"]
+    again = World()
+    again.change("Cat", b"2")
+    assert orjson.loads(again.api.v3_index())["paths"] == after
+
+
+def test_what_goes_is_gone_from_all() -> None:
+    world = World()
+    world.api.v2_json()
+    world.table.remove(world.table.resources("cat.example.com", "v1")[0].gvr)
+    assert b"Cat" not in world.api.v2_json()
+    assert b"Cat" not in world.api.v2_protobuf()
+    assert b"cat.example.com" not in world.api.v3_index()
+    assert world.api.v3_group("apis/cat.example.com/v1") is None
+
+
+@pytest.mark.parametrize("form", ["json", "protobuf", "v3"])
+def test_steps_leave_nothing_to_do(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    steps = list(world.api.steps(form))
+    assert len(steps) > len(world.table.groups())
+    assert list(world.api.steps(form)) == []
+
+    def refuse(*_args: Any) -> Any:
+        raise AssertionError("made once more")
+
+    monkeypatch.setattr(openapi_v2, "version_paths", refuse)
+    monkeypatch.setattr(world.api, "_version_document", refuse)
+    {"json": world.api.v2_json, "protobuf": world.api.v2_protobuf, "v3": world.api.v3_index}[form]()
+
+
+def test_few_documents_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tiphys.apis.openapi._KEPT_BYTES", 1)
+    world = World()
+    cat, dog = (f"apis/{name}.example.com/v1" for name in ("cat", "dog"))
+    first = world.api.v3_group(cat)
+    assert world.api.v3_group(cat) is first
+    world.api.v3_group(dog)
+    assert world.api.v3_group(cat) is not first
+    assert world.api.v3_group(cat) == first

@@ -1,0 +1,113 @@
+"""Definitions at rest: what is kept of them, and when their schemas are read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiphys.apiserver.crd.rows import rows_of
+from tiphys.apiserver.crd.text import Given, Text, outline
+from tiphys.apiserver.objects import Selection
+
+from .conftest import definition, version
+
+
+class Counted(Given):
+    """Counts how often the text is asked for."""
+
+    def __init__(self, crd: Any) -> None:
+        super().__init__(crd)
+        self._raw, self.asked = self.raw, 0
+        del self.raw
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "raw":
+            raise AttributeError(name)
+        self.asked += 1
+        return self._raw
+
+
+def established(*versions: Any) -> Any:
+    crd = definition(*versions)
+    condition = {"type": "Established", "status": "True"}
+    crd["status"] = {"acceptedNames": crd["spec"]["names"], "conditions": [condition]}
+    return crd
+
+
+def test_rows_read_no_schema_until_asked() -> None:
+    crd = established(version("v1"), version("v2", storage=False, subresources={"status": {}}))
+    where = Counted(crd)
+    first, second = rows_of(crd, Text(where, crd))
+    kind = second.definition
+    assert (kind.has_status, kind.list_kind, kind.scale_paths_at("example.com/v1")) == (True, "FooList", None)
+    assert kind.strategy.status_fields == ("status",)
+    assert where.asked == 0
+    assert kind.schema is kind.schema
+    assert kind.structural.properties["spec"].required == ("image",)
+    assert where.asked == 1
+    assert kind.schema_at("example.com/v1").properties["spec"].required == ("image",)
+    assert kind.schema_at("example.com/v3") is None
+    assert where.asked == 2
+    assert first.definition.source == version()["schema"]["openAPIV3Schema"]
+
+
+def test_nodes_are_shared_where_nothing_is_embedded() -> None:
+    (row,) = rows_of(established())
+    kind = row.definition
+    spec, whole = kind.structural.properties["spec"], kind.schema.properties["spec"]
+    assert whole.properties["ports"] is spec.properties["ports"]
+    assert "metadata" in whole.properties["template"].properties
+    assert "metadata" not in spec.properties["template"].properties
+
+
+def test_digests_tell_specs_apart() -> None:
+    one, other = established(), established(version("v2"))
+    same = established()
+    same["metadata"]["labels"] = {"a": "b"}
+    digests = [Text(Given(crd), crd).digest for crd in (one, same, other)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_an_outline_shares_nothing_and_has_no_versions() -> None:
+    crd = established()
+    crd["metadata"] |= {"annotations": {"a": "b"}, "managedFields": [{}], "generation": 3}
+    found = outline(crd)
+    assert "versions" not in found["spec"]
+    assert found["metadata"] == {"name": "foos.example.com", "annotations": {"a": "b"}, "generation": 3}
+    found["status"]["conditions"].clear()
+    assert len(crd["status"]["conditions"]) == 1
+    del crd["status"]
+    assert "status" not in outline(crd)
+
+
+async def test_only_those_without_their_names_are_judged_again(api: Any, crds: Any) -> None:
+    await crds.make()
+    for plural in ("bars", "cars"):
+        await crds.make(plural=plural, kind=plural[:3].capitalize())
+    late = crds.definition(plural="foods", kind="Foo")
+    await api.create(crds.path, late)
+    await crds.wait("foods.example.com", "NamesAccepted", "False")
+    custom = api.server.custom
+    asked: list[str] = []
+    settled = custom._settled
+
+    def settle(crd: Any) -> Any:
+        asked.append(crd["metadata"]["name"])
+        return settled(crd)
+
+    custom._settled = settle
+    await api("DELETE", f"{crds.path}/foos.example.com")
+    await crds.wait("foods.example.com", "Established")
+    assert set(asked) == {"foods.example.com"}
+
+
+async def test_large_definitions_are_not_kept_decoded(api: Any, crds: Any) -> None:
+    one = crds.version()
+    one["schema"]["openAPIV3Schema"]["description"] = "x" * 40_000
+    for at in range(40):
+        await api.create(crds.path, crds.definition(one, plural=f"f{at}s", kind=f"F{at}"))
+    await api.settle()
+    await api.get(crds.path)
+    page = await api.server.objects.list(api.server.custom.row, Selection())
+    for item in page.items:
+        assert item.object["kind"] == "CustomResourceDefinition"
+    assert sum(item._object is not None for item in page.items) == 32
