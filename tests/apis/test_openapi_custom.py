@@ -130,13 +130,22 @@ class World:
         self.states = {"Cat": b"1", "Dog": b"1"}
         for kind in self.states:
             self.change(kind)
-        self.api = OpenApi(self.table, self.schema, digests=lambda gvk: self.states[gvk.kind])
+        self.api = OpenApi(self.table, self.schema)
 
     def change(self, kind: str, state: bytes = b"1") -> None:
         self.states[kind] = state
         group, plural = f"{kind.lower()}.example.com", f"{kind.lower()}s"
         gvk = GVK(group, "v1", kind)
-        self.table.add(replace(WIDGET, group=group, kind=kind, plural=plural, storage=gvk))
+        self.table.add(
+            replace(
+                WIDGET,
+                group=group,
+                kind=kind,
+                plural=plural,
+                storage=gvk,
+                definition=SimpleNamespace(digest=state),
+            )
+        )
 
     def schema(self, gvk: GVK) -> dict[str, Any]:
         self.reads.append(gvk.kind)

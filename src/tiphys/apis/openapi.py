@@ -29,8 +29,6 @@ V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 V2_PROTOBUF_OLD = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 Remotes = Callable[[], Sequence[RemoteSpec]]
 """What aggregated API servers publish: the same sequence object until something of it changes."""
-Digests = Callable[[GVK], bytes]
-"""Tells one state of a custom kind's schema from others."""
 _KEPT_BYTES: Final = 24 * 1024 * 1024
 """Of v3 documents, in both forms."""
 
@@ -49,13 +47,11 @@ class OpenApi:
         custom: CustomSchemas = no_custom_schemas,
         version: str = "v1.36.0",
         remotes: Remotes = no_remotes,
-        digests: Digests | None = None,
     ) -> None:
         self._table = table
         self._custom = custom
         self._version = version
         self._remotes = remotes
-        self._digest_of = digests or (lambda gvk: orjson.dumps(custom(gvk)))
         self._merged: Sequence[RemoteSpec] = ()
         self._revision = table.revision
         self._pieces = Pieces(table, custom, version)
@@ -162,12 +158,17 @@ class OpenApi:
             return known[1]
         rows = self._table.resources(*gv)
         if all(row.custom for row in rows):
-            parts = [f"{row!r}".encode() + b"\0" + self._digest_of(row.gvk) for row in rows]
+            parts = [f"{row!r}".encode() + b"\0" + self._digest_of(row) for row in rows]
             digest = _hash(b"\0".join((_rendering(self._version), *parts)))
         else:
             digest = _hash(orjson.dumps(self._version_document(gv)))
         self._known[path] = (Basis(self._table, gv), digest)
         return digest
+
+    def _digest_of(self, row: Resource) -> bytes:
+        """Return what tells one state of a custom kind's schema from others."""
+        known: bytes | None = getattr(row.definition, "digest", None)
+        return known if known is not None else orjson.dumps(self._custom(row.gvk))
 
     def _small_pages(self) -> Iterator[Page]:
         """Yield the pages whose documents are of no group version."""

@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.compatibility import DEFAULT, Effective
-from tiphys.apis.openapi import Digests, OpenApi, Remotes, no_remotes
+from tiphys.apis.openapi import OpenApi, Remotes, no_remotes
 from tiphys.apis.openapi_definitions import CustomSchemas, no_custom_schemas
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
 from tiphys.apiserver.discovery import Discovery
@@ -38,7 +38,6 @@ class NonResource:
         health: Health,
         *,
         custom: CustomSchemas = no_custom_schemas,
-        digests: Digests | None = None,
         remotes: Remotes = no_remotes,
         debug: Callable[[Request], Response | None] = lambda _request: None,
         clock: Clock | None = None,
@@ -47,9 +46,7 @@ class NonResource:
         self._discovery = Discovery(
             table, address, hashes=options.feature_gates.enabled("StorageVersionHash")
         )
-        self._openapi = OpenApiDocs(
-            OpenApi(table, custom, remotes=remotes, digests=digests), clock or RealClock()
-        )
+        self._openapi = OpenApiDocs(OpenApi(table, custom, remotes=remotes), clock or RealClock())
         self._table = table
         self._keys = keys
         self._metrics = metrics

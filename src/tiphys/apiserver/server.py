@@ -139,8 +139,7 @@ class ApiServer:
         self.aggregation = Aggregation(self.backend, [UsageApi(self.backend, self.scraper)])
         nonresource = NonResource(
             self.table, self.options, self.keys, metrics, health, custom=self.custom.source_of,
-            digests=self.custom.digest_of, remotes=self.aggregation.openapi, debug=self.traffic.debug,
-            clock=self._clock,
+            remotes=self.aggregation.openapi, debug=self.traffic.debug, clock=self._clock,
         )  # fmt: skip
         self.auditor = assemble(self.options.audit, self._clock) if self.options.audit else None
         if self.auditor is not None:

@@ -62,11 +62,6 @@ class CustomResources:
         row = self._backend.table.by_kind(gvk)
         return None if row is None or row.definition is None else row.definition.source
 
-    def digest_of(self, gvk: GVK) -> bytes:
-        """Return what tells one state of a custom kind's schema from others."""
-        row = self._backend.table.by_kind(gvk)
-        return b"" if row is None or row.definition is None else row.definition.digest
-
     def observe(self, old: Cached | None, new: Cached | None) -> None:
         """Take in one change of a definition."""
         cached = new or old
