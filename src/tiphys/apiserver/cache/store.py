@@ -163,6 +163,8 @@ class CachedStore:
             await self._feed.confirm(bucket)
         if not (bucket.entries or continue_token or resource_version):
             return Page([], self.revision)  # admission asks on every write for kinds that few clusters have
+        if resource_version == "0" and not continue_token:
+            limit = 0  # what is in memory anyway is told at once: upstream's cache knows no pages of it
         root = start = bucket.root(selection)
         if bucket.sealed:
             bucket.refuse_sealed(root)
