@@ -40,14 +40,15 @@ def select(
     left = []
     for requirement in requirements:
         check_field(resource, requirement.path)
+        named = bool(requirement.value)  # an empty name or namespace is none that there is: it takes nothing
         if requirement.negated:
             left.append(requirement)
-        elif requirement.path == "metadata.name":
+        elif requirement.path == "metadata.name" and named:
             if name and name != requirement.value:
                 left.append(requirement)
             else:
                 name = requirement.value
-        elif requirement.path == "metadata.namespace" and resource.namespaced and not namespace:
+        elif requirement.path == "metadata.namespace" and named and resource.namespaced and not namespace:
             namespace = requirement.value
         else:
             field_equals = field_equals or (requirement.path, requirement.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -53,6 +54,34 @@ async def test_pages(api: Any) -> None:
 async def test_selectors(api: Any, query: str, want: list[str]) -> None:
     await fill(api, "a", "b")
     assert names(await api.get(f"{CMS}?{query}")) == want
+
+
+@pytest.mark.parametrize(
+    ("namespace", "selector", "want"),
+    [
+        ("", "metadata.name=foo", ["ns1/foo", "ns2/foo"]),
+        ("", "metadata.name=foo,metadata.name=bar", []),
+        ("", "metadata.name=foo,metadata.namespace=ns1", ["ns1/foo"]),
+        ("ns1", "metadata.name=foo,metadata.namespace=ns1", ["ns1/foo"]),
+        ("ns1", "metadata.name=foo,metadata.namespace=ns2", []),
+        ("ns1", "metadata.name=foo,metadata.namespace=", []),
+        ("", "metadata.name=foo,metadata.namespace=", []),
+        ("", "metadata.namespace=", []),
+        ("", "metadata.name=", []),
+        ("ns1", "metadata.name=", []),
+    ],
+)
+async def test_names_in_field_selectors(api: Any, namespace: str, selector: str, want: list[str]) -> None:
+    """One that takes nothing must not take everything: collections are deleted by them, too."""
+    for made in ("ns1", "ns2"):
+        await api.create("/api/v1/namespaces", {"metadata": {"name": made}})
+        for name in ("foo", "bar"):
+            await api.create(f"/api/v1/namespaces/{made}/secrets", {"metadata": {"name": name}})
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    for method in ("GET", "DELETE") if namespace else ("GET",):
+        found = await api(method, f"/api/v1{scope}/secrets?fieldSelector={quote(selector)}")
+        metas = [item["metadata"] for item in found.json["items"]]
+        assert [f"{meta['namespace']}/{meta['name']}" for meta in metas] == want
 
 
 @pytest.mark.parametrize(
