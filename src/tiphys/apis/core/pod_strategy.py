@@ -58,6 +58,5 @@ def _seen(status: Object, before: Object) -> list[Object]:
 
 
 def prepare_pod_update(new: Object, old: Object) -> None:
-    """Status and ephemeral containers have their own subresources."""
+    """Status has its own subresource. So have ephemeral containers: to change them here is refused."""
     restore(new, old, "status")
-    restore(section(new, "spec"), old.get("spec") or {}, "ephemeralContainers")
