@@ -9,16 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import orjson
 
 from tiphys.apimachinery.atoi import atoi
-from tiphys.apimachinery.clock import parse_time
 from tiphys.apimachinery.errors import (
     BadRequest,
     MethodNotAllowed,
@@ -29,15 +26,13 @@ from tiphys.apimachinery.meta import Object
 from tiphys.client import metrics
 from tiphys.client.zpages import ZPages
 from tiphys.kubelet.container_actions import ContainerActions
-from tiphys.kubelet.containers import log_path
+from tiphys.kubelet.container_logs import ContainerLogs
 from tiphys.kubelet.context import NodeContext
-from tiphys.kubelet.logs import LogOptions, read_log
 from tiphys.kubelet.node_metrics import NodeMetrics
 from tiphys.kubelet.node_views import NodeViews
 from tiphys.kubelet.options import ServerOptions
 from tiphys.kubelet.probes.counts import render_probes
 from tiphys.kubelet.runtime import Container, RuntimeFailure, RuntimePod
-from tiphys.kubelet.sandbox import log_directory
 from tiphys.kubelet.server_auth import Access
 from tiphys.kubelet.serving import ServingCertificate
 from tiphys.kubelet.stats import Stats
@@ -80,6 +75,7 @@ class KubeletServer:
         self._views = NodeViews(node, pods, configuration, looked or node.clock.monotonic)
         self._metrics_of_pods = NodeMetrics(node.name, pods, lambda: node.cache.all())
         self._actions = ContainerActions(node, pods)
+        self._logs = ContainerLogs(node, pods)
         self._system_logs = SystemLogs(options.system_logs_dir)
         self._pages = ZPages("kubelet", node.clock.now(), options.flags, _PATHS, options.gates)
         metrics.show_features(options.gates)
@@ -174,7 +170,7 @@ class KubeletServer:
 
     async def _route(self, request: Request) -> Response:
         routes: dict[str, Callable[[Request, list[str]], Awaitable[Response]]] = {
-            "containerLogs": self._logs,
+            "containerLogs": self._logs.answer,
             "exec": self._exec,
             "attach": self._attach,
             "portForward": self._port_forward,
@@ -213,25 +209,6 @@ class KubeletServer:
         if found is None or not found.running:
             raise NotFound(f'unable to upgrade connection: container not found ("{name}")')
         return found
-
-    async def _logs(self, request: Request, parts: list[str]) -> Response:
-        if len(parts) != 3:
-            raise BadRequest("the path must name namespace, pod and container")
-        pod, runtime = self._find(parts[:2])
-        name = parts[2]
-        options = log_options(request, self._node)
-        container = _logged(pod, runtime, name, previous=_flag(request, "previous"))
-        folder = log_directory(pod, self._node.settings.logs_dir)
-        path = Path(folder, log_path(name, container.restart_count))
-        if not await asyncio.to_thread(path.exists):
-            return Response(200, {"Content-Type": _TEXT}, b"")
-
-        def alive() -> bool:
-            current = self._node.cache.get(pod["metadata"]["uid"])
-            return any(item.id == container.id and item.running for item in current.containers)
-
-        stream: AsyncIterator[bytes] = read_log(path, options, alive)
-        return Response(200, {"Content-Type": _TEXT}, stream=stream)
 
     async def _exec(self, request: Request, parts: list[str]) -> Response:
         _upgrading(request)
@@ -302,71 +279,6 @@ def _first(request: Request, name: str) -> str:
 
 def _flag(request: Request, name: str) -> bool:
     return _first(request, name) in _TRUE
-
-
-def _number(request: Request, name: str) -> int | None:
-    text = _first(request, name)
-    if not text:
-        return None
-    try:
-        return int(text)
-    except ValueError as error:
-        raise BadRequest(f"{name} must be a number") from error
-
-
-def log_options(request: Request, node: NodeContext) -> LogOptions:
-    """Read PodLogOptions from the query. Raises BadRequest."""
-    since = None
-    seconds = _number(request, "sinceSeconds")
-    try:
-        if seconds is not None:
-            since = node.clock.now() - timedelta(seconds=seconds)
-        elif text := _first(request, "sinceTime"):
-            since = parse_time(text)
-    except ValueError as error:
-        raise BadRequest("sinceTime must be an RFC 3339 time") from error
-    stream = _first(request, "stream").lower()
-    return LogOptions(
-        follow=_flag(request, "follow"),
-        tail_lines=_number(request, "tailLines"),
-        since=since,
-        timestamps=_flag(request, "timestamps"),
-        limit_bytes=_number(request, "limitBytes"),
-        stream="" if stream in ("", "all") else stream,
-    )
-
-
-def _logged(pod: Object, runtime: RuntimePod, name: str, *, previous: bool) -> Container:
-    """Return the container whose log is meant. Raises BadRequest, NotFound."""
-    known = runtime.all_of(name)
-    pod_name = pod["metadata"]["name"]
-    spec = pod["spec"]
-    declared = {
-        item["name"]
-        for key in ("containers", "initContainers", "ephemeralContainers")
-        for item in spec.get(key) or ()
-    }
-    if name not in declared:
-        raise NotFound(f'container "{name}" not found in pod "{pod_name}"')
-    if previous:
-        if len(known) < 2:
-            raise BadRequest(f'previous terminated container "{name}" in pod "{pod_name}" not found')
-        return known[1]
-    if not known:
-        reason = _waiting_reason(pod, name)
-        raise BadRequest(f'container "{name}" in pod "{pod_name}" is waiting to start: {reason}')
-    return known[0]
-
-
-def _waiting_reason(pod: Object, name: str) -> str:
-    status = pod.get("status") or {}
-    for key in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
-        for item in status.get(key) or ():
-            if item["name"] == name:
-                return str(
-                    ((item.get("state") or {}).get("waiting") or {}).get("reason") or "ContainerCreating"
-                )
-    return "ContainerCreating"
 
 
 def _pod_and_container(parts: list[str]) -> tuple[list[str], str]:

@@ -94,12 +94,12 @@ async def read(response: Response) -> bytes:
 
 
 async def test_log(api: Any, kubelet: Kubelet) -> None:
-    response = await api.send("GET", POD + "/log?tailLines=2&timestamps=true&follow=false")
+    response = await api.send("GET", POD + "/log?tailLines=2&timestamps=yes&follow=false&previous")
     assert (response.status, await read(response)) == (200, b"one\ntwo\n")
     (asked,) = kubelet.asked
     container = (await api.get(POD))["spec"]["containers"][0]["name"]
     assert asked.path == f"/containerLogs/default/p/{container}"
-    assert asked.query == {"tailLines": ["2"], "timestamps": ["true"]}
+    assert asked.query == {"tailLines": ["2"], "timestamps": ["true"], "previous": ["true"]}
     assert "authorization" not in asked.headers
 
 

@@ -11,6 +11,7 @@ from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.call import Call
+from tiphys.apiserver.params import parse_bool
 
 _OPTIONS = {
     ("pods", "exec"): "PodExecOptions",
@@ -55,7 +56,7 @@ def _take(call: Call, options: Object) -> None:
 def _options(call: Call, kind: str) -> Object:
     options: Object = {"kind": kind, "apiVersion": "v1"}
     if kind in ("PodExecOptions", "PodAttachOptions"):
-        options |= {flag: True for flag in _FLAGS if call.param(flag) in ("1", "true")}
+        options |= {flag: True for flag in _FLAGS if parse_bool(call, flag)}
         if call.param("container"):
             options["container"] = call.param("container")
     if kind == "PodExecOptions":

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import BadRequest, FieldError, Invalid
 from tiphys.apiserver.call import Call
-from tiphys.apiserver.params import parse_int
+from tiphys.apiserver.params import parse_bool, parse_int
 from tiphys.apiserver.subresources.kubelet_link import (
     ask,
     choose_container,
@@ -48,7 +48,7 @@ def log_query(call: Call) -> dict[str, str]:
     query: dict[str, str] = {}
     faults: list[FieldError] = []
     for name in _FLAGS:
-        if call.param(name).lower() in ("true", "1"):
+        if parse_bool(call, name):
             query[name] = "true"
     for name, least in _NUMBERS.items():
         value = parse_int(call, name)

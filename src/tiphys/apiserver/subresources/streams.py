@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from tiphys.apimachinery.errors import BadRequest
 from tiphys.apiserver.call import Call
+from tiphys.apiserver.params import parse_bool
 from tiphys.apiserver.subresources import exec_bridge
 from tiphys.apiserver.subresources.kubelet_link import (
     Kubelet,
@@ -35,16 +36,12 @@ _PORT_FORWARD = "portforward.k8s.io"
 _FLAGS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
 
 
-def _flag(call: Call, name: str) -> bool:
-    return call.param(name).lower() in ("true", "1")
-
-
 def stream_query(call: Call, *, command: bool) -> list[tuple[str, str]]:
     """Return exec and attach options in the kubelet's words. Raises BadRequest."""
-    query = [(theirs, "1") for ours, theirs in _FLAGS.items() if _flag(call, ours)]
+    query = [(theirs, "1") for ours, theirs in _FLAGS.items() if parse_bool(call, ours)]
     if not any(name in ("input", "output", "error") for name, _ in query):
         raise BadRequest("you must specify at least 1 of stdin, stdout, stderr")
-    if _flag(call, "tty") and _flag(call, "stderr"):
+    if parse_bool(call, "tty") and parse_bool(call, "stderr"):
         query.remove(("error", "1"))
     if command:
         words = call.query.get("command") or []
@@ -81,7 +78,7 @@ async def _container_stream(call: Call, verb: str) -> Response:
     protocols = offered_protocols(request) if is_websocket(request) else []
     if exec_bridge.PROTOCOL in protocols:
         channels = exec_bridge.Channels(
-            **{name: _flag(call, name) for name in ("stdin", "stdout", "stderr", "tty")}
+            **{name: bool(parse_bool(call, name)) for name in ("stdin", "stdout", "stderr", "tty")}
         )
         return await _bridge(call, kubelet, target, channels)
     return await _pass_on(call, kubelet, target)
