@@ -4,13 +4,20 @@ import gc
 import os
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tiphys.apimachinery.collector import collect_seldom
 
 # What the end-to-end tests share checks things too, and should say what it saw.
 pytest.register_assert_rewrite("cluster", "pod_table")
+# How long an example takes says what else the machine does.
+settings.register_profile(
+    "tests", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tests")
 PROGRAMS = ("etcd", "kubectl")
 """Markers of tests that run what a machine may not have."""
 
@@ -27,6 +34,12 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == (folder / name).read_text(), "meant so? `make golden`, and read what it changes"
 
     return compare
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import the stories of real containers where none of them is to run and nobody named them."""
+    unwanted = collection_path == Path(__file__).parent / "e2e" and "not e2e" in config.option.markexpr
+    return True if unwanted and not any("e2e" in argument for argument in config.args) else None
 
 
 @pytest.hookimpl(tryfirst=True)

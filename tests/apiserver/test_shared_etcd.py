@@ -47,11 +47,10 @@ async def servers(tmp_path: Path) -> AsyncIterator[list[ApiServer]]:
     await etcd.start()
     servers = [ApiServer(EtcdStore([etcd.url]), OPTIONS, RealClock()) for _ in range(2)]
     try:
-        async with asyncio.timeout(30):
-            await asyncio.gather(*(server.start() for server in servers))
-            yield servers
-            for server in servers:
-                await server.stop()
+        await asyncio.gather(*(server.start() for server in servers))
+        yield servers
+        for server in servers:
+            await server.stop()
     finally:
         await etcd.end()
 

@@ -35,11 +35,14 @@ def cluster(tmp_path: Path) -> Cluster:
 
 @pytest.fixture
 def sleeper(cluster: Cluster) -> Iterator[tuple[Component, subprocess.Popen[bytes]]]:
-    """A component that outlives supervisors, running, and in no record."""
-    argv = ("sleep", "62.5")
+    """A component that outlives supervisors, running, and in no record.
+
+    Found by its arguments: those of tests that run beside this one are others.
+    """
+    argv = ("sleep", f"62.{os.getpid()}")
     with subprocess.Popen(argv) as process:
         shown = Path(f"/proc/{process.pid}/cmdline")
-        while b"62.5" not in shown.read_bytes():  # empty for a moment while it is replaced
+        while argv[1].encode() not in shown.read_bytes():  # empty for a moment while it is replaced
             os.sched_yield()
         yield (
             Component("sleeper", "sleep", argv, cluster.folder / "log", external=True, outlives=True),
@@ -67,7 +70,9 @@ def test_what_was_started_but_not_recorded_is_adopted(
 def test_nothing_else_is_adopted(
     cluster: Cluster, sleeper: tuple[Component, subprocess.Popen[bytes]]
 ) -> None:
-    component = Component("other", "sleep", ("sleep", "62.75"), cluster.folder / "log", outlives=True)
+    component = Component(
+        "other", "sleep", ("sleep", f"63.{os.getpid()}"), cluster.folder / "log", outlives=True
+    )
     assert _adopt(cluster, component).pid == 0
 
 

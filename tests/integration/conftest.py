@@ -90,36 +90,53 @@ class Api:
         self._connection.close()
 
 
-def _serve(box: list[Any], ready: threading.Event) -> None:
-    async def main() -> None:
-        stop = asyncio.Event()
-        async with Cluster(nodes=3, listen=True) as cluster:
-            box.extend([cluster, asyncio.get_running_loop(), stop])
-            ready.set()
+class _Running:
+    """The cluster in its thread. ``ready`` is set once it serves, or has failed with ``error``."""
+
+    def __init__(self) -> None:
+        self.ready = threading.Event()
+        self.cluster: Cluster | None = None
+        self.error: BaseException | None = None
+        self._end: Callable[[], object] = lambda: None
+        self._thread = threading.Thread(target=self._run, name="cluster")
+        self._thread.start()
+
+    async def _serve(self) -> None:
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        self._end = lambda: loop.call_soon_threadsafe(stop.set)
+        async with Cluster(nodes=3, listen=True) as self.cluster:
+            self.ready.set()
             await stop.wait()
 
-    try:
-        asyncio.run(main())
-    finally:
-        ready.set()
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.ready.set()
+
+    def end(self) -> None:
+        self._end()
+        self._thread.join()
+        if self.error is not None:
+            raise RuntimeError("the cluster failed") from self.error
 
 
 @pytest.fixture(scope="package")
 def api() -> Iterator[Api]:
-    """The cluster; three simulated nodes, every controller. It ends with these tests: others follow."""
-    box: list[Any] = []
-    ready = threading.Event()
-    thread = threading.Thread(target=_serve, args=(box, ready), name="cluster")
-    thread.start()
-    ready.wait(60)
-    if len(box) != 3:
-        raise RuntimeError("the cluster did not start")
-    cluster, loop, stop = box
-    client = Api(cluster)
+    """The cluster; three simulated nodes, every controller. It ends with these tests: others follow.
+
+    However long it takes on a machine that does much else: what hangs is found by the limit of each test.
+    """
+    running = _Running()
+    running.ready.wait()
+    if running.error is not None or running.cluster is None:
+        raise RuntimeError("the cluster did not start") from running.error
+    client = Api(running.cluster)
     yield client
     client.close()
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(60)
+    running.end()
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def run(cluster: Columns, script: list[Any], asked: PodInfo, plugin: ScorePlugin
         plugin.score(asked, cluster, cluster.alive)  # what is kept must hold through every step
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(script=steps, said=pods, left_out=st.sets(st.integers(0, NODES - 1), max_size=NODES - 1))
 def test_affinity_scores_equal_a_count_from_scratch(
     script: list[Any], said: tuple[str, list[tuple[str, str, str, int]], None], left_out: set[int]
@@ -116,7 +116,7 @@ def spread_pod(said: list[tuple[str, str, int]]) -> PodInfo:
     return pod_info(pod("asks", topologySpreadConstraints=constraints))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(script=steps, said=spreads, left_out=st.sets(st.integers(0, NODES - 1), max_size=NODES - 1))
 def test_spread_scores_equal_a_count_from_scratch(
     script: list[Any], said: list[tuple[str, str, int]], left_out: set[int]
@@ -177,7 +177,7 @@ class Ranks:
 numbers = st.none() | st.lists(st.integers(0, 100), min_size=NODES, max_size=NODES)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     first=numbers,
     second=numbers,

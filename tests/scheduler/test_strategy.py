@@ -18,7 +18,7 @@ ROWS = st.lists(
 )  # of each resource, by row: requested and capacity
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     kind=st.sampled_from(STRATEGIES),
     shape=SHAPES,

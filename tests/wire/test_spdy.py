@@ -7,7 +7,7 @@ import struct
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tiphys.wire import spdy
@@ -43,7 +43,6 @@ def test_the_dictionary_is_the_protocols_own() -> None:
     assert zlib.adler32(spdy.DICTIONARY) == 0xE3C6A7C2
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.lists(st.integers(1, 7), max_size=30))
 def test_frames_survive_any_cut(payload: bytes, cuts: list[int]) -> None:
     raw = spdy.encode_data(3, payload, fin=True) + spdy.encode_control(spdy.PING, 0, struct.pack(">I", 2))
@@ -56,7 +55,6 @@ def test_frames_survive_any_cut(payload: bytes, cuts: list[int]) -> None:
     assert frames[1].type == spdy.PING
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["streamtype", "port", "requestid"]), st.text(max_size=20)))
 def test_header_blocks_round_trip_and_keep_state(headers: dict[str, str]) -> None:
     sender, receiver = spdy.HeaderCodec(), spdy.HeaderCodec()
@@ -64,7 +62,6 @@ def test_header_blocks_round_trip_and_keep_state(headers: dict[str, str]) -> Non
         assert receiver.decode(sender.encode(headers)) == headers
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_give_frames_or_our_error(raw: bytes) -> None:
     try:

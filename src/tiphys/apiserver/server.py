@@ -58,7 +58,7 @@ from tiphys.apiserver.reloading import Reload, reload_forever
 from tiphys.apiserver.services import ServiceAllocator
 from tiphys.apiserver.services.allocator import ServiceRanges
 from tiphys.apiserver.services.repair import ServiceRepair
-from tiphys.apiserver.startup import AGGREGATING, BOOTSTRAPPED, PRIMED, Steps
+from tiphys.apiserver.startup import AGGREGATING, BOOTSTRAPPED, PRIMED, Steps, patiently
 from tiphys.apiserver.store_probe import StoreProbe
 from tiphys.apiserver.stored_objects import stored_bytes, stored_objects
 from tiphys.apiserver.token_tracking import TokenTracking
@@ -254,19 +254,19 @@ class ApiServer:
         self._probe.found(None)
         feeds = self._feeds()
         for feed in feeds:
-            await feed.prime()
+            await patiently(feed.prime)
         self.steps.done(PRIMED)
         started = asyncio.Event()
         task = asyncio.create_task(self._follow(feeds, started))  # parent: start and stop
         task.add_done_callback(self._feeds_ended)
         self._background = task
         await started.wait()
-        await bootstrap(self.backend)
-        await self._repair.run_once()
-        await self.traffic.prime()
+        await patiently(lambda: bootstrap(self.backend))
+        await patiently(self._repair.run_once)
+        await patiently(self.traffic.prime)
         if self._identity is not None:
-            await self._identity.renew()
-        await self.aggregation.prime()
+            await patiently(self._identity.renew)
+        await patiently(self.aggregation.prime)
         self.steps.done({**BOOTSTRAPPED, **AGGREGATING})
         self._ready = True
 

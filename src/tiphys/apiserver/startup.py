@@ -1,15 +1,24 @@
 """What an API server does before it is healthy: its steps, by the names of upstream's hooks, in their order.
 
-Owns: the names and which options have which steps. What a step does is whoever's ``done`` says so.
+Owns: the names and which options have which steps, and for how long a slow store is waited for. What a step
+does is whoever's ``done`` says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
+from tiphys.apimachinery.errors import ServiceUnavailable
 from tiphys.apiserver.options import ApiServerOptions
+from tiphys.storage.base import StoreUnavailable
 
+log = logging.getLogger(__name__)
+PATIENCE_S: Final = 30.0
+"""A store that keeps no step waiting for longer may be slow: as upstream's hooks, which try for so long."""
+_PAUSE_S: Final = 0.25
 Has = Callable[[ApiServerOptions], bool]
 IDENTITY: Final = (
     "start-kube-apiserver-identity-lease-controller",
@@ -73,6 +82,21 @@ AGGREGATING: Final[dict[str, Has]] = {
     "apiservice-openapiv3-controller": _always,
 }
 """Done once the APIServices are there."""
+
+
+async def patiently(step: Callable[[], Awaitable[object]]) -> None:
+    """Do a step that may be done again, until the store answers. Raises ServiceUnavailable after a while."""
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + PATIENCE_S
+    while True:
+        try:
+            await step()
+            return
+        except (ServiceUnavailable, StoreUnavailable) as error:
+            if loop.time() >= ends:
+                raise
+            log.warning("store is slow at the start; trying again error=%s", error)
+        await asyncio.sleep(_PAUSE_S)
 
 
 class Steps:

@@ -303,7 +303,7 @@ _WORDS = (
 _PIECES = st.sampled_from([*_WORDS.split(" "), " in ", "\n"])
 
 
-@settings(max_examples=60, deadline=None, database=None)
+@settings(max_examples=60, database=None)
 @given(st.one_of(st.text(max_size=30), st.lists(_PIECES, max_size=14).map("".join)))
 def test_any_text_is_a_program_or_a_fault(text: str) -> None:
     try:

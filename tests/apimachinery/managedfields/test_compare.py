@@ -61,7 +61,7 @@ def _fields(ask: Any) -> Any:
         return str(error)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(_OBJECTS, _SCHEMAS)
 def test_created_fields_are_the_difference_from_nothing(obj: dict[str, Any], schema: Any) -> None:
     def by_difference() -> Any:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tiphys.apimachinery.managedfields import fieldset
@@ -37,7 +37,6 @@ def to_paths(node: dict[str, Any], prefix: tuple[str, ...] = ()) -> Paths:
     return frozenset(found)
 
 
-@settings(deadline=None)
 @given(SETS, SETS)
 def test_algebra_equals_plain_sets(one: Paths, other: Paths) -> None:
     a, b = to_node(one), to_node(other)
@@ -49,7 +48,6 @@ def test_algebra_equals_plain_sets(one: Paths, other: Paths) -> None:
     assert to_paths(fieldset.without(a, b)) == one - below
 
 
-@settings(deadline=None)
 @given(SETS, SETS)
 def test_covering_equals_plain_sets(one: Paths, other: Paths) -> None:
     a, b = to_node(one), to_node(other)
@@ -57,7 +55,6 @@ def test_covering_equals_plain_sets(one: Paths, other: Paths) -> None:
     assert fieldset.covers(to_node(one | other), b)
 
 
-@settings(deadline=None)
 @given(SETS, SETS)
 def test_results_are_normal(one: Paths, other: Paths) -> None:
     a, b = to_node(one), to_node(other)

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tiphys.apimachinery.managedfields import fieldset, update
@@ -301,7 +301,6 @@ WRITES = st.tuples(st.sampled_from(("kubelet", "other")), st.sampled_from(("", "
 
 
 @given(st.lists(WRITES, max_size=6))
-@settings(deadline=None)
 def test_changing_again_what_is_ones_own_is_what_any_change_is(
     writes: list[tuple[str, str, dict[str, Any]]],
 ) -> None:

@@ -46,7 +46,7 @@ def test_faults(body: bytes, text: str) -> None:
     assert explain(body) == text
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda one: st.lists(one) | st.dictionaries(st.text(), one), max_leaves=8))  # fmt: skip
 def test_what_is_json_has_none(value: object) -> None:
     assert explain(json.dumps(value).encode()) == ""

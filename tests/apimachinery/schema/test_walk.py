@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tiphys.apimachinery.meta import GVK, copy_object
@@ -198,7 +198,6 @@ def merged(live: Any, part: Any) -> Any:
     return {**live, **{key: merged(live.get(key), value) for key, value in part.items()}}
 
 
-@settings(deadline=None)
 @given(parts=st.lists(st.sampled_from(PARTS), max_size=4))
 def test_what_is_known_need_not_be_walked(parts: list[dict[str, Any]]) -> None:
     new = LIVE

@@ -88,7 +88,7 @@ def _without_memory(ask: Callable[[], Any]) -> Any:
         return ask()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(_SPECS)
 def test_remembered_is_found(spec: dict[str, Any]) -> None:
     found = _without_memory(lambda: _outcome(spec))

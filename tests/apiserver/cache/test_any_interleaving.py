@@ -376,8 +376,6 @@ async def run(kind: str, steps: list[tuple[object, ...]], ring: int) -> None:
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite", pytest.param("followed", marks=pytest.mark.slow), ETCD])
 @given(steps=st.lists(STEPS, max_size=40), ring=st.sampled_from([0, 3, 1000]))
-@settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_any_order(kind: str, steps: list[tuple[object, ...]], ring: int) -> None:
     asyncio.run(run(kind, steps, ring))
