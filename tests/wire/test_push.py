@@ -4,7 +4,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
+import pytest
+
 from tiphys.wire.message import ByteStream, Request, Response
+from tiphys.wire.outlet import NotNowError, Outlet
 from tiphys.wire.server import Server, serve
 
 DEADLINE_S = 60
@@ -15,10 +18,10 @@ class Pushed:
 
     def __init__(self) -> None:
         self.chunks: asyncio.Queue[bytes] = asyncio.Queue()
-        self.push: Callable[[bytes], bool] | None = None
+        self.outlet: Outlet | None = None
 
-    def attach(self, write: Callable[[bytes], bool]) -> None:
-        self.push = write
+    def attach(self, outlet: Outlet) -> None:
+        self.outlet = outlet
 
     def __aiter__(self) -> "Pushed":
         return self
@@ -70,23 +73,29 @@ async def test_a_stream_may_write_past_its_reader() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(get("/pushed"))
         await reader.readuntil(b"\r\n\r\n")
-        push = app.pushed.push
-        assert push is not None
-        assert push(b"one")
+        outlet = app.pushed.outlet
+        assert outlet is not None
+        assert not outlet.anywhere  # the transport is the loop's
+        write = outlet.writer()
+        assert write is not None
+        write(outlet.framed(b"one"))
         assert await reader.readexactly(8) == b"3\r\none\r\n"
         app.pushed.chunks.put_nowait(b"two")
         assert await reader.readexactly(8) == b"3\r\ntwo\r\n"
         (connection,) = server.connections
         connection.pause_writing()
-        assert not push(b"held")
+        assert outlet.writer() is None
+        with pytest.raises(NotNowError) as refused:
+            write(outlet.framed(b"held"))
+        assert not outlet.rescue(b"held", refused.value)  # it is the task's to send
         assert connection in server.timed
         connection.resume_writing()
         assert connection not in server.timed
-        assert push(b"six")
+        write(outlet.framed(b"six"))
         assert await reader.readexactly(8) == b"3\r\nsix\r\n"
         writer.transport.abort()
         await until(lambda: not server.connections)
-        assert not push(b"gone")
+        assert outlet.writer() is None
 
 
 async def test_nothing_is_pushed_to_http_1_0() -> None:
@@ -95,7 +104,7 @@ async def test_nothing_is_pushed_to_http_1_0() -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"GET /pushed HTTP/1.0\r\n\r\n")
         await until(lambda: bool(app.requests) and any(one._streaming for one in server.connections))
-        assert app.pushed.push is None
+        assert app.pushed.outlet is None
         writer.transport.abort()
 
 

@@ -293,6 +293,53 @@ def test_an_abort_takes_the_buffer_back(made: Made, buffered: FakeBuffer) -> Non
     assert protocol.told == ["pause", "lost"]
 
 
+def test_writing_past_the_transport(made: Made) -> None:
+    """For whoever writes the same to many: only while nothing waits to be sent."""
+    loop, sock, _, transport = made
+    direct = transport.direct()
+    assert direct is not None
+    sock.room = 3
+    direct(b"one")
+    with pytest.raises(ssl.SSLWantWriteError) as full:
+        direct(b"second")
+    transport.take_over(b"second", full.value)
+    assert transport.direct() is None
+    transport.write(b"third")
+    sock.room = 100
+    assert loop.writer is not None
+    loop.writer()
+    assert sock.sent == [b"one", b"second", b"third"]
+    assert transport.direct() is not None
+    transport.close()
+    assert transport.direct() is None
+
+
+def test_what_was_begun_past_the_transport_is_repeated_in_one_piece(made: Made) -> None:
+    loop, sock, protocol, transport = made
+    large = bytes(SLICE_BYTES + 1)
+    direct = transport.direct()
+    assert direct is not None
+    with pytest.raises(ssl.SSLWantWriteError) as full:
+        direct(large)
+    transport.take_over(large, full.value)
+    assert transport.get_write_buffer_size() == len(large)
+    assert protocol.told[-1] == "pause"
+    sock.room = len(large)
+    assert loop.writer is not None
+    loop.writer()
+    assert sock.sent == [large]
+    assert protocol.told[-1] == "resume"
+
+
+def test_a_write_past_the_transport_that_fails_ends_the_connection(made: Made) -> None:
+    loop, sock, protocol, transport = made
+    transport.take_over(b"lost", ConnectionResetError())
+    transport.take_over(b"lost", ConnectionResetError())  # it is gone already
+    loop.turn()
+    assert sock.calls == ["close"]
+    assert protocol.told[-1] == "lost"
+
+
 def test_large_writes_are_sliced_and_take_turns(made: Made) -> None:
     loop, sock, _, transport = made
     body = bytes(TURN_BYTES + 3 * SLICE_BYTES)

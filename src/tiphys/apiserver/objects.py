@@ -8,12 +8,13 @@ The stored value has no ``resourceVersion``: it is spliced in once, when the rev
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
+from tiphys.wire.outlet import Writer
 
 if TYPE_CHECKING:
     from tiphys.apiserver.cache.counts import KindCounts
@@ -92,6 +93,36 @@ class Change:
     initial_end: bool = False
 
 
+class EventOutlet(Protocol):
+    """Where events of a watch may go past its reader, while that waits."""
+
+    @property
+    def form(self) -> Hashable:
+        """Outlets of equal forms take the same bytes for the same changes."""
+        ...
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether its writer may be called on another thread, while the loop's own waits."""
+        ...
+
+    def chunk(self, changes: Sequence[Change]) -> bytes:
+        """Encode and frame changes as the connection sends them."""
+        ...
+
+    def writer(self) -> Writer | None:
+        """Return what sends such chunks; None: not now, the reader is to take what comes."""
+        ...
+
+    def rescue(self, chunk: bytes, error: Exception) -> bool:
+        """Take over where the writer raised; False: the reader is to take those changes."""
+        ...
+
+    def count(self, events: int) -> None:
+        """So many events were written, by all outlets of this form."""
+        ...
+
+
 class ObjectStore(Protocol):
     """CRUD and watch by resource row. Errors are ``StatusError``s in upstream's wording."""
 
@@ -160,7 +191,7 @@ class ObjectStore(Protocol):
         resource_version: str = "",
         send_initial_events: bool | None = None,
         bookmarks: bool = False,
-        push: Callable[[bytes, int], bool] | None = None,
+        outlet: EventOutlet | None = None,
     ) -> AsyncIterator[builtins.list[Change]]:
         """Yield batches until closed. ``""``/``"0"``: synthetic ADDED for what exists, then changes.
 
@@ -168,8 +199,7 @@ class ObjectStore(Protocol):
         where they end.
 
         Raises Expired on the first step when history is gone; a watcher too slow is ended. While the reader
-        waits, ``push`` may be given frames (and how many events) instead; where it returns False, the reader
-        gets them.
+        waits, changes may go to ``outlet`` instead.
         """
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from tiphys.apimachinery import fields, labels
 from tiphys.apimachinery.errors import BadRequest
@@ -34,7 +35,8 @@ def select(
     """
     if not label_selector and not field_selector:
         return Selection(namespace=namespace, name=name)
-    selector = labels.parse_selector(label_selector) if label_selector else None
+    if label_selector:
+        labels.parse_selector(label_selector)  # its faults come first
     requirements = list(fields.parse_field_selector(field_selector)) if field_selector else []
     field_equals = None
     left = []
@@ -53,11 +55,15 @@ def select(
         else:
             field_equals = field_equals or (requirement.path, requirement.value)
             left.append(requirement)
-    matches = _predicate(selector, left) if selector is not None or left else None
+    matches = _predicate(label_selector, tuple(left)) if label_selector or left else None
     return Selection(namespace=namespace, name=name, matches=matches, field_equals=field_equals)
 
 
-def _predicate(selector: labels.Selector | None, left: list[fields.FieldRequirement]) -> Predicate:
+@lru_cache(maxsize=1024)
+def _predicate(label_selector: str, left: tuple[fields.FieldRequirement, ...]) -> Predicate:
+    """Return what judges objects: the same for equal texts, so that their watchers are told together."""
+    selector = labels.parse_selector(label_selector) if label_selector else None
+
     def matches(cached: Cached) -> bool:
         if selector is not None and not selector.matches(cached.labels):
             return False

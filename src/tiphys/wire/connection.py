@@ -20,6 +20,7 @@ from typing import Any, Final, cast
 from tiphys.apimachinery.errors import StatusError
 from tiphys.wire import http1
 from tiphys.wire.message import Request, RequestLine, Response
+from tiphys.wire.outlet import Outlet
 from tiphys.wire.pieces import pieces
 from tiphys.wire.reader import DISCARD, HELD, HTTP, MAX_HELD_BYTES, RAW, Job, Owner, RequestReader
 from tiphys.wire.tls import RECORD_BYTES
@@ -370,7 +371,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
                 return
             attach = getattr(stream, "attach", None)
             if attach is not None and chunked:
-                attach(self._push)
+                attach(Outlet(self._transport, self._takes_more, self._owner.framed))
             async for chunk in stream:
                 if self._lost:
                     return
@@ -398,12 +399,9 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
                 elif chunked:
                     self._transport.write(http1.LAST_CHUNK)
 
-    def _push(self, chunk: bytes) -> bool:
-        """Write a chunk of the running stream past its task; False while the peer is slow or it is ending."""
-        if self._paused or self._lost or self._ending or not self._streaming:
-            return False
-        self._transport.write(self._owner.framed(chunk))
-        return True
+    def _takes_more(self) -> bool:
+        """Tell whether chunks of the running stream may be written past its task."""
+        return not (self._paused or self._lost or self._ending) and self._streaming
 
     async def _send_upgrade(self, response: Response, job: Job) -> None:
         if not job.upgradable:

@@ -99,13 +99,6 @@ class Request:
         return parse_qs(self.raw_query, keep_blank_values=True) if self.raw_query else {}
 
 
-PushTarget = Callable[[bytes], bool]
-"""Writes a chunk of a stream at once; False: not now, yield it instead.
-
-A ``Response.stream`` that has a method ``attach`` is given one. It may use it only while its reader waits for
-the next chunk, so that chunks keep their order.
-"""
-
 UpgradeHandler = Callable[[ByteStream], Awaitable[None]]
 
 

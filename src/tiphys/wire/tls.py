@@ -166,14 +166,34 @@ class TlsTransport(asyncio.Transport):
         else:
             try:
                 self._write(data)
-                return
-            except ssl.SSLWantWriteError:
-                self._keep(data)
-                self._repeat = True
-                self._await_writable()
             except OSError as error:
-                self._drop(error)
-                return
+                self.take_over(data, error)
+            return
+        self._press()
+
+    def direct(self) -> Callable[[bytes], int] | None:
+        """Return what writes past this transport; None: not now, something waits to be sent.
+
+        Good until it raises or something else is written. It may be called on another thread, while nothing
+        else is done with the connection.
+        """
+        return None if self._closing or self._unsent() else self._write
+
+    def take_over(self, data: bytes | bytearray | memoryview, error: Exception) -> None:
+        """Go on where a write of ``data`` failed: keep what the peer does not take yet, or let it go."""
+        if self._closing:
+            return
+        if not isinstance(error, ssl.SSLWantWriteError):
+            self._drop(error)
+            return
+        self._backlog.append(memoryview(data))  # in one piece, as OpenSSL has begun with it
+        self._backlog_bytes += len(data)
+        self._repeat = True
+        self._await_writable()
+        self._press()
+
+    def _press(self) -> None:
+        """Tell the protocol to stop where much is unsent."""
         if (self._backlog_bytes > HIGH_WATER_BYTES or self._buffer is not None) and not self._paused:
             self._paused = True
             self._protocol.pause_writing()

@@ -149,12 +149,17 @@ async def test_a_watch_is_still_pushed_to(audited: tuple[Any, Events]) -> None:
     response = await api.send("GET", f"{MAPS}?watch=1")
     pushed: list[bytes] = []
 
-    def write(frames: bytes) -> bool:
-        pushed.append(frames)
-        return True
+    class Connected:
+        anywhere = False
+
+        def framed(self, chunk: bytes) -> bytes:
+            return chunk
+
+        def writer(self) -> Any:
+            return pushed.append
 
     assert response.stream is not None
-    response.stream.attach(write)  # type: ignore[attr-defined]
+    response.stream.attach(Connected())  # type: ignore[attr-defined]
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         reading = group.create_task(_read_all(response.stream))
         await asyncio.sleep(0)

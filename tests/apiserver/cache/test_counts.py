@@ -8,7 +8,7 @@ import pytest
 from tests.apiserver.cache.conftest import NODES, PODS, pod
 
 from tiphys.apimachinery.errors import AlreadyExists, ServiceUnavailable
-from tiphys.apiserver.cache import CachedStore, watchers
+from tiphys.apiserver.cache import CachedStore, lanes
 from tiphys.apiserver.cache.counts import KindCounts
 from tiphys.apiserver.objects import Selection
 from tiphys.storage.base import Store
@@ -53,7 +53,7 @@ async def test_requests_take_time(store: CachedStore) -> None:
 
 
 async def test_events_and_watches(store: CachedStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watchers, "BUFFER_CHANGES", 2)
+    monkeypatch.setattr(lanes, "BUFFER_CHANGES", 2)
     for name in ("a", "b"):
         await store.create(PODS, pod(name))
     async with aclosing(store.watch(PODS, Selection())) as stream:

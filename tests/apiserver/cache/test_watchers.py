@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tiphys.apiserver.cache.watchers import Watcher, Watchers
+from tiphys.apiserver.cache.lanes import Outbox, Watcher
+from tiphys.apiserver.cache.watchers import Watchers
 from tiphys.apiserver.objects import Selection
 
 WATCHERS = (
@@ -19,7 +20,7 @@ WATCHERS = (
 
 @pytest.fixture
 def watchers() -> Watchers:
-    found = Watchers()
+    found = Watchers(Outbox())
     for selection in WATCHERS:
         found.add(Watcher(selection))
     return found
@@ -40,4 +41,4 @@ def test_who_would_be_told(watchers: Watchers, namespace: str, name: str, count:
 
 
 def test_nobody() -> None:
-    assert Watchers().interested("a", "p") == 0
+    assert Watchers(Outbox()).interested("a", "p") == 0

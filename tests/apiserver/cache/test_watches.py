@@ -12,7 +12,7 @@ from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.errors import (
     Expired,
 )
-from tiphys.apiserver.cache import CachedStore, bucket, watchers
+from tiphys.apiserver.cache import CachedStore, bucket, lanes
 from tiphys.apiserver.objects import Change, Selection
 from tiphys.storage.base import Put, Store
 
@@ -178,7 +178,7 @@ async def test_bookmarks(below: Store, clock: FakeClock) -> None:
 
 
 async def test_a_slow_watcher_is_ended(store: CachedStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watchers, "BUFFER_CHANGES", 3)
+    monkeypatch.setattr(lanes, "BUFFER_CHANGES", 3)
     async with aclosing(store.watch(PODS, Selection())) as stream:
         await store.create(PODS, pod("first"))
         await anext(stream)

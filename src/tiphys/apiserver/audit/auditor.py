@@ -25,7 +25,8 @@ from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import Decision
 from tiphys.apiserver.flights import is_long_running
 from tiphys.apiserver.requestinfo import RequestInfo
-from tiphys.wire.message import ByteStream, PushTarget, Request, Response
+from tiphys.wire.message import ByteStream, Request, Response
+from tiphys.wire.outlet import Outlet
 
 _KEY = "audit"
 _NOBODY = User("")
@@ -236,11 +237,11 @@ class _Followed:
         self._stream = stream
         self._ended: Callable[[], object] | None = ended
 
-    def attach(self, write: PushTarget) -> None:
-        """Hand ``write`` on to a stream that has use for it."""
+    def attach(self, outlet: Outlet) -> None:
+        """Hand ``outlet`` on to a stream that has use for it."""
         attach = getattr(self._stream, "attach", None)
         if attach is not None:
-            attach(write)
+            attach(outlet)
 
     def __aiter__(self) -> _Followed:
         return self

@@ -15,7 +15,6 @@ from typing import Final, Protocol
 from tiphys.apimachinery.errors import InternalError
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
-from tiphys.apiserver.cache.counts import KindCounts
 from tiphys.apiserver.cache.entry import ClosedEntry, Entry
 from tiphys.apiserver.cache.foreign import NotStored, StoredForm
 from tiphys.apiserver.cache.pages import KeptBytes, PageItems, Pages
@@ -58,8 +57,8 @@ class Bucket:
         prefix: str,
         read_fields: ReadFields,
         kept: KeptBytes,
+        watchers: Watchers,
         seal: Seal | None = None,
-        counts: KindCounts | None = None,
     ) -> None:
         self._seal = seal
         self._form: StoredForm | None = None
@@ -71,8 +70,8 @@ class Bucket:
         self.loaded = False
         self._loaded_at = 0
         self.waiting: list[Event] = []
-        self.counts = counts or KindCounts()
-        self.watchers = Watchers(self.counts)
+        self.watchers = watchers
+        self.counts = watchers.counts
         self.floor = 0
         """The ring holds every event after this revision."""
         self.entries: dict[str, Entry] = {}

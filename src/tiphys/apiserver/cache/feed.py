@@ -20,7 +20,9 @@ from tiphys.apiserver.cache import versions
 from tiphys.apiserver.cache.bucket import Bucket, ReadFields, Seal
 from tiphys.apiserver.cache.counts import LIST, KindCounts
 from tiphys.apiserver.cache.entry import dump, ordered
+from tiphys.apiserver.cache.lanes import Outbox
 from tiphys.apiserver.cache.pages import KeptBytes
+from tiphys.apiserver.cache.watchers import Watchers
 from tiphys.storage.base import Compacted, Delete, Event, Put, Store, StoreUnavailable
 
 _CATCH_UP_S: Final = 3.0
@@ -47,8 +49,9 @@ def hint_of(resource: Resource, obj: Object, value: bytes | None = None) -> Hint
 class Feed:
     """The buckets over one store. ``open`` first, ``close`` at the end."""
 
-    def __init__(self, store: Store, read_fields: ReadFields, clock: Clock) -> None:
+    def __init__(self, store: Store, read_fields: ReadFields, clock: Clock, outbox: Outbox) -> None:
         self._store = store
+        self._outbox = outbox
         self._monotonic = clock.monotonic
         self.counts: dict[str, KindCounts] = {}
         """By prefix; they stay when the buckets are forgotten."""
@@ -184,7 +187,8 @@ class Feed:
             bucket = self.buckets.get(prefix)
             if bucket is None:
                 counts = self.counts.setdefault(prefix, KindCounts())
-                bucket = Bucket(prefix, self._read_fields, self.kept, self._seal, counts)
+                watchers = Watchers(self._outbox, counts)
+                bucket = Bucket(prefix, self._read_fields, self.kept, watchers, self._seal)
                 self.buckets[prefix] = bucket
             bucket.admit(resource)
             if not bucket.loaded:

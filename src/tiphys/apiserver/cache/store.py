@@ -7,7 +7,7 @@ store.
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -30,10 +30,11 @@ from tiphys.apiserver.cache.bucket import Bucket, ReadFields
 from tiphys.apiserver.cache.counts import CREATE, DELETE, LIST, UPDATE, KindCounts
 from tiphys.apiserver.cache.entry import Entry, bookmark, change
 from tiphys.apiserver.cache.feed import Feed, hint_of
+from tiphys.apiserver.cache.lanes import Outbox, Watcher
 from tiphys.apiserver.cache.leases import SharedLeases
 from tiphys.apiserver.cache.listing import page_of, select
-from tiphys.apiserver.cache.watchers import Outbox, Ticker, Watcher, told_of
-from tiphys.apiserver.objects import Cached, Change, Page, Selection
+from tiphys.apiserver.cache.watchers import Ticker, told_of
+from tiphys.apiserver.objects import Cached, Change, EventOutlet, Page, Selection
 from tiphys.storage.base import (
     Compacted,
     CompareFailed,
@@ -63,10 +64,10 @@ class CachedStore:
     ) -> None:
         self._store = store
         self._clock = clock or RealClock()
-        self._feed = Feed(store, read_fields, self._clock)
+        self._outbox = Outbox()
+        self._feed = Feed(store, read_fields, self._clock, self._outbox)
         self._bookmark_s = bookmark_s
         self._leases = SharedLeases(store, self._clock)
-        self._outbox = Outbox()
 
     # -- life
 
@@ -77,6 +78,7 @@ class CachedStore:
     async def close(self) -> None:
         """End every watch and stop following. The store is its owner's to close. Idempotent."""
         await self._feed.close()
+        self._outbox.close()
 
     def end_watches(self, resource: Resource) -> None:
         """End the watches of a kind that is no longer served."""
@@ -246,7 +248,7 @@ class CachedStore:
         resource_version: str = "",
         send_initial_events: bool | None = None,
         bookmarks: bool = False,
-        push: Callable[[bytes, int], bool] | None = None,
+        outlet: EventOutlet | None = None,
     ) -> AsyncIterator[builtins.list[Change]]:
         """Yield batches until closed or cut off. Raises Expired on the first step when history is gone."""
         wanted = versions.parse_version(resource_version)
@@ -255,7 +257,7 @@ class CachedStore:
         initial = wanted == 0 if send_initial_events is None else send_initial_events
         if initial:
             await self._feed.caught_up_or_refuse(wanted)
-        watcher = Watcher(selection, self._outbox, push)
+        watcher = Watcher(selection, outlet)
         bucket.watchers.add(watcher)
         ticker = None
         if bookmarks:
@@ -276,11 +278,13 @@ class CachedStore:
                 async with aclosing(self._replay(bucket, selection, wanted, current)) as replayed:
                     async for batch in replayed:
                         yield batch
-            watcher.wanted = wanted
+            watcher.live = wanted <= current
             while batch := await watcher.next():
-                fresh = batch if batch[0].revision > wanted else [c for c in batch if c.revision >= wanted]
-                if fresh:
-                    yield fresh
+                if not watcher.live:
+                    watcher.live = batch[-1].revision >= wanted
+                    batch = [change for change in batch if change.revision >= wanted]
+                if batch:
+                    yield batch
         finally:
             bucket.counts.cut += watcher.too_slow
             bucket.watchers.remove(watcher)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Sequence
 
 import orjson
 
@@ -17,7 +17,8 @@ from tiphys.apiserver.negotiation import JSON, PROTOBUF, Format
 from tiphys.apiserver.objects import Change
 from tiphys.apiserver.params import ListOptions, list_options
 from tiphys.apiserver.selection import select
-from tiphys.wire.message import ByteStream, PushTarget, Response
+from tiphys.wire.message import ByteStream, Response
+from tiphys.wire.outlet import Outlet, Writer
 from tiphys.wire.relay import first_of
 from tiphys.wire.websocket import WebSocket, accept_headers, is_websocket, offered_protocols
 
@@ -44,17 +45,17 @@ async def handle(call: Call) -> Response:
         )
     raw = form.plain_json and resource.storage == resource.gvk
     counted = call.backend.metrics.long_running(call.info)
-    stream = WatchStream(counted)
+    encoder = None if raw else _Encoder(call, form)
+    stream = WatchStream(counted, encoder)
     changes = call.backend.store.watch(
         resource,
         selection,
         resource_version=version,
         send_initial_events=options.send_initial_events,
         bookmarks=options.bookmarks,
-        push=stream.push if raw else None,
+        outlet=stream,
     )
     content_type = f"{PROTOBUF};stream=watch" if form.media_type == PROTOBUF else JSON
-    encoder = None if raw else _Encoder(call, form)
     if is_websocket(call.request):
         events = _stream(changes, encoder, _timeout_s(call, options), counted, joined=False)
         return _over_websocket(call, events, text=form.media_type != PROTOBUF)
@@ -91,24 +92,40 @@ def _over_websocket(call: Call, events: AsyncGenerator[bytes, None], *, text: bo
 
 
 class WatchStream:
-    """A watch's answer: chunks to read, and what is pushed past them to whoever ``attach``es."""
+    """A watch's answer: chunks to read; and the outlet of its events while the reader waits for the next."""
 
     chunks: AsyncGenerator[bytes, None]
+    anywhere = False
 
-    def __init__(self, counted: LongRunning) -> None:
-        self._write: PushTarget | None = None
+    def __init__(self, counted: LongRunning, encoder: _Encoder | None) -> None:
         self._counted = counted
+        self._encoder = encoder
+        self._outlet: Outlet | None = None
+        self.form: Hashable = (counted, encoder.form if encoder is not None else None)
 
-    def attach(self, write: PushTarget) -> None:
-        """Have live events written by ``write`` while the reader waits for the next chunk."""
-        self._write = write
+    def attach(self, outlet: Outlet) -> None:
+        """Take the connection's own outlet."""
+        self._outlet = outlet
+        self.anywhere = outlet.anywhere
 
-    def push(self, frames: bytes, count: int) -> bool:
-        """Write so many events at once; False where the reader must take them."""
-        if self._write is None or not self._write(frames):
-            return False
-        self._counted.events += count
-        return True
+    def chunk(self, changes: Sequence[Change]) -> bytes:
+        """Encode and frame changes. Raises StatusError."""
+        assert self._outlet is not None
+        return self._outlet.framed(_joined(changes, self._encoder))
+
+    def writer(self) -> Writer | None:
+        """Return what sends such chunks at once; None: not now."""
+        if self._outlet is None or (self._encoder is not None and not self._encoder.is_shared):
+            return None
+        return self._outlet.writer()
+
+    def rescue(self, chunk: bytes, error: Exception) -> bool:
+        """Take over where the writer raised; False: the reader must take those events."""
+        return self._outlet is not None and self._outlet.rescue(chunk, error)
+
+    def count(self, events: int) -> None:
+        """Count events that were written by outlets of this form."""
+        self._counted.events += events
 
     def __aiter__(self) -> WatchStream:
         return self
@@ -143,10 +160,8 @@ async def _stream(
             if not joined:
                 for change in batch:
                     yield change.frame if encoder is None else encoder.encode(change)
-            elif encoder is None:
-                yield batch[0].frame if len(batch) == 1 else b"".join([change.frame for change in batch])
             else:
-                yield b"".join([encoder.encode(change) for change in batch])
+                yield _joined(batch, encoder)
     except StatusError as error:
         yield encoder.failure(error) if encoder is not None else _line("ERROR", error.to_status())
     finally:
@@ -156,13 +171,27 @@ async def _stream(
             await close()
 
 
+def _joined(changes: Sequence[Change], encoder: _Encoder | None) -> bytes:
+    if encoder is not None:
+        return b"".join([encoder.encode(change) for change in changes])
+    return changes[0].frame if len(changes) == 1 else b"".join([change.frame for change in changes])
+
+
 class _Encoder:
-    """Frames events of one watch that cannot take the shared bytes."""
+    """Frames events of a watch that cannot take the stored bytes."""
 
     def __init__(self, call: Call, form: Format) -> None:
         self._call = call
         self._form = form
         self._columns_sent = False
+        # A row by its id, as a custom kind may be defined anew; the call keeps it.
+        self.form: Hashable = (form, id(call.resource), call.param("includeObject"))
+        """Encoders of equal forms make the same of an event, once they are shared."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether nothing is left to send that only this watch needs: a table's columns."""
+        return self._columns_sent or self._form.transform != "Table"
 
     def encode(self, change: Change) -> bytes:
         return self._frame(change.type, self._object(change))
