@@ -18,7 +18,7 @@ STAGES: Final[tuple[tuple[str, bool, bool, str], ...]] = (
      "NativeHistograms "
      "PodAndContainerStatsFromCRI PodLogsQuerySplitStreams QOSReserved "
      "ReduceDefaultCrashLoopBackOffDecay "
-     "RuntimeClassInImageCriApi StorageCapacityScoring StorageVersionAPI "
+     "RuntimeClassInImageCriApi ShardedListAndWatch StorageCapacityScoring StorageVersionAPI "
      "TaintTolerationComparisonOperators TopologyAwareWorkloadScheduling "
      "TopologyManagerPolicyAlphaOptions UnknownVersionInteroperabilityProxy "
      "UserNamespacesHostNetworkSupport VolumeLimitScaling WindowsCPUAndMemoryAffinity "

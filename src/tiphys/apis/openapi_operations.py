@@ -90,6 +90,7 @@ _QUERY: dict[str, Parameter] = {
         ("labelSelector", _SELECTOR.format("labels")),
         ("resourceVersion", "The version to read at or to watch from."),
         ("resourceVersionMatch", "How resourceVersion constrains the answer."),
+        ("shardSelector", "A part of the objects by hashes: shardRange(object.metadata.uid, '0x0', '0x8')."),
         ("dryRun", "All: go through every step but write nothing."),
         ("fieldManager", "Name of the actor that makes the change."),
         ("fieldValidation", "Ignore, Warn or Strict: what to do about unknown and duplicate fields."),
@@ -103,7 +104,7 @@ _QUERY: dict[str, Parameter] = {
 }
 _LIST = (
     "allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit", "resourceVersion",
-    "resourceVersionMatch", "sendInitialEvents", "timeoutSeconds", "watch",
+    "resourceVersionMatch", "sendInitialEvents", "shardSelector", "timeoutSeconds", "watch",
 )  # fmt: skip
 _WRITE = ("dryRun", "fieldManager", "fieldValidation")
 _DELETE = (

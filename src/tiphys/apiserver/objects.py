@@ -75,6 +75,8 @@ class Page:
     remaining: int | None = None
     joined: Callable[[], bytes] | None = None
     """Returns the items' ``raw`` joined by commas, where that is at hand."""
+    shard: str = ""
+    """By which expression it was narrowed to a part of the collection."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,8 @@ class ListOptions:
     timeout_s: int = 0
     bookmarks: bool = False
     send_initial_events: bool | None = None
+    shard: str = ""
+    """An expression that selects a part by hashes; empty where nobody honours it."""
 
 
 def parse_bool(call: Call, name: str) -> bool | None:
@@ -216,6 +218,7 @@ def list_options(call: Call) -> ListOptions:
         timeout_s=parse_int(call, "timeoutSeconds") or 0,
         bookmarks=parse_bool(call, "allowWatchBookmarks") or False,
         send_initial_events=parse_bool(call, "sendInitialEvents"),
+        shard=call.param("shardSelector") if _shards(call) else "",
     )
     watching = call.info.verb == "watch"
     faults = _list_faults(options, watching=watching)
@@ -225,6 +228,10 @@ def list_options(call: Call) -> ListOptions:
     if faults:
         raise Invalid.of(_META, "ListOptions", "", faults)
     return options
+
+
+def _shards(call: Call) -> bool:
+    return bool(call.backend.options.feature_gates.enabled("ShardedListAndWatch"))
 
 
 def _may_begin_with_what_exists(call: Call) -> bool:

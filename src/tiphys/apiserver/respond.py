@@ -183,6 +183,8 @@ def list_meta(page: Page) -> Object:
         meta["continue"] = page.continue_token
     if page.remaining is not None and page.continue_token:
         meta["remainingItemCount"] = page.remaining
+    if page.shard:
+        meta["shardInfo"] = {"selector": page.shard}
     return meta
 
 

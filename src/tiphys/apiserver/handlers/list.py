@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tiphys.apiserver import respond
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.params import list_options
 from tiphys.apiserver.selection import select
+from tiphys.apiserver.shards import narrowed
 from tiphys.wire.message import Response
 
 
@@ -13,6 +16,8 @@ async def handle(call: Call) -> Response:
     """Answer with a consistent page of the collection."""
     options = list_options(call)
     selection = select(call.resource, call.namespace, "", options.label_selector, options.field_selector)
+    if options.shard:
+        selection = narrowed(selection, options.shard)
     page = await call.backend.store.list(
         call.resource,
         selection,
@@ -21,4 +26,4 @@ async def handle(call: Call) -> Response:
         resource_version=options.resource_version,
         resource_version_match=options.resource_version_match,
     )
-    return respond.respond_page(call, page)
+    return respond.respond_page(call, replace(page, shard=options.shard) if options.shard else page)

@@ -17,6 +17,7 @@ from tiphys.apiserver.negotiation import JSON, PROTOBUF, Format
 from tiphys.apiserver.objects import Change
 from tiphys.apiserver.params import ListOptions, list_options
 from tiphys.apiserver.selection import select
+from tiphys.apiserver.shards import narrowed
 from tiphys.wire.message import ByteStream, Response
 from tiphys.wire.outlet import Outlet, Writer
 from tiphys.wire.relay import first_of
@@ -37,6 +38,8 @@ async def handle(call: Call) -> Response:
     selection = select(
         resource, call.namespace, call.info.name, options.label_selector, options.field_selector
     )
+    if options.shard:
+        selection = narrowed(selection, options.shard)
     version = options.resource_version
     if version and not (version.isascii() and version.isdigit()):
         raise BadRequest(
