@@ -4,6 +4,8 @@ PY := .venv/bin/python
 BIN := .venv/bin
 # Neighbours stay on one worker, which keeps what they share; who is done early takes over half of the rest.
 TWICE := -n 2 --dist worksteal
+# Asserts are rewritten and tests compiled once, not at every run of each worker, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,7 +29,7 @@ type: .venv ## mypy, strict; pyright (as basedpyright, which brings its own runt
 	$(BIN)/mypy
 	$(BIN)/basedpyright
 
-test: .venv ## tests without root or network, in two minutes on two cores
+test: .venv ## tests without root or network, in a minute or two on two cores
 	$(BIN)/pytest $(TWICE)
 
 test-slow: .venv ## every test that needs no root, the slow ones too: they fetch other people's clients

@@ -15,7 +15,7 @@ import pytest_asyncio
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apiserver.options import ApiServerOptions, TokenEntry
 from tiphys.apiserver.server import ApiServer
-from tiphys.storage.base import Store
+from tiphys.storage.base import Delete, Put, Store
 from tiphys.storage.memory import MemoryStore
 from tiphys.wire.message import Request, Response
 from tiphys.wire.pki import make_signing_key
@@ -47,9 +47,10 @@ class Answer:
 class Api:
     """A client that knows paths and nothing else."""
 
-    def __init__(self, server: ApiServer, clock: FakeClock) -> None:
+    def __init__(self, server: ApiServer, clock: FakeClock, store: MemoryStore | None = None) -> None:
         self.server = server
         self.clock = clock
+        self.store = store
 
     async def send(
         self,
@@ -125,11 +126,11 @@ async def _furnish() -> MemoryStore:
 
 @asynccontextmanager
 async def _furnished_server() -> AsyncIterator[Api]:
-    clock = FakeClock()
-    server = ApiServer(await _furnish(), OPTIONS, clock)
+    clock, store = FakeClock(), await _furnish()
+    server = ApiServer(store, OPTIONS, clock)
     await server.start()
     try:
-        yield Api(server, clock)
+        yield Api(server, clock, store)
     finally:
         await server.stop()
 
@@ -148,6 +149,33 @@ async def module_api() -> AsyncIterator[Api]:
     """
     async with _furnished_server() as api:
         yield api
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def swept_api(module_api: Api) -> AsyncIterator[Api]:
+    """The server of ``module_api`` for a test that writes: when it ends, its objects are as they were.
+
+    Not for tests of what a server remembers of its past, nor for those that end it or turn its clock.
+    """
+    store = module_api.store
+    assert store is not None
+    since, now = store.revision, module_api.clock.monotonic()
+    yield module_api
+    assert module_api.clock.monotonic() == now, "others go by this clock: take a server of your own"
+    await sweep(store, since)
+    await module_api.settle()
+
+
+async def sweep(store: MemoryStore, since: int) -> None:
+    """Put every key back to what it was at a revision."""
+    writes: list[Put | Delete] = []
+    for key in {event.record.key for event in await store.history("", since + 1, store.revision)}:
+        before, after = await store.get(key, revision=since), await store.get(key)
+        if before is not None and (after is None or after.value != before.value):
+            writes.append(Put(key, before.value))
+        elif before is None and after is not None:
+            writes.append(Delete(key))
+    await store.commit(writes)
 
 
 @asynccontextmanager

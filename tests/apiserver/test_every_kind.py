@@ -14,6 +14,15 @@ from tests.every_kind import every_kind
 
 from tiphys.apimachinery.meta import gvk_of
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def api(swept_api: Any) -> Any:
+    """One server for all: what a test wrote is taken back when it ends."""
+    return swept_api
+
+
 WRITTEN = {"create", "get", "update", "delete"}
 BLOCK = "test.k8s.io/block"
 Case = tuple[str, str, dict[str, Any]]

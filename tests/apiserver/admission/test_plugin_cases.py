@@ -9,6 +9,15 @@ import pytest
 
 from tiphys.apiserver.admission import service_account
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def api(swept_api: Any) -> Any:
+    """One server for all: what a test wrote is taken back when it ends."""
+    return swept_api
+
+
 PODS = "/api/v1/namespaces/default/pods"
 CLAIMS = "/api/v1/namespaces/default/persistentvolumeclaims"
 LIMITS = "/api/v1/namespaces/default/limitranges"

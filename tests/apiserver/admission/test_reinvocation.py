@@ -13,6 +13,15 @@ from tiphys.apiserver.admission.webhooks import dispatch
 from tiphys.apiserver.webhook_call import NoAnswer
 from tiphys.wire.message import Request
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def api(swept_api: Any) -> Any:
+    """One server for all: what a test wrote is taken back when it ends."""
+    return swept_api
+
+
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 PODS = "/api/v1/namespaces/default/pods"
 

@@ -6,8 +6,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tiphys.wire.message import RepeatedHeaders, Request
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def api(swept_api: Any) -> Any:
+    """One server for all: what a test wrote is taken back when it ends."""
+    return swept_api
+
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 GROUP = "rbac.authorization.k8s.io"
@@ -27,7 +37,7 @@ def rule(resources: str, *verbs: str, group: str = "", **more: Any) -> dict[str,
     return {"apiGroups": [group], "resources": [resources], "verbs": list(verbs), **more}
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def secrets(api: Any) -> Any:
     """A cluster with two Secrets, of which alice may read one."""
     for name in ("mine", "theirs"):

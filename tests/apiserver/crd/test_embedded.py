@@ -6,7 +6,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from tests.apiserver.crd.conftest import CRDS, definition, version
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def api(swept_api: Any) -> Any:
+    """One server for all: what a test wrote is taken back when it ends."""
+    return swept_api
+
 
 HOSTS = "/apis/example.com/v1/namespaces/default/hosts"
 OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
@@ -29,7 +39,7 @@ GOOD = {"apiVersion": "v1", "kind": "Pod"}
 LABEL = "may have mixed case, but should otherwise match: a DNS-1035 label must consist of"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def hosts(api: Any) -> Any:
     served = version(subresources={"status": {}, "scale": SCALE})
     served["schema"] = {"openAPIV3Schema": SCHEMA}

@@ -9,6 +9,14 @@ import pytest
 
 from tiphys.apiserver.crd import store
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def api(swept_api: Any) -> Any:
+    """One server for all: what a test wrote is taken back when it ends."""
+    return swept_api
+
 
 async def test_crud_and_generation(api: Any, crds: Any) -> None:
     await crds.make(crds.version(subresources={"status": {}}))

@@ -6,6 +6,15 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def api(swept_api: Any) -> Any:
+    """One server for all: what a test wrote is taken back when it ends."""
+    return swept_api
+
+
 CMS = "/api/v1/namespaces/default/configmaps"
 IMMUTABLE = 'ConfigMap "c" is invalid: metadata.{}: Invalid value: {}: field is immutable'
 
