@@ -7,7 +7,8 @@ and ``replace`` of a missing object member sets it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -21,6 +22,7 @@ COPY_LIMIT_BYTES = 3 * 1024 * 1024
 """What all ``copy`` operations of one patch may add together."""
 
 _ABSENT: Any = object()
+_MISSING = "missing value"
 
 
 class PatchFailed(TiphysError):
@@ -100,36 +102,51 @@ class _Run:
         act(operation)
 
     def _add(self, operation: dict[str, Any]) -> None:
-        path = _pointer(operation, "path")
-        holder, key = self._find(path, "add")
-        _insert(holder, key, copy_object(operation.get("value")), path)
+        path = _pointer(operation, "path", "add operation failed to decode path")
+        holder, key = self._find(path, f'add operation does not apply: doc is missing path: "{path}"')
+        with _context(f"error in add for path: '{path}'"):
+            _insert(holder, key, copy_object(operation.get("value")))
 
     def _remove(self, operation: dict[str, Any]) -> None:
-        path = _pointer(operation, "path")
-        holder, key = self._find(path, "remove")
-        _delete(holder, key, path)
+        path = _pointer(operation, "path", "remove operation failed to decode path")
+        holder, key = self._find(path, f'remove operation does not apply: doc is missing path: "{path}"')
+        with _context(f"error in remove for path: '{path}'"):
+            _delete(holder, key)
 
     def _replace(self, operation: dict[str, Any]) -> None:
-        path = _pointer(operation, "path")
-        holder, key = self._find(path, "replace")
+        path = _pointer(operation, "path", "replace operation failed to decode path: {}")
+        holder, key = self._find(path, f"replace operation does not apply: doc is missing path: {path}")
         value = copy_object(operation.get("value"))
         if isinstance(holder, dict):
             holder[key] = value
-        else:
-            holder[_index(holder, key, len(holder))] = value
+            return
+        try:
+            index = _index(key, len(holder))
+        except PatchFailed as error:
+            text = f"replace operation does not apply: doc is missing key: {path}: {_MISSING}"
+            raise PatchFailed(text) from error
+        holder[index] = value
 
     def _move(self, operation: dict[str, Any]) -> None:
-        source = _pointer(operation, "from")
-        holder, key = self._find(source, "move")
-        value = _get(holder, key)
-        _delete(holder, key, source)
-        path = _pointer(operation, "path")
-        holder, key = self._find(path, "move")
-        _insert(holder, key, value, path)
+        source = _pointer(operation, "from", "move operation failed to decode from: {}")
+        holder, key = self._find(source, f"move operation does not apply: doc is missing from path: {source}")
+        with _context(f"error in move for path: '{key}'"):
+            value = _get(holder, key)
+            _delete(holder, key)
+        path = _pointer(operation, "path", "move operation failed to decode path: {}")
+        where = f"move operation does not apply: doc is missing destination path: {path}"
+        holder, key = self._find(path, where)
+        with _context(f"error in move for path: '{path}'"):
+            _insert(holder, key, value)
 
     def _copy(self, operation: dict[str, Any]) -> None:
-        holder, key = self._find(_pointer(operation, "from"), "copy")
-        value = _get(holder, key)
+        source = _pointer(operation, "from", "copy operation failed to decode from: {}")
+        holder, key = self._find(source, f"copy operation does not apply: doc is missing from path: {source}")
+        with _context(f"error in copy for from: '{source}'"):
+            value = _get(holder, key)
+        path = _pointer(operation, "path", "copy operation failed to decode path")
+        where = f"copy operation does not apply: doc is missing destination path: {path}"
+        holder, key = self._find(path, where)
         value = None if value is _ABSENT else copy_object(value)
         self._copied_bytes += len(orjson.dumps(value))
         if self._copied_bytes > COPY_LIMIT_BYTES:
@@ -137,66 +154,83 @@ class _Run:
                 f"Unable to complete the copy, the accumulated size increase of copy is "
                 f"{self._copied_bytes}, exceeding the limit {COPY_LIMIT_BYTES}"
             )
-        path = _pointer(operation, "path")
-        holder, key = self._find(path, "copy")
-        _insert(holder, key, value, path)
+        with _context("error while adding value during copy"):
+            _insert(holder, key, value)
 
     def _test(self, operation: dict[str, Any]) -> None:
-        path = _pointer(operation, "path")
-        holder, key = self._find(path, "test")
-        found = _get(holder, key)
+        path = _pointer(operation, "path", "test operation failed to decode path: {}")
+        holder, key = self._find(path, f"test operation does not apply: is missing path: {path}")
+        with _context(f"error in test for path: '{path}'"):
+            found = _get(holder, key)
         if found is _ABSENT:
             found = None
         if not _equal(found, operation.get("value")):
             raise TestFailed(f"testing value {path} failed: test failed")
 
-    def _find(self, path: str, kind: str) -> tuple[Any, str]:
-        """Return the container that holds the last part of the path, and that part."""
+    def _find(self, path: str, missing: str) -> tuple[Any, str]:
+        """Return the container that holds the last part of the path, and that part.
+
+        Raises:
+            PatchFailed: there is none; ``missing`` says so.
+        """
         parts = [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")]
         holder = self.document
-        for part in parts[1:-1]:
-            holder = _get(holder, part)
-            if not isinstance(holder, (dict, list)):
-                break
+        try:
+            for part in parts[1:-1]:
+                holder = _get(holder, part)
+                if not isinstance(holder, (dict, list)):
+                    break
+        except PatchFailed:
+            holder = _ABSENT
         if len(parts) < 2 or not isinstance(holder, (dict, list)):
-            raise PatchFailed(f"{kind} operation does not apply: doc is missing path: {path}: missing value")
+            raise PatchFailed(f"{missing}: {_MISSING}")
         return holder, parts[-1]
 
 
-def _pointer(operation: dict[str, Any], name: str) -> str:
+@contextmanager
+def _context(what: str) -> Iterator[None]:
+    """Say where something failed."""
+    try:
+        yield
+    except PatchFailed as error:
+        raise PatchFailed(f"{what}: {error}") from error
+
+
+def _pointer(operation: dict[str, Any], name: str, failed: str) -> str:
+    """Return a path; ``failed`` says that there is none, and takes the cause where it has a place for it."""
     path = operation.get(name)
     if not isinstance(path, str):
-        raise PatchFailed(f"operation missing {name} field: missing value")
+        raise PatchFailed(f"{failed.format(f'operation missing {name} field')}: {_MISSING}")
     return path
 
 
 def _get(holder: Any, key: str) -> Any:
     if isinstance(holder, dict):
         return holder.get(key, _ABSENT)
-    return holder[_index(holder, key, len(holder))]
+    return holder[_index(key, len(holder))]
 
 
-def _insert(holder: Any, key: str, value: Any, path: str) -> None:
+def _insert(holder: Any, key: str, value: Any) -> None:
     if isinstance(holder, dict):
         holder[key] = value
     elif key == "-":
         holder.append(value)
+    elif atoi(key) is None:
+        raise PatchFailed(f"value was not a proper array index: '{key}': {atoi_fault(key)}")
     else:
-        holder.insert(_index(holder, key, len(holder) + 1), value)
+        holder.insert(_index(key, len(holder) + 1), value)
 
 
-def _delete(holder: Any, key: str, path: str) -> None:
+def _delete(holder: Any, key: str) -> None:
     if isinstance(holder, list):
-        del holder[_index(holder, key, len(holder))]
+        del holder[_index(key, len(holder))]
     elif key in holder:
         del holder[key]
     else:
-        raise PatchFailed(
-            f"error in remove for path: '{path}': Unable to remove nonexistent key: {key}: missing value"
-        )
+        raise PatchFailed(f"Unable to remove nonexistent key: {key}: {_MISSING}")
 
 
-def _index(holder: list[Any], key: str, size: int) -> int:
+def _index(key: str, size: int) -> int:
     """Read an array index below ``size``; -1 is the last of them."""
     index = atoi(key)
     if index is None:
