@@ -41,6 +41,9 @@ class Fake:
     function: Callable[[Any], Any]
     text: str = "the text"
 
+    def selects(self, field: str) -> bool:
+        raise AssertionError
+
     def evaluate(self, value: Any) -> Any:
         try:
             return self.function(value)
@@ -52,7 +55,16 @@ def claim(name: str) -> ClaimMapping:
     return ClaimMapping(expression=Fake(lambda claims: claims[name]))
 
 
-CLAIMS = {"sub": "jane", "email": "j@x", "groups": ["a", "b"], "role": "r", "n": 1, "hd": "acme", "e": ""}
+CLAIMS = {
+    "sub": "jane",
+    "email": "j@x",
+    "groups": ["a", "b"],
+    "role": "r",
+    "n": 1,
+    "hd": "acme",
+    "e": "",
+    "null": None,
+}
 USERS: dict[str, tuple[JwtConfig, dict[str, Any]]] = {
     "claim and prefix": (BASE, {"username": "oidc:jane"}),
     "groups": (replace(BASE, groups=ClaimMapping("groups", "g:")), {"username": "oidc:jane", "groups": ["g:a", "g:b"]}),
@@ -65,6 +77,7 @@ USERS: dict[str, tuple[JwtConfig, dict[str, Any]]] = {
                 extra=(("a.b/x", Fake(lambda c: ["1", "", "2"])), ("a.b/y", Fake(lambda c: "")), ("a.b/z", Fake(lambda c: None)))),
         {"username": "jane", "uid": "acme", "groups": ["a", "b"], "extra": {"a.b/x": ["1", "2"]}},
     ),
+    "groups and uid that are null": (replace(BASE, groups=ClaimMapping("null", "g:"), uid=ClaimMapping("null")), {"username": "oidc:jane"}),
     "an empty name by a claim": (replace(BASE, username=ClaimMapping("e")), {"username": ""}),
     "rules that hold": (
         replace(BASE, claim_rules=(Rule("hd", "acme"), Rule(expression=Fake(lambda c: c["n"] == 1))),
@@ -90,6 +103,8 @@ REFUSALS: dict[str, tuple[JwtConfig, dict[str, Any], str]] = {
     "no string": (replace(BASE, username=ClaimMapping("n")), {},
                   'oidc: parse username claims "n": json: cannot unmarshal number into Go value of type string'),
     "email not verified": (replace(BASE, username=ClaimMapping("email")), {"email_verified": False}, "oidc: email not verified"),
+    "email verified by a word": (replace(BASE, username=ClaimMapping("email")), {"email_verified": "yes"}, "oidc: parse 'email_verified' claim: json: cannot unmarshal string into Go value of type bool"),
+    "required, and null": (replace(BASE, claim_rules=(Rule("hd", "y"),)), {"hd": None}, "oidc: required claim hd value does not match. Got = , want = y"),
     "groups of numbers": (replace(BASE, groups=ClaimMapping("n")), {}, 'oidc: parse groups claim "n": json: cannot unmarshal number into Go value of type string'),
     "uid": (replace(BASE, uid=ClaimMapping("x")), {}, 'oidc: parse uid claim "x": claim not present'),
     "an expression that fails": (replace(BASE, username=claim("x")), {}, "oidc: error evaluating username claim expression: no such key: x"),
@@ -144,14 +159,33 @@ def token(key: rsa.RSAPrivateKey = KEY, **changes: Any) -> str:
     return jwt.encode(claims, pem, algorithm="RS256", headers={"kid": "k"})
 
 
+def forged(**changes: Any) -> str:
+    """A token whose claims no library would write."""
+    claims = {"iss": "https://i", "aud": "app", "sub": "jane", "exp": SECOND + 60, **changes}
+    pem = KEY.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return jwt.PyJWS().encode(orjson.dumps(claims), pem, algorithm="RS256", headers={"kid": "k"})
+
+
 def tokens(config: JwtConfig = BASE, **rest: Any) -> JwtTokens:
     keys: Any = Keys(KEY, **rest)
     return JwtTokens(config, FakeClock(NOW), keys)
 
 
-@pytest.mark.parametrize("audience", ["app", ["x", "app"]])
-async def test_a_good_token(audience: Any) -> None:
-    found = await tokens().authenticate_token(token(aud=audience), ("api",))
+@pytest.mark.parametrize(
+    "text",
+    [
+        token(),
+        token(aud=["x", "app"]),
+        forged(jti=7),
+        forged(exp=f"{SECOND + 60}"),
+        forged(exp=SECOND + 60.5),
+    ],
+    ids=["plain", "several audiences", "a number for its name", "an end in quotes", "half a second"],
+)
+async def test_a_good_token(text: str) -> None:
+    found = await tokens().authenticate_token(text, ("api",))
     assert found is not None
     assert found.user.name == "oidc:jane"
 
@@ -164,8 +198,32 @@ async def test_tokens_of_others(text: str) -> None:
 WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "another key": (token(OTHER), {}, "oidc: verify token: failed to verify signature: failed to verify id token signature"),
     "over": (token(exp=SECOND - 1), {}, "oidc: verify token: oidc: token is expired (Token Expiry: 2025-12-31 23:59:59 +0000 UTC)"),
-    "not begun": (token(nbf=SECOND + 301), {}, "oidc: verify token: oidc: current time before the nbf (not before) time"),
-    "no end": (token(exp=None), {}, "oidc: verify token: oidc: token has no expiry"),
+    "over and of another key": (token(OTHER, exp=SECOND - 1), {}, "oidc: verify token: oidc: token is expired (Token Expiry: 2025-12-31 23:59:59 +0000 UTC)"),
+    "not begun": (token(nbf=SECOND + 301), {}, "oidc: verify token: oidc: current time 2026-01-01 00:00:00 +0000 UTC before the nbf (not before) time: 2026-01-01 00:05:01 +0000 UTC"),
+    "no end": (token(exp=None), {}, "oidc: verify token: oidc: token is expired (Token Expiry: 0001-01-01 00:00:00 +0000 UTC)"),
+    "an end that is no time": (
+        forged(exp="soon"), {}, 'oidc: verify token: oidc: failed to unmarshal claims: json: invalid number literal, trying to unmarshal "\\"soon\\"" into Number',
+    ),
+    "an end that is true": (
+        forged(exp=True), {}, "oidc: verify token: oidc: failed to unmarshal claims: json: cannot unmarshal bool into Go value of type json.Number",
+    ),
+    "a number for an audience": (
+        forged(aud=5), {}, "oidc: verify token: oidc: failed to unmarshal claims: json: cannot unmarshal number into Go value of type []string",
+    ),
+    "a number among audiences": (
+        forged(aud=["app", 5]), {}, "oidc: verify token: oidc: failed to unmarshal claims: json: cannot unmarshal number into Go value of type string",
+    ),
+    "a number for a subject": (
+        forged(sub=5), {}, "oidc: verify token: oidc: failed to unmarshal claims: json: cannot unmarshal number into Go struct field idToken.sub of type string",
+    ),
+    "for others and over": (token(aud="x", exp=SECOND - 1), {}, 'oidc: verify token: oidc: expected audience "app" got ["x"]'),
+    "for others and over, where several may be named": (
+        token(aud="x", exp=SECOND - 1), {"config": replace(BASE, audiences=("app", "b"))},
+        "oidc: verify token: oidc: token is expired (Token Expiry: 2025-12-31 23:59:59 +0000 UTC)",
+    ),
+    "another of several audiences": (
+        token(aud="x"), {"config": replace(BASE, audiences=("b", "app"))}, 'oidc: verify token: oidc: expected audience in ["app" "b"] got ["x"]',
+    ),
     "another audience": (token(aud="x"), {}, 'oidc: verify token: oidc: expected audience "app" got ["x"]'),
     "another algorithm": (token(), {"config": replace(BASE, algorithms=("ES256",))},
                           'oidc: verify token: oidc: id token signed with unsupported algorithm, expected ["ES256"] got "RS256"'),

@@ -52,7 +52,7 @@ class JwtTokens:
         if kept is None or kept[0] <= now.timestamp():
             claims = await self._claims(token, now)
             user = map_claims(self._config, claims)
-            until = min(now.timestamp() + _REMEMBERED_S, float(claims["exp"]))
+            until = min(now.timestamp() + _REMEMBERED_S, float(claims["exp"]))  # verified: it has one
             kept = self._remembered[key] = (until, user)
             if len(self._remembered) > _MAX_REMEMBERED:
                 self._remembered.popitem(last=False)
@@ -124,7 +124,7 @@ def _username(mapping: ClaimMapping, claims: Mapping[str, Any]) -> str:
     if mapping.claim == "email" and "email_verified" in claims:
         verified = claims["email_verified"]
         if not isinstance(verified, bool):
-            raise Refused("oidc: parse 'email_verified' claim: it is no boolean")
+            raise Refused(f"oidc: parse 'email_verified' claim: {_unread(verified, 'bool')}")
         if not verified:
             raise Refused("oidc: email not verified")
     return mapping.prefix + value
@@ -133,9 +133,9 @@ def _username(mapping: ClaimMapping, claims: Mapping[str, Any]) -> str:
 def _groups(mapping: ClaimMapping, claims: Mapping[str, Any]) -> tuple[str, ...]:
     if mapping.expression is not None:
         return _strings(_evaluate(mapping, claims, "group"), "group claim expression")
-    if not mapping.claim or mapping.claim not in claims:
+    value = claims.get(mapping.claim) if mapping.claim else None
+    if value is None:
         return ()
-    value = claims[mapping.claim]
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
         raise Refused(f'oidc: parse groups claim "{mapping.claim}": {_no_string(value)}')
@@ -150,6 +150,8 @@ def _uid(mapping: ClaimMapping, claims: Mapping[str, Any]) -> str:
     if mapping.claim not in claims:
         raise Refused(f'oidc: parse uid claim "{mapping.claim}": claim not present')
     value = claims[mapping.claim]
+    if value is None:
+        return ""
     if not isinstance(value, str):
         raise Refused(f'oidc: parse uid claim "{mapping.claim}": {_no_string(value)}')
     return value
@@ -178,7 +180,7 @@ def _strings(value: Any, what: str) -> tuple[str, ...]:
 def _check_required(rule: Rule, claims: Mapping[str, Any]) -> None:
     if rule.claim not in claims:
         raise Refused(f"oidc: required claim {rule.claim} not present in ID token")
-    value = claims[rule.claim]
+    value = "" if claims[rule.claim] is None else claims[rule.claim]
     if not isinstance(value, str):
         raise Refused(f"oidc: parse claim {rule.claim}: {_no_string(value)}")
     if value != rule.required_value:
@@ -206,4 +208,8 @@ def _check_rules(rules: Sequence[Rule], value: Mapping[str, Any], what: str) -> 
 
 
 def _no_string(value: Any) -> str:
-    return f"json: cannot unmarshal {json_kind(value)} into Go value of type string"
+    return _unread(value, "string")
+
+
+def _unread(value: Any, wanted: str) -> str:
+    return f"json: cannot unmarshal {json_kind(value)} into Go value of type {wanted}"

@@ -6,14 +6,18 @@ Owns: the checks of one token, in the words of upstream's library. What its clai
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 import jwt
+import orjson
 
 _GOOGLE: Final = "accounts.google.com"
-_NOT_YET_LEEWAY_S: Final = 300
-_SIGNATURE_ONLY: Any = dict.fromkeys(("verify_aud", "verify_exp", "verify_nbf", "verify_iat"), False)
+_NOT_YET_LEEWAY: Final = timedelta(minutes=5)
+_UNREAD: Final = "oidc: failed to unmarshal claims"
+_SIGNATURE_ONLY: Any = dict.fromkeys(
+    ("verify_aud", "verify_exp", "verify_nbf", "verify_iat", "verify_sub", "verify_jti"), False
+)
 _NAMES: Final = "_claim_names"
 _SOURCES: Final = "_claim_sources"
 
@@ -43,27 +47,27 @@ class Verifier:
             NotVerified: it is none of the issuer's, not for us, or over.
             IssuerUnavailable: no keys can be had.
         """
-        try:
-            header = jwt.get_unverified_header(token)
-            candidates = await self._keys.candidates(str(header.get("kid") or ""))
-        except jwt.InvalidTokenError as error:
-            raise NotVerified(f"oidc: malformed jwt: {error}") from error
+        claims = _told(token)  # what costs nothing is looked at before any key is asked for
+        _check_form(claims)
+        _check_sources(claims)
+        if len(self._audiences) == 1:
+            self._check_audience(claims)
+        _check_times(claims, now)
+        header = jwt.get_unverified_header(token)
         if header.get("alg") not in self._algorithms:
             raise NotVerified(
                 "oidc: id token signed with unsupported algorithm, expected "
                 f'{_quoted(self._algorithms)} got "{header.get("alg")}"'
             )
-        claims = next((found for key in candidates if (found := _opened(token, key, header["alg"]))), None)
-        if claims is None:
+        candidates = await self._keys.candidates(str(header.get("kid") or ""))
+        if not any(_opened(token, key, header["alg"]) for key in candidates):
             raise NotVerified("failed to verify signature: failed to verify id token signature")
-        _check_times(claims, now)
-        _check_sources(claims)
-        self._check_audience(claims)
+        if len(self._audiences) > 1:
+            self._check_audience(claims)
         return claims
 
     def _check_audience(self, claims: Mapping[str, Any]) -> None:
-        named = claims.get("aud") or []
-        audiences = [named] if isinstance(named, str) else [str(one) for one in named]
+        audiences = _audiences(claims.get("aud"))
         if set(audiences) & set(self._audiences):
             return
         several = len(self._audiences) > 1
@@ -81,25 +85,77 @@ def issuer_of(token: str) -> str:
     return f"https://{_GOOGLE}" if issuer == _GOOGLE else str(issuer or "")
 
 
-def _opened(token: str, key: jwt.PyJWK, algorithm: str) -> dict[str, Any] | None:
+def _opened(token: str, key: jwt.PyJWK, algorithm: str) -> bool:
+    """Tell whether a key has signed a token."""
     try:
-        found: dict[str, Any] = jwt.decode(token, key.key, algorithms=[algorithm], options=_SIGNATURE_ONLY)
+        jwt.decode(token, key.key, algorithms=[algorithm], options=_SIGNATURE_ONLY)
     except (jwt.InvalidTokenError, TypeError, ValueError):
-        return None
+        return False
+    return True
+
+
+def _told(token: str) -> dict[str, Any]:
+    """Return what a token says, whoever has signed it. Raises NotVerified."""
+    try:
+        found: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    except (jwt.InvalidTokenError, ValueError) as error:
+        raise NotVerified(f"oidc: malformed jwt: {error}") from error
     return found
 
 
 def _check_times(claims: Mapping[str, Any], now: datetime) -> None:
-    try:
-        expires, begins = float(claims["exp"]), float(claims.get("nbf") or 0)
-    except (KeyError, TypeError, ValueError):
-        raise NotVerified("oidc: token has no expiry") from None
-    moment = now.timestamp()
-    if moment > expires:
-        shown = datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%d %H:%M:%S +0000 UTC")
+    expires, begins = _moment(claims.get("exp")), _moment(claims.get("nbf"))
+    if expires is None or expires < now:
+        shown = "0001-01-01 00:00:00 +0000 UTC" if expires is None else _go_time(expires)
         raise NotVerified(f"oidc: token is expired (Token Expiry: {shown})")
-    if begins and moment + _NOT_YET_LEEWAY_S < begins:
-        raise NotVerified("oidc: current time before the nbf (not before) time")
+    if begins is not None and now + _NOT_YET_LEEWAY < begins:
+        raise NotVerified(
+            f"oidc: current time {_go_time(now)} before the nbf (not before) time: {_go_time(begins)}"
+        )
+
+
+def _moment(value: Any) -> datetime | None:
+    """Return a moment that is told in seconds; None where there is none. Raises NotVerified."""
+    if value is None:
+        return None
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return datetime.fromtimestamp(int(float(value)), UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        raise NotVerified(f"{_UNREAD}: {_no_number(value)}") from None
+
+
+def _no_number(value: Any) -> str:
+    if isinstance(value, str):
+        quoted = orjson.dumps(orjson.dumps(value).decode()).decode()
+        return f"json: invalid number literal, trying to unmarshal {quoted} into Number"
+    return f"json: cannot unmarshal {json_kind(value)} into Go value of type json.Number"
+
+
+def _go_time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S +0000 UTC")
+
+
+def _check_form(claims: Mapping[str, Any]) -> None:
+    subject = claims.get("sub")
+    if not isinstance(subject, str | None):
+        raise NotVerified(_unread(subject, "sub", "string"))
+    _audiences(claims.get("aud"))
+
+
+def _audiences(named: Any) -> list[str]:
+    """Return for whom a token is. Raises NotVerified."""
+    found = [named] if isinstance(named, str) else named or []
+    if not isinstance(found, list):
+        wrong, wanted = named, "[]string"
+    else:
+        wrong, wanted = next((one for one in found if not isinstance(one, str)), None), "string"
+    if wrong is not None:
+        raise NotVerified(
+            f"{_UNREAD}: json: cannot unmarshal {json_kind(wrong)} into Go value of type {wanted}"
+        )
+    return [one or "" for one in found]
 
 
 def _check_sources(claims: Mapping[str, Any]) -> None:
@@ -121,10 +177,8 @@ def _check_sources(claims: Mapping[str, Any]) -> None:
 
 
 def _unread(value: Any, field: str, wanted: str) -> str:
-    return (
-        f"oidc: failed to unmarshal claims: json: cannot unmarshal {json_kind(value)} into Go struct field "
-        f"idToken.{field} of type {wanted}"
-    )
+    kind = json_kind(value)
+    return f"{_UNREAD}: json: cannot unmarshal {kind} into Go struct field idToken.{field} of type {wanted}"
 
 
 def json_kind(value: Any) -> str:
