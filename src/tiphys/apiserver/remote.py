@@ -14,14 +14,13 @@ from urllib.parse import urlsplit
 import orjson
 
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.apiserver.foreign_answers import explain, is_passing
 from tiphys.client import kubeconfig
 from tiphys.client.transport import Call, Transport, TransportError
 
 _ATTEMPTS = 5
 _FIRST_WAIT_S = 0.5
 _FACTOR = 1.5
-_PASSING = (429, 500, 504)
-"""Answers of a service that soon does better."""
 
 
 class RemoteFailed(TiphysError):
@@ -90,10 +89,10 @@ class Remote:
             failure = _Passing if isinstance(cause, ConnectionResetError) else RemoteFailed
             text = f'Post "{self._url}": {cause}'
             raise failure(text, timed_out=isinstance(cause, TimeoutError)) from error
-        if answer.status in _PASSING or "retry-after" in answer.headers:
-            raise _Passing(f"the server answered {answer.status}")
         if not 200 <= answer.status < 300:
-            raise RemoteFailed(f"the server answered {answer.status}")
+            passing = is_passing(answer.status, answer.headers)
+            text = explain(answer.status, answer.headers, answer.body)
+            raise _Passing(text) if passing else RemoteFailed(text)
         try:
             found = orjson.loads(answer.body)
         except orjson.JSONDecodeError as error:

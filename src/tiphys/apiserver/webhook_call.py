@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import orjson
-
 from tiphys.apimachinery import tracing
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.call import Backend
+from tiphys.apiserver.foreign_answers import explain
 from tiphys.apiserver.options import GIT_VERSION
 from tiphys.apiserver.service_link import Endpoint, NoEndpoint, bundle_of, reason_of, resolve, tls_context
 from tiphys.wire import client
@@ -26,11 +25,6 @@ from tiphys.wire.pki import KeyPair
 
 _HTTPS: Final = 443
 _MAX_ANSWER_BYTES: Final = 16 << 20
-_STATUS_TEXTS: Final = {
-    404: "the server could not find the requested resource",
-    401: "Unauthorized",
-    403: "forbidden: unknown",
-}
 
 
 class NoAnswer(TiphysError):
@@ -157,9 +151,5 @@ async def _read(answer: client.Answer) -> bytes:
     body = b"".join(parts)
     if 200 <= answer.status < 300:
         return body
-    text = _STATUS_TEXTS.get(answer.status)
-    if text is None:
-        said = body.decode(errors="replace").strip() or "unknown"
-        quoted = orjson.dumps(said).decode()
-        text = f"an error on the server ({quoted}) has prevented the request from succeeding"
-    raise NoAnswer(text, answer.status)
+    told = {"content-type": answer.header("content-type")}
+    raise NoAnswer(explain(answer.status, told, body), answer.status)

@@ -55,6 +55,7 @@ async def test_a_known_token() -> None:
         ({"authenticated": True, "user": JANE}, ("x",), None),
         ({"authenticated": False}, ("api",), None),
         ({}, ("api",), None),
+        ({"error": "never heard of it"}, ("x",), None),
     ],
 )
 async def test_audiences(

@@ -10,7 +10,7 @@ import pytest
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.errors import Forbidden, InternalError
-from tiphys.apiserver.authn.expressions import ExpressionError
+from tiphys.apiserver.authn.expressions import ExpressionError, compile_expression
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.authorizer import Authorizer
 from tiphys.apiserver.authz.counts import AuthorizerCounts
@@ -54,6 +54,9 @@ class Condition:
 
     name: str
     text: str = "a condition"
+
+    def selects(self, field: str) -> bool:
+        return field == "user"
 
     def evaluate(self, value: Any) -> Any:
         if not self.name:
@@ -139,7 +142,14 @@ async def test_long_questions_and_failures_are_not() -> None:
 
 @pytest.mark.parametrize(
     ("names", "asked", "denied"),
-    [((), 1, False), (("jane",), 1, False), (("jane", "bob"), 0, False), (("",), 0, True)],
+    [
+        ((), 1, False),
+        (("jane",), 1, False),
+        (("jane", "bob"), 0, False),
+        (("",), 0, True),
+        (("", "bob"), 0, False),
+        (("", "jane"), 0, True),
+    ],
 )
 async def test_match_conditions(names: tuple[str, ...], asked: int, denied: bool) -> None:
     conditions = tuple(Condition(name) for name in names)
@@ -147,6 +157,28 @@ async def test_match_conditions(names: tuple[str, ...], asked: int, denied: bool
     decision = await asks.authorize(JANE, LIST)
     assert len(service.asked) == asked
     assert decision.denied is denied
+
+
+async def test_what_is_said_of_conditions_that_fail() -> None:
+    written = (
+        "request.resourceAttributes.verb == 'get'",
+        "request.user == 'jane'",
+        "request.extra['x'][0] == 'y'",
+    )
+    conditions = tuple(compile_expression(text, "request", boolean=True) for text in written)
+    asks, service, _ = webhook({"allowed": True}, conditions=conditions)
+    decision = await asks.authorize(JANE, RequestInfo("/metrics", "get"))
+    assert not service.asked
+    first, second = (f"cel evaluation error: expression '{text}' resulted in error" for text in written[::2])
+    assert decision.error == f"[{first}: no such key: resourceAttributes, {second}: no such key: x]"
+
+
+async def test_a_user_of_many_groups_is_remembered() -> None:
+    asks, service, _ = webhook({"allowed": True})
+    many = User("jane", groups=tuple(f"group-{number:05}" for number in range(2000)))
+    for _ in range(2):
+        await asks.authorize(many, LIST)
+    assert len(service.asked) == 1
 
 
 def chain(*modes: Any) -> Authorizer:

@@ -202,6 +202,10 @@ async def test_failures_of_http(webhook: Any) -> None:
     wanted = f"{ONE}failed: the server could not find the requested resource"
     assert await fault(kind_of(config)) == wanted
     answering.raw = Response(503, {}, b"down")
+    assert (
+        await fault(kind_of(config)) == f"{ONE}failed: the server is currently unable to handle the request"
+    )
+    answering.raw = Response(502, {}, b"down")
     wanted = f'{ONE}failed: an error on the server ("down") has prevented the request from succeeding'
     assert await fault(kind_of(config)) == wanted
 

@@ -78,13 +78,15 @@ class WebhookTokens:
             log.error("failed to make webhook authenticator request err=%s", error)
             raise Refused(str(error)) from error
         status = answer.get("status") or {}
+        got = tuple(status.get("audiences") or self._own)
+        common = tuple(audience for audience in audiences if audience in got)
+        if not common:
+            return None
         if not status.get("authenticated"):
             if status.get("error"):
                 raise Refused(str(status["error"]))
             return None
-        got = tuple(status.get("audiences") or self._own)
-        common = tuple(audience for audience in audiences if audience in got)
-        return Authenticated(_user_of(status.get("user") or {}), common) if common else None
+        return Authenticated(_user_of(status.get("user") or {}), common)
 
 
 def _user_of(info: dict[str, Any]) -> User:

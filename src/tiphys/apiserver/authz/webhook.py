@@ -28,7 +28,7 @@ from tiphys.apiserver.requestinfo import RequestInfo
 log = logging.getLogger(__name__)
 _MAX_CACHED = 8192
 _MAX_CACHED_BYTES = 10_000
-"""Longer questions are asked anew each time: who asks does not get to fill the memory."""
+"""Questions about longer things are asked anew each time: who asks does not get to fill the memory."""
 _LABEL_OPERATORS = {"in": "In", "=": "In", "==": "In", "notin": "NotIn", "!=": "NotIn"}
 
 
@@ -81,7 +81,7 @@ class WebhookAuthorizer:
                 return NO_OPINION
         except ExpressionError as error:
             self._counts.condition_errors[self.name] += 1
-            return self._failed(f"error evaluating match conditions: {error}")
+            return self._failed(str(error))
         key = orjson.dumps(spec, option=orjson.OPT_SORT_KEYS)
         known = self._recall(key)
         if known is not None:
@@ -105,7 +105,7 @@ class WebhookAuthorizer:
         self._counts.asked(self.name, SUCCESS, self._clock.monotonic() - began)
         decision = _decision(answer.get("status") or {})
         ttl_s = self._settings.authorized_ttl_s if decision.allowed else self._settings.unauthorized_ttl_s
-        if ttl_s > 0 and len(key) < _MAX_CACHED_BYTES and not decision.error:
+        if ttl_s > 0 and _size(info) < _MAX_CACHED_BYTES:
             self._cache[key] = (self._clock.monotonic() + ttl_s, decision)
             self._cache.move_to_end(key)
             if len(self._cache) > _MAX_CACHED:
@@ -117,11 +117,25 @@ class WebhookAuthorizer:
         await self._remote.close()
 
     def _concerns(self, spec: dict[str, Any]) -> bool:
+        """Tell whether every condition holds; one that is false outweighs those that fail.
+
+        Raises:
+            ExpressionError: some could not be evaluated, and none is false.
+        """
         conditions = self._settings.conditions
         if not conditions:
             return True
-        shown = _as_variable(spec)
-        return all(condition.evaluate(shown) is True for condition in conditions)
+        shown, faults = _as_variable(spec), []
+        for condition in conditions:
+            try:
+                if condition.evaluate(shown) is not True:
+                    return False
+            except ExpressionError as error:
+                faults.append(f"cel evaluation error: {error}")
+        if faults:
+            unique = list(dict.fromkeys(faults))
+            raise ExpressionError(unique[0] if len(unique) == 1 else f"[{', '.join(unique)}]")
+        return True
 
     def _recall(self, key: bytes) -> Decision | None:
         kept = self._cache.get(key)
@@ -130,6 +144,12 @@ class WebhookAuthorizer:
     def _failed(self, why: str) -> Decision:
         log.error("failed to make webhook authorizer request name=%s err=%s", self._settings.name, why)
         return Decision(denied=self._settings.denies_on_failure, error=why)
+
+
+def _size(info: RequestInfo) -> int:
+    """Return how much of a question is in the hands of who asks."""
+    texts = (info.namespace, info.verb, info.resource, info.subresource, info.group, info.version, info.name)
+    return sum(map(len, texts)) + len(info.path)
 
 
 def _decision(status: dict[str, Any]) -> Decision:

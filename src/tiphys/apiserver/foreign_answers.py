@@ -1,0 +1,53 @@
+"""What is said of answers that are none: webhooks need not know the forms in which an API server fails.
+
+Pure. Owns: the words of Go's client for each status, and which of them soon pass. Called for webhooks of
+admission, conversion, authentication and authorization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from tiphys.apimachinery.go_text import syntax
+
+_SHOWN_BYTES: Final = 2048
+_UNKNOWN: Final = "unknown"
+_OWN_WORDS: Final = (403, 415)
+"""What the service itself says of these is told."""
+_TEXTS: Final = {
+    400: "the server rejected our request for an unknown reason",
+    401: "the server has asked for the client to provide credentials",
+    404: "the server could not find the requested resource",
+    405: "the server does not allow this method on the requested resource",
+    406: "the server was unable to respond with a content type that the client supports",
+    409: "the server reported a conflict",
+    422: "the server rejected our request due to an error in our request",
+    429: "the server has received too many requests and has asked us to try again later",
+    503: "the server is currently unable to handle the request",
+    504: (
+        "the server was unable to return a response in the time allotted, but may still be processing the "
+        "request"
+    ),
+}
+
+
+def explain(status: int, headers: Mapping[str, str], body: bytes) -> str:
+    """Say what an answer of that status means; the body counts where it is text."""
+    kind = headers.get("content-type", "")
+    said = _UNKNOWN
+    if not kind or kind.lower().startswith("text/"):
+        said = body[:_SHOWN_BYTES].decode(errors="replace").strip()
+    if status in _OWN_WORDS or (status == 406 and said not in ("", _UNKNOWN)):
+        return said
+    text = _TEXTS.get(status)
+    if text is not None:
+        return text
+    if status >= 500:
+        return f"an error on the server ({syntax(said)}) has prevented the request from succeeding"
+    return f"the server responded with the status code {status} but did not return more information"
+
+
+def is_passing(status: int, headers: Mapping[str, str]) -> bool:
+    """Tell whether another attempt may do better."""
+    return status == 429 or (status >= 500 and status != 503) or "retry-after" in headers
