@@ -179,7 +179,7 @@ PLUGINS: dict[str, tuple[dict[str, Any], str]] = {
     "another version": (
         {"apiVersion": "v3"}, 'kms.apiVersion: Invalid value: "v3": unsupported apiVersion apiVersion for KMS provider, only v1 and v2 are supported',
     ),
-    "the old version": ({"apiVersion": "v1"}, "error while building transformers: KMSv1 is deprecated"),
+    "the old version": ({"apiVersion": "v1"}, "^error while building transformers: KMSv1 is deprecated"),
     "the old version by default": ({"apiVersion": None}, "KMSv1 is deprecated"),
 }  # fmt: skip
 
@@ -188,7 +188,8 @@ PLUGINS: dict[str, tuple[dict[str, Any], str]] = {
 def test_plugins(differs: dict[str, Any], fault: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
         parse(text(entry("secrets", providers=[{"kms": {**KMS, **differs}}])))
-    assert fault in str(caught.value)
+    said = str(caught.value)
+    assert said.startswith(fault[1:]) if fault.startswith("^") else fault in said
 
 
 def test_plugins_have_names_of_their_own() -> None:
@@ -231,6 +232,25 @@ def test_what_cannot_be_read_is_not_quoted(given: str, want: str) -> None:
         parse(given, file="F")
     decoding = "" if not given else 'error decoding encryption provider configuration file "F": '
     assert str(caught.value) == f"error while parsing file: {decoding}{want}"
+
+
+@pytest.mark.parametrize(
+    ("earlier", "resource", "rule"),
+    [
+        ("*.", "secrets", "*."), ("*.apps", "deployments.apps", "*.apps"), ("*.*", "secrets", "*.*"),
+        ("*.*", "*.apps", "*.*"), ("*.apps", "*.apps", "*.apps"), ("*.", "deployments.apps", ""),
+        ("secrets", "secrets", ""), ("secrets", "*.", ""), ("*.apps", "*.*", ""),
+    ],
+)  # fmt: skip
+def test_rules_that_earlier_ones_cover(earlier: str, resource: str, rule: str) -> None:
+    written = text(entry(earlier), entry(resource, providers=[IDENTITY]))
+    if not rule:
+        assert len(parse(written).rules) == 2
+        return
+    with pytest.raises(BadConfiguration) as caught:
+        parse(written)
+    want = f'error while building transformers: resource "{resource}" is masked by earlier rule "{rule}"'
+    assert str(caught.value) == want
 
 
 def test_secretbox_takes_keys_of_one_length() -> None:

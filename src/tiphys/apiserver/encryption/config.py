@@ -47,6 +47,7 @@ _OVERLAP: Final = (
 
 _Rule = tuple[str, tuple[Provider, ...]]
 _PARSING: Final = "error while parsing file: "
+_BUILDING: Final = "error while building transformers: "
 _KEYS: Final = fields(keys=fields("name", "secret"))
 _KIND: Final = Kind(
     "EncryptionConfiguration",
@@ -98,11 +99,20 @@ def parse(text: str, make_kms: Callable[[KmsSettings], Provider] = Kms.of, file:
 
 
 def _rules(entries: list[Any], make_kms: Callable[[KmsSettings], Provider]) -> list[_Rule]:
-    found = []
+    found: list[_Rule] = []
     for entry in entries:
         providers = tuple(made for provider in entry["providers"] for made in _made(provider, make_kms))
-        found += [(resource, providers) for resource in entry["resources"]]
+        for resource in entry["resources"]:
+            _check_unmasked(resource, [earlier for earlier, _ in found])
+            found.append((resource, providers))
     return found
+
+
+def _check_unmasked(resource: str, earlier: list[str]) -> None:
+    """Raise BadConfiguration for what an earlier rule covers already."""
+    for rule in (f"*.{_split(resource)[1]}", "*.*"):
+        if rule in earlier:
+            raise BadConfiguration(f'{_BUILDING}resource "{resource}" is masked by earlier rule "{rule}"')
 
 
 def _made(provider: dict[str, Any], make_kms: Callable[[KmsSettings], Provider]) -> list[Provider]:
@@ -112,7 +122,7 @@ def _made(provider: dict[str, Any], make_kms: Callable[[KmsSettings], Provider])
     if kind == "kms":
         told = provider["kms"]
         if told.get("apiVersion") != "v2":
-            raise BadConfiguration(f"error while building transformers: {_KMS_V1}")
+            raise BadConfiguration(f"{_BUILDING}{_KMS_V1}")
         timeout_s = parse_go_duration(told.get("timeout") or _TIMEOUT)
         return [make_kms(KmsSettings(told["name"], told["endpoint"], timeout_s))]
     return [_CIPHERS[kind](key["name"], base64.b64decode(key["secret"])) for key in provider[kind]["keys"]]

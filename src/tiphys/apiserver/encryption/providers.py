@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from tiphys.apiserver import config_files
+
 ENCRYPTED: Final = b"k8s:enc:"
 
 
-class BadConfiguration(ValueError):
+class BadConfiguration(config_files.BadConfiguration):
     """A file that is no valid configuration; the text lists every fault and no secret."""
 
 
