@@ -6,7 +6,8 @@ from typing import Any
 import click
 import pytest
 
-from tiphys.cmd.apiserver import open_store, tune_interpreter
+from tiphys.cmd.apiserver import apiserver, open_store, options_from, tune_interpreter
+from tiphys.cmd.component import FlagError
 from tiphys.storage.etcd import EtcdStore
 from tiphys.storage.memory import MemoryStore
 from tiphys.storage.retention import Retention
@@ -33,6 +34,15 @@ def test_stores(text: str, flags: dict[str, Any], kind: type) -> None:
 def test_no_store(text: str) -> None:
     with pytest.raises(click.BadParameter):
         open_store(text)
+
+
+def test_limits_below_none_are_refused() -> None:
+    line = ["--max-requests-inflight=-1", "--min-request-timeout=-1"]
+    with apiserver.make_context("x", line) as ctx, ctx.scope(), pytest.raises(FlagError) as caught:
+        options_from(dict(ctx.params))
+    assert str(caught.value) == (
+        "[--max-requests-inflight can not be negative value, --min-request-timeout can not be negative value]"
+    )
 
 
 def test_a_busy_loop_lets_the_writer_in() -> None:

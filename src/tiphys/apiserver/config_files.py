@@ -84,7 +84,7 @@ def _decoded(text: str, kind: Kind) -> dict[str, Any]:
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ValueError(_where(error)) from error
+        raise ValueError(place(error)) from error
     if not isinstance(document, dict):
         raise ValueError("couldn't get version/kind; json parse error: the document is no object")
     found, version = document.get("kind"), document.get("apiVersion")
@@ -94,13 +94,18 @@ def _decoded(text: str, kind: Kind) -> dict[str, Any]:
         raise ValueError(f"Object 'apiVersion' is missing{shown}")
     if (found != kind.name or version not in kind.versions) and (found, version) != kind.also:
         raise ValueError(f'no kind "{found}" is registered for version "{version}"')
-    strange = [*_repeated(text), *_unknown(document, {**dict.fromkeys(_HEAD), **kind.fields}, "")]
-    if strange:
-        raise ValueError(f"strict decoding error: {', '.join(strange)}")
+    if strange := strangeness(text, document, kind.fields):
+        raise ValueError(strange)
     return document
 
 
-def _where(error: yaml.YAMLError) -> str:
+def strangeness(text: str, document: Mapping[str, Any], known: Fields) -> str:
+    """Tell of keys that come twice and of fields that there are not; nothing where all is well."""
+    strange = [*_repeated(text), *_unknown(document, {**dict.fromkeys(_HEAD), **known}, "")]
+    return f"strict decoding error: {', '.join(strange)}" if strange else ""
+
+
+def place(error: yaml.YAMLError) -> str:
     """Say where the YAML breaks without quoting it: the line may hold a key."""
     mark = getattr(error, "problem_mark", None)
     return f"yaml: line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else "yaml: cannot be read"
@@ -126,7 +131,7 @@ def _repeated(text: str) -> list[str]:
 def _unknown(value: Any, fields: Fields, path: str) -> list[str]:
     if isinstance(value, list):
         return [text for at, one in enumerate(value) for text in _unknown(one, fields, f"{path}[{at}]")]
-    if not isinstance(value, dict):
+    if not isinstance(value, Mapping):
         return []
     found: list[str] = []
     for key, below in value.items():

@@ -21,6 +21,7 @@ from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.collector import collect_seldom
 from tiphys.apis.runtime_config import RuntimeConfigError, parse
 from tiphys.apiserver import config_files
+from tiphys.apiserver.audit.policy import BadPolicy
 from tiphys.apiserver.authn.signer_client import SignerFailed
 from tiphys.apiserver.encryption.providers import BadConfiguration
 from tiphys.apiserver.options import ADDRESS_TYPES, ApiServerOptions
@@ -122,6 +123,7 @@ def _advertised(address: str, bind: str) -> str:
 
 def options_from(flags: dict[str, Any]) -> ApiServerOptions:
     """Turn flag values into options, reading the files that they name. Raises click.BadParameter, OSError."""
+    _check_limits(flags)
     enabled, disabled = switched(flags["enable_admission_plugins"], flags["disable_admission_plugins"])
     return ApiServerOptions(
         **auth_options(flags),
@@ -157,6 +159,16 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
         disabled_admission=disabled,
         admission_config=flags["admission_control_config_file"],
     )
+
+
+def _check_limits(flags: Mapping[str, Any]) -> None:
+    """Refuse limits below none. Raises FlagError with every fault."""
+    names = ("max_requests_inflight", "max_mutating_requests_inflight", "min_request_timeout")
+    faults = [
+        f"--{name.replace('_', '-')} can not be negative value" for name in names if flags.get(name, 0) < 0
+    ]
+    if faults:
+        raise FlagError(faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")
 
 
 def _component_ports(text: str) -> tuple[tuple[str, int], ...]:
@@ -234,6 +246,8 @@ async def run(flags: dict[str, Any]) -> None:
         raise click.BadParameter(str(error), param_hint="--encryption-provider-config") from error
     except config_files.BadConfiguration as error:
         raise click.BadParameter(str(error), param_hint=_FILES[error.kind]) from error
+    except BadPolicy as error:
+        raise click.BadParameter(str(error), param_hint="--audit-policy-file") from error
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
     files, own = serving_files(flags), serving_pair(flags, options)

@@ -115,6 +115,23 @@ async def test_a_stranger_is_noted(audited: tuple[Any, Events]) -> None:
     assert found["auditID"] == answer.headers["audit-id"]
 
 
+async def test_strangers_are_noted_with_what_they_tried(tmp_path: Path, serving: Any) -> None:
+    policy, path = tmp_path / "policy.yaml", tmp_path / "audit.log"
+    rules = [{"level": "Metadata", "users": ["whoever"]}]
+    policy.write_text(yaml.safe_dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": rules}))
+    options = AuditOptions(policy, LogOptions(str(path)))
+    async with serving(audit=options, anonymous_auth=False) as api:
+        for header, tried in (
+            ("Basic dTpw", ", attempted: basic"),
+            ("bearer x", ", attempted: bearer"),
+            ("Negotiate x", ", no credentials provided"),
+        ):
+            answer = await api("GET", MAPS, user="", authorization=header)
+            assert answer.status == 401
+            noted = orjson.loads(path.read_bytes().splitlines()[-1])
+            assert noted["responseStatus"]["message"] == f"Authentication failed{tried}"
+
+
 async def test_impersonation(audited: tuple[Any, Events]) -> None:
     api, events = audited
     await api("GET", MAPS, impersonate_user="bob")

@@ -15,7 +15,7 @@ ALICE = User("alice", groups=("dev",))
 POD = "/api/v1/namespaces/default/pods/p"
 
 
-def policy(*rules: dict[str, Any], **rest: Any) -> str:
+def policy(*rules: Any, **rest: Any) -> str:
     return yaml.safe_dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": list(rules), **rest})
 
 
@@ -35,8 +35,6 @@ def policy(*rules: dict[str, Any], **rest: Any) -> str:
         ({"namespaces": [""]}, "GET", "/livez", False),
         ({"resources": [{"group": ""}]}, "GET", POD, True),
         ({"resources": [{"group": "apps"}]}, "GET", POD, False),
-        ({"resources": [{"group": "*", "resources": ["pods"]}]}, "GET", POD, True),
-        ({"resources": [{"group": "*", "resources": ["nodes"]}]}, "GET", POD, False),
         ({"resources": [{"group": "", "resources": ["pods"]}]}, "GET", POD, True),
         ({"resources": [{"group": "", "resources": ["pods"]}]}, "GET", f"{POD}/log", False),
         ({"resources": [{"group": "", "resources": ["pods/log"]}]}, "GET", f"{POD}/log", True),
@@ -76,21 +74,39 @@ def test_managed_fields(whole: bool | None, own: bool | None, wanted: bool) -> N
     assert found.omit_managed_fields is wanted
 
 
+GONE = "unknown group version field audit.k8s.io/__internal, Kind=Policy in policy"
+BOTH = "rules cannot apply to both regular resources and non-resource URLs"
+LEVELS = 'supported values: "None", "Metadata", "Request", "RequestResponse"'
+STAGES = "allowed stages are RequestReceived,ResponseStarted,ResponseComplete,Panic"
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("{", "failed decoding"),
-        ("[]", "expected an object"),
-        ("kind: Pod\napiVersion: v1", "expected audit.k8s.io/v1 Policy"),
+        ("{", "failed decoding: yaml: line 1: "),
+        ("[]", "failed decoding: couldn't get version/kind; json parse error: "),
+        ("", GONE),
+        ("rules: [{level: None}]", GONE),
+        ("kind: Pod\napiVersion: v1", 'failed decoding: no kind "Pod" is registered for version "v1"'),
+        ("kind: Policy\napiVersion: audit.k8s.io/v1beta1",
+         'failed decoding: no kind "Policy" is registered for version "audit.k8s.io/v1beta1"'),
         (policy(), "loaded illegal policy with 0 rules"),
         (policy({}), "rules[0].level: Required value"),
-        (policy({"level": "All"}), 'rules[0].level: Unsupported value: "All"'),
+        (policy({"level": "All"}), f'rules[0].level: Unsupported value: "All": {LEVELS}'),
         (policy({"level": "None", "nonResourceURLs": ["/x"], "namespaces": ["a"]}),
-         "rules cannot apply to both regular resources and non-resource URLs"),
+         f'rules[0].nonResourceURLs: Invalid value: ["/x"]: {BOTH}'),
         (policy({"level": "None", "nonResourceURLs": ["x"]}), "must begin with a '/' character"),
         (policy({"level": "None", "nonResourceURLs": ["/a*b"]}), "must be the final character"),
-        (policy({"level": "None", "omitStages": ["End"]}), "rules[0].omitStages[0]: Invalid value"),
-        (policy({"level": "None"}, omitStages=["End"]), "omitStages[0]: Invalid value"),
+        (policy({"level": "None", "resources": [{"group": "*"}]}),
+         'rules[0].resources.group: Invalid value: "*": a lowercase RFC 1123 subdomain must consist'),
+        (policy({"level": "None", "resources": [{"group": "apps/v1"}]}), "rules[0].resources.group: Invalid"),
+        (policy({"level": "None", "resources": [{"resourceNames": ["leader"]}]}),
+         'rules[0].resources.resourceNames: Invalid value: ["leader"]: '
+         "using resourceNames requires at least one resource"),
+        (policy({"level": "None", "omitStages": ["End"]}),
+         f'rules[0].omitStages[0]: Invalid value: "End": {STAGES}'),
+        (policy({"level": "None"}, omitStages=["End"]), f'omitStages[0]: Invalid value: "End": {STAGES}'),
+        (policy("x"), "failed decoding: a field of the Policy has the wrong type"),
     ],
 )  # fmt: skip
 def test_faults(text: str, fault: str) -> None:
@@ -100,7 +116,26 @@ def test_faults(text: str, fault: str) -> None:
 
 
 def test_all_faults_are_told_at_once() -> None:
+    rule = {"level": "None", "nonResourceURLs": ["a*b"], "omitStages": ["x"]}
     with pytest.raises(BadPolicy) as caught:
-        parse(policy({}, {"level": "x"}))
-    assert "rules[0]" in str(caught.value)
-    assert "rules[1]" in str(caught.value)
+        parse(policy({}, rule, omitStages=["y"]))
+    assert str(caught.value) == (
+        f'[omitStages[0]: Invalid value: "y": {STAGES}, rules[0].level: Required value, '
+        "rules[1].nonResourceURLs[0]: Invalid value: \"a*b\": non-resource URL rules must begin with a '/' "
+        "character, rules[1].nonResourceURLs[0]: Invalid value: \"a*b\": non-resource URL wildcards '*' must "
+        f'be the final character of the rule, rules[1].omitStages[0]: Invalid value: "x": {STAGES}]'
+    )
+
+
+def test_a_kind_is_not_needed_and_strange_fields_are_passed_over() -> None:
+    found = parse("apiVersion: audit.k8s.io/v1\nrules: [{level: Request, level: None, user: [a]}]")
+    assert found.judge(ALICE, words("GET", POD)).level == "None"
+    assert found.strange == (
+        'strict decoding error: yaml: unmarshal errors:\n  line 2: key "level" already set in map, '
+        'unknown field "rules[0].user"'
+    )
+
+
+def test_rules_of_users_are_about_strangers_too() -> None:
+    rules = parse(policy({"level": "Request", "users": ["bob"]}, {"level": "None", "userGroups": ["ops"]}))
+    assert rules.judge(None, words("GET", POD)).level == "Request"

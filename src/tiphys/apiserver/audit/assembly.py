@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from tiphys.apiserver.audit.webhook import RetryOptions, Webhook
 from tiphys.client import kubeconfig
 from tiphys.client.transport import Call, TransportError
 
+log = logging.getLogger(__name__)
 BATCH: Final = "batch"
 BLOCKING: Final = "blocking"
 STRICT: Final = "blocking-strict"
@@ -41,10 +43,20 @@ class AuditOptions:
 
 def assemble(options: AuditOptions, clock: Clock) -> Auditor | None:
     """Return the auditor, None where auditing is off. Raises BadPolicy, OSError, ConfigError."""
+    rules = _policy(options.policy_file) if options.policy_file is not None else None
     sinks = [*_log(options, clock), *_webhook(options, clock)]
-    if options.policy_file is None or not sinks:
-        return None
-    return Auditor(policy.parse(options.policy_file.read_text()), sinks, clock)
+    return Auditor(rules, sinks, clock) if rules is not None and sinks else None
+
+
+def _policy(path: Path) -> policy.Policy:
+    """Read the policy, whether there is a sink or not. Raises BadPolicy, OSError."""
+    try:
+        read = policy.parse(path.read_text())
+    except policy.BadPolicy as error:
+        raise policy.BadPolicy(f"loading audit policy file: {error}: from file {path}") from error
+    if read.strange:
+        log.warning("audit policy contains errors, which are passed over: %s", read.strange)
+    return read
 
 
 def _log(options: AuditOptions, clock: Clock) -> list[Sink]:

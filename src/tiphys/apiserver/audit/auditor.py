@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qs
 
 import orjson
 from prometheus_client.core import CounterMetricFamily, Metric
@@ -30,6 +31,7 @@ from tiphys.wire.outlet import Outlet
 
 _KEY = "audit"
 _NOBODY = User("")
+_NO_CREDENTIALS = "Authentication failed, no credentials provided"
 
 
 @dataclass(slots=True)
@@ -57,6 +59,19 @@ class NotStored(StatusError):
     def response(self) -> Response:
         headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
         return Response(500, headers, f"{self.message}\n".encode())
+
+
+def _attempted(request: Request) -> str:
+    """Say by what a request whose user is not known has tried to say whose it is."""
+    kind, space, rest = request.headers.get("authorization", "").strip().partition(" ")
+    tried = {
+        "basic": kind.lower() == "basic" and bool(rest),
+        "bearer": kind.lower() == "bearer" and bool(space),
+        "access_token": bool(parse_qs(request.raw_query).get("access_token", [""])[0].strip()),
+        "x509": bool(request.shown_certificates),
+    }
+    names = ", ".join(name for name, used in tried.items() if used)
+    return f"Authentication failed, attempted: {names}" if names else _NO_CREDENTIALS
 
 
 class Auditor:
@@ -104,15 +119,14 @@ class Auditor:
         """Note a request that was refused before its record could begin: its user is not known."""
         if not isinstance(error, Unauthorized) or _KEY in request.scope:
             return
-        verdict = self._policy.judge(_NOBODY, info)
+        verdict = self._policy.judge(None, info)
         if verdict.level == NONE:
             return
         event = events.begin(request, info, _NOBODY, verdict, audit_id=audit_id, now=self._clock.now())
-        kind = request.headers.get("authorization", "").partition(" ")[0].lower()
-        text = f"Authentication failed, attempted: {kind}" if kind else "Authentication failed"
         event["user"] = {}
         event["responseStatus"] = {
-            "metadata": {}, "status": "Failure", "message": text, "reason": "Unauthorized", "code": 401
+            "metadata": {}, "status": "Failure", "message": _attempted(request),
+            "reason": "Unauthorized", "code": 401,
         }  # fmt: skip
         if notes := request.scope.get("audit_annotations"):
             event["annotations"] = {**(event.get("annotations") or {}), **notes}

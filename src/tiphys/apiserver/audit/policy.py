@@ -11,7 +11,10 @@ from typing import Any, Final
 
 import yaml
 
+from tiphys.apimachinery import field_errors, names
+from tiphys.apimachinery.errors import FieldError
 from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.config_files import fields, joined, place, strangeness
 from tiphys.apiserver.requestinfo import RequestInfo
 
 API_VERSION: Final = "audit.k8s.io/v1"
@@ -25,6 +28,13 @@ STARTED: Final = "ResponseStarted"
 COMPLETE: Final = "ResponseComplete"
 PANIC: Final = "Panic"
 STAGES: Final = (RECEIVED, STARTED, COMPLETE, PANIC)
+_FIELDS: Final = fields(
+    "metadata", "omitStages", "omitManagedFields",
+    rules=fields(
+        "level", "users", "userGroups", "verbs", "namespaces", "nonResourceURLs", "omitStages",
+        "omitManagedFields", resources=fields("group", "resources", "resourceNames"),
+    ),
+)  # fmt: skip
 
 
 class BadPolicy(ValueError):
@@ -60,10 +70,9 @@ class Rule:
     namespaces: tuple[str, ...] = ()
     urls: tuple[str, ...] = ()
 
-    def matches(self, user: User, info: RequestInfo) -> bool:
-        if self.users and user.name not in self.users:
-            return False
-        if self.groups and not any(group in self.groups for group in user.groups):
+    def matches(self, user: User | None, info: RequestInfo) -> bool:
+        """Whether it is about a request; one whose user is not known may be of any user."""
+        if user is not None and not self._is_user(user):
             return False
         if self.verbs and info.verb not in self.verbs:
             return False
@@ -72,6 +81,11 @@ class Rule:
         if self.urls:
             return not info.is_resource and any(_url_matches(url, info.path) for url in self.urls)
         return True
+
+    def _is_user(self, user: User) -> bool:
+        if self.users and user.name not in self.users:
+            return False
+        return not self.groups or any(group in self.groups for group in user.groups)
 
     def _is_resource(self, info: RequestInfo) -> bool:
         if self.namespaces and info.namespace not in self.namespaces:
@@ -85,8 +99,10 @@ class Policy:
 
     rules: tuple[Rule, ...]
     nothing: Verdict
+    strange: str = ""
+    """What its file has that policies do not."""
 
-    def judge(self, user: User, info: RequestInfo) -> Verdict:
+    def judge(self, user: User | None, info: RequestInfo) -> Verdict:
         for rule in self.rules:
             if rule.matches(user, info):
                 return rule.verdict
@@ -94,7 +110,7 @@ class Policy:
 
 
 def _resource_matches(wanted: Mapping[str, Any], info: RequestInfo) -> bool:
-    if wanted.get("group", "") not in ("*", info.group):
+    if (wanted.get("group") or "") != info.group:
         return False
     resources = wanted.get("resources") or ()
     if not resources:
@@ -122,22 +138,36 @@ def parse(text: str) -> Policy:
     try:
         found = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise BadPolicy(f"failed decoding: {error}") from error
+        raise BadPolicy(f"failed decoding: {place(error)}") from error
+    found = {} if found is None else found
     if not isinstance(found, dict):
-        raise BadPolicy("failed decoding: expected an object")
-    if (found.get("apiVersion"), found.get("kind")) != (API_VERSION, "Policy"):
-        raise BadPolicy(f"expected {API_VERSION} Policy, got {found.get('apiVersion')} {found.get('kind')}")
+        raise BadPolicy(
+            "failed decoding: couldn't get version/kind; json parse error: the document is no object"
+        )
+    version, kind = found.get("apiVersion"), found.get("kind") or "Policy"
+    if version and (version, kind) != (API_VERSION, "Policy"):
+        raise BadPolicy(f'failed decoding: no kind "{kind}" is registered for version "{version}"')
+    try:
+        return _policy(text, found)
+    except (AttributeError, TypeError) as error:
+        raise BadPolicy("failed decoding: a field of the Policy has the wrong type") from error
+
+
+def _policy(text: str, found: Mapping[str, Any]) -> Policy:
+    if not found.get("apiVersion"):
+        kind = found.get("kind") or "Policy"
+        raise BadPolicy(f"unknown group version field audit.k8s.io/__internal, Kind={kind} in policy")
     rules = found.get("rules") or []
+    faults = _stage_faults(found, "")
+    faults += [fault for index, rule in enumerate(rules) for fault in _faults(rule, f"rules[{index}]")]
+    if faults:
+        raise BadPolicy(joined(faults))
     if not rules:
         raise BadPolicy("loaded illegal policy with 0 rules")
-    faults = [fault for index, rule in enumerate(rules) for fault in _faults(rule, f"rules[{index}]")]
-    faults += _stage_faults(found, "")
-    if faults:
-        raise BadPolicy("; ".join(faults))
     omitted = frozenset(found.get("omitStages") or ())
     managed = bool(found.get("omitManagedFields"))
     read = tuple(_rule(rule, omitted, omit_managed_fields=managed) for rule in rules)
-    return Policy(read, Verdict(NONE, omitted))
+    return Policy(read, Verdict(NONE, omitted), strangeness(text, found, _FIELDS))
 
 
 def _rule(rule: Mapping[str, Any], omitted: frozenset[str], *, omit_managed_fields: bool) -> Rule:
@@ -154,38 +184,52 @@ def _rule(rule: Mapping[str, Any], omitted: frozenset[str], *, omit_managed_fiel
     )  # fmt: skip
 
 
-def _faults(rule: Mapping[str, Any], path: str) -> Iterable[str]:
-    if not isinstance(rule, dict):
-        return [f"{path}: expected an object"]
-    faults = []
-    level = rule.get("level")
-    if not level:
-        faults.append(f"{path}.level: Required value")
+def _faults(rule: Mapping[str, Any], path: str) -> list[FieldError]:
+    faults: list[FieldError] = []
+    if not (level := rule.get("level")):
+        faults.append(field_errors.required(f"{path}.level"))
     elif level not in LEVELS:
-        known = ", ".join(f'"{one}"' for one in LEVELS)
-        faults.append(f'{path}.level: Unsupported value: "{level}": supported values: {known}')
-    if rule.get("nonResourceURLs") and (rule.get("resources") or rule.get("namespaces")):
-        faults.append(
-            f"{path}.nonResourceURLs: Invalid value: rules cannot apply to both regular resources and "
-            "non-resource URLs"
-        )
-    for index, url in enumerate(rule.get("nonResourceURLs") or ()):
-        if url != "*" and not url.startswith("/"):
-            faults.append(
-                f'{path}.nonResourceURLs[{index}]: Invalid value: "{url}": '
-                "non-resource URL rules must begin with a '/' character"
-            )
-        elif "*" in url[:-1]:
-            faults.append(
-                f'{path}.nonResourceURLs[{index}]: Invalid value: "{url}": '
-                "non-resource URL wildcards '*' must be the final character of the rule"
-            )
-    return [*faults, *_stage_faults(rule, f"{path}.")]
+        faults.append(field_errors.not_supported(f"{path}.level", level, LEVELS))
+    urls, resources = rule.get("nonResourceURLs") or [], rule.get("resources") or []
+    faults += _url_faults(urls, f"{path}.nonResourceURLs")
+    faults += _resource_faults(resources, f"{path}.resources")
+    faults += _stage_faults(rule, f"{path}.")
+    if urls and (resources or rule.get("namespaces")):
+        text = "rules cannot apply to both regular resources and non-resource URLs"
+        faults.append(field_errors.invalid(f"{path}.nonResourceURLs", urls, text))
+    return faults
 
 
-def _stage_faults(holder: Mapping[str, Any], path: str) -> list[str]:
+def _url_faults(urls: Iterable[str], path: str) -> list[FieldError]:
+    faults: list[FieldError] = []
+    for index, url in enumerate(urls):
+        if url == "*":
+            continue
+        if not url.startswith("/"):
+            text = "non-resource URL rules must begin with a '/' character"
+            faults.append(field_errors.invalid(f"{path}[{index}]", url, text))
+        if "*" in url[:-1]:
+            text = "non-resource URL wildcards '*' must be the final character of the rule"
+            faults.append(field_errors.invalid(f"{path}[{index}]", url, text))
+    return faults
+
+
+def _resource_faults(resources: Iterable[Mapping[str, Any]], path: str) -> list[FieldError]:
+    faults: list[FieldError] = []
+    for one in resources:
+        group = one.get("group") or ""
+        if group and (problems := names.is_dns1123_subdomain(group)):
+            faults.append(field_errors.invalid(f"{path}.group", group, ",".join(problems)))
+        if (named := one.get("resourceNames")) and not one.get("resources"):
+            text = "using resourceNames requires at least one resource"
+            faults.append(field_errors.invalid(f"{path}.resourceNames", named, text))
+    return faults
+
+
+def _stage_faults(holder: Mapping[str, Any], path: str) -> list[FieldError]:
+    text = f"allowed stages are {','.join(STAGES)}"
     return [
-        f'{path}omitStages[{index}]: Invalid value: "{stage}": allowed stages are {",".join(STAGES)}'
+        field_errors.invalid(f"{path}omitStages[{index}]", stage, text)
         for index, stage in enumerate(holder.get("omitStages") or ())
         if stage not in STAGES
     ]
