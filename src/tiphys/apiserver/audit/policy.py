@@ -110,7 +110,7 @@ class Policy:
 
 
 def _resource_matches(wanted: Mapping[str, Any], info: RequestInfo) -> bool:
-    if (wanted.get("group") or "") != info.group:
+    if (wanted.get("group") or "") not in ("*", info.group):
         return False
     resources = wanted.get("resources") or ()
     if not resources:
@@ -218,7 +218,7 @@ def _resource_faults(resources: Iterable[Mapping[str, Any]], path: str) -> list[
     faults: list[FieldError] = []
     for one in resources:
         group = one.get("group") or ""
-        if group and (problems := names.is_dns1123_subdomain(group)):
+        if group not in ("", "*") and (problems := names.is_dns1123_subdomain(group)):
             faults.append(field_errors.invalid(f"{path}.group", group, ",".join(problems)))
         if (named := one.get("resourceNames")) and not one.get("resources"):
             text = "using resourceNames requires at least one resource"
