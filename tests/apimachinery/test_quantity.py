@@ -11,7 +11,10 @@ CANONICAL = [
     ("100Ki", "100Ki"), ("1000k", "1M"), ("1e3", "1e3"), ("12E2", "1200"), ("1E", "1E"), ("1e0", "1"),
     ("0.1n", "1n"), ("-1.5", "-1500m"), ("+2", "2"), ("1023Ki", "1023Ki"), ("512", "512"), ("0.5Ki", "512"),
     ("0.001Ki", "1024m"), ("1.1Ki", "1126400m"), ("1.", "1"), (".5", "500m"), ("00100", "100"),
-    ("1e6", "1e6"),
+    ("1e6", "1e6"), ("1000E", "1e21"), ("5000E", "5e21"), ("-1000000E", "-1e24"), ("1234567M", "1234567M"),
+    (".001e12", "1e9"), ("1000e-12", "1e-9"), ("80e-3", "80e-3"), ("00", "0"), ("1025024Mi", "1001Gi"),
+    (".000000001Ki", "1024n"), (".000000000001Ki", "2n"), ("0.00000012345", "124n"), (".", "0"), ("-.", "0"),
+    ("9Ei", "9223372036854775807"), ("100.035k", "100035"), ("1.53E12", "1530e9"),
 ]  # fmt: skip
 
 
@@ -60,3 +63,13 @@ def test_any_text_parses_or_is_refused(text: str) -> None:
         assert quantity.canonical(quantity.canonical(text)) == quantity.canonical(text)
     except quantity.QuantityError:
         pass
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [(2**70, "1180591620717411303424"), (10**70, "10e69"), (10**72, "1e72"), (2000, "2000"), (1025, "1025")],
+)
+def test_binary_amounts_beyond_the_last_suffix(amount: int, text: str) -> None:
+    assert str(quantity.from_value(amount, quantity.BINARY_SI)) == text
+    assert str(quantity.from_value(-amount, quantity.BINARY_SI)) == f"-{text}"
+    assert quantity.parse(text).amount == amount

@@ -261,3 +261,53 @@ def test_valid_arguments_have_no_faults() -> None:
     listed = {"defaultingType": "List", "defaultConstraints": [{**RACK, "maxSkew": 2}]}
     read = read_arguments([{"name": "PodTopologySpread", "args": listed}], "pluginConfig", faults)
     assert (faults, read.spread_defaults.constraints) == ([], ({**RACK, "maxSkew": 2},))
+
+
+STRANGE: dict[str, tuple[str, dict[str, Any], list[str]]] = {
+    "of another plugin": (
+        "DefaultPreemption",
+        {"kind": "InterPodAffinityArgs"},
+        [
+            "decoding .p[0]: args for plugin DefaultPreemption were not of type "
+            "DefaultPreemptionArgs.kubescheduler.config.k8s.io, got "
+            "InterPodAffinityArgs.kubescheduler.config.k8s.io"
+        ],
+    ),
+    "points of a shape": (
+        "NodeResourcesFit",
+        {"scoringStrategy": {"type": "RequestedToCapacityRatio", "requestedToCapacityRatio": {
+            "shape": [{"Score": 2, "Utilization": 1}]}}},
+        [
+            'unknown field "p[0].args.scoringStrategy.requestedToCapacityRatio.shape[0].Score"',
+            'unknown field "p[0].args.scoringStrategy.requestedToCapacityRatio.shape[0].Utilization"',
+        ],
+    ),
+    "resources of a strategy": (
+        "NodeResourcesFit",
+        {"scoringStrategy": {"resources": [{"name": "cpu"}, {"Name": "cpu", "Weight": 1}]}},
+        [
+            'unknown field "p[0].args.scoringStrategy.resources[1].Name"',
+            'unknown field "p[0].args.scoringStrategy.resources[1].Weight"',
+        ],
+    ),
+    "no time at all": (
+        "DynamicResources",
+        {"filterTimeout": "-5s"},
+        ["p[0].args.filterTimeout: Invalid value: -5s: must be zero or positive"],
+    ),
+    "no duration": (
+        "DynamicResources",
+        {"filterTimeout": "long"},
+        ['p[0].args.filterTimeout: Invalid value: "long": time: invalid duration "long"'],
+    ),
+    "nothing but a kind": ("DefaultPreemption", {"kind": "DefaultPreemptionArgs"}, []),
+    "a time to filter in": ("DynamicResources", {"filterTimeout": "0s"}, []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", STRANGE.values(), ids=STRANGE.keys())
+def test_what_is_not_of_the_arguments(case: tuple[str, dict[str, Any], list[str]]) -> None:
+    plugin, args, texts = case
+    faults: list[str] = []
+    read_arguments([{"name": plugin, "args": args}], "p", faults)
+    assert faults == texts

@@ -153,7 +153,7 @@ FAULTS: dict[str, tuple[Any, list[str]]] = {
     ),
     "two of one name": (
         document(profiles=[{"schedulerName": "a"}, {"schedulerName": "a"}]),
-        ['profiles[1].schedulerName: Duplicate value: "a"'],
+        ["profiles[1].schedulerName: Duplicate value: profiles[0].schedulerName"],
     ),
     "one without a name": (
         document(profiles=[{"schedulerName": "a"}, {}]),
@@ -171,6 +171,53 @@ FAULTS: dict[str, tuple[Any, list[str]]] = {
             "podMaxBackoffSeconds: Invalid value: 2: "
             "must be greater than or equal to PodInitialBackoffSeconds",
             "profiles[0].percentageOfNodesToScore: Invalid value: -1: not in valid range [0-100]",
+        ],
+    ),
+    "nothing, where something must be": (
+        document(podInitialBackoffSeconds=0, parallelism=0, clientConnection={"burst": -1}),
+        [
+            "clientConnection.burst: Invalid value: -1: must be non-negative",
+            "parallelism: Invalid value: 0: should be an integer value greater than zero",
+            "podInitialBackoffSeconds: Invalid value: 0: must be greater than 0",
+        ],
+    ),
+    "an election that cannot be won": (
+        document(
+            leaderElection={
+                "leaseDuration": "10s",
+                "renewDeadline": "20s",
+                "retryPeriod": "0s",
+                "resourceLock": "configmap",
+            }
+        ),
+        [
+            "leaderElection.retryPeriod: Invalid value: 0s: must be greater than zero",
+            "leaderElection.leaseDuration: Invalid value: 20s: must be greater than `RenewDeadline`",
+            'leaderElection.resourceLock: Invalid value: "configmap": resourceLock value must be "leases"',
+        ],
+    ),
+    "times that are none": (
+        document(leaderElection={"leaseDuration": "soon"}),
+        ['leaderElection.leaseDuration: time: invalid duration "soon"'],
+    ),
+    "several orders of one queue": (
+        document(
+            profiles=[
+                {"schedulerName": "a", "plugins": {"queueSort": {"enabled": named("PrioritySort")}}},
+                {"schedulerName": "b"},
+            ]
+        ),
+        [
+            "profiles[1].plugins.queueSort: Invalid value: map[]: must be the same for all profiles",
+        ],
+    ),
+    "two orders at once": (
+        document(
+            profiles=[{"plugins": {"queueSort": {"enabled": named("PrioritySort", "SchedulingGates")}}}]
+        ),
+        [
+            "profiles[0].plugins.queueSort.Enabled: Invalid value: 2: "
+            "only one queue sort plugin can be enabled",
         ],
     ),
     "what is not done here": (

@@ -223,7 +223,7 @@ def test_a_device_may_bind_its_claim_to_the_node() -> None:
     ("text", "seconds", "faults"),
     [
         ("90s", 90.0, []),
-        ("500ms", 0.5, ['p[0].args.bindingTimeout: Invalid value: "500ms": must be at least 1 second']),
+        ("500ms", 0.5, ["p[0].args.bindingTimeout: Invalid value: 500ms: must be at least 1 second"]),
         ("soon", 0.0, ['p[0].args.bindingTimeout: Invalid value: "soon": time: invalid duration "soon"']),
     ],
 )

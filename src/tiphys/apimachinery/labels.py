@@ -302,7 +302,7 @@ class _Parser:
         kind, literal = self._peek()
         if kind == ")":
             self._next()
-            return []
+            return [""]
         if kind not in ("id", ","):
             raise BadRequest(f"found '{literal}', expected: ',', ')' or identifier")
         values = self._identifiers()
@@ -329,7 +329,5 @@ class _Parser:
                     values.append("")
                 if following == ")":
                     return values
-                if following == ",":
-                    self._next()
             else:
                 raise BadRequest(f"found '{literal}', expected: ',', or identifier")

@@ -114,19 +114,21 @@ def format_quantity(quantity: Quantity) -> str:
 
 
 def _format_binary(number: int) -> str:
-    power = 0
-    while number % 1024 == 0 and power < 6:
+    power, whole = 0, number
+    while number % 1024 == 0:
         number //= 1024
         power += 1
+    if power >= len(_BINARY_NAMES):  # there is no such suffix
+        return _format_decimal(Fraction(whole), exponential=True)
     return f"{number}{_BINARY_NAMES[power]}"
 
 
 def _format_decimal(amount: Fraction, *, exponential: bool) -> str:
     mantissa, exponent = _round_up(amount * _NANO), -9
-    while mantissa % 1000 == 0 and (exponential or exponent < 18):
+    while mantissa % 1000 == 0:
         mantissa //= 1000
         exponent += 3
-    if exponential and exponent:
+    if exponent and (exponential or exponent not in _DECIMAL_NAMES):
         return f"{mantissa}e{exponent}"
     return f"{mantissa}{_DECIMAL_NAMES[exponent]}"
 

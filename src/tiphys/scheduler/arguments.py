@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tiphys.apimachinery.cel.values import parse_duration
+from tiphys.apimachinery.duration import go_duration
 from tiphys.apimachinery.names import is_qualified_name
 from tiphys.scheduler.plugins.demand import Judgement
 from tiphys.scheduler.plugins.strategy import CORE_RESOURCES, LEAST, RATIO, STRATEGIES, Strategy
@@ -26,6 +27,19 @@ _ARGS = {
     "PodTopologySpreadArgs": {"defaultingType", "defaultConstraints"},
     "DynamicResourcesArgs": {"filterTimeout", "bindingTimeout"},
 }
+_WITHIN = {
+    "scoringStrategy": {"type", "resources", "requestedToCapacityRatio"},
+    "requestedToCapacityRatio": {"shape"},
+    "resources": {"name", "weight"},
+    "shape": {"utilization", "score"},
+    "addedAffinity": {
+        *(
+            "requiredDuringSchedulingIgnoredDuringExecution",
+            "preferredDuringSchedulingIgnoredDuringExecution",
+        ),
+    },
+}
+_GROUP = "kubescheduler.config.k8s.io"
 _PERCENT, _SHAPE_TOP = 100, 10
 _WHEN = ("DoNotSchedule", "ScheduleAnyway")
 
@@ -88,6 +102,7 @@ def read_arguments(raw: Iterable[dict[str, Any]], path: str, faults: list[str]) 
         text = "invalid BindTimeoutSeconds, should not be a negative value"
         volumes_faults.at(".bindTimeoutSeconds").invalid(timeout, text)
     _check_preemption(*of.get("DefaultPreemption", nobody))
+    _check_filter_timeout(*of.get("DynamicResources", nobody))
     fit, fit_faults = of.get("NodeResourcesFit", nobody)
     judgement = Judgement(
         _strategy(fit.get("scoringStrategy"), fit_faults.at(".scoringStrategy")),
@@ -147,12 +162,33 @@ def _by_plugin(
         kind = str(args.pop("kind", None) or f"{name}Args")
         if name in found:
             faults.append(f'{path}[{index}]: Duplicate value: "{name}"')
+        wanted = f"{name}Args"
+        if wanted in _ARGS and kind != wanted:
+            text = f"args for plugin {name} were not of type {wanted}.{_GROUP}, got {kind}.{_GROUP}"
+            faults.append(f"decoding .{path}[{index}]: {text}")
+            continue
         for argument in args:
             where = f"{path}[{index}].args.{argument}"
             if argument not in _ARGS.get(kind, ()):
                 faults.append(f'unknown field "{where}"')
+        faults += [f'unknown field "{where}"' for where in _strange(args, f"{path}[{index}].args")]
         found[name] = (index, args)
     return found
+
+
+def _strange(value: Any, path: str) -> Iterable[str]:
+    """Yield the fields within arguments that nobody knows; a list's items have the fields of its own."""
+    for name, inner in value.items() if isinstance(value, dict) else ():
+        known = _WITHIN.get(name)
+        if known is None:
+            continue
+        parts = (
+            [(f"{path}.{name}[{at}]", one) for at, one in enumerate(inner)] if isinstance(inner, list) else []
+        )
+        for where, part in parts or [(f"{path}.{name}", inner)]:
+            if isinstance(part, dict):
+                yield from (f"{where}.{field_name}" for field_name in sorted(part.keys() - known))
+                yield from _strange(part, where)
 
 
 def _binding_timeout_s(args: dict[str, Any], faults: _Faults) -> float:
@@ -165,8 +201,22 @@ def _binding_timeout_s(args: dict[str, Any], faults: _Faults) -> float:
         faults.at(".bindingTimeout").invalid(str(text), f'time: invalid duration "{text}"')
         return 0.0
     if seconds < 1:
-        faults.at(".bindingTimeout").invalid(str(text), "must be at least 1 second")
+        faults.at(".bindingTimeout").add(f"Invalid value: {go_duration(seconds)}: must be at least 1 second")
     return seconds
+
+
+def _check_filter_timeout(args: dict[str, Any], faults: _Faults) -> None:
+    text = args.get("filterTimeout")
+    if text is None:
+        return
+    at = faults.at(".filterTimeout")
+    try:
+        seconds = parse_duration(str(text)).nanoseconds / 1e9
+    except ValueError:
+        at.invalid(str(text), f'time: invalid duration "{text}"')
+        return
+    if seconds < 0:
+        at.add(f"Invalid value: {go_duration(seconds)}: must be zero or positive")
 
 
 def _check_preemption(args: dict[str, Any], faults: _Faults) -> None:

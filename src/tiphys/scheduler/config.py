@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tiphys.apimachinery.duration import go_duration, parse_go_duration
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.apimachinery.go_text import plain
 from tiphys.scheduler.arguments import Arguments, read_arguments
 from tiphys.scheduler.extender_config import ExtenderSettings, read_extenders
 
@@ -106,8 +108,12 @@ def read_configuration(document: Any, known: Iterable[str] = ()) -> Configuratio
     faults = [f'unknown field "{name}"' for name in sorted(document.keys() - _TOP)]
     extenders = read_extenders(document.get("extenders") or (), faults)
     percentage = _percentage(document, "percentageOfNodesToScore", faults)
-    initial, most = document.get("podInitialBackoffSeconds") or 1, document.get("podMaxBackoffSeconds") or 10
-    if initial < 0:
+    _check_component(document, faults)
+    initial, most = (
+        _given(document, "podInitialBackoffSeconds", 1),
+        _given(document, "podMaxBackoffSeconds", 10),
+    )
+    if initial <= 0:
         faults.append(f"podInitialBackoffSeconds: Invalid value: {initial}: must be greater than 0")
     if most < initial:
         faults.append(
@@ -127,6 +133,61 @@ def read_configuration(document: Any, known: Iterable[str] = ()) -> Configuratio
     )
 
 
+def _given(raw: dict[str, Any], name: str, usual: int) -> int:
+    value = raw.get(name)
+    return usual if value is None else int(value)
+
+
+def _check_component(document: dict[str, Any], faults: list[str]) -> None:
+    """Check what every component's configuration has: how it connects, works side by side, and is elected."""
+    burst = _given(document.get("clientConnection") or {}, "burst", 0)
+    if burst < 0:
+        faults.append(f"clientConnection.burst: Invalid value: {burst}: must be non-negative")
+    parallelism = _given(document, "parallelism", 16)
+    if parallelism <= 0:
+        faults.append(
+            f"parallelism: Invalid value: {parallelism}: should be an integer value greater than zero"
+        )
+    election = document.get("leaderElection") or {}
+    if election.get("leaderElect", True):
+        _check_election(election, faults)
+
+
+def _check_election(election: dict[str, Any], faults: list[str]) -> None:
+    times = {}
+    for name, usual in (("leaseDuration", "15s"), ("renewDeadline", "10s"), ("retryPeriod", "2s")):
+        try:
+            seconds = parse_go_duration(election.get(name, usual))
+        except ValueError as error:
+            faults.append(f"leaderElection.{name}: {error}")
+            continue
+        times[name] = seconds
+        if seconds <= 0:
+            shown = go_duration(seconds)
+            faults.append(f"leaderElection.{name}: Invalid value: {shown}: must be greater than zero")
+    lease, renew = times.get("leaseDuration"), times.get("renewDeadline")
+    if lease is not None and renew is not None and lease <= renew:
+        text = "must be greater than `RenewDeadline`"
+        faults.append(f"leaderElection.leaseDuration: Invalid value: {go_duration(renew)}: {text}")
+    lock = election.get("resourceLock") or "leases"
+    if lock != "leases":
+        text = 'resourceLock value must be "leases"'
+        faults.append(f'leaderElection.resourceLock: Invalid value: "{lock}": {text}')
+
+
+def _check_queue_sort(profiles: list[dict[str, Any]], faults: list[str]) -> None:
+    """The profiles share one queue, and so its order."""
+    sorts = [(one.get("plugins") or {}).get("queueSort") or {} for one in profiles]
+    enabled = len(sorts[0].get("enabled") or ())
+    if enabled > 1:
+        path = "profiles[0].plugins.queueSort.Enabled"
+        faults.append(f"{path}: Invalid value: {enabled}: only one queue sort plugin can be enabled")
+    for index, one in enumerate(sorts):
+        if one != sorts[0]:
+            shown = f"profiles[{index}].plugins.queueSort"
+            faults.append(f"{shown}: Invalid value: {plain(one)}: must be the same for all profiles")
+
+
 def _percentage(raw: dict[str, Any], path: str, faults: list[str]) -> int | None:
     percentage = raw.get("percentageOfNodesToScore")
     if percentage is None:
@@ -140,19 +201,22 @@ def _profiles(
     raw: list[dict[str, Any]], known: frozenset[str], percentage: int | None, faults: list[str]
 ) -> tuple[ProfileSettings, ...]:
     made: dict[str, ProfileSettings] = {}
+    first: dict[str, int] = {}
     for index, one in enumerate(raw):
         path = f"profiles[{index}]"
         name = str(one.get("schedulerName") or ("default-scheduler" if len(raw) == 1 else ""))
         if not name:
             faults.append(f"{path}.schedulerName: Required value")
-        if name in made:
-            faults.append(f'{path}.schedulerName: Duplicate value: "{name}"')
+        if name in first:
+            faults.append(f"{path}.schedulerName: Duplicate value: profiles[{first[name]}].schedulerName")
+        first[name] = index
         strange = one.keys() - {"schedulerName", "plugins", "pluginConfig", "percentageOfNodesToScore"}
         faults += [f'unknown field "{path}.{field_name}"' for field_name in sorted(strange)]
         points = _points(one.get("plugins") or {}, f"{path}.plugins", known, faults)
         args = read_arguments(one.get("pluginConfig") or (), f"{path}.pluginConfig", faults)
         own = _percentage(one, f"{path}.percentageOfNodesToScore", faults)
         made[name] = ProfileSettings(name, points, args, percentage if own is None else own)
+    _check_queue_sort(raw, faults)
     return tuple(made.values())
 
 

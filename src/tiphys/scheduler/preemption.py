@@ -46,7 +46,7 @@ class Budget:
         """Say whether taking the pod away would use up one allowed disruption."""
         if self.namespace != info.namespace or info.pod["metadata"]["name"] in self.disrupted:
             return False
-        return self.selector.matches(info.labels)
+        return bool(info.labels) and self.selector.matches(info.labels)
 
 
 @dataclass(frozen=True, slots=True)

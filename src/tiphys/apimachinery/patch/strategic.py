@@ -130,6 +130,7 @@ def _merge_ordered(original: Object, patch: Object, key: str, schema: Schema | N
         return  # null removes the list, whatever its order
     if live is None and given is None:
         return
+    live_order = _places_freed(live or [], given or [], merge_key)
     if live is None:
         merged = _new_value(given)
     elif given is None:
@@ -137,7 +138,19 @@ def _merge_ordered(original: Object, patch: Object, key: str, schema: Schema | N
     else:
         merged = _merge_list(live, given, child)
     patch.pop(name, None)
-    original[name] = _arranged(merged, order, live or [], merge_key)
+    original[name] = _arranged(merged, order, live_order, merge_key)
+
+
+def _places_freed(live: list[Any], given: list[Any], merge_key: str | None) -> list[Any]:
+    """Return the live order that a patch is woven into: new items take the places of those it deletes."""
+    gone = [item for item in given if isinstance(item, dict) and item.get(_PATCH) == "delete"]
+    if not gone or not merge_key:
+        return live
+    leaving = {_merge_value(item, merge_key) for item in gone}
+    stay = [item for item in live if _merge_value(item, merge_key) not in leaving]
+    known = {_merge_value(item, merge_key) for item in stay}
+    come = [item for item in given if _PATCH not in item and _merge_value(item, merge_key) not in known]
+    return [*stay, *come][: len(live)]
 
 
 def _check_order(given: list[Any], order: list[Any], merge_key: str | None) -> None:
