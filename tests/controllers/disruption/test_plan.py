@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tiphys.controllers.disruption.plan import counts_pods, events, failed_status, plan
+from tiphys.controllers.disruption.plan import counts_pods, events, failed_status, overdue, plan
 
 NOW = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
 
@@ -26,6 +26,7 @@ def pod(name, ready="True"):
         ({"maxUnavailable": 1}, 2, 1, 3, 2, 2, 0),
         ({"maxUnavailable": "100%"}, 3, 0, 3, 3, 0, 3),
         ({"minAvailable": 0}, 0, 0, 0, 0, 0, 0),
+        ({}, 3, 0, 3, 3, 0, 0),
     ],
 )
 def test_counts(spec, ready, unready, expected, healthy, desired, allowed):
@@ -45,6 +46,19 @@ def test_a_granted_eviction_counts_until_it_happens_or_is_too_old():
     assert (planned.status["currentHealthy"], planned.recheck_s) == (1, 90)
     budget["status"]["disruptedPods"]["a"] = "2025-12-31T00:00:00Z"
     assert plan(budget, [pod("a"), pod("b")], 2, NOW).status["currentHealthy"] == 2
+
+
+@pytest.mark.parametrize(
+    ("granted", "expected"),
+    [("2026-01-01T00:00:30Z", []), ("2025-12-31T23:59:00Z", []), ("2025-12-31T23:58:59Z", ["a"])],
+    ids=["lately", "two minutes ago", "longer ago"],
+)
+def test_an_eviction_that_did_not_happen_is_told(granted, expected):
+    budget = {"metadata": {}, "spec": {}, "status": {"disruptedPods": {"a": granted, "c": granted}}}
+    leaving = {**pod("c"), "metadata": {"name": "c", "deletionTimestamp": granted}}
+    assert [
+        one["metadata"]["name"] for one in overdue(budget, [pod("a"), pod("b"), leaving], NOW)
+    ] == expected
 
 
 def test_what_people_are_told():
@@ -84,7 +98,7 @@ def test_when_it_does_not_matter_what_controllers_want(spec, number):
 def test_nothing_may_go_while_the_wish_is_unknown():
     budget = {
         "metadata": {"generation": 3},
-        "spec": {},
+        "spec": {"minAvailable": 0},
         "status": {"disruptionsAllowed": 2, "currentHealthy": 4},
     }
     status = failed_status(budget, "no idea", NOW)

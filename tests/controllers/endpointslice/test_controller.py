@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from tiphys.apimachinery.errors import Forbidden
-from tiphys.client.kinds import ENDPOINT_SLICES, ENDPOINTS, PODS, SERVICES
+from tiphys.client.kinds import ENDPOINT_SLICES, ENDPOINTS, NODES, PODS, SERVICES
 from tiphys.controllers.endpoints.controller import EndpointsController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
 from tiphys.controllers.endpointslice.trigger import TRIGGER_TIME
@@ -28,6 +28,24 @@ SERVICE = {
     "metadata": {"name": "web", "namespace": "d"},
     "spec": {"selector": {"app": "web"}, "clusterIP": "10.0.0.1", "ports": [{"port": 80}]},
 }
+
+
+@pytest.fixture(autouse=True)
+def node(world):
+    world.api.put(NODES, {"metadata": {"name": "n1"}, "spec": {}})
+
+
+async def test_a_pod_is_shown_once_its_node_is_there(world):
+    world.api.remove(NODES, "n1")
+    world.api.put(SERVICES, SERVICE)
+    world.api.put(PODS, pod("a", "10.1.0.1"))
+    async with world.running(EndpointSliceController):
+        (item,) = world.api.all(ENDPOINT_SLICES)
+        assert item["endpoints"] == []
+        world.api.put(NODES, {"metadata": {"name": "n1"}, "spec": {}})
+        await world.settle()
+        (item,) = world.api.all(ENDPOINT_SLICES)
+        assert [one["addresses"] for one in item["endpoints"]] == [["10.1.0.1"]]
 
 
 async def test_pods_come_and_go(world):

@@ -235,3 +235,18 @@ def test_hints_come_and_go_with_the_setting():
     slices = kept(plan(service(trafficDistribution="PreferSameZone"), [pod(1)], [], {"n1": "zone-a"}))
     (changed,) = plan(service(), [pod(1)], slices, {"n1": "zone-a"}).update
     assert "hints" not in changed["endpoints"][0]
+
+
+@pytest.mark.parametrize(
+    ("zones", "spec", "addresses"),
+    [
+        (None, {}, 1),
+        ({"n1": ""}, {}, 1),
+        ({}, {}, 0),
+        ({}, {"publishNotReadyAddresses": True}, 1),
+    ],
+    ids=["nodes are not known", "there", "gone", "gone, and published all the same"],
+)
+def test_a_pod_of_a_node_that_is_gone_is_left_out(zones, spec, addresses):
+    (made,) = plan(service(**spec), [pod(1)], [], zones).create
+    assert len(made["endpoints"]) == addresses

@@ -17,7 +17,7 @@ from tiphys.client.kinds import (
     STATEFUL_SETS,
 )
 from tiphys.controllers.context import Context
-from tiphys.controllers.disruption.plan import counts_pods, events, failed_status, plan
+from tiphys.controllers.disruption.plan import counts_pods, events, failed_status, overdue, plan
 from tiphys.controllers.disruption.scales import NoScale, Scales
 from tiphys.controllers.disruption.stale import StaleDisruptions
 from tiphys.controllers.selected import Selecting, index_labels, selected_by
@@ -82,7 +82,7 @@ class DisruptionController:
             return None
         pods = selected_by(self._pods, budget["metadata"]["namespace"], _selector(budget))
         try:
-            expected, unmanaged = (0, 0) if counts_pods(budget) else await self._expected(pods)
+            expected, unmanaged = (0, 0) if counts_pods(budget) else await self._expected(budget, pods)
         except Conflict:
             raise
         except (NoScale, StatusError) as error:
@@ -91,6 +91,10 @@ class DisruptionController:
         planned = plan(budget, pods, expected, self._clock.now())
         for event in events(budget, pods, unmanaged):
             self._recorder.record(budget, *event)
+        namespace = budget["metadata"]["namespace"]
+        for pod in overdue(budget, pods, self._clock.now()):
+            text = f"Pod was expected by PDB {namespace}/{namespace} to be deleted but it wasn't"
+            self._recorder.record(pod, "Warning", "NotDeleted", text)
         if planned.status != (budget.get("status") or {}):
             await self._client.update(POD_DISRUPTION_BUDGETS, {**budget, "status": planned.status}, "status")
         return planned.recheck_s
@@ -103,7 +107,7 @@ class DisruptionController:
         if status != (budget.get("status") or {}):
             await self._client.update(POD_DISRUPTION_BUDGETS, {**budget, "status": status}, "status")
 
-    async def _expected(self, pods: list[Object]) -> tuple[int, int]:
+    async def _expected(self, budget: Object, pods: list[Object]) -> tuple[int, int]:
         """Add up what the pods' controllers want, each once, and count the pods that have none.
 
         Raises NoScale, StatusError, TransportError.
@@ -124,7 +128,9 @@ class DisruptionController:
                 continue
             found = await self._scales.replicas(ref, pod["metadata"]["namespace"])
             if found is None:
-                raise NoScale(f'found no controllers for pod "{pod["metadata"]["name"]}"')
+                text = f'found no controllers for pod "{pod["metadata"]["name"]}"'
+                self._recorder.record(budget, "Warning", "NoControllers", text)
+                raise NoScale(text)
             wanted[ref["uid"]] = found
         return sum(wanted.values()), unmanaged
 

@@ -26,7 +26,9 @@ def plan(budget: Object, pods: Sequence[Object], expected: int, now: datetime) -
     spec, before = budget["spec"], budget.get("status") or {}
     live = [pod for pod in pods if not podstate.is_terminal(pod)]
     minimum = spec.get("minAvailable")
-    if counts_pods(budget):
+    if minimum is None and spec.get("maxUnavailable") is None:
+        desired, expected = 0, 0  # it says nothing: nothing may go
+    elif counts_pods(budget):
         desired, expected = minimum or 0, len(live)
     elif spec.get("maxUnavailable") is not None:
         desired = max(expected - scaled(spec["maxUnavailable"], expected, round_up=True), 0)
@@ -85,6 +87,18 @@ def events(budget: Object, pods: Sequence[Object], unmanaged: int) -> list[tuple
         "an integer value."
     )
     return [("Warning", "UnmanagedPods", text)]
+
+
+def overdue(budget: Object, pods: Sequence[Object], now: datetime) -> list[Object]:
+    """Return the pods whose eviction was granted so long ago that it is not believed any more."""
+    granted = (budget.get("status") or {}).get("disruptedPods") or {}
+    return [
+        pod
+        for pod in pods
+        if pod["metadata"]["name"] in granted
+        and not podstate.is_deleting(pod)
+        and parse_time(granted[pod["metadata"]["name"]]) + timedelta(seconds=EVICTION_TIMEOUT_S) < now
+    ]
 
 
 def _pending(before: Object, pods: Sequence[Object], now: datetime) -> tuple[dict[str, str], float | None]:

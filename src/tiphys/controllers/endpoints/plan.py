@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tiphys.apimachinery.meta import Object
 from tiphys.controllers import podstate
@@ -52,7 +52,7 @@ def plan(
 
 
 def build_subsets(service: Object, pods: Sequence[Object]) -> tuple[list[Object], bool]:
-    """Group addresses by the ports they serve; beyond the capacity, unready ones are left out first."""
+    """Group ports by the addresses that serve them; beyond the capacity, unready ones are left out first."""
     published = bool(service["spec"].get("publishNotReadyAddresses"))
     family = (service["spec"].get("ipFamilies") or ["IPv4"])[0]
     entries: list[tuple[bool, str, PortSet, Object]] = []
@@ -60,7 +60,7 @@ def build_subsets(service: Object, pods: Sequence[Object]) -> tuple[list[Object]
         if not backends.belongs(pod, terminating=published):
             continue
         ports = backends.ports_of(service, pod)
-        if not ports and not backends.is_headless(service):
+        if not ports and (service["spec"].get("ports") or not backends.is_headless(service)):
             continue
         ips = [ip for ip in backends.pod_ips(pod) if backends.ip_family(ip) == family]
         if ips:
@@ -68,18 +68,33 @@ def build_subsets(service: Object, pods: Sequence[Object]) -> tuple[list[Object]
             entries.append((not ready, ips[0], ports, _address(service, pod, ips[0])))
     entries.sort(key=lambda entry: entry[:3])
     truncated = len(entries) > CAPACITY
-    groups: dict[PortSet, Object] = {}
+    served: dict[PortSet, list[tuple[bool, Object]]] = {}
+    """By single ports; none at all is one of its own."""
     for unready, _, ports, address in entries[:CAPACITY]:
-        subset = groups.setdefault(ports, {})
+        for port in ports or (None,):
+            served.setdefault((port,) if port else (), []).append((unready, address))
+    return _subsets(served), truncated
+
+
+def _subsets(served: Mapping[PortSet, Sequence[tuple[bool, Object]]]) -> list[Object]:
+    """Put ports together that the very same addresses serve."""
+    groups: dict[frozenset[tuple[str, str, bool]], tuple[PortSet, Sequence[tuple[bool, Object]]]] = {}
+    for port, found in sorted(served.items()):
+        who = frozenset((one["ip"], one["targetRef"]["uid"], unready) for unready, one in found)
+        ports, _ = groups.get(who, ((), found))
+        groups[who] = ((*ports, *port), found)
+    return [_subset(ports, found) for ports, found in groups.values()]
+
+
+def _subset(ports: PortSet, found: Sequence[tuple[bool, Object]]) -> Object:
+    subset: Object = {}
+    for unready, address in found:
         subset.setdefault("notReadyAddresses" if unready else "addresses", []).append(address)
-    for ports, subset in groups.items():
-        rendered = backends.port_objects(ports)
-        for port in rendered:
-            if not port["name"]:
-                del port["name"]
-        if rendered:
-            subset["ports"] = rendered
-    return [groups[ports] for ports in sorted(groups)], truncated
+    rendered = backends.port_objects(ports)
+    for port in rendered:
+        if not port["name"]:
+            del port["name"]
+    return {**subset, "ports": rendered} if rendered else subset
 
 
 def _address(service: Object, pod: Object, ip: str) -> Object:

@@ -8,6 +8,7 @@ from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.controller import run_controller
 from tiphys.client.kinds import ENDPOINT_SLICES, NODES, PODS, SERVICES
+from tiphys.controllers import podstate
 from tiphys.controllers.context import Context
 from tiphys.controllers.endpointslice import tally, topology
 from tiphys.controllers.endpointslice.apply import apply_plan
@@ -18,6 +19,7 @@ from tiphys.controllers.owned import Writes
 from tiphys.controllers.selected import Selecting, index_labels, selected_by, service_selector
 
 BY_SERVICE = "service"
+_BY_NODE = "node"
 
 
 class EndpointSliceController:
@@ -36,6 +38,7 @@ class EndpointSliceController:
         self._nodes = context.informers.get(NODES)
         self._slices.add_index(BY_SERVICE, _service_of)
         index_labels(self._pods)
+        self._pods.add_index(_BY_NODE, podstate.node_of)
         self._selecting = Selecting(self._services, service_selector)
         self._writes = Writes(self._slices, context.clock)
         self._triggers = TriggerTimes()
@@ -62,7 +65,11 @@ class EndpointSliceController:
         enqueue_services(self.queue.add, self._selecting, old, new)
 
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
-        """Zones' shares concern only the services that ask for hints by them."""
+        """Zones' shares concern only the services that ask for hints by them; a new node, those of its pods."""
+        if old is None and new is not None:
+            for pod in self._pods.by_index(_BY_NODE, new["metadata"]["name"]):
+                for service in self._selecting.of(pod):
+                    self.queue.add(object_key(service))
         if old is not None and new is not None and _weight(old) == _weight(new):
             return
         shares = topology.zone_shares(self._nodes.list())

@@ -5,7 +5,7 @@ Endpoints stay in the slice they are in; new ones fill the slices that have room
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tiphys.apimachinery.meta import Object, controller_of, owner_reference
@@ -48,7 +48,7 @@ def plan(
     zones: Mapping[str, str] | None = None,
     shares: Mapping[str, float] | None = None,
 ) -> Plan:
-    """Compare; ``slices`` are the service's own, ``zones`` maps nodes to their zone.
+    """Compare; ``slices`` are the service's own, ``zones`` maps the nodes that there are to their zone.
 
     ``shares`` are what each zone has of all processors, where that is known.
     """
@@ -56,16 +56,23 @@ def plan(
     if podstate.is_deleting(service) or not backends.has_endpoints(service):
         return result
     families = service["spec"].get("ipFamilies") or ["IPv4"]
+    placed = pods if zones is None else [pod for pod in pods if _has_node(service, pod, zones)]
     for family in families:
         mine = [
             item for item in slices if item.get("addressType") == family and not podstate.is_deleting(item)
         ]
-        wanted = _wanted(service, pods, family, zones or {})
+        wanted = _wanted(service, placed, family, zones or {})
         if topology.wants_hints(service):
             result.hints[family] = _share_out(wanted, mine, shares)
         _plan_family(result, service, wanted, mine, family)
     result.delete += [item for item in slices if item.get("addressType") not in families]
     return result
+
+
+def _has_node(service: Object, pod: Object, nodes: Container[str]) -> bool:
+    """False for a pod of a node that is gone: nobody would ever take its address out again."""
+    node = (pod.get("spec") or {}).get("nodeName")
+    return not node or node in nodes or bool(service["spec"].get("publishNotReadyAddresses"))
 
 
 def _wanted(
