@@ -65,7 +65,7 @@ class EndpointSliceController:
         enqueue_services(self.queue.add, self._selecting, old, new)
 
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
-        """Zones' shares concern only the services that ask for hints by them; a new node, those of its pods."""
+        """A new node concerns the services of its pods; zones' shares, those that ask for hints by them."""
         if old is None and new is not None:
             for pod in self._pods.by_index(_BY_NODE, new["metadata"]["name"]):
                 for service in self._selecting.of(pod):
