@@ -288,6 +288,7 @@ async def test_slices(world):
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "d"},
         "spec": {"selector": {"app": "web"}, "clusterIP": "10.0.0.1", "ports": [{"port": 80}]},
     })  # fmt: skip
+    world.api.put(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}})
     async with world.running(EndpointSliceController):
         world.api.put(PODS, {
             "apiVersion": "v1", "kind": "Pod",
