@@ -2,6 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tiphys.apimachinery.clock import rfc3339
 from tiphys.controllers.certificates.plan import (
     CLIENT,
     KUBELET_CLIENT,
@@ -132,8 +133,36 @@ def test_lifetime_is_bounded():
     assert lifetime(request(expirationSeconds=10**9)) == MAX_LIFETIME
 
 
-def test_old_requests_go():
-    assert left_s(request(), NOW) == 0
+def old(*conditions, created="2026-01-01T23:59:00Z", certificate=""):
+    made = request()
+    made["metadata"]["creationTimestamp"] = created
+    told = [
+        {"type": type_, "lastUpdateTime": rfc3339(NOW - timedelta(minutes=ago))} for type_, ago in conditions
+    ]
+    made["status"] = {"conditions": told, **({"certificate": certificate} if certificate else {})}
+    return made
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "ends_in", "left"),
+    [
+        (old(created="2026-01-01T00:00:00Z"), None, 0),
+        (old(created="2026-01-01T01:00:00Z"), None, 3600),
+        (old(("Denied", 70), created="2025-01-01T00:00:00Z"), None, -600),
+        (old(("Denied", 50), created="2025-01-01T00:00:00Z"), None, 600),
+        (old(("Failed", 50), created="2025-01-01T00:00:00Z"), None, 600),
+        (old(("Approved", 120), ("Failed", 50)), None, 600),
+        (old(("Approved", 120), ("Failed", 70)), None, -600),
+        (old(("Approved", 50), certificate="x"), timedelta(days=1), 600),
+        (old(("Approved", 70), certificate="x"), timedelta(days=1), -600),
+        (old(("Approved", 1), certificate="x"), timedelta(seconds=-1), -1),
+    ],
+)
+def test_old_requests_go(asked_for, ends_in, left):
+    assert left_s(asked_for, NOW, None if ends_in is None else NOW + ends_in) == left
+
+
+def test_an_answer_of_no_time_is_kept():
     answered = request()
-    answered["status"]["conditions"] = [{"type": "Denied", "lastUpdateTime": "2026-01-01T00:00:00Z"}]
-    assert left_s(answered, NOW - timedelta(hours=23, minutes=30)) == 1800
+    answered["status"]["conditions"] = [{"type": "Denied"}]
+    assert left_s(answered, NOW) is None

@@ -42,6 +42,18 @@ def test_states(up, down, expected):
     assert zones(up, down).state("") is expected
 
 
+def test_nodes_that_are_not_to_count_do_not():
+    made = Zones(Rates())
+    made.put(node("up"))
+    for number in range(4):
+        silent = node(f"down-{number}", "Unknown")
+        silent["metadata"]["labels"]["node.kubernetes.io/exclude-disruption"] = ""
+        made.put(silent)
+    assert made.state("") is ZoneState.NORMAL
+    assert made.sizes() == {"": (1, 0)}
+    assert made.may_give_up(node("down-0", "Unknown"), 100.0)
+
+
 def test_one_node_in_ten_seconds():
     made = zones(9, 2)
     first, second = node("down--0", "Unknown"), node("down--1", "Unknown")

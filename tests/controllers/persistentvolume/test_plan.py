@@ -221,6 +221,10 @@ def test_whom_late_binding_waits_for(pods, told):
         ("then the smallest", {}, [volume("b", "9Gi"), volume("c", "3Gi"), volume("a", "3Gi")], "a"),
         ("kept for it, any class", {}, [volume("a"), volume("b", storageClassName="s", claimRef=REF)], "b"),
         ("kept for it, and too small", {}, [volume("a"), volume("b", "1Gi", claimRef=REF)], "a"),
+        (
+            "kept for it, of other attributes", {},
+            [volume("a"), volume("b", volumeAttributesClassName="fast", claimRef=REF)], "a",
+        ),
         ("other attributes", {}, [volume("a", volumeAttributesClassName="fast"), volume("b", "9Gi")], "b"),
         (
             "attributes asked for", {"volumeAttributesClassName": "fast"},

@@ -161,6 +161,9 @@ CLAIMS = {
     "made for a pod that ended": (
         MADE, pod(phase="Succeeded"), ClaimPlan(emptied(MADE), BARE, delete=True),
     ),
+    "made for an earlier pod of the name": (
+        MADE, pod(uid="u9"), ClaimPlan(emptied(MADE), BARE, delete=True),
+    ),
     "made for a pod that is gone": (MADE, None, ClaimPlan(emptied(MADE), BARE)),
 }  # fmt: skip
 

@@ -162,13 +162,13 @@ class CertificateSigner(CertificatesController):
 
 
 class CertificateCleaner(CertificatesController):
-    """Deletes requests an hour after their answer, and after a day without one."""
+    """Deletes requests an hour after their answer, at their certificate's end, or after a day in vain."""
 
     name = "certificatesigningrequest-cleaner-controller"
 
     async def look(self, request: Object) -> float | None:
-        left_s = plan.left_s(request, self._clock.now())
-        if left_s > 0:
+        left_s = plan.left_s(request, self._clock.now(), signing.end_of(request))
+        if left_s is None or left_s > 0:
             return left_s
         meta = request["metadata"]
         log.info("old request removed request=%s at=%s", meta["name"], rfc3339(self._clock.now()))

@@ -96,14 +96,26 @@ def lifetime(request: Object, longest: timedelta = MAX_LIFETIME) -> timedelta:
     return min(max(timedelta(seconds=wanted_s), _MIN_LIFETIME), longest)
 
 
-def left_s(request: Object, now: datetime) -> float:
-    """Seconds until a request is of no more interest to anybody."""
-    born = parse_time(request["metadata"]["creationTimestamp"])
-    kept = born + _PENDING_KEPT
-    for condition in (request.get("status") or {}).get("conditions") or ():
-        said = condition.get("lastUpdateTime") or condition.get("lastTransitionTime")
-        kept = min(kept, (parse_time(said) if said else born) + _ENDED_KEPT)
-    return (kept - now).total_seconds()
+def left_s(request: Object, now: datetime, expires: datetime | None = None) -> float | None:
+    """Seconds until a request is of no more interest to anybody; None if that day is not set.
+
+    ``expires``: the end of the certificate it got.
+    """
+    status = request.get("status") or {}
+    conditions: list[Object] = status.get("conditions") or []
+    if not conditions:
+        ends = [parse_time(request["metadata"]["creationTimestamp"]) + _PENDING_KEPT]
+    else:
+        failed = not status.get("certificate") and _has(request, "Failed")
+        counted = {"Denied", "Failed"} if failed else {"Approved", "Denied", "Failed"}
+        ends = [
+            parse_time(item["lastUpdateTime"]) + _ENDED_KEPT
+            for item in conditions
+            if item.get("type") in counted and item.get("lastUpdateTime")
+        ]
+        if expires is not None and _has(request, "Approved"):
+            ends.append(expires)
+    return min((end - now).total_seconds() for end in ends) if ends else None
 
 
 def _has(request: Object, type_: str) -> bool:

@@ -12,6 +12,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tiphys.apimachinery.meta import Object
 from tiphys.controllers.certificates.plan import Asked
 
 _BACKDATE = timedelta(minutes=5)
@@ -129,3 +130,13 @@ def _key_usage(usages: list[str]) -> x509.KeyUsage:
     if not flags["key_agreement"]:
         flags["encipher_only"] = flags["decipher_only"] = False
     return x509.KeyUsage(**flags)
+
+
+def end_of(request: Object) -> datetime | None:
+    """Return when the certificate a request got ends; None without one, or for one nobody can read."""
+    encoded = (request.get("status") or {}).get("certificate")
+    try:
+        pem = base64.b64decode(encoded) if encoded else b""
+        return x509.load_pem_x509_certificates(pem)[0].not_valid_after_utc if pem else None
+    except ValueError:
+        return None

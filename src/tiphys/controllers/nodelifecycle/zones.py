@@ -16,6 +16,7 @@ from tiphys.apimachinery.meta import Object, get_condition
 
 _ZONE = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
 _REGION = ("topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region")
+_NOT_COUNTED = "node.kubernetes.io/exclude-disruption"
 _PARTLY_DOWN_AT_LEAST = 3
 
 
@@ -56,8 +57,9 @@ class Zones:
         since, all_were_down = self._down_since.get(name, now_s), self.all_down
         self.remove(name)
         ready = (get_condition(node, "Ready") or {}).get("status") == "True"
-        entry = self._nodes[name] = (zone_of(node), ready)
-        self._count[entry] += 1
+        if _NOT_COUNTED not in (node["metadata"].get("labels") or {}):
+            entry = self._nodes[name] = (zone_of(node), ready)
+            self._count[entry] += 1
         if not ready:
             self._down_since[name] = since
         elif all_were_down:

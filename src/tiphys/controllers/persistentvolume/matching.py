@@ -68,7 +68,7 @@ def misfit(volume: Object, claim: Object) -> str:
 
 
 def best_volume(claim: Object, volumes: Iterable[Object], *, only_given: bool) -> Object | None:
-    """Return the volume kept for the claim, whatever its class, else the best free one that fits.
+    """Return the volume kept for the claim, whatever its storage class, else the best free one that fits.
 
     The best lets itself be used in the fewest ways; of these it is the smallest.
 
@@ -95,10 +95,9 @@ def best_volume(claim: Object, volumes: Iterable[Object], *, only_given: bool) -
 
 
 def _in_class_of(volume: Object, claim: Object) -> Object:
-    """The claim as if it asked for the classes that a volume has."""
+    """The claim as if it asked for the storage class that a volume has."""
     meta = {**claim["metadata"], "annotations": {}}
-    classes = {"storageClassName": class_of(volume), _ATTRIBUTES: volume["spec"].get(_ATTRIBUTES)}
-    return {**claim, "metadata": meta, "spec": {**claim["spec"], **classes}}
+    return {**claim, "metadata": meta, "spec": {**claim["spec"], "storageClassName": class_of(volume)}}
 
 
 def _rank(volume: Object) -> tuple[int, Any, str]:

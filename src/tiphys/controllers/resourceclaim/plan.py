@@ -183,5 +183,5 @@ def _owner_is_done(claim: Object, pod_of: Callable[[str], Object | None]) -> boo
     for one in claim["metadata"].get("ownerReferences") or ():
         if one.get("controller") and one.get("kind") == "Pod" and one.get("apiVersion") == "v1":
             pod = pod_of(str(one["name"]))
-            return pod is not None and pod["metadata"]["uid"] == one.get("uid") and is_done(pod)
+            return pod is not None and (pod["metadata"]["uid"] != one.get("uid") or is_done(pod))
     return False
