@@ -33,7 +33,7 @@ def plan(budget: Object, pods: Sequence[Object], expected: int, now: datetime) -
     elif spec.get("maxUnavailable") is not None:
         desired = max(expected - scaled(spec["maxUnavailable"], expected, round_up=True), 0)
     else:
-        desired = scaled(minimum, expected, round_up=True)
+        desired = scaled(minimum or 0, expected, round_up=True)
     evicted, recheck_s = _pending(before, live, now)
     names = set(evicted)
     healthy = sum(
