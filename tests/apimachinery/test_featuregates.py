@@ -27,6 +27,8 @@ def test_the_list_is_sound() -> None:
         ("SidecarContainers", True),
         ("KMSv1", False),
         ("StorageNamespaceIndex", True),
+        ("CRDObservedGenerationTracking", True),
+        ("DisableCPUQuotaWithExclusiveCPUs", True),
     ],
 )
 def test_defaults(name: str, *, expected: bool) -> None:
@@ -69,12 +71,17 @@ REFUSED = [
         "cannot set feature gate WinDSR to false, feature is locked to true]",
     ),
     (
+        "NodeLogQuery=false",
+        "cannot set feature gate NodeLogQuery to false, feature is locked to true",
+    ),
+    (
         "GangScheduling=true",
         "GangScheduling is enabled, but depends on features that are disabled: [GenericWorkload]",
     ),
     (
-        "UserNamespacesSupport=false",
-        "ProcMountType is enabled, but depends on features that are disabled: [UserNamespacesSupport]",
+        "APIServerIdentity=false",
+        "UnknownVersionInteroperabilityProxy is enabled, but depends on features that are disabled: "
+        "[APIServerIdentity]",
     ),
 ]
 
@@ -118,6 +125,7 @@ AT: list[tuple[str, tuple[int, int], str, bool]] = [
     ("ComponentFlagz", (1, 35), "ALPHA", False),
     ("SizeBasedListCostEstimate", (1, 33), "PRE-ALPHA", False),
     ("APIResponseCompression", (1, 33), "BETA", True),
+    ("CRDObservedGenerationTracking", (1, 35), "BETA", False),
 ]
 
 

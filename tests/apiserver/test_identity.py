@@ -19,6 +19,8 @@ from tiphys.storage.memory import MemoryStore
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 OURS = "?labelSelector=apiserver.kubernetes.io/identity%3Dkube-apiserver"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+OFF = {"APIServerIdentity": False, "UnknownVersionInteroperabilityProxy": False}
+"""The second needs the first."""
 
 
 def test_names() -> None:
@@ -45,7 +47,7 @@ async def test_a_server_keeps_a_lease(serving: Any) -> None:
 
 
 async def test_a_server_without_the_feature_keeps_none(serving: Any) -> None:
-    async with serving(feature_gates=resolve({"APIServerIdentity": False})) as api:
+    async with serving(feature_gates=resolve(OFF)) as api:
         assert (await api.get(LEASES))["items"] == []
         assert b"identity-lease" not in (await api("GET", "/readyz?verbose")).raw
 

@@ -8,92 +8,95 @@ from typing import Final
 STAGES: Final[tuple[tuple[str, bool, bool, str], ...]] = (
     ("ALPHA", False, False,
      "APIServingWithRoutine AllowUnsafeMalformedObjectDeletion CBORServingAndStorage "
-     "CPUManagerPolicyAlphaOptions CSIVolumeHealth ClientsAllowCBOR ClientsPreferCBOR "
+     "CPUManagerPolicyAlphaOptions CRIListStreaming CSIVolumeHealth ClientsAllowCBOR ClientsPreferCBOR "
      "CloudControllerManagerWatchBasedRoutesReconciliation CloudControllerManagerWebhook "
-     "ConstrainedImpersonation ContainerStopSignals CrossNamespaceVolumeDataSource "
-     "CustomCPUCFSQuotaPeriod DRAListTypeAttributes DRANodeAllocatableResources "
-     "DRAWorkloadResourceClaims EventedPLEG GangScheduling GenericWorkload HPAScaleToZero "
-     "ImageVolumeWithDigest InPlacePodVerticalScalingExclusiveCPUs "
-     "InPlacePodVerticalScalingExclusiveMemory KubeletInUserNamespace MemoryQoS MutablePVNodeAffinity "
-     "NativeHistograms "
-     "PodAndContainerStatsFromCRI PodLogsQuerySplitStreams QOSReserved "
-     "ReduceDefaultCrashLoopBackOffDecay "
-     "RuntimeClassInImageCriApi ShardedListAndWatch StorageCapacityScoring StorageVersionAPI "
-     "TaintTolerationComparisonOperators TopologyAwareWorkloadScheduling "
-     "TopologyManagerPolicyAlphaOptions UnknownVersionInteroperabilityProxy "
-     "UserNamespacesHostNetworkSupport VolumeLimitScaling WindowsCPUAndMemoryAffinity "
-     "WorkloadAwarePreemption WorkloadWithJob"),
+     "ContainerStopSignals CrossNamespaceVolumeDataSource DRAListTypeAttributes "
+     "DRANodeAllocatableResources DRAResourcePoolStatus DRAWorkloadResourceClaims EventedPLEG "
+     "GangScheduling GenericWorkload HPAScaleToZero ImageVolumeWithDigest "
+     "InPlacePodVerticalScalingExclusiveCPUs InPlacePodVerticalScalingExclusiveMemory "
+     "KubeletInUserNamespace ManifestBasedAdmissionControlConfig MemoryQoS MutablePVNodeAffinity "
+     "NativeHistograms PersistentVolumeClaimUnusedSinceTime PodAndContainerStatsFromCRI "
+     "PodLevelResourceManagers PodLogsQuerySplitStreams PodsAPI QOSReserved "
+     "ReduceDefaultCrashLoopBackOffDecay RuntimeClassInImageCriApi ShardedListAndWatch "
+     "StorageCapacityScoring StorageVersionAPI TaintTolerationComparisonOperators "
+     "TopologyAwareWorkloadScheduling TopologyManagerPolicyAlphaOptions UserNamespacesHostNetworkSupport "
+     "VolumeLimitScaling WindowsCPUAndMemoryAffinity WorkloadAwarePreemption WorkloadWithJob"),
     ("BETA", False, False,
-     "CRDObservedGenerationTracking ClusterTrustBundle ClusterTrustBundleProjection "
-     "ConcurrentWatchObjectDecode CoordinatedLeaderElection DRADeviceTaintRules "
-     "LocalStorageCapacityIsolationFSQuotaMonitoring "
-     "MaxUnavailableStatefulSet NodeLogQuery PodCertificateRequest SELinuxMount SchedulerAsyncAPICalls "
+     "ClusterTrustBundle ClusterTrustBundleProjection ConcurrentWatchObjectDecode "
+     "CoordinatedLeaderElection DRADeviceTaintRules LocalStorageCapacityIsolationFSQuotaMonitoring "
+     "MaxUnavailableStatefulSet PodCertificateRequest SELinuxMount SchedulerAsyncAPICalls "
      "StorageVersionMigrator"),
     ("BETA", True, False,
-     "APIResponseCompression APIServerIdentity AllowParsingUserUIDFromCertAuth "
+     "APIResponseCompression APIServerIdentity AllowParsingUserUIDFromCertAuth AtomicFIFO "
      "AuthorizePodWebsocketUpgradeCreatePermission CPUManagerPolicyBetaOptions "
-     "CSIServiceAccountTokenSecrets ClearingNominatedNodeNameAfterBinding ComponentFlagz "
-     "ComponentStatusz ContainerCheckpoint ContainerRestartRules ContextualLogging "
-     "DRAConsumableCapacity DRADeviceBindingConditions DRADeviceTaints DRAExtendedResource "
-     "DRAPartitionableDevices DRAResourceClaimDeviceStatus DRASchedulerFilterTimeout "
-     "DeclarativeValidationBeta DeploymentReplicaSetTerminatingReplicas DetectCacheInconsistency "
-     "DisableCPUQuotaWithExclusiveCPUs EnvFiles ExternalServiceAccountTokenSigner GracefulNodeShutdown "
-     "GracefulNodeShutdownBasedOnPodPriority HPAConfigurableTolerance HostnameOverride ImageVolume "
-     "InOrderInformers InOrderInformersBatchProcess InPlacePodLevelResourcesVerticalScaling "
-     "KubeletCrashLoopBackOffMax KubeletEnsureSecretPulledImages KubeletPSI "
-     "KubeletPodResourcesDynamicResources KubeletPodResourcesGet KubeletSeparateDiskGC "
+     "CRDObservedGenerationTracking ClearingNominatedNodeNameAfterBinding ComponentFlagz "
+     "ComponentStatusz ConstrainedImpersonation ContainerCheckpoint ContainerRestartRules "
+     "ContextualLogging DRAConsumableCapacity DRADeviceBindingConditions DRADeviceTaints "
+     "DRAExtendedResource DRAPartitionableDevices DRAResourceClaimDeviceStatus "
+     "DRAResourceClaimGranularStatusAuthorization DRASchedulerFilterTimeout DeclarativeValidationBeta "
+     "DeploymentReplicaSetTerminatingReplicas DetectCacheInconsistency EnvFiles "
+     "ExtendWebSocketsToKubelet GracefulNodeShutdown GracefulNodeShutdownBasedOnPodPriority "
+     "HPAConfigurableTolerance HostnameOverride InOrderInformers InOrderInformersBatchProcess "
+     "InPlacePodLevelResourcesVerticalScaling InPlacePodVerticalScalingInitContainers "
+     "KubeletCrashLoopBackOffMax KubeletEnsureSecretPulledImages KubeletSeparateDiskGC "
      "KubeletServiceAccountTokenForCredentialProviders ListFromCacheSnapshot LoggingBetaOptions "
      "MatchLabelKeysInPodTopologySpread MatchLabelKeysInPodTopologySpreadSelectorMerge "
-     "MutableCSINodeAllocatableCount MutablePodResourcesForSuspendedJobs "
-     "MutableSchedulingDirectivesForSuspendedJobs NodeDeclaredFeatures NominatedNodeNameForExpectation "
-     "OpenAPIEnums OpportunisticBatching PodDeletionCost PodLevelResources "
-     "PodReadyToStartContainersCondition "
-     "PodTopologyLabelsAdmission PortForwardWebsockets PreventStaticPodAPIReferences ProcMountType "
-     "RelaxedServiceNameValidation ReloadKubeletServerCertificateFile RemoteRequestHeaderUID "
-     "ResourceHealthStatus ResourceHealthStatusMessage RotateKubeletServerCertificate "
-     "RestartAllContainersOnContainerExits SELinuxChangePolicy SELinuxMountReadWriteOncePod "
-     "SchedulerAsyncPreemption "
+     "MutablePodResourcesForSuspendedJobs MutableSchedulingDirectivesForSuspendedJobs "
+     "NodeDeclaredFeatures NominatedNodeNameForExpectation OpenAPIEnums OpportunisticBatching "
+     "PLEGOnDemandRelist PodDeletionCost PodLevelResources PodReadyToStartContainersCondition "
+     "PodTopologyLabelsAdmission PortForwardWebsockets PreventStaticPodAPIReferences "
+     "RelaxedServiceNameValidation ReloadKubeletClientCAFile ReloadKubeletServerCertificateFile "
+     "RemoteRequestHeaderUID ResourceHealthStatus ResourceHealthStatusMessage "
+     "RestartAllContainersOnContainerExits RotateKubeletServerCertificate SchedulerAsyncPreemption "
      "SchedulerPopFromBackoffQ ServiceAccountNodeAudienceRestriction SizeBasedListCostEstimate "
+     "StaleControllerConsistencyDaemonSet StaleControllerConsistencyJob "
+     "StaleControllerConsistencyReplicaSet StaleControllerConsistencyStatefulSet "
      "StatefulSetSemanticRevisionComparison StorageVersionHash StrictIPCIDRValidation "
      "StructuredAuthenticationConfigurationEgressSelector "
      "StructuredAuthenticationConfigurationJWKSMetrics TokenRequestServiceAccountUIDValidation "
      "TopologyManagerPolicyBetaOptions TranslateStreamCloseWebsocketRequests "
-     "UnauthenticatedHTTP2DOSMitigation UnlockWhileProcessingFIFO UserNamespacesSupport "
+     "UnauthenticatedHTTP2DOSMitigation UnknownVersionInteroperabilityProxy UnlockWhileProcessingFIFO "
      "WatchCacheInitializationPostStartHook WatchList WatchListClient WindowsGracefulNodeShutdown"),
-    ("", True, False, "DRAPrioritizedList InformerResourceVersion MutatingAdmissionPolicy"),
+    ("", True, False,
+     "AllowServiceExternalIPs CPUCFSQuotaPeriod DRAPrioritizedList InformerResourceVersion "
+     "MutatingAdmissionPolicy"),
     ("", True, True,
-     "APIServerTracing AnonymousAuthConfigurableEndpoints AnyVolumeDataSource "
-     "AuthorizeNodeWithSelectors AuthorizeWithSelectors BtreeWatchCache CPUManagerPolicyOptions "
-     "CRDValidationRatcheting CSIMigrationPortworx ConsistentListFromCache "
+     "APIServerTracing AnonymousAuthConfigurableEndpoints AnyVolumeDataSource AuthorizeNodeWithSelectors "
+     "AuthorizeWithSelectors BtreeWatchCache CPUManagerPolicyOptions CRDValidationRatcheting "
+     "CSIMigrationPortworx CSIServiceAccountTokenSecrets ConsistentListFromCache "
      "CustomResourceFieldSelectors DRAAdminAccess DeclarativeValidation DisableAllocatorDualWrite "
-     "DynamicResourceAllocation "
-     "ExecProbeTimeout HonorPVReclaimPolicy ImageMaximumGCAge InPlacePodVerticalScaling "
-     "JobBackoffLimitPerIndex JobManagedBy JobPodReplacementPolicy JobSuccessPolicy "
-     "KubeletCgroupDriverFromCRI KubeletFineGrainedAuthz KubeletTracing LogarithmicScaleDown "
-     "MatchLabelKeysInPodAffinity MultiCIDRServiceAllocator NFTablesProxyMode "
-     "NodeInclusionPolicyInPodTopologySpread NodeSwap OrderedNamespaceDeletion PodLifecycleSleepAction "
+     "DynamicResourceAllocation ExecProbeTimeout ExternalServiceAccountTokenSigner HonorPVReclaimPolicy "
+     "ImageMaximumGCAge ImageVolume InPlacePodVerticalScaling JobBackoffLimitPerIndex JobManagedBy "
+     "JobPodReplacementPolicy JobSuccessPolicy KubeletCgroupDriverFromCRI KubeletFineGrainedAuthz "
+     "KubeletPSI KubeletPodResourcesDynamicResources KubeletPodResourcesGet KubeletTracing "
+     "LogarithmicScaleDown MatchLabelKeysInPodAffinity MultiCIDRServiceAllocator "
+     "MutableCSINodeAllocatableCount NFTablesProxyMode NodeInclusionPolicyInPodTopologySpread "
+     "NodeLogQuery NodeSwap OrderedNamespaceDeletion PodLifecycleSleepAction "
      "PodLifecycleSleepActionAllowZero PodObservedGenerationTracking PodSchedulingReadiness "
-     "PreferSameTrafficDistribution RecoverVolumeExpansionFailure RecursiveReadOnlyMounts "
-     "RelaxedDNSSearchValidation RelaxedEnvironmentVariableValidation "
-     "ResilientWatchCacheInitialization RetryGenerateName SchedulerQueueingHints "
+     "PreferSameTrafficDistribution ProcMountType RecoverVolumeExpansionFailure RecursiveReadOnlyMounts "
+     "RelaxedDNSSearchValidation RelaxedEnvironmentVariableValidation ResilientWatchCacheInitialization "
+     "RetryGenerateName SELinuxChangePolicy SELinuxMountReadWriteOncePod SchedulerQueueingHints "
      "SeparateTaintEvictionController ServiceAccountTokenJTI ServiceAccountTokenNodeBinding "
      "ServiceAccountTokenNodeBindingValidation ServiceAccountTokenPodNodeInfo SidecarContainers "
      "StreamingCollectionEncodingToJSON StreamingCollectionEncodingToProtobuf "
      "StructuredAuthenticationConfiguration SupplementalGroupsPolicy SystemdWatchdog "
-     "TopologyManagerPolicyOptions VolumeAttributesClass WinDSR WinOverlay"),
+     "TopologyManagerPolicyOptions UserNamespacesSupport VolumeAttributesClass WinDSR WinOverlay"),
     ("DEPRECATED", False, False,
      "AllowDNSOnlyNodeCSR AllowInsecureKubeletCertificateSigningRequests "
-     "ChangeContainerStatusOnKubeletRestart DeclarativeValidationTakeover GitRepoVolumeDriver "
+     "ChangeContainerStatusOnKubeletRestart DeclarativeValidationTakeover "
      "InPlacePodVerticalScalingAllocatedStatus KMSv1 KubeletRegistrationGetOnExistsOnly "
-     "SeparateCacheWatchRPC WindowsHostNetwork"),
+     "WindowsHostNetwork"),
     ("DEPRECATED", True, False,
-     "DisableNodeKubeProxyVersion KubeletPodResourcesListUseActivePods StorageNamespaceIndex"),
-    ("DEPRECATED", True, True, "AggregatedDiscoveryRemoveBetaType"),
-    ("DEPRECATED", False, True, "AllowOverwriteTerminationGracePeriodSeconds"),
+     "DisableCPUQuotaWithExclusiveCPUs KubeletPodResourcesListUseActivePods ServiceCIDRStatusFieldWiping "
+     "StorageNamespaceIndex"),
+    ("DEPRECATED", True, True, "AggregatedDiscoveryRemoveBetaType DisableNodeKubeProxyVersion"),
+    ("DEPRECATED", False, True,
+     "AllowOverwriteTerminationGracePeriodSeconds GitRepoVolumeDriver SeparateCacheWatchRPC"),
 )  # fmt: skip
 
 EARLIER: Final[Mapping[str, tuple[tuple[int, str, bool], ...]]] = {
     "AuthorizePodWebsocketUpgradeCreatePermission": ((35, "BETA", True),),
+    "CRDObservedGenerationTracking": ((35, "BETA", False), (36, "BETA", True)),
     "ComponentFlagz": ((32, "ALPHA", False), (36, "BETA", True)),
     "ComponentStatusz": ((32, "ALPHA", False), (36, "BETA", True)),
     "MutatingAdmissionPolicy": ((32, "ALPHA", False), (34, "BETA", False), (36, "", True)),
@@ -113,11 +116,18 @@ DEPENDENCIES: Final[Mapping[str, str]] = {
     "DRADeviceTaintRules": "DRADeviceTaints",
     "DRADeviceTaints": "DynamicResourceAllocation",
     "DRAExtendedResource": "DynamicResourceAllocation",
+    "DRAListTypeAttributes": "DynamicResourceAllocation",
+    "DRANodeAllocatableResources": "DynamicResourceAllocation",
     "DRAPartitionableDevices": "DynamicResourceAllocation",
     "DRAPrioritizedList": "DynamicResourceAllocation",
+    "DRAResourceClaimGranularStatusAuthorization": "DynamicResourceAllocation DRAResourceClaimDeviceStatus",
+    "DRAResourcePoolStatus": "DynamicResourceAllocation",
     "DRASchedulerFilterTimeout": "DynamicResourceAllocation",
+    "DRAWorkloadResourceClaims": "DynamicResourceAllocation GenericWorkload",
+    "DeclarativeValidationBeta": "DeclarativeValidation",
     "DeclarativeValidationTakeover": "DeclarativeValidation",
     "DisableAllocatorDualWrite": "MultiCIDRServiceAllocator",
+    "ExtendWebSocketsToKubelet": "NodeDeclaredFeatures",
     "GangScheduling": "GenericWorkload",
     "GracefulNodeShutdownBasedOnPodPriority": "GracefulNodeShutdown",
     "ImageVolumeWithDigest": "ImageVolume",
@@ -127,20 +137,26 @@ DEPENDENCIES: Final[Mapping[str, str]] = {
     "InPlacePodVerticalScalingAllocatedStatus": "InPlacePodVerticalScaling",
     "InPlacePodVerticalScalingExclusiveCPUs": "InPlacePodVerticalScaling",
     "InPlacePodVerticalScalingExclusiveMemory": "InPlacePodVerticalScaling",
+    "InPlacePodVerticalScalingInitContainers": "InPlacePodVerticalScaling NodeDeclaredFeatures",
     "MatchLabelKeysInPodTopologySpreadSelectorMerge": "MatchLabelKeysInPodTopologySpread",
     "PodCertificateRequest": "AuthorizeNodeWithSelectors",
+    "PodLevelResourceManagers": "PodLevelResources",
     "PodLifecycleSleepActionAllowZero": "PodLifecycleSleepAction",
     "ProcMountType": "UserNamespacesSupport",
     "ResourceHealthStatus": "DynamicResourceAllocation",
     "ResourceHealthStatusMessage": "ResourceHealthStatus",
     "RestartAllContainersOnContainerExits": "ContainerRestartRules NodeDeclaredFeatures",
     "ServiceAccountTokenNodeBinding": "ServiceAccountTokenNodeBindingValidation",
+    "StaleControllerConsistencyDaemonSet": "AtomicFIFO",
+    "StaleControllerConsistencyJob": "AtomicFIFO",
+    "StaleControllerConsistencyReplicaSet": "AtomicFIFO",
+    "StaleControllerConsistencyStatefulSet": "AtomicFIFO",
     "StorageVersionAPI": "APIServerIdentity",
     "StructuredAuthenticationConfigurationEgressSelector": "StructuredAuthenticationConfiguration",
     "StructuredAuthenticationConfigurationJWKSMetrics": "StructuredAuthenticationConfiguration",
     "TopologyAwareWorkloadScheduling": "GenericWorkload",
     "UnknownVersionInteroperabilityProxy": "APIServerIdentity",
-    "UserNamespacesHostNetworkSupport": "UserNamespacesSupport",
+    "UserNamespacesHostNetworkSupport": "UserNamespacesSupport NodeDeclaredFeatures",
     "WindowsGracefulNodeShutdown": "GracefulNodeShutdown",
     "WorkloadAwarePreemption": "GangScheduling",
     "WorkloadWithJob": "GenericWorkload",

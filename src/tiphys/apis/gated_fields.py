@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.defaulting import each, peek
+from tiphys.apis.defaulting import each
 
 Places = Mapping[tuple[str, str], str]
 """(group, kind) -> where in its objects the paths of a row begin; empty: at the top."""
@@ -39,11 +39,9 @@ _GROUPS: Final[Places] = {
     ("scheduling.k8s.io", "PodGroup"): "spec",
     ("scheduling.k8s.io", "Workload"): "spec.podGroupTemplates[]",
 }
-_ATTACHMENT: Final[Places] = {("storage.k8s.io", "VolumeAttachment"): "status"}
 _CSI_DRIVER: Final[Places] = {("storage.k8s.io", "CSIDriver"): "spec"}
 
 _CONTAINERS: Final = ("initContainers", "containers", "ephemeralContainers")
-_DEFAULT_PROC_MOUNT: Final = "Default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +80,6 @@ def _remove_signals(spec: Object) -> None:
             container.pop("lifecycle")
 
 
-def _remove_images(spec: Object) -> None:
-    """Volumes go whole, and their mounts."""
-    names = {volume.get("name") for volume in each(spec, "volumes") if volume.get("image") is not None}
-    for owner, key in [
-        (spec, "volumes"),
-        *((container, "volumeMounts") for container in _all_containers(spec)),
-    ]:
-        if owner.get(key):
-            owner[key] = [one for one in each(owner, key) if one.get("name") not in names]
-
-
 def _remove_restart_rules(spec: Object) -> None:
     """Sidecars stay what they are."""
     for kind in _CONTAINERS:
@@ -110,19 +97,6 @@ def _has_restart_rules(spec: Object) -> bool:
     ]
     sidecar = ("initContainers", "Always")
     return any(rules or (policy and (kind, policy) != sidecar) for kind, policy, rules in used)
-
-
-def _remove_proc_mounts(spec: Object) -> None:
-    """The default is written, as it always was."""
-    for container in _all_containers(spec):
-        security = peek(container, "securityContext")
-        if security.get("procMount") is not None:
-            security["procMount"] = _DEFAULT_PROC_MOUNT
-
-
-def _has_proc_mounts(spec: Object) -> bool:
-    kinds = {peek(container, "securityContext").get("procMount") for container in _all_containers(spec)}
-    return bool(kinds - {None, _DEFAULT_PROC_MOUNT})
 
 
 def _remove_foreign_source(spec: Object) -> None:
@@ -148,18 +122,13 @@ ROWS: Final[tuple[Row, ...]] = (
     Row("ContainerStopSignals", _POD_SPECS, _in_containers("lifecycle.stopSignal"), remove=_remove_signals),
     Row("PodCertificateRequest", _POD_SPECS, ("volumes[].projected.sources[].podCertificate",)),
     Row("ClusterTrustBundleProjection", _POD_SPECS, ("volumes[].projected.sources[].clusterTrustBundle",)),
-    Row("UserNamespacesSupport", _POD_SPECS, ("hostUsers",)),
     Row("PodLevelResources", _POD_SPECS, ("resources",), ("resources.requests", "resources.limits")),
     Row("HostnameOverride", _POD_SPECS, ("hostnameOverride",)),
     Row("EnvFiles", _POD_SPECS, _in_containers("env[].valueFrom.fileKeyRef")),
-    Row("SELinuxChangePolicy", _POD_SPECS, ("securityContext.seLinuxChangePolicy",)),
     Row("MatchLabelKeysInPodTopologySpread", _POD_SPECS, ("topologySpreadConstraints[].matchLabelKeys",)),
-    Row("ImageVolume", _POD_SPECS, ("volumes[].image",), remove=_remove_images),
     Row("ContainerRestartRules", _POD_SPECS,
         (*_in_containers("restartPolicy"), *_in_containers("restartPolicyRules")),
         _has_restart_rules, remove=_remove_restart_rules),
-    Row("ProcMountType", _POD_SPECS, _in_containers("securityContext.procMount"),
-        _has_proc_mounts, remove=_remove_proc_mounts),
     Row("InPlacePodLevelResourcesVerticalScaling", _PODS, ("resources", "allocatedResources")),
     Row("DRAExtendedResource", _PODS, ("extendedResourceClaimStatus",)),
     Row("DRANodeAllocatableResources", _PODS, ("nodeAllocatableResourceClaimStatuses",)),
@@ -177,12 +146,7 @@ ROWS: Final[tuple[Row, ...]] = (
         ("scaleUp.tolerance", "scaleDown.tolerance")),
     Row("CoordinatedLeaderElection", {("coordination.k8s.io", "Lease"): "spec"}, ("strategy",)),
     Row("CoordinatedLeaderElection", {("coordination.k8s.io", "Lease"): "spec"}, ("preferredHolder",)),
-    Row("CSIServiceAccountTokenSecrets", _CSI_DRIVER, ("serviceAccountTokenInSecrets",)),
-    Row("MutableCSINodeAllocatableCount", _CSI_DRIVER, ("nodeAllocatableUpdatePeriodSeconds",)),
-    Row("SELinuxMountReadWriteOncePod", _CSI_DRIVER, ("seLinuxMount",)),
     Row("VolumeLimitScaling", _CSI_DRIVER, ("preventPodSchedulingIfMissing",)),
-    *(Row("MutableCSINodeAllocatableCount", _ATTACHMENT, (f"{key}.errorCode",))
-      for key in ("attachError", "detachError")),
     Row("DRADeviceTaints", _SLICE, _of(_DEVICES, "taints")),
     Row("DRADeviceTaints", _CLAIM_SPECS, _of(_REQUESTS, "tolerations")),
     Row("DRAPartitionableDevices", _SLICE,
