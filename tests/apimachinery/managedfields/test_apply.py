@@ -216,10 +216,10 @@ def test_what_others_hold_stays() -> None:
     }
 
 
-def test_a_struct_that_nobody_applies_any_more_goes_whole() -> None:
+def test_what_others_wrote_stays_in_a_struct_that_nobody_applies_any_more() -> None:
     live = applied(None, gadget({"size": 1, "inner": {"a": 1}}))
     live = updated(live, {**live, "spec": {"size": 1, "inner": {"a": 1, "b": 2}}})
-    assert applied(live, gadget({"size": 1}))["spec"] == {"size": 1}
+    assert applied(live, gadget({"size": 1}))["spec"] == {"size": 1, "inner": {"b": 2}}
 
 
 ORDERS: dict[str, tuple[list[str], list[str], list[str]]] = {

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from tiphys.apimachinery.schema.build import build_custom
-from tiphys.apimachinery.schema.structural import apply_defaults, decode_custom
+from tiphys.apimachinery.schema.structural import apply_defaults, decode_custom, prune
 from tiphys.apimachinery.schema.validate import Validator
 from tiphys.apimachinery.schema.walk import DecodeError
 from tiphys.apis.schemas import object_meta
@@ -128,3 +128,74 @@ def test_items_of_which_there_are_many_are_told_once() -> None:
         "map[2]: Duplicate value: {}",
         'map[3]: Duplicate value: {"a":"1"}',
     ]
+
+
+KEEPS = {"x-kubernetes-preserve-unknown-fields": True}
+TEXT = {"type": "string"}
+ONE = {"type": "object", "properties": {"a": TEXT}}
+UNKNOWN: dict[str, tuple[Any, Any, Any, list[str]]] = {
+    "a map of anything, with more in it": (
+        {"type": "object", "additionalProperties": True},
+        {"a": 1, "b": {"c": 1, "d": [{"e": 1}]}, "f": [{"g": 1}, 2]},
+        {"a": 1, "b": {}, "f": [{}, 2]},
+        ["b.c", "b.d", "f[0].g"],
+    ),
+    "a map of anything that keeps": (
+        {"type": "object", "additionalProperties": True, **KEEPS}, {"a": {"b": 1}}, {"a": {}}, ["a.b"],
+    ),
+    "a list without items": ({"type": "array"}, [{"a": 1}, [{"b": 1}]], [{}, [{}]], ["[0].a", "[1][0].b"]),
+    "a list that keeps, without items": ({"type": "array", **KEEPS}, [{"a": {}}], [{"a": {}}], []),
+    "a list that keeps, with items": (
+        {"type": "array", **KEEPS, "items": {"type": "object", "properties": {"a": ONE}}},
+        [{"b": {"c": 1}, "a": {"a": "x", "z": 1}}],
+        [{"b": {"c": 1}, "a": {"a": "x"}}],
+        ["[0].a.z"],
+    ),
+    "what is named in what keeps": (
+        {"type": "object", **KEEPS, "properties": {"one": ONE}},
+        {"x": {"y": 1}, "one": {"a": "", "z": 1}},
+        {"x": {"y": 1}, "one": {"a": ""}},
+        ["one.z"],
+    ),
+    "values of a map that keeps": (
+        {"type": "object", **KEEPS, "additionalProperties": ONE}, {"x": {"a": "", "z": 1}}, {"x": {"a": ""}},
+        ["x.z"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_is_unknown_in_a_field(name: str) -> None:
+    field, given, expected, unknown = UNKNOWN[name]
+    obj = {"f": given}
+    faults = prune(obj, build_custom({"type": "object", "properties": {"f": field}}))
+    assert obj == {"f": expected}
+    places = [f"f{path}" if path.startswith("[") else f"f.{path}" for path in unknown]
+    assert faults == [f'unknown field "{place}"' for place in places]
+
+
+NULLS: dict[str, tuple[Any, Any, Any]] = {
+    "of any type": ({}, None, ...),
+    "of any type, keeping": (KEEPS, None, ...),
+    "of any type, nullable": ({"nullable": True}, None, None),
+    "of any type, with a default": ({"default": "A"}, None, "A"),
+    "with a default": ({**TEXT, "default": "A"}, None, "A"),
+    "nullable, with a default": ({**TEXT, "default": "A", "nullable": True}, None, None),
+    "a number or a text": ({"x-kubernetes-int-or-string": True}, None, ...),
+    "in a map of anything": ({"type": "object", "additionalProperties": True}, {"a": None}, {"a": None}),
+    "in a map": ({"type": "object", "additionalProperties": TEXT}, {"a": None}, {}),
+    "in a map with a default": (
+        {"type": "object", "additionalProperties": {**TEXT, "default": "A"}}, {"a": None}, {"a": "A"},
+    ),
+    "in what keeps": ({"type": "object", **KEEPS}, {"a": None}, {"a": None}),
+    "in a list": ({"type": "array", "items": ONE}, [None], [None]),
+    "in a list with a default": ({"type": "array", "items": {**TEXT, "default": "A"}}, [None], ["A"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NULLS)
+def test_nulls(name: str) -> None:
+    field, given, expected = NULLS[name]
+    obj = {"f": given}
+    apply_defaults(obj, build_custom({"type": "object", "properties": {"f": field}}))
+    assert obj == ({} if expected is ... else {"f": expected})

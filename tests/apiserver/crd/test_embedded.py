@@ -9,6 +9,9 @@ import pytest
 import pytest_asyncio
 from tests.apiserver.crd.conftest import CRDS, definition, version
 
+from tiphys.apimachinery.schema.build import build_custom
+from tiphys.apiserver.crd.embedded import embedded_faults
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -168,3 +171,20 @@ async def test_a_namespaced_kind_without_a_namespace_is_not_there(
     assert answer.status == status
     if status == 404:
         assert answer.raw == b"404 page not found\n"
+
+
+async def test_entries_of_maps_are_named_in_brackets() -> None:
+    schema = build_custom(
+        {
+            "type": "object",
+            "properties": {
+                "map": {"type": "object", "additionalProperties": EMBEDDED},
+                "nested": {**EMBEDDED, "properties": {"inner": EMBEDDED}},
+            },
+        }
+    )
+    faults = embedded_faults({"map": {"foo": {}}, "nested": {"inner": {}}}, schema)
+    assert [fault.field for fault in faults] == [
+        "map[foo].apiVersion", "map[foo].kind", "nested.apiVersion", "nested.kind", "nested.inner.apiVersion",
+        "nested.inner.kind",
+    ]  # fmt: skip

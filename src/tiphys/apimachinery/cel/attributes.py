@@ -33,7 +33,7 @@ def field_getter(name: str) -> Getter:
         elif isinstance(value, dict | MapView):
             found = find(value, name)
         elif type(value) is Optional:
-            return _within(value, name)
+            return _within(value, name, frame)
         else:
             found = _lookup(value, name)
         if found is ABSENT:
@@ -44,11 +44,11 @@ def field_getter(name: str) -> Getter:
 
 
 def index_getter(index: Run) -> Getter:
-    return lambda value, frame: item(value, index(frame))
+    return lambda value, frame: item(value, index(frame), frame)
 
 
 def constant_getter(key: Any) -> Getter:
-    return lambda value, frame: item(value, key)
+    return lambda value, frame: item(value, key, frame)
 
 
 def optional_getter(key: Run) -> Getter:
@@ -56,19 +56,19 @@ def optional_getter(key: Run) -> Getter:
 
     def get(value: Any, frame: Frame) -> Any:
         wanted = key(frame)
-        return _within(value if type(value) is Optional else Optional(value), wanted)
+        return _within(value if type(value) is Optional else Optional(value), wanted, frame)
 
     return get
 
 
-def item(value: Any, key: Any) -> Any:
+def item(value: Any, key: Any, frame: Frame) -> Any:
     """Index a list or a map.
 
     Raises:
         EvaluationError: there is no such item, or this cannot be indexed.
     """
     if type(value) is Optional:
-        return _within(value, key)
+        return _within(value, key, frame)
     found = _lookup(value, key)
     if found is ABSENT:
         kind = "index out of bounds" if isinstance(value, list | ListView) else "no such key"
@@ -76,11 +76,13 @@ def item(value: Any, key: Any) -> Any:
     return found
 
 
-def _within(value: Optional, key: Any) -> Optional:
-    if not value.has_value:
+def _within(value: Optional, key: Any, frame: Frame) -> Optional:
+    """Return what an optional has at a key; a link that leads nowhere costs nothing."""
+    found = _lookup(value.value, key) if value.has_value else ABSENT
+    if found is ABSENT:
+        frame.cost -= 1
         return NONE
-    found = _lookup(value.value, key)
-    return NONE if found is ABSENT else Optional(found)
+    return Optional(found)
 
 
 def _lookup(value: Any, key: Any) -> Any:

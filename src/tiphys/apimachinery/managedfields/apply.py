@@ -169,7 +169,7 @@ def _new_object(applied: Object) -> Object:
 
 def _managers(live: Object | None, base: Object, request: _Request) -> Managed:
     """Read the managers; an object that has none is put to the account of one from before."""
-    managed = reconciled(entries.read(entries.given(live), trusted=True), request.versions)
+    managed = reconciled(entries.read(entries.given(live), trusted=True), request.versions, live)
     if managed or live is None:
         return managed
     difference = difference_of({}, base, request.schema)
@@ -242,7 +242,7 @@ def _settled(said: Difference, left: Difference) -> Difference:
 
 
 def _pruned(result: Object, managed: Managed, last: Entry, request: _Request) -> Object:
-    """Take out what the manager applied last time, does not now, and no applier holds."""
+    """Take out what the manager applied last time, does not now, and no other holds."""
     whole = request.at(result, last.api_version)
     if whole is None:
         return result
@@ -250,10 +250,9 @@ def _pruned(result: Object, managed: Managed, last: Entry, request: _Request) ->
     last_named = named_members(last.fields, shape)
     pruned: Object = without_fields(whole, last_named, shape) or _new_object(whole)
     held: dict[str, Node] = {}
-    for manager, entry in managed.items():
-        if manager.operation == APPLY:
-            so_far = held.get(entry.api_version, fieldset.EMPTY)
-            held[entry.api_version] = fieldset.union(so_far, entry.fields)
+    for entry in managed.values():
+        so_far = held.get(entry.api_version, fieldset.EMPTY)
+        held[entry.api_version] = fieldset.union(so_far, entry.fields)
     # At the version that was pruned first: what others hold may be needed to convert at all.
     for version in sorted(held, key=lambda version: (version != last.api_version, version)):
         pruned = _with_owned(result, pruned, held[version], request, version)
@@ -266,7 +265,7 @@ def _pruned(result: Object, managed: Managed, last: Entry, request: _Request) ->
 
 
 def _with_owned(result: Object, pruned: Object, held: Node, request: _Request, version: str) -> Object:
-    """Put back into ``pruned`` what appliers hold at a version; what is served no more changes nothing."""
+    """Put back into ``pruned`` what managers hold at a version; what is served no more changes nothing."""
     whole, less = request.at(result, version), request.at(pruned, version)
     if whole is None or less is None:
         return pruned

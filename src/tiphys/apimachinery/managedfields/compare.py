@@ -182,7 +182,7 @@ def _made(new: Any, shape: Shape) -> Node | None:
     if not isinstance(new, (dict, list)) or shape.is_leaf(new):
         return LEAF
     if isinstance(new, list):
-        return {name: entire(items[0], shape.item) for name, items in indexed(new, shape).items()} or None
+        return _entire_items(new, shape) or None
     if shape.memory is None:
         return _made_map(new, shape) or None
     key = content(new)
@@ -202,15 +202,17 @@ def _compare_lists(old: list[Any], new: list[Any], shape: Shape) -> tuple[Node, 
     for element, items in after.items():
         mine = before.get(element)
         if mine is None:
-            added[element] = entire(items[0], shape.item)
+            added[element] = _entire_item(items, shape)
         elif mine != items:
-            if len(mine) > 1 or len(items) > 1:
-                modified[element] = LEAF  # doubled items cannot be told apart
-            else:
+            if len(mine) == len(items) == 1:
                 _put(element, _compare(mine[0], items[0], shape.item), (added, removed, modified))
+            elif len(mine) > 1 and len(items) > 1:
+                modified[element] = LEAF  # doubled items cannot be told apart
+            else:  # what was doubled goes as one, or comes so
+                added[element], removed[element] = _entire_item(items, shape), _entire_item(mine, shape)
     for element, items in before.items():
         if element not in after:
-            removed[element] = entire(items[0], shape.item)
+            removed[element] = _entire_item(items, shape)
     return added, removed, modified
 
 
@@ -238,10 +240,17 @@ def entire(value: Any, shape: Shape) -> Node:
                 entire(item, shape.child(key)) if isinstance(item, (dict, list)) and item else LEAF
             )
     else:
-        item_shape = shape.item
-        for item in value:
-            node[shape.element(item)] = entire(item, item_shape)
+        node |= _entire_items(value, shape)
     return node
+
+
+def _entire_items(items: list[Any], shape: Shape) -> Node:
+    return {element: _entire_item(found, shape) for element, found in indexed(items, shape).items()}
+
+
+def _entire_item(found: list[Any], shape: Shape) -> Node:
+    """Return all fields of the items of one name; of doubled ones nobody owns the parts."""
+    return entire(found[0], shape.item) if len(found) == 1 else LEAF
 
 
 def applied_fields(obj: Object, schema: Schema | None) -> Node:
@@ -258,9 +267,9 @@ def applied_fields(obj: Object, schema: Schema | None) -> Node:
     return found or EMPTY
 
 
-def fields_of(obj: Object, shape: Shape) -> Node:
-    """Return what an applier of the whole of a stored object would claim; unknown fields are let pass."""
-    return _applied(obj, shape, "", None) or EMPTY
+def fields_of(value: Any, shape: Shape) -> Node:
+    """Return what an applier of the whole of a stored value would claim; unknown fields are let pass."""
+    return _applied(value, shape, "", None) or EMPTY
 
 
 def _applied(value: Any, shape: Shape, path: str, faults: list[str] | None) -> Node | None:
@@ -312,8 +321,11 @@ def _applied_list(value: list[Any], shape: Shape, path: str, faults: list[str] |
                 raise FieldsError(text) from error
             faults.append(text)
             break
-        if faults is not None and element in node:
-            faults.append(f"{path}: duplicate entries for key {element_text(element)}")
+        if element in node:  # of doubled items nobody owns the parts
+            if faults is not None:
+                faults.append(f"{path}: duplicate entries for key {element_text(element)}")
+            node[element] = LEAF
+            continue
         found = _applied(item, shape.item, "" if faults is None else path + element_text(element), faults)
         node[element] = as_member(found) if found else LEAF
     return node or None

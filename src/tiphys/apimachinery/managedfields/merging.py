@@ -79,7 +79,10 @@ def _merged_lists(live: list[Any], applied: list[Any], shape: Shape) -> list[Any
 
 
 def without_fields(value: Any, fields: Node, shape: Shape) -> Any:
-    """Return a copy without the members of ``fields``, or None when that takes everything."""
+    """Return a copy without the members of ``fields``, or None when that takes everything.
+
+    What is emptied in it stays as null, which settles as any null does.
+    """
     if shape.is_leaf(value):
         return value
     if isinstance(value, dict):
@@ -94,9 +97,7 @@ def _map_without(value: Object, fields: Node, shape: Shape) -> Object | None:
         if node is None:
             kept[key] = item
         elif not is_member(node):
-            left = without_fields(item, node, shape.child(key))
-            if left is not None:
-                kept[key] = left
+            kept[key] = without_fields(item, node, shape.child(key))
     return kept or None
 
 
@@ -107,7 +108,5 @@ def _list_without(value: list[Any], fields: Node, shape: Shape) -> list[Any] | N
         if node is None:
             kept.append(item)
         elif not is_member(node):
-            left = without_fields(item, node, shape.item)
-            if left is not None:
-                kept.append(left)
+            kept.append(without_fields(item, node, shape.item))
     return kept or None

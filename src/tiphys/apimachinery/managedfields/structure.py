@@ -110,7 +110,7 @@ class Shape:
             for key in self._keys:
                 default = item_fields[key].default if key in item_fields else MISSING
                 if default is not MISSING:
-                    self._key_defaults[key] = default
+                    self._key_defaults[key] = _whole(default)
         if schema is not None:
             self._rest = schema.items if schema.type == "array" else schema.additional
 
@@ -183,6 +183,11 @@ class Shape:
         if isinstance(value, dict):
             return not self.walked_map
         return not isinstance(value, list) or not self.list_kind
+
+
+def _whole(value: Any) -> Any:
+    """Keys are told apart by what numbers are, not by how they were written."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _kind(schema: Schema | None) -> str:

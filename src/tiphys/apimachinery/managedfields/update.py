@@ -76,7 +76,7 @@ def update(
         if difference.empty and (asked is None or asked == kept):
             _keep(metadata, kept)
             return new
-        managed = reconciled(_managers(kept, asked), versions)
+        managed = reconciled(_managers(kept, asked), versions, live)
         if managed or live is None:
             changed = fieldset.without(fieldset.union(difference.added, difference.modified), ignored)
             managed = followed(

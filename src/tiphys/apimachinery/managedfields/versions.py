@@ -8,11 +8,11 @@ Source: KEP-555, server-side apply.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
-from tiphys.apimachinery.managedfields.compare import NO_DIFFERENCE, Difference, difference_of
+from tiphys.apimachinery.managedfields.compare import NO_DIFFERENCE, Difference, difference_of, fields_of
 from tiphys.apimachinery.managedfields.entries import Managed
-from tiphys.apimachinery.managedfields.fieldset import LEAF, Node
+from tiphys.apimachinery.managedfields.fieldset import LEAF, Node, intersection, ordered, union
 from tiphys.apimachinery.managedfields.structure import Shape, root_shape
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.schema.node import Schema
@@ -65,15 +65,53 @@ class Comparison:
         return NO_DIFFERENCE if old == new else difference_of(old, new, versions.schema(api_version))
 
 
-def reconciled(managed: Managed, versions: Versions | None) -> Managed:
-    """Return sets as the schemas of today mean them: what is one field now is owned as one."""
+def reconciled(managed: Managed, versions: Versions | None, live: Object | None) -> Managed:
+    """Return sets as the schemas of today mean them: what is one field now is owned as one.
+
+    Who owned as one what has parts now owns those that there are, unless they are somebody's.
+    """
     if versions is None or not versions.may_change:
         return managed
-    found = {}
+    found, whole = {}, {}
     for manager, entry in managed.items():
-        fields = _collapsed(entry.fields, root_shape(versions.schema(entry.api_version)))
+        shape = root_shape(versions.schema(entry.api_version))
+        fields = _collapsed(entry.fields, shape)
         found[manager] = entry if fields is entry.fields else entry._replace(fields=fields)
+        if live is not None and live.get("apiVersion") == entry.api_version:
+            parts = _parts(fields, shape, live)
+            if parts:
+                whole[manager] = parts
+    for manager, parts in whole.items():
+        others = [entry.fields for other, entry in found.items() if other != manager]
+        if not any(intersection(parts, fields) for fields in others):
+            found[manager] = found[manager]._replace(fields=ordered(union(found[manager].fields, parts)))
     return found
+
+
+def _parts(node: Node, shape: Shape, value: Any) -> Node:
+    """Return the fields in what is owned without any of its parts, though it has some."""
+    made: Node = {}
+    for key, below in node.items():
+        if key == ".":
+            continue
+        if key.startswith("f:"):
+            inner = shape.child(key[2:])
+            item = value.get(key[2:]) if type(value) is dict else None
+        else:
+            inner, item = shape.item, _item(value, shape, key)
+        if not item or not isinstance(item, dict | list) or inner.is_leaf(item):
+            continue
+        found = _parts(below, inner, item) if below else fields_of(item, inner)
+        if found:
+            made[key] = found
+    return made
+
+
+def _item(value: Any, shape: Shape, element: str) -> Any:
+    if type(value) is not list or not shape.list_kind:
+        return None
+    found = [item for item in value if shape.element(item) == element]
+    return found[0] if len(found) == 1 else None
 
 
 def _collapsed(node: Node, shape: Shape) -> Node:

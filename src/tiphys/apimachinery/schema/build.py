@@ -102,7 +102,7 @@ class SchemaBuilder:
         if isinstance(additional, Mapping):
             node.additional = self._build(additional)
         elif additional is True:
-            node.additional = Schema(preserve_unknown=True)
+            node.additional = Schema(preserve_unknown=True) if self._definitions else Schema(any_value=True)
         items = source.get("items")
         if isinstance(items, Mapping):
             node.items = self._build(items)

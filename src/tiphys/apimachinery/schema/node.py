@@ -59,6 +59,9 @@ class Schema:
     constraints: dict[str, Any] = field(default_factory=dict)
     """The rest of JSON schema as written (minimum, pattern, oneOf, x-kubernetes-validations ...)."""
 
+    any_value: bool = False
+    """Values of a map of which nothing is said (``additionalProperties: true`` of a custom kind)."""
+
     def child(self, key: str) -> Schema | None:
         """Return the schema of a field or map value, or None where the key is unknown here."""
         return self.properties.get(key) or self.additional

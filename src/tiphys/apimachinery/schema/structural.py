@@ -17,6 +17,8 @@ from tiphys.apimachinery.schema.walk import MAX_STRICT_FAULTS, decode_check, pat
 
 _Trail = tuple[Any, str] | None
 _MOST_WHOLE = 2**63
+_NOTHING = Schema()
+"""Of items of which nothing is said: what is in them is unknown."""
 _IMPLIED = frozenset({"apiVersion", "kind", "metadata"})
 
 
@@ -72,18 +74,33 @@ def prune(obj: dict[str, Any], schema: Schema, *, root: bool = True) -> list[str
     return faults
 
 
-def _prune(value: Any, schema: Schema, faults: list[str], trail: _Trail, *, resource: bool) -> None:
+def _prune(
+    value: Any, schema: Schema, faults: list[str], trail: _Trail, *, resource: bool, keeps: bool = False
+) -> None:
+    """``keeps``: a list that keeps what is unknown does so for its items, too."""
+    keeps = keeps or schema.preserve_unknown
     if type(value) is dict:
-        _prune_object(value, schema, faults, trail, resource=resource)
-    elif type(value) is list and schema.items is not None:
+        _prune_object(value, schema, faults, trail, resource=resource, keeps=keeps)
+    elif type(value) is list:
+        items = schema.items
+        if items is None:
+            if keeps:
+                return
+            items = _NOTHING
         for index, item in enumerate(value):
             if type(item) is dict or type(item) is list:
                 inner = (trail, f"[{index}]")
-                _prune(item, schema.items, faults, inner, resource=schema.items.embedded_resource)
+                _prune(item, items, faults, inner, resource=items.embedded_resource, keeps=keeps)
 
 
 def _prune_object(
-    value: dict[str, Any], schema: Schema, faults: list[str], trail: _Trail, *, resource: bool
+    value: dict[str, Any],
+    schema: Schema,
+    faults: list[str],
+    trail: _Trail,
+    *,
+    resource: bool,
+    keeps: bool,
 ) -> None:
     unknown: list[str] = []
     for key, item in value.items():
@@ -93,7 +110,7 @@ def _prune_object(
         if child is not None:
             if type(item) is dict or type(item) is list:
                 _prune(item, child, faults, (trail, key), resource=child.embedded_resource)
-        elif not schema.preserve_unknown:
+        elif not keeps:
             unknown.append(key)
     for key in unknown:
         del value[key]
@@ -122,7 +139,7 @@ def apply_defaults(value: Any, schema: Schema) -> None:
 def _settle_nulls(value: dict[str, Any], schema: Schema) -> None:
     for key in [key for key, item in value.items() if item is None]:
         child = schema.child(key)
-        if child is None or child.nullable or (child.type is None and child.default is MISSING):
+        if child is None or child.nullable or child.any_value:
             continue
         if child.default is MISSING:
             del value[key]

@@ -90,7 +90,8 @@ def _parts(value: Any, schema: Schema, path: str) -> Iterator[tuple[Any, Schema,
         for key, item in value.items():
             child = schema.child(key)
             if child is not None:
-                yield item, child, f"{path}.{key}" if path else key
+                named = key in schema.properties
+                yield item, child, f"{path}.{key}".removeprefix(".") if named else f"{path}[{key}]"
     elif type(value) is list and schema.items is not None:
         for index, item in enumerate(value):
             yield item, schema.items, f"{path}[{index}]"
