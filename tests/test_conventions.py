@@ -6,6 +6,8 @@ import ast
 import functools
 import pathlib
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
@@ -20,20 +22,64 @@ MAX_POSITIONAL = 5
 FORBIDDEN_MODULES = {"utils", "util", "helpers", "helper", "common", "misc"}
 
 
+@dataclass(frozen=True)
+class _Function:
+    name: str
+    lines: int
+    """Without its docstring."""
+    positional: int
+    plain_booleans: int
+    """Parameters that could be given a boolean without saying what it means."""
+    is_command: bool
+    """The command line calls it: click gives it what was typed, by name."""
+
+    @classmethod
+    def of(cls, node: ast.FunctionDef | ast.AsyncFunctionDef) -> _Function:
+        body = node.body[1:] if ast.get_docstring(node) else node.body
+        taken = [*node.args.posonlyargs, *node.args.args]
+        return cls(
+            node.name,
+            (node.end_lineno or 0) - body[0].lineno + 1 if body else 0,
+            sum(one.arg not in ("self", "cls") for one in taken),
+            # What turns a boolean into something else takes it as its ``value``.
+            sum(_is_name(one.annotation, "bool") and one.arg != "value" for one in taken),
+            any(ast.unparse(one).startswith("click.") for one in node.decorator_list),
+        )
+
+
+def _is_name(node: ast.expr | None, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def _defined(node: ast.AST) -> Iterator[_Function]:
+    """Yield the functions within; they are statements, so that expressions need not be searched."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield _Function.of(child)
+        if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):
+            yield from _defined(child)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is kept of a file: all syntax trees together are half a gigabyte."""
+
+    text: str
+    has_docstring: bool
+    functions: tuple[_Function, ...]
+
+
 @functools.cache
-def _read(path: pathlib.Path) -> tuple[str, ast.Module]:
+def _read(path: pathlib.Path) -> _Source:
     text = path.read_text()
-    return text, ast.parse(text)
+    tree = ast.parse(text)
+    return _Source(text, bool(ast.get_docstring(tree)), tuple(_defined(tree)))
 
 
-@functools.cache
-def _functions() -> list[tuple[pathlib.Path, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    return [
-        (path, node)
-        for path in SOURCES
-        for node in ast.walk(_read(path)[1])
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
+def _functions() -> Iterator[tuple[str, _Function]]:
+    for path in SOURCES:
+        for function in _read(path).functions:
+            yield f"{_where(path)}: {function.name}", function
 
 
 def _where(path: pathlib.Path) -> str:
@@ -43,7 +89,8 @@ def _where(path: pathlib.Path) -> str:
 def test_files_are_small_and_say_what_they_own() -> None:
     faults = []
     for path in SOURCES:
-        text, tree = _read(path)
+        source = _read(path)
+        text = source.text
         if not text.strip():
             faults += [f"{_where(path)}: is empty"] if path.name != "__init__.py" else []
             continue
@@ -51,7 +98,7 @@ def test_files_are_small_and_say_what_they_own() -> None:
             faults.append(f"{_where(path)}: split by noun, {MAX_FILE_LINES} lines are the most")
         if path.stem in FORBIDDEN_MODULES:
             faults.append(f"{_where(path)}: a helper stays where it is used, or gets a noun of its own")
-        if not ast.get_docstring(tree):
+        if not source.has_docstring:
             faults.append(f"{_where(path)}: a module opens with what it owns")
     assert not faults
 
@@ -62,39 +109,44 @@ def test_package_has_a_readme(package: pathlib.Path) -> None:
 
 
 def test_functions_are_short() -> None:
-    too_long = []
-    for path, node in _functions():
-        body = node.body[1:] if ast.get_docstring(node) else node.body
-        if not body or node.end_lineno is None:
-            continue
-        length = node.end_lineno - body[0].lineno + 1
-        if length > MAX_FUNCTION_LINES:
-            too_long.append(f"{_where(path)}: {node.name}: {length} lines")
+    too_long = [
+        f"{where}: {one.lines} lines" for where, one in _functions() if one.lines > MAX_FUNCTION_LINES
+    ]
     assert not too_long
-
-
-def _is_command(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Tell whether the command line calls a function: click gives it what was typed, by name."""
-    return any(ast.unparse(one).startswith("click.") for one in node.decorator_list)
 
 
 def test_functions_take_few_parameters() -> None:
     faults = []
-    for path, node in _functions():
-        if _is_command(node):
+    for where, one in _functions():
+        if one.is_command:
             continue
-        where = f"{_where(path)}: {node.name}"
-        taken = [*node.args.posonlyargs, *node.args.args]
-        count = sum(one.arg not in ("self", "cls") for one in taken)
-        if count > MAX_POSITIONAL:
-            faults.append(f"{where}: {count} parameters; what goes along together is a dataclass")
-        # What turns a boolean into something else takes it as its ``value``.
-        faults += [
-            f"{where}: a boolean is given by keyword"
-            for one in taken
-            if one.annotation is not None and ast.unparse(one.annotation) == "bool" and one.arg != "value"
-        ]
+        if one.positional > MAX_POSITIONAL:
+            faults.append(f"{where}: {one.positional} parameters; what goes along together is a dataclass")
+        if one.plain_booleans:
+            faults.append(f"{where}: a boolean is given by keyword")
     assert not faults
+
+
+def test_functions_are_found_wherever_they_are() -> None:
+    text = """
+class A:
+    @click.command()
+    def method(self, a, b: bool, value: bool, *, c: bool):
+        "Words."
+        if a:
+            try:
+                async def inner(x, /, y): return x
+
+            except ValueError:
+                match b:
+                    case 1:
+                        def last(): pass
+"""
+    assert list(_defined(ast.parse(text))) == [
+        _Function("method", 8, 3, 1, is_command=True),
+        _Function("inner", 1, 2, 0, is_command=False),
+        _Function("last", 1, 0, 0, is_command=False),
+    ]
 
 
 def test_no_orphan_tasks() -> None:
@@ -103,7 +155,7 @@ def test_no_orphan_tasks() -> None:
     found = [
         f"{_where(path)}: {line.strip()}"
         for path in SOURCES
-        for line in _read(path)[0].splitlines()
+        for line in _read(path).text.splitlines()
         if orphan.search(line) and "parent:" not in line
     ]
     assert not found, "use a TaskGroup, or say on the line who the 'parent:' is"
