@@ -94,6 +94,13 @@ async def test_a_read_past_its_deadline_is_cut_off_by_a_filter(api: Any) -> None
         "metadata": {}, "status": "Failure", "reason": "Timeout", "details": {}, "code": 504,
         "message": "Timeout: request did not complete within the allotted timeout",
     }  # fmt: skip
+    metrics = (await api("GET", "/metrics")).raw.decode()
+    (ended,) = (
+        line for line in metrics.splitlines() if line.startswith("apiserver_request_terminations_total{")
+    )
+    assert 'code="504"' in ended
+    assert 'resource="pods"' in ended
+    assert ended.endswith("} 1.0")
 
 
 @pytest.mark.parametrize(

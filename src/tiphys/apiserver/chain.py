@@ -140,6 +140,12 @@ class Chain:
             settle_all()
         kind.observe(response.status, self._backend.clock.monotonic() - started, size)
 
+    def _terminated(self, info: RequestInfo, response: Response) -> None:
+        """Note a request that was not answered, but ended."""
+        labels = labels_of(info)
+        if self._known(info) or self._metrics.counts(labels):
+            self._metrics.terminated(labels, response.status)
+
     async def _serve(self, request: Request, info: RequestInfo) -> Response:
         """Answer a request of whoever may make it, when it is its turn."""
         again = bool(request.memo)  # a client that repeats itself is worth getting to know
@@ -253,10 +259,13 @@ class Chain:
         )
 
     def _failure(self, error: StatusError, request: Request, info: RequestInfo) -> Response:
-        if isinstance(error, Rejected):
-            request.scope["flow"] = error.headers
-            return error.response()
-        if isinstance(error, NotStored | Cut):
+        if isinstance(error, Rejected | Cut):
+            if isinstance(error, Rejected):
+                request.scope["flow"] = error.headers
+            response = error.response()
+            self._terminated(info, response)
+            return response
+        if isinstance(error, NotStored):
             return error.response()
         if isinstance(error, NotFound) and error.details == {} and not self._serves(info):
             headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}

@@ -170,6 +170,7 @@ class Metrics(Collector):
         self._long: dict[Labels, LongRunning] = {}
         self.sources: list[Source] = []
         self._deprecated: set[Labels] = set()
+        self._terminated: dict[Labels, int] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -185,6 +186,15 @@ class Metrics(Collector):
         if kind is None:
             kind = self._kinds[labels] = Kind()
         return kind
+
+    def counts(self, labels: Labels) -> bool:
+        """Whether requests with these labels are counted already."""
+        return labels in self._kinds
+
+    def terminated(self, labels: Labels, code: int) -> None:
+        """Count a request that the server ended in self-defense: what waited or took too long."""
+        key = (labels[0], *labels[2:], _COMPONENT, str(code))
+        self._terminated[key] = self._terminated.get(key, 0) + 1
 
     def long_running(self, info: RequestInfo) -> LongRunning:
         """Return where a long request counts itself and what it sends."""
@@ -228,6 +238,13 @@ class Metrics(Collector):
         for outdated in self._deprecated:
             outgoing.add_metric(outdated, 1)
         yield outgoing
+        ended = CounterMetricFamily(
+            "apiserver_request_terminations", "[ALPHA] Requests that were ended in self-defense.",
+            labels=[*_LONG_LABELS, "code"],
+        )  # fmt: skip
+        for labels, count in self._terminated.items():
+            ended.add_metric(labels, count)
+        yield ended
         yield from self._long_families()
         for source in self.sources:
             yield from source()

@@ -311,6 +311,7 @@ async def test_plain_limits_of_reads_and_writes() -> None:
     with pytest.raises(Rejected):
         await gate.enter(GET, ALICE, "")
     (await gate.enter(GET, ADMIN, "")).leave()
+    (await gate.enter(parse("GET", "/api/v1/pods", "watch=1"), ALICE, "")).leave()
     ticket.leave()
     (await gate.enter(GET, ALICE, "")).leave()
     assert ticket.headers == {}

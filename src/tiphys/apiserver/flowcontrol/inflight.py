@@ -10,7 +10,7 @@ from tiphys.apiserver.flowcontrol.controller import Rejected
 from tiphys.apiserver.flowcontrol.levels import Flow, Ticket
 from tiphys.apiserver.requestinfo import RequestInfo
 
-READ_VERBS = frozenset({"get", "list", "watch"})
+READ_VERBS = frozenset({"get", "list"})
 
 
 class _Free:
@@ -64,7 +64,7 @@ class MaxInFlight:
     async def enter(self, info: RequestInfo, user: User, raw_query: str, flow: Flow | None = None) -> Ticket:
         """Raises Rejected."""
         limit = self.reading if info.verb in READ_VERBS else self.mutating
-        if not limit.most:
+        if not limit.most or info.verb == "watch":
             return FREE
         if limit.used >= limit.most:
             if MASTERS in user.groups:
