@@ -193,7 +193,7 @@ def _condition(condition: Object, kind: str, reason: str, path: str) -> list[Fie
         faults += invalid_all(f"{path}.reason", reason, names.is_condition_reason(reason))
         if len(reason) > _REASON_MAX:
             faults.append(too_long(f"{path}.reason", _REASON_MAX))
-    if len(condition.get("message") or "") > _MESSAGE_MAX:
+    if len((condition.get("message") or "").encode()) > _MESSAGE_MAX:
         faults.append(too_long(f"{path}.message", _MESSAGE_MAX))
     return faults
 

@@ -197,7 +197,7 @@ def _bundle(obj: Object, *, parse: bool) -> list[FieldError]:
     path, anchors = "spec.trustBundle", str(spec.get("trustBundle") or "")
     if not parse:
         return faults
-    if len(anchors) > _BUNDLE_MAX:
+    if len(anchors.encode()) > _BUNDLE_MAX:
         return [*faults, too_long(path, _BUNDLE_MAX)]
     return faults + invalid_all(path, "<value omitted>", bundle_faults(anchors))
 

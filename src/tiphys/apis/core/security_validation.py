@@ -110,7 +110,7 @@ def validate_app_armor(profile: Object | None, path: str) -> list[FieldError]:
         faults.append(invalid(at, local, "must not be padded with whitespace"))
     elif not local:
         faults.append(required(at, "must be set when AppArmor type is Localhost"))
-    if len(local) > _PATH_MAX:
+    if len(local.encode()) > _PATH_MAX:
         faults.append(too_long(at, _PATH_MAX))
     return faults
 
