@@ -118,13 +118,16 @@ CASES: list[tuple[str, dict[str, Any], Any, list[str]]] = [
         "one of",
         {"type": "object", "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
         {},
-        ['x: Invalid value: "": x in body must validate one and only one schema (oneOf). Found none valid'],
+        [
+            '<nil>: Invalid value: "": "x" must validate one and only one schema (oneOf). Found none valid',
+            "x.a: Required value",
+        ],
     ),
     (
         "not",
         {"type": "string", "not": {"enum": ["a"]}},
         "a",
-        ['x: Invalid value: "": x in body must not validate the schema (not)'],
+        ['<nil>: Invalid value: "": "x" must not validate the schema (not)'],
     ),
     ("any of holds", {"type": "integer", "anyOf": [{"minimum": 10}, {"maximum": 5}]}, 3, []),
     (
@@ -199,3 +202,56 @@ def test_formats(name: str, good: str, bad: str) -> None:
     assert formats.valid(name, good)
     assert not formats.valid(name, bad)
     assert formats.valid("unheard-of", bad)
+
+
+EITHER = [{"type": "integer"}, {"type": "string"}]
+IOS = {"x-kubernetes-int-or-string": True, "nullable": True}
+ANY_OF = '<nil>: Invalid value: "": "field" must validate at least one schema (anyOf)'
+NONE = '<nil>: Invalid value: "": "field" must validate all the schemas (allOf). None validated'
+
+
+def wrong(kinds: str, found: str, path: str = "field") -> str:
+    return f'{path}: Invalid value: "{found}": {path} in body must be of type {kinds}: "{found}"'
+
+
+TOGETHER: dict[str, tuple[dict[str, Any], Any, list[str]]] = {
+    "a number or a text, of alternatives": (
+        {**IOS, "anyOf": EITHER}, True,
+        [wrong("integer,string", "boolean"), ANY_OF, wrong("integer", "boolean")],
+    ),
+    "a number or a text, of demands": (
+        {**IOS, "allOf": [{"anyOf": EITHER}]}, {},
+        [wrong("integer,string", "object"), NONE, ANY_OF, wrong("integer", "object")],
+    ),
+    "one of several": (
+        {"type": "object", "oneOf": [{"required": ["a"]}, {"required": ["b"]}]}, {},
+        ['<nil>: Invalid value: "": "field" must validate one and only one schema (oneOf). Found none valid',
+         "field.a: Required value"],
+    ),
+    "two of several": (
+        {"type": "integer", "oneOf": [{"minimum": 1}, {"maximum": 3}]}, 2,
+        ['<nil>: Invalid value: "": "field" must validate one and only one schema (oneOf). '
+         "Found 2 valid alternatives"],
+    ),
+    "what it may not be": (
+        {"type": "string", "not": {"enum": ["a"]}}, "a",
+        ['<nil>: Invalid value: "": "field" must not validate the schema (not)'],
+    ),
+    "a type and a choice": (
+        {"type": "integer", "enum": [1, 2]}, "x",
+        [wrong("integer", "string"), 'field: Unsupported value: "x": supported values: "1", "2"'],
+    ),
+    "a pattern that is none": (
+        {"type": "string", "pattern": "+"}, "foo",
+        ["field: Invalid value: \"foo\": field in body should match '+, but pattern is invalid: error "
+         "parsing regexp: missing argument to repetition operator: `+`'"],
+    ),
+    "null, where it may be": ({**IOS, "anyOf": EITHER}, None, []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_all_that_is_wrong_is_told(name: str) -> None:
+    field, value, expected = TOGETHER[name]
+    validator = Validator(build_custom({"type": "object", "properties": {"field": field}}))
+    assert [str(fault) for fault in validator.validate({"field": value})] == expected

@@ -96,6 +96,8 @@ class SchemaBuilder:
 
     def _fill(self, node: Schema, source: Mapping[str, Any]) -> None:
         _scalars(node, source)
+        if not self._definitions and source.get("allOf"):  # here it holds demands, not a reference
+            node.constraints["allOf"] = source["allOf"]
         for key, child in (source.get("properties") or {}).items():
             node.properties[key] = self._build(child)
         additional = source.get("additionalProperties")

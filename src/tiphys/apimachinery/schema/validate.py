@@ -76,10 +76,9 @@ class Validator:
     ) -> None:
         if (value is None and schema.nullable) or (old is not MISSING and same(value, old)):
             return
-        if not _has_type(value, schema):
+        if not _has_type(value, schema):  # the rest is told as well
             expected = "integer,string" if schema.int_or_string else schema.type or ""
             faults.append(_wrong_type(path, expected, type_name(value)))
-            return
         if schema.enum is not None and value not in schema.enum:
             faults.append(
                 field_errors.not_supported(place(path), value, [_shown(item) for item in schema.enum])
@@ -138,8 +137,10 @@ class Validator:
             yield field_errors.too_long(place(path), most)
         if least is not None and len(value) < least:
             yield broken(path, value, f"should be at least {least} chars long")
-        if pattern is not None and not _matches(pattern, value):
-            yield broken(path, value, f"should match '{pattern}'")
+        if pattern is not None:
+            shown = _mismatch(pattern, value)
+            if shown:
+                yield broken(path, value, f"should match '{shown}'")
 
     def _combinations(self, value: Any, rules: dict[str, Any], path: str, faults: Faults) -> None:
         for key, judge in _COMBINATIONS.items():
@@ -148,9 +149,11 @@ class Validator:
                 results = [self._subfaults(value, part, path) for part in parts]
                 text = judge(sum(1 for result in results if not result), len(results))
                 if text:
-                    faults.append(broken(path, "", text))
-                    if key in ("allOf", "anyOf"):
-                        faults.extend(results[0] if key == "anyOf" else [f for r in results for f in r])
+                    faults.append(field_errors.invalid("<nil>", "", f'"{path}" {text}'))
+                if key == "allOf":
+                    faults.extend(fault for result in results for fault in result)
+                elif text and key != "not" and all(results):  # the first stands for all alternatives
+                    faults.extend(results[0])
 
     def _subfaults(self, value: Any, source: dict[str, Any], path: str) -> Faults:
         schema = self._subschemas.get(id(source))
@@ -163,12 +166,12 @@ class Validator:
         return faults
 
 
-def _matches(pattern: str, value: str) -> bool:
-    """Search a value. A pattern that is none is a fault of its schema, not of the value."""
+def _mismatch(pattern: str, value: str) -> str:
+    """Return how a pattern that a value does not match is shown, empty for one that it does."""
     try:
-        return compile_regex(pattern).matches(value)
-    except RegexError:
-        return True
+        return "" if compile_regex(pattern).matches(value) else pattern
+    except RegexError as error:
+        return f"{pattern}, but pattern is invalid: {error}"
 
 
 def _judge_one(valid: int, _count: int) -> str:
@@ -178,8 +181,14 @@ def _judge_one(valid: int, _count: int) -> str:
     return f"must validate one and only one schema (oneOf). {found}"
 
 
+def _judge_all(valid: int, count: int) -> str:
+    if valid == count:
+        return ""
+    return f"must validate all the schemas (allOf){'' if valid else '. None validated'}"
+
+
 _COMBINATIONS: dict[str, Callable[[int, int], str]] = {
-    "allOf": lambda valid, count: "" if valid == count else "must validate all the schemas (allOf)",
+    "allOf": _judge_all,
     "anyOf": lambda valid, _: "" if valid else "must validate at least one schema (anyOf)",
     "oneOf": _judge_one,
     "not": lambda valid, _: "must not validate the schema (not)" if valid else "",
