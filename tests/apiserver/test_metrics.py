@@ -101,6 +101,7 @@ async def test_what_nobody_scrapes_does_not_pile_up(api: Any, monkeypatch: pytes
     for _ in range(4):
         await api.get("/api/v1/namespaces/default")
     assert not elsewhere._fresh
+    assert elsewhere.observe == elsewhere._observe_first
     assert sum(elsewhere.buckets) == 100
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from tiphys.apimachinery.dataclass import dataclass
 
 
 @dataclass(slots=True)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from tiphys.apimachinery.dataclass import dataclass
 
 Version = tuple[int, int]
 BINARY: Final[Version] = (1, 36)

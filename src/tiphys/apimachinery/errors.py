@@ -29,8 +29,9 @@ Source: the ``Status`` type of meta/v1 and its reasons.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
+
+from tiphys.apimachinery.dataclass import dataclass
 
 
 class TiphysError(Exception):

@@ -7,11 +7,12 @@ who has one asks ``enabled``. Called by the commands (flags and configuration fi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from tiphys.apimachinery import compatibility
 from tiphys.apimachinery.compatibility import Effective, Version
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.feature_list import DEPENDENCIES, EARLIER, STAGES
 
 ALPHA: Final = "ALPHA"

@@ -6,11 +6,12 @@ A ``Selector`` is immutable and cheap to match; ``parse_selector`` keeps the las
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Any
 
 from tiphys.apimachinery import names
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest
 
 Labels = Mapping[str, str]

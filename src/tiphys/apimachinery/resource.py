@@ -5,9 +5,10 @@ Rows are data; ``apis.table`` holds the built-in ones, CRDs add theirs at run ti
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import GVK, GVR
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Any, Final
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.featuregates import FeatureGates
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apis.gated_fields import ROWS, Row

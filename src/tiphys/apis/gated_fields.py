@@ -7,9 +7,9 @@ by ``apis.field_gates``. A gate that is locked has no row: its fields are there 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from tiphys.apimachinery.dataclass import dataclass
 
 Document = dict[str, Any]
 _PREFIX = "#/definitions/"

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import GVK
 from tiphys.apimachinery.resource import Resource, Subresource
 from tiphys.apis import schemas

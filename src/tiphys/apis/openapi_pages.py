@@ -7,8 +7,8 @@ word them. Custom groups have none: clients find those by discovery alone.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apis.openapi_operations import META, OBJECT_TYPES, group_tag, version_tag
 from tiphys.apis.table import ResourceTable
 

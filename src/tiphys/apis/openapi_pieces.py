@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from operator import is_
 from typing import Any, Final
 
 import orjson
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis import openapi_proto, openapi_v2
 from tiphys.apis.openapi_definitions import (

@@ -5,10 +5,10 @@ Built-in workloads and custom resources alike: ``ScalePaths`` says where the num
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from tiphys.apimachinery import field_errors, go_text, labels
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.meta import Object
 

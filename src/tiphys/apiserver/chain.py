@@ -10,9 +10,9 @@ import asyncio
 import logging
 import secrets
 import uuid
-from dataclasses import dataclass
 from typing import Final
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import InternalError, NotFound, StatusError, Unauthorized
 from tiphys.apiserver import respond
 from tiphys.apiserver.aggregation.controller import Aggregation

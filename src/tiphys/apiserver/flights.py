@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 import orjson
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, Timeout
 from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.wire.message import Response

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from weakref import WeakSet
 
 from prometheus_client import (
     CollectorRegistry,
@@ -51,15 +50,19 @@ class Durations:
     buckets when somebody looks, or some thousands at once (``settle_all``).
     """
 
-    __slots__ = ("__weakref__", "_buckets", "_fresh", "_total_s", "bounds", "observe")
+    __slots__ = ("_buckets", "_fresh", "_total_s", "bounds", "observe")
 
     def __init__(self, bounds: Sequence[float] = _BUCKETS) -> None:
         self.bounds = bounds
         self._buckets = [0] * len(bounds)
         self._total_s = 0.0
         self._fresh: list[float] = []
-        self.observe: Callable[[float], None] = self._fresh.append
-        _kept.add(self)
+        self.observe: Callable[[float], None] = self._observe_first
+
+    def _observe_first(self, seconds: float) -> None:
+        self.observe = self._fresh.append
+        self.observe(seconds)
+        _unsettled.append(self)
 
     @property
     def buckets(self) -> list[int]:
@@ -106,12 +109,15 @@ class Durations:
         family.add_metric(labels, buckets, self.total_s)
 
 
-_kept: WeakSet[Durations] = WeakSet()
+_unsettled: list[Durations] = []
+"""Those that have observed something since the last ``settle_all``."""
 
 
 def settle_all() -> None:
     """Put all that was observed into its buckets, so that it does not pile up."""
-    for durations in list(_kept):
+    while _unsettled:
+        durations = _unsettled.pop()
+        durations.observe = durations._observe_first
         durations.settle()
 
 

@@ -6,9 +6,10 @@ Pure. Source: the "API concepts" page: alternate representations, Table, ``as=..
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import NotAcceptable, UnsupportedMediaType
 
 JSON = "application/json"

@@ -9,7 +9,6 @@ Source: KEP-555, server-side apply.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -17,6 +16,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import orjson
 
 from tiphys.apimachinery import managedfields
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.managedfields import entries, fieldset
 from tiphys.apimachinery.managedfields.entries import Entry, Managed, Manager
 from tiphys.apimachinery.managedfields.fieldset import Node

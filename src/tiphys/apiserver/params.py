@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from tiphys.apimachinery import field_errors
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, FieldError, Invalid
 from tiphys.apiserver.call import Call
 

@@ -9,9 +9,10 @@ time) goes the way of every request, through ``Chain``, which also calls ``learn
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver import respond

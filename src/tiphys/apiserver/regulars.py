@@ -11,9 +11,10 @@ itself. Called by ``Chain``, which asks everybody where there is no passage, and
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.authn import impersonation

@@ -9,10 +9,11 @@ Source: the "API concepts" page, resource URIs; ``/watch/`` prefixes are the dep
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import parse_qs
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.fields import parse_field_selector
 from tiphys.apimachinery.names import is_path_segment_name

@@ -10,9 +10,9 @@ import base64
 import binascii
 import random
 import ssl
-from dataclasses import dataclass
 from functools import lru_cache
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.labels import parse_selector
 from tiphys.apimachinery.meta import Object

@@ -11,11 +11,13 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final, cast
 
 import httptools
+
+from tiphys.apimachinery.dataclass import dataclass
 
 IDLE_S: Final = 60.0
 """A connection that was not used for so long is not used again: the server may be about to end it."""

@@ -7,10 +7,10 @@ Source: delegated authentication and authorization of ``k8s.io/apiserver``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import Forbidden, InternalError
 from tiphys.client.rest import Client
 from tiphys.client.reviews import ANONYMOUS, Caller, Lifetimes, NotReviewed, Reviews

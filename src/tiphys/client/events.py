@@ -14,10 +14,10 @@ import logging
 import socket
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from tiphys.apimachinery.clock import Clock, RealClock, rfc3339, rfc3339_micro
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import NotFound, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.client.kinds import EVENTS

@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import os
 import ssl
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.client.tls_files import TlsFiles
 from tiphys.client.transport import Credentials, HttpTransport, load_chain

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Self
 
 from tiphys.apimachinery.clock import Clock, RealClock, rfc3339_micro
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import NotFound, StatusError, TiphysError
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.client.kinds import LEASES

@@ -12,12 +12,13 @@ import ssl
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.client.connection import Address, Connection, Pool, Unanswered
 from tiphys.client.counting import Count, Spread

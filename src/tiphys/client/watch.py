@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import StatusError, from_status
 from tiphys.apimachinery.meta import Object
 from tiphys.client.transport import TransportError

@@ -7,7 +7,7 @@ has checked who asks and knows the time. Source: KEP-4827 and KEP-4828.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import orjson
 
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.compatibility import shown
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.wire.message import Request, Response
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 import click
 import yaml
+
+from tiphys.apimachinery.dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

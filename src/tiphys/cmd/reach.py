@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.client.kubeconfig import ClientConfig, in_cluster, load
 from tiphys.client.rest import Client
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from tiphys.apimachinery.clock import RealClock
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.ctl import state
 from tiphys.ctl.layout import DEFAULT_NAME, Cluster, CtlError
 from tiphys.storage import etcd_snapshot

@@ -5,11 +5,11 @@ Reads aggregated discovery where the server speaks it, else the documents of eac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import GVK, GVR, split_api_version
 from tiphys.client.rest import Client

@@ -6,8 +6,9 @@ Source: apps/v1 ControllerRevision; ``kubectl rollout undo`` reads ``data`` as a
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import AlreadyExists, NotFound, TiphysError
 from tiphys.apimachinery.meta import Object, copy_object, owner_reference
 from tiphys.client.kinds import CONTROLLER_REVISIONS

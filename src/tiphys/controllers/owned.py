@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.labels import Selector
 from tiphys.apimachinery.meta import GVR, Object, controller_of, object_key, owner_reference

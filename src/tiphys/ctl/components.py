@@ -6,9 +6,9 @@ Pure: a ``Cluster`` in, ``Component`` rows out. ``supervisor`` runs them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.ctl.layout import DOMAIN, Cluster, Node
 
 _SHARED_DISK = {

@@ -10,9 +10,10 @@ import contextlib
 import shutil
 import signal
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.ctl import network, state, supervisor
 from tiphys.ctl.layout import Cluster, CtlError, Node
 from tiphys.ctl.progress import Progress

@@ -7,9 +7,9 @@ be remembered beyond ``cluster.json``.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
 
 MAX_CLUSTERS = 64

@@ -19,9 +19,9 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from functools import cache
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.ctl import state
 from tiphys.ctl.components import Probe
 

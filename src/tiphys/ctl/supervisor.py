@@ -21,10 +21,10 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.ctl import process, state
 from tiphys.ctl.components import Component
 from tiphys.ctl.layout import Cluster, CtlError

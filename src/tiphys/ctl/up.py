@@ -10,12 +10,12 @@ import contextlib
 import shutil
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from dnslib import DNSRecord
 
 from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object, get_condition
 from tiphys.client.kinds import NAMESPACES, NODES

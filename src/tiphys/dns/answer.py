@@ -7,8 +7,6 @@ Source: RFC 1035 (messages), RFC 2308 (negative answers), RFC 6891 (EDNS), RFC 4
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from dnslib import (
     AAAA,
     CLASS,
@@ -28,6 +26,7 @@ from dnslib import (
     DNSRecord,
 )
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.dns.records import TTL_S, Record, Records
 
 PLAIN_UDP_BYTES = 512

@@ -11,9 +11,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object, object_key
 
 TTL_S = 5

@@ -10,11 +10,11 @@ import asyncio
 import logging
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from dnslib import QTYPE, RCODE, DNSRecord
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.informer import InformerSet

@@ -7,10 +7,11 @@ Source: "Node status: pods rejected by the kubelet"; "Using sysctls in a Kuberne
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from tiphys.apimachinery import labels
 from tiphys.apimachinery.atoi import atoi
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.eviction import refused_under
 from tiphys.kubelet.qos import qos_class

@@ -9,11 +9,12 @@ Source: "Resize CPU and Memory Resources assigned to Containers": resize status,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import orjson
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.admission import NodeCapacity, admit
 from tiphys.kubelet.qos import GUARANTEED, qos_class, spec_containers

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.kubelet.admission import NodeCapacity, Rejection, admit, finished
 from tiphys.kubelet.allocation import (

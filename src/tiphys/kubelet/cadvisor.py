@@ -7,8 +7,8 @@ its network.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.kubelet.cgroup_counters import Counters, Interface
 from tiphys.kubelet.pod_usage import PodUsage
 from tiphys.kubelet.runtime import Container, ContainerStats, RuntimePod

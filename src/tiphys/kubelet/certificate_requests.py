@@ -10,7 +10,6 @@ import base64
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import StatusError, TiphysError
 from tiphys.apimachinery.meta import Object
 from tiphys.client.kinds import CERTIFICATE_SIGNING_REQUESTS

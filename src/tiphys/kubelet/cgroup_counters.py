@@ -5,8 +5,10 @@ Blocking reads of small files. Owns where each figure is kept; None where the ke
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
+
+from tiphys.apimachinery.dataclass import dataclass
 
 _MOUNT = Path("/sys/fs/cgroup")
 _UNLIMITED = 1 << 62

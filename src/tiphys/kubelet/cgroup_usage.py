@@ -5,8 +5,9 @@ Owns: where each figure is kept. None where the tree does not say.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from tiphys.apimachinery.dataclass import dataclass
 
 _MOUNT = Path("/sys/fs/cgroup")
 

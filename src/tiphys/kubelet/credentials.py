@@ -13,13 +13,14 @@ import base64
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.client import kubeconfig
 from tiphys.client.kubeconfig import ClientConfig
 from tiphys.client.rest import Client

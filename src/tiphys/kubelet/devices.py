@@ -8,9 +8,10 @@ Source: "Device Plugins".
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.quantity import parse
 from tiphys.kubelet.admission import Rejection

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.quantity import parse

@@ -8,9 +8,10 @@ Source: "Node-pressure Eviction".
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.quantity import BINARY_SI, QuantityError, from_value, parse
 from tiphys.kubelet.qos import CRITICAL_PRIORITY

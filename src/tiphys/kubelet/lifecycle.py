@@ -9,11 +9,12 @@ Source: "Pod Lifecycle", "Sidecar Containers", "Termination of Pods".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import Any
 
 from tiphys.apimachinery.clock import parse_time
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.admission import Rejection, finished
 from tiphys.kubelet.allocation import ResizeState

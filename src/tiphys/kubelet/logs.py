@@ -10,12 +10,12 @@ import asyncio
 import gzip
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from tiphys.apimachinery.clock import parse_time
+from tiphys.apimachinery.dataclass import dataclass
 
 _POLL_S = 0.1
 _CHUNK = 64 * 1024

@@ -6,9 +6,9 @@ import os
 import platform
 import shutil
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.kubelet.oci import goarch
 
 

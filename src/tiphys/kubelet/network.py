@@ -6,9 +6,9 @@ Source: "DNS for Services and Pods", "Adding entries to Pod /etc/hosts with Host
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 
 _MAX_HOSTNAME = 63

@@ -6,11 +6,12 @@ Source: "Node status"; well-known labels; "Reserve Compute Resources" for alloca
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
 from tiphys.apimachinery.clock import rfc3339
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.quantity import Quantity, parse
 from tiphys.kubelet.machine import Machine

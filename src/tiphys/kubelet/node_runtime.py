@@ -11,11 +11,11 @@ import contextlib
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.kubelet.pause import PAUSE_IMAGE, pause_image
 
 _CAP_SYS_RESOURCE = 24

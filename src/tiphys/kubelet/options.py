@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.kubelet.eviction import DEFAULT_HARD, Threshold, parse_thresholds
 from tiphys.kubelet.shutdown import ShutdownPeriod

@@ -6,11 +6,11 @@ Source: "Resize CPU and Memory Resources assigned to Containers" (KEP-1287).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.quantity import parse
 from tiphys.kubelet.qos import spec_containers

@@ -7,10 +7,10 @@ forgotten after 10 minutes without a problem.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.qos import spec_containers
 from tiphys.kubelet.resources import is_sidecar

@@ -6,8 +6,9 @@ Source: CRI's PodSandboxConfig; labels as other tools (crictl, log collectors) e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.network import ResolvConf, dns_config, kernel_hostname
 from tiphys.kubelet.resources import pod_linux_resources

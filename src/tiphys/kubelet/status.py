@@ -6,11 +6,11 @@ Source: "Pod Lifecycle": phases and conditions; API reference, PodStatus.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from tiphys.apimachinery.clock import rfc3339
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.allocation import ERROR, RESIZE_IN_PROGRESS, RESIZE_PENDING, ResizeState
 from tiphys.kubelet.container_status import ContainerStatuses

@@ -6,9 +6,9 @@ Pure. Reads EndpointSlices in wire form; ``rules`` turns the outcome into nftabl
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 
 

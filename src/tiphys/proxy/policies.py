@@ -17,8 +17,8 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.proxy.policy_objects import (
     EGRESS,
     INGRESS,

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.labels import Selector, from_label_selector
 from tiphys.apimachinery.meta import Object, object_key
 

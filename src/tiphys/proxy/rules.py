@@ -18,9 +18,10 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.proxy.endpoints import Endpoint, NodeFacts, Selection, select, slice_endpoints
 from tiphys.proxy.ruleset import Chain, Container, Fragment, Table, merge

@@ -7,7 +7,9 @@ elements are kept in nft's own notation, so that a golden file reads like ``nft 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from tiphys.apimachinery.dataclass import dataclass
 
 Elements = Mapping[str, str]
 """Key to verdict for a map; key to the empty string for a set."""

@@ -7,10 +7,11 @@ Source: kubescheduler.config.k8s.io/v1, the ``*Args`` kinds.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from tiphys.apimachinery.cel.values import parse_duration
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.duration import go_duration
 from tiphys.apimachinery.names import is_qualified_name
 from tiphys.scheduler.plugins.demand import Judgement

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from tiphys.apimachinery.clock import Clock, RealClock, rfc3339
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import Conflict, NotFound, StatusError, TiphysError
 from tiphys.apimachinery.meta import Object, object_key, split_key
 from tiphys.client.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, RESOURCE_CLAIMS

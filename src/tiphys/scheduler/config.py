@@ -7,9 +7,10 @@ Source: kubescheduler.config.k8s.io/v1.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.duration import go_duration, parse_go_duration
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.go_text import plain

@@ -7,12 +7,13 @@ matched against groups, and what a pod's labels match is looked up, not evaluate
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.scheduler.podinfo import PodInfo, Term
 from tiphys.scheduler.termindex import Groups, Terms
 

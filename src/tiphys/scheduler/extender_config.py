@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from tiphys.apimachinery.cel.values import parse_duration
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.names import is_qualified_name
 
 _FIELDS = {

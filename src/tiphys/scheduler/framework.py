@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.counts import Mask
 from tiphys.scheduler.podinfo import PodInfo

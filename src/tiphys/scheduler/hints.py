@@ -9,9 +9,9 @@ in vain costs the pod minutes. Source: KEP-4247 (queueing hints).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.framework import Profile

@@ -6,13 +6,14 @@ Pure. A ``PodInfo`` is made when a pod is first seen and shared by the queue, th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, TypeAlias
 
 import orjson
 
 from tiphys.apimachinery import quantity
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.labels import Selector, from_label_selector
 from tiphys.apimachinery.meta import Object, object_key
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.labels import Selector, from_label_selector
 from tiphys.apimachinery.meta import Object, get_condition
 from tiphys.scheduler.columns import Columns

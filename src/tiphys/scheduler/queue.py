@@ -9,8 +9,8 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.scheduler.podinfo import PodInfo
 
 INITIAL_BACKOFF_S = 1.0

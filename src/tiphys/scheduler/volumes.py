@@ -5,9 +5,8 @@ State alone; plugins judge.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tiphys.apimachinery import quantity
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.labels import Selector, from_label_selector
 from tiphys.apimachinery.meta import Object, object_key
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import grpc
 import grpc.aio
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.storage.base import FutureRevision, StoreError, StoreUnavailable
 from tiphys.storage.etcd_wire import RANGE, WATCH, response_class
 

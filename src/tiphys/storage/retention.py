@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from tiphys.apimachinery.dataclass import dataclass
 
 _MARKS: Final = 360
 _SHORTEST_S: Final = 10.0

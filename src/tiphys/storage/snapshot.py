@@ -19,10 +19,10 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.storage import sqlite_upkeep as upkeep
 from tiphys.storage.base import Record, StoreError
 from tiphys.storage.check import check_file

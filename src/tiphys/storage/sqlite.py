@@ -16,11 +16,12 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final, TypeVar
 
 from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.storage.base import (
     Compacted,
     CompareFailed,

@@ -14,12 +14,12 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.storage import sqlite_upkeep as upkeep
 from tiphys.storage.base import Event, RangeResult, Record, StoreUnavailable
 from tiphys.storage.keyspace import FIRST_REVISION, MAX_WRITES, prefix_end

@@ -10,10 +10,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
 
 from tiphys.apimachinery.clock import RealClock
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.storage.base import StoreUnavailable
 from tiphys.storage.keyspace import MAX_WRITES
 from tiphys.storage.retention import Mark

@@ -11,10 +11,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.storage.base import Event, StoreUnavailable
 from tiphys.storage.retention import Mark, Marks, Retention
 from tiphys.storage.sqlite_file import Recovered, SqliteFile

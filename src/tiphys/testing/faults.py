@@ -9,8 +9,8 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.client.transport import Answer, Call, Stream, Transport, TransportError
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from tiphys.apimachinery.clock import Clock, RealClock, rfc3339, rfc3339_micro
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, ServiceUnavailable
 from tiphys.apimachinery.meta import Object, object_key, split_key
 from tiphys.client.controller import run_controller

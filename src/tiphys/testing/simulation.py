@@ -21,10 +21,10 @@ import random
 import selectors
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import randomness
 
 T = TypeVar("T")

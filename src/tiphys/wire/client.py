@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import httptools
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.wire.dial import dial
 from tiphys.wire.upgrade import RawStream

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -27,6 +26,8 @@ from cryptography.x509.verification import (
     Store,
     VerificationError,
 )
+
+from tiphys.apimachinery.dataclass import dataclass
 
 CREDENTIAL_ID: Final = "authentication.kubernetes.io/credential-id"
 """Among a user's extra: which credential was shown."""

@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 from urllib.parse import parse_qs
+
+from tiphys.apimachinery.dataclass import dataclass
 
 
 class ByteStream(Protocol):

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import httptools
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.wire import http1
 from tiphys.wire.message import AtOnce, Handler, RepeatedHeaders, Request, RequestLine, Response
 from tiphys.wire.peer import PeerChains

@@ -10,13 +10,13 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from email.utils import format_datetime
 from functools import partial
 from socket import socket
 from typing import Final
 
 from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.wire import http1, tls_listener
 from tiphys.wire.connection import Connection
 from tiphys.wire.message import AtOnce, Handler

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.wire import pki
 from tiphys.wire.file_signs import signs_of
 from tiphys.wire.tls_options import TlsOptions

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.wire import openssl
 
 VERSIONS: Final = {

@@ -226,6 +226,25 @@ async def test_a_change_of_the_objects_holds_for_the_next_request() -> None:
     assert len(queues.queues) == 2
 
 
+async def test_a_schema_for_a_user_who_is_known_already_holds_for_the_next_request() -> None:
+    flow = control(1)
+    assert flow.flow_of(ALICE, GET).schema.name == "global-default"
+    rule = {
+        "subjects": [{"kind": "User", "user": {"name": ALICE.name}}],
+        "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"],
+                           "clusterScope": True}],
+    }  # fmt: skip
+    spec = {
+        "priorityLevelConfiguration": {"name": "global-default"},
+        "matchingPrecedence": 1,
+        "rules": [rule],
+    }
+    flow.set_schema("hers", {"metadata": {"name": "hers"}, "spec": spec})
+    assert flow.flow_of(ALICE, GET).schema.name == "hers"
+    flow.set_schema("hers", None)
+    assert flow.flow_of(ALICE, GET).schema.name == "global-default"
+
+
 async def test_a_schema_without_its_level_is_passed_over() -> None:
     flow = control(1)
     flow.set_level("global-default", None)

@@ -58,6 +58,14 @@ def test_the_default_schemas(user: User, method: str, path: str, schema: str | N
     info = parse(method, path)
     found = next((one.name for one in SCHEMAS if one.matches(user, info)), None)
     assert found == schema
+    matching = {one.name for one in SCHEMAS if one.matches(user, info)}
+    assert matching <= {one.name for one in SCHEMAS if one.may_match(user)}
+
+
+def test_what_a_user_is_no_subject_of_need_not_be_tried() -> None:
+    names = {one.name for one in SCHEMAS if one.may_match(account("default", "app"))}
+    assert names == {"probes", "service-accounts", "global-default", "catch-all"}
+    assert not {one.name for one in SCHEMAS if one.may_match(User("none", groups=()))}
 
 
 def _schema(**rule: object) -> Schema:

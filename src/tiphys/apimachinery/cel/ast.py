@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Generic, TypeVar
 
 from tiphys.apimachinery.cel.functions import Overload
 from tiphys.apimachinery.cel.types import DYN, Type
+from tiphys.apimachinery.dataclass import dataclass
 
 ACCUMULATOR = "@result"
 """The variable of a comprehension that no expression can name."""

@@ -8,7 +8,6 @@ Source: cel-spec, "Gradual Type Checking"; the wording of faults is that of the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from tiphys.apimachinery.cel import types as t
 from tiphys.apimachinery.cel.ast import (
@@ -28,6 +27,7 @@ from tiphys.apimachinery.cel.errors import Source
 from tiphys.apimachinery.cel.functions import FunctionTable, Overload
 from tiphys.apimachinery.cel.types import Bindings, Type, is_assignable, most_general, substitute
 from tiphys.apimachinery.cel.values import TypeValue
+from tiphys.apimachinery.dataclass import dataclass
 
 OPTIONAL_SELECT = "_?._"
 

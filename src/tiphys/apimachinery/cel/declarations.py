@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 from typing import Any
 
@@ -21,6 +21,7 @@ from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.lexer import KEYWORDS, RESERVED
 from tiphys.apimachinery.cel.typed import TypedList, TypedMap, TypedMapList, TypedObject, TypedSet, Wrap
 from tiphys.apimachinery.cel.values import SECOND, Duration, Timestamp, parse_duration, parse_timestamp
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.schema.node import MISSING, Schema
 
 MAX_REQUEST_BYTES = 3 * 1024 * 1024

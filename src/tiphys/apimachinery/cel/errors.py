@@ -8,7 +8,7 @@ CostExceeded            the budget of one call is spent; nothing absorbs it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from tiphys.apimachinery.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ Source: "Resource use by validation functions" of CustomResourceDefinitions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from tiphys.apimachinery.cel import prices as unit
@@ -32,6 +31,7 @@ from tiphys.apimachinery.cel.prices import Estimated, Operand
 from tiphys.apimachinery.cel.ranges import UNKNOWN, Range
 from tiphys.apimachinery.cel.types import Type
 from tiphys.apimachinery.cel.values import MAX_UINT
+from tiphys.apimachinery.dataclass import dataclass
 
 _SCALARS = frozenset(("bool", "double", "duration", "int", "timestamp", "uint"))
 _SELECTED = frozenset(("map", "object", "param"))

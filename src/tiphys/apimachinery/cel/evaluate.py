@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from tiphys.apimachinery.cel import attributes
@@ -27,6 +26,7 @@ from tiphys.apimachinery.cel.fold import Loop, bind, fold
 from tiphys.apimachinery.cel.frame import Frame, Run
 from tiphys.apimachinery.cel.prices import LIST, MAP, STRUCT
 from tiphys.apimachinery.cel.values import NONE, Optional, Struct, Uint, map_key
+from tiphys.apimachinery.dataclass import dataclass
 
 _NOTHING: Final = object()
 _CONVERSIONS = frozenset(("bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "uint"))

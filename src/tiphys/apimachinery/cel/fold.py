@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.frame import Frame, Run
 from tiphys.apimachinery.cel.values import ListView, MapView, find, from_map_key, type_name
+from tiphys.apimachinery.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from tiphys.apimachinery.cel.errors import CostExceeded
 from tiphys.apimachinery.cel.patience import Patience, TakesLong
+from tiphys.apimachinery.dataclass import dataclass
 
 PER_CALL_LIMIT = 1_000_000
 """What one expression may cost: about a tenth of a second on the API's reference machine."""

@@ -7,11 +7,11 @@ the estimate and the evaluation read the same rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from tiphys.apimachinery.cel.prices import Price
 from tiphys.apimachinery.cel.types import Type
+from tiphys.apimachinery.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

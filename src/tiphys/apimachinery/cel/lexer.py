@@ -8,9 +8,9 @@ Source: cel-spec, "Syntax".
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from tiphys.apimachinery.cel.errors import Source
+from tiphys.apimachinery.dataclass import dataclass
 
 EOF = "<EOF>"
 KEYWORDS = frozenset(("in", "true", "false", "null"))

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tiphys.apimachinery.cel.ranges import UNKNOWN, Range
 from tiphys.apimachinery.cel.types import Type
 from tiphys.apimachinery.cel.values import MAX_UINT, ListView, MapView, from_map_key
+from tiphys.apimachinery.dataclass import dataclass
 
 LIST = 10
 MAP = 30

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from tiphys.apimachinery.cel.values import MAX_UINT
+from tiphys.apimachinery.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ Source: KEP-555, server-side apply.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 import orjson
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, Conflict, StatusError
 from tiphys.apimachinery.managedfields import entries, fieldset
 from tiphys.apimachinery.managedfields.compare import (

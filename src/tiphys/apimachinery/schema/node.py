@@ -6,8 +6,10 @@ definition. They are read-only once built.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
+
+from tiphys.apimachinery.dataclass import dataclass
 
 
 class _Missing:

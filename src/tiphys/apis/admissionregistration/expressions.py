@@ -9,7 +9,6 @@ Source: "CEL in Kubernetes" and the admission policies' pages.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 
 from tiphys.apimachinery.cel import (
@@ -26,6 +25,7 @@ from tiphys.apimachinery.cel import (
 )
 from tiphys.apimachinery.cel.declarations import plain
 from tiphys.apimachinery.cel.library.authorizers import AUTHORIZER, RESOURCE_CHECK
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.schema.node import Schema
 
 VARIABLES = "variables"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tiphys.apimachinery import names
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import duplicate, invalid, invalid_all, not_supported, required
 from tiphys.apimachinery.meta import Object

@@ -10,11 +10,12 @@ Source: "Validation rules" and "Validation ratcheting" of CustomResourceDefiniti
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.cel import Budget, CostExceeded, EvaluationError
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.schema.correlation import partner, same
 from tiphys.apimachinery.schema.node import MISSING, Schema

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import orjson
@@ -18,6 +18,7 @@ import orjson
 from tiphys.apimachinery.cel import Declaration
 from tiphys.apimachinery.cel.declarations import MAX_REQUEST_BYTES
 from tiphys.apimachinery.cel.ranges import product
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import forbidden, internal, invalid, not_supported, required
 from tiphys.apimachinery.meta import Object

@@ -8,7 +8,6 @@ Source: apiextensions.k8s.io/v1, ``ValidationRule``.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +22,7 @@ from tiphys.apimachinery.cel import (
     types,
 )
 from tiphys.apimachinery.cel.values import NONE, Optional
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.schema.node import MISSING, Schema
 
 KEY = "x-kubernetes-validations"

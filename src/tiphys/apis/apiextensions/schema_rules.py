@@ -9,9 +9,10 @@ Source: apiextensions.k8s.io/v1 JSONSchemaProps.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import forbidden, invalid, not_supported, required
 from tiphys.apimachinery.meta import Object

@@ -5,8 +5,7 @@ Parts that all versions share are told at the top of the spec, where the API kee
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import immutable, invalid, required
 from tiphys.apimachinery.meta import Object

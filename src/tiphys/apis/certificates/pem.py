@@ -6,10 +6,11 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from tiphys.apimachinery.dataclass import dataclass
 
 _BEGIN = re.compile(r"-----BEGIN (.*)-----")
 _END = "-----END "

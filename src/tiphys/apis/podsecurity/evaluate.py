@@ -5,9 +5,9 @@ Pure. Adding a check is a row in ``_BASELINE`` or ``_RESTRICTED``. Called by the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.podsecurity import baseline, restricted
 from tiphys.apis.podsecurity.baseline import unless

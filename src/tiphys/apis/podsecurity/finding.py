@@ -6,9 +6,9 @@ Pure. Owns: the walk over a pod's containers and the English of lists. Called by
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 
 

@@ -8,11 +8,11 @@ Source: the ``Table`` type of meta/v1 and its column definitions.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
 from tiphys.apimachinery import labels
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.duration import since
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.duration import since
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each, peek

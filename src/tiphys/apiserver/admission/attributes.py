@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, NamedTuple
 
 from tiphys.apimachinery import names
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import Forbidden, NotFound
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.reads import Reads

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError, TooManyRequests
 from tiphys.apimachinery.field_errors import invalid, not_supported
 from tiphys.apimachinery.meta import Object

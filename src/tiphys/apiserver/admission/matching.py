@@ -6,9 +6,9 @@ Pure but for reading a namespace's labels. Source: the "Dynamic Admission Contro
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.labels import Selector, from_label_selector
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource

@@ -6,10 +6,11 @@ Source: the "Enforce Pod Security Standards by Configuring the Built-in Admissio
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from tiphys.apimachinery import names
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import duplicate, invalid, required
 from tiphys.apimachinery.meta import Object

@@ -6,10 +6,10 @@ Source: the "Resource Quotas" page, "Limit Priority Class consumption by default
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from tiphys.apimachinery import quantity
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.quantity import Quantity

@@ -7,8 +7,9 @@ notes, ``apiserver.molds`` asks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.objects import Cached, ObjectStore
 from tiphys.client.counting import Count

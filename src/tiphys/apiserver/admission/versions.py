@@ -6,8 +6,7 @@ webhooks and policies change. Source: the "Dynamic Admission Control" page, "mat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.resource import Resource

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import field
 from http import HTTPStatus
 
 import orjson
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.openapi_proto import readable
 from tiphys.apiserver.admission.lookup import find

@@ -7,9 +7,9 @@ on to them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apis import discovery_docs
 from tiphys.apis.table import ResourceTable, version_rank

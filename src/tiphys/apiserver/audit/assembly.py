@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Final
 
 from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apiserver.audit import policy
 from tiphys.apiserver.audit.auditor import Auditor
 from tiphys.apiserver.audit.batches import LOG_BATCHES, Batched, BatchOptions

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,6 +17,7 @@ import orjson
 from prometheus_client.core import CounterMetricFamily, Metric
 
 from tiphys.apimachinery.clock import Clock, rfc3339_micro
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import InternalError, StatusError, Unauthorized
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.audit import event as events

@@ -6,12 +6,12 @@ Owns: reading a policy file and its faults, the first rule that matches. Source:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import yaml
 
 from tiphys.apimachinery import field_errors, names
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.config_files import fields, joined, place, strangeness

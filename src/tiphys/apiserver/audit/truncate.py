@@ -7,11 +7,11 @@ sink that sends them. An event that is too large even without objects is dropped
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import Final
 
 import orjson
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.audit.sinks import Kept, Sink
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apiserver.authn.user import ANONYMOUS_USER, User
 
 

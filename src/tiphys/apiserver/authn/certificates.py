@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apiserver.authn import x509
 from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.apiserver.authn.user import User

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Protocol
 
 from prometheus_client.core import CounterMetricFamily, Metric
 
 from tiphys.apimachinery import names
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, Forbidden
 from tiphys.apis.value_validation import domain_prefixed_path
 from tiphys.apiserver.authn.user import (

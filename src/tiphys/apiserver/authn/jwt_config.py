@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tiphys.apimachinery import field_errors
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apiserver.authn.anonymous import Anonymous
 from tiphys.apiserver.authn.expressions import Compile, Expression, ExpressionError

@@ -6,8 +6,8 @@ Source: the "Configure the Aggregation Layer" page; flags ``--requestheader-*``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apiserver.authn.user import User, extra_key
 from tiphys.wire.message import values_of
 

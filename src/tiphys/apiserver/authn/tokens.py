@@ -7,11 +7,12 @@ is ``authenticator``'s.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from prometheus_client.core import Metric
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.options import TokenEntry
 

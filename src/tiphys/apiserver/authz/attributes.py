@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import Forbidden
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.counts import Tally

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from prometheus_client.core import Metric
 
 from tiphys.apimachinery import field_errors, names
 from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.duration import go_duration, parse_go_duration
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apiserver.authn.expressions import Compile, Expression, ExpressionError, compile_expression

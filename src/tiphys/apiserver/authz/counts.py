@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apiserver.metrics import Durations
 
 WEBHOOK: Final = "Webhook"

@@ -8,8 +8,9 @@ RBAC changes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn.user import MASTERS, User, service_account_name
 from tiphys.apiserver.authz.attributes import NO_OPINION, Decision

@@ -6,9 +6,10 @@ Pure. Source: rbac.authorization.k8s.io/v1 PolicyRule.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.requestinfo import RequestInfo
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.fields import parse_field_selector
 from tiphys.apimachinery.labels import parse_selector

@@ -45,18 +45,23 @@ class StoredForm:
     def __init__(self, row: Resource) -> None:
         self._storage = row.storage
         self._custom = row.custom
-        group = re.escape(row.storage.group)
-        version = f'{group}/[^"/]*' if row.custom else re.escape(row.storage.api_version)
-        head = f'\\{{"apiVersion":"{version}","kind":"{re.escape(row.storage.kind)}","metadata":\\{{'
-        self._is_own = re.compile(head.encode()).match
+        head = f'{{"apiVersion":"{row.storage.api_version}","kind":"{row.storage.kind}","metadata":{{'
+        self._head = head.encode()
+        self._any_version: re.Pattern[bytes] | None = None
+        if row.custom:
+            group, kind = re.escape(row.storage.group), re.escape(row.storage.kind)
+            head = f'\\{{"apiVersion":"{group}/[^"/]*","kind":"{kind}","metadata":\\{{'
+            self._any_version = re.compile(head.encode())
 
     def is_own(self, value: bytes) -> bool:
         """Whether a value begins as what is written here begins."""
-        return self._is_own(value) is not None
+        if value.startswith(self._head):
+            return True
+        return self._any_version is not None and self._any_version.match(value) is not None
 
     def read(self, value: bytes) -> bytes:
         """Return a value in the form it is written in here. Raises NotStored."""
-        if self._is_own(value) is not None:
+        if self.is_own(value):
             return value
         obj = decode(value)
         if not isinstance(obj.get("metadata"), dict):

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError, InternalError, TiphysError
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.meta_validation import validate_annotations, validate_labels

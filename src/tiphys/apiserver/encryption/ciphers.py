@@ -6,7 +6,7 @@ Pure. Loaded only where values are encrypted: most servers encrypt none.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apiserver.encryption.providers import Unreadable
 
 _NONCE_BYTES: Final = 12

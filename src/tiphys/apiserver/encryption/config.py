@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import permutations
 from typing import Any, Final
 
 from tiphys.apimachinery import field_errors
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.duration import go_duration, parse_go_duration
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apiserver import config_files

@@ -18,7 +18,7 @@ import os
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -30,6 +30,7 @@ from google.protobuf.message import DecodeError
 from prometheus_client.core import Metric
 
 from tiphys.apimachinery.clock import Clock, RealClock, rfc3339
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import InternalError
 from tiphys.apimachinery.names import is_dns1123_subdomain
 from tiphys.apiserver.encryption.kms_client import Encrypted, KmsClient, KmsFailed, Status, message

@@ -9,10 +9,11 @@ Source: KEP-3299; package v2 of the KMS API.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Any, Final
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import new_uid
 from tiphys.apimachinery.protobuf import Messages, build

@@ -10,9 +10,9 @@ Source: the "Encrypting Confidential Data at Rest" page.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apiserver import config_files
 
 ENCRYPTED: Final = b"k8s:enc:"

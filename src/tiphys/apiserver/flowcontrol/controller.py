@@ -87,6 +87,8 @@ class FlowControl:
         self._estimate = estimate
         self._schemas: list[Schema] = []
         self._flows: dict[tuple[object, ...], Flow] = {}
+        self._schemas_of: dict[tuple[str, tuple[str, ...]], list[Schema]] = {}
+        """Those that can match at all what a user asks."""
         self._objects = {one["metadata"]["name"]: one for one in objects.flow_schemas()}
         self._levels = {one["metadata"]["name"]: one for one in objects.priority_levels()}
         self._stale = True
@@ -144,6 +146,7 @@ class FlowControl:
         schemas = [Schema.of(obj) for obj in self._objects.values()]
         self._schemas = in_order(schema for schema in schemas if schema.level in self._levels)
         self._flows.clear()
+        self._schemas_of.clear()
         self.borrow()
 
     def _level(self, name: str, obj: Object) -> Level:
@@ -190,7 +193,13 @@ class FlowControl:
         return Seats(flow, turn, info, user.name, clock=self.clock, freed=self._freed)
 
     def _classify(self, key: tuple[object, ...], user: User, info: RequestInfo) -> Flow:
-        found = next((schema for schema in self._schemas if schema.matches(user, info)), None)
+        whose = (user.name, user.groups)
+        schemas = self._schemas_of.get(whose)
+        if schemas is None:
+            if len(self._schemas_of) >= _REMEMBERED:
+                self._schemas_of.clear()
+            schemas = self._schemas_of[whose] = [one for one in self._schemas if one.may_match(user)]
+        found = next((schema for schema in schemas if schema.matches(user, info)), None)
         schema = found or next(one for one in self._schemas if one.name == mandatory.CATCH_ALL)
         level = self.levels[schema.level]
         counts = self.counts.setdefault((schema.name, level.name), Counts())

@@ -11,8 +11,9 @@ import math
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from tiphys.apimachinery.dataclass import dataclass
 
 _SMOOTHING: Final = 0.977
 """How much of a demand that has passed is still believed after one period: half of it after five minutes."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Protocol
 
 from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apiserver.flowcontrol.demand import Held
 from tiphys.apiserver.flowcontrol.fairqueue import FairQueues, Turn, deal, flow_hash
 from tiphys.apiserver.flowcontrol.matching import Schema

@@ -7,8 +7,8 @@ of request of each user; ``FlowControl`` remembers the answer.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn.user import User, split_service_account
 from tiphys.apiserver.requestinfo import RequestInfo
@@ -45,6 +45,10 @@ class Schema:
             any(_is_subject(one, user) for one in rule.get("subjects") or ()) and _is_meant(rule, info)
             for rule in self.rules
         )
+
+    def may_match(self, user: User) -> bool:
+        """Tell whether any request of a user matches."""
+        return any(_is_subject(one, user) for rule in self.rules for one in rule.get("subjects") or ())
 
     def flow(self, user: User, info: RequestInfo) -> str:
         """Return what tells one flow of this schema from another."""

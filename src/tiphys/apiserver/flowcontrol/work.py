@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qs
 
 from tiphys.apimachinery.atoi import atoi
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apiserver.requestinfo import RequestInfo
 
 OBJECTS_PER_SEAT: Final = 100

@@ -5,10 +5,10 @@ Source: the "Finalizers" and "Garbage collection" pages; graceful deletion of po
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 from tiphys.apimachinery.clock import parse_time, rfc3339
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import Conflict, NotFound
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apis.strategy import Strategy

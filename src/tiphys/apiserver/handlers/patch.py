@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from tiphys.apimachinery import field_errors, go_text, managedfields
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import (
     BadRequest,
     Conflict,

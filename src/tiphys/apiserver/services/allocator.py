@@ -9,11 +9,12 @@ import ipaddress
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from random import Random
 from typing import Any
 
 from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import Invalid, StatusError
 from tiphys.apimachinery.field_errors import invalid
 from tiphys.apimachinery.meta import Object

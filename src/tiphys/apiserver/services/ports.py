@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from random import Random
 
 import orjson
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError, InternalError, Invalid, ServiceUnavailable
 from tiphys.apimachinery.field_errors import invalid
 from tiphys.apimachinery.meta import Object

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass
 from random import Random
+
+from tiphys.apimachinery.dataclass import dataclass
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

@@ -8,8 +8,8 @@ Source: KEP-4006; channel numbers as in the older ``channel.k8s.io`` protocols.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.wire.message import ByteStream
 from tiphys.wire.relay import first_of
 from tiphys.wire.spdy import Session, SpdyError, Stream

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, InternalError, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn.credentials import without_credentials

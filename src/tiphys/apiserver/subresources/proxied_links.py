@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
+
+from tiphys.apimachinery.dataclass import dataclass
 
 _LINKS: dict[bytes, frozenset[bytes]] = {
     name.encode(): frozenset(attribute.encode() for attribute in attributes.split())

@@ -11,10 +11,10 @@ import re
 import ssl
 import zlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import quote
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, NotFound, ServiceUnavailable
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.connect import PROXIED_PATH

@@ -12,10 +12,11 @@ import hmac
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from tiphys.apimachinery.clock import parse_time
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 
 TYPE = "bootstrap.kubernetes.io/token"

@@ -6,10 +6,10 @@ Source: the "Certificates and Certificate Signing Requests" page: signers of Kub
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tiphys.apimachinery.clock import parse_time
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 
 CLIENT = "kubernetes.io/kube-apiserver-client"

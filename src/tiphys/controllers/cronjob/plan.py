@@ -6,11 +6,12 @@ Source: batch/v1 CronJob.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from tiphys.apimachinery.clock import parse_time, rfc3339
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object, copy_object, owner_reference
 from tiphys.controllers import podstate
 from tiphys.controllers.cronjob import schedule

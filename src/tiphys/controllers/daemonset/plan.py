@@ -6,9 +6,10 @@ Source: apps/v1 DaemonSet.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.intstr import scaled
 from tiphys.apimachinery.meta import Object
 from tiphys.controllers import podstate

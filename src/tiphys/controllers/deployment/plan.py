@@ -6,9 +6,10 @@ The shell applies a plan and comes back when the cache shows it; each plan takes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.controllers import podstate
 from tiphys.controllers.deployment import progress, revisions, scaling

@@ -7,9 +7,9 @@ Source: apps/v1 RollingUpdateDeployment; upstream's rolling and proportional sca
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tiphys.apimachinery.atoi import atoi
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.intstr import scaled
 from tiphys.apimachinery.meta import Object
 from tiphys.controllers.deployment.revisions import (

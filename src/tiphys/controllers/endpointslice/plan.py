@@ -6,8 +6,9 @@ Endpoints stay in the slice they are in; new ones fill the slices that have room
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object, controller_of, owner_reference
 from tiphys.controllers import podstate
 from tiphys.controllers.endpointslice import backends, topology

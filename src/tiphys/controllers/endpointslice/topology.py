@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object, get_condition
 from tiphys.apimachinery.quantity import parse
 

@@ -6,9 +6,10 @@ Source: "Owners and dependents" of the Kubernetes documentation: background, for
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.controllers.garbagecollector.graph import FOREGROUND, ORPHAN
 

@@ -7,10 +7,10 @@ Source: batch/v1 Job, "Pod backoff failure policy".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tiphys.apimachinery.clock import parse_time
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object, get_condition
 
 _BASE_S = 10.0

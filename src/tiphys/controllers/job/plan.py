@@ -6,10 +6,11 @@ Counting is in ``count``, the outcome in ``verdict``; what is here acts on them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 
 from tiphys.apimachinery.clock import parse_time, rfc3339
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.controllers import conditions, podstate
 from tiphys.controllers.job import indexes, retries

@@ -6,10 +6,10 @@ Source: core/v1 NodeCondition, "Taints and tolerations", and upstream's node lif
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from tiphys.apimachinery.clock import rfc3339
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object, get_condition
 
 NOT_READY = "node.kubernetes.io/not-ready"

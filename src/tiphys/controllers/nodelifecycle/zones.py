@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
 from enum import Enum
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object, get_condition
 
 _ZONE = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")

@@ -7,10 +7,10 @@ the reasons of their failures.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from tiphys.apimachinery import quantity
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.go_text import label_selector
 from tiphys.apimachinery.meta import Object
 from tiphys.controllers.podautoscaler import replicas as calc

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tiphys.apimachinery import quantity
 from tiphys.apimachinery.clock import parse_time
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object, get_condition
 from tiphys.apis.core.pod_requests import aggregate_requests
 from tiphys.controllers import podstate

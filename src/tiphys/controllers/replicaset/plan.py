@@ -6,9 +6,10 @@ Source: apps/v1 ReplicaSet.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.controllers import conditions, podstate
 from tiphys.controllers.removal import rank_for_deletion

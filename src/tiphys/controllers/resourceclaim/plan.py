@@ -6,9 +6,9 @@ Source: KEP-4381; resource.k8s.io/v1 ResourceClaim; "Dynamic Resource Allocation
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object, owner_reference
 from tiphys.controllers import podstate
 

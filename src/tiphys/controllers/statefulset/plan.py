@@ -6,9 +6,10 @@ Source: apps/v1 StatefulSet, "StatefulSet Basics" (ordering guarantees, partitio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.controllers import podstate
 from tiphys.controllers.history import pod_hash

@@ -9,9 +9,10 @@ Source: "Type checking" of the "Validating Admission Policy" page.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tiphys.apimachinery.cel import Declaration, declare
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import GVK, GVR, Object
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apis.admissionregistration.expressions import Composition, Scope

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import GVR, Object, get_condition
 from tiphys.client import kinds
 from tiphys.ctl.layout import CtlError

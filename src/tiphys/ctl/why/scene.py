@@ -7,10 +7,11 @@ package turn it into ``Finding``s. Nothing here asks a server.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from tiphys.apimachinery.clock import parse_time
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.duration import human
 from tiphys.apimachinery.meta import Object, get_condition
 

@@ -11,7 +11,6 @@ by tests that play the runtime.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import orjson
 from google.protobuf.message import Message
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.protobuf import Messages, build
 
 PACKAGE = "runtime.v1"

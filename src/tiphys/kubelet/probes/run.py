@@ -10,13 +10,13 @@ import asyncio
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import grpc.aio
 from yarl import URL
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.kubelet.runtime import Runtime, RuntimeFailure
 
 USER_AGENT = "kube-probe/1.36"

@@ -6,8 +6,9 @@ Source: "Configure Liveness, Readiness and Startup Probes".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from tiphys.apimachinery.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

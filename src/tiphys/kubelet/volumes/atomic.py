@@ -11,8 +11,9 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from tiphys.apimachinery.dataclass import dataclass
 
 _DATA = "..data"
 

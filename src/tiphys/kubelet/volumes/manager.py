@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import NotFound, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.quantity import parse

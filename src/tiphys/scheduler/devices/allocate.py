@@ -7,9 +7,10 @@ turn; constraints hold over a claim's devices. Source: KEP-4381 (structured para
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.scheduler.devices.capacity import Amounts, fits
 from tiphys.scheduler.devices.inventory import Counters, Device, DeviceId, Pool

@@ -6,10 +6,10 @@ Pure. Source: KEP-5075 (consumable capacity), resource.k8s.io/v1 CapacityRequest
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from tiphys.apimachinery import quantity
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.quantity import Quantity
 from tiphys.scheduler.devices.selectors import split_name
 

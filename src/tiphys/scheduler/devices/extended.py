@@ -8,10 +8,10 @@ Source: KEP-5004 (extended resources through DRA).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from tiphys.apimachinery import quantity
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 
 ANNOTATION: Final = "resource.kubernetes.io/extended-resource-claim"

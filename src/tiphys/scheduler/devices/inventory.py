@@ -7,11 +7,12 @@ Source: resource.k8s.io/v1 ResourceSlice.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 from typing import Any, TypeAlias
 
 from tiphys.apimachinery import quantity
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.scheduler.devices.capacity import Amounts, Capacity, Name, consumption, read_capacities
 from tiphys.scheduler.devices.selectors import (

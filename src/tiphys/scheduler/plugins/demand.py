@@ -7,10 +7,11 @@ changes (the one that took the last pod), so asking costs that row, not the clus
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.scheduler.columns import BASE_RESOURCES, PODS_COLUMN, Columns
 from tiphys.scheduler.counts import Ints, Mask
 from tiphys.scheduler.framework import MAX_SCORE, Scores

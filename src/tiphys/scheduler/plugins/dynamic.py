@@ -7,12 +7,12 @@ Source: KEP-4381 (structured parameters).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.counts import Mask

@@ -6,10 +6,11 @@ is not taken.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.counts import Mask
 from tiphys.scheduler.framework import Filtered, Scores

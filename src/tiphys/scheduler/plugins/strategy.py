@@ -6,11 +6,11 @@ Source: kubescheduler.config.k8s.io/v1, ScoringStrategy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.scheduler.counts import Ints
 
 LEAST, MOST, RATIO = "LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"

@@ -5,11 +5,11 @@ Counts per term are columns that grow with every placed pod, so a decision sums 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.scheduler.columns import Columns
 from tiphys.scheduler.counts import Mask, TermCounts
 from tiphys.scheduler.framework import MAX_SCORE, Filtered, Scores

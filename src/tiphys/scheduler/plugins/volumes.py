@@ -7,12 +7,12 @@ Source: KEP-490 (topology-aware volume binding).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tiphys.apimachinery import quantity
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.labels import from_label_selector
 from tiphys.apimachinery.meta import Object, object_key
 from tiphys.scheduler.columns import Columns

@@ -9,13 +9,13 @@ import ipaddress
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from tiphys.apimachinery.cel import prices
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.functions import Library, function, member
 from tiphys.apimachinery.cel.types import BOOL, INT, STRING, opaque
+from tiphys.apimachinery.dataclass import dataclass
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 IP = opaque("net.IP")

@@ -8,13 +8,14 @@ Source: "Kubernetes authorizer library".
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.cel import prices
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.functions import Library, member
 from tiphys.apimachinery.cel.types import BOOL, STRING, opaque
+from tiphys.apimachinery.dataclass import dataclass
 
 AUTHORIZER = opaque("kubernetes.authorization.Authorizer")
 PATH_CHECK = opaque("kubernetes.authorization.PathCheck")

@@ -9,7 +9,6 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 
 from tiphys.apimachinery import names
@@ -19,6 +18,7 @@ from tiphys.apimachinery.cel.functions import Library, function, member
 from tiphys.apimachinery.cel.library.urls import parse_request_uri
 from tiphys.apimachinery.cel.types import STRING, list_of, opaque
 from tiphys.apimachinery.cel.values import NONE, Optional, parse_timestamp
+from tiphys.apimachinery.dataclass import dataclass
 
 FORMAT = opaque("kubernetes.NamedFormat")
 Faults = Callable[[str], list[str]]

@@ -6,7 +6,6 @@ Source: "Kubernetes semver library"; semver.org 2.0.0.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cmp_to_key
 
 from tiphys.apimachinery.cel import prices
@@ -14,6 +13,7 @@ from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.functions import Library, function, member
 from tiphys.apimachinery.cel.types import BOOL, INT, STRING, opaque
 from tiphys.apimachinery.cel.values import MAX_UINT
+from tiphys.apimachinery.dataclass import dataclass
 
 SEMVER = opaque("kubernetes.Semver")
 _NUMBER = re.compile(r"[0-9]+", re.ASCII)

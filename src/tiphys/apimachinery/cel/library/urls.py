@@ -6,13 +6,13 @@ Source: "Kubernetes URL library".
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote
 
 from tiphys.apimachinery.cel import prices
 from tiphys.apimachinery.cel.errors import EvaluationError
 from tiphys.apimachinery.cel.functions import Library, function, member
 from tiphys.apimachinery.cel.types import BOOL, STRING, list_of, map_of, opaque
+from tiphys.apimachinery.dataclass import dataclass
 
 URL = opaque("kubernetes.URL")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+\-.]*):(.*)", re.DOTALL)

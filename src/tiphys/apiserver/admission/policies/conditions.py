@@ -6,9 +6,10 @@ Source: "Matching requests: matchConditions".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from tiphys.apimachinery.cel import types
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.admissionregistration.expressions import Compiled, Scope, compile_in, environment

@@ -8,11 +8,12 @@ Source: "CEL in Kubernetes", resource constraints.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from tiphys.apimachinery.cel import Budget, CostExceeded, EvaluationError
 from tiphys.apimachinery.cel.values import ABSENT, MapView
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apis.admissionregistration.expressions import VARIABLES, Compiled
 

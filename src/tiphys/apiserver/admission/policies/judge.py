@@ -6,8 +6,9 @@ Source: the "Validating Admission Policy" page.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apiserver.admission.policies.conditions import HELD, ConditionsFailed, Weighed
 from tiphys.apiserver.admission.policies.evaluation import (
     POLICY_BUDGET,

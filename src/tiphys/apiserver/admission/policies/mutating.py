@@ -6,10 +6,10 @@ changes concern. What a mutation gives is ``patches``'. Source: the "Mutating Ad
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from tiphys.apimachinery.cel.values import Struct
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import Forbidden, InternalError, StatusError, TiphysError
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource

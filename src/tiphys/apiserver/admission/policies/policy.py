@@ -5,10 +5,10 @@ Pure. Source: the admission policies' pages.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 from tiphys.apimachinery.cel import types
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import GVK, Object, split_api_version
 from tiphys.apis.admissionregistration.expressions import OBJECT, PATCHES, Compiled, Composition, Scope
 from tiphys.apis.admissionregistration.policies import message_scope, mutation_scope

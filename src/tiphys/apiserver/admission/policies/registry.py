@@ -7,9 +7,9 @@ Objects are read when they change and compiled when they are first needed. One s
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.admission import matching
 from tiphys.apiserver.admission.attributes import Attributes

@@ -6,11 +6,12 @@ Source: the "Validating Admission Policy" page.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import orjson
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import Forbidden
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes

@@ -10,10 +10,10 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import orjson
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, InternalError, StatusError, TiphysError
 from tiphys.apimachinery.tracing import step
 from tiphys.apiserver.admission.attributes import Attributes

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.matching import Match, read_match
 from tiphys.apiserver.admission.policies.conditions import Conditions, read_conditions

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any, Self
 
 import orjson
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import Forbidden, InternalError, StatusError
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.patch import json_patch

@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import binascii
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import orjson
 
+from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import StatusError, TiphysError
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
