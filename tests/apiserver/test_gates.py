@@ -12,6 +12,7 @@ from tiphys.apis.field_gates import FieldGates
 from tiphys.apis.introduced import SINCE, younger
 from tiphys.apis.runtime_config import RuntimeConfigError, parse
 from tiphys.apis.table import TABLE
+from tiphys.apiserver.server import Gated
 
 
 def gates(**asked: bool) -> Any:
@@ -209,3 +210,70 @@ async def test_what_was_stored_with_a_gate_on_stays(serving: Any, make_pod: Any)
         assert (await api.patch(f"{leases}/l", change)).json["spec"] == {**spec, "preferredHolder": "z"}
         await api.patch(f"{leases}/l", {"spec": {"preferredHolder": None, "strategy": None}})
         assert (await api.patch(f"{leases}/l", {"spec": spec})).json["spec"] == {"holderIdentity": "y"}
+
+
+SCALER = {
+    "metadata": {"name": "h"},
+    "spec": {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"},
+        "minReplicas": 0,
+        "maxReplicas": 2,
+        "metrics": [
+            {
+                "type": "External",
+                "external": {"metric": {"name": "m"}, "target": {"type": "Value", "value": "1"}},
+            }
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("on", [True, False])
+async def test_rules_of_gates(serving: Any, *, on: bool) -> None:
+    scalers = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers"
+    async with serving(furnished=True, feature_gates=gates(HPAScaleToZero=on)) as api:
+        assert (await api("POST", scalers, SCALER)).status == (201 if on else 422)
+
+
+@pytest.mark.parametrize("on", [True, False])
+async def test_tokens_are_of_the_account_that_is_meant(serving: Any, *, on: bool) -> None:
+    path = "/api/v1/namespaces/default/serviceaccounts/default"
+    asked = {"metadata": {"uid": "another"}, "spec": {"expirationSeconds": 3600}}
+    async with serving(
+        furnished=True, feature_gates=gates(TokenRequestServiceAccountUIDValidation=on)
+    ) as api:
+        uid = (await api.get(path))["metadata"]["uid"]
+        answer = await api("POST", f"{path}/token", asked)
+        assert answer.status == (409 if on else 201)
+        if on:
+            assert answer.message == (
+                'Operation cannot be fulfilled on TokenRequest.authentication.k8s.io "default": the UID in '
+                f"the token request (another) does not match the UID of the service account ({uid})"
+            )
+        await api.create(f"{path}/token", {**asked, "metadata": {"uid": uid}})
+
+
+UNSAFE = "ignoreStoreReadErrorWithClusterBreakingPotential"
+
+
+@pytest.mark.parametrize("on", [True, False])
+async def test_unsafe_deletions(serving: Any, *, on: bool) -> None:
+    maps = "/api/v1/namespaces/default/configmaps"
+    body = {UNSAFE: True, "dryRun": ["All"], "gracePeriodSeconds": 1}
+    async with serving(furnished=True, feature_gates=gates(AllowUnsafeMalformedObjectDeletion=on)) as api:
+        await api.create(maps, {"metadata": {"name": "a"}})
+        answer = await api("DELETE", f"{maps}/a", body)
+        assert answer.status == (422 if on else 200)
+        if on:
+            assert answer.message == (
+                f'DeleteOptions.meta.k8s.io "" is invalid: [{UNSAFE}: Invalid value: true: cannot be set '
+                f"together with .dryRun, {UNSAFE}: Invalid value: true: cannot be set together with "
+                ".gracePeriodSeconds]"
+            )
+
+
+async def test_only_other_gates_stand_in_the_way(api: Any, serving: Any) -> None:
+    assert not isinstance(api.server.handler, Gated)
+    async with serving(furnished=True, feature_gates=gates(HPAScaleToZero=True)) as other:
+        assert isinstance(other.server.handler, Gated)
+        assert other.server.handler.at_once is not None

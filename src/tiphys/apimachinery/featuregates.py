@@ -1,12 +1,15 @@
 """Feature gates: which features there are, at what stage, and what a command line makes of them. Pure.
 
 Owns: the list of v1.36 and the rules of setting gates, with upstream's words. Refuses: what a feature does;
-who has one asks ``enabled``. Called by the commands (flags and configuration files) and by what shows gates.
+who has one asks ``enabled``, or ``on`` where it is not told of the gates. Called by the commands (flags and
+configuration files) and by what shows gates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import field
 from typing import Final
 
@@ -153,3 +156,24 @@ def _text(value: bool) -> str:
 
 
 DEFAULTS: Final = resolve({})
+_PRESENT: ContextVar[FeatureGates] = ContextVar("feature_gates", default=DEFAULTS)
+
+
+def on(name: str) -> bool:
+    """Tell whether a feature is on for what runs now: for rules, which are asked by servers of any gates."""
+    return _PRESENT.get().enabled(name)
+
+
+@contextmanager
+def using(gates: FeatureGates) -> Iterator[None]:
+    """Make these the gates of what runs for a while."""
+    token = _PRESENT.set(gates)
+    try:
+        yield
+    finally:
+        _PRESENT.reset(token)
+
+
+def changed(gates: FeatureGates) -> bool:
+    """Tell whether any feature is otherwise than it is by itself."""
+    return any(gates.enabled(name) is not DEFAULTS.enabled(name) for name in KNOWN)

@@ -13,6 +13,7 @@ from typing import Any
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, FieldError, Invalid
+from tiphys.apimachinery.featuregates import on
 from tiphys.apiserver.call import Call
 
 _META = "meta.k8s.io"
@@ -189,8 +190,8 @@ def delete_options(call: Call, body: Mapping[str, Any] | None) -> DeleteOptions:
 
 
 def _unsafe_faults(body: Mapping[str, Any], dry_run: list[str]) -> list[FieldError]:
-    """Say what an unsafe deletion cannot be asked for with."""
-    if not body.get(_UNSAFE):
+    """Say what an unsafe deletion cannot be asked for with. While it is off it is not heeded."""
+    if not body.get(_UNSAFE) or not on("AllowUnsafeMalformedObjectDeletion"):
         return []
     given = {**body, "dryRun": dry_run or None}
     return [

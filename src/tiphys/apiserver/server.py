@@ -17,6 +17,7 @@ from prometheus_client.core import Metric
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.duration import go_duration
 from tiphys.apimachinery.errors import Conflict, NotFound
+from tiphys.apimachinery.featuregates import FeatureGates, changed, using
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.field_gates import FieldGates
@@ -149,7 +150,7 @@ class ApiServer:
             self.backend, nonresource, metrics, self.aggregation, self.traffic.traffic,
             auditor=self.auditor, attempts=self.attempts,
         )  # fmt: skip
-        self._handler = self._for_browsers(self._chain)
+        self._handler = self._around(self._chain)
         self.backend.store_fault = self._store_fault
         self._ready = self._ending = False
         self._probe = StoreProbe(store)
@@ -179,11 +180,13 @@ class ApiServer:
         ranges = ServiceRanges(self.options.service_cluster_ip_ranges, self.options.service_node_port_range)
         return ServiceAllocator(ranges, self.objects, self._store, self.table, self._clock)
 
-    def _for_browsers(self, chain: Chain) -> Handler:
+    def _around(self, chain: Chain) -> Handler:
         origins, strict = self.options.cors_allowed_origins, self.options.strict_transport_security
-        if not origins and not strict:
-            return chain
-        return Browsers(chain, origins=origins, strict_transport=strict)
+        gates = self.options.feature_gates
+        handler: Handler = chain
+        if origins or strict:
+            handler = Browsers(chain, origins=origins, strict_transport=strict)
+        return Gated(handler, gates) if changed(gates) else handler
 
     def _store_fault(self) -> str | None:
         return self._probe.fault
@@ -344,6 +347,18 @@ class ApiServer:
         await self._store.close()
         if self.auditor is not None:
             await self.auditor.close()
+
+
+class Gated:
+    """The requests of a server whose gates are not the usual ones: rules ask what is on."""
+
+    def __init__(self, handler: Handler, gates: FeatureGates) -> None:
+        self._handler, self._gates = handler, gates
+        self.at_once = getattr(handler, "at_once", None)
+
+    async def __call__(self, request: Request) -> Response:
+        with using(self._gates):
+            return await self._handler(request)
 
 
 def _admission(options: ApiServerOptions) -> AdmissionChain:

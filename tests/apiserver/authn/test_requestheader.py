@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.wire.test_peer import make_intermediate
 
 from tiphys.apimachinery.clock import FakeClock, RealClock
+from tiphys.apimachinery.featuregates import FeatureGates, using
 from tiphys.apiserver.authn.certificates import Certificates
 from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.wire import pki
@@ -51,6 +53,8 @@ def test_whom_a_proxy_speaks_for() -> None:
     assert user is not None
     assert (user.name, user.uid, user.groups) == ("alice", "7", ("dev", "cn=admins, system:masters"))
     assert dict(user.extra) == {"scopes": ("a", "b"), "acme.com/project": ("p",)}
+    with using(FeatureGates({"RemoteRequestHeaderUID": False})):
+        assert TRUST.user_of(HEADERS) == replace(user, uid="")
     assert TRUST.user_of({}) is None
     assert TRUST.user_of({"x-remote-user": ""}) is None
 

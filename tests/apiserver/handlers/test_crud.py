@@ -287,11 +287,6 @@ OPTION_FAULTS: dict[str, tuple[Any, int, str]] = {
         'DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Invalid value: "Orphan": '
         "orphanDependents and deletionPropagation cannot be both set",
     ),
-    "unsafe goes alone": (
-        {UNSAFE: True, "dryRun": ["All"], "gracePeriodSeconds": 1}, 422,
-        f'DeleteOptions.meta.k8s.io "" is invalid: [{UNSAFE}: Invalid value: true: cannot be set together with '
-        f".dryRun, {UNSAFE}: Invalid value: true: cannot be set together with .gracePeriodSeconds]",
-    ),
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tiphys.apimachinery.atoi import atoi
+from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.object_defaults import default_claim
 from tiphys.apis.core.pod_defaults import default_template
@@ -58,6 +59,8 @@ def default_stateful_set(obj: Object) -> None:
     if strategy["type"] == "RollingUpdate":
         rolling = section(strategy, "rollingUpdate")
         fill_optional(rolling, "partition", 0)
+        if on("MaxUnavailableStatefulSet"):
+            fill_optional(rolling, "maxUnavailable", 1)
     retention = section(spec, "persistentVolumeClaimRetentionPolicy")
     fill(retention, "whenDeleted", "Retain")
     fill(retention, "whenScaled", "Retain")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.field_errors import forbidden, invalid, not_supported, required
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.autoscaling.metric_validation import api_version_text, metrics_faults, reference_faults
@@ -41,7 +42,7 @@ def validate_autoscaler_update(new: Object, old: Object) -> list[FieldError]:
 
 def _spec(spec: Object, before: Object) -> list[FieldError]:
     least, most = spec.get("minReplicas"), spec.get("maxReplicas") or 0
-    lowest = 0 if before.get("minReplicas") == 0 else 1
+    lowest = 0 if before.get("minReplicas") == 0 or on("HPAScaleToZero") else 1
     faults: list[FieldError] = []
     if least is not None and least < lowest:
         text = f"must be greater than or equal to {lowest}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.field_errors import (
     IMMUTABLE,
     immutable,
@@ -233,9 +234,10 @@ def _tolerated_template(new: Object, old: Object) -> Object:
     if not peek(old, "spec").get("suspend"):
         return earlier
     stopped = is_true(old, "Suspended") and not peek(old, "status").get("active")
-    if stopped or not peek(old, "status").get("startTime"):
+    moved = stopped and on("MutableSchedulingDirectivesForSuspendedJobs")
+    if moved or not peek(old, "status").get("startTime"):
         _take_scheduling(earlier, template)
-    if stopped:
+    if stopped and on("MutablePodResourcesForSuspendedJobs"):
         for key in ("initContainers", "containers"):
             _take_resources(earlier, template, key)
     return earlier

@@ -9,6 +9,7 @@ from typing import Any
 
 from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.field_errors import invalid
 
 IP_TEXT = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
@@ -19,6 +20,7 @@ _BITS_TEXT = "must not have bits set beyond the prefix length"
 LEGACY_TEXTS = (_ZEROS_TEXT, _MAPPED_TEXT, _BITS_TEXT)
 """Words of the faults that older versions let pass: what was stored before may stay."""
 
+_STRICT = "StrictIPCIDRValidation"
 _ZEROS = re.compile(r"(?<![0-9a-fA-F:])0+(?=[0-9])")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -70,14 +72,14 @@ def read_cidr(value: str) -> tuple[Network | None, str]:
 def ip_faults(value: Any, path: str) -> list[FieldError]:
     """A valid IPv4 or IPv6 address, which everyone reads in the same way."""
     address, wrong = read_address(str(value))
-    text = IP_TEXT if address is None else wrong
+    text = IP_TEXT if address is None else wrong if on(_STRICT) else ""
     return [invalid(path, value, text)] if text else []
 
 
-def cidr_faults(value: Any, path: str) -> list[FieldError]:
-    """A valid address range, told by its first address."""
+def cidr_faults(value: Any, path: str, *, strict: bool = False) -> list[FieldError]:
+    """A valid address range, told by its first address; ``strict`` whatever the gates say."""
     network, wrong = read_cidr(str(value))
-    text = CIDR_TEXT if network is None else wrong
+    text = CIDR_TEXT if network is None else wrong if strict or on(_STRICT) else ""
     return [invalid(path, value, text)] if text else []
 
 

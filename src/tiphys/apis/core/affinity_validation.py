@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.field_errors import (
     duplicate,
     forbidden,
@@ -25,7 +27,8 @@ EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _ACTIONS = ("DoNotSchedule", "ScheduleAnyway")
 _TOLERATES = ("Equal", "Exists")
 _COMPARES = ("Lt", "Gt")
-"""Behind the gate TaintTolerationComparisonOperators, which in v1.36 is off: known, and not supported."""
+"""Behind the gate TaintTolerationComparisonOperators: known, and not supported while it is off."""
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}").fullmatch
 _NODE_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")
 
 
@@ -185,6 +188,10 @@ def validate_toleration(toleration: Object, path: str) -> list[FieldError]:
         if value:
             text = "value must be empty when `operator` is 'Exists'"
             faults.append(invalid(f"{path}.operator", value, text))
+    elif operator in _COMPARES and on("TaintTolerationComparisonOperators"):
+        if not _INTEGER(value):
+            text = "value must be a valid integer for numeric operators"
+            faults.append(invalid(f"{path}.value", value, text))
     else:
         known = (*_TOLERATES, *_COMPARES) if operator in _COMPARES else _TOLERATES
         faults.append(not_supported(f"{path}.operator", operator, known))

@@ -74,7 +74,7 @@ STRATEGIES: tuple[Strategy, ...] = (
             lambda old: services.validate_service_status(old, old),
             *LEGACY_ADDRESSES,
         ),
-        validate_name=names.is_dns1123_label,
+        validate_name=services.service_name,
         warnings=service_warnings,
         status_warnings=balancer_warnings,
         allow_create_on_update=True,

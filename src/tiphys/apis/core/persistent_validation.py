@@ -7,6 +7,7 @@ from typing import Any
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.field_errors import (
     forbidden,
     immutable,
@@ -165,7 +166,8 @@ def validate_volume_update(new: Object, old: Object) -> list[FieldError]:
         faults.append(forbidden("spec.persistentvolumesource", f"{text}\n{changed}"))
     faults += immutable("volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
     affinity = before.get("nodeAffinity")
-    if affinity is not None and not _same_affinity(spec.get("nodeAffinity"), affinity):
+    moves = on("MutablePVNodeAffinity")
+    if affinity is not None and not moves and not _same_affinity(spec.get("nodeAffinity"), affinity):
         text = "field is immutable, except for updating from beta label to GA"
         moved = spec.get("nodeAffinity")
         shown = None if moved is None else inside("VolumeNodeAffinity", moved)

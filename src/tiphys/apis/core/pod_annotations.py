@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.field_errors import forbidden, invalid
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.legacy_annotations import validate_toleration_annotation
@@ -37,7 +38,11 @@ def validate_pod_annotations(annotations: Object, spec: Object, path: str) -> li
         faults.append(invalid(f"{path}[{MIRROR}]", annotations[MIRROR], text))
     faults += validate_toleration_annotation(annotations, path)
     cost = annotations.get(_COST)
-    if cost is not None and not (_COST_TEXT(cost) and -_INT32 <= int(cost) < _INT32):
+    if (
+        cost is not None
+        and on("PodDeletionCost")
+        and not (_COST_TEXT(cost) and -_INT32 <= int(cost) < _INT32)
+    ):
         faults.append(invalid(f"{path}[{_COST}]", cost, "must be a 32bit integer"))
     for key in sorted(annotations):
         value = str(annotations[key])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.warnings import warn
 from tiphys.apis.core.security_validation import validate_app_armor
@@ -43,7 +44,8 @@ def _terms(spec: Object) -> Iterator[Object]:
         yield from each(spec, "affinity", kind, _REQUIRED)
         for weighted in each(spec, "affinity", kind, _PREFERRED):
             yield peek(weighted, "podAffinityTerm")
-    yield from each(spec, "topologySpreadConstraints")
+    if on("MatchLabelKeysInPodTopologySpreadSelectorMerge"):
+        yield from each(spec, "topologySpreadConstraints")
 
 
 def adopt_profiles(pod: Object) -> None:

@@ -6,6 +6,7 @@ Source: core/v1 ``Container.restartPolicy`` and ``restartPolicyRules``.
 from __future__ import annotations
 
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.field_errors import not_supported, required, too_many
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.defaulting import each
@@ -41,7 +42,7 @@ def restart_faults(container: Object, path: str, *, init: bool = False) -> list[
 def _rule(rule: Object, path: str) -> list[FieldError]:
     faults: list[FieldError] = []
     action, codes = rule.get("action") or "", rule.get("exitCodes")
-    if action not in _ACTIONS:
+    if action not in (_ACTIONS if on("RestartAllContainersOnContainerExits") else _ACTIONS[:1]):
         # The API names but the first of them.
         faults.append(not_supported(f"{path}.action", action, _ACTIONS[:1]))
     if not isinstance(codes, dict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, required, too_long
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.windows_validation import validate_windows_options
@@ -37,8 +38,8 @@ def validate_pod_security(spec: Object, path: str) -> list[FieldError]:
     faults += validate_windows_options(security.get("windowsOptions"), f"{at}.windowsOptions")
     faults += validate_app_armor(security.get("appArmorProfile"), f"{at}.appArmorProfile")
     faults += _choice(security, at, "supplementalGroupsPolicy", ("Merge", "Strict"))
-    # Upstream has the other policy, MountOption, behind the gate SELinuxMount, which in v1.36 is off.
-    return faults + _choice(security, at, "seLinuxChangePolicy", ("Recursive",))
+    policies = ("Recursive", "MountOption") if on("SELinuxMount") else ("Recursive",)
+    return faults + _choice(security, at, "seLinuxChangePolicy", policies)
 
 
 def _choice(security: Object, path: str, key: str, supported: tuple[str, ...]) -> list[FieldError]:
@@ -153,7 +154,7 @@ def validate_host_users(spec: Object, path: str) -> list[FieldError]:
     faults = [
         forbidden(f"{path}.{shown}", text)
         for key, shown in (("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC"))
-        if spec.get(key)
+        if spec.get(key) and not (key == "hostNetwork" and on("UserNamespacesHostNetworkSupport"))
     ]
     return faults + [
         forbidden(f"{path}.{kind}[{index}].volumeDevices", text)

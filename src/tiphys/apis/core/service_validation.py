@@ -7,6 +7,7 @@ from typing import Any
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.field_errors import (
     duplicate,
     forbidden,
@@ -32,6 +33,12 @@ _DAY_S = 86400
 _HINTS, _MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
 _SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 _ONLY_BALANCED = "may only be used when `type` is 'LoadBalancer'"
+
+
+def service_name(name: str) -> list[str]:
+    """Return what is wrong with a Service's name."""
+    relaxed = on("RelaxedServiceNameValidation")
+    return names.is_dns1123_label(name) if relaxed else names.is_dns1035_label(name)
 
 
 def validate_service(service: Object) -> list[FieldError]:

@@ -59,7 +59,7 @@ def validate_service_cidr(obj: Object) -> list[FieldError]:
 
 def _strict_cidr(cidr: str, path: str) -> list[FieldError]:
     """A range in its one canonical spelling."""
-    faults = cidr_faults(cidr, path)
+    faults = cidr_faults(cidr, path, strict=True)
     if faults:
         return faults
     canonical = str(ipaddress.ip_network(cidr))

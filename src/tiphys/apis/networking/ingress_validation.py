@@ -17,6 +17,7 @@ from tiphys.apimachinery.field_errors import (
 )
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.addresses import ip_faults
+from tiphys.apis.core.service_validation import service_name
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.value_validation import domain_prefixed_path, port_number
 
@@ -134,7 +135,7 @@ def _backend(backend: Object, path: str) -> list[FieldError]:
     if not name:
         faults.append(required(f"{path}.service.name"))
     else:
-        faults += invalid_all(f"{path}.service.name", name, names.is_dns1123_label(name))
+        faults += invalid_all(f"{path}.service.name", name, service_name(name))
     port = peek(service, "port")
     if port.get("name") and port.get("number"):
         faults.append(invalid(path, "", "cannot set both port name & port number"))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.field_errors import (
     IMMUTABLE,
     duplicate,
@@ -292,9 +293,10 @@ def validate_csi_node_update(new: Object, old: Object) -> list[FieldError]:
     """
     faults = validate_csi_node(new) + validate_csi_node(new)
     before = {driver.get("name"): driver for driver in each(old, "spec", "drivers")}
+    fixed = not on("MutableCSINodeAllocatableCount")
     for driver in each(new, "spec", "drivers"):
         now, then = (
-            {key: value for key, value in one.items() if key != "allocatable"}
+            {key: value for key, value in one.items() if key != "allocatable" or fixed}
             for one in (driver, before.get(driver.get("name"), driver))
         )
         faults += immutable_inside("spec.drivers", "CSINodeDriver", now, then)

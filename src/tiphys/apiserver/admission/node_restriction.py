@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from tiphys.apimachinery.errors import NotFound
+from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.lookup import find
@@ -266,7 +267,8 @@ async def _account(attributes: Attributes, node: str) -> None:
         )
     if (pod.get("spec") or {}).get("nodeName") != node:
         raise attributes.refuse("node requested token bound to a pod scheduled on a different node")
-    await check_audience(attributes, pod)
+    if on("ServiceAccountNodeAudienceRestriction"):
+        await check_audience(attributes, pod)
 
 
 def _lease(attributes: Attributes, node: str) -> None:

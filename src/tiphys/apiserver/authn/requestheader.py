@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.featuregates import on
 from tiphys.apiserver.authn.user import User, extra_key
 from tiphys.wire.message import values_of
 
@@ -32,7 +33,8 @@ class RequestHeader:
         groups = [
             group for header in self.group_headers for group in values_of(headers, header.lower()) if group
         ]
-        return User(name, _first(headers, self.uid_headers), tuple(groups), self._extra(headers))
+        uid = _first(headers, self.uid_headers) if on("RemoteRequestHeaderUID") else ""
+        return User(name, uid, tuple(groups), self._extra(headers))
 
     def _extra(self, headers: Mapping[str, str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
         prefixes = tuple(prefix.lower() for prefix in self.extra_prefixes)

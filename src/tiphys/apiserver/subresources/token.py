@@ -10,6 +10,7 @@ from datetime import timedelta
 from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
+from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.meta import GVK, Object, new_uid
 from tiphys.apiserver import bodies, respond
 from tiphys.apiserver.admission import subresource as admission
@@ -36,6 +37,7 @@ async def handle(call: Call) -> Response:
     _check_names(call, request)
     accounts = call.backend.table.by_path("", "v1", "serviceaccounts")
     account = (await call.backend.store.get(accounts, call.namespace, call.name)).object
+    _check_uid(call, request, account)
     now = call.backend.clock.now()
     request["metadata"] |= {
         "name": call.name, "namespace": call.namespace, "creationTimestamp": rfc3339(now)
@@ -73,6 +75,14 @@ def _check_names(call: Call, request: Object) -> None:
             text = f"must match the service account {what} if specified"
             fault = field_errors.invalid(f"metadata.{key}", given, text)
             raise Invalid.of("authentication.k8s.io", "TokenRequest", call.name, [fault])
+
+
+def _check_uid(call: Call, request: Object, account: Object) -> None:
+    """Raise Conflict when the body means another account of the name."""
+    given, uid = request["metadata"].get("uid"), account["metadata"]["uid"]
+    if given and given != uid and on("TokenRequestServiceAccountUIDValidation"):
+        text = f"the UID in the token request ({given}) does not match the UID of the service account ({uid})"
+        raise Conflict.of("authentication.k8s.io", "TokenRequest", call.name, text)
 
 
 def _asked(call: Call, account: Object, spec: Object, bindings: tuple[Binding, ...]) -> TokenRequest:
