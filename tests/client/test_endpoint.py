@@ -164,11 +164,20 @@ async def test_the_clusters_client_certificates_are_believed(monkeypatch):
     pair, later = (
         pki.issue_client(one, "admin", ["system:masters"], clock.now()) for one in (authority, other)
     )
-    told = [authority]
+    told, proxies = [authority], pki.make_ca("proxies", clock.now())
+    proxy = x509.load_pem_x509_certificate(pki.issue_client(proxies, "proxy", (), clock.now()).certificate)
+    spoken = Request(
+        "GET",
+        "/metrics",
+        headers={"x-user": "root", "x-remote-group": "system:masters"},
+        shown_certificates=(proxy.public_bytes(serialization.Encoding.DER),),
+    )
 
     async def cluster(request):
         assert request.path.endswith("/namespaces/kube-system/configmaps/extension-apiserver-authentication")
-        body = orjson.dumps({"data": {"client-ca-file": told[0].certificate.decode()}})
+        data = {"client-ca-file": told[0].certificate.decode()}
+        data["requestheader-client-ca-file"] = proxies.certificate.decode()
+        body = orjson.dumps({"data": {**data, "requestheader-username-headers": '["X-User"]'}})
         return Response(200, {"content-type": "application/json"}, body)
 
     with socket.socket() as probe:
@@ -182,6 +191,7 @@ async def test_the_clusters_client_certificates_are_believed(monkeypatch):
         told[0] = other
         await _until(port, _shows(later), b"200")
         assert await _status(port, _shows(pair)) == b"401"
+        assert (await endpoint.handle(spoken)).status == 200
     finally:
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -204,7 +214,9 @@ async def test_files_that_are_written_anew(tmp_path, monkeypatch):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     client = Client(InProcessTransport(None))
-    options = EndpointOptions(port=port, certificate=certificate, key=key, client_ca=bundle)
+    options = EndpointOptions(
+        port=port, certificate=certificate, key=key, client_ca=bundle, look_up_client_ca=False
+    )
     running = asyncio.create_task(ComponentEndpoint("kube-scheduler", client, clock, options).run())
     try:
         await _until(port, _shows(pair), b"200")

@@ -57,7 +57,7 @@ KUBEADM = {
 }
 IDLE = {
     "kube-apiserver": ["allow-privileged"],
-    "kube-controller-manager": ["cluster-name", "requestheader-client-ca-file"],
+    "kube-controller-manager": ["cluster-name"],
     "kube-scheduler": [],
     "kube-proxy": [],
     "kubelet": ["pod-infra-container-image"],

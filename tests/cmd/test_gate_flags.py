@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import ssl
+from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
+from tiphys.client.front_proxies import ProxyHeaders
 from tiphys.cmd import apiserver, controller_manager, kubelet, proxy, scheduler
 from tiphys.cmd.component import FlagError
 from tiphys.cmd.gate_flags import read_gates, read_tls
@@ -70,6 +72,23 @@ def test_an_endpoint_knows_its_gates_and_its_tls() -> None:
     options = read_serving(flags_of(controller_manager.controller_manager, *line))
     assert options.tls.minimum is ssl.TLSVersion.TLSv1_3
     assert not options.gates.enabled("ComponentFlagz")
+
+
+def test_an_endpoint_knows_its_front_proxies(tmp_path: Path) -> None:
+    plain = read_serving(flags_of(controller_manager.controller_manager, "--kubeconfig=x"))
+    assert (plain.proxies_ca, plain.proxy_headers) == (None, ProxyHeaders())
+    bundle = tmp_path / "ca.crt"
+    bundle.write_text("x")
+    line = [
+        f"--requestheader-client-ca-file={bundle}", "--requestheader-allowed-names=a,b",
+        "--requestheader-username-headers=X-User", "--requestheader-uid-headers=X-Uid",
+        "--requestheader-group-headers=X-Group", "--requestheader-extra-headers-prefix=X-Extra-",
+    ]  # fmt: skip
+    told = read_serving(flags_of(controller_manager.controller_manager, "--kubeconfig=x", *line))
+    assert told.proxies_ca == bundle
+    assert told.proxy_headers == ProxyHeaders(
+        ("a", "b"), ("X-User",), ("X-Uid",), ("X-Group",), ("X-Extra-",)
+    )
 
 
 def test_an_api_server_knows_what_it_was_told() -> None:

@@ -1,7 +1,7 @@
 """Who may use a component's endpoint: the API server is asked about each path (``reviews``).
 
-A verified client certificate or a bearer token says who it is; whoever shows neither is anonymous. Paths that
-are always open are nobody's business. Used by ``endpoint``.
+The headers of a front proxy, a verified client certificate or a bearer token say who it is; who shows none of
+them is anonymous. Paths that are always open are nobody's business. Used by ``endpoint``.
 Source: delegated authentication and authorization of ``k8s.io/apiserver``.
 """
 
@@ -12,6 +12,7 @@ from typing import Final
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import Forbidden, InternalError
+from tiphys.client.front_proxies import FrontProxies, ProxyHeaders
 from tiphys.client.rest import Client
 from tiphys.client.reviews import ANONYMOUS, Caller, Lifetimes, NotReviewed, Reviews
 from tiphys.wire.client_certificates import ClientAuthorities
@@ -37,6 +38,8 @@ class DelegatedAccess:
 
     def __init__(self, client: Client, clock: Clock, options: DelegatedOptions | None = None) -> None:
         options = options or DelegatedOptions()
+        self._clock = clock
+        self._proxies = FrontProxies()
         self._open_paths = options.open_paths
         self._reviews = Reviews(
             client,
@@ -48,11 +51,17 @@ class DelegatedAccess:
         """Believe client certificates of these authorities (PEM) from now on. Raises ValueError."""
         self._reviews.authorities = ClientAuthorities(client_ca)
 
+    def trust_proxies(self, proxies_ca: bytes, headers: ProxyHeaders) -> None:
+        """Believe front proxies of these authorities (PEM) from now on. Raises ValueError."""
+        self._proxies = FrontProxies(ClientAuthorities(proxies_ca), headers)
+
     async def check(self, request: Request) -> None:
         """Raises Unauthorized, Forbidden, InternalError where nobody can be asked."""
         if self._is_open(request.path):
             return
-        caller = await self._reviews.identify(request) or ANONYMOUS
+        caller = self._proxies.caller_of(request, self._clock.now())
+        if caller is None:
+            caller = await self._reviews.identify(request) or ANONYMOUS
         verb = _VERBS.get(request.method, request.method.lower())
         if _ADMINS not in caller.groups and not await self._may(caller, verb, request.path):
             raise Forbidden(f'forbidden: User "{caller.name}" cannot {verb} path "{request.path}"')

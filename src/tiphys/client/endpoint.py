@@ -3,7 +3,7 @@
 ``/healthz``, ``/livez``, ``/readyz`` are open to everybody; ``/metrics``, ``/metrics/slis``, ``/configz``,
 ``/flagz``, ``/statusz`` and families that a component shows apart (``shown``) are for whom the API server
 allows (``delegated``). Certificates are self-made unless given. Certificates of clients are believed when the
-cluster's authority signed them, looked up there unless given.
+cluster's authority signed them, front proxies as the cluster says: both looked up there unless given.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from tiphys.apimachinery.errors import NotFound, StatusError
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.client import exposition, metrics
 from tiphys.client.delegated import DelegatedAccess, DelegatedOptions
+from tiphys.client.front_proxies import CLIENT_CA, ProxyHeaders
 from tiphys.client.healthcounts import HealthCounts
 from tiphys.client.kinds import CONFIG_MAPS
 from tiphys.client.rest import Client
@@ -58,6 +59,9 @@ class EndpointOptions:
     client_ca: Path | None = None
     """PEM of who signs client certificates; None: the cluster's own, out of its ConfigMap."""
     look_up_client_ca: bool = True
+    proxies_ca: Path | None = None
+    """PEM of who signs front proxies' certificates; None: the cluster's own, with its headers."""
+    proxy_headers: ProxyHeaders = field(default_factory=ProxyHeaders)
     access: DelegatedOptions = field(default_factory=DelegatedOptions)
     flags: Mapping[str, str] = field(default_factory=dict)
     """What ``/flagz`` shows."""
@@ -97,6 +101,7 @@ class ComponentEndpoint:
             name, self._clock.now(), self._options.flags, (*_HEALTH, *self._guarded), self._options.gates
         )
         self._asked = HealthCounts()
+        self._headers = self._options.proxy_headers
         metrics.show_features(self._options.gates)
 
     async def run(self) -> None:
@@ -104,27 +109,32 @@ class ComponentEndpoint:
         options = self._options
         if not options.port:
             return
-        files = Files(options.pair, options.client_ca)
+        files = Files(options.pair, options.client_ca, options.proxies_ca)
         held = await asyncio.to_thread(serving_files.read, files, Held(self._own_pair()))
         context = await asyncio.to_thread(serving_files.make_context, held, options.tls)
-        self.trust(held.client_ca)
+        self._take(held)
         async with serve(self.handle, host=options.address, port=options.port, ssl_context=context) as server:
             log.info("endpoint listens component=%s port=%d", self._name, options.port)
 
             async def take_over(held: Held, context: ssl.SSLContext) -> None:
                 server.replace_context(context)
-                self.trust(held.client_ca)
+                self._take(held)
 
             looking = ServingFiles(files, held, options.tls, take_over)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(looking.run())
-                if options.client_ca is None and options.look_up_client_ca:
-                    tasks.create_task(self._look_up_client_ca(looking))
+                given = options.client_ca is not None and options.proxies_ca is not None
+                if not given and options.look_up_client_ca:
+                    tasks.create_task(self._look_up_authorities(looking))
                 await asyncio.get_running_loop().create_future()
 
     def trust(self, client_ca: bytes) -> None:
         """Believe client certificates of these authorities (PEM) from now on. Raises ValueError."""
         self._access.trust(client_ca)
+
+    def _take(self, held: Held) -> None:
+        self.trust(held.client_ca)
+        self._access.trust_proxies(held.proxies_ca, self._headers)
 
     def _own_pair(self) -> pki.KeyPair:
         """Make what is shown where no certificate was given."""
@@ -132,21 +142,30 @@ class ComponentEndpoint:
         authority = pki.make_ca(f"{self._name}-ca", now)
         return pki.issue_server(authority, self._name, ["localhost", "127.0.0.1"], now)
 
-    async def _look_up_client_ca(self, looking: ServingFiles) -> None:
-        """Believe the cluster's client certificates, as its authorities are now and after each change."""
-        believed = ""
+    async def _look_up_authorities(self, looking: ServingFiles) -> None:
+        """Believe the cluster's client certificates and front proxies, now and after each change."""
+        believed: dict[str, str] | None = None
         while True:
             try:
                 found = await self._client.get(
                     CONFIG_MAPS, "extension-apiserver-authentication", "kube-system"
                 )
-                pem = (found.get("data") or {}).get("client-ca-file") or ""
-                if pem != believed:
-                    await looking.believe(pem.encode())
-                    believed = pem
+                data = found.get("data") or {}
+                if data != believed:
+                    await self._believe(looking, data)
+                    believed = data
             except (StatusError, TransportError, ValueError) as error:
-                log.debug("client authority not read error=%s", error)
+                log.debug("authorities not read error=%s", error)
             await asyncio.sleep(_LOOKUP_S if believed else _LOOKUP_RETRY_S)
+
+    async def _believe(self, looking: ServingFiles, data: Mapping[str, str]) -> None:
+        """Take over what the cluster says of what no flag does. Raises ValueError."""
+        client_ca = None if self._options.client_ca else (data.get("client-ca-file") or "").encode()
+        proxies_ca = None
+        if self._options.proxies_ca is None:
+            self._headers = ProxyHeaders.of_cluster(data)
+            proxies_ca = (data.get(CLIENT_CA) or "").encode()
+        await looking.believe(client_ca, proxies_ca)
 
     async def handle(self, request: Request) -> Response:
         """Answer one request; refusals are ``Status`` objects, as the API server's are."""

@@ -10,10 +10,19 @@ import click
 
 from tiphys.client.delegated import OPEN_PATHS, DelegatedOptions
 from tiphys.client.endpoint import EndpointOptions
+from tiphys.client.front_proxies import ProxyHeaders
 from tiphys.cmd.component import shown_flags
 from tiphys.cmd.duration import DURATION
 from tiphys.cmd.election_flags import Decorator, go_bool
 from tiphys.cmd.gate_flags import emulation_flags, gate_flags, read_gates, read_tls, tls_flags
+
+_PROXY_FLAGS = {
+    "allowed_names": "requestheader_allowed_names",
+    "username_headers": "requestheader_username_headers",
+    "uid_headers": "requestheader_uid_headers",
+    "group_headers": "requestheader_group_headers",
+    "extra_prefixes": "requestheader_extra_headers_prefix",
+}
 
 
 def serving_flags(port: int) -> Decorator:
@@ -34,6 +43,14 @@ def serving_flags(port: int) -> Decorator:
         go_bool("--authentication-skip-lookup", default=False, help="Do not look that up."),
         click.option("--authentication-kubeconfig", default="", help="With what to ask who callers are."),
         click.option("--authorization-kubeconfig", default="", help="The same, for what they may do."),
+        click.option(
+            "--requestheader-client-ca-file", default="", help="Signs front proxies; the cluster's otherwise."
+        ),
+        click.option("--requestheader-allowed-names", default="", help="Of front proxies; all otherwise."),
+        click.option("--requestheader-username-headers", default="x-remote-user", show_default=True),
+        click.option("--requestheader-uid-headers", default=""),
+        click.option("--requestheader-group-headers", default="x-remote-group", show_default=True),
+        click.option("--requestheader-extra-headers-prefix", default="x-remote-extra-", show_default=True),
         click.option("--authorization-always-allow-paths", default=",".join(OPEN_PATHS), show_default=True),
         click.option("--authentication-token-webhook-cache-ttl", type=DURATION, default="10s"),
         click.option("--authorization-webhook-cache-authorized-ttl", type=DURATION, default="10s"),
@@ -53,6 +70,7 @@ def read_serving(flags: dict[str, Any], configuration: Mapping[str, Any] | None 
     authority = flags.pop("client_ca_file")
     certificate, key = flags.pop("tls_cert_file"), flags.pop("tls_private_key_file")
     paths = flags.pop("authorization_always_allow_paths")
+    proxies = flags.pop("requestheader_client_ca_file")
     flags.pop("authorization_kubeconfig")
     return EndpointOptions(
         address=flags.pop("bind_address"),
@@ -63,6 +81,10 @@ def read_serving(flags: dict[str, Any], configuration: Mapping[str, Any] | None 
         gates=read_gates(flags),
         client_ca=_readable(authority) if authority else None,
         look_up_client_ca=not flags.pop("authentication_skip_lookup"),
+        proxies_ca=_readable(proxies) if proxies else None,
+        proxy_headers=ProxyHeaders(
+            **{name: tuple(filter(None, flags.pop(flag).split(","))) for name, flag in _PROXY_FLAGS.items()}
+        ),
         access=DelegatedOptions(
             open_paths=tuple(one for one in paths.split(",") if one),
             token_ttl_s=flags.pop("authentication_token_webhook_cache_ttl"),

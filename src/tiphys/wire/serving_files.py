@@ -171,9 +171,13 @@ class ServingFiles:
         self._held = held
         await self._take_over(held, context)
 
-    async def believe(self, client_ca: bytes) -> None:
-        """Take over authorities (PEM) that stand in no file. Raises ValueError."""
-        held = replace(self._held, client_ca=client_ca)
+    async def believe(self, client_ca: bytes | None, proxies_ca: bytes | None = None) -> None:
+        """Take over authorities (PEM) that stand in no file; None: they stay. Raises ValueError."""
+        held = replace(
+            self._held,
+            client_ca=self._held.client_ca if client_ca is None else client_ca,
+            proxies_ca=self._held.proxies_ca if proxies_ca is None else proxies_ca,
+        )
         context = await asyncio.to_thread(make_context, held, self._tls)
         self._held = held
         await self._take_over(held, context)
