@@ -257,3 +257,15 @@ JOB = {
     "metadata": {"name": "j"},
     "spec": {"template": {"spec": {"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"}}},
 }
+
+
+async def test_rules_that_are_told_twice_are_none(api: Any) -> None:
+    raw = (await api("GET", "/metrics")).raw.decode()
+    for name in (
+        "declarative_validation_mismatch",
+        "declarative_validation_panic",
+        "duplicate_validation_error",
+    ):
+        whole = f"apiserver_validation_{name}_total"
+        assert f"# TYPE {whole} counter" in raw
+        assert f"\n{whole} 0.0\n" in raw

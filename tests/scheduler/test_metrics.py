@@ -141,7 +141,7 @@ def test_parts_of_a_decision_are_timed_as_it_goes_on() -> None:
     assert found[f"scheduler_plugin_execution_duration_seconds_sum{labels}"] >= 0.001
 
 
-def test_a_binding_is_timed_in_two_parts() -> None:
+def test_a_binding_is_timed_in_its_parts() -> None:
     clock = FakeClock()
     times = Times("binds", clock)
     bound, lost = times.binding(), times.binding()
@@ -150,15 +150,35 @@ def test_a_binding_is_timed_in_two_parts() -> None:
     lost.end("Error")
     clock.advance(0.5)
     bound.end("Success")
+    clock.advance(0.25)
+    bound.end("Success")
+    lost.end("Success")
     found = values()
     name = "scheduler_framework_extension_point_duration_seconds"
     for point, status, seconds in (
         ("PreBind", "Success", 3),
         ("PreBind", "Error", 3),
         ("Bind", "Success", 0.5),
+        ("PostBind", "Success", 0.25),
+        ("Unreserve", "Success", 0.75),
     ):
         labels = f'{{extension_point="{point}",profile="binds",status="{status}"}}'
         assert (found[f"{name}_sum{labels}"], found[f"{name}_count{labels}"]) == (seconds, 1)
+
+
+def test_waits_of_others_are_nobodys_time() -> None:
+    clock = FakeClock()
+    times = Times("waits", clock).begin()
+    clock.advance(1.0)
+    times.point("PreFilter", good=False, bad="UnschedulableAndUnresolvable")
+    clock.advance(5.0)
+    times.again()
+    clock.advance(0.5)
+    times.point("Filter", good=True)
+    found, name = values(), "scheduler_framework_extension_point_duration_seconds_sum"
+    rows = (("PreFilter", "UnschedulableAndUnresolvable", 1), ("Filter", "Success", 0.5))
+    for point, status, seconds in rows:
+        assert found[f'{name}{{extension_point="{point}",profile="waits",status="{status}"}}'] == seconds
 
 
 def test_plugins_are_timed_in_one_of_ten_decisions() -> None:
@@ -184,7 +204,8 @@ async def test_a_scheduler_times_its_extension_points() -> None:
         )
         for point, status in (
             ("Filter", "Success"), ("Filter", "Unschedulable"), ("PostFilter", "Unschedulable"),
-            ("Reserve", "Success"), ("PreBind", "Success"),
+            ("Reserve", "Success"), ("PreBind", "Success"), ("PreFilter", "Success"), ("Permit", "Success"),
+            ("Bind", "Success"), ("PostBind", "Success"),
         ):  # fmt: skip
             assert _timed(point, status), (point, status)
 

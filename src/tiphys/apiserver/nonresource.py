@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.compatibility import DEFAULT, Effective
@@ -131,6 +131,19 @@ def version_info(effective: Effective = DEFAULT) -> dict[str, str]:
         "buildDate": "2026-04-22T00:00:00Z", "goVersion": "", "compiler": platform.python_implementation(),
         "platform": f"{platform.system().lower()}/{machine}",
     }  # fmt: skip
+
+
+def declarative_validation() -> Iterator[Metric]:
+    """Yield how often generated and written rules differed, and how often the former broke down.
+
+    Never: there are no two validations here.
+    """
+    for name, text in (
+        ("declarative_validation_mismatch", "[BETA] Objects that generated rules judged differently."),
+        ("declarative_validation_panic", "[BETA] Generated rules that broke down."),
+        ("duplicate_validation_error", "[INTERNAL] Faults that were told twice."),
+    ):
+        yield CounterMetricFamily(f"apiserver_validation_{name}", text, value=0)
 
 
 def build_info() -> Iterator[Metric]:

@@ -52,7 +52,7 @@ from tiphys.apiserver.identity import Identity, identity_of
 from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.metrics import Source as MetricSource
 from tiphys.apiserver.molds import Molds
-from tiphys.apiserver.nonresource import NonResource, build_info
+from tiphys.apiserver.nonresource import NonResource, build_info, declarative_validation
 from tiphys.apiserver.objects import Cached, ObjectStore
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.reloading import Reload, reload_forever
@@ -135,7 +135,7 @@ class ApiServer:
         metrics.sources += [*self._sources(), stored_bytes(store)]
         self.steps = Steps(self.options)
         health = self._health()
-        metrics.sources += [health.counts.collect, build_info, self._features]
+        metrics.sources += [health.counts.collect, build_info, declarative_validation, self._features]
         self.scraper = Scraper(self.backend, usage)
         self.aggregation = Aggregation(self.backend, [UsageApi(self.backend, self.scraper)])
         nonresource = NonResource(

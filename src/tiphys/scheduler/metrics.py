@@ -100,6 +100,10 @@ class Times:
         self.took(point, SUCCESS if good else bad, now - self._began)
         self._began = self._last = now
 
+    def again(self) -> None:
+        """Go on after a wait that is no extension point's."""
+        self._began = self._last = self._clock.monotonic()
+
     def binding(self) -> Binding:
         """Begin with the binding of a pod; many are under way at once."""
         return Binding(self, self._clock)
@@ -113,7 +117,10 @@ class Times:
 
 
 class Binding:
-    """Times one binding: first what has to be written before it (PreBind), then itself (Bind)."""
+    """Times one binding: what is written before it (PreBind), itself (Bind), what comes of it (PostBind).
+
+    Where it fails, giving back what was reserved is timed (Unreserve).
+    """
 
     __slots__ = ("_clock", "_point", "_since", "_times")
 
@@ -133,6 +140,7 @@ class Binding:
         now = self._clock.monotonic()
         self._times.took(self._point, status, now - self._since)
         self._since = now
+        self._point = "PostBind" if status == SUCCESS else "Unreserve"
 
 
 class SchedulerMetrics:

@@ -195,7 +195,10 @@ class Scheduler:
 
     async def _schedule(self, queued: Queued, group: asyncio.TaskGroup) -> None:
         info = queued.info
-        if waits_for_claims(info, self._columns):
+        laps = self._times[scheduler_of(info.pod)].begin()
+        waits = waits_for_claims(info, self._columns)
+        laps.point("PreFilter", good=not waits, bad="UnschedulableAndUnresolvable")
+        if waits:
             self._queue.park(queued, frozenset({"DynamicResources"}), self._clock.monotonic())
             return
         self._turn += 1
@@ -215,7 +218,7 @@ class Scheduler:
             if queued.info.uid not in self._queue:
                 return  # deleted or bound while they were asked
             info = queued.info
-        laps = self._times[scheduler_of(info.pod)].begin()
+            laps.again()
         decision = decide(info, self._columns, asked, turn=self._turn, start=self._start, laps=laps)
         self._metrics.decided(self._clock.monotonic() - queued.tried_at_s)
         self._start = (self._start + (looked_at or decision.looked_at)) % max(decision.nodes, 1)
@@ -224,6 +227,7 @@ class Scheduler:
             return
         assumed = self._reserve(queued, decision)
         laps.point("Reserve", good=True)
+        laps.point("Permit", good=True)  # nothing here asks a pod to wait
         if assumed.volumes.bind or assumed.volumes.provision or assumed.devices.waits:
             group.create_task(self._bind(assumed))  # may wait long: it must not hold up the crew
         else:
@@ -346,6 +350,7 @@ class Scheduler:
             laps.end("Error")
             self._tried(assumed.queued, ERROR)
             self._undo(assumed, error)
+            laps.end(SUCCESS)
             if assumed.prepares and assumed.info.uid in self._queue:
                 await self._reporter.withdraw_promise(assumed.info)
             return
@@ -354,6 +359,7 @@ class Scheduler:
         took_s = self._clock.monotonic() - assumed.queued.first_tried_at_s
         self._metrics.placed(assumed.queued.attempts + 1, took_s)
         self._reporter.scheduled(assumed.info, assumed.node)
+        laps.end(SUCCESS)
 
     def _tried(self, queued: Queued, result: str) -> None:
         seconds = self._clock.monotonic() - queued.tried_at_s

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tiphys.apiserver.flowcontrol.demand import IDLE, Demand, Held, State
+from tiphys.apiserver.flowcontrol.demand import IDLE, Demand, Held, State, Tally
 
 
 def test_demand_is_weighed_by_time() -> None:
@@ -49,3 +49,11 @@ def test_a_histogram_goes_over_all_periods() -> None:
     assert counts == [1_000_000_000, 3_000_000_000, 0, 0]
     assert total == pytest.approx(1.5e9)
     assert State(1, 2).demand == 3
+
+
+def test_a_tally_weighs_by_time() -> None:
+    tally = Tally(10.0)
+    for now, by in ((11.0, 1), (11.0, 1), (13.0, -1), (14.0, -1), (20.0, 1)):
+        tally.change(now, by)
+    # Nothing for a second and six, two for two seconds, one for a second.
+    assert tally.histogram((0.0, 1.0)) == ([7_000_000_000, 1_000_000_000, 2_000_000_000], 5e9)

@@ -104,6 +104,13 @@ async def test_time_weighs(flow: FlowControl) -> None:
     assert now("priority_level_seat_utilization_count", phase="executing", **level) == 4e9
     assert now("priority_level_seat_utilization_bucket", phase="executing", **level, le="0.0") == 3e9
     assert now("current_r", **level) == 1.0
+    name = "read_vs_write_current_requests"
+    reads = {"phase": "executing", "request_kind": "readOnly"}
+    (await flow.enter(GET, ALICE, "")).leave()
+    now = Scrape(flow)
+    assert (now(f"{name}_count", **reads), now(f"{name}_sum", **reads)) == (4e9, 1e9)
+    assert now(f"{name}_bucket", **reads, le="0.99") == 3e9
+    assert now(f"{name}_count", phase="executing", request_kind="mutating") == 0
 
 
 async def test_who_waits_and_who_is_refused(flow: FlowControl) -> None:

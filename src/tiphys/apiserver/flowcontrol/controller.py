@@ -19,13 +19,14 @@ from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.flowcontrol import objects
 from tiphys.apiserver.flowcontrol.demand import Held
 from tiphys.apiserver.flowcontrol.fairqueue import FairQueues, Sizes, Turn
-from tiphys.apiserver.flowcontrol.levels import Counts, Flow, Free, Level, Seats, Ticket, Waiting
+from tiphys.apiserver.flowcontrol.levels import Counts, Flow, Free, Level, Seats, Tallies, Ticket, Waiting
 from tiphys.apiserver.flowcontrol.matching import Schema, in_order
 from tiphys.apiserver.flowcontrol.shares import Claim, Share, allot, bounds_of
 from tiphys.apiserver.flowcontrol.work import Width, widest
 from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.wire.message import Response
 
+READ_VERBS = frozenset({"get", "list", "watch"})
 TOO_MANY = "Too many requests, please try again later."
 _REMEMBERED = 4096
 _BORROW_EVERY_S = 10.0
@@ -95,6 +96,8 @@ class FlowControl:
         self.fair = 0.0
         """The part of its target that each level got at the last look."""
         self.changes = 0
+        now = clock.monotonic()
+        self.reading, self.mutating = Tallies.since(now), Tallies.since(now)
 
     # -- configuration
 
@@ -206,7 +209,9 @@ class FlowControl:
         if len(self._flows) >= _REMEMBERED:
             self._flows.clear()
         watching = info.verb == "watch"
-        flow = self._flows[key] = Flow.of(schema, level, schema.flow(user, info), counts, watching=watching)
+        tallies = self.reading if info.verb in READ_VERBS else self.mutating
+        name = schema.flow(user, info)
+        flow = self._flows[key] = Flow.of(schema, level, name, counts, tallies, watching=watching)
         return flow
 
     async def _wait(
@@ -221,6 +226,7 @@ class FlowControl:
         assert turn.queue is not None
         counts.lengths.observe(len(turn.queue.waiting))
         self.wake(queues)
+        flow.tallies.waiting.change(began, 1)
         try:
             async with asyncio.timeout(self._wait_s):
                 await woken
@@ -231,6 +237,8 @@ class FlowControl:
             self._give_up(queues, turn)
             counts.rejected["cancelled"] = counts.rejected.get("cancelled", 0) + 1
             raise
+        finally:
+            flow.tallies.waiting.change(self.clock.monotonic(), -1)
         counts.waits.observe(self.clock.monotonic() - began)
         return Seats(flow, turn, info, user.name, clock=self.clock, freed=self._freed)
 

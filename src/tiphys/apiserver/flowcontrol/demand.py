@@ -102,3 +102,31 @@ class Held:
                 buckets[bisect_left(bounds, found)] += held
                 total += found * held
         return [round(held * 1e9) for held in buckets], total * 1e9
+
+
+class Tally:
+    """How many there were of something, for how long each. ``change`` is on every request's path."""
+
+    __slots__ = ("_count", "_looked", "_times")
+
+    def __init__(self, now: float = 0.0) -> None:
+        self._count = 0
+        self._looked = now
+        self._times: dict[int, float] = {}
+
+    def change(self, now: float, by: int) -> None:
+        """Take note of one more, or one less, from now on."""
+        passed = now - self._looked
+        if passed > 0.0:
+            count = self._count
+            self._times[count] = self._times.get(count, 0.0) + passed
+            self._looked = now
+        self._count += by
+
+    def histogram(self, bounds: Sequence[float]) -> tuple[list[int], float]:
+        """Return nanoseconds per bucket, and the number times nanoseconds, up to the last change."""
+        buckets = [0.0] * (len(bounds) + 1)
+        for count, held in self._times.items():
+            buckets[bisect_left(bounds, count)] += held
+        total = sum(count * held for count, held in self._times.items())
+        return [round(held * 1e9) for held in buckets], total * 1e9

@@ -24,6 +24,7 @@ _SHORT: Final = 1
 """The bucket of times up to 5 ms."""
 _SHARES: Final = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 _REQUEST_SHARES: Final = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.25, 0.5, 0.75, 1.0)
+_CURRENT: Final = (0.0, 0.001, 0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 _DEMANDS: Final = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.7, 2.0, 2.8, 4.0, 6.0)
 Rows = Iterable[tuple[Sequence[str], float]]
 
@@ -37,6 +38,7 @@ def families(flow: FlowControl) -> Iterator[Metric]:
     yield from _seats(flow)
     yield from _virtual(flow.levels.values())
     yield from _utilization(flow.levels.values())
+    yield _reads_and_writes(flow)
 
 
 def _gauge(name: str, text: str, labels: Sequence[str], rows: Rows) -> Metric:
@@ -208,6 +210,16 @@ def _utilization(levels: Iterable[Level]) -> Iterator[Metric]:
     yield from (seats, requests, demand)
 
 
+def _reads_and_writes(flow: FlowControl) -> Metric:
+    """Return how many there were at a time: here there is no limit of which to tell a part."""
+    name, text = f"{_PREFIX}read_vs_write_current_requests", "Requests that read, and that write."
+    family = HistogramMetricFamily(name, text, labels=("phase", "request_kind"))
+    for kind, tallies in (("mutating", flow.mutating), ("readOnly", flow.reading)):
+        for phase, tally in (("executing", tallies.executing), ("waiting", tallies.waiting)):
+            _put(family, (phase, kind), _CURRENT, *tally.histogram(_CURRENT))
+    return family
+
+
 def _part(value: Callable[[State], int], whole: int) -> Callable[[State], float]:
     return lambda state: value(state) / max(whole, 1)
 
@@ -216,7 +228,13 @@ def _add(
     family: HistogramMetricFamily, labels: Sequence[str], held: Held, bounds: Sequence[float],
     value: Callable[[State], float],
 ) -> None:  # fmt: skip
-    counts, total = held.histogram(bounds, value)
+    _put(family, labels, bounds, *held.histogram(bounds, value))
+
+
+def _put(
+    family: HistogramMetricFamily, labels: Sequence[str], bounds: Sequence[float], counts: Sequence[int],
+    total: float,
+) -> None:  # fmt: skip
     running, buckets = 0, []
     for bound, count in zip((*map(str, bounds), "+Inf"), counts, strict=True):
         running += count

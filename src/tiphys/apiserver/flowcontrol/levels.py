@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apiserver.flowcontrol.demand import Held
+from tiphys.apiserver.flowcontrol.demand import Held, Tally
 from tiphys.apiserver.flowcontrol.fairqueue import FairQueues, Turn, deal, flow_hash
 from tiphys.apiserver.flowcontrol.matching import Schema
 from tiphys.apiserver.flowcontrol.retryafter import RetryAfter
@@ -103,6 +103,18 @@ class Counts:
                 self.watchers.observe(width.watchers)
 
 
+@dataclass(slots=True)
+class Tallies:
+    """How many requests of one kind ran, and waited, over time."""
+
+    executing: Tally = field(default_factory=Tally)
+    waiting: Tally = field(default_factory=Tally)
+
+    @classmethod
+    def since(cls, now: float) -> Tallies:
+        return cls(Tally(now), Tally(now))
+
+
 @dataclass(slots=True, eq=False)
 class Flow:
     """One flow of one schema, as a kind of request of a user maps to it, with its counts."""
@@ -115,9 +127,13 @@ class Flow:
     runs: Durations
     """Where its times are counted: watches by themselves."""
     hand: Sequence[int] = ()
+    tallies: Tallies = field(default_factory=Tallies)
+    """Of all requests that read, or all that write, as its own do."""
 
     @classmethod
-    def of(cls, schema: Schema, level: Level, name: str, counts: Counts, *, watching: bool) -> Flow:
+    def of(
+        cls, schema: Schema, level: Level, name: str, counts: Counts, tallies: Tallies, *, watching: bool
+    ) -> Flow:
         """Return a flow with the hand of queues that is dealt to it."""
         headers = {
             "x-kubernetes-pf-flowschema-uid": schema.uid,
@@ -127,7 +143,8 @@ class Flow:
         if level.queues is not None and level.queues.sizes.queues:
             sizes = level.queues.sizes
             hand = deal(flow_hash(schema.name, name), sizes.queues, sizes.hand)
-        return cls(schema, level, name, counts, headers, counts.watches if watching else counts.runs, hand)
+        runs = counts.watches if watching else counts.runs
+        return cls(schema, level, name, counts, headers, runs, hand, tallies)
 
     def pass_by(self) -> bool:
         """Count a request that is answered before any other can come; False where it would have to wait."""
@@ -158,6 +175,7 @@ class Free:
         tickets.add(self)
         running = len(tickets)
         level.own.note(now, (running, 0, running, 0))
+        flow.tallies.executing.change(now, 1)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -174,6 +192,7 @@ class Free:
         flow.runs.observe(now - self.started)
         running = len(tickets)
         level.own.note(now, (running, 0, running, 0))
+        flow.tallies.executing.change(now, -1)
 
 
 class Seats:
@@ -198,6 +217,7 @@ class Seats:
         counts.dispatched += 1
         counts.executing += 1
         counts.seats += turn.seats
+        flow.tallies.executing.change(turn.started or 0.0, 1)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -213,6 +233,7 @@ class Seats:
         level.tickets.discard(self)
         flow.counts.executing -= 1
         flow.runs.observe(now - turn.started)
+        flow.tallies.executing.change(now, -1)
         queues.end(now, turn)
         if turn.width.extra_s:
             asyncio.get_running_loop().call_later(turn.width.extra_s, self._release)
