@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
+from tiphys.apimachinery.tracing_config import TracingOptions
 from tiphys.cmd.kubelet import kubelet, make_options
 
 
@@ -98,3 +99,13 @@ def test_preloading_brings_most_but_no_grpc() -> None:
     late, with_grpc = done.stdout.rsplit(" ", 1)
     assert with_grpc.strip() == "False"
     assert late.count("tiphys.") < 12
+
+
+def test_where_spans_go():
+    assert options().tracing is None
+    section = '{"endpoint": "c:4317", "samplingRatePerMillion": 5}'
+    assert options(f"--tracing={section}").tracing == TracingOptions("c:4317", 5)
+    text = "invalid configuration: tracing.samplingRatePerMillion: Invalid value: -1: sampling rate must be"
+    with pytest.raises(click.UsageError) as raised:
+        options('--tracing={"samplingRatePerMillion": -1}')
+    assert str(raised.value) == f"{text} positive"

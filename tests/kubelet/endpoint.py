@@ -32,6 +32,7 @@ class Context:
         self.settings = NodeSettings(logs_dir=str(tmp_path))
         self.client = None
         self.name = "n1"
+        self.tracing = None
 
 
 async def ask(made, path, query="", method="GET", **headers):

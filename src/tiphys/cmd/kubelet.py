@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import importlib
+import json
 import signal
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -14,6 +15,8 @@ from typing import Any
 import click
 
 from tiphys.apimachinery.quantity import QuantityError, parse
+from tiphys.apimachinery.tracing_config import BadTracing, TracingOptions
+from tiphys.apimachinery.tracing_config import read as read_section
 from tiphys.client.rest import Client
 from tiphys.cmd import kubelet_config
 from tiphys.cmd.component import Component, shown_flags
@@ -82,6 +85,7 @@ from tiphys.kubelet.shutdown import ShutdownPeriod, period_faults, periods_of
 @click.option(
     "--shutdown-grace-period-by-pod-priority", default="", help="priority=seconds, separated by commas."
 )
+@click.option("--tracing", default="", hidden=True, help="A section of the configuration, as JSON.")
 @click.option("--image-gc-high-threshold", default=85, show_default=True, help="Percents of the disk.")
 @click.option("--image-gc-low-threshold", default=80, show_default=True, help="Percents of the disk.")
 @click.option(
@@ -174,6 +178,7 @@ def make_options(flags: dict[str, Any]) -> KubeletOptions:
         image_gc_percents=(flags["image_gc_high_threshold"], flags["image_gc_low_threshold"]),
         log_max_bytes=_bytes(flags["container_log_max_size"], "--container-log-max-size"),
         log_max_files=flags["container_log_max_files"],
+        tracing=_tracing(flags["tracing"]),
         register_node=flags["register_node"],
         allowed_unsafe_sysctls=_parts(flags["allowed_unsafe_sysctls"]),
         static_pod_dir=Path(manifests) if manifests else None,
@@ -185,14 +190,7 @@ def make_options(flags: dict[str, Any]) -> KubeletOptions:
             bootstrap=_serving_folder(flags),
             read_only_port=flags["read_only_port"],
             client_ca=_path(flags["client_ca_file"]),
-            access=AccessOptions(
-                anonymous=flags["anonymous_auth"],
-                webhook_authentication=flags["authentication_token_webhook"],
-                webhook_authorization=flags["authorization_mode"] == "Webhook",
-                token_ttl_s=flags["authentication_token_webhook_cache_ttl"],
-                authorized_ttl_s=flags["authorization_webhook_cache_authorized_ttl"],
-                unauthorized_ttl_s=flags["authorization_webhook_cache_unauthorized_ttl"],
-            ),
+            access=_access(flags),
             system_logs_dir=Path(flags["system_logs_dir"]),
             healthz_address=flags["healthz_bind_address"],
             healthz_port=flags["healthz_port"],
@@ -200,6 +198,17 @@ def make_options(flags: dict[str, Any]) -> KubeletOptions:
             flags=shown_flags(),
             gates=read_gates(flags),
         ),
+    )
+
+
+def _access(flags: Mapping[str, Any]) -> AccessOptions:
+    return AccessOptions(
+        anonymous=flags["anonymous_auth"],
+        webhook_authentication=flags["authentication_token_webhook"],
+        webhook_authorization=flags["authorization_mode"] == "Webhook",
+        token_ttl_s=flags["authentication_token_webhook_cache_ttl"],
+        authorized_ttl_s=flags["authorization_webhook_cache_authorized_ttl"],
+        unauthorized_ttl_s=flags["authorization_webhook_cache_unauthorized_ttl"],
     )
 
 
@@ -221,6 +230,14 @@ def _thresholds(flags: Mapping[str, Any]) -> tuple[Threshold, ...]:
         )
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--eviction-hard, --eviction-soft") from error
+
+
+def _tracing(text: str) -> TracingOptions | None:
+    """Return where spans go. Raises click.UsageError."""
+    try:
+        return read_section(json.loads(text), "tracing") if text else None
+    except BadTracing as error:
+        raise click.UsageError(f"invalid configuration: {error}") from error
 
 
 def _shutdown_periods(flags: Mapping[str, Any]) -> tuple[ShutdownPeriod, ...]:

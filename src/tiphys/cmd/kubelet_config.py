@@ -5,6 +5,7 @@ Source: kubelet.config.k8s.io/v1beta1.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -73,6 +74,7 @@ KIND: Final = Kind(
         "shutdownGracePeriodCriticalPods": "shutdown_grace_period_critical_pods",
         "shutdownGracePeriodByPodPriority": ("shutdown_grace_period_by_pod_priority", _periods),
         "containerRuntimeEndpoint": "container_runtime_endpoint",
+        "tracing": ("tracing", json.dumps),
     },
     frozenset(
         {"authentication", "authorization", "enableServer", "syncFrequency", "fileCheckFrequency"}
@@ -100,7 +102,6 @@ KIND: Final = Kind(
         | {"enableSystemLogHandler", "enableSystemLogQuery", "crashLoopBackOff", "reservedMemory"}
         | {"enableProfilingHandler", "enableDebugFlagsHandler", "seccompDefault", "memoryThrottlingFactor"}
         | {
-            "tracing",
             "localStorageCapacityIsolation",
             "imageServiceEndpoint",
             "failCgroupV1",

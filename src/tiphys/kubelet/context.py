@@ -19,6 +19,7 @@ from tiphys.kubelet.objects import ObjectCache
 from tiphys.kubelet.pleg import PodCache
 from tiphys.kubelet.runtime import Runtime, RuntimePod
 from tiphys.kubelet.sandbox import NodeSettings
+from tiphys.kubelet.tracing import Tracing
 from tiphys.kubelet.volumes.manager import Volumes
 
 
@@ -74,6 +75,7 @@ class NodeContext:
     """A worker has finished with a pod for good: its UID."""
     node_hosts: str = "/etc/hosts"
     host_ips: tuple[str, ...] = ()
+    tracing: Tracing | None = None
 
     def addresses(self, pod: Object, runtime: RuntimePod) -> PodAddresses:
         """Return the pod's addresses as far as they are known."""

@@ -44,6 +44,7 @@ from tiphys.kubelet.sandbox import NodeSettings
 from tiphys.kubelet.shutdown import REFUSED
 from tiphys.kubelet.shutdown_manager import ShutdownManager
 from tiphys.kubelet.tokens import Tokens
+from tiphys.kubelet.tracing import Tracing
 from tiphys.kubelet.volumes.manager import Volumes
 
 log = logging.getLogger(__name__)
@@ -120,6 +121,8 @@ class Kubelet:
             group.create_task(self._informers.run())
             group.create_task(node.objects.run())
             group.create_task(reporter.run())
+            if node.tracing is not None:
+                group.create_task(node.tracing.run())
             if options.server is not None:
                 group.create_task(self._serve(node, options.server.port))
             await self._first_relist(node)
@@ -218,6 +221,7 @@ class Kubelet:
             runtime=runtime,
             clock=clock,
             recorder=recorder,
+            tracing=None if options.tracing is None else Tracing(options.tracing, options.node_name, clock),
             cache=PodCache(runtime, options.root_dir / "pods", self._poke),
             objects=objects,
             volumes=volumes,

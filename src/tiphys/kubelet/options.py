@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
+from tiphys.apimachinery.tracing_config import TracingOptions
 from tiphys.kubelet.eviction import DEFAULT_HARD, Threshold, parse_thresholds
 from tiphys.kubelet.shutdown import ShutdownPeriod
 from tiphys.wire.tls_options import TlsOptions
@@ -105,3 +106,5 @@ class KubeletOptions:
     """Taken out of what pods may have: for the system, and for Kubernetes itself."""
     log_max_bytes: int = 10 * 1024 * 1024
     log_max_files: int = 5
+    tracing: TracingOptions | None = None
+    """Where spans go; None: there are none."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -174,7 +175,8 @@ class PodWorker:
                     await self._look()
             self._wake.clear()
             try:
-                done, wait_s = await self._sync(group)
+                with self._traced():
+                    done, wait_s = await self._sync(group)
             except RuntimeUnavailable as error:
                 log.warning("runtime unavailable pod=%s error=%s", object_key(self._pod), error)
                 done, wait_s = False, _RUNTIME_RETRY_S
@@ -183,6 +185,14 @@ class PodWorker:
                 self._node.allocator.forget(self.uid)
                 self._node.devices.release(self.uid)
                 return
+
+    def _traced(self) -> AbstractContextManager[None]:
+        tracing = self._node.tracing
+        if tracing is None:
+            return nullcontext()
+        return tracing.round(
+            self._pod, terminating=self._removed or "deletionTimestamp" in self._pod["metadata"]
+        )
 
     async def _sync(self, group: asyncio.TaskGroup) -> tuple[bool, float | None]:
         """One round. Returns whether all is over, and when to look again."""

@@ -38,6 +38,7 @@ from tiphys.kubelet.serving import ServingCertificate
 from tiphys.kubelet.stats import Stats
 from tiphys.kubelet.streaming import proxy_upgrade
 from tiphys.kubelet.system_logs import SystemLogs
+from tiphys.kubelet.tracing import answered
 from tiphys.wire import serving_files
 from tiphys.wire.message import Request, Response
 from tiphys.wire.pki import KeyPair, issue_server, make_ca
@@ -158,7 +159,10 @@ class KubeletServer:
             await self._access.check(request)
         except StatusError as error:
             return Response(error.status_code, {"Content-Type": _TEXT}, error.message.encode())
-        return await self._answered(request)
+        if self._node.tracing is None:
+            return await self._answered(request)
+        with self._node.tracing.request(request) as span:
+            return answered(span, await self._answered(request))
 
     async def _answered(self, request: Request) -> Response:
         try:

@@ -17,6 +17,7 @@ from typing import Any, Self
 import grpc
 import grpc.aio
 
+from tiphys.apimachinery import tracing
 from tiphys.kubelet.cri.messages import CRI
 from tiphys.kubelet.image_mount import mount_image, snapshotter_of
 from tiphys.kubelet.runtime import (
@@ -110,7 +111,11 @@ class CriClient:
         """
         request = CRI.method(service, name).request(**fields)
         try:
-            return await self._call(service, name)(request, timeout=timeout_s)
+            if tracing.current() is None:
+                return await self._call(service, name)(request, timeout=timeout_s)
+            with tracing.step(f"runtime.{_API_VERSION}.{service}/{name}", kind=tracing.CLIENT):
+                metadata = tuple(tracing.headers().items())
+                return await self._call(service, name)(request, timeout=timeout_s, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             code = error.code().name
             kind = RuntimeUnavailable if code == "UNAVAILABLE" else RuntimeFailure
