@@ -139,7 +139,7 @@ class Watchers:
         body = objects.body(objects.config_map(index, "event"))
         request = self._target.head("POST", _MAPS, body) + body
         name = b'"name":"event-%d"' % index
-        before = time.perf_counter()
+        before = arrived = time.perf_counter()
         self._writer.send(request)
         left = self._lines
         while left:
