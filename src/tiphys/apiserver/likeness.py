@@ -58,8 +58,6 @@ class ByName:
 
     __slots__ = ("_body", "_place")
 
-    own: Final[Object] = {}
-
     def __init__(self, body: bytes) -> None:
         found = _NAME.search(body)
         self._body = body
@@ -69,6 +67,10 @@ class ByName:
     def name(self) -> str:
         start, end = self._place
         return self._body[start:end].decode()
+
+    @property
+    def own(self) -> Object:
+        return {}
 
     @property
     def key(self) -> bytes:
@@ -98,8 +100,6 @@ class ByShape:
 
     __slots__ = ("_texts", "key", "name", "own")
 
-    key_generated: Final = b""
-
     def __init__(self, key: bytes, name: str, texts: str, own: Object) -> None:
         self.key = key
         self.name = name
@@ -119,6 +119,10 @@ class ByShape:
             return None
         shape = {**obj, "metadata": {**meta, "name": ""}, texts: dict.fromkeys(own, "")}
         return cls(orjson.dumps(shape), name, texts, {texts: own})
+
+    @property
+    def key_generated(self) -> bytes:
+        return b""
 
     def came_to(self, obj: Object) -> bool:
         return bool(obj["metadata"]["name"] == self.name and obj.get(self._texts) == self.own[self._texts])
