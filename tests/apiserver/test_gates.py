@@ -277,3 +277,13 @@ async def test_only_other_gates_stand_in_the_way(api: Any, serving: Any) -> None
     async with serving(furnished=True, feature_gates=gates(HPAScaleToZero=True)) as other:
         assert isinstance(other.server.handler, Gated)
         assert other.server.handler.at_once is not None
+
+
+@pytest.mark.parametrize("on", [True, False])
+async def test_bounded_ways_to_speak_as_another(serving: Any, *, on: bool) -> None:
+    async with serving(feature_gates=gates(ConstrainedImpersonation=on)) as api:
+        sent = {"impersonate-user": "bob"}
+        answer = await api("GET", "/api/v1/configmaps", user="alice", **sent)
+        assert answer.status == 403
+        assert ("cannot impersonate-on:user-info:list" in answer.message) is on
+        assert ('cannot impersonate resource "users"' in answer.message) is not on

@@ -56,7 +56,10 @@ class Chain:
     ) -> None:  # fmt: skip
         self._backend = backend
         self._auditor = auditor
-        self._impersonation = impersonation.Impersonation()
+        gates = backend.options.feature_gates
+        self._impersonation = impersonation.Impersonation(
+            constrained=gates.enabled("ConstrainedImpersonation")
+        )
         metrics.sources.append(self._impersonation.collect)
         self._attempts = attempts or Attempts()
         self._gate, self._flights = traffic.gate, traffic.flights
@@ -64,7 +67,7 @@ class Chain:
         self._metrics = metrics
         self._counted = 0
         self._aggregation = aggregation
-        self._compresses = backend.options.feature_gates.enabled("APIResponseCompression")
+        self._compresses = gates.enabled("APIResponseCompression")
         self._compression = Compression()
         # Random once, then counted: as unique as a UUID for each request, and four times as fast.
         self._id_prefix = str(uuid.uuid4())[:24]

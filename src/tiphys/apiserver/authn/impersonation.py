@@ -136,7 +136,9 @@ _MODES: Final = (
 class Impersonation:
     """Tries the modes in order, the one that worked last for this user first."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, constrained: bool = True) -> None:
+        """``constrained``: not only the older way is open."""
+        self._modes = _MODES if constrained else _MODES[-1:]
         self._last: OrderedDict[str, _Mode] = OrderedDict()
         self._counts: dict[tuple[str, str], int] = {}
 
@@ -150,7 +152,7 @@ class Impersonation:
         """
         other = read(headers)
         last = self._last.get(user.name)
-        modes = _MODES if last is None else (last, *(mode for mode in _MODES if mode is not last))
+        modes = self._modes if last is None else (last, *(mode for mode in self._modes if mode is not last))
         failed: Forbidden | None = None
         for mode in modes:
             if not mode.fits(user, other):
