@@ -56,9 +56,7 @@ def test_old_labels_follow_the_new(labels, said):
         pytest.param(
             node("Unknown"), [("unreachable", "NoExecute"), ("unreachable", "NoSchedule")], id="silent"
         ),
-        pytest.param(
-            node(""), [("unreachable", "NoExecute"), ("unreachable", "NoSchedule")], id="never heard of"
-        ),
+        pytest.param(node(""), None, id="never heard of"),
         pytest.param(node(unschedulable=True), [("unschedulable", "NoSchedule")], id="cordoned"),
         pytest.param(node(DiskPressure="True"), [("disk-pressure", "NoSchedule")], id="pressure"),
     ],

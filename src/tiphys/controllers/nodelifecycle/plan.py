@@ -111,10 +111,11 @@ def plan_taints(
 
 
 def _wanted(node: Object) -> set[tuple[str, str]]:
-    ready = (get_condition(node, "Ready") or {}).get("status", "Unknown")
+    ready = get_condition(node, "Ready")
     wanted: set[tuple[str, str]] = set()
-    if ready != "True":
-        key = NOT_READY if ready == "False" else UNREACHABLE
+    # Of a node that never said anything nothing is known until its first minute is over.
+    if ready is not None and ready.get("status") != "True":
+        key = NOT_READY if ready.get("status") == "False" else UNREACHABLE
         wanted |= {(key, "NoSchedule"), (key, "NoExecute")}
     if (node.get("spec") or {}).get("unschedulable"):
         wanted.add((UNSCHEDULABLE, "NoSchedule"))
