@@ -373,8 +373,8 @@ async def test_logs(node):
     # The two streams are written by the runtime independently.
     assert sorted((await node.logs("log")).split("\n")) == ["", "err", *(f"line {i}" for i in range(1, 6))]
     assert len((await node.logs("log", "tailLines=2")).splitlines()) == 2
-    assert await node.logs("log", "stream=stderr") == "err\n"
-    assert await node.logs("log", "limitBytes=6&stream=stdout") == "line 1"
+    assert await node.logs("log", "stream=Stderr") == "err\n"
+    assert await node.logs("log", "limitBytes=6&stream=Stdout") == "line 1"
     stamped = await node.logs("log", "timestamps=true&tailLines=1")
     assert stamped.split(" ")[0].endswith("Z")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,6 +14,7 @@ from tiphys.apimachinery.clock import RealClock
 from tiphys.apiserver.crd import rows, store
 from tiphys.wire import pki
 from tiphys.wire.message import Request, Response
+from tiphys.wire.outlet import Outlet
 from tiphys.wire.server import serve
 
 V2 = "/apis/example.com/v2/namespaces/default/foos"
@@ -70,6 +72,33 @@ async def test_no_conversion_changes_only_the_version(api: Any, crds: Any) -> No
     chunk = await anext(response.stream)
     await response.stream.aclose()
     assert orjson.loads(chunk.splitlines()[0])["object"]["apiVersion"] == "example.com/v2"
+
+
+class Wire:
+    """As much of a connection as events need that are written past the stream's task."""
+
+    def __init__(self) -> None:
+        self.written: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def write(self, data: bytes) -> None:
+        self.written.set_result(data)
+
+
+async def test_what_comes_to_a_waiting_watcher_is_of_its_version(api: Any, crds: Any) -> None:
+    await crds.make(crds.version(), crds.version("v2", storage=False))
+    for path, version in ((V2, "v2"), (crds.foos, "v1")):
+        response, wire = await api.send("GET", f"{path}?watch=true&resourceVersion=0"), Wire()
+        response.stream.attach(Outlet(wire, lambda: True, bytes))
+        waiting = asyncio.create_task(anext(response.stream))
+        await api.settle()
+        await api.create(crds.foos, crds.foo(f"for-{version}"))
+        came, _ = await asyncio.wait({waiting, wire.written}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await response.stream.aclose()
+        events = [orjson.loads(line)["object"] for one in came for line in one.result().splitlines()]
+        assert {one["apiVersion"] for one in events} == {f"example.com/{version}"}
+        await api("DELETE", crds.foos)
 
 
 async def test_an_update_moves_an_object_to_the_new_storage_version(api: Any, crds: Any) -> None:

@@ -20,7 +20,7 @@ from tiphys.apimachinery.schema.structural import prune
 from tiphys.apis.selectable import field_values
 from tiphys.apiserver.cache.entry import encode
 from tiphys.apiserver.crd.kind import CustomKind
-from tiphys.apiserver.objects import Cached, Change, ObjectStore, Page, Predicate, Selection
+from tiphys.apiserver.objects import Cached, Change, EventOutlet, ObjectStore, Page, Predicate, Selection
 
 _CHUNK = 500
 
@@ -191,11 +191,11 @@ class CustomStore:
             options = {"continue_token": page.continue_token}
 
     async def watch(
-        self, resource: Resource, selection: Selection, **options: Any
+        self, resource: Resource, selection: Selection, *, outlet: EventOutlet | None = None, **options: Any
     ) -> AsyncIterator[builtins.list[Change]]:
         judge = _Judge(selection)
-        if resource.definition is not None:
-            options.pop("push", None)  # frames are of the stored version
+        if resource.definition is None:  # frames of others are of the stored version
+            options["outlet"] = outlet
         if resource.definition is not None and selection.matches is not None and _converts(resource):
             selection = replace(selection, matches=None, field_equals=None)
             await self._learn(judge, resource, selection, options.get("resource_version", ""))
