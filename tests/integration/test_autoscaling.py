@@ -92,4 +92,7 @@ async def test_without_metrics_it_says_so():
 
         found = await cluster.wait_for(HORIZONTAL_POD_AUTOSCALERS, "web", "default", failed)
         text = condition(found, "ScalingActive")["message"]
-        assert text.startswith("the HPA was unable to compute the replica count: failed to get q external")
+        assert text == (
+            "the HPA was unable to compute the replica count: unable to get external metric default/q/nil: "
+            "unable to fetch metrics from external metrics API: 404 page not found"
+        )

@@ -207,7 +207,9 @@ async def _note_pods(cluster: Cluster, seen: dict[str, set[str]], enough: list[i
 
 
 async def test_each_profile_places_its_own_and_speaks_for_itself() -> None:
-    spoilt = ProfileSettings("spoilt", {"filter": Switches(disabled=frozenset({"NodeUnschedulable"}))})
+    # A cordoned node gets a taint of that name, too.
+    off = frozenset({"NodeUnschedulable", "TaintToleration"})
+    spoilt = ProfileSettings("spoilt", {"filter": Switches(disabled=off)})
     options = SchedulerOptions(configuration=Configuration((ProfileSettings("strict"), spoilt)))
     async with Cluster(nodes=1, scheduler=False) as cluster:
         await _with_scheduler(cluster, options)

@@ -266,7 +266,8 @@ def test_a_job_that_fails_now_and_then(seed: int) -> None:
             await w.disturb(3, every_s=20)
             await w.until(JOBS, "once", lambda obj: is_true(obj, "Failed"))
             status = (await w.client.get(JOBS, "once", "default"))["status"]
-            assert status["failed"] == 4
+            # One more, where a creation of which no answer came was done again before its pod was seen.
+            assert status["failed"] in (4, 5)
             reasons = [one["reason"] for one in status["conditions"] if one["type"] == "Failed"]
             assert reasons == ["BackoffLimitExceeded"]
             await asyncio.sleep(600)
