@@ -150,7 +150,7 @@ async def streaming(count: int) -> AsyncIterator[tuple[Streams, list[asyncio.Str
 async def test_many_encrypted_connections_get_every_chunk_in_order(fan_out: FanOut) -> None:
     async with streaming(WORTH_A_THREAD) as (app, readers):
         assert all(outlet.anywhere for outlet in app.outlets)
-        writers = [writer for outlet in app.outlets if (writer := outlet.writer()) is not None]
+        writers = [writer for outlet in app.outlets if (writer := outlet.writer(lambda: None)) is not None]
         chunks = [app.outlets[0].framed(b"%d" % number * 100) for number in range(20)]
         for chunk in chunks:
             assert fan_out.write(writers, chunk, anywhere=True) == []
@@ -163,25 +163,25 @@ async def test_a_client_that_does_not_read_gets_all_of_it_later(fan_out: FanOut)
     async with streaming(1) as (app, readers):
         (outlet,), (reader,) = app.outlets, readers
         chunk, count = outlet.framed(bytes(range(256)) * 4096), 0
-        writer = outlet.writer()
+        writer = outlet.writer(lambda: None)
         while writer is not None:
             count += 1
             for _, error in fan_out.write([writer], chunk, anywhere=True):
                 assert isinstance(error, ssl.SSLWantWriteError)
                 assert outlet.rescue(chunk, error)  # the connection keeps it
-            writer = outlet.writer()
+            writer = outlet.writer(lambda: None)
         for _ in range(count):
             assert await reader.readexactly(len(chunk)) == chunk
-        while outlet.writer() is None:  # noqa: ASYNC110
+        while outlet.writer(lambda: None) is None:  # noqa: ASYNC110
             await asyncio.sleep(0)
 
 
 async def test_a_client_that_has_gone(fan_out: FanOut) -> None:
     async with streaming(1) as (app, _):
         (outlet,) = app.outlets
-        writer = outlet.writer()
+        writer = outlet.writer(lambda: None)
         assert writer is not None
         outlet._transport.abort()
         ((_, error),) = fan_out.write([writer], b"x", anywhere=True)
         assert outlet.rescue(b"x", error)  # there is nobody to send it to
-        assert outlet.writer() is None
+        assert outlet.writer(lambda: None) is None

@@ -76,7 +76,7 @@ async def test_a_stream_may_write_past_its_reader() -> None:
         outlet = app.pushed.outlet
         assert outlet is not None
         assert not outlet.anywhere  # the transport is the loop's
-        write = outlet.writer()
+        write = outlet.writer(lambda: None)
         assert write is not None
         write(outlet.framed(b"one"))
         assert await reader.readexactly(8) == b"3\r\none\r\n"
@@ -84,7 +84,7 @@ async def test_a_stream_may_write_past_its_reader() -> None:
         assert await reader.readexactly(8) == b"3\r\ntwo\r\n"
         (connection,) = server.connections
         connection.pause_writing()
-        assert outlet.writer() is None
+        assert outlet.writer(lambda: None) is None
         with pytest.raises(NotNowError) as refused:
             write(outlet.framed(b"held"))
         assert not outlet.rescue(b"held", refused.value)  # it is the task's to send
@@ -95,7 +95,7 @@ async def test_a_stream_may_write_past_its_reader() -> None:
         assert await reader.readexactly(8) == b"3\r\nsix\r\n"
         writer.transport.abort()
         await until(lambda: not server.connections)
-        assert outlet.writer() is None
+        assert outlet.writer(lambda: None) is None
 
 
 async def test_nothing_is_pushed_to_http_1_0() -> None:

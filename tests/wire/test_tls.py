@@ -296,28 +296,42 @@ def test_an_abort_takes_the_buffer_back(made: Made, buffered: FakeBuffer) -> Non
 def test_writing_past_the_transport(made: Made) -> None:
     """For whoever writes the same to many: only while nothing waits to be sent."""
     loop, sock, _, transport = made
-    direct = transport.direct()
+    direct = transport.direct(lambda: None)
     assert direct is not None
     sock.room = 3
     direct(b"one")
     with pytest.raises(ssl.SSLWantWriteError) as full:
         direct(b"second")
     transport.take_over(b"second", full.value)
-    assert transport.direct() is None
+    assert transport.direct(lambda: None) is None
     transport.write(b"third")
     sock.room = 100
     assert loop.writer is not None
     loop.writer()
     assert sock.sent == [b"one", b"second", b"third"]
-    assert transport.direct() is not None
+    assert transport.direct(lambda: None) is not None
     transport.close()
-    assert transport.direct() is None
+    assert transport.direct(lambda: None) is None
+
+
+@pytest.mark.parametrize("end", ["abort", "failed write"])
+def test_who_may_write_past_the_transport_is_told_of_its_end(made: Made, end: str) -> None:
+    """Before the descriptor is given back, as the next connection may get the same."""
+    _, sock, _, transport = made
+    open_then: list[bool] = []
+    assert transport.direct(lambda: open_then.append("close" not in sock.calls)) is not None
+    if end == "abort":
+        transport.abort()
+    else:
+        transport.take_over(b"x", ConnectionResetError())
+    assert open_then == [True]
+    assert "close" in sock.calls
 
 
 def test_what_was_begun_past_the_transport_is_repeated_in_one_piece(made: Made) -> None:
     loop, sock, protocol, transport = made
     large = bytes(SLICE_BYTES + 1)
-    direct = transport.direct()
+    direct = transport.direct(lambda: None)
     assert direct is not None
     with pytest.raises(ssl.SSLWantWriteError) as full:
         direct(large)

@@ -112,8 +112,8 @@ class EventOutlet(Protocol):
         """Encode and frame changes as the connection sends them."""
         ...
 
-    def writer(self) -> Writer | None:
-        """Return what sends such chunks; None: not now, the reader is to take what comes."""
+    def writer(self, gone: Callable[[], None]) -> Writer | None:
+        """Return what sends such chunks, until ``gone`` is called; None: the reader is to take what comes."""
         ...
 
     def rescue(self, chunk: bytes, error: Exception) -> bool:

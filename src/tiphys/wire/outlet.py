@@ -39,11 +39,14 @@ class Outlet:
         self.anywhere = isinstance(transport, TlsTransport)
         """Its writer may be called on another thread, while the loop's own waits for that."""
 
-    def writer(self) -> Writer | None:
-        """Return what sends framed chunks; None: not now. Good until it raises or the task writes."""
+    def writer(self, gone: Callable[[], None]) -> Writer | None:
+        """Return what sends framed chunks; None: not now.
+
+        Good until it raises, the task writes or ``gone`` is called, as the connection is no more.
+        """
         if not self._takes():
             return None
-        return cast(TlsTransport, self._transport).direct() if self.anywhere else self._write
+        return cast(TlsTransport, self._transport).direct(gone) if self.anywhere else self._write
 
     def _write(self, framed: bytes) -> None:
         if not self._takes():

@@ -40,7 +40,7 @@ class TlsTransport(asyncio.Transport):
 
     __slots__ = (
         "_backlog", "_backlog_bytes", "_buffer", "_closing", "_fd", "_finished", "_get_buffer", "_loop",
-        "_lost", "_paused", "_peer", "_protocol", "_read", "_reading", "_repeat", "_session", "_sock",
+        "_lent", "_lost", "_paused", "_peer", "_protocol", "_read", "_reading", "_repeat", "_session", "_sock",
         "_timer", "_write", "_writing",
     )  # fmt: skip
 
@@ -74,6 +74,7 @@ class TlsTransport(asyncio.Transport):
         self._finished = False  # the peer has sent its end
         self._lost = False
         self._timer: asyncio.TimerHandle | None = None
+        self._lent: Callable[[], None] | None = None  # who may write past us is told when we are gone
 
     def start(self) -> None:
         """Begin: tell the protocol, then read."""
@@ -171,13 +172,16 @@ class TlsTransport(asyncio.Transport):
             return
         self._press()
 
-    def direct(self) -> Callable[[bytes], int] | None:
+    def direct(self, gone: Callable[[], None]) -> Callable[[bytes], int] | None:
         """Return what writes past this transport; None: not now, something waits to be sent.
 
-        Good until it raises or something else is written. It may be called on another thread, while nothing
-        else is done with the connection.
+        Good until it raises, something else is written or ``gone`` is called: from then on the descriptor may
+        be another connection's. It may be called on another thread, while nothing else is done with this one.
         """
-        return None if self._closing or self._unsent() else self._write
+        if self._closing or self._unsent():
+            return None
+        self._lent = gone
+        return self._write
 
     def take_over(self, data: bytes | bytearray | memoryview, error: Exception) -> None:
         """Go on where a write of ``data`` failed: keep what the peer does not take yet, or let it go."""
@@ -325,6 +329,9 @@ class TlsTransport(asyncio.Transport):
         if self._lost:
             return
         self._lost = self._closing = True
+        if self._lent is not None:
+            self._lent()
+            self._lent = None
         self.pause_reading()
         if self._writing:
             self._writing = False

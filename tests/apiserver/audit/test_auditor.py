@@ -172,7 +172,7 @@ async def test_a_watch_is_still_pushed_to(audited: tuple[Any, Events]) -> None:
         def framed(self, chunk: bytes) -> bytes:
             return chunk
 
-        def writer(self) -> Any:
+        def writer(self, _gone: Any) -> Any:
             return pushed.append
 
     assert response.stream is not None

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from typing import Any
 
 import pytest
@@ -45,6 +45,7 @@ class Reader:
         self.events = 0
         self.read: list[bytes] = []
         self.framed: list[int] = []
+        self.gone: Callable[[], None] = lambda: None
         self.watcher = Watcher(Selection(), self if has_outlet else None)
         self.watcher.live = True
 
@@ -52,7 +53,8 @@ class Reader:
         self.framed.append(len(changes))
         return b"".join([change.frame for change in changes])
 
-    def writer(self) -> Writer | None:
+    def writer(self, gone: Callable[[], None]) -> Writer | None:
+        self.gone = gone
         return self._write if self.takes else None
 
     def _write(self, chunk: bytes) -> None:
@@ -136,6 +138,14 @@ async def test_the_events_of_one_turn_are_one_chunk_made_once(crowd: Crowd) -> N
     assert len({id(reader.pushed[0]) for reader in crowd.readers}) == 1
     assert sum(map(len, [reader.framed for reader in crowd.readers])) == 1
     assert sum(reader.events for reader in crowd.readers) == 9
+
+
+async def test_nothing_is_written_to_a_connection_that_is_no_more(crowd: Crowd) -> None:
+    """Its descriptor may be another's by then: not even before its task has heard of it."""
+    crowd.tell(1)
+    crowd.readers[1].gone()
+    await turn()
+    assert crowd.pushed() == [b"<1>", b"", b"<1>"]
 
 
 async def test_what_is_refused_reaches_the_reader_in_order(crowd: Crowd) -> None:

@@ -32,7 +32,7 @@ class Connection:
     def framed(self, chunk: bytes) -> bytes:
         return chunk
 
-    def writer(self) -> Callable[[bytes], None]:
+    def writer(self, _gone: Any) -> Callable[[bytes], None]:
         return self.pushed.append
 
     async def run(self, stream: Any) -> None:

@@ -46,7 +46,7 @@ class Watcher:
 
     def offer(self, told: Change) -> None:
         """Give the reader a change, or cut the watch off when the reader is too slow."""
-        self._leave_lane()
+        self.leave_lane()
         self.take(told)
 
     def take(self, told: Change) -> None:
@@ -69,11 +69,12 @@ class Watcher:
 
     def end(self) -> None:
         """Let the reader take what is there and stop."""
-        self._leave_lane()
+        self.leave_lane()
         self.closed = True
         self._wake()
 
-    def _leave_lane(self) -> None:
+    def leave_lane(self) -> None:
+        """Be told by way of the reader alone."""
         if self.lane is not None:
             for told in self.lane.leave(self):
                 self._keep(told)
@@ -90,7 +91,7 @@ class Watcher:
                 await self.waiter
             finally:
                 self.waiter = None
-                self._leave_lane()
+                self.leave_lane()
         taken, self._changes, self._bytes = self._changes, [], 0
         return taken
 
@@ -156,7 +157,7 @@ class Lane:
     def rest(self, watcher: Watcher) -> None:
         """Have a busy watcher's events written to its outlet from now on, where that takes them."""
         outlet = watcher.outlet
-        writer = outlet.writer() if outlet is not None else None
+        writer = outlet.writer(watcher.leave_lane) if outlet is not None else None
         if outlet is None or writer is None:
             return
         if not (self._resting or self._late):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
 
 import orjson
 
@@ -116,11 +116,11 @@ class WatchStream:
         assert self._outlet is not None
         return self._outlet.framed(_joined(changes, self._encoder))
 
-    def writer(self) -> Writer | None:
-        """Return what sends such chunks at once; None: not now."""
+    def writer(self, gone: Callable[[], None]) -> Writer | None:
+        """Return what sends such chunks at once, until ``gone`` is called; None: not now."""
         if self._outlet is None or (self._encoder is not None and not self._encoder.is_shared):
             return None
-        return self._outlet.writer()
+        return self._outlet.writer(gone)
 
     def rescue(self, chunk: bytes, error: Exception) -> bool:
         """Take over where the writer raised; False: the reader must take those events."""
