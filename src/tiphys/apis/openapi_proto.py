@@ -8,21 +8,8 @@ from __future__ import annotations
 
 import struct
 
-from tiphys.apis.openapi_wire import (
-    Buffer,
-    Node,
-    any_value,
-    boolean,
-    counts,
-    double,
-    extensions,
-    message,
-    named,
-    prefix,
-    text,
-    texts,
-    varint,
-)
+from tiphys.apimachinery.protowire import double, head, message, switch, text, varint
+from tiphys.apis.openapi_wire import Buffer, Node, any_value, counts, extensions, named, texts
 
 
 def document(tree: Node) -> bytes:
@@ -30,13 +17,13 @@ def document(tree: Node) -> bytes:
     return b"".join(framed(tree, [encode_paths(tree["paths"])], [encode_definitions(tree["definitions"])]))
 
 
-def framed(head: Node, paths: list[Buffer], definitions: list[Buffer]) -> list[Buffer]:
+def framed(top: Node, paths: list[Buffer], definitions: list[Buffer]) -> list[Buffer]:
     """Return the chunks of a document whose paths and definitions are encoded already, piece by piece."""
-    info = text(1, head["info"]["title"]) + text(2, head["info"]["version"])
-    start = text(1, head["swagger"]) + message(2, info)
+    info = text(1, top["info"]["title"]) + text(2, top["info"]["version"])
+    start = text(1, top["swagger"]) + message(2, info)
     return [
-        start, prefix(8, sum(map(len, paths))), *paths, prefix(9, sum(map(len, definitions))), *definitions,
-        _security(head),
+        start, head(8, sum(map(len, paths))), *paths, head(9, sum(map(len, definitions))), *definitions,
+        _security(top),
     ]  # fmt: skip
 
 
@@ -95,7 +82,7 @@ def _operation(node: Node) -> bytes:
             b"".join(message(8, _parameter(item)) for item in node.get("parameters") or ()),
             message(9, named(1, (node.get("responses") or {}).items(), _response)),
             texts(10, node.get("schemes") or ()),
-            boolean(11, node.get("deprecated")),
+            switch(11, node.get("deprecated")),
             extensions(13, node),
         )
     )
@@ -111,14 +98,14 @@ def _parameter(node: Node) -> bytes:
     description = node.get("description")
     if node["in"] == "body":
         body = text(1, description) + text(2, node["name"]) + text(3, "body")
-        body += boolean(4, node.get("required")) + message(5, _schema(node["schema"]))
+        body += switch(4, node.get("required")) + message(5, _schema(node["schema"]))
         return message(1, message(1, body))
     place = _PLACES[node["in"]]
     shift = node["in"] in ("formData", "query")  # these have a field more before the type
-    payload = boolean(1, node.get("required")) + text(2, node["in"])
+    payload = switch(1, node.get("required")) + text(2, node["in"])
     payload += text(3, description) + text(4, node["name"])
     payload += text(5 + shift, node.get("type"))
-    payload += boolean(19 + shift, node.get("uniqueItems"))
+    payload += switch(19 + shift, node.get("uniqueItems"))
     return message(1, message(2, message(place, payload)))
 
 
@@ -175,9 +162,9 @@ def _limits(node: Node) -> bytes:
     for key, number in _NUMBERS.items():
         if key in node:
             parts.append(double(number, node[key]))
-    parts.append(boolean(8, node.get("exclusiveMaximum")))
-    parts.append(boolean(10, node.get("exclusiveMinimum")))
+    parts.append(switch(8, node.get("exclusiveMaximum")))
+    parts.append(switch(10, node.get("exclusiveMinimum")))
     parts.append(counts(node, _COUNTS))
     parts.append(text(13, node.get("pattern")))
-    parts.append(boolean(16, node.get("uniqueItems")))
+    parts.append(switch(16, node.get("uniqueItems")))
     return b"".join(parts)

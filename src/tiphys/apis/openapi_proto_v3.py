@@ -9,19 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiphys.apis.openapi_wire import (
-    Node,
-    any_value,
-    boolean,
-    counts,
-    double,
-    extensions,
-    message,
-    named,
-    text,
-    texts,
-    varint,
-)
+from tiphys.apimachinery.protowire import double, message, switch, text, varint
+from tiphys.apis.openapi_wire import Node, any_value, counts, extensions, named, texts
 
 
 def document(tree: Node) -> bytes:
@@ -68,7 +57,7 @@ def _operation(node: Node) -> bytes:
     ]
     if "requestBody" in node:
         body = node["requestBody"]
-        payload = message(2, _content(body["content"])) + boolean(3, body.get("required"))
+        payload = message(2, _content(body["content"])) + switch(3, body.get("required"))
         parts.append(message(7, message(1, payload)))
     parts.append(message(8, named(2, node["responses"].items(), _response)))
     parts.append(extensions(13, node))
@@ -77,7 +66,7 @@ def _operation(node: Node) -> bytes:
 
 def _parameter(node: Node) -> bytes:
     payload = text(1, node["name"]) + text(2, node["in"]) + text(3, node["description"])
-    payload += boolean(4, node.get("required")) + message(10, _schema_or_reference(node["schema"]))
+    payload += switch(4, node.get("required")) + message(10, _schema_or_reference(node["schema"]))
     return message(1, payload)
 
 
@@ -112,7 +101,7 @@ _ALTERNATIVES = {"allOf": 26, "oneOf": 27, "anyOf": 28}
 
 
 def _schema(node: Node) -> bytes:
-    parts = [boolean(number, node.get(key)) for key, number in _SWITCHES.items()]
+    parts = [switch(number, node.get(key)) for key, number in _SWITCHES.items()]
     parts.extend(text(number, node.get(key)) for key, number in _TEXTS.items())
     parts.extend(double(number, node[key]) for key, number in _LIMITS.items() if key in node)
     parts.append(counts(node, _COUNTS))

@@ -6,55 +6,24 @@ Owns: the fields that both versions' schemas share. Refuses: what a document con
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
 
+from tiphys.apimachinery.protowire import message, text, whole
+
 Node = dict[str, Any]
 Buffer = bytes | memoryview
-
-
-def varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def prefix(number: int, size: int) -> bytes:
-    """Return what stands before so many bytes of a message."""
-    return varint(number << 3 | 2) + varint(size)
-
-
-def message(number: int, payload: bytes) -> bytes:
-    return prefix(number, len(payload)) + payload
-
-
-def text(number: int, value: str | None) -> bytes:
-    return message(number, value.encode()) if value else b""
 
 
 def texts(number: int, values: Iterable[str]) -> bytes:
     return b"".join(message(number, value.encode()) for value in values)
 
 
-def boolean(number: int, value: bool | None) -> bytes:
-    return varint(number << 3) + b"\x01" if value else b""
-
-
-def double(number: int, value: float) -> bytes:
-    return varint(number << 3 | 1) + struct.pack("<d", value)
-
-
 def counts(node: Node, numbers: Mapping[str, int]) -> bytes:
     """Write the whole numbers of a node; zero is what is read when there is none."""
-    return b"".join(
-        varint(number << 3) + varint(node[key]) for key, number in numbers.items() if node.get(key)
-    )
+    return b"".join(whole(number, node.get(key)) for key, number in numbers.items())
 
 
 def any_value(value: Any) -> bytes:

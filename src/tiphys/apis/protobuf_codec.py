@@ -17,9 +17,7 @@ from typing import Any, Final
 import orjson
 
 from tiphys.apimachinery.meta import GVK, Object, gvk_of, split_api_version
-from tiphys.apis.protobuf_plan import Plans, raw_fields
-from tiphys.apis.protobuf_special import ABSENT
-from tiphys.apis.protobuf_wire import (
+from tiphys.apimachinery.protowire import (
     BYTES,
     VARINT,
     ProtobufError,
@@ -29,6 +27,8 @@ from tiphys.apis.protobuf_wire import (
     skip,
     tag,
 )
+from tiphys.apis.protobuf_plan import Plans, raw_fields
+from tiphys.apis.protobuf_special import ABSENT
 from tiphys.apis.schemas import wire_facts
 
 MAGIC: Final = b"k8s\x00"

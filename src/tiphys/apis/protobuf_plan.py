@@ -18,8 +18,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-from tiphys.apis.protobuf_special import ABSENT, SPECIAL, STRING_LISTS, Raw, encode_strings
-from tiphys.apis.protobuf_wire import (
+from tiphys.apimachinery.protowire import (
     BYTES,
     FIXED64,
     VARINT,
@@ -32,6 +31,7 @@ from tiphys.apis.protobuf_wire import (
     tag,
     varint,
 )
+from tiphys.apis.protobuf_special import ABSENT, SPECIAL, STRING_LISTS, Raw, encode_strings
 
 Encode: TypeAlias = Callable[[Any], bytes]
 """From a JSON value to the whole field, its tag included; or, for messages, to the body."""

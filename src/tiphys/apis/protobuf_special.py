@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from tiphys.apimachinery.clock import parse_time
-from tiphys.apis.protobuf_wire import BYTES, VARINT, ProtobufError, delimited, signed, tag, varint
+from tiphys.apimachinery.protowire import BYTES, VARINT, ProtobufError, delimited, signed, tag, varint
 
 ABSENT: Final = object()
 Raw: TypeAlias = dict[int, int | bytes]

@@ -6,7 +6,6 @@ Imports are late where a package is large and only some requests need it.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import orjson
 
 from tiphys.apimachinery.errors import BadRequest, FieldError, NotAcceptable
 from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apimachinery.protowire import ProtobufError
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema import strict_json
 from tiphys.apimachinery.schema.node import Schema
@@ -156,7 +156,6 @@ async def judge(call: Call, check: Callable[[], list[FieldError]]) -> list[Field
 def decode_protobuf(body: bytes) -> Any:
     """Return the object in a protobuf body. Raises BadRequest."""
     from tiphys.apis import protobuf_codec
-    from tiphys.apis.protobuf_wire import ProtobufError
 
     try:
         return protobuf_codec.decode(body)
@@ -167,7 +166,6 @@ def decode_protobuf(body: bytes) -> Any:
 def encode_protobuf(value: Object) -> bytes:
     """Return an object in Kubernetes' protobuf envelope. Raises NotAcceptable for what has no such form."""
     from tiphys.apis import protobuf_codec
-    from tiphys.apis.protobuf_wire import ProtobufError
 
     try:
         return protobuf_codec.encode(value)
@@ -179,18 +177,9 @@ def encode_protobuf(value: Object) -> bytes:
 
 def frame_protobuf(type_: str, obj: Object) -> bytes:
     """Return one watch event: its length in four bytes, then a WatchEvent."""
-    inner = encode_protobuf(obj)
-    event = _field(1, type_.encode()) + _field(2, _field(1, inner))
-    return struct.pack(">I", len(event)) + event
+    from tiphys.apis import protobuf_codec
 
-
-def _field(number: int, data: bytes) -> bytes:
-    size, length = len(data), bytearray()
-    while size > 0x7F:
-        length.append(size & 0x7F | 0x80)
-        size >>= 7
-    length.append(size)
-    return bytes((number << 3 | 2,)) + bytes(length) + data
+    return protobuf_codec.watch_frame(type_, encode_protobuf(obj))
 
 
 def table_rows(

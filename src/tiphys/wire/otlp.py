@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import struct
 from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+from tiphys.apimachinery.protowire import double, fixed64, message, text, varint, whole
 from tiphys.apimachinery.tracing import Span, Value
 
 log = logging.getLogger(__name__)
@@ -91,30 +91,30 @@ class Exporter:
 
 def encode(resource: bytes, spans: Iterable[Span]) -> bytes:
     """Return an ExportTraceServiceRequest; ``resource`` is an encoded Resource."""
-    scope = _bytes(1, _bytes(1, _SCOPE.encode()))
-    body = b"".join(_bytes(2, _span(span)) for span in spans)
-    return _bytes(1, _bytes(1, resource) + _bytes(2, scope + body))
+    scope = message(1, message(1, _SCOPE.encode()))
+    body = b"".join(message(2, _span(span)) for span in spans)
+    return message(1, message(1, resource) + message(2, scope + body))
 
 
 def _span(span: Span) -> bytes:
     context, link = span.context, span.link
     parts = [
-        _bytes(1, context.trace_id), _bytes(2, context.span_id), _text(3, context.state),
-        _bytes(4, span.parent.span_id) if span.parent is not None else b"",
-        _text(5, span.name), _number(6, span.kind), _fixed(7, span.started_ns), _fixed(8, span.ended_ns),
+        message(1, context.trace_id), message(2, context.span_id), text(3, context.state),
+        message(4, span.parent.span_id) if span.parent is not None else b"",
+        text(5, span.name), whole(6, span.kind), fixed64(7, span.started_ns), fixed64(8, span.ended_ns),
         *_attributes(9, span.attributes),
         _link(link.trace_id, link.span_id, link.state) if link is not None else b"",
-        _bytes(15, _text(2, span.error) + _number(3, _ERROR)) if span.error is not None else b"",
+        message(15, text(2, span.error) + whole(3, _ERROR)) if span.error is not None else b"",
     ]  # fmt: skip
     return b"".join(parts)
 
 
 def _link(trace_id: bytes, span_id: bytes, state: str) -> bytes:
-    return _bytes(13, _bytes(1, trace_id) + _bytes(2, span_id) + _text(3, state))
+    return message(13, message(1, trace_id) + message(2, span_id) + text(3, state))
 
 
 def _attributes(number: int, values: Mapping[str, Value]) -> Iterable[bytes]:
-    return (_bytes(number, _text(1, key) + _bytes(2, _value(value))) for key, value in values.items())
+    return (message(number, text(1, key) + message(2, _value(value))) for key, value in values.items())
 
 
 def _value(value: Value) -> bytes:
@@ -122,32 +122,7 @@ def _value(value: Value) -> bytes:
     if isinstance(value, bool):
         return b"\x10\x01" if value else b"\x10\x00"
     if isinstance(value, int):
-        return b"\x18" + _varint(value & 0xFFFFFFFFFFFFFFFF)
+        return b"\x18" + varint(value)
     if isinstance(value, float):
-        return b"\x21" + struct.pack("<d", value)
-    return _bytes(1, value.encode())
-
-
-def _text(number: int, text: str) -> bytes:
-    return _bytes(number, text.encode()) if text else b""
-
-
-def _bytes(number: int, body: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(body)) + body
-
-
-def _number(number: int, value: int) -> bytes:
-    return _varint(number << 3) + _varint(value) if value else b""
-
-
-def _fixed(number: int, value: int) -> bytes:
-    return _varint(number << 3 | 1) + struct.pack("<Q", value)
-
-
-def _varint(value: int) -> bytes:
-    found = bytearray()
-    while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    found.append(value)
-    return bytes(found)
+        return double(4, value)
+    return message(1, value.encode())

@@ -12,11 +12,11 @@ import re
 import orjson
 
 from tiphys.apimachinery.meta import Object, gvk_of
+from tiphys.apimachinery.protowire import ProtobufError
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema.walk import DecodeError, decode_check
 from tiphys.apis import protobuf_codec
 from tiphys.apis.conversion import convert
-from tiphys.apis.protobuf_wire import ProtobufError
 from tiphys.apis.schemas import schema_for, sections
 from tiphys.apis.strategies import strategy_for
 from tiphys.apiserver.cache.entry import encode

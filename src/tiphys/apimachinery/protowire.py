@@ -1,12 +1,15 @@
-"""The lowest layer of the protobuf codec: varints, tags, skipping.
+"""Protobuf's wire format: varints, tags, single fields, skipping.
 
-Owns: the wire format. Refuses: messages. Called by ``protobuf_plan`` and ``protobuf_special``.
+Owns: how bytes say a number, a text or a message. Refuses: which fields a message has. Called by the codec of
+Kubernetes' kinds (``apis.protobuf_plan``), of OpenAPI documents (``apis.openapi_wire``) and of spans
+(``wire.otlp``). What writes a field by its number leaves out nothing unless it says so.
 
 Source: the protocol buffers encoding guide.
 """
 
 from __future__ import annotations
 
+import struct
 from typing import Final
 
 VARINT: Final = 0
@@ -45,6 +48,41 @@ def tag(number: int, wire_type: int) -> bytes:
 def delimited(prefix: bytes, body: bytes) -> bytes:
     """Encode a length-delimited field whose tag is ``prefix``."""
     return prefix + varint(len(body)) + body
+
+
+def head(number: int, size: int) -> bytes:
+    """Encode what stands before so many bytes of a text or message."""
+    return varint(number << 3 | BYTES) + varint(size)
+
+
+def message(number: int, body: bytes) -> bytes:
+    """Encode a field of bytes: a message, or what is as long as it says."""
+    return head(number, len(body)) + body
+
+
+def text(number: int, value: str | None) -> bytes:
+    """Encode a field of text; none for an empty one, which is what a reader takes for it."""
+    return message(number, value.encode()) if value else b""
+
+
+def whole(number: int, value: int | None) -> bytes:
+    """Encode a field of a whole number; none for zero."""
+    return varint(number << 3) + varint(value) if value else b""
+
+
+def switch(number: int, value: bool | None) -> bytes:
+    """Encode a field that is on or off; none for off."""
+    return varint(number << 3) + b"\x01" if value else b""
+
+
+def fixed64(number: int, value: int) -> bytes:
+    """Encode a field of eight bytes without a sign."""
+    return varint(number << 3 | FIXED64) + struct.pack("<Q", value)
+
+
+def double(number: int, value: float) -> bytes:
+    """Encode a field of a floating-point number."""
+    return varint(number << 3 | FIXED64) + struct.pack("<d", value)
 
 
 def read_varint(data: bytes, at: int, end: int) -> tuple[int, int]:
