@@ -39,9 +39,9 @@ class TlsTransport(asyncio.Transport):
     """One connection. ``sock`` is non-blocking and has shaken hands."""
 
     __slots__ = (
-        "_backlog", "_backlog_bytes", "_buffer", "_closing", "_fd", "_finished", "_get_buffer", "_loop",
-        "_lent", "_lost", "_paused", "_peer", "_protocol", "_read", "_reading", "_repeat", "_session", "_sock",
-        "_timer", "_write", "_writing",
+        "_backlog", "_backlog_bytes", "_buffer", "_closing", "_fd", "_finished", "_get_buffer", "_lent",
+        "_loop", "_lost", "_paused", "_peer", "_protocol", "_read", "_reading", "_repeat", "_session",
+        "_sock", "_timer", "_write", "_writing",
     )  # fmt: skip
 
     def __init__(
