@@ -34,3 +34,12 @@ def test_help_imports_no_component() -> None:
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert all(name in out for name in COMMANDS)
     assert "['tiphys.cmd', 'tiphys.apimachinery', 'tiphys.apimachinery.collector', 'tiphys.cmd.main']" in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["tiphys.apiserver.server", "tiphys.testing"])
+def test_what_few_servers_use_is_not_loaded(module: str) -> None:
+    """gRPC and its messages are for etcd, KMS and signers outside: they take 20 ms of a start."""
+    code = f"import sys, {module}; print([m for m in sys.modules if m.startswith(('google.', 'grpc'))])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"

@@ -12,15 +12,17 @@ import base64
 import binascii
 import json
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
-from tiphys.apimachinery.protobuf import Messages, build
 from tiphys.wire.jwt_keys import algorithm
+
+if TYPE_CHECKING:
+    from tiphys.apimachinery.protobuf import Messages
 
 _SERVICE: Final = "/v1.ExternalJWTSigner/"
 _ALGORITHMS: Final = ("RS256", "ES256", "ES384", "ES512")
@@ -64,6 +66,8 @@ def message(name: str) -> Any:
 
 @cache
 def _messages() -> Messages:
+    from tiphys.apimachinery.protobuf import build  # most servers sign by themselves
+
     return build(_MESSAGES, {})
 
 
