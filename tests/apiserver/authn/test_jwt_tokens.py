@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -78,7 +79,7 @@ USERS: dict[str, tuple[JwtConfig, dict[str, Any]]] = {
         {"username": "jane", "uid": "acme", "groups": ["a", "b"], "extra": {"a.b/x": ["1", "2"]}},
     ),
     "groups and uid that are null": (replace(BASE, groups=ClaimMapping("null", "g:"), uid=ClaimMapping("null")), {"username": "oidc:jane"}),
-    "an empty name by a claim": (replace(BASE, username=ClaimMapping("e")), {"username": ""}),
+    "an empty name by a claim": (replace(BASE, username=ClaimMapping("e")), {}),
     "rules that hold": (
         replace(BASE, claim_rules=(Rule("hd", "acme"), Rule(expression=Fake(lambda c: c["n"] == 1))),
                 user_rules=(Rule(expression=Fake(lambda u: u["username"] == "oidc:jane")),)),
@@ -142,6 +143,9 @@ class Keys:
     async def candidates(self, key_id: str) -> list[jwt.PyJWK]:
         if self._gone:
             raise IssuerUnavailable("authenticator not initialized")
+        return self._keys
+
+    async def newer(self, key_id: str) -> list[jwt.PyJWK]:
         return self._keys
 
 
@@ -250,9 +254,13 @@ class Provider:
         self.claimed = ""
         self.keys = [document(KEY)]
         self.asked: list[str] = []
+        self.status = 200
+        """Of the answer with the keys."""
 
     async def __call__(self, request: Request) -> Response:
         self.asked.append(request.path)
+        if not request.path.endswith("openid-configuration") and self.status != 200:
+            return Response(self.status, {}, b"")
         if request.path.endswith("openid-configuration"):
             body = {"issuer": self.claimed or self.url, "jwks_uri": f"{self.url}/keys"}
         else:
@@ -275,14 +283,55 @@ async def test_keys_are_found_by_discovery(provider: tuple[Provider, str]) -> No
     server, ca = provider
     clock = FakeClock(NOW)
     keys = IssuerKeys(server.url, clock, certificate_authority=ca)
-    assert [key.key_id for key in await keys.candidates("k")] == ["k"]
+    assert await keys.candidates("k") == []
+    assert [key.key_id for key in await keys.newer("k")] == ["k"]
     assert server.asked == ["/.well-known/openid-configuration", "/keys"]
-    await keys.candidates("k")
-    await keys.candidates("unknown")
+    assert len(await keys.candidates("k")) == 1
+    assert await keys.newer("unknown") == []
     assert len(server.asked) == 2, "an issuer is not asked at every token"
     server.keys.append(document(OTHER, "next"))
-    clock.advance(11)
-    assert [key.key_id for key in await keys.candidates("next")] == ["next"]
+    clock.advance(1)
+    assert [key.key_id for key in await keys.newer("next")] == ["next"]
+    assert server.asked[2:] == ["/keys"], "where keys lie does not change"
+
+
+async def test_all_who_wait_for_keys_share_one_answer(provider: tuple[Provider, str]) -> None:
+    server, ca = provider
+    keys = IssuerKeys(server.url, FakeClock(NOW), certificate_authority=ca)
+    found = await asyncio.gather(*(keys.candidates("k") for _ in range(3)))
+    assert found == [[], [], []]
+    found = await asyncio.gather(*(keys.newer("k") for _ in range(3)))
+    assert [len(one) for one in found] == [1, 1, 1]
+    assert server.asked == ["/.well-known/openid-configuration", "/keys"]
+
+
+async def test_a_key_that_changes_under_its_id(provider: tuple[Provider, str]) -> None:
+    """What no known key has signed is looked at once more with those that hold now."""
+    server, ca = provider
+    clock = FakeClock(NOW)
+    config = replace(BASE, url=server.url, certificate_authority=ca)
+    issuer = JwtTokens(config, clock)
+    assert await issuer.authenticate_token(token(iss=server.url), ()) is not None
+    server.keys = [document(OTHER)]
+    clock.advance(1)
+    assert await issuer.authenticate_token(token(OTHER, iss=server.url), ()) is not None
+    clock.advance(10)
+    with pytest.raises(Refused, match="failed to verify id token signature"):
+        await issuer.authenticate_token(token(iss=server.url), ())
+
+
+async def test_keys_that_cannot_be_had_now(provider: tuple[Provider, str]) -> None:
+    server, ca = provider
+    server.status = 503
+    issuer = JwtTokens(replace(BASE, url=server.url, certificate_authority=ca), FakeClock(NOW))
+    for _ in range(2):
+        with pytest.raises(Refused) as caught:
+            await issuer.authenticate_token(token(iss=server.url), ())
+        assert str(caught.value) == (
+            "oidc: verify token: failed to verify signature: fetching keys oidc: get keys failed: "
+            f'Get "{server.url}/keys": status 503'
+        )
+    assert server.asked == ["/.well-known/openid-configuration", "/keys"]
 
 
 async def test_keys_that_sign_nothing_for_others(provider: tuple[Provider, str]) -> None:
@@ -294,6 +343,7 @@ async def test_keys_that_sign_nothing_for_others(provider: tuple[Provider, str])
     ]
     keys = IssuerKeys(server.url, FakeClock(NOW), certificate_authority=ca)
     assert await keys.candidates("") == []
+    assert await keys.newer("") == []
 
 
 @pytest.mark.parametrize("fault", ["another issuer", "untrusted", "another address"])
@@ -313,7 +363,8 @@ async def test_a_discovery_document_elsewhere(provider: tuple[Provider, str]) ->
     server.claimed = "https://issuer.example"
     discovery = f"{server.url}/other/openid-configuration"
     keys = IssuerKeys(server.claimed, FakeClock(NOW), discovery_url=discovery, certificate_authority=ca)
-    assert len(await keys.candidates("k")) == 1
+    await keys.ready()
+    assert len(await keys.newer("k")) == 1
 
 
 async def test_through_the_server(provider: tuple[Provider, str], serving: Any, tmp_path: Path) -> None:

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from prometheus_client.core import Metric
 
 from tiphys.apimachinery.clock import Clock
-from tiphys.apiserver.authn import jwt_config
+from tiphys.apiserver.authn import jwt_config, jwt_counts
 from tiphys.apiserver.authn.anonymous import Anonymous
 from tiphys.apiserver.authn.authenticator import Authenticator
 from tiphys.apiserver.authn.bootstraptoken import BootstrapTokens
 from tiphys.apiserver.authn.expressions import compile_expression
 from tiphys.apiserver.authn.jwks import IssuerUnavailable
 from tiphys.apiserver.authn.jwt_config import AuthenticationConfig, JwtConfig
+from tiphys.apiserver.authn.jwt_counts import KeyFetches
 from tiphys.apiserver.authn.jwt_tokens import JwtTokens
 from tiphys.apiserver.authn.legacy_tokens import MarkUsed
 from tiphys.apiserver.authn.lookup import Lookup
@@ -47,7 +48,12 @@ class JwtIssuers:
         self._reloads = Reloads("authentication", clock)
         if path is not None:
             self._reloads.began(self._read)
-        self._by_config = {config: JwtTokens(config, clock) for config in issuers}
+        self._counts: dict[str, KeyFetches] = {}
+        self._by_config = {config: self._made(config) for config in issuers}
+
+    def _made(self, config: JwtConfig) -> JwtTokens:
+        counts = self._counts.setdefault(config.url, KeyFetches(config.url, self._clock))
+        return JwtTokens(config, self._clock, counts=counts)
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Authenticated | None:
         for issuer in tuple(self._by_config.values()):
@@ -62,7 +68,7 @@ class JwtIssuers:
     async def reload(self) -> bool:
         """Take over a changed file; tell whether it was. Issuers that stay keep their keys.
 
-        Before new ones hold, all of them must have told their keys; it is tried again until they have.
+        Before new ones hold, all must have told where their keys lie; it is tried again until they have.
         """
         if self._path is None:
             return False
@@ -73,7 +79,7 @@ class JwtIssuers:
                 return False
             config = jwt_config.parse(read, compile_expression, self._own, str(self._path))
             before = self._by_config
-            issuers = {one: before.get(one) or JwtTokens(one, self._clock) for one in config.issuers}
+            issuers = {one: before.get(one) or self._made(one) for one in config.issuers}
             await asyncio.gather(*(issuers[one].ready() for one in issuers if one not in before))
         except (OSError, ValueError, IssuerUnavailable) as error:
             if isinstance(error, ValueError):
@@ -82,12 +88,17 @@ class JwtIssuers:
             log.error("authentication configuration not reloaded path=%s why=%s", self._path, error)
             return False
         self._read, self._by_config = read, issuers
+        named = {one.url for one in issuers}
+        self._counts = {url: counts for url, counts in self._counts.items() if url in named}
         self._reloads.succeeded(read)
         log.info("authentication configuration reloaded path=%s", self._path)
         return True
 
-    def collect(self) -> Iterable[Metric]:
-        return self._reloads.collect() if self._path is not None else ()
+    def collect(self) -> Iterator[Metric]:
+        """Yield what is counted of the file, and of the issuers and their keys."""
+        if self._path is not None:
+            yield from self._reloads.collect()
+        yield from jwt_counts.collect(self._counts.values())
 
 
 def build(

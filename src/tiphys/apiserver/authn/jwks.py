@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,95 +17,144 @@ import orjson
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import TiphysError
+from tiphys.apiserver.authn.jwt_counts import KeyFetches
 from tiphys.client.transport import Answer, Call, HttpTransport, TransportError
 
 log = logging.getLogger(__name__)
 _WELL_KNOWN = "/.well-known/openid-configuration"
 _TIMEOUT_S = 30.0
-_AGAIN_S = 10.0
-"""An issuer is asked no more often than this, whatever tokens come."""
+_DISCOVERED_AGAIN_S = 10.0
+_FETCHED_AGAIN_S = 1.0
+"""An issuer is asked for keys no more often than this, whatever tokens come."""
 _MAX_BYTES = 1 << 20
 
 
 class IssuerUnavailable(TiphysError):
-    """An issuer's keys cannot be had."""
+    """An issuer's discovery document cannot be had."""
+
+
+class KeysUnavailable(TiphysError):
+    """An issuer has told where its keys lie, and they cannot be had there."""
 
 
 class IssuerKeys:
     """The keys of one issuer. ``discovery_url`` replaces the address of its discovery document."""
 
     def __init__(
-        self, issuer: str, clock: Clock, *, discovery_url: str = "", certificate_authority: str = ""
+        self,
+        issuer: str,
+        clock: Clock,
+        *,
+        discovery_url: str = "",
+        certificate_authority: str = "",
+        fetches: KeyFetches | None = None,
     ) -> None:
         self._issuer = issuer
         self._discovery_url = discovery_url or issuer.rstrip("/") + _WELL_KNOWN
         self._authority = certificate_authority
-        self._clock = clock
-        self._keys: list[jwt.PyJWK] | None = None
-        self._fetched = 0.0
-        self._fault = ""
-        self._lock = asyncio.Lock()
+        self._fetches = fetches or KeyFetches(issuer, clock)
+        self._keys_url = ""
+        self._keys: list[jwt.PyJWK] = []
+        self._discovery = Attempts(self._discover, clock, _DISCOVERED_AGAIN_S)
+        self._fetching = Attempts(self._fetch_keys, clock, _FETCHED_AGAIN_S)
 
     async def candidates(self, key_id: str) -> list[jwt.PyJWK]:
-        """Return the keys that may have signed, fetched anew for an id not seen yet.
+        """Return those of the known keys that may have signed. Raises IssuerUnavailable."""
+        try:
+            await self.ready()
+        except IssuerUnavailable as error:
+            raise IssuerUnavailable("authenticator not initialized") from error
+        return self._matching(key_id)
+
+    async def newer(self, key_id: str) -> list[jwt.PyJWK]:
+        """Return what may have signed once keys are fetched anew: none of the known ones has.
 
         Raises:
-            IssuerUnavailable: no keys are known, and none can be had now.
+            KeysUnavailable: they cannot be had.
         """
-        found = self._matching(key_id)
-        if found or self._is_fresh():
-            if self._keys is None:
-                raise IssuerUnavailable("authenticator not initialized")
-            return found
-        async with self._lock:
-            if not self._is_fresh():
-                await self._fetch()
-        if self._keys is None:
-            raise IssuerUnavailable("authenticator not initialized")
+        await self._fetching.once_more()
         return self._matching(key_id)
 
     async def ready(self) -> None:
-        """Fetch the keys where none are known. Raises IssuerUnavailable, which says why there are none."""
-        if self._keys is None:
-            async with self._lock:
-                await self._fetch()
-        if self._keys is None:
-            raise IssuerUnavailable(f"oidc: {self._fault}")
-
-    def _is_fresh(self) -> bool:
-        return self._fetched > 0 and self._clock.monotonic() - self._fetched < _AGAIN_S
+        """Know where the keys lie. Raises IssuerUnavailable, which says why that is not known."""
+        if not self._keys_url:
+            await self._discovery.once_more()
 
     def _matching(self, key_id: str) -> list[jwt.PyJWK]:
-        return [key for key in self._keys or () if not key_id or key.key_id == key_id]
+        return [key for key in self._keys if not key_id or key.key_id == key_id]
 
-    async def _fetch(self) -> None:
-        self._fetched = self._clock.monotonic() or 1e-9
+    async def _discover(self) -> None:
         try:
-            document = await self._get(self._discovery_url)
+            body = await self._get(self._discovery_url)
+            document = _object(body, "oidc: failed to decode provider discovery object: ")
             if document.get("issuer") != self._issuer:
                 raise IssuerUnavailable(
                     "oidc: issuer did not match the issuer returned by provider, "
                     f'expected "{self._issuer}" got "{document.get("issuer")}"'
                 )
-            found = await self._get(str(document.get("jwks_uri") or ""))
         except IssuerUnavailable as error:
-            self._fault = str(error)
+            log.error("oidc authenticator: initializing plugin issuer=%s why=%s", self._issuer, error)
+            raise
+        self._keys_url = str(document.get("jwks_uri") or "")
+
+    async def _fetch_keys(self) -> None:
+        try:
+            body = await self._get(self._keys_url)
+            document = _object(body, "oidc: failed to decode keys: ")
+        except IssuerUnavailable as error:
+            self._fetches.failed()
             log.error("oidc keys not fetched issuer=%s why=%s", self._issuer, error)
-            return
-        self._keys = [key for one in found.get("keys") or () if (key := _key(one)) is not None]
+            raise KeysUnavailable(f"fetching keys oidc: get keys failed: {error}") from error
+        self._fetches.succeeded(body)
+        self._keys = [key for one in document.get("keys") or () if (key := _key(one)) is not None]
         log.info("oidc keys fetched issuer=%s count=%d", self._issuer, len(self._keys))
 
-    async def _get(self, url: str) -> dict[str, Any]:
+    async def _get(self, url: str) -> bytes:
         try:
             answer = await fetch(url, self._authority, {"Accept": "application/json"})
-            if answer.status != 200:
-                raise IssuerUnavailable(f'Get "{url}": status {answer.status}')
-            found = orjson.loads(answer.body[:_MAX_BYTES])
-        except (TransportError, orjson.JSONDecodeError) as error:
+        except TransportError as error:
             raise IssuerUnavailable(f'Get "{url}": {error}') from error
-        if not isinstance(found, dict):
-            raise IssuerUnavailable(f'Get "{url}": no JSON object')
-        return found
+        if answer.status != 200:
+            raise IssuerUnavailable(f'Get "{url}": status {answer.status}')
+        return answer.body[:_MAX_BYTES]
+
+
+class Attempts:
+    """Something that is tried for all who wait for it, and not again for a while after it ended."""
+
+    def __init__(self, attempt: Callable[[], Awaitable[None]], clock: Clock, again_s: float) -> None:
+        self._attempt = attempt
+        self._clock = clock
+        self._again_s = again_s
+        self._ended: float | None = None
+        self._fault: TiphysError | None = None
+        self._lock = asyncio.Lock()
+
+    async def once_more(self) -> None:
+        """Try it, or go by how it ended a moment ago. Raises what the attempt raised."""
+        async with self._lock:
+            if self._ended is None or self._clock.monotonic() - self._ended >= self._again_s:
+                await self._try()
+        if self._fault is not None:
+            raise self._fault.with_traceback(None)
+
+    async def _try(self) -> None:
+        self._fault = None
+        try:
+            await self._attempt()
+        except TiphysError as error:
+            self._fault = error
+        self._ended = self._clock.monotonic()
+
+
+def _object(body: bytes, fault: str) -> dict[str, Any]:
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise IssuerUnavailable(f"{fault}{error}") from error
+    if not isinstance(found, dict):
+        raise IssuerUnavailable(f"{fault}no JSON object")
+    return found
 
 
 async def fetch(url: str, authority: str, headers: Mapping[str, str]) -> Answer:

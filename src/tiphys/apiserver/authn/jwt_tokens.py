@@ -17,6 +17,7 @@ from tiphys.apiserver.authn.distributed_claims import DistributedClaims, NotExpa
 from tiphys.apiserver.authn.expressions import ExpressionError
 from tiphys.apiserver.authn.jwks import IssuerKeys, IssuerUnavailable
 from tiphys.apiserver.authn.jwt_config import ClaimMapping, JwtConfig, Rule
+from tiphys.apiserver.authn.jwt_counts import FAILURE, SUCCESS, KeyFetches
 from tiphys.apiserver.authn.jwt_verifier import NotVerified, Verifier, issuer_of, json_kind
 from tiphys.apiserver.authn.tokens import Authenticated, Refused
 from tiphys.apiserver.authn.user import User
@@ -24,19 +25,29 @@ from tiphys.wire.client_certificates import CREDENTIAL_ID
 
 _REMEMBERED_S = 10.0
 _MAX_REMEMBERED = 4096
+_NOBODY: Mapping[str, Any] = {"username": "", "uid": "", "groups": [], "extra": {}}
+"""What rules about a user find of what it has not."""
 
 
 class JwtTokens:
     """Tokens of one issuer."""
 
-    def __init__(self, config: JwtConfig, clock: Clock, keys: IssuerKeys | None = None) -> None:
+    def __init__(
+        self,
+        config: JwtConfig,
+        clock: Clock,
+        keys: IssuerKeys | None = None,
+        counts: KeyFetches | None = None,
+    ) -> None:
         self._config = config
         self._clock = clock
+        self._counts = counts or KeyFetches(config.url, clock)
         self._keys = keys or IssuerKeys(
             config.url,
             clock,
             discovery_url=config.discovery_url,
             certificate_authority=config.certificate_authority,
+            fetches=self._counts,
         )
         self._verifier = Verifier(config.audiences, config.algorithms, self._keys)
         claim = config.groups.claim
@@ -50,19 +61,29 @@ class JwtTokens:
         kept = self._remembered.get(key)
         now = self._clock.now()
         if kept is None or kept[0] <= now.timestamp():
-            claims = await self._claims(token, now)
-            user = map_claims(self._config, claims)
+            claims, user = await self._checked(token, now)
             until = min(now.timestamp() + _REMEMBERED_S, float(claims["exp"]))  # verified: it has one
             kept = self._remembered[key] = (until, user)
             if len(self._remembered) > _MAX_REMEMBERED:
                 self._remembered.popitem(last=False)
         return Authenticated(kept[1])
 
+    async def _checked(self, token: str, now: datetime) -> tuple[dict[str, Any], User]:
+        """Return what a token says and whom it names. Raises Refused."""
+        began, result = self._clock.monotonic(), FAILURE
+        try:
+            claims = await self._claims(token, now)
+            user = map_claims(self._config, claims)
+            result = SUCCESS
+        finally:
+            self._counts.checked(result, self._clock.monotonic() - began)
+        return claims, user
+
     async def close(self) -> None:
         return
 
     async def ready(self) -> None:
-        """Have the issuer's keys at hand. Raises IssuerUnavailable."""
+        """Know where the issuer's keys lie. Raises IssuerUnavailable."""
         await self._keys.ready()
 
     async def _claims(self, token: str, now: datetime) -> dict[str, Any]:
@@ -89,7 +110,7 @@ def map_claims(config: JwtConfig, claims: Mapping[str, Any]) -> User:
         if rule.claim:
             _check_required(rule, claims)
     _check_rules(config.claim_rules, claims, "claim validation expression")
-    _check_rules(config.user_rules, user.to_info(), "user info validation rule")
+    _check_rules(config.user_rules, {**_NOBODY, **user.to_info()}, "user info validation rule")
     return user
 
 
@@ -137,9 +158,9 @@ def _groups(mapping: ClaimMapping, claims: Mapping[str, Any]) -> tuple[str, ...]
     if value is None:
         return ()
     values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
+    if not isinstance(values, list) or not all(isinstance(one, str | None) for one in values):
         raise Refused(f'oidc: parse groups claim "{mapping.claim}": {_no_string(value)}')
-    return tuple(mapping.prefix + one for one in values)
+    return tuple(mapping.prefix + (one or "") for one in values)
 
 
 def _uid(mapping: ClaimMapping, claims: Mapping[str, Any]) -> str:

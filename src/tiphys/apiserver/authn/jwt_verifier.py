@@ -12,6 +12,8 @@ from typing import Any, Final, Protocol
 import jwt
 import orjson
 
+from tiphys.apiserver.authn.jwks import KeysUnavailable
+
 _GOOGLE: Final = "accounts.google.com"
 _NOT_YET_LEEWAY: Final = timedelta(minutes=5)
 _UNREAD: Final = "oidc: failed to unmarshal claims"
@@ -28,7 +30,11 @@ class NotVerified(Exception):
 
 class Keys(Protocol):
     async def candidates(self, key_id: str) -> list[jwt.PyJWK]:
-        """Return the keys that may have signed. Raises IssuerUnavailable."""
+        """Return those of the known keys that may have signed. Raises IssuerUnavailable."""
+        ...
+
+    async def newer(self, key_id: str) -> list[jwt.PyJWK]:
+        """Return those that may have signed of keys fetched anew. Raises KeysUnavailable."""
         ...
 
 
@@ -59,12 +65,23 @@ class Verifier:
                 "oidc: id token signed with unsupported algorithm, expected "
                 f'{_quoted(self._algorithms)} got "{header.get("alg")}"'
             )
-        candidates = await self._keys.candidates(str(header.get("kid") or ""))
-        if not any(_opened(token, key, header["alg"]) for key in candidates):
+        if not await self._is_signed(token, header):
             raise NotVerified("failed to verify signature: failed to verify id token signature")
         if len(self._audiences) > 1:
             self._check_audience(claims)
         return claims
+
+    async def _is_signed(self, token: str, header: Mapping[str, Any]) -> bool:
+        """Tell whether a known key has signed, or one that is fetched now: keys may change under their id."""
+        key_id, algorithm = str(header.get("kid") or ""), header["alg"]
+        known = await self._keys.candidates(key_id)
+        if any(_opened(token, key, algorithm) for key in known):
+            return True
+        try:
+            newer = await self._keys.newer(key_id)
+        except KeysUnavailable as error:
+            raise NotVerified(f"failed to verify signature: {error}") from error
+        return any(_opened(token, key, algorithm) for key in newer)
 
     def _check_audience(self, claims: Mapping[str, Any]) -> None:
         audiences = _audiences(claims.get("aud"))

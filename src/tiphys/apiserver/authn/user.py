@@ -30,7 +30,7 @@ class User:
 
     def to_info(self) -> dict[str, Any]:
         """Render as ``authentication.k8s.io/v1 UserInfo``."""
-        info: dict[str, Any] = {"username": self.name}
+        info: dict[str, Any] = {"username": self.name} if self.name else {}
         if self.uid:
             info["uid"] = self.uid
         if self.groups:
