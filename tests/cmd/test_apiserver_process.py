@@ -60,10 +60,10 @@ class Process:
         finally:
             await client.close()
 
-    def client(self) -> Client:
+    def client(self, token: str = "secret") -> Client:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        return Client(HttpTransport(self.url, ssl_context=context, credentials=Credentials("secret")))
+        return Client(HttpTransport(self.url, ssl_context=context, credentials=Credentials(token)))
 
     async def terminate(self) -> int:
         assert self.process is not None
@@ -179,3 +179,64 @@ async def test_the_delay_before_the_end(tmp_path: Path) -> None:
         async with asyncio.timeout(PATIENCE_S):
             assert await process.process.wait() == 0
         await client.close()
+
+
+class Silent:
+    """A service that takes connections and says nothing until it is let go."""
+
+    def __init__(self) -> None:
+        self.asked, self.release = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.asked.set()
+        await self.release.wait()
+        writer.close()
+
+
+def webhook(folder: Path, port: int) -> Path:
+    """Write the kubeconfig of a service that is asked about tokens."""
+    text = f"""
+clusters: [{{name: a, cluster: {{server: "http://127.0.0.1:{port}"}}}}]
+contexts: [{{name: a, context: {{cluster: a, user: a}}}}]
+users: [{{name: a, user: {{}}}}]
+current-context: a
+"""
+    (folder / "webhook").write_text(text)
+    return folder / "webhook"
+
+
+@pytest.mark.slow
+async def test_new_requests_are_told_to_come_again(tmp_path: Path) -> None:
+    """Somebody whose token is still asked about keeps the server up: who comes meanwhile is told so."""
+    silent = Silent()
+    service = await asyncio.start_server(silent, "127.0.0.1", 0)
+    flag = (
+        f"--authentication-token-webhook-config-file={webhook(tmp_path, service.sockets[0].getsockname()[1])}"
+    )
+    async with asyncio.timeout(PATIENCE_S), serving(tmp_path, "--shutdown-send-retry-after", flag) as process:
+        client, stranger = process.client(), process.client("stranger")
+        waiting = asyncio.ensure_future(stranger.transport.send(Call("GET", WATCH)))
+        await silent.asked.wait()
+        assert process.process is not None
+        process.process.send_signal(signal.SIGTERM)
+        while (answer := await client.transport.send(Call("GET", WATCH))).status != 429:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert answer.headers["retry-after"] == "5"
+        assert (await client.transport.send(Call("GET", "/livez"))).status == 200
+        assert not waiting.done()
+        silent.release.set()
+        assert (await waiting).status == 401
+        assert await process.process.wait() == 0
+        await client.close()
+        await stranger.close()
+    service.close()
+
+
+@pytest.mark.slow
+async def test_who_is_told_twice_does_not_wait(tmp_path: Path) -> None:
+    async with serving(tmp_path, "--shutdown-delay-duration", "1h") as process:
+        assert process.process is not None
+        process.process.send_signal(signal.SIGTERM)
+        while await process.ready():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert await process.terminate() == 1

@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from tiphys.cmd.duration import DURATION
+from tiphys.cmd.duration import DURATION, SIGNED_DURATION
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,7 @@ def test_durations(text, seconds):
 def test_no_durations(text):
     with pytest.raises(click.BadParameter):
         DURATION.convert(text, None, None)
+
+
+def test_a_duration_that_others_judge():
+    assert SIGNED_DURATION.convert("-4s", None, None) == -4.0

@@ -89,6 +89,10 @@ class ApiServerOptions:
     """For so long after the start ``/livez`` does not ask whether the start is finished."""
     shutdown_delay_s: float = 0.0
     """Between the end of readiness and the end of listening."""
+    shutdown_send_retry_after: bool = False
+    """Whether listening goes on until all requests are answered, and new ones are told to come again."""
+    shutdown_watch_grace_s: float = 0.0
+    """In so long a time watches are ended one by one; 0: all at once."""
     external_hostname: str = ""
     """In URLs of this server, a port with it or not; empty: the advertised address."""
     publishes_endpoints: bool = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,7 @@ from tiphys.apiserver.browsers import Browsers
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.chain import Chain
 from tiphys.apiserver.crd.controller import CustomResources
+from tiphys.apiserver.ending import Ending, EndingOptions, Listener
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.health import Check, Health
 from tiphys.apiserver.identity import Identity, identity_of
@@ -202,8 +204,18 @@ class ApiServer:
         await self.aggregation.trust()
 
     def begin_shutdown(self) -> None:
-        """Say at ``/readyz`` that no new client should come. Everything is served on until ``stop``."""
+        """Say at ``/readyz`` that no new client should come. Everything is served on."""
         self._ending = True
+
+    async def end(self, listener: Listener, signal: Callable[[str], None] = lambda _name: None) -> None:
+        """Let what is under way finish, turn away what comes, until nobody listens. ``stop`` is left."""
+        self.begin_shutdown()
+        options = self.options
+        told = EndingOptions(
+            options.shutdown_delay_s, options.shutdown_send_retry_after, options.shutdown_watch_grace_s,
+            options.request_timeout_s,
+        )  # fmt: skip
+        await Ending(told, self.traffic.traffic.flights, signal).run(listener, self._handler)
 
     async def _mark_used(self, secret: Object, today: str) -> None:
         """Write into a token's Secret when it was last used; who loses a race leaves it to the winner."""

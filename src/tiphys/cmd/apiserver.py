@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -31,7 +32,7 @@ from tiphys.cmd.admission_flags import switched
 from tiphys.cmd.audit_flags import audit_flags, audit_from
 from tiphys.cmd.auth_flags import auth_flags, auth_options
 from tiphys.cmd.component import Component, FlagError, shown_flags
-from tiphys.cmd.duration import DURATION
+from tiphys.cmd.duration import DURATION, SIGNED_DURATION
 from tiphys.cmd.gate_flags import emulation_flags, gate_flags, read_gates, read_tls, tls_flags
 from tiphys.cmd.http_flags import http_flags, http_options
 from tiphys.cmd.loop import run as run_loop
@@ -140,6 +141,8 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
         max_mutating_requests_inflight=flags["max_mutating_requests_inflight"],
         livez_grace_period_s=flags["livez_grace_period"],
         shutdown_delay_s=flags["shutdown_delay_duration"],
+        shutdown_send_retry_after=flags["shutdown_send_retry_after"],
+        shutdown_watch_grace_s=flags["shutdown_watch_termination_grace_period"],
         audit=audit_from(flags),
         component_ports=_component_ports(flags["component_ports"]),
         feature_gates=read_gates(flags),
@@ -161,12 +164,23 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
     )
 
 
+_LIMITS = {
+    "livez_grace_period": "--livez-grace-period can not be a negative value",
+    "max_requests_inflight": "--max-requests-inflight can not be negative value",
+    "max_mutating_requests_inflight": "--max-mutating-requests-inflight can not be negative value",
+    "request_timeout": "--request-timeout can not be negative value",
+    "min_request_timeout": "--min-request-timeout can not be negative value",
+    "shutdown_delay_duration": "--shutdown-delay-duration can not be negative value",
+    "shutdown_watch_termination_grace_period": (
+        "shutdown-watch-termination-grace-period, if provided, can not be a negative value"
+    ),
+}
+"""Flags that must not be below zero, with what is said of them."""
+
+
 def _check_limits(flags: Mapping[str, Any]) -> None:
     """Refuse limits below none. Raises FlagError with every fault."""
-    names = ("max_requests_inflight", "max_mutating_requests_inflight", "min_request_timeout")
-    faults = [
-        f"--{name.replace('_', '-')} can not be negative value" for name in names if flags.get(name, 0) < 0
-    ]
+    faults = [text for name, text in _LIMITS.items() if (flags.get(name) or 0) < 0]
     if faults:
         raise FlagError(faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")
 
@@ -234,6 +248,20 @@ _FILES = {
 }
 
 
+def _told_to_stop() -> asyncio.Event:
+    """Return what SIGTERM or SIGINT sets; who sends a second one does not want to wait."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def told() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told)
+    return stop
+
+
 async def run(flags: dict[str, Any]) -> None:
     """Serve until SIGTERM or SIGINT."""
     tls, options = read_tls(flags), options_from(flags)
@@ -253,10 +281,7 @@ async def run(flags: dict[str, Any]) -> None:
     files, own = serving_files(flags), serving_pair(flags, options)
     held = read(files, Held(own))
     context = make_context(held, tls)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = _told_to_stop()
     try:
         await server.start()
     except SignerFailed as error:
@@ -285,9 +310,8 @@ async def run(flags: dict[str, Any]) -> None:
             async with asyncio.TaskGroup() as group:
                 looking = group.create_task(ServingFiles(files, held, tls, take_over).run())
                 await stop.wait()
-                server.begin_shutdown()
                 log.info("shutting down delay_s=%s", options.shutdown_delay_s)
-                await asyncio.sleep(options.shutdown_delay_s)
+                await server.end(listening)
                 looking.cancel()
     finally:
         await server.stop()
@@ -345,12 +369,26 @@ async def run(flags: dict[str, Any]) -> None:
 @click.option("--service-cluster-ip-range", default="10.96.0.0/12", show_default=True)
 @click.option("--service-node-port-range", default="30000-32767", show_default=True)
 @click.option("--event-ttl", type=DURATION, default="1h", show_default=True)
-@click.option("--request-timeout", type=DURATION, default="1m", show_default=True)
+@click.option("--request-timeout", type=SIGNED_DURATION, default="1m", show_default=True)
 @click.option("--enable-priority-and-fairness", type=bool, default=True, show_default=True)
 @click.option("--max-requests-inflight", type=int, default=400, show_default=True)
 @click.option("--max-mutating-requests-inflight", type=int, default=200, show_default=True)
-@click.option("--livez-grace-period", type=DURATION, default="0s", show_default=True)
-@click.option("--shutdown-delay-duration", type=DURATION, default="0s", show_default=True)
+@click.option("--livez-grace-period", type=SIGNED_DURATION, default="0s", show_default=True)
+@click.option("--shutdown-delay-duration", type=SIGNED_DURATION, default="0s", show_default=True)
+@click.option(
+    "--shutdown-send-retry-after",
+    type=bool,
+    default=False,
+    show_default=True,
+    help="while requests are awaited at the end, new ones get 429 and Retry-After",
+)
+@click.option(
+    "--shutdown-watch-termination-grace-period",
+    type=SIGNED_DURATION,
+    default="0s",
+    show_default=True,
+    help="in so long a time watches are ended one by one",
+)
 @click.option(
     "--component-ports",
     default="scheduler=10259,controller-manager=10257",

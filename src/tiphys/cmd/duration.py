@@ -8,9 +8,9 @@ from tiphys.apimachinery.duration import parse_go_duration
 
 
 def fault(text: str) -> str:
-    """Return what Go says about a duration; nothing when it is one. Times before now are none."""
+    """Return what Go says about a duration; nothing when it is one."""
     try:
-        seconds(text)
+        parse_go_duration(text)
     except ValueError as error:
         return str(error)
     return ""
@@ -25,9 +25,15 @@ def seconds(text: str) -> float:
 
 
 class Duration(click.ParamType[float]):
-    """Reads a duration; a bare number is seconds, for flags that are not upstream's."""
+    """Reads a duration; a bare number is seconds, for flags that are not upstream's.
+
+    ``signed``: one below zero is read too, and refused by whom it is for, in words of its own.
+    """
 
     name = "duration"
+
+    def __init__(self, *, signed: bool = False) -> None:
+        self._read = parse_go_duration if signed else seconds
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, int | float):
@@ -36,9 +42,10 @@ class Duration(click.ParamType[float]):
         if text.isdigit():
             return float(text)
         try:
-            return seconds(text)
+            return self._read(text)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
 DURATION = Duration()
+SIGNED_DURATION = Duration(signed=True)

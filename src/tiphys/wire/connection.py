@@ -249,8 +249,11 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
             self._transport.write(memoryview(body)[room:])
 
     def _head(self, response: Response, job: Job, length: int | None, *, chunked: bool = False) -> bytes:
-        closing = self._closes(job)
         headers = response.headers
+        if headers.get("connection") == "close":
+            headers = {name: value for name, value in headers.items() if name != "connection"}
+            job.keep_alive = False
+        closing = self._closes(job)
         if job.http10 and not closing:
             headers = {**headers, "Connection": "keep-alive"}
         if response.status in _BODILESS:
@@ -441,6 +444,16 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
             await waiter
 
     # -- the server's side
+
+    @property
+    def streams(self) -> bool:
+        """Whether an answer is being sent that has no end of its own."""
+        return self._streaming
+
+    @property
+    def lasts(self) -> bool:
+        """Whether what goes on here is more than a request and its answer."""
+        return self._streaming or self._mode == RAW
 
     def end(self) -> None:
         """Stop gracefully: close when idle, end a stream, let a request finish."""

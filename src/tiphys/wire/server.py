@@ -121,6 +121,30 @@ class Server:
             if isinstance(listener, TlsListener):
                 listener.replace_context(context)
 
+    def replace_handler(self, handler: Handler) -> None:
+        """Have another handler answer what comes from now on."""
+        self.handler = handler
+        self.at_once = getattr(handler, "at_once", None)
+
+    def close(self) -> None:
+        """Accept no more connections, and end each once its request is answered. What lasts goes on."""
+        for listener in self._listeners:
+            listener.close()
+        for connection in list(self.connections):
+            if not connection.lasts:
+                connection.end()
+
+    async def end_streams(self, grace_s: float, least_a_second: int = 1) -> None:
+        """End all streams, one after the other: evenly in ``grace_s``, or faster."""
+        streaming = [one for one in self.connections if one.streams]
+        step_s = min(grace_s / max(len(streaming), 1), 1 / least_a_second)
+        begun = self._clock.monotonic()
+        for number, connection in enumerate(streaming):
+            ahead_s = number * step_s - (self._clock.monotonic() - begun)
+            if ahead_s > 0:
+                await asyncio.sleep(ahead_s)
+            connection.end()
+
     def _sweep(self) -> None:
         self._set_time()
         limits = self.limits
