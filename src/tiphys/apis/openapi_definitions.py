@@ -37,7 +37,11 @@ _V3_WELL_KNOWN: dict[str, Definition] = {
 }
 _GVK = "x-kubernetes-group-version-kind"
 _SELECTABLE = "x-kubernetes-selectable-fields"
-_V2_REFUSES = ("oneOf", "anyOf", "allOf", "not", "nullable")
+_V2_REFUSES = frozenset(("oneOf", "anyOf", "allOf", "not", "nullable"))
+_PLAIN = frozenset(
+    "type description format default enum minimum maximum minLength maxLength pattern".split()  # noqa: SIM905
+)
+_SIMPLE = ("string", "integer", "boolean", "number")
 
 
 def no_custom_schemas(_gvk: GVK) -> None:
@@ -121,6 +125,8 @@ def _published(node: Mapping[str, Any], *, v3: bool) -> Definition:
     Embedded resources have what every object has. Clients of v2 read listed properties as the only ones:
     there a resource that keeps anything lists none.
     """
+    if node.keys() <= _PLAIN:
+        return node if isinstance(node, dict) else dict(node)
     made = dict(node)
     if isinstance(node.get("properties"), dict):
         made["properties"] = {key: _published(one, v3=v3) for key, one in node["properties"].items()}
@@ -186,6 +192,8 @@ def render_v3(name: str, definition: Definition) -> Definition:
 
 
 def _render(node: Definition, *, v3: bool) -> Definition:
+    if node.keys() <= _PLAIN and node.get("type") in _SIMPLE:
+        return node  # most are: texts and numbers that v2 and v3 say alike
     out: Definition = {}
     for key, value in node.items():
         if key == "type" and isinstance(value, list):
@@ -219,12 +227,15 @@ def _only_v2(node: Definition, given: Definition) -> Definition:
         absent |= {"items", "properties"} | ({"type"} if node.get("type") == "object" else set())
     if node.get("type") == "array" and ("items" not in node or "items" in absent):
         absent.add("type")
-    node = {key: value for key, value in node.items() if key not in absent}
+    if absent:
+        node = {key: value for key, value in node.items() if key not in absent}
     if "required" in node:
         required = _required_v2(node, given)
         node = {**node, "required": required}
         if not required:
             del node["required"]
+    if node.keys().isdisjoint(_V2_REFUSES):
+        return node
     return {key: value for key, value in node.items() if key not in _V2_REFUSES}
 
 

@@ -7,6 +7,7 @@ written. Extensions and defaults travel as YAML text, for which JSON will do.
 from __future__ import annotations
 
 import struct
+from functools import cache
 
 from tiphys.apimachinery.protowire import double, head, message, switch, text, varint
 from tiphys.apis.openapi_wire import Buffer, Node, any_value, counts, extensions, named, texts
@@ -129,7 +130,17 @@ _COUNTS = {
 }  # fmt: skip
 
 
+_LEAF = frozenset(("type", "description", "format"))
+
+
+@cache
+def _type(name: str) -> bytes:
+    return message(22, texts(1, (name,)))
+
+
 def _schema(node: Node) -> bytes:
+    if node.keys() <= _LEAF and isinstance(kind := node.get("type"), str):
+        return text(2, node.get("format")) + text(4, node.get("description")) + _type(kind)
     parts = [
         text(1, node.get("$ref")),
         text(2, node.get("format")),

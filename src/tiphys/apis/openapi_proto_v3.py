@@ -100,7 +100,12 @@ _TEXTS = {"title": 9, "pattern": 17, "type": 25, "description": 34, "format": 35
 _ALTERNATIVES = {"allOf": 26, "oneOf": 27, "anyOf": 28}
 
 
+_LEAF = frozenset(("type", "description", "format"))
+
+
 def _schema(node: Node) -> bytes:
+    if node.keys() <= _LEAF:
+        return text(25, node.get("type")) + text(34, node.get("description")) + text(35, node.get("format"))
     parts = [switch(number, node.get(key)) for key, number in _SWITCHES.items()]
     parts.extend(text(number, node.get(key)) for key, number in _TEXTS.items())
     parts.extend(double(number, node[key]) for key, number in _LIMITS.items() if key in node)

@@ -199,6 +199,15 @@ def table_rows(
     return list(printer.columns), rows
 
 
+def shows_metadata(resource: Resource) -> bool:
+    """Tell whether a kind's tables are made of nothing but metadata."""
+    from tiphys.apis import printers
+
+    definition = resource.definition
+    printer = definition.printer if definition is not None else printers.table_for(resource.gvk)
+    return bool(printer.of_metadata)
+
+
 def table_order(resource: Resource, objects: Sequence[Object]) -> Sequence[Object]:
     """Return objects in the order that a kind's tables have."""
     from tiphys.apis import printers

@@ -48,6 +48,11 @@ class Cached(Protocol):
         """The decoded object, shared: never change it."""
         ...
 
+    @property
+    def head(self) -> Object:
+        """At least apiVersion, kind and metadata of it, for less where it is large. Shared as well."""
+        ...
+
 
 Predicate = Callable[[Cached], bool]
 

@@ -86,13 +86,28 @@ def at_version(cached: Cached, resource: Resource) -> Object:
     return machinery.convert(cached.object, resource.gvk)
 
 
+def shown_of(call: Call, form: Format, cached: Cached) -> Object:
+    """Return what a form shows of a cached object: its head, where that is all; never change it."""
+    return at_version(cached, call.resource) if _whole(call, form) else cached.head
+
+
+def _whole(call: Call, form: Format) -> bool:
+    """Tell whether a form needs more than the metadata of an object."""
+    resource = call.resource
+    if not form.transform or resource.storage != resource.gvk:
+        return True
+    if form.transform != "Table":
+        return False
+    return call.param("includeObject") == "Object" or not machinery.shows_metadata(resource)
+
+
 def respond_cached(call: Call, cached: Cached, status: int = 200) -> Response:
     """Answer with one stored object."""
     form = call_format(call)
     resource = call.resource
     if form.plain_json and resource.storage == resource.gvk:
         return Response(status, headers_of(call.warnings, JSON), cached.raw + END)
-    return _transformed(call, form, at_version(cached, resource), status)
+    return _transformed(call, form, shown_of(call, form, cached), status)
 
 
 def respond_object(call: Call, obj: Object, status: int = 200) -> Response:
@@ -203,7 +218,10 @@ def respond_page(call: Call, page: Page) -> Response:
         parts = (head[:-1] + b',"items":[', items, b"]}" + END)
         return Response(200, headers_of(call.warnings, JSON), parts)
     check_form(call, form, is_list=True)
-    objects = [at_version(item, resource) for item in page.items]
+    if _whole(call, form):
+        objects = [at_version(item, resource) for item in page.items]
+    else:
+        objects = [item.head for item in page.items]
     body, content_type = encode(list_value(call, form, objects, list_meta(page)), form)
     return Response(200, headers_of(call.warnings, content_type), body)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tiphys.apiserver.crd.rows import rows_of
 from tiphys.apiserver.crd.text import Given, Text, outline
 from tiphys.apiserver.objects import Selection
@@ -111,3 +113,31 @@ async def test_large_definitions_are_not_kept_decoded(api: Any, crds: Any) -> No
     for item in page.items:
         assert item.object["kind"] == "CustomResourceDefinition"
     assert sum(item._object is not None for item in page.items) == 32
+
+
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+METADATA = "application/json;as=PartialObjectMetadata{};v=v1;g=meta.k8s.io"
+
+
+async def test_tables_and_metadata_of_definitions_do_not_need_their_schemas(
+    api: Any, crds: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = crds.version()
+    large["schema"]["openAPIV3Schema"]["description"] = "x" * 40_000
+    await crds.make(large)
+    path = f"{crds.path}/foos.example.com"
+    whole = await api.get(path)
+    cached = await api.server.backend.store.get(api.server.custom.row, "", "foos.example.com")
+    monkeypatch.setattr(cached, "_object", None)
+    monkeypatch.setattr(type(cached), "object", None)
+    made = whole["metadata"]["creationTimestamp"]
+    for name in ("", "/foos.example.com"):
+        (row,) = (await api.get(crds.path + name, accept=TABLE))["rows"]
+        assert row["cells"] == ["foos.example.com", made]
+        assert row["object"]["metadata"] == whole["metadata"]
+    listed = await api.get(crds.path, accept=METADATA.format("List"))
+    one = await api.get(path, accept=METADATA.format(""))
+    assert [item["metadata"] for item in listed["items"]] == [one["metadata"]] == [whole["metadata"]]
+    monkeypatch.undo()
+    (row,) = (await api.get(f"{crds.path}?includeObject=Object", accept=TABLE))["rows"]
+    assert row["object"] == whole

@@ -36,6 +36,8 @@ class Printer:
     """Conditions of a row: whether what it shows is over."""
     order: Callable[[Object], Any] | None = None
     """A sort key of lists; None: as they are stored."""
+    of_metadata: bool = False
+    """Rows are made of nothing but metadata."""
 
 
 def column(
@@ -85,8 +87,8 @@ def created_row(obj: Object, _now: datetime) -> Cells:
     return [name_of(obj), peek(obj, "metadata").get("creationTimestamp")]
 
 
-GENERIC = Printer((NAME, AGE), generic_row)
-CREATED = Printer((NAME, CREATED_AT), created_row)
+GENERIC = Printer((NAME, AGE), generic_row, of_metadata=True)
+CREATED = Printer((NAME, CREATED_AT), created_row, of_metadata=True)
 
 
 def limited(items: Iterable[str], most: int, *, separator: str = ",", empty: str = NONE) -> str:

@@ -5,6 +5,7 @@ Also the frames of watch events, built from the same bytes. Called by the rest o
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
@@ -24,6 +25,15 @@ _KEPT_LARGE: Final = 32
 """A definition of a custom kind takes a megabyte once it is decoded; there may be hundreds."""
 _NO_LABELS: Final[Mapping[str, str]] = {}
 LEADING: Final = ("apiVersion", "kind", "metadata")
+_OPENING: Final = b'{"apiVersion":'
+_WITHIN: Final = (
+    "annotations apiVersion creationTimestamp deletionGracePeriodSeconds deletionTimestamp fieldsType "
+    "finalizers generateName generation labels managedFields manager name namespace operation "
+    "ownerReferences resourceVersion selfLink subresource time uid"
+)
+"""Members of metadata, and of its parts, that may come behind an object."""
+_BEHIND_METADATA: Final = re.compile(rb'},"(?!(?:%b)")[a-zA-Z]+":' % _WITHIN.replace(" ", "|").encode())
+"""The first member behind metadata; fields of managed ones have a colon in their names, or a dot."""
 
 
 class FieldReader(Protocol):
@@ -108,6 +118,15 @@ class Entry:
                 kept.popleft()._object = None
         return found
 
+    @property
+    def head(self) -> Object:
+        """What is asked of hundreds of large objects at a time: their metadata. Not kept."""
+        if self._object is None and len(self.value) > _LARGE_BYTES:
+            found = head_of(self.raw)
+            if found is not None:
+                return found
+        return self.object
+
     def keep(self, written: Object) -> None:
         """Take what ``ordered`` made and the value was made of: what was just written is often read next.
 
@@ -189,6 +208,21 @@ def ordered(obj: Object) -> Object:
     made: Object = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": meta, **obj}
     made["metadata"] = meta
     return made
+
+
+def head_of(raw: bytes) -> Object | None:
+    """Decode what stands before the first member behind metadata; None where another order is kept.
+
+    A quote within a text has a backslash before it, so what is searched for stands in no text.
+    """
+    found = _BEHIND_METADATA.search(raw)
+    if found is None or not raw.startswith(_OPENING):
+        return None
+    try:
+        head: Object = orjson.loads(raw[: found.start() + 1] + b"}")
+    except orjson.JSONDecodeError:
+        return None
+    return head if tuple(head) == LEADING else None
 
 
 def encode(obj: Object) -> bytes:

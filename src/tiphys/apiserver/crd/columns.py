@@ -34,7 +34,8 @@ def printer_for(columns: Sequence[Object]) -> Printer:
     def row(obj: Object, now: datetime) -> Cells:
         return [name_of(obj), *(cell(obj, column, now) for column in readable)]
 
-    return Printer((NAME, *(_definition(column) for column in readable)), row)
+    of_metadata = all(column["jsonPath"].startswith(".metadata.") for column in readable)
+    return Printer((NAME, *(_definition(column) for column in readable)), row, of_metadata=of_metadata)
 
 
 def _is_path(path: str) -> bool:

@@ -34,13 +34,14 @@ class Converter(Protocol):
 class View:
     """A stored object in another version, or with defaults it was not stored with. A ``Cached``."""
 
-    __slots__ = ("_base", "_raw", "_row", "object", "stale")
+    __slots__ = ("_base", "_raw", "_row", "head", "object", "stale")
 
     def __init__(self, base: Cached, obj: Object, row: Resource, *, stale: bool) -> None:
         self._base = base
         self._row = row
         self._raw: bytes | None = None
         self.object = obj
+        self.head = obj
         self.stale = stale
         """It is stored in a version that is no longer the storage version."""
 

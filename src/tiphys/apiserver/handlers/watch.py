@@ -203,10 +203,10 @@ class _Encoder:
         return self._frame("ERROR", error.to_status())
 
     def _object(self, change: Change) -> Object:
-        resource, form = self._call.resource, self._form
+        form = self._form
         if change.cached is None:
             return self._bookmark(change)
-        obj = respond.at_version(change.cached, resource)
+        obj = respond.shown_of(self._call, form, change.cached)
         if change.type == "DELETED" or str(change.revision) != obj["metadata"].get("resourceVersion"):
             obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(change.revision)}}
         if form.transform == "Table":
