@@ -14,7 +14,7 @@ from tiphys.apiserver.flowcontrol import dump, objects
 from tiphys.apiserver.flowcontrol.controller import FlowControl, Rejected
 from tiphys.apiserver.flowcontrol.inflight import MaxInFlight
 from tiphys.apiserver.flowcontrol.work import ONE, Width
-from tiphys.apiserver.requestinfo import parse
+from tiphys.apiserver.requestinfo import RequestInfo, parse
 from tiphys.wire.message import Request
 
 ALICE = User("alice", groups=("system:authenticated",))
@@ -356,8 +356,9 @@ async def test_a_write_holds_its_seats_until_its_watchers_are_told() -> None:
     assert (counts.seats, counts.executing, level_now.tickets) == (0, 0, set())
 
 
-async def test_how_much_one_request_may_take_follows_the_level() -> None:
-    flow = control(100)
+@pytest.mark.parametrize(("queues", "most"), [(0, 100), (4, 15)])
+async def test_how_much_one_request_may_take_follows_the_level(queues: int, most: int) -> None:
+    flow = control(100, queues=queues, length=5)
     asked = []
 
     def estimate(_info: Any, _query: str, most: int) -> Width:
@@ -366,8 +367,29 @@ async def test_how_much_one_request_may_take_follows_the_level() -> None:
 
     flow._estimate = estimate
     (await flow.enter(GET, ALICE, "")).leave()
-    assert asked == [15]
-    assert flow.levels["global-default"].widest == 15
+    assert asked == [flow.levels["global-default"].widest] == [most]
+
+
+@pytest.mark.parametrize(
+    ("info", "query", "patience_s"),
+    [
+        (GET, "", 15.0),
+        (GET, "timeout=5s", 1.25),
+        (GET, "timeout=10m", 15.0),
+        (GET, "timeout=0", 15.0),
+        (parse("GET", "/api/v1/pods", "watch=1&timeout=5s"), "watch=1&timeout=5s", 15.0),
+    ],
+)
+def test_how_long_a_request_may_wait_follows_its_own_deadline(
+    info: RequestInfo, query: str, patience_s: float
+) -> None:
+    assert control(wait_s=15.0)._patience_s(info, query) == patience_s
+
+
+@pytest.mark.parametrize(("queues", "name"), [(0, ""), (1, ""), (2, "alice")])
+def test_flows_have_names_where_they_are_dealt_queues(queues: int, name: str) -> None:
+    flow = control(queues=queues, length=5)
+    assert flow.flow_of(ALICE, GET).name == name
 
 
 async def test_a_deleted_level_goes_when_its_last_request_has_left() -> None:

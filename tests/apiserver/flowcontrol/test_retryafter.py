@@ -28,9 +28,14 @@ def advice(refusals: list[tuple[int, int]]) -> list[int]:
         ([(100, 9), (101, 9), (102, 9), (103, 9)], [1, 2, 2, 4]),
         ([(100, 3), (101, 1), (104, 1), (105, 1)], [1, 2, 1, 1]),
         ([(100, 3), (101, 2), (102, 2), (103, 2)], [1, 2, 2, 2]),
+        (
+            [(0, 5), (1, 11), (2, 1), (3, 11), (4, 1), (7, 1), (11, 1), (15, 1), (17, 1), (21, 14), (22, 1)],
+            [1, 2, 2, 4, 4, 8, 8, 7, 6, 5, 10],
+        ),
     ],
-    ids=["one", "in one second", "few", "doubled", "long ago", "raised once in its time", "falls", "stays"],
-)
+    ids=["one", "in one second", "few", "doubled", "long ago", "raised once in its time", "falls", "stays",
+         "up and down"],
+)  # fmt: skip
 def test_advice(refusals: list[tuple[int, int]], expected: list[int]) -> None:
     assert advice(refusals) == expected
 

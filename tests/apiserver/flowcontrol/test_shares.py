@@ -24,12 +24,56 @@ def test_the_default_levels_divide_six_hundred_seats_as_upstream_does() -> None:
 
 
 @pytest.mark.parametrize(
-    ("percent", "most"), [(None, 150), (0, 50), (20, 60), (500, 300)],
-    ids=["all that there is", "none", "a fifth", "more than there is"],
+    ("percent", "most"), [(None, 65), (0, 50), (20, 60), (500, 300)],
+    ids=["all that is lent", "none", "a fifth", "more than there is"],
 )  # fmt: skip
 def test_how_far_a_level_may_borrow(percent: int | None, most: int) -> None:
-    found = bounds_of({"a": Share(1, 0, percent), "b": Share(1)}, 100)
+    found = bounds_of({"a": Share(1, 40, percent), "b": Share(1, 30)}, 100)
     assert found["a"].most == most
+
+
+LEVELS = ("exempt", "workload-high", "workload-low", "catch-all")
+SEATS = (40 + 100 + 5) * 6
+
+
+def four_levels() -> dict[str, Share]:
+    return {
+        one["metadata"]["name"]: Share.of(one)
+        for one in objects.priority_levels()
+        if one["metadata"]["name"] in LEVELS
+    }
+
+
+def test_the_most_of_levels_that_may_borrow_from_all() -> None:
+    found = bounds_of(four_levels(), SEATS)
+    assert {name: one.most for name, one in found.items()} == {
+        "exempt": SEATS,
+        "workload-high": 240 + 540,
+        "workload-low": 600 + 120,
+        "catch-all": 30 + 120 + 540,
+    }
+
+
+def test_what_an_exempt_level_leaves_is_divided() -> None:
+    """Everybody wants all; exempt wants half of what others lend; one of them lends all that it may."""
+    bounds = bounds_of(four_levels(), SEATS)
+    limited = [one for name, one in bounds.items() if name != "exempt"]
+
+    def given(exempt: int, idle: str = "") -> dict[str, int]:
+        wants = {name: 1 if name == idle else SEATS + 100 for name in bounds} | {"exempt": exempt}
+        return dict(allot({
+            name: Claim(one, wants[name], wants[name], exempt=name == "exempt")
+            for name, one in bounds.items()
+        }).seats)  # fmt: skip
+
+    least = {name: one.least for name, one in bounds.items()}
+    assert given(SEATS + 100) == least | {"exempt": SEATS + 100}
+    half = {name: (one.nominal + one.least) // 2 for name, one in bounds.items()}
+    half["exempt"] = SEATS - sum((one.nominal + one.least) // 2 for one in limited)
+    assert given(half["exempt"]) == half
+    nominal = {name: one.nominal for name, one in bounds.items()} | {"workload-low": least["workload-low"]}
+    nominal["exempt"] = SEATS - sum(nominal.values())
+    assert given(nominal["exempt"], "workload-low") == nominal
 
 
 def test_what_nobody_asks_for_goes_to_whoever_does() -> None:
@@ -55,7 +99,7 @@ def test_an_exempt_level_takes_its_own_first() -> None:
         "exempt": Claim(Bounds(30, 10, 100), 90.0, 90, exempt=True),
         "a": Claim(Bounds(70, 0, 100), 0, 0),
     }
-    assert allot(claims).seats == {"exempt": 30, "a": 70}
+    assert allot(claims).seats == {"exempt": 90, "a": 10}
     idle = {**claims, "exempt": Claim(Bounds(30, 10, 100), 0.0, 0, exempt=True)}
     assert allot(idle).seats == {"exempt": 10, "a": 90}
 

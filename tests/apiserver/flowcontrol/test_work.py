@@ -21,11 +21,20 @@ LISTS = [
     ("a page", Stored(50_000, 1000), "limit=500", 5),
     ("a page with a selector", Stored(50_000, 1000), "limit=500&labelSelector=a", 5),
     ("a page of large ones", Stored(50_000, 100_000), "limit=3", 3),
-    ("a limit that is none", Stored(50_000, 1000), "limit=x", 10),
+    ("a limit that is none", Stored(50_000, 1000), "limit=x", 100),
+    ("a time that is none", Stored(5, 1000), "timeoutSeconds=x", 100),
+    ("a limit of nothing", Stored(50, 10_000), "limit=", 5),
     ("one by name", Stored(50_000, 1000), "fieldSelector=metadata.name=p", 1),
+    ("a large one by name", Stored(50_000, 250_000), "fieldSelector=metadata.name=p", 3),
+    ("a huge one by name", Stored(50_000, 2_000_000), "fieldSelector=metadata.name=p&limit=500", 10),
+    ("nobody knows how large", Stored(1, 0), "", 10),
+    ("none of a kind that nobody knows", Stored(0, 0), "fieldSelector=metadata.name=p", 1),
     ("a watch from now on", Stored(50_000, 1000), "watch=1", 1),
     ("a watch from a version", Stored(50_000, 1000), "watch=1&resourceVersion=7", 1),
     ("a watch with what exists", Stored(50_000, 1000), "watch=1&sendInitialEvents=true", 10),
+    ("in other words", Stored(50_000, 1000), "watch=1&sendInitialEvents=yes", 10),
+    ("a watch without", Stored(50_000, 1000), "watch=1&sendInitialEvents=False", 1),
+    ("a watch for no time", Stored(50_000, 1000), "watch=1&timeoutSeconds=x", 100),
 ]
 
 
@@ -37,8 +46,10 @@ def test_lists(stored, query, seats):
 
 
 @pytest.mark.parametrize(
-    ("objects", "query", "seats"), [(0, "", 1), (101, "", 2), (550, "limit=5", 6), (5 * 10**6, "", 100)]
-)
+    ("objects", "query", "seats"),
+    [(0, "", 1), (101, "", 2), (550, "limit=5", 6), (5 * 10**6, "", 100), (699, "limit=399", 7),
+     (799, "fieldSelector=metadata.name%3Dtest", 1), (799, "limit=invalid", 100)],
+)  # fmt: skip
 def test_lists_by_objects(objects, query, seats):
     found = width(parse("GET", PODS, query), query, stored=Stored(objects, 10**6), by_size=False)
     assert found == Width(seats)
@@ -71,6 +82,10 @@ def test_seats_to_take():
     assert (Width(1, 10, 0.1).most, Width(5).most) == (10, 5)
 
 
-@pytest.mark.parametrize(("nominal", "most"), [(0, 1), (1, 1), (7, 2), (100, 15), (245, 37)])
-def test_how_much_of_a_level_one_request_may_take(nominal, most):
-    assert widest(nominal) == most
+@pytest.mark.parametrize(
+    ("nominal", "hand", "most"),
+    [(5, 6, 1), (10, 6, 1), (15, 6, 2), (20, 6, 3), (35, 6, 5), (100, 6, 15), (200, 6, 30), (10, 1, 2),
+     (100, 20, 5), (0, 6, 1), (245, 6, 37), (13, 0, 100)],
+)  # fmt: skip
+def test_how_much_of_a_level_one_request_may_take(nominal, hand, most):
+    assert widest(nominal, hand) == most

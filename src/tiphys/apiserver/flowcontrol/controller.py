@@ -16,6 +16,7 @@ from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.flowcontrol import mandatory
 from tiphys.apiserver.authn.user import User
+from tiphys.apiserver.flights import wanted_timeout_s
 from tiphys.apiserver.flowcontrol import objects
 from tiphys.apiserver.flowcontrol.demand import Held
 from tiphys.apiserver.flowcontrol.fairqueue import FairQueues, Sizes, Turn
@@ -144,7 +145,8 @@ class FlowControl:
             level = found[name]
             if level.bounds != bounds:
                 level.bounds = bounds
-                level.widest = widest(bounds.nominal)
+            sizes = level.queues.sizes if level.queues is not None else None
+            level.widest = widest(bounds.nominal, sizes.hand if sizes is not None and sizes.queues else 0)
         self.levels = found
         schemas = [Schema.of(obj) for obj in self._objects.values()]
         self._schemas = in_order(schema for schema in schemas if schema.level in self._levels)
@@ -191,7 +193,9 @@ class FlowControl:
         flow.counts.wide(width)
         turn = queues.take(self.clock.monotonic(), flow.hand, width)
         if turn is None:
-            return await self._wait(flow, queues, width, user, info)
+            woken = asyncio.get_running_loop().create_future()
+            note = Waiting(woken, flow, user.name, info)
+            return await self._wait(queues, width, note, self._patience_s(info, raw_query))
         flow.counts.at_once += 1
         return Seats(flow, turn, info, user.name, clock=self.clock, freed=self._freed)
 
@@ -210,16 +214,20 @@ class FlowControl:
             self._flows.clear()
         watching = info.verb == "watch"
         tallies = self.reading if info.verb in READ_VERBS else self.mutating
-        name = schema.flow(user, info)
+        shuffled = level.queues is not None and level.queues.sizes.queues > 1
+        name = schema.flow(user, info) if shuffled else ""
         flow = self._flows[key] = Flow.of(schema, level, name, counts, tallies, watching=watching)
         return flow
 
-    async def _wait(
-        self, flow: Flow, queues: FairQueues, width: Width, user: User, info: RequestInfo
-    ) -> Ticket:
-        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def _patience_s(self, info: RequestInfo, raw_query: str) -> float:
+        """Return how long a request may wait: a part of what it may take, or of what it asks for."""
+        wanted = wanted_timeout_s(raw_query) if raw_query and info.verb != "watch" else None
+        return min(self._wait_s, wanted / _WAIT_SHARE) if wanted and wanted > 0 else self._wait_s
+
+    async def _wait(self, queues: FairQueues, width: Width, note: Waiting, patience_s: float) -> Ticket:
+        flow = note.flow
         began, counts = self.clock.monotonic(), flow.counts
-        turn = queues.join(began, flow.hand, width, Waiting(woken, flow, user.name, info))
+        turn = queues.join(began, flow.hand, width, note)
         if turn is None:
             why = "queue-full" if queues.sizes.queues else "concurrency-limit"
             raise self._reject(flow, why, began)
@@ -228,8 +236,8 @@ class FlowControl:
         self.wake(queues)
         flow.tallies.waiting.change(began, 1)
         try:
-            async with asyncio.timeout(self._wait_s):
-                await woken
+            async with asyncio.timeout(patience_s):
+                await note.woken
         except TimeoutError:
             self._give_up(queues, turn)
             raise self._reject(flow, "time-out", began) from None
@@ -240,7 +248,7 @@ class FlowControl:
         finally:
             flow.tallies.waiting.change(self.clock.monotonic(), -1)
         counts.waits.observe(self.clock.monotonic() - began)
-        return Seats(flow, turn, info, user.name, clock=self.clock, freed=self._freed)
+        return Seats(flow, turn, note.info, note.user, clock=self.clock, freed=self._freed)
 
     def _give_up(self, queues: FairQueues, turn: Turn) -> None:
         now = self.clock.monotonic()

@@ -21,7 +21,9 @@ class Share:
     shares: int
     lendable_percent: int = 0
     borrowing_percent: int | None = None
-    """None: as much as there is."""
+    """None: as much as others lend."""
+    exempt: bool = False
+    """Takes what it wants, whether others lend it or not."""
 
     @classmethod
     def of(cls, level: Object) -> Share:
@@ -33,6 +35,7 @@ class Share:
             shares=default if shares is None else shares,
             lendable_percent=part.get("lendablePercent") or 0,
             borrowing_percent=part.get("borrowingLimitPercent"),
+            exempt=spec.get("type") == "Exempt",
         )
 
 
@@ -51,14 +54,14 @@ NO_BOUNDS = Bounds(0, 0, 0)
 def bounds_of(shares: Mapping[str, Share], seats: int) -> dict[str, Bounds]:
     """Divide the server's seats by share."""
     total = sum(share.shares for share in shares.values()) or 1
+    nominal = {name: math.ceil(seats * share.shares / total) for name, share in shares.items()}
+    lent = {name: _rounded(nominal[name] * share.lendable_percent / 100) for name, share in shares.items()}
     found = {}
     for name, share in shares.items():
-        nominal = math.ceil(seats * share.shares / total)
-        least = nominal - _rounded(nominal * share.lendable_percent / 100)
-        borrowed = seats
+        borrowed = seats if share.exempt else sum(lent.values()) - lent[name]
         if share.borrowing_percent is not None:
-            borrowed = _rounded(nominal * share.borrowing_percent / 100)
-        found[name] = Bounds(nominal, least, nominal + borrowed)
+            borrowed = _rounded(nominal[name] * share.borrowing_percent / 100)
+        found[name] = Bounds(nominal[name], nominal[name] - lent[name], nominal[name] + borrowed)
     return found
 
 
@@ -68,7 +71,7 @@ def _rounded(value: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one level could use. ``exempt`` levels take what is theirs, and no limit holds for them."""
+    """What one level could use. No limit holds for ``exempt`` levels."""
 
     bounds: Bounds
     smoothed: float
@@ -79,7 +82,12 @@ class Claim:
 
     @property
     def floor(self) -> int:
-        """The seats it has in any case: those it must not lend, and those of its own that it needs."""
+        """The seats it has in any case: those it must not lend, and those of its own that it needs.
+
+        An exempt level takes what it needs, whosesoever that is.
+        """
+        if self.exempt:
+            return max(self.bounds.least, self.high)
         return max(self.bounds.least, min(self.bounds.nominal, self.high))
 
     @property

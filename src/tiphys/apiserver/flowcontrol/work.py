@@ -25,6 +25,8 @@ MOST_WRITE_SEATS: Final = 10
 WATCHERS_PER_SEAT: Final = 10
 EVENT_S: Final = 0.005
 """For so long a seat is busy with telling its share of watchers."""
+LARGEST_OBJECT: Final = 1_500_000
+"""Bytes that an object is thought to have while nobody knows."""
 _SHARE: Final = 0.15
 """No request takes more of its level's nominal seats."""
 _TELLING: Final = frozenset({"create", "update", "patch", "delete"})
@@ -59,9 +61,15 @@ class Stored:
     bytes_each: int = 0
 
 
-def widest(nominal: int) -> int:
-    """Return how many seats one request of a level may take."""
-    return max(1, math.ceil(nominal * _SHARE))
+def widest(nominal: int, hand: int) -> int:
+    """Return how many seats one request may take in a level that deals each flow ``hand`` queues.
+
+    No more than a flow can have at once: with less than a seat for each of its queues it would block them
+    all. Levels without queues (``hand`` 0) have no such bound.
+    """
+    if not hand:
+        return MOST_LIST_SEATS
+    return max(1, min(math.ceil(nominal * _SHARE), nominal // hand))
 
 
 class Widths:
@@ -83,8 +91,8 @@ class Widths:
         if info.verb in _TELLING:
             return self._write(info, min(level_most, MOST_WRITE_SEATS))
         if info.verb in ("list", "watch"):
-            seats = self._list_seats(info, raw_query)
-            return Width(max(1, min(seats, level_most, MOST_LIST_SEATS)))
+            most = min(level_most, MOST_LIST_SEATS)
+            return Width(max(1, min(self._list_seats(info, raw_query, most), most)))
         return ONE
 
     def _write(self, info: RequestInfo, most: int) -> Width:
@@ -92,19 +100,22 @@ class Widths:
             return ONE
         return _telling(self._watchers(info), most)
 
-    def _list_seats(self, info: RequestInfo, raw_query: str) -> int:
+    def _list_seats(self, info: RequestInfo, raw_query: str, most: int) -> int:
         query = parse_qs(raw_query) if raw_query else {}
-        if info.name:
-            return 1
-        if info.verb == "watch" and query.get("sendInitialEvents", ["false"])[0] not in ("true", "1"):
+        limit = atoi(query.get("limit", ["0"])[0])
+        if limit is None or atoi(query.get("timeoutSeconds", ["0"])[0]) is None:
+            return most  # refused soon, and not made cheap by that
+        initial = query.get("sendInitialEvents", ["false"])[0].lower() not in ("false", "0")
+        if info.verb == "watch" and not initial:
             return 1
         stored = self._stored(info)
-        limit = atoi(query.get("limit", ["0"])[0]) or 0
         limited = min(stored.objects, limit) if limit > 0 else stored.objects
         if self._by_size:
-            held = min(limited * stored.bytes_each, STREAMED_BYTES)
+            each = stored.bytes_each or (LARGEST_OBJECT if stored.objects else 0)
+            held = min((1 if info.name else limited) * each, STREAMED_BYTES)
             return math.ceil(held / BYTES_PER_SEAT)
-        return math.ceil(stored.objects / OBJECTS_PER_SEAT)  # all are looked at, however few are sent
+        # All are looked at, however few are sent.
+        return 1 if info.name else math.ceil(stored.objects / OBJECTS_PER_SEAT)
 
 
 @lru_cache(maxsize=4096)
