@@ -104,12 +104,16 @@ async def test_put_without_a_version(api: Api) -> None:
     }  # fmt: skip
 
 
+UNMARKED = {"events", "events.events.k8s.io", "customresourcedefinitions.apiextensions.k8s.io"}
+"""A definition's first deletion heeds no policy: it waits for its objects."""
+
+
 @pytest.mark.parametrize(
     ("policy", "finalizer", "others"),
     [
         ("", "orphan", {"jobs.batch", "replicationcontrollers"}),
-        ("Foreground", "foregroundDeletion", {"events", "events.events.k8s.io"}),
-        ("Orphan", "orphan", {"events", "events.events.k8s.io"}),
+        ("Foreground", "foregroundDeletion", UNMARKED),
+        ("Orphan", "orphan", UNMARKED),
     ],
     ids=["no policy", "foreground", "orphan"],
 )

@@ -28,7 +28,12 @@ async def test_deleting_removes_objects_through_their_finalizers(api: Any, crds:
     await api.create(crds.foos, crds.foo("free"))
     marked = (await api("DELETE", f"{crds.path}/foos.example.com")).json
     assert marked["metadata"]["finalizers"] == ["customresourcecleanup.apiextensions.k8s.io"]
+    assert "deletionGracePeriodSeconds" not in marked["metadata"]
+    assert marked["metadata"]["generation"] == 1
+    told = {one["type"]: (one["status"], one["reason"]) for one in marked["status"]["conditions"]}
+    assert told["Terminating"] == ("True", "InstanceDeletionPending")
     await crds.wait("foos.example.com", "Terminating")
+    await api.settle()
     refused = await api("POST", crds.foos, crds.foo("late"))
     assert refused.status == 405
     assert "create not allowed while custom resource definition is terminating" in refused.message

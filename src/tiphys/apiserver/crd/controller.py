@@ -25,7 +25,7 @@ from tiphys.apiserver.crd.conversion import Conversion
 from tiphys.apiserver.crd.rows import is_true, rows_of
 from tiphys.apiserver.crd.store import CustomStore
 from tiphys.apiserver.crd.text import Text, outline
-from tiphys.apiserver.handlers.delete import CLEANUP
+from tiphys.apiserver.handlers.deletion import CLEANUP
 from tiphys.apiserver.objects import Cached
 
 log = logging.getLogger(__name__)

@@ -119,10 +119,10 @@ async def _taken(call: Call, obj: Object, error: AlreadyExists) -> AlreadyExists
         )
     stored = call.backend.table.stored(resource)
     try:
-        found = await call.backend.store.get(stored, meta.get("namespace", ""), meta["name"])
+        found = (await call.backend.store.get(stored, meta.get("namespace", ""), meta["name"])).object
     except StatusError:
         return error
-    if found.object["metadata"].get("deletionTimestamp"):
+    if found["metadata"].get("deletionTimestamp"):
         error.message = f"object is being deleted: {error.message}"
     return error
 

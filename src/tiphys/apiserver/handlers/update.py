@@ -52,8 +52,8 @@ class Change:
     """Replaces the strategy's own validation for subresources that change what updates may not."""
     merge: Merge | None = None
     """For subresources that write a part of the object and take no other."""
-    names_uid: bool = False
-    """The uid in the object says which one it is to be (PUT); elsewhere it is a field that may not change."""
+    uid: str = ""
+    """Which object it must be, where a PUT says so; elsewhere the uid is a field that may not change."""
     manages_fields: bool = True
     """False when ``produce`` has set managedFields itself (server-side apply)."""
     admits: bool = True
@@ -74,12 +74,12 @@ async def handle(call: Call) -> Response:
         options=options,
         subresource=subresource,
         retries=1 if obj["metadata"].get("resourceVersion") else MAX_RETRIES,
-        names_uid=True,
+        uid=obj["metadata"].get("uid") or "",
     )
     try:
         written = await update_object(call, name, change)
     except NotFound:
-        if not strategy.allow_create_on_update or subresource or obj["metadata"].get("uid"):
+        if not strategy.allow_create_on_update or subresource:
             raise
         obj["metadata"].pop("resourceVersion", None)
         await call.backend.authorizer.require(call.user, _as_create(call))
@@ -138,14 +138,14 @@ class _Lost(Conflict):
 async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
     backend, resource = call.backend, call.resource
     stored = backend.table.stored(resource)
-    cached = await backend.store.get(stored, call.namespace, name)
+    cached = await _live(call, stored, name, change)
     old = cached.object
     produced = change.produce(machinery.convert(old, resource.gvk))
     wanted: Object = await produced if inspect.isawaitable(produced) else produced
     strategy = machinery.strategy_for(resource)
     new = _own(call, strategy, wanted, change.subresource)
-    if change.names_uid:
-        _check_uid(call, new, old)
+    if change.uid and change.uid != old["metadata"]["uid"]:
+        raise unmet(resource, old, "UID", change.uid)
     _default(strategy, new, change)
     if change.manages_fields:
         await _manage(call, new, old, change)
@@ -164,6 +164,17 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
             return await _write(call, cached, new, change)
     await _check(call, attributes, change)
     return await _write(call, cached, new, change)
+
+
+async def _live(call: Call, stored: Resource, name: str, change: Change) -> Cached:
+    """Return the object that is to change. Raises NotFound, or Conflict where one of that uid is meant."""
+    try:
+        return await call.backend.store.get(stored, call.namespace, name)
+    except NotFound:
+        if not change.uid:
+            raise
+        nobody = {"metadata": {"name": name, "namespace": call.namespace, "uid": ""}}
+        raise unmet(call.resource, nobody, "UID", change.uid) from None
 
 
 def _own(call: Call, strategy: Strategy, wanted: Object, subresource: str) -> Object:
@@ -219,13 +230,6 @@ def _warnings(strategy: Strategy, subresource: str, new: Object, old: Object) ->
     if subresource == "status":
         return strategy.status_warnings(new)
     return [] if subresource else strategy.warnings(new, old)
-
-
-def _check_uid(call: Call, new: Object, old: Object) -> None:
-    """Raise Conflict for an object that is not the one that was meant."""
-    uid = new["metadata"].get("uid")
-    if uid and uid != old["metadata"]["uid"]:
-        raise unmet(call.resource, old, "UID", uid)
 
 
 def _check_version(call: Call, new: Object, old: Object, *, unconditional: bool) -> None:
@@ -344,7 +348,7 @@ async def _write(call: Call, cached: Cached, new: Object, change: Change) -> Cac
     if done and not waits:
         last = await _lossless(backend.store.delete(stored, call.namespace, meta["name"], cached.revision))
         await release(call, last)
-        meta["resourceVersion"] = str(last.revision)
+        meta["resourceVersion"] = str(cached.revision)  # what was asked for was written nowhere
         return machinery.convert(new, resource.gvk)
     meta.pop("resourceVersion", None)
     ttl_s = backend.ttl_s(stored)

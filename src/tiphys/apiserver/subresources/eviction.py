@@ -14,7 +14,8 @@ from tiphys.apimachinery.meta import GVK, Object, copy_object, get_condition
 from tiphys.apiserver import bodies, respond
 from tiphys.apiserver.admission import subresource as admission
 from tiphys.apiserver.call import Call
-from tiphys.apiserver.handlers.delete import check_preconditions, delete_object
+from tiphys.apiserver.handlers.delete import delete_object
+from tiphys.apiserver.handlers.deletion import check_preconditions
 from tiphys.apiserver.objects import Selection
 from tiphys.apiserver.params import DeleteOptions, delete_options, write_options
 from tiphys.wire.message import Response
@@ -108,7 +109,7 @@ async def _say_why(call: Call, wanted: DeleteOptions) -> DeleteOptions:
     pods = call.backend.table.by_path("", "v1", "pods")
     while True:
         cached = await call.backend.store.get(pods, call.namespace, call.name)
-        check_preconditions(call, cached.object, wanted)
+        check_preconditions(call.resource, cached.object, wanted)
         changed = copy_object(cached.object)
         changed["metadata"].pop("resourceVersion", None)
         _put_condition(changed, rfc3339(call.backend.clock.now()))

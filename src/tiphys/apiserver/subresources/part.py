@@ -27,6 +27,7 @@ async def handle_part(call: Call, merge: Merge, check: Check | None) -> Response
             return body
 
         retries = 1 if body["metadata"].get("resourceVersion") else MAX_RETRIES
+        uid = body["metadata"].get("uid") or ""
     elif verb == "patch":
         options, kind = write_options(call, "PatchOptions"), patch.patch_type(call)
         document = patch.parse_patch(call, kind, options)
@@ -34,7 +35,7 @@ async def handle_part(call: Call, merge: Merge, check: Check | None) -> Response
         def produce(live: Object) -> Object:
             return patch.apply_patch(call, kind, document, live, options)
 
-        retries = MAX_RETRIES
+        retries, uid = MAX_RETRIES, ""
     else:
         raise MethodNotAllowed("the server does not allow this method on the requested resource")
     change = Change(
@@ -44,7 +45,7 @@ async def handle_part(call: Call, merge: Merge, check: Check | None) -> Response
         retries,
         field_validation=check,
         merge=merge,
-        names_uid=verb == "update",
+        uid=uid,
     )
     written = await update_object(call, call.name, change)
     if isinstance(written, dict):

@@ -30,16 +30,16 @@ async def handle(call: Call) -> Response:
         return _answer(call, scale_of(obj, paths))
     if verb == "update":
         options = write_options(call, "UpdateOptions")
-        wanted, retries = _replacing(call, options)
+        wanted, retries, uid = _replacing(call, options)
     elif verb == "patch":
         options = write_options(call, "PatchOptions")
         applies = patch.patch_type(call) == patch.APPLY_PATCH
         wanted = _applying(call, options) if applies else _patching(call, options)
-        retries = MAX_RETRIES
+        retries, uid = MAX_RETRIES, ""
     else:
         raise MethodNotAllowed("the server does not allow this method on the requested resource")
     produce = _produce(call, wanted, paths)
-    change = Change(produce, options, "scale", retries, manages_fields=False, names_uid=verb == "update")
+    change = Change(produce, options, "scale", retries, manages_fields=False, uid=uid)
     written = await update_object(call, call.name, change)
     obj = written if isinstance(written, dict) else respond.at_version(written, call.resource)
     return _answer(call, scale_of(obj, paths))
@@ -88,13 +88,14 @@ def _write(call: Call, options: WriteOptions) -> ownership.Write:
     return ownership.Write(options.field_manager, call.backend.clock.now(), "scale")
 
 
-def _replacing(call: Call, options: WriteOptions) -> tuple[_Wanted, int]:
+def _replacing(call: Call, options: WriteOptions) -> tuple[_Wanted, int, str]:
     scale = bodies.decode(call, SCALE, options.field_validation)
     meta_rules.check_name(scale, call.name)
     meta_rules.check_namespace(scale, call.resource, call.namespace)
     retries = 1 if scale["metadata"].get("resourceVersion") else MAX_RETRIES
+    uid = scale["metadata"].get("uid") or ""
     write = _write(call, options)
-    return lambda live: ownership.update_scale(live, copy_object(scale), write), retries
+    return lambda live: ownership.update_scale(live, copy_object(scale), write), retries, uid
 
 
 def _patching(call: Call, options: WriteOptions) -> _Wanted:
