@@ -194,7 +194,7 @@ async def _serving(
         await server.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def serving() -> Callable[..., AbstractAsyncContextManager[Api]]:
     """Run a server with options of a test's own: ``async with serving(anonymous_auth=False) as api``.
 
@@ -213,6 +213,6 @@ def pod(name: str = "p", **spec: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_pod() -> Any:
     return pod

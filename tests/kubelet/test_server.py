@@ -108,7 +108,7 @@ async def test_exec_needs_a_running_container_and_a_stream(tmp_path):
     made = server(tmp_path, have(ended()))
     upgrade = {"connection": "Upgrade", "upgrade": "SPDY/3.1"}
     status, text = await ask(made, "/exec/ns/p/c", "command=x&output=1", "POST", **upgrade)
-    assert (status, text) == (404, 'unable to upgrade connection: container not found ("c")')
+    assert (status, text) == (500, 'container not found ("c")')
     made = server(tmp_path, have(running()))
     status, text = await ask(made, "/exec/ns/p/c", "command=x", "POST", **upgrade)
     assert (status, text) == (400, "you must specify at least 1 of stdin, stdout, stderr")

@@ -20,6 +20,7 @@ from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.objects import ObjectStore
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.requestinfo import RequestInfo
+from tiphys.apiserver.stream_counts import StreamCounts
 from tiphys.wire.message import Request, Response
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Backend:
     """What is wrong with the store, as health checks see it."""
     custom: Backend | None = None
     """The same for custom resources: its store converts between their versions."""
+    streams: StreamCounts = field(default_factory=StreamCounts)
     queues: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """By object: who lost a race for it waits here for the next attempt."""
 

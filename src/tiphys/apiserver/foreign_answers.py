@@ -30,6 +30,11 @@ _TEXTS: Final = {
         "request"
     ),
 }
+_REASONS: Final = {
+    400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 405: "MethodNotAllowed",
+    406: "NotAcceptable", 409: "Conflict", 415: "UnsupportedMediaType", 422: "Invalid",
+    429: "TooManyRequests", 503: "ServiceUnavailable", 504: "Timeout",
+}  # fmt: skip
 
 
 def explain(status: int, headers: Mapping[str, str], body: bytes) -> str:
@@ -46,6 +51,11 @@ def explain(status: int, headers: Mapping[str, str], body: bytes) -> str:
     if status >= 500:
         return f"an error on the server ({syntax(said)}) has prevented the request from succeeding"
     return f"the server responded with the status code {status} but did not return more information"
+
+
+def reason_for(status: int) -> str:
+    """Return the reason that clients read in a ``Status`` of that code; empty where it has none."""
+    return _REASONS.get(status) or ("InternalError" if status >= 500 else "")
 
 
 def is_passing(status: int, headers: Mapping[str, str]) -> bool:

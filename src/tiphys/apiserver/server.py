@@ -169,7 +169,7 @@ class ApiServer:
         """Return the parts that count for themselves what they do."""
         admission, stored = self.backend.admission, stored_objects(self.objects, self.table)
         found: list[MetricSource] = [self.traffic.collect, admission.collect, self.attempts.collect, stored]
-        found.append(self.keys.collect)
+        found += [self.keys.collect, self.backend.streams.collect]
         found += [self.backend.authenticator.collect, self._modes.collect]
         if self._encrypted is not None:
             found.append(self._encrypted.collect)

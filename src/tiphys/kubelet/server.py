@@ -206,12 +206,13 @@ class KubeletServer:
                 not more or meta["uid"] == more[0]
             ):
                 return pod, self._node.cache.get(meta["uid"])
-        raise NotFound.of("", "pods", name)
+        raise NotFound("pod does not exist")
 
     def _running(self, runtime: RuntimePod, name: str) -> Container:
+        """Return a container that streams may lead to. Raises StatusError."""
         found = runtime.latest(name)
         if found is None or not found.running:
-            raise NotFound(f'unable to upgrade connection: container not found ("{name}")')
+            raise StatusError(f'container not found ("{name}")')
         return found
 
     async def _exec(self, request: Request, parts: list[str]) -> Response:
@@ -240,8 +241,9 @@ class KubeletServer:
             raise BadRequest("the path must name namespace and pod")
         _, runtime = self._find(parts)
         if runtime.sandbox is None or not runtime.sandbox.ready:
-            raise NotFound(f'pod not found ("{parts[1]}_{parts[0]}")')
-        ports = [number for text in request.query.get("port") or () if (number := atoi(text))]
+            raise StatusError(f'pod not found ("{parts[1]}_{parts[0]}")')
+        texts = [part for text in request.query.get("port") or () for part in text.split(",")]
+        ports = [number for text in texts if (number := atoi(text))]
         fields: dict[str, Any] = {"pod_sandbox_id": runtime.sandbox.id, "port": ports}
         return await proxy_upgrade(request, await self._node.runtime.stream_url("PortForward", fields))
 

@@ -11,8 +11,10 @@ import pytest
 
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.errors import BadRequest
+from tiphys.apimachinery.featuregates import resolve
 from tiphys.apiserver.subresources import proxy
 from tiphys.apiserver.subresources.kubelet_link import choose_container
+from tiphys.apiserver.subresources.streams import ports_of
 from tiphys.wire import pki
 from tiphys.wire.client import ConnectFailed, send
 from tiphys.wire.message import ByteStream, Request, Response
@@ -34,8 +36,6 @@ class Kubelet:
             return Response(200, {"Content-Type": "text/plain"}, stream=self._lines())
         if request.path.startswith("/exec/"):
             return Response(101, {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}, upgrade=self._exec)
-        if request.path.startswith("/attach/"):
-            return Response(400, {}, b"container not running")
         if request.path == "/portForward/default/p":
             return Response(101, {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}, upgrade=self._echo)
         if request.path == "/moved":
@@ -121,12 +121,7 @@ async def test_log(api: Any, kubelet: Kubelet) -> None:
             422,
             "is invalid: : Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
         ),
-        ("stream=Both", 422, 'stream: Unsupported value: "Both"'),
-        (
-            "stream=Stdout&tailLines=1",
-            422,
-            "Forbidden: `tailLines` and specific `stream` are mutually exclusive for now",
-        ),
+        ("stream=All", 422, "stream: Forbidden: may not be specified"),
     ],
 )
 async def test_log_refusals(api: Any, kubelet: Kubelet, query: str, status: int, text: str) -> None:
@@ -168,9 +163,19 @@ def test_which_container(containers: dict[str, list[str]], named: str, chosen: s
     assert found.endswith(chosen)
 
 
-async def test_refusals_of_the_kubelet_come_through(api: Any, kubelet: Kubelet) -> None:
-    answer = await api("POST", POD + "/attach?stdout=1", upgrade="SPDY/3.1", connection="Upgrade")
-    assert (answer.status, answer.message) == (400, "container not running")
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("stream=Both", 'stream: Unsupported value: "Both"'),
+        ("stream=Stdout&tailLines=1", "Forbidden: `tailLines` and specific `stream` are mutually exclusive"),
+    ],
+)
+async def test_one_stream_of_a_log(serving: Any, make_pod: Any, query: str, text: str) -> None:
+    gates = resolve({"PodLogsQuerySplitStreams": True})
+    async with serving(feature_gates=gates, furnished=True) as api:
+        await api.create("/api/v1/namespaces/default/pods", make_pod("p"))
+        answer = await api("GET", f"{POD}/log?{query}")
+        assert (answer.status, text in answer.message) == (422, True), answer.message
 
 
 async def test_exec_needs_an_upgrade(api: Any, kubelet: Kubelet) -> None:
@@ -236,11 +241,11 @@ async def test_websocket_v5_becomes_spdy(api: Any, kubelet: Kubelet) -> None:
     assert {name.lower(): value for name, value in response.headers.items()}[
         "sec-websocket-protocol"
     ] == "v5.channel.k8s.io"
-    assert kubelet.asked[0].query == {"input": ["1"], "output": ["1"], "error": ["1"], "command": ["cat"]}
     pipe = Pipe()
     pipe.inward.put_nowait(masked(b"\x00hello\n"))
     async with asyncio.timeout(10):
         await response.upgrade(pipe)
+    assert kubelet.asked[0].query == {"input": ["1"], "output": ["1"], "error": ["1"], "command": ["cat"]}
     assert b"\x01HELLO\n" in pipe.outward
     assert b'\x03{"status":"Success"}' in pipe.outward
 
@@ -343,3 +348,12 @@ async def test_client_reads_bodies_of_all_kinds() -> None:
         answer = await send("127.0.0.1", server.port, "GET", "/moved", {})
         assert (answer.status, answer.header("location"), answer.header("none")) == (302, "/elsewhere", "")
         await answer.close()
+
+
+def test_ports() -> None:
+    assert ports_of(["80,81", "0", "65535"]) == [80, 81, 0, 65535]
+    for text, fault in {"": "invalid syntax", "-1": "invalid syntax", "65536": "value out of range"}.items():
+        with pytest.raises(BadRequest) as caught:
+            ports_of([text])
+        wanted = f'cannot convert to []int32: strconv.ParseUint: parsing "{text}": {fault}'
+        assert caught.value.message == wanted

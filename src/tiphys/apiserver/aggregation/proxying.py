@@ -16,7 +16,7 @@ from tiphys.apiserver.aggregation.objects import is_available
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.service_link import NoEndpoint, reason_of, resolve
-from tiphys.apiserver.subresources.proxy import pass_on
+from tiphys.apiserver.subresources.proxy import pass_on, passed_upgrade
 from tiphys.wire import client
 from tiphys.wire.message import Request, Response
 
@@ -58,7 +58,7 @@ async def pass_through(
     if 300 <= answer.status < 400 and answer.header("location"):
         await answer.close()
         return Response(502, {}, _REDIRECTS)
-    return pass_on(answer)
+    return await passed_upgrade(answer) if answer.status == 101 else pass_on(answer)
 
 
 def _traced(headers: Headers) -> Headers:

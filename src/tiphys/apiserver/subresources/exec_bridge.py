@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 
+import orjson
+
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.errors import StatusError
 from tiphys.wire.message import ByteStream
 from tiphys.wire.relay import first_of
 from tiphys.wire.spdy import Session, SpdyError, Stream
@@ -60,6 +63,16 @@ async def run(socket: WebSocket, connection: ByteStream, channels: Channels) -> 
         await first_of(_outward(socket, streams), _inward(socket, streams))
 
     await first_of(carry(), _until_done(session))
+
+
+async def refuse(socket: WebSocket, error: StatusError) -> None:
+    """Tell the client why there are no streams."""
+    status = {key: value for key, value in error.to_status().items() if key not in ("kind", "apiVersion")}
+    try:
+        await socket.send(bytes([ERROR]) + orjson.dumps(status))
+        await socket.close()
+    except ConnectionError:
+        return
 
 
 async def _until_done(session: Session) -> None:

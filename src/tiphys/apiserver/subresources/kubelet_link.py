@@ -6,19 +6,23 @@ port-forward and the node proxy.
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
 
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apimachinery.errors import BadRequest, InternalError, StatusError
+from tiphys.apimachinery.errors import BadRequest, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn.credentials import without_credentials
 from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.apiserver.call import Backend, Call
+from tiphys.apiserver.service_link import reason_of
 from tiphys.wire import client
+from tiphys.wire.file_signs import signs_of
 
+log = logging.getLogger(__name__)
 KUBELET_PORT = 10250
 _HOP_HEADERS = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -35,40 +39,70 @@ class Kubelet:
     context: ssl.SSLContext
 
 
-@lru_cache(maxsize=4)
-def _context(certificate: str, key: str, authority: str) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=authority or None)
-    context.check_hostname = False
-    if not authority:
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What connections to kubelets are made of."""
+
+    certificate: Path | None
+    key: Path | None
+    authority: Path | None
+
+    def paths(self) -> list[Path]:
+        return [path for path in (self.certificate, self.key, self.authority) if path is not None]
+
+
+_good: dict[_Files, ssl.SSLContext] = {}
+"""What was last made of files that fitted each other."""
+
+
+@lru_cache(maxsize=8)
+def _context(files: _Files, signs: object) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=files.authority)
+    if files.authority is None:
+        context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if certificate:
-        context.load_cert_chain(certificate, key or None)
+    if files.certificate is not None:
+        context.load_cert_chain(files.certificate, files.key)
     return context
 
 
-def kubelet_context(backend: Backend) -> ssl.SSLContext:
-    """Return the client side of TLS towards kubelets; verified when an authority is configured."""
+def kubelet_context(backend: Backend, *, insecure: bool = False) -> ssl.SSLContext:
+    """Return the client side of TLS towards kubelets; verified where an authority is configured.
+
+    The files may be written anew at any time. While they do not fit each other, the last that did count on.
+    """
     options = backend.options
-    paths = (
-        options.kubelet_client_certificate,
-        options.kubelet_client_key,
-        options.kubelet_certificate_authority,
-    )
-    certificate, key, authority = (str(path) if path else "" for path in paths)
-    return _context(certificate, key, authority)
+    authority = None if insecure else options.kubelet_certificate_authority
+    files = _Files(options.kubelet_client_certificate, options.kubelet_client_key, authority)
+    try:
+        context = _context(files, signs_of(files.paths()))
+    except (OSError, ssl.SSLError) as error:
+        if files not in _good:
+            raise
+        log.warning("certificates for kubelets not taken over error=%s", error)
+        return _good[files]
+    _good[files] = context
+    return context
 
 
-async def find_node(backend: Backend, name: str) -> Kubelet:
-    """Return a node's kubelet. Raises NotFound; BadRequest when it has no address."""
+async def find_node(backend: Backend, name: str, *, insecure: bool = False) -> Kubelet:
+    """Return a node's kubelet, believed whatever it shows where ``insecure``.
+
+    Raises:
+        NotFound. StatusError: it has no address.
+    """
     resource = backend.table.by_path("", "v1", "nodes")
     node = (await backend.store.get(resource, "", name)).object
     status = node.get("status") or {}
-    addresses = {one["type"]: one["address"] for one in status.get("addresses") or ()}
-    host = next((addresses[kind] for kind in backend.options.kubelet_addresses if kind in addresses), "")
+    known = [(one["type"], one["address"]) for one in status.get("addresses") or ()]
+    wanted = backend.options.kubelet_addresses
+    host = next((address for kind in wanted for found, address in known if found == kind), "")
     if not host:
-        raise BadRequest(f"no preferred addresses found; known addresses: {sorted(addresses)}")
+        shown = " ".join(f"{{{kind} {address}}}" for kind, address in known)
+        raise StatusError(f"no preferred addresses found; known addresses: [{shown}]")
     endpoint = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}
-    return Kubelet(host, int(endpoint.get("Port") or KUBELET_PORT), kubelet_context(backend))
+    port = int(endpoint.get("Port") or KUBELET_PORT)
+    return Kubelet(host, port, kubelet_context(backend, insecure=insecure))
 
 
 async def find_pod(call: Call) -> Object:
@@ -116,26 +150,26 @@ def forwarded_headers(
     return kept
 
 
+class Unreachable(StatusError):
+    """A kubelet that could not be asked. The message is the reason alone, in the words of Go's network."""
+
+    def __init__(self, error: client.ConnectFailed, kubelet: Kubelet) -> None:
+        super().__init__(reason_of(error, kubelet.host))
+        self.is_untrusted = isinstance(error.__cause__, ssl.SSLCertVerificationError)
+
+
 async def ask(
     kubelet: Kubelet, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
 ) -> client.Answer:
-    """Send a request to a kubelet. Raises InternalError when it cannot be reached."""
+    """Send a request to a kubelet. Raises Unreachable."""
     try:
         return await client.send(
             kubelet.host, kubelet.port, method, target, headers, body=body, ssl_context=kubelet.context
         )
     except client.ConnectFailed as error:
-        path = target.partition("?")[0]
-        url = f"https://{kubelet.host}:{kubelet.port}{path}"
-        raise InternalError(f'{method.capitalize()} "{url}": {error}') from error
+        raise Unreachable(error, kubelet) from error
 
 
-async def raise_refusal(answer: client.Answer, call: Call) -> None:
-    """Turn a kubelet's error answer into the error that the client sees. Always raises."""
-    text = (await answer.read()).decode(errors="replace").strip()
-    await answer.close()
-    if answer.status == 400:
-        raise BadRequest(text)
-    details: dict[str, Any] = {"name": call.name, "kind": call.resource.plural}
-    reason = {404: "NotFound", 403: "Forbidden", 401: "Unauthorized"}.get(answer.status, "InternalError")
-    raise StatusError(text, code=answer.status, reason=reason, details=details)
+def is_upgrade(headers: Mapping[str, str]) -> bool:
+    """Tell whether a request wants the bare connection: what it wants to speak there is another header's."""
+    return "upgrade" in headers.get("connection", "").lower()

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 from tiphys.apimachinery import field_errors
-from tiphys.apimachinery.errors import BadRequest, FieldError, Invalid
+from tiphys.apimachinery.errors import BadRequest, FieldError, InternalError, Invalid, StatusError
 from tiphys.apiserver.call import Call
+from tiphys.apiserver.foreign_answers import explain, reason_for
 from tiphys.apiserver.params import parse_bool, parse_int
+from tiphys.apiserver.stream_counts import ENFORCED, SKIPPED
 from tiphys.apiserver.subresources.kubelet_link import (
+    Kubelet,
+    Unreachable,
     ask,
     choose_container,
     find_node,
     find_pod,
     node_of,
-    raise_refusal,
 )
 from tiphys.wire.client import Answer
 from tiphys.wire.message import ByteStream, Response
@@ -35,6 +38,7 @@ from tiphys.wire.websocket import (
 _FLAGS = ("follow", "previous", "timestamps")
 _NUMBERS = {"tailLines": 0, "limitBytes": 1, "sinceSeconds": 1}
 _STREAMS = ("All", "Stderr", "Stdout")
+_FAULT_BYTES = 50000
 _BASE64 = "base64.binary.k8s.io"
 _PROTOCOLS = ("binary.k8s.io", _BASE64)
 
@@ -63,17 +67,27 @@ def log_query(call: Call) -> dict[str, str]:
             faults.append(field_errors.invalid(name, value, words))
     if since := call.param("sinceTime"):
         query["sinceTime"] = since
-    stream = call.param("stream")
-    if stream and stream not in _STREAMS:
-        faults.append(field_errors.not_supported("stream", stream, _STREAMS))
-    elif stream:
-        query["stream"] = stream
-    if stream not in ("", "All") and "tailLines" in query:
-        text = "`tailLines` and specific `stream` are mutually exclusive for now"
-        faults.append(field_errors.forbidden("", text))
+    faults += _check_stream(call, query)
     if faults:
         raise Invalid.of("", "PodLogOptions", call.name, faults)
     return query
+
+
+def _check_stream(call: Call, query: dict[str, str]) -> list[FieldError]:
+    """Enter the stream that is asked for, and return what is wrong with it."""
+    stream = call.param("stream")
+    if not stream:
+        return []
+    if not call.backend.options.feature_gates.enabled("PodLogsQuerySplitStreams"):
+        return [field_errors.forbidden("stream", "may not be specified")]
+    faults = []
+    if stream not in _STREAMS:
+        faults.append(field_errors.not_supported("stream", stream, _STREAMS))
+    query["stream"] = stream
+    if stream != "All" and "tailLines" in query:
+        text = "`tailLines` and specific `stream` are mutually exclusive for now"
+        faults.append(field_errors.forbidden("", text))
+    return faults
 
 
 async def handle(call: Call) -> Response:
@@ -84,11 +98,11 @@ async def handle(call: Call) -> Response:
     container = choose_container(pod, call.param("container"))
     if not pod["spec"].get("nodeName"):
         return Response(204)
-    kubelet = await find_node(call.backend, node_of(pod))
-    target = f"/containerLogs/{call.namespace}/{call.name}/{container}?{urlencode(query)}"
-    answer = await ask(kubelet, "GET", target, {"Accept": "*/*"})
-    if answer.status != 200:
-        await raise_refusal(answer, call)
+    insecure = bool(parse_bool(call, "insecureSkipTLSVerifyBackend"))
+    call.backend.streams.logs[SKIPPED if insecure else ENFORCED] += 1
+    kubelet = await find_node(call.backend, node_of(pod), insecure=insecure)
+    target = f"/containerLogs/{call.namespace}/{call.name}/{container}?{urlencode(query)}".rstrip("?")
+    answer = await _asked(call, kubelet, target)
     if protocol is None:
         return Response(200, {"Content-Type": "text/plain"}, stream=_closing(answer))
 
@@ -96,6 +110,35 @@ async def handle(call: Call) -> Response:
         await _send(WebSocket(stream), answer, encoded=protocol == _BASE64)
 
     return Response(101, accept_headers(call.request, protocol), upgrade=run)
+
+
+async def _asked(call: Call, kubelet: Kubelet, target: str) -> Answer:
+    """Return the kubelet's answer with what was written. Raises StatusError."""
+    url = f"https://{kubelet.host}:{kubelet.port}{target}"
+    try:
+        answer = await ask(kubelet, "GET", target, {"Accept": "*/*"})
+    except Unreachable as error:
+        call.backend.streams.untrusted += error.is_untrusted
+        raise StatusError(f'Get "{url}": {error.message}') from error
+    if 200 <= answer.status <= 206:
+        return answer
+    body = (await answer.read())[:_FAULT_BYTES]
+    await answer.close()
+    if 300 <= answer.status < 400 and (elsewhere := answer.header("location")):
+        raise StatusError(f'Get "{urljoin(url, elsewhere)}": redirects forbidden')
+    raise refusal(answer.status, body, call.name)
+
+
+def refusal(status: int, body: bytes, pod: str) -> StatusError:
+    """Return what a kubelet's refusal is to the client. Pure."""
+    text = body.decode(errors="replace")
+    if status == 400:
+        return BadRequest(text)
+    if status == 500:
+        return InternalError.of(text)
+    details = {"name": pod, "kind": "pods/log"}
+    message = f"{explain(status, {}, body)} ( pods/log {pod})"
+    return StatusError(message, code=status, reason=reason_for(status), details=details)
 
 
 def _protocol(call: Call) -> str | None:

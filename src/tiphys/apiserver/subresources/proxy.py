@@ -15,11 +15,12 @@ from ipaddress import ip_address
 from urllib.parse import quote
 
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apimachinery.errors import BadRequest, NotFound, ServiceUnavailable
+from tiphys.apimachinery.errors import BadRequest, NotFound, ServiceUnavailable, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.connect import PROXIED_PATH
 from tiphys.apiserver.call import Call
-from tiphys.apiserver.subresources.kubelet_link import find_node, forwarded_headers
+from tiphys.apiserver.service_link import reason_of
+from tiphys.apiserver.subresources.kubelet_link import find_node, forwarded_headers, is_upgrade
 from tiphys.apiserver.subresources.proxied_links import LinkRewriter, Origin, rewrite_url
 from tiphys.wire import client
 from tiphys.wire.message import ByteStream, Request, Response
@@ -44,12 +45,11 @@ class Target:
 def split_name(text: str, what: str) -> tuple[str, str, str]:
     """Split ``[scheme:]name[:port]`` of a pod, service or node (``what``). Raises BadRequest."""
     parts = text.split(":")
-    if len(parts) == 1:
-        return "", parts[0], ""
-    if len(parts) == 2:
-        return "", parts[0], parts[1]
-    if len(parts) == 3 and parts[0] in ("", "http", "https"):
-        return parts[0], parts[1], parts[2]
+    if len(parts) < 3:
+        parts = ["", *parts]
+    scheme, name, port = (*parts, "")[:3]
+    if len(parts) <= 3 and name and scheme in ("", "http", "https"):
+        return scheme, name, port
     raise BadRequest(f'invalid {what} request "{text}"')
 
 
@@ -134,16 +134,23 @@ async def _is_pods(call: Call, address: Object) -> bool:
     return any(one.get("ip") == address["ip"] for one in (pod.get("status") or {}).get("podIPs") or ())
 
 
-async def _node_target(call: Call, name: str) -> Target:
+async def _node_target(call: Call, scheme: str, name: str, port: str) -> Target:
+    """Return a node's kubelet, or what else listens there: that is shown no certificate of this server's."""
     kubelet = await find_node(call.backend, name)
-    return Target(kubelet.host, kubelet.port, kubelet.context)
+    if port in ("", str(kubelet.port)):
+        return Target(kubelet.host, kubelet.port, kubelet.context)
+    if not is_reachable(kubelet.host):
+        raise BadRequest("address not allowed")
+    if not _NUMBER.fullmatch(port):
+        raise ServiceUnavailable(f"error trying to reach service: dial tcp: lookup tcp/{port}: unknown port")
+    return Target(kubelet.host, int(port), _unverified() if scheme == "https" else None)
 
 
 async def find_target(call: Call) -> Target:
     """Return where the call's object serves. Raises NotFound, BadRequest, ServiceUnavailable."""
     scheme, name, port = split_name(call.name, call.resource.plural.removesuffix("s"))
     if call.resource.plural == "nodes":
-        return await _node_target(call, name)
+        return await _node_target(call, scheme, name, port)
     if call.resource.plural == "services":
         return await _service_target(call, scheme, name, port)
     return await _pod_target(call, scheme, name, port)
@@ -170,7 +177,7 @@ async def handle(call: Call) -> Response:
     request = call.request
     prefix, rest = split_path(request.raw_path.partition("?")[0] or request.path)
     query = f"?{request.raw_query}" if request.raw_query else ""
-    upgrade = bool(request.headers.get("upgrade"))
+    upgrade = is_upgrade(request.headers)
     if not rest and not upgrade and request.method in ("GET", "HEAD"):
         return Response(301, {"Location": f"{prefix}/{query}"})
     target = await find_target(call)
@@ -187,7 +194,12 @@ async def handle(call: Call) -> Response:
             ssl_context=target.context,
         )
     except client.ConnectFailed as error:
-        raise ServiceUnavailable(f"error trying to reach service: {error}") from error
+        reason = reason_of(error, target.host)
+        if upgrade:
+            raise StatusError(f"error dialing backend: {reason}") from error
+        raise ServiceUnavailable(f"error trying to reach service: {reason}") from error
+    if upgrade:
+        return await passed_upgrade(answer)
     own = (f"{target.host}:{target.port}", request.headers.get("host", ""))
     passed = pass_on(answer, Origin(prefix, frozenset(host for host in own if host)))
     if request.method == "HEAD":  # nobody will read the body that is not there
@@ -196,17 +208,26 @@ async def handle(call: Call) -> Response:
     return passed
 
 
-def pass_on(answer: client.Answer, origin: Origin | None = None) -> Response:
-    """Return another server's answer as this one's: streamed, or the bare connection after an upgrade.
+async def passed_upgrade(answer: client.Answer) -> Response:
+    """Return the bare connection of another server, or its refusal as it is.
 
-    With ``origin``, its links and redirects lead through the proxy.
+    Raises:
+        StatusError: it takes the request for a plain one, which the client cannot see.
     """
-    if answer.status == 101:
+    if answer.status != 101:
+        if answer.status < 400:
+            await answer.close()
+            raise StatusError(f"invalid upgrade response: status code {answer.status}")
+        return pass_on(answer)
 
-        async def run(stream: ByteStream) -> None:
-            await relay(stream, answer.raw)
+    async def run(stream: ByteStream) -> None:
+        await relay(stream, answer.raw)
 
-        return Response(101, dict(answer.headers), upgrade=run)
+    return Response(101, dict(answer.headers), upgrade=run)
+
+
+def pass_on(answer: client.Answer, origin: Origin | None = None) -> Response:
+    """Return another server's answer as this one's; with ``origin``, its links lead through the proxy."""
     headers = {name: value for name, value in answer.headers if name.lower() not in _ANSWER_HOP}
     location = answer.header("location")
     if origin is None:

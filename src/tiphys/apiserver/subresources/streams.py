@@ -9,30 +9,37 @@ Source: KEP-4006 (SPDY to websockets).
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
-from tiphys.apimachinery.errors import BadRequest
+import orjson
+
+from tiphys.apimachinery.errors import BadRequest, InternalError, StatusError
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.params import parse_bool
 from tiphys.apiserver.subresources import exec_bridge
 from tiphys.apiserver.subresources.kubelet_link import (
     Kubelet,
+    Unreachable,
     ask,
     choose_container,
     find_node,
     find_pod,
     forwarded_headers,
+    is_upgrade,
     node_of,
-    raise_refusal,
 )
+from tiphys.apiserver.subresources.proxy import passed_upgrade
 from tiphys.wire.client import Answer
-from tiphys.wire.message import ByteStream, Request, Response
-from tiphys.wire.relay import first_of, relay
+from tiphys.wire.message import ByteStream, Response
+from tiphys.wire.relay import first_of
 from tiphys.wire.websocket import WebSocket, WebSocketError, accept_headers, is_websocket, offered_protocols
 
 TUNNEL_PROTOCOL = "SPDY/3.1+portforward.k8s.io"
 _PORT_FORWARD = "portforward.k8s.io"
+_MAX_PORT = 65535
+_PORT_DIGITS = 5
 _FLAGS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
 
 
@@ -80,7 +87,7 @@ async def _container_stream(call: Call, verb: str) -> Response:
         channels = exec_bridge.Channels(
             **{name: bool(parse_bool(call, name)) for name in ("stdin", "stdout", "stderr", "tty")}
         )
-        return await _bridge(call, kubelet, target, channels)
+        return _bridge(call, kubelet, target, channels)
     return await _pass_on(call, kubelet, target)
 
 
@@ -88,55 +95,109 @@ async def handle_portforward(call: Call) -> Response:
     await require_create(call)
     pod = await find_pod(call)
     kubelet = await find_node(call.backend, node_of(pod))
-    ports = call.query.get("ports") or []
-    query = f"?{urlencode([('port', port) for port in ports])}" if ports else ""
+    ports = ports_of(call.query.get("ports") or ())
+    query = f"?{urlencode({'port': ','.join(map(str, ports))})}" if ports else ""
     target = f"/portForward/{call.namespace}/{call.name}{query}"
     if is_websocket(call.request) and TUNNEL_PROTOCOL in offered_protocols(call.request):
         return await _tunnel(call, kubelet, target)
     return await _pass_on(call, kubelet, target)
 
 
-def _must_upgrade(request: Request) -> None:
-    if not request.headers.get("upgrade"):
-        raise BadRequest("Upgrade request required")
+def ports_of(texts: Iterable[str]) -> list[int]:
+    """Return the ports of a query: a parameter each, or several in one. Raises BadRequest. Pure."""
+    found = []
+    for text in (part for one in texts for part in one.split(",")):
+        fault = ""
+        if not text.isascii() or not text.isdigit():
+            fault = "invalid syntax"
+        elif len(text.lstrip("0")) > _PORT_DIGITS or int(text) > _MAX_PORT:
+            fault = "value out of range"
+        if fault:
+            raise BadRequest(f'cannot convert to []int32: strconv.ParseUint: parsing "{text}": {fault}')
+        found.append(int(text))
+    return found
 
 
 async def _pass_on(call: Call, kubelet: Kubelet, target: str) -> Response:
-    _must_upgrade(call.request)
+    if not is_upgrade(call.request.headers):
+        raise BadRequest("Upgrade request required")
     headers = forwarded_headers(call.request.headers, call.backend.options.request_header, upgrade=True)
     method = "GET" if is_websocket(call.request) else "POST"
-    answer = await ask(kubelet, method, target, headers)
-    if answer.status != 101:
-        await raise_refusal(answer, call)
+    return await passed_upgrade(await _dialed(kubelet, method, target, headers))
+
+
+async def _dialed(kubelet: Kubelet, method: str, target: str, headers: Mapping[str, str]) -> Answer:
+    try:
+        return await ask(kubelet, method, target, headers)
+    except Unreachable as error:
+        raise StatusError(f"error dialing backend: {error.message}") from error
+
+
+def _spdy_headers(protocol: str) -> dict[str, str]:
+    return {"Connection": "Upgrade", "Upgrade": "SPDY/3.1", "X-Stream-Protocol-Version": protocol}
+
+
+def _bridge(call: Call, kubelet: Kubelet, target: str, channels: exec_bridge.Channels) -> Response:
+    """Speak websocket to the client whatever the kubelet says; the channel of errors tells its refusal."""
+    counts = call.backend.streams.translated
 
     async def run(stream: ByteStream) -> None:
-        await relay(stream, answer.raw)
-
-    return Response(101, dict(answer.headers), upgrade=run)
-
-
-async def _spdy(call: Call, kubelet: Kubelet, target: str, protocol: str) -> Answer:
-    headers = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1", "X-Stream-Protocol-Version": protocol}
-    answer = await ask(kubelet, "POST", target, headers)
-    if answer.status != 101:
-        await raise_refusal(answer, call)
-    return answer
-
-
-async def _bridge(call: Call, kubelet: Kubelet, target: str, channels: exec_bridge.Channels) -> Response:
-    answer = await _spdy(call, kubelet, target, exec_bridge.SPDY_PROTOCOL)
-
-    async def run(stream: ByteStream) -> None:
+        socket = WebSocket(stream)
         try:
-            await exec_bridge.run(WebSocket(stream), answer.raw, channels)
+            answer = await _spdy(kubelet, target)
+        except StatusError as error:
+            counts[error.status_code] += 1
+            await exec_bridge.refuse(socket, error)
+            return
+        counts[200] += 1
+        try:
+            await exec_bridge.run(socket, answer.raw, channels)
         finally:
             await answer.close()
 
     return Response(101, accept_headers(call.request, exec_bridge.PROTOCOL), upgrade=run)
 
 
+async def _spdy(kubelet: Kubelet, target: str) -> Answer:
+    """Return the kubelet's end of a command's streams. Raises StatusError as the client is to read it."""
+    url = f"https://{kubelet.host}:{kubelet.port}{target}"
+    try:
+        answer = await ask(kubelet, "POST", target, _spdy_headers(exec_bridge.SPDY_PROTOCOL))
+    except Unreachable as error:
+        raise InternalError.of(f'error sending request: Post "{url}": {error.message}') from error
+    if answer.status == 101:
+        return answer
+    body = await answer.read()
+    await answer.close()
+    if 300 <= answer.status < 400 and (elsewhere := answer.header("location")):
+        at = urljoin(url, elsewhere)
+        raise InternalError.of(f'error sending request: Post "{at}": redirect not allowed')
+    raise status_error(body) or InternalError.of(
+        f"unable to upgrade connection: {body.decode(errors='replace').strip()}"
+    )
+
+
+def status_error(body: bytes) -> StatusError | None:
+    """Return the failure that a ``Status`` tells of; None for any other text. Pure."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(found, dict) or (found.get("kind"), found.get("apiVersion")) != ("Status", "v1"):
+        return None
+    return StatusError(
+        str(found.get("message") or ""),
+        code=int(found.get("code") or 500),
+        reason=str(found.get("reason") or ""),
+        details=found.get("details"),
+    )
+
+
 async def _tunnel(call: Call, kubelet: Kubelet, target: str) -> Response:
-    answer = await _spdy(call, kubelet, target, _PORT_FORWARD)
+    answer = await _dialed(kubelet, "POST", target, _spdy_headers(_PORT_FORWARD))
+    call.backend.streams.tunneled[answer.status] += 1
+    if answer.status != 101:
+        return await passed_upgrade(answer)
 
     async def run(stream: ByteStream) -> None:
         socket = WebSocket(stream)

@@ -1,0 +1,60 @@
+"""How streams to kubelets went, with upstream's metric names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client.core import CounterMetricFamily, Metric
+
+ENFORCED: Final = "enforce_tls"
+SKIPPED: Final = "skip_tls_allowed"
+
+
+class StreamCounts:
+    """One server's."""
+
+    def __init__(self) -> None:
+        self.logs: Counter[str] = Counter()
+        """Requests for logs, by whether the kubelet's certificate counts."""
+        self.untrusted = 0
+        """Requests for logs of kubelets whose certificate was not believed."""
+        self.translated: Counter[int] = Counter()
+        """Commands whose websocket was translated to SPDY, by how they ended."""
+        self.tunneled: Counter[int] = Counter()
+        """Forwarded ports whose SPDY came in a websocket, by the kubelet's answer."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families as they stand."""
+        logs = CounterMetricFamily(
+            "kube_apiserver_pod_logs_insecure_backend",
+            "[ALPHA] Total number of requests for pods/logs sliced by usage type: enforce_tls, "
+            "skip_tls_allowed, skip_tls_denied",
+            labels=["usage"],
+        )
+        for usage, count in self.logs.items():
+            logs.add_metric([usage], count)
+        yield logs
+        yield CounterMetricFamily(
+            "kube_apiserver_pod_logs_backend_tls_failure",
+            "[ALPHA] Total number of requests for pods/logs that failed due to kubelet server TLS "
+            "verification",
+            value=self.untrusted,
+        )
+        for name, what, counts in (
+            (
+                "translator",
+                "TranslatorProxy, which processes streaming RemoteCommand/V5",
+                self.translated,
+            ),
+            ("tunnel", "TunnelProxy, which processes streaming PortForward/V2", self.tunneled),
+        ):
+            family = CounterMetricFamily(
+                f"apiserver_stream_{name}_requests",
+                f"[ALPHA] Total number of requests that were handled by the Stream{what}",
+                labels=["code"],
+            )
+            for code, count in counts.items():
+                family.add_metric([str(code)], count)
+            yield family
