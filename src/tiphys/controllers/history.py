@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import field
 
+import orjson
+
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import AlreadyExists, NotFound, TiphysError
 from tiphys.apimachinery.meta import Object, copy_object, owner_reference
@@ -75,9 +77,15 @@ def _build(owner: Object, data: Object, revision: int, label: str) -> Object:
             "annotations": dict(meta.get("annotations") or {}),
             "ownerReferences": [owner_reference(owner)],
         },
-        "data": data,
+        "data": _in_order(data),
         "revision": revision,
     }
+
+
+def _in_order(data: Object) -> Object:
+    """Return the snapshot with its keys in order: clients and other controllers compare its bytes with their own."""
+    ordered: Object = orjson.loads(orjson.dumps(data, option=orjson.OPT_SORT_KEYS))
+    return ordered
 
 
 def hash_of(revision: Object) -> str:
