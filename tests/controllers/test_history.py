@@ -1,11 +1,11 @@
-"""What ControllerRevisions hold: the template's keys in order, as ``kubectl rollout undo`` compares their bytes."""
+"""What ControllerRevisions hold: the template's keys in order, for those who compare the bytes."""
 
 from __future__ import annotations
 
 import json
 
-from tiphys.apis import protobuf_codec
 from tiphys.apimachinery.meta import Object
+from tiphys.apis import protobuf_codec
 from tiphys.controllers.history import plan_history
 
 COMMAND = ["sh", "-c", "a && b < c > d"]
@@ -28,7 +28,10 @@ def test_the_keys_of_a_snapshot_are_in_order() -> None:
 
 def test_a_snapshot_that_is_not_in_order_is_known_again() -> None:
     first = plan_history(daemon_set(), []).update
-    stored = {**first, "data": {"spec": {"template": {**daemon_set()["spec"]["template"], "$patch": "replace"}}}}
+    stored = {
+        **first,
+        "data": {"spec": {"template": {**daemon_set()["spec"]["template"], "$patch": "replace"}}},
+    }
     again = plan_history(daemon_set(), [stored])
     assert (again.create, again.renumber) == (False, False)
 

@@ -114,7 +114,7 @@ def _schema_and_items(data: bytes, at: int, end: int) -> tuple[bytes | None, lis
 
 
 _ESCAPED = ((b"&", b"\\u0026"), (b"<", b"\\u003c"), (b">", b"\\u003e"))
-"""What Go writes escaped in JSON: these bytes are handed to clients as they are, and some compare them with theirs."""
+"""What Go writes escaped in JSON. Some clients compare these bytes with their own."""
 
 
 def _encode_embedded(value: Any) -> bytes:

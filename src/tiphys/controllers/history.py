@@ -83,7 +83,7 @@ def _build(owner: Object, data: Object, revision: int, label: str) -> Object:
 
 
 def _in_order(data: Object) -> Object:
-    """Return the snapshot with its keys in order: clients and other controllers compare its bytes with their own."""
+    """Return the snapshot with its keys in order: others compare its bytes with their own."""
     ordered: Object = orjson.loads(orjson.dumps(data, option=orjson.OPT_SORT_KEYS))
     return ordered
 
