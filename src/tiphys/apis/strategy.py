@@ -23,6 +23,10 @@ def _nothing_update(_new: Object, _old: Object) -> None:
     """Leave the object as it is."""
 
 
+def _no_stamp(_new: Object, _old: Object | None, _now: str) -> None:
+    """Leave the object as it is."""
+
+
 def _no_faults(_obj: Object) -> list[FieldError]:
     return []
 
@@ -60,6 +64,8 @@ class Strategy:
     """(new, old): status has already been restored from old."""
     prepare_status_update: Callable[[Object, Object], None] = _nothing_update
     """(new, old) of a write to the status: all but the status is as it was."""
+    stamp: Callable[[Object, Object | None, str], None] = _no_stamp
+    """(new, old, now) of a new object and of a write to the status: say since when the status is as it is."""
     validate: Callable[[Object], list[FieldError]] = _no_faults
     validate_update: Callable[[Object, Object], list[FieldError]] = _no_update_faults
     validate_status_update: Callable[[Object, Object], list[FieldError]] = _no_update_faults
@@ -69,6 +75,10 @@ class Strategy:
     status_warnings: Callable[[Object], list[str]] = lambda _new: []
     """What to say of an object whose status was written."""
     has_generation: bool = False
+    keeps_generation: bool = False
+    """The generation of a new object is never counted up."""
+    open_status: bool = False
+    """New objects bring a status, and writes of the whole object write it too, as once everywhere."""
     allow_create_on_update: bool = False
     """PUT of a name that does not exist creates it (leases, endpoints, and so on)."""
     unconditional_update: bool = True

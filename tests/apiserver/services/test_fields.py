@@ -38,6 +38,19 @@ KEEP: dict[str, tuple[Spec, Spec, Spec]] = {
             "ports": [{"name": "a", "port": 80}, {"name": "b", "port": 81, "nodePort": 30001}],
         },
     ),
+    "no node port for a load balancer that is to have none": (
+        {
+            "type": "LoadBalancer",
+            "allocateLoadBalancerNodePorts": False,
+            "ports": [{"name": "a", "port": 80}],
+        },
+        {**NODE, "type": "LoadBalancer"},
+        {
+            **HELD,
+            "type": "LoadBalancer",
+            "ports": [{"name": "a", "port": 80}],
+        },
+    ),
     "health check": (
         {"type": "LoadBalancer", "externalTrafficPolicy": "Local"},
         LOCAL,
@@ -59,6 +72,7 @@ MIRROR: dict[str, tuple[Spec, Spec | None, list[str] | None]] = {
     "new with neither": ({}, None, None),
     "singular cleared": ({"clusterIPs": ["10.0.0.9"]}, HELD, None),
     "singular changed": ({"clusterIP": "10.0.0.8", "clusterIPs": ["10.0.0.9"]}, HELD, ["10.0.0.8"]),
+    "singular changed, plural cleared": ({"clusterIP": "10.0.0.8"}, HELD, None),
     "plural changed": (
         {"clusterIP": "10.0.0.9", "clusterIPs": ["10.0.0.9", "::1"]},
         HELD,
@@ -90,6 +104,11 @@ DROP: dict[str, tuple[Spec, Spec, Spec]] = {
     "node ports": (
         {**NODE, "type": "ClusterIP"},
         NODE,
+        {**NODE, "type": "ClusterIP", "ports": [{"name": "a", "port": 80}]},
+    ),
+    "node ports of which one goes": (
+        {**NODE, "type": "ClusterIP"},
+        {**NODE, "ports": [*NODE["ports"], {"name": "b", "port": 81, "nodePort": 30002}]},
         {**NODE, "type": "ClusterIP", "ports": [{"name": "a", "port": 80}]},
     ),
     "node ports that were just changed": (

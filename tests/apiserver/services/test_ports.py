@@ -65,6 +65,15 @@ def test_choose(spec: Spec, old: Spec | None, numbers: tuple[int, ...], health: 
     assert (found.numbers, found.health) == (numbers, health)
 
 
+def test_the_port_of_the_health_check_is_no_entrys() -> None:
+    old = balanced(30001, healthCheckNodePort=30002, **LOCAL)
+    taken = PortSet(30000, 30010)
+    for number in (30001, 30002):
+        taken.take(number)
+    with pytest.raises(Refused, match="provided port is already allocated"):
+        choose(balanced(30001, 30002, healthCheckNodePort=30002, **LOCAL), old, taken, Random(1))
+
+
 def test_asked_for_twice_is_one() -> None:
     spec = node(30001, 30001)
     spec["ports"][1] |= {"port": 80, "protocol": "UDP"}

@@ -84,6 +84,48 @@ async def test_budgets_that_give_nothing(api: Any, make_pod: Any, status: Any, m
     assert (answer.status, answer.message) == (403, message)
 
 
+DENIED = {"type": "DisruptionAllowed", "status": "False", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+WHY: dict[str, tuple[dict[str, Any], list[dict[str, Any]], str]] = {
+    "too few": ({"currentHealthy": 3, "desiredHealthy": 3}, [], "needs 3 healthy pods and has 3 currently"),
+    "its controller failed": (
+        {"currentHealthy": 0, "desiredHealthy": 0},
+        [{**DENIED, "reason": "SyncFailed", "message": "hoge"}],
+        "does not allow evicting pods currently because it failed sync: hoge",
+    ),
+    "another reason": (
+        {"currentHealthy": 4, "desiredHealthy": 3},
+        [{**DENIED, "reason": "BarReason", "message": "hoge"}],
+        "does not allow evicting pods currently (BarReason): hoge",
+    ),
+    "counts first": (
+        {"currentHealthy": 3, "desiredHealthy": 3},
+        [{**DENIED, "reason": "BarReason", "message": "hoge"}],
+        "needs 3 healthy pods and has 3 currently",
+    ),
+    "none told": (
+        {"currentHealthy": 4, "desiredHealthy": 3},
+        [{**DENIED, "reason": "BarReason", "message": ""}],
+        "does not allow evicting pods currently",
+    ),
+    "allowed, it says": (
+        {"currentHealthy": 4, "desiredHealthy": 3},
+        [{**DENIED, "status": "True", "reason": "SyncFailed", "message": "hoge"}],
+        "does not allow evicting pods currently",
+    ),
+}
+
+
+@pytest.mark.parametrize(("counts", "conditions", "why"), WHY.values(), ids=WHY)
+async def test_why_a_budget_gives_nothing(
+    api: Any, make_pod: Any, counts: dict[str, Any], conditions: list[dict[str, Any]], why: str
+) -> None:
+    await pod_in(api, make_pod, "Running", ready=True)
+    await budget(api, conditions=conditions, **counts)
+    answer = await api("POST", f"{PODS}/p/eviction", EVICT)
+    causes = [{"reason": "DisruptionBudget", "message": f"The disruption budget b {why}"}]
+    assert (answer.status, answer.json["details"]["causes"]) == (429, causes)
+
+
 async def test_two_budgets(api: Any, make_pod: Any) -> None:
     await pod_in(api, make_pod, "Running", ready=True)
     for name in ("b", "c"):

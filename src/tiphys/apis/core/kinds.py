@@ -156,6 +156,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         _core("PersistentVolume"),
         default=objects.default_persistent_volume,
         prepare_create=objects.prepare_persistent_volume,
+        stamp=objects.stamp_persistent_volume,
         validate=persistent.validate_volume,
         validate_update=ratcheted(persistent.validate_volume_update, persistent.validate_volume, NODE_VALUES),
         warnings=warnings.volume_warnings,

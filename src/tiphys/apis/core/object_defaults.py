@@ -134,6 +134,16 @@ def prepare_persistent_volume(volume: Object) -> None:
     volume["status"] = {"phase": "Pending"}
 
 
+def stamp_persistent_volume(new: Object, old: Object | None, now: str) -> None:
+    """Say when the phase changed, unless whoever changed it has said so."""
+    status, before, key = section(new, "status"), peek(old or {}, "status"), "lastPhaseTransitionTime"
+    told = status.get(key)
+    if old is None or status.get("phase") != before.get("phase"):
+        status[key] = told if told and told != before.get(key) else now
+    elif not told:
+        restore(status, before, key)
+
+
 def default_claim(claim: Object) -> None:
     """Complete a PersistentVolumeClaim."""
     spec = section(claim, "spec")

@@ -35,8 +35,8 @@ def prepare_ingress(ingress: Object) -> None:
 
 
 def prepare_service_cidr(obj: Object) -> None:
-    """A new range is not ready yet."""
-    obj["status"] = {}
+    """A new range is not ready yet, unless it says so."""
+    section(obj, "status")
 
 
 STRATEGIES: tuple[Strategy, ...] = (
@@ -85,5 +85,6 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_create=prepare_service_cidr,
         validate=addresses.validate_service_cidr,
         validate_update=addresses.validate_service_cidr_update,
+        open_status=True,
     ),
 )

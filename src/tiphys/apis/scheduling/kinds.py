@@ -62,6 +62,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=validate_priority_class,
         validate_update=validate_priority_class_update,
         has_generation=True,
+        keeps_generation=True,
     ),
     *workloads.STRATEGIES,
 )

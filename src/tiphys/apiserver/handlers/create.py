@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import (
     AlreadyExists,
     BadRequest,
@@ -148,12 +149,14 @@ async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fiel
     meta_rules.name_new(obj)
     if strategy.has_generation:
         obj["metadata"]["generation"] = 1
-    if resource.subresource("status") is not None and (resource.group, resource.kind) not in _BRING_STATUS:
+    brings = strategy.open_status or (resource.group, resource.kind) in _BRING_STATUS
+    if resource.subresource("status") is not None and not brings:
         for field in strategy.status_fields:
             obj.pop(field, None)
     backend.field_gates.drop((resource.group, resource.kind), obj, None)
     with collecting() as told:
         strategy.prepare_create(obj)
+        strategy.stamp(obj, None, rfc3339(now))
     for text in told:
         call.warn(text)
     machinery.show_sections(obj, resource)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import cast
 
+from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, Conflict, FieldError, InternalError, Invalid, NotFound
 from tiphys.apimachinery.meta import Object, copy_object
@@ -274,10 +275,11 @@ def _prepare(call: Call, strategy: Strategy, new: Object, old: Object, change: C
     call.backend.field_gates.drop((resource.group, resource.kind), new, old)
     if change.subresource == "status":
         strategy.prepare_status_update(new, old)
+        strategy.stamp(new, old, rfc3339(call.backend.clock.now()))
         return
     if not change.subresource:
         strategy.prepare_update(new, old)
-    if strategy.has_generation:
+    if strategy.has_generation and not strategy.keeps_generation:
         meta_rules.bump_generation(new, old, strategy.status_fields)
 
 
@@ -291,7 +293,7 @@ def _keep_rest(call: Call, strategy: Strategy, new: Object, old: Object, change:
         new.update(merged, metadata={**meta, **kept})
     elif change.subresource == "status":
         _only_status(call, strategy, new, old)
-    elif not change.subresource and call.resource.subresource("status") is not None:
+    elif not change.subresource and call.resource.subresource("status") and not strategy.open_status:
         for key in strategy.status_fields:
             _restore(new, old, key)
 

@@ -23,6 +23,12 @@ def has_node_ports(spec: Object) -> bool:
     return spec.get("type") in EXPOSED
 
 
+def gives_node_ports(spec: Object) -> bool:
+    """Whether each entry gets a node port; a load balancer may do without them."""
+    balances = spec.get("type") == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is not False
+    return spec.get("type") == "NodePort" or balances
+
+
 def has_health_port(spec: Object) -> bool:
     """Load balancers that keep to local endpoints ask nodes whether they have any."""
     return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
@@ -40,10 +46,17 @@ def is_headless(spec: Object) -> bool:
 
 def node_ports(spec: Object) -> list[int]:
     """Return every node port once, that of the health check included."""
-    found = [port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")]
-    if spec.get("healthCheckNodePort"):
-        found.append(spec["healthCheckNodePort"])
-    return list(dict.fromkeys(found))
+    health = spec.get("healthCheckNodePort")
+    return list(dict.fromkeys([*_numbers(spec), *([health] if health else ())]))
+
+
+def entry_ports(spec: Object) -> set[int]:
+    """Return the node ports of ``spec.ports``."""
+    return set(_numbers(spec))
+
+
+def _numbers(spec: Object) -> list[int]:
+    return [port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")]
 
 
 def cluster_ips(spec: Object) -> list[str]:
@@ -63,17 +76,14 @@ def keep_allocated(new: Object, old: Object) -> None:
             new["clusterIP"] = old["clusterIP"]
         if not new.get("clusterIPs") and new.get("clusterIP") == old.get("clusterIP"):
             _set(new, "clusterIPs", list(old.get("clusterIPs") or ()))
-    if has_node_ports(old) and has_node_ports(new):
+    if gives_node_ports(old) and gives_node_ports(new):
         _keep_node_ports(new, old)
     if has_health_port(old) and has_health_port(new) and not new.get("healthCheckNodePort"):
         _set(new, "healthCheckNodePort", old.get("healthCheckNodePort"))
 
 
 def _keep_node_ports(new: Object, old: Object) -> None:
-    def numbers(spec: Object) -> set[int]:
-        return {port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")}
-
-    used = numbers(old) & numbers(new)
+    used = entry_ports(old) & entry_ports(new)
     by_name = {port.get("name") or "": port.get("nodePort") for port in old.get("ports") or ()}
     for port in new.get("ports") or ():
         known = by_name.get(port.get("name") or "")
@@ -92,7 +102,7 @@ def mirror_cluster_ips(new: Object, old: Object | None) -> None:
     if single == before:
         if single and not plural:
             new["clusterIPs"] = before_plural or [single]
-    elif plural == before_plural or not plural:
+    elif plural == before_plural:
         _set(new, "clusterIPs", [single] if single else [])
 
 
@@ -104,7 +114,7 @@ def drop_inapplicable(new: Object, old: Object) -> None:
         for key in ("ipFamilies", "ipFamilyPolicy"):
             if _same(new, old, key):
                 _drop(new, key)
-    if has_node_ports(old) and not has_node_ports(new) and _same_node_ports(new, old):
+    if has_node_ports(old) and not has_node_ports(new) and entry_ports(new) <= entry_ports(old):
         for port in new.get("ports") or ():
             port.pop("nodePort", None)
     if has_health_port(old) and not has_health_port(new) and _same(new, old, "healthCheckNodePort"):
@@ -115,13 +125,6 @@ def drop_inapplicable(new: Object, old: Object) -> None:
                 _drop(new, key)
     if is_external(old) and not is_external(new) and _same(new, old, "externalTrafficPolicy"):
         _drop(new, "externalTrafficPolicy")
-
-
-def _same_node_ports(new: Object, old: Object) -> bool:
-    one, other = (
-        {port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")} for spec in (new, old)
-    )
-    return one == other
 
 
 def _set(spec: Object, key: str, value: Any) -> None:

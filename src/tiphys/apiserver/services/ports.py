@@ -20,7 +20,13 @@ from tiphys.apimachinery.errors import FieldError, InternalError, Invalid, Servi
 from tiphys.apimachinery.field_errors import invalid
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.cache.foreign import decode
-from tiphys.apiserver.services.fields import has_health_port, has_node_ports, node_ports
+from tiphys.apiserver.services.fields import (
+    entry_ports,
+    gives_node_ports,
+    has_health_port,
+    has_node_ports,
+    node_ports,
+)
 from tiphys.apiserver.services.ranges import PortSet
 from tiphys.storage.base import CompareFailed, Put, Record, Store, StoreUnavailable
 
@@ -43,8 +49,8 @@ def choose(spec: Object, old: Object | None, ports: PortSet, rng: Random) -> Por
     """
     numbers = [port.get("nodePort") or 0 for port in spec.get("ports") or ()]
     if has_node_ports(spec):
-        automatic = spec.get("type") == "NodePort" or spec.get("allocateLoadBalancerNodePorts") is not False
-        chooser = _Chooser(ports, rng, set(node_ports(old or {})))
+        automatic = gives_node_ports(spec)
+        chooser = _Chooser(ports, rng, entry_ports(old or {}))
         if old is None:
             numbers = chooser.for_new(spec, automatic=automatic)
         else:

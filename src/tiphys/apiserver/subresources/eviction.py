@@ -203,10 +203,7 @@ def _decremented(call: Call, budget: Object, pod: Object) -> Object:
         why = "DisruptedPods map too big - too many evictions not confirmed by PDB controller"
         raise Forbidden.of("policy", "poddisruptionbudget", name, why)
     if allowed == 0:
-        desired, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
-        raise _refused(
-            f"The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"
-        )
+        raise _refused(f"The disruption budget {name} {_used_up(budget)}")
     changed: Object = copy_object(budget)
     changed["metadata"].pop("resourceVersion", None)
     now = rfc3339(call.backend.clock.now())
@@ -215,6 +212,19 @@ def _decremented(call: Call, budget: Object, pod: Object) -> Object:
     if allowed == 1:
         _say_used_up(changed, now)
     return changed
+
+
+def _used_up(budget: Object) -> str:
+    """Why a budget has no disruption to give. Its counts mean nothing where its controller failed."""
+    status, condition = budget["status"], get_condition(budget, "DisruptionAllowed") or {}
+    reason, told = condition.get("reason") or "", condition.get("message")
+    told = told if condition.get("status") == "False" else ""
+    if told and reason == "SyncFailed":
+        return f"does not allow evicting pods currently because it failed sync: {told}"
+    desired, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
+    if healthy <= desired:
+        return f"needs {desired} healthy pods and has {healthy} currently"
+    return "does not allow evicting pods currently" + (f" ({reason}): {told}" if told else "")
 
 
 def _say_used_up(budget: Object, now: str) -> None:
