@@ -122,6 +122,11 @@ async def test_log(api: Any, kubelet: Kubelet) -> None:
             "is invalid: : Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
         ),
         ("stream=All", 422, "stream: Forbidden: may not be specified"),
+        (
+            "sinceTime=yesterday",
+            400,
+            'parsing time "yesterday" as "2006-01-02T15:04:05Z07:00": cannot parse "yesterday" as "2006"',
+        ),
     ],
 )
 async def test_log_refusals(api: Any, kubelet: Kubelet, query: str, status: int, text: str) -> None:
@@ -134,7 +139,7 @@ async def test_a_pod_without_node(api: Any, kubelet: Kubelet, make_pod: Any) -> 
     await api.create("/api/v1/namespaces/default/pods", make_pod("q"))
     answer = await api("GET", POD[:-1] + "q/log")
     assert (answer.status, answer.raw) == (204, b"")
-    for stream in ("exec?command=ls&stdout=1", "attach?stdout=1", "portforward"):
+    for stream in ("exec?command=ls&stdout=1", "exec", "attach", "portforward"):
         answer = await api("POST", f"{POD[:-1]}q/{stream}")
         assert (answer.status, answer.message) == (400, "pod q does not have a host assigned")
 

@@ -46,6 +46,7 @@ async def test_what_is_answered(api: Any) -> None:
          'TokenRequest.authentication.k8s.io "default" is invalid: metadata.namespace: Invalid value: "x": must match the service account namespace if specified'),
         ({"spec": {"boundObjectRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}}}, 400,
          "cannot bind token to object of type apps/v1, Kind=Deployment"),
+        ({"spec": {"boundObjectRef": {}}}, 400, "cannot bind token to object of type /, Kind="),
         ({"spec": {"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "x"}}}, 404, 'pods "x" not found'),
         ({"spec": {"boundObjectRef": {"kind": "Node", "name": "x"}}}, 404, 'nodes "x" not found'),
     ],

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlencode, urljoin
 
 from tiphys.apimachinery import field_errors
+from tiphys.apimachinery.clock import parse_time, rfc3339
 from tiphys.apimachinery.errors import BadRequest, FieldError, InternalError, Invalid, StatusError
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.foreign_answers import explain, reason_for
@@ -47,7 +48,7 @@ def log_query(call: Call) -> dict[str, str]:
     """Return the options to pass on.
 
     Raises:
-        BadRequest: a number is none. Invalid: every other fault.
+        BadRequest: a number or a time is none. Invalid: every other fault.
     """
     query: dict[str, str] = {}
     faults: list[FieldError] = []
@@ -66,7 +67,7 @@ def log_query(call: Call) -> dict[str, str]:
             words = "must be greater than 0" if least else "must be greater than or equal to 0"
             faults.append(field_errors.invalid(name, value, words))
     if since := call.param("sinceTime"):
-        query["sinceTime"] = since
+        query["sinceTime"] = _time(since)
     faults += _check_stream(call, query)
     if faults:
         raise Invalid.of("", "PodLogOptions", call.name, faults)
@@ -88,6 +89,14 @@ def _check_stream(call: Call, query: dict[str, str]) -> list[FieldError]:
         text = "`tailLines` and specific `stream` are mutually exclusive for now"
         faults.append(field_errors.forbidden("", text))
     return faults
+
+
+def _time(text: str) -> str:
+    try:
+        return rfc3339(parse_time(text))
+    except ValueError:
+        layout = "2006-01-02T15:04:05Z07:00"
+        raise BadRequest(f'parsing time "{text}" as "{layout}": cannot parse "{text}" as "2006"') from None
 
 
 async def handle(call: Call) -> Response:

@@ -77,9 +77,9 @@ async def handle_attach(call: Call) -> Response:
 async def _container_stream(call: Call, verb: str) -> Response:
     await require_create(call)
     pod = await find_pod(call)
-    query = stream_query(call, command=verb == "exec")
     container = choose_container(pod, call.param("container"))
     kubelet = await find_node(call.backend, node_of(pod))
+    query = stream_query(call, command=verb == "exec")
     target = f"/{verb}/{call.namespace}/{call.name}/{container}?{urlencode(query)}"
     request = call.request
     protocols = offered_protocols(request) if is_websocket(request) else []

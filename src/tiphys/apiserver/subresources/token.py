@@ -121,7 +121,7 @@ def _faults(lifetime_s: int) -> list[FieldError]:
 
 
 async def _bindings(call: Call, reference: Object | None) -> tuple[Binding, ...]:
-    if not reference:
+    if reference is None:
         return ()
     kind, name, uid = reference.get("kind") or "", reference.get("name") or "", reference.get("uid") or ""
     version = reference.get("apiVersion") or ""
