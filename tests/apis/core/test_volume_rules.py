@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -228,3 +229,47 @@ def test_claim_status() -> None:
         '"NodeResizeInfeasible", "NodeResizePending"',
         'status.allocatedResources: Unsupported value: "cpu": supported values: "storage"',
     ]
+
+
+WIDGET = {"apiGroup": "example.com", "kind": "Widget", "name": "w"}
+OTHER = {**WIDGET, "name": "other"}
+CLAIM = {"kind": "PersistentVolumeClaim", "name": "c"}
+FILLED: dict[str, tuple[Object, Object, Object]] = {
+    "a claim": ({}, {"dataSource": CLAIM}, {"dataSource": CLAIM, "dataSourceRef": CLAIM}),
+    "anything": ({}, {"dataSource": WIDGET}, {}),
+    "anything, by reference": (
+        {},
+        {"dataSourceRef": WIDGET},
+        {"dataSource": WIDGET, "dataSourceRef": WIDGET},
+    ),
+    "both ways": (
+        {},
+        {"dataSource": WIDGET, "dataSourceRef": OTHER},
+        {"dataSource": WIDGET, "dataSourceRef": OTHER},
+    ),
+    "as before": (
+        {"dataSource": WIDGET, "dataSourceRef": WIDGET},
+        {"dataSource": WIDGET},
+        {"dataSource": WIDGET, "dataSourceRef": WIDGET},
+    ),
+    "by reference before": (
+        {"dataSourceRef": WIDGET},
+        {"dataSource": WIDGET},
+        {"dataSource": WIDGET, "dataSourceRef": WIDGET},
+    ),
+    "nothing before": ({"accessModes": ["ReadWriteOnce"]}, {"dataSource": WIDGET}, {}),
+}
+
+
+@pytest.mark.parametrize(("before", "given", "kept"), FILLED.values(), ids=FILLED)
+def test_what_a_claim_is_filled_with(
+    kept_of_new: Callable[[Object], Object],
+    kept_of_change: Callable[[Object, Object], Object],
+    before: Object,
+    given: Object,
+    kept: Object,
+) -> None:
+    kind = {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}
+    new = {**kind, "spec": given}
+    found = kept_of_change({**kind, "spec": before}, new) if before else kept_of_new(new)
+    assert {key: value for key, value in found["spec"].items() if key.startswith("dataSource")} == kept

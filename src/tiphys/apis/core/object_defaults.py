@@ -163,11 +163,12 @@ def _mirror_data_source(spec: Object) -> None:
 
 
 def _settle_data_source(claim: Object, old: Object) -> None:
-    """``dataSource`` names claims and snapshots only, where there was none before; ``dataSourceRef`` all."""
-    spec = section(claim, "spec")
+    """``dataSource`` alone names claims and snapshots only, where there was neither; ``dataSourceRef`` all."""
+    spec, before = section(claim, "spec"), peek(old, "spec")
     source = peek(spec, "dataSource")
     known = (source.get("apiGroup") or "", source.get("kind")) in _OLD_SOURCES
-    if "dataSource" in spec and not known and not peek(old, "spec").get("dataSource"):
+    given = (spec.get("dataSourceRef"), before.get("dataSource"), before.get("dataSourceRef"))
+    if "dataSource" in spec and not known and all(one is None for one in given):
         spec.pop("dataSource")
     _mirror_data_source(spec)
 
