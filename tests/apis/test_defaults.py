@@ -87,6 +87,7 @@ WORKLOADS = {
             "completionMode": "NonIndexed",
             "suspend": False,
             "podReplacementPolicy": "TerminatingOrFailed",
+            "manualSelector": False,
         },
     ),
     "job work queue": (
@@ -414,6 +415,19 @@ OTHERS = {
                     ]
                 }
             }
+        },
+    ),
+    "allocated claim": (
+        kind(
+            "resource.k8s.io/v1",
+            "ResourceClaim",
+            status={"allocation": {"devices": {"results": [{"tolerations": [{"key": "a"}]}]}}},
+        ),
+        {
+            "spec": {},
+            "status": {
+                "allocation": {"devices": {"results": [{"tolerations": [{"key": "a", "operator": "Equal"}]}]}}
+            },
         },
     ),
     "ingress class": (

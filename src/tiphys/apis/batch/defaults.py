@@ -31,6 +31,7 @@ def default_job(job: Object) -> None:
     fill_optional(spec, "suspend", False)
     replace = "Failed" if spec.get("podFailurePolicy") is not None else "TerminatingOrFailed"
     fill_optional(spec, "podReplacementPolicy", replace)
+    fill_optional(spec, "manualSelector", False)
 
 
 def _default_embedded(spec: Object) -> None:

@@ -163,7 +163,7 @@ def _mirror_data_source(spec: Object) -> None:
 
 
 def _settle_data_source(claim: Object, old: Object) -> None:
-    """``dataSource`` alone names claims and snapshots only, where there was neither; ``dataSourceRef`` all."""
+    """``dataSource`` alone names claims and snapshots only, where neither was there; a reference all."""
     spec, before = section(claim, "spec"), peek(old, "spec")
     source = peek(spec, "dataSource")
     known = (source.get("apiGroup") or "", source.get("kind")) in _OLD_SOURCES

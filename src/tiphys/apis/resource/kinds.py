@@ -37,13 +37,19 @@ def default_claim_spec(spec: Object) -> None:
         fill(request, "allocationMode", "ExactCount")
         if request["allocationMode"] == "ExactCount":
             fill(request, "count", 1)
-        for toleration in each(request, "tolerations"):
-            fill(toleration, "operator", "Equal")
+        _default_tolerations(request)
+
+
+def _default_tolerations(holder: Object) -> None:
+    for toleration in each(holder, "tolerations"):
+        fill(toleration, "operator", "Equal")
 
 
 def default_claim(obj: Object) -> None:
-    """Complete a ResourceClaim."""
+    """Complete a ResourceClaim, and what its status says of the devices that it got."""
     default_claim_spec(section(obj, "spec"))
+    for result in each(obj, "status", "allocation", "devices", "results"):
+        _default_tolerations(result)
 
 
 def default_claim_template(obj: Object) -> None:
