@@ -168,8 +168,8 @@ def decode(call: Call, gvk: GVK, validation: str) -> Object:
         obj["metadata"] = {}
     unknown = machinery.decode_in_place(obj, gvk, call.resource)
     faults = duplicates + unknown
-    if duplicates and unknown and media_type == JSON and not call.resource.custom:
-        faults = machinery.in_document_order(call.request.body, faults)
+    if duplicates and media_type == JSON and not call.resource.custom:
+        faults = machinery.strict_faults(call.request.body, machinery.schema_for(gvk), unknown)
     report(call, gvk, faults, validation)
     obj.setdefault("metadata", {})
     return obj

@@ -6,7 +6,7 @@ Imports are late where a package is large and only some requests need it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -79,9 +79,9 @@ def parse_json(body: bytes) -> tuple[Any, list[str]]:
         raise BadRequest(str(error)) from error
 
 
-def in_document_order(body: bytes, faults: list[str]) -> list[str]:
-    """Return the texts of unknown and duplicate fields as they follow each other in a JSON body."""
-    return strict_json.in_document_order(body, faults)
+def strict_faults(body: bytes, schema: Schema, unknown: Container[str] | None = None) -> list[str]:
+    """Return the texts of unknown and duplicate fields as a typed decoder meets them in a JSON body."""
+    return strict_json.faults_of(body, schema, unknown)
 
 
 def decode_in_place(

@@ -308,6 +308,10 @@ STRICT = {
         b'{"metadata":{"name":"a","bogus":1},"bogus":1,"data":{"x":"1","x":"2"}}',
         'unknown field "metadata.bogus", unknown field "bogus", duplicate field "data.x"',
     ),
+    "unknown ones are not told twice": (
+        b'{"metadata":{"name":"a"},"bogus":{"x":1,"x":2},"bogus":2,"data":{"x":"1","x":"2"}}',
+        'unknown field "bogus", duplicate field "data.x"',
+    ),
     "in metadata": (b'{"metadata":{"name":"a","bogus":1}}', 'unknown field "metadata.bogus"'),
 }
 

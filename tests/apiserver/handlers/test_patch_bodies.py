@@ -74,6 +74,8 @@ async def test_a_patch_of_nothing_changes_nothing(api: Any, kind: str) -> None:
     [
         ("json", b"[" + ADD + b',"foo":1}]', ['json patch unknown field "[0].foo"']),
         ("json", b"[" + ADD + b',"op":"add"}]', ['json patch duplicate field "[0].op"']),
+        ("json", b"[" + ADD + b',"foo":1,"foo":2},' + ADD + b',"op":"add"}]',
+         ['json patch unknown field "[0].foo"', 'json patch duplicate field "[1].op"']),
         ("json", b'[{"op":"add","path":"/zata","value":{},"foo":1}]',
          ['json patch unknown field "[0].foo"', 'unknown field "zata"']),
         ("merge", b'{"data":{"a":"b"},"data":{"a":"c"},"zata":1}',

@@ -7,11 +7,13 @@ second pass, which is skipped when a count of the colons shows that no key was l
 from __future__ import annotations
 
 import json
+from collections.abc import Container, Iterator
 from typing import Any
 
 import orjson
 
 from tiphys.apimachinery.schema.json_fault import explain
+from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.walk import MAX_STRICT_FAULTS
 
 _EXPLAINED_BYTES = 1 << 16
@@ -59,61 +61,62 @@ def _count_colons(value: Any) -> int:
         return -1
 
 
-class _Marked(dict[str, Any]):
-    """An object that remembers which of its keys came more than once."""
-
-    repeated: tuple[str, ...] = ()
-
-
-def _mark(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({key for key, _ in pairs}) == len(pairs):
-        return dict(pairs)
-    marked = _Marked(pairs)
-    seen: set[str] = set()
-    repeated = dict.fromkeys(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-    marked.repeated = tuple(repeated)
-    return marked
-
-
-def _duplicates(body: bytes) -> list[str]:
-    faults: list[str] = []
-    _collect(json.loads(body, object_pairs_hook=_mark), "", faults)
-    return faults[:MAX_STRICT_FAULTS]
-
-
-def _collect(value: Any, path: str, faults: list[str]) -> None:
-    if isinstance(value, dict):
-        if isinstance(value, _Marked):
-            faults.extend(f'duplicate field "{path}{key}"' for key in value.repeated)
-        for key, child in value.items():
-            if isinstance(child, dict):
-                _collect(child, f"{path}{key}.", faults)
-            elif isinstance(child, list):
-                _collect(child, f"{path}{key}", faults)
-    elif isinstance(value, list):
-        for index, child in enumerate(value):
-            _collect(child, f"{path}[{index}].", faults)
-
-
 class _Pairs(list[tuple[str, Any]]):
     """An object as it was sent: every key, in order."""
 
 
-def in_document_order(body: bytes, faults: list[str]) -> list[str]:
-    """Sort faults (``unknown field "spec.x"``, ``duplicate field ...``) by where they stand in the body."""
-    places: dict[str, int] = {}
-    _place(json.loads(body, object_pairs_hook=_Pairs), "", places)
-    return sorted(faults, key=lambda fault: places.get(fault, len(places)))
+def _duplicates(body: bytes) -> list[str]:
+    return faults_of(body, None)
 
 
-def _place(value: Any, path: str, places: dict[str, int]) -> None:
-    if isinstance(value, _Pairs):
-        seen: set[str] = set()
-        for key, child in value:
-            word = "duplicate" if key in seen else "unknown"
-            seen.add(key)
-            places.setdefault(f'{word} field "{path}{key}"', len(places))
-            _place(child, f"{path}{key}" if type(child) is list else f"{path}{key}.", places)
-    elif type(value) is list:
-        for index, child in enumerate(value):
-            _place(child, f"{path}[{index}].", places)
+def faults_of(body: bytes, schema: Schema | None, unknown: Container[str] | None = None) -> list[str]:
+    """Return the texts of duplicate and unknown fields as they follow each other in a JSON body.
+
+    A decoder that goes by a schema looks at nothing in fields that it does not know, nor in those that read
+    themselves (a schema of any type); without one it looks everywhere, and knows everything. ``unknown`` are
+    the texts of unknown fields that count; without it all do.
+    """
+    seen: dict[str, None] = {}
+    pending: list[tuple[Any, str, Schema | None]] = [(json.loads(body, object_pairs_hook=_Pairs), "", schema)]
+    while pending and len(seen) < MAX_STRICT_FAULTS:
+        value, path, node = pending.pop()
+        if isinstance(value, str):
+            seen[value] = None
+        elif isinstance(value, _Pairs):
+            pending += reversed(list(_object_steps(value, path, node, unknown)))
+        elif isinstance(value, list):
+            items = node.items if node is not None else None
+            if items is not None or node is None:
+                steps = [
+                    (item, f"{path}[{at}]", items) for at, item in enumerate(value) if type(item) in _NESTED
+                ]
+                pending += reversed(steps)
+    return list(seen)
+
+
+_NESTED = (_Pairs, list)
+
+
+def _object_steps(
+    pairs: _Pairs, path: str, node: Schema | None, unknown: Container[str] | None
+) -> Iterator[tuple[Any, str, Schema | None]]:
+    """Yield faults and what to look at next, in order."""
+    keys: set[str] = set()
+    before = f"{path}." if path else ""
+    for key, value in pairs:
+        child = None if node is None else node.child(key)
+        where = f"{before}{key}"
+        if node is not None and child is None:
+            fault = f'unknown field "{where}"'
+            if unknown is None or fault in unknown:
+                yield fault, "", None
+            continue
+        if key in keys:
+            yield f'duplicate field "{where}"', "", None
+        keys.add(key)
+        if type(value) in _NESTED and (child is None or child.any_value or not _reads_itself(child)):
+            yield value, where, None if child is None or child.any_value else child
+
+
+def _reads_itself(node: Schema) -> bool:
+    return node.type is None or node.preserve_unknown

@@ -18,7 +18,8 @@ from tiphys.apimachinery.errors import (
 )
 from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.patch import json_patch, merge, strategic
-from tiphys.apimachinery.schema.walk import MAX_STRICT_FAULTS, DecodeError, json_kind
+from tiphys.apimachinery.schema.node import Schema
+from tiphys.apimachinery.schema.walk import DecodeError, json_kind
 from tiphys.apiserver import bodies, machinery, managers, meta_rules, nesting, ownership, respond
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers.create import create_object
@@ -34,7 +35,8 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 _GO_MAP = "map[string]interface {}"
 _NO_MERGE_PATCH = "Invalid JSON Patch"
-_OPERATION = ("op", "path", "from", "value")
+_OPERATION = {**dict.fromkeys(("op", "path", "from"), Schema("string")), "value": Schema(any_value=True)}
+_OPERATIONS = Schema("array", items=Schema("object", properties=_OPERATION))
 
 
 def patch_type(call: Call) -> str:
@@ -91,7 +93,7 @@ def parse_patch(call: Call, kind: str, options: WriteOptions) -> Patch | StatusE
     try:
         value, duplicates = bodies.parse_object(call.request.body, JSON)
         if kind == JSON_PATCH:
-            return Patch(value, () if lenient else _operation_faults(value, duplicates))
+            return Patch(value, () if lenient else _operation_faults(value, duplicates, call.request.body))
         if value is not None and not isinstance(value, dict):
             found = json_kind(value)
             raise BadRequest(f"json: cannot unmarshal {found} into Go value of type {_GO_MAP}")
@@ -104,7 +106,7 @@ def parse_patch(call: Call, kind: str, options: WriteOptions) -> Patch | StatusE
     return Patch(value or {}, () if lenient else tuple(duplicates))
 
 
-def _operation_faults(value: Any, duplicates: list[str]) -> tuple[str, ...]:
+def _operation_faults(value: Any, duplicates: list[str], body: bytes) -> tuple[str, ...]:
     """Return the fields of a JSON patch that no operation has, or that come twice.
 
     Raises:
@@ -113,8 +115,8 @@ def _operation_faults(value: Any, duplicates: list[str]) -> tuple[str, ...]:
     if value is not None and not isinstance(value, list):
         kind = json_kind(value)
         raise BadRequest(f"json: cannot unmarshal {kind} into Go value of type []handlers.jsonPatchOp")
-    faults = list(duplicates)
-    for index, operation in enumerate(value or []):
+    odd = bool(duplicates)
+    for operation in value or ():
         if operation is None:
             continue
         if not isinstance(operation, dict):
@@ -126,8 +128,9 @@ def _operation_faults(value: Any, duplicates: list[str]) -> tuple[str, ...]:
                 raise BadRequest(
                     f"json: cannot unmarshal {kind} into Go struct field jsonPatchOp.{word} of type string"
                 )
-        faults += [f'unknown field "[{index}].{key}"' for key in operation if key not in _OPERATION]
-    return tuple(f"json patch {fault}" for fault in faults[:MAX_STRICT_FAULTS])
+        odd = odd or not operation.keys() <= _OPERATION.keys()
+    faults = machinery.strict_faults(body, _OPERATIONS) if odd else ()
+    return tuple(f"json patch {fault}" for fault in faults)
 
 
 def _invalid(shown: str, text: str) -> Invalid:
