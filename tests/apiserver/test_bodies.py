@@ -22,6 +22,9 @@ CMS = "/api/v1/namespaces/default/configmaps"
         (b"a: 1\nb: [x, 2020-01-01]\n", YAML, {"a": 1, "b": ["x", "2020-01-01"]}, []),
         (b"a:\n  b: 1\n  b: 2\n", YAML, {"a": {"b": 2}}, ['line 3: key "b" already set in map']),
         (b'{"a": 1}', YAML, {"a": 1}, []),
+        (b'{"a": 1,\n "a": 2}', YAML, {"a": 2}, ['line 2: key "a" already set in map']),
+        (b'{"a": 1.0, "b": [2e0]}', YAML, {"a": 1, "b": [2]}, []),
+        (b"{a: b}", YAML, {"a": "b"}, []),
         (b"", YAML, None, []),
     ],
 )
@@ -44,8 +47,34 @@ def test_aliases_cannot_explode() -> None:
         bodies.parse_object("\n".join(lines).encode(), YAML)
 
 
+async def test_yaml_is_read_as_go_reads_it(api: Any) -> None:
+    body = b"metadata: {name: a}\ndata: {at: 12:30, when: 2020-01-01}\n---\nthe next: [document\n"
+    assert (await api.create(CMS, body, content_type=YAML))["data"] == {"at": "12:30", "when": "2020-01-01"}
+    answer = await api("POST", CMS, b"metadata: {name: b}\ndata: {a: y}\n", content_type=YAML)
+    assert answer.message.endswith("cannot unmarshal bool into Go struct field ConfigMap.data of type string")
+    ports = b'{"metadata":{"name":"s"},"spec":{"ports":[{"port":8e1}]}}'
+    services = "/api/v1/namespaces/default/services"
+    answer = await api("POST", services, ports)
+    assert "cannot unmarshal number 80.0 into Go struct field" in answer.message
+    answer = await api("POST", services, ports, content_type=YAML)
+    assert answer.json["spec"]["ports"][0]["port"] == 80
+
+
+async def test_yaml_is_written_so_that_go_reads_it(api: Any) -> None:
+    data = {"a": "y", "b": "1e3", "c": "08", "d": "12:30", "n": "null"}
+    await api.create(CMS, {"metadata": {"name": "a"}, "data": data})
+    shown = await api("GET", f"{CMS}/a", accept=YAML)
+    assert b"data:\n  a: 'y'\n  b: '1e3'\n  c: '08'\n  d: 12:30\n  'n': 'null'\n" in shown.raw
+
+
+async def test_a_body_of_null_says_nothing(api: Any) -> None:
+    for body, media_type in ((b"null", JSON), (b"~", YAML), (b"---\n", YAML)):
+        answer = await api("POST", CMS, body, content_type=media_type)
+        assert (answer.status, answer.json["details"]["causes"][0]["field"]) == (422, "metadata.name")
+
+
 async def test_duplicates_in_yaml(api: Any) -> None:
-    body = b"metadata: {name: a}\ndata: {}\ndata: {x: y}\nbogus: 1\n"
+    body = b"metadata: {name: a}\ndata: {}\ndata: {x: z}\nbogus: 1\n"
     answer = await api("POST", CMS + "?fieldValidation=Strict", body, content_type=YAML)
     assert answer.message.endswith(
         'strict decoding error: yaml: unmarshal errors:\n  line 3: key "data" already set in map, '

@@ -5,12 +5,11 @@ Owns: which faults stop a request and which only warn (``fieldValidation``). Cal
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
-from tiphys.apimachinery import field_errors
+from tiphys.apimachinery import field_errors, go_yaml
 from tiphys.apimachinery.errors import BadRequest, Invalid
 from tiphys.apimachinery.meta import GVK, Object, gvk_of
 from tiphys.apimachinery.schema.walk import json_kind
@@ -28,8 +27,8 @@ _TYPE_FIELDS = ("kind", "apiVersion")
 _TYPE_META = (
     'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 )
-_MAX_YAML_NODES = 400_000
-"""A body of the largest size that uses no aliases stays below."""
+_FRACTION = re.compile(rb"[:,\[]\s*-?[0-9]+[.eE]")
+"""What may be a number that is whole in YAML and is not in JSON."""
 
 
 _DELETE_OPTIONS = GVK("", "v1", "DeleteOptions")
@@ -45,9 +44,15 @@ def parse_object(body: bytes, media_type: str) -> tuple[Any, list[str]]:
     """
     if media_type == PROTOBUF:
         return machinery.decode_protobuf(body), []
-    if media_type == JSON or body.lstrip()[:1] == b"{":
+    if media_type == JSON:
         return _parse_json(body)
-    return _parse_yaml(body)
+    if body.lstrip()[:1] != b"{" or _FRACTION.search(body):
+        return _parse_yaml(body)
+    try:
+        value, duplicates = _parse_json(body)  # JSON is YAML, and read sooner
+    except BadRequest:
+        return _parse_yaml(body)
+    return _parse_yaml(body) if duplicates else (value, [])
 
 
 def _parse_json(body: bytes) -> tuple[Any, list[str]]:
@@ -69,6 +74,8 @@ def _parse_as(kind: str, body: bytes, media_type: str) -> tuple[Object, list[str
         if not text.startswith("yaml: "):
             text = f"{_NO_KIND}: {text}"
         raise _unrecognized(kind, text, body) from error
+    if value is None:
+        return {}, []  # Go decodes a null by doing nothing
     if not isinstance(value, dict):
         found = next((name for type_, name in _GO_KINDS.items() if isinstance(value, type_)), "number")
         text = f"json: cannot unmarshal {found} into Go value of type {_TYPE_META}"
@@ -96,58 +103,11 @@ def _unrecognized(kind: str, text: str, body: bytes) -> BadRequest:
 
 def _parse_yaml(body: bytes) -> tuple[Any, list[str]]:
     """Return the value (the last of duplicate keys wins) and where keys come twice."""
+    nesting.check_yaml(body)
     try:
-        nesting.check_yaml(body)
-        loader = _YamlLoader(body)
-        try:
-            node = loader.get_single_node()
-            duplicates = list(_duplicates(node))
-            value = None if node is None else loader.construct_document(node)
-            if nesting.is_deep(value):
-                raise BadRequest(f"yaml: exceeded max depth of {nesting.MAX_DEPTH}")
-            return value, duplicates
-        finally:
-            loader.dispose()
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"yaml: {_yaml_text(error)}") from error
-
-
-def _yaml_text(error: Exception) -> str:
-    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-    if not problem:
-        return str(error).replace("\n", " ")
-    return f"line {mark.line + 1}: {problem}" if mark is not None and mark.line else str(problem)
-
-
-def _duplicates(root: Any) -> Iterator[str]:
-    """Yield where a key comes twice. Aliases are followed, so this also bounds what they may expand to."""
-    visited, waiting = 0, [root]
-    while waiting:
-        node = waiting.pop()
-        visited += 1
-        if visited > _MAX_YAML_NODES:
-            raise BadRequest("yaml: document contains excessive aliasing")
-        if isinstance(node, yaml.SequenceNode):
-            waiting.extend(reversed(node.value))
-        elif isinstance(node, yaml.MappingNode):
-            seen = set()
-            for key, _ in node.value:
-                if not isinstance(key.value, str):
-                    continue
-                if key.value in seen:
-                    yield f'{_YAML_LINE}{key.start_mark.line + 1}: key "{key.value}" already set in map'
-                seen.add(key.value)
-            waiting.extend(value for _, value in reversed(node.value))
-
-
-class _YamlLoader(yaml.CSafeLoader):
-    """YAML as JSON sees it: timestamps and dates stay text."""
-
-
-_YamlLoader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
+        return go_yaml.load(body)
+    except go_yaml.YamlError as error:
+        raise BadRequest(str(error)) from error
 
 
 def decode(call: Call, gvk: GVK, validation: str) -> Object:
@@ -251,11 +211,10 @@ def report(call: Call, gvk: GVK, faults: Sequence[str], validation: str) -> None
         call.warn(fault)
 
 
-def report_doubled(call: Call, duplicates: Sequence[str], validation: str) -> None:
+def report_doubled(call: Call, lines: Sequence[str], validation: str) -> None:
     """Refuse, warn of, or pass over the duplicate fields of an apply, which is read as YAML in any case."""
-    if not duplicates or validation == "Ignore":
+    if not lines or validation == "Ignore":
         return
-    _, lines = _parse_yaml(call.request.body)
     if validation == "Strict":
         raise BadRequest(
             f"error strict decoding YAML: error converting YAML to JSON: {', '.join(_grouped(lines))}"

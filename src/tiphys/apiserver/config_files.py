@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
-import yaml
-
+from tiphys.apimachinery import go_yaml
 from tiphys.apimachinery.cel.library.urls import parse_request_uri
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
@@ -81,10 +80,7 @@ def read_file(text: str, kind: Kind, read: Callable[[dict[str, Any], list[FieldE
 def _decoded(text: str, kind: Kind) -> dict[str, Any]:
     """Return the document of a file. Raises ValueError where it is none of that kind."""
     shown = "" if kind.secret else f" in '{text}'"
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(place(error)) from error
+    document, _ = go_yaml.load(text)
     if not isinstance(document, dict):
         raise ValueError("couldn't get version/kind; json parse error: the document is no object")
     found, version = document.get("kind"), document.get("apiVersion")
@@ -105,27 +101,10 @@ def strangeness(text: str, document: Mapping[str, Any], known: Fields) -> str:
     return f"strict decoding error: {', '.join(strange)}" if strange else ""
 
 
-def place(error: yaml.YAMLError) -> str:
-    """Say where the YAML breaks without quoting it: the line may hold a key."""
-    mark = getattr(error, "problem_mark", None)
-    return f"yaml: line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else "yaml: cannot be read"
-
-
 def _repeated(text: str) -> list[str]:
-    """Tell of the first keys that one object has twice, as Go's reader of YAML does."""
-    waiting, found = [yaml.compose(text, Loader=yaml.SafeLoader)], []
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, yaml.SequenceNode):
-            waiting += reversed(node.value)
-        elif isinstance(node, yaml.MappingNode):
-            seen: set[str] = set()
-            for key, value in node.value:
-                if key.value in seen:
-                    found.append(f'  line {key.start_mark.line + 1}: key "{key.value}" already set in map')
-                seen.add(key.value)
-                waiting.append(value)
-    return ["yaml: unmarshal errors:\n" + "\n".join(found)] if found else []
+    """Tell of the keys that one object has twice, as Go's reader of YAML does."""
+    found = go_yaml.load(text)[1]
+    return ["yaml: unmarshal errors:\n  " + "\n  ".join(found)] if found else []
 
 
 def _unknown(value: Any, fields: Fields, path: str) -> list[str]:

@@ -7,6 +7,7 @@ handler.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
 import yaml
@@ -23,13 +24,14 @@ def check_yaml(body: bytes) -> None:
     if sum(body.count(mark) for mark in (b"[", b"{", b"-", b"?")) <= _YAML_SAFE:
         return
     depth = 0
-    for event in yaml.parse(body, Loader=yaml.CSafeLoader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > _YAML_SAFE:
-                raise BadRequest(f"yaml: exceeded max depth of {MAX_DEPTH}")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+    with suppress(yaml.YAMLError):  # who reads it will see that it is none
+        for event in yaml.parse(body, Loader=yaml.CSafeLoader):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > _YAML_SAFE:
+                    raise BadRequest(f"yaml: exceeded max depth of {MAX_DEPTH}")
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
 
 
 def may_be_deep(body: bytes) -> bool:

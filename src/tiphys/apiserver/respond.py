@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-import yaml
 
-from tiphys.apimachinery import field_errors
+from tiphys.apimachinery import field_errors, go_yaml
 from tiphys.apimachinery.errors import BadRequest, NotAcceptable, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
@@ -54,8 +53,7 @@ def encode(value: Any, form: Format) -> tuple[bytes, str]:
     if form.media_type == PROTOBUF:
         return machinery.encode_protobuf(value), PROTOBUF
     if form.media_type == YAML:
-        text = yaml.dump(value, Dumper=yaml.CSafeDumper, default_flow_style=False, allow_unicode=True)
-        return text.encode(), YAML
+        return go_yaml.dump(value).encode(), YAML
     return orjson.dumps(value, option=_PRETTY if form.pretty else _COMPACT), JSON
 
 

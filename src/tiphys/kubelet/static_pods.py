@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
-import yaml
 
+from tiphys.apimachinery import go_yaml
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.client.kinds import NODES, PODS
@@ -94,8 +94,8 @@ class StaticPods:
             if path.suffix not in (".yaml", ".yml", ".json") or path.name.startswith("."):
                 continue
             try:
-                pod = static_pod(yaml.safe_load(path.read_text()), self._kubelet.options.node_name)
-            except (OSError, ValueError, yaml.YAMLError) as error:  # the others shall run all the same
+                pod = static_pod(go_yaml.load(path.read_text())[0], self._kubelet.options.node_name)
+            except (OSError, ValueError) as error:  # the others shall run all the same
                 log.warning("static pod manifest refused file=%s error=%s", path, error)
                 continue
             found[f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"] = pod

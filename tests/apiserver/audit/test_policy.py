@@ -120,9 +120,9 @@ def test_faults(text: str, fault: str) -> None:
 def test_all_faults_are_told_at_once() -> None:
     rule = {"level": "None", "nonResourceURLs": ["a*b"], "omitStages": ["x"]}
     with pytest.raises(BadPolicy) as caught:
-        parse(policy({}, rule, omitStages=["y"]))
+        parse(policy({}, rule, omitStages=["w"]))
     assert str(caught.value) == (
-        f'[omitStages[0]: Invalid value: "y": {STAGES}, rules[0].level: Required value, '
+        f'[omitStages[0]: Invalid value: "w": {STAGES}, rules[0].level: Required value, '
         "rules[1].nonResourceURLs[0]: Invalid value: \"a*b\": non-resource URL rules must begin with a '/' "
         "character, rules[1].nonResourceURLs[0]: Invalid value: \"a*b\": non-resource URL wildcards '*' must "
         f'be the final character of the rule, rules[1].omitStages[0]: Invalid value: "x": {STAGES}]'

@@ -77,7 +77,7 @@ def test_a_whole_issuer() -> None:
                 {"claim": "hd", "requiredValue": "acme.com"},
                 {"expression": "v", "message": "m"},
             ],
-            userValidationRules=[{"expression": "v", "message": "n"}],
+            userValidationRules=[{"expression": "v", "message": "w"}],
         ),
         anonymous={"enabled": True, "conditions": [{"path": "/livez"}]},
     )
@@ -93,7 +93,7 @@ def test_a_whole_issuer() -> None:
             uid=ClaimMapping("oid"),
             extra=(("acme.com/x", Text("claims.x")),),
             claim_rules=(Rule("hd", "acme.com"), Rule(expression=Text("claims:v"), message="m")),
-            user_rules=(Rule(expression=Text("user:v"), message="n"),),
+            user_rules=(Rule(expression=Text("user:v"), message="w"),),
         ),
     )
 

@@ -102,9 +102,9 @@ CASES: dict[str, tuple[list[Any], str]] = {
         "authorizers[0].webhook: Required value: required when type=Webhook]",
     ),
     "names that are not the types'": (
-        [{**RBAC, "name": "x"}, {**NODE, "name": "y"}],
+        [{**RBAC, "name": "x"}, {**NODE, "name": "z"}],
         "[expected name rbac for authorizer RBAC instead of x, expected name node for authorizer Node "
-        "instead of y]",
+        "instead of z]",
     ),
     "a condition that is not as it is written": (
         [hook("F", matchConditionSubjectAccessReviewVersion="v1", matchConditions=[{"expression": " x"}])],

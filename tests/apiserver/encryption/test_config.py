@@ -224,7 +224,7 @@ def test_the_kind_that_early_documents_named() -> None:
         ("", 'error while loading file: encryption provider configuration file "F" is empty'),
         ("apiVersion: v1", "Object 'Kind' is missing"),
         ("kind: EncryptionConfig", "Object 'apiVersion' is missing"),
-        (f"kind: {SECRET}\n  {SECRET}: [", "yaml: line 2: mapping values are not allowed here"),
+        (f"kind: {SECRET}\n  {SECRET}: [", "yaml: line 2: mapping values are not allowed in this context"),
     ],
 )
 def test_what_cannot_be_read_is_not_quoted(given: str, want: str) -> None:

@@ -328,7 +328,7 @@ async def test_strict_field_validation(api: Any, name: str) -> None:
 
 APPLIED = {
     "unknown": (
-        b"data: {x: y}\nbogus: 1", 500,
+        b"data: {x: z}\nbogus: 1", 500,
         "failed to create typed patch object (/a; /v1, Kind=ConfigMap): .bogus: field not declared in schema",
     ),
     "several unknown": (
@@ -337,10 +337,10 @@ APPLIED = {
         "  .metadata.bogus: field not declared in schema\n  .bogus: field not declared in schema",
     ),
     "of another type": (
-        b"data: {x: 5, y: [a, 1000000], z: {b: true}}\nimmutable: x\nbinaryData: [1]", 500,
+        b"data: {x: 5, w: [a, 1000000], z: {b: true}}\nimmutable: x\nbinaryData: [1]", 500,
         "failed to create typed patch object (/a; /v1, Kind=ConfigMap): errors:\n"
         "  .data.x: expected string, got &value.valueUnstructured{Value:5}\n"
-        '  .data.y: expected string, got &value.valueUnstructured{Value:[]interface {}{"a", 1e+06}}\n'
+        '  .data.w: expected string, got &value.valueUnstructured{Value:[]interface {}{"a", 1e+06}}\n'
         '  .data.z: expected string, got &value.valueUnstructured{Value:map[string]interface {}{"b":true}}\n'
         "  .immutable: expected boolean, got &{x}\n"
         "  .binaryData: expected map, got &{[1]}",
@@ -355,7 +355,7 @@ APPLIED = {
         "unstructured object to /v1, Kind=ConfigMap: illegal base64 data at input byte 0",
     ),
     "doubled": (
-        b"data:\n  x: y\n  x: z\n", 400,
+        b"data:\n  x: a\n  x: z\n", 400,
         "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n"
         '  line 7: key "x" already set in map',
     ),

@@ -136,11 +136,11 @@ async def test_partial_metadata(api: Any) -> None:
 
 
 async def test_yaml_both_ways(api: Any) -> None:
-    body = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: y\ndata: {day: '2020-01-01'}\n"
+    body = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: w\ndata: {day: '2020-01-01'}\n"
     answer = await api("POST", CMS, body, content_type="application/yaml", accept="application/yaml")
     assert answer.status == 201
     assert answer.headers["content-type"] == "application/yaml"
-    assert b"name: y" in answer.raw
+    assert b"name: w" in answer.raw
 
 
 async def test_not_acceptable(api: Any) -> None:

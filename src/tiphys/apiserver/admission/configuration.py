@@ -11,8 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 
-import yaml
-
+from tiphys.apimachinery import go_yaml
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.config_files import BadConfiguration
 
@@ -77,8 +76,8 @@ def _unregistered(document: Object) -> str:
 
 def _load(path: Path, unreadable: str) -> Object:
     try:
-        document = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        document, _ = go_yaml.load(path.read_text())
+    except (OSError, ValueError) as error:
         raise _bad(f'{unreadable} "{path}" [{error}]') from error
     if not isinstance(document, dict):
         raise _bad(f"{unreadable} \"{path}\" [Object 'Kind' is missing]")

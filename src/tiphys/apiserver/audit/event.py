@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-import yaml
 
+from tiphys.apimachinery import go_yaml
 from tiphys.apimachinery.clock import rfc3339_micro
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object
@@ -77,7 +77,7 @@ def body_of(data: bytes, content_type: str, verdict: Verdict) -> Any:
         return None
     try:
         value = _decode(data, content_type)
-    except (ValueError, yaml.YAMLError, StatusError):
+    except (ValueError, StatusError):
         return {"kind": "Unknown", "contentType": content_type}
     return without_managed_fields(value) if verdict.omit_managed_fields else value
 
@@ -86,7 +86,7 @@ def _decode(data: bytes, content_type: str) -> Any:
     if "protobuf" in content_type:
         return machinery.decode_protobuf(data)
     if "yaml" in content_type:
-        return yaml.safe_load(data)
+        return go_yaml.load(data)[0]
     return orjson.loads(data)
 
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import yaml
-
-from tiphys.apimachinery import field_errors, names
+from tiphys.apimachinery import field_errors, go_yaml, names
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apiserver.authn.user import User
-from tiphys.apiserver.config_files import fields, joined, place, strangeness
+from tiphys.apiserver.config_files import fields, joined, strangeness
 from tiphys.apiserver.requestinfo import RequestInfo
 
 API_VERSION: Final = "audit.k8s.io/v1"
@@ -136,9 +134,9 @@ def _url_matches(pattern: str, path: str) -> bool:
 def parse(text: str) -> Policy:
     """Read a policy file. Raises BadPolicy with every fault."""
     try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BadPolicy(f"failed decoding: {place(error)}") from error
+        found, _ = go_yaml.load(text)
+    except go_yaml.YamlError as error:
+        raise BadPolicy(f"failed decoding: {error}") from error
     found = {} if found is None else found
     if not isinstance(found, dict):
         raise BadPolicy(
