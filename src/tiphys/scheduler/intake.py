@@ -82,7 +82,7 @@ class Intake:
         elif not self.is_ours(new):
             mine = scheduler_of(new) in self._profiles and not new["metadata"].get("deletionTimestamp")
             (self._queue.gate if mine else self._queue.remove)(new["metadata"]["uid"])
-            self._columns.nominated.pop(new["metadata"]["uid"], None)
+            self.leave_promise(new["metadata"]["uid"], "")
         elif new["metadata"]["uid"] not in self._columns.placed:
             self._take_waiting(old, pod_info(new))
 
@@ -113,7 +113,7 @@ class Intake:
             self.moved(Change("pod-removed", before=before[0]))
 
     def leave_promise(self, uid: str, node: str) -> None:
-        """Drop the promise of a pod that got ``node``: another node that it was promised is free again."""
+        """Drop the promise of a pod that got ``node``, or none: another node is free again."""
         promised = self._columns.nominated.pop(uid, None)
         if promised is not None and promised[1] != node:
             self.moved(Change("pod-removed", before=promised[0]))
