@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import AsyncIterator
+from typing import cast
 from typing import Any
 
 import pytest
@@ -39,12 +40,19 @@ async def _no_events() -> AsyncIterator[bytes]:
     yield b""
 
 
+@pytest.mark.parametrize("status", [200, 201, 409, 500])
+async def test_every_large_answer_is_compressed(status: int) -> None:
+    response = Response(status, {}, LARGE)
+    await Compression().apply(asking(encoding="deflate, , gzip,"), response)
+    assert response.headers == {"content-encoding": "gzip", "vary": "Accept-Encoding"}
+    assert gzip.decompress(cast(bytes, response.body)) == LARGE
+
+
 @pytest.mark.parametrize(
     ("request_", "response"),
     [
         (asking(), Response(200, {}, LARGE[1:])),
         (asking(encoding="identity"), Response(200, {}, LARGE)),
-        (asking(), Response(404, {}, LARGE)),
         (asking(), Response(200, {"content-encoding": "br"}, LARGE)),
         (asking(), Response(200, {}, LARGE, stream=_no_events())),
     ],

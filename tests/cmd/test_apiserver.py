@@ -6,8 +6,7 @@ from typing import Any
 import click
 import pytest
 
-from tiphys.cmd.apiserver import apiserver, open_store, options_from, tune_interpreter
-from tiphys.cmd.component import FlagError
+from tiphys.cmd.apiserver import open_store, tune_interpreter
 from tiphys.storage.etcd import EtcdStore
 from tiphys.storage.memory import MemoryStore
 from tiphys.storage.retention import Retention
@@ -34,44 +33,6 @@ def test_stores(text: str, flags: dict[str, Any], kind: type) -> None:
 def test_no_store(text: str) -> None:
     with pytest.raises(click.BadParameter):
         open_store(text)
-
-
-_NEGATIVE = "can not be negative value"
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        (["--max-requests-inflight=-400"], f"--max-requests-inflight {_NEGATIVE}"),
-        (["--max-mutating-requests-inflight=-200"], f"--max-mutating-requests-inflight {_NEGATIVE}"),
-        (["--request-timeout=-2m"], f"--request-timeout {_NEGATIVE}"),
-        (["--min-request-timeout=-1800"], f"--min-request-timeout {_NEGATIVE}"),
-        (["--livez-grace-period=-1s"], "--livez-grace-period can not be a negative value"),
-        (["--shutdown-delay-duration=-1s"], f"--shutdown-delay-duration {_NEGATIVE}"),
-        (
-            ["--shutdown-watch-termination-grace-period=-1s"],
-            "shutdown-watch-termination-grace-period, if provided, can not be a negative value",
-        ),
-        (
-            ["--max-requests-inflight=-1", "--min-request-timeout=-1"],
-            f"[--max-requests-inflight {_NEGATIVE}, --min-request-timeout {_NEGATIVE}]",
-        ),
-    ],
-)
-def test_limits_below_none_are_refused(line: list[str], message: str) -> None:
-    with apiserver.make_context("x", line) as ctx, ctx.scope(), pytest.raises(FlagError) as caught:
-        options_from(dict(ctx.params))
-    assert str(caught.value) == message
-
-
-def test_how_a_server_shall_end() -> None:
-    line = ["--shutdown-send-retry-after", "--shutdown-delay-duration=3s",
-            "--shutdown-watch-termination-grace-period=4s"]  # fmt: skip
-    with apiserver.make_context("x", line) as ctx, ctx.scope():
-        found = options_from(dict(ctx.params))
-    assert (found.shutdown_delay_s, found.shutdown_send_retry_after, found.shutdown_watch_grace_s) == (
-        3.0, True, 4.0
-    )  # fmt: skip
 
 
 def test_a_busy_loop_lets_the_writer_in() -> None:

@@ -49,7 +49,7 @@ class Compression:
         """Compress an answer where it is large enough and its reader takes it."""
         body = response.body
         size = len(body) if isinstance(body, bytes) else sum(map(len, body))
-        if size <= THRESHOLD_BYTES or response.status != 200 or response.stream is not None:
+        if size <= THRESHOLD_BYTES or response.stream is not None or response.upgrade is not None:
             return
         headers = response.headers
         if "content-encoding" in headers or not takes_gzip(request.headers.get("accept-encoding", "")):

@@ -6,7 +6,8 @@ by the filter chain for failures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -26,6 +27,8 @@ _COMPACT = orjson.OPT_APPEND_NEWLINE
 """As upstream's encoder: a line break ends every JSON answer that is not laid out for people."""
 END = b"\n"
 NO_STORE = "no-cache, private"
+_WARNINGS, _CUT_WARNING = 4096, 256
+"""Characters of all warnings, and of each where they are more."""
 
 
 def call_format(call: Call, *, watch: bool = False, transforms: bool = True, tables: bool = True) -> Format:
@@ -59,14 +62,34 @@ def encode(value: Any, form: Format) -> tuple[bytes, str]:
 
 def _warning(text: str) -> str:
     clean = text.replace("\\", "\\\\").replace('"', '\\"')
-    return "".join(char if char.isprintable() else " " for char in f'299 - "{clean}"')
+    return f'299 - "{clean}"'
+
+
+def _told(warnings: Sequence[str]) -> Iterator[str]:
+    """Yield the warnings that are sent: whole, or all of them cut where together they are too long.
+
+    None that has control characters: those cannot be in a header.
+    """
+    seen = dict.fromkeys(text for text in warnings if text)
+    sound = [text for text in seen if not any(unicodedata.category(char) == "Cc" for char in text)]
+    if sum(map(len, sound)) <= _WARNINGS:
+        yield from sound
+        return
+    written = 0
+    for text in sound:
+        if written >= _WARNINGS:
+            return
+        yield text[:_CUT_WARNING]
+        written += min(len(text), _CUT_WARNING)
 
 
 def headers_of(warnings: Sequence[str], content_type: str) -> dict[str, str]:
     """Return the headers that every answer of the API carries."""
     headers = {"content-type": content_type, "cache-control": NO_STORE}
     if warnings:
-        headers["warning"] = ", ".join(_warning(text) for text in warnings)
+        told = ", ".join(_warning(text) for text in _told(warnings))
+        if told:
+            headers["warning"] = told
     return headers
 
 

@@ -7,7 +7,6 @@ import ipaddress
 import logging
 import os
 import signal
-import socket
 import ssl
 import sys
 from collections.abc import Iterator, Mapping
@@ -28,6 +27,7 @@ from tiphys.apiserver.encryption.providers import BadConfiguration
 from tiphys.apiserver.options import ADDRESS_TYPES, ApiServerOptions
 from tiphys.apiserver.server import ApiServer
 from tiphys.client.kubeconfig import ConfigError
+from tiphys.cmd import server_flags
 from tiphys.cmd.admission_flags import switched
 from tiphys.cmd.audit_flags import audit_flags, audit_from
 from tiphys.cmd.auth_flags import auth_flags, auth_options
@@ -100,38 +100,20 @@ def open_store(text: str, flags: Mapping[str, Any] | None = None) -> Store:
     raise click.BadParameter("expected memory, sqlite:PATH or etcd:URL[,URL]", param_hint="--store")
 
 
-def _port_range(text: str) -> tuple[int, int]:
-    try:
-        low, _, high = text.partition("-")
-        return int(low), int(high)
-    except ValueError as error:
-        raise click.BadParameter(text, param_hint="--service-node-port-range") from error
-
-
-def _advertised(address: str, bind: str) -> str:
-    """Return the address to publish: as told, else the bound one, else the one that faces the network."""
-    if address:
-        return address
-    if not ipaddress.ip_address(bind).is_unspecified:
-        return bind
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-            return str(probe.getsockname()[0])
-        except OSError:
-            return "127.0.0.1"
-
-
 def options_from(flags: dict[str, Any]) -> ApiServerOptions:
     """Turn flag values into options, reading the files that they name. Raises click.BadParameter, OSError."""
-    _check_limits(flags)
+    bound = server_flags.bound_addresses(flags["bind_address"])
+    advertised = server_flags.advertised_address(flags["advertise_address"], bound[0])
+    ranges = server_flags.service_ranges(flags["service_cluster_ip_range"])
+    ports = server_flags.port_range(flags["service_node_port_range"])
+    server_flags.check(flags, advertised, ranges)
     enabled, disabled = switched(flags["enable_admission_plugins"], flags["disable_admission_plugins"])
     return ApiServerOptions(
         **auth_options(flags),
         **http_options(flags),
-        service_cluster_ip_ranges=tuple(flags["service_cluster_ip_range"].split(",")),
-        service_node_port_range=_port_range(flags["service_node_port_range"]),
-        advertise_address=_advertised(flags["advertise_address"], flags["bind_address"].split(",")[0]),
+        service_cluster_ip_ranges=ranges,
+        service_node_port_range=ports,
+        advertise_address=advertised,
         secure_port=flags["secure_port"],
         event_ttl_s=int(flags["event_ttl"]),
         min_watch_timeout_s=flags["min_request_timeout"],
@@ -162,27 +144,6 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
         disabled_admission=disabled,
         admission_config=flags["admission_control_config_file"],
     )
-
-
-_LIMITS = {
-    "livez_grace_period": "--livez-grace-period can not be a negative value",
-    "max_requests_inflight": "--max-requests-inflight can not be negative value",
-    "max_mutating_requests_inflight": "--max-mutating-requests-inflight can not be negative value",
-    "request_timeout": "--request-timeout can not be negative value",
-    "min_request_timeout": "--min-request-timeout can not be negative value",
-    "shutdown_delay_duration": "--shutdown-delay-duration can not be negative value",
-    "shutdown_watch_termination_grace_period": (
-        "shutdown-watch-termination-grace-period, if provided, can not be a negative value"
-    ),
-}
-"""Flags that must not be below zero, with what is said of them."""
-
-
-def _check_limits(flags: Mapping[str, Any]) -> None:
-    """Refuse limits below none. Raises FlagError with every fault."""
-    faults = [text for name, text in _LIMITS.items() if (flags.get(name) or 0) < 0]
-    if faults:
-        raise FlagError(faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")
 
 
 def _component_ports(text: str) -> tuple[tuple[str, int], ...]:
@@ -287,7 +248,7 @@ async def run(flags: dict[str, Any]) -> None:
     except SignerFailed as error:
         await server.stop()
         raise click.ClickException(str(error)) from error
-    first, *others = flags["bind_address"].split(",")
+    first, *others = server_flags.bound_addresses(flags["bind_address"])
     port = options.secure_port
     try:
         async with serve(

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import click
 
-from tiphys.cmd.auth_flags import CommaList
 from tiphys.cmd.component import FlagError
 from tiphys.cmd.tracing_flags import tracing_from
 
@@ -18,8 +17,23 @@ _STRICT = (
     "preload. see https://tools.ietf.org/html/rfc6797#section-6.1 for more information"
 )
 _RECONCILERS = ("lease", "master-count", "none")
+
+
+class Origins(click.ParamType[tuple[str, ...]]):
+    """Regular expressions with commas between them, empty ones too: those are refused later."""
+
+    name = "origins"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        return tuple(value.split(",")) if value else ()
+
+
 _OPTIONS = (
-    click.option("--cors-allowed-origins", type=CommaList(), default="", help="regular expressions"),
+    click.option("--cors-allowed-origins", type=Origins(), default="", help="regular expressions"),
     click.option(
         "--strict-transport-security-directives",
         default=None,
@@ -48,6 +62,8 @@ def http_options(flags: Mapping[str, Any]) -> dict[str, Any]:
     reconciler = flags["endpoint_reconciler_type"]
     if reconciler not in _RECONCILERS:
         raise FlagError(f"--endpoint-reconciler-type must be one of {', '.join(_RECONCILERS)}")
+    if "" in flags["cors_allowed_origins"]:
+        raise FlagError("empty value in --cors-allowed-origins")
     for origin in flags["cors_allowed_origins"]:
         if fault := _fault(origin):
             raise FlagError(f"--cors-allowed-origins has an invalid regular expression: {fault}")
