@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import AsyncIterator
-from typing import cast
-from typing import Any
+from typing import Any, cast
 
 import pytest
 

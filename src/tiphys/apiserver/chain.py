@@ -72,7 +72,7 @@ class Chain:
         # Random once, then counted: as unique as a UUID for each request, and four times as fast.
         self._id_prefix = str(uuid.uuid4())[:24]
         self._id_count = secrets.randbits(40)
-        self._regulars = Regulars(backend, self._gate, aggregation)
+        self._regulars = Regulars(backend, self._gate, aggregation, self._attempts)
         self._quick: QuickReads | None = None
         if auditor is None and isinstance(self._gate, FlowControl):
             self._quick = QuickReads(backend, self._gate, self._regulars, self._next_id)
@@ -156,7 +156,7 @@ class Chain:
         if regular is None:
             regular = self._regulars.of(await self._identify(request, info))
         else:
-            self._attempts.succeeded += 1
+            regular.seen.count += 1
             if self._auditor is not None:
                 await self._auditor.begin(request, info, regular.user, self._audit_id(request))
         passage = self._regulars.passage(regular, info)
@@ -179,12 +179,14 @@ class Chain:
 
     async def _authenticate(self, request: Request) -> User:
         """Return who asks. Raises Unauthorized."""
+        monotonic = self._backend.clock.monotonic
+        began = monotonic()
         try:
             user = await self._backend.authenticator.authenticate(request)
-        except Unauthorized:
-            self._attempts.failed += 1
+        except Unauthorized as error:
+            self._attempts.refused(error, monotonic() - began)
             raise
-        self._attempts.succeeded += 1
+        self._attempts.known(user.name, monotonic() - began)
         return user
 
     async def _speaks_for(self, request: Request, info: RequestInfo, user: User) -> User:

@@ -16,6 +16,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver import respond
+from tiphys.apiserver.authn.attempts import Seen
 from tiphys.apiserver.authn.user import NODES, User
 from tiphys.apiserver.authz.counts import Tally
 from tiphys.apiserver.call import Backend
@@ -56,6 +57,7 @@ class Reader:
     """A user with their plans by path; clients that send equal headers share one."""
 
     user: User
+    seen: Seen
     plans: dict[str, Plan] = field(default_factory=dict)
 
 
@@ -95,6 +97,7 @@ class QuickReads:
         size = len(body)
         if size > THRESHOLD_BYTES or not plan.flow.pass_by():
             return None
+        reader.seen.count += 1
         plan.tally.count += 1
         plan.kind.observe(200, monotonic() - started, size)
         return b"%b%b\r\n" % (plan.head, self._next_id().encode()), body
@@ -126,7 +129,7 @@ class QuickReads:
             return None
         if len(self._readers) >= _READERS:
             self._readers.clear()
-        return self._readers.setdefault(user, Reader(user))
+        return self._readers.setdefault(user, Reader(user, regular.seen))
 
     def _plan(self, user: User, info: RequestInfo) -> Plan | None:
         backend, changes = self._backend, self._regulars.changes

@@ -18,6 +18,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.authn import impersonation
+from tiphys.apiserver.authn.attempts import Attempts, Seen
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import Lasting
 from tiphys.apiserver.call import Backend, CallHandler
@@ -60,14 +61,17 @@ class Regular:
     """A user with the passages of their requests."""
 
     user: User
+    seen: Seen
+    """Where it is counted that they came."""
     passages: dict[Key, Passage] = field(default_factory=dict)
 
 
 class Regulars:
     """The regulars of one server."""
 
-    def __init__(self, backend: Backend, gate: Gate, aggregation: Aggregation) -> None:
+    def __init__(self, backend: Backend, gate: Gate, aggregation: Aggregation, attempts: Attempts) -> None:
         self._backend = backend
+        self._attempts = attempts
         self._gate = gate
         self._aggregation = aggregation
         self._by_user: dict[User, Regular] = {}
@@ -92,7 +96,7 @@ class Regulars:
         if found is None:
             if len(self._by_user) >= _REGULARS:
                 self._by_user.clear()
-            found = self._by_user[user] = Regular(user)
+            found = self._by_user[user] = Regular(user, self._attempts.of(user.name))
         return found
 
     def known(self, request: Request) -> Regular | None:

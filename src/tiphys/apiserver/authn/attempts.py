@@ -1,24 +1,86 @@
-"""``authentication_attempts``: how many requests showed who they are, and how many failed to."""
+"""How many requests showed who they are, who those were, how many failed to, and how long finding out took.
+
+Owns: ``authentication_attempts``, ``authenticated_user_requests`` and ``authentication_duration_seconds``.
+Names of users are few there: those of the cluster's own parts, and two words for all others.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+
+from tiphys.apimachinery.errors import Unauthorized
+from tiphys.apiserver.metrics import Durations
+
+_OWN: Final = frozenset(
+    {"admin", "client", "kube_proxy", "kubelet", "system:serviceaccount:kube-system:default"}
+)
+_BOUNDS: Final = (*(0.001 * 2**power for power in range(15)), float("inf"))
+
+
+class NobodyShown(Unauthorized):
+    """No credentials were shown that anybody reads, and nobody may come without."""
+
+
+class Seen:
+    """How often users of one kind came. On every request's path: an addition."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+def shown_name(user: str) -> str:
+    """Return a user's name as metrics show it."""
+    if user in _OWN:
+        return user
+    return "email_id" if "@" in user else "other"
 
 
 class Attempts:
-    """Bare counts: they are on every request's path."""
-
-    __slots__ = ("failed", "succeeded")
+    """One server's counts. Users who are known from before are counted by their ``Seen`` alone."""
 
     def __init__(self) -> None:
-        self.succeeded = 0
-        self.failed = 0
+        self._seen: dict[str, Seen] = {}
+        self._times = {result: Durations(_BOUNDS) for result in ("success", "failure", "error")}
+
+    def of(self, user: str) -> Seen:
+        """Return where a user is counted."""
+        return self._seen.setdefault(shown_name(user), Seen())
+
+    @property
+    def succeeded(self) -> int:
+        return sum(seen.count for seen in self._seen.values())
+
+    def known(self, user: str, took_s: float) -> None:
+        """Count a request whose user had to be found out."""
+        self.of(user).count += 1
+        self._times["success"].observe(took_s)
+
+    def refused(self, error: Unauthorized, took_s: float) -> None:
+        """Count a request of nobody."""
+        self._times["failure" if isinstance(error, NobodyShown) else "error"].observe(took_s)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the counter as it stands."""
-        family = CounterMetricFamily("authentication_attempts", "Authenticated requests.", labels=["result"])
-        family.add_metric(["success"], self.succeeded)
-        family.add_metric(["failure"], self.failed)
-        yield family
+        """Yield the families as they stand."""
+        times = dict(self._times)
+        at_once = self.succeeded - sum(times["success"].buckets)
+        times["success"] = times["success"].plus(0, at_once)
+        attempts = CounterMetricFamily(
+            "authentication_attempts", "Requests by whether they showed who they are.", labels=["result"]
+        )
+        took = HistogramMetricFamily(
+            "authentication_duration_seconds", "How long finding out took.", labels=["result"]
+        )
+        for result, durations in times.items():
+            attempts.add_metric([result], sum(durations.buckets))
+            durations.add_to(took, [result])
+        users = CounterMetricFamily(
+            "authenticated_user_requests", "Requests by their users.", labels=["username"]
+        )
+        for name, seen in self._seen.items():
+            users.add_metric([name], seen.count)
+        yield from (attempts, took, users)

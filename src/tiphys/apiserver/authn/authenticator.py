@@ -15,6 +15,7 @@ from prometheus_client.core import Metric
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import Unauthorized
 from tiphys.apiserver.authn.anonymous import Anonymous
+from tiphys.apiserver.authn.attempts import NobodyShown
 from tiphys.apiserver.authn.certificates import Certificates, Expiry
 from tiphys.apiserver.authn.requestheader import RequestHeader
 from tiphys.apiserver.authn.tokens import Authenticated, Notes, Refused, TokenAuthenticator
@@ -72,7 +73,7 @@ class Authenticator:
             raise Unauthorized("Unauthorized")
         anonymous = self.anonymous.user_for(request.path)
         if anonymous is None:
-            raise Unauthorized("Unauthorized")
+            raise NobodyShown("Unauthorized")
         return anonymous
 
     async def _bearer(self, request: Request, token: str, faults: list[str]) -> User | None:
