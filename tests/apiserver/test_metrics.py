@@ -161,7 +161,7 @@ async def test_what_was_built_is_told_as_version_tells_it(api: Any) -> None:
 
 
 async def test_who_shows_a_wrong_token_is_counted(api: Any) -> None:
-    name = "authentication_attempts_total"
+    name = "authentication_attempts"
     before = await _values(api, name)
     assert (await api("GET", "/version", user="stranger")).status == 401
     assert (await api("GET", "/version")).status == 200

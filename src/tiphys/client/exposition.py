@@ -20,6 +20,11 @@ _STABILITY: Final = re.compile(r"\[(ALPHA|BETA|STABLE|INTERNAL)\]")
 _ALPHA: Final = "ALPHA"
 _ENDINGS: Final = ("", "_total")
 _FOREIGN: Final = ("process_", "python_")
+_PLAIN: Final = tuple(
+    (f"{name}_total".encode(), name.encode())
+    for name in ("authentication_attempts", "authenticated_user_requests")
+)
+"""Counters whose names upstream does not end as Prometheus asks; their library ends all."""
 _disabled: set[str] = set()
 
 
@@ -33,7 +38,10 @@ def render(registry: CollectorRegistry) -> bytes:
     """Return the text that Prometheus scrapes."""
     shown = CollectorRegistry()
     shown.register(_Shown(registry))
-    return generate_latest(shown)
+    text = generate_latest(shown)
+    for ended, plain in _PLAIN:
+        text = text.replace(ended, plain)
+    return text
 
 
 def render_alone(families: Iterable[Metric]) -> bytes:
