@@ -72,7 +72,6 @@ def test_keys_are_private_on_disk(tmp_path: Path) -> None:
     ("flags", "text"),
     [
         (["--store", "bogus"], "expected memory, sqlite:PATH or etcd:URL"),
-        (["--service-node-port-range", "x"], "--service-node-port-range"),
         (["--token-auth-file", "/nonexistent"], "does not exist"),
     ],
 )
