@@ -10,19 +10,36 @@ from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.objects import Cached, Predicate, Selection
 
-_COMMON_FIELDS = ("metadata.name", "metadata.namespace")
-_CLUSTER_FIELDS = ("metadata.name",)
+_NAME, _NAMESPACE = "metadata.name", "metadata.namespace"
+_OLD_NAMES = {("", "Pod", "spec.host"): "spec.nodeName"}
+"""What fields were once called, by the group and kind."""
+_EMPTY = {("", "Pod", "status.podIPs")}
+"""Fields that may be named but are empty in the eyes of selectors."""
 
 
 def check_field(resource: Resource, path: str) -> None:
-    """Raises BadRequest for a field that this resource cannot be selected by."""
-    if path in _COMMON_FIELDS or path in resource.selectable_fields:
+    """Raises BadRequest for a field that this resource cannot be selected by.
+
+    Kinds with fields of their own take a namespace only where they are in one; others do not look.
+    """
+    chooses = bool(resource.selectable_fields) or resource.custom
+    known = path in resource.selectable_fields or (resource.group, resource.kind, path) in _EMPTY
+    if path == _NAME or known:
+        return
+    if path == _NAMESPACE and (resource.namespaced or not chooses):
         return
     if resource.kind == "Job" and not resource.custom:
         raise BadRequest(f'field label "{path}" not supported for Job')
-    if resource.selectable_fields:
+    if resource.kind == "ResourceSlice" and not resource.custom:
+        raise BadRequest(f"field label not supported for {resource.api_version}, Kind=ResourceSlice: {path}")
+    if chooses:
         raise BadRequest(f"field label not supported: {path}")
     raise BadRequest(f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"')
+
+
+def _renamed(resource: Resource, requirement: fields.FieldRequirement) -> fields.FieldRequirement:
+    path = _OLD_NAMES.get((resource.group, resource.kind, requirement.path))
+    return requirement._replace(path=path) if path else requirement
 
 
 def select(
@@ -37,13 +54,13 @@ def select(
         return Selection(namespace=namespace, name=name)
     if label_selector:
         labels.parse_selector(label_selector)  # its faults come first
-    requirements = list(fields.parse_field_selector(field_selector)) if field_selector else []
+    requirements = [_renamed(resource, one) for one in fields.parse_field_selector(field_selector or "")]
     field_equals = None
     left = []
     for requirement in requirements:
         check_field(resource, requirement.path)
         named = bool(requirement.value)  # an empty name or namespace is none that there is: it takes nothing
-        if requirement.negated:
+        if requirement.negated or requirement.path not in (_NAME, _NAMESPACE, *resource.selectable_fields):
             left.append(requirement)
         elif requirement.path == "metadata.name" and named:
             if name and name != requirement.value:

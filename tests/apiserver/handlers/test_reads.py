@@ -91,11 +91,36 @@ async def test_names_in_field_selectors(api: Any, namespace: str, selector: str,
          '"x" is not a known field selector: only "metadata.name", "metadata.namespace"'),
         (PODS + "?fieldSelector=x%3Dy", "field label not supported: x"),
         ("/apis/batch/v1/jobs?fieldSelector=x%3Dy", 'field label "x" not supported for Job'),
+        ("/apis/resource.k8s.io/v1/resourceslices?fieldSelector=x%3Dy",
+         "field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: x"),
+        ("/api/v1/nodes?fieldSelector=metadata.namespace%3Dy",
+         "field label not supported: metadata.namespace"),
+        ("/api/v1/nodes?fieldSelector=spec.host%3Dy", "field label not supported: spec.host"),
     ],
 )  # fmt: skip
 async def test_unknown_fields(api: Any, path: str, message: str) -> None:
     answer = await api("GET", path)
     assert (answer.status, answer.message) == (400, message)
+
+
+async def test_fields_by_their_old_names(api: Any, make_pod: Any) -> None:
+    for name in ("n1", "n2"):
+        await api.create("/api/v1/namespaces/default/pods", make_pod(name, nodeName=name))
+    for selector, found in (
+        ("spec.host=n1", ["n1"]), ("spec.host!=n1", ["n2"]), ("status.podIPs=1.2.3.4", []),
+        ("status.podIPs=", ["n1", "n2"]),
+    ):  # fmt: skip
+        pods = await api.get(f"/api/v1/namespaces/default/pods?fieldSelector={quote(selector)}")
+        assert [pod["metadata"]["name"] for pod in pods["items"]] == found
+    event = {
+        "metadata": {"name": "e"},
+        "involvedObject": {"namespace": "default"},
+        "source": {"component": "c"},
+    }
+    await api.create("/api/v1/namespaces/default/events", event)
+    for source, count in (("c", 1), ("d", 0)):
+        events = await api.get(f"/apis/events.k8s.io/v1/events?fieldSelector=source%3D{source}")
+        assert len(events["items"]) == count
 
 
 async def test_table(api: Any) -> None:
