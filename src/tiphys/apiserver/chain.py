@@ -27,6 +27,7 @@ from tiphys.apiserver.flights import Cut, Flights, is_long_running
 from tiphys.apiserver.flowcontrol.controller import FlowControl, Gate, Rejected
 from tiphys.apiserver.metrics import Metrics, labels_of, settle_all
 from tiphys.apiserver.nonresource import NonResource
+from tiphys.apiserver.peers.controller import Peers
 from tiphys.apiserver.quickreads import QuickReads
 from tiphys.apiserver.regulars import Passage, Regulars
 from tiphys.apiserver.requestinfo import RequestInfo, parse
@@ -53,6 +54,7 @@ class Chain:
     def __init__(
         self, backend: Backend, nonresource: NonResource, metrics: Metrics, aggregation: Aggregation,
         traffic: Traffic, *, auditor: Auditor | None = None, attempts: Attempts | None = None,
+        peers: Peers | None = None,
     ) -> None:  # fmt: skip
         self._backend = backend
         self._auditor = auditor
@@ -67,6 +69,7 @@ class Chain:
         self._metrics = metrics
         self._counted = 0
         self._aggregation = aggregation
+        self._peers = peers
         self._compresses = gates.enabled("APIResponseCompression")
         self._compression = Compression()
         # Random once, then counted: as unique as a UUID for each request, and four times as fast.
@@ -234,6 +237,11 @@ class Chain:
 
     async def _handle(self, request: Request, info: RequestInfo, user: User) -> Response:
         """Answer what may be asked."""
+        self._audit_id(request)  # whoever a request is passed on to goes by the same
+        if self._peers is not None:
+            elsewhere = await self._peers.answer(request, info, user)
+            if elsewhere is not None:
+                return elsewhere
         aggregated = await self._aggregation.answer(request, user)
         if aggregated is not None:
             return aggregated

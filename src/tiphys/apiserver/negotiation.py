@@ -19,6 +19,7 @@ MEDIA_TYPES = (JSON, YAML, PROTOBUF)
 _TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 _ALL_GROUPS = "APIGroupDiscoveryList"
 _DISCOVERY_VERSIONS = ("v2", "v2beta1")
+NO_PEERS = "nopeer"
 _META_VERSIONS = ("v1", "v1beta1")
 _TRANSFORMING = ("as", "g", "v")
 PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
@@ -32,6 +33,8 @@ class Format:
     transform: str = ""
     transform_version: str = "v1"
     pretty: bool = False
+    profile: str = ""
+    """Which of several documents of a kind; only discovery has any."""
 
     @property
     def plain_json(self) -> bool:
@@ -160,7 +163,8 @@ def discovery_format(accept: str, pretty: str, user_agent: str, *, aggregated: b
             continue
         for media_type in MEDIA_TYPES:
             if _matches(media_type, clause.media_type):
-                return Format(media_type, transform, version or "v1", is_pretty)
+                profile = NO_PEERS if transform and clause.get("profile") == NO_PEERS else ""
+                return Format(media_type, transform, version or "v1", is_pretty, profile)
     raise NotAcceptable(f"only the following media types are accepted: {', '.join(MEDIA_TYPES)}")
 
 

@@ -81,6 +81,10 @@ class ApiServerOptions:
     max_mutating_requests_inflight: int = 200
     """With priority and fairness the sum of both is the seats of all priority levels."""
     audit: AuditOptions | None = None
+    peer_ca: bytes = b""
+    """PEM of the CA of other API servers over the same store; empty: nothing is passed on to them."""
+    peer_address: tuple[str, int] | None = None
+    """Where they find this one; None: they are not told."""
     component_ports: tuple[tuple[str, int], ...] = (("scheduler", 10259), ("controller-manager", 10257))
     """Where ``componentstatuses`` asks for the health of the control plane, on this machine."""
     metric_resolution_s: float = 15.0

@@ -31,6 +31,12 @@ _WARNINGS, _CUT_WARNING = 4096, 256
 """Characters of all warnings, and of each where they are more."""
 
 
+def plain_text(status: int, text: str) -> Response:
+    """Answer with a line for whoever reads it: what is said where no object can say it."""
+    headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
+    return Response(status, headers, f"{text}\n".encode())
+
+
 def call_format(call: Call, *, watch: bool = False, transforms: bool = True, tables: bool = True) -> Format:
     """Return the form that a call asks for. Raises NotAcceptable."""
     if "pretty" in call.query:

@@ -57,6 +57,8 @@ from tiphys.apiserver.molds import Molds
 from tiphys.apiserver.nonresource import NonResource, build_info, declarative_validation
 from tiphys.apiserver.objects import Cached, ObjectStore
 from tiphys.apiserver.options import ApiServerOptions
+from tiphys.apiserver.peers.addresses import Addresses, Presence
+from tiphys.apiserver.peers.controller import Peers
 from tiphys.apiserver.reloading import Reload, reload_forever
 from tiphys.apiserver.services import ServiceAllocator
 from tiphys.apiserver.services.allocator import ServiceRanges
@@ -102,8 +104,9 @@ class ApiServer:
         self._encrypted = _encrypted(store, self.options, self._clock)
         self._store: Store = store if self._encrypted is None else self._encrypted
         self.table = TABLE.copy()
-        emulated = self.options.feature_gates.effective.emulated
-        self.table.hide(hidden(self.table, self.options.runtime_config) | younger(self.table, emulated))
+        gates = self.options.feature_gates
+        off = younger(self.table, gates.effective.emulated)
+        self.table.hide(hidden(self.table, self.options.runtime_config) | off)
         self.objects: Any = objects if objects is not None else _cached_store(self._store, self._clock)
         self.keys = _token_keys(self.options, self._clock)
         self.rbac, self._graph = Rbac(), NodeGraph()
@@ -126,20 +129,19 @@ class ApiServer:
             molds=Molds(self.objects, admission),
             services=self._allocator(),
             metrics=Metrics(),
-            field_gates=FieldGates(self.options.feature_gates),
+            field_gates=FieldGates(gates),
         )
         self._repair = ServiceRepair(self.backend)
-        named = self.options.feature_gates.enabled("APIServerIdentity")
-        self._identity = Identity(self.backend) if named else None
+        self._identity = Identity(self.backend) if gates.enabled("APIServerIdentity") else None
         self.custom = CustomResources(self.backend)
         self.traffic = TrafficControl(self.backend)
         metrics, self.attempts = self.backend.metrics, Attempts()
-        metrics.sources += [*self._sources(), stored_bytes(store)]
         self.steps = Steps(self.options)
         health = self._health()
-        metrics.sources += [health.counts.collect, build_info, declarative_validation, self._features]
+        metrics.sources += [*self._sources(), stored_bytes(store), health.counts.collect]
         self.scraper = Scraper(self.backend, usage)
         self.aggregation = Aggregation(self.backend, [UsageApi(self.backend, self.scraper)])
+        self.peers, self._presence = self._beside()
         nonresource = NonResource(
             self.table, self.options, self.keys, metrics, health, custom=self.custom.source_of,
             remotes=self.aggregation.openapi, debug=self.traffic.debug, clock=self._clock,
@@ -150,7 +152,7 @@ class ApiServer:
         make_chain = Chain if self.tracing is None else self.tracing.chain
         self._chain = make_chain(
             self.backend, nonresource, metrics, self.aggregation, self.traffic.traffic,
-            auditor=self.auditor, attempts=self.attempts,
+            auditor=self.auditor, attempts=self.attempts, peers=self.peers,
         )  # fmt: skip
         self._handler = self._around(self._chain)
         self.backend.store_fault = self._store_fault
@@ -170,6 +172,7 @@ class ApiServer:
         admission, stored = self.backend.admission, stored_objects(self.objects, self.table)
         found: list[MetricSource] = [self.traffic.collect, admission.collect, self.attempts.collect, stored]
         found += [self.keys.collect, self.backend.streams.collect]
+        found += [build_info, declarative_validation, self._features]
         found += [self.backend.authenticator.collect, self._modes.collect]
         if self._encrypted is not None:
             found.append(self._encrypted.collect)
@@ -177,6 +180,20 @@ class ApiServer:
 
     def _features(self) -> list[Metric]:
         return [feature_family(self.options.feature_gates)]
+
+    def _beside(self) -> tuple[Peers | None, Presence | None]:
+        """Return what knows other servers over this store, and what tells them where this one is."""
+        options, name = self.options, self._identity.name if self._identity is not None else ""
+        if not name or not options.feature_gates.enabled("UnknownVersionInteroperabilityProxy"):
+            return None, None
+        addresses, peers, presence = Addresses(self._store), None, None
+        if options.peer_ca:
+            peers = Peers(self.backend, addresses, name, options.peer_ca, self.aggregation)
+            peers.on_change = self.aggregation.show(peers.groups)
+            self.backend.metrics.sources.append(peers.counts.collect)
+        if options.peer_address is not None:
+            presence = Presence(addresses, name, options.peer_address)
+        return peers, presence
 
     def _allocator(self) -> ServiceAllocator:
         ranges = ServiceRanges(self.options.service_cluster_ip_ranges, self.options.service_node_port_range)
@@ -282,6 +299,8 @@ class ApiServer:
         if self._identity is not None:
             await patiently(self._identity.renew)
         await patiently(self.aggregation.prime)
+        if self._presence is not None:
+            await patiently(self._presence.publish)
         self.steps.done({**BOOTSTRAPPED, **AGGREGATING})
         self._ready = True
 
@@ -299,6 +318,8 @@ class ApiServer:
         feeds += self.aggregation.feeds()
         feeds += self.traffic.feeds()
         feeds += self.scraper.feeds()
+        if self.peers is not None:
+            feeds += self.peers.feeds()
         if "Node" in self.backend.authorizer.modes:
             feeds += node_feeds(self.objects, self.table, self._graph)
         return feeds
@@ -317,6 +338,10 @@ class ApiServer:
             group.create_task(self.keys.run())
             if self._identity is not None:
                 group.create_task(self._identity.run())
+            if self.peers is not None:
+                group.create_task(self.peers.run())
+            if self._presence is not None:
+                group.create_task(self._presence.run())
             group.create_task(TokenTracking(self.backend).run())
             if self._encrypted is not None:
                 group.create_task(self._encrypted.run())
@@ -349,6 +374,8 @@ class ApiServer:
             self._background.cancel()
             await asyncio.gather(self._background, return_exceptions=True)
             self._background = None
+            if self._presence is not None:
+                await self._presence.end()
         await self.keys.close()
         await self.backend.authenticator.close()
         await self.backend.authorizer.close()

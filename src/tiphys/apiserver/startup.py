@@ -24,6 +24,7 @@ IDENTITY: Final = (
     "start-kube-apiserver-identity-lease-controller",
     "start-kube-apiserver-identity-lease-garbage-collector",
 )
+PEERS: Final = ("local-discovery-cache-sync", "peer-discovery-cache-sync", "mixed-version-proxy-handler")
 COMPLETION: Final = "autoregister-completion"
 """The one check of these that is no hook's."""
 _AUTOREGISTRATION: Final = "kube-apiserver-autoregistration"
@@ -35,6 +36,9 @@ def _gate(name: str) -> Has:
 
 def _fair(options: ApiServerOptions) -> bool:
     return options.priority_and_fairness
+
+
+_peers = _gate("UnknownVersionInteroperabilityProxy")
 
 
 def _always(_options: ApiServerOptions) -> bool:
@@ -58,6 +62,10 @@ PRIMED: Final[dict[str, Has]] = {
 """Done once every index is filled."""
 BOOTSTRAPPED: Final[dict[str, Has]] = {
     "start-system-namespaces-controller": _always,
+    "peer-endpoint-reconciler-controller": lambda options: (
+        options.peer_address is not None and _peers(options)
+    ),
+    **dict.fromkeys(PEERS, lambda options: bool(options.peer_ca) and _peers(options)),
     "start-cluster-authentication-info-controller": _always,
     **dict.fromkeys(IDENTITY, _gate("APIServerIdentity")),
     "storage-readiness": _gate("WatchCacheInitializationPostStartHook"),

@@ -30,6 +30,7 @@ from tiphys.apiserver.flowcontrol.levels import Flow, Ticket
 from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.nonresource import NonResource
 from tiphys.apiserver.objects import Cached, Page, Selection
+from tiphys.apiserver.peers.controller import Peers
 from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.wire.message import Request, Response
 from tiphys.wire.otlp import Exporter
@@ -66,11 +67,12 @@ class Tracing:
     def chain(
         self, backend: Backend, nonresource: NonResource, metrics: Metrics, aggregation: Aggregation,
         traffic: Traffic, *, auditor: Auditor | None = None, attempts: Attempts | None = None,
+        peers: Peers | None = None,
     ) -> Chain:  # fmt: skip
         traffic = Traffic(cast(Gate, TracedGate(traffic.gate)), traffic.flights)
         return TracedChain(
             self._tracer, backend, nonresource, metrics, aggregation, traffic,
-            auditor=auditor, attempts=attempts,
+            auditor=auditor, attempts=attempts, peers=peers,
         )  # fmt: skip
 
     async def run(self) -> None:

@@ -37,6 +37,7 @@ from tiphys.cmd.gate_flags import emulation_flags, gate_flags, read_gates, read_
 from tiphys.cmd.http_flags import http_flags, http_options
 from tiphys.cmd.loop import run as run_loop
 from tiphys.cmd.malloc import return_large_blocks
+from tiphys.cmd.peer_flags import peer_flags, peer_options
 from tiphys.storage.base import Store
 from tiphys.storage.keyspace import KEYS_ROOT
 from tiphys.wire import pki
@@ -108,9 +109,11 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
     ports = server_flags.port_range(flags["service_node_port_range"])
     server_flags.check(flags, advertised, ranges)
     enabled, disabled = switched(flags["enable_admission_plugins"], flags["disable_admission_plugins"])
+    gates = read_gates(flags)
     return ApiServerOptions(
         **auth_options(flags),
         **http_options(flags),
+        **peer_options(flags, gates, (advertised, flags["secure_port"])),
         service_cluster_ip_ranges=ranges,
         service_node_port_range=ports,
         advertise_address=advertised,
@@ -127,7 +130,7 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
         shutdown_watch_grace_s=flags["shutdown_watch_termination_grace_period"],
         audit=audit_from(flags),
         component_ports=_component_ports(flags["component_ports"]),
-        feature_gates=read_gates(flags),
+        feature_gates=gates,
         runtime_config=parse(flags["runtime_config"]),
         flags=shown_flags(),
         kubelet_client_certificate=flags["kubelet_client_certificate"],
@@ -358,6 +361,7 @@ async def run(flags: dict[str, Any]) -> None:
 )
 @audit_flags
 @http_flags
+@peer_flags
 @click.option("--min-request-timeout", type=int, default=1800, show_default=True)
 @click.option("--kubelet-client-certificate", type=_FILE)
 @click.option("--kubelet-client-key", type=_FILE)

@@ -13,6 +13,7 @@ import pytest
 
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.meta import get_condition
+from tiphys.apiserver import passing
 from tiphys.apiserver.aggregation import availability, controller
 from tiphys.apiserver.objects import Selection
 from tiphys.apiserver.service_link import Endpoint
@@ -52,8 +53,11 @@ class Extension:
     asked: list[Request] = field(default_factory=list)
     status: int = 200
     location: str = ""
+    hangs: asyncio.Event | None = None
 
     async def __call__(self, request: Request) -> Response:
+        if self.hangs is not None:
+            await self.hangs.wait()
         if request.path in PUBLISHED:
             return Response(200, {"content-type": "application/json"}, orjson.dumps(PUBLISHED[request.path]))
         if request.path != GROUP_VERSION:
@@ -69,7 +73,7 @@ class Extension:
                 "groupVersion": "samples.example.com/v1beta1",
                 "resources": RESOURCES,
             }
-        headers = {"content-type": "application/json"} | (
+        headers = {"content-type": "application/json", "Audit-ID": request.headers.get("audit-id", "")} | (
             {"Location": self.location} if self.location else {}
         )
         return Response(self.status, headers, orjson.dumps(body))
@@ -171,6 +175,29 @@ async def test_requests_are_passed_on_with_their_user(api: Any, extension: Exten
     assert asked.headers["x-remote-user"] == "admin"
     assert asked.headers["x-remote-group"] == "system:masters, system:authenticated"
     assert "authorization" not in asked.headers
+
+
+async def test_audit_ids_are_the_same_on_both_sides(api: Any, extension: Extension) -> None:
+    await available(api, extension)
+    for given in ({}, {"audit_id": "mine"}):
+        response = await api.send("GET", f"{GROUP_VERSION}/pods", **given)
+        assert [chunk async for chunk in response.stream]
+        told = response.headers["audit-id"]
+        assert extension.asked[-1].headers["audit-id"] == told == given.get("audit_id", told)
+        assert [name for name in response.headers if name.lower() == "audit-id"] == ["audit-id"]
+
+
+async def test_discovery_of_a_server_that_hangs_ends_soon(
+    api: Any, extension: Extension, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await available(api, extension)
+    monkeypatch.setattr(passing, "_DISCOVERY_S", 0.01)
+    extension.hangs = asyncio.Event()
+    answer = await api("GET", GROUP_VERSION)
+    extension.hangs.set()
+    assert (answer.status, answer.raw) == (
+        503, b"error trying to reach service: context deadline exceeded\n"
+    )  # fmt: skip
 
 
 async def test_servers_behind_learn_of_the_way(api: Any, extension: Extension) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from tiphys.apimachinery.clock import rfc3339
@@ -120,6 +120,11 @@ class Aggregation:
         """Tell extension servers of authorities that have changed."""
         self.front_proxy.header = self._backend.options.request_header
         await self._publish()
+
+    def show(self, peers: discovery.PeerGroups) -> Callable[[], None]:
+        """Let discovery show what other servers serve; return what to call when that is something else."""
+        self._documents.peers = peers
+        return self._documents.forget
 
     def feeds(self) -> list[Feed]:
         """Return what must be followed while the server runs."""

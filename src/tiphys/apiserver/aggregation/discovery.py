@@ -6,7 +6,7 @@ on to them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tiphys.apimachinery.dataclass import dataclass
@@ -14,8 +14,11 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apis import discovery_docs
 from tiphys.apis.table import ResourceTable, version_rank
 from tiphys.apiserver.discovery import encoded, format_of, unless_known
-from tiphys.apiserver.negotiation import Format
+from tiphys.apiserver.negotiation import NO_PEERS, Format
+from tiphys.apiserver.peers.merging import Groups, merged
 from tiphys.wire.message import Request, Response
+
+PeerGroups = Callable[[], Mapping[str, Groups]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class Documents:
 
     def __init__(self, table: ResourceTable, remotes: Callable[[], list[Remote]]) -> None:
         self._table = table
+        self.peers: PeerGroups | None = None
+        """What of other servers is shown; None: they are not known."""
         self._find = remotes
         self._remotes: list[Remote] = []
         self._revision = -1
@@ -61,10 +66,14 @@ class Documents:
         form = format_of(request, aggregated=not name)
         found = self._encoded.get((name, form))
         if found is None:
-            found = self._encoded[name, form] = encoded(
-                _document(self._table, self._remotes, name, form), form
-            )
+            found = self._encoded[name, form] = encoded(self._document(name, form), form)
         return unless_known(request, found)
+
+    def _document(self, name: str, form: Format) -> Object:
+        document = _document(self._table, self._remotes, name, form)
+        if self.peers is not None and form.transform_version == "v2" and form.profile != NO_PEERS:
+            document["items"] = merged(document["items"], self.peers())
+        return document
 
 
 def _document(table: ResourceTable, remotes: list[Remote], name: str, form: Format) -> Object:
