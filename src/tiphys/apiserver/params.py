@@ -16,7 +16,7 @@ from tiphys.apimachinery.errors import BadRequest, FieldError, Invalid
 from tiphys.apimachinery.featuregates import on
 from tiphys.apiserver.call import Call
 
-_META = "meta.k8s.io"
+META = "meta.k8s.io"
 _MAX_MANAGER = 128
 VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 PROPAGATIONS = ("Foreground", "Background", "Orphan")
@@ -25,7 +25,8 @@ _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _INT64_MAX = (1 << 63) - 1
 _INT64_DIGITS = 20
 _NOT_UNSAFE = ("dryRun", "propagationPolicy", "orphanDependents", "gracePeriodSeconds", "preconditions")
-_UNSAFE = "ignoreStoreReadErrorWithClusterBreakingPotential"
+UNSAFE = "ignoreStoreReadErrorWithClusterBreakingPotential"
+_UNSAFE_GATE = "AllowUnsafeMalformedObjectDeletion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class DeleteOptions:
     resource_version: str = ""
     propagation: str = ""
     dry_run: bool = False
+    ignore_read_error: bool = False
+    """The object is to be deleted as it cannot be read: nothing is known of it. A gate allows that."""
     cascades: bool = False
     """``orphanDependents: false`` was said: only then is an answer given before the object is gone a 202."""
 
@@ -113,7 +116,7 @@ def write_options(call: Call, kind: str) -> WriteOptions:
     if validation and validation not in VALIDATIONS:
         faults.append(field_errors.not_supported("fieldValidation", validation, VALIDATIONS))
     if faults:
-        raise Invalid.of(_META, kind, "", faults)
+        raise Invalid.of(META, kind, "", faults)
     return WriteOptions(
         dry_run=bool(dry_run),
         field_manager=manager or manager_of(call.request.headers),
@@ -162,7 +165,7 @@ def delete_options(call: Call, body: Mapping[str, Any] | None) -> DeleteOptions:
             "propagationPolicy": call.param("propagationPolicy") or None,
             "orphanDependents": parse_bool(call, "orphanDependents"),
             "dryRun": [value for value in call.query.get("dryRun", ()) if value],
-            _UNSAFE: parse_bool(call, _UNSAFE),
+            UNSAFE: parse_bool(call, UNSAFE),
         }
     dry_run = list(body.get("dryRun") or [v for v in call.query.get("dryRun", ()) if v])
     faults = _dry_run_faults(dry_run)
@@ -175,7 +178,7 @@ def delete_options(call: Call, body: Mapping[str, Any] | None) -> DeleteOptions:
     grace = body.get("gracePeriodSeconds")
     faults += _unsafe_faults(body, dry_run)
     if faults:
-        raise Invalid.of(_META, "DeleteOptions", "", faults)
+        raise Invalid.of(META, "DeleteOptions", "", faults)
     if orphan is not None:
         propagation = "Orphan" if orphan else "Background"
     preconditions = body.get("preconditions") or {}
@@ -186,16 +189,17 @@ def delete_options(call: Call, body: Mapping[str, Any] | None) -> DeleteOptions:
         propagation=propagation,
         dry_run=bool(dry_run),
         cascades=orphan is False,
+        ignore_read_error=bool(body.get(UNSAFE)) and on(_UNSAFE_GATE),
     )
 
 
 def _unsafe_faults(body: Mapping[str, Any], dry_run: list[str]) -> list[FieldError]:
     """Say what an unsafe deletion cannot be asked for with. While it is off it is not heeded."""
-    if not body.get(_UNSAFE) or not on("AllowUnsafeMalformedObjectDeletion"):
+    if not body.get(UNSAFE) or not on(_UNSAFE_GATE):
         return []
     given = {**body, "dryRun": dry_run or None}
     return [
-        field_errors.invalid(_UNSAFE, True, f"cannot be set together with .{name}")
+        field_errors.invalid(UNSAFE, True, f"cannot be set together with .{name}")
         for name in _NOT_UNSAFE
         if given.get(name) is not None
     ]
@@ -227,7 +231,7 @@ def list_options(call: Call) -> ListOptions:
         text = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
         faults = [field_errors.forbidden("sendInitialEvents", text)]
     if faults:
-        raise Invalid.of(_META, "ListOptions", "", faults)
+        raise Invalid.of(META, "ListOptions", "", faults)
     return options
 
 

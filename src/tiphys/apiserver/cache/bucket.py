@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
-from tiphys.apimachinery.errors import InternalError
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.resource import Resource
+from tiphys.apiserver.cache.corrupt import CorruptObject, unreadable
 from tiphys.apiserver.cache.entry import ClosedEntry, Entry
 from tiphys.apiserver.cache.foreign import NotStored, StoredForm
 from tiphys.apiserver.cache.pages import KeptBytes, PageItems, Pages
@@ -105,46 +105,50 @@ class Bucket:
         """Tell whether the stored form of a key's value is out of date."""
         return key in self._foreign or (self._seal is not None and self._seal.is_stale(key))
 
-    def unseal(self, key: str, value: bytes) -> bytes:
-        """Open what came sealed: other keys may have been configured since. Raises InternalError."""
+    def unseal(self, key: str, value: bytes, revision: int) -> bytes:
+        """Open what came sealed: other keys may have been configured since. Raises CorruptObject."""
         try:
-            found = Identity().open(key, value) if self._seal is None else self._seal.unseal(key, value)
+            found = value
+            if value.startswith(ENCRYPTED):
+                found = Identity().open(key, value) if self._seal is None else self._seal.unseal(key, value)
             return found if self._form is None else self._form.read(found)
         except (Unreadable, NotStored) as error:
-            raise InternalError.of(error) from error
+            raise CorruptObject(key, revision, error) from error
 
-    def refuse_sealed(self, root: str) -> None:
-        """Raise InternalError when something under ``root`` is sealed and stays so."""
+    def refuse_sealed(self, resource: Resource, root: str, start: str, last: str = "") -> None:
+        """Raise StatusError when something under ``root``, ``start`` to ``last``, cannot be read still."""
+        faults = []
         for key in sorted(self.sealed):
             try:
                 _ = self.entries[key].raw
-            except InternalError as error:
-                if key.startswith(root):
-                    text = error.message.partition(": ")[2]
-                    raise InternalError.of(f'unable to transform key "{key}": {text}') from error
+            except CorruptObject as error:
+                if key.startswith(root) and start <= key and (not last or key <= last):
+                    faults.append(error)
             else:
                 self.sealed.discard(key)
+        if faults:
+            raise unreadable(resource, faults)
 
-    def entry_of(self, record: Record) -> Entry:
+    def entry_of(self, record: Record, *, written_here: bool = False) -> Entry:
         """Make an entry of a record; namespace and name are in its key."""
         namespace, _, name = record.key[len(self.prefix) :].rpartition("/")
-        value, kind = record.value, Entry
-        if not self._is_own(value):
-            value = self._own(record.key, value)
-            kind = Entry if self._is_own(value) else ClosedEntry
+        value: bytes | None = record.value
+        if not written_here:
+            value = self._own(record.key, record.value)
+        kind = Entry if value is not None else ClosedEntry
+        value = record.value if value is None else value
         revision, lease = record.mod_revision, record.lease
         return kind(self, record.key, namespace, name, value, revision=revision, lease=lease)
 
-    def _is_own(self, value: bytes) -> bool:
-        return self._form is None or self._form.is_own(value)
-
-    def _own(self, key: str, value: bytes) -> bytes:
-        """Return a value in this server's form; as it is where it cannot be read."""
+    def _own(self, key: str, value: bytes) -> bytes | None:
+        """Return a value in this server's form; None where it cannot be read."""
+        if value.startswith(ENCRYPTED):
+            return None
         try:
-            return value if self._form is None or value.startswith(ENCRYPTED) else self._form.read(value)
+            return value if self._form is None else self._form.read(value)
         except NotStored as error:
             log.error("stored value unreadable key=%s why=%s", key, error)
-            return value
+            return None
 
     def load(self, records: Sequence[Record], revision: int) -> None:
         """Take the state of ``revision``, then what was committed since."""
@@ -184,7 +188,7 @@ class Bucket:
             self._keys.remove(key)
             self._foreign.discard(key)
         else:
-            entry = self.entry_of(event.record)
+            entry = self.entry_of(event.record, written_here=obj is not None)
             if entry.value is not event.record.value or isinstance(entry, ClosedEntry):
                 self._foreign.add(key)
             elif self._foreign:
@@ -213,6 +217,7 @@ class Bucket:
         else:
             self.sealed.discard(key)
         self._indexes.clear()
+        self.pages.clear()
         self._ring.clear()
         self._ring_bytes = 0
         self.floor = revision
@@ -251,7 +256,8 @@ class Bucket:
         if index is None:
             index = self._indexes[path] = {}
             for key, entry in self.entries.items():
-                index.setdefault(entry.fields.get(path, ""), set()).add(key)
+                if key not in self.sealed:
+                    index.setdefault(entry.fields.get(path, ""), set()).add(key)
         return index
 
     def _reindex(self, key: str, entry: Entry | None, previous: Entry | None) -> None:

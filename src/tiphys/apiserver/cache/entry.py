@@ -50,8 +50,8 @@ class FieldReader(Protocol):
         """Tell whether the stored form is out of date though the object is not."""
         ...
 
-    def unseal(self, key: str, value: bytes) -> bytes:
-        """Open a value that came sealed. Raises InternalError."""
+    def unseal(self, key: str, value: bytes, revision: int) -> bytes:
+        """Open a value that could not be read when it came. Raises CorruptObject."""
         ...
 
 
@@ -186,9 +186,9 @@ class ClosedEntry(Entry):
 
     @property
     def raw(self) -> bytes:
-        """The object's JSON. Raises InternalError while it cannot be read."""
+        """The object's JSON. Raises CorruptObject while it cannot be read."""
         if not hasattr(self, "_opened"):
-            self.value = self._reader.unseal(self.key, self.value)
+            self.value = self._reader.unseal(self.key, self.value, self.revision)
             self._opened = True
         return super().raw
 

@@ -14,6 +14,7 @@ import orjson
 from tiphys.apimachinery.meta import Object, gvk_of
 from tiphys.apimachinery.protowire import ProtobufError
 from tiphys.apimachinery.resource import Resource
+from tiphys.apimachinery.schema import strict_json
 from tiphys.apimachinery.schema.walk import DecodeError, decode_check
 from tiphys.apis import protobuf_codec
 from tiphys.apis.conversion import convert
@@ -32,11 +33,22 @@ def decode(value: bytes) -> Object:
         if value.startswith(protobuf_codec.MAGIC):
             return protobuf_codec.decode(value)
         found = orjson.loads(value)
-    except (ProtobufError, ValueError) as error:
+    except ProtobufError as error:
         raise NotStored(str(error)) from error
+    except ValueError as error:
+        raise NotStored(f"couldn't get version/kind; json parse error: {_fault(value, error)}") from error
     if not isinstance(found, dict):
         raise NotStored("the stored value is no object")
     return found
+
+
+def _fault(value: bytes, error: ValueError) -> str:
+    """Say what is wrong with a JSON that cannot be read, where possible in the words of Go's parser."""
+    try:
+        strict_json.loads(value)
+    except strict_json.JsonError as told:
+        return str(told)
+    return str(error)
 
 
 class StoredForm:
@@ -61,9 +73,9 @@ class StoredForm:
 
     def read(self, value: bytes) -> bytes:
         """Return a value in the form it is written in here. Raises NotStored."""
+        obj = decode(value)
         if self.is_own(value):
             return value
-        obj = decode(value)
         if not isinstance(obj.get("metadata"), dict):
             raise NotStored("the stored object has no metadata")
         if gvk_of(obj).kind != self._storage.kind:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
+from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.cache import versions
 from tiphys.apiserver.cache.bucket import Bucket
-from tiphys.apiserver.cache.entry import Entry
+from tiphys.apiserver.cache.corrupt import CorruptObject, unreadable
+from tiphys.apiserver.cache.entry import ClosedEntry, Entry
 from tiphys.apiserver.objects import Page, Selection
 
 
@@ -28,3 +30,29 @@ def page_of(bucket: Bucket, root: str, start: str, limit: int, *, revision: int,
     following = versions.encode_token(revision, found.entries[-1].key[len(root) :] + "\0", begun)
     remaining = bucket.count(root, start) - limit
     return Page(found.entries, revision, following, remaining, joined=found.joined)
+
+
+def refuse_closed(bucket: Bucket, resource: Resource, selection: Selection, start: str, limit: int) -> None:
+    """Raise StatusError when something that a list would look at now cannot be read."""
+    root, last = bucket.root(selection), ""
+    if selection.name and (selection.namespace or not resource.namespaced):
+        last = root + selection.name
+        start = max(start, last)
+    elif limit and selection.matches is None and not selection.name and selection.field_equals is None:
+        page = bucket.page(root, start, limit)
+        last = page.entries[-1].key if page.more else ""
+    bucket.refuse_sealed(resource, root, start, last)
+
+
+def readable(entries: list[Entry], resource: Resource, limit: int) -> list[Entry]:
+    """Return past entries; raises StatusError when one of them, up to ``limit``, cannot be read."""
+    faults = []
+    for entry in entries[: limit or None]:
+        if isinstance(entry, ClosedEntry):
+            try:
+                _ = entry.raw
+            except CorruptObject as error:
+                faults.append(error)
+    if faults:
+        raise unreadable(resource, faults)
+    return entries

@@ -32,7 +32,7 @@ from tiphys.apiserver.cache.entry import Entry, bookmark, change
 from tiphys.apiserver.cache.feed import Feed, hint_of
 from tiphys.apiserver.cache.lanes import Outbox, Watcher
 from tiphys.apiserver.cache.leases import SharedLeases
-from tiphys.apiserver.cache.listing import page_of, select
+from tiphys.apiserver.cache.listing import page_of, readable, refuse_closed, select
 from tiphys.apiserver.cache.watchers import Ticker, told_of
 from tiphys.apiserver.objects import Cached, Change, EventOutlet, Page, Selection
 from tiphys.storage.base import (
@@ -168,8 +168,6 @@ class CachedStore:
         if resource_version == "0" and not continue_token:
             limit = 0  # what is in memory anyway is told at once: upstream's cache knows no pages of it
         root = start = bucket.root(selection)
-        if bucket.sealed:
-            bucket.refuse_sealed(root)
         token = None
         begun = int(self._clock.now().timestamp()) if limit else 0
         if continue_token:
@@ -187,8 +185,12 @@ class CachedStore:
             raise _too_old(token)
         entries: Iterable[Entry]
         total: int | None = None
-        if revision < bucket.floor and revision < self.revision:
-            entries, total = await self._past_on_disk(bucket, selection, start, revision, token)
+        on_disk = revision < bucket.floor and revision < self.revision
+        if bucket.sealed and not on_disk:
+            refuse_closed(bucket, resource, selection, start, limit)
+        if on_disk:
+            past, total = await self._past_on_disk(bucket, selection, start, revision, token)
+            entries = readable(past, resource, limit)
         elif bucket.since(revision):
             past = bucket.past(revision, selection, start)
             entries, total = past, len(past)

@@ -21,13 +21,15 @@ from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apis.table import TABLE
 from tiphys.apiserver.encryption import config
 from tiphys.apiserver.encryption.kms import KmsPool, KmsSettings
-from tiphys.apiserver.encryption.providers import Identity, Provider, Providers, Unreadable
+from tiphys.apiserver.encryption.providers import ENCRYPTED, Identity, Provider, Providers, Unreadable
 from tiphys.apiserver.reloading import Reloads
 from tiphys.storage.base import CompareFailed, Delete, Event, Put, RangeResult, Record, Store
 
 log = logging.getLogger(__name__)
 _ROOT = "/registry/"
 _PLAIN = Providers((Identity(),))
+_UNOPENED: Final = ENCRYPTED + b"\0"
+"""Before a value that nothing opens though it is not sealed: it may not pass for one that was opened."""
 _POLL_S: Final = 60.0
 _POLL_ILL_S: Final = 10.0
 
@@ -176,7 +178,7 @@ class EncryptedStore:
 
     def unseal(self, key: str, value: bytes) -> bytes:
         """Open one value. Raises Unreadable."""
-        return self._providers(key).open(key, value)[0]
+        return self._providers(key).open(key, value.removeprefix(_UNOPENED))[0]
 
     # -- reading
 
@@ -203,7 +205,8 @@ class EncryptedStore:
                 plain, provider = providers.open(key, record.value)
             except Unreadable as error:
                 log.error("stored value unreadable key=%s why=%s", key, error)
-                return record
+                value = record.value
+                return record if value.startswith(ENCRYPTED) else record._replace(value=_UNOPENED + value)
         if live:
             self._sealed_by[key] = provider.mark(record.value)
         return record if plain is record.value else record._replace(value=plain)

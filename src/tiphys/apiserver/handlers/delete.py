@@ -8,6 +8,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apiserver import bodies, machinery, respond
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.call import Call
+from tiphys.apiserver.handlers import unsafe_deletion
 from tiphys.apiserver.handlers.deletion import Plan, check_preconditions, plan
 from tiphys.apiserver.handlers.release import release
 from tiphys.apiserver.objects import Cached
@@ -48,6 +49,8 @@ class Deleted:
 async def handle(call: Call) -> Response:
     """Delete one object, now or once everybody has let go of it."""
     options = delete_options(call, bodies.decode_options(call))
+    if options.ignore_read_error:
+        return await unsafe_deletion.handle(call)
     warn_of_orphans(call, options)
     deleted = await delete_object(call, call.name, options)
     resource = call.resource

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from tiphys.apimachinery import field_errors
+from tiphys.apimachinery.errors import Invalid
 from tiphys.apiserver import bodies, respond
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers.delete import delete_quietly, warn_of_orphans
-from tiphys.apiserver.params import delete_options, list_options
+from tiphys.apiserver.params import META, UNSAFE, delete_options, list_options
 from tiphys.apiserver.selection import select
 from tiphys.wire.message import Response
 
@@ -15,6 +17,9 @@ async def handle(call: Call) -> Response:
     form = respond.call_format(call)
     respond.check_form(call, form, is_list=True)
     options = delete_options(call, bodies.decode_options(call))
+    if options.ignore_read_error:
+        why = "is not allowed with DELETECOLLECTION, try again after removing the option"
+        raise Invalid.of(META, "DeleteOptions", "", [field_errors.invalid(UNSAFE, True, why)])
     warn_of_orphans(call, options)
     wanted = list_options(call)
     resource = call.resource
