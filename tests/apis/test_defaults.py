@@ -483,3 +483,28 @@ def test_a_pods_conditions_show_when_they_were_probed() -> None:
     made = defaulted(kind("v1", "Pod", spec=TEMPLATE["spec"], status={"conditions": [condition]}))
     assert made["status"]["conditions"] == [{"lastProbeTime": None, **condition}]
     assert defaulted(made) == made
+
+
+def addresses(*found: str) -> list[dict[str, str]]:
+    return [{"ip": address} for address in found]
+
+
+ONE, TWO, SIX = "10.0.1.0/24", "10.0.2.0/24", "fd00::/64"
+MIRRORED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "neither": ({}, {}),
+    "the first": ({"podCIDR": ONE}, {"podCIDR": ONE, "podCIDRs": [ONE]}),
+    "all": ({"podCIDRs": [ONE, SIX]}, {"podCIDR": ONE, "podCIDRs": [ONE, SIX]}),
+    "they agree": ({"podCIDR": ONE, "podCIDRs": [ONE, SIX]}, {"podCIDR": ONE, "podCIDRs": [ONE, SIX]}),
+    "they differ": ({"podCIDR": TWO, "podCIDRs": [ONE, SIX]}, {"podCIDR": TWO, "podCIDRs": [TWO]}),
+}
+
+
+@pytest.mark.parametrize(("given", "expected"), MIRRORED.values(), ids=MIRRORED)
+def test_one_is_the_first_of_many(given: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert defaulted(kind("v1", "Node", spec=given))["spec"] == expected
+    status = {"podIP" if key == "podCIDR" else "podIPs": value for key, value in given.items()}
+    if "podIPs" in status:
+        status["podIPs"] = addresses(*status["podIPs"])
+    pod = defaulted(kind("v1", "Pod", spec=copy_object(TEMPLATE["spec"]), status=status))
+    assert [one["ip"] for one in pod["status"].get("podIPs", [])] == expected.get("podCIDRs", [])
+    assert pod["status"].get("podIP") == expected.get("podCIDR")

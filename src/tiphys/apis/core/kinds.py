@@ -136,7 +136,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         _core("Node"),
         default=objects.default_node,
-        default_status=objects.default_node,
+        default_status=objects.default_node_status,
         prepare_create=objects.prepare_node,
         prepare_update=objects.prepare_node_update,
         prepare_status_update=objects.prepare_node_status,

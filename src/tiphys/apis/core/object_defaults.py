@@ -90,6 +90,17 @@ def prepare_namespace_update(new: Object, old: Object) -> None:
 
 
 def default_node(node: Object) -> None:
+    """The range of a node's pods is the first of its ranges, whichever of the two somebody says."""
+    spec = peek(node, "spec")
+    first, listed = spec.get("podCIDR"), spec.get("podCIDRs")
+    if first and (not listed or listed[0] != first):
+        spec["podCIDRs"] = [first]
+    elif listed and not first:
+        spec["podCIDR"] = listed[0]
+    default_node_status(node)
+
+
+def default_node_status(node: Object) -> None:
     """What a node has is what it can give, unless it says less. Its system is always shown."""
     status = section(node, "status")
     if status.get("capacity") and not status.get("allocatable"):
