@@ -44,12 +44,23 @@ def field_value(obj: Object, path: str) -> str:
     return _text(value, _DEFAULTS.get(path, ""))
 
 
+def _found(obj: Object, steps: list[str]) -> str:
+    """Return the value of a custom kind's field: paths mean what they say, unset ones are empty."""
+    value: Any = obj
+    for step in steps:
+        value = value.get(step) if isinstance(value, dict) else None
+    return _text(value, "")
+
+
 def field_values(resource: Resource, obj: Object) -> dict[str, str]:
     """Return every selectable field of an object, metadata.name and metadata.namespace included."""
     meta = obj["metadata"]
     values = {"metadata.name": meta.get("name", "")}
     if resource.namespaced:
         values["metadata.namespace"] = meta.get("namespace", "")
+    if resource.custom:
+        values.update((path, _found(obj, path.split("."))) for path in resource.selectable_fields)
+        return values
     plain, others = _plan(resource.selectable_fields)
     for section, fields in plain:
         inner = obj.get(section)

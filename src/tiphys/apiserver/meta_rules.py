@@ -68,7 +68,7 @@ def keep_server_fields(new: Object, old: Object) -> None:
     meta, before = new["metadata"], old["metadata"]
     _take(meta, before, "generation")
     meta.pop("selfLink", None)
-    if not meta.get("uid"):
+    if not meta.get("uid") and "uid" in before:
         meta["uid"] = before["uid"]
     if before.get("creationTimestamp"):
         meta["creationTimestamp"] = before["creationTimestamp"]

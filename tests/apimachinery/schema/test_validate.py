@@ -176,9 +176,20 @@ def test_faults(schema: dict[str, Any], value: Any, texts: list[str]) -> None:
     assert [str(fault) for fault in validator.validate({"x": value})] == texts
 
 
-def test_the_root_leaves_metadata_alone() -> None:
-    validator = Validator(build_custom({"type": "object", "properties": {"metadata": {"type": "string"}}}))
-    assert validator.validate({"apiVersion": "x/v1", "metadata": {}}) == []
+def test_what_is_said_of_names_and_versions_holds() -> None:
+    text = {"type": "string", "maxLength": 4, "pattern": "^a"}
+    named = {"type": "object", "properties": {"name": text}}
+    validator = Validator(
+        build_custom({"type": "object", "properties": {"metadata": named, "apiVersion": text}})
+    )
+    assert (
+        validator.validate({"apiVersion": "a/v1", "kind": "K", "metadata": {"name": "a", "uid": "u"}}) == []
+    )
+    faults = validator.validate({"apiVersion": "b/v1", "metadata": {"name": "abcde"}})
+    assert [fault.field for fault in faults] == ["apiVersion", "metadata.name"]
+
+
+def test_a_value_has_the_path_that_it_is_given() -> None:
     assert Validator(build_custom({"type": "string"})).validate_value(1, "default")[0].field == "default"
 
 

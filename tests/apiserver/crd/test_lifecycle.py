@@ -34,9 +34,13 @@ async def test_deleting_removes_objects_through_their_finalizers(api: Any, crds:
     assert told["Terminating"] == ("True", "InstanceDeletionPending")
     await crds.wait("foos.example.com", "Terminating")
     await api.settle()
-    refused = await api("POST", crds.foos, crds.foo("late"))
-    assert refused.status == 405
-    assert "create not allowed while custom resource definition is terminating" in refused.message
+    why = "create not allowed while custom resource definition is terminating"
+    applied = await api.patch(f"{crds.foos}/late?fieldManager=m", crds.foo("late"), "apply")
+    for refused in (await api("POST", crds.foos, crds.foo("late")), applied):
+        assert refused.status == 403
+        assert refused.message == f'foos.example.com "late" is forbidden: {why}'
+    changed = await api.patch(f"{crds.foos}/held?fieldManager=m", crds.foo("held", replicas=2), "apply")
+    assert changed.status == 200
     await api.patch(f"{crds.foos}/held", {"metadata": {"finalizers": None}})
     await crds.gone("foos.example.com")
 

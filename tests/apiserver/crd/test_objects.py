@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tiphys.apiserver.crd import store
+from tiphys.apiserver.crd import kind
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -206,7 +206,7 @@ async def test_what_is_known_to_be_clean_is_not_looked_at_again(
     await crds.make()
     await api.create(crds.foos, crds.foo())
     before = await api.get(f"{crds.foos}/a")
-    monkeypatch.setattr(store, "prune", None)
+    monkeypatch.setattr(kind, "prune", None)
     assert await api.get(f"{crds.foos}/a") == before
     assert (await api.get(crds.foos))["items"] == [before]
 
@@ -262,3 +262,37 @@ async def test_embedded_objects_are_published_whole(api: Any, crds: Any) -> None
     assert template["required"] == ["kind", "apiVersion"]
     v2 = (await api.get("/openapi/v2"))["definitions"]["com.example.v1.Foo"]
     assert "properties" not in v2["properties"]["spec"]["properties"]["template"]
+
+
+FIELDS = {
+    "color": ("string", "blue", "blue"),
+    "quantity": ("integer", 2, "2"),
+    "branded": ("boolean", False, "false"),
+    "hostNetwork": ("boolean", None, ""),  # a pod's is false where nothing is said
+    "source": ("string", None, ""),  # an event's comes from elsewhere
+}
+
+
+async def test_selectable_fields_mean_what_they_say(api: Any, crds: Any) -> None:
+    version = crds.version(selectableFields=[{"jsonPath": f".spec.{name}"} for name in FIELDS])
+    properties = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    properties |= {name: {"type": kind} for name, (kind, _, _) in FIELDS.items()}
+    await crds.make(version, scope="Cluster")
+    foos = "/apis/example.com/v1/foos"
+    spec = {name: value for name, (_, value, _) in FIELDS.items() if value is not None}
+    await api.create(foos, crds.foo(**spec))
+    for name, (_, _, text) in FIELDS.items():
+        found = await api.get(f"{foos}?fieldSelector=spec.{name}%3D{text}")
+        assert len(found["items"]) == 1, name
+        assert not (await api.get(f"{foos}?fieldSelector=spec.{name}!%3D{text}"))["items"], name
+    for method in ("GET", "DELETE"):
+        for path in ("metadata.namespace", "spec.nosuchfield"):
+            refused = await api(method, f"{foos}?fieldSelector={path}%3Dx")
+            assert (refused.status, refused.message) == (400, f"field label not supported: {path}")
+
+
+async def test_kinds_without_selectable_fields_name_the_field_that_is_none(api: Any, crds: Any) -> None:
+    await crds.make()
+    refused = await api("GET", f"{crds.foos}?fieldSelector=spec.image%3Dx")
+    assert (refused.status, refused.message) == (400, "field label not supported: spec.image")
+    assert await api.get(f"{crds.foos}?fieldSelector=metadata.namespace%3Ddefault")

@@ -20,7 +20,6 @@ from tiphys.apimachinery.schema.correlation import partner, same
 from tiphys.apimachinery.schema.node import MISSING, Schema
 from tiphys.apimachinery.schema.numbers import broken, number_faults, place
 
-_IMPLIED = frozenset({"apiVersion", "kind", "metadata"})
 Faults = list[FieldError]
 
 
@@ -50,12 +49,18 @@ class Validator:
         self._subschemas: dict[int, Schema] = {}
 
     def validate(self, obj: dict[str, Any], old: Any = MISSING) -> Faults:
-        """Return the faults of a whole object; apiVersion, kind and metadata are validated elsewhere.
+        """Return the faults of a whole object.
 
-        Parts that are as they were in ``old`` have none, whatever the schema says by now.
+        Parts that are as they were in ``old`` have none, whatever the schema says by now; and where it had
+        anything twice in a list, lists may.
         """
         faults: Faults = []
-        self._node(obj, self._schema, "", faults, old, skip=_IMPLIED)
+        self._node(obj, self._schema, "", faults, old)
+        if old is not MISSING and any(map(_is_duplicate, faults)):
+            before: Faults = []
+            self._node(old, self._schema, "", before)
+            if any(map(_is_duplicate, before)):
+                faults = [fault for fault in faults if not _is_duplicate(fault)]
         return faults
 
     def validate_value(self, value: Any, path: str) -> Faults:
@@ -71,8 +76,6 @@ class Validator:
         path: str,
         faults: Faults,
         old: Any = MISSING,
-        *,
-        skip: Iterable[str] = (),
     ) -> None:
         if (value is None and schema.nullable) or (old is not MISSING and same(value, old)):
             return
@@ -88,7 +91,7 @@ class Validator:
         if schema.constraints:
             self._constraints(value, schema, path, faults)
         if type(value) is dict:
-            self._object(value, schema, path, faults, old, skip=skip)
+            self._object(value, schema, path, faults, old)
         elif type(value) is list:
             self._list(value, schema, path, faults, old)
         elif type(value) is str and schema.format and not formats.valid(schema.format, value):
@@ -101,15 +104,13 @@ class Validator:
         path: str,
         faults: Faults,
         old: Any,
-        *,
-        skip: Iterable[str],
     ) -> None:
         before = old if type(old) is dict and schema.map_type != "atomic" else {}
         for key in schema.required:
             if key not in value:
                 faults.append(field_errors.required(_join(path, key)))
         for key, item in value.items():
-            child = None if key in skip else schema.child(key)
+            child = schema.child(key)
             if child is not None:
                 inner = _join(path, key) if key in schema.properties else f"{path}.{key}".removeprefix(".")
                 self._node(item, child, inner, faults, before.get(key, MISSING))
@@ -223,6 +224,10 @@ def _size_faults(size: int, rules: dict[str, Any], path: str, suffix: str, noun:
         yield field_errors.too_many(place(path), size, most)
     if least is not None and size < least:
         yield broken(path, size, f"should have at least {least} {noun}")
+
+
+def _is_duplicate(fault: FieldError) -> bool:
+    return fault.type == "FieldValueDuplicate"
 
 
 def _duplicates(values: list[Any], schema: Schema, path: str, faults: Faults) -> None:

@@ -6,11 +6,12 @@ Pure. Called by ``kind``, which knows whether a schema embeds anything at all.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from tiphys.apimachinery import field_errors, names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.walk import DecodeError, decode_check
 from tiphys.apis import schemas
@@ -26,10 +27,56 @@ def shape(value: Any, schema: Schema, faults: list[str], path: str = "") -> None
         DecodeError: metadata is none.
     """
     for item, child, place in _parts(value, schema, path):
+        if child.embedded_resource and type(item) is dict:
+            _texts(item, place)
         if child.embedded_resource and type(item) is dict and item.get("metadata") is not None:
             found = _shaped(item["metadata"], f"{place}.metadata")
             faults += [text.replace('"', f'"{place}.metadata.', 1) for text in found]
         shape(item, child, faults, place)
+
+
+def _texts(item: Object, place: str) -> None:
+    for key in _IDENTITY:
+        if key in item and not isinstance(item[key], str):
+            raise DecodeError(str(field_errors.invalid(f"{place}.{key}", item[key], "must be a string")))
+
+
+def mend(obj: Object, schema: Schema, *, embeds: bool) -> None:
+    """Bring metadata into shape, in place, that others stored: a field of the wrong type goes."""
+    metadata = obj.get("metadata")
+    obj["metadata"] = metadata = _mended(metadata) if isinstance(metadata, dict) else {}
+    if not metadata.get("generation"):
+        metadata["generation"] = 1
+    if embeds:
+        _mend_embedded(obj, schema)
+
+
+def _mend_embedded(value: Any, schema: Schema) -> None:
+    for item, child, _ in _parts(value, schema, ""):
+        if child.embedded_resource and type(item) is dict:
+            for key in _IDENTITY:
+                if key in item and not isinstance(item[key], str):
+                    del item[key]
+            if "metadata" in item:
+                if isinstance(item["metadata"], dict):
+                    item["metadata"] = _mended(item["metadata"])
+                else:
+                    del item["metadata"]
+        _mend_embedded(item, child)
+
+
+def _mended(metadata: Object) -> Object:
+    made = copy_object(metadata)
+    try:
+        decode_check(made, schemas.object_meta(), "Ignore")
+    except DecodeError:
+        made = {}
+        for key, value in metadata.items():
+            field = {key: copy_object(value)}
+            with suppress(DecodeError):
+                decode_check(field, schemas.object_meta(), "Ignore")
+                made |= field
+    return made
 
 
 def _shaped(metadata: Any, place: str) -> list[str]:

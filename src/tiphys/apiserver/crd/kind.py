@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from tiphys.apimachinery import field_errors
-from tiphys.apimachinery.errors import FieldError, MethodNotAllowed
+from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.schema.build import build_custom
 from tiphys.apimachinery.schema.node import MISSING, Schema
@@ -24,10 +24,9 @@ from tiphys.apis.printers.base import Printer
 from tiphys.apis.scale import BUILT_IN, ScalePaths, custom_paths, replicas_faults, selector_faults
 from tiphys.apis.strategy import Strategy
 from tiphys.apiserver.crd.columns import printer_for
-from tiphys.apiserver.crd.embedded import embedded_faults, shape
+from tiphys.apiserver.crd.embedded import embedded_faults, mend, shape
 from tiphys.apiserver.crd.text import Text
 
-_WRITES_ON_TERMINATING = ("create",)
 _CLEAN_MAX = 100_000
 _BLOCKING = frozenset(
     f"FieldValue{kind}" for kind in ("NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid")
@@ -143,11 +142,6 @@ class CustomKind:
         scale = self._subresources.get(api_version.rpartition("/")[2], {}).get("scale")
         return custom_paths(scale) if scale else None
 
-    def check(self, verb: str) -> None:
-        """Raises MethodNotAllowed for what a definition that is being deleted serves no more."""
-        if self.terminating and verb in _WRITES_ON_TERMINATING:
-            raise MethodNotAllowed(f"{verb} not allowed while custom resource definition is terminating")
-
     def decode(self, obj: Object) -> list[str]:
         """Drop unknown fields, in place, and return their texts; defaults come later.
 
@@ -160,6 +154,11 @@ class CustomKind:
         if self._embeds:
             shape(obj, self.structural, faults)
         return faults
+
+    def mend(self, obj: Object) -> None:
+        """Bring what was stored into the form that is shown, in place; defaults come later."""
+        prune(obj, self.structural)
+        mend(obj, self.structural, embeds=self._embeds)
 
     def default(self, obj: Object) -> None:
         """Fill in defaults and settle nulls."""

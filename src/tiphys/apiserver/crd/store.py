@@ -16,7 +16,6 @@ import orjson
 
 from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.resource import Resource
-from tiphys.apimachinery.schema.structural import prune
 from tiphys.apis.selectable import field_values
 from tiphys.apiserver.cache.entry import encode
 from tiphys.apiserver.crd.kind import CustomKind
@@ -43,7 +42,7 @@ class View:
         self.object = obj
         self.head = obj
         self.stale = stale
-        """It is stored in a version that is no longer the storage version."""
+        """It is stored in a version that is no longer the storage version, or not as it is shown."""
 
     @property
     def key(self) -> str:
@@ -63,7 +62,8 @@ class View:
 
     @property
     def labels(self) -> Mapping[str, str]:
-        return self._base.labels
+        """This version's: a conversion may change them."""
+        return self.object["metadata"].get("labels") or {}
 
     @property
     def fields(self) -> Mapping[str, str]:
@@ -112,10 +112,11 @@ class CustomStore:
             one = found[at]
             stale = one.object["apiVersion"] != current
             obj = copy_object(fresh.get(at, one.object))
-            prune(obj, kind.structural)
+            kind.mend(obj)
             kind.default(obj)
-            if at in fresh or stale or obj != one.object:
-                views[at] = View(one, obj, row, stale=stale)
+            changed = obj != one.object
+            if at in fresh or stale or changed:
+                views[at] = View(one, obj, row, stale=stale or (changed and at not in fresh))
             else:
                 kind.remember_clean(one.key, one.revision)
         return views

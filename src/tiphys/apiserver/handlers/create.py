@@ -6,6 +6,7 @@ from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import (
     AlreadyExists,
     BadRequest,
+    Forbidden,
     Invalid,
     NotFound,
     StatusError,
@@ -25,6 +26,7 @@ from tiphys.apiserver.params import WriteOptions, write_options
 from tiphys.wire.message import Response
 
 _GENERATE_ATTEMPTS = 8
+_TERMINATING = "create not allowed while custom resource definition is terminating"
 _BRING_STATUS = {("", "Node")}
 """A kubelet registers its node with the status it has."""
 
@@ -78,6 +80,8 @@ async def create_object(
     """
     resource, backend = call.resource, call.backend
     meta = obj["metadata"]
+    if resource.definition is not None and resource.definition.terminating:
+        raise Forbidden.of(resource.group, resource.plural, meta.get("name") or "", _TERMINATING)
     generated = not meta.get("name") and bool(meta.get("generateName"))
     if manage_fields:
         meta.pop("managedFields", None)

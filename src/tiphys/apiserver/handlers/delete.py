@@ -58,7 +58,7 @@ async def handle(call: Call) -> Response:
     if deleted.gone and (resource.group, resource.plural) not in _RETURN_OBJECT:
         meta = obj["metadata"]
         return respond.respond(
-            call, respond.success(resource.group, resource.plural, meta["name"], meta["uid"])
+            call, respond.success(resource.group, resource.plural, meta["name"], meta.get("uid", ""))
         )
     status = 202 if options.cascades and not deleted.gone else 200
     return respond.respond_object(call, machinery.convert(obj, resource.gvk), status)

@@ -44,7 +44,7 @@ def check_preconditions(resource: Resource, old: Object, options: DeleteOptions)
     meta = old["metadata"]
     name, in_steps = meta["name"], (resource.group, resource.kind) in _IN_STEPS
     for word, wanted, found, what in (
-        ("UID", options.uid, meta["uid"], "deleted and then recreated"),
+        ("UID", options.uid, meta.get("uid", ""), "deleted and then recreated"),
         ("ResourceVersion", options.resource_version, meta["resourceVersion"], "modified"),
     ):
         if not wanted or wanted == found:

@@ -145,7 +145,7 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
     wanted: Object = await produced if inspect.isawaitable(produced) else produced
     strategy = machinery.strategy_for(resource)
     new = _own(call, strategy, wanted, change.subresource)
-    if change.uid and change.uid != old["metadata"]["uid"]:
+    if change.uid and change.uid != old["metadata"].get("uid"):
         raise unmet(resource, old, "UID", change.uid)
     _default(strategy, new, change)
     if change.manages_fields:
@@ -217,7 +217,7 @@ def unmet(resource: Resource, old: Object, word: str, wanted: str) -> Conflict:
     ``word``: UID or ResourceVersion. The text is the store's.
     """
     meta = old["metadata"]
-    found = meta["uid"] if word == "UID" else meta["resourceVersion"]
+    found = meta.get("uid", "") if word == "UID" else meta["resourceVersion"]
     where = f"{meta['namespace']}/{meta['name']}" if resource.namespaced else meta["name"]
     why = (
         f"StorageError: invalid object, Code: 4, Key: {resource.storage_prefix}{where}, ResourceVersion: 0, "

@@ -1,0 +1,130 @@
+"""What is stored and what is shown of it: what others stored, later defaults, lists gone bad."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import orjson
+import pytest
+
+from tiphys.storage.base import Put
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def api(swept_api: Any) -> Any:
+    """One server for all: what a test wrote is taken back when it ends."""
+    return swept_api
+
+
+BAD = {"foo": 42, "bar": "abc"}
+FOREIGN: dict[str, Any] = {
+    "apiVersion": "example.com/v1",
+    "kind": "Foo",
+    "metadata": {
+        "name": "a", "namespace": "default", "unknown": 42, "generation": None, "annotations": BAD,
+        "labels": {"invalid": "x y"},
+    },
+    "spec": {
+        "image": "x",
+        "template": {
+            "apiVersion": 1, "kind": "Pod",
+            "metadata": {"unknown": 42, "annotations": BAD, "labels": {"invalid": "x y"}},
+        },
+    },
+}  # fmt: skip
+
+
+async def store(api: Any, obj: Any) -> None:
+    """Write past the server, as another one does."""
+    await api.store.commit([Put("/registry/example.com/foos/default/a", orjson.dumps(obj))])
+    await api.settle()
+
+
+async def test_metadata_that_others_stored_is_brought_into_shape(api: Any, crds: Any) -> None:
+    await crds.make()
+    await store(api, FOREIGN)
+    seen = await api.get(f"{crds.foos}/a")
+    assert (await api.get(crds.foos))["items"] == [seen]
+    version = seen["metadata"].pop("resourceVersion")
+    assert seen["metadata"] == {
+        "name": "a", "namespace": "default", "labels": {"invalid": "x y"}, "generation": 1,
+    }  # fmt: skip
+    assert seen["spec"]["template"] == {"kind": "Pod", "metadata": {"labels": {"invalid": "x y"}}}
+    seen["metadata"] |= {"resourceVersion": version}
+    seen["spec"]["template"]["apiVersion"] = "v1"
+    path = "metadata.labels", "spec.template.metadata.labels"
+    for place, meta in zip(path, (seen["metadata"], seen["spec"]["template"]["metadata"]), strict=True):
+        refused = await api("PUT", f"{crds.foos}/a", seen)
+        assert refused.status == 422
+        assert f'{place}: Invalid value: "x y"' in refused.message
+        meta["labels"] = {"valid": "xy"}
+    await api.put(f"{crds.foos}/a", seen)
+
+
+async def test_what_others_stored_without_an_id_can_be_deleted(api: Any, crds: Any) -> None:
+    await crds.make()
+    await store(api, FOREIGN)
+    other = await api("DELETE", f"{crds.foos}/a", {"preconditions": {"uid": "u"}})
+    assert (other.status, "UID in record ()" in other.message) == (409, True)
+    gone = await api("DELETE", f"{crds.foos}/a")
+    assert gone.json["details"] == {"name": "a", "group": "example.com", "kind": "foos"}
+
+
+async def test_an_embedded_kind_of_another_type_is_not_taken(api: Any, crds: Any) -> None:
+    await crds.make()
+    refused = await api("POST", crds.foos, crds.foo(template={"apiVersion": "v1", "kind": 5}))
+    assert refused.status == 400
+    assert (
+        "cannot be handled as a Foo: spec.template.kind: Invalid value: 5: must be a string"
+        in refused.message
+    )
+
+
+async def test_a_write_keeps_defaults_that_came_later(api: Any, crds: Any) -> None:
+    await crds.make()
+    await api.create(crds.foos, crds.foo())
+    bare, with_default = crds.version(), crds.version()
+    fields = with_default["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    fields["note"]["default"] = "n"
+    await crds.change({"spec": {"versions": [with_default]}})
+    shown = await api.get(f"{crds.foos}/a")
+    written = await api.put(f"{crds.foos}/a", shown)
+    assert written["metadata"]["resourceVersion"] != shown["metadata"]["resourceVersion"]
+    await crds.change({"spec": {"versions": [bare]}})
+    assert (await api.get(f"{crds.foos}/a"))["spec"] == {"image": "x", "note": "n"}
+    again = await api.put(f"{crds.foos}/a", written)
+    assert again["metadata"]["resourceVersion"] == written["metadata"]["resourceVersion"]
+
+
+async def test_lists_that_became_invalid_may_stay_so(api: Any, crds: Any) -> None:
+    lists = crds.version()
+    fields = lists["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    fields["pairs"] = copy.deepcopy(fields["ports"])
+    fields["pairs"]["items"]["required"].append("port")
+    fields["pairs"]["x-kubernetes-list-map-keys"].append("port")
+    await crds.make(lists)
+    one, two = {"name": "a", "port": 1}, {"name": "a", "port": 2}
+    made = await api.create(crds.foos, crds.foo(pairs=[one, two], ports=[one]))
+    made["spec"]["ports"] = [one, one]
+    refused = await api("PUT", f"{crds.foos}/a", made)
+    assert "spec.ports[1]: Duplicate value" in refused.message
+    fields["pairs"]["x-kubernetes-list-map-keys"] = ["name"]
+    await crds.change({"spec": {"versions": [lists]}})
+    await api.put(f"{crds.foos}/a", made)
+    assert (await api("POST", crds.foos, crds.foo("b", pairs=[one, two]))).status == 422
+
+
+async def test_what_a_schema_says_of_names_holds(api: Any, crds: Any) -> None:
+    named = crds.version()
+    name = {"type": "string", "pattern": "^ok", "maxLength": 5}
+    named["schema"]["openAPIV3Schema"]["properties"]["metadata"] = {
+        "type": "object", "properties": {"name": name},
+    }  # fmt: skip
+    await crds.make(named)
+    await api.create(crds.foos, crds.foo("okay"))
+    refused = await api("POST", crds.foos, crds.foo("other"))
+    assert "metadata.name in body should match '^ok'" in refused.message
+    assert "metadata.name: Too long" in (await api("POST", crds.foos, crds.foo("ok-too-long"))).message
