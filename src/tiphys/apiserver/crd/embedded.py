@@ -66,7 +66,7 @@ def _mend_embedded(value: Any, schema: Schema) -> None:
 
 
 def _mended(metadata: Object) -> Object:
-    made = copy_object(metadata)
+    made: Object = copy_object(metadata)
     try:
         decode_check(made, schemas.object_meta(), "Ignore")
     except DecodeError:
