@@ -57,3 +57,20 @@ async def test_the_status_of_a_range_is_open(api: Any) -> None:
     assert made["status"]["conditions"] == [ready]
     changed = await api.put(f"{path}/c", {**made, "status": {}})
     assert changed["status"] == {}
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["at once", "when its last finalizer goes"])
+async def test_the_endpoints_of_a_service_go_with_it(api: Any, held: bool) -> None:
+    root, finalizers = "/api/v1/namespaces/default", ["example.com/held"] if held else []
+    ports = {"ports": [{"port": 80}]}
+    await api.create(f"{root}/services", {"metadata": {"name": "s", "finalizers": finalizers}, "spec": ports})
+    for name in ("s", "other"):
+        await api.create(f"{root}/endpoints", {"metadata": {"name": name}})
+    dry = await api("DELETE", f"{root}/services/s?dryRun=All")
+    assert (dry.status, (await api("GET", f"{root}/endpoints/s")).status) == (200, 200)
+    await api("DELETE", f"{root}/services/s")
+    if held:
+        assert (await api("GET", f"{root}/endpoints/s")).status == 200
+        await api.patch(f"{root}/services/s", {"metadata": {"finalizers": None}})
+    found = [(await api("GET", f"{root}/endpoints/{name}")).status for name in ("s", "other")]
+    assert found == [404, 200]

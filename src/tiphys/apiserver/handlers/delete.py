@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
+
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apimachinery.errors import Conflict, NotFound
+from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver import bodies, machinery, respond
 from tiphys.apiserver.admission.attributes import Attributes
@@ -14,6 +17,8 @@ from tiphys.apiserver.handlers.release import release
 from tiphys.apiserver.objects import Cached
 from tiphys.apiserver.params import DeleteOptions, delete_options
 from tiphys.wire.message import Response
+
+log = logging.getLogger(__name__)
 
 _RETURN_OBJECT = {
     ("", "pods"), ("", "persistentvolumes"), ("", "persistentvolumeclaims"), ("", "podtemplates"),
@@ -110,8 +115,29 @@ async def _apply(call: Call, cached: Cached, planned: Plan, namespace: str) -> D
         if planned.write is None:
             raise
         return Deleted(cached.object, gone=True)  # somebody else was quicker
-    await release(call, cached)
+    await settle(call, cached)
     return Deleted(cached.object, gone=True)
+
+
+async def settle(call: Call, last: Cached) -> None:
+    """Do what an object's end asks for: give back what it held, and take a Service's Endpoints away.
+
+    Whoever makes a Service of the name anew must not find the old ones' addresses.
+    """
+    if not call.resource.group and call.resource.plural == "services":
+        endpoints = replace(call, resource=call.backend.table.by_path("", "v1", "endpoints"))
+        meta = last.object["metadata"]
+        try:
+            await delete_object(
+                endpoints, meta["name"], DeleteOptions(), namespace=meta["namespace"], admits=False
+            )
+        except NotFound:
+            pass
+        except StatusError as error:
+            log.warning(
+                "endpoints left service=%s/%s error=%s", meta["namespace"], meta["name"], error.message
+            )
+    await release(call, last)
 
 
 async def delete_quietly(call: Call, name: str, options: DeleteOptions, namespace: str) -> Deleted | None:

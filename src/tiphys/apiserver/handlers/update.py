@@ -22,7 +22,7 @@ from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.cache import versions
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers.create import allocates, create_object
-from tiphys.apiserver.handlers.release import release
+from tiphys.apiserver.handlers.delete import settle
 from tiphys.apiserver.objects import Cached
 from tiphys.apiserver.params import WriteOptions, write_options
 from tiphys.apiserver.requestinfo import RequestInfo
@@ -349,7 +349,7 @@ async def _write(call: Call, cached: Cached, new: Object, change: Change) -> Cac
     waits = bool(old["metadata"].get("deletionGracePeriodSeconds")) or _holds_namespace(new)
     if done and not waits:
         last = await _lossless(backend.store.delete(stored, call.namespace, meta["name"], cached.revision))
-        await release(call, last)
+        await settle(call, last)
         meta["resourceVersion"] = str(cached.revision)  # what was asked for was written nowhere
         return machinery.convert(new, resource.gvk)
     meta.pop("resourceVersion", None)
