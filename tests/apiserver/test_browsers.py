@@ -79,6 +79,8 @@ async def test_the_server_says_it_with_every_answer(serving: Any) -> None:
             assert answer.status == status
             assert answer.headers["strict-transport-security"] == STRICT["strict-transport-security"]
             assert answer.headers["access-control-allow-origin"] == "https://a.b"
+            assert answer.headers["cache-control"] == "no-cache, private"
+            assert answer.headers["audit-id"]
 
 
 async def test_without_either_nothing_stands_between(serving: Any) -> None:

@@ -169,8 +169,8 @@ async def test_who_is_told_to_come_again() -> None:
         assert (await waiting.answer())[0] == 200
         await ended
         assert app.events == [
-            "ShutdownInitiated", "AfterShutdownDelayDuration", "NotAcceptingNewRequest",
-            "InFlightRequestsDrained", "HTTPServerStoppedListening",
+            "ShutdownInitiated", "PreShutdownHooksStopped", "AfterShutdownDelayDuration",
+            "NotAcceptingNewRequest", "InFlightRequestsDrained", "HTTPServerStoppedListening",
         ]  # fmt: skip
         with pytest.raises(OSError, match="Connect"):
             await connect()
@@ -190,8 +190,8 @@ async def test_who_finds_nobody() -> None:
         assert (status, b"Connection: close" in said) == (200, True)
         await ended
         assert app.events == [
-            "ShutdownInitiated", "AfterShutdownDelayDuration", "NotAcceptingNewRequest",
-            "HTTPServerStoppedListening", "InFlightRequestsDrained",
+            "ShutdownInitiated", "PreShutdownHooksStopped", "AfterShutdownDelayDuration",
+            "NotAcceptingNewRequest", "HTTPServerStoppedListening", "InFlightRequestsDrained",
         ]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ RESOURCE_CASES = [
     ("GET", "/api/v1/namespaces/a/pods", "", ("list", "", "a", "pods", "", "")),
     ("GET", "/api/v1/namespaces/a/pods/b", "", ("get", "", "a", "pods", "", "b")),
     ("GET", "/api/v1/namespaces/a/pods/b/log", "", ("get", "", "a", "pods", "log", "b")),
+    ("GET", "/api/v1/proxy/namespaces/a/pods/b/not/a/subresource", "", ("proxy", "", "a", "pods", "", "b")),
     ("HEAD", "/api/v1/namespaces/a/pods/b", "", ("get", "", "a", "pods", "", "b")),
     ("POST", "/api/v1/namespaces/a/pods", "", ("create", "", "a", "pods", "", "")),
     ("DELETE", "/api/v1/namespaces/a/pods", "", ("deletecollection", "", "a", "pods", "", "")),

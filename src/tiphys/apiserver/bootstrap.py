@@ -7,7 +7,6 @@ default roles get back what they lost (annotation ``autoupdate``).
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 from typing import Any
 
@@ -48,8 +47,6 @@ async def bootstrap(backend: Backend) -> None:
     await asyncio.gather(*(_take_over(backend, obj, source) for obj, source in grown_out_of(roles)))
     rest = [*roles, *_priority_classes(), *_network(backend)]
     await asyncio.gather(*(_ensure(backend, obj) for obj in rest))
-    if backend.options.publishes_endpoints:
-        await _kubernetes_endpoints(backend)
 
 
 async def _ensure(backend: Backend, obj: Object) -> None:
@@ -213,51 +210,6 @@ async def ensure_default_cidr(backend: Backend) -> None:
     elif present != wanted:
         log.warning("default service range differs from the flag object=%s flag=%s", present, wanted)
     backend.services.addresses.observe_cidr(None, live)
-
-
-async def _kubernetes_endpoints(backend: Backend) -> None:
-    """Point the Service kubernetes at this server, whatever address it had last time."""
-    options = backend.options
-    address, port = options.advertise_address, options.secure_port
-    family = f"IPv{ipaddress.ip_address(address).version}"
-    endpoints = _object(
-        "v1", "Endpoints", "kubernetes",
-        subsets=[{
-            "addresses": [{"ip": address}],
-            "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
-        }],
-    )  # fmt: skip
-    endpoints["metadata"] |= {
-        "namespace": "default",
-        "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
-    }
-    piece = _object(
-        "discovery.k8s.io/v1", "EndpointSlice", "kubernetes", addressType=family,
-        endpoints=[{"addresses": [address], "conditions": {"ready": True}}],
-        ports=[{"name": "https", "port": port, "protocol": "TCP"}],
-    )  # fmt: skip
-    piece["metadata"] |= {"namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}}
-    await asyncio.gather(
-        _replace(backend, endpoints, "subsets"), _replace(backend, piece, "endpoints", "ports")
-    )
-
-
-async def _replace(backend: Backend, wanted: Object, *keys: str) -> None:
-    row = backend.table.by_kind(gvk_of(wanted))
-    try:
-        existing = await backend.store.get(row, "default", "kubernetes")
-    except NotFound:
-        await create(backend, wanted)
-        return
-    if all(existing.object.get(key) == wanted[key] for key in keys):
-        return
-    changed = copy_object(existing.object)
-    changed["metadata"].pop("resourceVersion", None)
-    changed.update({key: wanted[key] for key in keys})
-    try:
-        await backend.store.update(row, changed, existing.revision)
-    except Conflict:
-        return
 
 
 async def exists(backend: Backend, gvk: GVK) -> bool:

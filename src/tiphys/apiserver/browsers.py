@@ -8,9 +8,11 @@ Source: the Fetch standard (CORS); RFC 6797, section 6.1.
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Sequence
 from typing import Final
 
+from tiphys.apiserver.respond import NO_STORE
 from tiphys.wire.message import Handler, Request, Response
 
 _GRANTS: Final = {
@@ -38,7 +40,8 @@ class Browsers:
     async def __call__(self, request: Request) -> Response:
         headers = {**self._always, **self._granted(request.headers.get("origin", ""))}
         if request.method == "OPTIONS" and "access-control-allow-origin" in headers:
-            return Response(204, headers)
+            audit_id = request.headers.get("audit-id") or str(uuid.uuid4())
+            return Response(204, {"audit-id": audit_id, "cache-control": NO_STORE, **headers})
         response = await self._handler(request)
         for name, value in headers.items():
             response.headers.setdefault(name, value)

@@ -1,7 +1,7 @@
 """How a server ends: the order of its events, and the answers to who comes too late.
 
     ShutdownInitiated            /readyz fails, everything else is served
-      (--shutdown-delay-duration)
+      (--shutdown-delay-duration; hooks: what a server still says of itself)
     AfterShutdownDelayDuration
     NotAcceptingNewRequest       from here on ``TooLate`` answers; watches end, some of them each moment
       HTTPServerStoppedListening   here, and with --shutdown-send-retry-after at the very end
@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 import orjson
@@ -35,6 +35,8 @@ _LOOPBACK_AGENT: Final = "kube-apiserver/"
 _LAST_WORDS_S: Final = 2.0
 """For whoever is still answered when all requests have been: health checks and scrapes."""
 LEAST_WATCHES_A_SECOND: Final = 200
+Hook = Callable[[], Awaitable[None]]
+"""Must not fail."""
 
 
 class Listener(Protocol):
@@ -133,12 +135,13 @@ class Ending:
         log.info("shutdown event name=%s", name)
         self._heard(name)
 
-    async def run(self, listener: Listener, handler: Handler) -> None:
-        """Go through the events until nobody is served any more."""
+    async def run(self, listener: Listener, handler: Handler, hooks: Sequence[Hook] = ()) -> None:
+        """Go through the events until nobody is served any more. ``hooks`` are done while all are served."""
         options = self._options
         self._signal("ShutdownInitiated")
-        await asyncio.sleep(options.delay_s)
-        self._signal("AfterShutdownDelayDuration")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._delay())
+            group.create_task(self._do(hooks))
         self._signal("NotAcceptingNewRequest")
         listener.replace_handler(TooLate(handler, options))
         if not options.tells:
@@ -149,6 +152,15 @@ class Ending:
         await listener.stop(_LAST_WORDS_S if options.tells else options.request_timeout_s)
         if options.tells:
             self._signal("HTTPServerStoppedListening")
+
+    async def _delay(self) -> None:
+        await asyncio.sleep(self._options.delay_s)
+        self._signal("AfterShutdownDelayDuration")
+
+    async def _do(self, hooks: Sequence[Hook]) -> None:
+        for hook in hooks:
+            await hook()
+        self._signal("PreShutdownHooksStopped")
 
     async def _drain(self, listener: Listener) -> None:
         options = self._options

@@ -59,8 +59,12 @@ def wanted_timeout_s(raw_query: str) -> float | None:
     return -seconds if negative else seconds
 
 
-def _no_timeout(why: str, text: str) -> BadRequest:
-    return BadRequest(f'invalid timeout specified in the request URL - time: {why} "{text}"')
+def _no_timeout(why: str, text: str) -> BadTimeout:
+    return BadTimeout(f'invalid timeout specified in the request URL - time: {why} "{text}"')
+
+
+class BadTimeout(BadRequest):
+    """A ``timeout`` that is none: the request ends before anybody asks whose it is."""
 
 
 class Cut(Timeout):

@@ -134,7 +134,7 @@ def _parse_path(method: str, path: str) -> RequestInfo:
             rest = rest[2:]
     resource = rest[0]
     name = rest[1] if len(rest) > 1 else ""
-    subresource = rest[2] if len(rest) > 2 else ""
+    subresource = rest[2] if len(rest) > 2 and verb != "proxy" else ""
     if not name and verb == "get":
         verb = "list"
     if not name and verb == "delete":

@@ -59,6 +59,7 @@ from tiphys.apiserver.objects import Cached, ObjectStore
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.peers.addresses import Addresses, Presence
 from tiphys.apiserver.peers.controller import Peers
+from tiphys.apiserver.published import Published
 from tiphys.apiserver.reloading import Reload, reload_forever
 from tiphys.apiserver.services import ServiceAllocator
 from tiphys.apiserver.services.allocator import ServiceRanges
@@ -132,7 +133,7 @@ class ApiServer:
             field_gates=FieldGates(gates),
         )
         self._repair = ServiceRepair(self.backend)
-        self._identity = Identity(self.backend) if gates.enabled("APIServerIdentity") else None
+        self._identity, self.published = self._shown()
         self.custom = CustomResources(self.backend)
         self.traffic = TrafficControl(self.backend)
         metrics, self.attempts = self.backend.metrics, Attempts()
@@ -180,6 +181,15 @@ class ApiServer:
 
     def _features(self) -> list[Metric]:
         return [feature_family(self.options.feature_gates)]
+
+    def _shown(self) -> tuple[Identity | None, Published | None]:
+        """Return what tells clients that this server lives: a lease, and the endpoints of its Service."""
+        named = self.options.feature_gates.enabled("APIServerIdentity")
+        led_to = self.options.publishes_endpoints
+        return (
+            Identity(self.backend) if named else None,
+            Published(self.backend, self._store) if led_to else None,
+        )
 
     def _beside(self) -> tuple[Peers | None, Presence | None]:
         """Return what knows other servers over this store, and what tells them where this one is."""
@@ -232,7 +242,8 @@ class ApiServer:
             options.shutdown_delay_s, options.shutdown_send_retry_after, options.shutdown_watch_grace_s,
             options.request_timeout_s,
         )  # fmt: skip
-        await Ending(told, self.traffic.traffic.flights, signal).run(listener, self._handler)
+        hooks = [self.published.end] if self.published is not None else []
+        await Ending(told, self.traffic.traffic.flights, signal).run(listener, self._handler, hooks)
 
     async def _mark_used(self, secret: Object, today: str) -> None:
         """Write into a token's Secret when it was last used; who loses a race leaves it to the winner."""
@@ -296,6 +307,8 @@ class ApiServer:
         await patiently(lambda: bootstrap(self.backend))
         await patiently(self._repair.run_once)
         await patiently(self.traffic.prime)
+        if self.published is not None:
+            await patiently(self.published.renew)
         if self._identity is not None:
             await patiently(self._identity.renew)
         await patiently(self.aggregation.prime)
@@ -342,6 +355,8 @@ class ApiServer:
                 group.create_task(self.peers.run())
             if self._presence is not None:
                 group.create_task(self._presence.run())
+            if self.published is not None:
+                group.create_task(self.published.run())
             group.create_task(TokenTracking(self.backend).run())
             if self._encrypted is not None:
                 group.create_task(self._encrypted.run())

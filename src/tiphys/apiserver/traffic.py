@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from prometheus_client.core import Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.chain import Traffic
@@ -74,9 +74,20 @@ class TrafficControl:
         """Answer a path below ``/debug/api_priority_and_fairness``."""
         return dump.handle(self.flow, request) if self.flow is not None else None
 
+    def _waiting(self) -> Iterator[tuple[str, int]]:
+        flow = self.flow
+        yield "mutating", flow.mutating.waiting.count if flow is not None else 0
+        yield "readOnly", flow.reading.waiting.count if flow is not None else 0
+
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of requests in flight and of flow control."""
         yield from self.traffic.flights.collect()
+        waiting = GaugeMetricFamily(
+            "apiserver_current_inqueue_requests", "Requests that wait for a seat.", labels=["request_kind"]
+        )
+        for kind, count in self._waiting():
+            waiting.add_metric([kind], count)
+        yield waiting
         if self.flow is None:
             return
         yield from families(self.flow)

@@ -115,6 +115,16 @@ async def test_a_stranger_is_noted(audited: tuple[Any, Events]) -> None:
     assert found["auditID"] == answer.headers["audit-id"]
 
 
+async def test_a_timeout_that_is_none_is_noted(audited: tuple[Any, Events]) -> None:
+    api, events = audited
+    answer = await api("GET", f"{MAPS}?timeout=foo")
+    assert answer.status == 400
+    (found,) = events()
+    assert (found["stage"], found["user"], found["verb"]) == ("ResponseStarted", {}, "list")
+    status = found["responseStatus"]
+    assert (status["code"], status["reason"], status["message"]) == (400, "BadRequest", answer.message)
+
+
 async def test_strangers_are_noted_with_what_they_tried(tmp_path: Path, serving: Any) -> None:
     policy, path = tmp_path / "policy.yaml", tmp_path / "audit.log"
     rules = [{"level": "Metadata", "users": ["whoever"]}]

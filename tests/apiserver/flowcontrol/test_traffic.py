@@ -50,6 +50,22 @@ async def test_writes_are_as_wide_as_their_echo(api: Any, make_pod: Any) -> None
                 await task
 
 
+async def test_who_waits_is_counted_by_what_they_want(api: Any) -> None:
+    name = "apiserver_current_inqueue_requests"
+    flow = api.server.traffic.flow
+    flow.reading.waiting.change(0.0, 2)
+    flow.mutating.waiting.change(0.0, 1)
+    lines = (await api("GET", "/metrics")).raw.decode().splitlines()
+    assert f'{name}{{request_kind="readOnly"}} 2.0' in lines
+    assert f'{name}{{request_kind="mutating"}} 1.0' in lines
+
+
+async def test_plain_limits_let_nobody_wait(serving: Any) -> None:
+    async with serving(priority_and_fairness=False) as api:
+        raw = (await api("GET", "/metrics")).raw.decode()
+        assert 'apiserver_current_inqueue_requests{request_kind="readOnly"} 0.0' in raw
+
+
 FAMILIES = (
     "current_executing_requests", "current_executing_seats", "current_inqueue_requests",
     "dispatched_requests_total",

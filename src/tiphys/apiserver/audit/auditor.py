@@ -25,7 +25,7 @@ from tiphys.apiserver.audit.policy import COMPLETE, NONE, PANIC, RECEIVED, START
 from tiphys.apiserver.audit.sinks import Kept, Sink
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.authz.attributes import Decision
-from tiphys.apiserver.flights import is_long_running
+from tiphys.apiserver.flights import BadTimeout, is_long_running
 from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.wire.message import ByteStream, Request, Response
 from tiphys.wire.outlet import Outlet
@@ -118,16 +118,17 @@ class Auditor:
 
     async def failed(self, request: Request, info: RequestInfo, error: StatusError, audit_id: str) -> None:
         """Note a request that was refused before its record could begin: its user is not known."""
-        if not isinstance(error, Unauthorized) or _KEY in request.scope:
+        if not isinstance(error, Unauthorized | BadTimeout) or _KEY in request.scope:
             return
         verdict = self._policy.judge(None, info)
         if verdict.level == NONE:
             return
         event = events.begin(request, info, _NOBODY, verdict, audit_id=audit_id, now=self._clock.now())
         event["user"] = {}
+        nobody = isinstance(error, Unauthorized)
         event["responseStatus"] = {
-            "metadata": {}, "status": "Failure", "message": _attempted(request),
-            "reason": "Unauthorized", "code": 401,
+            "metadata": {}, "status": "Failure", "message": _attempted(request) if nobody else error.message,
+            "reason": error.reason, "code": error.status_code,
         }  # fmt: skip
         if notes := request.scope.get("audit_annotations"):
             event["annotations"] = {**(event.get("annotations") or {}), **notes}

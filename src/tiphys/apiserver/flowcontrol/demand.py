@@ -114,6 +114,11 @@ class Tally:
         self._looked = now
         self._times: dict[int, float] = {}
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self._count
+
     def change(self, now: float, by: int) -> None:
         """Take note of one more, or one less, from now on."""
         passed = now - self._looked
