@@ -16,7 +16,8 @@ from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
 from tiphys.ctl import state
 from tiphys.ctl.layout import DEFAULT_NAME, CtlError
-from tiphys.ctl.why.explain import Kind, split_target, summary
+from tiphys.ctl.why.explain import kind_named, split_target, summary
+from tiphys.ctl.why.lookup import look_up
 from tiphys.ctl.why.read import read
 from tiphys.ctl.why.render import as_data, render
 
@@ -33,6 +34,8 @@ _HELP = """Say why an object is not as it should be.
 
 It only reads, over the API of any Kubernetes: the cluster of --kubeconfig, of $KUBECONFIG, of 'tiphys up',
 or of ~/.kube/config, the first there is. Also replicaset, statefulset, daemonset.
+
+Of any other kind it says what holds a deletion up, and what conditions and warnings tell.
 """
 
 
@@ -44,10 +47,10 @@ or of ~/.kube/config, the first there is. Also replicaset, statefulset, daemonse
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def why(target: tuple[str, ...], namespace: str, path: str, context: str, output: str) -> None:
     try:
-        kind, name = split_target(target)
+        word, name = split_target(target)
         file = config_path(path)
         config = kubeconfig.load(file, context)
-        text = asyncio.run(_answer(config, kind, name, namespace or config.namespace, output))
+        text = asyncio.run(_answer(config, word, name, namespace or config.namespace, output))
     except (CtlError, kubeconfig.ConfigError, StatusError, TransportError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(text, nl=False)
@@ -71,9 +74,10 @@ def config_path(path: str) -> Path:
     return home
 
 
-async def _answer(config: kubeconfig.ClientConfig, kind: Kind, name: str, namespace: str, output: str) -> str:
+async def _answer(config: kubeconfig.ClientConfig, word: str, name: str, namespace: str, output: str) -> str:
     client = Client(config.transport(), user_agent="tiphys-why")
     try:
+        kind = kind_named(word) or await look_up(client, word)
         obj, scene = await read(client, kind, name, namespace, RealClock())
     finally:
         await client.close()

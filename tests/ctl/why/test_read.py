@@ -14,9 +14,10 @@ from click.testing import CliRunner, Result
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.errors import Forbidden
 from tiphys.apimachinery.meta import Object, get_condition
-from tiphys.client.kinds import CONFIG_MAPS, DEPLOYMENTS, NODES, PODS, RESOURCE_QUOTAS, SERVICES
+from tiphys.client.kinds import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, NODES, PODS, RESOURCE_QUOTAS, SERVICES
 from tiphys.cmd.main import cli
 from tiphys.ctl.why.explain import kind_named
+from tiphys.ctl.why.lookup import look_up
 from tiphys.ctl.why.read import read
 from tiphys.ctl.why.scene import Finding
 from tiphys.testing import Cluster
@@ -30,7 +31,7 @@ async def cluster() -> AsyncIterator[Cluster]:
 
 
 async def ask(cluster: Cluster, kind: str, name: str) -> list[Finding]:
-    found = kind_named(kind)
+    found = kind_named(kind) or await look_up(cluster.client, kind)
     obj, scene = await read(cluster.client, found, name, "default", RealClock())
     return found.explain({"kind": found.names[0], **obj}, scene)
 
@@ -103,7 +104,9 @@ async def test_what_may_not_be_read_is_named(cluster: Cluster, monkeypatch: pyte
         return await allowed(gvr, *args, **options)
 
     monkeypatch.setattr(cluster.client, "get", get)
-    _, scene = await read(cluster.client, kind_named("pod"), "p", "default", RealClock())
+    pods = kind_named("pod")
+    assert pods is not None
+    _, scene = await read(cluster.client, pods, "p", "default", RealClock())
     assert scene.unread == ("secrets s (secrets is forbidden)",)
 
 
@@ -111,7 +114,6 @@ async def test_what_may_not_be_read_is_named(cluster: Cluster, monkeypatch: pyte
     ("args", "said"),
     [
         (["pod"], "say what to explain as KIND/NAME"),
-        (["gateway/x"], "cannot explain 'gateway': it can be one of pod, deployment,"),
         (["pod/x", "--kubeconfig", "/nowhere"], "kubeconfig /nowhere: No such file or directory"),
         (["pod/x"], "no kubeconfig: name one with --kubeconfig"),
     ],
@@ -123,3 +125,22 @@ def test_bad_input(args: list[str], said: str, tmp_path: Path, monkeypatch: pyte
     result = CliRunner().invoke(cli, ["why", *args])
     assert result.exit_code == 1
     assert said in result.output
+
+
+async def test_kinds_without_an_explanation_of_their_own(cluster: Cluster) -> None:
+    held = {"metadata": {"name": "held", "namespace": "old", "finalizers": ["example.com/x"]}}
+    await cluster.client.create(NAMESPACES, {"metadata": {"name": "old"}})
+    await cluster.client.create(CONFIG_MAPS, held)
+    await cluster.client.delete(NAMESPACES, "old")
+    await cluster.wait_for(
+        NAMESPACES, "old", "", lambda obj: bool(obj and get_condition(obj, "NamespaceFinalizersRemaining"))
+    )
+    (finding,) = await ask(cluster, "ns", "old")
+    assert finding.table == (("OBJECT", "FINALIZERS"), ("configmaps/held", "example.com/x"))
+    said = await asyncio.to_thread(invoke, cluster, "cm/held", "-n", "old")
+    assert said.stdout.startswith("configmap old/held: being deleted, made ")
+    assert "example.com/x (set by the controller of example.com)" in said.stdout
+    said = await asyncio.to_thread(invoke, cluster, "clusterroles.rbac.authorization.k8s.io/admin")
+    assert said.stdout.endswith("Nothing is wrong with it, as far as the API tells.\n")
+    said = await asyncio.to_thread(invoke, cluster, "gateway/x")
+    assert "cannot explain 'gateway': it can be one of pod, deployment," in said.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tiphys.apimachinery.clock import parse_time
+from tiphys.apimachinery.duration import human
 from tiphys.apimachinery.meta import Object
 from tiphys.ctl.why.scene import Finding, Scene, condition_is, where
 
@@ -14,6 +16,9 @@ _KEEPERS = {
     "service.kubernetes.io/load-balancer-cleanup": "a cloud controller must take down its load balancer",
     "external-attacher": "a CSI attacher must detach it first",
 }
+
+_PATIENCE_S = 30
+"""How long after its grace period a pod may take before somebody is to blame."""
 
 
 def deletion_findings(obj: Object, resource: str, scene: Scene) -> list[Finding]:
@@ -92,6 +97,14 @@ def _pod(pod: Object, stamp: str, scene: Scene) -> Finding:
             f"tiphys why node/{node_name} (once the node is surely off: {force})",
         )
     grace = pod["metadata"].get("deletionGracePeriodSeconds", 30)
+    over_s = (scene.now - parse_time(pod["metadata"]["deletionTimestamp"])).total_seconds()
+    if over_s > _PATIENCE_S and node_name:
+        return Finding(
+            f"It should have ended {human(over_s)} ago, and the kubelet of {node_name} has not removed it.",
+            (stamp, f"metadata.deletionGracePeriodSeconds: {grace}"),
+            f"tiphys why node/{node_name}; what that kubelet says of it: kubectl describe pod "
+            f"{pod['metadata']['name']}{where(pod)}",
+        )
     return Finding(
         f"Its containers are given {grace} s to end; the kubelet removes it then.",
         (stamp, f"metadata.deletionGracePeriodSeconds: {grace}"),

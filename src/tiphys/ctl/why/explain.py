@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apimachinery.meta import GVR, Object, get_condition
+from tiphys.apimachinery.meta import GVR, Object
 from tiphys.client import kinds
 from tiphys.ctl.layout import CtlError
 from tiphys.ctl.why.claim import claim_findings
 from tiphys.ctl.why.namespace import namespace_findings
 from tiphys.ctl.why.node import node_findings
 from tiphys.ctl.why.pod import pod_findings
-from tiphys.ctl.why.scene import Finding, Scene
+from tiphys.ctl.why.scene import Finding, Scene, conditions_of, section
 from tiphys.ctl.why.service import service_findings
 from tiphys.ctl.why.workload import job_findings, workload_findings
 
@@ -45,27 +45,30 @@ KINDS = (
 )
 
 
-def kind_named(word: str) -> Kind:
-    """Return the kind that ``word`` means, as kubectl would take it. Raises CtlError."""
-    low = word.lower().split(".")[0]
+def kind_named(word: str) -> Kind | None:
+    """Return the kind that ``word`` means, as kubectl would take it, if it has an explanation of its own."""
+    low, _, rest = word.lower().partition(".")
     for kind in KINDS:
-        if low == kind.gvr.resource or low in kind.names:
+        if (low == kind.gvr.resource or low in kind.names) and rest in _full_names(kind.gvr):
             return kind
-    known = ", ".join(kind.names[0] for kind in KINDS)
-    raise CtlError(f"cannot explain {word!r}: it can be one of {known}")
+    return None
 
 
-def split_target(words: tuple[str, ...]) -> tuple[Kind, str]:
+def _full_names(gvr: GVR) -> tuple[str, str, str]:
+    return "", gvr.group, f"{gvr.version}.{gvr.group}"
+
+
+def split_target(words: tuple[str, ...]) -> tuple[str, str]:
     """Read ``pod/web`` or ``pod web``. Raises CtlError."""
     parts = words[0].split("/", 1) if len(words) == 1 else list(words)
     if len(parts) != 2 or not all(parts) or "/" in parts[1]:
         raise CtlError("say what to explain as KIND/NAME, such as pod/web")
-    return kind_named(parts[0]), parts[1]
+    return parts[0], parts[1]
 
 
 def summary(obj: Object, kind: Kind, scene: Scene) -> str:
     """One line on what is asked about: ``pod shop/web: Pending, made 3m ago``."""
-    meta, status = obj["metadata"], obj.get("status") or {}
+    meta, status = obj["metadata"], section(obj, "status")
     name = f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else meta["name"]
     state = (
         "being deleted" if meta.get("deletionTimestamp") else str(status.get("phase") or _counts(obj, kind))
@@ -76,12 +79,12 @@ def summary(obj: Object, kind: Kind, scene: Scene) -> str:
 
 
 def _counts(obj: Object, kind: Kind) -> str:
-    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    spec, status = section(obj, "spec"), section(obj, "status")
     if "replicas" in spec:
         return f"{status.get('readyReplicas', 0)} of {spec['replicas']} ready"
-    ready = get_condition(obj, "Ready")
-    if ready is not None:
-        return "Ready" if ready.get("status") == "True" else "not ready"
+    for condition in conditions_of(obj):
+        if condition["type"] == "Ready":
+            return "Ready" if condition.get("status") == "True" else "not ready"
     if kind.gvr.resource == "jobs":
         return f"{status.get('succeeded', 0)} of {spec.get('completions', 1)} done"
     if "desiredNumberScheduled" in status:

@@ -9,7 +9,7 @@ from tiphys.ctl.why.scene import Finding, Scene, condition_text
 from tiphys.ctl.why.scheduling import taint_text
 
 _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
-_GRACE_S = 40
+_GRACE_S = 50
 _LEASES = "kube-node-lease"
 
 

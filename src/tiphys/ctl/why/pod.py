@@ -22,7 +22,10 @@ def pod_findings(pod: Object, scene: Scene) -> list[Finding]:
         return found
     if phase == "Failed":
         return [*found, *_failed(pod, scene)]
-    found += [*scheduling_findings(pod, scene), *_claims(pod, scene), *_config(pod, scene)]
+    waits, claims = scheduling_findings(pod, scene), _claims(pod, scene)
+    over_claims = any("persistentvolumeclaim" in item.cause.lower() for item in waits)
+    found += [*claims, *waits] if over_claims else [*waits, *claims]
+    found += _config(pod, scene)
     found += [] if found else _node(pod, scene)
     containers = container_findings(pod, scene)
     found += containers
@@ -96,7 +99,7 @@ def _config(pod: Object, scene: Scene) -> list[Finding]:
         obj = scene.get(reference.resource, reference.name, namespace)
         get = f"kubectl get {reference.resource[:-1]} {reference.name}{where(pod)} -o yaml"
         if scene.missing(reference.resource, reference.name, namespace):
-            cause = f"The {kind} {reference.name} does not exist, and it needs it."
+            cause = f"It needs the {kind} {reference.name}, which does not exist."
             create = f"kubectl get {reference.resource}{where(pod)}"
             found.setdefault(cause, Finding(cause, (reference.field,), create))
         elif obj is not None and reference.key and not _has_key(obj, reference.key):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import NotFound, StatusError
 from tiphys.apimachinery.labels import format_labels
@@ -20,12 +22,16 @@ from tiphys.client.kinds import (
     STORAGE_CLASSES,
 )
 from tiphys.client.rest import Client
+from tiphys.ctl.layout import CtlError
 from tiphys.ctl.why.explain import Kind
+from tiphys.ctl.why.lookup import look_up
+from tiphys.ctl.why.namespace import remaining
 from tiphys.ctl.why.references import claim_names, config_references
 from tiphys.ctl.why.scene import Ref, Scene
 
 _CONFIG = {"configmaps": CONFIG_MAPS, "secrets": SECRETS}
 _LEASES = "kube-node-lease"
+_MOST_KINDS = 5
 _WITH_PODS = ("deployments", "replicasets", "statefulsets", "daemonsets", "jobs")
 
 
@@ -62,6 +68,15 @@ class _Reader:
             await self._workload(target, resource)
         elif resource == "services":
             await self._service(target)
+        elif resource == "namespaces":
+            await self._namespace(target)
+        else:
+            await self._about(target)
+
+    async def _namespace(self, namespace: Object) -> None:
+        for word in remaining(namespace)[:_MOST_KINDS]:
+            with suppress(CtlError):  # it is served no longer
+                await self._list((await look_up(self._client, word)).gvr, namespace["metadata"]["name"])
 
     async def _workload(self, owner: Object, resource: str) -> None:
         namespace = owner["metadata"]["namespace"]
@@ -114,7 +129,7 @@ class _Reader:
     async def _about(self, obj: Object) -> None:
         meta = obj["metadata"]
         self.events += await self._items(
-            EVENTS, meta["namespace"], fields=f"involvedObject.uid={meta['uid']}"
+            EVENTS, meta.get("namespace", "default"), fields=f"involvedObject.uid={meta['uid']}"
         )
 
     async def _one(self, gvr: GVR, name: str, namespace: str = "") -> Object | None:

@@ -112,6 +112,19 @@ def condition_text(condition: Object) -> str:
     return f"condition {condition['type']}={condition.get('status')}{reason}{message}"
 
 
+def section(obj: Object, name: str) -> Object:
+    """Return an object's spec or status; empty where a custom kind has something else there."""
+    value = obj.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def conditions_of(obj: Object) -> list[Object]:
+    """Return the conditions that have the usual form, of any kind."""
+    found = section(obj, "status").get("conditions")
+    items = found if isinstance(found, list) else []
+    return [item for item in items if isinstance(item, dict) and item.get("type")]
+
+
 def condition_is(obj: Object, type_: str, status: str) -> Object | None:
     """Return a condition if it has this status."""
     condition = get_condition(obj, type_)

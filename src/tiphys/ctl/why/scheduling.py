@@ -118,9 +118,10 @@ def node_rows(pod: Object, scene: Scene) -> list[tuple[str, str]]:
     for node in scene.all("nodes"):
         name = node["metadata"]["name"]
         here = [other for other in pods if other["spec"]["nodeName"] == name]
-        rows.append(
-            (name, "; ".join(node_obstacles(pod, node, here)) or "nothing plain: see the reasons above")
-        )
+        rows.append((name, "; ".join(node_obstacles(pod, node, here))))
+    if not any(text for _, text in rows):
+        return []
+    rows = [(name, text or "nothing plain: see the reasons above") for name, text in rows]
     if len(rows) > _MOST_NODES:
         rows = [*rows[:_MOST_NODES], (f"and {len(rows) - _MOST_NODES} more", "")]
     return rows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from difflib import SequenceMatcher
+
 from tiphys.apimachinery.labels import format_labels, from_set
 from tiphys.apimachinery.meta import Object
 from tiphys.ctl.why.deletion import deletion_findings
@@ -9,6 +11,7 @@ from tiphys.ctl.why.pod import pod_findings
 from tiphys.ctl.why.scene import Finding, Scene, condition_is, flag, where
 
 _NEAR = 3
+_LIKE = 0.5
 _NAME = "kubernetes.io/service-name"
 
 
@@ -101,21 +104,26 @@ def _none(chosen: list[Object], here: list[Object], selector: Object, shown: str
             (shown,),
             f"kubectl get pods{flag(namespace)} -l {format_labels(selector)}",
         )
-    near = []
-    for pod in here:
-        labels = pod["metadata"].get("labels") or {}
-        off = [
-            f"{key} is {labels.get(key, 'absent')}"
-            for key, value in sorted(selector.items())
-            if labels.get(key) != value
-        ]
-        if len(off) < len(selector) or any(key in labels for key in selector):
-            near.append(f"pod {pod['metadata']['name']} nearly matches: {', '.join(off)}")
+    near = sorted(here, key=lambda pod: -_likeness(pod, selector))
     return Finding(
         f"No pod in namespace {namespace} has the labels of its selector.",
-        (shown, *near[:_NEAR]),
+        (shown, *(_off(pod, selector) for pod in near[:_NEAR] if _likeness(pod, selector) >= _LIKE)),
         f"kubectl get pods{flag(namespace)} --show-labels",
     )
+
+
+def _likeness(pod: Object, selector: Object) -> float:
+    """How much of the selector a pod meets; a value that is nearly right counts for a part."""
+    labels = pod["metadata"].get("labels") or {}
+    met = (SequenceMatcher(None, labels.get(key, ""), value).ratio() for key, value in selector.items())
+    return sum(met) / len(selector)
+
+
+def _off(pod: Object, selector: Object) -> str:
+    labels = pod["metadata"].get("labels") or {}
+    off = sorted(key for key, value in selector.items() if labels.get(key) != value)
+    said = ", ".join(f"{key} is {labels.get(key, 'absent')}" for key in off)
+    return f"pod {pod['metadata']['name']} nearly matches: {said}"
 
 
 def _none_ready(service: Object, pods: list[Object], shown: str, scene: Scene) -> list[Finding]:

@@ -59,7 +59,8 @@ def _refusals(owner: Object, scene: Scene) -> list[Finding]:
     events = scene.events_of(owner, *_CREATE)
     if condition is None and not events:
         return []
-    text = (condition or events[0]).get("message", "")
+    # The condition keeps the words of the first refusal; the newest event has those of the last one.
+    text = (events[0] if events else condition or {}).get("message", "").removeprefix("Error creating: ")
     evidence = ([condition_text(condition)] if condition else []) + [
         scene.told(event) for event in events[:1]
     ]
@@ -88,7 +89,18 @@ def _refusal(text: str, owner: Object) -> tuple[str, str]:
             f"The namespace's pod security level refuses its pods: {text}.",
             f"kubectl get namespace {namespace} --show-labels (pod-security.kubernetes.io/*)",
         )
-    if "admission webhook" in text or "failed calling webhook" in text:
+    if "failed quota" in text:
+        return (
+            f"A quota counts what its pods do not ask for: {text}.",
+            f"kubectl describe quota{where(owner)}",
+        )
+    if "failed calling webhook" in text:
+        return (
+            f"An admission webhook does not answer, and pods are not let in without it: {text}.",
+            "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations "
+            "(whose service does not run?)",
+        )
+    if "admission webhook" in text:
         return (
             f"An admission webhook refuses its pods: {text}.",
             "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations",
