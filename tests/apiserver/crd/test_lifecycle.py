@@ -156,3 +156,26 @@ async def test_int_or_string_may_be_spelled_out(api: Any, crds: Any) -> None:
     both = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
     schema = {"type": "object", "properties": {"a": both}}
     await api.create(crds.path, crds.definition({**crds.version(), "schema": {"openAPIV3Schema": schema}}))
+
+
+@pytest.mark.parametrize("plural", ["foos", "networkpolicies"])
+async def test_groups_of_the_server_cannot_be_shadowed(api: Any, crds: Any, plural: str) -> None:
+    """A definition in one is accepted, and served only at versions that the server does not have."""
+    group, path = "networking.k8s.io", "/apis/networking.k8s.io"
+    policies = f"{path}/v1/namespaces/default/networkpolicies"
+    made = await api.create(policies, {"metadata": {"name": "p"}, "spec": {"podSelector": {}}})
+    before = await api.get(f"{path}/v1")
+    crd = crds.definition(crds.version("v1"), crds.version("v9", storage=False), plural=plural, kind="Foo")
+    crd["metadata"] = {
+        "name": f"{plural}.{group}", "annotations": {"api-approved.kubernetes.io": "https://example.com"},
+    }  # fmt: skip
+    crd["spec"]["group"] = group
+    await api.create(crds.path, crd)
+    await crds.wait(f"{plural}.{group}", "Established")
+    await api.settle()
+    assert await api.get(f"{path}/v1") == before
+    assert await api.get(f"{policies}/p") == made
+    assert [one["name"] for one in (await api.get(f"{path}/v9"))["resources"]] == [plural]
+    await api("DELETE", f"{crds.path}/{plural}.{group}")
+    await crds.gone(f"{plural}.{group}")
+    assert await api.get(f"{path}/v1") == before

@@ -107,7 +107,7 @@ class CustomResources:
         if shown == self._served.get(name):
             return
         table, before = self._backend.table, self._rows.pop(name, [])
-        rows = [] if crd is None else rows_of(crd, text)
+        rows = [] if crd is None else [row for row in rows_of(crd, text) if not self._is_built_in(row)]
         kept = {row.gvr for row in rows}
         for row in before:
             if row.gvr not in kept:
@@ -121,6 +121,10 @@ class CustomResources:
             self._served.pop(name, None)
         else:
             self._served[name] = shown
+
+    def _is_built_in(self, row: Resource) -> bool:
+        """Tell whether a row's version of its group is this server's own: nobody adds to it."""
+        return any(not one.custom for one in self._backend.table.resources(row.group, row.version))
 
     def _end_watches(self, row: Resource) -> None:
         end = getattr(self._backend.store, "end_watches", None)
