@@ -198,12 +198,13 @@ class ObjectStore(Protocol):
         resource_version: str = "",
         send_initial_events: bool | None = None,
         bookmarks: bool = False,
+        lasts_s: float = 0,
         outlet: EventOutlet | None = None,
     ) -> AsyncIterator[builtins.list[Change]]:
         """Yield batches until closed. ``""``/``"0"``: synthetic ADDED for what exists, then changes.
 
         ``send_initial_events`` asks for those, or refuses them, at any version. With ``bookmarks`` one marks
-        where they end.
+        where they end, and one comes before the reader ends it (after ``lasts_s``).
 
         Raises Expired on the first step when history is gone; a watcher too slow is ended. While the reader
         waits, changes may go to ``outlet`` instead.

@@ -177,6 +177,24 @@ async def test_bookmarks(below: Store, clock: FakeClock) -> None:
     await cached.close()
 
 
+async def test_a_bookmark_comes_before_the_end(store: CachedStore) -> None:
+    """Two seconds before it, so that the next watch begins where this one was."""
+    await store.create(PODS, pod("a"))
+    stream = store.watch(PODS, Selection(), resource_version="2", bookmarks=True, lasts_s=2.01)
+    async with asyncio.timeout(5), aclosing(stream):
+        assert told(await take(stream, 1)) == [("BOOKMARK", "", 2)]
+
+
+async def test_a_watch_from_a_time_to_come(store: CachedStore) -> None:
+    """What happened up to then is known to who names it."""
+    async with asyncio.timeout(5), aclosing(store.watch(PODS, Selection(), resource_version="4")) as stream:
+        reading = asyncio.ensure_future(take(stream, 1))
+        await attached(store, PODS)
+        for name in "abcd":
+            await store.create(PODS, pod(name))
+        assert told(await reading) == [("ADDED", "d", 5)]
+
+
 async def test_a_slow_watcher_is_ended(store: CachedStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "BUFFER_CHANGES", 3)
     async with aclosing(store.watch(PODS, Selection())) as stream:

@@ -317,6 +317,7 @@ async def test_initial_events_end_in_every_form_but_tables(api: Any) -> None:
 )
 async def test_one_object_at_least_as_new(api: Any, version: str, status: int, message: str) -> None:
     await fill(api, "a")
-    answer = await api("GET", f"{CMS}/a?resourceVersion={version}")
-    assert answer.status == status
-    assert answer.message.startswith(message)
+    for name in ("a", "none"):
+        answer = await api("GET", f"{CMS}/{name}?resourceVersion={version}")
+        assert answer.status == (404 if status == 200 and name == "none" else status)
+        assert answer.message.startswith(message or "")

@@ -250,6 +250,7 @@ class CachedStore:
         resource_version: str = "",
         send_initial_events: bool | None = None,
         bookmarks: bool = False,
+        lasts_s: float = 0,
         outlet: EventOutlet | None = None,
     ) -> AsyncIterator[builtins.list[Change]]:
         """Yield batches until closed or cut off. Raises Expired on the first step when history is gone."""
@@ -263,7 +264,7 @@ class CachedStore:
         bucket.watchers.add(watcher)
         ticker = None
         if bookmarks:
-            ticker = Ticker(watcher, lambda: bookmark(resource, self.revision), self._bookmark_s)
+            ticker = Ticker(watcher, lambda: bookmark(resource, self.revision), self._bookmark_s, lasts_s)
         current = self.revision
         try:
             if initial:
@@ -284,7 +285,7 @@ class CachedStore:
             while batch := await watcher.next():
                 if not watcher.live:
                     watcher.live = batch[-1].revision >= wanted
-                    batch = [change for change in batch if change.revision >= wanted]
+                    batch = [one for one in batch if one.revision > wanted - (one.cached is None)]
                 if batch:
                     yield batch
         finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from tiphys.apiserver.cache.counts import KindCounts
 from tiphys.apiserver.cache.entry import Entry, change
@@ -69,19 +69,32 @@ class BucketEvent:
         self._changes = {}
 
 
-class Ticker:
-    """Bookmarks for a watch, about ``every_s`` apart, until cancelled."""
+_BEFORE_END_S: Final = 2.0
 
-    def __init__(self, watcher: Watcher, make: Callable[[], Change], every_s: float) -> None:
+
+class Ticker:
+    """Bookmarks for a watch, about ``every_s`` apart and one shortly before its end, until cancelled.
+
+    ``lasts_s``: when the watch ends; 0: nobody knows.
+    """
+
+    def __init__(
+        self, watcher: Watcher, make: Callable[[], Change], every_s: float, lasts_s: float = 0
+    ) -> None:
         self._watcher = watcher
         self._make = make
         self._every_s = every_s
+        self._loop = asyncio.get_running_loop()
+        self._last_at = self._loop.time() + lasts_s - _BEFORE_END_S if lasts_s else 0.0
         self._arrange()
 
     def _arrange(self) -> None:
         # Spread, so that many watchers begun together do not all wake at once.
         delay_s = self._every_s * random.uniform(0.9, 1.1)
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._ring)
+        left_s = self._last_at - self._loop.time()
+        if 0 < left_s < delay_s:
+            delay_s, self._last_at = left_s, 0.0
+        self._timer = self._loop.call_later(delay_s, self._ring)
 
     def _ring(self) -> None:
         self._watcher.offer(self._make())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tiphys.apimachinery.errors import NotFound
 from tiphys.apiserver import respond
 from tiphys.apiserver.cache import versions
 from tiphys.apiserver.call import Call
@@ -11,10 +12,14 @@ from tiphys.wire.message import Response
 async def handle(call: Call) -> Response:
     """Answer with the object as it is stored now; a ``resourceVersion`` says how new that is at least."""
     info = call.info
-    resource = call.resource
-    cached = await call.backend.store.get(resource, info.namespace if resource.namespaced else "", info.name)
-    if call.query and (wanted := versions.parse_version(call.param("resourceVersion"))):
-        now = call.backend.store.revision
-        if wanted > now:
-            raise versions.too_large(wanted, now)
+    resource, store = call.resource, call.backend.store
+    wanted = versions.parse_version(call.param("resourceVersion")) if call.query else 0
+    try:
+        cached = await store.get(resource, info.namespace if resource.namespaced else "", info.name)
+    except NotFound:
+        if wanted > store.revision:  # it may be there by then
+            raise versions.too_large(wanted, store.revision) from None
+        raise
+    if wanted > store.revision:
+        raise versions.too_large(wanted, store.revision)
     return respond.respond_cached(call, cached)

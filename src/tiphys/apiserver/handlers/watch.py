@@ -49,20 +49,21 @@ async def handle(call: Call) -> Response:
     raw = form.plain_json and resource.storage == resource.gvk
     counted = call.backend.metrics.long_running(call.info)
     encoder = None if raw else _Encoder(call, form)
-    stream = WatchStream(counted, encoder)
+    stream, lasts_s = WatchStream(counted, encoder), _timeout_s(call, options)
     changes = call.backend.store.watch(
         resource,
         selection,
         resource_version=version,
         send_initial_events=options.send_initial_events,
         bookmarks=options.bookmarks,
+        lasts_s=lasts_s,
         outlet=stream,
     )
     content_type = f"{PROTOBUF};stream=watch" if form.media_type == PROTOBUF else JSON
     if is_websocket(call.request):
-        events = _stream(changes, encoder, _timeout_s(call, options), counted, joined=False)
+        events = _stream(changes, encoder, lasts_s, counted, joined=False)
         return _over_websocket(call, events, text=form.media_type != PROTOBUF)
-    stream.chunks = _stream(changes, encoder, _timeout_s(call, options), counted)
+    stream.chunks = _stream(changes, encoder, lasts_s, counted)
     return Response(200, respond.headers_of(call.warnings, content_type), stream=stream)
 
 
