@@ -237,5 +237,10 @@ async def test_plain_values_pass_only_where_the_configuration_lets_them(serving:
     async with serving(store, encryption_provider_config=write(path, aes("k1"))) as api:
         answer = await api("GET", f"{SECRETS}/a")
         assert (answer.status, answer.message) == (500, "Internal error occurred: no matching prefix found")
-    async with serving(store, encryption_provider_config=write(path, aes("k1"), IDENTITY)) as api:
-        assert (await api.get(f"{SECRETS}/a"))["data"] == {"k": "aHVzaA=="}
+        write(path, aes("k1"), IDENTITY)
+        assert api.server._store.reload()
+        found = await api.get(f"{SECRETS}/a")
+        assert found["data"] == {"k": "aHVzaA=="}
+        await api.put(f"{SECRETS}/a", found)
+        record = await store.get("/registry/secrets/default/a")
+        assert record.value.startswith(b"k8s:enc:aesgcm:"), "what is written again is sealed"

@@ -155,8 +155,9 @@ class Bucket:
         self.entries = {record.key: self.entry_of(record) for record in records}
         self._keys = KeyOrder(self.entries)
         entries = self.entries
+        self.sealed = {key for key, entry in entries.items() if isinstance(entry, ClosedEntry)}
         self._foreign = {one.key for one in records if entries[one.key].value is not one.value}
-        self.sealed = {key for key, entry in self.entries.items() if isinstance(entry, ClosedEntry)}
+        self._foreign |= self.sealed
         self.floor = self._loaded_at = revision
         self._wholes.clear()
         self.loaded = True

@@ -397,7 +397,7 @@ class CachedStore:
         entry = bucket.entries.get(put.key)
         if entry is not None and entry.revision == revision:
             return entry
-        return bucket.entry_of(Record(put.key, put.value, revision, 0, put.lease))
+        return bucket.entry_of(Record(put.key, put.value, revision, 0, put.lease), written_here=True)
 
 
 def _key(resource: Resource, namespace: str, name: str) -> str:
