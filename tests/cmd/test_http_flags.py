@@ -15,6 +15,7 @@ NONE: dict[str, Any] = {
     "external_hostname": "",
     "endpoint_reconciler_type": "lease",
     "tracing_config_file": "",
+    "max_connection_bytes_per_sec": 0,
 }
 _PIN = "regular expression does not pin to start/end of host in the origin header"
 _ALLOWED = "allowed values: max-age=expireTime, includeSubDomains, preload"
@@ -27,6 +28,7 @@ def test_usual() -> None:
         "external_hostname": "",
         "tracing": None,
         "publishes_endpoints": True,
+        "max_connection_bytes_per_s": 0,
     }
 
 

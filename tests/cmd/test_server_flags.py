@@ -45,6 +45,15 @@ def of_ports(text: str, why: str) -> str:
             f"--secure-port 0 {_PORT}]",
         ),
         (["--secure-port=70000"], f"--secure-port 70000 {_PORT}"),
+        (
+            ["--kubernetes-service-node-port=70000"],
+            "--kubernetes-service-node-port 70000 must be between 0 and 65535, inclusive. If 0, the "
+            "Kubernetes master service will be of type ClusterIP",
+        ),
+        (
+            ["--kubernetes-service-node-port=80"],
+            "kubernetes service node port range 30000-32767 doesn't contain 80",
+        ),
         ([f"{RANGE}=10.0.0.0/16,11.0.0.0/16"], _FAMILIES),
         (
             [f"{RANGE}=2000::/108,3000::/108"],
@@ -110,6 +119,9 @@ def test_refused(line: list[str], message: str) -> None:
         ([f"{PORTS}=30000+100"], "service_node_port_range", (30000, 30100)),
         ([f"{PORTS}=30000"], "service_node_port_range", (30000, 30000)),
         ([f"{PORTS}="], "service_node_port_range", (30000, 32767)),
+        (["--kubernetes-service-node-port=30123"], "kubernetes_service_node_port", 30123),
+        (["--max-connection-bytes-per-sec=9"], "max_connection_bytes_per_s", 9),
+        (["--max-connection-bytes-per-sec=-1"], "max_connection_bytes_per_s", 0),
         (["--runtime-config=api/beta=false"], "priority_and_fairness", True),
         ([f"--runtime-config={V1}=true,api/ga=false"], "priority_and_fairness", True),
         (

@@ -1,4 +1,4 @@
-"""What every cluster has from the first moment: namespaces, roles, priority classes, the Service kubernetes.
+"""What every cluster has from the first moment: namespaces, roles, priority classes, the service range.
 
 Owns: the list, and writing what is missing of it. Runs at each start; what users changed stays, except that
 default roles get back what they lost (annotation ``autoupdate``).
@@ -42,11 +42,16 @@ _CRITICAL = (
 
 async def bootstrap(backend: Backend) -> None:
     """Write what is missing, every write at once so that the store can group them."""
-    await asyncio.gather(*(_ensure(backend, obj) for obj in _namespaces()), ensure_default_cidr(backend))
+    await asyncio.gather(ensure_namespaces(backend), ensure_default_cidr(backend))
     roles = policy()
     await asyncio.gather(*(_take_over(backend, obj, source) for obj, source in grown_out_of(roles)))
-    rest = [*roles, *_priority_classes(), *_network(backend)]
+    rest = [*roles, *_priority_classes(), tracking(backend)]
     await asyncio.gather(*(_ensure(backend, obj) for obj in rest))
+
+
+async def ensure_namespaces(backend: Backend) -> None:
+    """Write those namespaces of the system that are missing."""
+    await asyncio.gather(*(_ensure(backend, obj) for obj in _namespaces()))
 
 
 async def _ensure(backend: Backend, obj: Object) -> None:
@@ -157,24 +162,6 @@ def _priority_classes() -> list[Object]:
         )
         for name, value, description in _CRITICAL
     ]  # fmt: skip
-
-
-def _network(backend: Backend) -> list[Object]:
-    options = backend.options
-    service = _object(
-        "v1", "Service", "kubernetes",
-        spec={
-            "type": "ClusterIP", "clusterIP": backend.services.first_address,
-            "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": options.secure_port}],
-            "sessionAffinity": "None",
-        },
-        status={"loadBalancer": {}},
-    )  # fmt: skip
-    service["metadata"] |= {
-        "namespace": "default",
-        "labels": {"component": "apiserver", "provider": "kubernetes"},
-    }
-    return [service, tracking(backend)]
 
 
 def tracking(backend: Backend) -> Object:

@@ -101,6 +101,10 @@ class ApiServerOptions:
     """In URLs of this server, a port with it or not; empty: the advertised address."""
     publishes_endpoints: bool = True
     """Whether the Service ``kubernetes`` leads to this server."""
+    kubernetes_service_node_port: int = 0
+    """The port on every node that leads to the Service ``kubernetes``; 0: none."""
+    max_connection_bytes_per_s: int = 0
+    """How fast bytes pass an upgraded connection each way; 0: as fast as they come."""
     cors_allowed_origins: tuple[str, ...] = ()
     """Regular expressions of origins whose pages may read answers."""
     strict_transport_security: tuple[str, ...] = ()

@@ -57,6 +57,7 @@ from tiphys.apiserver.molds import Molds
 from tiphys.apiserver.nonresource import NonResource, build_info, declarative_validation
 from tiphys.apiserver.objects import Cached, ObjectStore
 from tiphys.apiserver.options import ApiServerOptions
+from tiphys.apiserver.own_service import OwnService
 from tiphys.apiserver.peers.addresses import Addresses, Presence
 from tiphys.apiserver.peers.controller import Peers
 from tiphys.apiserver.published import Published
@@ -158,7 +159,7 @@ class ApiServer:
         self._handler = self._around(self._chain)
         self.backend.store_fault = self._store_fault
         self._ready = self._ending = False
-        self._probe = StoreProbe(store)
+        self._probe, self._own_service = StoreProbe(store), OwnService(self.backend)
         self._background: asyncio.Task[None] | None = None
 
     @property
@@ -305,6 +306,7 @@ class ApiServer:
         self._background = task
         await started.wait()
         await patiently(lambda: bootstrap(self.backend))
+        await patiently(self._own_service.begin)
         await patiently(self._repair.run_once)
         await patiently(self.traffic.prime)
         if self.published is not None:
@@ -358,6 +360,7 @@ class ApiServer:
             if self.published is not None:
                 group.create_task(self.published.run())
             group.create_task(TokenTracking(self.backend).run())
+            group.create_task(self._own_service.run())
             if self._encrypted is not None:
                 group.create_task(self._encrypted.run())
             if self.auditor is not None:
@@ -367,9 +370,10 @@ class ApiServer:
             started.set()
 
     def _reloads(self) -> list[Reload]:
-        """Return what looks for changes of the files that may change while serving."""
+        """Return what looks for changes of the files that may change, and for what others took away."""
         backend = self.backend
         found: list[Reload] = [backend.authenticator.reload, lambda: self._modes.reload(backend.authorizer)]
+        found.append(self.aggregation.keep_published)
         if self.options.proxy_client_certificate is not None:
             found.append(self.aggregation.reload)
         if self._encrypted is not None and self.options.encryption_provider_config_automatic_reload:

@@ -116,6 +116,7 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
         **peer_options(flags, gates, (advertised, flags["secure_port"])),
         service_cluster_ip_ranges=ranges,
         service_node_port_range=ports,
+        kubernetes_service_node_port=server_flags.own_node_port(flags["kubernetes_service_node_port"], ports),
         advertise_address=advertised,
         secure_port=flags["secure_port"],
         event_ttl_s=int(flags["event_ttl"]),
@@ -332,6 +333,7 @@ async def run(flags: dict[str, Any]) -> None:
 @auth_flags
 @click.option("--service-cluster-ip-range", default="10.96.0.0/12", show_default=True)
 @click.option("--service-node-port-range", default="30000-32767", show_default=True)
+@click.option("--kubernetes-service-node-port", type=int, default=0, help="0: the Service has none")
 @click.option("--event-ttl", type=DURATION, default="1h", show_default=True)
 @click.option("--request-timeout", type=SIGNED_DURATION, default="1m", show_default=True)
 @click.option("--enable-priority-and-fairness", type=bool, default=True, show_default=True)

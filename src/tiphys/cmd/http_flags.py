@@ -47,6 +47,12 @@ _OPTIONS = (
         show_default=True,
         help="none: the Service kubernetes gets no endpoints of this server",
     ),
+    click.option(
+        "--max-connection-bytes-per-sec",
+        type=int,
+        default=0,
+        help="how fast bytes pass exec, attach, port-forward and other upgraded connections; 0: no limit",
+    ),
 )
 
 
@@ -73,6 +79,7 @@ def http_options(flags: Mapping[str, Any]) -> dict[str, Any]:
         "external_hostname": flags["external_hostname"],
         "tracing": tracing_from(flags["tracing_config_file"]),
         "publishes_endpoints": reconciler != "none",
+        "max_connection_bytes_per_s": max(0, flags["max_connection_bytes_per_sec"]),
     }
 
 

@@ -115,6 +115,18 @@ def port_range(text: str) -> tuple[int, int]:
         raise FlagError(f'invalid argument "{text}" for "--service-node-port-range" flag: {error}') from error
 
 
+def own_node_port(port: int, ports: tuple[int, int]) -> int:
+    """Return the node port of the Service ``kubernetes``, 0 for none. Raises FlagError."""
+    if not 0 <= port <= _LAST_PORT:
+        raise FlagError(
+            f"--kubernetes-service-node-port {port} must be between 0 and 65535, inclusive. If 0, the "
+            "Kubernetes master service will be of type ClusterIP"
+        )
+    if port and not ports[0] <= port <= ports[1]:
+        raise FlagError(f"kubernetes service node port range {ports[0]}-{ports[1]} doesn't contain {port}")
+    return port
+
+
 def _port_range(text: str) -> tuple[int, int]:
     if "-" in text and "+" in text:
         raise ValueError(f"unable to parse port range: {text}")

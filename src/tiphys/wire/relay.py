@@ -27,19 +27,26 @@ class _Finished(Exception):
     """Ends the group; it is no error."""
 
 
-async def copy(source: ByteStream, target: ByteStream) -> None:
-    """Pass bytes on until the source ends or either is gone."""
+async def copy(source: ByteStream, target: ByteStream, bytes_per_s: int = 0) -> None:
+    """Pass bytes on until the source ends or either is gone, no faster than so many in a second (0: any)."""
     try:
         while data := await source.read():
             await target.write(data)
+            await pace(data, bytes_per_s)
     except ConnectionError:
         return
 
 
-async def relay(left: ByteStream, right: ByteStream) -> None:
+async def pace(data: bytes, bytes_per_s: int) -> None:
+    """Wait for as long as so many bytes may take; not at all where there is no limit (0)."""
+    if bytes_per_s:
+        await asyncio.sleep(len(data) / bytes_per_s)
+
+
+async def relay(left: ByteStream, right: ByteStream, bytes_per_s: int = 0) -> None:
     """Pass bytes both ways until either side ends; close both."""
     try:
-        await first_of(copy(left, right), copy(right, left))
+        await first_of(copy(left, right, bytes_per_s), copy(right, left, bytes_per_s))
     finally:
         await left.close()
         await right.close()

@@ -327,6 +327,11 @@ OWNERS: dict[str, tuple[dict[str, Any], list[dict[str, Any]], str]] = {
         [rule("", "configmaps", "delete"), rule("apps", "deployments/finalizers", "update")],
         "",
     ),
+    "an owner of no kind, with the right to do so of all": (
+        owned(block=True, kind="None"),
+        [rule("", "configmaps", "delete"), rule("*", "*/finalizers", "update")],
+        "",
+    ),
     "an owner of no kind": (
         owned(block=True, kind="None"), [rule("", "configmaps", "delete")],
         "cannot set blockOwnerDeletion in this case because cannot find RESTMapping for APIVersion apps/v1 "

@@ -70,6 +70,26 @@ def test_what_other_servers_believe_stays_believed() -> None:
     assert FrontProxy(NOW, PAIR, HEADER).config_data({**live, **data}, USERS.certificate) == data
 
 
+def test_headers_of_other_servers_stay_beside_its_own() -> None:
+    keys = ("username-headers", "group-headers", "extra-headers-prefix", "uid-headers")
+    live = {f"requestheader-{key}": '["X-Theirs"]' for key in keys}
+    data = FrontProxy(NOW, PAIR, HEADER).config_data(live)
+    assert data["requestheader-username-headers"] == '["X-Theirs","X-U"]'
+    assert data["requestheader-group-headers"] == '["X-Theirs","X-G"]'
+    assert all(data.get(key, live[key]).startswith('["X-Theirs"') for key in live)
+
+
+async def test_what_is_told_comes_back(api: Any) -> None:
+    path = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
+    await api("DELETE", path)
+    await api.server.aggregation.keep_published()
+    before = await api.get(path)
+    assert before["data"]["requestheader-allowed-names"] == f'["{NAME}"]'
+    await api("PUT", path, {**await api.get(path), "data": {"mine": "x"}})
+    await api.server.aggregation.keep_published()
+    assert (await api.get(path))["data"] == {**before["data"], "mine": "x"}
+
+
 @pytest.mark.parametrize("names", ["", "nonsense", "{}"])
 def test_names_that_are_none(names: str) -> None:
     data = FrontProxy(NOW, PAIR, HEADER).config_data({"requestheader-allowed-names": names})

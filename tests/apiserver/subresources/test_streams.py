@@ -15,7 +15,7 @@ from tiphys.apimachinery.featuregates import resolve
 from tiphys.apiserver.subresources import proxy
 from tiphys.apiserver.subresources.kubelet_link import choose_container
 from tiphys.apiserver.subresources.streams import ports_of
-from tiphys.wire import pki
+from tiphys.wire import pki, relay
 from tiphys.wire.client import ConnectFailed, send
 from tiphys.wire.message import ByteStream, Request, Response
 from tiphys.wire.server import serve
@@ -223,6 +223,22 @@ async def test_spdy_is_passed_on_as_it_is(api: Any, kubelet: Kubelet) -> None:
     pipe.inward.put_nowait(b"")
     async with asyncio.timeout(10):
         await relaying
+
+
+async def test_bytes_take_their_time_where_there_is_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(relay.asyncio, "sleep", sleep)
+    for limit, pauses in ((0, []), (100, [0.09, 0.01])):
+        source, target = Pipe(), Pipe()
+        for data in (b"any bytes", b"x", b""):
+            source.inward.put_nowait(data)
+        slept.clear()
+        await relay.copy(source, target, limit)
+        assert (bytes(target.outward), slept) == (b"any bytesx", pauses)
 
 
 def masked(payload: bytes, opcode: int = 2) -> bytes:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from tiphys.apimachinery.clock import rfc3339
-from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound
+from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import GVK, Object, copy_object, new_uid
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.openapi_merge import RemoteSpec
@@ -25,6 +25,7 @@ from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.feed import Feed
 from tiphys.apiserver.objects import Cached
+from tiphys.storage.base import StoreError
 from tiphys.wire.message import Request, Response
 from tiphys.wire.pki import KeyPair, load_pair
 
@@ -345,6 +346,13 @@ class Aggregation:
                     await self._write(changed, service)  # whoever was faster is heard of, and looked at
             if self._known.get(name) is service:
                 self._unchecked.discard(name)
+
+    async def keep_published(self) -> None:
+        """Tell extension servers again where somebody has taken it away. Raises nothing."""
+        try:
+            await self._publish()
+        except (StatusError, StoreError) as error:
+            log.warning("extension servers were not told whom to believe error=%s", error)
 
     async def _publish(self) -> None:
         """Tell extension servers, through the ConfigMap that they read, which certificate to believe."""

@@ -65,15 +65,15 @@ class FrontProxy:
             if header is None:
                 return data
             bundle = combined(believed, header.client_ca.decode("ascii"), self._now)
-            return data | _told(header, bundle, _union(live.get(_NAMES, ""), header.allowed_names))
+            return data | _told(live, header, bundle, header.allowed_names)
         own = self.authority.decode("ascii")
         if header is not None:
             bundle = header.client_ca.decode("ascii").strip() + "\n" + own
             allowed = (*header.allowed_names, NAME) if header.allowed_names else ()
-            return data | _told(header, bundle, allowed)
+            return data | _told(live, header, bundle, allowed)
         others = [one for one in _split(believed) if one.strip() != own.strip()]
         made = RequestHeader(b"", uid_headers=("X-Remote-Uid",))
-        return data | _told(made, "".join([*others[-_MAX_OTHERS:], own]), (NAME,))
+        return data | _told(live, made, "".join([*others[-_MAX_OTHERS:], own]), (NAME,))
 
     def config_map(self, client_ca: bytes) -> Object:
         """Return the whole ConfigMap for a cluster that has none."""
@@ -109,7 +109,10 @@ def _union(live: str, own: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*told, *own]))
 
 
-def _told(header: RequestHeader, bundle: str, allowed: Sequence[str]) -> dict[str, str]:
+def _told(
+    live: Mapping[str, str], header: RequestHeader, bundle: str, allowed: Sequence[str]
+) -> dict[str, str]:
+    """Return what is told of proxies; names and headers of other servers stay beside this one's."""
     lists = {
         _NAMES: allowed,
         "requestheader-extra-headers-prefix": header.extra_prefixes,
@@ -118,7 +121,10 @@ def _told(header: RequestHeader, bundle: str, allowed: Sequence[str]) -> dict[st
     }
     if header.uid_headers:
         lists["requestheader-uid-headers"] = header.uid_headers
-    data = {key: json.dumps(list(values), separators=(",", ":")) for key, values in lists.items()}
+    data = {
+        key: json.dumps(list(_union(live.get(key, ""), values)), separators=(",", ":"))
+        for key, values in lists.items()
+    }
     return {**data, _PROXIES: bundle}
 
 

@@ -14,7 +14,7 @@ import orjson
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import StatusError
 from tiphys.wire.message import ByteStream
-from tiphys.wire.relay import first_of
+from tiphys.wire.relay import first_of, pace
 from tiphys.wire.spdy import Session, SpdyError, Stream
 from tiphys.wire.websocket import WebSocket, WebSocketError
 
@@ -47,8 +47,8 @@ class Channels:
         return wanted
 
 
-async def run(socket: WebSocket, connection: ByteStream, channels: Channels) -> None:
-    """Carry both ways until the command has ended or the client is gone."""
+async def run(socket: WebSocket, connection: ByteStream, channels: Channels, bytes_per_s: int = 0) -> None:
+    """Carry both ways until the command has ended or the client is gone, each channel so fast at most."""
     session = Session(connection)
 
     async def carry() -> None:
@@ -60,7 +60,7 @@ async def run(socket: WebSocket, connection: ByteStream, channels: Channels) -> 
         except SpdyError as error:
             await socket.close(1011, str(error)[:120])
             return
-        await first_of(_outward(socket, streams), _inward(socket, streams))
+        await first_of(_outward(socket, streams, bytes_per_s), _inward(socket, streams, bytes_per_s))
 
     await first_of(carry(), _until_done(session))
 
@@ -81,24 +81,25 @@ async def _until_done(session: Session) -> None:
     await asyncio.get_running_loop().create_future()
 
 
-async def _outward(socket: WebSocket, streams: dict[int, Stream]) -> None:
+async def _outward(socket: WebSocket, streams: dict[int, Stream], bytes_per_s: int) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             for number in _OUTGOING:
                 if number in streams:
-                    group.create_task(_copy_out(socket, number, streams[number]))
+                    group.create_task(_copy_out(socket, number, streams[number], bytes_per_s))
     except* (ConnectionError, SpdyError):
         pass
     else:
         await socket.close()
 
 
-async def _copy_out(socket: WebSocket, number: int, stream: Stream) -> None:
+async def _copy_out(socket: WebSocket, number: int, stream: Stream, bytes_per_s: int) -> None:
     while data := await stream.read():
         await socket.send(bytes([number]) + data)
+        await pace(data, bytes_per_s)
 
 
-async def _inward(socket: WebSocket, streams: dict[int, Stream]) -> None:
+async def _inward(socket: WebSocket, streams: dict[int, Stream], bytes_per_s: int) -> None:
     try:
         while (message := await socket.receive()) is not None:
             if not message:
@@ -108,5 +109,6 @@ async def _inward(socket: WebSocket, streams: dict[int, Stream]) -> None:
                 await streams[data[0]].finish()
             elif number in (STDIN, RESIZE) and number in streams and data:
                 await streams[number].write(data)
+                await pace(data, bytes_per_s)
     except (ConnectionError, WebSocketError):
         return

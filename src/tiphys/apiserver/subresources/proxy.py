@@ -199,7 +199,7 @@ async def handle(call: Call) -> Response:
             raise StatusError(f"error dialing backend: {reason}") from error
         raise ServiceUnavailable(f"error trying to reach service: {reason}") from error
     if upgrade:
-        return await passed_upgrade(answer)
+        return await passed_upgrade(answer, call.backend.options.max_connection_bytes_per_s)
     own = (f"{target.host}:{target.port}", request.headers.get("host", ""))
     passed = pass_on(answer, Origin(prefix, frozenset(host for host in own if host)))
     if request.method == "HEAD":  # nobody will read the body that is not there
@@ -208,7 +208,7 @@ async def handle(call: Call) -> Response:
     return passed
 
 
-async def passed_upgrade(answer: client.Answer) -> Response:
+async def passed_upgrade(answer: client.Answer, bytes_per_s: int = 0) -> Response:
     """Return the bare connection of another server, or its refusal as it is.
 
     Raises:
@@ -221,7 +221,7 @@ async def passed_upgrade(answer: client.Answer) -> Response:
         return pass_on(answer)
 
     async def run(stream: ByteStream) -> None:
-        await relay(stream, answer.raw)
+        await relay(stream, answer.raw, bytes_per_s)
 
     return Response(101, dict(answer.headers), upgrade=run)
 

@@ -33,7 +33,7 @@ from tiphys.apiserver.subresources.kubelet_link import (
 from tiphys.apiserver.subresources.proxy import passed_upgrade
 from tiphys.wire.client import Answer
 from tiphys.wire.message import ByteStream, Response
-from tiphys.wire.relay import first_of
+from tiphys.wire.relay import first_of, pace
 from tiphys.wire.websocket import WebSocket, WebSocketError, accept_headers, is_websocket, offered_protocols
 
 TUNNEL_PROTOCOL = "SPDY/3.1+portforward.k8s.io"
@@ -123,7 +123,8 @@ async def _pass_on(call: Call, kubelet: Kubelet, target: str) -> Response:
         raise BadRequest("Upgrade request required")
     headers = forwarded_headers(call.request.headers, call.backend.options.request_header, upgrade=True)
     method = "GET" if is_websocket(call.request) else "POST"
-    return await passed_upgrade(await _dialed(kubelet, method, target, headers))
+    answer = await _dialed(kubelet, method, target, headers)
+    return await passed_upgrade(answer, call.backend.options.max_connection_bytes_per_s)
 
 
 async def _dialed(kubelet: Kubelet, method: str, target: str, headers: Mapping[str, str]) -> Answer:
@@ -139,7 +140,7 @@ def _spdy_headers(protocol: str) -> dict[str, str]:
 
 def _bridge(call: Call, kubelet: Kubelet, target: str, channels: exec_bridge.Channels) -> Response:
     """Speak websocket to the client whatever the kubelet says; the channel of errors tells its refusal."""
-    counts = call.backend.streams.translated
+    counts, limit = call.backend.streams.translated, call.backend.options.max_connection_bytes_per_s
 
     async def run(stream: ByteStream) -> None:
         socket = WebSocket(stream)
@@ -151,7 +152,7 @@ def _bridge(call: Call, kubelet: Kubelet, target: str, channels: exec_bridge.Cha
             return
         counts[200] += 1
         try:
-            await exec_bridge.run(socket, answer.raw, channels)
+            await exec_bridge.run(socket, answer.raw, channels, limit)
         finally:
             await answer.close()
 
@@ -196,6 +197,7 @@ def status_error(body: bytes) -> StatusError | None:
 async def _tunnel(call: Call, kubelet: Kubelet, target: str) -> Response:
     answer = await _dialed(kubelet, "POST", target, _spdy_headers(_PORT_FORWARD))
     call.backend.streams.tunneled[answer.status] += 1
+    limit = call.backend.options.max_connection_bytes_per_s
     if answer.status != 101:
         return await passed_upgrade(answer)
 
@@ -206,6 +208,7 @@ async def _tunnel(call: Call, kubelet: Kubelet, target: str) -> Response:
             try:
                 while (message := await socket.receive()) is not None:
                     await answer.raw.write(message)
+                    await pace(message, limit)
             except (ConnectionError, WebSocketError):
                 return
 
@@ -213,6 +216,7 @@ async def _tunnel(call: Call, kubelet: Kubelet, target: str) -> Response:
             try:
                 while data := await answer.raw.read():
                     await socket.send(data)
+                    await pace(data, limit)
                 await socket.close()
             except ConnectionError:
                 return
