@@ -20,8 +20,9 @@ the same class, so ``except NotFound`` reads alike on both sides of the wire::
         ├── Invalid                 422 (every fault, with its field)
         ├── TooManyRequests         429 (retry_after_s)
         ├── InternalError           500
+        ├── ServerTimeout           500 (come again: somebody else was not in time)
         ├── ServiceUnavailable      503
-        └── ServerTimeout / Timeout 504
+        └── Timeout                 504
 
 Source: the ``Status`` type of meta/v1 and its reasons.
 """
@@ -262,7 +263,7 @@ class Timeout(StatusError):
 
 
 class ServerTimeout(StatusError):
-    code = 504
+    code = 500
     reason = "ServerTimeout"
 
 
