@@ -6,7 +6,7 @@ The server calls it (through ``apis.strategies``) for all kinds alike; a kind sa
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tiphys.apimachinery import names
@@ -24,6 +24,8 @@ from tiphys.apimachinery.field_errors import (
 from tiphys.apimachinery.meta import Object, split_api_version
 
 ANNOTATIONS_MAX_BYTES = 256 * 1024
+MANAGER_MAX_BYTES = 128
+_SUBRESOURCE_MAX = 256
 
 _FOREGROUND = "foregroundDeletion"
 _ORPHAN = "orphan"
@@ -77,7 +79,27 @@ def _validate_common(meta: Object, path: str) -> list[FieldError]:
         faults += validate_owner_references(owners, f"{path}.ownerReferences")
     if finalizers := meta.get("finalizers"):
         faults += validate_finalizers(finalizers, f"{path}.finalizers")
+    for index, entry in enumerate(meta.get("managedFields") or ()):
+        faults += validate_manager(entry.get("manager") or "", f"{path}.managedFields[{index}].manager")
+        if len(entry.get("subresource") or "") > _SUBRESOURCE_MAX:
+            faults.append(too_long(f"{path}.managedFields[{index}].subresource", _SUBRESOURCE_MAX))
     return faults
+
+
+def validate_manager(manager: str, path: str) -> list[FieldError]:
+    """Return every fault of a field manager's name; what cannot be shown is told with its place in bytes."""
+    faults = [too_long(path, MANAGER_MAX_BYTES)] if len(manager.encode()) > MANAGER_MAX_BYTES else []
+    if not manager.isprintable():
+        faults += [
+            invalid(path, manager, f"invalid character U+{ord(char):04X} (at position {at})")
+            for at, char in _bytewise(manager)
+            if not char.isprintable()
+        ]
+    return faults
+
+
+def _bytewise(text: str) -> Iterator[tuple[int, str]]:
+    return ((len(text[:index].encode()), char) for index, char in enumerate(text))
 
 
 def validate_labels(labels: Object, path: str) -> list[FieldError]:

@@ -266,9 +266,14 @@ class Chain:
         return info.is_resource and table.served_at(info.group, info.version, info.resource) is not None
 
     def _serves(self, info: RequestInfo) -> bool:
-        """Whether a path lies in a built-in group version: its unknown resources get a Status."""
-        return info.is_resource and any(
-            not one.custom for one in self._backend.table.resources(info.group, info.version)
+        """Whether a path lies below a built-in group: what is not there gets a Status."""
+        first, _, rest = info.path.strip("/").partition("/")
+        if first == "api":
+            return True
+        group = rest.partition("/")[0]
+        table = self._backend.table
+        return first == "apis" and any(
+            not one.custom for version in table.versions(group) for one in table.resources(group, version)
         )
 
     def _failure(self, error: StatusError, request: Request, info: RequestInfo) -> Response:

@@ -36,14 +36,25 @@ def check_namespace(obj: Object, resource: Resource, namespace: str) -> None:
 
 
 def check_name(obj: Object, name: str) -> None:
-    """Fill in or compare the name of an update. Raises BadRequest."""
-    meta = obj["metadata"]
-    if not meta.get("name"):
-        meta["name"] = name
-    elif meta["name"] != name:
+    """Compare the name of an update with the one in the path. Raises BadRequest."""
+    given = obj["metadata"].get("name")
+    if not given:
         raise BadRequest(
-            f"the name of the object ({meta['name']}) does not match the name on the URL ({name})"
+            f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
         )
+    if given != name:
+        raise BadRequest(f"the name of the object ({given}) does not match the name on the URL ({name})")
+
+
+def check_patched(obj: Object, resource: Resource, name: str, namespace: str) -> None:
+    """Compare name and namespace of a patched object with those in the path. Raises BadRequest."""
+    check_name(obj, name)
+    given = obj["metadata"].get("namespace")
+    if resource.namespaced and given and given != namespace:
+        raise BadRequest(
+            f"the namespace of the object ({given}) does not match the namespace on the request ({namespace})"
+        )
+    check_namespace(obj, resource, namespace)
 
 
 def stamp_new(obj: Object, now: datetime) -> None:

@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.compatibility import DEFAULT, Effective
+from tiphys.apimachinery.errors import MethodNotAllowed
 from tiphys.apis.openapi import OpenApi, Remotes, no_remotes
 from tiphys.apis.openapi_definitions import CustomSchemas, no_custom_schemas
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
@@ -24,6 +25,9 @@ from tiphys.apiserver.openapi_docs import OpenApiDocs
 from tiphys.apiserver.options import GIT_VERSION, ApiServerOptions
 from tiphys.client.zpages import ZPages
 from tiphys.wire.message import Request, Response
+
+_ROUTES = ("/version", "/.well-known/openid-configuration", "/openid/v1/jwks")
+"""Paths besides discovery whose other methods are told apart from what is not there."""
 
 
 class NonResource:
@@ -59,11 +63,13 @@ class NonResource:
         )
 
     async def answer(self, request: Request) -> Response | None:
-        """Answer one request; only reads are served."""
-        if request.method not in ("GET", "HEAD"):
-            return None
+        """Answer one request; only reads are served. Raises MethodNotAllowed."""
         path = request.path.rstrip("/") or "/"
         first = path.split("/")[1]
+        if request.method not in ("GET", "HEAD"):
+            if path in _ROUTES or (first in ("api", "apis") and self._discovery.handle(request)):
+                raise MethodNotAllowed("the server does not allow this method on the requested resource")
+            return None
         if first == "openapi":
             return await self._openapi.answer(request, path)
         return self._answer(request, path, first)

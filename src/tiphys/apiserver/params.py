@@ -14,10 +14,10 @@ from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, FieldError, Invalid
 from tiphys.apimachinery.featuregates import on
+from tiphys.apis.meta_validation import MANAGER_MAX_BYTES, validate_manager
 from tiphys.apiserver.call import Call
 
 META = "meta.k8s.io"
-_MAX_MANAGER = 128
 VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 PROPAGATIONS = ("Foreground", "Background", "Orphan")
 _FALSE = ("false", "0")
@@ -108,10 +108,7 @@ def write_options(call: Call, kind: str) -> WriteOptions:
     dry_run = [value for value in call.query.get("dryRun", ()) if value]
     faults = _dry_run_faults(dry_run)
     manager = call.param("fieldManager")
-    if len(manager.encode()) > _MAX_MANAGER:
-        faults.append(field_errors.too_long("fieldManager", _MAX_MANAGER))
-    if not manager.isprintable():
-        faults += _unprintable_faults(manager)
+    faults += validate_manager(manager, "fieldManager")
     validation = call.param("fieldValidation")
     if validation and validation not in VALIDATIONS:
         faults.append(field_errors.not_supported("fieldValidation", validation, VALIDATIONS))
@@ -123,19 +120,6 @@ def write_options(call: Call, kind: str) -> WriteOptions:
         field_validation=validation or "Warn",
         force=parse_bool(call, "force"),
     )
-
-
-def _unprintable_faults(manager: str) -> list[FieldError]:
-    """Every character that cannot be shown is told with its place, counted in bytes."""
-    return [
-        field_errors.invalid(
-            "fieldManager",
-            manager,
-            f"invalid character U+{ord(char):04X} (at position {len(manager[:index].encode())})",
-        )
-        for index, char in enumerate(manager)
-        if not char.isprintable()
-    ]
 
 
 @lru_cache(maxsize=256)
@@ -150,7 +134,8 @@ def manager_of(headers: Mapping[str, str]) -> str:
 
 def _manager(user_agent: str) -> str:
     prefix = user_agent.split("/", 1)[0]
-    return "".join(char for char in prefix if char.isprintable())[:_MAX_MANAGER] or "unknown"
+    shown = "".join(char for char in prefix if char.isprintable())
+    return shown.encode()[:MANAGER_MAX_BYTES].decode(errors="ignore") or "unknown"
 
 
 def delete_options(call: Call, body: Mapping[str, Any] | None) -> DeleteOptions:

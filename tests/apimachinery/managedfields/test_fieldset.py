@@ -1,3 +1,5 @@
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 from typing import Any
@@ -98,7 +100,13 @@ def test_from_paths() -> None:
     assert from_paths(("metadata", "name"), ("status",)) == {"f:metadata": {"f:name": {}}, "f:status": {}}
 
 
-@pytest.mark.parametrize("bad", [[], "x", {"q:a": {}}, {"f:a": 1}, {"f:a": {"x": {}}}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        [], "x", {"q": {}}, {"q:a": 1}, {"f:a": 1}, {"f:a": {"x": {}}}, {"i:x": {}}, {"i:": {}}, {"v:x": {}},
+        {"v:": {}}, {"k:1": {}}, {'k:{"uid":"abc"} {"trailing":"data"}': {}}, {'v:"a" {"trailing":"data"}': {}},
+    ],
+)  # fmt: skip
 def test_check_refuses(bad: Any) -> None:
     with pytest.raises(FieldsError):
         check(bad)
@@ -106,3 +114,29 @@ def test_check_refuses(bad: Any) -> None:
 
 def test_check_normalises() -> None:
     assert check({"f:a": {".": {}}, ".": {}}) == {"f:a": {}}
+
+
+def test_elements_come_back_in_one_form() -> None:
+    """Keys of items are in order, values compact; what a later version may know is dropped."""
+    given = {
+        'k:{"protocol": "TCP", "containerPort": 80}': {"f:x": {}},
+        'v: "a"': {},
+        "i:05": {},
+        "q:x": {"f:a": {}},
+    }
+    assert check(given) == {"i:5": {}, 'k:{"containerPort":80,"protocol":"TCP"}': {"f:x": {}}, 'v:"a"': {}}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"i:5": {"f:i": {}}, "v:3": {"f:alsoPi": {}}, "v:3.1415": {"f:pi": {}}, "v:false": {"f:notTrue": {}}},
+        {
+            "f:spec": {
+                "f:containers": {'k:{"name":"c"}': {".": {}, "f:image": {}, "f:ports": {"i:0": {"f:a": {}}}}}
+            }
+        },
+    ],
+)
+def test_round_trips(fields: Any) -> None:
+    assert check(fields) == fields

@@ -241,6 +241,31 @@ def test_nonsense_managers_are_passed_over(change: dict[str, Any]) -> None:
     assert fields(write(live, new, POD)) == fields(live)
 
 
+@pytest.mark.parametrize(
+    "change", [{"fieldsV1": {}}, {"fieldsV1": {"q:later": {}}}, {"apiVersion": "gone/v9"}]
+)
+def test_managers_of_nothing_go(change: dict[str, Any]) -> None:
+    """Also when the write that names them changes nothing else; so do those of versions that are no more."""
+    live = write(None, pod(), POD)
+    new = copy_object(live)
+    odd = {"manager": "odd", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1",
+           "fieldsV1": {"f:spec": {"f:nodeName": {}}}}  # fmt: skip
+    new["metadata"]["managedFields"].append(odd | change)
+    assert fields(write(live, new, POD, versions=OneVersion())) == fields(live)
+
+
+class OneVersion:
+    """A kind that has v1 and nothing else."""
+
+    may_change = False
+
+    def convert(self, obj: Any, api_version: str) -> Any:
+        return obj if api_version == "v1" else None
+
+    def schema(self, api_version: str) -> Any:
+        return POD
+
+
 def test_a_subresource_cannot_rewrite_managers() -> None:
     live = write(None, pod(), POD)
     new = copy_object(live)

@@ -13,6 +13,7 @@ Source: meta/v1 FieldsV1.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
 
@@ -24,6 +25,7 @@ LEAF: Final[Node] = {}
 """A member without children."""
 EMPTY: Final[Node] = {}
 """As a root: the empty set."""
+_INDEX: Final = re.compile(r"[-+]?[0-9]+")
 
 
 class FieldsError(ValueError):
@@ -31,24 +33,51 @@ class FieldsError(ValueError):
 
 
 def check(fields: Any) -> Node:
-    """Return a root read from outside, normalised and in order.
+    """Return a root read from outside, normalised and in order. Elements of a kind nobody knows are dropped.
 
     Raises:
         FieldsError: it is not of FieldsV1's shape.
     """
     if not isinstance(fields, dict):
         raise FieldsError("fieldsV1 must be an object")
-    return {key: _check(key, fields[key]) for key in sorted(fields) if key != "."}
+    return _check_all({key: node for key, node in fields.items() if key != "."})
 
 
-def _check(key: str, node: Any) -> Node:
-    if key[:2] not in ("f:", "k:", "v:", "i:"):
-        raise FieldsError(f"invalid path element {key!r}")
-    if not isinstance(node, dict):
-        raise FieldsError(f"the value of {key!r} must be an object")
-    if not node or (len(node) == 1 and "." in node):
-        return LEAF
-    return {name: LEAF if name == "." else _check(name, node[name]) for name in sorted(node)}
+def _check_all(node: Node) -> Node:
+    found: Node = {}
+    for name, child in node.items():
+        element = "." if name == "." else _element(name)
+        if not isinstance(child, dict):
+            raise FieldsError(f"the value of {name!r} must be an object")
+        if element is not None:
+            found[element] = LEAF if element == "." else _check(child)
+    return {name: found[name] for name in sorted(found)}
+
+
+def _check(node: Node) -> Node:
+    return LEAF if not node or (len(node) == 1 and "." in node) else _check_all(node)
+
+
+def _element(name: str) -> str | None:
+    """Return a path element as it is written here, None for one of an unknown kind. Raises FieldsError."""
+    kind, text = name[:2], name[2:]
+    if kind == "f:":
+        return name
+    if kind[1:] != ":":
+        raise FieldsError(f"invalid path element {name!r}")
+    if kind == "i:":
+        if not _INDEX.fullmatch(text):
+            raise FieldsError(f"invalid index {name!r}")
+        return f"i:{int(text)}"
+    if kind not in ("k:", "v:"):
+        return None
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise FieldsError(f"invalid path element {name!r}: {error}") from error
+    if kind == "k:" and not isinstance(value, dict):
+        raise FieldsError(f"the keys of {name!r} must be an object")
+    return kind + orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def is_member(node: Node) -> bool:

@@ -153,9 +153,9 @@ def followed(
 ) -> Managed:
     """Return the managers after ``who`` changed an object: fields move to it, those gone leave all."""
     own = comparison.at(entry.api_version)
-    if own is None or own.empty:
-        return entries.cap_updaters(managed)
     lost, before = lost_at(comparison), managed.get(who)
+    if own is None or own.empty:  # what owns nothing, or only in versions that are no more, goes all the same
+        return entries.cap_updaters(entries.take(managed, lost))
     same = before is not None and changed and lost(entry.api_version) == (changed, {})
     if before is not None and same and fieldset.covers(before.fields, changed):
         # It changed again what is its own: its set stays as it is.

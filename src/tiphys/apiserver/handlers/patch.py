@@ -169,8 +169,7 @@ def apply_patch(
     if faults or patch.faults:
         _report(call, _shown(call, kind, patch.value, live), [*patch.faults, *faults], options)
     new.setdefault("metadata", {})
-    meta_rules.check_name(new, live["metadata"]["name"])
-    meta_rules.check_namespace(new, resource, call.namespace)
+    meta_rules.check_patched(new, resource, live["metadata"]["name"], call.namespace)
     return new
 
 
@@ -184,6 +183,10 @@ def _patched(call: Call, kind: str, patch: object, live: Object) -> Object:
         new = merge.apply(live, patch)
     else:
         new = strategic.apply(live, patch, machinery.schema_for(call.resource.gvk))
+        # What becomes of it is read as the resource's own type, whatever it says of itself.
+        said = call.resource.gvk
+        if isinstance(new.get("kind", ""), str) and isinstance(new.get("apiVersion", ""), str):
+            new = {**new, "kind": said.kind, "apiVersion": said.api_version}
     metadata = new.get("metadata")
     return {**new, "metadata": dict(metadata) if isinstance(metadata, dict) else {}}
 
@@ -220,6 +223,7 @@ def decode_applied(call: Call, gvk: GVK, options: WriteOptions) -> ownership.App
     written = copy_object(applied)
     bodies.report(call, gvk, _decoded(call, applied, gvk), options.field_validation)
     applied.setdefault("metadata", {})
+    applied["metadata"]["name"] = applied["metadata"].get("name") or call.name
     meta_rules.check_name(applied, call.name)
     meta_rules.check_namespace(applied, call.resource, call.namespace)
     if (call.resource.custom and gvk == call.resource.gvk) or not _put_zeros_back(applied, written):

@@ -65,8 +65,8 @@ async def handle(call: Call) -> Response:
     options = write_options(call, "UpdateOptions")
     resource, name = call.resource, call.name
     obj = bodies.decode(call, resource.gvk, options.field_validation)
-    meta_rules.check_name(obj, name)
     meta_rules.check_namespace(obj, resource, call.namespace)
+    meta_rules.check_name(obj, name)
     owners.keep_once(call, obj)
     strategy = machinery.strategy_for(resource)
     subresource = call.info.subresource

@@ -20,8 +20,8 @@ async def handle_part(call: Call, merge: Merge, check: Check | None) -> Response
     if verb == "update":
         options = write_options(call, "UpdateOptions")
         body = bodies.decode(call, resource.gvk, options.field_validation)
-        meta_rules.check_name(body, call.name)
         meta_rules.check_namespace(body, resource, call.namespace)
+        meta_rules.check_name(body, call.name)
 
         def produce(live: Object) -> Object:
             return body

@@ -90,8 +90,8 @@ def _write(call: Call, options: WriteOptions) -> ownership.Write:
 
 def _replacing(call: Call, options: WriteOptions) -> tuple[_Wanted, int, str]:
     scale = bodies.decode(call, SCALE, options.field_validation)
-    meta_rules.check_name(scale, call.name)
     meta_rules.check_namespace(scale, call.resource, call.namespace)
+    meta_rules.check_name(scale, call.name)
     retries = 1 if scale["metadata"].get("resourceVersion") else MAX_RETRIES
     uid = scale["metadata"].get("uid") or ""
     write = _write(call, options)
