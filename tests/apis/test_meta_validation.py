@@ -53,6 +53,14 @@ CREATE: dict[str, tuple[dict[str, Any], bool, list[str]]] = {
             'metadata.ownerReferences.uid: Invalid value: "": uid must not be empty',
         ],
     ),
+    "owner of no version": (
+        {"name": "a", "ownerReferences": [{**OWNER, "apiVersion": "a/"}, {**OWNER, "apiVersion": "a/b/c"}]},
+        False,
+        [
+            'metadata.ownerReferences.apiVersion: Invalid value: "a/": version must not be empty',
+            'metadata.ownerReferences.apiVersion: Invalid value: "a/b/c": version must not be empty',
+        ],
+    ),
     "one controller": ({"name": "a", "ownerReferences": [{**OWNER, "controller": True}, OWNER]}, False, []),
     "annotations": (
         {"name": "a", "annotations": {"k": "v" * 262144}},

@@ -132,7 +132,7 @@ def validate_owner_references(references: list[Any], path: str) -> list[FieldErr
     controller: str | None = None
     for reference in references:
         api_version = reference.get("apiVersion") or ""
-        if not split_api_version(api_version)[1]:
+        if not split_api_version(api_version)[1] or api_version.count("/") > 1:
             faults.append(invalid(f"{path}.apiVersion", api_version, "version must not be empty"))
         faults += [
             invalid(f"{path}.{key}", "", f"{key} must not be empty")

@@ -100,8 +100,8 @@ def headers_of(warnings: Sequence[str], content_type: str) -> dict[str, str]:
 
 
 def respond(call: Call, value: Any, status: int = 200) -> Response:
-    """Answer with any value as it is (Status, reviews, Scale)."""
-    form = call_format(call, transforms=False)
+    """Answer with any value as it is (Status, reviews, Scale), and with a Status whatever was asked for."""
+    form = call_format(call, transforms=value.get("kind") == "Status")
     body, content_type = encode(value, form)
     return Response(status, headers_of(call.warnings, content_type), body)
 

@@ -142,3 +142,21 @@ async def test_managers_named_by_their_program_are_cut_at_a_letter(api: Any) -> 
         "POST", CMS, {"metadata": {"name": "c"}, "data": {"a": "b"}}, user_agent="é" * 100 + "/1"
     )
     assert made.json["metadata"]["managedFields"][0]["manager"] == "é" * 64
+
+
+@pytest.mark.parametrize("form", ["Table", "PartialObjectMetadata", "PartialObjectMetadataList"])
+async def test_a_status_is_one_in_whatever_form_was_asked_for(api: Any, form: str) -> None:
+    await api.create(CMS, {"metadata": {"name": "c"}})
+    answer = await api("DELETE", f"{CMS}/c", accept=f"application/json;as={form};v=v1;g=meta.k8s.io")
+    assert (answer.status, answer.json["kind"]) == (200, "Status")
+    assert (await api("GET", f"{CMS}/c")).status == 404
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json;as=Table;v=v9;g=meta.k8s.io"])
+async def test_nothing_is_done_for_who_cannot_be_answered(api: Any, accept: str) -> None:
+    assert (await api("POST", CMS, {"metadata": {"name": "c"}}, accept=accept)).status == 406
+    assert (await api("GET", f"{CMS}/c")).status == 404
+    await api.create(CMS, {"metadata": {"name": "c"}})
+    for method, body in (("PUT", {"metadata": {"name": "c"}, "data": {"a": "b"}}), ("DELETE", None)):
+        assert (await api(method, f"{CMS}/c", body, accept=accept)).status == 406
+    assert "data" not in await api.get(f"{CMS}/c")
