@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import yaml
+from yaml.composer import ComposerError
+from yaml.scanner import ScannerError
 
 from tiphys.apimachinery import go_text
 
@@ -119,7 +121,7 @@ def _short_tag(value: Any) -> str:
 def _faults(body: bytes | str) -> Iterator[None]:
     try:
         yield
-    except yaml.composer.ComposerError as error:
+    except ComposerError as error:
         raise YamlError(f"yaml: {_alias_fault(body) or error.problem}") from error
     except yaml.YAMLError as error:
         raise YamlError(f"yaml: {_text_of(error)}") from error
@@ -159,7 +161,7 @@ def _text_of(error: yaml.YAMLError) -> str:
     line = _line(getattr(error, "problem_mark", None))
     if line:
         # The scanner stands before the line's end where the parser has passed it.
-        line += isinstance(error, yaml.scanner.ScannerError)
+        line += isinstance(error, ScannerError)
     else:
         line = _line(getattr(error, "context_mark", None))
     return f"line {line}: {problem}" if line else str(problem)
