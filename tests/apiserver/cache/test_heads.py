@@ -63,7 +63,7 @@ class _Reader:
     def is_stale(self, key: str) -> bool:
         return False
 
-    def unseal(self, key: str, value: bytes) -> bytes:
+    def unseal(self, key: str, value: bytes, revision: int) -> bytes:
         return value
 
 

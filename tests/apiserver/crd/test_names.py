@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tiphys.apiserver.crd.names import settle
+from tiphys.apiserver.crd.text import outline
 
 NOW = "2026-01-02T00:00:00Z"
 WANTED = ("alfa", "delta-singular", "echo-kind", "foxtrot-listkind", "golf-1", "hotel-2")
@@ -148,3 +149,21 @@ async def test_what_one_gives_up_another_gets(api: Any, crds: Any) -> None:
     await crds.change({"spec": {"names": {"shortNames": ["g"]}}})
     got = await crds.wait("bars.example.com", "NamesAccepted")
     assert got["status"]["acceptedNames"]["shortNames"] == ["f"]
+
+
+def test_a_definition_whose_webhook_has_no_authority_is_not_served_before_it_has_one() -> None:
+    one = crd(*WANTED)
+    webhook = {
+        "clientConfig": {"url": "https://a.b", "caBundle": "Q2c9PQo="},
+        "conversionReviewVersions": ["v1"],
+    }
+    one["spec"]["conversion"] = {"strategy": "Webhook", "webhook": webhook}
+    settle(one, (), NOW)
+    told = {found["type"]: (found["status"], found["reason"]) for found in one["status"]["conditions"]}
+    assert told == {"NamesAccepted": ("True", "NoConflicts"), "Established": ("False", "InvalidCABundle")}
+    before = outline(one)
+    settle(one, (), "2026-01-03T00:00:00Z")
+    assert one == before
+    del webhook["clientConfig"]["caBundle"]
+    settle(one, (), NOW)
+    assert one["status"]["conditions"][1]["reason"] == "InitialNamesAccepted"

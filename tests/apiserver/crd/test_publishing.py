@@ -117,7 +117,8 @@ async def test_what_v2_cannot_say_takes_anything(api: Any, crds: Any) -> None:
 
 async def test_discovery_of_a_definition(api: Any, crds: Any) -> None:
     before = await api("GET", "/apis", accept=V2)
-    await crds.make(crds.version(subresources={"status": {}}), names={"categories": ["all"]})
+    scale = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
+    await crds.make(crds.version(subresources={"scale": scale, "status": {}}), names={"categories": ["all"]})
     after = await api("GET", "/apis", accept=V2, if_none_match=before.headers["etag"])
     assert after.status == 200
     (group,) = (one for one in after.json["items"] if one["metadata"]["name"] == "example.com")
@@ -125,7 +126,9 @@ async def test_discovery_of_a_definition(api: Any, crds: Any) -> None:
     (foos,) = version["resources"]
     assert (foos["resource"], foos["scope"], foos["categories"]) == ("foos", "Namespaced", ["all"])
     assert foos["responseKind"] == {"group": "example.com", "version": "v1", "kind": "Foo"}
-    assert [one["subresource"] for one in foos["subresources"]] == ["status"]
+    assert [one["subresource"] for one in foos["subresources"]] == ["status", "scale"]
+    listed = (await api.get("/apis/example.com/v1"))["resources"]
+    assert [one["name"] for one in listed] == ["foos", "foos/status", "foos/scale"]
 
 
 async def test_definitions_are_listed_watched_and_deleted_together(api: Any, crds: Any) -> None:

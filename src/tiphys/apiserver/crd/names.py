@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.apiextensions.definition_rules import approval, is_protected
+from tiphys.apis.apiextensions.definition_rules import approval, authority_faults, is_protected
+from tiphys.apis.defaulting import peek
 from tiphys.apiserver.crd.rows import condition, is_true
 
 _CONFORMS = "KubernetesAPIApprovalPolicyConformant"
@@ -45,9 +46,8 @@ def settle(crd: Object, others: Iterable[Object], now: str, *, tracks: bool = Fa
     status["acceptedNames"] = accepted
     if conflict is None:
         set_condition(crd, "NamesAccepted", "True", "NoConflicts", "no conflicts found", now=now)
-        text = "the initial names have been accepted"
         if not is_true(crd, "Established"):
-            set_condition(crd, "Established", "True", "InitialNamesAccepted", text, now=now)
+            set_condition(crd, "Established", *_established(crd), now=now)
     else:
         set_condition(crd, "NamesAccepted", "False", *conflict, now=now)
         if not condition(crd, "Established"):
@@ -59,6 +59,13 @@ def settle(crd: Object, others: Iterable[Object], now: str, *, tracks: bool = Fa
             one["observedGeneration"] = crd["metadata"].get("generation", 0)
         else:
             one.pop("observedGeneration", None)
+
+
+def _established(crd: Object) -> tuple[str, str, str]:
+    """Return whether a definition whose names are accepted is served, and why."""
+    if authority_faults(peek(crd, "spec", "conversion"), ""):
+        return "False", "InvalidCABundle", "The conversion webhook CABundle is invalid"
+    return "True", "InitialNamesAccepted", "the initial names have been accepted"
 
 
 def _taken(others: Iterable[Object]) -> dict[str, set[str]]:

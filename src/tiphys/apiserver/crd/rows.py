@@ -59,7 +59,7 @@ def _row(crd: Object, version: Object, text: Text) -> Resource:
     kind = CustomKind(crd, version, text)
     gvk = GVK(spec["group"], version["name"], names["kind"])
     subresources = []
-    for name, spoken in (("scale", _SCALE), ("status", gvk)):
+    for name, spoken in (("status", gvk), ("scale", _SCALE)):
         if name in (version.get("subresources") or {}):
             subresources.append(Subresource(name, _PART_VERBS, spoken))
     return Resource(
