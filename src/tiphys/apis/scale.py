@@ -56,6 +56,11 @@ def scale_of(obj: Object, paths: ScalePaths = BUILT_IN) -> Object:
     return scale
 
 
+def says_replicas(obj: Object, paths: ScalePaths) -> bool:
+    """Tell whether an object says how many replicas are wanted; a built-in one has a default."""
+    return _get(obj, paths.spec_replicas) is not None
+
+
 def apply_scale(obj: Object, scale: Object, paths: ScalePaths = BUILT_IN) -> Object:
     """Return a copy of the object with the Scale's replicas; all else is shared."""
     replicas = (scale.get("spec") or {}).get("replicas") or 0

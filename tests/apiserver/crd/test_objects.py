@@ -144,6 +144,18 @@ async def test_scale(api: Any, crds: Any) -> None:
     assert (found["spec"]["replicas"], found["metadata"]["generation"]) == (5, 2)
 
 
+async def test_a_scale_of_nothing(api: Any, crds: Any) -> None:
+    paths = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
+    await crds.make(crds.version(subresources={"scale": paths}))
+    await api.create(crds.foos, crds.foo())
+    refused = await api("GET", f"{crds.foos}/a/scale")
+    assert (refused.status, refused.json["reason"]) == (500, "InternalError")
+    assert refused.message.endswith('the spec replicas field ".spec.replicas" does not exist')
+    answer = await api.patch(f"{crds.foos}/a/scale", {"spec": {"replicas": 5}})
+    assert answer.json["spec"] == {"replicas": 5}
+    assert (await api.get(f"{crds.foos}/a/scale"))["spec"] == {"replicas": 5}
+
+
 async def test_tables(api: Any, crds: Any) -> None:
     columns = [
         {"name": "Image", "type": "string", "jsonPath": ".spec.image"},

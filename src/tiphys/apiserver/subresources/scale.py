@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from tiphys.apimachinery.errors import Invalid, MethodNotAllowed
+from tiphys.apimachinery.errors import InternalError, Invalid, MethodNotAllowed
 from tiphys.apimachinery.meta import Object, copy_object
-from tiphys.apis.scale import ScalePaths, apply_scale, scale_of, validate_scale
+from tiphys.apis.scale import ScalePaths, apply_scale, says_replicas, scale_of, validate_scale
 from tiphys.apiserver import bodies, machinery, meta_rules, ownership, respond
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers import patch
@@ -27,6 +27,8 @@ async def handle(call: Call) -> Response:
     if verb == "get":
         cached = await call.backend.store.get(call.resource, call.namespace, call.name)
         obj = respond.at_version(cached, call.resource)
+        if call.resource.custom and not says_replicas(obj, paths):
+            raise InternalError.of(f'the spec replicas field ".{paths.spec_replicas}" does not exist')
         return _answer(call, scale_of(obj, paths))
     if verb == "update":
         options = write_options(call, "UpdateOptions")
