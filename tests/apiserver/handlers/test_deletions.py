@@ -54,7 +54,7 @@ NO, OPEN, HELD = "", "deleted", "held"
 async def test_what_is_answered(
     api: Any, make_pod: Any, plural: str, before: str, options: dict[str, Any], kind: str, moves: bool
 ) -> None:
-    body = make_pod("o", nodeName="n") if plural == "pods" else {"metadata": {"name": "o"}}
+    body: Any = make_pod("o", nodeName="n") if plural == "pods" else {"metadata": {"name": "o"}}
     if before == HELD:
         body["metadata"]["finalizers"] = ["example.com/a"]
     await api.create(CORE + plural, body)

@@ -25,6 +25,7 @@ class CorruptObject(InternalError):
 
     def __init__(self, key: str, revision: int, error: Exception) -> None:
         self.key = key
+        self.revision = revision
         self.is_sealed = not isinstance(error, NotStored)
         self.text = str(error)
         self._what = (

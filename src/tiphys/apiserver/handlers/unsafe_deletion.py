@@ -12,7 +12,6 @@ from tiphys.apimachinery.errors import Conflict, Forbidden, Invalid, NotFound, S
 from tiphys.apiserver import respond
 from tiphys.apiserver.cache.corrupt import CorruptObject
 from tiphys.apiserver.call import Call
-from tiphys.apiserver.objects import Cached
 from tiphys.apiserver.params import UNSAFE
 from tiphys.wire.message import Response
 
@@ -28,12 +27,12 @@ async def handle(call: Call) -> Response:
     resource, store = call.resource, call.backend.store
     stored = call.backend.table.stored(resource)
     while True:
-        cached = await _unreadable(call)
+        revision = await _unreadable(call)
         try:
-            await store.delete(stored, call.namespace, call.name, cached.revision)
+            await store.delete(stored, call.namespace, call.name, revision)
         except Conflict:
             continue
-        except NotFound:
+        except (NotFound, CorruptObject):  # who would convert what is gone cannot read it either
             pass
         details = {"name": call.name, "kind": resource.kind}
         return respond.respond(call, {
@@ -52,14 +51,14 @@ async def _authorize(call: Call) -> None:
     raise Forbidden.of(call.resource.group, call.resource.plural, call.name, why)
 
 
-async def _unreadable(call: Call) -> Cached:
-    """Return the object, without what is in it. Raises Invalid for one that can be read, or is not there."""
+async def _unreadable(call: Call) -> int:
+    """Return the revision of the object. Raises Invalid for one that can be read, or is not there."""
     resource = call.resource
     try:
         cached = await call.backend.store.get(call.backend.table.stored(resource), call.namespace, call.name)
         _ = cached.object
-    except CorruptObject:
-        return cached
+    except CorruptObject as error:
+        return error.revision
     except StatusError:
         pass
     fault = field_errors.invalid(UNSAFE, True, _READABLE)
