@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from tiphys.apimachinery.compatibility import Effective
+from tiphys.apimachinery.featuregates import resolve
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 FORM = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
 V2, V2BETA1 = FORM.format("v2"), FORM.format("v2beta1")
@@ -52,9 +55,10 @@ async def test_custom_resource_definitions_are_discovered(api: Any) -> None:
     ("accept", "content_type"),
     [
         (V2, V2),
-        (V2BETA1, V2BETA1),
         (f"{V2},{V2BETA1},{LEGACY}", V2),
-        (f"{V2BETA1},{LEGACY}", V2BETA1),
+        (f"{V2BETA1},{LEGACY}", LEGACY),
+        (f"{V2};profile=nopeer,{V2},{LEGACY}", V2),
+        (f"application/json;foo=bar,{V2}", LEGACY),
         (f"{FORM.format('v3')},{LEGACY}", LEGACY),
         (LEGACY, LEGACY),
         ("*/*", LEGACY),
@@ -70,7 +74,7 @@ async def test_accept_headers(api: Any, path: str, accept: str, content_type: st
     assert answer.json["kind"] == ("APIGroupDiscoveryList" if aggregated else kinds[path])
 
 
-@pytest.mark.parametrize("accept", ["text/html", "application/cbor", FORM.format("v3")])
+@pytest.mark.parametrize("accept", ["text/html", "application/cbor", FORM.format("v3"), V2BETA1])
 @pytest.mark.parametrize("path", ["/api", "/apis", "/api/v1", "/apis/apps", "/apis/apps/v1"])
 async def test_what_is_not_served(api: Any, path: str, accept: str) -> None:
     answer = await api("GET", path, accept=accept)
@@ -98,6 +102,15 @@ async def test_protobuf(api: Any, path: str, accept: str, content_type: str, kin
     assert kind in answer.raw
 
 
+@pytest.mark.parametrize("path", ["/api", "/apis"])
+async def test_one_tag_for_every_form(api: Any, path: str) -> None:
+    first = await api("GET", path, accept=V2)
+    for accept, query in ((V2.replace(LEGACY, PROTOBUF), ""), (V2, "?pretty=true")):
+        answer = await api("GET", path + query, accept=accept)
+        assert answer.raw != first.raw
+        assert answer.headers["etag"] == first.headers["etag"]
+
+
 async def test_yaml(api: Any) -> None:
     answer = await api("GET", "/apis/apps/v1", accept="application/yaml")
     assert answer.headers["content-type"] == "application/yaml"
@@ -122,3 +135,13 @@ async def test_aggregated_documents_say_all_and_only_once(api: Any, path: str) -
                 for sub in one.get("subresources", ())
             ]
             assert {one["name"] for one in legacy} == set(told)
+
+
+async def test_older_servers_serve_the_older_version_too(serving: Any) -> None:
+    gates = resolve({"AggregatedDiscoveryRemoveBetaType": False}, Effective((1, 34), (1, 33)))
+    async with serving(feature_gates=gates) as old:
+        for path in ("/api", "/apis"):
+            answer = await old("GET", path, accept=V2BETA1)
+            assert (answer.headers["content-type"], answer.json["apiVersion"]) == (
+                V2BETA1, "apidiscovery.k8s.io/v2beta1"
+            )  # fmt: skip

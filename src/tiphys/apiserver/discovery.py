@@ -8,9 +8,16 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from tiphys.apimachinery.featuregates import on
 from tiphys.apis import discovery_docs
 from tiphys.apiserver import respond
-from tiphys.apiserver.negotiation import Format, discovery_format
+from tiphys.apiserver.negotiation import (
+    DISCOVERY_VERSION,
+    JSON,
+    OLD_DISCOVERY_VERSION,
+    Format,
+    discovery_format,
+)
 from tiphys.wire.message import Request, Response
 
 
@@ -68,11 +75,13 @@ class Discovery:
 def format_of(request: Request, *, aggregated: bool) -> Format:
     """Return the form in which a client wants a discovery document. Raises NotAcceptable."""
     headers = request.headers
+    removed = on("AggregatedDiscoveryRemoveBetaType")
     return discovery_format(
         headers.get("accept", ""),
         request.query.get("pretty", [""])[0] if "pretty" in request.raw_query else "",
         headers.get("user-agent", ""),
         aggregated=aggregated,
+        versions=(DISCOVERY_VERSION,) if removed else (DISCOVERY_VERSION, OLD_DISCOVERY_VERSION),
     )
 
 
@@ -83,7 +92,10 @@ def encoded(document: Any, form: Format) -> Response:
         headers = {"content-type": content_type, "cache-control": respond.NO_STORE, "vary": "Accept"}
         return Response(200, headers, body)
     named = f"{content_type};g=apidiscovery.k8s.io;v={form.transform_version};as={form.transform}"
-    tag = f'"{hashlib.sha512(body).hexdigest().upper()}"'
+    # The tag is that of the JSON in every form: ``Vary`` says that there are several.
+    plain = form.media_type == JSON and not form.pretty
+    told = body if plain else respond.encode(document, Format(JSON))[0]
+    tag = f'"{hashlib.sha512(told).hexdigest().upper()}"'
     headers = {"content-type": named, "etag": tag, "vary": "Accept", "cache-control": "public"}
     return Response(200, headers, body)
 

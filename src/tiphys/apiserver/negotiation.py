@@ -18,7 +18,7 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 MEDIA_TYPES = (JSON, YAML, PROTOBUF)
 _TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 _ALL_GROUPS = "APIGroupDiscoveryList"
-_DISCOVERY_VERSIONS = ("v2", "v2beta1")
+DISCOVERY_VERSION, OLD_DISCOVERY_VERSION = "v2", "v2beta1"
 NO_PEERS = "nopeer"
 _META_VERSIONS = ("v1", "v1beta1")
 _TRANSFORMING = ("as", "g", "v")
@@ -144,8 +144,12 @@ def _formats(clause: _Clause, offered: tuple[str, ...], known: tuple[str, ...]) 
 
 
 @lru_cache(maxsize=256)
-def discovery_format(accept: str, pretty: str, user_agent: str, *, aggregated: bool) -> Format:
+def discovery_format(
+    accept: str, pretty: str, user_agent: str, *, aggregated: bool, versions: tuple[str, ...]
+) -> Format:
     """Choose the form of a discovery document; ``aggregated`` where it may be the one of all groups.
+
+    ``versions`` are those of that one.
 
     Raises:
         NotAcceptable: nothing that the client accepts is served.
@@ -158,7 +162,7 @@ def discovery_format(accept: str, pretty: str, user_agent: str, *, aggregated: b
         if transform and not (
             aggregated
             and (transform, clause.get("g")) == (_ALL_GROUPS, "apidiscovery.k8s.io")
-            and version in _DISCOVERY_VERSIONS
+            and version in versions
         ):
             continue
         for media_type in MEDIA_TYPES:

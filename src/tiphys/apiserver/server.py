@@ -140,9 +140,9 @@ class ApiServer:
         metrics, self.attempts = self.backend.metrics, Attempts()
         self.steps = Steps(self.options)
         health = self._health()
-        metrics.sources += [*self._sources(), stored_bytes(store), health.counts.collect]
         self.scraper = Scraper(self.backend, usage)
         self.aggregation = Aggregation(self.backend, [UsageApi(self.backend, self.scraper)])
+        metrics.sources += [*self._sources(), stored_bytes(store), health.counts.collect]
         self.peers, self._presence = self._beside()
         nonresource = NonResource(
             self.table, self.options, self.keys, metrics, health, custom=self.custom.source_of,
@@ -174,7 +174,7 @@ class ApiServer:
         admission, stored = self.backend.admission, stored_objects(self.objects, self.table)
         found: list[MetricSource] = [self.traffic.collect, admission.collect, self.attempts.collect, stored]
         found += [self.keys.collect, self.backend.streams.collect]
-        found += [build_info, declarative_validation, self._features]
+        found += [build_info, declarative_validation, self._features, self.aggregation.collect]
         found += [self.backend.authenticator.collect, self._modes.collect]
         if self._encrypted is not None:
             found.append(self._encrypted.collect)

@@ -17,6 +17,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.apis.openapi_proto import readable
 from tiphys.apiserver.admission.lookup import find
 from tiphys.apiserver.aggregation.front_proxy import FrontProxy, headers_for
+from tiphys.apiserver.aggregation.objects import path_of
 from tiphys.apiserver.authn.user import MASTERS, User
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.service_link import (
@@ -95,9 +96,7 @@ async def _discover(backend: Backend, service: Object, proxy: FrontProxy) -> Ava
 
 
 async def _attempt(backend: Backend, service: Object, proxy: FrontProxy) -> Availability:
-    spec = service["spec"]
-    path = f"/apis/{spec['group']}/{spec['version']}"
-    reference = spec["service"]
+    path, reference = path_of(service), service["spec"]["service"]
     try:
         endpoint = await resolve(backend, reference["namespace"], reference["name"], port_of(service))
     except NoEndpoint as error:

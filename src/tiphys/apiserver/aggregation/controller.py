@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
+
+from prometheus_client.core import Metric
 
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
@@ -127,6 +129,10 @@ class Aggregation:
         self._documents.peers = peers
         return self._documents.forget
 
+    def collect(self) -> Iterator[Metric]:
+        """Yield which APIs are away, and how often discovery was asked for."""
+        return self._documents.counts.collect(self._known.values())
+
     def feeds(self) -> list[Feed]:
         """Return what must be followed while the server runs."""
         return [Feed(self._backend.store, self._row, self._observe)]
@@ -183,11 +189,14 @@ class Aggregation:
 
     async def answer(self, request: Request, user: User) -> Response | None:
         """Return the answer to a request that aggregation concerns, None for all others."""
-        if not request.path.startswith(("/apis", "/openapi/v3/apis/")):
+        if not request.path.startswith(("/api", "/openapi/v3/apis/")):
             return None
         parts = [part for part in request.path.split("/") if part]
         if parts[:2] == ["openapi", "v3"] and len(parts) == 5 and parts[2] == "apis":
             service = self._remote.get((parts[3], parts[4]))
+            return None if service is None else await self._pass(service, request, user)
+        if len(parts) > 1 and parts[0] == "api":
+            service = self._remote.get(("", parts[1]))
             return None if service is None else await self._pass(service, request, user)
         if not parts or parts[0] != "apis":
             return None
@@ -218,8 +227,7 @@ class Aggregation:
         for name in sorted(self._openapi):
             service, found = self._known.get(name), self._openapi[name]
             if service is not None and objects.is_remote(service):
-                group, version = _key(service)
-                path = f"/apis/{group}/{version}"
+                path = objects.path_of(service)
                 specs.append(
                     RemoteSpec(path, found.openapi_v2 or {}, found.openapi_v3 or f"/openapi/v3{path}")
                 )
@@ -331,6 +339,7 @@ class Aggregation:
             now=rfc3339(self._backend.clock.now()),
         )  # fmt: skip
         if changed is not None:
+            self._documents.counts.changed(service, changed)
             await self._write(changed, service)
 
     async def _check_local(self) -> None:

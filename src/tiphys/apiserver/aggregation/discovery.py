@@ -7,17 +7,19 @@ on to them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apis import discovery_docs
 from tiphys.apis.table import ResourceTable, version_rank
+from tiphys.apiserver.aggregation.counts import Counts
+from tiphys.apiserver.aggregation.objects import local_priority
 from tiphys.apiserver.discovery import encoded, format_of, unless_known
 from tiphys.apiserver.negotiation import NO_PEERS, Format
 from tiphys.apiserver.peers.merging import Groups, merged
 from tiphys.wire.message import Request, Response
 
+Make = Callable[["Remote"], Object]
 PeerGroups = Callable[[], Mapping[str, Groups]]
 
 
@@ -31,7 +33,7 @@ class Remote:
 
     @property
     def group(self) -> str:
-        return str(self.spec["group"])
+        return str(self.spec.get("group") or "")
 
     @property
     def version(self) -> str:
@@ -43,6 +45,7 @@ class Documents:
 
     def __init__(self, table: ResourceTable, remotes: Callable[[], list[Remote]]) -> None:
         self._table = table
+        self.counts = Counts()
         self.peers: PeerGroups | None = None
         """What of other servers is shown; None: they are not known."""
         self._find = remotes
@@ -65,13 +68,26 @@ class Documents:
             return None
         form = format_of(request, aggregated=not name)
         found = self._encoded.get((name, form))
+        if form.transform:
+            self._count(form, made=found is None)
         if found is None:
             found = self._encoded[name, form] = encoded(self._document(name, form), form)
         return unless_known(request, found)
 
+    def _shows_peers(self, form: Format) -> bool:
+        return self.peers is not None and form.transform_version == "v2" and form.profile != NO_PEERS
+
+    def _count(self, form: Format, *, made: bool) -> None:
+        counts = self.counts
+        counts.without_peers += form.profile == NO_PEERS
+        if self._shows_peers(form):
+            counts.peers_joined += made
+            counts.peers_known += not made
+        counts.aggregated += made
+
     def _document(self, name: str, form: Format) -> Object:
         document = _document(self._table, self._remotes, name, form)
-        if self.peers is not None and form.transform_version == "v2" and form.profile != NO_PEERS:
+        if self.peers is not None and form.transform and self._shows_peers(form):
             document["items"] = merged(document["items"], self.peers())
         return document
 
@@ -85,70 +101,124 @@ def _document(table: ResourceTable, remotes: list[Remote], name: str, form: Form
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": _groups(table, remotes)}
 
 
-def _by_group(remotes: list[Remote]) -> dict[str, list[Remote]]:
-    found: dict[str, list[Remote]] = {}
-    ordered = sorted(remotes, key=lambda one: (-one.spec["versionPriority"], version_rank(one.version)))
-    for remote in ordered:
-        found.setdefault(remote.group, []).append(remote)
-    return found
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """One version of a group: what is said of it, and how much it counts."""
+
+    name: str
+    entry: Object
+    group_priority: int
+    priority: int
 
 
-def _merged(
-    table: ResourceTable, remotes: list[Remote], local: dict[str, Object], make: Any, blank: Any
-) -> list[Object]:
-    """Return groups in order of priority, each with its local versions and then the remote ones."""
-    groups = dict(local)
-    priority = {name: table.group_priority(name) for name in local}
-    for name, members in _by_group(remotes).items():
-        group = dict(groups.get(name) or blank(name))
-        group["versions"] = [*group["versions"], *(make(member) for member in members)]
-        groups[name] = group
-        most = max(int(member.spec["groupPriorityMinimum"]) for member in members)
-        priority[name] = max(priority.get(name, 0), most)
-    return [groups[name] for name in sorted(groups, key=lambda name: -priority[name])]
+def _in_order(
+    groups: dict[str, dict[str, _Version]], *, by_service: bool
+) -> list[tuple[str, list[_Version]]]:
+    """Return groups by priority, each with its versions by theirs.
+
+    Of groups that count the same the first is that of the first APIService by name, or the first by name.
+    """
+
+    def rank(name: str) -> tuple[int, str]:
+        versions = groups[name].values()
+        most = max(one.group_priority for one in versions)
+        services = [f"{one.name}.{name}" for one in versions if one.group_priority == most]
+        return -most, min(services) if by_service else name
+
+    return [
+        (name, sorted(groups[name].values(), key=lambda one: (-one.priority, version_rank(one.name))))
+        for name in sorted(groups, key=rank)
+    ]
+
+
+def _joined(
+    table: ResourceTable, remotes: list[Remote], local: dict[str, list[tuple[str, Object]]], make: Make
+) -> dict[str, dict[str, _Version]]:
+    """Return the versions of each group, local ones but where a remote one took their place."""
+    groups: dict[str, dict[str, _Version]] = {}
+    for group, versions in local.items():
+        for version, entry in versions:
+            own = local_priority(table, group, version)
+            groups.setdefault(group, {})[version] = _Version(version, entry, *own)
+    for remote in remotes:
+        least, priority = int(remote.spec["groupPriorityMinimum"]), int(remote.spec["versionPriority"])
+        made = _Version(remote.version, make(remote), least, priority)
+        groups.setdefault(remote.group, {})[remote.version] = made
+    return groups
 
 
 def _groups(table: ResourceTable, remotes: list[Remote]) -> list[Object]:
-    local = {group["name"]: group for group in discovery_docs.group_list(table)["groups"]}
+    local = {
+        group["name"]: [(one["version"], one) for one in group["versions"]]
+        for group in discovery_docs.group_list(table)["groups"]
+    }
 
-    def version(remote: Remote) -> Object:
+    def make(remote: Remote) -> Object:
         return {"groupVersion": f"{remote.group}/{remote.version}", "version": remote.version}
 
-    groups = _merged(table, remotes, local, version, lambda name: {"name": name, "versions": []})
-    return [{**group, "preferredVersion": group["versions"][0]} for group in groups]
+    found = []
+    for name, versions in _in_order(_joined(table, remotes, local, make), by_service=True):
+        entries = [one.entry for one in versions]
+        found.append({"name": name, "versions": entries, "preferredVersion": entries[0]})
+    return found
 
 
 def _aggregated(table: ResourceTable, remotes: list[Remote], version: str) -> Object:
     document = discovery_docs.aggregated(table, core=False, version=version)
-    local = {item["metadata"]["name"]: item for item in document["items"]}
-
-    def blank(name: str) -> Object:
-        return {"metadata": {"name": name}, "versions": []}
-
-    document["items"] = _merged(table, remotes, local, _version_entry, blank)
+    local = {
+        item["metadata"]["name"]: [(one["version"], one) for one in item["versions"]]
+        for item in document["items"]
+    }
+    groups = _joined(table, remotes, local, _version_entry)
+    document["items"] = [
+        {"metadata": {"name": name}, "versions": [one.entry for one in versions]}
+        for name, versions in _in_order(groups, by_service=False)
+    ]
     return document
 
 
 def _version_entry(remote: Remote) -> Object:
-    subresources: dict[str, list[Object]] = {}
-    for one in remote.resources:
-        plural, slash, name = str(one["name"]).partition("/")
-        if slash:
-            entry = {"subresource": name, "responseKind": _kind(one, remote), "verbs": one.get("verbs") or []}
-            subresources.setdefault(plural, []).append(entry)
-    entries = [_resource(one, remote) for one in remote.resources if "/" not in one["name"]]
-    for entry in entries:
-        if subresources.get(entry["resource"]):
-            entry["subresources"] = subresources[entry["resource"]]
     freshness = "Current" if remote.fresh else "Stale"
-    return {"version": remote.version, "resources": entries, "freshness": freshness}
+    return {"version": remote.version, "resources": _entries(remote.resources), "freshness": freshness}
 
 
-def _resource(one: Object, remote: Remote) -> Object:
+def _entries(resources: list[Object]) -> list[Object]:
+    """Return a list of resources as the entries that aggregated discovery has of them.
+
+    A subresource of nothing has an entry made for its parent: metrics are served so.
+    """
+    entries: dict[str, Object] = {}
+    for one in resources:
+        plural, slash, name = str(one["name"]).partition("/")
+        if not slash:
+            entries[plural] = {**_resource(one), **_subresources(entries.get(plural))}
+            continue
+        parent = entries.setdefault(plural, _parent(plural, one))
+        entry = {"subresource": name, "responseKind": _kind(one), "verbs": one.get("verbs") or []}
+        parent.setdefault("subresources", []).append(entry)
+    return list(entries.values())
+
+
+def _subresources(made: Object | None) -> Object:
+    return {"subresources": made["subresources"]} if made and "subresources" in made else {}
+
+
+def _scope(one: Object) -> str:
+    return "Namespaced" if one.get("namespaced") else "Cluster"
+
+
+def _parent(plural: str, one: Object) -> Object:
+    return {
+        "resource": plural, "responseKind": _kind({}), "scope": _scope(one), "singularResource": "",
+        "verbs": [],
+    }  # fmt: skip
+
+
+def _resource(one: Object) -> Object:
     entry: Object = {
         "resource": one["name"],
-        "responseKind": _kind(one, remote),
-        "scope": "Namespaced" if one.get("namespaced") else "Cluster",
+        "responseKind": _kind(one),
+        "scope": _scope(one),
         "singularResource": one.get("singularName") or "",
         "verbs": one.get("verbs") or [],
     }
@@ -158,9 +228,6 @@ def _resource(one: Object, remote: Remote) -> Object:
     return entry
 
 
-def _kind(one: Object, remote: Remote) -> Object:
-    return {
-        "group": one.get("group") or remote.group,
-        "version": one.get("version") or remote.version,
-        "kind": one.get("kind") or "",
-    }
+def _kind(one: Object) -> Object:
+    """Return a kind as it was said: without a group and a version it is one of those around it."""
+    return {key: one.get(key) or "" for key in ("group", "version", "kind")}

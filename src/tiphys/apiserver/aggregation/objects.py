@@ -15,14 +15,29 @@ LOCAL = "Local APIServices are always available"
 ALWAYS, ON_START = "true", "onstart"
 _CUSTOM_GROUP_PRIORITY = 1000
 _CUSTOM_VERSION_PRIORITY = 100
+_STABLE_PRIORITY, _OTHER_PRIORITY = 15, 9
+_PRIORITIES = {
+    ("", "v1"): 1,
+    ("autoscaling", "v2"): 30,
+    ("certificates.k8s.io", "v1alpha1"): 1,
+    ("admissionregistration.k8s.io", "v1beta1"): 12,
+    ("coordination.k8s.io", "v1beta1"): 13,
+    ("coordination.k8s.io", "v1alpha2"): 12,
+    ("resource.k8s.io", "v1"): 20,
+    ("resource.k8s.io", "v1beta2"): 15,
+    ("resource.k8s.io", "v1alpha3"): 1,
+    ("flowcontrol.apiserver.k8s.io", "v1"): 21,
+}
+"""Of versions that count neither as stable ones nor as others do."""
+_OWN_GROUP = "apiregistration.k8s.io"
 
 
 def local_services(table: Any) -> Iterator[Object]:
-    """Yield the APIService of every group version that the table serves."""
+    """Yield the APIService of every group version that the table serves, but of that of APIServices."""
     for group in table.groups():
-        versions = table.versions(group)
-        for position, version in enumerate(versions):
-            custom = all(row.custom for row in table.resources(group, version))
+        for version in () if group == _OWN_GROUP else table.versions(group):
+            custom = _is_custom(table, group, version)
+            least, priority = local_priority(table, group, version)
             yield {
                 "apiVersion": "apiregistration.k8s.io/v1",
                 "kind": "APIService",
@@ -33,12 +48,22 @@ def local_services(table: Any) -> Iterator[Object]:
                 "spec": {
                     **({"group": group} if group else {}),
                     "version": version,
-                    "groupPriorityMinimum": _CUSTOM_GROUP_PRIORITY if custom else table.group_priority(group),
-                    "versionPriority": _CUSTOM_VERSION_PRIORITY
-                    if custom
-                    else _priority(group, versions, position),
+                    "groupPriorityMinimum": least,
+                    "versionPriority": priority,
                 },
             }
+
+
+def _is_custom(table: Any, group: str, version: str) -> bool:
+    return all(row.custom for row in table.resources(group, version))
+
+
+def local_priority(table: Any, group: str, version: str) -> tuple[int, int]:
+    """Return what the APIService of a local group version says of its group's priority and of its own."""
+    if _is_custom(table, group, version):
+        return _CUSTOM_GROUP_PRIORITY, _CUSTOM_VERSION_PRIORITY
+    usual = _STABLE_PRIORITY if version == "v1" else _OTHER_PRIORITY
+    return table.group_priority(group), _PRIORITIES.get((group, version), usual)
 
 
 def in_process_service(spec: Object) -> Object:
@@ -49,15 +74,6 @@ def in_process_service(spec: Object) -> Object:
         "metadata": {"name": f"{spec['version']}.{spec['group']}", "labels": {AUTOMANAGED: ON_START}},
         "spec": dict(spec),
     }
-
-
-def _priority(group: str, versions: list[str], position: int) -> int:
-    """Spread a group's versions: the preferred one has the highest number."""
-    if not group:
-        return 1
-    if len(versions) == 1:
-        return 15 if versions[0] == "v1" else 9
-    return max(1, 15 - position * 3)
 
 
 def next_step(current: Object | None, wanted: Object | None, *, at_start: bool, done: bool) -> str:
@@ -77,6 +93,13 @@ def next_step(current: Object | None, wanted: Object | None, *, at_start: bool, 
     if done and (label == ON_START or once):
         return ""
     return "update" if current.get("spec") != wanted["spec"] else ""
+
+
+def path_of(service: Object) -> str:
+    """Return where the resources of an APIService are served."""
+    spec = service["spec"]
+    group = spec.get("group") or ""
+    return f"/apis/{group}/{spec['version']}" if group else f"/api/{spec['version']}"
 
 
 def is_remote(service: Object) -> bool:

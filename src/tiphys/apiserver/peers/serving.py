@@ -101,7 +101,7 @@ class Exclusions:
 def defined(definition: Object) -> frozenset[GroupVersion]:
     """Return the group versions that a CustomResourceDefinition stands for."""
     spec = definition.get("spec") or {}
-    return frozenset((spec["group"], one["name"]) for one in spec.get("versions") or () if one.get("served"))
+    return frozenset((spec["group"], one["name"]) for one in spec.get("versions") or ())
 
 
 def aggregated(service: Object) -> frozenset[GroupVersion]:
