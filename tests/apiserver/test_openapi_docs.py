@@ -51,6 +51,8 @@ async def test_what_is_known_is_not_sent_again(api: Any, path: str) -> None:
     again = await api("GET", path, if_none_match=first.headers["etag"])
     assert (again.status, again.raw) == (304, b"")
     assert (await api("GET", path, if_none_match='"other"')).status == 200
+    for known in (f'"other", {first.headers["etag"]}', f"W/{first.headers['etag']}", "*"):
+        assert (await api("GET", path, if_none_match=known)).status == 304
 
 
 async def test_a_hash_makes_a_document_eternal(api: Any) -> None:

@@ -107,7 +107,8 @@ class OpenApi:
                 if remote.document_v3 is not None:
                     digest = hashes[path] = _hash(orjson.dumps(remote.document_v3))
                     url = openapi_v3.url_of(path, digest)
-                index["paths"][path] = {"serverRelativeURL": url}
+                if url:  # some publish nothing
+                    index["paths"][path] = {"serverRelativeURL": url}
             self._hashes = hashes
             self._bytes["v3"] = orjson.dumps(index)
         return self._bytes["v3"]

@@ -26,7 +26,7 @@ class RemoteSpec:
     document: Mapping[str, Any]
     """Its OpenAPI v2 document, empty where it has none."""
     url_v3: str = ""
-    """Where its OpenAPI v3 document is, with its hash."""
+    """Where its OpenAPI v3 document is, with its hash; empty where it has none."""
     document_v3: Mapping[str, Any] | None = None
     """Its OpenAPI v3 document, where this server answers for it."""
 
@@ -57,7 +57,7 @@ def _add(
 ) -> None:
     shared = _mapping(remote.document.get("parameters"))
     wanted = {
-        path: _with_parameters(item, shared)
+        path: with_parameters(item, shared)
         for path, item in _mapping(remote.document.get("paths")).items()
         if (path == remote.path or path.startswith(f"{remote.path}/"))
         and path not in joined.paths
@@ -73,16 +73,16 @@ def _add(
     joined.paths.update({path: _pointed(item, names) for path, item in wanted.items()})
 
 
-def _with_parameters(node: Any, shared: Mapping[str, Any]) -> Any:
+def with_parameters(node: Any, shared: Mapping[str, Any]) -> Any:
     """Return a path item in which no parameter refers to what all paths of a document share."""
     if isinstance(node, list):
-        return [_with_parameters(item, shared) for item in node]
+        return [with_parameters(item, shared) for item in node]
     if not isinstance(node, dict):
         return node
     target = node.get("$ref")
     if isinstance(target, str) and target.startswith(_PARAMETERS):
         return shared.get(target.removeprefix(_PARAMETERS), node)
-    return {key: _with_parameters(value, shared) for key, value in node.items()}
+    return {key: with_parameters(value, shared) for key, value in node.items()}
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -15,12 +15,12 @@ from tiphys.apis.openapi_wire import Node, any_value, counts, extensions, named,
 
 def document(tree: Node) -> bytes:
     """Return the encoded document."""
-    info = text(1, tree["info"]["title"]) + text(6, tree["info"]["version"])
+    info = text(1, tree["info"].get("title")) + text(6, tree["info"].get("version"))
     return b"".join(
         (
             text(1, tree["openapi"]),
             message(2, info),
-            message(4, named(1, tree["paths"].items(), _path_item)),
+            message(4, named(1, tree.get("paths", {}).items(), _path_item)),
             message(5, _components(tree["components"])),
         )
     )
@@ -30,12 +30,14 @@ def _components(node: Node) -> bytes:
     schemas = b""
     if "schemas" in node:
         schemas = message(1, named(1, node["schemas"].items(), _schema_or_reference))
-    return schemas + message(7, named(1, node["securitySchemes"].items(), _security_scheme))
+    if "responses" in node:
+        schemas += message(2, named(1, node["responses"].items(), _response))
+    return schemas + message(7, named(1, node.get("securitySchemes", {}).items(), _security_scheme))
 
 
 def _security_scheme(node: Node) -> bytes:
-    payload = text(1, node["type"]) + text(2, node["description"]) + text(3, node["name"])
-    return message(1, payload + text(4, node["in"]))
+    payload = text(1, node.get("type")) + text(2, node.get("description")) + text(3, node.get("name"))
+    return message(1, payload + text(4, node.get("in")))
 
 
 _METHODS = {"get": 4, "put": 5, "post": 6, "delete": 7, "options": 8, "head": 9, "patch": 10}
@@ -50,9 +52,9 @@ def _path_item(node: Node) -> bytes:
 
 def _operation(node: Node) -> bytes:
     parts = [
-        texts(1, node["tags"]),
-        text(3, node["description"]),
-        text(5, node["operationId"]),
+        texts(1, node.get("tags", ())),
+        text(3, node.get("description")),
+        text(5, node.get("operationId")),
         b"".join(message(6, _parameter(item)) for item in node.get("parameters", ())),
     ]
     if "requestBody" in node:
@@ -65,12 +67,16 @@ def _operation(node: Node) -> bytes:
 
 
 def _parameter(node: Node) -> bytes:
-    payload = text(1, node["name"]) + text(2, node["in"]) + text(3, node["description"])
+    if "$ref" in node:
+        return message(2, text(1, node["$ref"]))
+    payload = text(1, node["name"]) + text(2, node["in"]) + text(3, node.get("description"))
     payload += switch(4, node.get("required")) + message(10, _schema_or_reference(node["schema"]))
     return message(1, payload)
 
 
 def _response(node: Node) -> bytes:
+    if "$ref" in node:
+        return message(2, text(1, node["$ref"]))
     payload = text(1, node["description"])
     if "content" in node:
         payload += message(3, _content(node["content"]))

@@ -88,7 +88,7 @@ class OpenApiDocs:
     def _tagged(self, request: Request, body: bytes, content_type: str, digest: str = "") -> Response:
         tag = f'"{digest or self._digest(body)}"'
         headers = {"etag": tag, "vary": "Accept"}
-        if request.headers.get("if-none-match") == tag:
+        if _has(request.headers.get("if-none-match", ""), tag):
             return Response(304, headers)
         return Response(200, {"content-type": content_type, **headers}, body)
 
@@ -99,6 +99,12 @@ class OpenApiDocs:
             if len(self._tags) > _KEPT:
                 self._tags.popitem(last=False)
         return known[1]
+
+
+def _has(known: str, tag: str) -> bool:
+    """Tell whether one of the tags that a client knows is this one, be it a weak one of it."""
+    tags = [one.strip() for one in known.split(",")]
+    return "*" in tags or tag in [one.removeprefix("W/") for one in tags]
 
 
 def _not_acceptable() -> Response:

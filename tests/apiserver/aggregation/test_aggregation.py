@@ -301,6 +301,46 @@ async def test_openapi_v3_names_remote_documents(api: Any, extension: Extension)
     assert extension.asked[-1].path == "/openapi/v3/apis/samples.example.com/v1beta1"
 
 
+async def test_servers_that_publish_v2_alone_have_a_v3_document_too(
+    api: Any, extension: Extension, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PUBLISHED, "/openapi/v3", {})
+    await available(api, extension)
+    url = (await api.get("/openapi/v3"))["paths"]["apis/samples.example.com/v1beta1"]["serverRelativeURL"]
+    assert url.startswith(f"/openapi/v3{GROUP_VERSION}?hash=")
+    document = await api.get(url)
+    (answer,) = document["paths"][f"{GROUP_VERSION}/pods"]["get"]["responses"]["200"]["content"].values()
+    assert answer == {"schema": {"$ref": "#/components/schemas/io.metrics.PodMetrics"}}
+    assert extension.asked == []
+
+
+async def test_servers_that_publish_nothing_are_not_named(
+    api: Any, extension: Extension, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PUBLISHED, "/openapi/v3", {})
+    monkeypatch.setitem(PUBLISHED, "/openapi/v2", {})
+    await available(api, extension)
+    assert "apis/samples.example.com/v1beta1" not in (await api.get("/openapi/v3"))["paths"]
+
+
+async def test_an_api_service_of_the_core_group(api: Any, extension: Extension) -> None:
+    """It may be another server's too, and whether that is there is asked where core resources are."""
+    await serve_behind(api, extension.port)
+    await api.patch(
+        f"{SERVICES}/v1.",
+        {"spec": {"service": {"namespace": "kube-system", "name": "metrics"}, "insecureSkipTLSVerify": True}},
+    )
+    row = api.server.table.by_path("apiregistration.k8s.io", "v1", "apiservices")
+    async with asyncio.timeout(WAIT_S):
+        async for batch in api.server.objects.watch(row, Selection(name="v1.")):
+            if any(get_condition(one.cached.object, "Available")["reason"] == "Passed" for one in batch):
+                break
+    await api.settle()
+    response = await api.send("GET", "/api/v1/namespaces/default/pods")
+    assert b"PodMetricsList" in b"".join([chunk async for chunk in response.stream])
+    assert extension.asked[-1].path == "/api/v1/namespaces/default/pods"
+
+
 async def test_openapi_v2_has_remote_paths(api: Any, extension: Extension) -> None:
     before = await api("GET", "/openapi/v2")
     await available(api, extension)

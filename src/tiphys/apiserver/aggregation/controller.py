@@ -19,6 +19,7 @@ from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import GVK, Object, copy_object, new_uid
 from tiphys.apimachinery.resource import Resource
+from tiphys.apis.openapi_convert import converted
 from tiphys.apis.openapi_merge import RemoteSpec
 from tiphys.apiserver import machinery
 from tiphys.apiserver.aggregation import availability, discovery, objects, proxying
@@ -71,6 +72,8 @@ class Aggregation:
         self._remote: dict[tuple[str, str], Object] = {}
         self._resources: dict[str, list[Object]] = {}
         self._openapi: dict[str, availability.Availability] = {}
+        self._made: dict[str, tuple[Object, Object]] = {}
+        """OpenAPI v2 documents, and what was made of them, by APIService."""
         self._specs: tuple[RemoteSpec, ...] = ()
         self._specs_stale = True
         self._due: dict[str, float] = {}
@@ -154,6 +157,7 @@ class Aggregation:
         else:
             self._resources.pop(name, None)
             self._openapi.pop(name, None)
+            self._made.pop(name, None)
             self._synced = -1
         self._specs_stale = True
         self._documents.forget()
@@ -194,7 +198,9 @@ class Aggregation:
         parts = [part for part in request.path.split("/") if part]
         if parts[:2] == ["openapi", "v3"] and len(parts) == 5 and parts[2] == "apis":
             service = self._remote.get((parts[3], parts[4]))
-            return None if service is None else await self._pass(service, request, user)
+            if service is None or service["metadata"]["name"] in self._made:
+                return None
+            return await self._pass(service, request, user)
         if len(parts) > 1 and parts[0] == "api":
             service = self._remote.get(("", parts[1]))
             return None if service is None else await self._pass(service, request, user)
@@ -227,12 +233,23 @@ class Aggregation:
         for name in sorted(self._openapi):
             service, found = self._known.get(name), self._openapi[name]
             if service is not None and objects.is_remote(service):
-                path = objects.path_of(service)
+                own = self._converted(name, found)
                 specs.append(
-                    RemoteSpec(path, found.openapi_v2 or {}, found.openapi_v3 or f"/openapi/v3{path}")
+                    RemoteSpec(objects.path_of(service), found.openapi_v2 or {}, found.openapi_v3, own)
                 )
         if tuple(specs) != self._specs:
             self._specs = tuple(specs)
+
+    def _converted(self, name: str, found: availability.Availability) -> Object | None:
+        """Return the v3 document of a server that publishes v2 alone."""
+        v2 = found.openapi_v2
+        if found.openapi_v3 or v2 is None:
+            self._made.pop(name, None)
+            return None
+        known = self._made.get(name)
+        if known is None or known[0] != v2:
+            known = self._made[name] = v2, converted(v2)
+        return known[1]
 
     async def _pass(self, service: Object, request: Request, user: User) -> Response:
         return await proxying.pass_through(self._backend, service, self.front_proxy, request, user)

@@ -178,8 +178,9 @@ def _aggregated(table: ResourceTable, remotes: list[Remote], version: str) -> Ob
 
 
 def _version_entry(remote: Remote) -> Object:
-    freshness = "Current" if remote.fresh else "Stale"
-    return {"version": remote.version, "resources": _entries(remote.resources), "freshness": freshness}
+    entries = _entries(remote.resources)
+    resources = {"resources": entries} if entries else {}
+    return {"version": remote.version, **resources, "freshness": "Current" if remote.fresh else "Stale"}
 
 
 def _entries(resources: list[Object]) -> list[Object]:
