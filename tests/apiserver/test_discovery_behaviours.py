@@ -6,9 +6,6 @@ from typing import Any
 
 import pytest
 
-from tiphys.apimachinery.compatibility import Effective
-from tiphys.apimachinery.featuregates import resolve
-
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 FORM = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
 V2, V2BETA1 = FORM.format("v2"), FORM.format("v2beta1")
@@ -135,13 +132,3 @@ async def test_aggregated_documents_say_all_and_only_once(api: Any, path: str) -
                 for sub in one.get("subresources", ())
             ]
             assert {one["name"] for one in legacy} == set(told)
-
-
-async def test_older_servers_serve_the_older_version_too(serving: Any) -> None:
-    gates = resolve({"AggregatedDiscoveryRemoveBetaType": False}, Effective((1, 34), (1, 33)))
-    async with serving(feature_gates=gates) as old:
-        for path in ("/api", "/apis"):
-            answer = await old("GET", path, accept=V2BETA1)
-            assert (answer.headers["content-type"], answer.json["apiVersion"]) == (
-                V2BETA1, "apidiscovery.k8s.io/v2beta1"
-            )  # fmt: skip

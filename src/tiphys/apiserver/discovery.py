@@ -8,16 +8,9 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from tiphys.apimachinery.featuregates import on
 from tiphys.apis import discovery_docs
 from tiphys.apiserver import respond
-from tiphys.apiserver.negotiation import (
-    DISCOVERY_VERSION,
-    JSON,
-    OLD_DISCOVERY_VERSION,
-    Format,
-    discovery_format,
-)
+from tiphys.apiserver.negotiation import JSON, Format, discovery_format
 from tiphys.wire.message import Request, Response
 
 
@@ -75,13 +68,11 @@ class Discovery:
 def format_of(request: Request, *, aggregated: bool) -> Format:
     """Return the form in which a client wants a discovery document. Raises NotAcceptable."""
     headers = request.headers
-    removed = on("AggregatedDiscoveryRemoveBetaType")
     return discovery_format(
         headers.get("accept", ""),
         request.query.get("pretty", [""])[0] if "pretty" in request.raw_query else "",
         headers.get("user-agent", ""),
         aggregated=aggregated,
-        versions=(DISCOVERY_VERSION,) if removed else (DISCOVERY_VERSION, OLD_DISCOVERY_VERSION),
     )
 
 

@@ -18,7 +18,7 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 MEDIA_TYPES = (JSON, YAML, PROTOBUF)
 _TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 _ALL_GROUPS = "APIGroupDiscoveryList"
-DISCOVERY_VERSION, OLD_DISCOVERY_VERSION = "v2", "v2beta1"
+_DISCOVERY_VERSION = "v2"
 NO_PEERS = "nopeer"
 _META_VERSIONS = ("v1", "v1beta1")
 _TRANSFORMING = ("as", "g", "v")
@@ -144,12 +144,8 @@ def _formats(clause: _Clause, offered: tuple[str, ...], known: tuple[str, ...]) 
 
 
 @lru_cache(maxsize=256)
-def discovery_format(
-    accept: str, pretty: str, user_agent: str, *, aggregated: bool, versions: tuple[str, ...]
-) -> Format:
+def discovery_format(accept: str, pretty: str, user_agent: str, *, aggregated: bool) -> Format:
     """Choose the form of a discovery document; ``aggregated`` where it may be the one of all groups.
-
-    ``versions`` are those of that one.
 
     Raises:
         NotAcceptable: nothing that the client accepts is served.
@@ -162,7 +158,7 @@ def discovery_format(
         if transform and not (
             aggregated
             and (transform, clause.get("g")) == (_ALL_GROUPS, "apidiscovery.k8s.io")
-            and version in versions
+            and version == _DISCOVERY_VERSION
         ):
             continue
         for media_type in MEDIA_TYPES:
