@@ -223,7 +223,7 @@ get foos --watch --request-timeout=500ms -o name
 delete foos test --cascade=orphan
 delete crd foos.company.com
 ! get foos
-> error: the server doesn't have a resource type "foos"
+> the server could not find the requested resource
 """,
     "a custom kind named like a pod is none": """
 create -f clash.yaml
