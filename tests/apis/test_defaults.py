@@ -508,3 +508,13 @@ def test_one_is_the_first_of_many(given: dict[str, Any], expected: dict[str, Any
     pod = defaulted(kind("v1", "Pod", spec=copy_object(TEMPLATE["spec"]), status=status))
     assert [one["ip"] for one in pod["status"].get("podIPs", [])] == expected.get("podCIDRs", [])
     assert pod["status"].get("podIP") == expected.get("podCIDR")
+
+
+@pytest.mark.parametrize("others", [{}, {"a": "b"}], ids=["alone", "beside others"])
+def test_what_v1_keeps_in_annotations_has_no_place_in_v2(others: dict[str, str]) -> None:
+    keys = ("metrics", "current-metrics", "conditions", "behavior")
+    scaler = kind("autoscaling/v2", "HorizontalPodAutoscaler", spec={"maxReplicas": 2})
+    scaler["metadata"]["annotations"] = others | {
+        f"autoscaling.alpha.kubernetes.io/{key}": "[]" for key in keys
+    }
+    assert defaulted(scaler)["metadata"].get("annotations", {}) == others

@@ -20,6 +20,8 @@ _METRICS = _PREFIX + "metrics"
 _CURRENT = _PREFIX + "current-metrics"
 _CONDITIONS = _PREFIX + "conditions"
 _BEHAVIOR = _PREFIX + "behavior"
+NOTES = (_METRICS, _CURRENT, _CONDITIONS, _BEHAVIOR)
+"""The annotations that stand for fields of v2."""
 _V2 = GVK("autoscaling", "v2", "HorizontalPodAutoscaler")
 _SHARED_SPEC = ("scaleTargetRef", "minReplicas", "maxReplicas")
 _SHARED_STATUS = ("observedGeneration", "lastScaleTime", "currentReplicas", "desiredReplicas")
@@ -86,9 +88,7 @@ def hpa_from_v1(obj: Object) -> Object:
 def _rebuilt(obj: Object, spec: _Json, status: _Json, notes: _Json) -> Object:
     meta = dict(obj.get("metadata") or {})
     annotations = {
-        key: value
-        for key, value in (meta.pop("annotations", None) or {}).items()
-        if key not in (_METRICS, _CURRENT, _CONDITIONS, _BEHAVIOR)
+        key: value for key, value in (meta.pop("annotations", None) or {}).items() if key not in NOTES
     }
     annotations |= {key: orjson.dumps(value).decode() for key, value in notes.items()}
     if annotations:

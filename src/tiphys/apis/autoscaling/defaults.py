@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.defaulting import fill_optional, section
+from tiphys.apis.defaulting import drop, fill_optional, peek, section
+from tiphys.apis.hpa_conversion import NOTES
 
 _CPU_PERCENT = 80
 _PERIOD_S = 15
@@ -15,7 +16,14 @@ def default_v1(obj: Object) -> None:
 
 
 def default_v2(obj: Object) -> None:
-    """Complete an ``autoscaling/v2`` autoscaler: half-given behavior is completed, none is left out."""
+    """Complete an ``autoscaling/v2`` autoscaler: half-given behavior is completed, none is left out.
+
+    What v1 keeps in annotations has no place beside the fields.
+    """
+    annotations = peek(obj, "metadata", "annotations")
+    drop(annotations, *NOTES)
+    if not annotations:
+        drop(peek(obj, "metadata"), "annotations")
     spec = section(obj, "spec")
     fill_optional(spec, "minReplicas", 1)
     if not spec.get("metrics"):
