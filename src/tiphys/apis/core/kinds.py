@@ -24,6 +24,7 @@ from tiphys.apis.core.pod_warnings import pod_warnings, template_warnings
 from tiphys.apis.core.service_defaults import default_endpoints, default_service
 from tiphys.apis.core.service_warnings import service_warnings
 from tiphys.apis.core.template_validation import validate_pod_template, validate_pod_template_update
+from tiphys.apis.core.tls_pairs import secret_warnings
 from tiphys.apis.ratchet import (
     LEGACY_ADDRESSES,
     NODE_VALUES,
@@ -122,6 +123,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         default=objects.default_secret,
         validate=config.validate_secret,
         validate_update=config.validate_secret_update,
+        warnings=secret_warnings,
     ),
     Strategy(
         _core("Namespace"),
