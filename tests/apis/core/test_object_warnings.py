@@ -320,10 +320,19 @@ STATUSES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
             '("fd00::1")'
         ],
     ),
+    "an ingress": (
+        "Ingress",
+        {"loadBalancer": {"ingress": [{"hostname": "h"}, {"ip": "FD00::1"}]}},
+        [
+            'status.loadBalancer.ingress[1]: IPv6 address "FD00::1" should be in RFC 5952 canonical format '
+            '("fd00::1")'
+        ],
+    ),
     "a namespace": ("Namespace", {"phase": "Active"}, []),
 }
 
 
 @pytest.mark.parametrize(("kind", "status", "expected"), STATUSES.values(), ids=STATUSES)
 def test_statuses(kind: str, status: dict[str, Any], expected: list[str]) -> None:
-    assert strategy_for(GVK("", "v1", kind)).status_warnings({"status": status}) == expected
+    group = "networking.k8s.io" if kind == "Ingress" else ""
+    assert strategy_for(GVK(group, "v1", kind)).status_warnings({"status": status}) == expected

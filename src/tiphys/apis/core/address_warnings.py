@@ -38,12 +38,15 @@ def pod_status_warnings(pod: Object) -> list[str]:
     ]
 
 
-def balancer_warnings(service: Object) -> list[str]:
-    """Return the warnings about the addresses of a Service's load balancer; their paths end at the entry."""
+def balancer_warnings(balanced: Object) -> list[str]:
+    """Return the warnings about the addresses of a Service's or an Ingress's load balancer.
+
+    Their paths end at the entry.
+    """
     path = "status.loadBalancer.ingress"
     return [
         text
-        for index, entry in enumerate(each(service, "status", "loadBalancer", "ingress"))
+        for index, entry in enumerate(each(balanced, "status", "loadBalancer", "ingress"))
         for text in ip_warnings(f"{path}[{index}]", str(entry.get("ip") or ""))
     ]
 

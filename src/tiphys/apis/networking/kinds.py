@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apis.core.address_warnings import balancer_warnings
 from tiphys.apis.defaulting import each, fill, fill_optional, section
 from tiphys.apis.networking import addresses, ingress_validation, validation
 from tiphys.apis.ratchet import LEGACY_ADDRESSES, SELECTOR_VALUES, ratcheted
@@ -51,6 +52,7 @@ STRATEGIES: tuple[Strategy, ...] = (
             *LEGACY_ADDRESSES,
         ),
         warnings=ingress_validation.ingress_warnings,
+        status_warnings=balancer_warnings,
         has_generation=True,
         status_resets=(),
     ),
