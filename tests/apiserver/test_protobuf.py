@@ -6,7 +6,7 @@ import asyncio
 import struct
 from typing import Any
 
-from tiphys.apis import protobuf_codec
+from tiphys.apis.protobuf import codec
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -15,24 +15,24 @@ BODY = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "dat
 
 async def test_both_ways(api: Any) -> None:
     answer = await api(
-        "POST", CMS, protobuf_codec.encode(BODY), content_type=PROTOBUF, accept=PROTOBUF + ",application/json"
+        "POST", CMS, codec.encode(BODY), content_type=PROTOBUF, accept=PROTOBUF + ",application/json"
     )
     assert (answer.status, answer.headers["content-type"]) == (201, PROTOBUF)
-    made = protobuf_codec.decode(answer.raw)
+    made = codec.decode(answer.raw)
     assert (made["metadata"]["name"], made["data"]) == ("a", {"x": "1"})
-    listed = protobuf_codec.decode((await api("GET", CMS, accept=PROTOBUF)).raw)
+    listed = codec.decode((await api("GET", CMS, accept=PROTOBUF)).raw)
     assert [item["metadata"]["name"] for item in listed["items"]] == ["a"]
 
 
 async def test_failures_come_in_protobuf_too(api: Any) -> None:
     answer = await api("GET", CMS + "/none", accept=PROTOBUF)
-    assert protobuf_codec.decode(answer.raw)["reason"] == "NotFound"
+    assert codec.decode(answer.raw)["reason"] == "NotFound"
 
 
 async def test_delete_options(api: Any) -> None:
     await api.create(CMS, BODY)
     options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
-    answer = await api("DELETE", CMS + "/a", protobuf_codec.encode(options), content_type=PROTOBUF)
+    answer = await api("DELETE", CMS + "/a", codec.encode(options), content_type=PROTOBUF)
     assert answer.json["metadata"]["finalizers"] == ["foregroundDeletion"]
 
 
@@ -63,8 +63,8 @@ async def test_times_of_the_first_year(api: Any) -> None:
         "metadata": {"name": "a"},
         "spec": {"holderIdentity": "holder", "acquireTime": began, "renewTime": renewed},
     }
-    answer = await api("POST", leases, protobuf_codec.encode(lease), content_type=PROTOBUF, accept=PROTOBUF)
+    answer = await api("POST", leases, codec.encode(lease), content_type=PROTOBUF, accept=PROTOBUF)
     assert answer.status == 201
-    made = protobuf_codec.decode(answer.raw)
+    made = codec.decode(answer.raw)
     assert (made["spec"]["acquireTime"], made["spec"]["renewTime"]) == (began, renewed)
     assert (await api.get(leases + "/a"))["spec"]["acquireTime"] == began

@@ -15,7 +15,7 @@ from tests.apiserver.conftest import OPTIONS, Answer, Api
 from tests.every_kind import filled
 
 from tiphys.apimachinery.clock import FakeClock
-from tiphys.apis import protobuf_codec
+from tiphys.apis.protobuf import codec
 from tiphys.apiserver.server import ApiServer
 from tiphys.storage.base import Put
 from tiphys.storage.memory import MemoryStore
@@ -81,7 +81,7 @@ def upstream_form(value: bytes) -> bytes:
     stored = orjson.loads(value)
     if stored["apiVersion"].partition("/")[0] in ("apiextensions.k8s.io", "apiregistration.k8s.io"):
         return orjson.dumps({"kind": stored.pop("kind"), **stored})
-    return protobuf_codec.encode(stored)
+    return codec.encode(stored)
 
 
 async def test_what_upstream_left_is_served(made: Made) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tiphys.apimachinery.meta import Object
-from tiphys.apis import protobuf_codec
+from tiphys.apis.protobuf import codec
 from tiphys.controllers.history import plan_history
 
 COMMAND = ["sh", "-c", "a && b < c > d"]
@@ -38,6 +38,6 @@ def test_a_snapshot_that_is_not_in_order_is_known_again() -> None:
 
 def test_a_snapshot_goes_out_in_the_bytes_that_go_writes() -> None:
     made = plan_history(daemon_set(), []).update
-    sent = protobuf_codec.encode(made)
+    sent = codec.encode(made)
     assert rb'"command":["sh","-c","a \u0026\u0026 b \u003c c \u003e d"]' in sent
-    assert protobuf_codec.decode(sent)["data"] == made["data"]
+    assert codec.decode(sent)["data"] == made["data"]

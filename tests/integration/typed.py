@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from tiphys.apis import protobuf_codec
+from tiphys.apis.protobuf import codec
 
 Object = dict[str, Any]
 PROTOBUF = "application/vnd.kubernetes.protobuf"
@@ -50,12 +50,12 @@ class Typed:
         return "/".join([root, *parts]) + (f"?{urlencode(query)}" if query else "")
 
     def _read(self, raw: bytes) -> Object:
-        return protobuf_codec.decode(raw) if raw.startswith(b"k8s\x00") else _loads(raw)
+        return codec.decode(raw) if raw.startswith(b"k8s\x00") else _loads(raw)
 
     def _send(self, method: str, path: str, body: Object | None = None, content_type: str = "") -> Object:
         packed: Any = body
         if body is not None and not content_type and self.form == PROTOBUF:
-            packed = protobuf_codec.encode(body)
+            packed = codec.encode(body)
         answer = self.api(
             method,
             path,
@@ -141,7 +141,7 @@ def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, Object]]:
     data = b""
     while chunk := response.read1(65536):
         data += chunk
-        while (read := protobuf_codec.read_watch_frame(data)) is not None:
+        while (read := codec.read_watch_frame(data)) is not None:
             kind, obj, used = read
             data = data[used:]
             yield kind, obj

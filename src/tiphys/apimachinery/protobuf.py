@@ -2,7 +2,7 @@
 
 Owns: turning ``message -> field -> [number, type]`` into descriptors and classes. Refuses: reading files,
 gRPC itself. Called by the CRI client and the etcd store; the Kubernetes API has a codec of its own
-(``apis.protobuf_codec``) that needs no classes.
+(``apis.protobuf.codec``) that needs no classes.
 
 Types are written ``string``, ``repeated int64``, ``map<string,bytes>`` or the full name of a message or enum,
 with ``repeated`` or ``map<...>`` around it where it applies.

@@ -1,7 +1,7 @@
 """Protobuf's wire format: varints, tags, single fields, skipping.
 
 Owns: how bytes say a number, a text or a message. Refuses: which fields a message has. Called by the codec of
-Kubernetes' kinds (``apis.protobuf_plan``), of OpenAPI documents (``apis.openapi_wire``) and of spans
+Kubernetes' kinds (``apis.protobuf.plan``), of OpenAPI documents (``apis.openapi.wire``) and of spans
 (``wire.otlp``). What writes a field by its number leaves out nothing unless it says so.
 
 Source: the protocol buffers encoding guide.

@@ -96,7 +96,7 @@ def _names() -> dict[GVK, str]:
 
 
 def wire_facts() -> dict[str, Any]:
-    """Read the table of kinds and of messages' fields anew; ``protobuf_plan`` says how it is written."""
+    """Read the table of kinds and of messages' fields anew; ``protobuf.plan`` says how it is written."""
     facts: dict[str, Any] = orjson.loads(
         resources.files("tiphys.apis").joinpath("data/protobuf_fields.json").read_bytes()
     )

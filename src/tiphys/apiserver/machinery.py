@@ -155,20 +155,20 @@ async def judge(call: Call, check: Callable[[], list[FieldError]]) -> list[Field
 
 def decode_protobuf(body: bytes) -> Any:
     """Return the object in a protobuf body. Raises BadRequest."""
-    from tiphys.apis import protobuf_codec
+    from tiphys.apis.protobuf import codec
 
     try:
-        return protobuf_codec.decode(body)
+        return codec.decode(body)
     except ProtobufError as error:
         raise BadRequest(f"the object provided is unrecognized: {error}") from error
 
 
 def encode_protobuf(value: Object) -> bytes:
     """Return an object in Kubernetes' protobuf envelope. Raises NotAcceptable for what has no such form."""
-    from tiphys.apis import protobuf_codec
+    from tiphys.apis.protobuf import codec
 
     try:
-        return protobuf_codec.encode(value)
+        return codec.encode(value)
     except ProtobufError as error:
         raise NotAcceptable(
             "only the following media types are accepted: application/json, application/yaml"
@@ -177,9 +177,9 @@ def encode_protobuf(value: Object) -> bytes:
 
 def frame_protobuf(type_: str, obj: Object) -> bytes:
     """Return one watch event: its length in four bytes, then a WatchEvent."""
-    from tiphys.apis import protobuf_codec
+    from tiphys.apis.protobuf import codec
 
-    return protobuf_codec.watch_frame(type_, encode_protobuf(obj))
+    return codec.watch_frame(type_, encode_protobuf(obj))
 
 
 def table_rows(

@@ -15,8 +15,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.compatibility import DEFAULT, Effective
 from tiphys.apimachinery.errors import MethodNotAllowed
-from tiphys.apis.openapi import OpenApi, Remotes, no_remotes
-from tiphys.apis.openapi_definitions import CustomSchemas, no_custom_schemas
+from tiphys.apis.openapi.definitions import CustomSchemas, no_custom_schemas
+from tiphys.apis.openapi.documents import OpenApi, Remotes, no_remotes
 from tiphys.apiserver.authn.serviceaccount import TokenKeys
 from tiphys.apiserver.discovery import Discovery
 from tiphys.apiserver.health import PATHS, Health

@@ -12,8 +12,8 @@ from datetime import timedelta
 from typing import Final
 
 from tiphys.apimachinery.clock import Clock
-from tiphys.apis.openapi import OpenApi
-from tiphys.apis.openapi_v3 import url_of
+from tiphys.apis.openapi.documents import OpenApi
+from tiphys.apis.openapi.v3 import url_of
 from tiphys.wire.message import Request, Response
 
 JSON: Final = "application/json"

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tiphys.apis import protobuf_codec
+from tiphys.apis.protobuf import codec
 from tiphys.apiserver import machinery, respond
 
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -96,7 +96,7 @@ async def test_protobuf(api: Any, encoded: list[str]) -> None:
             assert struct.unpack(">I", chunk[:4]) == (len(chunk) - 4,)
             assert chunk == connections[0].pushed[0]
     at = connections[0].pushed[0].index(b"k8s\x00")
-    assert protobuf_codec.decode(connections[0].pushed[0][at:])["metadata"]["name"] == "a"
+    assert codec.decode(connections[0].pushed[0][at:])["metadata"]["name"] == "a"
 
 
 async def test_tables_have_their_columns_first(api: Any, encoded: list[str]) -> None:

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from tests.apiserver.subresources.test_streams import WEBSOCKET, Pipe, masked
 
-from tiphys.apis import protobuf_codec
+from tiphys.apis.protobuf import codec
 from tiphys.wire.websocket import BINARY, CLOSE, TEXT
 
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -87,7 +87,7 @@ async def test_messages_in_protobuf(api: Any) -> None:
         opcode, content = await messages.next()
     assert (opcode, b"ADDED" in content) == (BINARY, True)
     inner = content[content.index(b"k8s\0") :]
-    assert protobuf_codec.decode(inner)["metadata"]["name"] == "a"
+    assert codec.decode(inner)["metadata"]["name"] == "a"
 
 
 async def test_a_protocol_that_the_client_offers_is_taken(api: Any) -> None:

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from tiphys.apimachinery.clock import FakeClock
-from tiphys.apis import protobuf_codec
+from tiphys.apis.protobuf import codec
 from tiphys.apiserver.peers.addresses import PREFIX, TTL_S, Addresses, NoAddress, Presence, place, record
 from tiphys.storage.base import Put
 from tiphys.storage.memory import MemoryStore
@@ -42,7 +42,7 @@ async def test_records_of_upstreams_servers_are_read() -> None:
     store = MemoryStore()
     found = record("apiserver-b", "fd00::1", 7443, 3)
     assert found["metadata"] == {"generation": 3, "labels": {"apiserverIdentity": "apiserver-b"}}
-    for value in (orjson.dumps(found), protobuf_codec.encode(found)):
+    for value in (orjson.dumps(found), codec.encode(found)):
         await store.commit([Put(PREFIX + "apiserver-b", value)])
         assert await Addresses(store).find("apiserver-b") == ("fd00::1", 7443)
     await store.commit([Put(PREFIX + "apiserver-b", b"k8s")])

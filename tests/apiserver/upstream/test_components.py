@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from upstream_requests import PROTOBUF, Ask
 
-from tiphys.apis import protobuf_codec
+from tiphys.apis.protobuf import codec
 from tiphys.apiserver.options import TokenEntry
 
 WHO = {
@@ -107,7 +107,7 @@ class World:
         body = self._filled(ask.body) if ask.body is not None else None
         sent = b""
         if body is not None:
-            sent = protobuf_codec.encode(body) if ask.send == PROTOBUF else orjson.dumps(body)
+            sent = codec.encode(body) if ask.send == PROTOBUF else orjson.dumps(body)
         answer = await self.api(
             ask.method, ask.target, sent, user=(ask.user or who).replace(":", "-"),
             content_type=ask.send if sent else "", accept=ask.accept, accept_encoding="gzip",
@@ -119,13 +119,13 @@ class World:
     def _fault(self, ask: Ask, answer: Any) -> str:
         media = answer.headers.get("content-type", "")
         if answer.status != ask.status:
-            shown = protobuf_codec.decode(answer.raw) if media.startswith(PROTOBUF) else answer.raw[:300]
+            shown = codec.decode(answer.raw) if media.startswith(PROTOBUF) else answer.raw[:300]
             return f"{answer.status} where {ask.status} was expected: {shown}"
         if ask.kind in ("text", "openapi", "json"):
             return "" if answer.raw and _plain_fits(ask.kind, media) else f"content type {media}"
         if media != _first(ask.accept):
             return f"content type {media}"
-        found = protobuf_codec.decode(answer.raw) if media == PROTOBUF else answer.json
+        found = codec.decode(answer.raw) if media == PROTOBUF else answer.json
         if found.get("kind") != ask.kind:
             return f"kind {found.get('kind')} where {ask.kind} was expected: {found}"
         version = (found.get("metadata") or {}).get("resourceVersion")
@@ -147,7 +147,7 @@ class World:
         answer = await self.api("GET", f"{path}{joint}{upstream.PAGED}", user=user, accept=listed)
         if answer.status != 200 or answer.headers["content-type"] != PROTOBUF:
             return [*faults, f"{path}: a list was {answer.status} {answer.headers['content-type']}"]
-        version = protobuf_codec.decode(answer.raw)["metadata"]["resourceVersion"]
+        version = codec.decode(answer.raw)["metadata"]["resourceVersion"]
         response = await self.api.send(
             "GET", f"{path}{joint}{upstream.FOLLOWED.format(rv=version)}", user=user, accept=accept
         )
@@ -168,7 +168,7 @@ class World:
         async with asyncio.timeout(10):
             async for chunk in response.stream:
                 data += chunk
-                while (frame := protobuf_codec.read_watch_frame(data)) is not None:
+                while (frame := codec.read_watch_frame(data)) is not None:
                     type_, obj, used = frame
                     types.append(type_)
                     data = data[used:]
@@ -265,4 +265,4 @@ async def test_large_lists_are_compressed_for_those_who_ask(world: World) -> Non
         answer = await world.api("GET", target, accept=upstream.TYPED, accept_encoding=encoding)
         assert answer.headers.get("content-encoding") == expected
         raw = gzip.decompress(answer.raw) if expected else answer.raw
-        assert len(protobuf_codec.decode(raw)["items"]) == 41
+        assert len(codec.decode(raw)["items"]) == 41

@@ -14,7 +14,7 @@ import orjson
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.openapi_proto import readable
+from tiphys.apis.openapi.proto import readable
 from tiphys.apiserver.admission.lookup import find
 from tiphys.apiserver.aggregation.front_proxy import FrontProxy, headers_for
 from tiphys.apiserver.aggregation.objects import path_of

@@ -19,8 +19,8 @@ from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import GVK, Object, copy_object, new_uid
 from tiphys.apimachinery.resource import Resource
-from tiphys.apis.openapi_convert import converted
-from tiphys.apis.openapi_merge import RemoteSpec
+from tiphys.apis.openapi.convert import converted
+from tiphys.apis.openapi.merge import RemoteSpec
 from tiphys.apiserver import machinery
 from tiphys.apiserver.aggregation import availability, discovery, objects, proxying
 from tiphys.apiserver.aggregation.front_proxy import CONFIG_MAP, NAMESPACE, FrontProxy

@@ -16,8 +16,8 @@ from tiphys.apimachinery.protowire import ProtobufError
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema import strict_json
 from tiphys.apimachinery.schema.walk import DecodeError, decode_check
-from tiphys.apis import protobuf_codec
 from tiphys.apis.conversion import convert
+from tiphys.apis.protobuf import codec
 from tiphys.apis.schemas import schema_for, sections
 from tiphys.apis.strategies import strategy_for
 from tiphys.apiserver.cache.entry import encode
@@ -30,8 +30,8 @@ class NotStored(ValueError):
 def decode(value: bytes) -> Object:
     """Read a stored object in any form but a sealed one. Raises NotStored."""
     try:
-        if value.startswith(protobuf_codec.MAGIC):
-            return protobuf_codec.decode(value)
+        if value.startswith(codec.MAGIC):
+            return codec.decode(value)
         found = orjson.loads(value)
     except ProtobufError as error:
         raise NotStored(str(error)) from error

@@ -17,7 +17,7 @@ from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import BadRequest, MethodNotAllowed, NotFound
 from tiphys.apimachinery.fields import parse_field_selector
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.openapi_merge import RemoteSpec
+from tiphys.apis.openapi.merge import RemoteSpec
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.negotiation import Format, accept_format
 from tiphys.apiserver.objects import Cached, Selection

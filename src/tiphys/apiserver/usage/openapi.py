@@ -11,10 +11,10 @@ from typing import Any, Final
 from tiphys.apimachinery.meta import GVK
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema.build import QUANTITY
-from tiphys.apis import openapi_v2, openapi_v3
-from tiphys.apis.openapi_definitions import Definition, built_in, closure
-from tiphys.apis.openapi_merge import RemoteSpec
-from tiphys.apis.openapi_operations import META
+from tiphys.apis.openapi import v2, v3
+from tiphys.apis.openapi.definitions import Definition, built_in, closure
+from tiphys.apis.openapi.merge import RemoteSpec
+from tiphys.apis.openapi.operations import META
 from tiphys.apis.table import ResourceTable
 from tiphys.apiserver.options import GIT_VERSION
 
@@ -119,6 +119,6 @@ def spec() -> RemoteSpec:
     def naming(gvk: GVK) -> str:
         return _PACKAGE + gvk.kind
 
-    v2 = openapi_v2.parts(table, wanted, naming)
-    v3 = openapi_v3.document(table, known, (_GROUP, _VERSION), GIT_VERSION, naming)
-    return RemoteSpec(f"/apis/{_GROUP}/{_VERSION}", v2, document_v3=v3)
+    second = v2.parts(table, wanted, naming)
+    third = v3.document(table, known, (_GROUP, _VERSION), GIT_VERSION, naming)
+    return RemoteSpec(f"/apis/{_GROUP}/{_VERSION}", second, document_v3=third)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tiphys.apis import openapi_proto_v3
-from tiphys.apis.openapi_convert import converted
+from tiphys.apis.openapi import proto_v3
+from tiphys.apis.openapi.convert import converted
 
 INFO = {"title": "Kubernetes", "version": "unversioned"}
 REF = {"$ref": "#/definitions/a.Thing"}
@@ -77,7 +77,7 @@ def test_operations(name: str) -> None:
     paths = {"/p": {"get": old, "x-b": 2, "trace": {}}}
     found = converted({"info": INFO, "parameters": shared, "paths": paths})
     assert found["paths"] == {"/p": {"get": new, "x-b": 2}}
-    assert openapi_proto_v3.document(found)
+    assert proto_v3.document(found)
 
 
 def test_components() -> None:

@@ -27,8 +27,8 @@ from tiphys.apimachinery.protowire import (
     skip,
     tag,
 )
-from tiphys.apis.protobuf_plan import Plans, raw_fields
-from tiphys.apis.protobuf_special import ABSENT
+from tiphys.apis.protobuf.plan import Plans, raw_fields
+from tiphys.apis.protobuf.special import ABSENT
 from tiphys.apis.schemas import wire_facts
 
 MAGIC: Final = b"k8s\x00"

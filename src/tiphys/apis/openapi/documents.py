@@ -18,11 +18,11 @@ import orjson
 
 from tiphys.apimachinery.meta import GVK
 from tiphys.apimachinery.resource import Resource, Subresource
-from tiphys.apis import openapi_proto_v3, openapi_v3
-from tiphys.apis.openapi_definitions import CustomSchemas, built_in, no_custom_schemas
-from tiphys.apis.openapi_merge import Joined, RemoteSpec, additions
-from tiphys.apis.openapi_pages import Page, group_pages, server_pages
-from tiphys.apis.openapi_pieces import Basis, GroupVersion, Pieces, definitions_for, with_built_in
+from tiphys.apis.openapi import proto_v3, v3
+from tiphys.apis.openapi.definitions import CustomSchemas, built_in, no_custom_schemas
+from tiphys.apis.openapi.merge import Joined, RemoteSpec, additions
+from tiphys.apis.openapi.pages import Page, group_pages, server_pages
+from tiphys.apis.openapi.pieces import Basis, GroupVersion, Pieces, definitions_for, with_built_in
 from tiphys.apis.table import ALL_VERBS, TABLE, ResourceTable
 
 V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
@@ -70,7 +70,7 @@ class OpenApi:
         if form != "v3":
             yield from self._pieces.steps(form)
             return
-        for path, gv in openapi_v3.paths_of(self._table).items():
+        for path, gv in v3.paths_of(self._table).items():
             known = self._known.get(path)
             if known is None or not known[0].is_of(self._table, gv):
                 self._version_hash(path, gv)
@@ -96,17 +96,17 @@ class OpenApi:
         """Return ``/openapi/v3``, with the hash of each document in its URL."""
         self._refresh()
         if "v3" not in self._bytes:
-            paths = openapi_v3.paths_of(self._table)
+            paths = v3.paths_of(self._table)
             self._known = {path: known for path, known in self._known.items() if path in paths}
             hashes = {path: self._version_hash(path, gv) for path, gv in paths.items()}
             for page in self._small_pages():
                 hashes.setdefault(page.document, self._page_hash(page))
-            index = openapi_v3.index(hashes)
+            index = v3.index(hashes)
             for remote in self._merged:
                 path, url = remote.path[1:], remote.url_v3
                 if remote.document_v3 is not None:
                     digest = hashes[path] = _hash(orjson.dumps(remote.document_v3))
-                    url = openapi_v3.url_of(path, digest)
+                    url = v3.url_of(path, digest)
                 if url:  # some publish nothing
                     index["paths"][path] = {"serverRelativeURL": url}
             self._hashes = hashes
@@ -119,7 +119,7 @@ class OpenApi:
 
     def v3_protobuf(self, path: str) -> bytes | None:
         """Return the same document as protobuf."""
-        return self._v3(path, "protobuf", openapi_proto_v3.document)
+        return self._v3(path, "protobuf", proto_v3.document)
 
     def v3_hash(self, path: str) -> str | None:
         """Return the hash that the index gives a document: its ETag."""
@@ -140,18 +140,18 @@ class OpenApi:
         return body
 
     def _v3_tree(self, path: str) -> Mapping[str, Any]:
-        gv = openapi_v3.paths_of(self._table).get(path)
+        gv = v3.paths_of(self._table).get(path)
         if gv is not None:
             return self._version_document(gv)
         for remote in self._merged:
             if remote.path[1:] == path and remote.document_v3 is not None:
                 return remote.document_v3
         page = next(page for page in self._small_pages() if page.document == path)
-        return openapi_v3.page_document(page, built_in(), self._version)
+        return v3.page_document(page, built_in(), self._version)
 
     def _version_document(self, gv: GroupVersion) -> Mapping[str, Any]:
         own = definitions_for(self._table.resources(*gv), self._custom, v3=True)
-        return openapi_v3.document(self._table, with_built_in(own), gv, self._version)
+        return v3.document(self._table, with_built_in(own), gv, self._version)
 
     def _version_hash(self, path: str, gv: GroupVersion) -> str:
         known = self._known.get(path)
@@ -174,7 +174,7 @@ class OpenApi:
     def _small_pages(self) -> Iterator[Page]:
         """Yield the pages whose documents are of no group version."""
         yield from server_pages()
-        versions = openapi_v3.paths_of(self._table)
+        versions = v3.paths_of(self._table)
         for group in self._table.groups():
             for page in group_pages(self._table, group):
                 if page.document not in versions:
@@ -182,7 +182,7 @@ class OpenApi:
 
     def _page_hash(self, page: Page) -> str:
         if page not in self._pages:
-            tree = openapi_v3.page_document(page, built_in(), self._version)
+            tree = v3.page_document(page, built_in(), self._version)
             self._pages[page] = _hash(orjson.dumps(tree))
         return self._pages[page]
 
@@ -213,7 +213,7 @@ def _rendering(version: str) -> bytes:
     )  # fmt: skip
     table = ResourceTable((row,))
     own = definitions_for((row,), lambda _gvk: _SAMPLE, v3=True)
-    tree = openapi_v3.document(table, with_built_in(own), (gvk.group, gvk.version), version)
+    tree = v3.document(table, with_built_in(own), (gvk.group, gvk.version), version)
     return hashlib.sha512(orjson.dumps(tree)).digest()
 
 

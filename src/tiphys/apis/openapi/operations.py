@@ -1,6 +1,6 @@
 """Every path and operation that a resource table serves, before either OpenAPI version words them.
 
-``openapi_v2`` and ``openapi_v3`` render these; nobody else needs them.
+``v2`` and ``v3`` render these; nobody else needs them.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tiphys.apis.openapi_proto import document, readable
+from tiphys.apis.openapi.proto import document, readable
 
 OURS: dict[str, Any] = {
     "swagger": "2.0", "info": {"title": "t", "version": "v"}, "paths": {}, "definitions": {},

@@ -10,12 +10,12 @@ import orjson
 import pytest
 
 from tiphys.apimachinery.meta import GVK
-from tiphys.apis import openapi_v2
-from tiphys.apis.openapi import OpenApi
-from tiphys.apis.openapi_definitions import custom_definitions, render_v2, render_v3
+from tiphys.apis.openapi import v2
+from tiphys.apis.openapi.definitions import custom_definitions, render_v2, render_v3
+from tiphys.apis.openapi.documents import OpenApi
 from tiphys.apis.table import TABLE
 
-from .test_openapi import WIDGET
+from .test_documents import WIDGET
 
 EITHER = [{"type": "integer"}, {"type": "string"}]
 LEAST = {"minimum": 42.0}
@@ -206,13 +206,13 @@ def test_steps_leave_nothing_to_do(form: str, monkeypatch: pytest.MonkeyPatch) -
     def refuse(*_args: Any) -> Any:
         raise AssertionError("made once more")
 
-    monkeypatch.setattr(openapi_v2, "version_paths", refuse)
+    monkeypatch.setattr(v2, "version_paths", refuse)
     monkeypatch.setattr(world.api, "_version_document", refuse)
     {"json": world.api.v2_json, "protobuf": world.api.v2_protobuf, "v3": world.api.v3_index}[form]()
 
 
 def test_few_documents_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tiphys.apis.openapi._KEPT_BYTES", 1)
+    monkeypatch.setattr("tiphys.apis.openapi.documents._KEPT_BYTES", 1)
     world = World()
     cat, dog = (f"apis/{name}.example.com/v1" for name in ("cat", "dog"))
     first = world.api.v3_group(cat)

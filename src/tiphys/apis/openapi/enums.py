@@ -1,6 +1,6 @@
 """The values that fields of built-in kinds may have, as the published documents tell them.
 
-Owns: which fields those are (``data/enums.txt``). Asked by ``openapi_definitions`` where the gate
+Owns: which fields those are (``data/enums.txt``). Asked by ``definitions`` where the gate
 ``OpenAPIEnums`` is on. The schemas that bodies are held to know nothing of this: what is
 allowed is validation's to say.
 """

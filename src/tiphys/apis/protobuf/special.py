@@ -1,6 +1,6 @@
 """Messages whose JSON is not an object of their fields: times, quantities, raw JSON and the like.
 
-Owns: an encoder and a decoder for each such message. Refuses: all others. Called by ``protobuf_plan``.
+Owns: an encoder and a decoder for each such message. Refuses: all others. Called by ``plan``.
 
 An encoder takes the JSON value and gives the message's bytes; a decoder takes the message's fields by number
 (ints and bytes) and gives the JSON value, or ``ABSENT`` for one that Go writes but means as nothing.

@@ -13,8 +13,8 @@ from tiphys.apimachinery.meta import GVK, split_api_version
 from tiphys.apimachinery.protobuf import Messages, build
 from tiphys.apimachinery.protowire import ProtobufError, varint
 from tiphys.apimachinery.schema.node import Schema
-from tiphys.apis import protobuf_codec as codec
-from tiphys.apis.protobuf_special import decode_duration, encode_duration
+from tiphys.apis.protobuf import codec
+from tiphys.apis.protobuf.special import decode_duration, encode_duration
 from tiphys.apis.schemas import schema_for
 
 TABLE = json.loads(resources.files("tiphys.apis").joinpath("data/protobuf_fields.json").read_text())

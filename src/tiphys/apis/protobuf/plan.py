@@ -1,7 +1,7 @@
 """Encoding and decoding of messages by plans compiled from the table of fields.
 
 Owns: one plan for each message, made when first used. Refuses: envelopes and kinds. Called by
-``protobuf_codec``.
+``codec``.
 
 The table says for every field its JSON name, number and type: ``s`` string, ``i`` integer, ``b`` bool,
 ``d`` double, ``y`` bytes (base64 in JSON) or a message; ``[]`` before it means a list, ``{}`` a map by
@@ -31,7 +31,7 @@ from tiphys.apimachinery.protowire import (
     tag,
     varint,
 )
-from tiphys.apis.protobuf_special import ABSENT, SPECIAL, STRING_LISTS, Raw, encode_strings
+from tiphys.apis.protobuf.special import ABSENT, SPECIAL, STRING_LISTS, Raw, encode_strings
 
 Encode: TypeAlias = Callable[[Any], bytes]
 """From a JSON value to the whole field, its tag included; or, for messages, to the body."""

@@ -1,6 +1,6 @@
 """Operations of the OpenAPI documents that concern no kind: discovery, the version, token keys.
 
-Owns: which such paths there are, and in which document of v3 each stands. ``openapi_v2`` and ``openapi_v3``
+Owns: which such paths there are, and in which document of v3 each stands. ``v2`` and ``v3``
 word them. Custom groups have none: clients find those by discovery alone.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apis.openapi_operations import META, OBJECT_TYPES, group_tag, version_tag
+from tiphys.apis.openapi.operations import META, OBJECT_TYPES, group_tag, version_tag
 from tiphys.apis.table import ResourceTable
 
 JSON = ("application/json",)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tiphys.apis.openapi_definitions import V3_PREFIX, Definition, closure, render_v3
-from tiphys.apis.openapi_operations import Naming, Operation, Parameter, definition_name, operations
-from tiphys.apis.openapi_pages import Page, group_pages
-from tiphys.apis.openapi_v2 import CODE_TEXTS, describe, kind_extension, produces
+from tiphys.apis.openapi.definitions import V3_PREFIX, Definition, closure, render_v3
+from tiphys.apis.openapi.operations import Naming, Operation, Parameter, definition_name, operations
+from tiphys.apis.openapi.pages import Page, group_pages
+from tiphys.apis.openapi.v2 import CODE_TEXTS, describe, kind_extension, produces
 from tiphys.apis.table import ResourceTable
 
 Document = dict[str, Any]

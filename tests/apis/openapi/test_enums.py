@@ -8,8 +8,9 @@ import orjson
 import pytest
 
 from tiphys.apimachinery.featuregates import resolve, using
-from tiphys.apis import openapi_enums, schemas
-from tiphys.apis.openapi_definitions import Definition, built_in, render_v2, render_v3
+from tiphys.apis import schemas
+from tiphys.apis.openapi import enums
+from tiphys.apis.openapi.definitions import Definition, built_in, render_v2, render_v3
 
 KINDS = ("PodSpec", "Container", "PersistentVolumeClaimStatus")
 PULL = ["Always", "IfNotPresent", "Never"]
@@ -30,11 +31,11 @@ def test_every_field_is_one_that_there_is() -> None:
     definitions: dict[str, Any] = dict(built_in())
     missing = [
         (name, field)
-        for name, field, _ in openapi_enums.fields()
+        for name, field, _ in enums.fields()
         if field not in definitions.get(name, {}).get("properties", {})
     ]
     assert missing == []
-    for name, _, values in openapi_enums.fields():
+    for name, _, values in enums.fields():
         assert values == sorted(values), name
 
 

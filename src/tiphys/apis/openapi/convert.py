@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tiphys.apis.openapi_merge import with_parameters
+from tiphys.apis.openapi.merge import with_parameters
 
 Document = dict[str, Any]
 _OLD, _NEW = "#/definitions/", "#/components/schemas/"

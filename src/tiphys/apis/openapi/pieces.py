@@ -1,6 +1,6 @@
 """The OpenAPI v2 document in pieces, one for each group version, each made anew only when its kinds change.
 
-Owns: which pieces there are and when one is stale. Refuses: what stands in them (``openapi_v2``). Called by
+Owns: which pieces there are and when one is stale. Refuses: what stands in them (``v2``). Called by
 ``openapi``. With hundreds of definitions the document is tens of megabytes: a changed definition costs its
 own piece, and nothing until somebody asks.
 """
@@ -17,18 +17,18 @@ import orjson
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.resource import Resource
-from tiphys.apis import openapi_proto, openapi_v2
-from tiphys.apis.openapi_definitions import (
+from tiphys.apis.openapi import proto, v2
+from tiphys.apis.openapi.definitions import (
     CustomSchemas,
     Definition,
     built_in,
     custom_definitions,
     render_v2,
 )
-from tiphys.apis.openapi_merge import Joined
-from tiphys.apis.openapi_operations import definition_name, list_kind
-from tiphys.apis.openapi_pages import Page, group_pages
-from tiphys.apis.openapi_wire import Buffer
+from tiphys.apis.openapi.merge import Joined
+from tiphys.apis.openapi.operations import definition_name, list_kind
+from tiphys.apis.openapi.pages import Page, group_pages
+from tiphys.apis.openapi.wire import Buffer
 from tiphys.apis.table import ResourceTable
 
 GroupVersion = tuple[str, str]
@@ -84,8 +84,8 @@ def _inside(tree: Any) -> bytes:
 
 def _json_frame(version: str, paths: list[Buffer], definitions: list[Buffer]) -> list[Buffer]:
     return [
-        orjson.dumps(openapi_v2.head(version))[:-1], b',"paths":{', *_separated(paths), b'},"definitions":{',
-        *_separated(definitions), b"},", orjson.dumps(openapi_v2.tail())[1:],
+        orjson.dumps(v2.head(version))[:-1], b',"paths":{', *_separated(paths), b'},"definitions":{',
+        *_separated(definitions), b"},", orjson.dumps(v2.tail())[1:],
     ]  # fmt: skip
 
 
@@ -100,12 +100,12 @@ def _separated(chunks: list[Buffer]) -> Iterator[Buffer]:
 
 
 def _protobuf_frame(version: str, paths: list[Buffer], definitions: list[Buffer]) -> list[Buffer]:
-    return openapi_proto.framed(openapi_v2.head(version) | openapi_v2.tail(), paths, definitions)
+    return proto.framed(v2.head(version) | v2.tail(), paths, definitions)
 
 
 FORMS: Final = {
     "json": _Form(_inside, _inside, _json_frame),
-    "protobuf": _Form(openapi_proto.encode_paths, openapi_proto.encode_definitions, _protobuf_frame),
+    "protobuf": _Form(proto.encode_paths, proto.encode_definitions, _protobuf_frame),
 }
 
 
@@ -154,7 +154,7 @@ class Pieces:
         if gv[1] not in self._table.versions(gv[0]):
             return False
         own = definitions_for(self._table.resources(*gv), self._custom, v3=False)
-        return path in openapi_v2.version_paths(self._table, gv, with_built_in(own))
+        return path in v2.version_paths(self._table, gv, with_built_in(own))
 
     def definitions(self) -> Mapping[str, Definition]:
         """Return the definitions of the document, each made when it is looked at."""
@@ -177,11 +177,11 @@ class Pieces:
             piece = self._pieces[gv] = _Piece(Basis(self._table, gv))
         how = FORMS[form]
         if gv == _WHOLE:
-            paths, own = openapi_v2.server_paths(built_in()), openapi_v2.rendered(built_in())
+            paths, own = v2.server_paths(built_in()), v2.rendered(built_in())
         else:
             added = definitions_for(self._table.resources(*gv), self._custom, v3=False)
-            paths = openapi_v2.version_paths(self._table, gv, with_built_in(added))
-            own = openapi_v2.rendered(added)
+            paths = v2.version_paths(self._table, gv, with_built_in(added))
+            own = v2.rendered(added)
         piece.encoded[form] = (how.paths(paths), how.definitions(own))
 
     def _point(self, form: str, body: bytes, chunks: list[Buffer]) -> None:

@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from tiphys.apimachinery.protobuf import build
-from tiphys.apis import openapi_proto_v3
-from tiphys.apis.openapi import OpenApi
+from tiphys.apis.openapi import proto_v3
+from tiphys.apis.openapi.documents import OpenApi
 
 _NAMED = (
     "Any",
@@ -185,7 +185,7 @@ def test_schemas(name: str, schema: dict[str, Any]) -> None:
         "openapi": "3.0.0", "info": {"title": "T", "version": "v1"}, "paths": {},
         "components": {"schemas": {name: schema}, "securitySchemes": {}},
     }  # fmt: skip
-    assert decode(openapi_proto_v3.document(tree))["components"]["schemas"] == {name: schema}
+    assert decode(proto_v3.document(tree))["components"]["schemas"] == {name: schema}
 
 
 def test_what_has_no_room_is_left_out() -> None:
@@ -194,4 +194,4 @@ def test_what_has_no_room_is_left_out() -> None:
         "openapi": "3.0.0", "info": {"title": "T", "version": "v1"}, "paths": {},
         "components": {"schemas": {"A": schema}, "securitySchemes": {}},
     }  # fmt: skip
-    assert decode(openapi_proto_v3.document(tree))["components"]["schemas"] == {"A": {"type": "object"}}
+    assert decode(proto_v3.document(tree))["components"]["schemas"] == {"A": {"type": "object"}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiphys.apis.openapi_merge import RemoteSpec, additions
+from tiphys.apis.openapi.merge import RemoteSpec, additions
 
 LOCAL: dict[str, Any] = {
     "swagger": "2.0",

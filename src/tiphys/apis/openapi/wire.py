@@ -1,7 +1,7 @@
 """Protobuf fields as the OpenAPI documents of gnostic need them: texts, switches, named pairs, any value.
 
 Owns: the fields that both versions' schemas share. Refuses: what a document consists of. Called by
-``openapi_proto`` (v2) and ``openapi_proto_v3``.
+``proto`` (v2) and ``proto_v3``.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from tiphys.apimachinery.protowire import double, message, switch, text, varint
-from tiphys.apis.openapi_wire import Node, any_value, counts, extensions, named, texts
+from tiphys.apis.openapi.wire import Node, any_value, counts, extensions, named, texts
 
 
 def document(tree: Node) -> bytes:

@@ -10,7 +10,7 @@ import struct
 from functools import cache
 
 from tiphys.apimachinery.protowire import double, head, message, switch, text, varint
-from tiphys.apis.openapi_wire import Buffer, Node, any_value, counts, extensions, named, texts
+from tiphys.apis.openapi.wire import Buffer, Node, any_value, counts, extensions, named, texts
 
 
 def document(tree: Node) -> bytes:

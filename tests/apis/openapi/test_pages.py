@@ -5,10 +5,10 @@ from typing import Any
 import orjson
 import pytest
 
-from tiphys.apis.openapi import OpenApi
+from tiphys.apis.openapi.documents import OpenApi
 from tiphys.apis.table import TABLE
 
-from .test_openapi import WIDGET
+from .test_documents import WIDGET
 
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 PAGES = [

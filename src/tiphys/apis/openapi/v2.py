@@ -1,4 +1,4 @@
-"""The OpenAPI v2 document (``/openapi/v2``) as a JSON tree; ``openapi_proto`` turns it into protobuf.
+"""The OpenAPI v2 document (``/openapi/v2``) as a JSON tree; ``proto`` turns it into protobuf.
 
 Whole and inline: older kubectl looks for ``dryRun`` among an operation's own parameters.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tiphys.apis.openapi_definitions import V2_PREFIX, render_v2
-from tiphys.apis.openapi_operations import (
+from tiphys.apis.openapi.definitions import V2_PREFIX, render_v2
+from tiphys.apis.openapi.operations import (
     OBJECT_TYPES,
     Naming,
     Operation,
@@ -17,7 +17,7 @@ from tiphys.apis.openapi_operations import (
     definition_name,
     operations,
 )
-from tiphys.apis.openapi_pages import Page, group_pages, server_pages
+from tiphys.apis.openapi.pages import Page, group_pages, server_pages
 from tiphys.apis.table import ResourceTable
 
 Document = dict[str, Any]

@@ -7,7 +7,7 @@ import pytest
 
 from tiphys.apimachinery.meta import GVK, GVR
 from tiphys.apimachinery.resource import Resource
-from tiphys.apis.openapi import OpenApi
+from tiphys.apis.openapi.documents import OpenApi
 from tiphys.apis.table import TABLE
 
 WIDGET = Resource(

@@ -16,8 +16,9 @@ from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.meta import GVK
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema.build import INT_OR_STRING, QUANTITY
-from tiphys.apis import openapi_enums, schemas
-from tiphys.apis.openapi_operations import META, definition_name, list_kind
+from tiphys.apis import schemas
+from tiphys.apis.openapi import enums
+from tiphys.apis.openapi.operations import META, definition_name, list_kind
 
 Definition = dict[str, Any]
 CustomSchemas = Callable[[GVK], Mapping[str, Any] | None]
@@ -55,10 +56,10 @@ class BuiltIn(Mapping[str, Definition]):
     All of them as trees weigh ten times what their bytes do, and most documents need a few.
     """
 
-    def __init__(self, *, enums: bool) -> None:
+    def __init__(self, *, with_values: bool) -> None:
         definitions = schemas.full_definitions()
-        if enums:
-            openapi_enums.tell(definitions)
+        if with_values:
+            enums.tell(definitions)
         for name, definition in definitions.items():
             # The package narrows apiVersion and kind to one value; the published schema does not.
             if _GVK in definition:
@@ -84,12 +85,12 @@ class BuiltIn(Mapping[str, Definition]):
 
 def built_in() -> BuiltIn:
     """Return the definitions of built-in kinds as this server's gates have them, read once."""
-    return _built_in(enums=on("OpenAPIEnums"))
+    return _built_in(with_values=on("OpenAPIEnums"))
 
 
 @cache
-def _built_in(*, enums: bool) -> BuiltIn:
-    return BuiltIn(enums=enums)
+def _built_in(*, with_values: bool) -> BuiltIn:
+    return BuiltIn(with_values=with_values)
 
 
 def custom_definitions(row: Resource, schema: Mapping[str, Any] | None, *, v3: bool) -> dict[str, Definition]:

@@ -1,0 +1,1 @@
+"""The binary form of built-in kinds. ``codec`` is the way in."""
