@@ -164,6 +164,8 @@ async def test_peers_come_and_go(pair: tuple[Any, Any, Any]) -> None:
         await knows(other, third)
         assert (await call(other, "POST", JOBS, job()))[0] == 201
     assert (await call(other, "GET", JOBS))[0] == 503
+    assert not await other.server.peers.learn()  # it is asked again, in vain
+    assert (await call(other, "GET", JOBS))[0] == 503
     await call(other, "DELETE", f"{leases}/{third.name}")
     await knows(other)
     assert (await other("GET", JOBS)).status == 404

@@ -165,7 +165,12 @@ class Peers:
         """Ask every peer what it serves; tell whether all of them have said it."""
         names = sorted(self._holders)
         answers = await asyncio.gather(*(self._ask(name) for name in names))
-        peers = {name: peer for name, (peer, _) in zip(names, answers, strict=True) if peer}
+        # A peer that does not answer for once still serves what it served: 503 is true of it, 404 is not.
+        found = {
+            name: peer if complete else self._peers.get(name, peer)
+            for name, (peer, complete) in zip(names, answers, strict=True)
+        }
+        peers = {name: peer for name, peer in found.items() if peer}
         if peers != self._peers:
             self._peers = peers
             self._forget()
