@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import AsyncIterator, Coroutine, Generator
-from types import CoroutineType, coroutine
+from collections.abc import AsyncIterator, Coroutine
+from types import CoroutineType
 from typing import Any, Final, cast
 
 from tiphys.apimachinery.errors import StatusError
@@ -23,6 +23,7 @@ from tiphys.wire.message import Request, RequestLine, Response
 from tiphys.wire.outlet import Outlet
 from tiphys.wire.pieces import pieces
 from tiphys.wire.reader import DISCARD, HELD, HTTP, MAX_HELD_BYTES, RAW, Job, Owner, RequestReader
+from tiphys.wire.stepping import awaited, resume
 from tiphys.wire.tls import RECORD_BYTES
 from tiphys.wire.upgrade import RawStream
 
@@ -31,29 +32,6 @@ log = logging.getLogger(__name__)
 MAX_PIPELINED: Final = 32
 LINGER_S: Final = 1.0
 _BODILESS: Final = frozenset({204, 304})
-
-
-@coroutine
-def _resume(
-    coro: Coroutine[Any, Any, Response], yielded: object, interrupts: list[BaseException]
-) -> Generator[Any, Any, Response]:
-    """Go on with a coroutine that was stepped once by hand and gave ``yielded``."""
-    try:
-        if interrupts:
-            yielded = coro.throw(interrupts.pop())
-        while True:
-            try:
-                yield yielded
-            except BaseException as error:
-                yielded = coro.throw(error)
-            else:
-                yielded = coro.send(None)  # a task never sends anything else
-    except StopIteration as stop:
-        return cast(Response, stop.value)
-
-
-async def _await(awaitable: Any) -> Response:
-    return cast(Response, await awaitable)
 
 
 class Connection(RequestReader, asyncio.BufferedProtocol):
@@ -204,7 +182,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         """Run the handler up to where it first waits."""
         coro: Any = self._owner.handler(job.request)
         if type(coro) is not CoroutineType:
-            coro = _await(coro)
+            coro = awaited(coro)
         asyncio.tasks._enter_task(self._loop, self.task)
         try:
             yielded = self._context.run(coro.send, None)
@@ -213,7 +191,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         except (Exception, asyncio.CancelledError) as error:
             response = _failure(error, job.request)
         else:
-            self._hand(self._finish(_resume(coro, yielded, self._interrupts), job))
+            self._hand(self._finish(resume(coro, yielded, self._interrupts), job))
             return
         finally:
             asyncio.tasks._leave_task(self._loop, self.task)
@@ -327,7 +305,7 @@ class Connection(RequestReader, asyncio.BufferedProtocol):
         if job.answer is not None:
             await self._send(job.answer, job)
         else:
-            await self._finish(_await(self._owner.handler(job.request)), job)
+            await self._finish(awaited(self._owner.handler(job.request)), job)
 
     async def _finish(self, handling: Any, job: Job) -> None:
         try:
