@@ -12,7 +12,7 @@ from tiphys.apis.field_gates import FieldGates
 from tiphys.apis.introduced import SINCE, younger
 from tiphys.apis.runtime_config import RuntimeConfigError, parse
 from tiphys.apis.table import TABLE
-from tiphys.apiserver.server import Gated
+from tiphys.apiserver.ruled import Ruled
 
 
 def gates(**asked: bool) -> Any:
@@ -273,9 +273,9 @@ async def test_unsafe_deletions(serving: Any, *, on: bool) -> None:
 
 
 async def test_only_other_gates_stand_in_the_way(api: Any, serving: Any) -> None:
-    assert not isinstance(api.server.handler, Gated)
+    assert not isinstance(api.server.handler, Ruled)
     async with serving(furnished=True, feature_gates=gates(HPAScaleToZero=True)) as other:
-        assert isinstance(other.server.handler, Gated)
+        assert isinstance(other.server.handler, Ruled)
         assert other.server.handler.at_once is not None
 
 

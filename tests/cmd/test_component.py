@@ -56,7 +56,7 @@ KUBEADM = {
         --node-ip=192.0.2.1 --pod-infra-container-image=registry.k8s.io/pause:3.10.1""",
 }
 IDLE = {
-    "kube-apiserver": ["allow-privileged"],
+    "kube-apiserver": [],
     "kube-controller-manager": ["cluster-name"],
     "kube-scheduler": [],
     "kube-proxy": [],

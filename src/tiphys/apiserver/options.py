@@ -97,6 +97,8 @@ class ApiServerOptions:
     """Whether listening goes on until all requests are answered, and new ones are told to come again."""
     shutdown_watch_grace_s: float = 0.0
     """In so long a time watches are ended one by one; 0: all at once."""
+    allow_privileged: bool = True
+    """Whether containers may be privileged."""
     external_hostname: str = ""
     """In URLs of this server, a port with it or not; empty: the advertised address."""
     publishes_endpoints: bool = True

@@ -18,7 +18,7 @@ from prometheus_client.core import Metric
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.duration import go_duration
 from tiphys.apimachinery.errors import Conflict, NotFound
-from tiphys.apimachinery.featuregates import FeatureGates, changed, using
+from tiphys.apimachinery.featuregates import changed
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.field_gates import FieldGates
@@ -62,6 +62,7 @@ from tiphys.apiserver.peers.addresses import Addresses, Presence
 from tiphys.apiserver.peers.controller import Peers
 from tiphys.apiserver.published import Published
 from tiphys.apiserver.reloading import Reload, reload_forever
+from tiphys.apiserver.ruled import Ruled
 from tiphys.apiserver.services import ServiceAllocator
 from tiphys.apiserver.services.allocator import ServiceRanges
 from tiphys.apiserver.services.repair import ServiceRepair
@@ -216,7 +217,8 @@ class ApiServer:
         handler: Handler = chain
         if origins or strict:
             handler = Browsers(chain, origins=origins, strict_transport=strict)
-        return Gated(handler, gates) if changed(gates) else handler
+        privileged = self.options.allow_privileged
+        return Ruled(handler, gates, privileged=privileged) if changed(gates) or not privileged else handler
 
     def _store_fault(self) -> str | None:
         return self._probe.fault
@@ -405,18 +407,6 @@ class ApiServer:
         await self._store.close()
         if self.auditor is not None:
             await self.auditor.close()
-
-
-class Gated:
-    """The requests of a server whose gates are not the usual ones: rules ask what is on."""
-
-    def __init__(self, handler: Handler, gates: FeatureGates) -> None:
-        self._handler, self._gates = handler, gates
-        self.at_once = getattr(handler, "at_once", None)
-
-    async def __call__(self, request: Request) -> Response:
-        with using(self._gates):
-            return await self._handler(request)
 
 
 def _admission(options: ApiServerOptions) -> AdmissionChain:

@@ -128,6 +128,7 @@ def options_from(flags: dict[str, Any]) -> ApiServerOptions:
         livez_grace_period_s=flags["livez_grace_period"],
         shutdown_delay_s=flags["shutdown_delay_duration"],
         shutdown_send_retry_after=flags["shutdown_send_retry_after"],
+        allow_privileged=flags["allow_privileged"],
         shutdown_watch_grace_s=flags["shutdown_watch_termination_grace_period"],
         audit=audit_from(flags),
         component_ports=_component_ports(flags["component_ports"]),
@@ -377,6 +378,15 @@ async def run(flags: dict[str, Any]) -> None:
 @click.option("--encryption-provider-config", type=_FILE)
 @click.option(
     "--encryption-provider-config-automatic-reload", type=bool, default=False, is_flag=False, flag_value=True
+)
+@click.option(
+    "--allow-privileged",
+    type=bool,
+    default=True,
+    show_default=True,
+    is_flag=False,
+    flag_value=True,
+    help="let containers be privileged",
 )
 @click.option("--enable-admission-plugins", default="", help="those that are not on by themselves")
 @click.option("--disable-admission-plugins", default="")

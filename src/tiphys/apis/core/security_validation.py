@@ -8,6 +8,7 @@ from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.field_errors import duplicate, forbidden, invalid, required, too_long
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.core.capabilities import allows_privileged
 from tiphys.apis.core.windows_validation import validate_windows_options
 from tiphys.apis.defaulting import each, peek
 from tiphys.apis.inside import inside
@@ -119,6 +120,8 @@ def validate_app_armor(profile: Object | None, path: str) -> list[FieldError]:
 def validate_container_security(security: Object, path: str, *, host_users: bool) -> list[FieldError]:
     """Return every fault of a container's security context."""
     faults: list[FieldError] = []
+    if security.get("privileged") and not allows_privileged():
+        faults.append(forbidden(f"{path}.privileged", "disallowed by cluster policy"))
     for key in ("runAsUser", "runAsGroup"):
         faults += user_id(security.get(key), f"{path}.{key}")
     mount = security.get("procMount")
