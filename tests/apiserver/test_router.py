@@ -118,3 +118,33 @@ async def test_jobs_leave_their_pods_with_a_warning(api: Any, query: str, path: 
     answer = await api("DELETE", f"/apis/batch/v1/namespaces/default/jobs{path}{query}")
     warned = "child pods are preserved by default" in answer.headers.get("warning", "")
     assert (answer.status, warned) == (404 if path else 200, not query)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/namespaces/default", "/api/v1/pods", "/api/v1/pods?watch=true",
+        "/apis/apps/v1/namespaces/default/deployments/a/scale",
+    ],
+)  # fmt: skip
+async def test_heads_of_built_in_kinds_are_not_to_be_had(api: Any, path: str) -> None:
+    """Also where the same user has just read the same."""
+    if path == "/api/v1/namespaces/default":
+        await api.get(path)
+    answer = await api("HEAD", path)
+    assert (answer.status, answer.json["message"]) == (405, NO_METHOD)
+
+
+async def test_heads_of_custom_kinds_are(api: Any) -> None:
+    await api.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {
+        "metadata": {"name": "foos.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Cluster", "names": {"plural": "foos", "kind": "Foo"},
+            "versions": [{
+                "name": "v1", "served": True, "storage": True,
+                "schema": {"openAPIV3Schema": {"type": "object"}},
+            }],
+        },
+    })  # fmt: skip
+    await api.settle()
+    assert (await api("HEAD", "/apis/example.com/v1/foos")).status == 200

@@ -144,7 +144,10 @@ async def serve(call: Call, handler: CallHandler | None = None) -> Response:
     try:
         if handler is None:
             handler = find_handler(resource, info)
-        if info.verb == "watch" and call.request.method not in _READING:
+        method = call.request.method
+        if method == "HEAD" and not resource.custom and info.subresource != "proxy":
+            raise _not_allowed()  # built-in kinds have no such routes; custom ones are served by verb
+        if info.verb == "watch" and method not in _READING:
             raise _not_allowed()
         if info.subresource:
             await admit_connect(call)
