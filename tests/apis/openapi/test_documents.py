@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.apis.openapi.references import references
 
 from tiphys.apimachinery.meta import GVK, GVR
 from tiphys.apimachinery.resource import Resource
@@ -81,15 +82,6 @@ def test_operation_ids_are_unique(v2: dict[str, Any]) -> None:
         if isinstance(operation, dict)
     ]
     assert len(ids) == len(set(ids))
-
-
-def references(node: Any) -> set[str]:
-    if isinstance(node, dict):
-        own = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
-        return own.union(*(references(value) for value in node.values()))
-    if isinstance(node, list):
-        return set().union(*(references(value) for value in node))
-    return set()
 
 
 def test_every_reference_resolves(v2: dict[str, Any], core: dict[str, Any]) -> None:

@@ -1,150 +1,29 @@
-"""APIServices over the API: local ones, availability, discovery, requests that are passed on."""
+"""APIServices over the API: local ones, discovery, requests that are passed on."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 import pytest
+from tests.apiserver.aggregation.behind import (
+    GROUP_VERSION,
+    NAME,
+    PUBLISHED,
+    SERVICES,
+    V3_URL,
+    WAIT_S,
+    Extension,
+    api_service,
+    available,
+    condition,
+    serve_behind,
+)
 
-from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.meta import get_condition
 from tiphys.apiserver import passing
-from tiphys.apiserver.aggregation import availability, controller
+from tiphys.apiserver.aggregation import controller
 from tiphys.apiserver.objects import Selection
-from tiphys.apiserver.service_link import Endpoint
-from tiphys.wire.message import ByteStream, Request, Response
-from tiphys.wire.pki import KeyPair, issue_server, make_ca, server_context
-from tiphys.wire.server import serve
-
-SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
-NAME = "v1beta1.samples.example.com"
-GROUP_VERSION = "/apis/samples.example.com/v1beta1"
-RESOURCES = [
-    {"name": "pods", "singularName": "", "namespaced": True, "kind": "PodMetrics", "verbs": ["get", "list"]},
-    {"name": "pods/status", "singularName": "", "namespaced": True, "kind": "PodMetrics", "verbs": ["get"]},
-]
-V3_URL = f"/openapi/v3{GROUP_VERSION}?hash=ABC"
-PUBLISHED: dict[str, Any] = {
-    "/openapi/v2": {
-        "swagger": "2.0",
-        "paths": {
-            f"{GROUP_VERSION}/pods": {"get": {"responses": {"200": {
-                "description": "OK", "schema": {"$ref": "#/definitions/io.metrics.PodMetrics"}}}}},
-            "/apis/other/v1/things": {"get": {"responses": {}}},
-        },
-        "definitions": {"io.metrics.PodMetrics": {"type": "object"}, "io.metrics.Unused": {"type": "object"}},
-    },
-    "/openapi/v3": {"paths": {GROUP_VERSION[1:]: {"serverRelativeURL": V3_URL}}},
-}  # fmt: skip
-WAIT_S = 20.0
-
-
-@dataclass
-class Extension:
-    """A small API server of its own: discovery, one list, one watch, one upgrade."""
-
-    ca: KeyPair
-    port: int = 0
-    asked: list[Request] = field(default_factory=list)
-    status: int = 200
-    location: str = ""
-    hangs: asyncio.Event | None = None
-
-    async def __call__(self, request: Request) -> Response:
-        if self.hangs is not None:
-            await self.hangs.wait()
-        if request.path in PUBLISHED:
-            return Response(200, {"content-type": "application/json"}, orjson.dumps(PUBLISHED[request.path]))
-        if request.path != GROUP_VERSION:
-            self.asked.append(request)
-        if "upgrade" in request.headers:
-            return Response(101, {"Connection": "Upgrade", "Upgrade": "echo"}, upgrade=self._echo)
-        if "watch=" in request.raw_query:
-            return Response(200, {"content-type": "application/json"}, stream=self._events())
-        body: dict[str, Any] = {"kind": "PodMetricsList", "items": []}
-        if request.path == GROUP_VERSION:
-            body = {
-                "kind": "APIResourceList",
-                "groupVersion": "samples.example.com/v1beta1",
-                "resources": RESOURCES,
-            }
-        headers = {"content-type": "application/json", "Audit-ID": request.headers.get("audit-id", "")} | (
-            {"Location": self.location} if self.location else {}
-        )
-        return Response(self.status, headers, orjson.dumps(body))
-
-    async def _events(self) -> AsyncIterator[bytes]:
-        yield b'{"type":"ADDED"}\n'
-        yield b'{"type":"DELETED"}\n'
-
-    async def _echo(self, stream: ByteStream) -> None:
-        await stream.write(await stream.read())
-
-
-@pytest.fixture
-async def extension() -> AsyncIterator[Extension]:
-    now = RealClock().now()
-    ca = make_ca("extension", now)
-    pair = issue_server(ca, "metrics", ["metrics.kube-system.svc"], now)
-    server = Extension(ca)
-    async with serve(server, host="127.0.0.1", port=0, ssl_context=server_context(pair, None)) as running:
-        server.port = running.port
-        yield server
-
-
-def api_service(**spec: Any) -> dict[str, Any]:
-    return {
-        "metadata": {"name": NAME},
-        "spec": {
-            "group": "samples.example.com", "version": "v1beta1", "groupPriorityMinimum": 100,
-            "versionPriority": 100, "service": {"namespace": "kube-system", "name": "metrics"}, **spec,
-        },
-    }  # fmt: skip
-
-
-async def serve_behind(api: Any, port: int, *, ready: bool = True) -> None:
-    """Make the Service; its endpoint goes straight into the store: the API takes no loopback addresses."""
-    await api.create(
-        "/api/v1/namespaces/kube-system/services",
-        {"metadata": {"name": "metrics"}, "spec": {"ports": [{"name": "https", "port": 443}]}},
-    )
-    if not port:
-        return
-    row = api.server.table.by_path("discovery.k8s.io", "v1", "endpointslices")
-    labels = {"kubernetes.io/service-name": "metrics"}
-    meta = {"name": "metrics-1", "namespace": "kube-system", "labels": labels, "uid": "u"}
-    piece = {
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": meta,
-        "addressType": "IPv4", "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": ready}}],
-        "ports": [{"name": "https", "port": port}],
-    }  # fmt: skip
-    await api.server.objects.create(row, piece)
-
-
-async def condition(api: Any, status: str) -> dict[str, Any]:
-    """Wait until the APIService's Available condition has a status."""
-    row = api.server.table.by_path("apiregistration.k8s.io", "v1", "apiservices")
-    async with asyncio.timeout(WAIT_S):
-        async for batch in api.server.objects.watch(row, Selection(name=NAME)):
-            for change in batch:
-                found = get_condition(change.cached.object, "Available") if change.cached else None
-                if found is not None and found["status"] == status:
-                    await api.settle()
-                    return found
-    raise AssertionError
-
-
-async def available(api: Any, extension: Extension, **spec: Any) -> None:
-    await serve_behind(api, extension.port)
-    bundle = base64.b64encode(extension.ca.certificate).decode()
-    await api.create(SERVICES, api_service(caBundle=bundle, **spec))
-    found = await condition(api, "True")
-    assert (found["reason"], found["message"]) == ("Passed", "all checks passed")
 
 
 async def test_built_in_groups_have_local_services(api: Any) -> None:
@@ -379,109 +258,6 @@ async def test_a_bad_document_of_a_remote_api_spoils_nothing(
         answer = await api("GET", "/openapi/v2", accept=accept)
         assert (answer.status, f"{GROUP_VERSION}/pods".encode() in answer.raw) == (200, False)
     assert answer.raw == before.raw
-
-
-UNAVAILABLE = {
-    "no service": (
-        False, None, "ServiceNotFound", 'service/metrics in "kube-system" is not present'
-    ),
-    "no slices": (
-        True, 0, "EndpointsNotFound", 'cannot find endpointslices for service/metrics in "kube-system"'
-    ),
-    "nobody listens": (
-        True, 1, "FailedDiscoveryCheck",
-        "failing or missing response from https://127.0.0.1:1/apis/samples.example.com/v1beta1: "
-        'Get "https://127.0.0.1:1/apis/samples.example.com/v1beta1": dial tcp 127.0.0.1:1: connect: '
-        "connection refused",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", UNAVAILABLE)
-async def test_what_is_missing_is_said(api: Any, name: str) -> None:
-    with_service, port, reason, message = UNAVAILABLE[name]
-    if with_service:
-        await serve_behind(api, port or 0)
-    await api.create(SERVICES, api_service(insecureSkipTLSVerify=True))
-    found = await condition(api, "False")
-    assert (found["reason"], found["message"]) == (reason, message)
-    answer = await api("GET", f"{GROUP_VERSION}/pods")
-    assert (answer.status, answer.raw) == (503, b"service unavailable\n")
-
-
-async def test_a_bad_answer_and_a_wrong_port(api: Any, extension: Extension) -> None:
-    extension.status = 403
-    await serve_behind(api, extension.port)
-    await api.create(SERVICES, api_service(insecureSkipTLSVerify=True))
-    found = await condition(api, "False")
-    url = f"https://127.0.0.1:{extension.port}{GROUP_VERSION}"
-    assert found["message"] == f"failing or missing response from {url}: bad status from {url}: 403"
-
-
-async def test_endpoints_must_be_ready(api: Any, extension: Extension) -> None:
-    await serve_behind(api, extension.port, ready=False)
-    await api.create(SERVICES, api_service(insecureSkipTLSVerify=True))
-    found = await condition(api, "False")
-    assert (found["reason"], found["message"]) == (
-        "MissingEndpoints",
-        'endpointslices for service/metrics in "kube-system" have no addresses with port name "https"',
-    )
-
-
-async def test_ports_must_be_those_of_the_service(api: Any, extension: Extension) -> None:
-    await serve_behind(api, extension.port)
-    reference = {"namespace": "kube-system", "name": "metrics", "port": 8443}
-    await api.create(SERVICES, api_service(insecureSkipTLSVerify=True, service=reference))
-    found = await condition(api, "False")
-    assert (found["reason"], found["message"]) == (
-        "ServicePortError",
-        'service/metrics in "kube-system" is not listening on port 8443',
-    )
-
-
-async def test_other_services_are_simply_asked(api: Any) -> None:
-    await api.create(
-        "/api/v1/namespaces/kube-system/services",
-        {
-            "metadata": {"name": "metrics"},
-            "spec": {"type": "NodePort", "ports": [{"name": "https", "port": 443}]},
-        },
-    )
-    await api.create(SERVICES, api_service(insecureSkipTLSVerify=True))
-    found = await condition(api, "False")
-    assert (found["reason"], found["message"]) == (
-        "FailedDiscoveryCheck",
-        'no endpoints available for service "metrics"',
-    )
-
-
-async def test_one_endpoint_that_answers_is_enough(
-    api: Any, extension: Extension, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ports = iter([1, 1, extension.port, 1, 1])
-
-    async def resolve(*_args: Any) -> Endpoint:
-        return Endpoint("127.0.0.1", next(ports, 1), "metrics.kube-system.svc")
-
-    monkeypatch.setattr(availability, "resolve", resolve)
-    await serve_behind(api, extension.port)
-    backend, proxy = api.server.backend, api.server.aggregation.front_proxy
-    found = await availability.check(backend, api_service(insecureSkipTLSVerify=True), proxy)
-    assert (found.ok, found.reason) == (True, "Passed")
-
-
-async def test_availability_needs_no_trust_but_requests_do(api: Any, extension: Extension) -> None:
-    other = make_ca("other", RealClock().now())
-    await serve_behind(api, extension.port)
-    bundle = base64.b64encode(other.certificate).decode()
-    await api.create(SERVICES, api_service(caBundle=bundle))
-    await condition(api, "True")
-    answer = await api("GET", f"{GROUP_VERSION}/pods")
-    assert (answer.status, answer.raw) == (
-        503,
-        b"error trying to reach service: tls: failed to verify certificate: x509: certificate signed by "
-        b"unknown authority\n",
-    )
 
 
 async def test_custom_groups_come_and_go(api: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.apis.openapi.references import references
 
 from tiphys.apiserver.usage import openapi
 
@@ -17,15 +18,6 @@ PACKAGE = "io.k8s.metrics.pkg.apis.metrics.v1beta1."
 def api(module_api: Any) -> Any:
     """Documents are made once for all."""
     return module_api
-
-
-def references(node: Any) -> set[str]:
-    if isinstance(node, dict):
-        own = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
-        return own.union(*(references(value) for value in node.values()))
-    if isinstance(node, list):
-        return set().union(*(references(value) for value in node))
-    return set()
 
 
 def test_every_reference_resolves() -> None:

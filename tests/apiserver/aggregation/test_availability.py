@@ -1,0 +1,123 @@
+"""Whether an APIService is available, and what is said where it is not."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from tests.apiserver.aggregation.behind import (
+    GROUP_VERSION,
+    SERVICES,
+    Extension,
+    api_service,
+    condition,
+    serve_behind,
+)
+
+from tiphys.apimachinery.clock import RealClock
+from tiphys.apiserver.aggregation import availability
+from tiphys.apiserver.service_link import Endpoint
+from tiphys.wire.pki import make_ca
+
+UNAVAILABLE = {
+    "no service": (
+        False, None, "ServiceNotFound", 'service/metrics in "kube-system" is not present'
+    ),
+    "no slices": (
+        True, 0, "EndpointsNotFound", 'cannot find endpointslices for service/metrics in "kube-system"'
+    ),
+    "nobody listens": (
+        True, 1, "FailedDiscoveryCheck",
+        "failing or missing response from https://127.0.0.1:1/apis/samples.example.com/v1beta1: "
+        'Get "https://127.0.0.1:1/apis/samples.example.com/v1beta1": dial tcp 127.0.0.1:1: connect: '
+        "connection refused",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNAVAILABLE)
+async def test_what_is_missing_is_said(api: Any, name: str) -> None:
+    with_service, port, reason, message = UNAVAILABLE[name]
+    if with_service:
+        await serve_behind(api, port or 0)
+    await api.create(SERVICES, api_service(insecureSkipTLSVerify=True))
+    found = await condition(api, "False")
+    assert (found["reason"], found["message"]) == (reason, message)
+    answer = await api("GET", f"{GROUP_VERSION}/pods")
+    assert (answer.status, answer.raw) == (503, b"service unavailable\n")
+
+
+async def test_a_bad_answer_and_a_wrong_port(api: Any, extension: Extension) -> None:
+    extension.status = 403
+    await serve_behind(api, extension.port)
+    await api.create(SERVICES, api_service(insecureSkipTLSVerify=True))
+    found = await condition(api, "False")
+    url = f"https://127.0.0.1:{extension.port}{GROUP_VERSION}"
+    assert found["message"] == f"failing or missing response from {url}: bad status from {url}: 403"
+
+
+async def test_endpoints_must_be_ready(api: Any, extension: Extension) -> None:
+    await serve_behind(api, extension.port, ready=False)
+    await api.create(SERVICES, api_service(insecureSkipTLSVerify=True))
+    found = await condition(api, "False")
+    assert (found["reason"], found["message"]) == (
+        "MissingEndpoints",
+        'endpointslices for service/metrics in "kube-system" have no addresses with port name "https"',
+    )
+
+
+async def test_ports_must_be_those_of_the_service(api: Any, extension: Extension) -> None:
+    await serve_behind(api, extension.port)
+    reference = {"namespace": "kube-system", "name": "metrics", "port": 8443}
+    await api.create(SERVICES, api_service(insecureSkipTLSVerify=True, service=reference))
+    found = await condition(api, "False")
+    assert (found["reason"], found["message"]) == (
+        "ServicePortError",
+        'service/metrics in "kube-system" is not listening on port 8443',
+    )
+
+
+async def test_other_services_are_simply_asked(api: Any) -> None:
+    await api.create(
+        "/api/v1/namespaces/kube-system/services",
+        {
+            "metadata": {"name": "metrics"},
+            "spec": {"type": "NodePort", "ports": [{"name": "https", "port": 443}]},
+        },
+    )
+    await api.create(SERVICES, api_service(insecureSkipTLSVerify=True))
+    found = await condition(api, "False")
+    assert (found["reason"], found["message"]) == (
+        "FailedDiscoveryCheck",
+        'no endpoints available for service "metrics"',
+    )
+
+
+async def test_one_endpoint_that_answers_is_enough(
+    api: Any, extension: Extension, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports = iter([1, 1, extension.port, 1, 1])
+
+    async def resolve(*_args: Any) -> Endpoint:
+        return Endpoint("127.0.0.1", next(ports, 1), "metrics.kube-system.svc")
+
+    monkeypatch.setattr(availability, "resolve", resolve)
+    await serve_behind(api, extension.port)
+    backend, proxy = api.server.backend, api.server.aggregation.front_proxy
+    found = await availability.check(backend, api_service(insecureSkipTLSVerify=True), proxy)
+    assert (found.ok, found.reason) == (True, "Passed")
+
+
+async def test_availability_needs_no_trust_but_requests_do(api: Any, extension: Extension) -> None:
+    other = make_ca("other", RealClock().now())
+    await serve_behind(api, extension.port)
+    bundle = base64.b64encode(other.certificate).decode()
+    await api.create(SERVICES, api_service(caBundle=bundle))
+    await condition(api, "True")
+    answer = await api("GET", f"{GROUP_VERSION}/pods")
+    assert (answer.status, answer.raw) == (
+        503,
+        b"error trying to reach service: tls: failed to verify certificate: x509: certificate signed by "
+        b"unknown authority\n",
+    )
