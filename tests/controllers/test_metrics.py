@@ -45,7 +45,8 @@ class Since:
 
     def __call__(self, name, /, **labels):
         key = (name, tuple(sorted(labels.items())))
-        return self._all().get(key, 0) - self._before.get(key, 0)
+        # A sum of seconds is a float: what others added before leaves its last digits in the difference.
+        return round(self._all().get(key, 0) - self._before.get(key, 0), 6)
 
 
 FAMILIES = [

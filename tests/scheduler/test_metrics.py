@@ -80,7 +80,7 @@ def test_tries_are_counted_by_how_they_ended() -> None:
     now = values()
 
     def added(name: str) -> float:
-        return now[name] - before.get(name, 0.0)
+        return round(now[name] - before.get(name, 0.0), 6)
 
     assert added('scheduler_schedule_attempts_total{profile="mine",result="scheduled"}') == 1
     assert added('scheduler_schedule_attempts_total{profile="mine",result="error"}') == 1
