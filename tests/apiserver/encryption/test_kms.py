@@ -1,75 +1,23 @@
-"""KMS v2: seeds, keys that change, plugins that fail, over a real socket and without one."""
+"""KMS v2: seeds, keys that change, plugins that fail, in this process."""
 # ruff: noqa: E501
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from concurrent import futures
-from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
-import yaml
+from tests.apiserver.encryption.kms_plugin import Plugin, mixed
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.errors import InternalError
 from tiphys.apiserver.encryption.kms import Kms, KmsPool, KmsSettings
-from tiphys.apiserver.encryption.kms_client import (
-    Encrypted,
-    KmsClient,
-    KmsFailed,
-    Status,
-    message,
-    target_of,
-)
+from tiphys.apiserver.encryption.kms_client import message
 from tiphys.apiserver.encryption.providers import Providers, Unreadable
-from tiphys.storage.memory import MemoryStore
 
 KEY = "/registry/secrets/default/a"
 SECRETS = "/api/v1/namespaces/default/secrets"
-
-
-def _mix(data: bytes, key_id: str) -> bytes:
-    """Turn a seed into something else and back; no cipher, but enough to tell keys apart."""
-    stream = hashlib.sha256(key_id.encode()).digest() * (len(data) // 32 + 1)
-    return bytes(one ^ other for one, other in zip(data, stream, strict=False))
-
-
-@dataclass
-class Plugin:
-    """A plugin in this process: what it says, and what it was asked."""
-
-    key_id: str = "1"
-    version: str = "v2"
-    healthz: str = "ok"
-    down: bool = False
-    annotations: dict[str, bytes] = field(default_factory=lambda: {"kek.example.com": b"x"})
-    asked: list[str] = field(default_factory=list)
-
-    def _ask(self, what: str) -> None:
-        self.asked.append(what)
-        if self.down:
-            raise KmsFailed("rpc error: code = Unavailable desc = down")
-
-    def status(self) -> Status:
-        self._ask("Status")
-        return Status(self.version, self.healthz, self.key_id)
-
-    def encrypt(self, plaintext: bytes) -> Encrypted:
-        self._ask("Encrypt")
-        return Encrypted(_mix(plaintext, self.key_id), self.key_id, self.annotations)
-
-    def decrypt(self, encrypted: Encrypted) -> bytes:
-        self._ask("Decrypt")
-        assert encrypted.annotations == self.annotations
-        return _mix(encrypted.ciphertext, encrypted.key_id)
-
-    def close(self) -> None:
-        self.asked.append("close")
 
 
 def provider(plugin: Plugin, clock: FakeClock | None = None) -> Kms:
@@ -249,7 +197,7 @@ def test_a_key_of_older_servers() -> None:
     plugin, key, nonce = Plugin(annotations={}), b"k" * 32, b"n" * 12
     stored = message("EncryptedObject")(
         encrypted_data=nonce + AESGCM(key).encrypt(nonce, b"value", KEY.encode()), key_id="1",
-        encrypted_dek_source=_mix(key, "1"),
+        encrypted_dek_source=mixed(key, "1"),
     )  # fmt: skip
     kms = provider(plugin)
     sealed = kms.prefix + stored.SerializeToString()
@@ -347,164 +295,3 @@ def test_keys_that_are_none_are_counted(key_id: str, error: str) -> None:
     kms = Kms("local", Plugin(key_id=key_id), FakeClock())
     kms.poll()
     assert kms.counts.invalid == {error: 1}
-
-
-# -- over a socket
-
-
-@pytest.fixture
-def socket(tmp_path: Path) -> Iterator[tuple[str, Plugin]]:
-    """A plugin that is served at an endpoint."""
-    plugin = Plugin()
-
-    def answer(name: str, make: Any) -> Any:
-        def handle(request: Any, context: Any) -> Any:
-            if plugin.down:
-                context.abort(grpc.StatusCode.UNAVAILABLE, "down")
-            return make(request)
-
-        return grpc.unary_unary_rpc_method_handler(
-            handle, message(f"{name}Request").FromString, message(f"{name}Response").SerializeToString
-        )
-
-    def encrypt(request: Any) -> Any:
-        made = plugin.encrypt(request.plaintext)
-        return message("EncryptResponse")(
-            ciphertext=made.ciphertext, key_id=made.key_id, annotations=dict(made.annotations)
-        )
-
-    def decrypt(request: Any) -> Any:
-        asked = Encrypted(request.ciphertext, request.key_id, dict(request.annotations))
-        return message("DecryptResponse")(plaintext=plugin.decrypt(asked))
-
-    def status(_request: Any) -> Any:
-        found = plugin.status()
-        return message("StatusResponse")(version=found.version, healthz=found.healthz, key_id=found.key_id)
-
-    server = grpc.server(futures.ThreadPoolExecutor(2))
-    handlers = {"Status": answer("Status", status), "Encrypt": answer("Encrypt", encrypt),
-                "Decrypt": answer("Decrypt", decrypt)}  # fmt: skip
-    server.add_generic_rpc_handlers(
-        [grpc.method_handlers_generic_handler("v2.KeyManagementService", handlers)]
-    )
-    server.add_insecure_port(f"unix:{tmp_path}/kms.sock")
-    server.start()
-    yield f"unix://{tmp_path}/kms.sock", plugin
-    server.stop(None).wait()
-
-
-def test_the_client(socket: tuple[str, Plugin]) -> None:
-    endpoint, plugin = socket
-    client = KmsClient(endpoint, 3.0)
-    assert client.status() == Status("v2", "ok", "1")
-    made = client.encrypt(b"seed")
-    assert (made.key_id, made.annotations) == ("1", {"kek.example.com": b"x"})
-    assert client.decrypt(made) == b"seed"
-    plugin.down = True
-    with pytest.raises(KmsFailed, match="rpc error: code = Unavailable desc = down"):
-        client.status()
-    client.close()
-    client.close()
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "target"),
-    [("unix:///run/kms.sock", "unix:/run/kms.sock"), ("unix:///@kms.sock", "unix-abstract:kms.sock")],
-)
-def test_targets(endpoint: str, target: str) -> None:
-    assert target_of(endpoint) == target
-
-
-def configured(path: Path, endpoint: str, name: str = "local") -> Path:
-    kms = {"apiVersion": "v2", "name": name, "endpoint": endpoint, "timeout": "2s"}
-    entry = {"resources": ["secrets"], "providers": [{"kms": kms}, {"identity": {}}]}
-    head = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration"}
-    path.write_text(yaml.safe_dump({**head, "resources": [entry]}))
-    return path
-
-
-class Kept(MemoryStore):
-    """A memory store that outlives the servers over it."""
-
-    async def close(self) -> None:
-        return
-
-
-async def test_a_whole_server(serving: Any, tmp_path: Path, socket: tuple[str, Plugin]) -> None:
-    endpoint, plugin = socket
-    path, store = configured(tmp_path / "e.yaml", endpoint), Kept()
-    async with serving(store, encryption_provider_config=path) as api:
-        await api.create(SECRETS, {"metadata": {"name": "a"}, "stringData": {"k": "hush"}})
-        record = await store.get(KEY)
-        assert record is not None
-        assert record.value.startswith(b"k8s:enc:kms:v2:local:")
-        assert (await api("GET", "/healthz/kms-providers")).raw == b"ok"
-    async with serving(store, encryption_provider_config=path) as api:
-        assert (await api.get(f"{SECRETS}/a"))["data"] == {"k": "aHVzaA=="}
-    assert plugin.asked.count("Decrypt") == 1
-
-
-async def test_a_server_whose_plugin_is_gone_says_so(
-    serving: Any, tmp_path: Path, socket: tuple[str, Plugin]
-) -> None:
-    endpoint, plugin = socket
-    plugin.down = True
-    async with serving(Kept(), encryption_provider_config=configured(tmp_path / "e.yaml", endpoint)) as api:
-        health = await api("GET", "/readyz/kms-providers")
-        assert health.status == 500
-        answer = await api("POST", SECRETS, {"metadata": {"name": "a"}})
-        assert (answer.status, answer.message) == (
-            500,
-            "Internal error occurred: got unexpected nil transformer",
-        )
-        await api.create("/api/v1/namespaces/default/configmaps", {"metadata": {"name": "m"}})
-
-
-async def test_new_rules_wait_for_their_plugin(
-    serving: Any, tmp_path: Path, socket: tuple[str, Plugin]
-) -> None:
-    endpoint, plugin = socket
-    path = tmp_path / "e.yaml"
-    path.write_text(yaml.safe_dump({
-        "apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration",
-        "resources": [{"resources": ["secrets"], "providers": [{"identity": {}}]}],
-    }))  # fmt: skip
-    store, plugin.down = Kept(), True
-    async with serving(store, encryption_provider_config=path) as api:
-        sealing = api.server._store
-        configured(path, endpoint)
-        assert not sealing.reload()
-        await sealing._poll()
-        await api.create(SECRETS, {"metadata": {"name": "a"}})
-        record = await store.get(KEY)
-        assert record is not None
-        assert not record.value.startswith(b"k8s:enc:")
-        plugin.down = False
-        await sealing._poll()
-        await api.patch(f"{SECRETS}/a", {"stringData": {"k": "v"}})
-        record = await store.get(KEY)
-        assert record is not None
-        assert record.value.startswith(b"k8s:enc:kms:v2:local:")
-
-
-async def test_a_plugin_that_is_named_no_more_is_no_more_asked(
-    serving: Any, tmp_path: Path, socket: tuple[str, Plugin]
-) -> None:
-    endpoint, plugin = socket
-    path = configured(tmp_path / "e.yaml", endpoint)
-    async with serving(Kept(), encryption_provider_config=path) as api:
-        sealing = api.server._store
-        plugin.down = True
-        await sealing._poll()
-        health = await api("GET", "/readyz/kms-providers")
-        assert health.status == 500
-        assert b"kms-provider-0: failed to perform status section" in health.raw
-        path.write_text(yaml.safe_dump({
-            "apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration",
-            "resources": [{"resources": ["secrets"], "providers": [{"identity": {}}]}],
-        }))  # fmt: skip
-        assert sealing.reload()
-        assert (await api("GET", "/readyz/kms-providers")).status == 200
-        asked = len(plugin.asked)
-        await sealing._poll()
-        assert len(plugin.asked) == asked
