@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tiphys.apimachinery.clock import FakeClock
+from tiphys.apimachinery.clock import FakeClock, rfc3339
 from tiphys.apiserver.services.addresses import new_address
 from tiphys.apiserver.services.ranges import AddressRange, PortSet
 from tiphys.apiserver.services.repair_plan import judge_address, judge_held, rebuild_ports
@@ -18,7 +18,7 @@ RANGES = [AddressRange.of("10.0.0.0/24")]
 
 def service(name: str = "s", *ips: str, ports: tuple[int, ...] = ()) -> dict[str, Any]:
     spec = {"clusterIPs": list(ips), "ports": [{"nodePort": port} for port in ports]}
-    return {"metadata": {"name": name, "namespace": "d"}, "spec": spec}
+    return {"metadata": {"name": name, "namespace": "d", "creationTimestamp": rfc3339(NOW)}, "spec": spec}
 
 
 def held(name: str = "s", address: str = "10.0.0.1", **changes: Any) -> dict[str, Any]:
@@ -49,21 +49,52 @@ def test_address(address: str, noted: Any, parent: Any, expected: Any) -> None:
     assert (found and (found.reason, found.mend)) == expected
 
 
-OLD, YOUNG = NOW + timedelta(seconds=61), NOW + timedelta(seconds=59)
-HELD: dict[str, tuple[dict[str, Any], dict[str, Any] | None, datetime, str]] = {
-    "right": (held(), service("s", "10.0.0.1"), OLD, ""),
-    "its Service is being written": (held(), None, YOUNG, ""),
-    "leaked": (held(), None, OLD, "IPAddressNotAllocated"),
-    "Service has another": (held(), service("s", "10.0.0.2"), OLD, "IPAddressWrongReference"),
-    "points elsewhere": (held(spec=GATEWAY), None, YOUNG, "IPAddressNotAllocated"),
-    "somebody else's": (held(metadata={"name": "10.0.0.1"}), None, OLD, ""),
+def later(service: dict[str, Any], seconds: int) -> dict[str, Any]:
+    moment = rfc3339(NOW + timedelta(seconds=seconds))
+    return {**service, "metadata": {**service["metadata"], "creationTimestamp": moment}}
+
+
+LEAKED = ("IPAddressNotAllocated", "IPAddress: 10.0.0.1 for Service d/s appears to have leaked: cleaning up")
+WRONG = ("IPAddressWrongReference", "IPAddress: 10.0.0.1 for Service d/s has a wrong reference; cleaning up")
+MODIFIED = (
+    "IPAddressNotAllocated",
+    "IPAddress 10.0.0.1 appears to have been modified, not referencing a Service "
+    "&ParentReference{Group:g,Resource:gateways,Namespace:d,Name:s,}: cleaning up",
+)
+HELD: dict[str, tuple[dict[str, Any], dict[str, Any] | None, int, tuple[str, str] | float]] = {
+    "right": (held(), service("s", "10.0.0.1"), 61, 0.0),
+    "its Service is being written": (held(), None, 59, 1.0),
+    "at the end of a minute": (held(), None, 60, 0.0),
+    "leaked": (held(), None, 61, LEAKED),
+    "Service has another": (held(), service("s", "10.0.0.2"), 61, WRONG),
+    "younger than its Service, which may be getting it": (
+        held(),
+        later(service("s", "10.0.0.2"), -2),
+        3,
+        2.0,
+    ),
+    "younger, and it did not": (held(), later(service("s", "10.0.0.2"), -2), 6, WRONG),
+    "older than its Service, which is another than it was made for": (
+        held(),
+        later(service("s", "10.0.0.2"), 1),
+        1,
+        WRONG,
+    ),
+    "points elsewhere": (held(spec=GATEWAY), None, 0, MODIFIED),
+    "somebody else's": (held(metadata={"name": "10.0.0.1"}), None, 61, 0.0),
 }
 
 
-@pytest.mark.parametrize(("noted", "owner", "now", "expected"), HELD.values(), ids=HELD)
-def test_held(noted: Any, owner: Any, now: datetime, expected: str) -> None:
-    found = judge_held(noted, owner, now)
-    assert (found.reason if found else "") == expected
+@pytest.mark.parametrize(("noted", "owner", "age_s", "expected"), HELD.values(), ids=HELD)
+def test_held(noted: Any, owner: Any, age_s: int, expected: tuple[str, str] | float) -> None:
+    found = judge_held(noted, owner, NOW + timedelta(seconds=age_s))
+    if isinstance(expected, tuple):
+        assert found is not None
+        assert (found.reason, found.message) == expected
+        assert (found.mend, found.action) == ("delete", "IPAddressAllocation")
+    else:
+        assert (found.again_s if found else 0.0) == expected
+        assert found is None or not found.mend
 
 
 def test_ports_are_rebuilt_from_services() -> None:

@@ -1,18 +1,22 @@
 """Keeps what Services hold and what is noted as taken the same, whatever crash or hand came between.
 
-A changed Service or IPAddress is looked at when it is heard of; everything is looked at now and then. What is
-found becomes an event about the Service. Decisions are in ``repair_plan``.
+A changed Service or IPAddress is looked at when it is heard of, or as soon as who writes it must be done with
+it; everything is looked at now and then. What is found becomes an event about the Service or the address.
+Decisions are in ``repair_plan``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
+from collections.abc import Awaitable
 from contextlib import suppress
 
-from tiphys.apimachinery.clock import rfc3339, rfc3339_micro
+from tiphys.apimachinery.clock import parse_time, rfc3339, rfc3339_micro
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import Object, new_uid
+from tiphys.apimachinery.resource import Resource
 from tiphys.apiserver.bootstrap import ensure_default_cidr
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.feed import Feed
@@ -20,13 +24,25 @@ from tiphys.apiserver.objects import Cached, Selection
 from tiphys.apiserver.services.addresses import new_address
 from tiphys.apiserver.services.fields import cluster_ips
 from tiphys.apiserver.services.ranges import PortSet
-from tiphys.apiserver.services.repair_plan import Finding, judge_address, judge_held, rebuild_ports
+from tiphys.apiserver.services.repair_plan import (
+    UPDATE_GRACE_S,
+    Finding,
+    judge_address,
+    judge_held,
+    rebuild_ports,
+)
 
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 180.0
+_RETRY_S = 5.0
+"""After so long what could not be mended is tried again."""
 _ADDRESSES, _PORTS = "ipallocator-repair-controller", "portallocator-repair-controller"
 _DEFAULT_CIDR = "kubernetes"
+
+
+_Key = tuple[Resource, str, str]
+"""Services or IPAddresses, namespace and name."""
 
 
 class ServiceRepair:
@@ -41,7 +57,9 @@ class ServiceRepair:
         self._cidrs = table.by_path("networking.k8s.io", "v1", "servicecidrs")
         self._events = table.by_path("", "v1", "events")
         self._wake = asyncio.Event()
-        self._changed: dict[tuple[str, str], None] = {}
+        self._due: dict[_Key, float] = {}
+        """What is to be looked at, and when."""
+        self._sleeps_until = 0.0
         self._no_cidr = False
         self._leaks: dict[int, int] = {}
         self._told: dict[tuple[str, str, str], float] = {}
@@ -55,11 +73,15 @@ class ServiceRepair:
             Feed(store, self._cidrs, self._cidr_changed),
         ]
 
-    def _service_changed(self, _old: Cached | None, new: Cached | None) -> None:
-        if new is not None and any(
-            not self._is_noted(ip, new.object) for ip in cluster_ips(new.object["spec"])
-        ):
-            self._look_at(new.namespace, new.name)
+    def _service_changed(self, old: Cached | None, new: Cached | None) -> None:
+        addresses = cluster_ips(new.object["spec"]) if new is not None else []
+        if new is not None and any(not self._is_noted(ip, new.object) for ip in addresses):
+            self._look_at((self._services, new.namespace, new.name))
+        for address in cluster_ips(old.object["spec"]) if old is not None else ():
+            if address not in addresses:  # being given back by whoever wrote this
+                key = (self._addresses, "", address)
+                self._due.pop(key, None)
+                self._look_at(key, UPDATE_GRACE_S)
 
     def _is_noted(self, address: str, service: Object) -> bool:
         held = self._backend.services.addresses.known.get(address) or {}
@@ -70,45 +92,71 @@ class ServiceRepair:
         if old is not None:
             reference = (old.object.get("spec") or {}).get("parentRef") or {}
             if reference.get("resource") == "services":
-                self._look_at(reference.get("namespace") or "", reference.get("name") or "")
+                self._look_at((self._services, reference.get("namespace") or "", reference.get("name") or ""))
+        if new is not None:
+            self._look_at((self._addresses, "", new.name), self._unsettled_s(new.object))
+
+    def _unsettled_s(self, held: Object) -> float:
+        """Return for how long an address is left to who made it: its Service is written after it."""
+        if ((held.get("spec") or {}).get("parentRef") or {}).get("resource") != "services":
+            return 0.0
+        made = parse_time(held["metadata"]["creationTimestamp"])
+        return max(0.0, UPDATE_GRACE_S - (self._backend.clock.now() - made).total_seconds())
 
     def _cidr_changed(self, old: Cached | None, new: Cached | None) -> None:
         if new is None and old is not None and old.name == _DEFAULT_CIDR:
             self._no_cidr = True
             self._wake.set()
 
-    def _look_at(self, namespace: str, name: str) -> None:
-        self._changed[namespace, name] = None
-        self._wake.set()
+    def _look_at(self, key: _Key, after_s: float = 0.0) -> None:
+        # In whole seconds: what many requests leave behind is looked at together.
+        due = math.ceil(self._backend.clock.monotonic() + after_s) if after_s else 0.0
+        self._due[key] = min(due, self._due.get(key, due))
+        if due < self._sleeps_until:
+            self._wake.set()
 
     async def run(self) -> None:
         """Repair for ever."""
+        clock = self._backend.clock
+        last = clock.monotonic()
         while True:
-            try:
-                async with asyncio.timeout(self._interval_s):
+            self._sleeps_until = min(last + self._interval_s, *self._due.values(), math.inf)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, self._sleeps_until - clock.monotonic())):
                     await self._wake.wait()
-            except TimeoutError:
-                await self._quietly(self.run_once())
-                continue
             self._wake.clear()
-            await self._quietly(self._catch_up())
+            await self._catch_up()
+            if clock.monotonic() >= last + self._interval_s:
+                last = clock.monotonic()
+                await self._quietly(self.run_once())
 
-    async def _quietly(self, work: object) -> None:
+    async def _quietly(self, work: Awaitable[None]) -> bool:
         try:
-            await work  # type: ignore[misc]
+            await work
         except StatusError as error:
             log.warning("services not repaired error=%s", error.message)
+            return False
+        return True
 
     async def _catch_up(self) -> None:
         if self._no_cidr:
-            self._no_cidr = False
-            await ensure_default_cidr(self._backend)
-        while self._changed:
-            namespace, name = next(iter(self._changed))
-            del self._changed[namespace, name]
+            self._no_cidr = not await self._quietly(ensure_default_cidr(self._backend))
+        now = self._backend.clock.monotonic()
+        for key in [key for key, due in self._due.items() if due <= now]:
+            del self._due[key]
+            if not await self._quietly(self._check(*key)):
+                self._look_at(key, _RETRY_S)
+            await asyncio.sleep(0)  # after a start there are many
+
+    async def _check(self, row: Resource, namespace: str, name: str) -> None:
+        if row is self._services:
             service = await self._get(namespace, name)
             if service is not None:
                 await self._check_service(service)
+            return
+        held = await self._held(name)
+        if held is not None:
+            await self._check_held(held)
 
     async def run_once(self) -> None:
         """Look at every Service, every address and every port."""
@@ -159,6 +207,9 @@ class ServiceRepair:
     async def _check_held(self, held: Cached) -> None:
         finding = judge_held(held.object, await self._parent(held.object), self._backend.clock.now())
         if finding is None:
+            return
+        if finding.again_s:
+            self._look_at((self._addresses, "", held.name), finding.again_s)
             return
         with suppress(Conflict, NotFound):
             await self._backend.store.delete(self._addresses, "", held.name, held.revision)
@@ -214,7 +265,7 @@ def _event(component: str, about: Object, finding: Finding) -> Object:
         "type": "Warning",
         "reason": finding.reason,
         "message": finding.message,
-        "action": "PortAllocation" if component == _PORTS else "ClusterIPAllocation",
+        "action": finding.action,
         "source": {"component": component},
         "reportingComponent": component,
         "reportingInstance": component,

@@ -19,6 +19,9 @@ from tiphys.apiserver.services.ranges import AddressRange, PortSet
 
 GRACE_S = 60
 """An address is taken before its Service is written: one without a Service is left alone for so long."""
+UPDATE_GRACE_S = 5
+"""And one that is younger than its Service, which may be getting it by an update, for so long."""
+_PORTS = "PortAllocation"
 LEAK_ROUNDS = 3
 """A port without a Service is given back when it has been found so often, for the same reason."""
 
@@ -30,6 +33,9 @@ class Finding:
     reason: str
     message: str
     mend: str = ""
+    action: str = "ClusterIPAllocation"
+    again_s: float = 0.0
+    """Too early to tell what is wrong: look again in so long."""
 
 
 def judge_address(
@@ -43,7 +49,7 @@ def judge_address(
         parsed = ipaddress.ip_address(address)
     except ValueError:
         text = f"Cluster IP {address} is not a valid IP; please recreate Service"
-        return Finding("ClusterIPNotValid", text)
+        return Finding("ClusterIPNotValid", text, action="ClusterIPValidation")
     family = f"IPv{parsed.version}"
     shown = f"Cluster IP [{family}]: {address}"
     if not any(parsed in one for one in ranges):
@@ -81,18 +87,31 @@ def judge_held(held: Object, service: Object | None, now: datetime) -> Finding |
         return None
     name, reference = meta["name"], (held.get("spec") or {}).get("parentRef") or {}
     if (reference.get("group") or "", reference.get("resource")) != ("", "services"):
-        text = f"IPAddress {name} appears to have been modified, not referencing a Service: cleaning up"
-        return Finding("IPAddressNotAllocated", text, "delete")
-    if (now - parse_time(meta["creationTimestamp"])).total_seconds() <= GRACE_S:
-        return None
-    whose = f"{reference.get('namespace')}/{reference.get('name')}"
+        text = f"not referencing a Service {_shown(reference)}: cleaning up"
+        return _unheld("IPAddressNotAllocated", f"IPAddress {name} appears to have been modified, {text}")
+    shown = f"IPAddress: {name} for Service {reference.get('namespace')}/{reference.get('name')}"
+    made = parse_time(meta["creationTimestamp"])
+    age_s = (now - made).total_seconds()
     if service is None:
-        text = f"IPAddress: {name} for Service {whose} appears to have leaked: cleaning up"
-        return Finding("IPAddressNotAllocated", text, "delete")
-    if name not in (service["spec"].get("clusterIPs") or ()):
-        text = f"IPAddress: {name} for Service {whose} has a wrong reference; cleaning up"
-        return Finding("IPAddressWrongReference", text, "delete")
-    return None
+        if age_s <= GRACE_S:
+            return Finding("", "", again_s=GRACE_S - age_s)
+        return _unheld("IPAddressNotAllocated", f"{shown} appears to have leaked: cleaning up")
+    if name in (service["spec"].get("clusterIPs") or ()):
+        return None
+    if age_s <= UPDATE_GRACE_S and made >= parse_time(service["metadata"]["creationTimestamp"]):
+        return Finding("", "", again_s=UPDATE_GRACE_S - age_s)
+    return _unheld("IPAddressWrongReference", f"{shown} has a wrong reference; cleaning up")
+
+
+def _unheld(reason: str, text: str) -> Finding:
+    return Finding(reason, text, "delete", "IPAddressAllocation")
+
+
+def _shown(reference: Object) -> str:
+    """Show a reference as Go's printing does."""
+    names = ("group", "resource", "namespace", "name")
+    inside = "".join(f"{name.capitalize()}:{reference.get(name) or ''}," for name in names)
+    return f"&ParentReference{{{inside}}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +148,10 @@ def rebuild_ports(stored: PortSet, services: Iterable[Object], leaks: dict[int, 
 def _judge_port(port: int, ports: PortSet, stored: PortSet) -> Finding | None:
     if not ports.low <= port <= ports.high:
         text = f"Port {port} is not within the port range {ports}; please recreate service"
-        return Finding("PortOutOfRange", text)
+        return Finding("PortOutOfRange", text, action=_PORTS)
     if ports.take(port):
         text = f"Port {port} was assigned to multiple services; please recreate service"
-        return Finding("PortAlreadyAllocated", text)
+        return Finding("PortAlreadyAllocated", text, action=_PORTS)
     if port not in stored:
-        return Finding("PortNotAllocated", f"Port {port} is not allocated; repairing")
+        return Finding("PortNotAllocated", f"Port {port} is not allocated; repairing", action=_PORTS)
     return None
