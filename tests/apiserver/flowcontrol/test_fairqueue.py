@@ -118,6 +118,17 @@ def test_nothing_starts_before_it_came() -> None:
     assert small.queue.next_r == pytest.approx(waiting.arrived_r)
 
 
+def test_nothing_starts_at_once_before_it_came() -> None:
+    """A flow with one request running for long does not get the next ones as if they had come with it."""
+    queues = FairQueues(Sizes(64, 1, 10), 4)
+    small, _ = take(queues, 0.0, ALONE), take(queues, 0.0, CROWD, 2)
+    assert small.queue is not None
+    again = take(queues, 10.0, ALONE)
+    assert queues.r == pytest.approx(15.0)
+    assert small.queue is again.queue
+    assert small.queue.next_r == pytest.approx(queues.r + GUESS_S)
+
+
 def test_seats_are_held_on_for_a_while_after_a_write() -> None:
     queues = FairQueues(Sizes(8, 2, 10), 5)
     turn = queues.take(0.0, hand(queues, ALONE), Width(1, 4, 0.5))

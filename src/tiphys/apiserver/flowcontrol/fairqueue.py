@@ -144,6 +144,7 @@ class FairQueues:
         turn = Turn(width, now, self.r, queue, note)
         if queue is not None:
             self._activate(queue)
+            queue.next_r = max(queue.next_r, self.r)  # no request starts before it came
             self._robin = queue.index
         self._run(turn, now)
         return turn
