@@ -2,6 +2,8 @@
 
 import pytest
 
+from tiphys.apimachinery.errors import Forbidden
+from tiphys.apimachinery.meta import GVR
 from tiphys.client.kinds import CONFIG_MAPS, NODES, PODS
 from tiphys.controllers.garbagecollector.controller import GarbageCollector
 
@@ -186,5 +188,156 @@ async def test_a_circle_of_owners_holds_nothing_up(world):
     async with world.running(GarbageCollector):
         assert names(world) == ["a", "b", "c"]
         await world.client.delete(CONFIG_MAPS, "a", "d", propagation="Foreground")
+        await world.settle()
+        assert names(world) == []
+
+
+def reference(owner, **changes):
+    meta = owner["metadata"]
+    return {"apiVersion": "v1", "kind": owner["kind"], "name": meta["name"], "uid": meta["uid"], **changes}
+
+
+def put_child(world, name, *refs, gvr=CONFIG_MAPS, namespace="d", **metadata):
+    kind = {CONFIG_MAPS: "ConfigMap", NODES: "Node"}[gvr]
+    meta = {"name": name, "ownerReferences": list(refs), **metadata}
+    if gvr != NODES:
+        meta["namespace"] = namespace
+    world.api.put(gvr, {"apiVersion": "v1", "kind": kind, "metadata": meta})
+
+
+WRONG = {
+    "the name": ({"name": "other"}, "d", False),
+    "the kind": ({"kind": "Pod"}, "d", False),
+    "the namespace": ({}, "elsewhere", False),
+    "the group, which is not served": ({"apiVersion": "extensions/v1beta1"}, "d", True),
+    "the version, which is not served": ({"apiVersion": "v2"}, "d", True),
+}
+
+
+@pytest.mark.parametrize(("changes", "namespace", "stays"), WRONG.values(), ids=WRONG)
+async def test_a_reference_with_the_right_uid_that_has_wrong(world, changes, namespace, stays):
+    """Its object goes, unless nobody can tell; one with a right reference stays, and goes with its owner."""
+    owner = make(world, "a")
+    put_child(world, "bad", reference(owner, **changes), namespace=namespace)
+    put_child(world, "good", reference(owner))
+    left = ["bad"] if stays else []
+    async with world.running(GarbageCollector):
+        assert names(world) == ["a", *left, "good"]
+        world.api.remove(CONFIG_MAPS, "a", "d")
+        await world.settle()
+        assert names(world) == left
+
+
+async def test_the_absence_of_a_wrong_owner_proves_nothing_of_the_right_one(world):
+    """The owner has not been seen yet: what was found out for one child must not count for the other."""
+    put_child(world, "bad", {"apiVersion": "v1", "kind": "ConfigMap", "name": "other", "uid": "u"})
+    async with world.running(GarbageCollector):
+        assert names(world) == []
+        meta = {"name": "a", "namespace": "d", "uid": "u"}
+        world.api.objects[PODS] = {("d", "a"): {"apiVersion": "v1", "kind": "Pod", "metadata": meta}}
+        put_child(world, "good", {"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "u"})
+        await world.settle()
+        assert names(world) == ["good"]
+
+
+async def test_an_object_of_no_namespace_cannot_be_owned_from_within_one(world):
+    """It is left alone, told of once, and not looked at again and again."""
+    owner = make(world, "a")
+    put_child(world, "n1", reference(owner), gvr=NODES)
+    async with world.running(GarbageCollector):
+        (told,) = [message for reason, message in world.events() if reason == "OwnerRefInvalidNamespace"]
+        uid = owner["metadata"]["uid"]
+        assert told == (
+            f'ownerRef [v1/ConfigMap, namespace: , name: a, uid: {uid}] does not exist in namespace ""'
+        )
+        before = len(world.api.calls)
+        await world.advance(60)
+        assert len(world.api.calls) == before
+        world.api.remove(CONFIG_MAPS, "a", "d")
+        await world.settle()
+        assert names(world, NODES) == ["n1"]
+
+
+async def test_what_has_got_another_owner_meanwhile_is_not_deleted(world):
+    owner, other = make(world, "a"), make(world, "b")
+    make(world, "child", owner)
+
+    def adopt(request):
+        if request.method == "DELETE" and request.path.endswith("/child"):
+            world.api.reactors.clear()
+            make(world, "child", other)
+
+    async with world.running(GarbageCollector):
+        world.api.reactors.append(adopt)
+        world.api.remove(CONFIG_MAPS, "a", "d")
+        await world.settle()
+        assert not world.api.reactors
+        assert names(world) == ["b", "child"]
+
+
+async def test_what_was_changed_otherwise_meanwhile_is_deleted(world):
+    owner = make(world, "a")
+    child = make(world, "child", owner)
+
+    def touch(request):
+        if request.method == "DELETE" and request.path.endswith("/child"):
+            world.api.reactors.clear()
+            world.api.put(CONFIG_MAPS, {**child, "data": {"a": "b"}})
+
+    async with world.running(GarbageCollector):
+        world.api.reactors.append(touch)
+        world.api.remove(CONFIG_MAPS, "a", "d")
+        await world.settle()
+        assert not world.api.reactors
+        assert names(world) == []
+
+
+async def test_foreground_takes_along_also_who_does_not_block_it(world):
+    """They go at once, even where somebody else holds the owner."""
+    owner = make(world, "a", finalizers=["x.io/hold"])
+    make(world, "loose", owner, block=False)
+    async with world.running(GarbageCollector):
+        await world.client.delete(CONFIG_MAPS, "a", "d", propagation="Foreground")
+        await world.settle()
+        assert names(world) == ["a"]
+
+
+async def test_an_orphan_that_cannot_be_written_holds_up_no_other(world):
+    owner = make(world, "a")
+    for name in ("one", "two", "three"):
+        make(world, name, owner)
+
+    def deny(request):
+        if request.method == "PATCH" and request.path.endswith("/two"):
+            return Forbidden("no")
+        return None
+
+    async with world.running(GarbageCollector):
+        world.api.reactors.append(deny)
+        await world.client.delete(CONFIG_MAPS, "a", "d", propagation="Orphan")
+        await world.settle()
+        owned = {one["metadata"]["name"] for one in world.api.all(CONFIG_MAPS)
+                 if one["metadata"].get("ownerReferences")}  # fmt: skip
+        assert owned == {"two"}
+        assert "a" in names(world)
+        world.api.reactors.clear()
+        await world.advance(20)
+        assert names(world) == ["one", "three", "two"]
+
+
+async def test_dependents_go_with_a_custom_object_whose_kind_goes_at_once(world):
+    """A definition takes its objects along: when a dependent is looked at, nobody serves them any more."""
+    served = world.api.discovery["/api/v1"]["resources"]
+    odd = GVR("", "v1", "odds")
+    served.append({"name": "odds", "kind": "Odd", "namespaced": True, "verbs": VERBS})
+    owner = world.api.put(
+        odd, {"apiVersion": "v1", "kind": "Odd", "metadata": {"name": "o", "namespace": "d"}}
+    )
+    put_child(world, "child", reference(owner))
+    async with world.running(GarbageCollector):
+        collector = world.controllers[0]
+        served.pop()
+        collector._by_kind.pop(("v1", "Odd"))
+        world.api.remove(odd, "o", "d")
         await world.settle()
         assert names(world) == []

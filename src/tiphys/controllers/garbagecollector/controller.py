@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from enum import Enum
 from typing import Any
 
-from tiphys.apimachinery.errors import NotFound, StatusError
-from tiphys.apimachinery.meta import GVR, Object, split_api_version
+from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
+from tiphys.apimachinery.meta import GVR, Object
 from tiphys.client.controller import run_controller
 from tiphys.client.informer import Handler
 from tiphys.client.transport import TransportError
@@ -29,6 +30,21 @@ _IGNORED = {("", "events"), ("events.k8s.io", "events")}
 _NEEDED = {"list", "watch", "delete"}
 _ABSENT_REMEMBERED = 500
 _UNKNOWN_KIND_AGAIN_S = 30.0
+
+
+_Coordinates = tuple[str, str, str, str, str]
+"""Of an owner: uid, version, kind, namespace, name. References may be wrong in any of them."""
+
+
+class _Presence(Enum):
+    """What is known of an owner."""
+
+    THERE = 1
+    ABSENT = 2
+    UNKNOWN = 3
+    """Nobody serves its kind just now."""
+    UNFIT = 4
+    """It cannot own the object, wherever it is: the object is left alone for good."""
 
 
 class GarbageCollector:
@@ -50,7 +66,7 @@ class GarbageCollector:
         self._served: dict[GVR, ServedResource] = {}
         self._handlers: dict[GVR, Handler] = {}
         self._by_kind: dict[tuple[str, str], ServedResource] = {}
-        self._absent: OrderedDict[str, None] = OrderedDict()
+        self._absent: OrderedDict[_Coordinates, None] = OrderedDict()
         self._definitions_changed = asyncio.Event()
         """Custom resources come and go with their definitions: look again at once."""
 
@@ -108,10 +124,10 @@ class GarbageCollector:
             self._informers.remove(gvr)
             for uid in self.graph.uids_of(gvr):
                 self._look(self.graph.remove(uid))
+        self._served = wanted
         for gvr in [gvr for gvr in wanted if gvr not in self._handlers]:
             self._handlers[gvr] = self._handler_for(gvr)
             self._informers.get(gvr).add_handler(self._handlers[gvr])
-        self._served = wanted
         self._discovered = discovered
 
     def _handler_for(self, gvr: GVR) -> Handler:
@@ -119,12 +135,25 @@ class GarbageCollector:
             if gvr.resource == _DEFINITIONS:
                 self._definitions_changed.set()
             if new is not None:
-                self._absent.pop(new["metadata"]["uid"], None)
-                self._look(self.graph.put(gvr, new))
+                kind = self._served[gvr].kind
+                self._absent.pop(_coordinates(gvr, kind, new), None)
+                self._look(self.graph.put(gvr, kind, new))
             elif old is not None:
-                self._look(self.graph.remove(old["metadata"]["uid"]))
+                self._forget(gvr, old)
 
         return handle
+
+    def _forget(self, gvr: GVR, obj: Object) -> None:
+        """Take note of a deletion: nobody need look for this owner, nor could, once its kind has gone too."""
+        uid = obj["metadata"]["uid"]
+        if gvr in self._served and self.graph.dependents(uid):
+            self._note_absent(_coordinates(gvr, self._served[gvr].kind, obj))
+        self._look(self.graph.remove(uid))
+
+    def _note_absent(self, owner: _Coordinates) -> None:
+        self._absent[owner] = None
+        while len(self._absent) > _ABSENT_REMEMBERED:
+            self._absent.popitem(last=False)
 
     def _look(self, uids: set[str]) -> None:
         for uid in sorted(uids):
@@ -141,17 +170,17 @@ class GarbageCollector:
         if live["metadata"].get("deletionTimestamp"):
             await self._help_deletion(node, live)
             return None
-        situation, unknown = await self._situation(node, live)
-        if unknown:
+        situation, presence = await self._situation(node, live)
+        if presence is _Presence.UNKNOWN:
             return _UNKNOWN_KIND_AGAIN_S
-        await self._apply(node, situation)
+        if presence is not _Presence.UNFIT:
+            await self._apply(node, situation)
         return None
 
     async def _help_deletion(self, node: Node, live: Object) -> None:
         finalizers = live["metadata"].get("finalizers") or ()
         if ORPHAN in finalizers:
-            for dependent in self.graph.dependents(node.uid):
-                await self._drop_owner(dependent, node.uid)
+            await self._orphan_all(node)
             await self._remove_finalizer(node, live, ORPHAN)
         elif FOREGROUND in finalizers:
             blocking = [item for item in self.graph.dependents(node.uid) if item.blocks(node.uid)]
@@ -159,7 +188,18 @@ class GarbageCollector:
                 await self._remove_finalizer(node, live, FOREGROUND)
             self._look({item.uid for item in blocking if not item.deleting})
 
-    async def _situation(self, node: Node, live: Object) -> tuple[Situation, bool]:
+    async def _orphan_all(self, node: Node) -> None:
+        """Free all dependents. One that cannot be written does not hold up the others."""
+        failed: StatusError | None = None
+        for dependent in self.graph.dependents(node.uid):
+            try:
+                await self._drop_owner(dependent, node.uid)
+            except StatusError as error:
+                failed = error
+        if failed is not None:
+            raise failed
+
+    async def _situation(self, node: Node, live: Object) -> tuple[Situation, _Presence]:
         situation = Situation(
             live,
             has_dependents=bool(self.graph.dependents(node.uid)),
@@ -167,39 +207,39 @@ class GarbageCollector:
         )
         for ref in live["metadata"].get("ownerReferences") or ():
             present = await self._is_present(ref, node)
-            if present is None:
-                return situation, True
-            situation.fates[ref["uid"]] = fate_of(ref, present=present, waiting=self._is_waiting)
-        return situation, False
+            if present in (_Presence.UNKNOWN, _Presence.UNFIT):
+                return situation, present
+            there = present is _Presence.THERE
+            situation.fates[ref["uid"]] = fate_of(ref, present=there, waiting=self._is_waiting)
+        return situation, _Presence.THERE
 
     def _is_waiting(self, uid: str) -> bool:
         owner = self.graph.get(uid)
         return owner is not None and owner.deleting_dependents
 
-    async def _is_present(self, ref: dict[str, Any], node: Node) -> bool | None:
-        """Tell whether an owner exists; None when its kind is not known now."""
+    async def _is_present(self, ref: dict[str, Any], node: Node) -> _Presence:
+        """Tell whether an owner exists: with that uid, and where and what the reference says that it is."""
         uid = ref["uid"]
         owner = self.graph.get(uid)
-        if owner is not None and (not owner.namespace or owner.namespace == node.namespace):
-            return True
-        if owner is not None:
+        if owner is not None and owner.is_meant_by(ref, node.namespace):
+            return _Presence.THERE
+        names = (uid, ref["apiVersion"], ref["kind"])
+        if any((*names, namespace, ref["name"]) in self._absent for namespace in ("", node.namespace)):
+            return _Presence.ABSENT
+        served = self._by_kind.get((ref["apiVersion"], ref["kind"]))
+        unfit = served is not None and served.namespaced and not node.namespace
+        if unfit or (owner is not None and owner.namespace not in ("", node.namespace)):
             self._tell_of_strange_owner(ref, node)
-        if uid in self._absent:
-            return False
-        served = self._by_kind.get((ref["apiVersion"], ref["kind"])) or self._other_version(ref)
         if served is None:
-            return None
-        if served.namespaced and not node.namespace:
-            self._tell_of_strange_owner(ref, node)
-            return None  # a cluster-scoped object cannot be owned from within a namespace: leave it alone
+            return _Presence.UNKNOWN
+        if unfit:
+            return _Presence.UNFIT
         namespace = node.namespace if served.namespaced else ""
         found = await self._live(served.gvr, namespace, ref["name"])
         if found is not None and found["metadata"]["uid"] == uid:
-            return True
-        self._absent[uid] = None
-        while len(self._absent) > _ABSENT_REMEMBERED:
-            self._absent.popitem(last=False)
-        return False
+            return _Presence.THERE
+        self._note_absent((*names, namespace, ref["name"]))
+        return _Presence.ABSENT
 
     def _tell_of_strange_owner(self, ref: dict[str, Any], node: Node) -> None:
         """Warn of a reference out of the object's namespace: it will be taken to be missing."""
@@ -212,13 +252,6 @@ class GarbageCollector:
             child, "Warning", "OwnerRefInvalidNamespace", strange_owner(ref, node.namespace)
         )
 
-    def _other_version(self, ref: dict[str, Any]) -> ServedResource | None:
-        group, _ = split_api_version(ref["apiVersion"])
-        return next(
-            (item for item in self._served.values() if (item.gvr.group, item.kind) == (group, ref["kind"])),
-            None,
-        )
-
     async def _apply(self, node: Node, situation: Situation) -> None:
         decision = decide(situation)
         meta = situation.obj["metadata"]
@@ -226,15 +259,35 @@ class GarbageCollector:
             await self._patch(node, {"ownerReferences": decision.owners, **_preconditions(meta)})
         if decision.unblock:
             refs = [{**ref, "blockOwnerDeletion": False} for ref in meta["ownerReferences"]]
-            await self._patch(node, {"ownerReferences": refs, **_preconditions(meta)})
+            changed = await self._patch(node, {"ownerReferences": refs, **_preconditions(meta)})
+            if changed is None:
+                return
+            meta = changed["metadata"]
         if decision.propagation:
             log.info("deleting ownerless object=%s/%s/%s", node.gvr.resource, node.namespace, node.name)
-            try:
-                await self._client.delete(
-                    node.gvr, node.name, node.namespace, propagation=decision.propagation, uid=node.uid
-                )
-            except NotFound:
+            await self._delete(node, meta, decision.propagation)
+
+    async def _delete(self, node: Node, meta: Object, propagation: str) -> None:
+        """Delete an object as it was judged: one that has got an owner meanwhile stays."""
+        uid, version = node.uid, meta["resourceVersion"]
+        try:
+            await self._client.delete(
+                node.gvr,
+                node.name,
+                node.namespace,
+                propagation=propagation,
+                uid=uid,
+                resource_version=version,
+            )
+        except NotFound:
+            return
+        except Conflict:
+            now = await self._live(node.gvr, node.namespace, node.name)
+            if now is None or now["metadata"]["uid"] != uid:
                 return
+            if now["metadata"].get("ownerReferences") != meta.get("ownerReferences"):
+                raise
+            await self._client.delete(node.gvr, node.name, node.namespace, propagation=propagation, uid=uid)
 
     async def _drop_owner(self, dependent: Node, owner_uid: str) -> None:
         live = await self._live(dependent.gvr, dependent.namespace, dependent.name)
@@ -249,11 +302,11 @@ class GarbageCollector:
         left = [item for item in live["metadata"].get("finalizers") or () if item != finalizer]
         await self._patch(node, {"finalizers": left, **_preconditions(live["metadata"])})
 
-    async def _patch(self, node: Node, metadata: Object) -> None:
+    async def _patch(self, node: Node, metadata: Object) -> Object | None:
         try:
-            await self._client.patch(node.gvr, node.name, node.namespace, {"metadata": metadata})
+            return await self._client.patch(node.gvr, node.name, node.namespace, {"metadata": metadata})
         except NotFound:
-            return
+            return None
 
     async def _live(self, gvr: GVR, namespace: str, name: str) -> Object | None:
         try:
@@ -264,3 +317,8 @@ class GarbageCollector:
 
 def _preconditions(meta: Object) -> Object:
     return {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
+
+
+def _coordinates(gvr: GVR, kind: str, obj: Object) -> _Coordinates:
+    meta = obj["metadata"]
+    return meta["uid"], gvr.api_version, kind, meta.get("namespace") or "", meta["name"]

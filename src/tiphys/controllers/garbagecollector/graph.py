@@ -6,7 +6,7 @@ from dataclasses import field
 from typing import Any
 
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apimachinery.meta import GVR, Object
+from tiphys.apimachinery.meta import GVR, Object, split_api_version
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
@@ -24,6 +24,7 @@ class Node:
     dependents: set[str] = field(default_factory=set)
     deleting: bool = False
     finalizers: tuple[str, ...] = ()
+    kind: str = ""
 
     @property
     def deleting_dependents(self) -> bool:
@@ -36,6 +37,12 @@ class Node:
     def blocks(self, owner_uid: str) -> bool:
         """True if this object keeps that owner from going until it is gone itself."""
         return any(ref.get("uid") == owner_uid and ref.get("blockOwnerDeletion") for ref in self.owners)
+
+    def is_meant_by(self, ref: dict[str, Any], namespace: str) -> bool:
+        """True if all that a reference from that namespace says of its owner is so, whichever the version."""
+        group, _ = split_api_version(ref["apiVersion"])
+        said = (group, ref["kind"], ref["name"])
+        return said == (self.gvr.group, self.kind, self.name) and self.namespace in ("", namespace)
 
 
 class Graph:
@@ -54,7 +61,7 @@ class Graph:
     def dependents(self, uid: str) -> list[Node]:
         return [self._nodes[item] for item in sorted(self._dependents.get(uid, ())) if item in self._nodes]
 
-    def put(self, gvr: GVR, obj: Object) -> set[str]:
+    def put(self, gvr: GVR, kind: str, obj: Object) -> set[str]:
         """Take in an object; return the uids that need a look because of it."""
         meta = obj["metadata"]
         uid = meta["uid"]
@@ -67,6 +74,7 @@ class Graph:
             owners=list(meta.get("ownerReferences") or ()),
             deleting=bool(meta.get("deletionTimestamp")),
             finalizers=tuple(meta.get("finalizers") or ()),
+            kind=kind,
         )
         if old is not None and _same(old, node):
             return set()
@@ -114,9 +122,7 @@ class Graph:
 
     def _needs_look(self, ref: dict[str, Any], node: Node) -> bool:
         owner = self._nodes.get(ref["uid"])
-        if owner is None or owner.deleting_dependents:
-            return True
-        return bool(owner.namespace) and owner.namespace != node.namespace  # no owner at all
+        return owner is None or owner.deleting_dependents or not owner.is_meant_by(ref, node.namespace)
 
     def _unlink(self, owner: str, uid: str) -> None:
         bucket = self._dependents.get(owner)

@@ -14,7 +14,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.controllers.garbagecollector.graph import FOREGROUND, ORPHAN
 
 Fate = Literal["solid", "absent", "waiting"]
-"""There; verified not to be; or being deleted in the foreground and waiting for this object."""
+"""There; verified not to be; or being deleted in the foreground."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def strange_owner(ref: dict[str, Any], namespace: str) -> str:
 
 
 def fate_of(ref: dict[str, Any], *, present: bool, waiting: Callable[[str], bool]) -> Fate:
-    """Judge one owner reference. Only an owner that this object blocks counts as waiting for it."""
+    """Judge one owner reference. Who goes in the foreground takes along also those who do not block it."""
     if not present:
         return "absent"
-    return "waiting" if ref.get("blockOwnerDeletion") and waiting(ref["uid"]) else "solid"
+    return "waiting" if waiting(ref["uid"]) else "solid"
