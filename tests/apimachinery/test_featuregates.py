@@ -22,6 +22,9 @@ def test_the_list_is_sound() -> None:
     ("name", "expected"),
     [
         ("HPAScaleToZero", False),
+        ("ControllerManagerReleaseLeaderElectionLockOnExit", False),
+        ("LoggingAlphaOptions", False),
+        ("CustomCPUCFSQuotaPeriod", True),
         ("WatchList", True),
         ("SELinuxMount", False),
         ("SidecarContainers", True),

@@ -10,17 +10,18 @@ STAGES: Final[tuple[tuple[str, bool, bool, str], ...]] = (
      "APIServingWithRoutine AllowUnsafeMalformedObjectDeletion CBORServingAndStorage "
      "CPUManagerPolicyAlphaOptions CRIListStreaming CSIVolumeHealth ClientsAllowCBOR ClientsPreferCBOR "
      "CloudControllerManagerWatchBasedRoutesReconciliation CloudControllerManagerWebhook "
-     "ContainerStopSignals CrossNamespaceVolumeDataSource DRAListTypeAttributes "
-     "DRANodeAllocatableResources DRAResourcePoolStatus DRAWorkloadResourceClaims EventedPLEG "
-     "GangScheduling GenericWorkload HPAScaleToZero ImageVolumeWithDigest "
-     "InPlacePodVerticalScalingExclusiveCPUs InPlacePodVerticalScalingExclusiveMemory "
-     "KubeletInUserNamespace ManifestBasedAdmissionControlConfig MemoryQoS MutablePVNodeAffinity "
-     "NativeHistograms PersistentVolumeClaimUnusedSinceTime PodAndContainerStatsFromCRI "
-     "PodLevelResourceManagers PodLogsQuerySplitStreams PodsAPI QOSReserved "
-     "ReduceDefaultCrashLoopBackOffDecay RuntimeClassInImageCriApi ShardedListAndWatch "
-     "StorageCapacityScoring StorageVersionAPI TaintTolerationComparisonOperators "
-     "TopologyAwareWorkloadScheduling TopologyManagerPolicyAlphaOptions UserNamespacesHostNetworkSupport "
-     "VolumeLimitScaling WindowsCPUAndMemoryAffinity WorkloadAwarePreemption WorkloadWithJob"),
+     "ContainerStopSignals ControllerManagerReleaseLeaderElectionLockOnExit "
+     "CrossNamespaceVolumeDataSource DRAListTypeAttributes DRANodeAllocatableResources "
+     "DRAResourcePoolStatus DRAWorkloadResourceClaims EventedPLEG GangScheduling GenericWorkload "
+     "HPAScaleToZero ImageVolumeWithDigest InPlacePodVerticalScalingExclusiveCPUs "
+     "InPlacePodVerticalScalingExclusiveMemory KubeletInUserNamespace LoggingAlphaOptions "
+     "ManifestBasedAdmissionControlConfig MemoryQoS MutablePVNodeAffinity NativeHistograms "
+     "PersistentVolumeClaimUnusedSinceTime PodAndContainerStatsFromCRI PodLevelResourceManagers "
+     "PodLogsQuerySplitStreams PodsAPI QOSReserved ReduceDefaultCrashLoopBackOffDecay "
+     "RuntimeClassInImageCriApi ShardedListAndWatch StorageCapacityScoring StorageVersionAPI "
+     "TaintTolerationComparisonOperators TopologyAwareWorkloadScheduling "
+     "TopologyManagerPolicyAlphaOptions UserNamespacesHostNetworkSupport VolumeLimitScaling "
+     "WindowsCPUAndMemoryAffinity WorkloadAwarePreemption WorkloadWithJob"),
     ("BETA", False, False,
      "ClusterTrustBundle ClusterTrustBundleProjection ConcurrentWatchObjectDecode "
      "CoordinatedLeaderElection DRADeviceTaintRules LocalStorageCapacityIsolationFSQuotaMonitoring "
@@ -58,7 +59,7 @@ STAGES: Final[tuple[tuple[str, bool, bool, str], ...]] = (
      "UnauthenticatedHTTP2DOSMitigation UnknownVersionInteroperabilityProxy UnlockWhileProcessingFIFO "
      "WatchCacheInitializationPostStartHook WatchList WatchListClient WindowsGracefulNodeShutdown"),
     ("", True, False,
-     "AllowServiceExternalIPs CPUCFSQuotaPeriod DRAPrioritizedList InformerResourceVersion "
+     "AllowServiceExternalIPs CustomCPUCFSQuotaPeriod DRAPrioritizedList InformerResourceVersion "
      "MutatingAdmissionPolicy"),
     ("", True, True,
      "APIServerTracing AnonymousAuthConfigurableEndpoints AnyVolumeDataSource AuthorizeNodeWithSelectors "

@@ -157,18 +157,6 @@ CELLS: dict[str, tuple[str, str, str, dict[str, Any], Any]] = {
         {"spec": {"volumeAttributesClassName": "fast"}},
         "fast",
     ),
-    "the default attributes": (
-        _STORAGE,
-        "VolumeAttributesClass",
-        "Name",
-        {
-            "metadata": {
-                "name": "x",
-                "annotations": {"volumeattributesclass.alpha.kubernetes.io/is-default-class": "true"},
-            }
-        },
-        "x (default)",
-    ),
     "a driver that asks for the server's own audience": (
         _STORAGE,
         "CSIDriver",
@@ -282,6 +270,20 @@ CELLS: dict[str, tuple[str, str, str, dict[str, Any], Any]] = {
         {"status": {"conditions": [{"type": "Issued", "status": "True"}]}},
         "Issued",
     ),
+    "what a pod's author tells the signer": (
+        "certificates.k8s.io",
+        "PodCertificateRequest",
+        "UnverifiedUserAnnotations",
+        {"spec": {"unverifiedUserAnnotations": {"b/c": "2", "a/b": "1"}}},
+        "a/b=1,b/c=2",
+    ),
+    "a pod's author who tells the signer nothing": (
+        "certificates.k8s.io",
+        "PodCertificateRequest",
+        "UnverifiedUserAnnotations",
+        {},
+        "<none>",
+    ),
     "a pod's certificate still to come": (
         "certificates.k8s.io",
         "PodCertificateRequest",
@@ -333,6 +335,28 @@ CELLS: dict[str, tuple[str, str, str, dict[str, Any], Any]] = {
         "Resource",
         {"spec": {"resource": {"resource": "secrets"}}},
         "secrets.",
+    ),
+    "a migration that nobody began": (
+        "storagemigration.k8s.io",
+        "StorageVersionMigration",
+        "Status",
+        {},
+        "Unknown",
+    ),
+    "a migration that is done": (
+        "storagemigration.k8s.io",
+        "StorageVersionMigration",
+        "Status",
+        {
+            "status": {
+                "conditions": [
+                    {"type": "Running", "status": "True"},
+                    {"type": "Succeeded", "status": "True"},
+                    {"type": "Failed", "status": "False"},
+                ]
+            }
+        },
+        "Succeeded",
     ),
     "a component that works": (
         "",

@@ -71,6 +71,22 @@ def pod(
 
 READY_CONDITION = [{"type": "Ready", "status": "True"}]
 CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "done, another failed": (
+        pod(ended(0, "Completed"), ended(1, "Error"), phase="Failed"),
+        ["0/2", "Error", "0"],
+    ),
+    "done, others failed": (
+        pod(ended(0, "Completed"), ended(7), ended(1, "Error"), phase="Failed"),
+        ["0/3", "ExitCode:7", "0"],
+    ),
+    "done, another failed, a third runs": (
+        pod(ended(0, "Completed"), ended(1, "Error"), ready()),
+        ["1/3", "Error", "0"],
+    ),
+    "done, another failed, a third is all there is to be ready": (
+        pod(ended(0, "Completed"), ended(1, "Error"), ready(), conditions=READY_CONDITION),
+        ["1/3", "Running", "0"],
+    ),
     "pending": (pod(phase="Pending"), ["0/1", "Pending", "0"]),
     "creating": (pod(waiting("ContainerCreating"), phase="Pending"), ["0/1", "ContainerCreating", "0"]),
     "running": (pod(ready()), ["1/1", "Running", "0"]),

@@ -298,7 +298,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], list[Any]]] = {
     "namespace": ("", "Namespace", {"status": {"phase": "Active"}}, ["Active", "60m"]),
     "config map": ("", "ConfigMap", {"data": {"a": "b"}, "binaryData": {"c": "d"}}, [2, "60m"]),
     "secret": ("", "Secret", {"type": "Opaque", "data": {"a": "b"}}, ["Opaque", 1, "60m"]),
-    "service account": ("", "ServiceAccount", {}, [0, "60m"]),
+    "service account": ("", "ServiceAccount", {"secrets": [{"name": "s"}]}, ["60m"]),
     "limit range": ("", "LimitRange", {}, [T0]),
     "quota": (
         "",

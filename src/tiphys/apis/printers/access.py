@@ -20,6 +20,7 @@ from tiphys.apis.printers.base import (
     boolean,
     column,
     condition_of,
+    format_labels,
     integer,
     name_of,
 )
@@ -68,12 +69,11 @@ def trust_bundle_row(obj: Object, _now: datetime) -> Cells:
 
 def pod_certificate_row(obj: Object, _now: datetime) -> Cells:
     spec = peek(obj, "spec")
-    state = "Pending"
-    for type_ in ("Issued", "Denied", "Failed"):
-        if condition_of(obj, type_).get("status") == "True":
-            state = type_
+    types = [str(condition.get("type")) for condition in each(obj, "status", "conditions")]
+    states = ["Pending", *(type_ for type_ in types if type_ in ("Issued", "Denied", "Failed"))]
     keys = ("podName", "serviceAccountName", "nodeName", "signerName")
-    return [name_of(obj), *(spec.get(key) or "" for key in keys), state]
+    annotations = format_labels(spec.get("unverifiedUserAnnotations"))
+    return [name_of(obj), *(spec.get(key) or "" for key in keys), states[-1], annotations]
 
 
 def lease_row(obj: Object, now: datetime) -> Cells:
@@ -209,6 +209,7 @@ PRINTERS: Rows = {
             column("NodeName", "The pod's node."),
             column("SignerName", "Who shall sign."),
             column("State", "What has become of it."),
+            column("UnverifiedUserAnnotations", "What the pod's author tells the signer."),
         ),
         pod_certificate_row,
     ),

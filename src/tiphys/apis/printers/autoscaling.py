@@ -91,7 +91,7 @@ def scale_row(obj: Object, now: datetime) -> Cells:
 
 SCALE = Printer(
     (
-        NAME,
+        NAME | {"format": ""},
         integer("Desired", "Pods there should be."),
         integer("Available", "Pods there are now."),
         AGE,

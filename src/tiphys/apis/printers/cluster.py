@@ -10,6 +10,7 @@ from tiphys.apis.defaulting import each, peek
 from tiphys.apis.printers.base import (
     AGE,
     CREATED,
+    GENERIC,
     NAME,
     NONE,
     UNKNOWN,
@@ -80,10 +81,6 @@ def config_map_row(obj: Object, now: datetime) -> Cells:
 
 def secret_row(obj: Object, now: datetime) -> Cells:
     return [name_of(obj), obj.get("type") or "", len(obj.get("data") or ()), age_of(obj, now)]
-
-
-def service_account_row(obj: Object, now: datetime) -> Cells:
-    return [name_of(obj), len(obj.get("secrets") or ()), age_of(obj, now)]
 
 
 def quota_row(obj: Object, now: datetime) -> Cells:
@@ -172,9 +169,7 @@ PRINTERS: Rows = {
     ("", "Secret"): Printer(
         (NAME, column("Type", "What it is for."), column("Data", "How many keys it has."), AGE), secret_row
     ),
-    ("", "ServiceAccount"): Printer(
-        (NAME, column("Secrets", "How many secrets it may use."), AGE), service_account_row
-    ),
+    ("", "ServiceAccount"): GENERIC,
     ("", "ResourceQuota"): Printer(
         (
             NAME,

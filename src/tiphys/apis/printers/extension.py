@@ -24,6 +24,7 @@ from tiphys.apis.printers.base import (
     name_of,
 )
 
+_MIGRATION_STATES = ("Running", "Succeeded", "Failed")
 _GROUP = "admissionregistration.k8s.io"
 
 
@@ -96,7 +97,12 @@ def storage_version_row(obj: Object, now: datetime) -> Cells:
 def migration_row(obj: Object, _now: datetime) -> Cells:
     """The core group has no name, which leaves the dot alone at the end."""
     of = peek(obj, "spec", "resource")
-    return [name_of(obj), f"{of.get('resource') or ''}.{of.get('group') or ''}"]
+    states = ["Unknown"] + [
+        str(condition["type"])
+        for condition in each(obj, "status", "conditions")
+        if condition.get("status") == "True" and condition.get("type") in _MIGRATION_STATES
+    ]
+    return [name_of(obj), f"{of.get('resource') or ''}.{of.get('group') or ''}", states[-1]]
 
 
 PRINTERS: Rows = {
@@ -110,7 +116,12 @@ PRINTERS: Rows = {
         storage_version_row,
     ),
     ("storagemigration.k8s.io", "StorageVersionMigration"): Printer(
-        (NAME | {"format": ""}, column("Resource", "What is rewritten.")), migration_row
+        (
+            NAME | {"format": ""},
+            column("Resource", "What is rewritten."),
+            column("Status", "What has become of it."),
+        ),
+        migration_row,
     ),
     ("apiextensions.k8s.io", "CustomResourceDefinition"): CREATED,
     ("apiregistration.k8s.io", "APIService"): Printer(

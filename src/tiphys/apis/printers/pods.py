@@ -79,8 +79,11 @@ def _init_reason(pod: Object, tally: _Tally, sidecar_tally: _Tally) -> str | Non
 
 
 def _running_reason(pod: Object, reason: str, tally: _Tally) -> str:
-    """Return what the containers are at; the first one that has something to say decides."""
-    running = False
+    """Return what the containers are at; the first one that has something to say decides.
+
+    One that is done says less than another that failed.
+    """
+    running, failure = False, ""
     for status in reversed(list(each(pod, "status", "containerStatuses"))):
         tally.add(status)
         state = peek(status, "state")
@@ -89,12 +92,15 @@ def _running_reason(pod: Object, reason: str, tally: _Tally) -> str:
             reason = str(waiting)
         elif terminated is not None:
             reason = _ended(terminated)
+            failure = reason if terminated.get("exitCode") else failure
         elif status.get("ready") and state.get("running") is not None:
             running = True
             tally.ready += 1
-    if reason == "Completed" and running:
-        return "Running" if condition_of(pod, "Ready").get("status") == "True" else "NotReady"
-    return reason
+    if reason != "Completed":
+        return reason
+    if running and condition_of(pod, "Ready").get("status") == "True":
+        return "Running"
+    return failure or ("NotReady" if running else reason)
 
 
 def pod_status(pod: Object) -> tuple[str, int, int, str]:

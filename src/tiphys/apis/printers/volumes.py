@@ -31,7 +31,6 @@ _DEFAULT_CLASS = (
     "storageclass.kubernetes.io/is-default-class",
     "storageclass.beta.kubernetes.io/is-default-class",
 )
-_DEFAULT_ATTRIBUTES = "volumeattributesclass.alpha.kubernetes.io/is-default-class"
 
 
 def access_modes(modes: object) -> str:
@@ -103,9 +102,7 @@ def storage_class_row(obj: Object, now: datetime) -> Cells:
 
 
 def attributes_class_row(obj: Object, now: datetime) -> Cells:
-    default = peek(obj, "metadata", "annotations").get(_DEFAULT_ATTRIBUTES) == "true"
-    name = f"{name_of(obj)} (default)" if default else name_of(obj)
-    return [name, obj.get("driverName") or "", age_of(obj, now)]
+    return [name_of(obj), obj.get("driverName") or "", age_of(obj, now)]
 
 
 def attachment_row(obj: Object, now: datetime) -> Cells:
