@@ -233,3 +233,28 @@ def test_keys_of_spread_constraints_become_selectors(*, is_on: bool) -> None:
     assert selector == (
         {"matchExpressions": [{"key": "a", "operator": "In", "values": ["1"]}]} if is_on else {}
     )
+
+
+STATIC = (
+    'names ending with ".static.k8s.io" are reserved for static manifest-based configurations and cannot be '
+    "managed via the API"
+)
+ADMISSION = (
+    "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding", "MutatingWebhookConfiguration",
+    "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ValidatingWebhookConfiguration",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ADMISSION)
+@pytest.mark.parametrize("name", ["a.static.k8s.io", "a.k8s.io", "static.k8s.io.a"])
+def test_names_of_what_only_files_of_the_server_configure(kind: str, name: str) -> None:
+    new = whole("admissionregistration.k8s.io/v1", kind, name)
+    strategy = strategy_for(gvk_of(new))
+    reserved = [f"metadata.name: {STATIC}"] if name.startswith("a.static") else []
+    for is_on in (False, True):
+        with gates(ManifestBasedAdmissionControlConfig=is_on):
+            faults = [str(fault) for fault in strategy.validate(new) if fault.field == "metadata.name"]
+            assert strategy.warnings(new, None) == ([] if is_on else reserved)
+            assert strategy.warnings(new, new) == []
+        refused = [f'metadata.name: Invalid value: "{name}": {STATIC}'] if reserved else []
+        assert faults == (refused if is_on else [])

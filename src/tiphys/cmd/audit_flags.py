@@ -25,7 +25,6 @@ _FORMATS: Final = ("legacy", "json")
 _VERSION: Final = "audit.k8s.io/v1"
 _USUAL: Final = {"log": (BLOCKING, LOG_BATCHES), "webhook": (BATCH, BatchOptions())}
 _Flag = Callable[[Callable[..., None]], Callable[..., None]]
-_FILE_SIZE_MIB: Final = 100
 
 
 def audit_flags(command: Callable[..., None]) -> Callable[..., None]:
@@ -34,9 +33,13 @@ def audit_flags(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--audit-policy-file", type=_FILE),
         click.option("--audit-log-path", default="", help="a file, or - for standard output"),
         click.option("--audit-log-format", default="json", show_default=True, help="json or legacy"),
-        click.option("--audit-log-maxage", type=int, default=0, help="days"),
-        click.option("--audit-log-maxbackup", type=int, default=0, help="files"),
-        click.option("--audit-log-maxsize", type=int, default=0, help="MiB before rotation; 0 is 100"),
+        click.option(
+            "--audit-log-maxage", type=int, default=366, show_default=True, help="days; 0: for ever"
+        ),
+        click.option("--audit-log-maxbackup", type=int, default=100, show_default=True, help="files; 0: all"),
+        click.option(
+            "--audit-log-maxsize", type=int, default=100, show_default=True, help="MiB; 0: no rotation"
+        ),
         go_bool("--audit-log-compress", default=False, help="gzip files that are set aside"),
         click.option("--audit-webhook-config-file", type=_FILE),
         click.option("--audit-webhook-initial-backoff", type=DURATION, default="10s", show_default=True),
@@ -78,7 +81,7 @@ def audit_from(flags: dict[str, Any]) -> AuditOptions:
     if flags["audit_log_path"]:
         log_options = LogOptions(
             flags["audit_log_path"], flags["audit_log_format"], flags["audit_log_maxage"],
-            flags["audit_log_maxbackup"], flags["audit_log_maxsize"] or _FILE_SIZE_MIB,
+            flags["audit_log_maxbackup"], flags["audit_log_maxsize"],
             flags["audit_log_compress"],
         )  # fmt: skip
     return AuditOptions(

@@ -316,7 +316,7 @@ STATUS: dict[str, tuple[Pod, Pod, list[str]]] = {
         status({"resourceClaims": [{"name": "x"}]}, resourceClaimStatuses=[CLAIM]),
         status({"resourceClaims": [{"name": "x"}]}),
         [
-            'status.resourceClaimStatuses[0].name: Invalid value: "a_b": a lowercase RFC 1123 '
+            'status.resourceClaimStatuses[0].resourceClaimName: Invalid value: "a_b": a lowercase RFC 1123 '
             "subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
             "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
             "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"

@@ -86,6 +86,11 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         sliced(*({"name": f"d{index}", "taints": [{}]} for index in range(65))),
         ["spec.devices: Too many: 65: must have at most 64 items"],
     ),
+    "as many values as there may be": (attributes(a={"ints": list(range(47))}, b={"bool": True}), []),
+    "more values": (
+        attributes(a={"ints": list(range(47))}, b={"bool": True}, c={"int": 1}),
+        [f"{AT}.attributes: Invalid value: 49: the total number of attribute values must not exceed 48"],
+    ),
     "no value": (
         attributes(a={}),
         [f'{AT}.attributes[a]: Invalid value: "": exactly one value must be specified'],

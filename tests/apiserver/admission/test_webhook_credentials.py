@@ -10,6 +10,7 @@ import yaml
 
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apiserver.admission.webhooks.credentials import Credentials
+from tiphys.apiserver.config_files import BadConfiguration
 from tiphys.apiserver.webhook_call import ANONYMOUS, Identity
 from tiphys.wire.pki import issue_client, make_ca, server_context
 from tiphys.wire.server import serve
@@ -39,6 +40,13 @@ def test_without_a_fitting_name() -> None:
     assert Credentials({"": Identity("current")}).of("a", 1) == Identity("current")
     assert Credentials({"x": Identity("x")}).of("a", 1) is ANONYMOUS
     assert Credentials.configured(None).of("a", 443) is ANONYMOUS
+
+
+def test_a_version_that_is_gone() -> None:
+    with pytest.raises(
+        BadConfiguration, match='is registered for version "apiserver.config.k8s.io/v1alpha1"'
+    ):
+        Credentials.configured({**KIND, "apiVersion": "apiserver.config.k8s.io/v1alpha1"})
 
 
 def kubeconfig(folder: Path, **user: Any) -> dict[str, Any]:

@@ -150,6 +150,20 @@ def test_the_usual_values() -> None:
     assert (found.truncate_log, found.truncate_webhook) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ((), (366, 100, 100)),
+        (("maxage=0", "maxbackup=0", "maxsize=0"), (0, 0, 0)),
+        (("maxsize=7",), (366, 100, 7)),
+    ],
+)
+def test_what_is_kept_of_logs(line: tuple[str, ...], kept: tuple[int, int, int]) -> None:
+    log = options("--audit-log-path=-", *(f"--audit-log-{flag}" for flag in line)).log
+    assert log is not None
+    assert (log.max_age_days, log.max_backups, log.max_size_mib) == kept
+
+
 def test_values() -> None:
     found = options(
         "--audit-log-mode=batch", "--audit-log-batch-max-size=7", "--audit-webhook-batch-throttle-qps=2.5",

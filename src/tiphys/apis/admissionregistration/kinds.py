@@ -5,9 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.featuregates import on
+from tiphys.apimachinery.field_errors import invalid
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.admissionregistration import defaults, policies, validation
+from tiphys.apis.defaulting import peek
 from tiphys.apis.strategy import Strategy
+
+_STATIC = ".static.k8s.io"
+_RESERVED = (
+    f'names ending with "{_STATIC}" are reserved for static manifest-based configurations and cannot be '
+    "managed via the API"
+)
+_GATE = "ManifestBasedAdmissionControlConfig"
+
+
+def _reserved(obj: Object) -> bool:
+    """Whether a name is one of those that only files of the server's own may have."""
+    return str(peek(obj, "metadata").get("name") or "").endswith(_STATIC)
+
+
+def _reserved_faults(obj: Object) -> list[FieldError]:
+    if not (_reserved(obj) and on(_GATE)):
+        return []
+    return [invalid("metadata.name", obj["metadata"]["name"], _RESERVED)]
+
+
+def _name_warnings(obj: Object, old: Object | None) -> list[str]:
+    """Where such files are not read yet, a new object of such a name is only warned of."""
+    return [f"metadata.name: {_RESERVED}"] if old is None and _reserved(obj) and not on(_GATE) else []
 
 
 def _no_update_faults(_new: Object, _old: Object) -> list[FieldError]:
@@ -24,7 +50,8 @@ def _strategy(
     return Strategy(
         GVK("admissionregistration.k8s.io", "v1", kind),
         default=default,
-        validate=validate,
+        validate=lambda obj: validate(obj) + _reserved_faults(obj),
+        warnings=_name_warnings,
         validate_update=validate_update or (lambda new, _old: validate(new)),
         validate_status_update=validate_status,
         has_generation=True,

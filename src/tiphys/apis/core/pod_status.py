@@ -126,16 +126,16 @@ def _claims(status: Object, spec: Object) -> list[FieldError]:
     faults: list[FieldError] = []
     seen: set[str] = set()
     for index, claim in enumerate(each(status, "resourceClaimStatuses")):
-        at, name = f"status.resourceClaimStatuses[{index}].name", str(claim.get("name") or "")
+        at, name = f"status.resourceClaimStatuses[{index}]", str(claim.get("name") or "")
         if name not in known:
             text = "must match the name of an entry in `spec.resourceClaims`"
-            faults.append(invalid(at, name, text))
+            faults.append(invalid(f"{at}.name", name, text))
         if name in seen:
-            faults.append(duplicate(at, name))
+            faults.append(duplicate(f"{at}.name", name))
         seen.add(name)
         made = claim.get("resourceClaimName")
         if made is not None:
-            faults += invalid_all(at, made, names.is_dns1123_subdomain(made))
+            faults += invalid_all(f"{at}.resourceClaimName", made, names.is_dns1123_subdomain(made))
     return faults
 
 

@@ -38,6 +38,7 @@ from tiphys.apis.resource.device_values import (
 
 _MOST_DEVICES, _MOST_RICH_DEVICES = 128, 64
 _MOST_ATTRIBUTES = 32
+_MOST_ATTRIBUTE_VALUES = 48
 _MOST_TAINTS = 16
 _MAX_VALUE = 64
 _WHERE = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required"
@@ -166,6 +167,10 @@ def _device(device: Object, old: Object, path: str) -> list[FieldError]:
     if len(attributes) + len(capacity) > _MOST_ATTRIBUTES:
         text = f"the total number of attributes and capacities must not exceed {_MOST_ATTRIBUTES}"
         faults.append(invalid(path, len(attributes) + len(capacity), text))
+    values = sum(map(_value_count, attributes.values()))
+    if values > _MOST_ATTRIBUTE_VALUES:
+        text = f"the total number of attribute values must not exceed {_MOST_ATTRIBUTE_VALUES}"
+        faults.append(invalid(f"{path}.attributes", values, text))
     for name, value in attributes.items():
         faults += qualified_faults(name, f"{path}.attributes")
         faults += _attribute(value, f"{path}.attributes[{name}]")
@@ -176,6 +181,10 @@ def _device(device: Object, old: Object, path: str) -> list[FieldError]:
     if device.get("taints") != old.get("taints"):
         faults += _taints(list(each(device, "taints")), f"{path}.taints")
     return faults + consumption_faults(device, f"{path}.consumesCounters")
+
+
+def _value_count(attribute: Object) -> int:
+    return sum(len(one) if isinstance(one, list) else 1 for one in attribute.values())
 
 
 def _taints(taints: list[Object], path: str) -> list[FieldError]:

@@ -18,7 +18,7 @@ from tiphys.apiserver.webhook_call import ANONYMOUS, Identity
 from tiphys.client import kubeconfig
 from tiphys.wire.pki import KeyPair
 
-_VERSIONS: Final = ("apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1alpha1")
+_VERSION: Final = "apiserver.config.k8s.io/v1"
 
 
 class Credentials:
@@ -30,7 +30,7 @@ class Credentials:
     @classmethod
     def configured(cls, document: Object | None) -> Credentials:
         """Raises BadConfiguration."""
-        path = of_kind(document, "WebhookAdmissionConfiguration", *_VERSIONS).get("kubeConfigFile")
+        path = of_kind(document, "WebhookAdmissionConfiguration", _VERSION).get("kubeConfigFile")
         if not path:
             return cls()
         try:
