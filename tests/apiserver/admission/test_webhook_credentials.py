@@ -43,9 +43,7 @@ def test_without_a_fitting_name() -> None:
 
 
 def test_a_version_that_is_gone() -> None:
-    with pytest.raises(
-        BadConfiguration, match='is registered for version "apiserver.config.k8s.io/v1alpha1"'
-    ):
+    with pytest.raises(BadConfiguration, match="is registered for version"):
         Credentials.configured({**KIND, "apiVersion": "apiserver.config.k8s.io/v1alpha1"})
 
 
