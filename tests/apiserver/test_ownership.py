@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+import yaml
+from tests.apiserver.conftest import pod
+from tests.every_kind import every_kind
+
+from tiphys.apimachinery.managedfields import fieldset
+
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 HPAS = "/apis/autoscaling/{}/namespaces/default/horizontalpodautoscalers"
 
@@ -111,3 +118,102 @@ async def test_a_write_is_recorded_at_its_own_version(api: Any) -> None:
     assert owners(taken, "f:maxReplicas") == [("new", "Apply", "autoscaling/v2", "")]
     patched = await api.patch(HPAS.format("v1") + "/h?fieldManager=old", {"spec": {"maxReplicas": 9}})
     assert owners(patched.json, "f:maxReplicas") == [("old", "Update", "autoscaling/v1", "")]
+
+
+PODS = "/api/v1/namespaces/default/pods"
+REQUESTS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+
+
+def claims(obj: dict[str, Any], manager: str) -> list[str]:
+    """Return what one manager owns, as paths."""
+    (entry,) = [one for one in obj["metadata"]["managedFields"] if one["manager"] == manager]
+    return list(fieldset.paths(entry["fieldsV1"]))
+
+
+async def test_of_a_signing_request_only_its_metadata_is_owned(api: Any) -> None:
+    """Its spec is nobody's, its conditions are those of who approves, its certificate of who signs."""
+    (body,) = [one for one in every_kind("default") if one["kind"] == "CertificateSigningRequest"]
+    body["metadata"] = {"name": "c", "labels": {"a": "b"}}
+    made = await api.create(f"{REQUESTS}?fieldManager=asker", body)
+    assert claims(made, "asker") == [".metadata.labels", ".metadata.labels.a"]
+    bare = await api.create(f"{REQUESTS}?fieldManager=asker", body | {"metadata": {"name": "d"}})
+    assert "managedFields" not in bare["metadata"]
+    approved = {"type": "Approved", "status": "True", "reason": "r", "message": "m"}
+    failed = {"type": "Failed", "status": "True", "reason": "r", "message": "m"}
+    made["status"] = {"conditions": [approved]}
+    told = await api.put(f"{REQUESTS}/c/approval?fieldManager=approver", made)
+    assert {path.partition("[")[0] for path in claims(told, "approver")} == {".status.conditions"}
+    told["status"]["conditions"].append(failed)
+    signed = await api.put(f"{REQUESTS}/c/status?fieldManager=signer", told)
+    assert [one["type"] for one in signed["status"]["conditions"]] == ["Approved", "Failed"]
+    assert "signer" not in {one["manager"] for one in signed["metadata"]["managedFields"]}
+
+
+async def test_a_definitions_status_owns_no_metadata(api: Any) -> None:
+    (body,) = [one for one in every_kind("default") if one["kind"] == "CustomResourceDefinition"]
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    await api.create(path, body)
+    path = f"{path}/{body['metadata']['name']}"
+    labelled = await api.patch(f"{path}/status?fieldManager=m", {"metadata": {"labels": {"a": "b"}}})
+    assert labelled.json["metadata"]["labels"]["a"] == "b"
+    assert "m" not in {one["manager"] for one in labelled.json["metadata"]["managedFields"]}
+
+
+@pytest.mark.parametrize(
+    ("part", "spec", "owned"),
+    [
+        ("resize", {"containers": [{"name": "c", "resources": {"requests": {"cpu": "2m"}}}]},
+         ['.spec.containers[name="c"].resources.requests.cpu']),
+        ("ephemeralcontainers", {"ephemeralContainers": [{"name": "d", "image": "i"}]},
+         ['.spec.ephemeralContainers[name="d"]', '.spec.ephemeralContainers[name="d"].image',
+          '.spec.ephemeralContainers[name="d"].name']),
+    ],
+)  # fmt: skip
+async def test_an_apply_to_a_part_claims_that_part(
+    api: Any, part: str, spec: dict[str, Any], owned: list[str]
+) -> None:
+    made = pod()
+    made["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1m"}}
+    await api.create(PODS, made)
+    body = {
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "p", "labels": {"x": "y"}}, "spec": spec,
+    }  # fmt: skip
+    answer = await applied(api, f"{PODS}/p/{part}", body, "me", force=True)
+    assert answer.status == 200, answer.message
+    assert claims(answer.json, "me") == owned
+    assert "x" not in answer.json["metadata"].get("labels", {})
+
+
+async def test_applies_to_a_part_conflict(api: Any) -> None:
+    made = pod()
+    made["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1m"}}
+    await api.create(PODS, made)
+
+    async def resized(cpu: str, manager: str, *, force: bool = False) -> Any:
+        spec = {"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
+        path = f"{PODS}/p/resize?force=true&fieldManager=" if force else f"{PODS}/p/resize?fieldManager="
+        return await api.patch(path + manager, yaml.safe_dump(body).encode(), "apply")
+
+    assert (await resized("2m", "one", force=True)).status == 200
+    refused = await resized("3m", "other")
+    text = 'Apply failed with 1 conflict: conflict with "one" with subresource "resize": '
+    assert (refused.status, refused.message) == (
+        409, f'{text}.spec.containers[name="c"].resources.requests.cpu',
+    )  # fmt: skip
+    assert (await resized("2m", "other")).status == 200
+    unnamed = await resized("2m", "")
+    assert "fieldManager: Required value: is required for apply patch" in unnamed.message
+
+
+@pytest.mark.parametrize(
+    "path", [f"{PODS}/p/resize", f"{PODS}/p/ephemeralcontainers", f"{DEPLOYMENTS}/d/scale"]
+)
+async def test_only_an_apply_can_be_forced(api: Any, path: str) -> None:
+    for force in ("true", "false"):
+        answer = await api.patch(f"{path}?force={force}", {}, "merge")
+        text = "force: Forbidden: may not be specified for non-apply patch"
+        assert (answer.status, answer.message) == (
+            422, f'PatchOptions.meta.k8s.io "" is invalid: {text}',
+        )  # fmt: skip

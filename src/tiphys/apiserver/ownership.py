@@ -32,6 +32,25 @@ from tiphys.apis.strategy import USERS_METADATA
 
 SCALE: Final = GVK("autoscaling", "v1", "Scale")
 _STATUS_RESETS: Final = fieldset.from_paths(("metadata",), ("spec",))
+_OWN_RESETS: Final[dict[tuple[str, str], Node]] = {
+    ("CertificateSigningRequest", ""): fieldset.from_paths(("spec",), ("status",)),
+    ("CertificateSigningRequest", "status"): fieldset.from_paths(("spec",), ("status", "conditions")),
+    ("CertificateSigningRequest", "approval"): fieldset.from_paths(("spec",), ("status", "certificate")),
+    ("CustomResourceDefinition", "status"): _STATUS_RESETS,
+    ("Namespace", "finalize"): fieldset.from_paths(("status",)),
+}
+"""What nobody comes to own at these endpoints, whatever their kinds reset."""
+_RESIZED: Final = ("resources", "resizePolicy")
+_CLAIMABLE: Final[dict[tuple[str, str], Node]] = {
+    ("Pod", "ephemeralcontainers"): fieldset.from_paths(("spec", "ephemeralContainers")),
+    ("Pod", "resize"): {
+        "f:spec": {
+            key: {fieldset.ANY: {f"f:{field}": fieldset.LEAF for field in _RESIZED}}
+            for key in ("f:containers", "f:initContainers")
+        }
+    },
+}
+"""All that an apply to these endpoints can claim."""
 _SCALE_REPLICAS: Final = fieldset.from_paths(("spec", "replicas"))
 
 
@@ -117,6 +136,9 @@ def _schema(resource: Resource) -> Schema:
 
 
 def _reset(resource: Resource, subresource: str) -> Node:
+    own = None if resource.custom else _OWN_RESETS.get((resource.kind, subresource))
+    if own is not None:
+        return own
     if subresource == "status":
         return _STATUS_RESETS if resource.custom else _status_resets(resource.storage)
     return reset_fields(subresource, has_status=resource.subresource("status") is not None)
@@ -203,11 +225,12 @@ def apply_managed(
         Conflict: naming the fields that others own.
         Unconverted: ``converted`` is given, and has not what is needed.
     """
+    claimable = None if resource.custom else _CLAIMABLE.get((resource.kind, write.subresource))
     return managedfields.apply(
         live,
         applied.object,
         _schema(resource),
-        fields=applied.fields,
+        fields=applied.fields if claimable is None else fieldset.below(applied.fields, claimable),
         settle=applied.settle,
         manager=write.manager,
         api_version=resource.api_version,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiphys.apimachinery.managedfields import fieldset
-from tiphys.apimachinery.managedfields.fieldset import FieldsError, check, from_paths, ordered
+from tiphys.apimachinery.managedfields.fieldset import ANY, FieldsError, below, check, from_paths, ordered
 
 ELEMENTS = ("f:a", "f:b", 'k:{"name":"x"}', "v:1")
 SETS = st.lists(st.lists(st.sampled_from(ELEMENTS), min_size=1, max_size=3).map(tuple), max_size=6).map(
@@ -140,3 +140,21 @@ def test_elements_come_back_in_one_form() -> None:
 )
 def test_round_trips(fields: Any) -> None:
     assert check(fields) == fields
+
+
+@pytest.mark.parametrize(
+    ("paths", "kept"),
+    [
+        ({"f:a": {}}, {"f:a": {".": {}, "f:b": {}}}),
+        ({"f:a": {"f:b": {}}}, {"f:a": {"f:b": {}}}),
+        ({"f:c": {ANY: {"f:x": {}}}}, {"f:c": {"k:1": {"f:x": {}}, "k:2": {"f:x": {"f:z": {}}}}}),
+        ({"f:d": {}}, {}),
+        ({}, {}),
+    ],
+)
+def test_below(paths: Any, kept: Any) -> None:
+    fields = {
+        "f:a": {".": {}, "f:b": {}},
+        "f:c": {"k:1": {".": {}, "f:x": {}, "f:y": {}}, "k:2": {"f:x": {"f:z": {}}}},
+    }
+    assert below(fields, paths) == kept

@@ -25,6 +25,8 @@ LEAF: Final[Node] = {}
 """A member without children."""
 EMPTY: Final[Node] = {}
 """As a root: the empty set."""
+ANY: Final = "*"
+"""Stands for any element in the paths of ``below``."""
 _INDEX: Final = re.compile(r"[-+]?[0-9]+")
 
 
@@ -206,6 +208,20 @@ def without(root: Node, paths: Node) -> Node:
             left = without(node, theirs)
             if left or not node:
                 kept[key] = LEAF if len(left) == 1 and "." in left else left
+    return kept
+
+
+def below(root: Node, paths: Node) -> Node:
+    """Return of the set the members of ``paths`` and all that lies below them; ``ANY`` stands for any element."""
+    kept: Node = {}
+    for key, node in root.items():
+        theirs = paths.get(key, paths.get(ANY)) if key != "." else None
+        if theirs is None:
+            continue
+        if is_member(theirs):
+            kept[key] = node
+        elif left := below(node, theirs):
+            kept[key] = left
     return kept
 
 

@@ -53,14 +53,24 @@ def patch_type(call: Call) -> str:
     return media_type
 
 
-async def handle(call: Call) -> Response:
-    """Patch the object; apply creates what does not exist."""
+def patch_options(call: Call) -> tuple[str, WriteOptions]:
+    """Return the patch's media type and the options beside it.
+
+    Raises:
+        UnsupportedMediaType, BadRequest. Invalid: only an apply can be forced.
+    """
     kind, options = patch_type(call), write_options(call, "PatchOptions")
-    if kind == APPLY_PATCH:
-        return await _apply(call, options)
-    if options.force is not None:
+    if kind != APPLY_PATCH and options.force is not None:
         fault = field_errors.forbidden("force", "may not be specified for non-apply patch")
         raise Invalid.of("meta.k8s.io", "PatchOptions", "", [fault])
+    return kind, options
+
+
+async def handle(call: Call) -> Response:
+    """Patch the object; apply creates what does not exist."""
+    kind, options = patch_options(call)
+    if kind == APPLY_PATCH:
+        return await _apply(call, options)
     patch = parse_patch(call, kind, options)
 
     def produce(live: Object) -> Object:
@@ -266,7 +276,7 @@ async def _apply(call: Call, options: WriteOptions) -> Response:
     applied = decode_applied(call, resource.gvk, options)
 
     async def produce(live: Object) -> Object:
-        return await _merge_applied(call, live, applied, options)
+        return await merge_applied(call, live, applied, options)
 
     change = Change(produce, options, call.info.subresource, manages_fields=False)
     try:
@@ -278,14 +288,15 @@ async def _apply(call: Call, options: WriteOptions) -> Response:
         why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
         raise Conflict.of(resource.group, resource.plural, name, why)
     await call.backend.authorizer.require(call.user, replace(call.info, verb="create"))
-    new = await _merge_applied(call, None, applied, options)
+    new = await merge_applied(call, None, applied, options)
     new["metadata"].pop("resourceVersion", None)
     return _answer(call, await create_object(call, new, options, manage_fields=False), 201)
 
 
-async def _merge_applied(
+async def merge_applied(
     call: Call, live: Object | None, applied: ownership.Applied, options: WriteOptions
 ) -> Object:
+    """Return what an apply makes of the live object, managers and all. Raises Conflict."""
     write = ownership.Write(options.field_manager, call.backend.clock.now(), call.info.subresource)
     force = bool(options.force)
     return await managers.told(

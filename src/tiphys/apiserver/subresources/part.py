@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tiphys.apimachinery.errors import MethodNotAllowed
-from tiphys.apimachinery.meta import Object
 from tiphys.apiserver import bodies, meta_rules, respond
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers import get, patch
@@ -14,40 +15,39 @@ from tiphys.wire.message import Response
 
 async def handle_part(call: Call, merge: Merge, check: Check | None) -> Response:
     """Serve one part. ``check`` replaces the validation of whole updates."""
-    verb, resource = call.info.verb, call.resource
-    if verb == "get":
+    if call.info.verb == "get":
         return await get.handle(call)
-    if verb == "update":
-        options = write_options(call, "UpdateOptions")
-        body = bodies.decode(call, resource.gvk, options.field_validation)
-        meta_rules.check_namespace(body, resource, call.namespace)
-        meta_rules.check_name(body, call.name)
-
-        def produce(live: Object) -> Object:
-            return body
-
-        retries = 1 if body["metadata"].get("resourceVersion") else MAX_RETRIES
-        uid = body["metadata"].get("uid") or ""
-    elif verb == "patch":
-        options, kind = write_options(call, "PatchOptions"), patch.patch_type(call)
-        document = patch.parse_patch(call, kind, options)
-
-        def produce(live: Object) -> Object:
-            return patch.apply_patch(call, kind, document, live, options)
-
-        retries, uid = MAX_RETRIES, ""
+    if call.info.verb == "update":
+        change = _replacing(call)
+    elif call.info.verb == "patch":
+        change = _patching(call)
     else:
         raise MethodNotAllowed("the server does not allow this method on the requested resource")
-    change = Change(
-        produce,
-        options,
-        call.info.subresource,
-        retries,
-        field_validation=check,
-        merge=merge,
-        uid=uid,
-    )
-    written = await update_object(call, call.name, change)
+    part = replace(change, subresource=call.info.subresource, field_validation=check, merge=merge)
+    written = await update_object(call, call.name, part)
     if isinstance(written, dict):
         return respond.respond_object(call, written)
     return respond.respond_cached(call, written)
+
+
+def _replacing(call: Call) -> Change:
+    """Return how a PUT changes the object."""
+    options = write_options(call, "UpdateOptions")
+    body = bodies.decode(call, call.resource.gvk, options.field_validation)
+    meta_rules.check_namespace(body, call.resource, call.namespace)
+    meta_rules.check_name(body, call.name)
+    retries = 1 if body["metadata"].get("resourceVersion") else MAX_RETRIES
+    uid = body["metadata"].get("uid") or ""
+    return Change(lambda _live: body, options, retries=retries, uid=uid)
+
+
+def _patching(call: Call) -> Change:
+    """Return how a PATCH changes it. An apply says itself who manages what."""
+    kind, options = patch.patch_options(call)
+    if kind == patch.APPLY_PATCH:
+        applied = patch.decode_applied(call, call.resource.gvk, options)
+        return Change(
+            lambda live: patch.merge_applied(call, live, applied, options), options, manages_fields=False
+        )
+    document = patch.parse_patch(call, kind, options)
+    return Change(lambda live: patch.apply_patch(call, kind, document, live, options), options)

@@ -34,9 +34,8 @@ async def handle(call: Call) -> Response:
         options = write_options(call, "UpdateOptions")
         wanted, retries, uid = _replacing(call, options)
     elif verb == "patch":
-        options = write_options(call, "PatchOptions")
-        applies = patch.patch_type(call) == patch.APPLY_PATCH
-        wanted = _applying(call, options) if applies else _patching(call, options)
+        kind, options = patch.patch_options(call)
+        wanted = _applying(call, options) if kind == patch.APPLY_PATCH else _patching(call, kind, options)
         retries, uid = MAX_RETRIES, ""
     else:
         raise MethodNotAllowed("the server does not allow this method on the requested resource")
@@ -100,8 +99,7 @@ def _replacing(call: Call, options: WriteOptions) -> tuple[_Wanted, int, str]:
     return lambda live: ownership.update_scale(live, copy_object(scale), write), retries, uid
 
 
-def _patching(call: Call, options: WriteOptions) -> _Wanted:
-    kind = patch.patch_type(call)
+def _patching(call: Call, kind: str, options: WriteOptions) -> _Wanted:
     document = patch.parse_patch(call, kind, options)
     write, scales = _write(call, options), _about_scale(call)
 
