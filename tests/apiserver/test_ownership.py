@@ -217,3 +217,22 @@ async def test_only_an_apply_can_be_forced(api: Any, path: str) -> None:
         assert (answer.status, answer.message) == (
             422, f'PatchOptions.meta.k8s.io "" is invalid: {text}',
         )  # fmt: skip
+
+
+async def test_what_was_before_the_first_apply(api: Any) -> None:
+    """It belongs to somebody, but for what the endpoint resets."""
+    made = await api.create(
+        DEPLOYMENTS, deployment(replicas=1) | {"metadata": {"name": "d", "labels": {"a": "b"}}}
+    )
+    made["metadata"]["managedFields"] = [{}]
+    forgotten = await api.put(f"{DEPLOYMENTS}/d", made)
+    assert not forgotten["metadata"].get("managedFields")
+    body = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "d"},
+        "status": {"replicas": 2},
+    }
+    answer = await applied(api, f"{DEPLOYMENTS}/d/status", body, "me", force=True)
+    assert claims(answer.json, "me") == [".status.replicas"]
+    assert "before-first-apply" not in {one["manager"] for one in answer.json["metadata"]["managedFields"]}

@@ -38,12 +38,14 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 """Defaults that the published schema has and the package leaves out; apply needs those of merge keys."""
 
 _PLAIN = frozenset("sibdy")
-_SHOWN = {
-    "apps.v1.StatefulSetStatus": frozenset({"availableReplicas"}),
-    "policy.v1.PodDisruptionBudgetStatus": frozenset(
-        {"disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"}
-    ),
-}
+_SHOWN: dict[str, dict[str, Any]] = {
+    "apiregistration.v1.APIServiceCondition": {"lastTransitionTime": None},
+    "apps.v1.StatefulSetStatus": {"availableReplicas": 0},
+    "autoscaling.v2.HorizontalPodAutoscalerStatus": {"currentMetrics": None},
+    "policy.v1.PodDisruptionBudgetStatus": {
+        "disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0,
+    },
+}  # fmt: skip
 """Fields that need not be given and are in JSON all the same when they are zero."""
 
 
@@ -108,7 +110,15 @@ _UNANSWERED = "ResourcePoolStatusRequest"
 
 def _omitted(name: str) -> frozenset[str]:
     """Return the plain scalars of a definition: those that protobuf leaves out when they are zero."""
-    return _plain_fields().get(".".join(name.split(".")[-3:]), frozenset())
+    return _plain_fields().get(_message(name), frozenset())
+
+
+def _shown(name: str) -> dict[str, Any]:
+    return _SHOWN.get(_message(name), {})
+
+
+def _message(name: str) -> str:
+    return ".".join(name.split(".")[-3:])
 
 
 @cache
@@ -125,12 +135,12 @@ def _plain(message: str, messages: dict[str, Any]) -> frozenset[str]:
             found |= _plain(kind, messages)
         elif kind in _PLAIN:
             found.add(field)
-    return frozenset(found - _SHOWN.get(message, frozenset()))
+    return frozenset(found - _SHOWN.get(message, {}).keys())
 
 
 @cache
 def _builder() -> SchemaBuilder:
-    return SchemaBuilder(_definitions(), _omitted)
+    return SchemaBuilder(_definitions(), _omitted, _shown)
 
 
 def definition_name(gvk: GVK) -> str | None:

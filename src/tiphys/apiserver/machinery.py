@@ -18,6 +18,7 @@ from tiphys.apimachinery.protowire import ProtobufError
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema import strict_json
 from tiphys.apimachinery.schema.node import Schema
+from tiphys.apimachinery.schema.shown import filled
 from tiphys.apimachinery.schema.walk import DecodeError, cannot_be_handled, decode_check
 from tiphys.apimachinery.warnings import collecting
 from tiphys.apis import conversion, schemas, strategies
@@ -53,6 +54,18 @@ def show_sections(obj: Object, resource: Resource) -> None:
     if resource.definition is None:
         for name in schemas.sections(resource.storage):
             obj.setdefault(name, {})
+
+
+def show_status(obj: Object, resource: Resource) -> None:
+    """Give a status of a built-in kind what is in there whatever happens. Its parts may be others' too."""
+    if resource.definition is not None:
+        return
+    status = obj.get("status")
+    if status is None:
+        if "status" not in schemas.sections(resource.storage):
+            return
+        status = {}
+    obj["status"] = filled(status, schemas.schema_for(resource.storage).properties["status"])
 
 
 def list_kind(resource: Resource) -> str:

@@ -74,3 +74,70 @@ async def test_the_endpoints_of_a_service_go_with_it(api: Any, held: bool) -> No
         await api.patch(f"{root}/services/s", {"metadata": {"finalizers": None}})
     found = [(await api("GET", f"{root}/endpoints/{name}")).status for name in ("s", "other")]
     assert found == [404, 200]
+
+
+TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+WORKLOAD = {"selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}
+TARGET = {"kind": "X", "name": "y", "apiVersion": "a/v1"}
+COUNTS = {
+    "currentNumberScheduled": 0,
+    "numberMisscheduled": 0,
+    "desiredNumberScheduled": 0,
+    "numberReady": 0,
+}
+WHOLE: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
+    ("apps/v1/daemonsets", WORKLOAD, {}, COUNTS),
+    ("apps/v1/daemonsets", WORKLOAD, {"numberReady": 2}, COUNTS | {"numberReady": 2}),
+    ("apps/v1/replicasets", WORKLOAD, {}, {"replicas": 0}),
+    ("apps/v1/statefulsets", WORKLOAD, {"replicas": 1, "readyReplicas": 1},
+     {"replicas": 1, "availableReplicas": 0, "readyReplicas": 1}),
+    ("autoscaling/v2/horizontalpodautoscalers", {"maxReplicas": 2, "scaleTargetRef": TARGET},
+     {"currentReplicas": 1}, {"currentReplicas": 1, "desiredReplicas": 0, "currentMetrics": None}),
+    ("autoscaling/v1/horizontalpodautoscalers", {"maxReplicas": 2, "scaleTargetRef": TARGET},
+     {"currentReplicas": 1}, {"currentReplicas": 1, "desiredReplicas": 0}),
+    ("policy/v1/poddisruptionbudgets", {"selector": {}}, {"currentHealthy": 1},
+     {"disruptionsAllowed": 0, "currentHealthy": 1, "desiredHealthy": 0, "expectedPods": 0}),
+    ("apps/v1/deployments", WORKLOAD, {"conditions": [{"type": "X"}]},
+     {"conditions": [{"type": "X", "status": ""}]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["put", "json patch"])
+@pytest.mark.parametrize(("at", "spec", "status", "shown"), WHOLE, ids=[one[0] for one in WHOLE])
+async def test_a_status_written_in_part_is_shown_whole(
+    api: Any, at: str, spec: dict[str, Any], status: dict[str, Any], shown: dict[str, Any], whole: bool
+) -> None:
+    """As Go writes it: clients with types take such fields for given."""
+    version, _, plural = at.rpartition("/")
+    path = f"/apis/{version}/namespaces/default/{plural}"
+    made = await api.create(path, {"metadata": {"name": "x"}, "spec": spec})
+    if whole:
+        answer = await api("PUT", f"{path}/x/status", {**made, "status": status})
+    else:
+        answer = await api.patch(
+            f"{path}/x/status", [{"op": "replace", "path": "/status", "value": status}], "json"
+        )
+    assert (answer.status, answer.json["status"]) == (200, shown), answer.message
+    again = await api.patch(f"{path}/x/status", [], "json")
+    assert again.json == answer.json == await api.get(f"{path}/x"), "nothing was written"
+
+
+async def test_containers_of_a_partial_pod_status(api: Any) -> None:
+    pods = "/api/v1/namespaces/default/pods"
+    await api.create(pods, {"metadata": {"name": "p"}, "spec": TEMPLATE["spec"]})
+    status = {"containerStatuses": [{"name": "c", "state": {"terminated": {}}}]}
+    answer = await api.patch(f"{pods}/p/status", {"status": status})
+    assert answer.json["status"]["containerStatuses"] == [
+        {"name": "c", "ready": False, "restartCount": 0, "image": "", "imageID": "",
+         "state": {"terminated": {"exitCode": 0}}}
+    ]  # fmt: skip
+
+
+async def test_an_apply_of_a_part_of_a_status_leaves_the_rest(api: Any) -> None:
+    path = "/apis/apps/v1/namespaces/default/daemonsets"
+    made = await api.create(path, {"metadata": {"name": "x"}, "spec": WORKLOAD})
+    await api.put(f"{path}/x/status", {**made, "status": COUNTS | {"numberReady": 3}})
+    body = {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "x"}}
+    part = {**body, "status": {"desiredNumberScheduled": 4}}
+    applied = await api.patch(f"{path}/x/status?fieldManager=m", part, "apply")
+    assert applied.json["status"] == COUNTS | {"numberReady": 3, "desiredNumberScheduled": 4}

@@ -174,7 +174,7 @@ def _managers(live: Object | None, base: Object, request: _Request) -> Managed:
         return managed
     difference = difference_of({}, base, request.schema)
     changed = fieldset.union(difference.added, difference.modified)
-    changed = fieldset.ordered(fieldset.without(changed, reset_fields("")))
+    changed = fieldset.ordered(fieldset.without(changed, request.ignored))
     who = entries.identity(BEFORE_FIRST_APPLY, UPDATE, request.api_version, request.who.subresource)
     compared = Comparison({}, base, difference, request.api_version, None)
     return followed({}, compared, changed, who, Entry(changed, request.api_version, request.time))

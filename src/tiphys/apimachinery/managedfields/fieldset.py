@@ -212,7 +212,7 @@ def without(root: Node, paths: Node) -> Node:
 
 
 def below(root: Node, paths: Node) -> Node:
-    """Return of the set the members of ``paths`` and all that lies below them; ``ANY`` stands for any element."""
+    """Return the members of ``paths`` in the set, and all below them; ``ANY`` stands for any element."""
     kept: Node = {}
     for key, node in root.items():
         theirs = paths.get(key, paths.get(ANY)) if key != "." else None

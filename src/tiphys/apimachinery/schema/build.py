@@ -6,9 +6,9 @@ schema cannot say (quantities, times, raw JSON) are told apart by ``format`` or 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from tiphys.apimachinery.schema.node import MISSING, Schema
 
@@ -43,18 +43,23 @@ _KNOWN = frozenset(
 )  # fmt: skip
 
 
+_ZEROS: Final = {"string": "", "integer": 0, "number": 0, "boolean": False}
+
+
 class SchemaBuilder:
     """Turns named definitions into nodes, each once; ``definition`` builds what it needs and no more.
 
-    ``omitted`` tells which fields of a definition mean nothing when they are zero.
+    ``omitted`` tells which fields of a definition mean nothing when they are zero, ``shown`` which are there
+    in any case without having to be given.
     """
 
     def __init__(
         self,
         definitions: Mapping[str, Mapping[str, Any]],
         omitted: Callable[[str], frozenset[str]] = lambda _name: frozenset(),
+        shown: Callable[[str], dict[str, Any]] = lambda _name: {},
     ) -> None:
-        self._definitions, self._omitted = definitions, omitted
+        self._definitions, self._omitted, self._shown = definitions, omitted, shown
         self._nodes: dict[str, Schema] = {}
         self._late: list[tuple[Schema, Schema, Mapping[str, Any]]] = []
 
@@ -79,6 +84,7 @@ class SchemaBuilder:
             if not _well_known(node):
                 self._fill(node, source)
                 node.omitted = self._omitted(name) - frozenset(node.required)
+                node.shown = _zeros(node.required, source.get("properties") or {}) | self._shown(name)
         return node
 
     def _build(self, source: Mapping[str, Any]) -> Schema:
@@ -108,6 +114,16 @@ class SchemaBuilder:
         items = source.get("items")
         if isinstance(items, Mapping):
             node.items = self._build(items)
+
+
+def _zeros(required: Iterable[str], properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plain fields that have to be given, and what the type has in their place without."""
+    kinds = ((key, properties.get(key) or {}) for key in required)
+    return {
+        key: _ZEROS[kind["type"]]
+        for key, kind in kinds
+        if kind.get("type") in _ZEROS and kind.get("format") not in ("byte", "date-time")
+    }
 
 
 def build_custom(source: Mapping[str, Any]) -> Schema:

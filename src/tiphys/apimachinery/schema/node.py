@@ -41,6 +41,8 @@ class Schema:
     required: tuple[str, ...] = ()
     omitted: frozenset[str] = frozenset()
     """Fields that Go leaves out when they are ``""``, ``0`` or ``false``: there that means "not set"."""
+    shown: dict[str, Any] = field(default_factory=dict)
+    """Plain fields that Go writes out in any case, with what they are when nobody said: zero."""
     default: Any = MISSING
     enum: tuple[Any, ...] | None = None
     nullable: bool = False

@@ -164,6 +164,8 @@ async def _prepare(attributes: Attributes, options: WriteOptions, *, manage_fiel
     for text in told:
         call.warn(text)
     machinery.show_sections(obj, resource)
+    if "status" in obj:
+        machinery.show_status(obj, resource)
 
 
 async def _finish(attributes: Attributes, *, versioned: bool) -> Cached | Object:

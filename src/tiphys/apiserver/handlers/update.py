@@ -148,6 +148,8 @@ async def _attempt(call: Call, name: str, change: Change) -> Cached | Object:
     if change.uid and change.uid != old["metadata"].get("uid"):
         raise unmet(resource, old, "UID", change.uid)
     _default(strategy, new, change)
+    if change.subresource == "status":
+        machinery.show_status(new, resource)
     if change.manages_fields:
         await _manage(call, new, old, change)
     attributes = Attributes(

@@ -20,7 +20,10 @@ async def handle(call: Call) -> Response:
     def merge(live: Object, wanted: Object) -> Object:
         keep_conditions(wanted, live, "Failed")
         stamp_conditions(wanted, live, now, updates=True)
-        live.setdefault("status", {})["conditions"] = (wanted.get("status") or {}).get("conditions") or []
+        status: Object = live.setdefault("status", {})
+        status.pop("conditions", None)
+        if conditions := (wanted.get("status") or {}).get("conditions"):
+            status["conditions"] = conditions
         for key in _USERS_METADATA:
             live["metadata"].pop(key, None)
             if key in wanted["metadata"]:
