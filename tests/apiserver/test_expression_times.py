@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
+from tiphys.apimachinery.families import Registry
 from tiphys.apiserver.expression_times import Conditioned, ExpressionTimes, error_type
 
 GROUP = "/apis/admissionregistration.k8s.io/v1"
@@ -17,8 +17,8 @@ CONDITIONS = ["0.005", "0.025", "0.1", "0.5", "1.0", "2.5", "+Inf"]
 DEFAULT = ["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "+Inf"]
 
 
-def registry_of(times: ExpressionTimes) -> CollectorRegistry:
-    registry = CollectorRegistry()
+def registry_of(times: ExpressionTimes) -> Registry:
+    registry = Registry()
     registry.register(times)
     return registry
 
@@ -80,7 +80,7 @@ def test_names_labels_and_buckets() -> None:
         },
         "mutating_admission_policy_check_total": {"policy", "policy_binding", "error_type"},
     }  # fmt: skip
-    sample = registry.get_sample_value
+    sample = registry.sample_value
     assert sample("apiserver_cel_evaluation_duration_seconds_sum") == 20.0
     assert sample("apiserver_cel_compilation_duration_seconds_bucket", {"le": "0.025"}) == 1
 

@@ -207,7 +207,7 @@ def test_when_a_resource_goes(text: str, release: str) -> None:
         "group": "x", "version": "v1beta1", "resource": "xs", "subresource": "status",
         "removed_release": release,
     }  # fmt: skip
-    assert metrics._registry.get_sample_value("apiserver_requested_deprecated_apis", labels) == 1
+    assert metrics._registry.sample_value("apiserver_requested_deprecated_apis", labels) == 1
 
 
 async def test_what_is_on_its_way_out_is_noted(api: Any) -> None:

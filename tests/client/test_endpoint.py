@@ -9,9 +9,9 @@ import orjson
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from prometheus_client.core import GaugeMetricFamily
 
 from tiphys.apimachinery.clock import FakeClock, RealClock
+from tiphys.apimachinery.families import GaugeMetricFamily
 from tiphys.client import endpoint as endpoints
 from tiphys.client import metrics
 from tiphys.client.delegated import DelegatedOptions

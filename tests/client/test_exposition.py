@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.core import GaugeMetricFamily
 
+from tiphys.apimachinery.families import GaugeMetricFamily, Registry, text_of
 from tiphys.client import exposition
+from tiphys.client.counting import Counts, Levels
 
 
 @pytest.fixture
-def registry() -> Iterator[CollectorRegistry]:
-    registry = CollectorRegistry()
-    Gauge("one", "[STABLE] a", registry=registry).set(1)
-    Gauge("two", "[BETA] b", registry=registry)
-    Counter("three", "[STABLE] c", registry=registry)
-    Gauge("four", "says nothing", registry=registry)
+def registry() -> Iterator[Registry]:
+    registry = Registry()
+    Levels("one", "[STABLE] a", (), registry).labels().set(1)
+    Levels("two", "[BETA] b", (), registry)
+    Counts("three", "[STABLE] c", (), registry)
+    Levels("four", "says nothing", (), registry)
     yield registry
     exposition.disable(())
 
 
-def lines(registry: CollectorRegistry) -> list[str]:
+def lines(registry: Registry) -> list[str]:
     return [line for line in exposition.render(registry).decode().splitlines() if not line.startswith("#")]
 
 
-def test_families_are_counted_by_stability(registry: CollectorRegistry) -> None:
+def test_families_are_counted_by_stability(registry: Registry) -> None:
     found = lines(registry)
     assert "one 1.0" in found
     for stability, count in (("STABLE", 2), ("BETA", 1), ("ALPHA", 1)):
@@ -37,7 +37,7 @@ def test_families_are_counted_by_stability(registry: CollectorRegistry) -> None:
 
 
 @pytest.mark.parametrize("name", ["three", "three_total"])
-def test_families_that_were_disabled_are_not_shown(registry: CollectorRegistry, name: str) -> None:
+def test_families_that_were_disabled_are_not_shown(registry: Registry, name: str) -> None:
     exposition.disable([name, "none"])
     found = lines(registry)
     assert not any(line.startswith("three") for line in found)
@@ -45,16 +45,16 @@ def test_families_that_were_disabled_are_not_shown(registry: CollectorRegistry, 
     assert "disabled_metrics_total 2.0" in found
 
 
-def test_help_says_how_stable_a_family_is(registry: CollectorRegistry) -> None:
-    Gauge("process_things", "Made by a library.", registry=registry)
+def test_help_says_how_stable_a_family_is(registry: Registry) -> None:
+    Levels("process_things", "Of every process.", (), registry)
     text = exposition.render(registry).decode()
     assert "# HELP four [ALPHA] says nothing" in text
     assert "# HELP two [BETA] b" in text
-    assert "# HELP process_things Made by a library." in text
+    assert "# HELP process_things Of every process." in text
     assert 'registered_metrics_total{deprecated_version="",stability_level="ALPHA"} 1.0' in text
 
 
 def test_families_alone_are_not_counted() -> None:
     family = GaugeMetricFamily("five", "[STABLE] e", value=5)
-    assert exposition.render_alone([family]) == b"# HELP five [STABLE] e\n# TYPE five gauge\nfive 5.0\n"
-    assert exposition.render_alone([]) == b""
+    assert text_of([family]) == b"# HELP five [STABLE] e\n# TYPE five gauge\nfive 5.0\n"
+    assert text_of([]) == b""

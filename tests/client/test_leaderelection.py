@@ -51,7 +51,7 @@ async def test_it_is_given_up_when_the_work_ends():
     world = World()
 
     def leading():
-        return REGISTRY.get_sample_value("leader_election_master_status", {"name": "cm"})
+        return REGISTRY.sample_value("leader_election_master_status", {"name": "cm"})
 
     async def lead():
         assert world.lease["holderIdentity"] == "a"

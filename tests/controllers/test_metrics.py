@@ -15,6 +15,7 @@ from tiphys.client.kinds import (
     STATEFUL_SETS,
 )
 from tiphys.client.metrics import REGISTRY
+from tiphys.controllers import metrics
 from tiphys.controllers.cronjob.controller import CronJobController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
 from tiphys.controllers.job import tally
@@ -73,10 +74,10 @@ FAMILIES = [
 
 @pytest.mark.parametrize(("name", "labels", "buckets"), FAMILIES, ids=[row[0] for row in FAMILIES])
 def test_families_are_upstreams(name, labels, buckets):
-    family = REGISTRY._names_to_collectors[name]
-    assert list(family._labelnames) == labels.split()
+    family = next(one for one in vars(metrics).values() if getattr(one, "name", "") == name)
+    assert list(family.label_names) == labels.split()
     bounds = [float(bound) for bound in buckets.split()]
-    assert [round(bound, 9) for bound in getattr(family, "_upper_bounds", [])[:-1]] == bounds
+    assert [round(bound, 9) for bound in getattr(family, "bounds", ())] == bounds
 
 
 def job(**spec):
@@ -238,7 +239,7 @@ async def test_zones_and_the_nodes_that_are_given_up(world):
         for name in ("up", "down"):
             world.api.remove(NODES, name)
         await world.settle()
-        assert REGISTRY.get_sample_value("node_collector_zone_size", zone) is None
+        assert REGISTRY.sample_value("node_collector_zone_size", zone) is None
 
 
 async def test_pods_that_leave_a_tainted_node(world):
@@ -336,13 +337,13 @@ async def test_what_a_stateful_set_lacks(world):
         "statefulset_namespace": "d", "statefulset_name": "metered", "pod_management_policy": "Parallel"
     }  # fmt: skip
     async with world.running(StatefulSetController):
-        assert REGISTRY.get_sample_value(f"{prefix}unavailable_replicas", shown) == 3
-        assert REGISTRY.get_sample_value(f"{prefix}max_unavailable", shown) == 1
+        assert REGISTRY.sample_value(f"{prefix}unavailable_replicas", shown) == 3
+        assert REGISTRY.sample_value(f"{prefix}max_unavailable", shown) == 1
         ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
         for pod in world.api.all(PODS)[:2]:
             world.api.put(PODS, {**pod, "status": {"phase": "Running", "conditions": [ready]}})
         await world.settle()
-        assert REGISTRY.get_sample_value(f"{prefix}unavailable_replicas", shown) == 1
+        assert REGISTRY.sample_value(f"{prefix}unavailable_replicas", shown) == 1
         world.api.remove(STATEFUL_SETS, "metered", "d")
         await world.settle()
-    assert REGISTRY.get_sample_value(f"{prefix}unavailable_replicas", shown) is None
+    assert REGISTRY.sample_value(f"{prefix}unavailable_replicas", shown) is None

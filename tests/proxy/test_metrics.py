@@ -30,7 +30,7 @@ class Kernel:
 
 
 def value(name: str) -> float:
-    found = REGISTRY.get_sample_value(f"kubeproxy_sync_proxy_rules_{name}", {"ip_family": "IPv4"})
+    found = REGISTRY.sample_value(f"kubeproxy_sync_proxy_rules_{name}", {"ip_family": "IPv4"})
     return found or 0.0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tiphys.client.exposition import render_alone
+from tiphys.apimachinery.families import text_of
 from tiphys.client.kinds import PODS
 from tiphys.scheduler.pod_resources import families, pod_limits
 from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
@@ -84,13 +84,13 @@ def test_what_is_shown(name: str) -> None:
 
 
 def test_labels() -> None:
-    text = render_alone(families([pod(container({"cpu": "1"}), nodeName="n", priority=0)])).decode()
+    text = text_of(families([pod(container({"cpu": "1"}), nodeName="n", priority=0)])).decode()
     assert (
         'kube_pod_resource_request{namespace="test",node="n",pod="foo",priority="0",resource="cpu",'
         'scheduler="mine",unit="cores"} 1.0' in text
     )
     assert "# TYPE kube_pod_resource_limit gauge" in text
-    text = render_alone(families([pod(container({"cpu": "1"}))])).decode()
+    text = text_of(families([pod(container({"cpu": "1"}))])).decode()
     assert 'node="",pod="foo",priority=""' in text
 
 
@@ -111,5 +111,5 @@ async def test_a_scheduler_shows_its_pods_while_it_schedules() -> None:
             await cluster.wait_for(
                 PODS, "a", "default", lambda one: bool(one and one["spec"].get("nodeName"))
             )
-            assert 'pod="a"' in render_alone(scheduler.pod_resources()).decode()
+            assert 'pod="a"' in text_of(scheduler.pod_resources()).decode()
             running.cancel()

@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
-
+from tiphys.apimachinery.families import CounterMetricFamily, HistogramMetricFamily, Metric
 from tiphys.apiserver.metrics import Durations
 
 _END: Final = float("inf")

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from urllib.parse import parse_qs
 
 import orjson
-from prometheus_client.core import GaugeMetricFamily, Metric
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, Timeout
+from tiphys.apimachinery.families import GaugeMetricFamily, Metric
 from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.wire.message import Response
 

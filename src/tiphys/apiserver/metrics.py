@@ -1,7 +1,7 @@
 """What the server counts of its requests, with upstream's metric names.
 
-Counting is on every request's path, so it is bare additions (one event loop, no locks); what Prometheus'
-library makes of them is computed when somebody scrapes. Other parts of the server add their own families
+Counting is on every request's path, so it is bare additions (one event loop, no locks); the families of
+them are made when somebody scrapes. Other parts of the server add their own families
 as ``sources``.
 """
 
@@ -11,18 +11,11 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from prometheus_client import (
-    CollectorRegistry,
-    GCCollector,
-    PlatformCollector,
-    ProcessCollector,
-)
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.registry import Collector
-
+from tiphys.apimachinery import families
+from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.client import exposition
+from tiphys.client.process_figures import ProcessFigures
 
 _BUCKETS = (
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
@@ -166,10 +159,10 @@ def scope_of(info: RequestInfo) -> str:
     return "namespace" if info.namespace else "cluster"
 
 
-class Metrics(Collector):
+class Metrics:
     """One server's metrics, in a registry of its own."""
 
-    CONTENT_TYPE = CONTENT_TYPE_LATEST
+    CONTENT_TYPE = families.CONTENT_TYPE
 
     def __init__(self) -> None:
         self._kinds: dict[Labels, Kind] = {}
@@ -177,10 +170,9 @@ class Metrics(Collector):
         self.sources: list[Source] = []
         self._deprecated: set[Labels] = set()
         self._terminated: dict[Labels, int] = {}
-        self._registry = CollectorRegistry()
+        self._registry = families.Registry()
         self._registry.register(self)
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=self._registry)
+        self._registry.register(ProcessFigures())
 
     def observe(self, labels: Labels, code: int, seconds: float, size: int = -1) -> None:
         """Count one answered request; ``size`` of its body in bytes, -1 for a stream."""

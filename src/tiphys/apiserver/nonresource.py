@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.compatibility import DEFAULT, Effective
 from tiphys.apimachinery.errors import MethodNotAllowed
+from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric
 from tiphys.apis.openapi.definitions import CustomSchemas, no_custom_schemas
 from tiphys.apis.openapi.documents import OpenApi, Remotes, no_remotes
 from tiphys.apiserver.authn.serviceaccount import TokenKeys

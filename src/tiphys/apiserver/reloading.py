@@ -13,9 +13,8 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-
 from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric
 from tiphys.apiserver.identity import hash_of, identity_of
 
 Reload = Callable[[], object]

@@ -13,11 +13,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client.core import Metric
-
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.duration import go_duration
 from tiphys.apimachinery.errors import Conflict, NotFound
+from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.featuregates import changed
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.resource import Resource

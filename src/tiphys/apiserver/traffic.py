@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from prometheus_client.core import GaugeMetricFamily, Metric
-
+from tiphys.apimachinery.families import GaugeMetricFamily, Metric
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.chain import Traffic
 from tiphys.apiserver.feed import Feed

@@ -1,17 +1,23 @@
 """Metrics that cost next to nothing to count: bare additions until somebody scrapes.
 
-For what is counted with every request or pod. One event loop, no locks; Prometheus' own classes take a lock
-and walk their buckets each time.
+One event loop, no locks. A family without labels is there from the start, with nothing counted; of others
+each set of labels' values once it was asked for. ``name`` of counters is without ``_total``.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, TypeVar
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+from tiphys.apimachinery.families import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    Registry,
+    number_text,
+)
 
 _INFINITE = float("inf")
 
@@ -24,8 +30,20 @@ class Count:
     def __init__(self) -> None:
         self.value = 0
 
-    def inc(self) -> None:
-        self.value += 1
+    def inc(self, times: int = 1) -> None:
+        self.value += times
+
+
+class Level:
+    """How much there is of something."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def set(self, value: float) -> None:
+        self.value = value
 
 
 class Spread:
@@ -43,54 +61,81 @@ class Spread:
         self.total += value
 
 
-class Counts(Collector):
-    """A counter for each set of labels. ``name`` is without ``_total``."""
+_One = TypeVar("_One", Count, Level, Spread)
 
-    def __init__(self, name: str, text: str, labels: Sequence[str], registry: CollectorRegistry) -> None:
-        self._name, self._text, self._labels = name, text, labels
-        self._all: dict[tuple[str, ...], Count] = {}
+
+class _Labelled(Generic[_One]):
+    """One of them for each set of labels' values."""
+
+    def __init__(
+        self, name: str, text: str, labels: Sequence[str], make: Callable[[], _One], registry: Registry
+    ) -> None:
+        self.name, self._text, self.label_names = name, text, tuple(labels)
+        self._make: Callable[[], _One] = make
+        self._all: dict[tuple[str, ...], _One] = {}
+        if not labels:
+            self.labels()
         registry.register(self)
 
-    def labels(self, *values: str) -> Count:
-        """Return the counter of these labels' values; whoever counts often keeps it."""
-        return self._all.setdefault(values, Count())
+    def labels(self, *values: str) -> _One:
+        """Return the one of these labels' values; whoever counts often keeps it."""
+        found = self._all.get(values)
+        if found is None:
+            if len(values) != len(self.label_names):
+                raise ValueError(f"{self.name} has the labels {', '.join(self.label_names)}")
+            found = self._all[values] = self._make()
+        return found
+
+    def remove(self, *values: str) -> None:
+        """Forget these labels' values, where they are known."""
+        self._all.pop(values, None)
 
     def collect(self) -> Iterator[Metric]:
-        family = CounterMetricFamily(self._name, self._text, labels=self._labels)
+        raise NotImplementedError
+
+
+class Counts(_Labelled[Count]):
+    """A counter for each set of labels."""
+
+    def __init__(self, name: str, text: str, labels: Sequence[str], registry: Registry) -> None:
+        super().__init__(name, text, labels, Count, registry)
+
+    def collect(self) -> Iterator[Metric]:
+        family = CounterMetricFamily(self.name, self._text, labels=self.label_names)
         for values, count in self._all.items():
             family.add_metric(values, count.value)
         yield family
 
 
-class Spreads(Collector):
+class Levels(_Labelled[Level]):
+    """A gauge for each set of labels."""
+
+    def __init__(self, name: str, text: str, labels: Sequence[str], registry: Registry) -> None:
+        super().__init__(name, text, labels, Level, registry)
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(self.name, self._text, labels=self.label_names)
+        for values, level in self._all.items():
+            family.add_metric(values, level.value)
+        yield family
+
+
+class Spreads(_Labelled[Spread]):
     """A histogram for each set of labels."""
 
     def __init__(
-        self,
-        name: str,
-        text: str,
-        labels: Sequence[str],
-        bounds: Sequence[float],
-        registry: CollectorRegistry,
+        self, name: str, text: str, labels: Sequence[str], bounds: Sequence[float], registry: Registry
     ) -> None:
-        self._name, self._text, self._labels = name, text, labels
-        self._bounds = (*bounds, _INFINITE)
-        self._all: dict[tuple[str, ...], Spread] = {}
-        registry.register(self)
-
-    def labels(self, *values: str) -> Spread:
-        """Return the histogram of these labels' values; whoever observes often keeps it."""
-        found = self._all.get(values)
-        if found is None:
-            found = self._all[values] = Spread(self._bounds)
-        return found
+        self.bounds = tuple(bounds)
+        self._all_bounds = (*bounds, _INFINITE)
+        super().__init__(name, text, labels, lambda: Spread(self._all_bounds), registry)
 
     def collect(self) -> Iterator[Metric]:
-        family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
+        family = HistogramMetricFamily(self.name, self._text, labels=self.label_names)
         for values, spread in self._all.items():
             running, buckets = 0, []
-            for bound, count in zip(self._bounds, spread.buckets, strict=True):
+            for bound, count in zip(self._all_bounds, spread.buckets, strict=True):
                 running += count
-                buckets.append(("+Inf" if bound == _INFINITE else str(float(bound)), running))
+                buckets.append((number_text(bound), running))
             family.add_metric(values, buckets, spread.total)
         yield family

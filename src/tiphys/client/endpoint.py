@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from prometheus_client.core import Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import NotFound, StatusError
+from tiphys.apimachinery.families import CONTENT_TYPE, Metric, text_of
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
-from tiphys.client import exposition, metrics
+from tiphys.client import metrics
 from tiphys.client.delegated import DelegatedAccess, DelegatedOptions
 from tiphys.client.front_proxies import CLIENT_CA, ProxyHeaders
 from tiphys.client.healthcounts import HealthCounts
@@ -177,15 +176,15 @@ class ComponentEndpoint:
             if path not in self._guarded:
                 raise NotFound("404 page not found")
             if path in self._shown:
-                body = exposition.render_alone(self._shown[path]())
-                return Response(200, {"content-type": CONTENT_TYPE_LATEST}, body)
+                body = text_of(self._shown[path]())
+                return Response(200, {"content-type": CONTENT_TYPE}, body)
             if path == "/metrics":
-                return Response(200, {"content-type": CONTENT_TYPE_LATEST}, metrics.render())
+                return Response(200, {"content-type": CONTENT_TYPE}, metrics.render())
             if path == "/configz":
                 body = orjson.dumps(dict(self._options.configuration))
                 return Response(200, {"content-type": "application/json"}, body)
             if path == "/metrics/slis":
-                return Response(200, {"content-type": CONTENT_TYPE_LATEST}, self._asked.render())
+                return Response(200, {"content-type": CONTENT_TYPE}, self._asked.render())
             page = self._pages.answer(request, self._clock.now())
             if page is None:
                 raise NotFound("404 page not found")

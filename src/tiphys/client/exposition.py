@@ -2,7 +2,7 @@
 
 Owns: ``registered_metrics_total``, ``disabled_metrics_total``, ``hidden_metrics_total``; what is disabled. A
 family says how stable it is at the beginning of its help; of one that says nothing it is said here that it is
-alpha, but for those that Prometheus' own library makes.
+alpha, but for those of every process (``process_figures``).
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, Metric
-from prometheus_client.registry import Collector
+from tiphys.apimachinery.families import CounterMetricFamily, Metric, Registry, text_of
 
 _STABILITY: Final = re.compile(r"\[(ALPHA|BETA|STABLE|INTERNAL)\]")
 _ALPHA: Final = "ALPHA"
@@ -34,55 +32,23 @@ def disable(names: Iterable[str]) -> None:
     _disabled.update(names)
 
 
-def render(registry: CollectorRegistry) -> bytes:
+def render(registry: Registry) -> bytes:
     """Return the text that Prometheus scrapes."""
-    shown = CollectorRegistry()
-    shown.register(_Shown(registry))
-    text = generate_latest(shown)
+    text = text_of(_shown(registry))
     for ended, plain in _PLAIN:
         text = text.replace(ended, plain)
     return text
 
 
-def render_alone(families: Iterable[Metric]) -> bytes:
-    """Return the text of these families, without counts of them."""
-    shown = CollectorRegistry()
-    shown.register(_Given(families))
-    return generate_latest(shown)
-
-
-class _Given(Collector):
-    """Families that are there already."""
-
-    def __init__(self, families: Iterable[Metric]) -> None:
-        self._families = families
-
-    def describe(self) -> Iterator[Metric]:
-        """Name nothing beforehand: they are made but once."""
-        return iter(())
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self._families
-
-
-class _Shown(Collector):
+def _shown(registry: Registry) -> Iterator[Metric]:
     """The families of a registry, and what is counted of them."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-
-    def describe(self) -> Iterator[Metric]:
-        """Name nothing beforehand: families come and go, and each is made but once for a scrape."""
-        return iter(())
-
-    def collect(self) -> Iterator[Metric]:
-        counts: Counter[str] = Counter()
-        for family in self._registry.collect():
-            if not any(family.name + ending in _disabled for ending in _ENDINGS):
-                if not family.name.startswith(_FOREIGN):
-                    counts[_stability(family)] += 1
-                yield family
-        yield from _counted(counts)
+    counts: Counter[str] = Counter()
+    for family in registry.collect():
+        if not any(family.name + ending in _disabled for ending in _ENDINGS):
+            if not family.name.startswith(_FOREIGN):
+                counts[_stability(family)] += 1
+            yield family
+    yield from _counted(counts)
 
 
 def _stability(family: Metric) -> str:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric, text_of
 
 
-class HealthCounts(Collector):
+class HealthCounts:
     """The counts of one component. Source: KEP-3466."""
 
     def __init__(self) -> None:
@@ -39,6 +37,4 @@ class HealthCounts(Collector):
 
     def render(self) -> bytes:
         """Return the text that Prometheus scrapes at ``/metrics/slis``."""
-        registry = CollectorRegistry()
-        registry.register(self)
-        return generate_latest(registry)
+        return text_of(self.collect())

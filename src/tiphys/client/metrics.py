@@ -10,35 +10,24 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from weakref import WeakSet
 
-from prometheus_client import (
-    CollectorRegistry,
-    Gauge,
-    GCCollector,
-    PlatformCollector,
-    ProcessCollector,
-    disable_created_metrics,
-)
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-
+from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric, Registry
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.client import exposition
-from tiphys.client.counting import Counts, Spreads
+from tiphys.client.counting import Counts, Levels, Spreads
+from tiphys.client.process_figures import ProcessFigures
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # upstream's families have no such members
 _SIZES = (64, 256, 512, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216)
 _BUCKETS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 _CALL_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 
-REGISTRY = CollectorRegistry()
-for _collector in (ProcessCollector, PlatformCollector, GCCollector):
-    _collector(registry=REGISTRY)
+REGISTRY = Registry()
+REGISTRY.register(ProcessFigures())
 
-BUILD = Gauge(
+BUILD = Levels(
     "kubernetes_build_info", "[ALPHA] What this is.",
     ["major", "minor", "git_version", "git_commit", "git_tree_state", "build_date", "go_version", "compiler",
-     "platform"], registry=REGISTRY,
+     "platform"], REGISTRY,
 )  # fmt: skip
 BUILD.labels("1", "36", "v1.36.0", "", "clean", "", "", platform.python_implementation(), "linux").set(1)
 
@@ -54,9 +43,7 @@ RESPONSE_BYTES = Spreads(
     "rest_client_response_size_bytes", "[ALPHA] Bytes of what was answered.", ["verb", "host"], _SIZES,
     REGISTRY,
 )  # fmt: skip
-LEADING = Gauge(
-    "leader_election_master_status", "[ALPHA] 1 while this process leads.", ["name"], registry=REGISTRY
-)
+LEADING = Levels("leader_election_master_status", "[ALPHA] 1 while this process leads.", ["name"], REGISTRY)
 QUEUE_SECONDS = Spreads(
     "workqueue_queue_duration_seconds", "[ALPHA] Time that a key waited.", ["name"], _BUCKETS, REGISTRY
 )
@@ -80,7 +67,7 @@ class QueueCounts:
         QUEUES.add(self)
 
 
-class _Queues(Collector):
+class _Queues:
     def collect(self) -> Iterator[Metric]:
         depth = GaugeMetricFamily("workqueue_depth", "[ALPHA] Keys that wait.", labels=["name"])
         adds = CounterMetricFamily("workqueue_adds", "[ALPHA] Keys added.", labels=["name"])
@@ -108,7 +95,7 @@ class _Queues(Collector):
         yield from families
 
 
-class _Features(Collector):
+class _Features:
     """The feature gates of this process."""
 
     gates: FeatureGates = DEFAULTS

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from prometheus_client.core import CounterMetricFamily, Metric
 
 from tiphys.apimachinery.clock import RealClock
 from tiphys.apimachinery.collector import collect_seldom
+from tiphys.apimachinery.families import CounterMetricFamily, Metric
 from tiphys.apis.runtime_config import RuntimeConfigError, parse
 from tiphys.apiserver import config_files
 from tiphys.apiserver.audit.policy import BadPolicy

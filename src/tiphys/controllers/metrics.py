@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram
-
+from tiphys.client.counting import Counts, Levels, Spreads
 from tiphys.client.metrics import REGISTRY
 
 
@@ -18,16 +17,16 @@ def _powers(first: float, factor: float, count: int) -> tuple[float, ...]:
     return tuple(first * factor**power for power in range(count))
 
 
-def _counter(name: str, text: str, *labels: str) -> Counter:
-    return Counter(name, text, labels, registry=REGISTRY)
+def _counter(name: str, text: str, *labels: str) -> Counts:
+    return Counts(name, text, labels, REGISTRY)
 
 
-def _gauge(name: str, text: str, *labels: str) -> Gauge:
-    return Gauge(name, text, labels, registry=REGISTRY)
+def _gauge(name: str, text: str, *labels: str) -> Levels:
+    return Levels(name, text, labels, REGISTRY)
 
 
-def _histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
-    return Histogram(name, text, labels, buckets=buckets, registry=REGISTRY)
+def _histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Spreads:
+    return Spreads(name, text, labels, buckets, REGISTRY)
 
 
 _LOOKS: Final = ("completion_mode", "result", "action")

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-
+from tiphys.apimachinery.families import GaugeMetricFamily, Metric, text_of
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.runtime import RuntimePod
 
 _STATIC = "kubernetes.io/config.source"
 
 
-class NodeMetrics(Collector):
+class NodeMetrics:
     """Gauges of one node: ``pods`` it is to run, ``runtime`` says what runs."""
 
     def __init__(
@@ -24,8 +21,6 @@ class NodeMetrics(Collector):
         self._node = node
         self._pods = pods
         self._runtime = runtime
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the gauges as they stand."""
@@ -50,7 +45,7 @@ class NodeMetrics(Collector):
 
     def render(self) -> bytes:
         """Return the text that Prometheus scrapes."""
-        return generate_latest(self._registry)
+        return text_of(self.collect())
 
 
 def _is_static(pod: Object) -> bool:

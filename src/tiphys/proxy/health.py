@@ -14,9 +14,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-
 from tiphys.apimachinery.clock import Clock, rfc3339
+from tiphys.apimachinery.families import CONTENT_TYPE
 from tiphys.apimachinery.meta import Object, split_key
 from tiphys.client import metrics
 from tiphys.client.zpages import ZPages
@@ -73,7 +72,7 @@ class MetricsPort:
 
     async def __call__(self, request: Request) -> Response:
         if request.path == "/metrics":
-            return Response(200, {"content-type": CONTENT_TYPE_LATEST}, metrics.render())
+            return Response(200, {"content-type": CONTENT_TYPE}, metrics.render())
         if request.path == "/configz":
             body = json.dumps({GROUP: dict(self._configuration)}).encode()
             return Response(200, {"content-type": "application/json"}, body)

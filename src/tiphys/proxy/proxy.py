@@ -12,12 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from typing import Protocol
 
-from prometheus_client import Counter
-
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.apimachinery.meta import Object, object_key
+from tiphys.client.counting import Counts
 from tiphys.client.informer import InformerSet
 from tiphys.client.kinds import ENDPOINT_SLICES, NODES, SERVICES
 from tiphys.client.metrics import show_features
@@ -236,7 +235,7 @@ class Proxy:
             self._dirty.update(self._services)
             self._changed.set()
 
-    def _count(self, changes: Counter) -> None:
+    def _count(self, changes: Counts) -> None:
         for family in self._families:
             changes.labels(family.name).inc()
             metrics.QUEUED.labels(family.name).set(self._clock.now().timestamp())

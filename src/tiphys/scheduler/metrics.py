@@ -9,10 +9,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 from weakref import WeakSet
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-
 from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric
 from tiphys.client.counting import Count, Counts, Spread, Spreads
 from tiphys.client.metrics import REGISTRY
 from tiphys.scheduler.columns import Columns
@@ -184,7 +182,7 @@ class SchedulerMetrics:
             _PREEMPTED.labels().observe(victims)
 
 
-class _Queues(Collector):
+class _Queues:
     def collect(self) -> Iterator[Metric]:
         pending = GaugeMetricFamily("scheduler_pending_pods", "[STABLE] Pods that wait.", labels=["queue"])
         incoming = CounterMetricFamily(

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from prometheus_client.core import GaugeMetricFamily, Metric
-
+from tiphys.apimachinery.families import GaugeMetricFamily, Metric
 from tiphys.apimachinery.meta import Object
 from tiphys.scheduler.podinfo import CPU, milli_or_value, pod_requests
 

@@ -16,11 +16,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import field
 from functools import partial
 
-from prometheus_client.core import Metric
-
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import NotFound, StatusError
+from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.meta import object_key
 from tiphys.client.events import EventRecorder
 from tiphys.client.informer import Informer, InformerSet, without_managers

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry
-
+from tiphys.apimachinery.families import Registry
 from tiphys.apiserver.admission.times import AdmissionTimes
 
 NAME = "apiserver_admission_webhook"
@@ -18,11 +17,11 @@ def test_what_happened_is_counted() -> None:
     hooks.failed("c", "validating", "DELETE", 10.0, 503, ignored=False)
     hooks.failed("d", "admit", "CREATE", 10.0, 503, ignored=True)
     hooks.broken("e", "admit", "CREATE", 0.1)
-    registry = CollectorRegistry()
+    registry = Registry()
     registry.register(times)
 
     def value(metric: str, **labels: str) -> float | None:
-        return registry.get_sample_value(f"{NAME}_{metric}", labels)
+        return registry.sample_value(f"{NAME}_{metric}", labels)
 
     passed = {"name": "a", "type": "admit", "operation": "CREATE", "rejected": "false"}
     assert value("admission_duration_seconds_count", **passed) == 2

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from prometheus_client.core import Metric
 
+from tiphys.apimachinery.families import Metric
 from tiphys.apis.table import TABLE
 from tiphys.apiserver.aggregation.counts import Counts
 from tiphys.apiserver.aggregation.discovery import Documents, Remote, _aggregated, _entries, _groups

@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
 
 from tiphys.apimachinery.clock import FakeClock
+from tiphys.apimachinery.families import Registry, text_of
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.flowcontrol.controller import FlowControl, Rejected
 from tiphys.apiserver.flowcontrol.families import families
@@ -44,9 +44,9 @@ class Scrape:
             def collect(self) -> Any:
                 return families(flow)
 
-        registry = CollectorRegistry()
+        registry = Registry()
         registry.register(Source())  # type: ignore[arg-type]
-        self.lines = dict(line.rsplit(" ", 1) for line in generate_latest(registry).decode().splitlines())
+        self.lines = dict(line.rsplit(" ", 1) for line in text_of(registry.collect()).decode().splitlines())
 
     def __call__(self, name: str, **labels: str) -> float:
         shown = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))

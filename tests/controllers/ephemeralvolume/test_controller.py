@@ -25,7 +25,7 @@ def names(world):
 
 
 def counted():
-    return EPHEMERAL_CLAIMS._value.get(), EPHEMERAL_FAILURES._value.get()
+    return EPHEMERAL_CLAIMS.labels().value, EPHEMERAL_FAILURES.labels().value
 
 
 async def test_made_with_the_pod_and_again_after_one_is_gone(world):

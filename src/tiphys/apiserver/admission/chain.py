@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
-from prometheus_client.core import Metric
-
+from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission import (
     always,

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client.core import CounterMetricFamily, Metric
-
+from tiphys.apimachinery.families import CounterMetricFamily, Metric
 from tiphys.apis.podsecurity.policy import Standard
 from tiphys.client.counting import Count
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from prometheus_client.core import HistogramMetricFamily, Metric
-
 from tiphys.apimachinery.errors import StatusError
+from tiphys.apimachinery.families import HistogramMetricFamily, Metric
 from tiphys.apiserver.admission.webhooks.counts import HookCounts
 from tiphys.apiserver.expression_times import ExpressionTimes
 from tiphys.apiserver.metrics import Durations

@@ -13,10 +13,9 @@ import ssl
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from prometheus_client.core import Metric
-
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, StatusError
+from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.meta import GVK, Object, copy_object, new_uid
 from tiphys.apimachinery.resource import Resource
 from tiphys.apis.openapi.convert import converted

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-
+from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric
 from tiphys.apimachinery.meta import Object, get_condition
 from tiphys.apiserver.aggregation.objects import is_available
 

@@ -14,11 +14,11 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
-from prometheus_client.core import CounterMetricFamily, Metric
 
 from tiphys.apimachinery.clock import Clock, rfc3339_micro
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import InternalError, StatusError, Unauthorized
+from tiphys.apimachinery.families import CounterMetricFamily, Metric
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.audit import event as events
 from tiphys.apiserver.audit.policy import COMPLETE, NONE, PANIC, RECEIVED, STARTED, Policy, Verdict

@@ -10,9 +10,8 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from prometheus_client.core import Metric
-
 from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.families import Metric
 from tiphys.apiserver.authn import jwt_config, jwt_counts
 from tiphys.apiserver.authn.anonymous import Anonymous
 from tiphys.apiserver.authn.authenticator import Authenticator

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
-
 from tiphys.apimachinery.errors import Unauthorized
+from tiphys.apimachinery.families import CounterMetricFamily, HistogramMetricFamily, Metric
 from tiphys.apiserver.metrics import Durations
 
 _OWN: Final = frozenset(

@@ -10,10 +10,9 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from prometheus_client.core import Metric
-
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.errors import Unauthorized
+from tiphys.apimachinery.families import Metric
 from tiphys.apiserver.authn.anonymous import Anonymous
 from tiphys.apiserver.authn.attempts import NobodyShown
 from tiphys.apiserver.authn.certificates import Certificates, Expiry

@@ -12,9 +12,8 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 
-from prometheus_client.core import Metric
-
 from tiphys.apimachinery.clock import Clock, parse_time
+from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn.lookup import Lookup
 from tiphys.apiserver.authn.tokens import Authenticated

@@ -16,10 +16,10 @@ from typing import Final
 import jwt
 import orjson
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.errors import InternalError
+from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric
 from tiphys.apiserver.authn.serviceaccount import TokenKeys, TokenRequest, VerifiedToken
 from tiphys.apiserver.authn.signer_client import FetchedKeys, SignerClient, SignerFailed, key_id_of
 from tiphys.wire.jwt_keys import base64url

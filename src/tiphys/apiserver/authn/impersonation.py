@@ -14,11 +14,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final, Protocol
 
-from prometheus_client.core import CounterMetricFamily, Metric
-
 from tiphys.apimachinery import names
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import BadRequest, Forbidden
+from tiphys.apimachinery.families import CounterMetricFamily, Metric
 from tiphys.apis.value_validation import domain_prefixed_path
 from tiphys.apiserver.authn.user import (
     ANONYMOUS,

@@ -10,10 +10,9 @@ import socket
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
-
 from tiphys.apimachinery import featuregates
 from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.families import GaugeMetricFamily, HistogramMetricFamily, Metric
 from tiphys.apiserver.identity import hash_of, identity_of
 from tiphys.apiserver.metrics import Durations
 

@@ -18,9 +18,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-from prometheus_client.core import Metric
 
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.meta import Object, new_uid
 from tiphys.apiserver.authn.tokens import Refused
 from tiphys.apiserver.authn.user import User, service_account_name

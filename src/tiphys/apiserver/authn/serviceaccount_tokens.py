@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from prometheus_client.core import Metric
-
 from tiphys.apimachinery.clock import Clock, parse_time
+from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.authn.legacy_tokens import INVALIDATED, MarkUsed, SecretTokens
 from tiphys.apiserver.authn.lookup import Lookup

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, Metric
+from tiphys.apimachinery.families import CounterMetricFamily, Metric
 
 _FAMILIES: Final = (
     ("legacy", "serviceaccount_legacy_tokens", "Cumulative legacy service account tokens used"),

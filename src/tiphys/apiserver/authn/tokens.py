@@ -10,9 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from prometheus_client.core import Metric
-
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.families import Metric
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.options import TokenEntry
 

@@ -11,9 +11,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
-from prometheus_client.core import Metric
-
 from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.families import Metric
 from tiphys.apiserver.authn.tokens import Authenticated, Refused
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.remote import Remote, RemoteFailed

@@ -11,13 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from prometheus_client.core import Metric
-
 from tiphys.apimachinery import field_errors, names
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.duration import go_duration, parse_go_duration
 from tiphys.apimachinery.errors import FieldError
+from tiphys.apimachinery.families import Metric
 from tiphys.apiserver.authn.expressions import Compile, Expression, ExpressionError, compile_expression
 from tiphys.apiserver.authz.authorizer import Authorizer, Mode
 from tiphys.apiserver.authz.counts import AuthorizerCounts

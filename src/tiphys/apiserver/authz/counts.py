@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
-
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.families import CounterMetricFamily, HistogramMetricFamily, Metric
 from tiphys.apiserver.metrics import Durations
 
 WEBHOOK: Final = "Webhook"

@@ -27,11 +27,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from google.protobuf.message import DecodeError
-from prometheus_client.core import Metric
 
 from tiphys.apimachinery.clock import Clock, RealClock, rfc3339
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import InternalError
+from tiphys.apimachinery.families import Metric
 from tiphys.apimachinery.names import is_dns1123_subdomain
 from tiphys.apiserver.encryption.kms_client import Encrypted, KmsClient, KmsFailed, Status, message
 from tiphys.apiserver.encryption.kms_counts import FROM_STORAGE, TO_STORAGE, KmsCounts, collect

@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from socket import gethostname
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-
 from tiphys.apimachinery.clock import Clock
+from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from tiphys.apiserver.encryption.kms_client import KmsFailed
 from tiphys.apiserver.identity import hash_of, identity_of
 from tiphys.apiserver.metrics import Durations

@@ -15,9 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from prometheus_client.core import Metric
-
 from tiphys.apimachinery.clock import Clock, RealClock
+from tiphys.apimachinery.families import Metric
 from tiphys.apis.table import TABLE
 from tiphys.apiserver.encryption import config
 from tiphys.apiserver.encryption.kms import KmsPool, KmsSettings

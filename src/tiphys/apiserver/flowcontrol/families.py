@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-
+from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from tiphys.apiserver.flowcontrol.controller import FlowControl
 from tiphys.apiserver.flowcontrol.demand import Held, State
 from tiphys.apiserver.flowcontrol.levels import Counts, Level, Waiting

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, Metric
-
+from tiphys.apimachinery.families import CounterMetricFamily, Metric
 from tiphys.apiserver.peers.serving import Resource
 
 DISCOVERY: Final[Resource] = ("", "", "")

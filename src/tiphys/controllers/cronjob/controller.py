@@ -60,4 +60,4 @@ def _count_skew(job: Object | None) -> None:
     scheduled = (meta.get("annotations") or {}).get(SCHEDULED_AT)
     if scheduled and meta.get("creationTimestamp"):
         late = parse_time(meta["creationTimestamp"]) - parse_time(scheduled)
-        CRONJOB_SKEW.observe(max(late.total_seconds(), 0.0))
+        CRONJOB_SKEW.labels().observe(max(late.total_seconds(), 0.0))

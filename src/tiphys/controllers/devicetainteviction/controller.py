@@ -92,8 +92,8 @@ class DeviceTaintEvictionController:
         text = "Device Taint manager: deleting due to NoExecute taint"
         if not await disrupt(self._client, pod, "DeletionByDeviceTaintManager", text, self._clock.now()):
             return
-        DEVICE_TAINT_DELETIONS.inc()
-        DEVICE_TAINT_DELETION_SECONDS.observe(max((self._clock.now() - due_at).total_seconds(), 0.0))
+        DEVICE_TAINT_DELETIONS.labels().inc()
+        DEVICE_TAINT_DELETION_SECONDS.labels().observe(max((self._clock.now() - due_at).total_seconds(), 0.0))
 
 
 def _consumers(claim: Object) -> list[str]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prometheus_client import Counter
-
 from tiphys.apimachinery.meta import Object
+from tiphys.client.counting import Counts
 from tiphys.controllers import metrics
 from tiphys.controllers.endpointslice.plan import Plan
 
@@ -25,11 +24,11 @@ def planned_endpoints(planned: Plan, slices: Sequence[Object]) -> None:
     left = {item["metadata"]["name"] for item in (*planned.update, *planned.delete)}
     kept = [item for item in slices if item["metadata"]["name"] not in left]
     before, after = _addresses(slices), _addresses([*kept, *planned.update, *planned.create])
-    metrics.SLICE_ADDED.observe(len(after - before))
-    metrics.SLICE_REMOVED.observe(len(before - after))
+    metrics.SLICE_ADDED.labels().observe(len(after - before))
+    metrics.SLICE_REMOVED.labels().observe(len(before - after))
 
 
-def changed(family: Counter, planned: Plan) -> None:
+def changed(family: Counts, planned: Plan) -> None:
     """Count what was written."""
     for operation in ("create", "update", "delete"):
         count = len(getattr(planned, operation))

@@ -49,11 +49,13 @@ class EphemeralVolumeController:
         claims = {one["metadata"]["name"]: one for one in self._claims.list(namespace=namespace)}
         planned = plan(pod, claims)
         for claim in planned.make:
-            EPHEMERAL_CLAIMS.inc()
+            EPHEMERAL_CLAIMS.labels().inc()
             try:
-                with EPHEMERAL_FAILURES.count_exceptions(StatusError):
-                    await self._client.create(PERSISTENT_VOLUME_CLAIMS, claim)
-            except AlreadyExists:
+                await self._client.create(PERSISTENT_VOLUME_CLAIMS, claim)
+            except StatusError as error:
+                EPHEMERAL_FAILURES.labels().inc()
+                if not isinstance(error, AlreadyExists):
+                    raise
                 self.queue.add(key)  # the cache lags, or somebody else was faster: look again
         for fault in planned.faults:
             self._recorder.record(pod, "Warning", "FailedBinding", fault)

@@ -101,7 +101,7 @@ class GarbageCollector:
         try:
             await self.refresh()
         except (StatusError, TransportError) as error:
-            GC_SYNC_ERRORS.inc()
+            GC_SYNC_ERRORS.labels().inc()
             log.warning("discovery failed error=%s", error)
             return False
         return True

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter
-
 from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.client.controller import run_controller
+from tiphys.client.counting import Counts
 from tiphys.client.kinds import NODES
 from tiphys.controllers.context import Context
 from tiphys.controllers.metrics import RANGES_ALLOCATED, RANGES_RELEASED
@@ -72,7 +71,7 @@ class NodeIpamController:
         self._count(RANGES_ALLOCATED)
         return None
 
-    def _count(self, family: Counter) -> None:
+    def _count(self, family: Counts) -> None:
         for cidr in self._cidrs:
             family.labels(cidr).inc()
 

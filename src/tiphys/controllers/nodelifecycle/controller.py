@@ -87,7 +87,7 @@ class NodeLifecycleController:
         except Conflict:
             # Others write nodes too: their event brings it back here.
             return self._options.node_monitor_period_s
-        NODE_HEALTH_SECONDS.observe(self._clock.monotonic() - now_s)
+        NODE_HEALTH_SECONDS.labels().observe(self._clock.monotonic() - now_s)
         if not _is_ready(node):
             await self._mark_pods(key)
         return self._options.node_monitor_period_s

@@ -55,8 +55,11 @@ class PodGarbageCollector:
     async def _swept(self, pod: Object, reason: str) -> None:
         labels = (pod["metadata"]["namespace"], reason)
         POD_GC_DELETIONS.labels(*labels).inc()
-        with POD_GC_ERRORS.labels(*labels).count_exceptions():
+        try:
             await self._sweep(pod, reason)
+        except Exception:
+            POD_GC_ERRORS.labels(*labels).inc()
+            raise
 
     async def _believed(self, pods: list[Object]) -> set[str]:
         """Nodes that exist or may yet: unknown ones count until they were missing long enough."""

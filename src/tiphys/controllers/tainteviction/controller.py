@@ -96,8 +96,8 @@ class TaintEvictionController:
         text = "Taint manager: deleting due to NoExecute taint"
         if not await disrupt(self._client, pod, "DeletionByTaintManager", text, self._clock.now()):
             return
-        TAINT_DELETIONS.inc()
-        TAINT_DELETION_SECONDS.observe((self._clock.now() - due_at).total_seconds())
+        TAINT_DELETIONS.labels().inc()
+        TAINT_DELETION_SECONDS.labels().observe((self._clock.now() - due_at).total_seconds())
 
 
 def _taints(node: Object | None) -> list[Object]:

@@ -63,5 +63,5 @@ class TtlAfterFinishedController:
             )
         except NotFound:
             return None
-        JOB_DELETION_SECONDS.observe(-wait_s)
+        JOB_DELETION_SECONDS.labels().observe(-wait_s)
         return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, generate_latest
-
+from tiphys.apimachinery.families import Registry, text_of
 from tiphys.apimachinery.meta import Object
+from tiphys.client.counting import Counts
 
-_REGISTRY = CollectorRegistry()
+_REGISTRY = Registry()
 _LABELS = ("container", "namespace", "pod", "pod_uid", "probe_type", "result")
-_PROBES = Counter("prober_probe", "Probes of containers by result.", _LABELS, registry=_REGISTRY)
+_PROBES = Counts("prober_probe", "Probes of containers by result.", _LABELS, _REGISTRY)
 
 
 def count(pod: Object, container: str, kind: str, *, ok: bool) -> None:
@@ -22,12 +22,9 @@ def forget(pod: Object, container: str, kind: str) -> None:
     """Drop the counts of a probe that is over: pods come and go, their labels must not stay."""
     meta = pod["metadata"]
     for result in ("successful", "failed"):
-        try:
-            _PROBES.remove(container, meta["namespace"], meta["name"], meta["uid"], kind.title(), result)
-        except KeyError:
-            continue
+        _PROBES.remove(container, meta["namespace"], meta["name"], meta["uid"], kind.title(), result)
 
 
 def render_probes() -> bytes:
     """Return the text that Prometheus scrapes."""
-    return generate_latest(_REGISTRY)
+    return text_of(_REGISTRY.collect())
