@@ -225,3 +225,44 @@ def test_services_go_by_their_labels(api: Any, namespace: str) -> None:
         services.create({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": body})
     services.delete_collection(labelSelector="e2e-test-service=one")
     assert [one["metadata"]["name"] for one in services.list()["items"]] == ["s2"]
+
+
+def _in_a_namespace(api: Any, **meta: Any) -> tuple[str, Typed, Typed]:
+    """Make a namespace with a running pod; return its name and clients of pods and config maps."""
+    name = api("POST", "/api/v1/namespaces", {"metadata": {"generateName": "it-"}}).json["metadata"]["name"]
+    eventually(lambda: not Typed(api, "v1", "serviceaccounts", name).gone("default"))
+    pods = Typed(api, "v1", "pods", name)
+    spec = {"containers": [{"name": "nginx", "image": "e2e/pause"}]}
+    pods.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", **meta}, "spec": spec})
+    pods.until("p", lambda found: found["status"].get("phase") == "Running")
+    return name, pods, Typed(api, "v1", "configmaps", name)
+
+
+def test_a_namespaces_pods_go_first(api: Any) -> None:
+    """While one is held the namespace tells so, and nothing else of it goes."""
+    name, pods, maps = _in_a_namespace(api, finalizers=["e2e.example.com/finalizer"])
+    namespaces = Typed(api, "v1", "namespaces")
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"key": "value"}}
+    maps.create(body)
+    namespaces.delete(name)
+    told = namespaces.until(name, lambda found: condition(found, "NamespaceDeletionContentFailure"))
+    assert told["status"]["phase"] == "Terminating"
+    pods.until("p", lambda found: found["metadata"].get("deletionTimestamp"))
+    assert maps.get("m")["data"] == {"key": "value"}
+    pods.changed("p", lambda live: live["metadata"].update(finalizers=[]))
+    eventually(lambda: pods.gone("p"))
+    eventually(lambda: namespaces.gone(name))
+
+
+def test_a_namespace_comes_again_empty(api: Any) -> None:
+    name, pods, _ = _in_a_namespace(api)
+    services = Typed(api, "v1", "services", name)
+    spec = {"selector": {"foo": "bar"}, "ports": [{"port": 80, "targetPort": 80}]}
+    services.create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": spec})
+    namespaces = Typed(api, "v1", "namespaces")
+    namespaces.delete(name)
+    eventually(lambda: namespaces.gone(name))
+    namespaces.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    assert pods.gone("p")
+    assert services.gone("s")
+    namespaces.delete(name)
