@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tiphys.ctl.components import components
 from tiphys.ctl.layout import Cluster
+from tiphys.ctl.resolver import Resolver
 
 CLUSTER = Cluster("default", 0, Path("/x"), 2)
 CLUSTER_2 = Cluster("dev", 2, Path("/x"))
@@ -56,9 +57,18 @@ def test_node_processes_run_in_their_namespace() -> None:
 
 def test_upstream_servers_only_with_outbound_traffic() -> None:
     def upstream(cluster: Cluster, servers: list[str]) -> str:
-        row = next(row for row in components(cluster, servers) if row.command == "dns")
+        resolver = Resolver(tuple(servers))
+        row = next(row for row in components(cluster, resolver) if row.command == "dns")
         return next(flag for flag in row.argv if flag.startswith("--upstream"))
 
     assert upstream(CLUSTER, ["192.0.2.1", "192.0.2.2"]) == "--upstream=192.0.2.1,192.0.2.2"
     assert upstream(CLUSTER, []) == "--upstream=none"
     assert upstream(Cluster("d", 0, Path("/x"), 1, outbound=False), ["192.0.2.1"]) == "--upstream=none"
+
+
+def test_a_nodes_dns_answers_where_the_machines_resolver_stands() -> None:
+    """And pods that resolve as their node does are given servers that they can reach."""
+    resolver = Resolver(("192.0.2.1",), ("127.0.0.53",), Path("/run/systemd/resolve/resolv.conf"))
+    flags = {row.command: row.argv for row in components(CLUSTER, resolver)}
+    assert "--stub-addresses=127.0.0.53" in flags["dns"]
+    assert "--resolv-conf=/run/systemd/resolve/resolv.conf" in flags["kubelet"]

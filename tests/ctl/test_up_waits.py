@@ -210,23 +210,3 @@ def test_remains_that_hold_ports_are_ended_and_containerd_is_not(cluster: Cluste
         assert server.wait(30) == -15
         assert containerd.poll() is None
         containerd.kill()
-
-
-@pytest.mark.parametrize(
-    ("files", "want"),
-    [
-        ({"a": "nameserver 10.9.8.7\n", "b": "nameserver 10.0.0.1\n"}, ["10.9.8.7"]),
-        ({"a": "nameserver 127.0.0.53\n", "b": "nameserver 10.0.0.1\n"}, ["10.0.0.1"]),
-        ({"b": "nameserver 10.0.0.1\n"}, ["10.0.0.1"]),
-        ({"a": "nameserver 127.0.0.53\n"}, []),
-        ({}, []),
-    ],
-    ids=["first", "only reachable ones", "no first file", "none reachable", "no file"],
-)
-def test_the_machines_own_dns_servers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], want: list[str]
-) -> None:
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    monkeypatch.setattr(up, "_RESOLV_CONFS", (tmp_path / "a", tmp_path / "b"))
-    assert up._upstreams() == want

@@ -30,7 +30,7 @@ def endpoint_slice(ip: str, name: str = "web") -> dict[str, Any]:
 async def server() -> AsyncIterator[DnsServer]:
     client: Any = object()
     made = DnsServer(client, DnsOptions("127.0.0.1", port=0))
-    transport, listener = await made._bind()
+    transport, listener = await made._bind("127.0.0.1")
     try:
         yield made
     finally:
@@ -63,3 +63,21 @@ async def test_slices_before_and_after_their_service(server: DnsServer) -> None:
     assert await ask(server) == ["10.128.1.6"]
     server.on_slice(second, endpoint_slice("10.128.1.6", "other"))
     assert await ask(server) == []
+
+
+async def test_answers_where_programs_of_the_node_ask() -> None:
+    """The same server on another address of loopback, over both protocols."""
+    client: Any = object()
+    made = DnsServer(client, DnsOptions("127.0.0.1", port=0, stub_addresses=("127.0.0.53",)))
+    sockets = [await made._bind(host) for host in ("127.0.0.1", "127.0.0.53")]
+    try:
+        made.on_service(None, service("10.64.0.20"))
+        for tcp in (False, True):
+            reply = await asyncio.to_thread(
+                DNSRecord.question(NAME).send, "127.0.0.53", made.port, tcp=tcp, timeout=5
+            )
+            assert [str(item.rdata) for item in DNSRecord.parse(reply).rr] == ["10.64.0.20"]
+    finally:
+        for transport, listener in sockets:
+            transport.close()
+            listener.close()

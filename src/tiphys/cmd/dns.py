@@ -21,6 +21,7 @@ from tiphys.dns.upstream import nameservers
 @click.option("--cluster-dns", default="", help="The ClusterIP of Service kube-dns.")
 @click.option("--cluster-domain", default="cluster.local", show_default=True, help="The cluster's zone.")
 @click.option("--upstream", default="", help="Servers for other names; those of /etc/resolv.conf, or 'none'.")
+@click.option("--stub-addresses", default="", help="More addresses to answer on, for programs of the node.")
 @click.option("--health-address", default="127.0.0.1:10254", show_default=True, help="Empty for none.")
 def dns(
     kubeconfig: str,
@@ -30,6 +31,7 @@ def dns(
     cluster_dns: str,
     cluster_domain: str,
     upstream: str,
+    stub_addresses: str,
     health_address: str,
 ) -> None:
     options = DnsOptions(
@@ -39,6 +41,7 @@ def dns(
         cluster_dns=cluster_dns,
         node_name=node_name,
         upstreams=_upstreams(upstream),
+        stub_addresses=_words(stub_addresses),
         health_address=health_address,
     )
     run(_run(kubeconfig, options))
@@ -48,10 +51,14 @@ def _upstreams(text: str) -> tuple[str, ...]:
     if text == "none":
         return ()
     if text:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+        return _words(text)
     with contextlib.suppress(OSError):
         return tuple(nameservers(Path("/etc/resolv.conf").read_text()))
     return ()
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 async def _run(kubeconfig: str, options: DnsOptions) -> None:

@@ -5,11 +5,11 @@ Pure: a ``Cluster`` in, ``Component`` rows out. ``supervisor`` runs them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.ctl.layout import DOMAIN, Cluster, Node
+from tiphys.ctl.resolver import Resolver
 
 _SHARED_DISK = {
     # The machine's disk is not the node's alone: a full one is no reason to drop imported images or pods.
@@ -50,7 +50,7 @@ class Component:
     probe: Probe | None = None
 
 
-def components(cluster: Cluster, upstreams: Sequence[str] = ()) -> list[Component]:
+def components(cluster: Cluster, resolver: Resolver | None = None) -> list[Component]:
     """Return every component of a cluster in the order of starting."""
     rows = [_etcd(cluster)] if cluster.store == "etcd" else []
     rows.append(_apiserver(cluster))
@@ -78,7 +78,7 @@ def components(cluster: Cluster, upstreams: Sequence[str] = ()) -> list[Componen
             )
         )
     for node in cluster.nodes:
-        rows += _node(cluster, node, upstreams)
+        rows += _node(cluster, node, resolver or Resolver())
     return rows
 
 
@@ -161,7 +161,7 @@ def _containerd(cluster: Cluster, node: Node) -> Component:
     )
 
 
-def _node(cluster: Cluster, node: Node, upstreams: Sequence[str]) -> list[Component]:
+def _node(cluster: Cluster, node: Node, resolver: Resolver) -> list[Component]:
     pki = node.folder / "pki"
     kubelet = {
         "kubeconfig": str(pki / "kubelet.conf"),
@@ -178,6 +178,7 @@ def _node(cluster: Cluster, node: Node, upstreams: Sequence[str]) -> list[Compon
         "tls-cert-file": str(pki / "kubelet.crt"),
         "tls-private-key-file": str(pki / "kubelet.key"),
         "client-ca-file": str(cluster.pki / "ca.crt"),
+        "resolv-conf": str(resolver.path),
         **_SHARED_DISK,
     }
     proxy = {
@@ -193,7 +194,8 @@ def _node(cluster: Cluster, node: Node, upstreams: Sequence[str]) -> list[Compon
         "bind-address": node.ip,
         "cluster-dns": cluster.dns_ip,
         "cluster-domain": DOMAIN,
-        "upstream": ",".join(upstreams) if cluster.outbound and upstreams else "none",
+        "upstream": ",".join(resolver.servers) if cluster.outbound and resolver.servers else "none",
+        "stub-addresses": ",".join(resolver.stubs),
     }
     probes = {
         "kubelet": Probe(node.ip, 10250, _get("/healthz"), tls=True),  # refuses us, which is an answer

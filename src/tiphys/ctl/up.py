@@ -6,11 +6,9 @@ Run again it changes nothing on a running cluster. Processes are the supervisor'
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 
 from dnslib import DNSRecord
 
@@ -21,7 +19,7 @@ from tiphys.apimachinery.meta import Object, get_condition
 from tiphys.client.kinds import NAMESPACES, NODES
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
-from tiphys.ctl import addons, credentials, network, preflight, state, supervisor
+from tiphys.ctl import addons, credentials, network, preflight, resolver, state, supervisor
 from tiphys.ctl.components import components
 from tiphys.ctl.layout import DOMAIN, Cluster, CtlError, Node, check_request
 from tiphys.ctl.progress import Progress
@@ -31,7 +29,6 @@ _POLL_S = 0.05
 _API_DEADLINE_S = 60.0
 _READY_DEADLINE_S = 120.0
 _STOP_S = 20.0
-_RESOLV_CONFS = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +129,7 @@ def _start(cluster: Cluster, hooks: Hooks, progress: Progress, clock: Clock) -> 
                 prepare(_paths(node))
         except OSError as error:
             raise CtlError(f"cannot write below {cluster.folder}: {error.strerror}") from error
-    rows = components(cluster, _upstreams() if cluster.outbound else ())
+    rows = components(cluster, resolver.read())
 
     def make() -> supervisor.Supervisor:
         return supervisor.Supervisor(cluster, rows, hooks.run_component, hooks.preload)
@@ -152,18 +149,6 @@ def _end_remains(cluster: Cluster) -> None:
 
 def _paths(node: Node) -> ContainerdPaths:
     return ContainerdPaths.under(node.folder, preflight.cni_bin_dir() or preflight.CNI_DIRS[0])
-
-
-def _upstreams() -> list[str]:
-    """Return the machine's own DNS servers that other namespaces can reach."""
-    from tiphys.dns.upstream import nameservers
-
-    for path in _RESOLV_CONFS:
-        with contextlib.suppress(OSError):
-            found = nameservers(path.read_text())
-            if found:
-                return found
-    return []
 
 
 class _Waiter:

@@ -46,6 +46,8 @@ class DnsOptions:
     node_name: str = ""
     upstreams: tuple[str, ...] = ()
     upstream_port: int = 53
+    stub_addresses: tuple[str, ...] = ()
+    """Where programs of the node ask, as the machine's resolver stands there; nobody else is told of them."""
     health_address: str = ""
     """``host:port`` of /health and /ready; empty for none."""
 
@@ -74,7 +76,9 @@ class DnsServer:
             if self._options.health_address:
                 tasks.create_task(self._serve_health())
             await self._informers.wait_synced()
-            transport, server = await self._bind()
+            sockets = [
+                await self._bind(host) for host in (self._options.bind_address, *self._options.stub_addresses)
+            ]
             self._ready = True
             log.info("answering address=%s port=%d", self._options.bind_address, self.port)
             try:
@@ -83,13 +87,13 @@ class DnsServer:
                 await asyncio.Event().wait()
             finally:
                 self._ready = False
-                transport.close()
-                server.close()
+                for transport, server in sockets:
+                    transport.close()
+                    server.close()
 
-    async def _bind(self) -> tuple[asyncio.DatagramTransport, asyncio.Server]:
+    async def _bind(self, host: str) -> tuple[asyncio.DatagramTransport, asyncio.Server]:
         loop = asyncio.get_running_loop()
-        host = self._options.bind_address
-        server = await asyncio.start_server(self._serve_tcp, host, self._options.port)
+        server = await asyncio.start_server(self._serve_tcp, host, self.port)
         self.port = server.sockets[0].getsockname()[1]
         transport, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), local_addr=(host, self.port))
         return transport, server
