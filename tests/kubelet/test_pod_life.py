@@ -60,6 +60,31 @@ async def test_grpc_liveness(node, monkeypatch):
         )
 
 
+async def test_a_restart_is_told_of_when_it_is_done(node, monkeypatch):
+    """However long making and starting take: who sees that it is counted or runs finds it ready."""
+    monkeypatch.setattr("tiphys.kubelet.restarts.INITIAL_S", 0.01)
+
+    def slow(call):
+        async def done_late(*args):
+            answer = await call(*args)
+            await asyncio.sleep(0.08)  # the kubelet lists containers meanwhile
+            return answer
+
+        return done_late
+
+    for name in ("create_container", "start_container"):
+        monkeypatch.setattr(node.runtime, name, slow(getattr(node.runtime, name)))
+    async with node.running():
+        await node.create()
+        await node.until(lambda: "running" in node.container().get("state", {}))
+        assert node.ready()
+        for count in (1, 2):
+            node.runtime.exit("c", 1)
+            await node.until(lambda count=count: node.container()["restartCount"] == count)
+            assert "running" in node.container()["state"]
+            assert node.ready()
+
+
 async def test_a_failing_init_container_is_tried_again(node, monkeypatch):
     """The others wait, the pod stays Pending, restarts are counted."""
     monkeypatch.setattr("tiphys.kubelet.restarts.INITIAL_S", 0.01)

@@ -61,6 +61,13 @@ SIDECAR = container("side", restartPolicy="Always")
             pod(init=[container("i")]), have(ended("i", code=1)), PodState(), "Pending", id="init tries again"
         ),
         pytest.param(
+            pod(init=[container("i", restartPolicy="OnFailure")], restartPolicy="Never"),
+            have(ended("i", code=1)),
+            PodState(),
+            "Pending",
+            id="init tries again by a policy of its own",
+        ),
+        pytest.param(
             pod(init=[SIDECAR]), have(running("side")), PodState(), "Pending", id="sidecar starting"
         ),
         pytest.param(

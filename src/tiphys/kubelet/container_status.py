@@ -84,6 +84,8 @@ class ContainerStatuses:
     def _one(self, container: dict[str, Any], *, init: bool = False) -> dict[str, Any]:
         name = container["name"]
         known = self._runtime.all_of(name)
+        if len(known) > 1 and known[0].state is ContainerState.CREATED:
+            known = known[1:]  # Until it has started, the one before it is what there is to tell of.
         latest = known[0] if known else None
         before = known[1] if len(known) > 1 else None
         state, last = self._states(name, latest, before)

@@ -205,6 +205,7 @@ class PodWorker:
         pod = self._allocated(pod, runtime, stopping=stopping)
         self._renewed &= {item.id for item in runtime.containers}
         self._hooked &= {item.id for item in runtime.containers if item.running}
+        self._hooked |= _without_hook(pod, runtime)
         self._probes.sync(group, pod, runtime, self._hooked, stopping=stopping)
         self._state = replace(
             self._state,
@@ -472,6 +473,17 @@ def _runs(runtime: RuntimePod, name: str, busy: Mapping[str, object]) -> bool:
     """Whether a container of that name runs that is not about to be stopped."""
     latest = runtime.latest(name)
     return latest is not None and latest.running and latest.id not in busy
+
+
+def _without_hook(pod: Object, runtime: RuntimePod) -> set[str]:
+    """Return the running containers that have started with their process: no hook follows."""
+    hooked = {
+        item["name"]
+        for key in ("initContainers", "containers")
+        for item in pod["spec"].get(key) or ()
+        if (item.get("lifecycle") or {}).get("postStart")
+    }
+    return {item.id for item in runtime.containers if item.running and item.name not in hooked}
 
 
 def _facts(pod: Object) -> tuple[Any, Any]:

@@ -54,9 +54,8 @@ def phase_of(pod: Object, runtime: RuntimePod, statuses: Mapping[str, dict[str, 
         if ended is not None and ended["exitCode"] == 0:
             continue
         latest = runtime.latest(container["name"])
-        if ended is not None and not should_restart(pod, container, latest, init=True) and latest is not None:
-            return FAILED
-        if ended is not None and never:
+        lost = latest is None and never
+        if ended is not None and (lost or not should_restart(pod, container, latest, init=True)):
             return FAILED
         if not _main_ran(spec, statuses):
             return PENDING

@@ -216,3 +216,10 @@ def counts(pods, *names, **spec):
 )
 def test_the_status(pods, expected):
     assert counts(pods, "n1", minReadySeconds=10) == expected
+
+
+def test_what_others_said_in_the_status_stays():
+    said = {"type": "StatusPatched", "status": "True"}
+    owner = {**daemon(), "status": {"conditions": [said], "collisionCount": 2, "numberReady": 9}}
+    status = plan(owner, nodes("n1"), [pod("a", "n1")], "new", NOW).status
+    assert (status["conditions"], status["collisionCount"], status["numberReady"]) == ([said], 2, 1)

@@ -249,6 +249,6 @@ def _status(fleet: _Fleet, nodes: Sequence[Object]) -> Object:
         "updatedNumberScheduled": counts["updated"],
         "numberAvailable": counts["available"],
         "numberUnavailable": len(wanted) - counts["available"],
-        "collisionCount": (owner.get("status") or {}).get("collisionCount"),
+        **{key: (owner.get("status") or {}).get(key) for key in ("collisionCount", "conditions")},
     }
     return {**status, **{key: value for key, value in optional.items() if value}}
