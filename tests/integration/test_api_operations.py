@@ -329,3 +329,35 @@ def test_a_quotas_life(api: Any, namespace: str) -> None:
     assert quotas.update(body)["spec"]["hard"] == wider
     quotas.delete_collection(labelSelector=selector)
     assert quotas.gone("life")
+
+
+def test_a_leases_life(api: Any, namespace: str) -> None:
+    """Its times are of the year one: the client's clock starts at zero."""
+    leases = Typed(api, "coordination.k8s.io/v1", "leases", namespace)
+
+    def spec(holder: str, seconds: int, changes: int, *times: str) -> Object:
+        acquired, renewed = (f"0001-01-01T00:{time}.000000Z" for time in times)
+        return {
+            "holderIdentity": holder, "leaseDurationSeconds": seconds, "acquireTime": acquired,
+            "renewTime": renewed, "leaseTransitions": changes,
+        }  # fmt: skip
+
+    first = spec("holder", 30, 0, "00:02", "00:05")
+    head = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
+    leases.create({**head, "metadata": {"name": "lease"}, "spec": first})
+    found = leases.get("lease")
+    assert found["spec"] == first
+    second = spec("holder2", 60, 1, "00:20", "00:50")
+    leases.update({**found, "spec": second})
+    assert leases.get("lease")["spec"] == second
+    third = spec("holder3", 120, 0, "00:30", "01:10")
+    patch = {"spec": {key: value for key, value in third.items() if key != "leaseTransitions"}}
+    leases.patch("lease", patch, STRATEGIC)
+    assert leases.get("lease")["spec"] == third | {"leaseTransitions": 1}
+    labels = {"deletecollection": "true"}
+    leases.create({**head, "metadata": {"name": "lease2", "labels": labels}, "spec": first})
+    assert len(leases.list(labelSelector="deletecollection=true")["items"]) == 1
+    leases.delete_collection(labelSelector="deletecollection=true")
+    assert leases.gone("lease2")
+    leases.delete("lease")
+    assert leases.gone("lease")

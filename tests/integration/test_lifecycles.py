@@ -122,6 +122,17 @@ def image_of(item):
     return item["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
+ZEROS_OF_DAEMONS = {
+    "metadata": {"creationTimestamp": None},
+    "spec": {
+        "selector": None, "updateStrategy": {},
+        "template": {"metadata": {"creationTimestamp": None}, "spec": {"containers": None}},
+    },
+    "status": {
+        "currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0,
+    },
+}  # fmt: skip
+"""What a typed client sends that gives one condition: the whole object, as far as it is never left out."""
 STATUSES = [
     ("Deployment", DEPLOYMENTS, {"readyReplicas": 1}),
     ("ReplicaSet", REPLICA_SETS, {"readyReplicas": 1}),
@@ -144,11 +155,17 @@ async def test_conditions_of_others(kind, gvr, ready):
         await write_status(client, gvr, "x", lambda now: now.setdefault("conditions", []).append(said))
         await watched.until(lambda item: (get_condition(item, "StatusUpdate") or {}).get("reason") == "E2E")
         patch = {"status": {"conditions": [{"type": "StatusPatched", "status": "True"}]}}
+        if kind == "DaemonSet":
+            patch = ZEROS_OF_DAEMONS | {"status": ZEROS_OF_DAEMONS["status"] | patch["status"]}
         await client.patch(gvr, "x", "default", patch, type="merge", subresource="status")
         await watched.until(lambda item: get_condition(item, "StatusPatched"))
         # What follows still works: nobody was thrown by what they did not expect.
         await client.patch(gvr, "x", "default", {"spec": {"template": template(("c", "i:2"))}})
-        await cluster.wait_for(gvr, "x", "default", lambda item: counts(**ready)(item) and followed(item))
+        kept = await cluster.wait_for(
+            gvr, "x", "default", lambda item: counts(**ready)(item) and followed(item)
+        )
+        # A StatefulSet's controller makes its status anew.
+        assert bool(get_condition(kept, "StatusPatched")) == (kind != "StatefulSet")
 
 
 def followed(item):
@@ -228,6 +245,19 @@ async def test_a_jobs_status_is_not_the_controllers_alone():
         assert get_condition(updated, own["type"])["lastTransitionTime"] == "2026-01-02T00:00:00Z"
         shown = await client.get(JOBS, "x", "default", subresource="status")
         assert shown["metadata"]["uid"] == patched["metadata"]["uid"]
+
+
+async def test_a_running_job_goes_with_its_pods():
+    async with Cluster(nodes=2) as cluster:
+        client = cluster.client
+        await client.create(JOBS, job(parallelism=2, completions=4, backoffLimit=6, manualSelector=False))
+        await cluster.wait_for(JOBS, "x", "default", lambda item: bool(item) and counts(ready=2)(item))
+        names = [item["metadata"]["name"] for item in (await client.list(PODS, "default"))["items"]]
+        assert len(names) == 2
+        await client.delete(JOBS, "x", "default", propagation="Background")
+        await cluster.wait_for(JOBS, "x", "default", lambda item: item is None)
+        for name in names:
+            await cluster.wait_for(PODS, name, "default", lambda item: item is None)
 
 
 async def test_a_suspended_job_runs_and_goes():

@@ -90,29 +90,109 @@ async def start(cluster, made):
     return await cluster.wait_for(PODS, made["metadata"]["name"], "default", ready)
 
 
+async def changed(client, name, change, subresource=""):
+    """Read, change and replace a pod until nobody came between; return what the server made of it."""
+    while True:
+        live = await client.get(PODS, name, "default")
+        change(live)
+        try:
+            return await client.update(PODS, live, subresource)
+        except Conflict:
+            continue
+
+
+def _image(kind, image):
+    return lambda live: live["spec"][kind][0].update(image=f"docker.io/library/{image}")
+
+
+FOO = {"key": "foo", "operator": "Equal", "value": "bar", "effect": "NoSchedule"}
+CHANGES = {
+    # name: what is changed, whether the generation goes up
+    "nothing": (lambda live: None, False),
+    # Those that admission had added are not among them; it adds them again.
+    "tolerations": (lambda live: live["spec"].update(tolerations=[FOO]), True),
+    "deadline": (lambda live: live["spec"].update(activeDeadlineSeconds=5000), True),
+    "image": (_image("containers", "img:2"), True),
+    "image of an init container": (_image("initContainers", "img:2"), True),
+    "annotations": (lambda live: live["metadata"].update(annotations={"key": "value"}), False),
+    "generation": (lambda live: live["metadata"].update(generation=1), False),
+}
+
+
 async def test_generations(world):
-    """One at first, one more for each change of the spec and for the deletion, none for labels."""
-    client = world.client
-    made = await start(world, pod(tolerations=[]))
-    assert made["metadata"]["generation"] == 1
-    changes = [
-        ({"spec": {"activeDeadlineSeconds": 5000}}, 2),
-        ({"metadata": {"labels": {"a": "b"}}}, 2),
-        ({"spec": {"containers": [{"name": "c", "image": "docker.io/library/img:2"}]}}, 3),
-        ({"spec": {"tolerations": [{"key": "k", "operator": "Exists"}]}}, 4),
-        ({"metadata": {"annotations": {"generation": "9"}, "generation": 9}}, 4),
-    ]
-    for patch, generation in changes:
-        changed = await client.patch(PODS, "p", "default", patch, type="strategic")
-        assert changed["metadata"]["generation"] == generation
+    """One at first, one more for each change of the spec, none for other changes; the kubelet follows."""
+    world.runtime.exit_on_start["first"] = 0
+    made = await start(world, pod(initContainers=[{"name": "first", "image": "docker.io/library/img:1"}]))
+    generation = made["metadata"]["generation"]
+    assert generation == 1
+    for name, (change, counts) in CHANGES.items():
+        found = await changed(world.client, "p", change)
+        generation += counts
+        assert found["metadata"]["generation"] == generation, name
         await world.wait_for(PODS, "p", "default", observed)
-    assert (await client.delete(PODS, "p", "default"))["metadata"]["generation"] == 5
 
 
 async def test_a_generation_asked_for_is_not_given(world):
+    """It is one, and two once the pod is on its way out."""
     made = pod()
     made["metadata"]["generation"] = 100
-    assert (await world.client.create(PODS, made))["metadata"]["generation"] == 1
+    assert (await start(world, made))["metadata"]["generation"] == 1
+    answer = await world.client.delete(PODS, "p", "default", grace_period_s=60)
+    assert (answer["kind"], answer["metadata"]["generation"]) == ("Pod", 2)
+    assert (await world.client.get(PODS, "p", "default"))["metadata"]["generation"] == 2
+
+
+QUALITIES = [
+    ({}, "BestEffort"),
+    ({"requests": {"cpu": "100m"}}, "Burstable"),
+    ({name: {"cpu": "100m", "memory": "100Mi"} for name in ("requests", "limits")}, "Guaranteed"),
+]
+
+
+@pytest.mark.parametrize(("resources", "quality"), QUALITIES)
+async def test_the_quality_is_told_with_the_creation(world, resources, quality):
+    made = pod()
+    made["spec"]["containers"][0]["resources"] = resources
+    assert (await world.client.create(PODS, made))["status"]["qosClass"] == quality
+    assert (await world.client.get(PODS, "p", "default"))["status"]["qosClass"] == quality
+
+
+async def test_ephemeral_containers_come_later(world):
+    """One by a patch as typed clients make it, one by replacing; read through the subresource."""
+    client = world.client
+    await start(world, pod())
+    added = {
+        "name": "debugger",
+        "image": "docker.io/library/img:1",
+        "resources": {},
+        "stdin": True,
+        "tty": True,
+    }
+    order = {"$setElementOrder/ephemeralContainers": [{"name": "debugger"}]}
+    patch = {"spec": {**order, "ephemeralContainers": [added]}}
+    where = {"type": "strategic", "subresource": "ephemeralcontainers"}
+    await client.patch(PODS, "p", "default", patch, **where)
+
+    def runs(item):
+        statuses = item["status"].get("ephemeralContainerStatuses") or ()
+        return any(one["name"] == "debugger" and one["state"].get("running") for one in statuses)
+
+    assert (await world.wait_for(PODS, "p", "default", runs))["metadata"]["generation"] == 2
+
+    async def names():
+        found = await client.get(PODS, "p", "default", subresource="ephemeralcontainers")
+        assert found["kind"] == "Pod"
+        return [one["name"] for one in found["spec"]["ephemeralContainers"]]
+
+    assert await names() == ["debugger"]
+    second = {
+        "name": "debugger2", "image": "docker.io/library/img:2", "imagePullPolicy": "IfNotPresent",
+        "terminationMessagePolicy": "File",
+    }  # fmt: skip
+    await changed(
+        client, "p", lambda live: live["spec"]["ephemeralContainers"].append(second), "ephemeralcontainers"
+    )
+    assert await names() == ["debugger", "debugger2"]
 
 
 async def test_five_hundred_changes(world):
