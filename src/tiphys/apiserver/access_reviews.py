@@ -13,7 +13,7 @@ from tiphys.apimachinery.errors import BadRequest, FieldError, Invalid
 from tiphys.apimachinery.fields import escape
 from tiphys.apimachinery.labels import from_label_selector
 from tiphys.apimachinery.meta import Object
-from tiphys.apiserver import bodies, respond
+from tiphys.apiserver import bodies, meta_rules, respond
 from tiphys.apiserver.admission import subresource as admission
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.authn.user import User
@@ -30,11 +30,17 @@ _EXACT = "exactly one of nonResourceAttributes or resourceAttributes must be spe
 
 
 def decode(call: Call) -> Object:
-    """Read a review from the body; everything but its spec is the server's to say."""
+    """Read a review from the body; everything but its spec is the server's to say.
+
+    Raises:
+        BadRequest: it is of another namespace.
+    """
     options = write_options(call, "CreateOptions")
     obj = bodies.decode(call, call.resource.gvk, options.field_validation)
+    meta_rules.forget_system_fields(obj)
+    meta_rules.check_namespace(obj, call.resource, call.namespace)
     obj["metadata"].pop("managedFields", None)
-    obj["metadata"].setdefault("creationTimestamp", None)
+    obj["metadata"]["creationTimestamp"] = None
     obj.setdefault("spec", {})
     obj.pop("status", None)
     return obj
@@ -60,7 +66,7 @@ async def local_subject_access_review(call: Call) -> Response:
     """The same within one namespace."""
     review, admitted = await admitted_review(call)
     spec, meta = review["spec"], review["metadata"]
-    namespace = meta.setdefault("namespace", call.namespace)
+    namespace = meta["namespace"]
     faults = [*_spec_faults(spec, subject=True), *_meta_faults(review, namespaced=True)]
     asked = spec.get("resourceAttributes")
     if asked is not None and asked.get("namespace", "") != namespace:
@@ -71,8 +77,6 @@ async def local_subject_access_review(call: Call) -> Response:
         shown = _shown(spec["nonResourceAttributes"])
         faults.append(field_errors.invalid("spec.nonResourceAttributes", shown, text))
     _raise(call, faults)
-    if namespace != call.namespace:
-        raise BadRequest(f"spec.resourceAttributes.namespace must match namespace: {call.namespace}")
     await admission.validate(admitted)
     return await _answer(call, review, _subject(spec))
 

@@ -35,6 +35,12 @@ def check_namespace(obj: Object, resource: Resource, namespace: str) -> None:
         )
 
 
+def forget_system_fields(obj: Object) -> None:
+    """Drop from what is posted what the server alone says of an object."""
+    for key in ("creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
+        obj["metadata"].pop(key, None)
+
+
 def check_name(obj: Object, name: str) -> None:
     """Compare the name of an update with the one in the path. Raises BadRequest."""
     given = obj["metadata"].get("name")

@@ -37,10 +37,10 @@ async def bind(call: Call, name: str) -> Response:
     options = write_options(call, "CreateOptions")
     binding = bodies.decode(call, _BINDING, options.field_validation)
     pods = call.backend.table.by_path("", "v1", "pods")
-    if name and name != binding["metadata"].get("name"):
-        raise BadRequest("name in URL does not match name in Binding object")
     namespace = call.info.namespace
     meta_rules.check_namespace(binding, pods, namespace)
+    if name and name != binding["metadata"].get("name"):
+        raise BadRequest("name in URL does not match name in Binding object")
     name = binding["metadata"].get("name", "")
     admitted = await admission.admit(call, binding, dry_run=options.dry_run)
     faults = _faults(binding)

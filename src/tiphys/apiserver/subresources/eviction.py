@@ -11,7 +11,7 @@ from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import BadRequest, Conflict, Forbidden, StatusError, TooManyRequests
 from tiphys.apimachinery.labels import from_label_selector
 from tiphys.apimachinery.meta import GVK, Object, copy_object, get_condition
-from tiphys.apiserver import bodies, respond
+from tiphys.apiserver import bodies, meta_rules, respond
 from tiphys.apiserver.admission import subresource as admission
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers.delete import delete_object
@@ -39,6 +39,7 @@ async def handle(call: Call) -> Response:
     """
     options = write_options(call, "CreateOptions")
     eviction = bodies.decode(call, _EVICTION, options.field_validation)
+    meta_rules.check_namespace(eviction, call.resource, call.namespace)
     if eviction["metadata"].get("name") != call.name:
         raise BadRequest("name in URL does not match name in Eviction object")
     admitted = await admission.admit(call, eviction, dry_run=options.dry_run)

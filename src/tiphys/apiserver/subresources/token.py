@@ -12,7 +12,7 @@ from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
 from tiphys.apimachinery.featuregates import on
 from tiphys.apimachinery.meta import GVK, Object, new_uid
-from tiphys.apiserver import bodies, respond
+from tiphys.apiserver import bodies, meta_rules, respond
 from tiphys.apiserver.admission import subresource as admission
 from tiphys.apiserver.admission.lookup import find
 from tiphys.apiserver.authn.serviceaccount import Binding, TokenRequest
@@ -68,13 +68,13 @@ async def handle(call: Call) -> Response:
 
 
 def _check_names(call: Call, request: Object) -> None:
-    """Raise Invalid when the body names another account than the URL."""
-    for key, wanted, what in (("name", call.name, "name"), ("namespace", call.namespace, "namespace")):
-        given = request["metadata"].get(key)
-        if given and given != wanted:
-            text = f"must match the service account {what} if specified"
-            fault = field_errors.invalid(f"metadata.{key}", given, text)
-            raise Invalid.of("authentication.k8s.io", "TokenRequest", call.name, [fault])
+    """Raise BadRequest or Invalid when the body names another account than the URL."""
+    meta_rules.check_namespace(request, call.resource, call.namespace)
+    given = request["metadata"].get("name")
+    if given and given != call.name:
+        text = "must match the service account name if specified"
+        fault = field_errors.invalid("metadata.name", given, text)
+        raise Invalid.of("authentication.k8s.io", "TokenRequest", call.name, [fault])
 
 
 def _check_uid(call: Call, request: Object, account: Object) -> None:
