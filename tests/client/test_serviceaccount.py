@@ -7,6 +7,7 @@ from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import PODS
 from tiphys.client.rest import Client
 from tiphys.client.serviceaccount import clients_for_accounts
+from tiphys.client.useragent import user_agent
 from tiphys.wire.message import Response
 
 
@@ -36,8 +37,11 @@ class Server:
 
 async def test_one_token_serves_until_it_is_due_or_refused():
     server, clock = Server(), FakeClock()
-    issuer = Client(InProcessTransport(server.handler, headers={"Authorization": "Bearer root"}))
+    root = InProcessTransport(server.handler, headers={"Authorization": "Bearer root"})
+    issuer = Client(root, user_agent=user_agent("kube-controller-manager"))
     client = clients_for_accounts(issuer, "kube-system", {"job-controller"}, clock)["job-controller"]
+    assert client.user_agent.startswith("kube-controller-manager/v1.36.0 (linux/")
+    assert client.user_agent.endswith(" tiphys/system:serviceaccount:kube-system:job-controller")
     await client.get(PODS, "a", "d")
     await client.get(PODS, "a", "d")
     assert server.accounts == {"job-controller"}

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from tiphys.apimachinery.clock import Clock, RealClock
-from tiphys.apimachinery.compatibility import DEFAULT, Effective
+from tiphys.apimachinery.compatibility import DEFAULT, PLATFORM, RELEASE, Effective
 from tiphys.apimachinery.errors import MethodNotAllowed
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric
 from tiphys.apis.openapi.definitions import CustomSchemas, no_custom_schemas
@@ -22,7 +22,7 @@ from tiphys.apiserver.discovery import Discovery
 from tiphys.apiserver.health import PATHS, Health
 from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.openapi_docs import OpenApiDocs
-from tiphys.apiserver.options import GIT_VERSION, ApiServerOptions
+from tiphys.apiserver.options import ApiServerOptions
 from tiphys.client.zpages import ZPages
 from tiphys.wire.message import Request, Response
 
@@ -126,16 +126,15 @@ class NonResource:
 
 def version_info(effective: Effective = DEFAULT) -> dict[str, str]:
     """Return what ``/version`` answers."""
-    major, minor, _ = GIT_VERSION.lstrip("v").split(".")
+    major, minor, _ = RELEASE.lstrip("v").split(".")
     emulated, compatible = effective.emulated, effective.compatible
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     return {
         "major": major, "minor": minor,
         "emulationMajor": str(emulated[0]), "emulationMinor": str(emulated[1]),
         "minCompatibilityMajor": str(compatible[0]), "minCompatibilityMinor": str(compatible[1]),
-        "gitVersion": GIT_VERSION, "gitCommit": "", "gitTreeState": "clean",
+        "gitVersion": RELEASE, "gitCommit": "", "gitTreeState": "clean",
         "buildDate": "2026-04-22T00:00:00Z", "goVersion": "", "compiler": platform.python_implementation(),
-        "platform": f"{platform.system().lower()}/{machine}",
+        "platform": PLATFORM,
     }  # fmt: skip
 
 

@@ -17,7 +17,6 @@ from tiphys.apimachinery.tracing_config import TracingOptions
 from tiphys.apiserver.authn.jwt_config import JwtConfig
 from tiphys.apiserver.authn.requestheader import RequestHeader
 
-GIT_VERSION = "v1.36.0"
 ADDRESS_TYPES = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
 """Addresses before names: a node's name is known to DNS in few clusters."""
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"

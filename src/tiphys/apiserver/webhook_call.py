@@ -14,12 +14,12 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from tiphys.apimachinery import tracing
+from tiphys.apimachinery.compatibility import RELEASE
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.foreign_answers import explain
-from tiphys.apiserver.options import GIT_VERSION
 from tiphys.apiserver.service_link import Endpoint, NoEndpoint, bundle_of, reason_of, resolve, tls_context
 from tiphys.wire import client
 from tiphys.wire.pki import KeyPair
@@ -94,7 +94,7 @@ async def post(
         "Host": address.authority,
         "Accept": "application/json, */*",
         "Content-Type": "application/json",
-        "User-Agent": f"kube-apiserver-admission/{GIT_VERSION}",
+        "User-Agent": f"kube-apiserver-admission/{RELEASE}",
         **authorization,
     }
     try:

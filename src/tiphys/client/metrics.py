@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from weakref import WeakSet
 
+from tiphys.apimachinery.compatibility import PLATFORM, RELEASE
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric, Registry
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.client import exposition
@@ -29,7 +30,7 @@ BUILD = Levels(
     ["major", "minor", "git_version", "git_commit", "git_tree_state", "build_date", "go_version", "compiler",
      "platform"], REGISTRY,
 )  # fmt: skip
-BUILD.labels("1", "36", "v1.36.0", "", "clean", "", "", platform.python_implementation(), "linux").set(1)
+BUILD.labels("1", "36", RELEASE, "", "clean", "", "", platform.python_implementation(), PLATFORM).set(1)
 
 REQUESTS = Counts("rest_client_requests", "[ALPHA] API calls made.", ["code", "method", "host"], REGISTRY)
 REQUEST_SECONDS = Spreads(

@@ -64,7 +64,7 @@ class Client:
     ) -> None:
         self.transport = transport
         self._clock = clock
-        self._user_agent = user_agent
+        self.user_agent = user_agent
         self._recorders: dict[tuple[str, str], EventRecorder] = {}
         self._background: set[asyncio.Task[None]] = set()
 
@@ -260,7 +260,7 @@ class Client:
         return task
 
     def _headers(self) -> dict[str, str]:
-        return {"Accept": _JSON, "User-Agent": self._user_agent}
+        return {"Accept": _JSON, "User-Agent": self.user_agent}
 
 
 def _may_wait(call: Call) -> bool:

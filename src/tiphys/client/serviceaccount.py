@@ -98,11 +98,15 @@ class ServiceAccountTransport:
 def clients_for_accounts(
     issuer: Client, namespace: str, names: set[str], clock: Clock | None = None
 ) -> dict[str, Client]:
-    """Return one client per account; they share their connections. Close them, then the issuer."""
+    """Return one client per account; they share their connections. Close them, then the issuer.
+
+    What they write belongs to the issuer's field manager, as if one component did it all.
+    """
     shared = issuer.transport.anonymous()
     return {
         name: Client(
-            ServiceAccountTransport(shared, issuer, namespace, name, clock), user_agent=f"tiphys/{name}"
+            ServiceAccountTransport(shared, issuer, namespace, name, clock),
+            user_agent=f"{issuer.user_agent}/system:serviceaccount:{namespace}:{name}",
         )
         for name in sorted(names)
     }

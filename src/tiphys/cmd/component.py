@@ -13,12 +13,12 @@ from typing import Any
 
 import click
 
+from tiphys.apimachinery.compatibility import RELEASE
 from tiphys.apimachinery.duration import go_duration
 from tiphys.cmd import duration, log_lines
 from tiphys.cmd.upstream_flags import flags_of
 
 log = logging.getLogger(__name__)
-VERSION = "v1.36.0"
 _BOOLS = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), "true"),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), "false"),
@@ -180,12 +180,12 @@ class _Line:
 
     def _version(self, value: str) -> None:
         if value == "raw":
-            major, minor, patch = VERSION.removeprefix("v").split(".")
+            major, minor, patch = RELEASE.removeprefix("v").split(".")
             click.echo(
                 f'version.Info{{Major:"{major}", Minor:"{minor}", GitVersion:"v{major}.{minor}.{patch}"}}'
             )
         else:
-            click.echo(f"Kubernetes {VERSION}")
+            click.echo(f"Kubernetes {RELEASE}")
         self._ctx.exit()
 
     def _refused(self, message: str) -> FlagError:

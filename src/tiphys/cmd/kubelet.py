@@ -18,6 +18,7 @@ from tiphys.apimachinery.quantity import QuantityError, parse
 from tiphys.apimachinery.tracing_config import BadTracing, TracingOptions
 from tiphys.apimachinery.tracing_config import read as read_section
 from tiphys.client.rest import Client
+from tiphys.client.useragent import user_agent
 from tiphys.cmd import kubelet_config
 from tiphys.cmd.component import Component, shown_flags
 from tiphys.cmd.duration import DURATION
@@ -331,7 +332,7 @@ async def _run(rotation: Rotation, options: KubeletOptions) -> None:
 
     credentials = Credentials(rotation, options.node_name)
     config = await credentials.obtain()
-    client = Client(config.transport(), user_agent="kubelet/v1.36.0 (linux) tiphys")
+    client = Client(config.transport(), user_agent=user_agent("kubelet"))
     try:
         async with asyncio.TaskGroup() as tasks:
             if rotation.renew:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import click
 
 from tiphys.apimachinery.collector import unseen
+from tiphys.apimachinery.compatibility import RELEASE
 
 COMPONENTS = {
     "apiserver": "Serve the Kubernetes API.",
@@ -85,7 +86,7 @@ def run_component(name: str, flags: Sequence[str]) -> int:
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option("v1.36.0", prog_name="tiphys", message="%(prog)s %(version)s")
+@click.version_option(RELEASE, prog_name="tiphys", message="%(prog)s %(version)s")
 @click.option("-v", "--verbosity", type=int, default=0, help="More log lines: 2 and above is debug.")
 @click.pass_context
 def cli(ctx: click.Context, verbosity: int) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.client.kubeconfig import ClientConfig, in_cluster, load
 from tiphys.client.rest import Client
+from tiphys.client.useragent import user_agent
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +26,17 @@ class Reach:
         return replace(found, server=self.master) if self.master else found
 
     @contextlib.asynccontextmanager
-    async def clients(self, agent: str) -> AsyncIterator[tuple[Client, Client]]:
+    async def clients(self, component: str) -> AsyncIterator[tuple[Client, Client]]:
         """Give the component's client and the one that asks about callers; both end with the block.
 
-        ``agent`` is the component's name: what it writes belongs to the field manager of that name.
+        What the component writes belongs to the field manager of its name.
         """
-        agent = f"{agent}/v1.36.0 (linux) tiphys"
-        client = Client(self.config().transport(), user_agent=agent)
+        named = user_agent(component)
+        client = Client(self.config().transport(), user_agent=named)
         asking = client
         try:
             if self.asking and self.asking != self.kubeconfig:
-                asking = Client(load(self.asking).transport(), user_agent=agent)
+                asking = Client(load(self.asking).transport(), user_agent=named)
             yield client, asking
         finally:
             await client.close()

@@ -25,6 +25,7 @@ from tiphys.client import kubeconfig
 from tiphys.client.kubeconfig import ClientConfig
 from tiphys.client.rest import Client
 from tiphys.client.transport import HttpTransport
+from tiphys.client.useragent import user_agent
 from tiphys.kubelet.certificate_requests import (
     RENEW_AT,
     Pair,
@@ -78,7 +79,7 @@ class Credentials:
         if rotation.bootstrap and not self._usable():
             config = kubeconfig.load(rotation.bootstrap)
             log.info("no certificate yet, asking for one node=%s", self._node_name)
-            client = Client(config.transport(), user_agent="kubelet/v1.36.0 (linux) tiphys")
+            client = Client(config.transport(), user_agent=user_agent("kubelet"))
             try:
                 pair = await self._until_answered(client)
             finally:

@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import Any
 
 from tiphys.apimachinery.clock import rfc3339
+from tiphys.apimachinery.compatibility import RELEASE
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.quantity import Quantity, parse
 from tiphys.kubelet.machine import Machine
-from tiphys.kubelet.options import VERSION, KubeletOptions
+from tiphys.kubelet.options import KubeletOptions
 from tiphys.kubelet.runtime import Image, RuntimeInfo
 
 _FEATURES = ("GuaranteedQoSPodCPUResize", "RestartAllContainersOnContainerExits")
@@ -157,7 +158,7 @@ def node_status(
             "kernelVersion": machine.kernel,
             "osImage": machine.os_image,
             "containerRuntimeVersion": runtime_version,
-            "kubeletVersion": VERSION,
+            "kubeletVersion": RELEASE,
             "kubeProxyVersion": "",
             "operatingSystem": "linux",
             "architecture": machine.architecture,

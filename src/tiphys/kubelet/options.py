@@ -13,8 +13,6 @@ from tiphys.kubelet.eviction import DEFAULT_HARD, Threshold, parse_thresholds
 from tiphys.kubelet.shutdown import ShutdownPeriod
 from tiphys.wire.tls_options import TlsOptions
 
-VERSION = "v1.36.0"
-
 
 @dataclass(frozen=True, slots=True)
 class AccessOptions:

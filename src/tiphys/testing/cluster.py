@@ -33,6 +33,7 @@ from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import NODES, SERVICE_ACCOUNTS
 from tiphys.client.rest import Client
 from tiphys.client.transport import Transport
+from tiphys.client.useragent import user_agent
 from tiphys.storage.memory import MemoryStore
 from tiphys.testing.nodes import NodeShape, SimulatedNodes
 from tiphys.wire import pki
@@ -110,12 +111,12 @@ class Cluster:
 
     def client_for(self, user: str = ADMIN) -> Client:
         """Return a client without sockets, closed with the cluster."""
-        return self._client_over(lambda transport: transport, user)
+        return self._client_over(lambda transport: transport, user, user.removeprefix("system:"))
 
-    def _client_over(self, network: Callable[[Transport], Transport], user: str) -> Client:
+    def _client_over(self, network: Callable[[Transport], Transport], user: str, agent: str) -> Client:
         headers = {"Authorization": f"Bearer {self._tokens[user]}"}
         transport = network(InProcessTransport(self.server.handler, headers=headers))
-        client = Client(transport, user_agent=user, clock=self._clock)
+        client = Client(transport, user_agent=agent, clock=self._clock)
         self._stack.push_async_callback(client.close)
         return client
 
@@ -176,7 +177,7 @@ class Cluster:
         async with asyncio.TaskGroup() as group:
             self._group = group
             if self._nodes:
-                client = self._component_client("tiphys:simulated-nodes")
+                client = self._component_client("tiphys:simulated-nodes", "kubelet")
                 nodes = SimulatedNodes(client, self._nodes, shape=self._shape, clock=self._clock)
                 self._simulated = nodes
                 await nodes.register()
@@ -187,7 +188,7 @@ class Cluster:
             await asyncio.Event().wait()
 
     def _component(self, name: str) -> Coroutine[Any, Any, None]:
-        client = self._component_client(f"system:kube-{name}")
+        client = self._component_client(f"system:kube-{name}", f"kube-{name}")
         if name == "scheduler":
             from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
 
@@ -199,8 +200,8 @@ class Cluster:
         options = ControllerOptions(**{**settings, **self._controller_options})
         return ControllerManager(client, options, self._clock).run()
 
-    def _component_client(self, user: str) -> Client:
-        return self._client_over(self._network, user)
+    def _component_client(self, user: str, component: str) -> Client:
+        return self._client_over(self._network, user, user_agent(component))
 
     async def _usage(self, node: Object) -> str:
         """What a node uses, asked by the API server as it would ask a kubelet. Raises OSError."""

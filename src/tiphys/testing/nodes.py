@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from tiphys.apimachinery.clock import Clock, RealClock, rfc3339, rfc3339_micro
+from tiphys.apimachinery.compatibility import RELEASE
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, ServiceUnavailable
 from tiphys.apimachinery.meta import Object, object_key, split_key
@@ -75,7 +76,7 @@ def node_object(index: int, shape: NodeShape, now: str) -> Object:
             ],
             "nodeInfo": {
                 "architecture": "amd64", "bootID": "", "containerRuntimeVersion": "simulated://1",
-                "kernelVersion": "", "kubeProxyVersion": "", "kubeletVersion": "v1.36.0", "machineID": "",
+                "kernelVersion": "", "kubeProxyVersion": "", "kubeletVersion": RELEASE, "machineID": "",
                 "operatingSystem": "linux", "osImage": "simulated", "systemUUID": "",
             },
         },

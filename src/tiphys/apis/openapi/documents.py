@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import orjson
 
+from tiphys.apimachinery.compatibility import RELEASE
 from tiphys.apimachinery.meta import GVK
 from tiphys.apimachinery.resource import Resource, Subresource
 from tiphys.apis.openapi import proto_v3, v3
@@ -45,7 +46,7 @@ class OpenApi:
         self,
         table: ResourceTable = TABLE,
         custom: CustomSchemas = no_custom_schemas,
-        version: str = "v1.36.0",
+        version: str = RELEASE,
         remotes: Remotes = no_remotes,
     ) -> None:
         self._table = table

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Final
 
+from tiphys.apimachinery.compatibility import RELEASE
 from tiphys.apimachinery.meta import GVK
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema.build import QUANTITY
@@ -16,7 +17,6 @@ from tiphys.apis.openapi.definitions import Definition, built_in, closure
 from tiphys.apis.openapi.merge import RemoteSpec
 from tiphys.apis.openapi.operations import META
 from tiphys.apis.table import ResourceTable
-from tiphys.apiserver.options import GIT_VERSION
 
 _GROUP, _VERSION = "metrics.k8s.io", "v1beta1"
 _PACKAGE: Final = "io.k8s.metrics.pkg.apis.metrics.v1beta1."
@@ -120,5 +120,5 @@ def spec() -> RemoteSpec:
         return _PACKAGE + gvk.kind
 
     second = v2.parts(table, wanted, naming)
-    third = v3.document(table, known, (_GROUP, _VERSION), GIT_VERSION, naming)
+    third = v3.document(table, known, (_GROUP, _VERSION), RELEASE, naming)
     return RemoteSpec(f"/apis/{_GROUP}/{_VERSION}", second, document_v3=third)
