@@ -26,8 +26,8 @@ AS_UPSTREAM = (
     b'"message":"failed to create typed patch object', b'"message":"failed to convert new object',
     b" does not contain declared merge key: ",
 )  # fmt: skip
-"""What upstream answers with 500 as well: an applied object that its schema, or its type, cannot hold, and items of a
-strategic merge patch that do not say which they mean."""
+"""What upstream answers with 500 as well: an applied object that its schema, or its type, cannot hold, and
+items of a strategic merge patch that do not say which they mean."""
 STREAMS = ("/log", "/exec", "/attach", "/portforward", "/proxy")
 TYPES = (
     "application/json", "application/yaml", "application/json-patch+json", "application/merge-patch+json",
