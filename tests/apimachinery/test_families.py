@@ -59,7 +59,7 @@ def test_numbers_are_written_as_prometheus_does(number) -> None:
 
 
 def test_the_kind_of_text_is_told_as_prometheus_does() -> None:
-    assert families.CONTENT_TYPE == prometheus.CONTENT_TYPE_LATEST
+    assert families.CONTENT_TYPE == "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
 
 
 def test_a_value_for_each_label() -> None:

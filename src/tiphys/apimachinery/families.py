@@ -11,7 +11,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
-CONTENT_TYPE: Final = "text/plain; version=1.0.0; charset=utf-8"
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
+"""What Go's library of Prometheus names the text form; our names need no escaping."""
 
 _ENDED: Final = "_total"
 _EXPONENT_FROM: Final = 7

@@ -22,6 +22,7 @@ from tiphys.apimachinery.errors import (
     NotFound,
     StatusError,
 )
+from tiphys.apimachinery.families import CONTENT_TYPE
 from tiphys.apimachinery.meta import Object
 from tiphys.client import metrics
 from tiphys.client.zpages import ZPages
@@ -275,7 +276,7 @@ class KubeletServer:
                 body = self._views.counts.render()
             case _:
                 raise NotFound.path()
-        return Response(200, {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}, body)
+        return Response(200, {"Content-Type": CONTENT_TYPE}, body)
 
 
 def _first(request: Request, name: str) -> str:
