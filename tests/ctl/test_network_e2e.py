@@ -90,3 +90,39 @@ def test_rules_are_accepted(outbound: bool) -> None:
     made = Cluster("rules", 60, Path("/x"), 2, outbound=outbound)
     for script in (network.root_rules(made), network.node_rules(made, made.node(1))):
         network.run(["unshare", "--net", "nft", "-f", "-"], script)
+
+
+def test_a_filter_that_drops_what_is_forwarded(tmp_path: Path) -> None:
+    """As Docker and ufw leave a machine: nodes reach each other, the host, and a world outside all the same.
+
+    That world knows no way back to the nodes: it sees the machine's own address.
+    """
+    (tmp_path / "story.py").write_text(
+        "import sys; from pathlib import Path\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from test_network_e2e import connect; from tiphys.ctl import network\n"
+        "from tiphys.ctl.layout import Cluster\n"
+        "made = Cluster('net-test', 0, Path(sys.argv[2]), 2, outbound=True)\n"
+        "before = network.run(['iptables', '-S'])\n"
+        "network.create(made); network.create(made)\n"
+        "one, two = made.nodes\n"
+        "assert connect(two.ip, one.namespace) == connect(made.host_ip, one.namespace) == 111\n"
+        "assert connect('192.0.2.1', one.namespace) == 111\n"
+        "assert network.run(['iptables', '-S']).count(made.bridge) == 7\n"
+        "network.destroy(made)\n"
+        "assert network.run(['iptables', '-S']) == before\n"
+    )
+    setup = (
+        "mount -t tmpfs none /run/netns && mount --make-shared /run/netns && ip link set lo up\n"
+        "sysctl -qw net.bridge.bridge-nf-call-iptables=1 || true\n"
+        "ip netns add world && ip link add w0 type veth peer name eth0 netns world\n"
+        "ip addr add 192.0.2.254/24 dev w0 && ip link set w0 up\n"
+        "ip -n world addr add 192.0.2.1/24 dev eth0 && ip -n world link set eth0 up\n"
+        "iptables -P FORWARD DROP && iptables -P INPUT DROP && iptables -A INPUT -i lo -j ACCEPT\n"
+        "iptables -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+        'exec "$@"\n'
+    )
+    story = [sys.executable, str(tmp_path / "story.py"), str(Path(__file__).parent), str(tmp_path)]
+    network.run(
+        ["unshare", "-n", "-m", "--propagation", "private", "sh", "-ec", setup, "sh", *story],
+    )

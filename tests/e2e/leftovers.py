@@ -11,6 +11,7 @@ _LISTS = {
     "rule": ["ip", "rule"],
     "netns": ["ip", "netns"],
     "nft table": ["nft", "list", "tables"],
+    "iptables rule": ["iptables", "-w", "5", "-S"],
 }
 
 

@@ -1,7 +1,8 @@
 """The network of a cluster: one bridge, one namespace for each node, and the routes between them.
 
-The plans are pure (commands as text); ``create`` and ``destroy`` run them (ip, nft, nsenter). The bridge
-carries the cluster's folder as its alias, so that nobody takes down a bridge that is another's.
+The plans are pure (commands as text); ``create`` and ``destroy`` run them (ip, nft, nsenter, and
+``firewall``). The bridge carries the cluster's folder as its alias, so that nobody takes down a bridge
+that is another's.
 
 Nothing meant for a pod or a service can leave the machine: their ranges are unreachable in the root namespace
 but through the cluster's bridge, and without outbound traffic the bridge forwards nowhere.
@@ -17,6 +18,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tiphys.ctl import firewall
 from tiphys.ctl.layout import MAX_CLUSTERS, Cluster, CtlError, Node
 
 _LAST_RESORT = 4_000_000_000
@@ -235,6 +237,7 @@ def _create_rest(cluster: Cluster) -> None:
         check=False,
     )  # fmt: skip
     run(["nft", "-f", "-"], root_rules(cluster))
+    firewall.let_through(cluster)
     if cluster.outbound and _FORWARD.read_text().strip() == "0":
         _forward_record(cluster).touch()
         _FORWARD.write_text("1\n")
@@ -283,6 +286,7 @@ def destroy(cluster: Cluster) -> None:
         ["ip", "-force", "-batch", "-"], input=_text(lines), text=True, capture_output=True, check=False
     )
     subprocess.run(["nft", "delete", "table", "ip", cluster.bridge], capture_output=True, check=False)
+    firewall.take_back(cluster.bridge)
     if _forward_record(cluster).exists():
         if not any(name.startswith("tiphys") for name in _links()):
             _FORWARD.write_text("0\n")
