@@ -21,6 +21,7 @@ from tiphys.apiserver.objects import ObjectStore
 from tiphys.apiserver.options import ApiServerOptions
 from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.apiserver.stream_counts import StreamCounts
+from tiphys.wire.kept import KeptConnections
 from tiphys.wire.message import Request, Response
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Backend:
     custom: Backend | None = None
     """The same for custom resources: its store converts between their versions."""
     streams: StreamCounts = field(default_factory=StreamCounts)
+    kept: KeptConnections = field(default_factory=KeptConnections)
+    """To webhooks."""
     queues: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     """By object: who lost a race for it waits here for the next attempt."""
 

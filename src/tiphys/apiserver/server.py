@@ -396,6 +396,7 @@ class ApiServer:
             self._background = None
             if self._presence is not None:
                 await self._presence.end()
+        self.backend.kept.close()
         await self.keys.close()
         await self.backend.authenticator.close()
         await self.backend.authorizer.close()

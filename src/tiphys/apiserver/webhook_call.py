@@ -22,6 +22,7 @@ from tiphys.apiserver.call import Backend
 from tiphys.apiserver.foreign_answers import explain
 from tiphys.apiserver.service_link import Endpoint, NoEndpoint, bundle_of, reason_of, resolve, tls_context
 from tiphys.wire import client
+from tiphys.wire.kept import Place
 from tiphys.wire.pki import KeyPair
 
 _HTTPS: Final = 443
@@ -81,12 +82,11 @@ async def post(
         NoAnswer: there is none, or its status says that it is none.
     """
     address = await _address(backend, config, timeout_s)
-    endpoint = address.endpoint
     identity = identify(address.host, address.port)
     try:
-        context = tls_context(bundle_of(config), client=identity.client)
+        place = _place(address.endpoint, bundle_of(config), identity.client)
         authorization = identity.header()
-    except (ssl.SSLError, ValueError) as error:
+    except ValueError as error:
         raise NoAnswer(f"unable to load root certificates: {error}") from error
     except OSError as error:
         raise NoAnswer(f"unable to read the token of this webhook: {error.strerror}") from error
@@ -101,10 +101,9 @@ async def post(
         with tracing.step("HTTP POST", {"url.full": address.url}, kind=tracing.CLIENT):
             headers |= tracing.headers()
             async with asyncio.timeout(timeout_s):
-                answer = await client.send(
-                    endpoint.host, endpoint.port, "POST", address.target, headers, body=body,
-                    ssl_context=context, server_name=endpoint.server_name, connect_timeout_s=timeout_s + 1,
-                )  # fmt: skip
+                answer = await backend.kept.send(
+                    place, "POST", address.target, headers, body=body, connect_timeout_s=timeout_s + 1
+                )
                 try:
                     return await _read(answer)
                 finally:
@@ -112,8 +111,18 @@ async def post(
     except TimeoutError as error:
         raise NoAnswer(f'Post "{address.url}": context deadline exceeded') from error
     except client.ConnectFailed as error:
-        why = reason_of(error, endpoint.server_name)
+        why = reason_of(error, place.server_name)
         raise NoAnswer(f'Post "{address.url}": {why}') from error
+
+
+def _place(endpoint: Endpoint, bundle: bytes, shown: KeyPair | None) -> Place:
+    def context() -> ssl.SSLContext:
+        try:
+            return tls_context(bundle, client=shown)
+        except (ssl.SSLError, ValueError) as error:
+            raise NoAnswer(f"unable to load root certificates: {error}") from error
+
+    return Place(endpoint.host, endpoint.port, endpoint.server_name, (bundle, shown), context)
 
 
 async def _address(backend: Backend, config: Object, timeout_s: int) -> _Address:

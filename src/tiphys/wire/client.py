@@ -1,4 +1,4 @@
-"""One outgoing HTTP/1.1 request on a connection of its own, raw enough to carry an upgrade.
+"""One outgoing HTTP/1.1 request, mostly on a connection of its own, raw enough to carry an upgrade.
 
 Used where requests are passed on (API server to kubelet, pods, services): the answer's head first, then its
 body as it comes, or after ``101`` the bare connection. Components' own API calls use ``client.transport``.
@@ -7,7 +7,7 @@ body as it comes, or after ``101`` the bare connection. Components' own API call
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import field
 
 import httptools
@@ -24,6 +24,14 @@ class ConnectFailed(TiphysError):
     """The other side cannot be reached, or does not speak HTTP."""
 
 
+class _Silence(ConnectionError):
+    """The end came before the first byte."""
+
+
+class NothingSaid(ConnectFailed):
+    """The other side has closed the connection before it said anything."""
+
+
 @dataclass(slots=True)
 class _Parsed:
     """What httptools calls back into."""
@@ -32,12 +40,19 @@ class _Parsed:
     chunks: list[bytes] = field(default_factory=list)
     head_done: bool = False
     done: bool = False
+    goes_on: bool = False
+    """The other side waits for another request behind this answer."""
+    parser: httptools.HttpResponseParser | None = None
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.decode("latin-1"), value.decode("latin-1")))
 
+    def on_message_begin(self) -> None:
+        self.goes_on = self.goes_on and not self.done  # what nobody has asked for is not the next answer
+
     def on_headers_complete(self) -> None:
         self.head_done = True
+        self.goes_on = not self.done and self.parser is not None and bool(self.parser.should_keep_alive())
 
     def on_body(self, data: bytes) -> None:
         self.chunks.append(data)
@@ -58,6 +73,8 @@ class Answer:
         self._parser = parser
         self.raw = raw
         """After 101: the bare connection, what came behind the head included."""
+        self.keeper: Callable[[RawStream], None] | None = None
+        """Takes the connection where another request may follow."""
 
     def header(self, name: str) -> str:
         """Return a header's first value, empty without it."""
@@ -84,7 +101,23 @@ class Answer:
         return b"".join([chunk async for chunk in self.body()])
 
     async def close(self) -> None:
-        await self.raw.close()
+        """End the connection, or give it back to its keeper once all has been read."""
+        keeper, self.keeper = self.keeper, None
+        if keeper is not None and self._parsed.done and self._parsed.goes_on and self.raw.is_silent:
+            keeper(self.raw)
+        else:
+            await self.raw.close()
+
+
+async def connect(
+    host: str, port: int, *, ssl_context: ssl.SSLContext | None, server_name: str | None, timeout_s: float
+) -> RawStream:
+    """Raises ConnectFailed."""
+    try:
+        return await dial(host, port, ssl_context=ssl_context, server_name=server_name, timeout_s=timeout_s)
+    except (OSError, ssl.SSLError, TimeoutError) as error:
+        reason = str(error) or "i/o timeout"
+        raise ConnectFailed(f"dial tcp {host}:{port}: {reason}") from error
 
 
 async def send(
@@ -104,14 +137,23 @@ async def send(
     ``headers`` are pairs where a name must repeat. ``server_name`` is what the certificate must be for where
     that is not ``host``.
     """
+    stream = await connect(
+        host, port, ssl_context=ssl_context, server_name=server_name, timeout_s=connect_timeout_s
+    )
+    return await exchange(stream, host, port, method, target, headers, body)
+
+
+async def exchange(
+    stream: RawStream,
+    host: str,
+    port: int,
+    method: str,
+    target: str,
+    headers: Mapping[str, str] | Sequence[tuple[str, str]],
+    body: bytes,
+) -> Answer:
+    """Send a request over a connection that stands. Raises ConnectFailed, then the connection is closed."""
     pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
-    try:
-        stream = await dial(
-            host, port, ssl_context=ssl_context, server_name=server_name, timeout_s=connect_timeout_s
-        )
-    except (OSError, ssl.SSLError, TimeoutError) as error:
-        reason = str(error) or "i/o timeout"
-        raise ConnectFailed(f"dial tcp {host}:{port}: {reason}") from error
     try:
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in pairs)]
         if any("\r" in line or "\n" in line for line in lines):
@@ -124,7 +166,12 @@ async def send(
         return await _answer(stream, method)
     except (ConnectionError, ssl.SSLError, httptools.HttpParserError) as error:
         await stream.close()
-        raise ConnectFailed(f"{method} {host}:{port}: {error}") from error
+        failed = (
+            NothingSaid
+            if isinstance(error, _Silence | ConnectionResetError | BrokenPipeError)
+            else ConnectFailed
+        )
+        raise failed(f"{method} {host}:{port}: {error}") from error
     except BaseException:
         await stream.close()
         raise
@@ -135,11 +182,13 @@ async def _answer(stream: RawStream, method: str) -> Answer:
     while (end := head.find(b"\r\n\r\n")) < 0:
         data = await stream.read()
         if not data or len(head) > _MAX_HEAD_BYTES:
-            raise ConnectionError("EOF" if not data else "response head too large")
+            if data:
+                raise ConnectionError("response head too large")
+            raise ConnectionError("EOF") if head else _Silence("EOF")
         head += data
     status = int(head[9:12])
     parsed = _Parsed()
-    parser = httptools.HttpResponseParser(parsed)
+    parser = parsed.parser = httptools.HttpResponseParser(parsed)
     if status == 101:
         for line in bytes(head[:end]).split(b"\r\n")[1:]:
             name, _, value = line.partition(b":")

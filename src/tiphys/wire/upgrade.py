@@ -77,8 +77,17 @@ class RawStream:
         self._transport.write(data)
         await self._drain()
 
-    async def close(self) -> None:
+    @property
+    def is_silent(self) -> bool:
+        """True while the connection stands and all that came has been read."""
+        return not (self._finished or self._chunks or self._transport.is_closing())
+
+    def abandon(self) -> None:
         """Send what is buffered, then close both ways. Idempotent."""
         self.feed_eof()
         if not self._transport.is_closing():
             self._transport.close()
+
+    async def close(self) -> None:
+        """As ``abandon``: for whoever closes any stream."""
+        self.abandon()

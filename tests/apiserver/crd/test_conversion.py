@@ -16,6 +16,7 @@ from tiphys.apimachinery.errors import InternalError
 from tiphys.apimachinery.meta import GVK
 from tiphys.apiserver.crd.conversion import Conversion
 from tiphys.wire import pki
+from tiphys.wire.kept import KeptConnections
 from tiphys.wire.message import Request, Response
 from tiphys.wire.server import serve
 
@@ -77,8 +78,11 @@ def kind_of(config: dict[str, Any], version: str = "v1") -> Any:
 
 
 async def convert(kind: Any, count: int = 1) -> list[dict[str, Any]]:
-    backend: Any = SimpleNamespace()
-    return await Conversion(backend)([OLD] * count, kind, TO)
+    backend: Any = SimpleNamespace(kept=KeptConnections())
+    try:
+        return await Conversion(backend)([OLD] * count, kind, TO)
+    finally:
+        backend.kept.close()
 
 
 async def fault(kind: Any, count: int = 1) -> str:

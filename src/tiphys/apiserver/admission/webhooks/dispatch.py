@@ -30,6 +30,7 @@ _BAD_REQUEST, _UNAVAILABLE = 400, 503
 _UNREACHED = {True: _UNAVAILABLE, False: _BAD_REQUEST}
 """What counts as the answer of a mutating or validating webhook that gives none."""
 
+_NO_DEADLINE_S = 3600.0
 _STEPS = {True: "Call mutating webhook", False: "Call validating webhook"}
 
 
@@ -108,12 +109,18 @@ def _named(hook: Hook, attributes: Attributes, uid: str) -> dict[str, str]:
 
 def _patience_s(hook: Hook, attributes: Attributes) -> int:
     """Return what time a webhook has, in whole seconds: its own, or what is left to the request."""
+    return max(min(hook.timeout_s, math.ceil(_left_s(attributes))), 1)
+
+
+def is_late(attributes: Attributes) -> bool:
+    """Tell whether the request's time is over: its answer has been given without this."""
+    return _left_s(attributes) <= 0
+
+
+def _left_s(attributes: Attributes) -> float:
     call = attributes.call
     deadline: float | None = call.request.scope.get("deadline")
-    if deadline is None:
-        return hook.timeout_s
-    left = math.ceil(deadline - call.backend.clock.monotonic())
-    return max(min(hook.timeout_s, left), 1)
+    return _NO_DEADLINE_S if deadline is None else deadline - call.backend.clock.monotonic()
 
 
 def refusal(hook: Hook, verdict: review.Verdict) -> StatusError:

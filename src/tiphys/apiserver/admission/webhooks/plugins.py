@@ -15,7 +15,7 @@ from typing import Any, Self
 import orjson
 
 from tiphys.apimachinery.dataclass import dataclass
-from tiphys.apimachinery.errors import Forbidden, InternalError, StatusError
+from tiphys.apimachinery.errors import Forbidden, InternalError, StatusError, Timeout
 from tiphys.apimachinery.meta import Object, copy_object
 from tiphys.apimachinery.patch import json_patch
 from tiphys.apiserver.admission import matching
@@ -131,11 +131,13 @@ def _heed(hook: Hook, verdict: Verdict, attributes: Attributes) -> None:
         attributes.annotate(f"{hook.name}/{key}", value)
 
 
-def _failed(hook: Hook, error: dispatch.CallFailed) -> StatusError | None:
-    if hook.ignores_failure:
-        log.warning("webhook failed open name=%s error=%s", hook.name, error)
-        return None
-    return dispatch.internal(error)
+def _failed(hook: Hook, attributes: Attributes, error: dispatch.CallFailed) -> StatusError | None:
+    if not hook.ignores_failure:
+        return dispatch.internal(error)
+    if dispatch.is_late(attributes):  # nobody waits for what others would say
+        return Timeout("Timeout: request did not complete within requested timeout", details={})
+    log.warning("webhook failed open name=%s error=%s", hook.name, error)
+    return None
 
 
 class ValidatingAdmissionWebhook(_Configurations):
@@ -171,7 +173,7 @@ class ValidatingAdmissionWebhook(_Configurations):
             if hook.ignores_failure:
                 key = f"failed-open.validating.webhook.admission.k8s.io/round_0_index_{place}"
                 attributes.annotate(key, hook.name)
-            return _failed(hook, error)
+            return _failed(hook, attributes, error)
         except StatusError as error:
             return error
         return outcome.refusal
@@ -217,7 +219,7 @@ class MutatingAdmissionWebhook(_Configurations):
         except dispatch.CallFailed as error:
             if hook.ignores_failure:
                 told.failed_open()
-            refused = _failed(hook, error)
+            refused = _failed(hook, attributes, error)
             if refused is not None:
                 raise refused from error
             return False
