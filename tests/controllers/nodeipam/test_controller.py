@@ -22,7 +22,19 @@ async def test_ranges_are_distinct_and_given_back(make_world):
         await world.settle()
         world.api.put(NODES, node("c"))
         await world.settle()
-        assert world.api.get(NODES, "c")["spec"]["podCIDRs"] == gone
+        assert world.api.get(NODES, "c")["spec"]["podCIDR"] == "10.0.3.0/24", "the next, while there is one"
+        world.api.put(NODES, node("d"))
+        await world.settle()
+        assert world.api.get(NODES, "d")["spec"]["podCIDRs"] == gone
+
+
+async def test_ranges_are_read_as_they_are_written(make_world):
+    """A node may have got its range from elsewhere, with an address of it in its place."""
+    world = make_world(cluster_cidr="10.10.7.7/22")
+    world.api.put(NODES, node("fixed", podCIDR="10.10.4.1/24", podCIDRs=["10.10.4.1/24"]))
+    world.api.put(NODES, node("a"))
+    async with world.running(NodeIpamController):
+        assert world.api.get(NODES, "a")["spec"]["podCIDR"] == "10.10.5.0/24"
 
 
 async def test_the_ranges_of_services_are_left_alone(make_world):

@@ -22,10 +22,13 @@ class Pool:
 
 
 def pools(cluster_cidr: str, mask: int, mask_ipv6: int) -> list[Pool]:
-    """Parse the option. Raises ValueError for what is no range, or smaller than a node's."""
+    """Parse the option, in which addresses stand for their ranges.
+
+    Raises ValueError for what is no range, or smaller than a node's.
+    """
     result = []
     for text in filter(None, (part.strip() for part in cluster_cidr.split(","))):
-        network = ipaddress.ip_network(text)
+        network = ipaddress.ip_network(text, strict=False)
         bits = mask if network.version == 4 else mask_ipv6
         if bits < network.prefixlen:
             raise ValueError(f"node range /{bits} is larger than the cluster range {text}")
@@ -34,7 +37,10 @@ def pools(cluster_cidr: str, mask: int, mask_ipv6: int) -> list[Pool]:
 
 
 class Ledger:
-    """Who has which ranges. The first free one is found without looking at all that are taken."""
+    """Who has which ranges.
+
+    They are given one after the other, and around: what a node gave back stays unused for as long as it can.
+    """
 
     def __init__(self, all_pools: Iterable[Pool], reserved: Iterable[str] = ()) -> None:
         self._shares = [_Shares(pool) for pool in all_pools]
@@ -57,18 +63,23 @@ class Ledger:
         self._book(self._held.pop(name, ()), -1)
 
     def allot(self, name: str) -> list[str] | None:
-        """Give a node the first free range of each pool, or nothing when one is used up."""
-        chosen = []
+        """Give a node the next free range of each pool, or nothing when one is used up."""
+        numbers = []
         for share in self._shares:
-            free = share.first_free()
-            if free is None:
+            number = share.next_free()
+            if number is None:
                 return None
-            chosen.append(str(free))
+            numbers.append(number)
+        chosen = [str(share.give(number)) for share, number in zip(self._shares, numbers, strict=True)]
         self.hold(name, chosen)
         return chosen
 
     def _book(self, ranges: Iterable[str], amount: int) -> None:
-        for network in map(ipaddress.ip_network, ranges):
+        for text in ranges:
+            try:
+                network = ipaddress.ip_network(text, strict=False)
+            except ValueError:
+                continue  # nobody can have it
             for share in self._shares:
                 share.book(network, amount)
 
@@ -83,8 +94,8 @@ class _Shares:
         self._taken: Counter[int] = Counter()
         self._wide: Counter[tuple[int, int]] = Counter()
         """First and last number of what takes more than one: Services, ranges that somebody else gave."""
-        self._low = 0
-        """All numbers below are taken."""
+        self._next = 0
+        """Where to look first: behind what was given last."""
 
     def book(self, network: Network, amount: int) -> None:
         """Count who has a range (1), or has it no more (-1); one outside of the pool is nobody's concern."""
@@ -96,22 +107,23 @@ class _Shares:
             _count(self._taken, first, amount)
         else:
             _count(self._wide, (first, last), amount)
-        if amount < 0:
-            self._low = min(self._low, first)
 
-    def first_free(self) -> Network | None:
-        number = self._low
-        while number < self._numbers:
-            end = next((last for first, last in self._wide if first <= number <= last), None)
-            if end is not None:
-                number = end + 1
-            elif number in self._taken:
-                number += 1
-            else:
-                break
-        self._low = number
-        if number >= self._numbers:
-            return None
+    def next_free(self) -> int | None:
+        for start, stop in ((self._next, self._numbers), (0, self._next)):
+            number = start
+            while number < stop:
+                end = next((last for first, last in self._wide if first <= number <= last), None)
+                if end is not None:
+                    number = end + 1
+                elif number in self._taken:
+                    number += 1
+                else:
+                    return number
+        return None
+
+    def give(self, number: int) -> Network:
+        """Return the range of a free number; the next search begins behind it."""
+        self._next = (number + 1) % self._numbers
         start = int(self._network.network_address) + (number << self._shift)
         return type(self._network)((start, self._mask))
 
