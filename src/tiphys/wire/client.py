@@ -61,6 +61,16 @@ class _Parsed:
         self.done = True
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request; ``headers`` are pairs where a name must repeat."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str] | Sequence[tuple[str, str]]
+    body: bytes = b""
+
+
 class Answer:
     """An answer whose head has arrived. Must be closed."""
 
@@ -140,26 +150,22 @@ async def send(
     stream = await connect(
         host, port, ssl_context=ssl_context, server_name=server_name, timeout_s=connect_timeout_s
     )
-    return await exchange(stream, host, port, method, target, headers, body)
+    return await exchange(stream, f"{host}:{port}", Asked(method, target, headers, body))
 
 
-async def exchange(
-    stream: RawStream,
-    host: str,
-    port: int,
-    method: str,
-    target: str,
-    headers: Mapping[str, str] | Sequence[tuple[str, str]],
-    body: bytes,
-) -> Answer:
-    """Send a request over a connection that stands. Raises ConnectFailed, then the connection is closed."""
+async def exchange(stream: RawStream, where: str, asked: Asked) -> Answer:
+    """Send a request over a connection that stands. Raises ConnectFailed, then the connection is closed.
+
+    ``where`` is the address that the connection leads to.
+    """
+    method, headers, body = asked.method, asked.headers, asked.body
     pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
     try:
-        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in pairs)]
+        lines = [f"{method} {asked.target} HTTP/1.1", *(f"{name}: {value}" for name, value in pairs)]
         if any("\r" in line or "\n" in line for line in lines):
             raise ConnectionError("a line break in a request's head")
         if "host" not in {name.lower() for name, _ in pairs}:
-            lines.append(f"Host: {host}:{port}")
+            lines.append(f"Host: {where}")
         if body or method in ("POST", "PUT", "PATCH"):
             lines.append(f"Content-Length: {len(body)}")
         await stream.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
@@ -171,7 +177,7 @@ async def exchange(
             if isinstance(error, _Silence | ConnectionResetError | BrokenPipeError)
             else ConnectFailed
         )
-        raise failed(f"{method} {host}:{port}: {error}") from error
+        raise failed(f"{method} {where}: {error}") from error
     except BaseException:
         await stream.close()
         raise

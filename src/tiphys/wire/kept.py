@@ -59,9 +59,10 @@ class KeptConnections:
 
         Raises ConnectFailed.
         """
+        where, asked = f"{place.host}:{place.port}", client.Asked(method, target, headers, body)
         while (idle := self._take(place)) is not None:
             try:
-                answer = await client.exchange(idle, place.host, place.port, method, target, headers, body)
+                answer = await client.exchange(idle, where, asked)
             except client.NothingSaid:
                 continue  # closed by the other side in the very moment
             return self._lent(place, answer)
@@ -69,8 +70,7 @@ class KeptConnections:
             place.host, place.port, ssl_context=self._context(place), server_name=place.server_name,
             timeout_s=connect_timeout_s,
         )  # fmt: skip
-        answer = await client.exchange(fresh, place.host, place.port, method, target, headers, body)
-        return self._lent(place, answer)
+        return self._lent(place, await client.exchange(fresh, where, asked))
 
     def idle(self, place: Place) -> int:
         """Tell how many connections wait."""

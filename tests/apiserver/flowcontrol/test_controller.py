@@ -158,6 +158,35 @@ async def test_who_waits_survives_a_change(after: dict[str, Any] | None, seats: 
     assert (old.waiting, old.in_use) == (0, 0)
 
 
+async def test_exempt_requests_have_seats_all_the_same() -> None:
+    """What they take is not there for others, until the watchers that a write woke have been told."""
+    flow = control(2)
+    widths = {"list": Width(5), "create": Width(1, 3, 0.001)}
+    flow._estimate = lambda info, _query, _most: widths.get(info.verb, ONE)  # type: ignore[assignment]
+    listing = await flow.enter(parse("GET", "/api/v1/pods"), ADMIN, "")
+    writing = await flow.enter(POST, ADMIN, "")
+    level = flow.levels["exempt"]
+    counts = flow.counts["exempt", "exempt"]
+    assert (level.seats, counts.seats, level.executing) == (8, 8, 2)
+    rows = dump.handle(flow, Request("GET", f"{dump.ROOT}dump_requests", "", {}, b""))
+    assert rows is not None
+    assert isinstance(rows.body, bytes)
+    assert sorted(line.split(",")[6].strip() for line in rows.body.decode().splitlines()[1:]) == ["1", "5"]
+    listing.leave()
+    writing.leave()
+    assert (level.seats, counts.seats, level.executing, counts.executing) == (3, 3, 0, 0)
+    await asyncio.sleep(0.01)
+    assert (level.seats, level.held.end_period(1.0).high, counts.seats) == (0, 8, 0)
+
+
+@pytest.mark.parametrize(("timeout_s", "query", "wait_s"), [
+    (60, "", 15), (60, "timeout=20s", 5), (60, "timeout=90s", 15), (480, "", 60), (480, "timeout=8m", 60),
+])  # fmt: skip
+def test_how_long_a_request_may_wait(timeout_s: float, query: str, wait_s: float) -> None:
+    flow = control(2, wait_s=timeout_s / 4)
+    assert flow._patience_s(GET, query) == wait_s
+
+
 async def test_exempt_requests_know_no_limit() -> None:
     flow = control(0)
     tickets = [await flow.enter(GET, ADMIN, "") for _ in range(50)]

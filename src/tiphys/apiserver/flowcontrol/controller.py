@@ -34,6 +34,7 @@ _BORROW_EVERY_S = 10.0
 _ENOUGH = 1 << 30
 _WAIT_SHARE = 4
 """A request may wait for a quarter of the time that it may take."""
+_MOST_WAIT_S = 60.0
 
 
 class Rejected(StatusError):
@@ -85,7 +86,7 @@ class FlowControl:
         self.levels: dict[str, Level] = {}
         self.counts: dict[tuple[str, str], Counts] = {}
         self._seats = seats
-        self._wait_s = request_timeout_s / _WAIT_SHARE
+        self._wait_s = min(request_timeout_s / _WAIT_SHARE, _MOST_WAIT_S)
         self._estimate = estimate
         self._schemas: list[Schema] = []
         self._flows: dict[tuple[object, ...], Flow] = {}
@@ -187,10 +188,10 @@ class FlowControl:
             flow = self.flow_of(user, info)
         level = flow.level
         queues = level.queues
-        if queues is None:
-            return Free(self.clock, flow, info, user.name)
         width = self._estimate(info, raw_query, level.widest)
         flow.counts.wide(width)
+        if queues is None:
+            return Free(self.clock, flow, info, user.name, width)
         turn = queues.take(self.clock.monotonic(), flow.hand, width)
         if turn is None:
             woken = asyncio.get_running_loop().create_future()

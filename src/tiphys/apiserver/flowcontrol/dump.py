@@ -8,7 +8,7 @@ from datetime import timedelta
 from tiphys.apimachinery.clock import rfc3339_micro
 from tiphys.apiserver.flowcontrol.controller import FlowControl
 from tiphys.apiserver.flowcontrol.levels import Free, Seats, Waiting
-from tiphys.apiserver.flowcontrol.work import ONE, Width
+from tiphys.apiserver.flowcontrol.work import Width
 from tiphys.wire.message import Request, Response
 
 ROOT = "/debug/api_priority_and_fairness/"
@@ -85,7 +85,7 @@ def _requests(flow: FlowControl, *, details: bool) -> list[Sequence[object]]:
         for ticket in level.tickets:
             if isinstance(ticket, Free):
                 both = (ticket.started, ticket.started)
-                rows.append(_request(flow, ticket, ONE, (_NOWHERE, _NOWHERE), both, details=details))
+                rows.append(_request(flow, ticket, ticket.width, (_NOWHERE, _NOWHERE), both, details=details))
             else:
                 turn = ticket.turn
                 where = (turn.queue.index if turn.queue is not None else _NOWHERE, _NOWHERE)

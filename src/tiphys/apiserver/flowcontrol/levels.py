@@ -55,6 +55,8 @@ class Level:
     """Seats that it was planned to have at the last look."""
     tickets: set[Seats | Free] = field(default_factory=set)
     """Who runs."""
+    seats: int = 0
+    """Of an exempt level: what those who run would take."""
     retry: RetryAfter = field(default_factory=RetryAfter)
     own: Held = field(default_factory=Held)
     """Of an exempt level; of others their queues hold it."""
@@ -162,19 +164,15 @@ class Flow:
 class Free:
     """The place of a request in an exempt level: counted, not limited."""
 
-    __slots__ = ("clock", "flow", "info", "started", "user")
+    __slots__ = ("clock", "flow", "info", "started", "user", "width")
 
-    def __init__(self, clock: Clock, flow: Flow, info: RequestInfo, user: str) -> None:
-        self.clock, self.flow, self.info, self.user = clock, flow, info, user
+    def __init__(self, clock: Clock, flow: Flow, info: RequestInfo, user: str, width: Width = ONE) -> None:
+        self.clock, self.flow, self.info, self.user, self.width = clock, flow, info, user, width
         now = self.started = clock.monotonic()
-        counts, level = flow.counts, flow.level
-        counts.dispatched += 1
-        counts.executing += 1
-        counts.seats += 1
-        tickets = level.tickets
-        tickets.add(self)
-        running = len(tickets)
-        level.own.note(now, (running, 0, running, 0))
+        flow.counts.dispatched += 1
+        flow.counts.executing += 1
+        flow.level.tickets.add(self)
+        self._occupy(now, width.most)
         flow.tallies.executing.change(now, 1)
 
     @property
@@ -182,17 +180,27 @@ class Free:
         return self.flow.headers
 
     def leave(self) -> None:
-        """Take the request out of the count."""
-        now, flow = self.clock.monotonic(), self.flow
-        counts, level = flow.counts, flow.level
-        tickets = level.tickets
-        tickets.discard(self)
-        counts.executing -= 1
-        counts.seats -= 1
+        """Take the request out of the count, its seats as those of a limited level."""
+        now, flow, width = self.clock.monotonic(), self.flow, self.width
+        flow.level.tickets.discard(self)
+        flow.counts.executing -= 1
         flow.runs.observe(now - self.started)
-        running = len(tickets)
-        level.own.note(now, (running, 0, running, 0))
+        if width.extra_s:
+            self._occupy(now, 0)
+            asyncio.get_running_loop().call_later(width.extra_s, self._release)
+        else:
+            self._occupy(now, -width.most)
         flow.tallies.executing.change(now, -1)
+
+    def _release(self) -> None:
+        self._occupy(self.clock.monotonic(), -self.width.most)
+
+    def _occupy(self, now: float, seats: int) -> None:
+        level = self.flow.level
+        self.flow.counts.seats += seats
+        level.seats += seats
+        running = len(level.tickets)
+        level.own.note(now, (level.seats, 0, running, 0))
 
 
 class Seats:
