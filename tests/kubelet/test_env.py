@@ -8,6 +8,7 @@ from tiphys.kubelet.env import (
     EnvProblem,
     EnvSources,
     expand,
+    files_of,
     make_env,
     referenced,
     references,
@@ -91,7 +92,12 @@ SOURCES = EnvSources(
     secrets={"sec": {"p": b"word"}, "gone": None},
     addresses=PodAddresses(("10.0.0.5",), ("192.0.2.1",)),
     node=NodeFacts(4000, 2**30, 2**31),
+    files={("v", "f"): "K='v'", ("v", "wrong"): "K=v"},
 )
+
+
+def in_file(path, key="K", **more):
+    return var(fileKeyRef={"volumeName": "v", "path": path, "key": key, **more})
 
 
 def env_of(*env, from_=(), **fields):
@@ -109,6 +115,7 @@ def var(**source):
         pytest.param({"name": "A", "value": "1"}, "1", id="value"),
         pytest.param(var(configMapKeyRef={"name": "cm", "key": "k"}), "v", id="config map"),
         pytest.param(var(secretKeyRef={"name": "sec", "key": "p"}), "word", id="secret"),
+        pytest.param(in_file("f"), "v", id="file"),
         pytest.param(var(fieldRef={"fieldPath": "metadata.name"}), "p", id="name"),
         pytest.param(var(fieldRef={"fieldPath": "metadata.labels['app']"}), "x", id="label"),
         pytest.param(var(fieldRef={"fieldPath": "status.podIP"}), "10.0.0.5", id="pod ip"),
@@ -131,6 +138,8 @@ def test_sources(item, expected):
         (var(configMapKeyRef={"name": "cm", "key": "x"}), "couldn't find key x in ConfigMap ns/cm"),
         (var(secretKeyRef={"name": "gone", "key": "k"}), 'secret "gone" not found'),
         (var(secretKeyRef={"name": "sec", "key": "x"}), "couldn't find key x in Secret ns/sec"),
+        (in_file("none"), "couldn't parse env file"),
+        (in_file("f", "x"), 'environment variable key "x" not found in file "f"'),
     ],
 )
 def test_missing_sources(item, message):
@@ -140,6 +149,16 @@ def test_missing_sources(item, message):
     key = next(iter(item["valueFrom"]))
     item["valueFrom"][key]["optional"] = True
     assert env_of(item) == {}
+
+
+def test_files_that_are_not_understood():
+    with pytest.raises(EnvProblem, match="couldn't parse env file"):
+        env_of(in_file("wrong", optional=True))
+
+
+def test_which_files_are_read():
+    spec = container(env=[in_file("f"), {"name": "B", "value": "b"}, in_file("f", "x"), in_file("g")])
+    assert files_of(spec) == {("v", "f"), ("v", "g")}
 
 
 def test_env_from():

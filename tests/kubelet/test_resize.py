@@ -51,6 +51,19 @@ def test_by_restart():
     assert [item.message for item in result.kills] == ["Container c resize requires restart"]
 
 
+@pytest.mark.parametrize("more", [{}, {"restartPolicy": "Always"}], ids=["init", "sidecar"])
+def test_containers_before_the_others(more):
+    """One that must end before the others begin is never ended for its size."""
+    policy = [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]
+    first = container(resources={"requests": {"cpu": "2"}}, resizePolicy=policy, **more)
+    result = plan(
+        pod(container("main"), init=[first]), have(made_with({"requests": {"cpu": "1"}})), NOW, PodState()
+    )
+    assert ([item.name for item in result.resizes], [item.name for item in result.kills]) == (
+        ([], ["c"]) if more else (["c"], [])
+    )
+
+
 def test_containers_of_unknown_make_are_left_alone():
     the_pod = pod(container(resources={"requests": {"cpu": "2"}}))
     assert plan(the_pod, have(running()), NOW, PodState()).resizes == ()

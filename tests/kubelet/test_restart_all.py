@@ -90,6 +90,22 @@ def test_all_starts_anew(containers, expected):
     assert (list(result.starts), result.kills, result.stop) == (expected, (), False)
 
 
+def test_a_start_that_was_under_way_belongs_to_the_past():
+    """Made when the other had ended already, but for the life that it ended."""
+    started = running("web", since=3)
+
+    def of(life):
+        return replace(started, annotations={**started.annotations, "tiphys.io/life": life})
+
+    first = plan(the_pod(), have(sandboxes=[sandbox()]), NOW, PodState()).life
+    result = plan(the_pod(), have(of(first), WATCH, SETUP), NOW, PodState())
+    assert [item.container_id for item in result.kills] == ["web0"]
+    second = plan(the_pod(), have(WATCH, SETUP), NOW, PodState()).life
+    assert second != first
+    assert plan(the_pod(), have(of(second), WATCH, SETUP), NOW, PodState()).kills == ()
+    assert plan(pod(), have(), NOW, PodState()).life == ""
+
+
 def test_the_one_that_asked_for_it_backs_off():
     state = PodState(backoffs={"watch": BackoffEntry(10.0, ago(20))})
     web = made(ended("web", finished=4), 60)
@@ -164,6 +180,37 @@ def test_a_sandbox_that_is_gone_is_made_anew():
     runtime = have(made(ended("web", code=137), 60), WATCH, SETUP, sandboxes=[sandbox(ready=False)])
     asks = {**the_pod(), "spec": {**the_pod()["spec"], "restartPolicy": "OnFailure"}}
     assert plan(asks, runtime, NOW, PodState()).new_sandbox
+
+
+@pytest.mark.usefixtures("no_cgroups")
+async def test_a_container_that_is_being_started_when_another_ends(tmp_path, monkeypatch):
+    node = Node(tmp_path)
+    create = node.runtime.create_container
+
+    async def created(sandbox_id, config, sandbox_config):
+        if config["metadata"]["name"] == "web" and len(node.runtime.names("start_container")) == 2:
+            node.runtime.exit("watch", 42)
+        return await create(sandbox_id, config, sandbox_config)
+
+    monkeypatch.setattr(node.runtime, "create_container", created)
+    node.runtime.exit_on_start["setup"] = 0
+    watch = {"name": "watch", "image": "img:1", **TRIGGER}
+    setup = [{"name": "setup", "image": "img:1"}]
+    try:
+        async with node.running():
+            await node.create(
+                containers=[watch, {"name": "web", "image": "img:1"}], initContainers=setup,
+                restartPolicy="Never",
+            )  # fmt: skip
+
+            def restarts():
+                status = node.status()
+                listed = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
+                return [one["restartCount"] for one in listed]
+
+            await node.until(lambda: restarts() == [1, 1, 1] and node.ready())
+    finally:
+        await node.client.close()
 
 
 @pytest.mark.usefixtures("no_cgroups")

@@ -36,6 +36,8 @@ class ContainerInputs:
     mounts: Sequence[Config] = ()
     extras: Extras = field(default_factory=Extras)
     """What comes with its devices."""
+    life: str = ""
+    """Which of its pod's lives it belongs to, where there may be several."""
     target_id: str = ""
     """Container whose process namespace an ephemeral container joins."""
 
@@ -88,6 +90,7 @@ def container_config(
         "annotations": {
             **given.extras.annotations,
             **container_annotations(pod, container, given.attempt),
+            **({runtime.LIFE: given.life} if given.life else {}),
         },
         "log_path": log_path(container["name"], given.attempt),
         "stdin": bool(container.get("stdin")),

@@ -16,6 +16,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.downward import NodeFacts, PodAddresses, field_value, resource_value
+from tiphys.kubelet.env_files import EnvFileFault, value_in
 
 _REFERENCE = re.compile(r"\$(?:\$|\(([^()$]*)\))")
 _MASTER_SERVICE = ("default", "kubernetes")
@@ -34,6 +35,8 @@ class EnvSources:
     services: Iterable[Object] = ()
     addresses: PodAddresses = field(default_factory=PodAddresses)
     node: NodeFacts = field(default_factory=NodeFacts)
+    files: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
+    """Text by volume and path."""
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
@@ -150,7 +153,23 @@ def _value_from(
         return _key_value(reference, data, "ConfigMap", namespace)
     if reference := source.get("secretKeyRef"):
         return _key_value(reference, sources.secrets.get(reference["name"]), "Secret", namespace)
+    if reference := source.get("fileKeyRef"):
+        return _in_file(reference, sources.files.get((reference["volumeName"], reference["path"])))
     raise EnvProblem("unsupported valueFrom source")
+
+
+def _in_file(reference: dict[str, Any], text: str | None) -> str | None:
+    if text is None:
+        if reference.get("optional"):
+            return None
+        raise EnvProblem("couldn't parse env file")
+    try:
+        value = value_in(text, reference["key"])
+    except EnvFileFault as fault:
+        raise EnvProblem("couldn't parse env file") from fault
+    if value or reference.get("optional"):
+        return value or None
+    raise EnvProblem(f'environment variable key "{reference["key"]}" not found in file "{reference["path"]}"')
 
 
 def make_env(pod: Object, container: dict[str, Any], sources: EnvSources) -> dict[str, str]:
@@ -187,3 +206,9 @@ def referenced(container: dict[str, Any]) -> tuple[set[str], set[str]]:
         config_maps.update(source[key]["name"] for key in ("configMapKeyRef",) if source.get(key))
         secrets.update(source[key]["name"] for key in ("secretKeyRef",) if source.get(key))
     return config_maps, secrets
+
+
+def files_of(container: dict[str, Any]) -> set[tuple[str, str]]:
+    """Return the volumes, and paths in them, of the files that a container's environment reads."""
+    wanted = [(item.get("valueFrom") or {}).get("fileKeyRef") for item in container.get("env") or ()]
+    return {(one["volumeName"], one["path"]) for one in wanted if one}

@@ -25,6 +25,7 @@ from tiphys.kubelet.restarts import (
     BackoffEntry,
     format_delay,
     is_past,
+    life_of,
     next_backoff,
     restart_epoch,
     restart_policy,
@@ -132,6 +133,8 @@ class Plan:
     new_sandbox: bool = False
     sandbox_attempt: int = 0
     starts: tuple[Start, ...] = ()
+    life: str = ""
+    """Which life of the pod the starts belong to, where it may have several."""
     remove: tuple[str, ...] = ()
     """Dead containers that nobody needs any more."""
     resizes: tuple[Resize, ...] = ()
@@ -280,6 +283,7 @@ class _Planner:
             resizes=tuple(in_place),
             kills=tuple(self.kills),
             starts=tuple(self.starts),
+            life=life_of(self.pod, self._epoch),
             remove=self._garbage(),
             waiting=self.waiting,
             wake_after_s=self.wake_after_s,

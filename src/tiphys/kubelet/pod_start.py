@@ -22,7 +22,7 @@ from tiphys.kubelet.containers import ContainerInputs, container_config
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.devices import DeviceProblem
 from tiphys.kubelet.downward import DownwardProblem
-from tiphys.kubelet.env import EnvProblem, EnvSources, make_env, referenced
+from tiphys.kubelet.env import EnvProblem, EnvSources, files_of, make_env, referenced
 from tiphys.kubelet.hooks import HookFailure, run_hook
 from tiphys.kubelet.images import ImageProblem
 from tiphys.kubelet.lifecycle import START, Plan, Start, Waiting
@@ -36,6 +36,7 @@ from tiphys.kubelet.sandbox import log_directory, sandbox_config
 from tiphys.kubelet.security import SecurityProblem, no_users_of_its_own, verify_non_root
 from tiphys.kubelet.volumes.manager import Mounted
 from tiphys.kubelet.volumes.payload import VolumeProblem, secret_data
+from tiphys.kubelet.volumes.subpath import read_below
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ _RETRY_S = 2.0
 _SANDBOX_RETRY_S = 5.0
 _VOLUME_RETRY_S = 2.0
 _START_RETRY_S = 10.0
+_ENV_FILE_BYTES = 1024 * 1024
 
 
 class StartProblem(Exception):
@@ -94,10 +96,12 @@ class PodStarter:
     def __init__(self, node: NodeContext) -> None:
         self._node = node
         self._volume_failures = 0
+        self._life = ""
 
     async def run(self, pod: Object, plan: Plan) -> Outcome:
         """Make the sandbox or start the containers of a plan. Raises RuntimeUnavailable."""
         outcome = Outcome()
+        self._life = plan.life
         uid = pod["metadata"]["uid"]
         runtime = self._node.cache.get(uid)
         try:
@@ -279,7 +283,9 @@ class PodStarter:
             raise self._failed(part, "CreateContainerConfigError", error) from error
         target = container.get("targetContainerName")
         joined = runtime.latest(target) if target else None
-        inputs = ContainerInputs(start.attempt, image, env, mounts, extras, joined.id if joined else "")
+        inputs = ContainerInputs(
+            start.attempt, image, env, mounts, extras, self._life, joined.id if joined else ""
+        )
         return container_config(pod, container, inputs, self._node.settings)
 
     def _container_files(
@@ -300,6 +306,15 @@ class PodStarter:
             services=self._node.services(),
             addresses=self._node.addresses(pod, runtime),
             node=self._node.volumes.node,
+            files={
+                (volume, path): await asyncio.to_thread(
+                    read_below,
+                    self._node.volumes.path_of(pod["metadata"]["uid"], "emptyDir", volume),
+                    path,
+                    _ENV_FILE_BYTES,
+                )
+                for volume, path in files_of(container)
+            },
         )
 
     async def _post_start(self, part: _Part, container_id: str, runtime: RuntimePod) -> bool:

@@ -61,7 +61,7 @@ def plan_resizes(pod: Object, runtime: RuntimePod, applied: Mapping[str, Resourc
     init = {item["name"] for item in pod["spec"].get("initContainers") or () if not is_sidecar(item)}
     for container in spec_containers(pod):
         running = runtime.latest(container["name"])
-        if running is None or not running.running or container["name"] in init:
+        if running is None or not running.running:
             continue
         if CONTAINER_RESOURCES not in running.annotations and running.id not in applied:
             continue
@@ -72,6 +72,9 @@ def plan_resizes(pod: Object, runtime: RuntimePod, applied: Mapping[str, Resourc
         policies = {
             item["resourceName"]: item["restartPolicy"] for item in container.get("resizePolicy") or ()
         }
-        restart = any(policies.get(name) == "RestartContainer" for name in changed)
+        # An init container that is ended halfway has failed: it is changed as it runs.
+        restart = container["name"] not in init and any(
+            policies.get(name) == "RestartContainer" for name in changed
+        )
         resizes.append(Resize(running.id, container["name"], wanted, linux_resources(wanted), restart))
     return resizes

@@ -14,11 +14,12 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.qos import spec_containers
 from tiphys.kubelet.resources import is_sidecar
-from tiphys.kubelet.runtime import Container, ContainerState, RuntimePod
+from tiphys.kubelet.runtime import LIFE, Container, ContainerState, RuntimePod
 
 INITIAL_S = 10.0
 CAP_S = 300.0
 RESTART_ALL = "RestartAllContainers"
+_FIRST = "first"
 _FORGET_S = 2 * CAP_S
 
 
@@ -109,9 +110,22 @@ def restart_epoch(pod: Object, runtime: RuntimePod) -> datetime | None:
     return max(ends, default=None)
 
 
+def life_of(pod: Object, epoch: datetime | None) -> str:
+    """Return what is noted at containers of a pod that may start anew: which of its lives is theirs."""
+    if epoch is None:
+        return _FIRST if may_restart_all(pod) else ""
+    return epoch.isoformat()
+
+
 def is_past(container: Container | None, epoch: datetime | None) -> bool:
-    """Whether a container belongs to the pod's past life."""
-    return container is not None and epoch is not None and container.created_at < epoch
+    """Whether a container belongs to the pod's past life.
+
+    Its start may have been under way when that life ended: what it was made for counts, not when.
+    """
+    if container is None or epoch is None:
+        return False
+    life = container.annotations.get(LIFE)
+    return container.created_at < epoch if life is None else life != epoch.isoformat()
 
 
 def restarting_all(runtime: RuntimePod, epoch: datetime | None) -> bool:

@@ -28,6 +28,7 @@ TERMINATION_PATH = "io.kubernetes.container.terminationMessagePath"
 TERMINATION_POLICY = "io.kubernetes.container.terminationMessagePolicy"
 GRACE_PERIOD = "io.kubernetes.pod.terminationGracePeriod"
 CONTAINER_RESOURCES = "tiphys.io/resources"
+LIFE = "tiphys.io/life"
 
 Config = dict[str, Any]
 

@@ -45,6 +45,36 @@ def bind_sub_path(volume: Path, sub_path: str, target: Path) -> Path:
     return target
 
 
+def read_below(volume: Path, path: str, most_bytes: int) -> str | None:
+    """Return the text of a file, or None where there is no such file. Links are not followed.
+
+    Raises:
+        VolumeProblem: the path leaves the volume, or the file is too long.
+    """
+    check_sub_path(path)
+    *folders, name = path.split("/")
+    handle = os.open(volume, os.O_PATH | os.O_DIRECTORY)
+    try:
+        for part in filter(None, folders):
+            step = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
+            os.close(handle)
+            handle = step
+        # A pipe that nobody writes to must not hold the reader up.
+        opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=handle)
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        return None
+    with open(opened, "rb") as file:
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise VolumeProblem(f'file "{path}" is longer than {most_bytes} bytes')
+    return data.decode(errors="replace")
+
+
 def _open_below(root: Path, sub_path: str) -> int:
     """Open a path and make what is missing of it. Links count as they are now, if they stay below ``root``.
 
