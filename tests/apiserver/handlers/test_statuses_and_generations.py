@@ -141,3 +141,36 @@ async def test_an_apply_of_a_part_of_a_status_leaves_the_rest(api: Any) -> None:
     part = {**body, "status": {"desiredNumberScheduled": 4}}
     applied = await api.patch(f"{path}/x/status?fieldManager=m", part, "apply")
     assert applied.json["status"] == COUNTS | {"numberReady": 3, "desiredNumberScheduled": 4}
+
+
+SHOWN: list[tuple[str, dict[str, Any], tuple[str | int, ...], Any]] = [
+    ("apis/apps/v1/namespaces/default/controllerrevisions", {"data": {"a": 1}}, ("revision",), 0),
+    ("api/v1/namespaces/default/limitranges", {}, ("spec", "limits"), None),
+    ("api/v1/namespaces/default/events", {}, ("involvedObject",), {}),
+    ("apis/storagemigration.k8s.io/v1beta1/storageversionmigrations",
+     {"spec": {"resource": {"resource": "pods"}}}, ("spec", "resource", "group"), ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "body", "field", "value"), SHOWN, ids=[one[0] for one in SHOWN])
+async def test_what_go_writes_whatever_was_sent(
+    api: Any, path: str, body: dict[str, Any], field: tuple[str | int, ...], value: Any
+) -> None:
+    found = await api.create(f"/{path}", {"metadata": {"name": "x"}, **body})
+    for key in field:
+        assert key in found
+        found = found[key]
+    assert found == value
+
+
+async def test_versions_of_a_definition_say_what_they_are_for(api: Any) -> None:
+    schema = {"schema": {"openAPIV3Schema": {"type": "object"}}}
+    versions = [{"name": "v1", "storage": True, "served": True, **schema}, {"name": "v2", **schema}]
+    names = {"plural": "foos", "kind": "Foo"}
+    spec = {"group": "x.io", "scope": "Cluster", "names": names, "versions": versions}
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    made = await api.create(path, {"metadata": {"name": "foos.x.io"}, "spec": spec})
+    assert [(one["served"], one["storage"]) for one in made["spec"]["versions"]] == [
+        (True, True),
+        (False, False),
+    ]

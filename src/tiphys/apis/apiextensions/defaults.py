@@ -16,6 +16,9 @@ def default_crd(crd: Object) -> None:
     if kind:
         fill(names, "singular", kind.lower())
         fill(names, "listKind", kind + "List")
+    for version in each(spec, "versions"):
+        version.setdefault("served", False)
+        version.setdefault("storage", False)
     conversion = section(spec, "conversion")
     fill(conversion, "strategy", "None")
     webhook = conversion.get("webhook")

@@ -117,3 +117,8 @@ def prepare_daemon_set_update(new: Object, old: Object) -> None:
     if (new.get("spec") or {}).get("template") != (old.get("spec") or {}).get("template"):
         count += 1
     section(section(new, "metadata"), "annotations")[_TEMPLATE_GENERATION] = str(count)
+
+
+def default_revision(revision: Object) -> None:
+    """A revision without a number is the first of all."""
+    revision.setdefault("revision", 0)

@@ -82,6 +82,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     Strategy(
         _apps("ControllerRevision"),
+        default=defaults.default_revision,
         validate=daemon_validation.validate_revision,
         validate_update=daemon_validation.validate_revision_update,
     ),

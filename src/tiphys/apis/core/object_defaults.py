@@ -203,6 +203,7 @@ def default_quota(quota: Object) -> None:
 
 def default_limit_range(limits: Object) -> None:
     """Container limits left out follow from those given: maximum, then default, then minimum."""
+    section(limits, "spec").setdefault("limits", None)
     for item in each(limits, "spec", "limits"):
         round_amounts(item, "max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
         if item.get("type") != "Container":
@@ -225,5 +226,6 @@ def default_event(event: Object) -> None:
     for key in ("firstTimestamp", "lastTimestamp", "eventTime"):
         event.setdefault(key, None)
     section(event, "source")
+    section(event, "involvedObject")
     event.setdefault("reportingComponent", "")
     event.setdefault("reportingInstance", "")

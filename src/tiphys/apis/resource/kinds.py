@@ -69,6 +69,11 @@ def unanswered(obj: Object) -> None:
     obj.pop("status", None)
 
 
+def default_slice(obj: Object) -> None:
+    """Pools begin with generation 0."""
+    section(section(obj, "spec"), "pool").setdefault("generation", 0)
+
+
 def default_device_class(obj: Object) -> None:
     """A class always shows its spec."""
     section(obj, "spec")
@@ -92,6 +97,7 @@ def _of_version(version: str) -> Iterator[Strategy]:
     )
     yield Strategy(
         GVK(_GROUP, version, "ResourceSlice"),
+        default=default_slice,
         validate=validate_slice,
         validate_update=validate_slice_update,
         has_generation=True,

@@ -8,7 +8,7 @@ from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.field_errors import IMMUTABLE, Struct, invalid, required
 from tiphys.apimachinery.meta import GVK, Object
-from tiphys.apis.defaulting import each, peek
+from tiphys.apis.defaulting import each, peek, section
 from tiphys.apis.inside import immutable_inside
 from tiphys.apis.strategy import Strategy
 from tiphys.apis.value_validation import conditions
@@ -16,6 +16,11 @@ from tiphys.apis.value_validation import conditions
 _IS_RESOURCE_VERSION = re.compile(r"[1-9][0-9]*", re.ASCII).fullmatch
 _CONDITION = ("type", "status", "observedGeneration", "lastTransitionTime", "reason", "message")
 _RUNS_ON = "Running condition cannot be true when {} condition is true"
+
+
+def default_migration(obj: Object) -> None:
+    """Core resources are in no group."""
+    section(section(obj, "spec"), "resource").setdefault("group", "")
 
 
 def validate_migration(obj: Object) -> list[FieldError]:
@@ -77,6 +82,7 @@ def _ends(true: set[str], before: set[str]) -> list[str]:
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK("storagemigration.k8s.io", "v1beta1", "StorageVersionMigration"),
+        default=default_migration,
         validate=validate_migration,
         validate_update=validate_migration_update,
         validate_status_update=validate_migration_status,
