@@ -69,3 +69,10 @@ async def test_a_store_at_fault(serving: Any) -> None:
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/none", 404), ("DELETE", "/etcd-0", 405)])
 async def test_refusals(api: Any, method: str, path: str, status: int) -> None:
     assert (await api(method, PATH + path)).status == status
+
+
+async def test_they_cannot_be_watched(api: Any) -> None:
+    answer = await api("GET", f"{PATH}?watch=true")
+    text = 'watch is not supported on resources of kind "componentstatuses"'
+    assert (answer.status, answer.message) == (405, text)
+    assert answer.json["details"] == {"kind": "componentstatuses"}

@@ -24,6 +24,9 @@ _STORE = "etcd-0"
 
 async def handle(call: Call) -> Response:
     """Answer a get or a list. Raises NotFound, MethodNotAllowed."""
+    if call.info.verb == "watch" and call.request.method == "GET":
+        text = 'watch is not supported on resources of kind "componentstatuses"'
+        raise MethodNotAllowed(text, details={"kind": "componentstatuses"})
     if call.info.verb not in ("get", "list"):
         raise MethodNotAllowed("the server does not allow this method on the requested resource")
     ports = dict(call.backend.options.component_ports)

@@ -142,8 +142,8 @@ def respond_object(call: Call, obj: Object, status: int = 200) -> Response:
     return _transformed(call, call_format(call), obj, status)
 
 
-_NO_LIST = "you requested PartialObjectMetadataList, but the requested object is not a list ({})"
-_LIST = "you requested PartialObjectMetadata, but the requested object is a list ({})"
+NO_LIST = "you requested PartialObjectMetadataList, but the requested object is not a list ({})"
+A_LIST = "you requested PartialObjectMetadata, but the requested object is a list ({})"
 _INCLUDE = ("", "None", "Metadata", "Object")
 
 
@@ -160,9 +160,9 @@ def check_form(call: Call, form: Format, *, is_list: bool) -> None:
             fault = field_errors.invalid("includeObject", include, text)
             raise BadRequest(f"Unable to convert to Table as requested: {fault}")
     elif form.transform == "PartialObjectMetadata" and is_list:
-        raise NotAcceptable(_LIST.format(_go_type(call.resource, "List")))
+        raise NotAcceptable(A_LIST.format(_go_type(call.resource, "List")))
     elif form.transform == "PartialObjectMetadataList" and not is_list:
-        raise NotAcceptable(_NO_LIST.format(_go_type(call.resource, "")))
+        raise NotAcceptable(NO_LIST.format(_go_type(call.resource, "")))
 
 
 def _go_type(resource: Resource, suffix: str) -> str:

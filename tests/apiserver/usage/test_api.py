@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from tiphys.apiserver.usage.api import duration
 
@@ -108,13 +109,37 @@ async def test_a_table(api: Any) -> None:
     assert one["rows"][0]["cells"] == ["pod-n2", "250m", "1Mi", "10s"]
 
 
+async def test_other_forms(api: Any) -> None:
+    await settle(api)
+    in_yaml = await api("GET", f"{ROOT}/nodes/n1", accept="application/yaml")
+    assert in_yaml.headers["content-type"] == "application/yaml"
+    assert yaml.safe_load(in_yaml.raw)["kind"] == "NodeMetrics"
+    accept = "application/json;as={};v=v1;g=meta.k8s.io"
+    many = await api.get(f"{ROOT}/nodes", accept=accept.format("PartialObjectMetadataList"))
+    assert (many["kind"], {one["kind"] for one in many["items"]}) == (
+        "PartialObjectMetadataList", {"PartialObjectMetadata"},
+    )  # fmt: skip
+    one = await api.get(f"{ROOT}/nodes/n1", accept=accept.format("PartialObjectMetadata"))
+    assert (one["kind"], one["metadata"]["name"], "usage" in one) == ("PartialObjectMetadata", "n1", False)
+    for path, form in (("nodes", "PartialObjectMetadata"), ("nodes/n1", "PartialObjectMetadataList")):
+        answer = await api("GET", f"{ROOT}/{path}", accept=accept.format(form))
+        assert (answer.status, answer.message[:13]) == (406, "you requested")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "text"),
     [
         ("GET", "nodes/none", 404, 'nodemetrics.metrics.k8s.io "none" not found'),
         ("GET", "namespaces/default/pods/none", 404, 'podmetrics.metrics.k8s.io "default/none" not found'),
         ("DELETE", "nodes/n1", 405, "does not allow this method"),
+        (
+            "GET",
+            "nodes?watch=true",
+            405,
+            'watch is not supported on resources of kind "nodes.metrics.k8s.io"',
+        ),
         ("GET", "things", 404, "could not find"),
+        ("GET", "namespaces/default/nodes", 404, "could not find"),
         ("GET", "pods?fieldSelector=spec.x=y", 400, "not supported"),
     ],
 )

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
-
-import orjson
 
 from tiphys.apimachinery import labels, quantity
 from tiphys.apimachinery.clock import rfc3339
-from tiphys.apimachinery.errors import BadRequest, MethodNotAllowed, NotFound
+from tiphys.apimachinery.errors import BadRequest, MethodNotAllowed, NotAcceptable, NotFound
 from tiphys.apimachinery.fields import parse_field_selector
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.openapi.merge import RemoteSpec
+from tiphys.apiserver import respond
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.negotiation import Format, accept_format
 from tiphys.apiserver.objects import Cached, Selection
@@ -76,24 +74,18 @@ class UsageApi:
         info = parse(request.method, request.path, request.raw_query)
         if not info.is_resource:
             document = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": API_VERSION}
-            return _json({**document, "resources": self.resources})
-        if info.resource not in _KINDS or info.subresource:
+            return _answer({**document, "resources": self.resources}, Format())
+        if info.resource not in _KINDS or info.subresource or (info.resource == "nodes" and info.namespace):
             raise NotFound.path()
-        if info.verb not in ("get", "list") or (info.resource == "nodes" and info.namespace):
+        if info.verb == "watch" and request.method == "GET":
+            text = f'watch is not supported on resources of kind "{info.resource}.{GROUP}"'
+            raise MethodNotAllowed(text, details={"group": GROUP, "kind": info.resource})
+        if info.verb not in ("get", "list"):
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
-        form = accept_format(
-            request.headers.get("accept", ""), "", request.headers.get("user-agent", ""), protobuf=False
-        )
+        form = _form(request)
         items = await self._items(info, request)
-        if info.verb == "get":
-            return self._one(info, items, form)
-        return _json(_table(items, form) if form.transform else _list(info, items))
-
-    def _one(self, info: RequestInfo, items: list[Object], form: Format) -> Response:
-        if not items:
-            name = f"{info.namespace}/{info.name}" if info.namespace else info.name
-            raise NotFound.of(GROUP, _KINDS[info.resource].lower(), name)
-        return _json(_table(items, form) if form.transform else items[0])
+        value = _one(info, items, form) if info.verb == "get" else _many(info, items, form)
+        return _answer(value, form)
 
     async def _items(self, info: RequestInfo, request: Request) -> list[Object]:
         named = info.name if info.verb == "get" else ""
@@ -173,9 +165,37 @@ def _moment(at_s: float) -> str:
     return rfc3339(datetime.fromtimestamp(at_s, UTC))
 
 
-def _list(info: RequestInfo, items: list[Object]) -> Object:
+def _form(request: Request) -> Format:
+    """Return the form of an answer. Raises NotAcceptable."""
+    headers, pretty = request.headers, (request.query.get("pretty") or [""])[0]
+    return accept_format(headers.get("accept", ""), pretty, headers.get("user-agent", ""), protobuf=False)
+
+
+def _one(info: RequestInfo, items: list[Object], form: Format) -> Object:
+    """Return what is known of one node or pod. Raises NotFound, NotAcceptable."""
+    kind = _KINDS[info.resource]
+    if not items:
+        name = f"{info.namespace}/{info.name}" if info.namespace else info.name
+        raise NotFound.of(GROUP, kind.lower(), name)
+    if form.transform == "PartialObjectMetadataList":
+        raise NotAcceptable(respond.NO_LIST.format(f"*metrics.{kind}"))
+    if form.transform == "PartialObjectMetadata":
+        return respond.partial(items[0], form.transform_version)
+    return _table(items, form) if form.transform else items[0]
+
+
+def _many(info: RequestInfo, items: list[Object], form: Format) -> Object:
+    """Return what is known of all that are asked for. Raises NotAcceptable."""
     kind = f"{_KINDS[info.resource]}List"
-    return {"kind": kind, "apiVersion": API_VERSION, "metadata": {}, "items": items}
+    if form.transform == "PartialObjectMetadata":
+        raise NotAcceptable(respond.A_LIST.format(f"*metrics.{kind}"))
+    if form.transform == "Table":
+        return _table(items, form)
+    head: Object = {"kind": kind, "apiVersion": API_VERSION}
+    if form.transform:
+        head = {"kind": form.transform, "apiVersion": f"meta.k8s.io/{form.transform_version}"}
+        items = [respond.partial(item, form.transform_version) for item in items]
+    return {**head, "metadata": {}, "items": items}
 
 
 def _total(item: Object) -> tuple[str, str]:
@@ -188,8 +208,7 @@ def _total(item: Object) -> tuple[str, str]:
 def _table(items: list[Object], form: Format) -> Object:
     rows = []
     for item in items:
-        partial = {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{form.transform_version}",
-                   "metadata": item["metadata"]}  # fmt: skip
+        partial = respond.partial(item, form.transform_version)
         cells = [item["metadata"]["name"], *_total(item), item["window"]]
         rows.append({"cells": cells, "object": partial})
     return {
@@ -198,6 +217,6 @@ def _table(items: list[Object], form: Format) -> Object:
     }  # fmt: skip
 
 
-def _json(value: Any) -> Response:
-    headers = {"content-type": "application/json", "cache-control": "no-cache, private"}
-    return Response(200, headers, orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
+def _answer(value: Object, form: Format) -> Response:
+    body, content_type = respond.encode(value, form)
+    return Response(200, {"content-type": content_type, "cache-control": respond.NO_STORE}, body)
