@@ -27,7 +27,7 @@ def test_values() -> None:
     for name in ("process_max_fds", "process_start_time_seconds"):
         assert ours[name] == theirs[name]
     assert 0.5 < ours["process_resident_memory_bytes"] / theirs["process_resident_memory_bytes"] < 2
-    assert 0 < ours["process_cpu_seconds"] <= theirs["process_cpu_seconds"]
+    assert 0 < ours["process_cpu_seconds"] < theirs["process_cpu_seconds"] + 0.01
 
 
 def test_without_proc_python_remains(monkeypatch) -> None:
