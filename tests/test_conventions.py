@@ -16,6 +16,14 @@ SOURCES = sorted((ROOT / "src" / "tiphys").rglob("*.py"))
 PACKAGES = sorted(
     path.parent for path in (ROOT / "src" / "tiphys").glob("*/__init__.py") if path.parent.name != "cmd"
 )
+DOCUMENTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("src/tiphys/*/README.md"),
+        *ROOT.glob("examples/*.md"),
+    ]
+)
 MAX_FILE_LINES = 600
 MAX_FUNCTION_LINES = 60
 MAX_POSITIONAL = 5
@@ -106,6 +114,19 @@ def test_files_are_small_and_say_what_they_own() -> None:
 @pytest.mark.parametrize("package", PACKAGES, ids=_where)
 def test_package_has_a_readme(package: pathlib.Path) -> None:
     assert (package / "README.md").is_file(), "say its words, its flow, how to add to it"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_where)
+def test_documents_name_what_is_there(document: pathlib.Path) -> None:
+    faults = []
+    for path, name in re.findall(r"`([\w.-]+/[\w./-]+\.py)(?::(\w+))?`", document.read_text()):
+        roots = (ROOT, ROOT / "src" / "tiphys", document.parent)
+        found = next((root / path for root in roots if (root / path).is_file()), None)
+        if found is None:
+            faults.append(f"{path} is not there")
+        elif name and not re.search(rf"^(class|def|async def) {name}\b", found.read_text(), re.MULTILINE):
+            faults.append(f"{path} has no {name}")
+    assert not faults
 
 
 def test_functions_are_short() -> None:
