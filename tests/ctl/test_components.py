@@ -72,3 +72,14 @@ def test_a_nodes_dns_answers_where_the_machines_resolver_stands() -> None:
     flags = {row.command: row.argv for row in components(CLUSTER, resolver)}
     assert "--stub-addresses=127.0.0.53" in flags["dns"]
     assert "--resolv-conf=/run/systemd/resolve/resolv.conf" in flags["kubelet"]
+
+
+def test_servers_that_only_the_machine_itself_reaches_are_asked_for_the_nodes() -> None:
+    rows = components(CLUSTER, Resolver((), ("127.0.0.11",)))
+    (own,) = (row for row in rows if row.name == "dns")
+    assert own.namespace is None
+    assert {"--bind-address=172.29.0.1", "--upstream=127.0.0.11", "--health-address="} <= set(own.argv)
+    nodes = [row for row in rows if row.name.startswith("dns-")]
+    assert all({"--upstream=172.29.0.1", "--stub-addresses=127.0.0.11"} <= set(row.argv) for row in nodes)
+    closed = components(Cluster("d", 0, Path("/x"), 1, outbound=False), Resolver((), ("127.0.0.11",)))
+    assert [row.name for row in closed if row.command == "dns"] == ["dns-d-node-1"]

@@ -77,8 +77,12 @@ def components(cluster: Cluster, resolver: Resolver | None = None) -> list[Compo
                 probe=Probe("127.0.0.1", cluster.component_port(name), _get("/livez"), tls=True),
             )
         )
+    resolver = resolver or Resolver()
+    if cluster.outbound and resolver.stubs and not resolver.servers:
+        rows.append(_host_dns(cluster, resolver))
+        resolver = Resolver((cluster.host_ip,), resolver.stubs, resolver.path)
     for node in cluster.nodes:
-        rows += _node(cluster, node, resolver or Resolver())
+        rows += _node(cluster, node, resolver)
     return rows
 
 
@@ -159,6 +163,18 @@ def _containerd(cluster: Cluster, node: Node) -> Component:
         external=True,
         outlives=True,
     )
+
+
+def _host_dns(cluster: Cluster, resolver: Resolver) -> Component:
+    """Asks, for the nodes, the servers that only this machine's own namespace can reach."""
+    flags = {
+        "kubeconfig": str(cluster.node(1).folder / "pki" / "dns.conf"),
+        "bind-address": cluster.host_ip,
+        "cluster-domain": DOMAIN,
+        "upstream": ",".join(resolver.stubs),
+        "health-address": "",
+    }
+    return Component("dns", "dns", _flags(flags), cluster.logs / "dns.log", needs_api=True)
 
 
 def _node(cluster: Cluster, node: Node, resolver: Resolver) -> list[Component]:
