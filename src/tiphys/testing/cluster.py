@@ -21,8 +21,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
-
 from tiphys.apimachinery.clock import Clock, RealClock
 from tiphys.apimachinery.collector import unseen
 from tiphys.apimachinery.meta import GVR, Object
@@ -30,7 +28,7 @@ from tiphys.apiserver.options import ApiServerOptions, TokenEntry
 from tiphys.apiserver.server import ApiServer
 from tiphys.client.informer import Informer
 from tiphys.client.inprocess import InProcessTransport
-from tiphys.client.kinds import NODES, SERVICE_ACCOUNTS
+from tiphys.client.kinds import NODES, PODS, SERVICE_ACCOUNTS
 from tiphys.client.rest import Client
 from tiphys.client.transport import Transport
 from tiphys.client.useragent import user_agent
@@ -46,7 +44,6 @@ _COMPONENTS = {
     "system:kube-scheduler": (),
     "tiphys:simulated-nodes": ("system:masters",),
 }
-_LOADED_LATE = {"controllers": "tiphys.controllers.manager", "scheduler": "tiphys.scheduler.scheduler"}
 
 
 class Cluster:
@@ -71,9 +68,8 @@ class Cluster:
         self._nodes = nodes
         self._network = network
         self._with = {"controllers": controllers, "scheduler": scheduler, "listen": listen}
-        for part, module in _LOADED_LATE.items():
-            if self._with[part]:
-                _load(module)
+        if controllers:
+            _load("tiphys.controllers.manager")
         self._shape = shape
         self._controller_options = controller_options or {}
         self._clock = clock or RealClock()
@@ -157,6 +153,8 @@ class Cluster:
         self.url = f"https://127.0.0.1:{server.port}"
         (self.folder / "ca.crt").write_bytes(authority.certificate)
         self._ca_pem = authority.certificate.decode()
+        import yaml  # only who listens writes a file
+
         config = _kubeconfig(self.url, str(self.folder / "ca.crt"), self.token)
         self.kubeconfig.write_text(yaml.safe_dump(config, sort_keys=False))
 
@@ -190,15 +188,21 @@ class Cluster:
     def _component(self, name: str) -> Coroutine[Any, Any, None]:
         client = self._component_client(f"system:kube-{name}", f"kube-{name}")
         if name == "scheduler":
-            from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
-
-            return Scheduler(client, SchedulerOptions(), self._clock).run()
+            return self._schedule(client)
         from tiphys.controllers.manager import ControllerManager, ControllerOptions
 
         key = self.server.options.service_account_signing_key.decode()
         settings = {"root_ca_pem": self._ca_pem, "service_account_key_pem": key}
         options = ControllerOptions(**{**settings, **self._controller_options})
         return ControllerManager(client, options, self._clock).run()
+
+    async def _schedule(self, client: Client) -> None:
+        """Be the scheduler, from the first pod on: NumPy alone is a tenth of a process's first cluster."""
+        await _any_pod(client)
+        _load("tiphys.scheduler.scheduler")
+        from tiphys.scheduler.scheduler import Scheduler, SchedulerOptions
+
+        await Scheduler(client, SchedulerOptions(), self._clock).run()
 
     def _component_client(self, user: str, component: str) -> Client:
         return self._client_over(self._network, user, user_agent(component))
@@ -261,6 +265,19 @@ class Cluster:
         finally:
             waiting.cancel()
         changed.clear()
+
+
+async def _any_pod(client: Client) -> None:
+    """Return once there is a pod."""
+    pods = Informer(client, PODS)
+    found = asyncio.Event()
+    pods.add_handler(lambda _old, _new: found.set())
+    watching = asyncio.create_task(pods.run())  # parent: this call, which cancels it below
+    try:
+        await found.wait()
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
 
 
 def _load(module: str) -> None:
