@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiphys.apimachinery import go_yaml
+from tiphys.apimachinery import go_yaml, go_yaml_documents
 
 DOCUMENTS = {
     "text": ("t: a\n", {"t": "a"}),
@@ -59,7 +59,7 @@ def test_documents(name: str) -> None:
     ],
 )  # fmt: skip
 def test_plain_words(word: str, value: Any) -> None:
-    found = go_yaml.scalar(word)
+    found = go_yaml_documents.scalar(word)
     assert (found, type(found)) == (value, type(value))
 
 

@@ -40,8 +40,7 @@ else:
 
 
 def _made(given: type[_T], *, frozen: bool, slots: bool, eq: bool) -> type[_T]:
-    cls = dataclasses.dataclass(init=False, repr=False, eq=False, slots=slots)(given)
-    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    cls, fields = _with_fields(given, slots=slots)
     own = cls.__dict__
     methods: dict[str, Any] = {"__init__": _init_of(cls, frozen=frozen)}
     methods["__repr__"] = _repr_of([field.name for field in fields if field.repr])
@@ -60,6 +59,23 @@ def _made(given: type[_T], *, frozen: bool, slots: bool, eq: bool) -> type[_T]:
         if name == "__hash__" or name not in own:
             setattr(cls, name, method)
     return cls
+
+
+def _with_fields(given: type[_T], *, slots: bool) -> tuple[type[_T], tuple[dataclasses.Field[Any], ...]]:
+    """Have the standard library find the fields, without what takes it longest.
+
+    Annotations are texts here, and it tries three patterns on each for what is no field: a type is none of
+    that at first sight. A class without a text of its own would get its signature for one.
+    """
+    written = given.__dict__.get("__annotations__", {})
+    given.__annotations__ = {name: text if "ClassVar" in str(text) else object for name, text in written.items()}
+    given.__doc__ = given.__doc__ or given.__name__
+    cls = dataclasses.dataclass(init=False, repr=False, eq=False, slots=slots)(given)
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    cls.__annotations__ = written
+    for field in fields:
+        field.type = written.get(field.name, field.type)
+    return cls, fields
 
 
 def _init_of(cls: type[Any], *, frozen: bool) -> Callable[..., None]:

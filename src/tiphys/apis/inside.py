@@ -8,7 +8,6 @@ Source: k8s.io/apimachinery ``diff.Diff``: a unified diff of both values as JSON
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -133,5 +132,7 @@ def _lines(type_: str, value: Object | list[Object]) -> list[str]:
 
 def difference(type_: str, old: Object | list[Object], new: Object | list[Object]) -> str:
     """Return what is different in a new value, or list of values, with three lines around."""
+    import difflib  # for a fault that few will ever see
+
     lines = difflib.unified_diff(_lines(type_, old), _lines(type_, new), n=3)
     return "".join(list(lines)[2:])

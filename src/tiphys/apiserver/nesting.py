@@ -10,8 +10,6 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, Final
 
-import yaml
-
 from tiphys.apimachinery.errors import BadRequest
 
 MAX_DEPTH: Final = 240
@@ -23,6 +21,8 @@ def check_yaml(body: bytes) -> None:
     """Raise BadRequest for a document that is too deep to be composed."""
     if sum(body.count(mark) for mark in (b"[", b"{", b"-", b"?")) <= _YAML_SAFE:
         return
+    import yaml  # for the few bodies that might be too deep
+
     depth = 0
     with suppress(yaml.YAMLError):  # who reads it will see that it is none
         for event in yaml.parse(body, Loader=yaml.CSafeLoader):

@@ -13,8 +13,6 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.client.tls_files import TlsFiles
@@ -124,6 +122,8 @@ def load_users(path: str | Path) -> dict[str, ClientConfig]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    import yaml  # in a pod there is no such file
+
     try:
         config = yaml.load(
             path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
