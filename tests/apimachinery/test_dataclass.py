@@ -113,6 +113,8 @@ def test_what_else_a_dataclass_is(make: Decorator, options: dict[str, bool]) -> 
     assert repr(cls(1)) == f"{cls.__qualname__}(x=1, y=2, seen=[], note='', kept=9, total=3)"
     assert replace(cls(1, note="n"), y=8) == cls(1, 8, note="n") or not options.get("eq", True)
     assert [one.name for one in fields(cls)][:3] == ["x", "y", "seen"]
+    assert [one.type for one in fields(cls)] == [cls.__annotations__[one.name] for one in fields(cls)]
+    assert set(cls.__annotations__.values()) > {"int", "ClassVar[int]"}
     assert cls.__match_args__ == ("x", "y", "seen", "note", "secret", "extra")
     match cls(1, 5):
         case cls(x, y):

@@ -12,6 +12,7 @@ library's own, and ``field``, ``fields`` and ``replace`` are used from there. No
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 from reprlib import recursive_repr
@@ -67,8 +68,10 @@ def _with_fields(given: type[_T], *, slots: bool) -> tuple[type[_T], tuple[datac
     Annotations are texts here, and it tries three patterns on each for what is no field: a type is none of
     that at first sight. A class without a text of its own would get its signature for one.
     """
-    written = given.__dict__.get("__annotations__", {})
-    given.__annotations__ = {name: text if "ClassVar" in str(text) else object for name, text in written.items()}
+    written = inspect.get_annotations(given)
+    given.__annotations__ = {
+        name: text if "ClassVar" in str(text) else object for name, text in written.items()
+    }
     given.__doc__ = given.__doc__ or given.__name__
     cls = dataclasses.dataclass(init=False, repr=False, eq=False, slots=slots)(given)
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]

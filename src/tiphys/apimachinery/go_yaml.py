@@ -1,7 +1,7 @@
 """YAML as Go's library reads and writes it (``sigs.k8s.io/yaml`` over ``yaml.v2``), as JSON values.
 
-The work is done in ``go_yaml_documents``, which comes with the first document: clients of ours speak JSON, and
-PyYAML is a fiftieth of a server's start.
+The work is done in ``go_yaml_documents``, which comes with the first document: our own clients speak JSON,
+and PyYAML is a fiftieth of a server's start.
 """
 
 from __future__ import annotations

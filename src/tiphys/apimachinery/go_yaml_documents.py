@@ -1,4 +1,6 @@
-"""Documents in YAML as Go's library reads and writes them (``sigs.k8s.io/yaml`` over ``yaml.v2``). By ``go_yaml``.
+"""Documents in YAML as Go's library reads and writes them (``sigs.k8s.io/yaml`` over ``yaml.v2``).
+
+Called by ``go_yaml`` alone.
 
 Owns: what plain words mean, keys that are no texts, merge keys, and keys that come twice. Refuses: what a
 document is for. libyaml does the scanning on both sides, so its faults are the same. Unlike PyYAML's own
