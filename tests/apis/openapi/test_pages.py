@@ -113,7 +113,35 @@ def test_deprecated_watches(
     assert operation["responses"]["200"]["schema"] == {"$ref": f"#/definitions/{META}WatchEvent"}
     assert "application/json;stream=watch" in operation["produces"]
     assert [parameter["name"] for parameter in item.get("parameters", ())] == parameters
-    assert "Deprecated" in operation["description"]
+    assert ". deprecated: use the 'watch' parameter with a list operation instead" in operation["description"]
+
+
+SENTENCES = {
+    ("/api/v1/nodes", "get"): "list or watch objects of kind Node",
+    ("/api/v1/namespaces/{namespace}/endpoints", "post"): "create Endpoints",
+    ("/api/v1/namespaces/{namespace}/endpoints", "delete"): "delete collection of Endpoints",
+    ("/apis/networking.k8s.io/v1/namespaces/{namespace}/ingresses", "post"): "create an Ingress",
+    ("/apis/networking.k8s.io/v1/ingressclasses/{name}", "delete"): "delete an IngressClass",
+    ("/api/v1/namespaces/{namespace}/pods/{name}", "get"): "read the specified Pod",
+    ("/api/v1/namespaces/{namespace}/pods/{name}/status", "put"): "replace status of the specified Pod",
+    ("/api/v1/namespaces/{namespace}/pods/{name}/status", "patch"): (
+        "partially update status of the specified Pod"
+    ),
+    ("/api/v1/namespaces/{namespace}/pods/{name}/log", "get"): "read log of the specified Pod",
+    ("/api/v1/namespaces/{namespace}/pods/{name}/eviction", "post"): "create eviction of a Pod",
+    ("/api/v1/nodes/{name}/proxy/{path}", "put"): "connect PUT requests to proxy of Node",
+    ("/api/v1/watch/nodes/{name}", "get"): (
+        "watch changes to an object of kind Node. deprecated: use the 'watch' parameter with a list "
+        "operation instead, filtered to a single item with the 'fieldSelector' parameter."
+    ),
+    ("/version/", "get"): "get the version information for this server",
+}
+"""Client generators write these into their documentation (``installer.go``)."""
+
+
+@pytest.mark.parametrize(("where", "sentence"), SENTENCES.items(), ids=map("-".join, SENTENCES))
+def test_sentences(v2: dict[str, Any], where: tuple[str, str], sentence: str) -> None:
+    assert v2["paths"][where[0]][where[1]]["description"] == sentence
 
 
 def test_what_cannot_be_watched_has_no_such_path(v2: dict[str, Any]) -> None:

@@ -147,6 +147,7 @@ class Operation:
     action: str
     id: str
     tag: str
+    description: str
     gvk: GVK
     path_parameters: tuple[Parameter, ...]
     queries: tuple[Parameter, ...]
@@ -261,11 +262,12 @@ def _subresource(row: Resource, sub: Subresource) -> Iterator[Operation]:
     for verb, method, action, prefix, _ in _VERBS:
         if verb in sub.verbs:
             operation_id = f"{prefix}{_camel(row)}{name}{suffix}"
-            made = _operation(row, where, (method, action), operation_id, sub.kind, own=own)
+            made = _operation(row, where, (method, action), operation_id, sub.kind, own=own, part=sub.name)
             if sub.name == "log":
                 made = Operation(
-                    made.path, "get", "get", made.id, made.tag, made.gvk, made.path_parameters, _pick(_LOG)
-                )
+                    made.path, "get", "get", made.id, made.tag, made.description, made.gvk,
+                    made.path_parameters, _pick(_LOG),
+                )  # fmt: skip
             yield made
 
 
@@ -286,6 +288,7 @@ def _connects(
                 action="connect",
                 id=f"connect{_camel(row)}{method.capitalize()}{name}{suffix}",
                 tag=version_tag(row.group, row.version),
+                description=f"connect {method.upper()} requests to {sub.name} of {row.kind}",
                 gvk=sub.kind,
                 path_parameters=parameters,
                 queries=tuple(_QUERY[query] for query in _CONNECT[sub.name]),
@@ -300,6 +303,7 @@ def _operation(
     gvk: GVK,
     *,
     own: str = "",
+    part: str = "",
 ) -> Operation:
     method, action = what
     queries, body, answer, codes = _SHAPES[action]
@@ -309,6 +313,7 @@ def _operation(
         action=action,
         id=operation_id,
         tag=version_tag(row.group, row.version),
+        description=_describe(row, action, part),
         gvk=gvk,
         path_parameters=where[1],
         queries=_pick(queries),
@@ -319,6 +324,33 @@ def _operation(
     )
 
 
+def _describe(row: Resource, action: str, part: str) -> str:
+    """Return what an operation does in a sentence, word for word upstream's."""
+    kind, of = row.kind, f" {part} of" if part else ""
+    match action:
+        case "list":
+            return f"list{'' if row.custom else ' or watch'} objects of kind {kind}"
+        case "deletecollection":
+            return f"delete collection of {kind}"
+        case "post" | "delete":
+            return f"{'create' if action == 'post' else action}{of}{_article(kind)} {kind}"
+        case "watch":
+            return f"watch changes to an object of kind {kind}{_DEPRECATED}{_FILTERED}."
+        case "watchlist":
+            return f"watch individual changes to a list of {kind}{_DEPRECATED}."
+        case _:
+            verb = {"get": "read", "put": "replace", "patch": "partially update"}[action]
+            return f"{verb}{of} the specified {kind}"
+
+
+def _article(noun: str) -> str:
+    if noun.endswith("s") and not noun.endswith("ss"):
+        return ""
+    return " an" if noun[0] in "AEIOU" else " a"
+
+
+_DEPRECATED = ". deprecated: use the 'watch' parameter with a list operation instead"
+_FILTERED = ", filtered to a single item with the 'fieldSelector' parameter"
 _SHAPES: dict[str, tuple[tuple[str, ...], str, str, tuple[int, ...]]] = {
     "list": (_LIST, "", "{listing}", (200,)),
     "post": (_WRITE, "{own}", "{own}", (200, 201, 202)),

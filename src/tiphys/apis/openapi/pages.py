@@ -33,20 +33,20 @@ _OPENID = (
     Page(
         "/.well-known/openid-configuration/", ".well-known/openid-configuration",
         "getServiceAccountIssuerOpenIDConfiguration", "WellKnown",
-        "The OpenID configuration of the issuer of service account tokens.",
+        "get service account issuer OpenID configuration, also known as the 'OIDC discovery doc'",
         consumes=(), produces=JSON,
     ),
     Page(
         "/openid/v1/jwks/", "openid/v1/jwks", "getServiceAccountIssuerOpenIDKeyset", "openid",
-        "The public keys that service account tokens are verified with.",
+        "get service account issuer OpenID JSON Web Key Set (contains public token verification keys)",
         consumes=(), produces=("application/jwk-set+json",),
     ),
 )  # fmt: skip
 _VERSION = Page(
-    "/version/", "version", "getCodeVersion", "version", "The version of this server.",
+    "/version/", "version", "getCodeVersion", "version", "get the version information for this server",
     "io.k8s.apimachinery.pkg.version.Info", JSON, JSON,
 )  # fmt: skip
-_ROOT = "The versions of the API that are served."
+_ROOT = "get available API versions"
 
 
 def server_pages() -> tuple[Page, ...]:
@@ -68,11 +68,11 @@ def group_pages(table: ResourceTable, group: str) -> Iterator[Page]:
     name = tag[:1].upper() + tag[1:]
     if group:
         yield Page(
-            f"/{root}/", root, f"get{name}APIGroup", tag, "The versions of one group.", f"{META}APIGroup"
+            f"/{root}/", root, f"get{name}APIGroup", tag, "get information of a group", f"{META}APIGroup"
         )
     for version in versions:
         yield Page(
             f"/{root}/{version}/", f"{root}/{version}",
             f"get{name}{version[:1].upper()}{version[1:]}APIResources", version_tag(group, version),
-            "The resources of one version.", f"{META}APIResourceList",
+            "get available resources", f"{META}APIResourceList",
         )  # fmt: skip

@@ -116,7 +116,7 @@ def _operation(operation: Operation, definitions: Mapping[str, Document]) -> Doc
     parameters.extend(_parameter(query) for query in operation.queries)
     answer: Document = {"schema": _ref(operation.answer, definitions)}
     entry: Document = {
-        "description": describe(operation),
+        "description": operation.description,
         "consumes": list(operation.consumes) or ["*/*"],
         "produces": list(produces(operation)),
         "schemes": ["https"],
@@ -160,14 +160,6 @@ def produces(operation: Operation) -> tuple[str, ...]:
     if operation.path.endswith("/log"):
         return ("text/plain", *OBJECT_TYPES)
     return (*OBJECT_TYPES, *WATCH_TYPES) if operation.action in _STREAMS else OBJECT_TYPES
-
-
-def describe(operation: Operation) -> str:
-    """Return a short sentence for people."""
-    text = f"{operation.action} {operation.gvk.kind} ({operation.path.rsplit('/', 1)[-1]})"
-    if operation.action in ("watch", "watchlist"):
-        return f"{text}. Deprecated: list with the parameter watch instead."
-    return text
 
 
 def kind_extension(operation: Operation) -> dict[str, str]:

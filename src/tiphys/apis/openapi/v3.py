@@ -12,7 +12,7 @@ from typing import Any
 from tiphys.apis.openapi.definitions import V3_PREFIX, Definition, closure, render_v3
 from tiphys.apis.openapi.operations import Naming, Operation, Parameter, definition_name, operations
 from tiphys.apis.openapi.pages import Page, group_pages
-from tiphys.apis.openapi.v2 import CODE_TEXTS, describe, kind_extension, produces
+from tiphys.apis.openapi.v2 import CODE_TEXTS, kind_extension, produces
 from tiphys.apis.table import ResourceTable
 
 Document = dict[str, Any]
@@ -120,7 +120,7 @@ def _operation(operation: Operation, definitions: Mapping[str, Definition]) -> D
     answer = {media: {"schema": _ref(operation.answer, definitions)} for media in produces(operation)}
     entry: Document = {
         "tags": [operation.tag],
-        "description": describe(operation),
+        "description": operation.description,
         "operationId": operation.id,
         "parameters": [_parameter(query) for query in operation.queries],
         "responses": {
