@@ -68,7 +68,15 @@ async def test_what_there_is_of_a_request(serving: Any) -> None:
         assert children == {"impersonation", "priorityandfairness", "authorization", "Create"}
         stored = collector.named("Create etcd3")
         assert stored.parent_span_id == collector.named("Create").span_id
-        assert attributes(stored.attributes) == {"type": "ConfigMap", "resource": "configmaps"}
+        assert attributes(stored.attributes) == {
+            "key": "/configmaps/default/m", "type": "*core.ConfigMap", "resource": "configmaps",
+        }  # fmt: skip
+        assert attributes(collector.named("Create").attributes) == {
+            "accept": "application/json", "api-group": None, "api-version": "v1",
+            "audit-id": made.headers["audit-id"], "client": None, "name": None, "namespace": "default",
+            "protocol": "HTTP/1.1", "resource": "configmaps", "scope": "namespace", "subresource": None,
+            "url": MAPS, "user-agent": "test/1", "verb": "POST",
+        }  # fmt: skip
         assert collector.resource["service.name"] == "apiserver"
         assert collector.resource["service.instance.id"].startswith("apiserver-")
     assert current() is None
@@ -89,6 +97,31 @@ async def test_every_request_has_its_own_trace_and_steps(serving: Any) -> None:
         counts = {name: names.count(name) for name in ("Get", "List", "cacher.GetList", "Patch", "Delete")}
         assert counts == {"Get": 3, "List": 1, "cacher.GetList": 1, "Patch": 1, "Delete": 1}
         assert names.count("GuaranteedUpdate etcd3") == 1
+
+
+STORED = {
+    "/api/v1/nodes": ("Node", "/minions/o", "*core.Node", "nodes"),
+    "/apis/rbac.authorization.k8s.io/v1/clusterroles": (
+        "ClusterRole", "/clusterroles/o", "*rbac.ClusterRole", "clusterroles.rbac.authorization.k8s.io"
+    ),
+    "/apis/coordination.k8s.io/v1/namespaces/default/leases": (
+        "Lease", "/leases/default/o", "*coordination.Lease", "leases.coordination.k8s.io"
+    ),
+}  # fmt: skip
+
+
+async def test_writes_tell_what_they_write(serving: Any) -> None:
+    async with traced(serving) as (api, collector):
+        for path in STORED:
+            await api.create(path, {"metadata": {"name": "o"}})
+            assert (await api.patch(f"{path}/o", {"metadata": {"labels": {"a": "b"}}})).status == 200
+        await api.server.stop()
+    for name in ("Create etcd3", "GuaranteedUpdate etcd3"):
+        told = [attributes(span.attributes) for span in collector.spans if span.name == name]
+        asked = [(one["key"], one["type"], one["resource"]) for one in told]
+        assert asked == [stored[1:] for stored in STORED.values()]
+    named = [one for one in collector.spans if one.name == "Patch"]
+    assert {attributes(one.attributes)["scope"] for one in named} == {"resource"}
 
 
 @pytest.mark.parametrize("user", ["admin", "watcher", "alice", ""])

@@ -41,6 +41,8 @@ _STEPS: Final = {
     "delete": "Delete", "deletecollection": "Delete",
 }  # fmt: skip
 _INTERNAL_ERROR: Final = 500
+_REGISTRY: Final = "/registry"
+_CORE: Final = frozenset({"", "events.k8s.io"})
 
 
 def name_of(method: str, info: RequestInfo) -> str:
@@ -143,8 +145,19 @@ class TracedChain(Chain):
         name = _STEPS.get(info.verb) if info.is_resource else None
         if name is None:
             return await super()._handle(request, info, user)
-        with step(name, {"audit-id": self._audit_id(request), "resource": info.resource}):
+        with step(name, {"audit-id": self._audit_id(request), **_asked(request, info)}):
             return await super()._handle(request, info, user)
+
+
+def _asked(request: Request, info: RequestInfo) -> dict[str, str]:
+    """Return what upstream tells of a request that a handler works at."""
+    scope = "resource" if info.name else "namespace" if info.namespace else "cluster"
+    return {
+        "accept": request.headers.get("accept", ""), "api-group": info.group, "api-version": info.version,
+        "client": request.peer_address, "name": info.name, "namespace": info.namespace,
+        "protocol": "HTTP/1.1", "resource": info.resource, "scope": scope, "subresource": info.subresource,
+        "url": request.path, "user-agent": request.headers.get("user-agent", ""), "verb": request.method,
+    }  # fmt: skip
 
 
 class _Stream:
@@ -201,18 +214,26 @@ class TracedStore:
         return getattr(self._store, name)
 
     async def create(self, resource: Resource, obj: Object, **more: Any) -> Cached:
-        with step("Create etcd3", _about(resource)):
+        with step("Create etcd3", self._about_one(resource, obj)):
             return cast(Cached, await self._store.create(resource, obj, **more))
 
     async def update(self, resource: Resource, obj: Object, expect_revision: int, **more: Any) -> Cached:
-        with step("GuaranteedUpdate etcd3", _about(resource)):
+        with step("GuaranteedUpdate etcd3", self._about_one(resource, obj)):
             return cast(Cached, await self._store.update(resource, obj, expect_revision, **more))
 
     async def list(self, resource: Resource, selection: Selection, **more: Any) -> Page:
         with step("cacher.GetList", _about(resource)):
             return cast(Page, await self._store.list(resource, selection, **more))
 
+    def _about_one(self, resource: Resource, obj: Object) -> dict[str, str]:
+        meta = obj["metadata"]
+        namespace = meta.get("namespace", "") if resource.namespaced else ""
+        key = self._store.key_of(resource, namespace, meta.get("name", ""))
+        return {"key": key.removeprefix(_REGISTRY), **_about(resource)}
+
 
 def _about(resource: Resource) -> dict[str, str]:
-    name = qualified(resource.plural, resource.group)
-    return {"type": resource.kind, "resource": name}
+    """Name a kind as upstream's Go types are called: by the first word of its group."""
+    package = "core" if resource.group in _CORE else resource.group.split(".")[0]
+    kind = "unstructured.Unstructured" if resource.custom else f"{package}.{resource.kind}"
+    return {"type": f"*{kind}", "resource": qualified(resource.plural, resource.group)}

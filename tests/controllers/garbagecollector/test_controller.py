@@ -1,5 +1,8 @@
 """Background, foreground and orphan deletion over the fake API."""
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
 from tiphys.apimachinery.errors import Forbidden
@@ -339,5 +342,19 @@ async def test_dependents_go_with_a_custom_object_whose_kind_goes_at_once(world)
         served.pop()
         collector._by_kind.pop(("v1", "Odd"))
         world.api.remove(odd, "o", "d")
+        await world.settle()
+        assert names(world) == []
+
+
+async def test_a_kind_that_cannot_be_listed_holds_up_no_other(world):
+    """Nobody converts its objects, say: upstream begins without it after its period too."""
+    options = replace(world.context.options, gc_resync_s=0.05)
+    world.context = replace(world.context, options=options)
+    gone = {"kind": "ConfigMap", "metadata": {"name": "gone", "uid": "gone"}}
+    make(world, "child", gone)
+    world.api.reactors.append(lambda asked: Forbidden("no") if asked.path == "/api/v1/nodes" else None)
+    async with world.running(GarbageCollector):
+        assert names(world) == ["child"]
+        await asyncio.sleep(0.1)
         await world.settle()
         assert names(world) == []

@@ -102,3 +102,11 @@ def test_what_frees_room():
     assert frees_room(PODS, running, None)
     assert frees_room(PODS, running, ended)
     assert not frees_room(PODS, running, running)
+
+
+def test_what_cannot_be_counted_now_stays_as_it_was():
+    hard = {"pods": "3", "count/foos.example.com": "5", "count/bars.example.com": "5"}
+    counted = quota(hard)
+    counted["status"] = {"hard": hard, "used": {"pods": "3", "count/foos.example.com": "2", "secrets": "1"}}
+    status = plan_status(counted, {PODS: [pod()]}, NOW)
+    assert status == {"hard": hard, "used": {"count/foos.example.com": "2", "pods": "1"}}

@@ -74,12 +74,24 @@ class GarbageCollector:
         await self._first_refresh()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_fresh())
-            for gvr in list(self._handlers):
-                await self._informers.get(gvr).wait_synced()
-            # Before every resource is known, a missing owner proves nothing.
+            await self._first_lists()
             group.create_task(
                 run_controller(self.queue, self.reconcile, workers=self._workers, name=self.name)
             )
+
+    async def _first_lists(self) -> None:
+        """Wait for what there is: before it is known there is much to look for live, and less to wait for.
+
+        One kind that cannot be listed (nobody converts it, or its server is away) does not hold up the rest.
+        """
+        informers = {gvr: self._informers.get(gvr) for gvr in self._handlers}
+        try:
+            async with asyncio.timeout(self._resync_s):
+                for informer in informers.values():
+                    await informer.wait_synced()
+        except TimeoutError:
+            missing = [gvr.group_resource for gvr, informer in informers.items() if not informer.synced]
+            log.warning("begins without all resources missing=%s", ",".join(missing))
 
     async def _first_refresh(self) -> None:
         while True:

@@ -6,6 +6,9 @@ watched from the moment on that a quota counts them.
 
 from __future__ import annotations
 
+import asyncio
+import logging
+
 from tiphys.apimachinery.errors import NotFound
 from tiphys.apimachinery.meta import GVR, Object, object_key
 from tiphys.client.controller import run_controller
@@ -16,9 +19,13 @@ from tiphys.controllers.discovery import discover
 from tiphys.controllers.owned import Writes
 from tiphys.controllers.resourcequota.plan import Kind, differs, frees_room, kinds_counted, plan_status
 
+log = logging.getLogger(__name__)
+
 _RESYNC_S = 300.0
 _AGAIN_S = 30.0
 _SOON_S = 0.1
+_PATIENCE_S = 5.0
+"""Then a quota is counted without what cannot be listed."""
 _NEEDED = {"list", "watch"}
 
 
@@ -37,6 +44,8 @@ class ResourceQuotaController:
         self._writes = Writes(self._quotas, self._clock)
         self._served: dict[Kind, GVR] = {}
         self._watched: dict[Kind, Informer] = {}
+        self._unlisted: set[Kind] = set()
+        """Waited for in vain before."""
         self._quotas.add_handler(self._quota_changed)
 
     async def run(self) -> None:
@@ -77,8 +86,8 @@ class ResourceQuotaController:
         objects: dict[Kind, list[Object]] = {}
         for kind, gvr in served.items():
             informer = self._watch(kind, gvr)
-            await informer.wait_synced()
-            objects[kind] = list(informer.list(namespace))
+            if await self._listed(kind, informer):
+                objects[kind] = list(informer.list(namespace))
         planned = plan_status(quota, objects, self._clock.now())
         if differs(quota.get("status") or {}, planned):
             try:
@@ -86,7 +95,19 @@ class ResourceQuotaController:
             except NotFound:
                 return None
             self._writes.wrote(key, stored)
-        return _RESYNC_S if set(served) == kinds else _AGAIN_S
+        return _RESYNC_S if set(objects) == kinds else _AGAIN_S
+
+    async def _listed(self, kind: Kind, informer: Informer) -> bool:
+        """Wait for a kind's objects, once: those that cannot be had hold up neither this quota nor others."""
+        if informer.synced or kind in self._unlisted:
+            return informer.synced
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await informer.wait_synced()
+        except TimeoutError:
+            self._unlisted.add(kind)
+            log.warning("counts without resource=%s", informer.gvr.group_resource)
+        return informer.synced
 
     async def _resolve(self, kinds: set[Kind]) -> dict[Kind, GVR]:
         """Find where kinds are served; those that are not (yet) are left out."""

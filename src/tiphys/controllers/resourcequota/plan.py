@@ -48,14 +48,20 @@ def kinds_counted(quota: Object) -> set[Kind]:
 
 
 def plan_status(quota: Object, objects: Mapping[Kind, Sequence[Object]], now: datetime) -> Object:
-    """Return the status; ``objects`` holds the namespace's objects by kind, for each kind counted."""
+    """Return the status; ``objects`` holds the namespace's objects by kind, for each kind counted.
+
+    Of kinds that it has nothing of, what was used before still counts.
+    """
     hard = dict(quota["spec"].get("hard") or {})
     used = {name: quantity.ZERO for name in hard if kind_counted(name) in objects}
+    before = (quota.get("status") or {}).get("used") or {}
+    kept = {name: str(amount) for name, amount in before.items() if name in hard and name not in used}
     for (group, plural), items in objects.items():
         for item in items:
             if in_scope(quota, group, plural, item):
                 _add(used, usage_of(group, plural, item, now))
-    return {"hard": hard, "used": {name: str(amount) for name, amount in sorted(used.items())}}
+    counted = {name: str(amount) for name, amount in used.items()}
+    return {"hard": hard, "used": dict(sorted({**kept, **counted}.items()))}
 
 
 def differs(status: Object, planned: Object) -> bool:
