@@ -23,6 +23,7 @@ from tiphys.apis.value_validation import NOT_INTEGER, NOT_NEGATIVE
 
 _NATIVE_PREFIX = "kubernetes.io/"
 _HUGE_PAGES = "hugepages-"
+_ANY_HUGE_PAGES = (_HUGE_PAGES, "requests.hugepages-")
 _CONTAINER = frozenset({"cpu", "memory", "ephemeral-storage"})
 _STANDARD = _CONTAINER | {
     "storage", "requests.cpu", "requests.memory", "requests.ephemeral-storage", "limits.cpu", "limits.memory",
@@ -77,7 +78,7 @@ def resource_name_faults(name: str, path: str) -> list[FieldError]:
     faults = invalid_all(path, name, names.is_qualified_name(name))
     if faults:
         return faults
-    if "/" not in name and name not in _STANDARD and not name.startswith(_HUGE_PAGES):
+    if "/" not in name and name not in _STANDARD and not name.startswith(_ANY_HUGE_PAGES):
         return [invalid(path, name, "must be a standard resource type or fully qualified")]
     return []
 
