@@ -39,6 +39,23 @@ def test_every_field_is_one_that_there_is() -> None:
         assert values == sorted(values), name
 
 
+@pytest.mark.parametrize(
+    ("definition", "field", "values"),
+    [
+        ("resource.v1.ExactDeviceRequest", "allocationMode", ["All", "ExactCount"]),
+        ("resource.v1beta1.DeviceAllocationConfiguration", "source", ["FromClaim", "FromClass"]),
+        ("scheduling.v1alpha2.PodGroupSpec", "disruptionMode", ["Pod", "PodGroup"]),
+        ("storage.v1.CSIDriverSpec", "fsGroupPolicy", None),
+        ("storage.v1.CSIDriverSpec", "volumeLifecycleModes", None),
+        ("admissionregistration.v1.ParamRef", "parameterNotFoundAction", None),
+        ("autoscaling.v2.MetricTarget", "type", None),
+    ],
+)
+def test_which_fields_have_values(definition: str, field: str, values: list[str] | None) -> None:
+    told = {(name, of): listed for name, of, listed in enums.fields()}
+    assert told.get((f"io.k8s.api.{definition}", field)) == values
+
+
 @pytest.mark.parametrize("version", [0, 1], ids=["v2", "v3"])
 def test_values_are_told(version: int) -> None:
     definitions = published(on=True)[version]
