@@ -250,6 +250,10 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["spec.limited: Required value: must not be empty when type is Limited"],
     ),
     "runtime class": (kind("node.k8s.io/v1", "RuntimeClass", handler="runc"), []),
+    "runtime class without a handler": (
+        kind("node.k8s.io/v1", "RuntimeClass"),
+        ["handler: Required value: must be a valid DNS label"],
+    ),
 }
 
 

@@ -178,6 +178,18 @@ CREATE: dict[str, tuple[dict[str, Any], list[str]]] = {
             "rules[0].resources: Required value: resource rules must supply at least one resource",
         ],
     ),
+    "role of roles": (
+        kind(
+            "rbac.authorization.k8s.io/v1",
+            "ClusterRole",
+            aggregationRule={"clusterRoleSelectors": [{"matchExpressions": [{"key": "a", "operator": "X"}]}]},
+        ),
+        [
+            "aggregationRule.clusterRoleSelectors[0].matchExpressions[0].operator: "
+            'Invalid value: "X": not a valid selector operator',
+            "aggregationRule.clusterRoleSelectors[0]: Invalid value: null: invalid label selector.",
+        ],
+    ),
     "binding": (binding(subjects=[{"kind": "User", "name": "u"}]), []),
     "binding account": (binding(subjects=[{"kind": "ServiceAccount", "name": "u"}]), []),
     "cluster binding account": (
@@ -193,9 +205,7 @@ CREATE: dict[str, tuple[dict[str, Any], list[str]]] = {
         binding(subjects=[{"kind": "User"}, {"kind": "Group"}]),
         [
             "subjects[0].name: Required value",
-            'subjects[0].name: Invalid value: "": user name cannot be empty',
             "subjects[1].name: Required value",
-            'subjects[1].name: Invalid value: "": group name cannot be empty',
         ],
     ),
     "binding kind": (

@@ -343,6 +343,10 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
             'supported values: "Deny", "Allow"'
         ],
     ),
+    "matched operations": (
+        bound(matchResources={"resourceRules": [{**RULE, "operations": []}]}),
+        ["spec.matchResouces.resourceRules[0].operations: Required value"],
+    ),
     "mutating binding": (bound("Mutating"), []),
     "mutating binding of deletions": (
         bound("Mutating", matchResources={"resourceRules": [{**RULE, "operations": ["DELETE"]}]}),

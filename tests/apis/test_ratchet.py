@@ -95,10 +95,6 @@ CASES: dict[str, tuple[GVK, dict[str, Any]]] = {
         GVK("policy", "v1", "PodDisruptionBudget"),
         {"spec": {"minAvailable": 1, "selector": BAD}},
     ),
-    "ClusterRole": (
-        GVK("rbac.authorization.k8s.io", "v1", "ClusterRole"),
-        {"aggregationRule": {"clusterRoleSelectors": [BAD]}, "rules": None},
-    ),
     "PersistentVolumeClaim": (
         GVK("", "v1", "PersistentVolumeClaim"),
         {

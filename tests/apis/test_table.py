@@ -129,3 +129,27 @@ def test_changes_are_told_of_and_copies_tell_nobody() -> None:
     table.remove(row.gvr)
     table.remove(row.gvr)
     assert told == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("group", "version", "plural", "told"),
+    [
+        ("certificates.k8s.io", "v1alpha1", "clustertrustbundles", "v1.34+, unavailable in v1.37+"),
+        ("certificates.k8s.io", "v1beta1", "clustertrustbundles", "v1.36+, unavailable in v1.39+"),
+        ("certificates.k8s.io", "v1beta1", "podcertificaterequests", ""),
+        ("coordination.k8s.io", "v1alpha2", "leasecandidates", "v1.35+"),
+        ("coordination.k8s.io", "v1beta1", "leasecandidates", "v1.36+, unavailable in v1.39+"),
+        ("networking.k8s.io", "v1beta1", "ipaddresses", "v1.34+, unavailable in v1.37+"),
+        ("networking.k8s.io", "v1beta1", "servicecidrs", "v1.34+, unavailable in v1.37+"),
+        ("storage.k8s.io", "v1beta1", "volumeattributesclasses", "v1.34+, unavailable in v1.37+"),
+        ("resource.k8s.io", "v1beta1", "resourceclaims", "v1.35+, unavailable in v1.38+"),
+        ("resource.k8s.io", "v1beta2", "resourceslices", "v1.36+, unavailable in v1.39+"),
+        ("resource.k8s.io", "v1beta2", "devicetaintrules", ""),
+        ("resource.k8s.io", "v1alpha3", "devicetaintrules", "v1.36+"),
+        ("admissionregistration.k8s.io", "v1beta1", "mutatingadmissionpolicies", ""),
+    ],
+)
+def test_versions_on_their_way_out(group: str, version: str, plural: str, told: str) -> None:
+    row = TABLE.by_path(group, version, plural)
+    assert row is not None
+    assert row.deprecation == (f"{group}/{version} {row.kind} is deprecated in {told}" if told else "")

@@ -58,9 +58,16 @@ NEW: dict[str, tuple[Body, list[str]]] = {
         hpa(minReplicas=0, maxReplicas=-1),
         [
             "spec.minReplicas: Invalid value: 0: must be greater than or equal to 1",
-            "spec.maxReplicas: Invalid value: -1: must be greater than 0",
+            "spec.maxReplicas: Invalid value: -1: must be greater than or equal to 1",
             "spec.maxReplicas: Invalid value: -1: must be greater than or equal to `minReplicas`",
             "spec.metrics: Forbidden: must specify at least one Object or External metric to support scaling to zero replicas",
+        ],
+    ),
+    "no replicas at most": (
+        hpa(maxReplicas=0),
+        [
+            "spec.maxReplicas: Required value: must be set and greater than 0",
+            "spec.maxReplicas: Invalid value: 0: must be greater than or equal to `minReplicas`",
         ],
     ),
     "target": (

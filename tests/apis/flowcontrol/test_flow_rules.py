@@ -163,6 +163,7 @@ NEW: dict[str, tuple[Body, list[str]]] = {
             limited={
                 "nominalConcurrencyShares": -1,
                 "borrowingLimitPercent": -1,
+                "lendablePercent": 101,
                 "limitResponse": {"type": "X"},
             },
         ),
@@ -170,6 +171,7 @@ NEW: dict[str, tuple[Body, list[str]]] = {
             "spec.exempt: Forbidden: must be nil if the type is Limited",
             "spec.limited.nominalConcurrencyShares: Invalid value: -1: must be a non-negative integer",
             'spec.limited.limitResponse.type: Unsupported value: "X": supported values: "Queue", "Reject"',
+            "spec.limited.lendablePercent: Invalid value: 101: must be between 0 and 100, inclusive",
             "spec.limited.borrowingLimitPercent: Invalid value: -1: if specified, must be a non-negative integer",
         ],
     ),
@@ -223,5 +225,5 @@ def test_new(obj: Body, expected: list[str], faults_of_new: Callable[[Body], lis
 def test_conditions(faults_of_status: Callable[[Body, Body, Body], list[str]]) -> None:
     assert faults_of_status(rule(), {}, {"conditions": [{"type": "A"}, {"type": "A"}, {}]}) == [
         'status.conditions[1].type: Duplicate value: "A"',
-        "status.conditions[2].type: Required value: must not be empty",
+        "status.conditions[2].type: Required value",
     ]

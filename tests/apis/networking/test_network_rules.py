@@ -157,7 +157,7 @@ NEW: dict[str, tuple[Body, list[str]]] = {
     ),
     "ports backwards": (
         port(port=10, endPort=5),
-        [f"{PORT}.endPort: Invalid value: 5: must be greater than or equal to `port`"],
+        [f"{PORT}.endPort: Invalid value: 10: must be greater than or equal to `port`"],
     ),
     "ports out of range": (
         port(port=0, endPort=70000),

@@ -226,7 +226,7 @@ def validate_policy_binding(obj: Object) -> list[FieldError]:
         faults += _param_ref(spec["paramRef"], "spec.paramRef")
     match = spec.get("matchResources")
     if match is not None:
-        faults += match_faults(match, "spec.matchResources")
+        faults += match_faults(match, "spec.matchResouces")  # as the API spells it
         faults += operation_faults(match, "spec.matchResources") if mutating else []
     if not mutating:
         faults += _actions(spec.get("validationActions") or [], "spec.validationActions")

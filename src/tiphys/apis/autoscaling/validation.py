@@ -47,8 +47,10 @@ def _spec(spec: Object, before: Object) -> list[FieldError]:
     if least is not None and least < lowest:
         text = f"must be greater than or equal to {lowest}"
         faults.append(invalid("spec.minReplicas", least, text))
-    if most < 1:
-        faults.append(invalid("spec.maxReplicas", most, "must be greater than 0"))
+    if most == 0:
+        faults.append(required("spec.maxReplicas", "must be set and greater than 0"))
+    elif most < 0:
+        faults.append(invalid("spec.maxReplicas", most, "must be greater than or equal to 1"))
     if least is not None and most < least:
         faults.append(invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`"))
     faults += _target(peek(spec, "scaleTargetRef"), peek(before, "scaleTargetRef"))

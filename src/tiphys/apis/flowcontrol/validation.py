@@ -180,7 +180,7 @@ def validate_priority_level(obj: Object) -> list[FieldError]:
     if kind == "Exempt":
         if limited is not None:
             faults.append(forbidden("spec.limited", "must be nil if the type is not Limited"))
-        faults += _shares(exempt or {}, "spec.exempt")
+        faults += _shares(exempt or {}, "spec.exempt") + _lent(exempt or {}, "spec.exempt")
     elif kind == "Limited":
         if exempt is not None:
             faults.append(forbidden("spec.exempt", "must be nil if the type is Limited"))
@@ -194,15 +194,17 @@ def validate_priority_level(obj: Object) -> list[FieldError]:
 
 
 def _shares(settings: Object, path: str) -> list[FieldError]:
-    shares, percent = settings.get("nominalConcurrencyShares") or 0, settings.get("lendablePercent") or 0
-    faults: list[FieldError] = []
-    if shares < 0:
-        text = "must be a non-negative integer"
-        faults.append(invalid(f"{path}.nominalConcurrencyShares", shares, text))
-    if not 0 <= percent <= 100:
-        text = "must be between 0 and 100, inclusive"
-        faults.append(invalid(f"{path}.lendablePercent", percent, text))
-    return faults
+    shares = settings.get("nominalConcurrencyShares") or 0
+    if shares >= 0:
+        return []
+    return [invalid(f"{path}.nominalConcurrencyShares", shares, "must be a non-negative integer")]
+
+
+def _lent(settings: Object, path: str) -> list[FieldError]:
+    percent = settings.get("lendablePercent") or 0
+    if 0 <= percent <= 100:
+        return []
+    return [invalid(f"{path}.lendablePercent", percent, "must be between 0 and 100, inclusive")]
 
 
 def _limited(limited: Object, path: str) -> list[FieldError]:
@@ -220,6 +222,7 @@ def _limited(limited: Object, path: str) -> list[FieldError]:
         faults.append(required(f"{at}.queuing", text))
     else:
         faults += _queuing(queuing, f"{at}.queuing")
+    faults += _lent(limited, path)
     percent = limited.get("borrowingLimitPercent")
     if percent is not None and percent < 0:
         text = "if specified, must be a non-negative integer"
@@ -263,5 +266,5 @@ def validate_flow_status(new: Object, _old: Object) -> list[FieldError]:
             faults.append(duplicate(at, kind))
         seen.add(kind)
         if not kind:
-            faults.append(required(at, "must not be empty"))
+            faults.append(required(at))
     return faults

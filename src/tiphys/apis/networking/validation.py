@@ -52,7 +52,7 @@ def _policy_port(port: Object, path: str) -> list[FieldError]:
     faults += port_number(number, f"{path}.port")
     if end is not None:
         if end < number:
-            faults.append(invalid(at, end, "must be greater than or equal to `port`"))
+            faults.append(invalid(at, number, "must be greater than or equal to `port`"))
         faults += port_number(end, at)
     return faults
 

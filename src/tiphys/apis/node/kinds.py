@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.errors import FieldError
-from tiphys.apimachinery.field_errors import immutable, invalid_all
+from tiphys.apimachinery.field_errors import immutable, invalid_all, required
 from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apis.core.affinity_validation import validate_tolerations
 from tiphys.apis.core.amount_defaults import round_amounts
@@ -23,7 +23,9 @@ def default_runtime_class(obj: Object) -> None:
 def validate_runtime_class(obj: Object) -> list[FieldError]:
     """Return every fault of a RuntimeClass."""
     handler = obj.get("handler") or ""
-    faults = invalid_all("handler", handler, names.is_dns1123_label(handler))
+    faults = invalid_all("handler", handler, names.is_dns1123_label(handler)) if handler else []
+    if not handler:
+        faults.append(required("handler", "must be a valid DNS label"))
     limits = peek(obj, "overhead").get("podFixed")
     faults += validate_resources({"limits": limits or {}}, "overhead")
     scheduling = peek(obj, "scheduling")

@@ -29,7 +29,9 @@ def validate_cluster_role(obj: Object) -> list[FieldError]:
         text = "at least one clusterRoleSelector required if aggregationRule is non-nil"
         faults.append(required("aggregationRule.clusterRoleSelectors", text))
     for index, selector in enumerate(selectors):
-        faults += label_selector(selector, f"aggregationRule.clusterRoleSelectors[{index}]")
+        at = f"aggregationRule.clusterRoleSelectors[{index}]"
+        wrong = label_selector(selector, at)
+        faults += [*wrong, invalid(at, None, "invalid label selector.")] if wrong else []
     return faults
 
 
@@ -96,8 +98,6 @@ def _subject(subject: Object, path: str, *, namespaced: bool) -> list[FieldError
         if not namespaced and not subject.get("namespace"):
             faults.append(required(f"{path}.namespace"))
     elif kind in ("User", "Group"):
-        if not name:
-            faults.append(invalid(f"{path}.name", name, f"{kind.lower()} name cannot be empty"))
         if group != GROUP:
             faults.append(not_supported(f"{path}.apiGroup", group, [GROUP]))
     else:
