@@ -14,21 +14,23 @@ import subprocess
 from tiphys.ctl.layout import Cluster, CtlError
 
 _CHAINS = ("FORWARD", "INPUT")
+_DNS = ("udp", "tcp")
 _REFUSALS = ("-j DROP", "-j REJECT")
 Rule = tuple[str, ...]
 
 
-def rules(bridge: str, *, outbound: bool) -> list[Rule]:
+def rules(bridge: str, api_port: int, *, outbound: bool) -> list[Rule]:
     """Return what a cluster needs, each after its chain: among nodes, to the API server, out and back."""
     found: list[Rule] = [
         ("FORWARD", "-i", bridge, "-o", bridge, "-j", "ACCEPT"),
-        ("INPUT", "-i", bridge, "-j", "ACCEPT"),
+        ("INPUT", "-i", bridge, "-p", "tcp", "-m", "tcp", "--dport", str(api_port), "-j", "ACCEPT"),
     ]
     if outbound:
         established = ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED")
         found += [
             ("FORWARD", "-i", bridge, "!", "-o", bridge, "-j", "ACCEPT"),
             ("FORWARD", "!", "-i", bridge, "-o", bridge, *established, "-j", "ACCEPT"),
+            *(("INPUT", "-i", bridge, "-p", way, "-m", way, "--dport", "53", "-j", "ACCEPT") for way in _DNS),
         ]
     return found
 
@@ -46,34 +48,38 @@ def guarded(listing: str) -> set[str]:
     return found
 
 
-def plan_opening(listing: str, bridge: str, *, outbound: bool) -> list[Rule]:
+def plan_opening(listing: str, cluster: Cluster) -> list[Rule]:
     """Return the rules that are missing where they are needed."""
     chains, there = guarded(listing), set(listing.splitlines())
     return [
         rule
-        for rule in rules(bridge, outbound=outbound)
+        for rule in rules(cluster.bridge, cluster.api_port, outbound=cluster.outbound)
         if rule[0] in chains and f"-A {' '.join(rule)}" not in there
     ]
 
 
-def plan_closing(listing: str, bridge: str) -> list[Rule]:
-    """Return the rules of a bridge that are there."""
+def plan_closing(listing: str, cluster: Cluster) -> list[Rule]:
+    """Return the rules of a cluster that are there."""
     there = set(listing.splitlines())
-    return [rule for rule in rules(bridge, outbound=True) if f"-A {' '.join(rule)}" in there]
+    return [
+        rule
+        for rule in rules(cluster.bridge, cluster.api_port, outbound=True)
+        if f"-A {' '.join(rule)}" in there
+    ]
 
 
 def let_through(cluster: Cluster) -> None:
     """Put rules for the bridge before those that keep something back. Raises CtlError."""
-    for rule in plan_opening(_listing(), cluster.bridge, outbound=cluster.outbound):
+    for rule in plan_opening(_listing(), cluster):
         chain, *rest = rule
         done = _iptables("-I", chain, "1", *rest)
         if done.returncode:
             raise CtlError(f"iptables does not let {cluster.bridge} through: {done.stderr.strip()}")
 
 
-def take_back(bridge: str) -> None:
-    """Remove the rules of a bridge; what is not there is fine."""
-    for rule in plan_closing(_listing(), bridge):
+def take_back(cluster: Cluster) -> None:
+    """Remove the rules of a cluster; what is not there is fine."""
+    for rule in plan_closing(_listing(), cluster):
         _iptables("-D", *rule)
 
 

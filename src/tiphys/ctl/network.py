@@ -286,7 +286,7 @@ def destroy(cluster: Cluster) -> None:
         ["ip", "-force", "-batch", "-"], input=_text(lines), text=True, capture_output=True, check=False
     )
     subprocess.run(["nft", "delete", "table", "ip", cluster.bridge], capture_output=True, check=False)
-    firewall.take_back(cluster.bridge)
+    firewall.take_back(cluster)
     if _forward_record(cluster).exists():
         if not any(name.startswith("tiphys") for name in _links()):
             _FORWARD.write_text("0\n")
