@@ -48,6 +48,17 @@ def env_cases() -> Iterator[Case]:
             made = pod(f"env-{kind}-{name}", container(**main), restartPolicy="Never")
             yield Case(made, "\n".join(wanted), of_interest=of_data)
 
+    wanted_file = {"volumeName": "files", "path": "in/env", "key": "FROM_FILE"}
+    write = "mkdir /data/in; printf \"# made\\nOTHER='x'\\nFROM_FILE='two\\nlines'\\n\" > /data/in/env"
+    yield one(
+        "env-file", 'echo "$CHOSEN"', "two\nlines\n",
+        main={"env": [{"name": "CHOSEN", "valueFrom": {"fileKeyRef": wanted_file}}]},
+        initContainers=[
+            {**container(write, volumeMounts=[{"name": "files", "mountPath": "/data"}]), "name": "writer"}
+        ],
+        volumes=[{"name": "files", "emptyDir": {}}],
+    )  # fmt: skip
+
 
 def of_data(said: str) -> str:
     return "\n".join(sorted(line for line in said.splitlines() if "data-" in line))

@@ -165,9 +165,13 @@ def expression(text):
         (expression("$(NO)/$(EMPTY)/$(UP)"), "missing value for EMPTY, NO"),
         (expression("$(UP)"), 'invalid SubPath "..": must not be absolute or contain ".."'),
         (expression("$(ABSOLUTE)"), 'invalid SubPath "/tmp": must not be absolute or contain ".."'),
+        (expression("out"), 'failed to prepare subPath for volumeMount "v" of container "c"'),
+        (expression("file/in"), 'failed to prepare subPath for volumeMount "v" of container "c"'),
     ],
 )
 def test_impossible_mounts(tmp_path, item, text):
+    (tmp_path / "out").symlink_to("/")
+    (tmp_path / "file").touch()
     env = {"EMPTY": "", "UP": "..", "ABSOLUTE": "/tmp"}
     with pytest.raises(VolumeProblem) as caught:
         container_mounts(container(volumeMounts=[item]), {"v": Mounted(tmp_path)}, env, tmp_path, 0)

@@ -5,6 +5,7 @@ Owns the pod's own files besides volumes. Blocking; callers use a thread.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from tiphys.kubelet.env import expand, references
 from tiphys.kubelet.runtime import Config
 from tiphys.kubelet.volumes.manager import Mounted
 from tiphys.kubelet.volumes.payload import VolumeProblem
-from tiphys.kubelet.volumes.subpath import bind_sub_path
+from tiphys.kubelet.volumes.subpath import bind_sub_path, check_sub_path
+
+log = logging.getLogger(__name__)
 
 _PROPAGATION = {"None": 0, "HostToContainer": 1, "Bidirectional": 2}
 _HOSTS = "/etc/hosts"
@@ -50,7 +53,14 @@ def container_mounts(
             sub_path = _expand_strict(item["subPathExpr"], env)
         if sub_path:
             target = pod_dir / "volume-subpaths" / item["name"] / name / str(index)
-            path = bind_sub_path(path, sub_path, target)
+            check_sub_path(sub_path)
+            try:
+                path = bind_sub_path(path, sub_path, target)
+            except (VolumeProblem, OSError) as error:
+                # The details name paths of the node: they are for its log, not for who made the pod.
+                log.warning("subPath %r of volume mount %s of %s: %s", sub_path, item["name"], name, error)
+                what = f'volumeMount "{item["name"]}" of container "{name}"'
+                raise VolumeProblem(f"failed to prepare subPath for {what}") from error
         mounts.append(
             {
                 "container_path": item["mountPath"]
