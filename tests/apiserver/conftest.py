@@ -47,7 +47,7 @@ class Answer:
 class Api:
     """A client that knows paths and nothing else."""
 
-    def __init__(self, server: ApiServer, clock: FakeClock, store: MemoryStore | None = None) -> None:
+    def __init__(self, server: ApiServer, clock: FakeClock, store: Store | None = None) -> None:
         self.server = server
         self.clock = clock
         self.store = store
@@ -77,6 +77,20 @@ class Api:
         raw = response.body if isinstance(response.body, bytes) else b"".join(response.body)
         is_json = "json" in response.headers.get("content-type", "")
         return Answer(response.status, response.headers, raw, orjson.loads(raw) if is_json and raw else None)
+
+    @asynccontextmanager
+    async def swept(self) -> AsyncIterator[None]:
+        """Take back what is written meanwhile: afterwards every object is as it was.
+
+        Not for tests of what a server remembers of its past, nor for those that end it or turn its clock.
+        """
+        store = self.store
+        assert isinstance(store, MemoryStore)
+        since, now = store.revision, self.clock.monotonic()
+        yield
+        assert self.clock.monotonic() == now, "others go by this clock: take a server of your own"
+        await sweep(store, since)
+        await self.settle()
 
     async def settle(self) -> None:
         """Let the indexes that follow the store catch up."""
@@ -153,17 +167,9 @@ async def module_api() -> AsyncIterator[Api]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def swept_api(module_api: Api) -> AsyncIterator[Api]:
-    """The server of ``module_api`` for a test that writes: when it ends, its objects are as they were.
-
-    Not for tests of what a server remembers of its past, nor for those that end it or turn its clock.
-    """
-    store = module_api.store
-    assert store is not None
-    since, now = store.revision, module_api.clock.monotonic()
-    yield module_api
-    assert module_api.clock.monotonic() == now, "others go by this clock: take a server of your own"
-    await sweep(store, since)
-    await module_api.settle()
+    """The server of ``module_api`` for a test that writes: when it ends, its objects are as they were."""
+    async with module_api.swept():
+        yield module_api
 
 
 async def sweep(store: MemoryStore, since: int) -> None:
@@ -180,16 +186,17 @@ async def sweep(store: MemoryStore, since: int) -> None:
 
 @asynccontextmanager
 async def _serving(
-    store: Store | None = None, clock: FakeClock | None = None, *, furnished: bool = False, **options: Any
+    store: Store | None = None, clock: FakeClock | None = None, *, bare: bool = False, **options: Any
 ) -> AsyncIterator[Api]:
     clock = clock or FakeClock()
     settings = replace(OPTIONS, **options)
-    if furnished:
+    if store is None and not bare:
         store = await _furnish()
-    server = ApiServer(store or MemoryStore(), settings, clock)
+    store = store or MemoryStore()
+    server = ApiServer(store, settings, clock)
     await server.start()
     try:
-        yield Api(server, clock)
+        yield Api(server, clock, store)
     finally:
         await server.stop()
 
@@ -198,7 +205,8 @@ async def _serving(
 def serving() -> Callable[..., AbstractAsyncContextManager[Api]]:
     """Run a server with options of a test's own: ``async with serving(anonymous_auth=False) as api``.
 
-    ``furnished``: over what the ``api`` of other tests finds written, which starts sooner.
+    Where no store is given it finds written what a server writes at its first start and the default service
+    account, which takes a third less; ``bare``: it finds nothing.
     """
     return _serving
 

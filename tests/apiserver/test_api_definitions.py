@@ -10,6 +10,15 @@ import yaml
 from tests.apiserver.conftest import Api
 from tests.every_kind import filled
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def api(swept_api: Any) -> Any:
+    """One server for them all; each finds it as it was at first."""
+    return swept_api
+
+
 HERE = Path(__file__).parent
 OBJECTS: dict[str, dict[str, Any]] = {
     case["at"]: case for case in yaml.load((HERE / "storage_paths.yaml").read_text(), yaml.CSafeLoader)

@@ -90,7 +90,7 @@ async def test_without_either_nothing_stands_between(serving: Any) -> None:
 
 @pytest.mark.parametrize("published", [True, False])
 async def test_whether_the_service_leads_here(serving: Any, published: bool) -> None:
-    async with serving(publishes_endpoints=published) as api:
+    async with serving(bare=True, publishes_endpoints=published) as api:
         for path in (
             "/api/v1/namespaces/default/endpoints/kubernetes",
             "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes",

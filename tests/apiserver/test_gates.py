@@ -44,8 +44,6 @@ async def test_versions_that_are_not_served(serving: Any) -> None:
 async def test_the_server_itself_goes_on_using_what_it_hides(serving: Any, make_pod: Any) -> None:
     config = parse("api/all=false,/v1=true,policy/v1=false")
     async with serving(runtime_config=config) as api:
-        account = {"metadata": {"name": "default"}}
-        await api.create("/api/v1/namespaces/default/serviceaccounts", account)
         await api.create("/api/v1/namespaces/default/pods", make_pod("p"))
         eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}}
         await api.create("/api/v1/namespaces/default/pods/p/eviction", eviction)
@@ -115,7 +113,6 @@ async def test_a_plugin_whose_feature_is_off(serving: Any, make_pod: Any, *, on:
     async with serving(feature_gates=gates(PodTopologyLabelsAdmission=on)) as api:
         zone = {"topology.kubernetes.io/zone": "z"}
         await api.create("/api/v1/nodes", {"metadata": {"name": "n", "labels": zone}})
-        await api.create("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
         await api.create("/api/v1/namespaces/default/pods", make_pod("p"))
         binding = {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}}
         await api.create("/api/v1/namespaces/default/pods/p/binding", binding)
@@ -184,8 +181,6 @@ GROUP = {"podGroupName": "g"}
 @pytest.mark.parametrize("on", [True, False])
 async def test_fields_of_gates(serving: Any, make_pod: Any, *, on: bool) -> None:
     async with serving(feature_gates=gates(GenericWorkload=on, EnvFiles=on)) as api:
-        account = {"metadata": {"name": "default"}}
-        await api.create("/api/v1/namespaces/default/serviceaccounts", account)
         answer = await api("POST", PODS, make_pod("p", schedulingGroup=GROUP))
         assert (answer.status, answer.headers.get("warning")) == (201, None)
         assert answer.json["spec"].get("schedulingGroup") == (GROUP if on else None)
@@ -231,7 +226,7 @@ SCALER = {
 @pytest.mark.parametrize("on", [True, False])
 async def test_rules_of_gates(serving: Any, *, on: bool) -> None:
     scalers = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers"
-    async with serving(furnished=True, feature_gates=gates(HPAScaleToZero=on)) as api:
+    async with serving(feature_gates=gates(HPAScaleToZero=on)) as api:
         assert (await api("POST", scalers, SCALER)).status == (201 if on else 422)
 
 
@@ -239,9 +234,7 @@ async def test_rules_of_gates(serving: Any, *, on: bool) -> None:
 async def test_tokens_are_of_the_account_that_is_meant(serving: Any, *, on: bool) -> None:
     path = "/api/v1/namespaces/default/serviceaccounts/default"
     asked = {"metadata": {"uid": "another"}, "spec": {"expirationSeconds": 3600}}
-    async with serving(
-        furnished=True, feature_gates=gates(TokenRequestServiceAccountUIDValidation=on)
-    ) as api:
+    async with serving(feature_gates=gates(TokenRequestServiceAccountUIDValidation=on)) as api:
         uid = (await api.get(path))["metadata"]["uid"]
         answer = await api("POST", f"{path}/token", asked)
         assert answer.status == (409 if on else 201)
@@ -260,7 +253,7 @@ UNSAFE = "ignoreStoreReadErrorWithClusterBreakingPotential"
 async def test_unsafe_deletions(serving: Any, *, on: bool) -> None:
     maps = "/api/v1/namespaces/default/configmaps"
     body = {UNSAFE: True, "dryRun": ["All"], "gracePeriodSeconds": 1}
-    async with serving(furnished=True, feature_gates=gates(AllowUnsafeMalformedObjectDeletion=on)) as api:
+    async with serving(feature_gates=gates(AllowUnsafeMalformedObjectDeletion=on)) as api:
         await api.create(maps, {"metadata": {"name": "a"}})
         answer = await api("DELETE", f"{maps}/a", body)
         assert answer.status == (422 if on else 200)
@@ -274,7 +267,7 @@ async def test_unsafe_deletions(serving: Any, *, on: bool) -> None:
 
 async def test_only_other_gates_stand_in_the_way(api: Any, serving: Any) -> None:
     assert not isinstance(api.server.handler, Ruled)
-    async with serving(furnished=True, feature_gates=gates(HPAScaleToZero=True)) as other:
+    async with serving(feature_gates=gates(HPAScaleToZero=True)) as other:
         assert isinstance(other.server.handler, Ruled)
         assert other.server.handler.at_once is not None
 

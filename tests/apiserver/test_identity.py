@@ -47,7 +47,7 @@ async def test_a_server_keeps_a_lease(serving: Any) -> None:
 
 
 async def test_a_server_without_the_feature_keeps_none(serving: Any) -> None:
-    async with serving(feature_gates=resolve(OFF)) as api:
+    async with serving(bare=True, feature_gates=resolve(OFF)) as api:
         assert (await api.get(LEASES))["items"] == []
         assert b"identity-lease" not in (await api("GET", "/readyz?verbose")).raw
 

@@ -225,7 +225,6 @@ async def test_what_nodes_may_do_is_looked_at_each_time(serving: Any) -> None:
     async with serving(authorization_modes=("Node", "RBAC")) as api:
         secrets = "/api/v1/namespaces/default/secrets"
         await api.create("/api/v1/nodes", {"metadata": {"name": "n1"}})
-        await api.create("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
         for name in ("used", "other"):
             await api.create(secrets, {"metadata": {"name": name}})
         volume = {"name": "v", "secret": {"secretName": "used"}}

@@ -28,7 +28,7 @@ def deployment(spec: dict[str, Any]) -> dict[str, Any]:
 
 async def test_who_may_be_privileged(serving: Any, make_pod: Any) -> None:
     said = "securityContext.privileged: Forbidden: disallowed by cluster policy"
-    async with serving(furnished=True, allow_privileged=False) as api:
+    async with serving(allow_privileged=False) as api:
         for name, privileged in (("quiet", None), ("plain", False)):
             await api.create(PODS, make_pod(name, containers=[container(privileged=privileged)]))
         answer = await api("POST", PODS, make_pod("all", containers=[container(privileged=True)]))
@@ -49,5 +49,5 @@ async def test_who_may_be_privileged(serving: Any, make_pod: Any) -> None:
 async def test_privileged_unless_told_otherwise(serving: Any, make_pod: Any, gates: dict[str, bool]) -> None:
     """The other rules of a server do not make it stricter."""
     more = {"feature_gates": resolve(gates)} if gates else {}
-    async with serving(furnished=True, **more) as api:
+    async with serving(**more) as api:
         await api.create(PODS, make_pod("all", containers=[container(privileged=True)]))

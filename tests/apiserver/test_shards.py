@@ -32,7 +32,7 @@ def test_hash(text: str, want: int) -> None:
 
 
 async def test_shards_make_up_the_whole(serving: Serving) -> None:
-    async with serving(furnished=True, feature_gates=GATES) as api:
+    async with serving(feature_gates=GATES) as api:
         made = {
             (await api.create(MAPS, {"metadata": {"name": f"m{n}"}}))["metadata"]["uid"] for n in range(12)
         }
@@ -48,7 +48,7 @@ async def test_shards_make_up_the_whole(serving: Serving) -> None:
 
 
 async def test_a_watch_sees_its_share(serving: Serving) -> None:
-    async with serving(furnished=True, feature_gates=GATES) as api:
+    async with serving(feature_gates=GATES) as api:
         query = f"?watch=1&resourceVersion=1&timeoutSeconds=1&shardSelector={quote(NAMESPACE)}"
         await api.create("/api/v1/namespaces", {"metadata": {"name": "other"}})
         for namespace in ("default", "other"):
@@ -79,7 +79,7 @@ async def test_who_does_not_honour_it_says_nothing(api: Api) -> None:
     ],
 )
 async def test_refusals(serving: Serving, selector: str, why: str) -> None:
-    async with serving(furnished=True, feature_gates=GATES) as api:
+    async with serving(feature_gates=GATES) as api:
         answer = await api("GET", f"{MAPS}?shardSelector={quote(selector)}")
         assert answer.status == 400
         assert why in answer.message

@@ -45,7 +45,7 @@ def test_a_span_is_called_by_its_route(method: str, path: str) -> None:
 async def traced(serving: Any, per_million: int = MILLION) -> AsyncIterator[tuple[Any, Collector]]:
     async with collecting() as collector:
         options = TracingOptions(f"127.0.0.1:{collector.port}", per_million)
-        async with serving(furnished=True, tracing=options, tokens=TOKENS) as api:
+        async with serving(tracing=options, tokens=TOKENS) as api:
             yield api, collector
 
 

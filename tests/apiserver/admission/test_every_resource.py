@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 import pytest
+import pytest_asyncio
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -139,27 +140,37 @@ def rules(*named: Resource) -> list[Any]:
     ] or [everything]  # fmt: skip
 
 
-@pytest.fixture
-async def walk(serving: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Walk]:
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def walked(serving: Any) -> AsyncIterator[Walk]:
     first: dict[str, Resource] = {}
     for row in ROWS:
         first.setdefault(row.plural, row)
-    async with serving(
-        furnished=True, disabled_admission=("ServiceAccount", "StorageObjectInUseProtection")
-    ) as api:
-        walk = Walk(api)
-        monkeypatch.setattr(dispatch, "post", walk.post)
-        await api.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
-        for one in ("mutating", "validating"):
-            hooks = [
-                {"name": f"{name}.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
-                 "clientConfig": {"service": {"name": name, "namespace": "default"}}, "rules": meant}
-                for name, meant in ((one, rules()), (f"{one}-one", rules(*first.values())))
-            ]  # fmt: skip
-            body = {"metadata": {"name": "walk"}, "webhooks": hooks}
-            await api.create(f"/apis/{GROUP}/v1/{one}webhookconfigurations", body)
-        await api.settle()
-        yield walk
+    options = {"disabled_admission": ("ServiceAccount", "StorageObjectInUseProtection")}
+    with pytest.MonkeyPatch.context() as patched:
+        async with serving(**options) as api:
+            walk = Walk(api)
+            patched.setattr(dispatch, "post", walk.post)
+            await api.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+            for one in ("mutating", "validating"):
+                hooks = [
+                    {"name": f"{name}.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+                     "clientConfig": {"service": {"name": name, "namespace": "default"}}, "rules": meant}
+                    for name, meant in ((one, rules()), (f"{one}-one", rules(*first.values())))
+                ]  # fmt: skip
+                body = {"metadata": {"name": "walk"}, "webhooks": hooks}
+                await api.create(f"/apis/{GROUP}/v1/{one}webhookconfigurations", body)
+            await api.settle()
+            yield walk
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def walk(walked: Walk) -> AsyncIterator[Walk]:
+    """The same server for all: what a test wrote is taken back when it ends."""
+    async with walked.api.swept():
+        yield walked
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,15 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def api(swept_api: Any) -> Any:
+    """One server for all: what a test wrote is taken back when it ends."""
+    return swept_api
+
+
 GROUP = "/apis/admissionregistration.k8s.io/v1"
 POLICIES = f"{GROUP}/mutatingadmissionpolicies"
 BINDINGS = f"{GROUP}/mutatingadmissionpolicybindings"
@@ -229,9 +238,15 @@ async def test_a_policy_is_called_again_when_a_later_one_changes_something(api: 
     assert (await api.create(MAPS, config_map(x="1")))["data"] == {"x": CALLED_AGAIN[when], "y": "2"}
 
 
+@pytest.mark.asyncio(loop_scope="function")
 async def test_policies_come_before_webhooks_and_see_their_changes_again(
-    api: Any, webhook: Any, webhooks: Any
+    serving: Any, webhook: Any, webhooks: Any
 ) -> None:
+    async with serving() as api:
+        await _policies_and_a_webhook(api, webhook, webhooks)
+
+
+async def _policies_and_a_webhook(api: Any, webhook: Any, webhooks: Any) -> None:
     webhook.answers["/"] = webhooks.patch({"op": "add", "path": "/data/hooked", "value": "1"})
     hook = {
         "name": "one.example.com", "clientConfig": webhook.url(), "rules": [rule()], "sideEffects": "None",

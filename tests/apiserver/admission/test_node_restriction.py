@@ -12,6 +12,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def api(swept_api: Any) -> Any:
+    """One server for them all; each finds it as it was at first."""
+    return swept_api
+
+
 PODS = "/api/v1/namespaces/default/pods"
 NODE = {"metadata": {"name": "n1", "labels": {"kubernetes.io/os": "linux"}}}
 

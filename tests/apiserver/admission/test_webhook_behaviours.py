@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tiphys.apiserver.subresources import SUBRESOURCES
 from tiphys.wire import client
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def api(swept_api: Any) -> Any:
+    """One server for all: what a test wrote is taken back when it ends."""
+    return swept_api
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def webhook(webhooks: Any) -> AsyncIterator[Any]:
+    """A webhook of the test's own, in the loop of all."""
+    async with webhooks.webhook_server() as server:
+        yield server
+
 
 GROUP = "/apis/admissionregistration.k8s.io/v1"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"

@@ -25,7 +25,7 @@ def configuration(webhook: Any) -> dict[str, Any]:
 async def test_webhooks_go_on_with_the_trace(serving: Any, webhook: Any) -> None:
     async with collecting() as collector:
         options = TracingOptions(f"127.0.0.1:{collector.port}", MILLION)
-        async with serving(furnished=True, tracing=options) as api:
+        async with serving(tracing=options) as api:
             await api.create(f"{KINDS}/validatingwebhookconfigurations", configuration(webhook))
             await api.settle()
             await api.create(MAPS, {"metadata": {"name": "m"}})

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
 import pytest
+import pytest_asyncio
 
 from tiphys.apiserver.admission.webhooks.hook import read_hooks
 from tiphys.wire.message import Request, Response
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def api(swept_api: Any) -> Any:
+    """One server for all: what a test wrote is taken back when it ends."""
+    return swept_api
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def webhook(webhooks: Any) -> AsyncIterator[Any]:
+    """A webhook of the test's own, in the loop of all."""
+    async with webhooks.webhook_server() as server:
+        yield server
+
 
 GROUP = "/apis/admissionregistration.k8s.io/v1"
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -332,7 +350,7 @@ async def test_the_first_known_version_of_reviews_is_asked(
     assert webhook.versions == [f"admission.k8s.io/{wanted}"]
 
 
-def test_versions_that_nobody_knows() -> None:
+async def test_versions_that_nobody_knows() -> None:
     spec = {"name": "one.example.com", "admissionReviewVersions": ["v9"]}
     (read,) = read_hooks({"metadata": {"name": "c"}, "webhooks": [spec]})
     assert read.review_version is None

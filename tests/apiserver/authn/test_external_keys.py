@@ -269,7 +269,6 @@ async def test_a_server_of_it(serving: Any, signer: Signer, tmp_path: Path) -> N
     pod_path = "/api/v1/namespaces/default/pods"
     endpoint = {"service_account_signing_endpoint": f"{tmp_path}/signer.sock"}
     async with serving(service_account_issuer=ISSUER, **endpoint) as api:
-        await api.create("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
         made = await api.create(path, {"spec": {"expirationSeconds": 9000}})
         assert made["spec"]["expirationSeconds"] == 7200, "no longer than it can"
         token = made["status"]["token"]

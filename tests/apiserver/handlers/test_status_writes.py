@@ -97,7 +97,6 @@ def untouched(api: Api) -> bool:
 async def run(serving: Serving, seed: int) -> list[Any]:
     pick, outcomes = random.Random(seed), []
     async with serving() as api:
-        await api.create("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
         made = pod()
         made["metadata"]["labels"] = {"l": "1"}
         await api.create(PODS, made)

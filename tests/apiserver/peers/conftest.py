@@ -80,7 +80,7 @@ class Fleet:
 
 @pytest.fixture
 async def fleet(serving: Any, tmp_path: Path) -> AsyncIterator[Fleet]:
-    async with serving(furnished=True) as first:  # what every cluster has
+    async with serving() as first:  # what every cluster has
         store = first.server._store.copy()
     yield Fleet(store, serving, tmp_path)
     await store.close()

@@ -97,7 +97,7 @@ async def world(
     context = pki.server_context(pki.issue_server(authority, "n1", ["127.0.0.1"], now), authority.certificate)
     path = tmp_path_factory.mktemp("kubelet") / "ca.crt"
     path.write_bytes(authority.certificate)
-    options = {"kubelet_certificate_authority": path, "furnished": True}
+    options = {"kubelet_certificate_authority": path}
     async with serve(kubelet, ssl_context=context, grace_s=0.1) as server, serving(**options) as api:
         for name, port, address in (
             ("n1", server.port, "127.0.0.1"),

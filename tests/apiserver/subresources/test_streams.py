@@ -177,7 +177,7 @@ def test_which_container(containers: dict[str, list[str]], named: str, chosen: s
 )
 async def test_one_stream_of_a_log(serving: Any, make_pod: Any, query: str, text: str) -> None:
     gates = resolve({"PodLogsQuerySplitStreams": True})
-    async with serving(feature_gates=gates, furnished=True) as api:
+    async with serving(feature_gates=gates) as api:
         await api.create("/api/v1/namespaces/default/pods", make_pod("p"))
         answer = await api("GET", f"{POD}/log?{query}")
         assert (answer.status, text in answer.message) == (422, True), answer.message

@@ -102,7 +102,6 @@ async def test_a_pod_of_another_account(api: Any, make_pod: Any) -> None:
 
 async def test_a_longest_lifetime(serving: Any) -> None:
     async with serving(service_account_max_token_expiration_s=7200) as api:
-        await api.create("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
         answer = await api("POST", PATH, {"spec": {"expirationSeconds": 86400}})
         assert answer.json["spec"]["expirationSeconds"] == 7200
         assert "requested expiration of 86400 seconds shortened to 7200 seconds" in answer.headers["warning"]

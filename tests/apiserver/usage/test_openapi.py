@@ -76,7 +76,7 @@ async def test_who_walks_the_index_finds_it(api: Any) -> None:
 
 
 async def test_another_server_for_the_group_version_takes_its_place(serving: Any) -> None:
-    async with serving(furnished=True) as api:
+    async with serving() as api:
         service = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io"
         await api.get("/openapi/v3")
         where = {"namespace": "kube-system", "name": "metrics"}
