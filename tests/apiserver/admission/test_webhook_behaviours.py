@@ -22,6 +22,13 @@ def api(swept_api: Any) -> Any:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
+async def own_api(serving: Any) -> AsyncIterator[Any]:
+    """A server for one test, which may turn its clock."""
+    async with serving() as api:
+        yield api
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def webhook(webhooks: Any) -> AsyncIterator[Any]:
     """A webhook of the test's own, in the loop of all."""
     async with webhooks.webhook_server() as server:
@@ -294,18 +301,18 @@ def taking(api: Any, seconds: float) -> Any:
     return answer
 
 
-async def test_webhooks_share_the_time_of_the_request(api: Any, webhook: Any) -> None:
+async def test_webhooks_share_the_time_of_the_request(own_api: Any, webhook: Any) -> None:
     """What one has taken is not left for the next; those that are asked at once have the same."""
     patience = {"mutating": (20, 5, 20), "validating": (5, 10, 20)}
     for kind, allowed in patience.items():
         hooks = []
         for number, seconds in enumerate(allowed):
             if kind == "mutating":
-                webhook.answers[f"/{kind}/{number}"] = taking(api, 1)
+                webhook.answers[f"/{kind}/{number}"] = taking(own_api, 1)
             client = webhook.url(f"/{kind}/{number}")
             hooks.append(hook(client, name=f"w{number}.example.com", timeoutSeconds=seconds))
-        await configure(api, kind, *hooks)
-    await api.create(f"{MAPS}?timeout=10s", config_map())
+        await configure(own_api, kind, *hooks)
+    await own_api.create(f"{MAPS}?timeout=10s", config_map())
     told = [path.removesuffix("s").split("?timeout=") for path in webhook.paths]
     assert [(path, int(seconds)) for path, seconds in told[:3]] == [
         ("/mutating/0", 10), ("/mutating/1", 5), ("/mutating/2", 8),
@@ -315,22 +322,22 @@ async def test_webhooks_share_the_time_of_the_request(api: Any, webhook: Any) ->
     ]  # fmt: skip
 
 
-async def test_nobody_else_is_asked_once_the_time_is_over(api: Any, webhook: Any) -> None:
+async def test_nobody_else_is_asked_once_the_time_is_over(own_api: Any, webhook: Any) -> None:
     """Not even where the failure of the webhook that took it is ignored."""
 
     def late(_request: Any) -> dict[str, Any]:
-        api.clock.advance(5)
+        own_api.clock.advance(5)
         return {"uid": "of another request", "allowed": True}
 
     webhook.answers["/0"] = late
     hooks = [hook(webhook.url(f"/{number}"), name=f"w{number}.example.com", failurePolicy="Ignore")
              for number in range(3)]  # fmt: skip
-    await configure(api, "mutating", *hooks)
-    answer = await api("POST", f"{MAPS}?timeout=3s", config_map())
+    await configure(own_api, "mutating", *hooks)
+    answer = await own_api("POST", f"{MAPS}?timeout=3s", config_map())
     assert (answer.status, answer.json["reason"]) == (504, "Timeout")
     assert answer.message.startswith("Timeout: request did not complete within")
     assert webhook.paths == ["/0?timeout=3s"]
-    assert (await api("GET", f"{MAPS}/m")).status == 404
+    assert (await own_api("GET", f"{MAPS}/m")).status == 404
 
 
 async def test_connections_are_used_again(api: Any, webhook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
