@@ -33,6 +33,11 @@ READY = {"type": "Ready", "status": "True", "lastTransitionTime": "t"}
             {"conditions": [{"reason": None, **READY}]},
         ),
         ({}, {"conditions": [{"type": "theirs", "status": "True"}]}, {}),
+        (
+            {"conditions": [READY, {"type": "theirs", "status": "True"}, {"type": "DisruptionTarget"}]},
+            {"conditions": []},
+            {"conditions": [{"type": "Ready", "$patch": "delete"}]},
+        ),
     ],
 )
 def test_patch(have, want, patch):

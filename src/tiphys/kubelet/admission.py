@@ -37,6 +37,8 @@ class Rejection:
     """How long containers that run may take to end, if it is not the pod's own time."""
     disruption: bool = False
     """The node gives up a pod that has done nothing wrong."""
+    at_admission: bool = False
+    """The node never took the pod in: there is nothing to tell of its containers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,35 @@ def _waiting_state(waiting: Waiting) -> dict[str, Any]:
     return {"waiting": state}
 
 
+def _lost(message: str) -> dict[str, Any]:
+    unknown = {"exitCode": 137, "reason": "ContainerStatusUnknown", "message": message}
+    return {"terminated": {**unknown, "startedAt": None, "finishedAt": None}}
+
+
+def close_statuses(init: list[dict[str, Any]], main: list[dict[str, Any]]) -> None:
+    """Tell of a pod that has ended: a container that left no trace counts as killed. Changes the statuses.
+
+    Where the init containers did not get through, the others were never to start, and stay waiting; so do the
+    init containers after the last one that was tried. Source: kubelet's status manager, ``TerminatePod``.
+    """
+    tried = [place for place, status in enumerate(init) if _was_tried(status)]
+    due = init[: max(tried, default=0) + 1]
+    if not init or any(map(_was_tried, main)) or _succeeded(init[-1]):
+        due = [*due, *main]
+    for status in due:
+        if "terminated" not in status["state"]:
+            status["state"] = _lost(_LOST_MESSAGE)
+
+
+def _was_tried(status: Mapping[str, Any]) -> bool:
+    return "waiting" not in status["state"] or "terminated" in status["lastState"]
+
+
+def _succeeded(status: Mapping[str, Any]) -> bool:
+    states = (status["state"].get("terminated"), status["lastState"].get("terminated"))
+    return any(state is not None and state["exitCode"] == 0 for state in states)
+
+
 class ContainerStatuses:
     """Makes the statuses of one pod; the previous status keeps what the runtime forgot."""
 
@@ -140,11 +169,9 @@ class ContainerStatuses:
             return old_state, old_last
         if "running" in old_state:
             message = _LOST_MESSAGE if self._ending else _GONE_MESSAGE
-            lost = {"exitCode": 137, "reason": "ContainerStatusUnknown", "message": message,
-                    "startedAt": None, "finishedAt": None}  # fmt: skip
             if self._ending:
-                return {"terminated": lost}, old_last
-            return _waiting_state(waiting or self._default_waiting()), {"terminated": lost}
+                return _lost(message), old_last
+            return _waiting_state(waiting or self._default_waiting()), _lost(message)
         return _waiting_state(waiting or self._default_waiting()), old_last
 
     def _ready(self, container: dict[str, Any], latest: Container | None, *, init: bool) -> bool:

@@ -14,8 +14,7 @@ from tiphys.apimachinery.meta import Object
 from tiphys.client.kinds import PODS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
-from tiphys.kubelet.allocation import RESIZE_IN_PROGRESS, RESIZE_PENDING
-from tiphys.kubelet.status import OWN_CONDITIONS
+from tiphys.kubelet.status import KUBELET_CONDITIONS, OWN_CONDITIONS
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,7 @@ def status_patch(current: dict[str, Any], wanted: dict[str, Any]) -> dict[str, A
     own = [item for item in wanted.get("conditions") or () if item["type"] in OWN_CONDITIONS]
     gone = [
         {"type": kind, "$patch": "delete"}
-        for kind in (RESIZE_PENDING, RESIZE_IN_PROGRESS)
+        for kind in KUBELET_CONDITIONS
         if kind in have_conditions and all(item["type"] != kind for item in own)
     ]
     if gone or any(not _same(have_conditions.get(item["type"]), item) for item in own):

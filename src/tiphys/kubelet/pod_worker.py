@@ -292,7 +292,7 @@ class PodWorker:
         if rejection is not None:
             self._reject(pod, rejection)
             told = f"Pod was rejected: {rejection.message}"
-            self._state = replace(self._state, rejection=replace(rejection, message=told))
+            self._state = replace(self._state, rejection=replace(rejection, message=told, at_admission=True))
 
     def _reject(self, pod: Object, rejection: Rejection, *, told: bool = True) -> None:
         self._state = replace(self._state, rejection=rejection)

@@ -12,8 +12,9 @@ from typing import Any
 from tiphys.apimachinery.clock import rfc3339
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
+from tiphys.kubelet.admission import Rejection, finished
 from tiphys.kubelet.allocation import ERROR, RESIZE_IN_PROGRESS, RESIZE_PENDING, ResizeState
-from tiphys.kubelet.container_status import ContainerStatuses
+from tiphys.kubelet.container_status import ContainerStatuses, close_statuses
 from tiphys.kubelet.lifecycle import PodState
 from tiphys.kubelet.qos import qos_class
 from tiphys.kubelet.resources import is_sidecar
@@ -22,10 +23,12 @@ from tiphys.kubelet.runtime import ContainerState, RuntimePod
 
 PENDING, RUNNING, SUCCEEDED, FAILED = "Pending", "Running", "Succeeded", "Failed"
 ALL_RESTARTING = "AllContainersRestarting"
-OWN_CONDITIONS = (
+KUBELET_CONDITIONS = (
     "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled",
-    "DisruptionTarget", ALL_RESTARTING, RESIZE_PENDING, RESIZE_IN_PROGRESS,
+    ALL_RESTARTING, RESIZE_PENDING, RESIZE_IN_PROGRESS,
 )  # fmt: skip
+"""Those that are the kubelet's alone: one that it does not say is not there."""
+OWN_CONDITIONS = (*KUBELET_CONDITIONS, "DisruptionTarget")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +207,7 @@ def _conditions(pod: Object, wanted: Sequence[Condition], now: datetime) -> list
         if item.message:
             condition["message"] = item.message
         result.append(condition)
-    made = {item.type for item in wanted} | {RESIZE_PENDING, RESIZE_IN_PROGRESS}
+    made = {item.type for item in wanted}.union(KUBELET_CONDITIONS)
     foreign = [item for kind, item in old.items() if kind not in made]
     return foreign + result
 
@@ -224,10 +227,14 @@ def make_status(pod: Object, runtime: RuntimePod, given: StatusInputs) -> dict[s
     """Return the whole PodStatus."""
     state = given.state
     old = pod.get("status") or {}
+    if _was_refused(pod, state.rejection):
+        return {"phase": FAILED, "conditions": _conditions(pod, [], given.now), **_told(pod, given)}
     maker = ContainerStatuses(pod, runtime, state, ending=given.stopped)
     init, main, ephemeral = maker.init(), maker.main(), maker.ephemeral()
     by_name = {item["name"]: item for item in [*init, *main, *ephemeral]}
     phase = _phase(pod, runtime, by_name, given)
+    if given.stopped and not _is_alive(runtime):
+        close_statuses(init, main)
     containers = _containers_ready(pod, by_name, phase)
     sandbox = runtime.sandbox
     wanted = [
@@ -241,25 +248,42 @@ def make_status(pod: Object, runtime: RuntimePod, given: StatusInputs) -> dict[s
         *_resize(state.resize),
     ]
     status: dict[str, Any] = {"phase": phase, "conditions": _conditions(pod, wanted, given.now)}
-    if (generation := pod["metadata"].get("generation")) is not None:
-        status["observedGeneration"] = generation
-    if state.rejection is not None:
-        status["reason"], status["message"] = state.rejection.reason, state.rejection.message
-    else:
-        status.update({key: old[key] for key in ("reason", "message") if old.get(key)})
+    status.update(_told(pod, given))
     status.update(_addresses(pod, runtime, old, given.host_ips))
-    status["startTime"] = old.get("startTime") or rfc3339(given.now)
     for key, items in (
         ("initContainerStatuses", init),
         ("containerStatuses", main),
         ("ephemeralContainerStatuses", ephemeral),
     ):
         status.update({key: items} if items else {})
-    status["qosClass"] = old.get("qosClass") or qos_class(pod)
     for key in ("nominatedNodeName", "resourceClaimStatuses", "extendedResourceClaimStatus", "resize"):
         if old.get(key):
             status[key] = old[key]
     return status
+
+
+def _was_refused(pod: Object, rejection: Rejection | None) -> bool:
+    """Whether the node never took the pod in, as this kubelet knows, or as the status that it left says."""
+    if rejection is not None:
+        return rejection.at_admission
+    return finished(pod) and not pod["status"].get("containerStatuses")
+
+
+def _told(pod: Object, given: StatusInputs) -> dict[str, Any]:
+    """What is said of the pod as a whole, whether it ever ran or not."""
+    old = pod.get("status") or {}
+    told = {key: old[key] for key in ("reason", "message") if old.get(key)}
+    if (rejection := given.state.rejection) is not None:
+        told = {"reason": rejection.reason, "message": rejection.message}
+    if (generation := pod["metadata"].get("generation")) is not None:
+        told["observedGeneration"] = generation
+    told["startTime"] = old.get("startTime") or rfc3339(given.now)
+    told["qosClass"] = old.get("qosClass") or qos_class(pod)
+    return told
+
+
+def _is_alive(runtime: RuntimePod) -> bool:
+    return any(item.state is ContainerState.RUNNING for item in runtime.containers)
 
 
 def _phase(
@@ -269,7 +293,7 @@ def _phase(
     old = (pod.get("status") or {}).get("phase")
     if old in (SUCCEEDED, FAILED):
         return str(old)
-    alive = any(item.state is ContainerState.RUNNING for item in runtime.containers)
+    alive = _is_alive(runtime)
     if given.state.rejection is not None:
         return (RUNNING if old == RUNNING else PENDING) if alive else FAILED
     phase = phase_of(pod, runtime, statuses)
