@@ -42,6 +42,9 @@ _SHOWN: dict[str, dict[str, Any]] = {
     "apiregistration.v1.APIServiceCondition": {"lastTransitionTime": None},
     "apps.v1.StatefulSetStatus": {"availableReplicas": 0},
     "autoscaling.v2.HorizontalPodAutoscalerStatus": {"currentMetrics": None},
+    "core.v1.ContainerStateRunning": {"startedAt": None},
+    "core.v1.ContainerStateTerminated": {"startedAt": None, "finishedAt": None},
+    "core.v1.ContainerStatus": {"state": {}, "lastState": {}},
     "policy.v1.PodDisruptionBudgetStatus": {
         "disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0,
     },

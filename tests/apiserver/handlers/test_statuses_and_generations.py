@@ -129,7 +129,7 @@ async def test_containers_of_a_partial_pod_status(api: Any) -> None:
     answer = await api.patch(f"{pods}/p/status", {"status": status})
     assert answer.json["status"]["containerStatuses"] == [
         {"name": "c", "ready": False, "restartCount": 0, "image": "", "imageID": "",
-         "state": {"terminated": {"exitCode": 0}}}
+         "state": {"terminated": {"exitCode": 0, "startedAt": None, "finishedAt": None}}, "lastState": {}}
     ]  # fmt: skip
 
 
