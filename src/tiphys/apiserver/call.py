@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from tiphys.apiserver.authn.authenticator import Authenticator
     from tiphys.apiserver.authn.serviceaccount import TokenKeys
     from tiphys.apiserver.authz.authorizer import Authorizer
-    from tiphys.apiserver.molds import Molds
     from tiphys.apiserver.services import ServiceAllocator
+    from tiphys.apiserver.shortcuts.molds import Molds
 
 _PASSING = frozenset({("", "events"), ("events.k8s.io", "events")})
 

@@ -28,10 +28,10 @@ from tiphys.apiserver.flowcontrol.controller import FlowControl, Gate, Rejected
 from tiphys.apiserver.metrics import Metrics, labels_of, settle_all
 from tiphys.apiserver.nonresource import NonResource
 from tiphys.apiserver.peers.controller import Peers
-from tiphys.apiserver.quickreads import QuickReads
-from tiphys.apiserver.regulars import Passage, Regulars
 from tiphys.apiserver.requestinfo import RequestInfo, parse
 from tiphys.apiserver.router import find_resource, make_call, serve
+from tiphys.apiserver.shortcuts.quickreads import QuickReads
+from tiphys.apiserver.shortcuts.regulars import Passage, Regulars
 from tiphys.wire.message import AtOnce, Request, Response
 
 log = logging.getLogger(__name__)

@@ -46,25 +46,25 @@ from tiphys.apiserver.browsers import Browsers
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.chain import Chain
 from tiphys.apiserver.crd.controller import CustomResources
-from tiphys.apiserver.ending import Ending, EndingOptions, Listener
+from tiphys.apiserver.endpoint_reconciler import EndpointReconciler
 from tiphys.apiserver.feed import Feed
+from tiphys.apiserver.graceful_shutdown import GracefulShutdown, Listener, ShutdownOptions
 from tiphys.apiserver.health import Check, Health
 from tiphys.apiserver.identity import Identity, identity_of
+from tiphys.apiserver.kubernetes_service import KubernetesService
 from tiphys.apiserver.metrics import Metrics
 from tiphys.apiserver.metrics import Source as MetricSource
-from tiphys.apiserver.molds import Molds
 from tiphys.apiserver.nonresource import NonResource, build_info, declarative_validation
 from tiphys.apiserver.objects import Cached, ObjectStore
 from tiphys.apiserver.options import ApiServerOptions
-from tiphys.apiserver.own_service import OwnService
 from tiphys.apiserver.peers.addresses import Addresses, Presence
 from tiphys.apiserver.peers.controller import Peers
-from tiphys.apiserver.published import Published
 from tiphys.apiserver.reloading import Reload, reload_forever
 from tiphys.apiserver.ruled import Ruled
 from tiphys.apiserver.services import ServiceAllocator
 from tiphys.apiserver.services.allocator import ServiceRanges
 from tiphys.apiserver.services.repair import ServiceRepair
+from tiphys.apiserver.shortcuts.molds import Molds
 from tiphys.apiserver.startup import AGGREGATING, BOOTSTRAPPED, PRIMED, Steps, patiently
 from tiphys.apiserver.store_probe import StoreProbe
 from tiphys.apiserver.stored_objects import stored_bytes, stored_objects
@@ -159,7 +159,7 @@ class ApiServer:
         self._handler = self._around(self._chain)
         self.backend.store_fault = self._store_fault
         self._ready = self._ending = False
-        self._probe, self._own_service = StoreProbe(store), OwnService(self.backend)
+        self._probe, self._kubernetes_service = StoreProbe(store), KubernetesService(self.backend)
         self._background: asyncio.Task[None] | None = None
 
     @property
@@ -183,13 +183,13 @@ class ApiServer:
     def _features(self) -> list[Metric]:
         return [feature_family(self.options.feature_gates)]
 
-    def _shown(self) -> tuple[Identity | None, Published | None]:
+    def _shown(self) -> tuple[Identity | None, EndpointReconciler | None]:
         """Return what tells clients that this server lives: a lease, and the endpoints of its Service."""
         named = self.options.feature_gates.enabled("APIServerIdentity")
         led_to = self.options.publishes_endpoints
         return (
             Identity(self.backend) if named else None,
-            Published(self.backend, self._store) if led_to else None,
+            EndpointReconciler(self.backend, self._store) if led_to else None,
         )
 
     def _beside(self) -> tuple[Peers | None, Presence | None]:
@@ -240,12 +240,12 @@ class ApiServer:
         """Let what is under way finish, turn away what comes, until nobody listens. ``stop`` is left."""
         self.begin_shutdown()
         options = self.options
-        told = EndingOptions(
+        told = ShutdownOptions(
             options.shutdown_delay_s, options.shutdown_send_retry_after, options.shutdown_watch_grace_s,
             options.request_timeout_s,
         )  # fmt: skip
         hooks = [self.published.end] if self.published is not None else []
-        await Ending(told, self.traffic.traffic.flights, signal).run(listener, self._handler, hooks)
+        await GracefulShutdown(told, self.traffic.traffic.flights, signal).run(listener, self._handler, hooks)
 
     async def _mark_used(self, secret: Object, today: str) -> None:
         """Write into a token's Secret when it was last used; who loses a race leaves it to the winner."""
@@ -307,7 +307,7 @@ class ApiServer:
         self._background = task
         await started.wait()
         await patiently(lambda: bootstrap(self.backend))
-        await patiently(self._own_service.begin)
+        await patiently(self._kubernetes_service.begin)
         await patiently(self._repair.run_once)
         await patiently(self.traffic.prime)
         if self.published is not None:
@@ -361,7 +361,7 @@ class ApiServer:
             if self.published is not None:
                 group.create_task(self.published.run())
             group.create_task(TokenTracking(self.backend).run())
-            group.create_task(self._own_service.run())
+            group.create_task(self._kubernetes_service.run())
             if self._encrypted is not None:
                 group.create_task(self._encrypted.run())
             if self.auditor is not None:

@@ -21,7 +21,7 @@ from tests.apiserver.aggregation.behind import (
 )
 
 from tiphys.apimachinery.meta import get_condition
-from tiphys.apiserver import passing
+from tiphys.apiserver import forwarding
 from tiphys.apiserver.aggregation import controller
 from tiphys.apiserver.objects import Selection
 
@@ -70,7 +70,7 @@ async def test_discovery_of_a_server_that_hangs_ends_soon(
     api: Any, extension: Extension, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await available(api, extension)
-    monkeypatch.setattr(passing, "_DISCOVERY_S", 0.01)
+    monkeypatch.setattr(forwarding, "_DISCOVERY_S", 0.01)
     extension.hangs = asyncio.Event()
     answer = await api("GET", GROUP_VERSION)
     extension.hangs.set()

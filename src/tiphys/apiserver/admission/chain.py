@@ -76,8 +76,8 @@ class Plugin(Protocol):
     to a write, or to any write at all (``None``) as nothing has been configured.
 
     ``REPEATS``: what it does to a new object follows from the namespace, from the object but for its name and
-    what else is its own (``apiserver.likeness``), and from what it looks up by ``Attributes.find``, where the
-    user is no node. It is not asked again for one that is like another in these (``apiserver.molds``).
+    what else is its own (``shortcuts.likeness``), and from what it looks up by ``Attributes.find``, where the
+    user is no node. It is not asked again for one that is like another in these (``shortcuts.molds``).
     """
 
     @property

@@ -1,6 +1,6 @@
 """How PodSecurity judged: ``pod_security_{evaluations,exemptions,errors}_total``, with upstream's labels.
 
-Pods that are cast like an earlier one (``apiserver.molds``) are not judged again, but counted as it was.
+Pods that are cast like an earlier one (``shortcuts.molds``) are not judged again, but counted as it was.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What admission has looked up on the way to an outcome, and whether it is all still there and the same.
 
 Pure bookkeeping over the cache's entries, each of which is one version of one object. ``Attributes.find``
-notes, ``apiserver.molds`` asks.
+notes, ``apiserver.shortcuts.molds`` asks.
 """
 
 from __future__ import annotations

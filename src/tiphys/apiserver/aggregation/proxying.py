@@ -13,7 +13,7 @@ from tiphys.apiserver.aggregation.front_proxy import FrontProxy
 from tiphys.apiserver.aggregation.objects import is_available
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.call import Backend
-from tiphys.apiserver.passing import Target, Unreached, send_on
+from tiphys.apiserver.forwarding import Target, Unreached, send_on
 from tiphys.apiserver.respond import plain_text
 from tiphys.apiserver.service_link import NoEndpoint, resolve
 from tiphys.apiserver.subresources.proxy import pass_on, passed_upgrade

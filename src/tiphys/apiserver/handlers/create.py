@@ -20,9 +20,9 @@ from tiphys.apiserver import bodies, machinery, meta_rules, owners, ownership, r
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.cache import versions
 from tiphys.apiserver.call import Call
-from tiphys.apiserver.molds import Casting, Mold
 from tiphys.apiserver.objects import Cached
 from tiphys.apiserver.params import WriteOptions, write_options
+from tiphys.apiserver.shortcuts.molds import Casting, Mold
 from tiphys.wire.message import Response
 
 _GENERATE_ATTEMPTS = 8

@@ -24,9 +24,9 @@ from tiphys.apimachinery.resource import Resource as Row
 from tiphys.apiserver.authn.user import AUTHENTICATED, User
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.feed import Feed
+from tiphys.apiserver.forwarding import Target, Unreached, send_on
 from tiphys.apiserver.identity import COMPONENT, LABEL, NAMESPACE
 from tiphys.apiserver.objects import Cached
-from tiphys.apiserver.passing import Target, Unreached, send_on
 from tiphys.apiserver.peers import counts, serving
 from tiphys.apiserver.peers.addresses import Addresses, NoAddress
 from tiphys.apiserver.requestinfo import RequestInfo

@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from tiphys.apimachinery.clock import RealClock
-from tiphys.apiserver.ending import Ending, EndingOptions, TooLate
 from tiphys.apiserver.flights import Flights
+from tiphys.apiserver.graceful_shutdown import GracefulShutdown, ShutdownOptions, TooLate
 from tiphys.apiserver.requestinfo import parse
 from tiphys.wire.message import Handler, Request, Response
 from tiphys.wire.server import Server, serve
@@ -20,10 +20,10 @@ from tiphys.wire.server import Server, serve
 NAMESPACES = "/api/v1/namespaces"
 EXEC = f"{NAMESPACES}/default/pods/p/exec"
 LATE = b"The apiserver is shutting down, please try again later.\n"
-TELLS = EndingOptions(tells=True)
-SILENT = EndingOptions()
-PATIENT = EndingOptions(watch_grace_s=5.0)
-BOTH = EndingOptions(tells=True, watch_grace_s=5.0)
+TELLS = ShutdownOptions(tells=True)
+SILENT = ShutdownOptions()
+PATIENT = ShutdownOptions(watch_grace_s=5.0)
+BOTH = ShutdownOptions(tells=True, watch_grace_s=5.0)
 
 
 async def served(_: Request) -> Response:
@@ -51,7 +51,7 @@ async def served(_: Request) -> Response:
     ],
 )
 async def test_who_comes_too_late(
-    options: EndingOptions, path: str, agent: str, status: int, retry_after: str
+    options: ShutdownOptions, path: str, agent: str, status: int, retry_after: str
 ) -> None:
     path, _, query = path.partition("?")
     response = await TooLate(served, options)(Request("GET", path, query, {"user-agent": agent}))
@@ -74,11 +74,11 @@ async def test_who_comes_too_late(
 class App:
     """A server whose requests to ``/waits`` are under way until they are let go."""
 
-    def __init__(self, options: EndingOptions) -> None:
+    def __init__(self, options: ShutdownOptions) -> None:
         self.flights = Flights(RealClock(), 60.0)
         self.events: list[str] = []
         self.arrived, self.release = asyncio.Event(), asyncio.Event()
-        self.ending = Ending(options, self.flights, self.happened)
+        self.ending = GracefulShutdown(options, self.flights, self.happened)
         self.server: Server | None = None
         self.waits: dict[str, asyncio.Event] = {}
 
@@ -127,7 +127,7 @@ class Peer:
 
 
 @asynccontextmanager
-async def ending(options: EndingOptions) -> AsyncIterator[tuple[App, Callable[[], Any]]]:
+async def ending(options: ShutdownOptions) -> AsyncIterator[tuple[App, Callable[[], Any]]]:
     app = App(options)
     writers = []
     async with serve(app) as server, asyncio.timeout(30):
@@ -196,9 +196,9 @@ async def test_who_finds_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [SILENT, EndingOptions(watch_grace_s=0.02), EndingOptions(tells=True, watch_grace_s=0.02)]
+    "options", [SILENT, ShutdownOptions(watch_grace_s=0.02), ShutdownOptions(tells=True, watch_grace_s=0.02)]
 )
-async def test_streams_end_whole(options: EndingOptions) -> None:
+async def test_streams_end_whole(options: ShutdownOptions) -> None:
     async with ending(options) as (app, connect):
         peers = [await connect() for _ in range(3)]
         for peer in peers:

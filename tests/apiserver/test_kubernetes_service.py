@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tiphys.apiserver.bootstrap import ensure_namespaces
-from tiphys.apiserver.own_service import OwnService
+from tiphys.apiserver.kubernetes_service import KubernetesService
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SERVICE = "/api/v1/namespaces/default/services/kubernetes"
@@ -20,11 +20,11 @@ def api(swept_api: Any) -> Any:
     return swept_api
 
 
-def of(api: Any, **options: Any) -> OwnService:
+def of(api: Any, **options: Any) -> KubernetesService:
     """What a server with these options does over the same store."""
     backend = api.server.backend
     changed = dataclasses.replace(backend.options, **options)
-    return OwnService(dataclasses.replace(backend, options=changed))
+    return KubernetesService(dataclasses.replace(backend, options=changed))
 
 
 async def test_what_was_deleted_comes_back(api: Any) -> None:

@@ -26,9 +26,9 @@ from tiphys.apiserver.flowcontrol.levels import Flow
 from tiphys.apiserver.handlers import get
 from tiphys.apiserver.metrics import Kind, labels_of
 from tiphys.apiserver.negotiation import JSON, accept_format
-from tiphys.apiserver.regulars import Regulars
 from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.apiserver.router import find_handler
+from tiphys.apiserver.shortcuts.regulars import Regulars
 from tiphys.wire import http1
 from tiphys.wire.message import Request, RequestLine
 

@@ -12,17 +12,17 @@ import orjson
 import pytest
 
 from tiphys.apimachinery.clock import FakeClock
-from tiphys.apiserver.options import ApiServerOptions, TokenEntry
-from tiphys.apiserver.published import (
+from tiphys.apiserver.endpoint_reconciler import (
     KEYS,
     LIFE_S,
-    Published,
+    EndpointReconciler,
     corrected,
     endpoints_of,
     lease_value,
     leased_address,
     slice_of,
 )
+from tiphys.apiserver.options import ApiServerOptions, TokenEntry
 from tiphys.apiserver.server import ApiServer
 from tiphys.storage.base import Put, StoreUnavailable
 from tiphys.storage.memory import MemoryStore
@@ -216,6 +216,6 @@ async def test_no_server_is_published_where_that_is_not_wanted(serving: Any) -> 
         assert api.server.published is None
 
 
-def publishing(server: ApiServer) -> Published:
+def publishing(server: ApiServer) -> EndpointReconciler:
     assert server.published is not None
     return server.published

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apimachinery.tracing import Tracer
-from tiphys.apiserver.passing import _traced
+from tiphys.apiserver.forwarding import _traced
 
 SENT = [("Accept", "*/*"), ("Traceparent", "00-1-2-01"), ("Tracestate", "a=b")]
 

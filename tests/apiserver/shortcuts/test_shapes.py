@@ -11,7 +11,7 @@ import pytest
 from tiphys.apiserver import bodies
 from tiphys.apiserver.admission.attributes import About
 from tiphys.apiserver.cache.entry import encode
-from tiphys.apiserver.likeness import KINDS, ByShape, Kind
+from tiphys.apiserver.shortcuts.likeness import KINDS, ByShape, Kind
 
 BASE = "/api/v1/namespaces/here"
 MAPS = f"{BASE}/configmaps"

@@ -60,7 +60,7 @@ class Listener(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class EndingOptions:
+class ShutdownOptions:
     """Times in seconds. ``tells``: who comes too late is told so, where nobody would listen any more."""
 
     delay_s: float = 0.0
@@ -78,7 +78,7 @@ def is_exempt(request: Request) -> bool:
 class TooLate:
     """The handler of a server that takes no new requests: all but those that are exempt are refused."""
 
-    def __init__(self, handler: Handler, options: EndingOptions) -> None:
+    def __init__(self, handler: Handler, options: ShutdownOptions) -> None:
         self._handler = handler
         self._tells = options.tells
         self._awaits_watches = options.watch_grace_s > 0
@@ -121,11 +121,11 @@ def _audit_id(request: Request) -> str:
     return request.headers.get("audit-id") or str(uuid.uuid4())
 
 
-class Ending:
+class GracefulShutdown:
     """One server's end. ``signal`` hears each event by its name, in the moment in which it comes."""
 
     def __init__(
-        self, options: EndingOptions, flights: Flights, signal: Callable[[str], None] = lambda _name: None
+        self, options: ShutdownOptions, flights: Flights, signal: Callable[[str], None] = lambda _name: None
     ) -> None:
         self._options = options
         self._flights = flights

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from tiphys.apimachinery.meta import Object
-from tiphys.apiserver.likeness import KINDS, ByName, ByShape
+from tiphys.apiserver.shortcuts.likeness import KINDS, ByName, ByShape
 
 
 def shape(body: bytes) -> ByShape | None:

@@ -130,7 +130,9 @@ async def test_a_generated_name_that_is_taken_is_made_again(
 ) -> None:
     body = make_pod() | {"metadata": {"generateName": "x-"}}
     first, _ = [await api.create(PODS, body) for _ in range(2)]
-    monkeypatch.setattr("tiphys.apiserver.molds.generate_name", lambda _base: first["metadata"]["name"])
+    monkeypatch.setattr(
+        "tiphys.apiserver.shortcuts.molds.generate_name", lambda _base: first["metadata"]["name"]
+    )
     second = await api.create(PODS, body)
     assert long.taken() == 3
     assert second["metadata"]["name"] != first["metadata"]["name"]

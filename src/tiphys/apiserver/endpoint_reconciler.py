@@ -101,7 +101,7 @@ def corrected(live: Object, wanted: Object, keys: Sequence[str]) -> Object | Non
     return changed
 
 
-class Published:
+class EndpointReconciler:
     """One server's place among the endpoints. ``renew`` now and then, ``withdraw`` at the end."""
 
     def __init__(self, backend: Backend, store: Store) -> None:

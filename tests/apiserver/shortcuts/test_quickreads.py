@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.apiserver.options import ApiServerOptions, TokenEntry
-from tiphys.apiserver.quickreads import QuickReads
 from tiphys.apiserver.server import ApiServer
+from tiphys.apiserver.shortcuts.quickreads import QuickReads
 from tiphys.storage.memory import MemoryStore
 from tiphys.wire import http1, pki
 from tiphys.wire.message import Request

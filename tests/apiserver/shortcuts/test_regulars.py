@@ -10,11 +10,11 @@ from typing import Any
 import orjson
 import pytest
 
-from tiphys.apiserver import regulars
 from tiphys.apiserver.audit.assembly import AuditOptions
 from tiphys.apiserver.audit.sinks import LogOptions
 from tiphys.apiserver.chain import Chain
-from tiphys.apiserver.regulars import Regular, Regulars
+from tiphys.apiserver.shortcuts import regulars
+from tiphys.apiserver.shortcuts.regulars import Regular, Regulars
 from tiphys.wire.message import Request, Response
 
 MAPS = "/api/v1/namespaces/default/configmaps"

@@ -1,6 +1,6 @@
 """The Service ``kubernetes`` and the namespaces of the system: they come back while the server runs.
 
-Owns: what the Service says, and when it is looked after. Where it leads is ``published``'s.
+Owns: what the Service says, and when it is looked after. Where it leads is ``endpoint_reconciler``'s.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NAMESPACES_EVERY: Final = 6
 """Looks from one look at namespaces to the next."""
 
 
-class OwnService:
+class KubernetesService:
     """``begin`` once before the server serves, then ``run``."""
 
     def __init__(self, backend: Backend) -> None:
