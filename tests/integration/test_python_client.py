@@ -80,6 +80,15 @@ def test_every_list(connection: Any, kind: str) -> None:
         assert listed.metadata.resource_version
 
 
+def placed(core: Any, name: str, namespace: str) -> None:
+    """Wait until a pod has its node: a copy from before could not be written back."""
+    chosen = f"metadata.name={name},spec.nodeName!="
+    stream = watch.Watch().stream(
+        core.list_namespaced_pod, namespace, field_selector=chosen, timeout_seconds=30
+    )
+    assert next(stream)["type"] == "ADDED"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", TYPED)
 def test_typed_calls(connection: Any, namespace: str, manifests: Any, kind: str) -> None:
@@ -100,6 +109,8 @@ def test_typed_calls(connection: Any, namespace: str, manifests: Any, kind: str)
     try:
         read = call("read", name, *where)
         assert (read.metadata.uid, read.kind) == (made.metadata.uid, word)
+        if word == "Pod":
+            placed(group, name, namespace)
         patched = call("patch", name, *where, {"metadata": {"labels": {"typed": "yes"}}})
         assert patched.metadata.labels["typed"] == "yes"
         patched.metadata.labels["typed"] = "again"

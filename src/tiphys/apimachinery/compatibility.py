@@ -7,7 +7,6 @@ Source: KEP-4330, compatibility versions.
 
 from __future__ import annotations
 
-import platform
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -16,12 +15,6 @@ from tiphys.apimachinery.dataclass import dataclass
 
 Version = tuple[int, int]
 BINARY: Final[Version] = (1, 36)
-RELEASE: Final = f"v{BINARY[0]}.{BINARY[1]}.0"
-PLATFORM: Final = "{}/{}".format(
-    platform.system().lower(),
-    {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
-)
-"""What every component says that it is, and that it was made for; the words for machines are Go's."""
 FLOOR: Final[Version] = (1, 33)
 """Three versions back is as far as a component remembers."""
 _COMPONENT: Final = "kube"

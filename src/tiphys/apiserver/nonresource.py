@@ -12,9 +12,10 @@ from typing import Any
 import orjson
 
 from tiphys.apimachinery.clock import Clock, RealClock
-from tiphys.apimachinery.compatibility import DEFAULT, PLATFORM, RELEASE, Effective
+from tiphys.apimachinery.compatibility import DEFAULT, Effective
 from tiphys.apimachinery.errors import MethodNotAllowed
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric
+from tiphys.apimachinery.release import PLATFORM, RELEASE
 from tiphys.apis.openapi.definitions import CustomSchemas, no_custom_schemas
 from tiphys.apis.openapi.documents import OpenApi, Remotes, no_remotes
 from tiphys.apiserver.authn.serviceaccount import TokenKeys

@@ -14,10 +14,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from tiphys.apimachinery import tracing
-from tiphys.apimachinery.compatibility import RELEASE
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import Object
+from tiphys.apimachinery.release import RELEASE
 from tiphys.apiserver.call import Backend
 from tiphys.apiserver.foreign_answers import explain
 from tiphys.apiserver.service_link import Endpoint, NoEndpoint, bundle_of, reason_of, resolve, tls_context

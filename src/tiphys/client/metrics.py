@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from weakref import WeakSet
 
-from tiphys.apimachinery.compatibility import PLATFORM, RELEASE
 from tiphys.apimachinery.families import CounterMetricFamily, GaugeMetricFamily, Metric, Registry
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
+from tiphys.apimachinery.release import PLATFORM, RELEASE
 from tiphys.client import exposition
 from tiphys.client.counting import Counts, Levels, Spreads
 from tiphys.client.process_figures import ProcessFigures

@@ -5,7 +5,7 @@ Source: client-go's ``rest.DefaultKubernetesUserAgent``.
 
 from __future__ import annotations
 
-from tiphys.apimachinery.compatibility import PLATFORM, RELEASE
+from tiphys.apimachinery.release import PLATFORM, RELEASE
 
 
 def user_agent(component: str) -> str:

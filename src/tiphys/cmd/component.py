@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from tiphys.apimachinery.compatibility import RELEASE
 from tiphys.apimachinery.duration import go_duration
+from tiphys.apimachinery.release import RELEASE
 from tiphys.cmd import duration, log_lines
 from tiphys.cmd.upstream_flags import flags_of
 

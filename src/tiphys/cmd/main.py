@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import click
 
 from tiphys.apimachinery.collector import unseen
-from tiphys.apimachinery.compatibility import RELEASE
+from tiphys.apimachinery.release import RELEASE
 
 COMPONENTS = {
     "apiserver": "Serve the Kubernetes API.",

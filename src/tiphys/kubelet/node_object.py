@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from tiphys.apimachinery.clock import rfc3339
-from tiphys.apimachinery.compatibility import RELEASE
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.apimachinery.quantity import Quantity, parse
+from tiphys.apimachinery.release import RELEASE
 from tiphys.kubelet.machine import Machine
 from tiphys.kubelet.options import KubeletOptions
 from tiphys.kubelet.runtime import Image, RuntimeInfo

@@ -13,10 +13,10 @@ from contextlib import suppress
 from typing import Any
 
 from tiphys.apimachinery.clock import Clock, RealClock, rfc3339, rfc3339_micro
-from tiphys.apimachinery.compatibility import RELEASE
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import AlreadyExists, Conflict, NotFound, ServiceUnavailable
 from tiphys.apimachinery.meta import Object, object_key, split_key
+from tiphys.apimachinery.release import RELEASE
 from tiphys.client.controller import run_controller
 from tiphys.client.informer import Informer, InformerSet
 from tiphys.client.kinds import LEASES, NODES, PODS

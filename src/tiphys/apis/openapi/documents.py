@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import orjson
 
-from tiphys.apimachinery.compatibility import RELEASE
 from tiphys.apimachinery.meta import GVK
+from tiphys.apimachinery.release import RELEASE
 from tiphys.apimachinery.resource import Resource, Subresource
 from tiphys.apis.openapi import proto_v3, v3
 from tiphys.apis.openapi.definitions import CustomSchemas, built_in, no_custom_schemas

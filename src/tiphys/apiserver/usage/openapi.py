@@ -8,8 +8,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Final
 
-from tiphys.apimachinery.compatibility import RELEASE
 from tiphys.apimachinery.meta import GVK
+from tiphys.apimachinery.release import RELEASE
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema.build import QUANTITY
 from tiphys.apis.openapi import v2, v3
