@@ -117,7 +117,8 @@ class Lane:
     def __init__(self, selection: Selection, outbox: Outbox) -> None:
         self.selection = selection
         self._outbox = outbox
-        self._busy: set[Watcher] = set()
+        self._busy: dict[Watcher, None] = {}
+        """In the order in which they came: a simulated story is the same each time that it is told."""
         self._resting: dict[Watcher, Writer] = {}
         self._late: dict[Watcher, tuple[Writer, int]] = {}
         """They came to rest while changes were pending: how many of those they know."""
@@ -135,12 +136,12 @@ class Lane:
     def add(self, watcher: Watcher) -> None:
         """Begin to tell a watcher, busy at first."""
         watcher.lane = self
-        self._busy.add(watcher)
+        self._busy[watcher] = None
 
     def remove(self, watcher: Watcher) -> None:
         """Stop telling a watcher."""
         self.leave(watcher)
-        self._busy.discard(watcher)
+        self._busy.pop(watcher, None)
         watcher.lane = None
 
     def tell(self, told: Change) -> None:
@@ -164,7 +165,7 @@ class Lane:
             self._anywhere = outlet.anywhere
         elif outlet.anywhere is not self._anywhere:
             return
-        self._busy.discard(watcher)
+        self._busy.pop(watcher, None)
         if self._pending:
             self._late[watcher] = (writer, len(self._pending))
         else:
@@ -173,11 +174,11 @@ class Lane:
     def leave(self, watcher: Watcher) -> Sequence[Change]:
         """Make a watcher busy; return what it was told at rest that has not been written."""
         if self._resting.pop(watcher, None) is not None:
-            self._busy.add(watcher)
+            self._busy[watcher] = None
             return [*self._take_from_round(watcher), *self._pending]
         late = self._late.pop(watcher, None)
         if late is not None:
-            self._busy.add(watcher)
+            self._busy[watcher] = None
             return self._pending[late[1] :]
         return ()
 
@@ -246,7 +247,7 @@ class Lane:
 
     def _hand_over(self, watcher: Watcher, changes: Sequence[Change]) -> None:
         """Leave changes to the reader of a watcher that rests no more."""
-        self._busy.add(watcher)
+        self._busy[watcher] = None
         for told in changes:
             watcher.take(told)
 
