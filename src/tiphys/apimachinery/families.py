@@ -45,46 +45,38 @@ class Metric:
         return dict(zip(self._label_names, values, strict=True))
 
 
-class CounterMetricFamily(Metric):
+class _Numbers(Metric):
+    """One number for each set of labels' values; ``value`` is that of a family without labels."""
+
+    _ending = ""
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        value: float | None = None,
+        labels: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__(name.removesuffix(self._ending), documentation, labels)
+        if value is not None:
+            self.add_metric((), value)
+
+    def add_metric(self, labels: Sequence[str], value: float) -> None:
+        """Add the number of these labels' values."""
+        self._add(self._ending, self._labelled(labels), value)
+
+
+class CounterMetricFamily(_Numbers):
     """What only grows. ``name`` is without ``_total``, or loses it here: its sample ends so."""
 
     type = "counter"
-
-    def __init__(
-        self,
-        name: str,
-        documentation: str,
-        value: float | None = None,
-        labels: Sequence[str] | None = None,
-    ) -> None:
-        super().__init__(name.removesuffix(_ENDED), documentation, labels)
-        if value is not None:
-            self.add_metric((), value)
-
-    def add_metric(self, labels: Sequence[str], value: float) -> None:
-        """Add the number of these labels' values."""
-        self._add(_ENDED, self._labelled(labels), value)
+    _ending = _ENDED
 
 
-class GaugeMetricFamily(Metric):
+class GaugeMetricFamily(_Numbers):
     """What goes up and down."""
 
     type = "gauge"
-
-    def __init__(
-        self,
-        name: str,
-        documentation: str,
-        value: float | None = None,
-        labels: Sequence[str] | None = None,
-    ) -> None:
-        super().__init__(name, documentation, labels)
-        if value is not None:
-            self.add_metric((), value)
-
-    def add_metric(self, labels: Sequence[str], value: float) -> None:
-        """Add the number of these labels' values."""
-        self._add("", self._labelled(labels), value)
 
 
 class HistogramMetricFamily(Metric):

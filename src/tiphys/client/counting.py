@@ -6,6 +6,7 @@ each set of labels' values once it was asked for. ``name`` of counters is withou
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
@@ -64,7 +65,7 @@ class Spread:
 _One = TypeVar("_One", Count, Level, Spread)
 
 
-class _Labelled(Generic[_One]):
+class _Labelled(ABC, Generic[_One]):
     """One of them for each set of labels' values."""
 
     def __init__(
@@ -90,8 +91,9 @@ class _Labelled(Generic[_One]):
         """Forget these labels' values, where they are known."""
         self._all.pop(values, None)
 
+    @abstractmethod
     def collect(self) -> Iterator[Metric]:
-        raise NotImplementedError
+        """Return the family, as it stands."""
 
 
 class Counts(_Labelled[Count]):
