@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tiphys.kubelet.oci import File, ImageSpec, image_tar
+from tiphys.kubelet.images.oci import File, ImageSpec, image_tar
 
 BUSYBOX = Path("/bin/busybox")
 APPLETS = ("sh", "httpd", "wget", "nslookup", "cat", "ls", "sleep", "hostname", "mkdir", "tar", "kill", "ps")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tiphys.kubelet.oci import File, ImageSpec, image_tar
+from tiphys.kubelet.images.oci import File, ImageSpec, image_tar
 
 BUSYBOX = "tiphys.test/busybox:1"
 ENTRY = "tiphys.test/entry:1"

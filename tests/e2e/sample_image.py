@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tiphys.kubelet.oci import File, ImageSpec, image_tar
+from tiphys.kubelet.images.oci import File, ImageSpec, image_tar
 
 SAMPLE = "tiphys.test/sample-apiserver:1"
 WEBHOOK = "tiphys.test/sample-webhook:1"

@@ -27,19 +27,19 @@ from pod_api import PodApi
 from tiphys.client.inprocess import InProcessTransport
 from tiphys.client.kinds import CONFIG_MAPS, EVENTS, NODES, PODS, SECRETS
 from tiphys.client.rest import Client
-from tiphys.kubelet.cgroups import Cgroups
+from tiphys.kubelet.cm.cgroups import Cgroups
 from tiphys.kubelet.cri.client import CriClient
-from tiphys.kubelet.eviction import parse_thresholds
-from tiphys.kubelet.kubelet import Kubelet
-from tiphys.kubelet.mount import unmount_all
-from tiphys.kubelet.node_runtime import (
+from tiphys.kubelet.cri.containerd import (
     ContainerdPaths,
     containerd_arguments,
     ensure_pause_image,
     import_image,
     prepare,
 )
+from tiphys.kubelet.eviction.plan import parse_thresholds
+from tiphys.kubelet.kubelet import Kubelet
 from tiphys.kubelet.options import KubeletOptions, ServerOptions
+from tiphys.kubelet.volumes.mount import unmount_all
 from tiphys.wire.pki import issue_client, load_pair, make_ca
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]

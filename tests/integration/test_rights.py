@@ -44,7 +44,7 @@ from tiphys.client.kinds import (
     STATEFUL_SETS,
 )
 from tiphys.client.rest import Client
-from tiphys.kubelet.credentials import Credentials, Rotation
+from tiphys.kubelet.certificate.client import Credentials, Rotation
 from tiphys.kubelet.kubelet import Kubelet
 from tiphys.kubelet.options import KubeletOptions
 from tiphys.proxy.proxy import Proxy, ProxyOptions
@@ -239,7 +239,7 @@ async def working(work: Any) -> AsyncIterator[None]:
 
 async def test_a_kubelet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tiphys.kubelet.kubelet.Cgroups", NoCgroups)
-    monkeypatch.setattr("tiphys.kubelet.mount.mount", lambda *_args, **_named: None)
+    monkeypatch.setattr("tiphys.kubelet.volumes.mount.mount", lambda *_args, **_named: None)
     runtime = FakeRuntime()
     runtime.add_image("docker.io/library/img:1")
     options = KubeletOptions(

@@ -5,7 +5,7 @@ import asyncio
 import grpc
 import grpc.aio
 
-from tiphys.kubelet.device_messages import PLUGIN, REGISTRATION, message
+from tiphys.kubelet.cm.device_messages import PLUGIN, REGISTRATION, message
 
 GPU = "example.com/gpu"
 

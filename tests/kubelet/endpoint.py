@@ -4,7 +4,7 @@ from fake_cri import FakeRuntime
 
 from tiphys.apimachinery.clock import FakeClock
 from tiphys.client.reviews import Caller
-from tiphys.kubelet.sandbox import NodeSettings
+from tiphys.kubelet.kuberuntime.sandbox import NodeSettings
 from tiphys.wire.message import Request
 
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from tiphys.kubelet import runtime as words
-from tiphys.kubelet.containers import container_hash
+from tiphys.kubelet.kuberuntime.containers import container_hash
 from tiphys.kubelet.runtime import Container, ContainerState, RuntimePod, Sandbox
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)

@@ -5,10 +5,10 @@ from pods import container, pod
 
 from tiphys.kubelet import runtime as words
 from tiphys.kubelet.admission import NodeCapacity, admit
-from tiphys.kubelet.containers import ContainerInputs, container_config, container_hash
-from tiphys.kubelet.mounts import container_mounts, termination_file, write_hosts
+from tiphys.kubelet.kuberuntime.containers import ContainerInputs, container_config, container_hash
+from tiphys.kubelet.kuberuntime.mounts import container_mounts, termination_file, write_hosts
+from tiphys.kubelet.kuberuntime.sandbox import NodeSettings, log_directory, port_mappings, sandbox_config
 from tiphys.kubelet.runtime import Image
-from tiphys.kubelet.sandbox import NodeSettings, log_directory, port_mappings, sandbox_config
 from tiphys.kubelet.volumes.manager import Mounted, kind_of
 from tiphys.kubelet.volumes.payload import VolumeProblem
 

@@ -166,7 +166,7 @@ async def test_content_that_changes_while_it_is_written(node, monkeypatch):
 
 async def test_labels_that_change_reach_the_downward_volume(node, monkeypatch):
     # Such content lies on a tmpfs, which tests must not leave mounted (and only root could mount).
-    monkeypatch.setattr("tiphys.kubelet.mount.mount", lambda *args, **more: None)
+    monkeypatch.setattr("tiphys.kubelet.volumes.mount.mount", lambda *args, **more: None)
     async with node.running():
         items = [{"path": "l", "fieldRef": {"fieldPath": "metadata.labels"}}]
         volume = {"projected": {"sources": [{"downwardAPI": {"items": items}}]}}

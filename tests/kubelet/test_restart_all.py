@@ -8,7 +8,7 @@ from pods import NOW, ago, container, ended, have, pod, running, sandbox
 
 from tiphys.kubelet.lifecycle import Kill, PodState, Start, plan
 from tiphys.kubelet.restarts import BackoffEntry, restart_epoch, should_restart
-from tiphys.kubelet.status import StatusInputs, make_status
+from tiphys.kubelet.status.pod import StatusInputs, make_status
 
 RULE = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}
 TRIGGER = {"restartPolicy": "Never", "restartPolicyRules": [RULE]}

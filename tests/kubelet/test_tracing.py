@@ -11,7 +11,7 @@ from tiphys.apimachinery.tracing_config import TracingOptions
 from tiphys.kubelet.cri.client import CriClient
 from tiphys.kubelet.options import ServerOptions
 from tiphys.kubelet.runtime import RuntimeFailure
-from tiphys.kubelet.server import KubeletServer
+from tiphys.kubelet.server.server import KubeletServer
 from tiphys.kubelet.tracing import Tracing
 from tiphys.wire.message import Request
 

@@ -24,10 +24,10 @@ from tiphys.cmd.component import Component, shown_flags
 from tiphys.cmd.duration import DURATION
 from tiphys.cmd.election_flags import go_bool
 from tiphys.cmd.gate_flags import gate_flags, read_gates, read_tls, tls_flags
-from tiphys.kubelet.credentials import Credentials, Rotation
-from tiphys.kubelet.eviction import DEFAULT_HARD, Threshold, parse_thresholds
+from tiphys.kubelet.certificate.client import Credentials, Rotation
+from tiphys.kubelet.eviction.plan import DEFAULT_HARD, Threshold, parse_thresholds
+from tiphys.kubelet.nodeshutdown.plan import ShutdownPeriod, period_faults, periods_of
 from tiphys.kubelet.options import AccessOptions, KubeletOptions, ServerOptions
-from tiphys.kubelet.shutdown import ShutdownPeriod, period_faults, periods_of
 
 
 @click.command(
@@ -304,16 +304,16 @@ _LARGE = (
     "google.protobuf.message_factory",
     "tiphys.kubelet.context",
     "tiphys.kubelet.cri.messages",
-    "tiphys.kubelet.device_messages",
+    "tiphys.kubelet.cm.device_messages",
     "tiphys.kubelet.housekeeping",
-    "tiphys.kubelet.image_mount",
-    "tiphys.kubelet.node",
-    "tiphys.kubelet.pause",
-    "tiphys.kubelet.pod_resize",
-    "tiphys.kubelet.pod_status",
+    "tiphys.kubelet.images.mount",
+    "tiphys.kubelet.nodestatus.reporter",
+    "tiphys.kubelet.images.pause",
+    "tiphys.kubelet.allocation.pod_resize",
+    "tiphys.kubelet.status.writer",
     "tiphys.kubelet.probes.state",
-    "tiphys.kubelet.server",
-    "tiphys.kubelet.shutdown_manager",
+    "tiphys.kubelet.server.server",
+    "tiphys.kubelet.nodeshutdown.manager",
     "tiphys.kubelet.static_pods",
     "tiphys.kubelet.volumes.manager",
 )

@@ -23,7 +23,7 @@ from tiphys.ctl import addons, credentials, network, preflight, resolver, state,
 from tiphys.ctl.components import components
 from tiphys.ctl.layout import DOMAIN, Cluster, CtlError, Node, check_request
 from tiphys.ctl.progress import Progress
-from tiphys.kubelet.node_runtime import ContainerdPaths, ensure_pause_image, prepare
+from tiphys.kubelet.cri.containerd import ContainerdPaths, ensure_pause_image, prepare
 
 _POLL_S = 0.05
 _API_DEADLINE_S = 60.0

@@ -13,9 +13,9 @@ from tiphys.apimachinery import labels
 from tiphys.apimachinery.atoi import atoi
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
-from tiphys.kubelet.eviction import refused_under
-from tiphys.kubelet.qos import qos_class
-from tiphys.kubelet.resources import pod_amount
+from tiphys.kubelet.cm.qos import qos_class
+from tiphys.kubelet.cm.resources import pod_amount
+from tiphys.kubelet.eviction.plan import refused_under
 
 SAFE_SYSCTLS = frozenset({
     "kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.tcp_syncookies",

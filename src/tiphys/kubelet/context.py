@@ -10,21 +10,21 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.client.rest import Client
 from tiphys.kubelet.admission import Rejection
-from tiphys.kubelet.allocator import Allocator
-from tiphys.kubelet.cgroups import Cgroups
-from tiphys.kubelet.devices import Extras
-from tiphys.kubelet.downward import PodAddresses
-from tiphys.kubelet.images import Images, Recorder
+from tiphys.kubelet.allocation.allocator import Allocator
+from tiphys.kubelet.cm.cgroups import Cgroups
+from tiphys.kubelet.cm.devices import Extras
+from tiphys.kubelet.images.manager import Images, Recorder
+from tiphys.kubelet.kuberuntime.downward import PodAddresses
+from tiphys.kubelet.kuberuntime.sandbox import NodeSettings
 from tiphys.kubelet.objects import ObjectCache
 from tiphys.kubelet.pleg import PodCache
 from tiphys.kubelet.runtime import Runtime, RuntimePod
-from tiphys.kubelet.sandbox import NodeSettings
 from tiphys.kubelet.tracing import Tracing
 from tiphys.kubelet.volumes.manager import Volumes
 
 
 class Devices(Protocol):
-    """Who hands out the node's devices (``device_plugins``)."""
+    """Who hands out the node's devices (``cm.device_plugins``)."""
 
     def counts(self) -> dict[str, tuple[int, int]]: ...
     def assign(self, pod: Object) -> Rejection | None: ...

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from tiphys.kubelet import runtime as words
 from tiphys.kubelet.context import NodeContext
-from tiphys.kubelet.logs import rotate
+from tiphys.kubelet.logs.files import rotate
 from tiphys.kubelet.runtime import ContainerState, RuntimeFailure, RuntimePod
 
 log = logging.getLogger(__name__)

@@ -21,28 +21,28 @@ from tiphys.client.informer import Informer, InformerSet
 from tiphys.client.kinds import PODS, SERVICES
 from tiphys.client.rest import Client
 from tiphys.kubelet.admission import NodeCapacity, Rejection, finished
-from tiphys.kubelet.allocator import Allocator
-from tiphys.kubelet.cgroups import Cgroups
+from tiphys.kubelet.allocation.allocator import Allocator
+from tiphys.kubelet.cm.cgroups import Cgroups
+from tiphys.kubelet.cm.device_plugins import DeviceManager
 from tiphys.kubelet.context import Devices, NodeContext, NoDevices
 from tiphys.kubelet.cri.client import CriClient
-from tiphys.kubelet.device_plugins import DeviceManager
-from tiphys.kubelet.downward import NodeFacts
-from tiphys.kubelet.eviction import Victim
-from tiphys.kubelet.eviction_manager import EvictionManager, Measure, measure
+from tiphys.kubelet.eviction.manager import EvictionManager, Measure, measure
+from tiphys.kubelet.eviction.plan import Victim
 from tiphys.kubelet.housekeeping import Housekeeper
-from tiphys.kubelet.images import ImageProblem, Images, normalize
-from tiphys.kubelet.machine import Machine, read_machine
-from tiphys.kubelet.network import ResolvConf, parse_resolv_conf
-from tiphys.kubelet.node import NodeReporter
+from tiphys.kubelet.images.manager import ImageProblem, Images, normalize
+from tiphys.kubelet.images.pause import PAUSE_IMAGE
+from tiphys.kubelet.kuberuntime.downward import NodeFacts
+from tiphys.kubelet.kuberuntime.network import ResolvConf, parse_resolv_conf
+from tiphys.kubelet.kuberuntime.sandbox import NodeSettings
+from tiphys.kubelet.nodeshutdown.manager import ShutdownManager
+from tiphys.kubelet.nodeshutdown.plan import REFUSED
+from tiphys.kubelet.nodestatus.machine import Machine, read_machine
+from tiphys.kubelet.nodestatus.reporter import NodeReporter
 from tiphys.kubelet.objects import ObjectCache
 from tiphys.kubelet.options import KubeletOptions
-from tiphys.kubelet.pause import PAUSE_IMAGE
 from tiphys.kubelet.pleg import PodCache
 from tiphys.kubelet.pod_worker import PodWorker
 from tiphys.kubelet.runtime import RUNTIME_ERRORS, Runtime, RuntimeFailure
-from tiphys.kubelet.sandbox import NodeSettings
-from tiphys.kubelet.shutdown import REFUSED
-from tiphys.kubelet.shutdown_manager import ShutdownManager
 from tiphys.kubelet.tokens import Tokens
 from tiphys.kubelet.tracing import Tracing
 from tiphys.kubelet.volumes.manager import Volumes
@@ -365,8 +365,8 @@ class Kubelet:
         await StaticPods(self, folder, self._client).run()
 
     async def _serve(self, node: NodeContext, port: int) -> None:
-        from tiphys.kubelet.configz import configuration
-        from tiphys.kubelet.server import KubeletServer
+        from tiphys.kubelet.server.configz import configuration
+        from tiphys.kubelet.server.server import KubeletServer
 
         assert self.options.server is not None
         server = KubeletServer(

@@ -17,10 +17,11 @@ from tiphys.apimachinery.clock import parse_time
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
 from tiphys.kubelet.admission import Rejection, finished
-from tiphys.kubelet.allocation import ResizeState
-from tiphys.kubelet.containers import container_hash
-from tiphys.kubelet.resize import Resize, Resources, plan_resizes
-from tiphys.kubelet.resources import is_sidecar
+from tiphys.kubelet.allocation.plan import ResizeState
+from tiphys.kubelet.allocation.resize import Resize, Resources, plan_resizes
+from tiphys.kubelet.cm.resources import is_sidecar
+from tiphys.kubelet.kuberuntime.containers import container_hash
+from tiphys.kubelet.kuberuntime.security import pod_text
 from tiphys.kubelet.restarts import (
     BackoffEntry,
     format_delay,
@@ -33,7 +34,6 @@ from tiphys.kubelet.restarts import (
     wait_left_s,
 )
 from tiphys.kubelet.runtime import CONTAINER_HASH, Container, ContainerState, RuntimePod
-from tiphys.kubelet.security import pod_text
 
 START = "start"
 """Key of ``busy`` while a sandbox is made or containers are started; kills go by container id."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates
 from tiphys.apimachinery.tracing_config import TracingOptions
-from tiphys.kubelet.eviction import DEFAULT_HARD, Threshold, parse_thresholds
-from tiphys.kubelet.shutdown import ShutdownPeriod
+from tiphys.kubelet.eviction.plan import DEFAULT_HARD, Threshold, parse_thresholds
+from tiphys.kubelet.nodeshutdown.plan import ShutdownPeriod
 from tiphys.wire.tls_options import TlsOptions
 
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tiphys.kubelet import runtime as words
-from tiphys.kubelet.logs import last_lines
-from tiphys.kubelet.mounts import termination_file
+from tiphys.kubelet.kuberuntime.mounts import termination_file
+from tiphys.kubelet.logs.files import last_lines
 from tiphys.kubelet.runtime import (
     Container,
     ContainerState,

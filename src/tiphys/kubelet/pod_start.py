@@ -18,23 +18,23 @@ from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.meta import Object
 from tiphys.client.kinds import CONFIG_MAPS, RUNTIME_CLASSES, SECRETS
 from tiphys.client.transport import TransportError
-from tiphys.kubelet.containers import ContainerInputs, container_config
+from tiphys.kubelet.cm.devices import DeviceProblem
 from tiphys.kubelet.context import NodeContext
-from tiphys.kubelet.devices import DeviceProblem
-from tiphys.kubelet.downward import DownwardProblem
-from tiphys.kubelet.env import EnvProblem, EnvSources, files_of, make_env, referenced
-from tiphys.kubelet.hooks import HookFailure, run_hook
-from tiphys.kubelet.images import ImageProblem
+from tiphys.kubelet.images.manager import ImageProblem
+from tiphys.kubelet.kuberuntime.containers import ContainerInputs, container_config
+from tiphys.kubelet.kuberuntime.downward import DownwardProblem
+from tiphys.kubelet.kuberuntime.env import EnvProblem, EnvSources, files_of, make_env, referenced
+from tiphys.kubelet.kuberuntime.hooks import HookFailure, run_hook
+from tiphys.kubelet.kuberuntime.mounts import container_mounts, write_hosts
+from tiphys.kubelet.kuberuntime.network import hosts_file
+from tiphys.kubelet.kuberuntime.sandbox import log_directory, sandbox_config
+from tiphys.kubelet.kuberuntime.security import SecurityProblem, no_users_of_its_own, verify_non_root
 from tiphys.kubelet.lifecycle import START, Plan, Start, Waiting
-from tiphys.kubelet.mount import is_mount
-from tiphys.kubelet.mounts import container_mounts, write_hosts
-from tiphys.kubelet.network import hosts_file
 from tiphys.kubelet.probes.run import Target
 from tiphys.kubelet.restarts import BackoffEntry
 from tiphys.kubelet.runtime import Config, Image, RuntimeFailure, RuntimePod, RuntimeUnavailable
-from tiphys.kubelet.sandbox import log_directory, sandbox_config
-from tiphys.kubelet.security import SecurityProblem, no_users_of_its_own, verify_non_root
 from tiphys.kubelet.volumes.manager import Mounted
+from tiphys.kubelet.volumes.mount import is_mount
 from tiphys.kubelet.volumes.payload import VolumeProblem, secret_data
 from tiphys.kubelet.volumes.subpath import read_below
 

@@ -20,8 +20,11 @@ from tiphys.apimachinery.meta import Object, object_key
 from tiphys.client.kinds import PODS
 from tiphys.client.transport import TransportError
 from tiphys.kubelet.admission import Rejection, finished
+from tiphys.kubelet.allocation.pod_resize import PodResizer
+from tiphys.kubelet.allocation.resize import Resize, plan_resizes
+from tiphys.kubelet.cm.resources import is_sidecar
 from tiphys.kubelet.context import NodeContext
-from tiphys.kubelet.hooks import HookFailure, run_hook
+from tiphys.kubelet.kuberuntime.hooks import HookFailure, run_hook
 from tiphys.kubelet.lifecycle import (
     RESIZE,
     START,
@@ -32,14 +35,11 @@ from tiphys.kubelet.lifecycle import (
     grace_period_s,
     plan,
 )
-from tiphys.kubelet.pod_resize import PodResizer
 from tiphys.kubelet.pod_start import PodStarter, find_container, hook_target
-from tiphys.kubelet.pod_status import StatusWriter
 from tiphys.kubelet.probes.manager import PodProbes
-from tiphys.kubelet.resize import Resize, plan_resizes
-from tiphys.kubelet.resources import is_sidecar
 from tiphys.kubelet.runtime import RUNTIME_ERRORS, RuntimeFailure, RuntimePod, RuntimeUnavailable
-from tiphys.kubelet.status import StatusInputs, make_status
+from tiphys.kubelet.status.pod import StatusInputs, make_status
+from tiphys.kubelet.status.writer import StatusWriter
 from tiphys.kubelet.volumes.payload import VolumeProblem
 
 log = logging.getLogger(__name__)

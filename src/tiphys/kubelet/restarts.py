@@ -12,8 +12,8 @@ from typing import Any
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
-from tiphys.kubelet.qos import spec_containers
-from tiphys.kubelet.resources import is_sidecar
+from tiphys.kubelet.cm.qos import spec_containers
+from tiphys.kubelet.cm.resources import is_sidecar
 from tiphys.kubelet.runtime import LIFE, Container, ContainerState, RuntimePod
 
 INITIAL_S = 10.0

@@ -19,7 +19,7 @@ import grpc.aio
 
 from tiphys.apimachinery import tracing
 from tiphys.kubelet.cri.messages import CRI
-from tiphys.kubelet.image_mount import mount_image, snapshotter_of
+from tiphys.kubelet.images.mount import mount_image, snapshotter_of
 from tiphys.kubelet.runtime import (
     CONTAINER_NAME,
     POD_NAME,

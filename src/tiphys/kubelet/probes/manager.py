@@ -11,12 +11,12 @@ from typing import Any
 
 from tiphys.apimachinery.clock import Clock
 from tiphys.apimachinery.meta import Object
-from tiphys.kubelet.images import Recorder
+from tiphys.kubelet.cm.resources import is_sidecar
+from tiphys.kubelet.images.manager import Recorder
 from tiphys.kubelet.lifecycle import Unhealthy
 from tiphys.kubelet.probes import counts
 from tiphys.kubelet.probes.run import Target, ask
 from tiphys.kubelet.probes.state import INITIAL, ProbeState, ProbeTimes, step
-from tiphys.kubelet.resources import is_sidecar
 from tiphys.kubelet.runtime import Container, Runtime, RuntimePod
 
 _KINDS = {"startup": "startupProbe", "liveness": "livenessProbe", "readiness": "readinessProbe"}

@@ -19,11 +19,11 @@ from tiphys.apimachinery.quantity import parse
 from tiphys.client.kinds import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, SECRETS
 from tiphys.client.rest import Client
 from tiphys.client.transport import TransportError
-from tiphys.kubelet import mount
-from tiphys.kubelet.downward import DownwardProblem, NodeFacts, PodAddresses
-from tiphys.kubelet.env import referenced
+from tiphys.kubelet.kuberuntime.downward import DownwardProblem, NodeFacts, PodAddresses
+from tiphys.kubelet.kuberuntime.env import referenced
 from tiphys.kubelet.objects import ObjectCache, Ref
 from tiphys.kubelet.tokens import Tokens
+from tiphys.kubelet.volumes import mount
 from tiphys.kubelet.volumes.atomic import Payload, write_payload
 from tiphys.kubelet.volumes.hostpath import prepare_host_path
 from tiphys.kubelet.volumes.ownership import give_to_group

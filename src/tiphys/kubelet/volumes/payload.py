@@ -13,7 +13,7 @@ from typing import Any
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import TiphysError
 from tiphys.apimachinery.meta import Object
-from tiphys.kubelet.downward import NodeFacts, PodAddresses, field_value, resource_value
+from tiphys.kubelet.kuberuntime.downward import NodeFacts, PodAddresses, field_value, resource_value
 from tiphys.kubelet.volumes.atomic import Payload
 
 DEFAULT_MODE = 0o644

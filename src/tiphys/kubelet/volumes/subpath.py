@@ -11,7 +11,7 @@ import os
 import stat
 from pathlib import Path
 
-from tiphys.kubelet.mount import MS_BIND, MS_REC, is_mount, mount
+from tiphys.kubelet.volumes.mount import MS_BIND, MS_REC, is_mount, mount
 from tiphys.kubelet.volumes.payload import VolumeProblem
 
 _DIRECTORY_MODE = 0o750

@@ -1,0 +1,111 @@
+"""Quantities into the kernel's numbers, sums, and classes of service."""
+
+import pytest
+from pods import container, pod
+
+from tiphys.kubelet.cm.qos import oom_score_adj, qos_class
+from tiphys.kubelet.cm.resources import (
+    cpu_quota,
+    cpu_shares,
+    linux_resources,
+    pod_amount,
+    pod_linux_resources,
+)
+
+
+def res(cpu=None, memory=None, limit_cpu=None, limit_memory=None):
+    requests = {k: v for k, v in (("cpu", cpu), ("memory", memory)) if v}
+    limits = {k: v for k, v in (("cpu", limit_cpu), ("memory", limit_memory)) if v}
+    return {**({"requests": requests} if requests else {}), **({"limits": limits} if limits else {})}
+
+
+@pytest.mark.parametrize(("milli", "shares"), [(0, 2), (1, 2), (100, 102), (1000, 1024), (10**6, 262144)])
+def test_shares(milli, shares):
+    assert cpu_shares(milli) == shares
+
+
+@pytest.mark.parametrize(("milli", "quota"), [(0, 0), (1, 1000), (500, 50000), (2000, 200000)])
+def test_quota(milli, quota):
+    assert cpu_quota(milli) == quota
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        (None, {"cpu_shares": 2}),
+        (res(cpu="1"), {"cpu_shares": 1024}),
+        (res(limit_cpu="500m"), {"cpu_shares": 512, "cpu_period": 100000, "cpu_quota": 50000}),
+        (res(cpu="0", limit_cpu="1"), {"cpu_shares": 2, "cpu_period": 100000, "cpu_quota": 100000}),
+        (res(limit_memory="64Mi"), {"cpu_shares": 2, "memory_limit_in_bytes": 64 * 2**20}),
+    ],
+)
+def test_linux_resources(resources, expected):
+    assert linux_resources(resources) == expected
+
+
+SIDECAR = container("s", restartPolicy="Always", resources=res(cpu="100m"))
+
+
+@pytest.mark.parametrize(
+    ("the_pod", "expected"),
+    [
+        (pod(container(resources=res(cpu="1")), container("d", resources=res(cpu="500m"))), 1500),
+        (pod(container(resources=res(cpu="1")), init=[container("i", resources=res(cpu="3"))]), 3000),
+        (pod(container(resources=res(cpu="1")), init=[SIDECAR]), 1100),
+        (
+            pod(
+                container(resources=res(cpu="1")),
+                init=[SIDECAR, container("i", resources=res(cpu="2"))],
+                overhead={"cpu": "10m"},
+            ),
+            2110,
+        ),
+        (pod(container(resources=res(cpu="1")), resources=res(cpu="4")), 4000),
+    ],
+    ids=["sum", "init peak", "sidecar adds", "sidecar beside init, overhead", "pod level"],
+)
+def test_pod_amount(the_pod, expected):
+    assert pod_amount(the_pod, "requests", "cpu") == expected
+
+
+def test_pod_limits_need_every_container():
+    limited = container(resources=res(limit_cpu="1", limit_memory="1Mi"))
+    assert pod_linux_resources(pod(limited))["memory_limit_in_bytes"] == 2**20
+    assert "memory_limit_in_bytes" not in pod_linux_resources(pod(limited, container("d")))
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        ([{}], "BestEffort"),
+        ([res(cpu="0")], "BestEffort"),
+        ([res(cpu="1")], "Burstable"),
+        ([res(limit_cpu="1", limit_memory="1Mi")], "Guaranteed"),
+        ([res("1", "1Mi", "1", "1Mi")], "Guaranteed"),
+        ([res("1000m", "1024Ki", "1", "1Mi")], "Guaranteed"),
+        ([res("500m", "1Mi", "1", "1Mi")], "Burstable"),
+        ([res(limit_cpu="1", limit_memory="1Mi"), {}], "Burstable"),
+        ([res(limit_cpu="1")], "Burstable"),
+    ],
+)
+def test_qos(resources, expected):
+    assert (
+        qos_class(pod(*(container(f"c{i}", resources=item) for i, item in enumerate(resources)))) == expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("resources", "priority", "score"),
+    [
+        ({}, 0, 1000),
+        (res("1", "1Mi", "1", "1Mi"), 0, -997),
+        ({}, 2_000_001_000, -997),
+        (res(memory="250"), 0, 750),
+        (res(cpu="1"), 0, 999),
+        (res(memory="999"), 0, 3),
+    ],
+    ids=["best effort", "guaranteed", "critical", "burstable", "no memory", "nearly all"],
+)
+def test_oom_scores(resources, priority, score):
+    spec = container(resources=resources)
+    assert oom_score_adj(pod(spec, priority=priority), spec, 1000) == score

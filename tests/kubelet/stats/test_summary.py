@@ -1,0 +1,116 @@
+"""Usage as the kubelet's endpoints show it."""
+
+import shutil
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+
+from tiphys.apimachinery.clock import FakeClock, parse_time
+from tiphys.apimachinery.errors import NotFound
+from tiphys.apiserver.usage.samples import parse
+from tiphys.kubelet.options import ServerOptions
+from tiphys.kubelet.runtime import Container, ContainerState, ContainerStats, RuntimePod
+from tiphys.kubelet.server.server import KubeletServer
+from tiphys.kubelet.stats.summary import Stats, cadvisor, render_metrics
+from tiphys.wire.message import Request
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+POD = RuntimePod(
+    "u", "web", "default",
+    containers=(Container("c1", "app", "u", "s", 0, ContainerState.RUNNING, BEGAN, started_at=BEGAN),),
+)  # fmt: skip
+USED = ContainerStats("c1", "app", "u", 5_000_000_000, 1_500_000_000, 2048, 4096, 1024, 512)
+COLLECTED = [(POD, [USED])]
+
+
+MACHINE = cadvisor.Machine(4, 1 << 30)
+
+
+def lines(body):
+    samples = [line for line in body.decode().splitlines() if not line.startswith("#")]
+    return dict(line.rsplit(" ", 2)[:2] for line in samples)
+
+
+def test_cadvisors_names():
+    found = lines(cadvisor.render(COLLECTED, {}, MACHINE))
+    labels = 'container="app",id="/c1",image="",name="c1",namespace="default",pod="web"'
+    with_cpu = labels.replace(",id", ',cpu="total",id')
+    assert found[f"container_cpu_usage_seconds_total{{{with_cpu}}}"] == "1.5"
+    assert found[f"container_memory_working_set_bytes{{{labels}}}"] == "2048"
+    assert found[f"container_memory_usage_bytes{{{labels}}}"] == "4096"
+    assert found[f"container_memory_rss{{{labels}}}"] == "1024"
+    on_disk = labels.replace(",id", ',device="",id')
+    assert found[f"container_fs_usage_bytes{{{on_disk}}}"] == "512"
+    text = cadvisor.render(COLLECTED, {}, MACHINE).decode()
+    assert f"container_start_time_seconds{{{labels}}} {BEGAN.timestamp()}\n" in text
+    assert "machine_cpu_cores 4\nmachine_memory_bytes" not in text
+    assert "machine_cpu_cores 4\n" in text
+
+
+def test_what_the_runtime_does_not_say_is_left_out():
+    bare = [(POD, [ContainerStats("c1", "app", "u", 5)])]
+    text = cadvisor.render(bare, {}, MACHINE).decode()
+    assert "container_cpu_usage_seconds_total" not in text
+    assert 'container_last_seen{container="app"' in text
+
+
+def test_resource_metrics_are_what_the_metrics_api_reads():
+    body = render_metrics(COLLECTED, FakeClock(), (3_000_000_000, 8192)).decode()
+    sample = parse(body, 0.0)
+    assert (sample.node.cpu_s, sample.node.memory_bytes) == (3.0, 8192)
+    point = sample.containers["default", "web", "app"]
+    assert (point.cpu_s, point.memory_bytes, point.at_s) == (1.5, 2048, 5.0)
+    where = 'container="app",namespace="default",pod="web"'
+    assert f"container_start_time_seconds{{{where}}} {BEGAN.timestamp()}" in body
+    assert 'pod_cpu_usage_seconds_total{namespace="default",pod="web"} 1.5' in body
+    assert "resource_scrape_error 0" in body
+
+
+def node():
+    """As much of a node as the endpoint's metrics need."""
+
+    async def container_stats():
+        return [USED]
+
+    return SimpleNamespace(
+        name="n1", client=None, clock=FakeClock(),
+        cgroups=SimpleNamespace(root="/none/of/this", find=lambda uid: ""),
+        settings=SimpleNamespace(node_memory_bytes=1 << 40), cache=SimpleNamespace(all=lambda: [POD]),
+        runtime=SimpleNamespace(container_stats=container_stats),
+    )  # fmt: skip
+
+
+async def test_the_summary_of_a_node(tmp_path):
+    """Where the node's files lie is measured; the machine's start is a time of this age."""
+    one = node()
+    one.volumes = SimpleNamespace(root=tmp_path)
+    one.settings.logs_dir = str(tmp_path)
+    said = (await Stats(one).summary())["node"]
+    assert said["nodeName"] == "n1"
+    assert parse_time(said["startTime"]) > BEGAN.replace(year=2000)
+    disk = {key: value for key, value in said["fs"].items() if key != "time"}
+    assert disk["capacityBytes"] == shutil.disk_usage(tmp_path).total
+    assert disk["inodes"] == disk["inodesFree"] + disk["inodesUsed"]
+    for place in ("imageFs", "containerFs"):
+        assert said["runtime"][place]["capacityBytes"] == disk["capacityBytes"]
+    assert 0 < said["rlimit"]["curproc"] <= said["rlimit"]["maxpid"]
+    assert said["memory"]["workingSetBytes"] > 0
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/metrics", b"workqueue_depth"),
+        ("/metrics/resource", b"node_cpu_usage_seconds_total"),
+        ("/metrics/cadvisor", b'container_memory_rss{container="app"'),
+        ("/metrics/probes", b"prober_probe"),
+    ],
+)
+async def test_paths(path, text):
+    server = KubeletServer(node(), ServerOptions(), list, access=SimpleNamespace())
+    answer = await server._route(Request("GET", path))
+    assert answer.status == 200
+    assert text in answer.body
+    with pytest.raises(NotFound):
+        await server._route(Request("GET", "/metrics/none"))
