@@ -1,4 +1,4 @@
-"""Answers to PodCertificateRequests: who may sign, by the server's clock, and since when conditions are."""
+"""Answers to PodCertificateRequests: who may give them, and when by the server's clock."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -16,6 +17,7 @@ GROUP = "rbac.authorization.k8s.io"
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = ec.derive_private_key(7, ec.SECP256R1())
 NOBODY = x509.Name([])
+SINCE = "2026-01-01T00:04:59Z"
 INVALID = 'PodCertificateRequest.certificates.k8s.io "r" is invalid: '
 
 
@@ -28,12 +30,16 @@ def request() -> dict[str, Any]:
     return {"metadata": {"name": "r"}, "spec": spec}
 
 
+def said(kind: str) -> list[dict[str, Any]]:
+    return [{"type": kind, "status": "True", "reason": "R", "message": "", "lastTransitionTime": SINCE}]
+
+
 def issued() -> dict[str, Any]:
     builder = x509.CertificateBuilder().subject_name(NOBODY).issuer_name(NOBODY).serial_number(1)
     builder = builder.public_key(KEY.public_key()).not_valid_before(BEGIN)
     leaf = builder.not_valid_after(BEGIN + timedelta(hours=24)).sign(KEY, hashes.SHA256())
     return {
-        "conditions": [{"type": "Issued", "status": "True", "reason": "R"}],
+        "conditions": said("Issued"),
         "certificateChain": leaf.public_bytes(serialization.Encoding.PEM).decode(),
         "notBefore": "2026-01-01T00:00:00Z",
         "notAfter": "2026-01-02T00:00:00Z",
@@ -50,7 +56,27 @@ async def test_an_answer_in_time(api: Any) -> None:
     api.clock.advance(299)
     answered = await answer(api, issued())
     assert answered.status == 200, answered.message
-    assert answered.json["status"]["conditions"][0]["lastTransitionTime"] == "2026-01-01T00:04:59Z"
+    assert answered.json["status"]["conditions"] == said("Issued")
+
+
+async def test_signers_say_since_when_a_condition_holds(api: Any) -> None:
+    await api.create(REQUESTS, request())
+    timeless = {key: value for key, value in said("Denied")[0].items() if key != "lastTransitionTime"}
+    refused = await answer(api, {"conditions": [timeless]})
+    assert (refused.status, refused.message) == (
+        422,
+        f"{INVALID}status.conditions[0].lastTransitionTime: Required value: must be set",
+    )
+
+
+async def test_an_answer_stays_in_its_words(api: Any) -> None:
+    await api.create(REQUESTS, request())
+    await answer(api, {"conditions": said("Denied")})
+    changed = await answer(api, {"conditions": [{**said("Denied")[0], "message": "other"}]})
+    assert (changed.status, changed.message) == (
+        422,
+        f"{INVALID}status: Invalid value: immutable after PodCertificateRequest is issued, denied, or failed",
+    )
 
 
 async def test_an_answer_too_late(api: Any) -> None:
@@ -74,21 +100,28 @@ async def allow(api: Any, name: str, resource: str, verb: str) -> None:
     await api.settle()
 
 
-async def test_who_signs(api: Any) -> None:
+ANSWERS = {
+    "issued": issued,
+    "denied": lambda: {"conditions": said("Denied")},
+    "failed": lambda: {"conditions": said("Failed")},
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+async def test_who_answers(api: Any, case: str) -> None:
     await api.create(REQUESTS, request())
     await allow(api, "status", "podcertificaterequests/status", "patch")
-    refused = await answer(api, issued(), user="alice")
+    refused = await answer(api, ANSWERS[case](), user="alice")
     assert (refused.status, refused.message) == (
         422,
         f'{INVALID}spec.signerName: Forbidden: User "alice" is not permitted to "sign" for signer '
         '"a.example/web"',
     )
     await allow(api, "signs", "signers", "sign")
-    assert (await answer(api, issued(), user="alice")).status == 200
+    assert (await answer(api, ANSWERS[case](), user="alice")).status == 200
 
 
-async def test_denying_needs_no_right_to_sign(api: Any) -> None:
+async def test_saying_nothing_needs_no_right(api: Any) -> None:
     await api.create(REQUESTS, request())
     await allow(api, "status", "podcertificaterequests/status", "patch")
-    denied = {"conditions": [{"type": "Denied", "status": "True", "reason": "R"}]}
-    assert (await answer(api, denied, user="alice")).status == 200
+    assert (await answer(api, {}, user="alice")).status == 200

@@ -1,4 +1,4 @@
-"""Conditions of requests for certificates: which stay as they were, and since when they are."""
+"""Conditions of CertificateSigningRequests: which stay as they were, and since when they are."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def keep_conditions(new: Object, old: Object, *types: str) -> None:
         status["conditions"] = kept
 
 
-def stamp_conditions(new: Object, old: Object, now: str, *, updates: bool = False) -> None:
-    """Say since when conditions are as they are, where nobody has. They are replaced, not changed.
+def stamp_conditions(new: Object, old: Object, now: str) -> None:
+    """Say since when conditions are as they are, and when they were written, where nobody has.
 
-    ``updates``: they also say when they were last written.
+    They are replaced, not changed.
     """
     status = new.get("status")
     if not isinstance(status, dict) or not status.get("conditions"):
@@ -40,6 +40,6 @@ def stamp_conditions(new: Object, old: Object, now: str, *, updates: bool = Fals
     for condition in each(status, "conditions"):
         about = condition.get("type"), condition.get("status")
         since = condition.get("lastTransitionTime") or before.get(about, now)
-        written = {"lastUpdateTime": condition.get("lastUpdateTime") or now} if updates else {}
-        stamped.append({**condition, **written, "lastTransitionTime": since})
+        written = condition.get("lastUpdateTime") or now
+        stamped.append({**condition, "lastUpdateTime": written, "lastTransitionTime": since})
     status["conditions"] = stamped

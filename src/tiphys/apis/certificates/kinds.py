@@ -24,10 +24,6 @@ def _decisions_stay(new: Object, old: Object) -> None:
     keep_conditions(new, old, "Approved", "Denied")
 
 
-def _answers_stay(new: Object, old: Object) -> None:
-    keep_conditions(new, old, "Issued", "Denied", "Failed")
-
-
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK(_GROUP, "v1", "CertificateSigningRequest"),
@@ -52,7 +48,6 @@ STRATEGIES: tuple[Strategy, ...] = (
         prepare_create=prepare_request,
         validate=pod_request.validate_pod_request,
         validate_update=pod_request.validate_pod_request_update,
-        prepare_status_update=_answers_stay,
         validate_status_update=pod_request.validate_pod_request_status,
         unconditional_update=False,
     ),

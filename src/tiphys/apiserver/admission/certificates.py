@@ -39,7 +39,7 @@ class CertificateRequester:
             return
         if attributes.subresource:
             now = rfc3339(attributes.call.backend.clock.now())
-            stamp_conditions(request, attributes.old or {}, now, updates=True)
+            stamp_conditions(request, attributes.old or {}, now)
             return
         spec = request.setdefault("spec", {})
         source = attributes.call.user.to_info()

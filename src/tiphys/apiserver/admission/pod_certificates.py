@@ -1,4 +1,4 @@
-"""What a signer says to a PodCertificateRequest: who may, since when conditions are, and whether in time.
+"""What a signer says to a PodCertificateRequest: who may, and whether in time.
 
 Source: KEP-4317, the status strategy of certificates.k8s.io/v1beta1 PodCertificateRequest.
 """
@@ -8,11 +8,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from tiphys.apimachinery.clock import parse_time, rfc3339
+from tiphys.apimachinery.clock import parse_time
 from tiphys.apimachinery.errors import FieldError, Invalid
 from tiphys.apimachinery.field_errors import forbidden
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.certificates.conditions import stamp_conditions
 from tiphys.apis.certificates.pod_request import moment_faults
 from tiphys.apis.defaulting import peek
 from tiphys.apiserver.admission import signers
@@ -22,23 +21,19 @@ _NEAR: Final = timedelta(minutes=5)
 
 
 class PodCertificateAnswers:
-    """Stamps conditions; judges what only the server's clock and its authorizer know of an answer."""
+    """Judges what only the server's clock and its authorizer know of an answer, refusals among them."""
 
     NAME = "PodCertificateAnswers"
     RESOURCES = frozenset({(signers.GROUP, "podcertificaterequests")})
     SUBRESOURCES = frozenset({"status"})
-    ADMITS = frozenset({"UPDATE"})
     VALIDATES = frozenset({"UPDATE"})
-
-    async def admit(self, attributes: Attributes) -> None:
-        now = rfc3339(attributes.call.backend.clock.now())
-        stamp_conditions(attributes.obj or {}, attributes.old or {}, now)
 
     async def validate(self, attributes: Attributes) -> None:
         new, old = peek(attributes.obj or {}, "status"), peek(attributes.old or {}, "status")
-        if (new.get("certificateChain") or "") == (old.get("certificateChain") or ""):
+        if new == old:
             return
-        faults = self._late(attributes, new) or await self._unsigned(attributes)
+        issued = bool(new.get("certificateChain"))
+        faults = (self._late(attributes, new) if issued else []) or await self._unsigned(attributes)
         if faults:
             raise Invalid.of(signers.GROUP, attributes.call.resource.kind, attributes.name, faults)
 

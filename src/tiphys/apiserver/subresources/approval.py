@@ -19,7 +19,7 @@ async def handle(call: Call) -> Response:
 
     def merge(live: Object, wanted: Object) -> Object:
         keep_conditions(wanted, live, "Failed")
-        stamp_conditions(wanted, live, now, updates=True)
+        stamp_conditions(wanted, live, now)
         status: Object = live.setdefault("status", {})
         status.pop("conditions", None)
         if conditions := (wanted.get("status") or {}).get("conditions"):
