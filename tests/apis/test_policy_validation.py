@@ -138,6 +138,13 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
             + point("x", 1, "undeclared reference to 'x' (in container '')")
         ],
     ),
+    "variables where there are none": (
+        validating(validations=[{"expression": "variables.a"}]),
+        [
+            f'{V}.expression: Invalid value: "variables.a": '
+            + point("variables.a", 1, "undeclared reference to 'variables' (in container '')")
+        ],
+    ),
     "wrong type": (
         validating(validations=[{"expression": "1"}]),
         [f'{V}.expression: Invalid value: "1": must evaluate to bool but got int'],
@@ -396,3 +403,15 @@ def test_status_warnings_need_their_fields() -> None:
     assert [str(fault) for fault in faults] == [
         f"{path}.warning: Required value", f"{path}.fieldRef: Required value"
     ]  # fmt: skip
+
+
+def test_status_warnings_are_of_a_field() -> None:
+    obj = validating()
+    refs = ("spec.validations[0].expression", " spec[foo] ")
+    warnings = [{"warning": "w", "fieldRef": ref} for ref in refs]
+    obj["status"] = {"typeChecking": {"expressionWarnings": warnings}}
+    faults = strategy_for(gvk_of(obj)).validate_status_update(obj, obj)
+    assert [str(fault) for fault in faults] == [
+        'status.typeChecking.expressionWarnings[1].fieldRef: Invalid value: "spec[foo]": '
+        "invalid JSONPath: invalid array index foo"
+    ]

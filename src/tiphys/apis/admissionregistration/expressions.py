@@ -166,15 +166,19 @@ def _kept(found: Type) -> Type:
 class Composition:
     """The expressions of one policy, which may use its variables; each variable those before it.
 
-    ``types_of`` says what is known of the types of ``object``, ``oldObject`` and ``params``.
+    ``types_of`` says what is known of the types of ``object``, ``oldObject`` and ``params``. There are no
+    ``variables`` unless it is ``composed``.
     """
 
-    def __init__(self, scope: Scope, types_of: Mapping[str, Declaration] | None = None) -> None:
+    def __init__(
+        self, scope: Scope, types_of: Mapping[str, Declaration] | None = None, *, composed: bool = True
+    ) -> None:
         self.variables: dict[str, Compiled] = {}
         self.scope = scope
-        self._types = dict(types_of or {})
         self._fields: dict[str, Type] = {}
-        self._variables = types.object_of("kubernetes.variables", self._fields)
+        self._types: dict[str, Type | Declaration] = {**(types_of or {})}
+        if composed:
+            self._types[VARIABLES] = types.object_of("kubernetes.variables", self._fields)
         self._environments: dict[Scope, Environment] = {}
 
     def add(self, name: str, text: str) -> Compiled:
@@ -189,6 +193,5 @@ class Composition:
         scope = scope or self.scope
         env = self._environments.get(scope)
         if env is None:
-            extra: dict[str, Type | Declaration] = {**self._types, VARIABLES: self._variables}
-            env = self._environments[scope] = environment(scope).extend(extra)
+            env = self._environments[scope] = environment(scope).extend(self._types)
         return compile_in(env, text, *wanted)

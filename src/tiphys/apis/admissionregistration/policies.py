@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from tiphys.apimachinery import names
+from tiphys.apimachinery import jsonpath, names
 from tiphys.apimachinery.cel import Type, types
 from tiphys.apimachinery.cel.lexer import KEYWORDS, RESERVED
 from tiphys.apimachinery.errors import FieldError
@@ -58,7 +58,8 @@ def _policy_faults(obj: Object, *, conditions: bool) -> list[FieldError]:
     faults += _constraints(spec.get("matchConstraints"), "spec.matchConstraints", mutating=mutating)
     if conditions:
         faults += condition_faults(spec.get("matchConditions"), "spec.matchConditions", params=params)
-    composition = Composition(Scope(params=params, authorizer=True))
+    composed = mutating or bool(spec.get("variables"))
+    composition = Composition(Scope(params=params, authorizer=True), composed=composed)
     for index, variable in enumerate(each(spec, "variables")):
         faults += _variable(composition, variable, f"spec.variables[{index}]")
     if mutating:
@@ -271,6 +272,15 @@ def validate_policy_status(new: Object, _old: Object) -> list[FieldError]:
         path = f"status.typeChecking.expressionWarnings[{index}]"
         if not warning.get("warning"):
             faults.append(required(f"{path}.warning"))
-        if not str(warning.get("fieldRef") or "").strip():
-            faults.append(required(f"{path}.fieldRef"))
+        faults += _field_ref(str(warning.get("fieldRef") or "").strip(), f"{path}.fieldRef")
     return faults + conditions(peek(new, "status"), "status.conditions")
+
+
+def _field_ref(ref: str, path: str) -> list[FieldError]:
+    if not ref:
+        return [required(path)]
+    try:
+        jsonpath.parse(ref)
+    except jsonpath.PathError as error:
+        return [invalid(path, ref, f"invalid JSONPath: {error}")]
+    return []

@@ -12,11 +12,10 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Any
 
-from tiphys.apimachinery import go_text
+from tiphys.apimachinery import go_text, jsonpath
 from tiphys.apimachinery.duration import INVALID, UNKNOWN, since
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.printers.base import NAME, Cells, Printer, name_of
-from tiphys.apiserver.crd import jsonpath
 
 _AGE: Object = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
 _AGE_TEXT = (

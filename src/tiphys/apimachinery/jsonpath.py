@@ -1,4 +1,4 @@
-"""JSONPath as printer columns use it: fields, indexes, slices, unions, filters, wildcards, descent.
+"""JSONPath as kubectl has it, but for braces: fields, indexes, slices, unions, filters, wildcards, descent.
 
 Pure. Owns: parsing a path into steps and reading values by them. A path that cannot be parsed and one that
 does not fit the object are told apart: the first is the definition's fault.
