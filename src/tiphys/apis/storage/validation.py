@@ -119,7 +119,7 @@ def validate_storage_class_update(new: Object, old: Object) -> list[FieldError]:
 def storage_class_warnings(obj: Object, _old: Object | None) -> list[str]:
     """Return the warnings about labels of nodes that have newer names."""
     return [
-        f"allowedTopologies[{index}].matchLabelExpressions[{place}].key: {expression.get('key')} is {text}"
+        f"allowedTopologies[{index}].matchLabelExpressions[{place}].key: {text}"
         for index, term in enumerate(each(obj, "allowedTopologies"))
         for place, expression in enumerate(each(term, "matchLabelExpressions"))
         if (text := old_node_label(str(expression.get("key"))))
@@ -326,16 +326,16 @@ def validate_capacity_update(new: Object, old: Object) -> list[FieldError]:
 
 def capacity_warnings(obj: Object, _old: Object | None) -> list[str]:
     """Return the warnings about labels of nodes that have newer names."""
-    topology = peek(obj, "nodeTopology")
+    topology, path = peek(obj, "nodeTopology"), "nodeTopology"
     found = [
-        f"nodeTopology.matchLabels.{key}: {text}"
-        for key in sorted(peek(topology, "matchLabels"))
-        if (text := old_node_label(key))
-    ]
-    return found + [
-        f"nodeTopology.matchExpressions[{index}].key: {expression.get('key')} is {text}"
+        f"{path}.matchExpressions[{index}].key: {expression.get('key')} is {text}"
         for index, expression in enumerate(each(topology, "matchExpressions"))
         if (text := old_node_label(str(expression.get("key"))))
+    ]
+    return found + [
+        f"{path}.matchLabels.{key}: {text}"
+        for key in sorted(peek(topology, "matchLabels"))
+        if (text := old_node_label(key))
     ]
 
 
