@@ -2,7 +2,6 @@ from typing import Any
 
 import pytest
 
-from tiphys.apimachinery.schema import formats
 from tiphys.apimachinery.schema.build import build_custom
 from tiphys.apimachinery.schema.validate import Validator
 
@@ -191,78 +190,3 @@ def test_what_is_said_of_names_and_versions_holds() -> None:
 
 def test_a_value_has_the_path_that_it_is_given() -> None:
     assert Validator(build_custom({"type": "string"})).validate_value(1, "default")[0].field == "default"
-
-
-FORMATS = [
-    ("date-time", "2026-01-01T00:00:00Z", "2026-01-01"),
-    ("date", "2026-01-31", "2026-02-31"),
-    ("duration", "1h30m", "1 hour"),
-    ("byte", "YQ==", "%"),
-    ("ipv6", "::1", "1.1.1.1"),
-    ("cidr", "10.0.0.0/8", "10.0.0.0"),
-    ("mac", "00:11:22:33:44:55", "00:11"),
-    ("email", "a@b.c", "a"),
-    ("hostname", "a.b-c", "-a"),
-    ("uuid", "123e4567-e89b-12d3-a456-426614174000", "123"),
-    ("uri", "http://a/b", "a b"),
-]
-
-
-@pytest.mark.parametrize(("name", "good", "bad"), FORMATS)
-def test_formats(name: str, good: str, bad: str) -> None:
-    assert formats.valid(name, good)
-    assert not formats.valid(name, bad)
-    assert formats.valid("unheard-of", bad)
-
-
-EITHER = [{"type": "integer"}, {"type": "string"}]
-IOS = {"x-kubernetes-int-or-string": True, "nullable": True}
-ANY_OF = '<nil>: Invalid value: "": "field" must validate at least one schema (anyOf)'
-NONE = '<nil>: Invalid value: "": "field" must validate all the schemas (allOf). None validated'
-
-
-def wrong(kinds: str, found: str, path: str = "field") -> str:
-    return f'{path}: Invalid value: "{found}": {path} in body must be of type {kinds}: "{found}"'
-
-
-TOGETHER: dict[str, tuple[dict[str, Any], Any, list[str]]] = {
-    "a number or a text, of alternatives": (
-        {**IOS, "anyOf": EITHER}, True,
-        [wrong("integer,string", "boolean"), ANY_OF, wrong("integer", "boolean")],
-    ),
-    "a number or a text, of demands": (
-        {**IOS, "allOf": [{"anyOf": EITHER}]}, {},
-        [wrong("integer,string", "object"), NONE, ANY_OF, wrong("integer", "object")],
-    ),
-    "one of several": (
-        {"type": "object", "oneOf": [{"required": ["a"]}, {"required": ["b"]}]}, {},
-        ['<nil>: Invalid value: "": "field" must validate one and only one schema (oneOf). Found none valid',
-         "field.a: Required value"],
-    ),
-    "two of several": (
-        {"type": "integer", "oneOf": [{"minimum": 1}, {"maximum": 3}]}, 2,
-        ['<nil>: Invalid value: "": "field" must validate one and only one schema (oneOf). '
-         "Found 2 valid alternatives"],
-    ),
-    "what it may not be": (
-        {"type": "string", "not": {"enum": ["a"]}}, "a",
-        ['<nil>: Invalid value: "": "field" must not validate the schema (not)'],
-    ),
-    "a type and a choice": (
-        {"type": "integer", "enum": [1, 2]}, "x",
-        [wrong("integer", "string"), 'field: Unsupported value: "x": supported values: "1", "2"'],
-    ),
-    "a pattern that is none": (
-        {"type": "string", "pattern": "+"}, "foo",
-        ["field: Invalid value: \"foo\": field in body should match '+, but pattern is invalid: error "
-         "parsing regexp: missing argument to repetition operator: `+`'"],
-    ),
-    "null, where it may be": ({**IOS, "anyOf": EITHER}, None, []),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", TOGETHER)
-def test_all_that_is_wrong_is_told(name: str) -> None:
-    field, value, expected = TOGETHER[name]
-    validator = Validator(build_custom({"type": "object", "properties": {"field": field}}))
-    assert [str(fault) for fault in validator.validate({"field": value})] == expected

@@ -322,7 +322,9 @@ def test_old_labels_of_nodes(warnings_of: Callable[[Body], list[str]]) -> None:
     classes = storage_class(allowedTopologies=[topology({"key": OLD, "values": ["a"]})])
     assert warnings_of(classes) == [f"{T}[0].matchLabelExpressions[0].key: {TEXT}"]
     expressions = [{"key": OLD, "operator": "Exists"}]
-    assert warnings_of(capacity(nodeTopology={"matchLabels": {OLD: "a"}, "matchExpressions": expressions})) == [
+    assert warnings_of(
+        capacity(nodeTopology={"matchLabels": {OLD: "a"}, "matchExpressions": expressions})
+    ) == [
         f"nodeTopology.matchExpressions[0].key: {OLD} is {TEXT}",
         f"nodeTopology.matchLabels.{OLD}: {TEXT}",
     ]

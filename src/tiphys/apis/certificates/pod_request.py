@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import datetime, timedelta
-from email.utils import parseaddr
 from typing import Any
 
 from cryptography import x509
@@ -27,6 +26,7 @@ from tiphys.apimachinery.field_errors import (
     required,
     too_long,
 )
+from tiphys.apimachinery.mail import is_address
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.certificates.pem import Block, blocks
 from tiphys.apis.certificates.signer import expiration_range, signer_faults, user_annotation_faults
@@ -232,7 +232,7 @@ def _alternative_names(leaf: x509.Certificate) -> list[FieldError]:
             text = "leaf certificate's DNSName should not start or end with '.'"
             faults.append(invalid(_CHAIN, name, text))
     for address in found.get_values_for_type(x509.RFC822Name):
-        if "@" not in parseaddr(address)[1].strip("@"):
+        if not is_address(address):
             text = "leaf certificate should not contain invalid EmailAddress"
             faults.append(invalid(_CHAIN, address, text))
     return faults
