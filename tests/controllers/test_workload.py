@@ -1,8 +1,9 @@
 """What every controller of owned objects does alike, shown on each of them."""
 
+import orjson
 import pytest
 
-from tiphys.apimachinery.errors import Forbidden
+from tiphys.apimachinery.errors import Forbidden, ServiceUnavailable
 from tiphys.client.kinds import (
     DAEMON_SETS,
     DEPLOYMENTS,
@@ -114,3 +115,35 @@ async def test_a_second_look_writes_nothing(world, gvr, controller):
         world.controllers[0].queue.add("d/web")
         await world.settle()
         assert world.api.writes() == before
+
+
+class LostAnswer:
+    """The first pod is made, but who asked for it is told of an error, and the watches fall behind."""
+
+    def __init__(self, api):
+        self._api = api
+        self.given = False
+
+    def __call__(self, request):
+        if self.given or request.method != "POST" or not request.path.endswith("/pods"):
+            return None
+        self.given = True
+        self._api.hold_watches()
+        pod = orjson.loads(request.body)
+        pod["metadata"].setdefault("name", "made-all-the-same")
+        self._api.put(PODS, pod)
+        return ServiceUnavailable("away")
+
+
+@pytest.mark.usefixtures("node")
+@pytest.mark.parametrize(("gvr", "controller"), OF_PODS)
+async def test_a_creation_without_an_answer_is_not_repeated(world, gvr, controller):
+    lost = LostAnswer(world.api)
+    world.api.reactors.append(lost)
+    world.api.put(gvr, owner_of(gvr, controller.kind))
+    async with world.running(controller):
+        assert lost.given
+        assert len(world.api.all(PODS)) == 1
+        world.api.release_watches()
+        await world.advance(60)
+        assert len(world.api.all(PODS)) == 1

@@ -46,6 +46,7 @@ class FakeApi:
         """Watches from before this revision answer 410."""
         self._log: list[tuple[int, GVR, str, Object]] = []
         self._changed = asyncio.Event()
+        self._held = False
 
     async def handler(self, request: Request) -> Response:
         """Answer one request."""
@@ -95,6 +96,15 @@ class FakeApi:
         self._log.append((-1, GVR("", "", ""), "BREAK", {}))
         self._wake()
 
+    def hold_watches(self) -> None:
+        """Have every watch fall behind."""
+        self._held = True
+
+    def release_watches(self) -> None:
+        """Have every watch catch up."""
+        self._held = False
+        self._wake()
+
     def expire(self) -> None:
         """Forget the history: watches must list again."""
         self.oldest = self.revision + 1
@@ -137,7 +147,7 @@ class FakeApi:
             return
         position = next((i for i, entry in enumerate(self._log) if entry[0] > since), len(self._log))
         while True:
-            while position < len(self._log):
+            while position < len(self._log) and not self._held:
                 revision, changed, kind, obj = self._log[position]
                 position += 1
                 if revision < 0:

@@ -1,13 +1,14 @@
 """What controllers of owned objects share: which events concern which owner, claims, writes of children.
 
 A subclass says its kind, its children and its ``look``; decisions are in its ``plan``. Every write of a child
-is noted, and an owner is not planned for again before the cache shows what was written for it.
+is noted, and an owner is not planned for again before the cache shows what was written for it. A creation
+whose answer was lost may have been done: the API is asked before anything else is created.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from tiphys.apimachinery.errors import AlreadyExists, Forbidden, NotFound, StatusError
 from tiphys.apimachinery.labels import Selector, from_label_selector
@@ -15,9 +16,13 @@ from tiphys.apimachinery.meta import GVR, Object, controller_of, object_key
 from tiphys.client.controller import run_controller
 from tiphys.client.informer import Informer
 from tiphys.client.kinds import PODS
+from tiphys.client.transport import TransportError
 from tiphys.controllers.context import Context
 from tiphys.controllers.owned import Writes, apply_claims, candidates, index_owned, plan_claims
 from tiphys.controllers.selected import Selecting
+
+_UNANSWERED: Final = 500
+"""From this code on an error does not say that nothing was done."""
 
 
 class WorkloadController(ABC):
@@ -45,6 +50,7 @@ class WorkloadController(ABC):
         self._selecting = Selecting(self._owners, self._selector)
         self._writes = Writes(self._owned, context.clock)
         self._own_writes = Writes(self._owners, context.clock)
+        self._unanswered: set[str] = set()
         self._owners.add_handler(self._owner_changed)
         self._owned.add_handler(self._child_changed)
 
@@ -85,13 +91,29 @@ class WorkloadController(ABC):
         if owner is None:
             await self._gone(key)
             return None
-        if not self._settled(key):
+        if not await self._settled(key, owner):
             return None  # the write's own event brings the key back
         return await self.look(key, owner)
 
-    def _settled(self, key: str) -> bool:
-        """Tell whether the cache shows all that was written for an owner."""
-        return self._writes.settled(key) and self._own_writes.settled(key)
+    async def _settled(self, key: str, owner: Object) -> bool:
+        """Tell whether the cache shows all that was written, or may have been, for an owner."""
+        return await self._shows_children(key, owner) and self._own_writes.settled(key)
+
+    async def _shows_children(self, key: str, owner: Object) -> bool:
+        """Tell the same of its children alone."""
+        if key in self._unanswered:
+            await self._find_unanswered(key, owner)
+        return self._writes.settled(key)
+
+    async def _find_unanswered(self, key: str, owner: Object) -> None:
+        """Note as written whatever there is of an owner's: the cache may have lost its server, too."""
+        meta = owner["metadata"]
+        found = await self._client.list(self.children, meta["namespace"])
+        for child in found["items"]:
+            ref = controller_of(child)
+            if ref is not None and ref["uid"] == meta["uid"]:
+                self._writes.wrote(key, child)
+        self._unanswered.discard(key)
 
     @abstractmethod
     async def look(self, key: str, owner: Object) -> float | None:
@@ -100,6 +122,7 @@ class WorkloadController(ABC):
     async def _gone(self, key: str) -> None:
         self._writes.forget(key)
         self._own_writes.forget(key)
+        self._unanswered.discard(key)
 
     def _selector(self, owner: Object) -> Selector:
         """Return the owner's selector; one without any matches nothing."""
@@ -132,7 +155,12 @@ class WorkloadController(ABC):
         except StatusError as error:
             if is_namespace_leaving(error) or (may_exist and isinstance(error, AlreadyExists)):
                 return None
+            if error.code >= _UNANSWERED:
+                self._unanswered.add(key)
             self._recorder.record(owner, "Warning", "FailedCreate", self._create_failed(owner, wanted, error))
+            raise
+        except (TransportError, TimeoutError):
+            self._unanswered.add(key)
             raise
         self._writes.wrote(key, stored)
         self._recorder.record(owner, "Normal", "SuccessfulCreate", self._created(owner, stored))

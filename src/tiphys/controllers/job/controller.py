@@ -48,11 +48,11 @@ class JobController(WorkloadController):
         if old is None and manager != _MANAGER:
             JOBS_ELSEWHERE.labels(manager).inc()
 
-    async def reconcile(self, key: str) -> float | None:
-        owner = self._owners.get(key)
-        if owner is not None and _is_ours(owner) and not self._settled(key):
+    async def _settled(self, key: str, owner: Object) -> bool:
+        settled = await super()._settled(key, owner)
+        if not settled and _is_ours(owner):
             tally.looked(owner, tally.RECONCILING, 0.0, good=True)
-        return await super().reconcile(key)
+        return settled
 
     async def look(self, key: str, owner: Object) -> float | None:
         if owner["spec"].get("managedBy", _MANAGER) != _MANAGER:

@@ -37,10 +37,11 @@ class ReplicaSetController(WorkloadController):
         return await self.look(key, owner)
 
     async def look(self, key: str, owner: Object) -> float | None:
+        shown = await self._shows_children(key, owner)
         pods = await self._claim(owner)
         failure: StatusError | None = None
         planned = Plan()
-        if self._writes.settled(key):
+        if shown:
             planned = plan(owner, pods, self._related(owner, pods), self._clock.now())
             try:
                 await self._apply(key, owner, planned)
