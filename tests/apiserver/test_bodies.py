@@ -55,7 +55,7 @@ async def test_yaml_is_read_as_go_reads_it(api: Any) -> None:
     ports = b'{"metadata":{"name":"s"},"spec":{"ports":[{"port":8e1}]}}'
     services = "/api/v1/namespaces/default/services"
     answer = await api("POST", services, ports)
-    assert "cannot unmarshal number 80.0 into Go struct field" in answer.message
+    assert "cannot unmarshal number 8e1 into Go struct field" in answer.message
     answer = await api("POST", services, ports, content_type=YAML)
     assert answer.json["spec"]["ports"][0]["port"] == 80
 
@@ -143,3 +143,69 @@ async def test_addresses_in_a_status_are_warned_of(api: Any) -> None:
     answer = await api("PATCH", f"{services}/s/status", status, content_type="application/merge-patch+json")
     assert answer.status == 200
     assert 'status.loadBalancer.ingress[0]: IPv6 address \\"FD00::1\\"' in answer.headers["warning"]
+
+
+async def test_doubled_keys_of_a_typed_body_are_merged(api: Any) -> None:
+    body = (
+        b'{"metadata":{"name":"a","labels":{"x":"1"}},"data":{"k":"v","l":"w"},'
+        b'"metadata":{"labels":{"y":"2"}},"data":{"l":"z"}}'
+    )
+    answer = await api("POST", CMS, body)
+    assert answer.status == 201
+    assert (answer.json["metadata"]["name"], answer.json["data"]) == ("a", {"k": "v", "l": "z"})
+    assert answer.json["metadata"]["labels"] == {"x": "1", "y": "2"}
+    assert answer.headers["warning"] == (
+        '299 - "duplicate field \\"metadata\\"", 299 - "duplicate field \\"data\\""'
+    )
+    assert (await api("POST", CMS + "?fieldValidation=Strict", body)).message == (
+        'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: '
+        'duplicate field "metadata", duplicate field "data"'
+    )
+    wrong = await api("POST", CMS, b'{"metadata":{"name":"b"},"data":{"k":1,"k":"x"}}')
+    assert wrong.message.endswith("number into Go struct field ConfigMap.data of type string")
+    options = b'{"preconditions":{"uid":"u"},"preconditions":{"resourceVersion":"1"}}'
+    assert "the UID in the precondition (u) does" in (await api("DELETE", f"{CMS}/a", options)).message
+
+
+async def test_bytes_that_are_no_characters(api: Any) -> None:
+    answer = await api("POST", CMS, b'{"metadata":{"name":"a"},"data":{"k":"\xff","l":"\\ud800"}}')
+    assert (answer.status, answer.json["data"]) == (201, {"k": "\ufffd", "l": "\ufffd"})
+
+
+PODS = "/api/v1/namespaces/default/pods"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+SERVICES = "/api/v1/namespaces/default/services"
+ROLLING = '{"spec":{"strategy":{"rollingUpdate":{"maxSurge":%s}}}}'
+WRONG: dict[str, tuple[str, str, str]] = {
+    "fraction": (DEPLOYMENTS, '{"spec":{"replicas":1.50}}', "json: cannot unmarshal number 1.50 into Go struct field DeploymentSpec.spec.replicas of type int32"),
+    "exponent": (DEPLOYMENTS, '{"spec":{"replicas":1e3}}', "json: cannot unmarshal number 1e3 into Go struct field DeploymentSpec.spec.replicas of type int32"),
+    "digits": (DEPLOYMENTS, '{"spec":{"replicas":123456789012345678901}}', "json: cannot unmarshal number 123456789012345678901 into Go struct field DeploymentSpec.spec.replicas of type int32"),
+    "beyond any": (DEPLOYMENTS, '{"spec":{"replicas":1e400}}', "json: cannot unmarshal number 1e400 into Go value of type float64"),
+    "named text": (PODS, '{"spec":{"restartPolicy":5}}', "json: cannot unmarshal number into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy"),
+    "named item": (PODS, '{"spec":{"containers":[{"securityContext":{"capabilities":{"add":[1]}}}]}}', "json: cannot unmarshal number into Go struct field Capabilities.spec.containers.securityContext.capabilities.add of type v1.Capability"),
+    "named list": (PODS, '{"spec":{"containers":[{"securityContext":{"capabilities":{"add":"x"}}}]}}', "json: cannot unmarshal string into Go struct field Capabilities.spec.containers.securityContext.capabilities.add of type []v1.Capability"),
+    "named map": (PODS, '{"spec":{"containers":[{"resources":{"limits":"x"}}]}}', "json: cannot unmarshal string into Go struct field ResourceRequirements.spec.containers.resources.limits of type v1.ResourceList"),
+    "uid": (CMS, '{"metadata":{"uid":1}}', "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.uid of type types.UID"),
+    "condition": (PODS, '{"status":{"conditions":[{"status":true}]}}', "json: cannot unmarshal bool into Go struct field PodCondition.status.conditions.status of type v1.ConditionStatus"),
+    "int or string of a bool": (DEPLOYMENTS, ROLLING % "true", "json: cannot unmarshal bool into Go struct field RollingUpdateDeployment.spec.strategy.rollingUpdate.maxSurge of type int32"),
+    "int or string of a fraction": (DEPLOYMENTS, ROLLING % "1.0", "json: cannot unmarshal number 1.0 into Go struct field RollingUpdateDeployment.spec.strategy.rollingUpdate.maxSurge of type int32"),
+    "int or string of an object": (SERVICES, '{"spec":{"ports":[{"targetPort":{}}]}}', "json: cannot unmarshal object into Go struct field ServicePort.spec.ports.targetPort of type int32"),
+    "time of a number": (CMS, '{"metadata":{"creationTimestamp":1}}', "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.creationTimestamp of type string"),
+    "time of a date": (CMS, '{"metadata":{"creationTimestamp":"2020-01-01"}}', 'parsing time "2020-01-01" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "T"'),
+    "time before any": (CMS, '{"metadata":{"creationTimestamp":"0001-01-01T00:00:00+01:00"}}', 'parsing time "0001-01-01T00:00:00+01:00": year out of range'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "body", "said"), WRONG.values(), ids=WRONG.keys())
+async def test_wrong_types(module_api: Any, path: str, body: str, said: str) -> None:
+    kind = {PODS: "Pod", DEPLOYMENTS: "Deployment", SERVICES: "Service", CMS: "ConfigMap"}[path]
+    answer = await module_api("POST", path, body.encode())
+    text = f'{kind} in version "v1" cannot be handled as a {kind}: {said}'
+    assert (answer.status, answer.message) == (400, text)
+
+
+async def test_a_time_of_nothing_is_none(api: Any) -> None:
+    body = {"metadata": {"name": "a", "deletionTimestamp": "0001-01-01T00:00:00Z"}}
+    answer = await api("POST", CMS, body)
+    assert answer.status == 201
+    assert "deletionTimestamp" not in answer.json["metadata"]

@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from tiphys.apimachinery.meta import GVK, Object
-from tiphys.apimachinery.schema.walk import DecodeError, decode_check
+from tiphys.apimachinery.schema.mismatch import DecodeError
+from tiphys.apimachinery.schema.walk import decode_check
 from tiphys.apis.schemas import schema_for
 
 _PREFIX = "autoscaling.alpha.kubernetes.io/"

@@ -12,7 +12,8 @@ from typing import Any
 from tiphys.apimachinery import field_errors, go_yaml
 from tiphys.apimachinery.errors import BadRequest, Invalid
 from tiphys.apimachinery.meta import GVK, Object, gvk_of
-from tiphys.apimachinery.schema.walk import json_kind
+from tiphys.apimachinery.schema.mismatch import json_kind
+from tiphys.apimachinery.schema.strict_json import TooLarge
 from tiphys.apiserver import machinery, nesting
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.negotiation import JSON, MEDIA_TYPES, PROTOBUF, YAML, body_media_type
@@ -65,12 +66,15 @@ def _parse_json(body: bytes) -> tuple[Any, list[str]]:
     return value, duplicates
 
 
-def _parse_as(kind: str, body: bytes, media_type: str) -> tuple[Object, list[str]]:
+def _parse_as(gvk: GVK, body: bytes, media_type: str) -> tuple[Object, list[str]]:
     """Return the object in a body. Raises BadRequest that shows the beginning of what is none."""
+    kind = gvk.kind
     try:
         value, duplicates = parse_object(body, media_type)
     except BadRequest as error:
         text = error.message
+        if isinstance(error.__cause__, TooLarge):
+            raise _cannot(gvk, gvk, text) from error
         if not text.startswith("yaml: "):
             text = f"{_NO_KIND}: {text}"
         raise _unrecognized(kind, text, body) from error
@@ -119,17 +123,25 @@ def decode(call: Call, gvk: GVK, validation: str) -> Object:
     """
     accepted = (JSON, YAML) if call.resource.custom else MEDIA_TYPES
     media_type = body_media_type(call.request.headers.get("content-type", ""), accepted)
-    obj, duplicates = _parse_as(gvk.kind, call.request.body, media_type)
+    body, typed = call.request.body, media_type == JSON and not call.resource.custom
+    obj, duplicates = _parse_as(gvk, body, media_type)
+    if duplicates and typed:
+        obj = machinery.merged(body, machinery.schema_for(gvk))
     check_kind(obj, gvk, call)
     if not isinstance(obj.setdefault("metadata", {}), dict):
         if obj["metadata"] is not None:
             where = f"Go struct field {gvk.kind}.metadata of type v1.ObjectMeta"
             raise _cannot(gvk, gvk, f"json: cannot unmarshal {json_kind(obj['metadata'])} into {where}")
         obj["metadata"] = {}
-    unknown = machinery.decode_in_place(obj, gvk, call.resource)
+    try:
+        unknown = machinery.decode_in_place(obj, gvk, call.resource)
+    except BadRequest:
+        if typed and not duplicates:
+            machinery.check_exactly(body, gvk)
+        raise
     faults = duplicates + unknown
-    if duplicates and media_type == JSON and not call.resource.custom:
-        faults = machinery.strict_faults(call.request.body, machinery.schema_for(gvk), unknown)
+    if duplicates and typed:
+        faults = machinery.strict_faults(body, machinery.schema_for(gvk), unknown)
     report(call, gvk, faults, validation)
     obj.setdefault("metadata", {})
     return obj
@@ -237,9 +249,10 @@ def decode_options(call: Call) -> Object | None:
     if not call.request.body:
         return None
     media_type = body_media_type(call.request.headers.get("content-type", ""))
-    obj, _ = _parse_as(
-        "DeleteOptions", call.request.body, media_type if media_type in (PROTOBUF, YAML) else JSON
-    )
+    media_type = media_type if media_type in (PROTOBUF, YAML) else JSON
+    obj, duplicates = _parse_as(_DELETE_OPTIONS, call.request.body, media_type)
+    if duplicates and media_type == JSON:
+        obj = machinery.merged(call.request.body, machinery.schema_for(_DELETE_OPTIONS))
     found = gvk_of(obj)
     if found.kind not in ("", "DeleteOptions"):
         raise _unknown(found, _DELETE_OPTIONS)

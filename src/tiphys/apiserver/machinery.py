@@ -17,9 +17,10 @@ from tiphys.apimachinery.meta import GVK, Object
 from tiphys.apimachinery.protowire import ProtobufError
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema import strict_json
+from tiphys.apimachinery.schema.mismatch import DecodeError
 from tiphys.apimachinery.schema.node import Schema
 from tiphys.apimachinery.schema.shown import filled
-from tiphys.apimachinery.schema.walk import DecodeError, cannot_be_handled, decode_check
+from tiphys.apimachinery.schema.walk import cannot_be_handled, decode_check
 from tiphys.apimachinery.warnings import collecting
 from tiphys.apis import conversion, schemas, strategies
 from tiphys.apis.meta_validation import validate_meta_update
@@ -90,6 +91,20 @@ def parse_json(body: bytes) -> tuple[Any, list[str]]:
         return strict_json.loads_strict(body)
     except strict_json.JsonError as error:
         raise BadRequest(str(error)) from error
+
+
+def merged(body: bytes, schema: Schema) -> Any:
+    """Return the value of a JSON body that doubles keys, as a typed decoder reads it."""
+    from tiphys.apimachinery.schema import doubled
+
+    return doubled.merged(body, schema)
+
+
+def check_exactly(body: bytes, gvk: GVK) -> None:
+    """Refuse a JSON body of a built-in kind with its numbers as they were written. Raises BadRequest."""
+    value = strict_json.exact(body)
+    if isinstance(value, dict):
+        decode_in_place(value, gvk)
 
 
 def strict_faults(body: bytes, schema: Schema, unknown: Container[str] | None = None) -> list[str]:

@@ -86,3 +86,45 @@ def test_the_last_of_duplicates_wins() -> None:
 def test_no_json(body: bytes) -> None:
     with pytest.raises(strict_json.JsonError):
         strict_json.loads_strict(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (b'"a\xffb"', "a\ufffdb"),
+        (b'"\xe2\x82"', "\ufffd\ufffd"),
+        (b'"\xed\xa0\x80"', "\ufffd\ufffd\ufffd"),
+        (b'["\\ud800", "\\ud800\\u0041", "\\udc00\\ud800", "\\ud83d\\ude00"]',
+         ["\ufffd", "\ufffdA", "\ufffd\ufffd", "😀"]),
+        (b'{"\\ud800": {"a\xff": 1, "b": [1.5, 18446744073709551616]}}',
+         {"\ufffd": {"a\ufffd": 1, "b": [1.5, 1.8446744073709552e19]}}),
+    ],
+)  # fmt: skip
+def test_bytes_that_are_no_characters(body: bytes, value: object) -> None:
+    assert strict_json.loads_strict(body) == (value, [])
+
+
+def test_bytes_that_are_no_characters_in_a_long_body() -> None:
+    text = "x" * 100_000
+    assert strict_json.loads(f'["{text}", "\\udead"]'.encode()) == [text, "\ufffd"]
+    with pytest.raises(strict_json.JsonError):
+        strict_json.loads(f'["{text}", "\\udead", NaN]'.encode())
+
+
+@pytest.mark.parametrize("text", ["1e400", "-1e400", "1" + "0" * 5000, "[1, 2e999]", '{"a": 1e309}'])
+def test_numbers_beyond_any(text: str) -> None:
+    with pytest.raises(
+        strict_json.TooLarge, match=r"^json: cannot unmarshal number -?[12][e0-9]+ into Go value of"
+    ):
+        strict_json.loads(text.encode())
+
+
+def test_numbers_as_they_were_written() -> None:
+    one, two, three, four = strict_json.exact(b"[1, 1.50, 1e3, 123456789012345678901]")
+    assert [str(number) for number in (one, two, three, four)] == [
+        "1",
+        "1.50",
+        "1e3",
+        "123456789012345678901",
+    ]
+    assert (type(one), two, three) == (int, 1.5, 1000)

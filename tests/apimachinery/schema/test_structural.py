@@ -3,9 +3,9 @@ from typing import Any
 import pytest
 
 from tiphys.apimachinery.schema.build import build_custom
+from tiphys.apimachinery.schema.mismatch import DecodeError
 from tiphys.apimachinery.schema.structural import apply_defaults, decode_custom, prune
 from tiphys.apimachinery.schema.validate import Validator
-from tiphys.apimachinery.schema.walk import DecodeError
 from tiphys.apis.schemas import object_meta
 
 SCHEMA = build_custom(

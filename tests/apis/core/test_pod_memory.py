@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tiphys.apimachinery import managedfields, memo
 from tiphys.apimachinery.managedfields import compare
 from tiphys.apimachinery.meta import GVK, copy_object
-from tiphys.apimachinery.schema.walk import DecodeError, decode_check
+from tiphys.apimachinery.schema.mismatch import DecodeError
+from tiphys.apimachinery.schema.walk import decode_check
 from tiphys.apis.schemas import schema_for
 from tiphys.apis.strategies import strategy_for, validate_create
 

@@ -308,3 +308,38 @@ async def test_kinds_without_selectable_fields_name_the_field_that_is_none(api: 
     refused = await api("GET", f"{crds.foos}?fieldSelector=spec.image%3Dx")
     assert (refused.status, refused.message) == (400, "field label not supported: spec.image")
     assert await api.get(f"{crds.foos}?fieldSelector=metadata.namespace%3Ddefault")
+
+
+async def test_numbers_are_kept_in_64_bits(api: Any, crds: Any) -> None:
+    await crds.make()
+    numbers = (
+        b'{"a":9223372036854775807,"b":9223372036854775808,"c":-9223372036854775809,"d":18446744073709551615,'
+        b'"e":1.0,"f":2e3,"g":-0,"h":-0.0,"i":1.5,"j":1e-7,"k":[123456789012345678901234567890]}'
+    )
+    body = orjson.dumps(crds.foo(free={"numbers": 1})).replace(b'{"numbers":1}', numbers)
+    answer = await api("POST", crds.foos, body)
+    assert answer.status == 201
+    kept = answer.json["spec"]["free"]
+    assert kept == {
+        "a": 2**63 - 1, "b": 2.0**63, "c": -(2.0**63), "d": 2.0**64, "e": 1, "f": 2000, "g": 0, "h": 0,
+        "i": 1.5, "j": 1e-7, "k": [1.2345678901234568e29],
+    }  # fmt: skip
+    assert [type(value) for value in kept.values()][:8] == [int, float, float, float, int, int, int, int]
+    answer = await api("POST", crds.foos, body.replace(b"-0.0", b"-1e999"))
+    assert (answer.status, answer.message) == (
+        400,
+        'Foo in version "v1" cannot be handled as a Foo: '
+        "json: cannot unmarshal number -1e999 into Go value of type float64",
+    )
+
+
+async def test_the_last_of_doubled_keys_counts(api: Any, crds: Any) -> None:
+    await crds.make()
+    body = orjson.dumps(crds.foo(free={"numbers": 1})).replace(
+        b'{"numbers":1}', b'{"a":1},"free":{"b":1,"b":2}'
+    )
+    answer = await api("POST", crds.foos, body)
+    assert (answer.status, answer.json["spec"]["free"]) == (201, {"b": 2})
+    assert answer.headers["warning"] == (
+        '299 - "duplicate field \\"spec.free\\"", 299 - "duplicate field \\"spec.free.b\\""'
+    )

@@ -13,6 +13,21 @@ from tiphys.apimachinery import field_errors
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.schema.node import Schema
 
+
+class NumberText(float):
+    """A number that knows how it was written, for the texts of faults."""
+
+    text: str
+
+    def __new__(cls, text: str) -> NumberText:
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+    def __str__(self) -> str:
+        return self.text
+
+
 _FORMATS = {"integer": ("int32", "int64"), "number": ("float", "double")}
 _INTEGERS = {"int32": 2**31, "int64": 2**63}
 _LARGEST_FLOAT = (2 - 2**-24) * 2.0**127

@@ -1,40 +1,103 @@
 """Reads request bodies: fast, and with duplicate fields found when somebody wants to know of them.
 
-The value always comes from orjson (the last of duplicate keys wins, as in Go). Duplicates are looked for in a
-second pass, which is skipped when a count of the colons shows that no key was lost.
+The value always comes from orjson: the last of duplicate keys wins, which is right where nothing is known of
+a type (``doubled`` is for the others). Duplicates are looked for in a second pass, which is skipped when a
+count of the colons shows that no key was lost.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterator
-from typing import Any
+import math
+import re
+from collections.abc import Callable, Container, Iterator
+from typing import Any, Final
 
 import orjson
 
 from tiphys.apimachinery.schema.json_fault import explain
 from tiphys.apimachinery.schema.node import Schema
+from tiphys.apimachinery.schema.numbers import NumberText
 from tiphys.apimachinery.schema.walk import MAX_STRICT_FAULTS
 
 _EXPLAINED_BYTES = 1 << 16
 """Faults of longer bodies are told in the parser's own words: walking them would take too long."""
 
 
+_SURE_DIGITS: Final = 19
+"""So long are whole numbers of 64 bits that are read as such."""
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+
+
 class JsonError(ValueError):
     """The body is no JSON."""
+
+
+class TooLarge(JsonError):
+    """A number in the body is more than can be held."""
+
+
+class Pairs(list[tuple[str, Any]]):
+    """An object as it was sent: every key, in order."""
 
 
 def loads(body: bytes | bytearray | memoryview) -> Any:
     """Parse.
 
     Raises:
-        JsonError: the body is no JSON.
+        JsonError: the body is no JSON, or a number in it is ``TooLarge``.
     """
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        short = len(body) <= _EXPLAINED_BYTES
-        raise JsonError(explain(bytes(body)) or str(error) if short else str(error)) from None
+        fault = explain(bytes(body)) if len(body) <= _EXPLAINED_BYTES else ""
+        try:
+            if not fault:  # bytes that are no characters Go takes
+                return _sound(_read(bytes(body)))
+        except TooLarge:
+            raise
+        except ValueError:
+            pass
+        raise JsonError(fault or str(error)) from None
+
+
+def exact(body: bytes) -> Any:
+    """Return the value of a well-formed body with fractions as they were written, for texts of faults."""
+    return _sound(_read(body, NumberText))
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise TooLarge(f"json: cannot unmarshal number {text} into Go value of type float64")
+    return number
+
+
+def _read(body: bytes, fraction: Callable[[str], float] = _finite, pairs: type[Pairs] | None = None) -> Any:
+    """Parse at leisure. Every byte that is part of no character becomes one that says so, as in Go."""
+    text = _SURROGATES.sub("\ufffd", body.decode(errors="surrogateescape"))
+
+    def whole(digits: str) -> float:
+        return int(digits) if len(digits) <= _SURE_DIGITS else fraction(digits)
+
+    return json.loads(
+        text, parse_constant=_no_number, parse_float=fraction, parse_int=whole, object_pairs_hook=pairs
+    )
+
+
+def _no_number(word: str) -> Any:
+    raise JsonError(f"invalid character '{word[0]}' looking for beginning of value")
+
+
+def _sound(value: Any) -> Any:
+    """Return a value whose texts have no halves of characters."""
+    if isinstance(value, str):
+        return _SURROGATES.sub("\ufffd", value)
+    if isinstance(value, Pairs):
+        return Pairs((_sound(key), _sound(inner)) for key, inner in value)
+    if isinstance(value, dict):
+        return {_sound(key): _sound(inner) for key, inner in value.items()}
+    return [_sound(inner) for inner in value] if isinstance(value, list) else value
 
 
 def loads_strict(body: bytes) -> tuple[Any, list[str]]:
@@ -61,8 +124,9 @@ def _count_colons(value: Any) -> int:
         return -1
 
 
-class _Pairs(list[tuple[str, Any]]):
-    """An object as it was sent: every key, in order."""
+def pairs_of(body: bytes) -> Any:
+    """Return a well-formed body with all its keys: its objects are ``Pairs``."""
+    return _sound(_read(body, pairs=Pairs))
 
 
 def _duplicates(body: bytes) -> list[str]:
@@ -77,12 +141,12 @@ def faults_of(body: bytes, schema: Schema | None, unknown: Container[str] | None
     the texts of unknown fields that count; without it all do.
     """
     seen: dict[str, None] = {}
-    pending: list[tuple[Any, str, Schema | None]] = [(json.loads(body, object_pairs_hook=_Pairs), "", schema)]
+    pending: list[tuple[Any, str, Schema | None]] = [(pairs_of(body), "", schema)]
     while pending and len(seen) < MAX_STRICT_FAULTS:
         value, path, node = pending.pop()
         if isinstance(value, str):
             seen[value] = None
-        elif isinstance(value, _Pairs):
+        elif isinstance(value, Pairs):
             pending += reversed(list(_object_steps(value, path, node, unknown)))
         elif isinstance(value, list):
             items = node.items if node is not None else None
@@ -94,11 +158,11 @@ def faults_of(body: bytes, schema: Schema | None, unknown: Container[str] | None
     return list(seen)
 
 
-_NESTED = (_Pairs, list)
+_NESTED = (Pairs, list)
 
 
 def _object_steps(
-    pairs: _Pairs, path: str, node: Schema | None, unknown: Container[str] | None
+    pairs: Pairs, path: str, node: Schema | None, unknown: Container[str] | None
 ) -> Iterator[tuple[Any, str, Schema | None]]:
     """Yield faults and what to look at next, in order."""
     keys: set[str] = set()

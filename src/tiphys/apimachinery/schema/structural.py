@@ -52,17 +52,20 @@ def _object(object_meta: Schema) -> Schema:
 def settle_numbers(value: Any) -> None:
     """Make whole numbers of those that were written with a point or an exponent, in place.
 
-    The API keeps what a number is, not how it was written: clients read ``2.0`` into integers.
+    The API keeps what a number is, not how it was written: clients read ``2.0`` into integers. What 64 bits
+    do not hold is no whole number any more: it loses digits.
     """
     items = value.items() if type(value) is dict else enumerate(value) if type(value) is list else ()
-    whole: list[tuple[Any, int]] = []
+    settled: list[tuple[Any, float]] = []
     for key, item in items:
         kind = type(item)
         if kind is dict or kind is list:
             settle_numbers(item)
         elif kind is float and item.is_integer() and abs(item) < _MOST_WHOLE:
-            whole.append((key, int(item)))
-    for key, number in whole:
+            settled.append((key, int(item)))
+        elif kind is int and not -_MOST_WHOLE <= item < _MOST_WHOLE:
+            settled.append((key, float(item)))
+    for key, number in settled:
         value[key] = number
 
 

@@ -14,64 +14,22 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from tiphys.apimachinery import quantity
-from tiphys.apimachinery.clock import parse_time, rfc3339, rfc3339_micro
+from tiphys.apimachinery import go_time, quantity
+from tiphys.apimachinery.clock import rfc3339, rfc3339_micro
 from tiphys.apimachinery.errors import BadRequest
 from tiphys.apimachinery.memo import Rewritten
 from tiphys.apimachinery.meta import GVK, Object
+from tiphys.apimachinery.schema.mismatch import DecodeError, Mismatch, json_kind
 from tiphys.apimachinery.schema.node import Schema
 
 MAX_STRICT_FAULTS = 100
 _REMEMBERED = "io.k8s.api.core.v1.PodSpec"
 """The one large shape that is written over and over with equal content."""
+_EXACT = 2**53
+"""Floats tell whole numbers apart up to here; Go writes them without a point."""
+_NO_TIME, _NO_MICRO_TIME = "0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z"
+"""What Go's zero time would be; it is written as a null, which says nothing."""
 _INTEGERS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
-
-
-class DecodeError(ValueError):
-    """A value that its Go type cannot hold; the message is the decoder's.
-
-    ``restoring`` is the same in the words of the converter that puts strategic merge patches into effect.
-    """
-
-    def __init__(self, message: str, restoring: str = "") -> None:
-        super().__init__(message)
-        self.restoring = restoring or message
-
-
-class _Mismatch(Exception):
-    """On its way up to the field that names it: what was found and the Go type that it should have been."""
-
-    def __init__(self, found: str, go_type: str) -> None:
-        super().__init__(found)
-        self.found = found
-        self.go_type = go_type
-        self.path: list[str] = []
-        self.struct = ""
-
-    def text(self) -> str:
-        if not self.struct:
-            return f"json: cannot unmarshal {self.found} into Go value of type {self.go_type}"
-        where = ".".join(reversed(self.path))
-        return (
-            f"json: cannot unmarshal {self.found} into Go struct field {self.struct}.{where}"
-            f" of type {self.go_type}"
-        )
-
-    def restoring(self) -> str:
-        word, _, amount = self.found.partition(" ")
-        number = "float64" if "." in amount else "int64"
-        kind = {"object": "map", "array": "slice", "number": number}.get(word, word)
-        if self.go_type.startswith("map["):
-            return f"cannot restore map from {kind}"
-        if self.go_type.startswith("[]"):
-            return f"cannot restore slice from {kind}"
-        if "." in self.go_type:
-            return f"cannot restore struct from: {kind}"
-        if kind == "float64" or (kind, self.go_type) == ("int64", "string"):
-            return f"cannot convert {kind} to {self.go_type}"
-        if kind == "int64" and self.go_type == "int32":  # too large; the converter lets that wrap around
-            return self.text()
-        return f"unrecognized type: {self.go_type}"
 
 
 _Trail = tuple[Any, str] | None
@@ -116,32 +74,28 @@ def decode_check(
     plan = plan_for(schema)
     try:
         if type(obj) is not dict:
-            raise _Mismatch(json_kind(obj), plan.go_type)
+            raise Mismatch(json_kind(obj), plan.go_type)
         plan.walk(obj, faults, None, known)
-    except _Mismatch as error:
+    except Mismatch as error:
         raise DecodeError(error.text(), error.restoring()) from None
     return faults.texts or []
+
+
+def fits(value: Any, schema: Schema) -> bool:
+    """Tell whether a type can hold a value, which is changed as ``decode_check`` changes it."""
+    plan = plan_for(schema)
+    if value is None or type(value) is plan.exact:
+        return True
+    try:
+        _decode(plan, value, _Faults(wanted=False), None)
+    except (Mismatch, DecodeError):
+        return False
+    return True
 
 
 def cannot_be_handled(gvk: GVK, text: str) -> BadRequest:
     """Return the 400 that a body that does not decode is answered with."""
     return BadRequest(f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: {text}')
-
-
-def json_kind(value: Any) -> str:
-    """Name a JSON value as Go's decoder does."""
-    match value:
-        case bool():
-            return "bool"
-        case str():
-            return "string"
-        case dict():
-            return "object"
-        case list():
-            return "array"
-        case None:
-            return "null"
-    return "number"
 
 
 _Walk = Callable[[Any, _Faults, _Trail, Any], None]
@@ -157,7 +111,7 @@ class _Plan:
         self.go_type = go_type
         self.exact: type | None = None
         self.leaf: Callable[[Any], Any] | None = None
-        """Returns the value to keep; raises _Mismatch. For values that are not containers."""
+        """Returns the value to keep; raises Mismatch. For values that are not containers."""
         self.container: type | None = None
         """What values are that are walked: ``dict`` or ``list``."""
         self.walk: _Walk = _refuse
@@ -296,13 +250,12 @@ def _struct_walker(own: _Plan, schema: Schema) -> _Walk:
                         kept_value = value
                     else:
                         kept_value = _decode(plan, value, faults, (trail, key))
-                except _Mismatch as error:
-                    error.struct = error.struct or struct
-                    error.path.append(key)
+                except Mismatch as error:
+                    error.within(schema.name or "", struct, key)
                     raise
                 if kept_value is not value:
                     obj[key] = kept_value
-                if kept_value or key not in droppable:
+                if kept_value or (key not in droppable and kept_value is not None):
                     continue
             drop = [key] if drop is None else [*drop, key]
         if drop is not None:
@@ -335,7 +288,7 @@ def _decode(plan: _Plan, value: Any, faults: _Faults, trail: _Trail) -> Any:
     if plan.leaf is not None:
         return plan.leaf(value)
     if type(value) is not plan.container:
-        raise _Mismatch(json_kind(value), plan.go_type)
+        raise Mismatch(json_kind(value), plan.go_type)
     plan.walk(value, faults, trail, None)
     return value
 
@@ -390,7 +343,7 @@ def _list_walker(items: _Plan, keys: tuple[str, ...]) -> _Walk:
 
 def _wrong(go_type: str) -> Callable[[Any], Any]:
     def refuse(value: Any) -> Any:
-        raise _Mismatch(json_kind(value), go_type)
+        raise Mismatch(json_kind(value), go_type)
 
     return refuse
 
@@ -401,16 +354,22 @@ def _integer(go_type: str) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
         if type(value) is int and low <= value <= high:
             return value
-        found = f"number {value}" if type(value) in (int, float) else json_kind(value)
-        raise _Mismatch(found, go_type)
+        raise Mismatch(_shown(value), go_type)
 
     return check
 
 
+def _shown(value: Any) -> str:
+    """Name what is no whole number, or too large a one; numbers as they were written, where that is known."""
+    return f"number {value}" if json_kind(value) == "number" else json_kind(value)
+
+
 def _number(value: Any) -> Any:
-    if type(value) in (int, float):
-        return value
-    raise _Mismatch(json_kind(value), "float64")
+    if type(value) is float:
+        return int(value) if value.is_integer() and abs(value) < _EXACT else value
+    if type(value) is int:
+        return value if -_EXACT < value < _EXACT else float(value)
+    raise Mismatch(_shown(value), "float64")
 
 
 def _int_or_string(value: Any) -> Any:
@@ -418,9 +377,7 @@ def _int_or_string(value: Any) -> Any:
         return value
     if type(value) is int and -(2**31) <= value < 2**31:
         return value
-    if type(value) in (int, float):
-        raise DecodeError(f"json: cannot unmarshal number {value} into Go value of type int32")
-    raise DecodeError(f"json: cannot unmarshal {json_kind(value)} into Go value of type int32")
+    raise Mismatch(_shown(value), "int32", by_itself=True)
 
 
 def _anything(value: Any) -> Any:
@@ -440,35 +397,33 @@ def _quantity(value: Any) -> Any:
 
 def _time(value: Any) -> Any:
     if type(value) is not str:
-        raise DecodeError(f"json: cannot unmarshal {json_kind(value)} into Go value of type string")
+        raise Mismatch(json_kind(value), "string", by_itself=True)
     try:
         return _canonical_time(value)
-    except ValueError:
-        raise DecodeError(_time_text(value, "2006-01-02T15:04:05Z07:00")) from None
+    except go_time.TimeError as error:
+        raise DecodeError(str(error)) from None
 
 
 @lru_cache(maxsize=1024)
-def _canonical_time(text: str) -> str:
-    # A status says again and again when things were. Raises ValueError, which is not remembered.
-    return rfc3339(parse_time(text))
+def _canonical_time(text: str) -> str | None:
+    # A status says again and again when things were. Raises TimeError, which is not remembered.
+    moment = rfc3339(go_time.parse(text))
+    return None if moment == _NO_TIME else moment
 
 
 def _micro_time(value: Any) -> Any:
     if type(value) is not str:
-        raise DecodeError(f"json: cannot unmarshal {json_kind(value)} into Go value of type string")
+        raise Mismatch(json_kind(value), "string", by_itself=True)
     try:
-        return rfc3339_micro(parse_time(value))
-    except ValueError:
-        raise DecodeError(_time_text(value, "2006-01-02T15:04:05.000000Z07:00")) from None
-
-
-def _time_text(value: str, layout: str) -> str:
-    return f'parsing time "{value}" as "{layout}": cannot parse "{value}" as "2006"'
+        moment = rfc3339_micro(go_time.parse(value, go_time.RFC3339_MICRO))
+    except go_time.TimeError as error:
+        raise DecodeError(str(error)) from None
+    return None if moment == _NO_MICRO_TIME else moment
 
 
 def _base64(value: Any) -> Any:
     if type(value) is not str:
-        raise _Mismatch(json_kind(value), "[]uint8")
+        raise Mismatch(json_kind(value), "[]uint8")
     text = value.replace("\n", "").replace("\r", "") if "\n" in value or "\r" in value else value
     try:
         binascii.a2b_base64(text, strict_mode=True)

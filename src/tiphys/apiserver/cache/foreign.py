@@ -15,7 +15,8 @@ from tiphys.apimachinery.meta import Object, gvk_of
 from tiphys.apimachinery.protowire import ProtobufError
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema import strict_json
-from tiphys.apimachinery.schema.walk import DecodeError, decode_check
+from tiphys.apimachinery.schema.mismatch import DecodeError
+from tiphys.apimachinery.schema.walk import decode_check
 from tiphys.apis.conversion import convert
 from tiphys.apis.protobuf import codec
 from tiphys.apis.schemas import schema_for, sections

@@ -13,7 +13,7 @@ import orjson
 
 from tiphys.apimachinery.errors import BadRequest, Expired, Timeout
 from tiphys.apimachinery.schema import strict_json
-from tiphys.apimachinery.schema.walk import json_kind
+from tiphys.apimachinery.schema.mismatch import json_kind
 
 _TOKEN_VERSION: Final = "meta.k8s.io/v1"
 LATEST: Final = -1

@@ -12,8 +12,9 @@ from typing import Any
 from tiphys.apimachinery import field_errors, names
 from tiphys.apimachinery.errors import FieldError
 from tiphys.apimachinery.meta import Object, copy_object
+from tiphys.apimachinery.schema.mismatch import DecodeError
 from tiphys.apimachinery.schema.node import Schema
-from tiphys.apimachinery.schema.walk import DecodeError, decode_check
+from tiphys.apimachinery.schema.walk import decode_check
 from tiphys.apis import schemas
 from tiphys.apis.meta_validation import validate_meta
 

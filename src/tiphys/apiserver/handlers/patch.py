@@ -18,8 +18,8 @@ from tiphys.apimachinery.errors import (
 )
 from tiphys.apimachinery.meta import GVK, Object, copy_object
 from tiphys.apimachinery.patch import json_patch, merge, strategic
+from tiphys.apimachinery.schema.mismatch import DecodeError, json_kind
 from tiphys.apimachinery.schema.node import Schema
-from tiphys.apimachinery.schema.walk import DecodeError, json_kind
 from tiphys.apiserver import bodies, machinery, managers, meta_rules, nesting, ownership, respond
 from tiphys.apiserver.call import Call
 from tiphys.apiserver.handlers.create import create_object

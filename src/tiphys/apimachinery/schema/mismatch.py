@@ -1,0 +1,89 @@
+"""What a value of the wrong type is refused with, in the words of Go's decoder and of its converter.
+
+Pure. Raised and caught by ``walk``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class DecodeError(ValueError):
+    """A value that its Go type cannot hold; the message is the decoder's.
+
+    ``restoring`` is the same in the words of the converter that puts strategic merge patches into effect.
+    """
+
+    def __init__(self, message: str, restoring: str = "") -> None:
+        super().__init__(message)
+        self.restoring = restoring or message
+
+
+class Mismatch(Exception):
+    """On its way up to the field that names it: what was found and the Go type that it should have been.
+
+    ``by_itself``: the type reads itself, and so the converter says what a decoder says, without the field.
+    """
+
+    def __init__(self, found: str, go_type: str, *, by_itself: bool = False) -> None:
+        super().__init__(found)
+        self.found = found
+        self.go_type = self.kind = go_type
+        """The type by its name, and what it is."""
+        self.by_itself = by_itself
+        self.path: list[str] = []
+        self.struct = ""
+
+    def within(self, definition: str, struct: str, key: str) -> None:
+        """Pass a field on the way up: the innermost names the type, all of them the path."""
+        if not self.struct:
+            from tiphys.apimachinery.schema.go_types import named
+
+            self.struct, self.go_type = struct, named(definition, key, self.go_type)
+        self.path.append(key)
+
+    def text(self) -> str:
+        if not self.struct:
+            return self._bare()
+        where = ".".join(reversed(self.path))
+        return (
+            f"json: cannot unmarshal {self.found} into Go struct field {self.struct}.{where}"
+            f" of type {self.go_type}"
+        )
+
+    def _bare(self) -> str:
+        return f"json: cannot unmarshal {self.found} into Go value of type {self.go_type}"
+
+    def restoring(self) -> str:
+        if self.by_itself:
+            return self._bare()
+        word, _, amount = self.found.partition(" ")
+        number = "float64" if "." in amount else "int64"
+        kind = {"object": "map", "array": "slice", "number": number}.get(word, word)
+        if self.kind.startswith("map["):
+            return f"cannot restore map from {kind}"
+        if self.kind.startswith("[]"):
+            return f"cannot restore slice from {kind}"
+        if "." in self.kind:
+            return f"cannot restore struct from: {kind}"
+        if kind == "float64" or (kind, self.kind) == ("int64", "string"):
+            return f"cannot convert {kind} to {self.go_type}"
+        if kind == "int64" and self.kind == "int32":  # too large; the converter lets that wrap around
+            return self.text()
+        return f"unrecognized type: {self.kind}"
+
+
+def json_kind(value: Any) -> str:
+    """Name a JSON value as Go's decoder does."""
+    match value:
+        case bool():
+            return "bool"
+        case str():
+            return "string"
+        case dict():
+            return "object"
+        case list():
+            return "array"
+        case None:
+            return "null"
+    return "number"
