@@ -22,7 +22,7 @@ from tiphys.apimachinery.schema.node import Schema
 _FILE = "kubernetes-json-schema/v1.36.0-local/_definitions.json"
 _CORE = "io.k8s.api.core.v1."
 
-_DEFAULTS: dict[str, dict[str, Any]] = {
+DEFAULTS: dict[str, dict[str, Any]] = {
     _CORE + "ContainerPort": {"protocol": "TCP"},
     _CORE + "ServicePort": {"protocol": "TCP"},
     _CORE + "ISCSIVolumeSource": {"iscsiInterface": "default"},
@@ -60,7 +60,7 @@ def full_definitions() -> dict[str, dict[str, Any]]:
     assert found.submodule_search_locations
     text = Path(found.submodule_search_locations[0], _FILE).read_bytes()
     definitions: dict[str, dict[str, Any]] = orjson.loads(text)["$defs"]
-    for name, defaults in _DEFAULTS.items():
+    for name, defaults in DEFAULTS.items():
         for field, default in defaults.items():
             definitions[name]["properties"][field]["default"] = default
     return definitions

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from tiphys.apimachinery.meta import GVK
+from tiphys.apimachinery.resource import Subresource
 from tiphys.apis.openapi import v2
 from tiphys.apis.openapi.definitions import custom_definitions, render_v2, render_v3
 from tiphys.apis.openapi.documents import OpenApi
@@ -110,6 +111,59 @@ def test_lists_are_called_as_definitions_say() -> None:
         "x-kubernetes-group-version-kind"
     ]
     assert kind["kind"] == "Widgets"
+
+
+PLAIN = ["application/json", "application/yaml"]
+LIST = [
+    "allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit", "resourceVersion",
+    "resourceVersionMatch", "sendInitialEvents", "shardSelector", "timeoutSeconds", "watch",
+]  # fmt: skip
+WRITE = ["dryRun", "fieldManager", "fieldValidation"]
+PATCHES = ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"]
+COLLECTION = "/apis/stable.example.com/v1/namespaces/{namespace}/widgets"
+OPERATIONS: dict[tuple[str, str], tuple[list[str], list[str], list[str] | None]] = {
+    # parameters, codes, media types of the body
+    ("", "get"): (LIST, ["200", "401"], None),
+    ("", "post"): (WRITE, ["200", "201", "202", "401"], PLAIN),
+    ("", "delete"): (LIST, ["200", "401"], None),
+    ("/{name}", "get"): (["resourceVersion"], ["200", "401"], None),
+    ("/{name}", "put"): (WRITE, ["200", "201", "401"], PLAIN),
+    ("/{name}", "patch"): ([*WRITE, "force"], ["200", "401"], PATCHES),
+    ("/{name}/scale", "patch"): ([*WRITE, "force"], ["200", "401"], PATCHES),
+}
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_operations(path: str, method: str) -> None:
+    """They take and answer JSON and YAML, and what is done to a scale is told of the kind itself."""
+    scale = Subresource("scale", ("get", "patch", "update"), GVK("autoscaling", "v1", "Scale"))
+    table = TABLE.copy()
+    table.add(replace(WIDGET, subresources=(scale,)))
+    tree = orjson.loads(OpenApi(table).v3_group("apis/stable.example.com/v1") or b"")
+    operation = tree["paths"][COLLECTION + path][method]
+    named, codes, types = OPERATIONS[path, method]
+    assert [one["name"] for one in operation.get("parameters", ())] == named
+    assert list(operation["responses"]) == codes
+    assert list(operation["responses"]["200"]["content"]) == PLAIN
+    assert (list(operation["requestBody"]["content"]) if "requestBody" in operation else None) == types
+    assert operation["x-kubernetes-group-version-kind"]["kind"] == "Widget"
+
+
+def test_a_document_of_custom_kinds_tells_nothing_of_the_server() -> None:
+    table = TABLE.copy()
+    table.add(WIDGET)
+    tree = orjson.loads(OpenApi(table).v3_group("apis/stable.example.com/v1") or b"")
+    assert tree["info"] == {"title": "Kubernetes CRD Swagger", "version": "v0.1.0"}
+    assert set(tree["components"]) == {"schemas"}
+    listed = tree["components"]["schemas"]["com.example.stable.v1.WidgetList"]["properties"]
+    assert listed["items"]["description"].startswith("List of widgets. More info: https://")
+    assert listed["metadata"]["description"].startswith("Standard list metadata. More info: https://")
+
+
+@pytest.mark.parametrize("v3", [False, True])
+def test_a_kind_without_a_schema_lists_no_fields(v3: bool) -> None:
+    made = custom_definitions(WIDGET, None, v3=v3)["com.example.stable.v1.Widget"]
+    assert made.keys() == {"type", "x-kubernetes-group-version-kind"}
 
 
 @pytest.mark.parametrize("schema", [{"type": "object"}, {"type": "object", **KEEPS}])

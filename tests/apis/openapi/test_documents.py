@@ -102,6 +102,54 @@ def test_definitions_are_worded_for_their_version(v2: dict[str, Any], core: dict
     assert "io.k8s.api.apps.v1.Deployment" not in schemas
 
 
+PODS = "/api/v1/namespaces/{namespace}/pods"
+PARAMETERS: dict[str, tuple[list[str], dict[str, list[str]]]] = {
+    # of the path, and of its operations beside them
+    PODS + "/{name}": (
+        ["name", "namespace", "pretty"],
+        {
+            "get": [],
+            "put": ["dryRun", "fieldManager", "fieldValidation"],
+            "patch": ["dryRun", "fieldManager", "fieldValidation", "force"],
+            "delete": [
+                "dryRun", "gracePeriodSeconds", "ignoreStoreReadErrorWithClusterBreakingPotential",
+                "orphanDependents", "propagationPolicy",
+            ],
+        },
+    ),
+    PODS + "/{name}/binding": (
+        ["dryRun", "fieldManager", "fieldValidation", "name", "namespace", "pretty"], {"post": []},
+    ),
+    PODS + "/{name}/exec": (
+        ["command", "container", "name", "namespace", "stderr", "stdin", "stdout", "tty"],
+        {"get": [], "post": []},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PARAMETERS)
+def test_what_all_operations_of_a_path_take_is_the_paths(
+    v2: dict[str, Any], core: dict[str, Any], path: str
+) -> None:
+    def named(node: dict[str, Any]) -> list[str]:
+        return [one["name"] for one in node.get("parameters", ()) if one["in"] != "body"]
+
+    common, own = PARAMETERS[path]
+    for document in (v2, core):
+        item = document["paths"][path]
+        assert named(item) == common
+        assert {method: named(item[method]) for method in item if method != "parameters"} == own
+    assert {"name": "body", "in": "body"}.items() <= v2["paths"][PODS]["post"]["parameters"][0].items()
+
+
+def test_media_types(v2: dict[str, Any], core: dict[str, Any]) -> None:
+    types = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]
+    watched = [*types, "application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"]
+    for method, expected in (("get", watched), ("post", types), ("delete", types)):
+        assert v2["paths"][PODS][method]["produces"] == expected
+        assert list(core["paths"][PODS][method]["responses"]["200"]["content"]) == expected
+
+
 def test_kubectl_finds_what_it_asks_about(core: dict[str, Any]) -> None:
     patch = core["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"]
     assert {"dryRun", "fieldValidation"} <= {parameter["name"] for parameter in patch["parameters"]}

@@ -49,6 +49,17 @@ async def test_operations(api: Any, path: str, operation_id: str, answer: str) -
     assert schema == {"$ref": f"#/components/schemas/{PACKAGE}{answer}"}
 
 
+def test_v3_tells_what_is_absent() -> None:
+    spec = openapi.spec()
+    assert spec.document_v3 is not None
+    schemas = spec.document_v3["components"]["schemas"]
+    assert schemas[f"{PACKAGE}NodeMetrics"]["properties"]["metadata"]["default"] == {}
+    assert schemas[f"{PACKAGE}ContainerMetrics"]["properties"]["name"]["default"] == ""
+    assert "default" not in schemas[f"{PACKAGE}NodeMetrics"]["properties"]["window"]
+    node = spec.document["definitions"][f"{PACKAGE}NodeMetrics"]
+    assert "default" not in node["properties"]["metadata"]
+
+
 @in_one_loop
 async def test_the_merged_document_has_its_kinds(api: Any) -> None:
     v2 = await api.get("/openapi/v2")
@@ -70,7 +81,7 @@ async def test_who_walks_the_index_finds_it(api: Any) -> None:
     assert answer.headers["etag"] == f'"{url.partition("hash=")[2]}"'
     schemas = answer.json["components"]["schemas"]
     containers = schemas[f"{PACKAGE}PodMetrics"]["properties"]["containers"]
-    assert containers["items"] == {"$ref": f"#/components/schemas/{PACKAGE}ContainerMetrics"}
+    assert containers["items"]["allOf"] == [{"$ref": f"#/components/schemas/{PACKAGE}ContainerMetrics"}]
     old = await api("GET", f"/openapi/v3/{PATH}?hash=OLD")
     assert (old.status, old.headers["location"]) == (301, url)
 

@@ -17,8 +17,8 @@ from tiphys.apimachinery.meta import GVK
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema.build import INT_OR_STRING, QUANTITY
 from tiphys.apis import schemas
-from tiphys.apis.openapi import enums
-from tiphys.apis.openapi.operations import META, definition_name, list_kind
+from tiphys.apis.openapi import enums, values
+from tiphys.apis.openapi.operations import definition_name, list_kind
 
 Definition = dict[str, Any]
 CustomSchemas = Callable[[GVK], Mapping[str, Any] | None]
@@ -28,7 +28,8 @@ V2_PREFIX = "#/definitions/"
 V3_PREFIX = "#/components/schemas/"
 _DEFS = "#/$defs/"
 _ANY_KIND = "io.k8s.api.core.v1.ConfigMap"
-"""Says of apiVersion and kind what is said of them everywhere."""
+_ANY_LIST = "io.k8s.api.core.v1.PodList"
+"""Say of apiVersion, kind, metadata and items what is said of them everywhere."""
 _V2_WELL_KNOWN: dict[str, Definition] = {
     QUANTITY: {"type": "string"},
     INT_OR_STRING: {"type": "string", "format": "int-or-string"},
@@ -43,6 +44,7 @@ _V2_REFUSES = frozenset(("oneOf", "anyOf", "allOf", "not", "nullable"))
 _PLAIN = frozenset(
     "type description format default enum minimum maximum minLength maxLength pattern".split()  # noqa: SIM905
 )
+_PLAIN_V2 = _PLAIN - {"default"}
 _SIMPLE = ("string", "integer", "boolean", "number")
 
 
@@ -67,6 +69,8 @@ class BuiltIn(Mapping[str, Definition]):
                     definition.get("properties", {}).get(field, {}).pop("enum", None)
             if name in _V2_WELL_KNOWN:
                 definition.pop("oneOf", None)
+            for node in definition.get("properties", {}).values():
+                node.pop("default", None)
         self._texts = {name: orjson.dumps(definition) for name, definition in definitions.items()}
 
     def __getitem__(self, name: str) -> Definition:
@@ -83,9 +87,37 @@ class BuiltIn(Mapping[str, Definition]):
         return len(self._texts)
 
 
+class WithDefaults(Mapping[str, Definition]):
+    """The same definitions with what absent fields are worth, which v3 alone tells."""
+
+    def __init__(self, definitions: BuiltIn) -> None:
+        self._definitions = definitions
+
+    def __getitem__(self, name: str) -> Definition:
+        found = self._definitions[name]
+        for field, value in schemas.DEFAULTS.get(name, {}).items():
+            found["properties"][field]["default"] = value
+        values.tell(name, found)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._definitions
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._definitions)
+
+    def __len__(self) -> int:
+        return len(self._definitions)
+
+
 def built_in() -> BuiltIn:
     """Return the definitions of built-in kinds as this server's gates have them, read once."""
     return _built_in(with_values=on("OpenAPIEnums"))
+
+
+def built_in_v3() -> WithDefaults:
+    """Return them as v3 has them."""
+    return WithDefaults(built_in())
 
 
 @cache
@@ -98,17 +130,22 @@ def custom_definitions(row: Resource, schema: Mapping[str, Any] | None, *, v3: b
     gvk = row.gvk
     name, listing = definition_name(gvk), definition_name(gvk._replace(kind=list_kind(row)))
     kind = {"group": gvk.group, "version": gvk.version, "kind": gvk.kind}
-    own = _published(schema or {"type": "object", "x-kubernetes-preserve-unknown-fields": True}, v3=v3)
-    own["properties"] = own.get("properties", {}) | _head() | _metadata("ObjectMeta")
+    if schema:
+        own = _published(schema, v3=v3)
+        own["properties"] = own.get("properties", {}) | _head() | _metadata()
+    else:
+        own = {"type": "object"}  # properties would be read as the only ones
     own[_GVK] = [kind]
     if row.selectable_fields:
         own[_SELECTABLE] = [{"fieldPath": path} for path in row.selectable_fields]
-    items = {"type": "array", "description": f"List of {gvk.kind}.", "items": {"$ref": _DEFS + name}}
+    metadata, described = _listed()
+    described = described.replace("List of pods", f"List of {row.plural}")
+    items = {"type": "array", "description": described, "items": {"$ref": _DEFS + name}}
     list_definition = {
         "description": f"{list_kind(row)} is a list of {gvk.kind}",
         "type": "object",
         "required": ["items"],
-        "properties": {**_head(), "items": items, "metadata": {"$ref": f"{_DEFS}{META}ListMeta"}},
+        "properties": {**_head(), "items": items, **metadata},
         _GVK: [{**kind, "kind": list_kind(row)}],
     }
     return {name: own, listing: list_definition}
@@ -123,19 +160,29 @@ def _head() -> Definition:
     }
 
 
-def _metadata(kind: str) -> Definition:
-    return {"metadata": {"$ref": f"{_DEFS}{META}{kind}", "description": "Standard object's metadata."}}
+@cache
+def _metadata() -> Definition:
+    return {"metadata": built_in()[_ANY_KIND]["properties"]["metadata"]}
+
+
+@cache
+def _listed() -> tuple[Definition, str]:
+    """Return the metadata of lists, and what is said of the items of one."""
+    known = built_in()[_ANY_LIST]["properties"]
+    return {"metadata": known["metadata"]}, known["items"]["description"]
 
 
 def _published(node: Mapping[str, Any], *, v3: bool) -> Definition:
     """Return a custom schema that says what its extensions imply.
 
     Embedded resources have what every object has. Clients of v2 read listed properties as the only ones:
-    there a resource that keeps anything lists none.
+    there a resource that keeps anything lists none. Nor does v2 tell defaults.
     """
-    if node.keys() <= _PLAIN:
+    if node.keys() <= (_PLAIN if v3 else _PLAIN_V2):
         return node if isinstance(node, dict) else dict(node)
     made = dict(node)
+    if not v3:
+        made.pop("default", None)
     if isinstance(node.get("properties"), dict):
         made["properties"] = {key: _published(one, v3=v3) for key, one in node["properties"].items()}
     for key in ("items", "additionalProperties"):
@@ -145,7 +192,7 @@ def _published(node: Mapping[str, Any], *, v3: bool) -> Definition:
         made |= _either(node)
     keeps = node.get("x-kubernetes-preserve-unknown-fields")
     if node.get("x-kubernetes-embedded-resource") and (v3 or not keeps):
-        made["properties"] = made.get("properties", {}) | _head() | _metadata("ObjectMeta")
+        made["properties"] = made.get("properties", {}) | _head() | _metadata()
         required = list(made.get("required") or ())
         made["required"] = required + [key for key in ("kind", "apiVersion") if key not in required]
     return made

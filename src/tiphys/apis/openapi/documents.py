@@ -20,10 +20,10 @@ from tiphys.apimachinery.meta import GVK
 from tiphys.apimachinery.release import RELEASE
 from tiphys.apimachinery.resource import Resource, Subresource
 from tiphys.apis.openapi import proto_v3, v3
-from tiphys.apis.openapi.definitions import CustomSchemas, built_in, no_custom_schemas
+from tiphys.apis.openapi.definitions import CustomSchemas, built_in_v3, no_custom_schemas
 from tiphys.apis.openapi.merge import Joined, RemoteSpec, additions
 from tiphys.apis.openapi.pages import Page, group_pages, server_pages
-from tiphys.apis.openapi.pieces import Basis, GroupVersion, Pieces, definitions_for, with_built_in
+from tiphys.apis.openapi.pieces import Basis, GroupVersion, Pieces, definitions_for, with_built_in_v3
 from tiphys.apis.table import ALL_VERBS, TABLE, ResourceTable
 
 V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
@@ -148,11 +148,11 @@ class OpenApi:
             if remote.path[1:] == path and remote.document_v3 is not None:
                 return remote.document_v3
         page = next(page for page in self._small_pages() if page.document == path)
-        return v3.page_document(page, built_in(), self._version)
+        return v3.page_document(page, built_in_v3(), self._version)
 
     def _version_document(self, gv: GroupVersion) -> Mapping[str, Any]:
         own = definitions_for(self._table.resources(*gv), self._custom, v3=True)
-        return v3.document(self._table, with_built_in(own), gv, self._version)
+        return v3.document(self._table, with_built_in_v3(own), gv, self._version)
 
     def _version_hash(self, path: str, gv: GroupVersion) -> str:
         known = self._known.get(path)
@@ -183,7 +183,7 @@ class OpenApi:
 
     def _page_hash(self, page: Page) -> str:
         if page not in self._pages:
-            tree = v3.page_document(page, built_in(), self._version)
+            tree = v3.page_document(page, built_in_v3(), self._version)
             self._pages[page] = _hash(orjson.dumps(tree))
         return self._pages[page]
 
@@ -214,7 +214,7 @@ def _rendering(version: str) -> bytes:
     )  # fmt: skip
     table = ResourceTable((row,))
     own = definitions_for((row,), lambda _gvk: _SAMPLE, v3=True)
-    tree = v3.document(table, with_built_in(own), (gvk.group, gvk.version), version)
+    tree = v3.document(table, with_built_in_v3(own), (gvk.group, gvk.version), version)
     return hashlib.sha512(orjson.dumps(tree)).digest()
 
 

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from tiphys.apimachinery.dataclass import dataclass
@@ -19,19 +20,11 @@ STATUS = META + "Status"
 DELETE_OPTIONS = META + "DeleteOptions"
 PATCH = META + "Patch"
 WATCH_EVENT = META + "WatchEvent"
-OBJECT_TYPES = (
-    "application/json",
-    "application/yaml",
-    "application/vnd.kubernetes.protobuf",
-    "application/cbor",
-)
+CUSTOM_TYPES = ("application/json", "application/yaml")
+"""What objects of custom kinds are read and written as."""
+OBJECT_TYPES = (*CUSTOM_TYPES, "application/vnd.kubernetes.protobuf")
 """What objects are read and written as."""
-_PATCH_TYPES = (
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/apply-patch+yaml",
-    "application/apply-patch+cbor",
-)
+_PATCH_TYPES = ("application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml")
 _STRATEGIC = "application/strategic-merge-patch+json"
 
 
@@ -40,6 +33,9 @@ class Parameter(NamedTuple):
     type: str
     description: str
     place: str = "query"
+
+
+_PLACE = attrgetter("name", "place")
 
 
 def _queries(kind: str, *described: tuple[str, str]) -> dict[str, Parameter]:
@@ -140,7 +136,10 @@ _VERBS = (
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path. ``body`` and ``answer`` name definitions; an empty answer is plain text."""
+    """One method of one path. ``body`` and ``answer`` name definitions; an empty answer is plain text.
+
+    Media types are those of built-in kinds where none are given.
+    """
 
     path: str
     method: str
@@ -154,7 +153,28 @@ class Operation:
     body: str = ""
     answer: str = ""
     consumes: tuple[str, ...] = ()
+    produces: tuple[str, ...] = ()
     codes: tuple[int, ...] = (200,)
+
+
+def by_path(found: Iterable[Operation]) -> dict[str, list[Operation]]:
+    """Return operations by their path, in order."""
+    paths: dict[str, list[Operation]] = {}
+    for one in found:
+        paths.setdefault(one.path, []).append(one)
+    return paths
+
+
+def shared(of_a_path: Sequence[Operation]) -> list[Parameter]:
+    """Return the parameters that every operation of a path takes, by name: they are the path's."""
+    common = set.intersection(*({*one.path_parameters, *one.queries} for one in of_a_path))
+    return sorted(common, key=_PLACE)
+
+
+def own_queries(operation: Operation, common: Container[Parameter]) -> list[Parameter]:
+    """Return the parameters of an operation that its path does not name, by name."""
+    every = (*operation.path_parameters, *operation.queries)
+    return sorted((one for one in every if one not in common), key=_PLACE)
 
 
 def definition_name(gvk: GVK) -> str:
@@ -306,7 +326,8 @@ def _operation(
     part: str = "",
 ) -> Operation:
     method, action = what
-    queries, body, answer, codes = _SHAPES[action]
+    queries, body, answer, codes = (_CUSTOM_SHAPES if row.custom else {}).get(action) or _SHAPES[action]
+    custom = CUSTOM_TYPES if row.custom else ()
     return Operation(
         path=where[0],
         method=method,
@@ -314,12 +335,13 @@ def _operation(
         id=operation_id,
         tag=version_tag(row.group, row.version),
         description=_describe(row, action, part),
-        gvk=gvk,
+        gvk=row.gvk if row.custom else gvk,
         path_parameters=where[1],
         queries=_pick(queries),
         body=body.format(own=own),
         answer=answer.format(own=own, listing=f"{own.rpartition('.')[0]}.{list_kind(row)}"),
-        consumes=_patch_types(row) if action == "patch" else (),
+        consumes=_patch_types(row) if action == "patch" else custom,
+        produces=custom,
         codes=codes,
     )
 
@@ -363,3 +385,9 @@ _SHAPES: dict[str, tuple[tuple[str, ...], str, str, tuple[int, ...]]] = {
     "patch": ((*_WRITE, "force"), PATCH, "{own}", (200, 201)),
 }
 """For each action: queries, body, answer, status codes."""
+_CUSTOM_SHAPES: dict[str, tuple[tuple[str, ...], str, str, tuple[int, ...]]] = {
+    "deletecollection": (_LIST, "", STATUS, (200,)),
+    "get": (("resourceVersion",), "", "{own}", (200,)),
+    "patch": ((*_WRITE, "force"), PATCH, "{own}", (200,)),
+}
+"""Where those of custom kinds are told otherwise."""

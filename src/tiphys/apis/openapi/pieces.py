@@ -22,6 +22,7 @@ from tiphys.apis.openapi.definitions import (
     CustomSchemas,
     Definition,
     built_in,
+    built_in_v3,
     custom_definitions,
     render_v2,
 )
@@ -67,6 +68,11 @@ def definitions_for(rows: Iterable[Resource], custom: CustomSchemas, *, v3: bool
 def with_built_in(own: dict[str, Definition]) -> Mapping[str, Definition]:
     """Return definitions beside those that are built in."""
     return ChainMap(own, built_in()) if own else built_in()  # type: ignore[arg-type]
+
+
+def with_built_in_v3(own: dict[str, Definition]) -> Mapping[str, Definition]:
+    """Return the same in the words of v3."""
+    return ChainMap(own, built_in_v3()) if own else built_in_v3()  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Whole and inline: older kubectl looks for ``dryRun`` among an operation's own pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tiphys.apis.openapi.definitions import V2_PREFIX, render_v2
@@ -14,8 +14,11 @@ from tiphys.apis.openapi.operations import (
     Naming,
     Operation,
     Parameter,
+    by_path,
     definition_name,
     operations,
+    own_queries,
+    shared,
 )
 from tiphys.apis.openapi.pages import Page, group_pages, server_pages
 from tiphys.apis.table import ResourceTable
@@ -25,7 +28,6 @@ Document = dict[str, Any]
 WATCH_TYPES = (
     "application/json;stream=watch",
     "application/vnd.kubernetes.protobuf;stream=watch",
-    "application/cbor-seq",
 )
 _STREAMS = ("list", "watch", "watchlist")
 CODE_TEXTS = {200: "OK", 201: "Created", 202: "Accepted"}
@@ -81,16 +83,13 @@ def version_paths(
         for page in group_pages(table, group)
         if page.document == own or (first and page.document == f"apis/{group}")
     }
-    for operation in operations(table, group, served, naming):
-        item = paths.setdefault(operation.path, _path_item(operation))
-        item[operation.method] = _operation(operation, definitions)
+    for path, found in by_path(operations(table, group, served, naming)).items():
+        common = shared(found)
+        item: Document = {one.method: _operation(one, common, definitions) for one in found}
+        if common:
+            item["parameters"] = [_parameter(one) for one in common]
+        paths[path] = item
     return paths
-
-
-def _path_item(operation: Operation) -> Document:
-    if not operation.path_parameters:
-        return {}
-    return {"parameters": [_parameter(parameter) for parameter in operation.path_parameters]}
 
 
 def _parameter(parameter: Parameter) -> Document:
@@ -106,14 +105,16 @@ def _parameter(parameter: Parameter) -> Document:
     return entry
 
 
-def _operation(operation: Operation, definitions: Mapping[str, Document]) -> Document:
+def _operation(
+    operation: Operation, common: Sequence[Parameter], definitions: Mapping[str, Document]
+) -> Document:
     parameters: list[Document] = []
     if operation.body:
         body: Document = {"name": "body", "in": "body", "schema": _ref(operation.body, definitions)}
         if operation.action not in ("delete", "deletecollection"):
             body["required"] = True
         parameters.append(body)
-    parameters.extend(_parameter(query) for query in operation.queries)
+    parameters.extend(_parameter(one) for one in own_queries(operation, common))
     answer: Document = {"schema": _ref(operation.answer, definitions)}
     entry: Document = {
         "description": operation.description,
@@ -122,7 +123,7 @@ def _operation(operation: Operation, definitions: Mapping[str, Document]) -> Doc
         "schemes": ["https"],
         "tags": [operation.tag],
         "operationId": operation.id,
-        "parameters": parameters,
+        **({"parameters": parameters} if parameters else {}),
         "responses": {
             **{str(code): {"description": CODE_TEXTS[code], **answer} for code in operation.codes},
             "401": {"description": "Unauthorized"},
@@ -157,6 +158,8 @@ def produces(operation: Operation) -> tuple[str, ...]:
     """Return the media types of an operation's answer."""
     if operation.action == "connect":
         return ("*/*",)
+    if operation.produces:
+        return operation.produces
     if operation.path.endswith("/log"):
         return ("text/plain", *OBJECT_TYPES)
     return (*OBJECT_TYPES, *WATCH_TYPES) if operation.action in _STREAMS else OBJECT_TYPES

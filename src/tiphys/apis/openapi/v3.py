@@ -6,11 +6,20 @@ for each group and for what concerns no group.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tiphys.apis.openapi.definitions import V3_PREFIX, Definition, closure, render_v3
-from tiphys.apis.openapi.operations import Naming, Operation, Parameter, definition_name, operations
+from tiphys.apis.openapi.operations import (
+    Naming,
+    Operation,
+    Parameter,
+    by_path,
+    definition_name,
+    operations,
+    own_queries,
+    shared,
+)
 from tiphys.apis.openapi.pages import Page, group_pages
 from tiphys.apis.openapi.v2 import CODE_TEXTS, kind_extension, produces
 from tiphys.apis.table import ResourceTable
@@ -50,11 +59,15 @@ def document(
     own = [page for page in group_pages(table, gv[0]) if page.document == key]
     paths = {page.path: {"get": _page(page, definitions)} for page in own}
     needed = {page.answer for page in own}
-    for operation in operations(table, *gv, naming):
-        item = paths.setdefault(operation.path, _path_item(operation))
-        item[operation.method] = _operation(operation, definitions)
-        needed.update((operation.body, operation.answer))
-    return _whole(paths, needed, definitions, version)
+    for path, found in by_path(operations(table, *gv, naming)).items():
+        common = shared(found)
+        item: Document = {one.method: _operation(one, common, definitions) for one in found}
+        if common:
+            item["parameters"] = [_parameter(one) for one in common]
+        paths[path] = item
+        needed.update(name for one in found for name in (one.body, one.answer))
+    custom = any(row.custom for row in table.resources(*gv))
+    return _whole(paths, needed, definitions, "" if custom else version)
 
 
 def page_document(page: Page, definitions: Mapping[str, Definition], version: str) -> Document:
@@ -63,26 +76,28 @@ def page_document(page: Page, definitions: Mapping[str, Definition], version: st
     return _whole(paths, {page.answer}, definitions, version)
 
 
+_CUSTOM_INFO = {"title": "Kubernetes CRD Swagger", "version": "v0.1.0"}
+
+
 def _whole(
-    paths: dict[str, Document], needed: set[str], definitions: Mapping[str, Definition], version: str
+    paths: dict[str, Document], needed: set[str], definitions: Mapping[str, Definition], version: str = ""
 ) -> Document:
+    """Return a whole document; one of custom kinds (without a version) tells nothing of its server."""
     names = closure(definitions, needed)
-    return {
-        "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": version},
-        "paths": paths,
-        "components": {
-            **({"schemas": {name: render_v3(name, definitions[name]) for name in names}} if names else {}),
-            "securitySchemes": {
-                "BearerToken": {
-                    "type": "apiKey",
-                    "description": "Bearer Token authentication",
-                    "name": "authorization",
-                    "in": "header",
-                }
-            },
-        },
-    }
+    components: Document = {}
+    if names:
+        components["schemas"] = {name: render_v3(name, definitions[name]) for name in names}
+    if version:
+        components["securitySchemes"] = {
+            "BearerToken": {
+                "type": "apiKey",
+                "description": "Bearer Token authentication",
+                "name": "authorization",
+                "in": "header",
+            }
+        }
+    info = {"title": "Kubernetes", "version": version} if version else _CUSTOM_INFO
+    return {"openapi": "3.0.0", "info": info, "paths": paths, "components": components}
 
 
 def _page(page: Page, definitions: Mapping[str, Definition]) -> Document:
@@ -98,12 +113,6 @@ def _page(page: Page, definitions: Mapping[str, Definition]) -> Document:
     }
 
 
-def _path_item(operation: Operation) -> Document:
-    if not operation.path_parameters:
-        return {}
-    return {"parameters": [_parameter(parameter) for parameter in operation.path_parameters]}
-
-
 def _parameter(parameter: Parameter) -> Document:
     entry: Document = {
         "name": parameter.name,
@@ -116,13 +125,14 @@ def _parameter(parameter: Parameter) -> Document:
     return entry
 
 
-def _operation(operation: Operation, definitions: Mapping[str, Definition]) -> Document:
+def _operation(
+    operation: Operation, common: Sequence[Parameter], definitions: Mapping[str, Definition]
+) -> Document:
     answer = {media: {"schema": _ref(operation.answer, definitions)} for media in produces(operation)}
     entry: Document = {
         "tags": [operation.tag],
         "description": operation.description,
         "operationId": operation.id,
-        "parameters": [_parameter(query) for query in operation.queries],
         "responses": {
             **{str(code): {"description": CODE_TEXTS[code], "content": answer} for code in operation.codes},
             "401": {"description": "Unauthorized"},
@@ -130,6 +140,8 @@ def _operation(operation: Operation, definitions: Mapping[str, Definition]) -> D
         "x-kubernetes-action": operation.action,
         "x-kubernetes-group-version-kind": kind_extension(operation),
     }
+    if own := own_queries(operation, common):
+        entry["parameters"] = [_parameter(one) for one in own]
     if operation.body:
         schema = {"schema": _ref(operation.body, definitions)}
         body: Document = {"content": dict.fromkeys(operation.consumes or ("*/*",), schema)}

@@ -5,15 +5,18 @@ Pure. Owns: its schemas and its rows, which no store knows. Called by ``usage.ap
 
 from __future__ import annotations
 
+from collections import ChainMap
 from functools import cache
 from typing import Any, Final
+
+import orjson
 
 from tiphys.apimachinery.meta import GVK
 from tiphys.apimachinery.release import RELEASE
 from tiphys.apimachinery.resource import Resource
 from tiphys.apimachinery.schema.build import QUANTITY
-from tiphys.apis.openapi import v2, v3
-from tiphys.apis.openapi.definitions import Definition, built_in, closure
+from tiphys.apis.openapi import v2, v3, values
+from tiphys.apis.openapi.definitions import Definition, built_in, built_in_v3, closure
 from tiphys.apis.openapi.merge import RemoteSpec
 from tiphys.apis.openapi.operations import META
 from tiphys.apis.table import ResourceTable
@@ -120,5 +123,9 @@ def spec() -> RemoteSpec:
         return _PACKAGE + gvk.kind
 
     second = v2.parts(table, wanted, naming)
-    third = v3.document(table, known, (_GROUP, _VERSION), RELEASE, naming)
+    told = {name: orjson.loads(orjson.dumps(own[name])) for name in own}
+    for name, node in told.items():
+        values.tell(name, node)
+    every = ChainMap(told, built_in_v3())  # type: ignore[arg-type]
+    third = v3.document(table, every, (_GROUP, _VERSION), RELEASE, naming)
     return RemoteSpec(f"/apis/{_GROUP}/{_VERSION}", second, document_v3=third)
