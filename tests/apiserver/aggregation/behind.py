@@ -48,12 +48,20 @@ class Extension:
     status: int = 200
     location: str = ""
     hangs: asyncio.Event | None = None
+    apis: Response | None = None
+    """How it answers ``/apis``; None: as a server that knows no aggregated discovery."""
+    tags: bool = False
+    """Whether its documents have tags."""
+    downloads: list[tuple[Request, int]] = field(default_factory=list)
+    """What was asked of its documents, and how it was answered."""
 
     async def __call__(self, request: Request) -> Response:
         if self.hangs is not None:
             await self.hangs.wait()
-        if request.path in PUBLISHED:
-            return Response(200, {"content-type": "application/json"}, orjson.dumps(PUBLISHED[request.path]))
+        if request.path == "/apis" or request.path in PUBLISHED:
+            answer = self._document(request)
+            self.downloads.append((request, answer.status))
+            return answer
         if request.path != GROUP_VERSION:
             self.asked.append(request)
         if "upgrade" in request.headers:
@@ -71,6 +79,20 @@ class Extension:
             {"Location": self.location} if self.location else {}
         )
         return Response(self.status, headers, orjson.dumps(body))
+
+    def _document(self, request: Request) -> Response:
+        if request.path == "/apis":
+            answer = self.apis or Response(406)
+        else:
+            answer = Response(
+                200, {"content-type": "application/json"}, orjson.dumps(PUBLISHED[request.path])
+            )
+        tag = f'"{hash(answer.body)}"'
+        if not self.tags or answer.status != 200:
+            return answer
+        if request.headers.get("if-none-match") == tag:
+            return Response(304, {"etag": tag})
+        return Response(200, {**answer.headers, "etag": tag}, answer.body)
 
     async def _events(self) -> AsyncIterator[bytes]:
         yield b'{"type":"ADDED"}\n'

@@ -130,6 +130,7 @@ def custom_definitions(row: Resource, schema: Mapping[str, Any] | None, *, v3: b
     gvk = row.gvk
     name, listing = definition_name(gvk), definition_name(gvk._replace(kind=list_kind(row)))
     kind = {"group": gvk.group, "version": gvk.version, "kind": gvk.kind}
+    own: Definition
     if schema:
         own = _published(schema, v3=v3)
         own["properties"] = own.get("properties", {}) | _head() | _metadata()

@@ -1,4 +1,4 @@
-"""Whether a remote API answers: its Service, the endpoints behind it, and its discovery document.
+"""Whether a remote API answers: its Service, the endpoints behind it, and its list of resources.
 
 Owns: upstream's reasons and messages. Refuses: writing them (``controller``).
 """
@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import field
-from http import HTTPStatus
+from collections.abc import Sequence
 
 import orjson
 
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import Object
-from tiphys.apis.openapi.proto import readable
 from tiphys.apiserver.admission.lookup import find
 from tiphys.apiserver.aggregation.front_proxy import FrontProxy, headers_for
 from tiphys.apiserver.aggregation.objects import path_of
@@ -34,20 +32,33 @@ from tiphys.wire import client
 _TIMEOUT_S = 5.0
 _ATTEMPTS = 5
 _HTTPS = 443
-_SELF = User("system:kube-aggregator", groups=(MASTERS,))
+SELF = User("system:kube-aggregator", groups=(MASTERS,))
 
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """What the Available condition shall say, and the resources that the API has."""
+    """What the Available condition shall say."""
 
     ok: bool
     reason: str
     message: str
-    resources: list[Object] = field(default_factory=list)
-    openapi_v2: Object | None = None
-    openapi_v3: str = ""
-    """The URL of the group version's OpenAPI v3 document, with its hash."""
+    endpoint: Endpoint | None = None
+    """Who answered."""
+    body: bytes = b""
+    """The list of resources that it answered with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An answer, read to its end."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str:
+        """Return a header's first value, empty without it."""
+        return next((value for own, value in self.headers if own.lower() == name), "")
 
 
 def port_of(service: Object) -> int:
@@ -103,73 +114,45 @@ async def _attempt(backend: Backend, service: Object, proxy: FrontProxy) -> Avai
         return Availability(False, "FailedDiscoveryCheck", str(error))
     url = f"https://{endpoint.host}:{endpoint.port}{path}"
     try:
-        status, body = await fetch(service, endpoint, proxy, path, verified=False)
+        answer = await fetch(service, endpoint, proxy, path, verified=False)
     except client.ConnectFailed as error:
         why = f'Get "{url}": {reason_of(error, endpoint.server_name)}'
     except TimeoutError:
         why = f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
     else:
-        if 200 <= status < 300:
-            v2, v3 = await _openapi(service, endpoint, proxy, path)
-            return Availability(True, "Passed", "all checks passed", _resources(body), v2, v3)
-        why = f"bad status from {url}: {status}"
+        if 200 <= answer.status < 300:
+            return Availability(True, "Passed", "all checks passed", endpoint, answer.body)
+        why = f"bad status from {url}: {answer.status}"
     text = f"failing or missing response from {url}: {why}"
     return Availability(False, "FailedDiscoveryCheck", text)
 
 
 async def fetch(
-    service: Object, endpoint: Endpoint, proxy: FrontProxy, path: str, *, verified: bool = True
-) -> tuple[int, bytes]:
+    service: Object,
+    endpoint: Endpoint,
+    proxy: FrontProxy,
+    path: str,
+    *,
+    headers: Sequence[tuple[str, str]] = (("Accept", "application/json"),),
+    user: User = SELF,
+    verified: bool = True,
+) -> Fetched:
     """GET a path of a remote API as this server itself; whether it is there can be asked without trust.
 
     Raises:
         ConnectFailed, TimeoutError, ssl.SSLError, ValueError.
     """
-    headers = headers_for(_SELF, [("Accept", "application/json")])
-    headers.append(("Host", endpoint.server_name))
+    sent = [*headers_for(user, list(headers)), ("Host", endpoint.server_name)]
     context = context_of(service, proxy) if verified else tls_context(b"", insecure=True, client=proxy.client)
     async with asyncio.timeout(_TIMEOUT_S):
         answer = await client.send(
-            endpoint.host, endpoint.port, "GET", path, headers,
+            endpoint.host, endpoint.port, "GET", path, sent,
             ssl_context=context, server_name=endpoint.server_name,
         )  # fmt: skip
         try:
-            return answer.status, await answer.read()
+            return Fetched(answer.status, answer.headers, await answer.read())
         finally:
             await answer.close()
-
-
-async def _openapi(
-    service: Object, endpoint: Endpoint, proxy: FrontProxy, path: str
-) -> tuple[Object | None, str]:
-    """Return what a remote API publishes of itself; one that publishes nothing is available all the same."""
-    found: list[Object] = []
-    for document in ("/openapi/v2", "/openapi/v3"):
-        try:
-            status, body = await fetch(service, endpoint, proxy, document)
-            value = orjson.loads(body) if status == HTTPStatus.OK else None
-        except (client.ConnectFailed, TimeoutError, ssl.SSLError, ValueError):
-            value = None
-        found.append(value if isinstance(value, dict) else {})
-    v2, v3 = found
-    entry = (v3.get("paths") or {}).get(path.removeprefix("/")) if isinstance(v3.get("paths"), dict) else None
-    url = entry.get("serverRelativeURL") if isinstance(entry, dict) else None
-    return v2 if _is_document(v2) else None, url if isinstance(url, str) else ""
-
-
-def _is_document(v2: Object) -> bool:
-    """Tell whether an OpenAPI v2 document can be joined with ours; one that cannot spoils nothing."""
-    parts = [v2.get(key) or {} for key in ("paths", "definitions")]
-    return bool(v2.get("swagger")) and all(isinstance(one, dict) for one in parts) and readable(*parts)
-
-
-def _resources(body: bytes) -> list[Object]:
-    try:
-        found = orjson.loads(body)
-    except ValueError:
-        return []
-    listed = found.get("resources") if isinstance(found, dict) else None
-    return [one for one in listed or () if isinstance(one, dict) and one.get("name")]
 
 
 def _quoted(text: str) -> str:

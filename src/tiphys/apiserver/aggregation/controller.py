@@ -22,6 +22,7 @@ from tiphys.apis.openapi.convert import converted
 from tiphys.apis.openapi.merge import RemoteSpec
 from tiphys.apiserver import machinery
 from tiphys.apiserver.aggregation import availability, discovery, objects, proxying
+from tiphys.apiserver.aggregation.downloads import Downloads, Published
 from tiphys.apiserver.aggregation.front_proxy import CONFIG_MAP, NAMESPACE, FrontProxy
 from tiphys.apiserver.authn.user import User
 from tiphys.apiserver.call import Backend
@@ -69,8 +70,10 @@ class Aggregation:
         self._row: Resource = row
         self._known: dict[str, Object] = {}
         self._remote: dict[tuple[str, str], Object] = {}
-        self._resources: dict[str, list[Object]] = {}
-        self._openapi: dict[str, availability.Availability] = {}
+        self._downloads = Downloads(backend.clock.monotonic)
+        self._published: dict[str, Published] = {}
+        self._discovered: set[str] = set()
+        """Remote APIServices whose discovery was read the last time it was asked for."""
         self._made: dict[str, tuple[Object, Object]] = {}
         """OpenAPI v2 documents, and what was made of them, by APIService."""
         self._specs: tuple[RemoteSpec, ...] = ()
@@ -154,10 +157,12 @@ class Aggregation:
                 self._due.pop(name, None)
                 self._synced = -1 if before is not None else self._synced
         else:
-            self._resources.pop(name, None)
-            self._openapi.pop(name, None)
+            self._published.pop(name, None)
             self._made.pop(name, None)
             self._synced = -1
+        if new is None or not objects.is_remote(new.object):
+            self._discovered.discard(name)
+        self._downloads.keep(self._remote.values())
         self._specs_stale = True
         self._documents.forget()
         self._changed.set()
@@ -229,8 +234,8 @@ class Aggregation:
 
     def _publish_specs(self) -> None:
         specs = [api.openapi() for key, api in self._local.items() if key not in self._remote]
-        for name in sorted(self._openapi):
-            service, found = self._known.get(name), self._openapi[name]
+        for name in sorted(self._published):
+            service, found = self._known.get(name), self._published[name]
             if service is not None and objects.is_remote(service):
                 own = self._converted(name, found)
                 specs.append(
@@ -239,7 +244,7 @@ class Aggregation:
         if tuple(specs) != self._specs:
             self._specs = tuple(specs)
 
-    def _converted(self, name: str, found: availability.Availability) -> Object | None:
+    def _converted(self, name: str, found: Published) -> Object | None:
         """Return the v3 document of a server that publishes v2 alone."""
         v2 = found.openapi_v2
         if found.openapi_v3 or v2 is None:
@@ -259,14 +264,14 @@ class Aggregation:
             discovery.Remote(api.spec, api.resources, fresh=True)
             for key, api in self._local.items()
             if key not in self._remote
-        ] + [
-            discovery.Remote(
-                service["spec"],
-                self._resources.get(service["metadata"]["name"], []),
-                fresh=objects.is_available(service),
-            )
-            for service in self._remote.values()
-        ]
+        ] + [self._remote_of(service) for service in self._remote.values()]
+
+    def _remote_of(self, service: Object) -> discovery.Remote:
+        name = service["metadata"]["name"]
+        if name not in self._discovered or not objects.is_available(service):
+            return discovery.Remote(service["spec"], [], fresh=False)
+        found = self._published[name]
+        return discovery.Remote(service["spec"], found.resources, fresh=True, entry=found.entry)
 
     async def _sync_local(self) -> None:
         """Bring local APIServices in line with the table, where either changed since the last time."""
@@ -342,14 +347,17 @@ class Aggregation:
                 group.create_task(self._check(service))
 
     async def _check(self, service: Object) -> None:
-        name = service["metadata"]["name"]
+        name, began = service["metadata"]["name"], self._backend.clock.monotonic()
         found = await availability.check(self._backend, service, self.front_proxy)
-        self._due[name] = self._backend.clock.monotonic() + _RECHECK_S
-        if found.ok:
-            self._resources[name] = found.resources
-            self._openapi[name] = found
-            self._specs_stale = True
+        if found.ok and found.endpoint is not None:
+            published = await self._downloads.update(
+                service, found.endpoint, self.front_proxy, found.body, since=began
+            )
+            self._take(name, published)
+        elif name in self._discovered:
+            self._discovered.discard(name)
             self._documents.forget()
+        self._due[name] = self._backend.clock.monotonic() + _RECHECK_S
         changed = objects.with_condition(
             service, ok=found.ok, reason=found.reason, message=found.message,
             now=rfc3339(self._backend.clock.now()),
@@ -357,6 +365,15 @@ class Aggregation:
         if changed is not None:
             self._documents.counts.changed(service, changed)
             await self._write(changed, service)
+
+    def _take(self, name: str, published: Published) -> None:
+        """Show what is published now."""
+        if name in self._discovered and self._published.get(name) == published:
+            return
+        self._published[name] = published
+        self._discovered.add(name)
+        self._specs_stale = True
+        self._documents.forget()
 
     async def _check_local(self) -> None:
         """Local APIs are there, whatever their APIServices said while they were remote."""

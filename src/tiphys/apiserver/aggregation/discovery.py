@@ -25,11 +25,13 @@ PeerGroups = Callable[[], Mapping[str, Groups]]
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """One remote group version: its APIService's spec and the resources last seen."""
+    """One remote group version: its APIService's spec and what its server says of it, if that is known."""
 
     spec: Object
     resources: list[Object]
     fresh: bool
+    entry: Object | None = None
+    """What its aggregated discovery has, in the place of ``resources``."""
 
     @property
     def group(self) -> str:
@@ -178,7 +180,7 @@ def _aggregated(table: ResourceTable, remotes: list[Remote], version: str) -> Ob
 
 
 def _version_entry(remote: Remote) -> Object:
-    entries = _entries(remote.resources)
+    entries = _entries(remote.resources) if remote.entry is None else _shown(remote.entry)
     resources = {"resources": entries} if entries else {}
     return {"version": remote.version, **resources, "freshness": "Current" if remote.fresh else "Stale"}
 
@@ -198,6 +200,34 @@ def _entries(resources: list[Object]) -> list[Object]:
         entry = {"subresource": name, "responseKind": _kind(one), "verbs": one.get("verbs") or []}
         parent.setdefault("subresources", []).append(entry)
     return list(entries.values())
+
+
+def _shown(version: Object) -> list[Object]:
+    """Return the resources of a version as another server's aggregated discovery has them.
+
+    Kinds that it leaves out are told empty: clients look into them.
+    """
+    return [
+        _told(one, ("resource", "scope", "singularResource"), ("shortNames", "categories"))
+        | ({"subresources": parts} if (parts := _parts(one)) else {})
+        for one in _listed(version, "resources")
+    ]
+
+
+def _parts(one: Object) -> list[Object]:
+    return [_told(part, ("subresource",), ("acceptedTypes",)) for part in _listed(one, "subresources")]
+
+
+def _told(one: Object, texts: tuple[str, ...], lists: tuple[str, ...]) -> Object:
+    said = one.get("responseKind")
+    found: Object = {key: one.get(key) or "" for key in texts}
+    found |= {"responseKind": _kind(said if isinstance(said, dict) else {}), "verbs": one.get("verbs") or []}
+    return found | {key: one[key] for key in lists if one.get(key)}
+
+
+def _listed(node: Object, key: str) -> list[Object]:
+    value = node.get(key)
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _subresources(made: Object | None) -> Object:
