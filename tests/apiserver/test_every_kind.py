@@ -229,4 +229,6 @@ def _within(part: Any, whole: Any) -> bool:
         return isinstance(whole, dict) and all(
             key in whole and _within(one, whole[key]) for key, one in part.items()
         )
-    return part == whole
+    if isinstance(part, list):
+        return isinstance(whole, list) and len(part) == len(whole) and all(map(_within, part, whole))
+    return bool(part == whole)

@@ -38,8 +38,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 """Defaults that the published schema has and the package leaves out; apply needs those of merge keys."""
 
 _PLAIN = frozenset("sibdy")
+_TIME = ".meta.v1.Time"
 _SHOWN: dict[str, dict[str, Any]] = {
-    "apiregistration.v1.APIServiceCondition": {"lastTransitionTime": None},
     "apps.v1.StatefulSetStatus": {"availableReplicas": 0},
     "autoscaling.v2.HorizontalPodAutoscalerStatus": {"currentMetrics": None},
     "core.v1.ContainerStateRunning": {"startedAt": None},
@@ -48,6 +48,12 @@ _SHOWN: dict[str, dict[str, Any]] = {
     "policy.v1.PodDisruptionBudgetStatus": {
         "disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0,
     },
+    "storage.v1.VolumeError": {"time": None},
+    "apiextensions.v1.CustomResourceDefinitionStatus": {
+        "conditions": [], "acceptedNames": {"plural": "", "kind": ""},
+    },
+    "core.v1.ServiceStatus": {"loadBalancer": {}},
+    "networking.v1.IngressStatus": {"loadBalancer": {}},
 }  # fmt: skip
 """Fields that need not be given and are in JSON all the same when they are zero."""
 
@@ -117,7 +123,15 @@ def _omitted(name: str) -> frozenset[str]:
 
 
 def _shown(name: str) -> dict[str, Any]:
-    return _SHOWN.get(_message(name), {})
+    return _times(name) | _SHOWN.get(_message(name), {})
+
+
+def _times(name: str) -> dict[str, Any]:
+    """Return the times of a condition: Go has them as values, and writes those that there are not as null."""
+    if not name.endswith("Condition"):
+        return {}
+    fields = _definitions()[name].get("properties", {})
+    return {key: None for key, node in fields.items() if node.get("$ref", "").endswith(_TIME)}
 
 
 def _message(name: str) -> str:

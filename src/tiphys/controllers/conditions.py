@@ -49,7 +49,7 @@ def _update(conditions: list[Object], new: Object, *, on_message: bool) -> Objec
     if old is not None and all(old.get(name) == new.get(name) for name in fields):
         return None
     if old is not None and old["status"] == new["status"]:
-        return {**new, "lastTransitionTime": old.get("lastTransitionTime", new["lastTransitionTime"])}
+        return {**new, "lastTransitionTime": old.get("lastTransitionTime") or new["lastTransitionTime"]}
     return new
 
 

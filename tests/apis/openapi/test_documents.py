@@ -150,6 +150,20 @@ def test_media_types(v2: dict[str, Any], core: dict[str, Any]) -> None:
         assert list(core["paths"][PODS][method]["responses"]["200"]["content"]) == expected
 
 
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        (PODS + "/{name}", "io.k8s.api.core.v1.Pod"),
+        (PODS, "io.k8s.apimachinery.pkg.apis.meta.v1.Status"),
+        ("/api/v1/nodes/{name}", "io.k8s.apimachinery.pkg.apis.meta.v1.Status"),
+        ("/apis/resource.k8s.io/v1/deviceclasses/{name}", "io.k8s.api.resource.v1.DeviceClass"),
+    ],
+)
+def test_what_deletions_answer(v2: dict[str, Any], path: str, answer: str) -> None:
+    responses = v2["paths"][path]["delete"]["responses"]
+    assert responses["200"]["schema"] == {"$ref": f"#/definitions/{answer}"}
+
+
 def test_kubectl_finds_what_it_asks_about(core: dict[str, Any]) -> None:
     patch = core["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"]
     assert {"dryRun", "fieldValidation"} <= {parameter["name"] for parameter in patch["parameters"]}

@@ -159,7 +159,9 @@ async def test_conditions_without_a_type(api: Any) -> None:
     spec = {"selector": {"matchLabels": labels}, "template": template}
     await api.create(path, {"metadata": {"name": "d"}, "spec": spec})
     written = await api.patch(f"{path}/d/status", {"status": {"conditions": [{"status": "True"}]}})
-    assert written.json["status"]["conditions"] == [{"status": "True", "type": ""}]
+    assert written.json["status"]["conditions"] == [
+        {"status": "True", "type": "", "lastTransitionTime": None, "lastUpdateTime": None}
+    ]
     body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}}
     body["status"] = {"conditions": [{"type": "A", "status": "True"}]}  # type: ignore[assignment]
     applied = await api.patch(f"{path}/d/status?fieldManager=m", body, "apply")

@@ -98,8 +98,64 @@ WHOLE: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("policy/v1/poddisruptionbudgets", {"selector": {}}, {"currentHealthy": 1},
      {"disruptionsAllowed": 0, "currentHealthy": 1, "desiredHealthy": 0, "expectedPods": 0}),
     ("apps/v1/deployments", WORKLOAD, {"conditions": [{"type": "X"}]},
-     {"conditions": [{"type": "X", "status": ""}]}),
+     {"conditions": [{"type": "X", "status": "", "lastTransitionTime": None, "lastUpdateTime": None}]}),
+    ("networking.k8s.io/v1/ingresses", {"defaultBackend": {"service": {"name": "a", "port": {"number": 1}}}},
+     {}, {"loadBalancer": {}}),
 ]  # fmt: skip
+TIMES: list[tuple[str, dict[str, Any], dict[str, None]]] = [
+    ("/api/v1/namespaces/default/pods", {"containers": [{"name": "c", "image": "i"}]},
+     {"lastProbeTime": None, "lastTransitionTime": None}),
+    ("/api/v1/nodes", {}, {"lastHeartbeatTime": None, "lastTransitionTime": None}),
+    ("/apis/apps/v1/namespaces/default/deployments", WORKLOAD,
+     {"lastUpdateTime": None, "lastTransitionTime": None}),
+    ("/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas", {"priorityLevelConfiguration": {"name": "exempt"}},
+     {"lastTransitionTime": None}),
+    ("/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers",
+     {"maxReplicas": 2, "scaleTargetRef": TARGET}, {"lastTransitionTime": None}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "spec", "times"), TIMES, ids=[one[0] for one in TIMES])
+async def test_times_that_there_are_not_are_null(
+    api: Any, path: str, spec: dict[str, Any], times: dict[str, None]
+) -> None:
+    await api.create(path, {"metadata": {"name": "x"}, "spec": spec})
+    told = {"type": "Told", "status": "True"}
+    answer = await api.patch(f"{path}/x/status", {"status": {"conditions": [told]}}, "merge")
+    assert answer.json["status"]["conditions"] == [told | times], answer.message
+    since = {**told, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    answer = await api.patch(f"{path}/x/status", {"status": {"conditions": [since]}}, "merge")
+    assert answer.json["status"]["conditions"] == [times | since]
+
+
+async def test_the_status_of_a_service_has_its_balancer(api: Any) -> None:
+    path = "/api/v1/namespaces/default/services"
+    await api.create(path, {"metadata": {"name": "x"}, "spec": {"ports": [{"port": 1}]}})
+    answer = await api.patch(f"{path}/x/status", [{"op": "replace", "path": "/status", "value": {}}], "json")
+    assert answer.json["status"] == {"loadBalancer": {}}
+
+
+async def test_a_patch_of_a_definitions_status_that_changes_nothing(api: Any) -> None:
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    names = {"plural": "things", "kind": "Thing"}
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": {"type": "object"}},
+    }
+    spec = {"group": "nothing.io", "scope": "Cluster", "names": names, "versions": [version]}
+    annotations = {"api-approved.kubernetes.io": "unapproved"}
+    meta = {"name": "things.nothing.io", "annotations": annotations}
+    made = await api.create(path, {"metadata": meta, "spec": spec})
+    url = f"{path}/things.nothing.io"
+    assert made["status"]["conditions"] == []
+    answer = await api.patch(f"{url}/status", [], "json")
+    assert answer.json["status"].keys() == made["status"].keys()
+    emptied = await api.patch(
+        f"{url}/status", [{"op": "replace", "path": "/status/conditions", "value": []}], "json"
+    )
+    assert emptied.json["status"]["conditions"] == []
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["put", "json patch"])

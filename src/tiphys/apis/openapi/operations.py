@@ -13,6 +13,7 @@ from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.meta import GVK
 from tiphys.apimachinery.resource import Resource, Subresource
 from tiphys.apis import schemas
+from tiphys.apis.returned import RETURNED
 from tiphys.apis.table import ResourceTable
 
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
@@ -327,6 +328,8 @@ def _operation(
 ) -> Operation:
     method, action = what
     queries, body, answer, codes = (_CUSTOM_SHAPES if row.custom else {}).get(action) or _SHAPES[action]
+    if action == "delete" and (row.group, row.plural) in RETURNED:
+        answer = "{own}"
     custom = CUSTOM_TYPES if row.custom else ()
     return Operation(
         path=where[0],

@@ -123,15 +123,11 @@ class Downloads:
         """Return what a document says; while it cannot be had, what it said last."""
         known = self._openapi.get((name, path), _Document())
         answer = await ask(path, "" if known.tag.startswith(_OWN) else known.tag, user=_READER)
-        if answer is None or answer.status == HTTPStatus.NOT_MODIFIED:
+        if answer is None or answer.status != HTTPStatus.OK:
             return known.content
-        if answer.status == HTTPStatus.NOT_FOUND:
-            known = _Document()
-        elif answer.status == HTTPStatus.OK:
-            tag = answer.header("etag") or _OWN + sha256(answer.body).hexdigest()
-            if tag != known.tag:
-                known = _Document(tag, read(answer.body))
-        self._openapi[name, path] = known
+        tag = answer.header("etag") or _OWN + sha256(answer.body).hexdigest()
+        if tag != known.tag:
+            known = self._openapi[name, path] = _Document(tag, read(answer.body))
         return known.content
 
 

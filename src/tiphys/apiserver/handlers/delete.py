@@ -8,6 +8,7 @@ from dataclasses import replace
 from tiphys.apimachinery.dataclass import dataclass
 from tiphys.apimachinery.errors import Conflict, NotFound, StatusError
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.returned import RETURNED
 from tiphys.apiserver import bodies, machinery, respond
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.call import Call
@@ -19,17 +20,6 @@ from tiphys.apiserver.params import DeleteOptions, delete_options
 from tiphys.wire.message import Response
 
 log = logging.getLogger(__name__)
-
-_RETURN_OBJECT = {
-    ("", "pods"), ("", "persistentvolumes"), ("", "persistentvolumeclaims"), ("", "podtemplates"),
-    ("", "resourcequotas"), ("", "serviceaccounts"), ("", "services"), ("storage.k8s.io", "storageclasses"),
-    ("storage.k8s.io", "volumeattachments"), ("storage.k8s.io", "csinodes"), ("storage.k8s.io", "csidrivers"),
-    ("storage.k8s.io", "volumeattributesclasses"), ("resource.k8s.io", "deviceclasses"),
-    ("resource.k8s.io", "devicetaintrules"), ("resource.k8s.io", "resourceclaims"),
-    ("resource.k8s.io", "resourceclaimtemplates"), ("resource.k8s.io", "resourceslices"),
-}  # fmt: skip
-"""Kinds whose last state is the answer; the others answer with a Status."""
-
 
 _LEFT_BEHIND = (
     "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove "
@@ -60,7 +50,7 @@ async def handle(call: Call) -> Response:
     deleted = await delete_object(call, call.name, options)
     resource = call.resource
     obj = deleted.obj
-    if deleted.gone and (resource.group, resource.plural) not in _RETURN_OBJECT:
+    if deleted.gone and (resource.group, resource.plural) not in RETURNED:
         meta = obj["metadata"]
         return respond.respond(
             call, respond.success(resource.group, resource.plural, meta["name"], meta.get("uid", ""))

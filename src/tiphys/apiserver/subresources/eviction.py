@@ -234,7 +234,7 @@ def _say_used_up(budget: Object, now: str) -> None:
     old = get_condition(budget, "DisruptionAllowed") or {}
     condition = {
         "type": "DisruptionAllowed", "status": "False", "reason": "InsufficientPods", "message": "",
-        "lastTransitionTime": old["lastTransitionTime"] if old.get("status") == "False" else now,
+        "lastTransitionTime": (old.get("status") == "False" and old.get("lastTransitionTime")) or now,
     }  # fmt: skip
     if observed := status.get("observedGeneration"):
         condition["observedGeneration"] = observed
