@@ -179,3 +179,13 @@ async def test_groups_of_the_server_cannot_be_shadowed(api: Any, crds: Any, plur
     await api("DELETE", f"{crds.path}/{plural}.{group}")
     await crds.gone(f"{plural}.{group}")
     assert await api.get(f"{path}/v1") == before
+
+
+async def test_formats_that_nobody_checks_are_warned_of_once(api: Any, crds: Any) -> None:
+    crd = crds.definition()
+    properties = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    properties["spec"]["properties"]["image"]["format"] = "container-image"
+    made = await api("POST", crds.path, crd)
+    assert (made.status, made.headers["warning"]) == (201, r'299 - "unrecognized format \"container-image\""')
+    labelled = await api.patch(f"{crds.path}/foos.example.com", {"metadata": {"labels": {"a": "b"}}})
+    assert (labelled.status, "warning" in labelled.headers) == (200, False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tiphys.apimachinery.meta import GVK
 from tiphys.apis.apiextensions import defaults, validation
+from tiphys.apis.apiextensions.definition_warnings import definition_warnings
 from tiphys.apis.strategy import Strategy
 
 STRATEGIES: tuple[Strategy, ...] = (
@@ -15,6 +16,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate=validation.validate_new_crd,
         validate_update=validation.validate_crd_update,
         validate_status_update=validation.validate_crd_status,
+        warnings=definition_warnings,
         status_resets=(),
         has_generation=True,
         unconditional_update=False,

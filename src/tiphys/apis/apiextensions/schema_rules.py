@@ -47,7 +47,7 @@ class Demands:
 
 def demands_after(schemas: Iterable[Object]) -> Demands:
     """Return what may be asked of schemas that come after these."""
-    nodes = [node for schema in schemas for node in _all(schema)]
+    nodes = [node for schema in schemas for node in every_node(schema)]
     return Demands(
         types=all(not node.get("type") or node["type"] in _TYPES for node in nodes),
         atomic_sets=not any(fault for node in nodes for fault in _set_items(node, "")),
@@ -75,7 +75,7 @@ def root_faults(schema: Object, path: str, *, status: bool) -> list[FieldError]:
 
 def is_readable(schema: Object) -> bool:
     """Tell whether a schema can be looked at as a structure at all; what stops it is refused elsewhere."""
-    return not any(map(_is_unreadable, _all(schema)))
+    return not any(map(_is_unreadable, every_node(schema)))
 
 
 def _is_unreadable(node: Object) -> bool:
@@ -152,7 +152,7 @@ def _inner(node: Object) -> Iterator[tuple[str, Object]]:
             yield f".dependencies[{key}]", child
 
 
-def _all(root: Object) -> Iterator[Object]:
+def every_node(root: Object) -> Iterator[Object]:
     """Yield a node and all below it."""
     waiting = [root]
     while waiting:
