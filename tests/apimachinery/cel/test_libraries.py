@@ -228,7 +228,11 @@ GIVES: dict[str, Any] = {
     "format.byte().validate('a').value()": ["invalid base64"],
     "format.date().validate('2021-01-01').hasValue()": False,
     "format.date().validate('2021-13-01').value()": ["invalid date"],
+    "format.date().validate('2021-W01-1').value()": ["invalid date"],
     "format.datetime().validate('2021-01-01T00:00:00Z').hasValue()": False,
+    "format.datetime().validate('2021-01-01t00:00:00z').hasValue()": False,
+    "format.datetime().validate('2021-01-01T00:00Z').value()": ["invalid datetime"],
+    "format.byte().validate('').value()": ["invalid base64"],
     "format.named('uuid').hasValue()": True,
     "format.named('nothing').hasValue()": False,
 }

@@ -5,11 +5,7 @@ Source: "Kubernetes format library".
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Callable
-from datetime import date
 
 from tiphys.apimachinery import names
 from tiphys.apimachinery.cel import prices
@@ -17,12 +13,12 @@ from tiphys.apimachinery.cel import types as t
 from tiphys.apimachinery.cel.functions import Library, function, member
 from tiphys.apimachinery.cel.library.urls import parse_request_uri
 from tiphys.apimachinery.cel.types import STRING, list_of, opaque
-from tiphys.apimachinery.cel.values import NONE, Optional, parse_timestamp
+from tiphys.apimachinery.cel.values import NONE, Optional
 from tiphys.apimachinery.dataclass import dataclass
+from tiphys.apimachinery.schema import formats
 
 FORMAT = opaque("kubernetes.NamedFormat")
 Faults = Callable[[str], list[str]]
-_UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,32 +45,8 @@ def _uri(text: str) -> list[str]:
     return []
 
 
-def _uuid(text: str) -> list[str]:
-    return [] if _UUID.fullmatch(text) else ["does not match the UUID format"]
-
-
-def _byte(text: str) -> list[str]:
-    try:
-        base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return ["invalid base64"]
-    return []
-
-
-def _date(text: str) -> list[str]:
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return ["invalid date"]
-    return [] if len(text) == 10 else ["invalid date"]
-
-
-def _datetime(text: str) -> list[str]:
-    try:
-        parse_timestamp(text)
-    except ValueError:
-        return ["invalid datetime"]
-    return []
+def _as_in_schemas(name: str, fault: str) -> Faults:
+    return lambda text: [] if formats.valid(name, text) else [fault]
 
 
 _FORMATS = {
@@ -87,10 +59,10 @@ _FORMATS = {
     "dns1035LabelPrefix": FormatValue("DNS1035LabelPrefix", _prefix(names.is_dns1035_label), 30),
     "labelValue": FormatValue("LabelValue", names.is_label_value, 40),
     "uri": FormatValue("URI", _uri, 1000),
-    "uuid": FormatValue("uuid", _uuid, 70),
-    "byte": FormatValue("byte", _byte, 84),
-    "date": FormatValue("date", _date, 71),
-    "datetime": FormatValue("datetime", _datetime, 71),
+    "uuid": FormatValue("uuid", _as_in_schemas("uuid", "does not match the UUID format"), 70),
+    "byte": FormatValue("byte", _as_in_schemas("byte", "invalid base64"), 84),
+    "date": FormatValue("date", _as_in_schemas("date", "invalid date"), 71),
+    "datetime": FormatValue("datetime", _as_in_schemas("datetime", "invalid datetime"), 71),
 }
 
 
