@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,14 @@ async def test_charging_and_refusing(api: Any, make_pod: Any) -> None:
         403,
         'pods "q" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1',
     )
+
+
+async def test_many_at_once_have_what_room_there_is(api: Any) -> None:
+    await quota(api, configmaps="20")
+    bodies = ({"metadata": {"name": f"c{number}"}} for number in range(30))
+    found = await asyncio.gather(*(api("POST", BASE + "/configmaps", body) for body in bodies))
+    assert [answer.status for answer in found] == [201] * 20 + [403] * 10
+    assert (await api.get(BASE + "/resourcequotas/q"))["status"]["used"] == {"configmaps": "20"}
 
 
 async def test_compute_must_be_said(api: Any, make_pod: Any) -> None:

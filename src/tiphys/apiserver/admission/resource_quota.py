@@ -1,29 +1,26 @@
 """Resource quotas: nothing is created that a namespace has no room for.
 
-Owns: charging a quota (its ``status.used``) before the object is written, and the plugin's configuration.
-What a write costs is ``quota_check``'s. The quota controller recounts, so what was charged for a write that
-failed comes back.
+Owns: which writes are charged (to the quotas' ``status.used``, before the object is written), and the
+plugin's configuration. What a write costs is ``quota_check``'s, the charging ``quota_ledger``'s. The quota
+controller recounts, so what was charged for a write that failed comes back.
 
 Source: the "Resource Quotas" page; apiserver.config.k8s.io ResourceQuotaConfiguration.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Self
+from typing import Final, Self
 
-from tiphys.apimachinery.errors import Conflict, StatusError
+from tiphys.apimachinery.errors import StatusError
 from tiphys.apimachinery.field_errors import required
-from tiphys.apimachinery.meta import Object, copy_object
-from tiphys.apis.core.quota import Usage
+from tiphys.apimachinery.meta import Object
 from tiphys.apiserver.admission.attributes import Attributes
 from tiphys.apiserver.admission.configuration import of_kind
-from tiphys.apiserver.admission.quota_check import Refused, Uncovered, Write, charges
+from tiphys.apiserver.admission.quota_check import Refused, Uncovered, Write
+from tiphys.apiserver.admission.quota_ledger import Charge, QuotaLedger
 from tiphys.apiserver.config_files import BadConfiguration, joined
-from tiphys.apiserver.objects import Cached
 
-_ATTEMPTS: Final = 5
 _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "ResourceQuotaConfiguration": ("apiserver.config.k8s.io/v1",),
     "Configuration": ("resourcequota.admission.k8s.io/v1alpha1", "resourcequota.admission.k8s.io/v1beta1"),
@@ -54,6 +51,7 @@ class ResourceQuota:
 
     def __init__(self, limited: Sequence[Object] = ()) -> None:
         self._limited = tuple(limited)
+        self._ledger: QuotaLedger | None = None
 
     @classmethod
     def configured(cls, document: Object | None) -> Self:
@@ -85,27 +83,12 @@ class ResourceQuota:
             return
         backend = attributes.call.backend
         row = backend.table.by_path("", "v1", "resourcequotas")
-        for _ in range(_ATTEMPTS):
-            quotas = await backend.store.all(row, attributes.namespace)
-            if not quotas and not self._limited:
-                return
-            charged = self._charges(attributes, write, quotas)
-            if not charged or attributes.dry_run:
-                return
-            updates = (
-                backend.store.update(row, _used(quotas[index], usage), quotas[index].revision)
-                for index, usage in charged.items()
-            )
-            try:
-                await asyncio.gather(*updates)
-                return
-            except Conflict:
-                continue
-        raise attributes.refuse("exceeded quota: the quota is being updated by others; try again")
-
-    def _charges(self, attributes: Attributes, write: Write, quotas: Sequence[Cached]) -> dict[int, Usage]:
+        if not self._limited and not await backend.store.all(row, attributes.namespace):
+            return
+        if self._ledger is None:
+            self._ledger = QuotaLedger(row, self._limited)
         try:
-            return charges(write, [item.object for item in quotas], self._limited)
+            await self._ledger.charge(backend.store, attributes.namespace, Charge(write, attributes.dry_run))
         except Refused as error:
             raise attributes.refuse(str(error)) from error
         except Uncovered as error:
@@ -120,10 +103,3 @@ def _write(attributes: Attributes) -> Write | None:
     if (attributes.subresource, attributes.operation) not in _LOOKED_AT.get(kind, _CREATED):
         return None
     return Write(*kind, attributes.obj, attributes.old, attributes.subresource)
-
-
-def _used(cached: Cached, usage: Usage) -> Object:
-    changed: dict[str, Any] = copy_object(cached.object)
-    changed["metadata"].pop("resourceVersion", None)
-    changed["status"]["used"] = {name: str(amount) for name, amount in usage.items()}
-    return changed
