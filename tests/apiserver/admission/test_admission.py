@@ -48,6 +48,21 @@ async def test_priority_class(api: Any, make_pod: Any) -> None:
     assert answer.message == 'pods "q" is forbidden: no PriorityClass with name none was found'
 
 
+async def test_one_priority_class_is_the_default(api: Any) -> None:
+    classes = "/apis/scheduling.k8s.io/v1/priorityclasses"
+    first = {"metadata": {"name": "a"}, "value": 1, "globalDefault": True}
+    await api.create(classes, first)
+    for name in ("a", "b"):  # also the very same again
+        refused = await api("POST", classes, {**first, "metadata": {"name": name}})
+        assert (refused.status, refused.message) == (
+            403,
+            f'priorityclasses.scheduling.k8s.io "{name}" is forbidden: PriorityClass a is already marked as '
+            "default. Only one default can exist",
+        )
+    kept = await api.patch(f"{classes}/a", {"description": "d"})
+    assert kept.status == 200
+
+
 async def test_namespace_must_exist(api: Any) -> None:
     answer = await api("POST", "/api/v1/namespaces/none/configmaps", {"metadata": {"name": "x"}})
     assert (answer.status, answer.message) == (404, 'namespaces "none" not found')

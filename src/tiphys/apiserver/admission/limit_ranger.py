@@ -70,12 +70,6 @@ def _default_containers(pod: Object, limit: Object) -> None:
             resources = container.setdefault("resources", {})
             for section, defaults, word in (("requests", requests, "request"), ("limits", limits, "limit")):
                 missing = sorted(set(defaults) - set(resources.get(section) or {}))
-                if section == "requests":
-                    missing = [
-                        name
-                        for name in missing
-                        if name not in (resources.get("limits") or {}) or name in defaults
-                    ]
                 if missing:
                     values = resources.setdefault(section, {})
                     values.update({name: defaults[name] for name in missing})

@@ -63,7 +63,9 @@ class Priority:
         if attributes.group != _GROUP or obj is None or not obj.get("globalDefault"):
             return
         default = await _default_class(attributes)
-        if default is not None and default["metadata"]["name"] != attributes.name:
+        if default is None:
+            return
+        if attributes.operation == "CREATE" or default["metadata"]["name"] != attributes.name:
             raise attributes.refuse(
                 f"PriorityClass {default['metadata']['name']} is already marked as default. "
                 "Only one default can exist"
