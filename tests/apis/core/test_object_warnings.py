@@ -109,6 +109,16 @@ CASES: dict[str, tuple[str, str, dict[str, Any], list[str]]] = {
         {"template": TEMPLATE},
         [f"template.spec.nodeSelector[beta.kubernetes.io/arch]: {ARCH_TEXT}"],
     ),
+    "a dotted controller": (
+        "",
+        "ReplicationController",
+        {"metadata": {"name": "a.b"}, "spec": {"template": TEMPLATE}},
+        [
+            "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS "
+            "label is recommended: [must not contain dots]",
+            f"spec.template.spec.nodeSelector[beta.kubernetes.io/arch]: {ARCH_TEXT}",
+        ],
+    ),
     "a replication controller": (
         "",
         "ReplicationController",

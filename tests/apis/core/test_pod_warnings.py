@@ -156,6 +156,14 @@ def test_pods(obj: dict[str, Any], expected: list[str]) -> None:
     assert pod_warnings(obj, None) == expected
 
 
+def test_the_name_is_told_of_first() -> None:
+    body = whole(terminationGracePeriodSeconds=-1)
+    body["metadata"] = {"name": "a.b"}
+    assert [text.partition(":")[0] for text in pod_warnings(body, None)] == [
+        "metadata.name", "spec.terminationGracePeriodSeconds"
+    ]  # fmt: skip
+
+
 def test_names_matter_only_at_first() -> None:
     assert pod_warnings(pod("a.b"), pod("a.b")) == []
 

@@ -20,7 +20,7 @@ from tiphys.apis.core.address_warnings import balancer_warnings, pod_status_warn
 from tiphys.apis.core.pod_defaults import default_pod, default_pod_status
 from tiphys.apis.core.pod_strategy import prepare_pod, prepare_pod_status, prepare_pod_update
 from tiphys.apis.core.pod_validation import validate_pod
-from tiphys.apis.core.pod_warnings import pod_warnings, template_warnings
+from tiphys.apis.core.pod_warnings import named_template_warnings, pod_warnings
 from tiphys.apis.core.service_defaults import default_endpoints, default_service
 from tiphys.apis.core.service_warnings import service_warnings
 from tiphys.apis.core.template_validation import validate_pod_template, validate_pod_template_update
@@ -92,7 +92,7 @@ STRATEGIES: tuple[Strategy, ...] = (
             *POD_EXCUSES,
         ),
         validate_status_update=validate_replication_controller_status,
-        warnings=template_warnings,
+        warnings=named_template_warnings,
         has_generation=True,
         orphans_dependents=True,
         status_resets=(),

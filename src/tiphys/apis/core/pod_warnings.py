@@ -248,12 +248,13 @@ def pod_warnings(pod: Object, old: Object | None) -> list[str]:
     )
     name = str(peek(pod, "metadata").get("name") or "")
     faults = names.is_dns1123_label(name) if name else []
-    if faults:
-        found.append(
-            "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; "
-            f"a DNS label is recommended: [{' '.join(faults)}]"
-        )
-    return found
+    if not faults:
+        return found
+    text = (
+        "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; "
+        f"a DNS label is recommended: [{' '.join(faults)}]"
+    )
+    return [text, *found]
 
 
 def unchanged(obj: Object, old: Object | None) -> bool:
