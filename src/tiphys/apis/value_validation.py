@@ -127,11 +127,12 @@ def label_selector(selector: Object | None, path: str) -> list[FieldError]:
         return []
     faults = validate_labels(selector.get("matchLabels") or {}, f"{path}.matchLabels")
     for index, requirement in enumerate(each(selector, "matchExpressions")):
-        faults += _requirement(requirement, f"{path}.matchExpressions[{index}]")
+        faults += label_requirement(requirement, f"{path}.matchExpressions[{index}]")
     return faults
 
 
-def _requirement(requirement: Object, path: str) -> list[FieldError]:
+def label_requirement(requirement: Object, path: str, *, unknown_operators: bool = False) -> list[FieldError]:
+    """Return every fault of one requirement of a label selector."""
     operator, values = requirement.get("operator") or "", requirement.get("values") or []
     faults: list[FieldError] = []
     if operator in ("In", "NotIn"):
@@ -142,7 +143,7 @@ def _requirement(requirement: Object, path: str) -> list[FieldError]:
         if values:
             text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
             faults.append(forbidden(f"{path}.values", text))
-    else:
+    elif not unknown_operators:
         faults.append(invalid(f"{path}.operator", operator, "not a valid selector operator"))
     key = requirement.get("key") or ""
     faults += invalid_all(f"{path}.key", key, names.is_qualified_name(key))

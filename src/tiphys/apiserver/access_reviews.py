@@ -5,7 +5,8 @@ Owns: what a question may look like, in upstream's words, and how decisions are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from tiphys.apimachinery import field_errors
@@ -13,6 +14,7 @@ from tiphys.apimachinery.errors import BadRequest, FieldError, Invalid
 from tiphys.apimachinery.fields import escape
 from tiphys.apimachinery.labels import from_label_selector
 from tiphys.apimachinery.meta import Object
+from tiphys.apis.value_validation import label_requirement
 from tiphys.apiserver import bodies, meta_rules, respond
 from tiphys.apiserver.admission import subresource as admission
 from tiphys.apiserver.admission.attributes import Attributes
@@ -25,7 +27,6 @@ from tiphys.apiserver.requestinfo import RequestInfo
 from tiphys.wire.message import Response
 
 _GROUP = "authorization.k8s.io"
-_FIELD_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 _EXACT = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
 
 
@@ -135,7 +136,7 @@ def rules_status(call: Call, namespace: str) -> Object:
 
 async def _answer(call: Call, review: Object, user: User) -> Response:
     spec = review["spec"]
-    decision = await call.backend.authorizer.decide(user, _question(spec))
+    decision = await call.backend.authorizer.decide(user, asked_about(spec))
     status: Object = {"allowed": decision.allowed}
     if decision.denied:
         status["denied"] = True
@@ -152,12 +153,13 @@ def _raise(call: Call, faults: list[FieldError]) -> None:
         raise Invalid.of(_GROUP, call.resource.kind, "", faults)
 
 
-def _question(spec: Object) -> RequestInfo:
+def asked_about(spec: Object) -> RequestInfo:
+    """Return the request that a review asks about. Pure."""
     asked = spec.get("resourceAttributes")
     if asked is not None:
         return RequestInfo(
             path="", verb=asked.get("verb", ""), is_resource=True, group=asked.get("group", ""),
-            version=asked.get("version", ""), namespace=asked.get("namespace", ""),
+            version=asked.get("version") or "*", namespace=asked.get("namespace", ""),
             resource=asked.get("resource", ""), subresource=asked.get("subresource", ""),
             name=asked.get("name", ""), field_selector=_fields(asked.get("fieldSelector") or {}),
             label_selector=_labels(asked.get("labelSelector") or {}),
@@ -182,10 +184,13 @@ def _fields(selector: Mapping[str, Any]) -> str:
 def _labels(selector: Mapping[str, Any]) -> str:
     if selector.get("rawSelector"):
         return str(selector["rawSelector"])
-    try:
-        return str(from_label_selector({"matchExpressions": selector.get("requirements") or []}))
-    except BadRequest:
-        return ""
+    return ",".join(_label_terms(selector))
+
+
+def _label_terms(selector: Mapping[str, Any]) -> Iterator[str]:
+    for one in selector.get("requirements") or ():
+        with suppress(BadRequest):
+            yield str(from_label_selector({"matchExpressions": [one]}))
 
 
 def _subject(spec: Object) -> User:
@@ -218,36 +223,44 @@ def _spec_faults(spec: Object, *, subject: bool) -> list[FieldError]:
         text = "at least one of user or group must be specified"
         faults.append(field_errors.invalid("spec.user", "", text))
     if asked is not None:
-        for name, operators in (("fieldSelector", _FIELD_OPERATORS), ("labelSelector", _FIELD_OPERATORS)):
+        rules = (("fieldSelector", _field_requirement), ("labelSelector", _label_requirement))
+        for name, rule in rules:
             selector = asked.get(name)
             if selector is not None:
-                faults += _selector_faults(f"spec.resourceAttributes.{name}", selector, operators)
+                faults += _selector_faults(f"spec.resourceAttributes.{name}", selector, rule)
     return faults
 
 
-def _selector_faults(path: str, selector: Object, operators: Iterable[str]) -> list[FieldError]:
+def _selector_faults(
+    path: str, selector: Object, rule: Callable[[Object, str], list[FieldError]]
+) -> list[FieldError]:
     raw, requirements = selector.get("rawSelector") or "", selector.get("requirements") or []
+    faults = []
     if raw and requirements:
         text = "may not specified at the same time as requirements"
-        return [field_errors.invalid(f"{path}.rawSelector", raw, text)]
+        faults.append(field_errors.invalid(f"{path}.rawSelector", raw, text))
     if not raw and not requirements:
         text = f"when {path} is specified, requirements or rawSelector is required"
-        return [field_errors.required(f"{path}.requirements", text)]
-    faults = []
+        faults.append(field_errors.required(f"{path}.requirements", text))
     for at, one in enumerate(requirements):
-        where, operator, values = f"{path}.requirements[{at}]", one.get("operator", ""), one.get("values")
-        if not one.get("key"):
-            faults.append(field_errors.required(f"{where}.key", "must be specified"))
-        if operator in ("In", "NotIn"):
-            if not values:
-                text = "must be specified when `operator` is 'In' or 'NotIn'"
-                faults.append(field_errors.required(f"{where}.values", text))
-        elif operator in ("Exists", "DoesNotExist"):
-            if values:
-                text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-                faults.append(field_errors.forbidden(f"{where}.values", text))
-        else:
-            faults.append(
-                field_errors.invalid(f"{where}.operator", operator, "not a valid selector operator")
-            )
+        faults += rule(one, f"{path}.requirements[{at}]")
+    return faults
+
+
+def _label_requirement(requirement: Object, path: str) -> list[FieldError]:
+    """Operators that newer clients know are no fault."""
+    return label_requirement(requirement, path, unknown_operators=True)
+
+
+def _field_requirement(requirement: Object, path: str) -> list[FieldError]:
+    operator, values = requirement.get("operator") or "", requirement.get("values")
+    faults = []
+    if not requirement.get("key"):
+        faults.append(field_errors.required(f"{path}.key", "must be specified"))
+    if operator in ("In", "NotIn") and not values:
+        text = "must be specified when `operator` is 'In' or 'NotIn'"
+        faults.append(field_errors.required(f"{path}.values", text))
+    elif operator in ("Exists", "DoesNotExist") and values:
+        text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+        faults.append(field_errors.forbidden(f"{path}.values", text))
     return faults

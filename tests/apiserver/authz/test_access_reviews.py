@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tiphys.apiserver.access_reviews import asked_about
+
 GROUP = "/apis/authorization.k8s.io/v1"
 SAR, SELF = f"{GROUP}/subjectaccessreviews", f"{GROUP}/selfsubjectaccessreviews"
 LOCAL = f"{GROUP}/namespaces/default/localsubjectaccessreviews"
@@ -28,6 +30,10 @@ NOBODY = 'spec.user: Invalid value: "": at least one of user or group must be sp
 NOTHING = 'spec.resourceAttributes: Invalid value: "null": exactly one of nonResourceAttributes or resourceAttributes must be specified'
 BOTH = 'spec.nonResourceAttributes: Invalid value: {"Path":"/x","Verb":"get"}: cannot be specified in combination with resourceAttributes'
 FIELDS = "spec.resourceAttributes.fieldSelector"
+LABELS = "spec.resourceAttributes.labelSelector.requirements"
+WORDS = "consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'My{}',  or '{}',  or '{}', regex used for validation is '{}')"
+NAME = "must " + WORDS.format("Name", "my.name", "123-abc", "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
+VALUE = WORDS.format("Value", "my_value", "12345", "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "nothing": (SAR, {"spec": {}}, invalid("SubjectAccessReview", NOTHING, NOBODY)),
     "both": (SAR, {"spec": {"user": "b", "resourceAttributes": PODS, "nonResourceAttributes": URL}}, invalid("SubjectAccessReview", BOTH)),
@@ -42,14 +48,26 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
                                  invalid("SubjectAccessReview", f'{FIELDS}.rawSelector: Invalid value: "a=b": may not specified at the same time as requirements')),
     "an empty selector": (SAR, asked(fieldSelector={}),
                           invalid("SubjectAccessReview", f"{FIELDS}.requirements: Required value: when {FIELDS} is specified, requirements or rawSelector is required")),
-    "requirements": (SAR, asked(labelSelector={"requirements": [
+    "both forms, and no key": (SAR, asked(fieldSelector={"rawSelector": "a=b", "requirements": [{"key": "", "operator": "In"}]}),
+                               invalid("SubjectAccessReview",
+                                       f'{FIELDS}.rawSelector: Invalid value: "a=b": may not specified at the same time as requirements',
+                                       f"{FIELDS}.requirements[0].key: Required value: must be specified",
+                                       f"{FIELDS}.requirements[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'")),
+    "fields": (SELF, asked(fieldSelector={"requirements": [
+        {"key": "a", "operator": "Exists", "values": ["x"]}, {"key": "()", "operator": "NotIn"}, {"key": "a", "operator": "New"}]}),
+        invalid("SelfSubjectAccessReview",
+                f"{FIELDS}.requirements[0].values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+                f"{FIELDS}.requirements[1].values: Required value: must be specified when `operator` is 'In' or 'NotIn'")),
+    "labels": (SAR, asked(labelSelector={"requirements": [
         {"key": "", "operator": "In", "values": ["a"]}, {"key": "a", "operator": "In"},
-        {"key": "a", "operator": "Exists", "values": ["x"]}, {"key": "a", "operator": "Gt", "values": ["1"]}]}),
+        {"key": "a", "operator": "Exists", "values": ["x"]}, {"key": "()foo", "operator": "Gt", "values": ["1", "-"]}]}),
         invalid("SubjectAccessReview",
-                "spec.resourceAttributes.labelSelector.requirements[0].key: Required value: must be specified",
-                "spec.resourceAttributes.labelSelector.requirements[1].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
-                "spec.resourceAttributes.labelSelector.requirements[2].values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-                'spec.resourceAttributes.labelSelector.requirements[3].operator: Invalid value: "Gt": not a valid selector operator')),
+                f'{LABELS}[0].key: Invalid value: "": name part must be non-empty',
+                f'{LABELS}[0].key: Invalid value: "": name part {NAME}',
+                f"{LABELS}[1].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
+                f"{LABELS}[2].values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+                f'{LABELS}[3].key: Invalid value: "()foo": name part {NAME}',
+                f'{LABELS}[3].values[1]: Invalid value: "-": a valid label must be an empty string or {VALUE}')),
 }  # fmt: skip
 
 
@@ -57,6 +75,33 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
 async def test_faults(api: Any, path: str, body: dict[str, Any], text: str) -> None:
     answer = await api("POST", path, body)
     assert (answer.status, answer.message) == (422, text)
+
+
+def needs(key: str, operator: str, *values: str) -> dict[str, Any]:
+    return {"key": key, "operator": operator, "values": list(values)}
+
+
+ASKED: dict[str, tuple[list[dict[str, Any]], str, str]] = {
+    "one value": ([needs("one", "In", "apple")], "one=apple", "one in (apple)"),
+    "not one value": ([needs("two", "NotIn", "banana")], "two!=banana", "two notin (banana)"),
+    "values": ([needs("one", "In", "apple", "other")], "", "one in (apple,other)"),
+    "there": ([needs("one", "Exists")], "", "one"),
+    "not there": ([needs("one", "DoesNotExist")], "", "!one"),
+    "operators of others leave the rest": ([needs("x", "bad"), needs("a", "In", "b")], "a=b", "a in (b)"),
+}
+
+
+@pytest.mark.parametrize("case", ASKED)
+def test_what_is_asked_about(case: str) -> None:
+    requirements, fields, labels = ASKED[case]
+    selector = {"requirements": requirements}
+    info = asked_about({"resourceAttributes": {"fieldSelector": selector, "labelSelector": selector}})
+    assert (info.field_selector, info.label_selector) == (fields, labels)
+
+
+def test_every_version_is_asked_about_unless_one_is_named() -> None:
+    versions = [asked_about({"resourceAttributes": given}).version for given in ({}, {"version": "v1"})]
+    assert versions == ["*", "v1"]
 
 
 async def test_a_namespace_is_needed_for_rules(api: Any) -> None:

@@ -107,6 +107,29 @@ def test_parameters_have_types_where_they_are_known() -> None:
     assert "undeclared reference to 'params'" in untyped["warning"]
 
 
+NAME, AUTHORIZER = "object.metadata.name", "kubernetes.authorization.Authorizer"
+ENDPOINTS = "authorizer.group('').resource('endpoints')"
+CHECKED: dict[str, tuple[str, str, str]] = {
+    "an authorizer": (f"{ENDPOINTS}.check('create').allowed()", "", ""),
+    "an authorizer asked wrongly": (
+        "authorizer.allowed()", "", f"no matching overload for 'allowed' applied to '{AUTHORIZER}"
+    ),
+    "a variable": ("variables.v == 'x'", NAME, ""),
+    "no such variable": ("variables.none == 'x'", NAME, "undefined field 'none'"),
+    "a variable of another type": ("variables.v == 1", NAME, "'_==_' applied to '(string, int)'"),
+    "a variable that does not compile": ("variables.v == 'x'", "object.none == 1", ""),
+    "two faults": ("object.foo < 4 || object.bar > 3", NAME, "undefined field 'bar'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CHECKED)
+def test_checked(case: str) -> None:
+    expression, variable, text = CHECKED[case]
+    made = policy(expression, variables=[{"name": "v", "expression": variable}] if variable else [])
+    found = [one["warning"] for one in plan.warnings(made, [checked(DEPLOYMENT)], None)]
+    assert [text in one for one in found] == ([True] if text else [])
+
+
 def test_every_generation_is_checked_once() -> None:
     made = policy("true", generation=2)
     assert plan.is_due(made)
