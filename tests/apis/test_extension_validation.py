@@ -29,6 +29,19 @@ def crd(object_name: str = "foos.example.com", **spec: Any) -> dict[str, Any]:
     return kind("apiextensions.k8s.io/v1", "CustomResourceDefinition", object_name, spec=inner)
 
 
+def selecting(*selected: list[str], apart: bool = False) -> list[dict[str, Any]]:
+    """Versions that select these fields, of one schema or each of its own."""
+    made = []
+    for index, paths in enumerate(selected, 1):
+        names = ("a", "b", f"v{index}") if apart else ("a", "b")
+        fields = {name: {"type": "string"} for name in names}
+        schema = {"openAPIV3Schema": {"type": "object", "properties": fields}}
+        selects = [{"jsonPath": path} for path in paths]
+        version = {**VERSION, "name": f"v{index}", "storage": index == 1, "schema": schema}
+        made.append({**version, "selectableFields": selects})
+    return made
+
+
 URL = "webhooks[0].clientConfig.url: Invalid value: "
 
 
@@ -82,7 +95,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "crd schema": (
         crd(versions=[{**VERSION, "schema": None}]),
-        ["spec.versions[0].schema.openAPIV3Schema: Required value: schemas are required"],
+        ["spec.versions[0].schema.openAPIV3Schema: Required value"],
     ),
     "crd column": (
         crd(
@@ -93,6 +106,20 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
             "number,string"
         ],
     ),
+    "crd fields that all versions select, in schemas of their own": (
+        crd(versions=selecting([".a"], [".a"], apart=True)),
+        ['spec.selectableFields: Invalid value: "": may only be set when validations.schema is included'],
+    ),
+    "crd fields that a version selects, in the schema of all": (
+        crd(versions=selecting([".a"], [".b"])),
+        [
+            f'spec.versions[{index}].selectableFields: Invalid value: "": may only be set when '
+            "`version.schema.openAPIV3Schema` is not included"
+            for index in (0, 1)
+        ],
+    ),
+    "crd fields that versions select alike": (crd(versions=selecting([".a"], [".a"])), []),
+    "crd fields of versions of their own": (crd(versions=selecting([".a"], [".b"], apart=True)), []),
     "crd conversion": (
         crd(conversion={"strategy": "Webhook"}),
         [

@@ -43,6 +43,7 @@ _ADVICE = (
     "(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and "
     "strings are declared)"
 )
+_NOT_EMPTY, _ONE_LINE = "must be non-empty if specified", "must not contain line breaks"
 _HTML = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
 Faults = Iterator[FieldError]
@@ -66,9 +67,9 @@ def _message_faults(rule: Object, place: str) -> Faults:
     if not text.strip():
         yield required(f"{place}.rule", "rule is not specified")
     elif message and not message.strip():
-        yield invalid(f"{place}.message", message, "message must be non-empty if specified")
+        yield invalid(f"{place}.message", message, _NOT_EMPTY)
     elif _has_lines(message.strip()):
-        yield invalid(f"{place}.message", message, "message must not contain line breaks")
+        yield invalid(f"{place}.message", message, _ONE_LINE)
     elif _has_lines(text.strip()) and not message.strip():
         yield required(f"{place}.message", "message must be specified if rule contains line breaks")
     expression = rule.get("messageExpression") or ""
@@ -83,11 +84,11 @@ def _has_lines(text: str) -> bool:
 def _path_faults(path: str, schema: Schema, place: str) -> Faults:
     place = f"{place}.fieldPath"
     if path and not path.strip():
-        yield invalid(place, path, "fieldPath must be non-empty if specified")
+        yield invalid(place, path, _NOT_EMPTY)
     if _has_lines(path):
-        yield invalid(place, path, "fieldPath must not contain line breaks")
+        yield invalid(place, path, _ONE_LINE)
     if path and field_path(path, schema) is None:
-        yield invalid(place, path, "fieldPath must be a valid path")
+        yield invalid(place, path, "must be a valid path")
 
 
 @dataclass(slots=True)
@@ -138,12 +139,9 @@ def compile_faults(
     costs = _Costs(broken=tuple(broken))
     faults = list(_node(build_custom(source), _Place(path, root=True), costs, limits=limits))
     if costs.total > SCHEMA_LIMIT:
-        share = (
-            "contributed to estimated rule & messageExpression cost total exceeding cost limit for entire "
-            "OpenAPIv3 schema"
-        )
+        share = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema"
         faults += [forbidden(place, share) for _, place in costs.highest]
-        whole = f"{KEY} estimated rule & messageExpression cost total for entire OpenAPIv3 schema"
+        whole = f"{KEY} estimated rule cost total for entire OpenAPIv3 schema"
         faults.append(forbidden(path, too_costly(whole, costs.total, SCHEMA_LIMIT)))
     return faults
 

@@ -40,6 +40,9 @@ from tiphys.apis.value_validation import one_of
 _NO_UNKNOWN = (
     "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
 )
+_FIELDS_APART = "may only be set when validations.schema is included"
+_FIELDS_ALONE = "may only be set when `version.schema.openAPIV3Schema` is not included"
+"""Versions that share one of both and not the other are refused, in words that say something else."""
 _SHARED = ("schema", "subresources", "additionalPrinterColumns", "selectableFields")
 
 
@@ -93,8 +96,7 @@ def _spec_faults(crd: Object, old: Object | None) -> list[FieldError]:
     faults += one_of(spec.get("scope"), "spec.scope", ("Cluster", "Namespaced"))
     for index, version in enumerate(versions):
         if not isinstance(peek(version, "schema").get("openAPIV3Schema"), dict):
-            at = f"spec.versions[{index}].schema.openAPIV3Schema"
-            faults.append(required(at, "schemas are required"))
+            faults.append(required(f"spec.versions[{index}].schema.openAPIV3Schema"))
     for index, version in enumerate(versions):
         path, name = f"spec.versions[{index}]", version.get("name") or ""
         faults += label_faults(f"{path}.name", name)
@@ -135,8 +137,10 @@ def _version(part: Object, schema_path: str, path: str, known: _Known) -> list[F
     faults += scale_faults(peek(part, "subresources").get("scale"), f"{path}.subresources.scale")
     for index, column in enumerate(each(part, "additionalPrinterColumns")):
         faults += column_faults(column, f"{path}.additionalPrinterColumns[{index}]")
-    fields = list(each(part, "selectableFields"))
-    return faults + selectable_faults(fields, known.schema, f"{path}.selectableFields")
+    fields, place = list(each(part, "selectableFields")), f"{path}.selectableFields"
+    if fields and not isinstance(schema, dict):
+        return [*faults, invalid(place, "", _FIELDS_APART if path == "spec" else _FIELDS_ALONE)]
+    return faults + selectable_faults(fields, known.schema, place)
 
 
 def _unique(versions: list[Object], shared: set[str]) -> list[FieldError]:
