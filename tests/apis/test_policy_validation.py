@@ -168,12 +168,12 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         validating(validations=[{"expression": "true", "message": " ", "messageExpression": " "}]),
         [
             f'{V}.messageExpression: Invalid value: " ": must be non-empty if specified',
-            f'{V}.message: Invalid value: " ": message must be non-empty if specified',
+            f'{V}.message: Invalid value: " ": must be non-empty if specified',
         ],
     ),
     "message of two lines": (
         validating(validations=[{"expression": "true", "message": "a\nb"}]),
-        [f'{V}.message: Invalid value: "a\\nb": message must not contain line breaks'],
+        [f'{V}.message: Invalid value: "a\\nb": must not contain line breaks'],
     ),
     "reason": (
         validating(validations=[{"expression": "true", "reason": "Gone"}]),
@@ -185,7 +185,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "variables": (
         validating(variables=[{"name": "in", "expression": "1"}, {"name": "", "expression": " "}]),
         [
-            'spec.variables[0].name: Invalid value: "in": name is not a valid CEL identifier',
+            'spec.variables[0].name: Invalid value: "in": must be a valid CEL identifier',
             "spec.variables[1].name: Required value: name is not specified",
             "spec.variables[1].expression: Required value: expression is not specified",
         ],
@@ -352,7 +352,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "matched operations": (
         bound(matchResources={"resourceRules": [{**RULE, "operations": []}]}),
-        ["spec.matchResouces.resourceRules[0].operations: Required value"],
+        ["spec.matchResources.resourceRules[0].operations: Required value"],
     ),
     "mutating binding": (bound("Mutating"), []),
     "mutating binding of deletions": (

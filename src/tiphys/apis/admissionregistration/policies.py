@@ -34,6 +34,7 @@ _RESERVED = KEYWORDS | RESERVED
 _ACTIONS = ("Audit", "Deny", "Warn")
 _PATCH_FIELDS = {"JSONPatch": "jsonPatch", "ApplyConfiguration": "applyConfiguration"}
 _RESULTS: dict[str, Type] = {"JSONPatch": PATCHES, "ApplyConfiguration": OBJECT}
+_NOT_EMPTY = "must be non-empty if specified"
 _TWICE = "name and selector are mutually exclusive"
 
 
@@ -105,7 +106,7 @@ def _variable(composition: Composition, variable: Object, path: str) -> list[Fie
     if not name.strip():
         faults.append(required(f"{path}.name", "name is not specified"))
     elif not _IDENTIFIER.fullmatch(name) or name in _RESERVED:
-        faults.append(invalid(f"{path}.name", name, "name is not a valid CEL identifier"))
+        faults.append(invalid(f"{path}.name", name, "must be a valid CEL identifier"))
     if not text.strip():
         return [*faults, required(f"{path}.expression", "expression is not specified")]
     return faults + _fault(composition.add(name, text), f"{path}.expression")
@@ -146,16 +147,15 @@ def _validation(composition: Composition, rule: Object, path: str) -> list[Field
     else:
         faults += _fault(composition.compile(text, types.BOOL), f"{path}.expression")
     if by_expression and not by_expression.strip():
-        wrong = "must be non-empty if specified"
-        faults.append(invalid(f"{path}.messageExpression", by_expression, wrong))
+        faults.append(invalid(f"{path}.messageExpression", by_expression, _NOT_EMPTY))
     elif by_expression:
         scope = message_scope(composition)
         compiled = composition.compile(by_expression, types.STRING, scope=scope)
         faults += _fault(compiled, f"{path}.messageExpression")
     if message and not message.strip():
-        faults.append(invalid(f"{path}.message", message, "message must be non-empty if specified"))
+        faults.append(invalid(f"{path}.message", message, _NOT_EMPTY))
     elif any(end in message.strip() for end in "\n\r"):
-        faults.append(invalid(f"{path}.message", message, "message must not contain line breaks"))
+        faults.append(invalid(f"{path}.message", message, "must not contain line breaks"))
     return faults + one_of(rule.get("reason"), f"{path}.reason", _REASONS, nullable=True)
 
 
@@ -227,7 +227,7 @@ def validate_policy_binding(obj: Object) -> list[FieldError]:
         faults += _param_ref(spec["paramRef"], "spec.paramRef")
     match = spec.get("matchResources")
     if match is not None:
-        faults += match_faults(match, "spec.matchResouces")  # as the API spells it
+        faults += match_faults(match, "spec.matchResources")
         faults += operation_faults(match, "spec.matchResources") if mutating else []
     if not mutating:
         faults += _actions(spec.get("validationActions") or [], "spec.validationActions")
