@@ -424,7 +424,7 @@ OTHERS = {
             status={"allocation": {"devices": {"results": [{"tolerations": [{"key": "a"}]}]}}},
         ),
         {
-            "spec": {},
+            "spec": {"devices": {}},
             "status": {
                 "allocation": {"devices": {"results": [{"tolerations": [{"key": "a", "operator": "Equal"}]}]}}
             },
@@ -478,11 +478,11 @@ def test_a_node_always_shows_its_system() -> None:
     assert (status["nodeInfo"]["kubeletVersion"], status["nodeInfo"]["osImage"]) == ("v1.36.0", "")
 
 
-def test_a_pods_conditions_show_when_they_were_probed() -> None:
-    condition = {"type": "Ready", "status": "True"}
-    made = defaulted(kind("v1", "Pod", spec=TEMPLATE["spec"], status={"conditions": [condition]}))
-    assert made["status"]["conditions"] == [{"lastProbeTime": None, **condition}]
-    assert defaulted(made) == made
+def test_what_has_no_value_and_is_shown_all_the_same() -> None:
+    numbered = defaulted(kind("apps/v1", "StatefulSet", spec={"ordinals": {}}))
+    assert numbered["spec"]["ordinals"] == {"start": 0}
+    share = defaulted(kind("v1", "PersistentVolume", spec={"azureFile": {"secretName": "s"}}))
+    assert share["spec"]["azureFile"] == {"secretName": "s", "secretNamespace": None}
 
 
 def addresses(*found: str) -> list[dict[str, str]]:

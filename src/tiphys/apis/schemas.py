@@ -39,21 +39,31 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 _PLAIN = frozenset("sibdy")
 _TIME = ".meta.v1.Time"
+_NOW: dict[str, Any] = {"current": {}}
 _SHOWN: dict[str, dict[str, Any]] = {
-    "apps.v1.StatefulSetStatus": {"availableReplicas": 0},
-    "autoscaling.v2.HorizontalPodAutoscalerStatus": {"currentMetrics": None},
-    "core.v1.ContainerStateRunning": {"startedAt": None},
-    "core.v1.ContainerStateTerminated": {"startedAt": None, "finishedAt": None},
-    "core.v1.ContainerStatus": {"state": {}, "lastState": {}},
-    "policy.v1.PodDisruptionBudgetStatus": {
-        "disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0,
-    },
-    "storage.v1.VolumeError": {"time": None},
     "apiextensions.v1.CustomResourceDefinitionStatus": {
         "conditions": [], "acceptedNames": {"plural": "", "kind": ""},
     },
+    "apps.v1.StatefulSetOrdinals": {"start": 0},
+    "apps.v1.StatefulSetStatus": {"availableReplicas": 0},
+    "autoscaling.v2.ContainerResourceMetricStatus": _NOW,
+    "autoscaling.v2.ExternalMetricStatus": _NOW,
+    "autoscaling.v2.HorizontalPodAutoscalerStatus": {"currentMetrics": None},
+    "autoscaling.v2.ObjectMetricStatus": _NOW,
+    "autoscaling.v2.PodsMetricStatus": _NOW,
+    "autoscaling.v2.ResourceMetricStatus": _NOW,
+    "core.v1.ContainerImage": {"names": None},
+    "core.v1.ContainerStateRunning": {"startedAt": None},
+    "core.v1.ContainerStateTerminated": {"startedAt": None, "finishedAt": None},
+    "core.v1.ContainerStatus": {"state": {}, "lastState": {}},
+    "core.v1.NodeRuntimeHandler": {"name": ""},
     "core.v1.ServiceStatus": {"loadBalancer": {}},
     "networking.v1.IngressStatus": {"loadBalancer": {}},
+    "policy.v1.PodDisruptionBudgetStatus": {
+        "disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0,
+    },
+    "resource.v1.AllocationResult": {"devices": {}},
+    "storage.v1.VolumeError": {"time": None},
 }  # fmt: skip
 """Fields that need not be given and are in JSON all the same when they are zero."""
 

@@ -67,6 +67,8 @@ def default_stateful_set(obj: Object) -> None:
     fill_optional(spec, "replicas", 1)
     fill_optional(spec, "revisionHistoryLimit", _HISTORY)
     spec.setdefault("serviceName", "")
+    if isinstance(spec.get("ordinals"), dict):
+        fill_optional(spec["ordinals"], "start", 0)
     for claim in each(spec, "volumeClaimTemplates"):
         claim.setdefault("apiVersion", "v1")
         claim.setdefault("kind", "PersistentVolumeClaim")

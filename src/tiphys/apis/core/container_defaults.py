@@ -58,9 +58,17 @@ def _default_env_source(source: object) -> None:
     field = source.get("fieldRef")
     if isinstance(field, dict):
         fill(field, "apiVersion", "v1")
+    default_resource_field(source)
     file_key = source.get("fileKeyRef")
     if isinstance(file_key, dict):
         fill_optional(file_key, "optional", False)
+
+
+def default_resource_field(source: Object) -> None:
+    """A resource is told in its own unit unless a divisor says otherwise; having none is shown as zero."""
+    resource = source.get("resourceFieldRef")
+    if isinstance(resource, dict):
+        fill(resource, "divisor", "0")
 
 
 def _default_probe(probe: Object) -> None:

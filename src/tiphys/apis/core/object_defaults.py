@@ -136,6 +136,8 @@ def default_persistent_volume(volume: Object) -> None:
     fill(spec, "persistentVolumeReclaimPolicy", "Retain")
     fill_optional(spec, "volumeMode", "Filesystem")
     default_source(spec)
+    if isinstance(spec.get("azureFile"), dict):
+        spec["azureFile"].setdefault("secretNamespace", None)  # Go writes this pointer, set or not
     if isinstance(volume.get("status"), dict):
         fill(volume["status"], "phase", "Pending")
 

@@ -15,7 +15,6 @@ from tiphys.apis.defaulting import each, fill, fill_optional, section
 
 _HUGE = "hugepages-"
 _SHARED = ("cpu", "memory")
-_PROBED = "lastProbeTime"
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 
 
@@ -56,19 +55,13 @@ def default_pod(pod: Object) -> None:
 
 
 def default_pod_status(pod: Object) -> None:
-    """When a condition was probed is always shown; nobody ever says it.
-
-    A pod's address is the first of its addresses, whichever of the two somebody says.
-    """
+    """A pod's address is the first of its addresses, whichever of the two somebody says."""
     status: Object = pod.get("status") or {}
     address, listed = status.get("podIP"), status.get("podIPs")
     if address and (not listed or listed[0].get("ip") != address):
         status["podIPs"] = [{"ip": address}]
     elif listed and not address and listed[0].get("ip"):
         status["podIP"] = listed[0]["ip"]
-    conditions = status.get("conditions")
-    if conditions and not all(_PROBED in item for item in conditions):
-        status["conditions"] = [{_PROBED: None, **item} for item in conditions]
 
 
 _defaulted = Rewritten()

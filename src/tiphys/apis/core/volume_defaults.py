@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tiphys.apimachinery.meta import Object
 from tiphys.apis.core.amount_defaults import round_amounts
-from tiphys.apis.core.container_defaults import pull_policy
+from tiphys.apis.core.container_defaults import default_resource_field, pull_policy
 from tiphys.apis.defaulting import each, fill, fill_optional, section
 
 _FILE_MODE = 0o644
@@ -43,6 +43,7 @@ def _default_items(source: Object) -> None:
         field = item.get("fieldRef")
         if isinstance(field, dict):
             fill(field, "apiVersion", "v1")
+        default_resource_field(item)
 
 
 def _default_downward(source: Object) -> None:

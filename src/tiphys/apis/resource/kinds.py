@@ -33,6 +33,7 @@ def _exact_requests(spec: Object) -> Iterator[Object]:
 
 def default_claim_spec(spec: Object) -> None:
     """One device is asked for unless a request says otherwise."""
+    section(spec, "devices")
     for request in _exact_requests(spec):
         fill(request, "allocationMode", "ExactCount")
         if request["allocationMode"] == "ExactCount":
