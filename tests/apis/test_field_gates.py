@@ -136,7 +136,7 @@ DEFAULT_CASES: dict[str, tuple[Body, Body, Body]] = {
         pod(),
         pod(hostnameOverride="h", resources={}),
     ),
-    "empty is nothing": (pod(schedulingGroup={}), pod(), pod(schedulingGroup={})),
+    "empty is something": (pod(schedulingGroup={}), pod(), pod()),
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tiphys.apimachinery.featuregates import DEFAULTS, FeatureGates, changed, on, using
 from tiphys.apimachinery.meta import GVK, copy_object, gvk_of
+from tiphys.apis.field_gates import FieldGates
 from tiphys.apis.strategies import strategy_for, validate_create
 
 Body = dict[str, Any]
@@ -71,6 +72,16 @@ def ingress(name: str) -> Body:
     return whole("networking.k8s.io/v1", "Ingress", spec={"defaultBackend": backend})
 
 
+def grouped(group: Body) -> Body:
+    return pod(schedulingGroup=group)
+
+
+GROUP = "spec.schedulingGroup.podGroupName"
+SUBDOMAIN = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
+    "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
 COST = "controller.kubernetes.io/pod-deletion-cost"
 OPERATOR = (
     'spec.tolerations[0].operator: Unsupported value: "Lt": supported values: "Equal", "Exists", "Lt", "Gt"'
@@ -118,6 +129,14 @@ CREATED: dict[str, tuple[str, Body, list[str], list[str]]] = {
          'supported values: "Restart"'], [],
     ),
     "one container anew": ("RestartAllContainersOnContainerExits", restarted("Restart"), [], []),
+    "scheduled with others": ("GenericWorkload", grouped({"podGroupName": "g.h"}), [], []),
+    "scheduled with nobody": (
+        "GenericWorkload", grouped({}), [],
+        [f'{GROUP}: Invalid value: "": must specify one of: `podGroupName`'],
+    ),
+    "scheduled with what has no such name": (
+        "GenericWorkload", grouped({"podGroupName": "A"}), [], [f'{GROUP}: Invalid value: "A": {SUBDOMAIN}'],
+    ),
     "a service that begins with a digit": (
         "RelaxedServiceNameValidation", service("1a"),
         [f'metadata.name: Invalid value: "1a": {DNS_1035}'], [],
@@ -144,6 +163,8 @@ def test_what_is_created(gate: str, obj: Body, off: list[str], with_it: list[str
     for is_on, expected in ((False, off), (True, with_it)):
         new = copy_object(obj)
         with gates(**{gate: is_on}):
+            gvk = gvk_of(new)
+            FieldGates(FeatureGates({gate: is_on})).drop((gvk.group, gvk.kind), new, None)
             strategy.default(new)
             found = validate_create(strategy, new, namespaced=True)
         assert [str(fault) for fault in found] == expected, is_on

@@ -21,7 +21,8 @@ from tiphys.apis.gated_fields import ROWS, Row
 _STEP: Final = re.compile(r"([^.\[{]+)(\[\]|\{\})?\.?")
 _Found = tuple[Object, str, int]
 """A gated field: what it is in, its key, and whose it is: an index of rows."""
-_UNSET: Final[tuple[Any, ...]] = (None, "", [], {})
+_UNSET: Final[tuple[Any, ...]] = (None, "", [])
+"""An empty object is something: what it says may be that it is there."""
 
 
 @dataclass(slots=True)

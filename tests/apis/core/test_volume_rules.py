@@ -224,7 +224,7 @@ def test_claim_status() -> None:
     }
     assert status_faults("PersistentVolumeClaim", new, claim()) == [
         "status.capacity[storage]: Invalid value: -1: must be a valid resource quantity",
-        'status.allocatedResourceStatus: Unsupported value: "storage": supported values: '
+        'status.allocatedResourceStatuses: Unsupported value: "storage": supported values: '
         '"ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizeInProgress", '
         '"NodeResizeInfeasible", "NodeResizePending"',
         'status.allocatedResources: Unsupported value: "cpu": supported values: "storage"',

@@ -15,6 +15,8 @@ SLICE = strategy_for(GVK("resource.k8s.io", "v1", "ResourceSlice"))
 OLD_SLICE = strategy_for(GVK("resource.k8s.io", "v1beta1", "ResourceSlice"))
 POOL = {"name": "p", "generation": 1, "resourceSliceCount": 1}
 AT = "spec.devices[0]"
+MAPPED = f"{AT}.nodeAllocatableResourceMappings"
+POLICY = ".requestPolicy: Forbidden: allowMultipleAllocations must be true"
 WHERE = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required"
 PER_DEVICE = (
     "exactly one of `nodeName`, `nodeSelector`, or `allNodes` is required when `perDeviceNodeSelection` is "
@@ -89,7 +91,51 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "as many values as there may be": (attributes(a={"ints": list(range(47))}, b={"bool": True}), []),
     "more values": (
         attributes(a={"ints": list(range(47))}, b={"bool": True}, c={"int": 1}),
-        [f"{AT}.attributes: Invalid value: 49: the total number of attribute values must not exceed 48"],
+        [f"{AT}: Invalid value: 49: the total number of attribute values must not exceed 48"],
+    ),
+    "a list of nothing is one value": (
+        attributes(a={"ints": list(range(47))}, b={"bools": []}, c={"int": 1}),
+        [
+            f"{AT}: Invalid value: 49: the total number of attribute values must not exceed 48",
+            f"{AT}.attributes[b].bools: Invalid value: []: must not be empty if specified",
+        ],
+    ),
+    "a long name, in the middle of which nothing is shown": (
+        sliced(device(capacity={f"{'x' * 63}/{'y' * 33}": {"value": "1", "requestPolicy": {}}})),
+        [
+            f"{AT}.capacity: Too long: may not be more than 32 bytes",
+            f"{AT}.capacity[{'x' * 47}...{'x' * 12}/{'y' * 33}]{POLICY}",
+        ],
+    ),
+    "its node's resources": (
+        sliced(
+            device(
+                capacity={"cores": {"value": "8"}},
+                nodeAllocatableResourceMappings={
+                    "cpu": {"capacityKey": "cores", "allocationMultiplier": "2"},
+                    "hugepages-2Mi": {},
+                    "ephemeral-storage": {"allocationMultiplier": "1Gi"},
+                },
+            )
+        ),
+        [],
+    ),
+    "what is none of its node's resources": (
+        sliced(
+            device(
+                nodeAllocatableResourceMappings={
+                    "pods": {"capacityKey": "cores"},
+                    "cpu": {"capacityKey": ""},
+                    "memory": {"allocationMultiplier": "0"},
+                }
+            )
+        ),
+        [
+            f'{MAPPED}[pods]: Invalid value: "pods": must be a node allocatable resource name',
+            f'{MAPPED}[pods].capacityKey: Not found: "cores"',
+            f'{MAPPED}[cpu].capacityKey: Invalid value: "": capacityKey must not be an empty string',
+            f'{MAPPED}[memory].allocationMultiplier: Invalid value: "0": must be positive',
+        ],
     ),
     "no value": (
         attributes(a={}),

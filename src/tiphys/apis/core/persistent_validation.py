@@ -269,7 +269,7 @@ def validate_claim_status(new: Object, _old: Object) -> list[FieldError]:
         faults.append(required("Spec.accessModes"))
     for name, value in peek(status, "capacity").items():
         faults += _basic(value, f"status.capacity[{name}]")
-    path = "status.allocatedResourceStatus"
+    path = "status.allocatedResourceStatuses"
     for name, value in peek(status, "allocatedResourceStatuses").items():
         faults += _claim_resource(name, path)
         if value not in _RESIZE_STATUSES:

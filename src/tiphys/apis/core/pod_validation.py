@@ -57,6 +57,7 @@ def validate_pod_spec(
     faults += validate_spread(spec, f"{path}.topologySpreadConstraints")
     faults += validate_host_process(spec, path)
     faults += validate_host_users(spec, path) + _host_name(spec, f"{path}.hostnameOverride")
+    faults += _scheduling_group(spec.get("schedulingGroup"), f"{path}.schedulingGroup.podGroupName")
     return faults + _rest(spec, path)
 
 
@@ -92,6 +93,16 @@ def _host_name(spec: Object, path: str) -> list[FieldError]:
     if len(name) > _MAX_HOST_NAME:
         faults.append(too_long(path, _MAX_HOST_NAME))
     return faults + invalid_all(path, name, names.is_dns1123_subdomain(name))
+
+
+def _scheduling_group(group: Object | None, path: str) -> list[FieldError]:
+    """The group that a pod is scheduled with, where it has one; none of that name needs to exist."""
+    if not isinstance(group, dict):
+        return []
+    name = group.get("podGroupName")
+    if name is None:
+        return [invalid(path, "", "must specify one of: `podGroupName`")]
+    return invalid_all(path, name, names.is_dns1123_subdomain(name))
 
 
 def _names(spec: Object, path: str, keys: tuple[str, ...], check: names.Check) -> list[FieldError]:

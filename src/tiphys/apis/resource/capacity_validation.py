@@ -1,4 +1,4 @@
-"""Rules of what can be asked of a device: shared capacities, counters, binding conditions.
+"""Rules of what can be asked of a device: capacities, counters, its node's resources, what is waited for.
 
 Source: resource.k8s.io/v1 CapacityRequestPolicy, CounterSet and DeviceCounterConsumption.
 """
@@ -15,6 +15,7 @@ from tiphys.apimachinery.field_errors import (
     forbidden,
     invalid,
     invalid_all,
+    not_found,
     required,
     too_many,
 )
@@ -28,6 +29,7 @@ _MOST_COUNTERS = 32
 _MOST_CONSUMED = 2
 _MOST_CONDITIONS = 4
 _MOST_VALUES = 10
+_OF_NODES = ("cpu", "memory", "ephemeral-storage")
 _TWO_POLICIES = (
     'exactly one policy can be specified, cannot specify "validValues" and "validRange" at the same time'
 )
@@ -103,6 +105,24 @@ def _conditions(conditions: Sequence[str], path: str) -> list[FieldError]:
         for index, condition in enumerate(conditions)
         for fault in invalid_all(f"{path}[{index}]", condition, names.is_qualified_name(condition))
     ]
+
+
+def mapping_faults(device: Object, path: str) -> list[FieldError]:
+    """Return every fault of what a device takes of its node's own resources, by the resource's name."""
+    faults: list[FieldError] = []
+    for name, mapping in peek(device, "nodeAllocatableResourceMappings").items():
+        at, key = f"{path}[{name}]", mapping.get("capacityKey")
+        if name not in _OF_NODES and not name.startswith("hugepages-"):
+            faults.append(invalid(at, name, "must be a node allocatable resource name"))
+        if key == "":
+            faults.append(invalid(f"{at}.capacityKey", key, "capacityKey must not be an empty string"))
+        elif key is not None and key not in peek(device, "capacity"):
+            faults.append(not_found(f"{at}.capacityKey", key))
+        multiplier = mapping.get("allocationMultiplier")
+        if multiplier is not None and _quantity(multiplier).amount <= 0:
+            shown = str(_quantity(multiplier))
+            faults.append(invalid(f"{at}.allocationMultiplier", shown, "must be positive"))
+    return faults
 
 
 def capacity_faults(capacity: Object, path: str, *, shared: bool) -> list[FieldError]:

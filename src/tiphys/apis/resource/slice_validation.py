@@ -28,6 +28,7 @@ from tiphys.apis.resource.capacity_validation import (
     capacity_faults,
     consumption_faults,
     counter_set_faults,
+    mapping_faults,
 )
 from tiphys.apis.resource.device_values import (
     label_faults,
@@ -41,6 +42,7 @@ _MOST_ATTRIBUTES = 32
 _MOST_ATTRIBUTE_VALUES = 48
 _MOST_TAINTS = 16
 _MAX_VALUE = 64
+_MAX_SHOWN = 63 + len("/") + 32
 _WHERE = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required"
 _WHERE_DEVICE = (
     "exactly one of `nodeName`, `nodeSelector`, or `allNodes` is required when `perDeviceNodeSelection` is "
@@ -170,21 +172,30 @@ def _device(device: Object, old: Object, path: str) -> list[FieldError]:
     values = sum(map(_value_count, attributes.values()))
     if values > _MOST_ATTRIBUTE_VALUES:
         text = f"the total number of attribute values must not exceed {_MOST_ATTRIBUTE_VALUES}"
-        faults.append(invalid(f"{path}.attributes", values, text))
+        faults.append(invalid(path, values, text))
     for name, value in attributes.items():
         faults += qualified_faults(name, f"{path}.attributes")
-        faults += _attribute(value, f"{path}.attributes[{name}]")
+        faults += _attribute(value, f"{path}.attributes[{_shortened(name)}]")
     for name, value in capacity.items() if capacity != peek(old, "capacity") else ():
         faults += qualified_faults(name, f"{path}.capacity")
         shared = bool(device.get("allowMultipleAllocations"))
-        faults += capacity_faults(value, f"{path}.capacity[{name}]", shared=shared)
+        faults += capacity_faults(value, f"{path}.capacity[{_shortened(name)}]", shared=shared)
     if device.get("taints") != old.get("taints"):
         faults += _taints(list(each(device, "taints")), f"{path}.taints")
-    return faults + consumption_faults(device, f"{path}.consumesCounters")
+    faults += consumption_faults(device, f"{path}.consumesCounters")
+    return faults + mapping_faults(device, f"{path}.nodeAllocatableResourceMappings")
 
 
 def _value_count(attribute: Object) -> int:
-    return sum(len(one) if isinstance(one, list) else 1 for one in attribute.values())
+    return sum(len(attribute.get(key) or ()) for key in _LISTS) or 1
+
+
+def _shortened(name: str) -> str:
+    """The name of an attribute or a capacity as paths show it: one that is too long loses its middle."""
+    if len(name) <= _MAX_SHOWN:
+        return name
+    rest = _MAX_SHOWN - len("...")
+    return f"{name[: (rest + 1) // 2]}...{name[-(rest // 2) :]}"
 
 
 def _taints(taints: list[Object], path: str) -> list[FieldError]:
