@@ -31,12 +31,13 @@ def test_every_field_is_one_that_there_is() -> None:
     definitions: dict[str, Any] = dict(built_in())
     missing = [
         (name, field)
-        for name, field, _ in enums.fields()
+        for name, field, *_ in enums.fields()
         if field not in definitions.get(name, {}).get("properties", {})
     ]
     assert missing == []
-    for name, _, values in enums.fields():
+    for name, _, values, texts in enums.fields():
         assert values == sorted(values), name
+        assert not texts or list(texts) == values, name
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_every_field_is_one_that_there_is() -> None:
     ],
 )
 def test_which_fields_have_values(definition: str, field: str, values: list[str] | None) -> None:
-    told = {(name, of): listed for name, of, listed in enums.fields()}
+    told = {(name, of): listed for name, of, listed, _ in enums.fields()}
     assert told.get((f"io.k8s.api.{definition}", field)) == values
 
 
@@ -62,8 +63,13 @@ def test_values_are_told(version: int) -> None:
     assert definitions["PodSpec"]["properties"]["restartPolicy"]["enum"] == ["Always", "Never", "OnFailure"]
     pull = definitions["Container"]["properties"]["imagePullPolicy"]
     assert pull["enum"] == PULL
-    listed = '\n\nPossible enum values:\n - `"Always"`\n - `"IfNotPresent"`\n - `"Never"`'
-    assert pull["description"].endswith(listed)
+    told = pull["description"].partition("\n\nPossible enum values:\n")[2].splitlines()
+    assert [line.partition("` ")[0] for line in told] == [f' - `"{value}' + '"' for value in PULL]
+    assert told[0].endswith(
+        "` the newest image is pulled before every start; the container fails if that fails."
+    )
+    restart = definitions["PodSpec"]["properties"]["restartPolicy"]["description"]
+    assert restart.endswith('\n\nPossible enum values:\n - `"Always"`\n - `"Never"`\n - `"OnFailure"`')
 
 
 @pytest.mark.parametrize("version", [0, 1], ids=["v2", "v3"])
