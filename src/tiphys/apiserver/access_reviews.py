@@ -41,7 +41,6 @@ def decode(call: Call) -> Object:
     meta_rules.forget_system_fields(obj)
     meta_rules.check_namespace(obj, call.resource, call.namespace)
     obj["metadata"].pop("managedFields", None)
-    obj["metadata"]["creationTimestamp"] = None
     obj.setdefault("spec", {})
     obj.pop("status", None)
     return obj
@@ -203,8 +202,8 @@ def _shown(attributes: Object) -> Object:
 
 
 def _meta_faults(review: Object, *, namespaced: bool = False) -> list[FieldError]:
-    ignored = {"creationTimestamp", *(("namespace",) if namespaced else ())}
-    meta = {key: value for key, value in review["metadata"].items() if key not in ignored and value}
+    ignored = "namespace" if namespaced else ""
+    meta = {key: value for key, value in review["metadata"].items() if key != ignored and value}
     if not meta:
         return []
     text = "must be empty except for namespace" if namespaced else "must be empty"

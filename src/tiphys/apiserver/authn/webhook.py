@@ -67,7 +67,7 @@ class WebhookTokens:
         review = {
             "kind": "TokenReview",
             "apiVersion": f"authentication.k8s.io/{self._version}",
-            "metadata": {"creationTimestamp": None},
+            "metadata": {},
             "spec": {"token": token, "audiences": list(audiences)},
             "status": {"user": {}},
         }

@@ -89,7 +89,7 @@ class WebhookAuthorizer:
         review = {
             "kind": "SubjectAccessReview",
             "apiVersion": f"authorization.k8s.io/{self._settings.version}",
-            "metadata": {"creationTimestamp": None},
+            "metadata": {},
             "spec": _as_v1beta1(spec) if self._settings.version == "v1beta1" else spec,
             "status": {"allowed": False},
         }
