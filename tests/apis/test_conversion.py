@@ -88,6 +88,16 @@ def test_autoscalers_keep_everything_through_v1() -> None:
     assert convert(old, HPA2) == obj
 
 
+def test_an_autoscaler_that_counted_nothing() -> None:
+    """Clients of v1 take both numbers for given."""
+    spec = {"maxReplicas": 1}
+    new = {"apiVersion": "autoscaling/v2", "kind": HPA2.kind, "metadata": {}, "spec": spec}
+    new["status"] = {"desiredReplicas": 0, "currentMetrics": None}
+    old = convert(new, GVK("autoscaling", "v1", HPA2.kind))
+    assert old["status"] == {"currentReplicas": 0, "desiredReplicas": 0}
+    assert convert(old, HPA2)["status"] == {"desiredReplicas": 0}
+
+
 @pytest.mark.parametrize("note", ["{", "3", "[1]", '[{"type":"Resource"}]', '[{"type":"Pods","pods":{}}]'])
 def test_any_annotation_converts(note: str) -> None:
     obj = {

@@ -26,6 +26,8 @@ NOTES = (_METRICS, _CURRENT, _CONDITIONS, _BEHAVIOR)
 _V2 = GVK("autoscaling", "v2", "HorizontalPodAutoscaler")
 _SHARED_SPEC = ("scaleTargetRef", "minReplicas", "maxReplicas")
 _SHARED_STATUS = ("observedGeneration", "lastScaleTime", "currentReplicas", "desiredReplicas")
+_COUNTED = {"currentReplicas": 0}
+"""What a status in v1 always has; v2 leaves out that there are no replicas now."""
 
 _Json = dict[str, Any]
 
@@ -46,7 +48,7 @@ def hpa_to_v1(obj: Object) -> Object:
         notes[_METRICS] = others
     if spec.get("behavior"):
         notes[_BEHAVIOR] = spec["behavior"]
-    new_status = _pick(status, _SHARED_STATUS)
+    new_status = _COUNTED | _pick(status, _SHARED_STATUS)
     for metric in status.get("currentMetrics") or ():
         current = _cpu(metric, "current").get("averageUtilization")
         if current is not None:
@@ -64,6 +66,8 @@ def hpa_from_v1(obj: Object) -> Object:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     notes = (obj.get("metadata") or {}).get("annotations") or {}
     new_spec, new_status = _pick(spec, _SHARED_SPEC), _pick(status, _SHARED_STATUS)
+    if not new_status.get("currentReplicas"):
+        new_status.pop("currentReplicas", None)
     metrics = [_nested(metric, "target", "target") for metric in _noted(notes, _METRICS, list)]
     metrics = _sound({"metrics": metrics}).get("metrics") or []
     cpu = spec.get("targetCPUUtilizationPercentage")
