@@ -481,6 +481,8 @@ def test_a_node_always_shows_its_system() -> None:
 def test_what_has_no_value_and_is_shown_all_the_same() -> None:
     numbered = defaulted(kind("apps/v1", "StatefulSet", spec={"ordinals": {}}))
     assert numbered["spec"]["ordinals"] == {"start": 0}
+    empty = defaulted(kind("v1", "Pod", spec={"volumes": [{"name": "v", "projected": {}}]}))
+    assert empty["spec"]["volumes"][0]["projected"] == {"sources": None, "defaultMode": 420}
     share = defaulted(kind("v1", "PersistentVolume", spec={"azureFile": {"secretName": "s"}}))
     assert share["spec"]["azureFile"] == {"secretName": "s", "secretNamespace": None}
 

@@ -53,6 +53,7 @@ def _default_downward(source: Object) -> None:
 
 def _default_projected(source: Object) -> None:
     _default_mode(source)
+    source.setdefault("sources", None)
     for part in each(source, "sources"):
         token = part.get("serviceAccountToken")
         if isinstance(token, dict):
