@@ -201,6 +201,31 @@ def pod(spec: dict[str, Any]) -> dict[str, Any]:
 
 SAME: dict[str, dict[str, Any]] = {
     "zero pointers": pod({"priority": 0, "terminationGracePeriodSeconds": 0, "enableServiceLinks": False}),
+    "zero pointers of groups": {
+        "apiVersion": "scheduling.k8s.io/v1alpha2",
+        "kind": "PodGroup",
+        "metadata": {"name": "g"},
+        "spec": {
+            "schedulingPolicy": {},
+            "priority": 0,
+            "disruptionMode": "",
+            "resourceClaims": [{"name": "c", "resourceClaimName": ""}],
+        },
+        "status": {},
+    },
+    "zero pointers of devices": {
+        "apiVersion": "resource.k8s.io/v1",
+        "kind": "DeviceClass",
+        "metadata": {"name": "d"},
+        "spec": {"extendedResourceName": ""},
+    },
+    "zero numbers that are always there": {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "s"},
+        "spec": {"ordinals": {"start": 0}, "template": {"metadata": {}, "spec": {}}, "updateStrategy": {}},
+        "status": {"replicas": 0},
+    },
     "empty structs": {
         **pod({"securityContext": {}, "volumes": [{"name": "v", "emptyDir": {}}]}),
         "status": {},
