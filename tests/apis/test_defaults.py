@@ -483,6 +483,12 @@ def test_what_has_no_value_and_is_shown_all_the_same() -> None:
     assert numbered["spec"]["ordinals"] == {"start": 0}
     empty = defaulted(kind("v1", "Pod", spec={"volumes": [{"name": "v", "projected": {}}]}))
     assert empty["spec"]["volumes"][0]["projected"] == {"sources": None, "defaultMode": 420}
+    mapped = {"nodeAllocatableResourceMappings": {"cpu": {}, "memory": {"allocationMultiplier": "2Gi"}}}
+    devices = defaulted(kind("resource.k8s.io/v1", "ResourceSlice", spec={"devices": [mapped]}))["spec"][
+        "devices"
+    ]
+    assert devices[0]["nodeAllocatableResourceMappings"]["cpu"] == {"allocationMultiplier": "1"}
+    assert devices[0]["nodeAllocatableResourceMappings"]["memory"] == {"allocationMultiplier": "2Gi"}
     share = defaulted(kind("v1", "PersistentVolume", spec={"azureFile": {"secretName": "s"}}))
     assert share["spec"]["azureFile"] == {"secretName": "s", "secretNamespace": None}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tiphys.apimachinery.meta import GVK, Object
-from tiphys.apis.defaulting import each, fill, section
+from tiphys.apimachinery.meta import GVK, Object, copy_object
+from tiphys.apis.defaulting import each, fill, fill_optional, peek, section
 from tiphys.apis.resource import pool_validation
 from tiphys.apis.resource.claim_validation import (
     same_spec,
@@ -71,8 +71,38 @@ def unanswered(obj: Object) -> None:
 
 
 def default_slice(obj: Object) -> None:
-    """Pools begin with generation 0."""
-    section(section(obj, "spec"), "pool").setdefault("generation", 0)
+    """Pools begin with generation 0, and what a device takes of its node counts once."""
+    spec = section(obj, "spec")
+    section(spec, "pool").setdefault("generation", 0)
+    for device in _bodies(spec):
+        for mapping in peek(device, "nodeAllocatableResourceMappings").values():
+            fill_optional(mapping, "allocationMultiplier", "1")
+
+
+def _bodies(spec: Object) -> Iterator[Object]:
+    """What devices say of themselves, which v1beta1 has a level deeper."""
+    for device in each(spec, "devices"):
+        yield device["basic"] if isinstance(device.get("basic"), dict) else device
+
+
+def stamp_slice(new: Object, _old: Object | None, now: str) -> None:
+    """Taints that do not say since when they are there are there from now on."""
+    if all("timeAdded" in taint for device in _bodies(peek(new, "spec")) for taint in each(device, "taints")):
+        return
+    new["spec"] = copy_object(new["spec"])
+    for device in _bodies(new["spec"]):
+        for taint in each(device, "taints"):
+            fill_optional(taint, "timeAdded", now)
+
+
+def stamp_taint_rule(new: Object, old: Object | None, now: str) -> None:
+    """Say since when the taint has the effect that it has, unless whoever wrote it has said so."""
+    taint, before, key = peek(new, "spec", "taint"), peek(old or {}, "spec", "taint"), "timeAdded"
+    since = taint.get(key)
+    if old is not None and taint.get("effect") != before.get("effect") and since == before.get(key):
+        since = None
+    if taint and since is None:
+        new["spec"] = {**new["spec"], "taint": {**taint, key: now}}
 
 
 def default_device_class(obj: Object) -> None:
@@ -101,6 +131,7 @@ def _of_version(version: str) -> Iterator[Strategy]:
         default=default_slice,
         validate=validate_slice,
         validate_update=validate_slice_update,
+        stamp=stamp_slice,
         has_generation=True,
     )
     yield Strategy(
@@ -119,6 +150,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         GVK(_GROUP, "v1beta2", "DeviceTaintRule"),
         prepare_create=without_status,
+        stamp=stamp_taint_rule,
         validate=pool_validation.validate_taint_rule,
         validate_update=pool_validation.validate_taint_rule_update,
         validate_status_update=pool_validation.validate_taint_rule_status,
